@@ -1,0 +1,72 @@
+package filestorage
+
+import (
+	"context"
+	"sync"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A frontier is how far a file is committed: everything in [4, end) may be read by anybody, nothing behind it by
+// anybody but the writer. Whoever commits advances it, after the bytes are durable; whoever follows waits for it.
+type frontier struct {
+	mu      sync.Mutex
+	end     int64
+	last    zodb.Tid
+	moved   chan struct{} // closed and replaced when end moves
+	closing error         // set once, wakes everybody
+}
+
+func newFrontier(end int64, last zodb.Tid) *frontier {
+	return &frontier{end: end, last: last, moved: make(chan struct{})}
+}
+
+// get returns the end of the committed part and the tid of its last transaction, 0 when there is none.
+func (f *frontier) get() (end int64, last zodb.Tid) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.end, f.last
+}
+
+// advance publishes a new end and wakes all who wait.
+func (f *frontier) advance(end int64, last zodb.Tid) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.end, f.last = end, last
+	f.wake()
+}
+
+// close makes every present and future wait return err.
+func (f *frontier) close(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.closing == nil {
+		f.closing = err
+		f.wake()
+	}
+}
+
+func (f *frontier) wake() {
+	close(f.moved)
+	f.moved = make(chan struct{})
+}
+
+// wait blocks until the end differs from seen, ctx ends (its cause is returned) or the frontier is closed.
+func (f *frontier) wait(ctx context.Context, seen int64) error {
+	for {
+		f.mu.Lock()
+		end, moved, closing := f.end, f.moved, f.closing
+		f.mu.Unlock()
+		switch {
+		case end != seen:
+			return nil
+		case closing != nil:
+			return closing
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

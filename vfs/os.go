@@ -1,0 +1,82 @@
+package vfs
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrLocked says that another process, or another part of this one, holds a lock.
+var ErrLocked = errors.New("locked by another process")
+
+// OS is the real disk.
+type OS struct{}
+
+// OpenFile is os.OpenFile.
+func (OS) OpenFile(path string, flag int, perm fs.FileMode) (File, error) {
+	f, err := os.OpenFile(path, flag, perm)
+	if err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// Stat is os.Stat.
+func (OS) Stat(path string) (fs.FileInfo, error) { return os.Stat(path) }
+
+// ReadDir is os.ReadDir.
+func (OS) ReadDir(path string) ([]fs.DirEntry, error) { return os.ReadDir(path) }
+
+// Mkdir is os.Mkdir.
+func (OS) Mkdir(path string, perm fs.FileMode) error { return os.Mkdir(path, perm) }
+
+// Rename is os.Rename.
+func (OS) Rename(oldPath, newPath string) error { return os.Rename(oldPath, newPath) }
+
+// Link is os.Link.
+func (OS) Link(oldPath, newPath string) error { return os.Link(oldPath, newPath) }
+
+// Remove is os.Remove.
+func (OS) Remove(path string) error { return os.Remove(path) }
+
+// Chmod is os.Chmod.
+func (OS) Chmod(path string, perm fs.FileMode) error { return os.Chmod(path, perm) }
+
+// SyncDir opens the folder and syncs it.
+func (OS) SyncDir(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
+}
+
+// Lock uses flock(2), as zc.lockfile does, so that zrsd and Python exclude each other.
+func (OS) Lock(path, content string) (io.Closer, error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	if err := lockAndMark(f, content); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+func lockAndMark(f *os.File, content string) error {
+	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		return fmt.Errorf("lock %s: %w", f.Name(), ErrLocked)
+	}
+	if err != nil {
+		return &os.PathError{Op: "flock", Path: f.Name(), Err: err}
+	}
+	if _, err := f.WriteAt([]byte(content), 0); err != nil {
+		return err
+	}
+	return f.Truncate(int64(len(content)))
+}
