@@ -1,0 +1,152 @@
+package protocol
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+)
+
+// MaxMessage is the most bytes that a message of the control stream may have.
+const MaxMessage = 1 << 20
+
+// MessageVersion is the version of the messages that this package has. Hello and Welcome carry it.
+const MessageVersion = 1
+
+// keptBuffer is how much room for messages a Control keeps between two of them.
+const keptBuffer = 64 << 10
+
+// A Control sends and receives the messages of a control stream: Hello, Welcome, Refusal, Ack, Heartbeat and Goodbye, always
+// as pointers. Send may be called concurrently, also with Receive; Receive is for one goroutine.
+type Control struct {
+	conn    net.Conn
+	timeout time.Duration
+
+	sending sync.Mutex
+
+	r      *bufio.Reader
+	buf    []byte
+	broken error // ends all further receiving
+}
+
+// NewControl returns a Control on stream, which is a control stream behind its header. The caller closes the stream.
+func NewControl(stream net.Conn) *Control {
+	return &Control{conn: stream, timeout: DefaultWriteTimeout, r: bufio.NewReader(stream)}
+}
+
+// Send writes one message. When the peer does not take it in time, the session is closed and the error is a timeout.
+func (c *Control) Send(msg any) error {
+	kind, err := kindOf(msg)
+	if err != nil {
+		return err
+	}
+	payload, err := marshalMessage(kind, msg)
+	if err != nil {
+		return err
+	}
+	if len(payload) > MaxMessage {
+		return fmt.Errorf("sending: %w", &TooLargeError{What: kind + " message", Size: int64(len(payload)), Max: MaxMessage})
+	}
+	c.sending.Lock()
+	defer c.sending.Unlock()
+	if err := c.conn.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
+		return fmt.Errorf("sending a %s message: %w", kind, err)
+	}
+	if err := WriteSized(c.conn, payload); err != nil {
+		return fmt.Errorf("sending a %s message: %w", kind, err)
+	}
+	return nil
+}
+
+// Receive waits for the next message and returns a *Hello, *Welcome, *Refusal, *Ack, *Heartbeat or *Goodbye. The end of the
+// stream is io.EOF. After an error that wraps ErrUnknownMessage it can be called again; every other error, the end of ctx
+// included, is final.
+func (c *Control) Receive(ctx context.Context) (any, error) {
+	if c.broken != nil {
+		return nil, c.broken
+	}
+	var msg any
+	err := withContext(ctx, c.conn.SetReadDeadline, func() (err error) {
+		msg, err = c.receive()
+		return err
+	})
+	if err != nil {
+		err = fmt.Errorf("receiving a message: %w", err)
+		if !errors.Is(err, ErrUnknownMessage) {
+			c.broken = err
+		}
+		return nil, err
+	}
+	return msg, nil
+}
+
+func (c *Control) receive() (any, error) {
+	payload, err := ReadSized(c.r, c.buf, MaxMessage)
+	if err != nil {
+		return nil, err
+	}
+	if cap(payload) <= keptBuffer {
+		c.buf = payload[:0]
+	}
+	kind, body, err := splitMessage(payload)
+	if err != nil {
+		return nil, err
+	}
+	msg := newMessage(kind)
+	if msg == nil {
+		return nil, fmt.Errorf("%w: %q", ErrUnknownMessage, truncate(kind, maxPreface))
+	}
+	if err := unmarshalBody(body, msg); err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	return msg, nil
+}
+
+// The kinds of messages, as they stand on the wire.
+const (
+	kindHello     = "hello"
+	kindWelcome   = "welcome"
+	kindRefusal   = "refused"
+	kindAck       = "ack"
+	kindHeartbeat = "heartbeat"
+	kindGoodbye   = "goodbye"
+)
+
+func newMessage(kind string) any {
+	switch kind {
+	case kindHello:
+		return new(Hello)
+	case kindWelcome:
+		return new(Welcome)
+	case kindRefusal:
+		return new(Refusal)
+	case kindAck:
+		return new(Ack)
+	case kindHeartbeat:
+		return new(Heartbeat)
+	case kindGoodbye:
+		return new(Goodbye)
+	}
+	return nil
+}
+
+func kindOf(msg any) (string, error) {
+	switch msg.(type) {
+	case *Hello:
+		return kindHello, nil
+	case *Welcome:
+		return kindWelcome, nil
+	case *Refusal:
+		return kindRefusal, nil
+	case *Ack:
+		return kindAck, nil
+	case *Heartbeat:
+		return kindHeartbeat, nil
+	case *Goodbye:
+		return kindGoodbye, nil
+	}
+	return "", fmt.Errorf("%T is no message of the control stream", msg)
+}

@@ -1,0 +1,124 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A txn is a transaction in memory, as a test states it and as a test compares it.
+type txn struct {
+	Tid    zodb.Tid
+	Status zodb.Status
+	User   string
+	Desc   string
+	Ext    string
+	Recs   []rec
+}
+
+type rec struct {
+	Oid     zodb.Oid
+	Tid     zodb.Tid
+	DataTxn zodb.Tid
+	HasPrev bool
+	NoData  bool
+	Data    string
+	HasBlob bool
+	Blob    string
+}
+
+func (t *txn) open() *txnReader {
+	return &txnReader{meta: zodb.TxnMeta{Tid: t.Tid, Status: t.Status, User: []byte(t.User), Description: []byte(t.Desc),
+		Extension: []byte(t.Ext)}, recs: t.Recs}
+}
+
+type txnReader struct {
+	meta zodb.TxnMeta
+	recs []rec
+}
+
+func (t *txnReader) Meta() *zodb.TxnMeta { return &t.meta }
+
+func (t *txnReader) NextRecord() (*zodb.Record, error) {
+	if len(t.recs) == 0 {
+		return nil, io.EOF
+	}
+	r := t.recs[0]
+	t.recs = t.recs[1:]
+	out := &zodb.Record{Oid: r.Oid, Tid: r.Tid, DataTxn: r.DataTxn, HasPrev: r.HasPrev, Size: zodb.NoData}
+	if !r.NoData {
+		out.Size, out.Data = int64(len(r.Data)), bytes.NewReader([]byte(r.Data))
+	}
+	if r.HasBlob {
+		out.Blob, out.BlobSize = bytes.NewReader([]byte(r.Blob)), int64(len(r.Blob))
+	}
+	return out, nil
+}
+
+// collect reads a transaction to its end.
+func collect(t zodb.Transaction) (txn, error) {
+	m := t.Meta()
+	out := txn{Tid: m.Tid, Status: m.Status, User: string(m.User), Desc: string(m.Description), Ext: string(m.Extension)}
+	for {
+		r, err := t.NextRecord()
+		if errors.Is(err, io.EOF) {
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		got := rec{Oid: r.Oid, Tid: r.Tid, DataTxn: r.DataTxn, HasPrev: r.HasPrev, NoData: r.Size == zodb.NoData,
+			HasBlob: r.Blob != nil}
+		for _, part := range []struct {
+			from io.Reader
+			to   *string
+		}{{r.Data, &got.Data}, {r.Blob, &got.Blob}} {
+			if part.from == nil {
+				continue
+			}
+			b, err := io.ReadAll(part.from)
+			if err != nil {
+				return out, err
+			}
+			*part.to = string(b)
+		}
+		out.Recs = append(out.Recs, got)
+	}
+}
+
+func encode(t testing.TB, start zodb.Tid, txns ...txn) []byte {
+	t.Helper()
+	var buf bytes.Buffer
+	e := NewEncoder(&buf, start)
+	for i := range txns {
+		if err := e.Encode(txns[i].open()); err != nil {
+			t.Fatalf("Encode: %v", err)
+		}
+	}
+	if err := e.Flush(); err != nil {
+		t.Fatalf("Flush: %v", err)
+	}
+	return buf.Bytes()
+}
+
+// decode returns the transactions that came out complete, and the error that ended the stream, nil for its regular end.
+func decode(r io.Reader, start zodb.Tid, lim Limits) (out []txn, err error) {
+	d := NewDecoder(r, start, lim)
+	for {
+		t, err := d.Next()
+		if err == io.EOF {
+			return out, nil
+		}
+		if err != nil {
+			return out, err
+		}
+		got, err := collect(t)
+		if err != nil {
+			return out, err
+		}
+		out = append(out, got)
+	}
+}

@@ -1,0 +1,57 @@
+package protocol
+
+import (
+	"encoding/binary"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// The frames of a replication stream, by their first element, and how many elements each has.
+const (
+	frameTxn    = "T" // tid status user description extension
+	frameRecord = "S" // oid serial data_txn has_prev size
+	frameBlob   = "B" // the same, and blob_size
+	frameCommit = "C" // digest
+
+	lenTxn    = 6
+	lenRecord = 6
+	lenBlob   = 7
+	lenCommit = 2
+)
+
+const (
+	blockSize = 64 << 10 // payload of every raw frame but the last of its run
+
+	// maxFrame bounds the payload of a T, S, B or C frame: three byte strings at their longest, and all fixed fields.
+	maxFrame = 3*(zodb.MaxMetaLen+5) + 128
+
+	bufferSize = 256 << 10 // of either side; holds the longest frame
+	idLen      = 8
+)
+
+// Defaults of Limits.
+const (
+	DefaultMaxRecord = 1 << 30
+	DefaultMaxBlob   = 1 << 40
+)
+
+// Limits bound what a Decoder accepts. They guard the disk, not memory: records and blobs are streamed whatever their size.
+type Limits struct {
+	MaxRecord int64 // bytes of one record's data; 0: DefaultMaxRecord
+	MaxBlob   int64 // bytes of one blob; 0: DefaultMaxBlob
+}
+
+func (l Limits) withDefaults() Limits {
+	if l.MaxRecord <= 0 {
+		l.MaxRecord = DefaultMaxRecord
+	}
+	if l.MaxBlob <= 0 {
+		l.MaxBlob = DefaultMaxBlob
+	}
+	return l
+}
+
+func tidFrom(b []byte) zodb.Tid { return zodb.Tid(binary.BigEndian.Uint64(b)) }
+
+// streamable reports whether a transaction of this status is complete.
+func streamable(s zodb.Status) bool { return s.Known() && s != zodb.StatusCheckpoint }

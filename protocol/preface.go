@@ -1,0 +1,99 @@
+package protocol
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// Native names this protocol in the first sized message of a connection.
+const Native = "zrsd/1"
+
+const (
+	maxPreface  = 64   // bytes of the client's first message
+	maxRefusal  = 4096 // bytes of the answer
+	refusalWord = "refused "
+)
+
+// ClientPreface proposes the native protocol and waits for the answer, until ctx ends. A refusal is a *Refusal; a peer that
+// closes or answers in another language gives ErrNotNative. The time that it takes is a round trip, good for
+// SessionOptions.RoundTrip.
+func ClientPreface(ctx context.Context, conn net.Conn) error {
+	return withContext(ctx, conn.SetDeadline, func() error {
+		if err := WriteSized(conn, []byte(Native)); err != nil {
+			return fmt.Errorf("proposing %s: %w", Native, err)
+		}
+		answer, err := ReadSized(conn, nil, maxRefusal)
+		var large *TooLargeError
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isReset(err), errors.As(err, &large):
+			return fmt.Errorf("%w (%w)", ErrNotNative, err)
+		case err != nil:
+			return fmt.Errorf("waiting for the answer to %s: %w", Native, err)
+		case string(answer) == Native:
+			return nil
+		}
+		if r := parseRefusal(string(answer)); r != nil {
+			return r
+		}
+		return fmt.Errorf("%w (it answered %q)", ErrNotNative, truncate(string(answer), maxPreface))
+	})
+}
+
+// ServerPreface reads which protocol the client proposes. The server then calls AcceptPreface when that is Native, and
+// RefusePreface or nothing otherwise. No more than 64 bytes are read before a client has said that.
+func ServerPreface(ctx context.Context, conn net.Conn) (proto string, err error) {
+	err = withContext(ctx, conn.SetDeadline, func() error {
+		first, err := ReadSized(conn, nil, maxPreface)
+		if err != nil {
+			return fmt.Errorf("waiting for the name of a protocol: %w", err)
+		}
+		proto = string(first)
+		return nil
+	})
+	return proto, err
+}
+
+// AcceptPreface tells the client to go on with a session.
+func AcceptPreface(ctx context.Context, conn net.Conn) error {
+	return withContext(ctx, conn.SetDeadline, func() error { return WriteSized(conn, []byte(Native)) })
+}
+
+// RefusePreface tells the client why not, in a form that a client of every version can read: "refused", the code in
+// decimal and the text, with spaces between.
+func RefusePreface(ctx context.Context, conn net.Conn, r *Refusal) error {
+	text := truncate(strings.ToValidUTF8(r.Text, "?"), maxRefusal-maxPreface)
+	return withContext(ctx, conn.SetDeadline, func() error {
+		return WriteSized(conn, fmt.Appendf(nil, "%s%d %s", refusalWord, r.Code, text))
+	})
+}
+
+// parseRefusal returns nil when answer is no refusal.
+func parseRefusal(answer string) *Refusal {
+	rest, ok := strings.CutPrefix(answer, refusalWord)
+	if !ok {
+		return nil
+	}
+	digits, text, ok := strings.Cut(rest, " ")
+	code, err := strconv.ParseUint(digits, 10, 31)
+	if !ok || err != nil || !utf8.ValidString(text) {
+		return nil
+	}
+	return &Refusal{Code: Code(code), Text: text}
+}
+
+// truncate cuts s to at most n bytes, never within a character.
+func truncate(s string, n int) string {
+	if len(s) <= n {
+		return s
+	}
+	for n > 0 && !utf8.RuneStart(s[n]) {
+		n--
+	}
+	return s[:n]
+}
