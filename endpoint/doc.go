@@ -1,0 +1,14 @@
+// Package endpoint is the ADDR of the command line: where a server listens and how a client reaches it.
+//
+//	127.0.0.1:5000   TCP on one interface
+//	:5000            TCP on all interfaces
+//	db.example:5000  TCP, a name
+//	[::1]:5000       TCP, IPv6
+//	run/zrsd.sock    a Unix socket: anything with a slash
+//
+// A Unix socket that a dead process left behind is replaced; one that somebody listens on, and a file that is no socket,
+// are left alone. Who may connect to a Unix socket is decided by the modes of the socket and its folder, that is, by the
+// umask of the process.
+//
+// An Endpoint is a value and may be used concurrently. The package starts no goroutine.
+package endpoint

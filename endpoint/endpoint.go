@@ -1,0 +1,105 @@
+package endpoint
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"strconv"
+	"strings"
+	"syscall"
+)
+
+// ErrInUse says that somebody else listens on an address already.
+var ErrInUse = errors.New("address is in use by another process")
+
+// maxSocketPath is what fits into a socket address on the systems that we run on, without the closing zero.
+const maxSocketPath = 103
+
+// An Endpoint is a place to listen at or to connect to. Make one with Parse.
+type Endpoint struct {
+	network string // "tcp" or "unix"
+	addr    string
+}
+
+// Parse reads one address in the forms of the package comment.
+func Parse(s string) (Endpoint, error) {
+	if strings.Contains(s, "/") {
+		if len(s) > maxSocketPath {
+			return Endpoint{}, fmt.Errorf("address %q: a socket's path has at most %d bytes: use a shorter one", s, maxSocketPath)
+		}
+		return Endpoint{"unix", s}, nil
+	}
+	_, port, err := net.SplitHostPort(s)
+	if err != nil {
+		return Endpoint{}, fmt.Errorf("address %q: write host:port, :port or a path with a slash", s)
+	}
+	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
+		return Endpoint{}, fmt.Errorf("address %q: write the port as a number between 0 and 65535", s)
+	}
+	return Endpoint{"tcp", s}, nil
+}
+
+// ParseList reads one or more addresses with commas between them.
+func ParseList(s string) ([]Endpoint, error) {
+	var list []Endpoint
+	for part := range strings.SplitSeq(s, ",") {
+		e, err := Parse(strings.TrimSpace(part))
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, e)
+	}
+	return list, nil
+}
+
+// Network returns "tcp" or "unix".
+func (e Endpoint) Network() string { return e.network }
+
+// String returns the address as it was given.
+func (e Endpoint) String() string { return e.addr }
+
+// IsZero reports whether e is no address at all.
+func (e Endpoint) IsZero() bool { return e == Endpoint{} }
+
+// Local reports whether only processes of this machine can reach e: a Unix socket, localhost, or a loopback IP. Other
+// names are taken for remote, whatever they resolve to today.
+func (e Endpoint) Local() bool {
+	if e.network == "unix" {
+		return true
+	}
+	host, _, err := net.SplitHostPort(e.addr)
+	if err != nil {
+		return false
+	}
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// Dial connects, until ctx ends.
+func (e Endpoint) Dial(ctx context.Context) (net.Conn, error) {
+	var d net.Dialer
+	conn, err := d.DialContext(ctx, e.network, e.addr)
+	if err != nil {
+		return nil, fmt.Errorf("connecting to %v: %w", e, err)
+	}
+	return conn, nil
+}
+
+// Listen begins to listen. Closing the listener removes the socket of a Unix endpoint. The error wraps ErrInUse when
+// somebody listens there already.
+func (e Endpoint) Listen(ctx context.Context) (net.Listener, error) {
+	if e.network == "unix" {
+		if err := removeStale(ctx, e); err != nil {
+			return nil, fmt.Errorf("listening on %v: %w", e, err)
+		}
+	}
+	var lc net.ListenConfig
+	ln, err := lc.Listen(ctx, e.network, e.addr)
+	if errors.Is(err, syscall.EADDRINUSE) {
+		return nil, fmt.Errorf("listening on %v: %w", e, ErrInUse)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("listening on %v: %w", e, err)
+	}
+	return ln, nil
+}
