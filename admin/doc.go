@@ -1,0 +1,13 @@
+// Package admin answers operators and their machines over HTTP, beside the replication port.
+//
+//	GET /status   JSON: everything there is to know, a documented contract (docs/status-json.md)
+//	GET /metrics  Prometheus text, computed from the same Status at each scrape
+//	GET /healthz  200 while the process runs; says nothing about replication, so that a probe restarts no node that waits
+//	GET /readyz   200 when the node does its work, else 503 with the reason as text
+//
+// The package knows no storage and no role. It declares what it wants to know as the struct Status and gets it from a
+// Source, which whoever runs the node implements. Nothing is counted here: a number that moves in /metrics moves in
+// /status, and a test of one is a test of both.
+//
+// Nothing can be changed through this port, but it tells names, paths and sizes to everybody who can reach it.
+package admin

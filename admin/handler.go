@@ -1,0 +1,73 @@
+package admin
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// maxScrapes is how many scrapes may run at a time; more are answered with 503.
+const maxScrapes = 4
+
+// Handler answers the paths of the package comment about src.
+func Handler(src Source) http.Handler {
+	registry := prometheus.NewPedanticRegistry()
+	registry.MustRegister(
+		newCollector(src),
+		collectors.NewGoCollector(),
+		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+	)
+	mux := http.NewServeMux()
+	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, src.Status()) })
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { writeText(w, http.StatusOK, "alive") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, src.Status()) })
+	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
+		writeText(w, http.StatusOK, "zrsd: see /status, /metrics, /healthz, /readyz")
+	})
+	return mux
+}
+
+func writeStatus(w http.ResponseWriter, st Status) {
+	if st.Secondaries == nil {
+		st.Secondaries = []Secondary{}
+	}
+	if st.Totals.Refusals == nil {
+		st.Totals.Refusals = map[string]int64{}
+	}
+	body, err := json.MarshalIndent(st, "", "  ")
+	if err != nil {
+		writeText(w, http.StatusInternalServerError, fmt.Sprintf("status cannot be written as JSON: %v", err))
+		return
+	}
+	write(w, http.StatusOK, "application/json", append(body, '\n'))
+}
+
+func writeReady(w http.ResponseWriter, st Status) {
+	switch {
+	case st.Ready:
+		writeText(w, http.StatusOK, "ready")
+	case st.NotReady != nil:
+		writeText(w, http.StatusServiceUnavailable, "not ready: "+*st.NotReady)
+	default:
+		writeText(w, http.StatusServiceUnavailable, "not ready")
+	}
+}
+
+func writeText(w http.ResponseWriter, code int, text string) {
+	write(w, code, "text/plain; charset=utf-8", []byte(text+"\n"))
+}
+
+// write sends a body whose type browsers must not guess and proxies must not keep. A client that has gone away gets
+// nothing, and nobody else needs to know.
+func write(w http.ResponseWriter, code int, contentType string, body []byte) {
+	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.Header().Set("Cache-Control", "no-store")
+	w.WriteHeader(code)
+	_, _ = w.Write(body)
+}

@@ -1,0 +1,165 @@
+package admin
+
+import (
+	"runtime"
+	"strings"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+func desc(name, help string, labels ...string) *prometheus.Desc {
+	return prometheus.NewDesc("zrsd_"+name, help, labels, nil)
+}
+
+// Every metric of our own, in the order of docs/operations.md. A value that is not known has no sample.
+var (
+	descBuild = desc("build_info", "Always 1; what runs here.", "version", "goversion", "role")
+	descStart = desc("start_time_seconds", "When the node was started, Unix time.")
+	descReady = desc("ready", "1 when /readyz answers 200.")
+
+	descLastTid = desc("last_tid_timestamp_seconds", "Time in the tid of the last transaction, Unix time.")
+	descSize    = desc("storage_size_bytes", "End of the committed part of the data file.")
+	descObjects = desc("objects", "Objects in the index, deleted ones included.")
+
+	descTxns       = desc("transactions_total", "Transactions streamed.", "role", "direction")
+	descBytes      = desc("bytes_total", "Bytes of the transactions streamed.", "role", "direction")
+	descReconnects = desc("reconnects_total", "Connections to the primary that had to be made again.")
+	descRefusals   = desc("refusals_total", "Handshakes refused, by reason.", "code")
+
+	descSecondaries = desc("secondaries", "Connected secondaries.", "state")
+	descSecSeconds  = desc("secondary_lag_seconds", "How far a connected secondary is behind.", "name")
+	descSecBytes    = desc("secondary_lag_bytes", "How far a connected secondary is behind.", "name")
+	descSecTxns     = desc("secondary_lag_transactions", "How far a connected secondary is behind.", "name")
+
+	descUpstream = desc("upstream_state", "1 for the state that this secondary is in.", "state")
+	descUpSecs   = desc("upstream_lag_seconds", "How far this secondary is behind its primary.")
+	descUpBytes  = desc("upstream_lag_bytes", "How far this secondary is behind its primary.")
+	descUpTxns   = desc("upstream_lag_transactions", "How far this secondary is behind its primary.")
+)
+
+// A collector turns a Status into samples at each scrape.
+type collector struct{ src Source }
+
+func newCollector(src Source) collector { return collector{src} }
+
+// Describe is part of prometheus.Collector.
+func (c collector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		descBuild, descStart, descReady, descLastTid, descSize, descObjects, descTxns, descBytes, descReconnects, descRefusals,
+		descSecondaries, descSecSeconds, descSecBytes, descSecTxns, descUpstream, descUpSecs, descUpBytes, descUpTxns,
+	} {
+		ch <- d
+	}
+}
+
+// Collect is part of prometheus.Collector.
+func (c collector) Collect(ch chan<- prometheus.Metric) {
+	st := c.src.Status()
+	s := samples{ch}
+	s.gauge(descBuild, 1, st.Version, runtime.Version(), st.Role)
+	s.gauge(descStart, unix(st.Started))
+	s.gauge(descReady, oneIf(st.Ready))
+	s.storage(&st.Storage)
+	s.totals(st.Role, &st.Totals)
+	s.secondaries(st.Secondaries)
+	if st.Upstream != nil {
+		s.upstream(st.Upstream)
+	}
+}
+
+type samples struct{ ch chan<- prometheus.Metric }
+
+func (s samples) gauge(d *prometheus.Desc, v float64, labels ...string) {
+	s.send(d, prometheus.GaugeValue, v, labels)
+}
+
+func (s samples) counter(d *prometheus.Desc, v int64, labels ...string) {
+	s.send(d, prometheus.CounterValue, float64(v), labels)
+}
+
+func (s samples) send(d *prometheus.Desc, kind prometheus.ValueType, v float64, labels []string) {
+	for i, l := range labels {
+		labels[i] = strings.ToValidUTF8(l, "?") // names come from peers
+	}
+	s.ch <- prometheus.MustNewConstMetric(d, kind, v, labels...)
+}
+
+func (s samples) storage(st *Storage) {
+	if st.LastTid != nil {
+		s.gauge(descLastTid, tidUnix(*st.LastTid))
+	}
+	s.gauge(descSize, float64(st.Size))
+	if st.Objects != nil {
+		s.gauge(descObjects, float64(*st.Objects))
+	}
+}
+
+func (s samples) totals(role string, t *Totals) {
+	s.counter(descTxns, t.Sent.Transactions, role, "sent")
+	s.counter(descBytes, t.Sent.Bytes, role, "sent")
+	s.counter(descTxns, t.Applied.Transactions, role, "applied")
+	s.counter(descBytes, t.Applied.Bytes, role, "applied")
+	s.counter(descReconnects, t.Reconnects)
+	for code, n := range t.Refusals {
+		s.counter(descRefusals, n, code)
+	}
+}
+
+func (s samples) upstream(u *Upstream) {
+	s.gauge(descUpstream, 1, u.State)
+	s.lag(&u.Lag, descUpSecs, descUpBytes, descUpTxns)
+}
+
+func (s samples) lag(l *Lag, secs, bytes, txns *prometheus.Desc, labels ...string) {
+	if l.Seconds != nil {
+		s.gauge(secs, *l.Seconds, labels...)
+	}
+	if l.Bytes != nil {
+		s.gauge(bytes, float64(*l.Bytes), labels...)
+	}
+	if l.Transactions != nil {
+		s.gauge(txns, float64(*l.Transactions), labels...)
+	}
+}
+
+// secondaries counts connections by state. Several connections may have one name; the one furthest behind counts.
+func (s samples) secondaries(list []Secondary) {
+	states := map[string]int{}
+	worst := map[string]Lag{}
+	for _, sec := range list {
+		states[sec.State]++
+		name := strings.ToValidUTF8(sec.Name, "?")
+		worst[name] = worse(worst[name], sec.Lag)
+	}
+	for state, n := range states {
+		s.gauge(descSecondaries, float64(n), state)
+	}
+	for name, lag := range worst {
+		s.lag(&lag, descSecSeconds, descSecBytes, descSecTxns, name)
+	}
+}
+
+func worse(a, b Lag) Lag {
+	return Lag{larger(a.Transactions, b.Transactions), larger(a.Bytes, b.Bytes), larger(a.Seconds, b.Seconds)}
+}
+
+func larger[T int64 | float64](a, b *T) *T {
+	if a == nil || (b != nil && *b > *a) {
+		return b
+	}
+	return a
+}
+
+func oneIf(b bool) float64 {
+	if b {
+		return 1
+	}
+	return 0
+}
+
+func unix(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
+
+func tidUnix(t zodb.Tid) float64 { return t.TimeStamp().Unix() }

@@ -1,0 +1,57 @@
+package admin
+
+import (
+	"context"
+	"errors"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Limits on what a client may cost.
+const (
+	readTimeout  = 10 * time.Second
+	writeTimeout = 30 * time.Second
+	idleTimeout  = time.Minute
+	maxHeader    = 16 << 10
+	closeTimeout = time.Second // for answers on their way when the server closes
+)
+
+// A Server answers on one listener. Make one with Serve.
+type Server struct {
+	http *http.Server
+	done chan error
+}
+
+// Serve answers on ln, which it owns from now on, until Close.
+func Serve(ln net.Listener, src Source, logger hclog.Logger) *Server {
+	s := &Server{
+		http: &http.Server{
+			Handler:        Handler(src),
+			ReadTimeout:    readTimeout,
+			WriteTimeout:   writeTimeout,
+			IdleTimeout:    idleTimeout,
+			MaxHeaderBytes: maxHeader,
+			ErrorLog:       logger.StandardLogger(&hclog.StandardLoggerOptions{InferLevels: true}),
+		},
+		done: make(chan error, 1),
+	}
+	go func() { s.done <- s.http.Serve(ln) }()
+	return s
+}
+
+// Close stops listening, gives answers on their way a moment, and waits until nothing runs any more. It is called once.
+func (s *Server) Close() error {
+	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
+	defer cancel()
+	err := s.http.Shutdown(ctx)
+	if errors.Is(err, context.DeadlineExceeded) {
+		err = s.http.Close()
+	}
+	if served := <-s.done; !errors.Is(served, http.ErrServerClosed) {
+		err = errors.Join(err, served)
+	}
+	return err
+}

@@ -1,0 +1,92 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Source is a node that can be asked how it is. Status is called concurrently and must not wait for a peer or a disk.
+type Source interface {
+	Status() Status
+}
+
+// A Status is the document at /status. Sizes are bytes, times are UTC, durations are seconds. A nil pointer is null in
+// JSON and means that the value is not known, or that there is none.
+type Status struct {
+	Version string    `json:"version"`
+	Role    string    `json:"role"` // "primary" or "secondary"
+	Name    string    `json:"name"` // as peers see this node
+	Started time.Time `json:"started"`
+	Now     time.Time `json:"now"` // the node's clock when it answered
+
+	Ready    bool    `json:"ready"`
+	NotReady *string `json:"not_ready_because"`
+
+	Storage     Storage     `json:"storage"`
+	Upstream    *Upstream   `json:"upstream"` // nil on a primary
+	Secondaries []Secondary `json:"secondaries"`
+	Totals      Totals      `json:"totals"`
+}
+
+// A Storage describes the node's own file.
+type Storage struct {
+	Path     string     `json:"path"`
+	ID       *string    `json:"id"`
+	Magic    *string    `json:"magic"` // "FS30" or "FS21"
+	Attached bool       `json:"attached"`
+	Blobs    bool       `json:"blobs"` // there is a blob directory
+	Size     int64      `json:"size_bytes"`
+	Objects  *int64     `json:"objects"` // nil where no index is kept
+	LastTid  *zodb.Tid  `json:"last_tid"`
+	LastTime *time.Time `json:"last_time"` // the time in LastTid
+}
+
+// An Upstream is the connection of a secondary to where its transactions come from.
+type Upstream struct {
+	Address   *string    `json:"address"` // the one in use, or tried last
+	Name      *string    `json:"name"`    // how the primary calls itself
+	State     string     `json:"state"`
+	Since     *time.Time `json:"since"` // when it entered the state
+	LastTid   *zodb.Tid  `json:"last_tid"`
+	Applied   *zodb.Tid  `json:"applied_tid"`
+	Durable   *zodb.Tid  `json:"durable_tid"`
+	Lag       Lag        `json:"lag"`
+	LastError *string    `json:"last_error"`
+}
+
+// A Secondary is one connection that this node feeds.
+type Secondary struct {
+	Name      string     `json:"name"`
+	Address   string     `json:"address"`
+	State     string     `json:"state"`
+	Since     *time.Time `json:"since"` // of the connection
+	Applied   *zodb.Tid  `json:"applied_tid"`
+	Durable   *zodb.Tid  `json:"durable_tid"`
+	Lag       Lag        `json:"lag"`
+	LastError *string    `json:"last_error"`
+}
+
+// A Lag is how far a secondary is behind, in three units. It is zero when nothing is missing.
+type Lag struct {
+	Transactions *int64   `json:"transactions"`
+	Bytes        *int64   `json:"bytes"`
+	Seconds      *float64 `json:"seconds"`
+}
+
+// Totals only rise while the process lives, and begin at zero with it.
+type Totals struct {
+	Sent       Traffic          `json:"sent"`    // to secondaries
+	Applied    Traffic          `json:"applied"` // from upstream
+	Reconnects int64            `json:"reconnects"`
+	Refusals   map[string]int64 `json:"refusals"` // by code: given to secondaries, and got from upstream
+}
+
+// Traffic counts transactions and their bytes.
+type Traffic struct {
+	Transactions int64 `json:"transactions"`
+	Bytes        int64 `json:"bytes"`
+}
+
+// Known returns a pointer to v: the form in which a Status says that it knows v.
+func Known[T any](v T) *T { return &v }
