@@ -1,0 +1,153 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"strconv"
+	"strings"
+	"text/tabwriter"
+	"time"
+	"unicode"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+const unknown = "-"
+
+// WriteTable writes st for people: a block about the node, and a table with a line for each secondary.
+func WriteTable(w io.Writer, st *Status) error {
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	row := func(cells ...string) { fmt.Fprintln(tw, strings.Join(cells, "\t")) } // Flush returns the error
+	row("role", st.Role)
+	row("name", clean(st.Name))
+	row("version", st.Version)
+	row("ready", readyText(st))
+	row("data", clean(st.Storage.Path)+storageNotes(&st.Storage))
+	row("last tid", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
+	row("size", bytesText(&st.Storage.Size), countText(st.Storage.Objects)+" objects")
+	if u := st.Upstream; u != nil {
+		row("primary", clean(text(u.Name)), clean(text(u.Address)))
+		row("state", u.State, "since "+timeText(u.Since))
+		row("primary's tid", tidText(u.LastTid))
+		row("applied", tidText(u.Applied))
+		row("durable", tidText(u.Durable))
+		row("behind", lagText(&u.Lag))
+		row("last error", clean(text(u.LastError)))
+	}
+	if err := tw.Flush(); err != nil {
+		return err
+	}
+	return writeSecondaries(w, st.Secondaries)
+}
+
+func writeSecondaries(w io.Writer, list []Secondary) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(w, "\nno secondaries connected")
+		return err
+	}
+	if _, err := fmt.Fprintln(w); err != nil {
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "SECONDARY\tADDRESS\tSTATE\tAPPLIED\tDURABLE\tTXNS\tBYTES\tSECONDS\tLAST ERROR")
+	for i := range list {
+		s := &list[i]
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", clean(s.Name), clean(s.Address), s.State,
+			tidText(s.Applied), tidText(s.Durable),
+			countText(s.Lag.Transactions), bytesText(s.Lag.Bytes), secondsText(s.Lag.Seconds), clean(text(s.LastError)))
+	}
+	return tw.Flush()
+}
+
+func readyText(st *Status) string {
+	switch {
+	case st.Ready:
+		return "yes"
+	case st.NotReady != nil:
+		return "no: " + clean(*st.NotReady)
+	}
+	return "no"
+}
+
+func storageNotes(s *Storage) string {
+	var notes []string
+	if s.Magic != nil {
+		notes = append(notes, *s.Magic)
+	}
+	if s.Attached {
+		notes = append(notes, "attached")
+	}
+	if s.Blobs {
+		notes = append(notes, "with blobs")
+	}
+	if len(notes) == 0 {
+		return ""
+	}
+	return " (" + strings.Join(notes, ", ") + ")"
+}
+
+func lagText(l *Lag) string {
+	if l.Transactions == nil && l.Bytes == nil && l.Seconds == nil {
+		return unknown
+	}
+	return fmt.Sprintf("%s transactions, %s, %s s", countText(l.Transactions), bytesText(l.Bytes), secondsText(l.Seconds))
+}
+
+func text(s *string) string {
+	if s == nil {
+		return unknown
+	}
+	return *s
+}
+
+func tidText(t *zodb.Tid) string {
+	if t == nil {
+		return unknown
+	}
+	return t.String()
+}
+
+func timeText(t *time.Time) string {
+	if t == nil {
+		return unknown
+	}
+	return t.UTC().Format("2006-01-02 15:04:05 UTC")
+}
+
+func countText(n *int64) string {
+	if n == nil {
+		return unknown
+	}
+	return strconv.FormatInt(*n, 10)
+}
+
+func secondsText(s *float64) string {
+	if s == nil {
+		return unknown
+	}
+	return strconv.FormatFloat(*s, 'f', 1, 64)
+}
+
+func bytesText(n *int64) string {
+	switch {
+	case n == nil:
+		return unknown
+	case *n < 10<<10:
+		return fmt.Sprintf("%d B", *n)
+	case *n < 10<<20:
+		return fmt.Sprintf("%.1f KiB", float64(*n)/(1<<10))
+	case *n < 10<<30:
+		return fmt.Sprintf("%.1f MiB", float64(*n)/(1<<20))
+	}
+	return fmt.Sprintf("%.1f GiB", float64(*n)/(1<<30))
+}
+
+// clean makes text from elsewhere harmless for a terminal and for the columns.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if !unicode.IsPrint(r) {
+			return ' '
+		}
+		return r
+	}, strings.ToValidUTF8(s, "?"))
+}
