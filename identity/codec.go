@@ -1,0 +1,137 @@
+package identity
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+const (
+	format  = 1
+	maxSize = 1 << 20 // bytes of a state file
+
+	sumWord = "sha256:"
+	sumLen  = len(sumWord) + 2*sha256.Size + 1 // the last line
+)
+
+// The members of the JSON object.
+const (
+	memberFormat  = "format"
+	memberStorage = "storage"
+	memberEpochs  = "epochs"
+)
+
+// A VersionError says that a state file is whole, and of a format that this version of zrsd does not know.
+type VersionError struct {
+	Path   string
+	Format int64
+}
+
+func (e *VersionError) Error() string {
+	return fmt.Sprintf("%s has format %d, this zrsd knows only %d: it was written by a newer zrsd; run that one",
+		e.Path, e.Format, format)
+}
+
+// decode reads the content of a state file. path is for errors only, which are *zodb.CorruptError and *VersionError.
+func decode(path string, content []byte) (*State, error) {
+	body, err := verify(path, content)
+	if err != nil {
+		return nil, err
+	}
+	var members map[string]json.RawMessage
+	if err := json.Unmarshal(body, &members); err != nil {
+		return nil, damaged(path, "a JSON object", err.Error())
+	}
+	var version int64
+	if err := json.Unmarshal(members[memberFormat], &version); err != nil {
+		return nil, damaged(path, "a number as "+memberFormat, err.Error())
+	}
+	if version != format {
+		return nil, &VersionError{Path: path, Format: version}
+	}
+	s := &State{path: path, extra: members}
+	if err := json.Unmarshal(members[memberStorage], &s.StorageID); err != nil {
+		return nil, damaged(path, "a text as "+memberStorage, err.Error())
+	}
+	if err := json.Unmarshal(members[memberEpochs], &s.Epochs); err != nil {
+		return nil, damaged(path, "a list of epochs", err.Error())
+	}
+	if err := s.check(); err != nil {
+		return nil, damaged(path, "a state that keeps the rules", err.Error())
+	}
+	for _, known := range []string{memberFormat, memberStorage, memberEpochs} {
+		delete(s.extra, known)
+	}
+	return s, nil
+}
+
+// verify checks the last line and returns what is before it.
+func verify(path string, content []byte) ([]byte, error) {
+	if len(content) > maxSize {
+		return nil, damaged(path, fmt.Sprintf("at most %d bytes", maxSize), "more")
+	}
+	if len(content) < sumLen {
+		return nil, damaged(path, "a last line with a checksum", fmt.Sprintf("%d bytes in all", len(content)))
+	}
+	body, last := content[:len(content)-sumLen], content[len(content)-sumLen:]
+	if want := sumLine(body); !bytes.Equal(last, want) {
+		return nil, damaged(path, fmt.Sprintf("%q as the last line", want), fmt.Sprintf("%q", last))
+	}
+	return body, nil
+}
+
+func damaged(path, want, got string) error {
+	return fmt.Errorf("%w; restore the state file from a backup of this node, or remove it if this is a secondary: it then "+
+		"takes the identity of its primary", &zodb.CorruptError{File: path, Want: want, Got: got})
+}
+
+// encode returns the content of the state file of s, which must keep the rules.
+func encode(s *State) ([]byte, error) {
+	if err := s.check(); err != nil {
+		return nil, err
+	}
+	members := make(map[string]any, len(s.extra)+3)
+	for name, value := range s.extra {
+		members[name] = value
+	}
+	members[memberFormat] = format
+	members[memberStorage] = s.StorageID
+	members[memberEpochs] = s.Epochs
+	body, err := object(members)
+	if err != nil {
+		return nil, err
+	}
+	if len(body)+sumLen > maxSize {
+		return nil, fmt.Errorf("%d epochs take %d bytes, the limit is %d", len(s.Epochs), len(body)+sumLen, maxSize)
+	}
+	return append(body, sumLine(body)...), nil
+}
+
+func sumLine(body []byte) []byte {
+	sum := sha256.Sum256(body)
+	return []byte(sumWord + hex.EncodeToString(sum[:]) + "\n")
+}
+
+// object returns a JSON object with one member per line, by name. Values are not laid out any further, so that those
+// which were kept unread cannot grow.
+func object(members map[string]any) ([]byte, error) {
+	var lines [][]byte
+	for _, name := range slices.Sorted(maps.Keys(members)) {
+		key, err := json.Marshal(name)
+		if err != nil {
+			return nil, err
+		}
+		value, err := json.Marshal(members[name])
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, slices.Concat([]byte("  "), key, []byte(": "), value))
+	}
+	return slices.Concat([]byte("{\n"), bytes.Join(lines, []byte(",\n")), []byte("\n}\n")), nil
+}
