@@ -1,0 +1,90 @@
+package check
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A blobRevision is a revision that should have a blob file.
+type blobRevision struct {
+	oid   zodb.Oid
+	tid   zodb.Tid
+	pos   int64
+	found bool
+}
+
+func (b *blobRevision) compare(oid zodb.Oid, tid zodb.Tid) int {
+	return cmp.Or(cmp.Compare(b.oid, oid), cmp.Compare(b.tid, tid))
+}
+
+// noteBlob remembers rec if the data at the end of its chain are those of a blob.
+func (c *checker) noteBlob(rec *filestorage.RawRecord) error {
+	end := *rec
+	for end.Size == 0 && end.Back != 0 {
+		next, err := c.in.RecordAt(end.Back)
+		var corrupt *zodb.CorruptError
+		if errors.As(err, &corrupt) || (err == nil && next.Pos >= end.Pos) {
+			return nil // reported where it stands
+		}
+		if err != nil {
+			return err
+		}
+		end = next
+	}
+	var head [zodb.BlobHeadLen]byte
+	n, err := io.ReadFull(c.in.Data(&end), head[:min(end.Size, zodb.BlobHeadLen)])
+	if err != nil {
+		return err
+	}
+	if zodb.IsBlobRecord(head[:n]) {
+		c.sum.BlobRecords++
+		if c.opt.Blobs != nil {
+			c.blobs = append(c.blobs, blobRevision{oid: rec.Oid, tid: rec.Tid, pos: rec.Pos})
+		}
+	}
+	return nil
+}
+
+// checkBlobs compares the revisions with the files.
+func (c *checker) checkBlobs(ctx context.Context) error {
+	if c.opt.Blobs == nil {
+		return nil
+	}
+	slices.SortFunc(c.blobs, func(a, b blobRevision) int { return a.compare(b.oid, b.tid) })
+	var files int64
+	c.sum.BlobFiles = &files
+	for file, err := range c.opt.Blobs {
+		if err := errors.Join(err, context.Cause(ctx)); err != nil {
+			return err
+		}
+		files++
+		c.blobFile(file)
+	}
+	for i := range c.blobs {
+		if b := &c.blobs[i]; !b.found {
+			c.report(Finding{Damage, KindBlobMissing, at(b.pos), at(b.tid), at(b.oid),
+				"this blob has no file: restore it from a backup or copy it from a secondary"})
+		}
+	}
+	return nil
+}
+
+func (c *checker) blobFile(file BlobFile) {
+	i, found := slices.BinarySearchFunc(c.blobs, file, func(b blobRevision, f BlobFile) int { return b.compare(f.Oid, f.Tid) })
+	switch {
+	case found:
+		for ; i < len(c.blobs) && c.blobs[i].compare(file.Oid, file.Tid) == 0; i++ { // an oid can stand twice in a transaction
+			c.blobs[i].found = true
+		}
+	case file.Tid <= c.last: // a later one is of a transaction that was committed since the check began
+		c.report(Finding{Warning, KindBlobOrphaned, nil, at(file.Tid), at(file.Oid),
+			fmt.Sprintf("no revision has the file %s: it only takes up space, move it away", file.Path)})
+	}
+}

@@ -1,0 +1,219 @@
+package filestorage
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A RawTransaction is a transaction as it stands in the file.
+type RawTransaction struct {
+	Pos    int64 // offset of its header
+	Length int64 // the length field: up to the end of the last record; the second length follows there
+	Meta   zodb.TxnMeta
+}
+
+// End returns the offset of the next transaction.
+func (t *RawTransaction) End() int64 { return t.Pos + t.Length + lengthLen }
+
+// A RawRecord is a data record as it stands in the file.
+type RawRecord struct {
+	Pos  int64
+	Oid  zodb.Oid
+	Tid  zodb.Tid
+	Prev int64
+	Tloc int64
+	Size int64 // of the data behind the header; 0 when a back pointer stands there
+	Back int64 // the back pointer, 0 for none
+}
+
+// DataPos returns the offset of the data.
+func (r *RawRecord) DataPos() int64 { return r.Pos + recHeaderLen }
+
+// An Inspector walks over a Data.fs from the front and shows what stands there, with offsets. It opens the file for reading
+// only, takes no lock, and sees it as long as it was when it was opened, so it works beside a running server. It is what
+// tools use that must look at damaged files; everybody else wants Storage.Iterate. It is for one goroutine.
+//
+//	for txn, err := in.Next() …          io.EOF at the end of what is committed, see Tail
+//	    for rec, err := in.NextRecord() … io.EOF behind the last record
+//
+// A *zodb.CorruptError from NextRecord spoils only the rest of that transaction, and Next goes on behind it. One from Next is
+// the end: nobody can tell where another transaction begins.
+type Inspector struct {
+	file   vfs.File
+	path   string
+	win    window
+	size   int64
+	magic  zodb.Magic
+	txn    RawTransaction
+	header txnHeader
+	rec    RawRecord
+	pos    int64 // where the next transaction begins
+	recPos int64 // where the next record begins
+}
+
+// Inspect opens the Data.fs at path. Another magic than the two known ones is a *zodb.CorruptError.
+func Inspect(disk vfs.FS, path string) (*Inspector, error) {
+	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, fmt.Errorf("inspect %s: %w", path, err)
+	}
+	in := &Inspector{file: f, path: path, pos: magicLen}
+	if err := in.start(); err != nil {
+		return nil, fmt.Errorf("inspect %s: %w", path, errors.Join(err, f.Close()))
+	}
+	return in, nil
+}
+
+func (in *Inspector) start() error {
+	info, err := in.file.Stat()
+	if err != nil {
+		return err
+	}
+	if info.IsDir() {
+		return &fs.PathError{Op: "read", Path: in.path, Err: errors.New("is a folder, not a data file")}
+	}
+	in.size = info.Size()
+	in.win = window{file: in.file, size: in.size}
+	if in.size == 0 { // as ZODB takes it: a file that nobody has written to yet
+		in.pos, in.magic = 0, zodb.MagicFS30
+		return nil
+	}
+	if err := in.win.read(in.magic[:min(in.size, magicLen)], 0); err != nil {
+		return err
+	}
+	if !in.magic.Known() {
+		return in.corrupt(0, "the magic FS30 or FS21", fmt.Sprintf("%q", in.magic[:]))
+	}
+	return nil
+}
+
+// Close closes the file.
+func (in *Inspector) Close() error { return in.file.Close() }
+
+// Magic returns the first four bytes of the file.
+func (in *Inspector) Magic() zodb.Magic { return in.magic }
+
+// Size returns the size of the file when it was opened.
+func (in *Inspector) Size() int64 { return in.size }
+
+// Pos returns the offset behind the last transaction that Next returned. Behind it, after io.EOF, stands nothing, or a
+// transaction that is not committed: one being written at this moment, or one that a crash interrupted.
+func (in *Inspector) Pos() int64 { return in.pos }
+
+// Next returns the next transaction, whatever was read of the one before. What it returns is valid until the next call.
+func (in *Inspector) Next() (*RawTransaction, error) {
+	if in.size-in.pos < txnHeaderLen {
+		return nil, io.EOF
+	}
+	var b [txnHeaderLen]byte
+	if err := in.win.read(b[:], in.pos); err != nil {
+		return nil, err
+	}
+	h := &in.header
+	h.decode(b[:])
+	switch {
+	case h.Status == zodb.StatusCheckpoint:
+		return nil, io.EOF
+	case h.Length > uint64(in.size-in.pos-lengthLen), int64(h.Length) < h.headerLen():
+		return nil, in.tailOrDamage()
+	case !h.Status.Known():
+		return nil, in.corrupt(in.pos+16, "one of the known statuses", fmt.Sprintf("0x%02x", byte(h.Status)))
+	}
+	return in.enter()
+}
+
+// enter reads the rest of the transaction whose header has been read.
+func (in *Inspector) enter() (*RawTransaction, error) {
+	h := &in.header
+	end := in.pos + int64(h.Length)
+	var second [lengthLen]byte
+	if err := in.win.peek(second[:], end); err != nil {
+		return nil, err
+	}
+	if n := binary.BigEndian.Uint64(second[:]); n != h.Length {
+		return nil, in.corrupt(end, fmt.Sprintf("the length %d once more, as at %d", h.Length, in.pos+8), fmt.Sprint(n))
+	}
+	meta := make([]byte, h.headerLen()-txnHeaderLen)
+	if err := in.win.read(meta, in.pos+txnHeaderLen); err != nil {
+		return nil, err
+	}
+	u, d := int(h.ULen), int(h.ULen)+int(h.DLen)
+	in.txn = RawTransaction{Pos: in.pos, Length: int64(h.Length), Meta: zodb.TxnMeta{
+		Tid: h.Tid, Status: h.Status, User: meta[:u:u], Description: meta[u:d:d], Extension: meta[d:],
+	}}
+	in.recPos = in.pos + h.headerLen()
+	in.pos = in.txn.End()
+	return &in.txn, nil
+}
+
+// NextRecord returns the next record of the transaction. What it returns is valid until the next call.
+func (in *Inspector) NextRecord() (*RawRecord, error) {
+	end := in.txn.Pos + in.txn.Length
+	if in.recPos >= end {
+		return nil, io.EOF
+	}
+	rec, err := in.record(in.win.read, in.recPos, end)
+	if err == nil && rec.Tloc != in.txn.Pos {
+		err = in.corrupt(rec.Pos+24, fmt.Sprintf("the offset %d of the record's transaction", in.txn.Pos), fmt.Sprint(rec.Tloc))
+	}
+	if err != nil {
+		in.recPos = end
+		return nil, err
+	}
+	in.rec = rec
+	in.recPos = rec.DataPos() + max(rec.Size, 0)
+	if rec.Size == 0 {
+		in.recPos += backLen
+	}
+	return &in.rec, nil
+}
+
+// RecordAt reads the record at pos, wherever in the file, as for following a pointer. Its data have been checked to lie
+// inside the file, and nothing else.
+func (in *Inspector) RecordAt(pos int64) (RawRecord, error) {
+	return in.record(in.win.peek, pos, in.size)
+}
+
+// Data returns the size bytes at pos, as of a record's data.
+func (in *Inspector) Data(rec *RawRecord) io.Reader {
+	return io.NewSectionReader(&in.win, rec.DataPos(), rec.Size)
+}
+
+// record reads the record at pos, which must end at or before end.
+func (in *Inspector) record(read func([]byte, int64) error, pos, end int64) (RawRecord, error) {
+	var b [recHeaderLen + backLen]byte
+	if pos < magicLen || end-pos < recHeaderLen {
+		return RawRecord{}, in.corrupt(pos, "a data record", "the end")
+	}
+	if err := read(b[:recHeaderLen], pos); err != nil {
+		return RawRecord{}, err
+	}
+	var h recHeader
+	h.decode(b[:])
+	room := end - pos - recHeaderLen
+	switch {
+	case h.VLen != 0:
+		return RawRecord{}, in.corrupt(pos+32, "no version (0)", fmt.Sprint(h.VLen))
+	case h.PLen > uint64(room) || (h.PLen == 0 && room < backLen):
+		return RawRecord{}, in.corrupt(pos+34, fmt.Sprintf("data within the %d bytes left", room), fmt.Sprint(h.PLen))
+	}
+	rec := RawRecord{Pos: pos, Oid: h.Oid, Tid: h.Tid, Prev: h.Prev, Tloc: h.Tloc, Size: int64(h.PLen)}
+	if h.PLen == 0 {
+		if err := read(b[recHeaderLen:], pos+recHeaderLen); err != nil {
+			return RawRecord{}, err
+		}
+		rec.Back = int64(binary.BigEndian.Uint64(b[recHeaderLen:]))
+	}
+	return rec, nil
+}
+
+func (in *Inspector) corrupt(pos int64, want, got string) error {
+	return &zodb.CorruptError{File: in.path, Pos: pos, Want: want, Got: got}
+}

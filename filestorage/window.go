@@ -1,0 +1,68 @@
+package filestorage
+
+import (
+	"fmt"
+
+	"github.com/zrsd/zrsd/vfs"
+)
+
+// windowLen is how much a window reads at a time.
+const windowLen = 256 << 10
+
+// A window reads a file through a buffer that moves where it is told, and never reads what is skipped.
+type window struct {
+	file vfs.File
+	size int64
+	at   int64  // offset of buf
+	buf  []byte // what has been read
+}
+
+// read fills b from pos, and moves the window there when b is not inside it.
+func (w *window) read(b []byte, pos int64) error {
+	if !w.has(len(b), pos) && len(b) <= windowLen {
+		if err := w.move(pos); err != nil {
+			return err
+		}
+	}
+	return w.peek(b, pos)
+}
+
+// peek fills b from pos and leaves the window where it is.
+func (w *window) peek(b []byte, pos int64) error {
+	if w.has(len(b), pos) {
+		copy(b, w.buf[pos-w.at:])
+		return nil
+	}
+	return w.load(b, pos)
+}
+
+func (w *window) has(n int, pos int64) bool {
+	return pos >= w.at && pos+int64(n) <= w.at+int64(len(w.buf))
+}
+
+func (w *window) move(pos int64) error {
+	if cap(w.buf) == 0 {
+		w.buf = make([]byte, windowLen)
+	}
+	w.at, w.buf = pos, w.buf[:max(min(windowLen, w.size-pos), 0)]
+	err := w.load(w.buf, pos)
+	if err != nil {
+		w.buf = w.buf[:0]
+	}
+	return err
+}
+
+func (w *window) load(b []byte, pos int64) error {
+	if _, err := w.file.ReadAt(b, pos); err != nil {
+		return fmt.Errorf("read %s at %d: %w", w.file.Name(), pos, err)
+	}
+	return nil
+}
+
+// ReadAt is io.ReaderAt; a read beyond the size fails as a whole.
+func (w *window) ReadAt(b []byte, pos int64) (int, error) {
+	if err := w.read(b, pos); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
