@@ -20,7 +20,8 @@ type replay struct {
 
 func newReplay(records, size int) *replay {
 	r := &replay{buf: bytes.Repeat([]byte("z"), size), n: records}
-	r.meta = zodb.TxnMeta{Tid: 1, Status: zodb.StatusCommitted, User: []byte(" admin"), Description: []byte("/plone/edit")}
+	r.meta = zodb.TxnMeta{Tid: 1, Status: zodb.StatusCommitted, User: []byte(" admin"),
+		Description: []byte("/plone/edit")}
 	r.rec = zodb.Record{Oid: 7, Tid: 1, HasPrev: true, Size: int64(size), Data: &r.data}
 	return r
 }

@@ -19,8 +19,8 @@ const MessageVersion = 1
 // keptBuffer is how much room for messages a Control keeps between two of them.
 const keptBuffer = 64 << 10
 
-// A Control sends and receives the messages of a control stream: Hello, Welcome, Refusal, Ack, Heartbeat and Goodbye, always
-// as pointers. Send may be called concurrently, also with Receive; Receive is for one goroutine.
+// A Control sends and receives the messages of a control stream: Hello, Welcome, Refusal, Ack, Heartbeat and Goodbye,
+// always as pointers. Send may be called concurrently, also with Receive; Receive is for one goroutine.
 type Control struct {
 	conn    net.Conn
 	timeout time.Duration
@@ -48,7 +48,7 @@ func (c *Control) Send(msg any) error {
 		return err
 	}
 	if len(payload) > MaxMessage {
-		return fmt.Errorf("sending: %w", &TooLargeError{What: kind + " message", Size: int64(len(payload)), Max: MaxMessage})
+		return &TooLargeError{What: kind + " message to send", Size: int64(len(payload)), Max: MaxMessage}
 	}
 	c.sending.Lock()
 	defer c.sending.Unlock()
@@ -61,9 +61,9 @@ func (c *Control) Send(msg any) error {
 	return nil
 }
 
-// Receive waits for the next message and returns a *Hello, *Welcome, *Refusal, *Ack, *Heartbeat or *Goodbye. The end of the
-// stream is io.EOF. After an error that wraps ErrUnknownMessage it can be called again; every other error, the end of ctx
-// included, is final.
+// Receive waits for the next message and returns a *Hello, *Welcome, *Refusal, *Ack, *Heartbeat or *Goodbye. The end
+// of the stream is io.EOF. After an error that wraps ErrUnknownMessage it can be called again; every other error, the
+// end of ctx included, is final.
 func (c *Control) Receive(ctx context.Context) (any, error) {
 	if c.broken != nil {
 		return nil, c.broken

@@ -27,8 +27,8 @@ func (t *decoded) init(d *Decoder) {
 // Meta is valid until the Decoder's Next.
 func (t *decoded) Meta() *zodb.TxnMeta { return &t.meta }
 
-// NextRecord skips what has not been read of the record before. It returns io.EOF only after the transaction's digest has been
-// found right.
+// NextRecord skips what has not been read of the record before. It returns io.EOF only after the transaction's digest
+// has been found right.
 func (t *decoded) NextRecord() (*zodb.Record, error) {
 	switch {
 	case t.d.err != nil:

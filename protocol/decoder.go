@@ -15,8 +15,8 @@ import (
 
 // A Decoder reads transactions from a replication stream. It is for one goroutine.
 //
-// Frames are parsed in the read buffer of 256 KiB, record data and blobs are digested as their reader reads them. Nothing is
-// allocated per frame, and what Next and NextRecord return is used again by the call after.
+// Frames are parsed in the read buffer of 256 KiB, record data and blobs are digested as their reader reads them.
+// Nothing is allocated per frame, and what Next and NextRecord return is used again by the call after.
 type Decoder struct {
 	r   *bufio.Reader
 	sum hash.Hash
@@ -40,10 +40,10 @@ func NewDecoder(r io.Reader, start zodb.Tid, lim Limits) *Decoder {
 	return d
 }
 
-// Next returns the next transaction, after reading what is left of the one before. Nothing of a transaction may be made
-// visible before its NextRecord has returned io.EOF: only then has its digest been found right. The end of the stream between two
-// transactions is io.EOF, and within one io.ErrUnexpectedEOF, wrapped. Other errors are *DigestError, *FrameError,
-// *TooLargeError and those of the stream. Every error is final.
+// Next returns the next transaction, after reading what is left of the one before. Nothing of a transaction may be
+// made visible before its NextRecord has returned io.EOF: only then has its digest been found right. The end of the
+// stream between two transactions is io.EOF, and within one io.ErrUnexpectedEOF, wrapped. Other errors are
+// *DigestError, *FrameError, *TooLargeError and those of the stream. Every error is final.
 func (d *Decoder) Next() (zodb.Transaction, error) {
 	for d.err == nil && d.txn.open {
 		_, err := d.txn.NextRecord()
@@ -92,7 +92,7 @@ func (d *Decoder) next(limit int64) ([]byte, error) {
 	}
 	n := int64(binary.BigEndian.Uint32(head))
 	if n > limit {
-		return nil, &TooLargeError{What: "frame", Tid: d.txn.meta.Tid, Size: n, Max: limit}
+		return nil, d.cut(&TooLargeError{What: "frame", Size: n, Max: limit})
 	}
 	all, err := d.r.Peek(sizeLen + int(n))
 	if err != nil {

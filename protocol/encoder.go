@@ -15,8 +15,8 @@ import (
 
 // An Encoder writes transactions to a replication stream. It is for one goroutine.
 //
-// Frames are built in one buffer of 256 KiB: record data and blobs are read from the transaction straight into it, digested
-// there and written from there. Nothing is allocated per frame.
+// Frames are built in one buffer of 256 KiB: record data and blobs are read from the transaction straight into it,
+// digested there and written from there. Nothing is allocated per frame.
 type Encoder struct {
 	out frameBuffer
 	mp  *msgpack.Encoder // into out
@@ -38,10 +38,14 @@ func NewEncoder(w io.Writer, start zodb.Tid) *Encoder {
 }
 
 // Encode writes txn with all its records, reading them to their ends. The frames stay in the buffer until it is full or
-// Flush is called. After an error, txn's or the stream's, the stream is torn and every further call returns it again.
+// Flush is called. After an error, txn's or the stream's, the stream is torn and every further call returns it again; all
+// transactions before have then been written out.
 func (e *Encoder) Encode(txn zodb.Transaction) error {
-	if e.err == nil {
-		e.err = e.encode(txn)
+	if e.err != nil {
+		return e.err
+	}
+	if e.err = e.encode(txn); e.err != nil {
+		e.err = errors.Join(e.err, e.out.flushWhole())
 	}
 	return e.err
 }
@@ -150,7 +154,9 @@ func (e *Encoder) commitFrame() error {
 		return err
 	}
 	e.bytes(digest)
-	return e.end()
+	err := e.end()
+	e.out.whole = len(e.out.buf)
+	return err
 }
 
 // begin, number, bytes, check and end build one msgpack frame.

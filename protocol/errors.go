@@ -10,11 +10,11 @@ import (
 // Errors that carry nothing but their meaning.
 var (
 	// ErrNotNative says that the other side is not one of ours: it closed, or answered in another language.
-	ErrNotNative = errors.New("the peer does not speak " + Native + ": perhaps it is a zc.zrs primary, or no zrsd at all; " +
-		"check the address")
+	ErrNotNative = errors.New("the peer does not speak " + Native + ": perhaps it is a zc.zrs primary, or no zrsd at " +
+		"all; check the address")
 
-	// ErrUnknownMessage says that a message is whole but of a kind that this version does not have. It was consumed, and the
-	// stream can be read on.
+	// ErrUnknownMessage says that a message is whole but of a kind that this version does not have. It was consumed,
+	// and the stream can be read on.
 	ErrUnknownMessage = errors.New("message of an unknown kind: the peer may be of a newer version")
 
 	// ErrCorruptMessage says that a message is not what its own form promises. Nothing behind it can be trusted.
@@ -32,14 +32,14 @@ type TooLargeError struct {
 
 func (e *TooLargeError) Error() string {
 	if e.Tid != 0 {
-		return fmt.Sprintf("%s of oid %v in transaction %v has %d bytes, the limit is %d: raise the limit if it is genuine",
-			e.What, e.Oid, e.Tid, e.Size, e.Max)
+		return fmt.Sprintf("%s of oid %v in transaction %v has %d bytes, the limit is %d: raise the limit if it is "+
+			"genuine", e.What, e.Oid, e.Tid, e.Size, e.Max)
 	}
 	return fmt.Sprintf("%s of %d bytes, the limit is %d", e.What, e.Size, e.Max)
 }
 
-// A DigestError says that a transaction did not arrive as it was sent, or that the two sides do not mean the same stream.
-// Whoever reads the stream must forget the transaction and connect again.
+// A DigestError says that a transaction did not arrive as it was sent, or that the two sides do not mean the same
+// stream. Whoever reads the stream must forget the transaction and connect again.
 type DigestError struct {
 	Tid zodb.Tid
 }

@@ -31,8 +31,8 @@ type rec struct {
 }
 
 func (t *txn) open() *txnReader {
-	return &txnReader{meta: zodb.TxnMeta{Tid: t.Tid, Status: t.Status, User: []byte(t.User), Description: []byte(t.Desc),
-		Extension: []byte(t.Ext)}, recs: t.Recs}
+	return &txnReader{recs: t.Recs, meta: zodb.TxnMeta{Tid: t.Tid, Status: t.Status, User: []byte(t.User),
+		Description: []byte(t.Desc), Extension: []byte(t.Ext)}}
 }
 
 type txnReader struct {
@@ -61,7 +61,8 @@ func (t *txnReader) NextRecord() (*zodb.Record, error) {
 // collect reads a transaction to its end.
 func collect(t zodb.Transaction) (txn, error) {
 	m := t.Meta()
-	out := txn{Tid: m.Tid, Status: m.Status, User: string(m.User), Desc: string(m.Description), Ext: string(m.Extension)}
+	out := txn{Tid: m.Tid, Status: m.Status, User: string(m.User), Desc: string(m.Description),
+		Ext: string(m.Extension)}
 	for {
 		r, err := t.NextRecord()
 		if errors.Is(err, io.EOF) {
@@ -104,7 +105,8 @@ func encode(t testing.TB, start zodb.Tid, txns ...txn) []byte {
 	return buf.Bytes()
 }
 
-// decode returns the transactions that came out complete, and the error that ended the stream, nil for its regular end.
+// decode returns the transactions that came out complete, and the error that ended the stream, nil for its regular
+// end.
 func decode(r io.Reader, start zodb.Tid, lim Limits) (out []txn, err error) {
 	d := NewDecoder(r, start, lim)
 	for {

@@ -12,8 +12,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// fields reads the elements of one msgpack frame, one after the other. The first error stays and is what end returns; until then
-// the values read are not to be used.
+// fields reads the elements of one msgpack frame, one after the other. The first error stays and is what end returns;
+// until then the values read are not to be used.
 type fields struct {
 	tid zodb.Tid // for errors
 	r   bytes.Reader

@@ -35,7 +35,8 @@ const (
 	DefaultMaxBlob   = 1 << 40
 )
 
-// Limits bound what a Decoder accepts. They guard the disk, not memory: records and blobs are streamed whatever their size.
+// Limits bound what a Decoder accepts. They guard the disk, not memory: records and blobs are streamed whatever their
+// size.
 type Limits struct {
 	MaxRecord int64 // bytes of one record's data; 0: DefaultMaxRecord
 	MaxBlob   int64 // bytes of one blob; 0: DefaultMaxBlob

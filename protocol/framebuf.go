@@ -13,6 +13,7 @@ type frameBuffer struct {
 	w     io.Writer
 	buf   []byte // len is what is filled
 	start int    // of the frame being built
+	whole int    // end of the last complete transaction
 }
 
 // reserve begins a frame whose payload will have at most n bytes.
@@ -47,11 +48,17 @@ func (f *frameBuffer) flush() error {
 		return nil
 	}
 	_, err := f.w.Write(f.buf)
-	f.buf = f.buf[:0]
+	f.buf, f.whole = f.buf[:0], 0
 	if err != nil {
 		return fmt.Errorf("writing to the replication stream: %w", err)
 	}
 	return nil
+}
+
+// flushWhole writes out what is buffered of complete transactions, and drops the rest.
+func (f *frameBuffer) flushWhole() error {
+	f.buf = f.buf[:f.whole]
+	return f.flush()
 }
 
 // Write appends within the room reserved. It never fails.

@@ -11,8 +11,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A message is a msgpack array of two: its kind, a string, and its body, a map from field names to values. Fields that a
-// reader does not know are skipped, fields that are missing keep their zero value.
+// A message is a msgpack array of two: its kind, a string, and its body, a map from field names to values. Fields that
+// a reader does not know are skipped, fields that are missing keep their zero value.
 const messageParts = 2
 
 // Ids, digests and magics travel as bin of their exact length, in messages as in frames.

@@ -17,7 +17,7 @@ type Epoch struct {
 type Position struct {
 	Tid    zodb.Tid    `msgpack:"tid" json:"tid"`
 	Status zodb.Status `msgpack:"status" json:"-"`      // of that transaction in the sender's file
-	Digest zodb.Digest `msgpack:"digest" json:"digest"` // content of that transaction, zodb.DigestOf; zero when Tid is 0
+	Digest zodb.Digest `msgpack:"digest" json:"digest"` // of its content, zodb.DigestOf; zero when Tid is 0
 }
 
 // Hello is the secondary's first message on the control stream.

@@ -20,8 +20,8 @@ const (
 	refusalWord = "refused "
 )
 
-// ClientPreface proposes the native protocol and waits for the answer, until ctx ends. A refusal is a *Refusal; a peer that
-// closes or answers in another language gives ErrNotNative. The time that it takes is a round trip, good for
+// ClientPreface proposes the native protocol and waits for the answer, until ctx ends. A refusal is a *Refusal; a peer
+// that closes or answers in another language gives ErrNotNative. The time that it takes is a round trip, good for
 // SessionOptions.RoundTrip.
 func ClientPreface(ctx context.Context, conn net.Conn) error {
 	return withContext(ctx, conn.SetDeadline, func() error {

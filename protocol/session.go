@@ -32,8 +32,8 @@ type SessionOptions struct {
 	RoundTrip time.Duration
 	// Window, in bytes, overrides that choice; yamux allows no less than 256 KiB.
 	Window uint32
-	// WriteTimeout is how long the connection may refuse to take one write of at most 256 KiB, and how long the answer to a
-	// keep-alive may take. Afterwards the session is closed.
+	// WriteTimeout is how long the connection may refuse to take one write of at most 256 KiB, and how long the answer
+	// to a keep-alive may take. Afterwards the session is closed.
 	WriteTimeout time.Duration
 	// KeepAlive is how often each side asks the other whether it lives.
 	KeepAlive time.Duration
@@ -42,10 +42,11 @@ type SessionOptions struct {
 
 // ClientSession turns conn, after ClientPreface, into a session of streams. Closing the session closes conn.
 //
-// The window that a receiver grants is what bounds a stream on a long link: yamux announces freed room when half of the window has
-// been read, so a stream runs at window / 2 per round trip for certain and at window per round trip at best. It is also what
-// a receiver that is slower than the network may have to keep in memory, up to three times over while a buffer grows. So it is
-// as large as this link needs and no larger: 2 * round trip * 160 MiB/s, at least 1 MiB and at most 16 MiB.
+// The window that a receiver grants is what bounds a stream on a long link: yamux announces freed room when half of
+// the window has been read, so a stream runs at window / 2 per round trip for certain and at window per round trip at
+// best. It is also what a receiver that is slower than the network may have to keep in memory, up to three times over
+// while a buffer grows. So it is as large as this link needs and no larger: 2 * round trip * 160 MiB/s, at least 1 MiB
+// and at most 16 MiB.
 func ClientSession(conn net.Conn, opt SessionOptions) (*yamux.Session, error) {
 	if opt.Window == 0 {
 		opt.Window = windowFor(opt.RoundTrip)
@@ -53,8 +54,8 @@ func ClientSession(conn net.Conn, opt SessionOptions) (*yamux.Session, error) {
 	return newSession(conn, opt, yamux.Client)
 }
 
-// ServerSession is ClientSession for the side that was connected to. It receives only acknowledgements, from peers that have not
-// yet said who they are, so its window is the smallest possible.
+// ServerSession is ClientSession for the side that was connected to. It receives only acknowledgements, from peers
+// that have not yet said who they are, so its window is the smallest possible.
 func ServerSession(conn net.Conn, opt SessionOptions) (*yamux.Session, error) {
 	if opt.Window == 0 {
 		opt.Window = minWindow
@@ -84,8 +85,8 @@ func (opt SessionOptions) config() *yamux.Config {
 		EnableKeepAlive:     true,
 		KeepAliveInterval:   orDefault(opt.KeepAlive, DefaultKeepAlive),
 		MaxStreamWindowSize: max(opt.Window, minWindow),
-		// One value for two things in yamux: a write that is stuck, and a keep-alive without an answer. A stuck write leaves
-		// half a frame behind, so every writer closes the session then (see stream.Write).
+		// One value for two things in yamux: a write that is stuck, and a keep-alive without an answer. A stuck write
+		// leaves half a frame behind, so every writer closes the session then (see stream.Write).
 		ConnectionWriteTimeout: orDefault(opt.WriteTimeout, DefaultWriteTimeout),
 		StreamOpenTimeout:      orDefault(opt.WriteTimeout, DefaultWriteTimeout),
 		StreamCloseTimeout:     orDefault(opt.WriteTimeout, DefaultWriteTimeout),

@@ -11,8 +11,9 @@ import (
 // maxDepth is how deep arrays and maps may nest in a message, the message itself included.
 const maxDepth = 16
 
-// checkShape walks over b and makes sure that it is exactly one msgpack value, nested no deeper than maxDepth, in which no
-// length promises more than is there. A decoder that trusts lengths, or calls itself for every level, is safe afterwards.
+// checkShape walks over b and makes sure that it is exactly one msgpack value, nested no deeper than maxDepth, in
+// which no length promises more than is there. A decoder that trusts lengths, or calls itself for every level, is safe
+// afterwards.
 func checkShape(b []byte) error {
 	var open [maxDepth]int // values still to come, per level
 	level := 0
@@ -104,7 +105,8 @@ func valueHead(b []byte) (head, length int, err error) {
 	return 1 + f.lengthLen, length + f.extra, nil
 }
 
-// A form is what follows a type byte: a length field of so many bytes, then, besides what that announces, a fixed number.
+// A form is what follows a type byte: a length field of so many bytes, then, besides what that announces, a fixed
+// number.
 type form struct{ lengthLen, extra int }
 
 var forms = map[byte]form{

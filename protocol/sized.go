@@ -21,8 +21,8 @@ func WriteSized(w io.Writer, payload []byte) error {
 }
 
 // ReadSized reads one sized message into buf, which grows where it is too small, and returns the payload. A message of
-// more than limit bytes is a *TooLargeError, found before any of it is read. The end of r between two messages is io.EOF, and
-// within one io.ErrUnexpectedEOF.
+// more than limit bytes is a *TooLargeError, found before any of it is read. The end of r between two messages is
+// io.EOF, and within one io.ErrUnexpectedEOF.
 func ReadSized(r io.Reader, buf []byte, limit int) ([]byte, error) {
 	buf = slices.Grow(buf[:0], sizeLen)[:sizeLen]
 	if _, err := io.ReadFull(r, buf); err != nil {

@@ -13,7 +13,8 @@ import (
 // A StreamKind says what a stream carries.
 type StreamKind string
 
-// The kinds of streams. Bulk of other sorts gets streams of its own later, so that it never delays the two that are live.
+// The kinds of streams. Bulk of other sorts gets streams of its own later, so that it never delays the two that are
+// live.
 const (
 	StreamControl     StreamKind = "control"     // messages, both ways; the first stream of a session
 	StreamReplication StreamKind = "replication" // transactions, from primary to secondary
@@ -46,8 +47,8 @@ func OpenStream(ctx context.Context, s *yamux.Session, h StreamHeader) (net.Conn
 	return conn, nil
 }
 
-// AcceptStream waits for the peer's next stream and reads its header. With a kind that it does not know, the caller closes the
-// stream and goes on.
+// AcceptStream waits for the peer's next stream and reads its header. With a kind that it does not know, the caller
+// closes the stream and goes on.
 func AcceptStream(ctx context.Context, s *yamux.Session) (net.Conn, StreamHeader, error) {
 	raw, err := s.AcceptStreamWithContext(ctx)
 	if err != nil {
@@ -77,8 +78,8 @@ func AcceptStream(ctx context.Context, s *yamux.Session) (net.Conn, StreamHeader
 	return conn, h, nil
 }
 
-// A stream is a yamux stream that closes its session when a write times out. Half a frame may have left by then, for yamux's own
-// framing as well as for ours, and a peer that takes nothing for so long is to be treated as dead.
+// A stream is a yamux stream that closes its session when a write times out. Half a frame may have left by then, for
+// yamux's own framing as well as for ours, and a peer that takes nothing for so long is to be treated as dead.
 type stream struct{ *yamux.Stream }
 
 func (s stream) Write(b []byte) (int, error) {

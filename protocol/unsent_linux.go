@@ -11,9 +11,9 @@ import (
 // maxUnsent is how many bytes the kernel may hold that it has not yet put on the wire.
 const maxUnsent = 256 << 10
 
-// limitUnsent keeps bulk from delaying acknowledgements, heartbeats and keep-alives: these queue behind whatever the kernel
-// has accepted, which without a limit grows to megabytes and takes, on a slow link, longer than a keep-alive may take. The
-// limit does not bound what is in flight, so it costs no throughput.
+// limitUnsent keeps bulk from delaying acknowledgements, heartbeats and keep-alives: these queue behind whatever the
+// kernel has accepted, which without a limit grows to megabytes and takes, on a slow link, longer than a keep-alive
+// may take. The limit does not bound what is in flight, so it costs no throughput.
 func limitUnsent(conn net.Conn) error {
 	if inner, ok := conn.(interface{ NetConn() net.Conn }); ok { // a TLS connection
 		conn = inner.NetConn()
@@ -23,7 +23,8 @@ func limitUnsent(conn net.Conn) error {
 		return nil
 	}
 	return controlFd(tcp, func(fd int) error {
-		return os.NewSyscallError("setsockopt", unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent))
+		err := unix.SetsockoptInt(fd, unix.IPPROTO_TCP, unix.TCP_NOTSENT_LOWAT, maxUnsent)
+		return os.NewSyscallError("setsockopt", err)
 	})
 }
 
