@@ -1,0 +1,194 @@
+package filestorage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Options say how to open a storage. The zero value opens or creates one for writing, without blobs.
+type Options struct {
+	FS        vfs.FS                  // the disk; nil: the real one
+	Blobs     Blobs                   // nil: no blob directory
+	Magic     zodb.Magic              // for a file that is created; zero: FS30
+	ReadOnly  bool                    // no lock, nothing written or cut; what was committed at open is what it stays
+	MustExist bool                    // a missing file is an error instead of a new storage
+	Logger    hclog.Logger            // nil: silent
+	Progress  func(done, total int64) // called now and then while the file is scanned, in bytes
+	Now       func() time.Time        // the clock of new tids; nil: time.Now
+}
+
+// Blobs is what a storage needs of a blob directory. All methods may be called concurrently.
+type Blobs interface {
+	// Stage reads content to its end into a temporary file, which its Publish moves to where OpenBlob finds it.
+	Stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (zodb.StagedBlob, error)
+	// OpenBlob opens a published blob; *zodb.POSKeyError with Blob set when there is none.
+	OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error)
+	// SetAside moves a published blob out of the way, to where an operator finds it under label, durably. Where there is
+	// no such blob it does nothing.
+	SetAside(oid zodb.Oid, tid zodb.Tid, label string) error
+	// Empty reports whether there is no published blob at all.
+	Empty() (bool, error)
+}
+
+// A Storage is an open Data.fs. Reading methods may be called concurrently with each other and with the one transaction
+// that may be in progress at a time.
+type Storage struct {
+	// Set by Open and never changed.
+	path     string // of the Data.fs
+	fs       vfs.FS
+	file     vfs.File // the Data.fs; readers use ReadAt only
+	magic    zodb.Magic
+	blobs    Blobs // nil without a blob directory
+	log      hclog.Logger
+	now      func() time.Time
+	readOnly bool
+	lock     io.Closer // nil when read-only
+
+	// Published state. A group is published under the write lock of view: its index entries, then the frontier.
+	view     sync.RWMutex
+	index    *index    // oid to the offset of its current committed record
+	frontier *frontier // end and last tid of what is committed: nothing behind it is for readers
+
+	maxOid atomic.Uint64 // the largest oid seen, committed or not
+	queue  *queue        // transactions on their way to the disk
+	commit chan struct{} // one slot, the commit lock: held from Begin to the end of the transaction
+	writer writer        // belongs to the holder of the commit lock
+	saver  saver         // saves the index now and then
+
+	closed   chan struct{} // closed when Close begins
+	closing  sync.Once
+	closeErr error
+}
+
+// Open opens the storage whose Data.fs is at path, creating it where there is none, takes its lock, loads or rebuilds
+// the index and cuts off what an interrupted commit left at the end (see the package comment). ctx ends a long scan.
+//
+// Errors: *LockError, *CreateError, *zodb.CorruptError, ErrVersions, and those of the disk.
+func Open(ctx context.Context, path string, opt Options) (*Storage, error) {
+	s := newStorage(path, opt)
+	if err := s.open(ctx, opt); err != nil {
+		return nil, fmt.Errorf("open storage %s: %w", path, errors.Join(err, s.release()))
+	}
+	s.queue = newQueue()
+	if !s.readOnly {
+		go s.syncGroups()
+	}
+	return s, nil
+}
+
+func newStorage(path string, opt Options) *Storage {
+	s := &Storage{
+		path: path, fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, now: opt.Now, readOnly: opt.ReadOnly,
+		commit: make(chan struct{}, 1), closed: make(chan struct{}),
+	}
+	if s.fs == nil {
+		s.fs = vfs.OS{}
+	}
+	if s.log == nil {
+		s.log = hclog.NewNullLogger()
+	}
+	if s.now == nil {
+		s.now = time.Now
+	}
+	return s
+}
+
+// open does the steps of Open up to where transactions can begin. What it opened is left to release.
+func (s *Storage) open(ctx context.Context, opt Options) (err error) {
+	if !s.readOnly {
+		if s.lock, err = lockFile(s.fs, s.path); err != nil {
+			return err
+		}
+	}
+	if err := s.openFile(opt); err != nil {
+		return err
+	}
+	if err := s.recover(ctx, opt.Progress); err != nil {
+		return err
+	}
+	if oid, ok := s.index.maxOid(); ok {
+		s.maxOid.Store(uint64(oid))
+	}
+	end, last := s.frontier.get()
+	s.writer = writer{end: end, last: last, begun: last, out: output{file: s.file}}
+	return nil
+}
+
+// Close waits for the transaction in progress to be finished or aborted and for what is on its way to the disk, saves
+// the index, and releases the lock. Iterators that wait get zodb.ErrClosed. Close is idempotent.
+func (s *Storage) Close() error {
+	s.closing.Do(func() {
+		close(s.closed)
+		s.closeErr = s.close()
+	})
+	return s.closeErr
+}
+
+func (s *Storage) close() error {
+	var err error
+	if !s.readOnly {
+		s.commit <- struct{}{} // kept for good: no transaction begins any more
+		s.queue.close()
+		err = s.saver.finish(s)
+	}
+	s.frontier.close(zodb.ErrClosed)
+	if err = errors.Join(err, s.release()); err != nil {
+		return fmt.Errorf("close storage %s: %w", s.path, err)
+	}
+	return nil
+}
+
+// release closes what open opened, the lock last.
+func (s *Storage) release() error {
+	var err error
+	if s.file != nil {
+		err = s.file.Close()
+	}
+	if s.lock != nil {
+		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}
+
+// Path returns the path of the Data.fs as given to Open.
+func (s *Storage) Path() string { return s.path }
+
+// Magic returns the first four bytes of the file.
+func (s *Storage) Magic() zodb.Magic { return s.magic }
+
+// HasBlobs reports whether the storage was opened with a blob directory.
+func (s *Storage) HasBlobs() bool { return s.blobs != nil }
+
+// LastTid returns the tid of the last committed transaction, 0 when there is none.
+func (s *Storage) LastTid() zodb.Tid {
+	_, last := s.frontier.get()
+	return last
+}
+
+// Size returns the offset behind the last committed transaction; 4 for an empty storage.
+func (s *Storage) Size() int64 {
+	end, _ := s.frontier.get()
+	return end
+}
+
+// Len returns the number of oids, those of deleted objects included.
+func (s *Storage) Len() int { return s.index.len() }
+
+// openFlag is how the Data.fs is opened once it is known to exist.
+func (s *Storage) openFlag() int {
+	if s.readOnly {
+		return os.O_RDONLY
+	}
+	return os.O_RDWR
+}
