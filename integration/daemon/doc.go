@@ -1,0 +1,7 @@
+// Package daemon runs zrsd as a real process and talks to it the way an operator does: through its command line, its
+// signals, its log and its admin address. The end-to-end tests, the demonstration and the benchmark share it.
+//
+// A Process is started, waited for (never by sleeping: Await asks the admin address again and again until a condition
+// holds or the context ends), and stopped politely or not. Whoever starts one ends it. A Process that ends on its own
+// is noticed by every wait, which then returns its exit code and the end of its log.
+package daemon
