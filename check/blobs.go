@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 
 	"github.com/zrsd/zrsd/filestorage"
@@ -24,30 +23,19 @@ func (b *blobRevision) compare(oid zodb.Oid, tid zodb.Tid) int {
 	return cmp.Or(cmp.Compare(b.oid, oid), cmp.Compare(b.tid, tid))
 }
 
-// noteBlob remembers rec if the data at the end of its chain are those of a blob.
+// noteBlob remembers rec if it is a revision of a blob.
 func (c *checker) noteBlob(rec *filestorage.RawRecord) error {
-	end := *rec
-	for end.Size == 0 && end.Back != 0 {
-		next, err := c.in.RecordAt(end.Back)
-		var corrupt *zodb.CorruptError
-		if errors.As(err, &corrupt) || (err == nil && next.Pos >= end.Pos) {
-			return nil // reported where it stands
-		}
-		if err != nil {
-			return err
-		}
-		end = next
+	blob, err := c.in.IsBlob(rec)
+	var corrupt *zodb.CorruptError
+	if errors.As(err, &corrupt) { // in a record further back, and reported there
+		return nil
 	}
-	var head [zodb.BlobHeadLen]byte
-	n, err := io.ReadFull(c.in.Data(&end), head[:min(end.Size, zodb.BlobHeadLen)])
-	if err != nil {
+	if err != nil || !blob {
 		return err
 	}
-	if zodb.IsBlobRecord(head[:n]) {
-		c.sum.BlobRecords++
-		if c.opt.Blobs != nil {
-			c.blobs = append(c.blobs, blobRevision{oid: rec.Oid, tid: rec.Tid, pos: rec.Pos})
-		}
+	c.sum.BlobRecords++
+	if c.opt.Blobs != nil {
+		c.blobs = append(c.blobs, blobRevision{oid: rec.Oid, tid: rec.Tid, pos: rec.Pos})
 	}
 	return nil
 }

@@ -181,7 +181,29 @@ func (in *Inspector) RecordAt(pos int64) (RawRecord, error) {
 	return in.record(in.win.peek, pos, in.size)
 }
 
-// Data returns the size bytes at pos, as of a record's data.
+// IsBlob reports whether the data of rec, at the end of its chain of back pointers, are those of a blob. A pointer that does not
+// lead back is a *zodb.CorruptError.
+func (in *Inspector) IsBlob(rec *RawRecord) (bool, error) {
+	end := *rec
+	for end.Size == 0 && end.Back != 0 {
+		next, err := in.RecordAt(end.Back)
+		if err != nil {
+			return false, err
+		}
+		if next.Pos >= end.Pos {
+			return false, in.corrupt(end.DataPos(), "a pointer to an earlier record", fmt.Sprint(next.Pos))
+		}
+		end = next
+	}
+	var head [zodb.BlobHeadLen]byte
+	n := min(end.Size, zodb.BlobHeadLen)
+	if err := in.win.peek(head[:n], end.DataPos()); err != nil {
+		return false, err
+	}
+	return zodb.IsBlobRecord(head[:n]), nil
+}
+
+// Data returns the data that stand behind the header of rec.
 func (in *Inspector) Data(rec *RawRecord) io.Reader {
 	return io.NewSectionReader(&in.win, rec.DataPos(), rec.Size)
 }
