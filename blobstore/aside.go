@@ -1,0 +1,36 @@
+package blobstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// SetAside moves the blob of a lost transaction into the folder .<label>, durably, as <oid>.<tid>.blob with 16 digits each.
+// Where there is no such blob it does nothing.
+func (s *Store) SetAside(oid zodb.Oid, tid zodb.Tid, label string) error {
+	if s.readOnly {
+		return zodb.ErrReadOnly
+	}
+	from := s.path(oid, tid)
+	if _, err := s.fs.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	folder := filepath.Join(s.dir, "."+label)
+	err := s.folders.make(folder)
+	if err == nil {
+		err = s.fs.Rename(from, filepath.Join(folder, fmt.Sprintf("%v.%v%s", oid, tid, suffix)))
+	}
+	for _, dir := range []string{folder, filepath.Dir(from)} {
+		if err == nil {
+			err = s.folders.sync(dir)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("set aside blob of oid %v tid %v: %w", oid, tid, err)
+	}
+	return nil
+}

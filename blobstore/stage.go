@@ -1,0 +1,137 @@
+package blobstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"sync"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+const blockSize = 256 << 10
+
+var blocks = sync.Pool{New: func() any { b := make([]byte, blockSize); return &b }}
+
+// staged implements zodb.StagedBlob. It belongs to one goroutine at a time.
+type staged struct {
+	s    *Store
+	oid  zodb.Oid
+	tid  zodb.Tid
+	file vfs.File // open until Sync
+	path string   // present name; "" once discarded
+}
+
+// Stage reads content to its end into a temporary file. What it returns has to be published or discarded.
+func (s *Store) Stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (zodb.StagedBlob, error) {
+	b, err := s.stage(oid, tid, content)
+	if err != nil {
+		return nil, fmt.Errorf("stage blob of oid %v tid %v: %w", oid, tid, err)
+	}
+	return b, nil
+}
+
+func (s *Store) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (*staged, error) {
+	if s.readOnly {
+		return nil, zodb.ErrReadOnly
+	}
+	if err := s.cleaned(); err != nil {
+		return nil, err
+	}
+	name := fmt.Sprintf("%s%v-%v-%d%s", tmpPrefix, oid, tid, s.serial.Add(1), suffix)
+	path := filepath.Join(s.dir, tmpName, name)
+	f, err := s.fs.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	b := &staged{s: s, oid: oid, tid: tid, file: f, path: path}
+	if err := copyTo(f, content); err != nil {
+		return nil, errors.Join(err, b.Discard())
+	}
+	return b, nil
+}
+
+func copyTo(f vfs.File, r io.Reader) error {
+	block := blocks.Get().(*[]byte)
+	defer blocks.Put(block)
+	for at := int64(0); ; {
+		n, err := io.ReadFull(r, *block)
+		if n > 0 {
+			if _, err := f.WriteAt((*block)[:n], at); err != nil {
+				return err
+			}
+			at += int64(n)
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF) && n > 0:
+			return nil
+		case err != nil:
+			return err
+		}
+	}
+}
+
+func (b *staged) Oid() zodb.Oid { return b.oid }
+func (b *staged) Tid() zodb.Tid { return b.tid }
+
+// Sync makes the content durable.
+func (b *staged) Sync() error {
+	if b.file == nil {
+		return nil
+	}
+	err := errors.Join(b.file.Sync(), b.file.Close())
+	b.file = nil
+	return b.wrap("sync", err)
+}
+
+// Publish gives the blob its final name, and takes the right to write from everybody.
+func (b *staged) Publish() error {
+	return b.wrap("publish", b.publish())
+}
+
+func (b *staged) publish() error {
+	final := b.s.path(b.oid, b.tid)
+	if err := b.s.folders.make(filepath.Dir(final)); err != nil {
+		return err
+	}
+	if err := b.s.fs.Chmod(b.path, 0o444); err != nil {
+		return err
+	}
+	if err := b.s.fs.Rename(b.path, final); err != nil {
+		return err
+	}
+	b.path = final
+	return nil
+}
+
+// SyncDir makes the final name durable.
+func (b *staged) SyncDir() error {
+	return b.wrap("sync the folder of", b.s.folders.sync(filepath.Dir(b.path)))
+}
+
+// Discard removes the blob. Folders that Publish made stay: they are empty, and as good as absent.
+func (b *staged) Discard() error {
+	var err error
+	if b.file != nil {
+		err = b.file.Close()
+		b.file = nil
+	}
+	if b.path != "" {
+		if e := b.s.fs.Remove(b.path); e != nil && !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+		b.path = ""
+	}
+	return b.wrap("discard", err)
+}
+
+func (b *staged) wrap(what string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("%s blob of oid %v tid %v: %w", what, b.oid, b.tid, err)
+}

@@ -1,0 +1,226 @@
+package blobstore
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+const (
+	markerName = ".layout"
+	tmpName    = "tmp"
+	tmpPrefix  = "zrsd-"
+)
+
+// Options of Open.
+type Options struct {
+	FS       vfs.FS // nil: the real disk
+	Layout   string // the layout of a directory that is created, and the one that an existing one must have; "": bushy, or what is there
+	ReadOnly bool   // nothing is created, removed or moved
+	Logger   hclog.Logger
+}
+
+// A LayoutError says that a directory cannot be used as it was asked to be.
+type LayoutError struct {
+	Dir, Want, Found string
+}
+
+func (e *LayoutError) Error() string {
+	if e.Want == "" {
+		return fmt.Sprintf("blob directory %s: layout %q is not known, only bushy and lawn are: check its %s file",
+			e.Dir, e.Found, markerName)
+	}
+	return fmt.Sprintf("blob directory %s: it has layout %s, not %s: ask for %s or for another directory",
+		e.Dir, e.Found, e.Want, e.Found)
+}
+
+// A Store is a blob directory. Its methods may be called concurrently.
+type Store struct {
+	fs       vfs.FS
+	dir      string
+	layout   layout
+	folders  *folders
+	readOnly bool
+	log      hclog.Logger
+	serial   atomic.Uint64 // of temporary names
+	cleaned  func() error  // removes what a crash left in tmp, once
+}
+
+// Open opens the blob directory at dir, and creates it, with its marker and its tmp folder, unless it is opened read-only.
+// Errors: *LayoutError, and those of the disk.
+func Open(dir string, opt Options) (*Store, error) {
+	s := &Store{fs: opt.FS, dir: dir, readOnly: opt.ReadOnly, log: opt.Logger}
+	if s.fs == nil {
+		s.fs = vfs.OS{}
+	}
+	if s.log == nil {
+		s.log = hclog.NewNullLogger()
+	}
+	s.folders = newFolders(s.fs, dir)
+	s.cleaned = sync.OnceValue(s.clean)
+	if err := s.open(opt.Layout); err != nil {
+		return nil, fmt.Errorf("open blob directory %s: %w", dir, err)
+	}
+	return s, nil
+}
+
+// Dir returns the directory as given to Open.
+func (s *Store) Dir() string { return s.dir }
+
+// Layout returns Bushy or Lawn.
+func (s *Store) Layout() string { return s.layout.name() }
+
+// Close releases nothing: a Store keeps no file open.
+func (s *Store) Close() error { return nil }
+
+func (s *Store) open(want string) error {
+	if !s.readOnly {
+		if err := s.folders.makeRoot(); err != nil {
+			return err
+		}
+	}
+	found, marked, err := s.findLayout()
+	if err != nil {
+		return err
+	}
+	if found == "" {
+		if found = want; found == "" {
+			found = Bushy
+		}
+	}
+	l, ok := layoutNamed(found)
+	switch {
+	case !ok:
+		return &LayoutError{Dir: s.dir, Found: found}
+	case want != "" && want != found:
+		return &LayoutError{Dir: s.dir, Want: want, Found: found}
+	}
+	s.layout = l
+	if s.readOnly {
+		return nil
+	}
+	return s.prepare(marked)
+}
+
+// findLayout reads the marker. Without one, a directory with any visible name is lawn, as for ZODB, and "" means that it is empty.
+func (s *Store) findLayout() (name string, marked bool, err error) {
+	text, err := s.readMarker()
+	if err == nil {
+		return strings.TrimSpace(text), true, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", false, err
+	}
+	entries, err := s.fs.ReadDir(s.dir)
+	if err != nil {
+		return "", false, err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), ".") {
+			return Lawn, false, nil
+		}
+	}
+	return "", false, nil
+}
+
+// maxMarker is more than any marker that makes sense.
+const maxMarker = 64
+
+func (s *Store) readMarker() (string, error) {
+	f, err := s.fs.OpenFile(filepath.Join(s.dir, markerName), os.O_RDONLY, 0)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close() //nolint:errcheck // nothing was written
+	b, err := io.ReadAll(io.NewSectionReader(f, 0, maxMarker))
+	return string(b), err
+}
+
+// prepare makes the directory ready for writing.
+func (s *Store) prepare(marked bool) error {
+	if !marked {
+		if err := s.writeMarker(); err != nil {
+			return err
+		}
+	}
+	if err := s.fs.Mkdir(filepath.Join(s.dir, tmpName), 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return s.fs.SyncDir(s.dir)
+}
+
+// writeMarker writes under another name first, so that a crash leaves no empty marker.
+func (s *Store) writeMarker() error {
+	tmp := filepath.Join(s.dir, markerName+".tmp")
+	f, err := s.fs.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte(s.layout.name()), 0)
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	return s.fs.Rename(tmp, filepath.Join(s.dir, markerName))
+}
+
+// clean removes what a crash left in the folder of incoming files. It runs before the first blob is staged and not in Open,
+// because only who stages blobs holds the storage's lock, and can be sure that they are nobody else's.
+func (s *Store) clean() error {
+	tmp := filepath.Join(s.dir, tmpName)
+	entries, err := s.fs.ReadDir(tmp)
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), tmpPrefix) {
+			continue
+		}
+		s.log.Info("removing an incomplete blob", "dir", s.dir, "name", e.Name())
+		if err := s.fs.Remove(filepath.Join(tmp, e.Name())); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string {
+	return filepath.Join(s.dir, s.layout.folder(oid), fileName(tid))
+}
+
+// OpenBlob opens the blob of a revision. It is a *zodb.POSKeyError with Blob set when there is none.
+func (s *Store) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
+	f, err := s.fs.OpenFile(s.path(oid, tid), os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
+	}
+	if err != nil {
+		return nil, fmt.Errorf("open blob of oid %v tid %v: %w", oid, tid, err)
+	}
+	return f, nil
+}
+
+// Stat returns the size of the blob of a revision, in bytes, with the same errors as OpenBlob.
+func (s *Store) Stat(oid zodb.Oid, tid zodb.Tid) (int64, error) {
+	info, err := s.fs.Stat(s.path(oid, tid))
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
+	}
+	if err != nil {
+		return 0, fmt.Errorf("look at blob of oid %v tid %v: %w", oid, tid, err)
+	}
+	return info.Size(), nil
+}
