@@ -15,7 +15,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// The index file (Data.fs.index) in the format that ZODB writes since 3.10. The same index gives the same bytes as there.
+// The index file (Data.fs.index) in the format that ZODB writes since 3.10. The same index gives the same bytes.
 //
 //	80 03  <pos>  2e                             end of Data.fs that the index belongs to
 //	80 03  43 06 prefix(6)  <value>  86 2e       for each prefix, ascending
@@ -25,8 +25,8 @@ import (
 //	value    suffix(2) * n  offset(6) * n        as 43 len(1), or above 255 bytes as 42 len(4, little-endian)
 //	pos      4b n(1) | 4d n(2) | 4a n(4) | 8a len(1) n(len), little-endian, the shortest
 //
-// Each line is a pickle of its own. Readers also take what Python 2 wrote in this format (byte strings, other protocols),
-// and the older formats of indexfile_old.go.
+// Each line is a pickle of its own. Readers also take what Python 2 wrote in this format (other opcodes), and the older
+// formats of indexfile_old.go.
 const (
 	prefixLen = 6
 	suffixLen = 2
@@ -45,8 +45,8 @@ func unusable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrIndexUnusable, fmt.Sprintf(format, args...))
 }
 
-// saveIndex replaces the index file at path (Data.fs.index) by x, the index of the Data.fs up to pos. On return the file
-// is durable; after an error or a crash the old one is still there.
+// saveIndex replaces the index file at path (Data.fs.index) by x, the index of the Data.fs up to pos. On return the
+// file is durable; after an error or a crash the old one is still there.
 func saveIndex(disk vfs.FS, path string, x *index, pos int64) error {
 	temp := path + ".index_tmp"
 	if err := writeIndexFile(disk, temp, x, pos); err != nil {
@@ -146,9 +146,9 @@ func appendInt(b []byte, n int64) []byte {
 	return b
 }
 
-// loadIndex reads the index file at path (Data.fs.index), whatever its format, and returns it with the end of the Data.fs
-// at the time when it was saved. Whether it belongs to the Data.fs that is there now is for the caller to check, entries
-// behind pos included. A damaged file is ErrIndexUnusable, an absent one fs.ErrNotExist.
+// loadIndex reads the index file at path (Data.fs.index), whatever its format, and returns it with the end of the
+// Data.fs at the time when it was saved. Whether it belongs to the Data.fs that is there now is for the caller to check,
+// entries behind pos included. A damaged file is ErrIndexUnusable, an absent one fs.ErrNotExist.
 func loadIndex(disk vfs.FS, path string) (x *index, pos int64, err error) {
 	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {

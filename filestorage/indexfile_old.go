@@ -207,8 +207,8 @@ func (o *oldIndex) child(v any, depth int) error {
 	return unusable("a tree with something else inside")
 }
 
-// items calls f for each key and value of a bucket's state ((key, value, …),) or ((key, value, …), next bucket); an empty
-// bucket may have none.
+// items calls f for each key and value of a bucket's state ((key, value, …),) or ((key, value, …), next bucket). An
+// empty bucket may have none.
 func (o *oldIndex) items(state any, f func(key string, value any) error) error {
 	if state == nil {
 		return nil

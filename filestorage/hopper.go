@@ -1,0 +1,154 @@
+package filestorage
+
+import (
+	"context"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A hopper goes from transaction to transaction, forwards by their length and backwards by the second one, and never
+// looks at records. Each hop checks that both lengths agree. Where transactions are small it reads a window of them at
+// a time, otherwise 31 bytes for each.
+//
+//	… length(8) │ tid length status … │ … │ length(8) │ tid …
+//	   before   └ pos                                 └ end()
+type hopper struct {
+	src *source
+	win window // as far as the source was committed when the hopper was made
+	place
+	buf [lengthLen + txnHeaderLen]byte
+}
+
+// A place is where a hopper stands: a transaction, or the end.
+type place struct {
+	pos    int64
+	header txnHeader // of the transaction at pos, nothing at the end
+	before uint64    // second length in front of pos, 0 at the start of the file
+}
+
+// nearby is how far a hop may lead to be worth a window, for which a disk reads as much as for many such hops.
+const nearby = 4 << 10
+
+// hopper returns a hopper that stands at the end of what is committed.
+func (s *source) hopper() (*hopper, error) {
+	end, _ := s.get()
+	p := &hopper{src: s, win: window{file: s.file, size: end}}
+	return p, p.load(end)
+}
+
+func (p *hopper) atEnd() bool { return p.pos == p.win.size }
+
+func (p *hopper) end() int64 { return p.pos + int64(p.header.Length) + lengthLen }
+
+// load goes to pos, where a transaction begins or the end is.
+func (p *hopper) load(pos int64) error {
+	if pos != magicLen && pos < magicLen+txnHeaderLen+lengthLen {
+		return p.src.corrupt(pos, "the end of a transaction", "no room for one in front of it")
+	}
+	from := max(pos-lengthLen, magicLen)
+	to := min(pos+txnHeaderLen, p.win.size)
+	b, err := p.bytes(from, int(to-from))
+	if err != nil {
+		return err
+	}
+	p.place = place{pos: pos}
+	if pos > magicLen {
+		p.before, b = binary.BigEndian.Uint64(b), b[lengthLen:]
+	}
+	if p.atEnd() {
+		return nil
+	}
+	if len(b) < txnHeaderLen {
+		return p.src.corrupt(pos, "a transaction", fmt.Sprintf("%d bytes", len(b)))
+	}
+	p.header.decode(b)
+	return p.src.checkTxn(&p.header, pos, p.win.size)
+}
+
+// bytes reads n bytes at pos, for the next hop only.
+func (p *hopper) bytes(pos int64, n int) ([]byte, error) {
+	distance := pos - p.pos
+	switch {
+	case p.win.has(n, pos):
+	case 0 <= distance && distance <= nearby:
+		return p.win.view(pos, n)
+	case -nearby <= distance && distance < 0:
+		if err := p.win.move(max(pos+int64(n)-windowLen, magicLen)); err != nil {
+			return nil, readError(err)
+		}
+	}
+	b := p.buf[:n]
+	if err := p.win.peek(b, pos); err != nil {
+		return nil, readError(err)
+	}
+	return b, nil
+}
+
+// next goes to the next transaction, or to the end, where it must not be.
+func (p *hopper) next() error {
+	pos, length := p.pos, p.header.Length
+	if err := p.load(p.end()); err != nil {
+		return err
+	}
+	if p.before != length {
+		return p.src.corrupt(p.pos-lengthLen,
+			fmt.Sprintf("the length %d of the transaction at %d", length, pos), fmt.Sprint(p.before))
+	}
+	return nil
+}
+
+// prev goes to the transaction before, which must exist.
+func (p *hopper) prev() error {
+	pos, length := p.pos, p.before
+	room := uint64(pos - lengthLen - magicLen)
+	if length < txnHeaderLen || length > room {
+		return p.src.corrupt(pos-lengthLen,
+			fmt.Sprintf("the length of a transaction, up to %d", room), fmt.Sprint(length))
+	}
+	start := pos - lengthLen - int64(length)
+	if err := p.load(start); err != nil {
+		return err
+	}
+	if p.header.Length != length {
+		return p.src.corrupt(start+8, fmt.Sprintf("the length %d found behind the transaction", length),
+			fmt.Sprint(p.header.Length))
+	}
+	return nil
+}
+
+// forwardTo goes on to the first transaction with a tid above after.
+func (p *hopper) forwardTo(ctx context.Context, after zodb.Tid) error {
+	for !p.atEnd() && p.header.Tid <= after {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := p.next(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// backTo goes back until the transaction before has a tid at or below after, at most steps transactions. It reports
+// whether it got there, or to the start.
+func (p *hopper) backTo(ctx context.Context, after zodb.Tid, steps int64) (bool, error) {
+	for range steps {
+		if p.pos == magicLen {
+			return true, nil
+		}
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		here := p.place
+		if err := p.prev(); err != nil {
+			return false, err
+		}
+		if p.header.Tid <= after {
+			p.place = here
+			return true, nil
+		}
+	}
+	return false, nil
+}

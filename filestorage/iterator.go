@@ -1,0 +1,105 @@
+package filestorage
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// An iterator walks the transactions of a source from a position up to its moving end. It reads ahead in one buffer and
+// reuses the transaction and the record that it returns. Transactions of status 'u' are among what it returns: whoever
+// copies a file needs them.
+//
+// It stays usable after an error that passes, such as a context's: the next call of Next tries the same transaction.
+type iterator struct {
+	txnReader
+	follow bool
+	pos    int64 // behind the transaction returned last
+	last   zodb.Tid
+	known  int64 // end of the source when last asked for
+	closed bool
+}
+
+// iterate returns an iterator over the transactions of src with tids above after. It releases src when it is closed.
+func iterate(src *source, after zodb.Tid, follow bool) (*iterator, error) {
+	pos, err := src.seek(context.Background(), after)
+	if err != nil {
+		return nil, err
+	}
+	return &iterator{txnReader: txnReader{src: src}, follow: follow, pos: pos, last: after}, nil
+}
+
+// Next returns the next transaction; what the last call returned is void.
+func (it *iterator) Next(ctx context.Context) (zodb.Transaction, error) {
+	if it.closed {
+		return nil, zodb.ErrClosed
+	}
+	if err := it.closeBlob(); err != nil {
+		return nil, err
+	}
+	for it.pos >= it.known {
+		if err := it.more(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	if err := it.open(it.pos, it.known); err != nil {
+		return nil, err
+	}
+	it.pos, it.last = it.end+lengthLen, it.meta.Tid
+	return &it.txnReader, nil
+}
+
+// more looks how far the source is committed by now, and waits where it is followed and that is no further than pos.
+func (it *iterator) more(ctx context.Context) error {
+	it.known, _ = it.src.get()
+	switch {
+	case it.pos < it.known:
+		return nil
+	case !it.follow:
+		return io.EOF
+	}
+	err := it.src.wait(ctx, it.known)
+	if errors.Is(err, errReplaced) {
+		return it.succeed(ctx)
+	}
+	return err
+}
+
+// succeed goes over to the file that took the place of the one now read to its end.
+func (it *iterator) succeed(ctx context.Context) error {
+	next, err := it.src.successor(ctx)
+	if err != nil {
+		return err
+	}
+	pos, err := next.seek(ctx, it.last)
+	if err != nil {
+		return errors.Join(err, next.release())
+	}
+	old := it.src
+	it.txnReader = txnReader{src: next, win: window{buf: it.win.buf[:0]}, text: it.text}
+	it.pos, it.known = pos, 0
+	return old.release()
+}
+
+// Pending reports whether more is committed.
+func (it *iterator) Pending() bool {
+	end, _ := it.src.get()
+	return it.pos < end
+}
+
+// Position returns the offset behind the transaction returned last.
+func (it *iterator) Position() int64 { return it.pos }
+
+// Close closes the blob that is open and lets go of the file.
+func (it *iterator) Close() error {
+	if it.closed {
+		return nil
+	}
+	it.closed = true
+	return errors.Join(it.closeBlob(), it.src.release())
+}

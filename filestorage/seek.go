@@ -1,0 +1,111 @@
+package filestorage
+
+import (
+	"context"
+	"encoding/binary"
+	"math"
+	"slices"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A search by tid never reads the whole file. Tids rise along it, so any transaction whose place is known tells on
+// which side of it the one that is looked for stands. The end is tried first: whoever resumes is rarely far behind.
+// Then the index helps: its offsets lie all over the file, and each record names the place of its transaction. What is
+// left between two such places is walked from the side that is nearer in time.
+const (
+	nearEnd = 2048 // transactions that are tried from the end before anything else
+	samples = 4096 // parts of a file from each of which the index gives one record
+)
+
+// seek returns the offset of the first transaction with a tid above after, the end when there is none.
+func (s *source) seek(ctx context.Context, after zodb.Tid) (int64, error) {
+	p, err := s.hopper()
+	if err != nil {
+		return 0, err
+	}
+	err = p.seek(ctx, after)
+	return p.pos, err
+}
+
+func (p *hopper) seek(ctx context.Context, after zodb.Tid) error {
+	if found, err := p.backTo(ctx, after, nearEnd); found || err != nil {
+		return err
+	}
+	upper := p.place // above after
+	if err := p.load(magicLen); err != nil || p.header.Tid > after {
+		return err
+	}
+	lower := p.place // at or below after
+	if p.src.index != nil {
+		if err := p.narrow(ctx, after, &lower, &upper); err != nil {
+			return err
+		}
+	}
+	if after-lower.header.Tid < upper.header.Tid-after {
+		p.place = lower
+		return p.forwardTo(ctx, after)
+	}
+	p.place = upper
+	_, err := p.backTo(ctx, after, math.MaxInt64)
+	return err
+}
+
+// narrow moves lower and upper together by halves, over transactions that the index knows. The index is a hint here and
+// may belong to another state of the file: a sample that the file does not confirm is left out.
+func (p *hopper) narrow(ctx context.Context, after zodb.Tid, lower, upper *place) error {
+	list := spread(p.src.index(), p.win.size)
+	for len(list) > 0 {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		mid := len(list) / 2
+		switch confirmed := p.loadSample(list[mid]); {
+		case !confirmed:
+			list = slices.Delete(list, mid, mid+1)
+		case p.pos <= lower.pos:
+			list = list[mid+1:]
+		case p.pos >= upper.pos:
+			list = list[:mid]
+		case p.header.Tid <= after:
+			*lower, list = p.place, list[mid+1:]
+		default:
+			*upper, list = p.place, list[:mid]
+		}
+	}
+	return nil
+}
+
+// spread returns, by offset, one entry of the index from each of many equal parts of a file that ends at end.
+func spread(x *index, end int64) []entry {
+	if x == nil {
+		return nil
+	}
+	width := end/samples + 1
+	first := make([]entry, samples)
+	for oid, pos := range x.all() {
+		if pos < end && (first[pos/width].pos == 0 || pos < first[pos/width].pos) {
+			first[pos/width] = entry{oid, pos}
+		}
+	}
+	return slices.DeleteFunc(first, func(e entry) bool { return e.pos == 0 })
+}
+
+// loadSample goes to the transaction of a record, and reports whether record and transaction are there.
+func (p *hopper) loadSample(e entry) bool {
+	var b [recHeaderLen]byte
+	if e.pos+recHeaderLen > p.win.size || p.win.peek(b[:], e.pos) != nil {
+		return false
+	}
+	var r recHeader
+	r.decode(b[:])
+	if r.Oid != e.oid || r.Tloc < magicLen || r.Tloc > e.pos-txnHeaderLen || p.load(r.Tloc) != nil {
+		return false
+	}
+	records := r.Tloc + p.header.headerLen()
+	second := r.Tloc + int64(p.header.Length)
+	if e.pos < records || e.pos+recHeaderLen > second || p.win.peek(b[:lengthLen], second) != nil {
+		return false
+	}
+	return binary.BigEndian.Uint64(b[:]) == p.header.Length
+}

@@ -1,0 +1,95 @@
+package filestorage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A source is an open Data.fs as iterators and searches see it: the file, and how far it is committed. Storage and
+// Attached both are read through one. It may be used concurrently.
+type source struct {
+	*frontier
+	file vfs.File
+	path string
+
+	// openBlob opens the blob of a revision; a *zodb.POSKeyError says that there is none. nil: no blob directory.
+	openBlob func(zodb.Oid, zodb.Tid) (vfs.File, error)
+	// index returns offsets of records all over the file, as hints for a search; nil when there are none.
+	index func() *index
+	// successor returns the source to go on with when this one ended with errReplaced.
+	successor func(context.Context) (*source, error)
+	// release is called when a reader is done with the source.
+	release func() error
+}
+
+// errReplaced ends the frontier of a file that a pack has replaced by another: it is complete, and its last transaction
+// is not the storage's last.
+var errReplaced = errors.New("data file was replaced")
+
+func (s *source) corrupt(pos int64, want, got string) error {
+	return corruptAt(s.path, pos, want, got)
+}
+
+// checkTxn decides whether h can be the header at pos of a transaction that ends at or before end.
+func (s *source) checkTxn(h *txnHeader, pos, end int64) error {
+	room := end - pos - lengthLen
+	switch {
+	case !h.Status.Known() || h.Status == zodb.StatusCheckpoint:
+		return s.corrupt(pos+statusAt, "the status of a committed transaction", fmt.Sprintf("%q", byte(h.Status)))
+	case room < 0 || h.Length > uint64(room):
+		return s.corrupt(pos+8, fmt.Sprintf("a length of at most %d", room), fmt.Sprint(h.Length))
+	case int64(h.Length) < h.headerLen():
+		return s.corrupt(pos+8, fmt.Sprintf("a length of at least %d", h.headerLen()), fmt.Sprint(h.Length))
+	}
+	return nil
+}
+
+// view returns the n bytes at pos, at most windowLen, where they stand in the window, which moves there when they are
+// not inside it. They are valid until the window moves.
+func (w *window) view(pos int64, n int) ([]byte, error) {
+	if !w.has(n, pos) {
+		if err := w.move(pos); err != nil {
+			return nil, readError(err)
+		}
+	}
+	if !w.has(n, pos) {
+		return nil, fmt.Errorf("read %d bytes of %s at %d: %w", n, w.file.Name(), pos, io.ErrUnexpectedEOF)
+	}
+	return w.buf[pos-w.at:][:n], nil
+}
+
+// readError gives the errors of a file the meaning that they have for a reader: one that was closed belongs to a closed
+// storage, and an end where there should be none is not the io.EOF by which iterators end.
+func readError(err error) error {
+	switch {
+	case errors.Is(err, fs.ErrClosed):
+		return zodb.ErrClosed
+	case errors.Is(err, io.EOF):
+		return fmt.Errorf("%w: %v", io.ErrUnexpectedEOF, err)
+	}
+	return err
+}
+
+// A fileRange reads a part of a file.
+type fileRange struct {
+	file     vfs.File
+	pos, end int64
+}
+
+func (r *fileRange) Read(b []byte) (int, error) {
+	if r.pos >= r.end {
+		return 0, io.EOF
+	}
+	n, err := r.file.ReadAt(b[:min(int64(len(b)), r.end-r.pos)], r.pos)
+	r.pos += int64(n)
+	if n > 0 || err == nil {
+		return n, nil
+	}
+	return 0, fmt.Errorf("read %s at %d: %w", r.file.Name(), r.pos, readError(err))
+}

@@ -1,0 +1,47 @@
+package filestorage
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Iterate returns an iterator that begins with the first transaction whose tid is above after. When follow is set it
+// waits at the end for more commits; Close of the storage ends that with zodb.ErrClosed. The caller closes it.
+//
+// Transactions and records are reused: what Next and NextRecord return, readers included, is void after the next call
+// of either. Transactions of status 'u' are among them. Records of blobs carry the blob where there is one. Damage that
+// the iterator meets is a *zodb.CorruptError.
+func (s *Storage) Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error) {
+	it, err := iterate(s.source(), after, follow)
+	if err != nil {
+		return nil, fmt.Errorf("iterate %s after %v: %w", s.path, after, err)
+	}
+	return it, nil
+}
+
+// Find looks for the transaction with this tid. When there is none the error wraps zodb.ErrNoTid, and Before and After
+// of what is returned tell the neighbours.
+func (s *Storage) Find(ctx context.Context, tid zodb.Tid) (Found, error) {
+	return s.source().find(ctx, tid)
+}
+
+// Count returns how many committed transactions have tids above after, and the tid of the last of them, after itself
+// when there is none. It reads headers only, but all of them.
+func (s *Storage) Count(ctx context.Context, after zodb.Tid) (transactions int64, upTo zodb.Tid, err error) {
+	return s.source().count(ctx, after)
+}
+
+// source returns the storage as iterators see it.
+func (s *Storage) source() *source {
+	src := &source{
+		frontier: s.frontier, file: s.file, path: s.path,
+		index:   func() *index { return s.index },
+		release: func() error { return nil },
+	}
+	if s.blobs != nil {
+		src.openBlob = s.blobs.OpenBlob
+	}
+	return src
+}

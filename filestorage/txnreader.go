@@ -1,0 +1,207 @@
+package filestorage
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+const (
+	// smallTxn is what a transaction may measure to be brought into the window as a whole.
+	smallTxn = windowLen / 4
+	// smallData is what data may measure to be read through the window; larger ones go from the file to whoever reads
+	// them.
+	smallData = windowLen / 4
+)
+
+// A txnReader reads one transaction at a time, checking its structure as it goes. It is a zodb.Transaction, reused for
+// the next one: everything that it returned is void after open.
+type txnReader struct {
+	src  *source
+	win  window
+	pos  int64 // of the transaction
+	at   int64 // of the next record
+	end  int64 // of the last record
+	meta zodb.TxnMeta
+	text []byte // behind the metadata
+	rec  zodb.Record
+	buf  [zodb.BlobHeadLen]byte
+
+	small bytes.Reader // reads from the window
+	large fileRange
+	blob  vfs.File
+	inner fileRange // of blob
+}
+
+// open enters the transaction at pos, which must end at or before end.
+func (t *txnReader) open(pos, end int64) error {
+	t.win.file, t.win.size = t.src.file, end
+	if end-pos < txnHeaderLen+lengthLen {
+		return t.src.corrupt(pos, "a transaction", fmt.Sprintf("%d bytes", end-pos))
+	}
+	b, err := t.win.view(pos, txnHeaderLen)
+	if err != nil {
+		return err
+	}
+	var h txnHeader
+	h.decode(b)
+	if err := t.src.checkTxn(&h, pos, end); err != nil {
+		return err
+	}
+	if h.Length <= smallTxn {
+		if _, err := t.win.view(pos, int(h.Length)+lengthLen); err != nil {
+			return err
+		}
+	}
+	if err := t.checkSecondLength(&h, pos); err != nil {
+		return err
+	}
+	t.pos, t.at, t.end = pos, pos+h.headerLen(), pos+int64(h.Length)
+	return t.readMeta(&h)
+}
+
+func (t *txnReader) checkSecondLength(h *txnHeader, pos int64) error {
+	at := pos + int64(h.Length)
+	if err := t.win.peek(t.buf[:lengthLen], at); err != nil {
+		return readError(err)
+	}
+	if n := binary.BigEndian.Uint64(t.buf[:]); n != h.Length {
+		return t.src.corrupt(at, fmt.Sprintf("the length %d of the transaction at %d", h.Length, pos), fmt.Sprint(n))
+	}
+	return nil
+}
+
+// readMeta copies the metadata, which outlive the window.
+func (t *txnReader) readMeta(h *txnHeader) error {
+	b, err := t.win.view(t.pos+txnHeaderLen, int(h.headerLen()-txnHeaderLen))
+	if err != nil {
+		return err
+	}
+	t.text = append(t.text[:0], b...)
+	u, d := int(h.ULen), int(h.ULen)+int(h.DLen)
+	t.meta = zodb.TxnMeta{
+		Tid: h.Tid, Status: h.Status,
+		User: t.text[:u:u], Description: t.text[u:d:d], Extension: t.text[d:],
+	}
+	return nil
+}
+
+// Meta returns the header of the transaction.
+func (t *txnReader) Meta() *zodb.TxnMeta { return &t.meta }
+
+// NextRecord returns the next record.
+func (t *txnReader) NextRecord() (*zodb.Record, error) {
+	if err := t.closeBlob(); err != nil {
+		return nil, err
+	}
+	if t.at == t.end {
+		return nil, io.EOF
+	}
+	var h recHeader
+	if err := t.readHeader(&h); err != nil {
+		return nil, err
+	}
+	data := revision{pos: t.at + recHeaderLen, size: int64(h.PLen)}
+	if h.PLen == 0 {
+		b, err := t.win.view(t.at+recHeaderLen, backLen)
+		if err != nil {
+			return nil, err
+		}
+		data, err = t.src.resolve(&t.win, h.Oid, t.at, int64(binary.BigEndian.Uint64(b)))
+		if err != nil {
+			return nil, err
+		}
+	}
+	t.rec = zodb.Record{Oid: h.Oid, Tid: h.Tid, DataTxn: data.tid, HasPrev: h.Prev != 0, Size: data.size}
+	if err := t.attachData(data); err != nil {
+		return nil, err
+	}
+	t.at += h.length()
+	return &t.rec, nil
+}
+
+// readHeader reads the header of the next record and checks that the record lies inside the transaction.
+func (t *txnReader) readHeader(h *recHeader) error {
+	room := t.end - t.at - recHeaderLen
+	if room < 0 {
+		return t.src.corrupt(t.at, "a data record", fmt.Sprintf("%d bytes", t.end-t.at))
+	}
+	b, err := t.win.view(t.at, recHeaderLen)
+	if err != nil {
+		return err
+	}
+	h.decode(b)
+	switch {
+	case h.Tloc != t.pos:
+		return t.src.corrupt(t.at+24, fmt.Sprintf("the offset %d of its transaction", t.pos), fmt.Sprint(h.Tloc))
+	case h.VLen != 0:
+		return fmt.Errorf("%s: offset %d: %w", t.src.path, t.at, ErrVersions)
+	case h.PLen > uint64(room), h.PLen == 0 && room < backLen:
+		return t.src.corrupt(t.at+34, fmt.Sprintf("data within the %d bytes left", room), fmt.Sprint(h.PLen))
+	}
+	return nil
+}
+
+// attachData gives the record readers of its data and blob.
+func (t *txnReader) attachData(data revision) error {
+	if data.size == zodb.NoData {
+		return nil
+	}
+	if data.pos > t.pos && data.size <= smallData {
+		if _, err := t.win.view(data.pos, int(data.size)); err != nil {
+			return err
+		}
+	}
+	if data.size <= smallData && t.win.has(int(data.size), data.pos) {
+		t.small.Reset(t.win.buf[data.pos-t.win.at:][:data.size])
+		t.rec.Data = &t.small
+	} else {
+		t.large = fileRange{t.src.file, data.pos, data.pos + data.size}
+		t.rec.Data = &t.large
+	}
+	return t.attachBlob(data)
+}
+
+// attachBlob opens the blob of a blob record. Blobs may be missing, since a copy without them, or a pack, leaves the
+// record: then the record goes without.
+func (t *txnReader) attachBlob(data revision) error {
+	if t.src.openBlob == nil {
+		return nil
+	}
+	head := t.buf[:min(zodb.BlobHeadLen, data.size)]
+	if err := t.win.peek(head, data.pos); err != nil {
+		return readError(err)
+	}
+	if !zodb.IsBlobRecord(head) {
+		return nil
+	}
+	f, err := t.src.openBlob(t.rec.Oid, t.rec.Tid)
+	if missing := (*zodb.POSKeyError)(nil); errors.As(err, &missing) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("open blob of oid %v tid %v: %w", t.rec.Oid, t.rec.Tid, err)
+	}
+	t.blob = f
+	info, err := f.Stat()
+	if err != nil {
+		return fmt.Errorf("blob of oid %v tid %v: %w", t.rec.Oid, t.rec.Tid, errors.Join(err, t.closeBlob()))
+	}
+	t.inner = fileRange{f, 0, info.Size()}
+	t.rec.Blob, t.rec.BlobSize = &t.inner, info.Size()
+	return nil
+}
+
+func (t *txnReader) closeBlob() error {
+	if t.blob == nil {
+		return nil
+	}
+	f := t.blob
+	t.blob = nil
+	return f.Close()
+}
