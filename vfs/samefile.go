@@ -1,0 +1,17 @@
+package vfs
+
+import (
+	"io/fs"
+	"os"
+)
+
+// A Node identifies a file of an FS that is not the real disk. It is what Sys of its FileInfo returns, and comparable.
+type Node interface{ FileNode() }
+
+// SameFile reports whether two results of Stat are of one file, whatever names it has.
+func SameFile(a, b fs.FileInfo) bool {
+	if n, ok := a.Sys().(Node); ok {
+		return any(n) == b.Sys()
+	}
+	return os.SameFile(a, b)
+}

@@ -1,0 +1,130 @@
+package simdisk
+
+import (
+	"errors"
+	"fmt"
+)
+
+// ErrPowerLoss is what every operation returns once the power is off.
+var ErrPowerLoss = errors.New("simulated power loss")
+
+// A Kind is what an operation does.
+type Kind string
+
+// The kinds of operations that are numbered and can fail.
+const (
+	Create   Kind = "create"
+	Write    Kind = "write"
+	Truncate Kind = "truncate"
+	Sync     Kind = "sync"
+	Mkdir    Kind = "mkdir"
+	Rename   Kind = "rename"
+	Link     Kind = "link"
+	Remove   Kind = "remove"
+	Chmod    Kind = "chmod"
+	SyncDir  Kind = "syncdir"
+)
+
+// An Op is one operation that changes something, or makes it durable.
+type Op struct {
+	Kind Kind
+	Path string
+	To   string // the new name of a rename or link
+	Off  int64  // of a write; the size of a truncation
+	Len  int    // of a write
+}
+
+// String returns the form that golden traces have.
+func (o Op) String() string {
+	switch o.Kind {
+	case Write:
+		return fmt.Sprintf("%s %s %d+%d", o.Kind, o.Path, o.Off, o.Len)
+	case Truncate:
+		return fmt.Sprintf("%s %s %d", o.Kind, o.Path, o.Off)
+	case Rename, Link:
+		return fmt.Sprintf("%s %s %s", o.Kind, o.Path, o.To)
+	}
+	return fmt.Sprintf("%s %s", o.Kind, o.Path)
+}
+
+// A Torn error, returned by a rule for a write, lets the first Written bytes reach the file and then fails with Err.
+type Torn struct {
+	Written int
+	Err     error
+}
+
+func (t *Torn) Error() string { return fmt.Sprintf("write torn after %d bytes: %v", t.Written, t.Err) }
+
+// Unwrap returns Err.
+func (t *Torn) Unwrap() error { return t.Err }
+
+// FailAt makes operation n, counted from 1, fail with err and have no effect.
+func (d *Disk) FailAt(n int, err error) {
+	d.FailWhen(func(Op) error {
+		if len(d.ops) == n {
+			return err
+		}
+		return nil
+	})
+}
+
+// FailWhen adds a rule: an operation for which it returns an error fails with it and has no effect, but see Torn. The rule is called
+// with the disk locked, after the operation has been numbered.
+func (d *Disk) FailWhen(rule func(Op) error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rules = append(d.rules, rule)
+}
+
+// Heal removes all rules and the limit on capacity.
+func (d *Disk) Heal() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.rules, d.capacity = nil, 0
+}
+
+// PowerOffAt turns the power off before operation n: it and everything after it fail with ErrPowerLoss, reads included.
+func (d *Disk) PowerOffAt(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.offAt = n
+}
+
+// SetCapacity limits the bytes in all files together. A write beyond it is cut short and fails with ENOSPC. 0: no limit.
+func (d *Disk) SetCapacity(bytes int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.capacity = bytes
+}
+
+// Ops returns the operations so far, those that failed included.
+func (d *Disk) Ops() []Op {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]Op(nil), d.ops...)
+}
+
+// begin numbers an operation and decides whether it fails.
+func (d *Disk) begin(op Op) error {
+	if err := d.power(); err != nil {
+		return err
+	}
+	if d.offAt > 0 && len(d.ops)+1 >= d.offAt {
+		d.off = true
+		return ErrPowerLoss
+	}
+	d.ops = append(d.ops, op)
+	for _, rule := range d.rules {
+		if err := rule(op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *Disk) power() error {
+	if d.off {
+		return ErrPowerLoss
+	}
+	return nil
+}
