@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"testing"
 
@@ -88,7 +89,7 @@ func benchmarkDecode(b *testing.B, records, size int) {
 func drain(b *testing.B, t zodb.Transaction) {
 	for {
 		r, err := t.NextRecord()
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {

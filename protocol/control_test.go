@@ -1,0 +1,255 @@
+package protocol
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/hex"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+	"github.com/vmihailenco/msgpack/v5"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// messages has one of each kind, with every field set.
+func messages() []any {
+	return []any{
+		&Hello{Version: 1, StorageID: "id", Epochs: []Epoch{{1, 0}, {2, 0x0123456789abcdef}},
+			Last:  Position{Tid: 0x0123456789abcdef, Status: 'p', Digest: zodb.Digest{1, 31: 32}},
+			Magic: zodb.MagicFS30, Blobs: true, Name: "host:/var/Data.fs", Capabilities: []string{"x", "y"}},
+		&Welcome{Version: 1, StorageID: "id", Epochs: []Epoch{{3, 7}}, LastTid: 8, Size: 1 << 40, Magic: zodb.MagicFS21,
+			Blobs: true, Heartbeat: 5 * time.Second, Name: "primary", Capabilities: []string{"z"}},
+		&Refusal{Code: CodeDiverged, Text: "what to do", Tid: 9},
+		&Ack{Applied: 10, Durable: 11, Count: 12, Bytes: 1 << 63, Error: "disk full"},
+		&Heartbeat{LastTid: 13, Size: 14, Clock: time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC)},
+		&Goodbye{Reason: "enough"},
+	}
+}
+
+func receiveFrom(t *testing.T, wire []byte) (any, error) {
+	t.Helper()
+	c, s := pipe(t)
+	go func() {
+		_, _ = s.Write(wire) // fails when the reader stops early, which is its right
+		_ = s.Close()
+	}()
+	return NewControl(c).Receive(t.Context())
+}
+
+func TestMessagesComeBack(t *testing.T) {
+	c, s := pipe(t)
+	sent := messages()
+	go func() {
+		out := NewControl(s)
+		for _, m := range sent {
+			if err := out.Send(m); err != nil {
+				t.Error(err)
+			}
+		}
+		_ = s.Close()
+	}()
+	in := NewControl(c)
+	for _, want := range sent {
+		got, err := in.Receive(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if beat, ok := got.(*Heartbeat); ok {
+			beat.Clock = beat.Clock.UTC()
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Error(diff)
+		}
+	}
+	if _, err := in.Receive(t.Context()); !errors.Is(err, io.EOF) {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
+func TestAMessageHasExactlyTheseBytes(t *testing.T) {
+	got, err := marshalMessage(kindAck, &Ack{Applied: 0x0102030405060708, Durable: 1, Count: 300, Error: "e"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	want := "92" + "a361636b" + // ["ack",
+		"85" + // {5 fields
+		"a76170706c696564" + "c4080102030405060708" +
+		"a764757261626c65" + "c4080000000000000001" +
+		"a5636f756e74" + "cd012c" +
+		"a56279746573" + "00" +
+		"a56572726f72" + "a165"
+	if hex.EncodeToString(got) != want {
+		t.Errorf("got  %x\nwant %s", got, want)
+	}
+}
+
+func sized(t *testing.T, v any) []byte {
+	t.Helper()
+	payload, err := msgpack.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var wire bytes.Buffer
+	if err := WriteSized(&wire, payload); err != nil {
+		t.Fatal(err)
+	}
+	return wire.Bytes()
+}
+
+func TestUnknownFieldsAreSkippedAndMissingOnesZero(t *testing.T) {
+	wire := sized(t, []any{"goodbye", map[string]any{"later": []any{1, "x", map[string]int{"y": 2}}, "reason": "r"}})
+	if got, err := receiveFrom(t, wire); err != nil || got.(*Goodbye).Reason != "r" {
+		t.Errorf("got %v, %v", got, err)
+	}
+	if got, err := receiveFrom(t, sized(t, []any{"ack", map[string]any{}})); err != nil || *got.(*Ack) != (Ack{}) {
+		t.Errorf("got %v, %v", got, err)
+	}
+}
+
+func TestAnUnknownMessageIsNoCorruption(t *testing.T) {
+	c, s := pipe(t)
+	wire := append(sized(t, []any{"later", map[string]int{"a": 1}}), sized(t, []any{"goodbye", map[string]int{}})...)
+	go func() { _, _ = s.Write(wire) }()
+	in := NewControl(c)
+	if _, err := in.Receive(t.Context()); !errors.Is(err, ErrUnknownMessage) || errors.Is(err, ErrCorruptMessage) ||
+		!strings.Contains(err.Error(), "later") {
+		t.Fatalf("got %v", err)
+	}
+	if got, err := in.Receive(t.Context()); err != nil {
+		t.Errorf("the message behind: %v, %v", got, err)
+	}
+}
+
+func TestCorruptMessages(t *testing.T) {
+	deep := strings.Repeat("\x91", maxDepth) + "\xc0"
+	for name, payload := range map[string]string{
+		"nothing":               "",
+		"no msgpack":            "\xc1",
+		"no array":              "\xa5hello",
+		"an array of three":     "\x93\xa3ack\x80\xc0",
+		"a kind that is no str": "\x92\x01\x80",
+		"a body that is no map": "\x92\xa3ack\x90",
+		"no body":               "\x92\xa3ack",
+		"a byte behind the end": "\x92\xa3ack\x80\xc0",
+		"a str beyond the end":  "\x92\xa3ack\x81\xa5error\xdb\xff\xff\xff\xff",
+		"an array of billions":  "\x92\xa5hello\x81\xa6epochs\xdd\xff\xff\xff\xff",
+		"a map of billions":     "\x92\xa5hello\xdf\xff\xff\xff\xff",
+		"nested too deep":       "\x92\xa3ack\x81\xa1x" + deep,
+		"a tid of 7 bytes":      "\x92\xa3ack\x81\xa7applied\xc4\x07abcdefg",
+		"a tid that is an int":  "\x92\xa3ack\x81\xa7applied\x05",
+		"a digest of 31 bytes":  "\x92\xa5hello\x81\xa4last\x81\xa6digest\xc4\x1f" + strings.Repeat("d", 31),
+		"a count that is a str": "\x92\xa3ack\x81\xa5count\xa11",
+	} {
+		t.Run(name, func(t *testing.T) {
+			var wire bytes.Buffer
+			if err := WriteSized(&wire, []byte(payload)); err != nil {
+				t.Fatal(err)
+			}
+			got, err := receiveFrom(t, wire.Bytes())
+			if !errors.Is(err, ErrCorruptMessage) || errors.Is(err, ErrUnknownMessage) {
+				t.Errorf("got %#v, %v", got, err)
+			}
+		})
+	}
+}
+
+func TestAMessageBeyondTheLimitIsRefused(t *testing.T) {
+	_, err := receiveFrom(t, []byte{0, 0x10, 0, 1})
+	var large *TooLargeError
+	if !errors.As(err, &large) || large.Max != MaxMessage {
+		t.Errorf("receiving: %v", err)
+	}
+	c, _ := pipe(t)
+	if err := NewControl(c).Send(&Goodbye{Reason: strings.Repeat("x", MaxMessage)}); !errors.As(err, &large) {
+		t.Errorf("sending: %v", err)
+	}
+}
+
+func TestReceiveEndsWithItsContextForGood(t *testing.T) {
+	c, _ := pipe(t)
+	in := NewControl(c)
+	because := errors.New("because")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(because)
+	for range 2 {
+		if _, err := in.Receive(ctx); !errors.Is(err, because) {
+			t.Errorf("got %v", err)
+		}
+		ctx = t.Context()
+	}
+}
+
+func TestSendIsSafeForConcurrentUse(t *testing.T) {
+	const senders, each = 4, 50
+	c, s := pipe(t)
+	out, in := NewControl(s), NewControl(c)
+	var wg sync.WaitGroup
+	for range senders {
+		wg.Go(func() {
+			for range each {
+				if err := out.Send(&Goodbye{Reason: strings.Repeat("r", 500)}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	for range senders * each {
+		if _, err := in.Receive(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wg.Wait()
+}
+
+func TestOnlyMessagesCanBeSent(t *testing.T) {
+	c, _ := pipe(t)
+	if err := NewControl(c).Send("text"); err == nil {
+		t.Error("a string was sent")
+	}
+}
+
+func FuzzControl(f *testing.F) {
+	for _, m := range messages() {
+		kind, err := kindOf(m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		payload, err := marshalMessage(kind, m)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(payload)
+	}
+	f.Add([]byte("\x92\xa5later\x81\xa1a\xc7\x03\x05abc"))
+	f.Fuzz(func(t *testing.T, payload []byte) {
+		var wire bytes.Buffer
+		if err := WriteSized(&wire, payload); err != nil {
+			t.Fatal(err)
+		}
+		msg, err := (&Control{conn: noConn{}, r: bufio.NewReader(&wire)}).receive()
+		if err != nil {
+			if !errors.Is(err, ErrCorruptMessage) && !errors.Is(err, ErrUnknownMessage) {
+				t.Errorf("neither corrupt nor unknown: %v", err)
+			}
+			return
+		}
+		kind, err := kindOf(msg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := marshalMessage(kind, msg); err != nil {
+			t.Errorf("cannot be sent on: %v", err)
+		}
+	})
+}
+
+// noConn is a connection that must not be used.
+type noConn struct{ net.Conn }
