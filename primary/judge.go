@@ -1,0 +1,91 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// judge decides whether a secondary may follow: nil, or why not. The rules, in this order:
+//
+//  1. It speaks the version of messages that we speak.
+//  2. Its storage id is ours, or it has none yet and adopts ours.
+//  3. It can keep blobs, if we have any.
+//  4. Its file is of the same Python generation, or empty.
+//  5. Its last transaction is also ours (see judgeHistory).
+func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusal {
+	id, _ := p.opt.Identity()
+	switch {
+	case h.Version != protocol.MessageVersion:
+		return refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, only version %d; %s",
+			h.Version, protocol.MessageVersion, sameVersion)
+	case id == "":
+		return refuse(protocol.CodeShuttingDown, 0, "this primary is itself a secondary that has not yet reached its "+
+			"own primary and does not know which storage it holds; no action is needed, it is tried again")
+	case h.StorageID != "" && h.StorageID != id:
+		return refuse(protocol.CodeWrongStorage, 0, "this secondary holds the storage %s, the primary has %s; check "+
+			"the address, or, if it is to become a copy of this primary, give it an empty Data.fs without a state file",
+			clean(h.StorageID), id)
+	case p.src.HasBlobs() && !h.Blobs:
+		return refuse(protocol.CodeBlobsRequired, 0, "the primary has blobs and this secondary has no blob directory; "+
+			"start it with --blobs DIR")
+	case h.Last.Tid == 0:
+		return nil
+	case h.Magic != p.src.Magic():
+		return refuse(protocol.CodeMagic, 0, "the file of this secondary begins with %q, that of the primary with %q: "+
+			"they are of different Python generations; give the secondary an empty Data.fs", h.Magic[:], p.src.Magic())
+	}
+	return p.judgeHistory(ctx, h.Last)
+}
+
+// judgeHistory compares the secondary's last transaction with ours of the same tid. A pack may have removed records of
+// it, on either side, and then its digest proves nothing; a status 'p' says so. It may even have removed the whole
+// transaction from our file: then the one that now follows was written by that pack.
+func (p *Primary) judgeHistory(ctx context.Context, last protocol.Position) *protocol.Refusal {
+	found, err := p.src.Find(ctx, last.Tid)
+	switch {
+	case errors.Is(err, zodb.ErrNoTid):
+		if ours := p.src.LastTid(); last.Tid > ours {
+			return ahead(last.Tid, ours)
+		}
+		if found.After.Status == zodb.StatusPacked {
+			return nil
+		}
+		return refuse(protocol.CodeDiverged, last.Tid, "the last transaction of this secondary, %v (%s), never was in "+
+			"the primary: their histories differ; %s", last.Tid, stamp(last.Tid), startAgain)
+	case err != nil:
+		return refuse(protocol.CodeInternal, last.Tid, "looking up transaction %v: %v", last.Tid, p.sourceFailed(err))
+	case found.Digest == last.Digest, found.Status == zodb.StatusPacked, last.Status == zodb.StatusPacked:
+		return nil
+	}
+	return refuse(protocol.CodeDiverged, last.Tid, "transaction %v (%s) has other content here than on the primary: "+
+		"their histories differ there or before; %s", last.Tid, stamp(last.Tid), startAgain)
+}
+
+func ahead(theirs, ours zodb.Tid) *protocol.Refusal {
+	by := "the primary is empty"
+	if ours != 0 {
+		by = fmt.Sprintf("the primary's last is %v (%s), %s before", ours, stamp(ours),
+			theirs.Time().Sub(ours.Time()).Round(time.Millisecond))
+	}
+	return refuse(protocol.CodeAhead, theirs, "this secondary is ahead: its last transaction is %v (%s), %s; if the "+
+		"primary was restored from an old copy, restore a newer one or promote this secondary; otherwise %s",
+		theirs, stamp(theirs), by, startAgain)
+}
+
+// What to do, as several refusals end.
+const (
+	sameVersion = "run the same version of zrsd on both sides"
+	startAgain  = "keep a copy of this secondary's Data.fs if it may hold transactions that matter, then give it an " +
+		"empty one to be filled from the primary"
+)
+
+func refuse(code protocol.Code, tid zodb.Tid, format string, args ...any) *protocol.Refusal {
+	return &protocol.Refusal{Code: code, Tid: tid, Text: fmt.Sprintf(format, args...)}
+}
+
+func stamp(t zodb.Tid) string { return t.Time().UTC().Format("2006-01-02 15:04:05.000 UTC") }

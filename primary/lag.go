@@ -1,0 +1,194 @@
+package primary
+
+import (
+	"sync"
+	"time"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Lag is how far a secondary is behind, counted from what it has acknowledged as durable.
+type Lag struct {
+	Transactions int64   `json:"transactions"`
+	Bytes        int64   `json:"bytes"`   // of the primary's file
+	Seconds      float64 `json:"seconds"` // since the first commit that the secondary lacks; 0 when it lacks none
+	Exact        bool    `json:"exact"`   // false: at least that much
+}
+
+// maxFlights bounds what a progress remembers of transactions that are sent and not yet acknowledged.
+const maxFlights = 4096
+
+// A flight is a transaction that was sent and not yet acknowledged.
+type flight struct {
+	tid    zodb.Tid
+	number int64 // 1 for the first transaction of the connection
+	pos    int64 // where it begins in the primary's file
+	gap    bool  // the one before it was forgotten
+}
+
+// A progress knows what a secondary has, what was sent to it and what is still to come. Its methods may be called
+// concurrently.
+//
+//	 start        durable              sent            counted        last
+//	---+-------------+------------------+-----------------+-------------+--▶ file
+//	   number 0      |◀──── flights ───▶|                 |
+//	                 ^ first flight: the first one lacking
+//
+// All figures of a lag follow from the first flight, which stands for the first transaction that the secondary lacks:
+// how old it is, where it begins, and its number against the number of the last.
+type progress struct {
+	mu      sync.Mutex
+	begun   bool
+	applied zodb.Tid
+	durable zodb.Tid
+	moved   chan struct{} // closed and replaced when durable rises
+	since   time.Time     // of the last rise of durable, or since when there has been something to rise to
+
+	sent     zodb.Tid // last transaction handed to the encoder
+	number   int64    // its number
+	pos      int64    // its end
+	caughtUp bool     // the end of the file was reached
+	flights  []flight
+
+	counted zodb.Tid // last transaction whose number is known
+	total   int64    // that number
+}
+
+func newProgress() *progress { return &progress{moved: make(chan struct{})} }
+
+// begin sets the point from which the secondary follows, and its offset in the file.
+func (g *progress) begin(start zodb.Tid, pos int64, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.begun, g.applied, g.durable, g.sent, g.counted = true, start, start, start, start
+	g.pos, g.since = pos, now
+}
+
+// sending notes a transaction that ends at pos, before any of it leaves.
+func (g *progress) sending(tid zodb.Tid, pos int64, now time.Time) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if len(g.flights) == 0 {
+		g.since = now
+	}
+	packed := pos <= g.pos // the offsets of before mean nothing any more
+	if packed {
+		g.flights = g.flights[:0]
+	}
+	if len(g.flights) == maxFlights {
+		g.thin()
+	}
+	begin := g.pos
+	if packed {
+		begin = pos
+	}
+	g.number++
+	g.flights = append(g.flights, flight{tid: tid, number: g.number, pos: begin, gap: packed})
+	g.sent, g.pos = tid, pos
+	if g.number > g.total {
+		g.total, g.counted = g.number, tid
+	}
+}
+
+// thin forgets every second flight, but not the first.
+func (g *progress) thin() {
+	kept := g.flights[:0]
+	for i, f := range g.flights {
+		if i%2 == 0 {
+			f.gap = f.gap || i > 0
+			kept = append(kept, f)
+		}
+	}
+	g.flights = kept
+}
+
+// atEnd notes that all there is has been sent. It is the moment when the count is certain.
+func (g *progress) atEnd() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.caughtUp = true
+	g.total, g.counted = g.number, g.sent
+}
+
+// ack takes what the secondary says to have. It reports false when that was never sent to it.
+func (g *progress) ack(applied, durable zodb.Tid, now time.Time) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if applied > g.sent || durable > g.sent {
+		return false
+	}
+	g.applied = max(g.applied, applied)
+	if durable <= g.durable {
+		return true
+	}
+	g.durable, g.since = durable, now
+	n := 0
+	for n < len(g.flights) && g.flights[n].tid <= durable {
+		n++
+	}
+	g.flights = append(g.flights[:0], g.flights[n:]...)
+	close(g.moved)
+	g.moved = make(chan struct{})
+	return true
+}
+
+// uncounted returns the tid from which transactions have still to be counted, once there is one.
+func (g *progress) uncounted() (after zodb.Tid, begun bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.counted, g.begun
+}
+
+// count adds n transactions behind after, up to upTo, unless the sender has overtaken the count.
+func (g *progress) count(after zodb.Tid, n int64, upTo zodb.Tid) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if n > 0 && g.counted == after {
+		g.total, g.counted = g.total+n, upTo
+	}
+}
+
+// allDurable reports whether all that was sent is durable, and otherwise when to ask again.
+func (g *progress) allDurable() (bool, <-chan struct{}) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.durable >= g.sent, g.moved
+}
+
+// lag compares with the source: the tid of its last transaction and the size of its file.
+func (g *progress) lag(last zodb.Tid, size int64, now time.Time) Lag {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.begun || g.durable >= last {
+		return Lag{Exact: g.begun}
+	}
+	first := flight{tid: last, number: g.number + 1, pos: g.pos, gap: true} // nothing is known of what was not sent
+	if len(g.flights) > 0 {
+		first = g.flights[0]
+	}
+	return Lag{
+		Transactions: max(g.total-first.number+1, 1),
+		Bytes:        max(size-first.pos, 0),
+		Seconds:      max(now.Sub(first.tid.Time()).Round(time.Millisecond).Seconds(), 0),
+		Exact:        !first.gap && g.counted >= last,
+	}
+}
+
+// state tells the states of an accepted secondary apart. troubled says that it reports an error of its own.
+func (g *progress) state(lag Lag, troubled bool, stallAfter time.Duration, now time.Time) State {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	switch {
+	case troubled, len(g.flights) > 0 && now.Sub(g.since) >= stallAfter:
+		return StateStalled
+	case !g.caughtUp, lag.Seconds > liveLag.Seconds():
+		return StateCatchingUp
+	}
+	return StateLive
+}
+
+func (g *progress) tids() (applied, durable, sent zodb.Tid) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.applied, g.durable, g.sent
+}

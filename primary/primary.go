@@ -1,0 +1,204 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Source is the storage that is streamed: a *filestorage.Storage, or a *filestorage.Attached. All methods may be
+// called concurrently.
+type Source interface {
+	Magic() zodb.Magic
+	LastTid() zodb.Tid
+	Size() int64
+	HasBlobs() bool
+	// Iterate begins behind the given tid; a following iterator waits at the end for more.
+	Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error)
+	// Find wraps zodb.ErrNoTid when there is no such transaction.
+	Find(ctx context.Context, tid zodb.Tid) (filestorage.Found, error)
+	// Count returns how many transactions are behind a tid, and the last one counted.
+	Count(ctx context.Context, after zodb.Tid) (int64, zodb.Tid, error)
+}
+
+// Options of a Primary. Zero values mean the defaults.
+type Options struct {
+	// Identity returns the storage's id and epochs. While the id is empty, as on a secondary that has not yet adopted
+	// one, everybody is told to try again.
+	Identity func() (storageID string, epochs []protocol.Epoch)
+	// Name is shown to the operators of the secondaries: host name and data file.
+	Name string
+
+	MaxSecondaries   int           // connections at a time, handshakes included; default 16
+	HandshakeTimeout time.Duration // from accepting to streaming, waiting for the peer only; default 30 s
+	Heartbeat        time.Duration // default 5 s
+	IdleTimeout      time.Duration // of silence, after which a secondary is given up; default 60 s
+	StallAfter       time.Duration // without progress while behind, a secondary counts as stalled; default 30 s
+	DrainTimeout     time.Duration // for Shutdown to let secondaries catch up; default 60 s
+	WriteTimeout     time.Duration // see protocol.SessionOptions
+	KeepAlive        time.Duration // see protocol.SessionOptions
+
+	Logger hclog.Logger
+	Now    func() time.Time
+}
+
+func (o Options) withDefaults() Options {
+	orElse := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	orElse(&o.HandshakeTimeout, 30*time.Second)
+	orElse(&o.Heartbeat, 5*time.Second)
+	orElse(&o.IdleTimeout, 60*time.Second)
+	orElse(&o.StallAfter, 30*time.Second)
+	orElse(&o.DrainTimeout, 60*time.Second)
+	if o.MaxSecondaries <= 0 {
+		o.MaxSecondaries = 16
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+// A Primary streams one Source to any number of secondaries. Its methods may be called concurrently.
+type Primary struct {
+	src Source
+	opt Options
+	log hclog.Logger
+
+	draining context.Context // ends when Shutdown is called
+	drain    context.CancelFunc
+	cutting  context.Context // ends when a Shutdown stops waiting
+	cut      context.CancelFunc
+	serving  sync.WaitGroup
+
+	mu        sync.Mutex // of listeners and roster, and held where draining ends
+	listeners map[net.Listener]struct{}
+	roster    roster
+}
+
+// New returns a Primary that serves src, which stays the caller's to close, after Shutdown.
+func New(src Source, opt Options) *Primary {
+	p := &Primary{src: src, opt: opt.withDefaults(), listeners: make(map[net.Listener]struct{})}
+	p.log = p.opt.Logger.Named("primary")
+	p.draining, p.drain = context.WithCancel(context.Background())
+	p.cutting, p.cut = context.WithCancel(context.Background())
+	return p
+}
+
+// Serve accepts secondaries on l until ctx ends, when all of them are cut, or Shutdown is called, when they are
+// drained. It closes l, waits for every connection that it accepted, and returns nil in both cases. It may be called
+// for several listeners.
+func (p *Primary) Serve(ctx context.Context, l net.Listener) error {
+	if !p.enter(l) {
+		return errors.Join(errShutdown, l.Close())
+	}
+	defer p.serving.Done()
+	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer cancel(nil)
+	for _, end := range []context.Context{ctx, p.cutting} {
+		defer context.AfterFunc(end, func() {
+			p.leave(l)
+			cancel(errShutdown)
+		})()
+	}
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	err := p.acceptAll(inner, l, &conns)
+	p.leave(l)
+	if ctx.Err() != nil || p.draining.Err() != nil {
+		return nil
+	}
+	cancel(err) // without a listener there is nobody to go on for
+	return fmt.Errorf("accepting secondaries on %v: %w", l.Addr(), err)
+}
+
+// enter registers a listener unless the primary is shutting down.
+func (p *Primary) enter(l net.Listener) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.draining.Err() != nil {
+		return false
+	}
+	p.listeners[l] = struct{}{}
+	p.serving.Add(1)
+	return true
+}
+
+// leave closes a listener, once.
+func (p *Primary) leave(l net.Listener) {
+	p.mu.Lock()
+	_, open := p.listeners[l]
+	delete(p.listeners, l)
+	p.mu.Unlock()
+	if !open {
+		return
+	}
+	if err := l.Close(); err != nil {
+		p.log.Warn("closing a listener failed", "listener", l.Addr(), "error", err)
+	}
+}
+
+// Shutdown stops accepting, sends every secondary what it lacks, waits until each has acknowledged that as durable,
+// says goodbye and returns when all connections are closed and every Serve has come to its end. It waits for
+// DrainTimeout at most and until ctx ends; what is left then is cut, and the error says so.
+func (p *Primary) Shutdown(ctx context.Context) error {
+	err := p.stopAccepting()
+	defer p.cut()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		p.serving.Wait()
+	}()
+	limit := time.NewTimer(p.opt.DrainTimeout)
+	defer limit.Stop()
+	select {
+	case <-done:
+		return err
+	case <-limit.C:
+		err = errors.Join(err, p.unfinished(fmt.Errorf("time limit of %v reached", p.opt.DrainTimeout)))
+	case <-ctx.Done():
+		err = errors.Join(err, p.unfinished(context.Cause(ctx)))
+	}
+	p.cut()
+	<-done
+	return err
+}
+
+// stopAccepting closes all listeners and tells the peers to come to an end.
+func (p *Primary) stopAccepting() error {
+	p.mu.Lock()
+	p.drain()
+	open := p.listeners
+	p.listeners = make(map[net.Listener]struct{})
+	p.mu.Unlock()
+	var err error
+	for l := range open {
+		err = errors.Join(err, l.Close())
+	}
+	return err
+}
+
+// unfinished says who is cut, and is nil when nobody is.
+func (p *Primary) unfinished(why error) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if n := p.roster.connected(); n > 0 {
+		return fmt.Errorf("shutting down with %d secondaries still connected: %w", n, why)
+	}
+	return nil
+}

@@ -1,0 +1,184 @@
+package primary
+
+import (
+	"net"
+	"time"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A State says what a secondary is doing.
+type State string
+
+// The states of a secondary.
+const (
+	StateHandshake  State = "handshake"   // connected, not yet accepted
+	StateCatchingUp State = "catching-up" // applying history
+	StateLive       State = "live"        // following commits as they happen
+	StateStalled    State = "stalled"     // connected and behind, without progress, or reporting an error
+	StateRefused    State = "refused"     // told why not, about to be disconnected
+	StateGone       State = "gone"        // disconnected
+)
+
+// liveLag is how far behind a secondary that has once reached the end may be and still count as live.
+const liveLag = 10 * time.Second
+
+const (
+	maxGone     = 16 // disconnected secondaries that Status remembers
+	maxRefusals = 16
+)
+
+// A Status is a snapshot of a Primary, in the form in which it is shown as JSON.
+type Status struct {
+	StorageID   string            `json:"storage_id"`
+	Epochs      []protocol.Epoch  `json:"epochs"`
+	LastTid     zodb.Tid          `json:"last_tid"`
+	LastTime    time.Time         `json:"last_time"` // that LastTid encodes
+	Size        int64             `json:"size"`      // bytes of the file
+	Draining    bool              `json:"draining"`
+	SourceError string            `json:"source_error"` // the last failure to read the storage
+	Secondaries []SecondaryStatus `json:"secondaries"`  // in the order of connecting; at the end those that are gone
+	Refusals    []RefusedPeer     `json:"refusals"`     // the last ones, oldest first
+	Totals      Totals            `json:"totals"`
+}
+
+// Totals only ever rise while the process lives.
+type Totals struct {
+	Connections  int64 `json:"connections"`
+	Refused      int64 `json:"refused"`
+	Transactions int64 `json:"transactions"` // sent, to all secondaries together
+	Bytes        int64 `json:"bytes"`        // sent on replication streams
+}
+
+// A SecondaryStatus is what the primary knows of one secondary.
+type SecondaryStatus struct {
+	Name           string    `json:"name"` // as it calls itself
+	Addr           string    `json:"addr"`
+	State          State     `json:"state"`
+	AppliedTid     zodb.Tid  `json:"applied_tid"`
+	DurableTid     zodb.Tid  `json:"durable_tid"`
+	SentTid        zodb.Tid  `json:"sent_tid"`
+	Lag            Lag       `json:"lag"`
+	ConnectedSince time.Time `json:"connected_since"`
+	GoneSince      time.Time `json:"gone_since,omitzero"`
+	LastHeard      time.Time `json:"last_heard,omitzero"`
+	Transactions   int64     `json:"transactions"` // sent on this connection
+	Bytes          int64     `json:"bytes"`        // sent on this connection's replication stream
+	LastError      string    `json:"last_error"`   // its own, from its acknowledgements, or why the connection ended
+}
+
+// A RefusedPeer is one refused attempt.
+type RefusedPeer struct {
+	Time time.Time     `json:"time"`
+	Addr string        `json:"addr"`
+	Name string        `json:"name"`
+	Code protocol.Code `json:"code"`
+	Text string        `json:"text"`
+	Tid  zodb.Tid      `json:"tid"`
+}
+
+// A roster is who is connected, who was, and who was refused. The Primary's mutex guards it.
+type roster struct {
+	peers       []*peer
+	gone        []SecondaryStatus
+	refusals    []RefusedPeer
+	totals      Totals
+	sourceError string
+}
+
+func (r *roster) connected() int { return len(r.peers) }
+
+func (r *roster) enter(c *peer) {
+	r.totals.Connections++
+	r.peers = append(r.peers, c)
+}
+
+// leave keeps the last state of a peer that has got past its handshake, in place of older ones of the same name.
+func (r *roster) leave(c *peer, last SecondaryStatus, keep bool) {
+	for i, other := range r.peers {
+		if other == c {
+			r.peers = append(r.peers[:i:i], r.peers[i+1:]...)
+			break
+		}
+	}
+	r.totals.Transactions += last.Transactions
+	r.totals.Bytes += last.Bytes
+	if keep {
+		r.forget(last.Name)
+		r.gone = appendBounded(r.gone, last, maxGone)
+	}
+}
+
+// forget drops the gone secondary of that name.
+func (r *roster) forget(name string) {
+	kept := r.gone[:0]
+	for _, s := range r.gone {
+		if s.Name != name {
+			kept = append(kept, s)
+		}
+	}
+	r.gone = kept
+}
+
+// appendBounded drops the oldest of more than limit elements.
+func appendBounded[T any](s []T, v T, limit int) []T {
+	if len(s) == limit {
+		s = append(s[:0], s[1:]...)
+	}
+	return append(s, v)
+}
+
+// refused logs a refusal and remembers it.
+func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
+	p.log.Warn("refused a secondary", "addr", addr, "name", name, "code", int(r.Code), "reason", r.Text, "tid", r.Tid)
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.roster.totals.Refused++
+	p.roster.refusals = appendBounded(p.roster.refusals, RefusedPeer{
+		Time: p.opt.Now(), Addr: addr.String(), Name: name, Code: r.Code, Text: r.Text, Tid: r.Tid,
+	}, maxRefusals)
+}
+
+// Status returns a snapshot.
+func (p *Primary) Status() Status {
+	s := Status{LastTid: p.src.LastTid(), Size: p.src.Size()}
+	if s.LastTid != 0 {
+		s.LastTime = s.LastTid.Time()
+	}
+	s.StorageID, s.Epochs = p.opt.Identity()
+	now := p.opt.Now()
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s.Draining = p.draining.Err() != nil
+	s.SourceError = p.roster.sourceError
+	s.Refusals = append(s.Refusals, p.roster.refusals...)
+	s.Totals = p.roster.totals
+	for _, c := range p.roster.peers {
+		one := c.status(s.LastTid, s.Size, now)
+		s.Totals.Transactions += one.Transactions
+		s.Totals.Bytes += one.Bytes
+		s.Secondaries = append(s.Secondaries, one)
+	}
+	for _, one := range p.roster.gone {
+		one.Lag = lagOfGone(one, s.LastTid, now)
+		s.Secondaries = append(s.Secondaries, one)
+	}
+	return s
+}
+
+// lagOfGone brings the lag of a disconnected secondary up to date as far as it can be known.
+func lagOfGone(g SecondaryStatus, last zodb.Tid, now time.Time) Lag {
+	if g.DurableTid >= last {
+		return Lag{Exact: true}
+	}
+	lag := g.Lag
+	lag.Exact = false
+	lag.Transactions = max(lag.Transactions, 1)
+	if lag.Seconds > 0 {
+		lag.Seconds += now.Sub(g.GoneSince).Seconds()
+	} else {
+		lag.Seconds = max(now.Sub(last.Time()).Seconds(), 0)
+	}
+	return lag
+}

@@ -1,0 +1,193 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+func TestACorruptSourceIsNotTheEndOfTheProcess(t *testing.T) {
+	src := newSource(history(5)...)
+	src.damage = tidAt(2)
+	p := start(t, src, Options{})
+	c := follow(t, p.addr, hello(protocol.Position{}))
+	c.next()
+	c.next()
+	if bye := until[*protocol.Goodbye](c); !strings.Contains(bye.Reason, "Data.fs: damaged at offset") {
+		t.Errorf("goodbye says %q", bye.Reason)
+	}
+	if _, err := c.decoder.Next(); err == nil {
+		t.Error("the damaged transaction was delivered")
+	}
+	c.hangUp()
+	if s := p.Status(); !strings.Contains(s.SourceError, "damaged") {
+		t.Errorf("the status does not show it: %+v", s)
+	}
+	r, ok := connect(t, p.addr).ask(hello(protocol.Position{Tid: tidAt(4)})).(*protocol.Refusal)
+	if !ok || r.Code != protocol.CodeInternal {
+		t.Errorf("asking for what cannot be read: %#v", r)
+	}
+}
+
+func TestAnOversizeFirstMessageIsNotRead(t *testing.T) {
+	p := start(t, newSource(), Options{})
+	conn := dial(t, p.addr)
+	if _, err := conn.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := io.ReadAll(conn); err == nil {
+		t.Log("closed in good order")
+	}
+	p.eventually(t, "nobody connected", func(s Status) bool { return len(s.Secondaries) == 0 })
+}
+
+func TestAnEndlessHandshakeIsCut(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		stop func(t *testing.T, addr string)
+	}{
+		{"before the preface", func(t *testing.T, addr string) { dial(t, addr) }},
+		{"within the preface", func(t *testing.T, addr string) { _, _ = dial(t, addr).Write([]byte{0, 0}) }},
+		{"before the hello", func(t *testing.T, addr string) { connect(t, addr) }},
+		{"before the replication stream", func(t *testing.T, addr string) {
+			connect(t, addr).ask(hello(protocol.Position{}))
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			p := start(t, newSource(), Options{HandshakeTimeout: 50 * time.Millisecond})
+			tt.stop(t, p.addr)
+			p.eventually(t, "the connection is given up", func(s Status) bool {
+				return s.Totals.Connections == 1 && len(s.Secondaries) == 0
+			})
+		})
+	}
+}
+
+func TestOneTooManyIsToldSo(t *testing.T) {
+	src := newSource(history(1)...)
+	p := start(t, src, Options{MaxSecondaries: 1})
+	first := follow(t, p.addr, hello(protocol.Position{}))
+	first.next()
+	err := protocol.ClientPreface(t.Context(), dial(t, p.addr))
+	var r *protocol.Refusal
+	if !errors.As(err, &r) || r.Code != protocol.CodeTooMany || r.Final() {
+		t.Fatalf("got %v", err)
+	}
+	first.hangUp()
+	p.eventually(t, "room again", func(s Status) bool { return only(s).State == StateGone })
+	follow(t, p.addr, hello(protocol.Position{})).next()
+}
+
+func TestASlowSecondarySlowsNobody(t *testing.T) {
+	src := newSource()
+	p := start(t, src, Options{StallAfter: 50 * time.Millisecond})
+	slow, fast := hello(protocol.Position{}), hello(protocol.Position{})
+	slow.Name, fast.Name = "slow", "fast"
+	follow(t, p.addr, slow) // never reads
+	c := follow(t, p.addr, fast)
+	big := strings.Repeat("x", 1<<20)
+	for i := range 20 { // far more than a window and the kernel's buffers hold
+		src.commit(memTxn{tid: tidAt(i), status: zodb.StatusCommitted, data: big})
+		if got := c.next(); got != tidAt(i) {
+			t.Fatalf("got %v, want %v", got, tidAt(i))
+		}
+		c.ack(tidAt(i))
+	}
+	p.eventually(t, "one live, one stalled with everything to go", func(s Status) bool {
+		states := make(map[string]SecondaryStatus)
+		for _, one := range s.Secondaries {
+			states[one.Name] = one
+		}
+		return states["fast"].State == StateLive && states["slow"].State == StateStalled &&
+			states["slow"].Lag.Transactions == 20 && states["slow"].Lag.Exact
+	})
+}
+
+func TestASilentSecondaryIsGivenUp(t *testing.T) {
+	p := start(t, newSource(history(1)...), Options{IdleTimeout: 50 * time.Millisecond})
+	c := follow(t, p.addr, hello(protocol.Position{}))
+	c.next()
+	p.eventually(t, "gone, with the reason", func(s Status) bool {
+		return only(s).State == StateGone && strings.Contains(only(s).LastError, "nothing was heard")
+	})
+}
+
+func TestHeartbeatsSayHowFarThePrimaryIs(t *testing.T) {
+	src := newSource(history(3)...)
+	p := start(t, src, Options{})
+	c := follow(t, p.addr, hello(protocol.Position{}))
+	if beat := until[*protocol.Heartbeat](c); beat.LastTid != tidAt(2) || beat.Size != src.Size() || beat.Clock.IsZero() {
+		t.Errorf("got %+v", beat)
+	}
+}
+
+func TestTroubleOfASecondaryIsShown(t *testing.T) {
+	p := start(t, newSource(history(1)...), Options{})
+	c := follow(t, p.addr, hello(protocol.Position{}))
+	if err := c.control.Send(&protocol.Ack{Error: "no space left on device"}); err != nil {
+		t.Fatal(err)
+	}
+	p.eventually(t, "stalled with the reason", func(s Status) bool {
+		return only(s).State == StateStalled && only(s).LastError == "no space left on device"
+	})
+}
+
+func TestAnAcknowledgementOfWhatWasNeverSentEndsTheConnection(t *testing.T) {
+	p := start(t, newSource(history(1)...), Options{})
+	c := follow(t, p.addr, hello(protocol.Position{}))
+	c.ack(tidAt(7))
+	if bye := until[*protocol.Goodbye](c); !strings.Contains(bye.Reason, "never sent") {
+		t.Errorf("goodbye says %q", bye.Reason)
+	}
+}
+
+func TestShutdownLetsSecondariesCatchUp(t *testing.T) {
+	src := newSource(history(200)...)
+	p := start(t, src, Options{})
+	c := follow(t, p.addr, hello(protocol.Position{}))
+	c.next()
+	down := make(chan error, 1)
+	go func() { down <- p.Shutdown(context.WithoutCancel(t.Context())) }()
+	for i := 1; i < 200; i++ {
+		if got := c.next(); got != tidAt(i) {
+			t.Fatalf("got %v, want %v", got, tidAt(i))
+		}
+	}
+	select {
+	case err := <-down:
+		t.Fatalf("Shutdown returned %v before the last transaction was acknowledged", err)
+	default:
+	}
+	c.ack(tidAt(199))
+	until[*protocol.Goodbye](c)
+	c.hangUp()
+	if err := <-down; err != nil {
+		t.Fatal(err)
+	}
+	if _, err := new(net.Dialer).DialContext(t.Context(), "tcp", p.addr); err == nil {
+		t.Error("still accepting")
+	}
+}
+
+func TestShutdownDoesNotWaitForEver(t *testing.T) {
+	p := start(t, newSource(history(3)...), Options{DrainTimeout: 50 * time.Millisecond})
+	c := follow(t, p.addr, hello(protocol.Position{}))
+	c.next()
+	c.next() // and never acknowledges
+	down := make(chan error, 1)
+	go func() { down <- p.Shutdown(context.WithoutCancel(t.Context())) }()
+	if bye := until[*protocol.Goodbye](c); !strings.Contains(bye.Reason, "shutting down") {
+		t.Errorf("goodbye says %q", bye.Reason)
+	}
+	c.hangUp()
+	if err := <-down; err == nil || !strings.Contains(err.Error(), "1 secondaries still connected") {
+		t.Errorf("got %v", err)
+	}
+}
