@@ -28,8 +28,8 @@ func (t Tid) TimeStamp() TimeStamp {
 	}
 }
 
-// Tid encodes ts. Seconds are truncated to the resolution of a tid; years before 1900, and dates that no calendar has,
-// are errors, as they are in ZODB.
+// Tid encodes ts. Seconds are truncated to the resolution of a tid; years before 1900 or after 9999, and dates that no
+// calendar has, are errors, as they are in ZODB. From the year 9917 on the minutes wrap around, as they do there too.
 func (ts TimeStamp) Tid() (Tid, error) {
 	if err := ts.check(); err != nil {
 		return 0, err
@@ -39,12 +39,12 @@ func (ts TimeStamp) Tid() (Tid, error) {
 
 func (ts TimeStamp) encode() Tid {
 	m := ((((ts.Year-1900)*12+ts.Month-1)*31+ts.Day-1)*24+ts.Hour)*60 + ts.Minute
-	return Tid(uint64(m)<<32 | uint64(uint32(ts.Second/tick)))
+	return Tid(uint64(uint32(m))<<32 | uint64(uint32(ts.Second/tick)))
 }
 
 func (ts TimeStamp) check() error {
 	switch {
-	case ts.Year < 1900 || ts.Year > 9917,
+	case ts.Year < 1900 || ts.Year > 9999,
 		ts.Month < 1 || ts.Month > 12,
 		ts.Day < 1 || ts.Day > daysIn(ts.Year, ts.Month),
 		ts.Hour < 0 || ts.Hour > 23,
@@ -59,10 +59,14 @@ func daysIn(year, month int) int {
 	return time.Date(year, time.Month(month)+1, 0, 0, 0, 0, 0, time.UTC).Day()
 }
 
-// Unix returns ts as Unix seconds. A 31st that the month does not have runs into the next month.
+// epoch is 1970-01-01 in seconds of the time scale on which ZODB adds up a date: it begins with the year 1901.
+const epoch = 25202 * 86400
+
+// Unix returns ts as Unix seconds. A 31st that the month does not have runs into the next month. The sum is rounded on the
+// scale on which ZODB computes it, so that the last bit agrees.
 func (ts TimeStamp) Unix() float64 {
 	minute := time.Date(ts.Year, time.Month(ts.Month), ts.Day, ts.Hour, ts.Minute, 0, 0, time.UTC)
-	return float64(minute.Unix()) + ts.Second
+	return float64(minute.Unix()+epoch) + ts.Second - epoch
 }
 
 // Time returns the time in t with nanosecond resolution.
@@ -78,7 +82,7 @@ func TidFromUnix(t float64) (Tid, error) {
 	return TimeStamp{c.Year(), int(c.Month()), c.Day(), c.Hour(), c.Minute(), math.Mod(t, 60)}.Tid()
 }
 
-// TidFromTime encodes t, which must lie between 1900 and 9917.
+// TidFromTime encodes t, which must lie between 1900 and 9999.
 func TidFromTime(t time.Time) (Tid, error) {
 	c := t.UTC()
 	second := float64(c.Second()) + float64(c.Nanosecond())/1e9
