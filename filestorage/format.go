@@ -2,7 +2,12 @@ package filestorage
 
 import (
 	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
 
+	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -12,7 +17,8 @@ const (
 	txnHeaderLen = 23 // tid, length, status, three lengths
 	recHeaderLen = 42 // oid, tid, prev, tloc, vlen, plen
 	backLen      = 8
-	lengthLen    = 8 // the second length, behind the records
+	lengthLen    = 8  // the second length, behind the records
+	statusAt     = 16 // offset of the status in a transaction header
 )
 
 // A txnHeader is the fixed part of a transaction. Length counts from the tid to the end of the last record, so the
@@ -84,4 +90,18 @@ func (r *recHeader) encode(b []byte) {
 	binary.BigEndian.PutUint64(b[24:], uint64(r.Tloc))
 	binary.BigEndian.PutUint16(b[32:], r.VLen)
 	binary.BigEndian.PutUint64(b[34:], r.PLen)
+}
+
+// readFull fills b from pos. A file that ends before is an io.ErrUnexpectedEOF.
+func readFull(file vfs.File, b []byte, pos int64) error {
+	n, err := file.ReadAt(b, pos)
+	switch {
+	case n == len(b):
+		return nil
+	case errors.Is(err, fs.ErrClosed):
+		err = zodb.ErrClosed
+	case err == nil || errors.Is(err, io.EOF):
+		err = io.ErrUnexpectedEOF
+	}
+	return fmt.Errorf("read %s at %d: %w", file.Name(), pos, err)
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"math"
 	"os"
 	"path/filepath"
@@ -45,11 +46,11 @@ func unusable(format string, args ...any) error {
 	return fmt.Errorf("%w: %s", ErrIndexUnusable, fmt.Sprintf(format, args...))
 }
 
-// saveIndex replaces the index file at path (Data.fs.index) by x, the index of the Data.fs up to pos. On return the
-// file is durable; after an error or a crash the old one is still there.
-func saveIndex(disk vfs.FS, path string, x *index, pos int64) error {
+// saveIndex replaces the index file at path (Data.fs.index) by one with these entries, ascending, as the index of the
+// Data.fs up to pos. On return the file is durable; after an error or a crash the old one is still there.
+func saveIndex(disk vfs.FS, path string, entries iter.Seq2[zodb.Oid, int64], pos int64) error {
 	temp := path + ".index_tmp"
-	if err := writeIndexFile(disk, temp, x, pos); err != nil {
+	if err := writeIndexFile(disk, temp, entries, pos); err != nil {
 		return fmt.Errorf("save index %s: %w", path, errors.Join(err, removeIfThere(disk, temp)))
 	}
 	if err := disk.Rename(temp, path); err != nil {
@@ -68,13 +69,13 @@ func removeIfThere(disk vfs.FS, path string) error {
 	return nil
 }
 
-func writeIndexFile(disk vfs.FS, path string, x *index, pos int64) error {
+func writeIndexFile(disk vfs.FS, path string, entries iter.Seq2[zodb.Oid, int64], pos int64) error {
 	f, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, indexMode)
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), 64<<10)
-	err = writeIndex(out, x, pos)
+	err = writeIndex(out, entries, pos)
 	if err == nil {
 		err = out.Flush()
 	}
@@ -84,12 +85,12 @@ func writeIndexFile(disk vfs.FS, path string, x *index, pos int64) error {
 	return errors.Join(err, f.Close())
 }
 
-// writeIndex writes x with memory for one prefix. Errors of out stick to it and show in its Flush.
-func writeIndex(out *bufio.Writer, x *index, pos int64) error {
+// writeIndex writes an index with memory for one prefix. Errors of out stick to it and show in its Flush.
+func writeIndex(out *bufio.Writer, entries iter.Seq2[zodb.Oid, int64], pos int64) error {
 	out.Write(append(appendInt([]byte{opProto, 3}, pos), opStop))
 	var prefix uint64
 	var suffixes, offsets []byte
-	for oid, at := range x.all() {
+	for oid, at := range entries {
 		if at > maxOffset {
 			return fmt.Errorf("oid %v is at offset %d, the format ends at %d", oid, at, maxOffset)
 		}

@@ -60,7 +60,7 @@ func checkRewrite(t *testing.T, path string, x *index, pos int64) {
 		t.Fatal(err)
 	}
 	copied := filepath.Join(t.TempDir(), "Data.fs.index")
-	if err := saveIndex(vfs.OS{}, copied, x, pos); err != nil {
+	if err := saveIndex(vfs.OS{}, copied, x.all(), pos); err != nil {
 		t.Fatal(err)
 	}
 	if got, _ := os.ReadFile(copied); !bytes.Equal(got, want) {
@@ -171,7 +171,7 @@ func TestIndexFileRoundTrip(t *testing.T) {
 			x.set(zodb.Oid(start+i*rapid.SampledFrom([]uint64{1, 1, 1, 70_000}).Draw(t, "step")), int64(i)+4)
 		}
 		pos := rapid.Int64Range(magicLen, 1<<62).Draw(t, "pos")
-		if err := saveIndex(vfs.OS{}, path, x, pos); err != nil {
+		if err := saveIndex(vfs.OS{}, path, x.all(), pos); err != nil {
 			t.Fatal(err)
 		}
 		y, gotPos, err := loadIndex(vfs.OS{}, path)
@@ -186,7 +186,7 @@ func TestSaveIndexOffsetTooLarge(t *testing.T) {
 	x := newIndex()
 	x.set(1, 1<<48)
 	dir := t.TempDir()
-	if err := saveIndex(vfs.OS{}, filepath.Join(dir, "Data.fs.index"), x, 1<<49); err == nil {
+	if err := saveIndex(vfs.OS{}, filepath.Join(dir, "Data.fs.index"), x.all(), 1<<49); err == nil {
 		t.Error("an offset of 2^48 was saved")
 	}
 	if left, _ := os.ReadDir(dir); len(left) > 0 {
@@ -210,7 +210,7 @@ func TestIndexFileMemory(t *testing.T) {
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc
 	}
-	if n := allocated(func() error { return saveIndex(vfs.OS{}, path, x, 1<<30) }); n > 4<<20 {
+	if n := allocated(func() error { return saveIndex(vfs.OS{}, path, x.all(), 1<<30) }); n > 4<<20 {
 		t.Errorf("saving allocated %d bytes", n)
 	}
 	n := allocated(func() error { _, _, err := loadIndex(vfs.OS{}, path); return err })
@@ -256,7 +256,7 @@ func BenchmarkLoadIndex(b *testing.B) {
 				x.set(oid(i), int64(i)+4)
 			}
 			path := filepath.Join(b.TempDir(), "Data.fs.index")
-			if err := saveIndex(vfs.OS{}, path, x, 1<<30); err != nil {
+			if err := saveIndex(vfs.OS{}, path, x.all(), 1<<30); err != nil {
 				b.Fatal(err)
 			}
 			for b.Loop() {

@@ -48,8 +48,7 @@ type Storage struct {
 	path     string // of the Data.fs
 	fs       vfs.FS
 	file     vfs.File // the Data.fs; readers use ReadAt only
-	magic    zodb.Magic
-	blobs    Blobs // nil without a blob directory
+	blobs    Blobs    // nil without a blob directory
 	log      hclog.Logger
 	now      func() time.Time
 	readOnly bool
@@ -57,8 +56,9 @@ type Storage struct {
 
 	// Published state. A group is published under the write lock of view: its index entries, then the frontier.
 	view     sync.RWMutex
-	index    *index    // oid to the offset of its current committed record
-	frontier *frontier // end and last tid of what is committed: nothing behind it is for readers
+	index    *index     // oid to the offset of its current committed record
+	frontier *frontier  // end and last tid of what is committed: nothing behind it is for readers
+	magic    zodb.Magic // changes while the storage is empty only
 
 	maxOid atomic.Uint64 // the largest oid seen, committed or not
 	queue  *queue        // transactions on their way to the disk
@@ -163,9 +163,6 @@ func (s *Storage) release() error {
 
 // Path returns the path of the Data.fs as given to Open.
 func (s *Storage) Path() string { return s.path }
-
-// Magic returns the first four bytes of the file.
-func (s *Storage) Magic() zodb.Magic { return s.magic }
 
 // HasBlobs reports whether the storage was opened with a blob directory.
 func (s *Storage) HasBlobs() bool { return s.blobs != nil }

@@ -1,0 +1,94 @@
+package filestorage
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// fileMode is that of all files of a storage, before the umask.
+const fileMode fs.FileMode = 0o666
+
+// openFile opens the Data.fs, creating it where there is none, and reads its magic.
+func (s *Storage) openFile(opt Options) error {
+	var err error
+	s.file, err = s.fs.OpenFile(s.path, s.openFlag(), 0)
+	if errors.Is(err, fs.ErrNotExist) && !opt.ReadOnly && !opt.MustExist {
+		err = s.create()
+	}
+	if err != nil {
+		return err
+	}
+	return s.readMagic(opt.Magic)
+}
+
+// create makes an empty Data.fs, unless there are signs of a storage that has lost its own.
+func (s *Storage) create() error {
+	for _, suffix := range []string{".old", ".pack"} {
+		_, err := s.fs.Stat(s.path + suffix)
+		if err == nil {
+			return &CreateError{Path: s.path, Found: s.path + suffix}
+		}
+		if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if s.blobs != nil {
+		empty, err := s.blobs.Empty()
+		if err != nil {
+			return fmt.Errorf("look for blobs beside a new storage: %w", err)
+		}
+		if !empty {
+			return &CreateError{Path: s.path, Found: "a blob directory with blobs in it"}
+		}
+	}
+	var err error
+	s.file, err = s.fs.OpenFile(s.path, s.openFlag()|os.O_CREATE|os.O_EXCL, fileMode)
+	return err
+}
+
+// readMagic finds out the magic of the file. An empty file gets one. One with less than a magic in it, or four zeros, was
+// interrupted while it was created, and counts as empty.
+func (s *Storage) readMagic(forNew zodb.Magic) error {
+	var b [magicLen + 1]byte
+	n, err := s.file.ReadAt(b[:], 0)
+	if err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	copy(s.magic[:], b[:])
+	switch {
+	case n >= magicLen && s.magic.Known():
+		return nil
+	case n > magicLen || !halfMade(b[:n]):
+		return s.corrupt(0, "the magic FS30 or FS21 of a Data.fs", fmt.Sprintf("%q", b[:min(n, magicLen)]))
+	}
+	if s.magic = forNew; !forNew.Known() {
+		s.magic = zodb.MagicFS30
+	}
+	if s.readOnly {
+		return nil
+	}
+	return s.writeMagic()
+}
+
+// halfMade reports whether b is what a crash can leave of a magic.
+func halfMade(b []byte) bool {
+	return len(bytes.Trim(b, "\x00")) == 0 ||
+		bytes.HasPrefix(zodb.MagicFS30[:], b) || bytes.HasPrefix(zodb.MagicFS21[:], b)
+}
+
+func (s *Storage) writeMagic() error {
+	if _, err := s.file.WriteAt(s.magic[:], 0); err != nil {
+		return err
+	}
+	if err := s.file.Sync(); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(filepath.Dir(s.path))
+}

@@ -1,0 +1,65 @@
+package filestorage
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// ErrVersions says that a file holds records of ZODB 3 "versions", which nothing reads any more.
+var ErrVersions = errors.New("record of a ZODB 3 version: such files are not supported; pack the versions away with ZODB 3 first")
+
+// ErrNoBlobs says that a transaction has a blob and the storage was opened without a blob directory.
+var ErrNoBlobs = errors.New("the storage has no blob directory: reopen it with one")
+
+// A LockError says that another process has the storage open for writing.
+type LockError struct {
+	Path string // of the lock file
+	Pid  int    // what the lock file says, 0 when it says nothing
+	Err  error
+}
+
+func (e *LockError) Error() string {
+	who := "another process, such as runzeo or another zrsd,"
+	if e.Pid != 0 {
+		who = fmt.Sprintf("another process, such as runzeo or another zrsd (pid %d according to the lock file),", e.Pid)
+	}
+	return fmt.Sprintf("%s has the storage open for writing (%s is locked): stop it first, or attach to its files", who, e.Path)
+}
+
+func (e *LockError) Unwrap() error { return e.Err }
+
+// A CreateError says that a Data.fs is missing beside files that belong to one. Creating an empty one there would hide
+// the accident.
+type CreateError struct {
+	Path  string // the missing Data.fs
+	Found string // what is there
+}
+
+func (e *CreateError) Error() string {
+	return fmt.Sprintf("%s is missing, but there is %s: put the Data.fs back, or move that away to begin an empty storage",
+		e.Path, e.Found)
+}
+
+// A FailedError says that the storage stopped writing because the disk failed at a point where nobody can tell any more
+// what of the last transactions is on it. What was committed before can still be read.
+type FailedError struct {
+	Path  string
+	Cause error
+}
+
+func (e *FailedError) Error() string {
+	return fmt.Sprintf("%s takes no more transactions since the disk failed (%v): check the disk, then reopen the storage",
+		e.Path, e.Cause)
+}
+
+func (e *FailedError) Unwrap() error { return e.Cause }
+
+func (s *Storage) corrupt(pos int64, want, got string) error {
+	return corruptAt(s.path, pos, want, got)
+}
+
+func corruptAt(path string, pos int64, want, got string) error {
+	return &zodb.CorruptError{File: path, Pos: pos, Want: want, Got: got}
+}

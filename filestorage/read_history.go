@@ -1,0 +1,120 @@
+package filestorage
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A HistoryEntry is one revision in the history of an object, with the metadata of its transaction.
+type HistoryEntry struct {
+	Tid         zodb.Tid
+	Size        int64 // of the data in the record itself: 0 for back pointers and deletions
+	User        []byte
+	Description []byte
+	Extension   []byte // raw
+}
+
+// An Invalidation is a transaction and the objects it changed, in file order.
+type Invalidation struct {
+	Tid  zodb.Tid
+	Oids []zodb.Oid
+}
+
+// history calls f for the revisions of oid, newest first, until it wants no more. Unknown oid: *zodb.POSKeyError.
+func (s *Storage) history(oid zodb.Oid, f func(r record, end int64) (more bool, err error)) error {
+	pos, end, ok := s.current(oid)
+	if !ok {
+		return &zodb.POSKeyError{Oid: oid}
+	}
+	r, err := s.record(oid, pos, end)
+	for more := true; more && err == nil; {
+		if more, err = f(r, end); more && err == nil {
+			r, more, err = s.older(r, end)
+		}
+	}
+	return err
+}
+
+// History returns up to size revisions of an object, the newest first, deletions included.
+func (s *Storage) History(oid zodb.Oid, size int) ([]HistoryEntry, error) {
+	var entries []HistoryEntry
+	if size <= 0 {
+		return entries, nil
+	}
+	err := s.history(oid, func(r record, _ int64) (more bool, err error) {
+		h, err := s.txnHeaderAt(r.Tloc, r.pos)
+		if err != nil {
+			return false, err
+		}
+		meta := make([]byte, h.headerLen()-txnHeaderLen)
+		if err := readFull(s.file, meta, r.Tloc+txnHeaderLen); err != nil {
+			return false, err
+		}
+		u, d := int(h.ULen), int(h.ULen)+int(h.DLen)
+		entries = append(entries, HistoryEntry{
+			Tid: r.Tid, Size: int64(r.PLen), User: meta[:u:u], Description: meta[u:d:d], Extension: meta[d:],
+		})
+		return len(entries) < size, nil
+	})
+	return entries, err
+}
+
+// LastInvalidations returns the last n transactions, or all if there are fewer, the oldest first.
+func (s *Storage) LastInvalidations(n int) ([]Invalidation, error) {
+	var list []Invalidation
+	pos, _ := s.frontier.get()
+	for len(list) < n && pos > magicLen {
+		h, at, err := s.txnBefore(pos)
+		if err != nil {
+			return nil, err
+		}
+		pos = at
+		if h.Status == zodb.StatusUndone {
+			continue
+		}
+		oids, err := s.oidsOf(&h, at)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Invalidation{Tid: h.Tid, Oids: oids})
+	}
+	slices.Reverse(list)
+	return list, nil
+}
+
+// txnBefore reads the header of the transaction that ends at end, and where it begins.
+func (s *Storage) txnBefore(end int64) (h txnHeader, pos int64, err error) {
+	c := scan{file: s.file, path: s.path}
+	pos, err = c.before(end, &h)
+	return h, pos, err
+}
+
+// oidsOf lists the oids of the records of the transaction at pos.
+func (s *Storage) oidsOf(h *txnHeader, pos int64) (oids []zodb.Oid, err error) {
+	err = s.eachRecord(h, pos, func(r *recHeader, _ int64) { oids = append(oids, r.Oid) })
+	return oids, err
+}
+
+// eachRecord calls f for the records of the transaction at pos.
+func (s *Storage) eachRecord(h *txnHeader, pos int64, f func(r *recHeader, at int64)) error {
+	end := pos + int64(h.Length)
+	for at := pos + h.headerLen(); at < end; {
+		if end-at < recHeaderLen {
+			return s.corrupt(at, "a record", fmt.Sprintf("the end of the transaction at %d", end))
+		}
+		var b [recHeaderLen]byte
+		if err := readFull(s.file, b[:], at); err != nil {
+			return err
+		}
+		var r recHeader
+		r.decode(b[:])
+		if r.PLen > uint64(end-at-recHeaderLen) {
+			return s.corrupt(at+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprintf("%d bytes of data", r.PLen))
+		}
+		f(&r, at)
+		at += r.length()
+	}
+	return nil
+}

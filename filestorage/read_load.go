@@ -1,0 +1,130 @@
+package filestorage
+
+import (
+	"io"
+	"math"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Revision is one state of an object and the time it was current.
+type Revision struct {
+	Data []byte
+	Tid  zodb.Tid // the transaction that wrote it
+	Next zodb.Tid // the one that wrote the next revision, 0 when there is none
+}
+
+// Load returns the current data of an object and the tid that wrote them. Unknown, deleted, creation undone:
+// *zodb.POSKeyError.
+func (s *Storage) Load(oid zodb.Oid) (data []byte, tid zodb.Tid, err error) {
+	pos, end, ok := s.current(oid)
+	if !ok {
+		return nil, 0, &zodb.POSKeyError{Oid: oid}
+	}
+	tid, data, err = s.revision(oid, pos, end)
+	if err == nil && data == nil {
+		err = &zodb.POSKeyError{Oid: oid}
+	}
+	return data, tid, err
+}
+
+// LoadBefore returns the newest revision with a tid below the given one, nil when all are newer or were packed away.
+// *zodb.POSKeyError when the object is unknown or that revision has no data.
+func (s *Storage) LoadBefore(oid zodb.Oid, tid zodb.Tid) (*Revision, error) {
+	var next zodb.Tid
+	var found *Revision
+	err := s.history(oid, func(r record, end int64) (more bool, err error) {
+		if r.Tid >= tid {
+			next = r.Tid
+			return true, nil
+		}
+		_, data, err := s.revision(oid, r.pos, end)
+		if err == nil && data == nil {
+			err = &zodb.POSKeyError{Oid: oid, Tid: r.Tid}
+		}
+		found = &Revision{Data: data, Tid: r.Tid, Next: next}
+		return false, err
+	})
+	if err != nil {
+		return nil, err
+	}
+	return found, nil
+}
+
+// LoadSerial returns the data of exactly the revision that tid wrote; *zodb.POSKeyError when there is none, or it has no
+// data.
+func (s *Storage) LoadSerial(oid zodb.Oid, tid zodb.Tid) ([]byte, error) {
+	var found []byte
+	err := s.history(oid, func(r record, end int64) (more bool, err error) {
+		if r.Tid != tid {
+			return true, nil
+		}
+		_, found, err = s.revision(oid, r.pos, end)
+		return false, err
+	})
+	if err == nil && found == nil {
+		err = &zodb.POSKeyError{Oid: oid, Tid: tid}
+	}
+	return found, err
+}
+
+// GetTid returns the tid of the current revision; *zodb.POSKeyError when the object is unknown or deleted.
+func (s *Storage) GetTid(oid zodb.Oid) (zodb.Tid, error) {
+	pos, end, ok := s.current(oid)
+	if !ok {
+		return 0, &zodb.POSKeyError{Oid: oid}
+	}
+	return s.tidAt(oid, pos, end)
+}
+
+// tidAt is GetTid for the record at pos.
+func (s *Storage) tidAt(oid zodb.Oid, pos, end int64) (zodb.Tid, error) {
+	r, err := s.record(oid, pos, end)
+	if err == nil && r.PLen == 0 && r.back == 0 {
+		err = &zodb.POSKeyError{Oid: oid}
+	}
+	return r.Tid, err
+}
+
+// RecordNext returns the current revision of the first object whose oid is not below from (nil: of all), and the oid
+// that follows it, nil at the end. Without such an object it returns io.EOF; for a deleted one *zodb.POSKeyError, with
+// oid and next all the same.
+func (s *Storage) RecordNext(from *zodb.Oid) (oid zodb.Oid, tid zodb.Tid, data []byte, next *zodb.Oid, err error) {
+	if from == nil {
+		from = new(zodb.Oid)
+	}
+	oid, _, ok := s.index.next(*from)
+	if !ok {
+		return 0, 0, nil, nil, io.EOF
+	}
+	if oid < math.MaxUint64 {
+		if after, _, ok := s.index.next(oid + 1); ok {
+			next = &after
+		}
+	}
+	data, tid, err = s.Load(oid)
+	return oid, tid, data, next, err
+}
+
+// NewOid returns an oid that no object has and that was not handed out before since Open. Should the largest oid be
+// taken, it returns 0, the root's.
+func (s *Storage) NewOid() zodb.Oid {
+	for {
+		last := s.maxOid.Load()
+		if last == math.MaxUint64 {
+			return 0
+		}
+		if s.maxOid.CompareAndSwap(last, last+1) {
+			return zodb.Oid(last + 1)
+		}
+	}
+}
+
+// OpenBlob opens the blob that transaction tid wrote for oid; *zodb.POSKeyError with Blob set when there is none.
+func (s *Storage) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
+	if s.blobs == nil || tid > s.LastTid() {
+		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
+	}
+	return s.blobs.OpenBlob(oid, tid)
+}

@@ -1,0 +1,63 @@
+package filestorage
+
+import (
+	"context"
+	"errors"
+	"io/fs"
+)
+
+// recover brings index and frontier to what the file says: it starts from the saved index where that is good, scans the
+// rest, and cuts off the tail of an interrupted commit.
+func (s *Storage) recover(ctx context.Context, progress func(done, total int64)) error {
+	info, err := s.file.Stat()
+	if err != nil {
+		return err
+	}
+	c := newScan(ctx, s.file, s.path, max(info.Size(), magicLen))
+	indexed := s.startFromIndex(c)
+	from := c.pos
+	c.progress = progress
+	if err := c.run(); err != nil {
+		return err
+	}
+	s.warn(c, from)
+	if c.pos < c.size && !s.readOnly {
+		if err := s.cutTail(c); err != nil {
+			return err
+		}
+	}
+	s.index, s.frontier, s.saver.saved = c.index, newFrontier(c.pos, c.last), from
+	if !indexed && !s.readOnly {
+		s.saver.saved = c.pos
+		s.saveIndexAt(c.pos)
+	}
+	return nil
+}
+
+// startFromIndex gives the scan the saved index and the position to go on from, and reports whether there was a good
+// one. Without, the scan begins at the front.
+func (s *Storage) startFromIndex(c *scan) bool {
+	x, pos, err := loadIndex(s.fs, s.path+indexSuffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false
+	}
+	if err == nil {
+		err = c.accept(x, pos)
+	}
+	if err != nil {
+		s.log.Warn("the saved index cannot be used, scanning the file", "file", s.path+indexSuffix, "error", err)
+	}
+	return err == nil
+}
+
+// warn logs what a scan saw that is odd but does no harm.
+func (s *Storage) warn(c *scan, from int64) {
+	if c.strange > 0 {
+		s.log.Warn("some records name another predecessor than the record before them; current data are not affected",
+			"file", s.path, "records", c.strange, "from", from)
+	}
+	if c.disorder > 0 {
+		s.log.Warn("some transactions have a tid that is not above the one before; searches by tid may miss them",
+			"file", s.path, "transactions", c.disorder, "from", from)
+	}
+}

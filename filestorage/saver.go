@@ -1,0 +1,97 @@
+package filestorage
+
+import (
+	"iter"
+	"sync"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// How much must have been committed for the index to be saved while the storage is open: saveEvery bytes, or more where
+// the index is so large that saving it costs more than scanning them.
+const (
+	saveEvery    = 256 << 20
+	savePerEntry = 64 // bytes committed for each entry
+)
+
+// A saver saves the index: when the storage is closed, after a scan of the whole file, and in the background now and
+// then, so that a storage that was killed need not be scanned from the front.
+//
+// A save in the background belongs to the position that was committed when it began, while commits go on. An object
+// that is changed meanwhile gets the entry that it had at that position, which its new record names as its predecessor.
+// Where that cannot be found out, the entry is left out: the scan that follows the loading of an index begins at that
+// position and comes upon the new record.
+type saver struct {
+	mu      sync.Mutex
+	saved   int64         // position of the last save that was tried
+	running chan struct{} // closed when the save in the background has ended; nil when there was none
+}
+
+// moved is told each new end, and starts a save when it is time.
+func (v *saver) moved(s *Storage, end int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if end-v.saved < max(saveEvery, savePerEntry*int64(s.index.len())) || v.busy() {
+		return
+	}
+	v.saved, v.running = end, make(chan struct{})
+	go func(done chan struct{}) {
+		defer close(done)
+		s.saveIndexAt(end)
+	}(v.running)
+}
+
+func (v *saver) busy() bool {
+	if v.running == nil {
+		return false
+	}
+	select {
+	case <-v.running:
+		return false
+	default:
+		return true
+	}
+}
+
+// finish waits for a save in the background and then saves for the last time. Nothing may be committed any more.
+func (v *saver) finish(s *Storage) error {
+	v.mu.Lock()
+	running := v.running
+	v.mu.Unlock()
+	if running != nil {
+		<-running
+	}
+	return saveIndex(s.fs, s.path+indexSuffix, s.index.all(), s.Size())
+}
+
+// saveIndexAt saves the index as it was when the file ended at end. Without it nothing is lost but time.
+func (s *Storage) saveIndexAt(end int64) {
+	if err := saveIndex(s.fs, s.path+indexSuffix, s.entriesAt(end), end); err != nil {
+		s.log.Warn("the index could not be saved; should zrsd be killed, opening the storage again takes longer",
+			"file", s.path+indexSuffix, "error", err)
+	}
+}
+
+// entriesAt yields the index as it was when the file ended at end.
+func (s *Storage) entriesAt(end int64) iter.Seq2[zodb.Oid, int64] {
+	return func(yield func(zodb.Oid, int64) bool) {
+		for oid, pos := range s.index.all() {
+			if pos = s.entryAt(end, oid, pos); pos > 0 && !yield(oid, pos) {
+				return
+			}
+		}
+	}
+}
+
+// entryAt goes back from the record of oid at pos to the one that was current when the file ended at end, 0 when it
+// cannot tell, for whatever reason.
+func (s *Storage) entryAt(end int64, oid zodb.Oid, pos int64) int64 {
+	for pos >= end {
+		r, err := s.record(oid, pos, s.Size())
+		if err != nil || r.Prev >= pos {
+			return 0
+		}
+		pos = r.Prev
+	}
+	return pos
+}

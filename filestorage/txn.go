@@ -1,0 +1,295 @@
+package filestorage
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A writer is what the holder of the commit lock needs of the end of the file.
+type writer struct {
+	end   int64    // where the next transaction goes: behind the last one enqueued
+	last  zodb.Tid // of that one
+	begun zodb.Tid // the last tid given to a transaction, also to one that was aborted
+	out   output
+}
+
+// A Txn is the transaction in progress. It is for one goroutine, and ends with Finish, Enqueue or Abort; until then no
+// other begins. After an error that leaves it incomplete, all that it takes is Abort.
+type Txn struct {
+	s       *Storage
+	header  txnHeader // as it will be
+	start   int64
+	entries []entry // its records, none for an undone transaction
+	blobs   []zodb.StagedBlob
+	staged  int64 // bytes in blobs
+	voted   *group
+	over    bool
+	broken  error // why it can only be aborted
+}
+
+// Begin waits for the commit lock, and for room on the way to the disk, and begins a transaction. With meta.Tid 0 it gets a
+// new tid; any other must be above the last one (zodb.ErrTidOrder). meta.Status is what the transaction has when it is
+// finished: committed (also for 0), packed or undone; records of an undone one are written and otherwise ignored.
+//
+// Errors: zodb.ErrReadOnly, zodb.ErrClosed, *zodb.TooLongError, *FailedError, the context's cause. The lock is not kept.
+func (s *Storage) Begin(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
+	if s.readOnly {
+		return nil, fmt.Errorf("begin a transaction in %s: %w", s.path, zodb.ErrReadOnly)
+	}
+	h, err := headerFor(meta)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.lockCommit(ctx); err != nil {
+		return nil, fmt.Errorf("begin a transaction in %s: %w", s.path, err)
+	}
+	t, err := s.begin(ctx, h, meta)
+	if err != nil {
+		<-s.commit
+		return nil, fmt.Errorf("begin a transaction in %s: %w", s.path, err)
+	}
+	return t, nil
+}
+
+func headerFor(meta *zodb.TxnMeta) (h txnHeader, err error) {
+	fields := []struct {
+		name  string
+		value []byte
+	}{{"user", meta.User}, {"description", meta.Description}, {"extension", meta.Extension}}
+	for _, f := range fields {
+		if len(f.value) > zodb.MaxMetaLen {
+			return h, &zodb.TooLongError{Field: f.name, Len: len(f.value)}
+		}
+	}
+	h = txnHeader{
+		Tid: meta.Tid, Status: meta.Status,
+		ULen: uint16(len(meta.User)), DLen: uint16(len(meta.Description)), ELen: uint16(len(meta.Extension)),
+	}
+	if h.Status == 0 {
+		h.Status = zodb.StatusCommitted
+	}
+	if !h.Status.Known() || h.Status == zodb.StatusCheckpoint {
+		return h, fmt.Errorf("a transaction cannot be finished with status %q", byte(h.Status))
+	}
+	return h, nil
+}
+
+func (s *Storage) lockCommit(ctx context.Context) error {
+	select {
+	case <-s.closed:
+		return zodb.ErrClosed
+	default:
+	}
+	select {
+	case s.commit <- struct{}{}:
+		return nil
+	case <-s.closed:
+		return zodb.ErrClosed
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+func (s *Storage) begin(ctx context.Context, h txnHeader, meta *zodb.TxnMeta) (*Txn, error) {
+	if err := s.queue.room(ctx, maxUnsynced); err != nil {
+		return nil, err
+	}
+	w := &s.writer
+	switch {
+	case h.Tid == 0:
+		now, err := zodb.TidFromTime(s.now())
+		if err != nil {
+			return nil, err
+		}
+		h.Tid = zodb.LaterThan(now, max(w.begun, w.last))
+	case h.Tid <= w.last:
+		return nil, fmt.Errorf("tid %v, the last one is %v: %w", h.Tid, w.last, zodb.ErrTidOrder)
+	}
+	w.begun = h.Tid
+	w.out.start(w.end)
+	t := &Txn{s: s, header: h, start: w.end}
+	var b [txnHeaderLen]byte
+	h.Status = zodb.StatusCheckpoint
+	h.encode(b[:])
+	for _, part := range [][]byte{b[:], meta.User, meta.Description, meta.Extension} {
+		if _, err := w.out.Write(part); err != nil {
+			return nil, errors.Join(err, t.cut())
+		}
+	}
+	return t, nil
+}
+
+// Tid returns the transaction's tid.
+func (t *Txn) Tid() zodb.Tid { return t.header.Tid }
+
+// Store writes new data for an object. serial is the revision that the change is based on: if it is not the current one
+// of an object that exists, the error is a *zodb.ConflictError.
+func (t *Txn) Store(oid zodb.Oid, serial zodb.Tid, data []byte) error {
+	if len(data) == 0 {
+		return fmt.Errorf("store oid %v: %w", oid, zodb.ErrEmptyData)
+	}
+	if err := t.usable(); err != nil {
+		return err
+	}
+	prev, err := t.basedOn(oid, serial)
+	if err != nil {
+		return err
+	}
+	r := recHeader{Oid: oid, Tid: t.header.Tid, Prev: prev, PLen: uint64(len(data))}
+	if err := t.write(&r); err != nil {
+		return err
+	}
+	_, err = t.s.writer.out.Write(data)
+	return t.mayBreak(err)
+}
+
+// StoreBlob is Store for an object with a blob, which is read to its end. data is the object's record.
+func (t *Txn) StoreBlob(oid zodb.Oid, serial zodb.Tid, data []byte, blob io.Reader) error {
+	if t.s.blobs == nil {
+		return fmt.Errorf("store the blob of oid %v: %w", oid, ErrNoBlobs)
+	}
+	if err := t.Store(oid, serial, data); err != nil {
+		return err
+	}
+	return t.stage(oid, t.header.Tid, blob, -1)
+}
+
+// Delete makes an object not exist any more. *zodb.POSKeyError when it never did, *zodb.ConflictError when serial is not
+// its current revision.
+func (t *Txn) Delete(oid zodb.Oid, serial zodb.Tid) error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	prev, err := t.basedOn(oid, serial)
+	if err != nil {
+		return err
+	}
+	if prev == 0 {
+		return &zodb.POSKeyError{Oid: oid}
+	}
+	return t.writePointer(&recHeader{Oid: oid, Tid: t.header.Tid, Prev: prev}, 0)
+}
+
+// CheckCurrent is nil when tid is still the current revision of an object, and otherwise a *zodb.ConflictError with Read
+// set, or a *zodb.POSKeyError when the object is unknown or deleted.
+func (t *Txn) CheckCurrent(oid zodb.Oid, tid zodb.Tid) error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	pos, ok := t.s.newest(oid)
+	if !ok {
+		return &zodb.POSKeyError{Oid: oid}
+	}
+	current, err := t.s.tidAt(oid, pos, t.start)
+	if err == nil && current != tid {
+		err = &zodb.ConflictError{Oid: oid, Current: current, Seen: tid, Read: true}
+	}
+	return err
+}
+
+// newest returns the offset of the record of oid that is current before the transaction in progress.
+func (s *Storage) newest(oid zodb.Oid) (pos int64, ok bool) {
+	if pos, ok = s.queue.find(oid); ok {
+		return pos, true
+	}
+	return s.index.get(oid)
+}
+
+// basedOn returns the offset of the current record of oid, 0 when it has none, after a check that serial wrote it.
+func (t *Txn) basedOn(oid zodb.Oid, serial zodb.Tid) (prev int64, err error) {
+	pos, ok := t.s.newest(oid)
+	if !ok {
+		return 0, nil
+	}
+	r, err := t.s.record(oid, pos, t.start)
+	if err != nil {
+		return 0, err
+	}
+	if r.Tid != serial {
+		return 0, &zodb.ConflictError{Oid: oid, Current: r.Tid, Seen: serial}
+	}
+	return pos, nil
+}
+
+// write begins a record: its header, with Tloc filled in.
+func (t *Txn) write(r *recHeader) error {
+	s := t.s
+	r.Tloc = t.start
+	var b [recHeaderLen]byte
+	r.encode(b[:])
+	if t.header.Status != zodb.StatusUndone {
+		t.entries = append(t.entries, entry{r.Oid, s.writer.out.pos()})
+	}
+	for last := s.maxOid.Load(); last < uint64(r.Oid); last = s.maxOid.Load() {
+		s.maxOid.CompareAndSwap(last, uint64(r.Oid))
+	}
+	_, err := s.writer.out.Write(b[:])
+	return t.mayBreak(err)
+}
+
+// writePointer writes a record without data: a back pointer, or with back 0 nothing.
+func (t *Txn) writePointer(r *recHeader, back int64) error {
+	r.PLen = 0
+	if err := t.write(r); err != nil {
+		return err
+	}
+	_, err := t.s.writer.out.Write(binary.BigEndian.AppendUint64(nil, uint64(back)))
+	return t.mayBreak(err)
+}
+
+// stage takes the content of a blob, of size bytes, -1 when the size is not known beforehand.
+func (t *Txn) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader, size int64) error {
+	counted := &countingReader{r: content}
+	b, err := t.s.blobs.Stage(oid, tid, counted)
+	if err != nil {
+		return t.mayBreak(fmt.Errorf("blob of oid %v: %w", oid, err))
+	}
+	t.blobs = append(t.blobs, b)
+	t.staged += counted.n
+	if size >= 0 && counted.n != size {
+		return t.mayBreak(fmt.Errorf("blob of oid %v: got %d bytes of %d: %w", oid, counted.n, size, io.ErrUnexpectedEOF))
+	}
+	return nil
+}
+
+// A countingReader counts what is read through it.
+type countingReader struct {
+	r io.Reader
+	n int64
+}
+
+func (c *countingReader) Read(b []byte) (int, error) {
+	n, err := c.r.Read(b)
+	c.n += int64(n)
+	return n, err
+}
+
+// weight is what the transaction counts against maxUnsynced: its bytes and those of its blobs, and the memory that
+// its records take until it is durable.
+func (t *Txn) weight() int64 {
+	const recordWeight = 64
+	return t.s.writer.out.pos() - t.start + t.staged + recordWeight*int64(len(t.entries))
+}
+
+func (t *Txn) usable() error {
+	switch {
+	case t.over || t.voted != nil:
+		return zodb.ErrTransaction
+	case t.broken != nil:
+		return fmt.Errorf("transaction %v can only be aborted: %w", t.header.Tid, t.broken)
+	}
+	return nil
+}
+
+// mayBreak notes an error that leaves the transaction incomplete.
+func (t *Txn) mayBreak(err error) error {
+	if err != nil && t.broken == nil {
+		t.broken = err
+	}
+	return err
+}

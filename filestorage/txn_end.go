@@ -1,0 +1,129 @@
+package filestorage
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Vote makes the transaction and its blobs durable, as one that is not finished: a crash removes it. It waits for what
+// was enqueued before. After an error only Abort is left, except when it was ctx that ended.
+func (t *Txn) Vote(ctx context.Context) error {
+	if err := t.usable(); err != nil {
+		return err
+	}
+	if err := t.s.queue.room(ctx, 1); err != nil {
+		return fmt.Errorf("vote: %w", err)
+	}
+	if err := t.seal(zodb.StatusCheckpoint); err != nil {
+		return t.mayBreak(fmt.Errorf("vote: %w", err))
+	}
+	g := &group{}
+	g.add(t)
+	if err := t.s.prepare(g); err != nil {
+		return t.mayBreak(fmt.Errorf("vote: %w", err))
+	}
+	t.voted = g
+	return nil
+}
+
+// Finish makes the transaction final and visible, after a Vote if there was none, and returns its tid. f, which may be nil,
+// is called when it is durable and not yet visible. After an error other than *FailedError the transaction can be
+// aborted; a *FailedError leaves open whether it is there when the storage is opened again.
+func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
+	if t.voted == nil {
+		if err := t.Vote(ctx); err != nil {
+			return 0, err
+		}
+	}
+	if t.over {
+		return 0, zodb.ErrTransaction
+	}
+	if t.broken != nil {
+		return 0, fmt.Errorf("transaction %v can only be aborted: %w", t.header.Tid, t.broken)
+	}
+	if err := publishBlobs(t.blobs); err != nil {
+		return 0, t.mayBreak(fmt.Errorf("finish: %w", err))
+	}
+	if err := t.s.flip(t.voted); err != nil {
+		t.release()
+		return 0, err
+	}
+	if f != nil {
+		f(t.header.Tid)
+	}
+	t.s.show(t.voted)
+	t.s.writer.end, t.s.writer.last = t.voted.end, t.header.Tid
+	t.release()
+	return t.header.Tid, nil
+}
+
+// Enqueue completes the transaction, puts it on its way to the disk and gives the commit lock to the next one at once.
+// After an error the transaction can be aborted.
+func (t *Txn) Enqueue(ctx context.Context) (*Commit, error) {
+	if err := t.usable(); err != nil {
+		return nil, err
+	}
+	if err := context.Cause(ctx); err != nil {
+		return nil, err
+	}
+	g, err := t.s.queue.join(t, t.seal)
+	if err != nil {
+		return nil, t.mayBreak(fmt.Errorf("enqueue transaction %v: %w", t.header.Tid, err))
+	}
+	t.s.writer.end, t.s.writer.last = t.s.writer.out.pos(), t.header.Tid
+	t.release()
+	return &Commit{group: g}, nil
+}
+
+// Abort drops the transaction: its blobs, and what of it was written to the file. It does nothing to one that is over.
+func (t *Txn) Abort() error {
+	if t.over {
+		return nil
+	}
+	err := eachBlob(t.blobs, zodb.StagedBlob.Discard)
+	err = errors.Join(err, t.cut())
+	t.release()
+	if err != nil {
+		return fmt.Errorf("abort transaction %v: %w", t.header.Tid, err)
+	}
+	return nil
+}
+
+// seal completes the transaction in the file, with the status given.
+func (t *Txn) seal(status zodb.Status) error {
+	out := &t.s.writer.out
+	t.header.Length = uint64(out.pos() - t.start)
+	if _, err := out.Write(binary.BigEndian.AppendUint64(nil, t.header.Length)); err != nil {
+		return err
+	}
+	h := t.header
+	h.Status = status
+	var b [txnHeaderLen]byte
+	h.encode(b[:])
+	if err := out.patch(b[:], t.start); err != nil {
+		return err
+	}
+	return out.flush()
+}
+
+// cut takes what was written of the transaction off the file. If that fails, nothing can be written behind it.
+func (t *Txn) cut() error {
+	if !t.s.writer.out.touched {
+		return nil
+	}
+	if err := t.s.file.Truncate(t.start); err != nil {
+		return t.s.fail(fmt.Errorf("cut off an aborted transaction at %d: %w", t.start, err))
+	}
+	return nil
+}
+
+// release ends the transaction and gives the commit lock back.
+func (t *Txn) release() {
+	t.over = true
+	t.entries, t.blobs = nil, nil
+	<-t.s.commit
+}
