@@ -60,6 +60,7 @@ func full(t *testing.T) admin.Status {
 		Storage: admin.Storage{
 			Path: "/srv/Data.fs", ID: admin.Known("5b1f"), Magic: admin.Known("FS30"), Blobs: true, Size: 4096,
 			Objects: admin.Known[int64](17), LastTid: last, LastTime: admin.Known(last.Time()),
+			LastError: admin.Known("bad sector"),
 		},
 		Upstream: &admin.Upstream{
 			Address: admin.Known("db1:5000"), Name: admin.Known("db1:/srv/Data.fs"), State: "catching up",
@@ -70,6 +71,10 @@ func full(t *testing.T) admin.Status {
 		Secondaries: []admin.Secondary{{
 			Name: "db3:/srv/Data.fs", Address: "192.0.2.3:40112", State: "live", Since: admin.Known(at), Applied: last, Durable: last,
 			Lag: admin.Lag{admin.Known[int64](1), admin.Known[int64](200), admin.Known(0.5)}, LastError: admin.Known("disk full"),
+		}},
+		Gone: []admin.Secondary{{
+			Name: "db4:/srv/Data.fs", Address: "192.0.2.4:40113", State: "gone", Since: admin.Known(at), Applied: last, Durable: last,
+			Lag: admin.Lag{admin.Known[int64](2), admin.Known[int64](300), admin.Known(7.5)}, LastError: admin.Known("EOF"),
 		}},
 		Totals: admin.Totals{
 			Sent: admin.Traffic{10, 1000}, Applied: admin.Traffic{20, 2000}, Reconnects: 2,
@@ -189,6 +194,8 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 		{`zrsd_refusals_total{code="wrong_storage"}`, 1, 5, func(st *admin.Status) { st.Totals.Refusals["wrong_storage"] = 5 }},
 		{`zrsd_secondaries{state="live"}`, 1, 2,
 			func(st *admin.Status) { st.Secondaries = append(st.Secondaries, st.Secondaries[0]) }},
+		{`zrsd_secondaries{state="gone"}`, 1, 0, func(st *admin.Status) { st.Gone = nil }},
+		{`zrsd_secondary_lag_seconds{name="db4:/srv/Data.fs"}`, 7.5, 8, func(st *admin.Status) { *st.Gone[0].Lag.Seconds = 8 }},
 		{`zrsd_secondary_lag_seconds{name="db3:/srv/Data.fs"}`, 0.5, 1, func(st *admin.Status) { *st.Secondaries[0].Lag.Seconds = 1 }},
 		{`zrsd_secondary_lag_bytes{name="db3:/srv/Data.fs"}`, 200, 1, func(st *admin.Status) { *st.Secondaries[0].Lag.Bytes = 1 }},
 		{`zrsd_secondary_lag_transactions{name="db3:/srv/Data.fs"}`, 1, 0,

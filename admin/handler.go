@@ -36,6 +36,9 @@ func writeStatus(w http.ResponseWriter, st Status) {
 	if st.Secondaries == nil {
 		st.Secondaries = []Secondary{}
 	}
+	if st.Gone == nil {
+		st.Gone = []Secondary{}
+	}
 	if st.Totals.Refusals == nil {
 		st.Totals.Refusals = map[string]int64{}
 	}

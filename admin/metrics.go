@@ -2,6 +2,7 @@ package admin
 
 import (
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 
@@ -29,10 +30,10 @@ var (
 	descReconnects = desc("reconnects_total", "Connections to the primary that had to be made again.")
 	descRefusals   = desc("refusals_total", "Handshakes refused, by reason.", "code")
 
-	descSecondaries = desc("secondaries", "Connected secondaries.", "state")
-	descSecSeconds  = desc("secondary_lag_seconds", "How far a connected secondary is behind.", "name")
-	descSecBytes    = desc("secondary_lag_bytes", "How far a connected secondary is behind.", "name")
-	descSecTxns     = desc("secondary_lag_transactions", "How far a connected secondary is behind.", "name")
+	descSecondaries = desc("secondaries", "Secondaries, those that are gone included.", "state")
+	descSecSeconds  = desc("secondary_lag_seconds", "How far a secondary is behind, connected or gone.", "name")
+	descSecBytes    = desc("secondary_lag_bytes", "How far a secondary is behind, connected or gone.", "name")
+	descSecTxns     = desc("secondary_lag_transactions", "How far a secondary is behind, connected or gone.", "name")
 
 	descUpstream = desc("upstream_state", "1 for the state that this secondary is in.", "state")
 	descUpSecs   = desc("upstream_lag_seconds", "How far this secondary is behind its primary.")
@@ -64,7 +65,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s.gauge(descReady, oneIf(st.Ready))
 	s.storage(&st.Storage)
 	s.totals(st.Role, &st.Totals)
-	s.secondaries(st.Secondaries)
+	s.secondaries(slices.Concat(st.Secondaries, st.Gone))
 	if st.Upstream != nil {
 		s.upstream(st.Upstream)
 	}

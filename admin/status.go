@@ -24,8 +24,9 @@ type Status struct {
 	NotReady *string `json:"not_ready_because"`
 
 	Storage     Storage     `json:"storage"`
-	Upstream    *Upstream   `json:"upstream"` // nil on a primary
-	Secondaries []Secondary `json:"secondaries"`
+	Upstream    *Upstream   `json:"upstream"`    // nil on a primary
+	Secondaries []Secondary `json:"secondaries"` // connected
+	Gone        []Secondary `json:"gone"`        // were connected, the last one of each name
 	Totals      Totals      `json:"totals"`
 }
 
@@ -40,6 +41,8 @@ type Storage struct {
 	Objects  *int64     `json:"objects"` // nil where no index is kept
 	LastTid  *zodb.Tid  `json:"last_tid"`
 	LastTime *time.Time `json:"last_time"` // the time in LastTid
+	// LastError is the last failure to read the storage for secondaries.
+	LastError *string `json:"last_error"`
 }
 
 // An Upstream is the connection of a secondary to where its transactions come from.
@@ -55,12 +58,12 @@ type Upstream struct {
 	LastError *string    `json:"last_error"`
 }
 
-// A Secondary is one connection that this node feeds.
+// A Secondary is one connection that this node feeds, or fed.
 type Secondary struct {
 	Name      string     `json:"name"`
 	Address   string     `json:"address"`
 	State     string     `json:"state"`
-	Since     *time.Time `json:"since"` // of the connection
+	Since     *time.Time `json:"since"` // when it connected, or went
 	Applied   *zodb.Tid  `json:"applied_tid"`
 	Durable   *zodb.Tid  `json:"durable_tid"`
 	Lag       Lag        `json:"lag"`

@@ -3,6 +3,7 @@ package admin
 import (
 	"fmt"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 	"text/tabwriter"
@@ -24,6 +25,9 @@ func WriteTable(w io.Writer, st *Status) error {
 	row("ready", readyText(st))
 	row("data", clean(st.Storage.Path)+storageNotes(&st.Storage))
 	row("last tid", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
+	if e := st.Storage.LastError; e != nil {
+		row("read error", clean(*e))
+	}
 	row("size", bytesText(&st.Storage.Size), countText(st.Storage.Objects)+" objects")
 	if u := st.Upstream; u != nil {
 		row("primary", clean(text(u.Name)), clean(text(u.Address)))
@@ -37,12 +41,12 @@ func WriteTable(w io.Writer, st *Status) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	return writeSecondaries(w, st.Secondaries)
+	return writeSecondaries(w, slices.Concat(st.Secondaries, st.Gone))
 }
 
 func writeSecondaries(w io.Writer, list []Secondary) error {
 	if len(list) == 0 {
-		_, err := fmt.Fprintln(w, "\nno secondaries connected")
+		_, err := fmt.Fprintln(w, "\nno secondaries")
 		return err
 	}
 	if _, err := fmt.Fprintln(w); err != nil {
