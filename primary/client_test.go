@@ -59,7 +59,6 @@ type client struct {
 	session *yamux.Session
 	control *protocol.Control
 	decoder *protocol.Decoder
-	count   uint64
 }
 
 func dial(t *testing.T, addr string) net.Conn {

@@ -46,8 +46,9 @@ func TestWhoMayFollow(t *testing.T) {
 		{name: "other content after a pack of the primary", src: packed(),
 			change: func(h *protocol.Hello) { h.Last.Digest[0]++; h.Last.Tid = tidAt(4) }},
 		{name: "a transaction that the primary packed away", src: packed()},
-		{name: "a transaction that the primary never had", change: func(h *protocol.Hello) { h.Last.Tid = tidAt(3) + 1 },
-			code: protocol.CodeDiverged, tid: tidAt(3) + 1, says: "never was in the primary"},
+		{name: "a transaction that the primary never had",
+			change: func(h *protocol.Hello) { h.Last.Tid = tidAt(3) + 1 },
+			code:   protocol.CodeDiverged, tid: tidAt(3) + 1, says: "never was in the primary"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.src == nil {
@@ -60,7 +61,8 @@ func TestWhoMayFollow(t *testing.T) {
 			}
 			answer := connect(t, p.addr).ask(h)
 			if tt.code == 0 {
-				if w, ok := answer.(*protocol.Welcome); !ok || w.StorageID != storageID || w.LastTid != tt.src.LastTid() {
+				w, ok := answer.(*protocol.Welcome)
+				if !ok || w.StorageID != storageID || w.LastTid != tt.src.LastTid() {
 					t.Fatalf("got %#v, want a welcome", answer)
 				}
 				return

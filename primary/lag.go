@@ -45,6 +45,7 @@ type progress struct {
 	since   time.Time     // of the last rise of durable, or since when there has been something to rise to
 
 	sent     zodb.Tid // last transaction handed to the encoder
+	before   zodb.Tid // the one before it
 	number   int64    // its number
 	pos      int64    // its end
 	caughtUp bool     // the end of the file was reached
@@ -84,10 +85,17 @@ func (g *progress) sending(tid zodb.Tid, pos int64, now time.Time) {
 	}
 	g.number++
 	g.flights = append(g.flights, flight{tid: tid, number: g.number, pos: begin, gap: packed})
-	g.sent, g.pos = tid, pos
+	g.before, g.sent, g.pos = g.sent, tid, pos
 	if g.number > g.total {
 		g.total, g.counted = g.number, tid
 	}
+}
+
+// torn takes back the last transaction noted by sending: it could not be sent whole, and nothing comes after it.
+func (g *progress) torn() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.sent = g.before
 }
 
 // thin forgets every second flight, but not the first.

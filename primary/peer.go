@@ -90,9 +90,9 @@ func (c *peer) stream(ctx context.Context, f *follower, it zodb.Iterator) error 
 	}
 	limit := time.AfterFunc(lingerLimit, func() { closeQuietly(f.session) })
 	defer limit.Stop()
-	<-done
+	err := <-done
 	linger(f.session)
-	return context.Cause(ctx)
+	return err
 }
 
 // part waits for the end, says goodbye where the secondary should know the reason, and wakes a sender that waits for

@@ -41,7 +41,7 @@ type Options struct {
 	MaxSecondaries   int           // connections at a time, handshakes included; default 16
 	HandshakeTimeout time.Duration // from accepting to streaming, waiting for the peer only; default 30 s
 	Heartbeat        time.Duration // default 5 s
-	IdleTimeout      time.Duration // of silence, after which a secondary is given up; default 60 s
+	IdleTimeout      time.Duration // of silence, after which a secondary is given up; default 60 s, >= 3 heartbeats
 	StallAfter       time.Duration // without progress while behind, a secondary counts as stalled; default 30 s
 	DrainTimeout     time.Duration // for Shutdown to let secondaries catch up; default 60 s
 	WriteTimeout     time.Duration // see protocol.SessionOptions
@@ -60,6 +60,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.HandshakeTimeout, 30*time.Second)
 	orElse(&o.Heartbeat, 5*time.Second)
 	orElse(&o.IdleTimeout, 60*time.Second)
+	o.IdleTimeout = max(o.IdleTimeout, 3*o.Heartbeat)
 	orElse(&o.StallAfter, 30*time.Second)
 	orElse(&o.DrainTimeout, 60*time.Second)
 	if o.MaxSecondaries <= 0 {

@@ -26,7 +26,7 @@ func (c *peer) send(ctx context.Context, f *follower, it zodb.Iterator) error {
 		if err != nil {
 			return err
 		}
-		if err := s.encode(txn); err != nil {
+		if err := s.encode(ctx, txn); err != nil {
 			return err
 		}
 	}
@@ -67,17 +67,26 @@ func (s *sender) next(ctx, follow context.Context) (zodb.Transaction, error) {
 	}
 }
 
-// encode sends a transaction, and tells a failure to read it from a failure to send it.
-func (s *sender) encode(txn zodb.Transaction) error {
+// encode sends a transaction, and tells a failure to read it from a failure to send it. After the former the secondary
+// has time to store what it got before, or it would come no further with each attempt.
+func (s *sender) encode(ctx context.Context, txn zodb.Transaction) error {
 	s.c.progress.sending(txn.Meta().Tid, s.it.Position(), s.c.p.opt.Now())
-	if err := s.enc.Encode(txn); err != nil {
-		if s.wire.failed {
-			return err
-		}
-		return s.c.p.sourceFailed(err)
+	err := s.enc.Encode(txn)
+	switch {
+	case err == nil:
+		s.c.txns.Add(1)
+		return nil
+	case s.wire.failed:
+		return err
 	}
-	s.c.txns.Add(1)
-	return nil
+	err = s.c.p.sourceFailed(err)
+	s.c.progress.torn()
+	ctx, cancel := context.WithTimeout(ctx, lingerLimit)
+	defer cancel()
+	if end := s.c.awaitDurable(ctx); !errors.Is(end, errDrained) {
+		s.c.log.Debug("the secondary did not store in time what came before the damage", "error", end)
+	}
+	return err
 }
 
 // awaitDurable waits until the secondary has acknowledged everything.

@@ -14,6 +14,11 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
+var (
+	_ Source = (*filestorage.Storage)(nil)
+	_ Source = (*filestorage.Attached)(nil)
+)
+
 // A memTxn is a transaction of one record in a memSource.
 type memTxn struct {
 	tid    zodb.Tid
@@ -30,7 +35,6 @@ type memSource struct {
 	txns   []memTxn
 	moved  chan struct{}
 	damage zodb.Tid
-	closed bool
 }
 
 func newSource(txns ...memTxn) *memSource {

@@ -1,6 +1,7 @@
 package primary
 
 import (
+	"maps"
 	"net"
 	"time"
 
@@ -45,10 +46,12 @@ type Status struct {
 
 // Totals only ever rise while the process lives.
 type Totals struct {
-	Connections  int64 `json:"connections"`
-	Refused      int64 `json:"refused"`
-	Transactions int64 `json:"transactions"` // sent, to all secondaries together
-	Bytes        int64 `json:"bytes"`        // sent on replication streams
+	Connections int64 `json:"connections"`
+	Refused     int64 `json:"refused"`
+	// Refusals counts the same by reason.
+	Refusals     map[protocol.Code]int64 `json:"refusals"`
+	Transactions int64                   `json:"transactions"` // sent, to all secondaries together
+	Bytes        int64                   `json:"bytes"`        // sent on replication streams
 }
 
 // A SecondaryStatus is what the primary knows of one secondary.
@@ -135,6 +138,10 @@ func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.roster.totals.Refused++
+	if p.roster.totals.Refusals == nil {
+		p.roster.totals.Refusals = make(map[protocol.Code]int64)
+	}
+	p.roster.totals.Refusals[r.Code]++
 	p.roster.refusals = appendBounded(p.roster.refusals, RefusedPeer{
 		Time: p.opt.Now(), Addr: addr.String(), Name: name, Code: r.Code, Text: r.Text, Tid: r.Tid,
 	}, maxRefusals)
@@ -154,6 +161,7 @@ func (p *Primary) Status() Status {
 	s.SourceError = p.roster.sourceError
 	s.Refusals = append(s.Refusals, p.roster.refusals...)
 	s.Totals = p.roster.totals
+	s.Totals.Refusals = maps.Clone(p.roster.totals.Refusals)
 	for _, c := range p.roster.peers {
 		one := c.status(s.LastTid, s.Size, now)
 		s.Totals.Transactions += one.Transactions

@@ -45,6 +45,7 @@ func BenchmarkDecodeSmall(b *testing.B) { benchmarkDecode(b, 1, 200) }
 func BenchmarkDecode4K(b *testing.B)    { benchmarkDecode(b, 5, 4096) }
 
 func benchmarkEncode(b *testing.B, records, size int) {
+	b.Helper()
 	src := newReplay(records, size)
 	e := NewEncoder(io.Discard, 0)
 	b.SetBytes(int64(records * size))
@@ -58,6 +59,7 @@ func benchmarkEncode(b *testing.B, records, size int) {
 }
 
 func benchmarkDecode(b *testing.B, records, size int) {
+	b.Helper()
 	const batch = 1000 // the digest runs on, so a stream cannot be rewound
 	var wire bytes.Buffer
 	src := newReplay(records, size)
@@ -87,6 +89,7 @@ func benchmarkDecode(b *testing.B, records, size int) {
 }
 
 func drain(b *testing.B, t zodb.Transaction) {
+	b.Helper()
 	for {
 		r, err := t.NextRecord()
 		if errors.Is(err, io.EOF) {

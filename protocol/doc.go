@@ -23,8 +23,8 @@
 // # Messages
 //
 // A message of the control stream, and the header of every stream, is a msgpack array of its kind and a map. A reader
-// skips fields that it does not know; a kind that it does not know is ErrUnknownMessage, and the stream goes on. What is
-// malformed is ErrCorruptMessage: one asks for an upgrade, the other is an accident.
+// skips fields that it does not know; a kind that it does not know is ErrUnknownMessage, and the stream goes on. What
+// is malformed is ErrCorruptMessage: one asks for an upgrade, the other is an accident.
 //
 // # The replication stream
 //
@@ -42,8 +42,8 @@
 //	   4                  4                          4
 //
 // The digest is an MD5 that begins with the 8 bytes of the stream's start tid and takes the payload of every frame in
-// order, never the lengths. A C frame holds its value before that frame; then the frame is added too, and the digest runs
-// on. So it proves each transaction, the order of all of them, and that both sides mean the same start. It guards
+// order, never the lengths. A C frame holds its value before that frame; then the frame is added too, and the digest
+// runs on. So it proves each transaction, the order of all of them, and that both sides mean the same start. It guards
 // against accidents; against enemies there is TLS.
 //
 // has_prev, one-hop data_txn and the raw bytes of the extension are what a receiver needs to write the very bytes of

@@ -38,8 +38,8 @@ func NewEncoder(w io.Writer, start zodb.Tid) *Encoder {
 }
 
 // Encode writes txn with all its records, reading them to their ends. The frames stay in the buffer until it is full or
-// Flush is called. After an error, txn's or the stream's, the stream is torn and every further call returns it again; all
-// transactions before have then been written out.
+// Flush is called. After an error, txn's or the stream's, the stream is torn and every further call returns it again;
+// all transactions before have then been written out.
 func (e *Encoder) Encode(txn zodb.Transaction) error {
 	if e.err != nil {
 		return e.err

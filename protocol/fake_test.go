@@ -93,17 +93,17 @@ func collect(t zodb.Transaction) (txn, error) {
 	}
 }
 
-func encode(t testing.TB, start zodb.Tid, txns ...txn) []byte {
-	t.Helper()
+func encode(tb testing.TB, start zodb.Tid, txns ...txn) []byte {
+	tb.Helper()
 	var buf bytes.Buffer
 	e := NewEncoder(&buf, start)
 	for i := range txns {
 		if err := e.Encode(txns[i].open()); err != nil {
-			t.Fatalf("Encode: %v", err)
+			tb.Fatalf("Encode: %v", err)
 		}
 	}
 	if err := e.Flush(); err != nil {
-		t.Fatalf("Flush: %v", err)
+		tb.Fatalf("Flush: %v", err)
 	}
 	return buf.Bytes()
 }

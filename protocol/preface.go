@@ -80,11 +80,10 @@ func parseRefusal(answer string) *Refusal {
 		return nil
 	}
 	digits, text, ok := strings.Cut(rest, " ")
-	code, err := strconv.ParseUint(digits, 10, 31)
-	if !ok || err != nil || !utf8.ValidString(text) {
-		return nil
+	if code, err := strconv.ParseUint(digits, 10, 31); err == nil && ok && utf8.ValidString(text) {
+		return &Refusal{Code: Code(code), Text: text}
 	}
-	return &Refusal{Code: Code(code), Text: text}
+	return nil
 }
 
 // truncate cuts s to at most n bytes, never within a character.

@@ -10,7 +10,7 @@ import (
 )
 
 // pipe returns both ends of a connection, closed when the test ends.
-func pipe(t testing.TB) (client, server net.Conn) {
+func pipe(t *testing.T) (client, server net.Conn) {
 	t.Helper()
 	client, server = net.Pipe()
 	t.Cleanup(func() {

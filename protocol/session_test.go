@@ -12,7 +12,7 @@ import (
 )
 
 // tcp returns both ends of a connection over loopback, closed when the test ends.
-func tcp(t testing.TB) (client, server net.Conn) {
+func tcp(t *testing.T) (client, server net.Conn) {
 	t.Helper()
 	l, err := new(net.ListenConfig).Listen(context.Background(), "tcp", "127.0.0.1:0")
 	if err != nil {
@@ -30,7 +30,7 @@ func tcp(t testing.TB) (client, server net.Conn) {
 	return client, server
 }
 
-func sessions(t testing.TB, opt SessionOptions) (client, server *yamux.Session) {
+func sessions(t *testing.T, opt SessionOptions) (client, server *yamux.Session) {
 	t.Helper()
 	c, s := tcp(t)
 	client, err := ClientSession(c, opt)
@@ -119,7 +119,7 @@ func TestAWriteThatTimesOutClosesItsSession(t *testing.T) {
 
 func TestADeadPeerIsNoticedByKeepAlive(t *testing.T) {
 	_, s := tcp(t) // the other end accepts bytes and never answers
-	server, err := ServerSession(s, SessionOptions{KeepAlive: 5 * time.Millisecond, WriteTimeout: 20 * time.Millisecond})
+	server, err := ServerSession(s, SessionOptions{KeepAlive: time.Millisecond, WriteTimeout: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
