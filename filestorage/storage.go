@@ -26,6 +26,7 @@ type Options struct {
 	Logger    hclog.Logger            // nil: silent
 	Progress  func(done, total int64) // called now and then while the file is scanned, in bytes
 	Now       func() time.Time        // the clock of new tids; nil: time.Now
+	Poll      time.Duration           // Attach: how often to look for changes that nobody notifies of; 0: a second
 }
 
 // Blobs is what a storage needs of a blob directory. All methods may be called concurrently.
