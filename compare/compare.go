@@ -47,6 +47,9 @@ func (d *Difference) String() string {
 	if d.Oid != nil {
 		at += fmt.Sprintf(", oid %v", *d.Oid)
 	}
+	if d.Field == FieldTransaction || d.Field == FieldRecord {
+		return fmt.Sprintf("%s: A has %s, B has %s", at, d.A, d.B)
+	}
 	return fmt.Sprintf("%s: %s differs: A has %s, B has %s", at, d.Field, d.A, d.B)
 }
 

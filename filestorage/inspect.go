@@ -1,6 +1,7 @@
 package filestorage
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -119,14 +120,25 @@ func (in *Inspector) Next() (*RawTransaction, error) {
 	h := &in.header
 	h.decode(b[:])
 	switch {
-	case h.Status == zodb.StatusCheckpoint:
-		return nil, io.EOF
-	case h.Length > uint64(in.size-in.pos-lengthLen), int64(h.Length) < h.headerLen():
-		return nil, in.tailOrDamage()
+	case h.Status == zodb.StatusCheckpoint || unwritten(b[:]):
+		return nil, in.tail((*scan).checkUnfinished)
 	case !h.Status.Known():
-		return nil, in.corrupt(in.pos+16, "one of the known statuses", fmt.Sprintf("0x%02x", byte(h.Status)))
+		return nil, in.corrupt(in.pos+statusAt, "a transaction's status", fmt.Sprintf("byte 0x%02x", byte(h.Status)))
+	case h.Length > uint64(in.size-in.pos-lengthLen), int64(h.Length) < h.headerLen():
+		return nil, in.tail(func(c *scan) error { return c.checkTorn(h) })
 	}
 	return in.enter()
+}
+
+// tail lets the rules of opening a storage decide whether the tail of an interrupted commit begins here, which is io.EOF, or
+// whether good data stand behind damage.
+func (in *Inspector) tail(decide func(*scan) error) error {
+	c := newScan(context.Background(), in.file, in.path, in.size)
+	c.pos, c.last = in.pos, in.txn.Meta.Tid
+	if err := decide(c); err != nil {
+		return err
+	}
+	return io.EOF
 }
 
 // enter reads the rest of the transaction whose header has been read.

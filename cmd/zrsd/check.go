@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/check"
+	"github.com/zrsd/zrsd/vfs"
+)
+
+type checkOptions struct {
+	json, quick bool
+	blobs       string
+}
+
+func checkCommand() *cobra.Command {
+	var opt checkOptions
+	cmd := &cobra.Command{
+		Use:   "check Data.fs [--blobs DIR] [--json] [--quick]",
+		Short: "look for damage in a data file, its index and its blobs",
+		Long: "Reads the whole file and checks structure, lengths, back pointers, the saved index against the file, and blobs that are\n" +
+			"missing or orphaned. Changes nothing, takes no lock, and can be run beside a server, up to the end of what is committed.\n\n" +
+			"Exits with 0 when there is no damage (there may be warnings), with 1 when there is, with 3 when it cannot be opened.",
+		Example: "  zrsd check var/Data.fs --blobs var/blobs",
+		Args:    arguments("Data.fs"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opt.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().BoolVar(&opt.json, "json", false, "one JSON object per line, see docs/operations.md")
+	cmd.Flags().BoolVar(&opt.quick, "quick", false, "do not read the data of records, only what holds them together")
+	cmd.Flags().StringVar(&opt.blobs, "blobs", "", "blob `DIR` to check with it")
+	return cmd
+}
+
+func (opt checkOptions) run(ctx context.Context, path string, stdout, stderr io.Writer) error {
+	blobs, err := openBlobs(opt.blobs)
+	if err != nil {
+		return err
+	}
+	bar := newProgress(stderr, "checking")
+	var printed error
+	what := check.Options{FS: vfs.OS{}, Path: path, Quick: opt.quick, Progress: bar.update, Report: func(f check.Finding) {
+		bar.clear()
+		printed = errors.Join(printed, opt.finding(stdout, f))
+	}}
+	if blobs != nil {
+		what.Blobs = blobFiles(blobs)
+	}
+	sum, err := check.Run(ctx, what)
+	bar.clear()
+	if err != nil {
+		return asOpenError(err)
+	}
+	if err := errors.Join(printed, opt.summary(stdout, &sum)); err != nil {
+		return err
+	}
+	if sum.Damages > 0 {
+		return errFound
+	}
+	return nil
+}
+
+func (opt checkOptions) finding(w io.Writer, f check.Finding) error {
+	if opt.json {
+		return json.NewEncoder(w).Encode(map[string]check.Finding{"finding": f})
+	}
+	_, err := fmt.Fprintln(w, f)
+	return err
+}
+
+func (opt checkOptions) summary(w io.Writer, s *check.Summary) error {
+	if opt.json {
+		return json.NewEncoder(w).Encode(map[string]*check.Summary{"summary": s})
+	}
+	verdict := "no damage"
+	if s.Damages > 0 {
+		verdict = fmt.Sprintf("DAMAGED in %d places", s.Damages)
+	}
+	_, err := fmt.Fprintf(w, "%s: %s, %d warnings: %d transactions, %d records, %d objects, %d bytes, index %s%s\n",
+		s.Path, verdict, s.Warnings, s.Transactions, s.Records, s.Objects, s.Checked, s.Index, notes(s))
+	return err
+}
+
+func notes(s *check.Summary) (text string) {
+	switch {
+	case s.BlobFiles != nil:
+		text += fmt.Sprintf(", %d blobs in %d files", s.BlobRecords, *s.BlobFiles)
+	case s.BlobRecords > 0:
+		text += fmt.Sprintf(", %d blobs not checked (give --blobs)", s.BlobRecords)
+	}
+	if s.Uncommitted > 0 {
+		text += fmt.Sprintf(", %d bytes behind are not committed", s.Uncommitted)
+	}
+	return text
+}

@@ -1,0 +1,100 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/compare"
+	"github.com/zrsd/zrsd/filestorage"
+)
+
+type compareOptions struct {
+	json           bool
+	blobsA, blobsB string
+}
+
+func compareCommand() *cobra.Command {
+	var opt compareOptions
+	cmd := &cobra.Command{
+		Use:   "compare A B [--blobs-a DIR --blobs-b DIR] [--json]",
+		Short: "find the first difference of two storages",
+		Long: "Compares two data files transaction by transaction: tids, status, metadata, records, data and, where both blob\n" +
+			"directories are given, the content of blobs. Offsets and packing marks do not count. Changes nothing, takes no lock; a\n" +
+			"file that is being written to is compared as it is at the beginning.\n\n" +
+			"Exits with 0 when the storages are equal, with 1 when they differ, with 3 when one cannot be opened.",
+		Example: "  zrsd compare var/Data.fs copy/Data.fs --blobs-a var/blobs --blobs-b copy/blobs",
+		Args:    arguments("A", "B"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if (opt.blobsA == "") != (opt.blobsB == "") {
+				return usage(errors.New("blobs can only be compared with blobs: give both --blobs-a and --blobs-b, or none"))
+			}
+			return opt.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	cmd.Flags().BoolVar(&opt.json, "json", false, "the result as a JSON object, see docs/operations.md")
+	cmd.Flags().StringVar(&opt.blobsA, "blobs-a", "", "blob `DIR` of A")
+	cmd.Flags().StringVar(&opt.blobsB, "blobs-b", "", "blob `DIR` of B")
+	return cmd
+}
+
+func (opt compareOptions) run(ctx context.Context, pathA, pathB string, stdout, stderr io.Writer) (err error) {
+	a, err := openForReading(ctx, pathA, opt.blobsA)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.Close()) }()
+	b, err := openForReading(ctx, pathB, opt.blobsB)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	bar := newProgress(stderr, "comparing")
+	res, err := compare.Run(ctx, a, b, func(pos int64) { bar.update(pos, a.Size()) })
+	bar.clear()
+	if err != nil {
+		return asOpenError(err)
+	}
+	if err := opt.print(stdout, &res); err != nil {
+		return err
+	}
+	if !res.Equal {
+		return errFound
+	}
+	return nil
+}
+
+// openForReading opens a storage as it is now.
+func openForReading(ctx context.Context, path, blobDir string) (*filestorage.Storage, error) {
+	opt := filestorage.Options{ReadOnly: true, MustExist: true}
+	blobs, err := openBlobs(blobDir)
+	if err != nil {
+		return nil, err
+	}
+	if blobs != nil {
+		opt.Blobs = blobs
+	}
+	st, err := filestorage.Open(ctx, path, opt)
+	return st, cannotOpen(err)
+}
+
+func (opt compareOptions) print(w io.Writer, res *compare.Result) error {
+	if opt.json {
+		return json.NewEncoder(w).Encode(res)
+	}
+	last := "none"
+	if res.LastTid != nil {
+		last = res.LastTid.String()
+	}
+	verdict := "equal"
+	if !res.Equal {
+		verdict = res.Difference.String() + "\nequal before that"
+	}
+	_, err := fmt.Fprintf(w, "%s: %d transactions, %d records, %d blobs, last tid %s\n", verdict,
+		res.Transactions, res.Records, res.Blobs, last)
+	return err
+}

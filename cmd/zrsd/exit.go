@@ -1,0 +1,80 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// The exit codes are a contract with scripts: see exitHelp, which the help of zrsd shows, and docs/operations.md.
+const (
+	exitOK          = 0
+	exitFound       = 1
+	exitUsage       = 2
+	exitOpen        = 3
+	exitUnreachable = 4
+	exitFailed      = 5
+	exitForced      = 130
+)
+
+const exitHelp = `Exit codes:
+  0    done; for check and compare: nothing wrong, no difference
+  1    check found damage, or compare found a difference
+  2    wrong usage: an unknown command or flag, a missing or impossible value
+  3    something could not be opened: missing, damaged, locked by another process, no permission, address in use
+  4    status got no answer from that address
+  5    anything else that failed on the way, such as a full disk
+  130  a second signal ended a server before it had drained`
+
+// A codedError has an exit code of its own.
+type codedError struct {
+	code int
+	err  error
+}
+
+func (e *codedError) Error() string { return e.err.Error() }
+func (e *codedError) Unwrap() error { return e.err }
+
+func usage(err error) error       { return coded(exitUsage, err) }
+func cannotOpen(err error) error  { return coded(exitOpen, err) }
+func unreachable(err error) error { return coded(exitUnreachable, err) }
+
+func coded(code int, err error) error {
+	if err == nil {
+		return nil
+	}
+	return &codedError{code, err}
+}
+
+// errFound ends a command that has told what it found and has nothing to add.
+var errFound = &codedError{exitFound, errors.New("something was found")}
+
+// exitCode returns the exit code for what a command returned.
+func exitCode(err error) int {
+	var coded *codedError
+	var config *node.ConfigError
+	var start *node.StartError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &coded):
+		return coded.code
+	case errors.As(err, &config):
+		return exitUsage
+	case errors.As(err, &start):
+		return exitOpen
+	}
+	return exitFailed
+}
+
+// asOpenError gives the exit code for opening to errors of a file system or a format; those on the way keep theirs.
+func asOpenError(err error) error {
+	var path *fs.PathError
+	var corrupt *zodb.CorruptError
+	if errors.As(err, &path) || errors.As(err, &corrupt) {
+		return cannotOpen(err)
+	}
+	return err
+}

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"errors"
+	"io/fs"
+	"syscall"
+
+	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// hint says what to do about an error whose own text does not say so; empty when there is nothing to add.
+func hint(err error) string {
+	var (
+		corrupt *zodb.CorruptError
+		locked  *filestorage.LockError
+		create  *filestorage.CreateError
+		newer   *identity.VersionError
+	)
+	switch {
+	case errors.As(err, &locked), errors.As(err, &create), errors.As(err, &newer):
+		return "" // they say it themselves
+	case errors.As(err, &corrupt):
+		return "run zrsd check on the file, keep a copy of it, and restore it from a backup or from another node"
+	case errors.Is(err, endpoint.ErrInUse):
+		return "choose another address, or stop the process that listens there"
+	case errors.Is(err, fs.ErrNotExist):
+		return "check the path"
+	case errors.Is(err, fs.ErrPermission):
+		return "run as the user that owns the files, or change their permissions"
+	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
+		return "free some space; nothing that was committed is lost"
+	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ETIMEDOUT):
+		return "check that the node runs and that the address is that of its --admin"
+	}
+	return ""
+}

@@ -1,0 +1,64 @@
+package main
+
+import (
+	"context"
+	"errors"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/node"
+)
+
+// nodeFlags are the flags that both roles have.
+type nodeFlags struct {
+	config      node.Config
+	replicateTo string
+	admin       string
+	log         node.LogOptions
+}
+
+func (f *nodeFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&f.config.Data, "data", "", "the `Data.fs`")
+	flags.StringVar(&f.config.Blobs, "blobs", "", "the blob `DIR`; without it blobs are refused")
+	flags.StringVar(&f.replicateTo, "replicate-to", "", "`ADDR` where secondaries connect")
+	flags.StringVar(&f.admin, "admin", "", "`ADDR` for /status, /metrics, /healthz and /readyz over HTTP")
+	flags.BoolVar(&f.config.InsecurePlainText, "insecure-plain-text", false,
+		"listen where other machines can connect, without encryption or authentication")
+	flags.DurationVar(&f.config.Heartbeat, "heartbeat", node.DefaultHeartbeat, "how often secondaries are told the last tid")
+	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries, "connections at a time")
+	flags.DurationVar(&f.config.DrainTimeout, "drain-timeout", node.DefaultDrainTimeout,
+		"how long secondaries may take to catch up after SIGTERM")
+	flags.StringVar(&f.log.Level, "log-level", "info", "trace, debug, info, warn or error")
+	flags.BoolVar(&f.log.JSON, "log-json", false, "log JSON objects instead of text")
+	flags.StringVar(&f.log.File, "log-file", "", "log to `FILE`, reopened on SIGUSR2, instead of standard error")
+}
+
+// runNode reads the common flags, opens the log and runs a node until a signal ends it.
+func (f *nodeFlags) runNode(ctx context.Context, run func(ctx context.Context, common node.Config) error) (err error) {
+	if f.config.ReplicateTo, err = optionalAddress("--replicate-to", f.replicateTo); err != nil {
+		return err
+	}
+	if f.config.Admin, err = optionalAddress("--admin", f.admin); err != nil {
+		return err
+	}
+	log, err := node.OpenLog(f.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	f.config.Logger = log.Logger
+	ctx, stop := withSignals(ctx, log)
+	defer stop()
+	return run(ctx, f.config)
+}
+
+func optionalAddress(flag, addr string) (endpoint.Endpoint, error) {
+	if addr == "" {
+		return endpoint.Endpoint{}, nil
+	}
+	e, err := endpoint.Parse(addr)
+	return e, flagError(flag, err)
+}

@@ -1,0 +1,31 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/node"
+)
+
+func primaryCommand() *cobra.Command {
+	var f nodeFlags
+	var attach bool
+	cmd := &cobra.Command{
+		Use:   "primary --data Data.fs [--blobs DIR] --replicate-to ADDR [--attach]",
+		Short: "stream a storage to secondaries",
+		Long: "Opens a storage and streams its transactions to every secondary that connects. With --attach it follows the files of\n" +
+			"a running ZEO server or Zope instance instead of owning them, and writes nothing but Data.fs.zrsd, the storage's identity.\n\n" +
+			"SIGTERM and SIGINT stop it after its secondaries have caught up, or after --drain-timeout. SIGUSR2 reopens the log file.",
+		Example: "  zrsd primary --data var/Data.fs --blobs var/blobs --replicate-to 127.0.0.1:5000 --admin 127.0.0.1:5001 --attach",
+		Args:    arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return f.runNode(cmd.Context(), func(ctx context.Context, common node.Config) error {
+				return node.RunPrimary(ctx, node.PrimaryConfig{Config: common, Attach: attach})
+			})
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().BoolVar(&attach, "attach", false, "follow files that another process writes")
+	return cmd
+}

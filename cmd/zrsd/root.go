@@ -1,0 +1,69 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
+	root := rootCommand()
+	root.SetArgs(args)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	err := root.ExecuteContext(ctx)
+	if err != nil && !errors.Is(err, errFound) {
+		text := strings.TrimSpace(err.Error())
+		if h := hint(err); h != "" {
+			text += ": " + h
+		}
+		fmt.Fprintln(stderr, "zrsd:", text)
+	}
+	return exitCode(err)
+}
+
+func rootCommand() *cobra.Command {
+	root := &cobra.Command{
+		Use:   "zrsd",
+		Short: "replicate ZODB FileStorages",
+		Long: "zrsd streams the transactions and blobs of a ZODB FileStorage to any number of copies, live and from history.\n\n" +
+			addressHelp + "\n\n" + exitHelp,
+		SilenceUsage:      true,
+		SilenceErrors:     true,
+		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
+		Args:              cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(fmt.Errorf("there is no command %q: see zrsd --help", args[0]))
+			}
+			return cmd.Help()
+		},
+	}
+	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
+		return usage(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
+	})
+	root.AddCommand(primaryCommand(), secondaryCommand(), statusCommand(), dumpCommand(), checkCommand(), compareCommand(),
+		versionCommand())
+	return root
+}
+
+const addressHelp = `ADDR is host:port, :port for all interfaces, or a path with a slash for a Unix socket.`
+
+// arguments is the check that a command has its arguments, named as in its usage line.
+func arguments(names ...string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		switch {
+		case len(args) < len(names):
+			return usage(fmt.Errorf("%s is missing: %s %s; see %s --help", names[len(args)], cmd.CommandPath(),
+				strings.Join(names, " "), cmd.CommandPath()))
+		case len(args) > len(names):
+			return usage(fmt.Errorf("%q is one argument too many: see %s --help", args[len(names)], cmd.CommandPath()))
+		}
+		return nil
+	}
+}

@@ -1,0 +1,46 @@
+package main
+
+import (
+	"context"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/node"
+)
+
+func secondaryCommand() *cobra.Command {
+	var f nodeFlags
+	var from string
+	var readyLag = node.DefaultReadyLag
+	var maxRecord int64
+	cmd := &cobra.Command{
+		Use:   "secondary --data Data.fs [--blobs DIR] --replicate-from ADDR[,ADDR] [--replicate-to ADDR]",
+		Short: "keep a copy of a primary's storage",
+		Long: "Connects to a primary and applies its transactions to a storage of its own, first those that it lacks, then live, and\n" +
+			"connects again whenever the connection ends. Where there is no Data.fs an empty one is made. With --replicate-to it\n" +
+			"feeds further secondaries.\n\n" +
+			"SIGTERM and SIGINT stop it after what has arrived is on disk. SIGUSR2 reopens the log file.",
+		Example: "  zrsd secondary --data copy/Data.fs --blobs copy/blobs --replicate-from db1:5000 --admin 127.0.0.1:5002",
+		Args:    arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			var list []endpoint.Endpoint
+			if from != "" {
+				var err error
+				if list, err = endpoint.ParseList(from); err != nil {
+					return flagError("--replicate-from", err)
+				}
+			}
+			return f.runNode(cmd.Context(), func(ctx context.Context, common node.Config) error {
+				return node.RunSecondary(ctx, node.SecondaryConfig{
+					Config: common, ReplicateFrom: list, ReadyLag: readyLag, MaxRecord: maxRecord,
+				})
+			})
+		},
+	}
+	f.register(cmd)
+	cmd.Flags().StringVar(&from, "replicate-from", "", "`ADDR[,ADDR]` of the primary, tried in turn")
+	cmd.Flags().DurationVar(&readyLag, "ready-lag", readyLag, "how far behind /readyz still says yes")
+	cmd.Flags().Int64Var(&maxRecord, "max-record", node.DefaultMaxRecord, "largest record that is taken, in `BYTES`")
+	return cmd
+}

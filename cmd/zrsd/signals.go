@@ -1,0 +1,52 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/signal"
+	"sync"
+	"syscall"
+
+	"github.com/zrsd/zrsd/node"
+)
+
+// withSignals returns a context that ends at the first SIGTERM or SIGINT. A second one ends the process at once. SIGUSR2 reopens
+// the log. stop ends all that and waits for it.
+func withSignals(ctx context.Context, log *node.Log) (_ context.Context, stop func()) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
+	done := make(chan struct{})
+	var watcher sync.WaitGroup
+	watcher.Go(func() { watch(signals, done, log, cancel, os.Exit) })
+	return ctx, func() {
+		signal.Stop(signals)
+		close(done)
+		watcher.Wait()
+		cancel(nil)
+	}
+}
+
+// watch acts on signals until done is closed.
+func watch(signals <-chan os.Signal, done <-chan struct{}, log *node.Log, cancel context.CancelCauseFunc, exit func(int)) {
+	stopping := false
+	for {
+		select {
+		case <-done:
+			return
+		case sig := <-signals:
+			switch {
+			case sig == syscall.SIGUSR2:
+				log.Reopen()
+			case !stopping:
+				stopping = true
+				log.Info("stopping; a second signal stops without waiting for anybody", "signal", sig)
+				cancel(fmt.Errorf("stopped by signal: %v", sig))
+			default:
+				log.Warn("stopped by a second signal before all was drained", "signal", sig)
+				exit(exitForced)
+			}
+		}
+	}
+}

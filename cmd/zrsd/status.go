@@ -1,0 +1,80 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/endpoint"
+)
+
+// statusTimeout is how long a node may take to answer.
+const statusTimeout = 10 * time.Second
+
+type statusOptions struct {
+	json  bool
+	watch time.Duration
+}
+
+func statusCommand() *cobra.Command {
+	var opt statusOptions
+	cmd := &cobra.Command{
+		Use:     "status ADDR [--json] [--watch 2s]",
+		Short:   "show how a node is",
+		Long:    "Asks the node whose --admin address is ADDR: its role and last transaction, and for each secondary how far it is.",
+		Example: "  zrsd status 127.0.0.1:5001",
+		Args:    arguments("ADDR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			addr, err := endpoint.Parse(args[0])
+			if err != nil {
+				return usage(err)
+			}
+			return opt.run(cmd.Context(), addr, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().BoolVar(&opt.json, "json", false, "the document as the node sent it, see docs/status-json.md")
+	cmd.Flags().DurationVar(&opt.watch, "watch", 0, "ask again and again at this `INTERVAL` until interrupted")
+	return cmd
+}
+
+func (opt statusOptions) run(ctx context.Context, addr endpoint.Endpoint, out io.Writer) error {
+	if opt.watch <= 0 {
+		return opt.show(ctx, addr, out)
+	}
+	tick := time.NewTicker(opt.watch)
+	defer tick.Stop()
+	for {
+		if err := opt.show(ctx, addr, out); err != nil {
+			return err
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return nil
+		}
+		if !opt.json {
+			if _, err := fmt.Fprintln(out); err != nil {
+				return err
+			}
+		}
+	}
+}
+
+func (opt statusOptions) show(ctx context.Context, addr endpoint.Endpoint, out io.Writer) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("no answer within %v", statusTimeout))
+	defer cancel()
+	raw, st, err := admin.Fetch(ctx, addr.Dial)
+	if err != nil {
+		return unreachable(fmt.Errorf("status of %v: %w", addr, errors.Join(err, context.Cause(ctx))))
+	}
+	if opt.json {
+		_, err := out.Write(raw)
+		return err
+	}
+	return admin.WriteTable(out, st)
+}

@@ -1,0 +1,85 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"time"
+
+	"github.com/zrsd/zrsd/blobstore"
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/vfs"
+)
+
+// reportEvery is how often a long scan is logged.
+const reportEvery = 5 * time.Second
+
+// storageOptions opens the blob directory, if there is to be one, and returns how to open the storage.
+func (c *Config) storageOptions(f *face, readOnly bool) (filestorage.Options, error) {
+	opt := filestorage.Options{FS: vfs.OS{}, Logger: c.Logger.Named("storage"), Progress: c.progress(f)}
+	if c.Blobs == "" {
+		return opt, nil
+	}
+	blobs, err := blobstore.Open(c.Blobs, blobstore.Options{ReadOnly: readOnly, Logger: c.Logger.Named("blobs")})
+	if err != nil {
+		return opt, &StartError{err}
+	}
+	opt.Blobs = blobs
+	return opt, nil
+}
+
+// progress tells how far a scan of the data file is.
+func (c *Config) progress(f *face) func(done, total int64) {
+	next := time.Now().Add(reportEvery)
+	return func(done, total int64) {
+		if now := time.Now(); now.After(next) && total > 0 {
+			next = now.Add(reportEvery)
+			text := fmt.Sprintf("rebuilding the index: %d %% of %d MiB", done*100/total, total>>20)
+			f.waits(text)
+			c.Logger.Info(text)
+		}
+	}
+}
+
+// openStorage opens the storage that this node owns.
+func (c *Config) openStorage(ctx context.Context, f *face, mustExist bool) (*filestorage.Storage, error) {
+	f.waits("opening the storage")
+	opt, err := c.storageOptions(f, false)
+	if err != nil {
+		return nil, err
+	}
+	opt.MustExist = mustExist
+	st, err := filestorage.Open(ctx, c.Data, opt)
+	if err != nil {
+		return nil, &StartError{err}
+	}
+	c.Logger.Info("storage is open", "file", c.Data, "size", st.Size(), "objects", st.Len(), "last", st.LastTid())
+	return st, nil
+}
+
+// loadIdentity returns the storage's identity, nil when it has none yet.
+func (c *Config) loadIdentity() (*identity.State, error) {
+	id, err := identity.Load(vfs.OS{}, c.Data)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil //nolint:nilnil // having none is what a new secondary begins with
+	}
+	if err != nil {
+		return nil, &StartError{err}
+	}
+	return id, nil
+}
+
+// makeIdentity returns the storage's identity, which is created at the first start of a primary.
+func (c *Config) makeIdentity() (*identity.State, error) {
+	id, err := c.loadIdentity()
+	if id != nil || err != nil {
+		return id, err
+	}
+	if id, err = identity.Create(vfs.OS{}, c.Data); err != nil {
+		return nil, &StartError{err}
+	}
+	c.Logger.Info("gave the storage an identity", "storage", id.StorageID, "file", id.Path())
+	return id, nil
+}

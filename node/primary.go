@@ -1,0 +1,76 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/primary"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// RunPrimary runs a primary until ctx ends, drains it and returns nil. Otherwise it returns why it could not start or go on:
+// *ConfigError, *StartError, or what failed.
+func RunPrimary(ctx context.Context, cfg PrimaryConfig) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	f := newFace(rolePrimary, &cfg.Config)
+	f.base.Storage.Attached = cfg.Attach
+	return run(ctx, &cfg.Config, f, func(ctx context.Context) error { return cfg.session(ctx, f) })
+}
+
+func (c *PrimaryConfig) session(ctx context.Context, f *face) (err error) {
+	ln, err := c.ReplicateTo.Listen(ctx)
+	if err != nil {
+		return &StartError{err}
+	}
+	src, err := c.source(ctx, f)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	defer func() {
+		f.waits("the storage is closing")
+		err = errors.Join(err, src.Close())
+	}()
+	id, err := c.makeIdentity()
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	fed := c.feed(src, ln, func() (string, []protocol.Epoch) { return id.StorageID, id.Epochs })
+	f.opened(func(st *admin.Status) { showPrimary(st, src, fed.Status()) })
+	select {
+	case <-ctx.Done():
+		fed.drain()
+		return <-fed.served
+	case err := <-fed.served:
+		fed.drain()
+		return err
+	}
+}
+
+// A source is a storage that can be streamed and is ours to close.
+type source interface {
+	primary.Source
+	io.Closer
+}
+
+// source opens the data file, or attaches to that of another process.
+func (c *PrimaryConfig) source(ctx context.Context, f *face) (source, error) {
+	if !c.Attach {
+		return c.openStorage(ctx, f, true)
+	}
+	f.waits("attaching to the storage")
+	opt, err := c.storageOptions(f, true)
+	if err != nil {
+		return nil, err
+	}
+	src, err := filestorage.Attach(ctx, c.Data, opt)
+	if err != nil {
+		return nil, &StartError{err}
+	}
+	c.Logger.Info("attached to the storage", "file", c.Data, "size", src.Size(), "last", src.LastTid())
+	return src, nil
+}
