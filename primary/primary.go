@@ -32,8 +32,8 @@ type Source interface {
 
 // Options of a Primary. Zero values mean the defaults.
 type Options struct {
-	// Identity returns the storage's id and epochs. While the id is empty, as on a secondary that has not yet adopted
-	// one, everybody is told to try again.
+	// Identity returns the storage's id and epochs. It is required. While the id is empty, as on a secondary that
+	// has not yet adopted one, everybody is told to try again.
 	Identity func() (storageID string, epochs []protocol.Epoch)
 	// Name is shown to the operators of the secondaries: host name and data file.
 	Name string
@@ -102,8 +102,8 @@ func New(src Source, opt Options) *Primary {
 }
 
 // Serve accepts secondaries on l until ctx ends, when all of them are cut, or Shutdown is called, when they are
-// drained. It closes l, waits for every connection that it accepted, and returns nil in both cases. It may be called
-// for several listeners.
+// drained. It closes l, waits for every connection that it accepted, and returns nil in both cases. It may be
+// called for several listeners.
 func (p *Primary) Serve(ctx context.Context, l net.Listener) error {
 	if !p.enter(l) {
 		return errors.Join(errShutdown, l.Close())

@@ -149,7 +149,7 @@ func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
 
 // Status returns a snapshot.
 func (p *Primary) Status() Status {
-	s := Status{LastTid: p.src.LastTid(), Size: p.src.Size()}
+	s := Status{LastTid: p.src.LastTid(), Size: p.src.Size(), Secondaries: []SecondaryStatus{}, Refusals: []RefusedPeer{}}
 	if s.LastTid != 0 {
 		s.LastTime = s.LastTid.Time()
 	}
