@@ -149,7 +149,10 @@ func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
 
 // Status returns a snapshot.
 func (p *Primary) Status() Status {
-	s := Status{LastTid: p.src.LastTid(), Size: p.src.Size(), Secondaries: []SecondaryStatus{}, Refusals: []RefusedPeer{}}
+	s := Status{
+		LastTid: p.src.LastTid(), Size: p.src.Size(),
+		Secondaries: []SecondaryStatus{}, Refusals: []RefusedPeer{}, // empty, not null
+	}
 	if s.LastTid != 0 {
 		s.LastTime = s.LastTid.Time()
 	}
