@@ -69,13 +69,13 @@ func (d *dataFile) fill(n, oids, size int) {
 }
 
 // source writes the file and opens it, with its index as a hint.
-func (d *dataFile) source(t testing.TB) *source {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "Data.fs")
+func (d *dataFile) source(tb testing.TB) *source {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "Data.fs")
 	if err := os.WriteFile(path, d.bytes, 0o666); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	src := fileSource(t, path, int64(len(d.bytes)), d.last)
+	src := fileSource(tb, path, int64(len(d.bytes)), d.last)
 	src.index = func() *index { return d.x }
 	return src
 }

@@ -87,7 +87,7 @@ func forFixtures(t *testing.T, f func(t *testing.T, dir string, want *expectatio
 }
 
 // fixtureSource opens a fixture as a storage would after recovery.
-func fixtureSource(t testing.TB, dir string, want *expectation) *source {
+func fixtureSource(t *testing.T, dir string, want *expectation) *source {
 	t.Helper()
 	src := fileSource(t, filepath.Join(dir, "Data.fs"), want.End, want.LastTid)
 	if len(want.Blobs) > 0 {
@@ -102,13 +102,13 @@ func fixtureSource(t testing.TB, dir string, want *expectation) *source {
 	return src
 }
 
-func fileSource(t testing.TB, path string, end int64, last zodb.Tid) *source {
-	t.Helper()
+func fileSource(tb testing.TB, path string, end int64, last zodb.Tid) *source {
+	tb.Helper()
 	f, err := vfs.OS{}.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close() })
+	tb.Cleanup(func() { f.Close() })
 	return &source{
 		frontier: newFrontier(end, last), file: f, path: path, release: func() error { return nil },
 	}
@@ -117,6 +117,7 @@ func fileSource(t testing.TB, path string, end int64, last zodb.Tid) *source {
 // Iterating over a fixture yields its transactions, metadata, records, data and blobs as the real ZODB sees them.
 func TestIterateFixtures(t *testing.T) {
 	forFixtures(t, func(t *testing.T, dir string, want *expectation) {
+		t.Helper()
 		it, err := iterate(fixtureSource(t, dir, want), 0, false)
 		if err != nil {
 			t.Fatal(err)
@@ -135,7 +136,7 @@ func TestIterateFixtures(t *testing.T) {
 				t.Errorf("position is %d, want %d", it.Position(), w.Pos+w.TotalLength)
 			}
 		}
-		if _, err := it.Next(t.Context()); err != io.EOF || it.Pending() {
+		if _, err := it.Next(t.Context()); !errors.Is(err, io.EOF) || it.Pending() {
 			t.Errorf("behind the last: %v, pending %v", err, it.Pending())
 		}
 	})

@@ -42,8 +42,16 @@ func (p *hopper) atEnd() bool { return p.pos == p.win.size }
 
 func (p *hopper) end() int64 { return p.pos + int64(p.header.Length) + lengthLen }
 
-// load goes to pos, where a transaction begins or the end is.
+// load goes to pos, where a transaction begins or the end is, and checks the transaction's header.
 func (p *hopper) load(pos int64) error {
+	if err := p.read(pos); err != nil || p.atEnd() {
+		return err
+	}
+	return p.src.checkTxn(&p.header, pos, p.win.size)
+}
+
+// read goes to pos and takes what stands there as it is; less than a header is none.
+func (p *hopper) read(pos int64) error {
 	if pos != magicLen && pos < magicLen+txnHeaderLen+lengthLen {
 		return p.src.corrupt(pos, "the end of a transaction", "no room for one in front of it")
 	}
@@ -57,14 +65,10 @@ func (p *hopper) load(pos int64) error {
 	if pos > magicLen {
 		p.before, b = binary.BigEndian.Uint64(b), b[lengthLen:]
 	}
-	if p.atEnd() {
-		return nil
+	if len(b) >= txnHeaderLen {
+		p.header.decode(b)
 	}
-	if len(b) < txnHeaderLen {
-		return p.src.corrupt(pos, "a transaction", fmt.Sprintf("%d bytes", len(b)))
-	}
-	p.header.decode(b)
-	return p.src.checkTxn(&p.header, pos, p.win.size)
+	return nil
 }
 
 // bytes reads n bytes at pos, for the next hop only.

@@ -98,14 +98,14 @@ func TestIndexNextGolden(t *testing.T) {
 	}
 }
 
-func readJSON(t testing.TB, path string, into any) {
-	t.Helper()
+func readJSON(tb testing.TB, path string, into any) {
+	tb.Helper()
 	text, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	if err := json.Unmarshal(text, into); err != nil {
-		t.Fatalf("%s: %v", path, err)
+		tb.Fatalf("%s: %v", path, err)
 	}
 }
 

@@ -85,9 +85,11 @@ func writeIndexFile(disk vfs.FS, path string, entries iter.Seq2[zodb.Oid, int64]
 	return errors.Join(err, f.Close())
 }
 
-// writeIndex writes an index with memory for one prefix. Errors of out stick to it and show in its Flush.
-func writeIndex(out *bufio.Writer, entries iter.Seq2[zodb.Oid, int64], pos int64) error {
-	out.Write(append(appendInt([]byte{opProto, 3}, pos), opStop))
+// writeIndex writes an index with memory for one prefix.
+func writeIndex(out io.Writer, entries iter.Seq2[zodb.Oid, int64], pos int64) error {
+	if err := writeAll(out, append(appendInt([]byte{opProto, 3}, pos), opStop)); err != nil {
+		return err
+	}
 	var prefix uint64
 	var suffixes, offsets []byte
 	for oid, at := range entries {
@@ -95,22 +97,34 @@ func writeIndex(out *bufio.Writer, entries iter.Seq2[zodb.Oid, int64], pos int64
 			return fmt.Errorf("oid %v is at offset %d, the format ends at %d", oid, at, maxOffset)
 		}
 		if p := uint64(oid) >> 16; p != prefix {
-			writeBucket(out, prefix, suffixes, offsets)
+			if err := writeBucket(out, prefix, suffixes, offsets); err != nil {
+				return err
+			}
 			prefix, suffixes, offsets = p, suffixes[:0], offsets[:0]
 		}
 		suffixes = binary.BigEndian.AppendUint16(suffixes, uint16(oid))
 		offsets = binary.BigEndian.AppendUint16(offsets, uint16(at>>32))
 		offsets = binary.BigEndian.AppendUint32(offsets, uint32(at))
 	}
-	writeBucket(out, prefix, suffixes, offsets)
-	out.Write([]byte{opProto, 3, opNone, opStop})
+	if err := writeBucket(out, prefix, suffixes, offsets); err != nil {
+		return err
+	}
+	return writeAll(out, []byte{opProto, 3, opNone, opStop})
+}
+
+func writeAll(out io.Writer, parts ...[]byte) error {
+	for _, part := range parts {
+		if _, err := out.Write(part); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-func writeBucket(out *bufio.Writer, prefix uint64, suffixes, offsets []byte) {
+func writeBucket(out io.Writer, prefix uint64, suffixes, offsets []byte) error {
 	n := len(suffixes) + len(offsets)
 	if n == 0 {
-		return
+		return nil
 	}
 	var b [24]byte
 	head := append(b[:0], opProto, 3, opShortBytes, prefixLen)
@@ -121,10 +135,7 @@ func writeBucket(out *bufio.Writer, prefix uint64, suffixes, offsets []byte) {
 	} else {
 		head = binary.LittleEndian.AppendUint32(append(head, opBytes), uint32(n))
 	}
-	out.Write(head)
-	out.Write(suffixes)
-	out.Write(offsets)
-	out.Write([]byte{opTuple2, opStop})
+	return writeAll(out, head, suffixes, offsets, []byte{opTuple2, opStop})
 }
 
 // appendInt appends the pickle of n, which must not be negative.
@@ -148,8 +159,8 @@ func appendInt(b []byte, n int64) []byte {
 }
 
 // loadIndex reads the index file at path (Data.fs.index), whatever its format, and returns it with the end of the
-// Data.fs at the time when it was saved. Whether it belongs to the Data.fs that is there now is for the caller to check,
-// entries behind pos included. A damaged file is ErrIndexUnusable, an absent one fs.ErrNotExist.
+// Data.fs at the time when it was saved. Whether it belongs to the Data.fs that is there now is for the caller to
+// check, entries behind pos included. A damaged file is ErrIndexUnusable, an absent one fs.ErrNotExist.
 func loadIndex(disk vfs.FS, path string) (x *index, pos int64, err error) {
 	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {

@@ -74,6 +74,7 @@ func checkRewrite(t *testing.T, path string, x *index, pos int64) {
 // Every fixture's saved index gives the entries that are expected of it, and the same bytes when it is saved again.
 func TestLoadIndexFixtures(t *testing.T) {
 	forFixtures(t, func(t *testing.T, dir string, want *expectation) {
+		t.Helper()
 		path := filepath.Join(dir, "Data.fs.index")
 		if want.IndexFile == nil {
 			t.Skip("has no index of its state")
@@ -118,9 +119,9 @@ func TestLoadIndexMissing(t *testing.T) {
 // What is no index is refused, naming what is wrong.
 func TestLoadIndexRefuses(t *testing.T) {
 	const (
-		zeros   = "\x00\x00\x00\x00\x00\x00\x00\x00"
-		prefix  = "U\x06\x00\x00\x00\x00\x00\x00"
-		offset4 = "\x00\x00\x00\x00\x00\x04"
+		zeros  = "\x00\x00\x00\x00\x00\x00\x00\x00"
+		prefix = "U\x06\x00\x00\x00\x00\x00\x00"
+		four   = "\x00\x00\x00\x00\x00\x04"
 	)
 	cases := []struct{ name, text, why string }{
 		{"nothing", "", "ends in the middle"},
@@ -132,9 +133,9 @@ func TestLoadIndexRefuses(t *testing.T) {
 		{"text that is no number", "Ix\n.N.", "a number that is none"},
 		{"bytes behind its end", "K\x64.N.N.", "2 bytes behind"},
 		{"offset before the first transaction", "K\x64.(" + prefix + "U\x08" + zeros + "t.N.", "offset 0"},
-		{"oids out of order", "K\x64.(" + prefix + "U\x10\x00\x02\x00\x01" + offset4 + offset4 + "t.N.", "out of order"},
+		{"oids out of order", "K\x64.(" + prefix + "U\x10\x00\x02\x00\x01" + four + four + "t.N.", "out of order"},
 		{"length far beyond the file", "K\x64.(" + prefix + "T\xff\xff\xff\xff", "4294967295 bytes"},
-		{"dict that holds itself", "}q\x00(U\x03posK\x64U\x05index}q\x01U\x08" + zeros + "h\x01su.", "no oid and offset"},
+		{"dict that holds itself", "}(U\x03posK\x64U\x05index}q\x01U\x08" + zeros + "h\x01su.", "no oid and offset"},
 		{"tree that holds itself", treeIn("cBTrees.OOBTree\nOOBTree\n)Rq\x01((h\x01tNtb"), "tree that is none"},
 		{"tree without children", treeIn("cBTrees.OOBTree\nOOBTree\n)Rq\x01()tb"), "tree that is none"},
 		{"bucket without items", treeIn("cBTrees.OOBTree\nOOBTree\n)R(((K\x01tttb"), "bucket that is none"},

@@ -18,7 +18,6 @@ type iterator struct {
 	follow bool
 	pos    int64 // behind the transaction returned last
 	last   zodb.Tid
-	known  int64 // end of the source when last asked for
 	closed bool
 }
 
@@ -39,35 +38,38 @@ func (it *iterator) Next(ctx context.Context) (zodb.Transaction, error) {
 	if err := it.closeBlob(); err != nil {
 		return nil, err
 	}
-	for it.pos >= it.known {
-		if err := it.more(ctx); err != nil {
-			return nil, err
-		}
+	end, err := it.more(ctx)
+	if err != nil {
+		return nil, err
 	}
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
-	if err := it.open(it.pos, it.known); err != nil {
+	if err := it.open(it.pos, end); err != nil {
 		return nil, err
 	}
 	it.pos, it.last = it.end+lengthLen, it.meta.Tid
 	return &it.txnReader, nil
 }
 
-// more looks how far the source is committed by now, and waits where it is followed and that is no further than pos.
-func (it *iterator) more(ctx context.Context) error {
-	it.known, _ = it.src.get()
-	switch {
-	case it.pos < it.known:
-		return nil
-	case !it.follow:
-		return io.EOF
+// more returns how far the source is committed, once that is behind pos.
+func (it *iterator) more(ctx context.Context) (end int64, err error) {
+	for {
+		end, _ := it.src.get()
+		if it.pos < end {
+			return end, nil
+		}
+		if !it.follow && it.pos == end && it.src.ended() == nil {
+			return 0, io.EOF
+		}
+		err := it.src.wait(ctx, end)
+		if errors.Is(err, errReplaced) {
+			err = it.succeed(ctx)
+		}
+		if err != nil {
+			return 0, err
+		}
 	}
-	err := it.src.wait(ctx, it.known)
-	if errors.Is(err, errReplaced) {
-		return it.succeed(ctx)
-	}
-	return err
 }
 
 // succeed goes over to the file that took the place of the one now read to its end.
@@ -82,7 +84,7 @@ func (it *iterator) succeed(ctx context.Context) error {
 	}
 	old := it.src
 	it.txnReader = txnReader{src: next, win: window{buf: it.win.buf[:0]}, text: it.text}
-	it.pos, it.known = pos, 0
+	it.pos = pos
 	return old.release()
 }
 

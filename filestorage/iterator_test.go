@@ -58,7 +58,7 @@ func TestIterateDamage(t *testing.T) {
 			c.damage(d)
 			src := d.source(t)
 			it := &iterator{txnReader: txnReader{src: src}, pos: magicLen}
-			n, err := drain(t.Context(), it)
+			n, err := readThrough(t.Context(), it)
 			var corrupt *zodb.CorruptError
 			if !errors.As(err, &corrupt) {
 				t.Fatalf("err = %v after %d transactions", err, n)
@@ -79,16 +79,16 @@ func TestIterateVersions(t *testing.T) {
 	rec := d.add(1, zodb.StatusCommitted, written{oid: 1, data: []byte("data")})
 	d.bytes[rec[0]+33] = 1
 	it := &iterator{txnReader: txnReader{src: d.source(t)}, pos: magicLen}
-	if _, err := drain(t.Context(), it); !errors.Is(err, ErrVersions) {
+	if _, err := readThrough(t.Context(), it); !errors.Is(err, ErrVersions) {
 		t.Errorf("err = %v", err)
 	}
 }
 
-// drain reads everything that the iterator yields and returns the number of whole transactions.
-func drain(ctx context.Context, it zodb.Iterator) (n int, err error) {
+// readThrough reads everything that the iterator yields and returns the number of whole transactions.
+func readThrough(ctx context.Context, it zodb.Iterator) (n int, err error) {
 	for {
 		txn, err := it.Next(ctx)
-		if err == io.EOF {
+		if errors.Is(err, io.EOF) {
 			return n, nil
 		}
 		if err != nil {
@@ -196,11 +196,11 @@ func TestIterateFollows(t *testing.T) {
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
-	if _, err := it.Next(ctx); err != cause {
+	if _, err := it.Next(ctx); !errors.Is(err, cause) {
 		t.Errorf("after cancel: %v", err)
 	}
 	src.advance(int64(len(d.bytes)), d.last)
-	if _, err := it.Next(ctx); err != cause {
+	if _, err := it.Next(ctx); !errors.Is(err, cause) {
 		t.Errorf("after cancel, with more committed: %v", err)
 	}
 	if txn, err := it.Next(t.Context()); err != nil || txn.Meta().Tid != d.last {
@@ -222,8 +222,8 @@ func TestIterateEndsWithTheStorage(t *testing.T) {
 		_, err := it.Next(t.Context())
 		done <- err
 	}()
-	src.frontier.close(zodb.ErrClosed)
-	if err := <-done; err != zodb.ErrClosed {
+	src.close(zodb.ErrClosed)
+	if err := <-done; !errors.Is(err, zodb.ErrClosed) {
 		t.Errorf("the waiting one got %v", err)
 	}
 	src.file.Close()
@@ -245,7 +245,7 @@ func TestIteratorClose(t *testing.T) {
 	if err := errors.Join(it.Close(), it.Close()); err != nil || released != 1 {
 		t.Errorf("%v, released %d times", err, released)
 	}
-	if _, err := it.Next(t.Context()); err != zodb.ErrClosed {
+	if _, err := it.Next(t.Context()); !errors.Is(err, zodb.ErrClosed) {
 		t.Errorf("Next after Close: %v", err)
 	}
 }
@@ -322,7 +322,7 @@ func TestIterateAllocations(t *testing.T) {
 		it.pos = magicLen
 		for {
 			txn, err := it.Next(context.Background())
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				return
 			}
 			if err != nil {
@@ -363,7 +363,7 @@ func FuzzIterate(f *testing.F) {
 			index: func() *index { return x }, release: func() error { return nil },
 		}
 		it := &iterator{txnReader: txnReader{src: src}, pos: magicLen}
-		if n, err := drain(t.Context(), it); n > len(text) || err == nil && it.pos != int64(len(text)) {
+		if n, err := readThrough(t.Context(), it); n > len(text) || err == nil && it.pos != int64(len(text)) {
 			t.Errorf("%d transactions of %d bytes, ending at %d", n, len(text), it.pos)
 		}
 		pos, err := src.seek(t.Context(), zodb.Tid(after))
@@ -409,7 +409,7 @@ func BenchmarkIterateSmall(b *testing.B) {
 		it := &iterator{txnReader: txnReader{src: src}, pos: magicLen}
 		for {
 			txn, err := it.Next(context.Background())
-			if err == io.EOF {
+			if errors.Is(err, io.EOF) {
 				break
 			}
 			if err != nil {
@@ -418,7 +418,7 @@ func BenchmarkIterateSmall(b *testing.B) {
 			if _, err := txn.NextRecord(); err != nil {
 				b.Fatal(err)
 			}
-			if _, err := txn.NextRecord(); err != io.EOF {
+			if _, err := txn.NextRecord(); !errors.Is(err, io.EOF) {
 				b.Fatal(err)
 			}
 		}

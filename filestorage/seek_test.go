@@ -25,6 +25,7 @@ func wantSeek(tids []zodb.Tid, at []int64, end int64, after zodb.Tid) int64 {
 // In every fixture, each tid and the numbers beside it lead to the first transaction above them.
 func TestSeekFixtures(t *testing.T) {
 	forFixtures(t, func(t *testing.T, dir string, want *expectation) {
+		t.Helper()
 		src := fixtureSource(t, dir, want)
 		x, _, err := loadIndex(vfs.OS{}, filepath.Join(dir, "Data.fs.index"))
 		if err == nil {
@@ -154,6 +155,7 @@ func TestSeekUnordered(t *testing.T) {
 // Find knows a transaction by its tid, and the neighbours of one that is absent.
 func TestFind(t *testing.T) {
 	forFixtures(t, func(t *testing.T, dir string, want *expectation) {
+		t.Helper()
 		src := fixtureSource(t, dir, want)
 		it, err := iterate(src, 0, false)
 		if err != nil {
@@ -194,6 +196,7 @@ func TestFind(t *testing.T) {
 // Count tells how many transactions an iterator would yield, and the last of them.
 func TestCount(t *testing.T) {
 	forFixtures(t, func(t *testing.T, dir string, want *expectation) {
+		t.Helper()
 		src := fixtureSource(t, dir, want)
 		tids := []zodb.Tid{0}
 		for _, txn := range want.Transactions {
@@ -216,13 +219,13 @@ func TestSearchEndsWithContext(t *testing.T) {
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(cause)
-	if _, err := src.seek(ctx, 1); err != cause {
+	if _, err := src.seek(ctx, 1); !errors.Is(err, cause) {
 		t.Errorf("seek: %v", err)
 	}
-	if _, _, err := src.count(ctx, d.last-1); err != cause {
+	if _, _, err := src.count(ctx, d.last-1); !errors.Is(err, cause) {
 		t.Errorf("count: %v", err)
 	}
-	if _, err := src.find(ctx, 4); err != cause {
+	if _, err := src.find(ctx, 4); !errors.Is(err, cause) {
 		t.Errorf("find: %v", err)
 	}
 }

@@ -32,6 +32,13 @@ type source struct {
 // is not the storage's last.
 var errReplaced = errors.New("data file was replaced")
 
+// ended returns what ended the frontier, nil while it may still move.
+func (f *frontier) ended() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closing
+}
+
 func (s *source) corrupt(pos int64, want, got string) error {
 	return corruptAt(s.path, pos, want, got)
 }
@@ -71,7 +78,7 @@ func readError(err error) error {
 	case errors.Is(err, fs.ErrClosed):
 		return zodb.ErrClosed
 	case errors.Is(err, io.EOF):
-		return fmt.Errorf("%w: %v", io.ErrUnexpectedEOF, err)
+		return fmt.Errorf("%w: %s", io.ErrUnexpectedEOF, err.Error())
 	}
 	return err
 }

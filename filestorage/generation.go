@@ -1,0 +1,172 @@
+package filestorage
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A generation is one file that stands, or stood, at the path of an Attached. All but the frontier belongs to the
+// watcher, except where noted.
+type generation struct {
+	*frontier
+	file  vfs.File
+	id    fs.FileInfo // when it was opened
+	magic zodb.Magic
+
+	refs      int  // of the watcher and of sources
+	suspended bool // the frontier hides everything; both are guarded by Attached.mu
+
+	walk hopper // stands behind the last transaction taken
+	last taken
+}
+
+// A taken is the last transaction taken from a file: as long as it stands at its place the file is what it was.
+type taken struct {
+	pos    int64 // 0: nothing was taken
+	tid    zodb.Tid
+	length uint64
+}
+
+// errUnfinished says that a file is not yet what it is going to be.
+var errUnfinished = errors.New("file is not complete yet")
+
+// openGeneration opens what stands at the path now and finds the end of its last finished transaction.
+func (a *Attached) openGeneration(ctx context.Context) (*generation, error) {
+	f, err := a.fs.OpenFile(a.path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	g := &generation{file: f, frontier: newFrontier(magicLen, 0), refs: 1}
+	if err := g.start(ctx, a); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return g, nil
+}
+
+func (g *generation) start(ctx context.Context, a *Attached) (err error) {
+	if g.id, err = g.file.Stat(); err != nil {
+		return err
+	}
+	if g.id.Size() < magicLen {
+		return fmt.Errorf("%w: it has %d bytes", errUnfinished, g.id.Size())
+	}
+	if _, err := g.file.ReadAt(g.magic[:], 0); err != nil {
+		return readError(err)
+	}
+	if !g.magic.Known() {
+		return corruptAt(a.path, 0, "the magic FS30 or FS21", fmt.Sprintf("%q", g.magic[:]))
+	}
+	g.walk = hopper{src: g.source(a), win: window{file: g.file, size: g.id.Size()}}
+	if err := g.findEnd(ctx, a.savedEnd); err != nil {
+		return err
+	}
+	return g.take(ctx)
+}
+
+// source returns the generation as readers see it, without a reference.
+func (g *generation) source(a *Attached) *source {
+	src := &source{
+		frontier: g.frontier, file: g.file, path: a.path,
+		index:     a.savedIndex,
+		successor: func(context.Context) (*source, error) { return a.acquire() },
+	}
+	if a.blobs != nil {
+		src.openBlob = a.blobs.OpenBlob
+	}
+	return src
+}
+
+// savedIndex returns what the writer saved last, nil when that is of no use.
+func (a *Attached) savedIndex() *index {
+	x, _, err := loadIndex(a.fs, a.path+".index")
+	if err != nil {
+		a.log.Debug("no saved index to search with", "error", err)
+		return nil
+	}
+	return x
+}
+
+// savedEnd returns where the file ended when the index was saved, 0 when that is unknown.
+func (a *Attached) savedEnd() int64 {
+	_, pos, err := loadIndex(a.fs, a.path+".index")
+	if err != nil {
+		return 0
+	}
+	return pos
+}
+
+// take takes all transactions that are finished by now.
+func (g *generation) take(ctx context.Context) error {
+	info, err := g.file.Stat()
+	if err != nil {
+		return err
+	}
+	p := &g.walk
+	if info.Size() < p.pos {
+		return nil
+	}
+	p.win = window{file: g.file, size: info.Size(), buf: p.win.buf[:0]} // void what was read of an aborted one
+	if err := p.read(p.pos); err != nil {
+		return err
+	}
+	for p.src.checkTxn(&p.header, p.pos, p.win.size) == nil {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		here := p.place
+		if err := p.read(p.end()); err != nil {
+			return err
+		}
+		if p.before != here.header.Length {
+			p.place = here
+			break
+		}
+		g.last = taken{here.pos, here.header.Tid, here.header.Length}
+	}
+	if end, _ := g.get(); end != p.pos {
+		g.advance(p.pos, g.last.tid)
+	}
+	return nil
+}
+
+// stands reports whether the last transaction taken is still at its place.
+func (g *generation) stands() (bool, error) {
+	if g.last.pos == 0 {
+		return true, nil
+	}
+	var b [txnHeaderLen]byte
+	if err := g.readAt(b[:], g.last.pos); err != nil {
+		return false, ignoreEnd(err)
+	}
+	var h txnHeader
+	h.decode(b[:])
+	if h.Tid != g.last.tid || h.Length != g.last.length || h.Status == zodb.StatusCheckpoint {
+		return false, nil
+	}
+	if err := g.readAt(b[:lengthLen], g.last.pos+int64(h.Length)); err != nil {
+		return false, ignoreEnd(err)
+	}
+	return binary.BigEndian.Uint64(b[:]) == h.Length, nil
+}
+
+func (g *generation) readAt(b []byte, pos int64) error {
+	if _, err := g.file.ReadAt(b, pos); err != nil {
+		return readError(err)
+	}
+	return nil
+}
+
+func ignoreEnd(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return err
+}
