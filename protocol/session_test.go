@@ -96,6 +96,28 @@ func TestWaitingForAStreamEndsWithItsContext(t *testing.T) {
 	}
 }
 
+func TestClosingAStreamWakesItsReader(t *testing.T) {
+	client, server := sessions(t, SessionOptions{})
+	conn, err := OpenStream(t.Context(), client, StreamHeader{Kind: StreamControl})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, err := AcceptStream(t.Context(), server); err != nil {
+		t.Fatal(err)
+	}
+	woken := make(chan error)
+	go func() {
+		_, err := conn.Read(make([]byte, 1))
+		woken <- err
+	}()
+	if err := conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := <-woken; !errors.Is(err, net.ErrClosed) {
+		t.Errorf("got %v", err)
+	}
+}
+
 // A peer that takes nothing: the write fails in time, and with it the session, for half a frame may have left.
 func TestAWriteThatTimesOutClosesItsSession(t *testing.T) {
 	client, server := sessions(t, SessionOptions{})

@@ -2,8 +2,11 @@ package protocol
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
+	"sync/atomic"
+	"time"
 
 	"github.com/hashicorp/yamux"
 
@@ -39,7 +42,7 @@ func OpenStream(ctx context.Context, s *yamux.Session, h StreamHeader) (net.Conn
 	if err != nil {
 		return nil, fmt.Errorf("opening the %s stream: %w", h.Kind, err)
 	}
-	conn := stream{raw}
+	conn := newStream(raw)
 	if err := withContext(ctx, conn.SetDeadline, func() error { return WriteSized(conn, payload) }); err != nil {
 		_ = conn.Close() // the stream is of no use, whatever closing says
 		return nil, fmt.Errorf("opening the %s stream: %w", h.Kind, err)
@@ -57,7 +60,7 @@ func AcceptStream(ctx context.Context, s *yamux.Session) (net.Conn, StreamHeader
 		}
 		return nil, StreamHeader{}, fmt.Errorf("waiting for a stream: %w", err)
 	}
-	conn := stream{raw}
+	conn := newStream(raw)
 	var h StreamHeader
 	err = withContext(ctx, conn.SetDeadline, func() error {
 		payload, err := ReadSized(conn, nil, maxHeader)
@@ -78,9 +81,29 @@ func AcceptStream(ctx context.Context, s *yamux.Session) (net.Conn, StreamHeader
 	return conn, h, nil
 }
 
-// A stream is a yamux stream that closes its session when a write times out. Half a frame may have left by then, for
-// yamux's own framing as well as for ours, and a peer that takes nothing for so long is to be treated as dead.
-type stream struct{ *yamux.Stream }
+// A stream is a yamux stream that keeps two promises more.
+//
+// A write that times out closes the session. Half a frame may have left by then, of yamux's own framing as well as of
+// ours, and a peer that takes nothing for so long is to be treated as dead.
+//
+// Close wakes a Read that waits, as that of every other net.Conn. yamux alone would let it wait for the peer's close.
+type stream struct {
+	*yamux.Stream
+	closed *atomic.Bool
+}
+
+func newStream(s *yamux.Stream) stream { return stream{Stream: s, closed: new(atomic.Bool)} }
+
+func (s stream) Read(b []byte) (int, error) {
+	if s.closed.Load() {
+		return 0, net.ErrClosed
+	}
+	n, err := s.Stream.Read(b)
+	if err != nil && s.closed.Load() {
+		err = net.ErrClosed
+	}
+	return n, err
+}
 
 func (s stream) Write(b []byte) (int, error) {
 	n, err := s.Stream.Write(b)
@@ -88,4 +111,9 @@ func (s stream) Write(b []byte) (int, error) {
 		_ = s.Session().Close() // returns nil always
 	}
 	return n, err
+}
+
+func (s stream) Close() error {
+	s.closed.Store(true)
+	return errors.Join(s.SetReadDeadline(time.Unix(1, 0)), s.Stream.Close())
 }
