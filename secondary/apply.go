@@ -1,0 +1,116 @@
+package secondary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A handed is the newest transaction that was handed to the storage for commit.
+type handed struct {
+	commit *filestorage.Commit
+	tid    zodb.Tid
+	count  uint64 // transactions of this connection up to this one
+}
+
+// apply restores transactions from the stream until that ends or is wrong. Each one that is complete replaces its
+// predecessor in out, of which nobody but acknowledge takes; out is closed at the end.
+func (s *Secondary) apply(ctx context.Context, l *link, out chan handed) error {
+	defer close(out)
+	in := &wire{r: l.repl, track: s.track}
+	dec := protocol.NewDecoder(in, l.start, protocol.Limits{MaxRecord: s.opt.MaxRecord, MaxBlob: s.opt.MaxBlob})
+	for count := uint64(1); ; count++ {
+		txn, err := dec.Next()
+		if errors.Is(err, io.EOF) {
+			return ended(ctx)
+		}
+		if err != nil {
+			return err
+		}
+		tid := txn.Meta().Tid
+		s.track.began(tid)
+		commit, err := s.restore(ctx, txn, in)
+		if err != nil {
+			return fmt.Errorf("transaction %v: %w", tid, err)
+		}
+		select {
+		case <-out: // commits complete in order: who waits for the newest waits for all
+		default:
+		}
+		out <- handed{commit, tid, count}
+	}
+}
+
+// ended waits for the reason why the stream ended, which comes on the control stream and then ends ctx.
+func ended(ctx context.Context) error {
+	pause(ctx, parting)
+	return errEnded
+}
+
+// restore writes one transaction to the storage and hands it over for commit, or aborts it.
+func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *wire) (*filestorage.Commit, error) {
+	txn, err := s.st.Begin(ctx, in.Meta())
+	if err != nil {
+		return nil, s.blame(ctx, from, err)
+	}
+	if err := s.records(txn, in); err != nil {
+		return nil, s.blame(ctx, from, errors.Join(err, txn.Abort()))
+	}
+	commit, err := txn.Enqueue(ctx)
+	if err != nil {
+		return nil, s.blame(ctx, from, errors.Join(err, txn.Abort()))
+	}
+	return commit, nil
+}
+
+// records restores all records. It returns nil only when the digest of the transaction was right.
+func (s *Secondary) records(txn *filestorage.Txn, in zodb.Transaction) error {
+	for {
+		rec, err := in.NextRecord()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if err := txn.Restore(rec); err != nil {
+			return err
+		}
+	}
+}
+
+// blame tells an error of the storage from one of the stream that the storage was reading.
+func (s *Secondary) blame(ctx context.Context, from *wire, err error) error {
+	var (
+		frame  *protocol.FrameError
+		digest *protocol.DigestError
+		large  *protocol.TooLargeError
+	)
+	switch {
+	case ctx.Err() != nil, from.failed, errors.As(err, &frame), errors.As(err, &digest), errors.As(err, &large):
+		return err
+	case errors.Is(err, zodb.ErrTidOrder):
+		return fmt.Errorf("%w, %v: the primary's history is out of order or another one; run zrsd check on the primary", err,
+			s.st.LastTid())
+	}
+	return &localError{err}
+}
+
+// A wire counts what it reads and remembers whether that failed.
+type wire struct {
+	r      io.Reader
+	track  *tracker
+	failed bool
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	n, err := w.r.Read(b)
+	w.track.read(n)
+	w.failed = err != nil
+	return n, err
+}

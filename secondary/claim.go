@@ -1,0 +1,81 @@
+package secondary
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// A claim is what a primary says of its identity. Nothing protects a welcome from damage on its way, and a wrong id,
+// once kept, would make every later handshake fail. So a claim that is new to this secondary is kept in memory first;
+// the next hello presents it, and it is written down when the primary accepts that and says the same again.
+type claim struct {
+	storageID string
+	epochs    []protocol.Epoch
+}
+
+func (c *claim) equal(id string, epochs []protocol.Epoch) bool {
+	return c != nil && c.storageID == id && slices.Equal(c.epochs, epochs)
+}
+
+// identify compares a welcome with the identity of this storage, which it takes or brings up to date. It returns
+// errConfirm when the claim has to be confirmed first.
+func (s *Secondary) identify(w *protocol.Welcome) error {
+	id, epochs := s.Identity()
+	switch {
+	case id == w.StorageID && slices.Equal(epochs, w.Epochs):
+		s.claim = nil
+		return nil
+	case id != "" && id != w.StorageID:
+		return unfit("this secondary holds the storage %s, the primary welcomed it to %s; check the address", id,
+			clean(w.StorageID))
+	}
+	confirmed := s.claim.equal(w.StorageID, w.Epochs)
+	first := s.claim == nil
+	s.claim = &claim{w.StorageID, w.Epochs}
+	switch {
+	case confirmed:
+		s.claim = nil
+		return s.take(w)
+	case first:
+		return errConfirm
+	}
+	return errors.New("the primary said two different things of its identity")
+}
+
+// take writes the identity down.
+func (s *Secondary) take(w *protocol.Welcome) error {
+	old := s.ident.Load()
+	if old == nil {
+		id, err := identity.Adopt(s.opt.FS, s.st.Path(), w.StorageID, w.Epochs)
+		if err != nil {
+			return &localError{fmt.Errorf("taking the primary's identity: %w", err)}
+		}
+		s.log.Info("took the identity of the primary's storage", "storage", w.StorageID)
+		s.ident.Store(id)
+		return nil
+	}
+	id := *old
+	id.Epochs = w.Epochs
+	if err := id.Save(); err != nil {
+		return &localError{fmt.Errorf("taking the primary's epochs: %w", err)}
+	}
+	s.log.Info("took the primary's epochs", "epochs", len(w.Epochs))
+	s.ident.Store(&id)
+	return nil
+}
+
+// unconfirmed gives up a claim that the primary itself denies.
+func (s *Secondary) unconfirmed(r *protocol.Refusal) error {
+	if s.claim == nil || r.Code != protocol.CodeWrongStorage {
+		return r
+	}
+	if id, _ := s.Identity(); id != "" {
+		return r
+	}
+	s.claim = nil
+	return fmt.Errorf("the primary's identity did not arrive unharmed: %s", clean(r.Text))
+}

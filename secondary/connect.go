@@ -1,0 +1,145 @@
+package secondary
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/yamux"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// welcomePatience is how many handshake timeouts the primary has for its welcome: it may have to read a long
+// transaction to compare it. Keep-alives find a dead one before that.
+const welcomePatience = 10
+
+// Bounds for what a primary promises about its heartbeats, and how many may be missing.
+const (
+	minHeartbeat     = 10 * time.Millisecond
+	defaultHeartbeat = 5 * time.Second
+	maxHeartbeat     = 60 * time.Second
+	missedHeartbeats = 3
+)
+
+// A link is an accepted connection.
+type link struct {
+	session *yamux.Session
+	control *protocol.Control
+	acks    *acker
+	repl    net.Conn
+	start   zodb.Tid      // the stream begins behind it
+	size    int64         // of our file at start
+	silence time.Duration // after which the primary counts as dead
+	log     hclog.Logger
+}
+
+// connect makes a connection and is welcomed. On success the caller closes the session.
+func (s *Secondary) connect(ctx context.Context, addr string, hello *protocol.Hello) (*link, error) {
+	conn, err := s.dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	session, err := s.open(ctx, conn)
+	if err != nil {
+		closeQuietly(conn)
+		return nil, fmt.Errorf("handshake with %s: %w", addr, err)
+	}
+	l, err := s.handshake(ctx, session, hello)
+	if err != nil {
+		closeQuietly(session)
+		return nil, fmt.Errorf("handshake with %s: %w", addr, err)
+	}
+	l.log = s.log.With("primary", addr)
+	return l, nil
+}
+
+func (s *Secondary) dial(ctx context.Context, addr string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, s.opt.HandshakeTimeout)
+	defer cancel()
+	return s.opt.Dial(ctx, addr)
+}
+
+// open agrees on the protocol and starts a session, whose window fits the round trip that this took.
+func (s *Secondary) open(ctx context.Context, conn net.Conn) (*yamux.Session, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, s.opt.HandshakeTimeout, errHandshake)
+	defer cancel()
+	began := time.Now()
+	if err := protocol.ClientPreface(ctx, conn); err != nil {
+		return nil, err
+	}
+	return protocol.ClientSession(conn, protocol.SessionOptions{
+		RoundTrip: time.Since(began), Window: s.opt.Window,
+		WriteTimeout: s.opt.WriteTimeout, KeepAlive: s.opt.KeepAlive, Logger: s.log,
+	})
+}
+
+// handshake presents this secondary, makes it fit for the primary, and asks for the stream.
+func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello *protocol.Hello) (*link, error) {
+	control, w, err := s.present(ctx, session, hello)
+	if err != nil {
+		return nil, err
+	}
+	for _, step := range []func(*protocol.Welcome) error{s.fit, s.identify, s.takeMagic} {
+		if err := step(w); err != nil {
+			return nil, err
+		}
+	}
+	s.track.welcomed(w, hello.Last.Tid)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.opt.HandshakeTimeout, errHandshake)
+	defer cancel()
+	repl, err := protocol.OpenStream(ctx, session, protocol.StreamHeader{
+		Kind: protocol.StreamReplication, Start: hello.Last.Tid,
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &link{
+		session: session, control: control, acks: newAcker(control, hello.Last.Tid), repl: repl,
+		start: hello.Last.Tid, size: s.st.Size(), silence: silence(w.Heartbeat),
+	}, nil
+}
+
+// present opens the control stream and exchanges hello for welcome.
+func (s *Secondary) present(ctx context.Context, session *yamux.Session, hello *protocol.Hello) (
+	*protocol.Control, *protocol.Welcome, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, welcomePatience*s.opt.HandshakeTimeout, errHandshake)
+	defer cancel()
+	stream, err := protocol.OpenStream(ctx, session, protocol.StreamHeader{Kind: protocol.StreamControl})
+	if err != nil {
+		return nil, nil, err
+	}
+	control := protocol.NewControl(stream)
+	if err := control.Send(hello); err != nil {
+		return nil, nil, err
+	}
+	msg, err := control.Receive(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	switch m := msg.(type) {
+	case *protocol.Welcome:
+		return control, m, nil
+	case *protocol.Refusal:
+		return nil, nil, s.unconfirmed(m)
+	case *protocol.Goodbye:
+		return nil, nil, &goodbyeError{m.Reason}
+	}
+	return nil, nil, fmt.Errorf("the primary answered the hello with a %T", msg)
+}
+
+// silence is how long a primary that promises heartbeats at this interval may be silent.
+func silence(heartbeat time.Duration) time.Duration {
+	if heartbeat <= 0 {
+		heartbeat = defaultHeartbeat
+	}
+	return missedHeartbeats * min(max(heartbeat, minHeartbeat), maxHeartbeat)
+}
+
+func closeQuietly(c io.Closer) {
+	_ = c.Close() // the connection is given up; there is nobody to tell
+}

@@ -1,0 +1,45 @@
+// Package secondary follows a primary: it connects, applies the primary's transactions to a storage of its own, and
+// does so again whenever the connection ends, for as long as it runs.
+//
+//	             ┌───────────────── one connection ─────────────────┐
+//	Run ─▶ dial ─▶ handshake ─▶ apply ◀──────────────── replication stream   T S B C …
+//	 ▲                           │ filestorage.Txn: Restore, Enqueue
+//	 │                           ▼
+//	 │                          acknowledge ─────────▶ control stream        Ack
+//	 └── wait ◀── why it ended ◀ listen ◀────────────                        Heartbeat, Goodbye
+//
+// # What is applied
+//
+// A transaction goes into the file while it arrives and is handed over for commit only after its digest was found
+// right. Whatever happens before that aborts it, and nothing of it is ever visible. The storage commits in groups:
+// what is visible is durable, so there is one position, the storage's last tid, from which each connection goes on. A
+// connection has not ended before everything that it handed over is durable or failed.
+//
+// Reading the network, applying, and syncing the disk overlap without further buffers: the session reads ahead up to
+// its window, apply works on what has arrived, the storage syncs one group while the next is written.
+//
+// # Who may be followed
+//
+// Whether the two sides share a history is judged by the primary, from the last transaction's tid and digest. A
+// secondary without an identity takes the primary's. What a welcome says about identity is covered by no digest, so it
+// is believed when the primary confirms it: a second connection presents the id and hears it again.
+//
+// # What is tried again
+//
+// Everything, forever; the cause decides how soon (see pace) and what Status says meanwhile.
+//
+//	connection refused, lost, silent, damaged     StateWaiting   exponential backoff with jitter
+//	the storage refuses, as with a full disk      StateFailed    exponential backoff with jitter
+//	refused by the primary for good, out of       StateRefused   the maximum: an operator has to act, here or
+//	order, too large                                             there, and may
+//
+// The backoff begins anew only after progress: a transaction made durable, or the end of the primary's file reached. A
+// state is left when the primary accepts the next connection. The log has each cause once, until it changes.
+//
+// Run ends when its context ends, and with a *StorageError when the storage must be closed and opened again before it
+// can take another transaction. Then it is for the caller to do so, with everything else that uses the storage.
+//
+// # Goroutines
+//
+// Run owns one goroutine for each arrow above and has joined them when it returns.
+package secondary

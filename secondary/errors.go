@@ -1,0 +1,80 @@
+package secondary
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Reasons for the end of a connection.
+var (
+	errStopped   = errors.New("the secondary is shutting down")
+	errHandshake = errors.New("the primary took too long to answer in the handshake")
+	errSilent    = errors.New("the primary has been silent for too long: the connection is taken for dead")
+	errEnded     = errors.New("the primary ended the replication stream without saying why")
+	errConfirm   = errors.New("connecting again to have the identity of the primary's storage confirmed")
+)
+
+// A localError is trouble with this node's own files. The peer did nothing wrong.
+type localError struct{ err error }
+
+func (e *localError) Error() string { return e.err.Error() }
+func (e *localError) Unwrap() error { return e.err }
+
+// An unfitError says that this secondary cannot follow this primary although the primary would let it.
+type unfitError struct{ text string }
+
+func (e *unfitError) Error() string { return e.text }
+
+func unfit(format string, args ...any) error { return &unfitError{fmt.Sprintf(format, args...)} }
+
+// A goodbyeError is the primary's goodbye.
+type goodbyeError struct{ reason string }
+
+func (e *goodbyeError) Error() string { return "the primary said goodbye: " + clean(e.reason) }
+
+// mustReopen reports whether err is one that only opening the storage again can mend.
+func mustReopen(err error) bool {
+	var failed *filestorage.FailedError
+	return errors.As(err, &failed)
+}
+
+// judge says in which state an error leaves the secondary until the next connection is accepted, and whether it looks
+// as if nothing changed before an operator acts.
+func judge(err error) (state State, final bool) {
+	var (
+		refusal *protocol.Refusal
+		not     *unfitError
+		large   *protocol.TooLargeError
+		local   *localError
+	)
+	switch {
+	case errors.As(err, &refusal) && refusal.Final(), errors.As(err, &not),
+		errors.Is(err, zodb.ErrTidOrder), errors.As(err, &large):
+		return StateRefused, true
+	case errors.As(err, &local):
+		return StateFailed, false
+	}
+	return StateWaiting, false
+}
+
+// maxText is how many bytes of a text from a peer are shown.
+const maxText = 1000
+
+// clean makes a text from a peer fit to be logged and shown: on one line, printable, not long.
+func clean(s string) string {
+	if len(s) > maxText {
+		s = s[:maxText]
+	}
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s)
+}

@@ -1,0 +1,94 @@
+package secondary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// parting bounds what is waited for at the end of a connection: for the disk when this secondary is to stop, for the
+// primary to take our last words, and for its reason when its stream ends without one.
+const parting = 5 * time.Second
+
+// follow applies what comes over l until something ends it, and closes l. When it returns, everything that was handed
+// to the storage is durable or failed, unless ctx has ended and the disk takes its time.
+func (s *Secondary) follow(ctx context.Context, l *link) error {
+	defer closeQuietly(l.session)
+	inner, end := context.WithCancelCause(ctx)
+	handed := make(chan handed, 1)
+	var g sync.WaitGroup
+	g.Go(func() { end(s.apply(inner, l, handed)) })
+	g.Go(func() { end(s.listen(inner, l)) })
+	g.Go(func() { s.acknowledge(ctx, handed, l, end) })
+	<-inner.Done()
+	_ = l.repl.SetReadDeadline(time.Unix(1, 0)) // wakes apply: closing our end does not end its reading
+	closeQuietly(l.repl)
+	g.Wait()
+	err := context.Cause(inner)
+	if ctx.Err() != nil {
+		err = errStopped
+	}
+	leave(l, err)
+	return err
+}
+
+// wake ends every read of a stream. Closing it would not: a stream that is closed on one side can still be read.
+func wake(stream net.Conn) {
+	_ = stream.SetReadDeadline(time.Unix(1, 0)) // fails only on a stream that nobody can read any more
+}
+
+// leave tells the primary why the connection ends, as far as it can still hear that.
+func leave(l *link, why error) {
+	limit := time.AfterFunc(parting, func() { closeQuietly(l.session) })
+	defer limit.Stop()
+	var local *localError
+	var err error
+	if errors.As(why, &local) {
+		err = l.acks.send(func(a *protocol.Ack) { a.Error = why.Error() })
+	}
+	if err == nil {
+		err = l.control.Send(&protocol.Goodbye{Reason: why.Error()})
+	}
+	if err != nil {
+		l.log.Debug("the primary could not be told why the connection ends", "error", err)
+	}
+}
+
+// listen takes the primary's messages, and notices when there are none.
+func (s *Secondary) listen(ctx context.Context, l *link) error {
+	for {
+		msg, err := receive(ctx, l)
+		if errors.Is(err, protocol.ErrUnknownMessage) { // of a newer version, which must be able to do without
+			l.log.Debug("ignored a message", "error", err)
+			continue
+		}
+		if err != nil {
+			return err
+		}
+		switch m := msg.(type) {
+		case *protocol.Heartbeat:
+			s.track.heartbeat(m)
+			if err := l.acks.again(); err != nil { // the primary wants to hear something, too
+				return err
+			}
+		case *protocol.Goodbye:
+			return &goodbyeError{m.Reason}
+		case *protocol.Refusal:
+			return m
+		default:
+			return fmt.Errorf("the primary sent a %T out of place", msg)
+		}
+	}
+}
+
+// receive waits for a message for as long as a living primary may be silent.
+func receive(ctx context.Context, l *link) (any, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, l.silence, errSilent)
+	defer cancel()
+	return l.control.Receive(ctx)
+}

@@ -1,0 +1,68 @@
+package secondary
+
+import (
+	"context"
+	"net"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/vfs"
+)
+
+// Options of a Secondary. Zero values mean the defaults, where there are any.
+type Options struct {
+	// Addresses are those of the primary, tried in this order: host:port, :port, or a path with a slash.
+	Addresses []string
+	// Dial connects to one of them, until ctx ends. Default: the plain network.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// FS is where the state file is kept. Default: the real disk.
+	FS vfs.FS
+	// Name is shown to the primary's operator: host name and data file.
+	Name string
+
+	MinBackoff       time.Duration // the first wait, before jitter; default 200 ms
+	MaxBackoff       time.Duration // the longest wait; default 60 s
+	HandshakeTimeout time.Duration // of each step that waits for the peer; default 30 s
+	WriteTimeout     time.Duration // see protocol.SessionOptions
+	KeepAlive        time.Duration // see protocol.SessionOptions
+	Window           uint32        // see protocol.SessionOptions; 0: chosen from the measured round trip
+	MaxRecord        int64         // bytes; see protocol.Limits
+	MaxBlob          int64         // bytes; see protocol.Limits
+
+	Logger hclog.Logger
+	Now    func() time.Time
+}
+
+func (o Options) withDefaults() Options {
+	orElse := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	orElse(&o.MinBackoff, 200*time.Millisecond)
+	orElse(&o.MaxBackoff, 60*time.Second)
+	orElse(&o.HandshakeTimeout, 30*time.Second)
+	if o.Dial == nil {
+		o.Dial = dial
+	}
+	if o.FS == nil {
+		o.FS = vfs.OS{}
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	if o.Now == nil {
+		o.Now = time.Now
+	}
+	return o
+}
+
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	e, err := endpoint.Parse(addr)
+	if err != nil {
+		return nil, err
+	}
+	return e.Dial(ctx)
+}

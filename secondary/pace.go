@@ -1,0 +1,80 @@
+package secondary
+
+import (
+	"context"
+	"time"
+
+	"github.com/cenkalti/backoff/v4"
+)
+
+// spread is by how much a wait is made shorter or longer at random, so that many secondaries do not return together.
+const spread = 0.5
+
+// A pace decides which address is tried next and how long to wait before that. All addresses are tried in turn
+// without a wait; then comes one, longer after each round, and the longest when no address of the round gives hope.
+//
+// An error that looks final is believed when the same address gives the same one again: the first may be the work of
+// a damaged handshake.
+type pace struct {
+	addresses []string
+	said      []string // by address: the last error
+	next      int      // into addresses
+	tried     int      // since the last wait
+	hope      bool     // since the last wait: an address that may do better by itself
+	longest   time.Duration
+	policy    *backoff.ExponentialBackOff
+}
+
+func newPace(opt Options) *pace {
+	ceiling := time.Duration(float64(opt.MaxBackoff) / (1 + spread))
+	return &pace{
+		addresses: opt.Addresses, said: make([]string, len(opt.Addresses)), longest: opt.MaxBackoff,
+		policy: backoff.NewExponentialBackOff(
+			backoff.WithInitialInterval(min(opt.MinBackoff, ceiling)),
+			backoff.WithRandomizationFactor(spread),
+			backoff.WithMultiplier(2),
+			backoff.WithMaxInterval(ceiling),
+			backoff.WithMaxElapsedTime(0), // never gives up
+		),
+	}
+}
+
+// address is the one to try now.
+func (p *pace) address() string { return p.addresses[p.next] }
+
+// failed notes that the connection to the present address came to an end, and returns how long to wait before the next
+// one is tried, and whether the error is another than this address gave before. After progress all begins anew, with
+// the same address.
+func (p *pace) failed(err error, progress bool) (wait time.Duration, news bool) {
+	text := err.Error()
+	news = progress || text != p.said[p.next]
+	p.said[p.next] = text
+	if progress {
+		p.policy.Reset()
+		p.tried, p.hope = 0, false
+		return p.policy.NextBackOff(), news
+	}
+	_, final := judge(err)
+	p.hope = p.hope || news || !final
+	p.next = (p.next + 1) % len(p.addresses)
+	if p.tried++; p.tried < len(p.addresses) {
+		return 0, news
+	}
+	if !p.hope {
+		wait = p.longest
+	} else {
+		wait = p.policy.NextBackOff()
+	}
+	p.tried, p.hope = 0, false
+	return wait, news
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

@@ -1,0 +1,125 @@
+package secondary
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// A Secondary keeps one storage a copy of a primary's. Run is for one goroutine, the other methods may be called
+// concurrently.
+type Secondary struct {
+	st    *filestorage.Storage
+	opt   Options
+	log   hclog.Logger
+	ident atomic.Pointer[identity.State] // nil: none yet
+	claim *claim                         // of the primary last heard, not yet confirmed
+	track *tracker
+	pause func(context.Context, time.Duration)
+}
+
+// New returns a Secondary that writes to st, which stays the caller's to close, after Run. Nobody else may write to
+// it. id is its identity, nil when it has none yet and is to take the primary's.
+func New(st *filestorage.Storage, id *identity.State, opt Options) *Secondary {
+	opt = opt.withDefaults()
+	s := &Secondary{st: st, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.Now), pause: pause}
+	s.ident.Store(id)
+	return s
+}
+
+// Identity returns the id of the storage and its epochs, or nothing before the primary's have been taken.
+func (s *Secondary) Identity() (storageID string, epochs []protocol.Epoch) {
+	if id := s.ident.Load(); id != nil {
+		return id.StorageID, id.Epochs
+	}
+	return "", nil
+}
+
+// Run follows the primary until ctx ends, and then returns nil. It returns an error only when there is no address to
+// connect to, and when the storage must be closed and opened again, which wraps a *filestorage.FailedError.
+func (s *Secondary) Run(ctx context.Context) error {
+	if len(s.opt.Addresses) == 0 {
+		return errors.New("a secondary needs the address of its primary")
+	}
+	p := newPace(s.opt)
+	for {
+		addr := p.address()
+		progress, err := s.attempt(ctx, addr)
+		switch {
+		case ctx.Err() != nil:
+			s.track.enter(StateStopped)
+			return nil
+		case errors.Is(err, errConfirm):
+			continue
+		}
+		state, _ := judge(err)
+		s.track.failed(state, err)
+		wait, news := p.failed(err, progress)
+		s.report(addr, err, news, wait)
+		if mustReopen(err) {
+			return err
+		}
+		s.pause(ctx, wait)
+	}
+}
+
+// attempt connects to one address and follows the primary there until something ends that. It reports whether the
+// connection was of use.
+func (s *Secondary) attempt(ctx context.Context, addr string) (progress bool, err error) {
+	s.track.connecting(addr)
+	hello, err := s.hello(ctx)
+	if err != nil {
+		return false, err
+	}
+	l, err := s.connect(ctx, addr, hello)
+	if err != nil {
+		return false, err
+	}
+	err = s.follow(ctx, l)
+	return s.track.progressed(), err
+}
+
+// report logs the end of a connection, and only where it is news with a loud voice.
+func (s *Secondary) report(addr string, err error, news bool, wait time.Duration) {
+	level := hclog.Debug
+	state, final := judge(err)
+	switch {
+	case news && (final || state == StateFailed):
+		level = hclog.Error
+	case news:
+		level = hclog.Warn
+	}
+	args := []any{"primary", addr, "last", s.st.LastTid(), "error", err, "next_try", wait.Round(time.Millisecond)}
+	var refusal *protocol.Refusal
+	if errors.As(err, &refusal) {
+		args = append(args, "code", int(refusal.Code), "tid", refusal.Tid)
+	}
+	s.log.Log(level, "not following the primary", args...)
+}
+
+// hello says where this secondary stands.
+func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
+	h := &protocol.Hello{Version: protocol.MessageVersion, Blobs: s.st.HasBlobs(), Name: s.opt.Name}
+	h.StorageID, h.Epochs = s.Identity()
+	if h.StorageID == "" && s.claim != nil {
+		h.StorageID, h.Epochs = s.claim.storageID, s.claim.epochs
+	}
+	last := s.st.LastTid()
+	if last == 0 {
+		return h, nil
+	}
+	found, err := s.st.Find(ctx, last)
+	if err != nil {
+		return nil, &localError{err}
+	}
+	h.Magic = s.st.Magic()
+	h.Last = protocol.Position{Tid: last, Status: found.Status, Digest: found.Digest}
+	return h, nil
+}

@@ -1,0 +1,68 @@
+package secondary
+
+import (
+	"time"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A State says what a secondary is doing.
+type State string
+
+// The states of a secondary.
+const (
+	StateConnecting State = "connecting"  // for the first time, or again after a wait
+	StateCatchingUp State = "catching-up" // applying history
+	StateLive       State = "live"        // following commits as they happen
+	StateWaiting    State = "waiting"     // to connect again
+	StateRefused    State = "refused"     // waits for an operator; it is tried now and then whether one has acted
+	StateFailed     State = "failed"      // the storage here does not take transactions; it is tried now and then
+	StateStopped    State = "stopped"     // Run has ended
+)
+
+// A Status is a snapshot of a Secondary. Texts from the primary are fit to be shown.
+type Status struct {
+	State       State
+	Since       time.Time // when it entered State
+	Address     string    // in use, or tried last
+	PrimaryName string    // how the primary calls itself; empty before the first handshake
+	StorageID   string    // empty: not known yet
+	Epochs      []protocol.Epoch
+
+	PrimaryLast zodb.Tid  // the primary's last transaction, as far as heard; 0: none, or not heard
+	PrimarySize int64     // bytes of the primary's file, as last heard
+	Heard       time.Time // when the primary was last heard; zero: never
+	Applied     zodb.Tid  // the last transaction that readers here see
+	Durable     zodb.Tid  // the last transaction that survives a crash here
+	Lag         Lag
+
+	LastError     string    // stays after a recovery, until the next one
+	LastErrorTime time.Time // zero: there was none
+
+	// Counters, since New.
+	Connections  int64                   // that a primary accepted
+	Reconnects   int64                   // all of these but the first
+	Bytes        int64                   // received on replication streams
+	Transactions int64                   // applied
+	Refusals     map[protocol.Code]int64 // got from primaries
+}
+
+// A Lag is how far the secondary is behind: zero in all three when nothing is missing, nil where it cannot be told.
+// Only the primary knows how many transactions and bytes it has still to send.
+type Lag struct {
+	Transactions *int64
+	Bytes        *int64
+	// Seconds is for how long the secondary has been behind, at most, by the primary's clock. It rises while there is
+	// no connection.
+	Seconds *float64
+}
+
+// Status returns a snapshot. It waits for no peer and no disk.
+func (s *Secondary) Status() Status {
+	last := s.st.LastTid()
+	st := s.track.snapshot(last)
+	st.StorageID, st.Epochs = s.Identity()
+	st.Applied, st.Durable = last, last // visible only when durable
+	return st
+}

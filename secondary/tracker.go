@@ -1,0 +1,162 @@
+package secondary
+
+import (
+	"errors"
+	"maps"
+	"sync"
+	"time"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A tracker collects what Status tells. It may be used concurrently.
+type tracker struct {
+	now func() time.Time
+
+	mu        sync.Mutex
+	st        Status
+	connected bool     // accepted by a primary
+	useful    bool     // the present connection, or the last one, has brought something
+	own       zodb.Tid // last durable transaction here, as of this connection
+	goal      zodb.Tid // live when own has reached it: the primary's last one, as it last told
+	received  zodb.Tid // last transaction that began to arrive
+
+	clock    time.Time // the primary's, when it was last heard
+	complete time.Time // the primary's clock when this secondary was last known to have everything; zero: never
+}
+
+func newTracker(now func() time.Time) *tracker {
+	t := &tracker{now: now, st: Status{Refusals: make(map[protocol.Code]int64)}}
+	t.set(StateConnecting)
+	return t
+}
+
+func (t *tracker) set(s State) {
+	if t.st.State != s {
+		t.st.State, t.st.Since = s, t.now()
+	}
+}
+
+func (t *tracker) enter(s State) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.connected = false
+	t.set(s)
+}
+
+// connecting notes which address is tried. A state that needs an operator stays until something is better.
+func (t *tracker) connecting(addr string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.st.Address = addr
+	if t.st.State == StateWaiting {
+		t.set(StateConnecting)
+	}
+}
+
+// welcomed notes that a primary accepted a connection from the transaction own.
+func (t *tracker) welcomed(w *protocol.Welcome, own zodb.Tid) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.connected, t.useful = true, false
+	t.own, t.goal, t.received = own, w.LastTid, own
+	t.st.PrimaryName, t.st.PrimarySize, t.st.Heard = clean(w.Name), w.Size, t.now()
+	t.st.Reconnects = t.st.Connections
+	t.st.Connections++
+	t.set(StateCatchingUp)
+	t.arrive()
+}
+
+// heartbeat takes what the primary says of itself. A secondary that has not even reached what the heartbeat before
+// said is not live any more.
+func (t *tracker) heartbeat(h *protocol.Heartbeat) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.own < t.goal {
+		t.set(StateCatchingUp)
+	}
+	t.goal, t.clock = h.LastTid, h.Clock
+	t.st.PrimarySize, t.st.Heard = h.Size, t.now()
+	if t.own >= t.goal {
+		t.complete, t.useful = h.Clock, true
+	}
+	t.arrive()
+}
+
+// arrive makes a secondary live that has what the primary last told to have.
+func (t *tracker) arrive() {
+	if t.own >= t.goal {
+		t.set(StateLive)
+	}
+}
+
+// began notes a transaction that begins to arrive.
+func (t *tracker) began(tid zodb.Tid) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.received = tid
+}
+
+// durable notes that n more transactions are durable, tid the last of them.
+func (t *tracker) durable(tid zodb.Tid, n int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.own, t.useful = tid, true
+	t.st.Transactions += n
+	t.arrive()
+}
+
+// read notes n bytes from a replication stream.
+func (t *tracker) read(n int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.st.Bytes += int64(n)
+}
+
+// failed notes why a connection ended, or did not come about.
+func (t *tracker) failed(s State, err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.connected = false
+	t.set(s)
+	t.st.LastError, t.st.LastErrorTime = clean(err.Error()), t.now()
+	var refusal *protocol.Refusal
+	if errors.As(err, &refusal) {
+		t.st.Refusals[refusal.Code]++
+	}
+}
+
+// progressed reports whether the last connection was of use.
+func (t *tracker) progressed() bool {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.useful
+}
+
+// snapshot returns the status of a secondary whose last transaction is own.
+func (t *tracker) snapshot(own zodb.Tid) Status {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	st := t.st
+	st.Refusals = maps.Clone(t.st.Refusals)
+	st.PrimaryLast = max(t.goal, t.received)
+	st.Lag = t.lag(own, st.PrimaryLast)
+	return st
+}
+
+func (t *tracker) lag(own, last zodb.Tid) Lag {
+	if t.connected && own >= last {
+		return Lag{Transactions: new(int64), Bytes: new(int64), Seconds: new(float64)}
+	}
+	since := t.complete
+	if own != 0 && own.Time().After(since) {
+		since = own.Time()
+	}
+	if t.clock.IsZero() || since.IsZero() {
+		return Lag{}
+	}
+	clock := t.clock.Add(t.now().Sub(t.st.Heard))
+	seconds := max(clock.Sub(since).Seconds(), 0)
+	return Lag{Seconds: &seconds}
+}
