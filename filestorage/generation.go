@@ -86,7 +86,7 @@ func (g *generation) source(a *Attached) *source {
 
 // savedIndex returns what the writer saved last, nil when that is of no use.
 func (a *Attached) savedIndex() *index {
-	x, _, err := loadIndex(a.fs, a.path+".index")
+	x, _, err := loadIndex(a.fs, a.path+indexSuffix)
 	if err != nil {
 		a.log.Debug("no saved index to search with", "error", err)
 		return nil
@@ -96,7 +96,7 @@ func (a *Attached) savedIndex() *index {
 
 // savedEnd returns where the file ended when the index was saved, 0 when that is unknown.
 func (a *Attached) savedEnd() int64 {
-	_, pos, err := loadIndex(a.fs, a.path+".index")
+	_, pos, err := loadIndex(a.fs, a.path+indexSuffix)
 	if err != nil {
 		return 0
 	}

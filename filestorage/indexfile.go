@@ -35,7 +35,6 @@ const (
 	maxOids   = 1 << (8 * suffixLen)              // of one prefix
 	maxValue  = maxOids * (suffixLen + offsetLen) // bytes
 	maxOffset = int64(1)<<(8*offsetLen) - 1       // what an entry can express
-	indexMode = fs.FileMode(0o666)                // before umask, as all files of a storage
 )
 
 // ErrIndexUnusable says that an index file is damaged, or in a format that is not read. Nothing is lost: everything in
@@ -70,7 +69,7 @@ func removeIfThere(disk vfs.FS, path string) error {
 }
 
 func writeIndexFile(disk vfs.FS, path string, entries iter.Seq2[zodb.Oid, int64], pos int64) error {
-	f, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, indexMode)
+	f, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
 	if err != nil {
 		return err
 	}
