@@ -16,28 +16,24 @@ const maxDocument = 16 << 20
 // ErrNoStatus says that somebody answered, but not with a status document.
 var ErrNoStatus = errors.New("the answer is no status document: check that this is the --admin address of a zrsd")
 
-// Fetch gets the status document of the node that dial reaches, as it came and decoded.
+// Fetch gets the status document of the node that dial reaches, as it came and decoded. The error is that of dial, ErrNoStatus,
+// or the cause of ctx.
 func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error)) (raw []byte, st *Status, err error) {
+	conn, err := dial(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	transport := &http.Transport{
 		DisableKeepAlives: true,
-		DialContext:       func(ctx context.Context, _, _ string) (net.Conn, error) { return dial(ctx) },
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 	}
 	defer transport.CloseIdleConnections()
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://zrsd/status", http.NoBody)
-	if err != nil {
-		return nil, nil, err
-	}
-	resp, err := transport.RoundTrip(req)
-	var netErr net.Error
-	if errors.As(err, &netErr) || ctx.Err() != nil {
-		return nil, nil, fmt.Errorf("asking for the status: %w", err)
-	}
-	if err != nil {
+	raw, err = get(ctx, transport)
+	switch {
+	case ctx.Err() != nil:
+		return nil, nil, context.Cause(ctx)
+	case err != nil:
 		return nil, nil, fmt.Errorf("%w (%w)", ErrNoStatus, err)
-	}
-	raw, err = readDocument(resp)
-	if err != nil {
-		return nil, nil, err
 	}
 	st = new(Status)
 	if err := json.Unmarshal(raw, st); err != nil {
@@ -46,17 +42,22 @@ func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error)) (r
 	return raw, st, nil
 }
 
-func readDocument(resp *http.Response) (raw []byte, err error) {
+func get(ctx context.Context, transport http.RoundTripper) (raw []byte, err error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://zrsd/status", http.NoBody)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		return nil, err
+	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("%w (it answered %s)", ErrNoStatus, resp.Status)
+		return nil, fmt.Errorf("it answered %s", resp.Status)
 	}
 	raw, err = io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
-	if err != nil {
-		return nil, fmt.Errorf("reading the status: %w", err)
-	}
 	if len(raw) > maxDocument {
-		return nil, fmt.Errorf("%w (longer than %d bytes)", ErrNoStatus, maxDocument)
+		return nil, fmt.Errorf("it is longer than %d bytes", maxDocument)
 	}
-	return raw, nil
+	return raw, err
 }

@@ -21,7 +21,7 @@ func (c *Config) feed(src primary.Source, ln net.Listener, identity func() (stri
 		Identity: identity, Name: nodeName(c.Data), MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat,
 		DrainTimeout: c.DrainTimeout, Logger: c.Logger,
 	})}
-	c.Logger.Info("secondaries can connect", "address", ln.Addr())
+	c.Logger.Info("secondaries can connect", "address", ln.Addr().String())
 	go func() { f.served <- f.Serve(context.Background(), ln) }()
 	return f
 }

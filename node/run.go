@@ -23,7 +23,7 @@ func run(ctx context.Context, c *Config, f *face, session func(context.Context) 
 		if err != nil {
 			return &StartError{err}
 		}
-		c.Logger.Info("admin server listens", "address", ln.Addr())
+		c.Logger.Info("admin server listens", "address", ln.Addr().String())
 		server := admin.Serve(ln, f, c.Logger.Named("admin"))
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}

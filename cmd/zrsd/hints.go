@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"syscall"
 
+	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/identity"
@@ -14,6 +15,7 @@ import (
 // hint says what to do about an error whose own text does not say so; empty when there is nothing to add.
 func hint(err error) string {
 	var (
+		coded   *codedError
 		corrupt *zodb.CorruptError
 		locked  *filestorage.LockError
 		create  *filestorage.CreateError
@@ -22,6 +24,10 @@ func hint(err error) string {
 	switch {
 	case errors.As(err, &locked), errors.As(err, &create), errors.As(err, &newer):
 		return "" // they say it themselves
+	case errors.Is(err, admin.ErrNoStatus):
+		return ""
+	case errors.As(err, &coded) && coded.code == exitUnreachable:
+		return "check that the node runs and that the address is that of its --admin"
 	case errors.As(err, &corrupt):
 		return "run zrsd check on the file, keep a copy of it, and restore it from a backup or from another node"
 	case errors.Is(err, endpoint.ErrInUse):
@@ -32,8 +38,6 @@ func hint(err error) string {
 		return "run as the user that owns the files, or change their permissions"
 	case errors.Is(err, syscall.ENOSPC), errors.Is(err, syscall.EDQUOT):
 		return "free some space; nothing that was committed is lost"
-	case errors.Is(err, syscall.ECONNREFUSED), errors.Is(err, syscall.ETIMEDOUT):
-		return "check that the node runs and that the address is that of its --admin"
 	}
 	return ""
 }

@@ -41,10 +41,10 @@ func watch(signals <-chan os.Signal, done <-chan struct{}, log *node.Log, cancel
 				log.Reopen()
 			case !stopping:
 				stopping = true
-				log.Info("stopping; a second signal stops without waiting for anybody", "signal", sig)
+				log.Info("stopping; a second signal stops without waiting for anybody", "signal", sig.String())
 				cancel(fmt.Errorf("stopped by signal: %v", sig))
 			default:
-				log.Warn("stopped by a second signal before all was drained", "signal", sig)
+				log.Warn("stopped by a second signal before all was drained", "signal", sig.String())
 				exit(exitForced)
 			}
 		}

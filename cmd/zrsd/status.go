@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -70,7 +69,7 @@ func (opt statusOptions) show(ctx context.Context, addr endpoint.Endpoint, out i
 	defer cancel()
 	raw, st, err := admin.Fetch(ctx, addr.Dial)
 	if err != nil {
-		return unreachable(fmt.Errorf("status of %v: %w", addr, errors.Join(err, context.Cause(ctx))))
+		return unreachable(fmt.Errorf("status of %v: %w", addr, err))
 	}
 	if opt.json {
 		_, err := out.Write(raw)
