@@ -81,7 +81,6 @@ func Open(ctx context.Context, path string, opt Options) (*Storage, error) {
 	if err := s.open(ctx, opt); err != nil {
 		return nil, fmt.Errorf("open storage %s: %w", path, errors.Join(err, s.release()))
 	}
-	s.queue = newQueue()
 	if !s.readOnly {
 		go s.syncGroups()
 	}
@@ -91,7 +90,7 @@ func Open(ctx context.Context, path string, opt Options) (*Storage, error) {
 func newStorage(path string, opt Options) *Storage {
 	s := &Storage{
 		path: path, fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, now: opt.Now, readOnly: opt.ReadOnly,
-		commit: make(chan struct{}, 1), closed: make(chan struct{}),
+		queue: newQueue(), commit: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	if s.fs == nil {
 		s.fs = vfs.OS{}

@@ -269,11 +269,12 @@ func (c *countingReader) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// weight is what the transaction counts against maxUnsynced: its bytes and those of its blobs, and the memory that
-// its records take until it is durable.
+// weight is what the transaction counts against maxUnsynced: its bytes and those of its blobs, and for what its records
+// and blobs hold until it is durable, memory the ones and open files the others.
 func (t *Txn) weight() int64 {
-	const recordWeight = 64
-	return t.s.writer.out.pos() - t.start + t.staged + recordWeight*int64(len(t.entries))
+	const recordWeight, blobWeight = 64, 64 << 10
+	return t.s.writer.out.pos() - t.start + t.staged +
+		recordWeight*int64(len(t.entries)) + blobWeight*int64(len(t.blobs))
 }
 
 func (t *Txn) usable() error {
