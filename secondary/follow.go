@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"net"
 	"sync"
 	"time"
 
@@ -26,8 +25,7 @@ func (s *Secondary) follow(ctx context.Context, l *link) error {
 	g.Go(func() { end(s.listen(inner, l)) })
 	g.Go(func() { s.acknowledge(ctx, handed, l, end) })
 	<-inner.Done()
-	_ = l.repl.SetReadDeadline(time.Unix(1, 0)) // wakes apply: closing our end does not end its reading
-	closeQuietly(l.repl)
+	closeQuietly(l.repl) // wakes apply
 	g.Wait()
 	err := context.Cause(inner)
 	if ctx.Err() != nil {
@@ -35,11 +33,6 @@ func (s *Secondary) follow(ctx context.Context, l *link) error {
 	}
 	leave(l, err)
 	return err
-}
-
-// wake ends every read of a stream. Closing it would not: a stream that is closed on one side can still be read.
-func wake(stream net.Conn) {
-	_ = stream.SetReadDeadline(time.Unix(1, 0)) // fails only on a stream that nobody can read any more
 }
 
 // leave tells the primary why the connection ends, as far as it can still hear that.
@@ -73,6 +66,9 @@ func (s *Secondary) listen(ctx context.Context, l *link) error {
 		switch m := msg.(type) {
 		case *protocol.Heartbeat:
 			s.track.heartbeat(m)
+			if err := l.wire.check(m.LastTid); err != nil {
+				return err
+			}
 			if err := l.acks.again(); err != nil { // the primary wants to hear something, too
 				return err
 			}
