@@ -22,8 +22,7 @@ type handed struct {
 // predecessor in out, of which nobody but acknowledge takes; out is closed at the end.
 func (s *Secondary) apply(ctx context.Context, l *link, out chan handed) error {
 	defer close(out)
-	in := &wire{r: l.repl, track: s.track}
-	dec := protocol.NewDecoder(in, l.start, protocol.Limits{MaxRecord: s.opt.MaxRecord, MaxBlob: s.opt.MaxBlob})
+	dec := protocol.NewDecoder(l.wire, l.start, protocol.Limits{MaxRecord: s.opt.MaxRecord, MaxBlob: s.opt.MaxBlob})
 	for count := uint64(1); ; count++ {
 		txn, err := dec.Next()
 		if errors.Is(err, io.EOF) {
@@ -34,10 +33,11 @@ func (s *Secondary) apply(ctx context.Context, l *link, out chan handed) error {
 		}
 		tid := txn.Meta().Tid
 		s.track.began(tid)
-		commit, err := s.restore(ctx, txn, in)
+		commit, err := s.restore(ctx, txn, l.wire)
 		if err != nil {
 			return fmt.Errorf("transaction %v: %w", tid, err)
 		}
+		l.wire.arrived(tid)
 		select {
 		case <-out: // commits complete in order: who waits for the newest waits for all
 		default:
@@ -99,18 +99,4 @@ func (s *Secondary) blame(ctx context.Context, from *wire, err error) error {
 			s.st.LastTid())
 	}
 	return &localError{err}
-}
-
-// A wire counts what it reads and remembers whether that failed.
-type wire struct {
-	r      io.Reader
-	track  *tracker
-	failed bool
-}
-
-func (w *wire) Read(b []byte) (int, error) {
-	n, err := w.r.Read(b)
-	w.track.read(n)
-	w.failed = err != nil
-	return n, err
 }

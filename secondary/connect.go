@@ -32,6 +32,7 @@ type link struct {
 	control *protocol.Control
 	acks    *acker
 	repl    net.Conn
+	wire    *wire         // reads repl
 	start   zodb.Tid      // the stream begins behind it
 	size    int64         // of our file at start
 	silence time.Duration // after which the primary counts as dead
@@ -100,6 +101,7 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 	}
 	return &link{
 		session: session, control: control, acks: newAcker(control, hello.Last.Tid), repl: repl,
+		wire:  &wire{r: repl, track: s.track, now: s.opt.Now, limit: s.opt.StallTimeout, handed: hello.Last.Tid},
 		start: hello.Last.Tid, size: s.st.Size(), silence: silence(w.Heartbeat),
 	}, nil
 }

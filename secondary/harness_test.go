@@ -3,7 +3,9 @@ package secondary
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"net"
 	"path/filepath"
 	"testing"
@@ -35,9 +37,9 @@ type site struct {
 }
 
 // onDisk opens, or creates, the storage in dir. The test closes it when it ends.
-func onDisk(t *testing.T, fs vfs.FS, dir string) *site {
+func onDisk(t *testing.T, disk vfs.FS, dir string) *site {
 	t.Helper()
-	s := &site{fs: fs, dir: dir}
+	s := &site{fs: disk, dir: dir}
 	if err := s.open(); err != nil {
 		t.Fatal(err)
 	}
@@ -67,10 +69,15 @@ func (s *site) open() error {
 	if err != nil {
 		return err
 	}
-	if s.id, err = identity.Load(s.fs, s.data()); err != nil {
-		s.id = nil
+	return s.identify()
+}
+
+// identify reads the site's identity, where it has one.
+func (s *site) identify() (err error) {
+	if s.id, err = identity.Load(s.fs, s.data()); errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	return err
 }
 
 // named gives a site an identity, as a primary has one.
@@ -176,6 +183,9 @@ func quick(opt *Options) {
 // follow runs a secondary on the site until the test ends.
 func (s *site) follow(t *testing.T, addr string, change ...func(*Options)) *running {
 	t.Helper()
+	if err := s.identify(); err != nil {
+		t.Fatal(err)
+	}
 	return s.secondary(addr, change...).run(t)
 }
 

@@ -25,6 +25,7 @@ type Options struct {
 	MinBackoff       time.Duration // the first wait, before jitter; default 200 ms
 	MaxBackoff       time.Duration // the longest wait; default 60 s
 	HandshakeTimeout time.Duration // of each step that waits for the peer; default 30 s
+	StallTimeout     time.Duration // without a byte of what is known to be missing, a connection is given up; default 60 s
 	WriteTimeout     time.Duration // see protocol.SessionOptions
 	KeepAlive        time.Duration // see protocol.SessionOptions
 	Window           uint32        // see protocol.SessionOptions; 0: chosen from the measured round trip
@@ -44,6 +45,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.MinBackoff, 200*time.Millisecond)
 	orElse(&o.MaxBackoff, 60*time.Second)
 	orElse(&o.HandshakeTimeout, 30*time.Second)
+	orElse(&o.StallTimeout, 60*time.Second)
 	if o.Dial == nil {
 		o.Dial = dial
 	}

@@ -1,0 +1,63 @@
+package secondary
+
+import (
+	"io"
+	"sync"
+	"time"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A wire is the replication stream as apply reads it. It counts the bytes, remembers whether reading failed, and notices
+// when the stream has stalled: heartbeats tell of transactions that have not arrived, apply waits for them, and nothing
+// comes. So ends a connection that lost a part of the stream without losing itself.
+type wire struct {
+	r     io.Reader
+	track *tracker
+	now   func() time.Time
+	limit time.Duration // of a stall
+
+	failed bool // for the reader only
+
+	mu      sync.Mutex
+	waiting bool      // apply is in Read
+	handed  zodb.Tid  // last transaction that arrived and was handed to the storage
+	since   time.Time // of the first heartbeat that told of more while waiting; zero: none since the last byte
+}
+
+func (w *wire) Read(b []byte) (int, error) {
+	w.wait(true)
+	n, err := w.r.Read(b)
+	w.wait(false)
+	w.track.read(n)
+	w.failed = err != nil
+	return n, err
+}
+
+func (w *wire) wait(waiting bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.waiting, w.since = waiting, time.Time{}
+}
+
+// arrived notes a transaction that is complete.
+func (w *wire) arrived(tid zodb.Tid) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.handed = tid
+}
+
+// check is told by each heartbeat what the primary has.
+func (w *wire) check(last zodb.Tid) error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch now := w.now(); {
+	case !w.waiting || last <= w.handed:
+		w.since = time.Time{}
+	case w.since.IsZero():
+		w.since = now
+	case now.Sub(w.since) >= w.limit:
+		return errStalled
+	}
+	return nil
+}
