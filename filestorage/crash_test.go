@@ -44,7 +44,11 @@ type story struct {
 
 var stories = []story{
 	{"create", func(*stage) {}, func(st *stage) { st.open(); st.close() }, true},
-	{"commit", start, func(st *stage) { st.commit(1, "one", ""); st.commit(1, "two", ""); st.commit(2, "three", "") }, true},
+	{"commit", start, func(st *stage) {
+		st.commit(1, "one", "")
+		st.commit(1, "two", "")
+		st.commit(2, "three", "")
+	}, true},
 	{"vote-abort", start, func(st *stage) { st.abort(1, "gone"); st.commit(1, "stays", "") }, true},
 	{"blob-commit", start, func(st *stage) { st.commit(1, withBlob, "content of the blob") }, true},
 	{"blob-abort", start, func(st *stage) { st.abortBlob(1); st.commit(1, "record", "") }, true},
@@ -68,7 +72,10 @@ var stories = []story{
 		st.wait(a, b, c)
 	}, true},
 	{"save-index", withCommits, func(st *stage) { st.close() }, true},
-	{"save-index-open", withCommits, func(st *stage) { st.s.saveIndexAt(st.s.Size()); st.commit(3, "after", "") }, true},
+	{"save-index-open", withCommits, func(st *stage) {
+		st.s.saveIndexAt(st.s.Size())
+		st.commit(3, "after", "")
+	}, true},
 	{"recovery", interrupted3, func(st *stage) { st.open(); st.commit(1, "next", ""); st.close() }, true},
 }
 
@@ -102,6 +109,7 @@ func interrupted3(st *stage) {
 }
 
 func newStage(t *testing.T, st story) *stage {
+	t.Helper()
 	s := &stage{t: t, disk: simdisk.New()}
 	s.note(errors.Join(s.disk.Mkdir("db", 0o777), s.disk.SyncDir(".")))
 	s.note(s.disk.Mkdir("db/blobs", 0o777))
@@ -224,7 +232,8 @@ func (st *stage) restore(oid zodb.Oid, data string, from zodb.Tid, blob string) 
 	if txn == nil {
 		return nil
 	}
-	rec := &zodb.Record{Oid: oid, Tid: txn.Tid(), HasPrev: true, DataTxn: from, Size: int64(len(data)), Data: strings.NewReader(data)}
+	rec := &zodb.Record{Oid: oid, Tid: txn.Tid(), HasPrev: true, DataTxn: from,
+		Size: int64(len(data)), Data: strings.NewReader(data)}
 	if blob != "" {
 		rec.Blob, rec.BlobSize = strings.NewReader(blob), int64(len(blob))
 	}
@@ -263,12 +272,13 @@ func (st *stage) end() {
 	select {
 	case <-st.s.queue.stopped:
 	default:
-		st.s.Close() //nolint:errcheck // the power is off
+		st.s.Close()
 	}
 }
 
 // play performs a story to its end, or to where the power goes off.
 func play(t *testing.T, s story, powerOff int) *stage {
+	t.Helper()
 	st := newStage(t, s)
 	if powerOff > 0 {
 		st.disk.PowerOffAt(len(st.disk.Ops()) + powerOff)
@@ -343,7 +353,8 @@ func checkCrashed(t *testing.T, when string, played *stage, disk *simdisk.Disk) 
 	defer st.end()
 	found := contents(t, st.s)
 	if len(found) < played.acked || len(found) > len(played.tried) {
-		t.Fatalf("%s: %d transactions were acknowledged, %d tried, %d found", when, played.acked, len(played.tried), len(found))
+		t.Fatalf("%s: %d transactions acknowledged, %d tried, %d found",
+			when, played.acked, len(played.tried), len(found))
 	}
 	if diff := cmp.Diff(lines(played.tried[:len(found)]), lines(found)); diff != "" {
 		t.Fatalf("%s (-want +got):\n%s", when, diff)

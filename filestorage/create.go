@@ -53,8 +53,8 @@ func (s *Storage) create() error {
 	return err
 }
 
-// readMagic finds out the magic of the file. An empty file gets one. One with less than a magic in it, or four zeros, was
-// interrupted while it was created, and counts as empty.
+// readMagic finds out the magic of the file. An empty file gets one. One with less than a magic in it, or four zeros,
+// was interrupted while it was created, and counts as empty.
 func (s *Storage) readMagic(forNew zodb.Magic) error {
 	var b [magicLen + 1]byte
 	n, err := s.file.ReadAt(b[:], 0)

@@ -23,8 +23,8 @@
 // # Commit
 //
 // One transaction at a time is written, straight behind the end of the file, from Begin to Finish, Enqueue or Abort.
-// Enqueue lets the next one begin before this one is durable. What gathers while the disk is busy is a group. In the file
-// its first transaction has status 'c', the others the status they will keep:
+// Enqueue lets the next one begin before this one is durable. What gathers while the disk is busy is a group. In the
+// file its first transaction has status 'c', the others the status they will keep:
 //
 //	committed                 group being synced      group gathering         in progress
 //	…│ T ' ' │ T ' ' │        │ T 'c' │ T ' ' │       │ T 'c' │ T ' ' │ …     │ T 'c' …
@@ -40,26 +40,28 @@
 //	6  enter its records into the index, move the frontier: the group is visible
 //
 // A crash at any point leaves the whole group, or a 'c' from which recovery, this package's and ZODB's alike, cuts.
-// Nothing is visible before it is durable, and a Commit is done after step 6. An idle disk gets groups of one transaction,
-// with two syncs each; a busy one shares the two among as many as arrive meanwhile. Vote and Finish are steps 1 and 2, and
-// 3 to 6, for a group of one. At most maxUnsynced bytes, and the transaction in progress, are behind the frontier.
+// Nothing is visible before it is durable, and a Commit is done after step 6. An idle disk gets groups of one
+// transaction, with two syncs each; a busy one shares the two among as many as arrive meanwhile. Vote and Finish are
+// steps 1 and 2, and 3 to 6, for a group of one. At most maxUnsynced bytes, and the transaction in progress, are
+// behind the frontier.
 //
-// What fails while a transaction is written (a full disk) fails that transaction; Abort cuts it off. What fails in steps 1
-// to 5 for a group, or in syncing or steps 4 and 5 for a transaction of its own, leaves unknown what the disk has: the
-// storage then takes no more transactions (FailedError) and still answers readers.
+// What fails while a transaction is written (a full disk) fails that transaction; Abort cuts it off. What fails in
+// steps 1 to 5 for a group, or in syncing or steps 4 and 5 for a transaction of its own, leaves unknown what the disk
+// has: the storage then takes no more transactions (FailedError) and still answers readers.
 //
 // # Reading
 //
-// Readers know the frontier, and read the file with ReadAt only up to it. They share no lock with the writer, but for the
-// moment of step 6. Records are read in memory by Load and its kin, and streamed by iterators.
+// Readers know the frontier, and read the file with ReadAt only up to it. They share no lock with the writer, but for
+// the moment of step 6. Records are read in memory by Load and its kin, and streamed by iterators.
 //
 // # Opening
 //
-// The saved index (Data.fs.index) is taken if it fits the file: a transaction ends at its position, and the records of
-// the last one are where it says. The rest of the file, or all of it, is scanned once and its structure checked: lengths
-// twice, offsets of transactions, ends of records, statuses. Where that is broken the error is a *zodb.CorruptError and
-// nothing is changed. What an interrupted commit left at the end is cut off, after a copy of it has been put into the first
-// free of Data.fs.tr0, Data.fs.tr1, …, and blobs of what was lost have been set aside. It is told from damage thus:
+// The saved index (Data.fs.index) is taken if it fits the file: a transaction ends at its position, and the records
+// of the last one are where it says. The rest of the file, or all of it, is scanned once and its structure checked:
+// lengths twice, offsets of transactions, ends of records, statuses. Where that is broken the error is a
+// *zodb.CorruptError and nothing is changed. What an interrupted commit left at the end is cut off, after a copy of
+// it has been put into the first free of Data.fs.tr0, Data.fs.tr1, …, and blobs of what was lost have been set aside.
+// It is told from damage thus:
 //
 //	at the end stands                              is a tail unless
 //	too little for a header

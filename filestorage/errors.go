@@ -8,7 +8,7 @@ import (
 )
 
 // ErrVersions says that a file holds records of ZODB 3 "versions", which nothing reads any more.
-var ErrVersions = errors.New("record of a ZODB 3 version: such files are not supported; pack the versions away with ZODB 3 first")
+var ErrVersions = errors.New("record of a ZODB 3 version, not supported: get rid of versions with ZODB 3 first")
 
 // ErrNoBlobs says that a transaction has a blob and the storage was opened without a blob directory.
 var ErrNoBlobs = errors.New("the storage has no blob directory: reopen it with one")
@@ -25,7 +25,8 @@ func (e *LockError) Error() string {
 	if e.Pid != 0 {
 		who = fmt.Sprintf("another process, such as runzeo or another zrsd (pid %d according to the lock file),", e.Pid)
 	}
-	return fmt.Sprintf("%s has the storage open for writing (%s is locked): stop it first, or attach to its files", who, e.Path)
+	return fmt.Sprintf("%s has the storage open for writing (%s is locked): stop it first, or attach to its files",
+		who, e.Path)
 }
 
 func (e *LockError) Unwrap() error { return e.Err }
@@ -38,7 +39,7 @@ type CreateError struct {
 }
 
 func (e *CreateError) Error() string {
-	return fmt.Sprintf("%s is missing, but there is %s: put the Data.fs back, or move that away to begin an empty storage",
+	return fmt.Sprintf("%s is missing, but there is %s: put the Data.fs back, or move that away for an empty storage",
 		e.Path, e.Found)
 }
 
@@ -50,7 +51,7 @@ type FailedError struct {
 }
 
 func (e *FailedError) Error() string {
-	return fmt.Sprintf("%s takes no more transactions since the disk failed (%v): check the disk, then reopen the storage",
+	return fmt.Sprintf("%s takes no more transactions since the disk failed (%v): check the disk, then restart zrsd",
 		e.Path, e.Cause)
 }
 

@@ -141,7 +141,7 @@ func newQueue() *queue {
 func (s *Storage) syncGroups() {
 	defer close(s.queue.stopped)
 	for g := s.queue.take(); g != nil; g = s.queue.take() {
-		s.queue.settled(s, g, s.settle(g))
+		s.queue.settled(g, s.settle(g))
 	}
 }
 
@@ -184,7 +184,7 @@ func (q *queue) takeNow() *group {
 }
 
 // settled ends the wait of all who have a part in g. After a failure the group behind it fails too.
-func (q *queue) settled(s *Storage, g *group, err error) {
+func (q *queue) settled(g *group, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.syncing = nil

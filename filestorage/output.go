@@ -1,6 +1,7 @@
 package filestorage
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
@@ -10,7 +11,8 @@ import (
 // outputLen is how much of a transaction is collected before it goes to the file.
 const outputLen = 512 << 10
 
-// An output writes a transaction behind the committed end of the file, through a buffer that is reused for the next one.
+// An output writes a transaction behind the committed end of the file, through a buffer that is reused for the next
+// one.
 type output struct {
 	file    vfs.File
 	buf     []byte // not yet written
@@ -56,7 +58,7 @@ func (o *output) copyN(r io.Reader, n int64) error {
 		if n -= int64(got); n == 0 {
 			return nil
 		}
-		if err == io.EOF { //nolint:errorlint // the contract of io.Reader
+		if errors.Is(err, io.EOF) {
 			return fmt.Errorf("%d bytes are missing: %w", n, io.ErrUnexpectedEOF)
 		}
 		if err != nil {

@@ -50,11 +50,11 @@ func (s *Storage) parseRecord(b []byte, oid zodb.Oid, pos, end int64) (record, e
 	switch {
 	case r.Oid != oid:
 		return r, s.corrupt(pos, "a record of oid "+oid.String(),
-			fmt.Sprintf("one of %v (if it is the index that is wrong, close the storage and remove %s)", r.Oid, s.path+indexSuffix))
+			fmt.Sprintf("one of %v (if the index is wrong: stop zrsd and remove %s)", r.Oid, s.path+indexSuffix))
 	case r.VLen != 0:
 		return r, fmt.Errorf("%s: offset %d: %w", s.path, pos, ErrVersions)
 	case r.PLen > uint64(room) || r.PLen == 0 && room < backLen:
-		return r, s.corrupt(pos+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprintf("%d bytes of data", r.PLen))
+		return r, s.corrupt(pos+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprint(r.PLen, " bytes of data"))
 	case r.PLen > 0:
 		return r, nil
 	}
@@ -88,7 +88,8 @@ func (s *Storage) fetch(oid zodb.Oid, pos, end int64) (record, []byte, error) {
 	return r, data, err
 }
 
-// revision returns tid and data of the record of oid at pos, following back pointers; data is nil when they end without.
+// revision returns tid and data of the record of oid at pos, following back pointers; data is nil when they end
+// without.
 func (s *Storage) revision(oid zodb.Oid, pos, end int64) (tid zodb.Tid, data []byte, err error) {
 	r, data, err := s.fetch(oid, pos, end)
 	tid = r.Tid

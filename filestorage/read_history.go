@@ -111,7 +111,7 @@ func (s *Storage) eachRecord(h *txnHeader, pos int64, f func(r *recHeader, at in
 		var r recHeader
 		r.decode(b[:])
 		if r.PLen > uint64(end-at-recHeaderLen) {
-			return s.corrupt(at+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprintf("%d bytes of data", r.PLen))
+			return s.corrupt(at+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprint(r.PLen, " bytes of data"))
 		}
 		f(&r, at)
 		at += r.length()

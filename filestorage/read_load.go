@@ -52,8 +52,8 @@ func (s *Storage) LoadBefore(oid zodb.Oid, tid zodb.Tid) (*Revision, error) {
 	return found, nil
 }
 
-// LoadSerial returns the data of exactly the revision that tid wrote; *zodb.POSKeyError when there is none, or it has no
-// data.
+// LoadSerial returns the data of exactly the revision that tid wrote; *zodb.POSKeyError when there is none, or it has
+// no data.
 func (s *Storage) LoadSerial(oid zodb.Oid, tid zodb.Tid) ([]byte, error) {
 	var found []byte
 	err := s.history(oid, func(r record, end int64) (more bool, err error) {

@@ -95,15 +95,15 @@ func (s *Storage) setRecordsAside(c *scan, tloc, pos int64, label string) (end i
 		}
 		if r.Tid > c.last {
 			if err := s.blobs.SetAside(r.Oid, r.Tid, label); err != nil {
-				return 0, fmt.Errorf("set the blob of oid %v aside, since its transaction %v was lost: %w", r.Oid, r.Tid, err)
+				return 0, fmt.Errorf("set aside the blob of oid %v in lost transaction %v: %w", r.Oid, r.Tid, err)
 			}
 		}
 		pos += r.length()
 	}
 }
 
-// nextAfter returns where the transaction behind the one at tloc begins, whose records end at end, or -1 when its second
-// length does not stand there.
+// nextAfter returns where the transaction behind the one at tloc begins, whose records end at end, or -1 when its
+// second length does not stand there.
 func (c *scan) nextAfter(tloc, end int64) int64 {
 	if c.size-end < lengthLen {
 		return -1

@@ -36,21 +36,21 @@ func (c *scan) checkUnfinished() error {
 		return err
 	}
 	if n := max(ahead.besides, behind.besides); n > tailLimit {
-		return c.corrupt(c.pos+statusAt, fmt.Sprintf("a finished transaction, since more than %d MiB of them follow", n>>20),
-			"one that is not")
+		return c.corrupt(c.pos+statusAt,
+			fmt.Sprintf("a finished transaction, since more than %d MiB of them follow", n>>20), "one that is not")
 	}
 	return nil
 }
 
-// checkTorn decides about a transaction at pos whose status is final and whose length h cannot be right. It is the tail
-// if it is the last one and its end is missing. If it is there after all, or if a whole transaction stands behind it, the
-// length was damaged, and good data would be lost by cutting.
+// checkTorn decides about a transaction at pos whose status is final and whose length h cannot be right. It is the
+// tail if it is the last one and its end is missing. If it is there after all, or if a whole transaction stands
+// behind it, the length was damaged, and good data would be lost by cutting.
 func (c *scan) checkTorn(h *txnHeader) error {
 	behind, exact, err := c.wholeBehind()
 	if err != nil {
 		return err
 	}
-	because := ""
+	var because string
 	switch {
 	case behind.n > 0:
 		because = fmt.Sprintf("the transaction at %d behind it is whole", behind.first)
@@ -105,7 +105,8 @@ func (c *scan) wholeBehind() (ch chain, exact bool, err error) {
 		}
 		var h txnHeader
 		h.decode(b[:])
-		if h.Length != length || int64(length) < h.headerLen() || !h.Status.Known() || h.Tid <= c.last || h.Tid >= next {
+		if h.Length != length || int64(length) < h.headerLen() || !h.Status.Known() ||
+			h.Tid <= c.last || h.Tid >= next {
 			return ch, false, nil
 		}
 		ch.add(at, end-at)

@@ -139,8 +139,10 @@ func TestOpenDamaged(t *testing.T) {
 func TestOpenTornTail(t *testing.T) {
 	good := mustRead(t, filepath.Join(fixtures, "corrupt-length", "good.fs"))
 	ends := []int64{4, 148, 301, 463, 634, 814}
-	tids := []zodb.Tid{0, 0x03f8658010000000, 0x03f8658015555555, 0x03f865801aaaaaaa, 0x03f8658020000000, 0x03f8658025555555}
-	for size := 4; size <= len(good); size++ {
+	tids := []zodb.Tid{
+		0, 0x03f8658010000000, 0x03f8658015555555, 0x03f865801aaaaaaa, 0x03f8658020000000, 0x03f8658025555555,
+	}
+	for size := 4; size <= len(good); size += 3 { // 3: all places in a header and a record come up
 		i := 0
 		for i+1 < len(ends) && ends[i+1] <= int64(size) {
 			i++

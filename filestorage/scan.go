@@ -12,13 +12,13 @@ import (
 // scanBuf is how much a scan reads at a time.
 const scanBuf = 1 << 20
 
-// A scan walks over a Data.fs once, front to back, checks its structure and collects the index. It stops at pos, the end
-// of the last good transaction.
+// A scan walks over a Data.fs once, front to back, checks its structure and collects the index. It stops at pos, the
+// end of the last good transaction.
 type scan struct {
 	file     vfs.File
 	path     string
 	size     int64
-	ctx      context.Context //nolint:containedctx // a scan lives inside one call of Open
+	ctx      context.Context // a scan lives inside one call of Open
 	progress func(done, total int64)
 
 	buf []byte // what is read
@@ -99,7 +99,8 @@ func (c *scan) inside(h *txnHeader) error {
 		return err
 	}
 	if second := binary.BigEndian.Uint64(b); second != h.Length {
-		return c.corrupt(end, fmt.Sprintf("the length %d of the transaction at %d again", h.Length, c.pos), fmt.Sprint(second))
+		want := fmt.Sprintf("the length %d of the transaction at %d again", h.Length, c.pos)
+		return c.corrupt(end, want, fmt.Sprint(second))
 	}
 	return nil
 }
@@ -129,7 +130,7 @@ func (c *scan) header(pos, end, tloc int64) (r recHeader, err error) {
 	case r.VLen != 0:
 		return r, fmt.Errorf("%s: offset %d: %w", c.path, pos, ErrVersions)
 	case r.PLen > uint64(room) || r.PLen == 0 && room < backLen:
-		return r, c.corrupt(pos+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprintf("%d bytes of data", r.PLen))
+		return r, c.corrupt(pos+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprint(r.PLen, " bytes of data"))
 	}
 	return r, nil
 }

@@ -35,8 +35,8 @@ type Blobs interface {
 	Stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (zodb.StagedBlob, error)
 	// OpenBlob opens a published blob; *zodb.POSKeyError with Blob set when there is none.
 	OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error)
-	// SetAside moves a published blob out of the way, to where an operator finds it under label, durably. Where there is
-	// no such blob it does nothing.
+	// SetAside moves a published blob out of the way, to where an operator finds it under label, durably. Where there
+	// is no such blob it does nothing.
 	SetAside(oid zodb.Oid, tid zodb.Tid, label string) error
 	// Empty reports whether there is no published blob at all.
 	Empty() (bool, error)

@@ -24,42 +24,42 @@ import (
 var damaged = map[string]bool{"corrupt-length": true}
 
 // openFixture opens a copy of a fixture, with its blobs if it has any.
-func openFixture(t testing.TB, name string, opt Options) *Storage {
-	t.Helper()
-	dir := t.TempDir()
-	copyTree(t, filepath.Join(fixtures, name), dir)
+func openFixture(tb testing.TB, name string, opt Options) *Storage {
+	tb.Helper()
+	dir := tb.TempDir()
+	copyTree(tb, filepath.Join(fixtures, name), dir)
 	if _, err := os.Stat(filepath.Join(dir, "blobs")); err == nil {
-		opt.Blobs = openBlobs(t, filepath.Join(dir, "blobs"))
+		opt.Blobs = openBlobs(tb, filepath.Join(dir, "blobs"))
 	}
-	return mustOpen(t, filepath.Join(dir, "Data.fs"), opt)
+	return mustOpen(tb, filepath.Join(dir, "Data.fs"), opt)
 }
 
-func copyTree(t testing.TB, from, to string) {
-	t.Helper()
+func copyTree(tb testing.TB, from, to string) {
+	tb.Helper()
 	if err := os.CopyFS(to, os.DirFS(from)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func openBlobs(t testing.TB, dir string) *blobstore.Store {
-	t.Helper()
+func openBlobs(tb testing.TB, dir string) *blobstore.Store {
+	tb.Helper()
 	b, err := blobstore.Open(dir, blobstore.Options{})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
-func mustOpen(t testing.TB, path string, opt Options) *Storage {
-	t.Helper()
+func mustOpen(tb testing.TB, path string, opt Options) *Storage {
+	tb.Helper()
 	if opt.Logger == nil {
-		opt.Logger = hclog.New(&hclog.LoggerOptions{Output: testLog{t}})
+		opt.Logger = hclog.New(&hclog.LoggerOptions{Output: testLog{tb}})
 	}
-	s, err := Open(t.Context(), path, opt)
+	s, err := Open(tb.Context(), path, opt)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
+	tb.Cleanup(func() { s.Close() })
 	return s
 }
 
@@ -77,6 +77,7 @@ func (l testLog) Write(b []byte) (int, error) {
 // ZODB finds; and the index that Close saves equals ZODB's.
 func TestOpenFixtures(t *testing.T) {
 	forFixtures(t, func(t *testing.T, dir string, want *expectation) {
+		t.Helper()
 		name := filepath.Base(dir)
 		if damaged[name] {
 			t.Skip("see TestOpenDamaged")
@@ -85,7 +86,10 @@ func TestOpenFixtures(t *testing.T) {
 			how      string
 			readOnly bool
 			index    bool
-		}{{"as it is", false, true}, {"scanned", false, false}, {"read-only", true, true}, {"read-only, scanned", true, false}} {
+		}{
+			{"as it is", false, true}, {"scanned", false, false},
+			{"read-only", true, true}, {"read-only, scanned", true, false},
+		} {
 			t.Run(c.how, func(t *testing.T) {
 				to := t.TempDir()
 				copyTree(t, dir, to)
@@ -172,6 +176,7 @@ type apiAnswers struct {
 // Every fixture answers all read methods as the real ZODB does.
 func TestReadFixtures(t *testing.T) {
 	forFixtures(t, func(t *testing.T, dir string, _ *expectation) {
+		t.Helper()
 		var want struct{ API *apiAnswers }
 		readJSON(t, filepath.Join(dir, "expected.json"), &want)
 		if want.API == nil {

@@ -32,11 +32,12 @@ type Txn struct {
 	broken  error // why it can only be aborted
 }
 
-// Begin waits for the commit lock, and for room on the way to the disk, and begins a transaction. With meta.Tid 0 it gets a
-// new tid; any other must be above the last one (zodb.ErrTidOrder). meta.Status is what the transaction has when it is
-// finished: committed (also for 0), packed or undone; records of an undone one are written and otherwise ignored.
+// Begin waits for the commit lock, and for room on the way to the disk, and begins a transaction. With meta.Tid 0 it
+// gets a new tid; any other must be above the last one (zodb.ErrTidOrder). meta.Status is what the transaction has when
+// it is finished: committed (also for 0), packed or undone; records of an undone one are written and otherwise ignored.
 //
-// Errors: zodb.ErrReadOnly, zodb.ErrClosed, *zodb.TooLongError, *FailedError, the context's cause. The lock is not kept.
+// Errors: zodb.ErrReadOnly, zodb.ErrClosed, *zodb.TooLongError, *FailedError, the context's cause. The lock is not
+// kept.
 func (s *Storage) Begin(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
 	if s.readOnly {
 		return nil, fmt.Errorf("begin a transaction in %s: %w", s.path, zodb.ErrReadOnly)
@@ -159,8 +160,8 @@ func (t *Txn) StoreBlob(oid zodb.Oid, serial zodb.Tid, data []byte, blob io.Read
 	return t.stage(oid, t.header.Tid, blob, -1)
 }
 
-// Delete makes an object not exist any more. *zodb.POSKeyError when it never did, *zodb.ConflictError when serial is not
-// its current revision.
+// Delete makes an object not exist any more. *zodb.POSKeyError when it never did, *zodb.ConflictError when serial is
+// not its current revision.
 func (t *Txn) Delete(oid zodb.Oid, serial zodb.Tid) error {
 	if err := t.usable(); err != nil {
 		return err
@@ -175,8 +176,8 @@ func (t *Txn) Delete(oid zodb.Oid, serial zodb.Tid) error {
 	return t.writePointer(&recHeader{Oid: oid, Tid: t.header.Tid, Prev: prev}, 0)
 }
 
-// CheckCurrent is nil when tid is still the current revision of an object, and otherwise a *zodb.ConflictError with Read
-// set, or a *zodb.POSKeyError when the object is unknown or deleted.
+// CheckCurrent is nil when tid is still the current revision of an object, and otherwise a *zodb.ConflictError with
+// Read set, or a *zodb.POSKeyError when the object is unknown or deleted.
 func (t *Txn) CheckCurrent(oid zodb.Oid, tid zodb.Tid) error {
 	if err := t.usable(); err != nil {
 		return err
@@ -252,7 +253,8 @@ func (t *Txn) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader, size int64) e
 	t.blobs = append(t.blobs, b)
 	t.staged += counted.n
 	if size >= 0 && counted.n != size {
-		return t.mayBreak(fmt.Errorf("blob of oid %v: got %d bytes of %d: %w", oid, counted.n, size, io.ErrUnexpectedEOF))
+		err := fmt.Errorf("blob of oid %v: got %d bytes of %d: %w", oid, counted.n, size, io.ErrUnexpectedEOF)
+		return t.mayBreak(err)
 	}
 	return nil
 }

@@ -30,9 +30,9 @@ func (t *Txn) Vote(ctx context.Context) error {
 	return nil
 }
 
-// Finish makes the transaction final and visible, after a Vote if there was none, and returns its tid. f, which may be nil,
-// is called when it is durable and not yet visible. After an error other than *FailedError the transaction can be
-// aborted; a *FailedError leaves open whether it is there when the storage is opened again.
+// Finish makes the transaction final and visible, after a Vote if there was none, and returns its tid. f, which may
+// be nil, is called when it is durable and not yet visible. After an error other than *FailedError the transaction
+// can be aborted; a *FailedError leaves open whether it is there when the storage is opened again.
 func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 	if t.voted == nil {
 		if err := t.Vote(ctx); err != nil {

@@ -45,6 +45,7 @@ func (o *op) blob() io.Reader {
 // The calls that made a fixture make the same bytes here, up to the first undo or pack.
 func TestReplayFixtures(t *testing.T) {
 	forFixtures(t, func(t *testing.T, dir string, _ *expectation) {
+		t.Helper()
 		file := filepath.Join(dir, "ops.json")
 		if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
 			t.Skip("it was not made by calls")
@@ -79,11 +80,11 @@ func firstData(t *testing.T, dir string) []byte {
 	return nil
 }
 
-func mustRead(t testing.TB, path string) []byte {
-	t.Helper()
+func mustRead(tb testing.TB, path string) []byte {
+	tb.Helper()
 	b, err := os.ReadFile(path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
@@ -136,56 +137,56 @@ func replay(t *testing.T, s *Storage, ops []op) {
 }
 
 // copyInto restores up to limit transactions that a copy does not yet have, each finished by itself or all enqueued.
-func copyInto(t testing.TB, to, from *Storage, limit int, enqueue bool) {
-	t.Helper()
+func copyInto(tb testing.TB, to, from *Storage, limit int, enqueue bool) {
+	tb.Helper()
 	it, err := from.Iterate(to.LastTid(), false)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer it.Close()
 	var last *Commit
 	for range limit {
-		txn, err := it.Next(t.Context())
+		txn, err := it.Next(tb.Context())
 		if errors.Is(err, io.EOF) {
 			break
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		w, err := to.Begin(t.Context(), txn.Meta())
+		w, err := to.Begin(tb.Context(), txn.Meta())
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
-		restoreAll(t, w, txn)
+		restoreAll(tb, w, txn)
 		if enqueue {
-			last, err = w.Enqueue(t.Context())
+			last, err = w.Enqueue(tb.Context())
 		} else {
-			_, err = w.Finish(t.Context(), nil)
+			_, err = w.Finish(tb.Context(), nil)
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	if last != nil {
 		<-last.Done()
 		if err := last.Err(); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
 
-func restoreAll(t testing.TB, w *Txn, txn zodb.Transaction) {
-	t.Helper()
+func restoreAll(tb testing.TB, w *Txn, txn zodb.Transaction) {
+	tb.Helper()
 	for {
 		rec, err := txn.NextRecord()
 		if errors.Is(err, io.EOF) {
 			return
 		}
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		if err := w.Restore(rec); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
@@ -198,6 +199,7 @@ var prevIntoUndone = map[string][]int64{"status-u": {416 + 16}}
 // its transactions are committed one by one or in groups; and it goes on to be when it is reopened on the way.
 func TestRestoreFixtures(t *testing.T) {
 	forFixtures(t, func(t *testing.T, dir string, want *expectation) {
+		t.Helper()
 		name := filepath.Base(dir)
 		if damaged[name] {
 			t.Skip("see TestOpenDamaged")
@@ -217,23 +219,23 @@ func TestRestoreFixtures(t *testing.T) {
 }
 
 // emptyLike creates an empty storage that can become a copy.
-func emptyLike(t testing.TB, from *Storage) *Storage {
-	t.Helper()
-	dir := t.TempDir()
+func emptyLike(tb testing.TB, from *Storage) *Storage {
+	tb.Helper()
+	dir := tb.TempDir()
 	opt := Options{Magic: from.Magic()}
 	if from.HasBlobs() {
-		opt.Blobs = openBlobs(t, filepath.Join(dir, "blobs"))
+		opt.Blobs = openBlobs(tb, filepath.Join(dir, "blobs"))
 	}
-	return mustOpen(t, filepath.Join(dir, "Data.fs"), opt)
+	return mustOpen(tb, filepath.Join(dir, "Data.fs"), opt)
 }
 
 // reopen closes a storage and opens it again.
-func reopen(t testing.TB, s *Storage) *Storage {
-	t.Helper()
+func reopen(tb testing.TB, s *Storage) *Storage {
+	tb.Helper()
 	if err := s.Close(); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return mustOpen(t, s.Path(), Options{Blobs: s.blobs})
+	return mustOpen(tb, s.Path(), Options{Blobs: s.blobs})
 }
 
 func checkCopy(t *testing.T, to, from *Storage, want []byte, exceptions []int64) {
@@ -275,20 +277,20 @@ func checkBlobs(t *testing.T, to, from *Storage) {
 }
 
 // readBlob returns the content of a blob, or that it is missing.
-func readBlob(t testing.TB, s *Storage, oid zodb.Oid, tid zodb.Tid) string {
-	t.Helper()
+func readBlob(tb testing.TB, s *Storage, oid zodb.Oid, tid zodb.Tid) string {
+	tb.Helper()
 	f, err := s.OpenBlob(oid, tid)
 	var key *zodb.POSKeyError
 	if errors.As(err, &key) && key.Blob {
 		return "missing"
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	defer f.Close()
 	content, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<40))
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return "content " + string(content)
 }

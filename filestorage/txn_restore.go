@@ -93,8 +93,8 @@ func (t *Txn) copyData(data io.Reader, n int64) error {
 	return atEnd(data)
 }
 
-// agreement reads data in blocks for as long as they equal those of source, which has as many. It returns how many bytes
-// did, and the first block that did not.
+// agreement reads data in blocks for as long as they equal those of source, which has as many. It returns how many
+// bytes did, and the first block that did not.
 func (s *Storage) agreement(data io.Reader, source record) (agreed int64, rest []byte, err error) {
 	size := int64(source.PLen)
 	block := make([]byte, min(size, 64<<10))

@@ -20,43 +20,43 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-func emptyStorage(t testing.TB, opt Options) *Storage {
-	t.Helper()
-	return mustOpen(t, filepath.Join(t.TempDir(), "Data.fs"), opt)
+func emptyStorage(tb testing.TB, opt Options) *Storage {
+	tb.Helper()
+	return mustOpen(tb, filepath.Join(tb.TempDir(), "Data.fs"), opt)
 }
 
-func mustBegin(t testing.TB, s *Storage, meta *zodb.TxnMeta) *Txn {
-	t.Helper()
-	txn, err := s.Begin(t.Context(), meta)
+func mustBegin(tb testing.TB, s *Storage, meta *zodb.TxnMeta) *Txn {
+	tb.Helper()
+	txn, err := s.Begin(tb.Context(), meta)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { txn.Abort() })
+	tb.Cleanup(func() { txn.Abort() })
 	return txn
 }
 
-func mustFinish(t testing.TB, txn *Txn) zodb.Tid {
-	t.Helper()
-	tid, err := txn.Finish(t.Context(), nil)
+func mustFinish(tb testing.TB, txn *Txn) zodb.Tid {
+	tb.Helper()
+	tid, err := txn.Finish(tb.Context(), nil)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return tid
 }
 
-func mustStore(t testing.TB, txn *Txn, oid zodb.Oid, serial zodb.Tid, data string) {
-	t.Helper()
+func mustStore(tb testing.TB, txn *Txn, oid zodb.Oid, serial zodb.Tid, data string) {
+	tb.Helper()
 	if err := txn.Store(oid, serial, []byte(data)); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
 // commit finishes a transaction with one record.
-func commit(t testing.TB, s *Storage, oid zodb.Oid, serial zodb.Tid, data string) zodb.Tid {
-	t.Helper()
-	txn := mustBegin(t, s, &zodb.TxnMeta{})
-	mustStore(t, txn, oid, serial, data)
-	return mustFinish(t, txn)
+func commit(tb testing.TB, s *Storage, oid zodb.Oid, serial zodb.Tid, data string) zodb.Tid {
+	tb.Helper()
+	txn := mustBegin(tb, s, &zodb.TxnMeta{})
+	mustStore(tb, txn, oid, serial, data)
+	return mustFinish(tb, txn)
 }
 
 // A store based on anything but the current revision is a conflict; a deletion is a revision like others.
@@ -117,7 +117,8 @@ func TestLifeOfATransaction(t *testing.T) {
 		_, enqueue := txn.Enqueue(t.Context())
 		return map[string]error{
 			"store": txn.Store(1, 0, []byte("x")), "delete": txn.Delete(1, 0), "check": txn.CheckCurrent(1, 0),
-			"restore": txn.Restore(&zodb.Record{Oid: 1, Size: zodb.NoData}), "vote": txn.Vote(t.Context()), "enqueue": enqueue,
+			"restore": txn.Restore(&zodb.Record{Oid: 1, Size: zodb.NoData}),
+			"vote":    txn.Vote(t.Context()), "enqueue": enqueue,
 		}
 	}
 	for name, err := range late() {
@@ -139,8 +140,8 @@ func TestLifeOfATransaction(t *testing.T) {
 	}
 }
 
-// Metadata that do not fit, a status that is none, a read-only storage and a tid that does not rise are refused, and the
-// commit lock is free afterwards.
+// Metadata that do not fit, a status that is none, a read-only storage and a tid that does not rise are refused, and
+// the commit lock is free afterwards.
 func TestBeginRefuses(t *testing.T) {
 	s := emptyStorage(t, Options{})
 	last := commit(t, s, 1, 0, "x")
@@ -407,7 +408,8 @@ func TestRestoreBackPointer(t *testing.T) {
 				s := emptyStorage(t, Options{})
 				restore(t, s, 10, &zodb.Record{Oid: 1, Tid: 10, Data: strings.NewReader(long), Size: int64(len(long))})
 				restore(t, s, 20, &zodb.Record{Oid: 2, Tid: 20, Data: strings.NewReader("other"), Size: 5})
-				restore(t, s, 30, &zodb.Record{Oid: 1, Tid: 30, HasPrev: !broken, Data: strings.NewReader("new"), Size: 3})
+				restore(t, s, 30, &zodb.Record{Oid: 1, Tid: 30, HasPrev: !broken,
+					Data: strings.NewReader("new"), Size: 3})
 				size := int64(len(c.data))
 				last := restore(t, s, 40, &zodb.Record{Oid: 1, Tid: 40, HasPrev: true, DataTxn: c.dataTxn,
 					Data: strings.NewReader(c.data), Size: size})

@@ -1,0 +1,187 @@
+package filestorage
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+	"pgregory.net/rapid"
+
+	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A model of a storage: the revisions of each object, oldest first.
+type model struct {
+	revisions map[zodb.Oid][]modelRevision
+	last      zodb.Tid
+	disk      *simdisk.Disk
+	s         *Storage
+}
+
+type modelRevision struct {
+	tid  zodb.Tid
+	data string // "" for a deletion
+}
+
+// serial returns the tid of the newest revision.
+func (m *model) serial(oid zodb.Oid) zodb.Tid {
+	if r := m.revisions[oid]; len(r) > 0 {
+		return r[len(r)-1].tid
+	}
+	return 0
+}
+
+// Whatever is stored, deleted, aborted, enqueued and reopened, a storage answers as a list of revisions would.
+func TestStorageIsAListOfRevisions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := &model{revisions: map[zodb.Oid][]modelRevision{}, disk: simdisk.New()}
+		m.open(t)
+		defer func() { m.s.Close() }()
+		t.Repeat(map[string]func(*rapid.T){
+			"transaction": m.transaction,
+			"conflict":    m.conflict,
+			"reopen":      func(t *rapid.T) { m.close(t); m.open(t) },
+			"rescan":      func(t *rapid.T) { m.close(t); m.disk.Remove("Data.fs.index"); m.open(t) },
+			"":            m.check,
+		})
+	})
+}
+
+func (m *model) open(t *rapid.T) {
+	s, err := Open(t.Context(), "Data.fs", Options{FS: m.disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.s = s
+}
+
+func (m *model) close(t *rapid.T) {
+	if err := m.s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// transaction does a few changes in one transaction and ends it in one of the ways there are.
+func (m *model) transaction(t *rapid.T) {
+	txn, err := m.s.Begin(t.Context(), &zodb.TxnMeta{User: []byte(rapid.StringN(0, 5, 20).Draw(t, "user"))})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer txn.Abort()
+	changes := map[zodb.Oid]modelRevision{}
+	for range rapid.IntRange(0, 4).Draw(t, "changes") {
+		oid := zodb.Oid(rapid.IntRange(0, 6).Draw(t, "oid"))
+		r := modelRevision{tid: txn.Tid()}
+		if m.serial(oid) != 0 && rapid.Bool().Draw(t, "delete") {
+			err = txn.Delete(oid, m.serial(oid))
+		} else {
+			r.data = rapid.StringN(1, 30, 100).Draw(t, "data")
+			err = txn.Store(oid, m.serial(oid), []byte(r.data))
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		changes[oid] = r
+	}
+	if m.end(t, txn) {
+		m.last = txn.Tid()
+		for oid, r := range changes {
+			m.revisions[oid] = append(m.revisions[oid], r)
+		}
+	}
+}
+
+func (m *model) end(t *rapid.T, txn *Txn) (committed bool) {
+	var err error
+	switch rapid.SampledFrom([]string{"abort", "vote and abort", "finish", "enqueue"}).Draw(t, "end") {
+	case "abort":
+		return false
+	case "vote and abort":
+		if err := txn.Vote(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		return false
+	case "finish":
+		_, err = txn.Finish(t.Context(), nil)
+	case "enqueue":
+		var c *Commit
+		if c, err = txn.Enqueue(t.Context()); err == nil {
+			<-c.Done()
+			err = c.Err()
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return true
+}
+
+// conflict tries to change an object based on an old revision.
+func (m *model) conflict(t *rapid.T) {
+	oid := zodb.Oid(rapid.IntRange(0, 6).Draw(t, "oid"))
+	if m.serial(oid) == 0 {
+		return
+	}
+	txn, err := m.s.Begin(t.Context(), &zodb.TxnMeta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer txn.Abort()
+	var conflict *zodb.ConflictError
+	err = txn.Store(oid, m.serial(oid)-1, []byte("x"))
+	if !errors.As(err, &conflict) || conflict.Current != m.serial(oid) {
+		t.Fatalf("conflict on oid %v: %v", oid, err)
+	}
+}
+
+func (m *model) check(t *rapid.T) {
+	if m.s.LastTid() != m.last || m.s.Len() != len(m.revisions) {
+		t.Fatalf("last tid %v, %d objects; want %v, %d", m.s.LastTid(), m.s.Len(), m.last, len(m.revisions))
+	}
+	for oid, revisions := range m.revisions {
+		var want []string
+		for i, r := range slices.Backward(revisions) {
+			next := zodb.Tid(0)
+			if i+1 < len(revisions) {
+				next = revisions[i+1].tid
+			}
+			want = append(want, fmt.Sprintf("%v %q until %v", r.tid, r.data, next))
+		}
+		if diff := cmp.Diff(want, m.backwards(t, oid, len(revisions))); diff != "" {
+			t.Fatalf("oid %v (-want +got):\n%s", oid, diff)
+		}
+		data, tid, err := m.s.Load(oid)
+		last := revisions[len(revisions)-1]
+		var key *zodb.POSKeyError
+		switch {
+		case last.data == "" && errors.As(err, &key):
+		case last.data == "", err != nil, string(data) != last.data, tid != last.tid:
+			t.Fatalf("load of oid %v: %q, %v, %v; want %+v", oid, data, tid, err, last)
+		}
+	}
+}
+
+// backwards reads all revisions of oid with LoadBefore, from the newest on.
+func (m *model) backwards(t *rapid.T, oid zodb.Oid, n int) (list []string) {
+	entries, err := m.s.History(oid, n+1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := zodb.Tid(0)
+	for _, e := range entries {
+		rev, err := m.s.LoadBefore(oid, e.Tid+1)
+		var key *zodb.POSKeyError
+		switch {
+		case errors.As(err, &key):
+			rev = &Revision{Tid: e.Tid, Next: next}
+		case err != nil || rev == nil:
+			t.Fatalf("LoadBefore(%v, %v): %v, %v", oid, e.Tid+1, rev, err)
+		}
+		list = append(list, fmt.Sprintf("%v %q until %v", rev.Tid, rev.Data, rev.Next))
+		next = e.Tid
+	}
+	return list
+}
