@@ -91,6 +91,10 @@ func (a *Attached) Close() (err error) {
 	return err
 }
 
+// Err returns nil while the file is being followed, and why not once that has come to its end: *DivergedError, or
+// zodb.ErrClosed.
+func (a *Attached) Err() error { return a.generation().closed() }
+
 // Path returns the path of the Data.fs as given to Attach.
 func (a *Attached) Path() string { return a.path }
 

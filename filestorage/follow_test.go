@@ -50,6 +50,9 @@ func TestAttachDivergence(t *testing.T) {
 			last := w.d.last
 			c.change(w)
 			f.sees(last)
+			if err := f.Err(); err != nil {
+				t.Errorf("Err is %v too early", err)
+			}
 			f.time = f.time.Add(patience*time.Second - 1)
 			f.sees(last)
 			f.time = f.time.Add(1)
@@ -66,6 +69,9 @@ func TestAttachDivergence(t *testing.T) {
 			}
 			if _, err := f.Iterate(0, false); !errors.As(err, &diverged) {
 				t.Errorf("a new iterator got %v", err)
+			}
+			if !errors.As(f.Err(), &diverged) {
+				t.Errorf("Err is %v", f.Err())
 			}
 		})
 	}

@@ -46,6 +46,13 @@ func (f *frontier) close(err error) {
 	}
 }
 
+// closed returns what close was called with, nil before.
+func (f *frontier) closed() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.closing
+}
+
 func (f *frontier) wake() {
 	close(f.moved)
 	f.moved = make(chan struct{})

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/vfs"
 )
 
 // Defaults of the settings that have one.
@@ -20,6 +21,7 @@ const (
 
 // A Config is what both roles have in common. Data is required.
 type Config struct {
+	FS          vfs.FS            // the disk; nil: the real one
 	Data        string            // path of the Data.fs
 	Blobs       string            // path of the blob directory; empty: none
 	ReplicateTo endpoint.Endpoint // where secondaries connect; required on a primary
@@ -32,7 +34,7 @@ type Config struct {
 	Heartbeat      time.Duration // how often secondaries hear from this node
 	MaxSecondaries int           // connections at a time
 	DrainTimeout   time.Duration // how long secondaries may take to catch up when the node stops
-	Logger         hclog.Logger
+	Logger         hclog.Logger  // nil: silent
 }
 
 // A PrimaryConfig describes a primary.
@@ -50,7 +52,14 @@ type SecondaryConfig struct {
 	MaxRecord     int64               // largest record that it takes, bytes
 }
 
+// check reports the first setting that makes no sense, and fills in what has a default.
 func (c *Config) check() error {
+	if c.FS == nil {
+		c.FS = vfs.OS{}
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
 	if c.Data == "" {
 		return &ConfigError{"no data file: name it with --data Data.fs"}
 	}

@@ -10,7 +10,6 @@ import (
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/identity"
-	"github.com/zrsd/zrsd/vfs"
 )
 
 // reportEvery is how often a long scan is logged.
@@ -18,11 +17,11 @@ const reportEvery = 5 * time.Second
 
 // storageOptions opens the blob directory, if there is to be one, and returns how to open the storage.
 func (c *Config) storageOptions(f *face, readOnly bool) (filestorage.Options, error) {
-	opt := filestorage.Options{FS: vfs.OS{}, Logger: c.Logger.Named("storage"), Progress: c.progress(f)}
+	opt := filestorage.Options{FS: c.FS, Logger: c.Logger.Named("storage"), Progress: c.progress(f)}
 	if c.Blobs == "" {
 		return opt, nil
 	}
-	blobs, err := blobstore.Open(c.Blobs, blobstore.Options{ReadOnly: readOnly, Logger: c.Logger.Named("blobs")})
+	blobs, err := blobstore.Open(c.Blobs, blobstore.Options{FS: c.FS, ReadOnly: readOnly, Logger: c.Logger.Named("blobs")})
 	if err != nil {
 		return opt, &StartError{err}
 	}
@@ -61,7 +60,7 @@ func (c *Config) openStorage(ctx context.Context, f *face, mustExist bool) (*fil
 
 // loadIdentity returns the storage's identity, nil when it has none yet.
 func (c *Config) loadIdentity() (*identity.State, error) {
-	id, err := identity.Load(vfs.OS{}, c.Data)
+	id, err := identity.Load(c.FS, c.Data)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil //nolint:nilnil // having none is what a new secondary begins with
 	}
@@ -77,7 +76,7 @@ func (c *Config) makeIdentity() (*identity.State, error) {
 	if id != nil || err != nil {
 		return id, err
 	}
-	if id, err = identity.Create(vfs.OS{}, c.Data); err != nil {
+	if id, err = identity.Create(c.FS, c.Data); err != nil {
 		return nil, &StartError{err}
 	}
 	c.Logger.Info("gave the storage an identity", "storage", id.StorageID, "file", id.Path())

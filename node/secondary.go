@@ -20,7 +20,7 @@ func RunSecondary(ctx context.Context, cfg SecondaryConfig) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	n := &follower{cfg: cfg, face: newFace(roleSecondary, &cfg.Config)}
+	n := &follower{cfg: cfg, face: newFace(roleSecondary, &cfg.Config), pause: pause}
 	return run(ctx, &n.cfg.Config, n.face, n.run)
 }
 
@@ -29,6 +29,8 @@ type follower struct {
 	cfg  SecondaryConfig
 	face *face
 	ran  bool // everything could be opened once
+
+	pause func(ctx context.Context, d time.Duration)
 }
 
 // run opens the storage again for as long as only that is needed.
@@ -41,7 +43,7 @@ func (n *follower) run(ctx context.Context) error {
 		n.face.failed(err)
 		n.face.waits("the storage failed and will be opened again: " + err.Error())
 		n.cfg.Logger.Error("the storage failed and will be opened again", "error", err, "in", reopenPause)
-		pause(ctx, reopenPause)
+		n.pause(ctx, reopenPause)
 	}
 }
 
@@ -77,7 +79,7 @@ func (n *follower) session(ctx context.Context) (err error) {
 }
 
 func (n *follower) options() secondary.Options {
-	opt := secondary.Options{Name: nodeName(n.cfg.Data), MaxRecord: n.cfg.MaxRecord, Logger: n.cfg.Logger}
+	opt := secondary.Options{FS: n.cfg.FS, Name: nodeName(n.cfg.Data), MaxRecord: n.cfg.MaxRecord, Logger: n.cfg.Logger}
 	for _, e := range n.cfg.ReplicateFrom {
 		opt.Addresses = append(opt.Addresses, e.String())
 	}

@@ -15,11 +15,20 @@ import (
 func showPrimary(st *admin.Status, src source, p primary.Status) {
 	showStorage(&st.Storage, src)
 	st.Storage.ID = known(p.StorageID)
-	st.Ready = !p.Draining
-	if p.Draining {
-		st.NotReady = admin.Known("shutting down")
-	}
+	st.NotReady = hindrance(src, &p)
+	st.Ready = st.NotReady == nil
 	showFed(st, p)
+}
+
+// hindrance returns why a primary is not ready, nil when it is.
+func hindrance(src source, p *primary.Status) *string {
+	if p.Draining {
+		return admin.Known("shutting down")
+	}
+	if attached, ok := src.(interface{ Err() error }); ok && attached.Err() != nil {
+		return admin.Known(attached.Err().Error())
+	}
+	return nil
 }
 
 // showSecondary fills in what a secondary says.

@@ -1,0 +1,82 @@
+package node
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/secondary"
+)
+
+func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) {
+	address := func(s string) endpoint.Endpoint {
+		e, err := endpoint.Parse(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	good := func() SecondaryConfig {
+		return SecondaryConfig{
+			Config: Config{
+				Data: "Data.fs", ReplicateTo: address("127.0.0.1:5000"), Admin: address("./admin"),
+				Heartbeat: time.Second, MaxSecondaries: 1, DrainTimeout: time.Second,
+			},
+			ReplicateFrom: []endpoint.Endpoint{address("db1:5000")}, ReadyLag: time.Second, MaxRecord: 1,
+		}
+	}
+	for want, change := range map[string]func(*SecondaryConfig){
+		"":                               func(*SecondaryConfig) {},
+		"name it with --data":            func(c *SecondaryConfig) { c.Data = "" },
+		"0.0.0.0:1 can be reached":       func(c *SecondaryConfig) { c.ReplicateTo = address("0.0.0.0:1") },
+		":9 can be reached":              func(c *SecondaryConfig) { c.Admin = address(":9") },
+		"--max-secondaries 0":            func(c *SecondaryConfig) { c.MaxSecondaries = 0 },
+		"--heartbeat -1s":                func(c *SecondaryConfig) { c.Heartbeat = -time.Second },
+		"--drain-timeout 0s":             func(c *SecondaryConfig) { c.DrainTimeout = 0 },
+		"--replicate-from HOST:PORT":     func(c *SecondaryConfig) { c.ReplicateFrom = nil },
+		"--ready-lag 0s":                 func(c *SecondaryConfig) { c.ReadyLag = 0 },
+		"--max-record -5: give a number": func(c *SecondaryConfig) { c.MaxRecord = -5 },
+	} {
+		c := good()
+		change(&c)
+		err := c.check()
+		if (want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	open := good()
+	open.Admin, open.InsecurePlainText = address(":9"), true
+	if err := open.check(); err != nil {
+		t.Errorf("asked for, and still refused: %v", err)
+	}
+	noFeed := PrimaryConfig{Config: good().Config}
+	noFeed.ReplicateTo = endpoint.Endpoint{}
+	if err := noFeed.check(); err == nil || !strings.Contains(err.Error(), "--replicate-to 127.0.0.1:5000") {
+		t.Errorf("a primary that feeds nobody: %v", err)
+	}
+}
+
+func TestASecondaryIsReadyWhenItIsKnownToBeNear(t *testing.T) {
+	behind := func(s float64) secondary.Lag { return secondary.Lag{Seconds: &s} }
+	for _, c := range []struct {
+		status secondary.Status
+		want   string
+	}{
+		{secondary.Status{State: secondary.StateLive, Lag: behind(0)}, ""},
+		{secondary.Status{State: secondary.StateCatchingUp, Lag: behind(9)}, ""},
+		{secondary.Status{State: secondary.StateWaiting, Lag: behind(10)}, ""}, // a short interruption
+		{secondary.Status{State: secondary.StateWaiting, Lag: behind(11)}, "waiting: 11 seconds behind, the limit is 10"},
+		{secondary.Status{State: secondary.StateConnecting}, "connecting: not yet known how far behind"},
+		{secondary.Status{State: secondary.StateRefused, Lag: behind(0), LastError: "go away"}, "refused: go away"},
+		{secondary.Status{State: secondary.StateFailed, Lag: behind(0), LastError: "disk full"}, "failed: disk full"},
+	} {
+		got := ""
+		if why := lateness(&c.status, 10*time.Second); why != nil {
+			got = *why
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", c.status.State, got, c.want)
+		}
+	}
+}
