@@ -69,12 +69,16 @@ func full(t *testing.T) admin.Status {
 			LastError: admin.Known("connection reset by peer"),
 		},
 		Secondaries: []admin.Secondary{{
-			Name: "db3:/srv/Data.fs", Address: "192.0.2.3:40112", State: "live", Since: admin.Known(at), Applied: last, Durable: last,
-			Lag: admin.Lag{admin.Known[int64](1), admin.Known[int64](200), admin.Known(0.5)}, LastError: admin.Known("disk full"),
+			Name: "db3:/srv/Data.fs", Address: "192.0.2.3:40112", State: "live",
+			Since: admin.Known(at), Applied: last, Durable: last,
+			Lag: admin.Lag{admin.Known[int64](1), admin.Known[int64](200),
+				admin.Known(0.5)}, LastError: admin.Known("disk full"),
 		}},
 		Gone: []admin.Secondary{{
-			Name: "db4:/srv/Data.fs", Address: "192.0.2.4:40113", State: "gone", Since: admin.Known(at), Applied: last, Durable: last,
-			Lag: admin.Lag{admin.Known[int64](2), admin.Known[int64](300), admin.Known(7.5)}, LastError: admin.Known("EOF"),
+			Name: "db4:/srv/Data.fs", Address: "192.0.2.4:40113", State: "gone",
+			Since: admin.Known(at), Applied: last, Durable: last,
+			Lag: admin.Lag{admin.Known[int64](2), admin.Known[int64](300),
+				admin.Known(7.5)}, LastError: admin.Known("EOF"),
 		}},
 		Totals: admin.Totals{
 			Sent: admin.Traffic{10, 1000}, Applied: admin.Traffic{20, 2000}, Reconnects: 2,
@@ -178,7 +182,8 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 		change        func(*admin.Status)
 	}{
 		{`zrsd_ready`, 0, 1, func(st *admin.Status) { st.Ready = true }},
-		{`zrsd_start_time_seconds`, 1772600767, 1772600768, func(st *admin.Status) { st.Started = st.Started.Add(time.Second) }},
+		{`zrsd_start_time_seconds`, 1772600767, 1772600768,
+			func(st *admin.Status) { st.Started = st.Started.Add(time.Second) }},
 		{`zrsd_last_tid_timestamp_seconds`, 1714982401.25, 1714982401.5,
 			func(st *admin.Status) { *st.Storage.LastTid += 0x1111111 }},
 		{`zrsd_storage_size_bytes`, 4096, 8192, func(st *admin.Status) { st.Storage.Size = 8192 }},
@@ -187,17 +192,22 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 			func(st *admin.Status) { st.Totals.Sent.Transactions = 11 }},
 		{`zrsd_transactions_total{direction="applied",role="secondary"}`, 20, 21,
 			func(st *admin.Status) { st.Totals.Applied.Transactions = 21 }},
-		{`zrsd_bytes_total{direction="sent",role="secondary"}`, 1000, 1001, func(st *admin.Status) { st.Totals.Sent.Bytes = 1001 }},
+		{`zrsd_bytes_total{direction="sent",role="secondary"}`, 1000, 1001,
+			func(st *admin.Status) { st.Totals.Sent.Bytes = 1001 }},
 		{`zrsd_bytes_total{direction="applied",role="secondary"}`, 2000, 2001,
 			func(st *admin.Status) { st.Totals.Applied.Bytes = 2001 }},
 		{`zrsd_reconnects_total`, 2, 3, func(st *admin.Status) { st.Totals.Reconnects = 3 }},
-		{`zrsd_refusals_total{code="wrong_storage"}`, 1, 5, func(st *admin.Status) { st.Totals.Refusals["wrong_storage"] = 5 }},
+		{`zrsd_refusals_total{code="wrong_storage"}`, 1, 5,
+			func(st *admin.Status) { st.Totals.Refusals["wrong_storage"] = 5 }},
 		{`zrsd_secondaries{state="live"}`, 1, 2,
 			func(st *admin.Status) { st.Secondaries = append(st.Secondaries, st.Secondaries[0]) }},
 		{`zrsd_secondaries{state="gone"}`, 1, 0, func(st *admin.Status) { st.Gone = nil }},
-		{`zrsd_secondary_lag_seconds{name="db4:/srv/Data.fs"}`, 7.5, 8, func(st *admin.Status) { *st.Gone[0].Lag.Seconds = 8 }},
-		{`zrsd_secondary_lag_seconds{name="db3:/srv/Data.fs"}`, 0.5, 1, func(st *admin.Status) { *st.Secondaries[0].Lag.Seconds = 1 }},
-		{`zrsd_secondary_lag_bytes{name="db3:/srv/Data.fs"}`, 200, 1, func(st *admin.Status) { *st.Secondaries[0].Lag.Bytes = 1 }},
+		{`zrsd_secondary_lag_seconds{name="db4:/srv/Data.fs"}`, 7.5, 8,
+			func(st *admin.Status) { *st.Gone[0].Lag.Seconds = 8 }},
+		{`zrsd_secondary_lag_seconds{name="db3:/srv/Data.fs"}`, 0.5, 1,
+			func(st *admin.Status) { *st.Secondaries[0].Lag.Seconds = 1 }},
+		{`zrsd_secondary_lag_bytes{name="db3:/srv/Data.fs"}`, 200, 1,
+			func(st *admin.Status) { *st.Secondaries[0].Lag.Bytes = 1 }},
 		{`zrsd_secondary_lag_transactions{name="db3:/srv/Data.fs"}`, 1, 0,
 			func(st *admin.Status) { *st.Secondaries[0].Lag.Transactions = 0 }},
 		{`zrsd_upstream_lag_seconds`, 12.5, 1, func(st *admin.Status) { *st.Upstream.Lag.Seconds = 1 }},
@@ -232,7 +242,8 @@ func TestTheUpstreamStateIsTheLabel(t *testing.T) {
 func TestBuildGoAndProcessAreMeasured(t *testing.T) {
 	_, url := serve(t, full(t))
 	_, _, body := get(t, url+"/metrics")
-	for _, want := range []string{`zrsd_build_info{goversion="go`, `version="v1.2.3"`, "go_goroutines ", "process_open_fds "} {
+	for _, want := range []string{`zrsd_build_info{goversion="go`, `version="v1.2.3"`, "go_goroutines ",
+		"process_open_fds "} {
 		if !strings.Contains(body, want) {
 			t.Errorf("no %s in the metrics", want)
 		}
@@ -254,7 +265,8 @@ func TestConnectionsOfOneNameAndHostileNamesDoNotBreakAScrape(t *testing.T) {
 	lagging := func(n int64) admin.Secondary {
 		return admin.Secondary{Name: "bad\xffname", State: "live", Lag: admin.Lag{Bytes: admin.Known(n)}}
 	}
-	_, url := serve(t, admin.Status{Role: "primary", Secondaries: []admin.Secondary{lagging(5), lagging(70), lagging(6)}})
+	_, url := serve(t, admin.Status{Role: "primary", Secondaries: []admin.Secondary{lagging(5), lagging(70),
+		lagging(6)}})
 	if got := scrape(t, url)[`zrsd_secondary_lag_bytes{name="bad?name"}`]; got != 70 {
 		t.Fatalf("got %v, want the lag of the one furthest behind", got)
 	}

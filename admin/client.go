@@ -16,8 +16,8 @@ const maxDocument = 16 << 20
 // ErrNoStatus says that somebody answered, but not with a status document.
 var ErrNoStatus = errors.New("the answer is no status document: check that this is the --admin address of a zrsd")
 
-// Fetch gets the status document of the node that dial reaches, as it came and decoded. The error is that of dial, ErrNoStatus,
-// or the cause of ctx.
+// Fetch gets the status document of the node that dial reaches, as it came and decoded. The error is that of dial,
+// ErrNoStatus, or the cause of ctx.
 func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error)) (raw []byte, st *Status, err error) {
 	conn, err := dial(ctx)
 	if err != nil {

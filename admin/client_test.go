@@ -11,6 +11,7 @@ import (
 	"os"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -106,7 +107,8 @@ func TestTheTableSaysEverythingThatAnOperatorLooksFor(t *testing.T) {
 
 func TestTheTableMarksWhatIsNotKnown(t *testing.T) {
 	got := table(t, admin.Status{Role: "primary", Secondaries: []admin.Secondary{{Name: "s", State: "live"}}})
-	if !strings.Contains(got, "last tid  -") || !strings.Contains(got, "live   -        -        -     -      -        -") {
+	if !strings.Contains(got, "last tid  -") || !strings.Contains(got,
+		"live   -        -        -     -      -        -") {
 		t.Error(got)
 	}
 	if got := table(t, admin.Status{Role: "primary"}); !strings.Contains(got, "no secondaries") {
@@ -116,7 +118,7 @@ func TestTheTableMarksWhatIsNotKnown(t *testing.T) {
 
 func TestNamesFromPeersCannotPaintOnTheTerminal(t *testing.T) {
 	got := table(t, admin.Status{Secondaries: []admin.Secondary{{Name: "evil\x1b[2J\n\tname\xff"}}})
-	if strings.ContainsAny(got, "\x1b\t\xff") || !strings.Contains(got, "evil [2J  name?") {
+	if strings.ContainsAny(got, "\x1b\t") || !utf8.ValidString(got) || !strings.Contains(got, "evil [2J  name?") {
 		t.Errorf("%q", got)
 	}
 }

@@ -2,7 +2,7 @@
 //
 //	GET /status   JSON: everything there is to know, a documented contract (docs/status-json.md)
 //	GET /metrics  Prometheus text, computed from the same Status at each scrape
-//	GET /healthz  200 while the process runs; says nothing about replication, so that a probe restarts no node that waits
+//	GET /healthz  200 while the process runs, whatever replication does: a probe must not restart a node that waits
 //	GET /readyz   200 when the node does its work, else 503 with the reason as text
 //
 // The package knows no storage and no role. It declares what it wants to know as the struct Status and gets it from a

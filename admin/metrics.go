@@ -49,7 +49,8 @@ func newCollector(src Source) collector { return collector{src} }
 // Describe is part of prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descBuild, descStart, descReady, descLastTid, descSize, descObjects, descTxns, descBytes, descReconnects, descRefusals,
+		descBuild, descStart, descReady, descLastTid, descSize, descObjects, descTxns, descBytes,
+		descReconnects, descRefusals,
 		descSecondaries, descSecSeconds, descSecBytes, descSecTxns, descUpstream, descUpSecs, descUpBytes, descUpTxns,
 	} {
 		ch <- d

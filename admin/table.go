@@ -94,7 +94,8 @@ func lagText(l *Lag) string {
 	if l.Transactions == nil && l.Bytes == nil && l.Seconds == nil {
 		return unknown
 	}
-	return fmt.Sprintf("%s transactions, %s, %s s", countText(l.Transactions), bytesText(l.Bytes), secondsText(l.Seconds))
+	return fmt.Sprintf("%s transactions, %s, %s s", countText(l.Transactions), bytesText(l.Bytes),
+		secondsText(l.Seconds))
 }
 
 func text(s *string) string {

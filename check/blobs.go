@@ -65,10 +65,14 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 }
 
 func (c *checker) blobFile(file BlobFile) {
-	i, found := slices.BinarySearchFunc(c.blobs, file, func(b blobRevision, f BlobFile) int { return b.compare(f.Oid, f.Tid) })
+	i, found := slices.BinarySearchFunc(c.blobs, file, func(b blobRevision, f BlobFile) int {
+		return b.compare(f.Oid,
+			f.Tid)
+	})
 	switch {
 	case found:
-		for ; i < len(c.blobs) && c.blobs[i].compare(file.Oid, file.Tid) == 0; i++ { // an oid can stand twice in a transaction
+		for ; i < len(c.blobs) && c.blobs[i].compare(file.Oid,
+			file.Tid) == 0; i++ { // an oid can stand twice in a transaction
 			c.blobs[i].found = true
 		}
 	case file.Tid <= c.last: // a later one is of a transaction that was committed since the check began

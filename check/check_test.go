@@ -78,7 +78,8 @@ func run(t *testing.T, opt check.Options) (sum check.Summary, damage, warnings [
 		t.Fatal(err)
 	}
 	if sum.Damages != int64(len(damage)) || sum.Warnings != int64(len(warnings)) {
-		t.Fatalf("the summary counts %d and %d findings, reported were %d and %d", sum.Damages, sum.Warnings, len(damage), len(warnings))
+		t.Fatalf("the summary counts %d and %d findings, reported were %d and %d", sum.Damages, sum.Warnings,
+			len(damage), len(warnings))
 	}
 	return sum, damage, warnings
 }
@@ -125,7 +126,8 @@ func TestWhatZODBWroteIsHealthy(t *testing.T) {
 			}
 			type counts struct{ Size, Checked, Uncommitted, Transactions, Records, Objects, Blobs int64 }
 			want := counts{e.FileSize, e.End, e.FileSize - e.End, int64(len(e.Transactions)), records, e.Objects, blobs}
-			got := counts{sum.Size, sum.Checked, sum.Uncommitted, sum.Transactions, sum.Records, sum.Objects, sum.BlobRecords}
+			got := counts{sum.Size, sum.Checked, sum.Uncommitted, sum.Transactions, sum.Records, sum.Objects,
+				sum.BlobRecords}
 			if diff := cmp.Diff(want, got); diff != "" {
 				t.Error(diff)
 			}
@@ -178,10 +180,12 @@ func TestEveryDamageIsNamed(t *testing.T) {
 		"length 2^64-1":              structure,
 		"redundant length":           structure,
 		"redundant length of the last transaction": structure,
-		"status x":                      structure,
-		"status c in the middle":        {uncommitted: 814 - 301},
-		"tid zero":                      {warnings: []check.Kind{check.KindTidOrder, check.KindRecordTid, check.KindRecordTid}},
-		"record: tloc":                  {damage: []check.Kind{check.KindRecord}, warnings: []check.Kind{check.KindPrevious}},
+		"status x":               structure,
+		"status c in the middle": {uncommitted: 814 - 301},
+		"tid zero": {warnings: []check.Kind{check.KindTidOrder, check.KindRecordTid,
+			check.KindRecordTid}},
+		"record: tloc": {damage: []check.Kind{check.KindRecord},
+			warnings: []check.Kind{check.KindPrevious}},
 		"record: version length":        record,
 		"record: data length too large": record,
 		"record: data length 2^64-1":    record,
@@ -222,7 +226,8 @@ func TestEveryChangedByteOfTheStructureIsFound(t *testing.T) {
 		b[i] ^= 0x10
 		path := write(t, b)
 		findings := 0
-		sum, err := check.Run(t.Context(), check.Options{FS: vfs.OS{}, Path: path, Report: func(check.Finding) { findings++ }})
+		sum, err := check.Run(t.Context(), check.Options{FS: vfs.OS{}, Path: path,
+			Report: func(check.Finding) { findings++ }})
 		if err != nil {
 			t.Fatalf("byte %d: %v", i, err)
 		}

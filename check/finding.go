@@ -27,8 +27,8 @@ const (
 	KindPrevious     Kind = "previous"      // damage as above; a warning when it leads to another one than expected
 	KindTidOrder     Kind = "tid-order"     // warning: a tid is not above the one before
 	KindRecordTid    Kind = "record-tid"    // warning: differs from its transaction's
-	KindIndexEntry   Kind = "index-entry"   // damage: the saved index leads to another record than the file's current one
-	KindIndexFile    Kind = "index-file"    // warning: the saved index is unusable, or of another file; it will be rebuilt
+	KindIndexEntry   Kind = "index-entry"   // damage: the saved index leads to another record than the current one
+	KindIndexFile    Kind = "index-file"    // warning: it is unusable and will be rebuilt; damage: it has wrong entries
 	KindBlobMissing  Kind = "blob-missing"  // damage: a revision of a blob has no file
 	KindBlobOrphaned Kind = "blob-orphaned" // warning: a blob file belongs to no revision
 )

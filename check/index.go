@@ -27,7 +27,8 @@ func (c *checker) loadIndex() {
 		c.saved.state = "absent"
 	case err != nil:
 		c.saved.state = "unusable"
-		c.report(Finding{Warning, KindIndexFile, nil, nil, nil, fmt.Sprintf("%v; it is rebuilt when the storage is opened", err)})
+		c.report(Finding{Warning, KindIndexFile, nil, nil, nil,
+			fmt.Sprintf("%v; it is rebuilt when the storage is opened", err)})
 	default:
 		c.saved.entries, c.saved.pos = entries, pos
 	}
@@ -41,7 +42,8 @@ func (c *checker) reached(pos int64) {
 	}
 	for oid, want := range c.now.All() {
 		if got := s.entries.Get(oid); got != want {
-			c.wrongEntry(Finding{Damage, KindIndexEntry, at(want), nil, at(oid), fmt.Sprintf("the saved index has %d for it", got)})
+			c.wrongEntry(Finding{Damage, KindIndexEntry, at(want), nil, at(oid),
+				fmt.Sprintf("the saved index has %d for it", got)})
 		}
 	}
 	for oid, got := range s.entries.All() {
@@ -54,8 +56,9 @@ func (c *checker) reached(pos int64) {
 	switch {
 	case s.wrong > 0:
 		s.state = "wrong"
-		c.report(Finding{Damage, KindIndexFile, nil, nil, nil, fmt.Sprintf("%d entries of %s.index are wrong: stop the server, "+
-			"remove that file and start again; it is rebuilt", s.wrong, c.opt.Path)})
+		c.report(Finding{Damage, KindIndexFile, nil, nil, nil,
+			fmt.Sprintf("%d entries of %s.index are wrong: stop the server, "+
+				"remove that file and start again; it is rebuilt", s.wrong, c.opt.Path)})
 	default:
 		s.state = "good"
 	}
@@ -74,8 +77,9 @@ func (c *checker) judgeIndex() {
 	switch {
 	case s.entries != nil && !c.gap:
 		s.state = "unusable"
-		c.report(Finding{Warning, KindIndexFile, nil, nil, nil, fmt.Sprintf("it was saved at offset %d, where no transaction of "+
-			"this file ends; it is rebuilt when the storage is opened", s.pos)})
+		c.report(Finding{Warning, KindIndexFile, nil, nil, nil,
+			fmt.Sprintf("it was saved at offset %d, where no transaction of "+
+				"this file ends; it is rebuilt when the storage is opened", s.pos)})
 	case s.entries != nil:
 		s.state = "not reached"
 	case s.state == "good" && s.pos < c.in.Pos():

@@ -106,12 +106,15 @@ func TestTheSavedIndexIsComparedUpToWhereItWasSaved(t *testing.T) {
 		damage  []check.Kind
 		warning []check.Kind
 	}{
-		"as saved":      {"undo", func(b []byte) []byte { return b }, "good", nil, nil},
-		"behind":        {"stale-index", func(b []byte) []byte { return b }, "stale", nil, nil},
-		"old format":    {"old-index", func(b []byte) []byte { return b }, "good", nil, nil},
-		"no index":      {"undo", func([]byte) []byte { return nil }, "unusable", nil, []check.Kind{check.KindIndexFile}},
-		"cut":           {"undo", func(b []byte) []byte { return b[:len(b)-3] }, "unusable", nil, []check.Kind{check.KindIndexFile}},
-		"another place": {"undo", func(b []byte) []byte { b[3]++; return b }, "unusable", nil, []check.Kind{check.KindIndexFile}},
+		"as saved":   {"undo", func(b []byte) []byte { return b }, "good", nil, nil},
+		"behind":     {"stale-index", func(b []byte) []byte { return b }, "stale", nil, nil},
+		"old format": {"old-index", func(b []byte) []byte { return b }, "good", nil, nil},
+		"no index": {"undo", func([]byte) []byte { return nil }, "unusable", nil,
+			[]check.Kind{check.KindIndexFile}},
+		"cut": {"undo", func(b []byte) []byte { return b[:len(b)-3] }, "unusable", nil,
+			[]check.Kind{check.KindIndexFile}},
+		"another place": {"undo", func(b []byte) []byte { b[3]++; return b }, "unusable", nil,
+			[]check.Kind{check.KindIndexFile}},
 		"another record": {"undo", func(b []byte) []byte { b[len(b)-9]++; return b }, "wrong",
 			[]check.Kind{check.KindIndexEntry, check.KindIndexFile}, nil},
 	} {
@@ -156,7 +159,8 @@ func TestBlobsAreMissedAndFoundOrphaned(t *testing.T) {
 	lost := e.Blobs[0]
 	e.Blobs[0].Tid-- // never was a revision
 	sum, damage, warnings := run(t, check.Options{Path: path, Blobs: blobsOf(e)})
-	if !slices.Equal(damage, []check.Kind{check.KindBlobMissing}) || !slices.Equal(warnings, []check.Kind{check.KindBlobOrphaned}) {
+	if !slices.Equal(damage, []check.Kind{check.KindBlobMissing}) || !slices.Equal(warnings,
+		[]check.Kind{check.KindBlobOrphaned}) {
 		t.Errorf("without the file of oid %v: got %v, %v", lost.Oid, damage, warnings)
 	}
 	if sum.BlobFiles == nil || *sum.BlobFiles != int64(len(e.Blobs)) {

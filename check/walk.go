@@ -42,7 +42,8 @@ func (c *checker) transaction(ctx context.Context, txn *filestorage.RawTransacti
 	tid := txn.Meta.Tid
 	c.sum.Transactions++
 	if tid <= c.last {
-		c.report(Finding{Warning, KindTidOrder, &txn.Pos, &tid, nil, fmt.Sprintf("not above the one before, %v", c.last)})
+		c.report(Finding{Warning, KindTidOrder, &txn.Pos, &tid, nil, fmt.Sprintf("not above the one before, %v",
+			c.last)})
 	}
 	c.last = max(c.last, tid)
 	for ctx.Err() == nil {
@@ -108,8 +109,9 @@ func (c *checker) backPointer(txn *filestorage.RawTransaction, rec *filestorage.
 	return wrong == "", err
 }
 
-// previous checks the pointer to the revision before. Packed records have none; a record that was packed away, or undone by
-// status, may be passed over. The last record of an oid that stands twice in a transaction has the same one as the first.
+// previous checks the pointer to the revision before. Packed records have none; a record that was packed away, or
+// undone by status, may be passed over. The last record of an oid that stands twice in a transaction has the same
+// one as the first.
 func (c *checker) previous(txn *filestorage.RawTransaction, rec *filestorage.RawRecord) error {
 	want := c.now.Get(rec.Oid)
 	if want == rec.Prev || want >= txn.Pos {

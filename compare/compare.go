@@ -63,8 +63,8 @@ type Result struct {
 	Difference   *Difference `json:"difference"`
 }
 
-// Run compares a with b up to the first difference. The error is about not being able to read one of them. Progress, which may
-// be nil, is told how far A has been read.
+// Run compares a with b up to the first difference. The error is about not being able to read one of them.
+// Progress, which may be nil, is told how far A has been read.
 func Run(ctx context.Context, a, b Side, progress func(posA int64)) (res Result, err error) {
 	itA, err := a.Iterate(0, false)
 	if err != nil {
@@ -151,7 +151,8 @@ func (c *comparison) transaction(a, b zodb.Transaction) (*Difference, error) {
 	for _, m := range []struct {
 		field Field
 		a, b  []byte
-	}{{FieldUser, ma.User, mb.User}, {FieldDescription, ma.Description, mb.Description}, {FieldExtension, ma.Extension, mb.Extension}} {
+	}{{FieldUser, ma.User, mb.User}, {FieldDescription, ma.Description, mb.Description}, {FieldExtension,
+		ma.Extension, mb.Extension}} {
 		if !bytes.Equal(m.a, m.b) {
 			return c.differ(m.field, nil, quote(m.a), quote(m.b)), nil
 		}

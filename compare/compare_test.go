@@ -84,11 +84,13 @@ func text(s string) *string { return &s }
 func history() memory {
 	big := strings.Repeat("0123456789abcdef", 10<<10) // more than two pieces
 	return memory{
-		{zodb.TxnMeta{Tid: 1, Status: ' ', User: []byte("u"), Description: []byte("d"), Extension: []byte("e")}, []record{
-			{oid: 0, tid: 1, data: "root"}, {oid: 1, tid: 1, data: big},
-		}},
+		{zodb.TxnMeta{Tid: 1, Status: ' ', User: []byte("u"), Description: []byte("d"), Extension: []byte("e")},
+			[]record{
+				{oid: 0, tid: 1, data: "root"}, {oid: 1, tid: 1, data: big},
+			}},
 		{zodb.TxnMeta{Tid: 2, Status: ' '}, []record{
-			{oid: 2, tid: 2, data: "blob", blob: text(big)}, {oid: 3, tid: 2, data: "blob", blob: text("")}, {oid: 1, tid: 2},
+			{oid: 2, tid: 2, data: "blob", blob: text(big)}, {oid: 3, tid: 2, data: "blob", blob: text("")}, {oid: 1,
+				tid: 2},
 		}},
 	}
 }
@@ -130,31 +132,46 @@ func TestTheFirstDifferenceIsNamed(t *testing.T) {
 		tid    zodb.Tid
 		oid    *zodb.Oid
 	}{
-		"one transaction more": {func(m memory) memory { return append(m, txn{meta: zodb.TxnMeta{Tid: 3, Status: ' '}}) },
+		"one transaction more": {func(m memory) memory {
+			return append(m, txn{meta: zodb.TxnMeta{Tid: 3,
+				Status: ' '}})
+		},
 			compare.FieldTransaction, 3, nil},
 		"one transaction less": {func(m memory) memory { return m[:1] }, compare.FieldTransaction, 2, nil},
 		"the first is missing": {func(m memory) memory { return m[1:] }, compare.FieldTransaction, 1, nil},
 		"nothing at all":       {func(memory) memory { return nil }, compare.FieldTransaction, 1, nil},
-		"another tid":          {func(m memory) memory { m[1].meta.Tid = 7; return m }, compare.FieldTransaction, 2, nil},
-		"another status":       {func(m memory) memory { m[1].meta.Status = 'x'; return m }, compare.FieldStatus, 2, nil},
-		"another user":         {func(m memory) memory { m[0].meta.User = nil; return m }, compare.FieldUser, 1, nil},
+		"another tid": {func(m memory) memory { m[1].meta.Tid = 7; return m }, compare.FieldTransaction, 2,
+			nil},
+		"another status": {func(m memory) memory { m[1].meta.Status = 'x'; return m }, compare.FieldStatus, 2,
+			nil},
+		"another user": {func(m memory) memory { m[0].meta.User = nil; return m }, compare.FieldUser, 1, nil},
 		"another description": {func(m memory) memory { m[0].meta.Description = []byte("D"); return m },
 			compare.FieldDescription, 1, nil},
-		"another extension": {func(m memory) memory { m[1].meta.Extension = []byte("x"); return m }, compare.FieldExtension, 2, nil},
-		"a record more": {func(m memory) memory { m[0].records = append(m[0].records, record{oid: 8, tid: 1}); return m },
+		"another extension": {func(m memory) memory { m[1].meta.Extension = []byte("x"); return m },
+			compare.FieldExtension, 2, nil},
+		"a record more": {func(m memory) memory {
+			m[0].records = append(m[0].records, record{oid: 8,
+				tid: 1})
+			return m
+		},
 			compare.FieldRecord, 1, oid(8)},
-		"a record less":  {func(m memory) memory { m[1].records = m[1].records[:2]; return m }, compare.FieldRecord, 2, oid(1)},
-		"another order":  {func(m memory) memory { slices.Reverse(m[0].records); return m }, compare.FieldRecord, 1, oid(0)},
-		"another serial": {func(m memory) memory { m[0].records[0].tid = 5; return m }, compare.FieldRecordTid, 1, oid(0)},
-		"shorter data":   {func(m memory) memory { m[0].records[0].data = "roo"; return m }, compare.FieldData, 1, oid(0)},
-		"no data":        {func(m memory) memory { m[0].records[0].data = ""; return m }, compare.FieldData, 1, oid(0)},
+		"a record less": {func(m memory) memory { m[1].records = m[1].records[:2]; return m }, compare.FieldRecord,
+			2, oid(1)},
+		"another order": {func(m memory) memory { slices.Reverse(m[0].records); return m }, compare.FieldRecord, 1,
+			oid(0)},
+		"another serial": {func(m memory) memory { m[0].records[0].tid = 5; return m }, compare.FieldRecordTid, 1,
+			oid(0)},
+		"shorter data": {func(m memory) memory { m[0].records[0].data = "roo"; return m }, compare.FieldData, 1,
+			oid(0)},
+		"no data": {func(m memory) memory { m[0].records[0].data = ""; return m }, compare.FieldData, 1, oid(0)},
 		"the last byte": {func(m memory) memory {
 			d := m[0].records[1].data
 			m[0].records[1].data = d[:len(d)-1] + "!"
 			return m
 		}, compare.FieldData, 1, oid(1)},
-		"no blob":     {func(m memory) memory { m[1].records[1].blob = nil; return m }, compare.FieldBlob, 2, oid(3)},
-		"longer blob": {func(m memory) memory { m[1].records[1].blob = text("x"); return m }, compare.FieldBlob, 2, oid(3)},
+		"no blob": {func(m memory) memory { m[1].records[1].blob = nil; return m }, compare.FieldBlob, 2, oid(3)},
+		"longer blob": {func(m memory) memory { m[1].records[1].blob = text("x"); return m }, compare.FieldBlob, 2,
+			oid(3)},
 		"other blob": {func(m memory) memory {
 			b := *m[1].records[0].blob
 			m[1].records[0].blob = text(b[:70000] + "!" + b[70001:])
@@ -162,7 +179,8 @@ func TestTheFirstDifferenceIsNamed(t *testing.T) {
 		}, compare.FieldBlob, 2, oid(2)},
 	} {
 		t.Run(name, func(t *testing.T) {
-			for _, res := range []compare.Result{run(t, history(), c.change(history())), run(t, c.change(history()), history())} {
+			for _, res := range []compare.Result{run(t, history(), c.change(history())), run(t, c.change(history()),
+				history())} {
 				if res.Equal || res.Difference == nil {
 					t.Fatal("no difference found")
 				}

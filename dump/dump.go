@@ -13,8 +13,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A Transaction is a line of the JSON output. User and Description are null when they are not UTF-8; the bytes are always there,
-// in hexadecimal digits.
+// A Transaction is a line of the JSON output. User and Description are null when they are not UTF-8; the bytes are
+// always there, in hexadecimal digits.
 type Transaction struct {
 	Pos            int64     `json:"pos"`
 	Tid            zodb.Tid  `json:"tid"`

@@ -32,7 +32,8 @@ func blobSize(oid zodb.Oid, tid zodb.Tid) (int64, error) {
 }
 
 func TestDumpsOfFixturesAreTheGoldenOnes(t *testing.T) {
-	for _, name := range []string{"undo-creation", "blobs-lawn", "packed-then-commits", "status-u", "metadata", "crash-checkpoint"} {
+	for _, name := range []string{"undo-creation", "blobs-lawn", "packed-then-commits", "status-u", "metadata",
+		"crash-checkpoint"} {
 		for form, printer := range map[string]func(*strings.Builder) dump.Printer{
 			"txt":   func(b *strings.Builder) dump.Printer { return dump.Text(b) },
 			"jsonl": func(b *strings.Builder) dump.Printer { return dump.JSON(b) },

@@ -29,7 +29,8 @@ type textPrinter struct{ w io.Writer }
 
 func (p textPrinter) Transaction(t Transaction) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "transaction %v at %d, %s, %d bytes", t.Tid, t.Pos, t.Time.Format("2006-01-02 15:04:05.000000 UTC"), t.Length)
+	fmt.Fprintf(&b, "transaction %v at %d, %s, %d bytes", t.Tid, t.Pos,
+		t.Time.Format("2006-01-02 15:04:05.000000 UTC"), t.Length)
 	switch t.Status {
 	case "p":
 		b.WriteString(", packed")
@@ -83,7 +84,8 @@ func (p textPrinter) End(uncommitted int64) error {
 		return nil
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "behind it %d bytes that are not committed: a transaction being written, or one that a crash interrupted\n",
+	fmt.Fprintf(&b,
+		"behind it %d bytes that are not committed: a transaction being written, or one that a crash interrupted\n",
 		uncommitted)
 	return p.write(&b)
 }

@@ -26,7 +26,8 @@ type Endpoint struct {
 func Parse(s string) (Endpoint, error) {
 	if strings.Contains(s, "/") {
 		if len(s) > maxSocketPath {
-			return Endpoint{}, fmt.Errorf("address %q: a socket's path has at most %d bytes: use a shorter one", s, maxSocketPath)
+			return Endpoint{}, fmt.Errorf("address %q: a socket's path has at most %d bytes: use a shorter one", s,
+				maxSocketPath)
 		}
 		return Endpoint{"unix", s}, nil
 	}

@@ -64,7 +64,8 @@ func TestParseRefusesWithAnInstruction(t *testing.T) {
 
 func TestParseListKeepsTheOrder(t *testing.T) {
 	list, err := endpoint.ParseList("a:1, b:2,/c")
-	if err != nil || len(list) != 3 || list[0].String() != "a:1" || list[1].String() != "b:2" || list[2].String() != "/c" {
+	if err != nil || len(list) != 3 || list[0].String() != "a:1" || list[1].String() != "b:2" ||
+		list[2].String() != "/c" {
 		t.Fatalf("got %v, %v", list, err)
 	}
 	if _, err := endpoint.ParseList("a:1,,b:2"); err == nil {

@@ -37,15 +37,16 @@ type RawRecord struct {
 // DataPos returns the offset of the data.
 func (r *RawRecord) DataPos() int64 { return r.Pos + recHeaderLen }
 
-// An Inspector walks over a Data.fs from the front and shows what stands there, with offsets. It opens the file for reading
-// only, takes no lock, and sees it as long as it was when it was opened, so it works beside a running server. It is what
-// tools use that must look at damaged files; everybody else wants Storage.Iterate. It is for one goroutine.
+// An Inspector walks over a Data.fs from the front and shows what stands there, with offsets. It opens the file for
+// reading only, takes no lock, and sees it as long as it was when it was opened, so it works beside a running
+// server. It is what tools use that must look at damaged files; everybody else wants Storage.Iterate. It is for one
+// goroutine.
 //
 //	for txn, err := in.Next() …          io.EOF at the end of what is committed, see Tail
 //	    for rec, err := in.NextRecord() … io.EOF behind the last record
 //
-// A *zodb.CorruptError from NextRecord spoils only the rest of that transaction, and Next goes on behind it. One from Next is
-// the end: nobody can tell where another transaction begins.
+// A *zodb.CorruptError from NextRecord spoils only the rest of that transaction, and Next goes on behind it. One
+// from Next is the end: nobody can tell where another transaction begins.
 type Inspector struct {
 	file   vfs.File
 	path   string
@@ -130,8 +131,8 @@ func (in *Inspector) Next() (*RawTransaction, error) {
 	return in.enter()
 }
 
-// tail lets the rules of opening a storage decide whether the tail of an interrupted commit begins here, which is io.EOF, or
-// whether good data stand behind damage.
+// tail lets the rules of opening a storage decide whether the tail of an interrupted commit begins here, which is
+// io.EOF, or whether good data stand behind damage.
 func (in *Inspector) tail(decide func(*scan) error) error {
 	c := newScan(context.Background(), in.file, in.path, in.size)
 	c.pos, c.last = in.pos, in.txn.Meta.Tid
@@ -173,7 +174,8 @@ func (in *Inspector) NextRecord() (*RawRecord, error) {
 	}
 	rec, err := in.record(in.win.read, in.recPos, end)
 	if err == nil && rec.Tloc != in.txn.Pos {
-		err = in.corrupt(rec.Pos+24, fmt.Sprintf("the offset %d of the record's transaction", in.txn.Pos), fmt.Sprint(rec.Tloc))
+		err = in.corrupt(rec.Pos+24, fmt.Sprintf("the offset %d of the record's transaction", in.txn.Pos),
+			fmt.Sprint(rec.Tloc))
 	}
 	if err != nil {
 		in.recPos = end
@@ -193,8 +195,8 @@ func (in *Inspector) RecordAt(pos int64) (RawRecord, error) {
 	return in.record(in.win.peek, pos, in.size)
 }
 
-// IsBlob reports whether the data of rec, at the end of its chain of back pointers, are those of a blob. A pointer that does not
-// lead back is a *zodb.CorruptError.
+// IsBlob reports whether the data of rec, at the end of its chain of back pointers, are those of a blob. A pointer
+// that does not lead back is a *zodb.CorruptError.
 func (in *Inspector) IsBlob(rec *RawRecord) (bool, error) {
 	end := *rec
 	for end.Size == 0 && end.Back != 0 {

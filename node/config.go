@@ -27,8 +27,8 @@ type Config struct {
 	ReplicateTo endpoint.Endpoint // where secondaries connect; required on a primary
 	Admin       endpoint.Endpoint // zero: no admin server
 
-	// InsecurePlainText allows addresses that other machines can reach, although everybody who reaches them can read the
-	// database and nobody in between is kept from it.
+	// InsecurePlainText allows addresses that other machines can reach, although everybody who reaches them can
+	// read the database and nobody in between is kept from it.
 	InsecurePlainText bool
 
 	Heartbeat      time.Duration // how often secondaries hear from this node
@@ -83,7 +83,8 @@ func (c *Config) check() error {
 
 func (c *PrimaryConfig) check() error {
 	if c.ReplicateTo.IsZero() {
-		return &ConfigError{"a primary needs an address for its secondaries: give one with --replicate-to 127.0.0.1:5000"}
+		return &ConfigError{"a primary needs an address for its secondaries: give one with " +
+			"--replicate-to 127.0.0.1:5000"}
 	}
 	return c.Config.check()
 }

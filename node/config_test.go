@@ -66,7 +66,8 @@ func TestASecondaryIsReadyWhenItIsKnownToBeNear(t *testing.T) {
 		{secondary.Status{State: secondary.StateLive, Lag: behind(0)}, ""},
 		{secondary.Status{State: secondary.StateCatchingUp, Lag: behind(9)}, ""},
 		{secondary.Status{State: secondary.StateWaiting, Lag: behind(10)}, ""}, // a short interruption
-		{secondary.Status{State: secondary.StateWaiting, Lag: behind(11)}, "waiting: 11 seconds behind, the limit is 10"},
+		{secondary.Status{State: secondary.StateWaiting, Lag: behind(11)},
+			"waiting: 11 seconds behind, the limit is 10"},
 		{secondary.Status{State: secondary.StateConnecting}, "connecting: not yet known how far behind"},
 		{secondary.Status{State: secondary.StateRefused, Lag: behind(0), LastError: "go away"}, "refused: go away"},
 		{secondary.Status{State: secondary.StateFailed, Lag: behind(0), LastError: "disk full"}, "failed: disk full"},

@@ -1,5 +1,6 @@
-// Package node runs one zrsd from start to end: it opens what a primary or a secondary needs, joins the parts, and takes them
-// apart in the right order. Commands, tests and whatever else wants a whole node call RunPrimary or RunSecondary.
+// Package node runs one zrsd from start to end: it opens what a primary or a secondary needs, joins the parts, and
+// takes them apart in the right order. Commands, tests and whatever else wants a whole node call RunPrimary or
+// RunSecondary.
 //
 //	              ┌ admin server ◀── face (a status from the first moment on)
 //	RunPrimary ───┤ garbage collector settings
@@ -13,17 +14,18 @@
 //
 // # Beginning and end
 //
-// The admin server answers before the storage is open, so that a node that rebuilds a large index is alive but not ready. What
-// cannot be opened is a *StartError, what makes no sense a *ConfigError.
+// The admin server answers before the storage is open, so that a node that rebuilds a large index is alive but not
+// ready. What cannot be opened is a *StartError, what makes no sense a *ConfigError.
 //
-// When the context ends, a secondary first stops applying; then secondaries that the node feeds get what they lack, for at most
-// DrainTimeout; then the storage waits for what is on its way to the disk, saves its index and releases its lock; the admin
-// server answers until the end. That is no error.
+// When the context ends, a secondary first stops applying; then secondaries that the node feeds get what they lack,
+// for at most DrainTimeout; then the storage waits for what is on its way to the disk, saves its index and releases
+// its lock; the admin server answers until the end. That is no error.
 //
 // # A failed storage
 //
-// A storage that could not tell any more what is on the disk takes no transactions until it is opened again. A secondary does
-// that by itself, from time to time, because everything it lost comes again. It gives up only over damage.
+// A storage that could not tell any more what is on the disk takes no transactions until it is opened again. A
+// secondary does that by itself, from time to time, because everything it lost comes again. It gives up only over
+// damage.
 //
 // # Memory
 //

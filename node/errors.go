@@ -7,8 +7,8 @@ type ConfigError struct{ Text string }
 
 func (e *ConfigError) Error() string { return e.Text }
 
-// A StartError says that something which a node needs could not be opened: its data, its blobs, its log, an address to listen
-// on. Nothing has been served.
+// A StartError says that something which a node needs could not be opened: its data, its blobs, its log, an address
+// to listen on. Nothing has been served.
 type StartError struct{ Err error }
 
 func (e *StartError) Error() string { return e.Err.Error() }

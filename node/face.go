@@ -19,7 +19,8 @@ const (
 // stateOpening is the state of a secondary whose storage is not open yet; the others are those of package secondary.
 const stateOpening = "opening"
 
-// A face is what a node shows to its admin server, from before the storage is open until the end. It may be used concurrently.
+// A face is what a node shows to its admin server, from before the storage is open until the end. It may be used
+// concurrently.
 type face struct {
 	base admin.Status // what never changes
 

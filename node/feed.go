@@ -26,8 +26,8 @@ func (c *Config) feed(src primary.Source, ln net.Listener, identity func() (stri
 	return f
 }
 
-// drain lets secondaries catch up and returns when none is connected any more. Those that did not make it go on where they are
-// when they connect again, so that is worth a warning only.
+// drain lets secondaries catch up and returns when none is connected any more. Those that did not make it go on
+// where they are when they connect again, so that is worth a warning only.
 func (f *feed) drain() {
 	if err := f.Shutdown(context.Background()); err != nil {
 		f.c.Logger.Warn("secondaries will have to catch up later", "error", err)

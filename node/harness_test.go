@@ -129,7 +129,8 @@ func (s *site) primary(t *testing.T) *running {
 }
 
 func (s *site) secondaryConfig(from *site) SecondaryConfig {
-	return SecondaryConfig{Config: s.config(), ReplicateFrom: []endpoint.Endpoint{from.to}, ReadyLag: time.Minute, MaxRecord: 1 << 20}
+	return SecondaryConfig{Config: s.config(), ReplicateFrom: []endpoint.Endpoint{from.to}, ReadyLag: time.Minute,
+		MaxRecord: 1 << 20}
 }
 
 func (s *site) secondary(t *testing.T, from *site) *running {

@@ -41,8 +41,8 @@ func OpenLog(opt LogOptions) (*Log, error) {
 	return l, nil
 }
 
-// Reopen opens the log file under its name again, after somebody has moved the old one away. Where that fails the log goes
-// on in the old file.
+// Reopen opens the log file under its name again, after somebody has moved the old one away. Where that fails the
+// log goes on in the old file.
 func (l *Log) Reopen() {
 	if l.file == nil {
 		l.Info("Log files: none to reopen, the log goes to standard error")

@@ -43,7 +43,8 @@ func TestAReopenedLogGoesOnUnderItsName(t *testing.T) {
 	l.Info("second")
 	l.Reopen()
 	l.Info("third")
-	if old := content(t, path+".1"); !strings.Contains(old, "first") || !strings.Contains(old, "second") || strings.Contains(old, "hidden") {
+	if old := content(t, path+".1"); !strings.Contains(old, "first") || !strings.Contains(old, "second") ||
+		strings.Contains(old, "hidden") {
 		t.Errorf("the old file has %q", old)
 	}
 	if now := content(t, path); !strings.Contains(now, "Log files reopened") || !strings.Contains(now, "third") {

@@ -7,10 +7,11 @@ import (
 	"time"
 )
 
-// How the garbage collector is tuned. What is always in memory is the index, 8 bytes for each object without any pointer in
-// it, so collecting is cheap however large it is. But Go by default lets as much garbage pile up as there is live memory: a
-// node with an index of 800 MB would take 1.6 GB. Here a constant amount may pile up instead, whatever the size of the index:
-// resident memory is the program and its buffers (some 48 MB), the index, and this slack.
+// How the garbage collector is tuned. What is always in memory is the index, 8 bytes for each object without any
+// pointer in it, so collecting is cheap however large it is. But Go by default lets as much garbage pile up as
+// there is live memory: a node with an index of 800 MB would take 1.6 GB. Here a constant amount may pile up
+// instead, whatever the size of the index: resident memory is the program and its buffers (some 48 MB), the index,
+// and this slack.
 const (
 	slack        = 16 << 20 // bytes of garbage before the next collection
 	minGCPercent = 5        // with an index above 320 MB the slack grows with it

@@ -69,11 +69,13 @@ func TestARefusalIsShownAndCountedOnBothSides(t *testing.T) {
 	other.await(t, "it is ready", ready)
 	other.end(t)
 	first, second := a.primary(t), b.secondary(t, a)
-	st := second.await(t, "the secondary is refused", func(st *admin.Status) bool { return st.Upstream.State == "refused" })
+	st := second.await(t, "the secondary is refused",
+		func(st *admin.Status) bool { return st.Upstream.State == "refused" })
 	if st.Ready || !strings.Contains(*st.NotReady, "check the address") || st.Totals.Refusals["wrong_storage"] == 0 {
 		t.Errorf("the secondary says %+v", st)
 	}
-	first.await(t, "the primary has counted", func(st *admin.Status) bool { return st.Totals.Refusals["wrong_storage"] > 0 })
+	first.await(t, "the primary has counted",
+		func(st *admin.Status) bool { return st.Totals.Refusals["wrong_storage"] > 0 })
 }
 
 func TestASecondaryWhoseDiskFailedOpensItsStorageAgain(t *testing.T) {
@@ -143,7 +145,8 @@ func TestANodeIsAliveButNotReadyWhileItsStorageOpens(t *testing.T) {
 
 func (r *running) get(t *testing.T, path string) int {
 	t.Helper()
-	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+	tr := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn,
+		error) {
 		return r.control.Dial(ctx)
 	}}
 	defer tr.CloseIdleConnections()

@@ -21,7 +21,8 @@ func (c *Config) storageOptions(f *face, readOnly bool) (filestorage.Options, er
 	if c.Blobs == "" {
 		return opt, nil
 	}
-	blobs, err := blobstore.Open(c.Blobs, blobstore.Options{FS: c.FS, ReadOnly: readOnly, Logger: c.Logger.Named("blobs")})
+	blobs, err := blobstore.Open(c.Blobs, blobstore.Options{FS: c.FS, ReadOnly: readOnly,
+		Logger: c.Logger.Named("blobs")})
 	if err != nil {
 		return opt, &StartError{err}
 	}

@@ -11,8 +11,8 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// RunPrimary runs a primary until ctx ends, drains it and returns nil. Otherwise it returns why it could not start or go on:
-// *ConfigError, *StartError, or what failed.
+// RunPrimary runs a primary until ctx ends, drains it and returns nil. Otherwise it returns why it could not start
+// or go on: *ConfigError, *StartError, or what failed.
 func RunPrimary(ctx context.Context, cfg PrimaryConfig) error {
 	if err := cfg.check(); err != nil {
 		return err

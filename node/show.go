@@ -49,7 +49,8 @@ func showSecondary(st *admin.Status, src source, s secondary.Status, readyLag ti
 	st.Ready = st.NotReady == nil
 }
 
-// lateness returns why a secondary is not ready, nil when it is: near enough to its primary, by what it last heard of it.
+// lateness returns why a secondary is not ready, nil when it is: near enough to its primary, by what it last heard
+// of it.
 func lateness(s *secondary.Status, limit time.Duration) *string {
 	switch {
 	case s.State == secondary.StateRefused, s.State == secondary.StateFailed:
@@ -57,7 +58,8 @@ func lateness(s *secondary.Status, limit time.Duration) *string {
 	case s.Lag.Seconds == nil:
 		return admin.Known(fmt.Sprintf("%s: not yet known how far behind", s.State))
 	case *s.Lag.Seconds > limit.Seconds():
-		return admin.Known(fmt.Sprintf("%s: %.0f seconds behind, the limit is %.0f", s.State, *s.Lag.Seconds, limit.Seconds()))
+		return admin.Known(fmt.Sprintf("%s: %.0f seconds behind, the limit is %.0f", s.State, *s.Lag.Seconds,
+			limit.Seconds()))
 	}
 	return nil
 }

@@ -18,14 +18,19 @@ type checkOptions struct {
 	blobs       string
 }
 
+const checkHelp = `Reads the whole file and checks structure, lengths, back pointers, the saved index against the file,
+and blobs that are missing or orphaned. Changes nothing, takes no lock, and can be run beside a
+server, up to the end of what is committed.
+
+Exits with 0 when there is no damage (there may be warnings), with 1 when there is, with 3 when the
+file cannot be opened.`
+
 func checkCommand() *cobra.Command {
 	var opt checkOptions
 	cmd := &cobra.Command{
-		Use:   "check Data.fs [--blobs DIR] [--json] [--quick]",
-		Short: "look for damage in a data file, its index and its blobs",
-		Long: "Reads the whole file and checks structure, lengths, back pointers, the saved index against the file, and blobs that are\n" +
-			"missing or orphaned. Changes nothing, takes no lock, and can be run beside a server, up to the end of what is committed.\n\n" +
-			"Exits with 0 when there is no damage (there may be warnings), with 1 when there is, with 3 when it cannot be opened.",
+		Use:     "check Data.fs [--blobs DIR] [--json] [--quick]",
+		Short:   "look for damage in a data file, its index and its blobs",
+		Long:    checkHelp,
 		Example: "  zrsd check var/Data.fs --blobs var/blobs",
 		Args:    arguments("Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -45,10 +50,11 @@ func (opt checkOptions) run(ctx context.Context, path string, stdout, stderr io.
 	}
 	bar := newProgress(stderr, "checking")
 	var printed error
-	what := check.Options{FS: vfs.OS{}, Path: path, Quick: opt.quick, Progress: bar.update, Report: func(f check.Finding) {
-		bar.clear()
-		printed = errors.Join(printed, opt.finding(stdout, f))
-	}}
+	what := check.Options{FS: vfs.OS{}, Path: path, Quick: opt.quick, Progress: bar.update,
+		Report: func(f check.Finding) {
+			bar.clear()
+			printed = errors.Join(printed, opt.finding(stdout, f))
+		}}
 	if blobs != nil {
 		what.Blobs = blobFiles(blobs)
 	}

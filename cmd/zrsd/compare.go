@@ -18,20 +18,25 @@ type compareOptions struct {
 	blobsA, blobsB string
 }
 
+const compareHelp = `Compares two data files transaction by transaction: tids, status, metadata, records, data and,
+where
+both blob directories are given, the content of blobs. Offsets and packing marks do not count.
+Changes nothing, takes no lock; a file that is being written to is compared as it is at the
+beginning.
+
+Exits with 0 when the storages are equal, with 1 when they differ, with 3 when one cannot be opened.`
+
 func compareCommand() *cobra.Command {
 	var opt compareOptions
 	cmd := &cobra.Command{
-		Use:   "compare A B [--blobs-a DIR --blobs-b DIR] [--json]",
-		Short: "find the first difference of two storages",
-		Long: "Compares two data files transaction by transaction: tids, status, metadata, records, data and, where both blob\n" +
-			"directories are given, the content of blobs. Offsets and packing marks do not count. Changes nothing, takes no lock; a\n" +
-			"file that is being written to is compared as it is at the beginning.\n\n" +
-			"Exits with 0 when the storages are equal, with 1 when they differ, with 3 when one cannot be opened.",
+		Use:     "compare A B [--blobs-a DIR --blobs-b DIR] [--json]",
+		Short:   "find the first difference of two storages",
+		Long:    compareHelp,
 		Example: "  zrsd compare var/Data.fs copy/Data.fs --blobs-a var/blobs --blobs-b copy/blobs",
 		Args:    arguments("A", "B"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if (opt.blobsA == "") != (opt.blobsB == "") {
-				return usage(errors.New("blobs can only be compared with blobs: give both --blobs-a and --blobs-b, or none"))
+				return usage(errors.New("blobs are compared with blobs: give both --blobs-a and --blobs-b, or none"))
 			}
 			return opt.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

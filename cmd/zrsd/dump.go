@@ -19,13 +19,15 @@ type dumpOptions struct {
 	from, to string
 }
 
+const dumpHelp = `Shows what stands in the file, with offsets, up to damage if there is any. Changes nothing, takes no
+lock, and can be run beside a server. A TID is 16 hexadecimal digits, as it is printed.`
+
 func dumpCommand() *cobra.Command {
 	var opt dumpOptions
 	cmd := &cobra.Command{
-		Use:   "dump Data.fs [--blobs DIR] [--from TID] [--to TID] [--json]",
-		Short: "show the transactions and records of a data file",
-		Long: "Shows what stands in the file, with offsets, up to damage if there is any. Changes nothing, takes no lock, and can be\n" +
-			"run beside a server. A TID is 16 hexadecimal digits, as it is printed.",
+		Use:     "dump Data.fs [--blobs DIR] [--from TID] [--to TID] [--json]",
+		Short:   "show the transactions and records of a data file",
+		Long:    dumpHelp,
 		Example: "  zrsd dump var/Data.fs --from 03f8658010000000 --json",
 		Args:    arguments("Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {

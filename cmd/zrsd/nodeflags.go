@@ -27,7 +27,8 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.admin, "admin", "", "`ADDR` for /status, /metrics, /healthz and /readyz over HTTP")
 	flags.BoolVar(&f.config.InsecurePlainText, "insecure-plain-text", false,
 		"listen where other machines can connect, without encryption or authentication")
-	flags.DurationVar(&f.config.Heartbeat, "heartbeat", node.DefaultHeartbeat, "how often secondaries are told the last tid")
+	flags.DurationVar(&f.config.Heartbeat, "heartbeat", node.DefaultHeartbeat,
+		"how often secondaries are told the last tid")
 	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries, "connections at a time")
 	flags.DurationVar(&f.config.DrainTimeout, "drain-timeout", node.DefaultDrainTimeout,
 		"how long secondaries may take to catch up after SIGTERM")

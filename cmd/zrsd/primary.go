@@ -8,17 +8,23 @@ import (
 	"github.com/zrsd/zrsd/node"
 )
 
+const primaryHelp = `Opens a storage and streams its transactions to every secondary that connects. With --attach it
+follows the files of a running ZEO server or Zope instance instead of owning them, and writes
+nothing but Data.fs.zrsd, the storage's identity.
+
+SIGTERM and SIGINT stop it after its secondaries have caught up, or after --drain-timeout. SIGUSR2
+reopens the log file.`
+
 func primaryCommand() *cobra.Command {
 	var f nodeFlags
 	var attach bool
 	cmd := &cobra.Command{
 		Use:   "primary --data Data.fs [--blobs DIR] --replicate-to ADDR [--attach]",
 		Short: "stream a storage to secondaries",
-		Long: "Opens a storage and streams its transactions to every secondary that connects. With --attach it follows the files of\n" +
-			"a running ZEO server or Zope instance instead of owning them, and writes nothing but Data.fs.zrsd, the storage's identity.\n\n" +
-			"SIGTERM and SIGINT stop it after its secondaries have caught up, or after --drain-timeout. SIGUSR2 reopens the log file.",
-		Example: "  zrsd primary --data var/Data.fs --blobs var/blobs --replicate-to 127.0.0.1:5000 --admin 127.0.0.1:5001 --attach",
-		Args:    arguments(),
+		Long:  primaryHelp,
+		Example: "  zrsd primary --data var/Data.fs --blobs var/blobs --attach \\\n" +
+			"      --replicate-to 127.0.0.1:5000 --admin 127.0.0.1:5001",
+		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return f.runNode(cmd.Context(), func(ctx context.Context, common node.Config) error {
 				return node.RunPrimary(ctx, node.PrimaryConfig{Config: common, Attach: attach})

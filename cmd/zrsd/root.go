@@ -31,7 +31,8 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "zrsd",
 		Short: "replicate ZODB FileStorages",
-		Long: "zrsd streams the transactions and blobs of a ZODB FileStorage to any number of copies, live and from history.\n\n" +
+		Long: "zrsd streams the transactions and blobs of a ZODB FileStorage to any number of copies, live and from\n" +
+			"history.\n\n" +
 			addressHelp + "\n\n" + exitHelp,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -47,7 +48,8 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
 	})
-	root.AddCommand(primaryCommand(), secondaryCommand(), statusCommand(), dumpCommand(), checkCommand(), compareCommand(),
+	root.AddCommand(primaryCommand(), secondaryCommand(), statusCommand(), dumpCommand(), checkCommand(),
+		compareCommand(),
 		versionCommand())
 	return root
 }

@@ -9,6 +9,12 @@ import (
 	"github.com/zrsd/zrsd/node"
 )
 
+const secondaryHelp = `Connects to a primary and applies its transactions to a storage of its own, first those that it
+lacks, then live, and connects again whenever the connection ends. Where there is no Data.fs an
+empty one is made. With --replicate-to it feeds further secondaries.
+
+SIGTERM and SIGINT stop it after what has arrived is on disk. SIGUSR2 reopens the log file.`
+
 func secondaryCommand() *cobra.Command {
 	var f nodeFlags
 	var from string
@@ -17,12 +23,10 @@ func secondaryCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "secondary --data Data.fs [--blobs DIR] --replicate-from ADDR[,ADDR] [--replicate-to ADDR]",
 		Short: "keep a copy of a primary's storage",
-		Long: "Connects to a primary and applies its transactions to a storage of its own, first those that it lacks, then live, and\n" +
-			"connects again whenever the connection ends. Where there is no Data.fs an empty one is made. With --replicate-to it\n" +
-			"feeds further secondaries.\n\n" +
-			"SIGTERM and SIGINT stop it after what has arrived is on disk. SIGUSR2 reopens the log file.",
-		Example: "  zrsd secondary --data copy/Data.fs --blobs copy/blobs --replicate-from db1:5000 --admin 127.0.0.1:5002",
-		Args:    arguments(),
+		Long:  secondaryHelp,
+		Example: "  zrsd secondary --data copy/Data.fs --blobs copy/blobs \\\n" +
+			"      --replicate-from db1:5000 --admin 127.0.0.1:5002",
+		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			var list []endpoint.Endpoint
 			if from != "" {

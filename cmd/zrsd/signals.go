@@ -11,8 +11,8 @@ import (
 	"github.com/zrsd/zrsd/node"
 )
 
-// withSignals returns a context that ends at the first SIGTERM or SIGINT. A second one ends the process at once. SIGUSR2 reopens
-// the log. stop ends all that and waits for it.
+// withSignals returns a context that ends at the first SIGTERM or SIGINT. A second one ends the process at once.
+// SIGUSR2 reopens the log. stop ends all that and waits for it.
 func withSignals(ctx context.Context, log *node.Log) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 4)
@@ -29,7 +29,8 @@ func withSignals(ctx context.Context, log *node.Log) (_ context.Context, stop fu
 }
 
 // watch acts on signals until done is closed.
-func watch(signals <-chan os.Signal, done <-chan struct{}, log *node.Log, cancel context.CancelCauseFunc, exit func(int)) {
+func watch(signals <-chan os.Signal, done <-chan struct{}, log *node.Log, cancel context.CancelCauseFunc,
+	exit func(int)) {
 	stopping := false
 	for {
 		select {

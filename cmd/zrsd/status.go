@@ -20,12 +20,15 @@ type statusOptions struct {
 	watch time.Duration
 }
 
+const statusHelp = `Asks the node whose --admin address is ADDR: its role and last transaction, and for each secondary
+how far it is.`
+
 func statusCommand() *cobra.Command {
 	var opt statusOptions
 	cmd := &cobra.Command{
 		Use:     "status ADDR [--json] [--watch 2s]",
 		Short:   "show how a node is",
-		Long:    "Asks the node whose --admin address is ADDR: its role and last transaction, and for each secondary how far it is.",
+		Long:    statusHelp,
 		Example: "  zrsd status 127.0.0.1:5001",
 		Args:    arguments("ADDR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
