@@ -2,6 +2,7 @@ package filestorage
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"encoding/hex"
 	"errors"
@@ -341,4 +342,35 @@ func TestLock(t *testing.T) {
 	}
 	mustOpen(t, s.Path(), Options{ReadOnly: true})
 	reopen(t, s)
+}
+
+// A scan reports how far it is, and ends with its context; the lock is free again then.
+func TestScanProgress(t *testing.T) {
+	d := newDataFile()
+	d.fill(40, 40, 100_000)
+	path := filepath.Join(t.TempDir(), "Data.fs")
+	if err := os.WriteFile(path, d.bytes, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	size := int64(len(d.bytes))
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cause := errors.New("no time")
+	_, err := Open(ctx, path, Options{Progress: func(done, total int64) {
+		if done > 2<<20 {
+			cancel(cause)
+		}
+	}})
+	if !errors.Is(err, cause) {
+		t.Errorf("open with a context that ended: %v", err)
+	}
+	last := int64(0)
+	mustOpen(t, path, Options{Progress: func(done, total int64) {
+		if done < last || total != size {
+			t.Errorf("progress %d of %d after %d, file has %d bytes", done, total, last, size)
+		}
+		last = done
+	}})
+	if last != size {
+		t.Errorf("progress ended at %d of %d", last, size)
+	}
 }

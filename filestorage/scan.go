@@ -90,7 +90,7 @@ func (c *scan) inside(h *txnHeader) error {
 			return err
 		}
 		if h.Status != zodb.StatusUndone {
-			c.take(&r, pos)
+			c.take(&r, pos, h.Status)
 		}
 		pos += r.length()
 	}
@@ -105,9 +105,10 @@ func (c *scan) inside(h *txnHeader) error {
 	return nil
 }
 
-// take makes the record at pos the current one of its oid.
-func (c *scan) take(r *recHeader, pos int64) {
-	if was, _ := c.index.get(r.Oid); was != r.Prev && was < c.pos {
+// take makes the record at pos the current one of its oid. Packs do not link the records that they write.
+func (c *scan) take(r *recHeader, pos int64, status zodb.Status) {
+	was, _ := c.index.get(r.Oid)
+	if was != r.Prev && was < c.pos && (r.Prev != 0 || status != zodb.StatusPacked) {
 		c.strange++
 	}
 	c.index.set(r.Oid, pos)

@@ -1,0 +1,102 @@
+package filestorage
+
+import (
+	"testing"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A saved index is taken only if a transaction ends at its position and it agrees with the first records of the last
+// one that has any. Whichever it is, the storage opens to the same state.
+func TestAcceptIndex(t *testing.T) {
+	build := func() *dataFile {
+		d := newDataFile()
+		d.fill(5, 3, 20)
+		return d
+	}
+	size := func(d *dataFile) int64 { return int64(len(d.bytes)) }
+	cases := []struct {
+		name   string
+		change func(d *dataFile)
+		pos    func(d *dataFile) int64
+		good   bool
+	}{
+		{"of the whole file", func(*dataFile) {}, size, true},
+		{"of a shorter file", func(*dataFile) {}, func(d *dataFile) int64 {
+			end := size(d)
+			d.fill(2, 3, 20)
+			return end
+		}, false},
+		{"of a longer file", func(*dataFile) {}, func(d *dataFile) int64 { return size(d) + 1 }, false},
+		{"inside a transaction", func(*dataFile) {}, func(d *dataFile) int64 { return size(d) - 10 }, false},
+		{"in front of the file", func(*dataFile) {}, func(*dataFile) int64 { return 3 }, false},
+		{"near the start", func(*dataFile) {}, func(*dataFile) int64 { return 20 }, false},
+		{"of nothing, with entries", func(*dataFile) {}, func(*dataFile) int64 { return magicLen }, false},
+		{"wrong entry", func(d *dataFile) { d.x.set(1, d.at[0]+27) }, size, false},
+		{"entry outside of the file", func(d *dataFile) { d.x.set(1, 1<<40) }, size, false},
+		{"an oid twice in the last transaction", func(d *dataFile) {
+			twice := []written{{oid: 1, data: []byte("a")}, {oid: 2, data: []byte("b")}, {oid: 1, data: []byte("c")}}
+			d.add(100, ' ', twice...)
+		}, size, true},
+		{"last transaction empty", func(d *dataFile) { d.add(100, ' ') }, size, true},
+		{"last transaction not finished", func(d *dataFile) {
+			d.add(100, 'c', written{oid: 1, data: []byte("a")})
+		}, size, false},
+		{"second length wrong", func(d *dataFile) { d.bytes[len(d.bytes)-1]++ }, size, false},
+		{"second length too long", func(d *dataFile) { d.bytes[len(d.bytes)-8] = 1 }, size, false},
+	}
+	for _, c := range cases {
+		t.Run(c.name, func(t *testing.T) {
+			d := build()
+			c.change(d)
+			pos := c.pos(d)
+			src := d.source(t)
+			scan := newScan(t.Context(), src.file, src.path, size(d))
+			if err := scan.accept(d.x, pos); (err == nil) != c.good {
+				t.Fatalf("accepted: %v", err)
+			}
+			if c.good && (scan.pos != pos || scan.last != d.last || scan.index != d.x) {
+				t.Errorf("the scan begins at %d with last tid %v", scan.pos, scan.last)
+			}
+			if !c.good && (scan.pos != magicLen || scan.last != 0 || scan.index.len() != 0) {
+				t.Errorf("a bad index left something: %d, %v", scan.pos, scan.last)
+			}
+		})
+	}
+}
+
+// The file with only empty transactions, which ZODB cannot open again once it has an index.
+func TestOpenEmptyTransactions(t *testing.T) {
+	s := emptyStorage(t, Options{})
+	for range 10 {
+		mustFinish(t, mustBegin(t, s, &zodb.TxnMeta{Description: []byte("nothing to store")}))
+	}
+	again := reopen(t, s)
+	if again.Size() != s.Size() || again.LastTid() != s.LastTid() || again.Len() != 0 {
+		t.Errorf("end %d, last tid %v, %d objects", again.Size(), again.LastTid(), again.Len())
+	}
+	commit(t, again, 1, 0, "something")
+}
+
+// Transactions of status 'u' are written where they belong, count as absent for readers, and their tids are used up.
+func TestUndoneTransaction(t *testing.T) {
+	s := emptyStorage(t, Options{})
+	first := commit(t, s, 1, 0, "seen")
+	txn := mustBegin(t, s, &zodb.TxnMeta{Status: zodb.StatusUndone})
+	mustStore(t, txn, 1, first, "not seen")
+	mustStore(t, txn, 2, 0, "not seen")
+	undone := mustFinish(t, txn)
+	check := func(s *Storage) {
+		if data, tid, err := s.Load(1); err != nil || tid != first || string(data) != "seen" {
+			t.Errorf("%q of %v, %v", data, tid, err)
+		}
+		if s.LastTid() != undone || s.Len() != 1 {
+			t.Errorf("last tid %v, %d objects", s.LastTid(), s.Len())
+		}
+		if list, err := s.LastInvalidations(9); err != nil || len(list) != 1 || list[0].Tid != first {
+			t.Errorf("invalidations %v, %v", list, err)
+		}
+	}
+	check(s)
+	check(reopen(t, s))
+}
