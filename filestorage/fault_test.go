@@ -233,3 +233,33 @@ func TestSaveIndexNowAndThen(t *testing.T) {
 	}
 	st.end()
 }
+
+// A transaction of any number of blobs keeps only a few of them open until it is voted, and all are durable then.
+func TestManyBlobsInATransaction(t *testing.T) {
+	st := newStage(t, story{prepare: start})
+	txn := st.begin()
+	unsynced, most := 0, 0
+	st.disk.FailWhen(func(op simdisk.Op) error {
+		switch {
+		case op.Kind == simdisk.Create && strings.Contains(op.Path, "/tmp/"):
+			unsynced++
+		case op.Kind == simdisk.Sync && strings.Contains(op.Path, "/tmp/"):
+			unsynced--
+		}
+		most = max(most, unsynced)
+		return nil
+	})
+	for oid := range zodb.Oid(3*maxOpenBlobs + 1) {
+		if err := txn.StoreBlob(100+oid, 0, []byte(withBlob), strings.NewReader("blob")); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := txn.Vote(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if most > maxOpenBlobs || unsynced != 0 {
+		t.Errorf("up to %d blobs were open, %d are not synced", most, unsynced)
+	}
+	mustFinish(t, txn)
+	st.end()
+}

@@ -243,6 +243,9 @@ func (t *Txn) writePointer(r *recHeader, back int64) error {
 	return t.mayBreak(err)
 }
 
+// maxOpenBlobs is how many blobs of one transaction are left open, to be synced together with others.
+const maxOpenBlobs = 128
+
 // stage takes the content of a blob, of size bytes, -1 when the size is not known beforehand.
 func (t *Txn) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader, size int64) error {
 	counted := &countingReader{r: content}
@@ -252,6 +255,11 @@ func (t *Txn) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader, size int64) e
 	}
 	t.blobs = append(t.blobs, b)
 	t.staged += counted.n
+	if n := len(t.blobs); n%maxOpenBlobs == 0 {
+		if err := syncBlobs(t.blobs[n-maxOpenBlobs:]); err != nil {
+			return t.mayBreak(err)
+		}
+	}
 	if size >= 0 && counted.n != size {
 		err := fmt.Errorf("blob of oid %v: got %d bytes of %d: %w", oid, counted.n, size, io.ErrUnexpectedEOF)
 		return t.mayBreak(err)

@@ -3,19 +3,13 @@ package filestorage
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"sync"
 	"testing"
-	"testing/iotest"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -357,153 +351,3 @@ func TestReadersBesideTheWriter(t *testing.T) {
 	close(stop)
 	readers.Wait()
 }
-
-// A record whose data are cut short, longer than announced, or cannot be read breaks its transaction, not the storage.
-func TestRestoreBrokenData(t *testing.T) {
-	s := emptyStorage(t, Options{})
-	base := commit(t, s, 1, 0, "some data")
-	broken := errors.New("broken line")
-	for name, rec := range map[string]*zodb.Record{
-		"short":                  {Oid: 2, Size: 10, Data: strings.NewReader("short")},
-		"long":                   {Oid: 2, Size: 3, Data: strings.NewReader("longer")},
-		"unreadable":             {Oid: 2, Size: 3, Data: iotest.ErrReader(broken)},
-		"empty":                  {Oid: 2, Size: 0, Data: strings.NewReader("")},
-		"short, like another's":  {Oid: 1, DataTxn: base, Size: 9, Data: strings.NewReader("some")},
-		"longer than another's":  {Oid: 1, DataTxn: base, Size: 9, Data: strings.NewReader("some data more")},
-		"unreadable, another's":  {Oid: 1, DataTxn: base, Size: 9, Data: iotest.ErrReader(broken)},
-		"a blob without a place": {Oid: 1, Size: 1, Data: strings.NewReader("x"), Blob: strings.NewReader("")},
-	} {
-		txn := mustBegin(t, s, &zodb.TxnMeta{})
-		if err := txn.Restore(rec); err == nil {
-			t.Errorf("%s: restored", name)
-		}
-		if err := txn.Abort(); err != nil {
-			t.Fatal(err)
-		}
-	}
-	commit(t, s, 1, base, "goes on")
-}
-
-// Restored data equal to those of another transaction become a back pointer, else they are written in full: also when
-// they differ late, when that transaction does not exist or lacks the oid, and when it is not durable yet.
-func TestRestoreBackPointer(t *testing.T) {
-	long := strings.Repeat("0123456789", 20000)
-	late := long[:len(long)-1] + "x"
-	for _, c := range []struct {
-		name    string
-		dataTxn zodb.Tid
-		data    string
-		pointer bool
-	}{
-		{"same", 10, long, true},
-		{"differs at the end", 10, late, false},
-		{"differs in size", 10, long + "x", false},
-		{"no such transaction", 11, long, false},
-		{"transaction without the oid", 20, long, false},
-		{"transaction in front of all", 1, long, false},
-		{"none", 0, long, false},
-	} {
-		for _, broken := range []bool{false, true} { // whether the oid's history has a gap, as after a pack
-			t.Run(fmt.Sprintf("%s, gap %v", c.name, broken), func(t *testing.T) {
-				s := emptyStorage(t, Options{})
-				restore(t, s, 10, &zodb.Record{Oid: 1, Tid: 10, Data: strings.NewReader(long), Size: int64(len(long))})
-				restore(t, s, 20, &zodb.Record{Oid: 2, Tid: 20, Data: strings.NewReader("other"), Size: 5})
-				restore(t, s, 30, &zodb.Record{Oid: 1, Tid: 30, HasPrev: !broken,
-					Data: strings.NewReader("new"), Size: 3})
-				size := int64(len(c.data))
-				last := restore(t, s, 40, &zodb.Record{Oid: 1, Tid: 40, HasPrev: true, DataTxn: c.dataTxn,
-					Data: strings.NewReader(c.data), Size: size})
-				<-last.Done()
-				pos, _ := s.index.get(1)
-				r, err := s.record(1, pos, s.Size())
-				if err != nil || (r.PLen == 0) != c.pointer {
-					t.Errorf("record %+v, %v", r, err)
-				}
-				if data, tid, err := s.Load(1); err != nil || tid != 40 || string(data) != c.data {
-					t.Errorf("%d bytes of %v, %v", len(data), tid, err)
-				}
-			})
-		}
-	}
-}
-
-// restore enqueues a transaction of one record.
-func restore(t *testing.T, s *Storage, tid zodb.Tid, rec *zodb.Record) *Commit {
-	t.Helper()
-	txn := mustBegin(t, s, &zodb.TxnMeta{Tid: tid})
-	if err := txn.Restore(rec); err != nil {
-		t.Fatal(err)
-	}
-	c, err := txn.Enqueue(t.Context())
-	if err != nil {
-		t.Fatal(err)
-	}
-	return c
-}
-
-// Following a damaged pointer is an error that names the place.
-func TestLoadDamage(t *testing.T) {
-	build := func() (*dataFile, int64, int64) {
-		d := newDataFile()
-		first := d.add(10, ' ', written{oid: 1, data: []byte("data")}, written{oid: 2, data: []byte("other")})
-		second := d.add(20, ' ', written{oid: 1, back: first[0]})
-		return d, first[1], second[0]
-	}
-	d, other, rec := build()
-	for name, c := range map[string]struct{ field, value, want int64 }{
-		"pointer to itself":     {rec + 42, rec, rec + 42},
-		"pointer forwards":      {rec + 42, rec + 1, rec + 42},
-		"negative pointer":      {rec + 42, -5, rec + 42},
-		"pointer to other oid":  {rec + 42, other, other},
-		"pointer into the head": {rec + 42, 5, 5},
-		"prev to itself":        {rec + 16, rec, rec + 16},
-		"prev to other oid":     {rec + 16, other, other},
-		"length of the target":  {d.at[0] + 27 + 34, 1 << 50, d.at[0] + 27 + 34},
-	} {
-		t.Run(name, func(t *testing.T) {
-			src := d.source(t)
-			s := &Storage{path: src.path, file: src.file, index: d.x, frontier: src.frontier}
-			good, err := s.LoadBefore(1, 20)
-			if err != nil || string(good.Data) != "data" {
-				t.Fatal(good, err)
-			}
-			bad, _, _ := build()
-			binary.BigEndian.PutUint64(bad.bytes[c.field:], uint64(c.value))
-			src = bad.source(t)
-			s = &Storage{path: src.path, file: src.file, index: bad.x, frontier: src.frontier}
-			_, _, err = s.Load(1)
-			if err == nil {
-				_, err = s.LoadBefore(1, 20)
-			}
-			var corrupt *zodb.CorruptError
-			if !errors.As(err, &corrupt) || corrupt.Pos != c.want {
-				t.Errorf("%v, want damage at %d", err, c.want)
-			}
-		})
-	}
-}
-
-// A transaction of any size passes through a bounded buffer.
-func TestLargeTransaction(t *testing.T) {
-	s := emptyStorage(t, Options{})
-	const size = 40 << 20
-	txn := mustBegin(t, s, &zodb.TxnMeta{Tid: 7})
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	if err := txn.Restore(&zodb.Record{Oid: 1, Tid: 7, Size: size, Data: io.LimitReader(zeros{}, size)}); err != nil {
-		t.Fatal(err)
-	}
-	runtime.ReadMemStats(&after)
-	if grown := after.TotalAlloc - before.TotalAlloc; grown > 2<<20 {
-		t.Errorf("restoring %d bytes allocated %d", size, grown)
-	}
-	mustFinish(t, txn)
-	data, _, err := s.Load(1)
-	if diff := cmp.Diff(len(data), size); err != nil || diff != "" {
-		t.Error(err, diff)
-	}
-}
-
-type zeros struct{}
-
-func (zeros) Read(b []byte) (int, error) { return len(b), nil }
