@@ -1,0 +1,111 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"regexp"
+	"syscall"
+
+	"github.com/zrsd/zrsd/integration/daemon"
+)
+
+// A bench is one run.
+type bench struct {
+	zrsd   string  // the binary
+	dir    string  // on the disk to measure
+	zrs    string  // a Python that has zc.zrs; empty: none
+	scale  float64 // of every set
+	runs   int     // of each figure; the median counts
+	report *report
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	err := run(ctx)
+	stop()
+	if err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context) (err error) {
+	b := &bench{report: newReport()}
+	var parent, out, only string
+	flag.StringVar(&b.zrsd, "zrsd", "", "zrsd binary (default: build one)")
+	flag.StringVar(&parent, "dir", "", "folder on the disk to measure (default: the temporary folder)")
+	flag.StringVar(&b.zrs, "zrs", ".venv/zrs/bin/python", "Python interpreter that has zc.zrs")
+	flag.Float64Var(&b.scale, "scale", 1, "size of all data sets, 1 for the reference")
+	flag.IntVar(&b.runs, "runs", 3, "how often each figure is measured; the median counts")
+	flag.StringVar(&out, "out", "bin/bench", "where to write the report, without .json and .md")
+	flag.StringVar(&only, "only", "", "regular expression: measure only sections whose name matches")
+	flag.Parse()
+	if b.dir, err = os.MkdirTemp(parent, "zrsd-bench-"); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(b.dir)) }()
+	if err := b.prepare(ctx); err != nil {
+		return err
+	}
+	pattern, err := regexp.Compile(only)
+	if err != nil {
+		return fmt.Errorf("-only: %w", err)
+	}
+	if err := b.measure(ctx, pattern); err != nil {
+		return err
+	}
+	b.report.print(os.Stdout)
+	return b.report.save(out)
+}
+
+func (b *bench) prepare(ctx context.Context) (err error) {
+	if b.zrsd == "" {
+		if b.zrsd, err = daemon.Build(ctx, ".", b.dir); err != nil {
+			return err
+		}
+	}
+	if _, err := os.Stat(b.zrs); err != nil {
+		fmt.Fprintln(os.Stderr, "no zc.zrs to compare with: run sh integration/venv.sh zrs")
+		b.zrs = ""
+	}
+	return b.report.machine(b.dir, b.scale, b.runs)
+}
+
+// A section measures figures that belong together. It cleans up the folder that it is given.
+type section struct {
+	name    string
+	measure func(b *bench, ctx context.Context, dir string) error
+}
+
+var sections = []section{
+	{"set 1: catching up, 5 records of 4.8 KB per transaction", (*bench).set1},
+	{"set 2: catching up, one small record per transaction", (*bench).set2},
+	{"set 3: catching up, blobs", (*bench).set3},
+	{"large: one large record and one large blob", (*bench).large},
+	{"distance: a round trip of 50 ms", (*bench).distance},
+	{"live: commit to visible at 200 transactions/s", (*bench).live},
+	{"resume: 1,000 transactions behind", (*bench).resume},
+	{"open: a million objects", (*bench).open},
+}
+
+func (b *bench) measure(ctx context.Context, only *regexp.Regexp) error {
+	for _, s := range sections {
+		if !only.MatchString(s.name) {
+			continue
+		}
+		fmt.Fprintf(os.Stderr, "\n== %s\n", s.name)
+		b.report.begin(s.name)
+		dir, err := os.MkdirTemp(b.dir, "")
+		if err != nil {
+			return err
+		}
+		if err := errors.Join(s.measure(b, ctx, dir), os.RemoveAll(dir)); err != nil {
+			return fmt.Errorf("%s: %w", s.name, err)
+		}
+	}
+	return nil
+}

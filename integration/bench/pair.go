@@ -1,0 +1,145 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A source is a finished storage on disk.
+type source struct {
+	dir     string
+	data    string
+	blobs   string // empty: no blob directory
+	last    zodb.Tid
+	objects int
+	txns    int
+	bytes   int64 // Data.fs and blobs
+}
+
+// generate writes a source with the set's transactions into dir.
+func generate(ctx context.Context, dir string, set workload.Set) (*source, error) {
+	s := &source{dir: dir, data: filepath.Join(dir, "Data.fs"), txns: set.Transactions}
+	if set.BlobMax > 0 {
+		s.blobs = filepath.Join(dir, "blobs")
+	}
+	begin := time.Now()
+	if err := s.grow(ctx, set, 1); err != nil {
+		return nil, err
+	}
+	fmt.Fprintf(os.Stderr, "   generated %d MB in %.1f s\n", s.bytes/1e6, time.Since(begin).Seconds())
+	return s, nil
+}
+
+// grow appends the set's transactions.
+func (s *source) grow(ctx context.Context, set workload.Set, seed uint64) error {
+	storage, err := workload.Open(ctx, s.data, s.blobs)
+	if err != nil {
+		return err
+	}
+	if err := workload.Fill(ctx, storage, set, seed); err != nil {
+		return fmt.Errorf("%w (closing: %v)", err, storage.Close())
+	}
+	s.last, s.objects = storage.LastTid(), storage.Len()
+	if err := storage.Close(); err != nil {
+		return err
+	}
+	s.bytes, err = sizeOf(s.data, s.blobs)
+	return err
+}
+
+// sizeOf returns the bytes in the files and below the folders named; an empty name counts nothing.
+func sizeOf(paths ...string) (total int64, err error) {
+	for _, path := range paths {
+		if path == "" {
+			continue
+		}
+		err := filepath.Walk(path, func(_ string, info os.FileInfo, err error) error {
+			if err == nil && info.Mode().IsRegular() {
+				total += info.Size()
+			}
+			return err
+		})
+		if err != nil {
+			return 0, err
+		}
+	}
+	return total, nil
+}
+
+// A catchUp is the outcome of one secondary reaching its primary.
+type catchUp struct {
+	took             time.Duration
+	primary, replica int64 // peak memory, bytes
+}
+
+// serve starts a primary process on the source.
+func (b *bench) serve(ctx context.Context, s *source) (p *daemon.Process, addr string, err error) {
+	if addr, err = daemon.FreeAddress(ctx); err != nil {
+		return nil, "", err
+	}
+	args := append([]string{"primary", "--replicate-to", addr}, storageFlags(s.data, s.blobs)...)
+	if p, err = daemon.Start(b.zrsd, filepath.Join(s.dir, "admin"), nil, args...); err != nil {
+		return nil, "", err
+	}
+	return p, addr, p.Up(ctx)
+}
+
+func storageFlags(data, blobs string) []string {
+	if blobs == "" {
+		return []string{"--data", data}
+	}
+	return []string{"--data", data, "--blobs", blobs}
+}
+
+// follow starts a secondary process in dir and measures until it has all of s, durable. The secondary is then stopped;
+// its files stay.
+func (b *bench) follow(ctx context.Context, s *source, dir, from string) (took time.Duration, peak int64, err error) {
+	blobs := ""
+	if s.blobs != "" {
+		blobs = filepath.Join(dir, "blobs")
+	}
+	args := append([]string{"secondary", "--replicate-from", from}, storageFlags(filepath.Join(dir, "Data.fs"), blobs)...)
+	begin := time.Now()
+	p, err := daemon.Start(b.zrsd, filepath.Join(dir, "admin"), nil, args...)
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := p.Reached(ctx, s.last); err != nil {
+		return 0, 0, fmt.Errorf("%w (%v)", err, p.Kill())
+	}
+	took = time.Since(begin)
+	if peak, err = p.PeakMemory(); err != nil {
+		return 0, 0, err
+	}
+	if code, err := p.Stop(ctx); err != nil || code != 0 {
+		return 0, 0, fmt.Errorf("stopping the secondary: exit code %d, %w\n%s", code, err, p.Log().Tail())
+	}
+	return took, peak, nil
+}
+
+// catchUp measures one secondary from empty, with a fresh primary process, and removes its files.
+func (b *bench) catchUp(ctx context.Context, s *source) (c catchUp, err error) {
+	p, addr, err := b.serve(ctx, s)
+	if err != nil {
+		return c, err
+	}
+	defer p.Kill() //nolint:errcheck // it has nothing to lose
+	dir, err := os.MkdirTemp(b.dir, "")
+	if err != nil {
+		return c, err
+	}
+	if c.took, c.replica, err = b.follow(ctx, s, dir, addr); err != nil {
+		return c, err
+	}
+	if c.primary, err = p.PeakMemory(); err != nil {
+		return c, err
+	}
+	return c, os.RemoveAll(dir)
+}

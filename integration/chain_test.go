@@ -1,0 +1,64 @@
+package integration
+
+import (
+	"testing"
+)
+
+func TestEveryLinkOfAChainHasTheSameBytesWhoeverIsKilled(t *testing.T) {
+	source, first, second, third := newSite(t, true), newSite(t, true), newSite(t, true), newSite(t, true)
+	storage := source.open(t)
+	owner := newOwner(t, storage, 1)
+	a, b, c := freeAddress(t), freeAddress(t), freeAddress(t)
+	start(t, "primary", source, "--attach", "--replicate-to", a)
+	one := start(t, "secondary", first, "--replicate-from", a, "--replicate-to", b)
+	two := start(t, "secondary", second, "--replicate-from", b, "--replicate-to", c)
+	three := start(t, "secondary", third, "--replicate-from", c)
+
+	mustReach(t, three, commitSome(t, owner, 20))
+	kill(t, two)
+	mustReach(t, one, commitSome(t, owner, 20))
+	two = start(t, "secondary", second, "--replicate-from", b, "--replicate-to", c)
+	mustReach(t, three, commitSome(t, owner, 20))
+	kill(t, one)
+	commitSome(t, owner, 20)
+	one = start(t, "secondary", first, "--replicate-from", a, "--replicate-to", b)
+	mustReach(t, three, commitSome(t, owner, 20))
+
+	stop(t, three)
+	stop(t, two)
+	stop(t, one)
+	for _, s := range []*site{first, second, third} {
+		mustBeIdentical(t, source, s)
+		mustAgree(t, source, s)
+	}
+}
+
+func TestAPrimaryThatIsToldToStopLetsItsSecondariesCatchUpFirst(t *testing.T) {
+	source, target := newSite(t, true), newSite(t, true)
+	last := ownHistory(t, source, 300)
+	addr := freeAddress(t)
+	primary := start(t, "primary", source, "--replicate-to", addr)
+	secondary := start(t, "secondary", target, "--replicate-from", addr)
+	if _, err := primary.Await(within(t), "the secondary is connected", feeds(1)); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, primary)
+	mustHave(t, secondary, last)
+	stop(t, secondary)
+	mustBeIdentical(t, source, target)
+}
+
+func TestASecondaryThatIsToldToStopLetsTheNextOneCatchUpFirst(t *testing.T) {
+	source, middle, target := newSite(t, true), newSite(t, true), newSite(t, true)
+	last := ownHistory(t, source, 300)
+	a, b := freeAddress(t), freeAddress(t)
+	start(t, "primary", source, "--replicate-to", a)
+	one := start(t, "secondary", middle, "--replicate-from", a, "--replicate-to", b)
+	mustReach(t, one, last)
+	two := start(t, "secondary", target, "--replicate-from", b)
+	if _, err := one.Await(within(t), "the next one is connected", feeds(1)); err != nil {
+		t.Fatal(err)
+	}
+	stop(t, one)
+	mustHave(t, two, last)
+}

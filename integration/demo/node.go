@@ -1,0 +1,85 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+
+	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A node is one storage in a folder of its own and, at times, the zrsd process that works on it.
+type node struct {
+	binary  string
+	data    string
+	blobs   string
+	addr    string // where it streams to others
+	admin   string
+	process *daemon.Process // nil while none runs
+}
+
+func newNode(ctx context.Context, binary, dir string) (*node, error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return nil, err
+	}
+	addr, err := daemon.FreeAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return &node{
+		binary: binary,
+		data:   filepath.Join(dir, "Data.fs"),
+		blobs:  filepath.Join(dir, "blobs"),
+		addr:   addr,
+		admin:  filepath.Join(dir, "admin"),
+	}, nil
+}
+
+// start runs zrsd in the role on this node's storage and waits until it answers.
+func (n *node) start(ctx context.Context, role string, flags ...string) error {
+	args := append([]string{role, "--data", n.data, "--blobs", n.blobs, "--replicate-to", n.addr}, flags...)
+	p, err := daemon.Start(n.binary, n.admin, nil, args...)
+	if err != nil {
+		return err
+	}
+	n.process = p
+	return p.Up(ctx)
+}
+
+func (n *node) pid() int { return n.process.Pid() }
+
+func (n *node) reached(ctx context.Context, tid zodb.Tid) error { return n.process.Reached(ctx, tid) }
+
+func (n *node) kill() error {
+	if n.process == nil {
+		return nil
+	}
+	defer func() { n.process = nil }()
+	return n.process.Kill()
+}
+
+func (n *node) stop(ctx context.Context) error {
+	code, err := n.process.Stop(ctx)
+	if err != nil {
+		return err
+	}
+	if code != 0 {
+		return fmt.Errorf("zrsd ended with exit code %d\n%s", code, n.process.Log().Tail())
+	}
+	n.process = nil
+	return nil
+}
+
+// compare runs zrsd compare and shows what it says.
+func compare(ctx context.Context, binary string, a, b *node) error {
+	note("$ zrsd compare %s %s", a.data, b.data)
+	out, err := exec.CommandContext(ctx, binary, "compare", a.data, b.data).CombinedOutput()
+	fmt.Printf("%s", out)
+	if err != nil {
+		return fmt.Errorf("comparing %s with %s: %w", a.data, b.data, err)
+	}
+	return nil
+}

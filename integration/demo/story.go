@@ -1,0 +1,179 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"time"
+
+	"github.com/zrsd/zrsd/integration/daemon"
+)
+
+// The acts of the story: how long the application goes on in each.
+const (
+	actLive = 3 * time.Second
+	actDown = 4 * time.Second
+	glance  = 500 * time.Millisecond // between two looks at the lag
+)
+
+// A story is the cast: an application with its database, and the processes that replicate it.
+type story struct {
+	dir     string
+	binary  string
+	app     *application
+	primary *node
+	one     *node
+	two     *node
+}
+
+func newStory(ctx context.Context, dir string) (*story, error) {
+	s := &story{dir: dir}
+	say("Building zrsd")
+	var err error
+	if s.binary, err = daemon.Build(ctx, ".", dir); err != nil {
+		return nil, err
+	}
+	for name, n := range map[string]**node{"primary": &s.primary, "one": &s.one, "two": &s.two} {
+		if *n, err = newNode(ctx, s.binary, filepath.Join(dir, name)); err != nil {
+			return nil, err
+		}
+	}
+	if s.app, err = openApplication(ctx, s.primary); err != nil {
+		return nil, err
+	}
+	return s, nil
+}
+
+func (s *story) close() error {
+	return errors.Join(s.two.kill(), s.one.kill(), s.primary.kill(), s.app.close())
+}
+
+func (s *story) tell(ctx context.Context) error {
+	for _, act := range []func(context.Context) error{s.start, s.live, s.crash, s.comeBack, s.verdict} {
+		if err := act(ctx); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *story) start(ctx context.Context) error {
+	say("An application makes a database: %d objects, %d blobs", shape.Objects, shape.Blobs)
+	say("Starting a primary beside it, and two secondaries")
+	if err := s.primary.start(ctx, "primary", "--attach"); err != nil {
+		return err
+	}
+	if err := s.one.start(ctx, "secondary", "--replicate-from", s.primary.addr); err != nil {
+		return err
+	}
+	if err := s.two.start(ctx, "secondary", "--replicate-from", s.one.addr); err != nil {
+		return err
+	}
+	note("primary      pid %-7d follows the application's Data.fs, streams on %s", s.primary.pid(), s.primary.addr)
+	note("secondary 1  pid %-7d is fed by the primary, streams on %s", s.one.pid(), s.one.addr)
+	note("secondary 2  pid %-7d is fed by secondary 1", s.two.pid())
+	return nil
+}
+
+func (s *story) live(ctx context.Context) error {
+	say("The application commits, about 100 transactions per second")
+	s.app.begin(ctx)
+	return s.watch(ctx, actLive)
+}
+
+func (s *story) crash(ctx context.Context) error {
+	say("kill -9 %d: secondary 1 is gone, the application does not notice", s.one.pid())
+	if err := s.one.kill(); err != nil {
+		return err
+	}
+	return s.watch(ctx, actDown)
+}
+
+func (s *story) comeBack(ctx context.Context) error {
+	if err := s.one.start(ctx, "secondary", "--replicate-from", s.primary.addr); err != nil {
+		return err
+	}
+	say("Secondary 1 is started again, pid %d; the application still commits", s.one.pid())
+	if err := s.watch(ctx, actLive); err != nil {
+		return err
+	}
+	last, err := s.app.stop()
+	if err != nil {
+		return err
+	}
+	say("The application rests, after %d transactions, the last one %v", s.app.committed(), last)
+	for _, n := range []*node{s.primary, s.one, s.two} {
+		if err := n.reached(ctx, last); err != nil {
+			return err
+		}
+	}
+	s.glance(ctx)
+	return nil
+}
+
+// watch shows the lag for a while. It ends early when the application fails.
+func (s *story) watch(ctx context.Context, act time.Duration) error {
+	end := time.NewTimer(act)
+	defer end.Stop()
+	tick := time.NewTicker(glance)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			s.glance(ctx)
+		case <-end.C:
+			return nil
+		case <-s.app.failed:
+			_, err := s.app.stop()
+			return err
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// glance prints one line: how many transactions the application has made, and how many each node lacks.
+func (s *story) glance(ctx context.Context) {
+	committed := s.app.committed()
+	note("committed %5d   secondary 1 %s   secondary 2 %s", committed, s.behind(ctx, s.one), s.behind(ctx, s.two))
+}
+
+func (s *story) behind(ctx context.Context, n *node) string {
+	if n.process == nil {
+		return fmt.Sprintf("%-16s", "is down")
+	}
+	status, err := n.process.Status(ctx)
+	if err != nil {
+		return fmt.Sprintf("%-16s", "does not answer")
+	}
+	missing := s.app.after(daemon.LastTid(status))
+	if missing == 0 {
+		return fmt.Sprintf("%-16s", "has all of them")
+	}
+	return fmt.Sprintf("lacks %-10d", missing)
+}
+
+// verdict stops everything and lets zrsd compare the files.
+func (s *story) verdict(ctx context.Context) error {
+	say("Stopping all processes and comparing the three databases")
+	for _, n := range []*node{s.two, s.one, s.primary} {
+		if err := n.stop(ctx); err != nil {
+			return err
+		}
+	}
+	if err := s.app.close(); err != nil {
+		return err
+	}
+	for _, n := range []*node{s.one, s.two} {
+		if err := compare(ctx, s.binary, s.primary, n); err != nil {
+			return err
+		}
+	}
+	say("All three are the same: every transaction, every object, every blob.")
+	return nil
+}
+
+func say(format string, args ...any) { fmt.Printf("\n"+format+"\n", args...) }
+
+func note(format string, args ...any) { fmt.Printf("    "+format+"\n", args...) }

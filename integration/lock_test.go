@@ -1,0 +1,45 @@
+package integration
+
+import (
+	"strings"
+	"testing"
+)
+
+func TestZrsdDoesNotTouchADataFileThatPythonHasOpen(t *testing.T) {
+	for role, flag := range map[string]string{"primary": "--replicate-to", "secondary": "--replicate-from"} {
+		t.Run(role, func(t *testing.T) {
+			s := newSite(t, false)
+			owner := startOwner(t, s)
+			owner.do(t, "commit 3")
+			p := launch(t, role, s, flag, freeAddress(t))
+			code, err := p.ExitCode(within(t))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if code == 0 {
+				t.Errorf("zrsd %s ended with 0 although Python holds the lock", role)
+			}
+			if log := p.Log().String(); !strings.Contains(log, "lock") {
+				t.Errorf("the operator is not told about the lock:\n%s", log)
+			}
+			owner.do(t, "commit 3")
+			owner.close(t)
+		})
+	}
+}
+
+func TestPythonDoesNotOpenADataFileThatZrsdHasOpen(t *testing.T) {
+	for role, flag := range map[string]string{"primary": "--replicate-to", "secondary": "--replicate-from"} {
+		t.Run(role, func(t *testing.T) {
+			s := newSite(t, false)
+			startOwner(t, s).close(t)
+			p := start(t, role, s, flag, freeAddress(t))
+			owner := launchOwner(t, s)
+			if err := owner.cmd.Wait(); owner.cmd.ProcessState.ExitCode() != lockedExit {
+				t.Errorf("Python opened the file, or failed otherwise: %v\n%s", err, owner.stderr)
+			}
+			stop(t, p)
+			startOwner(t, s).close(t)
+		})
+	}
+}
