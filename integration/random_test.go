@@ -33,7 +33,7 @@ func rounds(n int) int {
 
 // moment lets a random time below limit pass: what happens next shall find the processes anywhere in their work.
 func moment(ctx context.Context, d *rand.Rand, limit time.Duration) {
-	timer := time.NewTimer(d.N(limit))
+	timer := time.NewTimer(time.Duration(d.Int64N(int64(limit))))
 	defer timer.Stop()
 	select {
 	case <-timer.C:

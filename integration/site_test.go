@@ -140,12 +140,20 @@ func blobFiles(t *testing.T, dir string) map[string]bool {
 // mustBeSound lets zrsd check look at the site; mustAgree lets zrsd compare look at two.
 func mustBeSound(t *testing.T, s *site) {
 	t.Helper()
-	mustRun(t, append([]string{"check"}, checkArgs(s)...)...)
+	args := []string{"check", s.data}
+	if s.blobs != "" {
+		args = append(args, "--blobs", s.blobs)
+	}
+	mustRun(t, args...)
 }
 
 func mustAgree(t *testing.T, a, b *site) {
 	t.Helper()
-	mustRun(t, compareArgs(a, b)...)
+	args := []string{"compare", a.data, b.data}
+	if a.blobs != "" && b.blobs != "" {
+		args = append(args, "--blobs-a", a.blobs, "--blobs-b", b.blobs)
+	}
+	mustRun(t, args...)
 }
 
 // mustRun runs zrsd to its end and expects exit code 0.

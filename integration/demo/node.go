@@ -6,6 +6,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 
 	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/zodb"
@@ -73,10 +74,11 @@ func (n *node) stop(ctx context.Context) error {
 	return nil
 }
 
-// compare runs zrsd compare and shows what it says.
+// compare runs zrsd compare, blobs included, and shows what it says.
 func compare(ctx context.Context, binary string, a, b *node) error {
-	note("$ zrsd compare %s %s", a.data, b.data)
-	out, err := exec.CommandContext(ctx, binary, "compare", a.data, b.data).CombinedOutput()
+	args := []string{"compare", a.data, b.data, "--blobs-a", a.blobs, "--blobs-b", b.blobs}
+	note("$ zrsd %s", strings.Join(args, " "))
+	out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
 	fmt.Printf("%s", out)
 	if err != nil {
 		return fmt.Errorf("comparing %s with %s: %w", a.data, b.data, err)
