@@ -5,12 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
 	"github.com/fsnotify/fsnotify"
 
+	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -123,7 +123,7 @@ func (a *Attached) look(ctx context.Context) error {
 		return err
 	case missing != nil:
 		return nil //nolint:nilerr // the moment between the two renames of a pack
-	case stands && os.SameFile(at, g.id):
+	case stands && vfs.SameFile(at, g.id):
 		a.change = unsettled{}
 		a.watchTail(g, at.Size())
 		return nil
@@ -193,7 +193,7 @@ func (g *generation) follows(ctx context.Context, old *generation) (bool, error)
 		return true, nil
 	}
 	before, _, err := p.neighbours()
-	return err == nil && before.Status == zodb.StatusPacked && !os.SameFile(g.id, old.id), err
+	return err == nil && before.Status == zodb.StatusPacked && !vfs.SameFile(g.id, old.id), err
 }
 
 // An unsettled is a file that does not go on where the one before ended, as it was seen last.
@@ -204,7 +204,7 @@ type unsettled struct {
 
 // settled reports whether the file has not changed for that long.
 func (u *unsettled) settled(at fs.FileInfo, now time.Time, long time.Duration) bool {
-	if u.id == nil || !os.SameFile(u.id, at) || u.id.Size() != at.Size() || !u.id.ModTime().Equal(at.ModTime()) {
+	if u.id == nil || !vfs.SameFile(u.id, at) || u.id.Size() != at.Size() || !u.id.ModTime().Equal(at.ModTime()) {
 		*u = unsettled{at, now}
 	}
 	return now.Sub(u.since) >= long
