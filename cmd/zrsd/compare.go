@@ -19,10 +19,8 @@ type compareOptions struct {
 }
 
 const compareHelp = `Compares two data files transaction by transaction: tids, status, metadata, records, data and,
-where
-both blob directories are given, the content of blobs. Offsets and packing marks do not count.
-Changes nothing, takes no lock; a file that is being written to is compared as it is at the
-beginning.
+where both blob directories are given, the content of blobs. Offsets and packing marks do not count.
+Changes nothing, takes no lock; a file that is being written to is compared as it is at the beginning.
 
 Exits with 0 when the storages are equal, with 1 when they differ, with 3 when one cannot be opened.`
 

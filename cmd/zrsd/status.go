@@ -51,7 +51,11 @@ func (opt statusOptions) run(ctx context.Context, addr endpoint.Endpoint, out io
 	tick := time.NewTicker(opt.watch)
 	defer tick.Stop()
 	for {
-		if err := opt.show(ctx, addr, out); err != nil {
+		err := opt.show(ctx, addr, out)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the interruption is what was asked for
+		}
+		if err != nil {
 			return err
 		}
 		select {

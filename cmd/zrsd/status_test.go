@@ -1,0 +1,49 @@
+package main
+
+import (
+	"context"
+	"net/http/httptest"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/endpoint"
+)
+
+type fixedStatus admin.Status
+
+func (s fixedStatus) Status() admin.Status { return admin.Status(s) }
+
+// A watcher cancels what it watches after some answers.
+type watcher struct {
+	strings.Builder
+	answers int
+	enough  context.CancelFunc
+}
+
+func (w *watcher) Write(b []byte) (int, error) {
+	n, err := w.Builder.Write(b)
+	if strings.Count(w.String(), "no secondaries") >= w.answers {
+		w.enough()
+	}
+	return n, err
+}
+
+func TestWatchingAsksAgainUntilItIsInterrupted(t *testing.T) {
+	ts := httptest.NewServer(admin.Handler(fixedStatus{Role: "primary"}))
+	defer ts.Close()
+	addr, err := endpoint.Parse(strings.TrimPrefix(ts.URL, "http://"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	out := &watcher{answers: 3, enough: cancel}
+	if err := (statusOptions{watch: time.Millisecond}).run(ctx, addr, out); err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Count(out.String(), "no secondaries"); got != 3 {
+		t.Errorf("%d answers", got)
+	}
+}
