@@ -53,7 +53,7 @@ func (opt statusOptions) run(ctx context.Context, addr endpoint.Endpoint, out io
 	for {
 		err := opt.show(ctx, addr, out)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the interruption is what was asked for
+			return nil // the interruption is what was asked for
 		}
 		if err != nil {
 			return err
