@@ -106,7 +106,7 @@ func New(src Source, opt Options) *Primary {
 // called for several listeners.
 func (p *Primary) Serve(ctx context.Context, l net.Listener) error {
 	if !p.enter(l) {
-		return errors.Join(errShutdown, l.Close())
+		return l.Close()
 	}
 	defer p.serving.Done()
 	inner, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
