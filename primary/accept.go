@@ -27,7 +27,7 @@ func (p *Primary) acceptAll(ctx context.Context, l net.Listener, conns *sync.Wai
 			return err
 		}
 		if err != nil {
-			p.log.Warn("accepting a connection failed, trying again", "listener", l.Addr(), "error", err)
+			p.log.Warn("accepting a connection failed, trying again", "listener", l.Addr().String(), "error", err)
 			if !pause(ctx, acceptPause) {
 				return context.Cause(ctx)
 			}

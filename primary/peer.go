@@ -36,7 +36,7 @@ type peer struct {
 
 func newPeer(p *Primary, conn net.Conn) *peer {
 	return &peer{
-		p: p, conn: conn, log: p.log.With("addr", conn.RemoteAddr()), since: p.opt.Now(),
+		p: p, conn: conn, log: p.log.With("addr", conn.RemoteAddr().String()), since: p.opt.Now(),
 		progress: newProgress(), state: StateHandshake,
 	}
 }

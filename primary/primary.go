@@ -150,7 +150,7 @@ func (p *Primary) leave(l net.Listener) {
 		return
 	}
 	if err := l.Close(); err != nil {
-		p.log.Warn("closing a listener failed", "listener", l.Addr(), "error", err)
+		p.log.Warn("closing a listener failed", "listener", l.Addr().String(), "error", err)
 	}
 }
 

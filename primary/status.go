@@ -134,7 +134,8 @@ func appendBounded[T any](s []T, v T, limit int) []T {
 
 // refused logs a refusal and remembers it.
 func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
-	p.log.Warn("refused a secondary", "addr", addr, "name", name, "code", int(r.Code), "reason", r.Text, "tid", r.Tid)
+	p.log.Warn("refused a secondary", "addr", addr.String(), "name", name, "code", int(r.Code), "reason", r.Text,
+		"tid", r.Tid)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.roster.totals.Refused++
