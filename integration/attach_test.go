@@ -18,50 +18,55 @@ func beside(t *testing.T, source, target *site) (primary, secondary *daemon.Proc
 }
 
 func TestAttachFollowsAPythonProcessThatCommitsAndUndoesAndRestarts(t *testing.T) {
-	bothWays(t, func(t *testing.T, withBlobs bool) {
-		source, target := newSite(t, withBlobs), newSite(t, withBlobs)
-		owner := startOwner(t, source)
-		_, secondary := beside(t, source, target)
-		for range 3 {
-			mustReach(t, secondary, owner.do(t, "create 4"))
-			mustReach(t, secondary, owner.do(t, "commit 10"))
-			mustReach(t, secondary, owner.do(t, "undo"))
+	for name, withBlobs := range bothWays {
+		t.Run(name, func(t *testing.T) {
+			source, target := newSite(t, withBlobs), newSite(t, withBlobs)
+			owner := startOwner(t, source)
+			_, secondary := beside(t, source, target)
+			for range 3 {
+				mustReach(t, secondary, owner.do(t, "create 4"))
+				mustReach(t, secondary, owner.do(t, "commit 10"))
+				mustReach(t, secondary, owner.do(t, "undo"))
+				mustReach(t, secondary, owner.close(t))
+				owner = startOwner(t, source)
+			}
+			mustReach(t, secondary, owner.do(t, "commit 5"))
 			mustReach(t, secondary, owner.close(t))
-			owner = startOwner(t, source)
-		}
-		mustReach(t, secondary, owner.do(t, "commit 5"))
-		mustReach(t, secondary, owner.close(t))
-		stop(t, secondary)
-		mustBeIdentical(t, source, target)
-	})
+			stop(t, secondary)
+			mustBeIdentical(t, source, target)
+		})
+	}
 }
 
 func TestAttachLosesNothingWhenThePythonProcessPacks(t *testing.T) {
-	bothWays(t, func(t *testing.T, withBlobs bool) {
-		source, target := newSite(t, withBlobs), newSite(t, withBlobs)
-		owner := startOwner(t, source)
-		_, secondary := beside(t, source, target)
-		owner.do(t, "create 10")
-		for range 3 {
-			owner.do(t, "commit 20")
-			owner.do(t, "pack")
-			mustReach(t, secondary, owner.do(t, "commit 3"))
-		}
-		last := owner.close(t)
-		mustReach(t, secondary, last)
-		stop(t, secondary)
+	for name, withBlobs := range bothWays {
+		t.Run(name, func(t *testing.T) {
+			source, target := newSite(t, withBlobs), newSite(t, withBlobs)
+			owner := startOwner(t, source)
+			primary, secondary := beside(t, source, target)
+			owner.do(t, "create 10")
+			for range 3 {
+				owner.do(t, "commit 20")
+				owner.do(t, "pack")
+				mustReach(t, secondary, owner.do(t, "commit 3"))
+			}
+			last := owner.close(t)
+			mustReach(t, secondary, last)
+			stop(t, secondary)
+			stop(t, primary)
 
-		mustBeSound(t, target)
-		packed, full := surveyOf(t, source), surveyOf(t, target)
-		if packed.LastTid != full.LastTid || packed.Current != full.Current {
-			t.Errorf("the current objects differ: packed primary %+v, secondary %+v", packed, full)
-		}
-		if full.Transactions < packed.Transactions {
-			t.Errorf("the secondary lost history: %d transactions, the packed primary has %d",
-				full.Transactions, packed.Transactions)
-		}
-		mustBeIdentical(t, source, replicate(t, source, last))
-	})
+			mustBeSound(t, target)
+			packed, full := surveyOf(t, source), surveyOf(t, target)
+			if packed.LastTid != full.LastTid || packed.Current != full.Current {
+				t.Errorf("the current objects differ: packed primary %+v, secondary %+v", packed, full)
+			}
+			if full.Transactions < packed.Transactions {
+				t.Errorf("the secondary lost history: %d transactions, the packed primary has %d",
+					full.Transactions, packed.Transactions)
+			}
+			mustBeIdentical(t, source, replicate(t, source, last))
+		})
+	}
 }
 
 func TestAttachNeverStreamsATransactionThatDiedInItsVote(t *testing.T) {

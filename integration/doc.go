@@ -1,6 +1,6 @@
-// Package integration proves the promises of zrsd from outside: real zrsd processes, real sockets and files, real ZODB
-// as a peer, and everything that goes wrong in the field done to them on purpose. Each test tells one failure story, and
-// its name is the promise that zrsd keeps.
+// Package integration proves the promises of zrsd from outside: real zrsd processes, real sockets and files, real
+// ZODB as a peer, and everything that goes wrong in the field done to them on purpose. Each test tells one failure
+// story, and its name is the promise that zrsd keeps.
 //
 //	daemon/    runs zrsd as a process
 //	workload/  plays the application that commits

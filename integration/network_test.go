@@ -67,7 +67,7 @@ func TestRandomWrongBytesNeverBecomeVisible(t *testing.T) {
 			target = newSite(t, true)
 		}
 		n := suffer(t, source, target, network.addr, last)
-		t.Logf("round %d: bits %#x flipped at offset %d %s: %d bytes are visible", round, w.bit, w.offset, w.direction, n)
+		t.Logf("round %d: bit %#x flipped at %d %s: %d bytes are visible", round, w.bit, w.offset, w.direction, n)
 	}
 	network.strike(wound{})
 	secondary := start(t, "secondary", target, "--replicate-from", network.addr)

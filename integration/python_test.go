@@ -17,7 +17,8 @@ import (
 // lockedExit is the exit code of owner.py when another process holds the lock.
 const lockedExit = 3
 
-// python returns the interpreter that has the real ZODB. Without one the test is skipped, or fails where it is required.
+// python returns the interpreter that has the real ZODB. Without one the test is skipped, or fails where it is
+// required.
 func python(t *testing.T) string {
 	t.Helper()
 	path, err := filepath.Abs("../.venv/zodb/bin/python")

@@ -8,12 +8,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// bothWays runs a story without and with blobs.
-func bothWays(t *testing.T, story func(t *testing.T, withBlobs bool)) {
-	t.Helper()
-	t.Run("without blobs", func(t *testing.T) { story(t, false) })
-	t.Run("with blobs", func(t *testing.T) { story(t, true) })
-}
+// bothWays are the variants of a story that is told without and with blobs.
+var bothWays = map[string]bool{"without blobs": false, "with blobs": true}
 
 // replicate brings a new site up to last from the files of source, with a real primary and a real secondary, and stops
 // both.
@@ -30,47 +26,52 @@ func replicate(t *testing.T, source *site, last zodb.Tid) *site {
 }
 
 func TestRealZODBReadsWhatASecondaryWrote(t *testing.T) {
-	bothWays(t, func(t *testing.T, withBlobs bool) {
-		source := newSite(t, withBlobs)
-		owner := startOwner(t, source)
-		for _, command := range []string{
-			"create 12", "commit 20", "undo", "pack", "create 3", "commit 10", "undo", "undo", "create 1", "undo", "commit 2",
-		} {
-			owner.do(t, command)
-		}
-		target := replicate(t, source, owner.close(t))
+	for name, withBlobs := range bothWays {
+		t.Run(name, func(t *testing.T) {
+			source := newSite(t, withBlobs)
+			owner := startOwner(t, source)
+			for _, command := range []string{
+				"create 12", "commit 20", "undo", "pack", "create 3", "commit 10", "undo", "undo", "create 1", "undo",
+				"commit 2",
+			} {
+				owner.do(t, command)
+			}
+			target := replicate(t, source, owner.close(t))
 
-		mustBeIdentical(t, source, target)
-		found := surveyOf(t, target)
-		if len(found.Dangling) > 0 {
-			t.Errorf("references to objects that are not there: %v", found.Dangling)
-		}
-		if diff := cmp.Diff(surveyOf(t, source), found); diff != "" {
-			t.Errorf("ZODB sees another database in the secondary (-primary +secondary):\n%s", diff)
-		}
-		mustBeSound(t, target)
-	})
+			mustBeIdentical(t, source, target)
+			found := surveyOf(t, target)
+			if len(found.Dangling) > 0 {
+				t.Errorf("references to objects that are not there: %v", found.Dangling)
+			}
+			if diff := cmp.Diff(surveyOf(t, source), found); diff != "" {
+				t.Errorf("ZODB sees another database in the secondary (-primary +secondary):\n%s", diff)
+			}
+			mustBeSound(t, target)
+		})
+	}
 }
 
 func TestRealZODBPacksAndWritesWhatZrsdWroteAndZrsdReadsThatAgain(t *testing.T) {
-	bothWays(t, func(t *testing.T, withBlobs bool) {
-		source := newSite(t, withBlobs)
-		last := ownHistory(t, source, 30)
-		target := replicate(t, source, last)
+	for name, withBlobs := range bothWays {
+		t.Run(name, func(t *testing.T) {
+			source := newSite(t, withBlobs)
+			last := ownHistory(t, source, 30)
+			target := replicate(t, source, last)
 
-		owner := startOwner(t, target)
-		for _, command := range []string{"create 6", "commit 5", "pack", "commit 5", "undo", "create 2"} {
-			owner.do(t, command)
-		}
-		last = owner.close(t)
-		mustBeSound(t, target)
+			owner := startOwner(t, target)
+			for _, command := range []string{"create 6", "commit 5", "pack", "commit 5", "undo", "create 2"} {
+				owner.do(t, command)
+			}
+			last = owner.close(t)
+			mustBeSound(t, target)
 
-		again := replicate(t, target, last)
-		mustBeIdentical(t, target, again)
-		if diff := cmp.Diff(surveyOf(t, target), surveyOf(t, again)); diff != "" {
-			t.Errorf("ZODB sees another database in the copy:\n%s", diff)
-		}
-	})
+			again := replicate(t, target, last)
+			mustBeIdentical(t, target, again)
+			if diff := cmp.Diff(surveyOf(t, target), surveyOf(t, again)); diff != "" {
+				t.Errorf("ZODB sees another database in the copy:\n%s", diff)
+			}
+		})
+	}
 }
 
 func TestASecondaryGoesOnAfterRealZODBHadItsFilesOpen(t *testing.T) {

@@ -61,16 +61,6 @@ func (s *site) open(t *testing.T) *filestorage.Storage {
 	return storage
 }
 
-// copyOf copies the storage to a new site.
-func copyOf(t *testing.T, s *site) *site {
-	t.Helper()
-	c := newSite(t, s.blobs != "")
-	if out, err := exec.CommandContext(t.Context(), "cp", "-a", s.dir+"/.", c.dir).CombinedOutput(); err != nil {
-		t.Fatalf("copying: %v\n%s", err, out)
-	}
-	return c
-}
-
 // mustBeIdentical compares two sites byte for byte: the Data.fs, and every blob that either has.
 func mustBeIdentical(t *testing.T, a, b *site) {
 	t.Helper()
@@ -113,7 +103,8 @@ func compareFiles(t *testing.T, a, b string) {
 	t.Fatalf("%s (%d bytes) and %s (%d bytes) differ from offset %d", a, len(left), b, len(right), n)
 }
 
-// blobFiles lists the blobs below dir by relative path, leaving out the marker and the folder for temporary files.
+// blobFiles lists the blobs below dir by relative path. Temporary files and what a recovery has put aside, in folders
+// with a dot, are not the database's.
 func blobFiles(t *testing.T, dir string) map[string]bool {
 	t.Helper()
 	found := map[string]bool{}
@@ -121,7 +112,7 @@ func blobFiles(t *testing.T, dir string) map[string]bool {
 		if err != nil {
 			return err
 		}
-		if d.IsDir() && path == filepath.Join(dir, "tmp") {
+		if d.IsDir() && path != dir && (d.Name() == "tmp" || strings.HasPrefix(d.Name(), ".")) {
 			return fs.SkipDir
 		}
 		if !d.IsDir() && strings.HasSuffix(path, ".blob") {

@@ -28,7 +28,7 @@ type wound struct {
 
 func newTamperer(t *testing.T, upstream string) *tamperer {
 	t.Helper()
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // closed by the cleanup
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func (p *tamperer) accept() {
 		if err != nil {
 			return // the listener was closed
 		}
-		far, err := net.Dial("tcp", p.upstream) //nolint:noctx // loopback answers at once
+		far, err := net.Dial("tcp", p.upstream)
 		if err != nil {
 			near.Close() // nobody listens there at the moment, and the near side learns it so
 			continue

@@ -36,8 +36,8 @@ func TestRandomKillsOfTheWriterLoseNoAcknowledgedTransaction(t *testing.T) {
 	}
 }
 
-// writeAndKill runs a writer on s in a process of its own, kills it after it has acknowledged n transactions, wherever it
-// is then, and returns the last tid that it acknowledged.
+// writeAndKill runs a writer on s in a process of its own, kills it after it has acknowledged n transactions,
+// wherever it is then, and returns the last tid that it acknowledged.
 func writeAndKill(t *testing.T, s *site, n int) (last zodb.Tid) {
 	t.Helper()
 	cmd := exec.CommandContext(within(t), os.Args[0])
@@ -85,7 +85,7 @@ func writeUntilKilled() int {
 	for err == nil {
 		var tid zodb.Tid
 		if tid, err = owner.Commit(ctx); err == nil {
-			_, err = fmt.Println(tid)
+			_, err = fmt.Fprintln(os.Stdout, tid)
 		}
 	}
 	fmt.Fprintln(os.Stderr, "writer:", err)

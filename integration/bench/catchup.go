@@ -82,8 +82,8 @@ func (b *bench) set3(ctx context.Context, dir string) error {
 	return err
 }
 
-// versusDD measures dd of the file, which holds all bytes of s, and a secondary catching up with s, in turns, so that both
-// meet the same disk. goal is the share of dd's speed that is demanded; 0: none.
+// versusDD measures dd of the file, which holds all bytes of s, and a secondary catching up with s, in turns, so that
+// both meet the same disk. goal is the share of dd's speed that is demanded; 0: none.
 func (b *bench) versusDD(ctx context.Context, s *source, file string, goal float64) (time.Duration, error) {
 	var copies []time.Duration
 	var worst catchUp

@@ -10,7 +10,8 @@ import (
 // inFlight bounds what a delay line holds per direction: far more than a fast link of the delays used here.
 const inFlight = 64 << 20
 
-// A delayLine forwards TCP connections and lets every byte arrive a fixed time later, without limiting how many arrive.
+// A delayLine forwards TCP connections and lets every byte arrive a fixed time later, without limiting how many
+// arrive.
 type delayLine struct {
 	addr     string
 	upstream string

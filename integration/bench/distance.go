@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// distance compares catching up with set 1 over a round trip of 50 ms with the same transfer through the same delay line
-// without a delay.
+// distance compares catching up with set 1 over a round trip of 50 ms with the same transfer through the same delay
+// line without a delay.
 func (b *bench) distance(ctx context.Context, dir string) error {
 	s, err := generate(ctx, dir, b.firstSet())
 	if err != nil {

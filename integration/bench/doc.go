@@ -1,14 +1,14 @@
 // Bench measures what zrsd promises about speed and memory, all in one run and on one disk, so that the ratios mean
-// something: each zrsd figure stands beside what dd, MD5, a plain TCP copy, fsync or zc.zrs do with the same bytes in the
-// same minutes.
+// something: each zrsd figure stands beside what dd, MD5, a plain TCP copy, fsync or zc.zrs do with the same bytes in
+// the same minutes.
 //
-// Catching up is measured with real zrsd processes: from the start of a secondary process with an empty folder until its
-// last transaction, durable there, is the primary's. The primary is a process of its own that owns the files. Live latency
-// needs commits, which zrsd does not take from clients yet: there this program owns the storage and streams it with a
-// primary.Primary of its own, and the secondary is a process.
+// Catching up is measured with real zrsd processes: from the start of a secondary process with an empty folder until
+// its last transaction, durable there, is the primary's. The primary is a process of its own that owns the files.
+// Live latency needs commits, which zrsd does not take from clients yet: there this program owns the storage and
+// streams it with a primary.Primary of its own, and the secondary is a process.
 //
-//	zrsd bench -scale 0.1          # a tenth of everything, for a first look
-//	zrsd bench -only 'set 1|live'  # some of it
+//	go run ./integration/bench -scale 0.1          # a tenth of everything, for a first look
+//	go run ./integration/bench -only 'set 1|live'  # some of it
 //
 // Prints a table and writes JSON and Markdown next to each other (-out).
 package main

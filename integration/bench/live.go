@@ -25,8 +25,8 @@ const (
 	liveRecord  = 1000
 )
 
-// live commits at a steady pace to a storage that this program owns and streams, and measures how long after its commit
-// each transaction is visible in the files of a secondary process, which somebody else follows there.
+// live commits at a steady pace to a storage that this program owns and streams, and measures how long after its
+// commit each transaction is visible in the files of a secondary process, which somebody else follows there.
 func (b *bench) live(ctx context.Context, dir string) error {
 	count := b.scaled(liveSeconds * int(time.Second/livePace))
 	syncs, err := fsyncs(ctx, dir, liveRecord, count, livePace)
@@ -160,10 +160,10 @@ func newWatch(ctx context.Context, data string, after zodb.Tid) (w *watch, err e
 func (w *watch) follow(ctx context.Context) error {
 	for {
 		txn, err := w.iterator.Next(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		if err != nil {
+		switch {
+		case errors.Is(err, context.Canceled):
+			return nil // close does that
+		case err != nil:
 			return err
 		}
 		w.mu.Lock()

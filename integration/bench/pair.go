@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -44,7 +45,7 @@ func (s *source) grow(ctx context.Context, set workload.Set, seed uint64) error 
 		return err
 	}
 	if err := workload.Fill(ctx, storage, set, seed); err != nil {
-		return fmt.Errorf("%w (closing: %v)", err, storage.Close())
+		return errors.Join(err, storage.Close())
 	}
 	s.last, s.objects = storage.LastTid(), storage.Len()
 	if err := storage.Close(); err != nil {
@@ -105,14 +106,15 @@ func (b *bench) follow(ctx context.Context, s *source, dir, from string) (took t
 	if s.blobs != "" {
 		blobs = filepath.Join(dir, "blobs")
 	}
-	args := append([]string{"secondary", "--replicate-from", from}, storageFlags(filepath.Join(dir, "Data.fs"), blobs)...)
+	args := storageFlags(filepath.Join(dir, "Data.fs"), blobs)
+	args = append([]string{"secondary", "--replicate-from", from}, args...)
 	begin := time.Now()
 	p, err := daemon.Start(b.zrsd, filepath.Join(dir, "admin"), nil, args...)
 	if err != nil {
 		return 0, 0, err
 	}
 	if err := p.Reached(ctx, s.last); err != nil {
-		return 0, 0, fmt.Errorf("%w (%v)", err, p.Kill())
+		return 0, 0, errors.Join(err, p.Kill())
 	}
 	took = time.Since(begin)
 	if peak, err = p.PeakMemory(); err != nil {

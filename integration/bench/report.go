@@ -59,12 +59,12 @@ func (r *report) add(name string, value float64, unit string) {
 // atLeast and atMost note a figure with its goal.
 func (r *report) atLeast(name string, value float64, unit string, goal float64) {
 	reached := value >= goal
-	r.note(figure{Name: name, Value: value, Unit: unit, Goal: fmt.Sprintf("at least %s", short(goal)), Reached: &reached})
+	r.note(figure{Name: name, Value: value, Unit: unit, Goal: "at least " + short(goal), Reached: &reached})
 }
 
 func (r *report) atMost(name string, value float64, unit string, goal float64) {
 	reached := value <= goal
-	r.note(figure{Name: name, Value: value, Unit: unit, Goal: fmt.Sprintf("at most %s", short(goal)), Reached: &reached})
+	r.note(figure{Name: name, Value: value, Unit: unit, Goal: "at most " + short(goal), Reached: &reached})
 }
 
 func (r *report) note(f figure) {

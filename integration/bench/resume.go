@@ -15,8 +15,8 @@ import (
 // behind is how many transactions the resuming secondary lacks.
 const behind = 1000
 
-// resume lets a secondary that lacks 1,000 transactions catch up, on a file of 500 MB and on one of 2 GB. The two should
-// take the same time.
+// resume lets a secondary that lacks 1,000 transactions catch up, on a file of 500 MB and on one of 2 GB. The two
+// should take the same time.
 func (b *bench) resume(ctx context.Context, dir string) error {
 	var times []time.Duration
 	for _, history := range []int{20_000, 82_000} {

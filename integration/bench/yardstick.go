@@ -52,7 +52,7 @@ func md5sum(file string) (time.Duration, error) {
 	}
 	defer f.Close() //nolint:errcheck // only read
 	begin := time.Now()
-	if _, err := io.CopyBuffer(struct{ io.Writer }{md5.New()}, struct{ io.Reader }{f}, make([]byte, 1<<20)); err != nil {
+	if _, err := io.CopyBuffer(md5.New(), struct{ io.Reader }{f}, make([]byte, 1<<20)); err != nil {
 		return 0, err
 	}
 	return time.Since(begin), nil

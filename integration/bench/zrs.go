@@ -15,7 +15,8 @@ import (
 // zrsShare is how much of set 1 the pair of zc.zrs processes gets, to be done in reasonable time.
 const zrsShare = 0.1
 
-// versusZRS lets a pair of zc.zrs processes do a part of set 1 and compares the time per transaction with that of zrsd.
+// versusZRS lets a pair of zc.zrs processes do a part of set 1 and compares the time per transaction with that of
+// zrsd.
 func (b *bench) versusZRS(ctx context.Context, zrsdPerTxn float64) error {
 	if b.zrs == "" {
 		return nil
@@ -42,8 +43,8 @@ func (b *bench) versusZRS(ctx context.Context, zrsdPerTxn float64) error {
 	return os.RemoveAll(dir)
 }
 
-// zrsCatchUp runs a zc.zrs primary on the source and a zc.zrs secondary, and returns how long the secondary took from its
-// first connection to the last tid. Interpreter start and imports do not count.
+// zrsCatchUp runs a zc.zrs primary on the source and a zc.zrs secondary, and returns how long the secondary took from
+// its first connection to the last tid. Interpreter start and imports do not count.
 func (b *bench) zrsCatchUp(ctx context.Context, s *source) (time.Duration, error) {
 	addr, err := daemon.FreeAddress(ctx)
 	if err != nil {

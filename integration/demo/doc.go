@@ -6,6 +6,6 @@
 //	                                                            │
 //	                                              zrsd secondary "two"   (fed by "one")
 //
-// The application is this program itself. At the end `zrsd compare` says whether all three databases are the same. Exits
-// with 0 when they are.
+// The application is this program itself. At the end `zrsd compare` says whether all three databases are the same.
+// Exits with 0 when they are.
 package main
