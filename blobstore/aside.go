@@ -9,8 +9,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// SetAside moves the blob of a lost transaction into the folder .<label>, durably, as <oid>.<tid>.blob with 16 digits each.
-// Where there is no such blob it does nothing.
+// SetAside moves the blob of a lost transaction into the folder .<label>, durably, as <oid>.<tid>.blob with 16 digits
+// each. Where there is no such blob it does nothing.
 func (s *Store) SetAside(oid zodb.Oid, tid zodb.Tid, label string) error {
 	if s.readOnly {
 		return zodb.ErrReadOnly

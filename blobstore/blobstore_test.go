@@ -77,7 +77,8 @@ func TestPathsAreThoseOfZODB(t *testing.T) {
 
 func TestOnlyNamesThatWouldBeWrittenAreRead(t *testing.T) {
 	for _, name := range []string{
-		"", "0x", "0x1", "01", "0x0001", "0xAB", "0x000102", "0x010203040506070809", "x01", "0x0g", "tmp", ".layout", "0x01 ",
+		"", "0x", "0x1", "01", "0x0001", "0xAB", "0x000102", "0x010203040506070809", "x01", "0x0g", "tmp", ".layout",
+		"0x01 ",
 	} {
 		if oid, ok := (lawn{}).oid([]string{name}); ok {
 			t.Errorf("lawn reads %q as %v", name, oid)
@@ -86,7 +87,9 @@ func TestOnlyNamesThatWouldBeWrittenAreRead(t *testing.T) {
 			t.Errorf("%q reads as tid %v", name+suffix, tid)
 		}
 	}
-	for _, path := range []string{"0x00", "0x00/0x00/0x00/0x00/0x00/0x00/0x01/0x2", "0x00/0x00/0x00/0x00/0x00/0x00/0x00/0x00/0x00"} {
+	for _, path := range []string{
+		"0x00", "0x00/0x00/0x00/0x00/0x00/0x00/0x01/0x2", "0x00/0x00/0x00/0x00/0x00/0x00/0x00/0x00/0x00",
+	} {
 		if oid, ok := (bushy{}).oid(strings.Split(path, "/")); ok {
 			t.Errorf("bushy reads %q as %v", path, oid)
 		}
@@ -147,7 +150,7 @@ func checkBlob(t *testing.T, s *Store, oid zodb.Oid, tid zodb.Tid, sum string) {
 		t.Error(err)
 		return
 	}
-	defer f.Close() //nolint:errcheck // read only
+	defer f.Close()
 	h := sha256.New()
 	if _, err := io.Copy(h, io.NewSectionReader(f, 0, 1<<40)); err != nil {
 		t.Error(err)
@@ -290,7 +293,10 @@ func tmpNames(t *testing.T, dir string) (names []string) {
 func TestSetAsideKeepsTheContent(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "blobs"), Options{Layout: Lawn})
 	b := stage(t, s, 0x102, 5, []byte("lost"))
-	if err := errors.Join(b.Sync(), b.Publish(), b.SyncDir(), s.SetAside(0x102, 5, "tr0"), s.SetAside(9, 9, "tr0")); err != nil {
+	if err := errors.Join(b.Sync(), b.Publish(), b.SyncDir()); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(s.SetAside(0x102, 5, "tr0"), s.SetAside(9, 9, "tr0")); err != nil {
 		t.Fatal(err)
 	}
 	got, err := os.ReadFile(filepath.Join(s.Dir(), ".tr0", "0000000000000102.0000000000000005.blob"))

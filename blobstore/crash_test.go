@@ -10,8 +10,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// TestACrashLeavesABlobWholeOrAbsent stops the disk before each operation of two commits into new folders. Once SyncDir has
-// returned, the blob is there for certain; before, it is whole or absent.
+// TestACrashLeavesABlobWholeOrAbsent stops the disk before each operation of two commits into new folders. Once SyncDir
+// has returned, the blob is there for certain; before, it is whole or absent.
 func TestACrashLeavesABlobWholeOrAbsent(t *testing.T) {
 	content := bytes.Repeat([]byte("0123456789abcdef"), 100)
 	for _, layout := range []string{Bushy, Lawn} {
@@ -32,7 +32,8 @@ func TestACrashLeavesABlobWholeOrAbsent(t *testing.T) {
 	}
 }
 
-// TestAFolderLeftByACrashedCommitIsMadeDurableByTheNext guards the case that the folder exists and its name was never synced.
+// TestAFolderLeftByACrashedCommitIsMadeDurableByTheNext guards the case that the folder exists and its name was never
+// synced.
 func TestAFolderLeftByACrashedCommitIsMadeDurableByTheNext(t *testing.T) {
 	disk := simdisk.New()
 	s := open(t, "blobs", Options{FS: disk})

@@ -8,14 +8,14 @@
 //	bushy   0x00/0x00/0x00/0x00/0x00/0x00/0x01/0x02/0x03f8658010000000.blob    one folder per byte of the oid
 //	lawn    0x0102/0x03f8658010000000.blob                                      one folder per oid
 //
-// Numbers are lower-case hexadecimal without leading zero bytes, at least one byte, except that bushy always has all eight
-// folders. Names that this package would not have written are not blobs of the directory, and are left alone.
+// Numbers are lower-case hexadecimal without leading zero bytes, at least one byte, except that bushy always has all
+// eight folders. Names that this package would not have written are not blobs of the directory, and are left alone.
 //
 // # From upload to final name
 //
-// A blob is first copied into tmp/, which is on the same file system, under a name that begins with "zrsd-". What is left
-// there after a crash was never part of a committed transaction and is removed before the next blob is staged; other
-// programs' files are not touched. The steps that tie the blob to its transaction are the caller's:
+// A blob is first copied into tmp/, which is on the same file system, under a name that begins with "zrsd-". What is
+// left there after a crash was never part of a committed transaction and is removed before the next blob is staged;
+// other programs' files are not touched. The steps that tie the blob to its transaction are the caller's:
 //
 //	Stage            content under a temporary name
 //	Sync             content durable
@@ -23,8 +23,8 @@
 //	Publish, SyncDir final name, durable
 //	  (the status flipped)
 //
-// So a file under a final name belongs to a committed transaction, or to one whose records are in the tail that recovery cuts
-// off; recovery then moves it aside, and never deletes it.
+// So a file under a final name belongs to a committed transaction, or to one whose records are in the tail that
+// recovery cuts off; recovery then moves it aside, and never deletes it.
 //
 // A blob file is never changed in place: after a pack by ZODB it may share its inode with a copy in the .old directory.
 package blobstore

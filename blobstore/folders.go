@@ -12,9 +12,9 @@ import (
 // maxDurable bounds how many folders are remembered as durable.
 const maxDurable = 1 << 14
 
-// folders makes the folders of a blob directory, and makes them durable. A folder is durable when its name has been synced in the
-// one above it, up to the root; one that an earlier, interrupted commit made may exist without being durable. So all
-// folders above a file are synced with it, except those known to have nothing new in them.
+// folders makes the folders of a blob directory, and makes them durable. A folder is durable when its name has been
+// synced in the one above it, up to the root; one that an earlier, interrupted commit made may exist without being
+// durable. So all folders above a file are synced with it, except those known to have nothing new in them.
 type folders struct {
 	fs   vfs.FS
 	root string

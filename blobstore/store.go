@@ -26,7 +26,7 @@ const (
 // Options of Open.
 type Options struct {
 	FS       vfs.FS // nil: the real disk
-	Layout   string // the layout of a directory that is created, and the one that an existing one must have; "": bushy, or what is there
+	Layout   string // of a directory that is created, and what an existing one must have; "": bushy, or what is there
 	ReadOnly bool   // nothing is created, removed or moved
 	Logger   hclog.Logger
 }
@@ -57,8 +57,8 @@ type Store struct {
 	cleaned  func() error  // removes what a crash left in tmp, once
 }
 
-// Open opens the blob directory at dir, and creates it, with its marker and its tmp folder, unless it is opened read-only.
-// Errors: *LayoutError, and those of the disk.
+// Open opens the blob directory at dir, and creates it, with its marker and its tmp folder, unless it is opened
+// read-only. Errors: *LayoutError, and those of the disk.
 func Open(dir string, opt Options) (*Store, error) {
 	s := &Store{fs: opt.FS, dir: dir, readOnly: opt.ReadOnly, log: opt.Logger}
 	if s.fs == nil {
@@ -113,7 +113,8 @@ func (s *Store) open(want string) error {
 	return s.prepare(marked)
 }
 
-// findLayout reads the marker. Without one, a directory with any visible name is lawn, as for ZODB, and "" means that it is empty.
+// findLayout reads the marker. Without one, a directory with any visible name is lawn, as for ZODB, and "" means that
+// it is empty.
 func (s *Store) findLayout() (name string, marked bool, err error) {
 	text, err := s.readMarker()
 	if err == nil {
@@ -177,8 +178,8 @@ func (s *Store) writeMarker() error {
 	return s.fs.Rename(tmp, filepath.Join(s.dir, markerName))
 }
 
-// clean removes what a crash left in the folder of incoming files. It runs before the first blob is staged and not in Open,
-// because only who stages blobs holds the storage's lock, and can be sure that they are nobody else's.
+// clean removes what a crash left in the folder of incoming files. It runs before the first blob is staged and not in
+// Open, because only who stages blobs holds the storage's lock, and can be sure that they are nobody else's.
 func (s *Store) clean() error {
 	tmp := filepath.Join(s.dir, tmpName)
 	entries, err := s.fs.ReadDir(tmp)

@@ -8,8 +8,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Walk calls visit for each blob file in the directory, in the order of names, with its size in bytes and its path. An error of
-// visit ends the walk and is returned. Other files are passed over.
+// Walk calls visit for each blob file in the directory, in the order of names, with its size in bytes and its path. An
+// error of visit ends the walk and is returned. Other files are passed over.
 func (s *Store) Walk(visit func(oid zodb.Oid, tid zodb.Tid, size int64, path string) error) error {
 	if err := s.walk(nil, visit); err != nil {
 		return fmt.Errorf("walk blob directory %s: %w", s.dir, err)

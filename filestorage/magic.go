@@ -9,7 +9,7 @@ import (
 )
 
 // ErrNotEmpty says that a storage has transactions already.
-var ErrNotEmpty = errors.New("the storage has transactions: only an empty one can become a copy of another kind of file")
+var ErrNotEmpty = errors.New("the storage has transactions: only an empty one can take another kind of file")
 
 // Magic returns the first four bytes of the file.
 func (s *Storage) Magic() zodb.Magic {

@@ -7,7 +7,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Offsets maps oids to offsets of records, in about 9 bytes for each of many neighbouring oids. It is for one goroutine.
+// Offsets maps oids to offsets of records, in about 9 bytes for each of many neighbouring oids. It is for one
+// goroutine.
 type Offsets struct{ x *index }
 
 // NewOffsets returns an empty map.

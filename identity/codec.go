@@ -87,8 +87,8 @@ func verify(path string, content []byte) ([]byte, error) {
 }
 
 func damaged(path, want, got string) error {
-	return fmt.Errorf("%w; restore the state file from a backup of this node, or remove it if this is a secondary: it then "+
-		"takes the identity of its primary", &zodb.CorruptError{File: path, Want: want, Got: got})
+	return fmt.Errorf("%w; restore the state file from a backup of this node, or remove it if this is a secondary: "+
+		"it then takes the identity of its primary", &zodb.CorruptError{File: path, Want: want, Got: got})
 }
 
 // encode returns the content of the state file of s, which must keep the rules.

@@ -4,8 +4,8 @@
 //
 // # What is durable when
 //
-// A file's content survives a crash after its Sync. A name (created, renamed, linked, removed) survives after SyncDir of
-// the folder that holds it. Nothing else survives for sure, and what was not synced may survive in part and in any
+// A file's content survives a crash after its Sync. A name (created, renamed, linked, removed) survives after SyncDir
+// of the folder that holds it. Nothing else survives for sure, and what was not synced may survive in part and in any
 // order. Code above this package must be correct under exactly these rules.
 //
 // All methods may be called concurrently. Errors are those of package os, so errors.Is(err, fs.ErrNotExist) and

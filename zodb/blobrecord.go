@@ -8,8 +8,8 @@ const BlobHeadLen = 64
 var blobClass = []byte("cZODB.blob\nBlob\n")
 
 // IsBlobRecord reports whether a record that begins with head is one of a blob: its first pickle is exactly the class
-// ZODB.blob.Blob, optionally remembered in the memo. Nothing is unpickled. Subclasses and protocols above 3 are no blobs,
-// as in ZODB.
+// ZODB.blob.Blob, optionally remembered in the memo. Nothing is unpickled. Subclasses and protocols above 3 are no
+// blobs, as in ZODB.
 func IsBlobRecord(head []byte) bool {
 	if len(head) >= 2 && head[0] == 0x80 {
 		if head[1] > 3 {

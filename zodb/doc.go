@@ -19,8 +19,8 @@
 //	Iterator ──Next──▶ Transaction ──NextRecord──▶ Record{…, Data io.Reader, Blob io.Reader}
 //
 // The same Record value goes from a storage's iterator into a stream's encoder, comes out of the decoder at the other
-// end and is handed to the receiving storage's restore. Record data and blobs are readers, never whole byte slices, so a
-// record of any size passes through in bounded memory.
+// end and is handed to the receiving storage's restore. Record data and blobs are readers, never whole byte slices, so
+// a record of any size passes through in bounded memory.
 //
 // The package imports nothing else of zrsd, opens no file and starts no goroutine. The facts come from
 // docs/file-formats.md; the names are ZODB's own.

@@ -7,12 +7,14 @@ import (
 
 // Errors that carry nothing but their meaning. Wrapped with what was attempted, on which file, oid or peer.
 var (
-	ErrReadOnly    = errors.New("storage is read-only")                                                   // ZODB's ReadOnlyError
-	ErrTransaction = errors.New("call does not belong to the transaction in progress")                    // ZODB's StorageTransactionError
-	ErrClosed      = errors.New("storage is closed")                                                      //
-	ErrEmptyData   = errors.New("a record cannot have empty data: delete the object, or store its state") //
-	ErrTidOrder    = errors.New("tid is not above the last one")                                          //
-	ErrNoTid       = errors.New("no transaction has this tid")                                            //
+	// ErrReadOnly is ZODB's ReadOnlyError.
+	ErrReadOnly = errors.New("storage is read-only")
+	// ErrTransaction is ZODB's StorageTransactionError.
+	ErrTransaction = errors.New("call does not belong to the transaction in progress")
+	ErrClosed      = errors.New("storage is closed")
+	ErrEmptyData   = errors.New("a record cannot have empty data: delete the object, or store its state")
+	ErrTidOrder    = errors.New("tid is not above the last one")
+	ErrNoTid       = errors.New("no transaction has this tid")
 )
 
 // A POSKeyError says that an object, or the revision asked for, does not exist. Blob is set when the record exists but

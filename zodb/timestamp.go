@@ -50,7 +50,8 @@ func (ts TimeStamp) check() error {
 		ts.Hour < 0 || ts.Hour > 23,
 		ts.Minute < 0 || ts.Minute > 59,
 		!(ts.Second >= 0 && ts.Second < 60):
-		return fmt.Errorf("no such time: %04d-%02d-%02d %02d:%02d:%v", ts.Year, ts.Month, ts.Day, ts.Hour, ts.Minute, ts.Second)
+		return fmt.Errorf("no such time: %04d-%02d-%02d %02d:%02d:%v",
+			ts.Year, ts.Month, ts.Day, ts.Hour, ts.Minute, ts.Second)
 	}
 	return nil
 }
@@ -62,8 +63,8 @@ func daysIn(year, month int) int {
 // epoch is 1970-01-01 in seconds of the time scale on which ZODB adds up a date: it begins with the year 1901.
 const epoch = 25202 * 86400
 
-// Unix returns ts as Unix seconds. A 31st that the month does not have runs into the next month. The sum is rounded on the
-// scale on which ZODB computes it, so that the last bit agrees.
+// Unix returns ts as Unix seconds. A 31st that the month does not have runs into the next month. The sum is rounded on
+// the scale on which ZODB computes it, so that the last bit agrees.
 func (ts TimeStamp) Unix() float64 {
 	minute := time.Date(ts.Year, time.Month(ts.Month), ts.Day, ts.Hour, ts.Minute, 0, 0, time.UTC)
 	return float64(minute.Unix()+epoch) + ts.Second - epoch

@@ -8,7 +8,8 @@ import (
 // MaxMetaLen is the most bytes that user, description and extension may have, each.
 const MaxMetaLen = 65535
 
-// A Magic is the first four bytes of a Data.fs. It says which Python wrote the pickles inside, nothing about the layout.
+// A Magic is the first four bytes of a Data.fs. It says which Python wrote the pickles inside, nothing about the
+// layout.
 type Magic [4]byte
 
 // The two magics that exist: files of Python 3, and of Python 2 or ZODB before 4.
@@ -79,7 +80,8 @@ const NoData int64 = -1
 type Transaction interface {
 	// Meta is valid until the iterator's next step and must not be changed.
 	Meta() *TxnMeta
-	// NextRecord returns the next record in file order, io.EOF behind the last. The record is valid until the next call.
+	// NextRecord returns the next record in file order, io.EOF behind the last. The record is valid until the next
+	// call.
 	NextRecord() (*Record, error)
 }
 

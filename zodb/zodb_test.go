@@ -104,7 +104,9 @@ func (m *memory) NextRecord() (*Record, error) {
 
 func sample() *memory {
 	return &memory{
-		meta: TxnMeta{Tid: 5, Status: StatusCommitted, User: []byte("u"), Description: []byte("d"), Extension: []byte("e")},
+		meta: TxnMeta{
+			Tid: 5, Status: StatusCommitted, User: []byte("u"), Description: []byte("d"), Extension: []byte("e"),
+		},
 		records: []memoryRecord{
 			{Record{Oid: 1, Tid: 5}, []byte("one")},
 			{Record{Oid: 2, Tid: 5}, nil},

@@ -5,15 +5,15 @@ import (
 	"slices"
 )
 
-// Crash returns the disk as it may be found after a power failure at this moment: what is durable, and a part of what is pending that
-// follows from seed. Seed 0 keeps nothing that is pending, seed 1 all of it. The new disk has power, no locks, no rules and no
-// limit, and the old one none of the power any more.
+// Crash returns the disk as it may be found after a power failure at this moment: what is durable, and a part of what
+// is pending that follows from seed. Seed 0 keeps nothing that is pending, seed 1 all of it. The new disk has power, no
+// locks, no rules and no limit, and the old one none of the power any more.
 func (d *Disk) Crash(seed uint64) *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.off = true
 	c := crash{
-		random:  rand.New(rand.NewPCG(seed, 0)),
+		random:  rand.New(rand.NewPCG(seed, 0)), //nolint:gosec // the same seed has to give the same crash
 		nodes:   map[*node]*node{},
 		decided: map[*naming]bool{},
 	}

@@ -70,7 +70,8 @@ func (d *Disk) place(path string) (folder *node, name string, err error) {
 	return folder, parts[len(parts)-1], err
 }
 
-// change does one operation on names: check decides what changes, then the operation is numbered and may fail, then it happens.
+// change does one operation on names: check decides what changes, then the operation is numbered and may fail, then it
+// happens.
 func (d *Disk) change(op Op, check func() (*naming, error)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -1,23 +1,23 @@
-// Package simdisk is a disk in memory that keeps apart what is written and what would survive a power failure. Crash tests
-// run a write path once per operation, stop the disk there, and look at what is left.
+// Package simdisk is a disk in memory that keeps apart what is written and what would survive a power failure. Crash
+// tests run a write path once per operation, stop the disk there, and look at what is left.
 //
 // # What survives
 //
 // The rules are those of package vfs, and no kinder:
 //
-//   - The content of a file is what it was at its last Sync, plus any subset of the writes and truncations since, each write
-//     torn into 512-byte sectors that survive one by one.
-//   - The names in a folder are what they were at its last SyncDir, plus any subset of the changes since. A file whose name did
-//     not survive is gone, however often it was synced.
-//   - A rename happens wholly or not at all: the file has its old name, or the new one, or, when only the new folder was
-//     synced, both; never neither.
+//   - The content of a file is what it was at its last Sync, plus any subset of the writes and truncations since, each
+//     write torn into 512-byte sectors that survive one by one.
+//   - The names in a folder are what they were at its last SyncDir, plus any subset of the changes since. A file whose
+//     name did not survive is gone, however often it was synced.
+//   - A rename happens wholly or not at all: the file has its old name, or the new one, or, when only the new
+//     folder was synced, both; never neither.
 //
 // Crash draws the subsets from a seed. Some seeds keep nothing, some everything, most a part.
 //
 // # Faults
 //
-// Operations that change something are numbered from 1 in the order in which they happen, and recorded as Op; their text
-// is what golden traces consist of:
+// Operations that change something are numbered from 1 in the order in which they happen, and recorded as Op; their
+// text is what golden traces consist of:
 //
 //	create db/Data.fs          mkdir db/blobs           rename db/a db/b      syncdir db
 //	write db/Data.fs 4+23      truncate db/Data.fs 4    link db/a db/b        chmod db/a

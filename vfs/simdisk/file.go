@@ -71,7 +71,7 @@ func (f *file) write(b []byte, off int64) (int, error) {
 	err := f.d.begin(Op{Kind: Write, Path: f.path, Off: off, Len: len(b)})
 	n := len(b)
 	if err != nil {
-		torn, ok := err.(*Torn) //nolint:errorlint // a rule returns it as it is
+		torn, ok := err.(*TornError) //nolint:errorlint // a rule returns it as it is
 		if !ok {
 			return 0, err
 		}

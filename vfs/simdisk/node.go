@@ -96,7 +96,8 @@ func (c *naming) name() {
 	}
 }
 
-// settle makes a change durable in folder. A folder that forgets the old name of a rename makes the new one durable too.
+// settle makes a change durable in folder. A folder that forgets the old name of a rename makes the new one durable
+// too.
 func (c *naming) settle(folder *node) {
 	if c.add != nil && !c.added {
 		c.add.durableNames[c.addName] = c.target

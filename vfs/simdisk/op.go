@@ -47,16 +47,19 @@ func (o Op) String() string {
 	return fmt.Sprintf("%s %s", o.Kind, o.Path)
 }
 
-// A Torn error, returned by a rule for a write, lets the first Written bytes reach the file and then fails with Err.
-type Torn struct {
+// A TornError is what a rule returns to let the first Written bytes of a write reach the file; the write then fails
+// with Err.
+type TornError struct {
 	Written int
 	Err     error
 }
 
-func (t *Torn) Error() string { return fmt.Sprintf("write torn after %d bytes: %v", t.Written, t.Err) }
+func (t *TornError) Error() string {
+	return fmt.Sprintf("write torn after %d bytes: %v", t.Written, t.Err)
+}
 
 // Unwrap returns Err.
-func (t *Torn) Unwrap() error { return t.Err }
+func (t *TornError) Unwrap() error { return t.Err }
 
 // FailAt makes operation n, counted from 1, fail with err and have no effect.
 func (d *Disk) FailAt(n int, err error) {
@@ -68,8 +71,8 @@ func (d *Disk) FailAt(n int, err error) {
 	})
 }
 
-// FailWhen adds a rule: an operation for which it returns an error fails with it and has no effect, but see Torn. The rule is called
-// with the disk locked, after the operation has been numbered.
+// FailWhen adds a rule: an operation for which it returns an error fails with it and has no effect, but see
+// TornError. The rule is called with the disk locked, after the operation has been numbered.
 func (d *Disk) FailWhen(rule func(Op) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -90,7 +93,8 @@ func (d *Disk) PowerOffAt(n int) {
 	d.offAt = n
 }
 
-// SetCapacity limits the bytes in all files together. A write beyond it is cut short and fails with ENOSPC. 0: no limit.
+// SetCapacity limits the bytes in all files together. A write beyond it is cut short and fails with ENOSPC. 0: no
+// limit.
 func (d *Disk) SetCapacity(bytes int64) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

@@ -28,38 +28,38 @@ var seeds = func() (s []uint64) {
 	return s
 }()
 
-func create(t testing.TB, d vfs.FS, path string) vfs.File {
-	t.Helper()
+func create(tb testing.TB, d vfs.FS, path string) vfs.File {
+	tb.Helper()
 	f, err := d.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return f
 }
 
-func write(t testing.TB, f vfs.File, s string, off int64) {
-	t.Helper()
+func write(tb testing.TB, f vfs.File, s string, off int64) {
+	tb.Helper()
 	if _, err := f.WriteAt([]byte(s), off); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func must(t testing.TB, errs ...error) {
-	t.Helper()
+func must(tb testing.TB, errs ...error) {
+	tb.Helper()
 	if err := errors.Join(errs...); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 }
 
-func content(t testing.TB, d vfs.FS, path string) (string, bool) {
-	t.Helper()
+func content(tb testing.TB, d vfs.FS, path string) (string, bool) {
+	tb.Helper()
 	f, err := d.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return "", false
 	}
-	must(t, err)
+	must(tb, err)
 	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<30))
-	must(t, err, f.Close())
+	must(tb, err, f.Close())
 	return string(b), true
 }
 
@@ -175,8 +175,10 @@ func TestOperationsAreNumberedAndFail(t *testing.T) {
 	for _, op := range d.Ops() {
 		trace = append(trace, op.String())
 	}
-	want := []string{"create a", "write a 3+2", "truncate a 4", "sync a", "rename a b", "link b c", "remove c", "mkdir m",
-		"chmod b", "syncdir ."}
+	want := []string{
+		"create a", "write a 3+2", "truncate a 4", "sync a", "rename a b", "link b c", "remove c", "mkdir m", "chmod b",
+		"syncdir .",
+	}
 	if !slices.Equal(trace, want) {
 		t.Errorf("trace is %q", trace)
 	}
@@ -199,7 +201,7 @@ func TestAWriteCanBeTorn(t *testing.T) {
 	f := create(t, d, "a")
 	d.FailWhen(func(op Op) error {
 		if op.Kind == Write {
-			return &Torn{Written: 2, Err: syscall.EIO}
+			return &TornError{Written: 2, Err: syscall.EIO}
 		}
 		return nil
 	})
