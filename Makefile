@@ -30,7 +30,7 @@ race: ## all packages except the end-to-end tests, with the race detector
 	$(GO) test -race -timeout 15m $$($(GO) list $(PKG) | grep -v /integration)
 
 end-to-end: venv ## real zrsd processes, faults and Python peers
-	$(GO) test -timeout 20m ./integration/...
+	$(GO) test -timeout 20m -parallel 4 ./integration/...
 
 lint: tools ## golangci-lint and staticcheck
 	$(BIN)/golangci-lint run $(PKG)

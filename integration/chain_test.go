@@ -2,6 +2,9 @@ package integration
 
 import (
 	"testing"
+
+	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 func TestEveryLinkOfAChainHasTheSameBytesWhoeverIsKilled(t *testing.T) {
@@ -33,15 +36,36 @@ func TestEveryLinkOfAChainHasTheSameBytesWhoeverIsKilled(t *testing.T) {
 	}
 }
 
+// narrow is a network that makes a secondary take seconds, so that it is certainly behind when the story goes on.
+func narrow(t *testing.T, upstream string) *link {
+	t.Helper()
+	l := newLink(t, upstream)
+	l.spoil(t, "bandwidth", towardsSecondary, map[string]any{"rate": 2000}) // KB per second
+	return l
+}
+
+// mustBeBehind expects that the process lacks something of what ends with last.
+func mustBeBehind(t *testing.T, p *daemon.Process, last zodb.Tid) {
+	t.Helper()
+	status, err := p.Status(within(t))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if daemon.LastTid(status) >= last {
+		t.Fatal("the secondary has everything already: this story proves nothing")
+	}
+}
+
 func TestAPrimaryThatIsToldToStopLetsItsSecondariesCatchUpFirst(t *testing.T) {
 	source, target := newSite(t, true), newSite(t, true)
 	last := ownHistory(t, source, 300)
 	addr := freeAddress(t)
 	primary := start(t, "primary", source, "--replicate-to", addr)
-	secondary := start(t, "secondary", target, "--replicate-from", addr)
-	if _, err := primary.Await(within(t), "the secondary is connected", feeds(1)); err != nil {
+	secondary := start(t, "secondary", target, "--replicate-from", narrow(t, addr).addr)
+	if _, err := primary.Await(within(t), "the secondary is fed", feeds(1)); err != nil {
 		t.Fatal(err)
 	}
+	mustBeBehind(t, secondary, last)
 	stop(t, primary)
 	mustHave(t, secondary, last)
 	stop(t, secondary)
@@ -55,10 +79,11 @@ func TestASecondaryThatIsToldToStopLetsTheNextOneCatchUpFirst(t *testing.T) {
 	start(t, "primary", source, "--replicate-to", a)
 	one := start(t, "secondary", middle, "--replicate-from", a, "--replicate-to", b)
 	mustReach(t, one, last)
-	two := start(t, "secondary", target, "--replicate-from", b)
-	if _, err := one.Await(within(t), "the next one is connected", feeds(1)); err != nil {
+	two := start(t, "secondary", target, "--replicate-from", narrow(t, b).addr)
+	if _, err := one.Await(within(t), "the next one is fed", feeds(1)); err != nil {
 		t.Fatal(err)
 	}
+	mustBeBehind(t, two, last)
 	stop(t, one)
 	mustHave(t, two, last)
 }

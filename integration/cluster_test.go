@@ -106,7 +106,15 @@ func newerThan(tid zodb.Tid) func(*admin.Status) bool {
 	return func(s *admin.Status) bool { return daemon.LastTid(s) > tid }
 }
 
-// feeds is the condition that n secondaries are connected.
+// feeds is the condition that n secondaries have been accepted and get transactions.
 func feeds(n int) func(*admin.Status) bool {
-	return func(s *admin.Status) bool { return len(s.Secondaries) == n }
+	return func(s *admin.Status) bool {
+		fed := 0
+		for _, secondary := range s.Secondaries {
+			if secondary.State == "catching-up" || secondary.State == "live" {
+				fed++
+			}
+		}
+		return fed == n
+	}
 }

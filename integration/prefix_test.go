@@ -43,6 +43,20 @@ func mustBePrefix(t *testing.T, part, whole *site) int64 {
 	return n
 }
 
+// sizeOf returns the bytes in the site's Data.fs and blobs.
+func sizeOf(t *testing.T, s *site) int64 {
+	t.Helper()
+	total := committed(t, s)
+	for name := range blobFiles(t, s.blobs) {
+		info, err := os.Stat(filepath.Join(s.blobs, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		total += info.Size()
+	}
+	return total
+}
+
 func head(t *testing.T, path string, n int64) []byte {
 	t.Helper()
 	f, err := os.Open(path)
