@@ -95,8 +95,7 @@ func (s *Secondary) blame(ctx context.Context, from *wire, err error) error {
 	case ctx.Err() != nil, from.failed, errors.As(err, &frame), errors.As(err, &digest), errors.As(err, &large):
 		return err
 	case errors.Is(err, zodb.ErrTidOrder):
-		return fmt.Errorf("%w, %v: the primary's history is out of order or another one; run zrsd check on the primary", err,
-			s.st.LastTid())
+		return fmt.Errorf("%w: the primary's history is out of order, or another one; check the primary", err)
 	}
 	return &localError{err}
 }

@@ -64,7 +64,7 @@ func (c *woundedConn) Read(b []byte) (int, error) {
 		return n, err
 	}
 	if through := c.hurt(b[:n]); through < n {
-		_ = c.Conn.Close()
+		_ = c.Close()
 		return through, errWound
 	}
 	return n, err
@@ -78,7 +78,7 @@ func (c *woundedConn) Write(b []byte) (int, error) {
 	through := c.hurt(b)
 	n, err := c.Conn.Write(b[:through])
 	if through < len(b) {
-		_ = c.Conn.Close()
+		_ = c.Close()
 		err = errWound
 	}
 	return n, err

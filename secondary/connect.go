@@ -50,13 +50,26 @@ func (s *Secondary) connect(ctx context.Context, addr string, hello *protocol.He
 		closeQuietly(conn)
 		return nil, fmt.Errorf("handshake with %s: %w", addr, err)
 	}
-	l, err := s.handshake(ctx, session, hello)
+	l, err := s.agree(ctx, session, hello)
 	if err != nil {
 		closeQuietly(session)
 		return nil, fmt.Errorf("handshake with %s: %w", addr, err)
 	}
 	l.log = s.log.With("primary", addr)
 	return l, nil
+}
+
+// agree does the handshake within a time limit. What is over the limit loses its session: the deadline of a stream
+// does not end a read while the session is in the middle of a frame.
+func (s *Secondary) agree(ctx context.Context, session *yamux.Session, hello *protocol.Hello) (*link, error) {
+	ctx, cancel := context.WithTimeoutCause(ctx, welcomePatience*s.opt.HandshakeTimeout, errHandshake)
+	defer cancel()
+	defer context.AfterFunc(ctx, func() { closeQuietly(session) })()
+	l, err := s.handshake(ctx, session, hello)
+	if err != nil && ctx.Err() != nil {
+		return nil, context.Cause(ctx)
+	}
+	return l, err
 }
 
 func (s *Secondary) dial(ctx context.Context, addr string) (net.Conn, error) {
@@ -91,8 +104,6 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 		}
 	}
 	s.track.welcomed(w, hello.Last.Tid)
-	ctx, cancel := context.WithTimeoutCause(ctx, s.opt.HandshakeTimeout, errHandshake)
-	defer cancel()
 	repl, err := protocol.OpenStream(ctx, session, protocol.StreamHeader{
 		Kind: protocol.StreamReplication, Start: hello.Last.Tid,
 	})
@@ -109,8 +120,6 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 // present opens the control stream and exchanges hello for welcome.
 func (s *Secondary) present(ctx context.Context, session *yamux.Session, hello *protocol.Hello) (
 	*protocol.Control, *protocol.Welcome, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, welcomePatience*s.opt.HandshakeTimeout, errHandshake)
-	defer cancel()
 	stream, err := protocol.OpenStream(ctx, session, protocol.StreamHeader{Kind: protocol.StreamControl})
 	if err != nil {
 		return nil, nil, err

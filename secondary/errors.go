@@ -16,7 +16,7 @@ var (
 	errStopped   = errors.New("the secondary is shutting down")
 	errHandshake = errors.New("the primary took too long to answer in the handshake")
 	errSilent    = errors.New("the primary has been silent for too long: the connection is taken for dead")
-	errStalled   = errors.New("the primary has more and lives, but nothing of it arrives: the stream is taken for broken")
+	errStalled   = errors.New("the primary lives and has more, but nothing arrives: the stream is taken for broken")
 	errEnded     = errors.New("the primary ended the replication stream without saying why")
 	errConfirm   = errors.New("connecting again to have the identity of the primary's storage confirmed")
 )

@@ -10,15 +10,15 @@ import (
 func (s *Secondary) fit(w *protocol.Welcome) error {
 	switch {
 	case w.Version != protocol.MessageVersion:
-		return unfit("the primary sends messages of version %d, this secondary knows only %d; run the same version of zrsd "+
-			"on both sides", w.Version, protocol.MessageVersion)
+		return unfit("the primary sends messages of version %d, this secondary knows only %d; run the same version of "+
+			"zrsd on both sides", w.Version, protocol.MessageVersion)
 	case w.Blobs && !s.st.HasBlobs():
 		return unfit("the primary has blobs and this secondary has no blob directory; start it with --blobs DIR")
 	case !w.Magic.Known():
 		return unfit("the primary's file begins with %q, as no file of ZODB does; run zrsd check on it", w.Magic[:])
 	case s.st.LastTid() != 0 && w.Magic != s.st.Magic():
-		return unfit("the file of this secondary begins with %q, that of the primary with %q: they are of different Python "+
-			"generations; give the secondary an empty Data.fs", s.st.Magic(), w.Magic)
+		return unfit("the file of this secondary begins with %q, that of the primary with %q: they are of different "+
+			"Python generations; give the secondary an empty Data.fs", s.st.Magic(), w.Magic)
 	}
 	return nil
 }

@@ -21,8 +21,8 @@ func copied(t *testing.T, p *site) *site {
 	return s
 }
 
-// Every history that the real ZODB wrote arrives byte for byte, with its blobs: undos, packs, odd extensions, both magics.
-// A file with an interrupted tail arrives as it is after recovery.
+// Every history that the real ZODB wrote arrives byte for byte, with its blobs: undos, packs, odd extensions, both
+// magics. A file with an interrupted tail arrives as it is after recovery.
 func TestACopyOfEveryFixtureHasTheSameBytes(t *testing.T) {
 	different := map[string]string{
 		"corrupt-length": "is damaged and cannot be opened",

@@ -22,9 +22,11 @@ func (s *Secondary) follow(ctx context.Context, l *link) error {
 	handed := make(chan handed, 1)
 	var g sync.WaitGroup
 	g.Go(func() { end(s.apply(inner, l, handed)) })
-	g.Go(func() { end(s.listen(inner, l)) })
+	g.Go(func() { end(s.listen(inner, l, end)) })
 	g.Go(func() { s.acknowledge(ctx, handed, l, end) })
 	<-inner.Done()
+	limit := time.AfterFunc(parting, func() { closeQuietly(l.session) })
+	defer limit.Stop()
 	closeQuietly(l.repl) // wakes apply
 	g.Wait()
 	err := context.Cause(inner)
@@ -37,8 +39,6 @@ func (s *Secondary) follow(ctx context.Context, l *link) error {
 
 // leave tells the primary why the connection ends, as far as it can still hear that.
 func leave(l *link, why error) {
-	limit := time.AfterFunc(parting, func() { closeQuietly(l.session) })
-	defer limit.Stop()
 	var local *localError
 	var err error
 	if errors.As(why, &local) {
@@ -52,10 +52,17 @@ func leave(l *link, why error) {
 	}
 }
 
-// listen takes the primary's messages, and notices when there are none.
-func (s *Secondary) listen(ctx context.Context, l *link) error {
+// listen takes the primary's messages, and ends the connection when there are none for longer than a living primary
+// may be silent.
+func (s *Secondary) listen(ctx context.Context, l *link, end context.CancelCauseFunc) error {
+	silent := time.AfterFunc(l.silence, func() {
+		end(errSilent)
+		closeQuietly(l.session)
+	})
+	defer silent.Stop()
 	for {
-		msg, err := receive(ctx, l)
+		msg, err := l.control.Receive(ctx)
+		silent.Reset(l.silence)
 		if errors.Is(err, protocol.ErrUnknownMessage) { // of a newer version, which must be able to do without
 			l.log.Debug("ignored a message", "error", err)
 			continue
@@ -80,11 +87,4 @@ func (s *Secondary) listen(ctx context.Context, l *link) error {
 			return fmt.Errorf("the primary sent a %T out of place", msg)
 		}
 	}
-}
-
-// receive waits for a message for as long as a living primary may be silent.
-func receive(ctx context.Context, l *link) (any, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, l.silence, errSilent)
-	defer cancel()
-	return l.control.Receive(ctx)
 }

@@ -56,10 +56,8 @@ func inMemory(t *testing.T) *site {
 func (s *site) data() string { return filepath.Join(s.dir, "Data.fs") }
 
 func (s *site) open() error {
-	if err := s.fs.Mkdir(s.dir, 0o777); err != nil {
-		if _, missing := s.fs.Stat(s.dir); missing != nil {
-			return err
-		}
+	if err := s.makeFolder(); err != nil {
+		return err
 	}
 	blobs, err := blobstore.Open(filepath.Join(s.dir, "blobs"), blobstore.Options{FS: s.fs})
 	if err != nil {
@@ -69,7 +67,18 @@ func (s *site) open() error {
 	if err != nil {
 		return err
 	}
-	return s.identify()
+	if err := s.identify(); err != nil {
+		return errors.Join(err, s.st.Close())
+	}
+	return nil
+}
+
+// makeFolder makes the site's folder, as an operator does long before a power failure.
+func (s *site) makeFolder() error {
+	if err := s.fs.Mkdir(s.dir, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return s.fs.SyncDir(filepath.Dir(s.dir))
 }
 
 // identify reads the site's identity, where it has one.

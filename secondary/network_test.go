@@ -13,7 +13,7 @@ import (
 func impatient(opt *Options) {
 	opt.HandshakeTimeout = 100 * time.Millisecond
 	opt.StallTimeout = 100 * time.Millisecond
-	opt.WriteTimeout = time.Second
+	opt.WriteTimeout, opt.KeepAlive = time.Second, time.Second
 }
 
 // counted counts the bytes that a secondary reads from the network until it has everything.
@@ -42,8 +42,8 @@ func (c *countingConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// survives checks that a secondary whose first connections are wounded never shows anything but a beginning of what the
-// primary has, and has all of it in the end.
+// survives checks that a secondary whose first connections are wounded never shows anything but a beginning of what
+// the primary has, and has all of it in the end.
 func survives(t *testing.T, p *site, addr string, w wound) {
 	t.Helper()
 	s := inMemory(t)

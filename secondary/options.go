@@ -25,7 +25,7 @@ type Options struct {
 	MinBackoff       time.Duration // the first wait, before jitter; default 200 ms
 	MaxBackoff       time.Duration // the longest wait; default 60 s
 	HandshakeTimeout time.Duration // of each step that waits for the peer; default 30 s
-	StallTimeout     time.Duration // without a byte of what is known to be missing, a connection is given up; default 60 s
+	StallTimeout     time.Duration // without a byte of what is known to be missing; default 60 s
 	WriteTimeout     time.Duration // see protocol.SessionOptions
 	KeepAlive        time.Duration // see protocol.SessionOptions
 	Window           uint32        // see protocol.SessionOptions; 0: chosen from the measured round trip

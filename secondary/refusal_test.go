@@ -48,23 +48,30 @@ func TestARefusalReachesTheOperatorInWords(t *testing.T) {
 	}{
 		{"another database", protocol.CodeWrongStorage, []string{"holds the storage", "check the address"},
 			func(t *testing.T) (p, s *site) {
+				t.Helper()
 				return inMemory(t).named(t).history(t, 3), inMemory(t).named(t).history(t, 3)
 			}},
 		{"ahead of the primary", protocol.CodeAhead, []string{"is ahead", "promote this secondary"},
 			func(t *testing.T) (p, s *site) {
+				t.Helper()
 				p = inMemory(t).named(t).history(t, 3)
 				return p, inMemory(t).adopt(t, p).history(t, 3)
 			}},
 		{"history of its own", protocol.CodeDiverged, []string{"never was in the primary", "keep a copy"},
 			func(t *testing.T) (p, s *site) {
+				t.Helper()
 				p = inMemory(t).named(t)
 				s = inMemory(t).adopt(t, p).history(t, 3)
 				return p.history(t, 3), s
 			}},
 		{"no blob directory", protocol.CodeBlobsRequired, []string{"has no blob directory", "--blobs"},
-			func(t *testing.T) (p, s *site) { return inMemory(t).named(t).history(t, 3), blobless(t) }},
+			func(t *testing.T) (p, s *site) {
+				t.Helper()
+				return inMemory(t).named(t).history(t, 3), blobless(t)
+			}},
 		{"another generation of Python", protocol.CodeMagic, []string{"FS30", "FS21", "empty Data.fs"},
 			func(t *testing.T) (p, s *site) {
+				t.Helper()
 				p = fixture(t, "fs21")
 				return p, inMemory(t).adopt(t, p).history(t, 1)
 			}},

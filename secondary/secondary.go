@@ -49,14 +49,10 @@ func (s *Secondary) Run(ctx context.Context) error {
 		return errors.New("a secondary needs the address of its primary")
 	}
 	p := newPace(s.opt)
-	for {
+	for ctx.Err() == nil {
 		addr := p.address()
 		progress, err := s.attempt(ctx, addr)
-		switch {
-		case ctx.Err() != nil:
-			s.track.enter(StateStopped)
-			return nil
-		case errors.Is(err, errConfirm):
+		if ctx.Err() != nil || errors.Is(err, errConfirm) {
 			continue
 		}
 		state, _ := judge(err)
@@ -68,6 +64,8 @@ func (s *Secondary) Run(ctx context.Context) error {
 		}
 		s.pause(ctx, wait)
 	}
+	s.track.enter(StateStopped)
+	return nil
 }
 
 // attempt connects to one address and follows the primary there until something ends that. It reports whether the

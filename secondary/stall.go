@@ -8,9 +8,9 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A wire is the replication stream as apply reads it. It counts the bytes, remembers whether reading failed, and notices
-// when the stream has stalled: heartbeats tell of transactions that have not arrived, apply waits for them, and nothing
-// comes. So ends a connection that lost a part of the stream without losing itself.
+// A wire is the replication stream as apply reads it. It counts the bytes, remembers whether reading failed, and
+// notices when the stream has stalled: heartbeats tell of transactions that have not arrived, apply waits for them,
+// and nothing comes. So ends a connection that lost a part of the stream without losing itself.
 type wire struct {
 	r     io.Reader
 	track *tracker

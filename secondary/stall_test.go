@@ -10,21 +10,22 @@ import (
 
 // The steps are a second apart.
 func TestAStreamHasStalledWhenWhatIsMissingDoesNotCome(t *testing.T) {
+	type steps []func(*wire) error
 	const more, all = 9, 7
-	beat := func(tid uint64) func(*wire) error { return func(w *wire) error { return w.check(zodb.Tid(tid)) } }
+	tell := func(tid uint64) func(*wire) error { return func(w *wire) error { return w.check(zodb.Tid(tid)) } }
 	waits := func(yes bool) func(*wire) error { return func(w *wire) error { w.wait(yes); return nil } }
 	arrives := func(w *wire) error { w.arrived(more); return nil }
 	for name, c := range map[string]struct {
-		steps   []func(*wire) error
+		steps   steps
 		stalled bool
 	}{
-		"nothing missing":          {[]func(*wire) error{beat(all), beat(all), beat(all), beat(all)}, false},
-		"missing for three beats":  {[]func(*wire) error{beat(more), beat(more), beat(more)}, true},
-		"missing for two beats":    {[]func(*wire) error{beat(more), beat(more)}, false},
-		"idle, then a commit":      {[]func(*wire) error{beat(all), beat(all), beat(all), beat(more), beat(more)}, false},
-		"a byte in between":        {[]func(*wire) error{beat(more), beat(more), waits(false), waits(true), beat(more)}, false},
-		"the disk is what is slow": {[]func(*wire) error{waits(false), beat(more), beat(more), beat(more)}, false},
-		"on its way to the disk":   {[]func(*wire) error{beat(more), arrives, beat(more), beat(more), beat(more)}, false},
+		"nothing missing":          {steps{tell(all), tell(all), tell(all), tell(all)}, false},
+		"missing for three beats":  {steps{tell(more), tell(more), tell(more)}, true},
+		"missing for two beats":    {steps{tell(more), tell(more)}, false},
+		"idle, then a commit":      {steps{tell(all), tell(all), tell(all), tell(more), tell(more)}, false},
+		"a byte in between":        {steps{tell(more), waits(false), waits(true), tell(more), tell(more)}, false},
+		"the disk is what is slow": {steps{waits(false), tell(more), tell(more), tell(more)}, false},
+		"on its way to the disk":   {steps{arrives, tell(more), tell(more), tell(more)}, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := newClock()

@@ -51,8 +51,12 @@ func TestACopyWithoutIdentityGoesOnFromWhereItIs(t *testing.T) {
 	s := onDisk(t, vfs.OS{}, copyOf(t, p))
 	p.history(t, 5)
 	r := s.follow(t, p.asPrimary(t))
-	if st := r.has(t, p.st.LastTid()); st.Transactions != 5 {
-		t.Errorf("%d transactions were sent, want the 5 new ones", st.Transactions)
+	r.has(t, p.st.LastTid())
+	if err := r.stop(); err != nil {
+		t.Error(err)
+	}
+	if n := r.Status().Transactions; n != 5 {
+		t.Errorf("%d transactions were sent, want the 5 new ones", n)
 	}
 	mustEqual(t, p, s)
 }
