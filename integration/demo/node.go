@@ -39,15 +39,11 @@ func newNode(ctx context.Context, binary, dir string) (*node, error) {
 	}, nil
 }
 
-// start runs zrsd in the role on this node's storage and waits until it answers.
-func (n *node) start(ctx context.Context, role string, flags ...string) error {
+// start runs zrsd in the role on this node's storage.
+func (n *node) start(role string, flags ...string) (err error) {
 	args := append([]string{role, "--data", n.data, "--blobs", n.blobs, "--replicate-to", n.addr}, flags...)
-	p, err := daemon.Start(n.binary, n.admin, nil, args...)
-	if err != nil {
-		return err
-	}
-	n.process = p
-	return p.Up(ctx)
+	n.process, err = daemon.Start(n.binary, n.admin, nil, args...)
+	return err
 }
 
 func (n *node) pid() int { return n.process.Pid() }

@@ -14,7 +14,9 @@ import (
 const (
 	actLive = 3 * time.Second
 	actDown = 4 * time.Second
-	glance  = 500 * time.Millisecond // between two looks at the lag
+
+	glance      = 500 * time.Millisecond // between two looks at the lag
+	quickGlance = 50 * time.Millisecond  // while it falls
 )
 
 // A story is the cast: an application with its database, and the processes that replicate it.
@@ -61,14 +63,19 @@ func (s *story) tell(ctx context.Context) error {
 func (s *story) start(ctx context.Context) error {
 	say("An application makes a database: %d objects, %d blobs", shape.Objects, shape.Blobs)
 	say("Starting a primary beside it, and two secondaries")
-	if err := s.primary.start(ctx, "primary", "--attach"); err != nil {
+	if err := s.primary.start("primary", "--attach"); err != nil {
 		return err
 	}
-	if err := s.one.start(ctx, "secondary", "--replicate-from", s.primary.addr); err != nil {
+	if err := s.one.start("secondary", "--replicate-from", s.primary.addr); err != nil {
 		return err
 	}
-	if err := s.two.start(ctx, "secondary", "--replicate-from", s.one.addr); err != nil {
+	if err := s.two.start("secondary", "--replicate-from", s.one.addr); err != nil {
 		return err
+	}
+	for _, n := range []*node{s.primary, s.one, s.two} {
+		if err := n.process.Up(ctx); err != nil {
+			return err
+		}
 	}
 	note("primary      pid %-7d follows the application's Data.fs, streams on %s", s.primary.pid(), s.primary.addr)
 	note("secondary 1  pid %-7d is fed by the primary, streams on %s", s.one.pid(), s.one.addr)
@@ -91,10 +98,13 @@ func (s *story) crash(ctx context.Context) error {
 }
 
 func (s *story) comeBack(ctx context.Context) error {
-	if err := s.one.start(ctx, "secondary", "--replicate-from", s.primary.addr); err != nil {
+	if err := s.one.start("secondary", "--replicate-from", s.primary.addr); err != nil {
 		return err
 	}
 	say("Secondary 1 is started again, pid %d; the application still commits", s.one.pid())
+	if err := s.catchUp(ctx); err != nil {
+		return err
+	}
 	if err := s.watch(ctx, actLive); err != nil {
 		return err
 	}
@@ -133,25 +143,42 @@ func (s *story) watch(ctx context.Context, act time.Duration) error {
 	}
 }
 
-// glance prints one line: how many transactions the application has made, and how many each node lacks.
-func (s *story) glance(ctx context.Context) {
-	committed := s.app.committed()
-	note("committed %5d   secondary 1 %s   secondary 2 %s", committed, s.behind(ctx, s.one), s.behind(ctx, s.two))
+// catchUp shows the lag in quick succession until it is zero.
+func (s *story) catchUp(ctx context.Context) error {
+	tick := time.NewTicker(quickGlance)
+	defer tick.Stop()
+	for s.glance(ctx) > 0 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+	return nil
 }
 
-func (s *story) behind(ctx context.Context, n *node) string {
+// glance prints one line: how many transactions the application has made, and how many each secondary lacks. It returns
+// the larger one of those, and one where a secondary does not answer.
+func (s *story) glance(ctx context.Context) int {
+	committed := s.app.committed()
+	first, one := s.behind(ctx, s.one)
+	second, two := s.behind(ctx, s.two)
+	note("committed %5d   secondary 1 %-16s   secondary 2 %s", committed, first, second)
+	return max(one, two)
+}
+
+func (s *story) behind(ctx context.Context, n *node) (text string, missing int) {
 	if n.process == nil {
-		return fmt.Sprintf("%-16s", "is down")
+		return "is down", 1
 	}
 	status, err := n.process.Status(ctx)
 	if err != nil {
-		return fmt.Sprintf("%-16s", "does not answer")
+		return "does not answer", 1
 	}
-	missing := s.app.after(daemon.LastTid(status))
-	if missing == 0 {
-		return fmt.Sprintf("%-16s", "has all of them")
+	if missing = s.app.after(daemon.LastTid(status)); missing == 0 {
+		return "has all of them", 0
 	}
-	return fmt.Sprintf("lacks %-10d", missing)
+	return fmt.Sprintf("lacks %d", missing), missing
 }
 
 // verdict stops everything and lets zrsd compare the files.
