@@ -159,7 +159,7 @@ func (s *site) serve(t *testing.T, ident func() (string, []protocol.Epoch)) stri
 
 func (s *site) serveOn(t *testing.T, l net.Listener, ident func() (string, []protocol.Epoch)) {
 	t.Helper()
-	p := primary.New(s.st, primary.Options{Identity: ident, Heartbeat: 10 * time.Millisecond, MaxSecondaries: 1000})
+	p := primary.New(s.st, primary.Options{Identity: ident, Heartbeat: 500 * time.Millisecond, MaxSecondaries: 1000})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ctx, l) }()
