@@ -71,7 +71,11 @@ func applied(t *testing.T, p *site, addr string, n int) (lost bool, after *simdi
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	sec := s.secondary(addr)
-	sec.pause = func(context.Context, time.Duration) { cancel() } // what a crash leaves no time for
+	sec.pause = func(context.Context, time.Duration) {
+		if sec.Status().State == StateFailed {
+			cancel() // there is no time for more
+		}
+	}
 	r := sec.run(t)
 	context.AfterFunc(ctx, r.end)
 	r.eventually(t, "complete or stopped", func(st Status) bool {
