@@ -18,6 +18,10 @@
 // Reading the network, applying, and syncing the disk overlap without further buffers: the session reads ahead up to
 // its window, apply works on what has arrived, the storage syncs one group while the next is written.
 //
+// The file becomes byte for byte what the primary's is, for as long as neither side packs on its own, with one exception:
+// a record that the primary wrote on top of a transaction that was later marked undone ('u') is linked here to the
+// record before that one, because the stream says that there is a predecessor and not which. Its content is the same.
+//
 // # Who may be followed
 //
 // Whether the two sides share a history is judged by the primary, from the last transaction's tid and digest. A
@@ -28,10 +32,11 @@
 //
 // Everything, forever; the cause decides how soon (see pace) and what Status says meanwhile.
 //
-//	connection refused, lost, silent, damaged     StateWaiting   exponential backoff with jitter
+//	connection refused, lost, silent, stalled,    StateWaiting   exponential backoff with jitter
+//	damaged
 //	the storage refuses, as with a full disk      StateFailed    exponential backoff with jitter
 //	refused by the primary for good, out of       StateRefused   the maximum: an operator has to act, here or
-//	order, too large                                             there, and may
+//	order, too large                                             there, and may. The first time counts as damage
 //
 // The backoff begins anew only after progress: a transaction made durable, or the end of the primary's file reached. A
 // state is left when the primary accepts the next connection. The log has each cause once, until it changes.
