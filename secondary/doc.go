@@ -18,9 +18,10 @@
 // Reading the network, applying, and syncing the disk overlap without further buffers: the session reads ahead up to
 // its window, apply works on what has arrived, the storage syncs one group while the next is written.
 //
-// The file becomes byte for byte what the primary's is, for as long as neither side packs on its own, with one exception:
-// a record that the primary wrote on top of a transaction that was later marked undone ('u') is linked here to the
-// record before that one, because the stream says that there is a predecessor and not which. Its content is the same.
+// The file becomes byte for byte what the primary's is, for as long as neither side packs on its own, with one
+// exception: a record that the primary wrote on top of a transaction that was later marked undone ('u') is linked here
+// to the record before that one, because the stream says that there is a predecessor and not which. Its content is the
+// same.
 //
 // # Who may be followed
 //
