@@ -48,8 +48,11 @@ func coded(code int, err error) error {
 	return &codedError{code, err}
 }
 
-// errFound ends a command that has told what it found and has nothing to add.
-var errFound = &codedError{exitFound, errors.New("something was found")}
+// errTold ends a command that has said everything on its standard output.
+var errTold = errors.New("what was found has been told")
+
+// errFound ends a command that looked for something wrong, found it and has told so.
+var errFound = &codedError{exitFound, errTold}
 
 // exitCode returns the exit code for what a command returned.
 func exitCode(err error) int {

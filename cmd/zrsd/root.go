@@ -17,7 +17,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
-	if err != nil && !errors.Is(err, errFound) {
+	if err != nil && !errors.Is(err, errTold) {
 		text := strings.TrimSpace(err.Error())
 		if h := hint(err); h != "" {
 			text += ": " + h
@@ -49,8 +49,7 @@ func rootCommand() *cobra.Command {
 		return usage(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
 	})
 	root.AddCommand(primaryCommand(), secondaryCommand(), statusCommand(), dumpCommand(), checkCommand(),
-		compareCommand(),
-		versionCommand())
+		compareCommand(), nagiosCommand(), versionCommand())
 	return root
 }
 
