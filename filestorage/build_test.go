@@ -80,6 +80,16 @@ func (d *dataFile) source(tb testing.TB) *source {
 	return src
 }
 
+// storage writes the file and opens it for writing.
+func (d *dataFile) storage(tb testing.TB) *Storage {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "Data.fs")
+	if err := os.WriteFile(path, d.bytes, 0o666); err != nil {
+		tb.Fatal(err)
+	}
+	return mustOpen(tb, path, Options{})
+}
+
 // A countedFile counts what is read of a file.
 type countedFile struct {
 	vfs.File

@@ -62,6 +62,7 @@ var stories = []story{
 		go st.s.syncGroups()
 		st.wait(a, b, c)
 	}, true},
+	{"undo", withOldBlob, func(st *stage) { st.undo(30, 1, withBlob, "old blob") }, true},
 	{"save-index", withCommits, func(st *stage) { st.close() }, true},
 	{"save-index-open", withCommits, func(st *stage) {
 		st.s.saveIndexAt(st.s.Size())
@@ -82,6 +83,12 @@ func startIdle(st *stage) {
 }
 
 func withCommits(st *stage) { start(st); st.commit(1, "one", ""); st.commit(2, "two", "") }
+
+func withOldBlob(st *stage) {
+	start(st)
+	st.commit(1, withBlob, "old blob")
+	st.commit(1, "no blob", "")
+}
 
 // interrupted3 leaves a group of three transactions, one with a published blob, that never became final.
 func interrupted3(st *stage) {
@@ -181,6 +188,24 @@ func (st *stage) commit(oid zodb.Oid, data, blob string) {
 		return
 	}
 	st.store(txn, oid, data, blob)
+	if _, err := txn.Finish(st.t.Context(), nil); err != nil {
+		st.note(errors.Join(err, txn.Abort()))
+		return
+	}
+	st.acked = len(st.tried)
+}
+
+// undo undoes a transaction, after which oid is as described.
+func (st *stage) undo(of zodb.Tid, oid zodb.Oid, data, blob string) {
+	txn := st.begin()
+	if txn == nil {
+		return
+	}
+	if _, err := txn.Undo(st.t.Context(), of); err != nil {
+		st.note(errors.Join(err, txn.Abort()))
+		return
+	}
+	st.tried = append(st.tried, describe(txn.Tid(), oid, data, blob))
 	if _, err := txn.Finish(st.t.Context(), nil); err != nil {
 		st.note(errors.Join(err, txn.Abort()))
 		return

@@ -49,6 +49,16 @@
 // steps 1 to 5 for a group, or in syncing or steps 4 and 5 for a transaction of its own, leaves unknown what the disk
 // has: the storage then takes no more transactions (FailedError) and still answers readers.
 //
+// # Undo
+//
+// A transaction is undone by another one, which has for each record r of the first a record that points back to the one
+// before r (r.prev), or to nothing where r created the object. Where the object has changed since, the undo is refused,
+// unless it has the data of r again or a Resolver merges the changes. What is undone can be undone again.
+//
+//	1 │ a, data │      2 │ a, data │      undo of 2 │ a, back │
+//	      ▲  ▲─── prev ────┘                           │
+//	      └─────────────── back ───────────────────────┘
+//
 // # Reading
 //
 // Readers know the frontier, and read the file with ReadAt only up to it. They share no lock with the writer, but for

@@ -24,6 +24,7 @@ type model struct {
 type modelRevision struct {
 	tid  zodb.Tid
 	data string // "" for a deletion
+	from int    // number of the revision that an undo took the data from, -1 for none
 }
 
 // serial returns the tid of the newest revision.
@@ -34,7 +35,7 @@ func (m *model) serial(oid zodb.Oid) zodb.Tid {
 	return 0
 }
 
-// Whatever is stored, deleted, aborted, enqueued and reopened, a storage answers as a list of revisions would.
+// Whatever is stored, deleted, undone, aborted, enqueued and reopened, a storage answers as a list of revisions would.
 func TestStorageIsAListOfRevisions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{revisions: map[zodb.Oid][]modelRevision{}, disk: simdisk.New()}
@@ -42,6 +43,7 @@ func TestStorageIsAListOfRevisions(t *testing.T) {
 		defer func() { m.s.Close() }()
 		t.Repeat(map[string]func(*rapid.T){
 			"transaction": m.transaction,
+			"undo":        m.undo,
 			"conflict":    m.conflict,
 			"reopen":      func(t *rapid.T) { m.close(t); m.open(t) },
 			"rescan":      func(t *rapid.T) { m.close(t); m.disk.Remove("Data.fs.index"); m.open(t) },
@@ -74,7 +76,7 @@ func (m *model) transaction(t *rapid.T) {
 	changes := map[zodb.Oid]modelRevision{}
 	for range rapid.IntRange(0, 4).Draw(t, "changes") {
 		oid := zodb.Oid(rapid.IntRange(0, 6).Draw(t, "oid"))
-		r := modelRevision{tid: txn.Tid()}
+		r := modelRevision{tid: txn.Tid(), from: -1}
 		if m.serial(oid) != 0 && rapid.Bool().Draw(t, "delete") {
 			err = txn.Delete(oid, m.serial(oid))
 		} else {
@@ -92,6 +94,54 @@ func (m *model) transaction(t *rapid.T) {
 			m.revisions[oid] = append(m.revisions[oid], r)
 		}
 	}
+}
+
+// undo undoes some transaction if the objects that it changed have its data, and is refused if not.
+func (m *model) undo(t *rapid.T) {
+	if m.last == 0 {
+		return
+	}
+	of := rapid.SampledFrom(m.tids()).Draw(t, "undone")
+	txn, err := m.s.Begin(t.Context(), &zodb.TxnMeta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer txn.Abort()
+	changes, possible := map[zodb.Oid]modelRevision{}, true
+	for oid, revisions := range m.revisions {
+		i := slices.IndexFunc(revisions, func(r modelRevision) bool { return r.tid == of })
+		if i < 0 {
+			continue
+		}
+		undone, now := revisions[i], revisions[len(revisions)-1]
+		possible = possible && (i == len(revisions)-1 || now.from == i || undone.data == now.data && now.data != "")
+		changes[oid] = modelRevision{tid: txn.Tid(), from: i - 1}
+		if i > 0 {
+			changes[oid] = modelRevision{tid: txn.Tid(), from: i - 1, data: revisions[i-1].data}
+		}
+	}
+	oids, err := txn.Undo(t.Context(), of)
+	if (err == nil) != possible || err == nil && len(oids) != len(changes) {
+		t.Fatalf("undo of %v changes %v, %v; want %v, possible %v", of, oids, err, changes, possible)
+	}
+	if err == nil && m.end(t, txn) {
+		m.last = txn.Tid()
+		for oid, r := range changes {
+			m.revisions[oid] = append(m.revisions[oid], r)
+		}
+	}
+}
+
+// tids returns the tids of all transactions that changed something.
+func (m *model) tids() []zodb.Tid {
+	tids := []zodb.Tid{m.last}
+	for _, revisions := range m.revisions {
+		for _, r := range revisions {
+			tids = append(tids, r.tid)
+		}
+	}
+	slices.Sort(tids)
+	return slices.Compact(tids)
 }
 
 func (m *model) end(t *rapid.T, txn *Txn) (committed bool) {

@@ -93,12 +93,15 @@ func (s *Storage) txnBefore(end int64) (h txnHeader, pos int64, err error) {
 
 // oidsOf lists the oids of the records of the transaction at pos.
 func (s *Storage) oidsOf(h *txnHeader, pos int64) (oids []zodb.Oid, err error) {
-	err = s.eachRecord(h, pos, func(r *recHeader, _ int64) { oids = append(oids, r.Oid) })
+	err = s.eachRecord(h, pos, func(r *recHeader, _ int64) error {
+		oids = append(oids, r.Oid)
+		return nil
+	})
 	return oids, err
 }
 
-// eachRecord calls f for the records of the transaction at pos.
-func (s *Storage) eachRecord(h *txnHeader, pos int64, f func(r *recHeader, at int64)) error {
+// eachRecord calls f for the records of the transaction at pos, until it returns an error.
+func (s *Storage) eachRecord(h *txnHeader, pos int64, f func(r *recHeader, at int64) error) error {
 	end := pos + int64(h.Length)
 	for at := pos + h.headerLen(); at < end; {
 		if end-at < recHeaderLen {
@@ -113,7 +116,9 @@ func (s *Storage) eachRecord(h *txnHeader, pos int64, f func(r *recHeader, at in
 		if r.PLen > uint64(end-at-recHeaderLen) {
 			return s.corrupt(at+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprint(r.PLen, " bytes of data"))
 		}
-		f(&r, at)
+		if err := f(&r, at); err != nil {
+			return err
+		}
 		at += r.length()
 	}
 	return nil

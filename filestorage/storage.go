@@ -26,6 +26,7 @@ type Options struct {
 	Logger    hclog.Logger            // nil: silent
 	Progress  func(done, total int64) // called now and then while the file is scanned, in bytes
 	Now       func() time.Time        // the clock of new tids; nil: time.Now
+	Resolve   Resolver                // resolves conflicts in Undo; nil: none is
 	Poll      time.Duration           // Attach: how often to look for changes that nobody notifies of; 0: a second
 }
 
@@ -52,6 +53,7 @@ type Storage struct {
 	blobs    Blobs    // nil without a blob directory
 	log      hclog.Logger
 	now      func() time.Time
+	resolver Resolver // nil: no conflict can be resolved
 	readOnly bool
 	lock     io.Closer // nil when read-only
 
@@ -89,7 +91,8 @@ func Open(ctx context.Context, path string, opt Options) (*Storage, error) {
 
 func newStorage(path string, opt Options) *Storage {
 	s := &Storage{
-		path: path, fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, now: opt.Now, readOnly: opt.ReadOnly,
+		path: path, fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, now: opt.Now,
+		resolver: opt.Resolve, readOnly: opt.ReadOnly,
 		queue: newQueue(), commit: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	if s.fs == nil {

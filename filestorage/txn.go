@@ -26,7 +26,8 @@ type Txn struct {
 	start   int64
 	entries []entry // its records, none for an undone transaction
 	blobs   []zodb.StagedBlob
-	staged  int64 // bytes in blobs
+	blobOf  map[zodb.Oid]int // where in blobs an oid's is
+	staged  int64            // bytes in blobs
 	voted   *group
 	over    bool
 	broken  error // why it can only be aborted
@@ -253,8 +254,10 @@ func (t *Txn) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader, size int64) e
 	if err != nil {
 		return t.mayBreak(fmt.Errorf("blob of oid %v: %w", oid, err))
 	}
-	t.blobs = append(t.blobs, b)
 	t.staged += counted.n
+	if err := t.addBlob(b); err != nil {
+		return t.mayBreak(err)
+	}
 	if n := len(t.blobs); n%maxOpenBlobs == 0 {
 		if err := syncBlobs(t.blobs[n-maxOpenBlobs:]); err != nil {
 			return t.mayBreak(err)
@@ -264,6 +267,21 @@ func (t *Txn) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader, size int64) e
 		err := fmt.Errorf("blob of oid %v: got %d bytes of %d: %w", oid, counted.n, size, io.ErrUnexpectedEOF)
 		return t.mayBreak(err)
 	}
+	return nil
+}
+
+// addBlob adds a staged blob to the transaction, in the place of one that the same revision has already.
+func (t *Txn) addBlob(b zodb.StagedBlob) error {
+	if i, ok := t.blobOf[b.Oid()]; ok && t.blobs[i].Tid() == b.Tid() {
+		before := t.blobs[i]
+		t.blobs[i] = b
+		return before.Discard()
+	}
+	if t.blobOf == nil {
+		t.blobOf = map[zodb.Oid]int{}
+	}
+	t.blobOf[b.Oid()] = len(t.blobs)
+	t.blobs = append(t.blobs, b)
 	return nil
 }
 

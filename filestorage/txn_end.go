@@ -124,6 +124,6 @@ func (t *Txn) cut() error {
 // release ends the transaction and gives the commit lock back.
 func (t *Txn) release() {
 	t.over = true
-	t.entries, t.blobs = nil, nil
+	t.entries, t.blobs, t.blobOf = nil, nil, nil
 	<-t.s.commit
 }

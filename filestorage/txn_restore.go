@@ -195,10 +195,11 @@ func (t *Txn) searchSource(oid zodb.Oid, tid zodb.Tid) (record, error) {
 // lastOf returns the last record of oid in the transaction at pos; its pos is 0 when there is none.
 func (s *Storage) lastOf(oid zodb.Oid, h *txnHeader, pos int64) (record, error) {
 	var found int64
-	err := s.eachRecord(h, pos, func(r *recHeader, at int64) {
+	err := s.eachRecord(h, pos, func(r *recHeader, at int64) error {
 		if r.Oid == oid {
 			found = at
 		}
+		return nil
 	})
 	if err != nil || found == 0 {
 		return record{}, err

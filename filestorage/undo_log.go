@@ -1,0 +1,101 @@
+package filestorage
+
+import (
+	"context"
+	"encoding/base64"
+	"encoding/binary"
+	"fmt"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// An UndoEntry describes a transaction that can be undone, unless later ones are in the way.
+type UndoEntry struct {
+	Tid         zodb.Tid
+	Size        int64 // in bytes, without the second length
+	User        []byte
+	Description []byte
+	Extension   []byte // raw; ZODB adds the entries of this dictionary to the others, and lets them win
+}
+
+// ID returns the id that ZODB's undo methods know the transaction by: the tid in base64, 12 characters.
+func (e *UndoEntry) ID() string {
+	b := e.Tid.Bytes()
+	return base64.StdEncoding.EncodeToString(b[:])
+}
+
+// ParseUndoID is the reverse of UndoEntry.ID. The error is a *zodb.UndoError.
+func ParseUndoID(id string) (zodb.Tid, error) {
+	b, err := base64.StdEncoding.DecodeString(id)
+	if err != nil || len(b) != len(zodb.Tid(0).Bytes()) {
+		return 0, &zodb.UndoError{Reason: fmt.Sprintf("%s: %.20q", undoNoTransaction, id)}
+	}
+	return zodb.Tid(binary.BigEndian.Uint64(b)), nil
+}
+
+// UndoLog lists transactions that can be undone, the newest first: of those that filter accepts, nil accepting all, the
+// ones numbered first to last-1, or when last is negative at most -last of them from first on. The list ends at what a
+// pack has written, and leaves out transactions of status 'u'. Unlike ZODB's it is there during a pack too.
+//
+// The entry that filter gets is valid until it returns.
+func (s *Storage) UndoLog(ctx context.Context, first, last int, filter func(*UndoEntry) bool) ([]UndoEntry, error) {
+	if last < 0 {
+		last = first - last
+	}
+	list, err := s.source().undoLog(ctx, first, last, filter)
+	if err != nil {
+		return nil, fmt.Errorf("list what can be undone in %s: %w", s.path, err)
+	}
+	return list, nil
+}
+
+func (s *source) undoLog(ctx context.Context, first, last int, filter func(*UndoEntry) bool) ([]UndoEntry, error) {
+	p, err := s.hopper()
+	if err != nil {
+		return nil, err
+	}
+	var list []UndoEntry
+	for n := 0; n < last && p.pos > magicLen; {
+		if ctx.Err() != nil {
+			return nil, context.Cause(ctx)
+		}
+		if err := p.prev(); err != nil {
+			return nil, err
+		}
+		if p.header.Status == zodb.StatusPacked {
+			break
+		}
+		if p.header.Status != zodb.StatusCommitted {
+			continue
+		}
+		if n < first && filter == nil {
+			n++
+			continue
+		}
+		e, err := p.undoEntry()
+		if err != nil {
+			return nil, err
+		}
+		if filter != nil && !filter(e) {
+			continue
+		}
+		if n >= first {
+			list = append(list, *e)
+		}
+		n++
+	}
+	return list, nil
+}
+
+// undoEntry describes the transaction at the hopper's place.
+func (p *hopper) undoEntry() (*UndoEntry, error) {
+	meta := make([]byte, p.header.headerLen()-txnHeaderLen)
+	if err := p.win.peek(meta, p.pos+txnHeaderLen); err != nil {
+		return nil, readError(err)
+	}
+	u, d := int(p.header.ULen), int(p.header.ULen)+int(p.header.DLen)
+	return &UndoEntry{
+		Tid: p.header.Tid, Size: int64(p.header.Length),
+		User: meta[:u:u], Description: meta[u:d:d], Extension: meta[d:],
+	}, nil
+}
