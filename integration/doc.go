@@ -4,9 +4,13 @@
 //
 //	daemon/    runs zrsd as a process
 //	workload/  plays the application that commits
-//	python/    peers that run the real ZODB, in the virtual environment that `make venv` prepares
+//	python/    peers that run the real ZODB and the real zc.zrs, in the virtual environments that `make venv` prepares
 //	demo/      the demonstration: make demo
 //	bench/     the figures: make bench
+//
+// There are two environments, because the released zc.zrs does not work with the newest ZODB: zodb (requirements.txt)
+// judges what is in files and follows them, zrs (requirements-zrs.txt) replicates. All of it runs on Python 3. Peers
+// that run on Python 2 cannot be had any more: what they send is known from recorded streams only.
 //
 // Tests with Python peers are skipped with a message where there is no Python; with ZRSD_REQUIRE_PYTHON=1 that is a
 // failure. Stories with random faults print their seed, take it from ZRSD_SEED, and play more rounds with ZRSD_LONG=1

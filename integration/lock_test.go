@@ -37,7 +37,7 @@ func TestPythonDoesNotOpenADataFileThatZrsdHasOpen(t *testing.T) {
 			s := newSite(t, false)
 			startOwner(t, s).close(t)
 			p := start(t, role, s, flag, freeAddress(t))
-			owner := launchOwner(t, s)
+			owner := launchPython(t, "zodb", "owner.py", s.args()...)
 			if err := owner.cmd.Wait(); owner.cmd.ProcessState.ExitCode() != lockedExit {
 				t.Errorf("Python opened the file, or failed otherwise: %v\n%s", err, owner.stderr)
 			}

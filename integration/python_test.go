@@ -17,11 +17,17 @@ import (
 // lockedExit is the exit code of owner.py when another process holds the lock.
 const lockedExit = 3
 
-// python returns the interpreter that has the real ZODB. Without one the test is skipped, or fails where it is
-// required.
+// python returns the interpreter that has the newest real ZODB.
 func python(t *testing.T) string {
 	t.Helper()
-	path, err := filepath.Abs("../.venv/zodb/bin/python")
+	return interpreter(t, "zodb")
+}
+
+// interpreter returns the one of the virtual environment, zodb or zrs. Without one the test is skipped, or fails where
+// it is required.
+func interpreter(t *testing.T, environment string) string {
+	t.Helper()
+	path, err := filepath.Abs("../.venv/" + environment + "/bin/python")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -33,6 +39,23 @@ func python(t *testing.T) string {
 		t.Skip(help)
 	}
 	return path
+}
+
+// ask runs a script with the newest real ZODB and decodes the JSON that it prints into answer.
+func ask(t *testing.T, answer any, script string, args ...string) {
+	t.Helper()
+	cmd := exec.CommandContext(within(t), python(t), append([]string{"python/" + script}, args...)...)
+	out, err := cmd.Output()
+	if err != nil {
+		var exit *exec.ExitError
+		if errors.As(err, &exit) {
+			t.Fatalf("%s %q: %v\n%s", script, args, err, exit.Stderr)
+		}
+		t.Fatal(err)
+	}
+	if err := json.Unmarshal(out, answer); err != nil {
+		t.Fatalf("%s %q: %v in %s", script, args, err, out)
+	}
 }
 
 // A survey is what the real ZODB found in a storage.
@@ -49,112 +72,112 @@ type survey struct {
 }
 
 // surveyOf lets the real ZODB read everything in the site.
-func surveyOf(t *testing.T, s *site) survey {
+func surveyOf(t *testing.T, s *site) (found survey) {
 	t.Helper()
-	cmd := exec.CommandContext(within(t), python(t), append([]string{"python/survey.py"}, s.args()...)...)
-	out, err := cmd.Output()
-	if err != nil {
-		var exit *exec.ExitError
-		if errors.As(err, &exit) {
-			t.Fatalf("ZODB cannot read %s: %v\n%s", s.data, err, exit.Stderr)
-		}
-		t.Fatal(err)
-	}
-	var found survey
-	if err := json.Unmarshal(out, &found); err != nil {
-		t.Fatalf("%v in %s", err, out)
-	}
+	ask(t, &found, "survey.py", s.args()...)
 	return found
 }
 
-// A pythonOwner is a real ZODB in a process of its own that has a Data.fs open and obeys commands.
-type pythonOwner struct {
+// A pyProcess runs one of the scripts that obey commands.
+type pyProcess struct {
 	cmd     *exec.Cmd
 	stdin   io.WriteCloser
 	answers *bufio.Scanner
 	stderr  *strings.Builder
 }
 
-// startOwner opens the site with the real ZODB and returns when that is done.
-func startOwner(t *testing.T, s *site) *pythonOwner {
+// startOwner opens the site with the real ZODB, as its owner, and returns when that is done.
+func startOwner(t *testing.T, s *site) *pyProcess {
 	t.Helper()
-	o := launchOwner(t, s)
-	o.answer(t, "open")
-	return o
+	return startPython(t, "zodb", "owner.py", s.args()...)
 }
 
-func launchOwner(t *testing.T, s *site) *pythonOwner {
+// startPython runs the script and returns when it takes commands. It is killed when the test ends.
+func startPython(t *testing.T, environment, script string, args ...string) *pyProcess {
 	t.Helper()
-	o := &pythonOwner{stderr: &strings.Builder{}}
-	o.cmd = exec.CommandContext(within(t), python(t), append([]string{"python/owner.py"}, s.args()...)...)
-	o.cmd.Stderr = o.stderr
+	p := launchPython(t, environment, script, args...)
+	p.answer(t, "open")
+	return p
+}
+
+func launchPython(t *testing.T, environment, script string, args ...string) *pyProcess {
+	t.Helper()
+	p := &pyProcess{stderr: &strings.Builder{}}
+	args = append([]string{"python/" + script}, args...)
+	p.cmd = exec.CommandContext(within(t), interpreter(t, environment), args...)
+	p.cmd.Stderr = p.stderr
 	var err error
-	if o.stdin, err = o.cmd.StdinPipe(); err != nil {
+	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
 		t.Fatal(err)
 	}
-	stdout, err := o.cmd.StdoutPipe()
+	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.answers = bufio.NewScanner(stdout)
-	if err := o.cmd.Start(); err != nil {
+	p.answers = bufio.NewScanner(stdout)
+	if err := p.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { o.kill(t) })
-	return o
+	t.Cleanup(func() {
+		p.kill(t)
+		if t.Failed() && p.stderr.Len() > 0 {
+			t.Logf("standard error of %q:\n%s", args, p.stderr)
+		}
+	})
+	return p
 }
 
 // do sends one command and returns the last tid of the storage after it.
-func (o *pythonOwner) do(t *testing.T, command string) zodb.Tid {
+func (p *pyProcess) do(t *testing.T, command string) zodb.Tid {
 	t.Helper()
-	o.begin(t, command)
-	return o.answer(t, command)
+	p.begin(t, command)
+	return p.answer(t, command)
 }
 
 // begin sends a command whose answer nobody may live to see.
-func (o *pythonOwner) begin(t *testing.T, command string) {
+func (p *pyProcess) begin(t *testing.T, command string) {
 	t.Helper()
-	if _, err := io.WriteString(o.stdin, command+"\n"); err != nil {
-		t.Fatalf("python %s: %v\n%s", command, err, o.stderr)
+	if _, err := io.WriteString(p.stdin, command+"\n"); err != nil {
+		t.Fatalf("python %s: %v\n%s", command, err, p.stderr)
 	}
 }
 
-func (o *pythonOwner) answer(t *testing.T, command string) zodb.Tid {
+func (p *pyProcess) answer(t *testing.T, command string) zodb.Tid {
 	t.Helper()
-	if !o.answers.Scan() {
-		t.Fatalf("python %s: no answer: %v\n%s", command, o.answers.Err(), o.stderr)
+	if !p.answers.Scan() {
+		t.Fatalf("python %s: no answer: %v\n%s", command, p.answers.Err(), p.stderr)
 	}
 	var a struct {
 		Tid   zodb.Tid `json:"tid"`
 		Error string   `json:"error"`
 	}
-	if err := json.Unmarshal(o.answers.Bytes(), &a); err != nil || a.Error != "" {
-		t.Fatalf("python %s: %s", command, o.answers.Text())
+	if err := json.Unmarshal(p.answers.Bytes(), &a); err != nil || a.Error != "" {
+		t.Fatalf("python %s: %s", command, p.answers.Text())
 	}
 	return a.Tid
 }
 
 // close ends the process politely and returns the last tid.
-func (o *pythonOwner) close(t *testing.T) zodb.Tid {
+func (p *pyProcess) close(t *testing.T) zodb.Tid {
 	t.Helper()
-	tid := o.do(t, "close")
-	if err := o.cmd.Wait(); err != nil {
-		t.Fatalf("python: %v\n%s", err, o.stderr)
+	tid := p.do(t, "close")
+	if err := p.cmd.Wait(); err != nil {
+		t.Fatalf("python: %v\n%s", err, p.stderr)
 	}
 	return tid
 }
 
 // kill ends the process with SIGKILL, if it still runs.
-func (o *pythonOwner) kill(t *testing.T) {
+func (p *pyProcess) kill(t *testing.T) {
 	t.Helper()
-	if o.cmd.ProcessState != nil {
+	if p.cmd.ProcessState != nil {
 		return
 	}
-	if err := o.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
+	if err := p.cmd.Process.Kill(); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		t.Error(err)
 	}
 	var exit *exec.ExitError
-	if err := o.cmd.Wait(); err != nil && !errors.As(err, &exit) {
+	if err := p.cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		t.Error(err)
 	}
 }

@@ -1,0 +1,30 @@
+package integration
+
+import "testing"
+
+// handshakeLen is what a secondary sends first: two messages, its protocol and its last tid.
+const handshakeLen = 4 + len("zrs2.1") + 4 + 8
+
+func TestAnIdleZRSConnectionLivesOnAndKeepAlivesAreNothingButThat(t *testing.T) {
+	t.Parallel()
+	for _, from := range []*software{zcZRS} {
+		t.Run(from.name, func(t *testing.T) {
+			t.Parallel()
+			source, target := newSite(t, true), newSite(t, true)
+			addr := freeAddress(t)
+			first := from.primary(t, source, addr)
+			network := newTamperer(t, addr)
+			network.strike(wound{direction: towardsPrimary, offset: int64(handshakeLen) + 7, harm: notice})
+			second := startZcZRS(t, target, "--from", network.addr, "--keep-alive", "1")
+			second.reach(t, first.do(t, "create 3"))
+			network.awaitWound(t) // two keep-alives have passed
+			second.reach(t, first.do(t, "commit 3"))
+			if n := network.connections(); n != 1 {
+				t.Errorf("the secondary needed %d connections, want 1", n)
+			}
+			second.stop(t)
+			first.stop(t)
+			mustBeReplicated(t, source, target, zcZRS)
+		})
+	}
+}
