@@ -26,5 +26,19 @@
 // So a file under a final name belongs to a committed transaction, or to one whose records are in the tail that
 // recovery cuts off; recovery then moves it aside, and never deletes it.
 //
+// # Sharing a directory
+//
+// A Shared is the directory of another node's storage, seen through another mount, as on a NAS. That it is the same one
+// is proved by a token: a file of random name and content, put into tmp/ by the node that owns the directory and read
+// here.
+//
+//	owner                                      other node
+//	PutToken    tmp/share-<32 digits>
+//	            ── name, digest ─────────────▶ Verify     through its own mount
+//	Remove
+//
+// A directory that is unmounted leaves an empty one behind, in which every blob would be missing. So a blob counts as
+// missing only while the directory is the file that it was when it was verified.
+//
 // A blob file is never changed in place: after a pack by ZODB it may share its inode with a copy in the .old directory.
 package blobstore

@@ -52,9 +52,12 @@ type Store struct {
 	layout   layout
 	folders  *folders
 	readOnly bool
+	blank    bool // there was neither a marker nor anything else to tell the layout by
 	log      hclog.Logger
 	serial   atomic.Uint64 // of temporary names
 	cleaned  func() error  // removes what a crash left in tmp, once
+
+	oldTokens func() // removes what a crash left of tokens, once
 }
 
 // Open opens the blob directory at dir, and creates it, with its marker and its tmp folder, unless it is opened
@@ -69,6 +72,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	}
 	s.folders = newFolders(s.fs, dir)
 	s.cleaned = sync.OnceValue(s.clean)
+	s.oldTokens = sync.OnceFunc(s.removeOldTokens)
 	if err := s.open(opt.Layout); err != nil {
 		return nil, fmt.Errorf("open blob directory %s: %w", dir, err)
 	}
@@ -94,7 +98,7 @@ func (s *Store) open(want string) error {
 	if err != nil {
 		return err
 	}
-	if found == "" {
+	if s.blank = found == ""; s.blank {
 		if found = want; found == "" {
 			found = Bushy
 		}

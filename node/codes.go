@@ -19,6 +19,7 @@ var codeNames = map[protocol.Code]string{
 	protocol.CodeMagic:          "magic",
 	protocol.CodeShuttingDown:   "shutting_down",
 	protocol.CodeUnknownMessage: "unknown_message",
+	protocol.CodeBlobsNotShared: "blobs_not_shared",
 }
 
 // addRefusals adds counts by code to counts by name.

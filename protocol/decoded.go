@@ -101,24 +101,25 @@ func (t *decoded) advance() (more bool, err error) {
 		return false, f.err
 	case kind == frameCommit && n == lenCommit:
 		return false, t.d.commit(frame)
-	case kind == frameRecord && n == lenRecord, kind == frameBlob && n == lenBlob:
-		err := t.record(kind == frameBlob)
+	case kind == frameRecord && n == lenRecord, (kind == frameBlob || kind == frameShared) && n == lenBlob:
+		err := t.record(kind)
 		t.d.sum.Write(frame)
 		return true, err
 	}
-	return false, outOfPlace(t.meta.Tid, "an S, B or C frame", kind, n)
+	return false, outOfPlace(t.meta.Tid, "an S, B, H or C frame", kind, n)
 }
 
-// record reads what follows the kind of an S or B frame.
-func (t *decoded) record(withBlob bool) error {
+// record reads what follows the kind of an S, B or H frame.
+func (t *decoded) record(kind string) error {
 	f := &t.d.frame
 	t.rec = zodb.Record{
 		Oid: zodb.Oid(f.number()), Tid: zodb.Tid(f.number()), DataTxn: zodb.Tid(f.numberOrNil()), HasPrev: f.bool(),
 		Size: f.integer(),
 	}
-	if withBlob {
+	if kind != frameRecord {
 		t.rec.BlobSize = f.integer()
 	}
+	t.rec.SharedBlob = kind == frameShared
 	if err := f.end(); err != nil {
 		return err
 	}
@@ -128,11 +129,12 @@ func (t *decoded) record(withBlob bool) error {
 	if err := t.checkSize("blob", t.rec.BlobSize, 0, t.d.lim.MaxBlob); err != nil {
 		return err
 	}
-	t.data.left, t.blob.left = max(t.rec.Size, 0), t.rec.BlobSize
+	t.data.left, t.blob.left = max(t.rec.Size, 0), 0
 	if t.rec.Size != zodb.NoData {
 		t.rec.Data = &t.data
 	}
-	if withBlob {
+	if kind == frameBlob {
+		t.blob.left = t.rec.BlobSize
 		t.rec.Blob = &t.blob
 	}
 	return nil

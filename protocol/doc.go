@@ -7,15 +7,15 @@
 // Everything is a sized message: a length of 4 bytes, big-endian, then that many bytes.
 //
 //	secondary                                primary
-//	    │ ── "zrsd/1" ────────────────────────▶ │   ClientPreface, ServerPreface
-//	    │ ◀── "zrsd/1", or "refused 7 text" ─── │   AcceptPreface, RefusePreface
-//	    │ ═════════════ yamux ═════════════════ │   ClientSession, ServerSession
-//	    │ ── stream ["control", {}] ──────────▶ │   OpenStream, AcceptStream, Control
-//	    │      ── Hello ──────────────────────▶ │
-//	    │      ◀────────── Welcome or Refusal ─ │
-//	    │ ── stream ["replication", {start}] ─▶ │
-//	    │      ◀────── T S S B C  T S C  … ──── │   Encoder, Decoder
-//	    │      ── Ack ─▶       ◀── Heartbeat ── │
+//	    │ -- "zrsd/1" ------------------------> │   ClientPreface, ServerPreface
+//	    │ <-- "zrsd/1", or "refused 7 text" --- │   AcceptPreface, RefusePreface
+//	    │ ============= yamux ================= │   ClientSession, ServerSession
+//	    │ -- stream ["control", {}] ----------> │   OpenStream, AcceptStream, Control
+//	    │      -- Hello ----------------------> │
+//	    │      <---------- Welcome or Refusal - │
+//	    │ -- stream ["replication", {start}] -> │
+//	    │      <------ T S S B C  T S C  … ---- │   Encoder, Decoder
+//	    │      -- Ack ->       <-- Heartbeat -- │
 //
 // The preface is plain so that one port can serve several protocols, and so that a refusal can be read by a client of
 // any version. The control stream is apart from the bulk: an acknowledgement waits for no record.
@@ -28,12 +28,13 @@
 //
 // # The replication stream
 //
-// Each transaction is a T frame, per record an S frame, or a B frame where it has a blob, each followed by raw frames,
-// and a C frame. T, S, B and C are msgpack arrays; ids are bin of 8 bytes.
+// Each transaction is a T frame, per record an S frame, or a B or H frame where it has a blob, each followed by raw
+// frames, and a C frame. T, S, B, H and C are msgpack arrays; ids are bin of 8 bytes.
 //
 //	["T", tid, status, user, description, extension]
 //	["S", oid, serial, data_txn or nil, has_prev, size]                then size bytes of data
 //	["B", oid, serial, data_txn or nil, has_prev, size, blob_size]     then data, then blob_size bytes of blob
+//	["H", oid, serial, data_txn or nil, has_prev, size, blob_size]     then data: the blob is where both sides see it
 //	["C", digest]
 //
 //	+--------+---------+--------+-----------+     +--------+-------+

@@ -111,7 +111,10 @@ func (e *Encoder) record(rec *zodb.Record) error {
 
 func (e *Encoder) recordFrame(rec *zodb.Record) error {
 	kind, fields := frameRecord, lenRecord
-	if rec.Blob != nil {
+	switch {
+	case rec.SharedBlob:
+		kind, fields = frameShared, lenBlob
+	case rec.Blob != nil:
 		kind, fields = frameBlob, lenBlob
 	}
 	if err := e.begin(kind, fields); err != nil {
@@ -126,7 +129,7 @@ func (e *Encoder) recordFrame(rec *zodb.Record) error {
 	}
 	e.check(e.mp.EncodeBool(rec.HasPrev))
 	e.check(e.mp.EncodeInt(rec.Size))
-	if rec.Blob != nil {
+	if fields == lenBlob {
 		e.check(e.mp.EncodeInt(rec.BlobSize))
 	}
 	return e.end()

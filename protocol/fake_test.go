@@ -31,6 +31,8 @@ type rec struct {
 	Data    string
 	HasBlob bool
 	Blob    string
+	Shared  bool
+	Size    int64 // of a shared blob
 }
 
 func (t *txn) open() *txnReader {
@@ -58,6 +60,9 @@ func (t *txnReader) NextRecord() (*zodb.Record, error) {
 	if r.HasBlob {
 		out.Blob, out.BlobSize = bytes.NewReader([]byte(r.Blob)), int64(len(r.Blob))
 	}
+	if r.Shared {
+		out.SharedBlob, out.BlobSize = true, r.Size
+	}
 	return out, nil
 }
 
@@ -76,6 +81,9 @@ func collect(t zodb.Transaction) (txn, error) {
 		}
 		got := rec{Oid: r.Oid, Tid: r.Tid, DataTxn: r.DataTxn, HasPrev: r.HasPrev, NoData: r.Size == zodb.NoData,
 			HasBlob: r.Blob != nil}
+		if r.SharedBlob {
+			got.Shared, got.Size = true, r.BlobSize
+		}
 		for _, part := range []struct {
 			from io.Reader
 			to   *string
@@ -144,6 +152,8 @@ func samples() []txn {
 		{Tid: 0x03a4, Status: ' ', Recs: []rec{
 			{Oid: 4, Tid: 0x03a4, Data: "blob record", HasBlob: true, Blob: strings.Repeat("b", 1000)},
 			{Oid: 5, Tid: 0x03a4, Data: "empty blob", HasBlob: true},
+			{Oid: 6, Tid: 0x03a4, Data: "shared blob", Shared: true, Size: 1 << 33},
+			{Oid: 7, Tid: 0x03a4, Data: "empty shared blob", Shared: true},
 			{Oid: 0xffffffffffffffff, Tid: 0x03a4, Data: "last"},
 		}},
 	}

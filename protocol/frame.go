@@ -11,11 +11,12 @@ const (
 	frameTxn    = "T" // tid status user description extension
 	frameRecord = "S" // oid serial data_txn has_prev size
 	frameBlob   = "B" // the same, and blob_size
+	frameShared = "H" // as B, and the blob is held in a directory that both sides see: only when both agreed to share
 	frameCommit = "C" // digest
 
 	lenTxn    = 6
 	lenRecord = 6
-	lenBlob   = 7
+	lenBlob   = 7 // of H, too
 	lenCommit = 2
 )
 

@@ -20,6 +20,17 @@ type Position struct {
 	Digest zodb.Digest `msgpack:"digest" json:"digest"` // of its content, zodb.DigestOf; zero when Tid is 0
 }
 
+// SharedBlobs is the capability to share a blob directory. A secondary names it when it sees the primary's directory
+// and wants no blobs sent, a primary when it agrees; then its Welcome has a Token, and blobs come as H frames.
+const SharedBlobs = "shared-blobs"
+
+// A Token proves that two sides see the same directory: for as long as the handshake takes there is a file in it that
+// nobody can guess. Name says which, 32 hexadecimal digits; Digest is SHA-256 over its content.
+type Token struct {
+	Name   string      `msgpack:"name"`
+	Digest zodb.Digest `msgpack:"digest"`
+}
+
 // Hello is the secondary's first message on the control stream.
 type Hello struct {
 	Version      int        `msgpack:"version"` // of these messages; 1
@@ -44,6 +55,7 @@ type Welcome struct {
 	Heartbeat    time.Duration `msgpack:"heartbeat"` // how often the primary promises to send one
 	Name         string        `msgpack:"name"`
 	Capabilities []string      `msgpack:"capabilities"`
+	Token        Token         `msgpack:"token"` // zero without SharedBlobs
 }
 
 // An Ack tells the primary how far the secondary is. Both tids only ever rise within a connection.
@@ -83,6 +95,7 @@ const (
 	CodeMagic          Code = 9  // files of different Python generations
 	CodeShuttingDown   Code = 10 // trying again is right
 	CodeUnknownMessage Code = 11 // a message that the protocol does not have at this place
+	CodeBlobsNotShared Code = 12 // the secondary wants to share the blob directory, and the primary cannot
 )
 
 // A Refusal is a typed "no". It is a message of the control stream and the error that the refused side sees. Text is

@@ -21,6 +21,7 @@ func TestATransactionHasExactlyTheseBytes(t *testing.T) {
 		{Oid: 1, Tid: 0x0b, DataTxn: 0x0a, HasPrev: true, Data: "dd"},
 		{Oid: 2, Tid: 0x0b, NoData: true},
 		{Oid: 3, Tid: 0x0b, Data: "r", HasBlob: true, Blob: "bbb"},
+		{Oid: 4, Tid: 0x0b, Data: "r", Shared: true, Size: 5},
 	}})
 	want := "00000016" + "96" + "a154" + "c408000000000000000b" + "20" + "c40175" + "c400" + "c40165" +
 		"00000023" + "96" + "a153" + "c4080000000000000001" + "c408000000000000000b" + "c408000000000000000a" +
@@ -29,6 +30,8 @@ func TestATransactionHasExactlyTheseBytes(t *testing.T) {
 		"0000001b" + "97" + "a142" + "c4080000000000000003" + "c408000000000000000b" + "c0" + "c2" + "01" + "03" +
 		"00000001" + "72" +
 		"00000003" + "626262" +
+		"0000001b" + "97" + "a148" + "c4080000000000000004" + "c408000000000000000b" + "c0" + "c2" + "01" + "05" +
+		"00000001" + "72" +
 		"00000015" + "92" + "a143" + "c410"
 	if text := hex.EncodeToString(got); len(text) != len(want)+32 || text[:len(want)] != want {
 		t.Errorf("got  %s\nwant %s", text, want)
@@ -157,6 +160,7 @@ func TestLimitsHoldBeforeAnythingIsRead(t *testing.T) {
 	}{
 		"record": {Limits{MaxRecord: 299}, "record", 300},
 		"blob":   {Limits{MaxBlob: 999}, "blob", 1000},
+		"shared": {Limits{MaxBlob: 1 << 32}, "blob", 1 << 33},
 	} {
 		_, err := decode(bytes.NewReader(wire), 0, tt.lim)
 		var large *TooLargeError
@@ -164,7 +168,7 @@ func TestLimitsHoldBeforeAnythingIsRead(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if _, err := decode(bytes.NewReader(wire), 0, Limits{MaxRecord: 300, MaxBlob: 1000}); err != nil {
+	if _, err := decode(bytes.NewReader(wire), 0, Limits{MaxRecord: 300, MaxBlob: 1 << 33}); err != nil {
 		t.Errorf("at the limit: %v", err)
 	}
 }
@@ -208,6 +212,8 @@ func TestFramesOutOfPlaceOrMalformed(t *testing.T) {
 		"status 0":                    frames(t, "96a154"+id+"00c400c400c400"),
 		"a size below -1":             frames(t, txn, rec+"fe"),
 		"a blob size below 0":         frames(t, txn, "97a142"+id+id+"c0c2"+"00"+"ff"),
+		"a shared one below 0":        frames(t, txn, "97a148"+id+id+"c0c2"+"00"+"ff"),
+		"a shared one without size":   frames(t, txn, "96a148"+id+id+"c0c2"+"00"),
 		"data in too small a frame":   frames(t, txn, rec+"03", "6464"),
 		"data in too large a frame":   frames(t, txn, rec+"03", "64646464"),
 		"has_prev that is no boolean": frames(t, txn, "96a153"+id+id+"c005ff"),
@@ -283,6 +289,8 @@ func TestAnyTransactionsComeBack(t *testing.T) {
 		}
 		if r.HasBlob {
 			r.Blob = data.Draw(t, "blob")
+		} else if r.Shared = rapid.Bool().Draw(t, "shared"); r.Shared {
+			r.Size = rapid.Int64Range(0, DefaultMaxBlob).Draw(t, "size of the shared blob")
 		}
 		return r
 	})

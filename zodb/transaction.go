@@ -71,6 +71,9 @@ type Record struct {
 	// Blob is the content of the blob file, of BlobSize bytes; nil when the record is no blob record or has no file.
 	Blob     io.Reader
 	BlobSize int64
+	// SharedBlob says that there is a blob of BlobSize bytes in a directory which both sides see, and that it does not
+	// travel: Blob is nil.
+	SharedBlob bool
 }
 
 // NoData is the Size of a revision that has no data.
