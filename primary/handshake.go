@@ -57,18 +57,28 @@ func (c *peer) handshake(ctx context.Context, s *yamux.Session) (*follower, zodb
 		return nil, nil, c.refuse(s, control, refuse(protocol.CodeInternal, hello.Last.Tid, "%v", err))
 	}
 	f := &follower{session: s, control: control, start: hello.Last.Tid}
-	if err := c.welcome(ctx, f); err != nil {
+	welcome := c.p.greeting()
+	done, r := c.share(hello, welcome)
+	if r != nil {
+		closeQuietly(it) // read only
+		return nil, nil, c.refuse(s, control, r)
+	}
+	defer done()
+	if err := c.welcome(ctx, f, welcome); err != nil {
 		closeQuietly(it) // read only
 		return nil, nil, err
+	}
+	if shares(welcome) {
+		it = sharing{it}
 	}
 	return f, it, nil
 }
 
 // welcome accepts the secondary and waits for the stream on which it wants its transactions.
-func (c *peer) welcome(ctx context.Context, f *follower) error {
+func (c *peer) welcome(ctx context.Context, f *follower, w *protocol.Welcome) error {
 	ctx, cancel := c.p.handshaking(ctx)
 	defer cancel()
-	if err := f.control.Send(c.p.greeting()); err != nil {
+	if err := f.control.Send(w); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
 	repl, header, err := protocol.AcceptStream(ctx, f.session)

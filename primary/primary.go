@@ -35,6 +35,9 @@ type Options struct {
 	// Identity returns the storage's id and epochs. It is required. While the id is empty, as on a secondary that
 	// has not yet adopted one, everybody is told to try again.
 	Identity func() (storageID string, epochs []protocol.Epoch)
+	// PutToken puts a token into the blob directory, where a secondary that shares it looks for it, until remove is
+	// called. Nil: this node only reads a directory, and proves it to nobody.
+	PutToken func() (token protocol.Token, remove func() error, err error)
 	// Name is shown to the operators of the secondaries: host name and data file.
 	Name string
 

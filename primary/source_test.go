@@ -24,6 +24,7 @@ type memTxn struct {
 	tid    zodb.Tid
 	status zodb.Status
 	data   string
+	blob   string // empty: none
 	end    int64
 }
 
@@ -194,7 +195,11 @@ func (r *memReader) NextRecord() (*zodb.Record, error) {
 		return nil, io.EOF
 	}
 	r.done = true
-	return &zodb.Record{Oid: 1, Tid: r.tid, Size: int64(len(r.data)), Data: bytes.NewReader([]byte(r.data))}, nil
+	rec := &zodb.Record{Oid: 1, Tid: r.tid, Size: int64(len(r.data)), Data: bytes.NewReader([]byte(r.data))}
+	if r.blob != "" {
+		rec.Blob, rec.BlobSize = bytes.NewReader([]byte(r.blob)), int64(len(r.blob))
+	}
+	return rec, nil
 }
 
 func digestOf(t *testing.T, s *memSource, tid zodb.Tid) zodb.Digest {

@@ -1,0 +1,62 @@
+package primary
+
+import (
+	"context"
+	"slices"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// share puts a token into the blob directory when the secondary asks for it, and names it in the welcome. The caller
+// calls done when the handshake is over, whatever came of it.
+func (c *peer) share(h *protocol.Hello, w *protocol.Welcome) (done func(), refusal *protocol.Refusal) {
+	if !slices.Contains(h.Capabilities, protocol.SharedBlobs) || !c.p.src.HasBlobs() {
+		return func() {}, nil
+	}
+	if c.p.opt.PutToken == nil {
+		return nil, refuse(protocol.CodeBlobsNotShared, 0, "the primary only reads a blob directory that it shares "+
+			"itself, and cannot prove it; connect to the primary that owns the directory, or start this secondary "+
+			"with a blob directory of its own")
+	}
+	token, remove, err := c.p.opt.PutToken()
+	if err != nil {
+		return nil, refuse(protocol.CodeBlobsNotShared, 0, "the primary cannot prove its blob directory to a "+
+			"secondary that shares it: %v; let zrsd write there, or start this secondary with a blob directory of its "+
+			"own", err)
+	}
+	w.Capabilities = append(w.Capabilities, protocol.SharedBlobs)
+	w.Token = token
+	return func() {
+		if err := remove(); err != nil {
+			c.log.Warn("the token in the blob directory cannot be removed", "name", token.Name, "error", err)
+		}
+	}, nil
+}
+
+// shares reports whether a welcome promises that blobs stay where they are.
+func shares(w *protocol.Welcome) bool { return slices.Contains(w.Capabilities, protocol.SharedBlobs) }
+
+// A sharing iterator yields transactions for a secondary that sees the blob directory: what has a blob says so, and the
+// blob does not travel.
+type sharing struct{ zodb.Iterator }
+
+func (s sharing) Next(ctx context.Context) (zodb.Transaction, error) {
+	txn, err := s.Iterator.Next(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return sharingTxn{txn}, nil
+}
+
+type sharingTxn struct{ zodb.Transaction }
+
+func (s sharingTxn) NextRecord() (*zodb.Record, error) {
+	rec, err := s.Transaction.NextRecord()
+	if err != nil || rec.Blob == nil {
+		return rec, err
+	}
+	out := *rec
+	out.Blob, out.SharedBlob = nil, true
+	return &out, nil
+}
