@@ -46,7 +46,8 @@ func TestAttachLosesNothingWhenThePythonProcessPacks(t *testing.T) {
 			primary, secondary := beside(t, source, target)
 			owner.do(t, "create 10")
 			for range 3 {
-				owner.do(t, "commit 20")
+				// Blobs that a pack removes before they are sent are gone for everybody.
+				mustReach(t, secondary, owner.do(t, "commit 20"))
 				owner.do(t, "pack")
 				mustReach(t, secondary, owner.do(t, "commit 3"))
 			}

@@ -101,13 +101,15 @@ func storageFlags(data, blobs string) []string {
 
 // follow starts a secondary process in dir and measures until it has all of s, durable. The secondary is then stopped;
 // its files stay.
-func (b *bench) follow(ctx context.Context, s *source, dir, from string) (took time.Duration, peak int64, err error) {
+func (b *bench) follow(ctx context.Context, s *source, dir, from string, flags ...string) (
+	took time.Duration, peak int64, err error,
+) {
 	blobs := ""
 	if s.blobs != "" {
 		blobs = filepath.Join(dir, "blobs")
 	}
 	args := storageFlags(filepath.Join(dir, "Data.fs"), blobs)
-	args = append([]string{"secondary", "--replicate-from", from}, args...)
+	args = append(append([]string{"secondary", "--replicate-from", from}, args...), flags...)
 	begin := time.Now()
 	p, err := daemon.Start(b.zrsd, filepath.Join(dir, "admin"), nil, args...)
 	if err != nil {
@@ -126,8 +128,8 @@ func (b *bench) follow(ctx context.Context, s *source, dir, from string) (took t
 	return took, peak, nil
 }
 
-// catchUp measures one secondary from empty, with a fresh primary process, and removes its files.
-func (b *bench) catchUp(ctx context.Context, s *source) (c catchUp, err error) {
+// catchUp measures one secondary with the extra flags from empty, with a fresh primary process, and removes its files.
+func (b *bench) catchUp(ctx context.Context, s *source, flags ...string) (c catchUp, err error) {
 	p, addr, err := b.serve(ctx, s)
 	if err != nil {
 		return c, err
@@ -137,7 +139,7 @@ func (b *bench) catchUp(ctx context.Context, s *source) (c catchUp, err error) {
 	if err != nil {
 		return c, err
 	}
-	if c.took, c.replica, err = b.follow(ctx, s, dir, addr); err != nil {
+	if c.took, c.replica, err = b.follow(ctx, s, dir, addr, flags...); err != nil {
 		return c, err
 	}
 	if c.primary, err = p.PeakMemory(); err != nil {

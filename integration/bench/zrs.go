@@ -4,13 +4,18 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"time"
 
 	"github.com/zrsd/zrsd/integration/daemon"
 )
+
+// zrsPair is the script that runs either side of a zc.zrs pair.
+const zrsPair = "integration/bench/zrs_pair.py"
 
 // zrsShare is how much of set 1 the pair of zc.zrs processes gets, to be done in reasonable time.
 const zrsShare = 0.1
@@ -44,31 +49,54 @@ func (b *bench) versusZRS(ctx context.Context, zrsdPerTxn float64) error {
 }
 
 // zrsCatchUp runs a zc.zrs primary on the source and a zc.zrs secondary, and returns how long the secondary took from
-// its first connection to the last tid. Interpreter start and imports do not count.
+// its first connection to the last tid.
 func (b *bench) zrsCatchUp(ctx context.Context, s *source) (time.Duration, error) {
-	addr, err := daemon.FreeAddress(ctx)
+	addr, stop, err := b.zrsServe(ctx, s)
 	if err != nil {
 		return 0, err
+	}
+	defer stop()
+	return b.zrsFollow(ctx, s, addr)
+}
+
+// zrsServe runs a zc.zrs primary on the source until stop is called.
+func (b *bench) zrsServe(ctx context.Context, s *source) (addr string, stop func(), err error) {
+	if addr, err = daemon.FreeAddress(ctx); err != nil {
+		return "", nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)
-	defer cancel()
-	primary := exec.CommandContext(ctx, b.zrs, "integration/bench/zrs_pair.py", "primary", s.data, addr)
+	primary := exec.CommandContext(ctx, b.zrs, zrsPair, "primary", s.data, s.blobs, addr)
 	out, err := primary.StdoutPipe()
+	if err == nil {
+		err = primary.Start()
+	}
+	if err != nil {
+		cancel()
+		return "", nil, fmt.Errorf("zc.zrs primary: %w", err)
+	}
+	stop = func() {
+		cancel()
+		_ = primary.Wait() // killed
+	}
+	if ready := bufio.NewScanner(out); !ready.Scan() {
+		stop()
+		return "", nil, errors.New("the zc.zrs primary did not start")
+	}
+	return addr, stop, nil
+}
+
+// zrsFollow lets a zc.zrs secondary get all of s from addr, removes its files and returns how long it took.
+func (b *bench) zrsFollow(ctx context.Context, s *source, addr string) (time.Duration, error) {
+	dir, err := os.MkdirTemp(b.dir, "")
 	if err != nil {
 		return 0, err
 	}
-	if err := primary.Start(); err != nil {
-		return 0, err
+	blobs := ""
+	if s.blobs != "" {
+		blobs = filepath.Join(dir, "blobs")
 	}
-	defer func() {
-		cancel()
-		_ = primary.Wait() // killed
-	}()
-	if ready := bufio.NewScanner(out); !ready.Scan() {
-		return 0, fmt.Errorf("the zc.zrs primary did not start")
-	}
-	secondary := exec.CommandContext(ctx, b.zrs, "integration/bench/zrs_pair.py", "secondary", s.data+".zrs", addr,
-		s.last.String())
+	data := filepath.Join(dir, "Data.fs")
+	secondary := exec.CommandContext(ctx, b.zrs, zrsPair, "secondary", data, blobs, addr, s.last.String())
 	secondary.Stderr = os.Stderr
 	text, err := secondary.Output()
 	if err != nil {
@@ -78,5 +106,5 @@ func (b *bench) zrsCatchUp(ctx context.Context, s *source) (time.Duration, error
 	if err := json.Unmarshal(text, &answer); err != nil {
 		return 0, fmt.Errorf("zc.zrs secondary: %w in %s", err, text)
 	}
-	return time.Duration(answer.Seconds * float64(time.Second)), nil
+	return time.Duration(answer.Seconds * float64(time.Second)), os.RemoveAll(dir)
 }

@@ -8,7 +8,7 @@ and blob of every record. Extensions are compared as what they say: zc.zrs sends
 With `packed`, A has been packed since B replicated it: everything in A must be in B, which has more. A pack marks what
 it touched with a status of its own and copies data that were referred to, so status and data_txn may differ.
 
-It counts apart the empty blobs of A for which B has no file. A zc.zrs secondary makes no file for those.
+It counts apart the empty blobs for which one side has no file. A zc.zrs secondary makes no file for those.
 """
 import json
 import os
@@ -76,7 +76,7 @@ class Comparison:
 
     def blobs(self, name, left, right):
         self.found['blobs'] += 1
-        if left and not os.path.getsize(left) and not right:
+        if bool(left) != bool(right) and not os.path.getsize(left or right):
             self.found['no_empty_blob'] += 1
         elif left and right:
             with open(left, 'rb') as f, open(right, 'rb') as g:
