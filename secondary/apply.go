@@ -58,7 +58,7 @@ func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *wire
 	if err != nil {
 		return nil, s.blame(ctx, from, err)
 	}
-	if err := s.records(txn, in); err != nil {
+	if err := s.records(ctx, txn, in); err != nil {
 		return nil, s.blame(ctx, from, errors.Join(err, txn.Abort()))
 	}
 	commit, err := txn.Enqueue(ctx)
@@ -69,7 +69,7 @@ func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *wire
 }
 
 // records restores all records. It returns nil only when the digest of the transaction was right.
-func (s *Secondary) records(txn *filestorage.Txn, in zodb.Transaction) error {
+func (s *Secondary) records(ctx context.Context, txn *filestorage.Txn, in zodb.Transaction) error {
 	for {
 		rec, err := in.NextRecord()
 		if errors.Is(err, io.EOF) {
@@ -77,6 +77,11 @@ func (s *Secondary) records(txn *filestorage.Txn, in zodb.Transaction) error {
 		}
 		if err != nil {
 			return err
+		}
+		if rec.SharedBlob {
+			if err := s.awaitBlob(ctx, rec); err != nil {
+				return err
+			}
 		}
 		if err := txn.Restore(rec); err != nil {
 			return err

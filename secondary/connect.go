@@ -98,7 +98,8 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 	if err != nil {
 		return nil, err
 	}
-	for _, step := range []func(*protocol.Welcome) error{s.fit, s.identify, s.takeMagic} {
+	share := func(w *protocol.Welcome) error { return s.share(ctx, w) }
+	for _, step := range []func(*protocol.Welcome) error{s.fit, share, s.identify, s.takeMagic} {
 		if err := step(w); err != nil {
 			return nil, err
 		}

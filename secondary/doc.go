@@ -29,6 +29,13 @@
 // secondary without an identity takes the primary's. What a welcome says about identity is covered by no digest, so it
 // is believed when the primary confirms it: a second connection presents the id and hears it again.
 //
+// # Shared blobs
+//
+// Where both sides see one blob directory (Options.SharedBlobs), blobs stay where they are. Each connection begins with
+// the proof that the directory is the primary's, and each transaction waits until the blobs that it has can be seen. So
+// what becomes visible here had its blobs, also when the directory was unmounted or another was mounted in its place.
+// Nothing is ever written into it.
+//
 // # What is tried again
 //
 // Everything, forever; the cause decides how soon (see pace) and what Status says meanwhile.

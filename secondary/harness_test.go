@@ -30,10 +30,12 @@ const limit = 60 * time.Second
 
 // A site is a storage with blobs, on a disk.
 type site struct {
-	fs  vfs.FS
-	dir string
-	st  *filestorage.Storage
-	id  *identity.State
+	fs    vfs.FS
+	dir   string
+	own   *blobstore.Store // nil where the directory is another's
+	share SharedBlobs      // nil where it is not
+	st    *filestorage.Storage
+	id    *identity.State
 }
 
 // onDisk opens, or creates, the storage in dir. The test closes it when it ends.
@@ -59,10 +61,15 @@ func (s *site) open() error {
 	if err := s.makeFolder(); err != nil {
 		return err
 	}
-	blobs, err := blobstore.Open(filepath.Join(s.dir, "blobs"), blobstore.Options{FS: s.fs})
-	if err != nil {
+	var err error
+	if s.own, err = blobstore.Open(filepath.Join(s.dir, "blobs"), blobstore.Options{FS: s.fs}); err != nil {
 		return err
 	}
+	return s.openWith(s.own)
+}
+
+// openWith opens the storage with a blob directory.
+func (s *site) openWith(blobs filestorage.Blobs) (err error) {
 	s.st, err = filestorage.Open(context.Background(), s.data(), filestorage.Options{FS: s.fs, Blobs: blobs})
 	if err != nil {
 		return err
@@ -159,7 +166,8 @@ func (s *site) serve(t *testing.T, ident func() (string, []protocol.Epoch)) stri
 
 func (s *site) serveOn(t *testing.T, l net.Listener, ident func() (string, []protocol.Epoch)) {
 	t.Helper()
-	p := primary.New(s.st, primary.Options{Identity: ident, Heartbeat: 500 * time.Millisecond, MaxSecondaries: 1000})
+	p := primary.New(s.st, primary.Options{Identity: ident, PutToken: s.putToken(), Heartbeat: 500 * time.Millisecond,
+		MaxSecondaries: 1000})
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ctx, l) }()
@@ -199,7 +207,7 @@ func (s *site) follow(t *testing.T, addr string, change ...func(*Options)) *runn
 }
 
 func (s *site) secondary(addr string, change ...func(*Options)) *Secondary {
-	opt := Options{Addresses: []string{addr}, FS: s.fs, Name: "test"}
+	opt := Options{Addresses: []string{addr}, FS: s.fs, SharedBlobs: s.share, Name: "test"}
 	quick(&opt)
 	for _, f := range change {
 		f(&opt)

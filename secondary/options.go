@@ -19,12 +19,15 @@ type Options struct {
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// FS is where the state file is kept. Default: the real disk.
 	FS vfs.FS
+	// SharedBlobs is the primary's own blob directory, which st was opened with. Nil: blobs are sent.
+	SharedBlobs SharedBlobs
 	// Name is shown to the primary's operator: host name and data file.
 	Name string
 
 	MinBackoff       time.Duration // the first wait, before jitter; default 200 ms
 	MaxBackoff       time.Duration // the longest wait; default 60 s
 	HandshakeTimeout time.Duration // of each step that waits for the peer; default 30 s
+	BlobPatience     time.Duration // for a file to be seen in the shared blob directory; default 10 s
 	StallTimeout     time.Duration // without a byte of what is known to be missing; default 60 s
 	WriteTimeout     time.Duration // see protocol.SessionOptions
 	KeepAlive        time.Duration // see protocol.SessionOptions
@@ -45,6 +48,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.MinBackoff, 200*time.Millisecond)
 	orElse(&o.MaxBackoff, 60*time.Second)
 	orElse(&o.HandshakeTimeout, 30*time.Second)
+	orElse(&o.BlobPatience, 10*time.Second)
 	orElse(&o.StallTimeout, 60*time.Second)
 	if o.Dial == nil {
 		o.Dial = dial

@@ -105,6 +105,9 @@ func (s *Secondary) report(addr string, err error, news bool, wait time.Duration
 // hello says where this secondary stands.
 func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	h := &protocol.Hello{Version: protocol.MessageVersion, Blobs: s.st.HasBlobs(), Name: s.opt.Name}
+	if s.opt.SharedBlobs != nil {
+		h.Capabilities = []string{protocol.SharedBlobs}
+	}
 	h.StorageID, h.Epochs = s.Identity()
 	if h.StorageID == "" && s.claim != nil {
 		h.StorageID, h.Epochs = s.claim.storageID, s.claim.epochs
