@@ -20,96 +20,87 @@ type record struct {
 	back int64 // 0 for none
 }
 
-// current returns the offset of the current record of oid, and the end of what is committed at the same moment.
-func (s *Storage) current(oid zodb.Oid) (pos, end int64, ok bool) {
-	s.view.RLock()
-	defer s.view.RUnlock()
-	pos, ok = s.index.get(oid)
-	end, _ = s.frontier.get()
-	return pos, end, ok
-}
-
 // record reads the record of oid at pos, which must end by end, without its data.
-func (s *Storage) record(oid zodb.Oid, pos, end int64) (record, error) {
+func (e *edition) record(oid zodb.Oid, pos, end int64) (record, error) {
 	var b [recHeaderLen + backLen]byte
 	n := min(int64(len(b)), end-pos)
 	if pos < magicLen+txnHeaderLen || n < recHeaderLen {
-		return record{}, s.corrupt(pos, "a record of oid "+oid.String(), "an offset outside of the transactions")
+		return record{}, e.corrupt(pos, "a record of oid "+oid.String(), "an offset outside of the transactions")
 	}
-	if err := readFull(s.file, b[:n], pos); err != nil {
+	if err := readFull(e.file, b[:n], pos); err != nil {
 		return record{}, err
 	}
-	return s.parseRecord(b[:n], oid, pos, end)
+	return e.parseRecord(b[:n], oid, pos, end)
 }
 
 // parseRecord decodes the record of oid that begins with b at pos and must end by end.
-func (s *Storage) parseRecord(b []byte, oid zodb.Oid, pos, end int64) (record, error) {
+func (e *edition) parseRecord(b []byte, oid zodb.Oid, pos, end int64) (record, error) {
 	r := record{pos: pos}
 	r.decode(b)
 	room := end - pos - recHeaderLen
 	switch {
 	case r.Oid != oid:
-		return r, s.corrupt(pos, "a record of oid "+oid.String(),
-			fmt.Sprintf("one of %v (if the index is wrong: stop zrsd and remove %s)", r.Oid, s.path+indexSuffix))
+		return r, e.corrupt(pos, "a record of oid "+oid.String(),
+			fmt.Sprintf("one of %v (if the index is wrong: stop zrsd and remove %s)", r.Oid, e.path+indexSuffix))
 	case r.VLen != 0:
-		return r, fmt.Errorf("%s: offset %d: %w", s.path, pos, ErrVersions)
+		return r, fmt.Errorf("%s: offset %d: %w", e.path, pos, ErrVersions)
 	case r.PLen > uint64(room) || r.PLen == 0 && room < backLen:
-		return r, s.corrupt(pos+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprint(r.PLen, " bytes of data"))
+		return r, e.corrupt(pos+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprint(r.PLen, " bytes of data"))
 	case r.PLen > 0:
 		return r, nil
 	}
 	r.back = int64(binary.BigEndian.Uint64(b[recHeaderLen:]))
 	if r.back < 0 || r.back >= pos {
-		return r, s.corrupt(pos+recHeaderLen, "a back pointer to an earlier record", fmt.Sprint(r.back))
+		return r, e.corrupt(pos+recHeaderLen, "a back pointer to an earlier record", fmt.Sprint(r.back))
 	}
 	return r, nil
 }
 
 // fetch reads the record of oid at pos with its data, nil when it has none of its own.
-func (s *Storage) fetch(oid zodb.Oid, pos, end int64) (record, []byte, error) {
+func (e *edition) fetch(oid zodb.Oid, pos, end int64) (record, []byte, error) {
 	head := heads.Get().(*[headLen]byte)
 	defer heads.Put(head)
 	n := min(headLen, end-pos)
 	if pos < magicLen+txnHeaderLen || n < recHeaderLen {
-		return record{}, nil, s.corrupt(pos, "a record of oid "+oid.String(), "an offset outside of the transactions")
+		return record{}, nil, e.corrupt(pos, "a record of oid "+oid.String(), "an offset outside of the transactions")
 	}
-	if err := readFull(s.file, head[:n], pos); err != nil {
+	if err := readFull(e.file, head[:n], pos); err != nil {
 		return record{}, nil, err
 	}
-	r, err := s.parseRecord(head[:n], oid, pos, end)
+	r, err := e.parseRecord(head[:n], oid, pos, end)
 	if err != nil || r.PLen == 0 {
 		return r, nil, err
 	}
 	data := make([]byte, r.PLen)
 	have := copy(data, head[recHeaderLen:n])
 	if have < len(data) {
-		err = readFull(s.file, data[have:], pos+recHeaderLen+int64(have))
+		err = readFull(e.file, data[have:], pos+recHeaderLen+int64(have))
 	}
 	return r, data, err
 }
 
 // revision returns tid and data of the record of oid at pos, following back pointers; data is nil when they end
 // without.
-func (s *Storage) revision(oid zodb.Oid, pos, end int64) (tid zodb.Tid, data []byte, err error) {
-	r, data, err := s.fetch(oid, pos, end)
+func (e *edition) revision(oid zodb.Oid, pos, end int64) (tid zodb.Tid, data []byte, err error) {
+	r, data, err := e.fetch(oid, pos, end)
 	tid = r.Tid
 	for err == nil && data == nil && r.back != 0 {
-		r, data, err = s.fetch(oid, r.back, end)
+		r, data, err = e.fetch(oid, r.back, end)
 	}
 	return tid, data, err
 }
 
 // older returns the record before r in the history of its oid, ok false when there is none. Records of undone
 // transactions are passed over.
-func (s *Storage) older(r record, end int64) (before record, ok bool, err error) {
+func (e *edition) older(r record, end int64) (before record, ok bool, err error) {
 	for r.Prev != 0 {
 		if r.Prev < 0 || r.Prev >= r.pos {
-			return r, false, s.corrupt(r.pos+16, "the offset of an earlier record", fmt.Sprint(r.Prev))
+			return r, false, e.corrupt(r.pos+16, "the offset of an earlier record", fmt.Sprint(r.Prev))
 		}
-		if r, err = s.record(r.Oid, r.Prev, end); err != nil {
+		if r, err = e.record(r.Oid, r.Prev, end); err != nil {
 			return r, false, err
 		}
-		h, err := s.txnHeaderAt(r.Tloc, r.pos)
+		h, err := e.txnHeaderAt(r.Tloc, r.pos)
 		if err != nil {
 			return r, false, err
 		}
@@ -121,12 +112,12 @@ func (s *Storage) older(r record, end int64) (before record, ok bool, err error)
 }
 
 // txnHeaderAt reads the header of the transaction at pos, in which a record stands at within.
-func (s *Storage) txnHeaderAt(pos, within int64) (h txnHeader, err error) {
+func (e *edition) txnHeaderAt(pos, within int64) (h txnHeader, err error) {
 	if pos < magicLen || pos > within-txnHeaderLen {
-		return h, s.corrupt(within+24, "the offset of the record's transaction", fmt.Sprint(pos))
+		return h, e.corrupt(within+24, "the offset of the record's transaction", fmt.Sprint(pos))
 	}
 	var b [txnHeaderLen]byte
-	if err := readFull(s.file, b[:], pos); err != nil {
+	if err := readFull(e.file, b[:], pos); err != nil {
 		return h, err
 	}
 	h.decode(b[:])

@@ -23,15 +23,16 @@ type Invalidation struct {
 }
 
 // history calls f for the revisions of oid, newest first, until it wants no more. Unknown oid: *zodb.POSKeyError.
-func (s *Storage) history(oid zodb.Oid, f func(r record, end int64) (more bool, err error)) error {
-	pos, end, ok := s.current(oid)
+func (s *Storage) history(oid zodb.Oid, f func(e *edition, r record, end int64) (more bool, err error)) error {
+	e, pos, end, ok := s.current(oid)
+	defer e.release()
 	if !ok {
 		return &zodb.POSKeyError{Oid: oid}
 	}
-	r, err := s.record(oid, pos, end)
+	r, err := e.record(oid, pos, end)
 	for more := true; more && err == nil; {
-		if more, err = f(r, end); more && err == nil {
-			r, more, err = s.older(r, end)
+		if more, err = f(e, r, end); more && err == nil {
+			r, more, err = e.older(r, end)
 		}
 	}
 	return err
@@ -43,13 +44,13 @@ func (s *Storage) History(oid zodb.Oid, size int) ([]HistoryEntry, error) {
 	if size <= 0 {
 		return entries, nil
 	}
-	err := s.history(oid, func(r record, _ int64) (more bool, err error) {
-		h, err := s.txnHeaderAt(r.Tloc, r.pos)
+	err := s.history(oid, func(e *edition, r record, _ int64) (more bool, err error) {
+		h, err := e.txnHeaderAt(r.Tloc, r.pos)
 		if err != nil {
 			return false, err
 		}
 		meta := make([]byte, h.headerLen()-txnHeaderLen)
-		if err := readFull(s.file, meta, r.Tloc+txnHeaderLen); err != nil {
+		if err := readFull(e.file, meta, r.Tloc+txnHeaderLen); err != nil {
 			return false, err
 		}
 		u, d := int(h.ULen), int(h.ULen)+int(h.DLen)
@@ -63,10 +64,12 @@ func (s *Storage) History(oid zodb.Oid, size int) ([]HistoryEntry, error) {
 
 // LastInvalidations returns the last n transactions, or all if there are fewer, the oldest first.
 func (s *Storage) LastInvalidations(n int) ([]Invalidation, error) {
+	e := s.hold()
+	defer e.release()
 	var list []Invalidation
-	pos, _ := s.frontier.get()
+	pos, _ := e.get()
 	for len(list) < n && pos > magicLen {
-		h, at, err := s.txnBefore(pos)
+		h, at, err := e.txnBefore(pos)
 		if err != nil {
 			return nil, err
 		}
@@ -74,7 +77,7 @@ func (s *Storage) LastInvalidations(n int) ([]Invalidation, error) {
 		if h.Status == zodb.StatusUndone {
 			continue
 		}
-		oids, err := s.oidsOf(&h, at)
+		oids, err := e.oidsOf(&h, at)
 		if err != nil {
 			return nil, err
 		}
@@ -85,15 +88,15 @@ func (s *Storage) LastInvalidations(n int) ([]Invalidation, error) {
 }
 
 // txnBefore reads the header of the transaction that ends at end, and where it begins.
-func (s *Storage) txnBefore(end int64) (h txnHeader, pos int64, err error) {
-	c := scan{file: s.file, path: s.path}
+func (e *edition) txnBefore(end int64) (h txnHeader, pos int64, err error) {
+	c := scan{file: e.file, path: e.path}
 	pos, err = c.before(end, &h)
 	return h, pos, err
 }
 
 // oidsOf lists the oids of the records of the transaction at pos.
-func (s *Storage) oidsOf(h *txnHeader, pos int64) (oids []zodb.Oid, err error) {
-	err = s.eachRecord(h, pos, func(r *recHeader, _ int64) error {
+func (e *edition) oidsOf(h *txnHeader, pos int64) (oids []zodb.Oid, err error) {
+	err = e.eachRecord(h, pos, func(r *recHeader, _ int64) error {
 		oids = append(oids, r.Oid)
 		return nil
 	})
@@ -101,20 +104,20 @@ func (s *Storage) oidsOf(h *txnHeader, pos int64) (oids []zodb.Oid, err error) {
 }
 
 // eachRecord calls f for the records of the transaction at pos, until it returns an error.
-func (s *Storage) eachRecord(h *txnHeader, pos int64, f func(r *recHeader, at int64) error) error {
+func (e *edition) eachRecord(h *txnHeader, pos int64, f func(r *recHeader, at int64) error) error {
 	end := pos + int64(h.Length)
 	for at := pos + h.headerLen(); at < end; {
 		if end-at < recHeaderLen {
-			return s.corrupt(at, "a record", fmt.Sprintf("the end of the transaction at %d", end))
+			return e.corrupt(at, "a record", fmt.Sprintf("the end of the transaction at %d", end))
 		}
 		var b [recHeaderLen]byte
-		if err := readFull(s.file, b[:], at); err != nil {
+		if err := readFull(e.file, b[:], at); err != nil {
 			return err
 		}
 		var r recHeader
 		r.decode(b[:])
 		if r.PLen > uint64(end-at-recHeaderLen) {
-			return s.corrupt(at+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprint(r.PLen, " bytes of data"))
+			return e.corrupt(at+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprint(r.PLen, " bytes of data"))
 		}
 		if err := f(&r, at); err != nil {
 			return err

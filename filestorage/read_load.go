@@ -18,11 +18,12 @@ type Revision struct {
 // Load returns the current data of an object and the tid that wrote them. Unknown, deleted, creation undone:
 // *zodb.POSKeyError.
 func (s *Storage) Load(oid zodb.Oid) (data []byte, tid zodb.Tid, err error) {
-	pos, end, ok := s.current(oid)
+	e, pos, end, ok := s.current(oid)
+	defer e.release()
 	if !ok {
 		return nil, 0, &zodb.POSKeyError{Oid: oid}
 	}
-	tid, data, err = s.revision(oid, pos, end)
+	tid, data, err = e.revision(oid, pos, end)
 	if err == nil && data == nil {
 		err = &zodb.POSKeyError{Oid: oid}
 	}
@@ -34,12 +35,12 @@ func (s *Storage) Load(oid zodb.Oid) (data []byte, tid zodb.Tid, err error) {
 func (s *Storage) LoadBefore(oid zodb.Oid, tid zodb.Tid) (*Revision, error) {
 	var next zodb.Tid
 	var found *Revision
-	err := s.history(oid, func(r record, end int64) (more bool, err error) {
+	err := s.history(oid, func(e *edition, r record, end int64) (more bool, err error) {
 		if r.Tid >= tid {
 			next = r.Tid
 			return true, nil
 		}
-		_, data, err := s.revision(oid, r.pos, end)
+		_, data, err := e.revision(oid, r.pos, end)
 		if err == nil && data == nil {
 			err = &zodb.POSKeyError{Oid: oid, Tid: r.Tid}
 		}
@@ -56,11 +57,11 @@ func (s *Storage) LoadBefore(oid zodb.Oid, tid zodb.Tid) (*Revision, error) {
 // no data.
 func (s *Storage) LoadSerial(oid zodb.Oid, tid zodb.Tid) ([]byte, error) {
 	var found []byte
-	err := s.history(oid, func(r record, end int64) (more bool, err error) {
+	err := s.history(oid, func(e *edition, r record, end int64) (more bool, err error) {
 		if r.Tid != tid {
 			return true, nil
 		}
-		_, found, err = s.revision(oid, r.pos, end)
+		_, found, err = e.revision(oid, r.pos, end)
 		return false, err
 	})
 	if err == nil && found == nil {
@@ -71,16 +72,17 @@ func (s *Storage) LoadSerial(oid zodb.Oid, tid zodb.Tid) ([]byte, error) {
 
 // GetTid returns the tid of the current revision; *zodb.POSKeyError when the object is unknown or deleted.
 func (s *Storage) GetTid(oid zodb.Oid) (zodb.Tid, error) {
-	pos, end, ok := s.current(oid)
+	e, pos, end, ok := s.current(oid)
+	defer e.release()
 	if !ok {
 		return 0, &zodb.POSKeyError{Oid: oid}
 	}
-	return s.tidAt(oid, pos, end)
+	return e.tidAt(oid, pos, end)
 }
 
 // tidAt is GetTid for the record at pos.
-func (s *Storage) tidAt(oid zodb.Oid, pos, end int64) (zodb.Tid, error) {
-	r, err := s.record(oid, pos, end)
+func (e *edition) tidAt(oid zodb.Oid, pos, end int64) (zodb.Tid, error) {
+	r, err := e.record(oid, pos, end)
 	if err == nil && r.PLen == 0 && r.back == 0 {
 		err = &zodb.POSKeyError{Oid: oid}
 	}
@@ -94,12 +96,13 @@ func (s *Storage) RecordNext(from *zodb.Oid) (oid zodb.Oid, tid zodb.Tid, data [
 	if from == nil {
 		from = new(zodb.Oid)
 	}
-	oid, _, ok := s.index.next(*from)
+	x := s.present().index
+	oid, _, ok := x.next(*from)
 	if !ok {
 		return 0, 0, nil, nil, io.EOF
 	}
 	if oid < math.MaxUint64 {
-		if after, _, ok := s.index.next(oid + 1); ok {
+		if after, _, ok := x.next(oid + 1); ok {
 			next = &after
 		}
 	}

@@ -29,7 +29,8 @@ func TestLoadDamage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := d.source(t)
-			s := &Storage{path: src.path, file: src.file, index: d.x, frontier: src.frontier}
+			s := &Storage{edition: newEdition(src.path)}
+			s.file, s.index, s.frontier = src.file, d.x, src.frontier
 			good, err := s.LoadBefore(1, 20)
 			if err != nil || string(good.Data) != "data" {
 				t.Fatal(good, err)
@@ -37,7 +38,7 @@ func TestLoadDamage(t *testing.T) {
 			bad, _, _ := build()
 			binary.BigEndian.PutUint64(bad.bytes[c.field:], uint64(c.value))
 			src = bad.source(t)
-			s = &Storage{path: src.path, file: src.file, index: bad.x, frontier: src.frontier}
+			s.file, s.index, s.frontier = src.file, bad.x, src.frontier
 			_, _, err = s.Load(1)
 			if err == nil {
 				_, err = s.LoadBefore(1, 20)

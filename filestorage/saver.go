@@ -61,22 +61,24 @@ func (v *saver) finish(s *Storage) error {
 	if running != nil {
 		<-running
 	}
-	return saveIndex(s.fs, s.path+indexSuffix, s.index.all(), s.Size())
+	return saveIndex(s.fs, s.path+indexSuffix, s.present().index.all(), s.Size())
 }
 
 // saveIndexAt saves the index as it was when the file ended at end. Without it nothing is lost but time.
 func (s *Storage) saveIndexAt(end int64) {
-	if err := saveIndex(s.fs, s.path+indexSuffix, s.entriesAt(end), end); err != nil {
+	e := s.hold()
+	defer e.release()
+	if err := saveIndex(s.fs, s.path+indexSuffix, e.entriesAt(end), end); err != nil {
 		s.log.Warn("the index could not be saved; should zrsd be killed, opening the storage again takes longer",
 			"file", s.path+indexSuffix, "error", err)
 	}
 }
 
 // entriesAt yields the index as it was when the file ended at end.
-func (s *Storage) entriesAt(end int64) iter.Seq2[zodb.Oid, int64] {
+func (e *edition) entriesAt(end int64) iter.Seq2[zodb.Oid, int64] {
 	return func(yield func(zodb.Oid, int64) bool) {
-		for oid, pos := range s.index.all() {
-			if pos = s.entryAt(end, oid, pos); pos > 0 && !yield(oid, pos) {
+		for oid, pos := range e.index.all() {
+			if pos = e.entryAt(end, oid, pos); pos > 0 && !yield(oid, pos) {
 				return
 			}
 		}
@@ -85,9 +87,10 @@ func (s *Storage) entriesAt(end int64) iter.Seq2[zodb.Oid, int64] {
 
 // entryAt goes back from the record of oid at pos to the one that was current when the file ended at end, 0 when it
 // cannot tell, for whatever reason.
-func (s *Storage) entryAt(end int64, oid zodb.Oid, pos int64) int64 {
+func (e *edition) entryAt(end int64, oid zodb.Oid, pos int64) int64 {
 	for pos >= end {
-		r, err := s.record(oid, pos, s.Size())
+		now, _ := e.get()
+		r, err := e.record(oid, pos, now)
 		if err != nil || r.Prev >= pos {
 			return 0
 		}

@@ -49,19 +49,18 @@ type Storage struct {
 	// Set by Open and never changed.
 	path     string // of the Data.fs
 	fs       vfs.FS
-	file     vfs.File // the Data.fs; readers use ReadAt only
-	blobs    Blobs    // nil without a blob directory
+	blobs    Blobs // nil without a blob directory
 	log      hclog.Logger
 	now      func() time.Time
 	resolver Resolver // nil: no conflict can be resolved
 	readOnly bool
 	lock     io.Closer // nil when read-only
 
-	// Published state. A group is published under the write lock of view: its index entries, then the frontier.
-	view     sync.RWMutex
-	index    *index     // oid to the offset of its current committed record
-	frontier *frontier  // end and last tid of what is committed: nothing behind it is for readers
-	magic    zodb.Magic // changes while the storage is empty only
+	// Published state. A group is published under the write lock of view: its index entries, then the frontier. So is
+	// an edition.
+	view sync.RWMutex
+	*edition
+	magic zodb.Magic // changes while the storage is empty only
 
 	maxOid atomic.Uint64 // the largest oid seen, committed or not
 	queue  *queue        // transactions on their way to the disk
@@ -91,7 +90,7 @@ func Open(ctx context.Context, path string, opt Options) (*Storage, error) {
 
 func newStorage(path string, opt Options) *Storage {
 	s := &Storage{
-		path: path, fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, now: opt.Now,
+		path: path, edition: newEdition(path), fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, now: opt.Now,
 		resolver: opt.Resolve, readOnly: opt.ReadOnly,
 		queue: newQueue(), commit: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
@@ -123,7 +122,7 @@ func (s *Storage) open(ctx context.Context, opt Options) (err error) {
 	if oid, ok := s.index.maxOid(); ok {
 		s.maxOid.Store(uint64(oid))
 	}
-	end, last := s.frontier.get()
+	end, last := s.get()
 	s.writer = writer{end: end, last: last, begun: last, out: output{file: s.file}}
 	return nil
 }
@@ -145,7 +144,7 @@ func (s *Storage) close() error {
 		s.queue.close()
 		err = s.saver.finish(s)
 	}
-	s.frontier.close(zodb.ErrClosed)
+	s.present().close(zodb.ErrClosed)
 	if err = errors.Join(err, s.release()); err != nil {
 		return fmt.Errorf("close storage %s: %w", s.path, err)
 	}
@@ -155,8 +154,8 @@ func (s *Storage) close() error {
 // release closes what open opened, the lock last.
 func (s *Storage) release() error {
 	var err error
-	if s.file != nil {
-		err = s.file.Close()
+	if file := s.present().file; file != nil {
+		err = file.Close()
 	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
@@ -172,18 +171,18 @@ func (s *Storage) HasBlobs() bool { return s.blobs != nil }
 
 // LastTid returns the tid of the last committed transaction, 0 when there is none.
 func (s *Storage) LastTid() zodb.Tid {
-	_, last := s.frontier.get()
+	_, last := s.present().get()
 	return last
 }
 
 // Size returns the offset behind the last committed transaction; 4 for an empty storage.
 func (s *Storage) Size() int64 {
-	end, _ := s.frontier.get()
+	end, _ := s.present().get()
 	return end
 }
 
 // Len returns the number of oids, those of deleted objects included.
-func (s *Storage) Len() int { return s.index.len() }
+func (s *Storage) Len() int { return s.present().index.len() }
 
 // openFlag is how the Data.fs is opened once it is known to exist.
 func (s *Storage) openFlag() int {

@@ -2,6 +2,7 @@ package filestorage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 
 	"github.com/zrsd/zrsd/zodb"
@@ -14,9 +15,10 @@ import (
 // of either. Transactions of status 'u' are among them. Records of blobs carry the blob where there is one. Damage that
 // the iterator meets is a *zodb.CorruptError.
 func (s *Storage) Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error) {
-	it, err := iterate(s.source(), after, follow)
+	src := s.source()
+	it, err := iterate(src, after, follow)
 	if err != nil {
-		return nil, fmt.Errorf("iterate %s after %v: %w", s.path, after, err)
+		return nil, fmt.Errorf("iterate %s after %v: %w", s.path, after, errors.Join(err, src.release()))
 	}
 	return it, nil
 }
@@ -24,21 +26,28 @@ func (s *Storage) Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error) {
 // Find looks for the transaction with this tid. When there is none the error wraps zodb.ErrNoTid, and Before and After
 // of what is returned tell the neighbours.
 func (s *Storage) Find(ctx context.Context, tid zodb.Tid) (Found, error) {
-	return s.source().find(ctx, tid)
+	src := s.source()
+	found, err := src.find(ctx, tid)
+	return found, errors.Join(err, src.release())
 }
 
 // Count returns how many committed transactions have tids above after, and the tid of the last of them, after itself
 // when there is none. It reads headers only, but all of them.
 func (s *Storage) Count(ctx context.Context, after zodb.Tid) (transactions int64, upTo zodb.Tid, err error) {
-	return s.source().count(ctx, after)
+	src := s.source()
+	transactions, upTo, err = src.count(ctx, after)
+	return transactions, upTo, errors.Join(err, src.release())
 }
 
-// source returns the storage as iterators see it.
+// source returns the storage as iterators see it, for the caller to release. When a pack has replaced the file, they go
+// on with the next one.
 func (s *Storage) source() *source {
+	e := s.hold()
 	src := &source{
-		frontier: s.frontier, file: s.file, path: s.path,
-		index:   func() *index { return s.index },
-		release: func() error { return nil },
+		frontier: e.frontier, file: e.file, path: e.path,
+		index:     func() *index { return e.index },
+		successor: func(context.Context) (*source, error) { return s.source(), nil },
+		release:   func() error { e.release(); return nil },
 	}
 	if s.blobs != nil {
 		src.openBlob = s.blobs.OpenBlob

@@ -169,8 +169,9 @@ func (t *Txn) dataSource(rec *zodb.Record) (record, error) {
 
 // searchSource finds the last record of oid in the transaction with the given tid by way of the transaction.
 func (t *Txn) searchSource(oid zodb.Oid, tid zodb.Tid) (record, error) {
-	at, err := t.s.source().seek(context.Background(), tid-1)
-	if err != nil {
+	src := t.s.source()
+	at, err := src.seek(context.Background(), tid-1)
+	if err = errors.Join(err, src.release()); err != nil {
 		return record{}, err
 	}
 	for at < t.start { // one step, unless the transaction is not committed yet: seek ends where those begin
@@ -193,9 +194,9 @@ func (t *Txn) searchSource(oid zodb.Oid, tid zodb.Tid) (record, error) {
 }
 
 // lastOf returns the last record of oid in the transaction at pos; its pos is 0 when there is none.
-func (s *Storage) lastOf(oid zodb.Oid, h *txnHeader, pos int64) (record, error) {
+func (e *edition) lastOf(oid zodb.Oid, h *txnHeader, pos int64) (record, error) {
 	var found int64
-	err := s.eachRecord(h, pos, func(r *recHeader, at int64) error {
+	err := e.eachRecord(h, pos, func(r *recHeader, at int64) error {
 		if r.Oid == oid {
 			found = at
 		}
@@ -204,5 +205,5 @@ func (s *Storage) lastOf(oid zodb.Oid, h *txnHeader, pos int64) (record, error) 
 	if err != nil || found == 0 {
 		return record{}, err
 	}
-	return s.record(oid, found, pos+int64(h.Length))
+	return e.record(oid, found, pos+int64(h.Length))
 }

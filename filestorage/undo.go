@@ -85,10 +85,10 @@ func (t *Txn) copyBlob(oid zodb.Oid, pos int64) error {
 
 // origin follows back pointers from the record of oid at pos to the one that has the data, or to the one where they end
 // without.
-func (s *Storage) origin(oid zodb.Oid, pos, end int64) (record, error) {
-	r, err := s.record(oid, pos, end)
+func (e *edition) origin(oid zodb.Oid, pos, end int64) (record, error) {
+	r, err := e.record(oid, pos, end)
 	for err == nil && r.PLen == 0 && r.back != 0 {
-		r, err = s.record(oid, r.back, end)
+		r, err = e.record(oid, r.back, end)
 	}
 	return r, err
 }

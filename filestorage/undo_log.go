@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/zrsd/zrsd/zodb"
@@ -42,8 +43,9 @@ func (s *Storage) UndoLog(ctx context.Context, first, last int, filter func(*Und
 	if last < 0 {
 		last = first - last
 	}
-	list, err := s.source().undoLog(ctx, first, last, filter)
-	if err != nil {
+	src := s.source()
+	list, err := src.undoLog(ctx, first, last, filter)
+	if err = errors.Join(err, src.release()); err != nil {
 		return nil, fmt.Errorf("list what can be undone in %s: %w", s.path, err)
 	}
 	return list, nil

@@ -3,6 +3,7 @@ package filestorage
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -78,10 +79,12 @@ func (t *Txn) planUndo(ctx context.Context, tid zodb.Tid) (*undoPlan, error) {
 
 // undoable finds the transaction with this tid, which must be one that can be undone.
 func (s *Storage) undoable(ctx context.Context, tid zodb.Tid) (h txnHeader, pos int64, err error) {
-	p, err := s.source().hopper()
+	src := s.source()
+	p, err := src.hopper()
 	if err == nil {
 		err = p.seek(ctx, max(tid, 1)-1)
 	}
+	err = errors.Join(err, src.release())
 	switch {
 	case err != nil:
 		return h, 0, fmt.Errorf("undo transaction %v: %w", tid, err)
