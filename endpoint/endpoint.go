@@ -69,11 +69,20 @@ func (e Endpoint) Local() bool {
 	if e.network == "unix" {
 		return true
 	}
+	host := e.Host()
+	return host == "localhost" || net.ParseIP(host).IsLoopback()
+}
+
+// Host returns the host of a TCP address as it was given, without brackets, and nothing for a Unix socket.
+func (e Endpoint) Host() string {
+	if e.network == "unix" {
+		return ""
+	}
 	host, _, err := net.SplitHostPort(e.addr)
 	if err != nil {
-		return false
+		return ""
 	}
-	return host == "localhost" || net.ParseIP(host).IsLoopback()
+	return host
 }
 
 // Dial connects, until ctx ends.

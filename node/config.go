@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/trust"
 	"github.com/zrsd/zrsd/vfs"
 )
 
@@ -27,14 +28,20 @@ type Config struct {
 	ReplicateTo endpoint.Endpoint // where secondaries connect; required on a primary
 	Admin       endpoint.Endpoint // zero: no admin server
 
-	// InsecurePlainText allows addresses that other machines can reach, although everybody who reaches them can
-	// read the database and nobody in between is kept from it.
+	TLS      *trust.Files // between servers, both sides with certificates; nil: plain text
+	AdminTLS *trust.Files // of the admin server, which asks for certificates when it has an authority; nil: plain
+	Reloads  *Reloads     // has the files of both read again; nil: never
+
+	// InsecurePlainText allows plain text with other machines, although everybody on the way can then read and change
+	// the database.
 	InsecurePlainText bool
 
 	Heartbeat      time.Duration // how often secondaries hear from this node
 	MaxSecondaries int           // connections at a time
 	DrainTimeout   time.Duration // how long secondaries may take to catch up when the node stops
 	Logger         hclog.Logger  // nil: silent
+
+	read credentials // what is in the files of TLS, while the node runs
 }
 
 // A PrimaryConfig describes a primary.
@@ -63,12 +70,8 @@ func (c *Config) check() error {
 	if c.Data == "" {
 		return &ConfigError{"no data file: name it with --data Data.fs"}
 	}
-	for _, e := range []endpoint.Endpoint{c.ReplicateTo, c.Admin} {
-		if !e.IsZero() && !e.Local() && !c.InsecurePlainText {
-			return &ConfigError{fmt.Sprintf("%v can be reached from other machines, and there is no encryption and no "+
-				"authentication: listen on 127.0.0.1 or on a Unix socket (and use a tunnel), or accept the risk with "+
-				"--insecure-plain-text", e)}
-		}
+	if err := c.checkTrust(); err != nil {
+		return err
 	}
 	if c.MaxSecondaries < 1 {
 		return &ConfigError{fmt.Sprintf("--max-secondaries %d: at least 1 is needed", c.MaxSecondaries)}
@@ -79,6 +82,40 @@ func (c *Config) check() error {
 		}
 	}
 	return nil
+}
+
+// checkTrust lets plain text leave this machine only where that was asked for.
+func (c *Config) checkTrust() error {
+	switch {
+	case c.TLS != nil && (c.TLS.Certificate == "" || c.TLS.Authority == ""):
+		return &ConfigError{"both sides of a replication need a certificate, and the authority of the other's: give " +
+			serverFlags}
+	case c.AdminTLS != nil && c.AdminTLS.Certificate == "":
+		return &ConfigError{"the admin server needs a certificate for TLS: give --admin-tls-cert"}
+	case c.AdminTLS != nil && c.Admin.IsZero():
+		return &ConfigError{"certificates for an admin server, and none is to run: give its address with --admin"}
+	case c.TLS == nil && c.exposes(c.ReplicateTo):
+		return plainText(c.ReplicateTo, reachable, serverFlags)
+	case c.AdminTLS == nil && c.exposes(c.Admin):
+		return plainText(c.Admin, reachable, adminFlags)
+	}
+	return nil
+}
+
+func (c *Config) exposes(e endpoint.Endpoint) bool {
+	return !e.IsZero() && !e.Local() && !c.InsecurePlainText
+}
+
+// What is wrong with an address in plain text, and what to give it.
+const (
+	reachable   = "can be reached from other machines"
+	serverFlags = "--tls-cert and --tls-ca"
+	adminFlags  = "--admin-tls-cert and --admin-tls-ca"
+)
+
+func plainText(e endpoint.Endpoint, is, flags string) error {
+	return &ConfigError{fmt.Sprintf("%v %s, and there is no encryption: give certificates with %s, use 127.0.0.1 or a "+
+		"Unix socket (and a tunnel), or accept the risk with --insecure-plain-text", e, is, flags)}
 }
 
 func (c *PrimaryConfig) check() error {
@@ -98,5 +135,13 @@ func (c *SecondaryConfig) check() error {
 	case c.MaxRecord <= 0:
 		return &ConfigError{fmt.Sprintf("--max-record %d: give a number of bytes above zero", c.MaxRecord)}
 	}
-	return c.Config.check()
+	if err := c.Config.check(); err != nil {
+		return err
+	}
+	for _, e := range c.ReplicateFrom {
+		if c.TLS == nil && c.exposes(e) {
+			return plainText(e, "is another machine", serverFlags)
+		}
+	}
+	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/trust"
 )
 
 func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) {
@@ -23,15 +24,21 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 				Data: "Data.fs", ReplicateTo: address("127.0.0.1:5000"), Admin: address("./admin"),
 				Heartbeat: time.Second, MaxSecondaries: 1, DrainTimeout: time.Second,
 			},
-			ReplicateFrom: []endpoint.Endpoint{address("db1:5000")}, ReadyLag: time.Second, MaxRecord: 1,
+			ReplicateFrom: []endpoint.Endpoint{address("127.0.0.1:5001")}, ReadyLag: time.Second, MaxRecord: 1,
 		}
 	}
 	for want, change := range map[string]func(*SecondaryConfig){
-		"":                               func(*SecondaryConfig) {},
-		"name it with --data":            func(c *SecondaryConfig) { c.Data = "" },
-		"0.0.0.0:1 can be reached":       func(c *SecondaryConfig) { c.ReplicateTo = address("0.0.0.0:1") },
-		":9 can be reached":              func(c *SecondaryConfig) { c.Admin = address(":9") },
-		"--max-secondaries 0":            func(c *SecondaryConfig) { c.MaxSecondaries = 0 },
+		"":                             func(*SecondaryConfig) {},
+		"name it with --data":          func(c *SecondaryConfig) { c.Data = "" },
+		"0.0.0.0:1 can be reached":     func(c *SecondaryConfig) { c.ReplicateTo = address("0.0.0.0:1") },
+		":9 can be reached":            func(c *SecondaryConfig) { c.Admin = address(":9") },
+		"--max-secondaries 0":          func(c *SecondaryConfig) { c.MaxSecondaries = 0 },
+		"db1:5 is another machine":     func(c *SecondaryConfig) { c.ReplicateFrom[0] = address("db1:5") },
+		"give --tls-cert and --tls-ca": func(c *SecondaryConfig) { c.TLS = &trust.Files{Certificate: "c"} },
+		"give --admin-tls-cert":        func(c *SecondaryConfig) { c.AdminTLS = &trust.Files{Authority: "a"} },
+		"give its address with --admin": func(c *SecondaryConfig) {
+			c.Admin, c.AdminTLS = endpoint.Endpoint{}, &trust.Files{Certificate: "c"}
+		},
 		"--heartbeat -1s":                func(c *SecondaryConfig) { c.Heartbeat = -time.Second },
 		"--drain-timeout 0s":             func(c *SecondaryConfig) { c.DrainTimeout = 0 },
 		"--replicate-from HOST:PORT":     func(c *SecondaryConfig) { c.ReplicateFrom = nil },
@@ -47,8 +54,16 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 	}
 	open := good()
 	open.Admin, open.InsecurePlainText = address(":9"), true
+	open.ReplicateFrom[0] = address("db1:5000")
 	if err := open.check(); err != nil {
 		t.Errorf("asked for, and still refused: %v", err)
+	}
+	encrypted := good()
+	encrypted.Admin, encrypted.ReplicateTo, encrypted.ReplicateFrom[0] = address(":9"), address(":8"), address("db1:5")
+	encrypted.TLS = &trust.Files{Certificate: "c", Authority: "a"}
+	encrypted.AdminTLS = &trust.Files{Certificate: "c"}
+	if err := encrypted.check(); err != nil {
+		t.Errorf("encrypted, and still refused: %v", err)
 	}
 	noFeed := PrimaryConfig{Config: good().Config}
 	noFeed.ReplicateTo = endpoint.Endpoint{}

@@ -23,9 +23,9 @@ func RunPrimary(ctx context.Context, cfg PrimaryConfig) error {
 }
 
 func (c *PrimaryConfig) session(ctx context.Context, f *face) (err error) {
-	ln, err := c.ReplicateTo.Listen(ctx)
+	ln, err := c.listenForServers(ctx)
 	if err != nil {
-		return &StartError{err}
+		return err
 	}
 	src, err := c.source(ctx, f)
 	if err != nil {

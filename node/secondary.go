@@ -35,6 +35,11 @@ type follower struct {
 
 // run opens the storage again for as long as only that is needed.
 func (n *follower) run(ctx context.Context) error {
+	if n.cfg.TLS == nil {
+		for _, e := range n.cfg.ReplicateFrom {
+			n.cfg.warnPlain("the primary is read", e)
+		}
+	}
 	for {
 		err := n.session(ctx)
 		if ctx.Err() != nil || !n.ran || !curable(err) {
@@ -79,7 +84,8 @@ func (n *follower) session(ctx context.Context) (err error) {
 }
 
 func (n *follower) options() secondary.Options {
-	opt := secondary.Options{FS: n.cfg.FS, Name: nodeName(n.cfg.Data), MaxRecord: n.cfg.MaxRecord, Logger: n.cfg.Logger}
+	opt := secondary.Options{FS: n.cfg.FS, Name: nodeName(n.cfg.Data), MaxRecord: n.cfg.MaxRecord, Logger: n.cfg.Logger,
+		Dial: n.cfg.dialServer}
 	for _, e := range n.cfg.ReplicateFrom {
 		opt.Addresses = append(opt.Addresses, e.String())
 	}
@@ -88,9 +94,9 @@ func (n *follower) options() secondary.Options {
 
 // chain runs the secondary and feeds others meanwhile.
 func (n *follower) chain(ctx context.Context, st *filestorage.Storage, sec *secondary.Secondary) error {
-	ln, err := n.cfg.ReplicateTo.Listen(ctx)
+	ln, err := n.cfg.listenForServers(ctx)
 	if err != nil {
-		return &StartError{err}
+		return err
 	}
 	fed := n.cfg.feed(st, ln, sec.Identity)
 	n.ran = true

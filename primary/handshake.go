@@ -19,6 +19,11 @@ func (c *peer) preface(ctx context.Context) error {
 	defer cancel()
 	proto, err := protocol.ServerPreface(ctx, c.conn)
 	switch {
+	case errors.Is(err, protocol.ErrEncrypted):
+		r := refuse(protocol.CodeNotAuthorised, 0, "%v", err)
+		c.refused(r)
+		refusePreface(ctx, c.conn, r) // which TLS takes for what it is: no TLS
+		return r
 	case err != nil:
 		return fmt.Errorf("handshake: %w", err)
 	case proto == protocol.Native:

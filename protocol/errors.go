@@ -13,6 +13,10 @@ var (
 	ErrNotNative = errors.New("the peer does not speak " + Native + ": perhaps it is a zc.zrs primary, or no zrsd at " +
 		"all; check the address")
 
+	// ErrEncrypted says that a client began with TLS.
+	ErrEncrypted = errors.New("the peer speaks TLS, and this address speaks plain text: give this node certificates, " +
+		"too, or leave them out there")
+
 	// ErrUnknownMessage says that a message is whole but of a kind that this version does not have. It was consumed,
 	// and the stream can be read on.
 	ErrUnknownMessage = errors.New("message of an unknown kind: the peer may be of a newer version")

@@ -45,11 +45,20 @@ func ClientPreface(ctx context.Context, conn net.Conn) error {
 	})
 }
 
+// tlsHandshake is how a TLS connection begins, read as the length of a sized message: a record of type handshake (22),
+// major version 3.
+const tlsHandshake = 0x1603
+
 // ServerPreface reads which protocol the client proposes. The server then calls AcceptPreface when that is Native, and
-// RefusePreface or nothing otherwise. No more than 64 bytes are read before a client has said that.
+// RefusePreface or nothing otherwise. No more than 64 bytes are read before a client has said that. A client that
+// begins with TLS gives ErrEncrypted.
 func ServerPreface(ctx context.Context, conn net.Conn) (proto string, err error) {
 	err = withContext(ctx, conn.SetDeadline, func() error {
 		first, err := ReadSized(conn, nil, maxPreface)
+		var large *TooLargeError
+		if errors.As(err, &large) && large.Size>>16 == tlsHandshake {
+			return ErrEncrypted
+		}
 		if err != nil {
 			return fmt.Errorf("waiting for the name of a protocol: %w", err)
 		}

@@ -131,6 +131,14 @@ func TestAServerReadsNoLongPreface(t *testing.T) {
 	}
 }
 
+func TestAServerNoticesTLS(t *testing.T) {
+	c, s := pipe(t)
+	go func() { _, _ = c.Write([]byte{22, 3, 1, 2, 0, 1, 0, 1, 0xfc}) }()
+	if _, err := ServerPreface(t.Context(), s); !errors.Is(err, ErrEncrypted) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func FuzzPreface(f *testing.F) {
 	f.Add(Native)
 	f.Add("refused 7 too many; try again")

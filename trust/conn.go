@@ -3,6 +3,7 @@ package trust
 import (
 	"context"
 	"crypto/tls"
+	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -34,6 +35,21 @@ func (c *Credentials) Client(ctx context.Context, raw net.Conn, host string) (ne
 		return nil, inWords(handshakeError(ctx, hungUp(err)))
 	}
 	return &conn{inner, raw, func() error { return nil }}, nil
+}
+
+// Dial connects and makes the handshake. Nil credentials stand for plain text.
+func (c *Credentials) Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), host string) (net.Conn,
+	error) {
+	raw, err := dial(ctx)
+	if err != nil || c == nil {
+		return raw, err
+	}
+	conn, err := c.Client(ctx, raw, host)
+	if err != nil {
+		_ = raw.Close() // it is given up
+		return nil, fmt.Errorf("TLS with %v: %w", raw.RemoteAddr(), err)
+	}
+	return conn, nil
 }
 
 // handshakeError prefers the reason for which the context ended.

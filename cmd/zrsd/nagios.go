@@ -22,6 +22,7 @@ const nagiosUsage = "Usage: zrsd nagios [options] PRIMARY_ADDRESS SECONDARY_ADDR
 
 func nagiosCommand() *cobra.Command {
 	var opt nagios.Options
+	var tls tlsFlags
 	cmd := &cobra.Command{
 		Use:     "nagios PRIMARY SECONDARY [-w S] [-e S] [-m]",
 		Short:   "say how far a secondary is behind, as a Nagios plugin",
@@ -31,13 +32,14 @@ func nagiosCommand() *cobra.Command {
 			if len(args) != 2 || opt == (nagios.Options{}) {
 				return tell(cmd.OutOrStdout(), nagiosUsage+"\n", exitUsage)
 			}
-			return compareServers(cmd.Context(), args[0], args[1], opt, cmd.OutOrStdout())
+			return compareServers(cmd.Context(), args[0], args[1], opt, &tls, cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
 	flags.BoolVarP(&opt.Metrics, "output-metrics", "m", false, "output replication lag as metric")
 	flags.IntVarP(&opt.WarningLag, "warning", "w", 0, "warning lag, in `SECONDS`")
 	flags.IntVarP(&opt.ErrorLag, "error", "e", 0, "error lag, in `SECONDS`")
+	tls.register(flags, "", "this client's")
 	flags.SetNormalizeFunc(documentedForm)
 	return cmd
 }
@@ -54,13 +56,14 @@ func documentedForm(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 }
 
 // compareServers asks the secondary first: what the primary commits meanwhile must not look as if it came after it.
-func compareServers(ctx context.Context, primary, secondary string, opt nagios.Options, out io.Writer) error {
-	theirs, err := askServer(ctx, secondary)
+func compareServers(ctx context.Context, primary, secondary string, opt nagios.Options, tls *tlsFlags,
+	out io.Writer) error {
+	theirs, err := askServer(ctx, secondary, tls)
 	if err != nil {
 		text, level := nagios.Failure("secondary", secondary, err)
 		return tell(out, text, int(level))
 	}
-	ours, err := askServer(ctx, primary)
+	ours, err := askServer(ctx, primary, tls)
 	if err != nil {
 		text, level := nagios.Failure("primary", primary, err)
 		return tell(out, text, int(level))
@@ -69,14 +72,18 @@ func compareServers(ctx context.Context, primary, secondary string, opt nagios.O
 	return tell(out, text, int(level))
 }
 
-func askServer(ctx context.Context, addr string) (nagios.Storages, error) {
+func askServer(ctx context.Context, addr string, tls *tlsFlags) (nagios.Storages, error) {
 	e, err := endpoint.Parse(addr)
 	if err != nil {
 		return nil, err
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("no answer within %v", statusTimeout))
 	defer cancel()
-	return nagios.Ask(ctx, e.Dial)
+	dial, err := tls.dialer(e)
+	if err != nil {
+		return nil, err
+	}
+	return nagios.Ask(ctx, dial)
 }
 
 // tell prints text and ends the command with an exit code.

@@ -15,6 +15,8 @@ type nodeFlags struct {
 	config      node.Config
 	replicateTo string
 	admin       string
+	tls         tlsFlags
+	adminTLS    tlsFlags
 	log         node.LogOptions
 }
 
@@ -25,8 +27,10 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.config.Blobs, "blobs", "", "the blob `DIR`; without it blobs are refused")
 	flags.StringVar(&f.replicateTo, "replicate-to", "", "`ADDR` where secondaries connect")
 	flags.StringVar(&f.admin, "admin", "", "`ADDR` for /status, /metrics, /healthz and /readyz over HTTP")
+	f.tls.register(flags, "", "this node's")
+	f.adminTLS.register(flags, "admin-", "the admin server's")
 	flags.BoolVar(&f.config.InsecurePlainText, "insecure-plain-text", false,
-		"listen where other machines can connect, without encryption or authentication")
+		"talk to other machines without encryption")
 	flags.DurationVar(&f.config.Heartbeat, "heartbeat", node.DefaultHeartbeat,
 		"how often secondaries are told the last tid")
 	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries, "connections at a time")
@@ -45,13 +49,15 @@ func (f *nodeFlags) runNode(ctx context.Context, run func(ctx context.Context, c
 	if f.config.Admin, err = optionalAddress("--admin", f.admin); err != nil {
 		return err
 	}
+	f.config.TLS, f.config.AdminTLS = f.tls.files(), f.adminTLS.files()
+	f.config.Reloads = new(node.Reloads)
 	log, err := node.OpenLog(f.log)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	f.config.Logger = log.Logger
-	ctx, stop := withSignals(ctx, log)
+	ctx, stop := withSignals(ctx, log, f.config.Reloads)
 	defer stop()
 	return run(ctx, f.config)
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/trust/trusttest"
 )
 
 func TestMain(m *testing.M) {
@@ -32,16 +33,39 @@ const patience = time.Minute
 //	code N command…       run it and expect the exit code N
 //	fixture NAME DIR      copy a fixture into a new folder
 //	await ADDR REGEXP     wait until the status document of the node matches
+//	awaitlog FILE REGEXP  wait until the log matches
 //	signal SIG Data.fs    send a signal to the process that holds the lock of that file
 //	patch FILE POS HEX    overwrite bytes
+//
+// $CERTS is a folder with certificates: see certificates.
 func TestScripts(t *testing.T) {
+	certs := certificates(t)
 	testscript.Run(t, testscript.Params{
 		Dir:                 "testdata/script",
 		RequireExplicitExec: true,
+		Setup: func(env *testscript.Env) error {
+			env.Setenv("CERTS", certs)
+			return nil
+		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"code": runCode, "fixture": copyFixture, "await": await, "signal": sendSignal, "patch": patchFile,
+			"code": runCode, "fixture": copyFixture, "await": await,
+			"awaitlog": awaitLog, "signal": sendSignal, "patch": patchFile,
 		},
 	})
+}
+
+// certificates makes, in a new folder, what scripts about TLS need: db1, db2 and a later db1 of the authority ca, and
+// stranger of the authority other; each with the endings .crt and .key, the authorities with .pem.
+func certificates(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	ca, other := trusttest.NewAuthority(t, dir, "ca"), trusttest.NewAuthority(t, dir, "other")
+	for _, name := range []string{"db1", "db2", "db1-later"} {
+		ca.Issue(t, name)
+	}
+	ca.Issue(t, "old", trusttest.Expired)
+	other.Issue(t, "stranger")
+	return dir
 }
 
 func need(ts *testscript.TestScript, neg bool, args []string, usage string) {
@@ -110,9 +134,29 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	}
 }
 
+func awaitLog(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, "awaitlog FILE REGEXP")
+	want := regexp.MustCompile(args[1])
+	limit := time.After(patience)
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if log, err := os.ReadFile(ts.MkAbs(args[0])); err == nil && want.Match(log) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			ts.Fatalf("the log never matched %s: %s", want, ts.ReadFile(args[0]))
+		}
+	}
+}
+
 func sendSignal(ts *testscript.TestScript, neg bool, args []string) {
 	need(ts, neg, args, "signal SIG Data.fs")
-	sig, known := map[string]syscall.Signal{"TERM": syscall.SIGTERM, "USR2": syscall.SIGUSR2}[args[0]]
+	sig, known := map[string]syscall.Signal{
+		"TERM": syscall.SIGTERM, "USR2": syscall.SIGUSR2, "HUP": syscall.SIGHUP,
+	}[args[0]]
 	if !known {
 		ts.Fatalf("signal %s is not known here", args[0])
 	}

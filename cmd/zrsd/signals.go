@@ -12,14 +12,14 @@ import (
 )
 
 // withSignals returns a context that ends at the first SIGTERM or SIGINT. A second one ends the process at once.
-// SIGUSR2 reopens the log. stop ends all that and waits for it.
-func withSignals(ctx context.Context, log *node.Log) (_ context.Context, stop func()) {
+// SIGUSR2 reopens the log, SIGHUP has certificates read again. stop ends all that and waits for it.
+func withSignals(ctx context.Context, log *node.Log, reloads *node.Reloads) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 4)
-	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2, syscall.SIGHUP)
 	done := make(chan struct{})
 	var watcher sync.WaitGroup
-	watcher.Go(func() { watch(signals, done, log, cancel, os.Exit) })
+	watcher.Go(func() { watch(signals, done, log, reloads, cancel, os.Exit) })
 	return ctx, func() {
 		signal.Stop(signals)
 		close(done)
@@ -29,8 +29,8 @@ func withSignals(ctx context.Context, log *node.Log) (_ context.Context, stop fu
 }
 
 // watch acts on signals until done is closed.
-func watch(signals <-chan os.Signal, done <-chan struct{}, log *node.Log, cancel context.CancelCauseFunc,
-	exit func(int)) {
+func watch(signals <-chan os.Signal, done <-chan struct{}, log *node.Log, reloads *node.Reloads,
+	cancel context.CancelCauseFunc, exit func(int)) {
 	stopping := false
 	for {
 		select {
@@ -40,6 +40,10 @@ func watch(signals <-chan os.Signal, done <-chan struct{}, log *node.Log, cancel
 			switch {
 			case sig == syscall.SIGUSR2:
 				log.Reopen()
+			case sig == syscall.SIGHUP:
+				if reloads.Reload() == 0 {
+					log.Info("SIGHUP: there are no certificates to read again")
+				}
 			case !stopping:
 				stopping = true
 				log.Info("stopping; a second signal stops without waiting for anybody", "signal", sig.String())

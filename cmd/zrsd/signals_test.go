@@ -24,11 +24,12 @@ func TestTheFirstSignalDrainsAndTheSecondEnds(t *testing.T) {
 	ctx, cancel := context.WithCancelCause(t.Context())
 	signals, done, exits := make(chan os.Signal), make(chan struct{}), make(chan int, 1)
 	var watcher sync.WaitGroup
-	watcher.Go(func() { watch(signals, done, log, cancel, func(code int) { exits <- code }) })
+	watcher.Go(func() { watch(signals, done, log, new(node.Reloads), cancel, func(code int) { exits <- code }) })
 
 	signals <- syscall.SIGUSR2
+	signals <- syscall.SIGHUP
 	if ctx.Err() != nil {
-		t.Error("SIGUSR2 ends the node")
+		t.Error("SIGUSR2 or SIGHUP ends the node")
 	}
 	signals <- syscall.SIGTERM
 	<-ctx.Done()
@@ -36,8 +37,9 @@ func TestTheFirstSignalDrainsAndTheSecondEnds(t *testing.T) {
 		t.Errorf("the cause is %v", cause)
 	}
 	signals <- syscall.SIGUSR2
+	signals <- syscall.SIGHUP
 	if len(exits) > 0 {
-		t.Error("SIGUSR2 counts as a second signal")
+		t.Error("SIGUSR2 or SIGHUP counts as a second signal")
 	}
 	signals <- syscall.SIGINT
 	if code := <-exits; code != exitForced {

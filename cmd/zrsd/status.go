@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"net"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -15,9 +16,13 @@ import (
 // statusTimeout is how long a node may take to answer.
 const statusTimeout = 10 * time.Second
 
+// A dialer connects to the address that a command was given.
+type dialer = func(context.Context) (net.Conn, error)
+
 type statusOptions struct {
 	json  bool
 	watch time.Duration
+	tls   tlsFlags
 }
 
 const statusHelp = `Asks the node whose --admin address is ADDR: its role and last transaction, and for each secondary
@@ -36,22 +41,27 @@ func statusCommand() *cobra.Command {
 			if err != nil {
 				return usage(err)
 			}
-			return opt.run(cmd.Context(), addr, cmd.OutOrStdout())
+			dial, err := opt.tls.dialer(addr)
+			if err != nil {
+				return err
+			}
+			return opt.run(cmd.Context(), addr, dial, cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&opt.json, "json", false, "the document as the node sent it, see docs/status-json.md")
 	cmd.Flags().DurationVar(&opt.watch, "watch", 0, "ask again and again at this `INTERVAL` until interrupted")
+	opt.tls.register(cmd.Flags(), "", "this client's")
 	return cmd
 }
 
-func (opt statusOptions) run(ctx context.Context, addr endpoint.Endpoint, out io.Writer) error {
+func (opt statusOptions) run(ctx context.Context, addr endpoint.Endpoint, dial dialer, out io.Writer) error {
 	if opt.watch <= 0 {
-		return opt.show(ctx, addr, out)
+		return opt.show(ctx, addr, dial, out)
 	}
 	tick := time.NewTicker(opt.watch)
 	defer tick.Stop()
 	for {
-		err := opt.show(ctx, addr, out)
+		err := opt.show(ctx, addr, dial, out)
 		if ctx.Err() != nil {
 			return nil // the interruption is what was asked for
 		}
@@ -71,10 +81,10 @@ func (opt statusOptions) run(ctx context.Context, addr endpoint.Endpoint, out io
 	}
 }
 
-func (opt statusOptions) show(ctx context.Context, addr endpoint.Endpoint, out io.Writer) error {
+func (opt statusOptions) show(ctx context.Context, addr endpoint.Endpoint, dial dialer, out io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("no answer within %v", statusTimeout))
 	defer cancel()
-	raw, st, err := admin.Fetch(ctx, addr.Dial)
+	raw, st, err := admin.Fetch(ctx, dial)
 	if err != nil {
 		return unreachable(fmt.Errorf("status of %v: %w", addr, err))
 	}

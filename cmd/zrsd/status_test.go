@@ -40,7 +40,7 @@ func TestWatchingAsksAgainUntilItIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := &watcher{answers: 3, enough: cancel}
-	if err := (statusOptions{watch: time.Millisecond}).run(ctx, addr, out); err != nil {
+	if err := (statusOptions{watch: time.Millisecond}).run(ctx, addr, addr.Dial, out); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(out.String(), "no secondaries"); got != 3 {

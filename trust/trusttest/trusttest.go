@@ -43,7 +43,7 @@ func NewAuthority(tb testing.TB, dir, name string) *Authority {
 	return a
 }
 
-// Issue makes a certificate with one name, good for both sides of a connection for an hour unless change says
+// Issue makes a certificate with one name, good for both sides of a connection for a month unless change says
 // otherwise. A certificate of the same name is replaced. The authority of the result is this one.
 func (a *Authority) Issue(tb testing.TB, name string, change ...func(*x509.Certificate)) trust.Files {
 	tb.Helper()
@@ -89,7 +89,7 @@ func template(name string) *x509.Certificate {
 	}
 	return &x509.Certificate{
 		SerialNumber: serial, Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(30 * 24 * time.Hour),
 		KeyUsage:              x509.KeyUsageDigitalSignature,
 		ExtKeyUsage:           []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
 		BasicConstraintsValid: true,
