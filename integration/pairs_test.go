@@ -122,3 +122,21 @@ func TestAStreamGoesOnWhenThePrimaryIsPackedInTheMiddleOfIt(t *testing.T) {
 		})
 	}
 }
+
+// The bytes of an extension may change on the way, because the protocol carries what they say. That stays the same.
+func TestTheMetadataOfTransactionsSayTheSameAfterwardsWhateverTheyHold(t *testing.T) {
+	t.Parallel()
+	for name, p := range pairings() {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			source, target := p.sites(t)
+			addr := freeAddress(t)
+			first, second := p.from.primary(t, source, addr), p.to.secondary(t, target, addr, "")
+			first.do(t, "create 3")
+			second.reach(t, first.do(t, "annotate"))
+			second.stop(t)
+			first.stop(t)
+			mustSayTheSame(t, "all", source, target, []*software{p.to})
+		})
+	}
+}

@@ -6,16 +6,21 @@ each with one line of JSON.
 commit N    change objects (and blobs, with a blob directory) in N transactions; answers with the last tid
 create N    add N objects, each in a transaction of its own
 large       change every object in one transaction of some megabytes, with a blob as large when there are blobs
+annotate    commit with a user, a description and an extension of everything that may be in them
 undo        undo the last transaction
 pack        pack to the present, with garbage collection
 vote        store and vote a transaction, and never finish it: what follows is a kill
 last        nothing but the answer
 close       close the storage and end
 """
+import collections
+import datetime
+import decimal
 import json
 import os
 import random
 import sys
+import uuid
 
 import BTrees.IOBTree
 import persistent.mapping
@@ -27,6 +32,19 @@ import ZODB.utils
 
 SIZES = 0, 1, 65536, 200000  # of blobs; zc.zrs sends them in blocks of 65,536 bytes
 LARGE = 2 << 20
+
+
+SHARED = ['the same list', 'twice']
+EXTENSION = {
+    'none': None, 'truth': (True, False), 'empty': ('', b'', (), [], {}),
+    'integers': [0, 1, 255, 256, 65535, 65536, -1, -256, 2**31 - 1, 2**31, -2**31, -2**31 - 1, 2**63, -2**63, 2**2100],
+    'floats': [0., -0.5, 1e300, float('inf')],
+    'text': 'Ærø \ud7ff\U0001f40d\n\0', 'bytes': bytes(range(256)), 'long bytes': b'x' * 30000,
+    'nested': {1: {(2, 'three'): [4, {5: (6,)}]}, b'bytes': None},
+    'shared': [SHARED, SHARED], 'set': {1, 2}, 'frozen': frozenset('ab'),
+    'classes': [datetime.datetime(2026, 1, 2, 3, 4, 5, 6), decimal.Decimal('1.10'), uuid.UUID(int=7), complex(1, 2)],
+    'class': collections.OrderedDict,
+}
 
 
 class Application:
@@ -90,6 +108,15 @@ class Application:
         for target in blobs:
             self.fill(target, LARGE // len(blobs))
         self.finish('change everything')
+        return self.last()
+
+    def annotate(self):
+        self.connection.root()['annotated'] = True
+        txn = transaction.get()
+        txn.user = ' Ærøskøbing'
+        for name, value in EXTENSION.items():
+            txn.setExtendedInfo(name, value)
+        self.finish('\U0001f40d and ' + 'a long text ' * 500)
         return self.last()
 
     def undo(self):
