@@ -1,0 +1,131 @@
+package references
+
+const opStop = '.'
+
+// step executes one opcode of protocols 0 to 5, but for buffers outside of the pickle. The groups are by what an opcode
+// does to the stack.
+func (s *Scanner) step(op byte) {
+	switch op {
+	case 0x80: // PROTO
+		s.skip(1)
+	case 0x95: // FRAME
+		s.skip(8)
+	case '(': // MARK
+		s.marks = append(s.marks, len(s.stack))
+	case '0': // POP, which may be of a mark
+		if n := len(s.marks); n > 0 && s.marks[n-1] == len(s.stack) {
+			s.marks = s.marks[:n-1]
+		} else {
+			s.pop()
+		}
+	case '1', 'e', 'u', 0x90: // POP_MARK, APPENDS, SETITEMS, ADDITEMS
+		s.popMark()
+	case 'a', 'b': // APPEND, BUILD
+		s.pop()
+	case 's': // SETITEM
+		s.drop(2)
+	case '2': // DUP
+		v := s.pop()
+		s.stack = append(s.stack, v, v)
+	case 'P': // PERSID
+		s.refer(text(s.line()))
+		s.push(other)
+	case 'Q': // BINPERSID
+		s.refer(s.pop())
+		s.push(other)
+	default:
+		s.make(op)
+	}
+}
+
+// make executes an opcode that pushes a value, or takes one into or out of the memo.
+func (s *Scanner) make(op byte) {
+	switch op {
+	case 'p': // PUT
+		s.put(s.decimal())
+	case 'q': // BINPUT
+		s.put(s.uint(1))
+	case 'r': // LONG_BINPUT
+		s.put(s.uint(4))
+	case 0x94: // MEMOIZE
+		s.put(uint64(len(s.memo)))
+	case 'g': // GET
+		s.get(s.decimal())
+	case 'h': // BINGET
+		s.get(s.uint(1))
+	case 'j': // LONG_BINGET
+		s.get(s.uint(4))
+	case ')': // EMPTY_TUPLE
+		s.push(other)
+	case 't': // TUPLE
+		s.pushTuple(s.popMark())
+	case 0x85, 0x86, 0x87: // TUPLE1 to TUPLE3
+		s.tupleOf(int(op) - 0x84)
+	case ']': // EMPTY_LIST
+		s.push(list)
+	case 'l': // LIST
+		s.popMark()
+		s.push(list)
+	case 'd', 'o', 0x91: // DICT, OBJ, FROZENSET
+		s.popMark()
+		s.push(other)
+	case 'R', 0x81, 0x93: // REDUCE, NEWOBJ, STACK_GLOBAL
+		s.drop(2)
+		s.push(other)
+	case 0x92: // NEWOBJ_EX
+		s.drop(3)
+		s.push(other)
+	default:
+		s.literal(op)
+	}
+}
+
+// literal executes an opcode that pushes what stands in the pickle behind it.
+func (s *Scanner) literal(op byte) {
+	k := value{}
+	switch op {
+	case 'N', '}', 0x88, 0x89, 0x8f: // NONE, EMPTY_DICT, NEWTRUE, NEWFALSE, EMPTY_SET
+	case 'K', 0x82: // BININT1, EXT1
+		s.skip(1)
+	case 'M', 0x83: // BININT2, EXT2
+		s.skip(2)
+	case 'J', 0x84: // BININT, EXT4
+		s.skip(4)
+	case 'G': // BINFLOAT
+		s.skip(8)
+	case 'I', 'L', 'F': // INT, LONG, FLOAT
+		s.line()
+	case 0x8a: // LONG1
+		s.take(s.uint(1))
+	case 0x8b: // LONG4
+		s.take(s.uint(4))
+	case 'c': // GLOBAL
+		s.line()
+		s.line()
+	case 'i': // INST
+		s.line()
+		s.line()
+		s.popMark()
+	case 'U', 'C': // SHORT_BINSTRING, SHORT_BINBYTES
+		k = bytes(s.take(s.uint(1)))
+	case 'T', 'B': // BINSTRING, BINBYTES
+		k = bytes(s.take(s.uint(4)))
+	case 0x8e: // BINBYTES8
+		k = bytes(s.take(s.uint(8)))
+	case 0x96: // BYTEARRAY8
+		s.take(s.uint(8))
+	case 0x8c: // SHORT_BINUNICODE
+		k = text(s.take(s.uint(1)))
+	case 'X': // BINUNICODE
+		k = text(s.take(s.uint(4)))
+	case 0x8d: // BINUNICODE8
+		k = text(s.take(s.uint(8)))
+	case 'S': // STRING
+		k = bytes(unquote(s.line()))
+	case 'V': // UNICODE
+		k = text(unescape(s.line()))
+	default:
+		s.fail("opcode 0x%02x is not known", op)
+	}
+	s.stack = append(s.stack, k)
+}

@@ -1,0 +1,135 @@
+package references
+
+import (
+	"encoding/binary"
+	"strconv"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+func (s *Scanner) byte() byte {
+	b := s.take(1)
+	if b == nil {
+		return 0
+	}
+	return b[0]
+}
+
+func (s *Scanner) skip(n uint64) { s.take(n) }
+
+// take returns the next n bytes, nil where they are missing.
+func (s *Scanner) take(n uint64) []byte {
+	if n > uint64(len(s.data)-s.pos) {
+		s.fail("%d bytes are missing", n-uint64(len(s.data)-s.pos))
+		return nil
+	}
+	b := s.data[s.pos:][:n]
+	s.pos += int(n)
+	return b
+}
+
+// uint reads a little-endian number of 1, 4 or 8 bytes. Lengths that Python takes as negative numbers are too long for
+// any record.
+func (s *Scanner) uint(n uint64) uint64 {
+	b := s.take(n)
+	switch len(b) {
+	case 1:
+		return uint64(b[0])
+	case 4:
+		return uint64(binary.LittleEndian.Uint32(b))
+	case 8:
+		return binary.LittleEndian.Uint64(b)
+	}
+	return 0
+}
+
+// line returns what stands before the next newline, and steps behind it.
+func (s *Scanner) line() []byte {
+	for i := s.pos; i < len(s.data); i++ {
+		if s.data[i] == '\n' {
+			b := s.data[s.pos:i]
+			s.pos = i + 1
+			return b
+		}
+	}
+	s.fail("a line does not end")
+	return nil
+}
+
+func (s *Scanner) decimal() uint64 {
+	n, err := strconv.ParseUint(string(s.line()), 10, 32)
+	if err != nil {
+		s.fail("not a memo number: %v", err)
+	}
+	return n
+}
+
+// bytes is the value of a string of bytes.
+func bytes(b []byte) value {
+	if len(b) != 8 {
+		return value{}
+	}
+	return value{oid: zodb.Oid(binary.BigEndian.Uint64(b)), kind: oid}
+}
+
+// text is the value of a string of characters, which is an oid only when all are ASCII.
+func text(b []byte) value {
+	for _, c := range b[:min(len(b), 8)] {
+		if c > 0x7f {
+			return value{}
+		}
+	}
+	return bytes(b)
+}
+
+// unquote decodes a Python string literal as protocol 0 has it, nil when it is none.
+func unquote(b []byte) []byte {
+	if len(b) < 2 || b[0] != b[len(b)-1] || b[0] != '\'' && b[0] != '"' {
+		return nil
+	}
+	b = b[1 : len(b)-1]
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' || i+1 == len(b) {
+			out = append(out, b[i])
+			continue
+		}
+		i++
+		switch c := b[i]; c {
+		case 'n':
+			out = append(out, '\n')
+		case 'r':
+			out = append(out, '\r')
+		case 't':
+			out = append(out, '\t')
+		case 'x':
+			n, err := strconv.ParseUint(string(b[i+1:min(i+3, len(b))]), 16, 8)
+			if err != nil {
+				return nil
+			}
+			out = append(out, byte(n))
+			i += 2
+		default:
+			out = append(out, c)
+		}
+	}
+	return out
+}
+
+// unescape decodes the escapes of a UNICODE opcode that an ASCII string can have.
+func unescape(b []byte) []byte {
+	out := make([]byte, 0, len(b))
+	for i := 0; i < len(b); i++ {
+		if b[i] != '\\' || i+5 >= len(b) || b[i+1] != 'u' {
+			out = append(out, b[i])
+			continue
+		}
+		n, err := strconv.ParseUint(string(b[i+2:i+6]), 16, 16)
+		if err != nil || n > 0x7f {
+			n = 0xff // no character of an oid
+		}
+		out = append(out, byte(n))
+		i += 5
+	}
+	return out
+}
