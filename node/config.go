@@ -25,6 +25,7 @@ type Config struct {
 	FS          vfs.FS            // the disk; nil: the real one
 	Data        string            // path of the Data.fs
 	Blobs       string            // path of the blob directory; empty: none
+	SharedBlobs bool              // Blobs is the primary's own directory: blobs are not sent, and it is only read
 	ReplicateTo endpoint.Endpoint // where secondaries connect; required on a primary
 	Admin       endpoint.Endpoint // zero: no admin server
 
@@ -123,6 +124,9 @@ func (c *PrimaryConfig) check() error {
 		return &ConfigError{"a primary needs an address for its secondaries: give one with " +
 			"--replicate-to 127.0.0.1:5000"}
 	}
+	if c.SharedBlobs {
+		return &ConfigError{"a primary owns its blob directory: shared blobs are a setting of its secondaries"}
+	}
 	return c.Config.check()
 }
 
@@ -132,6 +136,9 @@ func (c *SecondaryConfig) check() error {
 		return &ConfigError{"a secondary needs the address of its primary: give it with --replicate-from HOST:PORT"}
 	case c.ReadyLag <= 0:
 		return &ConfigError{fmt.Sprintf("--ready-lag %v: give a duration above zero, such as 60s", c.ReadyLag)}
+	case c.SharedBlobs && c.Blobs == "":
+		return &ConfigError{"--blobs-shared: name the primary's blob directory, as it is mounted here, with " +
+			"--blobs DIR"}
 	case c.MaxRecord <= 0:
 		return &ConfigError{fmt.Sprintf("--max-record %d: give a number of bytes above zero", c.MaxRecord)}
 	}

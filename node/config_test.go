@@ -44,6 +44,7 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 		"--replicate-from HOST:PORT":     func(c *SecondaryConfig) { c.ReplicateFrom = nil },
 		"--ready-lag 0s":                 func(c *SecondaryConfig) { c.ReadyLag = 0 },
 		"--max-record -5: give a number": func(c *SecondaryConfig) { c.MaxRecord = -5 },
+		"mounted here, with --blobs DIR": func(c *SecondaryConfig) { c.SharedBlobs = true },
 	} {
 		c := good()
 		change(&c)
@@ -69,6 +70,11 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 	noFeed.ReplicateTo = endpoint.Endpoint{}
 	if err := noFeed.check(); err == nil || !strings.Contains(err.Error(), "--replicate-to 127.0.0.1:5000") {
 		t.Errorf("a primary that feeds nobody: %v", err)
+	}
+	sharer := PrimaryConfig{Config: good().Config}
+	sharer.SharedBlobs = true
+	if err := sharer.check(); err == nil || !strings.Contains(err.Error(), "a setting of its secondaries") {
+		t.Errorf("a primary that shares: %v", err)
 	}
 }
 

@@ -16,10 +16,11 @@ type feed struct {
 }
 
 // feed begins to serve secondaries on ln, which it owns.
-func (c *Config) feed(src primary.Source, ln net.Listener, identity func() (string, []protocol.Epoch)) *feed {
+func (c *Config) feed(src primary.Source, ln net.Listener, blobs blobDir,
+	identity func() (string, []protocol.Epoch)) *feed {
 	f := &feed{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
-		Identity: identity, Name: nodeName(c.Data), MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat,
-		DrainTimeout: c.DrainTimeout, Logger: c.Logger,
+		Identity: identity, PutToken: blobs.putToken(), Name: nodeName(c.Data), MaxSecondaries: c.MaxSecondaries,
+		Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout, Logger: c.Logger,
 	})}
 	c.Logger.Info("secondaries can connect", "address", ln.Addr().String())
 	go func() { f.served <- f.Serve(context.Background(), ln) }()

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"time"
 
-	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/identity"
 )
@@ -15,19 +14,10 @@ import (
 // reportEvery is how often a long scan is logged.
 const reportEvery = 5 * time.Second
 
-// storageOptions opens the blob directory, if there is to be one, and returns how to open the storage.
-func (c *Config) storageOptions(f *face, readOnly bool) (filestorage.Options, error) {
-	opt := filestorage.Options{FS: c.FS, Logger: c.Logger.Named("storage"), Progress: c.progress(f)}
-	if c.Blobs == "" {
-		return opt, nil
-	}
-	blobs, err := blobstore.Open(c.Blobs, blobstore.Options{FS: c.FS, ReadOnly: readOnly,
-		Logger: c.Logger.Named("blobs")})
-	if err != nil {
-		return opt, &StartError{err}
-	}
-	opt.Blobs = blobs
-	return opt, nil
+// storageOptions returns how to open the storage.
+func (c *Config) storageOptions(f *face, blobs blobDir) filestorage.Options {
+	return filestorage.Options{FS: c.FS, Blobs: blobs.storage(), Logger: c.Logger.Named("storage"),
+		Progress: c.progress(f)}
 }
 
 // progress tells how far a scan of the data file is.
@@ -44,12 +34,10 @@ func (c *Config) progress(f *face) func(done, total int64) {
 }
 
 // openStorage opens the storage that this node owns.
-func (c *Config) openStorage(ctx context.Context, f *face, mustExist bool) (*filestorage.Storage, error) {
+func (c *Config) openStorage(ctx context.Context, f *face, blobs blobDir, mustExist bool) (*filestorage.Storage,
+	error) {
 	f.waits("opening the storage")
-	opt, err := c.storageOptions(f, false)
-	if err != nil {
-		return nil, err
-	}
+	opt := c.storageOptions(f, blobs)
 	opt.MustExist = mustExist
 	st, err := filestorage.Open(ctx, c.Data, opt)
 	if err != nil {

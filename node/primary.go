@@ -27,7 +27,11 @@ func (c *PrimaryConfig) session(ctx context.Context, f *face) (err error) {
 	if err != nil {
 		return err
 	}
-	src, err := c.source(ctx, f)
+	blobs, err := c.openBlobs(c.Attach)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	src, err := c.source(ctx, f, blobs)
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -39,7 +43,7 @@ func (c *PrimaryConfig) session(ctx context.Context, f *face) (err error) {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	fed := c.feed(src, ln, func() (string, []protocol.Epoch) { return id.StorageID, id.Epochs })
+	fed := c.feed(src, ln, blobs, func() (string, []protocol.Epoch) { return id.StorageID, id.Epochs })
 	f.opened(func(st *admin.Status) { showPrimary(st, src, fed.Status()) })
 	select {
 	case <-ctx.Done():
@@ -58,16 +62,12 @@ type source interface {
 }
 
 // source opens the data file, or attaches to that of another process.
-func (c *PrimaryConfig) source(ctx context.Context, f *face) (source, error) {
+func (c *PrimaryConfig) source(ctx context.Context, f *face, blobs blobDir) (source, error) {
 	if !c.Attach {
-		return c.openStorage(ctx, f, true)
+		return c.openStorage(ctx, f, blobs, true)
 	}
 	f.waits("attaching to the storage")
-	opt, err := c.storageOptions(f, true)
-	if err != nil {
-		return nil, err
-	}
-	src, err := filestorage.Attach(ctx, c.Data, opt)
+	src, err := filestorage.Attach(ctx, c.Data, c.storageOptions(f, blobs))
 	if err != nil {
 		return nil, &StartError{err}
 	}

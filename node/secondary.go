@@ -62,7 +62,11 @@ func curable(err error) bool {
 
 // session follows the primary with the storage opened once.
 func (n *follower) session(ctx context.Context) (err error) {
-	st, err := n.cfg.openStorage(ctx, n.face, false)
+	blobs, err := n.cfg.openBlobs(false)
+	if err != nil {
+		return err
+	}
+	st, err := n.cfg.openStorage(ctx, n.face, blobs, false)
 	if err != nil {
 		return err
 	}
@@ -74,18 +78,18 @@ func (n *follower) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	sec := secondary.New(st, id, n.options())
+	sec := secondary.New(st, id, n.options(blobs))
 	if n.cfg.ReplicateTo.IsZero() {
 		n.ran = true
 		n.face.opened(func(out *admin.Status) { showSecondary(out, st, sec.Status(), n.cfg.ReadyLag) })
 		return sec.Run(ctx)
 	}
-	return n.chain(ctx, st, sec)
+	return n.chain(ctx, st, blobs, sec)
 }
 
-func (n *follower) options() secondary.Options {
-	opt := secondary.Options{FS: n.cfg.FS, Name: nodeName(n.cfg.Data), MaxRecord: n.cfg.MaxRecord, Logger: n.cfg.Logger,
-		Dial: n.cfg.dialServer}
+func (n *follower) options(blobs blobDir) secondary.Options {
+	opt := secondary.Options{FS: n.cfg.FS, SharedBlobs: blobs.following(), Name: nodeName(n.cfg.Data),
+		MaxRecord: n.cfg.MaxRecord, Logger: n.cfg.Logger, Dial: n.cfg.dialServer}
 	for _, e := range n.cfg.ReplicateFrom {
 		opt.Addresses = append(opt.Addresses, e.String())
 	}
@@ -93,12 +97,13 @@ func (n *follower) options() secondary.Options {
 }
 
 // chain runs the secondary and feeds others meanwhile.
-func (n *follower) chain(ctx context.Context, st *filestorage.Storage, sec *secondary.Secondary) error {
+func (n *follower) chain(ctx context.Context, st *filestorage.Storage, blobs blobDir,
+	sec *secondary.Secondary) error {
 	ln, err := n.cfg.listenForServers(ctx)
 	if err != nil {
 		return err
 	}
-	fed := n.cfg.feed(st, ln, sec.Identity)
+	fed := n.cfg.feed(st, ln, blobs, sec.Identity)
 	n.ran = true
 	n.face.opened(func(out *admin.Status) {
 		showSecondary(out, st, sec.Status(), n.cfg.ReadyLag)

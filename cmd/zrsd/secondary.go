@@ -44,6 +44,8 @@ func secondaryCommand() *cobra.Command {
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&from, "replicate-from", "", "`ADDR[,ADDR]` of the primary, tried in turn")
+	cmd.Flags().BoolVar(&f.config.SharedBlobs, "blobs-shared", false,
+		"the directory of --blobs is the primary's own: no blobs are sent, nothing is written there")
 	cmd.Flags().DurationVar(&readyLag, "ready-lag", readyLag, "how far behind /readyz still says yes")
 	cmd.Flags().Int64Var(&maxRecord, "max-record", node.DefaultMaxRecord, "largest record that is taken, in `BYTES`")
 	return cmd
