@@ -58,7 +58,8 @@ func full(t *testing.T) admin.Status {
 		Version: "v1.2.3", Role: "secondary", Name: "db2:/srv/Data.fs", Started: at, Now: at.Add(time.Hour),
 		NotReady: admin.Known("catching up: 12.5 seconds behind"),
 		Storage: admin.Storage{
-			Path: "/srv/Data.fs", ID: admin.Known("5b1f"), Magic: admin.Known("FS30"), Blobs: true, Size: 4096,
+			Path: "/srv/Data.fs", ID: admin.Known("5b1f"), Magic: admin.Known("FS30"), Blobs: true, Shared: true,
+			Size:    4096,
 			Objects: admin.Known[int64](17), LastTid: last, LastTime: admin.Known(last.Time()),
 			LastError: admin.Known("bad sector"),
 		},

@@ -36,7 +36,8 @@ type Storage struct {
 	ID       *string    `json:"id"`
 	Magic    *string    `json:"magic"` // "FS30" or "FS21"
 	Attached bool       `json:"attached"`
-	Blobs    bool       `json:"blobs"` // there is a blob directory
+	Blobs    bool       `json:"blobs"`        // there is a blob directory
+	Shared   bool       `json:"blobs_shared"` // that is the primary's own
 	Size     int64      `json:"size_bytes"`
 	Objects  *int64     `json:"objects"` // nil where no index is kept
 	LastTid  *zodb.Tid  `json:"last_tid"`

@@ -81,7 +81,10 @@ func storageNotes(s *Storage) string {
 	if s.Attached {
 		notes = append(notes, "attached")
 	}
-	if s.Blobs {
+	switch {
+	case s.Shared:
+		notes = append(notes, "with shared blobs")
+	case s.Blobs:
 		notes = append(notes, "with blobs")
 	}
 	if len(notes) == 0 {

@@ -24,7 +24,7 @@ func TestASecondaryCanShareTheBlobDirectoryOfItsPrimary(t *testing.T) {
 	sc.Data, sc.Blobs, sc.SharedBlobs = "Copy.fs", "blobs", true
 	b.run(t, func(ctx context.Context) error { return RunSecondary(ctx, sc) }).
 		await(t, "it has everything", func(st *admin.Status) bool {
-			return st.Ready && st.Storage.Blobs && st.Storage.LastTid != nil
+			return st.Ready && st.Storage.Shared && st.Storage.LastTid != nil
 		})
 }
 

@@ -34,7 +34,7 @@ func newFace(role string, c *Config) *face {
 	return &face{
 		base: admin.Status{
 			Version: Version(), Role: role, Name: nodeName(c.Data), Started: time.Now().UTC(),
-			Storage: admin.Storage{Path: c.Data, Blobs: c.Blobs != ""},
+			Storage: admin.Storage{Path: c.Data, Blobs: c.Blobs != "", Shared: c.SharedBlobs},
 		},
 		phase: "starting",
 	}
