@@ -31,7 +31,10 @@ type Config struct {
 
 	TLS      *trust.Files // between servers, both sides with certificates; nil: plain text
 	AdminTLS *trust.Files // of the admin server, which asks for certificates when it has an authority; nil: plain
-	Reloads  *Reloads     // has the files of both read again; nil: never
+	// SecretFile has the secret that both sides of a replication prove to have. Empty: none.
+	SecretFile string
+
+	Reloads *Reloads // has the files of both read again; nil: never
 
 	// InsecurePlainText allows plain text with other machines, although everybody on the way can then read and change
 	// the database.
@@ -42,7 +45,7 @@ type Config struct {
 	DrainTimeout   time.Duration // how long secondaries may take to catch up when the node stops
 	Logger         hclog.Logger  // nil: silent
 
-	read credentials // what is in the files of TLS, while the node runs
+	read credentials // what is in the files of certificates and secrets, while the node runs
 }
 
 // A PrimaryConfig describes a primary.
@@ -96,9 +99,9 @@ func (c *Config) checkTrust() error {
 	case c.AdminTLS != nil && c.Admin.IsZero():
 		return &ConfigError{"certificates for an admin server, and none is to run: give its address with --admin"}
 	case c.TLS == nil && c.exposes(c.ReplicateTo):
-		return plainText(c.ReplicateTo, reachable, serverFlags)
+		return c.plainText(c.ReplicateTo, reachable, serverFlags)
 	case c.AdminTLS == nil && c.exposes(c.Admin):
-		return plainText(c.Admin, reachable, adminFlags)
+		return c.plainText(c.Admin, reachable, adminFlags)
 	}
 	return nil
 }
@@ -114,9 +117,13 @@ const (
 	adminFlags  = "--admin-tls-cert and --admin-tls-ca"
 )
 
-func plainText(e endpoint.Endpoint, is, flags string) error {
-	return &ConfigError{fmt.Sprintf("%v %s, and there is no encryption: give certificates with %s, use 127.0.0.1 or a "+
-		"Unix socket (and a tunnel), or accept the risk with --insecure-plain-text", e, is, flags)}
+func (c *Config) plainText(e endpoint.Endpoint, is, flags string) error {
+	but := ""
+	if c.SecretFile != "" {
+		but = " (a shared secret does not encrypt)"
+	}
+	return &ConfigError{fmt.Sprintf("%v %s, and there is no encryption%s: give certificates with %s, use 127.0.0.1 or "+
+		"a Unix socket (and a tunnel), or accept the risk with --insecure-plain-text", e, is, but, flags)}
 }
 
 func (c *PrimaryConfig) check() error {
@@ -147,7 +154,7 @@ func (c *SecondaryConfig) check() error {
 	}
 	for _, e := range c.ReplicateFrom {
 		if c.TLS == nil && c.exposes(e) {
-			return plainText(e, "is another machine", serverFlags)
+			return c.plainText(e, "is another machine", serverFlags)
 		}
 	}
 	return nil

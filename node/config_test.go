@@ -53,6 +53,11 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
+	secret := good()
+	secret.Admin, secret.SecretFile = address(":9"), "secret"
+	if err := secret.check(); err == nil || !strings.Contains(err.Error(), "a shared secret does not encrypt") {
+		t.Errorf("a secret instead of encryption: %v", err)
+	}
 	open := good()
 	open.Admin, open.InsecurePlainText = address(":9"), true
 	open.ReplicateFrom[0] = address("db1:5000")

@@ -19,8 +19,9 @@ type feed struct {
 func (c *Config) feed(src primary.Source, ln net.Listener, blobs blobDir,
 	identity func() (string, []protocol.Epoch)) *feed {
 	f := &feed{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
-		Identity: identity, PutToken: blobs.putToken(), Name: nodeName(c.Data), MaxSecondaries: c.MaxSecondaries,
-		Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout, Logger: c.Logger,
+		Identity: identity, PutToken: blobs.putToken(), Name: nodeName(c.Data), Secret: c.read.secret,
+		MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout,
+		Logger: c.Logger,
 	})}
 	c.Logger.Info("secondaries can connect", "address", ln.Addr().String())
 	go func() { f.served <- f.Serve(context.Background(), ln) }()

@@ -88,8 +88,12 @@ func (n *follower) session(ctx context.Context) (err error) {
 }
 
 func (n *follower) options(blobs blobDir) secondary.Options {
-	opt := secondary.Options{FS: n.cfg.FS, SharedBlobs: blobs.following(), Name: nodeName(n.cfg.Data),
-		MaxRecord: n.cfg.MaxRecord, Logger: n.cfg.Logger, Dial: n.cfg.dialServer}
+	opt := secondary.Options{
+		FS: n.cfg.FS, SharedBlobs: blobs.following(), Name: nodeName(n.cfg.Data), Dial: n.cfg.dialServer,
+		Secret:    n.cfg.read.secret,
+		MaxRecord: n.cfg.MaxRecord,
+		Logger:    n.cfg.Logger,
+	}
 	for _, e := range n.cfg.ReplicateFrom {
 		opt.Addresses = append(opt.Addresses, e.String())
 	}

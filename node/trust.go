@@ -18,10 +18,14 @@ const expiresSoon = 14 * 24 * time.Hour
 type credentials struct {
 	servers *trust.Credentials // between servers
 	admin   *trust.Credentials
+	secret  protocol.Secret
 }
 
 // loadCredentials reads the files, and reads them again at every signal until release is called.
 func (c *Config) loadCredentials() (release func(), err error) {
+	if err := c.loadSecret(); err != nil {
+		return nil, err
+	}
 	var ends []func()
 	release = func() {
 		for _, end := range ends {
@@ -46,6 +50,22 @@ func (c *Config) loadCredentials() (release func(), err error) {
 		ends = append(ends, c.Reloads.add(func() { c.reload(one.what, loaded) }))
 	}
 	return release, nil
+}
+
+func (c *Config) loadSecret() error {
+	if c.SecretFile == "" {
+		return nil
+	}
+	secret, exposed, err := trust.ReadSecret(c.SecretFile)
+	if err != nil {
+		return &StartError{err}
+	}
+	if exposed {
+		c.Logger.Warn("everybody on this machine can get at the shared secret: chmod 600 its file, and exchange the "+
+			"secret if somebody did", "file", c.SecretFile)
+	}
+	c.read.secret = secret
+	return nil
 }
 
 // reload takes the files as they are now, or goes on with what they were.

@@ -29,6 +29,10 @@ func (c *peer) preface(ctx context.Context) error {
 	case proto == protocol.Native:
 		return protocol.AcceptPreface(ctx, c.conn)
 	}
+	if r := c.p.barred(proto); r != nil {
+		c.refused(r) // in the log only: whatever the peer were told, it would take for something else
+		return r
+	}
 	r := refuse(protocol.CodeProtocol, 0, "protocol %q is not supported here, only %s; %s",
 		clean(proto), protocol.Native, sameVersion)
 	c.refused(r)
@@ -126,8 +130,14 @@ func (c *peer) hello(ctx context.Context, s *yamux.Session) (*protocol.Control, 
 	}
 	control := protocol.NewControl(conn)
 	msg, err := control.Receive(ctx)
+	if err == nil {
+		msg, err = c.p.authenticate(ctx, control, msg)
+	}
 	hello, ok := msg.(*protocol.Hello)
+	var r *protocol.Refusal
 	switch {
+	case errors.As(err, &r):
+		return nil, nil, c.refuse(s, control, r)
 	case errors.Is(err, protocol.ErrUnknownMessage), err == nil && !ok:
 		r := refuse(protocol.CodeUnknownMessage, 0, "the first message must be a hello; %s", sameVersion)
 		return nil, nil, c.refuse(s, control, r)

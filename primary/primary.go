@@ -38,6 +38,9 @@ type Options struct {
 	// PutToken puts a token into the blob directory, where a secondary that shares it looks for it, until remove is
 	// called. Nil: this node only reads a directory, and proves it to nobody.
 	PutToken func() (token protocol.Token, remove func() error, err error)
+	// Secret is what a secondary must prove to have, and is proved to it. Empty: none is asked for. Peers of other
+	// protocols, which cannot prove anything, are refused when it is set.
+	Secret protocol.Secret
 	// Name is shown to the operators of the secondaries: host name and data file.
 	Name string
 

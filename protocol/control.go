@@ -20,7 +20,8 @@ const MessageVersion = 1
 const keptBuffer = 64 << 10
 
 // A Control sends and receives the messages of a control stream: Hello, Welcome, Refusal, Ack, Heartbeat and Goodbye,
-// always as pointers. Send may be called concurrently, also with Receive; Receive is for one goroutine.
+// and before them Authenticate, Challenge and Proof, always as pointers. Send may be called concurrently, also with
+// Receive; Receive is for one goroutine.
 type Control struct {
 	conn    net.Conn
 	timeout time.Duration
@@ -61,7 +62,7 @@ func (c *Control) Send(msg any) error {
 	return nil
 }
 
-// Receive waits for the next message and returns a *Hello, *Welcome, *Refusal, *Ack, *Heartbeat or *Goodbye. The end
+// Receive waits for the next message and returns a pointer to it. The end
 // of the stream is io.EOF. After an error that wraps ErrUnknownMessage it can be called again; every other error, the
 // end of ctx included, is final.
 func (c *Control) Receive(ctx context.Context) (any, error) {
@@ -113,6 +114,10 @@ const (
 	kindAck       = "ack"
 	kindHeartbeat = "heartbeat"
 	kindGoodbye   = "goodbye"
+
+	kindAuthenticate = "authenticate"
+	kindChallenge    = "challenge"
+	kindProof        = "proof"
 )
 
 func newMessage(kind string) any {
@@ -129,6 +134,12 @@ func newMessage(kind string) any {
 		return new(Heartbeat)
 	case kindGoodbye:
 		return new(Goodbye)
+	case kindAuthenticate:
+		return new(Authenticate)
+	case kindChallenge:
+		return new(Challenge)
+	case kindProof:
+		return new(Proof)
 	}
 	return nil
 }
@@ -147,6 +158,12 @@ func kindOf(msg any) (string, error) {
 		return kindHeartbeat, nil
 	case *Goodbye:
 		return kindGoodbye, nil
+	case *Authenticate:
+		return kindAuthenticate, nil
+	case *Challenge:
+		return kindChallenge, nil
+	case *Proof:
+		return kindProof, nil
 	}
 	return "", fmt.Errorf("%T is no message of the control stream", msg)
 }

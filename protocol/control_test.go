@@ -32,6 +32,9 @@ func messages() []any {
 		&Ack{Applied: 10, Durable: 11, Count: 12, Bytes: 1 << 63, Error: "disk full"},
 		&Heartbeat{LastTid: 13, Size: 14, Clock: time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC)},
 		&Goodbye{Reason: "enough"},
+		&Authenticate{Nonce{1, 31: 2}},
+		&Challenge{Nonce{3, 31: 4}},
+		&Proof{MAC{5, 31: 6}},
 	}
 }
 

@@ -11,6 +11,7 @@
 //	    │ <-- "zrsd/1", or "refused 7 text" --- │   AcceptPreface, RefusePreface
 //	    │ ============= yamux ================= │   ClientSession, ServerSession
 //	    │ -- stream ["control", {}] ----------> │   OpenStream, AcceptStream, Control
+//	    │      <- Secret.Present, Demand -----> │   when there is a shared secret
 //	    │      -- Hello ----------------------> │
 //	    │      <---------- Welcome or Refusal - │
 //	    │ -- stream ["replication", {start}] -> │

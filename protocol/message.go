@@ -15,12 +15,16 @@ import (
 // a reader does not know are skipped, fields that are missing keep their zero value.
 const messageParts = 2
 
-// Ids, digests and magics travel as bin of their exact length, in messages as in frames.
+// Ids, digests, magics, nonces and MACs travel as bin of their exact length, in messages as in frames.
 func init() {
 	registerBytes(8, func(v reflect.Value) []byte { b := zodb.Tid(v.Uint()).Bytes(); return b[:] },
 		func(b []byte) zodb.Tid { return tidFrom(b) })
 	registerBytes(len(zodb.Digest{}), func(v reflect.Value) []byte { d := v.Interface().(zodb.Digest); return d[:] },
 		func(b []byte) zodb.Digest { return zodb.Digest(b) })
+	registerBytes(len(Nonce{}), func(v reflect.Value) []byte { n := v.Interface().(Nonce); return n[:] },
+		func(b []byte) Nonce { return Nonce(b) })
+	registerBytes(len(MAC{}), func(v reflect.Value) []byte { m := v.Interface().(MAC); return m[:] },
+		func(b []byte) MAC { return MAC(b) })
 	registerBytes(len(zodb.Magic{}), func(v reflect.Value) []byte { m := v.Interface().(zodb.Magic); return m[:] },
 		func(b []byte) zodb.Magic { return zodb.Magic(b) })
 }

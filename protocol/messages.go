@@ -79,6 +79,21 @@ type Goodbye struct {
 	Reason string `msgpack:"reason"`
 }
 
+// Authenticate is the first message of a secondary that has a Secret, before its Hello.
+type Authenticate struct {
+	Nonce Nonce `msgpack:"nonce"`
+}
+
+// Challenge is the primary's answer to Authenticate.
+type Challenge struct {
+	Nonce Nonce `msgpack:"nonce"`
+}
+
+// Proof is the secondary's answer to Challenge, and the primary's answer to that.
+type Proof struct {
+	MAC MAC `msgpack:"mac"`
+}
+
 // A Code says why a peer was refused; the numbers are the wire's and never change their meaning.
 type Code int
 
@@ -91,7 +106,7 @@ const (
 	CodeDiverged       Code = 5  // both have a transaction at this tid, and they differ, or the primary lacks it
 	CodeBlobsRequired  Code = 6  // the primary has blobs, the secondary no blob directory
 	CodeTooMany        Code = 7  // the limit on connections is reached; trying again is right
-	CodeNotAuthorised  Code = 8  // reserved for authentication
+	CodeNotAuthorised  Code = 8  // no shared secret, a wrong one, or no TLS
 	CodeMagic          Code = 9  // files of different Python generations
 	CodeShuttingDown   Code = 10 // trying again is right
 	CodeUnknownMessage Code = 11 // a message that the protocol does not have at this place

@@ -118,7 +118,7 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 	}, nil
 }
 
-// present opens the control stream and exchanges hello for welcome.
+// present opens the control stream, proves the secret, if there is one, and exchanges hello for welcome.
 func (s *Secondary) present(ctx context.Context, session *yamux.Session, hello *protocol.Hello) (
 	*protocol.Control, *protocol.Welcome, error) {
 	stream, err := protocol.OpenStream(ctx, session, protocol.StreamHeader{Kind: protocol.StreamControl})
@@ -126,6 +126,11 @@ func (s *Secondary) present(ctx context.Context, session *yamux.Session, hello *
 		return nil, nil, err
 	}
 	control := protocol.NewControl(stream)
+	if len(s.opt.Secret) > 0 {
+		if err := s.opt.Secret.Present(ctx, control); err != nil {
+			return nil, nil, err
+		}
+	}
 	if err := control.Send(hello); err != nil {
 		return nil, nil, err
 	}

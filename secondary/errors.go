@@ -56,7 +56,7 @@ func judge(err error) (state State, final bool) {
 	)
 	switch {
 	case errors.As(err, &refusal) && refusal.Final(), errors.As(err, &not),
-		errors.Is(err, zodb.ErrTidOrder), errors.As(err, &large):
+		errors.Is(err, zodb.ErrTidOrder), errors.Is(err, protocol.ErrUnproven), errors.As(err, &large):
 		return StateRefused, true
 	case errors.As(err, &local):
 		return StateFailed, false

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/vfs"
 )
 
@@ -21,6 +22,8 @@ type Options struct {
 	FS vfs.FS
 	// SharedBlobs is the primary's own blob directory, which st was opened with. Nil: blobs are sent.
 	SharedBlobs SharedBlobs
+	// Secret is proved to the primary, which must prove it, too. Empty: none.
+	Secret protocol.Secret
 	// Name is shown to the primary's operator: host name and data file.
 	Name string
 

@@ -1,10 +1,10 @@
 // Package trust decides whom this node talks to: TLS with certificates on both sides, and the file of the shared
 // secret. It knows nothing of replication; a server gets a net.Listener, a client a net.Conn, and neither notices TLS.
 //
-//	Files ── Load ──▶ Credentials ◀── Reload (SIGHUP)
+//	Files -- Load --> Credentials <-- Reload (SIGHUP)
 //	                    │    one set of certificate, key, authorities and names, exchanged as a whole
-//	                    ├─ Listen(listener) ──▶ conns whose first Read or Write makes the handshake
-//	                    └─ Client(conn)     ──▶ a conn behind its handshake
+//	                    ├─ Listen(listener) --> conns whose first Read or Write makes the handshake
+//	                    └─ Client(conn)     --> a conn behind its handshake
 //
 // # Who is let in
 //

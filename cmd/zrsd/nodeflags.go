@@ -29,6 +29,8 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.admin, "admin", "", "`ADDR` for /status, /metrics, /healthz and /readyz over HTTP")
 	f.tls.register(flags, "", "this node's")
 	f.adminTLS.register(flags, "admin-", "the admin server's")
+	flags.StringVar(&f.config.SecretFile, "secret-file", "",
+		"`FILE` with a secret that both sides must have; it does not encrypt")
 	flags.BoolVar(&f.config.InsecurePlainText, "insecure-plain-text", false,
 		"talk to other machines without encryption")
 	flags.DurationVar(&f.config.Heartbeat, "heartbeat", node.DefaultHeartbeat,
