@@ -3,7 +3,6 @@ package primary
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"net"
 	"sync"
@@ -15,7 +14,7 @@ import (
 const (
 	acceptPause = 100 * time.Millisecond // after accepting failed, as for want of file descriptors
 	lingerLimit = 5 * time.Second        // for a peer to read our last words and close
-	maxTurned   = 16                     // connections above the limit that are being told so
+	maxTurned   = 16                     // connections above a limit that are being told so
 )
 
 // acceptAll hands every connection to a goroutine in conns, until l is closed.
@@ -33,15 +32,17 @@ func (p *Primary) acceptAll(ctx context.Context, l net.Listener, conns *sync.Wai
 			}
 			continue
 		}
-		if c := p.admit(conn); c != nil {
+		c, refusal := p.admit(conn)
+		if c != nil {
 			conns.Go(func() { c.serve(ctx) })
 			continue
 		}
+		p.refused(conn.RemoteAddr(), "", refusal)
 		select {
 		case turned <- struct{}{}:
 			conns.Go(func() {
 				defer func() { <-turned }()
-				p.turnAway(ctx, conn)
+				p.turnAway(ctx, conn, refusal)
 			})
 		default:
 			closeQuietly(conn)
@@ -49,26 +50,29 @@ func (p *Primary) acceptAll(ctx context.Context, l net.Listener, conns *sync.Wai
 	}
 }
 
-// admit returns nil when the limit on connections is reached.
-func (p *Primary) admit(conn net.Conn) *peer {
+// admit returns a refusal when a limit on connections is reached.
+func (p *Primary) admit(conn net.Conn) (*peer, *protocol.Refusal) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.roster.connected() >= p.opt.MaxSecondaries {
-		return nil
-	}
 	c := newPeer(p, conn)
+	switch {
+	case p.roster.connected() >= p.opt.MaxSecondaries:
+		return nil, refuse(protocol.CodeTooMany, 0, "this primary serves at most %d secondaries; disconnect one, or "+
+			"raise the primary's limit", p.opt.MaxSecondaries)
+	case p.roster.unaccepted(c.source) >= p.opt.MaxPerAddress:
+		return nil, refuse(protocol.CodeTooMany, 0, "%d connections from this address have not got through their "+
+			"handshake yet, more are not let in; find out who they are, or raise the primary's limit per address",
+			p.opt.MaxPerAddress)
+	}
 	p.roster.enter(c)
-	return c
+	return c, nil
 }
 
-// turnAway tells a client that there are too many.
-func (p *Primary) turnAway(ctx context.Context, conn net.Conn) {
+// turnAway tells a client why it is not let in.
+func (p *Primary) turnAway(ctx context.Context, conn net.Conn, r *protocol.Refusal) {
 	defer closeQuietly(conn)
 	ctx, cancel := context.WithTimeout(ctx, lingerLimit)
 	defer cancel()
-	r := &protocol.Refusal{Code: protocol.CodeTooMany, Text: fmt.Sprintf("this primary serves at most %d secondaries; "+
-		"disconnect one, or raise the primary's limit", p.opt.MaxSecondaries)}
-	p.refused(conn.RemoteAddr(), "", r)
 	if _, err := protocol.ServerPreface(ctx, conn); err != nil {
 		return
 	}

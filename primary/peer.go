@@ -23,6 +23,8 @@ type peer struct {
 	log   hclog.Logger
 	since time.Time
 
+	source string // see sourceOf
+
 	progress *progress
 	txns     atomic.Int64 // sent
 	bytes    atomic.Int64 // sent on the replication stream
@@ -37,7 +39,7 @@ type peer struct {
 func newPeer(p *Primary, conn net.Conn) *peer {
 	return &peer{
 		p: p, conn: conn, log: p.log.With("addr", conn.RemoteAddr().String()), since: p.opt.Now(),
-		progress: newProgress(), state: StateHandshake,
+		source: sourceOf(conn.RemoteAddr()), progress: newProgress(), state: StateHandshake,
 	}
 }
 
@@ -124,16 +126,34 @@ func (c *peer) leave(err error) {
 	last := c.status(c.p.src.LastTid(), c.p.src.Size(), now)
 	streamed := last.State != StateHandshake && last.State != StateRefused
 	last.State, last.GoneSince = StateGone, now
-	switch {
-	case errors.Is(err, errDrained), errors.Is(err, errGoodbye):
-		c.log.Info("a secondary is gone", "durable", last.DurableTid, "reason", err)
-	case err != nil:
+	if err != nil && !errors.Is(err, errDrained) && !errors.Is(err, errGoodbye) {
 		last.LastError = err.Error()
-		c.log.Warn("lost a secondary", "durable", last.DurableTid, "error", err)
 	}
+	c.logEnd(err, streamed, last.DurableTid)
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	c.p.roster.leave(c, last, streamed)
+}
+
+// logEnd says why a peer is gone. That it was refused has been said already.
+func (c *peer) logEnd(err error, streamed bool, durable zodb.Tid) {
+	var refusal *protocol.Refusal
+	switch {
+	case errors.Is(err, errDrained), errors.Is(err, errGoodbye):
+		c.log.Info("a secondary is gone", "durable", durable, "reason", err)
+	case err == nil, errors.As(err, &refusal):
+	case streamed:
+		c.log.Warn("lost a secondary", "durable", durable, "error", err)
+	default:
+		c.p.hush.warn(c.log, c.source, err.Error(), "a connection ended before it was accepted", "error", err)
+	}
+}
+
+// unaccepted reports whether the peer has still to get through its handshake, or to hear that it does not.
+func (c *peer) unaccepted() bool {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.state == StateHandshake || c.state == StateRefused
 }
 
 // setState changes what status starts from.

@@ -45,6 +45,7 @@ type Options struct {
 	Name string
 
 	MaxSecondaries   int           // connections at a time, handshakes included; default 16
+	MaxPerAddress    int           // connections of one source at a time that are not accepted yet; default 8
 	HandshakeTimeout time.Duration // from accepting to streaming, waiting for the peer only; default 30 s
 	Heartbeat        time.Duration // default 5 s
 	IdleTimeout      time.Duration // of silence, after which a secondary is given up; default 60 s, >= 3 heartbeats
@@ -72,6 +73,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxSecondaries <= 0 {
 		o.MaxSecondaries = 16
 	}
+	if o.MaxPerAddress <= 0 {
+		o.MaxPerAddress = 8
+	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
@@ -83,9 +87,10 @@ func (o Options) withDefaults() Options {
 
 // A Primary streams one Source to any number of secondaries. Its methods may be called concurrently.
 type Primary struct {
-	src Source
-	opt Options
-	log hclog.Logger
+	src  Source
+	opt  Options
+	log  hclog.Logger
+	hush *quiet // about who is not accepted
 
 	draining context.Context // ends when Shutdown is called
 	drain    context.CancelFunc
@@ -102,6 +107,7 @@ type Primary struct {
 func New(src Source, opt Options) *Primary {
 	p := &Primary{src: src, opt: opt.withDefaults(), listeners: make(map[net.Listener]struct{})}
 	p.log = p.opt.Logger.Named("primary")
+	p.hush = newQuiet(p.opt.Now)
 	p.draining, p.drain = context.WithCancel(context.Background())
 	p.cutting, p.cut = context.WithCancel(context.Background())
 	return p

@@ -92,6 +92,16 @@ type roster struct {
 
 func (r *roster) connected() int { return len(r.peers) }
 
+// unaccepted counts the connections from one source that are not accepted.
+func (r *roster) unaccepted(source string) (n int) {
+	for _, c := range r.peers {
+		if c.source == source && c.unaccepted() {
+			n++
+		}
+	}
+	return n
+}
+
 func (r *roster) enter(c *peer) {
 	r.totals.Connections++
 	r.peers = append(r.peers, c)
@@ -132,10 +142,10 @@ func appendBounded[T any](s []T, v T, limit int) []T {
 	return append(s, v)
 }
 
-// refused logs a refusal and remembers it.
+// refused counts a refusal, and logs and remembers it unless the same was said to the same source a short while ago.
 func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
-	p.log.Warn("refused a secondary", "addr", addr.String(), "name", name, "code", int(r.Code), "reason", r.Text,
-		"tid", r.Tid)
+	news := p.hush.warn(p.log, sourceOf(addr), name+": "+r.Text, "refused a secondary", "addr", addr.String(), "name",
+		name, "code", int(r.Code), "reason", r.Text, "tid", r.Tid)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.roster.totals.Refused++
@@ -143,6 +153,9 @@ func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
 		p.roster.totals.Refusals = make(map[protocol.Code]int64)
 	}
 	p.roster.totals.Refusals[r.Code]++
+	if !news {
+		return
+	}
 	p.roster.refusals = appendBounded(p.roster.refusals, RefusedPeer{
 		Time: p.opt.Now(), Addr: addr.String(), Name: name, Code: r.Code, Text: r.Text, Tid: r.Tid,
 	}, maxRefusals)

@@ -1,0 +1,30 @@
+package primary
+
+import (
+	"net"
+	"net/netip"
+)
+
+// localSource stands for everybody on this machine who comes over a Unix socket.
+const localSource = "local"
+
+// ipv6Site is how much of an IPv6 address tells one site from another: whoever has one address there has all of them.
+const ipv6Site = 64
+
+// sourceOf returns where a connection comes from, for limits that one place must not get around: the IP address, of
+// IPv6 the network.
+func sourceOf(addr net.Addr) string {
+	tcp, ok := addr.(*net.TCPAddr)
+	if !ok {
+		return localSource
+	}
+	ip, ok := netip.AddrFromSlice(tcp.IP)
+	if !ok {
+		return localSource
+	}
+	ip = ip.Unmap()
+	if ip.Is4() {
+		return ip.String()
+	}
+	return netip.PrefixFrom(ip, ipv6Site).Masked().String()
+}
