@@ -38,7 +38,7 @@ func Serve(ln net.Listener, src Source, logger hclog.Logger) *Server {
 		},
 		done: make(chan error, 1),
 	}
-	go func() { s.done <- s.http.Serve(ln) }()
+	go func() { s.done <- s.http.Serve(limit(ln, maxConns)) }()
 	return s
 }
 

@@ -45,6 +45,10 @@ type Config struct {
 	DrainTimeout   time.Duration // how long secondaries may take to catch up when the node stops
 	Logger         hclog.Logger  // nil: silent
 
+	HandshakeTimeout time.Duration // of each wait for a peer that is not yet accepted; 0: the default
+	IdleTimeout      time.Duration // for which a peer may be silent, or send nothing of what it has; 0: the default
+	MaxPerAddress    int           // connections of one address that are not yet accepted; 0: the default
+
 	read credentials // what is in the files of certificates and secrets, while the node runs
 }
 
@@ -61,6 +65,7 @@ type SecondaryConfig struct {
 	ReplicateFrom []endpoint.Endpoint // of the primary, tried in this order
 	ReadyLag      time.Duration       // how far behind it may be and still call itself ready
 	MaxRecord     int64               // largest record that it takes, bytes
+	MaxFrame      int64               // largest frame that it takes, bytes; 0: the default
 }
 
 // check reports the first setting that makes no sense, and fills in what has a default.
@@ -75,6 +80,9 @@ func (c *Config) check() error {
 		return &ConfigError{"no data file: name it with --data Data.fs"}
 	}
 	if err := c.checkTrust(); err != nil {
+		return err
+	}
+	if err := c.checkLimits(); err != nil {
 		return err
 	}
 	if c.MaxSecondaries < 1 {
@@ -148,6 +156,9 @@ func (c *SecondaryConfig) check() error {
 			"--blobs DIR"}
 	case c.MaxRecord <= 0:
 		return &ConfigError{fmt.Sprintf("--max-record %d: give a number of bytes above zero", c.MaxRecord)}
+	}
+	if err := c.checkFrame(); err != nil {
+		return err
 	}
 	if err := c.Config.check(); err != nil {
 		return err

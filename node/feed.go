@@ -21,6 +21,7 @@ func (c *Config) feed(src primary.Source, ln net.Listener, blobs blobDir,
 	f := &feed{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
 		Identity: identity, PutToken: blobs.putToken(), Name: nodeName(c.Data), Secret: c.read.secret,
 		MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout,
+		MaxPerAddress: c.MaxPerAddress, HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout,
 		Logger: c.Logger,
 	})}
 	c.Logger.Info("secondaries can connect", "address", ln.Addr().String())

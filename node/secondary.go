@@ -91,8 +91,9 @@ func (n *follower) options(blobs blobDir) secondary.Options {
 	opt := secondary.Options{
 		FS: n.cfg.FS, SharedBlobs: blobs.following(), Name: nodeName(n.cfg.Data), Dial: n.cfg.dialServer,
 		Secret:    n.cfg.read.secret,
-		MaxRecord: n.cfg.MaxRecord,
-		Logger:    n.cfg.Logger,
+		MaxRecord: n.cfg.MaxRecord, MaxFrame: n.cfg.MaxFrame,
+		HandshakeTimeout: n.cfg.HandshakeTimeout, StallTimeout: n.cfg.IdleTimeout,
+		Logger: n.cfg.Logger,
 	}
 	for _, e := range n.cfg.ReplicateFrom {
 		opt.Addresses = append(opt.Addresses, e.String())

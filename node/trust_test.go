@@ -3,12 +3,16 @@ package node
 import (
 	"context"
 	"crypto/x509"
+	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
+	"time"
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
@@ -134,15 +138,15 @@ func TestAReloadInterruptsNoStream(t *testing.T) {
 	has := func(tid zodb.Tid) func(*admin.Status) bool {
 		return func(st *admin.Status) bool { return st.Storage.LastTid != nil && *st.Storage.LastTid == tid }
 	}
-	second.await(t, "it follows", has(w.commit(t)))
+	before := second.await(t, "it follows", has(w.commit(t)))
 
 	ca.Issue(t, "db1", func(c *x509.Certificate) { c.DNSNames = []string{"db1-renewed"} })
 	if n := p.Reloads.Reload(); n != 2 {
 		t.Errorf("%d sets of certificates were read again, want 2", n)
 	}
 	after := second.await(t, "it still follows", has(w.commit(t)))
-	if after.Totals.Reconnects != 0 {
-		t.Errorf("%d reconnects", after.Totals.Reconnects)
+	if after.Totals.Reconnects != before.Totals.Reconnects {
+		t.Error("it had to connect again")
 	}
 	for name, want := range map[string]bool{"db1-renewed": true, "db9": false} {
 		client, err := trust.Load(trust.Files{Authority: ca.File, Peers: []string{name}})
@@ -161,4 +165,30 @@ func TestAReloadInterruptsNoStream(t *testing.T) {
 	}
 	p.Reloads.Reload()
 	second.await(t, "a reload that fails changes nothing", has(w.commit(t)))
+}
+
+func TestASlowHandshakeIsCutAndDisturbsNobody(t *testing.T) {
+	ca := trusttest.NewAuthority(t, t.TempDir(), "ca")
+	db1, db2 := ca.Issue(t, "db1"), ca.Issue(t, "db2")
+	first, second := pair(t, func(p, s *Config) {
+		p.TLS, s.TLS, p.HandshakeTimeout = &db1, &db2, 200*time.Millisecond
+	})
+	before := second.await(t, "it follows", ready)
+	for _, said := range []string{"", "\x16", "\x16\x03\x01\x02\x00\x01\x00", "\x00\x00"} {
+		conn, err := first.to.Dial(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if _, err := io.WriteString(conn, said); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, conn); err != nil && !errors.Is(err, syscall.ECONNRESET) {
+			t.Errorf("after %q: %v", said, err)
+		}
+	}
+	after := second.await(t, "it still follows", ready)
+	if after.Totals.Reconnects != before.Totals.Reconnects {
+		t.Errorf("%d reconnects", after.Totals.Reconnects-before.Totals.Reconnects)
+	}
 }

@@ -54,7 +54,7 @@ func (t *decoded) NextRecord() (*zodb.Record, error) {
 
 // begin reads a T frame.
 func (t *decoded) begin() error {
-	frame, err := t.d.next(maxFrame)
+	frame, err := t.d.next(t.d.lim.MaxFrame)
 	if err != nil {
 		return err
 	}
@@ -90,7 +90,7 @@ func (t *decoded) begin() error {
 
 // advance reads a record's frame into rec, or the end of the transaction.
 func (t *decoded) advance() (more bool, err error) {
-	frame, err := t.d.next(maxFrame)
+	frame, err := t.d.next(t.d.lim.MaxFrame)
 	if err != nil {
 		return false, err
 	}

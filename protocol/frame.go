@@ -34,16 +34,21 @@ const (
 const (
 	DefaultMaxRecord = 1 << 30
 	DefaultMaxBlob   = 1 << 40
+	DefaultMaxFrame  = maxFrame // the longest that the protocol has
 )
 
-// Limits bound what a Decoder accepts. They guard the disk, not memory: records and blobs are streamed whatever their
-// size.
+// Limits bound what a Decoder accepts. Those of records and blobs guard the disk, not memory: both are streamed
+// whatever their size.
 type Limits struct {
+	MaxFrame  int64 // bytes of a frame that is not raw, so of a transaction's metadata; 0 or more: DefaultMaxFrame
 	MaxRecord int64 // bytes of one record's data; 0: DefaultMaxRecord
 	MaxBlob   int64 // bytes of one blob; 0: DefaultMaxBlob
 }
 
 func (l Limits) withDefaults() Limits {
+	if l.MaxFrame <= 0 || l.MaxFrame > DefaultMaxFrame {
+		l.MaxFrame = DefaultMaxFrame
+	}
 	if l.MaxRecord <= 0 {
 		l.MaxRecord = DefaultMaxRecord
 	}

@@ -22,7 +22,9 @@ type handed struct {
 // predecessor in out, of which nobody but acknowledge takes; out is closed at the end.
 func (s *Secondary) apply(ctx context.Context, l *link, out chan handed) error {
 	defer close(out)
-	dec := protocol.NewDecoder(l.wire, l.start, protocol.Limits{MaxRecord: s.opt.MaxRecord, MaxBlob: s.opt.MaxBlob})
+	dec := protocol.NewDecoder(l.wire, l.start, protocol.Limits{
+		MaxFrame: s.opt.MaxFrame, MaxRecord: s.opt.MaxRecord, MaxBlob: s.opt.MaxBlob,
+	})
 	for count := uint64(1); ; count++ {
 		txn, err := dec.Next()
 		if errors.Is(err, io.EOF) {

@@ -35,6 +35,7 @@ type Options struct {
 	WriteTimeout     time.Duration // see protocol.SessionOptions
 	KeepAlive        time.Duration // see protocol.SessionOptions
 	Window           uint32        // see protocol.SessionOptions; 0: chosen from the measured round trip
+	MaxFrame         int64         // bytes; see protocol.Limits
 	MaxRecord        int64         // bytes; see protocol.Limits
 	MaxBlob          int64         // bytes; see protocol.Limits
 

@@ -3,9 +3,11 @@ package trust
 import (
 	"context"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"sync"
 	"time"
 )
@@ -101,7 +103,7 @@ func serve(raw net.Conn, credentials *Credentials, plain func(net.Conn)) *conn {
 		} else if plain != nil {
 			plain(front)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, os.ErrDeadlineExceeded) { // who was too slow has no last words coming
 			drain(raw)
 		}
 		return inWords(err)

@@ -36,6 +36,12 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.config.Heartbeat, "heartbeat", node.DefaultHeartbeat,
 		"how often secondaries are told the last tid")
 	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries, "connections at a time")
+	flags.IntVar(&f.config.MaxPerAddress, "max-per-address", node.DefaultMaxPerAddress,
+		"connections of one address at a time that are not yet accepted")
+	flags.DurationVar(&f.config.HandshakeTimeout, "handshake-timeout", node.DefaultHandshakeTimeout,
+		"how long a peer may take in a handshake")
+	flags.DurationVar(&f.config.IdleTimeout, "idle-timeout", node.DefaultIdleTimeout,
+		"how long a peer may be silent, or send nothing of what it has")
 	flags.DurationVar(&f.config.DrainTimeout, "drain-timeout", node.DefaultDrainTimeout,
 		"how long secondaries may take to catch up after SIGTERM")
 	flags.StringVar(&f.log.Level, "log-level", "info", "trace, debug, info, warn or error")

@@ -19,7 +19,7 @@ func secondaryCommand() *cobra.Command {
 	var f nodeFlags
 	var from string
 	var readyLag = node.DefaultReadyLag
-	var maxRecord int64
+	var maxRecord, maxFrame int64
 	cmd := &cobra.Command{
 		Use:   "secondary --data Data.fs [--blobs DIR] --replicate-from ADDR[,ADDR] [--replicate-to ADDR]",
 		Short: "keep a copy of a primary's storage",
@@ -37,7 +37,7 @@ func secondaryCommand() *cobra.Command {
 			}
 			return f.runNode(cmd.Context(), func(ctx context.Context, common node.Config) error {
 				return node.RunSecondary(ctx, node.SecondaryConfig{
-					Config: common, ReplicateFrom: list, ReadyLag: readyLag, MaxRecord: maxRecord,
+					Config: common, ReplicateFrom: list, ReadyLag: readyLag, MaxRecord: maxRecord, MaxFrame: maxFrame,
 				})
 			})
 		},
@@ -48,5 +48,7 @@ func secondaryCommand() *cobra.Command {
 		"the directory of --blobs is the primary's own: no blobs are sent, nothing is written there")
 	cmd.Flags().DurationVar(&readyLag, "ready-lag", readyLag, "how far behind /readyz still says yes")
 	cmd.Flags().Int64Var(&maxRecord, "max-record", node.DefaultMaxRecord, "largest record that is taken, in `BYTES`")
+	cmd.Flags().Int64Var(&maxFrame, "max-frame", node.DefaultMaxFrame,
+		"largest frame that is taken, in `BYTES`: the metadata of a transaction")
 	return cmd
 }
