@@ -60,7 +60,11 @@ func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *wire
 	if err != nil {
 		return nil, s.blame(ctx, from, err)
 	}
-	if err := s.records(ctx, txn, in); err != nil {
+	held, err := s.records(txn, in)
+	if err == nil {
+		err = s.awaitBlobs(ctx, held)
+	}
+	if err != nil {
 		return nil, s.blame(ctx, from, errors.Join(err, txn.Abort()))
 	}
 	commit, err := txn.Enqueue(ctx)
@@ -70,23 +74,22 @@ func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *wire
 	return commit, nil
 }
 
-// records restores all records. It returns nil only when the digest of the transaction was right.
-func (s *Secondary) records(ctx context.Context, txn *filestorage.Txn, in zodb.Transaction) error {
+// records restores all records, and returns which blobs did not come with them. The error is nil only when the digest
+// of the transaction was right.
+func (s *Secondary) records(txn *filestorage.Txn, in zodb.Transaction) (held []heldBlob, err error) {
 	for {
 		rec, err := in.NextRecord()
 		if errors.Is(err, io.EOF) {
-			return nil
+			return held, nil
 		}
 		if err != nil {
-			return err
+			return nil, err
 		}
 		if rec.SharedBlob {
-			if err := s.awaitBlob(ctx, rec); err != nil {
-				return err
-			}
+			held = append(held, heldBlob{rec.Oid, rec.Tid, rec.BlobSize})
 		}
 		if err := txn.Restore(rec); err != nil {
-			return err
+			return nil, err
 		}
 	}
 }

@@ -58,23 +58,40 @@ func (s *Secondary) share(ctx context.Context, w *protocol.Welcome) error {
 	return err
 }
 
-// awaitBlob waits until the blob of a record is in the shared directory, as the primary says it is.
-func (s *Secondary) awaitBlob(ctx context.Context, rec *zodb.Record) error {
-	if s.opt.SharedBlobs == nil {
-		return &protocol.FrameError{Tid: rec.Tid, Want: "the blob itself", Got: "one in a shared directory"}
+// A heldBlob is one that the primary keeps in the shared directory.
+type heldBlob struct {
+	oid  zodb.Oid
+	tid  zodb.Tid
+	size int64
+}
+
+// awaitBlobs waits until all blobs of a transaction are in the shared directory, as the primary says they are.
+func (s *Secondary) awaitBlobs(ctx context.Context, held []heldBlob) error {
+	for _, blob := range held {
+		if s.opt.SharedBlobs == nil {
+			return &protocol.FrameError{Tid: blob.tid, Want: "the blob itself", Got: "one in a shared directory"}
+		}
+		if err := s.untilSeen(ctx, func() error { return s.see(blob) }); err != nil {
+			return err
+		}
 	}
-	return s.untilSeen(ctx, func() error {
-		size, err := s.opt.SharedBlobs.Stat(rec.Oid, rec.Tid)
-		if err == nil && size != rec.BlobSize {
-			err = fmt.Errorf("the blob of oid %v tid %v has %d bytes in %s and %d on the primary", rec.Oid, rec.Tid,
-				size, s.opt.SharedBlobs.Dir(), rec.BlobSize)
-		}
-		if missing := (*zodb.POSKeyError)(nil); errors.As(err, &missing) {
-			err = fmt.Errorf("%w in %s, where the primary has one; check that the directory is mounted and up to date",
-				err, s.opt.SharedBlobs.Dir())
-		}
-		return err
-	})
+	return nil
+}
+
+// see looks for one blob.
+func (s *Secondary) see(blob heldBlob) error {
+	dir := s.opt.SharedBlobs
+	size, err := dir.Stat(blob.oid, blob.tid)
+	missing := (*zodb.POSKeyError)(nil)
+	switch {
+	case errors.As(err, &missing):
+		return fmt.Errorf("%w in %s, where the primary has one; check that the directory is mounted and up to date",
+			err, dir.Dir())
+	case err == nil && size != blob.size:
+		return fmt.Errorf("the blob of oid %v tid %v has %d bytes in %s and %d on the primary; check that the "+
+			"directory is mounted and up to date", blob.oid, blob.tid, size, dir.Dir(), blob.size)
+	}
+	return err
 }
 
 // untilSeen looks again and again, with growing pauses, until all is well, ctx ends, or it takes too long.

@@ -299,10 +299,10 @@ func TestWhatThePrimarySaysOfSharingMustFit(t *testing.T) {
 	}
 }
 
-// A heldBlob says that its record has a blob in a shared directory.
-type heldBlob struct{ *plain }
+// An elsewhere says that its record has a blob in a shared directory.
+type elsewhere struct{ *plain }
 
-func (h heldBlob) NextRecord() (*zodb.Record, error) {
+func (h elsewhere) NextRecord() (*zodb.Record, error) {
 	rec, err := h.plain.NextRecord()
 	if err == nil {
 		rec.SharedBlob, rec.BlobSize = true, 7
@@ -313,7 +313,7 @@ func (h heldBlob) NextRecord() (*zodb.Record, error) {
 func TestABlobThatStaysElsewhereIsDamageForWhoDoesNotShare(t *testing.T) {
 	addr := script(t, protocol.Welcome{LastTid: 5, Blobs: true}, func(s *scripted) error {
 		enc := protocol.NewEncoder(s.repl, s.hello.Last.Tid)
-		if err := enc.Encode(heldBlob{transaction(5, "five")}); err != nil {
+		if err := enc.Encode(elsewhere{transaction(5, "five")}); err != nil {
 			return err
 		}
 		if err := enc.Flush(); err != nil {
