@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -46,24 +47,36 @@ func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusa
 // it, on either side, and then its digest proves nothing; a status 'p' says so. It may even have removed the whole
 // transaction from our file: then the one that now follows was written by that pack.
 func (p *Primary) judgeHistory(ctx context.Context, last protocol.Position) *protocol.Refusal {
-	found, err := p.src.Find(ctx, last.Tid)
+	found, r := p.common(ctx, last.Tid)
 	switch {
-	case errors.Is(err, zodb.ErrNoTid):
-		if ours := p.src.LastTid(); last.Tid > ours {
-			return ahead(last.Tid, ours)
-		}
-		if found.After.Status == zodb.StatusPacked {
-			return nil
-		}
-		return refuse(protocol.CodeDiverged, last.Tid, "the last transaction of this secondary, %v (%s), never was in "+
-			"the primary: their histories differ; %s", last.Tid, stamp(last.Tid), startAgain)
-	case err != nil:
-		return refuse(protocol.CodeInternal, last.Tid, "looking up transaction %v: %v", last.Tid, p.sourceFailed(err))
-	case found.Digest == last.Digest, found.Status == zodb.StatusPacked, last.Status == zodb.StatusPacked:
+	case r != nil:
+		return r
+	case found == nil, found.Digest == last.Digest, found.Status == zodb.StatusPacked,
+		last.Status == zodb.StatusPacked:
 		return nil
 	}
 	return refuse(protocol.CodeDiverged, last.Tid, "transaction %v (%s) has other content here than on the primary: "+
 		"their histories differ there or before; %s", last.Tid, stamp(last.Tid), startAgain)
+}
+
+// common looks up the last transaction of a secondary. It returns neither that nor a refusal when a pack may have
+// removed it.
+func (p *Primary) common(ctx context.Context, last zodb.Tid) (*filestorage.Found, *protocol.Refusal) {
+	found, err := p.src.Find(ctx, last)
+	switch {
+	case errors.Is(err, zodb.ErrNoTid):
+		if ours := p.src.LastTid(); last > ours {
+			return nil, ahead(last, ours)
+		}
+		if found.After.Status == zodb.StatusPacked {
+			return nil, nil
+		}
+		return nil, refuse(protocol.CodeDiverged, last, "the last transaction of this secondary, %v (%s), never was "+
+			"in the primary: their histories differ; %s", last, stamp(last), startAgain)
+	case err != nil:
+		return nil, refuse(protocol.CodeInternal, last, "looking up transaction %v: %v", last, p.sourceFailed(err))
+	}
+	return &found, nil
 }
 
 func ahead(theirs, ours zodb.Tid) *protocol.Refusal {

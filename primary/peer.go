@@ -9,8 +9,6 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
-	"github.com/hashicorp/yamux"
-	"golang.org/x/sync/errgroup"
 
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -30,10 +28,11 @@ type peer struct {
 	bytes    atomic.Int64 // sent on the replication stream
 	heard    atomic.Int64 // Unix nanoseconds of the last message
 
-	mu      sync.Mutex
-	state   State // StateHandshake, StateRefused, or StateLive for all that follow
-	name    string
-	problem string // its own, from its last acknowledgement
+	mu       sync.Mutex
+	state    State // StateHandshake, StateRefused, or StateLive for all that follow
+	name     string
+	protocol string // as it names it; empty before the first message
+	problem  string // its own, from its last acknowledgement
 }
 
 func newPeer(p *Primary, conn net.Conn) *peer {
@@ -51,76 +50,14 @@ func (c *peer) serve(ctx context.Context) {
 }
 
 func (c *peer) handle(ctx context.Context) error {
-	if err := c.preface(ctx); err != nil {
-		return err
-	}
-	s, err := protocol.ServerSession(c.conn, protocol.SessionOptions{
-		WriteTimeout: c.p.opt.WriteTimeout, KeepAlive: c.p.opt.KeepAlive, Logger: c.log,
-	})
+	d, err := c.preface(ctx)
 	if err != nil {
 		return err
 	}
-	defer closeQuietly(s)
-	f, it, err := c.handshake(ctx, s)
-	if err != nil {
-		return err
-	}
-	defer closeQuietly(it) // read only
-	c.streaming()
-	c.progress.begin(f.start, it.Position(), c.p.opt.Now())
-	return c.stream(ctx, f, it)
+	return d.feed(ctx)
 }
 
-// stream runs the goroutines of an accepted secondary until one of them ends. When ctx ends and the connection
-// is stuck, it is cut after a while.
-func (c *peer) stream(ctx context.Context, f *follower, it zodb.Iterator) error {
-	g, inner := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.send(inner, f, it) })
-	g.Go(func() error { return c.receive(inner, f.control) })
-	g.Go(func() error { return c.beat(inner, f.control) })
-	g.Go(func() error { return c.count(inner) })
-	g.Go(func() error { return c.part(inner, f) })
-	done := make(chan error, 1)
-	go func() { done <- g.Wait() }()
-	select {
-	case err := <-done:
-		if said(err) {
-			linger(f.session)
-		}
-		return err
-	case <-ctx.Done():
-	}
-	limit := time.AfterFunc(lingerLimit, func() { closeQuietly(f.session) })
-	defer limit.Stop()
-	err := <-done
-	linger(f.session)
-	return err
-}
-
-// part waits for the end, says goodbye where the secondary should know the reason, and wakes a sender that waits for
-// the secondary to read.
-func (c *peer) part(inner context.Context, f *follower) error {
-	<-inner.Done()
-	if cause := context.Cause(inner); said(cause) {
-		if err := f.control.Send(&protocol.Goodbye{Reason: cause.Error()}); err != nil {
-			c.log.Debug("saying goodbye failed", "error", err)
-		}
-	}
-	closeQuietly(f.repl)
-	return nil
-}
-
-// linger gives the peer time to read our last words and to close.
-func linger(s *yamux.Session) {
-	t := time.NewTimer(lingerLimit)
-	defer t.Stop()
-	select {
-	case <-s.CloseChan():
-	case <-t.C:
-	}
-}
-
-// leave takes the peer off the roster and logs why it went.
+// leave takes the peer off the roster.
 func (c *peer) leave(err error) {
 	now := c.p.opt.Now()
 	last := c.status(c.p.src.LastTid(), c.p.src.Size(), now)
@@ -129,21 +66,27 @@ func (c *peer) leave(err error) {
 	if err != nil && !errors.Is(err, errDrained) && !errors.Is(err, errGoodbye) {
 		last.LastError = err.Error()
 	}
-	c.logEnd(err, streamed, last.DurableTid)
+	c.logEnd(err, streamed, &last)
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	c.p.roster.leave(c, last, streamed)
 }
 
 // logEnd says why a peer is gone. That it was refused has been said already.
-func (c *peer) logEnd(err error, streamed bool, durable zodb.Tid) {
+func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
+	log := c.log.With("sent", last.SentTid)
+	if !last.Silent {
+		log = log.With("durable", last.DurableTid)
+	}
 	var refusal *protocol.Refusal
 	switch {
 	case errors.Is(err, errDrained), errors.Is(err, errGoodbye):
-		c.log.Info("a secondary is gone", "durable", durable, "reason", err)
+		log.Info("a secondary is gone", "reason", err)
 	case err == nil, errors.As(err, &refusal):
+	case errors.Is(err, errConfirm):
+		c.log.Debug("a new secondary was here for the first time", "reason", err)
 	case streamed:
-		c.log.Warn("lost a secondary", "durable", durable, "error", err)
+		log.Warn("lost a secondary", "error", err)
 	default:
 		c.p.hush.warn(c.log, c.source, err.Error(), "a connection ended before it was accepted", "error", err)
 	}
@@ -183,7 +126,12 @@ func (c *peer) status(last zodb.Tid, size int64, now time.Time) SecondaryStatus 
 	if heard := c.heard.Load(); heard != 0 {
 		s.LastHeard = time.Unix(0, heard)
 	}
+	s.Protocol = c.protocol
 	s.AppliedTid, s.DurableTid, s.SentTid = c.progress.tids()
+	if s.Silent = c.protocol != "" && c.protocol != protocol.Native; s.Silent {
+		s.AppliedTid, s.DurableTid = 0, 0
+		s.Lag.Exact = s.Lag.Exact && s.SentTid < last
+	}
 	if c.state == StateLive {
 		s.State = c.progress.state(s.Lag, c.problem != "", c.p.opt.StallAfter, now)
 	}

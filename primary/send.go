@@ -6,15 +6,12 @@ import (
 	"io"
 	"sync/atomic"
 
-	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// send streams what it yields, until the primary drains and the secondary has everything, or something fails. It
+// send streams what s yields, until the primary drains and the secondary has everything, or something fails. It
 // flushes whenever there is nothing more to read: a single commit leaves at once, history leaves in full buffers.
-func (c *peer) send(ctx context.Context, f *follower, it zodb.Iterator) error {
-	wire := &countingWriter{w: f.repl, n: &c.bytes}
-	s := &sender{c: c, it: it, enc: protocol.NewEncoder(wire, f.start), wire: wire}
+func (c *peer) send(ctx context.Context, s *sender) error {
 	follow, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	defer context.AfterFunc(c.p.draining, func() { cancel(errDrained) })()
@@ -32,11 +29,18 @@ func (c *peer) send(ctx context.Context, f *follower, it zodb.Iterator) error {
 	}
 }
 
+// An encoder writes transactions in the protocol of the secondary. After an error it has written out every transaction
+// before.
+type encoder interface {
+	Encode(txn zodb.Transaction) error
+	Flush() error
+}
+
 // A sender is the state of send: one iterator, one encoder.
 type sender struct {
 	c    *peer
 	it   zodb.Iterator
-	enc  *protocol.Encoder
+	enc  encoder
 	wire *countingWriter
 }
 

@@ -59,6 +59,8 @@ type SecondaryStatus struct {
 	Name           string    `json:"name"` // as it calls itself
 	Addr           string    `json:"addr"`
 	State          State     `json:"state"`
+	Protocol       string    `json:"protocol"` // as it is called on the wire; empty before the first message
+	Silent         bool      `json:"silent"`   // it acknowledges nothing: Lag counts what was not sent to it
 	AppliedTid     zodb.Tid  `json:"applied_tid"`
 	DurableTid     zodb.Tid  `json:"durable_tid"`
 	SentTid        zodb.Tid  `json:"sent_tid"`
@@ -194,8 +196,12 @@ func (p *Primary) Status() Status {
 
 // lagOfGone brings the lag of a disconnected secondary up to date as far as it can be known.
 func lagOfGone(g SecondaryStatus, last zodb.Tid, now time.Time) Lag {
-	if g.DurableTid >= last {
-		return Lag{Exact: true}
+	has := g.DurableTid
+	if g.Silent {
+		has = g.SentTid
+	}
+	if has >= last {
+		return Lag{Exact: !g.Silent}
 	}
 	lag := g.Lag
 	lag.Exact = false

@@ -1,10 +1,12 @@
 package protocol
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"slices"
 )
 
@@ -45,4 +47,13 @@ func cutShort(err error) error {
 		return io.ErrUnexpectedEOF
 	}
 	return err
+}
+
+// ReceiveSized is ReadSized from a connection, until ctx ends.
+func ReceiveSized(ctx context.Context, conn net.Conn, limit int) (payload []byte, err error) {
+	err = withContext(ctx, conn.SetReadDeadline, func() error {
+		payload, err = ReadSized(conn, nil, limit)
+		return err
+	})
+	return payload, err
 }

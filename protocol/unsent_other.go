@@ -2,7 +2,13 @@
 
 package protocol
 
-import "net"
+import (
+	"net"
+	"time"
+)
 
 // limitUnsent does nothing where the system has no such limit.
 func limitUnsent(net.Conn) error { return nil }
+
+// LimitSilence does nothing where the system has no such limit.
+func LimitSilence(net.Conn, time.Duration) error { return nil }

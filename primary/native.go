@@ -1,0 +1,90 @@
+package primary
+
+import (
+	"context"
+	"time"
+
+	"github.com/hashicorp/yamux"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A native peer speaks our own protocol.
+type native struct{ *peer }
+
+func (c *native) feed(ctx context.Context) error {
+	if err := c.accept(ctx); err != nil {
+		return err
+	}
+	s, err := protocol.ServerSession(c.conn, protocol.SessionOptions{
+		WriteTimeout: c.p.opt.WriteTimeout, KeepAlive: c.p.opt.KeepAlive, Logger: c.log,
+	})
+	if err != nil {
+		return err
+	}
+	defer closeQuietly(s)
+	f, it, err := c.handshake(ctx, s)
+	if err != nil {
+		return err
+	}
+	defer closeQuietly(it) // read only
+	c.streaming()
+	c.progress.begin(f.start, it.Position(), c.p.opt.Now())
+	return c.stream(ctx, f, it)
+}
+
+// stream runs the goroutines of an accepted secondary until one of them ends. When ctx ends and the connection
+// is stuck, it is cut after a while.
+func (c *native) stream(ctx context.Context, f *follower, it zodb.Iterator) error {
+	g, inner := errgroup.WithContext(ctx)
+	g.Go(func() error { return c.deliver(inner, f, it) })
+	g.Go(func() error { return c.receive(inner, f.control) })
+	g.Go(func() error { return c.beat(inner, f.control) })
+	g.Go(func() error { return c.count(inner) })
+	g.Go(func() error { return c.part(inner, f) })
+	done := make(chan error, 1)
+	go func() { done <- g.Wait() }()
+	select {
+	case err := <-done:
+		if said(err) {
+			linger(f.session)
+		}
+		return err
+	case <-ctx.Done():
+	}
+	limit := time.AfterFunc(lingerLimit, func() { closeQuietly(f.session) })
+	defer limit.Stop()
+	err := <-done
+	linger(f.session)
+	return err
+}
+
+func (c *native) deliver(ctx context.Context, f *follower, it zodb.Iterator) error {
+	wire := &countingWriter{w: f.repl, n: &c.bytes}
+	return c.send(ctx, &sender{c: c.peer, it: it, enc: protocol.NewEncoder(wire, f.start), wire: wire})
+}
+
+// part waits for the end, says goodbye where the secondary should know the reason, and wakes a sender that waits for
+// the secondary to read.
+func (c *native) part(inner context.Context, f *follower) error {
+	<-inner.Done()
+	if cause := context.Cause(inner); said(cause) {
+		if err := f.control.Send(&protocol.Goodbye{Reason: cause.Error()}); err != nil {
+			c.log.Debug("saying goodbye failed", "error", err)
+		}
+	}
+	closeQuietly(f.repl)
+	return nil
+}
+
+// linger gives the peer time to read our last words and to close.
+func linger(s *yamux.Session) {
+	t := time.NewTimer(lingerLimit)
+	defer t.Stop()
+	select {
+	case <-s.CloseChan():
+	case <-t.C:
+	}
+}

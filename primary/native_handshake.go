@@ -1,0 +1,143 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+
+	"github.com/hashicorp/yamux"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A follower is a secondary that was accepted: its streams, and where it stands.
+type follower struct {
+	session *yamux.Session
+	control *protocol.Control
+	repl    net.Conn
+	start   zodb.Tid
+}
+
+// handshake takes the secondary's hello, judges it, and welcomes it. Waiting for the peer is bounded, judging is not:
+// it may have to read a long transaction. The caller closes the iterator, which begins where the secondary ends.
+func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zodb.Iterator, error) {
+	control, hello, err := c.hello(ctx, s)
+	if err != nil {
+		return nil, nil, err
+	}
+	if r := c.p.judge(ctx, hello); r != nil {
+		return nil, nil, c.refuse(s, control, r)
+	}
+	it, err := c.p.src.Iterate(hello.Last.Tid, true)
+	if err != nil {
+		err = c.p.sourceFailed(err)
+		return nil, nil, c.refuse(s, control, refuse(protocol.CodeInternal, hello.Last.Tid, "%v", err))
+	}
+	f := &follower{session: s, control: control, start: hello.Last.Tid}
+	welcome := c.p.greeting()
+	done, r := c.share(hello, welcome)
+	if r != nil {
+		closeQuietly(it) // read only
+		return nil, nil, c.refuse(s, control, r)
+	}
+	defer done()
+	if err := c.welcome(ctx, f, welcome); err != nil {
+		closeQuietly(it) // read only
+		return nil, nil, confirming(err, hello, welcome)
+	}
+	if shares(welcome) {
+		it = sharing{it}
+	}
+	return f, it, nil
+}
+
+// confirming tells a secondary that learned something new of our identity, and left to hear it again, from one that
+// was lost.
+func confirming(err error, h *protocol.Hello, w *protocol.Welcome) error {
+	news := h.StorageID != w.StorageID || !slices.Equal(h.Epochs, w.Epochs)
+	if left := errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown); news && left {
+		return fmt.Errorf("%w (%w)", errConfirm, err)
+	}
+	return err
+}
+
+// welcome accepts the secondary and waits for the stream on which it wants its transactions.
+func (c *native) welcome(ctx context.Context, f *follower, w *protocol.Welcome) error {
+	ctx, cancel := c.p.handshaking(ctx)
+	defer cancel()
+	if err := f.control.Send(w); err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	repl, header, err := protocol.AcceptStream(ctx, f.session)
+	if err != nil {
+		return fmt.Errorf("handshake: %w", err)
+	}
+	if header.Kind != protocol.StreamReplication || header.Start != f.start {
+		r := refuse(protocol.CodeUnknownMessage, header.Start, "after the welcome comes a %s stream from %v, not %q "+
+			"from %v; %s", protocol.StreamReplication, f.start, clean(string(header.Kind)), header.Start, sameVersion)
+		return c.refuse(f.session, f.control, r)
+	}
+	f.repl = repl
+	return nil
+}
+
+// hello waits for the control stream and the first message on it.
+func (c *native) hello(ctx context.Context, s *yamux.Session) (*protocol.Control, *protocol.Hello, error) {
+	ctx, cancel := c.p.handshaking(ctx)
+	defer cancel()
+	conn, header, err := protocol.AcceptStream(ctx, s)
+	if err != nil {
+		return nil, nil, fmt.Errorf("handshake: %w", err)
+	}
+	if header.Kind != protocol.StreamControl {
+		return nil, nil, fmt.Errorf("handshake: the first stream is %q, not %q", clean(string(header.Kind)),
+			protocol.StreamControl)
+	}
+	control := protocol.NewControl(conn)
+	msg, err := control.Receive(ctx)
+	if err == nil {
+		msg, err = c.p.authenticate(ctx, control, msg)
+	}
+	hello, ok := msg.(*protocol.Hello)
+	var r *protocol.Refusal
+	switch {
+	case errors.As(err, &r):
+		return nil, nil, c.refuse(s, control, r)
+	case errors.Is(err, protocol.ErrUnknownMessage), err == nil && !ok:
+		r := refuse(protocol.CodeUnknownMessage, 0, "the first message must be a hello; %s", sameVersion)
+		return nil, nil, c.refuse(s, control, r)
+	case err != nil:
+		return nil, nil, fmt.Errorf("handshake: %w", err)
+	}
+	c.introduce(hello.Name)
+	return control, hello, nil
+}
+
+// refuse sends r, waits until the secondary has hung up, and returns r.
+func (c *native) refuse(s *yamux.Session, control *protocol.Control, r *protocol.Refusal) error {
+	c.refused(r)
+	if err := control.Send(r); err != nil {
+		return errors.Join(r, err)
+	}
+	linger(s)
+	return r
+}
+
+func (p *Primary) greeting() *protocol.Welcome {
+	id, epochs := p.opt.Identity()
+	return &protocol.Welcome{
+		Version: protocol.MessageVersion, StorageID: id, Epochs: epochs, LastTid: p.src.LastTid(), Size: p.src.Size(),
+		Magic: p.src.Magic(), Blobs: p.src.HasBlobs(), Heartbeat: p.opt.Heartbeat, Name: p.opt.Name,
+	}
+}
+
+// accept takes the proposal of our protocol.
+func (c *native) accept(ctx context.Context) error {
+	ctx, cancel := c.p.handshaking(ctx)
+	defer cancel()
+	return protocol.AcceptPreface(ctx, c.conn)
+}
