@@ -94,6 +94,8 @@ func (b *staged) Publish() error {
 }
 
 func (b *staged) publish() error {
+	b.s.publishing.RLock()
+	defer b.s.publishing.RUnlock()
 	final := b.s.path(b.oid, b.tid)
 	if err := b.s.folders.make(filepath.Dir(final)); err != nil {
 		return err

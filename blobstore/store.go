@@ -55,7 +55,10 @@ type Store struct {
 	blank    bool // there was neither a marker nor anything else to tell the layout by
 	log      hclog.Logger
 	serial   atomic.Uint64 // of temporary names
-	cleaned  func() error  // removes what a crash left in tmp, once
+
+	publishing sync.RWMutex // held by Publish, and wholly to remove empty folders
+
+	cleaned func() error // removes what a crash left in tmp, once
 
 	oldTokens func() // removes what a crash left of tokens, once
 }

@@ -38,7 +38,7 @@ func (s *Storage) present() *edition {
 func (s *Storage) hold() *edition {
 	s.view.RLock()
 	defer s.view.RUnlock()
-	s.edition.holders.Add(1)
+	s.holders.Add(1)
 	return s.edition
 }
 
@@ -52,6 +52,12 @@ func (s *Storage) current(oid zodb.Oid) (e *edition, pos, end int64, ok bool) {
 	pos, ok = e.index.get(oid)
 	end, _ = e.get()
 	return e, pos, end, ok
+}
+
+// size returns where the committed part of the edition ends.
+func (e *edition) size() int64 {
+	end, _ := e.get()
+	return end
 }
 
 // release lets go of the edition. The last one to do so closes the file, of which nothing is left to be written.

@@ -70,7 +70,7 @@ func (s *Storage) show(g *group) {
 	for _, e := range g.entries {
 		s.index.set(e.oid, e.pos)
 	}
-	s.frontier.advance(g.end, g.last)
+	s.advance(g.end, g.last)
 	s.view.Unlock()
 	s.saver.moved(s, g.end)
 }

@@ -25,13 +25,14 @@ type saver struct {
 	mu      sync.Mutex
 	saved   int64         // position of the last save that was tried
 	running chan struct{} // closed when the save in the background has ended; nil when there was none
+	paused  bool          // a pack is about to put another file in the place of the one that the index is of
 }
 
 // moved is told each new end, and starts a save when it is time.
 func (v *saver) moved(s *Storage, end int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if end-v.saved < max(saveEvery, savePerEntry*int64(s.index.len())) || v.busy() {
+	if end-v.saved < max(saveEvery, savePerEntry*int64(s.index.len())) || v.paused || v.busy() {
 		return
 	}
 	v.saved, v.running = end, make(chan struct{})
@@ -53,14 +54,33 @@ func (v *saver) busy() bool {
 	}
 }
 
-// finish waits for a save in the background and then saves for the last time. Nothing may be committed any more.
-func (v *saver) finish(s *Storage) error {
+// pause keeps the index from being saved in the background, until resume, and waits for a save that is under way.
+func (v *saver) pause() {
 	v.mu.Lock()
+	v.paused = true
 	running := v.running
 	v.mu.Unlock()
 	if running != nil {
 		<-running
 	}
+}
+
+func (v *saver) resume() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.paused = false
+}
+
+// restart is told where a file ends that has taken the place of another.
+func (v *saver) restart(end int64) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.saved = end
+}
+
+// finish waits for a save in the background and then saves for the last time. Nothing may be committed any more.
+func (v *saver) finish(s *Storage) error {
+	v.pause()
 	return saveIndex(s.fs, s.path+indexSuffix, s.present().index.all(), s.Size())
 }
 

@@ -68,6 +68,8 @@ type Storage struct {
 	writer writer        // belongs to the holder of the commit lock
 	saver  saver         // saves the index now and then
 
+	packing chan struct{} // one slot, held by a pack
+
 	closed   chan struct{} // closed when Close begins
 	closing  sync.Once
 	closeErr error
@@ -92,7 +94,7 @@ func newStorage(path string, opt Options) *Storage {
 	s := &Storage{
 		path: path, edition: newEdition(path), fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, now: opt.Now,
 		resolver: opt.Resolve, readOnly: opt.ReadOnly,
-		queue: newQueue(), commit: make(chan struct{}, 1), closed: make(chan struct{}),
+		queue: newQueue(), commit: make(chan struct{}, 1), packing: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	if s.fs == nil {
 		s.fs = vfs.OS{}
@@ -122,6 +124,11 @@ func (s *Storage) open(ctx context.Context, opt Options) (err error) {
 	if oid, ok := s.index.maxOid(); ok {
 		s.maxOid.Store(uint64(oid))
 	}
+	if !s.readOnly {
+		if err := s.finishPack(ctx); err != nil {
+			return err
+		}
+	}
 	end, last := s.get()
 	s.writer = writer{end: end, last: last, begun: last, out: output{file: s.file}}
 	return nil
@@ -140,6 +147,7 @@ func (s *Storage) Close() error {
 func (s *Storage) close() error {
 	var err error
 	if !s.readOnly {
+		s.packing <- struct{}{}
 		s.commit <- struct{}{} // kept for good: no transaction begins any more
 		s.queue.close()
 		err = s.saver.finish(s)

@@ -101,6 +101,16 @@ func (d *Disk) SetCapacity(bytes int64) {
 	d.capacity = bytes
 }
 
+// Free returns what SetCapacity leaves; without a limit more than any test needs.
+func (d *Disk) Free(string) (int64, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.capacity == 0 {
+		return 1 << 62, nil
+	}
+	return max(d.capacity-used(d.root, map[*node]bool{}), 0), nil
+}
+
 // Ops returns the operations so far, those that failed included.
 func (d *Disk) Ops() []Op {
 	d.mu.Lock()

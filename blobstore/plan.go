@@ -1,0 +1,135 @@
+package blobstore
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"math"
+	"os"
+	"path/filepath"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// planName is that of the plan of a removal. ZODB's own is .removed; it is not taken for a plan, since ZODB leaves it
+// behind when a pack fails.
+//
+//	plan      keep LF line*          or remove LF line*
+//	line      oid(16) tid(16) LF     hexadecimal
+const planName = ".removed.zrsd"
+
+const (
+	planKeep   = "keep"
+	planRemove = "remove"
+	planLine   = 32 // without the newline
+)
+
+// PlanRemoval notes durably which revisions FinishRemoval is to remove, or with keepOld to move to the directory with
+// .old. What an earlier pack has left in that directory is removed at once.
+func (s *Store) PlanRemoval(revisions iter.Seq2[zodb.Oid, zodb.Tid], keepOld bool) error {
+	if s.readOnly {
+		return zodb.ErrReadOnly
+	}
+	err := removeTree(s.fs, s.dir+oldSuffix)
+	if err == nil {
+		err = s.writePlan(revisions, keepOld)
+	}
+	if err != nil {
+		return fmt.Errorf("plan the removal of blobs from %s: %w", s.dir, err)
+	}
+	return nil
+}
+
+// CancelRemoval drops the plan, if there is one.
+func (s *Store) CancelRemoval() error {
+	err := s.fs.Remove(filepath.Join(s.dir, planName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = s.fs.SyncDir(s.dir)
+	}
+	return err
+}
+
+// writePlan writes under another name first, so that a plan is whole.
+func (s *Store) writePlan(revisions iter.Seq2[zodb.Oid, zodb.Tid], keepOld bool) error {
+	path := filepath.Join(s.dir, planName)
+	f, err := s.fs.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	if err != nil {
+		return err
+	}
+	out := bufio.NewWriter(io.NewOffsetWriter(f, 0))
+	head := planRemove
+	if keepOld {
+		head = planKeep
+	}
+	_, err = fmt.Fprintln(out, head)
+	for oid, tid := range revisions {
+		if err == nil {
+			_, err = fmt.Fprintf(out, "%v%v\n", oid, tid)
+		}
+	}
+	if err == nil {
+		err = out.Flush()
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		return err
+	}
+	if err := s.fs.Rename(path+".tmp", path); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(s.dir)
+}
+
+// A plan is what was planned.
+type plan struct {
+	keepOld   bool
+	revisions []revision
+}
+
+type revision struct {
+	oid zodb.Oid
+	tid zodb.Tid
+}
+
+// readPlan reads the plan; fs.ErrNotExist when there is none.
+func (s *Store) readPlan() (*plan, error) {
+	path := filepath.Join(s.dir, planName)
+	f, err := s.fs.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	lines := bufio.NewScanner(io.NewSectionReader(f, 0, math.MaxInt64))
+	lines.Scan()
+	p := &plan{keepOld: lines.Text() == planKeep}
+	if !p.keepOld && lines.Text() != planRemove {
+		return nil, fmt.Errorf("%s begins with %.20q, not with what to do: remove it, and look for stray blobs",
+			path, lines.Text())
+	}
+	for lines.Scan() {
+		r, err := parseLine(lines.Text())
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+		p.revisions = append(p.revisions, r)
+	}
+	return p, lines.Err()
+}
+
+func parseLine(line string) (r revision, err error) {
+	if len(line) != planLine {
+		return r, fmt.Errorf("line %.40q is not an oid and a tid", line)
+	}
+	if r.oid, err = zodb.ParseOid(line[:planLine/2]); err == nil {
+		r.tid, err = zodb.ParseTid(line[planLine/2:])
+	}
+	return r, err
+}

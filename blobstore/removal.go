@@ -1,0 +1,173 @@
+package blobstore
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// oldSuffix makes the path of the blobs before a pack out of that of the blob directory.
+const oldSuffix = ".old"
+
+// FinishRemoval carries out what PlanRemoval has planned, except for revisions that are still needed, and drops the
+// plan. Folders that become empty are removed. Where nothing is planned it does nothing. After an error, the context's
+// cause included, the plan is still there, and the next call goes on.
+//
+// With keepOld, the directory with .old has the state before the pack: what was removed is moved there, the others get
+// a second name there, as after a pack by ZODB. Its names are not synced.
+func (s *Store) FinishRemoval(ctx context.Context, needed func(zodb.Oid, zodb.Tid) (bool, error)) error {
+	p, err := s.readPlan()
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = s.carryOut(ctx, p, needed)
+	}
+	if err != nil {
+		return fmt.Errorf("remove blobs from %s after a pack: %w", s.dir, err)
+	}
+	return s.CancelRemoval()
+}
+
+func (s *Store) carryOut(ctx context.Context, p *plan, needed func(zodb.Oid, zodb.Tid) (bool, error)) error {
+	if p.keepOld {
+		if err := s.makeOld(); err != nil {
+			return err
+		}
+	}
+	changed := map[string]bool{}
+	for _, r := range p.revisions {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		keep, err := needed(r.oid, r.tid)
+		if err == nil && !keep {
+			err = s.retire(s.path(r.oid, r.tid), p.keepOld, changed)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	if err := s.syncChanged(changed); err != nil || !p.keepOld {
+		return err
+	}
+	return s.Walk(func(_ zodb.Oid, _ zodb.Tid, _ int64, path string) error {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		return s.linkOld(path)
+	})
+}
+
+// makeOld makes the directory with .old, and gives it the marker.
+func (s *Store) makeOld() error {
+	if err := s.fs.Mkdir(s.dir+oldSuffix, 0o777); err != nil && !errors.Is(err, fs.ErrExist) {
+		return err
+	}
+	return s.linkOld(filepath.Join(s.dir, markerName))
+}
+
+// old returns where a file below the blob directory belongs in the one with .old, and makes the folder for it.
+func (s *Store) old(path string) (string, error) {
+	below, err := filepath.Rel(s.dir, path)
+	if err != nil {
+		return "", err
+	}
+	to := filepath.Join(s.dir+oldSuffix, below)
+	_, err = newFolders(s.fs, s.dir+oldSuffix).makeAll(filepath.Dir(to))
+	return to, err
+}
+
+// linkOld gives a file a second name in the directory with .old. One that is gone meanwhile gets none.
+func (s *Store) linkOld(path string) error {
+	to, err := s.old(path)
+	if err != nil {
+		return err
+	}
+	err = s.fs.Link(path, to)
+	if errors.Is(err, fs.ErrExist) || errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// syncChanged makes durable what went from the folders, as far as they are still there.
+func (s *Store) syncChanged(changed map[string]bool) error {
+	for dir := range changed {
+		if err := s.fs.SyncDir(dir); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+// retire removes a blob, or moves it to the directory with .old, and notes the folder in which a name went. Where there
+// is no such blob it does nothing.
+func (s *Store) retire(path string, keepOld bool, changed map[string]bool) error {
+	if _, err := s.fs.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	err := s.takeAway(path, keepOld)
+	if err != nil {
+		return err
+	}
+	dir, err := s.prune(filepath.Dir(path))
+	changed[dir] = true
+	return err
+}
+
+func (s *Store) takeAway(path string, keepOld bool) error {
+	if !keepOld {
+		return s.fs.Remove(path)
+	}
+	to, err := s.old(path)
+	if err != nil {
+		return err
+	}
+	return s.fs.Rename(path, to)
+}
+
+// prune removes a folder if it is empty, and those above it that become so, and returns the first that is not. No blob
+// is published meanwhile: its folder must stay from the moment when it is made to that when the blob is in it.
+func (s *Store) prune(dir string) (string, error) {
+	s.publishing.Lock()
+	defer s.publishing.Unlock()
+	for ; dir != s.dir; dir = filepath.Dir(dir) {
+		entries, err := s.fs.ReadDir(dir)
+		if err != nil || len(entries) > 0 {
+			return dir, err
+		}
+		if err := s.fs.Remove(dir); err != nil {
+			return dir, err
+		}
+	}
+	return dir, nil
+}
+
+// removeTree removes a folder and all that is in it; nothing where there is none.
+func removeTree(disk vfs.FS, dir string) error {
+	entries, err := disk.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		path := filepath.Join(dir, e.Name())
+		if e.IsDir() {
+			err = removeTree(disk, path)
+		} else {
+			err = disk.Remove(path)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return disk.Remove(dir)
+}

@@ -1,0 +1,166 @@
+package filestorage
+
+import (
+	"cmp"
+	"context"
+	"slices"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// markBatch is how many objects are marked at a time, in the order in which they stand in the file.
+const markBatch = 16 << 10
+
+// A root is a record that keeps alive what it refers to.
+type root struct {
+	oid zodb.Oid
+	pos int64
+}
+
+// collect marks what is kept. With GC that is what can be reached from the root at the pack time, and what can be
+// reached from a revision that a later transaction points back to; without GC it is all that was current.
+//
+// An object that could not be reached is kept as the revision that is pointed back to, without what it refers to: so
+// does ZODB, which also follows its references when it is pointed back to once more.
+func (p *packer) collect(ctx context.Context, end int64) error {
+	m := marker{packer: p, ctx: ctx}
+	if !p.opt.GC {
+		for oid, pos := range p.current.all() {
+			if pos != gone {
+				p.current.set(oid, pos|kept)
+			}
+		}
+		p.bytes = p.packpos
+	} else if err := m.markRoot(); err != nil {
+		return err
+	}
+	roots, err := p.pointedBackTo(ctx, end)
+	if err != nil || !p.opt.GC {
+		return err
+	}
+	for _, r := range roots {
+		if err := m.follow(r); err != nil {
+			return err
+		}
+	}
+	return m.mark()
+}
+
+// pointedBackTo keeps the records up to the pack time that later transactions point back to. It returns those of
+// objects that were kept already.
+func (p *packer) pointedBackTo(ctx context.Context, end int64) (roots []root, err error) {
+	w := newWalker(ctx, p.e.file, p.e.path, p.packpos, end)
+	for {
+		more, err := w.next()
+		if err != nil {
+			return nil, err
+		}
+		if !more {
+			break
+		}
+		err = w.records(func(r record) error {
+			if r.back == 0 || r.back >= p.packpos {
+				return nil
+			}
+			at, _ := p.current.get(r.Oid)
+			if at&kept == 0 {
+				p.current.set(r.Oid, r.back|kept)
+				return nil
+			}
+			roots = append(roots, root{r.Oid, r.back})
+			if at != r.back|kept {
+				p.extra = append(p.extra, retained{old: r.back})
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	slices.SortFunc(p.extra, func(a, b retained) int { return cmp.Compare(a.old, b.old) })
+	p.extra = slices.Compact(p.extra)
+	return roots, nil
+}
+
+// A marker follows references. Each object is put on the stack once, when it is marked.
+type marker struct {
+	*packer
+	ctx    context.Context // it lives inside one call of collect
+	stack  []zodb.Oid
+	batch  []root
+	found  []zodb.Oid
+	marked int64
+}
+
+func (m *marker) markRoot() error {
+	if m.live == 0 {
+		return nil
+	}
+	if err := m.reach(0, root{}); err != nil {
+		return err
+	}
+	return m.mark()
+}
+
+// reach marks an object, for a record that refers to it.
+func (m *marker) reach(oid zodb.Oid, from root) error {
+	pos, ok := m.current.get(oid)
+	switch {
+	case !ok || pos == gone:
+		return &DanglingError{Oid: oid, From: from.oid, Pos: from.pos}
+	case pos&kept == 0:
+		m.current.set(oid, pos|kept)
+		m.stack = append(m.stack, oid)
+	}
+	return nil
+}
+
+// mark marks all that can be reached from what is on the stack. Records are read in batches by rising offset, which
+// makes a disk read nearly in sequence.
+func (m *marker) mark() error {
+	total := int64(m.current.len())
+	for len(m.stack) > 0 {
+		if m.ctx.Err() != nil {
+			return context.Cause(m.ctx)
+		}
+		m.report(PackMark, m.marked, total)
+		from := max(len(m.stack)-markBatch, 0)
+		m.batch = m.batch[:0]
+		for _, oid := range m.stack[from:] {
+			pos, _ := m.current.get(oid)
+			m.batch = append(m.batch, root{oid, pos &^ kept})
+		}
+		m.stack = m.stack[:from]
+		m.marked += int64(len(m.batch))
+		slices.SortFunc(m.batch, func(a, b root) int { return cmp.Compare(a.pos, b.pos) })
+		for _, r := range m.batch {
+			if err := m.follow(r); err != nil {
+				return err
+			}
+		}
+	}
+	m.stack, m.batch = nil, nil
+	m.report(PackMark, total, total)
+	return nil
+}
+
+// follow marks what a record refers to, and leaves it on the stack.
+func (m *marker) follow(r root) error {
+	_, data, err := m.e.revision(r.oid, r.pos, m.packpos)
+	if err != nil {
+		return err
+	}
+	m.bytes += recHeaderLen + backLen + int64(len(data))
+	if data == nil {
+		return nil
+	}
+	if m.found, err = m.opt.References(data, m.found[:0]); err != nil {
+		return &RecordError{Oid: r.oid, Pos: r.pos, Err: err}
+	}
+	for _, oid := range m.found {
+		if err := m.reach(oid, r); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,190 @@
+package filestorage
+
+import (
+	"context"
+	"encoding/binary"
+	"io"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A copier writes the new file. What is kept of the transactions up to the pack time is followed by copies of the later
+// ones, which are as long as their originals, so that all of them are shifted by the same distance:
+//
+//	old │ up to the pack time                    │ later      │ committed meanwhile │
+//	    4                                        packpos                           done
+//	new │ what is kept │ later      │ committed meanwhile │
+//	    4
+//
+// Only a copy that has data where the original points back to a record that is not kept is longer. Such an undo can
+// come up only while the pack is under way; behind it the distance is another.
+type copier struct {
+	file    vfs.File // Data.fs.pack
+	out     output
+	index   *index // of the new file
+	done    int64  // up to here the old file is copied
+	shifts  []shift
+	changed []entry      // by the transaction that is being copied
+	dropped []revisionID // blobs
+}
+
+// A shift is the distance of copies from their originals, for originals at old and behind.
+type shift struct{ old, by int64 }
+
+// A revisionID names a revision of an object.
+type revisionID struct {
+	oid zodb.Oid
+	tid zodb.Tid
+}
+
+// copyKept writes what is kept of the transactions up to the pack time.
+func (p *packer) copyKept(ctx context.Context) error {
+	p.index, p.out.file = newIndex(), p.file
+	p.out.start(0)
+	magic := p.s.Magic()
+	if _, err := p.out.Write(magic[:]); err != nil {
+		return err
+	}
+	w := newWalker(ctx, p.e.file, p.e.path, magicLen, p.packpos)
+	w.progress = func(done, _ int64) { p.report(PackCopy, done, p.e.size()) }
+	for {
+		more, err := w.next()
+		if err != nil {
+			return err
+		}
+		if !more {
+			break
+		}
+		if w.txn.Status == zodb.StatusUndone {
+			continue
+		}
+		if err := p.copyKeptOf(w); err != nil {
+			return err
+		}
+	}
+	p.done, p.shifts = p.packpos, []shift{{p.packpos, p.out.pos() - p.packpos}}
+	return p.out.flush()
+}
+
+// copyKeptOf writes what is kept of the transaction that w is at, if anything.
+func (p *packer) copyKeptOf(w *walker) error {
+	tloc := int64(0)
+	err := w.records(func(r record) error {
+		if !p.keeps(r.Oid, r.pos) {
+			return p.noteDropped(w, &r)
+		}
+		if tloc == 0 {
+			tloc = p.out.pos()
+			if err := p.copyHead(w, zodb.StatusPacked); err != nil {
+				return err
+			}
+		}
+		return p.copyCurrent(w, r, tloc)
+	})
+	if err != nil || tloc == 0 {
+		return err
+	}
+	return p.endTxn(tloc)
+}
+
+// copyCurrent writes a record that is kept, with its data, into the transaction at tloc.
+func (p *packer) copyCurrent(w *walker, r record, tloc int64) error {
+	from := r
+	if r.PLen == 0 {
+		var err error
+		if from, err = p.e.origin(r.Oid, r.pos, p.packpos); err != nil {
+			return err
+		}
+	}
+	at := p.out.pos()
+	p.index.set(r.Oid, at)
+	if was, _ := p.current.get(r.Oid); was == r.pos|kept {
+		p.current.set(r.Oid, at|kept|moved)
+	}
+	if x := p.retained(r.pos); x != nil {
+		x.new = at
+	}
+	h := recHeader{Oid: r.Oid, Tid: r.Tid, Tloc: tloc, PLen: from.PLen}
+	return p.writeRecord(w, &h, from.pos, 0)
+}
+
+// writeRecord writes a record with the data of the one at from in the old file, or if it has none with a back pointer.
+func (p *packer) writeRecord(w *walker, h *recHeader, from, back int64) error {
+	var b [recHeaderLen + backLen]byte
+	h.encode(b[:])
+	if h.PLen == 0 {
+		binary.BigEndian.PutUint64(b[recHeaderLen:], uint64(back))
+		_, err := p.out.Write(b[:])
+		return err
+	}
+	if _, err := p.out.Write(b[:recHeaderLen]); err != nil {
+		return err
+	}
+	pos, n := from+recHeaderLen, int64(h.PLen)
+	if n > smallData || pos < w.pos {
+		return p.out.copyN(io.NewSectionReader(p.e.file, pos, n), n)
+	}
+	data, err := w.bytes(pos, int(n))
+	if err == nil {
+		_, err = p.out.Write(data)
+	}
+	return err
+}
+
+// copyHead writes the header and the metadata of the transaction that w is at, with the status given.
+func (p *packer) copyHead(w *walker, status zodb.Status) error {
+	b, err := w.bytes(w.pos, int(w.txn.headerLen()))
+	if err != nil {
+		return err
+	}
+	for _, part := range [][]byte{b[:statusAt], {byte(status)}, b[statusAt+1:]} {
+		if _, err := p.out.Write(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// endTxn completes the transaction at tloc.
+func (p *packer) endTxn(tloc int64) error {
+	length := binary.BigEndian.AppendUint64(nil, uint64(p.out.pos()-tloc))
+	if _, err := p.out.Write(length); err != nil {
+		return err
+	}
+	return p.out.patch(length, tloc+8)
+}
+
+// noteDropped notes a record that is not kept if it has a blob of its own. A transaction may have stored an object
+// twice, with one blob.
+func (p *packer) noteDropped(w *walker, r *record) error {
+	if p.blobs == nil {
+		return nil
+	}
+	from := *r
+	var err error
+	if r.PLen == 0 {
+		if from, err = p.e.origin(r.Oid, r.pos, p.packpos); err != nil || from.PLen == 0 {
+			return err
+		}
+	}
+	head := make([]byte, min(zodb.BlobHeadLen, from.PLen))
+	if from.pos == r.pos {
+		var b []byte
+		b, err = w.bytes(from.pos+recHeaderLen, len(head))
+		copy(head, b)
+	} else {
+		err = readFull(p.e.file, head, from.pos+recHeaderLen)
+	}
+	if err != nil || !zodb.IsBlobRecord(head) {
+		return err
+	}
+	if at, _ := p.current.get(r.Oid); at&kept != 0 && at&moved == 0 {
+		other, err := p.e.record(r.Oid, at&^kept, p.packpos)
+		if err != nil || other.Tid == r.Tid {
+			return err
+		}
+	}
+	p.dropped = append(p.dropped, revisionID{r.Oid, r.Tid})
+	return nil
+}

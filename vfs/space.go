@@ -1,0 +1,33 @@
+package vfs
+
+import (
+	"errors"
+	"io/fs"
+
+	"golang.org/x/sys/unix"
+)
+
+// ErrNoSpaceInfo says that a disk does not tell how much room it has.
+var ErrNoSpaceInfo = errors.New("the disk does not tell how much room it has")
+
+// A Spacious disk tells how many bytes can still be written to where a folder is.
+type Spacious interface {
+	Free(folder string) (int64, error)
+}
+
+// Free asks a disk for its room; ErrNoSpaceInfo when it is not Spacious.
+func Free(disk FS, folder string) (int64, error) {
+	if d, ok := disk.(Spacious); ok {
+		return d.Free(folder)
+	}
+	return 0, ErrNoSpaceInfo
+}
+
+// Free is what statfs(2) says is left for users other than root.
+func (OS) Free(folder string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(folder, &st); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: folder, Err: err}
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
