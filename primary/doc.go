@@ -26,6 +26,12 @@
 // whose text tells its operator what to do; the same text is logged here, once per attempt, and the last ones are in
 // Status.
 //
+// # Strangers
+//
+// Until a peer is accepted it has little: a place among MaxPerAddress of its address and MaxSecondaries in all, the
+// time of HandshakeTimeout, the smallest window, and few lines in the log (see quiet). Where there is a secret it is
+// proved before the hello is read. Whether the connection is encrypted is not known here.
+//
 // # What Status says
 //
 // Lag is counted from what the secondary has acknowledged as durable, never from what was sent. Where a figure cannot

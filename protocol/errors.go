@@ -13,7 +13,7 @@ var (
 	ErrNotNative = errors.New("the peer does not speak " + Native + ": perhaps it is a zc.zrs primary, or no zrsd at " +
 		"all; check the address")
 
-	// ErrEncrypted says that a client began with TLS.
+	// ErrEncrypted says that the other side speaks TLS.
 	ErrEncrypted = errors.New("the peer speaks TLS, and this address speaks plain text: give this node certificates, " +
 		"too, or leave them out there")
 

@@ -21,8 +21,8 @@ const (
 )
 
 // ClientPreface proposes the native protocol and waits for the answer, until ctx ends. A refusal is a *Refusal; a peer
-// that closes or answers in another language gives ErrNotNative. The time that it takes is a round trip, good for
-// SessionOptions.RoundTrip.
+// that answers with a TLS alert gives ErrEncrypted, one that closes or answers in another language ErrNotNative. The
+// time that it takes is a round trip, good for SessionOptions.RoundTrip.
 func ClientPreface(ctx context.Context, conn net.Conn) error {
 	return withContext(ctx, conn.SetDeadline, func() error {
 		if err := WriteSized(conn, []byte(Native)); err != nil {
@@ -31,6 +31,8 @@ func ClientPreface(ctx context.Context, conn net.Conn) error {
 		answer, err := ReadSized(conn, nil, maxRefusal)
 		var large *TooLargeError
 		switch {
+		case errors.As(err, &large) && large.Size>>16 == tlsAlert:
+			return ErrEncrypted
 		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isReset(err), errors.As(err, &large):
 			return fmt.Errorf("%w (%w)", ErrNotNative, err)
 		case err != nil:
@@ -45,9 +47,12 @@ func ClientPreface(ctx context.Context, conn net.Conn) error {
 	})
 }
 
-// tlsHandshake is how a TLS connection begins, read as the length of a sized message: a record of type handshake (22),
-// major version 3.
-const tlsHandshake = 0x1603
+// How a TLS connection begins, and how a server of TLS says that something else did not: records of the types
+// handshake (22) and alert (21), major version 3, read as the length of a sized message.
+const (
+	tlsHandshake = 0x1603
+	tlsAlert     = 0x1503
+)
 
 // ServerPreface reads which protocol the client proposes. The server then calls AcceptPreface when that is Native, and
 // RefusePreface or nothing otherwise. No more than 64 bytes are read before a client has said that. A client that

@@ -139,6 +139,16 @@ func TestAServerNoticesTLS(t *testing.T) {
 	}
 }
 
+func TestAClientNoticesTLS(t *testing.T) {
+	err := answer(t, func(s net.Conn) error {
+		_, err := s.Write([]byte{21, 3, 1, 0, 2, 2, 70})
+		return errors.Join(err, s.Close())
+	})
+	if !errors.Is(err, ErrEncrypted) {
+		t.Errorf("got %v", err)
+	}
+}
+
 func FuzzPreface(f *testing.F) {
 	f.Add(Native)
 	f.Add("refused 7 too many; try again")
