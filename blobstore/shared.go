@@ -24,7 +24,8 @@ func (e *GoneError) Error() string {
 
 // A Shared is a blob directory that a storage on another machine fills, through another mount of it. Nothing here ever
 // writes in it: no marker, no folder, no lock. It is what a storage needs of a blob directory, except for what only the
-// other one can do. Its methods may be called concurrently.
+// other one can do: it has no methods to remove blobs, so that a pack of the storage leaves them to the primary. Its
+// methods may be called concurrently.
 type Shared struct {
 	fs   vfs.FS
 	dir  string

@@ -1,6 +1,7 @@
 package secondary
 
 import (
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -9,7 +10,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"github.com/zrsd/zrsd/blobstore"
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/vfs/simdisk"
@@ -249,6 +253,25 @@ func TestANodeWhoseSharedDirectoryIsGoneFeedsNobodyWithLess(t *testing.T) {
 	m.gone.Store(false)
 	r.has(t, p.st.LastTid())
 	mustEqual(t, p, third)
+}
+
+func TestAPackOfASharingSecondaryLeavesThePrimarysBlobsAlone(t *testing.T) {
+	p := inMemory(t).named(t)
+	for i := range 3 {
+		p.commit(t, 0, fmt.Sprintf("state %d", i), fmt.Sprintf("blob %d", i))
+	}
+	s := beside(t, mounted(t, p.fs), sharedDir, simdisk.New())
+	r := s.follow(t, p.asPrimary(t))
+	r.has(t, p.st.LastTid())
+	before := p.blobs(t)
+	result, err := s.st.Pack(t.Context(), s.st.LastTid(), filestorage.PackOptions{})
+	if err != nil || s.st.Size() >= p.st.Size() {
+		t.Fatalf("packed to %d of %d bytes: %+v, %v", s.st.Size(), p.st.Size(), result, err)
+	}
+	if diff := cmp.Diff(before, p.blobs(t)); diff != "" || len(before) != 3 {
+		t.Errorf("%d blobs were there: %s", len(before), diff)
+	}
+	r.has(t, p.commit(t, 0, "after it", "one more"))
 }
 
 func TestACrashOfASharingSecondaryLeavesThePrimarysBlobsAlone(t *testing.T) {
