@@ -17,15 +17,20 @@ import (
 type model struct {
 	revisions map[zodb.Oid][]modelRevision
 	last      zodb.Tid
+	packed    zodb.Tid // up to here
 	disk      *simdisk.Disk
 	s         *Storage
 }
 
 type modelRevision struct {
 	tid  zodb.Tid
-	data string // "" for a deletion
-	from int    // number of the revision that an undo took the data from, -1 for none
+	data string         // "" for a deletion
+	from int            // number of the revision that an undo took the data from, -1 for none
+	lost *modelRevision // the same, when a pack has left it only for that
 }
+
+// none reports whether the object is gone by this revision, which does not even point back to another one.
+func (r *modelRevision) none() bool { return r.data == "" && r.from < 0 && r.lost == nil }
 
 // serial returns the tid of the newest revision.
 func (m *model) serial(oid zodb.Oid) zodb.Tid {
@@ -35,7 +40,8 @@ func (m *model) serial(oid zodb.Oid) zodb.Tid {
 	return 0
 }
 
-// Whatever is stored, deleted, undone, aborted, enqueued and reopened, a storage answers as a list of revisions would.
+// Whatever is stored, deleted, undone, packed, aborted, enqueued and reopened, a storage answers as a list of revisions
+// would.
 func TestStorageIsAListOfRevisions(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		m := &model{revisions: map[zodb.Oid][]modelRevision{}, disk: simdisk.New()}
@@ -44,6 +50,7 @@ func TestStorageIsAListOfRevisions(t *testing.T) {
 		t.Repeat(map[string]func(*rapid.T){
 			"transaction": m.transaction,
 			"undo":        m.undo,
+			"pack":        m.pack,
 			"conflict":    m.conflict,
 			"reopen":      func(t *rapid.T) { m.close(t); m.open(t) },
 			"rescan":      func(t *rapid.T) { m.close(t); m.disk.Remove("Data.fs.index"); m.open(t) },
@@ -58,6 +65,9 @@ func (m *model) open(t *rapid.T) {
 		t.Fatal(err)
 	}
 	m.s = s
+	if m.packed >= m.last { // the last transaction may not have been kept
+		m.last = s.LastTid()
+	}
 }
 
 func (m *model) close(t *rapid.T) {
@@ -107,7 +117,7 @@ func (m *model) undo(t *rapid.T) {
 		t.Fatal(err)
 	}
 	defer txn.Abort()
-	changes, possible := map[zodb.Oid]modelRevision{}, true
+	changes, possible := map[zodb.Oid]modelRevision{}, of > m.packed
 	for oid, revisions := range m.revisions {
 		i := slices.IndexFunc(revisions, func(r modelRevision) bool { return r.tid == of })
 		if i < 0 {
@@ -130,6 +140,66 @@ func (m *model) undo(t *rapid.T) {
 			m.revisions[oid] = append(m.revisions[oid], r)
 		}
 	}
+}
+
+// pack packs to some transaction, without garbage collection.
+func (m *model) pack(t *rapid.T) {
+	if m.last == 0 {
+		return
+	}
+	to := rapid.SampledFrom(m.tids()).Draw(t, "to")
+	r, err := m.s.Pack(t.Context(), to, PackOptions{KeepOld: rapid.Bool().Draw(t, "keep old")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.Packed {
+		return
+	}
+	m.packed = max(m.packed, to)
+	for oid, revisions := range m.revisions {
+		if m.revisions[oid] = packRevisions(revisions, to); len(m.revisions[oid]) == 0 {
+			delete(m.revisions, oid)
+		}
+	}
+}
+
+// packRevisions returns the revisions that a pack leaves: all later ones, before them the one that was current at the
+// time, or where the object did not exist then the newest one that a later one has its data from.
+func packRevisions(revisions []modelRevision, to zodb.Tid) (left []modelRevision) {
+	later := slices.IndexFunc(revisions, func(r modelRevision) bool { return r.tid > to })
+	if later < 0 {
+		later = len(revisions)
+	}
+	after := slices.Clone(revisions[later:])
+	for i := range after {
+		if from := after[i].from; from >= 0 && from < later {
+			after[i].from, after[i].lost = -1, &revisions[from]
+		}
+	}
+	var oldest *modelRevision
+	if later > 0 && !revisions[later-1].none() {
+		oldest = &revisions[later-1]
+	} else if later > 0 {
+		for _, r := range after {
+			if r.lost != nil && (oldest == nil || oldest.tid < r.lost.tid) {
+				oldest = r.lost
+			}
+		}
+	}
+	if oldest != nil {
+		left = append(left, modelRevision{tid: oldest.tid, data: oldest.data, from: -1})
+	}
+	shift := later - len(left)
+	for _, r := range after {
+		if r.from >= 0 {
+			r.from -= shift
+		}
+		if r.lost != nil && oldest != nil && r.lost.tid == oldest.tid {
+			r.from, r.lost = 0, nil
+		}
+		left = append(left, r)
+	}
+	return left
 }
 
 // tids returns the tids of all transactions that changed something.

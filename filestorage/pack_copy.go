@@ -22,6 +22,7 @@ import (
 type copier struct {
 	file    vfs.File // Data.fs.pack
 	out     output
+	synced  int64  // up to here it is durable
 	index   *index // of the new file
 	done    int64  // up to here the old file is copied
 	shifts  []shift
@@ -64,7 +65,7 @@ func (p *packer) copyKept(ctx context.Context) error {
 		}
 	}
 	p.done, p.shifts = p.packpos, []shift{{p.packpos, p.out.pos() - p.packpos}}
-	return p.out.flush()
+	return p.sync()
 }
 
 // copyKeptOf writes what is kept of the transaction that w is at, if anything.
@@ -152,7 +153,22 @@ func (p *packer) endTxn(tloc int64) error {
 	if _, err := p.out.Write(length); err != nil {
 		return err
 	}
-	return p.out.patch(length, tloc+8)
+	if err := p.out.patch(length, tloc+8); err != nil || p.out.pos()-p.synced < syncEvery {
+		return err
+	}
+	return p.sync()
+}
+
+// syncEvery is after how many bytes the new file is synced. A sync of many more at once would keep those waiting who
+// commit meanwhile.
+const syncEvery = 2 << 20
+
+func (p *packer) sync() error {
+	if err := p.out.flush(); err != nil {
+		return err
+	}
+	p.synced = p.out.pos()
+	return p.file.Sync()
 }
 
 // noteDropped notes a record that is not kept if it has a blob of its own. A transaction may have stored an object

@@ -14,14 +14,10 @@ const (
 	maxRounds = 32
 )
 
-// catchUp copies what is committed and makes the new file durable, without keeping anybody from committing, until
-// little is left.
+// catchUp copies what is committed without keeping anybody from committing, until little is left.
 func (p *packer) catchUp(ctx context.Context) error {
 	for range maxRounds {
 		if err := p.copyRest(ctx, p.e.size()); err != nil {
-			return err
-		}
-		if err := p.file.Sync(); err != nil {
 			return err
 		}
 		if p.e.size()-p.done <= smallRest {
@@ -31,7 +27,7 @@ func (p *packer) catchUp(ctx context.Context) error {
 	return nil
 }
 
-// copyRest copies the transactions from done to end whole.
+// copyRest copies the transactions from done to end whole, durably.
 func (p *packer) copyRest(ctx context.Context, end int64) error {
 	w := newWalker(ctx, p.e.file, p.e.path, p.done, end)
 	w.progress = func(done, total int64) { p.report(PackCopy, done, total) }
@@ -48,7 +44,7 @@ func (p *packer) copyRest(ctx context.Context, end int64) error {
 		}
 	}
 	p.done = end
-	return p.out.flush()
+	return p.sync()
 }
 
 // copyLater copies the transaction that w is at, with the offsets in it changed to those of the new file.

@@ -98,9 +98,6 @@ func (p *packer) takeOver(ctx context.Context) error {
 	if err := p.copyRest(ctx, end); err != nil {
 		return err
 	}
-	if err := p.file.Sync(); err != nil {
-		return err
-	}
 	if err := s.fs.Rename(s.path+packSuffix, s.path); err != nil {
 		return err
 	}

@@ -312,6 +312,25 @@ func TestUndoDuringAPack(t *testing.T) {
 	}
 }
 
+// Where a transaction has two records of an object, an undo that points back to the second one goes on to do so; ZODB
+// makes it point to the first one.
+func TestPackOfAnObjectChangedTwice(t *testing.T) {
+	s := emptyStorage(t, Options{})
+	first := commit(t, s, 1, 0, "first")
+	second := commit(t, s, 1, first, "second")
+	dropped := commit(t, s, 2, 0, "dropped")
+	commit(t, s, 2, dropped, "kept")
+	third := commit(t, s, 1, second, "third")
+	twice := mustUndo(t, s, third, second)
+	last := commit(t, s, 1, twice, "last")
+	mustUndo(t, s, last)
+	expectState(t, s, 1, "first")
+	if r := mustPack(t, s, third-1, PackOptions{}); !r.Packed {
+		t.Fatal("not packed")
+	}
+	expectState(t, s, 1, "first")
+}
+
 // Who reads a file that is replaced reads it to its end, and goes on in the new one; then the old one is closed.
 func TestIteratorsGoOnAfterAPack(t *testing.T) {
 	s := toPack(t, Options{})

@@ -52,7 +52,7 @@ func (s *Secondary) acknowledge(ctx context.Context, in <-chan handed, l *link, 
 		s.track.durable(h.tid, int64(h.count-reported))
 		reported = h.count
 		err := l.acks.send(func(a *protocol.Ack) {
-			a.Applied, a.Durable, a.Count, a.Bytes = h.tid, h.tid, h.count, uint64(s.st.Size()-l.size)
+			a.Applied, a.Durable, a.Count, a.Bytes = h.tid, h.tid, h.count, uint64(max(s.st.Size()-l.size, 0))
 		})
 		if err != nil {
 			end(err)
