@@ -40,5 +40,12 @@
 // A directory that is unmounted leaves an empty one behind, in which every blob would be missing. So a blob counts as
 // missing only while the directory is the file that it was when it was verified.
 //
+// # Removal
+//
+// A pack drops revisions. Which ones it plans durably before the Data.fs without them takes the place of the other, in
+// .removed.zrsd, and when that is done it carries the plan out. So a crash in between leaves blobs without a record
+// only until the storage is opened again, and never a record without its blob. With the old Data.fs kept, so are the
+// old blobs: beside the directory stands one with .old, where the removed ones are moved to and the others linked to.
+//
 // A blob file is never changed in place: after a pack by ZODB it may share its inode with a copy in the .old directory.
 package blobstore
