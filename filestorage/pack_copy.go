@@ -57,9 +57,6 @@ func (p *packer) copyKept(ctx context.Context) error {
 		if !more {
 			break
 		}
-		if w.txn.Status == zodb.StatusUndone {
-			continue
-		}
 		if err := p.copyKeptOf(w); err != nil {
 			return err
 		}
@@ -68,10 +65,15 @@ func (p *packer) copyKept(ctx context.Context) error {
 	return p.sync()
 }
 
-// copyKeptOf writes what is kept of the transaction that w is at, if anything.
+// copyKeptOf writes what is kept of the transaction that w is at, if anything. The last one up to the pack time is
+// kept, if need be without records, as it is not by ZODB: without it the last tid of a storage could go back, and a
+// secondary that stands there could not be told from one that has another history.
 func (p *packer) copyKeptOf(w *walker) error {
 	tloc := int64(0)
 	err := w.records(func(r record) error {
+		if w.txn.Status == zodb.StatusUndone {
+			return nil
+		}
 		if !p.keeps(r.Oid, r.pos) {
 			return p.noteDropped(w, &r)
 		}
@@ -83,6 +85,10 @@ func (p *packer) copyKeptOf(w *walker) error {
 		}
 		return p.copyCurrent(w, r, tloc)
 	})
+	if last := w.pos+int64(w.txn.Length)+lengthLen == p.packpos; err == nil && tloc == 0 && last {
+		tloc = p.out.pos()
+		err = p.copyHead(w, zodb.StatusPacked)
+	}
 	if err != nil || tloc == 0 {
 		return err
 	}
