@@ -64,14 +64,15 @@
 // A pack to a tid writes a new file, in which the transactions up to that tid have only the records that are still
 // needed: those that were current then, with garbage collection only of objects that could be reached from the root
 // then, and those that a later transaction points back to. These transactions get status 'p', their records prev 0 and
-// their data in full; transactions of which nothing is left are gone. The later ones are copied with other offsets.
+// their data in full; transactions of which nothing is left are gone, except the last one, so that the last tid of a
+// storage never goes back. The later ones are copied with other offsets.
 //
 //	Data.fs         1 │ a b │   2 │ b c │   3 │ a │   4 │ b →2 │   5 │ a │
 //	                                         pack to 3 ▲
 //	Data.fs.pack    2 p │ b │   3 p │ a │   4 │ b →2 │   5 │ a │           c is garbage, 1 is gone
 //
-// Commits go on until the rest that they leave to be copied is small. Then the new file gets it while none can begin, is
-// synced, and takes the place of the old one by a rename: one edition of the storage follows the other. Readers hold
+// Commits go on until the rest that they leave to be copied is small. Then the new file gets it while none can begin,
+// is synced, and takes the place of the old one by a rename: one edition of the storage follows the other. Readers hold
 // the edition that they read; iterators go on in the next one behind the last tid that they have seen. A crash leaves
 // the old file or the new one; the steps are drawn at packer.make. Blobs are removed after the rename, by a plan that
 // was made durable before it.

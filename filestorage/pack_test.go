@@ -324,7 +324,8 @@ func TestPackKeepsTheLastTid(t *testing.T) {
 		t.Errorf("%+v, %v, last tid %v, want %v", found, err, s.LastTid(), last)
 	}
 	later := commit(t, s, 1, s.mustTid(t, 1), "later")
-	if found, err = s.Find(t.Context(), last-1); !errors.Is(err, zodb.ErrNoTid) || found.After.Status != zodb.StatusPacked {
+	found, err = s.Find(t.Context(), last-1)
+	if !errors.Is(err, zodb.ErrNoTid) || found.After.Status != zodb.StatusPacked {
 		t.Errorf("%+v, %v", found, err)
 	}
 	mustPack(t, s, later, toyOptions())
