@@ -1,0 +1,83 @@
+package config
+
+import (
+	"path/filepath"
+
+	"github.com/zrsd/zrsd/zconfig"
+)
+
+// check looks at what fits together between sections, and names the storage without a name.
+func (c *checker) check(cfg *Config, root *zconfig.Section) {
+	if len(cfg.Storages) == 0 {
+		c.fail(root.Pos, "there is no storage: write <filestorage 1> with a path")
+	}
+	c.checkNames(cfg.Storages)
+	c.checkPaths(cfg.Storages)
+	c.checkAddresses(cfg)
+}
+
+// checkNames holds names apart. The one storage that may have none is called 1.
+func (c *checker) checkNames(storages []*Storage) {
+	var unnamed *Storage
+	first := map[string]*Storage{}
+	for _, st := range storages {
+		if st.Name == "" {
+			if unnamed != nil {
+				c.fail(st.Pos, "a second storage without a name, after that in line %d: give it one", unnamed.Pos.Line)
+				continue
+			}
+			unnamed, st.Name = st, "1"
+		}
+		if other, twice := first[st.Name]; twice {
+			c.fail(st.Pos, "a second storage of the name %s (which one without a name has, too): the first is in "+
+				"line %d: "+
+				"give it another name", st.Name, other.Pos.Line)
+			continue
+		}
+		first[st.Name] = st
+	}
+}
+
+// checkPaths holds files and folders apart.
+func (c *checker) checkPaths(storages []*Storage) {
+	users := map[string]*Storage{}
+	for _, st := range storages {
+		for _, p := range []Value[string]{st.Path, st.BlobDir} {
+			if p.V == "" {
+				continue
+			}
+			abs, err := filepath.Abs(p.V)
+			if err != nil {
+				c.fail(p.From.Pos, "%v", err)
+				continue
+			}
+			if other, twice := users[abs]; twice {
+				c.fail(p.From.Pos, "%s is used twice: the storage %s has it already", p.V, other.Name)
+				continue
+			}
+			users[abs] = st
+		}
+	}
+}
+
+// checkAddresses holds the places apart where this process listens.
+func (c *checker) checkAddresses(cfg *Config) {
+	users := map[string]string{}
+	use := func(from Source, addr, what string) {
+		if other, twice := users[addr]; twice {
+			c.fail(from.Pos, "%s: %s listens at %s already", what, other, addr)
+		}
+		users[addr] = what
+	}
+	if cfg.ZEO != nil && !cfg.ZEO.Address.V.IsZero() {
+		use(cfg.ZEO.Address.From, cfg.ZEO.Address.V.String(), "<zeo>")
+	}
+	if cfg.Admin != nil && !cfg.Admin.Address.V.IsZero() {
+		use(cfg.Admin.Address.From, cfg.Admin.Address.V.String(), "<admin>")
+	}
+	for _, st := range cfg.Storages {
+		if z := st.Replication; z != nil && !z.ReplicateTo.V.IsZero() {
+			use(z.ReplicateTo.From, z.ReplicateTo.V.String(), "replicate-to of storage "+st.Name)
+		}
+	}
+}

@@ -1,0 +1,88 @@
+package config
+
+var filestorageTable = &table{
+	typ:   "filestorage",
+	named: true,
+	doc: "A Data.fs. Its name is what clients ask for; one storage may have none, and is called `1`. Inside " +
+		"`<zrs>` or " +
+		"`<blobstorage>` the outer name counts.",
+	keys: []entry{
+		{name: "path", kind: "existing-dirpath", required: true,
+			doc: "The Data.fs. Where there is none, an empty one is created."},
+		{name: "blob-dir", kind: "existing-dirpath", doc: "The blob directory. Without one blobs are refused."},
+		{name: "create", kind: "boolean", preset: "false",
+			doc: "Whether the storage is emptied at every start.",
+			refused: "it empties the storage at every start, which zrsd does not do: leave it out; a missing file " +
+				"is " +
+				"created anyway"},
+		{name: "read-only", kind: "boolean", preset: "false",
+			doc: "Opens the file for reading, without a lock. Not possible in `<zrs>`."},
+		{name: "quota", kind: "byte-size",
+			doc:     "A limit on the size of the file.",
+			refused: "zrsd has no quota: leave it out, and limit the size with the file system"},
+		{name: "packer", kind: "string",
+			doc:     "A Python function that packs.",
+			refused: "zrsd runs no Python: leave it out, zrsd packs by itself"},
+		{name: "pack-gc", kind: "boolean", preset: "true",
+			doc: "Whether packing removes objects that nothing refers to."},
+		{name: "pack-keep-old", kind: "boolean", preset: "true",
+			doc: "Whether packing keeps the file as it was, as Data.fs.old."},
+	},
+	gone: map[string]string{
+		"stop": "it is no key of ZODB's configuration: leave it out",
+	},
+}
+
+var blobstorageTable = &table{
+	typ:   "blobstorage",
+	named: true,
+	doc:   "The older way to give a `<filestorage>`, which it has inside, a blob directory.",
+	keys: []entry{
+		{name: "blob-dir", kind: "path", required: true, doc: "The blob directory."},
+	},
+	sections: []string{"filestorage"},
+}
+
+var zrsTable = &table{
+	typ:   "zrs",
+	named: true,
+	doc: "Replicates the storage that it has inside. With `replicate-from` it is a secondary, with `replicate-to` " +
+		"it is " +
+		"a primary, with both a secondary that feeds others. At least one is needed.",
+	sections: []string{"filestorage", "blobstorage", "tls"},
+	keys: []entry{
+		{name: "replicate-to", kind: "socket-binding-address", doc: "Where secondaries connect."},
+		{name: "replicate-from", kind: "socket-address",
+			doc: "The primary. Ours: several with commas between, which are tried in turn."},
+		{name: "keep-alive-delay", kind: "seconds", preset: "0",
+			doc: "How often a secondary tells a primary of zc.zrs that it is alive; 0 for never."},
+		{name: "protocol", kind: "auto or native or zrs2", preset: "auto", ours: true,
+			doc: "How the primary is spoken to. `zrs2` is the protocol of zc.zrs, `auto` tries native first."},
+		{name: "blobs", kind: "local or shared", preset: "local", ours: true,
+			doc: "`shared`: the blob directory is the primary's own, as on a NAS: blobs are not sent, nothing is " +
+				"written " +
+				"there. A setting of secondaries."},
+		{name: "secret-file", kind: "path", ours: true,
+			doc: "File with a secret that both sides must have. It does not encrypt."},
+		{name: "insecure-plain-text", kind: "boolean", preset: "false", ours: true,
+			doc: "Allows to talk to other machines without `<tls>`."},
+		{name: "heartbeat", kind: "time-interval", preset: "5s", ours: true,
+			doc: "How often secondaries are told the last transaction."},
+		{name: "max-secondaries", kind: "integer", preset: "16", ours: true, doc: "Secondaries at a time."},
+		{name: "max-per-address", kind: "integer", preset: "8", ours: true,
+			doc: "Connections of one address that are not yet accepted."},
+		{name: "handshake-timeout", kind: "time-interval", preset: "30s", ours: true,
+			doc: "How long a peer may take in a handshake."},
+		{name: "idle-timeout", kind: "time-interval", preset: "60s", ours: true,
+			doc: "How long a peer may be silent, or send nothing of what it has."},
+		{name: "drain-timeout", kind: "time-interval", preset: "60s", ours: true,
+			doc: "How long secondaries may take to catch up when the process stops."},
+		{name: "ready-lag", kind: "time-interval", preset: "60s", ours: true,
+			doc: "How far behind a secondary may be and still call itself ready."},
+		{name: "max-record", kind: "byte-size", preset: "1GB", ours: true,
+			doc: "The largest record that a secondary takes."},
+	},
+	gone: map[string]string{
+		"replication-address": "zc.zrs 2 calls it replicate-to",
+	},
+}

@@ -1,0 +1,92 @@
+package config
+
+var zeoTable = &table{
+	typ: "zeo",
+	doc: "How ZEO clients are served. Without this section none are, and the process only replicates.",
+	keys: []entry{
+		{name: "address", kind: "socket-binding-address", required: true,
+			doc: "Where clients connect: `host:port`, `:port` or a port alone for all interfaces, or a path with " +
+				"a slash " +
+				"for a Unix socket."},
+		{name: "read-only", kind: "boolean", preset: "false",
+			doc: "Refuses all writing by clients. Packing is allowed."},
+		{name: "invalidation-queue-size", kind: "integer", preset: "100",
+			doc: "Transactions that are remembered, so that clients which come back need not verify their cache."},
+		{name: "invalidation-age", kind: "seconds",
+			doc: "How long a client may have been away and still learn from the file what changed."},
+		{name: "transaction-timeout", kind: "seconds",
+			doc: "How long a client may hold the commit lock. Its connection is closed then, the transaction " +
+				"aborted."},
+		{name: "pid-filename", kind: "existing-dirpath",
+			doc: "File for the process id, while the server runs. Not written with `read-only`. Where it is not " +
+				"set and " +
+				"`INSTANCE_HOME` is in the environment, it is `$INSTANCE_HOME/var/ZEO.pid`."},
+		{name: "client-conflict-resolution", kind: "boolean", preset: "false",
+			doc: "Clients resolve conflicts themselves. Otherwise a conflict is an error for the client, as with " +
+				"a Python " +
+				"server that lacks the classes: zrsd runs no Python."},
+		{name: "msgpack", kind: "boolean",
+			doc: "Offers clients the protocol in msgpack instead of pickles. Where it is not set, a value in " +
+				"`ZEO_MSGPACK` " +
+				"means `true`."},
+	},
+	sections: []string{"ssl"},
+	gone: map[string]string{
+		"monitor-address": "ZEO itself dropped it: use <admin> with address, which answers /status and " +
+			"/metrics",
+		"authentication-protocol": "ZEO itself dropped it: use <ssl>",
+		"authentication-database": "ZEO itself dropped it: use <ssl>",
+		"authentication-realm":    "ZEO itself dropped it: use <ssl>",
+		"server-sync":             "it is a setting of clients",
+	},
+}
+
+var sslTable = &table{
+	typ: "ssl",
+	doc: "TLS with ZEO clients.",
+	keys: []entry{
+		{name: "certificate", kind: "existing-dirpath", required: true, doc: "The server's certificate, PEM."},
+		{name: "key", kind: "existing-dirpath", doc: "Its key. Where it is not set, the key is in the " +
+			"certificate's file."},
+		{name: "password-function", kind: "string",
+			doc:     "A Python function that returns the password of the key.",
+			refused: "zrsd runs no Python: write the password into a file and name it with password-file"},
+		{name: "password-file", kind: "existing-dirpath", ours: true,
+			doc: "File whose first line is the password of the key."},
+		{name: "authenticate", kind: "path", required: true,
+			doc: "Certificates that those of clients must lead to: a file or a folder. `SIGNED` or `-`, which " +
+				"stands for " +
+				"those of the operating system, is not possible.",
+		},
+	},
+	gone: map[string]string{
+		"check-hostname":  "it is a setting of clients",
+		"server-hostname": "it is a setting of clients",
+	},
+}
+
+var adminTable = &table{
+	typ: "admin",
+	doc: "The HTTP server for `/status`, `/metrics`, `/healthz` and `/readyz`. Ours.",
+	keys: []entry{
+		{name: "address", kind: "socket-binding-address", required: true, ours: true, doc: "Where it listens."},
+		{name: "insecure-plain-text", kind: "boolean", preset: "false", ours: true,
+			doc: "Allows an address that other machines can reach without `<tls>`."},
+	},
+	sections: []string{"tls"},
+}
+
+var tlsTable = &table{
+	typ: "tls",
+	doc: "TLS with certificates on both sides, in `<zrs>` and in `<admin>`. Read again at SIGHUP. Ours.",
+	keys: []entry{
+		{name: "certificate", kind: "path", required: true, ours: true, doc: "This side's certificate, PEM."},
+		{name: "key", kind: "path", ours: true,
+			doc: "Its key. Where it is not set, the key is in the certificate's file."},
+		{name: "password-file", kind: "path", ours: true, doc: "File whose first line is the password of the key."},
+		{name: "authority", kind: "path", ours: true,
+			doc: "Certificates that those of peers must lead to: a file or a folder. Required in `<zrs>`."},
+		{name: "peer-names", kind: "string-list", ours: true,
+			doc: "Names of which a peer's certificate must have one, with spaces between."},
+	},
+}
