@@ -101,6 +101,12 @@ func TestRemoval(t *testing.T) {
 			} else if _, err := os.Stat(s.Dir() + oldSuffix); !errors.Is(err, fs.ErrNotExist) {
 				t.Error("there is an old directory")
 			}
+			if err := errors.Join(s.PlanRemoval(maps.All(planned), false), s.CancelRemoval()); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := os.Stat(s.Dir() + oldSuffix); !errors.Is(err, fs.ErrNotExist) {
+				t.Error("the next plan leaves the old directory of the last one")
+			}
 			put(t, s, 2, 30)
 			if err := s.FinishRemoval(t.Context(), notNeeded); err != nil || len(blobsIn(t, s.Dir(), layout)) != 2 {
 				t.Errorf("without a plan: %v", err)

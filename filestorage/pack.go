@@ -19,7 +19,7 @@ type PackOptions struct {
 
 	// References appends to oids those that keep an object alive for which the record does. nil: references.Scanner.
 	References func(record []byte, oids []zodb.Oid) ([]zodb.Oid, error)
-	// Progress is called now and then, by the goroutine that packs.
+	// Progress is called now and then, by the goroutine that packs: the pack waits for it, and so does Close.
 	Progress func(PackProgress)
 }
 

@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 
@@ -20,6 +22,30 @@ func packable(st *stage) {
 	st.commit(2, "old", "")
 	st.commit(2, "new", "")
 	st.undo(70, 2, "old", "")
+}
+
+// A new file that an interrupted pack has left is removed when the storage is opened, a list of blobs that ZODB has
+// left is not taken for a plan, and a reader changes nothing.
+func TestOpenAfterAnInterruptedPack(t *testing.T) {
+	s := toPack(t, Options{})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	blobs := filepath.Join(filepath.Dir(s.Path()), "blobs")
+	store := openBlobs(t, blobs)
+	for _, path := range []string{s.Path() + packSuffix, filepath.Join(blobs, ".removed")} {
+		if err := os.WriteFile(path, []byte("FS30"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	mustOpen(t, s.Path(), Options{ReadOnly: true, Blobs: store}).Close()
+	if !exists(s.Path() + packSuffix) {
+		t.Error("a reader removed the new file")
+	}
+	mustOpen(t, s.Path(), Options{Blobs: store}).Close()
+	if exists(s.Path()+packSuffix) || !exists(filepath.Join(blobs, ".removed")) {
+		t.Error("the left-over is there, or what is ZODB's is not")
+	}
 }
 
 // packAll packs to the last transaction and commits another one. It reports how far it got.
