@@ -33,7 +33,9 @@ func TestPackOnAFailingDisk(t *testing.T) {
 			}
 		} else {
 			st.commit(2, "goes on", "")
+			mustPack(t, st.s, 10000, PackOptions{GC: true, References: toyReferences})
 			found = contents(t, st.s)
+			checkNoStrayBlobs(t, when, st.s)
 		}
 		st.close()
 		st.open()

@@ -48,23 +48,20 @@ func (p *packer) make(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := p.prepare(); err != nil {
+	if err := p.prepare(ctx); err != nil {
 		return err
 	}
 	return p.takeOver(ctx)
 }
 
 // prepare makes ready what can be done before the file is replaced.
-func (p *packer) prepare() error {
-	p.prepared = true
+func (p *packer) prepare(ctx context.Context) error {
 	if p.blobs != nil {
-		if err := p.s.fs.SyncDir(filepath.Dir(p.s.path)); err != nil {
-			return err
-		}
-		if err := p.blobs.PlanRemoval(p.eachDropped, p.opt.KeepOld); err != nil {
+		if err := p.planBlobs(ctx); err != nil {
 			return err
 		}
 	}
+	p.prepared = true
 	disk, path := p.s.fs, p.s.path
 	if err := removeIfThere(disk, path+oldSuffix); err != nil {
 		return err
@@ -78,6 +75,18 @@ func (p *packer) prepare() error {
 		return err
 	}
 	return disk.SyncDir(filepath.Dir(path))
+}
+
+// planBlobs plans the removal of blobs, after what an earlier pack could not do has been done.
+func (p *packer) planBlobs(ctx context.Context) error {
+	if err := p.s.fs.SyncDir(filepath.Dir(p.s.path)); err != nil {
+		return err
+	}
+	if err := p.blobs.FinishRemoval(ctx, p.s.hasRevision); err != nil {
+		return err
+	}
+	p.prepared = true
+	return p.blobs.PlanRemoval(p.eachDropped, p.opt.KeepOld)
 }
 
 // takeOver copies the rest while nothing can be committed, and puts the new file in the place of the old one.
