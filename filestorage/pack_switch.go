@@ -20,8 +20,9 @@ const (
 // make writes the new file and puts it in the place of the old one, unless there is nothing to drop. Its steps, and
 // what a crash behind each leaves:
 //
-//	1  write Data.fs.pack, sync it and its name        the old file; the next open removes Data.fs.pack
-//	2  plan the removal of blobs, durably              the same; the next open drops the plan: Data.fs.pack is there
+//	1  write Data.fs.pack, sync it                     the old file; the next open removes Data.fs.pack
+//	2  sync the name of Data.fs.pack, then plan the
+//	   removal of blobs, durably                       the same; the next open drops the plan: Data.fs.pack is there
 //	3  link Data.fs to Data.fs.old, remove the saved
 //	   index, sync the folder                          the same; the next open removes the second name, and scans
 //	4  with the commit lock, and nothing on its way to
