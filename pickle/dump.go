@@ -19,6 +19,8 @@ var (
 	// Proto1Fast is Pickler(f, 1) with fast set, in Python 3: what a zc.zrs primary sends, and readable by Python 2
 	// and 3 alike.
 	Proto1Fast = Style{1, false}
+	// Proto1 is dumps(value, 1): for what mentions itself, or one value too often to be written out each time.
+	Proto1 = Style{1, true}
 	// Proto3 is dumps(value, 3): what ZODB writes into files.
 	Proto3 = Style{3, true}
 	// Proto3Fast is Pickler(f, 3) with fast set: what ZEO sends.

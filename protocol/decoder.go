@@ -31,7 +31,7 @@ type Decoder struct {
 
 // NewDecoder returns a Decoder of what NewEncoder(w, start) writes.
 func NewDecoder(r io.Reader, start zodb.Tid, lim Limits) *Decoder {
-	d := &Decoder{r: bufio.NewReaderSize(r, bufferSize), sum: md5.New(), lim: lim.withDefaults()}
+	d := &Decoder{r: bufio.NewReaderSize(r, bufferSize), sum: md5.New(), lim: lim.WithDefaults()}
 	d.frame.init()
 	d.txn.init(d)
 	d.txn.meta.Tid = start

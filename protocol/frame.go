@@ -45,7 +45,8 @@ type Limits struct {
 	MaxBlob   int64 // bytes of one blob; 0: DefaultMaxBlob
 }
 
-func (l Limits) withDefaults() Limits {
+// WithDefaults returns the limits with the defaults where there was none.
+func (l Limits) WithDefaults() Limits {
 	if l.MaxFrame <= 0 || l.MaxFrame > DefaultMaxFrame {
 		l.MaxFrame = DefaultMaxFrame
 	}

@@ -68,7 +68,8 @@ type Record struct {
 	Size int64
 	Data io.Reader
 
-	// Blob is the content of the blob file, of BlobSize bytes; nil when the record is no blob record or has no file.
+	// Blob is the content of the blob file, of BlobSize bytes, or of as many as come where that is UnknownSize; nil
+	// when the record is no blob record or has no file.
 	Blob     io.Reader
 	BlobSize int64
 	// SharedBlob says that there is a blob of BlobSize bytes in a directory which both sides see, and that it does not
@@ -78,6 +79,9 @@ type Record struct {
 
 // NoData is the Size of a revision that has no data.
 const NoData int64 = -1
+
+// UnknownSize is the BlobSize of a blob whose size shows at its end.
+const UnknownSize int64 = -1
 
 // A Transaction is one committed transaction, read front to back.
 type Transaction interface {
