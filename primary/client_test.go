@@ -58,7 +58,9 @@ type client struct {
 	conn    net.Conn
 	session *yamux.Session
 	control *protocol.Control
-	decoder *protocol.Decoder
+	decoder interface {
+		Next() (zodb.Transaction, error)
+	}
 }
 
 func dial(t *testing.T, addr string) net.Conn {

@@ -8,6 +8,17 @@
 //	                           └▶ receive ◀────────────── control stream      Ack
 //	                              beat ─────────────────▶                     Heartbeat, Goodbye
 //
+// # Two protocols
+//
+// The first message of a connection says what the peer speaks, and a dialect feeds it from there: native as above, or
+// zrs2, the protocol of zc.zrs, which has one stream and no more:
+//
+//	accept ─▶ version, start ─▶ send ──────────────────▶ T S B C …
+//	                            listen ◀──────────────── keep-alives, or nothing
+//
+// A zrs2 peer cannot be told why it is refused, and acknowledges nothing: what the connection has taken counts as sent,
+// and what the peer has made of it is not known. docs/zrs-protocol.md has the rules and the reasons.
+//
 // # Who waits for whom
 //
 // Each peer has an iterator, an encoder and a session of its own and shares nothing with another but the storage,
@@ -34,6 +45,7 @@
 //
 // # What Status says
 //
-// Lag is counted from what the secondary has acknowledged as durable, never from what was sent. Where a figure cannot
+// Lag is counted from what the secondary has acknowledged as durable, never from what was sent, but for one that
+// acknowledges nothing (SecondaryStatus.Silent). Where a figure cannot
 // be known exactly it is a lower bound and says so (see Lag).
 package primary

@@ -24,5 +24,6 @@ var (
 	errShutdown = parting("the primary is shutting down")
 	errDrained  = parting("everything has been sent and the primary is shutting down")
 	errGoodbye  = errors.New("the secondary said goodbye")
+	errHungUp   = errors.New("the secondary closed the connection")
 	errConfirm  = errors.New("the secondary connects again to have the identity confirmed")
 )

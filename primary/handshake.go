@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zrs"
 )
 
 // A dialect feeds a secondary in the protocol that it has chosen.
@@ -36,8 +37,12 @@ func (c *peer) preface(ctx context.Context) (dialect, error) {
 		c.refused(r) // in the log only: whatever the peer were told, it would take for something else
 		return nil, r
 	}
-	r := refuse(protocol.CodeProtocol, 0, "protocol %q is not supported here, only %s; %s",
-		clean(proto), protocol.Native, sameVersion)
+	if proto == zrs.V20 || proto == zrs.V21 {
+		c.speaks(proto)
+		return newZrs2(c), nil
+	}
+	r := refuse(protocol.CodeProtocol, 0, "protocol %q is not supported here, only %s, %s and %s; %s",
+		clean(proto), protocol.Native, zrs.V20, zrs.V21, sameVersion)
 	c.refused(r)
 	if !strings.HasPrefix(proto, "zrs2.") { // a zc.zrs secondary would take any answer for a transaction
 		refusePreface(ctx, c.conn, r)

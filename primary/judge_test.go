@@ -126,10 +126,10 @@ func TestAnUnknownProtocolIsRefusedInWords(t *testing.T) {
 	}
 }
 
-func TestAZcZrsSecondaryIsHungUpOnWithoutAWord(t *testing.T) {
+func TestAnUnknownVersionOfZcZrsIsHungUpOnWithoutAWord(t *testing.T) {
 	p := start(t, newSource(), Options{})
 	conn := dial(t, p.addr)
-	if err := protocol.WriteSized(conn, []byte("zrs2.1")); err != nil {
+	if err := protocol.WriteSized(conn, []byte("zrs2.9")); err != nil {
 		t.Fatal(err)
 	}
 	if answer, err := protocol.ReadSized(conn, nil, 4096); err == nil {
