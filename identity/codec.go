@@ -25,6 +25,7 @@ const (
 	memberFormat  = "format"
 	memberStorage = "storage"
 	memberEpochs  = "epochs"
+	memberUnnamed = "unnamed_primary" // only where it is true
 )
 
 // A VersionError says that a state file is whole, and of a format that this version of zrsd does not know.
@@ -62,10 +63,15 @@ func decode(path string, content []byte) (*State, error) {
 	if err := json.Unmarshal(members[memberEpochs], &s.Epochs); err != nil {
 		return nil, damaged(path, "a list of epochs", err.Error())
 	}
+	if raw, ok := members[memberUnnamed]; ok {
+		if err := json.Unmarshal(raw, &s.Unnamed); err != nil {
+			return nil, damaged(path, "true or false as "+memberUnnamed, err.Error())
+		}
+	}
 	if err := s.check(); err != nil {
 		return nil, damaged(path, "a state that keeps the rules", err.Error())
 	}
-	for _, known := range []string{memberFormat, memberStorage, memberEpochs} {
+	for _, known := range []string{memberFormat, memberStorage, memberEpochs, memberUnnamed} {
 		delete(s.extra, known)
 	}
 	return s, nil
@@ -103,6 +109,9 @@ func encode(s *State) ([]byte, error) {
 	members[memberFormat] = format
 	members[memberStorage] = s.StorageID
 	members[memberEpochs] = s.Epochs
+	if s.Unnamed {
+		members[memberUnnamed] = true
+	}
 	body, err := object(members)
 	if err != nil {
 		return nil, err

@@ -13,6 +13,8 @@
 //	}\n
 //	sha256:<64 hexadecimal digits>\n                        of all bytes before this line
 //
+// "unnamed_primary": true is there, too, when the id was made for a copy of a storage that has none, that of a zc.zrs.
+//
 // Numbers of epochs begin above 0 and rise; "begin" is the tid of the last transaction before the epoch and does not
 // fall.
 //

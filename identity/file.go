@@ -33,17 +33,22 @@ func Load(disk vfs.FS, dataPath string) (*State, error) {
 
 // Create gives the storage at dataPath a new id and its first epoch. The error wraps fs.ErrExist when it has a state.
 func Create(disk vfs.FS, dataPath string) (*State, error) {
-	return begin(disk, dataPath, newID(), []protocol.Epoch{{Number: 1}})
+	return begin(disk, dataPath, &State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1}}})
+}
+
+// CreateUnnamed is Create for a copy of a storage that has no id.
+func CreateUnnamed(disk vfs.FS, dataPath string) (*State, error) {
+	return begin(disk, dataPath, &State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1}}, Unnamed: true})
 }
 
 // Adopt gives the storage at dataPath, a copy, the identity of what it is a copy of. The error wraps fs.ErrExist when
 // it has a state.
 func Adopt(disk vfs.FS, dataPath, storageID string, epochs []protocol.Epoch) (*State, error) {
-	return begin(disk, dataPath, storageID, epochs)
+	return begin(disk, dataPath, &State{StorageID: storageID, Epochs: epochs})
 }
 
-func begin(disk vfs.FS, dataPath, storageID string, epochs []protocol.Epoch) (*State, error) {
-	s := &State{StorageID: storageID, Epochs: epochs, fs: disk, path: dataPath + Suffix}
+func begin(disk vfs.FS, dataPath string, s *State) (*State, error) {
+	s.fs, s.path = disk, dataPath+Suffix
 	if _, err := disk.Stat(s.path); err == nil {
 		return nil, fmt.Errorf("creating %s: %w", s.path, fs.ErrExist)
 	} else if !errors.Is(err, fs.ErrNotExist) {

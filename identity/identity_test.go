@@ -74,6 +74,29 @@ func TestAStateIsReadAsItWasWritten(t *testing.T) {
 	}
 }
 
+func TestAnIdMadeForACopyIsMarkedUntilItIsTheOriginals(t *testing.T) {
+	path := dataPath(t)
+	s, err := CreateUnnamed(vfs.OS{}, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []bool{true, false} {
+		s.Unnamed = want
+		if err := s.Save(); err != nil {
+			t.Fatal(err)
+		}
+		read, err := Load(vfs.OS{}, path)
+		if err != nil || read.Unnamed != want || read.StorageID != s.StorageID {
+			t.Fatalf("read %+v, %v", read, err)
+		}
+		content, err := os.ReadFile(path + Suffix)
+		if err != nil || strings.Contains(string(content), memberUnnamed) != want {
+			t.Errorf("%s, %v", content, err)
+		}
+		s = read
+	}
+}
+
 func TestIdsDiffer(t *testing.T) {
 	seen := map[string]bool{}
 	for range 100 {

@@ -18,6 +18,8 @@ type State struct {
 	StorageID string
 	// Epochs is the history of primaries, oldest first, never empty.
 	Epochs []protocol.Epoch
+	// Unnamed says that the id was made for a copy, because what it is a copy of has none: its primary is a zc.zrs.
+	Unnamed bool
 
 	fs    vfs.FS
 	path  string
