@@ -65,18 +65,21 @@ func full(t *testing.T) admin.Status {
 		},
 		Upstream: &admin.Upstream{
 			Address: admin.Known("db1:5000"), Name: admin.Known("db1:/srv/Data.fs"), State: "catching up",
-			Since: admin.Known(at), LastTid: tid(t, "03f8658010000000"), Applied: last, Durable: last,
+			Protocol: admin.Known("zrsd/1"),
+			Since:    admin.Known(at), LastTid: tid(t, "03f8658010000000"), Applied: last, Durable: last,
 			Lag:       admin.Lag{admin.Known[int64](3), admin.Known[int64](900), admin.Known(12.5)},
 			LastError: admin.Known("connection reset by peer"),
 		},
 		Secondaries: []admin.Secondary{{
 			Name: "db3:/srv/Data.fs", Address: "192.0.2.3:40112", State: "live",
+			Protocol: admin.Known("zrsd/1"), Sent: last,
 			Since: admin.Known(at), Applied: last, Durable: last,
 			Lag: admin.Lag{admin.Known[int64](1), admin.Known[int64](200),
 				admin.Known(0.5)}, LastError: admin.Known("disk full"),
 		}},
 		Gone: []admin.Secondary{{
 			Name: "db4:/srv/Data.fs", Address: "192.0.2.4:40113", State: "gone",
+			Protocol: admin.Known("zrsd/1"), Sent: last,
 			Since: admin.Known(at), Applied: last, Durable: last,
 			Lag: admin.Lag{admin.Known[int64](2), admin.Known[int64](300),
 				admin.Known(7.5)}, LastError: admin.Known("EOF"),

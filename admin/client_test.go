@@ -108,7 +108,7 @@ func TestTheTableSaysEverythingThatAnOperatorLooksFor(t *testing.T) {
 func TestTheTableMarksWhatIsNotKnown(t *testing.T) {
 	got := table(t, admin.Status{Role: "primary", Secondaries: []admin.Secondary{{Name: "s", State: "live"}}})
 	if !strings.Contains(got, "last tid  -") || !strings.Contains(got,
-		"live   -        -        -     -      -        -") {
+		"live   -         -        -        -     -      -        -") {
 		t.Error(got)
 	}
 	if got := table(t, admin.Status{Role: "primary"}); !strings.Contains(got, "no secondaries") {

@@ -31,11 +31,13 @@ var (
 	descRefusals   = desc("refusals_total", "Handshakes refused, by reason.", "code")
 
 	descSecondaries = desc("secondaries", "Secondaries, those that are gone included.", "state")
+	descProtocols   = desc("secondaries_by_protocol", "Secondaries, those that are gone included.", "protocol")
 	descSecSeconds  = desc("secondary_lag_seconds", "How far a secondary is behind, connected or gone.", "name")
 	descSecBytes    = desc("secondary_lag_bytes", "How far a secondary is behind, connected or gone.", "name")
 	descSecTxns     = desc("secondary_lag_transactions", "How far a secondary is behind, connected or gone.", "name")
 
 	descUpstream = desc("upstream_state", "1 for the state that this secondary is in.", "state")
+	descUpProto  = desc("upstream_protocol", "1 for the protocol that the primary was last followed in.", "protocol")
 	descUpSecs   = desc("upstream_lag_seconds", "How far this secondary is behind its primary.")
 	descUpBytes  = desc("upstream_lag_bytes", "How far this secondary is behind its primary.")
 	descUpTxns   = desc("upstream_lag_transactions", "How far this secondary is behind its primary.")
@@ -51,7 +53,8 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descBuild, descStart, descReady, descLastTid, descSize, descObjects, descTxns, descBytes,
 		descReconnects, descRefusals,
-		descSecondaries, descSecSeconds, descSecBytes, descSecTxns, descUpstream, descUpSecs, descUpBytes, descUpTxns,
+		descSecondaries, descProtocols, descSecSeconds, descSecBytes, descSecTxns,
+		descUpstream, descUpProto, descUpSecs, descUpBytes, descUpTxns,
 	} {
 		ch <- d
 	}
@@ -112,6 +115,9 @@ func (s samples) totals(role string, t *Totals) {
 
 func (s samples) upstream(u *Upstream) {
 	s.gauge(descUpstream, 1, u.State)
+	if u.Protocol != nil {
+		s.gauge(descUpProto, 1, *u.Protocol)
+	}
 	s.lag(&u.Lag, descUpSecs, descUpBytes, descUpTxns)
 }
 
@@ -129,15 +135,21 @@ func (s samples) lag(l *Lag, secs, bytes, txns *prometheus.Desc, labels ...strin
 
 // secondaries counts connections by state. Several connections may have one name; the one furthest behind counts.
 func (s samples) secondaries(list []Secondary) {
-	states := map[string]int{}
+	states, protocols := map[string]int{}, map[string]int{}
 	worst := map[string]Lag{}
 	for _, sec := range list {
 		states[sec.State]++
+		if sec.Protocol != nil {
+			protocols[*sec.Protocol]++
+		}
 		name := strings.ToValidUTF8(sec.Name, "?")
 		worst[name] = worse(worst[name], sec.Lag)
 	}
 	for state, n := range states {
 		s.gauge(descSecondaries, float64(n), state)
+	}
+	for protocol, n := range protocols {
+		s.gauge(descProtocols, float64(n), protocol)
 	}
 	for name, lag := range worst {
 		s.lag(&lag, descSecSeconds, descSecBytes, descSecTxns, name)

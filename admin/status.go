@@ -51,7 +51,8 @@ type Upstream struct {
 	Address   *string    `json:"address"` // the one in use, or tried last
 	Name      *string    `json:"name"`    // how the primary calls itself
 	State     string     `json:"state"`
-	Since     *time.Time `json:"since"` // when it entered the state
+	Since     *time.Time `json:"since"`    // when it entered the state
+	Protocol  *string    `json:"protocol"` // "zrsd/1", "zrs2.0" or "zrs2.1"; nil before the first connection
 	LastTid   *zodb.Tid  `json:"last_tid"`
 	Applied   *zodb.Tid  `json:"applied_tid"`
 	Durable   *zodb.Tid  `json:"durable_tid"`
@@ -64,7 +65,9 @@ type Secondary struct {
 	Name      string     `json:"name"`
 	Address   string     `json:"address"`
 	State     string     `json:"state"`
-	Since     *time.Time `json:"since"` // when it connected, or went
+	Since     *time.Time `json:"since"`    // when it connected, or went
+	Protocol  *string    `json:"protocol"` // as of Upstream
+	Sent      *zodb.Tid  `json:"sent_tid"`
 	Applied   *zodb.Tid  `json:"applied_tid"`
 	Durable   *zodb.Tid  `json:"durable_tid"`
 	Lag       Lag        `json:"lag"`

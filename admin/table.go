@@ -32,6 +32,7 @@ func WriteTable(w io.Writer, st *Status) error {
 	if u := st.Upstream; u != nil {
 		row("primary", clean(text(u.Name)), clean(text(u.Address)))
 		row("state", u.State, "since "+timeText(u.Since))
+		row("protocol", text(u.Protocol))
 		row("primary's tid", tidText(u.LastTid))
 		row("applied", tidText(u.Applied))
 		row("durable", tidText(u.Durable))
@@ -53,11 +54,11 @@ func writeSecondaries(w io.Writer, list []Secondary) error {
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(tw, "SECONDARY\tADDRESS\tSTATE\tAPPLIED\tDURABLE\tTXNS\tBYTES\tSECONDS\tLAST ERROR")
+	fmt.Fprintln(tw, "SECONDARY\tADDRESS\tSTATE\tPROTOCOL\tAPPLIED\tDURABLE\tTXNS\tBYTES\tSECONDS\tLAST ERROR")
 	for i := range list {
 		s := &list[i]
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", clean(s.Name), clean(s.Address), s.State,
-			tidText(s.Applied), tidText(s.Durable),
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", clean(s.Name), clean(s.Address), s.State,
+			text(s.Protocol), tidText(s.Applied), tidText(s.Durable),
 			countText(s.Lag.Transactions), bytesText(s.Lag.Bytes), secondsText(s.Lag.Seconds), clean(text(s.LastError)))
 	}
 	return tw.Flush()

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/trust"
 	"github.com/zrsd/zrsd/vfs"
 )
@@ -18,6 +19,7 @@ const (
 	DefaultDrainTimeout   = time.Minute
 	DefaultReadyLag       = time.Minute
 	DefaultMaxRecord      = 1 << 30
+	DefaultKeepAliveDelay = time.Minute
 )
 
 // A Config is what both roles have in common. Data is required.
@@ -65,7 +67,10 @@ type SecondaryConfig struct {
 	ReplicateFrom []endpoint.Endpoint // of the primary, tried in this order
 	ReadyLag      time.Duration       // how far behind it may be and still call itself ready
 	MaxRecord     int64               // largest record that it takes, bytes
-	MaxFrame      int64               // largest frame that it takes, bytes; 0: the default
+	Protocol      secondary.Protocol  // how the primary is spoken to; empty: secondary.ProtocolAuto
+	// KeepAliveDelay is the time between keep-alives to a zc.zrs primary; 0: none.
+	KeepAliveDelay time.Duration
+	MaxFrame       int64 // largest frame that it takes, bytes; 0: the default
 }
 
 // check reports the first setting that makes no sense, and fills in what has a default.
@@ -157,6 +162,9 @@ func (c *SecondaryConfig) check() error {
 	case c.MaxRecord <= 0:
 		return &ConfigError{fmt.Sprintf("--max-record %d: give a number of bytes above zero", c.MaxRecord)}
 	}
+	if err := c.checkProtocol(); err != nil {
+		return err
+	}
 	if err := c.checkFrame(); err != nil {
 		return err
 	}
@@ -167,6 +175,28 @@ func (c *SecondaryConfig) check() error {
 		if c.TLS == nil && c.exposes(e) {
 			return c.plainText(e, "is another machine", serverFlags)
 		}
+	}
+	return nil
+}
+
+// checkProtocol refuses what zrs2 cannot carry.
+func (c *SecondaryConfig) checkProtocol() error {
+	if c.Protocol == "" {
+		c.Protocol = secondary.ProtocolAuto
+	}
+	old := c.Protocol == secondary.ProtocolZrs2
+	switch {
+	case !c.Protocol.Known():
+		return &ConfigError{fmt.Sprintf("--protocol %s: give auto, native or zrs2", c.Protocol)}
+	case c.KeepAliveDelay < 0:
+		return &ConfigError{fmt.Sprintf("--keep-alive-delay %v: give a duration such as 60s, or 0 for none",
+			c.KeepAliveDelay)}
+	case old && c.SecretFile != "":
+		return &ConfigError{"--protocol zrs2: the protocol of zc.zrs has no room for the shared secret of " +
+			"--secret-file; leave out one of them"}
+	case old && c.SharedBlobs:
+		return &ConfigError{"--protocol zrs2: a zc.zrs primary always sends blobs; leave out --blobs-shared and give " +
+			"a blob directory of this node's own"}
 	}
 	return nil
 }

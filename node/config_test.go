@@ -44,6 +44,14 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 		"--replicate-from HOST:PORT":     func(c *SecondaryConfig) { c.ReplicateFrom = nil },
 		"--ready-lag 0s":                 func(c *SecondaryConfig) { c.ReadyLag = 0 },
 		"--max-record -5: give a number": func(c *SecondaryConfig) { c.MaxRecord = -5 },
+		"--protocol zrs3: give auto":     func(c *SecondaryConfig) { c.Protocol = "zrs3" },
+		"no room for the shared secret": func(c *SecondaryConfig) {
+			c.Protocol, c.SecretFile = secondary.ProtocolZrs2, "secret"
+		},
+		"a zc.zrs primary always sends blobs": func(c *SecondaryConfig) {
+			c.Protocol, c.SharedBlobs, c.Blobs = secondary.ProtocolZrs2, true, "blobs"
+		},
+		"--keep-alive-delay -1s":         func(c *SecondaryConfig) { c.KeepAliveDelay = -time.Second },
 		"mounted here, with --blobs DIR": func(c *SecondaryConfig) { c.SharedBlobs = true },
 	} {
 		c := good()

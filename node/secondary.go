@@ -90,7 +90,8 @@ func (n *follower) session(ctx context.Context) (err error) {
 func (n *follower) options(blobs blobDir) secondary.Options {
 	opt := secondary.Options{
 		FS: n.cfg.FS, SharedBlobs: blobs.following(), Name: nodeName(n.cfg.Data), Dial: n.cfg.dialServer,
-		Secret:    n.cfg.read.secret,
+		Secret:   n.cfg.read.secret,
+		Protocol: n.cfg.Protocol, KeepAliveDelay: n.cfg.KeepAliveDelay, NeedsIdentity: !n.cfg.ReplicateTo.IsZero(),
 		MaxRecord: n.cfg.MaxRecord, MaxFrame: n.cfg.MaxFrame,
 		HandshakeTimeout: n.cfg.HandshakeTimeout, StallTimeout: n.cfg.IdleTimeout,
 		Logger: n.cfg.Logger,

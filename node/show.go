@@ -37,7 +37,8 @@ func showSecondary(st *admin.Status, src source, s secondary.Status, readyLag ti
 	st.Storage.ID = known(s.StorageID)
 	st.Upstream = &admin.Upstream{
 		Address: known(s.Address), Name: known(s.PrimaryName), State: string(s.State), Since: known(s.Since),
-		LastTid: known(s.PrimaryLast), Applied: known(s.Applied), Durable: known(s.Durable),
+		Protocol: known(s.Protocol), LastTid: known(s.PrimaryLast), Applied: known(s.Applied),
+		Durable:   known(s.Durable),
 		Lag:       admin.Lag{Transactions: s.Lag.Transactions, Bytes: s.Lag.Bytes, Seconds: s.Lag.Seconds},
 		LastError: known(s.LastError),
 	}
@@ -72,9 +73,9 @@ func showFed(st *admin.Status, p primary.Status) {
 	for _, s := range p.Secondaries {
 		one := admin.Secondary{
 			Name: s.Name, Address: s.Addr, State: string(s.State), Since: known(s.ConnectedSince),
+			Protocol: known(s.Protocol), Sent: known(s.SentTid),
 			Applied: known(s.AppliedTid), Durable: known(s.DurableTid),
-			Lag:       admin.Lag{Transactions: &s.Lag.Transactions, Bytes: &s.Lag.Bytes, Seconds: &s.Lag.Seconds},
-			LastError: known(s.LastError),
+			Lag: fedLag(&s, p.LastTid), LastError: known(s.LastError),
 		}
 		if s.State == primary.StateGone {
 			one.Since = known(s.GoneSince)
@@ -88,6 +89,14 @@ func showFed(st *admin.Status, p primary.Status) {
 		st.Totals.Refusals = map[string]int64{}
 	}
 	addRefusals(st.Totals.Refusals, p.Totals.Refusals)
+}
+
+// fedLag is not known of a secondary that acknowledges nothing once everything has been sent to it.
+func fedLag(s *primary.SecondaryStatus, last zodb.Tid) admin.Lag {
+	if s.Silent && s.SentTid >= last {
+		return admin.Lag{}
+	}
+	return admin.Lag{Transactions: &s.Lag.Transactions, Bytes: &s.Lag.Bytes, Seconds: &s.Lag.Seconds}
 }
 
 func showStorage(out *admin.Storage, src source) {

@@ -35,7 +35,8 @@ func (a *acker) again() error { return a.send(func(*protocol.Ack) {}) }
 // acknowledge waits for the newest transaction handed over to become durable and reports it, until in is closed. With
 // the first error it ends the connection, and still waits: the next connection begins where the storage stands then.
 // When ctx ends it waits for a while only; the storage's Close does the rest.
-func (s *Secondary) acknowledge(ctx context.Context, in <-chan handed, l *link, end context.CancelCauseFunc) {
+func (s *Secondary) acknowledge(ctx context.Context, in <-chan handed, report func(handed) error,
+	end context.CancelCauseFunc) {
 	ctx, cancel := outliving(ctx, parting)
 	defer cancel()
 	var reported uint64
@@ -51,10 +52,7 @@ func (s *Secondary) acknowledge(ctx context.Context, in <-chan handed, l *link, 
 		}
 		s.track.durable(h.tid, int64(h.count-reported))
 		reported = h.count
-		err := l.acks.send(func(a *protocol.Ack) {
-			a.Applied, a.Durable, a.Count, a.Bytes = h.tid, h.tid, h.count, uint64(max(s.st.Size()-l.size, 0))
-		})
-		if err != nil {
+		if err := report(h); err != nil {
 			end(err)
 		}
 	}

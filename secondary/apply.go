@@ -18,28 +18,38 @@ type handed struct {
 	count  uint64 // transactions of this connection up to this one
 }
 
+// A source is the stream that apply reads.
+type source struct {
+	decoder
+	wire  *wire                           // under the decoder
+	ended func(ctx context.Context) error // returns why the stream ended between two transactions
+}
+
+// A decoder reads transactions from the primary. At the end of the stream its error is io.EOF, and every error is
+// final.
+type decoder interface {
+	Next() (zodb.Transaction, error)
+}
+
 // apply restores transactions from the stream until that ends or is wrong. Each one that is complete replaces its
 // predecessor in out, of which nobody but acknowledge takes; out is closed at the end.
-func (s *Secondary) apply(ctx context.Context, l *link, out chan handed) error {
+func (s *Secondary) apply(ctx context.Context, from *source, out chan handed) error {
 	defer close(out)
-	dec := protocol.NewDecoder(l.wire, l.start, protocol.Limits{
-		MaxFrame: s.opt.MaxFrame, MaxRecord: s.opt.MaxRecord, MaxBlob: s.opt.MaxBlob,
-	})
 	for count := uint64(1); ; count++ {
-		txn, err := dec.Next()
+		txn, err := from.Next()
 		if errors.Is(err, io.EOF) {
-			return ended(ctx)
+			return from.ended(ctx)
 		}
 		if err != nil {
 			return err
 		}
 		tid := txn.Meta().Tid
 		s.track.began(tid)
-		commit, err := s.restore(ctx, txn, l.wire)
+		commit, err := s.restore(ctx, txn, from.wire)
 		if err != nil {
 			return fmt.Errorf("transaction %v: %w", tid, err)
 		}
-		l.wire.arrived(tid)
+		from.wire.arrived(tid)
 		select {
 		case <-out: // commits complete in order: who waits for the newest waits for all
 		default:
@@ -96,16 +106,21 @@ func (s *Secondary) records(txn *filestorage.Txn, in zodb.Transaction) (held []h
 
 // blame tells an error of the storage from one of the stream that the storage was reading.
 func (s *Secondary) blame(ctx context.Context, from *wire, err error) error {
-	var (
-		frame  *protocol.FrameError
-		digest *protocol.DigestError
-		large  *protocol.TooLargeError
-	)
 	switch {
-	case ctx.Err() != nil, from.failed, errors.As(err, &frame), errors.As(err, &digest), errors.As(err, &large):
+	case ctx.Err() != nil, from.failed, ofStream(err):
 		return err
 	case errors.Is(err, zodb.ErrTidOrder):
 		return fmt.Errorf("%w: the primary's history is out of order, or another one; check the primary", err)
 	}
 	return &localError{err}
+}
+
+// ofStream reports whether an error is about what a stream says, in either protocol.
+func ofStream(err error) bool {
+	var (
+		frame  *protocol.FrameError
+		digest *protocol.DigestError
+		large  *protocol.TooLargeError
+	)
+	return errors.As(err, &frame) || errors.As(err, &digest) || errors.As(err, &large)
 }

@@ -28,7 +28,7 @@ func (s *Secondary) identify(w *protocol.Welcome) error {
 	switch {
 	case id == w.StorageID && slices.Equal(epochs, w.Epochs):
 		s.claim = nil
-		return nil
+		return s.named()
 	case id != "" && id != w.StorageID:
 		return unfit("this secondary holds the storage %s, the primary welcomed it to %s; check the address", id,
 			clean(w.StorageID))
@@ -44,6 +44,21 @@ func (s *Secondary) identify(w *protocol.Welcome) error {
 		return errConfirm
 	}
 	return errors.New("the primary said two different things of its identity")
+}
+
+// named forgets that the id was made here, once a primary has it, too.
+func (s *Secondary) named() error {
+	old := s.ident.Load()
+	if !old.Unnamed {
+		return nil
+	}
+	id := *old
+	id.Unnamed = false
+	if err := id.Save(); err != nil {
+		return &localError{fmt.Errorf("keeping that the primary has an identity: %w", err)}
+	}
+	s.ident.Store(&id)
+	return nil
 }
 
 // take writes the identity down.
@@ -78,4 +93,19 @@ func (s *Secondary) unconfirmed(r *protocol.Refusal) error {
 	}
 	s.claim = nil
 	return fmt.Errorf("the primary's identity did not arrive unharmed: %s", clean(r.Text))
+}
+
+// needsIdentity makes an identity when others follow this secondary, who need one, and its own primary has none to
+// give. It is marked, for it is not the primary's.
+func (s *Secondary) needsIdentity() error {
+	if !s.opt.NeedsIdentity || s.ident.Load() != nil {
+		return nil
+	}
+	id, err := identity.CreateUnnamed(s.opt.FS, s.st.Path())
+	if err != nil {
+		return &localError{fmt.Errorf("giving the storage an identity: %w", err)}
+	}
+	s.log.Info("gave the storage an identity: its primary has none to give", "storage", id.StorageID, "file", id.Path())
+	s.ident.Store(id)
+	return nil
 }

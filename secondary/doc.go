@@ -29,6 +29,17 @@
 // secondary without an identity takes the primary's. What a welcome says about identity is covered by no digest, so it
 // is believed when the primary confirms it: a second connection presents the id and hears it again.
 //
+// # A primary that speaks zrs2
+//
+// A zc.zrs primary sends transactions and nothing else (see dialect.go for when it is spoken to, zrs2.go for the
+// connection). It cannot judge who follows it, so that is done here: the stream is asked for from the transaction
+// before our last one, and has to begin with our last one, which is compared and not stored (see proving). It does not
+// say where its end is either: what is known of that comes from nothing arriving for a while (see blind.go).
+//
+//	Run ─▶ dial ─▶ version, start ─▶ proving ─▶ apply ◀──── T S B C …
+//	                                 watch      acknowledge: to nobody
+//	                                 keepAlive ───────────▶ empty messages
+//
 // # Shared blobs
 //
 // Where both sides see one blob directory (Options.SharedBlobs), blobs stay where they are. Each connection begins with
@@ -44,7 +55,8 @@
 //	damaged
 //	the storage refuses, as with a full disk      StateFailed    exponential backoff with jitter
 //	refused by the primary for good, out of       StateRefused   the maximum: an operator has to act, here or
-//	order, too large                                             there, and may. The first time counts as damage
+//	order, too large, diverged, hung up on time                  there, and may. The first time counts as damage
+//	after time
 //
 // The backoff begins anew only after progress: a transaction made durable, or the end of the primary's file reached. A
 // state is left when the primary accepts the next connection. The log has each cause once, until it changes.

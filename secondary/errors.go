@@ -18,6 +18,8 @@ var (
 	errSilent    = errors.New("the primary has been silent for too long: the connection is taken for dead")
 	errStalled   = errors.New("the primary lives and has more, but nothing arrives: the stream is taken for broken")
 	errEnded     = errors.New("the primary ended the replication stream without saying why")
+	errOver      = errors.New("the primary ended the stream")
+	errWordless  = errors.New("the primary ended the connection without a word")
 	errConfirm   = errors.New("connecting again to have the identity of the primary's storage confirmed")
 )
 

@@ -19,11 +19,11 @@ const parting = 5 * time.Second
 func (s *Secondary) follow(ctx context.Context, l *link) error {
 	defer closeQuietly(l.session)
 	inner, end := context.WithCancelCause(ctx)
-	handed := make(chan handed, 1)
+	out := make(chan handed, 1)
 	var g sync.WaitGroup
-	g.Go(func() { end(s.apply(inner, l, handed)) })
+	g.Go(func() { end(s.apply(inner, s.stream(l), out)) })
 	g.Go(func() { end(s.listen(inner, l, end)) })
-	g.Go(func() { s.acknowledge(ctx, handed, l, end) })
+	g.Go(func() { s.acknowledge(ctx, out, func(h handed) error { return l.report(h, s.st.Size()) }, end) })
 	<-inner.Done()
 	limit := time.AfterFunc(parting, func() { closeQuietly(l.session) })
 	defer limit.Stop()
@@ -35,6 +35,20 @@ func (s *Secondary) follow(ctx context.Context, l *link) error {
 	}
 	leave(l, err)
 	return err
+}
+
+// stream decodes what comes over l.
+func (s *Secondary) stream(l *link) *source {
+	return &source{protocol.NewDecoder(l.wire, l.start, protocol.Limits{
+		MaxFrame: s.opt.MaxFrame, MaxRecord: s.opt.MaxRecord, MaxBlob: s.opt.MaxBlob,
+	}), l.wire, ended}
+}
+
+// report acknowledges a durable transaction. The file has grown to size.
+func (l *link) report(h handed, size int64) error {
+	return l.acks.send(func(a *protocol.Ack) {
+		a.Applied, a.Durable, a.Count, a.Bytes = h.tid, h.tid, h.count, uint64(max(size-l.size, 0))
+	})
 }
 
 // leave tells the primary why the connection ends, as far as it can still hear that.

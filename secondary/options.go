@@ -16,6 +16,8 @@ import (
 type Options struct {
 	// Addresses are those of the primary, tried in this order: host:port, :port, or a path with a slash.
 	Addresses []string
+	// Protocol is how the primary is spoken to; default: ProtocolAuto.
+	Protocol Protocol
 	// Dial connects to one of them, until ctx ends. Default: the plain network.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// FS is where the state file is kept. Default: the real disk.
@@ -24,6 +26,9 @@ type Options struct {
 	SharedBlobs SharedBlobs
 	// Secret is proved to the primary, which must prove it, too. Empty: none.
 	Secret protocol.Secret
+	// NeedsIdentity says that others follow this secondary, who need to know its storage. It makes an identity of its
+	// own when its primary has none to give.
+	NeedsIdentity bool
 	// Name is shown to the primary's operator: host name and data file.
 	Name string
 
@@ -34,6 +39,8 @@ type Options struct {
 	StallTimeout     time.Duration // without a byte of what is known to be missing; default 60 s
 	WriteTimeout     time.Duration // see protocol.SessionOptions
 	KeepAlive        time.Duration // see protocol.SessionOptions
+	KeepAliveDelay   time.Duration // between keep-alives to a zrs2 primary; 0: none, as is the default of zc.zrs
+	QuietAfter       time.Duration // of silence a zrs2 stream counts as read to its end; default 2 s
 	Window           uint32        // see protocol.SessionOptions; 0: chosen from the measured round trip
 	MaxFrame         int64         // bytes; see protocol.Limits
 	MaxRecord        int64         // bytes; see protocol.Limits
@@ -54,6 +61,10 @@ func (o Options) withDefaults() Options {
 	orElse(&o.HandshakeTimeout, 30*time.Second)
 	orElse(&o.BlobPatience, 10*time.Second)
 	orElse(&o.StallTimeout, 60*time.Second)
+	orElse(&o.QuietAfter, 2*time.Second)
+	if o.Protocol == "" {
+		o.Protocol = ProtocolAuto
+	}
 	if o.Dial == nil {
 		o.Dial = dial
 	}

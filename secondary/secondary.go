@@ -22,6 +22,7 @@ type Secondary struct {
 	ident atomic.Pointer[identity.State] // nil: none yet
 	claim *claim                         // of the primary last heard, not yet confirmed
 	track *tracker
+	old   old // what is known of primaries that speak zrs2
 	pause func(context.Context, time.Duration)
 }
 
@@ -29,7 +30,9 @@ type Secondary struct {
 // it. id is its identity, nil when it has none yet and is to take the primary's.
 func New(st *filestorage.Storage, id *identity.State, opt Options) *Secondary {
 	opt = opt.withDefaults()
-	s := &Secondary{st: st, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.Now), pause: pause}
+	s := &Secondary{
+		st: st, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.Now), old: newOld(), pause: pause,
+	}
 	s.ident.Store(id)
 	return s
 }
@@ -72,16 +75,21 @@ func (s *Secondary) Run(ctx context.Context) error {
 // connection was of use.
 func (s *Secondary) attempt(ctx context.Context, addr string) (progress bool, err error) {
 	s.track.connecting(addr)
+	err = s.followIn(ctx, addr)
+	return s.track.progressed(), err
+}
+
+// followNative follows a primary in our own protocol.
+func (s *Secondary) followNative(ctx context.Context, addr string) error {
 	hello, err := s.hello(ctx)
 	if err != nil {
-		return false, err
+		return err
 	}
 	l, err := s.connect(ctx, addr, hello)
 	if err != nil {
-		return false, err
+		return err
 	}
-	err = s.follow(ctx, l)
-	return s.track.progressed(), err
+	return s.follow(ctx, l)
 }
 
 // report logs the end of a connection, and only where it is news with a loud voice.

@@ -18,9 +18,11 @@ type wire struct {
 	limit time.Duration // of a stall
 
 	failed bool // for the reader only
+	begun  bool // something has arrived; for the reader only
 
 	mu      sync.Mutex
 	waiting bool      // apply is in Read
+	asked   time.Time // when Read began
 	handed  zodb.Tid  // last transaction that arrived and was handed to the storage
 	since   time.Time // of the first heartbeat that told of more while waiting; zero: none since the last byte
 }
@@ -30,14 +32,21 @@ func (w *wire) Read(b []byte) (int, error) {
 	n, err := w.r.Read(b)
 	w.wait(false)
 	w.track.read(n)
-	w.failed = err != nil
+	w.failed, w.begun = err != nil, w.begun || n > 0
 	return n, err
 }
 
 func (w *wire) wait(waiting bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.waiting, w.since = waiting, time.Time{}
+	w.waiting, w.since, w.asked = waiting, time.Time{}, w.now()
+}
+
+// quiet reports whether apply has been waiting for d.
+func (w *wire) quiet(d time.Duration) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.waiting && w.now().Sub(w.asked) >= d
 }
 
 // arrived notes a transaction that is complete.

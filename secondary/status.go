@@ -27,6 +27,7 @@ type Status struct {
 	Since       time.Time // when it entered State
 	Address     string    // in use, or tried last
 	PrimaryName string    // how the primary calls itself; empty before the first handshake
+	Protocol    string    // of the present connection, or the last one, as it is called on the wire; empty: none yet
 	StorageID   string    // empty: not known yet
 	Epochs      []protocol.Epoch
 

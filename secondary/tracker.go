@@ -17,6 +17,8 @@ type tracker struct {
 	mu        sync.Mutex
 	st        Status
 	connected bool     // accepted by a primary
+	blind     bool     // the primary speaks zrs2: it says nothing of itself
+	settled   bool     // where blind: the stream was once read to its end
 	useful    bool     // the present connection, or the last one, has brought something
 	own       zodb.Tid // last durable transaction here, as of this connection
 	goal      zodb.Tid // live when own has reached it: the primary's last one, as it last told
@@ -50,6 +52,7 @@ func (t *tracker) connecting(addr string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.st.Address = addr
+	t.useful = false
 	if t.st.State == StateWaiting {
 		t.set(StateConnecting)
 	}
@@ -59,7 +62,8 @@ func (t *tracker) connecting(addr string) {
 func (t *tracker) welcomed(w *protocol.Welcome, own zodb.Tid) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.connected, t.useful = true, false
+	t.connected, t.blind, t.useful = true, false, false
+	t.st.Protocol = protocol.Native
 	t.own, t.goal, t.received = own, w.LastTid, own
 	t.st.PrimaryName, t.st.PrimarySize, t.st.Heard = clean(w.Name), w.Size, t.now()
 	t.st.Reconnects = t.st.Connections
@@ -86,7 +90,7 @@ func (t *tracker) heartbeat(h *protocol.Heartbeat) {
 
 // arrive makes a secondary live that has what the primary last told to have.
 func (t *tracker) arrive() {
-	if t.own >= t.goal {
+	if t.own >= t.goal && (t.settled || !t.blind) {
 		t.set(StateLive)
 	}
 }
@@ -146,6 +150,9 @@ func (t *tracker) snapshot(own zodb.Tid) Status {
 }
 
 func (t *tracker) lag(own, last zodb.Tid) Lag {
+	if t.blind {
+		return t.blindLag(own, last)
+	}
 	if t.connected && own >= last {
 		return Lag{Transactions: new(int64), Bytes: new(int64), Seconds: new(float64)}
 	}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/secondary"
 )
 
 const secondaryHelp = `Connects to a primary and applies its transactions to a storage of its own, first those that it
@@ -20,6 +21,7 @@ func secondaryCommand() *cobra.Command {
 	var from string
 	var readyLag = node.DefaultReadyLag
 	var maxRecord, maxFrame int64
+	protocol, keepAlive := string(secondary.ProtocolAuto), node.DefaultKeepAliveDelay
 	cmd := &cobra.Command{
 		Use:   "secondary --data Data.fs [--blobs DIR] --replicate-from ADDR[,ADDR] [--replicate-to ADDR]",
 		Short: "keep a copy of a primary's storage",
@@ -38,12 +40,17 @@ func secondaryCommand() *cobra.Command {
 			return f.runNode(cmd.Context(), func(ctx context.Context, common node.Config) error {
 				return node.RunSecondary(ctx, node.SecondaryConfig{
 					Config: common, ReplicateFrom: list, ReadyLag: readyLag, MaxRecord: maxRecord, MaxFrame: maxFrame,
+					Protocol: secondary.Protocol(protocol), KeepAliveDelay: keepAlive,
 				})
 			})
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().StringVar(&from, "replicate-from", "", "`ADDR[,ADDR]` of the primary, tried in turn")
+	cmd.Flags().StringVar(&protocol, "protocol", protocol,
+		"how to speak to the primary: native, zrs2 (to a zc.zrs), or auto: native, and zrs2 where that is not known")
+	cmd.Flags().DurationVar(&keepAlive, "keep-alive-delay", keepAlive,
+		"time between keep-alives to a zc.zrs primary; 0: none")
 	cmd.Flags().BoolVar(&f.config.SharedBlobs, "blobs-shared", false,
 		"the directory of --blobs is the primary's own: no blobs are sent, nothing is written there")
 	cmd.Flags().DurationVar(&readyLag, "ready-lag", readyLag, "how far behind /readyz still says yes")

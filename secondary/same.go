@@ -1,0 +1,159 @@
+package secondary
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// differs compares a transaction that the primary sent again with ours, the last one. It returns in what they differ,
+// nothing when they say the same. What is each side's own affair does not count: back pointers, links, blob files that
+// one side has not, and the bytes of an extension that has the same content.
+func (s *Secondary) differs(theirs zodb.Transaction) (what string, err error) {
+	it, err := s.st.Iterate(theirs.Meta().Tid-1, false)
+	if err != nil {
+		return "", &localError{err}
+	}
+	defer closeQuietly(it) // read only
+	ours, err := it.Next(context.Background())
+	if err != nil {
+		return "", &localError{err}
+	}
+	a, b := ours.Meta(), theirs.Meta()
+	switch {
+	case !bytes.Equal(a.User, b.User):
+		return "another user", nil
+	case !bytes.Equal(a.Description, b.Description):
+		return "another description", nil
+	case !sameExtension(a.Extension, b.Extension):
+		return "another extension", nil
+	}
+	for {
+		what, more, err := differRecord(ours, theirs)
+		if err != nil || what != "" || !more {
+			return what, err
+		}
+	}
+}
+
+// differRecord compares the next record of each side, and reports whether there was one.
+func differRecord(ours, theirs zodb.Transaction) (what string, more bool, err error) {
+	a, err := nextOf(ours)
+	if err != nil {
+		return "", false, &localError{err}
+	}
+	b, err := nextOf(theirs)
+	switch {
+	case err != nil:
+		return "", false, err
+	case a == nil && b == nil:
+		return "", false, nil
+	case a == nil || b == nil:
+		return "another number of records", false, nil
+	case a.Oid != b.Oid:
+		return fmt.Sprintf("oid %v here, %v there", a.Oid, b.Oid), true, nil
+	}
+	same, err := sameContent(a.Data, a.Size, b.Data, b.Size)
+	if err == nil && same && a.Blob != nil && b.Blob != nil {
+		same, err = sameContent(a.Blob, a.BlobSize, b.Blob, b.BlobSize)
+	}
+	if err == nil && !same {
+		what = fmt.Sprintf("oid %v has other content", a.Oid)
+	}
+	return what, true, err
+}
+
+// nextOf returns the next record, nil behind the last.
+func nextOf(txn zodb.Transaction) (*zodb.Record, error) {
+	rec, err := txn.NextRecord()
+	if errors.Is(err, io.EOF) {
+		return nil, nil //nolint:nilnil // no record is an answer, and what both sides may have
+	}
+	return rec, err
+}
+
+// sameContent compares two readers, the first of them our own. The size of the other may not be known. An end that
+// comes too early is a difference; whether the stream was cut there shows when it is read on.
+func sameContent(a io.Reader, sizeA int64, b io.Reader, sizeB int64) (bool, error) {
+	if b == nil || a == nil || (sizeB != zodb.UnknownSize && sizeA != sizeB) {
+		return a == nil && b == nil, nil
+	}
+	bufA := make([]byte, min(64<<10, sizeA))
+	bufB := make([]byte, len(bufA))
+	for left := sizeA; left > 0; left -= int64(len(bufA)) {
+		bufA, bufB = bufA[:min(left, int64(len(bufA)))], bufB[:min(left, int64(len(bufB)))]
+		if _, err := io.ReadFull(a, bufA); err != nil {
+			return false, &localError{err}
+		}
+		_, err := io.ReadFull(b, bufB)
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return false, nil
+		case err != nil:
+			return false, err
+		case !bytes.Equal(bufA, bufB):
+			return false, nil
+		}
+	}
+	return atEnd(b)
+}
+
+// atEnd reports whether there is nothing more to read.
+func atEnd(r io.Reader) (bool, error) {
+	_, err := io.ReadFull(r, make([]byte, 1))
+	if errors.Is(err, io.EOF) {
+		return true, nil
+	}
+	return false, err
+}
+
+// sameExtension compares dictionaries by what is in them: on zrs2 their pickles are made anew.
+func sameExtension(a, b []byte) bool {
+	if bytes.Equal(a, b) {
+		return true
+	}
+	ours, okA := entries(a)
+	theirs, okB := entries(b)
+	return okA && okB && maps.Equal(ours, theirs)
+}
+
+// entries returns the pickles of the values of a dictionary by those of its keys. No bytes are an empty one.
+func entries(extension []byte) (map[string]string, bool) {
+	out := make(map[string]string)
+	if len(extension) == 0 {
+		return out, true
+	}
+	v, err := pickle.Load(extension, pickle.Limits{})
+	dict, ok := v.(*pickle.Dict)
+	if err != nil || !ok {
+		return nil, false
+	}
+	for _, pair := range dict.Items {
+		key, errKey := pickle.Dump(pair.Key, pickle.Proto1Fast, pickle.Limits{})
+		value, errValue := pickle.Dump(pair.Value, pickle.Proto1Fast, pickle.Limits{})
+		if errKey != nil || errValue != nil {
+			return nil, false
+		}
+		out[string(key)] = string(value)
+	}
+	return out, true
+}
+
+// readOut reads a transaction to its end, where its digest is.
+func readOut(txn zodb.Transaction) error {
+	for {
+		_, err := txn.NextRecord()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}

@@ -1,0 +1,159 @@
+package secondary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+	"github.com/zrsd/zrsd/zrs"
+)
+
+// followOld follows a primary that speaks zrs2.
+func (s *Secondary) followOld(ctx context.Context, addr string) error {
+	if len(s.opt.Secret) > 0 || s.opt.SharedBlobs != nil {
+		return unfit("zrs2 has no room for a shared secret or for shared blobs; use --protocol native")
+	}
+	last, err := s.standing(ctx)
+	if err != nil {
+		return err
+	}
+	conn, err := s.dial(ctx, addr)
+	if err != nil {
+		return err
+	}
+	defer closeQuietly(conn)
+	l := &oldLink{
+		s: s, conn: conn, last: last, version: zrs.V20,
+		wire: &wire{r: conn, track: s.track, now: s.opt.Now, handed: last.tid},
+	}
+	if s.st.HasBlobs() {
+		l.version = zrs.V21
+	}
+	err = l.run(ctx)
+	switch {
+	case l.wire.begun:
+		s.speaksZrs2(addr)
+	case errors.Is(err, errWordless), errors.Is(err, syscall.ECONNRESET):
+		return s.wordless(addr, last.tid)
+	}
+	return err
+}
+
+// wordless counts a connection that the primary ended before it had sent anything. A primary that restarts does so once
+// or twice.
+func (s *Secondary) wordless(addr string, last zodb.Tid) error {
+	if s.old.wordless[addr]++; s.old.wordless[addr] < patience {
+		return errWordless
+	}
+	return unfit("%v, time after time; zc.zrs does so when this secondary is ahead of it (this one ends with %v), "+
+		"when it has blobs and this secondary has no blob directory, and when it cannot read its file: its log says "+
+		"which. Check the address and that log; if the primary was restored from an old copy, restore a newer one or "+
+		"promote this secondary, otherwise keep a copy of this secondary's Data.fs and give it an empty one",
+		errWordless, last)
+}
+
+// An oldLink is a connection to a primary that speaks zrs2.
+type oldLink struct {
+	s       *Secondary
+	conn    net.Conn
+	wire    *wire // reads conn
+	last    standing
+	version string
+}
+
+// run asks for the stream and applies it until something ends that. It is follow for a primary that sends nothing but
+// transactions and is sent nothing but keep-alives.
+func (l *oldLink) run(ctx context.Context) error {
+	if err := l.ask(); err != nil {
+		return err
+	}
+	inner, end := context.WithCancelCause(ctx)
+	out := make(chan handed, 1)
+	var g sync.WaitGroup
+	g.Go(func() { end(l.s.apply(inner, l.source(), out)) })
+	g.Go(func() { end(l.watch(inner)) })
+	g.Go(func() { end(l.keepAlive(inner)) })
+	g.Go(func() { l.s.acknowledge(ctx, out, func(handed) error { return l.s.needsIdentity() }, end) })
+	<-inner.Done()
+	closeQuietly(l.conn)
+	g.Wait()
+	if ctx.Err() != nil {
+		return errStopped
+	}
+	return context.Cause(inner)
+}
+
+// ask says hello. Whether the primary likes it is seen by what it sends.
+func (l *oldLink) ask() error {
+	if err := protocol.LimitSilence(l.conn, l.s.opt.StallTimeout); err != nil {
+		return fmt.Errorf("setting up the connection: %w", err)
+	}
+	if err := l.conn.SetWriteDeadline(time.Now().Add(l.s.opt.HandshakeTimeout)); err != nil {
+		return err
+	}
+	return zrs.WriteHello(l.conn, l.version, l.last.before)
+}
+
+// source decodes the stream, which begins with the proof that it continues our history.
+func (l *oldLink) source() *source {
+	opt := &l.s.opt
+	dec := zrs.NewDecoder(l.wire, l.last.before, protocol.Limits{MaxRecord: opt.MaxRecord, MaxBlob: opt.MaxBlob})
+	ended := func(context.Context) error {
+		if !l.wire.begun {
+			return errWordless
+		}
+		return errOver
+	}
+	return &source{&proving{decoder: dec, l: l}, l.wire, ended}
+}
+
+// watch notices when there is nothing more to read, and when there never was.
+func (l *oldLink) watch(ctx context.Context) error {
+	opt := &l.s.opt
+	t := time.NewTicker(opt.QuietAfter / 4)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if l.wire.quiet(opt.QuietAfter) {
+			l.s.track.quiet()
+		}
+		if l.last.tid != 0 && !l.s.track.hasJoined() && l.wire.quiet(welcomePatience*opt.HandshakeTimeout) {
+			return errHandshake
+		}
+	}
+}
+
+// keepAlive sends empty messages, so that firewalls on the way keep the connection and the loss of it is noticed: the
+// primary sends none.
+func (l *oldLink) keepAlive(ctx context.Context) error {
+	opt := &l.s.opt
+	if opt.KeepAliveDelay <= 0 {
+		<-ctx.Done()
+		return context.Cause(ctx)
+	}
+	t := time.NewTicker(opt.KeepAliveDelay)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		if err := l.conn.SetWriteDeadline(time.Now().Add(opt.StallTimeout)); err != nil {
+			return err
+		}
+		if err := zrs.WriteKeepAlive(l.conn); err != nil {
+			return fmt.Errorf("sending a keep-alive: %w", err)
+		}
+	}
+}
