@@ -3,21 +3,21 @@
 //
 // Everything is a sized message: 4 bytes of length, big-endian, then as many bytes; none at all is a keep-alive.
 //
-//	secondary → primary                     primary → secondary, for each transaction
-//	┌────┬─────────┐                        ┌────┬───────────────────────────────────────────┐
-//	│  6 │ zrs2.1  │                        │  n │ ('T', (tid, status, user, description,    │
-//	├────┼─────────┤                        │    │        extension))                        │
-//	│  8 │ its last│                        ├────┼───────────────────────────────────────────┤
-//	│    │ tid or 0│                        │  n │ ('S', (oid, serial, '', data tid or None))│ each record
-//	├────┼─────────┤                        │  n │ data                                      │
-//	│  0 │ from    │                        ├────┼───────────────────────────────────────────┤ or, with a blob,
-//	│  0 │ time to │                        │  n │ ('B', (oid, serial, '', data tid or None, │
-//	│  … │ time    │                        │    │        blocks))                           │
-//	└────┴─────────┘                        │  n │ data                                      │
-//	                                        │  n │ 64 KiB of the blob, × blocks              │
-//	                                        ├────┼───────────────────────────────────────────┤
-//	                                        │  n │ ('C', (digest,))                          │
-//	                                        └────┴───────────────────────────────────────────┘
+//	secondary -> primary                     primary -> secondary, for each transaction
+//	+----+---------+                        +----+-------------------------------------------+
+//	|  6 | zrs2.1  |                        |  n | ('T', (tid, status, user, description,    |
+//	+----+---------+                        |    |        extension))                        |
+//	|  8 | its last|                        +----+-------------------------------------------+
+//	|    | tid or 0|                        |  n | ('S', (oid, serial, '', data tid or None))| each record
+//	+----+---------+                        |  n | data                                      |
+//	|  0 | from    |                        +----+-------------------------------------------+ or, with a blob,
+//	|  0 | time to |                        |  n | ('B', (oid, serial, '', data tid or None, |
+//	|  … | time    |                        |    |        blocks))                           |
+//	+----+---------+                        |  n | data                                      |
+//	                                        |  n | 64 KiB of the blob, × blocks              |
+//	                                        +----+-------------------------------------------+
+//	                                        |  n | ('C', (digest,))                          |
+//	                                        +----+-------------------------------------------+
 //
 // The first two, S, B and C are pickles; package pickle has how they are read and written. The digest is MD5 over the
 // secondary's tid and then the content of every message from the primary, up to the C that carries it; it goes on
