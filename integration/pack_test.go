@@ -39,6 +39,7 @@ func TestPacksAreThoseOfRealZODB(t *testing.T) {
 		job, _ := randomHistory(t, seed)
 		jobs = append(jobs, job)
 		packCopy(t, job)
+		mustBeSound(t, &site{data: filepath.Join(job.copied, "Data.fs"), blobs: blobsIn(job, job.copied)})
 		reads = append(reads, &packJob{Data: filepath.Join(job.copied, "Data.fs"), Blobs: blobsIn(job, job.copied)})
 	}
 	compared := 0
