@@ -7,6 +7,8 @@
 //	python/    peers that run the real ZODB and the real zc.zrs, in the virtual environments that `make venv` prepares
 //	demo/      the demonstration: make demo
 //	bench/     the figures: make bench
+//	zeoload/   plays many ZEO clients, to measure a server
+//	zeotests/  runs the tests of the ZEO package against a server
 //
 // There are two environments, because the released zc.zrs does not work with the newest ZODB: zodb (requirements.txt)
 // judges what is in files and follows them, zrs (requirements-zrs.txt) replicates. All of it runs on Python 3. Peers

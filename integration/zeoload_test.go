@@ -1,0 +1,97 @@
+package integration
+
+import (
+	"bufio"
+	"context"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/integration/zeoload"
+)
+
+// startRunzeo serves data with the real ZEO server until the test ends, and returns its address.
+func startRunzeo(t *testing.T, data string) string {
+	t.Helper()
+	addr, err := daemon.FreeAddress(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python(t), "-m", "ZEO.runzeo", "-a", addr, "-f", data)
+	out, err := cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // killed on purpose
+	})
+	limit := time.AfterFunc(patience, func() { _ = cmd.Process.Kill() })
+	defer limit.Stop()
+	lines := bufio.NewScanner(out)
+	for lines.Scan() {
+		if strings.Contains(lines.Text(), "listening on") {
+			go func() {
+				for lines.Scan() { // so that the server never waits to log
+				}
+			}()
+			return addr
+		}
+	}
+	t.Fatal("runzeo did not start")
+	return ""
+}
+
+func TestTheLoadGeneratorIsServedByTheRealServer(t *testing.T) {
+	ctx := within(t)
+	data := filepath.Join(t.TempDir(), "Data.fs")
+	storage, err := workload.Open(ctx, data, "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	const objects = 100
+	err = workload.Fill(ctx, storage, workload.Set{Transactions: 10, Records: objects / 10, RecordSize: 500}, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := storage.Close(); err != nil {
+		t.Fatal(err)
+	}
+	addr := startRunzeo(t, data)
+	const brief = 200 * time.Millisecond
+	loads, err := zeoload.Loads(ctx, clients(ctx, t, addr, true), objects, 4, brief)
+	if err != nil || len(loads.Latencies) == 0 || loads.PerSecond() == 0 || loads.Quantile(0.99) < loads.Quantile(0.5) {
+		t.Errorf("%d loads, %v", len(loads.Latencies), err)
+	}
+	writers := clients(ctx, t, addr, false)
+	commits, err := zeoload.Commits(ctx, writers, 1<<32, 1000, brief)
+	if err != nil || len(commits.Latencies) == 0 {
+		t.Fatalf("%d commits, %v", len(commits.Latencies), err)
+	}
+	later := clients(ctx, t, addr, true)
+	if later[0].Last <= writers[0].Last {
+		t.Errorf("the storage ended at %v before the commits, and at %v after them", writers[0].Last, later[0].Last)
+	}
+}
+
+// clients returns three connections, closed when the test ends.
+func clients(ctx context.Context, t *testing.T, addr string, readOnly bool) []*zeoload.Conn {
+	t.Helper()
+	conns := make([]*zeoload.Conn, 3)
+	for i := range conns {
+		c, err := zeoload.Dial(ctx, addr, "1", readOnly)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { _ = c.Close() })
+		conns[i] = c
+	}
+	return conns
+}
