@@ -1,6 +1,7 @@
 // Package admin answers operators and their machines over HTTP, beside the replication port.
 //
 //	GET /status   JSON: everything there is to know, a documented contract (docs/status-json.md)
+//	                    of several storages in one process: ?storage=NAME has the document of one
 //	GET /metrics  Prometheus text, computed from the same Status at each scrape
 //	GET /healthz  200 while the process runs, whatever replication does: a probe must not restart a node that waits
 //	GET /readyz   200 when the node does its work, else 503 with the reason as text

@@ -16,14 +16,14 @@ const maxScrapes = 4
 // Handler answers the paths of the package comment about src.
 func Handler(src Source) http.Handler {
 	registry := prometheus.NewPedanticRegistry()
+	registerStorages(registry, src)
 	registry.MustRegister(
-		newCollector(src),
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
-	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) { writeStatus(w, src.Status()) })
+	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { answerStatus(w, r, src) })
 	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
 		writeText(w, http.StatusOK,
 			"alive")
@@ -33,6 +33,32 @@ func Handler(src Source) http.Handler {
 		writeText(w, http.StatusOK, "zrsd: see /status, /metrics, /healthz, /readyz")
 	})
 	return mux
+}
+
+// registerStorages has the metrics of one storage, or those of several with their names as a label.
+func registerStorages(registry prometheus.Registerer, src Source) {
+	several, are := src.(Sources)
+	if !are {
+		registry.MustRegister(newCollector(src))
+		return
+	}
+	for _, name := range several.Names() {
+		prometheus.WrapRegistererWith(prometheus.Labels{"storage": name}, registry).
+			MustRegister(newCollector(several.Storage(name)))
+	}
+}
+
+// answerStatus answers about the process, or about the storage that ?storage= names.
+func answerStatus(w http.ResponseWriter, r *http.Request, src Source) {
+	name, named := r.URL.Query()["storage"]
+	if several, are := src.(Sources); are && named {
+		if src = several.Storage(name[0]); src == nil {
+			writeText(w, http.StatusNotFound, fmt.Sprintf("there is no storage of that name: there are %q",
+				several.Names()))
+			return
+		}
+	}
+	writeStatus(w, src.Status())
 }
 
 func writeStatus(w http.ResponseWriter, st Status) {

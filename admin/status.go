@@ -11,11 +11,19 @@ type Source interface {
 	Status() Status
 }
 
+// Sources is the Source of a process with several storages. Its Status has all of them in Storages, and for the rest
+// that of the first one.
+type Sources interface {
+	Source
+	Names() []string
+	Storage(name string) Source // nil when there is none of that name
+}
+
 // A Status is the document at /status. Sizes are bytes, times are UTC, durations are seconds. A nil pointer is null in
 // JSON and means that the value is not known, or that there is none.
 type Status struct {
 	Version string    `json:"version"`
-	Role    string    `json:"role"` // "primary" or "secondary"
+	Role    string    `json:"role"` // "primary", "secondary" or "alone"
 	Name    string    `json:"name"` // as peers see this node
 	Started time.Time `json:"started"`
 	Now     time.Time `json:"now"` // the node's clock when it answered
@@ -28,6 +36,16 @@ type Status struct {
 	Secondaries []Secondary `json:"secondaries"` // connected
 	Gone        []Secondary `json:"gone"`        // were connected, the last one of each name
 	Totals      Totals      `json:"totals"`
+
+	Storages []Member `json:"storages,omitempty"` // of a process with several
+}
+
+// A Member is one storage among several of a process.
+type Member struct {
+	Name     string  `json:"name"`
+	Role     string  `json:"role"`
+	Ready    bool    `json:"ready"`
+	NotReady *string `json:"not_ready_because"`
 }
 
 // A Storage describes the node's own file.

@@ -139,8 +139,8 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 	for _, c := range []struct{ text, want string }{
 		{"", "zeo.conf:1:1: there is no storage: write <filestorage 1>"},
 		{"<zeo>\n</zeo>\n" + fs, "zeo.conf:1:1: <zeo> needs a address"},
-		{"<zeo>\n address 1\n read-onyl on\n</zeo>\n" + fs,
-			"zeo.conf:3:2: there is no key read-onyl in <zeo>: did you mean read-only?"},
+		{"<zeo>\n address 1\n read-onky on\n</zeo>\n" + fs,
+			"zeo.conf:3:2: there is no key read-onky in <zeo>: did you mean read-only?"},
 		{"<zeo>\n address 1\n address 2\n</zeo>\n" + fs,
 			"zeo.conf:3:2: address is given twice: it is in zeo.conf line 2 already"},
 		{"<zeo>\n address 1\n monitor-address 2\n</zeo>\n" + fs,
@@ -219,7 +219,7 @@ func logfile(key string) string {
 }
 
 func TestAllMistakesOfAFileAreToldAtOnceInOrder(t *testing.T) {
-	_, err := load(t, "<zeo>\n addres 1\n</zeo>\n<filestorage>\n path a\n quota "+
+	_, err := load(t, "<zeo>\n addrezz 1\n</zeo>\n<filestorage>\n path a\n quota "+
 		"x\n</filestorage>\n<admin>\n?\n</admin>\n")
 	var all zconfig.Errors
 	if !errors.As(err, &all) {

@@ -5,7 +5,7 @@
 //	hclog.Logger ──▶ Log ── each record to every Sink whose levels let it through
 //	                         │
 //	                         └─ Format ──▶ ------
-//	                                       2026-11-23T09:30:00 INFO zrsd.storage storage is open file=Data.fs size=1024
+//	                                       2026-11-23T09:30:00 INFO zrsd.storage storage is open size=1024
 //
 // Levels have Python's numbers and names. What hclog calls warn is WARNING; an error with the pair Critical is
 // CRITICAL. The pairs of a record follow its message as key=value, values with white space in quotes.

@@ -7,6 +7,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/trust"
 	"github.com/zrsd/zrsd/vfs"
@@ -52,6 +53,8 @@ type Config struct {
 	MaxPerAddress    int           // connections of one address that are not yet accepted; 0: the default
 
 	read credentials // what is in the files of certificates and secrets, while the node runs
+	// offer gives the storage to the front of the process. Nil: there is none.
+	offer func(*filestorage.Storage) (withdraw func())
 }
 
 // A PrimaryConfig describes a primary.
@@ -59,6 +62,8 @@ type PrimaryConfig struct {
 	Config
 	// Attach follows a Data.fs that another process owns and writes, instead of owning it.
 	Attach bool
+	// Create makes an empty Data.fs where there is none, instead of failing.
+	Create bool
 }
 
 // A SecondaryConfig describes a secondary. ReplicateFrom is required.
@@ -75,14 +80,9 @@ type SecondaryConfig struct {
 
 // check reports the first setting that makes no sense, and fills in what has a default.
 func (c *Config) check() error {
-	if c.FS == nil {
-		c.FS = vfs.OS{}
-	}
-	if c.Logger == nil {
-		c.Logger = hclog.NewNullLogger()
-	}
+	c.fill()
 	if c.Data == "" {
-		return &ConfigError{"no data file: name it with --data Data.fs"}
+		return errNoData
 	}
 	if err := c.checkTrust(); err != nil {
 		return err
@@ -101,18 +101,37 @@ func (c *Config) check() error {
 	return nil
 }
 
+var errNoData = &ConfigError{"no data file: name it with --data Data.fs"}
+
+// fill fills in what has a default that is no setting.
+func (c *Config) fill() {
+	if c.FS == nil {
+		c.FS = vfs.OS{}
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+}
+
 // checkTrust lets plain text leave this machine only where that was asked for.
 func (c *Config) checkTrust() error {
 	switch {
 	case c.TLS != nil && (c.TLS.Certificate == "" || c.TLS.Authority == ""):
 		return &ConfigError{"both sides of a replication need a certificate, and the authority of the other's: give " +
 			serverFlags}
+	case c.TLS == nil && c.exposes(c.ReplicateTo):
+		return c.plainText(c.ReplicateTo, reachable, serverFlags)
+	}
+	return c.checkAdmin()
+}
+
+// checkAdmin does the same for the admin server.
+func (c *Config) checkAdmin() error {
+	switch {
 	case c.AdminTLS != nil && c.AdminTLS.Certificate == "":
 		return &ConfigError{"the admin server needs a certificate for TLS: give --admin-tls-cert"}
 	case c.AdminTLS != nil && c.Admin.IsZero():
 		return &ConfigError{"certificates for an admin server, and none is to run: give its address with --admin"}
-	case c.TLS == nil && c.exposes(c.ReplicateTo):
-		return c.plainText(c.ReplicateTo, reachable, serverFlags)
 	case c.AdminTLS == nil && c.exposes(c.Admin):
 		return c.plainText(c.Admin, reachable, adminFlags)
 	}
@@ -135,7 +154,8 @@ func (c *Config) plainText(e endpoint.Endpoint, is, flags string) error {
 	if c.SecretFile != "" {
 		but = " (a shared secret does not encrypt)"
 	}
-	return &ConfigError{fmt.Sprintf("%v %s, and there is no encryption%s: give certificates with %s, use 127.0.0.1 or "+
+	return &ConfigError{fmt.Sprintf("%v %s, and there is no encryption%s: give certificates with %s, use "+
+		"127.0.0.1 or "+
 		"a Unix socket (and a tunnel), or accept the risk with --insecure-plain-text", e, is, but, flags)}
 }
 

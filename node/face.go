@@ -14,6 +14,7 @@ import (
 const (
 	rolePrimary   = "primary"
 	roleSecondary = "secondary"
+	roleAlone     = "alone"
 )
 
 // stateOpening is the state of a secondary whose storage is not open yet; the others are those of package secondary.

@@ -61,10 +61,30 @@ type source interface {
 	io.Closer
 }
 
+// openOffered opens the data file and offers it to the front until it is closed.
+func (c *PrimaryConfig) openOffered(ctx context.Context, f *face, blobs blobDir) (source, error) {
+	st, err := c.openStorage(ctx, f, blobs, !c.Create)
+	if err != nil {
+		return nil, err
+	}
+	return &offeredStorage{st, c.offered(st)}, nil
+}
+
+// An offeredStorage is withdrawn from the front before it closes.
+type offeredStorage struct {
+	*filestorage.Storage
+	withdraw func()
+}
+
+func (s *offeredStorage) Close() error {
+	s.withdraw()
+	return s.Storage.Close()
+}
+
 // source opens the data file, or attaches to that of another process.
 func (c *PrimaryConfig) source(ctx context.Context, f *face, blobs blobDir) (source, error) {
 	if !c.Attach {
-		return c.openStorage(ctx, f, blobs, true)
+		return c.openOffered(ctx, f, blobs)
 	}
 	f.waits("attaching to the storage")
 	src, err := filestorage.Attach(ctx, c.Data, c.storageOptions(f, blobs))

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
@@ -10,10 +11,26 @@ import (
 	"github.com/zrsd/zrsd/admin"
 )
 
-// run puts around a session what both roles have: the admin server and the settings of the garbage collector.
-func run(ctx context.Context, c *Config, f *face, session func(context.Context) error) (err error) {
-	c.Logger.Info("starting", "role", f.base.Role, "version", f.base.Version, "name", f.base.Name)
-	release, err := c.loadCredentials()
+// A member is one storage of a process, with what runs it.
+type member struct {
+	name    string // "" where there is only one
+	c       *Config
+	face    *face
+	session func(context.Context) error
+}
+
+// run runs a process of one storage.
+func run(ctx context.Context, c *Config, f *face, session func(context.Context) error) error {
+	return runAll(ctx, c, []*member{{c: c, face: f, session: session}}, nil)
+}
+
+// runAll puts around sessions what they share: the admin server, which c describes, the settings of the garbage
+// collector, and the front, if any.
+func runAll(ctx context.Context, c *Config, members []*member, front Front) (err error) {
+	for _, m := range members {
+		c.Logger.Info("starting", "role", m.face.base.Role, "version", m.face.base.Version, "name", m.face.base.Name)
+	}
+	release, err := loadAll(c, members)
 	if err != nil {
 		return err
 	}
@@ -29,12 +46,80 @@ func run(ctx context.Context, c *Config, f *face, session func(context.Context) 
 			return err
 		}
 		c.Logger.Info("admin server listens", "address", ln.Addr().String())
-		server := admin.Serve(ln, f, c.Logger.Named("admin"))
+		server := admin.Serve(ln, sourceOf(members), c.Logger.Named("admin"))
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
-	err = session(ctx)
+	err = together(ctx, members, front)
 	logEnd(c.Logger, err)
 	return err
+}
+
+// loadAll reads the credentials of the admin server and of every member.
+func loadAll(c *Config, members []*member) (release func(), err error) {
+	var ends []func()
+	release = func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+	configs := []*Config{c}
+	for _, m := range members {
+		if m.c != c {
+			configs = append(configs, m.c)
+		}
+	}
+	for _, one := range configs {
+		end, err := one.loadCredentials()
+		if err != nil {
+			release()
+			return nil, err
+		}
+		ends = append(ends, end)
+	}
+	return release, nil
+}
+
+// together runs all members and the front until ctx ends or one of them does. The front ends first, so that no client
+// uses a storage that closes.
+func together(ctx context.Context, members []*member, front Front) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	storages, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	failures := make(chan error, len(members)+1)
+	var open, served sync.WaitGroup
+	for _, m := range members {
+		open.Go(func() {
+			err := m.named(m.session(storages))
+			failures <- err
+			cancel(err)
+		})
+	}
+	if front != nil {
+		served.Go(func() {
+			err := front.Serve(ctx)
+			failures <- err
+			cancel(err)
+		})
+	}
+	<-ctx.Done()
+	served.Wait()
+	stop(context.Cause(ctx))
+	open.Wait()
+	close(failures)
+	var all []error
+	for err := range failures {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// named says which storage an error is about, where there are several.
+func (m *member) named(err error) error {
+	if err == nil || m.name == "" {
+		return err
+	}
+	return fmt.Errorf("storage %s: %w", m.name, err)
 }
 
 func logEnd(log hclog.Logger, err error) {

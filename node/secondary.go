@@ -74,6 +74,7 @@ func (n *follower) session(ctx context.Context) (err error) {
 		n.face.waits("the storage is closing")
 		err = errors.Join(err, st.Close())
 	}()
+	defer n.cfg.offered(st)()
 	id, err := n.cfg.loadIdentity()
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
@@ -103,7 +102,7 @@ func showStorage(out *admin.Storage, src source) {
 	out.Magic = admin.Known(src.Magic().String())
 	out.Blobs = src.HasBlobs()
 	out.Size = src.Size()
-	if st, ok := src.(*filestorage.Storage); ok { // who attaches keeps no index
+	if st, ok := src.(interface{ Len() int }); ok { // who attaches keeps no index
 		out.Objects = admin.Known(int64(st.Len()))
 	}
 	if last := src.LastTid(); last != 0 {

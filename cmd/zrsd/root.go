@@ -31,8 +31,8 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "zrsd",
 		Short: "replicate ZODB FileStorages",
-		Long: "zrsd streams the transactions and blobs of a ZODB FileStorage to any number of copies, live and from\n" +
-			"history.\n\n" +
+		Long: "zrsd streams the transactions and blobs of a ZODB FileStorage to any number of copies, live and\n" +
+			"from history.\n\n" +
 			addressHelp + "\n\n" + exitHelp,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
@@ -48,8 +48,8 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
 	})
-	root.AddCommand(primaryCommand(), secondaryCommand(), statusCommand(), dumpCommand(), checkCommand(),
-		compareCommand(), nagiosCommand(), versionCommand())
+	root.AddCommand(serveCommand(), primaryCommand(), secondaryCommand(), statusCommand(), dumpCommand(),
+		checkCommand(), compareCommand(), nagiosCommand(), configCommand(), versionCommand())
 	return root
 }
 
@@ -63,7 +63,8 @@ func arguments(names ...string) cobra.PositionalArgs {
 			return usage(fmt.Errorf("%s is missing: %s %s; see %s --help", names[len(args)], cmd.CommandPath(),
 				strings.Join(names, " "), cmd.CommandPath()))
 		case len(args) > len(names):
-			return usage(fmt.Errorf("%q is one argument too many: see %s --help", args[len(names)], cmd.CommandPath()))
+			return usage(fmt.Errorf("%q is one argument too many: see %s --help", args[len(names)],
+				cmd.CommandPath()))
 		}
 		return nil
 	}

@@ -13,7 +13,7 @@ import (
 
 // withSignals returns a context that ends at the first SIGTERM or SIGINT. A second one ends the process at once.
 // SIGUSR2 reopens the log, SIGHUP has certificates read again. stop ends all that and waits for it.
-func withSignals(ctx context.Context, log *node.Log, reloads *node.Reloads) (_ context.Context, stop func()) {
+func withSignals(ctx context.Context, log serverLog, reloads *node.Reloads) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2, syscall.SIGHUP)
@@ -29,7 +29,7 @@ func withSignals(ctx context.Context, log *node.Log, reloads *node.Reloads) (_ c
 }
 
 // watch acts on signals until done is closed.
-func watch(signals <-chan os.Signal, done <-chan struct{}, log *node.Log, reloads *node.Reloads,
+func watch(signals <-chan os.Signal, done <-chan struct{}, log serverLog, reloads *node.Reloads,
 	cancel context.CancelCauseFunc, exit func(int)) {
 	stopping := false
 	for {

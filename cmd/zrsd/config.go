@@ -1,0 +1,107 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/config"
+)
+
+const configHelp = `Looks at a configuration file of zrsd serve, which is one of runzeo with the sections of zc.zrs
+and our own: see docs/configuration.md. Nothing is opened and nothing is started.`
+
+func configCommand() *cobra.Command {
+	cmd := &cobra.Command{
+		Use:   "config check|show FILE",
+		Short: "look at a configuration file",
+		Long:  configHelp,
+		Args:  cobra.ArbitraryArgs,
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return usage(fmt.Errorf("there is no command %q: see zrsd config --help", args[0]))
+			}
+			return cmd.Help()
+		},
+	}
+	cmd.AddCommand(configCheckCommand(), configShowCommand())
+	return cmd
+}
+
+func configCheckCommand() *cobra.Command {
+	return &cobra.Command{
+		Use:     "check FILE",
+		Short:   "tell everything that is wrong with a configuration file",
+		Long:    "Tells everything that is wrong, with line and column, and what in the file means nothing to zrsd.",
+		Example: "  zrsd config check zeo.conf",
+		Args:    arguments("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := config.Load(args[0])
+			if err != nil {
+				return usage(err)
+			}
+			for _, n := range cfg.Notes {
+				fmt.Fprintln(cmd.OutOrStdout(), n)
+			}
+			return nil
+		},
+	}
+}
+
+func configShowCommand() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "show FILE [--json]",
+		Short:   "show every value in effect and where it came from",
+		Long:    "Shows every value in effect, defaults included, and where it came from.",
+		Example: "  zrsd config show zeo.conf",
+		Args:    arguments("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			cfg, err := config.Load(args[0])
+			if err != nil {
+				return usage(err)
+			}
+			if asJSON {
+				return showSettingsJSON(cmd.OutOrStdout(), cfg)
+			}
+			return showSettings(cmd.OutOrStdout(), cfg)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "a list of objects with section, key, value, source and default")
+	return cmd
+}
+
+func showSettings(out io.Writer, cfg *config.Config) error {
+	tw := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	section := ""
+	for _, s := range cfg.Settings {
+		if s.Section != section {
+			section = s.Section
+			fmt.Fprintf(tw, "<%s>\n", section)
+		}
+		fmt.Fprintf(tw, "  %s\t%s\t%v\n", s.Key, s.Text, s.From)
+	}
+	return tw.Flush()
+}
+
+// A shownSetting is one object of config show --json, which is a contract.
+type shownSetting struct {
+	Section string `json:"section"`
+	Key     string `json:"key"`
+	Value   string `json:"value"`
+	Source  string `json:"source"`
+	Default bool   `json:"default"`
+}
+
+func showSettingsJSON(out io.Writer, cfg *config.Config) error {
+	list := make([]shownSetting, 0, len(cfg.Settings))
+	for _, s := range cfg.Settings {
+		list = append(list, shownSetting{s.Section, s.Key, s.Text, s.From.String(), s.From.Preset})
+	}
+	enc := json.NewEncoder(out)
+	enc.SetIndent("", "  ")
+	return enc.Encode(list)
+}

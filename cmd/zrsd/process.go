@@ -1,0 +1,58 @@
+package main
+
+import (
+	"github.com/zrsd/zrsd/config"
+	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/trust"
+)
+
+// process turns a configuration into what node runs.
+func process(cfg *config.Config, log serverLog, reloads *node.Reloads) node.Process {
+	p := node.Process{Shared: node.Config{Logger: log, Reloads: reloads}}
+	if a := cfg.Admin; a != nil {
+		p.Shared.Admin, p.Shared.AdminTLS = a.Address.V, trustFiles(a.TLS)
+		p.Shared.InsecurePlainText = a.InsecurePlainText.V
+	}
+	for _, st := range cfg.Storages {
+		p.Storages = append(p.Storages, storage(st))
+	}
+	return p
+}
+
+func storage(st *config.Storage) node.Storage {
+	out := node.Storage{Name: st.Name}
+	common := node.Config{Data: st.Path.V, Blobs: st.BlobDir.V}
+	if st.Role == config.Alone {
+		out.Alone = &node.AloneConfig{Config: common, ReadOnly: st.ReadOnly.V}
+		return out
+	}
+	z := st.Replication
+	common.SharedBlobs = z.Blobs.V == "shared"
+	common.ReplicateTo = z.ReplicateTo.V
+	common.TLS = trustFiles(z.TLS)
+	common.SecretFile = z.SecretFile.V
+	common.InsecurePlainText = z.InsecurePlainText.V
+	common.Heartbeat = z.Heartbeat.V
+	common.MaxSecondaries = int(z.MaxSecondaries.V)
+	common.MaxPerAddress = int(z.MaxPerAddress.V)
+	common.HandshakeTimeout, common.IdleTimeout = z.HandshakeTimeout.V, z.IdleTimeout.V
+	common.DrainTimeout = z.DrainTimeout.V
+	if st.Role == config.Primary {
+		out.Primary = &node.PrimaryConfig{Config: common, Create: true}
+		return out
+	}
+	out.Secondary = &node.SecondaryConfig{
+		Config: common, ReplicateFrom: z.ReplicateFrom.V, Protocol: secondary.Protocol(z.Protocol.V),
+		KeepAliveDelay: z.KeepAliveDelay.V, ReadyLag: z.ReadyLag.V, MaxRecord: z.MaxRecord.V,
+	}
+	return out
+}
+
+func trustFiles(t *config.TLS) *trust.Files {
+	if t == nil {
+		return nil
+	}
+	return &trust.Files{Certificate: t.Certificate.V, Key: t.Key.V, PasswordFile: t.PasswordFile.V,
+		Authority: t.Authority.V, Peers: t.PeerNames.V}
+}

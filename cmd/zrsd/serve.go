@@ -1,0 +1,139 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/config"
+	"github.com/zrsd/zrsd/eventlog"
+	"github.com/zrsd/zrsd/node"
+)
+
+const serveHelp = `Serves one or more storages as a configuration file of runzeo says, with the sections of zc.zrs and
+our own: see docs/configuration.md. The role of each storage follows from replicate-from and
+replicate-to, as with zc.zrs.
+
+Without a file, the environment of the plone-zeo container image counts: ZEO_PORT, ZEO_READ_ONLY,
+ZEO_INVALIDATION_QUEUE_SIZE and ZEO_PACK_KEEP_OLD, with filestorage/Data.fs and blobstorage below --dir,
+or --data and --blobs. What is missing there is created.
+
+SIGTERM and SIGINT stop it. SIGUSR2 reopens the log files, SIGHUP reads certificates again.`
+
+type serveOptions struct {
+	file, dir, data, blobs string
+}
+
+func serveCommand() *cobra.Command {
+	var opt serveOptions
+	cmd := &cobra.Command{
+		Use:     "serve [-C zeo.conf | --dir DIR | --data Data.fs [--blobs DIR]]",
+		Short:   "serve storages as a configuration file says",
+		Long:    serveHelp,
+		Example: "  zrsd serve -C zeo.conf",
+		Args:    arguments(),
+		RunE:    func(cmd *cobra.Command, _ []string) error { return opt.run(cmd.Context()) },
+	}
+	flags := cmd.Flags()
+	flags.StringVarP(&opt.file, "configure", "C", "", "configuration `FILE`")
+	flags.StringVar(&opt.dir, "dir", "", "`DIR` of filestorage/Data.fs and blobstorage, by default the "+
+		"working directory")
+	flags.StringVar(&opt.data, "data", "", "the `Data.fs`, instead of that below --dir")
+	flags.StringVar(&opt.blobs, "blobs", "", "the blob `DIR`, instead of that below --dir")
+	return cmd
+}
+
+func (opt *serveOptions) run(ctx context.Context) (err error) {
+	cfg, err := opt.load()
+	if err != nil {
+		return usage(err)
+	}
+	if err := served(cfg); err != nil {
+		return usage(err)
+	}
+	log, err := openServeLog(cfg.EventLog)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	for _, n := range cfg.Notes {
+		log.Info(n.String())
+	}
+	reloads := new(node.Reloads)
+	ctx, stop := withSignals(ctx, log, reloads)
+	defer stop()
+	return withPIDFile(cfg.ZEO, log, func() error { return node.Serve(ctx, process(cfg, log, reloads)) })
+}
+
+// served reports what a configuration asks for that nobody could use, or that this build does not do.
+func served(cfg *config.Config) error {
+	if cfg.ZEO != nil {
+		return fmt.Errorf("%v: this build of zrsd does not serve ZEO clients: leave out <zeo> to replicate only, "+
+			"or use runzeo", place(cfg.ZEO))
+	}
+	for _, st := range cfg.Storages {
+		if st.Replication == nil {
+			return fmt.Errorf("%v: nobody could use the storage %s: there is no <zeo> for clients and no <zrs> "+
+				"around it", st.Pos, st.Name)
+		}
+	}
+	return nil
+}
+
+// place says where ZEO clients are asked for.
+func place(z *config.ZEO) string {
+	if z.Pos.File != "" {
+		return z.Pos.String()
+	}
+	return z.Address.From.String()
+}
+
+// load reads the file, or makes up a configuration from the environment.
+func (opt *serveOptions) load() (*config.Config, error) {
+	switch given := opt.dir + opt.data + opt.blobs; {
+	case opt.file != "" && given != "":
+		return nil, errors.New("--configure names the storages: leave out --dir, --data and --blobs")
+	case opt.file != "":
+		return config.Load(opt.file)
+	case opt.dir != "" && opt.data != "":
+		return nil, errors.New("--dir and --data both name the storage: leave one out")
+	}
+	data, blobs := opt.data, opt.blobs
+	if data == "" {
+		data = filepath.Join(opt.dir, "filestorage", "Data.fs")
+		if blobs == "" {
+			blobs = filepath.Join(opt.dir, "blobstorage")
+		}
+	}
+	return config.FromEnvironment(data, blobs)
+}
+
+// A serverLog is what the parts of a server that act on signals need of a log.
+type serverLog interface {
+	hclog.Logger
+	Reopen()
+	Close() error
+}
+
+// openServeLog opens the log of <eventlog>, or what runzeo does without one.
+func openServeLog(e *config.EventLog) (serverLog, error) {
+	if e == nil {
+		e = config.DefaultEventLog()
+	}
+	var sinks []eventlog.Sink
+	for _, f := range e.Files {
+		sinks = append(sinks, eventlog.Sink{
+			Path: f.Path.V, Level: int(f.Level.V), Format: f.Format.V, Date: f.DateFormat.V,
+			MaxSize: f.MaxSize.V, OldFiles: int(f.OldFiles.V),
+		})
+	}
+	log, err := eventlog.Open(int(e.Level.V), sinks)
+	if err != nil {
+		return nil, &node.StartError{Err: err}
+	}
+	return log, nil
+}
