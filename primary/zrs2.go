@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -24,7 +25,8 @@ const tidLen = 8
 // means none. It must be sent none: zc.zrs takes an empty message between transactions for damage and hangs up.
 type zrs2 struct {
 	*peer
-	gone chan struct{} // closed when the secondary has hung up
+	over atomic.Bool   // we send no more: the secondary is expected to hang up
+	gone chan struct{} // closed when it has
 }
 
 func newZrs2(c *peer) *zrs2 { return &zrs2{peer: c, gone: make(chan struct{})} }
@@ -115,6 +117,7 @@ func (c *zrs2) deliver(ctx context.Context, start zodb.Tid, it zodb.Iterator) er
 	if !said(err) || ctx.Err() != nil {
 		return err
 	}
+	c.over.Store(true)
 	if half, ok := c.conn.(interface{ CloseWrite() error }); ok {
 		if e := half.CloseWrite(); e != nil {
 			return errors.Join(err, e)
@@ -139,6 +142,8 @@ func (c *zrs2) listen() error {
 	for last := c.p.opt.Now(); ; {
 		msg, err := protocol.ReadSized(c.conn, nil, tidLen)
 		switch {
+		case err != nil && c.over.Load():
+			return nil // deliver knows why
 		case errors.Is(err, io.EOF):
 			return errHungUp
 		case err != nil:

@@ -236,7 +236,8 @@ func TestASecondaryThatTakesNothingIsCutAndOthersGoOn(t *testing.T) {
 
 // A secondary that acknowledges nothing has everything when it hangs up after the end of the stream.
 func TestShutdownWaitsUntilAZcZrsSecondaryHasReadEverything(t *testing.T) {
-	p := start(t, newSource(history(100)...), Options{})
+	log := &logbook{}
+	p := start(t, newSource(history(100)...), Options{Logger: log.logger()})
 	c := oldStyle(t, p.addr, zrs.V21, 0)
 	c.next()
 	done := make(chan error, 1)
@@ -259,6 +260,9 @@ func TestShutdownWaitsUntilAZcZrsSecondaryHasReadEverything(t *testing.T) {
 	}
 	if err := <-done; err != nil {
 		t.Error(err)
+	}
+	if lines := log.lines("WARN"); len(lines) != 0 {
+		t.Errorf("logged %q", lines)
 	}
 }
 

@@ -55,10 +55,11 @@ func (s *Secondary) followIn(ctx context.Context, addr string) error {
 	if reason := s.notBack(); reason != "" {
 		return fmt.Errorf("%w; zrs2 is not tried, because %s", err, reason)
 	}
-	if older := s.followOld(ctx, addr); older != nil {
-		return fmt.Errorf("the primary does not speak %s; in zrs2: %w", protocol.Native, older)
+	older := s.followOld(ctx, addr)
+	if errors.Is(older, errWordless) {
+		return fmt.Errorf("%w; in zrs2: %w", err, older)
 	}
-	return nil
+	return older
 }
 
 // notBack returns why this secondary must not fall back to zrs2 by itself; empty when it may.

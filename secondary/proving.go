@@ -74,6 +74,7 @@ func (p *proving) Next() (zodb.Transaction, error) {
 			continue
 		}
 		p.l.s.track.joined(p.l.version, p.l.last.tid)
+		p.l.s.log.Info("following a primary in the protocol of zc.zrs", "protocol", p.l.version, "last", p.l.last.tid)
 		if theirs > p.l.last.tid {
 			return linked{txn}, nil
 		}
