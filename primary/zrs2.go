@@ -113,6 +113,9 @@ func (c *zrs2) stream(ctx context.Context, start zodb.Tid, it zodb.Iterator) err
 func (c *zrs2) deliver(ctx context.Context, start zodb.Tid, it zodb.Iterator) error {
 	wire := &countingWriter{w: &patientWriter{c.conn, c.p.opt.IdleTimeout}, n: &c.bytes}
 	enc := &unconfirmed{Encoder: zrs.NewEncoder(wire, start), progress: c.progress, now: c.p.opt.Now}
+	enc.Garbled = func(tid zodb.Tid, err error) {
+		c.log.Warn("the extension of a transaction cannot travel and is sent empty", "tid", tid, "error", err)
+	}
 	err := c.send(ctx, &sender{c: c.peer, it: it, enc: enc, wire: wire})
 	if !said(err) || ctx.Err() != nil {
 		return err
