@@ -7,8 +7,9 @@ import (
 
 // chains are three members each, who replicate each from the one before.
 var chains = [][3]*software{
-	{zcZRS, zcZRS, zcZRS},
-	{ourselves, ourselves, ourselves},
+	{zcZRS, zrsdBy("auto"), zcZRS},
+	{zrsdBy("auto"), zcZRS, zrsdBy("auto")},
+	{zcZRS, zrsdBy("zrs2"), zrsdBy("native")},
 }
 
 func TestAMixedChainReplicatesToItsEndWhoeverIsKilled(t *testing.T) {

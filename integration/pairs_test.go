@@ -18,7 +18,10 @@ func pairings() map[string]pair {
 	for name, withBlobs := range bothWays {
 		for _, p := range []pair{
 			{zcZRS, zcZRS, withBlobs},
-			{ourselves, ourselves, withBlobs},
+			{zcZRS, zrsdBy("auto"), withBlobs},
+			{zrsdBy("zrs2"), zcZRS, withBlobs},
+			{zrsdBy("zrs2"), zrsdBy("zrs2"), withBlobs},
+			{zrsdBy("native"), zrsdBy("native"), withBlobs},
 		} {
 			all[p.from.name+" to "+p.to.name+" "+name] = p
 		}

@@ -47,22 +47,24 @@ var zcZRS = &software{
 	forgetsEmptyBlobs: true,
 }
 
-// ourselves is zrsd with its native protocol.
-var ourselves = &software{
-	name: "zrsd",
-	primary: func(t *testing.T, s *site, to string) primary {
-		t.Helper()
-		owner := startOwner(t, s)
-		return &zrsdPrimary{owner, zrsdServer{start(t, "primary", s, "--attach", "--replicate-to", to)}}
-	},
-	secondary: func(t *testing.T, s *site, from, to string) server {
-		t.Helper()
-		flags := []string{"--replicate-from", from}
-		if to != "" {
-			flags = append(flags, "--replicate-to", to)
-		}
-		return zrsdServer{start(t, "secondary", s, flags...)}
-	},
+// zrsdBy is zrsd whose secondaries speak the protocol with their primary: native, zrs2, or auto, which finds out.
+func zrsdBy(protocol string) *software {
+	return &software{
+		name: "zrsd by " + protocol,
+		primary: func(t *testing.T, s *site, to string) primary {
+			t.Helper()
+			owner := startOwner(t, s)
+			return &zrsdPrimary{owner, zrsdServer{start(t, "primary", s, "--attach", "--replicate-to", to)}}
+		},
+		secondary: func(t *testing.T, s *site, from, to string) server {
+			t.Helper()
+			flags := []string{"--replicate-from", from, "--protocol", protocol}
+			if to != "" {
+				flags = append(flags, "--replicate-to", to)
+			}
+			return zrsdServer{start(t, "secondary", s, flags...)}
+		},
+	}
 }
 
 // zcZRSServer is a server with the real zc.zrs; a primary is its own application.
