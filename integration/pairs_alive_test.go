@@ -7,7 +7,7 @@ const handshakeLen = 4 + len("zrs2.1") + 4 + 8
 
 func TestAnIdleZRSConnectionLivesOnAndKeepAlivesAreNothingButThat(t *testing.T) {
 	t.Parallel()
-	for _, from := range []*software{zcZRS} {
+	for _, from := range []*software{zcZRS, zrsdBy("zrs2")} {
 		t.Run(from.name, func(t *testing.T) {
 			t.Parallel()
 			source, target := newSite(t, true), newSite(t, true)
