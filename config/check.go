@@ -14,6 +14,13 @@ func (c *checker) check(cfg *Config, root *zconfig.Section) {
 	c.checkNames(cfg.Storages)
 	c.checkPaths(cfg.Storages)
 	c.checkAddresses(cfg)
+	for _, st := range cfg.Storages {
+		for _, key := range []Value[bool]{st.PackGC, st.PackKeepOld} {
+			if cfg.ZEO == nil && key.From.Given() {
+				c.note(key.From.Pos, "about packing, which clients ask for: there is no <zeo>, and so it means nothing")
+			}
+		}
+	}
 }
 
 // checkNames holds names apart. The one storage that may have none is called 1.

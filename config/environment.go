@@ -47,10 +47,10 @@ func variables(typ string, pairs ...[2]string) *zconfig.Section {
 	for _, pair := range pairs {
 		key, name := pair[0], pair[1]
 		value, found := os.LookupEnv(name)
+		at := zconfig.Pos{File: "environment " + name}
 		if !found {
-			value = containerDefaults[name]
+			value, at.File = containerDefaults[name], "default of "+name
 		}
-		at := zconfig.Pos{File: "$(" + name + ")"}
 		s.Keys = append(s.Keys, zconfig.Key{Name: key, Pos: at, Value: value, Raw: value, At: at})
 	}
 	return s

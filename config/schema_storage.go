@@ -57,7 +57,8 @@ var zrsTable = &table{
 		{name: "keep-alive-delay", kind: "seconds", preset: "0",
 			doc: "How often a secondary tells a primary of zc.zrs that it is alive; 0 for never."},
 		{name: "protocol", kind: "auto or native or zrs2", preset: "auto", ours: true,
-			doc: "How the primary is spoken to. `zrs2` is the protocol of zc.zrs, `auto` tries native first. A setting of secondaries."},
+			doc: "How the primary is spoken to. `zrs2` is the protocol of zc.zrs, `auto` tries native first. " +
+				"A setting of secondaries."},
 		{name: "blobs", kind: "local or shared", preset: "local", ours: true,
 			doc: "`shared`: the blob directory is the primary's own, as on a NAS: blobs are not sent, nothing is " +
 				"written " +
