@@ -1,0 +1,87 @@
+package main
+
+import (
+	"os"
+	"reflect"
+	"testing"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/config"
+	"github.com/zrsd/zrsd/node"
+)
+
+// everyKey sets every key of <zrs> to something that is not its default.
+const everyKey = `<zrs main>
+  replicate-to 127.0.0.1:5000
+  replicate-from 127.0.0.1:5001, 127.0.0.1:5002
+  keep-alive-delay 61
+  protocol native
+  blobs shared
+  secret-file secret
+  insecure-plain-text on
+  heartbeat 7s
+  max-secondaries 3
+  max-per-address 4
+  handshake-timeout 31s
+  idle-timeout 62s
+  drain-timeout 63s
+  ready-lag 64s
+  max-record 5MB
+  <filestorage>
+    path Data.fs
+    blob-dir blobs
+  </filestorage>
+  <tls>
+    certificate c.pem
+    key k.pem
+    password-file p
+    authority ca.pem
+    peer-names a b
+  </tls>
+</zrs>
+<admin>
+  address 127.0.0.1:5003
+  insecure-plain-text on
+  <tls>
+    certificate a.pem
+  </tls>
+</admin>
+`
+
+// TestEveryKeyOfAFileReachesTheNode: a field of the node's configuration that stays zero is one that the file cannot
+// set, or a key that was accepted and ignored.
+func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("zeo.conf", []byte(everyKey), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg, err := config.Load("zeo.conf")
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := process(cfg, nil, new(node.Reloads))
+	second := p.Storages[0].Secondary
+	if second == nil || p.Storages[0].Name != "main" {
+		t.Fatalf("the storage became %+v", p.Storages[0])
+	}
+	// These are the process's own, which Serve gives to each storage, or have no key.
+	second.FS, second.Logger, second.Reloads = p.Shared.FS, hclog.NewNullLogger(), p.Shared.Reloads
+	without := map[string]bool{
+		"FS": true, "Admin": true, "AdminTLS": true, "MaxFrame": true, "Config": true, "read": true, "offer": true,
+	}
+	for _, v := range []reflect.Value{reflect.ValueOf(second.Config), reflect.ValueOf(*second)} {
+		for i := range v.NumField() {
+			if name := v.Type().Field(i).Name; v.Field(i).IsZero() && !without[name] {
+				t.Errorf("no key of the file sets %s", name)
+			}
+		}
+	}
+	if len(second.ReplicateFrom) != 2 || second.TLS.Peers[1] != "b" || second.TLS.PasswordFile != "p" {
+		t.Errorf("got %+v, %+v", second, second.TLS)
+	}
+	if p.Shared.Admin.String() != "127.0.0.1:5003" || p.Shared.AdminTLS.Certificate != "a.pem" ||
+		!p.Shared.InsecurePlainText {
+		t.Errorf("the admin server became %+v", p.Shared)
+	}
+}
