@@ -1,0 +1,101 @@
+package commit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// An applier puts a buffered transaction into the storage's.
+type applier struct {
+	t   *Transaction
+	txn *filestorage.Txn
+	out Outcome
+}
+
+// all applies every operation. It goes on behind a conflict, to find them all.
+func (a *applier) all(ctx context.Context) error {
+	for _, op := range a.t.buf.ops {
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
+		}
+		if err := a.apply(ctx, op); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (a *applier) apply(ctx context.Context, op *operation) error {
+	switch op.kind {
+	case store:
+		return a.store(op)
+	case check:
+		return a.txn.CheckCurrent(op.oid, op.serial)
+	case remove:
+		return a.txn.Delete(op.oid, op.serial)
+	case restore:
+		return a.restore(op)
+	}
+	oids, err := a.txn.Undo(ctx, op.serial)
+	a.out.Changed = append(a.out.Changed, oids...)
+	return err
+}
+
+// store writes a change, or what it and the committed one are together, or notes the conflict.
+func (a *applier) store(op *operation) error {
+	data, err := a.t.buf.record(op)
+	if err != nil {
+		return err
+	}
+	err = a.write(op, op.serial, data)
+	var conflict *zodb.ConflictError
+	if !errors.As(err, &conflict) {
+		return err
+	}
+	if merged, ok := a.resolve(conflict, data); ok {
+		a.out.Changed = append(a.out.Changed, op.oid)
+		return a.write(op, conflict.Current, merged)
+	}
+	a.out.Conflicts = append(a.out.Conflicts, Conflict{op.oid, conflict.Current, op.serial, data})
+	return nil
+}
+
+func (a *applier) write(op *operation, serial zodb.Tid, data []byte) error {
+	if op.blob != nil {
+		return a.txn.StoreBlob(op.oid, serial, data, op.blob.content())
+	}
+	return a.txn.Store(op.oid, serial, data)
+}
+
+// resolve asks for a merged record. Revisions that are gone leave it to the client, as does a failure.
+func (a *applier) resolve(conflict *zodb.ConflictError, sent []byte) ([]byte, bool) {
+	if a.t.opt.Resolve == nil {
+		return nil, false
+	}
+	old, err := a.t.st.LoadSerial(conflict.Oid, conflict.Seen)
+	if err != nil {
+		return nil, false
+	}
+	committed, err := a.t.st.LoadSerial(conflict.Oid, conflict.Current)
+	if err != nil {
+		return nil, false
+	}
+	merged, err := a.t.opt.Resolve(old, committed, sent)
+	return merged, err == nil
+}
+
+func (a *applier) restore(op *operation) error {
+	rec := &zodb.Record{Oid: op.oid, Tid: op.serial, DataTxn: op.hint, HasPrev: true, Size: op.size}
+	if op.size != zodb.NoData {
+		data, err := a.t.buf.record(op)
+		if err != nil {
+			return err
+		}
+		rec.Data = bytes.NewReader(data)
+	}
+	return a.txn.Restore(rec)
+}

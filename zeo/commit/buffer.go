@@ -1,0 +1,137 @@
+package commit
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A kind says what an operation does.
+type kind byte
+
+const (
+	store kind = iota
+	check
+	remove
+	restore
+	undo
+)
+
+// An operation is one buffered call.
+type operation struct {
+	kind   kind
+	oid    zodb.Oid
+	serial zodb.Tid // that the client has seen; of a restore, the tid; of an undo, the transaction
+	hint   zodb.Tid // of a restore: the transaction that has the same data
+	data   []byte   // unless it was spilled
+	at     int64    // in the spill file, when spilled
+	size   int64    // of data; zodb.NoData for a restore without
+	spilt  bool
+	blob   *Upload
+}
+
+// TooLargeError says that a transaction exceeds a limit.
+type TooLargeError struct {
+	What string // "operations" or "bytes"
+	Max  int64
+}
+
+func (e *TooLargeError) Error() string {
+	return fmt.Sprintf("the transaction has more %s than the %d that one may have; commit in smaller parts, or raise "+
+		"the server's limit", e.What, e.Max)
+}
+
+// A buffer keeps operations in the order in which they were sent first.
+type buffer struct {
+	opt    *Options
+	ops    []*operation
+	stores map[zodb.Oid]*operation // the one store of each object
+	memory int64
+	total  int64
+	spill  *file
+}
+
+// add appends an operation, or puts a store into the place of an earlier one of the object.
+func (b *buffer) add(op *operation) error {
+	if op.kind == store {
+		if earlier := b.stores[op.oid]; earlier != nil {
+			return b.replace(earlier, op)
+		}
+	}
+	if len(b.ops) >= b.opt.Operations {
+		return &TooLargeError{"operations", int64(b.opt.Operations)}
+	}
+	if op.kind == store {
+		if b.stores == nil {
+			b.stores = make(map[zodb.Oid]*operation)
+		}
+		b.stores[op.oid] = op
+	}
+	b.ops = append(b.ops, op)
+	return nil
+}
+
+func (b *buffer) replace(earlier, op *operation) error {
+	var err error
+	switch {
+	case op.blob == nil:
+		op.blob = earlier.blob
+	case earlier.blob != nil:
+		err = earlier.blob.Close()
+	}
+	if !earlier.spilt {
+		b.memory -= int64(len(earlier.data))
+	}
+	*earlier = *op
+	return err
+}
+
+// keep takes data into memory, or into the file when there is too much of it.
+func (b *buffer) keep(op *operation, data []byte) error {
+	op.size = int64(len(data))
+	if b.total += op.size; b.total > b.opt.Bytes {
+		return &TooLargeError{"bytes", b.opt.Bytes}
+	}
+	if b.memory+op.size <= b.opt.Memory {
+		b.memory += op.size
+		op.data = append([]byte(nil), data...)
+		return nil
+	}
+	if b.spill == nil {
+		var err error
+		if b.spill, err = newFile(b.opt.Dir); err != nil {
+			return err
+		}
+	}
+	op.spilt, op.at = true, b.spill.size
+	if _, err := b.spill.Write(data); err != nil {
+		return fmt.Errorf("buffering a transaction: %w", err)
+	}
+	return nil
+}
+
+// record returns the data of an operation.
+func (b *buffer) record(op *operation) ([]byte, error) {
+	if !op.spilt {
+		return op.data, nil
+	}
+	data := make([]byte, op.size)
+	if _, err := io.ReadFull(b.spill.section(op.at, op.size), data); err != nil {
+		return nil, fmt.Errorf("reading a buffered record of oid %v: %w", op.oid, err)
+	}
+	return data, nil
+}
+
+// drop forgets everything.
+func (b *buffer) drop() error {
+	err := b.spill.close()
+	for _, op := range b.ops {
+		if op.blob != nil {
+			err = errors.Join(err, op.blob.Close())
+		}
+	}
+	*b = buffer{opt: b.opt}
+	return err
+}

@@ -1,0 +1,160 @@
+package commit
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Options of a Transaction. Zero values mean the defaults.
+type Options struct {
+	Dir        string // for the files of buffers; default: the system's temporary folder
+	Memory     int64  // bytes of records that are kept in memory; default 1 MiB
+	Bytes      int64  // of records in a transaction; default 64 GiB
+	Operations int    // in a transaction; default 10 million
+
+	// Resolve merges the record that a client sent with the committed one, both made from old. It fails when it
+	// cannot; then the client is asked. May be nil.
+	Resolve func(old, committed, sent []byte) ([]byte, error)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Memory <= 0 {
+		o.Memory = 1 << 20
+	}
+	if o.Bytes <= 0 {
+		o.Bytes = 64 << 30
+	}
+	if o.Operations <= 0 {
+		o.Operations = 10_000_000
+	}
+	return o
+}
+
+// A Transaction is one of a client's. It is for one goroutine at a time; a Vote that waits is ended by its context.
+type Transaction struct {
+	st    *filestorage.Storage
+	meta  zodb.TxnMeta
+	opt   Options
+	buf   buffer
+	voted *filestorage.Txn
+}
+
+// New begins to buffer a transaction for st. With meta.Tid 0 it gets its tid at Vote.
+func New(st *filestorage.Storage, meta zodb.TxnMeta, opt Options) *Transaction {
+	t := &Transaction{st: st, meta: meta, opt: opt.withDefaults()}
+	t.buf.opt = &t.opt
+	return t
+}
+
+// Store buffers a change. serial is the revision that the client started from, 0 for a new object.
+func (t *Transaction) Store(oid zodb.Oid, serial zodb.Tid, data []byte) error {
+	return t.store(oid, serial, data, nil)
+}
+
+// StoreBlob buffers a change with a blob, which belongs to the transaction from now on.
+func (t *Transaction) StoreBlob(oid zodb.Oid, serial zodb.Tid, data []byte, blob *Upload) error {
+	return t.store(oid, serial, data, blob)
+}
+
+func (t *Transaction) store(oid zodb.Oid, serial zodb.Tid, data []byte, blob *Upload) error {
+	op := &operation{kind: store, oid: oid, serial: serial, blob: blob}
+	if err := t.buf.keep(op, data); err != nil {
+		return err
+	}
+	return t.buf.add(op)
+}
+
+// Check buffers the condition that serial is still the current revision of an object.
+func (t *Transaction) Check(oid zodb.Oid, serial zodb.Tid) error {
+	return t.buf.add(&operation{kind: check, oid: oid, serial: serial})
+}
+
+// Delete buffers the deletion of an object.
+func (t *Transaction) Delete(oid zodb.Oid, serial zodb.Tid) error {
+	return t.buf.add(&operation{kind: remove, oid: oid, serial: serial})
+}
+
+// Restore buffers a revision as another storage has it, nil data for none; hint is the transaction that has the same
+// data, 0 for none.
+func (t *Transaction) Restore(oid zodb.Oid, tid zodb.Tid, data []byte, hint zodb.Tid) error {
+	op := &operation{kind: restore, oid: oid, serial: tid, hint: hint, size: zodb.NoData}
+	if data != nil {
+		if err := t.buf.keep(op, data); err != nil {
+			return err
+		}
+	}
+	return t.buf.add(op)
+}
+
+// Undo buffers taking back a transaction.
+func (t *Transaction) Undo(tid zodb.Tid) error {
+	return t.buf.add(&operation{kind: undo, serial: tid})
+}
+
+// A Conflict is a store that was not based on the current revision of its object.
+type Conflict struct {
+	Oid           zodb.Oid
+	Current, Seen zodb.Tid
+	Sent          []byte // the client's record
+}
+
+// An Outcome is what a Vote found.
+type Outcome struct {
+	// Changed are the objects of which the client does not know what was written: those undone and those resolved
+	// here.
+	Changed []zodb.Oid
+	// Conflicts is empty when the vote succeeded.
+	Conflicts []Conflict
+}
+
+// Vote waits for the commit lock and applies the transaction. When the Outcome has no conflicts, the lock is held until
+// Finish or Abort. With conflicts, and after an error, it is not, and nothing was changed; after an error only Abort is
+// left. Errors are those of filestorage.
+func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
+	if t.voted != nil {
+		return nil, fmt.Errorf("vote: it has voted already: %w", zodb.ErrTransaction)
+	}
+	txn, err := t.st.Begin(ctx, &t.meta)
+	if err != nil {
+		return nil, err
+	}
+	a := &applier{t: t, txn: txn}
+	if err := a.all(ctx); err != nil {
+		return nil, errors.Join(err, txn.Abort())
+	}
+	if len(a.out.Conflicts) > 0 {
+		a.out.Changed = nil
+		return &a.out, txn.Abort()
+	}
+	t.voted = txn
+	return &a.out, nil
+}
+
+// Finish hands the transaction to the storage and gives the lock back. It is final, durable and visible when the commit
+// is done; a failure shows there. After an error nothing was committed.
+func (t *Transaction) Finish(ctx context.Context) (zodb.Tid, *filestorage.Commit, error) {
+	if t.voted == nil {
+		return 0, nil, fmt.Errorf("finish: there was no vote: %w", zodb.ErrTransaction)
+	}
+	txn := t.voted
+	c, err := txn.Enqueue(ctx)
+	if err != nil {
+		return 0, nil, err
+	}
+	t.voted = nil
+	return txn.Tid(), c, t.buf.drop()
+}
+
+// Abort drops the transaction. It is idempotent.
+func (t *Transaction) Abort() error {
+	var err error
+	if t.voted != nil {
+		err = t.voted.Abort()
+		t.voted = nil
+	}
+	return errors.Join(err, t.buf.drop())
+}

@@ -1,0 +1,363 @@
+package commit
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/zrsd/zrsd/blobstore"
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// blobRecord is the record of a blob object: its class is what tells.
+var blobRecord = []byte("\x80\x03cZODB.blob\nBlob\nq\x00.\x80\x03N.")
+
+// A site is an open storage with blobs, and a folder for buffers.
+type site struct {
+	*filestorage.Storage
+	buffers, blobs string
+}
+
+func open(t *testing.T) *site {
+	t.Helper()
+	dir := t.TempDir()
+	s := &site{buffers: filepath.Join(dir, "buffers"), blobs: filepath.Join(dir, "blobs")}
+	if err := os.Mkdir(s.buffers, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	blobs, err := blobstore.Open(s.blobs, blobstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.Storage, err = filestorage.Open(t.Context(), filepath.Join(dir, "Data.fs"), filestorage.Options{Blobs: blobs})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		left, err := os.ReadDir(s.buffers)
+		if err != nil || len(left) > 0 {
+			t.Errorf("left behind in the folder of buffers: %v, %v", left, err)
+		}
+	})
+	return s
+}
+
+func (s *site) begin() *Transaction { return New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers}) }
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// vote expects success and returns what was changed.
+func vote(t *testing.T, txn *Transaction) []zodb.Oid {
+	t.Helper()
+	out, err := txn.Vote(t.Context())
+	must(t, err)
+	if len(out.Conflicts) > 0 {
+		t.Fatalf("conflicts: %+v", out.Conflicts)
+	}
+	return out.Changed
+}
+
+// finish waits until the transaction is final.
+func finish(t *testing.T, txn *Transaction) zodb.Tid {
+	t.Helper()
+	tid, c, err := txn.Finish(t.Context())
+	must(t, err)
+	<-c.Done()
+	must(t, c.Err())
+	return tid
+}
+
+// commit stores one record in a transaction of its own.
+func (s *site) commit(t *testing.T, oid zodb.Oid, serial zodb.Tid, data string) zodb.Tid {
+	t.Helper()
+	txn := s.begin()
+	must(t, txn.Store(oid, serial, []byte(data)))
+	vote(t, txn)
+	return finish(t, txn)
+}
+
+func (s *site) expect(t *testing.T, oid zodb.Oid, want string) {
+	t.Helper()
+	data, _, err := s.Load(oid)
+	if err != nil || string(data) != want {
+		t.Errorf("oid %v: got %q, %v; want %q", oid, data, err, want)
+	}
+}
+
+func upload(t *testing.T, s *site, content string) *Upload {
+	t.Helper()
+	u, err := NewUpload(s.buffers)
+	must(t, err)
+	for len(content) > 0 {
+		n := min(len(content), 7)
+		_, err := io.WriteString(u, content[:n])
+		must(t, err)
+		content = content[n:]
+	}
+	return u
+}
+
+func (s *site) expectBlob(t *testing.T, oid zodb.Oid, tid zodb.Tid, want string) {
+	t.Helper()
+	f, err := s.OpenBlob(oid, tid)
+	must(t, err)
+	defer f.Close()
+	got, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
+	if err != nil || string(got) != want {
+		t.Errorf("blob of oid %v: got %q, %v; want %q", oid, got, err, want)
+	}
+}
+
+func TestNothingIsVisibleBeforeFinishAndNothingIsLeftOfAnAbort(t *testing.T) {
+	s := open(t)
+	for name, end := range map[string]func(txn *Transaction){
+		"buffered": func(*Transaction) {},
+		"voted":    func(txn *Transaction) { vote(t, txn) },
+	} {
+		size := s.Size()
+		txn := s.begin()
+		must(t, txn.Store(1, 0, []byte("one")), txn.StoreBlob(2, 0, blobRecord, upload(t, s, "content")))
+		end(txn)
+		if _, _, err := s.Load(1); err == nil {
+			t.Errorf("%s: visible", name)
+		}
+		must(t, txn.Abort(), txn.Abort())
+		if s.Size() != size || s.LastTid() != 0 {
+			t.Errorf("%s: the storage has changed", name)
+		}
+	}
+	s.commit(t, 1, 0, "one")
+	s.expect(t, 1, "one")
+}
+
+func TestTheLaterStoreOfAnObjectCounts(t *testing.T) {
+	s := open(t)
+	txn := s.begin()
+	must(t, txn.Store(1, 0, []byte("first")), txn.Store(2, 0, []byte("other")), txn.Store(1, 0, []byte("second")))
+	vote(t, txn)
+	tid := finish(t, txn)
+	s.expect(t, 1, "second")
+	it, err := s.Iterate(0, false)
+	must(t, err)
+	defer it.Close()
+	in, err := it.Next(t.Context())
+	must(t, err)
+	n := 0
+	for ; ; n++ {
+		if _, err := in.NextRecord(); err != nil {
+			break
+		}
+	}
+	if in.Meta().Tid != tid || n != 2 {
+		t.Errorf("transaction %v has %d records, want 2 in %v", in.Meta().Tid, n, tid)
+	}
+}
+
+func TestLargeTransactionsAreBufferedOnDisk(t *testing.T) {
+	s := open(t)
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 100})
+	for oid := range zodb.Oid(50) {
+		must(t, txn.Store(oid, 0, bytes.Repeat([]byte{byte(oid)}, 30)))
+	}
+	if txn.buf.memory > 100 {
+		t.Errorf("%d bytes in memory", txn.buf.memory)
+	}
+	vote(t, txn)
+	finish(t, txn)
+	for oid := range zodb.Oid(50) {
+		s.expect(t, oid, strings.Repeat(string([]byte{byte(oid)}), 30))
+	}
+}
+
+func TestATransactionThatIsTooLargeIsRefused(t *testing.T) {
+	s := open(t)
+	for name, opt := range map[string]Options{"bytes": {Bytes: 10}, "operations": {Operations: 2}} {
+		opt.Dir = s.buffers
+		txn := New(s.Storage, zodb.TxnMeta{}, opt)
+		var err error
+		for oid := zodb.Oid(0); oid < 3 && err == nil; oid++ {
+			err = txn.Store(oid, 0, []byte("12345"))
+		}
+		var large *TooLargeError
+		if !errors.As(err, &large) || large.What != name {
+			t.Errorf("%s: got %v", name, err)
+		}
+		must(t, txn.Abort())
+	}
+}
+
+func TestAConflictLeavesTheBufferAndGivesTheLockBack(t *testing.T) {
+	s := open(t)
+	first := s.commit(t, 1, 0, "old")
+	second := s.commit(t, 1, first, "committed")
+	txn := s.begin()
+	must(t, txn.Store(1, first, []byte("sent")), txn.StoreBlob(2, 0, blobRecord, upload(t, s, "content")))
+	out, err := txn.Vote(t.Context())
+	must(t, err)
+	if len(out.Conflicts) != 1 {
+		t.Fatalf("got %+v", out)
+	}
+	if c := out.Conflicts[0]; c.Oid != 1 || c.Current != second || c.Seen != first || string(c.Sent) != "sent" {
+		t.Errorf("got %+v", c)
+	}
+	third := s.commit(t, 3, 0, "others go on")
+	must(t, txn.Store(1, second, []byte("resolved")))
+	vote(t, txn)
+	tid := finish(t, txn)
+	if tid <= third {
+		t.Errorf("tid %v is not above %v", tid, third)
+	}
+	s.expect(t, 1, "resolved")
+	s.expectBlob(t, 2, tid, "content")
+}
+
+func TestABlobSurvivesAConflictOfItsRecord(t *testing.T) {
+	s := open(t)
+	txn := s.begin()
+	must(t, txn.Store(1, 0, blobRecord), txn.StoreBlob(1, 0, blobRecord, upload(t, s, "one")))
+	vote(t, txn)
+	first := finish(t, txn)
+	s.expectBlob(t, 1, first, "one")
+
+	mine, theirs := s.begin(), s.begin()
+	must(t, mine.StoreBlob(1, first, blobRecord, upload(t, s, "mine")),
+		theirs.StoreBlob(1, first, blobRecord, upload(t, s, "theirs")))
+	vote(t, theirs)
+	second := finish(t, theirs)
+	out, err := mine.Vote(t.Context())
+	must(t, err)
+	if len(out.Conflicts) != 1 {
+		t.Fatalf("got %+v", out)
+	}
+	must(t, mine.Store(1, second, blobRecord))
+	vote(t, mine)
+	s.expectBlob(t, 1, finish(t, mine), "mine")
+	s.expectBlob(t, 1, second, "theirs")
+}
+
+func TestWhatCanBeResolvedHereIsNotAskedForAndIsReported(t *testing.T) {
+	s := open(t)
+	first := s.commit(t, 1, 0, "old")
+	second := s.commit(t, 1, first, "committed")
+	join := func(old, committed, sent []byte) ([]byte, error) {
+		return bytes.Join([][]byte{old, committed, sent}, []byte("+")), nil
+	}
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Resolve: join})
+	must(t, txn.Store(1, first, []byte("sent")), txn.Store(2, 0, []byte("new")))
+	if changed := vote(t, txn); len(changed) != 1 || changed[0] != 1 {
+		t.Errorf("changed: %v", changed)
+	}
+	finish(t, txn)
+	s.expect(t, 1, "old+committed+sent")
+
+	txn = New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Resolve: func(_, _, _ []byte) ([]byte, error) {
+		return nil, errors.New("no")
+	}})
+	must(t, txn.Store(1, second, []byte("sent")))
+	out, err := txn.Vote(t.Context())
+	if err != nil || len(out.Conflicts) != 1 {
+		t.Errorf("got %+v, %v", out, err)
+	}
+	must(t, txn.Abort())
+}
+
+func TestConditionsDeletionsAndUndo(t *testing.T) {
+	s := open(t)
+	first := s.commit(t, 1, 0, "one")
+	second := s.commit(t, 1, first, "two")
+
+	stale := s.begin()
+	must(t, stale.Check(1, first))
+	var conflict *zodb.ConflictError
+	if _, err := stale.Vote(t.Context()); !errors.As(err, &conflict) || !conflict.Read {
+		t.Errorf("a stale read: got %v", err)
+	}
+	must(t, stale.Abort())
+
+	back := s.begin()
+	must(t, back.Check(1, second), back.Undo(second))
+	if changed := vote(t, back); len(changed) != 1 || changed[0] != 1 {
+		t.Errorf("undo changed %v", changed)
+	}
+	third := finish(t, back)
+	s.expect(t, 1, "one")
+
+	gone := s.begin()
+	must(t, gone.Delete(1, third))
+	vote(t, gone)
+	finish(t, gone)
+	if _, _, err := s.Load(1); err == nil {
+		t.Error("still there after its deletion")
+	}
+}
+
+func TestARestoredTransactionKeepsItsTid(t *testing.T) {
+	s := open(t)
+	first := s.commit(t, 1, 0, "one")
+	tid := first + 1000
+	txn := New(s.Storage, zodb.TxnMeta{Tid: tid, Status: zodb.StatusPacked}, Options{Dir: s.buffers})
+	must(t, txn.Restore(1, tid, []byte("one"), first), txn.Restore(2, tid, nil, 0))
+	vote(t, txn)
+	if got := finish(t, txn); got != tid || s.LastTid() != tid {
+		t.Errorf("tid %v, want %v", got, tid)
+	}
+	s.expect(t, 1, "one")
+
+	late := New(s.Storage, zodb.TxnMeta{Tid: first, Status: zodb.StatusCommitted}, Options{Dir: s.buffers})
+	if _, err := late.Vote(t.Context()); !errors.Is(err, zodb.ErrTidOrder) {
+		t.Errorf("a tid of the past: got %v", err)
+	}
+	must(t, late.Abort())
+}
+
+func TestCallsOutOfOrderAreRefused(t *testing.T) {
+	s := open(t)
+	txn := s.begin()
+	must(t, txn.Store(1, 0, []byte("x")))
+	if _, _, err := txn.Finish(t.Context()); !errors.Is(err, zodb.ErrTransaction) {
+		t.Errorf("finish without vote: got %v", err)
+	}
+	vote(t, txn)
+	if _, err := txn.Vote(t.Context()); !errors.Is(err, zodb.ErrTransaction) {
+		t.Errorf("a second vote: got %v", err)
+	}
+	must(t, txn.Abort())
+}
+
+func TestAVoteWaitsForTheLockAndCanBeGivenUp(t *testing.T) {
+	s := open(t)
+	holder := s.begin()
+	must(t, holder.Store(1, 0, []byte("x")))
+	vote(t, holder)
+
+	waiting := s.begin()
+	must(t, waiting.Store(2, 0, []byte("y")))
+	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Millisecond)
+	defer cancel()
+	if _, err := waiting.Vote(ctx); !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("got %v", err)
+	}
+	finish(t, holder)
+	vote(t, waiting) // nothing was lost by giving up
+	finish(t, waiting)
+	s.expect(t, 2, "y")
+}
