@@ -27,6 +27,8 @@ type Decoder struct {
 	data data
 	blob blob
 	buf  []byte
+
+	plain plainReader
 }
 
 // NewDecoder returns a Decoder of what the primary sends after a hello with this last tid.
@@ -155,9 +157,17 @@ func (d *Decoder) message() ([]byte, error) {
 	return d.buf, nil
 }
 
+// fields reads a message that is neither data nor block.
+func (d *Decoder) fields(message []byte) (kind string, f fields, err error) {
+	if kind, f, plain := d.plain.open(message); plain {
+		return kind, f, nil
+	}
+	return open(message)
+}
+
 // begin reads a T message.
 func (d *Decoder) begin(message []byte) error {
-	kind, f, err := open(message)
+	kind, f, err := d.fields(message)
 	if err != nil || kind != kindTxn {
 		return d.wrong("a T message", outOfPlace(kind, err))
 	}
@@ -189,7 +199,7 @@ func (d *Decoder) advance() (more bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	kind, f, err := open(message)
+	kind, f, err := d.fields(message)
 	switch {
 	case err == nil && kind == kindCommit:
 		return false, d.commit(&f, message)

@@ -100,18 +100,25 @@ func (e *Encoder) extension(m *zodb.TxnMeta) *pickle.Dict {
 	return d
 }
 
-// send writes a pickled message. What mentions itself cannot be written without a memo, which readers know, too.
-func (e *Encoder) send(kind string, content pickle.Tuple) (err error) {
-	message := pickle.Tuple{kind, content}
+// send writes a pickled message.
+func (e *Encoder) send(kind string, content pickle.Tuple) error {
+	var plain bool
+	if e.message, plain = appendPlain(e.message[:0], kind, content); !plain {
+		if err := e.pickle(pickle.Tuple{kind, content}); err != nil {
+			return err
+		}
+	}
+	return errors.Join(e.size(int64(len(e.message))), e.payload(e.message))
+}
+
+// pickle writes into message. What mentions itself cannot be written without a memo, which readers know, too.
+func (e *Encoder) pickle(message pickle.Tuple) (err error) {
 	e.message, err = pickle.AppendDump(e.message[:0], message, pickle.Proto1Fast, wireLimits)
 	var limit *pickle.LimitError
 	if errors.As(err, &limit) {
 		e.message, err = pickle.AppendDump(e.message[:0], message, pickle.Proto1, wireLimits)
 	}
-	if err != nil {
-		return err
-	}
-	return errors.Join(e.size(int64(len(e.message))), e.payload(e.message))
+	return err
 }
 
 // size writes the length of a message.
