@@ -28,3 +28,28 @@ func TestAnIdleZRSConnectionLivesOnAndKeepAlivesAreNothingButThat(t *testing.T) 
 		})
 	}
 }
+
+func TestAZcZRSSecondaryWhoseKeepAlivesStopIsGivenUp(t *testing.T) {
+	t.Parallel()
+	source, target := newSite(t, true), newSite(t, true)
+	owner := startOwner(t, source)
+	addr := freeAddress(t)
+	first := start(t, "primary", source, "--attach", "--replicate-to", addr, "--idle-timeout=2s")
+	network := newTamperer(t, addr)
+	network.strike(wound{direction: towardsPrimary, offset: int64(handshakeLen) + 4, harm: lose})
+	second := startZcZRS(t, target, "--from", network.addr, "--keep-alive", "1")
+	second.reach(t, owner.do(t, "create 3"))
+	network.awaitWound(t) // from here on the primary hears nothing
+	network.strike(wound{})
+	if err := first.Log().Await(within(t), "lost a secondary"); err != nil {
+		t.Fatal(err)
+	}
+	second.reach(t, owner.do(t, "commit 3"))
+	if n := network.connections(); n != 2 {
+		t.Errorf("the secondary needed %d connections, want 2", n)
+	}
+	second.stop(t)
+	stop(t, first)
+	owner.close(t)
+	mustBeReplicated(t, source, target, zcZRS)
+}
