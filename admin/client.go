@@ -8,6 +8,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/url"
+	"strings"
 )
 
 // maxDocument bounds what Fetch reads: room for tens of thousands of secondaries.
@@ -16,9 +18,14 @@ const maxDocument = 16 << 20
 // ErrNoStatus says that somebody answered, but not with a status document.
 var ErrNoStatus = errors.New("the answer is no status document: check that this is the --admin address of a zrsd")
 
-// Fetch gets the status document of the node that dial reaches, as it came and decoded. The error is that of dial,
-// ErrNoStatus, or the cause of ctx.
-func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error)) (raw []byte, st *Status, err error) {
+// ErrNoStorage says that a process has no storage of the name asked for. The error that wraps it has the node's words.
+var ErrNoStorage = errors.New("no such storage")
+
+// Fetch gets the status document of the node that dial reaches, as it came and decoded: that of a storage among several,
+// or with an empty name that of the process. The error is that of dial, ErrNoStatus,
+// ErrNoStorage, or the cause of ctx.
+func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error), storage string) (raw []byte, st *Status,
+	err error) {
 	conn, err := dial(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -28,10 +35,12 @@ func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error)) (r
 		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
 	}
 	defer transport.CloseIdleConnections()
-	raw, err = get(ctx, transport)
+	raw, err = get(ctx, transport, storage)
 	switch {
 	case ctx.Err() != nil:
 		return nil, nil, context.Cause(ctx)
+	case errors.Is(err, ErrNoStorage):
+		return nil, nil, err
 	case err != nil:
 		return nil, nil, fmt.Errorf("%w (%w)", ErrNoStatus, err)
 	}
@@ -42,8 +51,21 @@ func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error)) (r
 	return raw, st, nil
 }
 
-func get(ctx context.Context, transport http.RoundTripper) (raw []byte, err error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://zrsd/status", http.NoBody)
+// maxRefusal bounds what is read of a node's reason.
+const maxRefusal = 4 << 10
+
+// A noStorageError is a node's answer about a storage that it does not have.
+type noStorageError struct{ text string }
+
+func (e *noStorageError) Error() string { return e.text }
+func (e *noStorageError) Unwrap() error { return ErrNoStorage }
+
+func get(ctx context.Context, transport http.RoundTripper, storage string) (raw []byte, err error) {
+	address := "http://zrsd/status"
+	if storage != "" {
+		address += "?storage=" + url.QueryEscape(storage)
+	}
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, address, http.NoBody)
 	if err != nil {
 		return nil, err
 	}
@@ -52,6 +74,10 @@ func get(ctx context.Context, transport http.RoundTripper) (raw []byte, err erro
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
+	if resp.StatusCode == http.StatusNotFound && storage != "" {
+		text, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+		return nil, errors.Join(&noStorageError{clean(strings.TrimSpace(string(text)))}, err)
+	}
 	if resp.StatusCode != http.StatusOK {
 		return nil, fmt.Errorf("it answered %s", resp.Status)
 	}

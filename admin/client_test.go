@@ -27,7 +27,7 @@ func dialer(url string) func(context.Context) (net.Conn, error) {
 func TestFetchBringsTheDocumentAsItIs(t *testing.T) {
 	want := full(t)
 	_, url := serve(t, want)
-	raw, got, err := admin.Fetch(t.Context(), dialer(url))
+	raw, got, err := admin.Fetch(t.Context(), dialer(url), "")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -50,13 +50,13 @@ func TestFetchTellsASilentAddressFromAStranger(t *testing.T) {
 		"not found":    http.NotFound,
 		"endless":      func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte(" "), 17<<20)) },
 	} {
-		if _, _, err := admin.Fetch(t.Context(), dialer(stranger(answer))); !errors.Is(err, admin.ErrNoStatus) {
+		if _, _, err := admin.Fetch(t.Context(), dialer(stranger(answer)), ""); !errors.Is(err, admin.ErrNoStatus) {
 			t.Errorf("%s: got %v, want ErrNoStatus", name, err)
 		}
 	}
 	silent := httptest.NewServer(http.NotFoundHandler())
 	silent.Close()
-	if _, _, err := admin.Fetch(t.Context(), dialer(silent.URL)); err == nil || errors.Is(err, admin.ErrNoStatus) {
+	if _, _, err := admin.Fetch(t.Context(), dialer(silent.URL), ""); err == nil || errors.Is(err, admin.ErrNoStatus) {
 		t.Errorf("nobody listens: got %v", err)
 	}
 }
@@ -76,7 +76,7 @@ func TestFetchEndsWithItsContext(t *testing.T) {
 	_, _, err = admin.Fetch(ctx, func(ctx context.Context) (net.Conn, error) {
 		defer close(dialed)
 		return new(net.Dialer).DialContext(ctx, "tcp", ln.Addr().String())
-	})
+	}, "")
 	if !errors.Is(err, context.Canceled) {
 		t.Fatalf("got %v", err)
 	}

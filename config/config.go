@@ -94,6 +94,7 @@ type Replication struct {
 	DrainTimeout      Value[time.Duration]
 	ReadyLag          Value[time.Duration]
 	MaxRecord         Value[int64]
+	MaxFrame          Value[int64]
 	TLS               *TLS // nil: plain text
 }
 

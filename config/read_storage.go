@@ -94,6 +94,7 @@ func (r *reader) replication() *Replication {
 		DrainTimeout:      r.above("drain-timeout"),
 		ReadyLag:          r.above("ready-lag"),
 		MaxRecord:         get(r, "max-record", size),
+		MaxFrame:          get(r, "max-frame", size),
 	}
 }
 
@@ -115,6 +116,7 @@ func (r *reader) atLeast1(name string) Value[int64] {
 // checkReplication looks at what fits together in <zrs>.
 func (r *reader) checkReplication(z *Replication, st *Storage) {
 	positive(r, "max-record", z.MaxRecord, 1)
+	positive(r, "max-frame", z.MaxFrame, 1)
 	if st.ReadOnly.V {
 		r.fail(st.ReadOnly.From.Pos, "read-only: a storage in <zrs> writes: leave it out")
 	}

@@ -82,6 +82,9 @@ var zrsTable = &table{
 			doc: "How far behind a secondary may be and still call itself ready."},
 		{name: "max-record", kind: "byte-size", preset: "1GB", ours: true,
 			doc: "The largest record that a secondary takes."},
+		{name: "max-frame", kind: "byte-size", preset: "196748", ours: true,
+			doc: "The largest frame of the native protocol that a secondary takes: the metadata of a transaction. " +
+				"The default is the longest that there is."},
 	},
 	gone: map[string]string{
 		"replication-address": "zc.zrs 2 calls it replicate-to",

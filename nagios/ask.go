@@ -25,8 +25,8 @@ type ConnectError struct{ Err error }
 func (e *ConnectError) Error() string { return e.Err.Error() }
 func (e *ConnectError) Unwrap() error { return e.Err }
 
-// Ask asks a server for its last transactions, over two connections at most. The error is a *ConnectError, or says what
-// is wrong with the answer. When ctx ends it is the cause.
+// Ask asks a server for its last transactions, over two connections at most, and one more for each of several storages.
+// The error is a *ConnectError, or says what is wrong with the answer. When ctx ends it is the cause.
 func Ask(ctx context.Context, dial Dial) (Storages, error) {
 	found, err := askZEO(ctx, dial)
 	if errors.Is(err, errNoGreeting) {
@@ -40,16 +40,39 @@ func Ask(ctx context.Context, dial Dial) (Storages, error) {
 
 // askNode asks the admin server of a node.
 func askNode(ctx context.Context, dial Dial) (Storages, error) {
-	_, st, err := admin.Fetch(ctx, func(ctx context.Context) (net.Conn, error) { return connect(ctx, dial) })
-	switch {
-	case err != nil:
-		return nil, err
-	case st.Storage.LastTid != nil:
-		return Storages{unnamed: *st.Storage.LastTid}, nil
-	case st.Storage.Magic == nil: // which is known as soon as it is open
-		return nil, fmt.Errorf("its storage is not open: %s", orUnknown(st.NotReady))
+	connecting := func(ctx context.Context) (net.Conn, error) { return connect(ctx, dial) }
+	ask := func(storage string) (*admin.Status, error) {
+		_, st, err := admin.Fetch(ctx, connecting, storage)
+		return st, err
 	}
-	return Storages{unnamed: 0}, nil
+	st, err := ask("")
+	if err != nil {
+		return nil, err
+	}
+	if len(st.Storages) == 0 {
+		tid, err := lastTid(st)
+		return Storages{unnamed: tid}, err
+	}
+	found := make(Storages)
+	for _, member := range st.Storages {
+		if st, err = ask(member.Name); err != nil {
+			return nil, err
+		}
+		if found[member.Name], err = lastTid(st); err != nil {
+			return nil, fmt.Errorf("storage %s: %w", member.Name, err)
+		}
+	}
+	return found, nil
+}
+
+func lastTid(st *admin.Status) (zodb.Tid, error) {
+	switch {
+	case st.Storage.LastTid != nil:
+		return *st.Storage.LastTid, nil
+	case st.Storage.Magic == nil: // which is known as soon as it is open
+		return 0, fmt.Errorf("its storage is not open: %s", orUnknown(st.NotReady))
+	}
+	return 0, nil
 }
 
 func orUnknown(text *string) string {

@@ -5,8 +5,12 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"maps"
 	"net"
+	"net/http"
+	"net/http/httptest"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -68,16 +72,35 @@ func zeo(t *testing.T, answer string) Dial {
 
 type fixed admin.Status
 
+// A process has several storages.
+type process map[string]admin.Status
+
+func (p process) Names() []string { return slices.Sorted(maps.Keys(p)) }
+
+func (p process) Storage(name string) admin.Source { return fixed(p[name]) }
+
+func (p process) Status() (st admin.Status) {
+	for _, name := range p.Names() {
+		st.Storages = append(st.Storages, admin.Member{Name: name})
+	}
+	return st
+}
+
 func (f fixed) Status() admin.Status { return admin.Status(f) }
 
 // node is the admin server of a node that says st of itself.
 func node(t *testing.T, st admin.Status) Dial {
 	t.Helper()
+	return adminServer(t, fixed(st))
+}
+
+func adminServer(t *testing.T, src admin.Source) Dial {
+	t.Helper()
 	l, err := (&net.ListenConfig{}).Listen(t.Context(), "unix", filepath.Join(t.TempDir(), "s"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := admin.Serve(l, fixed(st), hclog.NewNullLogger())
+	server := admin.Serve(l, src, hclog.NewNullLogger())
 	t.Cleanup(func() { server.Close() })
 	return dialer(l.Addr())
 }
@@ -90,8 +113,11 @@ func TestAskTellsAZEOServerFromANodeByItself(t *testing.T) {
 	}{
 		"ZEO": {zeo(t, sized(`{"1": {"last-transaction": "03ac11cd11372499", "loads": 1},
 			"main": {"last-transaction": "0000000000000000"}}`)), Storages{"1": 0x03ac11cd11372499, "main": 0}},
-		"ZEO without storages":  {zeo(t, sized("{}")), Storages{}},
-		"node":                  {node(t, admin.Status{Storage: open}), Storages{"1": 0x1234}},
+		"ZEO without storages": {zeo(t, sized("{}")), Storages{}},
+		"node":                 {node(t, admin.Status{Storage: open}), Storages{"1": 0x1234}},
+		"node with several storages": {adminServer(t, process{
+			"a b": {Storage: open}, "main": {Storage: admin.Storage{Magic: open.Magic}},
+		}), Storages{"a b": 0x1234, "main": 0}},
 		"node without a commit": {node(t, admin.Status{Storage: admin.Storage{Magic: open.Magic}}), Storages{"1": 0}},
 	} {
 		got, err := Ask(t.Context(), c.dial)
@@ -102,6 +128,8 @@ func TestAskTellsAZEOServerFromANodeByItself(t *testing.T) {
 }
 
 func TestAskSaysWhatIsWrongWithAnAnswer(t *testing.T) {
+	elsewhere := httptest.NewServer(http.NotFoundHandler())
+	defer elsewhere.Close()
 	opening := admin.Status{NotReady: admin.Known("opening the storage")}
 	for name, c := range map[string]struct {
 		dial Dial
@@ -114,8 +142,9 @@ func TestAskSaysWhatIsWrongWithAnAnswer(t *testing.T) {
 		"no tid":         {zeo(t, sized(`{"main": {}}`)), `last transaction of storage "main"`},
 		"a wrong tid":    {zeo(t, sized(`{"main": {"last-transaction": "yesterday"}}`)), "hexadecimal"},
 		"opening":        {node(t, opening), "not open: opening the storage"},
+		"one of several": {adminServer(t, process{"x": opening}), "storage x: its storage is not open: opening"},
 		"a stranger":     {serve(t, func(c net.Conn) { io.WriteString(c, "220 mail") }), "no status document"},
-		"another page":   {serve(t, func(c net.Conn) { io.WriteString(c, "HTTP/1.0 404 No\r\n\r\n") }), "404"},
+		"another page":   {dialer(elsewhere.Listener.Addr()), "404"},
 	} {
 		_, err := Ask(t.Context(), c.dial)
 		if err == nil || !strings.Contains(err.Error(), c.want) {

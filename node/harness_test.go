@@ -146,7 +146,7 @@ func (r *running) await(t *testing.T, what string, ok func(*admin.Status) bool) 
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		raw, st, err := admin.Fetch(ctx, r.control.Dial)
+		raw, st, err := admin.Fetch(ctx, r.control.Dial, "")
 		if err == nil && ok(st) {
 			return st
 		}

@@ -155,7 +155,7 @@ func TestAReloadInterruptsNoStream(t *testing.T) {
 		}
 		_, _, err = admin.Fetch(t.Context(), func(ctx context.Context) (net.Conn, error) {
 			return client.Dial(ctx, p.Admin.Dial, "")
-		})
+		}, "")
 		if (err == nil) != want {
 			t.Errorf("a new connection that wants %s: %v", name, err)
 		}

@@ -40,6 +40,9 @@ func configCheckCommand() *cobra.Command {
 		Args:    arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := config.Load(args[0])
+			if err == nil {
+				err = served(cfg)
+			}
 			if err != nil {
 				return usage(err)
 			}

@@ -45,6 +45,7 @@ func storage(st *config.Storage) node.Storage {
 	out.Secondary = &node.SecondaryConfig{
 		Config: common, ReplicateFrom: z.ReplicateFrom.V, Protocol: secondary.Protocol(z.Protocol.V),
 		KeepAliveDelay: z.KeepAliveDelay.V, ReadyLag: z.ReadyLag.V, MaxRecord: z.MaxRecord.V,
+		MaxFrame: z.MaxFrame.V,
 	}
 	return out
 }

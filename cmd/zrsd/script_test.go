@@ -122,7 +122,7 @@ func await(ts *testscript.TestScript, neg bool, args []string) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		raw, _, err := admin.Fetch(ctx, e.Dial)
+		raw, _, err := admin.Fetch(ctx, e.Dial, "")
 		if err == nil && want.Match(raw) {
 			return
 		}

@@ -20,18 +20,19 @@ const statusTimeout = 10 * time.Second
 type dialer = func(context.Context) (net.Conn, error)
 
 type statusOptions struct {
-	json  bool
-	watch time.Duration
-	tls   tlsFlags
+	json    bool
+	storage string
+	watch   time.Duration
+	tls     tlsFlags
 }
 
 const statusHelp = `Asks the node whose --admin address is ADDR: its role and last transaction, and for each secondary
-how far it is.`
+how far it is. Of several storages in one process it shows each, or the one that --storage names.`
 
 func statusCommand() *cobra.Command {
 	var opt statusOptions
 	cmd := &cobra.Command{
-		Use:     "status ADDR [--json] [--watch 2s]",
+		Use:     "status ADDR [--storage NAME] [--json] [--watch 2s]",
 		Short:   "show how a node is",
 		Long:    statusHelp,
 		Example: "  zrsd status 127.0.0.1:5001",
@@ -49,6 +50,7 @@ func statusCommand() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&opt.json, "json", false, "the document as the node sent it, see docs/status-json.md")
+	cmd.Flags().StringVar(&opt.storage, "storage", "", "`NAME` of one of several storages")
 	cmd.Flags().DurationVar(&opt.watch, "watch", 0, "ask again and again at this `INTERVAL` until interrupted")
 	opt.tls.register(cmd.Flags(), "", "this client's")
 	return cmd
@@ -84,13 +86,37 @@ func (opt statusOptions) run(ctx context.Context, addr endpoint.Endpoint, dial d
 func (opt statusOptions) show(ctx context.Context, addr endpoint.Endpoint, dial dialer, out io.Writer) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("no answer within %v", statusTimeout))
 	defer cancel()
-	raw, st, err := admin.Fetch(ctx, dial)
+	raw, st, err := admin.Fetch(ctx, dial, opt.storage)
 	if err != nil {
 		return unreachable(fmt.Errorf("status of %v: %w", addr, err))
 	}
-	if opt.json {
+	switch {
+	case opt.json:
 		_, err := out.Write(raw)
 		return err
+	case len(st.Storages) == 0:
+		return admin.WriteTable(out, st)
 	}
-	return admin.WriteTable(out, st)
+	return showEach(ctx, addr, dial, st.Storages, out)
+}
+
+// showEach shows one storage after the other.
+func showEach(ctx context.Context, addr endpoint.Endpoint, dial dialer, members []admin.Member, out io.Writer) error {
+	for i, m := range members {
+		_, st, err := admin.Fetch(ctx, dial, m.Name)
+		if err != nil {
+			return unreachable(fmt.Errorf("status of storage %s of %v: %w", m.Name, addr, err))
+		}
+		gap := "\n"
+		if i == 0 {
+			gap = ""
+		}
+		if _, err := fmt.Fprintf(out, "%sstorage %s\n", gap, m.Name); err != nil {
+			return err
+		}
+		if err := admin.WriteTable(out, st); err != nil {
+			return err
+		}
+	}
+	return nil
 }
