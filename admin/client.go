@@ -21,7 +21,7 @@ var ErrNoStatus = errors.New("the answer is no status document: check that this 
 // ErrNoStorage says that a process has no storage of the name asked for. The error that wraps it has the node's words.
 var ErrNoStorage = errors.New("no such storage")
 
-// Fetch gets the status document of the node that dial reaches, as it came and decoded: that of a storage among several,
+// Fetch gets the status document of the node that dial reaches, as it came and decoded: of one storage among several,
 // or with an empty name that of the process. The error is that of dial, ErrNoStatus,
 // ErrNoStorage, or the cause of ctx.
 func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error), storage string) (raw []byte, st *Status,
