@@ -34,7 +34,7 @@ func TestAZcZRSSecondaryWhoseKeepAlivesStopIsGivenUp(t *testing.T) {
 	source, target := newSite(t, true), newSite(t, true)
 	owner := startOwner(t, source)
 	addr := freeAddress(t)
-	first := start(t, "primary", source, "--attach", "--replicate-to", addr, "--idle-timeout=2s")
+	first := start(t, "primary", source, "--attach", "--replicate-to", addr, impatient, "--idle-timeout=2s")
 	network := newTamperer(t, addr)
 	network.strike(wound{direction: towardsPrimary, offset: int64(handshakeLen) + 4, harm: lose})
 	second := startZcZRS(t, target, "--from", network.addr, "--keep-alive", "1")
