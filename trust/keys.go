@@ -56,8 +56,8 @@ func openerOf(block *pem.Block) func(password []byte) ([]byte, error) {
 		return func(password []byte) ([]byte, error) { return openPKCS8(block.Bytes, password) }
 	case block.Headers["DEK-Info"] != "":
 		return func(password []byte) ([]byte, error) {
-			//nolint:staticcheck // weak, and in use: whoever gets at the file gets at the password file beside it, too
-			der, err := x509.DecryptPEMBlock(block, password)
+			//lint:ignore SA1019 weak, and in use: whoever gets at the file gets at the password file beside it, too
+			der, err := x509.DecryptPEMBlock(block, password) //nolint:staticcheck // see above
 			if errors.Is(err, x509.IncorrectPasswordError) {
 				err = ErrPassword
 			}

@@ -1,0 +1,206 @@
+package wire
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"math/big"
+
+	"github.com/vmihailenco/msgpack/v5"
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"github.com/zrsd/zrsd/pickle"
+)
+
+// packed is the encoding M.
+type packed struct{}
+
+func (packed) Decode(b []byte) (*Message, error) {
+	u := &unpacker{in: bytes.NewReader(b)}
+	u.dec = msgpack.NewDecoder(u.in)
+	v, err := u.value(0)
+	if err != nil {
+		return nil, fmt.Errorf("msgpack: %w", err)
+	}
+	if u.in.Len() > 0 {
+		return nil, fmt.Errorf("msgpack: %d bytes behind the message", u.in.Len())
+	}
+	return message(v)
+}
+
+// An unpacker reads one message. A bytes.Reader is read without another buffer before it, so Len is what is left.
+type unpacker struct {
+	in  *bytes.Reader
+	dec *msgpack.Decoder
+}
+
+func (u *unpacker) value(depth int) (pickle.Value, error) {
+	if depth > limits.Nesting {
+		return nil, &pickle.LimitError{What: "nesting", Max: limits.Nesting}
+	}
+	code, err := u.dec.PeekCode()
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case code == msgpcode.Nil:
+		return nil, u.dec.DecodeNil()
+	case code == msgpcode.True, code == msgpcode.False:
+		return u.dec.DecodeBool()
+	case code == msgpcode.Float, code == msgpcode.Double:
+		return u.dec.DecodeFloat64()
+	case code == msgpcode.Uint64:
+		n, err := u.dec.DecodeUint64()
+		if n > math.MaxInt64 {
+			return new(big.Int).SetUint64(n), err
+		}
+		return int64(n), err
+	case msgpcode.IsFixedNum(code), code >= msgpcode.Uint8 && code <= msgpcode.Int64:
+		return u.dec.DecodeInt64()
+	case msgpcode.IsString(code):
+		return u.text()
+	case msgpcode.IsBin(code):
+		return u.bytes()
+	case msgpcode.IsFixedArray(code), code == msgpcode.Array16, code == msgpcode.Array32:
+		return u.tuple(depth)
+	case msgpcode.IsFixedMap(code), code == msgpcode.Map16, code == msgpcode.Map32:
+		return u.dict(depth)
+	}
+	return nil, fmt.Errorf("code %#x has no meaning here", code)
+}
+
+// room checks a length against what is left before anything is allocated for it.
+func (u *unpacker) room(n int, err error) (int, error) {
+	if err == nil && (n < 0 || n > u.in.Len()) {
+		err = fmt.Errorf("%d are announced and %d bytes are left", n, u.in.Len())
+	}
+	return n, err
+}
+
+func (u *unpacker) bytes() (pickle.Bytes, error) {
+	n, err := u.room(u.dec.DecodeBytesLen())
+	if err != nil {
+		return nil, err
+	}
+	b := make(pickle.Bytes, n)
+	return b, u.dec.ReadFull(b)
+}
+
+func (u *unpacker) text() (string, error) {
+	b, err := u.bytes()
+	return string(b), err
+}
+
+func (u *unpacker) tuple(depth int) (pickle.Value, error) {
+	n, err := u.room(u.dec.DecodeArrayLen())
+	if err != nil {
+		return nil, err
+	}
+	t := make(pickle.Tuple, n)
+	for i := range t {
+		if t[i], err = u.value(depth + 1); err != nil {
+			return nil, err
+		}
+	}
+	return t, nil
+}
+
+func (u *unpacker) dict(depth int) (pickle.Value, error) {
+	n, err := u.room(u.dec.DecodeMapLen())
+	if err != nil {
+		return nil, err
+	}
+	d := &pickle.Dict{Items: make([]pickle.Pair, n)}
+	for i := range d.Items {
+		p := &d.Items[i]
+		if p.Key, err = u.value(depth + 1); err != nil {
+			return nil, err
+		}
+		if p.Value, err = u.value(depth + 1); err != nil {
+			return nil, err
+		}
+	}
+	return d, nil
+}
+
+func (packed) Append(out []byte, m *Message) ([]byte, error) {
+	return appendSized(out, func(out []byte) ([]byte, error) {
+		w := bytes.NewBuffer(out)
+		p := &packer{enc: msgpack.NewEncoder(w)}
+		p.value(pickle.Tuple{m.ID, m.flag(), m.Method, m.Args}, 0)
+		return w.Bytes(), p.err
+	})
+}
+
+// A packer writes one message. The first error ends it.
+type packer struct {
+	enc *msgpack.Encoder
+	err error
+}
+
+func (p *packer) value(v pickle.Value, depth int) {
+	if p.err != nil {
+		return
+	}
+	if depth > limits.Nesting {
+		p.err = &pickle.LimitError{What: "nesting", Max: limits.Nesting}
+		return
+	}
+	switch v := v.(type) {
+	case nil:
+		p.err = p.enc.EncodeNil()
+	case bool:
+		p.err = p.enc.EncodeBool(v)
+	case int64:
+		p.err = p.enc.EncodeInt(v)
+	case *big.Int:
+		p.big(v)
+	case float64:
+		p.err = p.enc.EncodeFloat64(v)
+	case string:
+		p.err = p.enc.EncodeString(v)
+	case pickle.Bytes:
+		p.bytes(v)
+	case pickle.ByteString:
+		p.bytes(v)
+	case pickle.Tuple:
+		p.items(v, depth)
+	case *pickle.List:
+		p.items(v.Items, depth)
+	case *pickle.Dict:
+		p.dict(v, depth)
+	default:
+		p.err = &pickle.TypeError{Value: v}
+	}
+}
+
+func (p *packer) big(v *big.Int) {
+	if !v.IsUint64() {
+		p.err = &pickle.TypeError{Value: v}
+		return
+	}
+	p.err = p.enc.EncodeUint(v.Uint64())
+}
+
+// bytes writes no bytes as such: msgpack/v5 takes a nil slice for nil.
+func (p *packer) bytes(b []byte) {
+	if b == nil {
+		b = []byte{}
+	}
+	p.err = p.enc.EncodeBytes(b)
+}
+
+func (p *packer) items(items []pickle.Value, depth int) {
+	p.err = p.enc.EncodeArrayLen(len(items))
+	for _, v := range items {
+		p.value(v, depth+1)
+	}
+}
+
+func (p *packer) dict(d *pickle.Dict, depth int) {
+	p.err = p.enc.EncodeMapLen(len(d.Items))
+	for _, pair := range d.Items {
+		p.value(pair.Key, depth+1)
+		p.value(pair.Value, depth+1)
+	}
+}
