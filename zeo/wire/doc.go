@@ -1,9 +1,9 @@
 // Package wire is how ZEO's messages look: sizes, tuples and the two encodings of protocol 5. It knows neither sockets'
 // lifetimes nor what the messages mean.
 //
-//	┌──────┬─────────────────────────────────────────────────┐
-//	│ size │ (id, flag, method, arguments)                   │   size: 4 bytes, big-endian, not counting itself
-//	└──────┴─────────────────────────────────────────────────┘
+//	+------+--------------------------------------+
+//	| size | (id, flag, method, arguments)        |   size: 4 bytes, big-endian, not counting itself
+//	+------+--------------------------------------+
 //
 //	kind                        id               flag  method    arguments
 //	call that wants a reply     the client's     0     its name  a tuple

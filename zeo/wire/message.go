@@ -42,7 +42,8 @@ func (m *Message) IsReply() bool { return m.Method == ReplyMethod }
 // Reply answers the call with this id.
 func Reply(id, result pickle.Value) *Message { return &Message{id, flagCall, ReplyMethod, result} }
 
-// Failure answers the call with this id with an exception: the dotted name of its class, and its arguments or attributes.
+// Failure answers the call with this id with an exception: the dotted name of its class, and its arguments or
+// attributes.
 func Failure(id pickle.Value, class string, details pickle.Value) *Message {
 	return &Message{id, flagError, ReplyMethod, pickle.Tuple{class, details}}
 }
