@@ -83,8 +83,8 @@ func TestAPairGoesOnAfterEitherSideEndedInTheMiddleOfATransaction(t *testing.T) 
 }
 
 // end kills a secondary at any moment, if it stands that. A zc.zrs that was killed between the vote and the end of a
-// transaction believes that it has it, because FileStorage.lastTransaction says so when it has removed the torn tail. It
-// asks for what comes behind, and lacks that transaction for ever.
+// transaction believes that it has it, because FileStorage.lastTransaction says so when it has removed the torn tail.
+// It asks for what comes behind, and lacks that transaction for ever.
 func (p pair) end(t *testing.T, second server) {
 	t.Helper()
 	if p.to == zcZRS {
@@ -111,7 +111,7 @@ func TestRandomKillsAndCutsLeavePairsEqual(t *testing.T) {
 				moment(t.Context(), d, 50*time.Millisecond)
 				switch d.IntN(4) {
 				case 0:
-					second.kill(t)
+					p.end(t, second)
 					second = p.to.secondary(t, target, network.addr, "")
 				case 1:
 					first.kill(t)
