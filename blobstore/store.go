@@ -209,6 +209,9 @@ func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string {
 	return filepath.Join(s.dir, s.layout.folder(oid), fileName(tid))
 }
 
+// Folder returns where the blobs of an object lie. ZEO clients that share the directory put their files there.
+func (s *Store) Folder(oid zodb.Oid) string { return filepath.Dir(s.path(oid, 0)) }
+
 // OpenBlob opens the blob of a revision. It is a *zodb.POSKeyError with Blob set when there is none.
 func (s *Store) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
 	f, err := s.fs.OpenFile(s.path(oid, tid), os.O_RDONLY, 0)

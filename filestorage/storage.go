@@ -174,6 +174,15 @@ func (s *Storage) release() error {
 // Path returns the path of the Data.fs as given to Open.
 func (s *Storage) Path() string { return s.path }
 
+// BlobFolder returns where the blobs of an object lie, for who shares the blob directory, and whether that is known.
+func (s *Storage) BlobFolder(oid zodb.Oid) (string, bool) {
+	where, ok := s.blobs.(interface{ Folder(oid zodb.Oid) string })
+	if !ok {
+		return "", false
+	}
+	return where.Folder(oid), true
+}
+
 // HasBlobs reports whether the storage was opened with a blob directory.
 func (s *Storage) HasBlobs() bool { return s.blobs != nil }
 

@@ -1,19 +1,45 @@
 package integration
 
 import (
+	"context"
+	"fmt"
 	"os/exec"
 	"strings"
 	"testing"
+	"time"
 )
+
+// zeoPatience ends a run of ZEO's own tests, which take minutes.
+const zeoPatience = 12 * time.Minute
+
+// zeoTests runs tests of the ZEO package, unmodified, against the server that the command starts.
+func zeoTests(t *testing.T, server []string, which ...string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), zeoPatience, fmt.Errorf("patience of %v is over", zeoPatience))
+	defer cancel()
+	args := append(append([]string{"zeotests/run.py"}, server...), "--")
+	out, err := exec.CommandContext(ctx, python(t), append(args, which...)...).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "0 failures, 0 errors") {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
 
 // TestZEOsOwnTestsAcceptAServerInAProcess proves the harness before it judges zrsd: with the real server as the command
 // ZEO's tests pass, so what fails with another command is that command's fault.
 func TestZEOsOwnTestsAcceptAServerInAProcess(t *testing.T) {
 	t.Parallel()
-	cmd := exec.CommandContext(within(t), python(t), "zeotests/run.py", python(t), "-m", "ZEO.runzeo", "--",
+	zeoTests(t, []string{python(t), "-m", "ZEO.runzeo"},
 		"-m", "ZEO.tests.testZEO", "-t", "convenience|dont_log_poskeyerrors|tpc_finish_error")
-	out, err := cmd.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), " 0 failures, 0 errors") {
-		t.Fatalf("%v\n%s", err, out)
-	}
+}
+
+func TestZEOsOwnTestsOfStoragesPassWithZrsd(t *testing.T) {
+	t.Parallel()
+	zeoTests(t, []string{zrsd, "serve"}, "-m", "ZEO.tests.testZEO")
+}
+
+func TestZEOsOwnTestsOfConnectionsPassWithZrsd(t *testing.T) {
+	t.Parallel()
+	zeoTests(t, []string{zrsd, "serve"}, "-m", "ZEO.tests.testConnection", "-m", "ZEO.tests.testConfig",
+		"-m", "ZEO.tests.test_client_side_conflict_resolution", "-m", "ZEO.tests.test_client_credentials",
+		"-m", "ZEO.tests.test_sync")
 }

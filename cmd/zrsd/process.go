@@ -14,6 +14,9 @@ func process(cfg *config.Config, log serverLog, reloads *node.Reloads) node.Proc
 		p.Shared.Admin, p.Shared.AdminTLS = a.Address.V, trustFiles(a.TLS)
 		p.Shared.InsecurePlainText = a.InsecurePlainText.V
 	}
+	if cfg.ZEO != nil {
+		p.Front = newFront(cfg, log)
+	}
 	for _, st := range cfg.Storages {
 		p.Storages = append(p.Storages, storage(st))
 	}

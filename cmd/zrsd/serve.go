@@ -72,8 +72,7 @@ func (opt *serveOptions) run(ctx context.Context) (err error) {
 // served reports what a configuration asks for that nobody could use, or that this build does not do.
 func served(cfg *config.Config) error {
 	if cfg.ZEO != nil {
-		return fmt.Errorf("%v: this build of zrsd does not serve ZEO clients: leave out <zeo> to replicate only, "+
-			"or use runzeo", place(cfg.ZEO))
+		return nil
 	}
 	for _, st := range cfg.Storages {
 		if st.Replication == nil {
@@ -82,14 +81,6 @@ func served(cfg *config.Config) error {
 		}
 	}
 	return nil
-}
-
-// place says where ZEO clients are asked for.
-func place(z *config.ZEO) string {
-	if z.Pos.File != "" {
-		return z.Pos.String()
-	}
-	return z.Address.From.String()
 }
 
 // load reads the file, or makes up a configuration from the environment.

@@ -57,6 +57,15 @@ def without_mappingstorage(conf):
     return re.sub(r'(?s)<mappingstorage([^>]*)>.*?</mappingstorage>', replaced, conf)
 
 
+def emptied(conf):
+    """zrsd refuses "create true", which empties a database at each start: what the key would do is done here."""
+    wanted = re.compile(r'(?mi)^\s*create\s+(1|true|yes|on)\s*$\n?')
+    for section in re.findall(r'(?s)<filestorage.*?</filestorage>', conf):
+        if wanted.search(section):
+            remove_storages(section)
+    return wanted.sub('', conf)
+
+
 def wait_until_up(process, address, log):
     limit = time.monotonic() + START_TIMEOUT
     while time.monotonic() < limit:
@@ -67,7 +76,9 @@ def wait_until_up(process, address, log):
         with socket.socket(family, socket.SOCK_STREAM) as s:
             try:
                 s.connect(address)
-                return
+                time.sleep(.02)
+                if process.poll() is None:  # and it was not another server that had taken the port
+                    return
             except OSError:
                 time.sleep(.02)
     process.kill()
@@ -91,7 +102,7 @@ def start_zeo_server(storage_conf=None, zeo_conf=None, port=None, keep=False, pa
         zeo_conf = settings
     if protocol == b'Z4':
         raise unittest.SkipTest('Z4 is not served')
-    conf = choose_port(without_mappingstorage('%s\n\n%s' % (zeo_conf, storage_conf)))
+    conf = emptied(choose_port(without_mappingstorage('%s\n\n%s' % (zeo_conf, storage_conf))))
     if show_config:
         print(conf)
     fd, conf_file = tempfile.mkstemp('.conf', 'ZEO_forker', os.getcwd())

@@ -158,3 +158,11 @@ func (t *Transaction) Abort() error {
 	}
 	return errors.Join(err, t.buf.drop())
 }
+
+// Tid returns the tid of a transaction that has voted.
+func (t *Transaction) Tid() (tid zodb.Tid, voted bool) {
+	if t.voted == nil {
+		return 0, false
+	}
+	return t.voted.Tid(), true
+}

@@ -1,0 +1,99 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/config"
+	"github.com/zrsd/zrsd/eventlog"
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/trust"
+	"github.com/zrsd/zrsd/zeo"
+)
+
+// A front is <zeo>: it serves the storages of a process to ZEO clients.
+type front struct {
+	cfg     *config.ZEO
+	log     hclog.Logger
+	server  *zeo.Server
+	options map[string]zeo.StorageOptions
+
+	mu      sync.Mutex
+	missing map[string]struct{} // storages that were not offered yet
+	ready   chan struct{}       // closed when none is missing
+}
+
+// newFront returns the front of a configuration with <zeo>.
+func newFront(cfg *config.Config, log hclog.Logger) *front {
+	z := cfg.ZEO
+	f := &front{
+		cfg: z, log: log.ResetNamed("ZEO.StorageServer"), options: make(map[string]zeo.StorageOptions),
+		missing: make(map[string]struct{}), ready: make(chan struct{}),
+	}
+	f.server = zeo.New(zeo.Options{
+		Msgpack: z.Msgpack.V, ReadOnly: z.ReadOnly.V, Recent: int(z.InvalidationQueueSize.V),
+		TransactionTimeout: z.TransactionTimeout.V, Logger: f.log,
+		Critical: func(log hclog.Logger, text string) { log.Error(text, eventlog.Severity, eventlog.Critical) },
+	})
+	for _, st := range cfg.Storages {
+		f.options[st.Name] = zeo.StorageOptions{
+			ReadOnly: st.ReadOnly.V || st.Role == config.Secondary, PackGC: st.PackGC.V, KeepOld: st.PackKeepOld.V,
+		}
+		f.missing[st.Name] = struct{}{}
+	}
+	return f
+}
+
+// Offer is node.Front.
+func (f *front) Offer(name string, st *filestorage.Storage) (withdraw func()) {
+	withdraw, err := f.server.Offer(name, st, f.options[name])
+	if err != nil {
+		f.log.Error("a storage cannot be served", "storage", name, "error", err)
+		withdraw = func() {}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, first := f.missing[name]; first {
+		if delete(f.missing, name); len(f.missing) == 0 {
+			close(f.ready)
+		}
+	}
+	return withdraw
+}
+
+// Serve is node.Front. It listens when all storages are open: a client that came before would hear that there is none.
+func (f *front) Serve(ctx context.Context) error {
+	defer f.server.Close()
+	select {
+	case <-f.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	ln, err := f.listen(ctx)
+	if err != nil {
+		return &node.StartError{Err: err}
+	}
+	f.log.Info(fmt.Sprintf("listening on %v", ln.Addr()))
+	return f.server.Serve(ctx, ln)
+}
+
+func (f *front) listen(ctx context.Context) (net.Listener, error) {
+	ln, err := f.cfg.Address.V.Listen(ctx)
+	if err != nil || f.cfg.SSL == nil {
+		return ln, err
+	}
+	ssl := f.cfg.SSL
+	credentials, err := trust.Load(trust.Files{
+		Certificate: ssl.Certificate.V, Key: ssl.Key.V, PasswordFile: ssl.PasswordFile.V, Authority: ssl.Authenticate.V,
+	})
+	if err != nil {
+		_ = ln.Close() // nobody has connected
+		return nil, err
+	}
+	return credentials.Listen(ln, nil), nil
+}

@@ -1,0 +1,162 @@
+package zeo
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"regexp"
+
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zeo/commit"
+	"github.com/zrsd/zrsd/zeo/wire"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// blobChunk is how much of a blob goes into a message, as with the reference server.
+const blobChunk = 59_000
+
+// An upload is a blob that is being sent: one at a time on a connection.
+type upload = commit.Upload
+
+func (c *client) dropUpload() {
+	if c.upload != nil {
+		if err := c.upload.Close(); err != nil {
+			c.logger().Warn("closing a blob that was not used failed", "error", err)
+		}
+		c.upload = nil
+	}
+}
+
+func (c *client) blobStart(m *wire.Message, a *arguments) error {
+	if err := a.end(); err != nil {
+		return err
+	}
+	if c.upload != nil {
+		return raise(classValue, "storeBlobStart within a blob")
+	}
+	u, err := commit.NewUpload(c.srv.opt.Buffers)
+	if err != nil {
+		return err
+	}
+	c.upload = u
+	c.reply(m, nil)
+	return nil
+}
+
+func (c *client) blobChunk(m *wire.Message, a *arguments) error {
+	chunk := a.bytes("chunk")
+	if err := a.end(); err != nil {
+		return err
+	}
+	if c.upload == nil {
+		return raise(classValue, "storeBlobChunk outside of a blob")
+	}
+	if _, err := c.upload.Write(chunk); err != nil {
+		return fmt.Errorf("keeping a blob: %w", err)
+	}
+	c.reply(m, nil)
+	return nil
+}
+
+// storeBlobEnd(oid, serial, record, txn)
+func (c *client) blobEnd(m *wire.Message, a *arguments) error {
+	oid, serial, record := a.oid(), a.serial("serial"), a.bytes("record")
+	return c.buffered(m, a, func(t *transaction) error {
+		u := c.upload
+		if u == nil {
+			return raise(classValue, "storeBlobEnd outside of a blob")
+		}
+		c.upload = nil
+		if !c.storage.st.HasBlobs() {
+			return errors.Join(raise(classValue, "the storage has no blobs"), u.Close())
+		}
+		return t.StoreBlob(oid, serial, record, u)
+	})
+}
+
+// sharedName is what a client may call a file that it has put into the blob directory.
+var sharedName = regexp.MustCompile(`^[^/\\\x00]*\.tmp[^/\\\x00]?$`)
+
+// storeBlobShared(oid, serial, record, file name, txn): the client has put the blob's file beside the object's blobs.
+func (c *client) blobShared(m *wire.Message, a *arguments) error {
+	oid, serial, record, name := a.oid(), a.serial("serial"), a.bytes("record"), a.text("file name")
+	return c.buffered(m, a, func(t *transaction) error {
+		if !sharedName.MatchString(name) || filepath.Base(name) != name {
+			return raise(classValue, "not a name of a file beside a blob: "+name)
+		}
+		folder, ok := c.storage.st.BlobFolder(oid)
+		if !ok {
+			return raise(classValue, "the storage has no blobs")
+		}
+		u, err := adopt(filepath.Join(folder, name), c.srv.opt.Buffers)
+		if err != nil {
+			return err
+		}
+		return t.StoreBlob(oid, serial, record, u)
+	})
+}
+
+// adopt takes a client's file over: its content, and its name from the directory.
+func adopt(path, dir string) (*commit.Upload, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("taking over a shared blob: %w", err)
+	}
+	defer f.Close() //nolint:errcheck // only read
+	u, err := commit.NewUpload(dir)
+	if err != nil {
+		return nil, err
+	}
+	if _, err = io.Copy(u, f); err == nil {
+		err = os.Remove(path)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("taking over a shared blob: %w", err), u.Close())
+	}
+	return u, nil
+}
+
+// sendBlob(oid, tid) sends the blob in calls of its own, then the answer. It waits for the client to read.
+func (c *client) sendBlob(m *wire.Message, a *arguments) error {
+	oid, tid := a.oid(), a.tid("tid")
+	if err := a.end(); err != nil {
+		return err
+	}
+	f, err := c.storage.st.OpenBlob(oid, tid)
+	if err != nil {
+		return err
+	}
+	c.background(m, func() (pickle.Value, error) { return nil, c.transfer(f, oid, tid) })
+	return nil
+}
+
+// transfer sends a blob that is open. Once begun it must come to its end: a client that got a part of a blob takes it
+// for the whole later on.
+func (c *client) transfer(f vfs.File, oid zodb.Oid, tid zodb.Tid) error {
+	defer f.Close() //nolint:errcheck // only read
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	id := []pickle.Value{oidValue(oid), tidValue(tid)}
+	if err := c.out.putPatiently(c.encode(wire.Call("receiveBlobStart", id...))); err != nil {
+		return err
+	}
+	chunk := make([]byte, blobChunk)
+	for at := int64(0); at < info.Size(); at += blobChunk {
+		b := chunk[:min(blobChunk, info.Size()-at)]
+		if _, err := f.ReadAt(b, at); err != nil {
+			c.logger().Error("reading a blob failed while it was sent", "oid", oid, "tid", tid, "error", err)
+			c.out.close(err)
+			return err
+		}
+		call := wire.Call("receiveBlobChunk", id[0], id[1], pickle.Bytes(b))
+		if err := c.out.putPatiently(c.encode(call)); err != nil {
+			return err
+		}
+	}
+	return c.out.putPatiently(c.encode(wire.Call("receiveBlobStop", id...)))
+}

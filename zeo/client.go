@@ -1,0 +1,239 @@
+package zeo
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zeo/wire"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A client is one connection. Its fields belong to the goroutine that reads from it, but for those that say otherwise.
+type client struct {
+	srv  *Server
+	conn net.Conn
+	log  atomic.Pointer[hclog.Logger]
+	out  *outbox // anybody's
+	ctx  context.Context
+	stop context.CancelFunc
+
+	codec    wire.Codec // fixed before anybody else knows the client
+	storage  *served    // nil before registration
+	readOnly bool
+
+	helpers    sync.WaitGroup // goroutines of votes, packs, blobs and the like
+	txn        *transaction   // nil: none
+	upload     *upload
+	iterators  iterators
+	committing zodb.Tid // of served.mu: what this client has handed over last
+}
+
+// errDone ends a connection that has got all that it asked for.
+var errDone = errors.New("done")
+
+// A protocolError is what a client must not do; it ends the connection.
+type protocolError struct{ text string }
+
+func (e *protocolError) Error() string { return e.text }
+
+func violation(format string, args ...any) error { return &protocolError{fmt.Sprintf(format, args...)} }
+
+func (c *client) logger() hclog.Logger { return *c.log.Load() }
+
+// logWith names the client in the log.
+func (c *client) logWith(names ...any) {
+	log := c.srv.log.With(append(names, "client", c.conn.RemoteAddr().String())...)
+	c.log.Store(&log)
+}
+
+// serve runs the connection to its end.
+func (c *client) serve() {
+	var writer sync.WaitGroup
+	writer.Go(func() {
+		err := c.out.run(&patientWriter{c.conn, c.srv.opt.WriteTimeout})
+		if !errors.Is(err, errDone) {
+			c.logger().Debug("the writer of a client ended", "error", err)
+		}
+		_ = c.conn.Close() // wakes the reader; the writer's error is the one that counts
+	})
+	err := c.read()
+	if errors.Is(err, errDone) {
+		c.out.end()
+		writer.Wait()
+	}
+	c.end(err)
+	writer.Wait()
+}
+
+// end gives back everything that the connection held.
+func (c *client) end(err error) {
+	c.stop()
+	c.out.close(err)
+	_ = c.conn.Close() // given up
+	c.helpers.Wait()
+	if e := c.dropTransaction(); e != nil {
+		c.logger().Error("aborting the transaction of a client that has gone failed", "error", e)
+	}
+	c.dropUpload()
+	c.iterators.close()
+	if c.storage != nil {
+		c.storage.leave(c)
+	}
+	var wrong *protocolError
+	switch {
+	case errors.As(err, &wrong), errors.Is(err, errSlow):
+		c.logger().Error("disconnecting a client", "error", err)
+	case c.storage != nil:
+		c.logger().Info("disconnected", "reason", err)
+	}
+}
+
+// read greets the client and handles its messages, one after the other.
+func (c *client) read() error {
+	c.out.put(wire.AppendRaw(nil, []byte(c.srv.announced())))
+	if err := c.conn.SetReadDeadline(time.Now().Add(c.srv.opt.HandshakeTimeout)); err != nil {
+		return err
+	}
+	r := bufio.NewReaderSize(c.conn, 32<<10)
+	answer, err := wire.Read(r, maxAnswer)
+	if err != nil {
+		return err
+	}
+	if string(answer) == ruok {
+		return c.imok()
+	}
+	var ok bool
+	if c.codec, ok = wire.CodecFor(string(answer)); !ok {
+		return violation("the client answers %.20q to %q", answer, c.srv.announced())
+	}
+	for {
+		if err := c.next(r); err != nil {
+			return err
+		}
+	}
+}
+
+// What may come instead of a message: the choice of an encoding, or a monitor's question.
+const (
+	ruok      = "ruok"
+	maxAnswer = 16
+)
+
+// imok answers a monitor.
+func (c *client) imok() error {
+	all := make(map[string]map[string]pickle.Value)
+	for _, s := range c.srv.storages() {
+		s.view(func(visible zodb.Tid) {
+			m := make(map[string]pickle.Value)
+			for _, p := range s.status(visible, len(s.clients), c.srv.opt.TransactionTimeout > 0).Items {
+				m[p.Key.(string)] = p.Value //nolint:forcetypeassert // the keys are written in status
+			}
+			all[s.name] = m
+		})
+	}
+	body, err := json.Marshal(all)
+	if err != nil {
+		return err
+	}
+	c.out.put(wire.AppendRaw(nil, body))
+	return errDone
+}
+
+// next handles one message.
+func (c *client) next(r io.Reader) error {
+	body, err := wire.Read(r, c.srv.opt.MaxMessage)
+	var size *wire.SizeError
+	if errors.As(err, &size) {
+		return violation("%v: raise the server's limit if it is genuine", err)
+	}
+	if err != nil {
+		return err
+	}
+	if c.storage != nil {
+		if err := c.conn.SetReadDeadline(time.Now().Add(c.srv.opt.IdleTimeout)); err != nil {
+			return err
+		}
+	}
+	m, err := c.codec.Decode(body)
+	if err != nil {
+		return violation("a message that cannot be read: %v", err)
+	}
+	if m.IsReply() { // a keep-alive
+		return nil
+	}
+	return c.dispatch(m)
+}
+
+// encode never fails for what the server says; if it does, the client learns that its call failed.
+func (c *client) encode(m *wire.Message) []byte {
+	b, err := c.codec.Append(nil, m)
+	if err == nil {
+		return b
+	}
+	c.logger().Error("an answer cannot be written", "method", m.Method, "error", err)
+	why := pickle.Tuple{"the result cannot be sent: " + err.Error()}
+	b, err = c.codec.Append(nil, wire.Failure(m.ID, classValue, why))
+	if err != nil {
+		c.out.close(err)
+		return nil
+	}
+	return b
+}
+
+func (c *client) send(m *wire.Message) { c.out.put(c.encode(m)) }
+
+// reply answers a call, unless it wants no answer.
+func (c *client) reply(m *wire.Message, result pickle.Value) {
+	if !m.OneWay() {
+		c.send(wire.Reply(m.ID, result))
+	}
+}
+
+// fail answers a call with an exception. A call that wants no answer can only be answered by the end of the connection.
+func (c *client) fail(m *wire.Message, err error) error {
+	f, internal := failureOf(err)
+	if internal {
+		c.logger().Error("a call failed", "method", m.Method, "error", err)
+	}
+	if m.OneWay() {
+		return violation("%s failed, which its caller cannot be told otherwise: %v %v", m.Method, f.class, err)
+	}
+	c.send(wire.Failure(m.ID, f.class, f.details))
+	return nil
+}
+
+// background runs f, which answers m, beside the connection.
+func (c *client) background(m *wire.Message, f func() (pickle.Value, error)) {
+	c.helpers.Go(func() {
+		result, err := f()
+		if err == nil {
+			c.reply(m, result)
+		} else if err := c.fail(m, err); err != nil {
+			c.out.close(err)
+		}
+	})
+}
+
+// A patientWriter gives up a client that takes nothing for a while.
+type patientWriter struct {
+	conn  net.Conn
+	limit time.Duration
+}
+
+func (w *patientWriter) Write(b []byte) (int, error) {
+	if err := w.conn.SetWriteDeadline(time.Now().Add(w.limit)); err != nil {
+		return 0, err
+	}
+	return w.conn.Write(b)
+}

@@ -1,0 +1,101 @@
+package zeo
+
+import (
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zeo/wire"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A handler answers a call by itself, with reply or fail, or returns an error, which is the answer then. A
+// *protocolError ends the connection.
+type handler struct {
+	f     func(c *client, m *wire.Message, a *arguments) error
+	write bool // refused to readers
+}
+
+// handlers are the methods of protocol 5, but for register.
+var handlers map[string]handler
+
+func init() { //nolint:gochecknoinits // handlers that answer by way of dispatch would refer to themselves
+	handlers = map[string]handler{
+		"get_info":         {f: (*client).getInfo},
+		"set_client_label": {f: (*client).setLabel},
+		"ping":             {f: (*client).ping},
+		"lastTransaction":  {f: (*client).lastTransaction},
+		"getInvalidations": {f: (*client).getInvalidations},
+		"server_status":    {f: (*client).serverStatus},
+
+		"loadBefore":      {f: (*client).loadBefore},
+		"loadSerial":      {f: (*client).loadSerial},
+		"getTid":          {f: (*client).getTid},
+		"history":         {f: (*client).history},
+		"record_iternext": {f: (*client).recordNext},
+
+		"iterator_start":        {f: (*client).iteratorStart},
+		"iterator_next":         {f: (*client).iteratorNext},
+		"iterator_record_start": {f: (*client).recordStart},
+		"iterator_record_next":  {f: (*client).recordIterNext},
+		"iterator_gc":           {f: (*client).iteratorGC},
+
+		"undoLog":  {f: (*client).undoLog},
+		"undoInfo": {f: (*client).undoInfo},
+		"pack":     {f: (*client).pack},
+		"sendBlob": {f: (*client).sendBlob},
+
+		"new_oids":                        {f: (*client).newOids, write: true},
+		"tpc_begin":                       {f: (*client).begin, write: true},
+		"storea":                          {f: (*client).store, write: true},
+		"checkCurrentSerialInTransaction": {f: (*client).check, write: true},
+		"deleteObject":                    {f: (*client).deleteObject, write: true},
+		"restorea":                        {f: (*client).restore, write: true},
+		"undoa":                           {f: (*client).undo, write: true},
+		"storeBlobStart":                  {f: (*client).blobStart, write: true},
+		"storeBlobChunk":                  {f: (*client).blobChunk, write: true},
+		"storeBlobEnd":                    {f: (*client).blobEnd, write: true},
+		"storeBlobShared":                 {f: (*client).blobShared, write: true},
+		"vote":                            {f: (*client).vote, write: true},
+		"tpc_finish":                      {f: (*client).finish, write: true},
+		"tpc_abort":                       {f: (*client).abort, write: true},
+	}
+}
+
+// dispatch handles a call.
+func (c *client) dispatch(m *wire.Message) error {
+	a := argumentsOf(m.Method, m.Args)
+	if c.storage == nil {
+		if m.Method != "register" {
+			return violation("%.40q before register", m.Method)
+		}
+		return c.answered(m, c.register(m, a))
+	}
+	h, known := handlers[m.Method]
+	switch {
+	case !known:
+		return violation("there is no method %.40q here", m.Method)
+	case h.write && c.readOnly:
+		return c.fail(m, zodb.ErrReadOnly)
+	}
+	return c.answered(m, h.f(c, m, a))
+}
+
+// answered turns the error of a handler into its answer.
+func (c *client) answered(m *wire.Message, err error) error {
+	if err == nil {
+		return nil
+	}
+	if _, fatal := err.(*protocolError); fatal { //nolint:errorlint // a handler's own, not one that it met
+		return err
+	}
+	return c.fail(m, err)
+}
+
+// viewed answers with what f finds in the storage as of the last visible transaction.
+func (c *client) viewed(m *wire.Message, f func(visible zodb.Tid) (pickle.Value, error)) (err error) {
+	c.storage.view(func(visible zodb.Tid) {
+		var result pickle.Value
+		if result, err = f(visible); err == nil {
+			c.reply(m, result)
+		}
+	})
+	return err
+}

@@ -1,0 +1,101 @@
+package zeo
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A failure is an exception as clients see it: the dotted name of its class, and its arguments or attributes. Those
+// that the client has a class for must have exactly what that takes, or the caller hangs.
+type failure struct {
+	class   string
+	details pickle.Value
+}
+
+// The classes that clients know.
+const (
+	classPOSKey       = "ZODB.POSException.POSKeyError"
+	classConflict     = "ZODB.POSException.ConflictError"
+	classReadConflict = "ZODB.POSException.ReadConflictError"
+	classReadOnly     = "ZODB.POSException.ReadOnlyError"
+	classTransaction  = "ZODB.POSException.StorageTransactionError"
+	classUndo         = "ZODB.POSException.UndoError"
+	classManyUndo     = "ZODB.POSException.MultipleUndoErrors"
+	classStorage      = "ZODB.POSException.StorageError"
+	classFile         = "ZODB.FileStorage.FileStorage.FileStorageError"
+	classKey          = "builtins.KeyError"
+	classValue        = "builtins.ValueError"
+	classType         = "builtins.TypeError"
+)
+
+// A callError is an exception that the server raises itself.
+type callError struct{ failure }
+
+func (e *callError) Error() string { return e.class }
+
+func raise(class string, args ...pickle.Value) error {
+	return &callError{failure{class, pickle.Tuple(args)}}
+}
+
+// failureOf returns the exception for an error, and whether it is one of ours: an operator should hear of it.
+func failureOf(err error) (f failure, internal bool) {
+	var (
+		call     *callError
+		key      *zodb.POSKeyError
+		conflict *zodb.ConflictError
+		argument *argumentError
+		undo     *zodb.UndoError
+		undos    *zodb.MultipleUndoError
+	)
+	switch {
+	case errors.As(err, &call):
+		return call.failure, false
+	case errors.As(err, &key):
+		return keyFailure(key), false
+	case errors.As(err, &conflict):
+		return conflictFailure(conflict, nil), false
+	case errors.As(err, &argument):
+		return failure{classType, pickle.Tuple{argument.text}}, false
+	case errors.As(err, &undos):
+		return undosFailure(undos), false
+	case errors.As(err, &undo):
+		return failure{classUndo, dict("_reason", undo.Reason, "_oid", nil)}, false
+	case errors.Is(err, zodb.ErrReadOnly):
+		return failure{classReadOnly, pickle.Tuple{}}, false
+	case errors.Is(err, zodb.ErrTransaction):
+		return failure{classTransaction, pickle.Tuple{err.Error()}}, false
+	case errors.Is(err, filestorage.ErrPacking):
+		return failure{classFile, pickle.Tuple{"Already packing"}}, false
+	}
+	return failure{classStorage, pickle.Tuple{err.Error()}}, !errors.Is(err, context.Canceled)
+}
+
+func keyFailure(e *zodb.POSKeyError) failure {
+	if e.Blob {
+		return failure{classPOSKey, pickle.Tuple{"No blob file", oidValue(e.Oid), tidValue(e.Tid)}}
+	}
+	return failure{classPOSKey, pickle.Tuple{oidValue(e.Oid)}}
+}
+
+func conflictFailure(e *zodb.ConflictError, class pickle.Value) failure {
+	name, message := classConflict, "database conflict error"
+	if e.Read {
+		name, message = classReadConflict, "database read conflict error"
+	}
+	return failure{name, dict(
+		"message", message, "oid", oidValue(e.Oid),
+		"serials", pickle.Tuple{tidValue(e.Current), tidValue(e.Seen)}, "class_name", class,
+	)}
+}
+
+func undosFailure(e *zodb.MultipleUndoError) failure {
+	list := &pickle.List{}
+	for _, f := range e.Failures {
+		list.Items = append(list.Items, pickle.Tuple{oidValue(f.Oid), f.Reason})
+	}
+	return failure{classManyUndo, dict("_errs", list)}
+}

@@ -1,0 +1,64 @@
+package zeo
+
+import (
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+// Options of a Server. Zero values mean the defaults.
+type Options struct {
+	Msgpack  bool // announce M5 instead of Z5
+	ReadOnly bool // refuse clients that want to write
+
+	// Recent is how many transactions are remembered for clients that were away: invalidation-queue-size, 100 by
+	// default. Those before are found in the storage.
+	Recent int
+	// TransactionTimeout is how long a client may hold the commit lock; 0: as long as it likes.
+	TransactionTimeout time.Duration
+
+	MaxMessage       int64         // bytes; default 512 MiB
+	Backlog          int64         // bytes that may wait for a client to read; default 64 MiB
+	HandshakeTimeout time.Duration // until registration; default 60 s
+	IdleTimeout      time.Duration // clients send something each minute; default 5 min
+	WriteTimeout     time.Duration // for a client to take anything; default 60 s
+	Buffers          string        // folder for transactions under way; default: the system's temporary one
+
+	// Resolve merges two records made from old, where that needs no application; see package commit. May be nil.
+	Resolve func(old, committed, sent []byte) ([]byte, error)
+
+	Logger hclog.Logger
+	// Critical logs what an operator must see; nil: as an error.
+	Critical func(log hclog.Logger, text string)
+}
+
+func (o Options) withDefaults() Options {
+	orElse := func(d *time.Duration, value time.Duration) {
+		if *d <= 0 {
+			*d = value
+		}
+	}
+	orElse(&o.HandshakeTimeout, time.Minute)
+	orElse(&o.IdleTimeout, 5*time.Minute)
+	orElse(&o.WriteTimeout, time.Minute)
+	if o.Recent <= 0 {
+		o.Recent = 100
+	}
+	if o.MaxMessage <= 0 {
+		o.MaxMessage = 512 << 20
+	}
+	if o.Backlog <= 0 {
+		o.Backlog = 64 << 20
+	}
+	if o.Logger == nil {
+		o.Logger = hclog.NewNullLogger()
+	}
+	return o
+}
+
+// StorageOptions are those of one storage.
+type StorageOptions struct {
+	ReadOnly bool // as on a secondary
+	PackGC   bool // let packs collect garbage
+	KeepOld  bool // let packs leave the old file
+}

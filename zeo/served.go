@@ -1,0 +1,263 @@
+package zeo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zeo/wire"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A served is a storage that clients use.
+type served struct {
+	name string
+	st   *filestorage.Storage
+	opt  StorageOptions
+	log  hclog.Logger
+	keep int // transactions in recent
+
+	follower sync.WaitGroup
+	stop     context.CancelFunc
+
+	// mu is held, shared, while an answer about data is made and put on an outbox, and for writing while a transaction
+	// becomes visible.
+	mu        sync.RWMutex
+	visible   zodb.Tid
+	moved     chan struct{}              // closed, and made anew, when visible moves
+	recent    []filestorage.Invalidation // the last transactions up to visible, the oldest first
+	clients   map[*client]struct{}
+	finishing map[zodb.Tid]func() // puts the reply of tpc_finish on the outbox of who committed it
+
+	users  sync.WaitGroup // of the storage: clients and packs
+	closed bool           // of mu: nobody may use it any more
+	stats  stats
+}
+
+// serve begins to follow st.
+func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, log hclog.Logger) (*served, error) {
+	recent, err := st.LastInvalidations(keep)
+	if err != nil {
+		return nil, fmt.Errorf("reading the last transactions of storage %s: %w", name, err)
+	}
+	s := &served{
+		name: name, st: st, opt: opt, log: log, keep: keep, recent: recent,
+		moved: make(chan struct{}), clients: make(map[*client]struct{}), finishing: make(map[zodb.Tid]func()),
+	}
+	s.stats.start = time.Now()
+	if len(recent) > 0 {
+		s.visible = recent[len(recent)-1].Tid
+	}
+	it, err := st.Iterate(s.visible, true)
+	if err != nil {
+		return nil, fmt.Errorf("following storage %s: %w", name, err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	s.stop = stop
+	s.follower.Go(func() {
+		defer it.Close() //nolint:errcheck // read only
+		s.follow(ctx, it)
+	})
+	return s, nil
+}
+
+// withdraw disconnects all clients, stops following, and returns when nobody uses the storage any more.
+func (s *served) withdraw() {
+	s.stop()
+	s.follower.Wait()
+	s.closeClients(errWithdrawn)
+	s.users.Wait()
+}
+
+var errWithdrawn = errors.New("the storage is closed, or has another role now")
+
+func (s *served) closeClients(why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.closed = true
+	for c := range s.clients {
+		c.out.close(why)
+	}
+}
+
+// use keeps the storage from being withdrawn until s.users.Done is called; it reports whether that is possible.
+func (s *served) use() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if !s.closed {
+		s.users.Add(1)
+	}
+	return !s.closed
+}
+
+// follow announces what the storage commits. If it cannot be read, clients must not go on with what they know.
+func (s *served) follow(ctx context.Context, it zodb.Iterator) {
+	for {
+		txn, err := it.Next(ctx)
+		if err == nil && txn.Meta().Status == zodb.StatusUndone {
+			continue
+		}
+		var oids []zodb.Oid
+		if err == nil {
+			oids, err = oidsOf(txn)
+		}
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, zodb.ErrClosed) {
+				s.log.Error("reading the storage failed: its clients are disconnected", "storage", s.name, "error", err)
+			}
+			s.closeClients(errWithdrawn)
+			return
+		}
+		s.announce(txn.Meta().Tid, oids)
+	}
+}
+
+// oidsOf returns every oid that a transaction wrote, once.
+func oidsOf(txn zodb.Transaction) ([]zodb.Oid, error) {
+	var oids []zodb.Oid
+	seen := make(map[zodb.Oid]struct{})
+	for {
+		rec, err := txn.NextRecord()
+		if errors.Is(err, io.EOF) {
+			return oids, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if _, twice := seen[rec.Oid]; !twice {
+			seen[rec.Oid] = struct{}{}
+			oids = append(oids, rec.Oid)
+		}
+	}
+}
+
+// announce makes a transaction visible to all clients in one step.
+func (s *served) announce(tid zodb.Tid, oids []zodb.Oid) {
+	call := wire.Call("invalidateTransaction", tidValue(tid), oidList(oids))
+	var encoded encodings
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.visible = tid
+	close(s.moved)
+	s.moved = make(chan struct{})
+	if s.recent = append(s.recent, filestorage.Invalidation{Tid: tid, Oids: oids}); len(s.recent) > s.keep {
+		s.recent = s.recent[len(s.recent)-s.keep:]
+	}
+	reply := s.finishing[tid]
+	delete(s.finishing, tid)
+	for c := range s.clients {
+		if reply == nil || c.committing != tid {
+			c.out.put(encoded.of(c, call))
+		}
+	}
+	if reply != nil {
+		reply()
+	}
+}
+
+// encodings has one message in each encoding that is asked for.
+type encodings map[wire.Codec][]byte
+
+func (e *encodings) of(c *client, m *wire.Message) []byte {
+	if *e == nil {
+		*e = make(encodings)
+	}
+	b, ok := (*e)[c.codec]
+	if !ok {
+		b = c.encode(m)
+		(*e)[c.codec] = b
+	}
+	return b
+}
+
+// enter registers a client and answers it, so that it hears of everything behind the tid that it is told.
+func (s *served) enter(c *client, reply func(visible zodb.Tid)) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.users.Add(1)
+	s.clients[c] = struct{}{}
+	if s.closed {
+		c.out.close(errWithdrawn)
+		return
+	}
+	reply(s.visible)
+}
+
+// leave is the last that a client does with the storage.
+func (s *served) leave(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c)
+	s.users.Done()
+}
+
+// view calls f with the last visible transaction, which stays that until f returns.
+func (s *served) view(f func(visible zodb.Tid)) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	f(s.visible)
+}
+
+// expect notes how to answer who commits tid; it must be called before the transaction is handed over.
+func (s *served) expect(c *client, tid zodb.Tid, reply func()) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.finishing[tid] = reply
+	c.committing = tid
+}
+
+// forget takes back expect, for a transaction that was not committed.
+func (s *served) forget(c *client, tid zodb.Tid) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.finishing, tid)
+	c.committing = 0
+}
+
+// since returns the oids written after tid and the transaction up to which that holds, from what is remembered. It is
+// called with mu held.
+func (s *served) since(tid zodb.Tid) (oids []zodb.Oid, ok bool) {
+	if tid == s.visible {
+		return nil, true
+	}
+	if len(s.recent) == 0 || s.recent[0].Tid > tid {
+		return nil, false
+	}
+	seen := make(map[zodb.Oid]struct{})
+	for _, inv := range s.recent {
+		if inv.Tid <= tid {
+			continue
+		}
+		for _, oid := range inv.Oids {
+			if _, twice := seen[oid]; !twice {
+				seen[oid] = struct{}{}
+				oids = append(oids, oid)
+			}
+		}
+	}
+	return oids, true
+}
+
+// await waits until tid is visible, so that what is said about it comes behind its invalidation.
+func (s *served) await(ctx context.Context, tid zodb.Tid) error {
+	for {
+		s.mu.RLock()
+		reached := s.visible >= tid
+		moved := s.moved
+		s.mu.RUnlock()
+		if reached {
+			return nil
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}

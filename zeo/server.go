@@ -1,0 +1,178 @@
+package zeo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zeo/wire"
+)
+
+// A Server serves storages to clients. Its methods may be called concurrently.
+type Server struct {
+	opt Options
+	log hclog.Logger
+
+	packing context.Context // ends when packs have to
+	endPack context.CancelFunc
+	packs   sync.WaitGroup // those that nobody waits for
+
+	mu      sync.Mutex
+	served  map[string]*served
+	clients map[*client]struct{}
+}
+
+// New returns a server without storages.
+func New(opt Options) *Server {
+	opt = opt.withDefaults()
+	s := &Server{opt: opt, log: opt.Logger, served: make(map[string]*served), clients: make(map[*client]struct{})}
+	s.packing, s.endPack = context.WithCancel(context.Background())
+	return s
+}
+
+// Close ends packs that nobody waits for, and returns when they have ended. It comes behind Serve.
+func (s *Server) Close() {
+	s.endPack()
+	s.packs.Wait()
+}
+
+// Offer serves st under a name until withdraw is called, which disconnects its clients and returns when none uses it
+// any more. A name that is there already is an error, as is a storage that cannot be read.
+func (s *Server) Offer(name string, st *filestorage.Storage, opt StorageOptions) (withdraw func(), err error) {
+	storage, err := serve(name, st, opt, s.opt.Recent, s.log)
+	if err != nil {
+		return nil, err
+	}
+	s.mu.Lock()
+	_, twice := s.served[name]
+	if !twice {
+		s.served[name] = storage
+	}
+	s.mu.Unlock()
+	if twice {
+		storage.withdraw()
+		return nil, fmt.Errorf("storage %s is served already", name)
+	}
+	return func() {
+		s.mu.Lock()
+		delete(s.served, name)
+		s.mu.Unlock()
+		storage.withdraw()
+	}, nil
+}
+
+func (s *Server) storage(name string) *served {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.served[name]
+}
+
+// storages returns all in the order of their names.
+func (s *Server) storages() []*served {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var all []*served
+	for _, st := range s.served {
+		all = append(all, st)
+	}
+	slices.SortFunc(all, func(a, b *served) int {
+		if a.name < b.name {
+			return -1
+		}
+		return 1
+	})
+	return all
+}
+
+func (s *Server) announced() string {
+	if s.opt.Msgpack {
+		return wire.M5
+	}
+	return wire.Z5
+}
+
+// acceptPause is waited when accepting failed, as for want of file descriptors.
+const acceptPause = 100 * time.Millisecond
+
+// errShutdown ends all connections.
+var errShutdown = errors.New("the server is shutting down")
+
+// Serve accepts clients on l until ctx ends, disconnects them then, and returns nil when all have ended. It closes l.
+func (s *Server) Serve(ctx context.Context, l net.Listener) error {
+	var conns sync.WaitGroup
+	defer conns.Wait()
+	stop := context.AfterFunc(ctx, func() {
+		if err := l.Close(); err != nil {
+			s.log.Warn("closing a listener failed", "listener", l.Addr().String(), "error", err)
+		}
+		s.disconnectAll()
+	})
+	defer stop()
+	for {
+		conn, err := l.Accept()
+		switch {
+		case ctx.Err() != nil:
+			if err == nil {
+				_ = conn.Close() // too late
+			}
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("accepting clients on %v: %w", l.Addr(), err)
+		case err != nil:
+			s.log.Warn("accepting a client failed, trying again", "error", err)
+			select {
+			case <-time.After(acceptPause):
+			case <-ctx.Done():
+			}
+			continue
+		}
+		c := s.newClient(conn)
+		conns.Go(func() {
+			defer s.forget(c)
+			if ctx.Err() != nil {
+				c.out.close(errShutdown)
+			}
+			c.serve()
+		})
+	}
+}
+
+func (s *Server) newClient(conn net.Conn) *client {
+	c := &client{srv: s, conn: conn, out: newOutbox(s.opt.Backlog)}
+	c.logWith()
+	c.ctx, c.stop = context.WithCancel(context.Background())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.clients[c] = struct{}{}
+	return c
+}
+
+func (s *Server) forget(c *client) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.clients, c)
+}
+
+func (s *Server) disconnectAll() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
+		c.out.close(errShutdown)
+	}
+}
+
+// critical logs what an operator must see.
+func (s *Server) critical(c *client, text string) {
+	if s.opt.Critical != nil {
+		s.opt.Critical(c.logger(), text)
+		return
+	}
+	c.logger().Error(text)
+}

@@ -1,0 +1,218 @@
+package zeo
+
+import (
+	"encoding/base64"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zeo/wire"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// maxPosition bounds positions in the undo log.
+const maxPosition = 1 << 30
+
+// undoLog(first, last): transactions that can be undone, the newest first.
+func (c *client) undoLog(m *wire.Message, a *arguments) error {
+	first, last := a.int("first"), a.int("last")
+	if err := a.end(); err != nil {
+		return err
+	}
+	c.listUndo(m, first, last, nil)
+	return nil
+}
+
+// undoInfo(first=0, last=-20, filter=None): those that have the filter's values.
+func (c *client) undoInfo(m *wire.Message, a *arguments) error {
+	first, last := int64(0), int64(-20)
+	if a.more() {
+		first = a.int("first")
+	}
+	if a.more() {
+		last = a.int("last")
+	}
+	var filter *pickle.Dict
+	if a.more() && !a.none() {
+		v := a.next("filter")
+		var ok bool
+		if filter, ok = v.(*pickle.Dict); !ok {
+			a.wrong("filter", v)
+		}
+	}
+	if err := a.end(); err != nil {
+		return err
+	}
+	c.listUndo(m, first, last, filter)
+	return nil
+}
+
+func (c *client) listUndo(m *wire.Message, first, last int64, filter *pickle.Dict) {
+	first, last = min(max(first, 0), maxPosition), min(max(last, -maxPosition), maxPosition)
+	c.background(m, func() (pickle.Value, error) {
+		var visible zodb.Tid
+		c.storage.view(func(tid zodb.Tid) { visible = tid })
+		entries, err := c.storage.st.UndoLog(c.ctx, int(first), int(last), func(e *filestorage.UndoEntry) bool {
+			return e.Tid <= visible && (filter == nil || matches(undoEntry(e), filter))
+		})
+		if err != nil {
+			return nil, err
+		}
+		list := &pickle.List{}
+		for i := range entries {
+			list.Items = append(list.Items, undoEntry(&entries[i]))
+		}
+		return list, nil
+	})
+}
+
+// undoEntry describes a transaction. What the extension has wins.
+func undoEntry(e *filestorage.UndoEntry) *pickle.Dict {
+	d := dict("id", pickle.Bytes(e.ID()), "time", e.Tid.TimeStamp().Unix(), "user_name", pickle.Bytes(e.User),
+		"description", pickle.Bytes(e.Description), "size", e.Size)
+	for _, p := range extensionOf(e.Extension).Items {
+		replace(d, p)
+	}
+	return d
+}
+
+func replace(d *pickle.Dict, p pickle.Pair) {
+	for i := range d.Items {
+		if d.Items[i].Key == p.Key {
+			d.Items[i].Value = p.Value
+			return
+		}
+	}
+	d.Items = append(d.Items, p)
+}
+
+// matches reports whether an entry has all the filter's values.
+func matches(entry, filter *pickle.Dict) bool {
+	for _, p := range filter.Items {
+		key, isText := pickle.Text(p.Key)
+		got, has := entry.Get(key)
+		if !isText || !has || !equalValue(got, p.Value) {
+			return false
+		}
+	}
+	return true
+}
+
+// equalValue compares a value with that of a filter, which may be Zope's Prefix.
+func equalValue(got, want pickle.Value) bool {
+	switch w := want.(type) {
+	case *pickle.Object:
+		b, ok := got.(pickle.Bytes)
+		return ok && prefixed(string(b), w)
+	case pickle.Bytes:
+		b, ok := got.(pickle.Bytes)
+		return ok && string(b) == string(w)
+	case string:
+		if b, ok := got.(pickle.Bytes); ok {
+			return string(b) == w
+		}
+		return got == want
+	case int64, float64, bool, nil:
+		return got == want
+	}
+	return false
+}
+
+// prefixed reports whether a user name, "/path user", lies below the path of a ZopeUndo.Prefix.Prefix.
+func prefixed(user string, prefix *pickle.Object) bool {
+	state, _ := prefix.State.(*pickle.Dict)
+	if prefix.Class != (pickle.Global{Module: "ZopeUndo.Prefix", Name: "Prefix"}) || state == nil {
+		return false
+	}
+	v, _ := state.Get("path")
+	path, _ := v.(*pickle.List)
+	if path == nil {
+		return false
+	}
+	if at := strings.LastIndex(user, " "); at >= 0 {
+		user = user[:at]
+	}
+	parts := strings.Split(user, "/")
+	if len(parts) < len(path.Items) {
+		return false
+	}
+	for i, want := range path.Items {
+		if want != parts[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// undoa(id, txn)
+func (c *client) undo(m *wire.Message, a *arguments) error {
+	id := a.bytes("undo id")
+	return c.buffered(m, a, func(t *transaction) error {
+		raw, err := base64.StdEncoding.DecodeString(strings.TrimSpace(string(id)))
+		if err != nil || len(raw) != 8 {
+			return t.Undo(0) // no transaction has this tid: the vote says so
+		}
+		tid, err := filestorage.ParseUndoID(string(id))
+		if err != nil {
+			return t.Undo(0)
+		}
+		return t.Undo(tid)
+	})
+}
+
+// pack(time, wait=True)
+func (c *client) pack(m *wire.Message, a *arguments) error {
+	at, wait := a.float("time"), true
+	if a.more() {
+		wait = a.bool("wait")
+	}
+	if err := a.end(); err != nil {
+		return err
+	}
+	stop, err := zodb.TidFromUnix(at)
+	if err != nil {
+		return raise(classValue, err.Error())
+	}
+	s := c.storage
+	run := func() (pickle.Value, error) {
+		if !s.use() {
+			return nil, errWithdrawn
+		}
+		defer s.users.Done()
+		return nil, c.srv.pack(s, stop, c.logger())
+	}
+	if wait {
+		c.background(m, run)
+		return nil
+	}
+	c.reply(m, nil)
+	c.srv.packs.Go(func() {
+		if _, err := run(); err != nil {
+			c.logger().Error("packing failed", "error", err)
+		}
+	})
+	return nil
+}
+
+// pack packs a storage and tells its clients.
+func (s *Server) pack(st *served, stop zodb.Tid, log hclog.Logger) error {
+	begun := time.Now()
+	log.Info("pack started", "storage", st.name, "until", stop)
+	result, err := st.st.Pack(s.packing, stop, filestorage.PackOptions{GC: st.opt.PackGC, KeepOld: st.opt.KeepOld})
+	if err != nil {
+		return err
+	}
+	log.Info("pack done", "storage", st.name, "before", result.Before, "after", result.After, "pause", result.Pause,
+		"took", time.Since(begun))
+	info := wire.Call("info", dict("length", int64(st.st.Len()), "size", st.st.Size()))
+	var encoded encodings
+	st.mu.Lock()
+	defer st.mu.Unlock()
+	for c := range st.clients {
+		c.out.put(encoded.of(c, info))
+	}
+	return nil
+}

@@ -1,0 +1,387 @@
+package zeo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zeo/commit"
+	"github.com/zrsd/zrsd/zeo/wire"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A transaction is a client's, from tpc_begin to its end.
+type transaction struct {
+	*commit.Transaction
+	handle pickle.Value // the client's name for it
+
+	// While a vote runs, in a goroutine of its own, the transaction belongs to that.
+	cancel context.CancelFunc // of the vote; nil: there was none, or it is known to be over
+	voting sync.WaitGroup
+
+	mu     sync.Mutex
+	state  voteState
+	expiry *time.Timer // of the commit lock
+}
+
+type voteState byte
+
+const (
+	buffering voteState = iota
+	waiting             // for the commit lock, or voting
+	locked              // voted, and holding the commit lock
+)
+
+func (t *transaction) set(s voteState) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.state = s
+}
+
+func (t *transaction) is() voteState {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.state
+}
+
+// settle waits for a vote that runs, after giving it up if there is no need for it any more.
+func (t *transaction) settle(giveUp bool) {
+	if t.cancel == nil {
+		return
+	}
+	if giveUp {
+		t.cancel()
+	}
+	t.voting.Wait()
+	t.cancel()
+	t.cancel = nil
+}
+
+// unlock notes that the commit lock is free.
+func (c *client) unlock(t *transaction) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.state == locked {
+		c.storage.stats.locked.Store(0)
+		if t.expiry != nil {
+			t.expiry.Stop()
+		}
+	}
+	t.state = buffering
+}
+
+// dropTransaction ends the transaction, if there is one, whatever it is doing.
+func (c *client) dropTransaction() error {
+	t := c.txn
+	if t == nil {
+		return nil
+	}
+	c.txn = nil
+	t.settle(true)
+	err := t.Abort()
+	c.unlock(t)
+	c.storage.stats.active.Add(-1)
+	c.storage.stats.aborts.Add(1)
+	return err
+}
+
+// tpc_begin(txn, user, description, extension, tid, status)
+func (c *client) begin(m *wire.Message, a *arguments) error {
+	handle := a.next("transaction")
+	meta := zodb.TxnMeta{User: a.bytes("user"), Description: a.bytes("description")}
+	extension, err := extensionArgument(a)
+	meta.Extension = extension
+	if a.more() {
+		meta.Tid = a.serial("tid")
+	}
+	if a.more() {
+		if status := a.text("status"); len(status) == 1 {
+			meta.Status = zodb.Status(status[0])
+		} else {
+			a.wrong("status", status)
+		}
+	}
+	if err := errors.Join(a.end(), err); err != nil {
+		return err
+	}
+	if c.txn != nil {
+		if same(c.txn.handle, handle) {
+			return nil
+		}
+		return raise(classTransaction, "Multiple simultaneous tpc_begin requests from one client.")
+	}
+	opt := commit.Options{Dir: c.srv.opt.Buffers, Resolve: c.srv.opt.Resolve}
+	c.txn = &transaction{Transaction: commit.New(c.storage.st, meta, opt), handle: handle}
+	c.storage.stats.active.Add(1)
+	c.reply(m, nil)
+	return nil
+}
+
+// extensionArgument takes the extension dictionary and returns it as a file has it.
+func extensionArgument(a *arguments) ([]byte, error) {
+	v := a.next("extension")
+	if v == nil {
+		return nil, nil
+	}
+	d, ok := asDict(v)
+	if !ok {
+		a.wrong("extension", v)
+		return nil, nil
+	}
+	if len(d.Items) == 0 {
+		return nil, nil
+	}
+	return pickle.Dump(v, pickle.Proto3, pickle.Limits{Bytes: 1 << 20})
+}
+
+// same compares two names of transactions.
+func same(a, b pickle.Value) bool {
+	switch x := a.(type) {
+	case int64:
+		return x == b
+	case fmt.Stringer: // a large integer
+		y, ok := b.(fmt.Stringer)
+		return ok && x.String() == y.String()
+	}
+	return false
+}
+
+// own checks that a call belongs to the transaction that buffers.
+func (c *client) own(handle pickle.Value) error {
+	switch {
+	case c.txn == nil:
+		return raise(classTransaction, nil, handle)
+	case !same(c.txn.handle, handle):
+		return raise(classTransaction, c.txn.handle, handle)
+	}
+	return nil
+}
+
+// buffered is what all calls have in common that only buffer: handle is the last argument.
+func (c *client) buffered(m *wire.Message, a *arguments, f func(t *transaction) error) error {
+	handle := a.next("transaction")
+	if err := a.end(); err != nil {
+		return err
+	}
+	if err := c.own(handle); err != nil {
+		return err
+	}
+	if c.txn.is() != buffering {
+		return raise(classTransaction, "the transaction votes, or has voted")
+	}
+	c.txn.settle(false) // a vote that is answered
+	if err := f(c.txn); err != nil {
+		return err
+	}
+	c.reply(m, nil)
+	return nil
+}
+
+// storea(oid, serial, record, txn)
+func (c *client) store(m *wire.Message, a *arguments) error {
+	oid, serial, record := a.oid(), a.serial("serial"), a.bytes("record")
+	c.storage.stats.stores.Add(1)
+	return c.buffered(m, a, func(t *transaction) error { return t.Store(oid, serial, record) })
+}
+
+// checkCurrentSerialInTransaction(oid, serial, txn)
+func (c *client) check(m *wire.Message, a *arguments) error {
+	oid, serial := a.oid(), a.serial("serial")
+	return c.buffered(m, a, func(t *transaction) error { return t.Check(oid, serial) })
+}
+
+// deleteObject(oid, serial, txn)
+func (c *client) deleteObject(m *wire.Message, a *arguments) error {
+	oid, serial := a.oid(), a.serial("serial")
+	c.storage.stats.stores.Add(1)
+	return c.buffered(m, a, func(t *transaction) error { return t.Delete(oid, serial) })
+}
+
+// restorea(oid, tid, record, hint, txn)
+func (c *client) restore(m *wire.Message, a *arguments) error {
+	oid, tid := a.oid(), a.tid("tid")
+	var record []byte
+	if !a.none() {
+		record = a.bytes("record")
+	}
+	hint := a.serial("previous tid")
+	c.storage.stats.stores.Add(1)
+	return c.buffered(m, a, func(t *transaction) error { return t.Restore(oid, tid, record, hint) })
+}
+
+// new_oids(n=100)
+func (c *client) newOids(m *wire.Message, a *arguments) error {
+	n := int64(maxOids)
+	if a.more() {
+		n = min(max(a.int("number"), 1), maxOids)
+	}
+	if err := a.end(); err != nil {
+		return err
+	}
+	list := &pickle.List{}
+	for range n {
+		list.Items = append(list.Items, oidValue(c.storage.st.NewOid()))
+	}
+	c.reply(m, list)
+	return nil
+}
+
+const maxOids = 100
+
+// vote(txn) waits for the commit lock and applies the transaction, while the connection goes on.
+func (c *client) vote(m *wire.Message, a *arguments) error {
+	handle := a.next("transaction")
+	if err := a.end(); err != nil {
+		return err
+	}
+	if err := c.own(handle); err != nil {
+		return err
+	}
+	t := c.txn
+	switch t.is() {
+	case waiting:
+		return raise(classTransaction, "Already voting (waiting)")
+	case locked:
+		return raise(classTransaction, "Already voting (locked)")
+	case buffering:
+		t.settle(false)
+	}
+	ctx, cancel := context.WithCancel(c.ctx)
+	t.cancel = cancel
+	t.set(waiting)
+	s := c.storage
+	s.stats.waiting.Add(1)
+	t.voting.Go(func() {
+		out, err := t.Vote(ctx)
+		s.stats.waiting.Add(-1)
+		c.voted(ctx, m, t, out, err)
+	})
+	return nil
+}
+
+// voted answers a vote.
+func (c *client) voted(ctx context.Context, m *wire.Message, t *transaction, out *commit.Outcome, err error) {
+	if err == nil && len(out.Conflicts) == 0 {
+		c.lock(t)
+		c.reply(m, oidList(out.Changed))
+		return
+	}
+	if ctx.Err() != nil {
+		t.set(buffering)
+		return // given up: nobody waits for an answer
+	}
+	// An answer that names another transaction comes behind the invalidation of that.
+	var conflict *zodb.ConflictError
+	switch {
+	case err == nil:
+		err = c.storage.await(ctx, newest(out.Conflicts))
+	case errors.As(err, &conflict):
+		err = errors.Join(err, c.storage.await(ctx, conflict.Current))
+	}
+	t.set(buffering)
+	if err == nil {
+		c.reply(m, conflictList(out.Conflicts))
+		return
+	}
+	c.storage.stats.conflicts.Add(1)
+	if err := c.fail(m, err); err != nil {
+		c.out.close(err)
+	}
+}
+
+// lock notes that the client holds the commit lock, and for how long it may.
+func (c *client) lock(t *transaction) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.state = locked
+	c.storage.stats.locked.Store(time.Now().UnixMicro())
+	if d := c.srv.opt.TransactionTimeout; d > 0 {
+		t.expiry = time.AfterFunc(d, func() {
+			c.srv.critical(c, fmt.Sprintf("Transaction timeout after %d seconds", int(d.Seconds())))
+			c.out.close(errTimeout)
+			_ = c.conn.Close() // the reader ends, and with it the transaction
+		})
+	}
+}
+
+var errTimeout = errors.New("the transaction held the commit lock for too long")
+
+func newest(conflicts []commit.Conflict) (tid zodb.Tid) {
+	for i := range conflicts {
+		tid = max(tid, conflicts[i].Current)
+	}
+	return tid
+}
+
+// conflictList asks the client to resolve.
+func conflictList(conflicts []commit.Conflict) *pickle.List {
+	list := &pickle.List{}
+	for i := range conflicts {
+		f := &conflicts[i]
+		list.Items = append(list.Items, dict("oid", oidValue(f.Oid),
+			"serials", pickle.Tuple{tidValue(f.Current), tidValue(f.Seen)}, "data", pickle.Bytes(f.Sent)))
+	}
+	return list
+}
+
+// tpc_finish(txn) hands the transaction over. The reply is sent when it becomes visible.
+func (c *client) finish(m *wire.Message, a *arguments) error {
+	handle := a.next("transaction")
+	if err := a.end(); err != nil {
+		return err
+	}
+	t := c.txn
+	if t == nil || !same(t.handle, handle) {
+		c.reply(m, nil)
+		return nil
+	}
+	if t.is() == waiting {
+		return raise(classTransaction, "tpc_finish before the vote was answered")
+	}
+	t.settle(false)
+	s := c.storage
+	tid, pending := t.Tid()
+	if !pending {
+		return raise(classTransaction, "tpc_finish without a vote")
+	}
+	s.expect(c, tid, func() {
+		c.send(wire.Call("info", dict("length", int64(s.st.Len()), "size", s.st.Size())))
+		c.reply(m, tidValue(tid))
+	})
+	_, done, err := t.Finish(context.WithoutCancel(c.ctx))
+	if err != nil {
+		s.forget(c, tid)
+		return err
+	}
+	c.txn = nil
+	c.unlock(t)
+	s.stats.active.Add(-1)
+	s.stats.commits.Add(1)
+	c.helpers.Go(func() {
+		<-done.Done()
+		if err := done.Err(); err != nil {
+			s.forget(c, tid)
+			c.logger().Error("a commit failed", "tid", tid, "error", err)
+			c.out.close(err) // whether it is there shows when the client comes again
+		}
+	})
+	return nil
+}
+
+// tpc_abort(txn) is answered with None, whatever it finds.
+func (c *client) abort(m *wire.Message, a *arguments) error {
+	handle := a.next("transaction")
+	if err := a.end(); err != nil {
+		return err
+	}
+	if c.txn != nil && same(c.txn.handle, handle) {
+		if err := c.dropTransaction(); err != nil {
+			return err
+		}
+	}
+	c.reply(m, nil)
+	return nil
+}
