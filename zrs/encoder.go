@@ -16,6 +16,9 @@ import (
 
 const bufferSize = 256 << 10
 
+// errUnknownSize is about a blob that did not come from a storage: those know their sizes.
+var errUnknownSize = errors.New("the number of a blob's blocks comes before them, and its size is unknown")
+
 // An Encoder writes transactions to a secondary. It is for one goroutine. Record data and blobs are copied through one
 // buffer, from which they are digested and written.
 type Encoder struct {
@@ -25,7 +28,8 @@ type Encoder struct {
 	message []byte
 	err     error // after it the stream is torn
 
-	// Garbled is told of a transaction whose extension is no dictionary: it is sent with an empty one. May be nil.
+	// Garbled is told of a transaction whose extension is no dictionary, or too much for a message: it is sent with an
+	// empty one. May be nil.
 	Garbled func(tid zodb.Tid, err error)
 }
 
@@ -58,12 +62,7 @@ func (e *Encoder) Flush() error {
 }
 
 func (e *Encoder) encode(txn zodb.Transaction) error {
-	m := txn.Meta()
-	extension := e.extension(m)
-	err := e.send(kindTxn, pickle.Tuple{
-		id(m.Tid), string(m.Status), pickle.Bytes(m.User), pickle.Bytes(m.Description), extension,
-	})
-	if err != nil {
+	if err := e.begin(txn.Meta()); err != nil {
 		return err
 	}
 	for {
@@ -81,6 +80,29 @@ func (e *Encoder) encode(txn zodb.Transaction) error {
 	return e.send(kindCommit, pickle.Tuple{pickle.Bytes(e.sum.Sum(nil))})
 }
 
+// begin sends a T message. An extension may fit into the file and not into a message, where nothing is shared: then it
+// is as good as garbled, because an error here would stop this secondary at this transaction for good.
+func (e *Encoder) begin(m *zodb.TxnMeta) error {
+	content := pickle.Tuple{
+		id(m.Tid), string(m.Status), pickle.Bytes(m.User), pickle.Bytes(m.Description), e.extension(m),
+	}
+	err := e.send(kindTxn, content)
+	var limit *pickle.LimitError
+	if !errors.As(err, &limit) { // which comes before anything is written
+		return err
+	}
+	content[len(content)-1] = e.garbled(m, err)
+	return e.send(kindTxn, content)
+}
+
+// garbled returns what is sent for an extension that cannot be.
+func (e *Encoder) garbled(m *zodb.TxnMeta, err error) *pickle.Dict {
+	if e.Garbled != nil {
+		e.Garbled(m.Tid, err)
+	}
+	return &pickle.Dict{}
+}
+
 // extension reads the pickle that a file has.
 func (e *Encoder) extension(m *zodb.TxnMeta) *pickle.Dict {
 	if len(m.Extension) == 0 {
@@ -92,10 +114,7 @@ func (e *Encoder) extension(m *zodb.TxnMeta) *pickle.Dict {
 		err = fmt.Errorf("the extension is a %T", v)
 	}
 	if err != nil {
-		if e.Garbled != nil {
-			e.Garbled(m.Tid, err)
-		}
-		return &pickle.Dict{}
+		return e.garbled(m, err)
 	}
 	return d
 }
@@ -143,6 +162,9 @@ func (e *Encoder) record(rec *zodb.Record) error {
 	}
 	kind, content := kindRecord, pickle.Tuple{id(rec.Oid), id(rec.Tid), "", dataTxn}
 	if rec.Blob != nil {
+		if rec.BlobSize < 0 {
+			return errUnknownSize
+		}
 		kind, content = kindBlob, append(content, (rec.BlobSize+blockSize-1)/blockSize)
 	}
 	if err := e.send(kind, content); err != nil {
