@@ -42,6 +42,7 @@ func (c *client) setLabel(m *wire.Message, a *arguments) error {
 		label = label[:maxLabel]
 	}
 	c.logWith("label", label, "storage", c.storage.name)
+	c.logger().Info(fmt.Sprintf("(%s %v) named itself", label, c.conn.RemoteAddr())) // the form that people search for
 	c.reply(m, nil)
 	return nil
 }
