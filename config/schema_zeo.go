@@ -13,7 +13,8 @@ var zeoTable = &table{
 		{name: "invalidation-queue-size", kind: "integer", preset: "100",
 			doc: "Transactions that are remembered, so that clients which come back need not verify their cache."},
 		{name: "invalidation-age", kind: "seconds",
-			doc: "How long a client may have been away and still learn from the file what changed."},
+			doc: "Changes nothing here, and a note at start says so: what a client has missed is looked up in the " +
+				"file however long it was away."},
 		{name: "transaction-timeout", kind: "seconds",
 			doc: "How long a client may hold the commit lock. Its connection is closed then, the transaction " +
 				"aborted."},

@@ -1,4 +1,4 @@
-// Demo shows zrsd at work, with real processes on loopback ports and nothing but Go installed:
+// Command demo shows zrsd at work, with real processes on loopback ports and nothing but Go installed:
 //
 //	application ──commits──▶ Data.fs + blobs ◀──follows── zrsd primary --attach
 //	                                                            │
