@@ -1,6 +1,6 @@
 // Command bench measures what zrsd promises about speed and memory, all in one run and on one disk, so that the ratios
-// mean something: each zrsd figure stands beside what dd, MD5, a plain TCP copy, fsync or zc.zrs do with the same bytes in
-// the same minutes.
+// mean something: each zrsd figure stands beside what dd, MD5, a plain TCP copy, fsync or zc.zrs do with the same
+// bytes in the same minutes.
 //
 // Catching up is measured with real zrsd processes: from the start of a secondary process with an empty folder until
 // its last transaction, durable there, is the primary's. The primary is a process of its own that owns the files.
