@@ -314,10 +314,9 @@ func TestWhatThePrimarySaysOfSharingMustFit(t *testing.T) {
 				s = beside(t, mounted(t, inMemory(t).fs), sharedDir, simdisk.New())
 			}
 			r := s.follow(t, script(t, c.welcome, (*scripted).untilGone), hasty)
-			st := r.eventually(t, "told", func(st Status) bool { return strings.Contains(st.LastError, c.words) })
-			if st.State != StateRefused && st.State != StateFailed {
-				t.Errorf("state %s", st.State)
-			}
+			r.eventually(t, "stopped and told why", func(st Status) bool {
+				return (st.State == StateRefused || st.State == StateFailed) && strings.Contains(st.LastError, c.words)
+			})
 		})
 	}
 }
