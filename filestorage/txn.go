@@ -194,6 +194,22 @@ func (t *Txn) CheckCurrent(oid zodb.Oid, tid zodb.Tid) error {
 	return err
 }
 
+// Current returns the revision that a store must be based on, also when it is still on its way to the disk and no load
+// finds it; *zodb.POSKeyError when there is none, or it has no data.
+func (t *Txn) Current(oid zodb.Oid) (data []byte, tid zodb.Tid, err error) {
+	if err := t.usable(); err != nil {
+		return nil, 0, err
+	}
+	pos, ok := t.s.newest(oid)
+	if ok {
+		tid, data, err = t.s.revision(oid, pos, t.start)
+	}
+	if err == nil && data == nil {
+		err = &zodb.POSKeyError{Oid: oid}
+	}
+	return data, tid, err
+}
+
 // newest returns the offset of the record of oid that is current before the transaction in progress.
 func (s *Storage) newest(oid zodb.Oid) (pos int64, ok bool) {
 	if pos, ok = s.queue.find(oid); ok {

@@ -267,13 +267,17 @@ func TestAbort(t *testing.T) {
 	}
 }
 
-// Enqueued transactions build on each other before they are durable, and all become visible.
+// Enqueued transactions build on each other before they are durable, and see what they build on. All become visible.
 func TestEnqueueChain(t *testing.T) {
 	s := emptyStorage(t, Options{})
 	var commits []*Commit
 	serial := zodb.Tid(0)
 	for i := range 500 {
 		txn := mustBegin(t, s, &zodb.TxnMeta{})
+		data, tid, err := txn.Current(1)
+		if i > 0 && (err != nil || tid != serial || string(data) != fmt.Sprint("state ", i-1)) {
+			t.Fatalf("transaction %d: the current revision is %q of %v, %v", i, data, tid, err)
+		}
 		mustStore(t, txn, 1, serial, fmt.Sprint("state ", i))
 		mustStore(t, txn, zodb.Oid(i+2), 0, "new")
 		serial = txn.Tid()

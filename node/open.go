@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"time"
 
+	"github.com/zrsd/zrsd/conflict"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/identity"
 )
@@ -17,7 +18,12 @@ const reportEvery = 5 * time.Second
 // storageOptions returns how to open the storage.
 func (c *Config) storageOptions(f *face, blobs blobDir) filestorage.Options {
 	return filestorage.Options{FS: c.FS, Blobs: blobs.storage(), Logger: c.Logger.Named("storage"),
-		Progress: c.progress(f)}
+		Progress: c.progress(f), Resolve: resolve}
+}
+
+// resolve merges what an undo and a later transaction made of an object.
+func resolve(c *filestorage.Conflict) ([]byte, error) {
+	return conflict.Resolve(c.Old, c.Committed, c.New)
 }
 
 // progress tells how far a scan of the data file is.

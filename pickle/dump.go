@@ -37,17 +37,33 @@ func Dump(v Value, style Style, lim Limits) ([]byte, error) {
 
 // AppendDump appends the pickle of v to out.
 func AppendDump(out []byte, v Value, style Style, lim Limits) ([]byte, error) {
-	lim = lim.withDefaults()
-	w := &writer{out: out, style: style, lim: lim, most: len(out) + lim.Bytes}
-	if style.proto >= 2 {
-		w.op(opProto, style.proto)
-	}
-	w.value(v)
-	w.op(opStop)
+	w := newWriter(out, style, lim)
+	w.pickle(v)
 	return w.out, w.err
 }
 
-// A writer writes one pickle. The first error ends it.
+// DumpRecord writes the record of a ZODB object, as LoadRecord reads it. Errors are those of Dump.
+func DumpRecord(class, state Value, lim Limits) ([]byte, error) {
+	w := newWriter(nil, Proto3, lim)
+	w.pickle(class)
+	w.pickle(state)
+	return w.out, w.err
+}
+
+func newWriter(out []byte, style Style, lim Limits) *writer {
+	lim = lim.withDefaults()
+	return &writer{out: out, style: style, lim: lim, most: len(out) + lim.Bytes}
+}
+
+func (w *writer) pickle(v Value) {
+	if w.style.proto >= 2 {
+		w.op(opProto, w.style.proto)
+	}
+	w.value(v)
+	w.op(opStop)
+}
+
+// A writer writes pickles that share a memo. The first error ends it.
 type writer struct {
 	out   []byte
 	style Style

@@ -17,18 +17,45 @@ func Load(data []byte, lim Limits) (Value, error) {
 
 // LoadPrefix reads the first pickle of data, as Load does, and returns what is behind it.
 func LoadPrefix(data []byte, lim Limits) (v Value, rest []byte, err error) {
+	m, err := newMachine(data, lim)
+	if err != nil {
+		return nil, nil, err
+	}
+	v, err = m.next()
+	return v, data[m.at:], err
+}
+
+// LoadRecord reads the record of a ZODB object: two pickles with one memo, of what makes the object and of its state.
+// Errors are those of Load.
+func LoadRecord(data []byte, lim Limits) (class, state Value, err error) {
+	m, err := newMachine(data, lim)
+	if err != nil {
+		return nil, nil, err
+	}
+	if class, err = m.next(); err != nil {
+		return nil, nil, err
+	}
+	if state, err = m.next(); err == nil && m.at < len(data) {
+		err = &SyntaxError{m.at, fmt.Sprintf("%d bytes behind the end", len(data)-m.at)}
+	}
+	return class, state, err
+}
+
+func newMachine(data []byte, lim Limits) (*machine, error) {
 	lim = lim.withDefaults()
 	if len(data) > lim.Bytes {
-		return nil, nil, &LimitError{"bytes", lim.Bytes}
+		return nil, &LimitError{"bytes", lim.Bytes}
 	}
-	m := &machine{in: data, lim: lim}
+	return &machine{in: data, lim: lim}, nil
+}
+
+// next runs the pickle that begins at m.at; the memo has what earlier ones put there.
+func (m *machine) next() (Value, error) {
+	m.stack, m.marks, m.proto, m.stopped = m.stack[:0], m.marks[:0], 0, false
 	for !m.stopped && m.err == nil {
 		m.step()
 	}
-	if m.err != nil {
-		return nil, nil, m.err
-	}
-	return m.result, data[m.at:], nil
+	return m.result, m.err
 }
 
 // A slot is a value on the stack or in the memo, with how deep it is nested inside, as far as is known.
@@ -37,7 +64,7 @@ type slot struct {
 	depth int
 }
 
-// A machine runs one pickle. The first error ends it; after it, everything that the steps pop is empty.
+// A machine runs pickles that share a memo. The first error ends it; after it, everything that the steps pop is empty.
 type machine struct {
 	in      []byte
 	at      int // of the next byte

@@ -24,9 +24,6 @@ type Options struct {
 	WriteTimeout     time.Duration // for a client to take anything; default 60 s
 	Buffers          string        // folder for transactions under way; default: the system's temporary one
 
-	// Resolve merges two records made from old, where that needs no application; see package commit. May be nil.
-	Resolve func(old, committed, sent []byte) ([]byte, error)
-
 	Logger hclog.Logger
 	// Critical logs what an operator must see; nil: as an error.
 	Critical func(log hclog.Logger, text string)

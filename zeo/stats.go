@@ -12,6 +12,7 @@ import (
 type stats struct {
 	start                                     time.Time
 	loads, stores, commits, aborts, conflicts atomic.Int64
+	resolved                                  atomic.Int64 // conflicts that no client saw
 	active, waiting                           atomic.Int64
 	locked                                    atomic.Int64 // Unix microseconds; 0: the lock is free
 }
@@ -29,7 +30,7 @@ func (s *served) status(visible zodb.Tid, connections int, timeout bool) *pickle
 	return dict(
 		"connections", int64(connections), "loads", st.loads.Load(), "stores", st.stores.Load(),
 		"commits", st.commits.Load(), "aborts", st.aborts.Load(), "active_txns", st.active.Load(),
-		"lock_time", lockTime, "conflicts", st.conflicts.Load(), "conflicts_resolved", int64(0),
+		"lock_time", lockTime, "conflicts", st.conflicts.Load(), "conflicts_resolved", st.resolved.Load(),
 		"start", st.start.Format(time.ANSIC), "waiting", st.waiting.Load(), "timeout-thread-is-alive", thread,
 		"last-transaction", visible.String(),
 	)

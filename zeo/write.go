@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zrsd/zrsd/conflict"
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/zeo/commit"
 	"github.com/zrsd/zrsd/zeo/wire"
@@ -113,7 +114,7 @@ func (c *client) begin(m *wire.Message, a *arguments) error {
 		}
 		return raise(classTransaction, "Multiple simultaneous tpc_begin requests from one client.")
 	}
-	opt := commit.Options{Dir: c.srv.opt.Buffers, Resolve: c.srv.opt.Resolve}
+	opt := commit.Options{Dir: c.srv.opt.Buffers, Resolve: conflict.Resolve}
 	c.txn = &transaction{Transaction: commit.New(c.storage.st, meta, opt), handle: handle}
 	c.storage.stats.active.Add(1)
 	c.reply(m, nil)
@@ -266,6 +267,7 @@ func (c *client) vote(m *wire.Message, a *arguments) error {
 func (c *client) voted(ctx context.Context, m *wire.Message, t *transaction, out *commit.Outcome, err error) {
 	if err == nil && len(out.Conflicts) == 0 {
 		c.lock(t)
+		c.storage.stats.resolved.Add(int64(out.Resolved))
 		c.reply(m, oidList(out.Changed))
 		return
 	}

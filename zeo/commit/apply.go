@@ -58,6 +58,7 @@ func (a *applier) store(op *operation) error {
 	}
 	if merged, ok := a.resolve(conflict, data); ok {
 		a.out.Changed = append(a.out.Changed, op.oid)
+		a.out.Resolved++
 		return a.write(op, conflict.Current, merged)
 	}
 	a.out.Conflicts = append(a.out.Conflicts, Conflict{op.oid, conflict.Current, op.serial, data})
@@ -71,7 +72,7 @@ func (a *applier) write(op *operation, serial zodb.Tid, data []byte) error {
 	return a.txn.Store(op.oid, serial, data)
 }
 
-// resolve asks for a merged record. Revisions that are gone leave it to the client, as does a failure.
+// resolve asks for a merged record. A revision that is gone leaves it to the client, as does a failure.
 func (a *applier) resolve(conflict *zodb.ConflictError, sent []byte) ([]byte, bool) {
 	if a.t.opt.Resolve == nil {
 		return nil, false
@@ -80,7 +81,7 @@ func (a *applier) resolve(conflict *zodb.ConflictError, sent []byte) ([]byte, bo
 	if err != nil {
 		return nil, false
 	}
-	committed, err := a.t.st.LoadSerial(conflict.Oid, conflict.Current)
+	committed, _, err := a.txn.Current(conflict.Oid)
 	if err != nil {
 		return nil, false
 	}

@@ -107,6 +107,8 @@ type Outcome struct {
 	// Changed are the objects of which the client does not know what was written: those undone and those resolved
 	// here.
 	Changed []zodb.Oid
+	// Resolved is how many conflicts were resolved here.
+	Resolved int
 	// Conflicts is empty when the vote succeeded.
 	Conflicts []Conflict
 }
@@ -127,7 +129,7 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 		return nil, errors.Join(err, txn.Abort())
 	}
 	if len(a.out.Conflicts) > 0 {
-		a.out.Changed = nil
+		a.out.Changed, a.out.Resolved = nil, 0
 		return &a.out, txn.Abort()
 	}
 	t.voted = txn
