@@ -16,6 +16,6 @@ func TestConflictsAreMergedAsZODBDoes(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	conflicttest.Check(t, f, Resolve)
 }

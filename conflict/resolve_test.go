@@ -27,23 +27,25 @@ func class(name string) pickle.Global {
 func items(v ...pickle.Value) pickle.Tuple { return pickle.Tuple{pickle.Tuple(v)} }
 
 func TestWhatNeedsAnApplicationIsLeftToTheClient(t *testing.T) {
-	object := &pickle.Object{Make: pickle.MakeNew, Class: pickle.Global{Module: "app", Name: "Thing"}, Args: pickle.Tuple{}}
+	thing := pickle.Global{Module: "app", Name: "Thing"}
+	object := &pickle.Object{Make: pickle.MakeNew, Class: thing, Args: pickle.Tuple{}}
+	empty, several := items(), pickle.Tuple{pickle.Tuple{}, nil}
+	one := items(int64(1))
 	for name, c := range map[string]struct {
 		class                pickle.Value
 		old, committed, sent pickle.Value
 	}{
-		"a class of an application":      {pickle.Global{Module: "app", Name: "Thing"}, int64(0), int64(1), int64(2)},
-		"a class that takes arguments":   {pickle.Tuple{class("OOBucket"), pickle.Tuple{int64(1)}}, items(), items(), items()},
+		"a class of an application":      {thing, int64(0), int64(1), int64(2)},
+		"a class that takes arguments":   {pickle.Tuple{class("OOBucket"), pickle.Tuple{"x"}}, empty, empty, empty},
 		"keys of an application's class": {class("OOSet"), items(object), items(object), items(object)},
 		"values of such a class that both kept": {class("OOBucket"), items("a", object), items("a", object, "b", nil),
 			items("a", object, "c", nil)},
-		"a key of another family": {class("IISet"), items(int64(1)), items(int64(1), "a"), items(int64(1), int64(2))},
-		"a number too large":      {class("IISet"), items(int64(1)), items(int64(1), int64(1<<31)), items(int64(1), int64(2))},
+		"a key of another family": {class("IISet"), one, items(int64(1), "a"), items(int64(1), int64(2))},
+		"a number too large":      {class("IISet"), one, items(int64(1), int64(1<<31)), items(int64(1), int64(2))},
 		"a key without a value":   {class("OOBucket"), items("a"), items("a"), items("a")},
 		"a state that is none":    {class("OOBucket"), "a", "b", "c"},
-		"a tree of many buckets": {class("OOBTree"), pickle.Tuple{pickle.Tuple{}, nil}, pickle.Tuple{pickle.Tuple{}, nil},
-			pickle.Tuple{pickle.Tuple{}, nil}},
-		"a half counter": {pickle.Global{Module: "BTrees.Length", Name: "Length"}, 0.5, int64(1), int64(1)},
+		"a tree of many buckets":  {class("OOBTree"), several, several, several},
+		"a half counter":          {pickle.Global{Module: "BTrees.Length", Name: "Length"}, 0.5, int64(1), int64(1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Resolve(record(t, c.class, c.old), record(t, c.class, c.committed), record(t, c.class, c.sent))
@@ -55,8 +57,10 @@ func TestWhatNeedsAnApplicationIsLeftToTheClient(t *testing.T) {
 }
 
 func TestWhatIsOnlyMovedMayBeAnything(t *testing.T) {
-	object := &pickle.Object{Make: pickle.MakeNew, Class: pickle.Global{Module: "app", Name: "Thing"}, Args: pickle.Tuple{},
-		State: &pickle.Dict{Items: []pickle.Pair{{Key: "x", Value: int64(1)}}}, HasState: true}
+	object := &pickle.Object{
+		Make: pickle.MakeNew, Class: pickle.Global{Module: "app", Name: "Thing"}, Args: pickle.Tuple{},
+		State: &pickle.Dict{Items: []pickle.Pair{{Key: "x", Value: int64(1)}}}, HasState: true,
+	}
 	of := class("OOBucket")
 	got, err := Resolve(record(t, of, items("a", "1")), record(t, of, items("a", "1", "b", object)),
 		record(t, of, items("a", "1", "c", "3")))
@@ -85,7 +89,7 @@ func FuzzResolve(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	defer file.Close() //nolint:errcheck // only read
+	defer file.Close()
 	lines := bufio.NewScanner(file)
 	for n := 0; n < 50 && lines.Scan(); n++ {
 		var c struct{ Old, Committed, Sent string }
