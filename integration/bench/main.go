@@ -18,6 +18,7 @@ type bench struct {
 	zrsd   string  // the binary
 	dir    string  // on the disk to measure
 	zrs    string  // a Python that has zc.zrs; empty: none
+	zeo    string  // a Python that has ZEO; empty: none
 	scale  float64 // of every set
 	runs   int     // of each figure; the median counts
 	report *report
@@ -39,6 +40,7 @@ func run(ctx context.Context) (err error) {
 	flag.StringVar(&b.zrsd, "zrsd", "", "zrsd binary (default: build one)")
 	flag.StringVar(&parent, "dir", "", "folder on the disk to measure (default: the temporary folder)")
 	flag.StringVar(&b.zrs, "zrs", ".venv/zrs/bin/python", "Python interpreter that has zc.zrs")
+	flag.StringVar(&b.zeo, "zeo", ".venv/zodb/bin/python", "Python interpreter that has ZEO")
 	flag.Float64Var(&b.scale, "scale", 1, "size of all data sets, 1 for the reference")
 	flag.IntVar(&b.runs, "runs", 3, "how often each figure is measured; the median counts")
 	flag.StringVar(&out, "out", "bin/bench", "where to write the report, without .json and .md")
@@ -72,6 +74,10 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 		fmt.Fprintln(os.Stderr, "no zc.zrs to compare with: run sh integration/venv.sh zrs")
 		b.zrs = ""
 	}
+	if _, err := os.Stat(b.zeo); err != nil {
+		fmt.Fprintln(os.Stderr, "no runzeo to compare with: run sh integration/venv.sh zodb")
+		b.zeo = ""
+	}
 	return b.report.machine(b.dir, b.scale, b.runs)
 }
 
@@ -91,6 +97,8 @@ var sections = []section{
 	{"live: commit to visible at 200 transactions/s", (*bench).live},
 	{"resume: 1,000 transactions behind", (*bench).resume},
 	{"open: a million objects", (*bench).open},
+	{"zeo loads: 16 clients with 8 loads of 4 KB in flight", (*bench).zeoLoads},
+	{"zeo commits: two objects of 1 KB", (*bench).zeoCommits},
 }
 
 func (b *bench) measure(ctx context.Context, only *regexp.Regexp) error {

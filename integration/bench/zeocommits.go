@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/integration/zeoload"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+const (
+	commitSize = 1000              // bytes of each of two objects
+	newOids    = zodb.Oid(1 << 32) // the first of the objects that the generator makes
+	backToBack = time.Microsecond  // a pace that no disk keeps
+	syncCount  = 1000
+)
+
+// commitGoals are how much faster than runzeo zrsd must be with so many writers.
+var commitGoals = []struct {
+	writers int
+	times   float64
+}{{1, 1}, {16, 5}, {64, 10}}
+
+// zeoCommits lets writers commit two objects of 1 KB each, as fast as they are served, beside what the disk can sync.
+func (b *bench) zeoCommits(ctx context.Context, dir string) error {
+	s, err := generate(ctx, dir, workload.Set{Transactions: b.scaled(500), Records: 10, RecordSize: loadSize})
+	if err != nil {
+		return err
+	}
+	begin := time.Now()
+	syncs, err := fsyncs(ctx, dir, 2*commitSize, b.scaled(syncCount), backToBack)
+	if err != nil {
+		return err
+	}
+	b.report.add("fsync of 2 KB, one after the other", float64(len(syncs))/time.Since(begin).Seconds(), "fsyncs/s")
+	b.report.add("fsync of 2 KB, p99", ms(quantile(syncs, 0.99)), "ms")
+	for _, goal := range commitGoals {
+		ours, theirs, err := b.inTurns(func(p program) (trial, error) { return b.commits(ctx, p, s, goal.writers) })
+		if err != nil {
+			return err
+		}
+		b.commitFigures(goal.writers, goal.times, ours, theirs)
+	}
+	return nil
+}
+
+func (b *bench) commitFigures(writers int, goal float64, ours trial, theirs *trial) {
+	name := fmt.Sprintf("writers: %d, ", writers)
+	b.report.add(name+"zrsd", ours.rate, "commits/s")
+	b.report.add(name+"zrsd, p99", ms(ours.p99), "ms")
+	if theirs != nil {
+		b.report.add(name+"runzeo", theirs.rate, "commits/s")
+		b.report.add(name+"runzeo, p99", ms(theirs.p99), "ms")
+		b.report.atLeast(name+"zrsd in units of runzeo", ours.rate/theirs.rate, "times", goal)
+	}
+}
+
+// commits measures on a copy of s.
+func (b *bench) commits(ctx context.Context, p program, s *source, writers int) (t trial, err error) {
+	data, err := s.copyTo(filepath.Join(s.dir, "copy"))
+	if err != nil {
+		return t, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Dir(data))) }()
+	server, err := p.serve(ctx, data, "")
+	if err != nil {
+		return t, err
+	}
+	defer server.stop()
+	conns, hangUp, err := server.clients(ctx, writers, false)
+	if err != nil {
+		return t, err
+	}
+	defer hangUp()
+	return server.try(func() (*zeoload.Outcome, error) {
+		return zeoload.Commits(ctx, conns, newOids, commitSize, b.scaledTime())
+	})
+}
+
+// copyTo copies Data.fs and its index, durably, into the new folder dir.
+func (s *source) copyTo(dir string) (data string, err error) {
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return "", err
+	}
+	data = filepath.Join(dir, "Data.fs")
+	return data, errors.Join(copyFile(data, s.data), copyFile(data+".index", s.data+".index"))
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"time"
+
+	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/integration/zeoload"
+)
+
+const (
+	zeoSeconds  = 5  // of each run
+	loadClients = 16 // each with loadDepth requests in flight
+	loadDepth   = 8
+	loadSize    = 4096
+)
+
+// scaledTime is how long a run lasts.
+func (b *bench) scaledTime() time.Duration {
+	return time.Duration(b.scale * zeoSeconds * float64(time.Second))
+}
+
+// loadSet makes 100 MB, which the page cache holds.
+func (b *bench) loadSet() workload.Set {
+	return workload.Set{Transactions: b.scaled(2500), Records: 10, RecordSize: loadSize}
+}
+
+// zeoLoads lets clients load random objects of 4 KB as fast as they are served, from files in the page cache.
+func (b *bench) zeoLoads(ctx context.Context, dir string) error {
+	s, err := generate(ctx, dir, b.loadSet())
+	if err != nil {
+		return err
+	}
+	ours, theirs, err := b.inTurns(func(p program) (t trial, err error) { return b.loads(ctx, p, s) })
+	if err != nil {
+		return err
+	}
+	b.loadFigures("zrsd", ours)
+	if theirs == nil {
+		return nil
+	}
+	b.loadFigures("runzeo", *theirs)
+	b.report.atLeast("loads/s in units of runzeo", ours.rate/theirs.rate, "times", 5)
+	b.report.atLeast("loads per CPU second in units of runzeo", theirs.cpu.Seconds()/ours.cpu.Seconds(), "times", 8)
+	b.report.atMost("p99 beside that of runzeo", ms(ours.p99), "ms", ms(theirs.p99))
+	return nil
+}
+
+func (b *bench) loadFigures(name string, t trial) {
+	b.report.add(name, t.rate, "loads/s")
+	b.report.add(name+", processor time of the server", us(t.cpu), "µs/load")
+	b.report.add(name+", processor time of the generator", us(t.generator), "µs/load")
+	b.report.add(name+", p50", ms(t.p50), "ms")
+	b.report.add(name+", p99", ms(t.p99), "ms")
+}
+
+func us(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
+// loads measures behind a warm-up of a tenth of the time.
+func (b *bench) loads(ctx context.Context, p program, s *source) (t trial, err error) {
+	server, err := p.serve(ctx, s.data, "")
+	if err != nil {
+		return t, err
+	}
+	defer server.stop()
+	conns, hangUp, err := server.clients(ctx, loadClients, true)
+	if err != nil {
+		return t, err
+	}
+	defer hangUp()
+	run := func(d time.Duration) (*zeoload.Outcome, error) {
+		return zeoload.Loads(ctx, conns, s.objects, loadDepth, d)
+	}
+	if _, err := run(b.scaledTime() / 10); err != nil {
+		return t, err
+	}
+	return server.try(func() (*zeoload.Outcome, error) { return run(b.scaledTime()) })
+}

@@ -1,0 +1,122 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/integration/zeoload"
+)
+
+// zeoConf is a configuration that zrsd and runzeo understand alike.
+const zeoConf = `<zeo>
+  address %s
+</zeo>
+<filestorage 1>
+  path %s
+  %s
+</filestorage>
+`
+
+// A zeoServer is a process, of zrsd or of runzeo, that serves one storage to clients.
+type zeoServer struct {
+	addr string
+	pid  int
+	stop func() // kills it: it has nothing to lose
+}
+
+// A program is a command that becomes a ZEO server when it is given a configuration file.
+type program struct {
+	name string
+	args []string
+}
+
+func (b *bench) zrsdServe() program { return program{"zrsd", []string{b.zrsd, "serve", "-C"}} }
+
+// runzeo is only for a run that has an interpreter with ZEO.
+func (b *bench) runzeo() program { return program{"runzeo", []string{b.zeo, "-m", "ZEO.runzeo", "-C"}} }
+
+// serve starts the program on a Data.fs and its blobs, empty for none, and returns when clients can register.
+func (p program) serve(ctx context.Context, data, blobs string) (*zeoServer, error) {
+	addr, err := daemon.FreeAddress(ctx)
+	if err != nil {
+		return nil, err
+	}
+	dir := filepath.Dir(data)
+	conf, logName := filepath.Join(dir, p.name+".conf"), filepath.Join(dir, p.name+".log")
+	if blobs != "" {
+		blobs = "blob-dir " + blobs
+	}
+	if err := os.WriteFile(conf, fmt.Appendf(nil, zeoConf, addr, data, blobs), 0o644); err != nil {
+		return nil, err
+	}
+	log, err := os.Create(logName)
+	if err != nil {
+		return nil, err
+	}
+	defer log.Close()                                           //nolint:errcheck // the process has its own descriptor
+	cmd := exec.Command(p.args[0], append(p.args[1:], conf)...) //nolint:noctx // killed by stop
+	cmd.Stdout, cmd.Stderr = log, log
+	if err := cmd.Start(); err != nil {
+		return nil, fmt.Errorf("starting %s: %w", p.name, err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		_ = cmd.Wait() // killed
+	}()
+	s := &zeoServer{addr: addr, pid: cmd.Process.Pid, stop: func() {
+		_ = cmd.Process.Kill() // it may have ended
+		<-ended
+	}}
+	if err := s.up(ctx, ended); err != nil {
+		s.stop()
+		text, _ := os.ReadFile(logName)
+		return nil, fmt.Errorf("waiting for %s: %w\n%s", p.name, err, text)
+	}
+	return s, nil
+}
+
+// up waits until a client can register.
+func (s *zeoServer) up(ctx context.Context, ended <-chan struct{}) error {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		c, err := zeoload.Dial(ctx, s.addr, "1", true)
+		if err == nil {
+			return c.Close()
+		}
+		select {
+		case <-ended:
+			return errors.New("the server has ended")
+		case <-ctx.Done():
+			return errors.Join(err, context.Cause(ctx))
+		case <-tick.C:
+		}
+	}
+}
+
+// clients registers n clients, all of which hangUp disconnects.
+func (s *zeoServer) clients(ctx context.Context, n int, readOnly bool) (
+	conns []*zeoload.Conn, hangUp func(), err error,
+) {
+	hangUp = func() {
+		for _, c := range conns {
+			_ = c.Close() // nothing is lost
+		}
+	}
+	for range n {
+		c, err := zeoload.Dial(ctx, s.addr, "1", readOnly)
+		if err != nil {
+			hangUp()
+			return nil, nil, err
+		}
+		conns = append(conns, c)
+	}
+	return conns, hangUp, nil
+}

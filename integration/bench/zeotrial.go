@@ -1,0 +1,81 @@
+package main
+
+import (
+	"os"
+	"slices"
+	"time"
+
+	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/integration/zeoload"
+)
+
+// A trial is what one run against one server found.
+type trial struct {
+	rate      float64       // operations per second
+	cpu       time.Duration // of the server for each operation
+	generator time.Duration // processor time of this program for each operation
+	p50, p99  time.Duration
+}
+
+// try runs operations against the server.
+func (s *zeoServer) try(operations func() (*zeoload.Outcome, error)) (t trial, err error) {
+	server, err := daemon.CPUTime(s.pid)
+	if err != nil {
+		return t, err
+	}
+	generator, err := daemon.CPUTime(os.Getpid())
+	if err != nil {
+		return t, err
+	}
+	o, err := operations()
+	if err != nil {
+		return t, err
+	}
+	t = trial{rate: o.PerSecond(), p50: o.Quantile(0.5), p99: o.Quantile(0.99)}
+	n := time.Duration(len(o.Latencies))
+	if t.cpu, err = usedSince(server, s.pid, n); err != nil {
+		return t, err
+	}
+	t.generator, err = usedSince(generator, os.Getpid(), n)
+	return t, err
+}
+
+// usedSince returns the processor time that the process has used since it was before, for each of n operations.
+func usedSince(before time.Duration, pid int, n time.Duration) (time.Duration, error) {
+	now, err := daemon.CPUTime(pid)
+	return (now - before) / n, err
+}
+
+// inTurns measures zrsd and, where it is there, runzeo as often as the run wants, one after the other so that both meet
+// the same machine, and returns the trial of the median rate of each; of runzeo nil without one.
+func (b *bench) inTurns(measure func(p program) (trial, error)) (ours trial, theirs *trial, err error) {
+	programs := []program{b.zrsdServe()}
+	if b.zeo != "" {
+		programs = append(programs, b.runzeo())
+	}
+	trials := make([][]trial, len(programs))
+	for range b.runs {
+		for i, p := range programs {
+			t, err := measure(p)
+			if err != nil {
+				return ours, nil, err
+			}
+			trials[i] = append(trials[i], t)
+		}
+	}
+	if b.zeo != "" {
+		t := medianTrial(trials[1])
+		theirs = &t
+	}
+	return medianTrial(trials[0]), theirs, nil
+}
+
+func medianTrial(trials []trial) trial {
+	slices.SortFunc(trials, func(a, b trial) int {
+		if a.rate < b.rate {
+			return -1
+		}
+		return 1
+	})
+	return trials[len(trials)/2]
+}
