@@ -1,6 +1,7 @@
 package filestorage
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"sync"
@@ -60,23 +61,32 @@ func (e *edition) parseRecord(b []byte, oid zodb.Oid, pos, end int64) (record, e
 func (e *edition) fetch(oid zodb.Oid, pos, end int64) (record, []byte, error) {
 	head := heads.Get().(*[headLen]byte)
 	defer heads.Put(head)
-	n := min(headLen, end-pos)
-	if pos < magicLen+txnHeaderLen || n < recHeaderLen {
+	r, data, err := e.fetchInto(head[:], oid, pos, end)
+	if err == nil && recHeaderLen+len(data) <= headLen {
+		data = bytes.Clone(data)
+	}
+	return r, data, err
+}
+
+// fetchInto is fetch with data that are in buf if the record fits there.
+func (e *edition) fetchInto(buf []byte, oid zodb.Oid, pos, end int64) (record, []byte, error) {
+	head := buf[:min(int64(len(buf)), end-pos)]
+	if pos < magicLen+txnHeaderLen || len(head) < recHeaderLen {
 		return record{}, nil, e.corrupt(pos, "a record of oid "+oid.String(), "an offset outside of the transactions")
 	}
-	if err := readFull(e.file, head[:n], pos); err != nil {
+	if err := readFull(e.file, head, pos); err != nil {
 		return record{}, nil, err
 	}
-	r, err := e.parseRecord(head[:n], oid, pos, end)
+	r, err := e.parseRecord(head, oid, pos, end)
 	if err != nil || r.PLen == 0 {
 		return r, nil, err
 	}
-	data := make([]byte, r.PLen)
-	have := copy(data, head[recHeaderLen:n])
-	if have < len(data) {
-		err = readFull(e.file, data[have:], pos+recHeaderLen+int64(have))
+	if size := recHeaderLen + r.PLen; size <= uint64(len(head)) {
+		return r, head[recHeaderLen:size:size], nil
 	}
-	return r, data, err
+	data := make([]byte, r.PLen)
+	have := copy(data, head[recHeaderLen:])
+	return r, data, readFull(e.file, data[have:], pos+recHeaderLen+int64(have))
 }
 
 // revision returns tid and data of the record of oid at pos, following back pointers; data is nil when they end

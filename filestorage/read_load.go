@@ -1,6 +1,7 @@
 package filestorage
 
 import (
+	"bytes"
 	"io"
 	"math"
 
@@ -33,24 +34,48 @@ func (s *Storage) Load(oid zodb.Oid) (data []byte, tid zodb.Tid, err error) {
 // LoadBefore returns the newest revision with a tid below the given one, nil when all are newer or were packed away.
 // *zodb.POSKeyError when the object is unknown or that revision has no data.
 func (s *Storage) LoadBefore(oid zodb.Oid, tid zodb.Tid) (*Revision, error) {
-	var next zodb.Tid
-	var found *Revision
-	err := s.history(oid, func(e *edition, r record, end int64) (more bool, err error) {
-		if r.Tid >= tid {
-			next = r.Tid
-			return true, nil
-		}
-		_, data, err := e.revision(oid, r.pos, end)
-		if err == nil && data == nil {
-			err = &zodb.POSKeyError{Oid: oid, Tid: r.Tid}
-		}
-		found = &Revision{Data: data, Tid: r.Tid, Next: next}
-		return false, err
-	})
-	if err != nil {
+	head := heads.Get().(*[headLen]byte)
+	defer heads.Put(head)
+	rev, err := s.ReadBefore(head[:], oid, tid)
+	if err != nil || rev.Tid == 0 {
 		return nil, err
 	}
-	return found, nil
+	if len(rev.Data) <= headLen {
+		rev.Data = bytes.Clone(rev.Data) // it may be in head
+	}
+	return &rev, nil
+}
+
+// MinRead is the size from which on a buffer is good for ReadBefore.
+const MinRead = recHeaderLen + backLen
+
+// ReadBefore is LoadBefore for those who load often: the data are in buf, of MinRead bytes at least, if their record
+// fits there, and valid as long as buf is left alone. A revision with tid 0 says that all are newer or packed away.
+func (s *Storage) ReadBefore(buf []byte, oid zodb.Oid, tid zodb.Tid) (rev Revision, err error) {
+	e, pos, end, ok := s.current(oid)
+	defer e.release()
+	if !ok {
+		return rev, &zodb.POSKeyError{Oid: oid}
+	}
+	r, data, err := e.fetchInto(buf, oid, pos, end) // most want the current one
+	for err == nil && r.Tid >= tid {
+		rev.Next = r.Tid
+		if r, ok, err = e.older(r, end); err != nil || !ok {
+			return Revision{}, err
+		}
+		if r.Tid < tid {
+			r, data, err = e.fetchInto(buf, oid, r.pos, end)
+		}
+	}
+	rev.Tid = r.Tid
+	for err == nil && data == nil && r.back != 0 {
+		r, data, err = e.fetchInto(buf, oid, r.back, end)
+	}
+	if err == nil && data == nil {
+		err = &zodb.POSKeyError{Oid: oid, Tid: rev.Tid}
+	}
+	rev.Data = data
+	return rev, err
 }
 
 // LoadSerial returns the data of exactly the revision that tid wrote; *zodb.POSKeyError when there is none, or it has

@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -32,11 +31,10 @@ type client struct {
 	storage  *served    // nil before registration
 	readOnly bool
 
-	helpers    sync.WaitGroup // goroutines of votes, packs, blobs and the like
-	txn        *transaction   // nil: none
-	upload     *upload
-	iterators  iterators
-	committing zodb.Tid // of served.mu: what this client has handed over last
+	helpers   sync.WaitGroup // goroutines of votes, packs, blobs and the like
+	txn       *transaction   // nil: none
+	upload    *upload
+	iterators iterators
 }
 
 // errDone ends a connection that has got all that it asked for.
@@ -61,7 +59,7 @@ func (c *client) logWith(names ...any) {
 func (c *client) serve() {
 	var writer sync.WaitGroup
 	writer.Go(func() {
-		err := c.out.run(&patientWriter{c.conn, c.srv.opt.WriteTimeout})
+		err := c.out.run()
 		if !errors.Is(err, errDone) {
 			c.logger().Debug("the writer of a client ended", "error", err)
 		}
@@ -121,7 +119,33 @@ func (c *client) read() error {
 		if err := c.next(r); err != nil {
 			return err
 		}
+		if complete(r) {
+			continue
+		}
+		if err := c.rest(); err != nil {
+			return err
+		}
 	}
+}
+
+// complete reports whether the next message is in the buffer, so that reading it does not wait.
+func complete(r *bufio.Reader) bool {
+	if r.Buffered() < wire.SizeLen {
+		return false
+	}
+	n, err := wire.Next(r)
+	return err == nil && n <= int64(r.Buffered())
+}
+
+// rest is what is done before the connection waits for the client: it is sent what it waits for.
+func (c *client) rest() error {
+	if err := c.out.flush(); err != nil {
+		return err
+	}
+	if c.storage == nil {
+		return nil // the time for the handshake runs on
+	}
+	return c.conn.SetReadDeadline(time.Now().Add(c.srv.opt.IdleTimeout))
 }
 
 // What may come instead of a message: the choice of an encoding, or a monitor's question.
@@ -151,7 +175,10 @@ func (c *client) imok() error {
 }
 
 // next handles one message.
-func (c *client) next(r io.Reader) error {
+func (c *client) next(r *bufio.Reader) error {
+	if answered, err := c.load(r); answered || err != nil {
+		return err
+	}
 	body, err := wire.Read(r, c.srv.opt.MaxMessage)
 	var size *wire.SizeError
 	if errors.As(err, &size) {
@@ -159,11 +186,6 @@ func (c *client) next(r io.Reader) error {
 	}
 	if err != nil {
 		return err
-	}
-	if c.storage != nil {
-		if err := c.conn.SetReadDeadline(time.Now().Add(c.srv.opt.IdleTimeout)); err != nil {
-			return err
-		}
 	}
 	m, err := c.codec.Decode(body)
 	if err != nil {

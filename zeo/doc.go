@@ -3,7 +3,7 @@
 //
 //	Server ──▶ client, one for each connection             served, one for each storage
 //	            reader: messages, one after the other ──▶   visible: the last transaction that clients know of
-//	            outbox: what it is sent, one writer   ◀──   follower: what the storage commits, in order
+//	            outbox: what it is sent, in order     ◀──   follower: what the storage commits, in order
 //	            transaction: see package commit             recent: the last transactions and their oids
 //
 // Package wire has the messages, package commit a client's transaction.
@@ -23,6 +23,10 @@
 // last is durable and announced. The answer says nothing about that one, unless it is a conflict: then it waits.
 //
 // # Who waits for whom
+//
+// The goroutine that reads from a client answers its loads itself, as many as have come at once with one write; answers
+// of all other calls, and invalidations, are written by a goroutine beside it. Invalidations of a busy storage are sent
+// in rounds, so that many commits cost each client one write.
 //
 // Putting on an outbox never blocks. A client that does not read has its outbox filled up to Options.Backlog, and is
 // disconnected then: to lose one invalidation would spoil its cache. Loads of different clients run in parallel, and

@@ -1,8 +1,10 @@
 package zeo
 
 import (
+	"bufio"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/pickle"
@@ -17,6 +19,54 @@ func (s *served) before(oid zodb.Oid, tid, visible zodb.Tid) (*filestorage.Revis
 		rev.Next = 0
 	}
 	return rev, err
+}
+
+// load answers the next message if it is a load as clients write it and there is what it asks for. All others take the
+// general way, with the same answers.
+func (c *client) load(r *bufio.Reader) (answered bool, err error) {
+	if c.storage == nil {
+		return false, nil
+	}
+	n, err := wire.Next(r)
+	if err != nil || n > wire.SizeLen+wire.MaxLoad {
+		return false, nil //nolint:nilerr // the general way meets it again
+	}
+	message, err := r.Peek(int(n))
+	if err != nil {
+		return false, nil //nolint:nilerr // as above
+	}
+	l, ok := c.codec.Load(message[wire.SizeLen:])
+	if !ok || !c.storage.find(l, c.out, c.codec) {
+		return false, nil
+	}
+	_, err = r.Discard(int(n))
+	return true, err
+}
+
+// A buffer is for a record on its way from the file to an outbox. As much as it holds is read at a time, so it is large
+// enough for most records, and not much larger: a record of 4,000 bytes costs half as much again in one of 8 KiB.
+type buffer [4<<10 + 256]byte
+
+var buffers = sync.Pool{New: func() any { return new(buffer) }}
+
+// find puts the revision that l asks for on an outbox, for the caller to flush, and reports whether there is one.
+func (s *served) find(l wire.Load, out *outbox, codec wire.Codec) bool {
+	buf := buffers.Get().(*buffer)
+	defer buffers.Put(buf)
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	rev, err := s.st.ReadBefore(buf[:], l.Oid, min(l.Before, s.visible+1))
+	if err != nil || rev.Tid == 0 {
+		return false
+	}
+	if rev.Next > s.visible {
+		rev.Next = 0
+	}
+	s.stats.loads.Add(1)
+	out.add(len(rev.Data), func(waiting []byte) []byte {
+		return codec.AppendLoaded(waiting, l, wire.Loaded{Data: rev.Data, Tid: rev.Tid, Next: rev.Next})
+	})
+	return true
 }
 
 // loadBefore(oid, tid): the revision before tid, its tid, and that of the next one.

@@ -9,22 +9,27 @@ import (
 // errSlow ends the connection of a client that does not read.
 var errSlow = errors.New("the client does not read what it is sent; it is disconnected and may connect again")
 
-// An outbox is what is on its way to a client: messages in their order, written by run. Its methods may be called
-// concurrently.
+// An outbox is what is on its way to a client: messages in their order. Its methods may be called concurrently.
+//
+// Whoever puts a message wakes the goroutine of run, which writes all that has gathered at once. The goroutine that
+// reads from the client answers loads without that: it adds as many answers as it has questions, and then writes them
+// itself, unless somebody else is writing.
 type outbox struct {
-	limit int64 // bytes that may wait
+	w     io.Writer // used by one at a time: whoever has set writing
+	limit int64     // bytes that may wait
 
-	mu     sync.Mutex
-	filled sync.Cond // of mu: there is something to write, or the end
-	room   sync.Cond // of mu: there is less than before
-	parts  [][]byte
-	bytes  int64
-	last   bool  // nothing more comes
-	err    error // why nothing is taken any more
+	mu      sync.Mutex
+	filled  sync.Cond // of mu: there is something to write and nobody writes, or the end
+	room    sync.Cond // of mu: there is less than before
+	waiting []byte
+	spare   []byte // to gather in next
+	writing int    // bytes that are being written
+	last    bool   // nothing more comes
+	err     error  // why nothing is taken any more
 }
 
-func newOutbox(limit int64) *outbox {
-	o := &outbox{limit: limit}
+func newOutbox(w io.Writer, limit int64) *outbox {
+	o := &outbox{w: w, limit: limit}
 	o.filled.L, o.room.L = &o.mu, &o.mu
 	return o
 }
@@ -33,23 +38,33 @@ func newOutbox(limit int64) *outbox {
 func (o *outbox) put(message []byte) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	if o.err != nil {
-		return
-	}
-	if o.bytes > 0 && o.bytes+int64(len(message)) > o.limit {
-		o.shut(errSlow)
-		return
-	}
-	o.parts = append(o.parts, message)
-	o.bytes += int64(len(message))
+	o.take(len(message), func(waiting []byte) []byte { return append(waiting, message...) })
 	o.filled.Signal()
+}
+
+// add is put for a message of about the size given that is made in place. Nobody is woken: flush or wake has to follow.
+func (o *outbox) add(size int, message func(waiting []byte) []byte) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.take(size, message)
+}
+
+func (o *outbox) take(size int, message func([]byte) []byte) {
+	waits := int64(len(o.waiting) + o.writing)
+	switch {
+	case o.err != nil:
+	case waits > 0 && waits+int64(size) > o.limit:
+		o.shut(errSlow)
+	default:
+		o.waiting = message(o.waiting)
+	}
 }
 
 // putPatiently waits until less than a quarter of the limit is taken before it appends a message: for what would fill
 // the outbox by itself. It returns why the outbox was closed.
 func (o *outbox) putPatiently(message []byte) error {
 	o.mu.Lock()
-	for o.err == nil && o.bytes > o.limit/4 {
+	for o.err == nil && int64(len(o.waiting)+o.writing) > o.limit/4 {
 		o.room.Wait()
 	}
 	err := o.err
@@ -78,69 +93,69 @@ func (o *outbox) close(err error) {
 func (o *outbox) shut(err error) {
 	if o.err == nil {
 		o.err = err
-		o.parts = nil
+		o.waiting, o.spare = nil, nil
 		o.filled.Broadcast()
 		o.room.Broadcast()
 	}
 }
 
-// run writes messages to w until the outbox is closed or w fails, and returns why.
-func (o *outbox) run(w io.Writer) error {
-	var batch []byte
+// run writes messages until the outbox is closed or writing fails, and returns why.
+func (o *outbox) run() error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
 	for {
-		parts, err := o.take()
-		if err != nil {
-			return err
+		for o.err == nil && (len(o.waiting) == 0 && !o.last || o.writing > 0) {
+			o.filled.Wait()
 		}
-		batch = batch[:0]
-		var size int64
-		for _, p := range parts {
-			batch = append(batch, p...)
-			size += int64(len(p))
+		if o.err == nil && len(o.waiting) == 0 {
+			o.shut(errDone)
 		}
-		if _, err := w.Write(batch); err != nil {
-			o.close(err)
-			return err
+		if o.err != nil {
+			return o.err
 		}
-		if cap(batch) > maxBatch {
-			batch = nil
-		}
-		o.written(size)
+		o.write()
 	}
 }
 
-// maxBatch is the largest buffer that a connection keeps between two writes.
-const maxBatch = 256 << 10
-
-// take waits for messages, and returns them up to about maxBatch.
-func (o *outbox) take() ([][]byte, error) {
+// flush writes what waits, unless somebody else is about to.
+func (o *outbox) flush() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.err == nil && len(o.parts) == 0 && !o.last {
-		o.filled.Wait()
+	if o.err == nil && len(o.waiting) > 0 && o.writing == 0 {
+		o.write()
 	}
-	if o.err == nil && len(o.parts) == 0 {
-		o.shut(errDone)
-	}
-	if o.err != nil {
-		return nil, o.err
-	}
-	n, size := 0, 0
-	for n < len(o.parts) && (n == 0 || size+len(o.parts[n]) <= maxBatch) {
-		size += len(o.parts[n])
-		n++
-	}
-	parts := o.parts[:n:n]
-	o.parts = o.parts[n:]
-	if len(o.parts) == 0 {
-		o.parts = nil
-	}
-	return parts, nil
+	return o.err
 }
 
-func (o *outbox) written(size int64) {
+// wake lets run write what waits.
+func (o *outbox) wake() {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.bytes -= size
+	if len(o.waiting) > 0 {
+		o.filled.Signal()
+	}
+}
+
+// write writes all that waits. It is called with mu held and gives it up meanwhile.
+func (o *outbox) write() {
+	batch := o.waiting
+	o.waiting, o.spare = o.spare, nil
+	o.writing = len(batch)
+	o.mu.Unlock()
+	_, err := o.w.Write(batch)
+	o.mu.Lock()
+	o.writing = 0
+	if err != nil {
+		o.shut(err)
+	}
+	if o.err == nil && cap(batch) <= maxSpare {
+		o.spare = batch[:0]
+	}
+	if len(o.waiting) > 0 || o.last || o.err != nil {
+		o.filled.Signal()
+	}
 	o.room.Broadcast()
 }
+
+// maxSpare is the largest buffer that an outbox keeps for later.
+const maxSpare = 64 << 10

@@ -30,10 +30,11 @@ type served struct {
 	// becomes visible.
 	mu        sync.RWMutex
 	visible   zodb.Tid
+	announced chan struct{}              // one slot: invalidations wait to be sent
 	moved     chan struct{}              // closed, and made anew, when visible moves
 	recent    []filestorage.Invalidation // the last transactions up to visible, the oldest first
 	clients   map[*client]struct{}
-	finishing map[zodb.Tid]func() // puts the reply of tpc_finish on the outbox of who committed it
+	finishing map[zodb.Tid]finishing
 
 	users  sync.WaitGroup // of the storage: clients and packs
 	closed bool           // of mu: nobody may use it any more
@@ -48,7 +49,8 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 	}
 	s := &served{
 		name: name, st: st, opt: opt, log: log, keep: keep, recent: recent,
-		moved: make(chan struct{}), clients: make(map[*client]struct{}), finishing: make(map[zodb.Tid]func()),
+		announced: make(chan struct{}, 1), moved: make(chan struct{}),
+		clients: make(map[*client]struct{}), finishing: make(map[zodb.Tid]finishing),
 	}
 	s.stats.start = time.Now()
 	if len(recent) > 0 {
@@ -60,6 +62,7 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = stop
+	s.follower.Go(func() { s.send(ctx) })
 	s.follower.Go(func() {
 		defer it.Close() //nolint:errcheck // read only
 		s.follow(ctx, it)
@@ -99,13 +102,9 @@ func (s *served) use() bool {
 // follow announces what the storage commits. If it cannot be read, clients must not go on with what they know.
 func (s *served) follow(ctx context.Context, it zodb.Iterator) {
 	for {
-		txn, err := it.Next(ctx)
-		if err == nil && txn.Meta().Status == zodb.StatusUndone {
-			continue
-		}
-		var oids []zodb.Oid
-		if err == nil {
-			oids, err = oidsOf(txn)
+		batch, err := s.gather(ctx, it)
+		if len(batch) > 0 {
+			s.announce(batch)
 		}
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, zodb.ErrClosed) {
@@ -114,8 +113,34 @@ func (s *served) follow(ctx context.Context, it zodb.Iterator) {
 			s.closeClients(errWithdrawn)
 			return
 		}
-		s.announce(txn.Meta().Tid, oids)
 	}
+}
+
+// maxBatch bounds how many transactions, and how many of their objects, are announced at once.
+const maxBatch, maxBatchOids = 256, 100_000
+
+// gather waits for a transaction and returns it, with those behind it that are committed as well: a group that became
+// durable together wakes each client once. An error comes behind what was read before it.
+func (s *served) gather(ctx context.Context, it zodb.Iterator) (batch []filestorage.Invalidation, err error) {
+	for oids := 0; len(batch) < maxBatch && oids < maxBatchOids; {
+		txn, err := it.Next(ctx)
+		if err != nil {
+			return batch, err
+		}
+		tid := txn.Meta().Tid
+		if txn.Meta().Status != zodb.StatusUndone {
+			written, err := oidsOf(txn)
+			if err != nil {
+				return batch, err
+			}
+			batch = append(batch, filestorage.Invalidation{Tid: tid, Oids: written})
+			oids += len(written)
+		}
+		if len(batch) > 0 && tid >= s.st.LastTid() {
+			break
+		}
+	}
+	return batch, nil
 }
 
 // oidsOf returns every oid that a transaction wrote, once.
@@ -137,40 +162,104 @@ func oidsOf(txn zodb.Transaction) ([]zodb.Oid, error) {
 	}
 }
 
-// announce makes a transaction visible to all clients in one step.
-func (s *served) announce(tid zodb.Tid, oids []zodb.Oid) {
-	call := wire.Call("invalidateTransaction", tidValue(tid), oidList(oids))
-	var encoded encodings
+// A finishing is a commit whose client waits for the reply of tpc_finish.
+type finishing struct {
+	c     *client
+	reply func() // puts the reply on the client's outbox
+}
+
+// announce makes transactions visible to all clients in one step.
+func (s *served) announce(batch []filestorage.Invalidation) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.visible = tid
+	s.visible = batch[len(batch)-1].Tid
 	close(s.moved)
 	s.moved = make(chan struct{})
-	if s.recent = append(s.recent, filestorage.Invalidation{Tid: tid, Oids: oids}); len(s.recent) > s.keep {
+	if s.recent = append(s.recent, batch...); len(s.recent) > s.keep {
 		s.recent = s.recent[len(s.recent)-s.keep:]
 	}
-	reply := s.finishing[tid]
-	delete(s.finishing, tid)
-	for c := range s.clients {
-		if reply == nil || c.committing != tid {
-			c.out.put(encoded.of(c, call))
+	calls := make([]*wire.Message, len(batch))
+	committers := make(map[*client]struct{})
+	for i := range batch {
+		calls[i] = wire.Call("invalidateTransaction", tidValue(batch[i].Tid), oidList(batch[i].Oids))
+		if f, ok := s.finishing[batch[i].Tid]; ok {
+			committers[f.c] = struct{}{}
 		}
 	}
-	if reply != nil {
-		reply()
+	each := make([]encodings, len(batch))
+	var all encodings
+	for c := range s.clients {
+		if _, own := committers[c]; own {
+			s.announceTo(c, batch, calls, each)
+		} else {
+			message := all.of(c, calls...)
+			c.out.add(len(message), func(waiting []byte) []byte { return append(waiting, message...) })
+		}
+	}
+	for i := range batch {
+		delete(s.finishing, batch[i].Tid)
+	}
+	select {
+	case s.announced <- struct{}{}:
+	default: // the last one is not sent yet
 	}
 }
 
-// encodings has one message in each encoding that is asked for.
+// sendPause is the least time between two rounds of sending invalidations. They gather meanwhile, in their order, and
+// leave earlier where a client is sent anything else. So a client costs one write a round, however many the commits.
+const sendPause = 3 * time.Millisecond
+
+// send sends invalidations in rounds: the first at once, the others as sendPause allows.
+func (s *served) send(ctx context.Context) {
+	pause := time.NewTimer(0)
+	defer pause.Stop()
+	for {
+		select {
+		case <-s.announced:
+		case <-ctx.Done():
+			return
+		}
+		s.wakeClients()
+		pause.Reset(sendPause)
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *served) wakeClients() {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for c := range s.clients {
+		c.out.wake()
+	}
+}
+
+// announceTo tells a client of transactions of which it has committed some.
+func (s *served) announceTo(c *client, batch []filestorage.Invalidation, calls []*wire.Message, each []encodings) {
+	for i := range batch {
+		if f, ok := s.finishing[batch[i].Tid]; ok && f.c == c {
+			f.reply()
+		} else {
+			c.out.put(each[i].of(c, calls[i]))
+		}
+	}
+}
+
+// encodings has messages in each encoding that is asked for.
 type encodings map[wire.Codec][]byte
 
-func (e *encodings) of(c *client, m *wire.Message) []byte {
+func (e *encodings) of(c *client, messages ...*wire.Message) []byte {
 	if *e == nil {
 		*e = make(encodings)
 	}
 	b, ok := (*e)[c.codec]
 	if !ok {
-		b = c.encode(m)
+		for _, m := range messages {
+			b = append(b, c.encode(m)...)
+		}
 		(*e)[c.codec] = b
 	}
 	return b
@@ -208,16 +297,14 @@ func (s *served) view(f func(visible zodb.Tid)) {
 func (s *served) expect(c *client, tid zodb.Tid, reply func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finishing[tid] = reply
-	c.committing = tid
+	s.finishing[tid] = finishing{c, reply}
 }
 
 // forget takes back expect, for a transaction that was not committed.
-func (s *served) forget(c *client, tid zodb.Tid) {
+func (s *served) forget(tid zodb.Tid) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.finishing, tid)
-	c.committing = 0
 }
 
 // since returns the oids written after tid and the transaction up to which that holds, from what is remembered. It is

@@ -355,7 +355,7 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	})
 	_, done, err := t.Finish(context.WithoutCancel(c.ctx))
 	if err != nil {
-		s.forget(c, tid)
+		s.forget(tid)
 		return err
 	}
 	c.txn = nil
@@ -365,7 +365,7 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	c.helpers.Go(func() {
 		<-done.Done()
 		if err := done.Err(); err != nil {
-			s.forget(c, tid)
+			s.forget(tid)
 			c.logger().Error("a commit failed", "tid", tid, "error", err)
 			c.out.close(err) // whether it is there shows when the client comes again
 		}

@@ -64,17 +64,28 @@ func (c *Conn) send(messages ...[]byte) {
 	}
 }
 
-// answer sends what is buffered and returns the next reply, past what the server calls.
+// answer returns the next reply, past what the server calls. Before it waits for one it sends what is buffered.
 func (c *Conn) answer() (reply, error) {
-	if err := c.w.Flush(); err != nil {
-		return reply{}, err
-	}
 	for {
+		if !c.arrived() {
+			if err := c.w.Flush(); err != nil {
+				return reply{}, err
+			}
+		}
 		r, err := c.receive()
 		if err != nil || !r.call {
 			return r, err
 		}
 	}
+}
+
+// arrived reports whether the next message is in the buffer, all of it.
+func (c *Conn) arrived() bool {
+	if c.r.Buffered() < sizeLen {
+		return false
+	}
+	head, err := c.r.Peek(sizeLen)
+	return err == nil && uint64(c.r.Buffered()) >= sizeLen+uint64(binary.BigEndian.Uint32(head))
 }
 
 func (c *Conn) receive() (reply, error) {

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bufio"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -59,6 +60,10 @@ type Codec interface {
 	Decode(b []byte) (*Message, error)
 	// Append appends the message with its size to out.
 	Append(out []byte, m *Message) ([]byte, error)
+	// Load reads a message without its size if it is a Load as clients write it.
+	Load(b []byte) (Load, bool)
+	// AppendLoaded appends what Append would for the reply to l. Data must be shorter than 4 GiB by 100 bytes.
+	AppendLoaded(out []byte, l Load, r Loaded) []byte
 }
 
 // CodecFor returns the codec of an encoding's name, and whether there is one.
@@ -107,7 +112,17 @@ func (m *Message) flag() pickle.Value {
 	return m.Flag != flagCall
 }
 
-const sizeLen = 4
+// SizeLen is the length of the size before each message.
+const SizeLen = 4
+
+// Next waits for the next message and returns its length, with that of its size. It reads nothing of it.
+func Next(r *bufio.Reader) (int64, error) {
+	head, err := r.Peek(SizeLen)
+	if err != nil {
+		return 0, err
+	}
+	return SizeLen + int64(binary.BigEndian.Uint32(head)), nil
+}
 
 // A SizeError says that a message is longer than allowed. Nothing of it was read.
 type SizeError struct{ Size, Max int64 }
@@ -119,7 +134,7 @@ func (e *SizeError) Error() string {
 // Read reads the next message, without its size, into memory of its own. The end of r between two messages is io.EOF.
 // It reads in steps, so that a size that is never followed by as many bytes takes no memory.
 func Read(r io.Reader, limit int64) ([]byte, error) {
-	var head [sizeLen]byte
+	var head [SizeLen]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
 	}
@@ -154,7 +169,7 @@ func appendSized(out []byte, fill func([]byte) ([]byte, error)) ([]byte, error) 
 	if err != nil {
 		return out, err
 	}
-	n := int64(len(full) - at - sizeLen)
+	n := int64(len(full) - at - SizeLen)
 	if n > 1<<32-1 {
 		return out, &SizeError{n, 1<<32 - 1}
 	}

@@ -152,7 +152,7 @@ func TestBothEncodingsSayTheSame(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, err := c.Decode(out[sizeLen:])
+		got, err := c.Decode(out[SizeLen:])
 		if err != nil || got.Flag != flagError || got.Method != ReplyMethod || got.ID != int64(7) {
 			t.Fatalf("%s: %+v, %v", encoding, got, err)
 		}
@@ -221,7 +221,7 @@ func FuzzDecode(f *testing.F) {
 		if err != nil {
 			return // more than the encoding can say, such as a pickled class in a map of msgpack
 		}
-		again, err := c.Decode(out[sizeLen:])
+		again, err := c.Decode(out[SizeLen:])
 		if err != nil {
 			t.Fatalf("%x became %x: %v", body, out, err)
 		}

@@ -1,0 +1,125 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"math"
+	"strings"
+
+	"github.com/vmihailenco/msgpack/v5/msgpcode"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Load is the call loadBefore, of which servers get more than of all others together. Its id is the pair of its
+// arguments, so that all such calls have one form in each encoding: they are recognised, and answered, without
+// decoding.
+type Load struct {
+	Oid    zodb.Oid
+	Before zodb.Tid
+}
+
+// A Loaded is the answer to a Load that has found a revision.
+type Loaded struct {
+	Data      []byte
+	Tid, Next zodb.Tid // Next is 0 for the current revision
+}
+
+// MaxLoad is the length of the longest Load, without its size.
+const MaxLoad = 64
+
+// hole stands for an id of 8 bytes in a form.
+const hole = "????????"
+
+// A form is a message with four holes: oid and tid as the id, and as the arguments.
+type form struct {
+	bytes string
+	holes [4]int
+}
+
+func newForm(parts ...string) form {
+	f := form{bytes: strings.Join(parts, hole)}
+	at := 0
+	for i := range f.holes {
+		at += len(parts[i])
+		f.holes[i] = at
+		at += len(hole)
+	}
+	return f
+}
+
+// match reads a message of this form.
+func (f *form) match(body []byte) (l Load, ok bool) {
+	if len(body) != len(f.bytes) {
+		return l, false
+	}
+	oid, tid := body[f.holes[0]:][:8], body[f.holes[1]:][:8]
+	var like [MaxLoad]byte
+	want := like[:copy(like[:], f.bytes)]
+	for i, at := range f.holes {
+		copy(want[at:], [2][]byte{oid, tid}[i%2])
+	}
+	l = Load{zodb.Oid(binary.BigEndian.Uint64(oid)), zodb.Tid(binary.BigEndian.Uint64(tid))}
+	return l, bytes.Equal(body, want)
+}
+
+var (
+	pickledLoad = newForm("\x80\x03(C\x08", "C\x08", "\x86\x89X\x0a\x00\x00\x00loadBeforeC\x08", "C\x08", "\x86t.")
+	packedLoad  = newForm("\x94\x92\xc4\x08", "\xc4\x08", "\xc2\xaaloadBefore\x92\xc4\x08", "\xc4\x08", "")
+)
+
+func (pickled) Load(body []byte) (Load, bool) { return pickledLoad.match(body) }
+func (packed) Load(body []byte) (Load, bool)  { return packedLoad.match(body) }
+
+func appendID[T zodb.Oid | zodb.Tid](out []byte, mark string, id T) []byte {
+	return binary.BigEndian.AppendUint64(append(out, mark...), uint64(id))
+}
+
+// AppendLoaded is Append of the reply, made of its parts.
+func (pickled) AppendLoaded(out []byte, l Load, r Loaded) []byte {
+	const id = "C\x08"
+	at := len(out)
+	out = appendID(append(out, 0, 0, 0, 0), "\x80\x03("+id, l.Oid)
+	out = append(appendID(out, id, l.Before), "\x86K\x00X\x06\x00\x00\x00.reply"...)
+	if n := len(r.Data); n <= math.MaxUint8 {
+		out = append(out, 'C', byte(n))
+	} else {
+		out = binary.LittleEndian.AppendUint32(append(out, 'B'), uint32(n))
+	}
+	out = appendID(append(out, r.Data...), id, r.Tid)
+	if r.Next == 0 {
+		out = append(out, 'N')
+	} else {
+		out = appendID(out, id, r.Next)
+	}
+	return resize(append(out, "\x87t."...), at)
+}
+
+// AppendLoaded is Append of the reply, made of its parts.
+func (packed) AppendLoaded(out []byte, l Load, r Loaded) []byte {
+	const id = "\xc4\x08"
+	at := len(out)
+	out = appendID(append(out, 0, 0, 0, 0), "\x94\x92"+id, l.Oid)
+	out = append(appendID(out, id, l.Before), "\x00\xa6.reply\x93"...)
+	switch n := len(r.Data); {
+	case n <= math.MaxUint8:
+		out = append(out, msgpcode.Bin8, byte(n))
+	case n <= math.MaxUint16:
+		out = binary.BigEndian.AppendUint16(append(out, msgpcode.Bin16), uint16(n))
+	default:
+		out = binary.BigEndian.AppendUint32(append(out, msgpcode.Bin32), uint32(n))
+	}
+	out = appendID(append(out, r.Data...), id, r.Tid)
+	if r.Next == 0 {
+		out = append(out, msgpcode.Nil)
+	} else {
+		out = appendID(out, id, r.Next)
+	}
+	return resize(out, at)
+}
+
+// resize puts the size of the message that begins at before it.
+func resize(out []byte, at int) []byte {
+	binary.BigEndian.PutUint32(out[at:], uint32(len(out)-at-SizeLen))
+	return out
+}

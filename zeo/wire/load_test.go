@@ -1,0 +1,101 @@
+package wire
+
+import (
+	"bytes"
+	"encoding/binary"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+func TestLoadsOfRealClientsAreRecognised(t *testing.T) {
+	for _, encoding := range []string{Z5, M5} {
+		codec, _ := CodecFor(encoding)
+		recognised := 0
+		eachMessage(t, encoding, func(name string, l *line, body []byte) {
+			m, err := codec.Decode(body)
+			load, ok := codec.Load(body)
+			if ok != (err == nil && m.Method == "loadBefore") {
+				t.Errorf("%s: %s: recognised as a load: %v", name, l.Decoded, ok)
+			}
+			if ok {
+				recognised++
+				sameLoad(t, m, load)
+			}
+		})
+		if recognised == 0 {
+			t.Errorf("no load in the conversations in %s", encoding)
+		}
+	}
+}
+
+func sameLoad(t *testing.T, m *Message, l Load) {
+	t.Helper()
+	want := pickle.Tuple{idOf(uint64(l.Oid)), idOf(uint64(l.Before))}
+	for _, v := range []pickle.Value{m.ID, m.Args} {
+		got, _ := v.(pickle.Tuple)
+		if len(got) != 2 || !bytes.Equal(got[0].(pickle.Bytes), want[0].(pickle.Bytes)) ||
+			!bytes.Equal(got[1].(pickle.Bytes), want[1].(pickle.Bytes)) {
+			t.Errorf("recognised %v in %v", l, m)
+		}
+	}
+}
+
+func idOf(n uint64) pickle.Bytes { return binary.BigEndian.AppendUint64(nil, n) }
+
+func TestAnswersToLoadsAreThoseOfTheGeneralWay(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		l := Load{zodb.Oid(rapid.Uint64().Draw(t, "oid")), zodb.Tid(rapid.Uint64().Draw(t, "before"))}
+		r := Loaded{
+			Data: make([]byte, rapid.SampledFrom([]int{0, 1, 255, 256, 257, 65535, 65536, 70000}).Draw(t, "length")),
+			Tid:  zodb.Tid(rapid.Uint64().Draw(t, "tid")),
+			Next: zodb.Tid(rapid.SampledFrom([]uint64{0, 1, 1 << 63}).Draw(t, "next")),
+		}
+		var next pickle.Value
+		if r.Next != 0 {
+			next = idOf(uint64(r.Next))
+		}
+		id := pickle.Tuple{idOf(uint64(l.Oid)), idOf(uint64(l.Before))}
+		for _, encoding := range []string{Z5, M5} {
+			codec, _ := CodecFor(encoding)
+			reply := Reply(id, pickle.Tuple{pickle.Bytes(r.Data), idOf(uint64(r.Tid)), next})
+			want, err := codec.Append([]byte("x"), reply)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := codec.AppendLoaded([]byte("x"), l, r); !bytes.Equal(got, want) {
+				t.Fatalf("%s: got %.100q, want %.100q", encoding, got, want)
+			}
+		}
+	})
+}
+
+func TestWhatOnlyResemblesALoadIsDecoded(t *testing.T) {
+	for _, encoding := range []string{Z5, M5} {
+		codec, _ := CodecFor(encoding)
+		id := pickle.Tuple{idOf(1), idOf(2)}
+		good, err := codec.Append(nil, &Message{ID: id, Method: "loadBefore", Args: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		good = good[SizeLen:]
+		if _, ok := codec.Load(good); !ok {
+			t.Fatalf("%s: %q is not recognised", encoding, good)
+		}
+		for i := range good {
+			bad := bytes.Clone(good)
+			bad[i] ^= 1
+			if _, ok := codec.Load(bad); ok {
+				t.Errorf("%s: %q is taken for a load", encoding, bad)
+			}
+		}
+		for _, bad := range [][]byte{nil, good[:len(good)-1], append(bytes.Clone(good), '.')} {
+			if _, ok := codec.Load(bad); ok {
+				t.Errorf("%s: %q is taken for a load", encoding, bad)
+			}
+		}
+	}
+}
