@@ -2,7 +2,10 @@ package integration
 
 import (
 	"bufio"
+	"bytes"
 	"context"
+	"fmt"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -14,14 +17,20 @@ import (
 	"github.com/zrsd/zrsd/integration/zeoload"
 )
 
-// startRunzeo serves data with the real ZEO server until the test ends, and returns its address.
+// startRunzeo serves data with the real ZEO server until the test ends, and returns its address. Blobs are beside data.
 func startRunzeo(t *testing.T, data string) string {
 	t.Helper()
 	addr, err := daemon.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.Command(python(t), "-m", "ZEO.runzeo", "-a", addr, "-f", data)
+	conf := filepath.Join(t.TempDir(), "zeo.conf")
+	text := fmt.Sprintf("<zeo>\n address %s\n</zeo>\n<filestorage 1>\n path %s\n blob-dir %s\n</filestorage>\n",
+		addr, data, filepath.Join(filepath.Dir(data), "blobs"))
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(python(t), "-m", "ZEO.runzeo", "-C", conf)
 	out, err := cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)
@@ -75,9 +84,33 @@ func TestTheLoadGeneratorIsServedByTheRealServer(t *testing.T) {
 	if err != nil || len(commits.Latencies) == 0 {
 		t.Fatalf("%d commits, %v", len(commits.Latencies), err)
 	}
-	later := clients(ctx, t, addr, true)
+	later := clients(ctx, t, addr, false)
 	if later[0].Last <= writers[0].Last {
 		t.Errorf("the storage ended at %v before the commits, and at %v after them", writers[0].Last, later[0].Last)
+	}
+	generateTheRest(t, later)
+}
+
+// generateTheRest goes through what else the generator does.
+func generateTheRest(t *testing.T, conns []*zeoload.Conn) {
+	t.Helper()
+	w := zeoload.NewWriter(conns[0], 2<<32, 1000)
+	for range 2 {
+		if err := w.Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if tid, err := conns[1].Invalidation(); err != nil || tid != w.Tid() {
+			t.Errorf("invalidation of %v, want %v: %v", tid, w.Tid(), err)
+		}
+	}
+	const size = 1_000_000
+	tid, err := conns[0].StoreBlob(3<<32, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var blob bytes.Buffer
+	if err := conns[2].FetchBlob(3<<32, tid, &blob); err != nil || blob.Len() != size {
+		t.Errorf("%d bytes of a blob of %d, %v", blob.Len(), size, err)
 	}
 }
 

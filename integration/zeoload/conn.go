@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -11,15 +12,18 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-const bufferLen = 64 << 10
+const (
+	readLen  = 64 << 10 // one chunk of a blob, or 15 objects of 4 KB
+	writeLen = 8 << 10
+)
 
-// A Conn is a registered connection. It is for one goroutine.
+// A Conn is a registered connection. It is for one goroutine; only Close may come from another.
 type Conn struct {
-	conn net.Conn
-	r    *bufio.Reader
-	w    *bufio.Writer
-	buf  []byte   // the last message
-	Last zodb.Tid // of the storage at registration
+	conn  net.Conn
+	r     *bufio.Reader
+	w     *bufio.Writer
+	large []byte   // the last message that was too large for r
+	Last  zodb.Tid // of the storage at registration
 }
 
 // Dial connects to the server at addr, which serves protocol Z5, and registers for a storage.
@@ -29,12 +33,18 @@ func Dial(ctx context.Context, addr, storage string, readOnly bool) (*Conn, erro
 	if err != nil {
 		return nil, err
 	}
-	c := &Conn{conn: conn, r: bufio.NewReaderSize(conn, bufferLen), w: bufio.NewWriterSize(conn, bufferLen)}
+	c := newConn(conn)
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // ends the handshake
+	defer stop()
 	if err := c.introduce(storage, readOnly); err != nil {
 		_ = conn.Close() // given up
 		return nil, fmt.Errorf("registering at %s: %w", addr, err)
 	}
 	return c, nil
+}
+
+func newConn(conn net.Conn) *Conn {
+	return &Conn{conn: conn, r: bufio.NewReaderSize(conn, readLen), w: bufio.NewWriterSize(conn, writeLen)}
 }
 
 // Close ends the connection, and a call of it that waits.
@@ -49,11 +59,11 @@ func (c *Conn) introduce(storage string, readOnly bool) error {
 		return fmt.Errorf("the server announces %q, not Z5", hello)
 	}
 	c.send(append([]byte{0, 0, 0, 2}, "Z5"...), registerCall(storage, readOnly))
-	r, err := c.answer()
+	a, err := c.answer()
 	if err != nil {
 		return err
 	}
-	c.Last, err = r.tid()
+	c.Last, err = a.tid()
 	return err
 }
 
@@ -64,52 +74,67 @@ func (c *Conn) send(messages ...[]byte) {
 	}
 }
 
-// answer returns the next reply, past what the server calls. Before it waits for one it sends what is buffered.
-func (c *Conn) answer() (reply, error) {
+// answer returns the next reply, past what the server calls.
+func (c *Conn) answer() (arrival, error) {
 	for {
-		if !c.arrived() {
-			if err := c.w.Flush(); err != nil {
-				return reply{}, err
-			}
-		}
-		r, err := c.receive()
-		if err != nil || !r.call {
-			return r, err
+		a, err := c.receive()
+		if err != nil || a.reply {
+			return a, err
 		}
 	}
 }
 
-// arrived reports whether the next message is in the buffer, all of it.
-func (c *Conn) arrived() bool {
-	if c.r.Buffered() < sizeLen {
-		return false
+// receive returns the next message. Before it waits for one it sends what is buffered; while more is at hand it does
+// not, so that a burst of replies is followed by a burst of calls, in one write.
+func (c *Conn) receive() (arrival, error) {
+	if !c.atHand() {
+		if err := c.w.Flush(); err != nil {
+			return arrival{}, err
+		}
 	}
-	head, err := c.r.Peek(sizeLen)
-	return err == nil && uint64(c.r.Buffered()) >= sizeLen+uint64(binary.BigEndian.Uint32(head))
-}
-
-func (c *Conn) receive() (reply, error) {
 	body, err := c.next()
 	if err != nil {
-		return reply{}, err
+		return arrival{}, err
 	}
 	return parse(body)
 }
 
+// atHand is whether the next message has arrived as a whole.
+func (c *Conn) atHand() bool {
+	if c.r.Buffered() < sizeLen {
+		return false
+	}
+	head, _ := c.r.Peek(sizeLen) // it is buffered
+	return uint64(c.r.Buffered()-sizeLen) >= uint64(binary.BigEndian.Uint32(head))
+}
+
 // next returns the next message, valid until the call after.
 func (c *Conn) next() ([]byte, error) {
-	var head [sizeLen]byte
-	if _, err := io.ReadFull(c.r, head[:]); err != nil {
+	head, err := c.r.Peek(sizeLen)
+	if err != nil {
 		return nil, err
 	}
-	n := binary.BigEndian.Uint32(head[:])
+	n := binary.BigEndian.Uint32(head)
 	if n > maxMessage {
 		return nil, fmt.Errorf("a message of %d bytes", n)
 	}
-	if int(n) > cap(c.buf) {
-		c.buf = make([]byte, n)
+	size := int(n)
+	if sizeLen+size > c.r.Size() {
+		return c.nextLarge(size)
 	}
-	c.buf = c.buf[:n]
-	_, err := io.ReadFull(c.r, c.buf)
-	return c.buf, err
+	b, err := c.r.Peek(sizeLen + size)
+	if err != nil {
+		return nil, err
+	}
+	_, err = c.r.Discard(len(b)) // they stay where they are until the next read
+	return b[sizeLen:], err
+}
+
+func (c *Conn) nextLarge(size int) ([]byte, error) {
+	if size > cap(c.large) {
+		c.large = make([]byte, size)
+	}
+	_, err := c.r.Discard(sizeLen)
+	_, readErr := io.ReadFull(c.r, c.large[:size])
+	return c.large[:size], errors.Join(err, readErr)
 }

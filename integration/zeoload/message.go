@@ -1,11 +1,8 @@
 package zeoload
 
 import (
-	"bytes"
 	"encoding/binary"
-	"fmt"
-
-	"github.com/zrsd/zrsd/zodb"
+	"math"
 )
 
 // Pickle opcodes that the messages are made of: protocol 3, no memo.
@@ -19,6 +16,7 @@ const (
 	opTrue     = 0x88
 	opFalse    = 0x89
 	opInt      = 'K' // one byte
+	opFloat    = 'G' // 8 bytes, big endian
 	opText     = 'X' // 4 bytes length, little endian
 	opBytes    = 'C' // 1 byte length
 	opBytes4   = 'B' // 4 bytes length, little endian
@@ -30,9 +28,6 @@ const (
 )
 
 var proto3 = []byte{0x80, 3}
-
-// maxTid asks for the current revision.
-const maxTid zodb.Tid = 1<<63 - 1
 
 // A message is built front to back behind room for its size.
 type message []byte
@@ -56,6 +51,11 @@ func (m message) bytes(b []byte) message {
 	return append(m, b...)
 }
 
+func (m message) float(f float64) message {
+	return binary.BigEndian.AppendUint64(append(m, opFloat), math.Float64bits(f))
+}
+
+// id is an oid or a tid.
 func (m message) id(n uint64) message {
 	return binary.BigEndian.AppendUint64(append(m, opBytes, 8), n)
 }
@@ -65,82 +65,4 @@ func (m message) end() []byte {
 	m = append(m, opTuple, opStop)
 	binary.BigEndian.PutUint32(m, uint32(len(m)-sizeLen))
 	return m
-}
-
-// call begins a call that wants a reply: its id, flag and method.
-func call(id byte, method string) message { return newMessage().op(opInt, id, opFalse).text(method) }
-
-// tell begins a call that wants none.
-func tell(method string) message { return newMessage().op(opInt, 0, opTrue).text(method) }
-
-func registerCall(storage string, readOnly bool) []byte {
-	flag := byte(opFalse)
-	if readOnly {
-		flag = opTrue
-	}
-	return call(1, "register").text(storage).op(flag, opTuple2).end()
-}
-
-// loadCall asks for the current revision of oid. Its id is the pair of its arguments.
-func loadCall(oid zodb.Oid) []byte {
-	m := newMessage().id(uint64(oid)).id(uint64(maxTid)).op(opTuple2, opFalse).text("loadBefore")
-	return m.id(uint64(oid)).id(uint64(maxTid)).op(opTuple2).end()
-}
-
-func beginCall(txn byte) []byte {
-	m := tell("tpc_begin").op(opMark, opInt, txn).bytes(nil).bytes([]byte("load")).op(opNoDict, opNone)
-	return m.text(" ").op(opTuple).end()
-}
-
-func storeCall(txn byte, oid zodb.Oid, serial zodb.Tid, record []byte) []byte {
-	m := tell("storea").op(opMark).id(uint64(oid)).id(uint64(serial)).bytes(record)
-	return m.op(opInt, txn, opTuple).end()
-}
-
-func voteCall(id, txn byte) []byte { return call(id, "vote").op(opInt, txn, opTuple1).end() }
-
-func finishCall(id, txn byte) []byte { return call(id, "tpc_finish").op(opInt, txn, opTuple1).end() }
-
-// A reply is what the generator looks at in a message from the server.
-type reply struct {
-	call   bool     // not a reply but a call of the server's, such as an invalidation
-	id     byte     // of the call answered, when that was a number
-	oid    zodb.Oid // of the call answered, when that was a load
-	failed bool
-	result []byte // pickled, with the opcodes that end the message
-}
-
-var replyName = []byte(message{}.text(".reply"))
-
-// parse reads the message behind its size.
-func parse(body []byte) (r reply, err error) {
-	b, ok := bytes.CutPrefix(body, append(proto3, opMark))
-	switch {
-	case !ok || len(b) < 2:
-		return r, fmt.Errorf("message %x is not a pickled tuple", body[:min(len(body), 40)])
-	case b[0] == opInt:
-		r.id, b = b[1], b[2:]
-	case len(b) > 21 && b[0] == opBytes && b[1] == 8:
-		r.oid, b = zodb.Oid(binary.BigEndian.Uint64(b[2:])), b[21:]
-	default: // of an id that the generator never gives
-		r.call = true
-		return r, nil
-	}
-	if len(b) < 2 || b[0] != opInt {
-		r.call = true
-		return r, nil
-	}
-	r.failed, b = b[1] != 0, b[2:]
-	if r.result, ok = bytes.CutPrefix(b, replyName); !ok {
-		return r, fmt.Errorf("message %x is neither a reply nor a call", body[:min(len(body), 40)])
-	}
-	return r, nil
-}
-
-// tid reads a result that is 8 bytes.
-func (r reply) tid() (zodb.Tid, error) {
-	if r.failed || len(r.result) < 10 || r.result[0] != opBytes || r.result[1] != 8 {
-		return 0, fmt.Errorf("expected a tid, got %q (error: %v)", r.result, r.failed)
-	}
-	return zodb.Tid(binary.BigEndian.Uint64(r.result[2:])), nil
 }

@@ -1,0 +1,54 @@
+package zeoload
+
+import (
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/integration/workload"
+)
+
+func TestQuantilesOfAnOutcome(t *testing.T) {
+	o := &Outcome{Took: 2 * time.Second, Latencies: []time.Duration{1, 2, 3, 4}}
+	if got := [3]time.Duration{o.Quantile(0), o.Quantile(0.5), o.Quantile(1)}; got != [3]time.Duration{1, 3, 4} {
+		t.Errorf("quantiles 0, 0.5, 1 of 1 to 4: %v", got)
+	}
+	if got := o.PerSecond(); got != 2 {
+		t.Errorf("4 operations in 2 s: %v/s", got)
+	}
+	if got := new(Outcome).Quantile(0.5); got != 0 {
+		t.Errorf("a quantile of nothing: %v", got)
+	}
+}
+
+func TestOneFailureEndsTheRunOfAll(t *testing.T) {
+	ctx := within(t)
+	failed := errors.New("this one fails")
+	_, err := play(ctx, start(t).clients(ctx, t, 3), func(c *Conn, i int) ([]time.Duration, error) {
+		if i == 1 {
+			return nil, failed
+		}
+		_, err := c.Invalidation() // never comes
+		return nil, err
+	})
+	if !errors.Is(err, failed) {
+		t.Errorf("the run ends with %v", err)
+	}
+}
+
+func TestLoadsFindEveryObject(t *testing.T) {
+	ctx := within(t)
+	s := start(t)
+	const objects = 20
+	set := workload.Set{Transactions: 2, Records: objects / 2, RecordSize: 500}
+	if err := workload.Fill(ctx, s.storage, set, 1); err != nil {
+		t.Fatal(err)
+	}
+	o, err := Loads(ctx, s.clients(ctx, t, 3), objects, 4, time.Millisecond)
+	if err != nil || len(o.Latencies) < 3*4 {
+		t.Errorf("%d loads, %v", len(o.Latencies), err)
+	}
+	if _, err := Loads(ctx, s.clients(ctx, t, 1), 100*objects, 50, time.Millisecond); err == nil {
+		t.Error("objects that do not exist were loaded")
+	}
+}

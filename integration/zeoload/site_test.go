@@ -1,0 +1,87 @@
+package zeoload
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/zeo"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience ends every wait; a healthy run never comes near it.
+const patience = 2 * time.Minute
+
+func within(t *testing.T) context.Context {
+	t.Helper()
+	ctx, cancel := context.WithTimeoutCause(t.Context(), patience, fmt.Errorf("patience of %v is over", patience))
+	t.Cleanup(cancel)
+	return ctx
+}
+
+// A site is a server of our own with the storage "1"; the tests in integration use the real one.
+type site struct {
+	storage *filestorage.Storage
+	addr    string
+}
+
+func start(t *testing.T) *site {
+	t.Helper()
+	dir := t.TempDir()
+	storage, err := workload.Open(t.Context(), filepath.Join(dir, "Data.fs"), filepath.Join(dir, "blobs"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := zeo.New(zeo.Options{Buffers: dir})
+	withdraw, err := server.Offer("1", storage, zeo.StorageOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, l) }()
+	t.Cleanup(func() {
+		stop()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		withdraw()
+		server.Close()
+		if err := storage.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return &site{storage, l.Addr().String()}
+}
+
+// clients returns n connections, whose waits end with ctx.
+func (s *site) clients(ctx context.Context, t *testing.T, n int) []*Conn {
+	t.Helper()
+	conns := make([]*Conn, n)
+	for i := range conns {
+		c, err := Dial(ctx, s.addr, "1", false)
+		if err != nil {
+			t.Fatal(err)
+		}
+		stop := context.AfterFunc(ctx, func() { _ = c.Close() })
+		t.Cleanup(func() { stop(); _ = c.Close() })
+		conns[i] = c
+	}
+	return conns
+}
+
+// first is the first of the objects that the tests commit.
+const first = zodb.Oid(1 << 32)
