@@ -55,6 +55,7 @@ longrun: venv ## the random crash and network stories, 200 rounds and more; prin
 
 venv: ## the Python peers below .venv
 	@sh integration/venv.sh zodb
+	@sh integration/venv.sh zeo5
 	@sh integration/venv.sh zrs
 
 tools: $(BIN)/golangci-lint $(BIN)/staticcheck

@@ -23,8 +23,8 @@ func python(t *testing.T) string {
 	return interpreter(t, "zodb")
 }
 
-// interpreter returns the one of the virtual environment, zodb or zrs. Without one the test is skipped, or fails where
-// it is required.
+// interpreter returns the one of the virtual environment: zodb, zeo5 or zrs. Without one the test is skipped, or fails
+// where it is required.
 func interpreter(t *testing.T, environment string) string {
 	t.Helper()
 	path, err := filepath.Abs("../.venv/" + environment + "/bin/python")

@@ -66,6 +66,11 @@ def emptied(conf):
     return wanted.sub('', conf)
 
 
+def server_for(conf):
+    """A server whose storage is a ZEO client can only be the real one; the server behind it is the other."""
+    return [sys.executable, '-m', 'ZEO.runzeo'] if '<zeoclient' in conf else command
+
+
 def wait_until_up(process, address, log):
     limit = time.monotonic() + START_TIMEOUT
     while time.monotonic() < limit:
@@ -110,7 +115,7 @@ def start_zeo_server(storage_conf=None, zeo_conf=None, port=None, keep=False, pa
         f.write(conf)
     fd, output = tempfile.mkstemp('.out', 'server', os.getcwd())
     with os.fdopen(fd, 'w') as f:
-        process = subprocess.Popen(command + ['-C', conf_file], stdin=subprocess.DEVNULL, stdout=f, stderr=f)
+        process = subprocess.Popen(server_for(conf) + ['-C', conf_file], stdin=subprocess.DEVNULL, stdout=f, stderr=f)
     address = address_of(conf)
     wait_until_up(process, address, output)
     os.remove(conf_file)
