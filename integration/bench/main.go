@@ -99,6 +99,9 @@ var sections = []section{
 	{"open: a million objects", (*bench).open},
 	{"zeo loads: 16 clients with 8 loads of 4 KB in flight", (*bench).zeoLoads},
 	{"zeo commits: two objects of 1 KB", (*bench).zeoCommits},
+	{"zeo pack: a file of which half is garbage, beside 400 commits/s", (*bench).zeoPack},
+	{"zeo idle: 1,000 clients that only listen", (*bench).zeoIdle},
+	{"zeo blobs: one large blob to and from a client", (*bench).zeoBlobs},
 }
 
 func (b *bench) measure(ctx context.Context, only *regexp.Regexp) error {

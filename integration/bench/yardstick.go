@@ -77,7 +77,22 @@ func readAll(file string) (time.Duration, error) {
 }
 
 // tcpCopy sends the file over a loopback connection into another file with one fsync at the end.
-func tcpCopy(ctx context.Context, file string) (took time.Duration, err error) {
+func tcpCopy(ctx context.Context, file string) (time.Duration, error) {
+	target := file + ".tcp"
+	took, err := tcpSend(ctx, file, func(conn net.Conn) error { return receiveFile(conn, target) })
+	return took, errors.Join(err, os.Remove(target))
+}
+
+// tcpDiscard sends the file over a loopback connection into nothing.
+func tcpDiscard(ctx context.Context, file string) (time.Duration, error) {
+	return tcpSend(ctx, file, func(conn net.Conn) error {
+		_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{conn}, make([]byte, 256<<10))
+		return errors.Join(err, conn.Close())
+	})
+}
+
+// tcpSend sends the file over a loopback connection to receive, which closes its end.
+func tcpSend(ctx context.Context, file string, receive func(conn net.Conn) error) (time.Duration, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
@@ -90,10 +105,8 @@ func tcpCopy(ctx context.Context, file string) (took time.Duration, err error) {
 	if err != nil {
 		return 0, errors.Join(err, <-sent)
 	}
-	target := file + ".tcp"
-	err = errors.Join(receiveFile(conn, target), <-sent)
-	took = time.Since(begin)
-	return took, errors.Join(err, os.Remove(target))
+	err = errors.Join(receive(conn), <-sent)
+	return time.Since(begin), err
 }
 
 func sendFile(ctx context.Context, addr, file string) error {

@@ -40,7 +40,9 @@ func (b *bench) zeoCommits(ctx context.Context, dir string) error {
 	b.report.add("fsync of 2 KB, one after the other", float64(len(syncs))/time.Since(begin).Seconds(), "fsyncs/s")
 	b.report.add("fsync of 2 KB, p99", ms(quantile(syncs, 0.99)), "ms")
 	for _, goal := range commitGoals {
-		ours, theirs, err := b.inTurns(func(p program) (trial, error) { return b.commits(ctx, p, s, goal.writers) })
+		ours, theirs, err := inTurns(b, trial.key, func(p program) (trial, error) {
+			return b.commits(ctx, p, s, goal.writers)
+		})
 		if err != nil {
 			return err
 		}

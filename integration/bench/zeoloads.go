@@ -31,7 +31,7 @@ func (b *bench) zeoLoads(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	ours, theirs, err := b.inTurns(func(p program) (t trial, err error) { return b.loads(ctx, p, s) })
+	ours, theirs, err := inTurns(b, trial.key, func(p program) (trial, error) { return b.loads(ctx, p, s) })
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"cmp"
+	"fmt"
 	"os"
 	"slices"
 	"time"
@@ -16,6 +18,8 @@ type trial struct {
 	generator time.Duration // processor time of this program for each operation
 	p50, p99  time.Duration
 }
+
+func (t trial) key() float64 { return t.rate }
 
 // try runs operations against the server.
 func (s *zeoServer) try(operations func() (*zeoload.Outcome, error)) (t trial, err error) {
@@ -47,35 +51,27 @@ func usedSince(before time.Duration, pid int, n time.Duration) (time.Duration, e
 }
 
 // inTurns measures zrsd and, where it is there, runzeo as often as the run wants, one after the other so that both meet
-// the same machine, and returns the trial of the median rate of each; of runzeo nil without one.
-func (b *bench) inTurns(measure func(p program) (trial, error)) (ours trial, theirs *trial, err error) {
+// the same machine, and returns of each the trial whose key is the median; of runzeo nil without one.
+func inTurns[T any](b *bench, key func(T) float64, measure func(p program) (T, error)) (ours T, theirs *T, err error) {
 	programs := []program{b.zrsdServe()}
 	if b.zeo != "" {
 		programs = append(programs, b.runzeo())
 	}
-	trials := make([][]trial, len(programs))
+	trials := make([][]T, len(programs))
 	for range b.runs {
 		for i, p := range programs {
 			t, err := measure(p)
 			if err != nil {
-				return ours, nil, err
+				return ours, nil, fmt.Errorf("%s: %w", p.name, err)
 			}
 			trials[i] = append(trials[i], t)
 		}
 	}
-	if b.zeo != "" {
-		t := medianTrial(trials[1])
-		theirs = &t
+	for _, of := range trials {
+		slices.SortFunc(of, func(a, b T) int { return cmp.Compare(key(a), key(b)) })
 	}
-	return medianTrial(trials[0]), theirs, nil
-}
-
-func medianTrial(trials []trial) trial {
-	slices.SortFunc(trials, func(a, b trial) int {
-		if a.rate < b.rate {
-			return -1
-		}
-		return 1
-	})
-	return trials[len(trials)/2]
+	if b.zeo != "" {
+		theirs = &trials[1][b.runs/2]
+	}
+	return trials[0][b.runs/2], theirs, nil
 }

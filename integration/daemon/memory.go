@@ -13,14 +13,20 @@ func (p *Process) PeakMemory() (int64, error) {
 }
 
 // PeakMemory returns the most resident memory that the process pid has had, in bytes.
-func PeakMemory(pid int) (int64, error) {
+func PeakMemory(pid int) (int64, error) { return memory(pid, "VmHWM:") }
+
+// Memory returns the resident memory of the process pid, in bytes.
+func Memory(pid int) (int64, error) { return memory(pid, "VmRSS:") }
+
+// memory reads a line of the process's status.
+func memory(pid int, name string) (int64, error) {
 	path := fmt.Sprintf("/proc/%d/status", pid)
 	text, err := os.ReadFile(path)
 	if err != nil {
-		return 0, fmt.Errorf("peak memory of process %d: %w", pid, err)
+		return 0, fmt.Errorf("memory of process %d: %w", pid, err)
 	}
 	for line := range strings.Lines(string(text)) {
-		if value, ok := strings.CutPrefix(line, "VmHWM:"); ok {
+		if value, ok := strings.CutPrefix(line, name); ok {
 			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(value), " kB"), 10, 64)
 			if err != nil {
 				return 0, fmt.Errorf("%s: %w", path, err)
@@ -28,5 +34,5 @@ func PeakMemory(pid int) (int64, error) {
 			return kb << 10, nil
 		}
 	}
-	return 0, fmt.Errorf("%s: no line VmHWM", path)
+	return 0, fmt.Errorf("%s: no line %s", path, name)
 }

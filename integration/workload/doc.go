@@ -3,5 +3,5 @@
 // packs; their content is random and does not compress.
 //
 // An Owner keeps changing a fixed set of objects that hang on the root; Fill appends one of the sets that the
-// benchmark measures with.
+// benchmark measures with, FillTwice writes one of which half is garbage.
 package workload

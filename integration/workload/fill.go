@@ -35,9 +35,14 @@ func Fill(ctx context.Context, storage *filestorage.Storage, set Set, seed uint6
 	if last == nil {
 		return nil
 	}
+	return durable(ctx, last)
+}
+
+// durable waits until the commit is.
+func durable(ctx context.Context, c *filestorage.Commit) error {
 	select {
-	case <-last.Done():
-		return last.Err()
+	case <-c.Done():
+		return c.Err()
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
@@ -51,15 +56,25 @@ type filler struct {
 }
 
 func (f *filler) transaction(ctx context.Context) (*filestorage.Commit, error) {
+	return f.commit(ctx, func(t *filestorage.Txn) error {
+		for range f.set.Records {
+			if err := f.record(t); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// commit enqueues a transaction that fill has filled.
+func (f *filler) commit(ctx context.Context, fill func(t *filestorage.Txn) error) (*filestorage.Commit, error) {
 	t, err := f.storage.Begin(ctx, &zodb.TxnMeta{User: []byte(" fill")})
 	if err != nil {
 		return nil, err
 	}
 	defer t.Abort() //nolint:errcheck // silent after Enqueue; before it, the first error is the one that counts
-	for range f.set.Records {
-		if err := f.record(t); err != nil {
-			return nil, err
-		}
+	if err := fill(t); err != nil {
+		return nil, err
 	}
 	return t.Enqueue(ctx)
 }
@@ -70,7 +85,12 @@ func (f *filler) record(t *filestorage.Txn) error {
 		size := f.set.BlobMin + f.dice.Int64N(f.set.BlobMax-f.set.BlobMin+1)
 		return t.StoreBlob(oid, 0, blobRecord, io.LimitReader(f.random, size))
 	}
+	return t.Store(oid, 0, f.content())
+}
+
+// content is the next record of a plain object.
+func (f *filler) content() []byte {
 	content := make([]byte, max(0, f.set.RecordSize-mappingOverhead))
 	f.random.Read(content) //nolint:errcheck // never fails
-	return t.Store(oid, 0, contentRecord(content))
+	return contentRecord(content)
 }

@@ -1,0 +1,118 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/integration/zeoload"
+)
+
+const (
+	idleClients = 1000
+	idleCommits = 50
+)
+
+// zeoIdle measures what clients cost that only listen, and how soon all of them know of a commit.
+func (b *bench) zeoIdle(ctx context.Context, dir string) error {
+	s, err := generate(ctx, dir, workload.Set{Transactions: 100, Records: 10, RecordSize: loadSize})
+	if err != nil {
+		return err
+	}
+	ours, theirs, err := inTurns(b, (*idle).key, func(p program) (*idle, error) { return b.idle(ctx, p, s) })
+	if err != nil {
+		return err
+	}
+	b.report.atMost("zrsd, memory for each client", float64(ours.memory)/1e3, "KB", 50)
+	b.idleFigures("zrsd", ours)
+	b.report.atMost("zrsd"+reached+", p99", ms(quantile(ours.sent, 0.99)), "ms", 50)
+	if theirs != nil {
+		theirs := *theirs
+		b.report.add("runzeo, memory for each client", float64(theirs.memory)/1e3, "KB")
+		b.idleFigures("runzeo", theirs)
+		b.report.add("runzeo"+reached+", p99", ms(quantile(theirs.sent, 0.99)), "ms")
+	}
+	return nil
+}
+
+// reached names the figure that counts: what a client waits for, the disk included, and all others.
+const reached = ", tpc_finish to last invalidation"
+
+// An idle is what one run found.
+type idle struct {
+	memory  int64           // bytes of the server for each client
+	sent    []time.Duration // from sending tpc_finish to the last client's invalidation, ascending
+	replied []time.Duration // from the reply of tpc_finish, ascending; below 0 where all clients were faster
+}
+
+func (i *idle) key() float64 { return quantile(i.sent, 0.99).Seconds() }
+
+func (b *bench) idleFigures(name string, i *idle) {
+	b.report.add(name+", its reply to last invalidation, p50", ms(quantile(i.replied, 0.5)), "ms")
+	b.report.add(name+", its reply to last invalidation, p99", ms(quantile(i.replied, 0.99)), "ms")
+	b.report.add(name+reached+", p50", ms(quantile(i.sent, 0.5)), "ms")
+}
+
+// idle measures on a copy of s.
+func (b *bench) idle(ctx context.Context, p program, s *source) (found *idle, err error) {
+	data, err := s.copyTo(filepath.Join(s.dir, "copy"))
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Dir(data))) }()
+	server, err := p.serve(ctx, data, "")
+	if err != nil {
+		return nil, err
+	}
+	defer server.stop()
+	writer, hangUp, err := server.clients(ctx, 1, false)
+	if err != nil {
+		return nil, err
+	}
+	defer hangUp()
+	before, err := daemon.Memory(server.pid)
+	if err != nil {
+		return nil, err
+	}
+	listeners, leave, err := server.clients(ctx, idleClients, true)
+	if err != nil {
+		return nil, err
+	}
+	defer leave()
+	after, err := daemon.Memory(server.pid)
+	if err != nil {
+		return nil, err
+	}
+	found = &idle{memory: (after - before) / idleClients}
+	return found, found.commits(ctx, zeoload.NewWriter(writer[0], newOids, commitSize), listeners)
+}
+
+// commits lets the writer commit, each time when all listeners know of the commit before.
+func (i *idle) commits(ctx context.Context, w *zeoload.Writer, listeners []*zeoload.Conn) error {
+	c := listen(ctx, listeners)
+	defer c.end()
+	for range idleCommits {
+		if err := w.Vote(); err != nil {
+			return err
+		}
+		sent := time.Now()
+		if err := w.Finish(); err != nil {
+			return err
+		}
+		replied := time.Now()
+		last, err := c.heard()
+		if err != nil {
+			return err
+		}
+		i.sent = append(i.sent, last.Sub(sent))
+		i.replied = append(i.replied, last.Sub(replied))
+	}
+	slices.Sort(i.sent)
+	slices.Sort(i.replied)
+	return nil
+}
