@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"time"
 
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/vfs"
@@ -26,8 +27,17 @@ func (c *client) dropUpload() {
 		if err := c.upload.Close(); err != nil {
 			c.logger().Warn("closing a blob that was not used failed", "error", err)
 		}
-		c.upload = nil
+		c.keepUpload(nil)
 	}
+}
+
+func (c *client) keepUpload(u *upload) {
+	c.upload = u
+	var since *time.Time
+	if u != nil {
+		since = now()
+	}
+	c.shown.uploading.Store(since)
 }
 
 func (c *client) blobStart(m *wire.Message, a *arguments) error {
@@ -41,7 +51,7 @@ func (c *client) blobStart(m *wire.Message, a *arguments) error {
 	if err != nil {
 		return err
 	}
-	c.upload = u
+	c.keepUpload(u)
 	c.reply(m, nil)
 	return nil
 }
@@ -69,7 +79,7 @@ func (c *client) blobEnd(m *wire.Message, a *arguments) error {
 		if u == nil {
 			return raise(classValue, "storeBlobEnd outside of a blob")
 		}
-		c.upload = nil
+		c.keepUpload(nil)
 		if !c.storage.st.HasBlobs() {
 			return errors.Join(raise(classValue, "the storage has no blobs"), u.Close())
 		}

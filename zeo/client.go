@@ -20,13 +20,16 @@ import (
 
 // A client is one connection. Its fields belong to the goroutine that reads from it, but for those that say otherwise.
 type client struct {
-	srv  *Server
-	conn net.Conn
-	log  atomic.Pointer[hclog.Logger]
-	out  *outbox // anybody's
-	ctx  context.Context
-	stop context.CancelFunc
+	srv   *Server
+	conn  net.Conn
+	since time.Time // when it connected
+	shown shown     // anybody's
+	log   atomic.Pointer[hclog.Logger]
+	out   *outbox // anybody's
+	ctx   context.Context
+	stop  context.CancelFunc
 
+	encoding string     // the name of codec
 	codec    wire.Codec // fixed before anybody else knows the client
 	storage  *served    // nil before registration
 	readOnly bool
@@ -115,6 +118,7 @@ func (c *client) read() error {
 	if c.codec, ok = wire.CodecFor(string(answer)); !ok {
 		return violation("the client answers %.20q to %q", answer, c.srv.announced())
 	}
+	c.encoding = string(answer)
 	for {
 		if err := c.next(r); err != nil {
 			return err

@@ -39,6 +39,7 @@ func (c *client) load(r *bufio.Reader) (answered bool, err error) {
 	if !ok || !c.storage.find(l, c.out, c.codec) {
 		return false, nil
 	}
+	c.shown.loads.Add(1)
 	_, err = r.Discard(int(n))
 	return true, err
 }
@@ -76,6 +77,7 @@ func (c *client) loadBefore(m *wire.Message, a *arguments) error {
 		return err
 	}
 	c.storage.stats.loads.Add(1)
+	c.shown.loads.Add(1)
 	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) {
 		rev, err := c.storage.before(oid, tid, visible)
 		if err != nil || rev == nil {

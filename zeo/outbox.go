@@ -75,6 +75,13 @@ func (o *outbox) putPatiently(message []byte) error {
 	return err
 }
 
+// size returns how many bytes wait.
+func (o *outbox) size() int64 {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return int64(len(o.waiting) + o.writing)
+}
+
 // end lets run write what is there and come to its end then, with errDone.
 func (o *outbox) end() {
 	o.mu.Lock()

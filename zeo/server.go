@@ -145,7 +145,9 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) newClient(conn net.Conn) *client {
-	c := &client{srv: s, conn: conn, out: newOutbox(&patientWriter{conn, s.opt.WriteTimeout}, s.opt.Backlog)}
+	c := &client{
+		srv: s, conn: conn, since: time.Now(), out: newOutbox(&patientWriter{conn, s.opt.WriteTimeout}, s.opt.Backlog),
+	}
 	c.logWith()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	s.mu.Lock()

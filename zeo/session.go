@@ -28,6 +28,7 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 	}
 	c.storage, c.readOnly = s, readOnly
 	c.logWith("storage", name)
+	c.shown.entered.Store(&entry{storage: name, encoding: c.encoding, readOnly: readOnly})
 	s.enter(c, func(visible zodb.Tid) { c.reply(m, tidValue(visible)) })
 	return nil
 }
@@ -41,6 +42,7 @@ func (c *client) setLabel(m *wire.Message, a *arguments) error {
 	if len(label) > maxLabel {
 		label = label[:maxLabel]
 	}
+	c.shown.entered.Store(c.shown.entered.Load().named(label))
 	c.logWith("label", label, "storage", c.storage.name)
 	c.logger().Info(fmt.Sprintf("(%s %v) named itself", label, c.conn.RemoteAddr())) // the form that people search for
 	c.reply(m, nil)

@@ -182,6 +182,10 @@ func (c *client) pack(m *wire.Message, a *arguments) error {
 			return nil, errWithdrawn
 		}
 		defer s.users.Done()
+		if wait {
+			c.shown.packing.Store(now())
+			defer c.shown.packing.Store(nil)
+		}
 		return nil, c.srv.pack(s, stop, c.logger())
 	}
 	if wait {
@@ -207,12 +211,23 @@ func (s *Server) pack(st *served, stop zodb.Tid, log hclog.Logger) error {
 	}
 	log.Info("pack done", "storage", st.name, "before", result.Before, "after", result.After, "pause", result.Pause,
 		"took", time.Since(begun))
-	info := wire.Call("info", dict("length", int64(st.st.Len()), "size", st.st.Size()))
+	st.tellSize()
+	return nil
+}
+
+// Resized tells the clients of a storage what a pack has made of its size. The storage must be open until it returns.
+func (s *Server) Resized(name string) {
+	if st := s.storage(name); st != nil {
+		st.tellSize()
+	}
+}
+
+func (s *served) tellSize() {
+	info := wire.Call("info", dict("length", int64(s.st.Len()), "size", s.st.Size()))
 	var encoded encodings
-	st.mu.Lock()
-	defer st.mu.Unlock()
-	for c := range st.clients {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for c := range s.clients {
 		c.out.put(encoded.of(c, info))
 	}
-	return nil
 }

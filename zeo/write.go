@@ -23,9 +23,11 @@ type transaction struct {
 	cancel context.CancelFunc // of the vote; nil: there was none, or it is known to be over
 	voting sync.WaitGroup
 
-	mu     sync.Mutex
-	state  voteState
-	expiry *time.Timer // of the commit lock
+	mu      sync.Mutex
+	state   voteState
+	applies bool        // while waiting: the lock is there
+	since   time.Time   // when it came to this
+	expiry  *time.Timer // of the commit lock
 }
 
 type voteState byte
@@ -39,7 +41,7 @@ const (
 func (t *transaction) set(s voteState) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.state = s
+	t.enter(s)
 }
 
 func (t *transaction) is() voteState {
@@ -71,7 +73,7 @@ func (c *client) unlock(t *transaction) {
 			t.expiry.Stop()
 		}
 	}
-	t.state = buffering
+	t.enter(buffering)
 }
 
 // dropTransaction ends the transaction, if there is one, whatever it is doing.
@@ -84,6 +86,7 @@ func (c *client) dropTransaction() error {
 	t.settle(true)
 	err := t.Abort()
 	c.unlock(t)
+	c.shown.txn.Store(nil)
 	c.storage.stats.active.Add(-1)
 	c.storage.stats.aborts.Add(1)
 	return err
@@ -114,8 +117,11 @@ func (c *client) begin(m *wire.Message, a *arguments) error {
 		}
 		return raise(classTransaction, "Multiple simultaneous tpc_begin requests from one client.")
 	}
-	opt := commit.Options{Dir: c.srv.opt.Buffers, Resolve: conflict.Resolve}
-	c.txn = &transaction{Transaction: commit.New(c.storage.st, meta, opt), handle: handle}
+	t := &transaction{handle: handle, since: time.Now()}
+	opt := commit.Options{Dir: c.srv.opt.Buffers, Resolve: conflict.Resolve, Locked: t.apply}
+	t.Transaction = commit.New(c.storage.st, meta, opt)
+	c.txn = t
+	c.shown.txn.Store(t)
 	c.storage.stats.active.Add(1)
 	c.reply(m, nil)
 	return nil
@@ -184,7 +190,7 @@ func (c *client) buffered(m *wire.Message, a *arguments, f func(t *transaction) 
 // storea(oid, serial, record, txn)
 func (c *client) store(m *wire.Message, a *arguments) error {
 	oid, serial, record := a.oid(), a.serial("serial"), a.bytes("record")
-	c.storage.stats.stores.Add(1)
+	c.countStore()
 	return c.buffered(m, a, func(t *transaction) error { return t.Store(oid, serial, record) })
 }
 
@@ -197,7 +203,7 @@ func (c *client) check(m *wire.Message, a *arguments) error {
 // deleteObject(oid, serial, txn)
 func (c *client) deleteObject(m *wire.Message, a *arguments) error {
 	oid, serial := a.oid(), a.serial("serial")
-	c.storage.stats.stores.Add(1)
+	c.countStore()
 	return c.buffered(m, a, func(t *transaction) error { return t.Delete(oid, serial) })
 }
 
@@ -209,7 +215,7 @@ func (c *client) restore(m *wire.Message, a *arguments) error {
 		record = a.bytes("record")
 	}
 	hint := a.serial("previous tid")
-	c.storage.stats.stores.Add(1)
+	c.countStore()
 	return c.buffered(m, a, func(t *transaction) error { return t.Restore(oid, tid, record, hint) })
 }
 
@@ -298,7 +304,7 @@ func (c *client) voted(ctx context.Context, m *wire.Message, t *transaction, out
 func (c *client) lock(t *transaction) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.state = locked
+	t.enter(locked)
 	c.storage.stats.locked.Store(time.Now().UnixMicro())
 	if d := c.srv.opt.TransactionTimeout; d > 0 {
 		t.expiry = time.AfterFunc(d, func() {
@@ -360,8 +366,10 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	}
 	c.txn = nil
 	c.unlock(t)
+	c.shown.txn.Store(nil)
 	s.stats.active.Add(-1)
 	s.stats.commits.Add(1)
+	c.shown.commits.Add(1)
 	c.helpers.Go(func() {
 		<-done.Done()
 		if err := done.Err(); err != nil {

@@ -16,6 +16,8 @@ type Options struct {
 	Bytes      int64  // of records in a transaction; default 64 GiB
 	Operations int    // in a transaction; default 10 million
 
+	// Locked is called by Vote when it has the commit lock. May be nil.
+	Locked func()
 	// Resolve merges the record that a client sent with the committed one, both made from old. It fails when it
 	// cannot; then the client is asked. May be nil.
 	Resolve func(old, committed, sent []byte) ([]byte, error)
@@ -123,6 +125,9 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	txn, err := t.st.Begin(ctx, &t.meta)
 	if err != nil {
 		return nil, err
+	}
+	if t.opt.Locked != nil {
+		t.opt.Locked()
 	}
 	a := &applier{t: t, txn: txn}
 	if err := a.all(ctx); err != nil {

@@ -1,0 +1,116 @@
+package zeo
+
+import (
+	"io"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zeo/wire"
+)
+
+// shows waits until the oldest connections do what is wanted, one after the other, and returns them.
+func (s *site) shows(t *testing.T, want ...Activity) []ClientInfo {
+	t.Helper()
+	limit := time.After(patience)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for {
+		all := s.Clients()
+		same := len(all) == len(want)
+		for i := range want {
+			same = same && all[i].Doing == want[i]
+		}
+		if same {
+			return all
+		}
+		select {
+		case <-tick.C:
+		case <-limit:
+			t.Fatalf("clients are %+v, want %v", all, want)
+		}
+	}
+}
+
+func TestClientsAreShownWithWhatTheySayOfThemselves(t *testing.T) {
+	s := start(t, Options{}, StorageOptions{})
+	if got := s.Clients(); len(got) != 0 {
+		t.Errorf("nobody has connected, and there are %+v", got)
+	}
+	p := s.dial(t, wire.M5)
+	got := s.shows(t, Connecting)[0]
+	if got.Address != p.conn.LocalAddr().String() || got.Since.IsZero() || got.Storage+got.Encoding != "" {
+		t.Errorf("before it entered: %+v", got)
+	}
+	p.call("register", "1", true)
+	p.call("set_client_label", "zope, worker 3")
+	got = s.shows(t, Idle)[0]
+	if got.Storage != "1" || got.Encoding != wire.M5 || got.Label != "zope, worker 3" || !got.ReadOnly ||
+		!got.DoingSince.IsZero() {
+		t.Errorf("a reader: %+v", got)
+	}
+	if err := p.conn.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.shows(t)
+}
+
+func TestClientsAreShownInTheMiddleOfACommit(t *testing.T) {
+	s := start(t, Options{}, StorageOptions{})
+	first, _ := s.register(t)
+	first.stored(1, 0, "one")
+	buffering := s.shows(t, Buffering)[0]
+	first.call("vote", handle)
+	second, _ := s.register(t)
+	second.stored(2, 0, "two")
+	vote := second.send(0, "vote", handle)
+	got := s.shows(t, Holding, Waiting)
+	if got[0].DoingSince.Before(buffering.DoingSince) || got[1].DoingSince.IsZero() {
+		t.Errorf("holding since %v, waiting since %v", got[0].DoingSince, got[1].DoingSince)
+	}
+	first.call("tpc_finish", handle)
+	second.answer(vote)
+	s.shows(t, Idle, Holding)
+	second.call("tpc_abort", handle)
+	got = s.shows(t, Idle, Idle)
+	if got[0].Stores != 1 || got[0].Commits != 1 || got[1].Stores != 1 || got[1].Commits != 0 {
+		t.Errorf("counted %+v", got)
+	}
+	first.call("loadBefore", oidValue(1), tidValue(maxTid))
+	if got := s.Clients()[0]; got.Loads != 1 {
+		t.Errorf("%d loads were counted, want 1", got.Loads)
+	}
+}
+
+func TestAnUploadIsShownUntilItsEnd(t *testing.T) {
+	s := start(t, Options{}, StorageOptions{})
+	p, _ := s.register(t)
+	p.call("storeBlobStart")
+	s.shows(t, Uploading)
+	p.call("tpc_begin", int64(1), pickle.Bytes{}, pickle.Bytes{}, &pickle.Dict{}, nil, " ")
+	// A storage without a blob directory refuses the blob itself.
+	p.refused(classValue, "storeBlobEnd", oidValue(1), tidValue(0), pickle.Bytes("r"), int64(1))
+	s.shows(t, Buffering)
+}
+
+func TestAnOutboxSaysHowMuchWaits(t *testing.T) {
+	o := newOutbox(io.Discard, 100)
+	o.put([]byte("four"))
+	o.put([]byte("seven.."))
+	if got := o.size(); got != 11 {
+		t.Errorf("%d bytes wait, want 11", got)
+	}
+}
+
+func TestAVoteThatHasTheLockIsNotShownAsWaiting(t *testing.T) {
+	v := &transaction{}
+	v.set(waiting)
+	v.apply()
+	if got, since := v.activity(); got != Voting || since.IsZero() {
+		t.Errorf("%s since %v", got, since)
+	}
+	v.set(buffering)
+	if got, _ := v.activity(); got != Buffering {
+		t.Errorf("after a conflict it is %s", got)
+	}
+}
