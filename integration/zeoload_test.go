@@ -66,7 +66,7 @@ func TestTheLoadGeneratorIsServedByTheRealServer(t *testing.T) {
 		t.Fatal(err)
 	}
 	const objects = 100
-	err = workload.Fill(ctx, storage, workload.Set{Transactions: 10, Records: objects / 10, RecordSize: 500}, 1)
+	err = workload.FillTwice(ctx, storage, workload.Set{Transactions: 10, Records: objects / 10, RecordSize: 500}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -88,11 +88,11 @@ func TestTheLoadGeneratorIsServedByTheRealServer(t *testing.T) {
 	if later[0].Last <= writers[0].Last {
 		t.Errorf("the storage ended at %v before the commits, and at %v after them", writers[0].Last, later[0].Last)
 	}
-	generateTheRest(t, later)
+	generateTheRest(t, later, data)
 }
 
 // generateTheRest goes through what else the generator does.
-func generateTheRest(t *testing.T, conns []*zeoload.Conn) {
+func generateTheRest(t *testing.T, conns []*zeoload.Conn, data string) {
 	t.Helper()
 	w := zeoload.NewWriter(conns[0], 2<<32, 1000)
 	for range 2 {
@@ -111,6 +111,16 @@ func generateTheRest(t *testing.T, conns []*zeoload.Conn) {
 	var blob bytes.Buffer
 	if err := conns[2].FetchBlob(3<<32, tid, &blob); err != nil || blob.Len() != size {
 		t.Errorf("%d bytes of a blob of %d, %v", blob.Len(), size, err)
+	}
+	before, err := os.Stat(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := conns[1].Pack(time.Now()); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.Stat(data); err != nil || after.Size() >= before.Size() {
+		t.Errorf("%v behind the pack, %d bytes before it, %v", after, before.Size(), err)
 	}
 }
 
