@@ -53,11 +53,9 @@ func (b *bench) zeoCommits(ctx context.Context, dir string) error {
 
 func (b *bench) commitFigures(writers int, goal float64, ours trial, theirs *trial) {
 	name := fmt.Sprintf("writers: %d, ", writers)
-	b.report.add(name+"zrsd", ours.rate, "commits/s")
-	b.report.add(name+"zrsd, p99", ms(ours.p99), "ms")
+	b.trialFigures(name+"zrsd", "commit", ours)
 	if theirs != nil {
-		b.report.add(name+"runzeo", theirs.rate, "commits/s")
-		b.report.add(name+"runzeo, p99", ms(theirs.p99), "ms")
+		b.trialFigures(name+"runzeo", "commit", *theirs)
 		b.report.atLeast(name+"zrsd in units of runzeo", ours.rate/theirs.rate, "times", goal)
 	}
 }

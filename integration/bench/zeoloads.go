@@ -35,26 +35,16 @@ func (b *bench) zeoLoads(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	b.loadFigures("zrsd", ours)
+	b.trialFigures("zrsd", "load", ours)
 	if theirs == nil {
 		return nil
 	}
-	b.loadFigures("runzeo", *theirs)
+	b.trialFigures("runzeo", "load", *theirs)
 	b.report.atLeast("loads/s in units of runzeo", ours.rate/theirs.rate, "times", 5)
 	b.report.atLeast("loads per CPU second in units of runzeo", theirs.cpu.Seconds()/ours.cpu.Seconds(), "times", 8)
 	b.report.atMost("p99 beside that of runzeo", ms(ours.p99), "ms", ms(theirs.p99))
 	return nil
 }
-
-func (b *bench) loadFigures(name string, t trial) {
-	b.report.add(name, t.rate, "loads/s")
-	b.report.add(name+", processor time of the server", us(t.cpu), "µs/load")
-	b.report.add(name+", processor time of the generator", us(t.generator), "µs/load")
-	b.report.add(name+", p50", ms(t.p50), "ms")
-	b.report.add(name+", p99", ms(t.p99), "ms")
-}
-
-func us(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 
 // loads measures behind a warm-up of a tenth of the time.
 func (b *bench) loads(ctx context.Context, p program, s *source) (t trial, err error) {

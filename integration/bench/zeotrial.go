@@ -21,6 +21,17 @@ type trial struct {
 
 func (t trial) key() float64 { return t.rate }
 
+// trialFigures notes a trial of operations such as loads. What the generator uses is there to be compared with the
+// server: where it were more, the generator would be what is measured.
+func (b *bench) trialFigures(name, operation string, t trial) {
+	us := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+	b.report.add(name, t.rate, operation+"s/s")
+	b.report.add(name+", p50", ms(t.p50), "ms")
+	b.report.add(name+", p99", ms(t.p99), "ms")
+	b.report.add(name+", processor time of the server", us(t.cpu), "µs/"+operation)
+	b.report.add(name+", processor time of the generator", us(t.generator), "µs/"+operation)
+}
+
 // try runs operations against the server.
 func (s *zeoServer) try(operations func() (*zeoload.Outcome, error)) (t trial, err error) {
 	server, err := daemon.CPUTime(s.pid)
