@@ -8,6 +8,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -30,6 +31,7 @@ type site struct {
 	st       *filestorage.Storage
 	addr     string
 	withdraw func()
+	stop     func() // disconnects all clients, and returns when nobody uses the storage any more
 }
 
 func start(t *testing.T, opt Options, of StorageOptions) *site {
@@ -38,7 +40,19 @@ func start(t *testing.T, opt Options, of StorageOptions) *site {
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return offer(t, st, opt, of)
+}
+
+// offer serves st until the end of the test, or until stop is called.
+func offer(t *testing.T, st *filestorage.Storage, opt Options, of StorageOptions) *site {
+	t.Helper()
 	s := &site{Server: New(opt), st: st}
+	var err error
 	if s.withdraw, err = s.Offer("1", st, of); err != nil {
 		t.Fatal(err)
 	}
@@ -47,20 +61,18 @@ func start(t *testing.T, opt Options, of StorageOptions) *site {
 		t.Fatal(err)
 	}
 	s.addr = ln.Addr().String()
-	ctx, stop := context.WithCancel(context.Background())
+	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- s.Serve(ctx, ln) }()
-	t.Cleanup(func() {
-		stop()
+	s.stop = sync.OnceFunc(func() {
+		cancel()
 		if err := <-served; err != nil {
 			t.Error(err)
 		}
 		s.withdraw()
 		s.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
 	})
+	t.Cleanup(s.stop)
 	return s
 }
 
