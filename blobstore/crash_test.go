@@ -10,15 +10,44 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
+// A way is one of those in which a blob comes to be staged.
+type way func(s *Store, tid zodb.Tid, content []byte) (zodb.StagedBlob, error)
+
+func staging(s *Store, tid zodb.Tid, content []byte) (zodb.StagedBlob, error) {
+	return s.Stage(1, tid, bytes.NewReader(content))
+}
+
+func drafting(s *Store, tid zodb.Tid, content []byte) (zodb.StagedBlob, error) {
+	d, err := s.Draft()
+	if err != nil {
+		return nil, err
+	}
+	if _, err := d.Write(content[:100]); err != nil {
+		return nil, err
+	}
+	if _, err := d.Write(content[100:]); err != nil {
+		return nil, err
+	}
+	b, err := d.Stage(1, tid)
+	return b, errors.Join(err, d.Discard())
+}
+
 // TestACrashLeavesABlobWholeOrAbsent stops the disk before each operation of two commits into new folders. Once SyncDir
 // has returned, the blob is there for certain; before, it is whole or absent.
 func TestACrashLeavesABlobWholeOrAbsent(t *testing.T) {
+	for name, w := range map[string]way{"staged": staging, "drafted": drafting} {
+		t.Run(name, func(t *testing.T) { crashEverywhere(t, w) })
+	}
+}
+
+func crashEverywhere(t *testing.T, w way) {
+	t.Helper()
 	content := bytes.Repeat([]byte("0123456789abcdef"), 100)
 	for _, layout := range []string{Bushy, Lawn} {
 		for n := 1; ; n++ {
 			disk := simdisk.New()
 			disk.PowerOffAt(n)
-			done, err := commitTwo(disk, layout, content)
+			done, err := commitTwo(disk, layout, content, w)
 			for seed := range uint64(12) {
 				checkAfterCrash(t, disk.Crash(seed), "db/blobs", done, content)
 			}
@@ -48,13 +77,13 @@ func TestAFolderLeftByACrashedCommitIsMadeDurableByTheNext(t *testing.T) {
 	checkAfterCrash(t, disk.Crash(0), "blobs", []zodb.Tid{2}, []byte("b"))
 }
 
-func commitTwo(disk *simdisk.Disk, layout string, content []byte) (done []zodb.Tid, err error) {
+func commitTwo(disk *simdisk.Disk, layout string, content []byte, w way) (done []zodb.Tid, err error) {
 	s, err := Open("db/blobs", Options{FS: disk, Layout: layout})
 	if err != nil {
 		return nil, err
 	}
 	for tid := zodb.Tid(1); tid <= 2; tid++ {
-		b, err := s.Stage(zodb.Oid(1), tid, bytes.NewReader(content))
+		b, err := w(s, tid, content)
 		if err != nil {
 			return done, err
 		}

@@ -23,6 +23,9 @@
 //	Publish, SyncDir final name, durable
 //	  (the status flipped)
 //
+// A blob that arrives before its transaction votes is a draft there meanwhile. Stage gives it a second name, so that
+// the commit copies nothing and the draft is still there for another vote.
+//
 // So a file under a final name belongs to a committed transaction, or to one whose records are in the tail that
 // recovery cuts off; recovery then moves it aside, and never deletes it.
 //

@@ -116,8 +116,19 @@ func (s *Shared) missing(v *view, err error) error {
 
 // Stage refuses: blobs come into the directory by way of the primary only.
 func (s *Shared) Stage(oid zodb.Oid, tid zodb.Tid, _ io.Reader) (zodb.StagedBlob, error) {
-	return nil, fmt.Errorf("stage blob of oid %v tid %v: blob directory %s is the primary's: %w", oid, tid, s.dir,
-		zodb.ErrReadOnly)
+	return nil, s.refused(fmt.Sprintf("stage blob of oid %v tid %v", oid, tid))
+}
+
+// Draft refuses, as Stage does.
+func (s *Shared) Draft() (zodb.BlobDraft, error) { return nil, s.refused("begin a blob") }
+
+// AdoptDraft refuses, as Stage does.
+func (s *Shared) AdoptDraft(string) (zodb.BlobDraft, error) {
+	return nil, s.refused("take over a blob")
+}
+
+func (s *Shared) refused(what string) error {
+	return fmt.Errorf("%s: blob directory %s is the primary's: %w", what, s.dir, zodb.ErrReadOnly)
 }
 
 // SetAside does nothing: a transaction that is lost here is not lost on the primary, and its blob belongs to it.

@@ -42,8 +42,7 @@ func (s *Store) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (*staged, e
 	if err := s.cleaned(); err != nil {
 		return nil, err
 	}
-	name := fmt.Sprintf("%s%v-%v-%d%s", tmpPrefix, oid, tid, s.serial.Add(1), suffix)
-	path := filepath.Join(s.dir, tmpName, name)
+	path := s.stagePath(oid, tid)
 	f, err := s.fs.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return nil, err
@@ -53,6 +52,11 @@ func (s *Store) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (*staged, e
 		return nil, errors.Join(err, b.Discard())
 	}
 	return b, nil
+}
+
+func (s *Store) stagePath(oid zodb.Oid, tid zodb.Tid) string {
+	name := fmt.Sprintf("%s%v-%v-%d%s", tmpPrefix, oid, tid, s.serial.Add(1), suffix)
+	return filepath.Join(s.dir, tmpName, name)
 }
 
 func copyTo(f vfs.File, r io.Reader) error {

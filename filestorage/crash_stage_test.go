@@ -42,6 +42,7 @@ var stories = []story{
 	}, true},
 	{"vote-abort", start, func(st *stage) { st.abort(1, "gone"); st.commit(1, "stays", "") }, true},
 	{"blob-commit", start, func(st *stage) { st.commit(1, withBlob, "content of the blob") }, true},
+	{"blob-draft", start, func(st *stage) { st.draft(1, "content of the blob"); st.commit(1, "record", "") }, false},
 	{"blob-abort", start, func(st *stage) { st.abortBlob(1); st.commit(1, "record", "") }, true},
 	{"group", startIdle, func(st *stage) {
 		a, b, c := st.enqueue(1, "one", ""), st.enqueue(2, withBlob, "blob"), st.enqueue(1, "three", "")
@@ -193,6 +194,38 @@ func (st *stage) commit(oid zodb.Oid, data, blob string) {
 		return
 	}
 	st.acked = len(st.tried)
+}
+
+// draft commits a blob that is there before its transaction begins, after an abort that leaves it there.
+func (st *stage) draft(oid zodb.Oid, blob string) {
+	if st.s == nil {
+		return
+	}
+	d, err := st.s.NewDraft()
+	st.note(err)
+	if err != nil {
+		return
+	}
+	_, err = d.Write([]byte(blob))
+	st.note(err)
+	for _, last := range []bool{false, true} {
+		txn := st.begin()
+		if txn == nil {
+			return
+		}
+		err := txn.StoreDraft(oid, 0, []byte(withBlob), d)
+		if !last || err != nil {
+			st.note(errors.Join(err, txn.Abort()))
+			continue
+		}
+		st.tried = append(st.tried, describe(txn.Tid(), oid, withBlob, blob))
+		if _, err := txn.Finish(st.t.Context(), nil); err != nil {
+			st.note(errors.Join(err, txn.Abort()))
+			return
+		}
+		st.acked = len(st.tried)
+	}
+	st.note(d.Discard())
 }
 
 // undo undoes a transaction, after which oid is as described.

@@ -34,6 +34,10 @@ type Options struct {
 type Blobs interface {
 	// Stage reads content to its end into a temporary file, which its Publish moves to where OpenBlob finds it.
 	Stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (zodb.StagedBlob, error)
+	// Draft begins a blob whose revision is not known yet.
+	Draft() (zodb.BlobDraft, error)
+	// AdoptDraft makes a draft of a complete file on the file system of the directory; its name is gone then.
+	AdoptDraft(path string) (zodb.BlobDraft, error)
 	// OpenBlob opens a published blob; *zodb.POSKeyError with Blob set when there is none.
 	OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error)
 	// SetAside moves a published blob out of the way, to where an operator finds it under label, durably. Where there
@@ -181,6 +185,22 @@ func (s *Storage) BlobFolder(oid zodb.Oid) (string, bool) {
 		return "", false
 	}
 	return where.Folder(oid), true
+}
+
+// NewDraft begins a blob for a later StoreDraft. ErrNoBlobs without a blob directory.
+func (s *Storage) NewDraft() (zodb.BlobDraft, error) {
+	if s.blobs == nil {
+		return nil, ErrNoBlobs
+	}
+	return s.blobs.Draft()
+}
+
+// AdoptDraft is NewDraft with a complete file on the file system of the blob directory, whose name is gone then.
+func (s *Storage) AdoptDraft(path string) (zodb.BlobDraft, error) {
+	if s.blobs == nil {
+		return nil, ErrNoBlobs
+	}
+	return s.blobs.AdoptDraft(path)
 }
 
 // HasBlobs reports whether the storage was opened with a blob directory.

@@ -161,6 +161,18 @@ func (t *Txn) StoreBlob(oid zodb.Oid, serial zodb.Tid, data []byte, blob io.Read
 	return t.stage(oid, t.header.Tid, blob, -1)
 }
 
+// StoreDraft is StoreBlob with a blob that is in the blob directory already. The draft stays the caller's.
+func (t *Txn) StoreDraft(oid zodb.Oid, serial zodb.Tid, data []byte, blob zodb.BlobDraft) error {
+	if err := t.Store(oid, serial, data); err != nil {
+		return err
+	}
+	b, err := blob.Stage(oid, t.header.Tid)
+	if err != nil {
+		return t.mayBreak(err)
+	}
+	return t.takeBlob(b, blob.Size())
+}
+
 // Delete makes an object not exist any more. *zodb.POSKeyError when it never did, *zodb.ConflictError when serial is
 // not its current revision.
 func (t *Txn) Delete(oid zodb.Oid, serial zodb.Tid) error {
@@ -270,7 +282,19 @@ func (t *Txn) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader, size int64) e
 	if err != nil {
 		return t.mayBreak(fmt.Errorf("blob of oid %v: %w", oid, err))
 	}
-	t.staged += counted.n
+	if err := t.takeBlob(b, counted.n); err != nil {
+		return err
+	}
+	if size >= 0 && counted.n != size {
+		err := fmt.Errorf("blob of oid %v: got %d bytes of %d: %w", oid, counted.n, size, io.ErrUnexpectedEOF)
+		return t.mayBreak(err)
+	}
+	return nil
+}
+
+// takeBlob adds a staged blob of n bytes to the transaction.
+func (t *Txn) takeBlob(b zodb.StagedBlob, n int64) error {
+	t.staged += n
 	if err := t.addBlob(b); err != nil {
 		return t.mayBreak(err)
 	}
@@ -278,10 +302,6 @@ func (t *Txn) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader, size int64) e
 		if err := syncBlobs(t.blobs[n-maxOpenBlobs:]); err != nil {
 			return t.mayBreak(err)
 		}
-	}
-	if size >= 0 && counted.n != size {
-		err := fmt.Errorf("blob of oid %v: got %d bytes of %d: %w", oid, counted.n, size, io.ErrUnexpectedEOF)
-		return t.mayBreak(err)
 	}
 	return nil
 }

@@ -1,17 +1,13 @@
 package zeo
 
 import (
-	"errors"
 	"fmt"
-	"io"
-	"os"
 	"path/filepath"
 	"regexp"
 	"time"
 
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/vfs"
-	"github.com/zrsd/zrsd/zeo/commit"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -19,19 +15,16 @@ import (
 // blobChunk is how much of a blob goes into a message, as with the reference server.
 const blobChunk = 59_000
 
-// An upload is a blob that is being sent: one at a time on a connection.
-type upload = commit.Upload
-
 func (c *client) dropUpload() {
 	if c.upload != nil {
-		if err := c.upload.Close(); err != nil {
-			c.logger().Warn("closing a blob that was not used failed", "error", err)
+		if err := c.upload.Discard(); err != nil {
+			c.logger().Warn("removing a blob that was not used failed", "error", err)
 		}
 		c.keepUpload(nil)
 	}
 }
 
-func (c *client) keepUpload(u *upload) {
+func (c *client) keepUpload(u zodb.BlobDraft) {
 	c.upload = u
 	var since *time.Time
 	if u != nil {
@@ -47,7 +40,7 @@ func (c *client) blobStart(m *wire.Message, a *arguments) error {
 	if c.upload != nil {
 		return raise(classValue, "storeBlobStart within a blob")
 	}
-	u, err := commit.NewUpload(c.srv.opt.Buffers)
+	u, err := c.storage.st.NewDraft()
 	if err != nil {
 		return err
 	}
@@ -80,9 +73,6 @@ func (c *client) blobEnd(m *wire.Message, a *arguments) error {
 			return raise(classValue, "storeBlobEnd outside of a blob")
 		}
 		c.keepUpload(nil)
-		if !c.storage.st.HasBlobs() {
-			return errors.Join(raise(classValue, "the storage has no blobs"), u.Close())
-		}
 		return t.StoreBlob(oid, serial, record, u)
 	})
 }
@@ -101,32 +91,12 @@ func (c *client) blobShared(m *wire.Message, a *arguments) error {
 		if !ok {
 			return raise(classValue, "the storage has no blobs")
 		}
-		u, err := adopt(filepath.Join(folder, name), c.srv.opt.Buffers)
+		u, err := c.storage.st.AdoptDraft(filepath.Join(folder, name))
 		if err != nil {
 			return err
 		}
 		return t.StoreBlob(oid, serial, record, u)
 	})
-}
-
-// adopt takes a client's file over: its content, and its name from the directory.
-func adopt(path, dir string) (*commit.Upload, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("taking over a shared blob: %w", err)
-	}
-	defer f.Close() //nolint:errcheck // only read
-	u, err := commit.NewUpload(dir)
-	if err != nil {
-		return nil, err
-	}
-	if _, err = io.Copy(u, f); err == nil {
-		err = os.Remove(path)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("taking over a shared blob: %w", err), u.Close())
-	}
-	return u, nil
 }
 
 // sendBlob(oid, tid) sends the blob in calls of its own, then the answer. It waits for the client to read.

@@ -36,7 +36,7 @@ type client struct {
 
 	helpers   sync.WaitGroup // goroutines of votes, packs, blobs and the like
 	txn       *transaction   // nil: none
-	upload    *upload
+	upload    zodb.BlobDraft // of storeBlobStart; nil: none
 	iterators iterators
 }
 

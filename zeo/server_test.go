@@ -14,6 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
@@ -36,7 +37,12 @@ type site struct {
 
 func start(t *testing.T, opt Options, of StorageOptions) *site {
 	t.Helper()
-	st, err := filestorage.Open(t.Context(), filepath.Join(t.TempDir(), "Data.fs"), filestorage.Options{})
+	dir := t.TempDir()
+	blobs, err := blobstore.Open(filepath.Join(dir, "blobs"), blobstore.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	st, err := filestorage.Open(t.Context(), filepath.Join(dir, "Data.fs"), filestorage.Options{Blobs: blobs})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,4 +409,21 @@ func TestAWithdrawnStorageDisconnectsItsClients(t *testing.T) {
 	}
 	q := s.dial(t, wire.Z5)
 	q.refused(classReadOnly, "register", "1", false)
+}
+
+func TestAStorageWithoutBlobsRefusesAnUpload(t *testing.T) {
+	s := start(t, Options{}, StorageOptions{})
+	st, err := filestorage.Open(t.Context(), filepath.Join(t.TempDir(), "Data.fs"), filestorage.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	withdraw, err := s.Offer("plain", st, StorageOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer withdraw()
+	p := s.dial(t, wire.Z5)
+	p.call("register", "plain", false)
+	p.refused(classStorage, "storeBlobStart")
 }

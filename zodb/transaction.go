@@ -104,6 +104,20 @@ type Iterator interface {
 	Close() error
 }
 
+// A BlobDraft is the content of a blob before its transaction votes, in a file of the blob directory. It is for one
+// goroutine.
+type BlobDraft interface {
+	// Write appends to it.
+	io.Writer
+	// Size is the number of bytes so far.
+	Size() int64
+	// Stage gives the content to a revision, without copying it. The draft stays, for another vote, and may not be
+	// written to any more.
+	Stage(oid Oid, tid Tid) (StagedBlob, error)
+	// Discard drops the draft. What was staged stays. It is idempotent.
+	Discard() error
+}
+
 // A StagedBlob is the complete content of a blob on its way into a blob directory, not yet under its final name.
 //
 // The order that keeps a commit atomic is: Sync, then the transaction's records made durable with status 'c', then

@@ -67,7 +67,7 @@ func (a *applier) store(op *operation) error {
 
 func (a *applier) write(op *operation, serial zodb.Tid, data []byte) error {
 	if op.blob != nil {
-		return a.txn.StoreBlob(op.oid, serial, data, op.blob.content())
+		return a.txn.StoreDraft(op.oid, serial, data, op.blob)
 	}
 	return a.txn.Store(op.oid, serial, data)
 }

@@ -29,7 +29,7 @@ type operation struct {
 	at     int64    // in the spill file, when spilled
 	size   int64    // of data; zodb.NoData for a restore without
 	spilt  bool
-	blob   *Upload
+	blob   zodb.BlobDraft
 }
 
 // TooLargeError says that a transaction exceeds a limit.
@@ -79,7 +79,7 @@ func (b *buffer) replace(earlier, op *operation) error {
 	case op.blob == nil:
 		op.blob = earlier.blob
 	case earlier.blob != nil:
-		err = earlier.blob.Close()
+		err = earlier.blob.Discard()
 	}
 	if !earlier.spilt {
 		b.memory -= int64(len(earlier.data))
@@ -129,7 +129,7 @@ func (b *buffer) drop() error {
 	err := b.spill.close()
 	for _, op := range b.ops {
 		if op.blob != nil {
-			err = errors.Join(err, op.blob.Close())
+			err = errors.Join(err, op.blob.Discard())
 		}
 	}
 	*b = buffer{opt: b.opt}

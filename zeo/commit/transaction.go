@@ -58,11 +58,11 @@ func (t *Transaction) Store(oid zodb.Oid, serial zodb.Tid, data []byte) error {
 }
 
 // StoreBlob buffers a change with a blob, which belongs to the transaction from now on.
-func (t *Transaction) StoreBlob(oid zodb.Oid, serial zodb.Tid, data []byte, blob *Upload) error {
+func (t *Transaction) StoreBlob(oid zodb.Oid, serial zodb.Tid, data []byte, blob zodb.BlobDraft) error {
 	return t.store(oid, serial, data, blob)
 }
 
-func (t *Transaction) store(oid zodb.Oid, serial zodb.Tid, data []byte, blob *Upload) error {
+func (t *Transaction) store(oid zodb.Oid, serial zodb.Tid, data []byte, blob zodb.BlobDraft) error {
 	op := &operation{kind: store, oid: oid, serial: serial, blob: blob}
 	if err := t.buf.keep(op, data); err != nil {
 		return err

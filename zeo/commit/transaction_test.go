@@ -103,9 +103,9 @@ func (s *site) expect(t *testing.T, oid zodb.Oid, want string) {
 	}
 }
 
-func upload(t *testing.T, s *site, content string) *Upload {
+func upload(t *testing.T, s *site, content string) zodb.BlobDraft {
 	t.Helper()
-	u, err := NewUpload(s.buffers)
+	u, err := s.NewDraft()
 	must(t, err)
 	for len(content) > 0 {
 		n := min(len(content), 7)
