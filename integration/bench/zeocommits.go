@@ -2,10 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/zrsd/zrsd/integration/workload"
@@ -62,31 +59,11 @@ func (b *bench) commitFigures(writers int, goal float64, ours trial, theirs *tri
 
 // commits measures on a copy of s.
 func (b *bench) commits(ctx context.Context, p program, s *source, writers int) (t trial, err error) {
-	data, err := s.copyTo(filepath.Join(s.dir, "copy"))
-	if err != nil {
-		return t, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Dir(data))) }()
-	server, err := p.serve(ctx, data, "")
-	if err != nil {
-		return t, err
-	}
-	defer server.stop()
-	conns, hangUp, err := server.clients(ctx, writers, false)
-	if err != nil {
-		return t, err
-	}
-	defer hangUp()
-	return server.try(func() (*zeoload.Outcome, error) {
-		return zeoload.Commits(ctx, conns, newOids, commitSize, b.scaledTime())
+	err = p.onCopy(ctx, s, writers, func(server *zeoServer, conns []*zeoload.Conn) error {
+		t, err = server.try(func() (*zeoload.Outcome, error) {
+			return zeoload.Commits(ctx, conns, newOids, commitSize, b.scaledTime())
+		})
+		return err
 	})
-}
-
-// copyTo copies Data.fs and its index, durably, into the new folder dir.
-func (s *source) copyTo(dir string) (data string, err error) {
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		return "", err
-	}
-	data = filepath.Join(dir, "Data.fs")
-	return data, errors.Join(copyFile(data, s.data), copyFile(data+".index", s.data+".index"))
+	return t, err
 }

@@ -2,9 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -59,37 +56,25 @@ func (b *bench) idleFigures(name string, i *idle) {
 }
 
 // idle measures on a copy of s.
-func (b *bench) idle(ctx context.Context, p program, s *source) (found *idle, err error) {
-	data, err := s.copyTo(filepath.Join(s.dir, "copy"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Dir(data))) }()
-	server, err := p.serve(ctx, data, "")
-	if err != nil {
-		return nil, err
-	}
-	defer server.stop()
-	writer, hangUp, err := server.clients(ctx, 1, false)
-	if err != nil {
-		return nil, err
-	}
-	defer hangUp()
-	before, err := daemon.Memory(server.pid)
-	if err != nil {
-		return nil, err
-	}
-	listeners, leave, err := server.clients(ctx, idleClients, true)
-	if err != nil {
-		return nil, err
-	}
-	defer leave()
-	after, err := daemon.Memory(server.pid)
-	if err != nil {
-		return nil, err
-	}
-	found = &idle{memory: (after - before) / idleClients}
-	return found, found.commits(ctx, zeoload.NewWriter(writer[0], newOids, commitSize), listeners)
+func (b *bench) idle(ctx context.Context, p program, s *source) (*idle, error) {
+	found := &idle{}
+	return found, p.onCopy(ctx, s, 1, func(server *zeoServer, writer []*zeoload.Conn) error {
+		before, err := daemon.Memory(server.pid)
+		if err != nil {
+			return err
+		}
+		listeners, leave, err := server.clients(ctx, idleClients, true)
+		if err != nil {
+			return err
+		}
+		defer leave()
+		after, err := daemon.Memory(server.pid)
+		if err != nil {
+			return err
+		}
+		found.memory = (after - before) / idleClients
+		return found.commits(ctx, zeoload.NewWriter(writer[0], newOids, commitSize), listeners)
+	})
 }
 
 // commits lets the writer commit, each time when all listeners know of the commit before.

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -12,18 +11,12 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Commits beside a pack: 400 in each second.
-const (
-	packWriters = 4
-	packPace    = 10 * time.Millisecond // of each writer
-)
-
 // packSet makes 500 MB, half of which is garbage: everything is written twice.
 func (b *bench) packSet() workload.Set {
 	return workload.Set{Transactions: b.scaled(10_000), Records: 5, RecordSize: 4830}
 }
 
-// zeoPack lets the server pack while writers commit at a steady pace, and compares their commits with those before.
+// zeoPack measures packs as clients ask for them: one that has the server for itself, and one beside commits.
 func (b *bench) zeoPack(ctx context.Context, dir string) error {
 	s := &source{dir: dir, data: filepath.Join(dir, "Data.fs")}
 	storage, err := workload.Open(ctx, s.data, "")
@@ -38,85 +31,118 @@ func (b *bench) zeoPack(ctx context.Context, dir string) error {
 		return err
 	}
 	b.report.add("the file before", float64(s.bytes)/1e6, "MB")
-	ours, theirs, err := inTurns(b, (*packed).key, func(p program) (*packed, error) { return b.pack(ctx, p, s) })
+	if err := b.packAlone(ctx, s); err != nil {
+		return err
+	}
+	return b.packBeside(ctx, s)
+}
+
+// A packed is what one pack was found to be.
+type packed struct {
+	took   time.Duration
+	copied time.Duration // by dd, of the packed file
+	left   int64         // bytes
+}
+
+func (p packed) key() float64 { return p.took.Seconds() }
+
+// packAlone compares packs of an idle server, beside the time that dd needs for the bytes that are kept.
+func (b *bench) packAlone(ctx context.Context, s *source) error {
+	ours, theirs, err := inTurns(b, packed.key, func(p program) (found packed, err error) {
+		err = p.onCopy(ctx, s, 1, func(server *zeoServer, conns []*zeoload.Conn) error {
+			begin := time.Now()
+			if err := conns[0].Pack(begin); err != nil {
+				return err
+			}
+			found.took = time.Since(begin)
+			if found.left, err = sizeOf(server.data); err != nil {
+				return err
+			}
+			found.copied, err = dd(ctx, server.data)
+			return err
+		})
+		return found, err
+	})
 	if err != nil {
 		return err
 	}
-	b.packFigures("zrsd", ours)
-	b.report.atMost("zrsd, p99 beside the pack in units of without", ours.slowdown(), "times", 3)
+	b.report.add("the file behind", float64(ours.left)/1e6, "MB")
+	b.report.add("dd conv=fsync of the file behind", ours.copied.Seconds(), "s")
+	b.report.add("zrsd, the pack", ours.took.Seconds(), "s")
 	if theirs != nil {
-		theirs := *theirs
-		b.packFigures("runzeo", theirs)
-		b.report.add("runzeo, p99 beside the pack in units of without", theirs.slowdown(), "times")
+		b.report.add("runzeo, the pack", theirs.took.Seconds(), "s")
 		b.report.atLeast("speed of the pack in units of runzeo", theirs.took.Seconds()/ours.took.Seconds(), "times", 5)
 	}
 	return nil
 }
 
-// A packed is what one pack beside commits was found to be.
-type packed struct {
-	took          time.Duration
-	left          int64 // bytes
+// Commits beside a pack: 400 in each second.
+const (
+	packWriters = 4
+	packPace    = 10 * time.Millisecond // of each writer
+)
+
+// A beside is commits at a steady pace, before and while a pack runs.
+type beside struct {
+	took          time.Duration // of the pack
 	before, while *zeoload.Outcome
 }
 
 // slowdown is how many times longer commits take while the pack runs.
-func (p *packed) slowdown() float64 {
-	return p.while.Quantile(0.99).Seconds() / p.before.Quantile(0.99).Seconds()
+func (b *beside) slowdown() float64 {
+	return b.while.Quantile(0.99).Seconds() / b.before.Quantile(0.99).Seconds()
 }
 
-func (p *packed) key() float64 { return p.took.Seconds() }
+// packBeside compares commits beside a pack with those before it.
+func (b *bench) packBeside(ctx context.Context, s *source) error {
+	ours, theirs, err := inTurns(b, (*beside).slowdown, func(p program) (found *beside, err error) {
+		err = p.onCopy(ctx, s, 1+packWriters, func(_ *zeoServer, conns []*zeoload.Conn) error {
+			found, err = b.beside(ctx, conns[0], conns[1:])
+			return err
+		})
+		return found, err
+	})
+	if err != nil {
+		return err
+	}
+	b.besideFigures("zrsd", ours)
+	b.report.atMost("zrsd, p99 beside the pack in units of without", ours.slowdown(), "times", 3)
+	if theirs != nil {
+		b.besideFigures("runzeo", *theirs)
+		b.report.add("runzeo, p99 beside the pack in units of without", (*theirs).slowdown(), "times")
+	}
+	return nil
+}
 
-func (b *bench) packFigures(name string, p *packed) {
-	b.report.add(name+", the pack", p.took.Seconds(), "s")
-	b.report.add(name+", the file behind it", float64(p.left)/1e6, "MB")
+func (b *bench) besideFigures(name string, p *beside) {
+	b.report.add(name+", the pack beside commits", p.took.Seconds(), "s")
 	b.report.add(name+", p99 of commits without it", ms(p.before.Quantile(0.99)), "ms")
 	b.report.add(name+", p99 of commits beside it", ms(p.while.Quantile(0.99)), "ms")
 	b.report.add(name+", longest commit beside it", ms(p.while.Quantile(1)), "ms")
 }
 
-// pack measures on a copy of s.
-func (b *bench) pack(ctx context.Context, p program, s *source) (done *packed, err error) {
-	data, err := s.copyTo(filepath.Join(s.dir, "copy"))
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, os.RemoveAll(filepath.Dir(data))) }()
-	server, err := p.serve(ctx, data, "")
-	if err != nil {
-		return nil, err
-	}
-	defer server.stop()
-	conns, hangUp, err := server.clients(ctx, 1+packWriters, false)
-	if err != nil {
-		return nil, err
-	}
-	defer hangUp()
-	packer, writers := conns[0], conns[1:]
-	done = &packed{}
+func (b *bench) beside(ctx context.Context, packer *zeoload.Conn, writers []*zeoload.Conn) (*beside, error) {
+	found := &beside{}
 	timer := time.NewTimer(b.scaledTime())
 	defer timer.Stop()
-	done.before, err = besides(ctx, writers, newOids, func() error {
+	var err error
+	found.before, err = steadily(ctx, writers, newOids, func() error {
 		<-timer.C
 		return nil
 	})
 	if err != nil {
 		return nil, err
 	}
-	begin := time.Now()
-	done.while, err = besides(ctx, writers, 2*newOids, func() error {
-		defer func() { done.took = time.Since(begin) }()
+	found.while, err = steadily(ctx, writers, 2*newOids, func() error {
+		begin := time.Now()
+		defer func() { found.took = time.Since(begin) }()
 		return packer.Pack(begin)
 	})
-	if err != nil {
-		return nil, err
-	}
-	done.left, err = sizeOf(data)
-	return done, err
+	return found, err
 }
 
-// besides lets the writers commit while f runs. first is that of their objects.
-func besides(ctx context.Context, writers []*zeoload.Conn, first zodb.Oid, f func() error) (*zeoload.Outcome, error) {
+// steadily lets the writers commit to objects from first on while f runs.
+func steadily(ctx context.Context, writers []*zeoload.Conn, first zodb.Oid, f func() error) (*zeoload.Outcome, error) {
 	over := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/zeoload"
 )
@@ -26,6 +28,7 @@ const zeoConf = `<zeo>
 // A zeoServer is a process, of zrsd or of runzeo, that serves one storage to clients.
 type zeoServer struct {
 	addr string
+	data string // its Data.fs
 	pid  int
 	stop func() // kills it: it has nothing to lose
 }
@@ -70,7 +73,7 @@ func (p program) serve(ctx context.Context, data, blobs string) (*zeoServer, err
 		defer close(ended)
 		_ = cmd.Wait() // killed
 	}()
-	s := &zeoServer{addr: addr, pid: cmd.Process.Pid, stop: func() {
+	s := &zeoServer{addr: addr, data: data, pid: cmd.Process.Pid, stop: func() {
 		_ = cmd.Process.Kill() // it may have ended
 		<-ended
 	}}
@@ -101,11 +104,11 @@ func (s *zeoServer) up(ctx context.Context, ended <-chan struct{}) error {
 	}
 }
 
-// clients registers n clients, all of which hangUp disconnects.
+// clients registers n clients. hangUp disconnects them, and so does the end of ctx.
 func (s *zeoServer) clients(ctx context.Context, n int, readOnly bool) (
 	conns []*zeoload.Conn, hangUp func(), err error,
 ) {
-	hangUp = func() {
+	closeAll := func() {
 		for _, c := range conns {
 			_ = c.Close() // nothing is lost
 		}
@@ -113,10 +116,36 @@ func (s *zeoServer) clients(ctx context.Context, n int, readOnly bool) (
 	for range n {
 		c, err := zeoload.Dial(ctx, s.addr, "1", readOnly)
 		if err != nil {
-			hangUp()
+			closeAll()
 			return nil, nil, err
 		}
 		conns = append(conns, c)
 	}
-	return conns, hangUp, nil
+	unhook := context.AfterFunc(ctx, closeAll)
+	return conns, func() { unhook(); closeAll() }, nil
+}
+
+// onCopy lets f measure the program on a copy of s that nobody has changed, with n clients, and removes the copy.
+func (p program) onCopy(ctx context.Context, s *source, n int, f func(*zeoServer, []*zeoload.Conn) error) (err error) {
+	dir := filepath.Join(s.dir, p.name)
+	if err := os.Mkdir(dir, 0o755); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	data := filepath.Join(dir, "Data.fs")
+	if err := errors.Join(copyFile(data, s.data), copyFile(data+".index", s.data+".index")); err != nil {
+		return err
+	}
+	unix.Sync() // what all before has left for the disk to do is nothing that f waits for
+	server, err := p.serve(ctx, data, "")
+	if err != nil {
+		return err
+	}
+	defer server.stop()
+	conns, hangUp, err := server.clients(ctx, n, false)
+	if err != nil {
+		return err
+	}
+	defer hangUp()
+	return f(server, conns)
 }
