@@ -108,7 +108,7 @@ func get(t *testing.T, url string) (code int, contentType, body string) {
 func serve(t *testing.T, st admin.Status) (*node, string) {
 	t.Helper()
 	n := &node{st: st}
-	ts := httptest.NewServer(admin.Handler(n))
+	ts := httptest.NewServer(admin.Handler(n, nil))
 	t.Cleanup(func() {
 		http.DefaultClient.CloseIdleConnections()
 		ts.Close()
@@ -281,7 +281,7 @@ func TestServerEndsWithItsListener(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := admin.Serve(ln, &node{st: full(t)}, hclog.NewNullLogger())
+	s := admin.Serve(ln, &node{st: full(t)}, nil, hclog.NewNullLogger())
 	if code, _, _ := get(t, "http://"+ln.Addr().String()+"/healthz"); code != http.StatusOK {
 		t.Fatalf("got %d", code)
 	}

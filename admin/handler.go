@@ -13,8 +13,8 @@ import (
 // maxScrapes is how many scrapes may run at a time; more are answered with 503.
 const maxScrapes = 4
 
-// Handler answers the paths of the package comment about src.
-func Handler(src Source) http.Handler {
+// Handler answers the paths of the package comment about src, and has control do commands. Without one there are none.
+func Handler(src Source, control Control) http.Handler {
 	registry := prometheus.NewPedanticRegistry()
 	registerStorages(registry, src)
 	registry.MustRegister(
@@ -30,8 +30,11 @@ func Handler(src Source) http.Handler {
 	})
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, src.Status()) })
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		writeText(w, http.StatusOK, "zrsd: see /status, /metrics, /healthz, /readyz")
+		writeText(w, http.StatusOK, "zrsd: see /status, /metrics, /healthz, /readyz, /clients, /undo-log")
 	})
+	if control != nil {
+		(&commands{control, make(chan struct{}, maxListings)}).register(mux)
+	}
 	return mux
 }
 

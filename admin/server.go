@@ -25,11 +25,12 @@ type Server struct {
 	done chan error
 }
 
-// Serve answers on ln, which it owns from now on, until Close.
-func Serve(ln net.Listener, src Source, logger hclog.Logger) *Server {
+// Serve answers on ln, which it owns from now on, until Close. Control is as of Handler.
+func Serve(ln net.Listener, src Source, control Control, logger hclog.Logger) *Server {
 	s := &Server{
 		http: &http.Server{
-			Handler:        Handler(src),
+			Handler:        Handler(src, control),
+			ConnContext:    withConn,
 			ReadTimeout:    readTimeout,
 			WriteTimeout:   writeTimeout,
 			IdleTimeout:    idleTimeout,

@@ -40,12 +40,25 @@ func ParseUndoID(id string) (zodb.Tid, error) {
 //
 // The entry that filter gets is valid until it returns.
 func (s *Storage) UndoLog(ctx context.Context, first, last int, filter func(*UndoEntry) bool) ([]UndoEntry, error) {
+	return s.source().listUndo(ctx, first, last, filter)
+}
+
+// UndoLog is as Storage.UndoLog.
+func (a *Attached) UndoLog(ctx context.Context, first, last int, filter func(*UndoEntry) bool) ([]UndoEntry, error) {
+	src, err := a.acquire()
+	if err != nil {
+		return nil, err
+	}
+	return src.listUndo(ctx, first, last, filter)
+}
+
+// listUndo is the last that is done with the source.
+func (s *source) listUndo(ctx context.Context, first, last int, filter func(*UndoEntry) bool) ([]UndoEntry, error) {
 	if last < 0 {
 		last = first - last
 	}
-	src := s.source()
-	list, err := src.undoLog(ctx, first, last, filter)
-	if err = errors.Join(err, src.release()); err != nil {
+	list, err := s.undoLog(ctx, first, last, filter)
+	if err = errors.Join(err, s.release()); err != nil {
 		return nil, fmt.Errorf("list what can be undone in %s: %w", s.path, err)
 	}
 	return list, nil

@@ -40,6 +40,17 @@ func TestUndoLogOfFixtures(t *testing.T) {
 		}
 		s := openFixture(t, filepath.Base(dir), Options{ReadOnly: true})
 		got, err := s.UndoLog(t.Context(), 0, 30, nil)
+		attached, err2 := Attach(t.Context(), s.Path(), Options{})
+		if err2 != nil {
+			t.Fatal(err2)
+		}
+		beside, err2 := attached.UndoLog(t.Context(), 0, 30, nil)
+		if diff := cmp.Diff(got, beside); diff != "" || err2 != nil {
+			t.Errorf("attached: %v %s", err2, diff)
+		}
+		if err := attached.Close(); err != nil {
+			t.Error(err)
+		}
 		if err != nil || len(got) != len(want.API.UndoLog) {
 			t.Fatalf("%d entries, %v; want %d", len(got), err, len(want.API.UndoLog))
 		}

@@ -100,7 +100,7 @@ func adminServer(t *testing.T, src admin.Source) Dial {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := admin.Serve(l, src, hclog.NewNullLogger())
+	server := admin.Serve(l, src, nil, hclog.NewNullLogger())
 	t.Cleanup(func() { server.Close() })
 	return dialer(l.Addr())
 }

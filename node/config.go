@@ -52,9 +52,15 @@ type Config struct {
 	IdleTimeout      time.Duration // for which a peer may be silent, or send nothing of what it has; 0: the default
 	MaxPerAddress    int           // connections of one address that are not yet accepted; 0: the default
 
+	PackNoGC  bool // packs leave garbage, unless told otherwise
+	PackNoOld bool // packs leave no Data.fs.old, unless told otherwise
+
+	desk *desk       // where commands find the storage
 	read credentials // what is in the files of certificates and secrets, while the node runs
 	// offer gives the storage to the front of the process. Nil: there is none.
 	offer func(*filestorage.Storage) (withdraw func())
+	// resized tells clients that a pack has changed the size of the storage. Nil: there are none.
+	resized func()
 }
 
 // A PrimaryConfig describes a primary.
@@ -110,6 +116,9 @@ func (c *Config) fill() {
 	}
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
+	}
+	if c.desk == nil {
+		c.desk = new(desk)
 	}
 }
 

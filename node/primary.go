@@ -92,5 +92,16 @@ func (c *PrimaryConfig) source(ctx context.Context, f *face, blobs blobDir) (sou
 		return nil, &StartError{err}
 	}
 	c.Logger.Info("attached to the storage", "file", c.Data, "size", src.Size(), "last", src.LastTid())
-	return src, nil
+	return &attachedStorage{src, c.desk.put(src)}, nil
+}
+
+// An attachedStorage is out of the reach of commands before it closes.
+type attachedStorage struct {
+	*filestorage.Attached
+	remove func()
+}
+
+func (s *attachedStorage) Close() error {
+	s.remove()
+	return s.Attached.Close()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
 )
 
@@ -38,6 +39,10 @@ type Front interface {
 	Offer(name string, st *filestorage.Storage) (withdraw func())
 	// Serve accepts clients until ctx ends, and returns when none is connected any more. That is no error.
 	Serve(ctx context.Context) error
+	// Clients returns those that are connected now.
+	Clients() []admin.Client
+	// Resized tells the clients of a storage, which is open until it returns, that a pack has changed its size.
+	Resized(name string)
 }
 
 // Serve runs a process until ctx ends and returns nil. Otherwise it returns why it could not start or go on:
@@ -72,7 +77,7 @@ func Serve(ctx context.Context, p Process) error {
 
 // member returns what runs a storage.
 func (s *Storage) member(p *Process) (*member, error) {
-	m := &member{name: s.Name}
+	m := &member{name: s.Name, storage: s.Name}
 	switch {
 	case s.Primary != nil:
 		cfg := *s.Primary
@@ -106,14 +111,17 @@ func (c *Config) join(p *Process, name string) *Config {
 	}
 	if p.Front != nil {
 		c.offer = func(st *filestorage.Storage) func() { return p.Front.Offer(name, st) }
+		c.resized = func() { p.Front.Resized(name) }
 	}
 	return c
 }
 
-// offered makes an open storage available to the front, if there is one.
+// offered makes an open storage available to commands, and to the front, if there is one.
 func (c *Config) offered(st *filestorage.Storage) (withdraw func()) {
+	remove := c.desk.put(st)
 	if c.offer == nil {
-		return func() {}
+		return remove
 	}
-	return c.offer(st)
+	leave := c.offer(st)
+	return func() { remove(); leave() }
 }

@@ -24,10 +24,13 @@ type counter struct {
 	serving bool
 	early   []string // withdrawn while serving
 	changed chan struct{}
+	clients []admin.Client
+	resized chan string
 }
 
 func newCounter() *counter {
-	return &counter{offers: map[string]*filestorage.Storage{}, changed: make(chan struct{}, 16)}
+	return &counter{offers: map[string]*filestorage.Storage{}, changed: make(chan struct{}, 16),
+		resized: make(chan string, 16)}
 }
 
 func (c *counter) Offer(name string, st *filestorage.Storage) func() {
@@ -44,6 +47,10 @@ func (c *counter) Offer(name string, st *filestorage.Storage) func() {
 		delete(c.offers, name)
 	}
 }
+
+func (c *counter) Clients() []admin.Client { return c.clients }
+
+func (c *counter) Resized(name string) { c.resized <- name }
 
 func (c *counter) Serve(ctx context.Context) error {
 	c.mu.Lock()

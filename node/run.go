@@ -14,6 +14,7 @@ import (
 // A member is one storage of a process, with what runs it.
 type member struct {
 	name    string // "" where there is only one
+	storage string // as clients ask for it; "" where there are none
 	c       *Config
 	face    *face
 	session func(context.Context) error
@@ -46,7 +47,7 @@ func runAll(ctx context.Context, c *Config, members []*member, front Front) (err
 			return err
 		}
 		c.Logger.Info("admin server listens", "address", ln.Addr().String())
-		server := admin.Serve(ln, sourceOf(members), c.Logger.Named("admin"))
+		server := admin.Serve(ln, sourceOf(members), &control{members, front}, c.Logger.Named("admin"))
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
 	err = together(ctx, members, front)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/config"
 	"github.com/zrsd/zrsd/eventlog"
 	"github.com/zrsd/zrsd/filestorage"
@@ -96,4 +97,33 @@ func (f *front) listen(ctx context.Context) (net.Listener, error) {
 		return nil, err
 	}
 	return credentials.Listen(ln, nil), nil
+}
+
+// Resized is node.Front.
+func (f *front) Resized(name string) { f.server.Resized(name) }
+
+// Clients is node.Front.
+func (f *front) Clients() []admin.Client {
+	infos := f.server.Clients()
+	list := make([]admin.Client, len(infos))
+	for i := range infos {
+		c := &infos[i]
+		list[i] = admin.Client{
+			Address: known(c.Address), Label: known(c.Label), Storage: known(c.Storage), Protocol: known(c.Encoding),
+			ReadOnly: c.ReadOnly, Since: c.Since.UTC(), Doing: string(c.Doing), Outbox: c.Outbox,
+			Loads: c.Loads, Stores: c.Stores, Commits: c.Commits,
+		}
+		if !c.DoingSince.IsZero() {
+			list[i].DoingSince = admin.Known(c.DoingSince.UTC())
+		}
+	}
+	return list
+}
+
+// known returns a pointer to what a client said, nil when it said nothing.
+func known(s string) *string {
+	if s == "" {
+		return nil
+	}
+	return &s
 }

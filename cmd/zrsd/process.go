@@ -25,7 +25,9 @@ func process(cfg *config.Config, log serverLog, reloads *node.Reloads) node.Proc
 
 func storage(st *config.Storage) node.Storage {
 	out := node.Storage{Name: st.Name}
-	common := node.Config{Data: st.Path.V, Blobs: st.BlobDir.V}
+	common := node.Config{
+		Data: st.Path.V, Blobs: st.BlobDir.V, PackNoGC: !st.PackGC.V, PackNoOld: !st.PackKeepOld.V,
+	}
 	if st.Role == config.Alone {
 		out.Alone = &node.AloneConfig{Config: common, ReadOnly: st.ReadOnly.V}
 		return out

@@ -31,6 +31,8 @@ const everyKey = `<zrs main>
   <filestorage>
     path Data.fs
     blob-dir blobs
+    pack-gc off
+    pack-keep-old off
   </filestorage>
   <tls>
     certificate c.pem
@@ -69,6 +71,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 	second.FS, second.Logger, second.Reloads = p.Shared.FS, hclog.NewNullLogger(), p.Shared.Reloads
 	without := map[string]bool{
 		"FS": true, "Admin": true, "AdminTLS": true, "MaxFrame": true, "Config": true, "read": true, "offer": true,
+		"desk": true, "resized": true,
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(second.Config), reflect.ValueOf(*second)} {
 		for i := range v.NumField() {

@@ -31,7 +31,7 @@ func (w *watcher) Write(b []byte) (int, error) {
 }
 
 func TestWatchingAsksAgainUntilItIsInterrupted(t *testing.T) {
-	ts := httptest.NewServer(admin.Handler(fixedStatus{Role: "primary"}))
+	ts := httptest.NewServer(admin.Handler(fixedStatus{Role: "primary"}, nil))
 	defer ts.Close()
 	addr, err := endpoint.Parse(strings.TrimPrefix(ts.URL, "http://"))
 	if err != nil {

@@ -1,0 +1,67 @@
+package admin
+
+import (
+	"fmt"
+	"io"
+	"text/tabwriter"
+)
+
+// doings are the activities of clients in words.
+var doings = map[string]string{
+	"connecting": "connecting",
+	"idle":       "idle",
+	"buffering":  "buffering a transaction",
+	"waiting":    "waiting for the commit lock",
+	"voting":     "voting, with the commit lock",
+	"holding":    "voted, holding the commit lock",
+	"uploading":  "uploading a blob",
+	"packing":    "packing",
+}
+
+// WriteClients writes a table of ZEO connections for people.
+func WriteClients(w io.Writer, list []Client) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(w, "no clients")
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "ADDRESS\tLABEL\tSTORAGE\tPROTOCOL\tMODE\tCONNECTED SINCE\tDOING\tOUTBOX\tLOADS\tSTORES\tCOMMITS")
+	for i := range list {
+		c := &list[i]
+		mode := "writer"
+		if c.ReadOnly {
+			mode = "reader"
+		}
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", clean(text(c.Address)), clean(text(c.Label)),
+			clean(text(c.Storage)), clean(text(c.Protocol)), mode, timeText(&c.Since), doingText(c),
+			bytesText(&c.Outbox), c.Loads, c.Stores, c.Commits)
+	}
+	return tw.Flush() // returns what went wrong above
+}
+
+func doingText(c *Client) string {
+	words, known := doings[c.Doing]
+	if !known { // of a newer server
+		words = clean(c.Doing)
+	}
+	if c.DoingSince == nil {
+		return words
+	}
+	return words + " since " + timeText(c.DoingSince)
+}
+
+// WriteUndoLog writes a table of transactions for people.
+func WriteUndoLog(w io.Writer, list []UndoEntry) error {
+	if len(list) == 0 {
+		_, err := fmt.Fprintln(w, "no transaction of that kind can be undone")
+		return err
+	}
+	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "TIME\tUNDO ID\tSIZE\tUSER\tDESCRIPTION")
+	for i := range list {
+		e := &list[i]
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", timeText(&e.Time), clean(e.ID), bytesText(&e.Size), clean(e.User),
+			clean(e.Description))
+	}
+	return tw.Flush() // as above
+}

@@ -1,0 +1,138 @@
+package admin
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	packCommand = "pack"
+	// progressEvery is the least time between two lines about a pack that goes on. They are also how the server
+	// notices a client that is gone without a word.
+	progressEvery = 200 * time.Millisecond
+)
+
+// A packLine is one line of the answer to POST /pack. Exactly one member is there. The last line is a result or an
+// error.
+type packLine struct {
+	Progress *PackProgress `json:"progress,omitempty"`
+	Result   *PackResult   `json:"result,omitempty"`
+	Error    *Refusal      `json:"error,omitempty"`
+}
+
+// pack runs a pack for as long as somebody waits for it.
+func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
+	if refusal := permit(r, packCommand); refusal != nil {
+		answer(w, nil, refusal)
+		return
+	}
+	values := r.URL.Query()
+	req, err := packRequest(values)
+	if err != nil {
+		answer(w, nil, err)
+		return
+	}
+	ctx, cancel := context.WithCancelCause(r.Context())
+	defer cancel(nil)
+	out := &lineWriter{w: w, control: http.NewResponseController(w)}
+	if err := out.begin(); err != nil {
+		answer(w, nil, err)
+		return
+	}
+	var latest atomic.Pointer[PackProgress]
+	done := make(chan packLine, 1)
+	go func() {
+		result, err := c.control.Pack(ctx, values.Get("storage"), req, func(p PackProgress) { latest.Store(&p) })
+		if err != nil {
+			done <- packLine{Error: refusalOf(err)}
+			return
+		}
+		done <- packLine{Result: &result}
+	}()
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case last := <-done:
+			_ = out.write(last) // who has gone does not hear it
+			return
+		case <-tick.C:
+			if p := latest.Swap(nil); p != nil {
+				if err := out.write(packLine{Progress: p}); err != nil {
+					cancel(fmt.Errorf("who asked for the pack has gone: %w", err))
+				}
+			}
+		}
+	}
+}
+
+// packRequest reads a PackRequest as values writes it.
+func packRequest(values url.Values) (req PackRequest, err error) {
+	if text := values.Get("until"); text != "" {
+		if req.Until, err = time.Parse(time.RFC3339Nano, text); err != nil {
+			return req, &Refusal{Invalid, fmt.Sprintf("until %.40q: give a time such as 2026-01-31T23:59:00Z", text)}
+		}
+	}
+	for name, into := range map[string]**bool{"gc": &req.GC, "keep_old": &req.KeepOld} {
+		if text := values.Get(name); text != "" {
+			yes, e := strconv.ParseBool(text)
+			if e != nil {
+				err = errors.Join(err, &Refusal{Invalid, fmt.Sprintf("%s %.20q: give true or false", name, text)})
+			}
+			*into = &yes
+		}
+	}
+	return req, err
+}
+
+func (req *PackRequest) values() url.Values {
+	values := url.Values{}
+	if !req.Until.IsZero() {
+		values.Set("until", req.Until.UTC().Format(time.RFC3339Nano))
+	}
+	for name, b := range map[string]*bool{"gc": req.GC, "keep_old": req.KeepOld} {
+		if b != nil {
+			values.Set(name, strconv.FormatBool(*b))
+		}
+	}
+	return values
+}
+
+// A lineWriter writes JSON lines of an answer that takes as long as it takes.
+type lineWriter struct {
+	w       http.ResponseWriter
+	control *http.ResponseController
+}
+
+// begin lifts the limits for whole requests. Without one for reading, the request's context ends with the connection
+// and not before.
+func (l *lineWriter) begin() error {
+	if err := errors.Join(l.control.SetReadDeadline(time.Time{}), l.control.SetWriteDeadline(time.Time{})); err != nil {
+		return err
+	}
+	l.w.Header().Set("Content-Type", "application/x-ndjson")
+	l.w.Header().Set("X-Content-Type-Options", "nosniff")
+	l.w.Header().Set("Cache-Control", "no-store")
+	return nil
+}
+
+func (l *lineWriter) write(line packLine) error {
+	body, err := json.Marshal(line)
+	if err != nil {
+		return err
+	}
+	if err := l.control.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	if _, err := l.w.Write(append(body, '\n')); err != nil {
+		return err
+	}
+	return l.control.Flush()
+}

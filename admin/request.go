@@ -1,0 +1,140 @@
+package admin
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/url"
+)
+
+// maxLine bounds a line about a pack.
+const maxLine = 64 << 10
+
+// ErrNoAnswer says that somebody answered, but not as an admin server does.
+var ErrNoAnswer = errors.New("the answer is not that of an admin server which knows this command: check that this is " +
+	"the --admin address of a zrsd, and its version")
+
+// A Dialer connects to an admin server.
+type Dialer = func(context.Context) (net.Conn, error)
+
+// AskClients gets the document at /clients, as it came and decoded. The error is that of dial, ErrNoAnswer, a *Refusal,
+// or the cause of ctx; so it is for all requests.
+func AskClients(ctx context.Context, dial Dialer, storage string) (raw []byte, doc *ClientsDocument, err error) {
+	doc = new(ClientsDocument)
+	raw, err = document(ctx, dial, "/clients", url.Values{"storage": {storage}}, doc)
+	return raw, doc, err
+}
+
+// AskUndoLog gets the document at /undo-log, as it came and decoded.
+func AskUndoLog(ctx context.Context, dial Dialer, storage string, q UndoQuery) (raw []byte, doc *UndoLogDocument,
+	err error) {
+	values := q.values()
+	values.Set("storage", storage)
+	doc = new(UndoLogDocument)
+	raw, err = document(ctx, dial, "/undo-log", values, doc)
+	return raw, doc, err
+}
+
+// AskPack has a storage packed, and returns when that is done. When ctx ends before, the pack is given up. Each line of
+// the answer is told as it came, and with its progress, if it is about that.
+func AskPack(ctx context.Context, dial Dialer, storage string, req PackRequest,
+	tell func(line []byte, progress *PackProgress) error) (*PackResult, error) {
+	values := req.values()
+	values.Set("storage", storage)
+	var result *PackResult
+	err := ask(ctx, dial, http.MethodPost, "/pack", values, func(body io.Reader) error {
+		lines := bufio.NewScanner(body)
+		lines.Buffer(nil, maxLine)
+		for lines.Scan() {
+			var line packLine
+			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
+				return fmt.Errorf("%w (%w)", ErrNoAnswer, err)
+			}
+			if err := tell(lines.Bytes(), line.Progress); err != nil {
+				return err
+			}
+			if line.Error != nil {
+				return line.Error
+			}
+			result = line.Result
+		}
+		if err := lines.Err(); err != nil {
+			return fmt.Errorf("hearing of the pack: %w", err)
+		}
+		if result == nil {
+			return errors.New("the connection ended before the pack did: see the server's log")
+		}
+		return nil
+	})
+	return result, err
+}
+
+// document gets a document, as it came and decoded into doc.
+func document(ctx context.Context, dial Dialer, path string, values url.Values, doc any) (raw []byte, err error) {
+	err = ask(ctx, dial, http.MethodGet, path, values, func(body io.Reader) error {
+		if raw, err = io.ReadAll(io.LimitReader(body, maxDocument+1)); err != nil {
+			return fmt.Errorf("reading the answer: %w", err)
+		}
+		if len(raw) > maxDocument {
+			return fmt.Errorf("%w (it is longer than %d bytes)", ErrNoAnswer, maxDocument)
+		}
+		if err := json.Unmarshal(raw, doc); err != nil {
+			return fmt.Errorf("%w (%w)", ErrNoAnswer, err)
+		}
+		return nil
+	})
+	return raw, err
+}
+
+// ask sends one request and has its answer read, on a connection of its own.
+func ask(ctx context.Context, dial Dialer, method, path string, values url.Values, read func(io.Reader) error) (
+	err error) {
+	defer func() {
+		if err != nil && ctx.Err() != nil {
+			err = context.Cause(ctx)
+		}
+	}()
+	if values.Get("storage") == "" {
+		values.Del("storage")
+	}
+	req, err := http.NewRequestWithContext(ctx, method, "http://zrsd"+path+"?"+values.Encode(), http.NoBody)
+	if err != nil {
+		return err
+	}
+	if method != http.MethodGet {
+		req.Header.Set(commandHeader, path[1:])
+	}
+	conn, err := dial(ctx)
+	if err != nil {
+		return err
+	}
+	transport := &http.Transport{
+		DisableKeepAlives: true,
+		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
+	}
+	resp, err := transport.RoundTrip(req)
+	if err != nil {
+		_ = conn.Close() // nothing came of it
+		return fmt.Errorf("%w (%w)", ErrNoAnswer, err)
+	}
+	defer resp.Body.Close() //nolint:errcheck // everything of use has been read
+	if resp.StatusCode == http.StatusOK {
+		return read(resp.Body)
+	}
+	return refusalIn(resp)
+}
+
+// refusalIn reads why a request was not done.
+func refusalIn(resp *http.Response) error {
+	var f failure
+	err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&f)
+	if err != nil || f.Error == nil {
+		return fmt.Errorf("%w (it answered %s)", ErrNoAnswer, resp.Status)
+	}
+	return f.Error
+}
