@@ -1,6 +1,7 @@
 package zeo
 
 import (
+	"errors"
 	"fmt"
 	"path/filepath"
 	"regexp"
@@ -122,7 +123,7 @@ func (c *client) transfer(f vfs.File, oid zodb.Oid, tid zodb.Tid) error {
 		return err
 	}
 	id := []pickle.Value{oidValue(oid), tidValue(tid)}
-	if err := c.out.putPatiently(c.encode(wire.Call("receiveBlobStart", id...))); err != nil {
+	if err := c.stream(wire.Call("receiveBlobStart", id...)); err != nil {
 		return err
 	}
 	chunk := make([]byte, blobChunk)
@@ -133,10 +134,21 @@ func (c *client) transfer(f vfs.File, oid zodb.Oid, tid zodb.Tid) error {
 			c.out.close(err)
 			return err
 		}
-		call := wire.Call("receiveBlobChunk", id[0], id[1], pickle.Bytes(b))
-		if err := c.out.putPatiently(c.encode(call)); err != nil {
+		if err := c.stream(wire.Call("receiveBlobChunk", id[0], id[1], pickle.Bytes(b))); err != nil {
 			return err
 		}
 	}
-	return c.out.putPatiently(c.encode(wire.Call("receiveBlobStop", id...)))
+	return c.stream(wire.Call("receiveBlobStop", id...))
+}
+
+// stream sends one of the messages of a blob.
+func (c *client) stream(m *wire.Message) (err error) {
+	closed := c.out.stream(func(waiting []byte) (with []byte) {
+		with, err = c.codec.Append(waiting, m)
+		return with
+	})
+	if err != nil {
+		c.out.close(err)
+	}
+	return errors.Join(err, closed)
 }

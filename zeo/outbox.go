@@ -60,19 +60,21 @@ func (o *outbox) take(size int, message func([]byte) []byte) {
 	}
 }
 
-// putPatiently waits until less than a quarter of the limit is taken before it appends a message: for what would fill
-// the outbox by itself. It returns why the outbox was closed.
-func (o *outbox) putPatiently(message []byte) error {
+// stream appends one of many large messages, made in place, and writes: it waits as the client makes it wait, and never
+// has more than a few of them in memory. It returns why the outbox was closed.
+func (o *outbox) stream(message func(waiting []byte) []byte) error {
 	o.mu.Lock()
-	for o.err == nil && int64(len(o.waiting)+o.writing) > o.limit/4 {
+	defer o.mu.Unlock()
+	for o.err == nil && len(o.waiting)+o.writing > maxSpare {
 		o.room.Wait()
 	}
-	err := o.err
-	o.mu.Unlock()
-	if err == nil {
-		o.put(message)
+	if o.err == nil {
+		o.waiting = message(o.waiting)
+		if o.writing == 0 {
+			o.write()
+		}
 	}
-	return err
+	return o.err
 }
 
 // size returns how many bytes wait.
