@@ -3,6 +3,7 @@ package filestorage
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"io"
 
 	"github.com/zrsd/zrsd/vfs"
@@ -22,9 +23,10 @@ import (
 type copier struct {
 	file    vfs.File // Data.fs.pack
 	out     output
-	synced  int64  // up to here it is durable
-	index   *index // of the new file
-	done    int64  // up to here the old file is copied
+	synced  int64      // up to here it is durable, or is about to be
+	syncing chan error // the end of the sync that is under way; nil: none is
+	index   *index     // of the new file
+	done    int64      // up to here the old file is copied
 	shifts  []shift
 	changed []entry      // by the transaction that is being copied
 	dropped []revisionID // blobs
@@ -162,19 +164,39 @@ func (p *packer) endTxn(tloc int64) error {
 	if err := p.out.patch(length, tloc+8); err != nil || p.out.pos()-p.synced < syncEvery {
 		return err
 	}
-	return p.sync()
+	return p.startSync()
 }
 
 // syncEvery is after how many bytes the new file is synced. A sync of many more at once would keep those waiting who
 // commit meanwhile.
 const syncEvery = 2 << 20
 
+// sync makes durable what was written.
 func (p *packer) sync() error {
-	if err := p.out.flush(); err != nil {
+	if err := p.startSync(); err != nil {
 		return err
 	}
-	p.synced = p.out.pos()
-	return p.file.Sync()
+	return p.endSync()
+}
+
+// startSync is sync without waiting for it, but for the one before: the disk works while more is copied.
+func (p *packer) startSync() error {
+	if err := errors.Join(p.out.flush(), p.endSync()); err != nil {
+		return err
+	}
+	p.synced, p.syncing = p.out.pos(), make(chan error, 1)
+	go func(file vfs.File, ended chan<- error) { ended <- file.Sync() }(p.file, p.syncing)
+	return nil
+}
+
+// endSync waits for the sync that is under way.
+func (p *packer) endSync() error {
+	if p.syncing == nil {
+		return nil
+	}
+	err := <-p.syncing
+	p.syncing = nil
+	return err
 }
 
 // noteDropped notes a record that is not kept if it has a blob of its own. A transaction may have stored an object

@@ -150,7 +150,7 @@ func (p *packer) drop() error {
 		return nil
 	}
 	disk, path := p.s.fs, p.s.path
-	err := p.file.Close()
+	err := errors.Join(p.endSync(), p.file.Close())
 	if p.prepared {
 		if p.blobs != nil {
 			err = errors.Join(err, p.blobs.CancelRemoval())
