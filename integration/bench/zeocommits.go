@@ -35,6 +35,7 @@ func (b *bench) zeoCommits(ctx context.Context, dir string) error {
 		return err
 	}
 	b.report.add("fsync of 2 KB, one after the other", float64(len(syncs))/time.Since(begin).Seconds(), "fsyncs/s")
+	b.report.add("fsync of 2 KB, p50", ms(quantile(syncs, 0.5)), "ms")
 	b.report.add("fsync of 2 KB, p99", ms(quantile(syncs, 0.99)), "ms")
 	for _, goal := range commitGoals {
 		ours, theirs, err := inTurns(b, trial.key, func(p program) (trial, error) {
