@@ -123,7 +123,7 @@ func (c *client) read() error {
 		if err := c.next(r); err != nil {
 			return err
 		}
-		if complete(r) {
+		if complete(r) && !c.out.full() {
 			continue
 		}
 		if err := c.rest(); err != nil {
@@ -251,15 +251,35 @@ func (c *client) background(m *wire.Message, f func() (pickle.Value, error)) {
 	})
 }
 
-// A patientWriter gives up a client that takes nothing for a while.
+// A patientWriter gives up a client that takes nothing for a while, or when it is told to.
 type patientWriter struct {
 	conn  net.Conn
 	limit time.Duration
+
+	mu   sync.Mutex // of the deadline
+	over bool
 }
 
 func (w *patientWriter) Write(b []byte) (int, error) {
-	if err := w.conn.SetWriteDeadline(time.Now().Add(w.limit)); err != nil {
+	if err := w.begin(); err != nil {
 		return 0, err
 	}
 	return w.conn.Write(b)
+}
+
+func (w *patientWriter) begin() error {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.over {
+		return net.ErrClosed
+	}
+	return w.conn.SetWriteDeadline(time.Now().Add(w.limit))
+}
+
+// giveUp ends a Write that waits for the client, and lets no other begin.
+func (w *patientWriter) giveUp() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.over = true
+	_ = w.conn.SetWriteDeadline(time.Now()) // fails for a connection that is closed, where nothing waits
 }

@@ -93,7 +93,7 @@ func TestAnUploadIsShownUntilItsEnd(t *testing.T) {
 }
 
 func TestAnOutboxSaysHowMuchWaits(t *testing.T) {
-	o := newOutbox(io.Discard, 100)
+	o := newOutbox(io.Discard, func() {}, 100)
 	o.put([]byte("four"))
 	o.put([]byte("seven.."))
 	if got := o.size(); got != 11 {

@@ -15,8 +15,9 @@ var errSlow = errors.New("the client does not read what it is sent; it is discon
 // reads from the client answers loads without that: it adds as many answers as it has questions, and then writes them
 // itself, unless somebody else is writing.
 type outbox struct {
-	w     io.Writer // used by one at a time: whoever has set writing
-	limit int64     // bytes that may wait
+	w      io.Writer // used by one at a time: whoever has set writing
+	giveUp func()    // when the outbox is closed
+	limit  int64     // bytes that may wait
 
 	mu      sync.Mutex
 	filled  sync.Cond // of mu: there is something to write and nobody writes, or the end
@@ -28,8 +29,9 @@ type outbox struct {
 	err     error  // why nothing is taken any more
 }
 
-func newOutbox(w io.Writer, limit int64) *outbox {
-	o := &outbox{w: w, limit: limit}
+// newOutbox returns an outbox that writes to w. giveUp ends a Write that waits, and does not wait itself.
+func newOutbox(w io.Writer, giveUp func(), limit int64) *outbox {
+	o := &outbox{w: w, giveUp: giveUp, limit: limit}
 	o.filled.L, o.room.L = &o.mu, &o.mu
 	return o
 }
@@ -77,6 +79,15 @@ func (o *outbox) stream(message func(waiting []byte) []byte) error {
 	return o.err
 }
 
+// full reports whether a client that asks for more should read first.
+func (o *outbox) full() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.crowded()
+}
+
+func (o *outbox) crowded() bool { return int64(len(o.waiting)+o.writing) > o.limit/4 }
+
 // size returns how many bytes wait.
 func (o *outbox) size() int64 {
 	o.mu.Lock()
@@ -103,6 +114,7 @@ func (o *outbox) shut(err error) {
 	if o.err == nil {
 		o.err = err
 		o.waiting, o.spare = nil, nil
+		o.giveUp()
 		o.filled.Broadcast()
 		o.room.Broadcast()
 	}
@@ -126,10 +138,13 @@ func (o *outbox) run() error {
 	}
 }
 
-// flush writes what waits, unless somebody else is about to.
+// flush writes what waits, unless somebody else is about to. It waits for him while the outbox is full.
 func (o *outbox) flush() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
+	for o.err == nil && o.writing > 0 && o.crowded() {
+		o.room.Wait()
+	}
 	if o.err == nil && len(o.waiting) > 0 && o.writing == 0 {
 		o.write()
 	}

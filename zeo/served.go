@@ -38,6 +38,7 @@ type served struct {
 
 	users  sync.WaitGroup // of the storage: clients and packs
 	closed bool           // of mu: nobody may use it any more
+	failed error          // of mu: why what is not visible may never be
 	stats  stats
 }
 
@@ -265,17 +266,18 @@ func (e *encodings) of(c *client, messages ...*wire.Message) []byte {
 	return b
 }
 
-// enter registers a client and answers it, so that it hears of everything behind the tid that it is told.
-func (s *served) enter(c *client, reply func(visible zodb.Tid)) {
+// enter registers a client and lets welcome answer it, so that it hears of everything behind the tid that it is told.
+// It reports whether the storage is still there to be used; the client keeps it there until leave.
+func (s *served) enter(c *client, welcome func(visible zodb.Tid)) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
 	s.users.Add(1)
 	s.clients[c] = struct{}{}
-	if s.closed {
-		c.out.close(errWithdrawn)
-		return
-	}
-	reply(s.visible)
+	welcome(s.visible)
+	return true
 }
 
 // leave is the last that a client does with the storage.
@@ -298,6 +300,17 @@ func (s *served) expect(c *client, tid zodb.Tid, reply func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.finishing[tid] = finishing{c, reply}
+}
+
+// lost is forget for a transaction that others may wait for. The storage takes no more: none of those that are not
+// visible will be, at least not to this server.
+func (s *served) lost(tid zodb.Tid, why error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	delete(s.finishing, tid)
+	s.failed = why
+	close(s.moved)
+	s.moved = make(chan struct{})
 }
 
 // forget takes back expect, for a transaction that was not committed.
@@ -331,15 +344,15 @@ func (s *served) since(tid zodb.Tid) (oids []zodb.Oid, ok bool) {
 	return oids, true
 }
 
-// await waits until tid is visible, so that what is said about it comes behind its invalidation.
+// await waits until tid is visible, so that what is said about it comes behind its invalidation. It fails when that may
+// never be.
 func (s *served) await(ctx context.Context, tid zodb.Tid) error {
 	for {
 		s.mu.RLock()
-		reached := s.visible >= tid
-		moved := s.moved
+		reached, moved, failed := s.visible >= tid, s.moved, s.failed
 		s.mu.RUnlock()
-		if reached {
-			return nil
+		if reached || failed != nil {
+			return failed
 		}
 		select {
 		case <-moved:

@@ -107,13 +107,15 @@ var errShutdown = errors.New("the server is shutting down")
 // Serve accepts clients on l until ctx ends, disconnects them then, and returns nil when all have ended. It closes l.
 func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var conns sync.WaitGroup
-	defer conns.Wait()
-	stop := context.AfterFunc(ctx, func() {
-		if err := l.Close(); err != nil {
+	shut := sync.OnceFunc(func() {
+		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 			s.log.Warn("closing a listener failed", "listener", l.Addr().String(), "error", err)
 		}
 		s.disconnectAll()
 	})
+	stop := context.AfterFunc(ctx, shut)
+	defer conns.Wait()
+	defer shut() // also where stop came before what ctx does
 	defer stop()
 	for {
 		conn, err := l.Accept()
@@ -145,9 +147,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 }
 
 func (s *Server) newClient(conn net.Conn) *client {
-	c := &client{
-		srv: s, conn: conn, since: time.Now(), out: newOutbox(&patientWriter{conn, s.opt.WriteTimeout}, s.opt.Backlog),
-	}
+	w := &patientWriter{conn: conn, limit: s.opt.WriteTimeout}
+	c := &client{srv: s, conn: conn, since: time.Now(), out: newOutbox(w, w.giveUp, s.opt.Backlog)}
 	c.logWith()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	s.mu.Lock()

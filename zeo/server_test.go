@@ -375,27 +375,6 @@ func TestAMonitorIsAnswered(t *testing.T) {
 	}
 }
 
-func TestAClientThatDoesNotReadIsDisconnectedAndNobodyElseWaits(t *testing.T) {
-	s := start(t, Options{Backlog: 64 << 10}, StorageOptions{})
-	writer, _ := s.register(t)
-	tid := writer.commit(1, 0, strings.Repeat("x", 60_000))
-	deaf, _ := s.register(t)
-	for range 2000 { // more than the sockets and the backlog take
-		b, err := deaf.codec.Append(nil, &wire.Message{ID: int64(9), Method: "loadBefore",
-			Args: pickle.Tuple{oidValue(1), tidValue(maxTid)}})
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := deaf.conn.Write(b); err != nil {
-			break // it is over
-		}
-	}
-	for i := range 20 {
-		tid = writer.commit(1, tid, strings.Repeat("y", i+1))
-	}
-	deaf.cut()
-}
-
 func TestAWithdrawnStorageDisconnectsItsClients(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	p, _ := s.register(t)

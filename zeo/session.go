@@ -26,10 +26,14 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 	case !readOnly && (c.srv.opt.ReadOnly || s.opt.ReadOnly):
 		return zodb.ErrReadOnly
 	}
-	c.storage, c.readOnly = s, readOnly
-	c.logWith("storage", name)
-	c.shown.entered.Store(&entry{storage: name, encoding: c.encoding, readOnly: readOnly})
-	s.enter(c, func(visible zodb.Tid) { c.reply(m, tidValue(visible)) })
+	if !s.enter(c, func(visible zodb.Tid) {
+		c.storage, c.readOnly = s, readOnly
+		c.logWith("storage", name)
+		c.shown.entered.Store(&entry{storage: name, encoding: c.encoding, readOnly: readOnly})
+		c.reply(m, tidValue(visible))
+	}) {
+		return errWithdrawn
+	}
 	return nil
 }
 

@@ -113,6 +113,7 @@ func (c *client) begin(m *wire.Message, a *arguments) error {
 	}
 	if c.txn != nil {
 		if same(c.txn.handle, handle) {
+			c.reply(m, nil)
 			return nil
 		}
 		return raise(classTransaction, "Multiple simultaneous tpc_begin requests from one client.")
@@ -360,9 +361,12 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 		c.reply(m, tidValue(tid))
 	})
 	_, done, err := t.Finish(context.WithoutCancel(c.ctx))
-	if err != nil {
+	if done == nil {
 		s.forget(tid)
 		return err
+	}
+	if err != nil {
+		c.logger().Warn("removing what a transaction does not need any more failed", "tid", tid, "error", err)
 	}
 	c.txn = nil
 	c.unlock(t)
@@ -373,7 +377,7 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	c.helpers.Go(func() {
 		<-done.Done()
 		if err := done.Err(); err != nil {
-			s.forget(tid)
+			s.lost(tid, err)
 			c.logger().Error("a commit failed", "tid", tid, "error", err)
 			c.out.close(err) // whether it is there shows when the client comes again
 		}
@@ -388,6 +392,7 @@ func (c *client) abort(m *wire.Message, a *arguments) error {
 		return err
 	}
 	if c.txn != nil && same(c.txn.handle, handle) {
+		c.dropUpload() // one that broke off
 		if err := c.dropTransaction(); err != nil {
 			return err
 		}

@@ -64,10 +64,14 @@ func (t *Transaction) StoreBlob(oid zodb.Oid, serial zodb.Tid, data []byte, blob
 
 func (t *Transaction) store(oid zodb.Oid, serial zodb.Tid, data []byte, blob zodb.BlobDraft) error {
 	op := &operation{kind: store, oid: oid, serial: serial, blob: blob}
-	if err := t.buf.keep(op, data); err != nil {
-		return err
+	err := t.buf.keep(op, data)
+	if err == nil {
+		err = t.buf.add(op)
 	}
-	return t.buf.add(op)
+	if err != nil && blob != nil {
+		err = errors.Join(err, blob.Discard())
+	}
+	return err
 }
 
 // Check buffers the condition that serial is still the current revision of an object.
@@ -142,7 +146,8 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 }
 
 // Finish hands the transaction to the storage and gives the lock back. It is final, durable and visible when the commit
-// is done; a failure shows there. After an error nothing was committed.
+// is done; a failure shows there. Without a Commit nothing was handed over, and the transaction can be aborted. An
+// error beside a Commit says what of the buffer could not be removed, which is nothing to the transaction.
 func (t *Transaction) Finish(ctx context.Context) (zodb.Tid, *filestorage.Commit, error) {
 	if t.voted == nil {
 		return 0, nil, fmt.Errorf("finish: there was no vote: %w", zodb.ErrTransaction)

@@ -361,3 +361,35 @@ func TestAVoteWaitsForTheLockAndCanBeGivenUp(t *testing.T) {
 	finish(t, waiting)
 	s.expect(t, 2, "y")
 }
+
+func TestWhatCannotBeRemovedIsNothingToACommit(t *testing.T) {
+	s := open(t)
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 1})
+	must(t, txn.Store(1, 0, []byte("spilled")))
+	vote(t, txn)
+	must(t, txn.buf.spill.f.Close())
+	_, c, err := txn.Finish(t.Context())
+	if c == nil || err == nil {
+		t.Fatalf("got %v, %v", c, err)
+	}
+	<-c.Done()
+	must(t, c.Err())
+	s.expect(t, 1, "spilled")
+}
+
+func TestABlobThatIsRefusedLeavesNothingBehind(t *testing.T) {
+	s := open(t)
+	for name, opt := range map[string]Options{"bytes": {Bytes: 1}, "operations": {Operations: 1}} {
+		txn := New(s.Storage, zodb.TxnMeta{}, opt)
+		must(t, txn.Check(1, 0))
+		var large *TooLargeError
+		if err := txn.StoreBlob(2, 0, blobRecord, upload(t, s, "content")); !errors.As(err, &large) {
+			t.Errorf("%s: got %v", name, err)
+		}
+		left, err := os.ReadDir(filepath.Join(s.blobs, "tmp"))
+		if err != nil || len(left) > 0 {
+			t.Errorf("%s: left behind: %v, %v", name, left, err)
+		}
+		must(t, txn.Abort())
+	}
+}
