@@ -169,4 +169,6 @@ func quantile(times []time.Duration, q float64) time.Duration {
 
 func mb(bytes int64, d time.Duration) float64 { return float64(bytes) / 1e6 / d.Seconds() }
 
+func us(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
+
 func ms(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

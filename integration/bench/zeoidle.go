@@ -27,12 +27,12 @@ func (b *bench) zeoIdle(ctx context.Context, dir string) error {
 	}
 	b.report.atMost("zrsd, memory for each client", float64(ours.memory)/1e3, "KB", 50)
 	b.idleFigures("zrsd", ours)
-	b.report.atMost("zrsd"+reached+", p99", ms(quantile(ours.sent, 0.99)), "ms", 50)
+	b.report.atMost("zrsd"+reached+", p99", ms(ours.p99), "ms", 50)
 	if theirs != nil {
 		theirs := *theirs
 		b.report.add("runzeo, memory for each client", float64(theirs.memory)/1e3, "KB")
 		b.idleFigures("runzeo", theirs)
-		b.report.add("runzeo"+reached+", p99", ms(quantile(theirs.sent, 0.99)), "ms")
+		b.report.add("runzeo"+reached+", p99", ms(theirs.p99), "ms")
 	}
 	return nil
 }
@@ -40,19 +40,23 @@ func (b *bench) zeoIdle(ctx context.Context, dir string) error {
 // reached names the figure that counts: what a client waits for, the disk included, and all others.
 const reached = ", tpc_finish to last invalidation"
 
-// An idle is what one run found.
+// An idle is what one run found. Its trial is that of commits, each from sending tpc_finish to the last client's
+// invalidation.
 type idle struct {
+	trial
+
 	memory  int64           // bytes of the server for each client
-	sent    []time.Duration // from sending tpc_finish to the last client's invalidation, ascending
 	replied []time.Duration // from the reply of tpc_finish, ascending; below 0 where all clients were faster
 }
 
-func (i *idle) key() float64 { return quantile(i.sent, 0.99).Seconds() }
+func (i *idle) key() float64 { return i.p99.Seconds() }
 
 func (b *bench) idleFigures(name string, i *idle) {
+	b.report.add(name+", processor time of the server", us(i.cpu), "µs/commit")
+	b.report.add(name+", processor time of the generator", us(i.generator), "µs/commit")
 	b.report.add(name+", its reply to last invalidation, p50", ms(quantile(i.replied, 0.5)), "ms")
 	b.report.add(name+", its reply to last invalidation, p99", ms(quantile(i.replied, 0.99)), "ms")
-	b.report.add(name+reached+", p50", ms(quantile(i.sent, 0.5)), "ms")
+	b.report.add(name+reached+", p50", ms(i.p50), "ms")
 }
 
 // idle measures on a copy of s.
@@ -73,31 +77,38 @@ func (b *bench) idle(ctx context.Context, p program, s *source) (*idle, error) {
 			return err
 		}
 		found.memory = (after - before) / idleClients
-		return found.commits(ctx, zeoload.NewWriter(writer[0], newOids, commitSize), listeners)
+		w := zeoload.NewWriter(writer[0], newOids, commitSize)
+		found.trial, err = server.try(func() (*zeoload.Outcome, error) { return found.commits(ctx, w, listeners) })
+		return err
 	})
 }
 
 // commits lets the writer commit, each time when all listeners know of the commit before.
-func (i *idle) commits(ctx context.Context, w *zeoload.Writer, listeners []*zeoload.Conn) error {
+func (i *idle) commits(
+	ctx context.Context, w *zeoload.Writer, listeners []*zeoload.Conn,
+) (*zeoload.Outcome, error) {
 	c := listen(ctx, listeners)
 	defer c.end()
+	begin := time.Now()
+	o := &zeoload.Outcome{}
 	for range idleCommits {
 		if err := w.Vote(); err != nil {
-			return err
+			return nil, err
 		}
 		sent := time.Now()
 		if err := w.Finish(); err != nil {
-			return err
+			return nil, err
 		}
 		replied := time.Now()
 		last, err := c.heard()
 		if err != nil {
-			return err
+			return nil, err
 		}
-		i.sent = append(i.sent, last.Sub(sent))
+		o.Latencies = append(o.Latencies, last.Sub(sent))
 		i.replied = append(i.replied, last.Sub(replied))
 	}
-	slices.Sort(i.sent)
+	o.Took = time.Since(begin)
+	slices.Sort(o.Latencies)
 	slices.Sort(i.replied)
-	return nil
+	return o, nil
 }

@@ -24,7 +24,6 @@ func (t trial) key() float64 { return t.rate }
 // trialFigures notes a trial of operations such as loads. What the generator uses is there to be compared with the
 // server: where it were more, the generator would be what is measured.
 func (b *bench) trialFigures(name, operation string, t trial) {
-	us := func(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }
 	b.report.add(name, t.rate, operation+"s/s")
 	b.report.add(name+", p50", ms(t.p50), "ms")
 	b.report.add(name+", p99", ms(t.p99), "ms")
