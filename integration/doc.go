@@ -5,6 +5,7 @@
 //	daemon/    runs zrsd as a process
 //	workload/  plays the application that commits
 //	python/    peers that run the real ZODB and the real zc.zrs, in the virtual environments that `make venv` prepares
+//	history/   judges what clients were told against what is in the file
 //	demo/      the demonstration: make demo
 //	bench/     the figures: make bench
 //	zeoload/   plays many ZEO clients, to measure a server
