@@ -30,12 +30,8 @@ func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error), st
 	if err != nil {
 		return nil, nil, err
 	}
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
-	}
-	defer transport.CloseIdleConnections()
-	raw, err = get(ctx, transport, storage)
+	defer hangUp(ctx, conn)()
+	raw, err = get(ctx, conn, storage)
 	switch {
 	case ctx.Err() != nil:
 		return nil, nil, context.Cause(ctx)
@@ -60,7 +56,7 @@ type noStorageError struct{ text string }
 func (e *noStorageError) Error() string { return e.text }
 func (e *noStorageError) Unwrap() error { return ErrNoStorage }
 
-func get(ctx context.Context, transport http.RoundTripper, storage string) (raw []byte, err error) {
+func get(ctx context.Context, conn net.Conn, storage string) (raw []byte, err error) {
 	address := "http://zrsd/status"
 	if storage != "" {
 		address += "?storage=" + url.QueryEscape(storage)
@@ -69,7 +65,7 @@ func get(ctx context.Context, transport http.RoundTripper, storage string) (raw 
 	if err != nil {
 		return nil, err
 	}
-	resp, err := transport.RoundTrip(req)
+	resp, err := exchange(conn, req)
 	if err != nil {
 		return nil, err
 	}

@@ -124,7 +124,9 @@ func TestWhatCanBeUndoneIsTheDocumentedList(t *testing.T) {
 	}
 	goldenFile(t, "undo-log.json", string(raw))
 	var table strings.Builder
-	if err := admin.WriteUndoLog(&table, doc.Transactions); err != nil {
+	long := c.entries[0]
+	long.User, long.Description = strings.Repeat("ü", 200), "two\nlines"
+	if err := admin.WriteUndoLog(&table, append(doc.Transactions, long)); err != nil {
 		t.Fatal(err)
 	}
 	goldenFile(t, "undo-log.txt", table.String())

@@ -60,8 +60,27 @@ func WriteUndoLog(w io.Writer, list []UndoEntry) error {
 	fmt.Fprintln(tw, "TIME\tUNDO ID\tSIZE\tUSER\tDESCRIPTION")
 	for i := range list {
 		e := &list[i]
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", timeText(&e.Time), clean(e.ID), bytesText(&e.Size), clean(e.User),
-			clean(e.Description))
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", timeText(&e.Time), clean(e.ID), bytesText(&e.Size),
+			brief(e.User, 40), brief(e.Description, 100))
 	}
 	return tw.Flush() // as above
+}
+
+// brief returns as much of a text as a column has room for.
+func brief(s string, limit int) string {
+	if r := []rune(clean(s)); len(r) > limit {
+		return string(r[:limit-1]) + "…"
+	}
+	return clean(s)
+}
+
+// WritePackResult says for people what a pack did.
+func WritePackResult(w io.Writer, r *PackResult) error {
+	if !r.Packed {
+		_, err := fmt.Fprintf(w, "nothing to drop: the file stays as it is, with %s\n", bytesText(&r.After))
+		return err
+	}
+	_, err := fmt.Fprintf(w, "packed in %.1f s: %s before, %s after, %d objects, %d blobs dropped; "+
+		"commits waited %.3f s\n", r.Duration, bytesText(&r.Before), bytesText(&r.After), r.Objects, r.Blobs, r.Pause)
+	return err
 }

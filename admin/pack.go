@@ -43,8 +43,7 @@ func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
 	defer cancel(nil)
 	out := &lineWriter{w: w, control: http.NewResponseController(w)}
 	if err := out.begin(); err != nil {
-		answer(w, nil, err)
-		return
+		return // who asked has gone
 	}
 	var latest atomic.Pointer[PackProgress]
 	done := make(chan packLine, 1)
@@ -111,8 +110,8 @@ type lineWriter struct {
 	control *http.ResponseController
 }
 
-// begin lifts the limits for whole requests. Without one for reading, the request's context ends with the connection
-// and not before.
+// begin lifts the limits for whole requests, and says that there will be lines. Without a limit for reading, the
+// request's context ends with the connection and not before.
 func (l *lineWriter) begin() error {
 	if err := errors.Join(l.control.SetReadDeadline(time.Time{}), l.control.SetWriteDeadline(time.Time{})); err != nil {
 		return err
@@ -120,7 +119,7 @@ func (l *lineWriter) begin() error {
 	l.w.Header().Set("Content-Type", "application/x-ndjson")
 	l.w.Header().Set("X-Content-Type-Options", "nosniff")
 	l.w.Header().Set("Cache-Control", "no-store")
-	return nil
+	return l.control.Flush()
 }
 
 func (l *lineWriter) write(line packLine) error {

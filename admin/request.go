@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/url"
@@ -18,6 +19,9 @@ const maxLine = 64 << 10
 // ErrNoAnswer says that somebody answered, but not as an admin server does.
 var ErrNoAnswer = errors.New("the answer is not that of an admin server which knows this command: check that this is " +
 	"the --admin address of a zrsd, and its version")
+
+// ErrCut says that nobody knows what became of a pack.
+var ErrCut = errors.New("the connection ended before the pack did: see the server's log")
 
 // A Dialer connects to an admin server.
 type Dialer = func(context.Context) (net.Conn, error)
@@ -64,10 +68,10 @@ func AskPack(ctx context.Context, dial Dialer, storage string, req PackRequest,
 			result = line.Result
 		}
 		if err := lines.Err(); err != nil {
-			return fmt.Errorf("hearing of the pack: %w", err)
+			return fmt.Errorf("%w (%w)", ErrCut, err)
 		}
 		if result == nil {
-			return errors.New("the connection ended before the pack did: see the server's log")
+			return ErrCut
 		}
 		return nil
 	})
@@ -113,13 +117,9 @@ func ask(ctx context.Context, dial Dialer, method, path string, values url.Value
 	if err != nil {
 		return err
 	}
-	transport := &http.Transport{
-		DisableKeepAlives: true,
-		DialContext:       func(context.Context, string, string) (net.Conn, error) { return conn, nil },
-	}
-	resp, err := transport.RoundTrip(req)
+	defer hangUp(ctx, conn)()
+	resp, err := exchange(conn, req)
 	if err != nil {
-		_ = conn.Close() // nothing came of it
 		return fmt.Errorf("%w (%w)", ErrNoAnswer, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // everything of use has been read
@@ -127,6 +127,29 @@ func ask(ctx context.Context, dial Dialer, method, path string, values url.Value
 		return read(resp.Body)
 	}
 	return refusalIn(resp)
+}
+
+// hangUp closes a connection when ctx ends, and at the latest when the function that it returns is called.
+func hangUp(ctx context.Context, conn net.Conn) (end func()) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // somebody else meets the error
+	return func() {
+		if stop() {
+			_ = conn.Close() // everything of use has been read
+		}
+	}
+}
+
+// exchange sends the only request on a connection and reads the answer up to its body. What is there may speak before
+// it is asked, as ZEO servers do: http.Transport complains of that in the log.
+func exchange(conn net.Conn, req *http.Request) (*http.Response, error) {
+	req.Close = true
+	if err := req.Write(conn); err != nil {
+		return nil, err
+	}
+	bounded := &io.LimitedReader{R: conn, N: maxHeader}
+	resp, err := http.ReadResponse(bufio.NewReader(bounded), req)
+	bounded.N = math.MaxInt64 // who reads the body bounds it
+	return resp, err
 }
 
 // refusalIn reads why a request was not done.

@@ -68,7 +68,7 @@ var sslTable = &table{
 
 var adminTable = &table{
 	typ: "admin",
-	doc: "The HTTP server for `/status`, `/metrics`, `/healthz` and `/readyz`. Ours.",
+	doc: "The HTTP server for `/status`, `/metrics`, `/healthz`, `/readyz` and commands. Ours.",
 	keys: []entry{
 		{name: "address", kind: "socket-binding-address", required: true, ours: true, doc: "Where it listens."},
 		{name: "insecure-plain-text", kind: "boolean", preset: "false", ours: true,

@@ -16,6 +16,8 @@ const (
 	exitOpen        = 3
 	exitUnreachable = 4
 	exitFailed      = 5
+	exitNotNow      = 6
+	exitRefused     = 7
 	exitForced      = 130
 )
 
@@ -24,9 +26,11 @@ const exitHelp = `Exit codes:
   1    check found damage, or compare found a difference
   2    wrong usage: an unknown command or flag, a missing or impossible value
   3    something could not be opened: missing, damaged, locked by another process, no permission, address in use
-  4    status got no answer from that address
+  4    status, clients, pack or undo-log got no answer from that address, or it has no storage of that name
   5    anything else that failed on the way, such as a full disk
-  130  a second signal ended a server before it had drained`
+  6    not now: a pack is already under way, or the storage is not open; try again
+  7    refused: not over this connection, not to this storage, or not by this process
+  130  pack was interrupted; a second signal ended a server before it had drained`
 
 // A codedError has an exit code of its own.
 type codedError struct {

@@ -49,7 +49,8 @@ func TestEachKindOfErrorHasItsExitCodeAndSaysWhatToDo(t *testing.T) {
 }
 
 func TestEveryExitCodeIsInTheHelp(t *testing.T) {
-	for _, code := range []int{exitOK, exitFound, exitUsage, exitOpen, exitUnreachable, exitFailed, exitForced} {
+	for _, code := range []int{exitOK, exitFound, exitUsage, exitOpen, exitUnreachable, exitFailed, exitNotNow,
+		exitRefused, exitForced} {
 		if !strings.Contains(exitHelp, fmt.Sprintf("\n  %-3d  ", code)) {
 			t.Errorf("exit code %d is not explained", code)
 		}

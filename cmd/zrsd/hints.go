@@ -20,11 +20,12 @@ func hint(err error) string {
 		locked  *filestorage.LockError
 		create  *filestorage.CreateError
 		newer   *identity.VersionError
+		refusal *admin.Refusal
 	)
 	switch {
 	case errors.As(err, &locked), errors.As(err, &create), errors.As(err, &newer):
 		return "" // they say it themselves
-	case errors.Is(err, admin.ErrNoStatus):
+	case errors.Is(err, admin.ErrNoStatus), errors.Is(err, admin.ErrNoAnswer), errors.As(err, &refusal):
 		return ""
 	case errors.As(err, &coded) && coded.code == exitUnreachable:
 		return "check that the node runs and that the address is that of its --admin"

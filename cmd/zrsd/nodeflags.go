@@ -26,7 +26,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.config.Data, "data", "", "the `Data.fs`")
 	flags.StringVar(&f.config.Blobs, "blobs", "", "the blob `DIR`; without it blobs are refused")
 	flags.StringVar(&f.replicateTo, "replicate-to", "", "`ADDR` where secondaries connect")
-	flags.StringVar(&f.admin, "admin", "", "`ADDR` for /status, /metrics, /healthz and /readyz over HTTP")
+	flags.StringVar(&f.admin, "admin", "", "`ADDR` for status, metrics, health and commands over HTTP")
 	f.tls.register(flags, "", "this node's")
 	f.adminTLS.register(flags, "admin-", "the admin server's")
 	flags.StringVar(&f.config.SecretFile, "secret-file", "",

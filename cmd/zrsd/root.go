@@ -48,7 +48,8 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
 	})
-	root.AddCommand(serveCommand(), primaryCommand(), secondaryCommand(), statusCommand(), dumpCommand(),
+	root.AddCommand(serveCommand(), primaryCommand(), secondaryCommand(), statusCommand(), clientsCommand(),
+		packCommand(), undoLogCommand(), dumpCommand(),
 		checkCommand(), compareCommand(), nagiosCommand(), configCommand(), versionCommand())
 	return root
 }

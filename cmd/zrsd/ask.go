@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/endpoint"
+)
+
+// askFlags are what commands to a running process have in common.
+type askFlags struct {
+	json    bool
+	storage string
+	tls     tlsFlags
+}
+
+func (f *askFlags) register(flags *pflag.FlagSet) {
+	flags.SortFlags = false
+	flags.BoolVar(&f.json, "json", false, "what the process answered, see docs/commands-json.md")
+	flags.StringVarP(&f.storage, "storage", "S", "", "`NAME` of one of several storages")
+	f.tls.register(flags, "", "this client's")
+}
+
+// connect returns how to reach the admin server at an address.
+func (f *askFlags) connect(address string) (endpoint.Endpoint, dialer, error) {
+	addr, err := endpoint.Parse(address)
+	if err != nil {
+		return addr, nil, usage(err)
+	}
+	dial, err := f.tls.dialer(addr)
+	return addr, dial, err
+}
+
+// asked gives what became of a request to addr its exit code.
+func asked(what string, addr endpoint.Endpoint, err error) error {
+	if err == nil {
+		return nil
+	}
+	err = fmt.Errorf("%s of %v: %w", what, addr, err)
+	var refusal *admin.Refusal
+	switch {
+	case errors.Is(err, admin.ErrCut):
+		return coded(exitFailed, err)
+	case !errors.As(err, &refusal):
+		return unreachable(err)
+	}
+	switch refusal.Reason {
+	case admin.NoStorage:
+		return unreachable(err)
+	case admin.Invalid:
+		return usage(err)
+	case admin.Busy, admin.Unavailable:
+		return coded(exitNotNow, err)
+	case admin.NotAllowed:
+		return coded(exitRefused, err)
+	case admin.Failed:
+	}
+	return coded(exitFailed, err)
+}

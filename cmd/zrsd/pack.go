@@ -1,0 +1,166 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os/signal"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/zrsd/zrsd/admin"
+)
+
+const packHelp = `Packs a storage in the process that has it open and whose --admin address is ADDR: drops old
+revisions of objects, and objects that nothing leads to. Reads and commits go on meanwhile. The command
+ends with the pack; when it is interrupted, the pack is given up and the file stays as it was.
+
+--days and --time mean what they mean to zeopack: the time of day today (this machine's, by its time
+zone), that many days before. Without them everything up to now is packed. What to do about garbage and
+the old file is as the server's configuration says, unless it is said here.
+
+Packs are not replicated: pack each node. The admin server packs only for who is on its machine or shows
+a certificate that it verifies.`
+
+type packOptions struct {
+	askFlags
+	days int
+	time string
+}
+
+func packCommand() *cobra.Command {
+	var opt packOptions
+	cmd := &cobra.Command{
+		Use:     "pack ADDR [--days N] [--time HH:MM:SS] [--storage NAME] [--no-gc] [--no-keep-old] [--json]",
+		Short:   "pack a storage of a running server",
+		Long:    packHelp,
+		Example: "  zrsd pack 127.0.0.1:5001 --days 7",
+		Args:    arguments("ADDR"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			req, err := opt.request(cmd.Flags(), time.Now())
+			if err != nil {
+				return usage(err)
+			}
+			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
+			return opt.run(ctx, args[0], req, cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.IntVarP(&opt.days, "days", "d", 0, "pack to `N` days before")
+	flags.StringVarP(&opt.time, "time", "t", "", "pack to this time of the day, `HH[:MM[:SS]]`; by default the "+
+		"present one")
+	flags.Bool("gc", false, "drop objects that nothing leads to, whatever is configured")
+	flags.Bool("no-gc", false, "keep them")
+	flags.Bool("keep-old", false, "leave the file before the pack as Data.fs.old, whatever is configured")
+	flags.Bool("no-keep-old", false, "remove it")
+	opt.register(flags)
+	return cmd
+}
+
+// request makes a request of the flags.
+func (opt *packOptions) request(flags *pflag.FlagSet, now time.Time) (req admin.PackRequest, err error) {
+	if req.Until, err = packTime(now, opt.days, opt.time); err != nil {
+		return req, err
+	}
+	for name, into := range map[string]**bool{"gc": &req.GC, "keep-old": &req.KeepOld} {
+		yes, no := flags.Changed(name), flags.Changed("no-"+name)
+		if yes && no {
+			return req, fmt.Errorf("--%s and --no-%s: leave out one of them", name, name)
+		}
+		if yes || no {
+			given := name
+			if no {
+				given = "no-" + name
+			}
+			value, err := flags.GetBool(given)
+			if err != nil {
+				return req, err
+			}
+			*into = admin.Known(value == yes)
+		}
+	}
+	return req, nil
+}
+
+// maxDays is further back than any ZODB.
+const maxDays = 36500
+
+// packTime returns the time that --days and --time mean, zero when there are none: then it is the server's present.
+func packTime(now time.Time, days int, clock string) (time.Time, error) {
+	if days < 0 || days > maxDays {
+		return time.Time{}, fmt.Errorf("--days %d: give a number from 0 to %d", days, maxDays)
+	}
+	if days == 0 && clock == "" {
+		return time.Time{}, nil
+	}
+	if clock != "" {
+		at, err := time.Parse("15:04:05", clock)
+		for _, layout := range []string{"15:04", "15"} {
+			if err != nil {
+				at, err = time.Parse(layout, clock)
+			}
+		}
+		if err != nil {
+			return time.Time{}, fmt.Errorf("--time %q: give a time of the day as HH, HH:MM or HH:MM:SS", clock)
+		}
+		now = time.Date(now.Year(), now.Month(), now.Day(), at.Hour(), at.Minute(), at.Second(), 0, now.Location())
+	}
+	return now.Add(-time.Duration(days) * 24 * time.Hour), nil
+}
+
+var errInterrupted = errors.New("interrupted: the server gives the pack up, and the file stays as it was, unless the " +
+	"pack has just ended")
+
+func (opt *packOptions) run(ctx context.Context, address string, req admin.PackRequest, out, terminal io.Writer) error {
+	addr, dial, err := opt.connect(address)
+	if err != nil {
+		return err
+	}
+	bar := &packBar{terminal: terminal}
+	result, err := admin.AskPack(ctx, dial, opt.storage, req, func(line []byte, progress *admin.PackProgress) error {
+		if opt.json {
+			_, err := fmt.Fprintf(out, "%s\n", line)
+			return err
+		}
+		if progress != nil {
+			bar.show(progress)
+		}
+		return nil
+	})
+	bar.clear()
+	switch {
+	case ctx.Err() != nil:
+		return coded(exitForced, errInterrupted)
+	case err != nil:
+		return asked("pack", addr, err)
+	case opt.json:
+		return nil
+	}
+	return admin.WritePackResult(out, result)
+}
+
+// A packBar shows on a terminal how far each phase of a pack is.
+type packBar struct {
+	terminal io.Writer
+	phase    string
+	bar      *progress
+}
+
+func (b *packBar) show(p *admin.PackProgress) {
+	if b.phase != p.Phase {
+		b.clear()
+		b.phase, b.bar = p.Phase, newProgress(b.terminal, "pack: "+p.Phase)
+	}
+	b.bar.update(p.Done, p.Total)
+}
+
+func (b *packBar) clear() {
+	if b.bar != nil {
+		b.bar.clear()
+	}
+}
