@@ -84,6 +84,7 @@ func (s *Storage) member(p *Process) (*member, error) {
 		m.c = cfg.join(p, s.Name)
 		err := cfg.check()
 		m.face = newFace(rolePrimary, m.c)
+		m.face.base.Storage.Attached = cfg.Attach
 		m.session = func(ctx context.Context) error { return cfg.session(ctx, m.face) }
 		return m, m.named(err)
 	case s.Secondary != nil:

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/config"
+	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/eventlog"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/node"
@@ -17,9 +18,10 @@ import (
 	"github.com/zrsd/zrsd/zeo"
 )
 
-// A front is <zeo>: it serves the storages of a process to ZEO clients.
+// A front serves the storages of a process to ZEO clients.
 type front struct {
-	cfg     *config.ZEO
+	at      endpoint.Endpoint
+	tls     *trust.Files // nil: plain text
 	log     hclog.Logger
 	server  *zeo.Server
 	options map[string]zeo.StorageOptions
@@ -29,25 +31,41 @@ type front struct {
 	ready   chan struct{}       // closed when none is missing
 }
 
-// newFront returns the front of a configuration with <zeo>.
-func newFront(cfg *config.Config, log hclog.Logger) *front {
-	z := cfg.ZEO
+// newFront returns a front at an address for the storages that the keys of options name.
+func newFront(
+	at endpoint.Endpoint, tls *trust.Files, server zeo.Options, options map[string]zeo.StorageOptions,
+) *front {
 	f := &front{
-		cfg: z, log: log.ResetNamed("ZEO.StorageServer"), options: make(map[string]zeo.StorageOptions),
+		at: at, tls: tls, log: server.Logger, server: zeo.New(server), options: options,
 		missing: make(map[string]struct{}), ready: make(chan struct{}),
 	}
-	f.server = zeo.New(zeo.Options{
-		Msgpack: z.Msgpack.V, ReadOnly: z.ReadOnly.V, Recent: int(z.InvalidationQueueSize.V),
-		TransactionTimeout: z.TransactionTimeout.V, Logger: f.log,
-		Critical: func(log hclog.Logger, text string) { log.Error(text, eventlog.Severity, eventlog.Critical) },
-	})
-	for _, st := range cfg.Storages {
-		f.options[st.Name] = zeo.StorageOptions{
-			ReadOnly: st.ReadOnly.V || st.Role == config.Secondary, PackGC: st.PackGC.V, KeepOld: st.PackKeepOld.V,
-		}
-		f.missing[st.Name] = struct{}{}
+	for name := range options {
+		f.missing[name] = struct{}{}
 	}
 	return f
+}
+
+// configuredFront returns the front of a configuration with <zeo>.
+func configuredFront(cfg *config.Config, log hclog.Logger) *front {
+	z := cfg.ZEO
+	options := make(map[string]zeo.StorageOptions)
+	for _, st := range cfg.Storages {
+		options[st.Name] = zeo.StorageOptions{
+			ReadOnly: st.ReadOnly.V || st.Role == config.Secondary, PackGC: st.PackGC.V, KeepOld: st.PackKeepOld.V,
+		}
+	}
+	var tls *trust.Files
+	if ssl := z.SSL; ssl != nil {
+		tls = &trust.Files{
+			Certificate: ssl.Certificate.V, Key: ssl.Key.V, PasswordFile: ssl.PasswordFile.V,
+			Authority: ssl.Authenticate.V,
+		}
+	}
+	return newFront(z.Address.V, tls, zeo.Options{
+		Msgpack: z.Msgpack.V, ReadOnly: z.ReadOnly.V, Recent: int(z.InvalidationQueueSize.V),
+		TransactionTimeout: z.TransactionTimeout.V, Logger: log.ResetNamed("ZEO.StorageServer"),
+		Critical: func(log hclog.Logger, text string) { log.Error(text, eventlog.Severity, eventlog.Critical) },
+	}, options)
 }
 
 // Offer is node.Front.
@@ -84,14 +102,11 @@ func (f *front) Serve(ctx context.Context) error {
 }
 
 func (f *front) listen(ctx context.Context) (net.Listener, error) {
-	ln, err := f.cfg.Address.V.Listen(ctx)
-	if err != nil || f.cfg.SSL == nil {
+	ln, err := f.at.Listen(ctx)
+	if err != nil || f.tls == nil {
 		return ln, err
 	}
-	ssl := f.cfg.SSL
-	credentials, err := trust.Load(trust.Files{
-		Certificate: ssl.Certificate.V, Key: ssl.Key.V, PasswordFile: ssl.PasswordFile.V, Authority: ssl.Authenticate.V,
-	})
+	credentials, err := trust.Load(*f.tls)
 	if err != nil {
 		_ = ln.Close() // nobody has connected
 		return nil, err

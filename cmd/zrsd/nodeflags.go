@@ -17,6 +17,7 @@ type nodeFlags struct {
 	admin       string
 	tls         tlsFlags
 	adminTLS    tlsFlags
+	zeo         zeoFlags
 	log         node.LogOptions
 }
 
@@ -27,6 +28,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.config.Blobs, "blobs", "", "the blob `DIR`; without it blobs are refused")
 	flags.StringVar(&f.replicateTo, "replicate-to", "", "`ADDR` where secondaries connect")
 	flags.StringVar(&f.admin, "admin", "", "`ADDR` for status, metrics, health and commands over HTTP")
+	f.zeo.register(flags)
 	f.tls.register(flags, "", "this node's")
 	f.adminTLS.register(flags, "admin-", "the admin server's")
 	flags.StringVar(&f.config.SecretFile, "secret-file", "",
@@ -49,8 +51,9 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.log.File, "log-file", "", "log to `FILE`, reopened on SIGUSR2, instead of standard error")
 }
 
-// runNode reads the common flags, opens the log and runs a node until a signal ends it.
-func (f *nodeFlags) runNode(ctx context.Context, run func(ctx context.Context, common node.Config) error) (err error) {
+// runNode reads the common flags, opens the log and runs a node until a signal ends it. storage gives the node its
+// role.
+func (f *nodeFlags) runNode(ctx context.Context, storage func(common node.Config) node.Storage) (err error) {
 	if f.config.ReplicateTo, err = optionalAddress("--replicate-to", f.replicateTo); err != nil {
 		return err
 	}
@@ -65,9 +68,19 @@ func (f *nodeFlags) runNode(ctx context.Context, run func(ctx context.Context, c
 	}
 	defer func() { err = errors.Join(err, log.Close()) }()
 	f.config.Logger = log.Logger
+	st := storage(f.config)
+	st.Name = zeoStorage
+	front, err := f.zeo.front(st.Secondary != nil, log.Logger)
+	if err != nil {
+		return err
+	}
+	if front != nil && st.Primary != nil && st.Primary.Attach {
+		return usage(errors.New("--zeo with --attach: the files belong to another process, which serves their " +
+			"clients: leave out one of the two"))
+	}
 	ctx, stop := withSignals(ctx, log, f.config.Reloads)
 	defer stop()
-	return run(ctx, f.config)
+	return node.Serve(ctx, node.Process{Shared: f.config, Storages: []node.Storage{st}, Front: front})
 }
 
 func optionalAddress(flag, addr string) (endpoint.Endpoint, error) {

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/node"
@@ -10,7 +8,7 @@ import (
 
 const primaryHelp = `Opens a storage and streams its transactions to every secondary that connects. With --attach it
 follows the files of a running ZEO server or Zope instance instead of owning them, and writes
-nothing but Data.fs.zrsd, the storage's identity.
+nothing but Data.fs.zrsd, the storage's identity. With --zeo it serves ZEO clients, which read and write.
 
 SIGTERM and SIGINT stop it after its secondaries have caught up, or after --drain-timeout. SIGUSR2
 reopens the log file.`
@@ -26,8 +24,8 @@ func primaryCommand() *cobra.Command {
 			"      --replicate-to 127.0.0.1:5000 --admin 127.0.0.1:5001",
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			return f.runNode(cmd.Context(), func(ctx context.Context, common node.Config) error {
-				return node.RunPrimary(ctx, node.PrimaryConfig{Config: common, Attach: attach})
+			return f.runNode(cmd.Context(), func(common node.Config) node.Storage {
+				return node.Storage{Primary: &node.PrimaryConfig{Config: common, Attach: attach}}
 			})
 		},
 	}

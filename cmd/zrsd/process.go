@@ -15,7 +15,7 @@ func process(cfg *config.Config, log serverLog, reloads *node.Reloads) node.Proc
 		p.Shared.InsecurePlainText = a.InsecurePlainText.V
 	}
 	if cfg.ZEO != nil {
-		p.Front = newFront(cfg, log)
+		p.Front = configuredFront(cfg, log)
 	}
 	for _, st := range cfg.Storages {
 		p.Storages = append(p.Storages, storage(st))

@@ -1,8 +1,6 @@
 package main
 
 import (
-	"context"
-
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/endpoint"
@@ -12,7 +10,8 @@ import (
 
 const secondaryHelp = `Connects to a primary and applies its transactions to a storage of its own, first those that it
 lacks, then live, and connects again whenever the connection ends. Where there is no Data.fs an
-empty one is made. With --replicate-to it feeds further secondaries.
+empty one is made. With --replicate-to it feeds further secondaries, and with --zeo it serves ZEO
+clients that only read.
 
 SIGTERM and SIGINT stop it after what has arrived is on disk. SIGUSR2 reopens the log file.`
 
@@ -37,11 +36,11 @@ func secondaryCommand() *cobra.Command {
 					return flagError("--replicate-from", err)
 				}
 			}
-			return f.runNode(cmd.Context(), func(ctx context.Context, common node.Config) error {
-				return node.RunSecondary(ctx, node.SecondaryConfig{
+			return f.runNode(cmd.Context(), func(common node.Config) node.Storage {
+				return node.Storage{Secondary: &node.SecondaryConfig{
 					Config: common, ReplicateFrom: list, ReadyLag: readyLag, MaxRecord: maxRecord, MaxFrame: maxFrame,
 					Protocol: secondary.Protocol(protocol), KeepAliveDelay: keepAlive,
-				})
+				}}
 			})
 		},
 	}

@@ -1,0 +1,43 @@
+package main
+
+import (
+	"errors"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/pflag"
+
+	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/zeo"
+)
+
+// zeoStorage is the name of the one storage of a node: the one that ZEO clients ask for unless told otherwise.
+const zeoStorage = "1"
+
+// zeoFlags say where a node serves ZEO clients.
+type zeoFlags struct {
+	address string
+	tls     tlsFlags
+}
+
+func (f *zeoFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.address, "zeo", "", "`ADDR` where ZEO clients connect, to a storage of the name "+zeoStorage)
+	f.tls.register(flags, "zeo-", "the ZEO server's")
+}
+
+// front returns what serves the clients, nil when there is no address for them.
+func (f *zeoFlags) front(readOnly bool, log hclog.Logger) (node.Front, error) {
+	at, err := optionalAddress("--zeo", f.address)
+	switch tls := f.tls.files(); {
+	case err != nil:
+		return nil, err
+	case at.IsZero() && tls != nil:
+		return nil, usage(errors.New("--zeo-tls-… are of the ZEO server: give it an address with --zeo"))
+	case at.IsZero():
+		return nil, nil //nolint:nilnil // no clients are served
+	case tls != nil && tls.Certificate == "":
+		return nil, usage(errors.New("--zeo-tls-… need the ZEO server's certificate: give --zeo-tls-cert"))
+	default:
+		options := map[string]zeo.StorageOptions{zeoStorage: {ReadOnly: readOnly, PackGC: true, KeepOld: true}}
+		return newFront(at, tls, zeo.Options{Logger: log.Named("zeo")}, options), nil
+	}
+}
