@@ -14,7 +14,7 @@ const maxIterators = 1000
 
 // iterators are those of a connection: over transactions, and over the records of one.
 type iterators struct {
-	last int64
+	next int64 // id
 	txns map[int64]*txnIterator
 	recs map[int64]*recIterator
 }
@@ -39,8 +39,9 @@ func (is *iterators) add() (int64, error) {
 	if is.txns == nil {
 		is.txns, is.recs = make(map[int64]*txnIterator), make(map[int64]*recIterator)
 	}
-	is.last++
-	return is.last, nil
+	id := is.next
+	is.next++
+	return id, nil
 }
 
 func (is *iterators) drop(id int64) {
