@@ -28,6 +28,8 @@ type ZEO struct {
 	TransactionTimeout       Value[time.Duration]
 	PIDFile                  Value[string] // "": none
 	ClientConflictResolution Value[bool]
+	MaxClients               Value[int64]
+	MaxPerAddress            Value[int64]
 	Msgpack                  Value[bool]
 	SSL                      *SSL // nil: plain text
 }

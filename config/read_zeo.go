@@ -18,6 +18,8 @@ func (c *checker) zeo(s *zconfig.Section) *ZEO {
 		PIDFile:                  get(r, "pid-filename", pathIn),
 		ClientConflictResolution: get(r, "client-conflict-resolution", boolean),
 		Msgpack:                  get(r, "msgpack", boolean),
+		MaxClients:               r.atLeast1("max-clients"),
+		MaxPerAddress:            r.atLeast1("max-per-address"),
 	}
 	positive(r, "invalidation-queue-size", z.InvalidationQueueSize, 0)
 	if at := z.InvalidationAge.From; at.Given() {

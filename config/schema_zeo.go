@@ -23,13 +23,16 @@ var zeoTable = &table{
 				"set and " +
 				"`INSTANCE_HOME` is in the environment, it is `$INSTANCE_HOME/var/ZEO.pid`."},
 		{name: "client-conflict-resolution", kind: "boolean", preset: "false",
-			doc: "Clients resolve conflicts themselves. Otherwise a conflict is an error for the client, as with " +
-				"a Python " +
-				"server that lacks the classes: zrsd runs no Python."},
+			doc: "Changes nothing here: conflicts of BTrees and counters are resolved in the server, all others by " +
+				"the clients, which have the classes."},
 		{name: "msgpack", kind: "boolean",
 			doc: "Offers clients the protocol in msgpack instead of pickles. Where it is not set, a value in " +
 				"`ZEO_MSGPACK` " +
 				"means `true`."},
+		{name: "max-clients", kind: "integer", preset: "10000", ours: true,
+			doc: "Connections of clients at a time. More are closed at once."},
+		{name: "max-per-address", kind: "integer", preset: "1000", ours: true,
+			doc: "Connections of one address at a time that have not registered yet."},
 	},
 	sections: []string{"ssl"},
 	gone: map[string]string{

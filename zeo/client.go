@@ -29,6 +29,9 @@ type client struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 
+	stranger string // its host, until it has registered
+	known    bool   // of Server.mu: it has
+
 	encoding string     // the name of codec
 	codec    wire.Codec // fixed before anybody else knows the client
 	storage  *served    // nil before registration
@@ -152,6 +155,9 @@ func (c *client) rest() error {
 	return c.conn.SetReadDeadline(time.Now().Add(c.srv.opt.IdleTimeout))
 }
 
+// maxRegister is how long the message of a client may be that has not registered: the name of a storage.
+const maxRegister = 64 << 10
+
 // What may come instead of a message: the choice of an encoding, or a monitor's question.
 const (
 	ruok      = "ruok"
@@ -183,7 +189,11 @@ func (c *client) next(r *bufio.Reader) error {
 	if answered, err := c.load(r); answered || err != nil {
 		return err
 	}
-	body, err := wire.Read(r, c.srv.opt.MaxMessage)
+	limit := c.srv.opt.MaxMessage
+	if c.storage == nil {
+		limit = maxRegister
+	}
+	body, err := wire.Read(r, limit)
 	var size *wire.SizeError
 	if errors.As(err, &size) {
 		return violation("%v: raise the server's limit if it is genuine", err)

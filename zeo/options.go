@@ -17,6 +17,9 @@ type Options struct {
 	// TransactionTimeout is how long a client may hold the commit lock; 0: as long as it likes.
 	TransactionTimeout time.Duration
 
+	MaxClients   int // connections at a time; default 10,000
+	MaxStrangers int // of those, from one address and not registered yet; default 1,000
+
 	MaxMessage       int64         // bytes; default 512 MiB
 	Backlog          int64         // bytes that may wait for a client to read; default 64 MiB
 	HandshakeTimeout time.Duration // until registration; default 60 s
@@ -40,6 +43,12 @@ func (o Options) withDefaults() Options {
 	orElse(&o.WriteTimeout, time.Minute)
 	if o.Recent <= 0 {
 		o.Recent = 100
+	}
+	if o.MaxClients <= 0 {
+		o.MaxClients = 10_000
+	}
+	if o.MaxStrangers <= 0 {
+		o.MaxStrangers = 1000
 	}
 	if o.MaxMessage <= 0 {
 		o.MaxMessage = 512 << 20

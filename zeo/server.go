@@ -24,15 +24,17 @@ type Server struct {
 	endPack context.CancelFunc
 	packs   sync.WaitGroup // those that nobody waits for
 
-	mu      sync.Mutex
-	served  map[string]*served
-	clients map[*client]struct{}
+	mu     sync.Mutex
+	served map[string]*served
+	guests
 }
 
 // New returns a server without storages.
 func New(opt Options) *Server {
 	opt = opt.withDefaults()
-	s := &Server{opt: opt, log: opt.Logger, served: make(map[string]*served), clients: make(map[*client]struct{})}
+	s := &Server{opt: opt, log: opt.Logger, served: make(map[string]*served), guests: guests{
+		clients: make(map[*client]struct{}), strangers: make(map[string]int),
+	}}
 	s.packing, s.endPack = context.WithCancel(context.Background())
 	return s
 }
@@ -135,7 +137,11 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			}
 			continue
 		}
-		c := s.newClient(conn)
+		c, err := s.admit(conn)
+		if err != nil {
+			s.turnAway(conn, err)
+			continue
+		}
 		conns.Go(func() {
 			defer s.forget(c)
 			if ctx.Err() != nil {
@@ -144,23 +150,6 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			c.serve()
 		})
 	}
-}
-
-func (s *Server) newClient(conn net.Conn) *client {
-	w := &patientWriter{conn: conn, limit: s.opt.WriteTimeout}
-	c := &client{srv: s, conn: conn, since: time.Now(), out: newOutbox(w, w.giveUp, s.opt.Backlog)}
-	c.logWith()
-	c.ctx, c.stop = context.WithCancel(context.Background())
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.clients[c] = struct{}{}
-	return c
-}
-
-func (s *Server) forget(c *client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.clients, c)
 }
 
 func (s *Server) disconnectAll() {

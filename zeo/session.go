@@ -26,6 +26,7 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 	case !readOnly && (c.srv.opt.ReadOnly || s.opt.ReadOnly):
 		return zodb.ErrReadOnly
 	}
+	c.srv.registered(c)
 	if !s.enter(c, func(visible zodb.Tid) {
 		c.storage, c.readOnly = s, readOnly
 		c.logWith("storage", name)

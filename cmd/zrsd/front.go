@@ -63,6 +63,7 @@ func configuredFront(cfg *config.Config, log hclog.Logger) *front {
 	}
 	return newFront(z.Address.V, tls, zeo.Options{
 		Msgpack: z.Msgpack.V, ReadOnly: z.ReadOnly.V, Recent: int(z.InvalidationQueueSize.V),
+		MaxClients: int(z.MaxClients.V), MaxStrangers: int(z.MaxPerAddress.V),
 		TransactionTimeout: z.TransactionTimeout.V, Logger: log.ResetNamed("ZEO.StorageServer"),
 		Critical: func(log hclog.Logger, text string) { log.Error(text, eventlog.Severity, eventlog.Critical) },
 	}, options)
