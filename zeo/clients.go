@@ -85,14 +85,13 @@ func (s *Server) Clients() []ClientInfo {
 }
 
 func (c *client) info() ClientInfo {
-	info := ClientInfo{
-		Address: c.address(), Since: c.since, Doing: Connecting, Outbox: c.out.size(),
-		Loads: c.shown.loads.Load(), Stores: c.shown.stores.Load(), Commits: c.shown.commits.Load(),
-	}
+	info := ClientInfo{Address: c.address(), Since: c.since, Doing: Connecting, Outbox: c.out.size()}
 	if e := c.shown.entered.Load(); e != nil {
 		info.Storage, info.Encoding, info.Label, info.ReadOnly = e.storage, e.encoding, e.label, e.readOnly
 		info.Doing, info.DoingSince = c.shown.activity()
 	}
+	// Behind the activity, so that who is seen idle has what it has done counted.
+	info.Loads, info.Stores, info.Commits = c.shown.loads.Load(), c.shown.stores.Load(), c.shown.commits.Load()
 	return info
 }
 

@@ -1,6 +1,7 @@
 package zeo
 
 import (
+	"fmt"
 	"io"
 	"testing"
 	"time"
@@ -9,25 +10,32 @@ import (
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 
-// shows waits until the oldest connections do what is wanted, one after the other, and returns them.
+// shows waits until the connections do what is wanted, the oldest first, and returns them.
 func (s *site) shows(t *testing.T, want ...Activity) []ClientInfo {
+	t.Helper()
+	return s.awaitClients(t, fmt.Sprint(want), func(all []ClientInfo) bool {
+		same := len(all) == len(want)
+		for i := range want {
+			same = same && all[i].Doing == want[i]
+		}
+		return same
+	})
+}
+
+func (s *site) awaitClients(t *testing.T, what string, cond func([]ClientInfo) bool) []ClientInfo {
 	t.Helper()
 	limit := time.After(patience)
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for {
 		all := s.Clients()
-		same := len(all) == len(want)
-		for i := range want {
-			same = same && all[i].Doing == want[i]
-		}
-		if same {
+		if cond(all) {
 			return all
 		}
 		select {
 		case <-tick.C:
 		case <-limit:
-			t.Fatalf("clients are %+v, want %v", all, want)
+			t.Fatalf("clients are %+v, want %s", all, what)
 		}
 	}
 }
@@ -77,9 +85,7 @@ func TestClientsAreShownInTheMiddleOfACommit(t *testing.T) {
 		t.Errorf("counted %+v", got)
 	}
 	first.call("loadBefore", oidValue(1), tidValue(maxTid))
-	if got := s.Clients()[0]; got.Loads != 1 {
-		t.Errorf("%d loads were counted, want 1", got.Loads)
-	}
+	s.awaitClients(t, "a load", func(all []ClientInfo) bool { return all[0].Loads == 1 })
 }
 
 func TestAnUploadIsShownUntilItsEnd(t *testing.T) {

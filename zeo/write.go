@@ -370,10 +370,10 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	}
 	c.txn = nil
 	c.unlock(t)
+	c.shown.commits.Add(1)
 	c.shown.txn.Store(nil)
 	s.stats.active.Add(-1)
 	s.stats.commits.Add(1)
-	c.shown.commits.Add(1)
 	c.helpers.Go(func() {
 		<-done.Done()
 		if err := done.Err(); err != nil {
