@@ -231,3 +231,13 @@ func TestUndoLogIsFilteredNumberedAndBounded(t *testing.T) {
 		t.Errorf("%+v", e)
 	}
 }
+
+func TestAPackThatHasNoRoomSaysWhatToDo(t *testing.T) {
+	disk := diskWith(t, 5)
+	s := newSite(t, disk)
+	r := s.primary(t)
+	r.await(t, "it is ready", ready)
+	disk.SetCapacity(1 << 20)
+	_, err := r.pack(t, "", admin.PackRequest{GC: admin.Known(false)})
+	refused(t, err, admin.Failed, "make room, such as by removing Data.fs.old")
+}

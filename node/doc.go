@@ -26,6 +26,15 @@
 // for at most DrainTimeout; then the storage waits for what is on its way to the disk, saves its index and releases
 // its lock; the admin server answers until the end. That is no error.
 //
+// # Commands
+//
+// Operators have a storage packed, or ask what can be undone, through the admin server. A command finds the storage on
+// the node's desk, where it lies from when it is open until just before it closes; taking it away ends the commands at
+// work and waits for them. Who else must know of a pack, ZEO clients, is told by the Front.
+//
+//	admin server ──▶ control ──▶ desk ──▶ filestorage.Pack, UndoLog
+//	                         └─▶ Front.Clients, Front.Resized
+//
 // # A failed storage
 //
 // A storage that could not tell any more what is on the disk takes no transactions until it is opened again. A

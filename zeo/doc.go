@@ -33,6 +33,12 @@
 // beside commits. A vote waits for the storage's commit lock in a goroutine of its own, while its connection goes on.
 // After tpc_finish the lock is free at once: the next vote runs while this one's disk syncs.
 //
+// # What others may see of a client
+//
+// A client belongs to the goroutine that reads from it. What operators ask for, Server.Clients, is kept beside it where
+// anybody may look at any time: counters and times in atomics, and in the transaction what it is doing, under the
+// transaction's own mutex.
+//
 // # What ends with a connection
 //
 // Every end of a connection, whoever caused it, passes client.end: a vote that waits is given up, a transaction that

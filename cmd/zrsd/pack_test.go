@@ -4,14 +4,18 @@ import (
 	"context"
 	"errors"
 	"net"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/endpoint"
 )
 
 func TestPackTimesAreThoseOfZeopack(t *testing.T) {
@@ -81,28 +85,84 @@ func (p *endlessPack) Pack(ctx context.Context, _ string, _ admin.PackRequest, _
 	return admin.PackResult{}, context.Cause(ctx)
 }
 
-func TestAnInterruptedCommandGivesThePackUp(t *testing.T) {
-	addr := filepath.Join(t.TempDir(), "admin")
+// serveEndlessly answers at addr with an endless pack until the test ends.
+func serveEndlessly(t *testing.T) (addr string, pack *endlessPack) {
+	t.Helper()
+	addr = filepath.Join(t.TempDir(), "admin")
 	ln, err := new(net.ListenConfig).Listen(t.Context(), "unix", addr)
 	if err != nil {
 		t.Fatal(err)
 	}
-	pack := &endlessPack{running: make(chan struct{}), ended: make(chan struct{})}
+	pack = &endlessPack{running: make(chan struct{}), ended: make(chan struct{})}
 	server := admin.Serve(ln, fixedStatus{}, pack, hclog.NewNullLogger())
-	defer func() {
+	t.Cleanup(func() {
 		if err := server.Close(); err != nil {
 			t.Error(err)
 		}
-	}()
+	})
+	return addr, pack
+}
+
+func TestAnInterruptedCommandGivesThePackUp(t *testing.T) {
+	addr, pack := serveEndlessly(t)
 	ctx, interrupt := context.WithCancel(t.Context())
 	go func() {
 		<-pack.running
 		interrupt()
 	}()
 	var out strings.Builder
-	err = new(packOptions).run(ctx, addr, admin.PackRequest{}, &out, &out)
+	err := new(packOptions).run(ctx, addr, admin.PackRequest{}, &out, &out)
 	if !errors.Is(err, errInterrupted) || exitCode(err) != exitForced || hint(err) != "" || out.Len() > 0 {
 		t.Errorf("got %v, exit code %d, output %q", err, exitCode(err), &out)
 	}
 	<-pack.ended
+}
+
+func TestSignalsInterruptACommand(t *testing.T) {
+	for _, sig := range []os.Signal{syscall.SIGINT, syscall.SIGTERM} {
+		addr, pack := serveEndlessly(t)
+		var stderr strings.Builder
+		cmd := exec.CommandContext(t.Context(), "zrsd", "pack", addr) // testscript puts it into the PATH
+		cmd.Stderr = &stderr
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		<-pack.running
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		var exit *exec.ExitError
+		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitForced ||
+			!strings.Contains(stderr.String(), "interrupted: the server gives the pack up") {
+			t.Errorf("%v: got %v, %s", sig, err, &stderr)
+		}
+		<-pack.ended
+	}
+}
+
+func TestEachOutcomeOfARequestHasItsExitCode(t *testing.T) {
+	addr, err := endpoint.Parse("127.0.0.1:5001")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		err  error
+		code int
+	}{
+		{admin.ErrCut, exitFailed},
+		{admin.ErrNoAnswer, exitUnreachable},
+		{errors.New("connection refused"), exitUnreachable},
+		{&admin.Refusal{Reason: admin.NoStorage}, exitUnreachable},
+		{&admin.Refusal{Reason: admin.Invalid}, exitUsage},
+		{&admin.Refusal{Reason: admin.NotAllowed}, exitRefused},
+		{&admin.Refusal{Reason: admin.Busy}, exitNotNow},
+		{&admin.Refusal{Reason: admin.Unavailable}, exitNotNow},
+		{&admin.Refusal{Reason: admin.Failed}, exitFailed},
+		{&admin.Refusal{Reason: "of a newer server"}, exitFailed},
+		{nil, exitOK},
+	} {
+		if got := exitCode(asked("pack", addr, c.err)); got != c.code {
+			t.Errorf("%#v: exit code %d, want %d", c.err, got, c.code)
+		}
+	}
 }
