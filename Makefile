@@ -18,7 +18,8 @@ help: ## this list
 build: ## bin/zrsd, static
 	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/zrsd ./cmd/zrsd
 
-demo: ## a primary, two secondaries, a kill -9, and the proof that all three agree; needs Go only
+demo: ## a ZEO client that writes, a primary, two secondaries, a kill -9, and the proof that all agree
+	@sh integration/venv.sh zodb
 	@$(GO) run ./integration/demo
 
 test: build vet venv race end-to-end ## everything: build, vet, all packages with the race detector, real processes and Python peers

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"slices"
 	"sort"
 	"sync"
 	"time"
@@ -18,47 +19,95 @@ const pace = 10 * time.Millisecond
 // shape is the database of the demonstration.
 var shape = workload.Shape{Objects: 60, Blobs: 12, RecordSize: 2000, BlobSize: 300_000}
 
-// An application owns the primary's storage and commits to it from a goroutine, between begin and stop.
-type application struct {
+// An application is what changes the database.
+type application interface {
+	// begin starts committing.
+	begin(ctx context.Context) error
+	// stop ends the commits and returns the last tid, or what made them fail.
+	stop() (zodb.Tid, error)
+	close() error
+	history() *history
+}
+
+// A history is what an application was told: the tids of all its commits.
+type history struct {
+	failed chan struct{} // closed when a commit fails
+
+	mu   sync.Mutex
+	tids []zodb.Tid
+}
+
+func newHistory() *history { return &history{failed: make(chan struct{})} }
+
+func (h *history) add(tid zodb.Tid) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.tids = append(h.tids, tid)
+}
+
+// all returns the tids so far.
+func (h *history) all() []zodb.Tid {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return slices.Clone(h.tids)
+}
+
+// committed returns the number of transactions so far.
+func (h *history) committed() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.tids)
+}
+
+// after returns how many transactions are newer than tid.
+func (h *history) after(tid zodb.Tid) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.tids) - sort.Search(len(h.tids), func(i int) bool { return h.tids[i] > tid })
+}
+
+// An owner is an application for where there is no Python: it owns the primary's files, which zrsd follows, and commits
+// from a goroutine.
+type owner struct {
 	storage *filestorage.Storage
 	owner   *workload.Owner
-	failed  chan struct{} // closed when a commit fails
+	told    *history
 
 	cancel context.CancelFunc
 	done   chan struct{} // closed when the goroutine has ended
-
-	mu   sync.Mutex
-	tids []zodb.Tid // of all commits
-	err  error
+	err    error
 }
 
-func openApplication(ctx context.Context, n *node) (*application, error) {
+func openOwner(ctx context.Context, n *node) (*owner, error) {
 	storage, err := workload.Open(ctx, n.data, n.blobs)
 	if err != nil {
 		return nil, err
 	}
-	owner, err := workload.NewOwner(ctx, storage, shape, uint64(time.Now().UnixNano()))
+	work, err := workload.NewOwner(ctx, storage, shape, uint64(time.Now().UnixNano()))
 	if err != nil {
 		return nil, errors.Join(err, storage.Close())
 	}
-	a := &application{storage: storage, owner: owner, failed: make(chan struct{}), tids: []zodb.Tid{storage.LastTid()}}
+	a := &owner{storage: storage, owner: work, told: newHistory()}
+	a.told.add(storage.LastTid())
 	return a, nil
 }
 
-// begin starts committing.
-func (a *application) begin(ctx context.Context) {
+func (a *owner) history() *history { return a.told }
+
+func (a *owner) begin(ctx context.Context) error {
 	ctx, a.cancel = context.WithCancel(ctx)
 	a.done = make(chan struct{})
 	go func() {
 		defer close(a.done)
 		if err := a.work(ctx); err != nil {
 			a.err = err
-			close(a.failed)
+			close(a.told.failed)
 		}
 	}()
+	return nil
 }
 
-func (a *application) work(ctx context.Context) error {
+func (a *owner) work(ctx context.Context) error {
 	tick := time.NewTicker(pace)
 	defer tick.Stop()
 	for {
@@ -71,14 +120,11 @@ func (a *application) work(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		a.mu.Lock()
-		a.tids = append(a.tids, tid)
-		a.mu.Unlock()
+		a.told.add(tid)
 	}
 }
 
-// stop ends the commits and returns the last tid, or what made them fail.
-func (a *application) stop() (zodb.Tid, error) {
+func (a *owner) stop() (zodb.Tid, error) {
 	if a.cancel == nil {
 		return a.storage.LastTid(), nil
 	}
@@ -87,21 +133,7 @@ func (a *application) stop() (zodb.Tid, error) {
 	return a.storage.LastTid(), a.err
 }
 
-func (a *application) close() error {
+func (a *owner) close() error {
 	_, err := a.stop()
 	return errors.Join(err, a.storage.Close())
-}
-
-// committed returns the number of transactions so far.
-func (a *application) committed() int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.tids)
-}
-
-// after returns how many transactions are newer than tid.
-func (a *application) after(tid zodb.Tid) int {
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	return len(a.tids) - sort.Search(len(a.tids), func(i int) bool { return a.tids[i] > tid })
 }

@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -67,6 +70,30 @@ func (n *node) stop(ctx context.Context) error {
 		return fmt.Errorf("zrsd ended with exit code %d\n%s", code, n.process.Log().Tail())
 	}
 	n.process = nil
+	return nil
+}
+
+// makeEmpty makes a database without anything in it.
+func (n *node) makeEmpty(ctx context.Context) error {
+	storage, err := workload.Open(ctx, n.data, n.blobs)
+	if err != nil {
+		return err
+	}
+	return storage.Close()
+}
+
+// mustHave looks for transactions in the file.
+func (n *node) mustHave(ctx context.Context, tids []zodb.Tid) (err error) {
+	storage, err := filestorage.Open(ctx, n.data, filestorage.Options{ReadOnly: true})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, storage.Close()) }()
+	for _, tid := range tids {
+		if _, err := storage.Find(ctx, tid); err != nil {
+			return fmt.Errorf("a commit that was acknowledged is not in %s: %w", n.data, err)
+		}
+	}
 	return nil
 }
 

@@ -23,7 +23,7 @@ const (
 type story struct {
 	dir     string
 	binary  string
-	app     *application
+	app     application
 	primary *node
 	one     *node
 	two     *node
@@ -41,14 +41,15 @@ func newStory(ctx context.Context, dir string) (*story, error) {
 			return nil, err
 		}
 	}
-	if s.app, err = openApplication(ctx, s.primary); err != nil {
-		return nil, err
-	}
 	return s, nil
 }
 
 func (s *story) close() error {
-	return errors.Join(s.two.kill(), s.one.kill(), s.primary.kill(), s.app.close())
+	err := errors.Join(s.two.kill(), s.one.kill())
+	if s.app != nil {
+		_ = s.app.close() // how it went is known
+	}
+	return errors.Join(err, s.primary.kill())
 }
 
 func (s *story) tell(ctx context.Context) error {
@@ -61,31 +62,76 @@ func (s *story) tell(ctx context.Context) error {
 }
 
 func (s *story) start(ctx context.Context) error {
-	say("An application makes a database: %d objects, %d blobs", shape.Objects, shape.Blobs)
-	say("Starting a primary beside it, and two secondaries")
-	if err := s.primary.start("primary", "--attach"); err != nil {
+	begin := s.beginWithOwner
+	if havePython() {
+		begin = s.beginWithClient
+	}
+	if err := begin(ctx); err != nil {
 		return err
 	}
+	say("Starting two secondaries")
 	if err := s.one.start("secondary", "--replicate-from", s.primary.addr); err != nil {
 		return err
 	}
 	if err := s.two.start("secondary", "--replicate-from", s.one.addr); err != nil {
 		return err
 	}
-	for _, n := range []*node{s.primary, s.one, s.two} {
+	for _, n := range []*node{s.one, s.two} {
 		if err := n.process.Up(ctx); err != nil {
 			return err
 		}
 	}
-	note("primary      pid %-7d follows the application's Data.fs, streams on %s", s.primary.pid(), s.primary.addr)
 	note("secondary 1  pid %-7d is fed by the primary, streams on %s", s.one.pid(), s.one.addr)
 	note("secondary 2  pid %-7d is fed by secondary 1", s.two.pid())
 	return nil
 }
 
+// beginWithOwner lets an application own the files, and the primary follow them.
+func (s *story) beginWithOwner(ctx context.Context) (err error) {
+	note("(There are no Python packages in .venv: with them, see make venv, a real ZEO client would write.)")
+	say("An application makes a database: %d objects, %d blobs", shape.Objects, shape.Blobs)
+	if s.app, err = openOwner(ctx, s.primary); err != nil {
+		return err
+	}
+	if err := s.primary.start("primary", "--attach"); err != nil {
+		return err
+	}
+	say("Starting a primary beside it")
+	note("primary      pid %-7d follows the application's Data.fs, streams on %s", s.primary.pid(), s.primary.addr)
+	return s.primary.process.Up(ctx)
+}
+
+// beginWithClient lets a real ZEO client write to the primary.
+func (s *story) beginWithClient(ctx context.Context) error {
+	address, err := daemon.FreeAddress(ctx)
+	if err != nil {
+		return err
+	}
+	if err := s.primary.makeEmpty(ctx); err != nil {
+		return err
+	}
+	say("Starting a primary, which serves ZEO clients")
+	if err := s.primary.start("primary", "--zeo", address); err != nil {
+		return err
+	}
+	if err := s.primary.process.Up(ctx); err != nil {
+		return err
+	}
+	note("primary      pid %-7d for ZEO clients on %s, streams on %s", s.primary.pid(), address, s.primary.addr)
+	say("A Python process with the real ZEO makes a database: %d objects, %d blobs", shape.Objects, shape.Blobs)
+	app, err := startClient(ctx, address, s.dir)
+	if err != nil {
+		return err
+	}
+	s.app = app
+	return nil
+}
+
 func (s *story) live(ctx context.Context) error {
 	say("The application commits, about 100 transactions per second")
-	s.app.begin(ctx)
+	if err := s.app.begin(ctx); err != nil {
+		return err
+	}
 	return s.watch(ctx, actLive)
 }
 
@@ -112,7 +158,7 @@ func (s *story) comeBack(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	say("The application rests, after %d transactions, the last one %v", s.app.committed(), last)
+	say("The application rests, after %d transactions, the last one %v", s.app.history().committed(), last)
 	for _, n := range []*node{s.primary, s.one, s.two} {
 		if err := n.reached(ctx, last); err != nil {
 			return err
@@ -134,7 +180,7 @@ func (s *story) watch(ctx context.Context, act time.Duration) error {
 			s.glance(ctx)
 		case <-end.C:
 			return nil
-		case <-s.app.failed:
+		case <-s.app.history().failed:
 			_, err := s.app.stop()
 			return err
 		case <-ctx.Done():
@@ -160,7 +206,7 @@ func (s *story) catchUp(ctx context.Context) error {
 // glance prints one line: how many transactions the application has made, and how many each secondary lacks. It returns
 // the larger one of those, and one where a secondary does not answer.
 func (s *story) glance(ctx context.Context) int {
-	committed := s.app.committed()
+	committed := s.app.history().committed()
 	first, one := s.behind(ctx, s.one)
 	second, two := s.behind(ctx, s.two)
 	note("committed %5d   secondary 1 %-16s   secondary 2 %s", committed, first, second)
@@ -175,7 +221,7 @@ func (s *story) behind(ctx context.Context, n *node) (text string, missing int) 
 	if err != nil {
 		return "does not answer", 1
 	}
-	if missing = s.app.after(daemon.LastTid(status)); missing == 0 {
+	if missing = s.app.history().after(daemon.LastTid(status)); missing == 0 {
 		return "has all of them", 0
 	}
 	return fmt.Sprintf("lacks %d", missing), missing
@@ -184,20 +230,25 @@ func (s *story) behind(ctx context.Context, n *node) (text string, missing int) 
 // verdict stops everything and lets zrsd compare the files.
 func (s *story) verdict(ctx context.Context) error {
 	say("Stopping all processes and comparing the three databases")
+	if err := s.app.close(); err != nil {
+		return err
+	}
 	for _, n := range []*node{s.two, s.one, s.primary} {
 		if err := n.stop(ctx); err != nil {
 			return err
 		}
-	}
-	if err := s.app.close(); err != nil {
-		return err
 	}
 	for _, n := range []*node{s.one, s.two} {
 		if err := compare(ctx, s.binary, s.primary, n); err != nil {
 			return err
 		}
 	}
-	say("All three are the same: every transaction, every object, every blob.")
+	told := s.app.history().all()
+	if err := s.primary.mustHave(ctx, told); err != nil {
+		return err
+	}
+	say("All three are the same: every transaction, every object, every blob.\n"+
+		"The %d commits that the application was told are done are there.", len(told))
 	return nil
 }
 
