@@ -75,7 +75,9 @@ func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
 // packRequest reads a PackRequest as values writes it.
 func packRequest(values url.Values) (req PackRequest, err error) {
 	if text := values.Get("until"); text != "" {
-		if req.Until, err = time.Parse(time.RFC3339Nano, text); err != nil {
+		until, err := time.Parse(time.RFC3339Nano, text)
+		req.Until = until.UTC()
+		if year := req.Until.Year(); err != nil || year < 0 || year > 9999 {
 			return req, &Refusal{Invalid, fmt.Sprintf("until %.40q: give a time such as 2026-01-31T23:59:00Z", text)}
 		}
 	}

@@ -3,7 +3,9 @@ package admin_test
 import (
 	"context"
 	"errors"
+	"net"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -93,5 +95,58 @@ func TestAStrangersAnswerIsNone(t *testing.T) {
 		if _, _, err := admin.AskClients(t.Context(), dial, ""); !errors.Is(err, admin.ErrNoAnswer) {
 			t.Errorf("%q: clients: %v", answer, err)
 		}
+	}
+}
+
+// A watched listener's connections keep the deadlines that were set last.
+type watched struct {
+	net.Listener
+	conns chan *watchedConn
+}
+
+func (l *watched) Accept() (net.Conn, error) {
+	conn, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	c := &watchedConn{Conn: conn}
+	l.conns <- c
+	return c, nil
+}
+
+type watchedConn struct {
+	net.Conn
+	mu          sync.Mutex
+	read, write time.Time
+}
+
+func (c *watchedConn) SetReadDeadline(at time.Time) error {
+	c.mu.Lock()
+	c.read = at
+	c.mu.Unlock()
+	return c.Conn.SetReadDeadline(at)
+}
+
+func (c *watchedConn) SetWriteDeadline(at time.Time) error {
+	c.mu.Lock()
+	c.write = at
+	c.mu.Unlock()
+	return c.Conn.SetWriteDeadline(at)
+}
+
+func TestAPackMayTakeLongerThanAnyRequest(t *testing.T) {
+	ln := &watched{listen(t, "tcp", "127.0.0.1:0"), make(chan *watchedConn, 1)}
+	c := &controls{pack: func(context.Context, func(admin.PackProgress)) (admin.PackResult, error) {
+		conn := <-ln.conns
+		conn.mu.Lock()
+		defer conn.mu.Unlock()
+		if !conn.read.IsZero() || !conn.write.IsZero() {
+			t.Errorf("the connection ends at %v or %v", conn.read, conn.write)
+		}
+		return admin.PackResult{Packed: true}, nil
+	}}
+	got, err := admin.AskPack(t.Context(), serveOn(t, ln, c), "", admin.PackRequest{}, nobody)
+	if err != nil || !got.Packed {
+		t.Errorf("%+v, %v", got, err)
 	}
 }
