@@ -57,11 +57,22 @@ func (m *machine) runPython(t *testing.T, from *machine) {
 	m.runzeo(t)
 }
 
-// runZrsd runs zrsd on the same files at the same addresses. A secondary has the <zrs> section that it had and asks for
-// the protocol of zc.zrs, which is the way back. A primary follows what runzeo writes, which needs no zc.zrs then.
+// runZrsd runs zrsd on the same files at the same addresses, for clients and secondaries. A secondary has the <zrs>
+// section that it had and asks for the protocol of zc.zrs, which is the way back.
 func (m *machine) runZrsd(t *testing.T, from *machine) {
 	t.Helper()
-	m.runZrsdBy(t, from, "zrs2")
+	m.runZrsdBy(t, from, "protocol zrs2")
+}
+
+// runAttached leaves runzeo to the clients, without zc.zrs, and lets zrsd replicate what it writes.
+func (m *machine) runAttached(t *testing.T, _ *machine) {
+	t.Helper()
+	const storage = "<filestorage>\n  path Data.fs\n  blob-dir blobs\n</filestorage>\n"
+	m.write(t, "zeo.conf", "<zeo>\n  address "+m.zeo+"\n</zeo>\n"+storage)
+	m.runzeo(t)
+	monitor := filepath.Join(m.dir, "admin")
+	args := append([]string{"primary", "--attach", "--replicate-to", m.to, "--admin", monitor}, m.flags()...)
+	m.run(t, monitor, zrsd, args...)
 }
 
 // runNative is runZrsd for a secondary that speaks the native protocol, and takes the identity of its primary.
@@ -70,23 +81,18 @@ func (m *machine) runNative(t *testing.T, from *machine) {
 	if err := os.Remove(m.data + ".zrsd"); err != nil {
 		t.Fatal(err)
 	}
-	m.runZrsdBy(t, from, "native")
+	m.runZrsdBy(t, from, "protocol native")
 }
 
 func (m *machine) runZrsdBy(t *testing.T, from *machine, protocol string) {
 	t.Helper()
-	monitor := filepath.Join(m.dir, "admin")
-	if from != nil {
-		admin := "<admin>\n  address " + monitor + "\n</admin>\n"
-		m.write(t, "zrsd.conf", "%import zc.zrs\n"+admin+m.zrs(from, "protocol "+protocol))
-		m.run(t, monitor, zrsd, "serve", "-C", "zrsd.conf")
-		return
+	if from == nil {
+		protocol = "" // a primary speaks what its secondaries speak
 	}
-	const storage = "<filestorage>\n  path Data.fs\n  blob-dir blobs\n</filestorage>\n"
-	m.write(t, "zeo.conf", "<zeo>\n  address "+m.zeo+"\n</zeo>\n"+storage)
-	m.runzeo(t)
-	args := append([]string{"primary", "--attach", "--replicate-to", m.to, "--admin", monitor}, m.flags()...)
-	m.run(t, monitor, zrsd, args...)
+	monitor := filepath.Join(m.dir, "admin")
+	m.write(t, "zrsd.conf", "%import zc.zrs\n<admin>\n  address "+monitor+"\n</admin>\n"+
+		"<zeo>\n  address "+m.zeo+"\n</zeo>\n"+m.zrs(from, protocol))
+	m.run(t, monitor, zrsd, "serve", "-C", "zrsd.conf")
 }
 
 // zrs is the <zrs> section of a primary, or of a secondary of from.

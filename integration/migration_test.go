@@ -32,7 +32,7 @@ func TestAnInstallationMovesFromZcZRSToZrsdAndBackWhileItsClientsWrite(t *testin
 
 	thereAndBack(zrsd, python, func(next runner) { in.exchange(t, in.c, in.b, next) })
 	thereAndBack(zrsd, python, func(next runner) { in.exchange(t, in.b, in.a, next) })
-	in.change(t, in.b, zrsd, in.a, python)
+	in.change(t, in.b, (*machine).runAttached, in.a, python)
 	in.change(t, in.a, python, in.b, zrsd)
 	in.change(t, in.b, zrsd, in.a, python)
 	thereAndBack(zrsd, python, func(next runner) { in.exchange(t, in.a, in.b, next) })
