@@ -89,12 +89,15 @@ func (c *client) answered(m *wire.Message, err error) error {
 	return c.fail(m, err)
 }
 
-// viewed answers with what f finds in the storage as of the last visible transaction.
+// viewed answers with what f finds in the storage as of the last visible transaction. An error is an answer, too: that
+// there is no such object must not come behind the invalidation of the transaction that made it.
 func (c *client) viewed(m *wire.Message, f func(visible zodb.Tid) (pickle.Value, error)) (err error) {
 	c.storage.view(func(visible zodb.Tid) {
-		var result pickle.Value
-		if result, err = f(visible); err == nil {
+		result, failure := f(visible)
+		if failure == nil {
 			c.reply(m, result)
+		} else {
+			err = c.answered(m, failure)
 		}
 	})
 	return err

@@ -30,13 +30,21 @@ func (packed) Decode(b []byte) (*Message, error) {
 
 // An unpacker reads one message. A bytes.Reader is read without another buffer before it, so Len is what is left.
 type unpacker struct {
-	in  *bytes.Reader
-	dec *msgpack.Decoder
+	in   *bytes.Reader
+	dec  *msgpack.Decoder
+	made int // values
 }
+
+// firstItems is how many items of an array or map have room at first. How many are announced counts for nothing: within
+// each other, arrays can announce much more than the message has bytes.
+const firstItems = 64
 
 func (u *unpacker) value(depth int) (pickle.Value, error) {
 	if depth > limits.Nesting {
 		return nil, &pickle.LimitError{What: "nesting", Max: limits.Nesting}
+	}
+	if u.made++; u.made > limits.Values {
+		return nil, &pickle.LimitError{What: "values", Max: limits.Values}
 	}
 	code, err := u.dec.PeekCode()
 	if err != nil {
@@ -96,11 +104,13 @@ func (u *unpacker) tuple(depth int) (pickle.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	t := make(pickle.Tuple, n)
-	for i := range t {
-		if t[i], err = u.value(depth + 1); err != nil {
+	t := make(pickle.Tuple, 0, min(n, firstItems))
+	for range n {
+		v, err := u.value(depth + 1)
+		if err != nil {
 			return nil, err
 		}
+		t = append(t, v)
 	}
 	return t, nil
 }
@@ -110,15 +120,16 @@ func (u *unpacker) dict(depth int) (pickle.Value, error) {
 	if err != nil {
 		return nil, err
 	}
-	d := &pickle.Dict{Items: make([]pickle.Pair, n)}
-	for i := range d.Items {
-		p := &d.Items[i]
+	d := &pickle.Dict{Items: make([]pickle.Pair, 0, min(n, firstItems))}
+	for range n {
+		var p pickle.Pair
 		if p.Key, err = u.value(depth + 1); err != nil {
 			return nil, err
 		}
 		if p.Value, err = u.value(depth + 1); err != nil {
 			return nil, err
 		}
+		d.Items = append(d.Items, p)
 	}
 	return d, nil
 }

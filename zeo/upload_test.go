@@ -1,0 +1,77 @@
+package zeo
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Uploads of several clients, chunk beside chunk, are each other's business as little as that of the clients that
+// vanish in the middle of one: of those nothing is left.
+func TestUploadsBesideEachOtherAreWholeOrLeaveNothing(t *testing.T) {
+	const clients, chunks = 6, 8
+	for seed := range uint64(5) {
+		random := rand.New(rand.NewPCG(seed, 0))
+		w := newWorld(t)
+		var all []*peer
+		for range clients {
+			p, _ := w.register(t)
+			p.tell("tpc_begin", handle, pickle.Bytes(""), pickle.Bytes(""), &pickle.Dict{}, nil, " ")
+			p.tell("storeBlobStart")
+			all = append(all, p)
+		}
+		sent := make([]string, clients)
+		gone := make([]bool, clients)
+		for _, i := range shuffled(random, clients, chunks) {
+			if gone[i] {
+				continue
+			}
+			if i%2 == 1 && random.IntN(chunks) == 0 || i == 1 && len(sent[i]) > 0 {
+				w.must(all[i].conn.Close())
+				gone[i] = true
+				continue
+			}
+			chunk := strings.Repeat(fmt.Sprintf("%d of client %d. ", len(sent[i]), i), 1000)
+			all[i].tell("storeBlobChunk", pickle.Bytes(chunk))
+			sent[i] += chunk
+		}
+		var want []string
+		for i, p := range all {
+			if gone[i] {
+				continue
+			}
+			oid := zodb.Oid(100 + i)
+			p.tell("storeBlobEnd", oidValue(oid), tidValue(0), pickle.Bytes(blobRecord), handle)
+			p.call("vote", handle)
+			tid := tidIn(t, p.call("tpc_finish", handle))
+			if got := w.blob(oid, tid); got != sent[i] {
+				t.Errorf("seed %d: client %d sent %d bytes, and %d are there", seed, i, len(sent[i]), len(got))
+			}
+			want = append(want, oid.String())
+		}
+		var found []string
+		w.must(w.blobs.Walk(func(oid zodb.Oid, _ zodb.Tid, _ int64, _ string) error {
+			found = append(found, oid.String())
+			return nil
+		}))
+		if !slices.Equal(found, want) {
+			t.Errorf("seed %d: blobs of %v, want %v", seed, found, want)
+		}
+		w.shut()
+		w.checkFolders(fmt.Sprintf("seed %d", seed))
+	}
+}
+
+// shuffled is each of n numbers several times, in any order.
+func shuffled(random *rand.Rand, n, times int) (order []int) {
+	for i := range n * times {
+		order = append(order, i%n)
+	}
+	random.Shuffle(len(order), func(i, j int) { order[i], order[j] = order[j], order[i] })
+	return order
+}
