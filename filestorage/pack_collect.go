@@ -23,7 +23,8 @@ type root struct {
 // An object that could not be reached is kept as the revision that is pointed back to, without what it refers to: so
 // does ZODB, which also follows its references when it is pointed back to once more.
 func (p *packer) collect(ctx context.Context, end int64) error {
-	m := marker{packer: p, ctx: ctx}
+	m := marker{packer: p, ctx: ctx, buf: make([]byte, 8<<10)}
+	m.reader = &edition{path: p.e.path, file: &ahead{File: p.e.file, end: p.packpos}}
 	if !p.opt.GC {
 		for oid, pos := range p.current.all() {
 			if pos != gone {
@@ -90,6 +91,8 @@ type marker struct {
 	batch  []root
 	found  []zodb.Oid
 	marked int64
+	reader *edition // of the same file
+	buf    []byte   // for one record
 }
 
 func (m *marker) markRoot() error {
@@ -146,7 +149,7 @@ func (m *marker) mark() error {
 
 // follow marks what a record refers to, and leaves it on the stack.
 func (m *marker) follow(r root) error {
-	_, data, err := m.e.revision(r.oid, r.pos, m.packpos)
+	_, data, err := m.reader.revisionInto(m.buf, r.oid, r.pos, m.packpos)
 	if err != nil {
 		return err
 	}
