@@ -55,3 +55,13 @@ func TestTheOwnTestsOfZEO5PassWithZrsd(t *testing.T) {
 	t.Parallel()
 	zeoTestsOf(t, interpreter(t, "zeo5"), []string{zrsd, "serve"}, "-m", "ZEO.tests.testZEO$", "-t", "!nagios")
 }
+
+// TestZODBsStorageTestsPassThroughClientsOfZrsd runs what ZEO's own tests leave out of ZODB's, and fails when a test of
+// ZODB's runs neither there nor here.
+func TestZODBsStorageTestsPassThroughClientsOfZrsd(t *testing.T) {
+	t.Parallel()
+	cmd := exec.CommandContext(within(t), python(t), "zeotests/zodb_storages.py", zrsd, "serve")
+	if out, err := cmd.CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+}
