@@ -47,6 +47,7 @@ func hostOf(conn net.Conn) string {
 func (s *Server) newClient(conn net.Conn) *client {
 	w := &patientWriter{conn: conn, limit: s.opt.WriteTimeout}
 	c := &client{srv: s, conn: conn, since: time.Now(), out: newOutbox(w, w.giveUp, s.opt.Backlog)}
+	c.slots = make(chan struct{}, maxBackground)
 	c.logWith()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c

@@ -38,6 +38,7 @@ type client struct {
 	readOnly bool
 
 	helpers   sync.WaitGroup // goroutines of votes, packs, blobs and the like
+	slots     chan struct{}  // one for each call that background answers
 	txn       *transaction   // nil: none
 	upload    zodb.BlobDraft // of storeBlobStart; nil: none
 	iterators iterators
@@ -249,9 +250,15 @@ func (c *client) fail(m *wire.Message, err error) error {
 	return nil
 }
 
-// background runs f, which answers m, beside the connection.
+// maxBackground is how many calls of a client are answered beside its connection at a time. A blob on its way has a
+// file open.
+const maxBackground = 32
+
+// background runs f, which answers m, beside the connection. With too many of them the connection waits.
 func (c *client) background(m *wire.Message, f func() (pickle.Value, error)) {
+	c.slots <- struct{}{}
 	c.helpers.Go(func() {
+		defer func() { <-c.slots }()
 		result, err := f()
 		if err == nil {
 			c.reply(m, result)

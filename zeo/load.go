@@ -120,6 +120,28 @@ func (c *client) getTid(m *wire.Message, a *arguments) error {
 	})
 }
 
+// revisions returns up to size revisions of oid, the newest first, as they are while visible is the last transaction.
+func (s *served) revisions(oid zodb.Oid, size int, visible zodb.Tid) ([]filestorage.HistoryEntry, error) {
+	for later := 0; ; {
+		entries, err := s.st.History(oid, size+later)
+		if err != nil || size == 0 {
+			return nil, err
+		}
+		hidden := 0
+		for hidden < len(entries) && entries[hidden].Tid > visible {
+			hidden++
+		}
+		if hidden > later && len(entries) == size+later {
+			later = hidden // and look for as many more
+			continue
+		}
+		if hidden == len(entries) {
+			return nil, &zodb.POSKeyError{Oid: oid}
+		}
+		return entries[hidden:min(len(entries), hidden+size)], nil
+	}
+}
+
 // maxRevisions bounds what history returns.
 const maxRevisions = 10_000
 
@@ -136,16 +158,13 @@ func (c *client) history(m *wire.Message, a *arguments) error {
 		return err
 	}
 	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) {
-		entries, err := c.storage.st.History(oid, int(min(max(size, 0), maxRevisions)))
+		entries, err := c.storage.revisions(oid, int(min(max(size, 0), maxRevisions)), visible)
 		if err != nil {
 			return nil, err
 		}
 		list := &pickle.List{}
 		for i := range entries {
 			e := &entries[i]
-			if e.Tid > visible {
-				continue
-			}
 			d := extensionOf(e.Extension)
 			d.Items = append(d.Items, dict("time", e.Tid.TimeStamp().Unix(), "user_name", pickle.Bytes(e.User),
 				"description", pickle.Bytes(e.Description), "tid", tidValue(e.Tid), "size", e.Size).Items...)
