@@ -10,7 +10,7 @@ GOLANGCI     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build demo test race end-to-end vet lint fuzz bench longrun venv tools fmt clean
+.PHONY: help build demo test race end-to-end vet lint fuzz bench longrun soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,9 @@ bench: build ## the reference figures in one run: a table, JSON, and Markdown fo
 
 longrun: venv ## the random crash and network stories, 200 rounds and more; prints the seeds
 	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run Random ./integration
+
+soak: venv ## ZEO clients under load for minutes, with kills and packs, and all they saw compared with the history
+	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run NoClientUnderLoad ./integration
 
 venv: ## the Python peers below .venv
 	@sh integration/venv.sh zodb

@@ -17,5 +17,5 @@
 //
 // Tests with Python peers are skipped with a message where there is no Python; with ZRSD_REQUIRE_PYTHON=1 that is a
 // failure. Stories with random faults print their seed, take it from ZRSD_SEED, and play more rounds with ZRSD_LONG=1
-// (make longrun).
+// (make longrun, make soak).
 package integration

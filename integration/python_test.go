@@ -2,6 +2,7 @@ package integration
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"errors"
 	"io"
@@ -102,9 +103,15 @@ func startPython(t *testing.T, environment, script string, args ...string) *pyPr
 
 func launchPython(t *testing.T, environment, script string, args ...string) *pyProcess {
 	t.Helper()
+	return launchPythonUntil(within(t), t, environment, script, args...)
+}
+
+// launchPythonUntil runs a script for longer than the steps of one story take.
+func launchPythonUntil(ctx context.Context, t *testing.T, environment, script string, args ...string) *pyProcess {
+	t.Helper()
 	p := &pyProcess{stderr: &strings.Builder{}}
 	args = append([]string{"python/" + script}, args...)
-	p.cmd = exec.CommandContext(within(t), interpreter(t, environment), args...)
+	p.cmd = exec.CommandContext(ctx, interpreter(t, environment), args...)
 	p.cmd.Stderr = p.stderr
 	var err error
 	if p.stdin, err = p.cmd.StdinPipe(); err != nil {
