@@ -33,9 +33,13 @@
 // asked what else it wants before it reads, so that no client fills its outbox with answers to its own questions.
 // Loads of different clients run in parallel, and beside commits. A vote waits for the storage's commit lock in a
 // goroutine of its own, while its connection goes on. After tpc_finish the lock is free at once: the next vote runs
-// while this one's disk syncs.  # What others may see of a client  A client belongs to the goroutine that reads from
-// it. What operators ask for, Server.Clients, is kept beside it where anybody may look at any time: counters and times
-// in atomics, and in the transaction what it is doing, under the transaction's own mutex.
+// while this one's disk syncs.
+//
+// # What others may see of a client
+//
+// A client belongs to the goroutine that reads from it. What operators ask for, Server.Clients, is kept beside it where
+// anybody may look at any time: counters and times in atomics, and in the transaction what it is doing, under the
+// transaction's own mutex.
 //
 // # What ends with a connection
 //
