@@ -23,6 +23,7 @@ import (
 type copier struct {
 	file    vfs.File // Data.fs.pack
 	out     output
+	begun   int64      // size of the old file when the copy began
 	synced  int64      // up to here it is durable, or is about to be
 	syncing chan error // the end of the sync that is under way; nil: none is
 	index   *index     // of the new file
@@ -43,7 +44,7 @@ type revisionID struct {
 
 // copyKept writes what is kept of the transactions up to the pack time.
 func (p *packer) copyKept(ctx context.Context) error {
-	p.index, p.out.file = newIndex(), p.file
+	p.index, p.out.file, p.begun = newIndex(), p.file, p.e.size()
 	p.out.start(0)
 	magic := p.s.Magic()
 	if _, err := p.out.Write(magic[:]); err != nil {
@@ -161,15 +162,26 @@ func (p *packer) endTxn(tloc int64) error {
 	if _, err := p.out.Write(length); err != nil {
 		return err
 	}
-	if err := p.out.patch(length, tloc+8); err != nil || p.out.pos()-p.synced < syncEvery {
+	if err := p.out.patch(length, tloc+8); err != nil || p.out.pos()-p.synced < p.syncEvery() {
 		return err
 	}
 	return p.startSync()
 }
 
-// syncEvery is after how many bytes the new file is synced. A sync of many more at once would keep those waiting who
-// commit meanwhile.
-const syncEvery = 2 << 20
+// After how many bytes the new file is synced: while nobody commits, and while somebody does, who would have to wait
+// for the disk until it has written as much.
+const (
+	syncAlone  = 4 << 20
+	syncBeside = 512 << 10
+)
+
+// syncEvery is one of the two: who commits now and then will do so again.
+func (p *packer) syncEvery() int64 {
+	if p.e.size() != p.begun {
+		return syncBeside
+	}
+	return syncAlone
+}
 
 // sync makes durable what was written.
 func (p *packer) sync() error {
