@@ -109,18 +109,25 @@ func (d *draft) Write(b []byte) (int, error) {
 
 func (d *draft) Size() int64 { return d.size }
 
-// Stage gives the content a second name in tmp/.
+// Stage gives the content a second name in tmp/. Where the file system knows no second names it is copied.
 func (d *draft) Stage(oid zodb.Oid, tid zodb.Tid) (zodb.StagedBlob, error) {
 	path := d.s.stagePath(oid, tid)
-	err := d.s.fs.Link(d.path, path)
-	if err != nil {
+	linked := d.s.fs.Link(d.path, path) == nil
+	if !linked {
+		path = d.path
+	}
+	f, err := d.s.fs.OpenFile(path, os.O_RDONLY, 0)
+	switch {
+	case err != nil && linked:
+		err = errors.Join(err, d.s.fs.Remove(path))
+		fallthrough
+	case err != nil:
 		return nil, fmt.Errorf("stage blob of oid %v tid %v: %w", oid, tid, err)
+	case linked:
+		return &staged{s: d.s, oid: oid, tid: tid, file: f, path: path}, nil
 	}
-	b := &staged{s: d.s, oid: oid, tid: tid, path: path}
-	if b.file, err = d.s.fs.OpenFile(path, os.O_RDONLY, 0); err != nil {
-		return nil, errors.Join(fmt.Errorf("stage blob of oid %v tid %v: %w", oid, tid, err), b.Discard())
-	}
-	return b, nil
+	defer f.Close() //nolint:errcheck // only read
+	return d.s.Stage(oid, tid, io.NewSectionReader(f, 0, d.size))
 }
 
 func (d *draft) Discard() error {

@@ -6,8 +6,10 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
+	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -67,6 +69,28 @@ func TestADraftSurvivesAVoteThatFailed(t *testing.T) {
 	}
 	if got := contentOf(t, s, 1, 3); got != "sent in parts" || d.Size() != int64(len(got)) {
 		t.Errorf("got %q, the draft had %d bytes", got, d.Size())
+	}
+	if left := tmpNames(t, dir); len(left) > 0 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// A linkless file system has one name for each file.
+type linkless struct{ vfs.FS }
+
+func (linkless) Link(string, string) error { return syscall.EPERM }
+
+func TestADraftIsCopiedWhereFilesHaveOneName(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "blobs")
+	s := open(t, dir, Options{FS: linkless{vfs.OS{}}})
+	d := draftOf(t, s, "a blob")
+	publishDraft(t, d, 1, 2)
+	publishDraft(t, d, 1, 3)
+	if err := d.Discard(); err != nil {
+		t.Fatal(err)
+	}
+	if contentOf(t, s, 1, 2) != "a blob" || contentOf(t, s, 1, 3) != "a blob" {
+		t.Error("the content is another")
 	}
 	if left := tmpNames(t, dir); len(left) > 0 {
 		t.Errorf("left: %v", left)
