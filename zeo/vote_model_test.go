@@ -126,7 +126,8 @@ func (m *model) judge(ops []intent) (v verdict) {
 			v.fails = t == nil
 			if t != nil {
 				v.told = t.oids
-				v.mayFail = slices.ContainsFunc(t.oids, func(oid zodb.Oid) bool { return m.last(oid).tid != t.tid })
+				v.mayFail = v.mayFail ||
+					slices.ContainsFunc(t.oids, func(oid zodb.Oid) bool { return m.last(oid).tid != t.tid })
 			}
 		}
 		if v.fails {
