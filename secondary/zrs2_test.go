@@ -148,8 +148,8 @@ func holding(t *testing.T, txns ...*plain) *site {
 			t.Fatal(err)
 		}
 	}
-	for s.st.LastTid() != txns[len(txns)-1].meta.Tid {
-		it, err := s.st.Iterate(s.st.LastTid(), true)
+	for has := s.st.LastTid(); has != txns[len(txns)-1].meta.Tid; has = s.st.LastTid() {
+		it, err := s.st.Iterate(has, true)
 		if err != nil {
 			t.Fatal(err)
 		}
