@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	format  = 1
+	format  = 2
+	oldest  = 1       // that is still read: without what failover needs
 	maxSize = 1 << 20 // bytes of a state file
 
 	sumWord = "sha256:"
@@ -26,6 +27,15 @@ const (
 	memberStorage = "storage"
 	memberEpochs  = "epochs"
 	memberUnnamed = "unnamed_primary" // only where it is true
+
+	// Only where they say something.
+	memberNode     = "node"
+	memberPlace    = "place"
+	memberRole     = "role"
+	memberFollow   = "follow"
+	memberPromised = "promised"
+	memberHandedTo = "handed_to"
+	memberFrozen   = "frozen"
 )
 
 // A VersionError says that a state file is whole, and of a format that this version of zrsd does not know.
@@ -53,28 +63,51 @@ func decode(path string, content []byte) (*State, error) {
 	if err := json.Unmarshal(members[memberFormat], &version); err != nil {
 		return nil, damaged(path, "a number as "+memberFormat, err.Error())
 	}
-	if version != format {
+	if version < oldest || version > format {
 		return nil, &VersionError{Path: path, Format: version}
 	}
 	s := &State{path: path, extra: members}
-	if err := json.Unmarshal(members[memberStorage], &s.StorageID); err != nil {
-		return nil, damaged(path, "a text as "+memberStorage, err.Error())
-	}
-	if err := json.Unmarshal(members[memberEpochs], &s.Epochs); err != nil {
-		return nil, damaged(path, "a list of epochs", err.Error())
-	}
-	if raw, ok := members[memberUnnamed]; ok {
-		if err := json.Unmarshal(raw, &s.Unnamed); err != nil {
-			return nil, damaged(path, "true or false as "+memberUnnamed, err.Error())
+	for _, one := range s.members() {
+		raw, there := members[one.name]
+		if !there && one.optional {
+			continue
+		}
+		if err := json.Unmarshal(raw, one.value); err != nil {
+			return nil, damaged(path, one.what+" as "+one.name, err.Error())
 		}
 	}
 	if err := s.check(); err != nil {
 		return nil, damaged(path, "a state that keeps the rules", err.Error())
 	}
-	for _, known := range []string{memberFormat, memberStorage, memberEpochs, memberUnnamed} {
-		delete(s.extra, known)
+	delete(s.extra, memberFormat)
+	for _, one := range s.members() {
+		delete(s.extra, one.name)
 	}
 	return s, nil
+}
+
+// A member is one of the JSON object.
+type member struct {
+	name, what string
+	value      any  // a pointer to it
+	optional   bool // left out where it says nothing
+	says       bool
+}
+
+// members lists those that a state has, the format apart.
+func (s *State) members() []member {
+	return []member{
+		{memberStorage, "a text", &s.StorageID, false, true},
+		{memberEpochs, "a list of epochs", &s.Epochs, false, true},
+		{memberUnnamed, "true or false", &s.Unnamed, true, s.Unnamed},
+		{memberNode, "a text", &s.Node, true, s.Node != ""},
+		{memberPlace, "a number", &s.place, true, s.place != 0},
+		{memberRole, "a text", &s.Role, true, s.Role != ""},
+		{memberFollow, "a list of addresses", &s.Follow, true, len(s.Follow) > 0},
+		{memberPromised, "a number", &s.Promised, true, s.Promised != 0},
+		{memberHandedTo, "a text", &s.HandedTo, true, s.HandedTo != ""},
+		{memberFrozen, "true or false", &s.Frozen, true, s.Frozen},
+	}
 }
 
 // verify checks the last line and returns what is before it.
@@ -107,10 +140,10 @@ func encode(s *State) ([]byte, error) {
 		members[name] = value
 	}
 	members[memberFormat] = format
-	members[memberStorage] = s.StorageID
-	members[memberEpochs] = s.Epochs
-	if s.Unnamed {
-		members[memberUnnamed] = true
+	for _, one := range s.members() {
+		if one.says {
+			members[one.name] = one.value
+		}
 	}
 	body, err := object(members)
 	if err != nil {

@@ -121,7 +121,7 @@ func TestTheOrderOfASave(t *testing.T) {
 		got = append(got, op.String())
 	}
 	want := []string{
-		"create db/Data.fs.zrsd.tmp", "write db/Data.fs.zrsd.tmp 0+238", "sync db/Data.fs.zrsd.tmp",
+		"create db/Data.fs.zrsd.tmp", "write db/Data.fs.zrsd.tmp 0+288", "sync db/Data.fs.zrsd.tmp",
 		"rename db/Data.fs.zrsd.tmp db/Data.fs.zrsd", "syncdir db",
 	}
 	if diff := cmp.Diff(want, got); diff != "" {

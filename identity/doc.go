@@ -7,11 +7,21 @@
 // The file is called like the Data.fs with ".zrsd" behind it. It is text:
 //
 //	{                                                       JSON, in any layout, at most 1 MiB with the last line
-//	  "epochs": [{"number":1,"begin":"0000000000000000"}],  never empty; see below
-//	  "format": 1,                                          raised when a reader of this version would go wrong
-//	  "storage": "1b4e28ba-2fa1-41d2-883f-0016d3cca427"     UUID, random, lower case
+//	  "epochs": [{"number":1,"begin":"0000000000000000"},   never empty; see below
+//	             {"number":2,"begin":"03f8658005555555",
+//	              "by":"db1","at":"2026-11-23T10:00:00Z"}],
+//	  "follow": ["db2:5000"],                               where else the node looks for its primary
+//	  "format": 2,                                          raised when a reader of this version would go wrong
+//	  "node": "9d3a6c1e-52f0-4b8e-8a77-3f1c20de9b64",       UUID of this copy
+//	  "place": 4711,                                        the inode of this file
+//	  "promised": 2,                                        the highest epoch heard of; see Promised
+//	  "role": "primary",                                    what a promotion, demotion or rewind made of the node
+//	  "storage": "1b4e28ba-2fa1-41d2-883f-0016d3cca427"     UUID, random, lower case, of all copies
 //	}\n
 //	sha256:<64 hexadecimal digits>\n                        of all bytes before this line
+//
+// Members but "epochs", "format" and "storage" are left out where they say nothing, as are "handed_to", the node to
+// which a primary handed its epoch over, and "frozen": true. Files of format 1 have only those three.
 //
 // "unnamed_primary": true is there, too, when the id was made for a copy of a storage that has none, that of a zc.zrs.
 //
@@ -21,6 +31,13 @@
 // The last line is the same in every format, so damage (a *zodb.CorruptError) and a file of a newer zrsd (a
 // *VersionError) are told apart for certain: first the sum is checked, then the format, then the rest. Members that
 // this version does not know are kept when the file is written again.
+//
+// # Copies
+//
+// A file that was copied together with its Data.fs is another file on its disk, so the inode that it names is not its
+// own. The copy has the same storage and the same history, but it is another node: it gets a node id of its own, and
+// its role is what it is told at its start. A copy of a whole disk, below its file system, cannot be told this way.
+// Where a disk has no inodes the mark is left out.
 //
 // Python's tools ignore the file. A Data.fs without one, such as a fresh copy, gets one on first use: a primary
 // creates it, a secondary adopts what its primary has.
@@ -32,7 +49,8 @@
 // here because they have to go through vfs.FS, which libraries for replacing files do not know, so that the crash
 // tests reach them.
 //
-// Nothing here locks. A node that owns its Data.fs holds that file's lock; one that is attached to another process's
+// While a node runs, its Keeper alone writes the file. Nothing here locks. A node that owns its Data.fs holds that
+// file's lock; one that is attached to another process's
 // file must be alone.
 //
 // Epochs have the type that the wire has: they are the same facts, compared between nodes.

@@ -19,7 +19,7 @@ const Suffix = ".zrsd"
 // *zodb.CorruptError or a *VersionError when the file cannot be used.
 func Load(disk vfs.FS, dataPath string) (*State, error) {
 	path := dataPath + Suffix
-	content, err := read(disk, path)
+	content, number, err := read(disk, path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the state of %s: %w", dataPath, err)
 	}
@@ -28,23 +28,26 @@ func Load(disk vfs.FS, dataPath string) (*State, error) {
 		return nil, fmt.Errorf("reading the state of %s: %w", dataPath, err)
 	}
 	s.fs = disk
+	s.Copied = s.place != 0 && number != 0 && s.place != number
 	return s, nil
 }
 
 // Create gives the storage at dataPath a new id and its first epoch. The error wraps fs.ErrExist when it has a state.
 func Create(disk vfs.FS, dataPath string) (*State, error) {
-	return begin(disk, dataPath, &State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1}}})
+	return begin(disk, dataPath, &State{StorageID: newID(), Node: newID(), Epochs: []protocol.Epoch{{Number: 1}}})
 }
 
 // CreateUnnamed is Create for a copy of a storage that has no id.
 func CreateUnnamed(disk vfs.FS, dataPath string) (*State, error) {
-	return begin(disk, dataPath, &State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1}}, Unnamed: true})
+	return begin(disk, dataPath, &State{
+		StorageID: newID(), Node: newID(), Epochs: []protocol.Epoch{{Number: 1}}, Unnamed: true,
+	})
 }
 
 // Adopt gives the storage at dataPath, a copy, the identity of what it is a copy of. The error wraps fs.ErrExist when
 // it has a state.
 func Adopt(disk vfs.FS, dataPath, storageID string, epochs []protocol.Epoch) (*State, error) {
-	return begin(disk, dataPath, &State{StorageID: storageID, Epochs: epochs})
+	return begin(disk, dataPath, &State{StorageID: storageID, Node: newID(), Epochs: epochs})
 }
 
 func begin(disk vfs.FS, dataPath string, s *State) (*State, error) {
@@ -62,12 +65,8 @@ func begin(disk vfs.FS, dataPath string, s *State) (*State, error) {
 
 // Save writes the state. On success it is durable; after an error the file is the old or the new one.
 func (s *State) Save() error {
-	content, err := encode(s)
-	if err != nil {
-		return fmt.Errorf("writing %s: %w", s.path, err)
-	}
 	temp := s.path + ".tmp"
-	if err := write(s.fs, temp, content); err != nil {
+	if err := s.write(temp); err != nil {
 		return fmt.Errorf("writing %s: %w", s.path, errors.Join(err, discard(s.fs, temp)))
 	}
 	if err := s.fs.Rename(temp, s.path); err != nil {
@@ -79,23 +78,41 @@ func (s *State) Save() error {
 	return nil
 }
 
-// read returns at most one byte more than a state file may have.
-func read(disk vfs.FS, path string) (content []byte, err error) {
+// read returns at most one byte more than a state file may have, and the number of the file.
+func read(disk vfs.FS, path string) (content []byte, number uint64, err error) {
 	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
-		return nil, err
+		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	return io.ReadAll(io.NewSectionReader(f, 0, maxSize+1))
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, err
+	}
+	content, err = io.ReadAll(io.NewSectionReader(f, 0, maxSize+1))
+	return content, vfs.Number(info), err
 }
 
-// write makes a file with this content and syncs it. What an interrupted write left under the name is replaced.
-func write(disk vfs.FS, path string, content []byte) (err error) {
-	f, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+// write makes a file of the state, which says which file it is in, and syncs it. What an interrupted write left under
+// the name is removed first: the number is to be that of a new file.
+func (s *State) write(path string) (err error) {
+	if err := discard(s.fs, path); err != nil {
+		return err
+	}
+	f, err := s.fs.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	s.place = vfs.Number(info)
+	content, err := encode(s)
+	if err != nil {
+		return err
+	}
 	if _, err := f.WriteAt(content, 0); err != nil {
 		return err
 	}

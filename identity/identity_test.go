@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"go.uber.org/goleak"
 
 	"github.com/zrsd/zrsd/protocol"
@@ -31,21 +32,36 @@ func dataPath(t *testing.T) string {
 // sealed returns body with its last line.
 func sealed(body string) []byte { return append([]byte(body), sumLine([]byte(body))...) }
 
+const someNode = "9d3a6c1e-52f0-4b8e-8a77-3f1c20de9b64"
+
 func TestTheFileIsTheOneDrawnInTheDocumentation(t *testing.T) {
-	path := dataPath(t)
-	if _, err := Adopt(vfs.OS{}, path, someID, twoEpochs); err != nil {
-		t.Fatal(err)
-	}
-	got, err := os.ReadFile(path + Suffix)
-	if err != nil {
-		t.Fatal(err)
-	}
 	want, err := os.ReadFile("testdata/two-epochs.zrsd")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff(string(want), string(got)); diff != "" {
-		t.Error(diff)
+	s, err := decode("x", want)
+	if err != nil {
+		t.Fatal(err)
+	}
+	drawn := State{
+		StorageID: someID, Node: someNode, Role: RolePrimary, Follow: []string{"db2:5000"}, Promised: 2,
+		Epochs: []protocol.Epoch{
+			{Number: 1}, {Number: 2, Begin: twoEpochs[1].Begin, By: "db1", At: "2026-11-23T10:00:00Z"},
+		},
+	}
+	if diff := cmp.Diff(&drawn, s, cmpopts.IgnoreUnexported(State{})); diff != "" || s.place != 4711 {
+		t.Errorf("%s in file %d", diff, s.place)
+	}
+	got, err := encode(s)
+	if diff := cmp.Diff(string(want), string(got)); diff != "" || err != nil {
+		t.Error(diff, err)
+	}
+}
+
+func TestAFileOfTheFirstFormatIsRead(t *testing.T) {
+	s, err := decode("x", sealed(`{"format":1,"storage":"`+someID+`","epochs":[{"number":3,"begin":"00"}]}`))
+	if err != nil || s.StorageID != someID || s.Epoch().Number != 3 || s.Node != "" || s.Copied {
+		t.Errorf("%+v, %v", s, err)
 	}
 }
 
@@ -134,7 +150,7 @@ func TestAnIdentityIsNeverReplacedByAnother(t *testing.T) {
 func TestMembersOfANewerVersionSurviveARewrite(t *testing.T) {
 	path := dataPath(t)
 	body := `{"format":1,"storage":"` + someID + `","epochs":[{"number":1,"begin":"00"}],` +
-		`"chain":{"every":1000,"at":["a"]}}`
+		`"hereafter":{"every":1000,"at":["a"]}}`
 	if err := os.WriteFile(path+Suffix, sealed(body), 0o666); err != nil {
 		t.Fatal(err)
 	}
@@ -150,16 +166,16 @@ func TestMembersOfANewerVersionSurviveARewrite(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	kept := strings.Join(strings.Fields(string(again.extra["chain"])), "")
+	kept := strings.Join(strings.Fields(string(again.extra["hereafter"])), "")
 	if kept != `{"every":1000,"at":["a"]}` || !cmp.Equal(again.Epochs, twoEpochs) {
 		t.Errorf("after the rewrite: %q %v", kept, again.Epochs)
 	}
 }
 
 func TestANewerFormatIsNoDamage(t *testing.T) {
-	_, err := decode("x.zrsd", sealed(`{"format":2,"storage":{"another":"form"}}`))
+	_, err := decode("x.zrsd", sealed(`{"format":3,"storage":{"another":"form"}}`))
 	var version *VersionError
-	if !errors.As(err, &version) || version.Format != 2 {
+	if !errors.As(err, &version) || version.Format != 3 {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -169,6 +185,10 @@ func TestDamageIsFound(t *testing.T) {
 		return fmt.Sprintf(`{"format":1,"storage":%q,"epochs":%s}`, storage, epochs)
 	}
 	one := `[{"number":1,"begin":"00"}]`
+	long := strings.Repeat("a", maxSaid+1)
+	rule := func(member string) string {
+		return fmt.Sprintf(`{"format":2,"storage":%q,"epochs":%s,%s}`, someID, one, member)
+	}
 	for name, content := range map[string][]byte{
 		"empty file":           {},
 		"only the sum":         sumLine(nil),
@@ -188,6 +208,13 @@ func TestDamageIsFound(t *testing.T) {
 		"epoch below 0":        sealed(valid(someID, `[{"number":-1,"begin":"00"}]`)),
 		"same epoch twice":     sealed(valid(someID, `[{"number":1,"begin":"00"},{"number":1,"begin":"01"}]`)),
 		"epoch begins earlier": sealed(valid(someID, `[{"number":1,"begin":"02"},{"number":2,"begin":"01"}]`)),
+		"node is no UUID":      sealed(rule(`"node":"x"`)),
+		"unknown role":         sealed(rule(`"role":"king"`)),
+		"address too long":     sealed(rule(`"follow":["` + strings.Repeat("a", maxAddress+1) + `"]`)),
+		"too many addresses":   sealed(rule(`"follow":["a"` + strings.Repeat(`,"a"`, maxFollow) + `]`)),
+		"handed to nobody":     sealed(rule(`"handed_to":"?"`)),
+		"promise below 0":      sealed(rule(`"promised":-1`)),
+		"long tale of epoch":   sealed(valid(someID, `[{"number":1,"begin":"00","by":"`+long+`"}]`)),
 		"begin is no tid":      sealed(valid(someID, `[{"number":1,"begin":"x"}]`)),
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -248,7 +275,9 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Add(string(good[:len(good)-sumLen]))
 	f.Add(`{"format":1,"storage":"` + someID + `","epochs":[{"number":1,"begin":"00"}],"more":[1,{"a":null}]}`)
-	f.Add(`{"format":2}`)
+	f.Add(`{"format":3}`)
+	f.Add(`{"format":2,"storage":"` + someID + `","epochs":[{"number":1,"begin":"00"}],"role":"primary",` +
+		`"follow":["a:1"]}`)
 	f.Add(``)
 	f.Fuzz(func(t *testing.T, body string) {
 		content := sealed(body)

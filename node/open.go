@@ -2,9 +2,7 @@ package node
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"time"
 
 	"github.com/zrsd/zrsd/conflict"
@@ -53,27 +51,28 @@ func (c *Config) openStorage(ctx context.Context, f *face, blobs blobDir, mustEx
 	return st, nil
 }
 
-// loadIdentity returns the storage's identity, nil when it has none yet.
-func (c *Config) loadIdentity() (*identity.State, error) {
-	id, err := identity.Load(c.FS, c.Data)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, nil //nolint:nilnil // having none is what a new secondary begins with
-	}
+// loadIdentity returns who keeps the storage's identity; it may have none yet.
+func (c *Config) loadIdentity() (*identity.Keeper, error) {
+	keep, err := identity.Open(c.FS, c.Data)
 	if err != nil {
 		return nil, &StartError{err}
 	}
-	return id, nil
+	if id := keep.State(); id != nil && id.Copied {
+		c.Logger.Warn("the state file was copied together with the data: this is another node now", "file", id.Path(),
+			"storage", id.StorageID, "node", id.Node)
+	}
+	return keep, nil
 }
 
-// makeIdentity returns the storage's identity, which is created at the first start of a primary.
-func (c *Config) makeIdentity() (*identity.State, error) {
-	id, err := c.loadIdentity()
-	if id != nil || err != nil {
-		return id, err
+// makeIdentity gives the storage an identity, if it has none: at the first start of a primary.
+func (c *Config) makeIdentity(keep *identity.Keeper) error {
+	if keep.State() != nil {
+		return nil
 	}
-	if id, err = identity.Create(c.FS, c.Data); err != nil {
-		return nil, &StartError{err}
+	if err := keep.Create(); err != nil {
+		return &StartError{err}
 	}
+	id := keep.State()
 	c.Logger.Info("gave the storage an identity", "storage", id.StorageID, "file", id.Path())
-	return id, nil
+	return nil
 }

@@ -39,11 +39,17 @@ func (c *PrimaryConfig) session(ctx context.Context, f *face) (err error) {
 		f.waits("the storage is closing")
 		err = errors.Join(err, src.Close())
 	}()
-	id, err := c.makeIdentity()
+	keep, err := c.loadIdentity()
+	if err == nil {
+		err = c.makeIdentity(keep)
+	}
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	fed := c.feed(src, ln, blobs, func() (string, []protocol.Epoch) { return id.StorageID, id.Epochs })
+	fed := c.feed(src, ln, blobs, func() (string, []protocol.Epoch) {
+		id := keep.State()
+		return id.StorageID, id.Epochs
+	})
 	f.opened(func(st *admin.Status) { showPrimary(st, src, fed.Status()) })
 	select {
 	case <-ctx.Done():

@@ -20,7 +20,8 @@ const MessageVersion = 1
 const keptBuffer = 64 << 10
 
 // A Control sends and receives the messages of a control stream: Hello, Welcome, Refusal, Ack, Heartbeat and Goodbye,
-// and before them Authenticate, Challenge and Proof, always as pointers. Send may be called concurrently, also with
+// before them Authenticate, Challenge and Proof, and for changes of the primary Bid, Promise, Prepare, Prepared and
+// TakeOver, always as pointers. Send may be called concurrently, also with
 // Receive; Receive is for one goroutine.
 type Control struct {
 	conn    net.Conn
@@ -118,6 +119,12 @@ const (
 	kindAuthenticate = "authenticate"
 	kindChallenge    = "challenge"
 	kindProof        = "proof"
+
+	kindBid      = "bid"
+	kindPromise  = "promise"
+	kindPrepare  = "prepare"
+	kindPrepared = "prepared"
+	kindTakeOver = "take_over"
 )
 
 func newMessage(kind string) any {
@@ -140,6 +147,16 @@ func newMessage(kind string) any {
 		return new(Challenge)
 	case kindProof:
 		return new(Proof)
+	case kindBid:
+		return new(Bid)
+	case kindPromise:
+		return new(Promise)
+	case kindPrepare:
+		return new(Prepare)
+	case kindPrepared:
+		return new(Prepared)
+	case kindTakeOver:
+		return new(TakeOver)
 	}
 	return nil
 }
@@ -164,6 +181,16 @@ func kindOf(msg any) (string, error) {
 		return kindChallenge, nil
 	case *Proof:
 		return kindProof, nil
+	case *Bid:
+		return kindBid, nil
+	case *Promise:
+		return kindPromise, nil
+	case *Prepare:
+		return kindPrepare, nil
+	case *Prepared:
+		return kindPrepared, nil
+	case *TakeOver:
+		return kindTakeOver, nil
 	}
 	return "", fmt.Errorf("%T is no message of the control stream", msg)
 }

@@ -22,19 +22,29 @@ import (
 // messages has one of each kind, with every field set.
 func messages() []any {
 	return []any{
-		&Hello{Version: 1, StorageID: "id", Epochs: []Epoch{{1, 0}, {2, 0x0123456789abcdef}},
+		&Hello{Version: 1, StorageID: "id", Epochs: []Epoch{{Number: 1}, {2, 0x0123456789abcdef, "db1", "when"}},
 			Last:  Position{Tid: 0x0123456789abcdef, Status: 'p', Digest: zodb.Digest{1, 31: 32}},
-			Magic: zodb.MagicFS30, Blobs: true, Name: "host:/var/Data.fs", Capabilities: []string{"x", "y"}},
-		&Welcome{Version: 1, StorageID: "id", Epochs: []Epoch{{3, 7}}, LastTid: 8, Size: 1 << 40, Magic: zodb.MagicFS21,
+			Magic: zodb.MagicFS30, Blobs: true, Name: "host:/var/Data.fs", Capabilities: []string{"x", "y"},
+			Node: "n", Promised: 3, HandedTo: "m", Serves: "db2:5000"},
+		&Welcome{Version: 1, StorageID: "id", Epochs: []Epoch{{Number: 3, Begin: 7}}, LastTid: 8, Size: 1 << 40,
+			Magic: zodb.MagicFS21,
 			Blobs: true, Heartbeat: 5 * time.Second, Name: "primary", Capabilities: []string{"z"},
-			Token: Token{Name: "0f", Digest: zodb.Digest{3, 31: 4}}},
+			Token: Token{Name: "0f", Digest: zodb.Digest{3, 31: 4}},
+			Node:  "p", Leads: true, Path: []string{"q", "r"}},
 		&Refusal{Code: CodeDiverged, Text: "what to do", Tid: 9},
 		&Ack{Applied: 10, Durable: 11, Count: 12, Bytes: 1 << 63, Error: "disk full"},
-		&Heartbeat{LastTid: 13, Size: 14, Clock: time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC)},
+		&Heartbeat{LastTid: 13, Size: 14, Clock: time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC),
+			Roster: []Standing{{"n", "name", "db2:5000", 15, time.Second}}, Sync: SyncRule{2, []string{"a", "b"}}},
 		&Goodbye{Reason: "enough"},
 		&Authenticate{Nonce{1, 31: 2}},
 		&Challenge{Nonce{3, 31: 4}},
 		&Proof{MAC{5, 31: 6}},
+		&Bid{Version: 1, StorageID: "id", Epoch: 4, Node: "n", Name: "name", Serves: "db2:5000", LastTid: 16},
+		&Promise{StorageID: "id", Node: "m", Name: "other", Epochs: []Epoch{{Number: 3, Begin: 7}}, Promised: 4,
+			Leads: true, LastTid: 17},
+		&Prepare{Epoch: 5, Last: 18},
+		&Prepared{Epoch: 5, Error: "frozen"},
+		&TakeOver{Epoch: 5, Last: 18},
 	}
 }
 

@@ -11,6 +11,10 @@ import (
 type Epoch struct {
 	Number uint64   `msgpack:"n" json:"number"`
 	Begin  zodb.Tid `msgpack:"begin" json:"begin"` // tid of the last transaction before the epoch; 0 for the first
+	// By is the name of the node that began it, At when, RFC 3339 in UTC by its clock. Both are for people; empty where
+	// nobody noted them.
+	By string `msgpack:"by" json:"by,omitempty"`
+	At string `msgpack:"at" json:"at,omitempty"`
 }
 
 // A Position names a point in a storage's history so that two sides can tell whether they mean the same one.
@@ -41,6 +45,21 @@ type Hello struct {
 	Blobs        bool       `msgpack:"blobs"` // a blob directory is there to receive blobs
 	Name         string     `msgpack:"name"`  // for people: host name and data file
 	Capabilities []string   `msgpack:"capabilities"`
+
+	Node     string `msgpack:"node"`      // id of this copy; empty: none yet
+	Promised uint64 `msgpack:"promised"`  // the highest epoch heard of or promised to; 0: only those in Epochs
+	HandedTo string `msgpack:"handed_to"` // the node to which it, then primary, has handed epoch Promised over
+	Serves   string `msgpack:"serves"`    // where secondaries can connect to it; empty: nowhere
+}
+
+// Highest returns the number of the highest epoch that the secondary knows of.
+func (h *Hello) Highest() uint64 { return max(lastEpoch(h.Epochs), h.Promised) }
+
+func lastEpoch(epochs []Epoch) uint64 {
+	if len(epochs) == 0 {
+		return 0
+	}
+	return epochs[len(epochs)-1].Number
 }
 
 // Welcome is the primary's answer to a Hello that it accepts.
@@ -56,7 +75,22 @@ type Welcome struct {
 	Name         string        `msgpack:"name"`
 	Capabilities []string      `msgpack:"capabilities"`
 	Token        Token         `msgpack:"token"` // zero without SharedBlobs
+
+	Node  string `msgpack:"node"`  // id of the answering copy; empty: of an older version
+	Leads bool   `msgpack:"leads"` // it is the primary; otherwise it is a secondary that feeds others
+	// Path are the nodes through which a secondary that feeds others gets its transactions, the primary last. Empty: it
+	// is connected to none.
+	Path []string `msgpack:"path"`
 }
+
+// Highest returns the number of the last epoch of the answering node.
+func (w *Welcome) Highest() uint64 { return lastEpoch(w.Epochs) }
+
+// MaxPath is how many nodes a Path may have.
+const MaxPath = 32
+
+// Handover is the capability of a secondary to become the primary when that asks it to.
+const Handover = "handover"
 
 // An Ack tells the primary how far the secondary is. Both tids only ever rise within a connection.
 type Ack struct {
@@ -72,6 +106,73 @@ type Heartbeat struct {
 	LastTid zodb.Tid  `msgpack:"last"`
 	Size    int64     `msgpack:"size"`
 	Clock   time.Time `msgpack:"clock"`
+	// Roster are the secondaries of the primary, at most MaxRoster of them, so that each knows of the others.
+	Roster []Standing `msgpack:"roster"`
+	Sync   SyncRule   `msgpack:"sync"` // for how many of them commits wait
+}
+
+// MaxRoster is how many secondaries a Heartbeat tells of.
+const MaxRoster = 64
+
+// A Standing is how far a member of a cluster is, by what the sender knows of it.
+type Standing struct {
+	Node    string        `msgpack:"node"`
+	Name    string        `msgpack:"name"`
+	Serves  string        `msgpack:"serves"` // as in its Hello
+	Durable zodb.Tid      `msgpack:"durable"`
+	Age     time.Duration `msgpack:"age"` // since it was last heard
+}
+
+// A SyncRule says for how many secondaries a primary waits before it calls a transaction committed.
+type SyncRule struct {
+	Required int      `msgpack:"required"` // 0: for none
+	Names    []string `msgpack:"names"`    // of these; empty: of any
+}
+
+// Bid is the first message of a node that wants to be primary, in place of Hello. With Epoch 0 it only asks how things
+// stand. The answer is a Promise or a Refusal.
+type Bid struct {
+	Version   int      `msgpack:"version"`
+	StorageID string   `msgpack:"storage"`
+	Epoch     uint64   `msgpack:"epoch"` // that it wants to begin
+	Node      string   `msgpack:"node"`
+	Name      string   `msgpack:"name"`
+	Serves    string   `msgpack:"serves"`
+	LastTid   zodb.Tid `msgpack:"last"`
+}
+
+// A Promise is how a node stands. It answers a Bid with an epoch only after it has durably promised never again to
+// follow, or to act as, the primary of a lower one, and has given up the connection to one.
+type Promise struct {
+	StorageID string   `msgpack:"storage"`
+	Node      string   `msgpack:"node"`
+	Name      string   `msgpack:"name"`
+	Epochs    []Epoch  `msgpack:"epochs"`
+	Promised  uint64   `msgpack:"promised"`
+	Leads     bool     `msgpack:"leads"` // it is the primary and takes transactions
+	LastTid   zodb.Tid `msgpack:"last"`  // durable
+}
+
+// Highest returns the number of the highest epoch that the node knows of.
+func (p *Promise) Highest() uint64 { return max(lastEpoch(p.Epochs), p.Promised) }
+
+// Prepare asks a secondary that has everything up to Last whether it could begin the epoch.
+type Prepare struct {
+	Epoch uint64   `msgpack:"epoch"`
+	Last  zodb.Tid `msgpack:"last"`
+}
+
+// Prepared answers Prepare. Error says why not; empty: it could.
+type Prepared struct {
+	Epoch uint64 `msgpack:"epoch"`
+	Error string `msgpack:"error"`
+}
+
+// TakeOver makes a secondary that is prepared begin the epoch: the primary has stepped down, durably. A secondary that
+// missed it learns the same from the HandedTo of the former primary's Hello.
+type TakeOver struct {
+	Epoch uint64   `msgpack:"epoch"`
+	Last  zodb.Tid `msgpack:"last"`
 }
 
 // Goodbye announces that the sender is about to close the connection on purpose.
@@ -111,6 +212,8 @@ const (
 	CodeShuttingDown   Code = 10 // trying again is right
 	CodeUnknownMessage Code = 11 // a message that the protocol does not have at this place
 	CodeBlobsNotShared Code = 12 // the secondary wants to share the blob directory, and the primary cannot
+	CodeOutranked      Code = 13 // the secondary knows of a higher epoch: another node is primary; look for that
+	CodeNotMember      Code = 14 // the node takes no bids: it has no role that could change
 )
 
 // A Refusal is a typed "no". It is a message of the control stream and the error that the refused side sees. Text is
@@ -126,7 +229,7 @@ func (r *Refusal) Error() string { return fmt.Sprintf("refused by the peer: %s",
 // Final reports whether trying again without an operator's help is pointless.
 func (r *Refusal) Final() bool {
 	switch r.Code {
-	case CodeInternal, CodeTooMany, CodeShuttingDown:
+	case CodeInternal, CodeTooMany, CodeShuttingDown, CodeOutranked:
 		return false
 	}
 	return true

@@ -48,38 +48,28 @@ func (s *Secondary) identify(w *protocol.Welcome) error {
 
 // named forgets that the id was made here, once a primary has it, too.
 func (s *Secondary) named() error {
-	old := s.ident.Load()
-	if !old.Unnamed {
+	if !s.keep.State().Unnamed {
 		return nil
 	}
-	id := *old
-	id.Unnamed = false
-	if err := id.Save(); err != nil {
+	if err := s.keep.Update(func(id *identity.State) error { id.Unnamed = false; return nil }); err != nil {
 		return &localError{fmt.Errorf("keeping that the primary has an identity: %w", err)}
 	}
-	s.ident.Store(&id)
 	return nil
 }
 
 // take writes the identity down.
 func (s *Secondary) take(w *protocol.Welcome) error {
-	old := s.ident.Load()
-	if old == nil {
-		id, err := identity.Adopt(s.opt.FS, s.st.Path(), w.StorageID, w.Epochs)
-		if err != nil {
+	if s.keep.State() == nil {
+		if err := s.keep.Adopt(w.StorageID, w.Epochs); err != nil {
 			return &localError{fmt.Errorf("taking the primary's identity: %w", err)}
 		}
 		s.log.Info("took the identity of the primary's storage", "storage", w.StorageID)
-		s.ident.Store(id)
 		return nil
 	}
-	id := *old
-	id.Epochs = w.Epochs
-	if err := id.Save(); err != nil {
+	if err := s.keep.Update(func(id *identity.State) error { id.Epochs = w.Epochs; return nil }); err != nil {
 		return &localError{fmt.Errorf("taking the primary's epochs: %w", err)}
 	}
 	s.log.Info("took the primary's epochs", "epochs", len(w.Epochs))
-	s.ident.Store(&id)
 	return nil
 }
 
@@ -98,14 +88,13 @@ func (s *Secondary) unconfirmed(r *protocol.Refusal) error {
 // needsIdentity makes an identity when others follow this secondary, who need one, and its own primary has none to
 // give. It is marked, for it is not the primary's.
 func (s *Secondary) needsIdentity() error {
-	if !s.opt.NeedsIdentity || s.ident.Load() != nil {
+	if !s.opt.NeedsIdentity || s.keep.State() != nil {
 		return nil
 	}
-	id, err := identity.CreateUnnamed(s.opt.FS, s.st.Path())
-	if err != nil {
+	if err := s.keep.CreateUnnamed(); err != nil {
 		return &localError{fmt.Errorf("giving the storage an identity: %w", err)}
 	}
+	id := s.keep.State()
 	s.log.Info("gave the storage an identity: its primary has none to give", "storage", id.StorageID, "file", id.Path())
-	s.ident.Store(id)
 	return nil
 }

@@ -64,7 +64,7 @@ func (s *Secondary) followIn(ctx context.Context, addr string) error {
 
 // notBack returns why this secondary must not fall back to zrs2 by itself; empty when it may.
 func (s *Secondary) notBack() string {
-	id := s.ident.Load()
+	id := s.keep.State()
 	switch {
 	case len(s.opt.Secret) > 0:
 		return "it has no room for a shared secret"

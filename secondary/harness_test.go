@@ -35,7 +35,8 @@ type site struct {
 	own   *blobstore.Store // nil where the directory is another's
 	share SharedBlobs      // nil where it is not
 	st    *filestorage.Storage
-	id    *identity.State
+	keep  *identity.Keeper
+	id    *identity.State // what keep had when it was last looked at
 }
 
 // onDisk opens, or creates, the storage in dir. The test closes it when it ends.
@@ -90,20 +91,20 @@ func (s *site) makeFolder() error {
 
 // identify reads the site's identity, where it has one.
 func (s *site) identify() (err error) {
-	if s.id, err = identity.Load(s.fs, s.data()); errors.Is(err, fs.ErrNotExist) {
-		return nil
+	if s.keep, err = identity.Open(s.fs, s.data()); err != nil {
+		return err
 	}
-	return err
+	s.id = s.keep.State()
+	return nil
 }
 
 // named gives a site an identity, as a primary has one.
 func (s *site) named(t *testing.T) *site {
 	t.Helper()
-	id, err := identity.Create(s.fs, s.data())
-	if err != nil {
+	if err := s.keep.Create(); err != nil {
 		t.Fatal(err)
 	}
-	s.id = id
+	s.id = s.keep.State()
 	return s
 }
 
@@ -212,7 +213,7 @@ func (s *site) secondary(addr string, change ...func(*Options)) *Secondary {
 	for _, f := range change {
 		f(&opt)
 	}
-	return New(s.st, s.id, opt)
+	return New(s.st, s.keep, opt)
 }
 
 func (s *Secondary) run(t *testing.T) *running {

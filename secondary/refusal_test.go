@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
@@ -27,15 +28,20 @@ func blobless(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = st.Close() })
-	return &site{fs: disk, st: st}
+	s := &site{fs: disk, st: st}
+	if err := s.identify(); err != nil {
+		t.Fatal(err)
+	}
+	return s
 }
 
 // adopt makes s a copy of p as far as its identity tells.
 func (s *site) adopt(t *testing.T, p *site) *site {
 	t.Helper()
-	s.id = nil
-	copied := *p.id
-	s.id = &copied
+	if err := s.keep.Adopt(p.id.StorageID, p.id.Epochs); err != nil {
+		t.Fatal(err)
+	}
+	s.id = s.keep.State()
 	return s
 }
 
@@ -211,7 +217,7 @@ func TestWhereItStandsIsTheLastTransaction(t *testing.T) {
 }
 
 func TestASecondaryWithoutAnAddressDoesNotRun(t *testing.T) {
-	if err := New(inMemory(t).st, nil, Options{}).Run(t.Context()); err == nil {
+	if err := New(inMemory(t).st, new(identity.Keeper), Options{}).Run(t.Context()); err == nil {
 		t.Error("ran")
 	}
 }

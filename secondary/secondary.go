@@ -3,7 +3,6 @@ package secondary
 import (
 	"context"
 	"errors"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -19,27 +18,26 @@ type Secondary struct {
 	st    *filestorage.Storage
 	opt   Options
 	log   hclog.Logger
-	ident atomic.Pointer[identity.State] // nil: none yet
-	claim *claim                         // of the primary last heard, not yet confirmed
+	keep  *identity.Keeper
+	claim *claim // of the primary last heard, not yet confirmed
 	track *tracker
 	old   old // what is known of primaries that speak zrs2
 	pause func(context.Context, time.Duration)
 }
 
 // New returns a Secondary that writes to st, which stays the caller's to close, after Run. Nobody else may write to
-// it. id is its identity, nil when it has none yet and is to take the primary's.
-func New(st *filestorage.Storage, id *identity.State, opt Options) *Secondary {
+// it. keep has its identity, or none yet: then it takes the primary's.
+func New(st *filestorage.Storage, keep *identity.Keeper, opt Options) *Secondary {
 	opt = opt.withDefaults()
-	s := &Secondary{
-		st: st, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.Now), old: newOld(), pause: pause,
+	return &Secondary{
+		st: st, keep: keep, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.Now), old: newOld(),
+		pause: pause,
 	}
-	s.ident.Store(id)
-	return s
 }
 
 // Identity returns the id of the storage and its epochs, or nothing before the primary's have been taken.
 func (s *Secondary) Identity() (storageID string, epochs []protocol.Epoch) {
-	if id := s.ident.Load(); id != nil {
+	if id := s.keep.State(); id != nil {
 		return id.StorageID, id.Epochs
 	}
 	return "", nil

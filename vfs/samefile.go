@@ -3,6 +3,7 @@ package vfs
 import (
 	"io/fs"
 	"os"
+	"syscall"
 )
 
 // A Node identifies a file of an FS that is not the real disk. It is what Sys of its FileInfo returns, and comparable.
@@ -14,4 +15,13 @@ func SameFile(a, b fs.FileInfo) bool {
 		return any(n) == b.Sys()
 	}
 	return os.SameFile(a, b)
+}
+
+// Number returns the number under which a disk has a file, which a copy of the file does not have; 0 where it is not
+// known.
+func Number(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
 }

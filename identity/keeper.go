@@ -1,0 +1,104 @@
+package identity
+
+import (
+	"errors"
+	"io/fs"
+	"slices"
+	"sync"
+	"sync/atomic"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/vfs"
+)
+
+// A Keeper owns the state of a storage while that is in use: whoever changes something of it does so here, so that no
+// change overwrites another. Its methods may be called concurrently.
+type Keeper struct {
+	disk vfs.FS
+	data string // path of the Data.fs
+
+	writing sync.Mutex
+	now     atomic.Pointer[State] // nobody changes what it points to; nil: there is no state yet
+}
+
+// Open reads the state of the storage at dataPath, if it has one, and gives it a node id if it has none of its own: it
+// was written by an older version, or is a copy of another node's. The errors are those of Load, but for a missing
+// file, which is none.
+func Open(disk vfs.FS, dataPath string) (*Keeper, error) {
+	k := &Keeper{disk: disk, data: dataPath}
+	s, err := Load(disk, dataPath)
+	if errors.Is(err, fs.ErrNotExist) {
+		return k, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	if s.Copied || s.Node == "" {
+		s.settle()
+		if err := s.Save(); err != nil {
+			return nil, err
+		}
+	}
+	k.now.Store(s)
+	return k, nil
+}
+
+// settle makes a copy a node of its own: what the other one was told and promised does not hold here.
+func (s *State) settle() {
+	s.Node, s.Role, s.Follow, s.HandedTo, s.Frozen = newID(), "", nil, "", false
+}
+
+// State returns the state as it is now, nil when there is none. It must not be changed.
+func (k *Keeper) State() *State { return k.now.Load() }
+
+// Create gives the storage a new id and its first epoch.
+func (k *Keeper) Create() error {
+	return k.begin(func() (*State, error) { return Create(k.disk, k.data) })
+}
+
+// CreateUnnamed is Create for a copy of a storage that has no id.
+func (k *Keeper) CreateUnnamed() error {
+	return k.begin(func() (*State, error) { return CreateUnnamed(k.disk, k.data) })
+}
+
+// Adopt gives the storage, a copy, the identity of what it is a copy of.
+func (k *Keeper) Adopt(storageID string, epochs []protocol.Epoch) error {
+	return k.begin(func() (*State, error) { return Adopt(k.disk, k.data, storageID, epochs) })
+}
+
+func (k *Keeper) begin(create func() (*State, error)) error {
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	s, err := create()
+	if err != nil {
+		return err
+	}
+	k.now.Store(s)
+	return nil
+}
+
+// ErrNoState says that a storage has no state yet that could be changed.
+var ErrNoState = errors.New("the storage has no identity yet: a primary gets one at its first start, a secondary " +
+	"when it first reaches its primary")
+
+// Update changes the state: change gets a copy and may refuse by an error, which Update returns. The new state is
+// durable, and what State returns, when Update returns nil. After an error of the disk the old one is what State
+// returns, and the file has one or the other.
+func (k *Keeper) Update(change func(*State) error) error {
+	k.writing.Lock()
+	defer k.writing.Unlock()
+	old := k.now.Load()
+	if old == nil {
+		return ErrNoState
+	}
+	s := *old
+	s.Epochs, s.Follow = slices.Clone(old.Epochs), slices.Clone(old.Follow)
+	if err := change(&s); err != nil {
+		return err
+	}
+	if err := s.Save(); err != nil {
+		return err
+	}
+	k.now.Store(&s)
+	return nil
+}
