@@ -1,0 +1,110 @@
+package referee
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"go.uber.org/goleak"
+	"pgregory.net/rapid"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A setClock shows what it was set to.
+type setClock struct{ now time.Duration }
+
+func (c *setClock) Now() time.Duration { return c.now }
+
+// A term that is counted from the sending, on any clock within the drift, ends before the lease that was granted at
+// the sending or later, and by at least the margin where the clock is right.
+func TestATermEndsBeforeItsLease(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		ttl := time.Duration(rapid.Int64Range(int64(MinTTL), int64(time.Hour)).Draw(t, "ttl"))
+		timing, err := NewTiming(ttl)
+		if err != nil {
+			t.Fatal(err)
+		}
+		slow := rapid.Float64Range(0, timing.Drift).Draw(t, "slow")
+		longest := time.Duration(float64(timing.Term()) / (1 - slow))
+		if longest >= ttl {
+			t.Fatalf("on a clock slow by %v a term of %v takes %v", slow, timing.Term(), longest)
+		}
+		if timing.Term() > ttl-timing.Margin || timing.Term() < ttl*9/10 {
+			t.Fatalf("term %v of TTL %v with margin %v", timing.Term(), ttl, timing.Margin)
+		}
+	})
+}
+
+func TestATTLThatIsTooShortIsRefused(t *testing.T) {
+	if _, err := NewTiming(MinTTL - 1); err == nil {
+		t.Error("accepted")
+	}
+}
+
+func TestATermIsValidUntilItsEnd(t *testing.T) {
+	clock := &setClock{now: 100}
+	term := newTerm(clock)
+	if term.Valid() {
+		t.Error("valid before any term")
+	}
+	term.extend(110)
+	for now, want := range map[time.Duration]time.Duration{100: 10, 109: 1, 110: 0, 111: 0} {
+		clock.now = now
+		if got := term.Left(); got != want {
+			t.Errorf("at %d there is %d left, want %d", now, got, want)
+		}
+	}
+	clock.now = 105
+	term.extend(107)
+	if got := term.Left(); got != 5 {
+		t.Errorf("an earlier renewal, answered later, made the term %d long", got)
+	}
+	term.stop()
+	if term.Valid() {
+		t.Error("valid after it was stopped")
+	}
+	term.extend(108)
+	if got := term.Left(); got != 3 {
+		t.Errorf("a new term has %d left", got)
+	}
+}
+
+func TestATransactionIsHeldUntilThereIsATerm(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		term := newTerm(&setClock{})
+		cleared := make(chan error, 1)
+		go func() { cleared <- term.Cleared(t.Context(), 1) }()
+		synctest.Wait()
+		select {
+		case err := <-cleared:
+			t.Fatalf("cleared outside of a term: %v", err)
+		default:
+		}
+		term.extend(1)
+		if err := <-cleared; err != nil {
+			t.Fatal(err)
+		}
+	})
+}
+
+func TestHoldingEndsWithItsContext(t *testing.T) {
+	why := errors.New("the node stops")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(why)
+	if err := newTerm(&setClock{}).Cleared(ctx, 1); !errors.Is(err, why) {
+		t.Errorf("held until %v", err)
+	}
+}
+
+func TestTheClockGoesOn(t *testing.T) {
+	var clock systemClock
+	first := clock.Now()
+	for clock.Now() == first {
+	}
+	if now := clock.Now(); now < first {
+		t.Errorf("the clock went from %v to %v", first, now)
+	}
+}
