@@ -1,0 +1,80 @@
+package referee
+
+import "fmt"
+
+// A deed is what a node that does not hold the office is to do.
+type deed int
+
+const (
+	stay     deed = iota
+	take          // the office, of which the record says that it is this node's
+	campaign      // for the office, to lead a new epoch
+	follow        // the holder, or nobody yet
+)
+
+// A ruling is a deed with its reason, for people.
+type ruling struct {
+	deed   deed
+	why    string
+	number uint64 // of the epoch to take or to campaign for
+}
+
+// judge says what a node is to do that stands at self and has no tenure. vacant is the revision at which it saw that
+// the office had become vacant.
+func judge(v View, self Standing, vacant int64) ruling {
+	switch {
+	case self.Leads && overtaken(v.Record, self) && v.Maintenance.On:
+		return ruling{why: fmt.Sprintf("fenced by epoch %d of node %s; nobody is demoted in maintenance",
+			v.Record.Number, v.Record.Node)}
+	case self.Leads && overtaken(v.Record, self):
+		return ruling{deed: follow, why: fmt.Sprintf("fenced by epoch %d of node %s, because this one led epoch %d",
+			v.Record.Number, v.Record.Node, self.Epoch)}
+	case v.Holder == nil && self.Leads:
+		return ruling{deed: take, number: self.Epoch, why: "leads, and the office is vacant"}
+	case v.Holder == nil:
+		return candidacy(v, self, vacant)
+	case v.Holder.Node == self.Node:
+		return ruling{why: "an earlier term of this node has to run out"}
+	case self.Leads:
+		return ruling{why: fmt.Sprintf("leads epoch %d and waits for %s to give up the office of epoch %d",
+			self.Epoch, v.Holder.Name, v.Record.Number)}
+	}
+	return ruling{deed: follow, why: fmt.Sprintf("follows %s", v.Holder.Name)}
+}
+
+// overtaken reports whether an epoch was given to somebody else since self began to lead.
+func overtaken(r Record, self Standing) bool {
+	return r.Number > self.Epoch || r.Number == self.Epoch && r.Node != self.Node
+}
+
+// candidacy says whether a node that does not lead campaigns for the vacant office.
+func candidacy(v View, self Standing, vacant int64) ruling {
+	switch {
+	case v.Maintenance.On:
+		return ruling{why: "nobody leads, and nobody is promoted in maintenance"}
+	case v.Record.Begun == 0:
+		return ruling{why: "the referee knows no epoch: the first one has to be that of a node that leads; " +
+			"start the primary, or promote a node by hand"}
+	case !self.Able:
+		return ruling{why: "cannot lead: " + self.Why}
+	case self.Epoch < v.Record.Begun:
+		return ruling{why: fmt.Sprintf("cannot lead: its last epoch is %d, so that it may lack all of epoch %d, "+
+			"which was begun; bring back a node that has it, or promote one by hand", self.Epoch, v.Record.Begun)}
+	}
+	unheard := ""
+	for _, m := range v.Members {
+		switch {
+		case m.Node == self.Node || !m.Able:
+		case m.Revision <= vacant:
+			unheard = m.Name
+		case m.Further(self):
+			return ruling{why: fmt.Sprintf("leaves the office to %s, at transaction %v of epoch %d; this node is at "+
+				"%v of epoch %d", m.Name, m.Tid, m.Epoch, self.Tid, self.Epoch)}
+		}
+	}
+	if unheard != "" {
+		return ruling{why: fmt.Sprintf("waits to hear how far %s is", unheard)}
+	}
+	number := max(v.Record.Number, self.Epoch) + 1
+	return ruling{deed: campaign, number: number, why: fmt.Sprintf("campaigns for epoch %d", number)}
+}

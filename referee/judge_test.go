@@ -1,0 +1,67 @@
+package referee
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Three members: a was the last to lead, in epoch 2; b and c have followed it.
+func TestJudge(t *testing.T) {
+	const vacant = 10
+	member := func(node string, epoch uint64, tid uint64, revision int64) Member {
+		return Member{Standing{Node: node, Name: node, Epoch: epoch, Tid: zodb.Tid(tid), Able: true}, revision}
+	}
+	record := Record{Number: 2, Node: "a", Begun: 2}
+	holder := func(node string) *Standing { return &Standing{Node: node, Name: node} }
+	leading := func(s Standing) Standing { s.Leads = true; return s }
+	a := leading(member("a", 2, 50, 11).Standing)
+	b := member("b", 2, 50, 11).Standing
+	stale, unable := member("c", 2, 40, vacant), member("c", 2, 60, vacant)
+	unable.Able = false
+	off := Maintenance{On: true}
+	with := func(m Member) View { return View{Record: record, Members: []Member{m}} }
+	promoted := leading(member("b", 3, 9, 1).Standing)
+
+	for name, c := range map[string]struct {
+		view View
+		self Standing
+		want deed
+		why  string
+	}{
+		"a primary takes the office up again":   {View{Record: record}, a, take, "vacant"},
+		"also in maintenance":                   {View{Record: record, Maintenance: off}, a, take, "vacant"},
+		"the first primary begins the record":   {View{}, a, take, "vacant"},
+		"one promoted by hand takes the office": {View{Record: record}, promoted, take, "vacant"},
+		"or waits for it": {View{Record: record, Holder: holder("a")}, promoted, stay,
+			"give up the office"},
+		"a primary that was overtaken is fenced": {View{Record: Record{3, "b", 3}, Holder: holder("b")}, a, follow,
+			"fenced"},
+		"even if that epoch never began":   {View{Record: Record{3, "b", 2}}, a, follow, "fenced"},
+		"or another has its number":        {View{Record: Record{2, "b", 2}}, a, follow, "fenced"},
+		"but not in maintenance":           {View{Record: Record{3, "b", 3}, Maintenance: off}, a, stay, "maintenance"},
+		"a secondary follows the holder":   {View{Record: record, Holder: holder("a")}, b, follow, "a"},
+		"its own office has to run out":    {View{Record: record, Holder: holder("b")}, b, stay, "run out"},
+		"a lone secondary campaigns":       {View{Record: record}, b, campaign, "epoch 3"},
+		"not in maintenance":               {View{Record: record, Maintenance: off}, b, stay, "maintenance"},
+		"not before there was a primary":   {View{}, b, stay, "knows no epoch"},
+		"not without the last epoch":       {View{Record: Record{3, "a", 3}}, b, stay, "may lack all of epoch 3"},
+		"but without one that never began": {View{Record: Record{3, "a", 2}}, b, campaign, "epoch 4"},
+		"not when it cannot": {View{Record: record}, Standing{Node: "b", Epoch: 2, Why: "it copies"}, stay,
+			"it copies"},
+		"not before all were heard":            {with(stale), b, stay, "how far c"},
+		"but without those that cannot":        {with(unable), b, campaign, ""},
+		"the further one goes first":           {with(member("c", 2, 51, 11)), b, stay, "leaves"},
+		"the epoch counts before the tid":      {with(member("c", 3, 1, 11)), b, stay, "leaves"},
+		"one that is behind is not waited for": {with(member("c", 2, 49, 11)), b, campaign, ""},
+		"of equals the lower id goes first":    {with(member("c", 2, 50, 11)), b, campaign, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			got := judge(c.view, c.self, vacant)
+			if got.deed != c.want || !strings.Contains(got.why, c.why) {
+				t.Errorf("deed %d because it %q, want deed %d, because of %q", got.deed, got.why, c.want, c.why)
+			}
+		})
+	}
+}
