@@ -115,7 +115,8 @@ func refusalOf(err error) *Refusal {
 
 var httpCodes = map[Reason]int{
 	NoStorage: http.StatusNotFound, Invalid: http.StatusBadRequest, NotAllowed: http.StatusForbidden,
-	Busy: http.StatusConflict, Unavailable: http.StatusServiceUnavailable, Failed: http.StatusInternalServerError,
+	Busy: http.StatusConflict, Unsafe: http.StatusConflict,
+	Unavailable: http.StatusServiceUnavailable, Failed: http.StatusInternalServerError,
 }
 
 // answer writes a document, or the error when there is one.

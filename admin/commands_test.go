@@ -24,10 +24,11 @@ import (
 
 // A controls is a Control whose answers the test sets; it notes what it was asked for.
 type controls struct {
-	clients []admin.Client
-	entries []admin.UndoEntry
-	pack    func(ctx context.Context, progress func(admin.PackProgress)) (admin.PackResult, error)
-	err     error
+	admin.Roles // see roles_test.go
+	clients     []admin.Client
+	entries     []admin.UndoEntry
+	pack        func(ctx context.Context, progress func(admin.PackProgress)) (admin.PackResult, error)
+	err         error
 
 	storage string
 	request admin.PackRequest

@@ -15,6 +15,7 @@ type Control interface {
 	// Pack packs until it is done or ctx ends. Progress is called now and then, and must not wait.
 	Pack(ctx context.Context, storage string, req PackRequest, progress func(PackProgress)) (PackResult, error)
 	UndoLog(ctx context.Context, storage string, q UndoQuery) ([]UndoEntry, error)
+	Roles
 }
 
 // A Reason says to programs why a command was not done.
@@ -27,6 +28,7 @@ const (
 	NotAllowed  Reason = "not_allowed" // not over this connection, or not to this storage
 	Busy        Reason = "busy"        // the same is being done already
 	Unavailable Reason = "unavailable" // the storage is not open now
+	Unsafe      Reason = "unsafe"      // transactions could be lost; the request can insist
 	Failed      Reason = "failed"      // anything else, such as a full disk
 )
 

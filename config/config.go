@@ -83,6 +83,9 @@ type Storage struct {
 type Replication struct {
 	ReplicateTo       Value[endpoint.Endpoint]   // zero: none
 	ReplicateFrom     Value[[]endpoint.Endpoint] // nil: none
+	Members           Value[[]endpoint.Endpoint] // of a primary: the others that could be; nil: none
+	Advertise         Value[endpoint.Endpoint]   // where others reach ReplicateTo; zero: there
+	Name              Value[string]              // of the node; empty: host and data file
 	KeepAliveDelay    Value[time.Duration]
 	Protocol          Value[string] // auto, native or zrs2
 	Blobs             Value[string] // local or shared

@@ -81,6 +81,9 @@ func (r *reader) replication() *Replication {
 	return &Replication{
 		ReplicateTo:       get(r, "replicate-to", bind),
 		ReplicateFrom:     get(r, "replicate-from", connect),
+		Members:           get(r, "members", connect),
+		Advertise:         get(r, "advertise", bind),
+		Name:              get(r, "name", text),
 		KeepAliveDelay:    get(r, "keep-alive-delay", seconds),
 		Protocol:          get(r, "protocol", oneOf("auto", "native", "zrs2")),
 		Blobs:             get(r, "blobs", oneOf("local", "shared")),

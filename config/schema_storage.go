@@ -54,6 +54,14 @@ var zrsTable = &table{
 		{name: "replicate-to", kind: "socket-binding-address", doc: "Where secondaries connect."},
 		{name: "replicate-from", kind: "socket-address",
 			doc: "The primary. Ours: several with commas between, which are tried in turn."},
+		{name: "members", kind: "socket-address", ours: true,
+			doc: "The other nodes that could be primary, with commas between: where this one looks for the primary " +
+				"when it is none any more. A setting of primaries; a secondary has them in `replicate-from`."},
+		{name: "advertise", kind: "socket-binding-address", ours: true,
+			doc: "Where other nodes reach `replicate-to`, if not by that or this machine's name."},
+		{name: "name", kind: "string", ours: true,
+			doc: "How this node is called by others, and in `sync-secondaries`. The default is the host and the data " +
+				"file."},
 		{name: "keep-alive-delay", kind: "seconds", preset: "0",
 			doc: "How often a secondary tells a primary of zc.zrs that it is alive; 0 for never."},
 		{name: "protocol", kind: "auto or native or zrs2", preset: "auto", ours: true,

@@ -17,6 +17,8 @@ type Keeper struct {
 	disk vfs.FS
 	data string // path of the Data.fs
 
+	node string // id for a state that has still to be made
+
 	writing sync.Mutex
 	now     atomic.Pointer[State] // nobody changes what it points to; nil: there is no state yet
 }
@@ -25,7 +27,7 @@ type Keeper struct {
 // was written by an older version, or is a copy of another node's. The errors are those of Load, but for a missing
 // file, which is none.
 func Open(disk vfs.FS, dataPath string) (*Keeper, error) {
-	k := &Keeper{disk: disk, data: dataPath}
+	k := &Keeper{disk: disk, data: dataPath, node: newID()}
 	s, err := Load(disk, dataPath)
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
@@ -51,25 +53,34 @@ func (s *State) settle() {
 // State returns the state as it is now, nil when there is none. It must not be changed.
 func (k *Keeper) State() *State { return k.now.Load() }
 
+// Node returns the id of this copy, also before there is a state: that will have it.
+func (k *Keeper) Node() string {
+	if s := k.State(); s != nil {
+		return s.Node
+	}
+	return k.node
+}
+
 // Create gives the storage a new id and its first epoch.
 func (k *Keeper) Create() error {
-	return k.begin(func() (*State, error) { return Create(k.disk, k.data) })
+	return k.begin(&State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1}}})
 }
 
 // CreateUnnamed is Create for a copy of a storage that has no id.
 func (k *Keeper) CreateUnnamed() error {
-	return k.begin(func() (*State, error) { return CreateUnnamed(k.disk, k.data) })
+	return k.begin(&State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1}}, Unnamed: true})
 }
 
 // Adopt gives the storage, a copy, the identity of what it is a copy of.
 func (k *Keeper) Adopt(storageID string, epochs []protocol.Epoch) error {
-	return k.begin(func() (*State, error) { return Adopt(k.disk, k.data, storageID, epochs) })
+	return k.begin(&State{StorageID: storageID, Epochs: epochs})
 }
 
-func (k *Keeper) begin(create func() (*State, error)) error {
+func (k *Keeper) begin(s *State) error {
 	k.writing.Lock()
 	defer k.writing.Unlock()
-	s, err := create()
+	s.Node = k.node
+	s, err := begin(k.disk, k.data, s)
 	if err != nil {
 		return err
 	}

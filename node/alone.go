@@ -6,6 +6,7 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zeo"
 )
 
 // check needs nothing of what is about replication.
@@ -31,7 +32,11 @@ func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
 		f.waits("the storage is closing")
 		err = errors.Join(err, st.Close())
 	}()
-	defer c.offered(st)()
+	access := zeo.Writable
+	if c.ReadOnly {
+		access = zeo.ReadOnly
+	}
+	defer c.offered(st, access)()
 	f.opened(func(out *admin.Status) {
 		showStorage(&out.Storage, st)
 		out.Ready = true

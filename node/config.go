@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/trust"
 	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zeo"
 )
 
 // Defaults of the settings that have one.
@@ -27,9 +28,11 @@ const (
 type Config struct {
 	FS          vfs.FS            // the disk; nil: the real one
 	Data        string            // path of the Data.fs
+	Name        string            // how others call this node; empty: host and data file
 	Blobs       string            // path of the blob directory; empty: none
 	SharedBlobs bool              // Blobs is the primary's own directory: blobs are not sent, and it is only read
 	ReplicateTo endpoint.Endpoint // where secondaries connect; required on a primary
+	Advertise   endpoint.Endpoint // where others reach ReplicateTo; zero: there, by this machine's name
 	Admin       endpoint.Endpoint // zero: no admin server
 
 	TLS      *trust.Files // between servers, both sides with certificates; nil: plain text
@@ -58,7 +61,9 @@ type Config struct {
 	desk *desk       // where commands find the storage
 	read credentials // what is in the files of certificates and secrets, while the node runs
 	// offer gives the storage to the front of the process. Nil: there is none.
-	offer func(*filestorage.Storage) (withdraw func())
+	offer func(*filestorage.Storage, zeo.Access) (withdraw func())
+	// setAccess changes what the clients of the front may do. Nil: there are none.
+	setAccess func(zeo.Access)
 	// resized tells clients that a pack has changed the size of the storage. Nil: there are none.
 	resized func()
 }
@@ -70,6 +75,16 @@ type PrimaryConfig struct {
 	Attach bool
 	// Create makes an empty Data.fs where there is none, instead of failing.
 	Create bool
+	// ReplicateFrom is where the primary may be when this node is none any more: the other nodes that could be.
+	ReplicateFrom []endpoint.Endpoint
+}
+
+// following is how this node follows another one when it is no longer primary.
+func (c *PrimaryConfig) following() SecondaryConfig {
+	return SecondaryConfig{
+		ReplicateFrom: c.ReplicateFrom, ReadyLag: DefaultReadyLag, MaxRecord: DefaultMaxRecord,
+		MaxFrame: DefaultMaxFrame, Protocol: secondary.ProtocolNative,
+	}
 }
 
 // A SecondaryConfig describes a secondary. ReplicateFrom is required.
@@ -176,7 +191,20 @@ func (c *PrimaryConfig) check() error {
 	if c.SharedBlobs {
 		return &ConfigError{"a primary owns its blob directory: shared blobs are a setting of its secondaries"}
 	}
-	return c.Config.check()
+	if err := c.Config.check(); err != nil {
+		return err
+	}
+	return c.checkOthers(c.ReplicateFrom)
+}
+
+// checkOthers lets plain text leave this machine only where that was asked for.
+func (c *Config) checkOthers(others []endpoint.Endpoint) error {
+	for _, e := range others {
+		if c.TLS == nil && c.exposes(e) {
+			return c.plainText(e, "is another machine", serverFlags)
+		}
+	}
+	return nil
 }
 
 func (c *SecondaryConfig) check() error {
@@ -200,12 +228,7 @@ func (c *SecondaryConfig) check() error {
 	if err := c.Config.check(); err != nil {
 		return err
 	}
-	for _, e := range c.ReplicateFrom {
-		if c.TLS == nil && c.exposes(e) {
-			return c.plainText(e, "is another machine", serverFlags)
-		}
-	}
-	return nil
+	return c.checkOthers(c.ReplicateFrom)
 }
 
 // checkProtocol refuses what zrs2 cannot carry.

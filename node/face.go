@@ -34,11 +34,19 @@ type face struct {
 func newFace(role string, c *Config) *face {
 	return &face{
 		base: admin.Status{
-			Version: Version(), Role: role, Name: nodeName(c.Data), Started: time.Now().UTC(),
+			Version: Version(), Role: role, Name: c.name(), Started: time.Now().UTC(),
 			Storage: admin.Storage{Path: c.Data, Blobs: c.Blobs != "", Shared: c.SharedBlobs},
 		},
 		phase: "starting",
 	}
+}
+
+// name is how the node is called.
+func (c *Config) name() string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return nodeName(c.Data)
 }
 
 // nodeName is how a node calls itself: its host and the data file.

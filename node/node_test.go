@@ -97,12 +97,14 @@ func TestASecondaryWhoseDiskFailedOpensItsStorageAgain(t *testing.T) {
 		return nil
 	})
 	b := newSite(t, disk)
-	n := &follower{cfg: b.secondaryConfig(a), pause: func(context.Context, time.Duration) {}}
-	if err := n.cfg.check(); err != nil {
+	cfg := b.secondaryConfig(a)
+	if err := cfg.check(); err != nil {
 		t.Fatal(err)
 	}
-	n.face = newFace(roleSecondary, &n.cfg.Config)
-	second := b.run(t, func(ctx context.Context) error { return run(ctx, &n.cfg.Config, n.face, n.run) })
+	m := &member{c: &cfg.Config}
+	n := cfg.staff(m)
+	n.pause = func(context.Context, time.Duration) {}
+	second := b.run(t, func(ctx context.Context) error { return runAll(ctx, m.c, []*member{m}, nil) })
 	second.await(t, "it has everything nevertheless", func(st *admin.Status) bool {
 		return st.Storage.LastTid != nil && *st.Storage.LastTid == last
 	})

@@ -6,6 +6,7 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zeo"
 )
 
 // A Process is several storages, each with its own role, and what they share.
@@ -36,7 +37,9 @@ type AloneConfig struct {
 type Front interface {
 	// Offer makes an open storage available under its name until withdraw is called, which returns when no client
 	// uses it any more. A secondary withdraws its storage and offers it again when it had to be reopened.
-	Offer(name string, st *filestorage.Storage) (withdraw func())
+	Offer(name string, st *filestorage.Storage, access zeo.Access) (withdraw func())
+	// SetAccess changes what clients may do with a storage, at once.
+	SetAccess(name string, access zeo.Access)
 	// Serve accepts clients until ctx ends, and returns when none is connected any more. That is no error.
 	Serve(ctx context.Context) error
 	// Clients returns those that are connected now.
@@ -83,16 +86,13 @@ func (s *Storage) member(p *Process) (*member, error) {
 		cfg := *s.Primary
 		m.c = cfg.join(p, s.Name)
 		err := cfg.check()
-		m.face = newFace(rolePrimary, m.c)
-		m.face.base.Storage.Attached = cfg.Attach
-		m.session = func(ctx context.Context) error { return cfg.session(ctx, m.face) }
+		cfg.staff(m)
 		return m, m.named(err)
 	case s.Secondary != nil:
-		n := &follower{cfg: *s.Secondary, pause: pause}
-		m.c = n.cfg.join(p, s.Name)
-		err := n.cfg.check()
-		m.face = newFace(roleSecondary, m.c)
-		n.face, m.session = m.face, n.run
+		cfg := *s.Secondary
+		m.c = cfg.join(p, s.Name)
+		err := cfg.check()
+		cfg.staff(m)
 		return m, m.named(err)
 	}
 	cfg := *s.Alone
@@ -111,18 +111,19 @@ func (c *Config) join(p *Process, name string) *Config {
 		c.Logger = c.Logger.With("storage", name)
 	}
 	if p.Front != nil {
-		c.offer = func(st *filestorage.Storage) func() { return p.Front.Offer(name, st) }
+		c.offer = func(st *filestorage.Storage, access zeo.Access) func() { return p.Front.Offer(name, st, access) }
+		c.setAccess = func(access zeo.Access) { p.Front.SetAccess(name, access) }
 		c.resized = func() { p.Front.Resized(name) }
 	}
 	return c
 }
 
 // offered makes an open storage available to commands, and to the front, if there is one.
-func (c *Config) offered(st *filestorage.Storage) (withdraw func()) {
+func (c *Config) offered(st *filestorage.Storage, access zeo.Access) (withdraw func()) {
 	remove := c.desk.put(st)
 	if c.offer == nil {
 		return remove
 	}
-	leave := c.offer(st)
+	leave := c.offer(st, access)
 	return func() { remove(); leave() }
 }

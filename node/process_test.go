@@ -15,12 +15,14 @@ import (
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/zeo"
 )
 
 // A counter is a Front that notes which storages it may use, and whether one was taken from it while it served.
 type counter struct {
 	mu      sync.Mutex
 	offers  map[string]*filestorage.Storage
+	access  map[string]zeo.Access
 	serving bool
 	early   []string // withdrawn while serving
 	changed chan struct{}
@@ -29,13 +31,15 @@ type counter struct {
 }
 
 func newCounter() *counter {
-	return &counter{offers: map[string]*filestorage.Storage{}, changed: make(chan struct{}, 16),
+	return &counter{offers: map[string]*filestorage.Storage{}, access: map[string]zeo.Access{},
+		changed: make(chan struct{}, 16),
 		resized: make(chan string, 16)}
 }
 
-func (c *counter) Offer(name string, st *filestorage.Storage) func() {
+func (c *counter) Offer(name string, st *filestorage.Storage, access zeo.Access) func() {
 	c.mu.Lock()
 	c.offers[name] = st
+	c.access[name] = access
 	c.mu.Unlock()
 	c.changed <- struct{}{}
 	return func() {
@@ -46,6 +50,12 @@ func (c *counter) Offer(name string, st *filestorage.Storage) func() {
 		}
 		delete(c.offers, name)
 	}
+}
+
+func (c *counter) SetAccess(name string, access zeo.Access) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.access[name] = access
 }
 
 func (c *counter) Clients() []admin.Client { return c.clients }

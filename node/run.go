@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -18,11 +19,7 @@ type member struct {
 	c       *Config
 	face    *face
 	session func(context.Context) error
-}
-
-// run runs a process of one storage.
-func run(ctx context.Context, c *Config, f *face, session func(context.Context) error) error {
-	return runAll(ctx, c, []*member{{c: c, face: f, session: session}}, nil)
+	replica *atomic.Pointer[replica] // what changes its role, while it is open; nil: it has one role for good
 }
 
 // runAll puts around sessions what they share: the admin server, which c describes, the settings of the garbage

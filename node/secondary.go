@@ -5,8 +5,8 @@ import (
 	"errors"
 	"time"
 
-	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -20,34 +20,35 @@ func RunSecondary(ctx context.Context, cfg SecondaryConfig) error {
 	if err := cfg.check(); err != nil {
 		return err
 	}
-	n := &follower{cfg: cfg, face: newFace(roleSecondary, &cfg.Config), pause: pause}
-	return run(ctx, &n.cfg.Config, n.face, n.run)
+	m := &member{c: &cfg.Config}
+	cfg.staff(m)
+	return runAll(ctx, &cfg.Config, []*member{m}, nil)
 }
 
-// A follower is a running secondary.
-type follower struct {
-	cfg  SecondaryConfig
-	face *face
-	ran  bool // everything could be opened once
-
-	pause func(ctx context.Context, d time.Duration)
+// staff gives a member what runs it as this secondary.
+func (c *SecondaryConfig) staff(m *member) *replicated {
+	m.face = newFace(roleSecondary, &c.Config)
+	n := &replicated{c: &c.Config, cfg: *c, starts: identity.RoleSecondary, face: m.face, pause: pause}
+	m.session, m.replica = n.run, &n.now
+	return n
 }
 
-// run opens the storage again for as long as only that is needed.
-func (n *follower) run(ctx context.Context) error {
-	if n.cfg.TLS == nil {
+// run opens the storage again for as long as only that is needed. A primary that has lost its storage ends: it must
+// not come back as one by itself, when another node may have taken its place.
+func (n *replicated) run(ctx context.Context) error {
+	if n.c.TLS == nil {
 		for _, e := range n.cfg.ReplicateFrom {
-			n.cfg.warnPlain("the primary is read", e)
+			n.c.warnPlain("the primary is read", e)
 		}
 	}
 	for {
 		err := n.session(ctx)
-		if ctx.Err() != nil || !n.ran || !curable(err) {
+		if ctx.Err() != nil || !n.ran || n.led || !curable(err) {
 			return err
 		}
 		n.face.failed(err)
 		n.face.waits("the storage failed and will be opened again: " + err.Error())
-		n.cfg.Logger.Error("the storage failed and will be opened again", "error", err, "in", reopenPause)
+		n.c.Logger.Error("the storage failed and will be opened again", "error", err, "in", reopenPause)
 		n.pause(ctx, reopenPause)
 	}
 }
@@ -60,76 +61,20 @@ func curable(err error) bool {
 	return !errors.As(err, &corrupt) && (errors.As(err, &failed) || errors.As(err, &start))
 }
 
-// session follows the primary with the storage opened once.
-func (n *follower) session(ctx context.Context) (err error) {
-	blobs, err := n.cfg.openBlobs(false)
-	if err != nil {
-		return err
-	}
-	st, err := n.cfg.openStorage(ctx, n.face, blobs, false)
-	if err != nil {
-		return err
-	}
-	defer func() {
-		n.face.waits("the storage is closing")
-		err = errors.Join(err, st.Close())
-	}()
-	defer n.cfg.offered(st)()
-	id, err := n.cfg.loadIdentity()
-	if err != nil {
-		return err
-	}
-	sec := secondary.New(st, id, n.options(blobs))
-	if n.cfg.ReplicateTo.IsZero() {
-		n.ran = true
-		n.face.opened(func(out *admin.Status) { showSecondary(out, st, sec.Status(), n.cfg.ReadyLag) })
-		return sec.Run(ctx)
-	}
-	return n.chain(ctx, st, blobs, sec)
-}
-
-func (n *follower) options(blobs blobDir) secondary.Options {
+// options are how the primary is followed.
+func (r *replica) options() secondary.Options {
 	opt := secondary.Options{
-		FS: n.cfg.FS, SharedBlobs: blobs.following(), Name: nodeName(n.cfg.Data), Dial: n.cfg.dialServer,
-		Secret:   n.cfg.read.secret,
-		Protocol: n.cfg.Protocol, KeepAliveDelay: n.cfg.KeepAliveDelay, NeedsIdentity: !n.cfg.ReplicateTo.IsZero(),
-		MaxRecord: n.cfg.MaxRecord, MaxFrame: n.cfg.MaxFrame,
-		HandshakeTimeout: n.cfg.HandshakeTimeout, StallTimeout: n.cfg.IdleTimeout,
-		Logger: n.cfg.Logger,
+		FS: r.c.FS, SharedBlobs: r.blobs.following(), Name: r.face.base.Name, Dial: r.c.dialServer,
+		Secret: r.c.read.secret, Serves: r.serves,
+		Protocol: r.cfg.Protocol, KeepAliveDelay: r.cfg.KeepAliveDelay, NeedsIdentity: !r.c.ReplicateTo.IsZero(),
+		MaxRecord: r.cfg.MaxRecord, MaxFrame: r.cfg.MaxFrame,
+		HandshakeTimeout: r.c.HandshakeTimeout, StallTimeout: r.c.IdleTimeout,
+		Logger: r.c.Logger,
 	}
-	for _, e := range n.cfg.ReplicateFrom {
-		opt.Addresses = append(opt.Addresses, e.String())
+	if r.serves != "" && r.blobs.shared == nil {
+		opt.Successor = r
 	}
 	return opt
-}
-
-// chain runs the secondary and feeds others meanwhile.
-func (n *follower) chain(ctx context.Context, st *filestorage.Storage, blobs blobDir,
-	sec *secondary.Secondary) error {
-	ln, err := n.cfg.listenForServers(ctx)
-	if err != nil {
-		return err
-	}
-	fed := n.cfg.feed(st, ln, blobs, sec.Identity)
-	n.ran = true
-	n.face.opened(func(out *admin.Status) {
-		showSecondary(out, st, sec.Status(), n.cfg.ReadyLag)
-		showFed(out, fed.Status())
-	})
-	ctx, cancel := context.WithCancelCause(ctx)
-	defer cancel(nil)
-	ran := make(chan error, 1)
-	go func() { ran <- sec.Run(ctx) }()
-	select {
-	case err = <-ran:
-		fed.drain()
-		return errors.Join(err, <-fed.served)
-	case err = <-fed.served:
-		cancel(err)
-		err = errors.Join(err, <-ran)
-		fed.drain()
-		return err
-	}
 }
 
 // pause waits for d, or until ctx ends.

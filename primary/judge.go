@@ -15,11 +15,13 @@ import (
 //
 //  1. It speaks the version of messages that we speak.
 //  2. Its storage id is ours, or it has none yet and adopts ours.
-//  3. It can keep blobs, if we have any.
-//  4. Its file is of the same Python generation, or empty.
-//  5. Its last transaction is also ours (see judgeHistory).
+//  3. It has heard of no epoch above ours.
+//  4. It can keep blobs, if we have any.
+//  5. Its file is of the same Python generation, or empty.
+//  6. Its last transaction is also ours (see judgeHistory).
 func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusal {
-	id, _ := p.opt.Identity()
+	id, epochs := p.opt.Identity()
+	own := (&protocol.Welcome{Epochs: epochs}).Highest()
 	switch {
 	case h.Version != protocol.MessageVersion:
 		return refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, only version %d; %s",
@@ -31,6 +33,8 @@ func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusa
 		return refuse(protocol.CodeWrongStorage, 0, "this secondary holds the storage %s, the primary has %s; check "+
 			"the address, or, if it is to become a copy of this primary, give it an empty Data.fs without a state file",
 			clean(h.StorageID), id)
+	case h.StorageID == id && h.Highest() > own:
+		return p.outranked(h, own)
 	case p.src.HasBlobs() && !h.Blobs:
 		return refuse(protocol.CodeBlobsRequired, 0, "the primary has blobs and this secondary has no blob directory; "+
 			"start it with --blobs DIR")
@@ -93,8 +97,8 @@ func ahead(theirs, ours zodb.Tid) *protocol.Refusal {
 // What to do, as several refusals end.
 const (
 	sameVersion = "run the same version of zrsd on both sides"
-	startAgain  = "keep a copy of this secondary's Data.fs if it may hold transactions that matter, then give it an " +
-		"empty one to be filled from the primary"
+	startAgain  = "stop it and use zrsd rewind, which sets aside what the primary never had, or give it an empty " +
+		"Data.fs to be filled from the primary"
 )
 
 func refuse(code protocol.Code, tid zodb.Tid, format string, args ...any) *protocol.Refusal {

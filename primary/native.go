@@ -30,7 +30,7 @@ func (c *native) feed(ctx context.Context) error {
 		return err
 	}
 	defer closeQuietly(it) // read only
-	c.streaming()
+	c.streaming(f.control)
 	c.progress.begin(f.start, it.Position(), c.p.opt.Now())
 	return c.stream(ctx, f, it)
 }
@@ -44,6 +44,7 @@ func (c *native) stream(ctx context.Context, f *follower, it zodb.Iterator) erro
 	g.Go(func() error { return c.beat(inner, f.control) })
 	g.Go(func() error { return c.count(inner) })
 	g.Go(func() error { return c.part(inner, f) })
+	g.Go(func() error { return stays(inner, f.renewed) })
 	done := make(chan error, 1)
 	go func() { done <- g.Wait() }()
 	select {
@@ -77,6 +78,16 @@ func (c *native) part(inner context.Context, f *follower) error {
 	}
 	closeQuietly(f.repl)
 	return nil
+}
+
+// stays returns when the node is not any more what it said in the welcome.
+func stays(ctx context.Context, renewed <-chan struct{}) error {
+	select {
+	case <-renewed:
+		return errRenewed
+	case <-ctx.Done():
+		return nil
+	}
 }
 
 // linger gives the peer time to read our last words and to close.

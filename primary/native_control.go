@@ -28,6 +28,8 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 			if !c.progress.ack(m.Applied, m.Durable, now) {
 				return parting("the secondary acknowledged %v, which was never sent to it", max(m.Applied, m.Durable))
 			}
+		case *protocol.Prepared:
+			c.isPrepared(m)
 		case *protocol.Goodbye:
 			return fmt.Errorf("%w: %s", errGoodbye, clean(m.Reason))
 		default:
@@ -53,6 +55,9 @@ func (c *native) beat(ctx context.Context, control *protocol.Control) error {
 		if silent := now.Sub(time.Unix(0, c.heard.Load())); silent > c.p.opt.IdleTimeout {
 			return fmt.Errorf("nothing was heard from the secondary for %v", silent.Round(time.Second))
 		}
-		return control.Send(&protocol.Heartbeat{LastTid: c.p.src.LastTid(), Size: c.p.src.Size(), Clock: now})
+		return control.Send(&protocol.Heartbeat{
+			LastTid: c.p.src.LastTid(), Size: c.p.src.Size(), Clock: now,
+			Roster: c.p.standings(), Sync: c.p.standing().Sync,
+		})
 	})
 }

@@ -20,6 +20,7 @@ type follower struct {
 	control *protocol.Control
 	repl    net.Conn
 	start   zodb.Tid
+	renewed <-chan struct{} // see Primary.Renew; taken before the welcome was made
 }
 
 // handshake takes the secondary's hello, judges it, and welcomes it. Waiting for the peer is bounded, judging is not:
@@ -29,6 +30,8 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 	if err != nil {
 		return nil, nil, err
 	}
+	c.member(hello)
+	renewed := c.p.renewing()
 	if r := c.p.judge(ctx, hello); r != nil {
 		return nil, nil, c.refuse(s, control, r)
 	}
@@ -37,7 +40,7 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 		err = c.p.sourceFailed(err)
 		return nil, nil, c.refuse(s, control, refuse(protocol.CodeInternal, hello.Last.Tid, "%v", err))
 	}
-	f := &follower{session: s, control: control, start: hello.Last.Tid}
+	f := &follower{session: s, control: control, start: hello.Last.Tid, renewed: renewed}
 	welcome := c.p.greeting()
 	done, r := c.share(hello, welcome)
 	if r != nil {
@@ -102,6 +105,9 @@ func (c *native) hello(ctx context.Context, s *yamux.Session) (*protocol.Control
 	if err == nil {
 		msg, err = c.p.authenticate(ctx, control, msg)
 	}
+	if bid, ok := msg.(*protocol.Bid); ok {
+		return nil, nil, c.answerBid(ctx, s, control, bid)
+	}
 	hello, ok := msg.(*protocol.Hello)
 	var r *protocol.Refusal
 	switch {
@@ -129,7 +135,9 @@ func (c *native) refuse(s *yamux.Session, control *protocol.Control, r *protocol
 
 func (p *Primary) greeting() *protocol.Welcome {
 	id, epochs := p.opt.Identity()
+	st := p.standing()
 	return &protocol.Welcome{
+		Node: st.Node, Leads: st.Leads, Path: st.Path,
 		Version: protocol.MessageVersion, StorageID: id, Epochs: epochs, LastTid: p.src.LastTid(), Size: p.src.Size(),
 		Magic: p.src.Magic(), Blobs: p.src.HasBlobs(), Heartbeat: p.opt.Heartbeat, Name: p.opt.Name,
 	}

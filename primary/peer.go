@@ -33,12 +33,19 @@ type peer struct {
 	name     string
 	protocol string // as it names it; empty before the first message
 	problem  string // its own, from its last acknowledgement
+	node     string // its id; empty: of an older version, or none yet
+	serves   string // where others can connect to it
+
+	control  *protocol.Control // once it is accepted, of a native peer
+	prepared chan *protocol.Prepared
+	over     chan struct{} // closed when the connection has ended
 }
 
 func newPeer(p *Primary, conn net.Conn) *peer {
 	return &peer{
 		p: p, conn: conn, log: p.log.With("addr", conn.RemoteAddr().String()), since: p.opt.Now(),
 		source: sourceOf(conn.RemoteAddr()), progress: newProgress(), state: StateHandshake,
+		prepared: make(chan *protocol.Prepared, 1), over: make(chan struct{}),
 	}
 }
 
@@ -46,6 +53,7 @@ func newPeer(p *Primary, conn net.Conn) *peer {
 func (c *peer) serve(ctx context.Context) {
 	err := c.handle(ctx)
 	closeQuietly(c.conn)
+	close(c.over)
 	c.leave(err)
 }
 
@@ -83,8 +91,8 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	case errors.Is(err, errDrained), errors.Is(err, errGoodbye):
 		log.Info("a secondary is gone", "reason", err)
 	case err == nil, errors.As(err, &refusal):
-	case errors.Is(err, errConfirm):
-		c.log.Debug("a new secondary was here for the first time", "reason", err)
+	case errors.Is(err, errConfirm), errors.Is(err, errBid):
+		c.log.Debug("a connection was only to ask", "reason", err)
 	case streamed:
 		log.Warn("lost a secondary", "error", err)
 	default:
@@ -107,8 +115,10 @@ func (c *peer) setState(s State) {
 }
 
 // streaming notes that the secondary was accepted. What is remembered of an earlier connection of it is out of date.
-func (c *peer) streaming() {
-	c.setState(StateLive)
+func (c *peer) streaming(control *protocol.Control) {
+	c.mu.Lock()
+	c.state, c.control = StateLive, control
+	c.mu.Unlock()
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	c.p.roster.forget(c.name)
@@ -126,7 +136,7 @@ func (c *peer) status(last zodb.Tid, size int64, now time.Time) SecondaryStatus 
 	if heard := c.heard.Load(); heard != 0 {
 		s.LastHeard = time.Unix(0, heard)
 	}
-	s.Protocol = c.protocol
+	s.Protocol, s.Node, s.Serves = c.protocol, c.node, c.serves
 	s.AppliedTid, s.DurableTid, s.SentTid = c.progress.tids()
 	if s.Silent = c.protocol != "" && c.protocol != protocol.Native; s.Silent {
 		s.AppliedTid, s.DurableTid = 0, 0

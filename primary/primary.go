@@ -38,6 +38,8 @@ type Options struct {
 	// PutToken puts a token into the blob directory, where a secondary that shares it looks for it, until remove is
 	// called. Nil: this node only reads a directory, and proves it to nobody.
 	PutToken func() (token protocol.Token, remove func() error, err error)
+	// Member is this node among others that could be primary. Nil: it is the primary, and nothing else.
+	Member Member
 	// Secret is what a secondary must prove to have, and is proved to it. Empty: none is asked for. Peers of other
 	// protocols, which cannot prove anything, are refused when it is set.
 	Secret protocol.Secret
@@ -98,14 +100,16 @@ type Primary struct {
 	cut      context.CancelFunc
 	serving  sync.WaitGroup
 
-	mu        sync.Mutex // of listeners and roster, and held where draining ends
+	mu        sync.Mutex // of what follows, and held where draining ends
+	renewed   chan struct{}
 	listeners map[net.Listener]struct{}
 	roster    roster
 }
 
 // New returns a Primary that serves src, which stays the caller's to close, after Shutdown.
 func New(src Source, opt Options) *Primary {
-	p := &Primary{src: src, opt: opt.withDefaults(), listeners: make(map[net.Listener]struct{})}
+	p := &Primary{src: src, opt: opt.withDefaults(), listeners: make(map[net.Listener]struct{}),
+		renewed: make(chan struct{})}
 	p.log = p.opt.Logger.Named("primary")
 	p.hush = newQuiet(p.opt.Now)
 	p.draining, p.drain = context.WithCancel(context.Background())

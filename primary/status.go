@@ -56,7 +56,9 @@ type Totals struct {
 
 // A SecondaryStatus is what the primary knows of one secondary.
 type SecondaryStatus struct {
-	Name           string    `json:"name"` // as it calls itself
+	Name           string    `json:"name"`   // as it calls itself
+	Node           string    `json:"node"`   // its id; empty: not known
+	Serves         string    `json:"serves"` // where others can connect to it; empty: nowhere
 	Addr           string    `json:"addr"`
 	State          State     `json:"state"`
 	Protocol       string    `json:"protocol"` // as it is called on the wire; empty before the first message

@@ -48,7 +48,7 @@ func (c *zrs2) feed(ctx context.Context) error {
 	if err := protocol.LimitSilence(c.conn, c.p.opt.IdleTimeout); err != nil {
 		return fmt.Errorf("setting up the connection: %w", err)
 	}
-	c.streaming()
+	c.streaming(nil)
 	c.log.Info("feeding a secondary", "protocol", c.protocol, "start", start)
 	c.progress.begin(start, it.Position(), c.p.opt.Now())
 	return c.stream(ctx, start, it)

@@ -39,7 +39,7 @@ func messages() []any {
 		&Authenticate{Nonce{1, 31: 2}},
 		&Challenge{Nonce{3, 31: 4}},
 		&Proof{MAC{5, 31: 6}},
-		&Bid{Version: 1, StorageID: "id", Epoch: 4, Node: "n", Name: "name", Serves: "db2:5000", LastTid: 16},
+		&Bid{Version: 1, StorageID: "id", Epoch: 4, Heard: 3, Node: "n", Name: "name", Serves: "db2:5000", LastTid: 16},
 		&Promise{StorageID: "id", Node: "m", Name: "other", Epochs: []Epoch{{Number: 3, Begin: 7}}, Promised: 4,
 			Leads: true, LastTid: 17},
 		&Prepare{Epoch: 5, Last: 18},

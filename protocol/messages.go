@@ -135,6 +135,7 @@ type Bid struct {
 	Version   int      `msgpack:"version"`
 	StorageID string   `msgpack:"storage"`
 	Epoch     uint64   `msgpack:"epoch"` // that it wants to begin
+	Heard     uint64   `msgpack:"heard"` // the highest epoch that it has heard of
 	Node      string   `msgpack:"node"`
 	Name      string   `msgpack:"name"`
 	Serves    string   `msgpack:"serves"`

@@ -66,7 +66,12 @@ func (s *Secondary) take(w *protocol.Welcome) error {
 		s.log.Info("took the identity of the primary's storage", "storage", w.StorageID)
 		return nil
 	}
-	if err := s.keep.Update(func(id *identity.State) error { id.Epochs = w.Epochs; return nil }); err != nil {
+	if err := s.keep.Update(func(id *identity.State) error {
+		if id.Epochs = w.Epochs; id.Epoch().Number >= id.Promised {
+			id.HandedTo = "" // the handover is done, or overtaken
+		}
+		return nil
+	}); err != nil {
 		return &localError{fmt.Errorf("taking the primary's epochs: %w", err)}
 	}
 	s.log.Info("took the primary's epochs", "epochs", len(w.Epochs))

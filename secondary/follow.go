@@ -93,6 +93,14 @@ func (s *Secondary) listen(ctx context.Context, l *link, end context.CancelCause
 			if err := l.acks.again(); err != nil { // the primary wants to hear something, too
 				return err
 			}
+		case *protocol.Prepare:
+			if err := s.prepare(l, m); err != nil {
+				return err
+			}
+		case *protocol.TakeOver:
+			if s.opt.Successor != nil {
+				s.opt.Successor.TakeOver(m)
+			}
 		case *protocol.Goodbye:
 			return &goodbyeError{m.Reason}
 		case *protocol.Refusal:

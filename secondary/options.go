@@ -14,7 +14,8 @@ import (
 
 // Options of a Secondary. Zero values mean the defaults, where there are any.
 type Options struct {
-	// Addresses are those of the primary, tried in this order: host:port, :port, or a path with a slash.
+	// Addresses are where the primary may be, tried in this order: host:port, :port, or a path with a slash. Of several
+	// that answer, the one that is primary is followed.
 	Addresses []string
 	// Protocol is how the primary is spoken to; default: ProtocolAuto.
 	Protocol Protocol
@@ -31,6 +32,10 @@ type Options struct {
 	NeedsIdentity bool
 	// Name is shown to the primary's operator: host name and data file.
 	Name string
+	// Serves is where secondaries connect to this node, as others reach it. Empty: nowhere.
+	Serves string
+	// Successor is asked when the primary hands over to this node. Nil: it must not.
+	Successor Successor
 
 	MinBackoff       time.Duration // the first wait, before jitter; default 200 ms
 	MaxBackoff       time.Duration // the longest wait; default 60 s

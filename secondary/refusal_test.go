@@ -63,7 +63,7 @@ func TestARefusalReachesTheOperatorInWords(t *testing.T) {
 				p = inMemory(t).named(t).history(t, 3)
 				return p, inMemory(t).adopt(t, p).history(t, 3)
 			}},
-		{"history of its own", protocol.CodeDiverged, []string{"never was in the primary", "keep a copy"},
+		{"history of its own", protocol.CodeDiverged, []string{"never was in the primary", "zrsd rewind"},
 			func(t *testing.T) (p, s *site) {
 				t.Helper()
 				p = inMemory(t).named(t)

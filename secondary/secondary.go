@@ -20,9 +20,12 @@ type Secondary struct {
 	log   hclog.Logger
 	keep  *identity.Keeper
 	claim *claim // of the primary last heard, not yet confirmed
-	track *tracker
-	old   old // what is known of primaries that speak zrs2
-	pause func(context.Context, time.Duration)
+
+	choosy bool // only the primary itself is followed; see choose
+	met    bool // in this round: a node that is not the primary
+	track  *tracker
+	old    old // what is known of primaries that speak zrs2
+	pause  func(context.Context, time.Duration)
 }
 
 // New returns a Secondary that writes to st, which stays the caller's to close, after Run. Nobody else may write to
@@ -31,7 +34,7 @@ func New(st *filestorage.Storage, keep *identity.Keeper, opt Options) *Secondary
 	opt = opt.withDefaults()
 	return &Secondary{
 		st: st, keep: keep, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.Now), old: newOld(),
-		pause: pause,
+		pause: pause, choosy: true,
 	}
 }
 
@@ -42,6 +45,9 @@ func (s *Secondary) Identity() (storageID string, epochs []protocol.Epoch) {
 	}
 	return "", nil
 }
+
+// Look changes where the primary is looked for, while Run does not run.
+func (s *Secondary) Look(addresses []string) { s.opt.Addresses = addresses }
 
 // Run follows the primary until ctx ends, and then returns nil. It returns an error only when there is no address to
 // connect to, and when the storage must be closed and opened again, which wraps a *filestorage.FailedError.
@@ -59,6 +65,7 @@ func (s *Secondary) Run(ctx context.Context) error {
 		state, _ := judge(err)
 		s.track.failed(state, err)
 		wait, news := p.failed(err, progress)
+		s.choose(err, progress, wait > 0)
 		s.report(addr, err, news, wait)
 		if mustReopen(err) {
 			return err
@@ -95,6 +102,7 @@ func (s *Secondary) report(addr string, err error, news bool, wait time.Duration
 	level := hclog.Debug
 	state, final := judge(err)
 	switch {
+	case expected(err):
 	case news && (final || state == StateFailed):
 		level = hclog.Error
 	case news:
@@ -115,6 +123,13 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 		h.Capabilities = []string{protocol.SharedBlobs}
 	}
 	h.StorageID, h.Epochs = s.Identity()
+	if id := s.keep.State(); id != nil {
+		h.Promised, h.HandedTo = id.Promised, id.HandedTo
+	}
+	h.Node, h.Serves = s.keep.Node(), s.opt.Serves
+	if s.opt.Successor != nil {
+		h.Capabilities = append(h.Capabilities, protocol.Handover)
+	}
 	if h.StorageID == "" && s.claim != nil {
 		h.StorageID, h.Epochs = s.claim.storageID, s.claim.epochs
 	}

@@ -31,6 +31,16 @@ type Status struct {
 	StorageID   string    // empty: not known yet
 	Epochs      []protocol.Epoch
 
+	// Connected says that a primary has accepted the present connection. Leads: it is the primary itself, not another
+	// secondary,
+	// and Path are the ids of the nodes on the way to that, nil when nobody knows.
+	Connected bool
+	Leads     bool
+	Path      []string
+	// Roster are the other secondaries of the primary, and this one, as it told last, and Sync its rule for waiting.
+	Roster []protocol.Standing
+	Sync   protocol.SyncRule
+
 	PrimaryLast zodb.Tid  // the primary's last transaction, as far as heard; 0: none, or not heard
 	PrimarySize int64     // bytes of the primary's file, as last heard
 	Heard       time.Time // when the primary was last heard; zero: never

@@ -66,6 +66,11 @@ func (t *tracker) welcomed(w *protocol.Welcome, own zodb.Tid) {
 	t.st.Protocol = protocol.Native
 	t.own, t.goal, t.received = own, w.LastTid, own
 	t.st.PrimaryName, t.st.PrimarySize, t.st.Heard = clean(w.Name), w.Size, t.now()
+	t.st.Path = nil
+	if w.Node != "" && (w.Leads || len(w.Path) > 0) && len(w.Path) < protocol.MaxPath {
+		t.st.Path = append([]string{w.Node}, w.Path...)
+	}
+	t.st.Leads = w.Leads
 	t.st.Reconnects = t.st.Connections
 	t.st.Connections++
 	t.set(StateCatchingUp)
@@ -82,6 +87,7 @@ func (t *tracker) heartbeat(h *protocol.Heartbeat) {
 	}
 	t.goal, t.clock = h.LastTid, h.Clock
 	t.st.PrimarySize, t.st.Heard = h.Size, t.now()
+	t.st.Roster, t.st.Sync = h.Roster[:min(len(h.Roster), protocol.MaxRoster)], h.Sync
 	if t.own >= t.goal {
 		t.complete, t.useful = h.Clock, true
 	}
@@ -144,6 +150,7 @@ func (t *tracker) snapshot(own zodb.Tid) Status {
 	defer t.mu.Unlock()
 	st := t.st
 	st.Refusals = maps.Clone(t.st.Refusals)
+	st.Connected = t.connected
 	st.PrimaryLast = max(t.goal, t.received)
 	st.Lag = t.lag(own, st.PrimaryLast)
 	return st

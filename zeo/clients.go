@@ -134,6 +134,7 @@ func (t *transaction) activity() (Activity, time.Time) {
 func (t *transaction) enter(s voteState) { t.state, t.applies, t.since = s, false, time.Now() }
 
 // apply notes that a vote waits no more.
+// apply notes that the vote has the commit lock.
 func (t *transaction) apply() {
 	t.mu.Lock()
 	defer t.mu.Unlock()

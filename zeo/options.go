@@ -62,9 +62,21 @@ func (o Options) withDefaults() Options {
 	return o
 }
 
+// An Access is what clients may do with a storage now. It may change while they are connected.
+type Access int32
+
+// The kinds of access.
+const (
+	Writable Access = iota
+	// Frozen storages are read; a client that commits hears that they are read-only, and may try again later.
+	Frozen
+	// ReadOnly storages, as those of secondaries, take only clients that are content with reading.
+	ReadOnly
+)
+
 // StorageOptions are those of one storage.
 type StorageOptions struct {
-	ReadOnly bool // as on a secondary
-	PackGC   bool // let packs collect garbage
-	KeepOld  bool // let packs leave the old file
+	Access  Access // at first
+	PackGC  bool   // let packs collect garbage
+	KeepOld bool   // let packs leave the old file
 }

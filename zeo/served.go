@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -23,6 +24,7 @@ type served struct {
 	log  hclog.Logger
 	keep int // transactions in recent
 
+	allowed  atomic.Int32 // an Access; changed with mu held
 	follower sync.WaitGroup
 	stop     context.CancelFunc
 
@@ -54,6 +56,7 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 		clients: make(map[*client]struct{}), finishing: make(map[zodb.Tid]finishing),
 	}
 	s.stats.start = time.Now()
+	s.allowed.Store(int32(opt.Access))
 	if len(recent) > 0 {
 		s.visible = recent[len(recent)-1].Tid
 	}

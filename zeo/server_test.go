@@ -334,7 +334,7 @@ func TestALockThatIsHeldTooLongIsTakenAway(t *testing.T) {
 }
 
 func TestReadersCannotWrite(t *testing.T) {
-	s := start(t, Options{}, StorageOptions{ReadOnly: true})
+	s := start(t, Options{}, StorageOptions{Access: ReadOnly})
 	p := s.dial(t, wire.M5)
 	p.refused("builtins.ValueError", "register", "nope", true)
 	p.refused(classReadOnly, "register", "1", false)
@@ -389,7 +389,7 @@ func TestAWithdrawnStorageDisconnectsItsClients(t *testing.T) {
 	s.withdraw()
 	p.cut()
 	var err error
-	if s.withdraw, err = s.Offer("1", s.st, StorageOptions{ReadOnly: true}); err != nil {
+	if s.withdraw, err = s.Offer("1", s.st, StorageOptions{Access: ReadOnly}); err != nil {
 		t.Fatal(err)
 	}
 	q := s.dial(t, wire.Z5)

@@ -23,7 +23,7 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 	switch {
 	case s == nil:
 		return raise(classValue, "unknown storage: "+name)
-	case !readOnly && (c.srv.opt.ReadOnly || s.opt.ReadOnly):
+	case !readOnly && (c.srv.opt.ReadOnly || s.access() == ReadOnly):
 		return zodb.ErrReadOnly
 	}
 	c.srv.registered(c)
@@ -32,6 +32,9 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 		c.logWith("storage", name)
 		c.shown.entered.Store(&entry{storage: name, encoding: c.encoding, readOnly: readOnly})
 		c.reply(m, tidValue(visible))
+		if !readOnly && s.access() == ReadOnly { // since a moment ago
+			c.out.close(errReadOnly)
+		}
 	}) {
 		return errWithdrawn
 	}

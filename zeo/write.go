@@ -119,7 +119,10 @@ func (c *client) begin(m *wire.Message, a *arguments) error {
 		return raise(classTransaction, "Multiple simultaneous tpc_begin requests from one client.")
 	}
 	t := &transaction{handle: handle, since: time.Now()}
-	opt := commit.Options{Dir: c.srv.opt.Buffers, Resolve: conflict.Resolve, Locked: t.apply}
+	opt := commit.Options{Dir: c.srv.opt.Buffers, Resolve: conflict.Resolve, Locked: func() error {
+		t.apply()
+		return c.storage.writable()
+	}}
 	t.Transaction = commit.New(c.storage.st, meta, opt)
 	c.txn = t
 	c.shown.txn.Store(t)
@@ -352,6 +355,9 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	}
 	t.settle(false)
 	s := c.storage
+	if err := s.writable(); err != nil {
+		return err
+	}
 	tid, pending := t.Tid()
 	if !pending {
 		return raise(classTransaction, "tpc_finish without a vote")

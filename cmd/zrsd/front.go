@@ -51,7 +51,7 @@ func configuredFront(cfg *config.Config, log hclog.Logger) *front {
 	options := make(map[string]zeo.StorageOptions)
 	for _, st := range cfg.Storages {
 		options[st.Name] = zeo.StorageOptions{
-			ReadOnly: st.ReadOnly.V || st.Role == config.Secondary, PackGC: st.PackGC.V, KeepOld: st.PackKeepOld.V,
+			PackGC: st.PackGC.V, KeepOld: st.PackKeepOld.V,
 		}
 	}
 	var tls *trust.Files
@@ -70,8 +70,10 @@ func configuredFront(cfg *config.Config, log hclog.Logger) *front {
 }
 
 // Offer is node.Front.
-func (f *front) Offer(name string, st *filestorage.Storage) (withdraw func()) {
-	withdraw, err := f.server.Offer(name, st, f.options[name])
+func (f *front) Offer(name string, st *filestorage.Storage, access zeo.Access) (withdraw func()) {
+	opt := f.options[name]
+	opt.Access = access
+	withdraw, err := f.server.Offer(name, st, opt)
 	if err != nil {
 		f.log.Error("a storage cannot be served", "storage", name, "error", err)
 		withdraw = func() {}
@@ -114,6 +116,9 @@ func (f *front) listen(ctx context.Context) (net.Listener, error) {
 	}
 	return credentials.Listen(ln, nil), nil
 }
+
+// SetAccess is node.Front.
+func (f *front) SetAccess(name string, access zeo.Access) { f.server.SetAccess(name, access) }
 
 // Resized is node.Front.
 func (f *front) Resized(name string) { f.server.Resized(name) }

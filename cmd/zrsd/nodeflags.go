@@ -14,6 +14,7 @@ import (
 type nodeFlags struct {
 	config      node.Config
 	replicateTo string
+	advertise   string
 	admin       string
 	tls         tlsFlags
 	adminTLS    tlsFlags
@@ -26,7 +27,11 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.SortFlags = false
 	flags.StringVar(&f.config.Data, "data", "", "the `Data.fs`")
 	flags.StringVar(&f.config.Blobs, "blobs", "", "the blob `DIR`; without it blobs are refused")
+	flags.StringVar(&f.config.Name, "name", "",
+		"`NAME` by which others know this node; by default its host and data file")
 	flags.StringVar(&f.replicateTo, "replicate-to", "", "`ADDR` where secondaries connect")
+	flags.StringVar(&f.advertise, "advertise", "", "`ADDR` where other nodes reach --replicate-to, if not by that or "+
+		"this machine's name")
 	flags.StringVar(&f.admin, "admin", "", "`ADDR` for status, metrics, health and commands over HTTP")
 	f.zeo.register(flags)
 	f.tls.register(flags, "", "this node's")
@@ -57,6 +62,9 @@ func (f *nodeFlags) runNode(ctx context.Context, storage func(common node.Config
 	if f.config.ReplicateTo, err = optionalAddress("--replicate-to", f.replicateTo); err != nil {
 		return err
 	}
+	if f.config.Advertise, err = optionalAddress("--advertise", f.advertise); err != nil {
+		return err
+	}
 	if f.config.Admin, err = optionalAddress("--admin", f.admin); err != nil {
 		return err
 	}
@@ -70,7 +78,7 @@ func (f *nodeFlags) runNode(ctx context.Context, storage func(common node.Config
 	f.config.Logger = log.Logger
 	st := storage(f.config)
 	st.Name = zeoStorage
-	front, err := f.zeo.front(st.Secondary != nil, log.Logger)
+	front, err := f.zeo.front(log.Logger)
 	if err != nil {
 		return err
 	}
@@ -89,4 +97,13 @@ func optionalAddress(flag, addr string) (endpoint.Endpoint, error) {
 	}
 	e, err := endpoint.Parse(addr)
 	return e, flagError(flag, err)
+}
+
+// addressList reads the addresses of a flag, none where it was not given.
+func addressList(flag, list string) ([]endpoint.Endpoint, error) {
+	if list == "" {
+		return nil, nil
+	}
+	addresses, err := endpoint.ParseList(list)
+	return addresses, flagError(flag, err)
 }

@@ -16,6 +16,7 @@ reopens the log file.`
 func primaryCommand() *cobra.Command {
 	var f nodeFlags
 	var attach bool
+	var others string
 	cmd := &cobra.Command{
 		Use:   "primary --data Data.fs [--blobs DIR] --replicate-to ADDR [--attach]",
 		Short: "stream a storage to secondaries",
@@ -24,12 +25,20 @@ func primaryCommand() *cobra.Command {
 			"      --replicate-to 127.0.0.1:5000 --admin 127.0.0.1:5001",
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			list, err := addressList("--replicate-from", others)
+			if err != nil {
+				return err
+			}
 			return f.runNode(cmd.Context(), func(common node.Config) node.Storage {
-				return node.Storage{Primary: &node.PrimaryConfig{Config: common, Attach: attach}}
+				return node.Storage{Primary: &node.PrimaryConfig{
+					Config: common, Attach: attach, ReplicateFrom: list,
+				}}
 			})
 		},
 	}
 	f.register(cmd)
 	cmd.Flags().BoolVar(&attach, "attach", false, "follow files that another process writes")
+	cmd.Flags().StringVar(&others, "replicate-from", "", "`ADDR[,ADDR]` of the other nodes that could be primary: "+
+		"where this one looks when it is primary no more")
 	return cmd
 }

@@ -35,6 +35,7 @@ func storage(st *config.Storage) node.Storage {
 	z := st.Replication
 	common.SharedBlobs = z.Blobs.V == "shared"
 	common.ReplicateTo = z.ReplicateTo.V
+	common.Advertise, common.Name = z.Advertise.V, z.Name.V
 	common.TLS = trustFiles(z.TLS)
 	common.SecretFile = z.SecretFile.V
 	common.InsecurePlainText = z.InsecurePlainText.V
@@ -44,7 +45,7 @@ func storage(st *config.Storage) node.Storage {
 	common.HandshakeTimeout, common.IdleTimeout = z.HandshakeTimeout.V, z.IdleTimeout.V
 	common.DrainTimeout = z.DrainTimeout.V
 	if st.Role == config.Primary {
-		out.Primary = &node.PrimaryConfig{Config: common, Create: true}
+		out.Primary = &node.PrimaryConfig{Config: common, Create: true, ReplicateFrom: z.Members.V}
 		return out
 	}
 	out.Secondary = &node.SecondaryConfig{

@@ -15,6 +15,8 @@ import (
 const everyKey = `<zrs main>
   replicate-to 127.0.0.1:5000
   replicate-from 127.0.0.1:5001, 127.0.0.1:5002
+  advertise db1:5000
+  name db1
   keep-alive-delay 61
   protocol native
   blobs shared
@@ -71,7 +73,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 	second.FS, second.Logger, second.Reloads = p.Shared.FS, hclog.NewNullLogger(), p.Shared.Reloads
 	without := map[string]bool{
 		"FS": true, "Admin": true, "AdminTLS": true, "MaxFrame": true, "Config": true, "read": true, "offer": true,
-		"desk": true, "resized": true,
+		"desk": true, "resized": true, "setAccess": true,
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(second.Config), reflect.ValueOf(*second)} {
 		for i := range v.NumField() {

@@ -3,7 +3,6 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/node"
 	"github.com/zrsd/zrsd/secondary"
 )
@@ -29,12 +28,9 @@ func secondaryCommand() *cobra.Command {
 			"      --replicate-from db1:5000 --admin 127.0.0.1:5002",
 		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			var list []endpoint.Endpoint
-			if from != "" {
-				var err error
-				if list, err = endpoint.ParseList(from); err != nil {
-					return flagError("--replicate-from", err)
-				}
+			list, err := addressList("--replicate-from", from)
+			if err != nil {
+				return err
 			}
 			return f.runNode(cmd.Context(), func(common node.Config) node.Storage {
 				return node.Storage{Secondary: &node.SecondaryConfig{

@@ -25,7 +25,7 @@ func (f *zeoFlags) register(flags *pflag.FlagSet) {
 }
 
 // front returns what serves the clients, nil when there is no address for them.
-func (f *zeoFlags) front(readOnly bool, log hclog.Logger) (node.Front, error) {
+func (f *zeoFlags) front(log hclog.Logger) (node.Front, error) {
 	at, err := optionalAddress("--zeo", f.address)
 	switch tls := f.tls.files(); {
 	case err != nil:
@@ -37,7 +37,7 @@ func (f *zeoFlags) front(readOnly bool, log hclog.Logger) (node.Front, error) {
 	case tls != nil && tls.Certificate == "":
 		return nil, usage(errors.New("--zeo-tls-… need the ZEO server's certificate: give --zeo-tls-cert"))
 	default:
-		options := map[string]zeo.StorageOptions{zeoStorage: {ReadOnly: readOnly, PackGC: true, KeepOld: true}}
+		options := map[string]zeo.StorageOptions{zeoStorage: {PackGC: true, KeepOld: true}}
 		return newFront(at, tls, zeo.Options{Logger: log.Named("zeo")}, options), nil
 	}
 }

@@ -16,8 +16,8 @@ type Options struct {
 	Bytes      int64  // of records in a transaction; default 64 GiB
 	Operations int    // in a transaction; default 10 million
 
-	// Locked is called by Vote when it has the commit lock. May be nil.
-	Locked func()
+	// Locked is called by Vote when it has the commit lock. An error is that of the vote. May be nil.
+	Locked func() error
 	// Resolve merges the record that a client sent with the committed one, both made from old. It fails when it
 	// cannot; then the client is asked. May be nil.
 	Resolve func(old, committed, sent []byte) ([]byte, error)
@@ -130,11 +130,8 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
-	if t.opt.Locked != nil {
-		t.opt.Locked()
-	}
 	a := &applier{t: t, txn: txn}
-	if err := a.all(ctx); err != nil {
+	if err := t.apply(ctx, a); err != nil {
 		return nil, errors.Join(err, txn.Abort())
 	}
 	if len(a.out.Conflicts) > 0 {
@@ -143,6 +140,16 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	}
 	t.voted = txn
 	return &a.out, nil
+}
+
+// apply puts everything into the storage's transaction, if it may.
+func (t *Transaction) apply(ctx context.Context, a *applier) error {
+	if t.opt.Locked != nil {
+		if err := t.opt.Locked(); err != nil {
+			return err
+		}
+	}
+	return a.all(ctx)
 }
 
 // Finish hands the transaction to the storage and gives the lock back. It is final, durable and visible when the commit

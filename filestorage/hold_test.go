@@ -1,0 +1,95 @@
+package filestorage
+
+import (
+	"context"
+	"errors"
+	"testing"
+
+	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+func TestNothingBeginsWhileCommitsAreHeld(t *testing.T) {
+	s, err := Open(t.Context(), "Data.fs", Options{FS: simdisk.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	txn, err := s.Begin(t.Context(), &zodb.TxnMeta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := txn.Store(1, 0, []byte("data")); err != nil {
+		t.Fatal(err)
+	}
+	soon, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := s.Hold(soon); !errors.Is(err, context.Canceled) {
+		t.Errorf("beside a transaction: %v", err)
+	}
+	commit, err := txn.Enqueue(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	release, err := s.Hold(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	select {
+	case <-commit.Done():
+	default:
+		t.Error("held before everything was durable")
+	}
+	if last := s.LastTid(); last != txn.Tid() {
+		t.Errorf("last %v, want %v", last, txn.Tid())
+	}
+	if _, err := s.Begin(soon, &zodb.TxnMeta{}); !errors.Is(err, context.Canceled) {
+		t.Errorf("a transaction began: %v", err)
+	}
+	release()
+	release()
+	next, err := s.Begin(t.Context(), &zodb.TxnMeta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := next.Abort(); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAFailedStorageIsNotHeld(t *testing.T) {
+	disk := simdisk.New()
+	s, err := Open(t.Context(), "Data.fs", Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	txn, err := s.Begin(t.Context(), &zodb.TxnMeta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := txn.Store(1, 0, []byte("data")); err != nil {
+		t.Fatal(err)
+	}
+	disk.PowerOffAt(len(disk.Ops()) + 1)
+	if _, err := txn.Enqueue(t.Context()); err != nil {
+		_ = txn.Abort() // which the disk refuses as well
+	}
+	var failed *FailedError
+	if _, err := s.Hold(t.Context()); !errors.As(err, &failed) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestSkippedOidsAreGivenToNobody(t *testing.T) {
+	s, err := Open(t.Context(), "Data.fs", Options{FS: simdisk.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	before := s.NewOid()
+	s.SkipOids(1000)
+	if after := s.NewOid(); after != before+1001 {
+		t.Errorf("%v came behind %v", after, before)
+	}
+}

@@ -1,0 +1,154 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/primary"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// bidTimeout is how long another node may take to answer a bid.
+const bidTimeout = 3 * time.Second
+
+// Standing is primary.Member.
+func (r *replica) Standing() primary.Standing {
+	st := primary.Standing{Node: r.keep.Node(), Leads: r.isLeading() && !r.fenced(), Sync: r.syncRule()}
+	if now := r.sec.Status(); !st.Leads && now.Connected {
+		st.Path = now.Path
+	}
+	return st
+}
+
+// Bid is primary.Member: it answers a node that wants to be primary. What it promises is durable, and whom it followed
+// is given up, before it answers.
+func (r *replica) Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise, *protocol.Refusal) {
+	if bid.Epoch == 0 {
+		if id := r.keep.State(); id != nil && bid.Heard > id.Highest() {
+			r.Outranked(bid.Heard)
+		}
+		return r.promise(), nil
+	}
+	select {
+	case r.changing <- struct{}{}:
+		defer func() { <-r.changing }()
+	case <-ctx.Done():
+		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: "the role of this node is being changed: " +
+			"try again"}
+	}
+	if id := r.keep.State(); bid.Epoch <= id.Highest() {
+		return nil, &protocol.Refusal{Code: protocol.CodeOutranked, Tid: r.st.LastTid(), Text: fmt.Sprintf(
+			"%s has heard of epoch %d, so epoch %d cannot begin: ask again for a higher one", r.face.base.Name,
+			id.Highest(), bid.Epoch)}
+	}
+	if err := r.grant(ctx, bid); err != nil {
+		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: fmt.Sprintf("%s cannot promise: %v",
+			r.face.base.Name, err)}
+	}
+	r.c.Logger.Info("promised to follow no primary of a lower epoch", "epoch", bid.Epoch, "bidder", bid.Name)
+	return r.promise(), nil
+}
+
+// grant makes the promise.
+func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
+	if r.isLeading() {
+		return r.fence(ctx, bid.Epoch, bid.Serves)
+	}
+	r.stopFollowing()
+	defer r.follow()
+	return r.fence(ctx, bid.Epoch, bid.Serves)
+}
+
+// promise says how this node stands.
+func (r *replica) promise() *protocol.Promise {
+	p := &protocol.Promise{Name: r.face.base.Name, Leads: r.isLeading() && !r.fenced(), LastTid: r.st.LastTid()}
+	if id := r.keep.State(); id != nil {
+		p.StorageID, p.Node, p.Epochs, p.Promised = id.StorageID, id.Node, id.Epochs, id.Promised
+	}
+	return p
+}
+
+// An answer is what became of a bid at one address.
+type answer struct {
+	addr    string
+	promise *protocol.Promise // nil: err says why
+	err     error
+}
+
+// ask makes a bid to every other member that is known, at the same time, and returns the answers of others than this
+// node. Epoch 0 only asks how things stand.
+func (r *replica) ask(ctx context.Context, epoch uint64) []answer {
+	id := r.keep.State()
+	bid := &protocol.Bid{
+		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: epoch, Heard: id.Highest(), Node: id.Node,
+		Name: r.face.base.Name, Serves: r.serves, LastTid: r.st.LastTid(),
+	}
+	var addresses []string
+	for _, addr := range append(r.addresses(), r.known()...) {
+		if addr != r.serves && !slices.Contains(addresses, addr) {
+			addresses = append(addresses, addr)
+		}
+	}
+	answers := make([]answer, len(addresses))
+	var all sync.WaitGroup
+	for i, addr := range addresses {
+		all.Go(func() { answers[i] = r.c.bid(ctx, addr, bid) })
+	}
+	all.Wait()
+	return slices.DeleteFunc(answers, func(a answer) bool { return a.promise != nil && a.promise.Node == id.Node })
+}
+
+// bid asks one node.
+func (c *Config) bid(ctx context.Context, addr string, bid *protocol.Bid) answer {
+	ctx, cancel := context.WithTimeout(ctx, bidTimeout)
+	defer cancel()
+	promise, err := c.bidAt(ctx, addr, bid)
+	if err != nil {
+		return answer{addr: addr, err: fmt.Errorf("asking %s: %w", addr, err)}
+	}
+	return answer{addr: addr, promise: promise}
+}
+
+func (c *Config) bidAt(ctx context.Context, addr string, bid *protocol.Bid) (*protocol.Promise, error) {
+	conn, err := c.dialServer(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	session, control, err := protocol.Call(ctx, conn, c.read.secret, protocol.SessionOptions{Logger: c.Logger})
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close() //nolint:errcheck // it is over
+	if err := control.Send(bid); err != nil {
+		return nil, err
+	}
+	msg, err := control.Receive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch m := msg.(type) {
+	case *protocol.Promise:
+		if m.StorageID != bid.StorageID {
+			return nil, fmt.Errorf("%s has another storage", addr)
+		}
+		return m, nil
+	case *protocol.Refusal:
+		return nil, m
+	}
+	return nil, fmt.Errorf("it answered a bid with a %T", msg)
+}
+
+// highest returns the highest epoch that this node or another one has heard of.
+func highest(id *identity.State, answers []answer) uint64 {
+	top := id.Highest()
+	for _, a := range answers {
+		if a.promise != nil {
+			top = max(top, a.promise.Highest())
+		}
+	}
+	return top
+}

@@ -1,0 +1,58 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/zrsd/zrsd/identity"
+)
+
+// lookoutEvery is how often a primary asks the others whether one of them has taken its place, or thinks that it is
+// primary still. Secondaries meet both by themselves only when they look for a primary.
+const lookoutEvery = 2 * time.Second
+
+// yield asks the others before this node begins as primary, and makes it a secondary, or at least keeps it from taking
+// transactions, when one of them has heard of a higher epoch. Whoever does not answer is not waited for long.
+func (r *replica) yield(ctx context.Context) error {
+	id := r.keep.State()
+	if r.role() != identity.RolePrimary || id == nil {
+		return nil
+	}
+	if !r.fenced() {
+		top := highest(id, r.ask(ctx, 0))
+		if top == id.Highest() {
+			return nil
+		}
+		if err := r.keep.Update(func(id *identity.State) error { raise(id, top); return nil }); err != nil {
+			return err
+		}
+	}
+	id = r.keep.State()
+	r.c.Logger.Warn("another node has become primary while this one was away", "epoch", id.Epoch().Number, "theirs",
+		id.Promised)
+	if len(r.addresses()) == 0 {
+		return nil
+	}
+	return r.keep.Update(func(id *identity.State) error {
+		id.Role, id.Frozen = identity.RoleSecondary, false
+		return nil
+	})
+}
+
+// lookout asks the others how things stand, as long as this node leads, until ctx ends.
+func (r *replica) lookout(ctx context.Context) {
+	tick := time.NewTicker(lookoutEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if id := r.keep.State(); id != nil && r.isLeading() && !r.fenced() {
+			if top := highest(id, r.ask(ctx, 0)); top > id.Highest() {
+				r.Outranked(top)
+			}
+		}
+	}
+}

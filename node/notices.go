@@ -1,0 +1,87 @@
+package node
+
+import (
+	"context"
+	"sync"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// notices are what connections have noticed and the node has still to act upon. They may be used concurrently.
+type notices struct {
+	news chan struct{} // one slot
+
+	mu      *sync.Mutex
+	noticed *noticed
+}
+
+// noticed is what there is to act upon.
+type noticed struct {
+	higher uint64    // an epoch above our own, 0: none
+	heir   *heritage // a primary has stepped down for this node
+}
+
+// A heritage is an epoch that this node is to begin behind a transaction.
+type heritage struct {
+	epoch uint64
+	last  zodb.Tid
+}
+
+func newNotices() notices { return notices{make(chan struct{}, 1), new(sync.Mutex), new(noticed)} }
+
+// note adds something and wakes who acts.
+func (n *notices) note(add func(*noticed)) {
+	n.mu.Lock()
+	add(n.noticed)
+	n.mu.Unlock()
+	select {
+	case n.news <- struct{}{}:
+	default:
+	}
+}
+
+// take returns all, and forgets it.
+func (n *notices) take() noticed {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	all := *n.noticed
+	*n.noticed = noticed{}
+	return all
+}
+
+// Outranked is primary.Member.
+func (r *replica) Outranked(epoch uint64) {
+	r.noticed.note(func(n *noticed) { n.higher = max(n.higher, epoch) })
+}
+
+// HandedOver is primary.Member.
+func (r *replica) HandedOver(h *protocol.Hello) {
+	r.noticed.note(func(n *noticed) { n.heir = &heritage{h.Promised, h.Last.Tid} })
+}
+
+// TakeOver is secondary.Successor.
+func (r *replica) TakeOver(t *protocol.TakeOver) {
+	r.noticed.note(func(n *noticed) { n.heir = &heritage{t.Epoch, t.Last} })
+}
+
+// act does what has been noticed.
+func (r *replica) act(ctx context.Context) {
+	all := r.noticed.take()
+	select {
+	case r.changing <- struct{}{}:
+		defer func() { <-r.changing }()
+	case <-ctx.Done():
+		return
+	}
+	if all.heir != nil {
+		if err := r.inherit(all.heir); err != nil {
+			r.c.Logger.Error("the primary has stepped down for this node, and it cannot take over", "error", err)
+		}
+	}
+	if id := r.keep.State(); id != nil && all.higher > id.Highest() {
+		if err := r.fence(ctx, all.higher, ""); err != nil {
+			r.c.Logger.Error("another node has become primary, and this one cannot write that down", "error", err)
+		}
+	}
+}

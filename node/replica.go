@@ -1,0 +1,321 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/zeo"
+)
+
+// A replicated storage is one that this node owns, as the primary or as a secondary. It is opened again after failures
+// that this can mend: each time it is another replica.
+type replicated struct {
+	c      *Config
+	cfg    SecondaryConfig // how it follows
+	create bool            // a primary may begin with an empty file
+	starts identity.Role   // what it is while the state file says nothing else
+	face   *face
+	pause  func(ctx context.Context, d time.Duration)
+
+	ran bool // everything could be opened once
+	led bool // the last session ended as primary
+
+	now atomic.Pointer[replica] // nil: it is not open
+}
+
+// A replica is a storage while it is open, and changes from primary to secondary and back without being closed. See
+// the package comment.
+type replica struct {
+	*replicated
+
+	// Set before anybody else can see them.
+	st     *filestorage.Storage
+	keep   *identity.Keeper
+	blobs  blobDir
+	serves string // where others connect to fed; empty: nowhere
+	fed    *feed  // nil: nobody can connect
+	sec    *secondary.Secondary
+
+	life    context.Context // ends with the session
+	ended   chan error      // why following ended by itself
+	noticed notices         // by connections
+
+	// changing is held by whoever changes the role, or what is promised, and in the end for good.
+	changing chan struct{}
+
+	mu      sync.Mutex
+	leads   bool
+	running *following // nil: nobody is followed
+}
+
+// A following is one run of the secondary.
+type following struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// session runs the storage, opened once, until ctx ends or it fails.
+func (n *replicated) session(ctx context.Context) (err error) {
+	r := &replica{
+		replicated: n, changing: make(chan struct{}, 1), ended: make(chan error, 1), noticed: newNotices(),
+	}
+	ln, err := r.listen(ctx)
+	if err != nil {
+		return err
+	}
+	if err := r.openAll(ctx); err != nil {
+		return errors.Join(err, closeListener(ln))
+	}
+	defer func() {
+		n.face.waits("the storage is closing")
+		err = errors.Join(err, r.st.Close())
+	}()
+	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer end(nil)
+	r.life = life
+	r.sec = secondary.New(r.st, r.keep, r.options())
+	access, err := r.begin(ctx)
+	if err != nil {
+		return errors.Join(err, closeListener(ln))
+	}
+	defer r.c.offered(r.st, access)()
+	r.serve(ln)
+	n.face.opened(r.show)
+	n.ran = true
+	n.now.Store(r)
+	var looking sync.WaitGroup
+	looking.Go(func() { r.lookout(life) })
+	err = r.watch(ctx)
+	n.now.Store(nil)
+	end(errStopped)
+	looking.Wait()
+	n.led = r.isLeading()
+	return errors.Join(err, r.retire())
+}
+
+// retire ends what runs beside the storage.
+func (r *replica) retire() error {
+	r.changing <- struct{}{} // for good: nobody changes anything any more
+	r.stopFollowing()
+	if r.fed == nil {
+		return nil
+	}
+	r.fed.drain()
+	return <-r.fed.served
+}
+
+func closeListener(ln net.Listener) error {
+	if ln == nil {
+		return nil
+	}
+	return ln.Close()
+}
+
+// listen begins to listen for secondaries, before anything is opened: an address in use is found at once.
+func (r *replica) listen(ctx context.Context) (net.Listener, error) {
+	if r.c.ReplicateTo.IsZero() {
+		return nil, nil //nolint:nilnil // nobody can connect
+	}
+	ln, err := r.c.listenForServers(ctx)
+	if err == nil {
+		r.serves = r.c.reachable(ln.Addr())
+	}
+	return ln, err
+}
+
+// reachable is where other nodes connect to a listener of this one.
+func (c *Config) reachable(at net.Addr) string {
+	if !c.Advertise.IsZero() {
+		return c.Advertise.String()
+	}
+	tcp, ok := at.(*net.TCPAddr)
+	if !ok {
+		return c.ReplicateTo.String()
+	}
+	host := c.ReplicateTo.Host()
+	if ip := net.ParseIP(host); host == "" || ip != nil && ip.IsUnspecified() {
+		if name, err := os.Hostname(); err == nil {
+			host = name
+		}
+	}
+	return net.JoinHostPort(host, strconv.Itoa(tcp.Port))
+}
+
+// openAll opens the storage, with its blobs and its identity.
+func (r *replica) openAll(ctx context.Context) (err error) {
+	if r.blobs, err = r.c.openBlobs(false); err != nil {
+		return err
+	}
+	mustExist := r.starts == identity.RolePrimary && !r.create
+	if r.st, err = r.c.openStorage(ctx, r.face, r.blobs, mustExist); err != nil {
+		return err
+	}
+	if err := r.identify(); err != nil {
+		return errors.Join(err, r.st.Close())
+	}
+	return nil
+}
+
+// identify reads the state file, now that nobody else can be writing it, and makes one for a new primary.
+func (r *replica) identify() (err error) {
+	if r.keep, err = r.c.loadIdentity(); err != nil || r.role() == identity.RoleSecondary {
+		return err
+	}
+	return r.c.makeIdentity(r.keep)
+}
+
+// role is what the node is to be: what the last change made of it, or else what it was told at its start.
+func (r *replica) role() identity.Role {
+	if id := r.keep.State(); id != nil && id.Role != "" {
+		return id.Role
+	}
+	return r.starts
+}
+
+// begin takes up the role at the beginning of a session, and returns what clients may do.
+func (r *replica) begin(ctx context.Context) (zeo.Access, error) {
+	if err := r.yield(ctx); err != nil {
+		return 0, err
+	}
+	role := r.role()
+	if role != r.starts {
+		r.c.Logger.Warn("a change of the primary has given this node another role than it was started with",
+			"role", role, "started as", r.starts)
+	}
+	r.setLeads(role == identity.RolePrimary)
+	if role == identity.RoleSecondary {
+		r.follow()
+	}
+	return r.access(), nil
+}
+
+// serve feeds secondaries.
+func (r *replica) serve(ln net.Listener) {
+	if ln != nil {
+		r.fed = r.c.feed(r.st, ln, r.blobs, r.sec.Identity, r)
+	}
+}
+
+// watch does what connections have noticed, until ctx ends or something fails.
+func (r *replica) watch(ctx context.Context) error {
+	var served chan error
+	if r.fed != nil {
+		served = r.fed.served
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-r.ended:
+			return err
+		case err := <-served:
+			r.fed.served <- err // for who drains
+			return nil
+		case <-r.noticed.news:
+			r.act(ctx)
+		}
+	}
+}
+
+// follow begins to look for the primary.
+func (r *replica) follow() {
+	ctx, cancel := context.WithCancel(r.life)
+	run := &following{cancel, make(chan struct{})}
+	r.sec.Look(r.addresses())
+	r.mu.Lock()
+	r.running = run
+	r.mu.Unlock()
+	go func() {
+		defer close(run.done)
+		err := r.sec.Run(ctx)
+		if ctx.Err() == nil {
+			r.ended <- err
+		}
+	}()
+}
+
+// stopFollowing returns when nobody is followed any more, and all that was received is durable.
+func (r *replica) stopFollowing() {
+	r.mu.Lock()
+	run := r.running
+	r.running = nil
+	r.mu.Unlock()
+	if run != nil {
+		run.cancel()
+		<-run.done
+	}
+}
+
+// addresses are where the primary may be: those of the command line, and those that were learned.
+func (r *replica) addresses() []string {
+	var list []string
+	for _, e := range r.cfg.ReplicateFrom {
+		list = append(list, e.String())
+	}
+	if id := r.keep.State(); id != nil {
+		for _, addr := range id.Follow {
+			if !slices.Contains(list, addr) {
+				list = append(list, addr)
+			}
+		}
+	}
+	return list
+}
+
+// fenced reports whether another node has become primary.
+func (r *replica) fenced() bool {
+	id := r.keep.State()
+	return id != nil && id.Promised > id.Epoch().Number
+}
+
+// access is what clients may do now.
+func (r *replica) access() zeo.Access {
+	switch id := r.keep.State(); {
+	case !r.isLeading() || r.fenced():
+		return zeo.ReadOnly
+	case id != nil && id.Frozen:
+		return zeo.Frozen
+	}
+	return zeo.Writable
+}
+
+// allow tells the front what clients may do now.
+func (r *replica) allow() {
+	if r.c.setAccess != nil {
+		r.c.setAccess(r.access())
+	}
+}
+
+func (r *replica) isLeading() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.leads
+}
+
+func (r *replica) setLeads(leads bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.leads = leads
+}
+
+// change has f change the role, if nobody else is at it. Until f returns nobody can.
+func (r *replica) change(ctx context.Context, f func(ctx context.Context) error) error {
+	select {
+	case r.changing <- struct{}{}:
+		defer func() { <-r.changing }()
+	default:
+		return &admin.Refusal{Reason: admin.Busy, Text: "the role of this node is being changed already: try again"}
+	}
+	return f(ctx)
+}

@@ -1,0 +1,122 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/hashicorp/yamux"
+
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// A Member is the node of this Primary as one among others that could be primary. Its methods are called from
+// connections, concurrently, and only Bid may take its time.
+type Member interface {
+	// Standing says what the node is now.
+	Standing() Standing
+	// Outranked is told that a peer has heard of an epoch above ours.
+	Outranked(epoch uint64)
+	// Bid answers a node that wants to be primary, or asks how things stand.
+	Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise, *protocol.Refusal)
+	// HandedOver is told that a former primary has stepped down in favour of this node.
+	HandedOver(hello *protocol.Hello)
+}
+
+// A Standing is what a node tells those that connect to it.
+type Standing struct {
+	Node  string // its id
+	Leads bool   // it is the primary
+	Path  []string
+	Sync  protocol.SyncRule
+}
+
+func (p *Primary) standing() Standing {
+	if p.opt.Member == nil {
+		return Standing{Leads: true}
+	}
+	return p.opt.Member.Standing()
+}
+
+// outranked refuses a peer that has heard of a higher epoch than ours: this node is not, or no longer, the primary.
+func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
+	if m := p.opt.Member; m != nil {
+		if h.HandedTo != "" && h.HandedTo == p.standing().Node {
+			m.HandedOver(h)
+			return refuse(protocol.CodeShuttingDown, h.Last.Tid, "this node is taking over as primary; no action is "+
+				"needed, it is tried again")
+		}
+		m.Outranked(h.Highest())
+	}
+	return refuse(protocol.CodeOutranked, 0, "this node is of epoch %d, and this secondary has heard of epoch %d: "+
+		"another node is primary; it is looked for at all addresses that are known", own, h.Highest())
+}
+
+// errBid ends the connection of a node that was answered.
+var errBid = errors.New("the bid of another node was answered")
+
+// answerBid answers a node that wants to be primary.
+func (c *native) answerBid(ctx context.Context, s *yamux.Session, control *protocol.Control, bid *protocol.Bid) error {
+	c.introduce(bid.Name)
+	id, _ := c.p.opt.Identity()
+	switch {
+	case bid.Version != protocol.MessageVersion:
+		return c.refuse(s, control, refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, "+
+			"only version %d; %s", bid.Version, protocol.MessageVersion, sameVersion))
+	case c.p.opt.Member == nil:
+		return c.refuse(s, control, refuse(protocol.CodeNotMember, 0, "%s takes no bids: its files belong to another "+
+			"process", c.p.opt.Name))
+	case bid.StorageID != id:
+		return c.refuse(s, control, refuse(protocol.CodeWrongStorage, 0, "%s holds the storage %s, the node that asks "+
+			"has %s; check the address", c.p.opt.Name, id, clean(bid.StorageID)))
+	}
+	promise, refusal := c.p.opt.Member.Bid(ctx, bid)
+	if refusal != nil {
+		return c.refuse(s, control, refusal)
+	}
+	if err := control.Send(promise); err != nil {
+		return fmt.Errorf("answering a bid: %w", err)
+	}
+	linger(s)
+	return errBid
+}
+
+// member keeps what a secondary says of itself as a member. The primary's mutex guards the fields.
+func (c *peer) member(h *protocol.Hello) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.node, c.serves = clean(h.Node), clean(h.Serves)
+}
+
+// roster lists the secondaries that are connected and acknowledge, for each other.
+func (p *Primary) standings() []protocol.Standing {
+	var list []protocol.Standing
+	now := p.opt.Now()
+	for _, s := range p.Status().Secondaries {
+		if s.Silent || s.State == StateHandshake || s.State == StateRefused || len(list) == protocol.MaxRoster {
+			continue
+		}
+		list = append(list, protocol.Standing{
+			Node: s.Node, Name: s.Name, Serves: s.Serves, Durable: s.DurableTid, Age: now.Sub(s.LastHeard),
+		})
+	}
+	return list
+}
+
+// errRenewed ends all connections when the node has become another one than it said in the welcome.
+var errRenewed = parting("this node has another role, or another epoch, now")
+
+// Renew ends the connections of all native secondaries, which connect again and hear what the node is now.
+func (p *Primary) Renew() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	close(p.renewed)
+	p.renewed = make(chan struct{})
+}
+
+// renewing returns what is closed at the next Renew.
+func (p *Primary) renewing() <-chan struct{} {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.renewed
+}

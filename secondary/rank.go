@@ -1,0 +1,106 @@
+package secondary
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// What is wrong with a node that answers at one of several addresses, although it would feed this secondary. Another
+// address, or the same one later, may do better.
+var (
+	errSelf   = errors.New("this node has answered itself: its own address is in its list")
+	errCircle = errors.New("the node at this address gets its transactions from this one: the primary is elsewhere")
+)
+
+// A staleError says that a node is behind in the history of primaries.
+type staleError struct {
+	name        string
+	theirs, own uint64
+}
+
+func (e *staleError) Error() string {
+	return fmt.Sprintf("%s is of epoch %d, and this node has heard of epoch %d: another node is primary; it is looked "+
+		"for at all addresses", e.name, e.theirs, e.own)
+}
+
+// A notLeadingError says that a node is a secondary itself.
+type notLeadingError struct{ name string }
+
+func (e *notLeadingError) Error() string {
+	return e.name + " is a secondary itself; the primary is looked for at the other addresses"
+}
+
+// rank decides whether to follow who has answered. A node of a lower epoch than the highest that was ever heard of is
+// not followed, whatever it says of itself: it does not know yet that it is primary no more. Among several addresses
+// it is the primary that is followed; another secondary only where a whole round has found none, and then one that is
+// itself connected to a primary.
+func (s *Secondary) rank(w *protocol.Welcome) error {
+	id := s.keep.State()
+	switch {
+	case id == nil || w.StorageID != id.StorageID: // see identify
+	case w.Highest() < id.Highest():
+		return &staleError{clean(w.Name), w.Highest(), id.Highest()}
+	case w.Node != "" && w.Node == id.Node:
+		return errSelf
+	case slices.Contains(w.Path, id.Node):
+		return errCircle
+	}
+	if w.Node == "" || w.Leads || len(s.opt.Addresses) == 1 {
+		return nil
+	}
+	if s.choosy || len(w.Path) == 0 {
+		return &notLeadingError{clean(w.Name)}
+	}
+	return nil
+}
+
+// choose decides, after an address was tried and perhaps the last one of a round, whether only the primary will do in
+// the next round.
+func (s *Secondary) choose(err error, progress, round bool) {
+	var other *notLeadingError
+	s.met = s.met || errors.As(err, &other)
+	switch {
+	case progress:
+		s.choosy, s.met = true, false
+	case round:
+		s.choosy, s.met = !s.met, false
+	}
+}
+
+// expected reports whether an error only says that the primary is at another address.
+func expected(err error) bool {
+	var other *notLeadingError
+	var stale *staleError
+	return errors.Is(err, errSelf) || errors.As(err, &other) || errors.As(err, &stale)
+}
+
+// A Successor is asked when the primary wants to hand over to this secondary. Its methods are called from a
+// connection, and must not wait for that to end.
+type Successor interface {
+	// Prepare returns why the node could not begin an epoch now; nil when it could.
+	Prepare(p *protocol.Prepare) error
+	// TakeOver is told that the primary has stepped down in favour of this node.
+	TakeOver(t *protocol.TakeOver)
+}
+
+// prepare answers a primary that wants to hand over.
+func (s *Secondary) prepare(l *link, p *protocol.Prepare) error {
+	answer := &protocol.Prepared{Epoch: p.Epoch}
+	if err := s.ready(p); err != nil {
+		answer.Error = err.Error()
+	}
+	return l.control.Send(answer)
+}
+
+func (s *Secondary) ready(p *protocol.Prepare) error {
+	if s.opt.Successor == nil {
+		return errors.New("this secondary has no address for secondaries of its own: start it with --replicate-to")
+	}
+	if last := s.st.LastTid(); last != p.Last {
+		return fmt.Errorf("the last transaction of this secondary is %v, that of the primary %v", last, p.Last)
+	}
+	return s.opt.Successor.Prepare(p)
+}
