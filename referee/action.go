@@ -47,7 +47,7 @@ func (l *Loop) follow(ctx context.Context, v View, self Standing) {
 		return
 	}
 	l.start(ctx, &action{what: "follow " + leader.Name, leader: leader},
-		func(ctx context.Context) error { return l.node.Follow(ctx, leader) })
+		func(ctx context.Context) error { return l.node.Follow(ctx, v.Record.Number, leader) })
 }
 
 // acted is closed when the node is done; it is nil while there is nothing to wait for.

@@ -48,8 +48,8 @@
 // seen a standing of every live member that is younger than the vacancy, and takes the office if none of them is
 // further by (epoch, durable tid). It then leads under the next epoch number, or gives the office back when it cannot
 // and stands aside for a while. A member that has not seen the last epoch that was begun never campaigns: it may lack
-// all of it. And where the referee has no record, only a node that leads already can begin one: a new or emptied
-// referee promotes nobody.
+// all of it. Nor does one whose last transaction is much older than the last one on record. And where the referee has
+// no record, only a node that leads already can begin one: a new or emptied referee promotes nobody.
 //
 // Roles that are changed by hand go first, and the office follows: a holder that does not lead any more resigns, and a
 // node that leads with a higher epoch than the record's takes the office when it is vacant, before anybody

@@ -1,6 +1,9 @@
 package referee
 
-import "fmt"
+import (
+	"fmt"
+	"time"
+)
 
 // A deed is what a node that does not hold the office is to do.
 type deed int
@@ -20,8 +23,8 @@ type ruling struct {
 }
 
 // judge says what a node is to do that stands at self and has no tenure. vacant is the revision at which it saw that
-// the office had become vacant.
-func judge(v View, self Standing, vacant int64) ruling {
+// the office had become vacant, and maxLag is Options.MaxLag.
+func judge(v View, self Standing, vacant int64, maxLag time.Duration) ruling {
 	switch {
 	case self.Leads && overtaken(v.Record, self) && v.Maintenance.On:
 		return ruling{why: fmt.Sprintf("fenced by epoch %d of node %s; nobody is demoted in maintenance",
@@ -32,6 +35,9 @@ func judge(v View, self Standing, vacant int64) ruling {
 	case v.Holder == nil && self.Leads:
 		return ruling{deed: take, number: self.Epoch, why: "leads, and the office is vacant"}
 	case v.Holder == nil:
+		if why := unfit(v, self, maxLag); why != "" {
+			return ruling{why: why}
+		}
 		return candidacy(v, self, vacant)
 	case v.Holder.Node == self.Node:
 		return ruling{why: "an earlier term of this node has to run out"}
@@ -47,22 +53,33 @@ func overtaken(r Record, self Standing) bool {
 	return r.Number > self.Epoch || r.Number == self.Epoch && r.Node != self.Node
 }
 
-// candidacy says whether a node that does not lead campaigns for the vacant office.
-func candidacy(v View, self Standing, vacant int64) ruling {
+// unfit says why a node that does not lead may not campaign for the vacant office, whatever others do; empty: it may.
+func unfit(v View, self Standing, maxLag time.Duration) string {
+	behind := v.Record.Tid.Time().Sub(self.Tid.Time())
 	switch {
 	case v.Maintenance.On:
-		return ruling{why: "nobody leads, and nobody is promoted in maintenance"}
+		return "nobody leads, and nobody is promoted in maintenance"
 	case v.Record.Begun == 0:
-		return ruling{why: "the referee knows no epoch: the first one has to be that of a node that leads; " +
-			"start the primary, or promote a node by hand"}
+		return "the referee knows no epoch: the first one has to be that of a node that leads; start the primary, or " +
+			"promote a node by hand"
 	case !self.Able:
-		return ruling{why: "cannot lead: " + self.Why}
+		return "cannot lead: " + self.Why
 	case self.Epoch < v.Record.Begun:
-		return ruling{why: fmt.Sprintf("cannot lead: its last epoch is %d, so that it may lack all of epoch %d, "+
-			"which was begun; bring back a node that has it, or promote one by hand", self.Epoch, v.Record.Begun)}
+		return fmt.Sprintf("cannot lead: its last epoch is %d, so that it may lack all of epoch %d, which was begun; "+
+			"bring back a node that has it, or promote one by hand", self.Epoch, v.Record.Begun)
+	case maxLag > 0 && behind > maxLag:
+		return fmt.Sprintf("cannot lead: its last transaction %v is %v older than the last known one of the primary, "+
+			"%v, and %v are allowed; bring back a node that has it, or promote one by hand", self.Tid,
+			behind.Round(time.Millisecond), v.Record.Tid, maxLag)
 	}
-	unheard := ""
+	return ""
+}
+
+// candidacy says whether a node that is fit campaigns, or leaves the office to another one.
+func candidacy(v View, self Standing, vacant int64) ruling {
+	unheard, number := "", max(v.Record.Number, self.Heard)
 	for _, m := range v.Members {
+		number = max(number, m.Heard)
 		switch {
 		case m.Node == self.Node || !m.Able:
 		case m.Revision <= vacant:
@@ -75,6 +92,6 @@ func candidacy(v View, self Standing, vacant int64) ruling {
 	if unheard != "" {
 		return ruling{why: fmt.Sprintf("waits to hear how far %s is", unheard)}
 	}
-	number := max(v.Record.Number, self.Epoch) + 1
+	number++
 	return ruling{deed: campaign, number: number, why: fmt.Sprintf("campaigns for epoch %d", number)}
 }

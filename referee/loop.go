@@ -17,14 +17,15 @@ type Node interface {
 	// Lead makes the node lead the epoch of this number, and returns when it does: then Standing says so. After an
 	// error it does not lead.
 	Lead(ctx context.Context, number uint64) error
-	// Follow makes the node lead no more, if it did, and follow the leader, or whomever it finds when
-	// leader.Node is empty.
-	Follow(ctx context.Context, leader Standing) error
+	// Follow makes the node lead no more, if it did, because the epoch of this number was given to another one, and
+	// follow the leader; or whomever it finds, when leader.Node is empty.
+	Follow(ctx context.Context, number uint64, leader Standing) error
 }
 
 // Options of a Loop.
 type Options struct {
 	Timing  Timing
+	MaxLag  time.Duration   // by how much the last transaction of a new leader may be older; 0: any
 	Clock   Clock           // nil: the system's
 	Changed <-chan struct{} // receives when the node has begun or ceased to lead by other means; may be nil
 	Logger  hclog.Logger    // nil: silent
@@ -140,11 +141,11 @@ func (l *Loop) turn(ctx context.Context) {
 	if !ok {
 		return
 	}
-	r := judge(view, self, vacant)
+	r := judge(view, self, vacant, l.opt.MaxLag)
 	l.status.rule(r.why)
 	switch r.deed {
 	case take:
-		l.acquire(ctx, view.Record, Record{r.number, self.Node, r.number}, self)
+		l.acquire(ctx, view.Record, reigning(self), self)
 	case campaign:
 		l.campaign(ctx, self, vacant)
 	case follow:

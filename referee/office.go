@@ -6,6 +6,17 @@ import (
 	"time"
 )
 
+// reigning is the record of a node that leads.
+func reigning(self Standing) Record {
+	return Record{Number: self.Epoch, Node: self.Node, Begun: self.Epoch, Tid: self.Tid}
+}
+
+// campaigning is the record of a node that is to lead an epoch and does not yet.
+func campaigning(seen Record, number uint64, self Standing) Record {
+	seen.Number, seen.Node = number, self.Node
+	return seen
+}
+
 // acquire takes the office with a record that replaces the one that was seen.
 func (l *Loop) acquire(ctx context.Context, seen, next Record, self Standing) {
 	sent := l.opt.Clock.Now()
@@ -46,11 +57,11 @@ func (l *Loop) campaign(ctx context.Context, self Standing, vacant int64) {
 		l.failed("answer", err)
 		return
 	}
-	r := judge(view, self, vacant)
+	r := judge(view, self, vacant, l.opt.MaxLag)
 	if r.deed != campaign {
 		return
 	}
-	l.acquire(ctx, view.Record, Record{r.number, self.Node, view.Record.Begun}, self)
+	l.acquire(ctx, view.Record, campaigning(view.Record, r.number, self), self)
 	if l.tenure != nil {
 		l.lead(ctx, r.number)
 	}
@@ -61,14 +72,14 @@ func (l *Loop) hold(ctx context.Context, self Standing) {
 	next := l.record
 	switch {
 	case self.Leads && self.Epoch >= l.record.Number:
-		next = Record{self.Epoch, self.Node, self.Epoch}
+		next = reigning(self)
 		l.status.rule("leads")
 	case l.act == nil:
 		l.resign(ctx)
 		return
 	}
 	sent := l.opt.Clock.Now()
-	if next == l.record && sent-l.sent < l.renewal() {
+	if next.Begun == l.record.Begun && sent-l.sent < l.renewal() {
 		return
 	}
 	ctx, cancel := l.patience(ctx)

@@ -37,7 +37,7 @@ func TestATermCountsFromTheSending(t *testing.T) {
 	l := New(lateReferee{clock: clock}, nil, Options{Timing: timing, Clock: clock})
 	self := Standing{Node: "a", Epoch: 4, Leads: true}
 
-	l.acquire(t.Context(), Record{}, Record{4, "a", 4}, self)
+	l.acquire(t.Context(), Record{}, reigning(self), self)
 	if got, want := l.term.Left(), timing.Term()-late; got != want {
 		t.Errorf("after the office was acquired %v are left, want %v", got, want)
 	}
@@ -52,7 +52,7 @@ func TestATermCountsFromTheSending(t *testing.T) {
 func TestThereIsNoTermBeforeTheEpochHasBegun(t *testing.T) {
 	clock := &setClock{}
 	l := New(lateReferee{clock: clock}, nil, Options{Timing: Timing{TTL: DefaultTTL}, Clock: clock})
-	l.acquire(t.Context(), Record{3, "a", 3}, Record{4, "b", 3}, Standing{Node: "b", Epoch: 3})
+	l.acquire(t.Context(), Record{3, "a", 3, 0}, Record{4, "b", 3, 0}, Standing{Node: "b", Epoch: 3})
 	if l.term.Valid() {
 		t.Error("a term began with the campaign")
 	}

@@ -59,6 +59,8 @@ type Record struct {
 	Number uint64 `json:"number"` // the highest epoch number that was given out
 	Node   string `json:"node"`   // the id of the node that it was given to
 	Begun  uint64 `json:"begun"`  // the highest epoch whose primary may have told anybody of a commit
+
+	Tid zodb.Tid `json:"tid"` // the last durable one of that primary, as of the last renewal
 }
 
 // A Standing is what a member says about itself.
@@ -66,7 +68,8 @@ type Standing struct {
 	Node        string    `json:"node"` // the id of this copy of the storage
 	Name        string    `json:"name"` // for people
 	Epoch       uint64    `json:"epoch"`
-	Tid         zodb.Tid  `json:"tid"` // the last that is durable
+	Heard       uint64    `json:"heard"` // the highest epoch number that it knows to be given out; not below Epoch
+	Tid         zodb.Tid  `json:"tid"`   // the last that is durable
 	Leads       bool      `json:"leads"`
 	Able        bool      `json:"able"`          // it could lead
 	Why         string    `json:"why,omitempty"` // it is not able

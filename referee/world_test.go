@@ -255,7 +255,7 @@ func (p *process) Lead(ctx context.Context, number uint64) error {
 }
 
 // Follow is part of referee.Node.
-func (p *process) Follow(_ context.Context, leader referee.Standing) error {
+func (p *process) Follow(_ context.Context, _ uint64, leader referee.Standing) error {
 	if err := p.gate(); err != nil {
 		return err
 	}

@@ -47,7 +47,7 @@ func standing(node string) referee.Standing {
 }
 
 func claim(node string, number uint64, ttl time.Duration) referee.Claim {
-	return referee.Claim{Record: referee.Record{Number: number, Node: node, Begun: number - 1},
+	return referee.Claim{Record: referee.Record{Number: number, Node: node, Begun: number - 1, Tid: 76},
 		Holder: standing(node), TTL: ttl}
 }
 
