@@ -1,0 +1,127 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/zeo/wire"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Options of a connection. Zero values mean the defaults.
+type Options struct {
+	Storage  string // its name at the server; default "1"
+	ReadOnly bool   // take servers that refuse writers, too, and refuse to write
+
+	// Invalidated is called for every transaction that another client commits, in order, by the goroutine that reads.
+	// It must neither block nor call the Conn. May be nil.
+	Invalidated func(tid zodb.Tid, oids []zodb.Oid)
+
+	// Timeout is how long each address may take until it has taken the client; default 10 s.
+	Timeout time.Duration
+	// Dial connects to one of the addresses; default: as package endpoint reads them, without TLS.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+}
+
+func (o Options) withDefaults() Options {
+	if o.Storage == "" {
+		o.Storage = "1"
+	}
+	if o.Invalidated == nil {
+		o.Invalidated = func(zodb.Tid, []zodb.Oid) {}
+	}
+	if o.Timeout <= 0 {
+		o.Timeout = 10 * time.Second
+	}
+	if o.Dial == nil {
+		o.Dial = dial
+	}
+	return o
+}
+
+func dial(ctx context.Context, addr string) (net.Conn, error) {
+	e, err := endpoint.Parse(addr)
+	if err != nil {
+		return nil, err
+	}
+	return e.Dial(ctx)
+}
+
+// Dial connects to the first of the addresses that takes the client, in their order, each tried once. The error is why
+// each of them did not: zodb.ErrReadOnly, for one that takes no writers, among others.
+func Dial(ctx context.Context, addrs []string, opt Options) (*Conn, error) {
+	opt = opt.withDefaults()
+	refused := []error{}
+	for _, addr := range addrs {
+		c, err := enter(ctx, addr, &opt)
+		if err == nil {
+			return c, nil
+		}
+		refused = append(refused, fmt.Errorf("ZEO server at %s: %w", addr, err))
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	if len(refused) == 0 {
+		return nil, errors.New("no address of a ZEO server was given")
+	}
+	return nil, errors.Join(refused...)
+}
+
+// enter connects to one address and registers.
+func enter(ctx context.Context, addr string, opt *Options) (*Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, opt.Timeout)
+	defer cancel()
+	conn, err := opt.Dial(ctx, addr)
+	if err != nil {
+		return nil, err
+	}
+	codec, err := greet(ctx, conn)
+	if err != nil {
+		_ = conn.Close() // given up
+		return nil, err
+	}
+	c := newConn(addr, conn, codec, opt)
+	if err := c.register(ctx, opt.Storage); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// maxGreeting is the length of the longest name of a protocol.
+const maxGreeting = 100
+
+// greet takes the encoding that the server announces.
+func greet(ctx context.Context, conn net.Conn) (wire.Codec, error) {
+	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // ends the wait
+	announced, err := wire.Read(conn, maxGreeting)
+	if err != nil {
+		return nil, fmt.Errorf("waiting for its protocol: %w", errors.Join(err, context.Cause(ctx)))
+	}
+	codec, known := wire.CodecFor(string(announced))
+	if !known {
+		return nil, fmt.Errorf("it speaks %q, and this client %s and %s", announced, wire.Z5, wire.M5)
+	}
+	if _, err := conn.Write(wire.AppendRaw(nil, announced)); err != nil {
+		return nil, fmt.Errorf("answering its protocol: %w", errors.Join(err, context.Cause(ctx)))
+	}
+	return codec, nil
+}
+
+// register names the storage. Tid is that of its last transaction: all later ones are announced.
+func (c *Conn) register(ctx context.Context, storage string) error {
+	v, err := c.call(ctx, "register", storage, c.opt.ReadOnly)
+	if err != nil {
+		return err
+	}
+	if v == nil {
+		return nil // a storage that is empty
+	}
+	c.registered, err = tidOf(v)
+	return err
+}

@@ -1,0 +1,146 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// txnID is the client's name for its transaction: there is one at a time.
+const txnID = int64(1)
+
+// blobChunk is how much of a blob goes into a message, as with ZEO's own client.
+const blobChunk = 59_000
+
+// maxExtension bounds the memory for an extension, of which a transaction has 64 KiB at most.
+const maxExtension = 1 << 20
+
+// A Txn is a transaction under way. It is for one goroutine.
+type Txn struct{ c *Conn }
+
+// Begin begins a transaction, which Commit or Abort has to end before the next. With meta.Tid 0 the server chooses its
+// tid when it votes; any other must be above its last one. An extension must be a pickle. meta.Status is not looked at.
+func (c *Conn) Begin(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
+	var extension pickle.Value = &pickle.Dict{}
+	if len(meta.Extension) > 0 {
+		v, err := pickle.Load(meta.Extension, pickle.Limits{Bytes: maxExtension})
+		if err != nil {
+			return nil, fmt.Errorf("the extension of a transaction: %w", err)
+		}
+		extension = v
+	}
+	var tid pickle.Value
+	if meta.Tid != 0 {
+		tid = idValue(meta.Tid)
+	}
+	_, err := c.call(ctx, "tpc_begin", txnID, pickle.Bytes(meta.User), pickle.Bytes(meta.Description), extension, tid,
+		string(zodb.StatusCommitted))
+	if err != nil {
+		return nil, err
+	}
+	return &Txn{c}, nil
+}
+
+// Store adds a change of an object. serial is the revision that the change started from, 0 for a new object. Whether
+// others have changed it meanwhile shows at Commit.
+func (t *Txn) Store(ctx context.Context, oid zodb.Oid, serial zodb.Tid, data []byte) error {
+	return t.c.tell(ctx, "storea", idValue(oid), idValue(serial), pickle.Bytes(data), txnID)
+}
+
+// Check adds the condition that serial is still the current revision of an object at Commit.
+func (t *Txn) Check(ctx context.Context, oid zodb.Oid, serial zodb.Tid) error {
+	return t.c.tell(ctx, "checkCurrentSerialInTransaction", idValue(oid), idValue(serial), txnID)
+}
+
+// Delete adds the deletion of an object of which serial is the current revision.
+func (t *Txn) Delete(ctx context.Context, oid zodb.Oid, serial zodb.Tid) error {
+	return t.c.tell(ctx, "deleteObject", idValue(oid), idValue(serial), txnID)
+}
+
+// StoreBlob is Store with a blob, which is read to its end. After an error of blob itself the transaction can only be
+// aborted.
+func (t *Txn) StoreBlob(ctx context.Context, oid zodb.Oid, serial zodb.Tid, data []byte, blob io.Reader) error {
+	if err := t.c.tell(ctx, "storeBlobStart"); err != nil {
+		return err
+	}
+	chunk := make([]byte, blobChunk)
+	for {
+		n, err := io.ReadFull(blob, chunk)
+		if n > 0 {
+			if err := t.c.tell(ctx, "storeBlobChunk", pickle.Bytes(chunk[:n])); err != nil {
+				return err
+			}
+		}
+		switch {
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
+			return t.c.tell(ctx, "storeBlobEnd", idValue(oid), idValue(serial), pickle.Bytes(data), txnID)
+		case err != nil:
+			return fmt.Errorf("reading the blob of oid %v: %w", oid, err)
+		}
+	}
+}
+
+// Commit commits the transaction and returns its tid. What its errors mean is in the package comment; of those that
+// leave the connection as it was, *zodb.ConflictError is the usual one. They have to be followed by Abort.
+func (t *Txn) Commit(ctx context.Context) (zodb.Tid, error) {
+	if err := t.vote(ctx); err != nil {
+		return 0, err
+	}
+	v, err := t.c.call(ctx, "tpc_finish", txnID)
+	var ended *endedError
+	if errors.As(err, &ended) {
+		return 0, &UnknownError{err}
+	}
+	if err != nil {
+		return 0, err
+	}
+	tid, err := tidOf(v)
+	if err != nil {
+		return 0, &UnknownError{fmt.Errorf("the answer to tpc_finish: %w", err)}
+	}
+	return tid, nil
+}
+
+// vote asks the server whether the transaction can be committed.
+func (t *Txn) vote(ctx context.Context) error {
+	v, err := t.c.call(ctx, "vote", txnID)
+	if err != nil {
+		return err
+	}
+	conflict, err := votedOf(v)
+	if err != nil {
+		return fmt.Errorf("the answer to vote: %w", err)
+	}
+	if conflict != nil {
+		return fmt.Errorf("vote: %w", conflict)
+	}
+	return nil
+}
+
+// votedOf reads the answer to vote: an oid for each object that the server has resolved itself, and a dictionary for
+// each conflict that the client should resolve, of which it returns the first.
+func votedOf(v pickle.Value) (*zodb.ConflictError, error) {
+	answers, err := items(v)
+	if err != nil {
+		return nil, err
+	}
+	for _, a := range answers {
+		if d, ok := a.(*pickle.Dict); ok {
+			if conflict := conflictOf(d); conflict != nil {
+				return conflict, nil
+			}
+			return nil, fmt.Errorf("a conflict without oid or serials: %w", errReply)
+		}
+	}
+	return nil, nil //nolint:nilnil // no conflict
+}
+
+// Abort drops the transaction, whatever has become of it.
+func (t *Txn) Abort(ctx context.Context) error {
+	_, err := t.c.call(ctx, "tpc_abort", txnID)
+	return err
+}
