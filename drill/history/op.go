@@ -1,0 +1,91 @@
+package history
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"sync"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Kind is what became of an Op: see the package comment.
+type Kind string
+
+// The kinds.
+const (
+	Commit   Kind = "commit"
+	Unknown  Kind = "unknown"
+	Refused  Kind = "refused"
+	Read     Kind = "read"
+	Snapshot Kind = "snapshot"
+)
+
+// An Op is something that a client did, and what it was told.
+type Op struct {
+	Kind   Kind   `json:"kind"`
+	Client string `json:"client"`
+	Conn   int    `json:"conn"` // which of the client's connections, from 1
+	Node   string `json:"node"` // who answered
+	Begin  int64  `json:"begin"`
+	End    int64  `json:"end"` // nanoseconds of the drill's clock, as Begin
+
+	Tid   zodb.Tid            `json:"tid,omitempty"` // of a commit; of a snapshot: as of which transaction
+	Read  map[zodb.Oid]Seen   `json:"read,omitempty"`
+	Wrote map[zodb.Oid]string `json:"wrote,omitempty"`
+}
+
+// Seen is a revision that was read. Its serial is 0 where there was no such object.
+type Seen struct {
+	Value  string   `json:"value"`
+	Serial zodb.Tid `json:"serial"`
+}
+
+// A Log takes the Ops of all clients. Its methods may be called concurrently.
+type Log struct {
+	mu  sync.Mutex
+	w   *bufio.Writer
+	enc *json.Encoder
+	ops []Op
+	err error
+}
+
+// NewLog returns a log that also writes to w, one JSON object a line.
+func NewLog(w io.Writer) *Log {
+	l := &Log{w: bufio.NewWriter(w)}
+	l.enc = json.NewEncoder(l.w)
+	return l
+}
+
+// Add appends an Op.
+func (l *Log) Add(op *Op) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.ops = append(l.ops, *op)
+	if err := l.enc.Encode(op); err != nil && l.err == nil {
+		l.err = fmt.Errorf("writing the history of the clients: %w", err)
+	}
+}
+
+// Count returns how many Ops of a kind there are.
+func (l *Log) Count(kind Kind) (n int) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.ops {
+		if l.ops[i].Kind == kind {
+			n++
+		}
+	}
+	return n
+}
+
+// Close returns all Ops, when nobody adds any more, and what went wrong with writing them.
+func (l *Log) Close() ([]Op, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.w.Flush(); err != nil && l.err == nil {
+		l.err = fmt.Errorf("writing the history of the clients: %w", err)
+	}
+	return l.ops, l.err
+}
