@@ -57,6 +57,13 @@ func full(t *testing.T) admin.Status {
 	return admin.Status{
 		Version: "v1.2.3", Role: "secondary", Name: "db2:/srv/Data.fs", Started: at, Now: at.Add(time.Hour),
 		NotReady: admin.Known("catching up: 12.5 seconds behind"),
+		NodeID:   admin.Known("9d3a"), Promised: admin.Known[uint64](4), Fenced: true, Frozen: true, Copied: true,
+		Epoch:  &admin.Epoch{Number: 3, Begin: last, By: admin.Known("db1"), At: admin.Known("2026-03-04T05:06:07Z")},
+		Serves: admin.Known("db2:5000"),
+		Sync: &admin.Sync{
+			Required: 1, Names: []string{"db2", "db3"}, Ack: "durable", Timeout: 10, OnTimeout: "degrade",
+			Degraded: true, DegradedSince: admin.Known(at), Degradations: 2, Waiting: 1, SyncedTid: last,
+		},
 		Storage: admin.Storage{
 			Path: "/srv/Data.fs", ID: admin.Known("5b1f"), Magic: admin.Known("FS30"), Blobs: true, Shared: true,
 			Size:    4096,
@@ -72,7 +79,7 @@ func full(t *testing.T) admin.Status {
 		},
 		Secondaries: []admin.Secondary{{
 			Name: "db3:/srv/Data.fs", Address: "192.0.2.3:40112", State: "live",
-			Protocol: admin.Known("zrsd/1"), Sent: last,
+			Protocol: admin.Known("zrsd/1"), NodeID: admin.Known("77aa"), Serves: admin.Known("db3:5000"), Sent: last,
 			Since: admin.Known(at), Applied: last, Durable: last,
 			Lag: admin.Lag{admin.Known[int64](1), admin.Known[int64](200),
 				admin.Known(0.5)}, LastError: admin.Known("disk full"),

@@ -27,6 +27,9 @@ func (c *commands) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /clients", c.clients)
 	mux.HandleFunc("GET /undo-log", c.undoLog)
 	mux.HandleFunc("POST /pack", c.pack)
+	for command, do := range c.changes() {
+		mux.HandleFunc("POST /"+command, c.serveChange(command, do))
+	}
 }
 
 // ClientsDocument is the document at /clients.

@@ -84,3 +84,25 @@ func WritePackResult(w io.Writer, r *PackResult) error {
 		"commits waited %.3f s\n", r.Duration, bytesText(&r.Before), bytesText(&r.After), r.Objects, r.Blobs, r.Pause)
 	return err
 }
+
+// WriteChange writes what became of a change of roles, for people, behind its steps.
+func WriteChange(w io.Writer, c *Change) error {
+	for _, warning := range c.Warnings {
+		if _, err := fmt.Fprintln(w, "warning:", clean(warning)); err != nil {
+			return err
+		}
+	}
+	last := "no transaction"
+	if c.LastTid != nil {
+		last = fmt.Sprintf("last transaction %v", *c.LastTid)
+	}
+	done := "done"
+	if !c.Done {
+		done = "nothing was changed; then it would be done"
+	}
+	if c.Pause != nil {
+		last += fmt.Sprintf("; commits were held for %.0f ms", *c.Pause*1000)
+	}
+	_, err := fmt.Fprintf(w, "%s: %s, epoch %d, %s\n", done, c.Role, c.Epoch, last)
+	return err
+}

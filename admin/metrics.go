@@ -21,6 +21,14 @@ var (
 	descStart = desc("start_time_seconds", "When the node was started, Unix time.")
 	descReady = desc("ready", "1 when /readyz answers 200.")
 
+	descRole     = desc("role", "1 for the role that the node has now.", "role")
+	descEpoch    = desc("epoch", "The last epoch that the node knows to have begun.")
+	descFenced   = desc("fenced", "1 when another node has become primary in this one's place.")
+	descFrozen   = desc("frozen", "1 when a primary takes no transactions until it is thawed.")
+	descDegraded = desc("sync_degraded", "1 when commits do not wait for secondaries although they should.")
+	descDegrades = desc("sync_degraded_total", "How often commits have begun not to wait.")
+	descWaiting  = desc("sync_waiting", "1 while transactions wait for secondaries.")
+
 	descLastTid = desc("last_tid_timestamp_seconds", "Time in the tid of the last transaction, Unix time.")
 	descSize    = desc("storage_size_bytes", "End of the committed part of the data file.")
 	descObjects = desc("objects", "Objects in the index, deleted ones included.")
@@ -51,7 +59,8 @@ func newCollector(src Source) collector { return collector{src} }
 // Describe is part of prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descBuild, descStart, descReady, descLastTid, descSize, descObjects, descTxns, descBytes,
+		descBuild, descStart, descReady, descRole, descEpoch, descFenced, descFrozen,
+		descDegraded, descDegrades, descWaiting, descLastTid, descSize, descObjects, descTxns, descBytes,
 		descReconnects, descRefusals,
 		descSecondaries, descProtocols, descSecSeconds, descSecBytes, descSecTxns,
 		descUpstream, descUpProto, descUpSecs, descUpBytes, descUpTxns,
@@ -67,6 +76,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s.gauge(descBuild, 1, st.Version, runtime.Version(), st.Role)
 	s.gauge(descStart, unix(st.Started))
 	s.gauge(descReady, oneIf(st.Ready))
+	s.roles(&st)
 	s.storage(&st.Storage)
 	s.totals(st.Role, &st.Totals)
 	s.secondaries(slices.Concat(st.Secondaries, st.Gone))
@@ -76,6 +86,21 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 }
 
 type samples struct{ ch chan<- prometheus.Metric }
+
+// roles has what changes of the primary are about.
+func (s samples) roles(st *Status) {
+	s.gauge(descRole, 1, st.Role)
+	if st.Epoch != nil {
+		s.gauge(descEpoch, float64(st.Epoch.Number))
+	}
+	s.gauge(descFenced, oneIf(st.Fenced))
+	s.gauge(descFrozen, oneIf(st.Frozen))
+	if st.Sync != nil {
+		s.gauge(descDegraded, oneIf(st.Sync.Degraded))
+		s.counter(descDegrades, st.Sync.Degradations)
+		s.gauge(descWaiting, float64(st.Sync.Waiting))
+	}
+}
 
 func (s samples) gauge(d *prometheus.Desc, v float64, labels ...string) {
 	s.send(d, prometheus.GaugeValue, v, labels)

@@ -124,7 +124,7 @@ func (l *lineWriter) begin() error {
 	return l.control.Flush()
 }
 
-func (l *lineWriter) write(line packLine) error {
+func (l *lineWriter) write(line any) error {
 	body, err := json.Marshal(line)
 	if err != nil {
 		return err

@@ -13,7 +13,7 @@ import (
 	"net/url"
 )
 
-// maxLine bounds a line about a pack.
+// maxLine bounds a line of an answer.
 const maxLine = 64 << 10
 
 // ErrNoAnswer says that somebody answered, but not as an admin server does.
@@ -51,31 +51,43 @@ func AskPack(ctx context.Context, dial Dialer, storage string, req PackRequest,
 	values := req.values()
 	values.Set("storage", storage)
 	var result *PackResult
-	err := ask(ctx, dial, http.MethodPost, "/pack", values, func(body io.Reader) error {
+	err := askLines(ctx, dial, "/pack", values, ErrCut, func(raw []byte, line *packLine) error {
+		if err := tell(raw, line.Progress); err != nil {
+			return err
+		}
+		if line.Error != nil {
+			return line.Error
+		}
+		result = line.Result
+		return nil
+	})
+	if err == nil && result == nil {
+		err = ErrCut
+	}
+	return result, err
+}
+
+// askLines has a command done that answers with JSON lines, and each of them taken. cut is the error when they end
+// before their time.
+func askLines[Line any](ctx context.Context, dial Dialer, path string, values url.Values, cut error,
+	take func(raw []byte, line *Line) error) error {
+	return ask(ctx, dial, http.MethodPost, path, values, func(body io.Reader) error {
 		lines := bufio.NewScanner(body)
 		lines.Buffer(nil, maxLine)
 		for lines.Scan() {
-			var line packLine
+			var line Line
 			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 				return fmt.Errorf("%w (%w)", ErrNoAnswer, err)
 			}
-			if err := tell(lines.Bytes(), line.Progress); err != nil {
+			if err := take(lines.Bytes(), &line); err != nil {
 				return err
 			}
-			if line.Error != nil {
-				return line.Error
-			}
-			result = line.Result
 		}
 		if err := lines.Err(); err != nil {
-			return fmt.Errorf("%w (%w)", ErrCut, err)
-		}
-		if result == nil {
-			return ErrCut
+			return fmt.Errorf("%w (%w)", cut, err)
 		}
 		return nil
 	})
-	return result, err
 }
 
 // document gets a document, as it came and decoded into doc.

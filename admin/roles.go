@@ -18,8 +18,8 @@ type Roles interface {
 	// Demote makes the node a secondary, or has a secondary follow others.
 	Demote(ctx context.Context, storage string, req DemoteRequest, tell func(Step)) (Change, error)
 	// Freeze keeps a primary from taking transactions, until Thaw.
-	Freeze(ctx context.Context, storage string, req FreezeRequest) (Change, error)
-	Thaw(ctx context.Context, storage string, req FreezeRequest) (Change, error)
+	Freeze(ctx context.Context, storage string, req FreezeRequest, tell func(Step)) (Change, error)
+	Thaw(ctx context.Context, storage string, req FreezeRequest, tell func(Step)) (Change, error)
 }
 
 // A PromoteRequest asks a secondary to become primary.

@@ -31,6 +31,15 @@ type Status struct {
 	Ready    bool    `json:"ready"`
 	NotReady *string `json:"not_ready_because"`
 
+	NodeID   *string `json:"node_id"`  // of this copy; nil before it has met a primary
+	Epoch    *Epoch  `json:"epoch"`    // the last one that it knows to have begun
+	Promised *uint64 `json:"promised"` // the highest epoch that it has heard of, when that is above Epoch
+	Fenced   bool    `json:"fenced"`   // it was primary, and another node has become it: it takes no transactions
+	Frozen   bool    `json:"frozen"`   // it takes none until it is thawed
+	Copied   bool    `json:"copied"`   // its state file came from another node, when the process began
+	Serves   *string `json:"serves"`   // where secondaries connect, as others reach it
+	Sync     *Sync   `json:"sync"`     // nil: commits wait for nobody, or this node is not the primary
+
 	Storage     Storage     `json:"storage"`
 	Upstream    *Upstream   `json:"upstream"`    // nil on a primary
 	Secondaries []Secondary `json:"secondaries"` // connected
@@ -38,6 +47,28 @@ type Status struct {
 	Totals      Totals      `json:"totals"`
 
 	Storages []Member `json:"storages,omitempty"` // of a process with several
+}
+
+// An Epoch is a reign of a primary.
+type Epoch struct {
+	Number uint64    `json:"number"`
+	Begin  *zodb.Tid `json:"begin_tid"` // the last transaction before it
+	By     *string   `json:"by"`        // who began it
+	At     *string   `json:"at"`        // when, by the clock of who began it
+}
+
+// Sync is how commits wait for secondaries.
+type Sync struct {
+	Required      int        `json:"required"` // how many must have a transaction
+	Names         []string   `json:"names"`    // of these; empty: of any
+	Ack           string     `json:"ack"`      // "durable" or "applied"
+	Timeout       float64    `json:"timeout_seconds"`
+	OnTimeout     string     `json:"on_timeout"` // "block" or "degrade"
+	Degraded      bool       `json:"degraded"`   // commits do not wait at present: too few secondaries answered in time
+	DegradedSince *time.Time `json:"degraded_since"`
+	Degradations  int64      `json:"degradations"` // how often, since the process began
+	Waiting       int        `json:"waiting"`      // 1 while something waits for acknowledgements
+	SyncedTid     *zodb.Tid  `json:"synced_tid"`   // the last transaction that enough secondaries have
 }
 
 // A Member is one storage among several of a process.
@@ -85,6 +116,8 @@ type Secondary struct {
 	State     string     `json:"state"`
 	Since     *time.Time `json:"since"`    // when it connected, or went
 	Protocol  *string    `json:"protocol"` // as of Upstream
+	NodeID    *string    `json:"node_id"`
+	Serves    *string    `json:"serves"` // where others can connect to it
 	Sent      *zodb.Tid  `json:"sent_tid"`
 	Applied   *zodb.Tid  `json:"applied_tid"`
 	Durable   *zodb.Tid  `json:"durable_tid"`

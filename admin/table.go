@@ -21,10 +21,16 @@ func WriteTable(w io.Writer, st *Status) error {
 	row := func(cells ...string) { fmt.Fprintln(tw, strings.Join(cells, "\t")) } // Flush returns the error
 	row("role", st.Role)
 	row("name", clean(st.Name))
+	if st.Epoch != nil {
+		row("epoch", epochText(st))
+	}
 	row("version", st.Version)
 	row("ready", readyText(st))
 	row("data", clean(st.Storage.Path)+storageNotes(&st.Storage))
 	row("last tid", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
+	if st.Sync != nil {
+		row("waits for", syncText(st.Sync))
+	}
 	if e := st.Storage.LastError; e != nil {
 		row("read error", clean(*e))
 	}
@@ -72,6 +78,39 @@ func readyText(st *Status) string {
 		return "no: " + clean(*st.NotReady)
 	}
 	return "no"
+}
+
+// epochText says since when the primary is who it is, and what keeps this node from being it.
+func epochText(st *Status) string {
+	words := fmt.Sprint(st.Epoch.Number)
+	if st.Epoch.By != nil {
+		words += " begun by " + clean(*st.Epoch.By)
+	}
+	if st.Epoch.At != nil {
+		words += " at " + clean(*st.Epoch.At)
+	}
+	if st.Fenced && st.Promised != nil {
+		words += fmt.Sprintf("; FENCED: another node is primary of epoch %d", *st.Promised)
+	}
+	if st.Frozen {
+		words += "; FROZEN: takes no transactions"
+	}
+	return words
+}
+
+// syncText says for whom commits wait.
+func syncText(s *Sync) string {
+	words := fmt.Sprintf("%d secondaries", s.Required)
+	if len(s.Names) > 0 {
+		words = fmt.Sprintf("%d of %s", s.Required, clean(strings.Join(s.Names, ", ")))
+	}
+	if s.Degraded {
+		words += "; DEGRADED: commits do not wait, since " + timeText(s.DegradedSince)
+	}
+	if s.Waiting > 0 {
+		words += "; waiting now"
+	}
+	return words
 }
 
 func storageNotes(s *Storage) string {

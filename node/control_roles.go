@@ -25,13 +25,15 @@ func (k *control) Demote(ctx context.Context, storage string, req admin.DemoteRe
 }
 
 // Freeze is admin.Roles.
-func (k *control) Freeze(ctx context.Context, storage string, req admin.FreezeRequest) (admin.Change, error) {
-	return k.withRoles(storage, func(r *replica) (admin.Change, error) { return r.Freeze(ctx, req) })
+func (k *control) Freeze(ctx context.Context, storage string, req admin.FreezeRequest, tell func(admin.Step)) (
+	admin.Change, error) {
+	return k.withRoles(storage, func(r *replica) (admin.Change, error) { return r.Freeze(ctx, req, tell) })
 }
 
 // Thaw is admin.Roles.
-func (k *control) Thaw(ctx context.Context, storage string, req admin.FreezeRequest) (admin.Change, error) {
-	return k.withRoles(storage, func(r *replica) (admin.Change, error) { return r.Thaw(ctx, req) })
+func (k *control) Thaw(ctx context.Context, storage string, req admin.FreezeRequest, tell func(admin.Step)) (
+	admin.Change, error) {
+	return k.withRoles(storage, func(r *replica) (admin.Change, error) { return r.Thaw(ctx, req, tell) })
 }
 
 // withRoles has f change the role of a storage, if it has one that can change.

@@ -231,10 +231,11 @@ func TestAPrimaryThatMeetsAHigherEpochIsOneNoMore(t *testing.T) {
 
 func TestAFrozenPrimaryIsReadAndTakesNothing(t *testing.T) {
 	a, b, _ := three(t)
-	if _, err := a.Freeze(t.Context(), admin.FreezeRequest{DryRun: true}); err != nil || a.access() != zeo.Writable {
+	_, err := a.Freeze(t.Context(), admin.FreezeRequest{DryRun: true}, silent)
+	if err != nil || a.access() != zeo.Writable {
 		t.Fatalf("a dry run: %v, access %v", err, a.access())
 	}
-	if _, err := a.Freeze(t.Context(), admin.FreezeRequest{}); err != nil {
+	if _, err := a.Freeze(t.Context(), admin.FreezeRequest{}, silent); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := a.tryCommit(t.Context()); !errors.Is(err, zodb.ErrReadOnly) {
@@ -249,7 +250,7 @@ func TestAFrozenPrimaryIsReadAndTakesNothing(t *testing.T) {
 	if st.Ready || !strings.Contains(*st.NotReady, "frozen") {
 		t.Errorf("after a restart: %+v", st)
 	}
-	if _, err := again.Thaw(t.Context(), admin.FreezeRequest{}); err != nil {
+	if _, err := again.Thaw(t.Context(), admin.FreezeRequest{}, silent); err != nil {
 		t.Fatal(err)
 	}
 	b.has(t, again.commits(t))

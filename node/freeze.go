@@ -9,18 +9,19 @@ import (
 )
 
 // Freeze keeps this primary from taking transactions; it is read, and streamed, as before. It stays so across restarts.
-func (r *replica) Freeze(ctx context.Context, req admin.FreezeRequest) (admin.Change, error) {
-	return r.setFrozen(ctx, req, true)
+func (r *replica) Freeze(ctx context.Context, req admin.FreezeRequest, tell func(admin.Step)) (admin.Change, error) {
+	return r.setFrozen(ctx, req, tell, true)
 }
 
 // Thaw lets it take transactions again.
-func (r *replica) Thaw(ctx context.Context, req admin.FreezeRequest) (admin.Change, error) {
-	return r.setFrozen(ctx, req, false)
+func (r *replica) Thaw(ctx context.Context, req admin.FreezeRequest, tell func(admin.Step)) (admin.Change, error) {
+	return r.setFrozen(ctx, req, tell, false)
 }
 
-func (r *replica) setFrozen(ctx context.Context, req admin.FreezeRequest, frozen bool) (out admin.Change, err error) {
+func (r *replica) setFrozen(ctx context.Context, req admin.FreezeRequest, tell func(admin.Step), frozen bool) (
+	out admin.Change, err error) {
 	err = r.change(ctx, func(ctx context.Context) error {
-		p := &report{tell: func(admin.Step) {}, dry: req.DryRun}
+		p := &report{tell: tell, dry: req.DryRun}
 		if err := r.freeze(ctx, p, frozen); err != nil {
 			return err
 		}

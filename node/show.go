@@ -72,7 +72,7 @@ func showFed(st *admin.Status, p primary.Status) {
 	for _, s := range p.Secondaries {
 		one := admin.Secondary{
 			Name: s.Name, Address: s.Addr, State: string(s.State), Since: known(s.ConnectedSince),
-			Protocol: known(s.Protocol), Sent: known(s.SentTid),
+			Protocol: known(s.Protocol), NodeID: known(s.Node), Serves: known(s.Serves), Sent: known(s.SentTid),
 			Applied: known(s.AppliedTid), Durable: known(s.DurableTid),
 			Lag: fedLag(&s, p.LastTid), LastError: known(s.LastError),
 		}

@@ -20,9 +20,24 @@ func (r *replica) show(st *admin.Status) {
 			st.Ready = st.NotReady == nil
 		}
 	}
-	if id := r.keep.State(); id != nil {
-		st.Storage.ID = known(id.StorageID)
+	r.showPlace(st)
+}
+
+// showPlace fills in what the node is among others.
+func (r *replica) showPlace(st *admin.Status) {
+	st.Serves = known(r.serves)
+	id := r.keep.State()
+	if id == nil {
+		return
 	}
+	now := id.Epoch()
+	st.Storage.ID, st.NodeID = known(id.StorageID), known(id.Node)
+	st.Epoch = &admin.Epoch{Number: now.Number, Begin: known(now.Begin), By: known(now.By), At: known(now.At)}
+	if id.Promised > now.Number {
+		st.Promised = known(id.Promised)
+	}
+	st.Fenced = r.isLeading() && r.fenced()
+	st.Frozen, st.Copied = id.Frozen, id.Copied
 }
 
 // hindrance returns why a node that is to be primary is not.

@@ -42,7 +42,7 @@ func asked(what string, addr endpoint.Endpoint, err error) error {
 	err = fmt.Errorf("%s of %v: %w", what, addr, err)
 	var refusal *admin.Refusal
 	switch {
-	case errors.Is(err, admin.ErrCut):
+	case errors.Is(err, admin.ErrCut), errors.Is(err, admin.ErrUnknownOutcome):
 		return coded(exitFailed, err)
 	case !errors.As(err, &refusal):
 		return unreachable(err)
@@ -56,6 +56,8 @@ func asked(what string, addr endpoint.Endpoint, err error) error {
 		return coded(exitNotNow, err)
 	case admin.NotAllowed:
 		return coded(exitRefused, err)
+	case admin.Unsafe:
+		return coded(exitUnsafe, err)
 	case admin.Failed:
 	}
 	return coded(exitFailed, err)

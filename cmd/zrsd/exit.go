@@ -18,6 +18,7 @@ const (
 	exitFailed      = 5
 	exitNotNow      = 6
 	exitRefused     = 7
+	exitUnsafe      = 8
 	exitForced      = 130
 )
 
@@ -26,10 +27,11 @@ const exitHelp = `Exit codes:
   1    check found damage, or compare found a difference
   2    wrong usage: an unknown command or flag, a missing or impossible value
   3    something could not be opened: missing, damaged, locked by another process, no permission, address in use
-  4    status, clients, pack or undo-log got no answer from that address, or it has no storage of that name
+  4    a command to a running server got no answer from that address, or it has no storage of that name
   5    anything else that failed on the way, such as a full disk
   6    not now: a pack is already under way, or the storage is not open; try again
   7    refused: not over this connection, not to this storage, or not by this process
+  8    refused, because transactions could be lost; --force of promote insists
   130  pack was interrupted; a second signal ended a server before it had drained`
 
 // A codedError has an exit code of its own.
