@@ -1,0 +1,136 @@
+package workload
+
+import (
+	"bytes"
+	"context"
+	"net"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zeo"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// patience ends every wait; a healthy run never comes near it.
+const patience = 2 * time.Minute
+
+// serve serves a storage until stop, which closes it.
+func serve(t *testing.T, path string) (addr string, stop func()) {
+	t.Helper()
+	st, err := filestorage.Open(t.Context(), path, filestorage.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	server := zeo.New(zeo.Options{})
+	withdraw, err := server.Offer("1", st, zeo.StorageOptions{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, l) }()
+	return l.Addr().String(), func() {
+		cancel()
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		withdraw()
+		server.Close()
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+func TestWhatClientsOfOneServerRecordIsRight(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "Data.fs")
+	addr, stop := serve(t, path)
+	begun := time.Now()
+	var lines bytes.Buffer
+	l := &Load{
+		Targets: []Target{{"a", addr}}, Objects: []zodb.Oid{1, 2, 3}, Counter: 4, Writers: 3, Seed: 1,
+		Clock: func() int64 { return int64(time.Since(begun)) }, Log: history.NewLog(&lines),
+		Timeout: patience, Pause: time.Millisecond,
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := l.Setup(ctx); err != nil {
+		t.Fatal(err)
+	}
+	over := make(chan struct{})
+	running, end := context.WithCancel(ctx)
+	go func() { l.Run(running); close(over) }()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for l.Log.Count(history.Commit) < 50 || l.Log.Count(history.Snapshot) < 20 {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("the clients do nothing")
+		}
+	}
+	end()
+	<-over
+	stop()
+	ops, err := l.Log.Close()
+	if err != nil {
+		t.Fatal(err)
+	}
+	txns, err := ReadFile(t.Context(), path, map[zodb.Oid]bool{1: true, 2: true, 3: true, 4: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	truth, err := history.NewTruth(txns)
+	if err != nil {
+		t.Fatal(err)
+	}
+	aside, err := history.NewTruth()
+	if err != nil {
+		t.Fatal(err)
+	}
+	v := history.Check(&history.Case{
+		Ops: ops, Truth: truth, Aside: aside, Counter: 4, Reigns: []history.Reign{{Node: "a"}},
+	})
+	if len(v.Violations) > 0 || v.PrimaryReads == 0 {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestAClientGivesUpWhenItIsToldTo(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	l := &Load{
+		Targets: []Target{{"a", filepath.Join(t.TempDir(), "nobody.sock")}}, Objects: []zodb.Oid{1}, Counter: 2,
+		Writers: 1, Clock: func() int64 { return 0 }, Log: history.NewLog(&bytes.Buffer{}),
+	}
+	if err := l.Setup(ctx); err == nil {
+		t.Error("objects were made nowhere")
+	}
+	l.Run(ctx)
+}
+
+func TestOnlyRecordsOfDrillsHaveValues(t *testing.T) {
+	data, err := record("x")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if value, ours := Value(data); !ours || value != "x" {
+		t.Errorf("read %q, %v", value, ours)
+	}
+	for _, other := range []string{"", "\x80\x03cBTrees.Length\nLength\n.\x80\x03K\x01.", "garbage"} {
+		if _, ours := Value([]byte(other)); ours {
+			t.Errorf("%q is taken for one of a drill", other)
+		}
+	}
+}
