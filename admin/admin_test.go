@@ -64,6 +64,11 @@ func full(t *testing.T) admin.Status {
 			Required: 1, Names: []string{"db2", "db3"}, Ack: "durable", Timeout: 10, OnTimeout: "degrade",
 			Degraded: true, DegradedSince: admin.Known(at), Degradations: 2, Waiting: 1, SyncedTid: last,
 		},
+		Referee: &admin.Referee{
+			Address: "etcd://e1:2379", Leader: admin.Known("db1"), Epoch: admin.Known[uint64](3), TermLeft: 7.5,
+			Maintenance: true, Members: []string{"db1", "db2"}, Doing: admin.Known("follows db1"),
+			LastError: admin.Known("timed out"),
+		},
 		Storage: admin.Storage{
 			Path: "/srv/Data.fs", ID: admin.Known("5b1f"), Magic: admin.Known("FS30"), Blobs: true, Shared: true,
 			Size:    4096,

@@ -21,10 +21,13 @@ var (
 	descStart = desc("start_time_seconds", "When the node was started, Unix time.")
 	descReady = desc("ready", "1 when /readyz answers 200.")
 
-	descRole     = desc("role", "1 for the role that the node has now.", "role")
-	descEpoch    = desc("epoch", "The last epoch that the node knows to have begun.")
-	descFenced   = desc("fenced", "1 when another node has become primary in this one's place.")
-	descFrozen   = desc("frozen", "1 when a primary takes no transactions until it is thawed.")
+	descRole        = desc("role", "1 for the role that the node has now.", "role")
+	descEpoch       = desc("epoch", "The last epoch that the node knows to have begun.")
+	descFenced      = desc("fenced", "1 when another node has become primary in this one's place.")
+	descFrozen      = desc("frozen", "1 when a primary takes no transactions until it is thawed.")
+	descTermLeft    = desc("referee_term_left_seconds", "For how long this node may tell of commits.")
+	descMaintenance = desc("referee_maintenance", "1 while nobody is promoted or demoted.")
+
 	descDegraded = desc("sync_degraded", "1 when commits do not wait for secondaries although they should.")
 	descDegrades = desc("sync_degraded_total", "How often commits have begun not to wait.")
 	descWaiting  = desc("sync_waiting", "1 while transactions wait for secondaries.")
@@ -60,7 +63,8 @@ func newCollector(src Source) collector { return collector{src} }
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descBuild, descStart, descReady, descRole, descEpoch, descFenced, descFrozen,
-		descDegraded, descDegrades, descWaiting, descLastTid, descSize, descObjects, descTxns, descBytes,
+		descTermLeft, descMaintenance, descDegraded, descDegrades, descWaiting,
+		descLastTid, descSize, descObjects, descTxns, descBytes,
 		descReconnects, descRefusals,
 		descSecondaries, descProtocols, descSecSeconds, descSecBytes, descSecTxns,
 		descUpstream, descUpProto, descUpSecs, descUpBytes, descUpTxns,
@@ -95,6 +99,10 @@ func (s samples) roles(st *Status) {
 	}
 	s.gauge(descFenced, oneIf(st.Fenced))
 	s.gauge(descFrozen, oneIf(st.Frozen))
+	if st.Referee != nil {
+		s.gauge(descTermLeft, st.Referee.TermLeft)
+		s.gauge(descMaintenance, oneIf(st.Referee.Maintenance))
+	}
 	if st.Sync != nil {
 		s.gauge(descDegraded, oneIf(st.Sync.Degraded))
 		s.counter(descDegrades, st.Sync.Degradations)

@@ -28,6 +28,9 @@ func WriteTable(w io.Writer, st *Status) error {
 	row("ready", readyText(st))
 	row("data", clean(st.Storage.Path)+storageNotes(&st.Storage))
 	row("last tid", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
+	if st.Referee != nil {
+		row("referee", clean(st.Referee.Address), refereeText(st.Referee))
+	}
 	if st.Sync != nil {
 		row("waits for", syncText(st.Sync))
 	}
@@ -96,6 +99,18 @@ func epochText(st *Status) string {
 		words += "; FROZEN: takes no transactions"
 	}
 	return words
+}
+
+// refereeText says how a node stands with its referee.
+func refereeText(r *Referee) string {
+	text := clean(text(r.Doing))
+	if r.TermLeft > 0 {
+		text += fmt.Sprintf(", for %.1f s more", r.TermLeft)
+	}
+	if r.Maintenance {
+		text += ", maintenance"
+	}
+	return text
 }
 
 // syncText says for whom commits wait.

@@ -90,6 +90,10 @@ type Replication struct {
 	Protocol          Value[string] // auto, native or zrs2
 	Blobs             Value[string] // local or shared
 	SecretFile        Value[string]
+	Referee           Value[string] // "": roles are changed by hand
+	RefereePrefix     Value[string] // "": made of the storage id
+	RefereeTTL        Value[time.Duration]
+	RefereeUserFile   Value[string]
 	InsecurePlainText Value[bool]
 	Heartbeat         Value[time.Duration]
 	MaxSecondaries    Value[int64]
@@ -100,7 +104,10 @@ type Replication struct {
 	ReadyLag          Value[time.Duration]
 	MaxRecord         Value[int64]
 	MaxFrame          Value[int64]
-	TLS               *TLS // nil: plain text
+
+	RefereeAuthority, RefereeCertificate, RefereeKey Value[string]
+
+	TLS *TLS // nil: plain text
 }
 
 // An EventLog is <eventlog>.

@@ -88,6 +88,10 @@ func (r *reader) replication() *Replication {
 		Protocol:          get(r, "protocol", oneOf("auto", "native", "zrs2")),
 		Blobs:             get(r, "blobs", oneOf("local", "shared")),
 		SecretFile:        get(r, "secret-file", path),
+		Referee:           get(r, "referee", text),
+		RefereePrefix:     get(r, "referee-prefix", text),
+		RefereeTTL:        r.above("referee-ttl"),
+		RefereeUserFile:   get(r, "referee-user-file", path),
 		InsecurePlainText: get(r, "insecure-plain-text", boolean),
 		Heartbeat:         r.above("heartbeat"),
 		MaxSecondaries:    r.atLeast1("max-secondaries"),
@@ -98,6 +102,10 @@ func (r *reader) replication() *Replication {
 		ReadyLag:          r.above("ready-lag"),
 		MaxRecord:         get(r, "max-record", size),
 		MaxFrame:          get(r, "max-frame", size),
+
+		RefereeAuthority:   get(r, "referee-authority", path),
+		RefereeCertificate: get(r, "referee-certificate", path),
+		RefereeKey:         get(r, "referee-key", path),
 	}
 }
 
@@ -120,6 +128,9 @@ func (r *reader) atLeast1(name string) Value[int64] {
 func (r *reader) checkReplication(z *Replication, st *Storage) {
 	positive(r, "max-record", z.MaxRecord, 1)
 	positive(r, "max-frame", z.MaxFrame, 1)
+	if z.Referee.V != "" && z.ReplicateTo.V.IsZero() {
+		r.fail(z.Referee.From.Pos, "referee: a node that may become primary needs replicate-to")
+	}
 	if st.ReadOnly.V {
 		r.fail(st.ReadOnly.From.Pos, "read-only: a storage in <zrs> writes: leave it out")
 	}

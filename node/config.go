@@ -40,6 +40,8 @@ type Config struct {
 	// SecretFile has the secret that both sides of a replication prove to have. Empty: none.
 	SecretFile string
 
+	Referee *RefereeConfig // decides who leads; nil: nobody but operators
+
 	Reloads *Reloads // has the files of both read again; nil: never
 
 	// InsecurePlainText allows plain text with other machines, although everybody on the way can then read and change
@@ -61,7 +63,7 @@ type Config struct {
 	desk *desk       // where commands find the storage
 	read credentials // what is in the files of certificates and secrets, while the node runs
 	// offer gives the storage to the front of the process. Nil: there is none.
-	offer func(*filestorage.Storage, zeo.Access) (withdraw func())
+	offer func(*filestorage.Storage, zeo.Access, Cleared) (withdraw func())
 	// setAccess changes what the clients of the front may do. Nil: there are none.
 	setAccess func(zeo.Access)
 	// resized tells clients that a pack has changed the size of the storage. Nil: there are none.
@@ -108,6 +110,9 @@ func (c *Config) check() error {
 	if err := c.checkTrust(); err != nil {
 		return err
 	}
+	if err := c.checkReferee(); err != nil {
+		return err
+	}
 	if err := c.checkLimits(); err != nil {
 		return err
 	}
@@ -120,6 +125,17 @@ func (c *Config) check() error {
 		}
 	}
 	return nil
+}
+
+func (c *Config) checkReferee() error {
+	switch {
+	case c.Referee == nil:
+		return nil
+	case c.ReplicateTo.IsZero():
+		return &ConfigError{"a node with a referee may become primary: give the address for secondaries with " +
+			"--replicate-to"}
+	}
+	return c.Referee.check(c.InsecurePlainText)
 }
 
 var errNoData = &ConfigError{"no data file: name it with --data Data.fs"}
@@ -187,6 +203,9 @@ func (c *PrimaryConfig) check() error {
 	if c.ReplicateTo.IsZero() {
 		return &ConfigError{"a primary needs an address for its secondaries: give one with " +
 			"--replicate-to 127.0.0.1:5000"}
+	}
+	if c.Attach && c.Referee != nil {
+		return &ConfigError{"--attach with --referee: who owns the file decides who leads: leave out one of the two"}
 	}
 	if c.SharedBlobs {
 		return &ConfigError{"a primary owns its blob directory: shared blobs are a setting of its secondaries"}

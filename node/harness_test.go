@@ -78,12 +78,13 @@ func dataOf(t *testing.T, disk vfs.FS) string {
 type site struct {
 	disk        vfs.FS
 	to, control endpoint.Endpoint
+	referee     *RefereeConfig // nil: none
 }
 
 func newSite(t *testing.T, disk vfs.FS) *site {
 	t.Helper()
 	dir := t.TempDir()
-	return &site{disk, socket(t, filepath.Join(dir, "to")), socket(t, filepath.Join(dir, "admin"))}
+	return &site{disk, socket(t, filepath.Join(dir, "to")), socket(t, filepath.Join(dir, "admin")), nil}
 }
 
 func socket(t *testing.T, path string) endpoint.Endpoint {
@@ -97,7 +98,7 @@ func socket(t *testing.T, path string) endpoint.Endpoint {
 
 func (s *site) config() Config {
 	return Config{
-		FS: s.disk, Data: "Data.fs", ReplicateTo: s.to, Admin: s.control,
+		FS: s.disk, Data: "Data.fs", ReplicateTo: s.to, Admin: s.control, Referee: s.referee,
 		Heartbeat: 50 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: patience,
 	}
 }

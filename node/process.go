@@ -7,6 +7,7 @@ import (
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/zeo"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A Process is several storages, each with its own role, and what they share.
@@ -37,7 +38,8 @@ type AloneConfig struct {
 type Front interface {
 	// Offer makes an open storage available under its name until withdraw is called, which returns when no client
 	// uses it any more. A secondary withdraws its storage and offers it again when it had to be reopened.
-	Offer(name string, st *filestorage.Storage, access zeo.Access) (withdraw func())
+	// cleared is that of zeo.StorageOptions.
+	Offer(name string, st *filestorage.Storage, access zeo.Access, cleared Cleared) (withdraw func())
 	// SetAccess changes what clients may do with a storage, at once.
 	SetAccess(name string, access zeo.Access)
 	// Serve accepts clients until ctx ends, and returns when none is connected any more. That is no error.
@@ -47,6 +49,9 @@ type Front interface {
 	// Resized tells the clients of a storage, which is open until it returns, that a pack has changed its size.
 	Resized(name string)
 }
+
+// Cleared returns when clients may be told of the transactions up to tid. Nil: they always may.
+type Cleared = func(ctx context.Context, tid zodb.Tid) error
 
 // Serve runs a process until ctx ends and returns nil. Otherwise it returns why it could not start or go on:
 // *ConfigError, *StartError, or what failed. When one storage fails for good, all end.
@@ -111,7 +116,9 @@ func (c *Config) join(p *Process, name string) *Config {
 		c.Logger = c.Logger.With("storage", name)
 	}
 	if p.Front != nil {
-		c.offer = func(st *filestorage.Storage, access zeo.Access) func() { return p.Front.Offer(name, st, access) }
+		c.offer = func(st *filestorage.Storage, access zeo.Access, cleared Cleared) func() {
+			return p.Front.Offer(name, st, access, cleared)
+		}
 		c.setAccess = func(access zeo.Access) { p.Front.SetAccess(name, access) }
 		c.resized = func() { p.Front.Resized(name) }
 	}
@@ -124,6 +131,6 @@ func (c *Config) offered(st *filestorage.Storage, access zeo.Access) (withdraw f
 	if c.offer == nil {
 		return remove
 	}
-	leave := c.offer(st, access)
+	leave := c.offer(st, access, nil)
 	return func() { remove(); leave() }
 }

@@ -36,7 +36,7 @@ func newCounter() *counter {
 		resized: make(chan string, 16)}
 }
 
-func (c *counter) Offer(name string, st *filestorage.Storage, access zeo.Access) func() {
+func (c *counter) Offer(name string, st *filestorage.Storage, access zeo.Access, _ Cleared) func() {
 	c.mu.Lock()
 	c.offers[name] = st
 	c.access[name] = access

@@ -19,8 +19,9 @@ type promotion struct {
 	*replica
 	report
 
-	force  bool
-	before secondary.Status // of the following of the former primary
+	force   bool
+	before  secondary.Status // of the following of the former primary
+	elected *election        // nil: by hand
 }
 
 // Promote makes this secondary the primary: see docs/failover.md.
@@ -94,6 +95,8 @@ func (p *promotion) judge(answers []answer) error {
 		}
 		seen[a.promise.Node] = true
 		switch {
+		case p.elected.over(a.promise):
+			p.warn("%s was primary; what it has behind %v it keeps for itself", a.promise.Name, own)
 		case a.promise.Leads:
 			reasons = append(reasons, fmt.Sprintf("%s is primary of epoch %d and answers: use zrsd switchover there",
 				a.promise.Name, a.promise.Highest()))
@@ -177,7 +180,7 @@ func (p *promotion) gather(answers []answer) error {
 		p.step("%s has promised epoch %d; its last transaction is %v", a.promise.Name, a.promise.Promised,
 			a.promise.LastTid)
 		promised = append(promised, voter{a.promise.Node, a.promise.Name})
-		if a.promise.LastTid > own {
+		if a.promise.LastTid > own && !p.elected.over(a.promise) {
 			reasons = append(reasons, further(a.promise.Name, a.promise.LastTid, own, 0))
 		}
 	}

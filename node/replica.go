@@ -50,6 +50,7 @@ type replica struct {
 	life    context.Context // ends with the session
 	ended   chan error      // why following ended by itself
 	noticed notices         // by connections
+	referee *refereed       // nil: there is none
 
 	// changing is held by whoever changes the role, or what is promised, and in the end for good.
 	changing chan struct{}
@@ -85,12 +86,15 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	defer end(nil)
 	r.life = life
 	r.sec = secondary.New(r.st, r.keep, r.options())
-	access, err := r.begin(ctx)
-	if err != nil {
+	if r.referee, err = r.newRefereed(); err != nil {
 		return errors.Join(err, closeListener(ln))
 	}
-	defer r.c.offered(r.st, access)()
+	if err := r.begin(ctx); err != nil {
+		return errors.Join(err, closeListener(ln))
+	}
+	defer r.offer()()
 	r.serve(ln)
+	defer r.takePart()()
 	n.face.opened(r.show)
 	n.ran = true
 	n.now.Store(r)
@@ -183,10 +187,10 @@ func (r *replica) role() identity.Role {
 	return r.starts
 }
 
-// begin takes up the role at the beginning of a session, and returns what clients may do.
-func (r *replica) begin(ctx context.Context) (zeo.Access, error) {
+// begin takes up the role at the beginning of a session.
+func (r *replica) begin(ctx context.Context) error {
 	if err := r.yield(ctx); err != nil {
-		return 0, err
+		return err
 	}
 	role := r.role()
 	if role != r.starts {
@@ -197,7 +201,7 @@ func (r *replica) begin(ctx context.Context) (zeo.Access, error) {
 	if role == identity.RoleSecondary {
 		r.follow()
 	}
-	return r.access(), nil
+	return nil
 }
 
 // serve feeds secondaries.
@@ -290,8 +294,9 @@ func (r *replica) access() zeo.Access {
 	return zeo.Writable
 }
 
-// allow tells the front what clients may do now.
+// allow tells the front what clients may do now, because the role may be another.
 func (r *replica) allow() {
+	r.referee.roleChanged()
 	if r.c.setAccess != nil {
 		r.c.setAccess(r.access())
 	}
@@ -307,6 +312,17 @@ func (r *replica) setLeads(leads bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.leads = leads
+}
+
+// changeInTurn has f change the role, when nobody else is at it any more.
+func (r *replica) changeInTurn(ctx context.Context, f func(ctx context.Context) error) error {
+	select {
+	case r.changing <- struct{}{}:
+		defer func() { <-r.changing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return f(ctx)
 }
 
 // change has f change the role, if nobody else is at it. Until f returns nobody can.

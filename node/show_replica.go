@@ -26,6 +26,7 @@ func (r *replica) show(st *admin.Status) {
 // showPlace fills in what the node is among others.
 func (r *replica) showPlace(st *admin.Status) {
 	st.Serves = known(r.serves)
+	st.Referee = r.referee.show()
 	id := r.keep.State()
 	if id == nil {
 		return
@@ -46,6 +47,8 @@ func (r *replica) hindrance() *string {
 	switch {
 	case r.fenced():
 		return admin.Known("another node has become primary: this one takes no transactions; demote it to follow that")
+	case r.referee != nil && !r.referee.clear():
+		return admin.Known("commits are held: this node leads without a term; the referee says why in its last error")
 	case id != nil && id.Frozen:
 		return admin.Known("frozen: it takes no transactions until it is thawed")
 	}

@@ -7,7 +7,7 @@
 //	Loop.Run ────┤ watcher  keeps the latest view: office, record, standings, maintenance
 //	             ├ turns    renews the term; judges the view: campaign, follow, or stay
 //	             └ actor    tells the node to lead or to follow, while the turns go on renewing
-//	Loop.Term ◀─── before each commit is told: Cleared
+//	Loop.Term ◀─── before each commit is told: Valid
 //
 // # Office, record, term
 //
@@ -31,7 +31,7 @@
 // # What a term decides
 //
 // A primary takes transactions at any time, but no ZEO client is told of one, neither its committer by an answer nor a
-// reader by an invalidation, outside of a term: Term.Cleared holds it until there is one again. When the referee
+// reader by an invalidation, outside of a term: it is held until there is one again. When the referee
 // cannot be reached, the primary goes on to the end of its term and then holds; it goes on as soon as it can renew, or
 // can take the office again, because the record still names it. Where the record names another node it is fenced, and
 // follows that one.

@@ -62,7 +62,7 @@ func New(ref Referee, node Node, opt Options) *Loop {
 		opt.Logger = hclog.NewNullLogger()
 	}
 	return &Loop{
-		ref: ref, node: node, opt: opt, term: newTerm(opt.Clock), look: &lookout{},
+		ref: ref, node: node, opt: opt, term: &Term{clock: opt.Clock}, look: &lookout{},
 		wake: make(chan struct{}, 1), speak: make(chan struct{}, 1),
 	}
 }

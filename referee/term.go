@@ -1,12 +1,9 @@
 package referee
 
 import (
-	"context"
 	"fmt"
 	"sync"
 	"time"
-
-	"github.com/zrsd/zrsd/zodb"
 )
 
 // Timing is the arithmetic of terms.
@@ -42,65 +39,36 @@ func (t Timing) Term() time.Duration {
 type Clock interface{ Now() time.Duration }
 
 // A Term is the time in which the holder of the office may tell that transactions are committed. It is safe for
-// concurrent use. The zero time is before any term.
+// concurrent use. At first there is none.
 type Term struct {
 	clock Clock
 
-	mu      sync.Mutex
-	begun   bool
-	end     time.Duration
-	changed chan struct{} // closed when the term is extended
+	mu    sync.Mutex
+	begun bool
+	end   time.Duration
 }
-
-func newTerm(clock Clock) *Term { return &Term{clock: clock, changed: make(chan struct{})} }
 
 // Left is how much of the term is left: 0 when there is none.
 func (t *Term) Left() time.Duration {
-	left, _ := t.left()
-	return left
-}
-
-// left also returns what is closed with the next extension.
-func (t *Term) left() (time.Duration, <-chan struct{}) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.begun {
-		return 0, t.changed
+		return 0
 	}
-	return max(0, t.end-t.clock.Now()), t.changed
+	return max(0, t.end-t.clock.Now())
 }
 
-// Valid reports whether there is a term at this moment. The clock is read in the call: it is to be the last thing
+// Valid reports whether there is a term at this moment. The clock is read in the call, which is to be the last thing
 // before something is told.
 func (t *Term) Valid() bool { return t.Left() > 0 }
-
-// Cleared returns as soon as there is a term, so that it may be told that transactions up to tid are committed; or an
-// error when ctx ends before that.
-func (t *Term) Cleared(ctx context.Context, tid zodb.Tid) error {
-	for {
-		left, extended := t.left()
-		if left > 0 {
-			return nil
-		}
-		select {
-		case <-extended:
-		case <-ctx.Done():
-			return fmt.Errorf("transaction %v is durable here and held, because the term of this primary is over: %w",
-				tid, context.Cause(ctx))
-		}
-	}
-}
 
 // extend moves the end of the term, which never comes nearer by that.
 func (t *Term) extend(end time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.begun && end <= t.end {
-		return
+	if !t.begun || end > t.end {
+		t.begun, t.end = true, end
 	}
-	t.begun, t.end = true, end
-	close(t.changed)
-	t.changed = make(chan struct{})
 }
 
 // stop ends the term now: before the office is given back.

@@ -1,10 +1,7 @@
 package referee
 
 import (
-	"context"
-	"errors"
 	"testing"
-	"testing/synctest"
 	"time"
 
 	"go.uber.org/goleak"
@@ -46,7 +43,7 @@ func TestATTLThatIsTooShortIsRefused(t *testing.T) {
 
 func TestATermIsValidUntilItsEnd(t *testing.T) {
 	clock := &setClock{now: 100}
-	term := newTerm(clock)
+	term := &Term{clock: clock}
 	if term.Valid() {
 		t.Error("valid before any term")
 	}
@@ -69,33 +66,6 @@ func TestATermIsValidUntilItsEnd(t *testing.T) {
 	term.extend(108)
 	if got := term.Left(); got != 3 {
 		t.Errorf("a new term has %d left", got)
-	}
-}
-
-func TestATransactionIsHeldUntilThereIsATerm(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		term := newTerm(&setClock{})
-		cleared := make(chan error, 1)
-		go func() { cleared <- term.Cleared(t.Context(), 1) }()
-		synctest.Wait()
-		select {
-		case err := <-cleared:
-			t.Fatalf("cleared outside of a term: %v", err)
-		default:
-		}
-		term.extend(1)
-		if err := <-cleared; err != nil {
-			t.Fatal(err)
-		}
-	})
-}
-
-func TestHoldingEndsWithItsContext(t *testing.T) {
-	why := errors.New("the node stops")
-	ctx, cancel := context.WithCancelCause(t.Context())
-	cancel(why)
-	if err := newTerm(&setClock{}).Cleared(ctx, 1); !errors.Is(err, why) {
-		t.Errorf("held until %v", err)
 	}
 }
 

@@ -50,6 +50,21 @@ func (c *Credentials) Certificate() *x509.Certificate {
 	return nil
 }
 
+// ClientConfig is for a library that makes connections to hosts by itself. It checks them as crypto/tls does, against
+// the authorities of this moment, and shows the certificate that there is when it connects.
+func (c *Credentials) ClientConfig() *tls.Config {
+	s := c.current.Load()
+	cfg := s.common()
+	cfg.RootCAs, cfg.Certificates = s.authorities, nil
+	cfg.GetClientCertificate = func(*tls.CertificateRequestInfo) (*tls.Certificate, error) {
+		if own := c.current.Load().own; len(own) > 0 {
+			return &own[0], nil
+		}
+		return new(tls.Certificate), nil
+	}
+	return cfg
+}
+
 // server is for connections that come in. Chains are checked by crypto/tls, whose alerts tell the peer most.
 func (s *set) server() *tls.Config {
 	cfg := s.common()

@@ -1,9 +1,12 @@
 package zeo
 
 import (
+	"context"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // Options of a Server. Zero values mean the defaults.
@@ -79,4 +82,9 @@ type StorageOptions struct {
 	Access  Access // at first
 	PackGC  bool   // let packs collect garbage
 	KeepOld bool   // let packs leave the old file
+
+	// Cleared is called before clients are told of the transactions up to tid, which are durable here, and returns when
+	// they may be. Until then nobody sees them, and who committed one waits. An error disconnects the clients. Nil:
+	// they may be at once.
+	Cleared func(ctx context.Context, tid zodb.Tid) error
 }

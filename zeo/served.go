@@ -108,7 +108,11 @@ func (s *served) follow(ctx context.Context, it zodb.Iterator) {
 	for {
 		batch, err := s.gather(ctx, it)
 		if len(batch) > 0 {
-			s.announce(batch)
+			held := s.clear(ctx, batch[len(batch)-1].Tid)
+			if held == nil {
+				s.announce(batch)
+			}
+			err = errors.Join(held, err)
 		}
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, zodb.ErrClosed) {
@@ -118,6 +122,17 @@ func (s *served) follow(ctx context.Context, it zodb.Iterator) {
 			return
 		}
 	}
+}
+
+// clear waits until clients may be told of the transactions up to tid.
+func (s *served) clear(ctx context.Context, tid zodb.Tid) error {
+	if s.opt.Cleared == nil {
+		return nil
+	}
+	if err := s.opt.Cleared(ctx, tid); err != nil {
+		return fmt.Errorf("waiting to announce transaction %v: %w", tid, err)
+	}
+	return nil
 }
 
 // maxBatch bounds how many transactions, and how many of their objects, are announced at once.

@@ -70,9 +70,10 @@ func configuredFront(cfg *config.Config, log hclog.Logger) *front {
 }
 
 // Offer is node.Front.
-func (f *front) Offer(name string, st *filestorage.Storage, access zeo.Access) (withdraw func()) {
+func (f *front) Offer(name string, st *filestorage.Storage, access zeo.Access, cleared node.Cleared) (
+	withdraw func()) {
 	opt := f.options[name]
-	opt.Access = access
+	opt.Access, opt.Cleared = access, cleared
 	withdraw, err := f.server.Offer(name, st, opt)
 	if err != nil {
 		f.log.Error("a storage cannot be served", "storage", name, "error", err)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/referee"
 )
 
 // nodeFlags are the flags that both roles have.
@@ -19,6 +20,7 @@ type nodeFlags struct {
 	tls         tlsFlags
 	adminTLS    tlsFlags
 	zeo         zeoFlags
+	referee     refereeFlags
 	log         node.LogOptions
 }
 
@@ -36,6 +38,9 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	f.zeo.register(flags)
 	f.tls.register(flags, "", "this node's")
 	f.adminTLS.register(flags, "admin-", "the admin server's")
+	f.referee.register(flags)
+	flags.DurationVar(&f.referee.TTL, "referee-ttl", referee.DefaultTTL,
+		"for how long a primary that has gone silent keeps its office")
 	flags.StringVar(&f.config.SecretFile, "secret-file", "",
 		"`FILE` with a secret that both sides must have; it does not encrypt")
 	flags.BoolVar(&f.config.InsecurePlainText, "insecure-plain-text", false,
@@ -69,6 +74,9 @@ func (f *nodeFlags) runNode(ctx context.Context, storage func(common node.Config
 		return err
 	}
 	f.config.TLS, f.config.AdminTLS = f.tls.files(), f.adminTLS.files()
+	if f.config.Referee, err = f.referee.config(); err != nil {
+		return err
+	}
 	f.config.Reloads = new(node.Reloads)
 	log, err := node.OpenLog(f.log)
 	if err != nil {

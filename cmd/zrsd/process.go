@@ -38,6 +38,7 @@ func storage(st *config.Storage) node.Storage {
 	common.Advertise, common.Name = z.Advertise.V, z.Name.V
 	common.TLS = trustFiles(z.TLS)
 	common.SecretFile = z.SecretFile.V
+	common.Referee = refereeOf(z)
 	common.InsecurePlainText = z.InsecurePlainText.V
 	common.Heartbeat = z.Heartbeat.V
 	common.MaxSecondaries = int(z.MaxSecondaries.V)
@@ -54,6 +55,20 @@ func storage(st *config.Storage) node.Storage {
 		MaxFrame: z.MaxFrame.V,
 	}
 	return out
+}
+
+func refereeOf(z *config.Replication) *node.RefereeConfig {
+	if z.Referee.V == "" {
+		return nil
+	}
+	r := &node.RefereeConfig{
+		Address: z.Referee.V, Prefix: z.RefereePrefix.V, TTL: z.RefereeTTL.V, UserFile: z.RefereeUserFile.V,
+	}
+	tls := trust.Files{Certificate: z.RefereeCertificate.V, Key: z.RefereeKey.V, Authority: z.RefereeAuthority.V}
+	if tls.Certificate+tls.Key+tls.Authority != "" {
+		r.TLS = &tls
+	}
+	return r
 }
 
 func trustFiles(t *config.TLS) *trust.Files {

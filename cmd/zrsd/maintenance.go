@@ -1,0 +1,137 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os/user"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/referee"
+	"github.com/zrsd/zrsd/vfs"
+)
+
+const maintenanceHelp = `Keeps all nodes under a referee in their roles while somebody works on them: in maintenance
+nobody is promoted and nobody is demoted by itself. Changes by hand go on as ever, and so do terms: a primary
+that cannot reach the referee still holds its commits at the end of its term.
+
+The referee is asked itself, so this works while no node runs. Which storage it is about follows from
+the state file beside --data, or from --referee-prefix.`
+
+// maintenanceTimeout is how long the referee may take to answer.
+const maintenanceTimeout = 10 * time.Second
+
+type maintenanceOptions struct {
+	referee refereeFlags
+	data    string
+	why     string
+	json    bool
+}
+
+func maintenanceCommand() *cobra.Command {
+	var opt maintenanceOptions
+	cmd := &cobra.Command{
+		Use: "maintenance on|off|status --referee etcd://HOST:2379 (--data Data.fs | --referee-prefix PREFIX) " +
+			"[--why TEXT] [--json]",
+		Short: "keep roles as they are while somebody works on nodes",
+		Long:  maintenanceHelp,
+		Example: "  zrsd maintenance on --referee etcd://e1:2379,e2:2379,e3:2379 --data /srv/zodb/Data.fs --why " +
+			"'new kernel'",
+		Args: arguments("on|off|status"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			ctx, cancel := context.WithTimeoutCause(cmd.Context(), maintenanceTimeout,
+				fmt.Errorf("no answer within %v", maintenanceTimeout))
+			defer cancel()
+			return opt.run(ctx, args[0], cmd.OutOrStdout())
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	opt.referee.register(flags)
+	flags.StringVar(&opt.data, "data", "", "the `Data.fs` of one of the nodes, for its storage id")
+	flags.StringVar(&opt.why, "why", "", "a `TEXT` for who asks later")
+	flags.BoolVar(&opt.json, "json", false, "an object, see docs/commands-json.md")
+	return cmd
+}
+
+func (opt *maintenanceOptions) run(ctx context.Context, what string, out io.Writer) error {
+	if what != "on" && what != "off" && what != "status" {
+		return usage(fmt.Errorf("%q: say on, off or status", what))
+	}
+	ref, err := opt.open()
+	if err != nil {
+		return err
+	}
+	err = opt.ask(ctx, ref, what, out)
+	return errors.Join(err, ref.Close())
+}
+
+func (opt *maintenanceOptions) ask(ctx context.Context, ref referee.Referee, what string, out io.Writer) error {
+	if what != "status" {
+		now := time.Now().UTC().Round(time.Second)
+		m := referee.Maintenance{On: what == "on", By: whoami(), Why: opt.why, Time: now}
+		if err := ref.Maintain(ctx, m); err != nil {
+			return unreachable(err)
+		}
+	}
+	v, err := ref.Read(ctx, 0)
+	if err != nil {
+		return unreachable(err)
+	}
+	if opt.json {
+		enc := json.NewEncoder(out)
+		enc.SetIndent("", "  ")
+		return enc.Encode(v.Maintenance)
+	}
+	_, err = fmt.Fprintln(out, maintenanceText(v.Maintenance))
+	return err
+}
+
+// open opens the referee of the storage that the flags name.
+func (opt *maintenanceOptions) open() (referee.Referee, error) {
+	cfg, err := opt.referee.config()
+	switch {
+	case err != nil:
+		return nil, err
+	case cfg == nil:
+		return nil, usage(errors.New("which referee? Name it with --referee etcd://HOST:2379"))
+	case cfg.Prefix == "" && opt.data == "":
+		return nil, usage(errors.New("which storage? Name a copy of it with --data Data.fs, or give --referee-prefix"))
+	}
+	id := ""
+	if cfg.Prefix == "" {
+		state, err := identity.Load(vfs.OS{}, opt.data)
+		if err != nil {
+			return nil, err
+		}
+		id = state.StorageID
+	}
+	return cfg.Open(id)
+}
+
+func maintenanceText(m referee.Maintenance) string {
+	text := "maintenance is off"
+	if m.On {
+		text = "maintenance is on: nobody is promoted or demoted by itself"
+	}
+	if m.By != "" {
+		text += fmt.Sprintf("; by %q at %s", m.By, m.Time.UTC().Format(time.RFC3339))
+	}
+	if m.Why != "" {
+		text += fmt.Sprintf(": %q", m.Why)
+	}
+	return text
+}
+
+// whoami is for who asks later.
+func whoami() string {
+	if u, err := user.Current(); err == nil {
+		return u.Username
+	}
+	return "unknown"
+}

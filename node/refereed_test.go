@@ -1,0 +1,184 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/referee"
+	"github.com/zrsd/zrsd/referee/refereetest"
+	"github.com/zrsd/zrsd/vfs/simdisk"
+)
+
+// An awayReferee does not answer while it is away.
+type awayReferee struct {
+	refereetest.Memory
+	away atomic.Bool
+}
+
+var errAway = errors.New("nobody answers")
+
+func (r *awayReferee) answers() error {
+	if r.away.Load() {
+		return errAway
+	}
+	return nil
+}
+
+func (r *awayReferee) Read(ctx context.Context, other int64) (referee.View, error) {
+	if err := r.answers(); err != nil {
+		return referee.View{}, err
+	}
+	return r.Memory.Read(ctx, other)
+}
+
+func (r *awayReferee) Acquire(ctx context.Context, seen referee.Record, c referee.Claim) (referee.Tenure, error) {
+	if err := r.answers(); err != nil {
+		return nil, err
+	}
+	t, err := r.Memory.Acquire(ctx, seen, c)
+	return &awayTenure{t, r}, err
+}
+
+func (r *awayReferee) Publish(ctx context.Context, s referee.Standing, ttl time.Duration) error {
+	return errors.Join(r.answers(), r.Memory.Publish(ctx, s, ttl))
+}
+
+type awayTenure struct {
+	referee.Tenure
+	r *awayReferee
+}
+
+func (t *awayTenure) Renew(ctx context.Context, c referee.Claim) error {
+	if err := t.r.answers(); err != nil {
+		return err
+	}
+	return t.Tenure.Renew(ctx, c)
+}
+
+// refereedThree seats three nodes under one referee, the first of which leads.
+func refereedThree(t *testing.T) (r *awayReferee, a, b, c *seat) {
+	t.Helper()
+	r = new(awayReferee)
+	cfg := &RefereeConfig{TTL: referee.MinTTL, client: func() referee.Referee { return r }}
+	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	sa.referee, sb.referee, sc.referee = cfg, cfg, cfg
+	a = sa.seated(t, identity.RolePrimary, sb, sc)
+	b = sb.seated(t, identity.RoleSecondary, sa, sc)
+	c = sc.seated(t, identity.RoleSecondary, sa, sb)
+	b.has(t, a.st.LastTid())
+	c.has(t, a.st.LastTid())
+	a.tells(t)
+	for v := (referee.View{}); len(v.Members) < 3; {
+		var err error
+		if v, err = r.Memory.Read(t.Context(), v.Revision); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r, a, b, c
+}
+
+// tells waits until clients of the node could be told of its last transaction.
+func (s *seat) tells(t *testing.T) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	if err := s.referee.cleared(ctx, s.st.LastTid()); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// leader waits until one of the nodes leads, and returns it first.
+func leader(t *testing.T, b, c *seat) (leads, other *seat) {
+	t.Helper()
+	b.await(t, "one leads", func(*admin.Status) bool { return b.isLeading() || c.isLeading() })
+	if c.isLeading() {
+		return c, b
+	}
+	return b, c
+}
+
+func TestTheRefereeReplacesAPrimaryThatIsGone(t *testing.T) {
+	_, a, b, c := refereedThree(t)
+	last := a.commits(t)
+	b.has(t, last)
+	c.has(t, last)
+	a.end(t)
+	next, other := leader(t, b, c)
+	next.tells(t)
+	if next.epoch() < 2 || next.st.LastTid() != last {
+		t.Errorf("it leads epoch %d behind %v", next.epoch(), next.st.LastTid())
+	}
+	tid := next.commits(t)
+	other.has(t, tid)
+	other.tells(t)
+
+	again := a.seated(t, identity.RolePrimary, b.site, c.site)
+	again.has(t, tid)
+	again.tells(t)
+	if again.isLeading() {
+		t.Error("the former primary leads as well")
+	}
+}
+
+func TestTheOfficeFollowsASwitchover(t *testing.T) {
+	r, a, b, c := refereedThree(t)
+	if _, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node}, silent); err != nil {
+		t.Fatal(err)
+	}
+	tid := b.commits(t)
+	for _, s := range []*seat{b, a, c} {
+		s.has(t, tid)
+		s.tells(t)
+	}
+	v, err := r.Read(t.Context(), 0)
+	if err != nil || v.Holder == nil || v.Holder.Node != b.keep.State().Node || v.Record.Begun != 2 {
+		t.Errorf("the referee says %+v, %v", v, err)
+	}
+	if b.epoch() != 2 || !b.isLeading() {
+		t.Errorf("the heir leads %v, epoch %d", b.isLeading(), b.epoch())
+	}
+}
+
+func TestCommitsAreHeldWithoutTheReferee(t *testing.T) {
+	r, a, b, c := refereedThree(t)
+	r.away.Store(true)
+	a.await(t, "its term is over", func(*admin.Status) bool { return !a.referee.clear() })
+	tid := a.commits(t)
+	told := make(chan error, 1)
+	go func() { told <- a.referee.cleared(t.Context(), tid) }()
+	b.has(t, tid)
+	select {
+	case err := <-told:
+		t.Fatalf("a commit was told of without a term: %v", err)
+	default:
+	}
+	r.away.Store(false)
+	if err := <-told; err != nil {
+		t.Fatal(err)
+	}
+	if !a.isLeading() || b.isLeading() || c.isLeading() || a.epoch() != 1 {
+		t.Error("another node leads")
+	}
+}
+
+// A secondary tells of what it gets from a primary; but nothing of what it has committed itself as one, before it is
+// clear that the new primary has that, too.
+func TestWhatAFormerPrimaryHasAloneIsNotTold(t *testing.T) {
+	_, a, b, c := refereedThree(t)
+	for _, s := range []*seat{b, c} {
+		s.stopFollowing()
+	}
+	surplus := a.commits(t)
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	a.await(t, "it leads no more", func(*admin.Status) bool { return !a.isLeading() })
+	if a.referee.clear() {
+		t.Errorf("%v could be told, which is not at %v", surplus, b.st.LastTid())
+	}
+}
