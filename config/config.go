@@ -86,6 +86,9 @@ type Replication struct {
 	Members           Value[[]endpoint.Endpoint] // of a primary: the others that could be; nil: none
 	Advertise         Value[endpoint.Endpoint]   // where others reach ReplicateTo; zero: there
 	Name              Value[string]              // of the node; empty: host and data file
+	SyncSecondaries   Value[Quorum]
+	SyncAck           Value[string] // durable or applied
+	SyncTimeout       Value[Patience]
 	KeepAliveDelay    Value[time.Duration]
 	Protocol          Value[string] // auto, native or zrs2
 	Blobs             Value[string] // local or shared

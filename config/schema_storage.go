@@ -62,6 +62,14 @@ var zrsTable = &table{
 		{name: "name", kind: "string", ours: true,
 			doc: "How this node is called by others, and in `sync-secondaries`. The default is the host and the data " +
 				"file."},
+		{name: "sync-secondaries", kind: "number of names", preset: "0", ours: true,
+			doc: "For how many secondaries a commit waits, of any or of some: `1`, or `1 of db2, db3`. See " +
+				"docs/failover.md."},
+		{name: "sync-ack", kind: "durable or applied", preset: "durable", ours: true,
+			doc: "What they must have done with it: it is on their disks, or readers there see it."},
+		{name: "sync-timeout", kind: "time-interval, and block or degrade", preset: "10s block", ours: true,
+			doc: "How long they may take, and what then: commits go on waiting, or do not wait until enough " +
+				"have caught up."},
 		{name: "keep-alive-delay", kind: "seconds", preset: "0",
 			doc: "How often a secondary tells a primary of zc.zrs that it is alive; 0 for never."},
 		{name: "protocol", kind: "auto or native or zrs2", preset: "auto", ours: true,

@@ -36,7 +36,7 @@ func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
 	if c.ReadOnly {
 		access = zeo.ReadOnly
 	}
-	defer c.offered(st, access)()
+	defer c.offered(st, Terms{Access: access})()
 	f.opened(func(out *admin.Status) {
 		showStorage(&out.Storage, st)
 		out.Ready = true

@@ -35,7 +35,7 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *face) (err error) {
 	fed := c.feed(src, ln, blobs, func() (string, []protocol.Epoch) {
 		id := keep.State()
 		return id.StorageID, id.Epochs
-	}, nil)
+	}, nil, protocol.SyncRule{})
 	f.opened(func(st *admin.Status) { showPrimary(st, src, fed.Status()) })
 	select {
 	case <-ctx.Done():

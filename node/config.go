@@ -42,6 +42,8 @@ type Config struct {
 
 	Referee *RefereeConfig // decides who leads; nil: nobody but operators
 
+	Sync SyncConfig // for how many secondaries commits of clients wait
+
 	Reloads *Reloads // has the files of both read again; nil: never
 
 	// InsecurePlainText allows plain text with other machines, although everybody on the way can then read and change
@@ -63,7 +65,7 @@ type Config struct {
 	desk *desk       // where commands find the storage
 	read credentials // what is in the files of certificates and secrets, while the node runs
 	// offer gives the storage to the front of the process. Nil: there is none.
-	offer func(*filestorage.Storage, zeo.Access, Cleared) (withdraw func())
+	offer func(*filestorage.Storage, Terms) (withdraw func())
 	// setAccess changes what the clients of the front may do. Nil: there are none.
 	setAccess func(zeo.Access)
 	// resized tells clients that a pack has changed the size of the storage. Nil: there are none.
@@ -114,6 +116,9 @@ func (c *Config) check() error {
 		return err
 	}
 	if err := c.checkLimits(); err != nil {
+		return err
+	}
+	if err := c.Sync.check(); err != nil {
 		return err
 	}
 	if c.MaxSecondaries < 1 {
@@ -206,6 +211,10 @@ func (c *PrimaryConfig) check() error {
 	}
 	if c.Attach && c.Referee != nil {
 		return &ConfigError{"--attach with --referee: who owns the file decides who leads: leave out one of the two"}
+	}
+	if c.Attach && c.Sync.Required > 0 {
+		return &ConfigError{"--sync-secondaries with --attach: the process that owns the files answers its clients " +
+			"without waiting; leave out one of the two"}
 	}
 	if c.SharedBlobs {
 		return &ConfigError{"a primary owns its blob directory: shared blobs are a setting of its secondaries"}

@@ -79,12 +79,14 @@ type site struct {
 	disk        vfs.FS
 	to, control endpoint.Endpoint
 	referee     *RefereeConfig // nil: none
+	name        string
+	sync        SyncConfig
 }
 
 func newSite(t *testing.T, disk vfs.FS) *site {
 	t.Helper()
 	dir := t.TempDir()
-	return &site{disk, socket(t, filepath.Join(dir, "to")), socket(t, filepath.Join(dir, "admin")), nil}
+	return &site{disk: disk, to: socket(t, filepath.Join(dir, "to")), control: socket(t, filepath.Join(dir, "admin"))}
 }
 
 func socket(t *testing.T, path string) endpoint.Endpoint {
@@ -98,7 +100,8 @@ func socket(t *testing.T, path string) endpoint.Endpoint {
 
 func (s *site) config() Config {
 	return Config{
-		FS: s.disk, Data: "Data.fs", ReplicateTo: s.to, Admin: s.control, Referee: s.referee,
+		FS: s.disk, Data: "Data.fs", Name: s.name, Sync: s.sync, ReplicateTo: s.to, Admin: s.control,
+		Referee:   s.referee,
 		Heartbeat: 50 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: patience,
 	}
 }

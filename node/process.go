@@ -34,12 +34,18 @@ type AloneConfig struct {
 	ReadOnly bool // no lock, nothing written
 }
 
+// Terms are those on which clients use a storage.
+type Terms struct {
+	Access zeo.Access // at first
+	// Cleared waits until clients may be told of transactions up to tid: see zeo.StorageOptions.
+	Cleared func(ctx context.Context, tid zodb.Tid) error
+}
+
 // A Front serves the storages of a process to clients, as ZEO does.
 type Front interface {
 	// Offer makes an open storage available under its name until withdraw is called, which returns when no client
 	// uses it any more. A secondary withdraws its storage and offers it again when it had to be reopened.
-	// cleared is that of zeo.StorageOptions.
-	Offer(name string, st *filestorage.Storage, access zeo.Access, cleared Cleared) (withdraw func())
+	Offer(name string, st *filestorage.Storage, terms Terms) (withdraw func())
 	// SetAccess changes what clients may do with a storage, at once.
 	SetAccess(name string, access zeo.Access)
 	// Serve accepts clients until ctx ends, and returns when none is connected any more. That is no error.
@@ -49,9 +55,6 @@ type Front interface {
 	// Resized tells the clients of a storage, which is open until it returns, that a pack has changed its size.
 	Resized(name string)
 }
-
-// Cleared returns when clients may be told of the transactions up to tid. Nil: they always may.
-type Cleared = func(ctx context.Context, tid zodb.Tid) error
 
 // Serve runs a process until ctx ends and returns nil. Otherwise it returns why it could not start or go on:
 // *ConfigError, *StartError, or what failed. When one storage fails for good, all end.
@@ -116,9 +119,7 @@ func (c *Config) join(p *Process, name string) *Config {
 		c.Logger = c.Logger.With("storage", name)
 	}
 	if p.Front != nil {
-		c.offer = func(st *filestorage.Storage, access zeo.Access, cleared Cleared) func() {
-			return p.Front.Offer(name, st, access, cleared)
-		}
+		c.offer = func(st *filestorage.Storage, terms Terms) func() { return p.Front.Offer(name, st, terms) }
 		c.setAccess = func(access zeo.Access) { p.Front.SetAccess(name, access) }
 		c.resized = func() { p.Front.Resized(name) }
 	}
@@ -126,11 +127,11 @@ func (c *Config) join(p *Process, name string) *Config {
 }
 
 // offered makes an open storage available to commands, and to the front, if there is one.
-func (c *Config) offered(st *filestorage.Storage, access zeo.Access) (withdraw func()) {
+func (c *Config) offered(st *filestorage.Storage, terms Terms) (withdraw func()) {
 	remove := c.desk.put(st)
 	if c.offer == nil {
 		return remove
 	}
-	leave := c.offer(st, access, nil)
+	leave := c.offer(st, terms)
 	return func() { remove(); leave() }
 }

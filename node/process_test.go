@@ -36,10 +36,10 @@ func newCounter() *counter {
 		resized: make(chan string, 16)}
 }
 
-func (c *counter) Offer(name string, st *filestorage.Storage, access zeo.Access, _ Cleared) func() {
+func (c *counter) Offer(name string, st *filestorage.Storage, terms Terms) func() {
 	c.mu.Lock()
 	c.offers[name] = st
-	c.access[name] = access
+	c.access[name] = terms.Access
 	c.mu.Unlock()
 	c.changed <- struct{}{}
 	return func() {

@@ -9,7 +9,6 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/identity"
-	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -193,18 +192,9 @@ type voter struct{ node, name string }
 // missing says whether enough have promised. Where the former primary waited for N of M secondaries, each of its
 // commits is on one of any M-N+1 of them: so as many have to be here, and none of them further than this node.
 func (p *promotion) missing(promised []voter) []string {
-	rule := p.before.Sync
-	if rule.Required == 0 {
-		rule = p.syncRule()
-	}
-	if rule.Required == 0 {
+	required, of, members := p.rule()
+	if required == 0 {
 		return nil
-	}
-	of := rule.Names
-	if len(of) == 0 {
-		for _, m := range p.before.Roster {
-			of = append(of, m.Name)
-		}
 	}
 	have := 0
 	for _, name := range of {
@@ -212,13 +202,25 @@ func (p *promotion) missing(promised []voter) []string {
 			have++
 		}
 	}
-	need := max(len(of)-rule.Required+1, 1)
+	need := max(members-required+1, 1)
 	if have >= need {
 		return nil
 	}
-	return []string{fmt.Sprintf("commits waited for %d of the %d secondaries %s, so one of any %d of them has each "+
-		"commit; only %d have promised", rule.Required, len(of), strings.Join(of, ", "), need, have)}
+	return []string{fmt.Sprintf("commits waited for %d of %d secondaries (of %s), so each is on one of any %d of "+
+		"them; %d have promised", required, members, strings.Join(of, ", "), need, have)}
 }
 
-// syncRule is what this node waits for when it is primary.
-func (r *replica) syncRule() protocol.SyncRule { return protocol.SyncRule{} }
+// rule returns for how many secondaries commits waited, their names, and how many of the names are secondaries.
+func (p *promotion) rule() (required int, of []string, members int) {
+	if told := p.before.Sync; told.Required > 0 { // by the former primary
+		of = told.Names
+		if len(of) == 0 {
+			for _, m := range p.before.Roster {
+				of = append(of, m.Name)
+			}
+		}
+		return told.Required, of, len(of)
+	}
+	own := p.c.Sync // one of the names is that of the former primary
+	return own.Required, own.Names, len(own.Names) - 1
+}

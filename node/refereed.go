@@ -155,30 +155,13 @@ func (f *refereed) Follow(ctx context.Context, number uint64, leader referee.Sta
 // clearEvery is how often it is looked whether transactions that are held need be no longer.
 const clearEvery = 10 * time.Millisecond
 
-// offer makes the storage available to commands, and to clients. Under a referee those are let in when all that is in
-// the storage may be told: after a crash there may be transactions at its end that nobody else has.
-func (r *replica) offer() (withdraw func()) {
-	f := r.referee
-	if f == nil || r.c.offer == nil {
-		return r.c.offered(r.st, r.access())
+// cleared is zeo.StorageOptions.Cleared: enough secondaries have everything, and then, for it is looked at last, the
+// referee lets this node lead.
+func (r *replica) cleared(ctx context.Context, tid zodb.Tid) error {
+	if err := r.sync.Cleared(ctx, tid); err != nil || r.referee == nil {
+		return err
 	}
-	remove := r.c.desk.put(r.st)
-	ctx, cancel := context.WithCancel(r.life)
-	offered := make(chan func(), 1)
-	go func() {
-		if f.cleared(ctx, r.st.LastTid()) != nil {
-			offered <- func() {}
-			return
-		}
-		leave := r.c.offer(r.st, r.access(), f.cleared)
-		r.allow() // it may have another role since a moment ago
-		offered <- leave
-	}()
-	return func() {
-		remove()
-		cancel()
-		(<-offered)()
-	}
+	return r.referee.cleared(ctx)
 }
 
 // takePart begins to take part in the failover of the cluster, and returns what ends that.
@@ -198,9 +181,9 @@ func (r *replica) takePart() (leave func()) {
 	}
 }
 
-// cleared returns when clients may be told of the transactions up to tid: in a term of this node, or when it follows a
-// primary that has them. That it is in a term is looked at last.
-func (f *refereed) cleared(ctx context.Context, _ zodb.Tid) error {
+// cleared returns when clients may be told of what is here: in a term of this node, or when it follows a
+// primary that has it. That it is in a term is looked at last.
+func (f *refereed) cleared(ctx context.Context) error {
 	tick := time.NewTicker(clearEvery)
 	defer tick.Stop()
 	for !f.clear() {

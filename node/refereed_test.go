@@ -87,7 +87,7 @@ func (s *seat) tells(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
-	if err := s.referee.cleared(ctx, s.st.LastTid()); err != nil {
+	if err := s.cleared(ctx, s.st.LastTid()); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -150,7 +150,7 @@ func TestCommitsAreHeldWithoutTheReferee(t *testing.T) {
 	a.await(t, "its term is over", func(*admin.Status) bool { return !a.referee.clear() })
 	tid := a.commits(t)
 	told := make(chan error, 1)
-	go func() { told <- a.referee.cleared(t.Context(), tid) }()
+	go func() { told <- a.cleared(t.Context(), tid) }()
 	b.has(t, tid)
 	select {
 	case err := <-told:

@@ -39,9 +39,9 @@ func (r *replica) reign(epoch uint64) error {
 	}
 	r.st.SkipOids(oidGap)
 	r.setLeads(true)
+	r.renew()
 	r.allow()
 	r.c.Logger.Warn("this node is the primary now", "epoch", epoch, "last", last)
-	r.renew()
 	return nil
 }
 

@@ -45,6 +45,7 @@ type replica struct {
 	blobs  blobDir
 	serves string // where others connect to fed; empty: nowhere
 	fed    *feed  // nil: nobody can connect
+	sync   *syncer
 	sec    *secondary.Secondary
 
 	life    context.Context // ends with the session
@@ -92,8 +93,12 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	if err := r.begin(ctx); err != nil {
 		return errors.Join(err, closeListener(ln))
 	}
-	defer r.offer()()
 	r.serve(ln)
+	access := r.access()
+	r.sync = &syncer{replica: r}
+	r.sync.lead(access != zeo.ReadOnly)
+	defer r.sync.recovering.Wait()
+	defer r.c.offered(r.st, Terms{Access: access, Cleared: r.cleared})()
 	defer r.takePart()()
 	n.face.opened(r.show)
 	n.ran = true
@@ -207,7 +212,7 @@ func (r *replica) begin(ctx context.Context) error {
 // serve feeds secondaries.
 func (r *replica) serve(ln net.Listener) {
 	if ln != nil {
-		r.fed = r.c.feed(r.st, ln, r.blobs, r.sec.Identity, r)
+		r.fed = r.c.feed(r.st, ln, r.blobs, r.sec.Identity, r, r.syncRule())
 	}
 }
 
@@ -297,8 +302,15 @@ func (r *replica) access() zeo.Access {
 // allow tells the front what clients may do now, because the role may be another.
 func (r *replica) allow() {
 	r.referee.roleChanged()
+	access := r.access()
+	if access != zeo.ReadOnly {
+		r.sync.lead(true)
+	}
 	if r.c.setAccess != nil {
-		r.c.setAccess(r.access())
+		r.c.setAccess(access)
+	}
+	if access == zeo.ReadOnly { // and its writers are gone, so that nobody hears "committed" of what was waiting
+		r.sync.lead(false)
 	}
 }
 

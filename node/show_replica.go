@@ -25,8 +25,7 @@ func (r *replica) show(st *admin.Status) {
 
 // showPlace fills in what the node is among others.
 func (r *replica) showPlace(st *admin.Status) {
-	st.Serves = known(r.serves)
-	st.Referee = r.referee.show()
+	st.Serves, st.Sync, st.Referee = known(r.serves), r.sync.status(), r.referee.show()
 	id := r.keep.State()
 	if id == nil {
 		return

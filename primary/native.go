@@ -31,6 +31,7 @@ func (c *native) feed(ctx context.Context) error {
 	}
 	defer closeQuietly(it) // read only
 	c.streaming(f.control)
+	c.p.quorum.begin(c.node, c.name, f.start)
 	c.progress.begin(f.start, it.Position(), c.p.opt.Now())
 	return c.stream(ctx, f, it)
 }

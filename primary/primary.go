@@ -40,6 +40,10 @@ type Options struct {
 	PutToken func() (token protocol.Token, remove func() error, err error)
 	// Member is this node among others that could be primary. Nil: it is the primary, and nothing else.
 	Member Member
+	// Sync says how many secondaries must have a transaction before AwaitSynced returns, and SyncApplied that they must
+	// show it to readers, not only have it on disk.
+	Sync        protocol.SyncRule
+	SyncApplied bool
 	// Secret is what a secondary must prove to have, and is proved to it. Empty: none is asked for. Peers of other
 	// protocols, which cannot prove anything, are refused when it is set.
 	Secret protocol.Secret
@@ -94,6 +98,8 @@ type Primary struct {
 	log  hclog.Logger
 	hush *quiet // about who is not accepted
 
+	quorum *quorum
+
 	draining context.Context // ends when Shutdown is called
 	drain    context.CancelFunc
 	cutting  context.Context // ends when a Shutdown stops waiting
@@ -112,6 +118,7 @@ func New(src Source, opt Options) *Primary {
 		renewed: make(chan struct{})}
 	p.log = p.opt.Logger.Named("primary")
 	p.hush = newQuiet(p.opt.Now)
+	p.quorum = newQuorum(p.opt.Sync, p.opt.SyncApplied)
 	p.draining, p.drain = context.WithCancel(context.Background())
 	p.cutting, p.cut = context.WithCancel(context.Background())
 	return p

@@ -69,6 +69,7 @@ func (c *client) serve() {
 		err := c.out.run()
 		if !errors.Is(err, errDone) {
 			c.logger().Debug("the writer of a client ended", "error", err)
+			c.stop() // whatever the reader waits for
 		}
 		_ = c.conn.Close() // wakes the reader; the writer's error is the one that counts
 	})

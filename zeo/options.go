@@ -79,12 +79,12 @@ const (
 
 // StorageOptions are those of one storage.
 type StorageOptions struct {
-	Access  Access // at first
-	PackGC  bool   // let packs collect garbage
-	KeepOld bool   // let packs leave the old file
+	Access Access // at first
 
-	// Cleared is called before clients are told of the transactions up to tid, which are durable here, and returns when
-	// they may be. Until then nobody sees them, and who committed one waits. An error disconnects the clients. Nil:
-	// they may be at once.
+	// Cleared waits until clients may be told of transactions up to tid, for as long as ctx lasts. Until then nobody
+	// sees them, and who committed them gets no answer. Nil: what is durable may be told. It is called from several
+	// goroutines, and should be quick where there is nothing to wait for.
 	Cleared func(ctx context.Context, tid zodb.Tid) error
+	PackGC  bool // let packs collect garbage
+	KeepOld bool // let packs leave the old file
 }

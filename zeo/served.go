@@ -107,12 +107,11 @@ func (s *served) use() bool {
 func (s *served) follow(ctx context.Context, it zodb.Iterator) {
 	for {
 		batch, err := s.gather(ctx, it)
-		if len(batch) > 0 {
-			held := s.clear(ctx, batch[len(batch)-1].Tid)
-			if held == nil {
-				s.announce(batch)
-			}
-			err = errors.Join(held, err)
+		if len(batch) > 0 && s.cleared(ctx, batch[len(batch)-1].Tid) == nil {
+			s.announce(batch)
+		}
+		if err == nil {
+			err = context.Cause(ctx)
 		}
 		if err != nil {
 			if ctx.Err() == nil && !errors.Is(err, zodb.ErrClosed) {
@@ -124,16 +123,29 @@ func (s *served) follow(ctx context.Context, it zodb.Iterator) {
 	}
 }
 
-// clear waits until clients may be told of the transactions up to tid.
-func (s *served) clear(ctx context.Context, tid zodb.Tid) error {
-	if s.opt.Cleared == nil {
-		return nil
-	}
-	if err := s.opt.Cleared(ctx, tid); err != nil {
-		return fmt.Errorf("waiting to announce transaction %v: %w", tid, err)
+// cleared waits until clients may be told of transactions up to tid. The error is that of ctx: as long as there is
+// nothing to tell, clients wait.
+func (s *served) cleared(ctx context.Context, tid zodb.Tid) error {
+	for s.opt.Cleared != nil {
+		err := s.opt.Cleared(ctx, tid)
+		switch {
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
+		case err == nil:
+			return nil
+		}
+		s.log.Error("it cannot be told whether transactions may be told of: asking again", "storage", s.name, "error",
+			err)
+		select {
+		case <-time.After(clearPause):
+		case <-ctx.Done():
+		}
 	}
 	return nil
 }
+
+// clearPause is waited before a failed question is asked again.
+const clearPause = time.Second
 
 // maxBatch bounds how many transactions, and how many of their objects, are announced at once.
 const maxBatch, maxBatchOids = 256, 100_000

@@ -26,6 +26,9 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 	case !readOnly && (c.srv.opt.ReadOnly || s.access() == ReadOnly):
 		return zodb.ErrReadOnly
 	}
+	if err := c.awaitClear(s); err != nil {
+		return err
+	}
 	c.srv.registered(c)
 	if !s.enter(c, func(visible zodb.Tid) {
 		c.storage, c.readOnly = s, readOnly
@@ -40,6 +43,18 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 	}
 	return nil
 }
+
+// awaitClear keeps a client out until everything that it would see may be told: after a start, or when another node was
+// primary before, the last transactions may be on this disk alone.
+func (c *client) awaitClear(s *served) error {
+	ctx, cancel := context.WithTimeoutCause(c.ctx, c.srv.opt.HandshakeTimeout, errNotClear)
+	defer cancel()
+	var last zodb.Tid
+	s.view(func(visible zodb.Tid) { last = visible })
+	return s.cleared(ctx, last)
+}
+
+var errNotClear = errors.New("the last transactions wait for secondaries")
 
 // set_client_label(label) names the client in the log.
 func (c *client) setLabel(m *wire.Message, a *arguments) error {

@@ -70,10 +70,9 @@ func configuredFront(cfg *config.Config, log hclog.Logger) *front {
 }
 
 // Offer is node.Front.
-func (f *front) Offer(name string, st *filestorage.Storage, access zeo.Access, cleared node.Cleared) (
-	withdraw func()) {
+func (f *front) Offer(name string, st *filestorage.Storage, terms node.Terms) (withdraw func()) {
 	opt := f.options[name]
-	opt.Access, opt.Cleared = access, cleared
+	opt.Access, opt.Cleared = terms.Access, terms.Cleared
 	withdraw, err := f.server.Offer(name, st, opt)
 	if err != nil {
 		f.log.Error("a storage cannot be served", "storage", name, "error", err)

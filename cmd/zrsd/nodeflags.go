@@ -47,6 +47,15 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"talk to other machines without encryption")
 	flags.DurationVar(&f.config.Heartbeat, "heartbeat", node.DefaultHeartbeat,
 		"how often secondaries are told the last tid")
+	flags.IntVar(&f.config.Sync.Required, "sync-secondaries", 0,
+		"for how many secondaries commits of ZEO clients wait, when this node is primary")
+	flags.StringSliceVar(&f.config.Sync.Names, "sync-names", nil, "`NAME[,NAME]` of those that count; by default all")
+	flags.StringVar(&f.config.Sync.Ack, "sync-ack", node.SyncDurable,
+		"what they must have done: durable (it is on their disks) or applied (readers there see it)")
+	flags.DurationVar(&f.config.Sync.Timeout, "sync-timeout", node.DefaultSyncTimeout,
+		"how long they may take before --sync-on-timeout")
+	flags.StringVar(&f.config.Sync.OnTimeout, "sync-on-timeout", node.SyncBlock,
+		"block: go on waiting; degrade: do not wait until they have caught up")
 	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries, "connections at a time")
 	flags.IntVar(&f.config.MaxPerAddress, "max-per-address", node.DefaultMaxPerAddress,
 		"connections of one address at a time that are not yet accepted")

@@ -36,6 +36,13 @@ func storage(st *config.Storage) node.Storage {
 	common.SharedBlobs = z.Blobs.V == "shared"
 	common.ReplicateTo = z.ReplicateTo.V
 	common.Advertise, common.Name = z.Advertise.V, z.Name.V
+	common.Sync = node.SyncConfig{
+		Required: z.SyncSecondaries.V.Required, Names: z.SyncSecondaries.V.Names, Ack: z.SyncAck.V,
+		Timeout: z.SyncTimeout.V.Timeout, OnTimeout: node.SyncBlock,
+	}
+	if z.SyncTimeout.V.Degrade {
+		common.Sync.OnTimeout = node.SyncDegrade
+	}
 	common.TLS = trustFiles(z.TLS)
 	common.SecretFile = z.SecretFile.V
 	common.Referee = refereeOf(z)

@@ -17,6 +17,9 @@ const everyKey = `<zrs main>
   replicate-from 127.0.0.1:5001, 127.0.0.1:5002
   advertise db1:5000
   name db1
+  sync-secondaries 1 of db2, db3
+  sync-ack applied
+  sync-timeout 3s degrade
   keep-alive-delay 61
   protocol native
   blobs shared
