@@ -81,7 +81,7 @@ type answer struct {
 
 // ask makes a bid to every other member that is known, at the same time, and returns the answers of others than this
 // node. Epoch 0 only asks how things stand.
-func (r *replica) ask(ctx context.Context, epoch uint64) []answer {
+func (r *replica) ask(ctx context.Context, epoch uint64, but ...string) []answer {
 	id := r.keep.State()
 	bid := &protocol.Bid{
 		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: epoch, Heard: id.Highest(), Node: id.Node,
@@ -89,7 +89,7 @@ func (r *replica) ask(ctx context.Context, epoch uint64) []answer {
 	}
 	var addresses []string
 	for _, addr := range append(r.addresses(), r.known()...) {
-		if addr != r.serves && !slices.Contains(addresses, addr) {
+		if addr != r.serves && !slices.Contains(addresses, addr) && !slices.Contains(but, addr) {
 			addresses = append(addresses, addr)
 		}
 	}

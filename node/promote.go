@@ -147,7 +147,7 @@ func (p *promotion) win(ctx context.Context, epoch uint64) error {
 	err := p.keep.Update(func(id *identity.State) error { raise(id, epoch); return nil })
 	if err == nil {
 		p.step("follows nobody any more, and has promised epoch %d; its last transaction is %v", epoch, p.st.LastTid())
-		err = p.gather(p.ask(ctx, epoch))
+		err = p.gather(p.ask(ctx, epoch, p.elected.silent()...))
 	}
 	if err == nil {
 		err = context.Cause(ctx)

@@ -141,15 +141,27 @@ func (f *refereed) Follow(ctx context.Context, number uint64, leader referee.Sta
 			defer f.r.allow()
 			return f.r.fence(ctx, number, leader.Replication)
 		}
-		err := f.r.keep.Update(func(id *identity.State) error {
-			remember(id, []string{leader.Replication})
-			return nil
-		})
-		if err == nil {
-			f.r.sec.Look(f.r.addresses())
-		}
-		return err
+		return f.r.turnTo(leader.Replication)
 	})
+}
+
+// turnTo makes a secondary follow the node at an address. It does not wait for others at that: one that was stopped
+// takes connections and does not answer.
+func (r *replica) turnTo(addr string) error {
+	if now := r.sec.Status(); addr == "" || now.Connected && now.Address == addr {
+		return nil
+	}
+	err := r.keep.Update(func(id *identity.State) error {
+		remember(id, []string{addr})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	r.stopFollowing()
+	r.leader = addr
+	r.follow()
+	return nil
 }
 
 // clearEvery is how often it is looked whether transactions that are held need be no longer.

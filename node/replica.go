@@ -52,6 +52,7 @@ type replica struct {
 	ended   chan error      // why following ended by itself
 	noticed notices         // by connections
 	referee *refereed       // nil: there is none
+	leader  string          // of changing: where the referee says that the primary is; empty: it has not said
 
 	// changing is held by whoever changes the role, or what is promised, and in the end for good.
 	changing chan struct{}
@@ -241,7 +242,7 @@ func (r *replica) watch(ctx context.Context) error {
 func (r *replica) follow() {
 	ctx, cancel := context.WithCancel(r.life)
 	run := &following{cancel, make(chan struct{})}
-	r.sec.Look(r.addresses())
+	r.sec.Look(first(r.leader, r.addresses()))
 	r.mu.Lock()
 	r.running = run
 	r.mu.Unlock()
@@ -252,6 +253,14 @@ func (r *replica) follow() {
 			r.ended <- err
 		}
 	}()
+}
+
+// first puts an address in front of others, if it is among them.
+func first(addr string, list []string) []string {
+	if i := slices.Index(list, addr); i > 0 {
+		list = slices.Insert(slices.Delete(list, i, i+1), 0, addr)
+	}
+	return list
 }
 
 // stopFollowing returns when nobody is followed any more, and all that was received is durable.

@@ -8,11 +8,17 @@ import (
 // An action is what the node is doing for the loop, beside the turns, which go on renewing the office meanwhile.
 type action struct {
 	what   string
-	leader Standing // that is followed
+	target target // that is followed
 	leads  bool
 	err    error // when done
 	done   chan struct{}
 	cancel context.CancelFunc
+}
+
+// A target is whom to follow, and in what epoch.
+type target struct {
+	node, replication string
+	begun             uint64
 }
 
 // start lets the node do something.
@@ -29,7 +35,7 @@ func (l *Loop) start(ctx context.Context, a *action, do func(context.Context) er
 
 // lead has the node lead the epoch that the office was acquired for.
 func (l *Loop) lead(ctx context.Context, number uint64) {
-	l.followed = Standing{}
+	l.followed = target{}
 	l.start(ctx, &action{what: fmt.Sprintf("lead epoch %d", number), leads: true},
 		func(ctx context.Context) error { return l.node.Lead(ctx, number) })
 }
@@ -40,13 +46,14 @@ func (l *Loop) follow(ctx context.Context, v View, self Standing) {
 	if v.Holder != nil {
 		leader = *v.Holder
 	}
-	if !self.Leads && leader.Node == l.followed.Node && leader.Replication == l.followed.Replication {
+	to := target{leader.Node, leader.Replication, v.Record.Begun}
+	if !self.Leads && to == l.followed {
 		return
 	}
 	if _, aside := l.status.aside(l.opt.Clock.Now()); aside {
 		return
 	}
-	l.start(ctx, &action{what: "follow " + leader.Name, leader: leader},
+	l.start(ctx, &action{what: "follow " + leader.Name, target: to},
 		func(ctx context.Context) error { return l.node.Follow(ctx, v.Record.Number, leader) })
 }
 
@@ -68,7 +75,7 @@ func (l *Loop) finish() {
 		l.opt.Logger.Error("the node could not "+a.what, "error", a.err)
 		l.status.standAside(l.opt.Clock.Now()+l.opt.Timing.TTL, fmt.Sprintf("it could not %s: %v", a.what, a.err))
 	case !a.leads:
-		l.followed = a.leader
+		l.followed = a.target
 	}
 	nudge(l.speak)
 }

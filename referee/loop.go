@@ -18,7 +18,8 @@ type Node interface {
 	// error it does not lead.
 	Lead(ctx context.Context, number uint64) error
 	// Follow makes the node lead no more, if it did, because the epoch of this number was given to another one, and
-	// follow the leader; or whomever it finds, when leader.Node is empty.
+	// follow the leader; or whomever it finds, when leader.Node is empty. It is called when somebody gets the office,
+	// and again when its epoch begins.
 	Follow(ctx context.Context, number uint64, leader Standing) error
 }
 
@@ -48,9 +49,9 @@ type Loop struct {
 	tenure   Tenure // nil: the office is not this node's
 	record   Record // of the last renewal
 	sent     time.Duration
-	act      *action  // nil: the node does nothing for the loop
-	followed Standing // the last that Follow succeeded with
-	held     bool     // the log says that transactions are held
+	act      *action // nil: the node does nothing for the loop
+	followed target  // of the last Follow that succeeded
+	held     bool    // the log says that transactions are held
 }
 
 // New returns a loop that Run runs.

@@ -23,19 +23,19 @@ import (
 // An etcd that was away has all that it had, and offices that were held still are: whoever held one can renew.
 func TestAnOfficeOutlivesItsServers(t *testing.T) {
 	s := startServer(t, nil)
-	r := open(t, at(s.address))
+	r := open(t, at(s.Address))
 	c := claim("a", 3, 5*time.Second)
 	tenure, err := r.Acquire(t.Context(), referee.Record{}, c)
 	must(t, err)
 	must(t, r.Publish(t.Context(), standing("a"), time.Hour))
 
-	s.stop()
+	s.Stop()
 	gone, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
 	if err := tenure.Renew(gone, c); err == nil || errors.Is(err, referee.ErrLost) {
 		t.Fatalf("renewing without a server: %v", err)
 	}
-	s.start(t, nil)
+	must(t, s.Start(t.Context()))
 	eventually(t, func() error { return tenure.Renew(t.Context(), c) })
 	v, err := r.Read(t.Context(), 0)
 	must(t, err)
@@ -59,10 +59,10 @@ func eventually(t *testing.T, do func() error) {
 func TestAHolderThatIsCutOffLosesTheOffice(t *testing.T) {
 	s := startServer(t, nil)
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
-		"etcd", "127.0.0.1:0", s.address)
+		"etcd", "127.0.0.1:0", s.Address)
 	must(t, proxy.Start())
 	defer proxy.Stop()
-	a, b := open(t, at(proxy.Listen)), open(t, at(s.address))
+	a, b := open(t, at(proxy.Listen)), open(t, at(s.Address))
 	tenure, err := a.Acquire(t.Context(), referee.Record{}, claim("a", 1, 2*time.Second))
 	must(t, err)
 	_, err = proxy.Toxics.AddToxicJson(
@@ -86,7 +86,7 @@ func TestAHolderThatIsCutOffLosesTheOffice(t *testing.T) {
 // A read that waits from a revision that is compacted away returns what there is.
 func TestAReadOutlivesACompaction(t *testing.T) {
 	s := startServer(t, nil)
-	r := open(t, at(s.address))
+	r := open(t, at(s.Address))
 	before, err := r.Read(t.Context(), 0)
 	must(t, err)
 	must(t, r.Publish(t.Context(), standing("a"), time.Hour))
@@ -105,8 +105,8 @@ func TestAReadOutlivesACompaction(t *testing.T) {
 // What others do in the same etcd wakes nobody, and is not looked at.
 func TestOthersAreLeftAlone(t *testing.T) {
 	s := startServer(t, nil)
-	r := open(t, at(s.address))
-	other := open(t, etcd.Options{Endpoints: []string{s.address}, Prefix: "/zrsd/other"})
+	r := open(t, at(s.Address))
+	other := open(t, etcd.Options{Endpoints: []string{s.Address}, Prefix: "/zrsd/other"})
 	before, err := r.Read(t.Context(), 0)
 	must(t, err)
 	must(t, other.Publish(t.Context(), standing("b"), time.Hour))
@@ -125,7 +125,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 // A value that zrsd did not write is an error that names its key.
 func TestAForeignValueIsNamed(t *testing.T) {
 	s := startServer(t, nil)
-	r := open(t, at(s.address))
+	r := open(t, at(s.Address))
 	for _, key := range []string{"record", "office", "maintenance", "members/a"} {
 		c := raw(t, s)
 		_, err := c.Put(t.Context(), "/zrsd/"+t.Name()+"/"+key, "leader: a")
@@ -159,7 +159,7 @@ func TestAUserIsEnough(t *testing.T) {
 	} {
 		must(t, step())
 	}
-	r := open(t, etcd.Options{Endpoints: []string{s.address}, User: "zrsd", Password: "pass:word"})
+	r := open(t, etcd.Options{Endpoints: []string{s.Address}, User: "zrsd", Password: "pass:word"})
 	must(t, r.Publish(t.Context(), standing("a"), time.Hour))
 	tenure, err := r.Acquire(t.Context(), referee.Record{}, claim("a", 1, time.Hour))
 	must(t, err)
@@ -169,7 +169,7 @@ func TestAUserIsEnough(t *testing.T) {
 	if len(v.Members) != 1 || v.Holder == nil {
 		t.Errorf("the view is %+v", v)
 	}
-	if _, err := open(t, at(s.address)).Read(t.Context(), 0); err == nil {
+	if _, err := open(t, at(s.Address)).Read(t.Context(), 0); err == nil {
 		t.Error("read without a user")
 	}
 }
@@ -181,13 +181,13 @@ func TestEncryption(t *testing.T) {
 		cfg.ListenClientUrls[0].Scheme = "https"
 	}
 	s := startServer(t, secure)
-	pem, err := os.ReadFile(filepath.Join(s.folder, "fixtures", "client", "cert.pem"))
+	pem, err := os.ReadFile(filepath.Join(s.Folder, "fixtures", "client", "cert.pem"))
 	must(t, err)
 	roots := x509.NewCertPool()
 	if !roots.AppendCertsFromPEM(pem) {
 		t.Fatal("etcd has made no certificate")
 	}
-	opt := at(s.address)
+	opt := at(s.Address)
 	opt.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
 	must(t, open(t, opt).Publish(t.Context(), standing("a"), time.Hour))
 

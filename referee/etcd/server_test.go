@@ -1,8 +1,6 @@
 package etcd_test
 
 import (
-	"context"
-	"net/url"
 	"testing"
 	"time"
 
@@ -13,6 +11,7 @@ import (
 
 	"github.com/zrsd/zrsd/referee"
 	"github.com/zrsd/zrsd/referee/etcd"
+	"github.com/zrsd/zrsd/referee/etcd/etcdtest"
 	"github.com/zrsd/zrsd/referee/refereetest"
 )
 
@@ -23,52 +22,12 @@ func TestMain(m *testing.M) {
 		goleak.IgnoreAnyFunction("gopkg.in/natefinch/lumberjack%2ev2.(*Logger).millRun"))
 }
 
-// A server is an etcd of one member in this process. It can be stopped and started again with what it had.
-type server struct {
-	folder  string
-	address string // host:port, from the first start on
-	etcd    *embed.Etcd
-}
-
-func startServer(t *testing.T, change func(*embed.Config)) *server {
+func startServer(t *testing.T, change func(*embed.Config)) *etcdtest.Server {
 	t.Helper()
-	s := &server{folder: t.TempDir(), address: "127.0.0.1:0"}
-	s.start(t, change)
-	t.Cleanup(s.stop)
+	s := etcdtest.New(t.TempDir(), change)
+	must(t, s.Start(t.Context()))
+	t.Cleanup(s.Stop)
 	return s
-}
-
-func (s *server) start(t *testing.T, change func(*embed.Config)) {
-	t.Helper()
-	cfg := embed.NewConfig()
-	cfg.Dir = s.folder
-	cfg.UnsafeNoFsync = true
-	cfg.ZapLoggerBuilder = embed.NewZapLoggerBuilder(zap.NewNop())
-	anywhere := url.URL{Scheme: "http", Host: "127.0.0.1:0"}
-	cfg.ListenPeerUrls = []url.URL{anywhere}
-	cfg.ListenClientUrls = []url.URL{{Scheme: "http", Host: s.address}}
-	if change != nil {
-		change(cfg)
-	}
-	var err error
-	if s.etcd, err = embed.StartEtcd(cfg); err != nil {
-		t.Fatal(err)
-	}
-	s.address = s.etcd.Clients[0].Addr().String()
-	select {
-	case <-s.etcd.Server.ReadyNotify():
-	case err := <-s.etcd.Err():
-		t.Fatal(err)
-	case <-t.Context().Done():
-		t.Fatal(context.Cause(t.Context()))
-	}
-}
-
-func (s *server) stop() {
-	if s.etcd != nil {
-		s.etcd.Close()
-		s.etcd = nil
-	}
 }
 
 // open returns a client of the test's own prefix.
@@ -90,9 +49,9 @@ func open(t *testing.T, opt etcd.Options) *etcd.Client {
 }
 
 // raw returns etcd's own client.
-func raw(t *testing.T, s *server) *clientv3.Client {
+func raw(t *testing.T, s *etcdtest.Server) *clientv3.Client {
 	t.Helper()
-	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.address}, Logger: zap.NewNop()})
+	c, err := clientv3.New(clientv3.Config{Endpoints: []string{s.Address}, Logger: zap.NewNop()})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -122,6 +81,6 @@ func TestContract(t *testing.T) {
 	s := startServer(t, nil)
 	refereetest.Contract(t, func(t *testing.T) func() referee.Referee {
 		t.Helper()
-		return func() referee.Referee { return open(t, at(s.address)) }
+		return func() referee.Referee { return open(t, at(s.Address)) }
 	})
 }

@@ -1,0 +1,277 @@
+package integration
+
+import (
+	"context"
+	"fmt"
+	"os/exec"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/referee/etcd/etcdtest"
+	"github.com/zrsd/zrsd/zeo/client"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A member is one node of a cluster with a referee.
+type member struct {
+	*site
+	*daemon.Process
+	role, zeo string
+	flags     []string
+}
+
+// refereed starts an etcd and three nodes, of which the first leads.
+func refereed(t *testing.T) (*etcdtest.Server, []*member) {
+	t.Helper()
+	etcd := etcdtest.New(t.TempDir(), nil)
+	if err := etcd.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Stop)
+	nodes := []*member{{role: "primary"}, {role: "secondary"}, {role: "secondary"}}
+	var feeds []string
+	for range nodes {
+		feeds = append(feeds, freeAddress(t))
+	}
+	for i, m := range nodes {
+		m.site, m.zeo = newSite(t, false), freeAddress(t)
+		others := strings.Join(append(append([]string(nil), feeds[:i]...), feeds[i+1:]...), ",")
+		m.flags = []string{
+			"--name", string(rune('a' + i)), "--replicate-to", feeds[i], "--replicate-from", others, "--zeo", m.zeo,
+			"--referee", "etcd://" + etcd.Address, "--referee-ttl", "3s",
+			"--sync-secondaries", "1", "--sync-names", "a,b,c",
+		}
+	}
+	nodes[0].open(t).Close()
+	for _, m := range nodes {
+		m.start(t)
+	}
+	nodes[0].await(t, "all are members, and it has a term", func(s *admin.Status) bool {
+		return len(s.Referee.Members) == 3 && s.Referee.TermLeft > 0
+	})
+	return etcd, nodes
+}
+
+func (m *member) start(t *testing.T) {
+	t.Helper()
+	m.Process = start(t, m.role, m.site, m.flags...)
+}
+
+func (m *member) await(t *testing.T, what string, cond func(*admin.Status) bool) *admin.Status {
+	t.Helper()
+	s, err := m.Await(within(t), what, func(s *admin.Status) bool { return s.Referee != nil && cond(s) })
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// leader waits until one of the nodes leads with a term, and returns it.
+func leader(t *testing.T, nodes []*member) *member {
+	t.Helper()
+	ctx := within(t)
+	for {
+		for _, m := range nodes {
+			if s, err := m.Status(ctx); err == nil && s.Role == "primary" && s.Referee.TermLeft > 0 {
+				return m
+			}
+			if ctx.Err() != nil {
+				t.Fatal("nobody leads:", context.Cause(ctx))
+			}
+		}
+	}
+}
+
+// client connects as a client that writes.
+func (m *member) client(t *testing.T) *client.Conn {
+	t.Helper()
+	ctx := within(t)
+	c, err := client.Dial(ctx, []string{m.zeo}, client.Options{})
+	for err != nil && ctx.Err() == nil {
+		c, err = client.Dial(ctx, []string{m.zeo}, client.Options{})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(c.Close)
+	return c
+}
+
+// commit commits an object of its own for each i, and returns what the client is told.
+func commit(ctx context.Context, c *client.Conn, i int) (zodb.Tid, error) {
+	txn, err := c.Begin(ctx, &zodb.TxnMeta{Description: fmt.Appendf(nil, "object %d", i)})
+	if err != nil {
+		return 0, err
+	}
+	if err := txn.Store(ctx, zodb.Oid(i), 0, []byte("N.N.")); err != nil {
+		return 0, err
+	}
+	return txn.Commit(ctx)
+}
+
+// commits expects that a client is told that objects from..to are committed, and waits until all nodes have them.
+func commits(t *testing.T, c *client.Conn, from, to int, nodes ...*member) (last zodb.Tid) {
+	t.Helper()
+	for i := from; i <= to; i++ {
+		var err error
+		if last, err = commit(within(t), c, i); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, m := range nodes {
+		mustReach(t, m.Process, last)
+	}
+	return last
+}
+
+// A writing client commits object after object until one fails.
+type writing struct {
+	begun chan struct{} // closed when it was told of the first
+	ended chan struct{}
+	told  []int // objects of which it was told that they are committed
+}
+
+// write begins with object 1.
+func write(t *testing.T, c *client.Conn) *writing {
+	t.Helper()
+	ctx := within(t)
+	w := &writing{begun: make(chan struct{}), ended: make(chan struct{})}
+	go func() {
+		defer close(w.ended)
+		for i := 1; ; i++ {
+			if _, err := commit(ctx, c, i); err != nil {
+				return
+			}
+			if w.told = append(w.told, i); i == 1 {
+				close(w.begun)
+			}
+		}
+	}()
+	<-w.begun
+	return w
+}
+
+// allAt expects that a node has everything that the client was told of.
+func (w *writing) allAt(t *testing.T, m *member) {
+	t.Helper()
+	<-w.ended
+	c := m.client(t)
+	for _, i := range w.told {
+		if _, err := c.Load(within(t), zodb.Oid(i)); err != nil {
+			t.Errorf("object %d of %d, which were told to be committed: %v", i, len(w.told), err)
+		}
+	}
+}
+
+// TestTheRefereeFindsANewPrimaryForOneThatWasKilled: everything that clients were told is there, and clients can go on.
+func TestTheRefereeFindsANewPrimaryForOneThatWasKilled(t *testing.T) {
+	t.Parallel()
+	_, nodes := refereed(t)
+	w := write(t, nodes[0].client(t))
+	kill(t, nodes[0].Process)
+	next := leader(t, nodes[1:])
+	w.allAt(t, next)
+	commits(t, next.client(t), 1_000_000, 1_000_010, nodes[1:]...)
+}
+
+// TestAPrimaryThatWasStoppedTellsNobodyOfACommitThatTheNewOneLacks: the process is stopped while a client writes, and
+// goes on when another node leads.
+func TestAPrimaryThatWasStoppedTellsNobodyOfACommitThatTheNewOneLacks(t *testing.T) {
+	t.Parallel()
+	_, nodes := refereed(t)
+	w := write(t, nodes[0].client(t))
+	if err := nodes[0].Signal(syscall.SIGSTOP); err != nil {
+		t.Fatal(err)
+	}
+	next := leader(t, nodes[1:])
+	commits(t, next.client(t), 1_000_000, 1_000_010, nodes[1:]...)
+	if err := nodes[0].Signal(syscall.SIGCONT); err != nil {
+		t.Fatal(err)
+	}
+	w.allAt(t, next)
+}
+
+// TestAFormerPrimaryFollowsAndLeadsAgain: nodes are started again as they were, whoever leads.
+func TestAFormerPrimaryFollowsAndLeadsAgain(t *testing.T) {
+	t.Parallel()
+	_, nodes := refereed(t)
+	commits(t, nodes[0].client(t), 1, 3, nodes...)
+	kill(t, nodes[0].Process)
+	next := leader(t, nodes[1:])
+	nodes[0].start(t)
+	commits(t, next.client(t), 4, 6, nodes...)
+	others := slices.DeleteFunc(slices.Clone(nodes), func(m *member) bool { return m == next })
+	stop(t, next.Process)
+	commits(t, leader(t, others).client(t), 7, 9, others...)
+}
+
+// TestCommitsAreHeldWhileTheRefereeIsAway: they go on to the end of the term, then they are durable and sent to
+// secondaries, and nobody hears of them; they go on when the referee is back, on the same primary.
+func TestCommitsAreHeldWhileTheRefereeIsAway(t *testing.T) {
+	t.Parallel()
+	etcd, nodes := refereed(t)
+	c := nodes[0].client(t)
+	before := commits(t, c, 1, 5, nodes...)
+	etcd.Stop()
+	nodes[0].await(t, "its term is over", func(s *admin.Status) bool { return s.Referee.TermLeft == 0 })
+	type outcome struct {
+		tid zodb.Tid
+		err error
+	}
+	ctx, told := within(t), make(chan outcome, 1)
+	go func() {
+		tid, err := commit(ctx, c, 6)
+		told <- outcome{tid, err}
+	}()
+	nodes[1].await(t, "it has the transaction that is held", newerThan(before))
+	select {
+	case o := <-told:
+		t.Fatalf("told without a term: %+v", o)
+	default:
+	}
+	if err := etcd.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	o := <-told
+	if o.err != nil {
+		t.Fatal(o.err)
+	}
+	for _, m := range nodes {
+		mustReach(t, m.Process, o.tid)
+	}
+	if s := nodes[0].await(t, "it has a term", func(s *admin.Status) bool { return s.Referee.TermLeft > 0 }); s.Role !=
+		"primary" || s.Epoch.Number != 1 {
+		t.Errorf("the primary became %s of epoch %d", s.Role, s.Epoch.Number)
+	}
+}
+
+// TestNobodyIsPromotedInMaintenance, and somebody is when it is over.
+func TestNobodyIsPromotedInMaintenance(t *testing.T) {
+	t.Parallel()
+	etcd, nodes := refereed(t)
+	commits(t, nodes[0].client(t), 1, 3, nodes...)
+	maintenance := func(what string) string {
+		out, err := exec.CommandContext(within(t), zrsd, "maintenance", what, "--referee", "etcd://"+etcd.Address,
+			"--data", nodes[1].data, "--why", "new disks").CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return string(out)
+	}
+	maintenance("on")
+	if said := maintenance("status"); !strings.Contains(said, "is on") || !strings.Contains(said, "new disks") {
+		t.Errorf("it says %s", said)
+	}
+	kill(t, nodes[0].Process)
+	for _, m := range nodes[1:] {
+		m.await(t, "it stays a secondary", func(s *admin.Status) bool {
+			return s.Referee.Leader == nil && s.Referee.Maintenance && strings.Contains(*s.Referee.Doing, "maintenance")
+		})
+	}
+	maintenance("off")
+	leader(t, nodes[1:])
+}
