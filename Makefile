@@ -54,8 +54,8 @@ bench: build ## the reference figures in one run: a table, JSON, and Markdown fo
 longrun: venv ## the random crash and network stories, 200 rounds and more; prints the seeds
 	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run Random ./integration
 
-soak: venv ## ZEO clients under load for minutes, with kills and packs, and all they saw compared with the history
-	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run NoClientUnderLoad ./integration
+soak: venv ## ZEO clients under load, with kills, packs and hours of failovers, and all they saw compared with the history
+	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run 'NoClientUnderLoad|Drills' ./integration
 
 venv: ## the Python peers below .venv
 	@sh integration/venv.sh zodb

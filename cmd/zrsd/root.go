@@ -52,7 +52,7 @@ func rootCommand() *cobra.Command {
 		packCommand(), undoLogCommand(), dumpCommand(),
 		promoteCommand(), switchoverCommand(), demoteCommand(), freezeCommand(), thawCommand(),
 		maintenanceCommand(),
-		checkCommand(), compareCommand(), nagiosCommand(), configCommand(), versionCommand())
+		checkCommand(), compareCommand(), drillCommand(), nagiosCommand(), configCommand(), versionCommand())
 	return root
 }
 

@@ -80,6 +80,13 @@ func (l *Log) Count(kind Kind) (n int) {
 	return n
 }
 
+// Len returns how many Ops there are.
+func (l *Log) Len() int {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return len(l.ops)
+}
+
 // Close returns all Ops, when nobody adds any more, and what went wrong with writing them.
 func (l *Log) Close() ([]Op, error) {
 	l.mu.Lock()

@@ -27,18 +27,17 @@ type revision struct {
 	value string
 }
 
-// NewTruth returns the union of what several files have. Where two have the same transaction, it must be the same.
+// NewTruth returns the union of what several files have. Where two have the same revision, it must be the same; a file
+// that was packed may lack some.
 func NewTruth(files ...[]Txn) (*Truth, error) {
 	t := &Truth{
 		txns: map[zodb.Tid]Txn{}, revisions: map[zodb.Oid][]zodb.Tid{}, written: map[revision][]zodb.Tid{},
 	}
 	for _, file := range files {
 		for _, txn := range file {
-			if known, twice := t.txns[txn.Tid]; twice && !maps.Equal(known.Writes, txn.Writes) {
-				return nil, fmt.Errorf("transaction %v is %v in one file and %v in another", txn.Tid, known.Writes,
-					txn.Writes)
+			if err := t.add(txn); err != nil {
+				return nil, err
 			}
-			t.txns[txn.Tid] = txn
 		}
 	}
 	for _, tid := range t.Tids() {
@@ -48,6 +47,33 @@ func NewTruth(files ...[]Txn) (*Truth, error) {
 		}
 	}
 	return t, nil
+}
+
+func (t *Truth) add(txn Txn) error {
+	all, known := t.txns[txn.Tid]
+	if !known {
+		all = Txn{txn.Tid, map[zodb.Oid]string{}}
+		t.txns[txn.Tid] = all
+	}
+	for oid, value := range txn.Writes {
+		if there, twice := all.Writes[oid]; twice && there != value {
+			return fmt.Errorf("transaction %v has oid %v as %q in one file and as %q in another", txn.Tid, oid, there,
+				value)
+		}
+		all.Writes[oid] = value
+	}
+	return nil
+}
+
+// Without returns the transactions of t that other has not, or not as they are here.
+func (t *Truth) Without(other *Truth) []Txn {
+	var list []Txn
+	for _, tid := range t.Tids() {
+		if !maps.Equal(t.txns[tid].Writes, other.txns[tid].Writes) {
+			list = append(list, t.txns[tid])
+		}
+	}
+	return list
 }
 
 // Tids returns the transactions in order.

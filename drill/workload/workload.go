@@ -38,18 +38,7 @@ func (l *Load) all() []zodb.Oid { return append([]zodb.Oid{l.Counter}, l.Objects
 // Setup makes the objects, in one transaction, as soon as some target takes it.
 func (l *Load) Setup(ctx context.Context) error {
 	w := newWriter(l, "setup", 0)
-	for {
-		if err := w.connect(ctx); err == nil {
-			if op := w.attempt(ctx, l.all(), nil); op != nil && op.Kind == history.Commit {
-				w.conn.Close()
-				return nil
-			}
-			w.conn.Close()
-		}
-		if !w.wait(ctx, again) {
-			return fmt.Errorf("making the objects of the drill: no node has taken them: %w", context.Cause(ctx))
-		}
-	}
+	return w.once(ctx, func(ctx context.Context) error { w.attempt(ctx, l.all(), nil); return w.conn.Err() })
 }
 
 // Run runs all clients until ctx ends.
@@ -100,8 +89,8 @@ func (a *actor) run(ctx context.Context, act func(ctx context.Context) error) {
 // connect finds a node.
 func (a *actor) connect(ctx context.Context) error {
 	var addrs []string
-	for _, t := range a.targets {
-		addrs = append(addrs, t.Addr)
+	for _, i := range a.dice.Perm(len(a.targets)) { // so that both sides of a partition have clients
+		addrs = append(addrs, a.targets[i].Addr)
 	}
 	conn, err := client.Dial(ctx, addrs, client.Options{ReadOnly: a.readOnly, Timeout: a.Timeout})
 	if err != nil {

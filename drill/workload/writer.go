@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/zrsd/zrsd/drill/history"
 	"github.com/zrsd/zrsd/zeo/client"
@@ -16,11 +17,50 @@ const countEvery = 4
 // A writer commits transactions.
 type writer struct {
 	actor
-	written int // values
+	written   int      // values
+	committed int      // transactions
+	tid       zodb.Tid // that they get; 0: the server chooses
+	last      error    // why the last one was not committed
 }
 
 func newWriter(l *Load, name string, stream uint64) *writer {
 	return &writer{actor: newActor(l, name, stream, l.Targets, false)}
+}
+
+// aMinute is how much later a tid is that is tried after another one.
+const aMinute zodb.Tid = 1 << 32
+
+// CommitAt commits a transaction with a tid of the time at, as soon as some target takes it, or of some minutes later.
+func (l *Load) CommitAt(ctx context.Context, at time.Time) error {
+	tid, err := zodb.TidFromTime(at)
+	if err != nil {
+		return err
+	}
+	w := newWriter(l, "at "+tid.String(), uint64(tid))
+	w.tid = tid
+	return w.once(ctx, func(ctx context.Context) error {
+		err := w.transaction(ctx)
+		w.tid += aMinute // which was not taken, or nobody knows
+		return err
+	})
+}
+
+// once tries until one transaction is committed.
+func (w *writer) once(ctx context.Context, try func(ctx context.Context) error) error {
+	for {
+		err := w.connect(ctx)
+		if err == nil {
+			err = errors.Join(try(ctx), w.last)
+			w.conn.Close()
+		}
+		if w.committed > 0 {
+			return nil
+		}
+		if !w.wait(ctx, again) {
+			return fmt.Errorf("no node has taken a transaction of client %s: %w; the last one did not because: %w",
+				w.name, context.Cause(ctx), err)
+		}
+	}
 }
 
 // transaction changes two of the objects, based on what they are, and counts now and then. The error says that the
@@ -46,7 +86,7 @@ func (w *writer) transaction(ctx context.Context) error {
 }
 
 // attempt commits new values of objects and records what became of that.
-func (w *writer) attempt(ctx context.Context, oids []zodb.Oid, read map[zodb.Oid]history.Seen) *history.Op {
+func (w *writer) attempt(ctx context.Context, oids []zodb.Oid, read map[zodb.Oid]history.Seen) {
 	op := w.begin(history.Commit)
 	op.Wrote = map[zodb.Oid]string{}
 	for _, oid := range oids {
@@ -60,22 +100,23 @@ func (w *writer) attempt(ctx context.Context, oids []zodb.Oid, read map[zodb.Oid
 	ctx, cancel := w.limited(ctx)
 	defer cancel()
 	tid, err := w.commit(ctx, op)
+	w.last = err
 	var unknown *client.UnknownError
 	switch {
 	case err == nil:
 		op.Tid = tid
+		w.committed++
 	case errors.As(err, &unknown):
 		op.Kind = history.Unknown
 	default:
 		op.Kind = history.Refused
 	}
 	w.end(op)
-	return op
 }
 
 // commit is one transaction from its begin to its end.
 func (w *writer) commit(ctx context.Context, op *history.Op) (zodb.Tid, error) {
-	txn, err := w.conn.Begin(ctx, &zodb.TxnMeta{User: []byte("drill"), Description: []byte(w.name)})
+	txn, err := w.conn.Begin(ctx, &zodb.TxnMeta{Tid: w.tid, User: []byte("drill"), Description: []byte(w.name)})
 	if err != nil {
 		return 0, err
 	}

@@ -1,0 +1,169 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/drill"
+	"github.com/zrsd/zrsd/node"
+)
+
+const drillHelp = `Rehearses failovers on a cluster of its own: a primary and two secondaries, on storages in a
+temporary folder, with clients that read and write throughout and record what they are told. That is
+compared with what is in the files in the end. No set-up is needed, and nothing of yours is touched.
+
+Exits with 0 when what is promised held, and with 1 when it did not; then the folder is kept, and the
+seed repeats the same choices. docs/drills.md says what each scenario does and what it proves.`
+
+type drillOptions struct {
+	scenario, report string
+	seed             uint64
+	sync             int
+	duration         time.Duration
+	keep             bool
+}
+
+func drillCommand() *cobra.Command {
+	var opt drillOptions
+	cmd := &cobra.Command{
+		Use:     "drill [--scenario NAME|all] [--duration D] [--seed N] [--report FILE]",
+		Short:   "rehearse failovers and judge them",
+		Long:    drillHelp,
+		Example: "  zrsd drill --scenario primary-killed --report drill.html",
+		Args:    arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if !cmd.Flags().Changed("seed") {
+				opt.seed = rand.Uint64() //nolint:gosec // to be repeated, not to be secret
+			}
+			return opt.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&opt.scenario, "scenario", "all", "`NAME` of one: "+strings.Join(scenarioNames(), ", "))
+	flags.DurationVar(&opt.duration, "duration", 0,
+		"play each scenario again until so much time has passed; once with 0")
+	flags.Uint64Var(&opt.seed, "seed", 0, "makes the same choices again; by default another one each time")
+	flags.IntVar(&opt.sync, "sync-secondaries", drill.MaxSync,
+		"for how many of the two secondaries commits wait: 1 or 0")
+	flags.StringVar(&opt.report, "report", "", "also write the report to `FILE`: .txt, .json or .html")
+	flags.BoolVar(&opt.keep, "keep", false, "keep the folder, also when everything held")
+	return cmd
+}
+
+func scenarioNames() (names []string) {
+	for _, s := range append(drill.Scenarios(), drill.Mixed()) {
+		names = append(names, s.Name)
+	}
+	return names
+}
+
+// chosen returns the scenarios that --scenario names.
+func (o *drillOptions) chosen() ([]drill.Scenario, error) {
+	all := drill.Scenarios()
+	if o.scenario == "all" {
+		return all, nil
+	}
+	all = append(all, drill.Mixed())
+	i := slices.IndexFunc(all, func(s drill.Scenario) bool { return s.Name == o.scenario })
+	if i < 0 {
+		return nil, usage(fmt.Errorf("--scenario %q: there is no such scenario: give all or one of %s", o.scenario,
+			strings.Join(scenarioNames(), ", ")))
+	}
+	return all[i : i+1], nil
+}
+
+// check returns how to write the report, if it is asked for.
+func (o *drillOptions) check() (write func(*drill.Report, io.Writer) error, err error) {
+	switch {
+	case o.sync < 0 || o.sync > drill.MaxSync:
+		return nil, usage(fmt.Errorf("--sync-secondaries %d: give 0 or %d", o.sync, drill.MaxSync))
+	case o.duration < 0:
+		return nil, usage(fmt.Errorf("--duration %v: give a time, such as 10m, or 0 for once", o.duration))
+	case o.report == "":
+		return nil, nil
+	}
+	if write = reportFormats[filepath.Ext(o.report)]; write == nil {
+		return nil, usage(fmt.Errorf("--report %s: give a name that ends with .txt, .json or .html", o.report))
+	}
+	return write, nil
+}
+
+var reportFormats = map[string]func(*drill.Report, io.Writer) error{
+	".txt": (*drill.Report).WriteText, ".json": (*drill.Report).WriteJSON, ".html": (*drill.Report).WriteHTML,
+}
+
+func (o *drillOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+	write, err := o.check()
+	if err != nil {
+		return err
+	}
+	scenarios, err := o.chosen()
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	rep, err := o.play(ctx, scenarios, stderr)
+	if err != nil {
+		return err
+	}
+	rep.Version = node.Version()
+	if err := rep.WriteText(stdout); err != nil {
+		return err
+	}
+	if write != nil {
+		if err := writeReport(o.report, rep, write); err != nil {
+			return err
+		}
+	}
+	if !rep.Held {
+		return errFound
+	}
+	return nil
+}
+
+// play makes a folder, plays in it, and removes it unless somebody may want to look into it.
+func (o *drillOptions) play(ctx context.Context, scenarios []drill.Scenario, stderr io.Writer) (*drill.Report, error) {
+	binary, err := os.Executable()
+	if err != nil {
+		return nil, fmt.Errorf("looking for the program that runs: %w", err)
+	}
+	dir, err := os.MkdirTemp("", "zrsd-drill-")
+	if err != nil {
+		return nil, cannotOpen(err)
+	}
+	rep, err := drill.Play(ctx, scenarios, drill.Options{
+		Binary: binary, Dir: dir, Seed: o.seed, Sync: o.sync, Duration: o.duration,
+		Tell: func(text string) { fmt.Fprintln(stderr, text) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("the drill with seed %d was not played to its end; everything is kept in %s: %w", o.seed,
+			dir, err)
+	}
+	if rep.Kept = o.keep || !rep.Held; rep.Kept {
+		return rep, nil
+	}
+	return rep, os.RemoveAll(dir)
+}
+
+func writeReport(path string, rep *drill.Report, write func(*drill.Report, io.Writer) error) (err error) {
+	f, err := os.Create(path)
+	if err != nil {
+		return cannotOpen(err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	return write(rep, f)
+}

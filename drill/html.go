@@ -1,0 +1,95 @@
+package drill
+
+import (
+	_ "embed"
+	"fmt"
+	"html/template"
+	"io"
+	"time"
+)
+
+//go:embed report.html
+var page string
+
+var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
+	"seconds": seconds, "timeline": timelineOf, "time": func(ns int64) string {
+		return durationOf(ns).Round(time.Millisecond).String()
+	},
+}).Parse(page))
+
+// WriteHTML writes the report as a page that needs nothing else.
+func (r *Report) WriteHTML(w io.Writer) error {
+	if err := pageTemplate.Execute(w, r); err != nil {
+		return fmt.Errorf("writing the report: %w", err)
+	}
+	return nil
+}
+
+// Again says how to play the same again.
+func (r *Report) Again() string { return r.again() }
+
+// The layout of a timeline, in units of the drawing.
+const (
+	plotWidth  = 900
+	plotHeight = 60 // of the commits
+	laneHeight = 16 // of a node
+	plotLeft   = 30
+)
+
+// A timeline is a scenario as a drawing: commits over time above, and below who was primary.
+type timeline struct {
+	Width, Height, Plot, Left int
+	Bars                      []box // commits
+	Lanes                     []lane
+	Marks                     []mark
+}
+
+type box struct{ X, Y, W, H float64 }
+
+// A lane is a node, and the times in which it was primary.
+type lane struct {
+	Node   string
+	Y      int
+	Reigns []box
+}
+
+// A mark is an event.
+type mark struct {
+	X          float64
+	Kind, Text string
+}
+
+func timelineOf(o *Outcome) timeline {
+	t := timeline{
+		Width: plotLeft + plotWidth, Height: plotHeight + laneHeight*len(nodeNames), Plot: plotHeight, Left: plotLeft,
+	}
+	if o.Duration <= 0 {
+		return t
+	}
+	at := func(ns int64) float64 { return plotLeft + plotWidth*durationOf(ns).Seconds()/o.Duration }
+	most := 1
+	for _, n := range o.Commits {
+		most = max(most, n)
+	}
+	for i, n := range o.Commits {
+		width, height := float64(plotWidth)/float64(len(o.Commits)), plotHeight*float64(n)/float64(most)
+		t.Bars = append(t.Bars, box{plotLeft + float64(i)*width, plotHeight - height, width, height})
+	}
+	for i, name := range nodeNames {
+		l := lane{Node: name, Y: plotHeight + i*laneHeight}
+		for _, reign := range o.Reigns {
+			until := float64(plotLeft + plotWidth)
+			if reign.Until != 0 {
+				until = at(reign.Until)
+			}
+			if since := at(reign.Since); reign.Node == name {
+				l.Reigns = append(l.Reigns, box{since, float64(l.Y + 2), until - since, laneHeight - 4})
+			}
+		}
+		t.Lanes = append(t.Lanes, l)
+	}
+	for _, e := range o.Events {
+		t.Marks = append(t.Marks, mark{at(e.At), e.Kind, e.Text})
+	}
+	return t
+}

@@ -1,0 +1,128 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/drill/workload"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Report is what a drill has found. Durations are seconds.
+type Report struct {
+	Version   string    `json:"version"`
+	Seed      uint64    `json:"seed"`
+	Sync      int       `json:"sync_secondaries"`
+	Begun     time.Time `json:"begun"`
+	Held      bool      `json:"held"`   // whether what is promised held in all scenarios
+	Folder    string    `json:"folder"` // where everything lies, as long as it is kept
+	Kept      bool      `json:"kept"`
+	Scenarios []Outcome `json:"scenarios"`
+}
+
+// An Outcome is what became of one scenario.
+type Outcome struct {
+	Name       string `json:"name"`
+	About      string `json:"about"`
+	Simulated  string `json:"simulated,omitempty"`
+	Impossible string `json:"impossible,omitempty"` // why it was not played
+
+	Held       bool             `json:"held"`
+	Error      string           `json:"error,omitempty"` // the step that did not come true
+	Rounds     int              `json:"rounds"`
+	Failovers  int              `json:"failovers"` // changes of the primary
+	Verdict    *history.Verdict `json:"verdict"`
+	WritePause float64          `json:"write_pause_seconds"` // the longest time without an acknowledged commit
+	ReadPause  float64          `json:"read_pause_seconds"`  // the longest time without a read at any node
+	Redundancy float64          `json:"redundancy_seconds"`  // the longest time until every node had everything again
+	Aside      []Aside          `json:"aside"`
+
+	Duration float64         `json:"duration_seconds"`
+	Events   []Event         `json:"events"`
+	Reigns   []history.Reign `json:"reigns"`
+	Commits  []int           `json:"commits"` // acknowledged, in equal parts of the duration
+}
+
+// An Aside is what was cut off from a node.
+type Aside struct {
+	Path         string `json:"path"`
+	Transactions int    `json:"transactions"` // that are not in the files of the cluster
+}
+
+func durationOf(ns int64) time.Duration { return time.Duration(ns) }
+
+// Brief is the outcome in a line.
+func (o *Outcome) Brief() string {
+	switch {
+	case o.Impossible != "":
+		return fmt.Sprintf("%s: not possible here: %s", o.Name, o.Impossible)
+	case o.Error != "":
+		return fmt.Sprintf("%s: FAILED: %s", o.Name, o.Error)
+	case !o.Held:
+		return fmt.Sprintf("%s: FAILED: %d violations, such as: %v", o.Name, len(o.Verdict.Violations),
+			o.Verdict.Violations[0])
+	}
+	return fmt.Sprintf("%s: held: %d commits acknowledged, %d lost as allowed, %d failovers", o.Name,
+		o.Verdict.Acknowledged, len(o.Verdict.Lost), o.Failovers)
+}
+
+// fill takes what the run knows.
+func (o *Outcome) fill(r *Run) {
+	o.Failovers, o.Redundancy, o.Duration = r.failovers, r.redundant.Seconds(), durationOf(r.clock()).Seconds()
+}
+
+// judge compares what the clients were told with what is in the files, if the scenario came to its end: before that
+// nobody knows what the files will have.
+func (o *Outcome) judge(ctx context.Context, r *Run, opt *Options, ops []history.Op) error {
+	o.figures(ops)
+	if o.Error != "" {
+		return nil
+	}
+	truth, aside, err := o.files(ctx, r)
+	if err != nil {
+		o.Error = err.Error()
+		return nil //nolint:nilerr // it is what was found
+	}
+	o.Verdict = history.Check(&history.Case{
+		Ops: ops, Truth: truth, Aside: aside, Reigns: r.reigns, MayLose: opt.Sync == 0, Counter: r.load.Counter,
+	})
+	o.Held = len(o.Verdict.Violations) == 0
+	return nil
+}
+
+// files reads what is there, and what was set aside.
+func (o *Outcome) files(ctx context.Context, r *Run) (truth, aside *history.Truth, err error) {
+	objects := map[zodb.Oid]bool{r.load.Counter: true}
+	for _, oid := range r.load.Objects {
+		objects[oid] = true
+	}
+	var files [][]history.Txn
+	for _, n := range r.Nodes {
+		txns, err := workload.ReadFile(ctx, n.Data(), objects)
+		if err != nil {
+			return nil, nil, err
+		}
+		files = append(files, txns)
+	}
+	if truth, err = history.NewTruth(files...); err != nil {
+		return nil, nil, fmt.Errorf("the nodes do not have the same: %w", err)
+	}
+	files = nil
+	for _, path := range r.Aside {
+		txns, err := workload.ReadFile(ctx, path, objects)
+		if err != nil {
+			return nil, nil, err
+		}
+		all, err := history.NewTruth(txns)
+		if err != nil {
+			return nil, nil, err
+		}
+		cut := all.Without(truth)
+		files = append(files, cut)
+		o.Aside = append(o.Aside, Aside{path, len(cut)})
+	}
+	aside, err = history.NewTruth(files...)
+	return truth, aside, err
+}

@@ -1,0 +1,65 @@
+package drill
+
+import "context"
+
+var switchover = Scenario{
+	Name: "switchover",
+	About: "The primary hands over to a secondary, and that one to another one: nothing is lost, and clients go on " +
+		"by themselves.",
+	Steps: []Step{calm, handOver, calm, redundancy, handOver, calm, redundancy},
+}
+
+var primaryKilled = Scenario{
+	Name: "primary-killed",
+	About: "The primary is killed (SIGKILL) and a secondary promoted; later the former primary is started again " +
+		"and becomes a secondary.",
+	Steps: []Step{calm, killPrimary, promote, calm, startFormer, redundancy},
+}
+
+var primaryRestarted = Scenario{
+	Name:  "primary-restarted",
+	About: "The primary is killed (SIGKILL) and started again, and nobody is promoted: nothing at all is lost.",
+	Steps: []Step{calm, killPrimary, startPrimary, calm, redundancy},
+}
+
+// startPrimary starts the primary again.
+func startPrimary(ctx context.Context, r *Run) error {
+	r.note(noteEvent, "%s is started again", r.primary.Name)
+	if err := r.primary.Start(); err != nil {
+		return err
+	}
+	return r.primary.Await(ctx, "is open", isReady)
+}
+
+var primaryFrozen = Scenario{
+	Name: "primary-frozen",
+	About: "The primary is frozen (SIGSTOP) with all its connections and a secondary promoted; then the former " +
+		"primary is woken up (SIGCONT) and must not take anything any more.",
+	Steps: []Step{calm, freezePrimary, promote, calm, wakeFormer, calm, redundancy},
+}
+
+func freezePrimary(_ context.Context, r *Run) error {
+	r.fault("%s is frozen", r.primary.Name)
+	return r.primary.Freeze()
+}
+
+func wakeFormer(_ context.Context, r *Run) error {
+	r.note(noteEvent, "%s is woken up", r.former.Name)
+	return r.former.Wake()
+}
+
+var secondaryReplaced = Scenario{
+	Name: "secondary-lost-and-replaced",
+	About: "A secondary is killed and its storage lost; an empty one takes its place, and the primary serves " +
+		"throughout.",
+	Steps: []Step{calm, loseSecondary, calm, redundancy},
+}
+
+func loseSecondary(_ context.Context, r *Run) error {
+	n := r.pick()
+	r.fault("%s is killed, with its storage", n.Name)
+	if err := n.Kill(); err != nil {
+		return err
+	}
+	return r.replace(n, "its storage is lost")
+}

@@ -1,0 +1,141 @@
+package drill
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/drill/cluster"
+	"github.com/zrsd/zrsd/drill/history"
+)
+
+// calm lets the clients commit for a while.
+func calm(ctx context.Context, r *Run) error {
+	more := r.load.Log.Count(history.Commit) + 20 + r.dice.IntN(60)
+	return r.until(ctx, fmt.Sprintf("%d commits are acknowledged", more), func() bool {
+		return r.load.Log.Count(history.Commit) >= more
+	})
+}
+
+// handOver is a switchover to a secondary.
+func handOver(ctx context.Context, r *Run) error {
+	heir := r.pick()
+	from := r.primary
+	r.note(noteEvent, "%s is to hand over to %s", from.Name, heir.Name)
+	r.endReign()
+	if _, err := from.Switchover(ctx, heir); err != nil {
+		return fmt.Errorf("switching over from %s to %s: %w", from.Name, heir.Name, err)
+	}
+	r.beginReign(heir)
+	return nil
+}
+
+// killPrimary is SIGKILL.
+func killPrimary(_ context.Context, r *Run) error {
+	r.fault("%s is killed", r.primary.Name)
+	return r.primary.Kill()
+}
+
+// startFormer starts the process of the former primary again.
+func startFormer(_ context.Context, r *Run) error {
+	r.note(noteEvent, "%s is started again", r.former.Name)
+	return r.former.Start()
+}
+
+// promote makes one of the secondaries primary. One that refuses because another one is further is left a secondary, as
+// an operator would.
+func promote(ctx context.Context, r *Run) error {
+	r.endReign()
+	var errs []error
+	for _, n := range r.others() {
+		_, err := n.Promote(ctx)
+		if err == nil {
+			r.beginReign(n)
+			return nil
+		}
+		errs = append(errs, fmt.Errorf("promoting %s: %w", n.Name, err))
+		r.note(noteEvent, "%s was not promoted: %v", n.Name, err)
+		if refused(err) != admin.Unsafe {
+			break
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// redundancy waits until every node has everything, and does what an operator has to do for that: a node whose history
+// has gone another way is set aside and gets a new copy.
+func redundancy(ctx context.Context, r *Run) error {
+	var mark *admin.Status
+	for {
+		st, err := r.primary.Status(ctx)
+		if err == nil && st.Role == "primary" {
+			if mark == nil {
+				mark = st
+			}
+			missing := r.Missing(st, r.primary, cluster.LastTid(mark))
+			if len(missing) == 0 {
+				r.regained()
+				return nil
+			}
+			for _, n := range missing {
+				if err := r.mend(ctx, n); err != nil {
+					return err
+				}
+			}
+		}
+		if err := r.until(ctx, "every node has everything", r.soon()); err != nil {
+			return errors.Join(err, r.describe(context.WithoutCancel(ctx)))
+		}
+	}
+}
+
+// soon holds when it is asked for the second time.
+func (r *Run) soon() func() bool {
+	asked := false
+	return func() bool { was := asked; asked = true; return was }
+}
+
+// regained notes that every node has everything.
+func (r *Run) regained() {
+	if r.broken != 0 {
+		r.redundant = max(r.redundant, durationOf(r.clock()-r.broken))
+		r.broken = 0
+	}
+	r.note(noteEvent, "every node has everything")
+}
+
+// mend gives a node another copy if it can follow nobody with the one that it has.
+func (r *Run) mend(ctx context.Context, n *cluster.Node) error {
+	st, err := n.Status(ctx)
+	if err != nil || st.Upstream == nil || st.Upstream.State != "refused" {
+		return nil //nolint:nilerr // it is not there yet
+	}
+	return r.replace(n, "its history has gone another way")
+}
+
+// replace sets the storage of a node aside, and starts the node with an empty one.
+func (r *Run) replace(n *cluster.Node, why string) error {
+	r.note(noteEvent, "%s is replaced: %s", n.Name, why)
+	if err := n.Kill(); err != nil {
+		return err
+	}
+	if err := r.Replace(n); err != nil {
+		return err
+	}
+	return n.Start()
+}
+
+// describe says how the nodes are, as an error.
+func (r *Run) describe(ctx context.Context) error {
+	var errs []error
+	for _, n := range r.Nodes {
+		st, err := n.Status(ctx)
+		if err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", n.Name, err))
+			continue
+		}
+		errs = append(errs, fmt.Errorf("%s: %s", n.Name, cluster.Describe(st)))
+	}
+	return errors.Join(errs...)
+}
