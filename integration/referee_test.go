@@ -27,12 +27,19 @@ type member struct {
 // refereed starts an etcd and three nodes, of which the first leads.
 func refereed(t *testing.T) (*etcdtest.Server, []*member) {
 	t.Helper()
+	return refereedBy(t, func(address string) string { return address })
+}
+
+// refereedBy is refereed with a way of its own for the first node to etcd.
+func refereedBy(t *testing.T, way func(address string) string) (*etcdtest.Server, []*member) {
+	t.Helper()
 	etcd := etcdtest.New(t.TempDir(), nil)
 	if err := etcd.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Stop)
 	nodes := []*member{{role: "primary"}, {role: "secondary"}, {role: "secondary"}}
+	ways := []string{way(etcd.Address), etcd.Address, etcd.Address}
 	var feeds []string
 	for range nodes {
 		feeds = append(feeds, freeAddress(t))
@@ -42,7 +49,7 @@ func refereed(t *testing.T) (*etcdtest.Server, []*member) {
 		others := strings.Join(append(append([]string(nil), feeds[:i]...), feeds[i+1:]...), ",")
 		m.flags = []string{
 			"--name", string(rune('a' + i)), "--replicate-to", feeds[i], "--replicate-from", others, "--zeo", m.zeo,
-			"--referee", "etcd://" + etcd.Address, "--referee-ttl", "3s",
+			"--referee", "etcd://" + ways[i], "--referee-ttl", "3s",
 			"--sync-secondaries", "1", "--sync-names", "a,b,c",
 		}
 	}
@@ -246,6 +253,26 @@ func TestCommitsAreHeldWhileTheRefereeIsAway(t *testing.T) {
 	if s := nodes[0].await(t, "it has a term", func(s *admin.Status) bool { return s.Referee.TermLeft > 0 }); s.Role !=
 		"primary" || s.Epoch.Number != 1 {
 		t.Errorf("the primary became %s of epoch %d", s.Role, s.Epoch.Number)
+	}
+}
+
+// TestAPrimaryThatIsCutFromTheRefereeIsReplaced, although it runs and the others reach it; it then follows. Everything
+// that it told is at the new primary.
+func TestAPrimaryThatIsCutFromTheRefereeIsReplaced(t *testing.T) {
+	t.Parallel()
+	var cut *link
+	_, nodes := refereedBy(t, func(address string) string {
+		cut = newLink(t, address)
+		return cut.addr
+	})
+	commits(t, nodes[0].client(t), 1, 5, nodes...)
+	cut.spoil(t, "timeout", towardsPrimary, map[string]any{"timeout": 0})
+	cut.spoil(t, "timeout", towardsSecondary, map[string]any{"timeout": 0})
+	next := leader(t, nodes[1:])
+	commits(t, next.client(t), 6, 9, nodes...)
+	s := nodes[0].await(t, "it follows", func(s *admin.Status) bool { return s.Role == "secondary" && s.Ready })
+	if s.Referee.LastError == nil {
+		t.Error("it does not say that it cannot reach the referee")
 	}
 }
 

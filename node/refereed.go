@@ -22,6 +22,7 @@ type refereed struct {
 
 	mu     sync.Mutex
 	loop   *referee.Loop // nil: it has not begun
+	failed string        // why it will not
 	proven bool          // as a secondary: all that is here is history of a primary
 	handed time.Time     // when it was seen that the heir of a handover does not lead yet; zero: it does
 }
@@ -56,6 +57,9 @@ func (f *refereed) run(ctx context.Context) {
 	ref, err := f.open(f.r.keep.State().StorageID)
 	if err != nil {
 		f.r.c.Logger.Error("the referee cannot be used: this node does not lead", "error", err)
+		f.mu.Lock()
+		f.failed = err.Error()
+		f.mu.Unlock()
 		return
 	}
 	loop := referee.New(ref, f, referee.Options{
@@ -225,11 +229,12 @@ func (f *refereed) show() *admin.Referee {
 		return nil
 	}
 	f.mu.Lock()
-	loop := f.loop
+	loop, failed := f.loop, f.failed
 	f.mu.Unlock()
 	out := &admin.Referee{Address: f.r.c.Referee.Address, Members: []string{}}
 	if loop == nil {
-		out.Doing = admin.Known("does not know yet which storage this is: it waits for its first primary")
+		out.LastError = known(failed)
+		out.Doing = admin.Known("does not take part yet: a new copy waits for its first primary")
 		return out
 	}
 	now := loop.Status()

@@ -182,3 +182,24 @@ func TestWhatAFormerPrimaryHasAloneIsNotTold(t *testing.T) {
 		t.Errorf("%v could be told, which is not at %v", surplus, b.st.LastTid())
 	}
 }
+
+// By the rules of a promotion by hand that nobody insists on: a secondary that has more rules it out, a former primary
+// that has more does not.
+func TestAnElectionIsRefusedWhereSomethingCouldBeLost(t *testing.T) {
+	a, b, c := three(t)
+	b.stopFollowing()
+	more := a.commits(t)
+	c.has(t, more)
+	refused(t, b.elect(t.Context(), 2, silent), admin.Unsafe, "is further")
+	if b.isLeading() || !a.isLeading() {
+		t.Fatal("it was elected all the same, or the primary was fenced")
+	}
+	c.end(t)
+	if err := b.elect(t.Context(), 2, silent); err != nil {
+		t.Fatal(err)
+	}
+	if !b.isLeading() || b.epoch() != 2 {
+		t.Errorf("it leads: %v, epoch %d", b.isLeading(), b.epoch())
+	}
+	a.await(t, "the former primary leads no more", func(*admin.Status) bool { return !a.isLeading() })
+}
