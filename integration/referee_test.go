@@ -49,7 +49,7 @@ func refereedBy(t *testing.T, way func(address string) string) (*etcdtest.Server
 		others := strings.Join(append(append([]string(nil), feeds[:i]...), feeds[i+1:]...), ",")
 		m.flags = []string{
 			"--name", string(rune('a' + i)), "--replicate-to", feeds[i], "--replicate-from", others, "--zeo", m.zeo,
-			"--referee", "etcd://" + ways[i], "--referee-ttl", "3s",
+			"--referee", "etcd://" + ways[i], "--referee-ttl", "10s",
 			"--sync-secondaries", "1", "--sync-names", "a,b,c",
 		}
 	}

@@ -200,6 +200,9 @@ func (r *replica) takePart() (leave func()) {
 // cleared returns when clients may be told of what is here: in a term of this node, or when it follows a
 // primary that has it. That it is in a term is looked at last.
 func (f *refereed) cleared(ctx context.Context) error {
+	if f.clear() {
+		return nil
+	}
 	tick := time.NewTicker(clearEvery)
 	defer tick.Stop()
 	for !f.clear() {
@@ -213,13 +216,15 @@ func (f *refereed) cleared(ctx context.Context) error {
 }
 
 func (f *refereed) clear() bool {
-	leads, connected := f.r.isLeading(), f.r.sec.Status().Connected
+	if f.r.isLeading() {
+		f.mu.Lock()
+		loop := f.loop
+		f.mu.Unlock()
+		return loop != nil && loop.Term().Valid()
+	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if leads {
-		return f.loop != nil && f.loop.Term().Valid()
-	}
-	f.proven = f.proven || connected
+	f.proven = f.proven || f.r.sec.Status().Connected
 	return f.proven
 }
 

@@ -14,9 +14,9 @@ import (
 	"github.com/zrsd/zrsd/vfs/simdisk"
 )
 
-// An awayReferee does not answer while it is away.
+// An awayReferee is the way of one node to a referee. It does not answer while it is away.
 type awayReferee struct {
-	refereetest.Memory
+	*refereetest.Memory
 	away atomic.Bool
 }
 
@@ -60,26 +60,38 @@ func (t *awayTenure) Renew(ctx context.Context, c referee.Claim) error {
 	return t.Tenure.Renew(ctx, c)
 }
 
+// aWhile is a TTL in which no machine stands still, so that roles change only where a test has them change.
+const aWhile = 20 * time.Second
+
 // refereedThree seats three nodes under one referee, the first of which leads.
-func refereedThree(t *testing.T) (r *awayReferee, a, b, c *seat) {
+func refereedThree(t *testing.T) (r *refereetest.Memory, a, b, c *seat) {
 	t.Helper()
-	r = new(awayReferee)
-	cfg := &RefereeConfig{TTL: referee.MinTTL, client: func() referee.Referee { return r }}
+	r = new(refereetest.Memory)
+	a, b, c = seatedBy(t, aWhile, &awayReferee{Memory: r}, &awayReferee{Memory: r}, &awayReferee{Memory: r})
+	for v := (referee.View{}); len(v.Members) < 3; {
+		var err error
+		if v, err = r.Read(t.Context(), v.Revision); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return r, a, b, c
+}
+
+// seatedBy seats three nodes, each with its way to the referee, and waits until the first may tell of commits.
+func seatedBy(t *testing.T, ttl time.Duration, ra, rb, rc referee.Referee) (a, b, c *seat) {
+	t.Helper()
+	by := func(r referee.Referee) *RefereeConfig {
+		return &RefereeConfig{TTL: ttl, client: func() referee.Referee { return r }}
+	}
 	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
-	sa.referee, sb.referee, sc.referee = cfg, cfg, cfg
+	sa.referee, sb.referee, sc.referee = by(ra), by(rb), by(rc)
 	a = sa.seated(t, identity.RolePrimary, sb, sc)
 	b = sb.seated(t, identity.RoleSecondary, sa, sc)
 	c = sc.seated(t, identity.RoleSecondary, sa, sb)
 	b.has(t, a.st.LastTid())
 	c.has(t, a.st.LastTid())
 	a.tells(t)
-	for v := (referee.View{}); len(v.Members) < 3; {
-		var err error
-		if v, err = r.Memory.Read(t.Context(), v.Revision); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return r, a, b, c
+	return a, b, c
 }
 
 // tells waits until clients of the node could be told of its last transaction.
@@ -144,9 +156,14 @@ func TestTheOfficeFollowsASwitchover(t *testing.T) {
 	}
 }
 
+// The others are away until the end, so that it is the primary's own term that is at work.
 func TestCommitsAreHeldWithoutTheReferee(t *testing.T) {
-	r, a, b, c := refereedThree(t)
-	r.away.Store(true)
+	memory := new(refereetest.Memory)
+	ra, rb, rc := &awayReferee{Memory: memory}, &awayReferee{Memory: memory}, &awayReferee{Memory: memory}
+	rb.away.Store(true)
+	rc.away.Store(true)
+	a, b, c := seatedBy(t, referee.MinTTL, ra, rb, rc)
+	ra.away.Store(true)
 	a.await(t, "its term is over", func(*admin.Status) bool { return !a.referee.clear() })
 	tid := a.commits(t)
 	told := make(chan error, 1)
@@ -157,7 +174,7 @@ func TestCommitsAreHeldWithoutTheReferee(t *testing.T) {
 		t.Fatalf("a commit was told of without a term: %v", err)
 	default:
 	}
-	r.away.Store(false)
+	ra.away.Store(false)
 	if err := <-told; err != nil {
 		t.Fatal(err)
 	}

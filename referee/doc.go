@@ -26,7 +26,8 @@
 // It is counted from the moment of sending, which is the only one that is surely not later than the renewal; on a
 // clock that goes on while the machine sleeps and that nobody sets; by a clock that may be slower than the
 // referee's by the drift. So two terms never overlap, whatever is delayed, lost or stopped. That is all that
-// is assumed: the rates of two clocks differ by less than Timing.Drift.
+// is assumed: the rates of two clocks differ by less than Timing.Drift. The clock of a virtual machine that its
+// hypervisor pauses may not count the pause; that is like the stopped process below.
 //
 // # What a term decides
 //

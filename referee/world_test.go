@@ -270,7 +270,7 @@ func (p *process) Follow(_ context.Context, _ uint64, leader referee.Standing) e
 
 // write commits, and tells of commits in the term.
 func (p *process) write(term *referee.Term) {
-	for p.w.wait(p.life, 100*time.Millisecond) == nil && p.gate() == nil {
+	for p.w.wait(p.life, 200*time.Millisecond) == nil && p.gate() == nil {
 		if !p.node.Standing().Leads {
 			continue
 		}
@@ -287,7 +287,7 @@ func (p *process) write(term *referee.Term) {
 
 // replicate takes over what the followed node has.
 func (p *process) replicate() {
-	for p.w.wait(p.life, 100*time.Millisecond) == nil && p.gate() == nil {
+	for p.w.wait(p.life, 200*time.Millisecond) == nil && p.gate() == nil {
 		for _, other := range p.w.nodes {
 			at := other.Standing()
 			if !at.Leads || !other.running() {

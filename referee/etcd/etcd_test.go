@@ -24,7 +24,7 @@ import (
 func TestAnOfficeOutlivesItsServers(t *testing.T) {
 	s := startServer(t, nil)
 	r := open(t, at(s.Address))
-	c := claim("a", 3, 5*time.Second)
+	c := claim("a", 3, time.Hour)
 	tenure, err := r.Acquire(t.Context(), referee.Record{}, c)
 	must(t, err)
 	must(t, r.Publish(t.Context(), standing("a"), time.Hour))

@@ -12,9 +12,9 @@ import (
 	"github.com/zrsd/zrsd/referee"
 )
 
-// ttl is the shortest that every backend takes as it is; long is one that no test outlasts.
+// ttl is one that tests wait for, and that no machine loses between two steps; long is one that no test outlasts.
 const (
-	ttl  = 2 * time.Second
+	ttl  = 5 * time.Second
 	long = time.Hour
 )
 
@@ -37,7 +37,10 @@ func Contract(t *testing.T, open func(t *testing.T) func() referee.Referee) {
 		"a call ends with its context":           ends,
 		"resigning leaves a successor in office": resigning,
 	} {
-		t.Run(name, func(t *testing.T) { test(t, open(t)) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			test(t, open(t))
+		})
 	}
 }
 
