@@ -17,7 +17,8 @@ func sample() *Report {
 	return &Report{
 		Version: "1", Seed: 7, Sync: 1, Folder: "/tmp/x", Kept: true, Scenarios: []Outcome{
 			{
-				Name: "good", About: "what happens", Simulated: "by hand", Held: true, Failovers: 1, Duration: 10,
+				Name: "good", About: "what happens", Simulated: "by hand", Held: true,
+				Nodes: []string{"a", "b"}, Failovers: 1, Duration: 10,
 				Verdict: &history.Verdict{Acknowledged: 5, Lost: []zodb.Tid{1}}, WritePause: 1.5,
 				Aside: []Aside{{"/tmp/x/aside-1/Data.fs", 3}}, Commits: []int{0, 4, 1},
 				Events: []Event{{1e9, faultEvent, "a is <killed>"}},

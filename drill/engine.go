@@ -8,15 +8,12 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/zrsd/zrsd/drill/cluster"
 	"github.com/zrsd/zrsd/drill/history"
 	"github.com/zrsd/zrsd/drill/workload"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 // Options say how to play.
@@ -49,22 +46,23 @@ func (o *Options) fill() {
 	}
 }
 
-// The objects of a drill of its own, and the counter. The root is none of them: clients of other kinds need it.
-const (
-	firstObject = zodb.Oid(1)
-	objectCount = 5
-)
-
-// MaxSync is how many of its two secondaries the primary of a drill can wait for. With both, nothing could be committed
-// after a failover until the former primary is back.
-const MaxSync = 1
-
-// nodeNames are those of the cluster: a primary and two secondaries, at first.
-var nodeNames = []string{"a", "b", "c"}
-
 // Play plays scenarios, each with a cluster of its own, and reports. The error is what kept it from being played, and
 // the end of ctx; what did not go as it should is in the report.
 func Play(ctx context.Context, scenarios []Scenario, opt Options) (*Report, error) {
+	return perform(ctx, scenarios, &opt, &own{opt.Binary, opt.Sync})
+}
+
+// PlayOn plays scenarios on a cluster that is there already, whose primary is the first of the places. Binary and Sync
+// are not used. It commits: to objects that it makes.
+func PlayOn(ctx context.Context, scenarios []Scenario, places []cluster.Place, opt Options) (*Report, error) {
+	rep, err := perform(ctx, scenarios, &opt, &staging{places})
+	if rep != nil {
+		rep.Staging = true
+	}
+	return rep, err
+}
+
+func perform(ctx context.Context, scenarios []Scenario, opt *Options, at stage) (*Report, error) {
 	opt.fill()
 	rep := &Report{Seed: opt.Seed, Sync: opt.Sync, Begun: time.Now().UTC(), Folder: opt.Dir, Held: true}
 	for i := range scenarios {
@@ -72,7 +70,7 @@ func Play(ctx context.Context, scenarios []Scenario, opt Options) (*Report, erro
 		out := &Outcome{Name: s.Name, About: s.About, Simulated: s.Simulated, Impossible: s.Impossible}
 		if s.Impossible == "" {
 			opt.Tell(fmt.Sprintf("%s: %s", s.Name, s.About))
-			if err := play(ctx, s, &opt, out); err != nil {
+			if err := play(ctx, s, opt, at, out); err != nil {
 				return nil, fmt.Errorf("scenario %s: %w", s.Name, err)
 			}
 			opt.Tell(out.Brief())
@@ -84,14 +82,13 @@ func Play(ctx context.Context, scenarios []Scenario, opt Options) (*Report, erro
 }
 
 // play plays one scenario.
-func play(ctx context.Context, s *Scenario, opt *Options, out *Outcome) (err error) {
-	dir := filepath.Join(opt.Dir, s.Name)
-	r, lines, err := prepare(ctx, s, opt, dir)
+func play(ctx context.Context, s *Scenario, opt *Options, at stage, out *Outcome) (err error) {
+	r, lines, err := prepare(ctx, s, opt, at)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.Close(), lines.Close()) }()
-	failed := r.perform(ctx, s, opt, out)
+	failed := r.perform(ctx, s, opt, at, out)
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
@@ -105,11 +102,12 @@ func play(ctx context.Context, s *Scenario, opt *Options, out *Outcome) (err err
 		return err
 	}
 	out.Events, out.Reigns = r.events, r.reigns
-	return out.judge(ctx, r, opt, ops)
+	return out.judge(ctx, r, at, ops)
 }
 
-// prepare makes a cluster that does not run yet, and its clients.
-func prepare(ctx context.Context, s *Scenario, opt *Options, dir string) (*Run, *os.File, error) {
+// prepare makes a cluster that may not run yet, and its clients.
+func prepare(ctx context.Context, s *Scenario, opt *Options, at stage) (*Run, *os.File, error) {
+	dir := filepath.Join(opt.Dir, s.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, err
 	}
@@ -120,18 +118,12 @@ func prepare(ctx context.Context, s *Scenario, opt *Options, dir string) (*Run, 
 	if err != nil {
 		return nil, nil, err
 	}
-	r.Cluster, err = cluster.New(ctx, cluster.Options{
-		Binary: opt.Binary, Dir: dir, Names: nodeNames, Args: opt.nodeArgs(),
-	})
-	if err != nil {
+	if r.Cluster, err = at.cluster(ctx, dir); err != nil {
 		return nil, nil, errors.Join(err, lines.Close())
 	}
 	r.load = &workload.Load{
-		Counter: firstObject, Writers: opt.Writers, Seed: r.dice.Uint64(), Clock: r.clock,
-		Log: history.NewLog(lines), Timeout: opt.CallTimeout, Pause: 10 * time.Millisecond,
-	}
-	for i := range objectCount {
-		r.load.Objects = append(r.load.Objects, firstObject+1+zodb.Oid(i))
+		Writers: opt.Writers, Seed: r.dice.Uint64(), Clock: r.clock, Log: history.NewLog(lines),
+		Timeout: opt.CallTimeout, Pause: 10 * time.Millisecond,
 	}
 	for _, n := range r.Nodes {
 		r.load.Targets = append(r.load.Targets, workload.Target{Node: n.Name, Addr: n.ZEO})
@@ -139,18 +131,10 @@ func prepare(ctx context.Context, s *Scenario, opt *Options, dir string) (*Run, 
 	return r, lines, nil
 }
 
-// nodeArgs are what all nodes are told about waiting for secondaries.
-func (o *Options) nodeArgs() []string {
-	if o.Sync == 0 {
-		return nil
-	}
-	return []string{"--sync-secondaries", strconv.Itoa(o.Sync), "--sync-names", strings.Join(nodeNames, ",")}
-}
-
 // perform runs the cluster and its clients through the scenario, and stops them. It returns the step that did not come
 // true.
-func (r *Run) perform(ctx context.Context, s *Scenario, opt *Options, out *Outcome) error {
-	if err := r.within(ctx, opt, (*Run).start); err != nil {
+func (r *Run) perform(ctx context.Context, s *Scenario, opt *Options, at stage, out *Outcome) error {
+	if err := r.within(ctx, opt, func(ctx context.Context) error { return r.start(ctx, at) }); err != nil {
 		return fmt.Errorf("starting the cluster: %w", err)
 	}
 	working, end := context.WithCancel(ctx)
@@ -162,11 +146,11 @@ func (r *Run) perform(ctx context.Context, s *Scenario, opt *Options, out *Outco
 	if failed != nil {
 		return failed
 	}
-	return r.within(ctx, opt, func(r *Run, ctx context.Context) error {
+	return r.within(ctx, opt, func(ctx context.Context) error {
 		if err := redundancy(ctx, r); err != nil { // of the last commits
 			return err
 		}
-		return r.Stop(ctx, r.primary)
+		return at.close(ctx, r)
 	})
 }
 
@@ -179,7 +163,7 @@ func (r *Run) rounds(ctx context.Context, s *Scenario, opt *Options, out *Outcom
 			steps = s.Choose(r.dice)
 		}
 		for i, step := range steps {
-			err := r.within(ctx, opt, func(r *Run, ctx context.Context) error { return step(ctx, r) })
+			err := r.within(ctx, opt, func(ctx context.Context) error { return step(ctx, r) })
 			if err != nil {
 				return fmt.Errorf("round %d, step %d of %d: %w", out.Rounds, i+1, len(steps), err)
 			}
@@ -190,16 +174,16 @@ func (r *Run) rounds(ctx context.Context, s *Scenario, opt *Options, out *Outcom
 	}
 }
 
-func (r *Run) within(ctx context.Context, opt *Options, do func(*Run, context.Context) error) error {
+func (r *Run) within(ctx context.Context, opt *Options, do func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, opt.StepTimeout)
 	defer cancel()
-	return do(r, ctx)
+	return do(ctx)
 }
 
-// start starts the nodes and makes the objects.
-func (r *Run) start(ctx context.Context) error {
+// start has the nodes run and makes the objects.
+func (r *Run) start(ctx context.Context, at stage) error {
 	r.primary = r.Nodes[0]
-	if err := r.Start(ctx); err != nil {
+	if err := at.open(ctx, r); err != nil {
 		return err
 	}
 	if err := r.load.Setup(ctx); err != nil {

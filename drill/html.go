@@ -61,7 +61,7 @@ type mark struct {
 
 func timelineOf(o *Outcome) timeline {
 	t := timeline{
-		Width: plotLeft + plotWidth, Height: plotHeight + laneHeight*len(nodeNames), Plot: plotHeight, Left: plotLeft,
+		Width: plotLeft + plotWidth, Height: plotHeight + laneHeight*len(o.Nodes), Plot: plotHeight, Left: plotLeft,
 	}
 	if o.Duration <= 0 {
 		return t
@@ -75,7 +75,7 @@ func timelineOf(o *Outcome) timeline {
 		width, height := float64(plotWidth)/float64(len(o.Commits)), plotHeight*float64(n)/float64(most)
 		t.Bars = append(t.Bars, box{plotLeft + float64(i)*width, plotHeight - height, width, height})
 	}
-	for i, name := range nodeNames {
+	for i, name := range o.Nodes {
 		l := lane{Node: name, Y: plotHeight + i*laneHeight}
 		for _, reign := range o.Reigns {
 			until := float64(plotLeft + plotWidth)

@@ -6,8 +6,6 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/drill/history"
-	"github.com/zrsd/zrsd/drill/workload"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 // A Report is what a drill has found. Durations are seconds.
@@ -15,6 +13,7 @@ type Report struct {
 	Version   string    `json:"version"`
 	Seed      uint64    `json:"seed"`
 	Sync      int       `json:"sync_secondaries"`
+	Staging   bool      `json:"staging"` // on a cluster that was there
 	Begun     time.Time `json:"begun"`
 	Held      bool      `json:"held"`   // whether what is promised held in all scenarios
 	Folder    string    `json:"folder"` // where everything lies, as long as it is kept
@@ -31,6 +30,7 @@ type Outcome struct {
 
 	Held       bool             `json:"held"`
 	Error      string           `json:"error,omitempty"` // the step that did not come true
+	Nodes      []string         `json:"nodes"`
 	Rounds     int              `json:"rounds"`
 	Failovers  int              `json:"failovers"` // changes of the primary
 	Verdict    *history.Verdict `json:"verdict"`
@@ -71,58 +71,26 @@ func (o *Outcome) Brief() string {
 // fill takes what the run knows.
 func (o *Outcome) fill(r *Run) {
 	o.Failovers, o.Redundancy, o.Duration = r.failovers, r.redundant.Seconds(), durationOf(r.clock()).Seconds()
+	for _, n := range r.Nodes {
+		o.Nodes = append(o.Nodes, n.Name)
+	}
 }
 
 // judge compares what the clients were told with what is in the files, if the scenario came to its end: before that
 // nobody knows what the files will have.
-func (o *Outcome) judge(ctx context.Context, r *Run, opt *Options, ops []history.Op) error {
+func (o *Outcome) judge(ctx context.Context, r *Run, at stage, ops []history.Op) error {
 	o.figures(ops)
 	if o.Error != "" {
 		return nil
 	}
-	truth, aside, err := o.files(ctx, r)
+	truth, aside, err := at.files(ctx, r, o)
 	if err != nil {
 		o.Error = err.Error()
 		return nil //nolint:nilerr // it is what was found
 	}
 	o.Verdict = history.Check(&history.Case{
-		Ops: ops, Truth: truth, Aside: aside, Reigns: r.reigns, MayLose: opt.Sync == 0, Counter: r.load.Counter,
+		Ops: ops, Truth: truth, Aside: aside, Reigns: r.reigns, MayLose: at.mayLose(), Counter: r.load.Counter,
 	})
 	o.Held = len(o.Verdict.Violations) == 0
 	return nil
-}
-
-// files reads what is there, and what was set aside.
-func (o *Outcome) files(ctx context.Context, r *Run) (truth, aside *history.Truth, err error) {
-	objects := map[zodb.Oid]bool{r.load.Counter: true}
-	for _, oid := range r.load.Objects {
-		objects[oid] = true
-	}
-	var files [][]history.Txn
-	for _, n := range r.Nodes {
-		txns, err := workload.ReadFile(ctx, n.Data(), objects)
-		if err != nil {
-			return nil, nil, err
-		}
-		files = append(files, txns)
-	}
-	if truth, err = history.NewTruth(files...); err != nil {
-		return nil, nil, fmt.Errorf("the nodes do not have the same: %w", err)
-	}
-	files = nil
-	for _, path := range r.Aside {
-		txns, err := workload.ReadFile(ctx, path, objects)
-		if err != nil {
-			return nil, nil, err
-		}
-		all, err := history.NewTruth(txns)
-		if err != nil {
-			return nil, nil, err
-		}
-		cut := all.Without(truth)
-		files = append(files, cut)
-		o.Aside = append(o.Aside, Aside{path, len(cut)})
-	}
-	aside, err = history.NewTruth(files...)
-	return truth, aside, err
 }

@@ -109,7 +109,7 @@ func packAndKill(ctx context.Context, r *Run) error {
 	done := make(chan struct{})
 	go func(n *cluster.Node) {
 		defer close(done)
-		_ = n.Pack(packing) // broken off, or done before: both are right
+		_ = n.Pack(packing, time.Time{}) // broken off, or done before: both are right
 	}(r.primary)
 	select {
 	case <-time.After(after):

@@ -19,8 +19,9 @@ func calm(ctx context.Context, r *Run) error {
 }
 
 // handOver is a switchover to a secondary.
-func handOver(ctx context.Context, r *Run) error {
-	heir := r.pick()
+func handOver(ctx context.Context, r *Run) error { return r.handTo(ctx, r.pick()) }
+
+func (r *Run) handTo(ctx context.Context, heir *cluster.Node) error {
 	from := r.primary
 	r.note(noteEvent, "%s is to hand over to %s", from.Name, heir.Name)
 	r.endReign()
@@ -110,6 +111,9 @@ func (r *Run) mend(ctx context.Context, n *cluster.Node) error {
 	st, err := n.Status(ctx)
 	if err != nil || st.Upstream == nil || st.Upstream.State != "refused" {
 		return nil //nolint:nilerr // it is not there yet
+	}
+	if r.Remote {
+		return fmt.Errorf("node %s is refused by the primary: %s", n.Name, cluster.Describe(st))
 	}
 	return r.replace(n, "its history has gone another way")
 }

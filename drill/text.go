@@ -62,7 +62,10 @@ func (o *Outcome) Result() string {
 // Promise says what had to hold, and whether it did.
 func (r *Report) Promise() string {
 	promise := "commits do not wait for secondaries: what none of them had may be set aside, and is never just gone"
-	if r.Sync > 0 {
+	switch {
+	case r.Staging:
+		promise = "what is done on purpose loses nothing"
+	case r.Sync > 0:
 		promise = fmt.Sprintf("commits wait for %d of 2 secondaries: no acknowledged commit is lost", r.Sync)
 	}
 	if r.Held {
@@ -73,7 +76,10 @@ func (r *Report) Promise() string {
 
 // again says how to play the same again.
 func (r *Report) again() string {
-	text := fmt.Sprintf("The same choices again: --seed %d --sync-secondaries %d", r.Seed, r.Sync)
+	text := fmt.Sprintf("The same choices again: --seed %d", r.Seed)
+	if !r.Staging {
+		text += fmt.Sprintf(" --sync-secondaries %d", r.Sync)
+	}
 	if r.Kept {
 		text += "\nEverything is kept in " + r.Folder
 	}

@@ -24,6 +24,10 @@ const drillHelp = `Rehearses failovers on a cluster of its own: a primary and tw
 temporary folder, with clients that read and write throughout and record what they are told. That is
 compared with what is in the files in the end. No set-up is needed, and nothing of yours is touched.
 
+With --primary, --secondary and --zeo it uses a cluster that is there already, of a staging
+installation: it hands over and back, freezes, and packs. It commits to objects of its own, which are
+garbage afterwards, and asks before it does.
+
 Exits with 0 when what is promised held, and with 1 when it did not; then the folder is kept, and the
 seed repeats the same choices. docs/drills.md says what each scenario does and what it proves.`
 
@@ -33,6 +37,7 @@ type drillOptions struct {
 	sync             int
 	duration         time.Duration
 	keep             bool
+	site             siteFlags
 }
 
 func drillCommand() *cobra.Command {
@@ -47,12 +52,17 @@ func drillCommand() *cobra.Command {
 			if !cmd.Flags().Changed("seed") {
 				opt.seed = rand.Uint64() //nolint:gosec // to be repeated, not to be secret
 			}
-			return opt.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			if opt.site.given() && cmd.Flags().Changed("sync-secondaries") {
+				return usage(errors.New("--sync-secondaries is for clusters of the drill's own: leave it out with " +
+					"--primary"))
+			}
+			return opt.run(cmd)
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&opt.scenario, "scenario", "all", "`NAME` of one: "+strings.Join(scenarioNames(), ", "))
+	flags.StringVar(&opt.scenario, "scenario", "all", "`NAME` of one: "+
+		strings.Join(namesOf(append(drill.Scenarios(), drill.Mixed())), ", "))
 	flags.DurationVar(&opt.duration, "duration", 0,
 		"play each scenario again until so much time has passed; once with 0")
 	flags.Uint64Var(&opt.seed, "seed", 0, "makes the same choices again; by default another one each time")
@@ -60,11 +70,12 @@ func drillCommand() *cobra.Command {
 		"for how many of the two secondaries commits wait: 1 or 0")
 	flags.StringVar(&opt.report, "report", "", "also write the report to `FILE`: .txt, .json or .html")
 	flags.BoolVar(&opt.keep, "keep", false, "keep the folder, also when everything held")
+	opt.site.register(flags)
 	return cmd
 }
 
-func scenarioNames() (names []string) {
-	for _, s := range append(drill.Scenarios(), drill.Mixed()) {
+func namesOf(scenarios []drill.Scenario) (names []string) {
+	for _, s := range scenarios {
 		names = append(names, s.Name)
 	}
 	return names
@@ -72,15 +83,17 @@ func scenarioNames() (names []string) {
 
 // chosen returns the scenarios that --scenario names.
 func (o *drillOptions) chosen() ([]drill.Scenario, error) {
-	all := drill.Scenarios()
+	all := o.site.scenarios()
 	if o.scenario == "all" {
 		return all, nil
 	}
-	all = append(all, drill.Mixed())
+	if !o.site.given() {
+		all = append(all, drill.Mixed())
+	}
 	i := slices.IndexFunc(all, func(s drill.Scenario) bool { return s.Name == o.scenario })
 	if i < 0 {
 		return nil, usage(fmt.Errorf("--scenario %q: there is no such scenario: give all or one of %s", o.scenario,
-			strings.Join(scenarioNames(), ", ")))
+			strings.Join(namesOf(all), ", ")))
 	}
 	return all[i : i+1], nil
 }
@@ -105,7 +118,7 @@ var reportFormats = map[string]func(*drill.Report, io.Writer) error{
 	".txt": (*drill.Report).WriteText, ".json": (*drill.Report).WriteJSON, ".html": (*drill.Report).WriteHTML,
 }
 
-func (o *drillOptions) run(ctx context.Context, stdout, stderr io.Writer) error {
+func (o *drillOptions) run(cmd *cobra.Command) error {
 	write, err := o.check()
 	if err != nil {
 		return err
@@ -114,14 +127,18 @@ func (o *drillOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 	if err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(ctx, syscall.SIGINT, syscall.SIGTERM)
+	perform, err := o.site.player(cmd.InOrStdin(), cmd.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 	defer stop()
-	rep, err := o.play(ctx, scenarios, stderr)
+	rep, err := o.play(ctx, perform, scenarios, cmd.ErrOrStderr())
 	if err != nil {
 		return err
 	}
 	rep.Version = node.Version()
-	if err := rep.WriteText(stdout); err != nil {
+	if err := rep.WriteText(cmd.OutOrStdout()); err != nil {
 		return err
 	}
 	if write != nil {
@@ -136,7 +153,8 @@ func (o *drillOptions) run(ctx context.Context, stdout, stderr io.Writer) error 
 }
 
 // play makes a folder, plays in it, and removes it unless somebody may want to look into it.
-func (o *drillOptions) play(ctx context.Context, scenarios []drill.Scenario, stderr io.Writer) (*drill.Report, error) {
+func (o *drillOptions) play(ctx context.Context, perform player, scenarios []drill.Scenario, stderr io.Writer) (
+	*drill.Report, error) {
 	binary, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("looking for the program that runs: %w", err)
@@ -145,7 +163,7 @@ func (o *drillOptions) play(ctx context.Context, scenarios []drill.Scenario, std
 	if err != nil {
 		return nil, cannotOpen(err)
 	}
-	rep, err := drill.Play(ctx, scenarios, drill.Options{
+	rep, err := perform(ctx, scenarios, drill.Options{
 		Binary: binary, Dir: dir, Seed: o.seed, Sync: o.sync, Duration: o.duration,
 		Tell: func(text string) { fmt.Fprintln(stderr, text) },
 	})

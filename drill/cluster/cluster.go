@@ -32,6 +32,9 @@ type Cluster struct {
 	Net   *network.Network
 	Aside []string // Data.fs of nodes that were replaced
 
+	// Remote clusters were there before: their processes, storages and network cannot be touched.
+	Remote bool
+
 	sockets string // folder
 	opt     Options
 }
@@ -51,6 +54,7 @@ func New(ctx context.Context, opt Options) (_ *Cluster, err error) {
 	}()
 	for i, name := range opt.Names {
 		n := &Node{Name: name, Dir: filepath.Join(opt.Dir, name), c: c, first: i == 0}
+		n.dial = n.dialSocket
 		if n.repl, err = c.Net.Gate(ctx, name, "repl", n.socket("repl")); err != nil {
 			return nil, err
 		}
@@ -145,5 +149,8 @@ func (c *Cluster) Close() error {
 	for _, n := range c.Nodes {
 		errs = append(errs, n.Kill())
 	}
-	return errors.Join(append(errs, c.Net.Close())...)
+	if c.Net != nil {
+		errs = append(errs, c.Net.Close())
+	}
+	return errors.Join(errs...)
 }

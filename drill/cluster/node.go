@@ -22,6 +22,7 @@ type Node struct {
 	ZEO  string // where clients reach it
 
 	c     *Cluster
+	dial  admin.Dialer
 	repl  string // gate for secondaries
 	first bool   // it was the first primary
 	proc  *process
@@ -35,9 +36,9 @@ func (n *Node) socket(port string) string { return filepath.Join(n.c.sockets, n.
 
 // args are the command line of the node.
 func (n *Node) args() []string {
-	role := "secondary"
+	role := []string{"secondary", "--protocol", "native"} // a gate before its node listens is like a zc.zrs
 	if n.first {
-		role = "primary"
+		role = []string{"primary"}
 	}
 	var others []string
 	for _, o := range n.c.Nodes {
@@ -45,12 +46,12 @@ func (n *Node) args() []string {
 			others = append(others, o.repl)
 		}
 	}
-	args := []string{
-		role, "--data", n.Data(), "--blobs", filepath.Join(n.Dir, "blobs"), "--name", n.Name,
+	args := append(role,
+		"--data", n.Data(), "--blobs", filepath.Join(n.Dir, "blobs"), "--name", n.Name,
 		"--replicate-to", n.socket("repl"), "--advertise", n.repl, "--replicate-from", strings.Join(others, ","),
 		"--zeo", n.socket("zeo"), "--admin", n.socket("admin"), "--log-level", "debug",
 		"--heartbeat", "500ms", "--idle-timeout", "5s", "--handshake-timeout", "5s", "--drain-timeout", "10s",
-	}
+	)
 	return append(args, n.c.opt.Args...)
 }
 
@@ -99,7 +100,9 @@ func (n *Node) Freeze() error { return n.proc.signal(syscall.SIGSTOP) }
 func (n *Node) Wake() error { return n.proc.signal(syscall.SIGCONT) }
 
 // Dial connects to the node's admin server.
-func (n *Node) Dial(ctx context.Context) (net.Conn, error) {
+func (n *Node) Dial(ctx context.Context) (net.Conn, error) { return n.dial(ctx) }
+
+func (n *Node) dialSocket(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "unix", n.socket("admin"))
 }
 
@@ -138,7 +141,7 @@ func (n *Node) Await(ctx context.Context, what string, cond func(*admin.Status) 
 		default:
 			last = errors.New(Describe(st))
 		}
-		if !n.Running() {
+		if !n.c.Remote && !n.Running() {
 			return fmt.Errorf("waiting until node %s %s: it has ended; its log is %s", n.Name, what,
 				filepath.Join(n.Dir, "log"))
 		}

@@ -37,11 +37,10 @@ func (n *Node) Resume(ctx context.Context) error {
 	return err
 }
 
-// Pack packs the storage, as of now. Garbage is left: nothing refers to the objects of a drill.
-func (n *Node) Pack(ctx context.Context) error {
+// Pack packs the storage as of a time, now for zero. Garbage is left: nothing refers to the objects of a drill.
+func (n *Node) Pack(ctx context.Context, until time.Time) error {
 	garbage := false
-	_, err := admin.AskPack(ctx, n.Dial, "", admin.PackRequest{GC: &garbage}, func([]byte, *admin.PackProgress) error {
-		return nil
-	})
+	req := admin.PackRequest{Until: until, GC: &garbage}
+	_, err := admin.AskPack(ctx, n.Dial, "", req, func([]byte, *admin.PackProgress) error { return nil })
 	return err
 }
