@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -273,6 +274,25 @@ func TestAPrimaryThatIsCutFromTheRefereeIsReplaced(t *testing.T) {
 	s := nodes[0].await(t, "it follows", func(s *admin.Status) bool { return s.Role == "secondary" && s.Ready })
 	if s.Referee.LastError == nil {
 		t.Error("it does not say that it cannot reach the referee")
+	}
+}
+
+// TestASwitchoverTakesTheOfficeWithIt: the new primary tells of commits at once, and the former one follows.
+func TestASwitchoverTakesTheOfficeWithIt(t *testing.T) {
+	t.Parallel()
+	_, nodes := refereed(t)
+	commits(t, nodes[0].client(t), 1, 3, nodes...)
+	out, err := exec.CommandContext(within(t), zrsd, "switchover", filepath.Join(nodes[0].dir, "admin"),
+		filepath.Join(nodes[1].dir, "admin")).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	commits(t, nodes[1].client(t), 4, 6, nodes...)
+	s := nodes[0].await(t, "it follows, and hears who leads", func(s *admin.Status) bool {
+		return s.Role == "secondary" && s.Ready && s.Referee.Leader != nil && *s.Referee.Leader == "b"
+	})
+	if s.Epoch.Number != 2 || *s.Referee.Epoch != 2 {
+		t.Errorf("the epoch is %d, at the referee %d", s.Epoch.Number, *s.Referee.Epoch)
 	}
 }
 
