@@ -3,6 +3,7 @@ package drill
 import (
 	"context"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -52,36 +53,40 @@ func (o *own) open(ctx context.Context, r *Run) error {
 func (o *own) close(ctx context.Context, r *Run) error { return r.Stop(ctx, r.primary) }
 
 // files reads those of all nodes, which must agree, and those of nodes that were replaced.
-func (o *own) files(ctx context.Context, r *Run, out *Outcome) (truth, aside *history.Truth, err error) {
-	objects := map[zodb.Oid]bool{r.load.Counter: true}
-	for _, oid := range r.load.Objects {
-		objects[oid] = true
-	}
-	var files [][]history.Txn
+func (o *own) files(ctx context.Context, r *Run, out *Outcome) (*history.Truth, []*history.Truth, error) {
+	files := slices.Clone(r.packed)
 	for _, n := range r.Nodes {
-		txns, err := workload.ReadFile(ctx, n.Data(), objects)
+		txns, err := workload.ReadFile(ctx, n.Data(), r.objects())
 		if err != nil {
 			return nil, nil, err
 		}
 		files = append(files, txns)
 	}
-	if truth, err = history.NewTruth(files...); err != nil {
+	truth, err := history.NewTruth(files...)
+	if err != nil {
 		return nil, nil, fmt.Errorf("the nodes do not have the same: %w", err)
 	}
-	files = nil
+	var aside []*history.Truth
 	for _, path := range r.Aside {
-		txns, err := workload.ReadFile(ctx, path, objects)
+		cut, err := cutOff(ctx, path, r.objects(), truth)
 		if err != nil {
 			return nil, nil, err
 		}
-		all, err := history.NewTruth(txns)
-		if err != nil {
-			return nil, nil, err
-		}
-		cut := all.Without(truth)
-		files = append(files, cut)
-		out.Aside = append(out.Aside, Aside{path, len(cut)})
+		aside = append(aside, cut)
+		out.Aside = append(out.Aside, Aside{path, len(cut.Tids())})
 	}
-	aside, err = history.NewTruth(files...)
-	return truth, aside, err
+	return truth, aside, nil
+}
+
+// cutOff reads what a file has and the cluster has not.
+func cutOff(ctx context.Context, path string, objects map[zodb.Oid]bool, truth *history.Truth) (*history.Truth, error) {
+	txns, err := workload.ReadFile(ctx, path, objects)
+	if err != nil {
+		return nil, err
+	}
+	all, err := history.NewTruth(txns)
+	if err != nil {
+		return nil, err
+	}
+	return history.NewTruth(all.Without(truth))
 }

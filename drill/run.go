@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/drill/cluster"
 	"github.com/zrsd/zrsd/drill/history"
 	"github.com/zrsd/zrsd/drill/workload"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A Run is a scenario while it is played. It is for one goroutine.
@@ -21,6 +22,9 @@ type Run struct {
 	load    *workload.Load
 	dice    *rand.Rand
 	begun   time.Time
+
+	mark   zodb.Tid        // that every node had when that was last so
+	packed [][]history.Txn // what nodes had before they were packed
 
 	reigns    []history.Reign
 	events    []Event
@@ -72,6 +76,15 @@ func (r *Run) beginReign(n *cluster.Node) {
 	}
 	r.reigns = append(r.reigns, history.Reign{Node: n.Name, Since: r.clock()})
 	r.note(roleEvent, "%s is primary", n.Name)
+}
+
+// objects are those of the clients.
+func (r *Run) objects() map[zodb.Oid]bool {
+	set := map[zodb.Oid]bool{r.load.Counter: true}
+	for _, oid := range r.load.Objects {
+		set[oid] = true
+	}
+	return set
 }
 
 // others returns the nodes that are not primary, in random order.

@@ -2,12 +2,13 @@ package drill
 
 import (
 	"context"
-	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zrsd/zrsd/drill/cluster"
 	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/drill/workload"
 )
 
 var slowDisk = Scenario{
@@ -24,21 +25,24 @@ func slowNode(ctx context.Context, r *Run) error {
 	n := r.Nodes[r.dice.IntN(len(r.Nodes))]
 	r.fault("%s is slow", n.Name)
 	for range 10 {
-		for _, do := range []struct {
-			act func() error
-			d   time.Duration
-		}{{n.Freeze, 90 * time.Millisecond}, {n.Wake, 10 * time.Millisecond}} {
-			if err := do.act(); err != nil {
-				return err
-			}
-			select {
-			case <-time.After(do.d):
-			case <-ctx.Done():
-				return errors.Join(context.Cause(ctx), n.Wake())
-			}
+		if err := n.Freeze(ctx); err != nil {
+			return err
 		}
+		pause(ctx, 90*time.Millisecond)
+		if err := n.Wake(); err != nil {
+			return err
+		}
+		pause(ctx, 10*time.Millisecond)
 	}
-	return n.Wake()
+	return context.Cause(ctx)
+}
+
+// pause lets time pass: for these faults that is what they are.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
 }
 
 var fullDisk = Scenario{
@@ -97,24 +101,39 @@ var packDuringFailover = Scenario{
 	Name: "pack-during-failover",
 	About: "The primary is killed while it packs, and a secondary promoted; the former primary comes back with " +
 		"whatever its pack has left.",
-	Steps: []Step{calm, packAndKill, promote, calm, startFormer, redundancy, calm},
+	Steps: []Step{calm, redundancy, rememberHistory, packAndKill, promote, calm, startFormer, redundancy, calm},
 }
 
-// packAndKill kills the primary at some time of its pack.
+// rememberHistory takes down what every node has, before a pack drops some of it.
+func rememberHistory(ctx context.Context, r *Run) error {
+	txns, err := workload.ReadFile(ctx, r.primary.Data(), r.objects())
+	if err != nil {
+		return err
+	}
+	behind := slices.IndexFunc(txns, func(txn history.Txn) bool { return txn.Tid > r.mark })
+	if behind >= 0 {
+		txns = txns[:behind]
+	}
+	r.packed = append(r.packed, txns)
+	return nil
+}
+
+// packAndKill kills the primary at some time of its pack. It packs only what is remembered.
 func packAndKill(ctx context.Context, r *Run) error {
 	r.fault("%s packs, and is killed while it does", r.primary.Name)
 	after := time.Duration(r.dice.Int64N(int64(60 * time.Millisecond)))
+	until := time.Now()
+	if at := r.mark.Time(); at.Before(until) { // with a clock that was ahead, everything is behind it
+		until = at
+	}
 	packing, cancel := context.WithCancel(ctx)
 	defer cancel()
 	done := make(chan struct{})
 	go func(n *cluster.Node) {
 		defer close(done)
-		_ = n.Pack(packing, time.Time{}) // broken off, or done before: both are right
+		_ = n.Pack(packing, until) // broken off, or done before: both are right
 	}(r.primary)
-	select {
-	case <-time.After(after):
-	case <-ctx.Done():
-	}
+	pause(ctx, after)
 	err := r.primary.Kill()
 	<-done
 	return err

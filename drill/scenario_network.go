@@ -2,6 +2,7 @@ package drill
 
 import (
 	"context"
+	"time"
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill/cluster"
@@ -24,7 +25,7 @@ var partition = Scenario{
 func isolatePrimary(_ context.Context, r *Run) error {
 	condition := []network.Condition{network.Cut, network.Silent}[r.dice.IntN(2)]
 	r.fault("the network around %s is %v", r.primary.Name, condition)
-	r.around(r.primary, condition)
+	r.around(r.primary, condition, 0)
 	return nil
 }
 
@@ -32,16 +33,26 @@ func isolatePrimary(_ context.Context, r *Run) error {
 func heal(_ context.Context, r *Run) error {
 	r.note(noteEvent, "the network is back")
 	for _, n := range r.Nodes {
-		r.around(n, network.Open)
+		r.around(n, network.Open, 0)
+	}
+	return nil
+}
+
+// lag makes the network between the nodes slow.
+func lag(_ context.Context, r *Run) error {
+	delay := time.Duration(1+r.dice.IntN(10)) * time.Millisecond
+	r.note(faultEvent, "what nodes send each other comes %v later", delay)
+	for _, n := range r.Nodes {
+		r.around(n, network.Open, delay)
 	}
 	return nil
 }
 
 // around sets the links of a node to all others.
-func (r *Run) around(n *cluster.Node, c network.Condition) {
+func (r *Run) around(n *cluster.Node, c network.Condition, delay time.Duration) {
 	for _, o := range r.Nodes {
 		if o != n {
-			r.Net.Set(n.Name, o.Name, c, 0)
+			r.Net.Set(n.Name, o.Name, c, delay)
 		}
 	}
 }

@@ -4,9 +4,10 @@ import "context"
 
 var switchover = Scenario{
 	Name: "switchover",
-	About: "The primary hands over to a secondary, and that one to another one: nothing is lost, and clients go on " +
-		"by themselves.",
-	Steps: []Step{calm, handOver, calm, redundancy, handOver, calm, redundancy},
+	About: "Over links with some delay, the primary hands over to a secondary, and that one to another one: " +
+		"nothing is lost, and clients go on by themselves.",
+	Simulated: "a proxy between the nodes passes on what they send some milliseconds later",
+	Steps:     []Step{calm, lag, handOver, calm, redundancy, handOver, calm, heal, redundancy},
 }
 
 var primaryKilled = Scenario{
@@ -38,9 +39,9 @@ var primaryFrozen = Scenario{
 	Steps: []Step{calm, freezePrimary, promote, calm, wakeFormer, calm, redundancy},
 }
 
-func freezePrimary(_ context.Context, r *Run) error {
+func freezePrimary(ctx context.Context, r *Run) error {
 	r.fault("%s is frozen", r.primary.Name)
-	return r.primary.Freeze()
+	return r.primary.Freeze(ctx)
 }
 
 func wakeFormer(_ context.Context, r *Run) error {

@@ -25,16 +25,13 @@ func (s *staging) open(ctx context.Context, r *Run) error { return r.load.NewObj
 func (s *staging) close(context.Context, *Run) error { return nil }
 
 // files asks the primary.
-func (s *staging) files(ctx context.Context, r *Run, _ *Outcome) (truth, aside *history.Truth, err error) {
+func (s *staging) files(ctx context.Context, r *Run, _ *Outcome) (*history.Truth, []*history.Truth, error) {
 	txns, err := r.load.ReadServer(ctx, r.primary.ZEO)
 	if err != nil {
 		return nil, nil, err
 	}
-	if truth, err = history.NewTruth(txns); err != nil {
-		return nil, nil, err
-	}
-	aside, err = history.NewTruth()
-	return truth, aside, err
+	truth, err := history.NewTruth(txns)
+	return truth, nil, err
 }
 
 // StagingScenarios are those that need no hold on processes, storages or the network.

@@ -76,6 +76,7 @@ func redundancy(ctx context.Context, r *Run) error {
 			}
 			missing := r.Missing(st, r.primary, cluster.LastTid(mark))
 			if len(missing) == 0 {
+				r.mark = cluster.LastTid(mark)
 				r.regained()
 				return nil
 			}

@@ -99,6 +99,11 @@ func (o *Outcome) details() string {
 	if o.Error != "" {
 		line("%s", strings.ReplaceAll(o.Error, "\n", "\n  "))
 	}
+	for i, e := range o.Events {
+		if !o.Held && i >= len(o.Events)-maxShown {
+			line("at %v: %s", durationOf(e.At).Round(time.Millisecond), e.Text)
+		}
+	}
 	if o.Simulated != "" && o.Impossible == "" {
 		line("simulated: %s", o.Simulated)
 	}

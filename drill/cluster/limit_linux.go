@@ -1,8 +1,11 @@
 package cluster
 
 import (
+	"bytes"
 	"fmt"
 	"os"
+	"path/filepath"
+	"strconv"
 
 	"golang.org/x/sys/unix"
 )
@@ -25,4 +28,23 @@ func (n *Node) FillDisk(room int64) error {
 		return fmt.Errorf("limiting the files of node %s: %w", n.Name, err)
 	}
 	return nil
+}
+
+// stopped reports whether every thread of a process is stopped, or has ended.
+func stopped(pid int) bool {
+	threads, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
+	if err != nil {
+		return false
+	}
+	for _, stat := range threads {
+		text, err := os.ReadFile(stat)
+		if err != nil {
+			continue // it has ended
+		}
+		// The state is behind the name, which is in parentheses and may have some.
+		if i := bytes.LastIndexByte(text, ')'); i < 0 || len(text) < i+3 || text[i+2] != 'T' {
+			return false
+		}
+	}
+	return true
 }

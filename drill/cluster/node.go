@@ -93,8 +93,21 @@ func (n *Node) Kill() error {
 	return n.proc.kill()
 }
 
-// Freeze stops the process with SIGSTOP: it is there and does nothing, until Wake.
-func (n *Node) Freeze() error { return n.proc.signal(syscall.SIGSTOP) }
+// Freeze stops the process with SIGSTOP: it is there and does nothing, until Wake. It returns when no thread runs any
+// more: one that is busy takes the signal only when it is scheduled.
+func (n *Node) Freeze(ctx context.Context) error {
+	if err := n.proc.signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for n.Running() && !stopped(n.proc.cmd.Process.Pid) {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("freezing node %s: %w", n.Name, context.Cause(ctx))
+		}
+	}
+	return nil
+}
 
 // Wake lets a frozen process go on.
 func (n *Node) Wake() error { return n.proc.signal(syscall.SIGCONT) }
@@ -136,9 +149,9 @@ func (n *Node) Await(ctx context.Context, what string, cond func(*admin.Status) 
 		switch {
 		case err == nil && cond(st):
 			return nil
-		case err != nil:
+		case err != nil && ctx.Err() == nil:
 			last = err
-		default:
+		case err == nil:
 			last = errors.New(Describe(st))
 		}
 		if !n.c.Remote && !n.Running() {

@@ -49,7 +49,7 @@ type Reign struct {
 type Case struct {
 	Ops     []Op
 	Truth   *Truth
-	Aside   *Truth // what was cut off from former primaries and kept
+	Aside   []*Truth // what was cut off from former primaries and kept: two of them may have used the same tid
 	Reigns  []Reign
 	MayLose bool     // acknowledged commits may be set aside: nobody waited for secondaries
 	Counter zodb.Oid // whose values are numbers, rising by one

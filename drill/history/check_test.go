@@ -91,9 +91,11 @@ func (s *story) verdict(t interface{ Fatal(...any) }) *Verdict {
 	if s.Truth, err = NewTruth(s.txns); err != nil {
 		t.Fatal(err)
 	}
-	if s.Aside, err = NewTruth(s.aside); err != nil {
+	aside, err := NewTruth(s.aside)
+	if err != nil {
 		t.Fatal(err)
 	}
+	s.Aside = []*Truth{aside}
 	return Check(&s.Case)
 }
 
@@ -286,6 +288,52 @@ func TestCopiesThatDifferAreNoTruth(t *testing.T) {
 	}
 	if truth, err := NewTruth(a, a); err != nil || len(truth.Tids()) != 1 {
 		t.Errorf("two files with the same: %v", err)
+	}
+}
+
+func TestTwoFormerPrimariesMayHaveUsedTheSameTid(t *testing.T) {
+	s := newStory()
+	s.MayLose = true
+	var asides [][]Txn
+	for _, client := range []string{"v", "w"} {
+		op := s.write(Commit, client, 1)
+		s.Ops[len(s.Ops)-1].Tid = 9000
+		asides = append(asides, []Txn{{9000, op.Wrote}})
+	}
+	s.verdict(t)
+	s.Aside = nil
+	for _, txns := range asides {
+		aside, err := NewTruth(txns)
+		if err != nil {
+			t.Fatal(err)
+		}
+		s.Aside = append(s.Aside, aside)
+	}
+	if v := Check(&s.Case); len(v.Violations) > 0 || len(v.Lost) != 2 {
+		t.Errorf("%+v", v)
+	}
+}
+
+func TestWhatAPackHasLeftIsNothingElse(t *testing.T) {
+	whole, err := NewTruth([]Txn{{1, map[zodb.Oid]string{1: "a", 2: "b"}}, {2, map[zodb.Oid]string{1: "c"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		file []Txn
+		cut  int
+	}{
+		{[]Txn{{1, map[zodb.Oid]string{2: "b"}}}, 0},
+		{[]Txn{{1, map[zodb.Oid]string{2: "x"}}}, 1},
+		{[]Txn{{3, map[zodb.Oid]string{1: "a"}}}, 1},
+	} {
+		file, err := NewTruth(c.file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cut := file.Without(whole); len(cut) != c.cut {
+			t.Errorf("of %v %v is cut off", c.file, cut)
+		}
 	}
 }
 

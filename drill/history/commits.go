@@ -16,8 +16,7 @@ func (k *checker) acknowledged(op *Op) {
 		k.claim(Acknowledged, op, op.Tid)
 		return
 	}
-	txn, aside := k.Aside.txns[op.Tid]
-	aside = aside && maps.Equal(txn.Writes, op.Wrote)
+	aside := slices.ContainsFunc(k.Aside, func(t *Truth) bool { return maps.Equal(t.txns[op.Tid].Writes, op.Wrote) })
 	switch {
 	case aside && k.MayLose:
 		k.verdict.Lost = append(k.verdict.Lost, op.Tid)
@@ -56,7 +55,7 @@ func (k *checker) unknown(op *Op) {
 }
 
 func (k *checker) refused(op *Op) {
-	for _, t := range []*Truth{k.Truth, k.Aside} {
+	for _, t := range append([]*Truth{k.Truth}, k.Aside...) {
 		if tids := t.writers(op.Wrote); len(tids) > 0 {
 			k.violated(NotRefused, op, "node %s refused to write %v, and it is there as %v", op.Node, op.Wrote, tids)
 		}

@@ -1,6 +1,10 @@
 package history
 
-import "github.com/zrsd/zrsd/zodb"
+import (
+	"slices"
+
+	"github.com/zrsd/zrsd/zodb"
+)
 
 // read judges what a client saw.
 func (k *checker) read(op *Op) {
@@ -13,7 +17,7 @@ func (k *checker) read(op *Op) {
 	for oid, seen := range op.Read {
 		switch {
 		case seen.Serial == 0 || k.Truth.has(oid, seen):
-		case (k.MayLose || !primary) && k.Aside.has(oid, seen):
+		case (k.MayLose || !primary) && k.setAside(oid, seen):
 			k.verdict.CutReads++
 			lost = true
 		default:
@@ -52,10 +56,16 @@ func (k *checker) snapshot(op *Op, whole bool) {
 // cutBefore reports whether the state as of a transaction may have been one that was cut off in part: of a former
 // primary that went on for a while, beside its successor.
 func (k *checker) cutBefore(tid zodb.Tid) bool {
-	for cut := range k.Aside.txns {
-		if cut <= tid {
-			return true
+	for _, t := range k.Aside {
+		for cut := range t.txns {
+			if cut <= tid {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+func (k *checker) setAside(oid zodb.Oid, seen Seen) bool {
+	return slices.ContainsFunc(k.Aside, func(t *Truth) bool { return t.has(oid, seen) })
 }

@@ -65,12 +65,15 @@ func (t *Truth) add(txn Txn) error {
 	return nil
 }
 
-// Without returns the transactions of t that other has not, or not as they are here.
+// Without returns the transactions of t with revisions that other has not.
 func (t *Truth) Without(other *Truth) []Txn {
 	var list []Txn
 	for _, tid := range t.Tids() {
-		if !maps.Equal(t.txns[tid].Writes, other.txns[tid].Writes) {
-			list = append(list, t.txns[tid])
+		for oid, value := range t.txns[tid].Writes {
+			if other.txns[tid].Writes[oid] != value {
+				list = append(list, t.txns[tid])
+				break
+			}
 		}
 	}
 	return list
