@@ -36,6 +36,7 @@ const (
 	memberPromised = "promised"
 	memberHandedTo = "handed_to"
 	memberFrozen   = "frozen"
+	memberRewind   = "rewind"
 )
 
 // A VersionError says that a state file is whole, and of a format that this version of zrsd does not know.
@@ -107,6 +108,7 @@ func (s *State) members() []member {
 		{memberPromised, "a number", &s.Promised, true, s.Promised != 0},
 		{memberHandedTo, "a text", &s.HandedTo, true, s.HandedTo != ""},
 		{memberFrozen, "true or false", &s.Frozen, true, s.Frozen},
+		{memberRewind, "a rewinding", &s.Rewind, true, s.Rewind != nil},
 	}
 }
 

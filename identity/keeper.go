@@ -48,6 +48,7 @@ func Open(disk vfs.FS, dataPath string) (*Keeper, error) {
 // settle makes a copy a node of its own: what the other one was told and promised does not hold here.
 func (s *State) settle() {
 	s.Node, s.Role, s.Follow, s.HandedTo, s.Frozen = newID(), "", nil, "", false
+	// A rewinding that was under way stays: the data are half way through it.
 }
 
 // State returns the state as it is now, nil when there is none. It must not be changed.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A State is the content of one state file. It is for one goroutine at a time; a value that nobody changes may be
@@ -33,6 +34,8 @@ type State struct {
 	Promised uint64
 	// HandedTo is the Node of the secondary to which this node, then primary, has handed epoch Promised over.
 	HandedTo string
+	// Rewind is a rewinding that was begun and has to be finished before the storage is used. Nil: there is none.
+	Rewind *Rewind
 	// Frozen says that a primary takes no transactions until it is thawed.
 	Frozen bool
 
@@ -43,6 +46,15 @@ type State struct {
 	path  string
 	place uint64                     // the number of the file in which it was written, 0 where disks have none
 	extra map[string]json.RawMessage // members of a newer version, kept
+}
+
+// A Rewind is how a storage loses transactions that its primary never had: see package rewind.
+type Rewind struct {
+	Last   zodb.Tid         `json:"last"`   // the last transaction that stays, 0 for none
+	First  zodb.Tid         `json:"first"`  // the first one that goes
+	Until  zodb.Tid         `json:"until"`  // the last one that goes
+	Follow []string         `json:"follow"` // the primary's addresses
+	Epochs []protocol.Epoch `json:"epochs"` // the history of primaries up to Last
 }
 
 // A Role is what a node was made.
@@ -100,23 +112,39 @@ func (s *State) check() error {
 			return fmt.Errorf("address %.60q… is longer than %d bytes", addr, maxAddress)
 		}
 	}
-	return s.checkEpochs()
+	if err := s.checkRewind(); err != nil {
+		return err
+	}
+	return checkEpochs(s.Epochs)
+}
+
+func (s *State) checkRewind() error {
+	r := s.Rewind
+	switch {
+	case r == nil:
+		return nil
+	case r.First <= r.Last || r.Until < r.First:
+		return fmt.Errorf("a rewinding to %v takes away %v to %v", r.Last, r.First, r.Until)
+	case len(r.Follow) == 0 || len(r.Follow) > maxFollow:
+		return fmt.Errorf("a rewinding has %d addresses to follow", len(r.Follow))
+	}
+	return checkEpochs(r.Epochs)
 }
 
 // checkEpochs does so for the history of primaries.
-func (s *State) checkEpochs() error {
-	if len(s.Epochs) == 0 {
+func checkEpochs(epochs []protocol.Epoch) error {
+	if len(epochs) == 0 {
 		return errors.New("the epoch history is empty")
 	}
-	for i, e := range s.Epochs {
+	for i, e := range epochs {
 		switch {
 		case len(e.By) > maxSaid || len(e.At) > maxSaid:
 			return fmt.Errorf("epoch %d says more than %d bytes of its beginning", e.Number, maxSaid)
 		case e.Number == 0:
 			return errors.New("an epoch has the number 0")
-		case i > 0 && e.Number <= s.Epochs[i-1].Number:
-			return fmt.Errorf("epoch %d follows epoch %d", e.Number, s.Epochs[i-1].Number)
-		case i > 0 && e.Begin < s.Epochs[i-1].Begin:
+		case i > 0 && e.Number <= epochs[i-1].Number:
+			return fmt.Errorf("epoch %d follows epoch %d", e.Number, epochs[i-1].Number)
+		case i > 0 && e.Begin < epochs[i-1].Begin:
 			return fmt.Errorf("epoch %d begins at %v, before the epoch that it follows", e.Number, e.Begin)
 		}
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/zrsd/zrsd/conflict"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/rewind"
 )
 
 // reportEvery is how often a long scan is logged.
@@ -35,6 +36,19 @@ func (c *Config) progress(f *face) func(done, total int64) {
 			c.Logger.Info(text)
 		}
 	}
+}
+
+// finishRewind does what an interrupted zrsd rewind has left to do: until then the storage must not be used.
+func (c *Config) finishRewind(ctx context.Context, f *face) error {
+	f.waits("finishing an interrupted rewind")
+	site := rewind.Site{FS: c.FS, Data: c.Data, Logger: c.Logger}
+	if !c.SharedBlobs {
+		site.Blobs = c.Blobs
+	}
+	if _, err := site.Finish(ctx); err != nil {
+		return &StartError{err}
+	}
+	return nil
 }
 
 // openStorage opens the storage that this node owns.

@@ -51,6 +51,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(serveCommand(), primaryCommand(), secondaryCommand(), statusCommand(), clientsCommand(),
 		packCommand(), undoLogCommand(), dumpCommand(),
 		promoteCommand(), switchoverCommand(), demoteCommand(), freezeCommand(), thawCommand(),
+		rewindCommand(),
 		maintenanceCommand(),
 		checkCommand(), compareCommand(), drillCommand(), nagiosCommand(), configCommand(), versionCommand())
 	return root

@@ -101,6 +101,9 @@ var sections = []section{
 	{"zeo commits: two objects of 1 KB", (*bench).zeoCommits},
 	{"zeo pack: a file of which half is garbage, beside 400 commits/s", (*bench).zeoPack},
 	{"zeo idle: 1,000 clients that only listen", (*bench).zeoIdle},
+	{"failover: switchover under 500 commits/s of 50 clients", (*bench).switchovers},
+	{"failover: promotion when the primary is killed", (*bench).promotions},
+	{"failover: commits that wait for one secondary", (*bench).waiting},
 	{"zeo blobs: one large blob to and from a client", (*bench).zeoBlobs},
 }
 

@@ -1,0 +1,274 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
+
+	"github.com/zrsd/zrsd/blobstore"
+	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/rewind"
+	"github.com/zrsd/zrsd/trust"
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+const rewindHelp = `Takes out of a storage what its new primary never had, so that the node can follow that: for a
+former primary that committed something which was not replicated any more. The node must not run.
+
+ADDR is where secondaries of the new primary connect. The last transaction that both have is found
+by asking it; everything behind that is set aside in Data.fs.rewound-TID.fs, a FileStorage of its
+own, with its blobs beside it and a list of users, descriptions and objects; zrsd salvage works with
+it. Then it is cut off, and the node is a secondary from its next start on. An interrupted rewind is
+finished when it is called again or the node starts.`
+
+type rewindOptions struct {
+	data, blobs, primary, secretFile string
+	dryRun, yes, force, json         bool
+	timeout                          time.Duration
+	tls                              tlsFlags
+}
+
+func rewindCommand() *cobra.Command {
+	opt := rewindOptions{timeout: time.Minute}
+	cmd := &cobra.Command{
+		Use:     "rewind --data Data.fs [--blobs DIR] --primary ADDR [--dry-run] [--yes] [--json]",
+		Short:   "set aside what a former primary has and the new one never had",
+		Long:    rewindHelp,
+		Example: "  zrsd rewind --data var/Data.fs --blobs var/blobs --primary db2:5000",
+		Args:    arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return opt.run(cmd.Context(), cmd.InOrStdin(), cmd.OutOrStdout())
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&opt.data, "data", "", "the `Data.fs`")
+	flags.StringVar(&opt.blobs, "blobs", "", "the blob `DIR`")
+	flags.StringVar(&opt.primary, "primary", "", "`ADDR` where secondaries of the new primary connect")
+	flags.BoolVar(&opt.dryRun, "dry-run", false, "say what would be taken out, and change nothing")
+	flags.BoolVar(&opt.yes, "yes", false, "do not ask")
+	flags.BoolVar(&opt.force, "force", false, "also when more than half of the file goes")
+	flags.BoolVar(&opt.json, "json", false, "say what was done as JSON")
+	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "how long the primary may take to answer")
+	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the secret of the replication")
+	opt.tls.register(flags, "", "this node's")
+	return cmd
+}
+
+// A rewinding is what the command says with --json.
+type rewinding struct {
+	Done         bool             `json:"done"`
+	Last         zodb.Tid         `json:"last_tid"`     // the last common transaction
+	Transactions int64            `json:"transactions"` // that go
+	Bytes        int64            `json:"bytes"`
+	First        *zodb.Tid        `json:"first_tid"`
+	Until        *zodb.Tid        `json:"until_tid"`
+	Fragment     *rewind.Fragment `json:"fragment"`
+}
+
+func (opt *rewindOptions) run(ctx context.Context, in io.Reader, out io.Writer) error {
+	switch {
+	case opt.data == "":
+		return usage(errors.New("no data file: name it with --data Data.fs"))
+	case opt.primary == "":
+		return usage(errors.New("--primary is missing: give the address where secondaries of the new primary connect"))
+	case opt.timeout <= 0:
+		return usage(fmt.Errorf("--timeout %v: give a duration above zero, such as 60s", opt.timeout))
+	}
+	addr, err := endpoint.Parse(opt.primary)
+	if err != nil {
+		return flagError("--primary", err)
+	}
+	site := &rewind.Site{FS: vfs.OS{}, Data: opt.data, Blobs: opt.blobs, Logger: hclog.NewNullLogger()}
+	if fragment, err := site.Finish(ctx); err != nil || fragment != nil {
+		return opt.tell(out, &rewinding{Done: true, Fragment: fragment}, asOpenError(err))
+	}
+	plan, said, err := opt.plan(ctx, addr)
+	if err != nil {
+		return err
+	}
+	if opt.dryRun {
+		return opt.tell(out, said, nil)
+	}
+	if plan.First == 0 {
+		return opt.tell(out, said, opt.follow(plan))
+	}
+	if err := opt.agreed(in, out, said); err != nil {
+		return err
+	}
+	if err := site.Begin(plan); err != nil {
+		return err
+	}
+	said.Fragment, err = site.Finish(ctx)
+	said.Done = err == nil
+	return opt.tell(out, said, err)
+}
+
+// plan asks the primary.
+func (opt *rewindOptions) plan(ctx context.Context, addr endpoint.Endpoint) (*identity.Rewind, *rewinding, error) {
+	st, id, err := opt.open(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer st.Close() //nolint:errcheck // nothing was written
+	remote, err := opt.remote(addr)
+	if err != nil {
+		return nil, nil, err
+	}
+	remote.State, remote.Magic, remote.Name = id, st.Magic(), "zrsd rewind of "+opt.data
+	ctx, cancel := context.WithTimeoutCause(ctx, opt.timeout, fmt.Errorf("no answer within %v", opt.timeout))
+	defer cancel()
+	plan, err := rewind.Common(ctx, st, id, remote)
+	var refusal *rewind.Refusal
+	switch {
+	case errors.As(err, &refusal):
+		return nil, nil, coded(exitRefused, err)
+	case err != nil:
+		return nil, nil, unreachable(fmt.Errorf("asking the primary at %v: %w", addr, err))
+	}
+	plan.Follow = []string{addr.String()}
+	said, err := describe(ctx, st, plan)
+	if err == nil && plan.First != 0 && said.Bytes > st.Size()/2 && !opt.force {
+		err = coded(exitUnsafe, fmt.Errorf("%d of %d bytes would go, more than half: if this is the right primary, "+
+			"use --force", said.Bytes, st.Size()))
+	}
+	return plan, said, err
+}
+
+// open opens the storage for reading, which another process must not have open.
+func (opt *rewindOptions) open(ctx context.Context) (*filestorage.Storage, *identity.State, error) {
+	keep, err := identity.Open(vfs.OS{}, opt.data)
+	if err != nil {
+		return nil, nil, cannotOpen(err)
+	}
+	if keep.State() == nil {
+		return nil, nil, cannotOpen(fmt.Errorf("%s%s is not there: only a storage that was replicated by zrsd can be "+
+			"rewound", opt.data, identity.Suffix))
+	}
+	fsOptions := filestorage.Options{MustExist: true}
+	if opt.blobs != "" {
+		if fsOptions.Blobs, err = blobstore.Open(opt.blobs, blobstore.Options{}); err != nil {
+			return nil, nil, cannotOpen(err)
+		}
+	}
+	st, err := filestorage.Open(ctx, opt.data, fsOptions)
+	return st, keep.State(), cannotOpen(err)
+}
+
+// remote returns how to ask the primary.
+func (opt *rewindOptions) remote(addr endpoint.Endpoint) (*rewind.Remote, error) {
+	dial, err := opt.tls.dialer(addr)
+	if err != nil {
+		return nil, err
+	}
+	var secret protocol.Secret
+	if opt.secretFile != "" {
+		if secret, _, err = trust.ReadSecret(opt.secretFile); err != nil {
+			return nil, cannotOpen(err)
+		}
+	}
+	return &rewind.Remote{Dial: func(ctx context.Context) (net.Conn, error) { return dial(ctx) }, Secret: secret}, nil
+}
+
+// describe counts what goes.
+func describe(ctx context.Context, st *filestorage.Storage, plan *identity.Rewind) (*rewinding, error) {
+	said := &rewinding{Last: plan.Last}
+	if plan.First == 0 {
+		return said, nil
+	}
+	said.First, said.Until = &plan.First, &plan.Until
+	found, err := st.Find(ctx, plan.First)
+	if err != nil {
+		return nil, err
+	}
+	said.Bytes = st.Size() - found.Pos
+	said.Transactions, _, err = st.Count(ctx, plan.Last)
+	return said, err
+}
+
+// follow makes a secondary of a storage that has nothing to take out.
+func (opt *rewindOptions) follow(plan *identity.Rewind) error {
+	keep, err := identity.Open(vfs.OS{}, opt.data)
+	if err != nil {
+		return cannotOpen(err)
+	}
+	return keep.Update(func(id *identity.State) error {
+		id.Role, id.Follow, id.HandedTo, id.Frozen = identity.RoleSecondary, plan.Follow, "", false
+		return nil
+	})
+}
+
+// agreed asks whether to go on.
+func (opt *rewindOptions) agreed(in io.Reader, out io.Writer, said *rewinding) error {
+	if opt.yes {
+		return nil
+	}
+	file, ok := in.(*os.File)
+	if !ok || !term.IsTerminal(int(file.Fd())) || opt.json {
+		return usage(errors.New("nobody can be asked here: give --yes, after a look at what --dry-run says"))
+	}
+	if err := writeRewinding(out, said, opt.data); err != nil {
+		return err
+	}
+	if _, err := fmt.Fprint(out, "Set this aside and make the node a secondary? [y/N] "); err != nil {
+		return err
+	}
+	line, err := bufio.NewReader(in).ReadString('\n')
+	if err != nil || !strings.EqualFold(strings.TrimSpace(line), "y") {
+		return coded(exitForced, errors.New("nothing was changed"))
+	}
+	return nil
+}
+
+func (opt *rewindOptions) tell(out io.Writer, said *rewinding, err error) error {
+	if err != nil {
+		return err
+	}
+	if opt.json {
+		text, err := json.MarshalIndent(said, "", "  ")
+		if err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out, "%s\n", text)
+		return err
+	}
+	return writeRewinding(out, said, opt.data)
+}
+
+// writeRewinding says for people what goes, or has gone.
+func writeRewinding(out io.Writer, said *rewinding, data string) (err error) {
+	switch {
+	case said.Fragment != nil && said.First == nil:
+		_, err = fmt.Fprintf(out, "an interrupted rewind was finished: what was taken out is in %s\n",
+			said.Fragment.Data)
+	case said.First == nil:
+		_, err = fmt.Fprintf(out, "nothing has to be taken out: the primary has everything up to %v, the last "+
+			"transaction here; the node follows it from its next start on\n", said.Last)
+	case said.Fragment != nil:
+		_, err = fmt.Fprintf(out, "%d transactions, %v to %v, are in %s (see zrsd salvage); the node is a secondary, "+
+			"with %v as its last transaction\n", said.Transactions, *said.First, *said.Until, said.Fragment.Data,
+			said.Last)
+	default:
+		_, err = fmt.Fprintf(out, "the last common transaction is %v (%s)\n%d transactions, %v (%s) to %v (%s), %d "+
+			"bytes of %s, have to be set aside\n", said.Last, stamp(said.Last), said.Transactions, *said.First,
+			stamp(*said.First), *said.Until, stamp(*said.Until), said.Bytes, data)
+	}
+	return err
+}
+
+func stamp(t zodb.Tid) string { return t.Time().UTC().Format("2006-01-02 15:04:05 UTC") }

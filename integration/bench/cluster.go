@@ -1,0 +1,131 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A seat is one node of a cluster, which can be started again and again.
+type seat struct {
+	binary string
+	data   string
+	role   string
+	args   []string
+
+	to, zeo, control string // its addresses
+	*daemon.Process
+}
+
+// seats makes two nodes, a primary and a secondary, that know each other. Further arguments are for both.
+func (b *bench) seats(ctx context.Context, dir string, args ...string) (list []*seat, err error) {
+	for _, role := range []string{"primary", "secondary"} {
+		s := &seat{binary: b.zrsd, role: role, data: filepath.Join(dir, role, "Data.fs")}
+		for _, addr := range []*string{&s.to, &s.zeo, &s.control} {
+			if *addr, err = daemon.FreeAddress(ctx); err != nil {
+				return nil, err
+			}
+		}
+		if err := os.Mkdir(filepath.Dir(s.data), 0o755); err != nil {
+			return nil, err
+		}
+		list = append(list, s)
+	}
+	st, err := filestorage.Open(ctx, list[0].data, filestorage.Options{})
+	if err != nil {
+		return nil, err
+	}
+	if err := st.Close(); err != nil {
+		return nil, err
+	}
+	for i, s := range list {
+		s.args = append([]string{"--replicate-from", list[1-i].to, "--name", s.role}, args...)
+		if err := s.start(ctx); err != nil {
+			return nil, errors.Join(err, stopAll(list))
+		}
+	}
+	return list, nil
+}
+
+// start runs the node, and returns when it is ready.
+func (s *seat) start(ctx context.Context) (err error) {
+	args := append([]string{s.role, "--data", s.data, "--replicate-to", s.to, "--zeo", s.zeo}, s.args...)
+	if s.Process, err = daemon.Start(s.binary, s.control, nil, args...); err != nil {
+		return err
+	}
+	_, err = s.Await(ctx, "it is ready", func(st *admin.Status) bool { return st.Ready })
+	return err
+}
+
+func stopAll(list []*seat) (err error) {
+	for _, s := range list {
+		if s.Process != nil {
+			err = errors.Join(err, s.Kill())
+		}
+	}
+	return err
+}
+
+func (s *seat) dial() admin.Dialer {
+	e, err := endpoint.Parse(s.control)
+	if err != nil {
+		panic(err) // FreeAddress made it
+	}
+	return e.Dial
+}
+
+func ignored([]byte, *admin.Step) error { return nil }
+
+// switchTo hands over to another node.
+func (s *seat) switchTo(ctx context.Context, other *seat) (*admin.Change, error) {
+	st, err := other.Status(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if st.NodeID == nil {
+		return nil, fmt.Errorf("the node at %s has no id", other.control)
+	}
+	return admin.AskSwitchover(ctx, s.dial(), admin.ChangeOptions{}, *st.NodeID, ignored)
+}
+
+// promote makes the node primary, and returns how long that took.
+func (s *seat) promote(ctx context.Context) (time.Duration, error) {
+	begin := time.Now()
+	_, err := admin.AskPromote(ctx, s.dial(), admin.ChangeOptions{}, false, ignored)
+	return time.Since(begin), err
+}
+
+// has returns the tids of all transactions of the node's file, which must not be in use.
+func (s *seat) has(ctx context.Context) (map[zodb.Tid]bool, error) {
+	st, err := filestorage.Open(ctx, s.data, filestorage.Options{ReadOnly: true, MustExist: true})
+	if err != nil {
+		return nil, err
+	}
+	defer st.Close() //nolint:errcheck // read only
+	it, err := st.Iterate(0, false)
+	if err != nil {
+		return nil, err
+	}
+	defer it.Close() //nolint:errcheck // read only
+	tids := make(map[zodb.Tid]bool)
+	for {
+		txn, err := it.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return tids, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		tids[txn.Meta().Tid] = true
+	}
+}
