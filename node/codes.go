@@ -20,6 +20,8 @@ var codeNames = map[protocol.Code]string{
 	protocol.CodeShuttingDown:   "shutting_down",
 	protocol.CodeUnknownMessage: "unknown_message",
 	protocol.CodeBlobsNotShared: "blobs_not_shared",
+	protocol.CodeOutranked:      "outranked",
+	protocol.CodeNotMember:      "not_member",
 }
 
 // addRefusals adds counts by code to counts by name.

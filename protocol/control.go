@@ -45,6 +45,7 @@ func (c *Control) Send(msg any) error {
 	if err != nil {
 		return err
 	}
+	seal(msg)
 	payload, err := marshalMessage(kind, msg)
 	if err != nil {
 		return err
@@ -102,6 +103,9 @@ func (c *Control) receive() (any, error) {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownMessage, truncate(kind, maxPreface))
 	}
 	if err := unmarshalBody(body, msg); err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	if err := sound(msg); err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
 	return msg, nil

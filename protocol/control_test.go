@@ -230,12 +230,46 @@ func TestOnlyMessagesCanBeSent(t *testing.T) {
 	}
 }
 
+// A number by which nodes change what they are is not believed when any of its bits has changed.
+func TestADamagedEpochIsNotBelieved(t *testing.T) {
+	for _, m := range messages() {
+		c, is := m.(checked)
+		if !is {
+			continue
+		}
+		seal(m)
+		if err := sound(m); err != nil {
+			t.Errorf("%T: %v", m, err)
+		}
+		for bit := range 64 {
+			*c.check() ^= 1 << bit
+			if sound(m) == nil {
+				t.Fatalf("%T with bit %d changed", m, bit)
+			}
+			*c.check() ^= 1 << bit
+		}
+	}
+	h := &Hello{Epochs: []Epoch{{Number: 1}}, Promised: 2}
+	seal(h)
+	h.Promised = 6
+	if sound(h) == nil {
+		t.Error("another promise was believed")
+	}
+	b := &Bid{}
+	seal(b)
+	b.Epoch = 1
+	if sound(b) == nil {
+		t.Error("a question became a bid")
+	}
+}
+
 func FuzzControl(f *testing.F) {
 	for _, m := range messages() {
 		kind, err := kindOf(m)
 		if err != nil {
 			f.Fatal(err)
 		}
+		seal(m)
 		payload, err := marshalMessage(kind, m)
 		if err != nil {
 			f.Fatal(err)
@@ -250,7 +284,7 @@ func FuzzControl(f *testing.F) {
 		}
 		msg, err := (&Control{conn: noConn{}, r: bufio.NewReader(&wire)}).receive()
 		if err != nil {
-			if !errors.Is(err, ErrCorruptMessage) && !errors.Is(err, ErrUnknownMessage) {
+			if !errors.Is(err, ErrCorruptMessage) && !errors.Is(err, ErrUnknownMessage) && !errors.Is(err, ErrDamaged) {
 				t.Errorf("neither corrupt nor unknown: %v", err)
 			}
 			return

@@ -50,6 +50,7 @@ type Hello struct {
 	Promised uint64 `msgpack:"promised"`  // the highest epoch heard of or promised to; 0: only those in Epochs
 	HandedTo string `msgpack:"handed_to"` // the node to which it, then primary, has handed epoch Promised over
 	Serves   string `msgpack:"serves"`    // where secondaries can connect to it; empty: nowhere
+	Check    uint64 `msgpack:"check"`     // made by Control.Send
 }
 
 // Highest returns the number of the highest epoch that the secondary knows of.
@@ -80,7 +81,8 @@ type Welcome struct {
 	Leads bool   `msgpack:"leads"` // it is the primary; otherwise it is a secondary that feeds others
 	// Path are the nodes through which a secondary that feeds others gets its transactions, the primary last. Empty: it
 	// is connected to none.
-	Path []string `msgpack:"path"`
+	Path  []string `msgpack:"path"`
+	Check uint64   `msgpack:"check"` // made by Control.Send
 }
 
 // Highest returns the number of the last epoch of the answering node.
@@ -140,6 +142,7 @@ type Bid struct {
 	Name      string   `msgpack:"name"`
 	Serves    string   `msgpack:"serves"`
 	LastTid   zodb.Tid `msgpack:"last"`
+	Check     uint64   `msgpack:"check"` // made by Control.Send
 }
 
 // A Promise is how a node stands. It answers a Bid with an epoch only after it has durably promised never again to
@@ -152,6 +155,7 @@ type Promise struct {
 	Promised  uint64   `msgpack:"promised"`
 	Leads     bool     `msgpack:"leads"` // it is the primary and takes transactions
 	LastTid   zodb.Tid `msgpack:"last"`  // durable
+	Check     uint64   `msgpack:"check"` // made by Control.Send
 }
 
 // Highest returns the number of the highest epoch that the node knows of.
@@ -161,6 +165,7 @@ func (p *Promise) Highest() uint64 { return max(lastEpoch(p.Epochs), p.Promised)
 type Prepare struct {
 	Epoch uint64   `msgpack:"epoch"`
 	Last  zodb.Tid `msgpack:"last"`
+	Check uint64   `msgpack:"check"` // made by Control.Send
 }
 
 // Prepared answers Prepare. Error says why not; empty: it could.
@@ -174,6 +179,7 @@ type Prepared struct {
 type TakeOver struct {
 	Epoch uint64   `msgpack:"epoch"`
 	Last  zodb.Tid `msgpack:"last"`
+	Check uint64   `msgpack:"check"` // made by Control.Send
 }
 
 // Goodbye announces that the sender is about to close the connection on purpose.

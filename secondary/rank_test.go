@@ -1,0 +1,133 @@
+package secondary
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// welcomed returns what a secondary with these addresses makes of a welcome.
+func welcomed(t *testing.T, change func(*identity.State), choosy bool, addresses int, w protocol.Welcome) error {
+	t.Helper()
+	s := inMemory(t).named(t)
+	if err := s.keep.Update(func(id *identity.State) error { change(id); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	sec := s.secondary("", func(o *Options) { o.Addresses = make([]string, addresses) })
+	sec.choosy = choosy
+	w.StorageID = s.keep.State().StorageID
+	for i, id := range w.Path {
+		if id == "me" {
+			w.Path[i] = s.keep.Node()
+		}
+	}
+	if w.Node == "me" {
+		w.Node = s.keep.Node()
+	}
+	return sec.rank(&w)
+}
+
+func TestWhomToFollow(t *testing.T) {
+	first, b, me := []protocol.Epoch{{Number: 1}}, []string{"b"}, []string{"me"}
+	for name, c := range map[string]struct {
+		promised  uint64
+		choosy    bool
+		addresses int
+		w         protocol.Welcome
+		follows   bool
+	}{
+		"the primary":                   {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", Leads: true}, true},
+		"an older version":              {0, true, 2, protocol.Welcome{Epochs: first}, true},
+		"a lower epoch than promised":   {2, true, 2, protocol.Welcome{Epochs: first, Node: "a", Leads: true}, false},
+		"itself":                        {0, true, 2, protocol.Welcome{Epochs: first, Node: "me", Leads: true}, false},
+		"another secondary":             {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", Path: b}, false},
+		"the only address":              {0, true, 1, protocol.Welcome{Epochs: first, Node: "a"}, true},
+		"a secondary, as nobody leads":  {0, false, 2, protocol.Welcome{Epochs: first, Node: "a", Path: b}, true},
+		"a secondary that is lost, too": {0, false, 2, protocol.Welcome{Epochs: first, Node: "a"}, false},
+		"one of its own followers":      {0, false, 1, protocol.Welcome{Epochs: first, Node: "a", Path: me}, false},
+	} {
+		err := welcomed(t, func(id *identity.State) { id.Promised = c.promised }, c.choosy, c.addresses, c.w)
+		if (err == nil) != c.follows {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A round that has met only secondaries makes the next one take one of them; after any success it is the primary again.
+func TestChoosingAmongAddresses(t *testing.T) {
+	s := &Secondary{choosy: true}
+	other := &notLeadingError{"b"}
+	s.choose(other, false, false)
+	s.choose(errors.New("connection refused"), false, true)
+	if s.choosy {
+		t.Error("still looks for a primary that no address has")
+	}
+	s.choose(errCut, true, false)
+	if !s.choosy {
+		t.Error("takes a secondary although there was a primary")
+	}
+	s.choose(errors.New("connection refused"), false, true)
+	if !s.choosy {
+		t.Error("takes a secondary although it has met none")
+	}
+}
+
+// A heir is a Successor that notes what it is told.
+type heir struct {
+	refuses error
+	over    chan *protocol.TakeOver
+}
+
+func (h *heir) Prepare(*protocol.Prepare) error { return h.refuses }
+func (h *heir) TakeOver(m *protocol.TakeOver)   { h.over <- m }
+
+func TestASecondaryPreparesAndIsToldToTakeOver(t *testing.T) {
+	answers := make(chan *protocol.Prepared, 3)
+	addr := script(t, protocol.Welcome{Heartbeat: time.Hour}, func(s *scripted) error {
+		for _, m := range []any{&protocol.Prepare{Epoch: 2, Last: 7}, &protocol.Prepare{Epoch: 3}} {
+			if err := s.control.Send(m); err != nil {
+				return err
+			}
+			for {
+				msg, err := s.control.Receive(s.ctx)
+				if err != nil {
+					return err
+				}
+				if p, is := msg.(*protocol.Prepared); is {
+					answers <- p
+					break
+				}
+			}
+		}
+		if err := s.control.Send(&protocol.TakeOver{Epoch: 3}); err != nil {
+			return err
+		}
+		return s.untilGone()
+	})
+	h := &heir{over: make(chan *protocol.TakeOver, 1)}
+	inMemory(t).follow(t, addr, func(o *Options) { o.Successor = h })
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	for _, want := range []bool{false, true} { // it lacks a transaction; it has everything
+		select {
+		case p := <-answers:
+			if (p.Error == "") != want {
+				t.Errorf("prepared for epoch %d: %q", p.Epoch, p.Error)
+			}
+		case <-ctx.Done():
+			t.Fatal("no answer")
+		}
+	}
+	select {
+	case m := <-h.over:
+		if m.Epoch != 3 {
+			t.Errorf("told %+v", m)
+		}
+	case <-ctx.Done():
+		t.Fatal("not told")
+	}
+}
