@@ -67,16 +67,14 @@ func perform(ctx context.Context, scenarios []Scenario, opt *Options, at stage) 
 	rep := &Report{Seed: opt.Seed, Sync: opt.Sync, Begun: time.Now().UTC(), Folder: opt.Dir, Held: true}
 	for i := range scenarios {
 		s := &scenarios[i]
-		out := &Outcome{Name: s.Name, About: s.About, Simulated: s.Simulated, Impossible: s.Impossible}
-		if s.Impossible == "" {
-			opt.Tell(fmt.Sprintf("%s: %s", s.Name, s.About))
-			if err := play(ctx, s, opt, at, out); err != nil {
-				return nil, fmt.Errorf("scenario %s: %w", s.Name, err)
-			}
-			opt.Tell(out.Brief())
+		out := &Outcome{Name: s.Name, About: s.About, Simulated: s.Simulated}
+		opt.Tell(fmt.Sprintf("%s: %s", s.Name, s.About))
+		if err := play(ctx, s, opt, at, out); err != nil {
+			return nil, fmt.Errorf("scenario %s: %w", s.Name, err)
 		}
+		opt.Tell(out.Brief())
 		rep.Scenarios = append(rep.Scenarios, *out)
-		rep.Held = rep.Held && (out.Held || s.Impossible != "")
+		rep.Held = rep.Held && out.Held
 	}
 	return rep, nil
 }

@@ -23,10 +23,9 @@ type Report struct {
 
 // An Outcome is what became of one scenario.
 type Outcome struct {
-	Name       string `json:"name"`
-	About      string `json:"about"`
-	Simulated  string `json:"simulated,omitempty"`
-	Impossible string `json:"impossible,omitempty"` // why it was not played
+	Name      string `json:"name"`
+	About     string `json:"about"`
+	Simulated string `json:"simulated,omitempty"`
 
 	Held       bool             `json:"held"`
 	Error      string           `json:"error,omitempty"` // the step that did not come true
@@ -56,8 +55,6 @@ func durationOf(ns int64) time.Duration { return time.Duration(ns) }
 // Brief is the outcome in a line.
 func (o *Outcome) Brief() string {
 	switch {
-	case o.Impossible != "":
-		return fmt.Sprintf("%s: not possible here: %s", o.Name, o.Impossible)
 	case o.Error != "":
 		return fmt.Sprintf("%s: FAILED: %s", o.Name, o.Error)
 	case !o.Held:

@@ -13,9 +13,6 @@ type Scenario struct {
 	Steps     []Step
 	// Choose draws the steps of each round instead. May be nil.
 	Choose func(dice *rand.Rand) []Step
-
-	// Impossible says why the scenario cannot be played on this system; empty: it can.
-	Impossible string
 }
 
 // A Step is a part of a scenario. It returns when what it is about has come true.

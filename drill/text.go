@@ -48,12 +48,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
-// Result is the outcome in a word or two.
+// Result is the outcome in a word.
 func (o *Outcome) Result() string {
-	switch {
-	case o.Impossible != "":
-		return "not possible here"
-	case o.Held:
+	if o.Held {
 		return "held"
 	}
 	return "FAILED"
@@ -93,9 +90,6 @@ const maxShown = 10
 func (o *Outcome) details() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
-	if o.Impossible != "" {
-		line("%s", o.Impossible)
-	}
 	if o.Error != "" {
 		line("%s", strings.ReplaceAll(o.Error, "\n", "\n  "))
 	}
@@ -104,7 +98,7 @@ func (o *Outcome) details() string {
 			line("at %v: %s", durationOf(e.At).Round(time.Millisecond), e.Text)
 		}
 	}
-	if o.Simulated != "" && o.Impossible == "" {
+	if o.Simulated != "" {
 		line("simulated: %s", o.Simulated)
 	}
 	if v := o.Verdict; v != nil {

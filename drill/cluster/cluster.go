@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"time"
 
@@ -41,6 +42,10 @@ type Cluster struct {
 
 // New makes folders, gates and an empty storage for the first primary. Nothing runs yet.
 func New(ctx context.Context, opt Options) (_ *Cluster, err error) {
+	if runtime.GOOS != "linux" {
+		return nil, errors.New("a drill runs a cluster of its own on Linux only: it asks the system who has " +
+			"connected, and limits files; on other systems it can use a cluster that is there, with --primary")
+	}
 	c := &Cluster{opt: opt, sockets: filepath.Join(opt.Dir, "net")}
 	if err := os.MkdirAll(c.sockets, 0o700); err != nil {
 		return nil, err
