@@ -37,6 +37,7 @@ const (
 	memberHandedTo = "handed_to"
 	memberFrozen   = "frozen"
 	memberRewind   = "rewind"
+	memberChain    = "chain"
 )
 
 // A VersionError says that a state file is whole, and of a format that this version of zrsd does not know.
@@ -109,6 +110,7 @@ func (s *State) members() []member {
 		{memberHandedTo, "a text", &s.HandedTo, true, s.HandedTo != ""},
 		{memberFrozen, "true or false", &s.Frozen, true, s.Frozen},
 		{memberRewind, "a rewinding", &s.Rewind, true, s.Rewind != nil},
+		{memberChain, "a chain of digests", &s.Chain, true, len(s.Chain.Checkpoints) > 0},
 	}
 }
 

@@ -38,6 +38,8 @@ type State struct {
 	Rewind *Rewind
 	// Frozen says that a primary takes no transactions until it is thawed.
 	Frozen bool
+	// Chain is what is kept of the digests over the history. It may be behind the file.
+	Chain Chain
 
 	// Copied says that the file was found to be a copy of another node's. It is not written.
 	Copied bool
@@ -113,6 +115,9 @@ func (s *State) check() error {
 		}
 	}
 	if err := s.checkRewind(); err != nil {
+		return err
+	}
+	if err := s.Chain.check(); err != nil {
 		return err
 	}
 	return checkEpochs(s.Epochs)

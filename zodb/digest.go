@@ -3,6 +3,7 @@ package zodb
 import (
 	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -12,6 +13,22 @@ import (
 // where the file keeps it. Equal transactions in two files have equal digests whatever their offsets, back pointers and
 // neighbours; a pack may remove records and with them change the digest of a transaction.
 type Digest [sha256.Size]byte
+
+// MarshalText makes JSON show 64 lower-case hexadecimal digits.
+func (d Digest) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, d[:]), nil }
+
+// UnmarshalText reads what MarshalText writes.
+func (d *Digest) UnmarshalText(text []byte) error {
+	var b Digest
+	if len(text) != hex.EncodedLen(len(b)) {
+		return fmt.Errorf("digest %.80q: want %d hexadecimal digits", text, hex.EncodedLen(len(b)))
+	}
+	if _, err := hex.Decode(b[:], text); err != nil {
+		return fmt.Errorf("digest %.80q: %w", text, err)
+	}
+	*d = b
+	return nil
+}
 
 // DigestOf reads txn to its end and returns its digest: SHA-256 over
 //
