@@ -13,7 +13,7 @@ import (
 )
 
 // bidTimeout is how long another node may take to answer a bid.
-const bidTimeout = 3 * time.Second
+const bidTimeout = 2 * time.Second
 
 // Standing is primary.Member.
 func (r *replica) Standing() primary.Standing {
@@ -79,27 +79,42 @@ type answer struct {
 	err     error
 }
 
-// ask makes a bid to every other member that is known, at the same time, and returns the answers of others than this
-// node. Epoch 0 only asks how things stand.
-func (r *replica) ask(ctx context.Context, epoch uint64, but ...string) []answer {
+// others returns the addresses of all members that are known but this one.
+func (r *replica) others() (list []string) {
+	for _, addr := range append(r.addresses(), r.known()...) {
+		if addr != r.serves && !slices.Contains(list, addr) {
+			list = append(list, addr)
+		}
+	}
+	return list
+}
+
+// ask makes a bid to other members, at the same time, and returns the answers of others than this node. Epoch 0 only
+// asks how things stand.
+func (r *replica) ask(ctx context.Context, epoch uint64, addresses []string) []answer {
 	id := r.keep.State()
 	bid := &protocol.Bid{
 		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: epoch, Heard: id.Highest(), Node: id.Node,
 		Name: r.face.base.Name, Serves: r.serves, LastTid: r.st.LastTid(),
 	}
-	var addresses []string
-	for _, addr := range append(r.addresses(), r.known()...) {
-		if addr != r.serves && !slices.Contains(addresses, addr) && !slices.Contains(but, addr) {
-			addresses = append(addresses, addr)
-		}
-	}
 	answers := make([]answer, len(addresses))
 	var all sync.WaitGroup
 	for i, addr := range addresses {
-		all.Go(func() { answers[i] = r.c.bid(ctx, addr, bid) })
+		own := *bid // sending writes its sum
+		all.Go(func() { answers[i] = r.c.bid(ctx, addr, &own) })
 	}
 	all.Wait()
 	return slices.DeleteFunc(answers, func(a answer) bool { return a.promise != nil && a.promise.Node == id.Node })
+}
+
+// reached returns the addresses at which somebody has answered.
+func reached(answers []answer) (list []string) {
+	for _, a := range answers {
+		if a.promise != nil {
+			list = append(list, a.addr)
+		}
+	}
+	return list
 }
 
 // bid asks one node.

@@ -13,7 +13,6 @@ import (
 // nobody in a term that waited for secondaries, and else it is set aside there, as if it were gone.
 type election struct {
 	former map[string]bool // nodes that led when they were asked first
-	mute   []string        // addresses where nobody answered then: they are not waited for again
 }
 
 // over reports whether the node that promised is a former primary. It is nobody where there was no election.
@@ -27,14 +26,6 @@ func (e *election) over(p *protocol.Promise) bool {
 	return e.former[p.Node]
 }
 
-// silent are the addresses where nobody is to be asked again.
-func (e *election) silent() []string {
-	if e == nil {
-		return nil
-	}
-	return e.mute
-}
-
 // elect makes this node primary of the epoch for which it got the office. The rules of a promotion by hand hold, and
 // nobody can insist: where something that was acknowledged could be lost, it is refused.
 func (r *replica) elect(ctx context.Context, number uint64, tell func(admin.Step)) error {
@@ -46,17 +37,12 @@ func (r *replica) elect(ctx context.Context, number uint64, tell func(admin.Step
 	if err := p.allowed(); err != nil {
 		return err
 	}
-	standing := p.ask(ctx, 0)
-	for _, a := range standing {
-		if a.promise == nil {
-			e.mute = append(e.mute, a.addr)
-		}
-	}
+	standing := p.ask(ctx, 0, p.others())
 	if err := p.judge(standing); err != nil {
 		return err
 	}
 	if top := highest(p.keep.State(), standing); top >= number {
 		return fmt.Errorf("epoch %d cannot begin: members have heard of epoch %d", number, top)
 	}
-	return p.win(ctx, number)
+	return p.win(ctx, number, standing)
 }

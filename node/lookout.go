@@ -19,7 +19,7 @@ func (r *replica) yield(ctx context.Context) error {
 		return nil
 	}
 	if !r.fenced() {
-		top := highest(id, r.ask(ctx, 0))
+		top := highest(id, r.ask(ctx, 0, r.others()))
 		if top == id.Highest() {
 			return nil
 		}
@@ -50,7 +50,7 @@ func (r *replica) lookout(ctx context.Context) {
 			return
 		}
 		if id := r.keep.State(); id != nil && r.isLeading() && !r.fenced() {
-			if top := highest(id, r.ask(ctx, 0)); top > id.Highest() {
+			if top := highest(id, r.ask(ctx, 0, r.others())); top > id.Highest() {
 				r.Outranked(top)
 			}
 		}

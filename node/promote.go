@@ -50,7 +50,7 @@ func (p *promotion) run(ctx context.Context) error {
 	if err := p.allowed(); err != nil {
 		return err
 	}
-	standing := p.ask(ctx, 0)
+	standing := p.ask(ctx, 0, p.others())
 	if err := p.judge(standing); err != nil {
 		return err
 	}
@@ -60,7 +60,7 @@ func (p *promotion) run(ctx context.Context) error {
 		p.epoch = epoch
 		return nil
 	}
-	return p.win(ctx, epoch)
+	return p.win(ctx, epoch, standing)
 }
 
 // allowed says whether this node can be primary at all.
@@ -140,14 +140,14 @@ func (p *promotion) refuse(reasons []string) error {
 		"; --force promotes this node all the same"}
 }
 
-// win makes the promises and begins the epoch. Before that the node is not a secondary any more of anybody; it is one
-// again after a refusal.
-func (p *promotion) win(ctx context.Context, epoch uint64) error {
+// win makes the promises, its own and those of who has answered before, and begins the epoch. Before that the node is
+// not a secondary any more of anybody; it is one again after a refusal.
+func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) error {
 	p.stopFollowing()
 	err := p.keep.Update(func(id *identity.State) error { raise(id, epoch); return nil })
 	if err == nil {
 		p.step("follows nobody any more, and has promised epoch %d; its last transaction is %v", epoch, p.st.LastTid())
-		err = p.gather(p.ask(ctx, epoch, p.elected.silent()...))
+		err = p.gather(p.ask(ctx, epoch, reached(standing)))
 	}
 	if err == nil {
 		err = context.Cause(ctx)

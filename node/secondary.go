@@ -61,6 +61,9 @@ func curable(err error) bool {
 	return !errors.As(err, &corrupt) && (errors.As(err, &failed) || errors.As(err, &start))
 }
 
+// firstWait is how soon the primary is looked for again. After a handover it is another node within milliseconds.
+const firstWait = 20 * time.Millisecond
+
 // options are how the primary is followed.
 func (r *replica) options() secondary.Options {
 	opt := secondary.Options{
@@ -69,7 +72,7 @@ func (r *replica) options() secondary.Options {
 		Protocol: r.cfg.Protocol, KeepAliveDelay: r.cfg.KeepAliveDelay, NeedsIdentity: !r.c.ReplicateTo.IsZero(),
 		MaxRecord: r.cfg.MaxRecord, MaxFrame: r.cfg.MaxFrame,
 		HandshakeTimeout: r.c.HandshakeTimeout, StallTimeout: r.c.IdleTimeout,
-		Logger: r.c.Logger,
+		MinBackoff: firstWait, Logger: r.c.Logger,
 	}
 	if r.serves != "" && r.blobs.shared == nil {
 		opt.Successor = r
