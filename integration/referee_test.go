@@ -3,6 +3,7 @@ package integration
 import (
 	"context"
 	"fmt"
+	"net"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -10,9 +11,13 @@ import (
 	"syscall"
 	"testing"
 
+	"go.etcd.io/etcd/client/pkg/v3/transport"
+	"go.etcd.io/etcd/server/v3/embed"
+
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/referee/etcd/etcdtest"
+	"github.com/zrsd/zrsd/trust/trusttest"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -321,4 +326,41 @@ func TestNobodyIsPromotedInMaintenance(t *testing.T) {
 	}
 	maintenance("off")
 	leader(t, nodes[1:])
+}
+
+// TestTheRefereeIsReachedWithCertificates: an etcd that lets in nobody without a certificate.
+func TestTheRefereeIsReachedWithCertificates(t *testing.T) {
+	t.Parallel()
+	ca := trusttest.NewAuthority(t, t.TempDir(), "ca")
+	server, own := ca.Issue(t, "localhost"), ca.Issue(t, "node")
+	etcd := etcdtest.New(t.TempDir(), func(cfg *embed.Config) {
+		cfg.ListenClientUrls[0].Scheme = "https"
+		cfg.ClientTLSInfo = transport.TLSInfo{
+			CertFile: server.Certificate, KeyFile: server.Key, TrustedCAFile: server.Authority, ClientCertAuth: true,
+		}
+	})
+	if err := etcd.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Stop)
+	_, port, err := net.SplitHostPort(etcd.Address)
+	if err != nil {
+		t.Fatal(err)
+	}
+	user := filepath.Join(t.TempDir(), "user")
+	args := []string{"maintenance", "status", "--referee", "etcd://localhost:" + port, "--referee-prefix", "/zrsd/x",
+		"--referee-tls-ca", own.Authority}
+	if out, err := exec.CommandContext(within(t), zrsd, args...).CombinedOutput(); err == nil {
+		t.Errorf("let in without a certificate: %s", out)
+	}
+	args = append(args, "--referee-tls-cert", own.Certificate, "--referee-tls-key", own.Key)
+	out, err := exec.CommandContext(within(t), zrsd, args...).CombinedOutput()
+	if err != nil || string(out) != "maintenance is off\n" {
+		t.Errorf("%v: %s", err, out)
+	}
+	args = append(args, "--referee-user-file", user)
+	out, err = exec.CommandContext(within(t), zrsd, args...).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), user) {
+		t.Errorf("a file that is missing: %v: %s", err, out)
+	}
 }

@@ -86,21 +86,40 @@ func (c *RefereeConfig) check(plainText bool) error {
 
 // Open returns a client of the referee for a storage. It connects when it is used.
 func (c *RefereeConfig) Open(storageID string) (referee.Referee, error) {
-	open, err := c.opener()
+	var tls *trust.Credentials
+	if c.TLS != nil {
+		var err error
+		if tls, err = trust.Load(*c.TLS); err != nil {
+			return nil, &StartError{fmt.Errorf("TLS of the referee: %w", err)}
+		}
+	}
+	open, err := c.opener(tls)
 	if err != nil {
 		return nil, err
 	}
 	return open(storageID)
 }
 
-// opener reads the files that the referee needs, and returns what opens it for a storage.
-func (c *RefereeConfig) opener() (open func(storageID string) (referee.Referee, error), err error) {
+// files are those of its certificates. A nil RefereeConfig has none.
+func (c *RefereeConfig) files() *trust.Files {
+	if c == nil {
+		return nil
+	}
+	return c.TLS
+}
+
+// opener returns what opens the referee for a storage, with what was read of the files of its certificates.
+func (c *RefereeConfig) opener(tls *trust.Credentials) (open func(storageID string) (referee.Referee, error),
+	err error) {
 	if c.client != nil {
 		return func(string) (referee.Referee, error) { return c.client(), nil }, nil
 	}
 	opt, err := c.options()
 	if err != nil {
 		return nil, err
+	}
+	if tls != nil {
+		opt.TLS = tls.ClientConfig()
 	}
 	return func(storageID string) (referee.Referee, error) {
 		if opt.Prefix = c.Prefix; opt.Prefix == "" {
@@ -110,17 +129,10 @@ func (c *RefereeConfig) opener() (open func(storageID string) (referee.Referee, 
 	}, nil
 }
 
-// options are how the referee is reached. The files for that are read.
+// options are how the referee is reached, but for TLS. The file of the user is read.
 func (c *RefereeConfig) options() (opt etcd.Options, err error) {
 	if opt.Endpoints, err = c.hosts(); err != nil {
 		return opt, &ConfigError{err.Error()}
-	}
-	if c.TLS != nil {
-		credentials, err := trust.Load(*c.TLS)
-		if err != nil {
-			return opt, &StartError{fmt.Errorf("TLS of the referee: %w", err)}
-		}
-		opt.TLS = credentials.ClientConfig()
 	}
 	if c.UserFile != "" {
 		if opt.User, opt.Password, err = readUser(c.UserFile); err != nil {

@@ -37,7 +37,7 @@ func (r *replica) newRefereed() (*refereed, error) {
 	if err != nil {
 		return nil, &ConfigError{err.Error()}
 	}
-	open, err := cfg.opener()
+	open, err := cfg.opener(r.c.read.referee)
 	if err != nil {
 		return nil, err
 	}

@@ -18,6 +18,7 @@ const expiresSoon = 14 * 24 * time.Hour
 type credentials struct {
 	servers *trust.Credentials // between servers
 	admin   *trust.Credentials
+	referee *trust.Credentials
 	secret  protocol.Secret
 }
 
@@ -36,7 +37,10 @@ func (c *Config) loadCredentials() (release func(), err error) {
 		what  string
 		files *trust.Files
 		to    **trust.Credentials
-	}{{"replication", c.TLS, &c.read.servers}, {"admin server", c.AdminTLS, &c.read.admin}} {
+	}{
+		{"replication", c.TLS, &c.read.servers}, {"admin server", c.AdminTLS, &c.read.admin},
+		{"referee", c.Referee.files(), &c.read.referee},
+	} {
 		if one.files == nil {
 			continue
 		}
