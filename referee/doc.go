@@ -54,7 +54,7 @@
 //
 // Roles that are changed by hand go first, and the office follows: a holder that does not lead any more resigns, and a
 // node that leads with a higher epoch than the record's takes the office when it is vacant, before anybody
-// campaigns.
+// campaigns. A node that has heard of an epoch that is not on record leaves a TTL to whoever is about to begin it.
 //
 // In maintenance nobody is promoted and nobody demoted. Terms are as ever.
 package referee

@@ -49,9 +49,11 @@ type Loop struct {
 	tenure   Tenure // nil: the office is not this node's
 	record   Record // of the last renewal
 	sent     time.Duration
-	act      *action // nil: the node does nothing for the loop
-	followed target  // of the last Follow that succeeded
-	held     bool    // the log says that transactions are held
+	act      *action       // nil: the node does nothing for the loop
+	followed target        // of the last Follow that succeeded
+	held     bool          // the log says that transactions are held
+	heard    uint64        // Standing.Heard
+	heardAt  time.Duration // since when it is that
 }
 
 // New returns a loop that Run runs.
@@ -131,6 +133,9 @@ func (l *Loop) turns(ctx context.Context) {
 func (l *Loop) turn(ctx context.Context) {
 	self := l.standing()
 	l.logTerm(self)
+	if self.Heard != l.heard {
+		l.heard, l.heardAt = self.Heard, l.opt.Clock.Now()
+	}
 	if l.tenure != nil {
 		l.hold(ctx, self)
 		return

@@ -50,6 +50,10 @@ func (l *Loop) campaign(ctx context.Context, self Standing, vacant int64) {
 		l.status.rule("could not see how the office became vacant, and gives a primary time to come back")
 		return
 	}
+	if view, _, _ := l.look.latest(); l.heard > view.Record.Number && l.opt.Clock.Now()-l.heardAt < l.opt.Timing.TTL {
+		l.status.rule("somebody is being promoted by hand, as it seems, and has time for that")
+		return
+	}
 	reading, cancel := l.patience(ctx)
 	defer cancel()
 	view, err := l.ref.Read(reading, 0)

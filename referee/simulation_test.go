@@ -226,6 +226,27 @@ func TestTheOfficeFollowsASwitchoverByHand(t *testing.T) {
 	}
 }
 
+// A promotion by hand makes the former primary step down first. That one does not campaign against it.
+func TestNobodyCampaignsAgainstAPromotionByHand(t *testing.T) {
+	wrong := run(t, timing(t), 1, []float64{1, 1, 1}, nil, func(w *world) {
+		a, b := w.nodes[0], w.nodes[1]
+		for _, n := range w.nodes {
+			n.set(func() { n.heard = 2 })
+		}
+		a.set(func() { a.leads = false })
+		_ = w.wait(w.over, w.timing.TTL/2)
+		tid := a.Standing().Tid
+		b.set(func() { b.epoch, b.tid, b.leads = 2, tid, true })
+		_ = w.wait(w.over, w.timing.TTL/4)
+		if now := w.leaders(); len(now) != 1 || now[0].name != "b" || now[0].Standing().Epoch != 2 {
+			w.wrong = append(w.wrong, "b does not lead")
+		}
+	})
+	if len(wrong) > 0 {
+		t.Error(wrong)
+	}
+}
+
 // In maintenance nobody takes the place of a primary that is gone; afterwards somebody does.
 func TestMaintenanceKeepsRoles(t *testing.T) {
 	wrong := run(t, timing(t), 1, []float64{1, 1, 1}, nil, func(w *world) {

@@ -120,6 +120,7 @@ type node struct {
 
 	mu        sync.Mutex
 	epoch     uint64
+	heard     uint64 // beside epoch
 	tid       zodb.Tid
 	leads     bool
 	following string
@@ -196,7 +197,8 @@ func (n *node) process() *referee.Loop {
 func (n *node) Standing() referee.Standing {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return referee.Standing{Node: n.name, Name: n.name, Epoch: n.epoch, Tid: n.tid, Leads: n.leads, Able: true,
+	return referee.Standing{Node: n.name, Name: n.name, Epoch: n.epoch, Heard: max(n.heard, n.epoch), Tid: n.tid,
+		Leads: n.leads, Able: true,
 		Replication: n.name + ":5000"}
 }
 
