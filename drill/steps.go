@@ -45,27 +45,40 @@ func startFormer(_ context.Context, r *Run) error {
 }
 
 // promote makes one of the secondaries primary. One that refuses because another one is further is left a secondary, as
-// an operator would.
+// an operator would. When all refuse they are asked again: something may still have been on its way to them.
 func promote(ctx context.Context, r *Run) error {
 	r.endReign()
-	var errs []error
+	for {
+		refusals, err := r.promoteAny(ctx)
+		if refusals == nil {
+			return err
+		}
+		if err := r.until(ctx, "a secondary is promoted", r.soon()); err != nil {
+			return errors.Join(err, refusals)
+		}
+	}
+}
+
+// promoteAny tries each secondary once. It returns why they refused, if all did because of what others have.
+func (r *Run) promoteAny(ctx context.Context) (refusals, err error) {
 	for _, n := range r.others() {
 		_, err := n.Promote(ctx)
 		if err == nil {
 			r.beginReign(n)
-			return nil
+			return nil, nil
 		}
-		errs = append(errs, fmt.Errorf("promoting %s: %w", n.Name, err))
-		r.note(noteEvent, "%s was not promoted: %v", n.Name, err)
+		err = fmt.Errorf("promoting %s: %w", n.Name, err)
+		r.note(noteEvent, "%v", err)
 		if refused(err) != admin.Unsafe {
-			break
+			return nil, err
 		}
+		refusals = errors.Join(refusals, err)
 	}
-	return errors.Join(errs...)
+	return refusals, nil
 }
 
 // redundancy waits until every node has everything, and does what an operator has to do for that: a node whose history
-// has gone another way is set aside and gets a new copy.
+// has gone another way is rewound.
 func redundancy(ctx context.Context, r *Run) error {
 	var mark *admin.Status
 	for {
@@ -107,7 +120,7 @@ func (r *Run) regained() {
 	r.note(noteEvent, "every node has everything")
 }
 
-// mend gives a node another copy if it can follow nobody with the one that it has.
+// mend rewinds a node that can follow nobody with the storage that it has, or replaces it if that cannot be rewound.
 func (r *Run) mend(ctx context.Context, n *cluster.Node) error {
 	st, err := n.Status(ctx)
 	if err != nil || st.Upstream == nil || st.Upstream.State != "refused" {
@@ -116,7 +129,18 @@ func (r *Run) mend(ctx context.Context, n *cluster.Node) error {
 	if r.Remote {
 		return fmt.Errorf("node %s is refused by the primary: %s", n.Name, cluster.Describe(st))
 	}
-	return r.replace(n, "its history has gone another way")
+	if err := n.Kill(); err != nil {
+		return err
+	}
+	err = r.Rewind(ctx, n, r.primary)
+	switch {
+	case errors.Is(err, cluster.ErrNotRewindable):
+		return r.replace(n, err.Error())
+	case err != nil:
+		return err
+	}
+	r.note(noteEvent, "%s was rewound", n.Name)
+	return n.Start()
 }
 
 // replace sets the storage of a node aside, and starts the node with an empty one.

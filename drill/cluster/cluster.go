@@ -31,7 +31,7 @@ type Options struct {
 type Cluster struct {
 	Nodes []*Node
 	Net   *network.Network
-	Aside []string // Data.fs of nodes that were replaced
+	Aside []string // Data.fs of nodes that were replaced, and fragments of those that were rewound
 
 	// Remote clusters were there before: their processes, storages and network cannot be touched.
 	Remote bool
@@ -125,6 +125,11 @@ func (c *Cluster) Replace(n *Node) error {
 	to := filepath.Join(c.opt.Dir, fmt.Sprintf("aside-%d", len(c.Aside)+1))
 	if err := os.Rename(n.Dir, to); err != nil {
 		return fmt.Errorf("setting the storage of node %s aside: %w", n.Name, err)
+	}
+	for i, path := range c.Aside { // what was taken out of it before
+		if filepath.Dir(path) == n.Dir {
+			c.Aside[i] = filepath.Join(to, filepath.Base(path))
+		}
 	}
 	c.Aside = append(c.Aside, filepath.Join(to, "Data.fs"))
 	n.first = false

@@ -16,6 +16,7 @@ type Network struct {
 
 	mu      sync.Mutex
 	names   map[int]string // of processes
+	named   chan struct{}  // closed, and replaced, when there is another one
 	links   map[pair]*link
 	gates   []net.Listener
 	carried map[*carrier]struct{}
@@ -32,7 +33,8 @@ func pairOf(a, b string) pair { return pair{min(a, b), max(a, b)} }
 // New returns a network with its sockets in dir.
 func New(dir string) *Network {
 	return &Network{
-		dir: dir, names: map[int]string{}, links: map[pair]*link{}, carried: map[*carrier]struct{}{},
+		dir: dir, names: map[int]string{}, named: make(chan struct{}), links: map[pair]*link{},
+		carried: map[*carrier]struct{}{},
 	}
 }
 
@@ -41,6 +43,8 @@ func (n *Network) Name(pid int, member string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.names[pid] = member
+	close(n.named)
+	n.named = make(chan struct{})
 }
 
 // Set changes the link between two members, for connections that exist and for new ones.
@@ -120,19 +124,34 @@ func (n *Network) carry(near net.Conn, member, target string) {
 	}
 }
 
+// acquaintance is how long it may take until a process that was started, and connects at once, has its name.
+const acquaintance = time.Second
+
 // peer returns which member has connected.
 func (n *Network) peer(conn net.Conn) (string, error) {
 	pid, err := processOf(conn)
 	if err != nil {
 		return "", err
 	}
+	for enough := time.After(acquaintance); ; {
+		name, known, named := n.nameOf(pid)
+		if known {
+			return name, nil
+		}
+		select {
+		case <-named:
+		case <-enough:
+			return "", fmt.Errorf("process %d is no member", pid)
+		}
+	}
+}
+
+// nameOf returns the name of a process, if it has one, and what is closed when some process gets one.
+func (n *Network) nameOf(pid int) (name string, known bool, named <-chan struct{}) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	name, known := n.names[pid]
-	if !known {
-		return "", fmt.Errorf("process %d is no member", pid)
-	}
-	return name, nil
+	name, known = n.names[pid]
+	return name, known, n.named
 }
 
 func (n *Network) keep(k *carrier) bool {

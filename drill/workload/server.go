@@ -10,17 +10,21 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// ReadServer returns what the objects were given, as a server tells it: as ReadFile does, where the files cannot be
-// reached.
+// ReadServer returns what the objects were given up to now, as a server tells it: as ReadFile does, where the files
+// cannot be reached. A commit of which nobody knows may still be done afterwards; it is not there then.
 func (l *Load) ReadServer(ctx context.Context, addr string) ([]history.Txn, error) {
 	conn, err := client.Dial(ctx, []string{addr}, client.Options{ReadOnly: true, Timeout: l.Timeout})
 	if err != nil {
 		return nil, fmt.Errorf("reading what the drill has left: %w", err)
 	}
 	defer conn.Close()
+	last, err := conn.LastTransaction(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("reading what the drill has left: %w", err)
+	}
 	var txns []history.Txn
 	for _, oid := range l.all() {
-		for before := zodb.MaxTid; ; {
+		for before := last + 1; ; {
 			revision, err := conn.LoadBefore(ctx, oid, before)
 			var missing *zodb.POSKeyError
 			if errors.As(err, &missing) {
