@@ -51,7 +51,7 @@ func rootCommand() *cobra.Command {
 	root.AddCommand(serveCommand(), primaryCommand(), secondaryCommand(), statusCommand(), clientsCommand(),
 		packCommand(), undoLogCommand(), dumpCommand(),
 		promoteCommand(), switchoverCommand(), demoteCommand(), freezeCommand(), thawCommand(),
-		rewindCommand(),
+		rewindCommand(), salvageCommand(),
 		maintenanceCommand(),
 		checkCommand(), compareCommand(), drillCommand(), nagiosCommand(), configCommand(), versionCommand())
 	return root

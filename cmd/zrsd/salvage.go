@@ -1,0 +1,186 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/rewind"
+	"github.com/zrsd/zrsd/salvage"
+	"github.com/zrsd/zrsd/zeo/client"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+const salvageHelp = `Lists the transactions that a rewind has set aside in FRAGMENT, Data.fs.rewound-TID.fs: who wrote
+them, when, and which objects.
+
+With --against it asks the primary's ZEO server, as a client that only reads, which of them could be
+committed again: those whose objects nobody has changed since. With --apply it commits these, one
+after the other, through the primary; a transaction that is there already is not committed twice.
+--export copies transactions into a storage of their own. --transactions names some of them.`
+
+type salvageOptions struct {
+	transactions         []string
+	export, against, zeo string
+	apply, json          bool
+	timeout              time.Duration
+	tls                  tlsFlags
+}
+
+func salvageCommand() *cobra.Command {
+	opt := salvageOptions{zeo: zeoStorage, timeout: time.Minute}
+	cmd := &cobra.Command{
+		Use:   "salvage FRAGMENT [--transactions TID,…] [--export FILE] [--against ADDR [--apply]] [--json]",
+		Short: "list, export or commit again what a rewind has set aside",
+		Long:  salvageHelp,
+		Example: "  zrsd salvage Data.fs.rewound-040d353c7d3a5050.fs\n" +
+			"  zrsd salvage Data.fs.rewound-040d353c7d3a5050.fs --against 127.0.0.1:8100 --apply",
+		Args: arguments("FRAGMENT"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opt.run(cmd.Context(), args[0], cmd.OutOrStdout())
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringSliceVar(&opt.transactions, "transactions", nil, "`TID[,TID]` of those that count; by default all")
+	flags.StringVar(&opt.export, "export", "", "copy them into a new storage, `FILE`, with blobs in FILE.blobs")
+	flags.StringVar(&opt.against, "against", "", "`ADDR` of the primary's ZEO server: say which could be "+
+		"committed again")
+	flags.BoolVar(&opt.apply, "apply", false, "commit those, through that server")
+	flags.StringVarP(&opt.zeo, "storage", "S", opt.zeo, "`NAME` of the storage there")
+	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "how long the ZEO server may take for everything")
+	flags.BoolVar(&opt.json, "json", false, "the list, or the verdicts, as JSON")
+	opt.tls.register(flags, "", "this client's")
+	return cmd
+}
+
+const fragmentSuffix = ".fs"
+
+func (opt *salvageOptions) run(ctx context.Context, name string, out io.Writer) (err error) {
+	base, is := strings.CutSuffix(name, fragmentSuffix)
+	switch {
+	case !is:
+		return usage(fmt.Errorf("%s is no fragment: name a file such as Data.fs.rewound-040d353c7d3a5050.fs", name))
+	case opt.apply && opt.against == "":
+		return usage(errors.New("--apply needs the primary's ZEO server: give --against ADDR"))
+	case opt.export != "" && opt.against != "":
+		return usage(errors.New("--export and --against: leave out one of them"))
+	}
+	var tids []zodb.Tid
+	for _, text := range opt.transactions {
+		tid, err := zodb.ParseTid(text)
+		if err != nil {
+			return usage(fmt.Errorf("--transactions: %w", err))
+		}
+		tids = append(tids, tid)
+	}
+	f, err := salvage.Open(ctx, rewind.Fragment{Data: name, Blobs: base + ".blobs", Manifest: base + ".json"}, tids...)
+	if err != nil {
+		return cannotOpen(err)
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	switch {
+	case opt.export != "":
+		if err := f.Export(ctx, opt.export); err != nil {
+			return err
+		}
+		_, err = fmt.Fprintf(out, "%d transactions are in %s\n", len(f.Transactions()), opt.export)
+		return err
+	case opt.against != "":
+		return opt.judge(ctx, f, out)
+	case opt.json:
+		return writeJSON(out, f.Transactions())
+	}
+	return writeFragment(out, f.Transactions())
+}
+
+// judge asks the primary, and commits again where that is wanted.
+func (opt *salvageOptions) judge(ctx context.Context, f *salvage.Fragment, out io.Writer) error {
+	addr, err := endpoint.Parse(opt.against)
+	if err != nil {
+		return flagError("--against", err)
+	}
+	dial, err := opt.tls.dialer(addr)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, opt.timeout, fmt.Errorf("not done within %v", opt.timeout))
+	defer cancel()
+	conn, err := client.Dial(ctx, []string{opt.against}, client.Options{
+		Storage: opt.zeo, ReadOnly: !opt.apply,
+		Dial: func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) },
+	})
+	if err != nil {
+		return unreachable(err)
+	}
+	defer conn.Close()
+	do := f.Judge
+	if opt.apply {
+		do = f.Apply
+	}
+	list, err := do(ctx, conn)
+	if opt.json {
+		return errors.Join(writeJSON(out, list), err)
+	}
+	return errors.Join(writeVerdicts(out, list), err)
+}
+
+func writeJSON(out io.Writer, v any) error {
+	text, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(out, "%s\n", text)
+	return err
+}
+
+func writeFragment(out io.Writer, list []rewind.Transaction) error {
+	tw := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
+	fmt.Fprintln(tw, "TIME\tTID\tUSER\tDESCRIPTION\tOBJECTS")
+	for i := range list {
+		t := &list[i]
+		var objects []string
+		for _, o := range t.Objects {
+			text := o.Oid.String()
+			if o.Class != "" {
+				text += " " + o.Class
+			}
+			if o.Blob {
+				text += " (blob)"
+			}
+			objects = append(objects, text)
+		}
+		fmt.Fprintf(tw, "%s\t%v\t%q\t%q\t%s\n", stamp(t.Tid), t.Tid, t.User, t.Description, strings.Join(objects, ", "))
+	}
+	return tw.Flush()
+}
+
+var verdictWords = map[string]string{
+	salvage.Free: "could be committed again", salvage.Applied: "is at the primary already",
+	salvage.Conflict: "conflict", salvage.Done: "committed again as",
+}
+
+func writeVerdicts(out io.Writer, list []salvage.Verdict) error {
+	for _, v := range list {
+		words := verdictWords[v.State]
+		switch v.State {
+		case salvage.Done:
+			words += " " + v.New.String()
+		case salvage.Conflict:
+			words += ": " + v.Why
+		}
+		if _, err := fmt.Fprintf(out, "%v  %s\n", v.Tid, words); err != nil {
+			return err
+		}
+	}
+	return nil
+}
