@@ -39,5 +39,5 @@ func longest(times []int64) float64 {
 		}
 		last = max(last, t)
 	}
-	return durationOf(pause).Seconds()
+	return time.Duration(pause).Seconds()
 }

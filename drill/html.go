@@ -13,7 +13,7 @@ var page string
 
 var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
 	"seconds": seconds, "timeline": timelineOf, "time": func(ns int64) string {
-		return durationOf(ns).Round(time.Millisecond).String()
+		return time.Duration(ns).Round(time.Millisecond).String()
 	},
 }).Parse(page))
 
@@ -24,9 +24,6 @@ func (r *Report) WriteHTML(w io.Writer) error {
 	}
 	return nil
 }
-
-// Again says how to play the same again.
-func (r *Report) Again() string { return r.again() }
 
 // The layout of a timeline, in units of the drawing.
 const (
@@ -66,7 +63,7 @@ func timelineOf(o *Outcome) timeline {
 	if o.Duration <= 0 {
 		return t
 	}
-	at := func(ns int64) float64 { return plotLeft + plotWidth*durationOf(ns).Seconds()/o.Duration }
+	at := func(ns int64) float64 { return plotLeft + plotWidth*time.Duration(ns).Seconds()/o.Duration }
 	most := 1
 	for _, n := range o.Commits {
 		most = max(most, n)

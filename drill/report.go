@@ -50,8 +50,6 @@ type Aside struct {
 	Transactions int    `json:"transactions"` // that are not in the files of the cluster
 }
 
-func durationOf(ns int64) time.Duration { return time.Duration(ns) }
-
 // Brief is the outcome in a line.
 func (o *Outcome) Brief() string {
 	switch {
@@ -67,7 +65,7 @@ func (o *Outcome) Brief() string {
 
 // fill takes what the run knows.
 func (o *Outcome) fill(r *Run) {
-	o.Failovers, o.Redundancy, o.Duration = r.failovers, r.redundant.Seconds(), durationOf(r.clock()).Seconds()
+	o.Failovers, o.Redundancy, o.Duration = r.failovers, r.redundant.Seconds(), time.Duration(r.clock()).Seconds()
 	for _, n := range r.Nodes {
 		o.Nodes = append(o.Nodes, n.Name)
 	}

@@ -107,15 +107,23 @@ type NotTrueError struct{ What string }
 func (e *NotTrueError) Error() string { return "it did not come true in time that " + e.What }
 
 // until waits until cond holds.
-func (r *Run) until(ctx context.Context, what string, cond func() bool) error {
+func until(ctx context.Context, what string, cond func() bool) error {
 	for !cond() {
-		select {
-		case <-time.After(poll):
-		case <-ctx.Done():
-			return &NotTrueError{what}
+		if err := later(ctx, what); err != nil {
+			return err
 		}
 	}
 	return nil
+}
+
+// later lets a little time pass before it is looked again whether something has come true.
+func later(ctx context.Context, what string) error {
+	select {
+	case <-time.After(poll):
+		return nil
+	case <-ctx.Done():
+		return &NotTrueError{what}
+	}
 }
 
 // poll is how often it is looked whether something has come true.

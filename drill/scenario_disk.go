@@ -64,7 +64,7 @@ func fillDisk(_ context.Context, r *Run) error {
 func nothingGoes(ctx context.Context, r *Run) error {
 	failed := func() int { return r.load.Log.Count(history.Refused) + r.load.Log.Count(history.Unknown) }
 	before := failed()
-	return r.until(ctx, "the full disk is noticed", func() bool { return failed() > before+5 })
+	return until(ctx, "the full disk is noticed", func() bool { return failed() > before+5 })
 }
 
 func emptyDisk(ctx context.Context, r *Run) error {

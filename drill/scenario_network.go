@@ -70,5 +70,5 @@ var oldPrimaryReturning = Scenario{
 // lonely lets clients try for a while to commit at a primary whose secondaries do not hear of it.
 func lonely(ctx context.Context, r *Run) error {
 	tried := r.load.Log.Len() + 100
-	return r.until(ctx, "clients go on", func() bool { return r.load.Log.Len() >= tried })
+	return until(ctx, "clients go on", func() bool { return r.load.Log.Len() >= tried })
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill/cluster"
@@ -13,7 +14,7 @@ import (
 // calm lets the clients commit for a while.
 func calm(ctx context.Context, r *Run) error {
 	more := r.load.Log.Count(history.Commit) + 20 + r.dice.IntN(60)
-	return r.until(ctx, fmt.Sprintf("%d commits are acknowledged", more), func() bool {
+	return until(ctx, fmt.Sprintf("%d commits are acknowledged", more), func() bool {
 		return r.load.Log.Count(history.Commit) >= more
 	})
 }
@@ -25,11 +26,19 @@ func (r *Run) handTo(ctx context.Context, heir *cluster.Node) error {
 	from := r.primary
 	r.note(noteEvent, "%s is to hand over to %s", from.Name, heir.Name)
 	r.endReign()
-	if _, err := from.Switchover(ctx, heir); err != nil {
-		return fmt.Errorf("switching over from %s to %s: %w", from.Name, heir.Name, err)
+	for {
+		_, err := from.Switchover(ctx, heir)
+		if err == nil {
+			r.beginReign(heir)
+			return nil
+		}
+		if refused(err) != admin.Busy {
+			return fmt.Errorf("switching over from %s to %s: %w", from.Name, heir.Name, err)
+		}
+		if waited := later(ctx, "the primary hands over"); waited != nil {
+			return errors.Join(waited, err)
+		}
 	}
-	r.beginReign(heir)
-	return nil
 }
 
 // killPrimary is SIGKILL.
@@ -45,7 +54,8 @@ func startFormer(_ context.Context, r *Run) error {
 }
 
 // promote makes one of the secondaries primary. One that refuses because another one is further is left a secondary, as
-// an operator would. When all refuse they are asked again: something may still have been on its way to them.
+// an operator would. When all refuse they are asked again: something may still have been on its way to them, or they
+// are at something else.
 func promote(ctx context.Context, r *Run) error {
 	r.endReign()
 	for {
@@ -53,13 +63,13 @@ func promote(ctx context.Context, r *Run) error {
 		if refusals == nil {
 			return err
 		}
-		if err := r.until(ctx, "a secondary is promoted", r.soon()); err != nil {
+		if err := later(ctx, "a secondary is promoted"); err != nil {
 			return errors.Join(err, refusals)
 		}
 	}
 }
 
-// promoteAny tries each secondary once. It returns why they refused, if all did because of what others have.
+// promoteAny tries each secondary once. It returns why they refused, if all did for now.
 func (r *Run) promoteAny(ctx context.Context) (refusals, err error) {
 	for _, n := range r.others() {
 		_, err := n.Promote(ctx)
@@ -69,10 +79,12 @@ func (r *Run) promoteAny(ctx context.Context) (refusals, err error) {
 		}
 		err = fmt.Errorf("promoting %s: %w", n.Name, err)
 		r.note(noteEvent, "%v", err)
-		if refused(err) != admin.Unsafe {
+		switch refused(err) {
+		case admin.Unsafe, admin.Busy, admin.Unavailable:
+			refusals = errors.Join(refusals, err)
+		default:
 			return nil, err
 		}
-		refusals = errors.Join(refusals, err)
 	}
 	return refusals, nil
 }
@@ -99,22 +111,16 @@ func redundancy(ctx context.Context, r *Run) error {
 				}
 			}
 		}
-		if err := r.until(ctx, "every node has everything", r.soon()); err != nil {
+		if err := later(ctx, "every node has everything"); err != nil {
 			return errors.Join(err, r.describe(context.WithoutCancel(ctx)))
 		}
 	}
 }
 
-// soon holds when it is asked for the second time.
-func (r *Run) soon() func() bool {
-	asked := false
-	return func() bool { was := asked; asked = true; return was }
-}
-
 // regained notes that every node has everything.
 func (r *Run) regained() {
 	if r.broken != 0 {
-		r.redundant = max(r.redundant, durationOf(r.clock()-r.broken))
+		r.redundant = max(r.redundant, time.Duration(r.clock()-r.broken))
 		r.broken = 0
 	}
 	r.note(noteEvent, "every node has everything")

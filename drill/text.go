@@ -44,7 +44,7 @@ func (r *Report) WriteText(w io.Writer) error {
 			return err
 		}
 	}
-	_, err := fmt.Fprintf(w, "\n%s\n", r.again())
+	_, err := fmt.Fprintf(w, "\n%s\n", r.Again())
 	return err
 }
 
@@ -71,8 +71,8 @@ func (r *Report) Promise() string {
 	return "THE GUARANTEE DID NOT HOLD: " + promise + "."
 }
 
-// again says how to play the same again.
-func (r *Report) again() string {
+// Again says how to play the same again.
+func (r *Report) Again() string {
 	text := fmt.Sprintf("The same choices again: --seed %d", r.Seed)
 	if !r.Staging {
 		text += fmt.Sprintf(" --sync-secondaries %d", r.Sync)
@@ -95,7 +95,7 @@ func (o *Outcome) details() string {
 	}
 	for i, e := range o.Events {
 		if !o.Held && i >= len(o.Events)-maxShown {
-			line("at %v: %s", durationOf(e.At).Round(time.Millisecond), e.Text)
+			line("at %v: %s", time.Duration(e.At).Round(time.Millisecond), e.Text)
 		}
 	}
 	if o.Simulated != "" {
