@@ -12,6 +12,7 @@ func FuzzRequests(f *testing.F) {
 		"until=2026-01-02T03:04:05.6Z&gc=true&keep_old=0", "until=tomorrow",
 		"until=9999-12-31T23:59:59-01:00", "until=0000-01-01T00:00:00%2b01:00",
 		"gc=perhaps&keep_old=",
+		"timeout=30s&dry_run=true&force=false", "timeout=1ns", "timeout=-1h", "dry_run=perhaps", "timeout=2h",
 		"first=5&count=1000&user=a%26b&description=%ff", "count=0", "first=-1", "count=99999999999999999999",
 	} {
 		f.Add(query)
@@ -28,6 +29,13 @@ func FuzzRequests(f *testing.F) {
 			}
 			if again, err := undoQuery(q.values()); err != nil || again != q {
 				t.Errorf("%q is %+v, then %+v, %v", query, q, again, err)
+			}
+		} else if !errors.As(err, &refusal) || refusal.Reason != Invalid {
+			t.Errorf("%q: %v", query, err)
+		}
+		if timeout, err := checkChange(values); err == nil {
+			if timeout < MinChangeTimeout || timeout > MaxChangeTimeout {
+				t.Errorf("%q may take %v", query, timeout)
 			}
 		} else if !errors.As(err, &refusal) || refusal.Reason != Invalid {
 			t.Errorf("%q: %v", query, err)

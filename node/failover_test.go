@@ -300,3 +300,30 @@ func TestAFailedSwitchoverLetsCommitsGoOn(t *testing.T) {
 		t.Errorf("it leads: %v, epoch %d", a.isLeading(), a.epoch())
 	}
 }
+
+// Who does not answer any more counts by what the former primary told of it last.
+func TestPromoteIsRefusedWhereASecondaryThatIsGoneWasFurther(t *testing.T) {
+	a, b, c := three(t)
+	release, err := b.st.Hold(t.Context()) // it hears of everything, and takes nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	last := a.commits(t)
+	b.await(t, "it knows that the other is further", func(*admin.Status) bool {
+		for _, m := range b.sec.Status().Roster {
+			if m.Node == c.keep.Node() && m.Durable == last {
+				return true
+			}
+		}
+		return false
+	})
+	a.end(t)
+	c.end(t)
+	_, err = b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, fmt.Sprintf("is further: it has %v", last))
+	refused(t, err, admin.Unsafe, "; as of ")
+	if b.isLeading() {
+		t.Error("it leads")
+	}
+}

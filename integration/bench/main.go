@@ -104,6 +104,7 @@ var sections = []section{
 	{"failover: switchover under 500 commits/s of 50 clients", (*bench).switchovers},
 	{"failover: promotion when the primary is killed", (*bench).promotions},
 	{"failover: commits that wait for one secondary", (*bench).waiting},
+	{"failover: rewinding 1,000 transactions in a file of 2 GB", (*bench).rewinding},
 	{"zeo blobs: one large blob to and from a client", (*bench).zeoBlobs},
 }
 
