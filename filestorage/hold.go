@@ -28,3 +28,16 @@ func (s *Storage) Hold(ctx context.Context) (release func(), err error) {
 
 // SkipOids leaves n oids out: those that another node may have given to clients which have not used them yet.
 func (s *Storage) SkipOids(n uint64) { s.maxOid.Add(n) }
+
+// SkipTids leaves n tids out: new transactions get tids above the last one and these. 1<<32 of them are a minute. It
+// waits for the transaction in progress; the errors are those of Hold.
+func (s *Storage) SkipTids(ctx context.Context, n uint64) error {
+	release, err := s.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	w := &s.writer
+	w.begun = max(w.begun, w.last) + zodb.Tid(n)
+	return nil
+}

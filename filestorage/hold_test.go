@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/zrsd/zrsd/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
@@ -91,5 +92,31 @@ func TestSkippedOidsAreGivenToNobody(t *testing.T) {
 	s.SkipOids(1000)
 	if after := s.NewOid(); after != before+1001 {
 		t.Errorf("%v came behind %v", after, before)
+	}
+}
+
+func TestSkippedTidsAreOfNoTransaction(t *testing.T) {
+	behind := func() time.Time { return time.Date(2020, 1, 1, 0, 0, 0, 0, time.UTC) } // a clock that was set back
+	s, err := Open(t.Context(), "Data.fs", Options{FS: simdisk.New(), Now: behind})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	commit := func(tid zodb.Tid) zodb.Tid {
+		txn, err := s.Begin(t.Context(), &zodb.TxnMeta{Tid: tid})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if tid, err = txn.Finish(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		return tid
+	}
+	last := commit(0x0500000000000000)
+	if err := s.SkipTids(t.Context(), 1000); err != nil {
+		t.Fatal(err)
+	}
+	if next := commit(0); next != last+1001 {
+		t.Errorf("%v came behind %v", next, last)
 	}
 }

@@ -14,12 +14,19 @@ import (
 // that were not used by then are not known here, and must not be given to somebody else.
 const oidGap = 1 << 20
 
+// tidGap is how many tids a new epoch leaves out, a second of them. Where clocks are behind the last tid, two nodes
+// would otherwise give the same one to different transactions, and a client could not tell that what it saw is gone.
+const tidGap = 1 << 26
+
 // maxMembers is how many addresses of other nodes are kept.
 const maxMembers = 32
 
 // reign begins an epoch: this node is primary from here on. Nobody is followed at this time. The epoch is durable
 // before the first transaction of it can begin.
 func (r *replica) reign(epoch uint64) error {
+	if err := r.st.SkipTids(r.life, tidGap); err != nil {
+		return err
+	}
 	last := r.st.LastTid()
 	others := r.known()
 	err := r.keep.Update(func(id *identity.State) error {
