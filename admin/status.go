@@ -105,8 +105,18 @@ type Storage struct {
 	Objects  *int64     `json:"objects"` // nil where no index is kept
 	LastTid  *zodb.Tid  `json:"last_tid"`
 	LastTime *time.Time `json:"last_time"` // the time in LastTid
+	Chain    *Chain     `json:"chain"`     // nil where none is kept
 	// LastError is the last failure to read the storage for secondaries.
 	LastError *string `json:"last_error"`
+}
+
+// A Chain is the chain of digests over the history, from behind its base. All but Behind is nil while it is not known.
+type Chain struct {
+	Base   *zodb.Tid    `json:"base"`
+	Tid    *zodb.Tid    `json:"tid"`   // up to where it goes
+	Count  *uint64      `json:"count"` // transactions in it
+	Value  *zodb.Digest `json:"value"`
+	Behind int64        `json:"behind"` // bytes of the file that have still to be read
 }
 
 // An Upstream is the connection of a secondary to where its transactions come from.

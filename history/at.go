@@ -158,6 +158,8 @@ func (l *Local) read(ctx context.Context, base zodb.Tid, from mark, tid zodb.Tid
 			return to, nil
 		case meta.Status == zodb.StatusPacked:
 			return to, &UnknownError{base, tid, "it has been packed since"}
+		case meta.Status == zodb.StatusUndone:
+			continue
 		}
 		behind := meta.Tid
 		digest, err := zodb.DigestOf(txn)

@@ -15,8 +15,8 @@
 //	        tid, digest      tid, digest      tid, digest
 //
 // The digest of a transaction is zodb.DigestOf: its content, and nothing about where the file keeps it. Transactions
-// of status 'u' count like others, because they are replicated like others. Equal values at a tid, from the same
-// base, prove that everything between the two is equal; different ones prove that something is not.
+// of status 'u' are left out: they count as absent, and the protocol of zc.zrs does not carry them. Equal values at a
+// tid, from the same base, prove that everything between the two is equal; different ones that something is not.
 //
 // # Packs
 //

@@ -130,9 +130,9 @@ func (l *Local) resume() (trail, error) {
 // take adds a transaction to the chain.
 func (l *Local) take(txn zodb.Transaction, it zodb.Iterator) error {
 	meta := txn.Meta()
-	tid, packed := meta.Tid, meta.Status == zodb.StatusPacked
+	tid, packed, absent := meta.Tid, meta.Status == zodb.StatusPacked, meta.Status == zodb.StatusUndone
 	var digest zodb.Digest
-	if !packed {
+	if !packed && !absent {
 		var err error
 		if digest, err = zodb.DigestOf(txn); err != nil {
 			return err
@@ -141,9 +141,10 @@ func (l *Local) take(txn zodb.Transaction, it zodb.Iterator) error {
 	pos := it.Position()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if packed {
+	switch {
+	case packed:
 		l.trail.packed()
-	} else {
+	case !absent:
 		l.trail.take(tid, digest, pos-l.pos)
 	}
 	l.pos = pos

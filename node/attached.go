@@ -32,11 +32,16 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *face) (err error) {
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
-	fed := c.feed(src, ln, blobs, func() (string, []protocol.Epoch) {
+	chain := c.chain(src, keep)
+	defer chain.Close()
+	fed := c.feed(src, ln, blobs, chain, func() (string, []protocol.Epoch) {
 		id := keep.State()
 		return id.StorageID, id.Epochs
 	}, nil, protocol.SyncRule{})
-	f.opened(func(st *admin.Status) { showPrimary(st, src, fed.Status()) })
+	f.opened(func(st *admin.Status) {
+		showPrimary(st, src, fed.Status())
+		showChain(&st.Storage, chain)
+	})
 	select {
 	case <-ctx.Done():
 		fed.drain()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"net"
 
+	"github.com/zrsd/zrsd/history"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -17,9 +18,10 @@ type feed struct {
 
 // feed begins to serve secondaries on ln, which it owns.
 func (c *Config) feed(src primary.Source, ln net.Listener, blobs blobDir,
-	identity func() (string, []protocol.Epoch), member primary.Member, rule protocol.SyncRule) *feed {
+	chain *history.Local, identity func() (string, []protocol.Epoch), member primary.Member,
+	rule protocol.SyncRule) *feed {
 	f := &feed{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
-		Identity: identity, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == SyncApplied,
+		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == SyncApplied,
 		PutToken: blobs.putToken(), Name: c.name(), Secret: c.read.secret,
 		MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout,
 		MaxPerAddress: c.MaxPerAddress, HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout,

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/history"
 	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zeo"
@@ -47,6 +48,7 @@ type replica struct {
 	fed    *feed  // nil: nobody can connect
 	sync   *syncer
 	sec    *secondary.Secondary
+	chain  *history.Local
 
 	life    context.Context // ends with the session
 	ended   chan error      // why following ended by itself
@@ -84,6 +86,8 @@ func (n *replicated) session(ctx context.Context) (err error) {
 		n.face.waits("the storage is closing")
 		err = errors.Join(err, r.st.Close())
 	}()
+	r.chain = r.c.chain(r.st, r.keep)
+	defer r.chain.Close()
 	life, end := context.WithCancelCause(context.WithoutCancel(ctx))
 	defer end(nil)
 	r.life = life
@@ -216,7 +220,7 @@ func (r *replica) begin(ctx context.Context) error {
 // serve feeds secondaries.
 func (r *replica) serve(ln net.Listener) {
 	if ln != nil {
-		r.fed = r.c.feed(r.st, ln, r.blobs, r.sec.Identity, r, r.syncRule())
+		r.fed = r.c.feed(r.st, ln, r.blobs, r.chain, r.sec.Identity, r, r.syncRule())
 	}
 }
 

@@ -68,7 +68,7 @@ const firstWait = 20 * time.Millisecond
 func (r *replica) options() secondary.Options {
 	opt := secondary.Options{
 		FS: r.c.FS, SharedBlobs: r.blobs.following(), Name: r.face.base.Name, Dial: r.c.dialServer,
-		Secret: r.c.read.secret, Serves: r.serves,
+		Secret: r.c.read.secret, Serves: r.serves, Chain: r.position,
 		Protocol: r.cfg.Protocol, KeepAliveDelay: r.cfg.KeepAliveDelay, NeedsIdentity: !r.c.ReplicateTo.IsZero(),
 		MaxRecord: r.cfg.MaxRecord, MaxFrame: r.cfg.MaxFrame,
 		HandshakeTimeout: r.c.HandshakeTimeout, StallTimeout: r.c.IdleTimeout,

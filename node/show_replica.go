@@ -20,6 +20,7 @@ func (r *replica) show(st *admin.Status) {
 			st.Ready = st.NotReady == nil
 		}
 	}
+	showChain(&st.Storage, r.chain)
 	r.showPlace(st)
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zrs"
@@ -52,7 +53,11 @@ func (c *peer) preface(ctx context.Context) (dialect, error) {
 
 // handshaking bounds a wait for the peer. It also ends when the primary begins to drain.
 func (p *Primary) handshaking(ctx context.Context) (context.Context, context.CancelFunc) {
-	d := p.opt.HandshakeTimeout
+	return p.within(ctx, p.opt.HandshakeTimeout)
+}
+
+// within bounds what takes as long as d. It also ends when the primary begins to drain.
+func (p *Primary) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
 	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("the peer took longer than %v", d))
 	ctx, abort := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(p.draining, func() { abort(errShutdown) })

@@ -49,15 +49,17 @@ func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusa
 
 // judgeHistory compares the secondary's last transaction with ours of the same tid. A pack may have removed records of
 // it, on either side, and then its digest proves nothing; a status 'p' says so. It may even have removed the whole
-// transaction from our file: then the one that now follows was written by that pack.
+// transaction from our file: then the one that now follows was written by that pack. Where it is the same, the chains
+// of digests can prove that all before it is, or is not.
 func (p *Primary) judgeHistory(ctx context.Context, last protocol.Position) *protocol.Refusal {
 	found, r := p.common(ctx, last.Tid)
 	switch {
 	case r != nil:
 		return r
-	case found == nil, found.Digest == last.Digest, found.Status == zodb.StatusPacked,
-		last.Status == zodb.StatusPacked:
+	case found == nil, found.Status == zodb.StatusPacked, last.Status == zodb.StatusPacked:
 		return nil
+	case found.Digest == last.Digest:
+		return p.proves(ctx, last)
 	}
 	return refuse(protocol.CodeDiverged, last.Tid, "transaction %v (%s) has other content here than on the primary: "+
 		"their histories differ there or before; %s", last.Tid, stamp(last.Tid), startAgain)

@@ -23,7 +23,7 @@ func TestWhoMayFollow(t *testing.T) {
 		tid    zodb.Tid
 		says   string
 	}{
-		{name: "same history", src: newSource(history(5)...)},
+		{name: "same history", src: newSource(plain(5)...)},
 		{name: "no storage id yet", change: func(h *protocol.Hello) { h.StorageID = "" }},
 		{name: "another storage", change: func(h *protocol.Hello) { h.StorageID = "other" },
 			code: protocol.CodeWrongStorage, says: "check the address"},
@@ -52,7 +52,7 @@ func TestWhoMayFollow(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.src == nil {
-				tt.src = newSource(history(5)...)
+				tt.src = newSource(plain(5)...)
 			}
 			p := start(t, tt.src, Options{})
 			h := hello(protocol.Position{Tid: tidAt(3), Status: ' ', Digest: digestOf(t, tt.src, tidAt(3))})
@@ -79,7 +79,7 @@ func TestWhoMayFollow(t *testing.T) {
 }
 
 func withBlobs() *memSource {
-	s := newSource(history(5)...)
+	s := newSource(plain(5)...)
 	s.blobs = true
 	return s
 }

@@ -15,7 +15,7 @@ import (
 )
 
 func TestOneAddressCannotTakeAllPlaces(t *testing.T) {
-	src := newSource(history(1)...)
+	src := newSource(plain(1)...)
 	p := start(t, src, Options{MaxSecondaries: 9, MaxPerAddress: 2})
 	follow(t, p.addr, hello(protocol.Position{})).next() // is accepted, and counts no more
 	waiting := []net.Conn{dial(t, p.addr), dial(t, p.addr)}
@@ -110,7 +110,7 @@ func TestNobodyCanFillTheLogOrTheMemory(t *testing.T) {
 
 func TestARefusalIsLoggedOnce(t *testing.T) {
 	var log syncBuilder
-	p := start(t, newSource(history(1)...), Options{
+	p := start(t, newSource(plain(1)...), Options{
 		Secret: protocol.Secret("s"), Logger: hclog.New(&hclog.LoggerOptions{Output: &log}),
 	})
 	for range 3 {

@@ -90,7 +90,8 @@ func (c *native) welcome(ctx context.Context, f *follower, w *protocol.Welcome) 
 
 // hello waits for the control stream and the first message on it.
 func (c *native) hello(ctx context.Context, s *yamux.Session) (*protocol.Control, *protocol.Hello, error) {
-	ctx, cancel := c.p.handshaking(ctx)
+	serving := ctx
+	ctx, cancel := c.p.handshaking(serving)
 	defer cancel()
 	conn, header, err := protocol.AcceptStream(ctx, s)
 	if err != nil {
@@ -107,6 +108,9 @@ func (c *native) hello(ctx context.Context, s *yamux.Session) (*protocol.Control
 	}
 	if bid, ok := msg.(*protocol.Bid); ok {
 		return nil, nil, c.answerBid(ctx, s, control, bid)
+	}
+	if query, ok := msg.(*protocol.HistoryQuery); ok {
+		return nil, nil, c.answerQueries(serving, s, control, query)
 	}
 	hello, ok := msg.(*protocol.Hello)
 	var r *protocol.Refusal

@@ -91,7 +91,7 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	case errors.Is(err, errDrained), errors.Is(err, errGoodbye):
 		log.Info("a secondary is gone", "reason", err)
 	case err == nil, errors.As(err, &refusal):
-	case errors.Is(err, errConfirm), errors.Is(err, errBid):
+	case errors.Is(err, errConfirm), errors.Is(err, errBid), errors.Is(err, errCompared):
 		c.log.Debug("a connection was only to ask", "reason", err)
 	case streamed:
 		log.Warn("lost a secondary", "error", err)

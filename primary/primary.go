@@ -38,6 +38,8 @@ type Options struct {
 	// PutToken puts a token into the blob directory, where a secondary that shares it looks for it, until remove is
 	// called. Nil: this node only reads a directory, and proves it to nobody.
 	PutToken func() (token protocol.Token, remove func() error, err error)
+	// History is the chain of digests of the source. Nil: there is none to compare.
+	History History
 	// Member is this node among others that could be primary. Nil: it is the primary, and nothing else.
 	Member Member
 	// Sync says how many secondaries must have a transaction before AwaitSynced returns, and SyncApplied that they must

@@ -12,7 +12,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func TestAnEmptySecondaryGetsAllHistoryThenEachCommit(t *testing.T) {
-	src := newSource(history(50)...)
+	src := newSource(plain(50)...)
 	p := start(t, src, Options{})
 	c := follow(t, p.addr, hello(protocol.Position{}))
 	for i := range 50 {
@@ -34,7 +34,7 @@ func TestAnEmptySecondaryGetsAllHistoryThenEachCommit(t *testing.T) {
 }
 
 func TestASecondaryGoesOnFromItsLastTransaction(t *testing.T) {
-	src := newSource(history(10)...)
+	src := newSource(plain(10)...)
 	p := start(t, src, Options{})
 	last := protocol.Position{Tid: tidAt(6), Status: ' ', Digest: digestOf(t, src, tidAt(6))}
 	if got := follow(t, p.addr, hello(last)).next(); got != tidAt(7) {

@@ -9,7 +9,7 @@ import (
 )
 
 func TestWhoHasTheSecretFollows(t *testing.T) {
-	src := newSource(history(1)...)
+	src := newSource(plain(1)...)
 	p := start(t, src, Options{Secret: protocol.Secret("the same for both")})
 	c := connect(t, p.addr)
 	if err := p.opt.Secret.Present(c.ctx, c.control); err != nil {
@@ -33,7 +33,7 @@ func TestWithoutTheSecretNobodyIsWelcome(t *testing.T) {
 			"give the primary the same --secret-file, or start the secondary without"},
 	} {
 		t.Run(name, func(t *testing.T) {
-			p := start(t, newSource(history(1)...), Options{Secret: c.secret})
+			p := start(t, newSource(plain(1)...), Options{Secret: c.secret})
 			client := connect(t, p.addr)
 			if err := client.control.Send(c.first); err != nil {
 				t.Fatal(err)
@@ -48,7 +48,7 @@ func TestWithoutTheSecretNobodyIsWelcome(t *testing.T) {
 }
 
 func TestAProtocolWithoutRoomForTheSecretIsRefusedInSilence(t *testing.T) {
-	p := start(t, newSource(history(1)...), Options{Secret: protocol.Secret("s")})
+	p := start(t, newSource(plain(1)...), Options{Secret: protocol.Secret("s")})
 	for _, proto := range []string{"zrs2.0", "zrs2.1"} {
 		conn := dial(t, p.addr)
 		if err := protocol.WriteSized(conn, []byte(proto)); err != nil {

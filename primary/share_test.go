@@ -121,7 +121,7 @@ func TestADirectoryThatCannotBeProvedIsRefused(t *testing.T) {
 
 func TestAPrimaryWithoutBlobsHasNothingToShare(t *testing.T) {
 	dir := &tokens{}
-	p := start(t, newSource(history(1)...), Options{PutToken: dir.Put})
+	p := start(t, newSource(plain(1)...), Options{PutToken: dir.Put})
 	w, ok := connect(t, p.addr).ask(sharer()).(*protocol.Welcome)
 	if !ok || w.Blobs || len(w.Capabilities) != 0 || w.Token.Name != "" || dir.put.Load() != 0 {
 		t.Errorf("answer %+v", w)

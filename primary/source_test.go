@@ -46,8 +46,8 @@ func newSource(txns ...memTxn) *memSource {
 	return s
 }
 
-// history returns n transactions, one second apart.
-func history(n int) (txns []memTxn) {
+// plain returns n transactions, one second apart.
+func plain(n int) (txns []memTxn) {
 	for i := range n {
 		txns = append(txns, memTxn{tid: tidAt(i), status: zodb.StatusCommitted, data: fmt.Sprint("data ", i)})
 	}
@@ -128,10 +128,10 @@ func (s *memSource) Count(_ context.Context, after zodb.Tid) (n int64, upTo zodb
 	return n, upTo, nil
 }
 
-func (s *memSource) Iterate(after zodb.Tid, _ bool) (zodb.Iterator, error) {
+func (s *memSource) Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	it := &memIterator{s: s, pos: 4}
+	it := &memIterator{s: s, pos: 4, follow: follow}
 	for it.next < len(s.txns) && s.txns[it.next].tid <= after {
 		it.pos = s.txns[it.next].end
 		it.next++
@@ -140,9 +140,10 @@ func (s *memSource) Iterate(after zodb.Tid, _ bool) (zodb.Iterator, error) {
 }
 
 type memIterator struct {
-	s    *memSource
-	next int
-	pos  int64
+	s      *memSource
+	next   int
+	pos    int64
+	follow bool
 }
 
 func (it *memIterator) Position() int64 { return it.pos }
@@ -166,6 +167,9 @@ func (it *memIterator) Next(ctx context.Context) (zodb.Transaction, error) {
 			return it.s.open(t), nil
 		}
 		it.s.mu.Unlock()
+		if !it.follow {
+			return nil, io.EOF
+		}
 		select {
 		case <-moved:
 		case <-ctx.Done():

@@ -14,7 +14,7 @@ import (
 )
 
 func TestACorruptSourceIsNotTheEndOfTheProcess(t *testing.T) {
-	src := newSource(history(5)...)
+	src := newSource(plain(5)...)
 	src.damage = tidAt(2)
 	p := start(t, src, Options{})
 	c := follow(t, p.addr, hello(protocol.Position{}))
@@ -84,7 +84,7 @@ func TestAnEndlessHandshakeIsCut(t *testing.T) {
 }
 
 func TestOneTooManyIsToldSo(t *testing.T) {
-	src := newSource(history(1)...)
+	src := newSource(plain(1)...)
 	p := start(t, src, Options{MaxSecondaries: 1})
 	first := follow(t, p.addr, hello(protocol.Position{}))
 	first.next()
@@ -124,7 +124,7 @@ func TestASlowSecondarySlowsNobody(t *testing.T) {
 }
 
 func TestASilentSecondaryIsGivenUp(t *testing.T) {
-	p := start(t, newSource(history(1)...), Options{IdleTimeout: 50 * time.Millisecond})
+	p := start(t, newSource(plain(1)...), Options{IdleTimeout: 50 * time.Millisecond})
 	c := follow(t, p.addr, hello(protocol.Position{}))
 	c.next()
 	p.eventually(t, "gone, with the reason", func(s Status) bool {
@@ -133,7 +133,7 @@ func TestASilentSecondaryIsGivenUp(t *testing.T) {
 }
 
 func TestHeartbeatsSayHowFarThePrimaryIs(t *testing.T) {
-	src := newSource(history(3)...)
+	src := newSource(plain(3)...)
 	p := start(t, src, Options{})
 	c := follow(t, p.addr, hello(protocol.Position{}))
 	beat := until[*protocol.Heartbeat](c)
@@ -143,7 +143,7 @@ func TestHeartbeatsSayHowFarThePrimaryIs(t *testing.T) {
 }
 
 func TestTroubleOfASecondaryIsShown(t *testing.T) {
-	p := start(t, newSource(history(1)...), Options{})
+	p := start(t, newSource(plain(1)...), Options{})
 	c := follow(t, p.addr, hello(protocol.Position{}))
 	if err := c.control.Send(&protocol.Ack{Error: "no space left on device"}); err != nil {
 		t.Fatal(err)
@@ -154,7 +154,7 @@ func TestTroubleOfASecondaryIsShown(t *testing.T) {
 }
 
 func TestAnAcknowledgementOfWhatWasNeverSentEndsTheConnection(t *testing.T) {
-	p := start(t, newSource(history(1)...), Options{})
+	p := start(t, newSource(plain(1)...), Options{})
 	c := follow(t, p.addr, hello(protocol.Position{}))
 	c.ack(tidAt(7))
 	if bye := until[*protocol.Goodbye](c); !strings.Contains(bye.Reason, "never sent") {
@@ -163,7 +163,7 @@ func TestAnAcknowledgementOfWhatWasNeverSentEndsTheConnection(t *testing.T) {
 }
 
 func TestShutdownLetsSecondariesCatchUp(t *testing.T) {
-	src := newSource(history(200)...)
+	src := newSource(plain(200)...)
 	p := start(t, src, Options{})
 	c := follow(t, p.addr, hello(protocol.Position{}))
 	c.next()
@@ -191,7 +191,7 @@ func TestShutdownLetsSecondariesCatchUp(t *testing.T) {
 }
 
 func TestShutdownDoesNotWaitForEver(t *testing.T) {
-	p := start(t, newSource(history(3)...), Options{DrainTimeout: 50 * time.Millisecond})
+	p := start(t, newSource(plain(3)...), Options{DrainTimeout: 50 * time.Millisecond})
 	c := follow(t, p.addr, hello(protocol.Position{}))
 	c.next()
 	c.next() // and never acknowledges

@@ -42,7 +42,7 @@ func hungUpOn(t *testing.T, conn net.Conn) string {
 }
 
 func TestAZcZrsSecondaryGetsHistoryAndThenEveryCommit(t *testing.T) {
-	src := newSource(history(3)...)
+	src := newSource(plain(3)...)
 	p := start(t, src, Options{})
 	c := oldStyle(t, p.addr, zrs.V21, tidAt(0))
 	for n := 1; n < 3; n++ {
@@ -59,7 +59,7 @@ func TestAZcZrsSecondaryGetsHistoryAndThenEveryCommit(t *testing.T) {
 
 // What a secondary has cannot be known when it does not say so.
 func TestAZcZrsSecondaryIsShownWithWhatIsKnownOfIt(t *testing.T) {
-	p := start(t, newSource(history(3)...), Options{})
+	p := start(t, newSource(plain(3)...), Options{})
 	c := oldStyle(t, p.addr, zrs.V20, 0)
 	for range 3 {
 		c.next()
@@ -98,7 +98,7 @@ func TestWhoMayFollowInTheOldWay(t *testing.T) {
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			if tt.src == nil {
-				tt.src = newSource(history(5)...)
+				tt.src = newSource(plain(5)...)
 			}
 			if tt.version == "" {
 				tt.version = zrs.V21
@@ -126,7 +126,7 @@ func TestWhoMayFollowInTheOldWay(t *testing.T) {
 }
 
 func TestAKeepAliveIsNoReasonToHangUp(t *testing.T) {
-	src := newSource(history(1)...)
+	src := newSource(plain(1)...)
 	p := start(t, src, Options{})
 	c := oldStyle(t, p.addr, zrs.V21, 0)
 	c.next()
@@ -189,7 +189,7 @@ func TestAStartThatIsNoTidEndsTheHandshake(t *testing.T) {
 
 // Time is given to the handshake as a whole: bytes that trickle in do not prolong it.
 func TestAHandshakeOfSlowBytesIsCut(t *testing.T) {
-	src := newSource(history(2)...)
+	src := newSource(plain(2)...)
 	p := start(t, src, Options{HandshakeTimeout: 100 * time.Millisecond})
 	other := oldStyle(t, p.addr, zrs.V21, 0)
 	other.next()
@@ -237,7 +237,7 @@ func TestASecondaryThatTakesNothingIsCutAndOthersGoOn(t *testing.T) {
 // A secondary that acknowledges nothing has everything when it hangs up after the end of the stream.
 func TestShutdownWaitsUntilAZcZrsSecondaryHasReadEverything(t *testing.T) {
 	log := &logbook{}
-	p := start(t, newSource(history(100)...), Options{Logger: log.logger()})
+	p := start(t, newSource(plain(100)...), Options{Logger: log.logger()})
 	c := oldStyle(t, p.addr, zrs.V21, 0)
 	c.next()
 	done := make(chan error, 1)
@@ -267,7 +267,7 @@ func TestShutdownWaitsUntilAZcZrsSecondaryHasReadEverything(t *testing.T) {
 }
 
 func TestACorruptSourceEndsTheOldStreamBehindWhatIsWhole(t *testing.T) {
-	src := newSource(history(5)...)
+	src := newSource(plain(5)...)
 	src.damage = tidAt(2)
 	p := start(t, src, Options{})
 	c := oldStyle(t, p.addr, zrs.V21, 0)

@@ -21,8 +21,8 @@ const keptBuffer = 64 << 10
 
 // A Control sends and receives the messages of a control stream: Hello, Welcome, Refusal, Ack, Heartbeat and Goodbye,
 // before them Authenticate, Challenge and Proof, and for changes of the primary Bid, Promise, Prepare, Prepared and
-// TakeOver, always as pointers. Send may be called concurrently, also with
-// Receive; Receive is for one goroutine.
+// TakeOver, and to compare histories HistoryQuery and HistoryAnswer, always as pointers. Send may be called
+// concurrently, also with Receive; Receive is for one goroutine.
 type Control struct {
 	conn    net.Conn
 	timeout time.Duration
@@ -129,6 +129,9 @@ const (
 	kindPrepare  = "prepare"
 	kindPrepared = "prepared"
 	kindTakeOver = "take_over"
+
+	kindHistoryQuery  = "history_query"
+	kindHistoryAnswer = "history_answer"
 )
 
 func newMessage(kind string) any {
@@ -161,6 +164,10 @@ func newMessage(kind string) any {
 		return new(Prepared)
 	case kindTakeOver:
 		return new(TakeOver)
+	case kindHistoryQuery:
+		return new(HistoryQuery)
+	case kindHistoryAnswer:
+		return new(HistoryAnswer)
 	}
 	return nil
 }
@@ -195,6 +202,10 @@ func kindOf(msg any) (string, error) {
 		return kindPrepared, nil
 	case *TakeOver:
 		return kindTakeOver, nil
+	case *HistoryQuery:
+		return kindHistoryQuery, nil
+	case *HistoryAnswer:
+		return kindHistoryAnswer, nil
 	}
 	return "", fmt.Errorf("%T is no message of the control stream", msg)
 }

@@ -23,7 +23,8 @@ import (
 func messages() []any {
 	return []any{
 		&Hello{Version: 1, StorageID: "id", Epochs: []Epoch{{Number: 1}, {2, 0x0123456789abcdef, "db1", "when"}},
-			Last:  Position{Tid: 0x0123456789abcdef, Status: 'p', Digest: zodb.Digest{1, 31: 32}},
+			Last: Position{Tid: 0x0123456789abcdef, Status: 'p', Digest: zodb.Digest{1, 31: 32}, Base: 5,
+				Value: zodb.Digest{9, 31: 10}},
 			Magic: zodb.MagicFS30, Blobs: true, Name: "host:/var/Data.fs", Capabilities: []string{"x", "y"},
 			Node: "n", Promised: 3, HandedTo: "m", Serves: "db2:5000"},
 		&Welcome{Version: 1, StorageID: "id", Epochs: []Epoch{{Number: 3, Begin: 7}}, LastTid: 8, Size: 1 << 40,
@@ -45,6 +46,9 @@ func messages() []any {
 		&Prepare{Epoch: 5, Last: 18},
 		&Prepared{Epoch: 5, Error: "frozen"},
 		&TakeOver{Epoch: 5, Last: 18},
+		&HistoryQuery{Version: 1, Name: "who", Base: 19, Tid: 20},
+		&HistoryAnswer{StorageID: "id", Name: "primary", Base: 19, Last: 21, Tid: 20, Count: 22,
+			Value: zodb.Digest{7, 31: 8}, Unknown: "packed"},
 	}
 }
 

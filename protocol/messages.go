@@ -22,6 +22,10 @@ type Position struct {
 	Tid    zodb.Tid    `msgpack:"tid" json:"tid"`
 	Status zodb.Status `msgpack:"status" json:"-"`      // of that transaction in the sender's file
 	Digest zodb.Digest `msgpack:"digest" json:"digest"` // of its content, zodb.DigestOf; zero when Tid is 0
+
+	// Value is that of the chain of digests from behind Base up to here; see package history. Zero: not known.
+	Base  zodb.Tid    `msgpack:"base" json:"base"`
+	Value zodb.Digest `msgpack:"value" json:"value"`
 }
 
 // SharedBlobs is the capability to share a blob directory. A secondary names it when it sees the primary's directory

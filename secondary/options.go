@@ -10,6 +10,7 @@ import (
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // Options of a Secondary. Zero values mean the defaults, where there are any.
@@ -34,6 +35,9 @@ type Options struct {
 	Name string
 	// Serves is where secondaries connect to this node, as others reach it. Empty: nowhere.
 	Serves string
+	// Chain returns the value of the chain of digests over our history, from behind a base up to tid, where that is
+	// known, for the primary to compare with its own. Nil: it never is.
+	Chain func(ctx context.Context, tid zodb.Tid) (base zodb.Tid, value zodb.Digest, ok bool)
 	// Successor is asked when the primary hands over to this node. Nil: it must not.
 	Successor Successor
 

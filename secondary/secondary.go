@@ -143,5 +143,10 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	}
 	h.Magic = s.st.Magic()
 	h.Last = protocol.Position{Tid: last, Status: found.Status, Digest: found.Digest}
+	if s.opt.Chain != nil {
+		if base, value, ok := s.opt.Chain(ctx, last); ok {
+			h.Last.Base, h.Last.Value = base, value
+		}
+	}
 	return h, nil
 }

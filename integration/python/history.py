@@ -1,8 +1,8 @@
 """Print the chain of digests of a Data.fs, computed by ZODB: base, last tid, count and value.
 
 Usage: history.py Data.fs
-The definition is in docs/native-protocol.md. FileStorage's own iterator leaves out transactions of status "u", which
-belong to the chain, so files that have such are not for this script.
+The definition is in docs/native-protocol.md. FileStorage's own iterator leaves out transactions of status "u", as the
+chain does.
 """
 import hashlib
 import struct

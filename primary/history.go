@@ -1,0 +1,111 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/yamux"
+
+	"github.com/zrsd/zrsd/history"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A History is the chain of digests of the source: a *history.Local. Its methods may be called concurrently.
+type History interface {
+	history.Chain
+	// Near returns the base of the chain and its point at tid, if that is known and not much has to be read for it.
+	Near(ctx context.Context, tid zodb.Tid) (base zodb.Tid, at history.Point, ok bool)
+}
+
+// queryLimit is how long one question about the history may take. What was read by then is not lost.
+const queryLimit = 2 * time.Minute
+
+// errCompared ends the connection of who asked about the history.
+var errCompared = errors.New("questions about the history were answered")
+
+// proves compares the chain of a secondary whose last transaction is also ours with our own. Where that says nothing,
+// because the bases differ, or a side does not know it, nil is returned.
+func (p *Primary) proves(ctx context.Context, last protocol.Position) *protocol.Refusal {
+	if p.opt.History == nil || last.Value == (zodb.Digest{}) {
+		return nil
+	}
+	base, at, ok := p.opt.History.Near(ctx, last.Tid)
+	if !ok || base != last.Base || at.Value == last.Value {
+		return nil
+	}
+	return refuse(protocol.CodeDiverged, last.Tid, "transaction %v (%s) is the same here and on the primary, but "+
+		"what is before it, from behind %v, is not: the histories differ; run zrsd compare on both, to find where, "+
+		"keep a copy of the one that is wrong, and give it an empty Data.fs to be filled from the other", last.Tid,
+		stamp(last.Tid), base)
+}
+
+// answerQueries answers questions about the history until there are no more.
+func (c *native) answerQueries(ctx context.Context, s *yamux.Session, control *protocol.Control,
+	query *protocol.HistoryQuery) error {
+	c.introduce(query.Name)
+	switch {
+	case query.Version != protocol.MessageVersion:
+		return c.refuse(s, control, refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, "+
+			"only version %d; %s", query.Version, protocol.MessageVersion, sameVersion))
+	case c.p.opt.History == nil:
+		return c.refuse(s, control, refuse(protocol.CodeInternal, 0, "%s keeps no chain of digests", c.p.opt.Name))
+	}
+	for range protocol.MaxHistoryQueries {
+		answer, err := c.answer(ctx, query)
+		if err != nil {
+			return c.refuse(s, control, refuse(protocol.CodeInternal, query.Tid, "computing the chain of digests: %v",
+				err))
+		}
+		if err := control.Send(answer); err != nil {
+			return fmt.Errorf("answering about the history: %w", err)
+		}
+		if query, err = c.nextQuery(ctx, control); err != nil {
+			return err
+		}
+	}
+	return c.refuse(s, control, refuse(protocol.CodeTooMany, 0, "%d questions about the history are answered on one "+
+		"connection; ask the next one on another", protocol.MaxHistoryQueries))
+}
+
+// nextQuery waits for the next question. When the other side has no more it returns errCompared.
+func (c *native) nextQuery(ctx context.Context, control *protocol.Control) (*protocol.HistoryQuery, error) {
+	ctx, cancel := c.p.handshaking(ctx)
+	defer cancel()
+	msg, err := control.Receive(ctx)
+	if errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown) {
+		return nil, errCompared
+	}
+	if err != nil {
+		return nil, err
+	}
+	query, ok := msg.(*protocol.HistoryQuery)
+	if !ok {
+		return nil, parting("the other side sent a message out of place: %T", msg)
+	}
+	return query, nil
+}
+
+// answer answers one question.
+func (c *native) answer(ctx context.Context, query *protocol.HistoryQuery) (*protocol.HistoryAnswer, error) {
+	ctx, cancel := c.p.within(ctx, queryLimit)
+	defer cancel()
+	id, _ := c.p.opt.Identity()
+	answer := &protocol.HistoryAnswer{StorageID: id, Name: c.p.opt.Name}
+	span, err := c.p.opt.History.Span(ctx)
+	answer.Base, answer.Last = span.Base, span.Last
+	if err == nil && query.Tid != 0 {
+		var at history.Point
+		at, err = c.p.opt.History.At(ctx, query.Base, query.Tid)
+		answer.Tid, answer.Count, answer.Value = at.Tid, at.Count, at.Value
+	}
+	unknown := (*history.UnknownError)(nil)
+	if errors.As(err, &unknown) {
+		answer.Unknown = unknown.Why
+		return answer, nil
+	}
+	return answer, err
+}

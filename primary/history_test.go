@@ -1,0 +1,190 @@
+package primary
+
+import (
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/history"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// remembered follows a source until the test ends, and is where that is.
+func remembered(t *testing.T, src *memSource) *history.Local {
+	t.Helper()
+	l := history.Keep(src, history.Options{})
+	t.Cleanup(l.Close)
+	deadline := time.After(limit)
+	for tick := time.NewTicker(time.Millisecond); ; {
+		if l.Status().Known {
+			tick.Stop()
+			return l
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			t.Fatal("the chain is not known")
+		}
+	}
+}
+
+// asks returns a Remote of a node.
+func asks(t *testing.T, p *running, secret protocol.Secret) *history.Remote {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
+	t.Cleanup(cancel)
+	r, err := history.Dial(ctx, func(ctx context.Context) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "tcp", p.addr)
+	}, secret, "test")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := r.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	return r
+}
+
+func TestANodeAnswersAboutItsHistory(t *testing.T) {
+	src := newSource(plain(9)...)
+	chain := remembered(t, src)
+	r := asks(t, start(t, src, Options{History: chain, Name: "db1", Secret: protocol.Secret("sixteen letters!")}),
+		protocol.Secret("sixteen letters!"))
+	span, err := r.Span(t.Context())
+	if err != nil || span != (history.Span{Last: tidAt(8)}) {
+		t.Errorf("got %+v, %v", span, err)
+	}
+	if name, id := r.Node(); name != "db1" || id != storageID {
+		t.Errorf("it calls itself %q, its storage %q", name, id)
+	}
+	for _, base := range []zodb.Tid{0, tidAt(2)} {
+		for _, tid := range []zodb.Tid{tidAt(8), tidAt(4), tidAt(4) + 1, tidAt(100)} {
+			want, err := chain.At(t.Context(), base, tid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got, err := r.At(t.Context(), base, tid); err != nil || got != want {
+				t.Errorf("at %v from %v: %+v, %v, want %+v", tid, base, got, err, want)
+			}
+		}
+	}
+	unknown := (*history.UnknownError)(nil)
+	if _, err := r.At(t.Context(), tidAt(2)+1, tidAt(8)); !errors.As(err, &unknown) {
+		t.Errorf("from a base that is not there: %v", err)
+	}
+}
+
+func TestTwoNodesFindWhereTheyPart(t *testing.T) {
+	ours, theirs := plain(40), plain(60)
+	theirs[23].data = "other"
+	var chains []history.Chain
+	for _, txns := range [][]memTxn{ours, theirs} {
+		src := newSource(txns...)
+		chains = append(chains, asks(t, start(t, src, Options{History: remembered(t, src)}), nil))
+	}
+	d, err := history.FirstDifference(t.Context(), chains[0], chains[1])
+	if err != nil || d.First != tidAt(23) || d.Common.Tid != tidAt(22) || d.Common.Count != 23 || !d.Exact {
+		t.Errorf("got %+v, %v", d, err)
+	}
+}
+
+func TestQuestionsThatAreRefused(t *testing.T) {
+	src := newSource(plain(3)...)
+	for name, c := range map[string]struct {
+		opt   Options
+		query protocol.HistoryQuery
+		code  protocol.Code
+	}{
+		"another version": {Options{History: remembered(t, src)}, protocol.HistoryQuery{Version: 2},
+			protocol.CodeProtocol},
+		"no chain": {Options{}, protocol.HistoryQuery{Version: 1}, protocol.CodeInternal},
+		"no secret": {Options{History: remembered(t, src), Secret: protocol.Secret("sixteen letters!")},
+			protocol.HistoryQuery{Version: 1}, protocol.CodeNotAuthorised},
+	} {
+		conn := connect(t, start(t, src, c.opt).addr)
+		if err := conn.control.Send(&c.query); err != nil {
+			t.Fatal(err)
+		}
+		if r, ok := conn.receive().(*protocol.Refusal); !ok || r.Code != c.code {
+			t.Errorf("%s: got %#v", name, r)
+		}
+	}
+}
+
+// Whoever asks for ever is not answered for ever; a Remote goes on, on another connection.
+func TestQuestionsOnOneConnectionAreBounded(t *testing.T) {
+	src := newSource(plain(3)...)
+	p := start(t, src, Options{History: remembered(t, src)})
+	conn := connect(t, p.addr)
+	for range protocol.MaxHistoryQueries {
+		if err := conn.control.Send(&protocol.HistoryQuery{Version: 1, Tid: tidAt(2)}); err != nil {
+			t.Fatal(err)
+		}
+		if _, ok := conn.receive().(*protocol.HistoryAnswer); !ok {
+			t.Fatal("no answer")
+		}
+	}
+	if err := conn.control.Send(&protocol.HistoryQuery{Version: 1, Tid: tidAt(2)}); err != nil {
+		t.Fatal(err)
+	}
+	if r, ok := conn.receive().(*protocol.Refusal); !ok || r.Code != protocol.CodeTooMany {
+		t.Errorf("got %#v", r)
+	}
+	r := asks(t, p, nil)
+	for range protocol.MaxHistoryQueries + 1 {
+		if _, err := r.At(t.Context(), 0, tidAt(2)); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func TestAMessageOutOfPlaceEndsTheQuestions(t *testing.T) {
+	src := newSource(plain(3)...)
+	conn := connect(t, start(t, src, Options{History: remembered(t, src)}).addr)
+	for _, msg := range []any{&protocol.HistoryQuery{Version: 1}, &protocol.Ack{}} {
+		if err := conn.control.Send(msg); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, ok := conn.receive().(*protocol.HistoryAnswer); !ok {
+		t.Fatal("no answer")
+	}
+	if msg, err := conn.control.Receive(conn.ctx); err == nil {
+		t.Errorf("got %#v", msg)
+	}
+}
+
+// The last transaction may be the same although something before it is not.
+func TestTheChainIsJudged(t *testing.T) {
+	src := newSource(plain(5)...)
+	p := start(t, src, Options{History: remembered(t, src)})
+	at, err := remembered(t, src).At(t.Context(), 0, tidAt(3))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, c := range map[string]struct {
+		base     zodb.Tid
+		value    zodb.Digest
+		diverged bool
+	}{
+		"the same":      {0, at.Value, false},
+		"not known":     {0, zodb.Digest{}, false},
+		"another base":  {tidAt(1), zodb.Digest{1}, false},
+		"another value": {0, zodb.Digest{1}, true},
+	} {
+		answer := connect(t, p.addr).ask(hello(protocol.Position{
+			Tid: tidAt(3), Status: ' ', Digest: digestOf(t, src, tidAt(3)), Base: c.base, Value: c.value,
+		}))
+		r, refused := answer.(*protocol.Refusal)
+		if refused != c.diverged || refused && (r.Code != protocol.CodeDiverged || r.Tid != tidAt(3) ||
+			!strings.Contains(r.Text, "zrsd compare")) {
+			t.Errorf("%s: got %#v", name, answer)
+		}
+	}
+}
