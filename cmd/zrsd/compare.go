@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -16,16 +17,24 @@ import (
 type compareOptions struct {
 	json           bool
 	blobsA, blobsB string
+	secretFile     string
+	tls            tlsFlags
+	timeout        time.Duration
 }
 
 const compareHelp = `Compares two data files transaction by transaction: tids, status, metadata, records, data and,
 where both blob directories are given, the content of blobs. Offsets and packing marks do not count.
 Changes nothing, takes no lock; a file that is being written to is compared as it is at the beginning.
 
-Exits with 0 when the storages are equal, with 1 when they differ, with 3 when one cannot be opened.`
+A and B may also be running nodes: the addresses where their secondaries connect. Then their histories
+are compared by digests of all transactions, in some dozens of questions to each, up to the end of the
+one that is shorter. Blobs are not part of that.
+
+Exits with 0 when the storages are equal, with 1 when they differ, with 3 when one cannot be opened, with
+4 when a node does not answer.`
 
 func compareCommand() *cobra.Command {
-	var opt compareOptions
+	opt := compareOptions{timeout: time.Minute}
 	cmd := &cobra.Command{
 		Use:     "compare A B [--blobs-a DIR --blobs-b DIR] [--json]",
 		Short:   "find the first difference of two storages",
@@ -36,12 +45,20 @@ func compareCommand() *cobra.Command {
 			if (opt.blobsA == "") != (opt.blobsB == "") {
 				return usage(errors.New("blobs are compared with blobs: give both --blobs-a and --blobs-b, or none"))
 			}
+			if nodeA, nodeB := isNode(args[0]), isNode(args[1]); nodeA && nodeB {
+				return opt.runNodes(cmd.Context(), args[0], args[1], cmd.OutOrStdout())
+			} else if nodeA || nodeB {
+				return usage(errors.New("a running node is compared with another one, and a file with a file"))
+			}
 			return opt.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().BoolVar(&opt.json, "json", false, "the result as a JSON object, see docs/operations.md")
 	cmd.Flags().StringVar(&opt.blobsA, "blobs-a", "", "blob `DIR` of A")
 	cmd.Flags().StringVar(&opt.blobsB, "blobs-b", "", "blob `DIR` of B")
+	cmd.Flags().DurationVar(&opt.timeout, "timeout", opt.timeout, "how long running nodes may take to answer")
+	cmd.Flags().StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the secret of the replication, for nodes")
+	opt.tls.register(cmd.Flags(), "", "this side's")
 	return cmd
 }
 
