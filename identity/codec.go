@@ -37,6 +37,7 @@ const (
 	memberHandedTo = "handed_to"
 	memberFrozen   = "frozen"
 	memberRewind   = "rewind"
+	memberForeign  = "foreign"
 	memberChain    = "chain"
 )
 
@@ -109,6 +110,7 @@ func (s *State) members() []member {
 		{memberPromised, "a number", &s.Promised, true, s.Promised != 0},
 		{memberHandedTo, "a text", &s.HandedTo, true, s.HandedTo != ""},
 		{memberFrozen, "true or false", &s.Frozen, true, s.Frozen},
+		{memberForeign, "true or false", &s.Foreign, true, s.Foreign},
 		{memberRewind, "a rewinding", &s.Rewind, true, s.Rewind != nil},
 		{memberChain, "a chain of digests", &s.Chain, true, len(s.Chain.Checkpoints) > 0},
 	}

@@ -22,7 +22,8 @@
 //	sha256:<64 hexadecimal digits>\n                        of all bytes before this line
 //
 // Members but "epochs", "format" and "storage" are left out where they say nothing, as are "handed_to", the node to
-// which a primary handed its epoch over, "frozen": true, and "rewind", a rewinding to be finished. Files of format 1
+// which a primary handed its epoch over, "frozen": true, "foreign": true, where the chain proves nothing, and
+// "rewind", a rewinding to be finished. Files of format 1
 // have only those three.
 //
 // "unnamed_primary": true is there, too, when the id was made for a copy of a storage that has none, that of a zc.zrs.

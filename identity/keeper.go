@@ -72,9 +72,9 @@ func (k *Keeper) CreateUnnamed() error {
 	return k.begin(&State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1}}, Unnamed: true})
 }
 
-// Adopt gives the storage, a copy, the identity of what it is a copy of.
-func (k *Keeper) Adopt(storageID string, epochs []protocol.Epoch) error {
-	return k.begin(&State{StorageID: storageID, Epochs: epochs})
+// Adopt gives the storage, a copy, the identity of what it is a copy of. foreign: it has transactions already.
+func (k *Keeper) Adopt(storageID string, epochs []protocol.Epoch, foreign bool) error {
+	return k.begin(&State{StorageID: storageID, Epochs: epochs, Foreign: foreign})
 }
 
 func (k *Keeper) begin(s *State) error {

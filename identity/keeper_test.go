@@ -38,7 +38,7 @@ func TestAKeeperWithoutAStateHasNoneToChange(t *testing.T) {
 	if err := k.Update(func(*State) error { return nil }); !errors.Is(err, ErrNoState) {
 		t.Errorf("got %v", err)
 	}
-	if err := k.Adopt(someID, twoEpochs); err != nil || k.State().StorageID != someID {
+	if err := k.Adopt(someID, twoEpochs, false); err != nil || k.State().StorageID != someID {
 		t.Errorf("%+v, %v", k.State(), err)
 	}
 }

@@ -34,6 +34,9 @@ type State struct {
 	Promised uint64
 	// HandedTo is the Node of the secondary to which this node, then primary, has handed epoch Promised over.
 	HandedTo string
+	// Foreign says that transactions of this copy came over the protocol of zc.zrs, or with a file that was copied:
+	// their extensions may be pickled in another way, so the chain of digests proves nothing about them.
+	Foreign bool
 	// Rewind is a rewinding that was begun and has to be finished before the storage is used. Nil: there is none.
 	Rewind *Rewind
 	// Frozen says that a primary takes no transactions until it is thawed.

@@ -18,6 +18,9 @@ const bidTimeout = 2 * time.Second
 // Standing is primary.Member.
 func (r *replica) Standing() primary.Standing {
 	st := primary.Standing{Node: r.keep.Node(), Leads: r.isLeading() && !r.fenced(), Sync: r.syncRule()}
+	if id := r.keep.State(); id != nil {
+		st.Foreign = id.Foreign
+	}
 	if now := r.sec.Status(); !st.Leads && now.Connected {
 		st.Path = now.Path
 	}

@@ -1,11 +1,14 @@
 package node
 
 import (
+	"os"
 	"testing"
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/history"
 	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/vfs/simdisk"
 )
 
 // chained reports whether the chain of a node goes up to its end.
@@ -44,4 +47,36 @@ func TestTheChainIsKeptAtTheEnd(t *testing.T) {
 	if got := state.Chain.Last(); got.Tid != *want.Tid || got.Value != *want.Value || got.Count != *want.Count {
 		t.Errorf("kept %+v, want %+v", got, want)
 	}
+}
+
+// A file that was copied, or filled over the protocol of zc.zrs, may have the same extensions in other bytes.
+func TestTheChainOfACopyThatWasThereIsNotCompared(t *testing.T) {
+	sa, sb := newSite(t, diskWith(t, 3)), newSite(t, diskWith(t, 3))
+	a := sa.seated(t, identity.RolePrimary, sb)
+	sb.disk = copyOf(t, sa.disk)
+	b := sb.seated(t, identity.RoleSecondary, sa)
+	b.follows(t, a)
+	if id := b.keep.State(); !id.Foreign {
+		t.Errorf("it is %+v", id)
+	}
+	c := newSite(t, simdisk.New()).seated(t, identity.RoleSecondary, sa)
+	c.follows(t, a)
+	if id := c.keep.State(); id.Foreign {
+		t.Errorf("one that was filled natively is %+v", id)
+	}
+}
+
+// copyOf returns a disk with a copy of the data file alone.
+func copyOf(t *testing.T, disk vfs.FS) vfs.FS {
+	t.Helper()
+	to := simdisk.New()
+	f, err := to.OpenFile("Data.fs", os.O_CREATE|os.O_WRONLY, 0o666)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	if _, err := f.WriteAt([]byte(dataOf(t, disk)), 0); err != nil {
+		t.Fatal(err)
+	}
+	return to
 }

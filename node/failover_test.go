@@ -318,6 +318,7 @@ func TestPromoteIsRefusedWhereASecondaryThatIsGoneWasFurther(t *testing.T) {
 		}
 		return false
 	})
+	b.stopFollowing() // or the primary would wait for it to catch up
 	a.end(t)
 	c.end(t)
 	_, err = b.Promote(t.Context(), admin.PromoteRequest{}, silent)

@@ -29,6 +29,8 @@ type Standing struct {
 	Leads bool   // it is the primary
 	Path  []string
 	Sync  protocol.SyncRule
+	// Foreign says that transactions of this node came over another protocol: its chain of digests proves nothing.
+	Foreign bool
 }
 
 func (p *Primary) standing() Standing {

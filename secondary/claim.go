@@ -51,7 +51,10 @@ func (s *Secondary) named() error {
 	if !s.keep.State().Unnamed {
 		return nil
 	}
-	if err := s.keep.Update(func(id *identity.State) error { id.Unnamed = false; return nil }); err != nil {
+	if err := s.keep.Update(func(id *identity.State) error {
+		id.Unnamed, id.Foreign = false, true
+		return nil
+	}); err != nil {
 		return &localError{fmt.Errorf("keeping that the primary has an identity: %w", err)}
 	}
 	return nil
@@ -60,7 +63,7 @@ func (s *Secondary) named() error {
 // take writes the identity down.
 func (s *Secondary) take(w *protocol.Welcome) error {
 	if s.keep.State() == nil {
-		if err := s.keep.Adopt(w.StorageID, w.Epochs); err != nil {
+		if err := s.keep.Adopt(w.StorageID, w.Epochs, s.st.LastTid() != 0); err != nil {
 			return &localError{fmt.Errorf("taking the primary's identity: %w", err)}
 		}
 		s.log.Info("took the identity of the primary's storage", "storage", w.StorageID)
@@ -88,6 +91,18 @@ func (s *Secondary) unconfirmed(r *protocol.Refusal) error {
 	}
 	s.claim = nil
 	return fmt.Errorf("the primary's identity did not arrive unharmed: %s", clean(r.Text))
+}
+
+// foreign notes that transactions come over the protocol of zc.zrs, before the first one is taken.
+func (s *Secondary) foreign() error {
+	id := s.keep.State()
+	if id == nil || id.Foreign {
+		return nil // whoever has no identity yet is known to be foreign by what it has when it takes one
+	}
+	if err := s.keep.Update(func(id *identity.State) error { id.Foreign = true; return nil }); err != nil {
+		return &localError{fmt.Errorf("keeping that transactions come from a zc.zrs: %w", err)}
+	}
+	return nil
 }
 
 // needsIdentity makes an identity when others follow this secondary, who need one, and its own primary has none to

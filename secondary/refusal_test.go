@@ -38,7 +38,7 @@ func blobless(t *testing.T) *site {
 // adopt makes s a copy of p as far as its identity tells.
 func (s *site) adopt(t *testing.T, p *site) *site {
 	t.Helper()
-	if err := s.keep.Adopt(p.id.StorageID, p.id.Epochs); err != nil {
+	if err := s.keep.Adopt(p.id.StorageID, p.id.Epochs, false); err != nil {
 		t.Fatal(err)
 	}
 	s.id = s.keep.State()

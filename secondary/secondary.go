@@ -143,7 +143,7 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	}
 	h.Magic = s.st.Magic()
 	h.Last = protocol.Position{Tid: last, Status: found.Status, Digest: found.Digest}
-	if s.opt.Chain != nil {
+	if id := s.keep.State(); s.opt.Chain != nil && id != nil && !id.Foreign {
 		if base, value, ok := s.opt.Chain(ctx, last); ok {
 			h.Last.Base, h.Last.Value = base, value
 		}

@@ -20,6 +20,9 @@ func (s *Secondary) followOld(ctx context.Context, addr string) error {
 		return unfit("zrs2 has no room for a shared secret or for shared blobs; use --protocol native")
 	}
 	last, err := s.standing(ctx)
+	if err == nil {
+		err = s.foreign()
+	}
 	if err != nil {
 		return err
 	}
