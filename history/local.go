@@ -100,6 +100,7 @@ func (l *Local) follow() (err error) {
 	l.mu.Lock()
 	l.trail, l.saved, l.pos = begin, begin.head, it.Position()
 	l.mu.Unlock()
+	p := &pace{since: time.Now(), pos: it.Position()}
 	for {
 		txn, err := it.Next(l.life)
 		if err == nil {
@@ -108,6 +109,7 @@ func (l *Local) follow() (err error) {
 		if err != nil {
 			return err
 		}
+		p.step(l.life, it.Position(), l.src.Size())
 	}
 }
 
