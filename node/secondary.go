@@ -67,7 +67,7 @@ const firstWait = 20 * time.Millisecond
 // options are how the primary is followed.
 func (r *replica) options() secondary.Options {
 	opt := secondary.Options{
-		FS: r.c.FS, SharedBlobs: r.blobs.following(), Name: r.face.base.Name, Dial: r.c.dialServer,
+		SharedBlobs: r.blobs.following(), Name: r.face.base.Name, Dial: r.c.dialServer,
 		Secret: r.c.read.secret, Serves: r.serves, Chain: r.position,
 		Protocol: r.cfg.Protocol, KeepAliveDelay: r.cfg.KeepAliveDelay, NeedsIdentity: !r.c.ReplicateTo.IsZero(),
 		MaxRecord: r.cfg.MaxRecord, MaxFrame: r.cfg.MaxFrame,

@@ -208,7 +208,7 @@ func (s *site) follow(t *testing.T, addr string, change ...func(*Options)) *runn
 }
 
 func (s *site) secondary(addr string, change ...func(*Options)) *Secondary {
-	opt := Options{Addresses: []string{addr}, FS: s.fs, SharedBlobs: s.share, Name: "test"}
+	opt := Options{Addresses: []string{addr}, SharedBlobs: s.share, Name: "test"}
 	quick(&opt)
 	for _, f := range change {
 		f(&opt)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -22,8 +21,6 @@ type Options struct {
 	Protocol Protocol
 	// Dial connects to one of them, until ctx ends. Default: the plain network.
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
-	// FS is where the state file is kept. Default: the real disk.
-	FS vfs.FS
 	// SharedBlobs is the primary's own blob directory, which st was opened with. Nil: blobs are sent.
 	SharedBlobs SharedBlobs
 	// Secret is proved to the primary, which must prove it, too. Empty: none.
@@ -76,9 +73,6 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Dial == nil {
 		o.Dial = dial
-	}
-	if o.FS == nil {
-		o.FS = vfs.OS{}
 	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
