@@ -4,6 +4,8 @@ package etcdtest
 import (
 	"context"
 	"fmt"
+	"math/rand/v2"
+	"net"
 	"net/url"
 
 	"go.etcd.io/etcd/server/v3/embed"
@@ -22,11 +24,16 @@ type Server struct {
 // New returns a server that is not started yet. It keeps its data in a folder, and syncs nothing. change may change
 // how it is run; nil: nothing.
 func New(folder string, change func(*embed.Config)) *Server {
-	return &Server{Folder: folder, Address: "127.0.0.1:0", change: change}
+	return &Server{Folder: folder, change: change}
 }
 
 // Start returns when the server answers.
 func (s *Server) Start(ctx context.Context) (err error) {
+	if s.Address == "" {
+		if s.Address, err = freeAddress(ctx); err != nil {
+			return err
+		}
+	}
 	cfg := embed.NewConfig()
 	cfg.Dir = s.Folder
 	cfg.UnsafeNoFsync = true
@@ -56,4 +63,19 @@ func (s *Server) Stop() {
 		s.etcd.Close()
 		s.etcd = nil
 	}
+}
+
+// freeAddress returns an address where nobody listens now. It lies below the range from which the system takes ports
+// for outgoing connections, so that it stays free while the server is stopped.
+func freeAddress(ctx context.Context) (string, error) {
+	var last error
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000)) //nolint:gosec // any port will do
+		l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
+		if err == nil {
+			return addr, l.Close()
+		}
+		last = err
+	}
+	return "", fmt.Errorf("looking for a free port: %w", last)
 }
