@@ -2,6 +2,7 @@ package blobstore
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
 	"sync"
@@ -66,6 +67,23 @@ func (f *folders) makeAll(dir string) (changed []string, err error) {
 	return append(changed, more...), err
 }
 
+// foldersAbove returns the folders above dir up to root, the nearest first; none for root itself. There are as many as
+// the relative path has parts, however root is spelled.
+func foldersAbove(root, dir string) (list []string, err error) {
+	below, err := filepath.Rel(root, dir)
+	if err == nil && !filepath.IsLocal(below) {
+		err = errors.New("it is outside")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("find the folders between %s and blob directory %s: %w", dir, root, err)
+	}
+	for below != "." {
+		below = filepath.Dir(below)
+		list = append(list, filepath.Join(root, below))
+	}
+	return list, nil
+}
+
 // sync makes the names in dir durable, and dir itself.
 func (f *folders) sync(dir string) error {
 	f.mu.Lock()
@@ -73,8 +91,11 @@ func (f *folders) sync(dir string) error {
 	if err := f.fs.SyncDir(dir); err != nil {
 		return err
 	}
-	for dir != f.root {
-		dir = filepath.Dir(dir)
+	above, err := foldersAbove(f.root, dir)
+	if err != nil {
+		return err
+	}
+	for _, dir := range above {
 		if f.durable[dir] {
 			continue
 		}

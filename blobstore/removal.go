@@ -137,7 +137,8 @@ func (s *Store) takeAway(path string, keepOld bool) error {
 func (s *Store) prune(dir string) (string, error) {
 	s.publishing.Lock()
 	defer s.publishing.Unlock()
-	for ; dir != s.dir; dir = filepath.Dir(dir) {
+	above, err := foldersAbove(s.dir, dir)
+	for _, next := range above {
 		entries, err := s.fs.ReadDir(dir)
 		if err != nil || len(entries) > 0 {
 			return dir, err
@@ -145,8 +146,9 @@ func (s *Store) prune(dir string) (string, error) {
 		if err := s.fs.Remove(dir); err != nil {
 			return dir, err
 		}
+		dir = next
 	}
-	return dir, nil
+	return dir, err
 }
 
 // removeTree removes a folder and all that is in it; nothing where there is none.

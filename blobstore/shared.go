@@ -44,7 +44,7 @@ func OpenShared(dir string, disk vfs.FS) (*Shared, error) {
 	if disk == nil {
 		disk = vfs.OS{}
 	}
-	s := &Shared{fs: disk, dir: dir}
+	s := &Shared{fs: disk, dir: vfs.CleanPath(dir)}
 	if err := s.look(); err != nil {
 		return nil, err
 	}
@@ -69,7 +69,7 @@ func (s *Shared) look() error {
 	return nil
 }
 
-// Dir returns the directory as given to OpenShared.
+// Dir returns the directory given to OpenShared.
 func (s *Shared) Dir() string { return s.dir }
 
 // Verify is nil when the token is in the directory, which then counts as the one to look into. ErrAnother may be the

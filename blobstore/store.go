@@ -66,6 +66,7 @@ type Store struct {
 // Open opens the blob directory at dir, and creates it, with its marker and its tmp folder, unless it is opened
 // read-only. Errors: *LayoutError, and those of the disk.
 func Open(dir string, opt Options) (*Store, error) {
+	dir = vfs.CleanPath(dir)
 	s := &Store{fs: opt.FS, dir: dir, readOnly: opt.ReadOnly, log: opt.Logger}
 	if s.fs == nil {
 		s.fs = vfs.OS{}
@@ -82,7 +83,7 @@ func Open(dir string, opt Options) (*Store, error) {
 	return s, nil
 }
 
-// Dir returns the directory as given to Open.
+// Dir returns the directory given to Open.
 func (s *Store) Dir() string { return s.dir }
 
 // Layout returns Bushy or Lawn.

@@ -163,7 +163,7 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 		{fs + "<filestorage>\n path b\n</filestorage>", "zeo.conf:4:1: a second storage without a name"},
 		{fs + "<filestorage 1>\n path b\n</filestorage>", "zeo.conf:4:1: a second storage of the name 1"},
 		{fs + "<filestorage 2>\n path ./Data.fs\n</filestorage>",
-			"zeo.conf:5:7: ./Data.fs is used twice: the storage 1 has it"},
+			"zeo.conf:5:7: Data.fs is used twice: the storage 1 has it"},
 		{"<filestorage>\n path no/Data.fs\n</filestorage>",
 			"zeo.conf:2:7: path: no/Data.fs: there is no folder no: create it"},
 		{"<filestorage>\n path a\n create yes\n</filestorage>",

@@ -193,3 +193,19 @@ func TestFilesOfTheFieldMeanWhatTheRealServerReads(t *testing.T) {
 		}
 	}
 }
+
+// Names are made of these paths by suffixes, so that they are cleaned where they come in; config show keeps what stands
+// in the file.
+func TestPathsOfAStorageHaveOneSpelling(t *testing.T) {
+	cfg, err := load(t, "<zeo>\n address 8100\n</zeo>\n<filestorage 1>\n path .//./Data.fs\n blob-dir .//blobs/\n"+
+		"</filestorage>\n<blobstorage 2>\n blob-dir ./x/../more/\n <filestorage>\n  path ./Other.fs\n </filestorage>\n"+
+		"</blobstorage>\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i, want := range [][2]string{{"Data.fs", "blobs"}, {"Other.fs", "more"}} {
+		if st := cfg.Storages[i]; st.Path.V != want[0] || st.BlobDir.V != want[1] {
+			t.Errorf("%s: %q and %q", st.Name, st.Path.V, st.BlobDir.V)
+		}
+	}
+}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zconfig"
 )
 
@@ -79,11 +80,17 @@ func existingDirpath(s string) (string, error) {
 	if err != nil {
 		return "", err
 	}
-	dir := filepath.Dir(p)
+	dir := filepath.Dir(vfs.CleanPath(p)) // of blobs/ it is not blobs
 	if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 		return "", fmt.Errorf("%s: there is no folder %s: create it", s, dir)
 	}
 	return p, nil
+}
+
+// cleaned is the path of a Data.fs or a blob directory in the one spelling that counts from here on.
+func cleaned(v Value[string]) Value[string] {
+	v.V = vfs.CleanPath(v.V)
+	return v
 }
 
 // address reads an address that needs a port; host is taken where none is given.

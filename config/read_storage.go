@@ -23,8 +23,8 @@ func (c *checker) storage(s *zconfig.Section) *Storage {
 
 func (c *checker) filestorage(s *zconfig.Section, st *Storage, around string) {
 	r := c.read(s, filestorageTable, around)
-	st.Path = get(r, "path", pathIn)
-	if blobs := get(r, "blob-dir", pathIn); st.BlobDir.V == "" {
+	st.Path = cleaned(get(r, "path", pathIn))
+	if blobs := cleaned(get(r, "blob-dir", pathIn)); st.BlobDir.V == "" {
 		st.BlobDir = blobs
 	} else if blobs.V != "" {
 		r.fail(blobs.From.Pos, "blob-dir: <blobstorage> has one already: leave one of them out")
@@ -39,7 +39,7 @@ func (c *checker) filestorage(s *zconfig.Section, st *Storage, around string) {
 
 func (c *checker) blobstorage(s *zconfig.Section, st *Storage, around string) {
 	r := c.read(s, blobstorageTable, around)
-	st.BlobDir = get(r, "blob-dir", path)
+	st.BlobDir = cleaned(get(r, "blob-dir", path))
 	inner := r.one("filestorage")
 	if inner == nil {
 		r.fail(s.Pos, "<blobstorage> needs a <filestorage> inside")

@@ -34,12 +34,12 @@ func checkCommand() *cobra.Command {
 		Example: "  zrsd check var/Data.fs --blobs var/blobs",
 		Args:    arguments("Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return opt.run(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return opt.run(cmd.Context(), vfs.CleanPath(args[0]), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().BoolVar(&opt.json, "json", false, "one JSON object per line, see docs/operations.md")
 	cmd.Flags().BoolVar(&opt.quick, "quick", false, "do not read the data of records, only what holds them together")
-	cmd.Flags().StringVar(&opt.blobs, "blobs", "", "blob `DIR` to check with it")
+	pathVar(cmd.Flags(), &opt.blobs, "blobs", "blob `DIR` to check with it")
 	return cmd
 }
 

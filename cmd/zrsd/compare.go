@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/compare"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/vfs"
 )
 
 type compareOptions struct {
@@ -50,12 +51,13 @@ func compareCommand() *cobra.Command {
 			} else if nodeA || nodeB {
 				return usage(errors.New("a running node is compared with another one, and a file with a file"))
 			}
-			return opt.run(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return opt.run(cmd.Context(), vfs.CleanPath(args[0]), vfs.CleanPath(args[1]), cmd.OutOrStdout(),
+				cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().BoolVar(&opt.json, "json", false, "the result as a JSON object, see docs/operations.md")
-	cmd.Flags().StringVar(&opt.blobsA, "blobs-a", "", "blob `DIR` of A")
-	cmd.Flags().StringVar(&opt.blobsB, "blobs-b", "", "blob `DIR` of B")
+	pathVar(cmd.Flags(), &opt.blobsA, "blobs-a", "blob `DIR` of A")
+	pathVar(cmd.Flags(), &opt.blobsB, "blobs-b", "blob `DIR` of B")
 	cmd.Flags().DurationVar(&opt.timeout, "timeout", opt.timeout, "how long running nodes may take to answer")
 	cmd.Flags().StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the secret of the replication, for nodes")
 	opt.tls.register(cmd.Flags(), "", "this side's")

@@ -31,11 +31,11 @@ func dumpCommand() *cobra.Command {
 		Example: "  zrsd dump var/Data.fs --from 03f8658010000000 --json",
 		Args:    arguments("Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return opt.run(cmd.Context(), args[0], cmd.OutOrStdout())
+			return opt.run(cmd.Context(), vfs.CleanPath(args[0]), cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&opt.json, "json", false, "one JSON object per line, see docs/operations.md")
-	cmd.Flags().StringVar(&opt.blobs, "blobs", "", "blob `DIR`, to show which blob files exist")
+	pathVar(cmd.Flags(), &opt.blobs, "blobs", "blob `DIR`, to show which blob files exist")
 	cmd.Flags().StringVar(&opt.from, "from", "", "first `TID` to show")
 	cmd.Flags().StringVar(&opt.to, "to", "", "last `TID` to show")
 	return cmd

@@ -53,7 +53,7 @@ func maintenanceCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	opt.referee.register(flags)
-	flags.StringVar(&opt.data, "data", "", "the `Data.fs` of one of the nodes, for its storage id")
+	pathVar(flags, &opt.data, "data", "the `Data.fs` of one of the nodes, for its storage id")
 	flags.StringVar(&opt.why, "why", "", "a `TEXT` for who asks later")
 	flags.BoolVar(&opt.json, "json", false, "an object, see docs/commands-json.md")
 	return cmd

@@ -27,8 +27,8 @@ type nodeFlags struct {
 func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&f.config.Data, "data", "", "the `Data.fs`")
-	flags.StringVar(&f.config.Blobs, "blobs", "", "the blob `DIR`; without it blobs are refused")
+	pathVar(flags, &f.config.Data, "data", "the `Data.fs`")
+	pathVar(flags, &f.config.Blobs, "blobs", "the blob `DIR`; without it blobs are refused")
 	flags.StringVar(&f.config.Name, "name", "",
 		"`NAME` by which others know this node; by default its host and data file")
 	flags.StringVar(&f.replicateTo, "replicate-to", "", "`ADDR` where secondaries connect")

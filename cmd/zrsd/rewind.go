@@ -57,8 +57,8 @@ func rewindCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&opt.data, "data", "", "the `Data.fs`")
-	flags.StringVar(&opt.blobs, "blobs", "", "the blob `DIR`")
+	pathVar(flags, &opt.data, "data", "the `Data.fs`")
+	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`")
 	flags.StringVar(&opt.primary, "primary", "", "`ADDR` where secondaries of the new primary connect")
 	flags.BoolVar(&opt.dryRun, "dry-run", false, "say what would be taken out, and change nothing")
 	flags.BoolVar(&opt.yes, "yes", false, "do not ask")

@@ -16,6 +16,7 @@ import (
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/rewind"
 	"github.com/zrsd/zrsd/salvage"
+	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -46,13 +47,13 @@ func salvageCommand() *cobra.Command {
 			"  zrsd salvage Data.fs.rewound-040d353c7d3a5050.fs --against 127.0.0.1:8100 --apply",
 		Args: arguments("FRAGMENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return opt.run(cmd.Context(), args[0], cmd.OutOrStdout())
+			return opt.run(cmd.Context(), vfs.CleanPath(args[0]), cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringSliceVar(&opt.transactions, "transactions", nil, "`TID[,TID]` of those that count; by default all")
-	flags.StringVar(&opt.export, "export", "", "copy them into a new storage, `FILE`, with blobs in FILE.blobs")
+	pathVar(flags, &opt.export, "export", "copy them into a new storage, `FILE`, with blobs in FILE.blobs")
 	flags.StringVar(&opt.against, "against", "", "`ADDR` of the primary's ZEO server: say which could be "+
 		"committed again")
 	flags.BoolVar(&opt.apply, "apply", false, "commit those, through that server")

@@ -42,8 +42,8 @@ func serveCommand() *cobra.Command {
 	flags.StringVarP(&opt.file, "configure", "C", "", "configuration `FILE`")
 	flags.StringVar(&opt.dir, "dir", "", "`DIR` of filestorage/Data.fs and blobstorage, by default the "+
 		"working directory")
-	flags.StringVar(&opt.data, "data", "", "the `Data.fs`, instead of that below --dir")
-	flags.StringVar(&opt.blobs, "blobs", "", "the blob `DIR`, instead of that below --dir")
+	pathVar(flags, &opt.data, "data", "the `Data.fs`, instead of that below --dir")
+	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`, instead of that below --dir")
 	return cmd
 }
 

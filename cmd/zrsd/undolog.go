@@ -49,7 +49,7 @@ func undoLogCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.StringVar(&opt.data, "data", "", "read this `Data.fs`")
+	pathVar(flags, &opt.data, "data", "read this `Data.fs`")
 	flags.IntVarP(&opt.q.Count, "count", "n", 20, "list at most `COUNT`, of up to 1000")
 	flags.IntVar(&opt.q.First, "first", 0, "skip the `N` newest")
 	flags.StringVar(&opt.q.User, "user", "", "only those with `TEXT` in the user")
