@@ -1,16 +1,9 @@
 package config
 
-import (
-	"path/filepath"
-
-	"github.com/zrsd/zrsd/zconfig"
-)
+import "path/filepath"
 
 // check looks at what fits together between sections, and names the storage without a name.
-func (c *checker) check(cfg *Config, root *zconfig.Section) {
-	if len(cfg.Storages) == 0 {
-		c.fail(root.Pos, "there is no storage: write <filestorage 1> with a path")
-	}
+func (c *checker) check(cfg *Config) {
 	c.checkNames(cfg.Storages)
 	c.checkPaths(cfg.Storages)
 	c.checkAddresses(cfg)
@@ -19,6 +12,20 @@ func (c *checker) check(cfg *Config, root *zconfig.Section) {
 			if cfg.ZEO == nil && key.From.Given() {
 				c.note(key.From.Pos, "about packing, which clients ask for: there is no <zeo>, and so it means nothing")
 			}
+		}
+	}
+	c.checkReferencesBetween(cfg)
+}
+
+// checkReferencesBetween warns of packs that remove what only another storage refers to.
+func (c *checker) checkReferencesBetween(cfg *Config) {
+	if cfg.ZEO == nil || len(cfg.Storages) < 2 {
+		return
+	}
+	for _, st := range cfg.Storages {
+		if !st.PackGC.From.Given() && !st.ReadOnly.V {
+			c.note(st.Pos, "storage %s: a pack removes objects that only another storage refers to: if these storages "+
+				"refer to each other's objects, write pack-gc false", st.Name)
 		}
 	}
 }

@@ -103,8 +103,9 @@ func TestEveryValueIsTypedAndKnowsItsPlace(t *testing.T) {
 			t.Errorf("%s is %s, want %s", c.what, c.got, c.want)
 		}
 	}
-	if len(cfg.Notes) != 3 || !strings.Contains(cfg.Notes[2].String(),
-		"zeo.conf:46:3: user zope: The user to run as") {
+	if len(cfg.Notes) != 4 || !strings.Contains(cfg.Notes[2].String(),
+		"zeo.conf:46:3: user zope: The user to run as") || !strings.Contains(cfg.Notes[3].String(),
+		"zeo.conf:29:1: storage 1: a pack removes objects that only another storage refers to") {
 		t.Errorf("the notes are %v", cfg.Notes)
 	}
 }
@@ -157,6 +158,13 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 		{"<zeos>\n</zeos>\n" + fs, "zeo.conf:1:1: there is no section zeos outside of sections: did you mean zeo?"},
 		{"<logfile>\n</logfile>\n" + fs, "zeo.conf:1:1: <logfile> cannot be outside of sections"},
 		{"<demostorage>\n</demostorage>\n" + fs, "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
+		{"<demostorage>\n</demostorage>\n", "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
+		{"<primary 1>\n path a\n</primary>\n", "zeo.conf:1:1: primary: it is a section of ZRS 1: write <zrs 1> with " +
+			"replicate-to HOST:PORT"},
+		{"<secondary 1>\n path a\n</secondary>\n", "zeo.conf:1:1: secondary: it is a section of ZRS 1: write <zrs 1> " +
+			"with replicate-from HOST:PORT"},
+		{"<zrs>\n replicate-to ./a\n <mappingstorage>\n </mappingstorage>\n</zrs>\n",
+			"zeo.conf:3:2: there is no section mappingstorage in <zrs>"},
 		{"path x\n" + fs, "zeo.conf:1:1: there is no key path outside of sections: it belongs into <filestorage> " +
 			"or <logfile>"},
 		{"%import zc.beforestorage\n" + fs, "zeo.conf:1:9: %import zc.beforestorage: its sections are not known here"},

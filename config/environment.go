@@ -33,7 +33,7 @@ func FromEnvironment(data, blobs string) (*Config, error) {
 	}
 	root := &zconfig.Section{Sections: []*zconfig.Section{zeo, file}}
 	cfg := c.file(root)
-	c.check(cfg, root)
+	c.check(cfg)
 	if len(c.errs) > 0 {
 		return nil, c.errs
 	}

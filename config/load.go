@@ -9,14 +9,22 @@ import (
 	"github.com/zrsd/zrsd/zconfig"
 )
 
-// Load reads a configuration file. The error is of type zconfig.Errors and has everything that is wrong; a Config
-// comes
+// Load reads a configuration file. The error is of type zconfig.Errors and has everything that is wrong; a Config comes
 // with it only when nothing is.
-func Load(path string) (*Config, error) {
-	tree, err := zconfig.Load(path, zconfig.Options{})
+func Load(path string) (*Config, error) { return CommandLine{File: path}.Load() }
+
+// Load reads the file, if there is one, and puts what the command line says in the place of what the file says. The
+// error is that of the function Load.
+func (l CommandLine) Load() (*Config, error) {
+	tree := &zconfig.Tree{Root: &zconfig.Section{}}
 	var syntax zconfig.Errors
-	errors.As(err, &syntax)
-	c := &checker{errs: syntax}
+	if l.File != "" {
+		var err error
+		tree, err = zconfig.Load(l.File, zconfig.Options{})
+		errors.As(err, &syntax)
+	}
+	l.replace(tree.Root)
+	c := &checker{errs: syntax, broken: len(syntax) > 0}
 	for _, i := range tree.Imports {
 		if !slices.Contains(knownPackages, i.Package) {
 			c.fail(i.Pos, "%%import %s: its sections are not known here; known are those of %v", i.Package,
@@ -25,8 +33,8 @@ func Load(path string) (*Config, error) {
 	}
 	cfg := c.file(tree.Root)
 	cfg.Files = tree.Files
-	if len(syntax) == 0 { // else what is missing may be where something is wrong
-		c.check(cfg, tree.Root)
+	if !c.broken {
+		c.check(cfg)
 	}
 	if len(c.errs) > 0 {
 		sortByPlace(c.errs, tree.Files)
@@ -56,6 +64,9 @@ func (c *checker) file(root *zconfig.Section) *Config {
 	}
 	if s := r.one("runner"); s != nil {
 		c.runner(s)
+	}
+	if len(cfg.Storages) == 0 && !c.broken {
+		r.missing("there is no storage: write <filestorage 1> with a path")
 	}
 	return cfg
 }

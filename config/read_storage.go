@@ -42,7 +42,7 @@ func (c *checker) blobstorage(s *zconfig.Section, st *Storage, around string) {
 	st.BlobDir = cleaned(get(r, "blob-dir", path))
 	inner := r.one("filestorage")
 	if inner == nil {
-		r.fail(s.Pos, "<blobstorage> needs a <filestorage> inside")
+		r.missing("<blobstorage> needs a <filestorage> inside")
 		return
 	}
 	c.filestorage(inner, st, r.label)
@@ -62,7 +62,7 @@ func (c *checker) zrs(s *zconfig.Section, st *Storage) {
 	}
 	switch inner := r.one("filestorage", "blobstorage"); {
 	case inner == nil:
-		r.fail(s.Pos, "<zrs> needs a <filestorage> or a <blobstorage> inside")
+		r.missing("<zrs> needs a <filestorage> or a <blobstorage> inside")
 	case inner.Type == "blobstorage":
 		c.blobstorage(inner, st, r.label)
 	default:

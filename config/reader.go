@@ -13,6 +13,7 @@ type checker struct {
 	errs     zconfig.Errors
 	notes    []Note
 	settings []Setting
+	broken   bool // the syntax is wrong: what is missing may be there
 }
 
 func (c *checker) fail(at zconfig.Pos, format string, args ...any) {
@@ -30,6 +31,7 @@ type reader struct {
 	table   *table
 	label   string // of the section, in settings
 	keys    map[string]zconfig.Key
+	unknown bool // there is a section inside that is not known: what is missing may be what it was meant to be
 }
 
 // read checks which keys and sections there are, and returns a reader for their values.
@@ -67,11 +69,19 @@ func (r *reader) knownSection(s *zconfig.Section) {
 	if slices.Contains(r.table.sections, s.Type) {
 		return
 	}
+	r.unknown = true
 	if tableOf(s.Type) != nil {
 		r.fail(s.Pos, "<%s> cannot be %s: move it", s.Type, r.where())
 		return
 	}
 	r.fail(s.Pos, "%s", unknown("section", s.Type, r.where(), r.table.sections, r.table.gone))
+}
+
+// missing says that a section needs another one inside, unless there is one that was meant to be it.
+func (r *reader) missing(format string, args ...any) {
+	if !r.unknown {
+		r.fail(r.section.Pos, format, args...)
+	}
 }
 
 func (r *reader) where() string {

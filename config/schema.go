@@ -60,6 +60,10 @@ var fileTable = &table{
 		"mappingstorage": onlyFileStorages, "demostorage": onlyFileStorages, "clientstorage": onlyFileStorages,
 		"zeoclient": onlyFileStorages, "relstorage": onlyFileStorages, "zlibstorage": onlyFileStorages,
 		"serverzlibstorage": onlyFileStorages, "beforestorage": onlyFileStorages, "temporarystorage": onlyFileStorages,
+		"primary": "it is a section of ZRS 1: write <zrs 1> with replicate-to HOST:PORT, where secondaries connect, around " +
+			"the <filestorage>",
+		"secondary": "it is a section of ZRS 1: write <zrs 1> with replicate-from HOST:PORT, where the primary listens, " +
+			"around the <filestorage>",
 		"cipherstorage": onlyFileStorages, "environment": "set the environment where zrsd is started",
 	},
 }

@@ -1,9 +1,10 @@
 // Package endpoint is the ADDR of the command line: where a server listens and how a client reaches it.
 //
 //	127.0.0.1:5000   TCP on one interface
-//	:5000            TCP on all interfaces
+//	:5000            TCP on all interfaces, IPv4 and IPv6; so is *:5000
+//	0.0.0.0:5000     TCP on all interfaces, IPv4 only
 //	db.example:5000  TCP, a name
-//	[::1]:5000       TCP, IPv6
+//	[::1]:5000       TCP, IPv6; [::]:5000 is all interfaces, IPv6 only
 //	run/zrsd.sock    a Unix socket: anything with a slash
 //
 // A Unix socket that a dead process left behind is replaced; one that somebody listens on, and a file that is no

@@ -31,12 +31,15 @@ func Parse(s string) (Endpoint, error) {
 		}
 		return Endpoint{"unix", s}, nil
 	}
-	_, port, err := net.SplitHostPort(s)
+	host, port, err := net.SplitHostPort(s)
 	if err != nil {
 		return Endpoint{}, fmt.Errorf("address %q: write host:port, :port or a path with a slash", s)
 	}
 	if _, err := strconv.ParseUint(port, 10, 16); err != nil {
 		return Endpoint{}, fmt.Errorf("address %q: write the port as a number between 0 and 65535", s)
+	}
+	if host == "*" { // as Python's servers take it
+		s = ":" + port
 	}
 	return Endpoint{"tcp", s}, nil
 }
@@ -57,7 +60,7 @@ func ParseList(s string) ([]Endpoint, error) {
 // Network returns "tcp" or "unix".
 func (e Endpoint) Network() string { return e.network }
 
-// String returns the address as it was given.
+// String returns the address as it was given; *:P is :P.
 func (e Endpoint) String() string { return e.addr }
 
 // IsZero reports whether e is no address at all.
@@ -95,6 +98,18 @@ func (e Endpoint) Dial(ctx context.Context) (net.Conn, error) {
 	return conn, nil
 }
 
+// family returns the network to listen on. An address that is written as a number is of its own family only, as runzeo
+// takes it: 0.0.0.0 is not reached by IPv6, nor :: by IPv4. Without a host it is both.
+func (e Endpoint) family() string {
+	switch ip := net.ParseIP(e.Host()); {
+	case e.network != "tcp" || ip == nil:
+		return e.network
+	case strings.Contains(e.Host(), ":"):
+		return "tcp6"
+	}
+	return "tcp4"
+}
+
 // Listen begins to listen. Closing the listener removes the socket of a Unix endpoint. The error wraps ErrInUse when
 // somebody listens there already.
 func (e Endpoint) Listen(ctx context.Context) (net.Listener, error) {
@@ -104,7 +119,7 @@ func (e Endpoint) Listen(ctx context.Context) (net.Listener, error) {
 		}
 	}
 	var lc net.ListenConfig
-	ln, err := lc.Listen(ctx, e.network, e.addr)
+	ln, err := lc.Listen(ctx, e.family(), e.addr)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return nil, fmt.Errorf("listening on %v: %w", e, ErrInUse)
 	}

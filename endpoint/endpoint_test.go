@@ -86,6 +86,51 @@ func listen(t *testing.T, addr string) (net.Listener, error) {
 	return ln, err
 }
 
+// What runzeo does with the same text, which asyncio decides.
+func TestListenTakesTheFamiliesThatTheAddressNames(t *testing.T) {
+	probe, err := net.Listen("tcp6", "[::1]:0")
+	haveSix := err == nil
+	if haveSix {
+		probe.Close()
+	}
+	for _, c := range []struct {
+		host      string
+		four, six bool
+	}{
+		{"", true, true},
+		{"*", true, true},
+		{"0.0.0.0", true, false},
+		{"[::]", false, true},
+		{"127.0.0.1", true, false},
+		{"[::1]", false, true},
+	} {
+		if !haveSix && !c.four {
+			continue
+		}
+		ln, err := listen(t, c.host+":0")
+		if err != nil {
+			t.Fatalf("%s: %v", c.host, err)
+		}
+		_, port, _ := net.SplitHostPort(ln.Addr().String())
+		for addr, want := range map[string]bool{"127.0.0.1:" + port: c.four, "[::1]:" + port: c.six && haveSix} {
+			conn, err := net.Dial("tcp", addr)
+			if (err == nil) != want {
+				t.Errorf("listening at %q, %s: %v, want it reached: %v", c.host, addr, err, want)
+			}
+			if err == nil {
+				conn.Close()
+			}
+		}
+	}
+}
+
+func TestAStarIsAllInterfaces(t *testing.T) {
+	e, err := endpoint.Parse("*:5000")
+	if err != nil || e.String() != ":5000" || e.Local() {
+		t.Fatalf("got %v, local %v, %v", e, e.Local(), err)
+	}
+}
+
 func TestListenOnATakenPortIsErrInUse(t *testing.T) {
 	first, err := listen(t, "127.0.0.1:0")
 	if err != nil {

@@ -48,7 +48,7 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
 	})
-	root.AddCommand(serveCommand(), primaryCommand(), secondaryCommand(), statusCommand(), clientsCommand(),
+	root.AddCommand(serveCommand(), runzeoCommand(), primaryCommand(), secondaryCommand(), statusCommand(), clientsCommand(),
 		packCommand(), undoLogCommand(), dumpCommand(),
 		promoteCommand(), switchoverCommand(), demoteCommand(), freezeCommand(), thawCommand(),
 		rewindCommand(), salvageCommand(),

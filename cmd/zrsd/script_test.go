@@ -22,7 +22,7 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"zrsd": main})
+	testscript.Main(m, map[string]func(){"zrsd": main, runzeoName: main})
 }
 
 // patience ends every wait of a script; a healthy run never comes near it.

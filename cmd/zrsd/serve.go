@@ -47,11 +47,16 @@ func serveCommand() *cobra.Command {
 	return cmd
 }
 
-func (opt *serveOptions) run(ctx context.Context) (err error) {
+func (opt *serveOptions) run(ctx context.Context) error {
 	cfg, err := opt.load()
 	if err != nil {
 		return usage(err)
 	}
+	return serve(ctx, cfg)
+}
+
+// serve runs the storages of a configuration until the process is told to stop.
+func serve(ctx context.Context, cfg *config.Config) (err error) {
 	if err := served(cfg); err != nil {
 		return usage(err)
 	}
