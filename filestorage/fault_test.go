@@ -49,6 +49,49 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
+// The phase behind the vote needs no room: whatever room there is, a transaction that could be completed is committed, as
+// the first of a group, in one, and alone, and one that could not leaves the others alone.
+func TestAFullDiskFailsTheVoteAndNothingBehindIt(t *testing.T) {
+	committed, refused := 0, 0
+	for room := int64(0); room < 300; room += 7 {
+		st := newStage(t, story{prepare: startIdle})
+		st.disk.SetCapacity(usedBytes(t, st.disk) + room)
+		full := false
+		var commits []*Commit
+		for oid := range zodb.Oid(4) {
+			txn := st.begin()
+			err := txn.Store(oid, 0, []byte("a record"))
+			if err == nil {
+				err = txn.Complete()
+			}
+			if full = full || errors.Is(err, syscall.ENOSPC); err != nil {
+				if !full {
+					t.Fatalf("room %d: %v", room, err)
+				}
+				refused++
+				st.note(txn.Abort())
+				continue
+			}
+			st.tried = append(st.tried, describe(txn.Tid(), oid, "a record", ""))
+			commits = append(commits, st.send(txn))
+		}
+		go st.s.syncGroups()
+		st.wait(commits...)
+		committed += len(commits)
+		if st.err != nil {
+			t.Fatalf("room %d: %v", room, st.err)
+		}
+		st.disk.Heal()
+		st.commit(9, "room again", "")
+		crashed := st.disk.Crash(0)
+		st.end()
+		checkCrashed(t, "after a full disk", st, crashed)
+	}
+	if committed == 0 || refused == 0 {
+		t.Errorf("%d were committed and %d refused", committed, refused)
+	}
+}
+
 // usedBytes is the size of all files of a storage on a simulated disk.
 func usedBytes(t *testing.T, disk *simdisk.Disk) (n int64) {
 	t.Helper()

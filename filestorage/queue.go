@@ -87,18 +87,18 @@ func (q *queue) end(g *group, err error) {
 	close(g.done)
 }
 
-// join adds t to the forming group, or makes it the first of one. seal completes t in the file with the status given.
-func (q *queue) join(t *Txn, seal func(zodb.Status) error) (*group, error) {
+// join adds t, which is complete in the file, to the forming group, or makes it the first of one. All but the first get
+// their final status at once: it is that of the first by which they are finished or not.
+func (q *queue) join(t *Txn) (*group, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.failed != nil {
 		return nil, q.failed
 	}
-	g, status := q.forming, t.header.Status
+	g := q.forming
 	if g == nil {
-		g, status = &group{}, zodb.StatusCheckpoint
-	}
-	if err := seal(status); err != nil {
+		g = &group{}
+	} else if err := t.setStatus(); err != nil {
 		return nil, err
 	}
 	g.add(t)

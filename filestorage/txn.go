@@ -31,6 +31,8 @@ type Txn struct {
 	voted   *group
 	over    bool
 	broken  error // why it can only be aborted
+
+	complete bool // all of it is in the file
 }
 
 // Begin waits for the commit lock, and for room on the way to the disk, and begins a transaction. With meta.Tid 0 it
@@ -341,7 +343,16 @@ func (t *Txn) weight() int64 {
 		recordWeight*int64(len(t.entries)) + blobWeight*int64(len(t.blobs))
 }
 
+// usable is nil while the transaction takes records.
 func (t *Txn) usable() error {
+	if t.complete {
+		return zodb.ErrTransaction
+	}
+	return t.alive()
+}
+
+// alive is nil while the transaction can be voted or enqueued.
+func (t *Txn) alive() error {
 	switch {
 	case t.over || t.voted != nil:
 		return zodb.ErrTransaction

@@ -9,17 +9,31 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
+// Complete writes the whole transaction to the file, as one that is not finished. It takes no records any more. All that
+// needs room on the disk has been done then: a full disk fails here, and neither Vote nor Enqueue nor Finish. After an
+// error only Abort is left.
+func (t *Txn) Complete() error {
+	if err := t.alive(); err != nil || t.complete {
+		return err
+	}
+	if err := t.seal(); err != nil {
+		return t.mayBreak(fmt.Errorf("write transaction %v: %w", t.header.Tid, err))
+	}
+	t.complete = true
+	return nil
+}
+
 // Vote makes the transaction and its blobs durable, as one that is not finished: a crash removes it. It waits for what
 // was enqueued before. After an error only Abort is left, except when it was ctx that ended.
 func (t *Txn) Vote(ctx context.Context) error {
-	if err := t.usable(); err != nil {
+	if err := t.alive(); err != nil {
 		return err
 	}
 	if err := t.s.queue.room(ctx, 1); err != nil {
 		return fmt.Errorf("vote: %w", err)
 	}
-	if err := t.seal(zodb.StatusCheckpoint); err != nil {
-		return t.mayBreak(fmt.Errorf("vote: %w", err))
+	if err := t.Complete(); err != nil {
+		return fmt.Errorf("vote: %w", err)
 	}
 	g := &group{}
 	g.add(t)
@@ -64,13 +78,16 @@ func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 // Enqueue completes the transaction, puts it on its way to the disk and gives the commit lock to the next one at once.
 // After an error the transaction can be aborted.
 func (t *Txn) Enqueue(ctx context.Context) (*Commit, error) {
-	if err := t.usable(); err != nil {
+	if err := t.alive(); err != nil {
 		return nil, err
 	}
 	if err := context.Cause(ctx); err != nil {
 		return nil, err
 	}
-	g, err := t.s.queue.join(t, t.seal)
+	if err := t.Complete(); err != nil {
+		return nil, err
+	}
+	g, err := t.s.queue.join(t)
 	if err != nil {
 		return nil, t.mayBreak(fmt.Errorf("enqueue transaction %v: %w", t.header.Tid, err))
 	}
@@ -93,21 +110,30 @@ func (t *Txn) Abort() error {
 	return nil
 }
 
-// seal completes the transaction in the file, with the status given.
-func (t *Txn) seal(status zodb.Status) error {
+// seal completes the transaction in the file.
+func (t *Txn) seal() error {
 	out := &t.s.writer.out
 	t.header.Length = uint64(out.pos() - t.start)
 	if _, err := out.Write(binary.BigEndian.AppendUint64(nil, t.header.Length)); err != nil {
 		return err
 	}
 	h := t.header
-	h.Status = status
+	h.Status = zodb.StatusCheckpoint
 	var b [txnHeaderLen]byte
 	h.encode(b[:])
 	if err := out.patch(b[:], t.start); err != nil {
 		return err
 	}
 	return out.flush()
+}
+
+// setStatus gives the transaction, which is complete in the file, the status that it is to have.
+func (t *Txn) setStatus() error {
+	at := t.start + statusAt
+	if _, err := t.s.file.WriteAt([]byte{byte(t.header.Status)}, at); err != nil {
+		return fmt.Errorf("write the status at %d: %w", at, err)
+	}
+	return nil
 }
 
 // cut takes what was written of the transaction off the file. If that fails, nothing can be written behind it.

@@ -7,6 +7,9 @@
 //
 //   - The content of a file is what it was at its last Sync, plus any subset of the writes and truncations since, each
 //     write torn into 512-byte sectors that survive one by one.
+//   - What a Sync failed to write is lost for every later Sync, as on Linux: the pages count as clean and can be read,
+//     and only what is written to them again, page by page, becomes durable. Until then it may survive or not. Evict
+//     takes clean pages out of memory, so that they are read from the disk again.
 //   - The names in a folder are what they were at its last SyncDir, plus any subset of the changes since. A file whose
 //     name did not survive is gone, however often it was synced.
 //   - A rename happens wholly or not at all: the file has its old name, or the new one, or, when only the new

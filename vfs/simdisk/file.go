@@ -111,8 +111,17 @@ func (f *file) Truncate(size int64) error {
 	return f.change(Op{Kind: Truncate, Path: f.path, Off: size}, func() { f.n.truncate(size) })
 }
 
+// Sync that fails leaves the pages clean, as Linux does.
 func (f *file) Sync() error {
-	return f.change(Op{Kind: Sync, Path: f.path}, f.n.sync)
+	err := f.change(Op{Kind: Sync, Path: f.path}, f.n.sync)
+	if err != nil {
+		f.d.mu.Lock()
+		defer f.d.mu.Unlock()
+		if !f.closed && !f.d.off {
+			f.n.failSync()
+		}
+	}
+	return err
 }
 
 func (f *file) change(op Op, do func()) error {

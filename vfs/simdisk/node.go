@@ -7,14 +7,18 @@ import (
 	"time"
 )
 
-const sector = 512
+// What survives one by one, and what a sync writes at a time.
+const (
+	sector = 512
+	page   = 4096
+)
 
 // A node is a file or a folder. What is written and what is durable differ by what is pending, in order.
 type node struct {
 	mode fs.FileMode
 
 	content, durable []byte
-	writes           []change
+	writes           []change // in order; those that are lost stay until something is written over them
 
 	names, durableNames map[string]*node // folders only
 	renames             []*naming
@@ -29,6 +33,7 @@ type change struct {
 	data []byte
 	size int64
 	cut  bool
+	lost bool // a sync failed that should have written it, and no other will
 }
 
 // A naming is a change of the names in one or two folders: a rename between two is pending in both.
@@ -76,10 +81,84 @@ func resize(b []byte, size int64) []byte {
 	return append(b, make([]byte, size-int64(len(b)))...)
 }
 
-// sync makes the content durable.
+// dirty returns the pages that the next sync writes.
+func (n *node) dirty() map[int64]bool {
+	pages := map[int64]bool{}
+	for _, w := range n.writes {
+		if w.cut || w.lost {
+			continue
+		}
+		for p := w.off / page; p*page < w.off+int64(len(w.data)); p++ {
+			pages[p] = true
+		}
+	}
+	return pages
+}
+
+// sync makes durable what was written since the last sync, by pages. What a sync before it failed to write is not
+// among that.
 func (n *node) sync() {
-	n.durable = slices.Clone(n.content)
-	n.writes = nil
+	var lost []change
+	for _, w := range n.writes {
+		switch {
+		case w.cut:
+			n.durable = resize(n.durable, w.size)
+			lost = within(lost, w.size)
+		case w.lost:
+			lost = append(lost, w)
+		}
+	}
+	size, dirty := int64(len(n.content)), n.dirty()
+	n.durable = n.withDirty(n.durable, dirty)
+	n.writes = slices.DeleteFunc(within(lost, size), func(w change) bool { return dirty[w.off/page] })
+}
+
+// withDirty returns b with the size of the content, and with its dirty pages.
+func (n *node) withDirty(b []byte, dirty map[int64]bool) []byte {
+	size := int64(len(n.content))
+	b = resize(slices.Clone(b), size)
+	for p := range dirty {
+		if at := p * page; at < size {
+			copy(b[at:], n.content[at:min(at+page, size)])
+		}
+	}
+	return b
+}
+
+// within cuts writes off at size.
+func within(writes []change, size int64) (left []change) {
+	for _, w := range writes {
+		if room := size - w.off; room > 0 {
+			w.data = w.data[:min(int64(len(w.data)), room)]
+			left = append(left, w)
+		}
+	}
+	return left
+}
+
+// failSync marks what was written as lost, page by page: it can be read, it may be on the disk, and no sync writes it.
+// A truncation stays pending.
+func (n *node) failSync() {
+	var writes []change
+	for _, w := range n.writes {
+		if w.cut || w.lost {
+			writes = append(writes, w)
+			continue
+		}
+		for off, b := w.off, w.data; len(b) > 0; {
+			k := min(page-off%page, int64(len(b)))
+			writes = append(writes, change{off: off, data: b[:k], lost: true})
+			off, b = off+k, b[k:]
+		}
+	}
+	n.writes = writes
+}
+
+// evict forgets pages that are clean: what they had comes from the disk again.
+func (n *node) evict() {
+	dirty := n.dirty()
+	n.content = n.withDirty(n.durable, dirty)
+	n.writes = slices.DeleteFunc(n.writes, func(w change) bool { return w.lost && !dirty[w.off/page] })
 }
 
 // name puts a change of names into effect and leaves it pending in its folders.

@@ -111,6 +111,26 @@ func (d *Disk) Free(string) (int64, error) {
 	return max(d.capacity-used(d.root, map[*node]bool{}), 0), nil
 }
 
+// Evict takes all clean pages out of memory. What a failed sync left clean is then what the disk has.
+func (d *Disk) Evict() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	evictAll(d.root, map[*node]bool{})
+}
+
+func evictAll(n *node, seen map[*node]bool) {
+	if seen[n] {
+		return
+	}
+	seen[n] = true
+	if !n.isDir() {
+		n.evict()
+	}
+	for _, e := range n.names {
+		evictAll(e, seen)
+	}
+}
+
 // Ops returns the operations so far, those that failed included.
 func (d *Disk) Ops() []Op {
 	d.mu.Lock()

@@ -119,7 +119,7 @@ type Outcome struct {
 	Conflicts []Conflict
 }
 
-// Vote waits for the commit lock and applies the transaction. When the Outcome has no conflicts, the lock is held until
+// Vote waits for the commit lock and applies the transaction, which is in the file then: Finish needs no room. When the Outcome has no conflicts, the lock is held until
 // Finish or Abort. With conflicts, and after an error, it is not, and nothing was changed; after an error only Abort is
 // left. Errors are those of filestorage.
 func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
@@ -137,6 +137,9 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	if len(a.out.Conflicts) > 0 {
 		a.out.Changed, a.out.Resolved = nil, 0
 		return &a.out, txn.Abort()
+	}
+	if err := txn.Complete(); err != nil {
+		return nil, errors.Join(err, txn.Abort())
 	}
 	t.voted = txn
 	return &a.out, nil
