@@ -10,6 +10,7 @@
 //	  "chain": {"base": …, "checkpoints": […]},             digests over the history; see Chain
 //	  "epochs": [{"number":1,"begin":"0000000000000000"},   never empty; see below
 //	             {"number":2,"begin":"03f8658005555555",
+//	              "node":"9d3a6c1e-52f0-4b8e-8a77-3f1c20de9b64",
 //	              "by":"db1","at":"2026-11-23T10:00:00Z"}],
 //	  "follow": ["db2:5000"],                               where else the node looks for its primary
 //	  "format": 2,                                          raised when a reader of this version would go wrong
@@ -29,7 +30,8 @@
 // "unnamed_primary": true is there, too, when the id was made for a copy of a storage that has none, that of a zc.zrs.
 //
 // Numbers of epochs begin above 0 and rise; "begin" is the tid of the last transaction before the epoch and does not
-// fall.
+// fall; "node" is the id of the node that began it, left out where an older version wrote it down. An epoch is the same
+// only where all three are the same.
 //
 // The last line is the same in every format, so damage (a *zodb.CorruptError) and a file of a newer zrsd (a
 // *VersionError) are told apart for certain: first the sum is checked, then the format, then the rest. Members that

@@ -34,7 +34,8 @@ func Load(disk vfs.FS, dataPath string) (*State, error) {
 
 // Create gives the storage at dataPath a new id and its first epoch. The error wraps fs.ErrExist when it has a state.
 func Create(disk vfs.FS, dataPath string) (*State, error) {
-	return begin(disk, dataPath, &State{StorageID: newID(), Node: newID(), Epochs: []protocol.Epoch{{Number: 1}}})
+	node := newID()
+	return begin(disk, dataPath, &State{StorageID: newID(), Node: node, Epochs: []protocol.Epoch{{Number: 1, Node: node}}})
 }
 
 // CreateUnnamed is Create for a copy of a storage that has no id.

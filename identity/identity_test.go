@@ -46,7 +46,8 @@ func TestTheFileIsTheOneDrawnInTheDocumentation(t *testing.T) {
 	drawn := State{
 		StorageID: someID, Node: someNode, Role: RolePrimary, Follow: []string{"db2:5000"}, Promised: 2,
 		Epochs: []protocol.Epoch{
-			{Number: 1}, {Number: 2, Begin: twoEpochs[1].Begin, By: "db1", At: "2026-11-23T10:00:00Z"},
+			{Number: 1},
+			{Number: 2, Begin: twoEpochs[1].Begin, Node: someNode, By: "db1", At: "2026-11-23T10:00:00Z"},
 		},
 	}
 	if diff := cmp.Diff(&drawn, s, cmpopts.IgnoreUnexported(State{})); diff != "" || s.place != 4711 {
@@ -71,7 +72,7 @@ func TestAStateIsReadAsItWasWritten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if diff := cmp.Diff([]protocol.Epoch{{Number: 1}}, made.Epochs); diff != "" {
+	if diff := cmp.Diff([]protocol.Epoch{{Number: 1, Node: made.Node}}, made.Epochs); diff != "" {
 		t.Errorf("a new storage has its first epoch: %s", diff)
 	}
 	made.Epochs = append(made.Epochs, protocol.Epoch{Number: 7, Begin: 99})

@@ -64,7 +64,7 @@ func (k *Keeper) Node() string {
 
 // Create gives the storage a new id and its first epoch.
 func (k *Keeper) Create() error {
-	return k.begin(&State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1}}})
+	return k.begin(&State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1, Node: k.node}}})
 }
 
 // CreateUnnamed is Create for a copy of a storage that has no id.

@@ -148,6 +148,8 @@ func checkEpochs(epochs []protocol.Epoch) error {
 		switch {
 		case len(e.By) > maxSaid || len(e.At) > maxSaid:
 			return fmt.Errorf("epoch %d says more than %d bytes of its beginning", e.Number, maxSaid)
+		case e.Node != "" && !uuid.MatchString(e.Node):
+			return fmt.Errorf("node id %.60q of epoch %d is no UUID", e.Node, e.Number)
 		case e.Number == 0:
 			return errors.New("an epoch has the number 0")
 		case i > 0 && e.Number <= epochs[i-1].Number:

@@ -31,7 +31,7 @@ func (r *replica) Standing() primary.Standing {
 // is given up, before it answers.
 func (r *replica) Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise, *protocol.Refusal) {
 	if bid.Epoch == 0 {
-		if id := r.keep.State(); id != nil && bid.Heard > id.Highest() {
+		if id := r.keep.State(); id != nil && bid.StorageID == id.StorageID && bid.Heard > id.Highest() {
 			r.Outranked(bid.Heard)
 		}
 		return r.promise(), nil

@@ -35,7 +35,7 @@ func (r *replica) reign(epoch uint64) error {
 				id.Epoch().Number, id.Promised)
 		}
 		id.Epochs = append(id.Epochs, protocol.Epoch{
-			Number: epoch, Begin: last, By: r.face.base.Name, At: time.Now().UTC().Format(time.RFC3339),
+			Number: epoch, Begin: last, Node: id.Node, By: r.face.base.Name, At: time.Now().UTC().Format(time.RFC3339),
 		})
 		id.Promised, id.Role, id.HandedTo = epoch, identity.RolePrimary, ""
 		remember(id, others)

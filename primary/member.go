@@ -57,7 +57,8 @@ func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
 // errBid ends the connection of a node that was answered.
 var errBid = errors.New("the bid of another node was answered")
 
-// answerBid answers a node that wants to be primary.
+// answerBid answers a node that wants to be primary. How things stand here is told to whoever may ask, whatever storage
+// that has: it must not take this node's for its own.
 func (c *native) answerBid(ctx context.Context, s *yamux.Session, control *protocol.Control, bid *protocol.Bid) error {
 	c.introduce(bid.Name)
 	id, _ := c.p.opt.Identity()
@@ -68,7 +69,7 @@ func (c *native) answerBid(ctx context.Context, s *yamux.Session, control *proto
 	case c.p.opt.Member == nil:
 		return c.refuse(s, control, refuse(protocol.CodeNotMember, 0, "%s takes no bids: its files belong to another "+
 			"process", c.p.opt.Name))
-	case bid.StorageID != id:
+	case bid.StorageID != id && bid.Epoch != 0:
 		return c.refuse(s, control, refuse(protocol.CodeWrongStorage, 0, "%s holds the storage %s, the node that asks "+
 			"has %s; check the address", c.p.opt.Name, id, clean(bid.StorageID)))
 	}

@@ -25,16 +25,46 @@ func sumOf(m checked) uint64 {
 	return h.Sum64()
 }
 
-// seal makes the sum of a message that has one.
+// A summed message says who a node is and which epochs it knows. It carries the FNV-1a hash, 64 bits, of all of that:
+// of each epoch the number and the beginning, 8 bytes each, big-endian, and the node; then the texts. Each text ends with
+// a zero byte. 0 is not compared: an older version made no such sum.
+type summed interface {
+	sum() *uint64 // where it stands in the message
+	says() (epochs []Epoch, texts []string)
+}
+
+func hashOf(m summed) uint64 {
+	h := fnv.New64a()
+	epochs, texts := m.says()
+	var b []byte
+	for _, e := range epochs {
+		b = binary.BigEndian.AppendUint64(b, e.Number)
+		b = binary.BigEndian.AppendUint64(b, uint64(e.Begin))
+		b = append(append(b, e.Node...), 0)
+	}
+	for _, text := range texts {
+		b = append(append(b, text...), 0)
+	}
+	_, _ = h.Write(b) // never fails
+	return max(h.Sum64(), 1)
+}
+
+// seal makes the sums of a message that has any.
 func seal(msg any) {
 	if m, ok := msg.(checked); ok {
 		*m.check() = sumOf(m)
 	}
+	if m, ok := msg.(summed); ok {
+		*m.sum() = hashOf(m)
+	}
 }
 
-// sound compares it.
+// sound compares them.
 func sound(msg any) error {
 	if m, ok := msg.(checked); ok && *m.check() != sumOf(m) {
+		return ErrDamaged
+	}
+	if m, ok := msg.(summed); ok && *m.sum() != 0 && *m.sum() != hashOf(m) {
 		return ErrDamaged
 	}
 	return nil
@@ -64,3 +94,17 @@ func (p *Promise) weighty() []uint64 {
 }
 func (p *Prepare) weighty() []uint64  { return []uint64{p.Epoch, uint64(p.Last)} }
 func (t *TakeOver) weighty() []uint64 { return []uint64{t.Epoch, uint64(t.Last)} }
+
+func (h *Hello) sum() *uint64   { return &h.Sum }
+func (w *Welcome) sum() *uint64 { return &w.Sum }
+func (b *Bid) sum() *uint64     { return &b.Sum }
+func (p *Promise) sum() *uint64 { return &p.Sum }
+
+func (h *Hello) says() ([]Epoch, []string) {
+	return h.Epochs, []string{h.StorageID, h.Node, h.HandedTo}
+}
+func (w *Welcome) says() ([]Epoch, []string) { return w.Epochs, []string{w.StorageID, w.Node} }
+func (b *Bid) says() ([]Epoch, []string)     { return nil, []string{b.StorageID, b.Node, b.Run} }
+func (p *Promise) says() ([]Epoch, []string) {
+	return p.Epochs, []string{p.StorageID, p.Node, p.Run}
+}

@@ -22,7 +22,7 @@ import (
 // messages has one of each kind, with every field set.
 func messages() []any {
 	return []any{
-		&Hello{Version: 1, StorageID: "id", Epochs: []Epoch{{Number: 1}, {2, 0x0123456789abcdef, "db1", "when"}},
+		&Hello{Version: 1, StorageID: "id", Epochs: []Epoch{{Number: 1}, {2, 0x0123456789abcdef, "n", "db1", "when"}},
 			Last: Position{Tid: 0x0123456789abcdef, Status: 'p', Digest: zodb.Digest{1, 31: 32}, Base: 5,
 				Value: zodb.Digest{9, 31: 10}},
 			Magic: zodb.MagicFS30, Blobs: true, Name: "host:/var/Data.fs", Capabilities: []string{"x", "y"},
@@ -40,8 +40,8 @@ func messages() []any {
 		&Authenticate{Nonce{1, 31: 2}},
 		&Challenge{Nonce{3, 31: 4}},
 		&Proof{MAC{5, 31: 6}},
-		&Bid{Version: 1, StorageID: "id", Epoch: 4, Heard: 3, Node: "n", Name: "name", Serves: "db2:5000", LastTid: 16},
-		&Promise{StorageID: "id", Node: "m", Name: "other", Epochs: []Epoch{{Number: 3, Begin: 7}}, Promised: 4,
+		&Bid{Run: "r", Version: 1, StorageID: "id", Epoch: 4, Heard: 3, Node: "n", Name: "name", Serves: "db2:5000", LastTid: 16},
+		&Promise{Run: "r", Wants: true, StorageID: "id", Node: "m", Name: "other", Epochs: []Epoch{{Number: 3, Begin: 7}}, Promised: 4,
 			Leads: true, LastTid: 17},
 		&Prepare{Epoch: 5, Last: 18},
 		&Prepared{Epoch: 5, Error: "frozen"},
@@ -264,6 +264,29 @@ func TestADamagedEpochIsNotBelieved(t *testing.T) {
 	b.Epoch = 1
 	if sound(b) == nil {
 		t.Error("a question became a bid")
+	}
+}
+
+// Who somebody is, and every member of every epoch, is covered by the sum; a message of an older version has none.
+func TestADamagedIdentityIsNotBelieved(t *testing.T) {
+	epochs := func() []Epoch { return []Epoch{{Number: 1, Node: "a"}, {Number: 2, Begin: 7, Node: "b"}} }
+	for name, damage := range map[string]func(*Promise){
+		"storage": func(p *Promise) { p.StorageID = "t" }, "node": func(p *Promise) { p.Node = "o" },
+		"run": func(p *Promise) { p.Run = "s" }, "begin": func(p *Promise) { p.Epochs[0].Begin = 1 },
+		"number": func(p *Promise) { p.Epochs[0].Number = 9 }, "who began": func(p *Promise) { p.Epochs[1].Node = "c" },
+	} {
+		p := &Promise{StorageID: "s", Node: "n", Run: "r", Epochs: epochs()}
+		seal(p)
+		if err := sound(p); err != nil {
+			t.Fatal(err)
+		}
+		damage(p)
+		if sound(p) == nil {
+			t.Errorf("%s: another one was believed", name)
+		}
+		if p.Sum = 0; sound(p) != nil {
+			t.Errorf("%s: without a sum it is damaged", name)
+		}
 	}
 }
 

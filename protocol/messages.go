@@ -7,16 +7,6 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// An Epoch is one reign of a primary: promotion begins the next one.
-type Epoch struct {
-	Number uint64   `msgpack:"n" json:"number"`
-	Begin  zodb.Tid `msgpack:"begin" json:"begin"` // tid of the last transaction before the epoch; 0 for the first
-	// By is the name of the node that began it, At when, RFC 3339 in UTC by its clock. Both are for people; empty where
-	// nobody noted them.
-	By string `msgpack:"by" json:"by,omitempty"`
-	At string `msgpack:"at" json:"at,omitempty"`
-}
-
 // A Position names a point in a storage's history so that two sides can tell whether they mean the same one.
 type Position struct {
 	Tid    zodb.Tid    `msgpack:"tid" json:"tid"`
@@ -55,17 +45,11 @@ type Hello struct {
 	HandedTo string `msgpack:"handed_to"` // the node to which it, then primary, has handed epoch Promised over
 	Serves   string `msgpack:"serves"`    // where secondaries can connect to it; empty: nowhere
 	Check    uint64 `msgpack:"check"`     // made by Control.Send
+	Sum      uint64 `msgpack:"sum"`       // made by Control.Send
 }
 
 // Highest returns the number of the highest epoch that the secondary knows of.
 func (h *Hello) Highest() uint64 { return max(lastEpoch(h.Epochs), h.Promised) }
-
-func lastEpoch(epochs []Epoch) uint64 {
-	if len(epochs) == 0 {
-		return 0
-	}
-	return epochs[len(epochs)-1].Number
-}
 
 // Welcome is the primary's answer to a Hello that it accepts.
 type Welcome struct {
@@ -87,6 +71,7 @@ type Welcome struct {
 	// is connected to none.
 	Path  []string `msgpack:"path"`
 	Check uint64   `msgpack:"check"` // made by Control.Send
+	Sum   uint64   `msgpack:"sum"`   // made by Control.Send
 }
 
 // Highest returns the number of the last epoch of the answering node.
@@ -136,17 +121,19 @@ type SyncRule struct {
 }
 
 // Bid is the first message of a node that wants to be primary, in place of Hello. With Epoch 0 it only asks how things
-// stand. The answer is a Promise or a Refusal.
+// stand, and then it is answered whatever storage it names. The answer is a Promise or a Refusal.
 type Bid struct {
 	Version   int      `msgpack:"version"`
-	StorageID string   `msgpack:"storage"`
-	Epoch     uint64   `msgpack:"epoch"` // that it wants to begin
-	Heard     uint64   `msgpack:"heard"` // the highest epoch that it has heard of
+	StorageID string   `msgpack:"storage"` // empty: none yet; only with Epoch 0
+	Epoch     uint64   `msgpack:"epoch"`   // that it wants to begin
+	Heard     uint64   `msgpack:"heard"`   // the highest epoch that it has heard of
 	Node      string   `msgpack:"node"`
+	Run       string   `msgpack:"run"` // new with each start of the process; empty: of an older version
 	Name      string   `msgpack:"name"`
 	Serves    string   `msgpack:"serves"`
 	LastTid   zodb.Tid `msgpack:"last"`
 	Check     uint64   `msgpack:"check"` // made by Control.Send
+	Sum       uint64   `msgpack:"sum"`   // made by Control.Send
 }
 
 // A Promise is how a node stands. It answers a Bid with an epoch only after it has durably promised never again to
@@ -154,12 +141,15 @@ type Bid struct {
 type Promise struct {
 	StorageID string   `msgpack:"storage"`
 	Node      string   `msgpack:"node"`
+	Run       string   `msgpack:"run"` // as in a Bid: two answers with one Node and two Runs are of two copies
 	Name      string   `msgpack:"name"`
 	Epochs    []Epoch  `msgpack:"epochs"`
 	Promised  uint64   `msgpack:"promised"`
 	Leads     bool     `msgpack:"leads"` // it is the primary and takes transactions
+	Wants     bool     `msgpack:"wants"` // it was started as primary, has no identity yet, and asks before it makes one
 	LastTid   zodb.Tid `msgpack:"last"`  // durable
 	Check     uint64   `msgpack:"check"` // made by Control.Send
+	Sum       uint64   `msgpack:"sum"`   // made by Control.Send
 }
 
 // Highest returns the number of the highest epoch that the node knows of.

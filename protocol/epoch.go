@@ -1,0 +1,49 @@
+package protocol
+
+import "github.com/zrsd/zrsd/zodb"
+
+// An Epoch is one reign of a primary: a promotion begins the next one. It is the same epoch only where its number, its
+// beginning and the node that began it are the same: two nodes that did not hear of each other may give the same number.
+type Epoch struct {
+	Number uint64   `msgpack:"n" json:"number"`
+	Begin  zodb.Tid `msgpack:"begin" json:"begin"` // tid of the last transaction before the epoch; 0 for the first
+	// Node is the id of the node that began it. Empty where an older version of zrsd wrote it down.
+	Node string `msgpack:"node" json:"node,omitempty"`
+	// By is the name of the node that began it, At when, RFC 3339 in UTC by its clock. Both are for people; empty where
+	// nobody noted them.
+	By string `msgpack:"by" json:"by,omitempty"`
+	At string `msgpack:"at" json:"at,omitempty"`
+}
+
+// Same reports whether two epochs are one. Where one of them does not say its node, number and beginning decide.
+func (e Epoch) Same(other Epoch) bool {
+	return e.Number == other.Number && e.Begin == other.Begin &&
+		(e.Node == other.Node || e.Node == "" || other.Node == "")
+}
+
+// Part compares the epochs that two nodes know. Where both go on behind the epochs that are the same, or one of them
+// does, parted is true, and at is the last transaction up to which their histories can be the same: the earliest
+// beginning of an epoch that one of them does not know. What a node has behind it, it has from a reign that the other one
+// knows nothing of.
+func Part(a, b []Epoch) (at zodb.Tid, parted bool) {
+	same := 0
+	for same < len(a) && same < len(b) && a[same].Same(b[same]) {
+		same++
+	}
+	for _, list := range [][]Epoch{a, b} {
+		if len(list) == same {
+			continue
+		}
+		if begin := list[same].Begin; !parted || begin < at {
+			at, parted = begin, true
+		}
+	}
+	return at, parted
+}
+
+func lastEpoch(epochs []Epoch) uint64 {
+	if len(epochs) == 0 {
+		return 0
+	}
+	return epochs[len(epochs)-1].Number
+}

@@ -1,0 +1,39 @@
+package protocol
+
+import (
+	"testing"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Histories can be the same up to the earliest beginning of a reign that one side knows nothing of.
+func TestWhereEpochsPart(t *testing.T) {
+	first := Epoch{Number: 1, Node: "a"}
+	b2, c2 := Epoch{Number: 2, Begin: 20, Node: "b"}, Epoch{Number: 2, Begin: 20, Node: "c"}
+	later := Epoch{Number: 2, Begin: 30, Node: "c"}
+	old := Epoch{Number: 2, Begin: 20} // as an older version wrote it down
+	for _, tt := range []struct {
+		name   string
+		a, b   []Epoch
+		at     zodb.Tid
+		parted bool
+	}{
+		{"the same", []Epoch{first, b2}, []Epoch{first, b2}, 0, false},
+		{"one knows one more", []Epoch{first}, []Epoch{first, b2}, 20, true},
+		{"one knows several more", []Epoch{first}, []Epoch{first, b2, {Number: 3, Begin: 40}}, 20, true},
+		{"one number, two nodes", []Epoch{first, b2}, []Epoch{first, c2}, 20, true},
+		{"one number, two nodes, two beginnings", []Epoch{first, b2}, []Epoch{first, later}, 20, true},
+		{"each knows one of its own", []Epoch{first, b2}, []Epoch{first, {Number: 3, Begin: 10, Node: "c"}}, 10, true},
+		{"an older version does not say the node", []Epoch{{Number: 1}, old}, []Epoch{first, b2}, 0, false},
+		{"nothing in common", []Epoch{first}, []Epoch{{Number: 1, Node: "z"}}, 0, true},
+		{"nothing known", nil, []Epoch{first, b2}, 0, true},
+		{"nothing known at all", nil, nil, 0, false},
+	} {
+		for range 2 {
+			if at, parted := Part(tt.a, tt.b); at != tt.at || parted != tt.parted {
+				t.Errorf("%s: %v, %v", tt.name, at, parted)
+			}
+			tt.a, tt.b = tt.b, tt.a
+		}
+	}
+}
