@@ -103,8 +103,8 @@ func hello(last protocol.Position) *protocol.Hello {
 		Blobs: true, Name: "test"}
 }
 
-// ask sends a hello and returns the answer.
-func (c *client) ask(h *protocol.Hello) any {
+// ask sends a message and returns the answer.
+func (c *client) ask(h any) any {
 	c.t.Helper()
 	if err := c.control.Send(h); err != nil {
 		c.t.Fatal(err)

@@ -39,9 +39,11 @@
 //
 // # Strangers
 //
-// Until a peer is accepted it has little: a place among MaxPerAddress of its address and MaxSecondaries in all, the
-// time of HandshakeTimeout, the smallest window, and few lines in the log (see quiet). Where there is a secret it is
-// proved before the hello is read. Whether the connection is encrypted is not known here.
+// Until a connection has proved who is there it has little: a place among MaxPerAddress of its address and maxUnproven
+// in all, which it loses to newer ones, HandshakeTimeout in all, the smallest window, 64 KiB in all, and few lines in
+// the log (see packages door and protocol, and places.go). Where there is a secret it is proved before the hello is
+// read; where there is none, a hello is all the proof there is. Then secondaries, bids and questions about the history
+// have places of their own kind. Whether the connection is encrypted is not known here.
 //
 // # What Status says
 //

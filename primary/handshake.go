@@ -19,7 +19,7 @@ type dialect interface {
 
 // preface learns which protocol the secondary speaks, and says nothing to it.
 func (c *peer) preface(ctx context.Context) (dialect, error) {
-	ctx, cancel := c.p.handshaking(ctx)
+	ctx, cancel := c.proving(ctx)
 	defer cancel()
 	proto, err := protocol.ServerPreface(ctx, c.conn)
 	switch {
@@ -51,6 +51,11 @@ func (c *peer) preface(ctx context.Context) (dialect, error) {
 	return nil, r
 }
 
+// proving bounds everything until a connection has proved who it is. It also ends when the primary begins to drain.
+func (c *peer) proving(ctx context.Context) (context.Context, context.CancelFunc) {
+	return c.p.before(ctx, c.until, c.p.opt.HandshakeTimeout)
+}
+
 // handshaking bounds a wait for the peer. It also ends when the primary begins to drain.
 func (p *Primary) handshaking(ctx context.Context) (context.Context, context.CancelFunc) {
 	return p.within(ctx, p.opt.HandshakeTimeout)
@@ -58,7 +63,11 @@ func (p *Primary) handshaking(ctx context.Context) (context.Context, context.Can
 
 // within bounds what takes as long as d. It also ends when the primary begins to drain.
 func (p *Primary) within(ctx context.Context, d time.Duration) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeoutCause(ctx, d, fmt.Errorf("the peer took longer than %v", d))
+	return p.before(ctx, time.Now().Add(d), d)
+}
+
+func (p *Primary) before(ctx context.Context, end time.Time, d time.Duration) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithDeadlineCause(ctx, end, fmt.Errorf("the peer took longer than %v", d))
 	ctx, abort := context.WithCancelCause(ctx)
 	stop := context.AfterFunc(p.draining, func() { abort(errShutdown) })
 	return ctx, func() {
@@ -86,5 +95,6 @@ func (c *peer) introduce(name string) {
 
 func (c *peer) refused(r *protocol.Refusal) {
 	c.setState(StateRefused)
+	c.release()
 	c.p.refused(c.conn.RemoteAddr(), c.name, r)
 }

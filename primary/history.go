@@ -47,6 +47,9 @@ func (p *Primary) proves(ctx context.Context, last protocol.Position) *protocol.
 func (c *native) answerQueries(ctx context.Context, s *yamux.Session, control *protocol.Control,
 	query *protocol.HistoryQuery) error {
 	c.introduce(query.Name)
+	if r := c.take(placeComparing); r != nil {
+		return c.refuse(s, control, r)
+	}
 	switch {
 	case query.Version != protocol.MessageVersion:
 		return c.refuse(s, control, refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, "+
@@ -55,6 +58,7 @@ func (c *native) answerQueries(ctx context.Context, s *yamux.Session, control *p
 		return c.refuse(s, control, refuse(protocol.CodeInternal, 0, "%s keeps no chain of digests", c.p.opt.Name))
 	}
 	for range protocol.MaxHistoryQueries {
+		c.guard.Allow(helloBytes)
 		answer, err := c.answer(ctx, query)
 		if err != nil {
 			return c.refuse(s, control, refuse(protocol.CodeInternal, query.Tid, "computing the chain of digests: %v",

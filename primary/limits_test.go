@@ -1,8 +1,8 @@
 package primary
 
 import (
-	"errors"
-	"fmt"
+	"context"
+	"io"
 	"net"
 	"strings"
 	"sync"
@@ -14,98 +14,143 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-func TestOneAddressCannotTakeAllPlaces(t *testing.T) {
-	src := newSource(plain(1)...)
-	p := start(t, src, Options{MaxSecondaries: 9, MaxPerAddress: 2})
-	follow(t, p.addr, hello(protocol.Position{})).next() // is accepted, and counts no more
-	waiting := []net.Conn{dial(t, p.addr), dial(t, p.addr)}
-	p.eventually(t, "two are in their handshake", func(s Status) bool { return len(s.Secondaries) == 3 })
-	err := protocol.ClientPreface(t.Context(), dial(t, p.addr))
-	var r *protocol.Refusal
-	if !errors.As(err, &r) || r.Code != protocol.CodeTooMany || !strings.Contains(r.Text, "from this address") {
-		t.Fatalf("got %v", err)
+// dialFrom connects from one of the addresses of the loopback network.
+func dialFrom(t *testing.T, addr, from string) net.Conn {
+	t.Helper()
+	d := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(from)}}
+	conn, err := d.DialContext(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
 	}
-	_ = waiting[0].Close()
-	p.eventually(t, "room again", func(s Status) bool { return len(s.Secondaries) == 2 })
+	t.Cleanup(func() { _ = conn.Close() })
+	if err := conn.SetDeadline(time.Now().Add(limit)); err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// closed waits until the other side has closed a connection without a word.
+func closed(t *testing.T, conn net.Conn) {
+	t.Helper()
+	if n, err := conn.Read(make([]byte, 1)); n > 0 || err == nil {
+		t.Fatalf("got %d bytes, %v", n, err)
+	}
+}
+
+func TestSilentConnectionsKeepNobodyOut(t *testing.T) {
+	src := newSource(plain(1)...)
+	p := start(t, src, Options{MaxPerAddress: 2})
+	var silent []net.Conn
+	for _, from := range []string{"127.0.0.2", "127.0.0.3", "127.0.0.1", "127.0.0.1"} {
+		for range 2 {
+			silent = append(silent, dialFrom(t, p.addr, from))
+		}
+	}
+	follow(t, p.addr, hello(protocol.Position{})).next() // from 127.0.0.1, where two are silent
+	closed(t, silent[4])                                 // the oldest of that address made way
+	closed(t, silent[5])
+	closed(t, silent[6]) // for the secondary
+	p.eventually(t, "the others are still there", func(s Status) bool { return len(s.Secondaries) == 4+1+1 })
+}
+
+func TestManyAddressesKeepNobodyOut(t *testing.T) {
+	p := start(t, newSource(plain(1)...), Options{})
+	for i := range 2 * maxUnproven {
+		dialFrom(t, p.addr, "127.0.1."+string(rune('1'+i%9))+string(rune('0'+i/9)))
+	}
+	follow(t, p.addr, hello(protocol.Position{})).next()
+	p.eventually(t, "strangers have no more than their places", func(s Status) bool {
+		return len(s.Secondaries) <= maxUnproven+1
+	})
+}
+
+func TestSecondariesKeepTheirPlaces(t *testing.T) {
+	p := start(t, newSource(plain(1)...), Options{MaxSecondaries: 2, MaxPerAddress: 1})
+	first := follow(t, p.addr, hello(protocol.Position{}))
+	second := follow(t, p.addr, hello(protocol.Position{}))
+	for range 5 {
+		dial(t, p.addr)
+	}
+	third := connect(t, p.addr)
+	if r, ok := third.ask(hello(protocol.Position{})).(*protocol.Refusal); !ok || r.Code != protocol.CodeTooMany {
+		t.Errorf("a third secondary where there is room for two: %+v", r)
+	}
+	third.hangUp()
+	first.next()
+	second.next()
+	second.hangUp()
+	p.eventually(t, "room again", func(s Status) bool {
+		n := 0
+		for _, one := range s.Secondaries {
+			if one.State != StateGone && one.State != StateHandshake {
+				n++
+			}
+		}
+		return n == 1
+	})
 	follow(t, p.addr, hello(protocol.Position{})).next()
 }
 
-func TestASourceIsAnAddressOrANetwork(t *testing.T) {
-	for addr, want := range map[string]string{
-		"192.0.2.7:1":             "192.0.2.7",
-		"192.0.2.7:2":             "192.0.2.7",
-		"[::ffff:192.0.2.7]:3":    "192.0.2.7",
-		"[2001:db8:1:2:3:4:5:6]:": "2001:db8:1:2::/64",
-		"[2001:db8:1:2::9]:4":     "2001:db8:1:2::/64",
-	} {
-		host, _, err := net.SplitHostPort(addr)
-		if err != nil {
+func TestBidsAreHeardWhereAllPlacesAreTaken(t *testing.T) {
+	p := start(t, newSource(plain(1)...), Options{MaxSecondaries: 1, MaxPerAddress: 1, Member: voter{}})
+	follow(t, p.addr, hello(protocol.Position{})).next()
+	dial(t, p.addr)
+	c := connect(t, p.addr)
+	if err := c.control.Send(&protocol.Bid{Version: protocol.MessageVersion, StorageID: storageID}); err != nil {
+		t.Fatal(err)
+	}
+	if answer, ok := c.receive().(*protocol.Promise); !ok {
+		t.Errorf("a bid was answered with %#v", answer)
+	}
+}
+
+func TestAStrangerCannotAnnounceALongMessage(t *testing.T) {
+	p := start(t, newSource(plain(1)...), Options{Secret: protocol.Secret("s")})
+	c := connect(t, p.addr)
+	if err := c.control.Send(&protocol.Authenticate{}); err != nil {
+		t.Fatal(err)
+	}
+	until[*protocol.Challenge](c)
+	_ = c.control.Send(&protocol.Goodbye{Reason: strings.Repeat("x", strangerLine)}) // the end may come before
+	if msg, err := c.control.Receive(c.ctx); err == nil {
+		t.Errorf("it was taken, and answered with %#v", msg)
+	}
+}
+
+// Probes of load balancers end with a reset, whose text has the port in it.
+func TestProbesThatResetMakeOneLine(t *testing.T) {
+	var log syncBuilder
+	p := start(t, newSource(plain(1)...), Options{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
+	const probes = 20
+	for range probes {
+		conn := dial(t, p.addr)
+		if err := conn.(*net.TCPConn).SetLinger(0); err != nil {
 			t.Fatal(err)
 		}
-		if got := sourceOf(&net.TCPAddr{IP: net.ParseIP(host)}); got != want {
-			t.Errorf("%s: got %s, want %s", addr, got, want)
-		}
+		_ = conn.Close()
 	}
-	for _, addr := range []net.Addr{&net.UnixAddr{Name: "@"}, &net.TCPAddr{}} {
-		if got := sourceOf(addr); got != localSource {
-			t.Errorf("%#v: got %s", addr, got)
-		}
-	}
-}
-
-// A clock stands still until it is set.
-type clock struct{ at time.Time }
-
-func (c *clock) now() time.Time { return c.at }
-
-func TestTheSameLineIsNotRepeated(t *testing.T) {
-	at := &clock{time.Unix(1000, 0)}
-	q := newQuiet(at.now)
-	var log strings.Builder
-	logger := hclog.New(&hclog.LoggerOptions{Output: &log})
-	for range 3 {
-		q.warn(logger, "a", "too many", "refused")
-		q.warn(logger, "b", "too many", "refused")
-		q.warn(logger, "a", "wrong secret", "refused")
-	}
-	if n := strings.Count(log.String(), "refused"); n != 3 || strings.Contains(log.String(), "not_logged") {
-		t.Errorf("%d lines: %s", n, &log)
-	}
-	at.at = at.at.Add(quietFor)
-	q.warn(logger, "a", "too many", "refused")
-	if !strings.Contains(log.String(), "not_logged=4") {
-		t.Errorf("it does not say how many it kept back: %s", &log)
+	p.eventually(t, "all are gone", func(s Status) bool {
+		return len(s.Secondaries) == 0 && s.Totals.Connections == probes
+	})
+	if n := strings.Count(log.String(), "WARN"); n != 1 {
+		t.Errorf("%d lines: %s", n, log.String())
 	}
 }
 
-func TestNobodyCanFillTheLogOrTheMemory(t *testing.T) {
-	at := &clock{time.Unix(1000, 0)}
-	q := newQuiet(at.now)
-	lines := 0
-	say := func(source, text string) {
-		if _, ok := q.pass(source, text); ok {
-			lines++
+func TestAConnectionThatSendsTooMuchEnds(t *testing.T) {
+	p := start(t, newSource(plain(1)...), Options{Secret: protocol.Secret("s")})
+	conn := dial(t, p.addr)
+	if err := protocol.ClientPreface(t.Context(), conn); err != nil {
+		t.Fatal(err)
+	}
+	frame := []byte{0, 1, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0} // of a stream that there is not
+	for range 2 * strangerBytes / len(frame) {
+		if _, err := conn.Write(frame); err != nil {
+			break
 		}
 	}
-	for i := range 10 * maxTexts {
-		say("a", fmt.Sprint("text ", i))
-	}
-	if lines != maxTexts {
-		t.Errorf("one source had %d lines", lines)
-	}
-	lines = 0
-	for i := range 10 * maxSources {
-		say(fmt.Sprint("source ", i), "text")
-	}
-	if lines > maxSources || len(q.sources) > maxSources+1 {
-		t.Errorf("%d lines, %d sources", lines, len(q.sources))
-	}
-	at.at = at.at.Add(quietFor)
-	lines = 0
-	say("a new one", "text")
-	if lines != 1 || len(q.sources) > 2 {
-		t.Errorf("later: %d lines, %d sources", lines, len(q.sources))
-	}
+	_, _ = io.Copy(io.Discard, conn) // until it ends, in whichever way
+	p.eventually(t, "it is gone", func(s Status) bool { return len(s.Secondaries) == 0 })
 }
 
 func TestARefusalIsLoggedOnce(t *testing.T) {
@@ -140,4 +185,14 @@ func (s *syncBuilder) String() string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.b.String()
+}
+
+// A voter answers every bid.
+type voter struct{}
+
+func (voter) Standing() Standing         { return Standing{Node: "node", Leads: true} }
+func (voter) Outranked(uint64)           {}
+func (voter) HandedOver(*protocol.Hello) {}
+func (voter) Bid(context.Context, *protocol.Bid) (*protocol.Promise, *protocol.Refusal) {
+	return &protocol.Promise{StorageID: storageID}, nil
 }

@@ -61,6 +61,11 @@ var errBid = errors.New("the bid of another node was answered")
 // that has: it must not take this node's for its own.
 func (c *native) answerBid(ctx context.Context, s *yamux.Session, control *protocol.Control, bid *protocol.Bid) error {
 	c.introduce(bid.Name)
+	if r := c.take(placeBidding); r != nil {
+		return c.refuse(s, control, r)
+	}
+	ctx, cancel := c.p.handshaking(ctx)
+	defer cancel()
 	id, _ := c.p.opt.Identity()
 	switch {
 	case bid.Version != protocol.MessageVersion:
@@ -80,6 +85,7 @@ func (c *native) answerBid(ctx context.Context, s *yamux.Session, control *proto
 	if err := control.Send(promise); err != nil {
 		return fmt.Errorf("answering a bid: %w", err)
 	}
+	c.release() // all that is left is to let the other side hang up
 	linger(s)
 	return errBid
 }

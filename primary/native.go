@@ -19,7 +19,7 @@ func (c *native) feed(ctx context.Context) error {
 		return err
 	}
 	s, err := protocol.ServerSession(c.conn, protocol.SessionOptions{
-		WriteTimeout: c.p.opt.WriteTimeout, KeepAlive: c.p.opt.KeepAlive, Logger: c.log,
+		WriteTimeout: c.p.opt.WriteTimeout, KeepAlive: c.p.opt.KeepAlive, Guard: c.guard,
 	})
 	if err != nil {
 		return err
@@ -30,6 +30,7 @@ func (c *native) feed(ctx context.Context) error {
 		return err
 	}
 	defer closeQuietly(it) // read only
+	c.guard.Open()
 	c.streaming(f.control)
 	c.p.quorum.begin(c.node, c.name, f.start)
 	c.progress.begin(f.start, it.Position(), c.p.opt.Now())

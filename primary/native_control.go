@@ -44,7 +44,7 @@ func (c *native) trouble(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if text != c.problem && text != "" {
-		c.log.Warn("a secondary is in trouble", "error", text)
+		c.p.loud.Warn(c.log, c.source+" "+c.name, text, "a secondary is in trouble", "error", text)
 	}
 	c.problem = text
 }

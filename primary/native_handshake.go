@@ -31,6 +31,9 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 		return nil, nil, err
 	}
 	c.member(hello)
+	if r := c.take(placeFollowing); r != nil {
+		return nil, nil, c.refuse(s, control, r)
+	}
 	renewed := c.p.renewing()
 	if r := c.p.judge(ctx, hello); r != nil {
 		return nil, nil, c.refuse(s, control, r)
@@ -91,7 +94,7 @@ func (c *native) welcome(ctx context.Context, f *follower, w *protocol.Welcome) 
 // hello waits for the control stream and the first message on it.
 func (c *native) hello(ctx context.Context, s *yamux.Session) (*protocol.Control, *protocol.Hello, error) {
 	serving := ctx
-	ctx, cancel := c.p.handshaking(serving)
+	ctx, cancel := c.proving(serving)
 	defer cancel()
 	conn, header, err := protocol.AcceptStream(ctx, s)
 	if err != nil {
@@ -102,12 +105,9 @@ func (c *native) hello(ctx context.Context, s *yamux.Session) (*protocol.Control
 			protocol.StreamControl)
 	}
 	control := protocol.NewControl(conn)
-	msg, err := control.Receive(ctx)
-	if err == nil {
-		msg, err = c.p.authenticate(ctx, control, msg)
-	}
+	msg, err := c.first(ctx, control)
 	if bid, ok := msg.(*protocol.Bid); ok {
-		return nil, nil, c.answerBid(ctx, s, control, bid)
+		return nil, nil, c.answerBid(serving, s, control, bid)
 	}
 	if query, ok := msg.(*protocol.HistoryQuery); ok {
 		return nil, nil, c.answerQueries(serving, s, control, query)
@@ -125,6 +125,21 @@ func (c *native) hello(ctx context.Context, s *yamux.Session) (*protocol.Control
 	}
 	c.introduce(hello.Name)
 	return control, hello, nil
+}
+
+// first waits for the first message of who has proved the secret, if there is one.
+func (c *native) first(ctx context.Context, control *protocol.Control) (any, error) {
+	if len(c.p.opt.Secret) == 0 {
+		c.guard.Allow(helloBytes)
+		control.Limit(helloBytes)
+	} else {
+		control.Limit(strangerLine)
+	}
+	msg, err := control.Receive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return c.authenticate(ctx, control, msg)
 }
 
 // refuse sends r, waits until the secondary has hung up, and returns r.
@@ -149,7 +164,7 @@ func (p *Primary) greeting() *protocol.Welcome {
 
 // accept takes the proposal of our protocol.
 func (c *native) accept(ctx context.Context) error {
-	ctx, cancel := c.p.handshaking(ctx)
+	ctx, cancel := c.proving(ctx)
 	defer cancel()
 	return protocol.AcceptPreface(ctx, c.conn)
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/door"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -21,7 +22,11 @@ type peer struct {
 	log   hclog.Logger
 	since time.Time
 
-	source string // see sourceOf
+	source string      // see door.Source
+	guest  *door.Guest // while it is unproven
+	place  place       // of Primary.mu
+	guard  *protocol.Guard
+	until  time.Time // when it must have proved who it is
 
 	progress *progress
 	txns     atomic.Int64 // sent
@@ -33,6 +38,7 @@ type peer struct {
 	name     string
 	protocol string // as it names it; empty before the first message
 	problem  string // its own, from its last acknowledgement
+	evicted  error  // it had to make way; nil: no
 	node     string // its id; empty: of an older version, or none yet
 	serves   string // where others can connect to it
 
@@ -42,17 +48,21 @@ type peer struct {
 }
 
 func newPeer(p *Primary, conn net.Conn) *peer {
-	return &peer{
+	c := &peer{
 		p: p, conn: conn, log: p.log.With("addr", conn.RemoteAddr().String()), since: p.opt.Now(),
-		source: sourceOf(conn.RemoteAddr()), progress: newProgress(), state: StateHandshake,
+		source: door.Source(conn.RemoteAddr()), place: placeUnproven, guard: protocol.NewGuard(strangerBytes),
+		until: time.Now().Add(p.opt.HandshakeTimeout), progress: newProgress(), state: StateHandshake,
 		prepared: make(chan *protocol.Prepared, 1), over: make(chan struct{}),
 	}
+	c.guest = p.newGuest(c)
+	return c
 }
 
 // serve runs the connection to its end.
 func (c *peer) serve(ctx context.Context) {
-	err := c.handle(ctx)
+	err := c.ended(c.handle(ctx))
 	closeQuietly(c.conn)
+	c.guest.Leave()
 	close(c.over)
 	c.leave(err)
 }
@@ -94,17 +104,10 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	case errors.Is(err, errConfirm), errors.Is(err, errBid), errors.Is(err, errCompared):
 		c.log.Debug("a connection was only to ask", "reason", err)
 	case streamed:
-		log.Warn("lost a secondary", "error", err)
+		c.p.loud.Warn(log, c.source+" "+c.name, door.Kind(err), "lost a secondary", "error", err)
 	default:
-		c.p.hush.warn(c.log, c.source, err.Error(), "a connection ended before it was accepted", "error", err)
+		c.p.hush.Warn(c.log, c.source, door.Kind(err), "a connection ended before it was accepted", "error", err)
 	}
-}
-
-// unaccepted reports whether the peer has still to get through its handshake, or to hear that it does not.
-func (c *peer) unaccepted() bool {
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	return c.state == StateHandshake || c.state == StateRefused
 }
 
 // setState changes what status starts from.

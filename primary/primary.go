@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/door"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -52,9 +53,9 @@ type Options struct {
 	// Name is shown to the operators of the secondaries: host name and data file.
 	Name string
 
-	MaxSecondaries   int           // connections at a time, handshakes included; default 16
+	MaxSecondaries   int           // at a time; default 16
 	MaxPerAddress    int           // connections of one source at a time that are not accepted yet; default 8
-	HandshakeTimeout time.Duration // from accepting to streaming, waiting for the peer only; default 30 s
+	HandshakeTimeout time.Duration // from accepting to the first message, then to streaming; default 30 s
 	Heartbeat        time.Duration // default 5 s
 	IdleTimeout      time.Duration // of silence, after which a secondary is given up; default 60 s, >= 3 heartbeats
 	StallAfter       time.Duration // without progress while behind, a secondary counts as stalled; default 30 s
@@ -98,7 +99,9 @@ type Primary struct {
 	src  Source
 	opt  Options
 	log  hclog.Logger
-	hush *quiet // about who is not accepted
+	hush *door.Quiet // about who is not accepted
+	loud *door.Quiet // about who is: what strangers do keeps none of that back
+	room *door.Room  // for who has not proved anything yet
 
 	quorum *quorum
 
@@ -119,7 +122,8 @@ func New(src Source, opt Options) *Primary {
 	p := &Primary{src: src, opt: opt.withDefaults(), listeners: make(map[net.Listener]struct{}),
 		renewed: make(chan struct{})}
 	p.log = p.opt.Logger.Named("primary")
-	p.hush = newQuiet(p.opt.Now)
+	p.hush, p.loud = door.NewQuiet(p.opt.Now), door.NewQuiet(p.opt.Now)
+	p.room = door.NewRoom(p.opt.MaxPerAddress, maxUnproven)
 	p.quorum = newQuorum(p.opt.Sync, p.opt.SyncApplied)
 	p.draining, p.drain = context.WithCancel(context.Background())
 	p.cutting, p.cut = context.WithCancel(context.Background())
@@ -130,7 +134,7 @@ func New(src Source, opt Options) *Primary {
 // drained. It closes l, waits for every connection that it accepted, and returns nil in both cases. It may be
 // called for several listeners.
 func (p *Primary) Serve(ctx context.Context, l net.Listener) error {
-	if !p.enter(l) {
+	if !p.listens(l) {
 		return l.Close()
 	}
 	defer p.serving.Done()
@@ -153,8 +157,8 @@ func (p *Primary) Serve(ctx context.Context, l net.Listener) error {
 	return fmt.Errorf("accepting secondaries on %v: %w", l.Addr(), err)
 }
 
-// enter registers a listener unless the primary is shutting down.
-func (p *Primary) enter(l net.Listener) bool {
+// listens registers a listener unless the primary is shutting down.
+func (p *Primary) listens(l net.Listener) bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.draining.Err() != nil {

@@ -9,9 +9,9 @@ import (
 // authenticate takes the first message of a secondary and returns its hello, which is the same one where there is no
 // secret, and otherwise what follows when both sides have proved theirs. Not to do so is a *protocol.Refusal, which
 // the caller sends.
-func (p *Primary) authenticate(ctx context.Context, control *protocol.Control, first any) (hello any, err error) {
+func (c *peer) authenticate(ctx context.Context, control *protocol.Control, first any) (hello any, err error) {
 	proposal, proposed := first.(*protocol.Authenticate)
-	secret := p.opt.Secret
+	secret := c.p.opt.Secret
 	switch {
 	case len(secret) == 0 && proposed:
 		return nil, refuse(protocol.CodeNotAuthorised, 0, "this secondary has a shared secret and the primary has "+
@@ -25,6 +25,8 @@ func (p *Primary) authenticate(ctx context.Context, control *protocol.Control, f
 	if err := secret.Demand(ctx, control, proposal); err != nil {
 		return nil, err
 	}
+	c.guard.Allow(helloBytes)
+	control.Limit(helloBytes)
 	return control.Receive(ctx)
 }
 

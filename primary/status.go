@@ -5,6 +5,7 @@ import (
 	"net"
 	"time"
 
+	"github.com/zrsd/zrsd/door"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -96,10 +97,10 @@ type roster struct {
 
 func (r *roster) connected() int { return len(r.peers) }
 
-// unaccepted counts the connections from one source that are not accepted.
-func (r *roster) unaccepted(source string) (n int) {
+// at counts the connections that have a place.
+func (r *roster) at(where place) (n int) {
 	for _, c := range r.peers {
-		if c.source == source && c.unaccepted() {
+		if c.place == where {
 			n++
 		}
 	}
@@ -148,7 +149,7 @@ func appendBounded[T any](s []T, v T, limit int) []T {
 
 // refused counts a refusal, and logs and remembers it unless the same was said to the same source a short while ago.
 func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
-	news := p.hush.warn(p.log, sourceOf(addr), name+": "+r.Text, "refused a secondary", "addr", addr.String(), "name",
+	news := p.hush.Warn(p.log, door.Source(addr)+" "+name, r.Text, "refused a secondary", "addr", addr.String(), "name",
 		name, "code", int(r.Code), "reason", r.Text, "tid", r.Tid)
 	p.mu.Lock()
 	defer p.mu.Unlock()

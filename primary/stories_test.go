@@ -2,7 +2,6 @@ package primary
 
 import (
 	"context"
-	"errors"
 	"io"
 	"net"
 	"strings"
@@ -88,11 +87,12 @@ func TestOneTooManyIsToldSo(t *testing.T) {
 	p := start(t, src, Options{MaxSecondaries: 1})
 	first := follow(t, p.addr, hello(protocol.Position{}))
 	first.next()
-	err := protocol.ClientPreface(t.Context(), dial(t, p.addr))
-	var r *protocol.Refusal
-	if !errors.As(err, &r) || r.Code != protocol.CodeTooMany || r.Final() {
-		t.Fatalf("got %v", err)
+	second := connect(t, p.addr)
+	r, ok := second.ask(hello(protocol.Position{})).(*protocol.Refusal)
+	if !ok || r.Code != protocol.CodeTooMany || r.Final() {
+		t.Fatalf("got %v", r)
 	}
+	second.hangUp()
 	first.hangUp()
 	p.eventually(t, "room again", func(s Status) bool { return only(s).State == StateGone })
 	follow(t, p.addr, hello(protocol.Position{})).next()

@@ -36,6 +36,10 @@ func (c *zrs2) feed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r := c.take(placeFollowing); r != nil {
+		c.refused(r)
+		return r
+	}
 	if r := c.p.judgeZrs2(ctx, c.protocol, start); r != nil {
 		c.refused(r) // the protocol has no words for it
 		return r
@@ -57,7 +61,7 @@ func (c *zrs2) feed(ctx context.Context) error {
 // start waits for the last transaction that the secondary has.
 func (c *zrs2) start(ctx context.Context) (zodb.Tid, error) {
 	c.introduce(c.protocol + "@" + host(c.conn.RemoteAddr()))
-	ctx, cancel := c.p.handshaking(ctx)
+	ctx, cancel := c.proving(ctx)
 	defer cancel()
 	msg, err := protocol.ReceiveSized(ctx, c.conn, tidLen)
 	switch {

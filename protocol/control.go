@@ -2,6 +2,7 @@ package protocol
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,6 +32,7 @@ type Control struct {
 
 	r      *bufio.Reader
 	buf    []byte
+	limit  int   // bytes of a message that is received; 0: MaxMessage
 	broken error // ends all further receiving
 }
 
@@ -38,6 +40,9 @@ type Control struct {
 func NewControl(stream net.Conn) *Control {
 	return &Control{conn: stream, timeout: DefaultWriteTimeout, r: bufio.NewReader(stream)}
 }
+
+// Limit bounds the messages that are received from now on, in bytes: room for one is made as soon as it is announced.
+func (c *Control) Limit(bytes int) { c.limit = min(bytes, MaxMessage) }
 
 // Send writes one message. When the peer does not take it in time, the session is closed and the error is a timeout.
 func (c *Control) Send(msg any) error {
@@ -87,7 +92,7 @@ func (c *Control) Receive(ctx context.Context) (any, error) {
 }
 
 func (c *Control) receive() (any, error) {
-	payload, err := ReadSized(c.r, c.buf, MaxMessage)
+	payload, err := ReadSized(c.r, c.buf, cmp.Or(c.limit, MaxMessage))
 	if err != nil {
 		return nil, err
 	}

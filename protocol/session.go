@@ -3,6 +3,7 @@ package protocol
 import (
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"time"
 
@@ -37,7 +38,10 @@ type SessionOptions struct {
 	WriteTimeout time.Duration
 	// KeepAlive is how often each side asks the other whether it lives.
 	KeepAlive time.Duration
-	Logger    hclog.Logger
+	// Logger gets a few lines of yamux at most. The side that was connected to does better with Guard alone.
+	Logger hclog.Logger
+	// Guard bounds what is read. Nil: everything may come.
+	Guard *Guard
 }
 
 // ClientSession turns conn, after ClientPreface, into a session of streams. Closing the session closes conn.
@@ -68,7 +72,10 @@ func newSession(conn net.Conn, opt SessionOptions,
 	if err := limitUnsent(conn); err != nil {
 		return nil, fmt.Errorf("setting up the connection with %v: %w", conn.RemoteAddr(), err)
 	}
-	s, err := start(conn, opt.config())
+	if opt.Guard == nil {
+		opt.Guard = NewGuard(math.MaxInt64)
+	}
+	s, err := start(&guarded{Conn: conn, guard: opt.Guard}, opt.config())
 	if err != nil {
 		return nil, fmt.Errorf("starting a session with %v: %w", conn.RemoteAddr(), err)
 	}
@@ -90,7 +97,7 @@ func (opt SessionOptions) config() *yamux.Config {
 		ConnectionWriteTimeout: orDefault(opt.WriteTimeout, DefaultWriteTimeout),
 		StreamOpenTimeout:      orDefault(opt.WriteTimeout, DefaultWriteTimeout),
 		StreamCloseTimeout:     orDefault(opt.WriteTimeout, DefaultWriteTimeout),
-		Logger:                 logger.Named("yamux").StandardLogger(&hclog.StandardLoggerOptions{InferLevels: true}),
+		Logger:                 &sparing{log: logger.Named("yamux"), guard: opt.Guard},
 	}
 }
 

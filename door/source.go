@@ -1,26 +1,26 @@
-package primary
+package door
 
 import (
 	"net"
 	"net/netip"
 )
 
-// localSource stands for everybody on this machine who comes over a Unix socket.
-const localSource = "local"
+// Local stands for everybody on this machine who comes over a Unix socket.
+const Local = "local"
 
 // ipv6Site is how much of an IPv6 address tells one site from another: whoever has one address there has all of them.
 const ipv6Site = 64
 
-// sourceOf returns where a connection comes from, for limits that one place must not get around: the IP address, of
+// Source returns where a connection comes from, for limits that one place must not get around: the IP address, of
 // IPv6 the network.
-func sourceOf(addr net.Addr) string {
+func Source(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
-		return localSource
+		return Local
 	}
 	ip, ok := netip.AddrFromSlice(tcp.IP)
 	if !ok {
-		return localSource
+		return Local
 	}
 	ip = ip.Unmap()
 	if ip.Is4() {

@@ -1,0 +1,98 @@
+package door
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+)
+
+// A Room holds the connections of those who have not yet proved who they are.
+type Room struct {
+	perSource int
+	total     int
+
+	mu     sync.Mutex
+	guests []*Guest // the oldest first
+}
+
+// NewRoom returns a room for total connections, of which one source may have perSource.
+func NewRoom(perSource, total int) *Room { return &Room{perSource: perSource, total: total} }
+
+// A Guest is one connection. Its methods may be called concurrently, and more than once.
+type Guest struct {
+	room   *Room
+	source string
+	evict  func(why error)
+}
+
+// Guest returns the guest of a connection that is not in the room yet. Evict is called, without any lock and at most
+// once for each Enter, when the connection has to make way for another: it closes the connection.
+func (r *Room) Guest(source string, evict func(why error)) *Guest {
+	return &Guest{room: r, source: source, evict: evict}
+}
+
+// Enter takes a place in the room, after another has made way where that is needed. The guest counts as the newest.
+func (g *Guest) Enter() {
+	out, why := g.room.enter(g)
+	if out != nil {
+		out.evict(why)
+	}
+}
+
+// Leave gives the place back: the connection has proved who is there, or has ended.
+func (g *Guest) Leave() {
+	g.room.mu.Lock()
+	defer g.room.mu.Unlock()
+	g.room.remove(g)
+}
+
+func (r *Room) enter(g *Guest) (out *Guest, why error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.remove(g)
+	switch of := r.of(g.source); {
+	case len(of) > 0 && len(of) >= r.perSource:
+		out = of[0]
+		why = fmt.Errorf("%d connections of this address have not proved who they are; the oldest made way for a new "+
+			"one: find out who they are, or raise the limit per address", len(of))
+	case len(r.guests) > 0 && len(r.guests) >= r.total:
+		out = r.oldestOfTheMost()
+		why = fmt.Errorf("%d connections have not proved who they are, and most of them are of this address; the "+
+			"oldest made way for a new one: find out who they are", len(r.guests))
+	}
+	r.remove(out)
+	r.guests = append(r.guests, g)
+	return out, why
+}
+
+// oldestOfTheMost returns the oldest guest of the source that has the most, of several such the oldest.
+func (r *Room) oldestOfTheMost() *Guest {
+	count := make(map[string]int)
+	for _, g := range r.guests {
+		count[g.source]++
+	}
+	return slices.MaxFunc(r.guests, func(a, b *Guest) int { return cmp.Compare(count[a.source], count[b.source]) })
+}
+
+func (r *Room) of(source string) (guests []*Guest) {
+	for _, g := range r.guests {
+		if g.source == source {
+			guests = append(guests, g)
+		}
+	}
+	return guests
+}
+
+func (r *Room) remove(g *Guest) {
+	if i := slices.Index(r.guests, g); i >= 0 {
+		r.guests = slices.Delete(r.guests, i, i+1)
+	}
+}
+
+// Len returns how many are in the room.
+func (r *Room) Len() int {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return len(r.guests)
+}

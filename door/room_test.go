@@ -1,0 +1,66 @@
+package door
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// A lobby is a room whose guests have names, and who had to go.
+type lobby struct {
+	room *Room
+	out  []string
+}
+
+func (l *lobby) enter(source, name string) *Guest {
+	g := l.room.Guest(source, func(error) { l.out = append(l.out, name) })
+	g.Enter()
+	return g
+}
+
+func (l *lobby) want(t *testing.T, out ...string) {
+	t.Helper()
+	if !slices.Equal(l.out, out) {
+		t.Errorf("made way: %q, want %q", l.out, out)
+	}
+	l.out = nil
+}
+
+func TestTheOldestOfASourceMakesWay(t *testing.T) {
+	l := &lobby{room: NewRoom(2, 10)}
+	l.enter("a", "a1")
+	l.enter("b", "b1")
+	l.enter("a", "a2")
+	l.want(t)
+	l.enter("a", "a3")
+	l.want(t, "a1")
+	l.enter("a", "a4")
+	l.want(t, "a2")
+}
+
+func TestWhoHasTheMostPlacesMakesWay(t *testing.T) {
+	l := &lobby{room: NewRoom(4, 5)}
+	l.enter("honest", "h1") // the oldest of all
+	for i := range 4 {
+		l.enter("greedy", fmt.Sprint("g", i))
+	}
+	for i := range 3 {
+		l.enter(fmt.Sprint("newcomer", i), "n")
+	}
+	l.want(t, "g0", "g1", "g2")
+}
+
+func TestWhoHasProvedItselfMakesNoWay(t *testing.T) {
+	l := &lobby{room: NewRoom(1, 10)}
+	proved := l.enter("a", "a1")
+	proved.Leave()
+	l.enter("a", "a2")
+	l.want(t)
+	proved.Enter() // is refused in the end, and counts as the newest
+	l.want(t, "a2")
+	proved.Leave()
+	proved.Leave()
+	if n := l.room.Len(); n != 0 {
+		t.Errorf("%d are in the room", n)
+	}
+}

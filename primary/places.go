@@ -1,0 +1,104 @@
+package primary
+
+import (
+	"fmt"
+
+	"github.com/zrsd/zrsd/door"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// Places of those who have proved who they are, beside those of secondaries: nobody who wants to be fed keeps out who
+// has to be heard for a new primary to be found.
+const (
+	maxBids      = 32 // nodes that ask for a vote, or how things stand
+	maxComparing = 4  // that ask about the history, each of which has the disk read
+)
+
+// maxUnproven is how many connections of all addresses may not have proved who they are.
+const maxUnproven = 32
+
+// Bytes that a connection may send, by what it has proved. Room for a message is made when it is announced.
+const (
+	strangerBytes = 64 << 10  // until the secret is proved, where there is one
+	helloBytes    = 512 << 10 // for a hello with all its epochs, and the request for a stream
+	strangerLine  = 4 << 10   // the longest message before the secret is proved
+)
+
+// A place is what a connection counts as.
+type place string
+
+// The places. A connection is unproven until its first message is complete and, where there is a secret, authenticated.
+// Where TLS asks for certificates no message comes through without. Where there is neither, to speak the protocol is
+// all the proof there is. Who is refused is unproven again.
+const (
+	placeUnproven  place = "unproven"
+	placeFollowing place = "following"
+	placeBidding   place = "bidding"
+	placeComparing place = "comparing"
+)
+
+// enter lets a connection in, for which the oldest unproven one may have to make way.
+func (p *Primary) enter(c *peer) {
+	p.mu.Lock()
+	p.roster.enter(c)
+	p.mu.Unlock()
+	c.guest.Enter()
+}
+
+// take gives a connection that has proved who it is the place it asks for, or says why not.
+func (c *peer) take(to place) *protocol.Refusal {
+	c.p.mu.Lock()
+	defer c.p.mu.Unlock()
+	if c.place == to {
+		return nil
+	}
+	held := c.p.roster.at(to)
+	switch {
+	case to == placeFollowing && held >= c.p.opt.MaxSecondaries:
+		return refuse(protocol.CodeTooMany, 0, "this primary serves at most %d secondaries; disconnect one, or raise "+
+			"the primary's limit", c.p.opt.MaxSecondaries)
+	case to == placeBidding && held >= maxBids, to == placeComparing && held >= maxComparing:
+		return refuse(protocol.CodeTooMany, 0, "%d nodes are asking at the moment; no action is needed, try again", held)
+	}
+	c.guest.Leave()
+	c.place = to
+	return nil
+}
+
+// release gives the place of a connection back that is refused: it stays only to hear why.
+func (c *peer) release() {
+	c.p.mu.Lock()
+	proved := c.place != placeUnproven
+	c.place = placeUnproven
+	c.p.mu.Unlock()
+	if proved {
+		c.guest.Enter()
+	}
+}
+
+// evict closes a connection that makes way for another.
+func (c *peer) evict(why error) {
+	c.mu.Lock()
+	c.evicted = why
+	c.mu.Unlock()
+	closeQuietly(c.conn)
+}
+
+// ended adds to an error what made a session end: its streams only say that it did.
+func (c *peer) ended(err error) error {
+	c.mu.Lock()
+	why := c.evicted
+	c.mu.Unlock()
+	if why == nil {
+		why = c.guard.Err()
+	}
+	switch {
+	case why == nil || said(err):
+		return err
+	case err == nil:
+		return why
+	}
+	return fmt.Errorf("%w (%w)", why, err)
+}
+
+func (p *Primary) newGuest(c *peer) *door.Guest { return p.room.Guest(c.source, c.evict) }
