@@ -99,7 +99,7 @@ var zrsTable = &table{
 			doc: "How often secondaries are told the last transaction."},
 		{name: "max-secondaries", kind: "integer", preset: "16", ours: true, doc: "Secondaries at a time."},
 		{name: "max-per-address", kind: "integer", preset: "8", ours: true,
-			doc: "Connections of one address that are not yet accepted."},
+			doc: "Connections of one address that have proved nothing yet; the oldest makes way for a new one."},
 		{name: "handshake-timeout", kind: "time-interval", preset: "30s", ours: true,
 			doc: "How long a peer may take in a handshake."},
 		{name: "idle-timeout", kind: "time-interval", preset: "60s", ours: true,

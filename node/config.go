@@ -55,9 +55,9 @@ type Config struct {
 	DrainTimeout   time.Duration // how long secondaries may take to catch up when the node stops
 	Logger         hclog.Logger  // nil: silent
 
-	HandshakeTimeout time.Duration // of each wait for a peer that is not yet accepted; 0: the default
+	HandshakeTimeout time.Duration // until a peer has proved who it is, then until it streams; 0: the default
 	IdleTimeout      time.Duration // for which a peer may be silent, or send nothing of what it has; 0: the default
-	MaxPerAddress    int           // connections of one address that are not yet accepted; 0: the default
+	MaxPerAddress    int           // connections of one address that have proved nothing yet; 0: the default
 
 	PackNoGC  bool // packs leave garbage, unless told otherwise
 	PackNoOld bool // packs leave no Data.fs.old, unless told otherwise

@@ -56,9 +56,9 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"how long they may take before --sync-on-timeout")
 	flags.StringVar(&f.config.Sync.OnTimeout, "sync-on-timeout", node.SyncBlock,
 		"block: go on waiting; degrade: do not wait until they have caught up")
-	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries, "connections at a time")
+	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries, "secondaries at a time")
 	flags.IntVar(&f.config.MaxPerAddress, "max-per-address", node.DefaultMaxPerAddress,
-		"connections of one address at a time that are not yet accepted")
+		"connections of one address at a time that have proved nothing yet")
 	flags.DurationVar(&f.config.HandshakeTimeout, "handshake-timeout", node.DefaultHandshakeTimeout,
 		"how long a peer may take in a handshake")
 	flags.DurationVar(&f.config.IdleTimeout, "idle-timeout", node.DefaultIdleTimeout,
