@@ -5,12 +5,16 @@ BIN          := $(CURDIR)/bin
 PKG          := ./...
 FUZZTIME     ?= 30s
 BENCHFLAGS   ?=
+VERSION      ?= $(shell git describe --tags --exact-match 2>/dev/null)
+BASE         ?= HEAD
+BENCHPKG     ?= ./filestorage ./zeo/... ./protocol
 
 GOLANGCI     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
+BENCHSTAT    := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build demo test race end-to-end vet lint fuzz bench longrun soak venv tools fmt clean
+.PHONY: help build demo test race end-to-end vet lint fuzz bench benchcmp release longrun soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -50,6 +54,25 @@ fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 
 bench: build ## the reference figures in one run: a table, JSON, and Markdown for docs/performance.md
 	$(GO) run ./integration/bench -zrsd $(BIN)/zrsd $(BENCHFLAGS)
+
+benchcmp: ## the Go benchmarks of BENCHPKG at commit BASE and here, ten runs a side, compared by benchstat
+	@rm -rf $(BIN)/base && git worktree prune && git worktree add -q --detach $(BIN)/base $(BASE)
+	cd $(BIN)/base && $(GO) test -run '^$$' -bench . -benchmem -count 10 $(BENCHPKG) > $(BIN)/bench-base.txt
+	$(GO) test -run '^$$' -bench . -benchmem -count 10 $(BENCHPKG) > $(BIN)/bench-here.txt
+	@git worktree remove --force $(BIN)/base
+	$(GO) run $(BENCHSTAT) $(BIN)/bench-base.txt $(BIN)/bench-here.txt
+
+release: ## static binaries of the tag VERSION for linux/amd64 and arm64, checksums, and its section of CHANGELOG.md, in bin/release
+	@test -n "$(VERSION)" || { echo "no tag at this commit: git tag v0.9.0, or make release VERSION=v0.9.0"; exit 2; }
+	@rm -rf $(BIN)/release && mkdir -p $(BIN)/release
+	@for arch in amd64 arm64; do \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags "-s -w -X github.com/zrsd/zrsd/node.release=$(VERSION)" \
+			-o $(BIN)/release/zrsd-$(VERSION)-linux-$$arch ./cmd/zrsd || exit 1; \
+	done
+	@cd $(BIN)/release && sha256sum zrsd-* > SHA256SUMS
+	@awk -v want="## $(VERSION:v%=%)" 'index($$0, "## ") == 1 {on = index($$0, want) == 1} on' CHANGELOG.md > $(BIN)/release/CHANGES.md
+	@test -s $(BIN)/release/CHANGES.md || { echo "CHANGELOG.md has no section '## $(VERSION:v%=%)'"; exit 2; }
+	@cat $(BIN)/release/SHA256SUMS
 
 longrun: venv ## the random crash and network stories, 200 rounds and more; prints the seeds
 	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run Random ./integration

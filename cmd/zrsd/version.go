@@ -6,17 +6,25 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zrs"
 )
 
 func versionCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:   "version",
-		Short: "say which version this is",
+		Short: "say which version this is, and what it reads and speaks",
 		Args:  arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			_, err := fmt.Fprintf(cmd.OutOrStdout(), "zrsd %s %s %s/%s\n", node.Version(), runtime.Version(),
-				runtime.GOOS, runtime.GOARCH)
+			_, err := fmt.Fprintf(cmd.OutOrStdout(), "zrsd %s %s %s/%s\n"+
+				"commit       %s\n"+
+				"ZEO          protocol 5 (Z5, M5): clients of ZEO 5 and 6\n"+
+				"replication  native messages %d; %s, %s of zc.zrs\n"+
+				"files        Data.fs FS21, FS30; state file %d\n",
+				node.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, node.Commit(), protocol.MessageVersion,
+				zrs.V20, zrs.V21, identity.FormatVersion)
 			return err
 		},
 	}
