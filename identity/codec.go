@@ -34,6 +34,7 @@ const (
 	memberRole     = "role"
 	memberFollow   = "follow"
 	memberPromised = "promised"
+	memberBegun    = "begun"
 	memberHandedTo = "handed_to"
 	memberFrozen   = "frozen"
 	memberRewind   = "rewind"
@@ -108,6 +109,7 @@ func (s *State) members() []member {
 		{memberRole, "a text", &s.Role, true, s.Role != ""},
 		{memberFollow, "a list of addresses", &s.Follow, true, len(s.Follow) > 0},
 		{memberPromised, "a number", &s.Promised, true, s.Promised != 0},
+		{memberBegun, "a number", &s.Begun, true, s.Begun != 0},
 		{memberHandedTo, "a text", &s.HandedTo, true, s.HandedTo != ""},
 		{memberFrozen, "true or false", &s.Frozen, true, s.Frozen},
 		{memberForeign, "true or false", &s.Foreign, true, s.Foreign},

@@ -7,6 +7,7 @@
 // The file is called like the Data.fs with ".zrsd" behind it. It is text:
 //
 //	{                                                       JSON, in any layout, at most 1 MiB with the last line
+//	  "begun": 3,                                           an epoch that has begun elsewhere, not in "epochs" yet
 //	  "chain": {"base": …, "checkpoints": […]},             digests over the history; see Chain
 //	  "epochs": [{"number":1,"begin":"0000000000000000"},   never empty; see below
 //	             {"number":2,"begin":"03f8658005555555",

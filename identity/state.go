@@ -32,6 +32,9 @@ type State struct {
 	// Promised is the highest epoch that this node has heard of or promised to: it never again follows, or acts as,
 	// the primary of a lower one. 0: none but those in Epochs.
 	Promised uint64
+	// Begun is the highest epoch that is known to have begun elsewhere, where Epochs does not have it yet. 0: there is
+	// none. What is only promised is in Promised, and may come to nothing.
+	Begun uint64
 	// HandedTo is the Node of the secondary to which this node, then primary, has handed epoch Promised over.
 	HandedTo string
 	// Foreign says that transactions of this copy came over the protocol of zc.zrs, or with a file that was copied:
@@ -75,7 +78,10 @@ const (
 func (s *State) Epoch() protocol.Epoch { return s.Epochs[len(s.Epochs)-1] }
 
 // Highest returns the number of the highest epoch that this node knows of.
-func (s *State) Highest() uint64 { return max(s.Epoch().Number, s.Promised) }
+func (s *State) Highest() uint64 { return max(s.Latest(), s.Promised) }
+
+// Latest returns the number of the highest epoch that is known to have begun.
+func (s *State) Latest() uint64 { return max(s.Epoch().Number, s.Begun) }
 
 // Path returns the path of the state file.
 func (s *State) Path() string { return s.path }

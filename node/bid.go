@@ -30,8 +30,11 @@ func (r *replica) Standing() primary.Standing {
 // Bid is primary.Member: it answers a node that wants to be primary. What it promises is durable, and whom it followed
 // is given up, before it answers.
 func (r *replica) Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise, *protocol.Refusal) {
+	if refusal := r.believes(bid); refusal != nil {
+		return nil, refusal
+	}
 	if bid.Epoch == 0 {
-		if id := r.keep.State(); id != nil && bid.StorageID == id.StorageID && bid.Heard > id.Highest() {
+		if id := r.keep.State(); id != nil && bid.StorageID == id.StorageID && bid.Heard > id.Latest() {
 			r.Outranked(bid.Heard)
 		}
 		return r.promise(), nil
@@ -43,7 +46,10 @@ func (r *replica) Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise
 		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: "the role of this node is being changed: " +
 			"try again"}
 	}
-	if id := r.keep.State(); bid.Epoch <= id.Highest() {
+	switch id := r.keep.State(); {
+	case id == nil:
+		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: identity.ErrNoState.Error()}
+	case bid.Epoch <= id.Highest():
 		return nil, &protocol.Refusal{Code: protocol.CodeOutranked, Tid: r.st.LastTid(), Text: fmt.Sprintf(
 			"%s has heard of epoch %d, so epoch %d cannot begin: ask again for a higher one", r.face.base.Name,
 			id.Highest(), bid.Epoch)}
@@ -56,21 +62,37 @@ func (r *replica) Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise
 	return r.promise(), nil
 }
 
+// believes refuses numbers of epochs that cannot be: written down, they would leave none for later promotions.
+func (r *replica) believes(bid *protocol.Bid) *protocol.Refusal {
+	id := r.keep.State()
+	if id == nil || bid.StorageID != id.StorageID {
+		return nil
+	}
+	if err := identity.Believe(max(bid.Epoch, bid.Heard), id.Highest()); err != nil {
+		return &protocol.Refusal{Code: protocol.CodeOutranked, Tid: r.st.LastTid(), Text: err.Error()}
+	}
+	return nil
+}
+
 // grant makes the promise.
 func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
 	if r.isLeading() {
-		return r.fence(ctx, bid.Epoch, bid.Serves)
+		return r.fence(ctx, bid.Epoch, false, bid.Serves)
 	}
 	r.stopFollowing()
 	defer r.follow()
-	return r.fence(ctx, bid.Epoch, bid.Serves)
+	return r.keep.Update(func(id *identity.State) error {
+		raise(id, bid.Epoch)
+		remember(id, []string{bid.Serves})
+		return nil
+	})
 }
 
 // promise says how this node stands.
 func (r *replica) promise() *protocol.Promise {
 	p := &protocol.Promise{Name: r.face.base.Name, Leads: r.isLeading() && !r.fenced(), LastTid: r.st.LastTid()}
 	if id := r.keep.State(); id != nil {
-		p.StorageID, p.Node, p.Epochs, p.Promised = id.StorageID, id.Node, id.Epochs, id.Promised
+		p.StorageID, p.Node, p.Epochs, p.Promised, p.Heard = id.StorageID, id.Node, id.Epochs, id.Promised, id.Begun
 	}
 	return p
 }
@@ -97,7 +119,7 @@ func (r *replica) others() (list []string) {
 func (r *replica) ask(ctx context.Context, epoch uint64, addresses []string) []answer {
 	id := r.keep.State()
 	bid := &protocol.Bid{
-		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: epoch, Heard: id.Highest(), Node: id.Node,
+		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: epoch, Heard: id.Latest(), Node: id.Node,
 		Name: r.face.base.Name, Serves: r.serves, LastTid: r.st.LastTid(),
 	}
 	answers := make([]answer, len(addresses))
@@ -153,6 +175,9 @@ func (c *Config) bidAt(ctx context.Context, addr string, bid *protocol.Bid) (*pr
 		if m.StorageID != bid.StorageID {
 			return nil, fmt.Errorf("%s has another storage", addr)
 		}
+		if err := identity.Believe(m.Highest(), max(bid.Heard, bid.Epoch)); err != nil {
+			return nil, err
+		}
 		return m, nil
 	case *protocol.Refusal:
 		return nil, m
@@ -160,7 +185,18 @@ func (c *Config) bidAt(ctx context.Context, addr string, bid *protocol.Bid) (*pr
 	return nil, fmt.Errorf("it answered a bid with a %T", msg)
 }
 
-// highest returns the highest epoch that this node or another one has heard of.
+// latest returns the highest epoch that this node or another one knows to have begun.
+func latest(id *identity.State, answers []answer) uint64 {
+	top := id.Latest()
+	for _, a := range answers {
+		if a.promise != nil {
+			top = max(top, a.promise.Begun())
+		}
+	}
+	return top
+}
+
+// highest returns the highest epoch that this node or another one has heard of, or promised.
 func highest(id *identity.State, answers []answer) uint64 {
 	top := id.Highest()
 	for _, a := range answers {

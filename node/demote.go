@@ -89,7 +89,7 @@ func (r *replica) checkFollow(ctx context.Context, p *report, follow []string) e
 			return &admin.Refusal{Reason: admin.Invalid, Text: err.Error()}
 		}
 		a := r.c.bid(ctx, addr, &protocol.Bid{
-			Version: protocol.MessageVersion, StorageID: id.StorageID, Heard: id.Highest(), Node: id.Node,
+			Version: protocol.MessageVersion, StorageID: id.StorageID, Heard: id.Latest(), Node: id.Node,
 			Name: r.face.base.Name,
 		})
 		switch {

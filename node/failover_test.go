@@ -212,7 +212,7 @@ func TestPromoteIsRefusedWhereAnotherSecondaryIsFurther(t *testing.T) {
 
 func TestAPrimaryThatMeetsAHigherEpochIsOneNoMore(t *testing.T) {
 	a, b, _ := three(t)
-	if err := b.keep.Update(func(id *identity.State) error { id.Promised = 7; return nil }); err != nil {
+	if err := b.keep.Update(func(id *identity.State) error { id.Begun = 7; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	b.stopFollowing()

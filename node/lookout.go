@@ -19,11 +19,11 @@ func (r *replica) yield(ctx context.Context) error {
 		return nil
 	}
 	if !r.fenced() {
-		top := highest(id, r.ask(ctx, 0, r.others()))
-		if top == id.Highest() {
+		top := latest(id, r.ask(ctx, 0, r.others()))
+		if top == id.Latest() {
 			return nil
 		}
-		if err := r.keep.Update(func(id *identity.State) error { raise(id, top); return nil }); err != nil {
+		if err := r.keep.Update(func(id *identity.State) error { raise(id, top); id.Begun = top; return nil }); err != nil {
 			return err
 		}
 	}
@@ -43,15 +43,27 @@ func (r *replica) yield(ctx context.Context) error {
 func (r *replica) lookout(ctx context.Context) {
 	tick := time.NewTicker(lookoutEvery)
 	defer tick.Stop()
+	passed, said := 0, "" // how often in a row an epoch above ours was promised to somebody, and what came of that
 	for {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
-		if id := r.keep.State(); id != nil && r.isLeading() && !r.fenced() {
-			if top := highest(id, r.ask(ctx, 0, r.others())); top > id.Highest() {
-				r.Outranked(top)
+		id := r.keep.State()
+		if id == nil || !r.isLeading() || r.fenced() {
+			passed, said = 0, ""
+			continue
+		}
+		answers := r.ask(ctx, 0, r.others())
+		switch {
+		case latest(id, answers) > id.Latest():
+			r.Outranked(latest(id, answers))
+		case highest(id, answers) == id.Highest():
+			passed, said = 0, ""
+		default:
+			if passed++; passed == goOnAfter {
+				passed, said = 0, r.tryGoOn(ctx, said)
 			}
 		}
 	}

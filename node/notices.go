@@ -18,7 +18,7 @@ type notices struct {
 
 // noticed is what there is to act upon.
 type noticed struct {
-	higher uint64    // an epoch above our own, 0: none
+	higher uint64    // an epoch above our own that has begun, 0: none
 	heir   *heritage // a primary has stepped down for this node
 }
 
@@ -50,7 +50,7 @@ func (n *notices) take() noticed {
 	return all
 }
 
-// Outranked is primary.Member.
+// Outranked is primary.Member. The number is one to be believed.
 func (r *replica) Outranked(epoch uint64) {
 	r.noticed.note(func(n *noticed) { n.higher = max(n.higher, epoch) })
 }
@@ -79,8 +79,8 @@ func (r *replica) act(ctx context.Context) {
 			r.c.Logger.Error("the primary has stepped down for this node, and it cannot take over", "error", err)
 		}
 	}
-	if id := r.keep.State(); id != nil && all.higher > id.Highest() {
-		if err := r.fence(ctx, all.higher, ""); err != nil {
+	if id := r.keep.State(); id != nil && all.higher > id.Latest() {
+		if err := r.fence(ctx, all.higher, true, ""); err != nil {
 			r.c.Logger.Error("another node has become primary, and this one cannot write that down", "error", err)
 		}
 	}

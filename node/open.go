@@ -75,7 +75,29 @@ func (c *Config) loadIdentity() (*identity.Keeper, error) {
 		c.Logger.Warn("the state file was copied together with the data: this is another node now", "file", id.Path(),
 			"storage", id.StorageID, "node", id.Node)
 	}
+	if err := c.forgetImpossible(keep); err != nil {
+		return nil, &StartError{err}
+	}
 	return keep, nil
+}
+
+// forgetImpossible drops a promise of an epoch that cannot be. Versions that believed any number wrote it down, and
+// nobody could be promoted any more.
+func (c *Config) forgetImpossible(keep *identity.Keeper) error {
+	id := keep.State()
+	if id == nil {
+		return nil
+	}
+	err := identity.Believe(id.Highest(), id.Epoch().Number)
+	if err == nil {
+		return nil
+	}
+	c.Logger.Warn("the state file has promised an epoch that cannot be: the promise is dropped", "file", id.Path(),
+		"error", err)
+	return keep.Update(func(id *identity.State) error {
+		id.Promised, id.Begun = 0, 0
+		return nil
+	})
 }
 
 // makeIdentity gives the storage an identity, if it has none: at the first start of a primary.

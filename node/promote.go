@@ -2,13 +2,14 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
 	"time"
 
 	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -25,12 +26,15 @@ type promotion struct {
 
 // Promote makes this secondary the primary: see docs/failover.md.
 //
-//	ask everybody how things stand ──▶ refuse where something could be lost, unless forced
-//	promise epoch n+1, durably
-//	have the others promise ─────────▶ refuse where one is further, or too few answer
-//	begin the epoch, durably ────────▶ clients may write, secondaries come
+//	ask everybody how things stand ──▶ refuse where something could be lost or too few answer, unless forced
+//	follow nobody any more
+//	have the others promise epoch n+1 ▶ refuse where one is further, or too few answer now
+//	tell a primary that is replaced ──▶ it takes no transactions any more
+//	begin the epoch, durably ─────────▶ clients may write, secondaries come
 //
-// A refusal leaves this node a secondary.
+// Nothing is made durable, here or elsewhere, before the answers say that the promotion will be won. A refusal leaves
+// this node the secondary that it was, with no promise of its own. What others have promised by then keeps them from
+// following the present primary, until that has gone on under a higher number: see goOn.
 func (r *replica) Promote(ctx context.Context, req admin.PromoteRequest, tell func(admin.Step)) (out admin.Change,
 	err error) {
 	err = r.change(ctx, func(ctx context.Context) error {
@@ -87,9 +91,13 @@ func (p *promotion) judge(answers []answer) error {
 	own := p.st.LastTid()
 	var reasons []string
 	seen := map[string]bool{p.keep.State().Node: true}
+	promised := p.ownVote()
 	for _, a := range answers {
 		if a.promise == nil {
 			p.warn("%v", a.err)
+			if why := p.alive(a); why != "" {
+				reasons = append(reasons, why)
+			}
 			continue
 		}
 		seen[a.promise.Node] = true
@@ -98,9 +106,11 @@ func (p *promotion) judge(answers []answer) error {
 			p.warn("%s was primary; what it has behind %v it keeps for itself", a.promise.Name, own)
 		case a.promise.Leads:
 			reasons = append(reasons, fmt.Sprintf("%s is primary of epoch %d and answers: use zrsd switchover there",
-				a.promise.Name, a.promise.Highest()))
+				a.promise.Name, a.promise.Begun()))
 		case a.promise.LastTid > own:
 			reasons = append(reasons, further(a.promise.Name, a.promise.LastTid, own, 0))
+		default:
+			promised = append(promised, voter{a.promise.Node, a.promise.Name})
 		}
 	}
 	for _, m := range p.before.Roster { // those that did not answer
@@ -112,7 +122,18 @@ func (p *promotion) judge(answers []answer) error {
 		p.warn("the primary's last transaction was %v (%s), heard %s ago; this node has %v", lacks, stamp(lacks),
 			age(time.Since(p.before.Heard)), own)
 	}
-	return p.refuse(reasons)
+	return p.refuse(append(reasons, p.missing(promised, "answered")...))
+}
+
+// alive says that somebody is there who would not say how it stands: it may be the primary. An election has the word of
+// the referee that it is none any more.
+func (p *promotion) alive(a answer) string {
+	var r *protocol.Refusal
+	if p.elected != nil || !errors.As(a.err, &r) || r.Code == protocol.CodeWrongStorage {
+		return ""
+	}
+	return fmt.Sprintf("the node at %s is alive and may be the primary: asked how it stands, it refused to say (%s)",
+		a.addr, r.Text)
 }
 
 // further says that a node has more than this one.
@@ -132,7 +153,9 @@ func (p *promotion) refuse(reasons []string) error {
 	}
 	if p.force {
 		for _, why := range reasons {
-			p.warn("%s", why)
+			if !slices.Contains(p.warnings, why) {
+				p.warn("%s", why)
+			}
 		}
 		return nil
 	}
@@ -140,17 +163,20 @@ func (p *promotion) refuse(reasons []string) error {
 		"; --force promotes this node all the same"}
 }
 
-// win makes the promises, its own and those of who has answered before, and begins the epoch. Before that the node is
-// not a secondary any more of anybody; it is one again after a refusal.
+// win has those promise who have answered before, and begins the epoch. Its own promise is that the node follows
+// nobody from here on, and answers no other bid while its role is being changed; it becomes durable together with the
+// epoch. After a refusal it is a secondary again. A primary that is to be replaced is told last: it stops only for a
+// promotion that nothing can refuse any more.
 func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) error {
 	p.stopFollowing()
-	err := p.keep.Update(func(id *identity.State) error { raise(id, epoch); return nil })
-	if err == nil {
-		p.step("follows nobody any more, and has promised epoch %d; its last transaction is %v", epoch, p.st.LastTid())
-		err = p.gather(p.ask(ctx, epoch, reached(standing)))
-	}
+	p.step("follows nobody any more, and asks for epoch %d; its last transaction is %v", epoch, p.st.LastTid())
+	replaced, others := leaders(standing)
+	err := p.gather(p.ask(ctx, epoch, reached(others)))
 	if err == nil {
 		err = context.Cause(ctx)
+	}
+	if err == nil && len(replaced) > 0 {
+		p.told(p.ask(ctx, epoch, reached(replaced)))
 	}
 	if err == nil {
 		err = p.reign(epoch)
@@ -170,7 +196,7 @@ func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) er
 func (p *promotion) gather(answers []answer) error {
 	own := p.st.LastTid()
 	var reasons []string
-	promised := []voter{{p.keep.State().Node, p.face.base.Name}}
+	promised := p.ownVote()
 	for _, a := range answers {
 		if a.promise == nil {
 			p.warn("%v", a.err)
@@ -178,36 +204,67 @@ func (p *promotion) gather(answers []answer) error {
 		}
 		p.step("%s has promised epoch %d; its last transaction is %v", a.promise.Name, a.promise.Promised,
 			a.promise.LastTid)
-		promised = append(promised, voter{a.promise.Node, a.promise.Name})
 		if a.promise.LastTid > own && !p.elected.over(a.promise) {
 			reasons = append(reasons, further(a.promise.Name, a.promise.LastTid, own, 0))
 		}
+		promised = append(promised, voter{a.promise.Node, a.promise.Name})
 	}
-	return p.refuse(append(reasons, p.missing(promised)...))
+	return p.refuse(append(reasons, p.missing(promised, "promised")...))
 }
+
+// leaders parts the answers of nodes that lead from all others.
+func leaders(answers []answer) (leading, others []answer) {
+	for _, a := range answers {
+		if a.promise != nil && a.promise.Leads {
+			leading = append(leading, a)
+		} else {
+			others = append(others, a)
+		}
+	}
+	return leading, others
+}
+
+// told reports what the primary that is replaced has said to that.
+func (p *promotion) told(answers []answer) {
+	for _, a := range answers {
+		if a.promise == nil {
+			p.warn("the primary that is replaced was not reached in the end: %v", a.err)
+			continue
+		}
+		p.step("%s takes no transactions any more; its last one is %v", a.promise.Name, a.promise.LastTid)
+	}
+}
+
+// ownVote is the list of voters that this node is the first of.
+func (p *promotion) ownVote() []voter { return []voter{{p.keep.State().Node, p.face.base.Name}} }
 
 // A voter is a node that has promised.
 type voter struct{ node, name string }
 
+// votes returns how many of the names have a voter: each name one, and each voter one name.
+func votes(names []string, voters []voter) int {
+	free := slices.Clone(names)
+	for _, v := range voters {
+		if i := slices.IndexFunc(free, func(name string) bool { return v.name == name || v.node == name }); i >= 0 {
+			free = slices.Delete(free, i, i+1)
+		}
+	}
+	return len(names) - len(free)
+}
+
 // missing says whether enough have promised. Where the former primary waited for N of M secondaries, each of its
 // commits is on one of any M-N+1 of them: so as many have to be here, and none of them further than this node.
-func (p *promotion) missing(promised []voter) []string {
+func (p *promotion) missing(promised []voter, did string) []string {
 	required, of, members := p.rule()
 	if required == 0 {
 		return nil
 	}
-	have := 0
-	for _, name := range of {
-		if slices.ContainsFunc(promised, func(m voter) bool { return m.name == name || m.node == name }) {
-			have++
-		}
-	}
-	need := max(members-required+1, 1)
+	need, have := max(members-required+1, 1), votes(of, promised)
 	if have >= need {
 		return nil
 	}
 	return []string{fmt.Sprintf("commits waited for %d of %d secondaries (of %s), so each is on one of any %d of "+
-		"them; %d have promised", required, members, strings.Join(of, ", "), need, have)}
+		"them; %d have %s", required, members, strings.Join(of, ", "), need, have, did)}
 }
 
 // rule returns for how many secondaries commits waited, their names, and how many of the names are secondaries.

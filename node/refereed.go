@@ -143,7 +143,7 @@ func (f *refereed) Follow(ctx context.Context, number uint64, leader referee.Sta
 	return f.r.changeInTurn(ctx, func(ctx context.Context) error {
 		if f.r.isLeading() {
 			defer f.r.allow()
-			return f.r.fence(ctx, number, leader.Replication)
+			return f.r.fence(ctx, number, false, leader.Replication)
 		}
 		return f.r.turnTo(leader.Replication)
 	})

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // oidGap is how many oids a new primary leaves out. The one before gave clients up to 100 oids each in advance; those
@@ -28,20 +29,7 @@ func (r *replica) reign(epoch uint64) error {
 		return err
 	}
 	last := r.st.LastTid()
-	others := r.known()
-	err := r.keep.Update(func(id *identity.State) error {
-		if epoch <= id.Epoch().Number || epoch < id.Promised {
-			return fmt.Errorf("epoch %d cannot begin: this node is of epoch %d and has heard of %d", epoch,
-				id.Epoch().Number, id.Promised)
-		}
-		id.Epochs = append(id.Epochs, protocol.Epoch{
-			Number: epoch, Begin: last, Node: id.Node, By: r.face.base.Name, At: time.Now().UTC().Format(time.RFC3339),
-		})
-		id.Promised, id.Role, id.HandedTo = epoch, identity.RolePrimary, ""
-		remember(id, others)
-		return nil
-	})
-	if err != nil {
+	if err := r.beginEpoch(epoch, last); err != nil {
 		return err
 	}
 	r.st.SkipOids(oidGap)
@@ -50,6 +38,23 @@ func (r *replica) reign(epoch uint64) error {
 	r.allow()
 	r.c.Logger.Warn("this node is the primary now", "epoch", epoch, "last", last)
 	return nil
+}
+
+// beginEpoch writes down that this node is primary of an epoch from behind a transaction on.
+func (r *replica) beginEpoch(epoch uint64, last zodb.Tid) error {
+	others := r.known()
+	return r.keep.Update(func(id *identity.State) error {
+		if epoch <= id.Latest() || epoch < id.Promised {
+			return fmt.Errorf("epoch %d cannot begin: this node is of epoch %d and has heard of %d", epoch,
+				id.Epoch().Number, id.Highest())
+		}
+		id.Epochs = append(id.Epochs, protocol.Epoch{
+			Number: epoch, Begin: last, Node: id.Node, By: r.face.base.Name, At: time.Now().UTC().Format(time.RFC3339),
+		})
+		id.Promised, id.Begun, id.Role, id.HandedTo = epoch, 0, identity.RolePrimary, ""
+		remember(id, others)
+		return nil
+	})
 }
 
 // renew makes secondaries connect again, to hear what this node is now.
@@ -92,6 +97,8 @@ func (r *replica) inherit(h *heritage) error {
 	switch {
 	case id == nil || r.isLeading() || h.epoch <= id.Epoch().Number:
 		return nil // it has been done
+	case identity.Believe(h.epoch, id.Highest()) != nil:
+		return identity.Believe(h.epoch, id.Highest())
 	case h.epoch < id.Promised:
 		return fmt.Errorf("it is for epoch %d, and this node has heard of %d meanwhile", h.epoch, id.Promised)
 	}
@@ -107,12 +114,15 @@ func (r *replica) inherit(h *heritage) error {
 	return nil
 }
 
-// fence ends this node's time as primary because of a higher epoch, whose primary may be at an address. A secondary
-// only notes it.
-func (r *replica) fence(ctx context.Context, epoch uint64, addr string) error {
+// fence ends this node's time as primary because of a higher epoch, one that has begun or one that was given to a node
+// at an address. A secondary only notes it.
+func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr string) error {
 	led := r.isLeading()
 	err := r.keep.Update(func(id *identity.State) error {
 		raise(id, epoch)
+		if begun {
+			id.Begun = max(id.Begun, epoch)
+		}
 		if addr != "" {
 			remember(id, []string{addr})
 		}
@@ -164,6 +174,8 @@ func (r *replica) Prepare(p *protocol.Prepare) error {
 	switch {
 	case id == nil:
 		return identity.ErrNoState
+	case identity.Believe(p.Epoch, id.Highest()) != nil:
+		return identity.Believe(p.Epoch, id.Highest())
 	case p.Epoch <= id.Highest():
 		return fmt.Errorf("this node has heard of epoch %d, so it cannot begin %d", id.Highest(), p.Epoch)
 	case r.st.LastTid() != p.Last:

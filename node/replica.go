@@ -301,7 +301,7 @@ func (r *replica) addresses() []string {
 // fenced reports whether another node has become primary.
 func (r *replica) fenced() bool {
 	id := r.keep.State()
-	return id != nil && id.Promised > id.Epoch().Number
+	return id != nil && id.Highest() > id.Epoch().Number
 }
 
 // access is what clients may do now.

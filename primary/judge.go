@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -15,7 +16,7 @@ import (
 //
 //  1. It speaks the version of messages that we speak.
 //  2. Its storage id is ours, or it has none yet and adopts ours.
-//  3. It has heard of no epoch above ours.
+//  3. It has heard of no epoch above ours, and of none that cannot be.
 //  4. It can keep blobs, if we have any.
 //  5. Its file is of the same Python generation, or empty.
 //  6. Its last transaction is also ours (see judgeHistory).
@@ -33,6 +34,8 @@ func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusa
 		return refuse(protocol.CodeWrongStorage, 0, "this secondary holds the storage %s, the primary has %s; check "+
 			"the address, or, if it is to become a copy of this primary, give it an empty Data.fs without a state file",
 			clean(h.StorageID), id)
+	case h.StorageID == id && identity.Believe(h.Highest(), own) != nil:
+		return refuse(protocol.CodeOutranked, 0, "%v", identity.Believe(h.Highest(), own))
 	case h.StorageID == id && h.Highest() > own:
 		return p.outranked(h, own)
 	case p.src.HasBlobs() && !h.Blobs:

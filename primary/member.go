@@ -15,7 +15,7 @@ import (
 type Member interface {
 	// Standing says what the node is now.
 	Standing() Standing
-	// Outranked is told that a peer has heard of an epoch above ours.
+	// Outranked is told that a peer knows of an epoch above ours that has begun.
 	Outranked(epoch uint64)
 	// Bid answers a node that wants to be primary, or asks how things stand.
 	Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise, *protocol.Refusal)
@@ -40,7 +40,8 @@ func (p *Primary) standing() Standing {
 	return p.opt.Member.Standing()
 }
 
-// outranked refuses a peer that has heard of a higher epoch than ours: this node is not, or no longer, the primary.
+// outranked refuses a peer that has heard of a higher epoch than ours: where that has begun, this node is not, or no
+// longer, the primary. What was only promised to somebody says nothing about this node.
 func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
 	if m := p.opt.Member; m != nil {
 		if h.HandedTo != "" && h.HandedTo == p.standing().Node {
@@ -48,10 +49,17 @@ func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
 			return refuse(protocol.CodeShuttingDown, h.Last.Tid, "this node is taking over as primary; no action is "+
 				"needed, it is tried again")
 		}
-		m.Outranked(h.Highest())
+		if h.Begun() > own {
+			m.Outranked(h.Begun())
+		}
+	}
+	if h.Begun() <= own {
+		return refuse(protocol.CodeOutranked, 0, "this secondary has promised epoch %d to a node that wanted to be "+
+			"primary, and is not known to be: it follows no primary of epoch %d until one begins a higher epoch; where "+
+			"the promotion came to nothing, the primary does that by itself", h.Highest(), own)
 	}
 	return refuse(protocol.CodeOutranked, 0, "this node is of epoch %d, and this secondary has heard of epoch %d: "+
-		"another node is primary; it is looked for at all addresses that are known", own, h.Highest())
+		"another node is primary; it is looked for at all addresses that are known", own, h.Begun())
 }
 
 // errBid ends the connection of a node that was answered.

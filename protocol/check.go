@@ -84,13 +84,21 @@ func (p *Promise) check() *uint64  { return &p.Check }
 func (p *Prepare) check() *uint64  { return &p.Check }
 func (t *TakeOver) check() *uint64 { return &t.Check }
 
-func (h *Hello) weighty() []uint64 { return []uint64{h.Highest(), uint64(h.Last.Tid)} }
+// heard adds what a node has heard of a begun epoch to the numbers. Older versions say nothing of it.
+func heard(numbers []uint64, epoch uint64) []uint64 {
+	if epoch == 0 {
+		return numbers
+	}
+	return append(numbers, epoch)
+}
+
+func (h *Hello) weighty() []uint64 { return heard([]uint64{h.Highest(), uint64(h.Last.Tid)}, h.Heard) }
 func (w *Welcome) weighty() []uint64 {
 	return []uint64{w.Highest(), uint64(w.LastTid), number(w.Leads)}
 }
 func (b *Bid) weighty() []uint64 { return []uint64{b.Epoch, b.Heard, uint64(b.LastTid)} }
 func (p *Promise) weighty() []uint64 {
-	return []uint64{p.Highest(), uint64(p.LastTid), number(p.Leads)}
+	return heard([]uint64{p.Highest(), uint64(p.LastTid), number(p.Leads)}, p.Heard)
 }
 func (p *Prepare) weighty() []uint64  { return []uint64{p.Epoch, uint64(p.Last)} }
 func (t *TakeOver) weighty() []uint64 { return []uint64{t.Epoch, uint64(t.Last)} }

@@ -42,6 +42,7 @@ type Hello struct {
 
 	Node     string `msgpack:"node"`      // id of this copy; empty: none yet
 	Promised uint64 `msgpack:"promised"`  // the highest epoch heard of or promised to; 0: only those in Epochs
+	Heard    uint64 `msgpack:"heard"`     // the highest epoch known to have begun, where Epochs lacks it
 	HandedTo string `msgpack:"handed_to"` // the node to which it, then primary, has handed epoch Promised over
 	Serves   string `msgpack:"serves"`    // where secondaries can connect to it; empty: nowhere
 	Check    uint64 `msgpack:"check"`     // made by Control.Send
@@ -49,7 +50,10 @@ type Hello struct {
 }
 
 // Highest returns the number of the highest epoch that the secondary knows of.
-func (h *Hello) Highest() uint64 { return max(lastEpoch(h.Epochs), h.Promised) }
+func (h *Hello) Highest() uint64 { return max(h.Begun(), h.Promised) }
+
+// Begun returns the number of the highest epoch that the secondary knows to have begun.
+func (h *Hello) Begun() uint64 { return max(lastEpoch(h.Epochs), h.Heard) }
 
 // Welcome is the primary's answer to a Hello that it accepts.
 type Welcome struct {
@@ -126,7 +130,7 @@ type Bid struct {
 	Version   int      `msgpack:"version"`
 	StorageID string   `msgpack:"storage"` // empty: none yet; only with Epoch 0
 	Epoch     uint64   `msgpack:"epoch"`   // that it wants to begin
-	Heard     uint64   `msgpack:"heard"`   // the highest epoch that it has heard of
+	Heard     uint64   `msgpack:"heard"`   // the highest epoch that it knows to have begun
 	Node      string   `msgpack:"node"`
 	Run       string   `msgpack:"run"` // new with each start of the process; empty: of an older version
 	Name      string   `msgpack:"name"`
@@ -145,6 +149,7 @@ type Promise struct {
 	Name      string   `msgpack:"name"`
 	Epochs    []Epoch  `msgpack:"epochs"`
 	Promised  uint64   `msgpack:"promised"`
+	Heard     uint64   `msgpack:"heard"` // the highest epoch known to have begun, where Epochs lacks it
 	Leads     bool     `msgpack:"leads"` // it is the primary and takes transactions
 	Wants     bool     `msgpack:"wants"` // it was started as primary, has no identity yet, and asks before it makes one
 	LastTid   zodb.Tid `msgpack:"last"`  // durable
@@ -153,7 +158,10 @@ type Promise struct {
 }
 
 // Highest returns the number of the highest epoch that the node knows of.
-func (p *Promise) Highest() uint64 { return max(lastEpoch(p.Epochs), p.Promised) }
+func (p *Promise) Highest() uint64 { return max(p.Begun(), p.Promised) }
+
+// Begun returns the number of the highest epoch that the node knows to have begun.
+func (p *Promise) Begun() uint64 { return max(lastEpoch(p.Epochs), p.Heard) }
 
 // Prepare asks a secondary that has everything up to Last whether it could begin the epoch.
 type Prepare struct {

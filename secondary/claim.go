@@ -73,6 +73,9 @@ func (s *Secondary) take(w *protocol.Welcome) error {
 		if id.Epochs = w.Epochs; id.Epoch().Number >= id.Promised {
 			id.HandedTo = "" // the handover is done, or overtaken
 		}
+		if id.Epoch().Number >= id.Begun {
+			id.Begun = 0
+		}
 		return nil
 	}); err != nil {
 		return &localError{fmt.Errorf("taking the primary's epochs: %w", err)}

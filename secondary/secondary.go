@@ -124,7 +124,7 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	}
 	h.StorageID, h.Epochs = s.Identity()
 	if id := s.keep.State(); id != nil {
-		h.Promised, h.HandedTo = id.Promised, id.HandedTo
+		h.Promised, h.Heard, h.HandedTo = id.Promised, id.Begun, id.HandedTo
 	}
 	h.Node, h.Serves = s.keep.Node(), s.opt.Serves
 	if s.opt.Successor != nil {

@@ -1,0 +1,24 @@
+package identity
+
+import "fmt"
+
+// MaxStep is by how much the number of an epoch may be above the highest one that a node knows of. Each promotion makes
+// it rise by one or a few, so that no node that was away for years meets more. Without a bound one message with the
+// last number that there is would leave none for any promotion to come.
+const MaxStep = 1 << 20
+
+// A StepError says that the number of an epoch is too high to be true.
+type StepError struct{ Number, Known uint64 }
+
+func (e *StepError) Error() string {
+	return fmt.Sprintf("epoch %d cannot be: the highest one known here is %d, and promotions do not skip more than %d; "+
+		"the number is ignored", e.Number, e.Known, MaxStep)
+}
+
+// Believe returns a *StepError when the number of an epoch is too high to be true for a node that knows of known.
+func Believe(number, known uint64) error {
+	if number > known && number-known > MaxStep {
+		return &StepError{number, known}
+	}
+	return nil
+}
