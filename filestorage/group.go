@@ -15,7 +15,8 @@ type group struct {
 	status  zodb.Status // what its 'c' becomes
 	end     int64
 	last    zodb.Tid
-	entries []entry // records in file order, those of undone transactions left out
+	entries []entry        // records in file order, those of undone transactions left out
+	told    []Invalidation // its transactions; nil once one of them was not to be told of
 	blobs   []zodb.StagedBlob
 	weight  int64 // see Txn.weight
 	done    chan struct{}
@@ -24,8 +25,15 @@ type group struct {
 
 // add appends a transaction that is complete in the file.
 func (g *group) add(t *Txn) {
-	if g.done == nil {
+	first := g.done == nil
+	if first {
 		g.start, g.status, g.done = t.start, t.header.Status, make(chan struct{})
+	}
+	switch {
+	case !t.tell:
+		g.told = nil
+	case first || g.told != nil:
+		g.told = append(g.told, Invalidation{Tid: t.header.Tid, Oids: t.changed()})
 	}
 	g.end, g.last = t.s.writer.out.pos(), t.header.Tid
 	g.entries = append(g.entries, t.entries...)
@@ -64,14 +72,19 @@ func (s *Storage) flip(g *group) error {
 	return nil
 }
 
-// show makes the transactions of g visible.
+// show makes the transactions of g visible, and tells those who watch.
 func (s *Storage) show(g *group) {
+	s.watchers.mu.Lock()
+	defer s.watchers.mu.Unlock()
 	s.view.Lock()
 	for _, e := range g.entries {
 		s.index.set(e.oid, e.pos)
 	}
 	s.advance(g.end, g.last)
 	s.view.Unlock()
+	for _, w := range s.watchers.all {
+		w.told(g.told)
+	}
 	s.saver.moved(s, g.end)
 }
 

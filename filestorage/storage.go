@@ -66,6 +66,8 @@ type Storage struct {
 	*edition
 	magic zodb.Magic // changes while the storage is empty only
 
+	watchers watchers // told of what becomes visible
+
 	maxOid atomic.Uint64 // the largest oid seen, committed or not
 	queue  *queue        // transactions on their way to the disk
 	commit chan struct{} // one slot, the commit lock: held from Begin to the end of the transaction

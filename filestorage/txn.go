@@ -29,6 +29,7 @@ type Txn struct {
 	blobOf  map[zodb.Oid]int // where in blobs an oid's is
 	staged  int64            // bytes in blobs
 	voted   *group
+	tell    bool // those who watch are told what it changes
 	over    bool
 	broken  error // why it can only be aborted
 

@@ -13,8 +13,9 @@
 // Clients keep caches that outlive them, and trust the order of what they are sent. So a client must not be told of a
 // transaction, by a load or by anything else, before its invalidation, and not of a revision that is current no more
 // behind it. The storage makes transactions visible when they are durable, and asks nobody. Here they become visible a
-// second time: every answer is that of the storage as of served.visible. A goroutine follows the storage, and for each
-// transaction, under the lock, moves visible on and puts the invalidation on every client's outbox, or the reply of
+// second time: every answer is that of the storage as of served.visible. A goroutine follows the storage (news: what
+// clients have committed is announced from memory, all else is read from the file), and for each transaction, under the
+// lock, moves visible on and puts the invalidation on every client's outbox, or the reply of
 // tpc_finish on that of the client that committed it. Answers about data are made, and put on the outbox, under the
 // same lock, shared. So each outbox has an order in which a server that does one thing after the other could have sent
 // it; packs and replicated transactions need nothing of their own.

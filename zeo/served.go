@@ -26,7 +26,9 @@ type served struct {
 
 	allowed  atomic.Int32 // an Access; changed with mu held
 	follower sync.WaitGroup
-	stop     context.CancelFunc
+	stop     func()
+	news     news
+	telling  sync.Mutex // held by whoever announces
 
 	// mu is held, shared, while an answer about data is made and put on an outbox, and for writing while a transaction
 	// becomes visible.
@@ -46,31 +48,26 @@ type served struct {
 
 // serve begins to follow st.
 func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, log hclog.Logger) (*served, error) {
-	recent, err := st.LastInvalidations(keep)
-	if err != nil {
-		return nil, fmt.Errorf("reading the last transactions of storage %s: %w", name, err)
-	}
 	s := &served{
-		name: name, st: st, opt: opt, log: log, keep: keep, recent: recent,
+		name: name, st: st, opt: opt, log: log, keep: keep, news: news{there: make(chan struct{}, 1)},
 		announced: make(chan struct{}, 1), moved: make(chan struct{}),
 		clients: make(map[*client]struct{}), finishing: make(map[zodb.Tid]finishing),
 	}
 	s.stats.start = time.Now()
 	s.allowed.Store(int32(opt.Access))
-	if len(recent) > 0 {
+	unwatch := st.Watch(s.news.add) // before what was committed last is read, so that nothing lies between
+	recent, err := st.LastInvalidations(keep)
+	if err != nil {
+		unwatch()
+		return nil, fmt.Errorf("reading the last transactions of storage %s: %w", name, err)
+	}
+	if s.recent = recent; len(recent) > 0 {
 		s.visible = recent[len(recent)-1].Tid
 	}
-	it, err := st.Iterate(s.visible, true)
-	if err != nil {
-		return nil, fmt.Errorf("following storage %s: %w", name, err)
-	}
 	ctx, stop := context.WithCancel(context.Background())
-	s.stop = stop
+	s.stop = func() { unwatch(); stop() }
 	s.follower.Go(func() { s.send(ctx) })
-	s.follower.Go(func() {
-		defer it.Close() //nolint:errcheck // read only
-		s.follow(ctx, it)
-	})
+	s.follower.Go(func() { s.follow(ctx) })
 	return s, nil
 }
 
@@ -103,26 +100,6 @@ func (s *served) use() bool {
 	return !s.closed
 }
 
-// follow announces what the storage commits. If it cannot be read, clients must not go on with what they know.
-func (s *served) follow(ctx context.Context, it zodb.Iterator) {
-	for {
-		batch, err := s.gather(ctx, it)
-		if len(batch) > 0 && s.cleared(ctx, batch[len(batch)-1].Tid) == nil {
-			s.announce(batch)
-		}
-		if err == nil {
-			err = context.Cause(ctx)
-		}
-		if err != nil {
-			if ctx.Err() == nil && !errors.Is(err, zodb.ErrClosed) {
-				s.log.Error("reading the storage failed: its clients are disconnected", "storage", s.name, "error", err)
-			}
-			s.closeClients(errWithdrawn)
-			return
-		}
-	}
-}
-
 // cleared waits until clients may be told of transactions up to tid. The error is that of ctx: as long as there is
 // nothing to tell, clients wait.
 func (s *served) cleared(ctx context.Context, tid zodb.Tid) error {
@@ -146,33 +123,6 @@ func (s *served) cleared(ctx context.Context, tid zodb.Tid) error {
 
 // clearPause is waited before a failed question is asked again.
 const clearPause = time.Second
-
-// maxBatch bounds how many transactions, and how many of their objects, are announced at once.
-const maxBatch, maxBatchOids = 256, 100_000
-
-// gather waits for a transaction and returns it, with those behind it that are committed as well: a group that became
-// durable together wakes each client once. An error comes behind what was read before it.
-func (s *served) gather(ctx context.Context, it zodb.Iterator) (batch []filestorage.Invalidation, err error) {
-	for oids := 0; len(batch) < maxBatch && oids < maxBatchOids; {
-		txn, err := it.Next(ctx)
-		if err != nil {
-			return batch, err
-		}
-		tid := txn.Meta().Tid
-		if txn.Meta().Status != zodb.StatusUndone {
-			written, err := oidsOf(txn)
-			if err != nil {
-				return batch, err
-			}
-			batch = append(batch, filestorage.Invalidation{Tid: tid, Oids: written})
-			oids += len(written)
-		}
-		if len(batch) > 0 && tid >= s.st.LastTid() {
-			break
-		}
-	}
-	return batch, nil
-}
 
 // oidsOf returns every oid that a transaction wrote, once.
 func oidsOf(txn zodb.Transaction) ([]zodb.Oid, error) {

@@ -130,6 +130,7 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	txn.Tell()
 	a := &applier{t: t, txn: txn}
 	if err := t.apply(ctx, a); err != nil {
 		return nil, errors.Join(err, txn.Abort())

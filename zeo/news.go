@@ -1,0 +1,204 @@
+package zeo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"time"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// news are the transactions that the storage has made visible and that are not announced yet. Those of clients come
+// with the objects that they changed. Of others, and of too many, it is only known that there are some: they are read.
+type news struct {
+	mu     sync.Mutex
+	told   []filestorage.Invalidation // the oldest first
+	oids   int                        // in told
+	unread bool                       // there are others before those in told
+	there  chan struct{}              // one slot
+}
+
+// The most that is kept in told: a client waits for each of its transactions, so that no more come where all is well.
+const maxTold, maxToldOids = 10_000, 1_000_000
+
+// add is what filestorage.Storage.Watch calls.
+func (n *news) add(told []filestorage.Invalidation) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.told = append(n.told, told...)
+	for i := range told {
+		n.oids += len(told[i].Oids)
+	}
+	if told == nil || len(n.told) > maxTold || n.oids > maxToldOids {
+		n.told, n.oids, n.unread = nil, 0, true
+	}
+	n.wake()
+}
+
+// wake has the follower look.
+func (n *news) wake() {
+	select {
+	case n.there <- struct{}{}:
+	default:
+	}
+}
+
+// maxBatch bounds how many transactions, and how many of their objects, are announced at once.
+const maxBatch, maxBatchOids = 256, 100_000
+
+// take returns the next transactions to announce, none when there are none. unread says that the storage is to be read
+// up to its end first, which may then be behind what take returns next.
+func (n *news) take() (batch []filestorage.Invalidation, unread bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.unread {
+		n.unread = false
+		return nil, true
+	}
+	oids, k := 0, 0
+	for k < min(len(n.told), maxBatch) && oids < maxBatchOids {
+		oids += len(n.told[k].Oids)
+		k++
+	}
+	batch, n.told = n.told[:k:k], n.told[k:]
+	if n.oids -= oids; len(n.told) == 0 {
+		n.told = nil
+	}
+	return batch, false
+}
+
+// reread takes back that the storage was read.
+func (n *news) reread() {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.told, n.oids, n.unread = nil, 0, true
+	n.wake()
+}
+
+// follow announces what the storage commits, until ctx ends.
+func (s *served) follow(ctx context.Context) {
+	defer s.closeClients(errWithdrawn)
+	for {
+		select {
+		case <-s.news.there:
+		case <-ctx.Done():
+			return
+		}
+		err := s.announceNews(ctx)
+		if err == nil || ctx.Err() != nil {
+			continue
+		}
+		s.log.Error("reading what was committed failed: clients are disconnected, and hear of nothing new until it "+
+			"can be read; it is tried again", "storage", s.name, "every", clearPause, "error", err)
+		s.disconnect(errUnreadable)
+		select {
+		case <-time.After(clearPause):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// errUnreadable ends the connections of clients that cannot be told what is new.
+var errUnreadable = errors.New("what was committed cannot be read")
+
+// disconnect ends the connections of all clients; they may come again.
+func (s *served) disconnect(why error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	for c := range s.clients {
+		c.out.close(why)
+	}
+}
+
+// announceNews announces all that there is. One goroutine does so at a time.
+func (s *served) announceNews(ctx context.Context) error {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	for {
+		batch, unread := s.news.take()
+		if unread {
+			if err := s.readNews(ctx); err != nil {
+				s.news.reread()
+				return err
+			}
+			continue
+		}
+		for len(batch) > 0 && batch[0].Tid <= s.visible { // it was read
+			batch = batch[1:]
+		}
+		if len(batch) == 0 {
+			if s.news.none() {
+				return nil
+			}
+			continue
+		}
+		if err := s.tell(ctx, batch); err != nil {
+			return err
+		}
+	}
+}
+
+// none reports whether there is nothing to announce.
+func (n *news) none() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return !n.unread && len(n.told) == 0
+}
+
+// tell announces transactions as soon as clients may be told of them.
+func (s *served) tell(ctx context.Context, batch []filestorage.Invalidation) error {
+	if err := s.cleared(ctx, batch[len(batch)-1].Tid); err != nil {
+		return err
+	}
+	s.announce(batch)
+	return nil
+}
+
+// readNews announces what is in the storage behind the last transaction that was announced.
+func (s *served) readNews(ctx context.Context) error {
+	it, err := s.st.Iterate(s.visible, false)
+	if err != nil {
+		return err
+	}
+	defer it.Close() //nolint:errcheck // read only
+	for {
+		batch, err := gather(ctx, it)
+		if len(batch) > 0 {
+			if err := s.tell(ctx, batch); err != nil {
+				return err
+			}
+		}
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return fmt.Errorf("reading what was committed since %v: %w", s.visible, err)
+		}
+	}
+}
+
+// gather returns the next transactions, as many as are announced at once. An error, io.EOF at the end, comes with what
+// was read before it.
+func gather(ctx context.Context, it zodb.Iterator) (batch []filestorage.Invalidation, err error) {
+	for oids := 0; len(batch) < maxBatch && oids < maxBatchOids; {
+		txn, err := it.Next(ctx)
+		if err != nil {
+			return batch, err
+		}
+		tid := txn.Meta().Tid
+		if txn.Meta().Status == zodb.StatusUndone {
+			continue
+		}
+		written, err := oidsOf(txn)
+		if err != nil {
+			return batch, err
+		}
+		batch = append(batch, filestorage.Invalidation{Tid: tid, Oids: written})
+		oids += len(written)
+	}
+	return batch, nil
+}
