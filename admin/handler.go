@@ -8,6 +8,8 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/zrsd/zrsd/recovered"
 )
 
 // maxScrapes is how many scrapes may run at a time; more are answered with 503.
@@ -20,6 +22,10 @@ func Handler(src Source, control Control) http.Handler {
 	registry.MustRegister(
 		collectors.NewGoCollector(),
 		collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
+		prometheus.NewCounterFunc(prometheus.CounterOpts{Name: "zrsd_panics_recovered_total",
+			Help: "Panics that cost one connection or request instead of the process."}, func() float64 {
+			return float64(recovered.Count())
+		}),
 	)
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))

@@ -29,7 +29,7 @@ type Server struct {
 func Serve(ln net.Listener, src Source, control Control, logger hclog.Logger) *Server {
 	s := &Server{
 		http: &http.Server{
-			Handler:        Handler(src, control),
+			Handler:        recovering(Handler(src, control), logger),
 			ConnContext:    withConn,
 			ReadTimeout:    readTimeout,
 			WriteTimeout:   writeTimeout,

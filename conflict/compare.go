@@ -3,13 +3,21 @@ package conflict
 import (
 	"bytes"
 	"cmp"
+	"fmt"
 	"math/big"
 
 	"github.com/zrsd/zrsd/pickle"
 )
 
+// maxSteps bounds the comparisons of a merge, which happens under the commit lock. A tuple that mentions another one
+// twice, and that one a third, and so on, is small as a record and takes for ever to compare.
+const maxSteps = 10_000_000
+
+// An ordering compares what is in the records of one merge.
+type ordering struct{ steps int }
+
 // compare orders two keys, or two values, of a bucket of objects: None comes first, and all else as Python says.
-func compare(a, b pickle.Value) (int, error) {
+func (o *ordering) compare(a, b pickle.Value) (int, error) {
 	switch {
 	case a == nil && b == nil:
 		return 0, nil
@@ -18,11 +26,14 @@ func compare(a, b pickle.Value) (int, error) {
 	case b == nil:
 		return 1, nil
 	}
-	return order(a, b)
+	return o.order(a, b)
 }
 
 // order is Python's order of two values of the same type, of those types that have one of their own.
-func order(a, b pickle.Value) (int, error) {
+func (o *ordering) order(a, b pickle.Value) (int, error) {
+	if o.steps++; o.steps > maxSteps {
+		return 0, unresolved("comparing takes more than %d steps", maxSteps)
+	}
 	switch x := a.(type) {
 	case int64:
 		if y, ok := b.(int64); ok { // most keys
@@ -42,11 +53,11 @@ func order(a, b pickle.Value) (int, error) {
 		}
 	case pickle.Tuple:
 		if y, ok := b.(pickle.Tuple); ok {
-			return orderItems(x, y)
+			return o.orderItems(x, y)
 		}
 	case *pickle.List:
 		if y, ok := b.(*pickle.List); ok {
-			return orderItems(x.Items, y.Items)
+			return o.orderItems(x.Items, y.Items)
 		}
 	case pickle.Persistent:
 		if y, ok := b.(pickle.Persistent); ok && sameObject(x, y) {
@@ -71,12 +82,12 @@ func whole(v pickle.Value) *big.Int {
 }
 
 // orderItems orders sequences by the first items that differ.
-func orderItems(a, b []pickle.Value) (int, error) {
+func (o *ordering) orderItems(a, b []pickle.Value) (int, error) {
 	for i := range min(len(a), len(b)) {
 		if a[i] == nil && b[i] == nil { // here None has no order, but it equals itself
 			continue
 		}
-		if c, err := order(a[i], b[i]); c != 0 || err != nil {
+		if c, err := o.order(a[i], b[i]); c != 0 || err != nil {
 			return c, err
 		}
 	}
@@ -99,4 +110,17 @@ func target(id pickle.Value) pickle.Value {
 		return string(b)
 	}
 	return ""
+}
+
+// shown is a key in an error, which must not be larger than what it is about.
+func shown(v pickle.Value) string {
+	switch v := v.(type) {
+	case int64, float64, bool:
+		return fmt.Sprint(v)
+	case string:
+		return fmt.Sprintf("%.40q", v)
+	case pickle.Bytes:
+		return fmt.Sprintf("%.40q", []byte(v))
+	}
+	return fmt.Sprintf("that is a %T", v)
 }

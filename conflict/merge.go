@@ -7,6 +7,7 @@ type entry struct{ key, value pickle.Value }
 
 // A merger merges what two transactions made of the entries of a bucket.
 type merger struct {
+	ordering
 	set                  bool // there are no values
 	old, committed, sent cursor
 	out                  []entry
@@ -34,7 +35,7 @@ func (m *merger) merge() ([]entry, error) {
 		}
 	}
 	if m.old.active() {
-		return nil, unresolved("both deleted the key %v", m.old.entry().key)
+		return nil, unresolved("both deleted the key %s", shown(m.old.entry().key))
 	}
 	m.out = append(m.out, m.committed.entries[m.committed.at:]...)
 	m.out = append(m.out, m.sent.entries[m.sent.at:]...)
@@ -52,11 +53,11 @@ func (m *merger) take(c *cursor) {
 // all merges while every list has entries.
 func (m *merger) all() error {
 	for m.old.active() && m.committed.active() && m.sent.active() {
-		toCommitted, err := compare(m.old.entry().key, m.committed.entry().key)
+		toCommitted, err := m.compare(m.old.entry().key, m.committed.entry().key)
 		if err != nil {
 			return err
 		}
-		toSent, err := compare(m.old.entry().key, m.sent.entry().key)
+		toSent, err := m.compare(m.old.entry().key, m.sent.entry().key)
 		if err != nil {
 			return err
 		}
@@ -84,7 +85,7 @@ func (m *merger) kept() error {
 	if err == nil && !unchanged {
 		changed = &m.committed
 		if unchanged, err = m.sameValue(&m.sent); err == nil && !unchanged {
-			err = unresolved("both changed the value of %v", m.old.entry().key)
+			err = unresolved("both changed the value of %s", shown(m.old.entry().key))
 		}
 	}
 	if err != nil {
@@ -102,7 +103,7 @@ func (m *merger) sameValue(c *cursor) (bool, error) {
 	if m.set {
 		return true, nil
 	}
-	order, err := compare(m.old.entry().value, c.entry().value)
+	order, err := m.compare(m.old.entry().value, c.entry().value)
 	return order == 0, err
 }
 
@@ -128,25 +129,25 @@ func (m *merger) oneSided(keeps, differs *cursor, toDiffers int) error {
 func (m *merger) deleted(keeps *cursor) error {
 	unchanged, err := m.sameValue(keeps)
 	if err == nil && !unchanged {
-		err = unresolved("one deleted the key %v, the other changed its value", m.old.entry().key)
+		err = unresolved("one deleted the key %s, the other changed its value", shown(m.old.entry().key))
 	}
 	return err
 }
 
 // neither merges where both have another key at the place of the old one.
 func (m *merger) neither(toCommitted, toSent int) error {
-	between, err := compare(m.committed.entry().key, m.sent.entry().key)
+	between, err := m.compare(m.committed.entry().key, m.sent.entry().key)
 	switch {
 	case err != nil:
 		return err
 	case between == 0:
-		return unresolved("both inserted the key %v, or deleted what was before it", m.sent.entry().key)
+		return unresolved("both inserted the key %s, or deleted what was before it", shown(m.sent.entry().key))
 	case toCommitted > 0 && between < 0:
 		m.take(&m.committed)
 	case toCommitted > 0, toSent > 0:
 		m.take(&m.sent)
 	default:
-		return unresolved("both deleted the key %v", m.old.entry().key)
+		return unresolved("both deleted the key %s", shown(m.old.entry().key))
 	}
 	return nil
 }
@@ -154,12 +155,12 @@ func (m *merger) neither(toCommitted, toSent int) error {
 // added merges what both inserted behind the last old key.
 func (m *merger) added() error {
 	for m.committed.active() && m.sent.active() {
-		order, err := compare(m.committed.entry().key, m.sent.entry().key)
+		order, err := m.compare(m.committed.entry().key, m.sent.entry().key)
 		switch {
 		case err != nil:
 			return err
 		case order == 0:
-			return unresolved("both inserted the key %v", m.sent.entry().key)
+			return unresolved("both inserted the key %s", shown(m.sent.entry().key))
 		case order > 0:
 			m.take(&m.sent)
 		default:
@@ -173,7 +174,7 @@ func (m *merger) added() error {
 func (m *merger) rest(c *cursor) func() error {
 	return func() error {
 		for m.old.active() && c.active() {
-			order, err := compare(m.old.entry().key, c.entry().key)
+			order, err := m.compare(m.old.entry().key, c.entry().key)
 			switch {
 			case err != nil:
 				return err
@@ -181,7 +182,7 @@ func (m *merger) rest(c *cursor) func() error {
 				m.take(c)
 				continue
 			case order < 0:
-				return unresolved("both deleted the key %v", m.old.entry().key)
+				return unresolved("both deleted the key %s", shown(m.old.entry().key))
 			}
 			if err := m.deleted(c); err != nil {
 				return err

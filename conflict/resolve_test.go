@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/zrsd/zrsd/pickle"
@@ -113,4 +114,12 @@ func FuzzResolve(f *testing.F) {
 			t.Errorf("merged to %q, which cannot be read: %v", merged, err)
 		}
 	})
+}
+
+// Tuples in tuples, each mentioned twice, are small as a record and endless to compare, which is done under the commit lock.
+func TestAMergeEndsWhateverItsKeysAre(t *testing.T) {
+	endless := "\x80\x03cBTrees.OOBTree\nOOSet\n.\x80\x03)q\x01" + strings.Repeat("0h\x01h\x01\x86q\x01", 60) + "\x85\x85."
+	if _, err := Resolve([]byte(endless), []byte(endless), []byte(endless)); !errors.Is(err, ErrUnresolved) {
+		t.Errorf("resolved: %v", err)
+	}
 }

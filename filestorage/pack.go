@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/zrsd/zrsd/recovered"
 	"github.com/zrsd/zrsd/references"
 	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -91,6 +92,7 @@ func (s *Storage) pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (Pac
 	if opt.References == nil {
 		opt.References = new(references.Scanner).Scan
 	}
+	opt.References = s.scanning(opt.References)
 	s.saver.pause()
 	defer s.saver.resume()
 	e := s.hold()
@@ -98,6 +100,17 @@ func (s *Storage) pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (Pac
 	p := &packer{s: s, e: e, opt: opt, stop: stop}
 	p.blobs, _ = s.blobs.(BlobPacker)
 	return p.run(ctx)
+}
+
+// scanning makes a panic over a record the error of the pack, which has changed nothing by then.
+func (s *Storage) scanning(f func([]byte, []zodb.Oid) ([]zodb.Oid, error)) func([]byte, []zodb.Oid) ([]zodb.Oid, error) {
+	return func(record []byte, oids []zodb.Oid) (found []zodb.Oid, err error) {
+		err = recovered.Do(s.log, "finding the references of a record", func() (err error) {
+			found, err = f(record, oids)
+			return err
+		})
+		return found, err
+	}
 }
 
 // whileOpen returns a context that ends with ctx, or when the storage is being closed.

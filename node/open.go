@@ -8,6 +8,7 @@ import (
 	"github.com/zrsd/zrsd/conflict"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/recovered"
 	"github.com/zrsd/zrsd/rewind"
 )
 
@@ -17,12 +18,16 @@ const reportEvery = 5 * time.Second
 // storageOptions returns how to open the storage.
 func (c *Config) storageOptions(f *face, blobs blobDir) filestorage.Options {
 	return filestorage.Options{FS: c.FS, Blobs: blobs.storage(), Logger: c.Logger.Named("storage"),
-		Progress: c.progress(f), Resolve: resolve}
+		Progress: c.progress(f), Resolve: c.resolve}
 }
 
 // resolve merges what an undo and a later transaction made of an object.
-func resolve(c *filestorage.Conflict) ([]byte, error) {
-	return conflict.Resolve(c.Old, c.Committed, c.New)
+func (c *Config) resolve(f *filestorage.Conflict) (merged []byte, err error) {
+	err = recovered.Do(c.Logger, "resolving the conflict of an undo", func() (err error) {
+		merged, err = conflict.Resolve(f.Old, f.Committed, f.New)
+		return err
+	})
+	return merged, err
 }
 
 // progress tells how far a scan of the data file is.

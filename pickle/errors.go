@@ -30,6 +30,9 @@ type Limits struct {
 	Bytes   int // of the pickle; default 64 MiB
 	Values  int // that Load makes and remembers; default 1 million
 	Nesting int // of containers in containers; default 200
+
+	// Global says which classes Load takes; nil: all. With it, there are no Extensions and no Persistents either.
+	Global func(Global) bool
 }
 
 func (l Limits) withDefaults() Limits {

@@ -20,11 +20,11 @@ func (m *machine) object(op byte) bool {
 		}
 		m.global([]byte(module), []byte(name))
 	case opExt1:
-		m.push(Extension(m.byte()), 0)
+		m.foreign(Extension(m.byte()), 0)
 	case opExt2:
-		m.push(Extension(m.uint16()), 0)
+		m.foreign(Extension(m.uint16()), 0)
 	case opExt4:
-		m.push(Extension(m.uint32()), 0)
+		m.foreign(Extension(m.uint32()), 0)
 	case opReduce, opNewObj:
 		args := m.pop()
 		m.make(Object{Make: Making(op), Args: args.v}, m.pop(), args.depth)
@@ -45,10 +45,10 @@ func (m *machine) object(op byte) bool {
 	case opBuild:
 		m.build(m.pop())
 	case opPersID:
-		m.push(Persistent{string(m.line())}, 1)
+		m.foreign(Persistent{string(m.line())}, 1)
 	case opBinPersID:
 		id := m.pop()
-		m.push(Persistent{id.v}, id.depth+1)
+		m.foreign(Persistent{id.v}, id.depth+1)
 	default:
 		return false
 	}
@@ -64,7 +64,18 @@ func (m *machine) global(module, name []byte) {
 	if m.proto < 3 {
 		g = g.modern()
 	}
+	if m.err == nil && m.lim.Global != nil && !m.lim.Global(g) {
+		m.fail("%.100q is not a class that may come here", g.Module+"."+g.Name)
+	}
 	m.push(g, 0)
+}
+
+// foreign pushes what only an application understands.
+func (m *machine) foreign(v Value, depth int) {
+	if m.lim.Global != nil {
+		m.fail("a %T may not come here", v)
+	}
+	m.push(v, depth)
 }
 
 func (m *machine) instance(class slot, args []slot) {

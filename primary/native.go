@@ -41,12 +41,12 @@ func (c *native) feed(ctx context.Context) error {
 // is stuck, it is cut after a while.
 func (c *native) stream(ctx context.Context, f *follower, it zodb.Iterator) error {
 	g, inner := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.deliver(inner, f, it) })
-	g.Go(func() error { return c.receive(inner, f.control) })
-	g.Go(func() error { return c.beat(inner, f.control) })
-	g.Go(func() error { return c.count(inner) })
-	g.Go(func() error { return c.part(inner, f) })
-	g.Go(func() error { return stays(inner, f.renewed) })
+	g.Go(c.recovering(func() error { return c.deliver(inner, f, it) }))
+	g.Go(c.recovering(func() error { return c.receive(inner, f.control) }))
+	g.Go(c.recovering(func() error { return c.beat(inner, f.control) }))
+	g.Go(c.recovering(func() error { return c.count(inner) }))
+	g.Go(c.recovering(func() error { return c.part(inner, f) }))
+	g.Go(c.recovering(func() error { return stays(inner, f.renewed) }))
 	done := make(chan error, 1)
 	go func() { done <- g.Wait() }()
 	select {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/door"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/recovered"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -60,11 +61,17 @@ func newPeer(p *Primary, conn net.Conn) *peer {
 
 // serve runs the connection to its end.
 func (c *peer) serve(ctx context.Context) {
-	err := c.ended(c.handle(ctx))
+	err := c.ended(c.recovering(func() error { return c.handle(ctx) })())
 	closeQuietly(c.conn)
 	c.guest.Leave()
 	close(c.over)
 	c.leave(err)
+}
+
+// recovering makes f end with an error where it panics, which costs this connection: nothing of the storage is changed
+// for a secondary.
+func (c *peer) recovering(f func() error) func() error {
+	return func() error { return recovered.Do(c.log, "serving a secondary", f) }
 }
 
 func (c *peer) handle(ctx context.Context) error {

@@ -98,12 +98,12 @@ func (p *Primary) judgeZrs2(ctx context.Context, proto string, start zodb.Tid) *
 // others.
 func (c *zrs2) stream(ctx context.Context, start zodb.Tid, it zodb.Iterator) error {
 	g, inner := errgroup.WithContext(ctx)
-	g.Go(func() error { return c.deliver(inner, start, it) })
-	g.Go(func() error {
+	g.Go(c.recovering(func() error { return c.deliver(inner, start, it) }))
+	g.Go(c.recovering(func() error {
 		defer close(c.gone)
 		return c.listen()
-	})
-	g.Go(func() error { return c.count(inner) })
+	}))
+	g.Go(c.recovering(func() error { return c.count(inner) }))
 	g.Go(func() error {
 		<-inner.Done()
 		closeQuietly(c.conn)

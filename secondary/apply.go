@@ -8,6 +8,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/recovered"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -35,8 +36,9 @@ type decoder interface {
 // predecessor in out, of which nobody but acknowledge takes; out is closed at the end.
 func (s *Secondary) apply(ctx context.Context, from *source, out chan handed) error {
 	defer close(out)
+	in := guarded{from.decoder, s.log}
 	for count := uint64(1); ; count++ {
-		txn, err := from.Next()
+		txn, err := in.Next()
 		if errors.Is(err, io.EOF) {
 			return from.ended(ctx)
 		}
@@ -121,6 +123,7 @@ func ofStream(err error) bool {
 		frame  *protocol.FrameError
 		digest *protocol.DigestError
 		large  *protocol.TooLargeError
+		fault  *recovered.Error
 	)
-	return errors.As(err, &frame) || errors.As(err, &digest) || errors.As(err, &large)
+	return errors.As(err, &fault) || errors.As(err, &frame) || errors.As(err, &digest) || errors.As(err, &large)
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/recovered"
 )
 
 // parting bounds what is waited for at the end of a connection: for the disk when this secondary is to stop, for the
@@ -75,7 +76,11 @@ func (s *Secondary) listen(ctx context.Context, l *link, end context.CancelCause
 	})
 	defer silent.Stop()
 	for {
-		msg, err := l.control.Receive(ctx)
+		var msg any
+		err := recovered.Do(l.log, "reading a message of the primary", func() (err error) {
+			msg, err = l.control.Receive(ctx)
+			return err
+		})
 		silent.Reset(l.silence)
 		if errors.Is(err, protocol.ErrUnknownMessage) { // of a newer version, which must be able to do without
 			l.log.Debug("ignored a message", "error", err)

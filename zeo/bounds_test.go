@@ -5,6 +5,8 @@ import (
 	"sync/atomic"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
@@ -13,6 +15,8 @@ import (
 func TestAClientHasAFewCallsAnsweredAtATimeBesideItsConnection(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	c := &client{slots: make(chan struct{}, maxBackground)}
+	log := hclog.NewNullLogger()
+	c.log.Store(&log)
 	var running, most atomic.Int64
 	release := make(chan struct{})
 	var asked sync.WaitGroup

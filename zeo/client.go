@@ -14,6 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/recovered"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -66,14 +67,14 @@ func (c *client) logWith(names ...any) {
 func (c *client) serve() {
 	var writer sync.WaitGroup
 	writer.Go(func() {
-		err := c.out.run()
+		err := recovered.Do(c.logger(), "sending to a client", c.out.run)
 		if !errors.Is(err, errDone) {
 			c.logger().Debug("the writer of a client ended", "error", err)
 			c.stop() // whatever the reader waits for
 		}
 		_ = c.conn.Close() // wakes the reader; the writer's error is the one that counts
 	})
-	err := c.read()
+	err := recovered.Do(c.logger(), "handling what a client says", c.read)
 	if errors.Is(err, errDone) {
 		c.out.end()
 		writer.Wait()
@@ -97,8 +98,9 @@ func (c *client) end(err error) {
 		c.storage.leave(c)
 	}
 	var wrong *protocolError
+	var fault *recovered.Error
 	switch {
-	case errors.As(err, &wrong), errors.Is(err, errSlow):
+	case errors.As(err, &wrong), errors.As(err, &fault), errors.Is(err, errSlow):
 		c.logger().Error("disconnecting a client", "error", err)
 	case c.storage != nil:
 		c.logger().Info("disconnected", "reason", err)
@@ -260,10 +262,15 @@ func (c *client) background(m *wire.Message, f func() (pickle.Value, error)) {
 	c.slots <- struct{}{}
 	c.helpers.Go(func() {
 		defer func() { <-c.slots }()
-		result, err := f()
-		if err == nil {
-			c.reply(m, result)
-		} else if err := c.fail(m, err); err != nil {
+		err := recovered.Do(c.logger(), "answering a client's "+m.Method, func() error {
+			result, err := f()
+			if err == nil {
+				c.reply(m, result)
+				return nil
+			}
+			return c.fail(m, err)
+		})
+		if err != nil {
 			c.out.close(err)
 		}
 	})

@@ -61,6 +61,9 @@ func init() { //nolint:gochecknoinits // handlers that answer by way of dispatch
 
 // dispatch handles a call.
 func (c *client) dispatch(m *wire.Message) error {
+	if !small(m.ID) {
+		return violation("the id of a call is larger than any that clients have")
+	}
 	a := argumentsOf(m.Method, m.Args)
 	if c.storage == nil {
 		if m.Method != "register" {

@@ -112,7 +112,7 @@ func (c *client) iteratorNext(m *wire.Message, a *arguments) error {
 			continue
 		}
 		c.reply(m, pickle.Tuple{tidValue(meta.Tid), string(rune(meta.Status)), pickle.Bytes(meta.User),
-			pickle.Bytes(meta.Description), extensionOf(meta.Extension)})
+			pickle.Bytes(meta.Description), c.plainer().iterated(meta.Extension)})
 		return nil
 	}
 }

@@ -165,53 +165,13 @@ func (c *client) history(m *wire.Message, a *arguments) error {
 		list := &pickle.List{}
 		for i := range entries {
 			e := &entries[i]
-			d := extensionOf(e.Extension)
+			d := c.plainer().extensionOf(e.Extension)
 			d.Items = append(d.Items, dict("time", e.Tid.TimeStamp().Unix(), "user_name", pickle.Bytes(e.User),
 				"description", pickle.Bytes(e.Description), "tid", tidValue(e.Tid), "size", e.Size).Items...)
 			list.Items = append(list.Items, d)
 		}
 		return list, nil
 	})
-}
-
-// extensionOf returns the dictionary of a transaction's extension; one that cannot be read counts as empty.
-func extensionOf(raw []byte) *pickle.Dict {
-	if len(raw) > 0 {
-		if v, err := pickle.Load(raw, pickle.Limits{}); err == nil {
-			if d, ok := asDict(v); ok {
-				return d
-			}
-		}
-	}
-	return &pickle.Dict{}
-}
-
-// asDict returns a dictionary, also one that is made by calling dict with its pairs, as subclasses of it are pickled.
-func asDict(v pickle.Value) (*pickle.Dict, bool) {
-	if d, ok := v.(*pickle.Dict); ok {
-		return d, true
-	}
-	o, ok := v.(*pickle.Object)
-	if !ok || o.Class != (pickle.Global{Module: "builtins", Name: "dict"}) {
-		return nil, false
-	}
-	args, _ := o.Args.(pickle.Tuple)
-	if len(args) != 1 {
-		return nil, false
-	}
-	pairs, ok := items(args[0])
-	if !ok {
-		return nil, false
-	}
-	d := &pickle.Dict{}
-	for _, p := range pairs {
-		pair, _ := p.(pickle.Tuple)
-		if len(pair) != 2 {
-			return nil, false
-		}
-		d.Items = append(d.Items, pickle.Pair{Key: pair[0], Value: pair[1]})
-	}
-	return d, true
 }
 
 // items returns those of a list or tuple.

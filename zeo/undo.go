@@ -9,6 +9,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/recovered"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -56,34 +57,37 @@ func (c *client) listUndo(m *wire.Message, first, last int64, filter *pickle.Dic
 		var visible zodb.Tid
 		c.storage.view(func(tid zodb.Tid) { visible = tid })
 		entries, err := c.storage.st.UndoLog(c.ctx, int(first), int(last), func(e *filestorage.UndoEntry) bool {
-			return e.Tid <= visible && (filter == nil || matches(undoEntry(e), filter))
+			return e.Tid <= visible && (filter == nil || matches(c.undoEntry(e), filter))
 		})
 		if err != nil {
 			return nil, err
 		}
 		list := &pickle.List{}
 		for i := range entries {
-			list.Items = append(list.Items, undoEntry(&entries[i]))
+			list.Items = append(list.Items, c.undoEntry(&entries[i]))
 		}
 		return list, nil
 	})
 }
 
 // undoEntry describes a transaction. What the extension has wins.
-func undoEntry(e *filestorage.UndoEntry) *pickle.Dict {
+func (c *client) undoEntry(e *filestorage.UndoEntry) *pickle.Dict {
 	d := dict("id", pickle.Bytes(e.ID()), "time", e.Tid.TimeStamp().Unix(), "user_name", pickle.Bytes(e.User),
 		"description", pickle.Bytes(e.Description), "size", e.Size)
-	for _, p := range extensionOf(e.Extension).Items {
+	for _, p := range c.plainer().extensionOf(e.Extension).Items {
 		replace(d, p)
 	}
 	return d
 }
 
+// replace puts a pair into a dictionary whose keys are text; what else the pair may have as key is not among them.
 func replace(d *pickle.Dict, p pickle.Pair) {
-	for i := range d.Items {
-		if d.Items[i].Key == p.Key {
-			d.Items[i].Value = p.Value
-			return
+	if key, isText := p.Key.(string); isText {
+		for i := range d.Items {
+			if text, isText := d.Items[i].Key.(string); isText && text == key {
+				d.Items[i].Value = p.Value
+				return
+			}
 		}
 	}
 	d.Items = append(d.Items, p)
@@ -111,12 +115,20 @@ func equalValue(got, want pickle.Value) bool {
 		b, ok := got.(pickle.Bytes)
 		return ok && string(b) == string(w)
 	case string:
-		if b, ok := got.(pickle.Bytes); ok {
-			return string(b) == w
+		switch g := got.(type) {
+		case pickle.Bytes:
+			return string(g) == w
+		case string:
+			return g == w
 		}
-		return got == want
-	case int64, float64, bool, nil:
-		return got == want
+	case int64:
+		return got == w
+	case float64:
+		return got == w
+	case bool:
+		return got == w
+	case nil:
+		return got == nil
 	}
 	return false
 }
@@ -205,7 +217,11 @@ func (c *client) pack(m *wire.Message, a *arguments) error {
 func (s *Server) pack(st *served, stop zodb.Tid, log hclog.Logger) error {
 	begun := time.Now()
 	log.Info("pack started", "storage", st.name, "until", stop)
-	result, err := st.st.Pack(s.packing, stop, filestorage.PackOptions{GC: st.opt.PackGC, KeepOld: st.opt.KeepOld})
+	var result filestorage.PackResult
+	var err error
+	recovered.Must("packing", func() {
+		result, err = st.st.Pack(s.packing, stop, filestorage.PackOptions{GC: st.opt.PackGC, KeepOld: st.opt.KeepOld})
+	})
 	if err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package zeo
 import (
 	"encoding/binary"
 	"fmt"
+	"math/big"
 
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/zodb"
@@ -39,6 +40,41 @@ func dict(items ...pickle.Value) *pickle.Dict {
 		d.Items = append(d.Items, pickle.Pair{Key: items[i], Value: items[i+1]})
 	}
 	return d
+}
+
+// maxSmall is how many values, or bytes of one, there are in what a client gets back as it came. A pickle can stand for
+// gigabytes by mentioning one value more than once.
+const maxSmall = 64
+
+// small reports whether v may be sent back to the client that it came from: the ids of calls, of which the largest is a
+// pair of oid and tid, and the names of transactions.
+func small(v pickle.Value) bool {
+	left := maxSmall
+	return fits(v, &left)
+}
+
+func fits(v pickle.Value, left *int) bool {
+	if *left--; *left < 0 {
+		return false
+	}
+	switch v := v.(type) {
+	case nil, bool, int64, float64:
+		return true
+	case *big.Int:
+		return v.BitLen() <= maxSmall
+	case string:
+		return len(v) <= maxSmall
+	case pickle.Bytes:
+		return len(v) <= maxSmall
+	case pickle.Tuple:
+		for _, item := range v {
+			if !fits(item, left) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
 }
 
 // An argumentError is a TypeError of the client.
@@ -89,6 +125,16 @@ func (a *arguments) end() error {
 		a.err = &argumentError{fmt.Sprintf("%s(): %d arguments too many", a.method, len(a.left))}
 	}
 	return a.err
+}
+
+// handle takes a client's name for a transaction: a number in all clients there are.
+func (a *arguments) handle() pickle.Value {
+	v := a.next("transaction")
+	if !small(v) {
+		a.wrong("transaction", v)
+		return nil
+	}
+	return v
 }
 
 func (a *arguments) bytes(what string) []byte {

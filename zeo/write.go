@@ -8,7 +8,9 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/conflict"
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/recovered"
 	"github.com/zrsd/zrsd/zeo/commit"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
@@ -84,7 +86,8 @@ func (c *client) dropTransaction() error {
 	}
 	c.txn = nil
 	t.settle(true)
-	err := t.Abort()
+	var err error
+	recovered.Must("aborting a transaction", func() { err = t.Abort() })
 	c.unlock(t)
 	c.shown.txn.Store(nil)
 	c.storage.stats.active.Add(-1)
@@ -94,21 +97,23 @@ func (c *client) dropTransaction() error {
 
 // tpc_begin(txn, user, description, extension, tid, status)
 func (c *client) begin(m *wire.Message, a *arguments) error {
-	handle := a.next("transaction")
+	handle := a.handle()
 	meta := zodb.TxnMeta{User: a.bytes("user"), Description: a.bytes("description")}
-	extension, err := extensionArgument(a)
-	meta.Extension = extension
+	var err error
+	if meta.Extension, err = extensionArgument(a); err != nil {
+		return err
+	}
 	if a.more() {
 		meta.Tid = a.serial("tid")
 	}
 	if a.more() {
-		if status := a.text("status"); len(status) == 1 {
+		if status := a.bytes("status"); len(status) == 1 { // text, or bytes from tools like zodbtools
 			meta.Status = zodb.Status(status[0])
 		} else {
-			a.wrong("status", status)
+			a.wrong("status", pickle.Bytes(status))
 		}
 	}
-	if err := errors.Join(a.end(), err); err != nil {
+	if err := a.end(); err != nil {
 		return err
 	}
 	if c.txn != nil {
@@ -119,7 +124,7 @@ func (c *client) begin(m *wire.Message, a *arguments) error {
 		return raise(classTransaction, "Multiple simultaneous tpc_begin requests from one client.")
 	}
 	t := &transaction{handle: handle, since: time.Now()}
-	opt := commit.Options{Dir: c.srv.opt.Buffers, Resolve: conflict.Resolve, Locked: func() error {
+	opt := commit.Options{Dir: c.srv.opt.Buffers, Resolve: c.resolve, Locked: func() error {
 		t.apply()
 		return c.storage.writable()
 	}}
@@ -131,21 +136,13 @@ func (c *client) begin(m *wire.Message, a *arguments) error {
 	return nil
 }
 
-// extensionArgument takes the extension dictionary and returns it as a file has it.
-func extensionArgument(a *arguments) ([]byte, error) {
-	v := a.next("extension")
-	if v == nil {
-		return nil, nil
-	}
-	d, ok := asDict(v)
-	if !ok {
-		a.wrong("extension", v)
-		return nil, nil
-	}
-	if len(d.Items) == 0 {
-		return nil, nil
-	}
-	return pickle.Dump(v, pickle.Proto3, pickle.Limits{Bytes: 1 << 20})
+// resolve merges records, which are data of clients: a panic over them is a conflict that was not resolved.
+func (c *client) resolve(old, committed, sent []byte) (merged []byte, err error) {
+	err = recovered.Do(c.logger(), "resolving a conflict", func() (err error) {
+		merged, err = conflict.Resolve(old, committed, sent)
+		return err
+	})
+	return merged, err
 }
 
 // same compares two names of transactions.
@@ -173,7 +170,7 @@ func (c *client) own(handle pickle.Value) error {
 
 // buffered is what all calls have in common that only buffer: handle is the last argument.
 func (c *client) buffered(m *wire.Message, a *arguments, f func(t *transaction) error) error {
-	handle := a.next("transaction")
+	handle := a.handle()
 	if err := a.end(); err != nil {
 		return err
 	}
@@ -244,7 +241,7 @@ const maxOids = 100
 
 // vote(txn) waits for the commit lock and applies the transaction, while the connection goes on.
 func (c *client) vote(m *wire.Message, a *arguments) error {
-	handle := a.next("transaction")
+	handle := a.handle()
 	if err := a.end(); err != nil {
 		return err
 	}
@@ -341,7 +338,7 @@ func conflictList(conflicts []commit.Conflict) *pickle.List {
 
 // tpc_finish(txn) hands the transaction over. The reply is sent when it becomes visible.
 func (c *client) finish(m *wire.Message, a *arguments) error {
-	handle := a.next("transaction")
+	handle := a.handle()
 	if err := a.end(); err != nil {
 		return err
 	}
@@ -366,7 +363,9 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 		c.send(wire.Call("info", dict("length", int64(s.st.Len()), "size", s.st.Size())))
 		c.reply(m, tidValue(tid))
 	})
-	_, done, err := t.Finish(context.WithoutCancel(c.ctx))
+	var done *filestorage.Commit
+	var err error
+	recovered.Must("committing a transaction", func() { _, done, err = t.Finish(context.WithoutCancel(c.ctx)) })
 	if done == nil {
 		s.forget(tid)
 		return err
@@ -393,7 +392,7 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 
 // tpc_abort(txn) is answered with None, whatever it finds.
 func (c *client) abort(m *wire.Message, a *arguments) error {
-	handle := a.next("transaction")
+	handle := a.handle()
 	if err := a.end(); err != nil {
 		return err
 	}

@@ -6,15 +6,40 @@ import "github.com/zrsd/zrsd/pickle"
 // put into an extension dictionary.
 var limits = pickle.Limits{Bytes: 1 << 32, Values: 4_000_000, Nesting: 100}
 
+// classes are those that a message of a client may name, as with the reference server. That lets all of builtins in, and
+// runs them; of these, clients have a use for the ones that are values.
+var classes = map[pickle.Global]bool{
+	{Module: "ZopeUndo.Prefix", Name: "Prefix"}: true, // in filters of undoInfo
+	{Module: "zodbpickle", Name: "binary"}:      true,
+	{Module: "builtins", Name: "set"}:           true, // in extensions
+	{Module: "builtins", Name: "frozenset"}:     true,
+	{Module: "builtins", Name: "bytearray"}:     true,
+	{Module: "builtins", Name: "complex"}:       true,
+}
+
+// calls is limits for what clients call.
+var calls = pickle.Limits{
+	Bytes: limits.Bytes, Values: limits.Values, Nesting: limits.Nesting,
+	Global: func(g pickle.Global) bool { return classes[g] },
+}
+
 // pickled is the encoding Z.
 type pickled struct{}
 
+// Decode lets only calls be without other classes: servers put exceptions of theirs into errors, which are replies.
 func (pickled) Decode(b []byte) (*Message, error) {
+	v, refused := pickle.Load(b, calls)
+	if refused == nil {
+		return message(v)
+	}
 	v, err := pickle.Load(b, limits)
 	if err != nil {
 		return nil, err
 	}
-	return message(v)
+	if m, err := message(v); err == nil && m.IsReply() {
+		return m, nil
+	}
+	return nil, refused
 }
 
 func (pickled) Append(out []byte, m *Message) ([]byte, error) {

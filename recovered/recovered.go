@@ -1,0 +1,74 @@
+// Package recovered lets a panic cost what it was about instead of the process: one connection, one request, one
+// record. It knows two kinds of work.
+//
+// Do is for work that reads what a stranger, a client or a file says and holds no lock when it panics that it does not
+// give back: the messages of a connection, a list for a client, the references of a record. The panic becomes an error.
+//
+// Must is for work whose half would be a lie: what is done under the commit lock, a pack, a change of role. There a
+// panic ends the process, whoever recovers above; the next start cuts what was not committed.
+package recovered
+
+import (
+	"fmt"
+	"runtime/debug"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+)
+
+var (
+	count  atomic.Int64
+	logged atomic.Int64 // Unix nanoseconds of the last stack in a log
+)
+
+// Count returns how many panics have been turned into errors since the process began.
+func Count() int64 { return count.Load() }
+
+// An Error is a panic that was turned into an error.
+type Error struct {
+	What  string // was done
+	Value any    // of the panic
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("%s: a fault in zrsd itself: panic: %.200s (please report it with the stack in the log)", e.What, fmt.Sprint(e.Value))
+}
+
+// Bounds on what panics may write into the log, since a client can repeat what made one.
+const (
+	maxStack   = 8 << 10
+	stackPause = time.Second // between two stacks
+)
+
+// Do runs f. A panic in it is counted, logged with its stack, and returned as an *Error.
+func Do(log hclog.Logger, what string, f func() error) (err error) {
+	defer func() {
+		if v := recover(); v != nil {
+			err = note(log, what, v, debug.Stack())
+		}
+	}()
+	return f()
+}
+
+func note(log hclog.Logger, what string, v any, stack []byte) error {
+	n := count.Add(1)
+	now, last := time.Now().UnixNano(), logged.Load()
+	if (last == 0 || now-last >= int64(stackPause)) && logged.CompareAndSwap(last, now) {
+		log.Error("a panic was recovered: only what it was about has ended; please report it", "during", what,
+			"panic", fmt.Sprintf("%.1000s", fmt.Sprint(v)), "stack", string(stack[:min(len(stack), maxStack)]), "panics", n)
+	}
+	return &Error{what, v}
+}
+
+// Must runs f. A panic in it ends the process with its stack, also where a Do further up would recover it.
+func Must(what string, f func()) {
+	defer func() {
+		if v := recover(); v != nil {
+			text := fmt.Sprintf("%s: panic: %v\n%s", what, v, debug.Stack())
+			go func() { panic(text) }() // nobody recovers this one
+			select {}
+		}
+	}()
+	f()
+}
