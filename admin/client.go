@@ -57,7 +57,7 @@ func (e *noStorageError) Error() string { return e.text }
 func (e *noStorageError) Unwrap() error { return ErrNoStorage }
 
 func get(ctx context.Context, conn net.Conn, storage string) (raw []byte, err error) {
-	address := "http://zrsd/status"
+	address := "http://" + ownHost + "/status"
 	if storage != "" {
 		address += "?storage=" + url.QueryEscape(storage)
 	}

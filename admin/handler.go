@@ -16,7 +16,8 @@ import (
 const maxScrapes = 4
 
 // Handler answers the paths of the package comment about src, and has control do commands. Without one there are none.
-func Handler(src Source, control Control) http.Handler {
+// It answers under IP addresses, the names of this machine and the given ones.
+func Handler(src Source, control Control, names ...string) http.Handler {
 	registry := prometheus.NewPedanticRegistry()
 	registerStorages(registry, src)
 	registry.MustRegister(
@@ -41,7 +42,7 @@ func Handler(src Source, control Control) http.Handler {
 	if control != nil {
 		(&commands{control, make(chan struct{}, maxListings)}).register(mux)
 	}
-	return mux
+	return hostsOf(names).check(mux)
 }
 
 // registerStorages has the metrics of one storage, or those of several with their names as a label.

@@ -1,56 +1,117 @@
 package admin
 
 import (
+	"log"
 	"net"
+	"net/http"
+	"strings"
 	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/door"
 )
 
-// maxConns is how many connections the server has at a time; more wait in the kernel's queue.
-const maxConns = 64
+// Connections that wait for a request, or for the rest of one. Beyond these the oldest makes way for a new one, so that
+// no number of idle connections keeps a probe out.
+const (
+	maxWaiting   = 64
+	maxPerSource = 32
+)
 
-// A limited listener accepts no more connections than there is room for.
+// maxAnswering is how many requests are answered at a time; for more there is 503, but for probes.
+const maxAnswering = 64
+
+// A limited listener gives every connection a place in the room.
 type limited struct {
 	net.Listener
-	room  chan struct{}
-	done  chan struct{}
-	close func() error
+	room *door.Room
 }
 
-func limit(ln net.Listener, n int) net.Listener {
-	l := &limited{Listener: ln, room: make(chan struct{}, n), done: make(chan struct{})}
-	l.close = sync.OnceValue(func() error {
-		close(l.done)
-		return ln.Close()
-	})
-	return l
+func limit(ln net.Listener) net.Listener {
+	return &limited{ln, door.NewRoom(maxPerSource, maxWaiting)}
 }
 
-// Accept waits for room and then for a connection, which gives its room back when it is closed.
+// Accept waits for a connection.
 func (l *limited) Accept() (net.Conn, error) {
-	select {
-	case l.room <- struct{}{}:
-	case <-l.done:
-		return nil, net.ErrClosed
-	}
 	conn, err := l.Listener.Accept()
 	if err != nil {
-		<-l.room
 		return nil, err
 	}
-	return &counted{conn, sync.OnceFunc(func() { <-l.room })}, nil
+	c := &counted{Conn: conn}
+	c.guest = l.room.Guest(door.Source(conn.RemoteAddr()), func(error) { door.Cut(conn) })
+	c.guest.Enter()
+	return c, nil
 }
 
-// Close also ends an Accept that waits for room.
-func (l *limited) Close() error { return l.close() }
-
-// A counted connection takes up room until it is closed.
+// A counted connection has a place while no request of it is answered, until it is closed.
 type counted struct {
 	net.Conn
-	leave func()
+	guest *door.Guest
+
+	mu     sync.Mutex
+	closed bool
 }
 
-// Close gives the room back.
+// Close gives the place back.
 func (c *counted) Close() error {
-	defer c.leave()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	c.guest.Leave()
 	return c.Conn.Close()
 }
+
+// waits takes the place again, behind an answer.
+func (c *counted) waits() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if !c.closed {
+		c.guest.Enter()
+	}
+}
+
+// serve answers one request at a time of each connection, and not too many of all of them.
+func serve(next http.Handler) http.Handler {
+	answering := make(chan struct{}, maxAnswering)
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if c, ok := r.Context().Value(connKey{}).(*counted); ok {
+			c.guest.Leave()
+			defer c.waits()
+		}
+		if r.URL.Path == "/healthz" {
+			next.ServeHTTP(w, r)
+			return
+		}
+		select {
+		case answering <- struct{}{}:
+			defer func() { <-answering }()
+			next.ServeHTTP(w, r)
+		default:
+			writeText(w, http.StatusServiceUnavailable, "too many requests are being answered: try again")
+		}
+	})
+}
+
+// A complaint is a writer for what package http logs about its clients: few lines of one kind in a minute.
+type complaint struct {
+	log   hclog.Logger
+	quiet *door.Quiet
+}
+
+func complaints(logger hclog.Logger) *log.Logger {
+	return log.New(&complaint{logger, door.NewQuiet(time.Now)}, "", 0)
+}
+
+// Write takes one line.
+func (c *complaint) Write(line []byte) (int, error) {
+	text := strings.TrimSpace(string(line))
+	c.quiet.Warn(c.log, "", door.Kind(errorText(text)), "the HTTP server complains", "error", text)
+	return len(line), nil
+}
+
+// An errorText is an error that came as text.
+type errorText string
+
+func (e errorText) Error() string { return string(e) }

@@ -118,7 +118,7 @@ func ask(ctx context.Context, dial Dialer, method, path string, values url.Value
 	if values.Get("storage") == "" {
 		values.Del("storage")
 	}
-	req, err := http.NewRequestWithContext(ctx, method, "http://zrsd"+path+"?"+values.Encode(), http.NoBody)
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+ownHost+path+"?"+values.Encode(), http.NoBody)
 	if err != nil {
 		return err
 	}

@@ -25,21 +25,22 @@ type Server struct {
 	done chan error
 }
 
-// Serve answers on ln, which it owns from now on, until Close. Control is as of Handler.
-func Serve(ln net.Listener, src Source, control Control, logger hclog.Logger) *Server {
+// Serve answers on ln, which it owns from now on, until Close. Control and names are as of Handler.
+func Serve(ln net.Listener, src Source, control Control, logger hclog.Logger, names ...string) *Server {
 	s := &Server{
 		http: &http.Server{
-			Handler:        recovering(Handler(src, control), logger),
-			ConnContext:    withConn,
-			ReadTimeout:    readTimeout,
-			WriteTimeout:   writeTimeout,
-			IdleTimeout:    idleTimeout,
-			MaxHeaderBytes: maxHeader,
-			ErrorLog:       logger.StandardLogger(&hclog.StandardLoggerOptions{InferLevels: true}),
+			Handler:           serve(recovering(Handler(src, control, names...), logger)),
+			ConnContext:       withConn,
+			ReadHeaderTimeout: readTimeout,
+			ReadTimeout:       readTimeout,
+			WriteTimeout:      writeTimeout,
+			IdleTimeout:       idleTimeout,
+			MaxHeaderBytes:    maxHeader,
+			ErrorLog:          complaints(logger),
 		},
 		done: make(chan error, 1),
 	}
-	go func() { s.done <- s.http.Serve(limit(ln, maxConns)) }()
+	go func() { s.done <- s.http.Serve(limit(ln)) }()
 	return s
 }
 

@@ -51,6 +51,7 @@ type TLS struct {
 // An Admin is <admin>.
 type Admin struct {
 	Address           Value[endpoint.Endpoint]
+	Names             Value[[]string]
 	InsecurePlainText Value[bool]
 	TLS               *TLS // nil: plain text
 }

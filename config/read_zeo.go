@@ -56,7 +56,10 @@ func (c *checker) ssl(s *zconfig.Section, around string) *SSL {
 
 func (c *checker) admin(s *zconfig.Section) *Admin {
 	r := c.read(s, adminTable, "")
-	a := &Admin{Address: get(r, "address", bind), InsecurePlainText: get(r, "insecure-plain-text", boolean)}
+	a := &Admin{
+		Address: get(r, "address", bind), Names: get(r, "names", words),
+		InsecurePlainText: get(r, "insecure-plain-text", boolean),
+	}
 	if t := r.one("tls"); t != nil {
 		a.TLS = c.tls(t, r.label)
 	}

@@ -74,6 +74,9 @@ var adminTable = &table{
 	doc: "The HTTP server for `/status`, `/metrics`, `/healthz`, `/readyz` and commands. Ours.",
 	keys: []entry{
 		{name: "address", kind: "socket-binding-address", required: true, ours: true, doc: "Where it listens."},
+		{name: "names", kind: "string-list", ours: true,
+			doc: "Host names under which it answers, beside IP addresses, `localhost`, the machine's own and that of " +
+				"`address`, with spaces between."},
 		{name: "insecure-plain-text", kind: "boolean", preset: "false", ours: true,
 			doc: "Allows an address that other machines can reach without `<tls>`."},
 	},

@@ -3,6 +3,7 @@ package door
 import (
 	"cmp"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 )
@@ -95,4 +96,12 @@ func (r *Room) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.guests)
+}
+
+// Cut closes a connection without a word. TLS would wait for a peer that does not read, to say goodbye.
+func Cut(conn net.Conn) {
+	if inner, ok := conn.(interface{ NetConn() net.Conn }); ok {
+		conn = inner.NetConn()
+	}
+	_ = conn.Close() // it is given up; there is nobody to tell
 }

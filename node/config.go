@@ -34,6 +34,7 @@ type Config struct {
 	ReplicateTo endpoint.Endpoint // where secondaries connect; required on a primary
 	Advertise   endpoint.Endpoint // where others reach ReplicateTo; zero: there, by this machine's name
 	Admin       endpoint.Endpoint // zero: no admin server
+	AdminNames  []string          // under which it answers, beside those of this machine
 
 	TLS      *trust.Files // between servers, both sides with certificates; nil: plain text
 	AdminTLS *trust.Files // of the admin server, which asks for certificates when it has an authority; nil: plain

@@ -44,7 +44,7 @@ func runAll(ctx context.Context, c *Config, members []*member, front Front) (err
 			return err
 		}
 		c.Logger.Info("admin server listens", "address", ln.Addr().String())
-		server := admin.Serve(ln, sourceOf(members), &control{members, front}, c.Logger.Named("admin"))
+		server := admin.Serve(ln, sourceOf(members), &control{members, front}, c.Logger.Named("admin"), c.adminNames()...)
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
 	err = together(ctx, members, front)

@@ -120,6 +120,14 @@ func (c *Config) listenForAdmin(ctx context.Context) (net.Listener, error) {
 	return ln, nil
 }
 
+// adminNames are the names under which the admin server answers, beside those of the machine.
+func (c *Config) adminNames() []string {
+	if host := c.Admin.Host(); host != "" {
+		return append([]string{host}, c.AdminNames...)
+	}
+	return c.AdminNames
+}
+
 // dialServer connects to a primary.
 func (c *Config) dialServer(ctx context.Context, addr string) (net.Conn, error) {
 	e, err := endpoint.Parse(addr)

@@ -81,7 +81,7 @@ func (c *peer) evict(why error) {
 	c.mu.Lock()
 	c.evicted = why
 	c.mu.Unlock()
-	closeQuietly(c.conn)
+	door.Cut(c.conn)
 }
 
 // ended adds to an error what made a session end: its streams only say that it did.

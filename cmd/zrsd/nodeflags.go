@@ -35,6 +35,8 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.advertise, "advertise", "", "`ADDR` where other nodes reach --replicate-to, if not by that or "+
 		"this machine's name")
 	flags.StringVar(&f.admin, "admin", "", "`ADDR` for status, metrics, health and commands over HTTP")
+	flags.StringSliceVar(&f.config.AdminNames, "admin-names", nil,
+		"`NAME[,NAME]` of hosts under which --admin answers, beside this machine's")
 	f.zeo.register(flags)
 	f.tls.register(flags, "", "this node's")
 	f.adminTLS.register(flags, "admin-", "the admin server's")

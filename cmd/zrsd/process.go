@@ -12,6 +12,7 @@ func process(cfg *config.Config, log serverLog, reloads *node.Reloads) node.Proc
 	p := node.Process{Shared: node.Config{Logger: log, Reloads: reloads}}
 	if a := cfg.Admin; a != nil {
 		p.Shared.Admin, p.Shared.AdminTLS = a.Address.V, trustFiles(a.TLS)
+		p.Shared.AdminNames = a.Names.V
 		p.Shared.InsecurePlainText = a.InsecurePlainText.V
 	}
 	if cfg.ZEO != nil {

@@ -57,6 +57,7 @@ const everyKey = `<zrs main>
 <admin>
   address 127.0.0.1:5003
   insecure-plain-text on
+  names db1.example db1
   <tls>
     certificate a.pem
   </tls>
@@ -82,7 +83,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 	// These are the process's own, which Serve gives to each storage, or have no key.
 	second.FS, second.Logger, second.Reloads = p.Shared.FS, hclog.NewNullLogger(), p.Shared.Reloads
 	without := map[string]bool{
-		"FS": true, "Admin": true, "AdminTLS": true, "MaxFrame": true, "Config": true, "read": true, "offer": true,
+		"FS": true, "Admin": true, "AdminTLS": true, "AdminNames": true, "MaxFrame": true, "Config": true, "read": true, "offer": true,
 		"desk": true, "resized": true, "setAccess": true,
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(second.Config), reflect.ValueOf(*second)} {
@@ -104,7 +105,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		t.Errorf("got %+v, %+v", second, second.TLS)
 	}
 	if p.Shared.Admin.String() != "127.0.0.1:5003" || p.Shared.AdminTLS.Certificate != "a.pem" ||
-		!p.Shared.InsecurePlainText {
+		!p.Shared.InsecurePlainText || len(p.Shared.AdminNames) != 2 {
 		t.Errorf("the admin server became %+v", p.Shared)
 	}
 }
