@@ -68,6 +68,9 @@ func ended(ctx context.Context) error {
 
 // restore writes one transaction to the storage and hands it over for commit, or aborts it.
 func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *wire) (*filestorage.Commit, error) {
+	if err := s.believes(in.Meta().Tid); err != nil {
+		return nil, err
+	}
 	txn, err := s.st.Begin(ctx, in.Meta())
 	if err != nil {
 		return nil, s.blame(ctx, from, err)

@@ -2,6 +2,7 @@ package secondary
 
 import (
 	"context"
+	"math"
 	"net"
 	"path/filepath"
 	"slices"
@@ -227,5 +228,32 @@ func TestAnAddressThatIsNoneIsAnErrorOfTheConnection(t *testing.T) {
 	st := r.eventually(t, "told", func(st Status) bool { return st.LastError != "" })
 	if !strings.Contains(st.LastError, "host:port") {
 		t.Errorf("%s", st.LastError)
+	}
+}
+
+// A tid is written down as it comes. One after which there are hardly any more would end all commits, on the node that
+// is promoted later; one of a clock that was wrong by years is copied as it is.
+func TestATransactionThatLeavesNoTidsIsNotTaken(t *testing.T) {
+	p, s := inMemory(t).named(t).history(t, 1), inMemory(t)
+	future, err := zodb.TidFromTime(time.Now().AddDate(maxYearsAhead-1, 0, 0))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r := s.follow(t, p.asPrimary(t))
+	for _, tid := range []zodb.Tid{future, math.MaxUint64} {
+		txn, err := p.st.Begin(t.Context(), &zodb.TxnMeta{Tid: tid})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := txn.Finish(t.Context(), nil); err != nil {
+			t.Fatal(err)
+		}
+		if tid == future {
+			r.has(t, future)
+		}
+	}
+	st := r.eventually(t, "refused", func(st Status) bool { return st.State == StateRefused })
+	if s.st.LastTid() != future || !strings.Contains(st.LastError, "hardly any tids") {
+		t.Errorf("it has %v; %s", s.st.LastTid(), st.LastError)
 	}
 }

@@ -144,7 +144,7 @@ func holding(t *testing.T, txns ...*plain) *site {
 	s := inMemory(t)
 	for _, txn := range txns {
 		txn.read = false
-		if _, err := (&Secondary{st: s.st, opt: Options{}}).restore(t.Context(), linked{txn}, &wire{}); err != nil {
+		if _, err := (&Secondary{st: s.st, opt: Options{}.withDefaults()}).restore(t.Context(), linked{txn}, &wire{}); err != nil {
 			t.Fatal(err)
 		}
 	}

@@ -75,6 +75,7 @@ func (c *client) blobEnd(m *wire.Message, a *arguments) error {
 			return raise(classValue, "storeBlobEnd outside of a blob")
 		}
 		c.keepUpload(nil)
+		t.given.record(oid, 0)
 		return t.StoreBlob(oid, serial, record, u)
 	})
 }
@@ -102,6 +103,7 @@ func (c *client) blobShared(m *wire.Message, a *arguments) error {
 		if err != nil {
 			return err
 		}
+		t.given.record(oid, 0)
 		return t.StoreBlob(oid, serial, record, u)
 	})
 }

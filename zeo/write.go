@@ -20,6 +20,7 @@ import (
 type transaction struct {
 	*commit.Transaction
 	handle pickle.Value // the client's name for it
+	given  given
 
 	// While a vote runs, in a goroutine of its own, the transaction belongs to that.
 	cancel context.CancelFunc // of the vote; nil: there was none, or it is known to be over
@@ -123,7 +124,7 @@ func (c *client) begin(m *wire.Message, a *arguments) error {
 		}
 		return raise(classTransaction, "Multiple simultaneous tpc_begin requests from one client.")
 	}
-	t := &transaction{handle: handle, since: time.Now()}
+	t := &transaction{handle: handle, since: time.Now(), given: given{tid: meta.Tid}}
 	opt := commit.Options{Dir: c.srv.opt.Buffers, Resolve: c.resolve, Locked: func() error {
 		t.apply()
 		return c.storage.writable()
@@ -192,7 +193,10 @@ func (c *client) buffered(m *wire.Message, a *arguments, f func(t *transaction) 
 func (c *client) store(m *wire.Message, a *arguments) error {
 	oid, serial, record := a.oid(), a.serial("serial"), a.bytes("record")
 	c.countStore()
-	return c.buffered(m, a, func(t *transaction) error { return t.Store(oid, serial, record) })
+	return c.buffered(m, a, func(t *transaction) error {
+		t.given.record(oid, 0)
+		return t.Store(oid, serial, record)
+	})
 }
 
 // checkCurrentSerialInTransaction(oid, serial, txn)
@@ -217,7 +221,10 @@ func (c *client) restore(m *wire.Message, a *arguments) error {
 	}
 	hint := a.serial("previous tid")
 	c.countStore()
-	return c.buffered(m, a, func(t *transaction) error { return t.Restore(oid, tid, record, hint) })
+	return c.buffered(m, a, func(t *transaction) error {
+		t.given.record(oid, tid)
+		return t.Restore(oid, tid, record, hint)
+	})
 }
 
 // new_oids(n=100)
@@ -256,6 +263,9 @@ func (c *client) vote(m *wire.Message, a *arguments) error {
 		return raise(classTransaction, "Already voting (locked)")
 	case buffering:
 		t.settle(false)
+	}
+	if err := c.storage.believes(t.given, time.Now()); err != nil {
+		return err
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	t.cancel = cancel

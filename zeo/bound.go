@@ -1,0 +1,45 @@
+package zeo
+
+import (
+	"fmt"
+	"math"
+	"time"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// maxAhead is how far a tid that a client gives may be ahead of the clock, or of the last transaction where that is
+// ahead itself. It is more than clocks of two machines differ that anybody looks at. Every later tid has to be above:
+// after the last one there is, nothing could be committed any more.
+const maxAhead = 24 * time.Hour
+
+// maxGivenOid is the highest oid that a client may give to an object. It leaves as many for new ones.
+const maxGivenOid zodb.Oid = math.MaxInt64
+
+// A given is what a client itself has chosen of a transaction: the highest tid and the highest oid.
+type given struct {
+	tid zodb.Tid
+	oid zodb.Oid
+}
+
+func (g *given) record(oid zodb.Oid, tid zodb.Tid) { g.oid, g.tid = max(g.oid, oid), max(g.tid, tid) }
+
+// believes refuses what would leave no tids or oids for later transactions. It is asked before the vote begins: a tid
+// that was given to a transaction counts, whatever becomes of that.
+func (s *served) believes(g given, now time.Time) error {
+	if last := s.st.LastTid(); g.tid > last {
+		bound := now.Add(maxAhead)
+		if last != 0 && last.Time().After(now) {
+			bound = last.Time().Add(maxAhead)
+		}
+		if most, err := zodb.TidFromTime(bound); err != nil || g.tid > most {
+			return raise(classStorage, fmt.Sprintf("the client gives tid %v, more than %v after the server's clock and "+
+				"the last transaction %v: set the clocks right; a file with such tids can be copied, and not sent by "+
+				"a client", g.tid, maxAhead, last))
+		}
+	}
+	if g.oid > maxGivenOid {
+		return raise(classStorage, fmt.Sprintf("the client gives oid %v: it would leave too few for new objects", g.oid))
+	}
+	return nil
+}
