@@ -10,13 +10,17 @@ import (
 )
 
 // SetAside moves the blob of a lost transaction into the folder .<label>, durably, as <oid>.<tid>.blob with 16 digits
-// each. Where there is no such blob it does nothing.
+// each. Where there is no such blob it only makes sure that there is none after a crash: it may have been moved by a
+// process that was killed before it had synced the folder.
 func (s *Store) SetAside(oid zodb.Oid, tid zodb.Tid, label string) error {
 	if s.readOnly {
 		return zodb.ErrReadOnly
 	}
 	from := s.path(oid, tid)
 	if _, err := s.fs.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		if err := s.folders.sync(filepath.Dir(from)); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
 		return nil
 	}
 	folder := filepath.Join(s.dir, "."+label)

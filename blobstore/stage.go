@@ -119,7 +119,8 @@ func (b *staged) SyncDir() error {
 	return b.wrap("sync the folder of", b.s.folders.sync(filepath.Dir(b.path)))
 }
 
-// Discard removes the blob. Folders that Publish made stay: they are empty, and as good as absent.
+// Discard removes the blob, durably if it has its final name: a crash must not bring that back. Folders that Publish
+// made stay: they are empty, and as good as absent.
 func (b *staged) Discard() error {
 	var err error
 	if b.file != nil {
@@ -129,6 +130,9 @@ func (b *staged) Discard() error {
 	if b.path != "" {
 		if e := b.s.fs.Remove(b.path); e != nil && !errors.Is(e, fs.ErrNotExist) {
 			err = errors.Join(err, e)
+		}
+		if b.path == b.s.path(b.oid, b.tid) {
+			err = errors.Join(err, b.s.folders.sync(filepath.Dir(b.path)))
 		}
 		b.path = ""
 	}

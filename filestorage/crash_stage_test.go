@@ -133,7 +133,11 @@ func (st *stage) options() Options {
 }
 
 func (st *stage) open() {
-	s, err := Open(st.t.Context(), crashPath, st.options())
+	opt := st.options()
+	if opt.Blobs == (*blobstore.Store)(nil) {
+		return
+	}
+	s, err := Open(st.t.Context(), crashPath, opt)
 	st.note(err)
 	st.s = s
 }
@@ -190,10 +194,18 @@ func (st *stage) commit(oid zodb.Oid, data, blob string) {
 	}
 	st.store(txn, oid, data, blob)
 	if _, err := txn.Finish(st.t.Context(), nil); err != nil {
-		st.note(errors.Join(err, txn.Abort()))
+		st.refused(txn, err)
 		return
 	}
 	st.acked = len(st.tried)
+}
+
+// refused aborts the transaction tried last, which is not there, unless the storage has failed with it.
+func (st *stage) refused(txn *Txn, err error) {
+	st.note(errors.Join(err, txn.Abort()))
+	if !errors.As(err, new(*FailedError)) {
+		st.tried = st.tried[:len(st.tried)-1]
+	}
 }
 
 // draft commits a blob that is there before its transaction begins, after an abort that leaves it there.
@@ -220,7 +232,7 @@ func (st *stage) draft(oid zodb.Oid, blob string) {
 		}
 		st.tried = append(st.tried, describe(txn.Tid(), oid, withBlob, blob))
 		if _, err := txn.Finish(st.t.Context(), nil); err != nil {
-			st.note(errors.Join(err, txn.Abort()))
+			st.refused(txn, err)
 			return
 		}
 		st.acked = len(st.tried)
@@ -240,7 +252,7 @@ func (st *stage) undo(of zodb.Tid, oid zodb.Oid, data, blob string) {
 	}
 	st.tried = append(st.tried, describe(txn.Tid(), oid, data, blob))
 	if _, err := txn.Finish(st.t.Context(), nil); err != nil {
-		st.note(errors.Join(err, txn.Abort()))
+		st.refused(txn, err)
 		return
 	}
 	st.acked = len(st.tried)

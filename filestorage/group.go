@@ -1,6 +1,7 @@
 package filestorage
 
 import (
+	"errors"
 	"fmt"
 
 	"golang.org/x/sync/errgroup"
@@ -67,7 +68,7 @@ func (s *Storage) flip(g *group) error {
 		return s.fail(fmt.Errorf("write the status at %d: %w", g.start+statusAt, err))
 	}
 	if err := s.file.Sync(); err != nil {
-		return s.fail(fmt.Errorf("sync the status at %d: %w", g.start+statusAt, err))
+		return s.fail(errors.Join(fmt.Errorf("sync the status at %d: %w", g.start+statusAt, err), s.unflip(g)))
 	}
 	return nil
 }

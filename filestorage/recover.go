@@ -6,9 +6,22 @@ import (
 	"io/fs"
 )
 
+// readings is how often a file is read that does not stay what it is.
+const readings = 3
+
 // recover brings index and frontier to what the file says: it starts from the saved index where that is good, scans the
-// rest, and cuts off the tail of an interrupted commit.
+// rest, makes the end durable, and cuts off the tail of an interrupted commit.
 func (s *Storage) recover(ctx context.Context, progress func(done, total int64)) error {
+	for n := 1; ; n++ {
+		err := s.recoverOnce(ctx, progress)
+		if n == readings || !errors.Is(err, errChanged) {
+			return err
+		}
+		s.log.Warn("the end of the file was not on the disk as it was read: reading it again", "file", s.path, "error", err)
+	}
+}
+
+func (s *Storage) recoverOnce(ctx context.Context, progress func(done, total int64)) error {
 	info, err := s.file.Stat()
 	if err != nil {
 		return err
@@ -21,6 +34,11 @@ func (s *Storage) recover(ctx context.Context, progress func(done, total int64))
 		return err
 	}
 	s.warn(c, from)
+	if !s.readOnly {
+		if err := s.secure(c, from); err != nil {
+			return err
+		}
+	}
 	if c.pos < c.size && !s.readOnly {
 		if err := s.cutTail(c); err != nil {
 			return err

@@ -102,7 +102,11 @@ func (t *Txn) Abort() error {
 		return nil
 	}
 	err := eachBlob(t.blobs, zodb.StagedBlob.Discard)
-	err = errors.Join(err, t.cut())
+	if err != nil && t.voted != nil { // a published one may be left: recovery finds it by its record
+		err = t.s.fail(fmt.Errorf("discard the blobs of transaction %v: %w", t.header.Tid, err))
+	} else {
+		err = errors.Join(err, t.cut())
+	}
 	t.release()
 	if err != nil {
 		return fmt.Errorf("abort transaction %v: %w", t.header.Tid, err)

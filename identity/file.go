@@ -79,6 +79,22 @@ func (s *State) Save() error {
 	return nil
 }
 
+// secure makes durable what was read: who wrote it may have been killed before it had synced the name, or copied the
+// file. Content that a sync failed to write has never come under the name.
+func (s *State) secure() error {
+	f, err := s.fs.OpenFile(s.path, os.O_RDONLY, 0)
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err == nil {
+		err = s.fs.SyncDir(filepath.Dir(s.path))
+	}
+	if err != nil {
+		return fmt.Errorf("syncing %s before it counts: %w", s.path, err)
+	}
+	return nil
+}
+
 // read returns at most one byte more than a state file may have, and the number of the file.
 func read(disk vfs.FS, path string) (content []byte, number uint64, err error) {
 	f, err := disk.OpenFile(path, os.O_RDONLY, 0)

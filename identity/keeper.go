@@ -32,6 +32,9 @@ func Open(disk vfs.FS, dataPath string) (*Keeper, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return k, nil
 	}
+	if err == nil {
+		err = s.secure()
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -21,6 +21,7 @@ type Disk struct {
 	ops      []Op
 	rules    []func(Op) error
 	offAt    int
+	killAt   int
 	off      bool
 	capacity int64
 	locks    map[*node]bool

@@ -1,6 +1,7 @@
 package simdisk
 
 import (
+	"errors"
 	"io"
 	"io/fs"
 	"path/filepath"
@@ -114,12 +115,10 @@ func (f *file) Truncate(size int64) error {
 // Sync that fails leaves the pages clean, as Linux does.
 func (f *file) Sync() error {
 	err := f.change(Op{Kind: Sync, Path: f.path}, f.n.sync)
-	if err != nil {
+	if err != nil && !errors.Is(err, ErrKilled) && !errors.Is(err, ErrPowerLoss) && !errors.Is(err, fs.ErrClosed) {
 		f.d.mu.Lock()
 		defer f.d.mu.Unlock()
-		if !f.closed && !f.d.off {
-			f.n.failSync()
-		}
+		f.n.failSync()
 	}
 	return err
 }

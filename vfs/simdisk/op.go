@@ -8,6 +8,9 @@ import (
 // ErrPowerLoss is what every operation returns once the power is off.
 var ErrPowerLoss = errors.New("simulated power loss")
 
+// ErrKilled is what every operation that changes something returns to a process that was killed.
+var ErrKilled = errors.New("simulated kill")
+
 // A Kind is what an operation does.
 type Kind string
 
@@ -93,6 +96,22 @@ func (d *Disk) PowerOffAt(n int) {
 	d.offAt = n
 }
 
+// KillAt kills the process before operation n: it and everything after it that changes something fail with ErrKilled and
+// have no effect, until Revive. What was written and not synced stays as it is: the system still has it.
+func (d *Disk) KillAt(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.killAt = n
+}
+
+// Revive lets another process use the disk after a kill.
+func (d *Disk) Revive() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.killAt = 0
+	clear(d.locks)
+}
+
 // SetCapacity limits the bytes in all files together. A write beyond it is cut short and fails with ENOSPC. 0: no
 // limit.
 func (d *Disk) SetCapacity(bytes int64) {
@@ -146,6 +165,9 @@ func (d *Disk) begin(op Op) error {
 	if d.offAt > 0 && len(d.ops)+1 >= d.offAt {
 		d.off = true
 		return ErrPowerLoss
+	}
+	if d.killAt > 0 && len(d.ops)+1 >= d.killAt {
+		return ErrKilled
 	}
 	d.ops = append(d.ops, op)
 	for _, rule := range d.rules {

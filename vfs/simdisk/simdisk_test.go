@@ -114,6 +114,31 @@ func TestWhatASyncFailedToWriteIsLostForTheNextOne(t *testing.T) {
 	}
 }
 
+func TestAKilledProcessChangesNothingMoreAndTheNextOneSeesAllItDid(t *testing.T) {
+	d := New()
+	f := create(t, d, "a")
+	must(t, f.Sync(), d.SyncDir("."))
+	_, err := d.Lock("l", "")
+	must(t, err)
+	write(t, f, "written", 0)
+	d.KillAt(len(d.Ops()) + 1)
+	for _, err := range []error{f.Sync(), f.Truncate(0), d.Remove("a")} {
+		if !errors.Is(err, ErrKilled) {
+			t.Errorf("after the kill: %v", err)
+		}
+	}
+	d.Revive()
+	_, err = d.Lock("l", "")
+	must(t, err)
+	if got, _ := content(t, d, "a"); got != "written" {
+		t.Errorf("the next process reads %q", got)
+	}
+	must(t, f.Sync())
+	if got, _ := content(t, d.Crash(0), "a"); got != "written" {
+		t.Errorf("its sync has kept %q", got)
+	}
+}
+
 func TestAPageThatWasNotWrittenIsOldWhenItIsReadAgain(t *testing.T) {
 	d := New()
 	f := create(t, d, "a")
