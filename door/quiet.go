@@ -28,7 +28,7 @@ type Quiet struct {
 
 	mu      sync.Mutex
 	sources map[string]*complaints
-	all     window
+	all     *Rate
 }
 
 // complaints are the lines about one source in one interval.
@@ -38,15 +38,23 @@ type complaints struct {
 	kept  int
 }
 
-// A window counts the lines of all sources in one interval.
-type window struct {
+// A Rate lets so many lines pass in one interval, of whatever source. It may be used concurrently.
+type Rate struct {
+	now   func() time.Time
+	limit int
+
+	mu           sync.Mutex
 	since        time.Time
 	passed, kept int
 }
 
+// NewRate returns a Rate of so many lines a minute.
+func NewRate(now func() time.Time, lines int) *Rate { return &Rate{now: now, limit: lines} }
+
 // NewQuiet returns a Quiet that has heard nothing yet.
 func NewQuiet(now func() time.Time) *Quiet {
-	return &Quiet{now: now, seed: maphash.MakeSeed(), sources: make(map[string]*complaints)}
+	return &Quiet{now: now, seed: maphash.MakeSeed(), sources: make(map[string]*complaints),
+		all: NewRate(now, maxLines)}
 }
 
 // Warn logs a line about a source and reports whether it did. What tells lines apart is text: of an error its Kind.
@@ -84,7 +92,7 @@ func (q *Quiet) pass(source, text string) (kept int, ok bool) {
 		return 0, false
 	}
 	c.texts = append(c.texts, hash)
-	more, ok := q.all.pass(now)
+	more, ok := q.all.Pass()
 	if !ok {
 		c.kept += kept
 		return 0, false
@@ -92,18 +100,32 @@ func (q *Quiet) pass(source, text string) (kept int, ok bool) {
 	return kept + more, true
 }
 
-// pass counts a line of whichever source.
-func (w *window) pass(now time.Time) (kept int, ok bool) {
-	if now.Sub(w.since) >= quietFor {
-		kept = w.kept
-		*w = window{since: now}
+// Pass reports whether a line is to be logged, and how many were not in the interval before.
+func (r *Rate) Pass() (kept int, ok bool) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if now := r.now(); now.Sub(r.since) >= quietFor {
+		kept = r.kept
+		r.since, r.passed, r.kept = now, 0, 0
 	}
-	if w.passed >= maxLines {
-		w.kept++
+	if r.passed >= r.limit {
+		r.kept++
 		return 0, false
 	}
-	w.passed++
+	r.passed++
 	return kept, true
+}
+
+// Log logs a line if it may pass.
+func (r *Rate) Log(log hclog.Logger, level hclog.Level, msg string, args ...any) {
+	kept, ok := r.Pass()
+	if !ok {
+		return
+	}
+	if kept > 0 {
+		args = append(args, "not_logged", kept)
+	}
+	log.Log(level, msg, args...)
 }
 
 // Kind returns what tells an error from others: its text without digits. Ports, lengths and tids differ each time and

@@ -5,94 +5,110 @@ import (
 	"fmt"
 	"net"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/door"
 )
 
-// A guests is who is connected, and how many of those have not registered yet.
+const (
+	maxUnregistered = 2048 // connections of all addresses that have not registered
+	maxLines        = 1000 // a minute about clients that have
+)
+
+// A guests is who is connected, and what those may cost that have not registered yet.
 type guests struct {
-	clients   map[*client]struct{}
-	strangers map[string]int // by host
-	turned    int            // away since the last line about it
-	said      time.Time
+	clients    map[*client]struct{}
+	registered int
+	room       *door.Room
+	hush       *door.Quiet // about those in the room
+	rate       *door.Rate  // of lines about the others
 }
 
-// admit makes a client of a connection, unless there are too many.
-func (s *Server) admit(conn net.Conn) (*client, error) {
-	host := hostOf(conn)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	switch {
-	case len(s.clients) >= s.opt.MaxClients:
-		return nil, fmt.Errorf("%d clients are connected, more are not let in: raise max-clients if they are genuine",
-			len(s.clients))
-	case s.strangers[host] >= s.opt.MaxStrangers:
-		return nil, fmt.Errorf("%d connections of this address have not registered yet, more are not let in: find out "+
-			"who they are, or raise max-per-address", s.strangers[host])
-	}
+// admit makes a client of a connection, unless there are too many that have registered: then it is closed. Where too
+// many have not registered, the oldest of them makes way.
+func (s *Server) admit(conn net.Conn) *client {
 	c := s.newClient(conn)
-	c.stranger = host
-	s.clients[c] = struct{}{}
-	s.strangers[host]++
-	return c, nil
+	s.mu.Lock()
+	full := s.full()
+	if full == nil {
+		s.clients[c] = struct{}{}
+	}
+	s.mu.Unlock()
+	if full != nil {
+		door.Cut(conn) // nothing was said
+		c.stop()
+		c.say(hclog.Warn, full, "a client was turned away", "reason", full)
+		return nil
+	}
+	c.guest.Enter()
+	return c
 }
 
-// hostOf returns what counts as one address: all who come over a Unix socket are one.
-func hostOf(conn net.Conn) string {
-	host, _, err := net.SplitHostPort(conn.RemoteAddr().String())
-	if err != nil {
-		return ""
+// full says why no more can register.
+func (s *Server) full() error {
+	if s.guests.registered < s.opt.MaxClients {
+		return nil
 	}
-	return host
+	return fmt.Errorf("%d clients are connected, more are not let in: raise max-clients if they are genuine",
+		s.guests.registered)
 }
 
 func (s *Server) newClient(conn net.Conn) *client {
 	w := &patientWriter{conn: conn, limit: s.opt.WriteTimeout}
 	c := &client{srv: s, conn: conn, since: time.Now(), out: newOutbox(w, w.giveUp, s.opt.Backlog)}
 	c.slots = make(chan struct{}, maxBackground)
+	c.source = door.Source(conn.RemoteAddr())
+	c.guest = s.room.Guest(c.source, c.makeWay)
 	c.logWith()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
 }
 
-// registered notes that a client is a stranger no more.
-func (s *Server) registered(c *client) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.noStranger(c)
+// makeWay ends a connection that has not registered, for another.
+func (c *client) makeWay(why error) {
+	c.say(hclog.Warn, why, "a connection made way for a new one", "reason", why)
+	c.out.close(violation("%v", why))
+	door.Cut(c.conn)
 }
 
-func (s *Server) noStranger(c *client) {
+// registers notes that a client is a stranger no more, unless there are too many clients.
+func (s *Server) registers(c *client) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if c.known {
-		return
+		return nil
+	}
+	if err := s.full(); err != nil {
+		return violation("%v", err)
 	}
 	c.known = true
-	if s.strangers[c.stranger]--; s.strangers[c.stranger] == 0 {
-		delete(s.strangers, c.stranger)
-	}
+	s.guests.registered++
+	c.guest.Leave()
+	return nil
 }
 
 func (s *Server) forget(c *client) {
+	c.guest.Leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.clients, c)
-	s.noStranger(c)
+	if c.known {
+		s.guests.registered--
+	}
 }
 
-// turnedAwayPause is the least time between two lines about connections that were turned away.
-const turnedAwayPause = time.Minute
-
-// turnAway closes a connection that is one too many.
-func (s *Server) turnAway(conn net.Conn, why error) {
-	_ = conn.Close() // nothing was said
-	s.mu.Lock()
-	s.turned++
-	turned := s.turned
-	quiet := time.Since(s.said) < turnedAwayPause
-	if !quiet {
-		s.turned, s.said = 0, time.Now()
-	}
-	s.mu.Unlock()
-	if !quiet {
-		s.log.Warn("a client was turned away", "client", conn.RemoteAddr().String(), "reason", why,
-			"turned_away", turned)
+// say logs a line that a client can cause as often as it likes. Why tells it from others of a stranger; it may be nil.
+func (c *client) say(level hclog.Level, why error, msg string, args ...any) {
+	c.srv.mu.Lock()
+	known := c.known
+	c.srv.mu.Unlock()
+	switch {
+	case known:
+		c.srv.rate.Log(c.logger(), level, msg, args...)
+	case why != nil:
+		c.srv.hush.Log(c.logger(), level, c.source, msg+door.Kind(why), msg, args...)
+	default:
+		c.srv.hush.Log(c.logger(), level, c.source, msg, msg, args...)
 	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/door"
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/recovered"
 	"github.com/zrsd/zrsd/zeo/wire"
@@ -30,8 +31,9 @@ type client struct {
 	ctx   context.Context
 	stop  context.CancelFunc
 
-	stranger string // its host, until it has registered
-	known    bool   // of Server.mu: it has
+	source string      // see door.Source
+	guest  *door.Guest // until it has registered
+	known  bool        // of Server.mu: it has
 
 	encoding string     // the name of codec
 	codec    wire.Codec // fixed before anybody else knows the client
@@ -101,9 +103,9 @@ func (c *client) end(err error) {
 	var fault *recovered.Error
 	switch {
 	case errors.As(err, &wrong), errors.As(err, &fault), errors.Is(err, errSlow):
-		c.logger().Error("disconnecting a client", "error", err)
+		c.say(hclog.Error, err, "disconnecting a client", "error", err)
 	case c.storage != nil:
-		c.logger().Info("disconnected", "reason", err)
+		c.say(hclog.Info, err, "disconnected", "reason", err)
 	}
 }
 
@@ -221,7 +223,7 @@ func (c *client) encode(m *wire.Message) []byte {
 	if err == nil {
 		return b
 	}
-	c.logger().Error("an answer cannot be written", "method", m.Method, "error", err)
+	c.say(hclog.Error, err, "an answer cannot be written", "method", m.Method, "error", err)
 	why := pickle.Tuple{"the result cannot be sent: " + err.Error()}
 	b, err = c.codec.Append(nil, wire.Failure(m.ID, classValue, why))
 	if err != nil {
@@ -244,7 +246,7 @@ func (c *client) reply(m *wire.Message, result pickle.Value) {
 func (c *client) fail(m *wire.Message, err error) error {
 	f, internal := failureOf(err)
 	if internal {
-		c.logger().Error("a call failed", "method", m.Method, "error", err)
+		c.say(hclog.Error, err, "a call failed", "method", m.Method, "error", err)
 	}
 	if m.OneWay() {
 		return violation("%s failed, which its caller cannot be told otherwise: %v %v", m.Method, f.class, err)

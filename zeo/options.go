@@ -20,8 +20,8 @@ type Options struct {
 	// TransactionTimeout is how long a client may hold the commit lock; 0: as long as it likes.
 	TransactionTimeout time.Duration
 
-	MaxClients   int // connections at a time; default 10,000
-	MaxStrangers int // of those, from one address and not registered yet; default 1,000
+	MaxClients   int // registered at a time; default 10,000
+	MaxStrangers int // connections from one address that have not registered yet; default 1,000
 
 	MaxMessage       int64         // bytes; default 512 MiB
 	Backlog          int64         // bytes that may wait for a client to read; default 64 MiB

@@ -11,6 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/door"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
@@ -33,7 +34,9 @@ type Server struct {
 func New(opt Options) *Server {
 	opt = opt.withDefaults()
 	s := &Server{opt: opt, log: opt.Logger, served: make(map[string]*served), guests: guests{
-		clients: make(map[*client]struct{}), strangers: make(map[string]int),
+		clients: make(map[*client]struct{}),
+		room:    door.NewRoom(opt.MaxStrangers, maxUnregistered), hush: door.NewQuiet(time.Now),
+		rate: door.NewRate(time.Now, maxLines),
 	}}
 	s.packing, s.endPack = context.WithCancel(context.Background())
 	return s
@@ -130,16 +133,15 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accepting clients on %v: %w", l.Addr(), err)
 		case err != nil:
-			s.log.Warn("accepting a client failed, trying again", "error", err)
+			s.hush.Warn(s.log, "", door.Kind(err), "accepting a client failed, trying again", "error", err)
 			select {
 			case <-time.After(acceptPause):
 			case <-ctx.Done():
 			}
 			continue
 		}
-		c, err := s.admit(conn)
-		if err != nil {
-			s.turnAway(conn, err)
+		c := s.admit(conn)
+		if c == nil {
 			continue
 		}
 		conns.Go(func() {

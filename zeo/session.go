@@ -7,6 +7,8 @@ import (
 	"io"
 	"path/filepath"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
@@ -29,7 +31,9 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 	if err := c.awaitClear(s); err != nil {
 		return err
 	}
-	c.srv.registered(c)
+	if err := c.srv.registers(c); err != nil {
+		return err
+	}
 	if !s.enter(c, func(visible zodb.Tid) {
 		c.storage, c.readOnly = s, readOnly
 		c.logWith("storage", name)
@@ -67,7 +71,7 @@ func (c *client) setLabel(m *wire.Message, a *arguments) error {
 	}
 	c.shown.entered.Store(c.shown.entered.Load().named(label))
 	c.logWith("label", label, "storage", c.storage.name)
-	c.logger().Info(fmt.Sprintf("(%s %v) named itself", label, c.conn.RemoteAddr())) // the form that people search for
+	c.say(hclog.Info, nil, fmt.Sprintf("(%s %v) named itself", label, c.conn.RemoteAddr())) // as people search for it
 	c.reply(m, nil)
 	return nil
 }
