@@ -22,6 +22,7 @@ var codeNames = map[protocol.Code]string{
 	protocol.CodeBlobsNotShared: "blobs_not_shared",
 	protocol.CodeOutranked:      "outranked",
 	protocol.CodeNotMember:      "not_member",
+	protocol.CodeNameTaken:      "name_taken",
 }
 
 // addRefusals adds counts by code to counts by name.

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
@@ -22,6 +23,7 @@ type promotion struct {
 	force   bool
 	before  secondary.Status // of the following of the former primary
 	elected *election        // nil: by hand
+	last    protocol.Epoch   // the last one that anybody who has answered knows of
 }
 
 // Promote makes this secondary the primary: see docs/failover.md.
@@ -91,6 +93,7 @@ func (p *promotion) judge(answers []answer) error {
 	own := p.st.LastTid()
 	var reasons []string
 	seen := map[string]bool{p.keep.State().Node: true}
+	p.last = lastEpoch(p.keep.State(), answers)
 	promised := p.ownVote()
 	for _, a := range answers {
 		if a.promise == nil {
@@ -255,29 +258,71 @@ func votes(names []string, voters []voter) int {
 // missing says whether enough have promised. Where the former primary waited for N of M secondaries, each of its
 // commits is on one of any M-N+1 of them: so as many have to be here, and none of them further than this node.
 func (p *promotion) missing(promised []voter, did string) []string {
-	required, of, members := p.rule()
-	if required == 0 {
+	rule := p.rule()
+	switch {
+	case rule.required == 0:
 		return nil
+	case len(rule.seats) == 0:
+		return []string{fmt.Sprintf("commits wait for %d secondaries without names, and this node has not heard which "+
+			"there are since it was started: so nobody knows who has the last ones; promote one that has followed the "+
+			"primary to its end", rule.required)}
 	}
-	need, have := max(members-required+1, 1), votes(of, promised)
+	secondaries := slices.DeleteFunc(promised, p.ledLast)
+	need, have := max(rule.members-rule.required+1, 1), votes(rule.seats, secondaries)
 	if have >= need {
 		return nil
 	}
 	return []string{fmt.Sprintf("commits waited for %d of %d secondaries (of %s), so each is on one of any %d of "+
-		"them; %d have %s", required, members, strings.Join(of, ", "), need, have, did)}
+		"them; %d have %s", rule.required, rule.members, strings.Join(rule.names, ", "), need, have, did)}
 }
 
-// rule returns for how many secondaries commits waited, their names, and how many of the names are secondaries.
-func (p *promotion) rule() (required int, of []string, members int) {
-	if told := p.before.Sync; told.Required > 0 { // by the former primary
-		of = told.Names
-		if len(of) == 0 {
-			for _, m := range p.before.Roster {
-				of = append(of, m.Name)
-			}
-		}
-		return told.Required, of, len(of)
+// ledLast reports whether a voter is the former primary, another than this node: what it has says nothing about what
+// others have acknowledged to it.
+func (p *promotion) ledLast(v voter) bool {
+	switch {
+	case v.node == p.keep.Node():
+		return false // which has everything of its own time
+	case p.last.Node != "":
+		return v.node == p.last.Node
 	}
-	own := p.c.Sync // one of the names is that of the former primary
-	return own.Required, own.Names, len(own.Names) - 1
+	return p.last.By != "" && v.name == p.last.By // noted by an older version
+}
+
+// lastEpoch returns the last epoch that a node or one of those that have answered knows.
+func lastEpoch(id *identity.State, answers []answer) protocol.Epoch {
+	last := id.Epoch()
+	for _, a := range answers {
+		if a.promise == nil || len(a.promise.Epochs) == 0 {
+			continue
+		}
+		if e := a.promise.Epochs[len(a.promise.Epochs)-1]; e.Number > last.Number {
+			last = e
+		}
+	}
+	return last
+}
+
+// A waitRule is for how many secondaries commits waited.
+type waitRule struct {
+	required int
+	seats    []string // by name or node id
+	names    []string // the same for people
+	members  int      // how many of them are secondaries
+}
+
+// rule returns that of the former primary, as it has told it or else as this node would have it.
+func (p *promotion) rule() waitRule {
+	told := p.before.Sync
+	switch {
+	case told.Required == 0: // one of the names is that of the former primary
+		own := p.c.Sync
+		return waitRule{own.Required, own.Names, own.Names, len(own.Names) - 1}
+	case len(told.Names) > 0:
+		return waitRule{told.Required, told.Names, told.Names, len(told.Names)}
+	}
+	rule := waitRule{required: told.Required, members: len(p.before.Roster)}
+	for _, m := range p.before.Roster { // where names say nothing, two nodes may have the same
+		rule.seats, rule.names = append(rule.seats, m.Node), append(rule.names, m.Name)
+	}
+	return rule
 }

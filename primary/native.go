@@ -33,6 +33,7 @@ func (c *native) feed(ctx context.Context) error {
 	c.guard.Open()
 	c.streaming(f.control)
 	c.p.quorum.begin(c.node, c.name, f.start)
+	defer c.p.quorum.end(c.node)
 	c.progress.begin(f.start, it.Position(), c.p.opt.Now())
 	return c.stream(ctx, f, it)
 }

@@ -38,6 +38,9 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 	if r := c.p.judge(ctx, hello); r != nil {
 		return nil, nil, c.refuse(s, control, r)
 	}
+	if r := c.namesake(); r != nil {
+		return nil, nil, c.refuse(s, control, r)
+	}
 	it, err := c.p.src.Iterate(hello.Last.Tid, true)
 	if err != nil {
 		err = c.p.sourceFailed(err)

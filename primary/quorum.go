@@ -11,66 +11,101 @@ import (
 
 // A quorum knows up to which transaction enough secondaries have everything. Its methods may be called concurrently.
 //
-// Each secondary counts once, by its node id, with what it acknowledged last. What was acknowledged stays so when the
-// connection ends: it is on that secondary's disk. A secondary that connects again counts with what it then says to
-// have, which is less when it was made anew. A secondary that acknowledges to another primary has ended its connection
-// to this one before.
+// Where the rule has names, each name counts once, with the node that has it: the one that began last. Else each node
+// counts, by its id. What was acknowledged stays so when the connection ends: it is on that node's disk. A node that
+// connects again counts with what it then says to have, which is less when it was made anew; then it has another id as
+// well, and what a node of its name had that is gone counts no more. A node that acknowledges to another primary has
+// ended its connection to this one before.
 type quorum struct {
 	rule    protocol.SyncRule
 	applied bool // count what readers there see, not what survives a crash
 
-	mu     sync.Mutex
-	acked  map[string]zodb.Tid // by node id
-	synced zodb.Tid
-	moved  chan struct{} // closed and replaced when synced rises
+	mu      sync.Mutex
+	credits map[string]*credit // by the name in the rule, or the node id
+	living  map[string]int     // connections by node id
+	synced  zodb.Tid
+	moved   chan struct{} // closed and replaced when synced rises
+}
+
+// A credit is what one secondary has.
+type credit struct {
+	node, name string
+	tid        zodb.Tid
 }
 
 func newQuorum(rule protocol.SyncRule, applied bool) *quorum {
-	return &quorum{rule: rule, applied: applied, acked: make(map[string]zodb.Tid), moved: make(chan struct{})}
-}
-
-// counts reports whether a secondary is one of those that are waited for.
-func (q *quorum) counts(node, name string) bool {
-	names := q.rule.Names
-	return node != "" && (len(names) == 0 || slices.Contains(names, name) || slices.Contains(names, node))
-}
-
-// begin takes what a secondary has when it connects.
-func (q *quorum) begin(node, name string, tid zodb.Tid) {
-	if !q.counts(node, name) {
-		return
+	return &quorum{
+		rule: rule, applied: applied, credits: make(map[string]*credit), living: make(map[string]int),
+		moved: make(chan struct{}),
 	}
+}
+
+// seat returns as what a secondary counts; empty: it is not one of those that are waited for.
+func (q *quorum) seat(node, name string) string {
+	names := q.rule.Names
+	switch {
+	case node == "":
+		return ""
+	case len(names) == 0:
+		return node
+	case slices.Contains(names, name):
+		return name
+	case slices.Contains(names, node):
+		return node
+	}
+	return ""
+}
+
+// begin takes what a secondary has when it connects. It counts until end, and with what it had then.
+func (q *quorum) begin(node, name string, tid zodb.Tid) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.acked[node] = tid
+	q.living[node]++
+	seat := q.seat(node, name)
+	if seat == "" {
+		return
+	}
+	for other, c := range q.credits {
+		if c.name == name && c.node != node && name != "" && q.living[c.node] == 0 {
+			delete(q.credits, other) // this one was made in its place
+		}
+	}
+	q.credits[seat] = &credit{node, name, tid}
 	q.count()
+}
+
+// end notes that a connection for which begin was called is over.
+func (q *quorum) end(node string) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.living[node]--; q.living[node] <= 0 {
+		delete(q.living, node)
+	}
 }
 
 // ack takes what a secondary has acknowledged.
 func (q *quorum) ack(node, name string, applied, durable zodb.Tid) {
-	if !q.counts(node, name) {
-		return
-	}
 	tid := durable
 	if q.applied {
 		tid = applied
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if tid > q.acked[node] {
-		q.acked[node] = tid
+	c := q.credits[q.seat(node, name)]
+	if c != nil && c.node == node && tid > c.tid {
+		c.tid = tid
 		q.count()
 	}
 }
 
 // count finds the highest transaction that enough secondaries have. It never takes back what it has once said.
 func (q *quorum) count() {
-	if q.rule.Required == 0 || len(q.acked) < q.rule.Required {
+	if q.rule.Required == 0 || len(q.credits) < q.rule.Required {
 		return
 	}
-	tids := make([]zodb.Tid, 0, len(q.acked))
-	for _, tid := range q.acked {
-		tids = append(tids, tid)
+	tids := make([]zodb.Tid, 0, len(q.credits))
+	for _, c := range q.credits {
+		tids = append(tids, c.tid)
 	}
 	slices.Sort(tids)
 	if tid := tids[len(tids)-q.rule.Required]; tid > q.synced {
@@ -91,7 +126,8 @@ func (q *quorum) state() (zodb.Tid, <-chan struct{}) {
 func (q *quorum) reset() {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.acked, q.synced = make(map[string]zodb.Tid), 0
+	clear(q.credits)
+	q.synced = 0
 }
 
 // Synced returns the last transaction that as many secondaries have as Options.Sync requires, 0 when there is none.

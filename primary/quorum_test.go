@@ -10,39 +10,66 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// What is called synced is, and stays, on as many secondaries as are required, whatever comes in which order.
+// A standIn is one secondary as the test knows it.
+type standIn struct {
+	id, name  string
+	has       zodb.Tid
+	counts    bool // it has connected since it was made
+	connected bool
+}
+
+// What is called synced is, and stays, on as many different secondaries as are required, whatever comes in which order,
+// and whoever is made anew under its name.
 func TestWhatIsSyncedIsOnEnoughSecondaries(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		names := []string{"a", "b", "c", "d"}
 		rule := protocol.SyncRule{Required: rapid.IntRange(1, 3).Draw(t, "required")}
 		if rapid.Bool().Draw(t, "named") {
-			rule.Names = names[:3]
+			rule.Names = []string{"a", "b", "c"}
 		}
 		q := newQuorum(rule, false)
-		has := map[string]zodb.Tid{}
-		for range rapid.IntRange(1, 60).Draw(t, "steps") {
-			name := rapid.SampledFrom(names).Draw(t, "name")
-			tid := has[name] + zodb.Tid(rapid.IntRange(0, 3).Draw(t, "more"))
-			if rapid.Bool().Draw(t, "connects") {
-				q.begin(name, name, tid)
-			} else {
-				q.ack(name, name, 0, tid)
+		var all []*standIn
+		for _, name := range []string{"a", "b", "c", "d"} {
+			all = append(all, &standIn{id: name + "0", name: name})
+		}
+		want := zodb.Tid(0)
+		for step := range rapid.IntRange(1, 80).Draw(t, "steps") {
+			one := rapid.SampledFrom(all).Draw(t, "who")
+			switch rapid.SampledFrom([]string{"connects", "acknowledges", "acknowledges", "goes", "is made anew"}).Draw(t, "does") {
+			case "connects":
+				if one.connected {
+					q.end(one.id)
+				}
+				one.has += zodb.Tid(rapid.IntRange(0, 3).Draw(t, "more"))
+				one.counts, one.connected = true, true
+				q.begin(one.id, one.name, one.has)
+			case "acknowledges":
+				if one.connected {
+					one.has += zodb.Tid(rapid.IntRange(0, 3).Draw(t, "more"))
+					q.ack(one.id, one.name, 0, one.has)
+				}
+			case "goes", "is made anew":
+				if one.connected {
+					q.end(one.id)
+					one.connected = false
+				}
+				if rapid.Bool().Draw(t, "anew") { // its credit goes when the new one connects
+					id := one.name + string(rune('1'+step))
+					q.begin(id, one.name, 0)
+					*one = standIn{id: id, name: one.name, counts: true, connected: true}
+				}
 			}
-			has[name] = tid
-			synced, _ := q.state()
 			var counted []zodb.Tid
-			for name, tid := range has {
-				if rule.Names == nil || slices.Contains(rule.Names, name) {
-					counted = append(counted, tid)
+			for _, s := range all {
+				if s.counts && (rule.Names == nil || slices.Contains(rule.Names, s.name)) {
+					counted = append(counted, s.has)
 				}
 			}
 			slices.Sort(counted)
-			want := zodb.Tid(0)
 			if len(counted) >= rule.Required {
-				want = counted[len(counted)-rule.Required]
+				want = max(want, counted[len(counted)-rule.Required])
 			}
-			if synced != want {
-				t.Fatalf("%v of %v: synced %d, want %d", rule, has, synced, want)
+			if synced, _ := q.state(); synced != want {
+				t.Fatalf("%v: synced %d, want %d", rule, synced, want)
 			}
 		}
 	})
@@ -55,24 +82,62 @@ func TestOneNodeCountsOnce(t *testing.T) {
 	if synced, _ := q.state(); synced != 0 {
 		t.Errorf("synced %d with one node", synced)
 	}
+	q.begin("", "of an older version", 9)
 	q.ack("", "of an older version", 0, 9)
 	if synced, _ := q.state(); synced != 0 {
 		t.Errorf("synced %d with who has no id", synced)
 	}
 }
 
+func TestOneNameCountsOnce(t *testing.T) {
+	q := newQuorum(protocol.SyncRule{Required: 2, Names: []string{"b", "c", "n1"}}, false)
+	q.begin("n1", "b", 5) // which is listed by its name and by its id
+	q.begin("n2", "b", 5)
+	q.ack("n1", "b", 0, 6)
+	if synced, _ := q.state(); synced != 0 {
+		t.Errorf("synced %d with two nodes of one name", synced)
+	}
+	q.begin("n3", "c", 4)
+	if synced, _ := q.state(); synced != 4 {
+		t.Errorf("synced %d, want 4", synced)
+	}
+}
+
+// Without names two nodes of one name are two copies. But one that was made anew is not two.
+func TestWhatAnEmptiedSecondaryHadCountsNoMore(t *testing.T) {
+	q := newQuorum(protocol.SyncRule{Required: 2}, false)
+	q.begin("n1", "db", 5)
+	q.begin("n2", "db", 3)
+	if synced, _ := q.state(); synced != 3 {
+		t.Errorf("synced %d, want 3", synced)
+	}
+	q.end("n1")
+	q.begin("n3", "db", 0) // n1, emptied
+	q.ack("n2", "db", 0, 5)
+	if synced, _ := q.state(); synced != 3 {
+		t.Errorf("synced %d by what is not there any more", synced)
+	}
+	q.ack("n3", "db", 0, 4)
+	if synced, _ := q.state(); synced != 4 {
+		t.Errorf("synced %d, want 4", synced)
+	}
+}
+
 func TestOnlyWhatReadersSeeCountsWhereThatIsAsked(t *testing.T) {
 	q := newQuorum(protocol.SyncRule{Required: 1}, true)
+	q.begin("n", "a", 1)
 	q.ack("n", "a", 3, 8)
 	if synced, _ := q.state(); synced != 3 {
 		t.Errorf("synced %d, want 3", synced)
 	}
 }
 
+// Connections of before are about to end. What they still acknowledge is of the time before.
 func TestNothingCountsBehindARenewal(t *testing.T) {
 	q := newQuorum(protocol.SyncRule{Required: 1}, false)
-	q.ack("n", "a", 0, 8)
+	q.begin("n", "a", 8)
 	q.reset()
+	q.ack("n", "a", 0, 9)
 	if synced, _ := q.state(); synced != 0 {
 		t.Errorf("synced %d", synced)
 	}

@@ -223,6 +223,7 @@ const (
 	CodeBlobsNotShared Code = 12 // the secondary wants to share the blob directory, and the primary cannot
 	CodeOutranked      Code = 13 // the secondary knows of a higher epoch: another node is primary; look for that
 	CodeNotMember      Code = 14 // the node takes no bids: it has no role that could change
+	CodeNameTaken      Code = 15 // another living node has the name; trying again is right
 )
 
 // A Refusal is a typed "no". It is a message of the control stream and the error that the refused side sees. Text is
@@ -238,7 +239,7 @@ func (r *Refusal) Error() string { return fmt.Sprintf("refused by the peer: %s",
 // Final reports whether trying again without an operator's help is pointless.
 func (r *Refusal) Final() bool {
 	switch r.Code {
-	case CodeInternal, CodeTooMany, CodeShuttingDown, CodeOutranked:
+	case CodeInternal, CodeTooMany, CodeShuttingDown, CodeOutranked, CodeNameTaken:
 		return false
 	}
 	return true
