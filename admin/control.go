@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/zrsd/zrsd/printable"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -39,7 +40,7 @@ type Refusal struct {
 	Text   string `json:"text"`
 }
 
-func (e *Refusal) Error() string { return e.Text }
+func (e *Refusal) Error() string { return printable.Line(e.Text) }
 
 // A Client is a ZEO connection. Clients announce no version of theirs: the encoding is all that is known of that.
 type Client struct {

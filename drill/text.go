@@ -7,6 +7,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/zrsd/zrsd/printable"
 )
 
 // WriteJSON writes the report as a JSON object.
@@ -91,11 +93,11 @@ func (o *Outcome) details() string {
 	var b strings.Builder
 	line := func(format string, args ...any) { fmt.Fprintf(&b, "  "+format+"\n", args...) }
 	if o.Error != "" {
-		line("%s", strings.ReplaceAll(o.Error, "\n", "\n  "))
+		line("%s", strings.ReplaceAll(printable.Text(o.Error), "\n", "\n  "))
 	}
 	for i, e := range o.Events {
 		if !o.Held && i >= len(o.Events)-maxShown {
-			line("at %v: %s", time.Duration(e.At).Round(time.Millisecond), e.Text)
+			line("at %v: %s", time.Duration(e.At).Round(time.Millisecond), printable.Line(e.Text))
 		}
 	}
 	if o.Simulated != "" {

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode"
 )
 
 const preset = `------\n%(asctime)s %(levelname)s %(name)s %(message)s`
@@ -172,6 +173,23 @@ func TestFormatsAreThoseOfPython(t *testing.T) {
 		}
 		if got := format.line(r, date); got != want[i]+"\n" {
 			t.Errorf("%q, %q: Python writes %q, we %q", s[0], s[1], want[i], got)
+		}
+	}
+}
+
+// What clients and peers call themselves is in messages and in values.
+func TestNobodyForgesALineOrSpeaksToTheTerminal(t *testing.T) {
+	for _, name := range []string{
+		"x\n------\n2026-01-01T00:00:00 CRITICAL zrsd forged", "x\rCRITICAL forged", "\x1b[2J", "\u009b2J", "\u202e", "\u2028",
+		"\x9b", "\x7f",
+	} {
+		l, path := open1(t, 20, Sink{})
+		l.With("label", name).Info("("+name+" 127.0.0.1:9) named itself", "reason", errors.New(name))
+		got := content(t, path)
+		if strings.Count(got, "\n") != 1 || strings.ContainsFunc(got, func(r rune) bool {
+			return r != '\n' && (!unicode.IsPrint(r) || r == unicode.ReplacementChar)
+		}) {
+			t.Errorf("%q is logged as %q", name, got)
 		}
 	}
 }

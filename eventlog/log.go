@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/printable"
 )
 
 // Levels, with the numbers of Python's logging.
@@ -165,10 +168,11 @@ func levelName(level int) string {
 	return "Level " + strconv.Itoa(level)
 }
 
-// text appends the pairs to a message, and raises the level of what is critical.
+// text appends the pairs to a message, and raises the level of what is critical. Parts of either may come from a client
+// or a peer, so the record is one line of printable characters whatever is in them.
 func (r *record) text(msg string, args []any) string {
 	var out strings.Builder
-	out.WriteString(msg)
+	out.WriteString(printable.Line(msg))
 	for i := 0; i+1 < len(args); i += 2 {
 		if args[i] == Severity && args[i+1] == Critical {
 			r.level = critical
@@ -185,8 +189,8 @@ func quoted(v any) string {
 		v = fmt.Sprintf(fmt.Sprint(f[0]), f[1:]...)
 	}
 	s := fmt.Sprint(v)
-	if s == "" || strings.ContainsFunc(s,
-		func(c rune) bool { return unicode.IsSpace(c) || unicode.IsControl(c) || c == '"' }) {
+	if s == "" || !utf8.ValidString(s) ||
+		strings.ContainsFunc(s, func(c rune) bool { return c == ' ' || c == '"' || !unicode.IsPrint(c) }) {
 		return strconv.Quote(s)
 	}
 	return s

@@ -6,6 +6,8 @@ import (
 	"net"
 	"strings"
 	"syscall"
+
+	"github.com/zrsd/zrsd/printable"
 )
 
 // Failure returns what a plugin prints when a server, the primary or the secondary, did not tell its last transactions.
@@ -16,7 +18,8 @@ func Failure(server, addr string, err error) (string, Level) {
 		return fmt.Sprintf("Can't connect to %s at %s: %s\n", server, pythonString(addr), pythonError(connect.Err)),
 			Critical
 	}
-	text := strings.Join(strings.Fields(err.Error()), " ") // one line, since only that is shown
+	text := strings.Join(strings.Fields(err.Error()), " ")    // one line, since only that is shown
+	text = strings.ReplaceAll(printable.Line(text), "|", "/") // behind which are metrics
 	return fmt.Sprintf("Can't get the status of %s at %s: %s\n", server, pythonString(addr), text), Critical
 }
 

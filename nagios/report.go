@@ -5,6 +5,8 @@ import (
 	"maps"
 	"slices"
 	"strings"
+
+	"github.com/zrsd/zrsd/printable"
 )
 
 // A Level is how bad it is, and the exit code of a Nagios plugin.
@@ -63,7 +65,7 @@ func (r *report) say(level Level, format string, args ...any) {
 func (r *report) compare(name string, lag float64) {
 	shown, label := "", ""
 	if name != unnamed {
-		shown, label = " ("+pythonString(name)+")", name
+		shown, label = " ("+pythonString(name)+")", metricLabel(name)
 	}
 	if r.opt.Metrics {
 		r.metrics = append(r.metrics, fmt.Sprintf("'lag%s'=%.4fseconds", label, lag))
@@ -81,6 +83,11 @@ func (r *report) compare(name string, lag float64) {
 	default:
 		r.say(OK, "%s", behind)
 	}
+}
+
+// metricLabel is a storage's name without what ends a label, or begins the metrics.
+func metricLabel(name string) string {
+	return strings.NewReplacer("'", "_", "|", "_", "=", "_").Replace(printable.Line(name))
 }
 
 // text puts the metrics where Nagios wants them: the first behind the first line, the others behind the last.

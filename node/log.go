@@ -7,6 +7,8 @@ import (
 	"sync"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/printable"
 )
 
 // LogOptions say what is logged, how and where.
@@ -37,8 +39,34 @@ func OpenLog(opt LogOptions) (*Log, error) {
 		}
 		out = l.file
 	}
-	l.Logger = hclog.New(&hclog.LoggerOptions{Name: "zrsd", Level: level, JSONFormat: opt.JSON, Output: out})
+	logger := hclog.NewInterceptLogger(&hclog.LoggerOptions{Name: "zrsd", Level: hclog.Off, Output: io.Discard})
+	logger.RegisterSink(cleaning{hclog.NewSinkAdapter(&hclog.LoggerOptions{
+		Level: level, JSONFormat: opt.JSON, Output: out,
+	})})
+	l.Logger = logger
 	return l, nil
+}
+
+// A cleaning sink passes on what is printable: parts of a message or of values may come from a peer. Values may have
+// several lines, which the sink behind it marks.
+type cleaning struct{ hclog.SinkAdapter }
+
+// Accept is hclog.SinkAdapter.
+func (c cleaning) Accept(name string, level hclog.Level, msg string, args ...any) {
+	clean := make([]any, len(args))
+	for i, a := range args {
+		switch v := a.(type) {
+		case string:
+			clean[i] = printable.Text(v)
+		case error:
+			clean[i] = printable.Text(v.Error())
+		case fmt.Stringer:
+			clean[i] = printable.Text(v.String())
+		default:
+			clean[i] = a
+		}
+	}
+	c.SinkAdapter.Accept(name, level, printable.Line(msg), clean...)
 }
 
 // Reopen opens the log file under its name again, after somebody has moved the old one away. Where that fails the

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 func openLog(t *testing.T, opt LogOptions) *Log {
@@ -92,5 +93,21 @@ func TestALogThatMakesNoSenseIsRefused(t *testing.T) {
 	var start *StartError
 	if _, err := OpenLog(LogOptions{Level: "info", File: t.TempDir()}); !errors.As(err, &start) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestNobodyForgesALineOrSpeaksToTheTerminal(t *testing.T) {
+	for _, json := range []bool{false, true} {
+		for _, name := range []string{"x\n2026-01-01T00:00:00.000Z [ERROR] zrsd: forged", "\x1b[2J", "\u009b2J", "\u202e", "\x7f"} {
+			path := filepath.Join(t.TempDir(), "zrsd.log")
+			l := openLog(t, LogOptions{Level: "info", File: path, JSON: json})
+			l.With("label", name).Named("zeo").Info("("+name+") named itself", "reason", errors.New(name))
+			got := content(t, path)
+			for _, line := range strings.Split(strings.TrimSuffix(got, "\n"), "\n") {
+				if strings.HasPrefix(line, "2026-01-01") || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+					t.Errorf("%q is logged as %q", name, got)
+				}
+			}
+		}
 	}
 }

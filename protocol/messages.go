@@ -1,9 +1,9 @@
 package protocol
 
 import (
-	"fmt"
 	"time"
 
+	"github.com/zrsd/zrsd/printable"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -234,7 +234,7 @@ type Refusal struct {
 	Tid  zodb.Tid `msgpack:"tid"` // the position that the refusal is about, where there is one
 }
 
-func (r *Refusal) Error() string { return fmt.Sprintf("refused by the peer: %s", r.Text) }
+func (r *Refusal) Error() string { return "refused by the peer: " + printable.Line(r.Text) }
 
 // Final reports whether trying again without an operator's help is pointless.
 func (r *Refusal) Final() bool {

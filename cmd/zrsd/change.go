@@ -11,6 +11,7 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/printable"
 )
 
 // changeFlags are what the commands that change roles have in common.
@@ -60,7 +61,8 @@ func (f *changeFlags) run(ctx context.Context, what, address string, out io.Writ
 			_, err := fmt.Fprintf(out, "%s\n", line)
 			return err
 		case step != nil:
-			_, err := fmt.Fprintf(out, "%s  %s\n", step.Time.Local().Format("15:04:05.000"), step.Text)
+			_, err := fmt.Fprintf(out, "%s  %s\n", step.Time.Local().Format("15:04:05.000"),
+				printable.Line(step.Text))
 			return err
 		}
 		return nil

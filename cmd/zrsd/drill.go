@@ -18,6 +18,7 @@ import (
 
 	"github.com/zrsd/zrsd/drill"
 	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/printable"
 )
 
 const drillHelp = `Rehearses failovers on a cluster of its own: a primary and two secondaries, on storages in a
@@ -165,7 +166,7 @@ func (o *drillOptions) play(ctx context.Context, perform player, scenarios []dri
 	}
 	rep, err := perform(ctx, scenarios, drill.Options{
 		Binary: binary, Dir: dir, Seed: o.seed, Sync: o.sync, Duration: o.duration,
-		Tell: func(text string) { fmt.Fprintln(stderr, text) },
+		Tell: func(text string) { fmt.Fprintln(stderr, printable.Line(text)) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("the drill with seed %d was not played to its end; everything is kept in %s: %w", o.seed,

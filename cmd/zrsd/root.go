@@ -8,13 +8,15 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/printable"
 )
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
-	root.SetOut(stdout)
+	root.SetOut(printable.Writer(stdout)) // what it shows may come from a peer, or from a file
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errTold) {
@@ -22,7 +24,7 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		if h := hint(err); h != "" {
 			text += ": " + h
 		}
-		fmt.Fprintln(stderr, "zrsd:", text)
+		fmt.Fprintln(stderr, "zrsd:", printable.Text(text))
 	}
 	return exitCode(err)
 }
