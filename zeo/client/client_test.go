@@ -191,7 +191,7 @@ func TestATransactionHasItsTidMetadataAndBlob(t *testing.T) {
 	addr, st := serve(t, zeo.Options{}, zeo.StorageOptions{})
 	c := dial(t, client.Options{}, addr)
 	extension := "\x80\x03}q\x00X\x01\x00\x00\x00aq\x01K\x01s."
-	far := zodb.Tid(0x0500000000000000)
+	far := zodb.Tid(0x0300000000000000)
 	txn := begin(t, c, zodb.TxnMeta{
 		Tid: far, User: []byte("me"), Description: []byte("what"), Extension: []byte(extension),
 	})
