@@ -22,6 +22,7 @@ func (c *Config) feed(src primary.Source, ln net.Listener, blobs blobDir,
 	rule protocol.SyncRule) *feed {
 	f := &feed{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
 		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == SyncApplied,
+		Own:      c.ownSeat(),
 		PutToken: blobs.putToken(), Name: c.name(), Secret: c.read.secret,
 		MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout,
 		MaxPerAddress: c.MaxPerAddress, HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout,

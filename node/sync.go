@@ -92,6 +92,14 @@ func (r *replica) syncRule() protocol.SyncRule {
 	return protocol.SyncRule{Required: r.c.Sync.Required, Names: names}
 }
 
+// ownSeat is the name of this node among those that commits wait for when others lead; empty: it has none.
+func (c *Config) ownSeat() string {
+	if slices.Contains(c.Sync.Names, c.name()) {
+		return c.name()
+	}
+	return ""
+}
+
 // A tenure is a time in which transactions wait. Behind its end clients may be told everything: the node is not
 // primary, and those that write have gone.
 type tenure struct {

@@ -15,7 +15,7 @@ func (c *native) namesake() *protocol.Refusal {
 	}
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
-	if c.name == clean(c.p.opt.Name) {
+	if own := c.p.opt.Own; own != "" && c.name == own {
 		return refuse(protocol.CodeNameTaken, 0, "%s is the name of this primary itself: give each node a --name of its "+
 			"own, and name those that commits wait for in --sync-names", c.name)
 	}
