@@ -105,3 +105,12 @@ func (it *iterator) Close() error {
 	it.closed = true
 	return errors.Join(it.closeBlob(), it.src.release())
 }
+
+// Park gives the buffers back, for an iterator that is not used for a while. It goes on where it was; of what the last
+// call returned only the tid and the status are still valid.
+func (it *iterator) Park() {
+	it.win = window{file: it.win.file, size: it.win.size}
+	it.small.Reset(nil)
+	it.text = nil
+	it.meta = zodb.TxnMeta{Tid: it.meta.Tid, Status: it.meta.Status}
+}

@@ -17,6 +17,9 @@ type iterators struct {
 	next int64 // id
 	txns map[int64]*txnIterator
 	recs map[int64]*recIterator
+
+	room warmth         // the server's
+	warm []warmIterator // the one used last at the end
 }
 
 // A txnIterator yields transactions up to stop.
@@ -45,6 +48,7 @@ func (is *iterators) add() (int64, error) {
 }
 
 func (is *iterators) drop(id int64) {
+	is.cool(id)
 	if t := is.txns[id]; t != nil {
 		_ = t.it.Close() // only read
 		delete(is.txns, id)
@@ -96,6 +100,11 @@ func (c *client) iteratorNext(m *wire.Message, a *arguments) error {
 	if t == nil {
 		return raise(classKey, id)
 	}
+	defer func() {
+		if c.iterators.txns[id] != nil {
+			c.iterators.used(id, t.it)
+		}
+	}()
 	for {
 		txn, err := t.it.Next(c.ctx)
 		if errors.Is(err, io.EOF) || err == nil && txn.Meta().Tid > t.stop {
@@ -140,6 +149,7 @@ func (c *client) recordStart(m *wire.Message, a *arguments) error {
 		return errors.Join(err, it.Close())
 	}
 	c.iterators.recs[rid] = &recIterator{it: it, txn: txn}
+	c.iterators.used(rid, it)
 	c.reply(m, rid)
 	return nil
 }
@@ -153,6 +163,11 @@ func (c *client) recordIterNext(m *wire.Message, a *arguments) error {
 	if r == nil {
 		return raise(classKey, id)
 	}
+	defer func() {
+		if c.iterators.recs[id] != nil {
+			c.iterators.used(id, r.it)
+		}
+	}()
 	rec, err := r.txn.NextRecord()
 	if errors.Is(err, io.EOF) {
 		c.iterators.drop(id)

@@ -25,6 +25,8 @@ type Server struct {
 	endPack context.CancelFunc
 	packs   sync.WaitGroup // those that nobody waits for
 
+	warm warmth // buffers of iterators
+
 	mu     sync.Mutex
 	served map[string]*served
 	guests
@@ -33,7 +35,7 @@ type Server struct {
 // New returns a server without storages.
 func New(opt Options) *Server {
 	opt = opt.withDefaults()
-	s := &Server{opt: opt, log: opt.Logger, served: make(map[string]*served), guests: guests{
+	s := &Server{opt: opt, log: opt.Logger, served: make(map[string]*served), warm: newWarmth(), guests: guests{
 		clients: make(map[*client]struct{}),
 		room:    door.NewRoom(opt.MaxStrangers, maxUnregistered), hush: door.NewQuiet(time.Now),
 		rate: door.NewRate(time.Now, maxLines),
