@@ -3,7 +3,9 @@ package zeo
 import (
 	"context"
 	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -174,4 +176,44 @@ func TestWritersAreSentAwayWhenTheStorageIsOnlyRead(t *testing.T) {
 	again.refused(classReadOnly, "register", "1", false)
 	s.SetAccess("1", Writable)
 	again.call("register", "1", false)
+}
+
+// Between the look at the term and the telling lies a lock, for which readers that wait for the disk may make us wait.
+// So it is looked at again when the lock is there.
+func TestWhatWasClearedBeforeTheLockIsAskedForAgain(t *testing.T) {
+	g := newBarrier()
+	var armed, ended atomic.Bool
+	again := make(chan zodb.Tid, 1)
+	s := start(t, Options{}, StorageOptions{Cleared: func(ctx context.Context, tid zodb.Tid) error {
+		if ended.Load() && ctx.Err() == nil {
+			select {
+			case again <- tid:
+			default:
+			}
+		}
+		err := g.cleared(ctx, tid)
+		if err == nil && ctx.Err() == nil && armed.CompareAndSwap(true, false) {
+			g.open(0) // the term ends behind the look at it
+			ended.Store(true)
+		}
+		return err
+	}})
+	g.open(maxTid)
+	writer, _ := s.register(t)
+	reader, before := s.register(t)
+	armed.Store(true)
+	answer := writer.finishing(1, 0, "data")
+	var tid zodb.Tid
+	select {
+	case tid = <-again: // with the lock it was not told, and it is waited again
+	case <-time.After(patience):
+		t.Fatal("it was told without a look with the lock")
+	}
+	if last := tidIn(t, reader.call("lastTransaction")); last != before {
+		t.Errorf("a reader sees %v outside of the term", last)
+	}
+	g.open(tid)
+	if got := tidIn(t, writer.answer(answer).Args); got != tid {
+		t.Errorf("committed %v, want %v", got, tid)
+	}
 }

@@ -151,11 +151,14 @@ func (n *news) none() bool {
 
 // tell announces transactions as soon as clients may be told of them.
 func (s *served) tell(ctx context.Context, batch []filestorage.Invalidation) error {
-	if err := s.cleared(ctx, batch[len(batch)-1].Tid); err != nil {
-		return err
+	for {
+		if err := s.cleared(ctx, batch[len(batch)-1].Tid); err != nil {
+			return err
+		}
+		if s.announce(batch) {
+			return nil
+		}
 	}
-	s.announce(batch)
-	return nil
 }
 
 // readNews announces what is in the storage behind the last transaction that was announced.

@@ -83,7 +83,8 @@ type StorageOptions struct {
 
 	// Cleared waits until clients may be told of transactions up to tid, for as long as ctx lasts. Until then nobody
 	// sees them, and who committed them gets no answer. Nil: what is durable may be told. It is called from several
-	// goroutines, and should be quick where there is nothing to wait for.
+	// goroutines, and should be quick where there is nothing to wait for. It is called a second time just before they
+	// are told, with a lock held and a ctx that has ended: then it says whether they may be told at this moment.
 	Cleared func(ctx context.Context, tid zodb.Tid) error
 	PackGC  bool // let packs collect garbage
 	KeepOld bool // let packs leave the old file

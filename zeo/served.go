@@ -121,6 +121,19 @@ func (s *served) cleared(ctx context.Context, tid zodb.Tid) error {
 	return nil
 }
 
+// over is a context that has ended.
+var over = func() context.Context {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	return ctx
+}()
+
+// stillCleared reports whether clients may be told at this moment. It is asked with mu held, for which readers that
+// wait for the disk may have made us wait: what was true before may be true no more.
+func (s *served) stillCleared(tid zodb.Tid) bool {
+	return s.opt.Cleared == nil || s.opt.Cleared(over, tid) == nil
+}
+
 // clearPause is waited before a failed question is asked again.
 const clearPause = time.Second
 
@@ -149,10 +162,14 @@ type finishing struct {
 	reply func() // puts the reply on the client's outbox
 }
 
-// announce makes transactions visible to all clients in one step.
-func (s *served) announce(batch []filestorage.Invalidation) {
+// announce makes transactions visible to all clients in one step. It reports false, and has done nothing, when they may
+// not be told now.
+func (s *served) announce(batch []filestorage.Invalidation) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if !s.stillCleared(batch[len(batch)-1].Tid) {
+		return false
+	}
 	s.visible = batch[len(batch)-1].Tid
 	close(s.moved)
 	s.moved = make(chan struct{})
@@ -184,6 +201,7 @@ func (s *served) announce(batch []filestorage.Invalidation) {
 	case s.announced <- struct{}{}:
 	default: // the last one is not sent yet
 	}
+	return true
 }
 
 // sendPause is the least time between two rounds of sending invalidations. They gather meanwhile, in their order, and
