@@ -90,7 +90,8 @@ func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
 
 // promise says how this node stands.
 func (r *replica) promise() *protocol.Promise {
-	p := &protocol.Promise{Name: r.face.base.Name, Leads: r.isLeading() && !r.fenced(), LastTid: r.st.LastTid()}
+	p := &protocol.Promise{Name: r.face.base.Name, LastTid: r.st.LastTid()}
+	p.Leads = r.isLeading() && !r.fenced() && !r.c.leaving.Load()
 	if id := r.keep.State(); id != nil {
 		p.StorageID, p.Node, p.Epochs, p.Promised, p.Heard = id.StorageID, id.Node, id.Epochs, id.Promised, id.Begun
 	}

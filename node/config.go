@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -63,8 +64,11 @@ type Config struct {
 	PackNoGC  bool // packs leave garbage, unless told otherwise
 	PackNoOld bool // packs leave no Data.fs.old, unless told otherwise
 
-	desk *desk       // where commands find the storage
-	read credentials // what is in the files of certificates and secrets, while the node runs
+	desk *desk // where commands find the storage
+	// leaving is set when the process begins to end, before its clients are disconnected: they look for another primary
+	// at once, and nobody should say then that this one leads.
+	leaving *atomic.Bool
+	read    credentials // what is in the files of certificates and secrets, while the node runs
 	// offer gives the storage to the front of the process. Nil: there is none.
 	offer func(*filestorage.Storage, Terms) (withdraw func())
 	// setAccess changes what the clients of the front may do. Nil: there are none.
@@ -156,6 +160,9 @@ func (c *Config) fill() {
 	}
 	if c.desk == nil {
 		c.desk = new(desk)
+	}
+	if c.leaving == nil {
+		c.leaving = new(atomic.Bool)
 	}
 }
 

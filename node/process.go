@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"fmt"
+	"time"
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
@@ -39,6 +40,10 @@ type Terms struct {
 	Access zeo.Access // at first
 	// Cleared waits until clients may be told of transactions up to tid: see zeo.StorageOptions.
 	Cleared func(ctx context.Context, tid zodb.Tid) error
+	// Elsewhere, Hold and HoldFor say what becomes of clients that want to write elsewhere: see zeo.StorageOptions.
+	Elsewhere func(ctx context.Context) string
+	Hold      bool
+	HoldFor   time.Duration
 }
 
 // A Front serves the storages of a process to clients, as ZEO does.

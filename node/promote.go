@@ -191,7 +191,7 @@ func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) er
 		return err
 	}
 	p.epoch = epoch
-	p.step("is primary since epoch %d, which begins behind %v", epoch, p.st.LastTid())
+	p.step("is primary since epoch %d, which begins behind %v", epoch, p.keep.State().Epoch().Begin)
 	return nil
 }
 

@@ -122,8 +122,8 @@ func TestTheRefereeReplacesAPrimaryThatIsGone(t *testing.T) {
 	a.end(t)
 	next, other := leader(t, b, c)
 	next.tells(t)
-	if next.epoch() < 2 || next.st.LastTid() != last {
-		t.Errorf("it leads epoch %d behind %v", next.epoch(), next.st.LastTid())
+	if begin := next.keep.State().Epoch().Begin; next.epoch() < 2 || begin != last {
+		t.Errorf("it leads epoch %d behind %v", next.epoch(), begin)
 	}
 	tid := next.commits(t)
 	other.has(t, tid)

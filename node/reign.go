@@ -15,25 +15,25 @@ import (
 // that were not used by then are not known here, and must not be given to somebody else.
 const oidGap = 1 << 20
 
-// tidGap is how many tids a new epoch leaves out, a second of them. Where clocks are behind the last tid, two nodes
-// would otherwise give the same one to different transactions, and a client could not tell that what it saw is gone.
-const tidGap = 1 << 26
-
 // maxMembers is how many addresses of other nodes are kept.
 const maxMembers = 32
 
 // reign begins an epoch: this node is primary from here on. Nobody is followed at this time. The epoch is durable
 // before the first transaction of it can begin.
 func (r *replica) reign(epoch uint64) error {
-	if err := r.st.SkipTids(r.life, tidGap); err != nil {
-		return err
-	}
 	last := r.st.LastTid()
 	if err := r.beginEpoch(epoch, last); err != nil {
 		return err
 	}
 	r.st.SkipOids(oidGap)
 	r.setLeads(true)
+	if err := r.open(r.life); err != nil {
+		select {
+		case r.ended <- err: // what can neither lead nor follow ends
+		default: // it does so already
+		}
+		return err
+	}
 	r.renew()
 	r.allow()
 	r.c.Logger.Warn("this node is the primary now", "epoch", epoch, "last", last)

@@ -54,6 +54,7 @@ type replica struct {
 	ended   chan error      // why following ended by itself
 	noticed notices         // by connections
 	referee *refereed       // nil: there is none
+	seen    atomic.Uint64   // the highest epoch in which another node has said to lead
 	leader  string          // of changing: where the referee says that the primary is; empty: it has not said
 
 	// changing is held by whoever changes the role, or what is promised, and in the end for good.
@@ -99,11 +100,11 @@ func (n *replicated) session(ctx context.Context) (err error) {
 		return errors.Join(err, closeListener(ln))
 	}
 	r.serve(ln)
-	access := r.access()
+	terms := r.terms()
 	r.sync = &syncer{replica: r}
-	r.sync.lead(access != zeo.ReadOnly)
+	r.sync.lead(terms.Access != zeo.ReadOnly)
 	defer r.sync.recovering.Wait()
-	defer r.c.offered(r.st, Terms{Access: access, Cleared: r.cleared})()
+	defer r.c.offered(r.st, terms)()
 	defer r.takePart()()
 	n.face.opened(r.show)
 	n.ran = true
@@ -213,8 +214,9 @@ func (r *replica) begin(ctx context.Context) error {
 	r.setLeads(role == identity.RolePrimary)
 	if role == identity.RoleSecondary {
 		r.follow()
+		return nil
 	}
-	return nil
+	return r.openAgain(ctx)
 }
 
 // serve feeds secondaries.

@@ -93,14 +93,20 @@ func together(ctx context.Context, members []*member, front Front) error {
 			cancel(err)
 		})
 	}
+	serving, shut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer shut(nil)
 	if front != nil {
 		served.Go(func() {
-			err := front.Serve(ctx)
+			err := front.Serve(serving)
 			failures <- err
 			cancel(err)
 		})
 	}
 	<-ctx.Done()
+	for _, m := range members {
+		m.c.leaving.Store(true)
+	}
+	shut(context.Cause(ctx))
 	served.Wait()
 	stop(context.Cause(ctx))
 	open.Wait()

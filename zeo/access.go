@@ -7,13 +7,16 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// errReadOnly ends the connections of clients that write when their storage becomes one that is only read: they look
-// for another server.
-var errReadOnly = errors.New("the storage is only read here now")
+// These end connections of clients that then look for another server.
+var (
+	errReadOnly = errors.New("the storage is only read here now")
+	errLeader   = errors.New("there is a node to write on: the client looks for it")
+)
 
 // SetAccess changes what clients may do with a storage. Transactions that have not voted are refused from now on where
 // it is not writable; a caller that holds the storage's commits (filestorage.Storage.Hold) knows that there are no
-// others. Where it becomes ReadOnly, clients that may write are disconnected. A name that is not served is ignored.
+// others. Where it becomes ReadOnly, clients that may write are disconnected; where it is ReadOnly no more, those that
+// read as a fallback are. A name that is not served is ignored.
 func (s *Server) SetAccess(name string, access Access) {
 	if st := s.storage(name); st != nil {
 		st.setAccess(access)
@@ -33,13 +36,36 @@ func (s *served) writable() error {
 func (s *served) setAccess(access Access) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.allowed.Store(int32(access))
-	if access != ReadOnly {
-		return
+	if access != ReadOnly && s.access() == ReadOnly {
+		s.floor = s.st.LastTid()
 	}
+	s.allowed.Store(int32(access))
+	if access == ReadOnly {
+		s.part(errReadOnly, func(c *client) bool { return !c.readOnly })
+	} else {
+		s.part(errLeader, func(c *client) bool { return c.turned })
+	}
+	if s.seek != nil && access != ReadOnly {
+		s.seek.forget()
+	} else if s.seek != nil {
+		s.seek.poke()
+	}
+}
+
+// leaderFound sends away who is here for want of a node to write on.
+func (s *served) leaderFound() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.access() == ReadOnly {
+		s.part(errLeader, func(c *client) bool { return c.onlyReads || c.turned })
+	}
+}
+
+// part disconnects clients. It is called with mu held.
+func (s *served) part(why error, who func(c *client) bool) {
 	for c := range s.clients {
-		if !c.readOnly {
-			c.out.close(errReadOnly)
+		if who(c) {
+			c.out.close(why)
 		}
 	}
 }

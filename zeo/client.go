@@ -35,10 +35,16 @@ type client struct {
 	guest  *door.Guest // until it has registered
 	known  bool        // of Server.mu: it has
 
-	encoding string     // the name of codec
-	codec    wire.Codec // fixed before anybody else knows the client
-	storage  *served    // nil before registration
-	readOnly bool
+	in        *bufio.Reader
+	greeted   bool       // late, so that a node that leads could greet the client first
+	encoding  string     // the name of codec
+	codec     wire.Codec // fixed before anybody else knows the client
+	storage   *served    // nil before registration
+	readOnly  bool
+	turned    bool   // it was refused as a writer, and may come again as a reader
+	onlyReads bool   // it wants to write and is let in to read, because nobody leads
+	changes   uint64 // of the seeker, as its place was decided
+	seeks     bool   // it is one of those for whom the seeker looks on
 
 	helpers   sync.WaitGroup // goroutines of votes, packs, blobs and the like
 	slots     chan struct{}  // one for each call that background answers
@@ -111,11 +117,13 @@ func (c *client) end(err error) {
 
 // read greets the client and handles its messages, one after the other.
 func (c *client) read() error {
+	c.greet()
 	c.out.put(wire.AppendRaw(nil, []byte(c.srv.announced())))
 	if err := c.conn.SetReadDeadline(time.Now().Add(c.srv.opt.HandshakeTimeout)); err != nil {
 		return err
 	}
 	r := bufio.NewReaderSize(c.conn, 32<<10)
+	c.in = r
 	answer, err := wire.Read(r, maxAnswer)
 	if err != nil {
 		return err

@@ -69,7 +69,11 @@ func (c *client) dispatch(m *wire.Message) error {
 		if m.Method != "register" {
 			return violation("%.40q before register", m.Method)
 		}
-		return c.answered(m, c.register(m, a))
+		err := c.register(m, a)
+		if err == errDone { //nolint:errorlint // register's own: the client is to look again
+			return err
+		}
+		return c.answered(m, err)
 	}
 	h, known := handlers[m.Method]
 	switch {

@@ -10,7 +10,6 @@ import (
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/vfs/simdisk"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 // A gate is a disk whose syncs can be held up, and made to fail then.
@@ -80,7 +79,7 @@ func TestNobodyEntersAStorageThatIsWithdrawn(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	st := s.storage("1") // as a client that found it a moment ago
 	s.withdraw()
-	if st.enter(&client{}, func(zodb.Tid) { t.Error("welcomed") }) {
+	if st.enter(&client{}, nil, true, false) {
 		t.Error("entered")
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,12 +35,14 @@ type served struct {
 	// becomes visible.
 	mu        sync.RWMutex
 	visible   zodb.Tid
+	floor     zodb.Tid                   // who enters waits until this is visible
 	announced chan struct{}              // one slot: invalidations wait to be sent
 	moved     chan struct{}              // closed, and made anew, when visible moves
 	recent    []filestorage.Invalidation // the last transactions up to visible, the oldest first
 	clients   map[*client]struct{}
 	finishing map[zodb.Tid]finishing
 
+	seek   *seeker        // nil: nobody knows of other nodes
 	users  sync.WaitGroup // of the storage: clients and packs
 	closed bool           // of mu: nobody may use it any more
 	failed error          // of mu: why what is not visible may never be
@@ -52,6 +55,12 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 		name: name, st: st, opt: opt, log: log, keep: keep, news: news{there: make(chan struct{}, 1)},
 		announced: make(chan struct{}, 1), moved: make(chan struct{}),
 		clients: make(map[*client]struct{}), finishing: make(map[zodb.Tid]finishing),
+	}
+	if s.opt.HoldFor <= 0 {
+		s.opt.HoldFor = defaultHoldFor
+	}
+	if opt.Elsewhere != nil {
+		s.seek = newSeeker(opt.Elsewhere, s.leaderFound)
 	}
 	s.stats.start = time.Now()
 	s.allowed.Store(int32(opt.Access))
@@ -68,6 +77,9 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 	s.stop = func() { unwatch(); stop() }
 	s.follower.Go(func() { s.send(ctx) })
 	s.follower.Go(func() { s.follow(ctx) })
+	if s.seek != nil {
+		s.follower.Go(func() { s.seek.run(ctx) })
+	}
 	return s, nil
 }
 
@@ -264,18 +276,40 @@ func (e *encodings) of(c *client, messages ...*wire.Message) []byte {
 	return b
 }
 
-// enter registers a client and lets welcome answer it, so that it hears of everything behind the tid that it is told.
-// It reports whether the storage is still there to be used; the client keeps it there until leave.
-func (s *served) enter(c *client, welcome func(visible zodb.Tid)) bool {
+// enter registers a client and answers it, so that it hears of everything behind the tid that it is told. It reports
+// whether the storage is still there to be used as it was a moment ago; the client keeps it there until leave.
+func (s *served) enter(c *client, m *wire.Message, readOnly, onlyReads bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.closed {
+	if s.closed || !readOnly && onlyReads != (s.access() == ReadOnly) || (onlyReads || c.turned) && !s.leaderless(c) {
 		return false
 	}
 	s.users.Add(1)
 	s.clients[c] = struct{}{}
-	welcome(s.visible)
+	c.storage, c.readOnly, c.onlyReads = s, readOnly, onlyReads
+	c.logWith("storage", s.name)
+	c.shown.entered.Store(&entry{storage: s.name, encoding: c.encoding, readOnly: readOnly})
+	c.reply(m, tidValue(s.visible))
 	return true
+}
+
+// leaderless has the seeker look on for a client that is here for want of a node to write on, and reports whether there
+// is none yet. It is called with mu held.
+func (s *served) leaderless(c *client) bool {
+	switch {
+	case s.access() != ReadOnly:
+		return false
+	case s.seek == nil:
+		return true
+	}
+	s.seek.enter()
+	c.seeks = true
+	if now := s.seek.view(); now.changes == c.changes && (c.turned || now.leader == "") {
+		return true
+	}
+	s.seek.leave()
+	c.seeks = false
+	return false
 }
 
 // leave is the last that a client does with the storage.
@@ -283,6 +317,9 @@ func (s *served) leave(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.clients, c)
+	if c.seeks {
+		s.seek.leave()
+	}
 	s.users.Done()
 }
 
@@ -318,20 +355,19 @@ func (s *served) forget(tid zodb.Tid) {
 	delete(s.finishing, tid)
 }
 
-// since returns the oids written after tid and the transaction up to which that holds, from what is remembered. It is
-// called with mu held.
+// since returns the oids written after tid, a transaction of this history, from what is remembered. A tid that is not
+// remembered, although later and earlier ones are, is of another history: what its client knows may be nowhere else.
+// It is called with mu held.
 func (s *served) since(tid zodb.Tid) (oids []zodb.Oid, ok bool) {
 	if tid == s.visible {
 		return nil, true
 	}
-	if len(s.recent) == 0 || s.recent[0].Tid > tid {
+	at := slices.IndexFunc(s.recent, func(inv filestorage.Invalidation) bool { return inv.Tid == tid })
+	if at < 0 {
 		return nil, false
 	}
 	seen := make(map[zodb.Oid]struct{})
-	for _, inv := range s.recent {
-		if inv.Tid <= tid {
-			continue
-		}
+	for _, inv := range s.recent[at+1:] {
 		for _, oid := range inv.Oids {
 			if _, twice := seen[oid]; !twice {
 				seen[oid] = struct{}{}

@@ -29,17 +29,21 @@ type Server struct {
 
 	mu     sync.Mutex
 	served map[string]*served
+	names  map[string]struct{} // of storages that were offered, now or before
 	guests
 }
 
 // New returns a server without storages.
 func New(opt Options) *Server {
 	opt = opt.withDefaults()
-	s := &Server{opt: opt, log: opt.Logger, served: make(map[string]*served), warm: newWarmth(), guests: guests{
+	s := &Server{
+		opt: opt, log: opt.Logger, served: make(map[string]*served), names: make(map[string]struct{}), warm: newWarmth(),
+	}
+	s.guests = guests{
 		clients: make(map[*client]struct{}),
 		room:    door.NewRoom(opt.MaxStrangers, maxUnregistered), hush: door.NewQuiet(time.Now),
 		rate: door.NewRate(time.Now, maxLines),
-	}}
+	}
 	s.packing, s.endPack = context.WithCancel(context.Background())
 	return s
 }
@@ -61,6 +65,7 @@ func (s *Server) Offer(name string, st *filestorage.Storage, opt StorageOptions)
 	_, twice := s.served[name]
 	if !twice {
 		s.served[name] = storage
+		s.names[name] = struct{}{}
 	}
 	s.mu.Unlock()
 	if twice {
@@ -73,6 +78,14 @@ func (s *Server) Offer(name string, st *filestorage.Storage, opt StorageOptions)
 		s.mu.Unlock()
 		storage.withdraw()
 	}, nil
+}
+
+// knows reports whether a storage of this name is served, or was.
+func (s *Server) knows(name string) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	_, ok := s.names[name]
+	return ok
 }
 
 func (s *Server) storage(name string) *served {

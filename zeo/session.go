@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -15,50 +16,72 @@ import (
 )
 
 // register(storage, read_only) makes the connection one of a storage. A writer that is refused may come again as a
-// reader.
+// reader. What may be better in a moment is no reason to refuse a client: ZEO's does not try an address again that has
+// refused it, as long as another one is silent.
 func (c *client) register(m *wire.Message, a *arguments) error {
 	name, readOnly := a.text("storage name"), a.bool("read_only")
 	if err := a.end(); err != nil {
 		return err
 	}
-	s := c.srv.storage(name)
+	s, known := c.srv.storage(name), c.srv.knows(name)
 	switch {
+	case s == nil && known: // it is being opened again
+		wait(c.ctx, reopening)
+		return c.again(m)
 	case s == nil:
 		return raise(classValue, "unknown storage: "+name)
-	case !readOnly && (c.srv.opt.ReadOnly || s.access() == ReadOnly):
+	case !readOnly && c.srv.opt.ReadOnly:
 		return zodb.ErrReadOnly
-	}
-	if err := c.awaitClear(s); err != nil {
-		return err
 	}
 	if err := c.srv.registers(c); err != nil {
 		return err
 	}
-	if !s.enter(c, func(visible zodb.Tid) {
-		c.storage, c.readOnly = s, readOnly
-		c.logWith("storage", name)
-		c.shown.entered.Store(&entry{storage: name, encoding: c.encoding, readOnly: readOnly})
-		c.reply(m, tidValue(visible))
-		if !readOnly && s.access() == ReadOnly { // since a moment ago
-			c.out.close(errReadOnly)
+	where := admitted
+	var err error
+	c.patiently(func(ctx context.Context) {
+		if !readOnly {
+			where, c.changes = s.placeFor(ctx, c.greeted)
 		}
-	}) {
-		return errWithdrawn
+		if where == admitted || where == onlyReads {
+			err = s.awaitClear(ctx)
+		}
+	})
+	switch {
+	case where == refused:
+		c.turned = true
+		return zodb.ErrReadOnly
+	case err != nil || where == again || !s.enter(c, m, readOnly, where == onlyReads):
+		return c.again(m)
 	}
 	return nil
 }
 
+// reopening is how long a client waits whose storage is being opened again.
+const reopening = time.Second
+
+// again makes a client connect to all its addresses anew. ZEO's client forgets its other attempts when one has
+// succeeded, and asks for the last transaction when it was told none: then the end of the connection makes it begin
+// from the start, at once.
+func (c *client) again(m *wire.Message) error {
+	c.logger().Debug("a client is to look again for a node to write on")
+	c.reply(m, nil)
+	return errDone
+}
+
 // awaitClear keeps a client out until everything that it would see may be told: after a start, or when another node was
-// primary before, the last transactions may be on this disk alone.
-func (c *client) awaitClear(s *served) error {
-	ctx, cancel := context.WithTimeoutCause(c.ctx, c.srv.opt.HandshakeTimeout, errNotClear)
-	defer cancel()
+// primary before, the last transactions may be on this disk alone. And until it sees what this node's time as primary
+// began with: a client may have seen what is lost.
+func (s *served) awaitClear(ctx context.Context) error {
+	s.mu.RLock()
+	floor := s.floor
+	s.mu.RUnlock()
+	if err := s.await(ctx, floor); err != nil {
+		return err
+	}
 	var last zodb.Tid
 	s.view(func(visible zodb.Tid) { last = visible })
 	return s.cleared(ctx, last)
 }
-
-var errNotClear = errors.New("the last transactions wait for secondaries")
 
 // set_client_label(label) names the client in the log.
 func (c *client) setLabel(m *wire.Message, a *arguments) error {
@@ -125,51 +148,60 @@ func (c *client) getInfo(m *wire.Message, _ *arguments) error {
 }
 
 // getInvalidations(tid) tells what was written since: from memory, or else from the storage, as long as no pack may
-// have dropped transactions in between. None says that nobody knows.
+// have dropped transactions in between. None says that nobody knows, and makes the client drop its cache: so it is for
+// a transaction that is not of this history, or that nobody is told of yet.
 func (c *client) getInvalidations(m *wire.Message, a *arguments) error {
 	tid := a.tid("tid")
 	if err := a.end(); err != nil {
 		return err
 	}
-	answered := false
-	answer := func(upTo zodb.Tid, before []zodb.Oid) {
+	var until zodb.Tid
+	answer := func(upTo zodb.Tid, before []zodb.Oid) (answered bool) {
 		c.storage.view(func(visible zodb.Tid) {
+			until = visible
 			if oids, ok := c.storage.since(upTo); ok && (visible != 0 || tid != 0) {
 				c.reply(m, pickle.Tuple{tidValue(visible), oidList(union(before, oids))})
 				answered = true
 			}
 		})
+		return answered
 	}
-	answer(tid, nil)
-	for upTo, oids := tid, []zodb.Oid(nil); !answered; {
-		more, err := c.storage.history(c.ctx, &upTo, oids)
+	if answer(tid, nil) {
+		return nil
+	}
+	for upTo, oids := tid, []zodb.Oid(nil); upTo < until; {
+		more, err := c.storage.history(c.ctx, upTo, until, oids)
 		if err != nil {
 			return err
 		}
 		if more == nil {
-			c.reply(m, nil)
+			break
+		}
+		upTo, oids = until, more
+		if answer(upTo, oids) {
 			return nil
 		}
-		oids = more
-		answer(upTo, oids)
 	}
+	c.logger().Info("a client's cache is of a transaction that this history does not have, or of too long ago: it drops it",
+		"cache", tid, "last", until)
+	c.reply(m, nil)
 	return nil
 }
 
 // maxHistory is how many oids are looked up for a client at most: with more, its cache is worth little.
 const maxHistory = 1_000_000
 
-// history reads on from *upTo to the end of the storage, and moves *upTo there. It returns nil when the storage does
-// not know everything behind *upTo.
-func (s *served) history(ctx context.Context, upTo *zodb.Tid, oids []zodb.Oid) ([]zodb.Oid, error) {
-	found, err := s.st.Find(ctx, *upTo)
+// history appends what was written behind the transaction upTo, as far as the transaction until. It returns nil when
+// the storage does not know all of that.
+func (s *served) history(ctx context.Context, upTo, until zodb.Tid, oids []zodb.Oid) ([]zodb.Oid, error) {
+	found, err := s.st.Find(ctx, upTo)
 	if errors.Is(err, zodb.ErrNoTid) || err == nil && found.Status != zodb.StatusCommitted {
 		return nil, nil //nolint:nilnil // nobody knows
 	}
 	if err != nil {
 		return nil, err
 	}
-	it, err := s.st.Iterate(*upTo, false)
+	it, err := s.st.Iterate(upTo, false)
 	if err != nil {
 		return nil, err
 	}
@@ -181,7 +213,7 @@ func (s *served) history(ctx context.Context, upTo *zodb.Tid, oids []zodb.Oid) (
 			return all, nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading what was written since %v: %w", *upTo, err)
+			return nil, fmt.Errorf("reading what was written since %v: %w", upTo, err)
 		}
 		written, err := oidsOf(txn)
 		if err != nil {
@@ -190,7 +222,9 @@ func (s *served) history(ctx context.Context, upTo *zodb.Tid, oids []zodb.Oid) (
 		if txn.Meta().Status != zodb.StatusUndone {
 			all = union(all, written)
 		}
-		*upTo = txn.Meta().Tid
+		if txn.Meta().Tid == until {
+			return all, nil
+		}
 	}
 	return nil, nil //nolint:nilnil // too many
 }

@@ -73,6 +73,7 @@ func configuredFront(cfg *config.Config, log hclog.Logger) *front {
 func (f *front) Offer(name string, st *filestorage.Storage, terms node.Terms) (withdraw func()) {
 	opt := f.options[name]
 	opt.Access, opt.Cleared = terms.Access, terms.Cleared
+	opt.Elsewhere, opt.Hold, opt.HoldFor = terms.Elsewhere, terms.Hold, terms.HoldFor
 	withdraw, err := f.server.Offer(name, st, opt)
 	if err != nil {
 		f.log.Error("a storage cannot be served", "storage", name, "error", err)

@@ -1,0 +1,83 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// holdFor is for how long nobody has to lead before clients that want to write are let in to read. A referee finds a new
+// primary in less.
+func (r *replica) holdFor() time.Duration {
+	if r.referee == nil {
+		return defaultHoldFor
+	}
+	return max(defaultHoldFor, 2*r.referee.timing.TTL+defaultHoldFor/2)
+}
+
+const defaultHoldFor = 15 * time.Second
+
+// elsewhere is zeo.StorageOptions.Elsewhere: it asks all members. What a connection of before says does not count: a
+// client that has lost its primary is here before replication has noticed.
+func (r *replica) elsewhere(ctx context.Context) string {
+	id, now := r.keep.State(), r.sec.Status()
+	switch {
+	case r.isLeading() && !r.fenced():
+		return ""
+	case now.Connected && now.Protocol != protocol.Native: // a zc.zrs answers no questions
+		return "a zc.zrs at " + now.Address
+	case id == nil:
+		return ""
+	}
+	return r.leaderAmong(ctx, r.others())
+}
+
+// leaderAmong returns the first node that says that it leads, in an epoch as high as any that was heard of.
+func (r *replica) leaderAmong(ctx context.Context, addresses []string) string {
+	ctx, cancel := context.WithCancel(ctx)
+	var asked sync.WaitGroup
+	defer asked.Wait()
+	defer cancel()
+	answers := make(chan []answer, len(addresses))
+	for _, addr := range addresses {
+		asked.Go(func() { answers <- r.ask(ctx, 0, []string{addr}) })
+	}
+	for range addresses {
+		for _, a := range <-answers {
+			if p := a.promise; p != nil && p.Leads && r.isLatest(p) {
+				return fmt.Sprintf("%s (node %s) in epoch %d", p.Name, p.Node, p.Highest())
+			}
+		}
+	}
+	return ""
+}
+
+// isLatest reports whether no higher epoch than that of a leader was heard of.
+func (r *replica) isLatest(p *protocol.Promise) bool {
+	known := r.keep.State().Highest()
+	for {
+		seen := r.seen.Load()
+		if p.Highest() < max(seen, known) {
+			return false
+		}
+		if r.seen.CompareAndSwap(seen, p.Highest()) {
+			return true
+		}
+	}
+}
+
+// terms are those on which clients use the storage as long as it is open.
+func (r *replica) terms() Terms {
+	return Terms{
+		Access: r.access(), Cleared: r.cleared, Elsewhere: r.elsewhere, Hold: r.mayLead(), HoldFor: r.holdFor(),
+	}
+}
+
+// mayLead reports whether this node could be primary one day. One that nobody can follow is there for readers.
+func (r *replica) mayLead() bool {
+	return r.starts == identity.RolePrimary || r.serves != "" && r.blobs.shared == nil
+}

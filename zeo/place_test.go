@@ -1,0 +1,320 @@
+package zeo
+
+import (
+	"context"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zeo/wire"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// An elsewhere says who leads.
+type elsewhere struct {
+	leader atomic.Pointer[string]
+	asked  atomic.Int64
+}
+
+func (e *elsewhere) leads(name string) { e.leader.Store(&name) }
+
+func (e *elsewhere) ask(context.Context) string {
+	defer e.asked.Add(1)
+	if name := e.leader.Load(); name != nil {
+		return *name
+	}
+	return ""
+}
+
+// secondary starts a server whose storage is only read, on a node that may be the next to lead.
+func secondary(t *testing.T, opt Options) (*site, *elsewhere) {
+	t.Helper()
+	e := new(elsewhere)
+	return start(t, opt, StorageOptions{Access: ReadOnly, Elsewhere: e.ask, Hold: true, HoldFor: time.Hour}), e
+}
+
+// asks waits until a question that has begun from now on was answered.
+func (e *elsewhere) asks(t *testing.T, s *site) {
+	t.Helper()
+	now := e.asked.Load()
+	s.until(t, "it is asked who leads", func() bool { return e.asked.Load() > now+1 })
+}
+
+// looksAgain expects what makes ZEO's client try all its addresses anew: no last transaction, and the end.
+func (p *peer) looksAgain(id int64) {
+	p.t.Helper()
+	if m := p.answer(id); m.Flag != 0 || m.Args != nil {
+		p.t.Errorf("it is answered with %v %v", m.Flag, m.Args)
+	}
+	p.cut()
+}
+
+// falls registers a reader whom the server has refused as a writer.
+func (s *site) falls(t *testing.T) *peer {
+	t.Helper()
+	p := s.dial(t, wire.M5)
+	p.refused(classReadOnly, "register", "1", false)
+	p.call("register", "1", true)
+	return p
+}
+
+func TestAWriterWaitsWhileNobodyLeadsAndEntersWhenThisNodeDoes(t *testing.T) {
+	s, e := secondary(t, Options{})
+	p := s.dial(t, wire.Z5)
+	answer := p.send(0, "register", "1", false)
+	e.asks(t, s)
+	if p.tell("ping"); s.storage("1").clientCount() > 0 { // nothing is lost of what it says meanwhile
+		t.Error("it was let in")
+	}
+	s.SetAccess("1", Writable)
+	tidIn(t, p.answer(answer).Args)
+	p.commit(1, 0, "data")
+}
+
+func (s *served) clientCount() int {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return len(s.clients)
+}
+
+func TestAWriterIsRefusedWhereAnotherNodeLeads(t *testing.T) {
+	s, e := secondary(t, Options{})
+	e.leads("a")
+	p := s.dial(t, wire.Z5)
+	p.refused(classReadOnly, "register", "1", false)
+	if e.asked.Load() == 0 {
+		t.Error("nobody was asked")
+	}
+}
+
+// Other nodes may have refused it before there was a leader, and ZEO's client would not ask them again.
+func TestAWriterThatHasWaitedLooksAgainWhenAnotherNodeLeads(t *testing.T) {
+	s, e := secondary(t, Options{})
+	p := s.dial(t, wire.M5)
+	answer := p.send(0, "register", "1", false)
+	e.asks(t, s)
+	e.leads("b")
+	p.looksAgain(answer)
+}
+
+func TestReadersEnterAndStayWhoeverLeads(t *testing.T) {
+	s, e := secondary(t, Options{})
+	reader := s.dial(t, wire.Z5)
+	reader.call("register", "1", true)
+	waits := s.dial(t, wire.Z5)
+	answer := waits.send(0, "register", "1", false)
+	e.asks(t, s)
+	e.leads("b")
+	waits.looksAgain(answer)
+	s.SetAccess("1", Writable)
+	s.SetAccess("1", ReadOnly)
+	reader.call("ping")
+}
+
+func TestAFallbackReaderLooksAgainWhenTheLeaderChanges(t *testing.T) {
+	for name, change := range map[string]func(*site, *elsewhere){
+		"another leads":   func(_ *site, e *elsewhere) { e.leads("b") },
+		"this node leads": func(s *site, _ *elsewhere) { s.SetAccess("1", Writable) },
+		"the same leads again, after nobody did": func(s *site, e *elsewhere) {
+			e.leads("")
+			e.asks(t, s)
+			e.asks(t, s)
+			e.leads("a")
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s, e := secondary(t, Options{})
+			e.leads("a")
+			p := s.falls(t)
+			e.asks(t, s)
+			p.call("ping")
+			change(s, e)
+			p.cut()
+		})
+	}
+}
+
+func TestANodeThatNeverLeadsRefusesWritersAndSendsFallbackReadersAway(t *testing.T) {
+	e := new(elsewhere)
+	s := start(t, Options{}, StorageOptions{Access: ReadOnly, Elsewhere: e.ask})
+	p := s.falls(t)
+	e.asks(t, s)
+	p.call("ping")
+	e.leads("a")
+	p.cut()
+}
+
+func TestWhoWaitsIsCountedAsAClientAndNotAsAStranger(t *testing.T) {
+	s, e := secondary(t, Options{MaxStrangers: 1, MaxClients: 3})
+	var answers []int64
+	var all []*peer
+	for range 3 {
+		p := s.dial(t, wire.Z5)
+		all, answers = append(all, p), append(answers, p.send(0, "register", "1", false))
+		e.asks(t, s)
+	}
+	s.turnedAway(t)
+	s.SetAccess("1", Writable)
+	for i, p := range all {
+		tidIn(t, p.answer(answers[i]).Args)
+	}
+}
+
+func TestAClientThatGoesWhileItWaitsIsForgotten(t *testing.T) {
+	s, e := secondary(t, Options{})
+	p := s.dial(t, wire.Z5)
+	p.send(0, "register", "1", false)
+	e.asks(t, s)
+	_ = p.conn.Close()
+	s.until(t, "it is forgotten", func() bool { return len(s.Clients()) == 0 })
+}
+
+func TestAClientThatWaitsMaySayThatItIsThere(t *testing.T) {
+	s, e := secondary(t, Options{})
+	p := s.dial(t, wire.M5)
+	answer := p.send(0, "register", "1", false)
+	for range 3 {
+		b, err := p.codec.Append(nil, &wire.Message{ID: int64(-1), Flag: 0, Method: ".reply"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := p.conn.Write(b); err != nil {
+			t.Fatal(err)
+		}
+		e.asks(t, s)
+	}
+	s.SetAccess("1", Writable)
+	tidIn(t, p.answer(answer).Args)
+	p.call("ping")
+}
+
+// letIn registers a writer where nobody leads, and looks again for as long as it is sent to.
+func (s *site) letIn(t *testing.T) *peer {
+	t.Helper()
+	for sent := 0; ; sent++ {
+		p := s.dial(t, wire.Z5)
+		if p.call("register", "1", false) == nil {
+			p.cut()
+			continue
+		}
+		if sent == 0 {
+			t.Error("it was let in before a node that leads could have greeted it")
+		}
+		return p
+	}
+}
+
+// A client with a fallback may read for as long as it takes; one without would not come back if it was refused.
+func TestWritersAreLetInToReadWhenNobodyLeadsForLong(t *testing.T) {
+	e := new(elsewhere)
+	s := start(t, Options{}, StorageOptions{Access: ReadOnly, Elsewhere: e.ask, Hold: true, HoldFor: 1})
+	p := s.letIn(t)
+	p.stored(1, 0, "data")
+	p.refused(classReadOnly, "vote", handle)
+	p.call("tpc_abort", handle)
+	s.SetAccess("1", Writable)
+	p.commit(1, 0, "data")
+}
+
+func TestGuestsLookAgainWhenAnotherNodeLeads(t *testing.T) {
+	e := new(elsewhere)
+	s := start(t, Options{}, StorageOptions{Access: ReadOnly, Elsewhere: e.ask, Hold: true, HoldFor: 1})
+	p := s.letIn(t)
+	e.leads("b")
+	p.cut()
+}
+
+// The first transaction of an epoch is there before anybody is let in, in either role: a client whose cache is above
+// that would not come back.
+func TestWhoEntersSeesWhatWasThereWhenTheNodeBeganToLead(t *testing.T) {
+	g := newBarrier()
+	s := start(t, Options{}, StorageOptions{Access: ReadOnly, Cleared: g.cleared})
+	txn, err := s.st.Begin(t.Context(), &zodb.TxnMeta{Description: []byte("an epoch begins")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := txn.Finish(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.SetAccess("1", Writable)
+	p, q := s.dial(t, wire.Z5), s.dial(t, wire.Z5)
+	writer, reader := p.send(0, "register", "1", false), q.send(0, "register", "1", true)
+	g.open(first)
+	if got := tidIn(t, p.answer(writer).Args); got != first {
+		t.Errorf("a writer enters at %v, want %v", got, first)
+	}
+	if got := tidIn(t, q.answer(reader).Args); got != first {
+		t.Errorf("a reader enters at %v, want %v", got, first)
+	}
+}
+
+func TestAStorageThatIsBeingOpenedAgainIsNotUnknown(t *testing.T) {
+	s := start(t, Options{}, StorageOptions{})
+	s.withdraw()
+	p := s.dial(t, wire.Z5)
+	p.looksAgain(p.send(0, "register", "1", false))
+	q := s.dial(t, wire.Z5)
+	q.refused(classValue, "register", "another", false)
+}
+
+func TestInvalidationsAreToldOnlySinceATransactionOfThisHistory(t *testing.T) {
+	s := start(t, Options{Recent: 4}, StorageOptions{})
+	p, _ := s.register(t)
+	var tids []zodb.Tid
+	for i := range 8 {
+		tids = append(tids, p.commit(zodb.Oid(i+1), 0, "data"))
+	}
+	last := tids[len(tids)-1]
+	for i, tid := range tids {
+		got, ok := p.call("getInvalidations", tidValue(tid)).(pickle.Tuple)
+		if !ok || tidIn(t, got[0]) != last || len(oidsIn(got[1])) != len(tids)-1-i {
+			t.Errorf("since transaction %d: %v", i, got)
+		}
+	}
+	for name, tid := range map[string]zodb.Tid{
+		"none": 0, "before the first": tids[0] - 1, "between two that are remembered": last - 1,
+		"between two that are not": tids[1] - 1, "above the last": last + 1, "the last that there can be": maxTid,
+	} {
+		if got := p.call("getInvalidations", tidValue(tid)); got != nil {
+			t.Errorf("%s: since %v: %v", name, tid, got)
+		}
+	}
+}
+
+func oidsIn(v pickle.Value) []pickle.Value {
+	switch v := v.(type) {
+	case pickle.Tuple:
+		return v
+	case *pickle.List:
+		return v.Items
+	}
+	return nil
+}
+
+// What is durable and not told yet is no reason to say that somebody knows it.
+func TestInvalidationsEndWithWhatMayBeTold(t *testing.T) {
+	g := newBarrier()
+	s := start(t, Options{Recent: 1}, StorageOptions{Cleared: g.cleared})
+	g.open(1)
+	p, _ := s.register(t)
+	var tids []zodb.Tid
+	for i := range 3 {
+		answer := p.finishing(zodb.Oid(i+1), 0, "data")
+		g.open(maxTid)
+		tids = append(tids, tidIn(t, p.answer(answer).Args))
+	}
+	g.open(tids[2])
+	p.finishing(9, 0, "not told")
+	s.until(t, "it is durable", func() bool { return s.st.LastTid() > tids[2] })
+	q, _ := s.register(t)
+	got, ok := q.call("getInvalidations", tidValue(tids[0])).(pickle.Tuple)
+	if !ok || tidIn(t, got[0]) != tids[2] || len(oidsIn(got[1])) != 2 {
+		t.Errorf("got %v, want two objects up to %v", got, tids[2])
+	}
+	if got := q.call("getInvalidations", tidValue(s.st.LastTid())); got != nil {
+		t.Errorf("since what is not told yet: %v", got)
+	}
+	g.open(maxTid)
+}
