@@ -8,10 +8,13 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// maxAhead is how far a tid that a client gives may be ahead of the clock, or of the last transaction where that is
-// ahead itself. It is more than clocks of two machines differ that anybody looks at. Every later tid has to be above:
-// after the last one there is, nothing could be committed any more.
-const maxAhead = 24 * time.Hour
+// maxYearsAhead is how many years a tid that a client gives may be ahead of the clock. Every later tid has to be above:
+// after the last one there is, nothing could be committed any more. Files of clocks that went wrong by days or years are
+// copied over ZEO all the same, as runzeo lets them.
+const maxYearsAhead = 10
+
+// maxStep is how far it may be ahead of the last transaction where that is further ahead already.
+const maxStep = 24 * time.Hour
 
 // maxGivenOid is the highest oid that a client may give to an object. It leaves as many for new ones.
 const maxGivenOid zodb.Oid = math.MaxInt64
@@ -28,14 +31,14 @@ func (g *given) record(oid zodb.Oid, tid zodb.Tid) { g.oid, g.tid = max(g.oid, o
 // that was given to a transaction counts, whatever becomes of that.
 func (s *served) believes(g given, now time.Time) error {
 	if last := s.st.LastTid(); g.tid > last {
-		bound := now.Add(maxAhead)
-		if last != 0 && last.Time().After(now) {
-			bound = last.Time().Add(maxAhead)
+		bound := now.AddDate(maxYearsAhead, 0, 0)
+		if step := last.Time().Add(maxStep); last != 0 && step.After(bound) {
+			bound = step
 		}
 		if most, err := zodb.TidFromTime(bound); err != nil || g.tid > most {
-			return raise(classStorage, fmt.Sprintf("the client gives tid %v, more than %v after the server's clock and "+
-				"the last transaction %v: set the clocks right; a file with such tids can be copied, and not sent by "+
-				"a client", g.tid, maxAhead, last))
+			return raise(classStorage, fmt.Sprintf("the client gives tid %v, more than %d years after the server's clock "+
+				"and more than %v after the last transaction %v: set the clocks right; a file with such tids can be "+
+				"copied, and not sent by a client", g.tid, maxYearsAhead, maxStep, last))
 		}
 	}
 	if g.oid > maxGivenOid {

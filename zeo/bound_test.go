@@ -40,7 +40,7 @@ func TestAClientCannotUseUpTidsOrOids(t *testing.T) {
 	}{
 		"the last tid":             {math.MaxUint64, func() { p.tell("storea", oidValue(2), tidValue(0), pickle.Bytes("x"), handle) }},
 		"the last tid for loads":   {zodb.MaxTid, func() { p.tell("storea", oidValue(2), tidValue(0), pickle.Bytes("x"), handle) }},
-		"a tid of next year":       {tidAt(t, time.Now().AddDate(1, 0, 0)), func() {}},
+		"a tid in eleven years":    {tidAt(t, time.Now().AddDate(11, 0, 0)), func() {}},
 		"a revision with the last": {0, func() { p.tell("restorea", oidValue(2), tidValue(math.MaxUint64), pickle.Bytes("x"), nil, handle) }},
 		"the last oid":             {0, func() { p.tell("storea", oidValue(math.MaxUint64), tidValue(0), pickle.Bytes("x"), handle) }},
 		"a restored last oid": {0, func() {
@@ -55,7 +55,7 @@ func TestAClientCannotUseUpTidsOrOids(t *testing.T) {
 		}
 		p.call("tpc_abort", handle)
 	}
-	if tid := p.commit(3, 0, "the next"); tid.Time().After(time.Now().Add(maxAhead)) {
+	if tid := p.commit(3, 0, "the next"); tid.Time().After(time.Now().Add(time.Hour)) {
 		t.Errorf("the next transaction is %v", tid)
 	}
 	if oids := p.newOids(); oids[0] == 0 || oids[0] > maxGivenOid {
