@@ -7,11 +7,16 @@ import (
 	"os/signal"
 	"sync"
 	"syscall"
+	"time"
 
 	"github.com/zrsd/zrsd/node"
 )
 
-// withSignals returns a context that ends at the first SIGTERM or SIGINT. A second one ends the process at once.
+// sameStop is how long after a signal to stop another one is taken for the same. timeout(1) sends one to its child and
+// one to its group, supervisors and container runtimes do alike: nobody has lost patience then.
+const sameStop = time.Second
+
+// withSignals returns a context that ends at the first SIGTERM or SIGINT. A later one ends the process at once.
 // SIGUSR2 reopens the log, SIGHUP has certificates read again. stop ends all that and waits for it.
 func withSignals(ctx context.Context, log serverLog, reloads *node.Reloads) (_ context.Context, stop func()) {
 	ctx, cancel := context.WithCancelCause(ctx)
@@ -19,7 +24,7 @@ func withSignals(ctx context.Context, log serverLog, reloads *node.Reloads) (_ c
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGUSR2, syscall.SIGHUP)
 	done := make(chan struct{})
 	var watcher sync.WaitGroup
-	watcher.Go(func() { watch(signals, done, log, reloads, cancel, os.Exit) })
+	watcher.Go(func() { watch(signals, done, log, reloads, cancel, os.Exit, time.Now) })
 	return ctx, func() {
 		signal.Stop(signals)
 		close(done)
@@ -30,8 +35,8 @@ func withSignals(ctx context.Context, log serverLog, reloads *node.Reloads) (_ c
 
 // watch acts on signals until done is closed.
 func watch(signals <-chan os.Signal, done <-chan struct{}, log serverLog, reloads *node.Reloads,
-	cancel context.CancelCauseFunc, exit func(int)) {
-	stopping := false
+	cancel context.CancelCauseFunc, exit func(int), now func() time.Time) {
+	var stopping time.Time // when the last signal to stop came; zero: none has
 	for {
 		select {
 		case <-done:
@@ -44,10 +49,14 @@ func watch(signals <-chan os.Signal, done <-chan struct{}, log serverLog, reload
 				if reloads.Reload() == 0 {
 					log.Info("SIGHUP: there are no certificates to read again")
 				}
-			case !stopping:
-				stopping = true
-				log.Info("stopping; a second signal stops without waiting for anybody", "signal", sig.String())
+			case stopping.IsZero():
+				stopping = now()
+				log.Info("stopping; a second signal, after a second, stops without waiting for anybody", "signal",
+					sig.String())
 				cancel(fmt.Errorf("stopped by signal: %v", sig))
+			case now().Sub(stopping) < sameStop:
+				stopping = now()
+				log.Info("the same signal again at once: it counts as one", "signal", sig.String())
 			default:
 				log.Warn("stopped by a second signal before all was drained", "signal", sig.String())
 				exit(exitForced)

@@ -8,11 +8,30 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/zrsd/zrsd/node"
 )
+
+// A clock stands still until it is moved, while the watcher waits for a signal.
+type clock struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (c *clock) now() time.Time {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.at
+}
+
+func (c *clock) move(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.at = c.at.Add(d)
+}
 
 func TestTheFirstSignalDrainsAndTheSecondEnds(t *testing.T) {
 	defer goleak.VerifyNone(t)
@@ -23,8 +42,9 @@ func TestTheFirstSignalDrainsAndTheSecondEnds(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	signals, done, exits := make(chan os.Signal), make(chan struct{}), make(chan int, 1)
+	at := &clock{at: time.Unix(1000, 0)}
 	var watcher sync.WaitGroup
-	watcher.Go(func() { watch(signals, done, log, new(node.Reloads), cancel, func(code int) { exits <- code }) })
+	watcher.Go(func() { watch(signals, done, log, new(node.Reloads), cancel, func(code int) { exits <- code }, at.now) })
 
 	signals <- syscall.SIGUSR2
 	signals <- syscall.SIGHUP
@@ -41,6 +61,16 @@ func TestTheFirstSignalDrainsAndTheSecondEnds(t *testing.T) {
 	if len(exits) > 0 {
 		t.Error("SIGUSR2 or SIGHUP counts as a second signal")
 	}
+	for range 5 { // as timeout(1) does, and others
+		signals <- syscall.SIGHUP // taken when the ones before have been dealt with
+		at.move(sameStop - time.Millisecond)
+		signals <- syscall.SIGTERM
+	}
+	signals <- syscall.SIGHUP
+	if len(exits) > 0 {
+		t.Error("signals of one stop count as two")
+	}
+	at.move(sameStop)
 	signals <- syscall.SIGINT
 	if code := <-exits; code != exitForced {
 		t.Errorf("exit code %d", code)
