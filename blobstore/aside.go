@@ -26,7 +26,7 @@ func (s *Store) SetAside(oid zodb.Oid, tid zodb.Tid, label string) error {
 	folder := filepath.Join(s.dir, "."+label)
 	err := s.folders.make(folder)
 	if err == nil {
-		err = s.fs.Rename(from, filepath.Join(folder, fmt.Sprintf("%v.%v%s", oid, tid, suffix)))
+		err = s.moveBlob(from, filepath.Join(folder, fmt.Sprintf("%v.%v%s", oid, tid, suffix)))
 	}
 	for _, dir := range []string{folder, filepath.Dir(from)} {
 		if err == nil {

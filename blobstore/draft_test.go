@@ -139,12 +139,12 @@ func TestAnAdoptedFileIsMoved(t *testing.T) {
 
 func TestAFileThatCannotBeMovedIsCopied(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "blobs")
-	s := open(t, dir, Options{})
+	s := open(t, dir, Options{FS: linkless{vfs.OS{}}})
 	path := filepath.Join(dir, "of-a-client.tmp")
 	if err := os.WriteFile(path, []byte("shared"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	d, err := s.copyOf(path)
+	d, err := s.AdoptDraft(path)
 	if err != nil {
 		t.Fatal(err)
 	}

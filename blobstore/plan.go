@@ -11,31 +11,42 @@ import (
 	"os"
 	"path/filepath"
 
+	"golang.org/x/sys/unix"
+
+	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 // planName is that of the plan of a removal. ZODB's own is .removed; it is not taken for a plan, since ZODB leaves it
 // behind when a pack fails.
 //
-//	plan      keep LF line*          or remove LF line*
+//	plan      keep LF line*          or rest LF line*, or remove LF line*
 //	line      oid(16) tid(16) LF     hexadecimal
 const planName = ".removed.zrsd"
 
 const (
 	planKeep   = "keep"
+	planRest   = "rest" // as keep, once all that was kept is in the directory with .old
 	planRemove = "remove"
 	planLine   = 32 // without the newline
 )
 
 // PlanRemoval notes durably which revisions FinishRemoval is to remove, or with keepOld to move to the directory with
-// .old. What an earlier pack has left in that directory is removed at once.
+// .old. What an earlier pack has left in that directory is removed at once; what an earlier plan could not do is a part
+// of this one.
 func (s *Store) PlanRemoval(revisions iter.Seq2[zodb.Oid, zodb.Tid], keepOld bool) error {
 	if s.readOnly {
 		return zodb.ErrReadOnly
 	}
-	err := removeTree(s.fs, s.dir+oldSuffix)
+	left, err := s.readPlan()
+	if errors.Is(err, fs.ErrNotExist) {
+		left, err = &plan{}, nil
+	}
 	if err == nil {
-		err = s.writePlan(revisions, keepOld)
+		err = removeTree(s.fs, s.dir+oldSuffix)
+	}
+	if err == nil {
+		err = s.writePlan(join(left.all(), revisions), planFor(keepOld))
 	}
 	if err != nil {
 		return fmt.Errorf("plan the removal of blobs from %s: %w", s.dir, err)
@@ -55,18 +66,21 @@ func (s *Store) CancelRemoval() error {
 	return err
 }
 
+func planFor(keepOld bool) (head string) {
+	if keepOld {
+		return planKeep
+	}
+	return planRemove
+}
+
 // writePlan writes under another name first, so that a plan is whole.
-func (s *Store) writePlan(revisions iter.Seq2[zodb.Oid, zodb.Tid], keepOld bool) error {
+func (s *Store) writePlan(revisions iter.Seq2[zodb.Oid, zodb.Tid], head string) error {
 	path := filepath.Join(s.dir, planName)
-	f, err := s.fs.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	f, err := s.fs.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriter(io.NewOffsetWriter(f, 0))
-	head := planRemove
-	if keepOld {
-		head = planKeep
-	}
 	_, err = fmt.Fprintln(out, head)
 	for oid, tid := range revisions {
 		if err == nil {
@@ -90,7 +104,7 @@ func (s *Store) writePlan(revisions iter.Seq2[zodb.Oid, zodb.Tid], keepOld bool)
 
 // A plan is what was planned.
 type plan struct {
-	keepOld   bool
+	head      string
 	revisions []revision
 }
 
@@ -99,25 +113,51 @@ type revision struct {
 	tid zodb.Tid
 }
 
+// all yields what a plan has.
+func (p *plan) all() iter.Seq2[zodb.Oid, zodb.Tid] {
+	return func(yield func(zodb.Oid, zodb.Tid) bool) {
+		for _, r := range p.revisions {
+			if !yield(r.oid, r.tid) {
+				return
+			}
+		}
+	}
+}
+
+// join yields what one yields, and then the other.
+func join(a, b iter.Seq2[zodb.Oid, zodb.Tid]) iter.Seq2[zodb.Oid, zodb.Tid] {
+	return func(yield func(zodb.Oid, zodb.Tid) bool) {
+		more := true
+		for _, list := range []iter.Seq2[zodb.Oid, zodb.Tid]{a, b} {
+			for oid, tid := range list {
+				if more = more && yield(oid, tid); !more {
+					return
+				}
+			}
+		}
+	}
+}
+
 // readPlan reads the plan; fs.ErrNotExist when there is none.
 func (s *Store) readPlan() (*plan, error) {
 	path := filepath.Join(s.dir, planName)
-	f, err := s.fs.OpenFile(path, os.O_RDONLY, 0)
+	f, err := vfs.OpenPlain(s.fs, path)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close() //nolint:errcheck // only read
 	lines := bufio.NewScanner(io.NewSectionReader(f, 0, math.MaxInt64))
 	lines.Scan()
-	p := &plan{keepOld: lines.Text() == planKeep}
-	if !p.keepOld && lines.Text() != planRemove {
-		return nil, fmt.Errorf("%s begins with %.20q, not with what to do: remove it, and look for stray blobs",
-			path, lines.Text())
+	p := &plan{head: lines.Text()}
+	if p.head != planKeep && p.head != planRest && p.head != planRemove {
+		return nil, fmt.Errorf("%s begins with %.20q, not with what to do: remove it, and look for blobs without a "+
+			"record with zrsd check --blobs", path, p.head)
 	}
 	for lines.Scan() {
 		r, err := parseLine(lines.Text())
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", path, err)
+			return nil, fmt.Errorf("%s: %w: remove it, and look for blobs without a record with zrsd check --blobs",
+				path, err)
 		}
 		p.revisions = append(p.revisions, r)
 	}

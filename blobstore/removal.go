@@ -1,11 +1,13 @@
 package blobstore
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -14,54 +16,105 @@ import (
 // oldSuffix makes the path of the blobs before a pack out of that of the blob directory.
 const oldSuffix = ".old"
 
+// A RemovalError says which blobs that a pack has dropped are still there.
+type RemovalError struct {
+	Dir   string
+	Left  int   // revisions
+	First error // of the first one of them
+}
+
+func (e *RemovalError) Error() string {
+	return fmt.Sprintf("%d blobs that were dropped are still in %s: %v", e.Left, e.Dir, e.First)
+}
+
+func (e *RemovalError) Unwrap() error { return e.First }
+
 // FinishRemoval carries out what PlanRemoval has planned, except for revisions that are still needed, and drops the
 // plan. Folders that become empty are removed. Where nothing is planned it does nothing. After an error, the context's
-// cause included, the plan is still there, and the next call goes on.
+// cause included, a plan of what is left is still there, and the next call goes on. A *RemovalError says that all was
+// done but for some blobs.
 //
 // With keepOld, the directory with .old has the state before the pack: what was removed is moved there, the others get
-// a second name there, as after a pack by ZODB. Its names are not synced.
+// a second name there, as after a pack by ZODB. Its names are not synced. Those that can have no second name stay where
+// they are, which is logged.
 func (s *Store) FinishRemoval(ctx context.Context, needed func(zodb.Oid, zodb.Tid) (bool, error)) error {
 	p, err := s.readPlan()
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
+	var left *RemovalError
 	if err == nil {
-		err = s.carryOut(ctx, p, needed)
+		left, err = s.carryOut(ctx, p, needed)
 	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return fmt.Errorf("remove blobs from %s after a pack: %w", s.dir, err)
+	case left != nil:
+		return left
 	}
 	return s.CancelRemoval()
 }
 
-func (s *Store) carryOut(ctx context.Context, p *plan, needed func(zodb.Oid, zodb.Tid) (bool, error)) error {
-	if p.keepOld {
+func (s *Store) carryOut(ctx context.Context, p *plan, needed func(zodb.Oid, zodb.Tid) (bool, error)) (
+	*RemovalError, error) {
+	keepOld := p.head != planRemove
+	if keepOld {
 		if err := s.makeOld(); err != nil {
-			return err
+			return nil, err
 		}
 	}
 	changed := map[string]bool{}
+	var left plan
+	var first error
 	for _, r := range p.revisions {
 		if ctx.Err() != nil {
-			return context.Cause(ctx)
+			return nil, context.Cause(ctx)
 		}
 		keep, err := needed(r.oid, r.tid)
-		if err == nil && !keep {
-			err = s.retire(s.path(r.oid, r.tid), p.keepOld, changed)
-		}
 		if err != nil {
-			return err
+			return nil, err
+		}
+		if keep {
+			continue
+		}
+		if err := s.retire(s.path(r.oid, r.tid), keepOld, changed); err != nil {
+			left.revisions = append(left.revisions, r)
+			first = cmp.Or(first, err)
 		}
 	}
-	if err := s.syncChanged(changed); err != nil || !p.keepOld {
-		return err
+	if err := s.syncChanged(changed); err != nil {
+		return nil, err
 	}
-	return s.Walk(func(_ zodb.Oid, _ zodb.Tid, _ int64, path string) error {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	if p.head == planKeep {
+		if err := s.linkAllOld(ctx); err != nil {
+			return nil, err
 		}
-		return s.linkOld(path)
-	})
+		p.head = planRest
+	}
+	if first == nil {
+		return nil, nil //nolint:nilnil // nothing is left
+	}
+	return &RemovalError{s.dir, len(left.revisions), first}, s.writePlan(left.all(), p.head)
+}
+
+// linkAllOld gives all blobs a second name in the directory with .old, as far as they can have one.
+func (s *Store) linkAllOld(ctx context.Context) error {
+	var failed int
+	var first error
+	note := func(err error) {
+		if err != nil {
+			failed, first = failed+1, cmp.Or(first, err)
+		}
+	}
+	err := s.walkPast(func(_ zodb.Oid, _ zodb.Tid, _ int64, path string) error {
+		note(s.linkOld(path))
+		return context.Cause(ctx)
+	}, note)
+	if failed > 0 {
+		s.log.Warn("blobs that were kept are not in the directory of the old ones, too: they are still where they were",
+			"dir", s.dir, "old", s.dir+oldSuffix, "number", failed, "error", first)
+	}
+	return err
 }
 
 // makeOld makes the directory with .old, and gives it the marker.
@@ -129,7 +182,7 @@ func (s *Store) takeAway(path string, keepOld bool) error {
 	if err != nil {
 		return err
 	}
-	return s.fs.Rename(path, to)
+	return s.moveBlob(path, to)
 }
 
 // prune removes a folder if it is empty, and those above it that become so, and returns the first that is not. No blob
@@ -140,7 +193,7 @@ func (s *Store) prune(dir string) (string, error) {
 	above, err := foldersAbove(s.dir, dir)
 	for _, next := range above {
 		entries, err := s.fs.ReadDir(dir)
-		if err != nil || len(entries) > 0 {
+		if err != nil || !s.removeTries(dir, entries) {
 			return dir, err
 		}
 		if err := s.fs.Remove(dir); err != nil {
@@ -149,6 +202,17 @@ func (s *Store) prune(dir string) (string, error) {
 		dir = next
 	}
 	return dir, err
+}
+
+// removeTries removes what a crash in a vote has left in a folder, and reports whether it is empty now. No vote tries
+// anything meanwhile.
+func (s *Store) removeTries(dir string, entries []fs.DirEntry) (empty bool) {
+	for _, e := range entries {
+		if !strings.HasPrefix(e.Name(), tryPrefix) || s.fs.Remove(filepath.Join(dir, e.Name())) != nil {
+			return false
+		}
+	}
+	return true
 }
 
 // removeTree removes a folder and all that is in it; nothing where there is none.

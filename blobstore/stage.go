@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sync"
 
@@ -39,16 +38,18 @@ func (s *Store) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (*staged, e
 	if s.readOnly {
 		return nil, zodb.ErrReadOnly
 	}
-	if err := s.cleaned(); err != nil {
+	if err := s.readyTmp(); err != nil {
 		return nil, err
 	}
-	path := s.stagePath(oid, tid)
-	f, err := s.fs.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := s.create(func() string { return s.stagePath(oid, tid) })
 	if err != nil {
 		return nil, err
 	}
-	b := &staged{s: s, oid: oid, tid: tid, file: f, path: path}
-	if err := copyTo(f, content); err != nil {
+	b := &staged{s: s, oid: oid, tid: tid, file: f, path: f.Name()}
+	if err = copyTo(f, content); err == nil {
+		err = b.takePlace()
+	}
+	if err != nil {
 		return nil, errors.Join(err, b.Discard())
 	}
 	return b, nil
@@ -92,7 +93,7 @@ func (b *staged) Sync() error {
 	return b.wrap("sync", err)
 }
 
-// Publish gives the blob its final name, and takes the right to write from everybody.
+// Publish gives the blob its final name. What it needs was tried out when the blob was staged.
 func (b *staged) Publish() error {
 	return b.wrap("publish", b.publish())
 }
@@ -104,12 +105,10 @@ func (b *staged) publish() error {
 	if err := b.s.folders.make(filepath.Dir(final)); err != nil {
 		return err
 	}
-	if err := b.s.fs.Chmod(b.path, 0o444); err != nil {
-		return err
-	}
 	if err := b.s.fs.Rename(b.path, final); err != nil {
 		return err
 	}
+	b.s.near.Delete(b.path)
 	b.path = final
 	return nil
 }
@@ -119,8 +118,8 @@ func (b *staged) SyncDir() error {
 	return b.wrap("sync the folder of", b.s.folders.sync(filepath.Dir(b.path)))
 }
 
-// Discard removes the blob, durably if it has its final name: a crash must not bring that back. Folders that Publish
-// made stay: they are empty, and as good as absent.
+// Discard removes the blob, durably if it has its final name: a crash must not bring that back. Folders that were
+// made for it stay: they are empty, and as good as absent.
 func (b *staged) Discard() error {
 	var err error
 	if b.file != nil {
@@ -134,6 +133,7 @@ func (b *staged) Discard() error {
 		if b.path == b.s.path(b.oid, b.tid) {
 			err = errors.Join(err, b.s.folders.sync(filepath.Dir(b.path)))
 		}
+		b.s.near.Delete(b.path)
 		b.path = ""
 	}
 	return b.wrap("discard", err)

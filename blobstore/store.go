@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
+	"golang.org/x/sys/unix"
 
 	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -36,8 +37,15 @@ type LayoutError struct {
 	Dir, Want, Found string
 }
 
+// zeoCache is the layout of the cache of a ZEO client.
+const zeoCache = "zeocache"
+
 func (e *LayoutError) Error() string {
-	if e.Want == "" {
+	switch {
+	case e.Found == zeoCache:
+		return fmt.Sprintf("blob directory %s: its %s file says that it is the blob cache of a ZEO client, which removes "+
+			"what it needs no more: name the blob directory of the storage, or another, empty folder", e.Dir, markerName)
+	case e.Want == "":
 		return fmt.Sprintf("blob directory %s: layout %q is not known, only bushy and lawn are: check its %s file",
 			e.Dir, e.Found, markerName)
 	}
@@ -58,7 +66,10 @@ type Store struct {
 
 	publishing sync.RWMutex // held by Publish, and wholly to remove empty folders
 
-	cleaned func() error // removes what a crash left in tmp, once
+	tmp  sync.Mutex // of cleaned
+	near sync.Map   // paths of blobs that wait in the folders of their objects
+
+	cleaned bool // what a crash left in tmp is removed
 
 	oldTokens func() // removes what a crash left of tokens, once
 }
@@ -75,7 +86,6 @@ func Open(dir string, opt Options) (*Store, error) {
 		s.log = hclog.NewNullLogger()
 	}
 	s.folders = newFolders(s.fs, dir)
-	s.cleaned = sync.OnceValue(s.clean)
 	s.oldTokens = sync.OnceFunc(s.removeOldTokens)
 	if err := s.open(opt.Layout); err != nil {
 		return nil, fmt.Errorf("open blob directory %s: %w", dir, err)
@@ -172,7 +182,7 @@ func (s *Store) prepare(marked bool) error {
 // writeMarker writes under another name first, so that a crash leaves no empty marker.
 func (s *Store) writeMarker() error {
 	tmp := filepath.Join(s.dir, markerName+".tmp")
-	f, err := s.fs.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
+	f, err := s.fs.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
 	if err != nil {
 		return err
 	}
@@ -186,13 +196,22 @@ func (s *Store) writeMarker() error {
 	return s.fs.Rename(tmp, filepath.Join(s.dir, markerName))
 }
 
-// clean removes what a crash left in the folder of incoming files. It runs before the first blob is staged and not in
-// Open, because only who stages blobs holds the storage's lock, and can be sure that they are nobody else's.
-func (s *Store) clean() error {
+// readyTmp makes the folder of incoming files ready for one more. What a crash left there is removed before the first
+// blob is staged and not in Open, because only who stages blobs holds the storage's lock, and can be sure that they are
+// nobody else's. What cannot be removed is in nobody's way. After an error the next blob tries again.
+func (s *Store) readyTmp() error {
+	s.tmp.Lock()
+	defer s.tmp.Unlock()
+	if s.cleaned {
+		return nil
+	}
 	tmp := filepath.Join(s.dir, tmpName)
 	entries, err := s.fs.ReadDir(tmp)
+	if errors.Is(err, fs.ErrNotExist) { // somebody has tidied up
+		err = s.fs.Mkdir(tmp, 0o777)
+	}
 	if err != nil {
-		return err
+		return fmt.Errorf("the folder of incoming blobs: %w", err)
 	}
 	for _, e := range entries {
 		if !strings.HasPrefix(e.Name(), tmpPrefix) {
@@ -200,9 +219,10 @@ func (s *Store) clean() error {
 		}
 		s.log.Info("removing an incomplete blob", "dir", s.dir, "name", e.Name())
 		if err := s.fs.Remove(filepath.Join(tmp, e.Name())); err != nil {
-			return err
+			s.log.Warn("an incomplete blob cannot be removed: it only takes room", "dir", tmp, "error", err)
 		}
 	}
+	s.cleaned = true
 	return nil
 }
 
@@ -215,7 +235,7 @@ func (s *Store) Folder(oid zodb.Oid) string { return filepath.Dir(s.path(oid, 0)
 
 // OpenBlob opens the blob of a revision. It is a *zodb.POSKeyError with Blob set when there is none.
 func (s *Store) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
-	f, err := s.fs.OpenFile(s.path(oid, tid), os.O_RDONLY, 0)
+	f, err := vfs.OpenPlain(s.fs, s.path(oid, tid)) // clients that share the directory may have put a link there
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
 	}

@@ -98,7 +98,7 @@ func (s *Store) removeOldTokens() {
 
 // readToken returns the digest of a token's content.
 func readToken(disk vfs.FS, dir, name string) (digest [sha256.Size]byte, err error) {
-	f, err := disk.OpenFile(tokenPath(dir, name), os.O_RDONLY, 0)
+	f, err := vfs.OpenPlain(disk, tokenPath(dir, name))
 	if err != nil {
 		return digest, err
 	}

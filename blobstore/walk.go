@@ -11,24 +11,30 @@ import (
 // Walk calls visit for each blob file in the directory, in the order of names, with its size in bytes and its path. An
 // error of visit ends the walk and is returned. Other files are passed over.
 func (s *Store) Walk(visit func(oid zodb.Oid, tid zodb.Tid, size int64, path string) error) error {
-	if err := s.walk(nil, visit); err != nil {
+	if err := s.walk(nil, visit, func(err error) error { return err }); err != nil {
 		return fmt.Errorf("walk blob directory %s: %w", s.dir, err)
 	}
 	return nil
 }
 
-func (s *Store) walk(names []string, visit func(zodb.Oid, zodb.Tid, int64, string) error) error {
+// walkPast is Walk past folders that cannot be read, which are noted.
+func (s *Store) walkPast(visit func(zodb.Oid, zodb.Tid, int64, string) error, note func(error)) error {
+	return s.walk(nil, visit, func(err error) error { note(err); return nil })
+}
+
+func (s *Store) walk(names []string, visit func(zodb.Oid, zodb.Tid, int64, string) error,
+	unreadable func(error) error) error {
 	dir := filepath.Join(append([]string{s.dir}, names...)...)
 	entries, err := s.fs.ReadDir(dir)
 	if err != nil {
-		return err
+		return unreadable(err)
 	}
 	if len(names) < s.layout.depth() {
 		for _, e := range entries {
 			if _, ok := parseHex(e.Name()); !ok || !e.IsDir() {
 				continue
 			}
-			if err := s.walk(append(names[:len(names):len(names)], e.Name()), visit); err != nil {
+			if err := s.walk(append(names[:len(names):len(names)], e.Name()), visit, unreadable); err != nil {
 				return err
 			}
 		}

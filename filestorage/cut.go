@@ -31,6 +31,7 @@ func (s *Storage) Cut(ctx context.Context, last zodb.Tid) error {
 	}
 	s.closing.Do(func() {
 		close(s.closed)
+		s.left.end()
 		s.packing <- struct{}{}
 		s.queue.close()
 		s.closeErr = s.cut(at)

@@ -60,7 +60,7 @@ type PackResult struct {
 //
 // Errors: zodb.ErrReadOnly, zodb.ErrClosed, ErrPacking, *SpaceError, *RecordError and *DanglingError of GC,
 // *zodb.CorruptError, *FailedError, those of the disk, the context's cause. After an error about blobs the file is
-// packed and the result says so; what is left to do for the blobs is done when the storage is opened again.
+// packed and the result says so; what is left to do for the blobs is tried again, see Left.
 func (s *Storage) Pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (PackResult, error) {
 	result, err := s.pack(ctx, stop, opt)
 	if err != nil {
@@ -143,6 +143,9 @@ type packer struct {
 }
 
 func (p *packer) run(ctx context.Context) (PackResult, error) {
+	if err := p.tryWays(ctx); err != nil {
+		return p.result, err
+	}
 	end := p.e.size()
 	nothing, err := p.survey(ctx, end)
 	if nothing || err != nil {

@@ -49,16 +49,16 @@ func (p *packer) make(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
-	if err := p.prepare(ctx); err != nil {
+	if err := p.prepare(); err != nil {
 		return err
 	}
 	return p.takeOver(ctx)
 }
 
 // prepare makes ready what can be done before the file is replaced.
-func (p *packer) prepare(ctx context.Context) error {
+func (p *packer) prepare() error {
 	if p.blobs != nil {
-		if err := p.planBlobs(ctx); err != nil {
+		if err := p.planBlobs(); err != nil {
 			return err
 		}
 	}
@@ -78,12 +78,9 @@ func (p *packer) prepare(ctx context.Context) error {
 	return disk.SyncDir(filepath.Dir(path))
 }
 
-// planBlobs plans the removal of blobs, after what an earlier pack could not do has been done.
-func (p *packer) planBlobs(ctx context.Context) error {
+// planBlobs plans the removal of blobs.
+func (p *packer) planBlobs() error {
 	if err := p.s.fs.SyncDir(filepath.Dir(p.s.path)); err != nil {
-		return err
-	}
-	if err := p.blobs.FinishRemoval(ctx, p.s.hasRevision); err != nil {
 		return err
 	}
 	p.prepared = true
@@ -173,9 +170,10 @@ func (p *packer) clean(ctx context.Context) error {
 	}
 	total := int64(len(p.dropped))
 	p.report(PackBlobs, 0, total)
-	if err := p.blobs.FinishRemoval(ctx, p.s.hasRevision); err != nil {
-		return err
+	err := p.blobs.FinishRemoval(ctx, p.s.hasRevision)
+	p.s.leave(err) // also where it is the context's: it goes on later
+	if err == nil {
+		p.report(PackBlobs, total, total)
 	}
-	p.report(PackBlobs, total, total)
-	return nil
+	return err
 }

@@ -94,7 +94,7 @@ func (s *Storage) setRecordsAside(c *scan, tloc, pos int64, label string) (end i
 			return 0, err
 		}
 		if r.Tid > c.last {
-			if err := s.blobs.SetAside(r.Oid, r.Tid, label); err != nil {
+			if err := s.setAside(lostBlob{r.Oid, r.Tid, label}); err != nil {
 				return 0, fmt.Errorf("set aside the blob of oid %v in lost transaction %v: %w", r.Oid, r.Tid, err)
 			}
 		}

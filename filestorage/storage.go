@@ -74,7 +74,8 @@ type Storage struct {
 	writer writer        // belongs to the holder of the commit lock
 	saver  saver         // saves the index now and then
 
-	packing chan struct{} // one slot, held by a pack
+	packing chan struct{} // one slot, held by a pack, and by whoever does what one has left
+	left    *leftovers
 
 	closed   chan struct{} // closed when Close begins
 	closing  sync.Once
@@ -111,6 +112,7 @@ func newStorage(path string, opt Options) *Storage {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.left = &leftovers{log: s.log, now: s.now}
 	return s
 }
 
@@ -131,7 +133,7 @@ func (s *Storage) open(ctx context.Context, opt Options) (err error) {
 		s.maxOid.Store(uint64(oid))
 	}
 	if !s.readOnly {
-		if err := s.finishPack(ctx); err != nil {
+		if err := s.finishOpen(ctx); err != nil {
 			return err
 		}
 	}
@@ -153,6 +155,7 @@ func (s *Storage) Close() error {
 func (s *Storage) close() error {
 	var err error
 	if !s.readOnly {
+		s.left.end()
 		s.packing <- struct{}{}
 		s.commit <- struct{}{} // kept for good: no transaction begins any more
 		s.queue.close()

@@ -80,8 +80,8 @@ func packError(r filestorage.PackResult, err error) error {
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: "the storage is open for reading only: pack it in the " +
 			"process that writes it"}
 	case r.Packed:
-		return fmt.Errorf("the data file is packed; what is left to do for the blobs is done when the storage is "+
-			"opened again: %w", err)
+		return fmt.Errorf("the data file is packed; what is left to do for the blobs is tried again every minute: %w",
+			err)
 	}
 	return err
 }

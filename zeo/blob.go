@@ -3,7 +3,7 @@ package zeo
 import (
 	"errors"
 	"fmt"
-	"os"
+	"io/fs"
 	"path/filepath"
 	"regexp"
 	"time"
@@ -94,12 +94,11 @@ func (c *client) blobShared(m *wire.Message, a *arguments) error {
 		if !ok {
 			return raise(classValue, "the storage has no blobs")
 		}
-		path := filepath.Join(folder, name)
 		// A link could make a blob of any file that the server may read.
-		if info, err := os.Lstat(path); err != nil || !info.Mode().IsRegular() {
+		u, err := c.storage.st.AdoptDraft(filepath.Join(folder, name))
+		if errors.Is(err, vfs.ErrNotPlain) || errors.Is(err, fs.ErrNotExist) {
 			return errors.Join(raise(classValue, "not a file beside a blob: "+name), err)
 		}
-		u, err := c.storage.st.AdoptDraft(path)
 		if err != nil {
 			return err
 		}

@@ -123,6 +123,11 @@ func (f *file) Sync() error {
 	return err
 }
 
+// Chmod is Disk.Chmod of the file that was opened.
+func (f *file) Chmod(perm fs.FileMode) error {
+	return f.change(Op{Kind: Chmod, Path: f.path}, func() { f.n.mode = f.n.mode&fs.ModeType | perm.Perm() })
+}
+
 func (f *file) change(op Op, do func()) error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()

@@ -1,0 +1,66 @@
+package blobstore
+
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zrsd/zrsd/vfs"
+)
+
+// moveBlob renames a blob, or copies it where the new name is on another file system. The name that was is gone only
+// when the new one has all of the content.
+func (s *Store) moveBlob(from, to string) error {
+	if s.sameFile(from, to) { // of which a rename takes neither away
+		return s.fs.Remove(from)
+	}
+	err := s.fs.Rename(from, to)
+	if !errors.Is(err, syscall.EXDEV) {
+		return err
+	}
+	if err := s.copyBlob(from, to); err != nil {
+		return err
+	}
+	return s.fs.Remove(from)
+}
+
+func (s *Store) sameFile(a, b string) bool {
+	one, errOne := s.fs.Stat(a)
+	other, errOther := s.fs.Stat(b)
+	return errOne == nil && errOther == nil && vfs.SameFile(one, other)
+}
+
+// copyBlob makes a durable copy under a name of its own first, so that what has the new name is whole.
+func (s *Store) copyBlob(from, to string) error {
+	f, err := vfs.OpenPlain(s.fs, from)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	temp := to + ".tmp"
+	out, err := s.fs.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
+	if err != nil {
+		return err
+	}
+	err = copyTo(out, io.NewSectionReader(f, 0, info.Size()))
+	if err == nil {
+		err = errors.Join(vfs.Chmod(s.fs, out, readOnly(info)), out.Sync())
+	}
+	if err = errors.Join(err, out.Close()); err == nil {
+		err = s.fs.Rename(temp, to)
+	}
+	if err != nil {
+		if e := s.fs.Remove(temp); !errors.Is(e, fs.ErrNotExist) {
+			err = errors.Join(err, e)
+		}
+	}
+	return err
+}

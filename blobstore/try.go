@@ -1,0 +1,69 @@
+package blobstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"golang.org/x/sys/unix"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// An OldError says that the blobs before a pack cannot be kept beside the directory.
+type OldError struct {
+	Dir string
+	Err error
+}
+
+func (e *OldError) Error() string {
+	return fmt.Sprintf("the blobs before the pack cannot be kept in %s: %v: nothing was changed; that folder has to be on "+
+		"the file system of %s and writable for this process, or pack without keeping the old file and blobs (zrsd pack "+
+		"--no-keep-old, pack-keep-old false)", e.Dir+oldSuffix, e.Err, e.Dir)
+}
+
+func (e *OldError) Unwrap() error { return e.Err }
+
+// TryRemoval finds out, before a pack begins, whether PlanRemoval and FinishRemoval can do their work, and leaves
+// everything as it was. *OldError: they could without keepOld.
+func (s *Store) TryRemoval(keepOld bool) error {
+	if s.readOnly {
+		return zodb.ErrReadOnly
+	}
+	if _, err := s.readPlan(); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	probe := filepath.Join(s.dir, planName+".try")
+	err := s.tryPlan(probe)
+	if err == nil && keepOld {
+		err = s.tryOld(probe)
+	}
+	if e := s.fs.Remove(probe); !errors.Is(e, fs.ErrNotExist) {
+		err = errors.Join(err, e)
+	}
+	return err
+}
+
+func (s *Store) tryPlan(probe string) error {
+	f, err := s.fs.OpenFile(probe, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
+	if err != nil {
+		return fmt.Errorf("plan the removal of blobs from %s: %w: see to it that the user of this process may write there",
+			s.dir, err)
+	}
+	return f.Close()
+}
+
+// tryOld gives a file a second name where the directory with .old will be, for a moment.
+func (s *Store) tryOld(probe string) error {
+	to := s.dir + oldSuffix + ".try"
+	err := s.fs.Link(probe, to)
+	if err == nil || errors.Is(err, fs.ErrExist) { // of a process that crashed
+		err = s.fs.Remove(to)
+	}
+	if err != nil {
+		return &OldError{s.dir, err}
+	}
+	return nil
+}

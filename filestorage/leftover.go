@@ -1,0 +1,184 @@
+package filestorage
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// How soon work that was left is tried again, and how often a reason that stays the same is logged.
+const (
+	leftPause = time.Minute
+	leftTold  = time.Hour
+)
+
+// A leftovers is work that a recovery or a pack could not do: blobs to be removed or set aside, names to be removed. It
+// is in nobody's way. It is tried again until it is done, and reported until then.
+type leftovers struct {
+	log hclog.Logger
+	now func() time.Time
+
+	mu    sync.Mutex
+	aside []lostBlob
+	first error     // why the first of them could not be set aside
+	why   error     // nil: nothing is left
+	since time.Time // when it was left
+	told  time.Time // when it was logged last
+
+	tending sync.WaitGroup
+	tended  bool // somebody tries again
+	over    bool // nobody does any more
+}
+
+// A lostBlob is that of a transaction that a recovery has cut off.
+type lostBlob struct {
+	oid   zodb.Oid
+	tid   zodb.Tid
+	label string
+}
+
+// leave tells what came of the work: err is why it is left, nil that nothing is. What is left is tried again.
+func (s *Storage) leave(err error) {
+	l := s.left
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.note(err)
+	if l.why != nil && !l.tended && !l.over {
+		l.tended = true
+		l.tending.Go(s.tendLeft)
+	}
+}
+
+// end returns when nobody tries any more. The storage is being closed.
+func (l *leftovers) end() {
+	l.mu.Lock()
+	l.over = true
+	l.mu.Unlock()
+	l.tending.Wait()
+}
+
+// note is called with mu held.
+func (l *leftovers) note(err error) {
+	now := l.now()
+	switch {
+	case err == nil && l.why != nil:
+		l.log.Info("what a recovery or a pack had left is done now", "since", l.since)
+	case err != nil && l.why == nil:
+		l.since = now
+		fallthrough
+	case err != nil && (l.why.Error() != err.Error() || now.Sub(l.told) >= leftTold):
+		l.told = now
+		l.log.Error("a recovery or a pack has left work that cannot be done now; transactions go on, it is tried again",
+			"in", leftPause, "error", err)
+	}
+	l.why = err
+}
+
+func (l *leftovers) lost(b lostBlob, err error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.aside = append(l.aside, b)
+	l.first = cmp.Or(l.first, err)
+}
+
+func (l *leftovers) get() (why error, since time.Time) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.why, l.since
+}
+
+// Left returns why work of a recovery or a pack is still to be done, and since when; nil when there is none. Nothing
+// waits for it.
+func (s *Storage) Left() (why error, since time.Time) { return s.left.get() }
+
+// tendLeft tries again until all is done or the storage is closed.
+func (s *Storage) tendLeft() {
+	ctx, cancel := s.whileOpen(context.Background())
+	defer cancel()
+	again := time.NewTicker(leftPause)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-again.C:
+			s.tryLeft(ctx)
+		}
+		if s.left.rest() {
+			return
+		}
+	}
+}
+
+// rest reports whether there is nothing to tend any more.
+func (l *leftovers) rest() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tended = l.why != nil
+	return !l.tended
+}
+
+// tryLeft does what is left, unless a pack is at it.
+func (s *Storage) tryLeft(ctx context.Context) {
+	select {
+	case s.packing <- struct{}{}:
+	default:
+		return
+	}
+	defer func() { <-s.packing }()
+	if err := s.doLeft(ctx); ctx.Err() == nil {
+		s.leave(err)
+	}
+}
+
+func (s *Storage) doLeft(ctx context.Context) error {
+	return errors.Join(s.finishPack(ctx), s.setLostAside(ctx))
+}
+
+// setLostAside sets aside what could not be when the storage was opened, while nothing is on its way to the disk: the
+// same transaction may have come again.
+func (s *Storage) setLostAside(ctx context.Context) error {
+	l := s.left
+	l.mu.Lock()
+	list := l.aside
+	l.mu.Unlock()
+	if len(list) == 0 {
+		return nil
+	}
+	release, err := s.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	var rest []lostBlob
+	var first error
+	for _, b := range list {
+		again, err := s.hasRevision(b.oid, b.tid)
+		if err == nil && !again {
+			err = s.blobs.SetAside(b.oid, b.tid, b.label)
+		}
+		if err != nil {
+			rest = append(rest, b)
+			first = cmp.Or(first, err)
+		}
+	}
+	l.mu.Lock()
+	l.aside = rest
+	l.mu.Unlock()
+	if len(rest) > 0 {
+		return lostAsideError(len(rest), rest[0], first)
+	}
+	return nil
+}
+
+func lostAsideError(n int, b lostBlob, err error) error {
+	return fmt.Errorf("%d blobs of transactions that were cut off are still where blobs lie, the first is that of oid %v "+
+		"tid %v: %w", n, b.oid, b.tid, err)
+}

@@ -1,0 +1,168 @@
+package filestorage
+
+import (
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// refuse lets operations fail until the disk is healed.
+func refuse(st *stage, kind simdisk.Kind, path string) {
+	st.disk.FailWhen(func(op simdisk.Op) error {
+		if op.Kind == kind && strings.HasPrefix(op.Path, path) {
+			return syscall.EACCES
+		}
+		return nil
+	})
+}
+
+// checkLeft checks that the storage serves, says that work is left, and does it once it can.
+func checkLeft(t *testing.T, st *stage, want string) {
+	t.Helper()
+	if st.err != nil {
+		t.Fatal(st.err)
+	}
+	why, since := st.s.Left()
+	if why == nil || since.IsZero() || !strings.Contains(why.Error(), want) {
+		t.Errorf("left since %v: %v, want %q", since, why, want)
+	}
+	st.commit(2, "life goes on", "")
+	st.s.tryLeft(t.Context())
+	if again, at := st.s.Left(); again == nil || !at.Equal(since) {
+		t.Errorf("after another attempt: %v since %v", again, at)
+	}
+	st.disk.Heal()
+	st.s.tryLeft(t.Context())
+	if why, _ := st.s.Left(); why != nil || st.err != nil {
+		t.Errorf("after the disk was well: %v, %v", why, st.err)
+	}
+}
+
+// A blob that a pack cannot remove is reported and removed later; the pack says that the file is packed, and the
+// storage opens, too.
+func TestWhatAPackLeavesIsInNobodysWay(t *testing.T) {
+	for _, again := range []bool{false, true} {
+		st := newStage(t, story{prepare: packable})
+		refuse(st, simdisk.Remove, "db/blobs/0x00")
+		r, err := st.s.Pack(t.Context(), 10000, PackOptions{GC: true, References: toyReferences})
+		if !r.Packed || err == nil {
+			t.Errorf("packed %v, %v", r.Packed, err)
+		}
+		if again {
+			st.close()
+			st.open()
+		}
+		checkLeft(t, st, "are still in db/blobs")
+		checkNoStrayBlobs(t, "in the end", st.s)
+		st.end()
+	}
+}
+
+// A plan that cannot be read keeps nobody from opening the storage, and is told with what to do about it.
+func TestAPlanThatIsNoneKeepsNobodyFromOpening(t *testing.T) {
+	st := newStage(t, story{prepare: packable})
+	st.close()
+	f, err := st.disk.OpenFile("db/blobs/.removed.zrsd", 0o1|0o100, 0o666) // write, create
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.WriteAt([]byte("something else\n"), 0); err != nil {
+		t.Fatal(err)
+	}
+	st.open()
+	if why, _ := st.s.Left(); why == nil || !strings.Contains(why.Error(), "remove it") {
+		t.Errorf("left: %v", why)
+	}
+	before := contents(t, st.s)
+	for _, keepOld := range []bool{true, false} {
+		r, err := st.s.Pack(t.Context(), 10000, PackOptions{KeepOld: keepOld})
+		if r.Packed || err == nil || !slices.Equal(before, contents(t, st.s)) {
+			t.Errorf("keep old %v: packed %v, %v", keepOld, r.Packed, err)
+		}
+	}
+	if err := st.disk.Remove("db/blobs/.removed.zrsd"); err != nil {
+		t.Fatal(err)
+	}
+	st.s.tryLeft(t.Context())
+	if why, _ := st.s.Left(); why != nil {
+		t.Errorf("after it was removed: %v", why)
+	}
+	st.end()
+}
+
+// The blob of a transaction that a recovery cuts off stays where it cannot be moved, and the storage opens.
+func TestALostBlobThatCannotBeSetAsideIsInNobodysWay(t *testing.T) {
+	st := newStage(t, story{prepare: interrupted3})
+	refuse(st, simdisk.Rename, "db/blobs/0x00")
+	st.open()
+	checkLeft(t, st, "are still where blobs lie")
+	if _, err := st.disk.Stat("db/blobs/.tr0"); err != nil {
+		t.Errorf("the blob is not set aside: %v", err)
+	}
+	checkNoStrayBlobs(t, "in the end", st.s)
+	st.end()
+}
+
+// A lost transaction that comes again, as to a secondary, has its blob: what was to be set aside is not taken from it.
+func TestALostBlobThatComesAgainIsKept(t *testing.T) {
+	st := newStage(t, story{prepare: interrupted3})
+	refuse(st, simdisk.Rename, "db/blobs/0x00")
+	st.open()
+	st.disk.Heal()
+	if st.err != nil {
+		t.Fatal(st.err)
+	}
+	lost := st.s.left.aside[0]
+	txn, err := st.s.Begin(t.Context(), &zodb.TxnMeta{Tid: lost.tid})
+	if err == nil {
+		err = txn.Restore(&zodb.Record{Oid: lost.oid, Tid: lost.tid, Size: int64(len(withBlob)),
+			Data: strings.NewReader(withBlob), Blob: strings.NewReader("again"), BlobSize: 5})
+	}
+	if err == nil {
+		_, err = txn.Finish(t.Context(), nil)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	st.s.tryLeft(t.Context())
+	if why, _ := st.s.Left(); why != nil {
+		t.Errorf("left: %v", why)
+	}
+	f, err := st.s.OpenBlob(lost.oid, lost.tid)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	st.end()
+}
+
+// A pack whose ways are not open is refused before anything is changed, with what to do.
+func TestAPackThatCannotKeepTheOldIsRefusedBeforehand(t *testing.T) {
+	for _, way := range []string{"db/Data.fs", "db/blobs/.removed.zrsd.try"} {
+		st := newStage(t, story{prepare: packable})
+		before, ops := contents(t, st.s), 0
+		refuse(st, simdisk.Link, way)
+		r, err := st.s.Pack(t.Context(), 10000, PackOptions{GC: true, KeepOld: true, References: toyReferences})
+		if r.Packed || err == nil || !strings.Contains(err.Error(), "nothing was changed") ||
+			!strings.Contains(err.Error(), "--no-keep-old") || !slices.Equal(before, contents(t, st.s)) {
+			t.Errorf("%s: packed %v, %v", way, r.Packed, err)
+		}
+		for _, op := range st.disk.Ops() {
+			if op.Path == "db/Data.fs.pack" {
+				ops++
+			}
+		}
+		if ops > 0 {
+			t.Errorf("%s: the pack had begun to write", way)
+		}
+		mustPack(t, st.s, 10000, PackOptions{GC: true, References: toyReferences})
+		checkNoStrayBlobs(t, way, st.s)
+		st.end()
+	}
+}
