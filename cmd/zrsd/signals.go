@@ -26,8 +26,7 @@ func withSignals(ctx context.Context, log serverLog, reloads *node.Reloads) (_ c
 	var watcher sync.WaitGroup
 	watcher.Go(func() { watch(signals, done, log, reloads, cancel, os.Exit, time.Now) })
 	return ctx, func() {
-		signal.Stop(signals)
-		close(done)
+		close(done) // the signals stay ours: a second one in these last moments must not be what ends the process
 		watcher.Wait()
 		cancel(nil)
 	}
