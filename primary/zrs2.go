@@ -112,8 +112,13 @@ func (c *zrs2) stream(ctx context.Context, start zodb.Tid, it zodb.Iterator) err
 	return g.Wait()
 }
 
-// deliver sends until there is a reason of our own to end. Then the secondary gets what is on its way: it hangs up when
-// it has read everything.
+// Of a secondary that has been sent everything and the end.
+const (
+	confirmEvery = 20 * time.Millisecond // it is looked whether its kernel has confirmed that
+	hangUpTime   = time.Second           // it has to hang up itself, behind that
+)
+
+// deliver sends until there is a reason of our own to end. Then the secondary gets what is on its way.
 func (c *zrs2) deliver(ctx context.Context, start zodb.Tid, it zodb.Iterator) error {
 	wire := &countingWriter{w: &patientWriter{c.conn, c.p.opt.IdleTimeout}, n: &c.bytes}
 	enc := &unconfirmed{Encoder: zrs.NewEncoder(wire, start), progress: c.progress, now: c.p.opt.Now}
@@ -135,11 +140,33 @@ func (c *zrs2) deliver(ctx context.Context, start zodb.Tid, it zodb.Iterator) er
 		ctx, cancel = context.WithTimeout(ctx, lingerLimit)
 		defer cancel()
 	}
-	select {
-	case <-c.gone:
-	case <-ctx.Done():
-	}
+	c.arrives(ctx)
 	return err
+}
+
+// arrives waits until the secondary has hung up, as it does when it has read everything and the end, or its kernel has
+// all of that: whether the secondary reads it, and acts on it, cannot be known.
+func (c *zrs2) arrives(ctx context.Context) {
+	look := time.NewTicker(confirmEvery)
+	defer look.Stop()
+	for {
+		select {
+		case <-c.gone:
+			return
+		case <-ctx.Done():
+			return
+		case <-look.C:
+		}
+		if missing, known := protocol.Unacknowledged(c.conn); known && missing == 0 {
+			ctx, cancel := context.WithTimeout(ctx, hangUpTime)
+			defer cancel()
+			select {
+			case <-c.gone:
+			case <-ctx.Done():
+			}
+			return
+		}
+	}
 }
 
 // listen takes keep-alives until the connection ends. The first tells that there will be more: from then on silence is

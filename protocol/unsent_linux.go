@@ -39,6 +39,20 @@ func LimitSilence(conn net.Conn, d time.Duration) error {
 	})
 }
 
+// Unacknowledged returns how many bytes, and the end behind them, the other side's kernel has not confirmed yet; known is
+// false where nobody can say.
+func Unacknowledged(conn net.Conn) (bytes int, known bool) {
+	tcp := plainTCP(conn)
+	if tcp == nil {
+		return 0, false
+	}
+	err := controlFd(tcp, func(fd int) (err error) {
+		bytes, err = unix.IoctlGetInt(fd, unix.SIOCOUTQ)
+		return os.NewSyscallError("ioctl", err)
+	})
+	return bytes, err == nil
+}
+
 // plainTCP returns the TCP connection under conn, nil when there is none.
 func plainTCP(conn net.Conn) *net.TCPConn {
 	if inner, ok := conn.(interface{ NetConn() net.Conn }); ok { // a TLS connection
