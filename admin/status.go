@@ -105,7 +105,9 @@ type Storage struct {
 	Objects  *int64     `json:"objects"` // nil where no index is kept
 	LastTid  *zodb.Tid  `json:"last_tid"`
 	LastTime *time.Time `json:"last_time"` // the time in LastTid
-	Chain    *Chain     `json:"chain"`     // nil where none is kept
+	// Future is by how much LastTime is ahead of the node's clock.
+	Future float64 `json:"future_seconds"`
+	Chain  *Chain  `json:"chain"` // nil where none is kept
 	// LastError is the last failure to read the storage for secondaries.
 	LastError *string `json:"last_error"`
 }

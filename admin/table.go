@@ -28,6 +28,10 @@ func WriteTable(w io.Writer, st *Status) error {
 	row("ready", readyText(st))
 	row("data", clean(st.Storage.Path)+storageNotes(&st.Storage))
 	row("last tid", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
+	if ahead := st.Storage.Future; ahead > 0 {
+		row("", fmt.Sprintf("WARNING: %v in the future: a clock was ahead, or this one is behind",
+			time.Duration(ahead*float64(time.Second)).Round(time.Second)))
+	}
 	if st.Referee != nil {
 		row("referee", clean(st.Referee.Address), refereeText(st.Referee))
 	}

@@ -75,7 +75,7 @@ func (c *checker) blobFile(file BlobFile) {
 			file.Tid) == 0; i++ { // an oid can stand twice in a transaction
 			c.blobs[i].found = true
 		}
-	case file.Tid <= c.last: // a later one is of a transaction that was committed since the check began
+	case file.Tid <= c.highest: // a later one is of a transaction that was committed since the check began
 		c.report(Finding{Warning, KindBlobOrphaned, nil, at(file.Tid), at(file.Oid),
 			fmt.Sprintf("no revision has the file %s: it only takes up space, move it away", file.Path)})
 	}

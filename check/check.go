@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/vfs"
@@ -28,6 +29,8 @@ type Options struct {
 	Quick bool
 	// Report is told of each finding as it is found.
 	Report func(Finding)
+	// Now is the clock; nil: the system's.
+	Now func() time.Time
 	// Progress is told how much of the file has been checked; nil: nobody asks.
 	Progress func(done, total int64)
 }
@@ -35,6 +38,14 @@ type Options struct {
 // Run checks one storage. The error is about not being able to check; what is wrong with the storage goes to Report.
 func Run(ctx context.Context, opt Options) (Summary, error) {
 	c := &checker{opt: opt, now: filestorage.NewOffsets(), sum: Summary{Path: opt.Path}}
+	clock := time.Now
+	if opt.Now != nil {
+		clock = opt.Now
+	}
+	var err error
+	if c.future, err = zodb.TidFromTime(clock().Add(tolerance)); err != nil {
+		return c.sum, fmt.Errorf("reading the clock: %w", err)
+	}
 	c.loadIndex() // before the file, so that the index is not newer than what is seen of the file
 	in, err := filestorage.Inspect(opt.FS, opt.Path)
 	var corrupt *zodb.CorruptError
@@ -54,6 +65,9 @@ func Run(ctx context.Context, opt Options) (Summary, error) {
 	return c.sum, nil
 }
 
+// tolerance is how far clocks of machines that are in order may be apart.
+const tolerance = time.Minute
+
 // A checker is one run.
 type checker struct {
 	opt   Options
@@ -61,9 +75,12 @@ type checker struct {
 	now   *filestorage.Offsets // of what has been walked over
 	saved savedIndex
 	blobs []blobRevision // in file order
-	last  zodb.Tid
-	gap   bool // something was skipped: what is known of the file is not all that is in it
+	last  zodb.Tid       // of the transaction walked over last
+	gap   bool           // something was skipped: what is known of the file is not all that is in it
 	sum   Summary
+
+	highest zodb.Tid // of all transactions
+	future  zodb.Tid // what is above has not been yet
 }
 
 func (c *checker) run(ctx context.Context) error {

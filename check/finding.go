@@ -25,7 +25,8 @@ const (
 	KindRecord       Kind = "record"        // damage: a record makes no sense; the rest of its transaction is skipped
 	KindBackPointer  Kind = "back-pointer"  // damage: does not lead to an earlier record of the same oid
 	KindPrevious     Kind = "previous"      // damage as above; a warning when it leads to another one than expected
-	KindTidOrder     Kind = "tid-order"     // warning: a tid is not above the one before
+	KindTidOrder     Kind = "tid-order"     // warning: a tid is not above that of the transaction before
+	KindTidFuture    Kind = "tid-future"    // warning: a tid is later than the clock of this machine
 	KindRecordTid    Kind = "record-tid"    // warning: differs from its transaction's
 	KindIndexEntry   Kind = "index-entry"   // damage: the saved index leads to another record than the current one
 	KindIndexFile    Kind = "index-file"    // warning: it is unusable and will be rebuilt; damage: it has wrong entries
@@ -69,9 +70,11 @@ type Summary struct {
 	Uncommitted  int64     `json:"uncommitted_bytes"` // behind the last committed transaction
 	Transactions int64     `json:"transactions"`
 	Records      int64     `json:"records"`
-	Objects      int64     `json:"objects"` // deleted ones included
-	LastTid      *zodb.Tid `json:"last_tid"`
-	Index        string    `json:"index"` // "good", "stale", "absent", "unusable", "wrong", "not reached"
+	Objects      int64     `json:"objects"`     // deleted ones included
+	LastTid      *zodb.Tid `json:"last_tid"`    // of the last transaction in the file
+	TidsDown     int64     `json:"tids_down"`   // transactions whose tid is not above the one before
+	TidsFuture   int64     `json:"tids_future"` // transactions whose tid is later than the clock of this machine
+	Index        string    `json:"index"`       // "good", "stale", "absent", "unusable", "wrong", "not reached"
 	BlobRecords  int64     `json:"blob_records"`
 	BlobFiles    *int64    `json:"blob_files"` // nil when the blob directory was not checked
 	Damages      int64     `json:"damages"`

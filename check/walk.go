@@ -41,11 +41,7 @@ func (c *checker) walk(ctx context.Context) error {
 func (c *checker) transaction(ctx context.Context, txn *filestorage.RawTransaction) error {
 	tid := txn.Meta.Tid
 	c.sum.Transactions++
-	if tid <= c.last {
-		c.report(Finding{Warning, KindTidOrder, &txn.Pos, &tid, nil, fmt.Sprintf("not above the one before, %v",
-			c.last)})
-	}
-	c.last = max(c.last, tid)
+	c.tid(txn.Pos, tid)
 	for ctx.Err() == nil {
 		rec, err := c.in.NextRecord()
 		var corrupt *zodb.CorruptError
@@ -66,6 +62,25 @@ func (c *checker) transaction(ctx context.Context, txn *filestorage.RawTransacti
 	}
 	return context.Cause(ctx)
 }
+
+// tid checks the tid of the transaction at pos. Of those in the future the first one is reported; all are counted.
+func (c *checker) tid(pos int64, tid zodb.Tid) {
+	if c.sum.Transactions > 1 && tid <= c.last {
+		c.sum.TidsDown++
+		c.report(Finding{Warning, KindTidOrder, &pos, &tid, nil, fmt.Sprintf("%s is not above that of the transaction "+
+			"before, %v (%s): the clock was wrong; readers go by the order of the file", stamp(tid), c.last, stamp(c.last))})
+	}
+	if tid > c.future {
+		if c.sum.TidsFuture++; c.sum.TidsFuture == 1 {
+			c.report(Finding{Warning, KindTidFuture, &pos, &tid, nil, fmt.Sprintf("%s is in the future: the clock was "+
+				"ahead, or this machine's is behind; until then new tids only count on from it, and say no time",
+				stamp(tid))})
+		}
+	}
+	c.last, c.highest = tid, max(c.highest, tid)
+}
+
+func stamp(t zodb.Tid) string { return t.Time().UTC().Format("2006-01-02 15:04:05.000 UTC") }
 
 func (c *checker) record(txn *filestorage.RawTransaction, rec *filestorage.RawRecord) error {
 	c.sum.Records++

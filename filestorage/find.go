@@ -30,11 +30,12 @@ func (s *source) find(ctx context.Context, tid zodb.Tid) (found Found, err error
 	if err != nil {
 		return Found{}, err
 	}
-	if err := p.seek(ctx, max(tid, 1)-1); err != nil {
+	there, err := p.exact(ctx, tid)
+	if err != nil {
 		return Found{}, err
 	}
 	found.Pos = p.pos
-	if p.atEnd() || p.header.Tid != tid {
+	if !there {
 		if found.Before, found.After, err = p.neighbours(); err != nil {
 			return Found{}, err
 		}

@@ -23,7 +23,7 @@ type iterator struct {
 
 // iterate returns an iterator over the transactions of src with tids above after. It releases src when it is closed.
 func iterate(src *source, after zodb.Tid, follow bool) (*iterator, error) {
-	pos, err := src.seek(context.Background(), after)
+	pos, err := src.behind(context.Background(), after)
 	if err != nil {
 		return nil, err
 	}
@@ -78,7 +78,7 @@ func (it *iterator) succeed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pos, err := next.seek(ctx, it.last)
+	pos, err := next.behind(ctx, it.last)
 	if err != nil {
 		return errors.Join(err, next.release())
 	}
@@ -96,6 +96,22 @@ func (it *iterator) Pending() bool {
 
 // Position returns the offset behind the transaction returned last.
 func (it *iterator) Position() int64 { return it.pos }
+
+// Committed returns the offset up to which there are transactions now.
+func (it *iterator) Committed() int64 {
+	end, _ := it.src.get()
+	return end
+}
+
+// Again returns an iterator whose first transaction is the one returned last, and which ends where this one's file is
+// committed now.
+func (it *iterator) Again() (zodb.Iterator, error) {
+	if it.closed || it.src.share == nil {
+		return nil, zodb.ErrClosed
+	}
+	src := it.src.share()
+	return &iterator{txnReader: txnReader{src: src}, pos: it.txnReader.pos, last: it.last}, nil
+}
 
 // Close closes the blob that is open and lets go of the file.
 func (it *iterator) Close() error {

@@ -75,7 +75,7 @@ func (s *Storage) warn(c *scan, from int64) {
 			"file", s.path, "records", c.strange, "from", from)
 	}
 	if c.disorder > 0 {
-		s.log.Warn("some transactions have a tid that is not above the one before; searches by tid may miss them",
+		s.log.Warn("some transactions have a tid that is not above the one before, of a clock that was wrong; they are served by their order in the file",
 			"file", s.path, "transactions", c.disorder, "from", from)
 	}
 }

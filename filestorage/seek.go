@@ -18,6 +18,19 @@ const (
 	samples = 4096 // parts of a file from each of which the index gives one record
 )
 
+// behind returns the offset behind the transaction with this tid, or that of seek when there is none.
+func (s *source) behind(ctx context.Context, tid zodb.Tid) (int64, error) {
+	p, err := s.hopper()
+	if err != nil || tid == 0 {
+		return magicLen, err
+	}
+	found, err := p.exact(ctx, tid)
+	if found {
+		return p.end(), err
+	}
+	return p.pos, err
+}
+
 // seek returns the offset of the first transaction with a tid above after, the end when there is none.
 func (s *source) seek(ctx context.Context, after zodb.Tid) (int64, error) {
 	p, err := s.hopper()
@@ -49,6 +62,43 @@ func (p *hopper) seek(ctx context.Context, after zodb.Tid) error {
 	p.place = upper
 	_, err := p.backTo(ctx, after, math.MaxInt64)
 	return err
+}
+
+// maxStray is how many transactions are tried from the end for one that is not where the order of tids has it.
+const maxStray = 20_000
+
+// exact goes to the transaction with this tid, the last one of equal ones, and reports whether there is one; otherwise
+// it stands where that would be. In files of clocks that were wrong, tids go down here and there: then a search by order
+// can miss what is there, and transactions are tried one after the other, from the end.
+func (p *hopper) exact(ctx context.Context, tid zodb.Tid) (bool, error) {
+	if err := p.seek(ctx, tid); err != nil {
+		return false, err
+	}
+	behind := p.place
+	if p.pos > magicLen {
+		if err := p.prev(); err != nil {
+			return false, err
+		}
+		if p.header.Tid == tid {
+			return true, nil
+		}
+	}
+	if err := p.load(p.win.size); err != nil {
+		return false, err
+	}
+	for steps := 0; steps < maxStray && p.pos > magicLen; steps++ {
+		if ctx.Err() != nil {
+			return false, context.Cause(ctx)
+		}
+		if err := p.prev(); err != nil {
+			return false, err
+		}
+		if p.header.Tid == tid {
+			return true, nil
+		}
+	}
+	p.place = behind
+	return false, nil
 }
 
 // narrow moves lower and upper together by halves, over transactions that the index knows. The index is a hint here and

@@ -24,6 +24,8 @@ type source struct {
 	index func() *index
 	// successor returns the source to go on with when this one ended with errReplaced.
 	successor func(context.Context) (*source, error)
+	// share returns the same for another reader; nil: it is not to be shared.
+	share func() *source
 	// release is called when a reader is done with the source.
 	release func() error
 }

@@ -8,7 +8,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Iterate returns an iterator that begins with the first transaction whose tid is above after. When follow is set it
+// Iterate returns an iterator that begins behind the transaction with the tid after, or, where there is none, with the
+// first whose tid is above. When follow is set it
 // waits at the end for more commits; Close of the storage ends that with zodb.ErrClosed. The caller closes it.
 //
 // Transactions and records are reused: what Next and NextRecord return, readers included, is void after the next call
@@ -41,13 +42,19 @@ func (s *Storage) Count(ctx context.Context, after zodb.Tid) (transactions int64
 
 // source returns the storage as iterators see it, for the caller to release. When a pack has replaced the file, they go
 // on with the next one.
-func (s *Storage) source() *source {
-	e := s.hold()
+func (s *Storage) source() *source { return s.sourceOf(s.hold()) }
+
+// sourceOf takes over what holds e.
+func (s *Storage) sourceOf(e *edition) *source {
 	src := &source{
 		frontier: e.frontier, file: e.file, path: e.path,
 		index:     func() *index { return e.index },
 		successor: func(context.Context) (*source, error) { return s.source(), nil },
 		release:   func() error { e.release(); return nil },
+		share: func() *source {
+			e.holders.Add(1)
+			return s.sourceOf(e)
+		},
 	}
 	if s.blobs != nil {
 		src.openBlob = s.blobs.OpenBlob

@@ -43,6 +43,17 @@ type Txn struct {
 // Errors: zodb.ErrReadOnly, zodb.ErrClosed, *zodb.TooLongError, *FailedError, the context's cause. The lock is not
 // kept.
 func (s *Storage) Begin(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
+	return s.beginAs(ctx, meta, true)
+}
+
+// Replay is Begin for a transaction of another copy of this history, where tids may go down, as they do in files of
+// clocks that were wrong: any tid will do but that of the last transaction. Those that get a new tid later are above all
+// of them.
+func (s *Storage) Replay(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
+	return s.beginAs(ctx, meta, false)
+}
+
+func (s *Storage) beginAs(ctx context.Context, meta *zodb.TxnMeta, ordered bool) (*Txn, error) {
 	if s.readOnly {
 		return nil, fmt.Errorf("begin a transaction in %s: %w", s.path, zodb.ErrReadOnly)
 	}
@@ -53,7 +64,7 @@ func (s *Storage) Begin(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
 	if err := s.lockCommit(ctx); err != nil {
 		return nil, fmt.Errorf("begin a transaction in %s: %w", s.path, err)
 	}
-	t, err := s.begin(ctx, h, meta)
+	t, err := s.begin(ctx, h, meta, ordered)
 	if err != nil {
 		<-s.commit
 		return nil, fmt.Errorf("begin a transaction in %s: %w", s.path, err)
@@ -100,7 +111,7 @@ func (s *Storage) lockCommit(ctx context.Context) error {
 	}
 }
 
-func (s *Storage) begin(ctx context.Context, h txnHeader, meta *zodb.TxnMeta) (*Txn, error) {
+func (s *Storage) begin(ctx context.Context, h txnHeader, meta *zodb.TxnMeta, ordered bool) (*Txn, error) {
 	if err := s.queue.room(ctx, maxUnsynced); err != nil {
 		return nil, err
 	}
@@ -112,10 +123,10 @@ func (s *Storage) begin(ctx context.Context, h txnHeader, meta *zodb.TxnMeta) (*
 			return nil, err
 		}
 		h.Tid = zodb.LaterThan(now, max(w.begun, w.last))
-	case h.Tid <= w.last:
+	case h.Tid == w.last, h.Tid < w.last && ordered:
 		return nil, fmt.Errorf("tid %v, the last one is %v: %w", h.Tid, w.last, zodb.ErrTidOrder)
 	}
-	w.begun = h.Tid
+	w.begun = max(w.begun, h.Tid, w.last)
 	w.out.start(w.end)
 	t := &Txn{s: s, header: h, start: w.end}
 	var b [txnHeaderLen]byte

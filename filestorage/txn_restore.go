@@ -151,13 +151,15 @@ func (t *Txn) dataSource(rec *zodb.Record) (record, error) {
 		return record{}, nil
 	}
 	pos, ok := t.s.newest(rec.Oid)
-	for ok && pos != 0 {
+	for older := 0; ok && pos != 0; {
 		r, err := t.s.record(rec.Oid, pos, t.start)
 		if err != nil || r.Tid == rec.DataTxn {
 			return r, err
 		}
-		if r.Tid < rec.DataTxn {
-			break
+		if r.Tid < rec.DataTxn { // tids may go down here and there
+			if older++; older > maxOlder {
+				break
+			}
 		}
 		if r.Prev < 0 || r.Prev >= pos {
 			return r, t.s.corrupt(pos+16, "the offset of an earlier record", fmt.Sprint(r.Prev))
@@ -166,6 +168,9 @@ func (t *Txn) dataSource(rec *zodb.Record) (record, error) {
 	}
 	return t.searchSource(rec.Oid, rec.DataTxn) // a pack has cut the oid's history
 }
+
+// maxOlder is how many revisions that are older than the one that is looked for are tried.
+const maxOlder = 100
 
 // searchSource finds the last record of oid in the transaction with the given tid by way of the transaction.
 func (t *Txn) searchSource(oid zodb.Oid, tid zodb.Tid) (record, error) {

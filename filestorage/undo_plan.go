@@ -81,14 +81,15 @@ func (t *Txn) planUndo(ctx context.Context, tid zodb.Tid) (*undoPlan, error) {
 func (s *Storage) undoable(ctx context.Context, tid zodb.Tid) (h txnHeader, pos int64, err error) {
 	src := s.source()
 	p, err := src.hopper()
+	found := false
 	if err == nil {
-		err = p.seek(ctx, max(tid, 1)-1)
+		found, err = p.exact(ctx, tid)
 	}
 	err = errors.Join(err, src.release())
 	switch {
 	case err != nil:
 		return h, 0, fmt.Errorf("undo transaction %v: %w", tid, err)
-	case p.atEnd() || p.header.Tid != tid:
+	case !found:
 		return h, 0, &zodb.UndoError{Tid: tid, Reason: undoNoTransaction}
 	case p.header.Status != zodb.StatusCommitted:
 		return h, 0, &zodb.UndoError{Tid: tid, Reason: undoImpossible}

@@ -5,8 +5,10 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/zrsd/zrsd/printable"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A Level is how bad it is, and the exit code of a Nagios plugin.
@@ -24,7 +26,11 @@ type Options struct {
 	WarningLag int // seconds
 	ErrorLag   int // seconds
 	Metrics    bool
+	Now        time.Time // zero: whether tids are in the future is not looked at
 }
+
+// maxFuture is how far a clock may be behind those of the servers.
+const maxFuture = time.Minute
 
 // Report returns what a plugin prints about the two servers, and how bad that is. A storage that is ahead on the
 // secondary, or missing on either side, is critical.
@@ -34,6 +40,7 @@ func Report(primary, secondary Storages, opt Options) (string, Level) {
 	}
 	r := report{opt: opt}
 	for _, name := range slices.Sorted(maps.Keys(primary)) {
+		r.future(name, primary[name])
 		theirs, both := secondary[name]
 		if !both {
 			r.say(Critical, "Storage %s in primary, but not secondary", pythonString(name))
@@ -59,6 +66,14 @@ type report struct {
 func (r *report) say(level Level, format string, args ...any) {
 	r.lines = append(r.lines, fmt.Sprintf(format, args...))
 	r.level = max(r.level, level)
+}
+
+// future reports a transaction that is later than the clock.
+func (r *report) future(name string, tid zodb.Tid) {
+	if ahead := tid.Time().Sub(r.opt.Now); !r.opt.Now.IsZero() && ahead > maxFuture {
+		r.say(Warning, "Storage %s is %.0f seconds in the future: a clock was ahead, or this one is behind", pythonString(name),
+			ahead.Seconds())
+	}
 }
 
 // compare reports a storage that both have, the secondary's so many seconds behind.

@@ -5,8 +5,10 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -43,13 +45,13 @@ func TestTheTextsAreThoseOfTheManual(t *testing.T) {
 			"Secondary behind primary by 68.5678 seconds > 30\n", Warning},
 		{one(current), one(old), Options{ErrorLag: 99}, "Secondary behind primary by 68.5678 seconds\n", OK},
 		{one(current), one(old), Options{ErrorLag: 30}, "Secondary behind primary by 68.5678 seconds > 30\n", Critical},
-		{one(current), one(old), Options{33, 99, true},
+		{one(current), one(old), Options{WarningLag: 33, ErrorLag: 99, Metrics: true},
 			"Secondary behind primary by 68.5678 seconds > 33|'lag'=68.5678seconds\n", Warning},
-		{one(current), one(old), Options{33, 44, true},
+		{one(current), one(old), Options{WarningLag: 33, ErrorLag: 44, Metrics: true},
 			"Secondary behind primary by 68.5678 seconds > 44|'lag'=68.5678seconds\n", Critical},
 		{one(current), one(current), Options{Metrics: true}, "Secondary up to date.|'lag'=0.0000seconds\n", OK},
 		{Storages{}, Storages{}, Options{Metrics: true}, "No storages\n", Warning},
-		{several[0], several[1], Options{33, 99, true}, `Secondary up to date.|'lag'=0.0000seconds
+		{several[0], several[1], Options{WarningLag: 33, ErrorLag: 99, Metrics: true}, `Secondary up to date.|'lag'=0.0000seconds
 Secondary ('first') behind primary by 68.5678 seconds > 33
 Storage 'friday' in primary, but not secondary
 Secondary ('second') up to date.
@@ -112,6 +114,17 @@ func TestFormsOfPython(t *testing.T) {
 	} {
 		if got := pythonFloat(f); got != want {
 			t.Errorf("%v is %s, want %s", f, got, want)
+		}
+	}
+}
+
+func TestATransactionInTheFutureIsAWarning(t *testing.T) {
+	tid := at(t, 0)
+	for ahead, want := range map[time.Duration]Level{0: OK, time.Hour: Warning} {
+		now := tid.Time().Add(-ahead)
+		text, level := Report(Storages{"1": tid}, Storages{"1": tid}, Options{Now: now, Metrics: true})
+		if level != want || strings.Contains(text, "3600 seconds in the future") != (want == Warning) {
+			t.Errorf("%v ahead: %v %q", ahead, level, text)
 		}
 	}
 }

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"time"
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
@@ -38,7 +39,7 @@ func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
 	}
 	defer c.offered(st, Terms{Access: access})()
 	f.opened(func(out *admin.Status) {
-		showStorage(&out.Storage, st)
+		showStorage(&out.Storage, st, time.Now())
 		out.Ready = true
 	})
 	<-ctx.Done()

@@ -12,7 +12,7 @@ import (
 
 // showPrimary fills in what a primary says.
 func showPrimary(st *admin.Status, src source, p primary.Status) {
-	showStorage(&st.Storage, src)
+	showStorage(&st.Storage, src, time.Now())
 	st.Storage.ID = known(p.StorageID)
 	st.NotReady = hindrance(src, &p)
 	st.Ready = st.NotReady == nil
@@ -32,7 +32,7 @@ func hindrance(src source, p *primary.Status) *string {
 
 // showSecondary fills in what a secondary says.
 func showSecondary(st *admin.Status, src source, s secondary.Status, readyLag time.Duration) {
-	showStorage(&st.Storage, src)
+	showStorage(&st.Storage, src, time.Now())
 	st.Storage.ID = known(s.StorageID)
 	st.Upstream = &admin.Upstream{
 		Address: known(s.Address), Name: known(s.PrimaryName), State: string(s.State), Since: known(s.Since),
@@ -98,7 +98,7 @@ func fedLag(s *primary.SecondaryStatus, last zodb.Tid) admin.Lag {
 	return admin.Lag{Transactions: &s.Lag.Transactions, Bytes: &s.Lag.Bytes, Seconds: &s.Lag.Seconds}
 }
 
-func showStorage(out *admin.Storage, src source) {
+func showStorage(out *admin.Storage, src source, now time.Time) {
 	out.Magic = admin.Known(src.Magic().String())
 	out.Blobs = src.HasBlobs()
 	out.Size = src.Size()
@@ -108,6 +108,9 @@ func showStorage(out *admin.Storage, src source) {
 	if last := src.LastTid(); last != 0 {
 		out.LastTid = &last
 		out.LastTime = admin.Known(lastTime(last))
+		if ahead := last.Time().Sub(now); ahead > time.Second { // clocks are as much apart
+			out.Future = ahead.Seconds()
+		}
 	}
 }
 

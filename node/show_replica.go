@@ -1,12 +1,16 @@
 package node
 
-import "github.com/zrsd/zrsd/admin"
+import (
+	"time"
+
+	"github.com/zrsd/zrsd/admin"
+)
 
 // show fills in what a replica says.
 func (r *replica) show(st *admin.Status) {
 	st.Role = r.roleName()
 	if r.isLeading() {
-		showStorage(&st.Storage, r.st)
+		showStorage(&st.Storage, r.st, time.Now())
 		st.NotReady = r.hindrance()
 		st.Ready = st.NotReady == nil
 	} else {

@@ -18,6 +18,10 @@ type Lag struct {
 // maxFlights bounds what a progress remembers of transactions that are sent and not yet acknowledged.
 const maxFlights = 4096
 
+// known bounds what a secondary says to have by our last transaction: old files may have higher tids in their midst, of
+// clocks that were ahead, which say nothing of what is committed now.
+func (p *Primary) known(tid zodb.Tid) zodb.Tid { return min(tid, p.src.LastTid()) }
+
 // A flight is a transaction that was sent and not yet acknowledged.
 type flight struct {
 	tid    zodb.Tid
@@ -45,6 +49,8 @@ type progress struct {
 	since   time.Time     // of the last rise of durable, or since when there has been something to rise to
 
 	sent     zodb.Tid // last transaction handed to the encoder
+	highest  zodb.Tid // of all that were: the tids of old files go down here and there
+	down     bool     // they did so on this connection: then transactions are told apart by their tids only
 	before   zodb.Tid // the one before it
 	number   int64    // its number
 	pos      int64    // its end
@@ -61,7 +67,7 @@ func newProgress() *progress { return &progress{moved: make(chan struct{})} }
 func (g *progress) begin(start zodb.Tid, pos int64, now time.Time) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.begun, g.applied, g.durable, g.sent, g.counted = true, start, start, start, start
+	g.begun, g.applied, g.durable, g.sent, g.counted, g.highest = true, start, start, start, start, start
 	g.pos, g.since = pos, now
 }
 
@@ -85,7 +91,8 @@ func (g *progress) sending(tid zodb.Tid, pos int64, now time.Time) {
 	}
 	g.number++
 	g.flights = append(g.flights, flight{tid: tid, number: g.number, pos: begin, gap: packed})
-	g.before, g.sent, g.pos = g.sent, tid, pos
+	g.down = g.down || tid <= g.sent
+	g.before, g.sent, g.pos, g.highest = g.sent, tid, pos, max(g.highest, tid)
 	if g.number > g.total {
 		g.total, g.counted = g.number, tid
 	}
@@ -95,6 +102,9 @@ func (g *progress) sending(tid zodb.Tid, pos int64, now time.Time) {
 func (g *progress) torn() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if n := len(g.flights); g.down && n > 0 && g.flights[n-1].tid == g.sent {
+		g.flights = g.flights[:n-1]
+	}
 	g.sent = g.before
 }
 
@@ -122,22 +132,39 @@ func (g *progress) atEnd() {
 func (g *progress) ack(applied, durable zodb.Tid, now time.Time) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if applied > g.sent || durable > g.sent {
+	if applied > g.highest || durable > g.highest {
 		return false
 	}
-	g.applied = max(g.applied, applied)
-	if durable <= g.durable {
-		return true
+	n := 0
+	if g.down {
+		if n = g.arrived(durable); n == 0 {
+			return true
+		}
+		g.applied = durable
+	} else {
+		g.applied = max(g.applied, applied)
+		if durable <= g.durable {
+			return true
+		}
+		for n < len(g.flights) && g.flights[n].tid <= durable {
+			n++
+		}
 	}
 	g.durable, g.since = durable, now
-	n := 0
-	for n < len(g.flights) && g.flights[n].tid <= durable {
-		n++
-	}
 	g.flights = append(g.flights[:0], g.flights[n:]...)
 	close(g.moved)
 	g.moved = make(chan struct{})
 	return true
+}
+
+// arrived returns how many flights are over when the transaction with this tid is durable.
+func (g *progress) arrived(durable zodb.Tid) int {
+	for n := len(g.flights) - 1; n >= 0; n-- {
+		if g.flights[n].tid == durable {
+			return n + 1
+		}
+	}
+	return 0
 }
 
 // uncounted returns the tid from which transactions have still to be counted, once there is one.
@@ -160,14 +187,22 @@ func (g *progress) count(after zodb.Tid, n int64, upTo zodb.Tid) {
 func (g *progress) allDurable() (bool, <-chan struct{}) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.durable >= g.sent, g.moved
+	return g.has(g.sent), g.moved
+}
+
+// has reports whether the secondary has all up to tid, one that was sent or the last one there is.
+func (g *progress) has(tid zodb.Tid) bool {
+	if g.down {
+		return len(g.flights) == 0 && g.sent == tid
+	}
+	return g.durable >= tid
 }
 
 // lag compares with the source: the tid of its last transaction and the size of its file.
 func (g *progress) lag(last zodb.Tid, size int64, now time.Time) Lag {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.begun || g.durable >= last {
+	if !g.begun || g.has(last) {
 		return Lag{Exact: g.begun}
 	}
 	first := flight{tid: last, number: g.number + 1, pos: g.pos, gap: true} // nothing is known of what was not sent

@@ -32,7 +32,7 @@ func (c *native) feed(ctx context.Context) error {
 	defer closeQuietly(it) // read only
 	c.guard.Open()
 	c.streaming(f.control)
-	c.p.quorum.begin(c.node, c.name, f.start)
+	c.p.quorum.begin(c.node, c.name, c.p.known(f.start))
 	defer c.p.quorum.end(c.node)
 	c.progress.begin(f.start, it.Position(), c.p.opt.Now())
 	return c.stream(ctx, f, it)

@@ -28,7 +28,7 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 			if !c.progress.ack(m.Applied, m.Durable, now) {
 				return parting("the secondary acknowledged %v, which was never sent to it", max(m.Applied, m.Durable))
 			}
-			c.p.quorum.ack(c.node, c.name, m.Applied, m.Durable)
+			c.p.quorum.ack(c.node, c.name, c.p.known(m.Applied), c.p.known(m.Durable))
 		case *protocol.Prepared:
 			c.isPrepared(m)
 		case *protocol.Goodbye:

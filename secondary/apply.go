@@ -71,7 +71,7 @@ func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *wire
 	if err := s.believes(in.Meta().Tid); err != nil {
 		return nil, err
 	}
-	txn, err := s.st.Begin(ctx, in.Meta())
+	txn, err := s.st.Replay(ctx, in.Meta())
 	if err != nil {
 		return nil, s.blame(ctx, from, err)
 	}
@@ -115,7 +115,7 @@ func (s *Secondary) blame(ctx context.Context, from *wire, err error) error {
 	case ctx.Err() != nil, from.failed, ofStream(err):
 		return err
 	case errors.Is(err, zodb.ErrTidOrder):
-		return fmt.Errorf("%w: the primary's history is out of order, or another one; check the primary", err)
+		return fmt.Errorf("%w: the primary sends its last transaction twice, or another history; check the primary", err)
 	}
 	return &localError{err}
 }

@@ -141,6 +141,7 @@ func TestTheIteratorTellsWhatIsNoDictionary(t *testing.T) {
 		}
 	}
 	p, _ := s.register(t)
+	s.until(t, "both are announced", func() bool { return tidIn(t, p.call("lastTransaction")) == s.st.LastTid() })
 	id := p.call("iterator_start", nil, nil)
 	if v := p.call("iterator_next", id).(pickle.Tuple)[4]; v != "x" {
 		t.Errorf("text: %#v", v)

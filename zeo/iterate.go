@@ -1,6 +1,7 @@
 package zeo
 
 import (
+	"context"
 	"errors"
 	"io"
 
@@ -22,11 +23,41 @@ type iterators struct {
 	warm []warmIterator // the one used last at the end
 }
 
-// A txnIterator yields transactions up to stop.
+// A txnIterator yields transactions in the order of the file, which is that of their tids but in files of clocks that
+// were wrong, up to the first one above stop, or that was not to be seen when it began.
 type txnIterator struct {
-	it   zodb.Iterator
-	stop zodb.Tid
-	txn  zodb.Transaction // returned last
+	it      rereader
+	stop    zodb.Tid
+	end     int64            // of the file, when it began
+	visible zodb.Tid         // and the last transaction that was to be seen
+	last    zodb.Tid         // and the last that there was
+	txn     zodb.Transaction // returned last
+}
+
+// A rereader is what filestorage returns.
+type rereader interface {
+	zodb.Iterator
+	Again() (zodb.Iterator, error) // begins with the transaction that was returned last
+	Committed() int64              // the end of what it can return now
+}
+
+// next returns the next transaction, nil at the end.
+func (t *txnIterator) next(ctx context.Context) (zodb.Transaction, error) {
+	if t.it.Position() >= t.end {
+		return nil, nil //nolint:nilnil // the end is an answer
+	}
+	txn, err := t.it.Next(ctx)
+	if errors.Is(err, io.EOF) {
+		return nil, nil //nolint:nilnil // as above
+	}
+	if err != nil {
+		return nil, err
+	}
+	if tid := txn.Meta().Tid; tid > t.stop || tid > t.visible && tid <= t.last {
+		return nil, nil //nolint:nilnil // as above
+	}
+	t.txn = txn
+	return txn, nil
 }
 
 // A recIterator yields the records of a transaction that it reads by itself.
@@ -77,16 +108,23 @@ func (c *client) iteratorStart(m *wire.Message, a *arguments) error {
 	if err := a.end(); err != nil {
 		return err
 	}
-	c.storage.view(func(visible zodb.Tid) { stop = min(stop, visible) })
 	id, err := c.iterators.add()
 	if err != nil {
 		return err
 	}
-	it, err := c.storage.st.Iterate(max(start, 1)-1, false)
+	all, err := c.storage.st.Iterate(max(start, 1)-1, false)
 	if err != nil {
 		return err
 	}
-	c.iterators.txns[id] = &txnIterator{it: it, stop: stop}
+	it, ok := all.(rereader)
+	if !ok {
+		return errors.Join(errors.New("the transactions of this storage cannot be read twice"), all.Close())
+	}
+	t := &txnIterator{it: it, stop: stop}
+	c.storage.view(func(visible zodb.Tid) { t.visible = visible })
+	t.end = it.Committed() // before the last tid: what comes in between is behind the end
+	t.last = c.storage.st.LastTid()
+	c.iterators.txns[id] = t
 	c.reply(m, id)
 	return nil
 }
@@ -106,16 +144,15 @@ func (c *client) iteratorNext(m *wire.Message, a *arguments) error {
 		}
 	}()
 	for {
-		txn, err := t.it.Next(c.ctx)
-		if errors.Is(err, io.EOF) || err == nil && txn.Meta().Tid > t.stop {
+		txn, err := t.next(c.ctx)
+		if err != nil {
+			return err
+		}
+		if txn == nil {
 			c.iterators.drop(id)
 			c.reply(m, nil)
 			return nil
 		}
-		if err != nil {
-			return err
-		}
-		t.txn = txn
 		meta := txn.Meta()
 		if meta.Status == zodb.StatusUndone {
 			continue
@@ -140,7 +177,7 @@ func (c *client) recordStart(m *wire.Message, a *arguments) error {
 	if err != nil {
 		return err
 	}
-	it, err := c.storage.st.Iterate(tid-1, false)
+	it, err := t.it.Again()
 	if err != nil {
 		return err
 	}

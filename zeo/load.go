@@ -15,11 +15,23 @@ import (
 // before returns the revision of oid before tid as it is while visible is the last transaction.
 func (s *served) before(oid zodb.Oid, tid, visible zodb.Tid) (*filestorage.Revision, error) {
 	rev, err := s.st.LoadBefore(oid, min(tid, visible+1))
-	if err == nil && rev != nil && rev.Next > visible {
+	switch {
+	case err != nil, tid <= visible+1, rev != nil && rev.Next <= visible:
+	case rev != nil && s.hides(rev.Next, visible):
 		rev.Next = 0
+	default: // a newer revision may be there, of a clock that was ahead
+		newer, err := s.st.LoadBefore(oid, tid)
+		if err != nil || newer == nil || !s.hides(newer.Tid, visible) {
+			return newer, err
+		}
 	}
 	return rev, err
 }
+
+// hides reports whether a transaction that was read from the storage is not yet to be seen while visible is the last
+// one. Above visible are those that are committed and not announced, up to the storage's last; above that are only those
+// of a clock that was ahead, in the midst of the file.
+func (s *served) hides(tid, visible zodb.Tid) bool { return tid > visible && tid <= s.st.LastTid() }
 
 // load answers the next message if it is a load as clients write it and there is what it asks for. All others take the
 // general way, with the same answers.
@@ -60,8 +72,8 @@ func (s *served) find(l wire.Load, out *outbox, codec wire.Codec) bool {
 	if err != nil || rev.Tid == 0 {
 		return false
 	}
-	if rev.Next > s.visible {
-		rev.Next = 0
+	if rev.Next > s.visible { // rare: the general way looks whether it is one to be seen
+		return false
 	}
 	s.stats.loads.Add(1)
 	out.add(len(rev.Data), func(waiting []byte) []byte {
@@ -94,10 +106,10 @@ func (c *client) loadSerial(m *wire.Message, a *arguments) error {
 		return err
 	}
 	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) {
-		if tid > visible {
+		data, err := c.storage.st.LoadSerial(oid, tid)
+		if err == nil && c.storage.hides(tid, visible) {
 			return nil, &zodb.POSKeyError{Oid: oid, Tid: tid}
 		}
-		data, err := c.storage.st.LoadSerial(oid, tid)
 		return pickle.Bytes(data), err
 	})
 }
@@ -128,7 +140,7 @@ func (s *served) revisions(oid zodb.Oid, size int, visible zodb.Tid) ([]filestor
 			return nil, err
 		}
 		hidden := 0
-		for hidden < len(entries) && entries[hidden].Tid > visible {
+		for hidden < len(entries) && s.hides(entries[hidden].Tid, visible) {
 			hidden++
 		}
 		if hidden > later && len(entries) == size+later {

@@ -182,11 +182,16 @@ func (s *served) announce(batch []filestorage.Invalidation) bool {
 	if !s.stillCleared(batch[len(batch)-1].Tid) {
 		return false
 	}
+	ordered := rising(s.visible, batch)
 	s.visible = batch[len(batch)-1].Tid
 	close(s.moved)
 	s.moved = make(chan struct{})
 	if s.recent = append(s.recent, batch...); len(s.recent) > s.keep {
 		s.recent = s.recent[len(s.recent)-s.keep:]
+	}
+	if !ordered {
+		s.startAgain()
+		return true
 	}
 	calls := make([]*wire.Message, len(batch))
 	committers := make(map[*client]struct{})

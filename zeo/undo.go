@@ -57,7 +57,7 @@ func (c *client) listUndo(m *wire.Message, first, last int64, filter *pickle.Dic
 		var visible zodb.Tid
 		c.storage.view(func(tid zodb.Tid) { visible = tid })
 		entries, err := c.storage.st.UndoLog(c.ctx, int(first), int(last), func(e *filestorage.UndoEntry) bool {
-			return e.Tid <= visible && (filter == nil || matches(c.undoEntry(e), filter))
+			return !c.storage.hides(e.Tid, visible) && (filter == nil || matches(c.undoEntry(e), filter))
 		})
 		if err != nil {
 			return nil, err

@@ -100,6 +100,12 @@ func notes(s *check.Summary) (text string) {
 	case s.BlobRecords > 0:
 		text += fmt.Sprintf(", %d blobs not checked (give --blobs)", s.BlobRecords)
 	}
+	if s.TidsDown > 0 {
+		text += fmt.Sprintf(", tids go down in %d places", s.TidsDown)
+	}
+	if s.TidsFuture > 0 {
+		text += fmt.Sprintf(", %d tids are in the future", s.TidsFuture)
+	}
 	if s.Uncommitted > 0 {
 		text += fmt.Sprintf(", %d bytes behind are not committed", s.Uncommitted)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -68,6 +69,7 @@ func compareServers(ctx context.Context, primary, secondary string, opt nagios.O
 		text, level := nagios.Failure("primary", primary, err)
 		return tell(out, text, int(level))
 	}
+	opt.Now = time.Now()
 	text, level := nagios.Report(ours, theirs, opt)
 	return tell(out, text, int(level))
 }
