@@ -143,3 +143,27 @@ func TestStateOfASecondary(t *testing.T) {
 		t.Errorf("nothing to do for an hour: %s", got)
 	}
 }
+
+// In old files tids go down here and there. What was acknowledged then is told by the tid itself, not by its order.
+func TestAcknowledgementsWhereTidsGoDown(t *testing.T) {
+	g := newProgress()
+	now := at(tidAt(9))
+	g.begin(0, 4, now)
+	for i, tid := range []zodb.Tid{tidAt(5), tidAt(2), tidAt(3)} {
+		g.sending(tid, 4+100*int64(i+1), now)
+	}
+	for i, tid := range []zodb.Tid{tidAt(5), tidAt(2), tidAt(3)} {
+		if done, _ := g.allDurable(); done {
+			t.Errorf("all is durable after %d acknowledgements", i)
+		}
+		if !g.ack(tid, tid, now) {
+			t.Errorf("%v was never sent", tid)
+		}
+	}
+	if done, _ := g.allDurable(); !done || g.lag(tidAt(3), 304, now) != (Lag{Exact: true}) {
+		t.Errorf("after all: %v, %+v", done, g.lag(tidAt(3), 304, now))
+	}
+	if g.ack(tidAt(6), tidAt(6), now) {
+		t.Error("one that was never sent is taken")
+	}
+}
