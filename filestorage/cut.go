@@ -67,6 +67,9 @@ func (s *Storage) cut(at int64) (err error) {
 		}
 	}()
 	s.saver.pause()
+	if err := s.checkOwn(); err != nil {
+		return err
+	}
 	if err := saveIndex(s.fs, s.path+indexSuffix, s.present().entriesAt(at), at); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package filestorage
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -15,7 +16,7 @@ var ErrNoBlobs = errors.New("the storage has no blob directory: reopen it with o
 
 // A LockError says that another process has the storage open for writing.
 type LockError struct {
-	Path string // of the lock file
+	Path string // of the lock file, or of the Data.fs when that is what is locked
 	Pid  int    // what the lock file says, 0 when it says nothing
 	Err  error
 }
@@ -25,8 +26,12 @@ func (e *LockError) Error() string {
 	if e.Pid != 0 {
 		who = fmt.Sprintf("another process, such as runzeo or another zrsd (pid %d according to the lock file),", e.Pid)
 	}
-	return fmt.Sprintf("%s has the storage open for writing (%s is locked): stop it first, or attach to its files",
-		who, e.Path)
+	why := ""
+	if !strings.HasSuffix(e.Path, lockSuffix) {
+		why = "; its lock file was removed or replaced, which does not let anybody else in"
+	}
+	return fmt.Sprintf("%s has the storage open for writing (%s is locked%s): stop it first, or attach to its files",
+		who, e.Path, why)
 }
 
 func (e *LockError) Unwrap() error { return e.Err }
@@ -43,6 +48,18 @@ func (e *CreateError) Error() string {
 		e.Path, e.Found)
 }
 
+// A DisplacedError says that what a storage writes is not, or not alone, what others find at its path: commits would go
+// where nobody finds them.
+type DisplacedError struct {
+	Path string // of the Data.fs
+	What string // what was found
+	Do   string // what an operator does
+}
+
+func (e *DisplacedError) Error() string {
+	return fmt.Sprintf("%s: %s, then restart zrsd", e.What, e.Do)
+}
+
 // A FailedError says that the storage stopped writing because the disk failed at a point where nobody can tell any more
 // what of the last transactions is on it. What was committed before can still be read.
 type FailedError struct {
@@ -51,6 +68,9 @@ type FailedError struct {
 }
 
 func (e *FailedError) Error() string {
+	if displaced := (*DisplacedError)(nil); errors.As(e.Cause, &displaced) {
+		return fmt.Sprintf("%s takes no more transactions: %v", e.Path, displaced)
+	}
 	return fmt.Sprintf("%s takes no more transactions since the disk failed (%v): check the disk, then restart zrsd",
 		e.Path, e.Cause)
 }

@@ -1,10 +1,13 @@
 package filestorage
 
 import (
+	"bytes"
 	"errors"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
@@ -273,6 +276,28 @@ func TestSaveIndexNowAndThen(t *testing.T) {
 	<-v.running
 	if _, pos, err := loadIndex(st.disk, crashPath+indexSuffix); err != nil || pos != st.s.Size() {
 		t.Errorf("saved index is of %d, %v; want %d", pos, err, st.s.Size())
+	}
+	st.end()
+}
+
+// An index that cannot be saved at the end costs time at the next start, and is no failure of the storage.
+func TestAnIndexThatCannotBeSavedAtTheEndIsAWarning(t *testing.T) {
+	st := newStage(t, story{prepare: withCommits})
+	st.disk.FailWhen(func(op simdisk.Op) error {
+		if strings.HasPrefix(op.Path, crashPath+indexSuffix) {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	warned := &bytes.Buffer{}
+	st.s.log = hclog.New(&hclog.LoggerOptions{Output: warned})
+	if err := st.s.Close(); err != nil || !strings.Contains(warned.String(), "[WARN]") {
+		t.Errorf("%v, with the words %q", err, warned)
+	}
+	st.disk.Heal()
+	st.open()
+	if st.err != nil || st.s.LastTid() != 30 {
+		t.Error(st.err)
 	}
 	st.end()
 }

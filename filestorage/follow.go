@@ -23,8 +23,8 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	return fmt.Sprintf("%s no longer has transaction %v, which was already taken from it: the file was cut or "+
-		"replaced; save what the secondaries have, decide which history is right, and start again", e.File, e.Tid)
+	return fmt.Sprintf("%s no longer has transaction %v, which was already taken from it: the file was cut, or replaced "+
+		"by an older one; save what the secondaries have, decide which history is right, and start again", e.File, e.Tid)
 }
 
 // patience is how many polls long a file may stay in a state that is normal only while something goes on.
@@ -176,8 +176,10 @@ func (a *Attached) goOver(ctx context.Context, g *generation, at fs.FileInfo) er
 	return &DivergedError{File: a.path, Tid: g.last.tid}
 }
 
-// follows reports whether g goes on where old ended: it has the last transaction taken from old. A pack may have
-// removed that one too, but then the one before it is marked as packed.
+// follows reports whether g goes on where old ended: it has the last transaction taken from old. A pack removes that one
+// only if it has no records: whatever else a transaction has changed last is current, and stays. (A pack also removes a
+// last transaction of which nothing can be reached. That looks like an older backup that was packed, and is taken for
+// one.)
 func (g *generation) follows(ctx context.Context, old *generation) (bool, error) {
 	if old.last.pos == 0 {
 		return true, nil
@@ -193,7 +195,29 @@ func (g *generation) follows(ctx context.Context, old *generation) (bool, error)
 		return true, nil
 	}
 	before, _, err := p.neighbours()
-	return err == nil && before.Status == zodb.StatusPacked && !vfs.SameFile(g.id, old.id), err
+	if err != nil || before.Status != zodb.StatusPacked || vfs.SameFile(g.id, old.id) {
+		return false, err
+	}
+	return old.emptyAfter(before.Tid)
+}
+
+// emptyAfter reports whether all transactions taken that are newer than tid have no records.
+func (g *generation) emptyAfter(tid zodb.Tid) (bool, error) {
+	p := hopper{src: g.walk.src, win: window{file: g.file, size: g.walk.pos}}
+	for err := p.read(g.walk.pos); ; {
+		if err == nil && p.pos == magicLen {
+			return true, nil
+		}
+		if err == nil {
+			err = p.prev()
+		}
+		if err != nil || p.header.Tid <= tid {
+			return err == nil, err
+		}
+		if int64(p.header.Length) > p.header.headerLen() {
+			return false, nil
+		}
+	}
 }
 
 // An unsettled is a file that does not go on where the one before ended, as it was seen last.

@@ -30,6 +30,21 @@ func TestAttachDivergence(t *testing.T) {
 			w.check(os.WriteFile(w.path+".new", backup.bytes, 0o666))
 			w.check(os.Rename(w.path+".new", w.path))
 		}},
+		{"replaced by a backup that was packed to its end", func(w *pythonWriter) {
+			packed := newDataFile()
+			for _, tid := range w.d.tids[:4] {
+				packed.add(tid, zodb.StatusPacked, written{oid: zodb.Oid(tid), data: []byte("x")})
+			}
+			w.check(os.WriteFile(w.path+".new", packed.bytes, 0o666))
+			w.check(os.Rename(w.path+".new", w.path))
+		}},
+		{"replaced by a packed backup to which was committed", func(w *pythonWriter) {
+			packed := newDataFile()
+			packed.add(w.d.tids[0], zodb.StatusPacked, written{oid: 1, data: []byte("x")})
+			packed.add(w.d.last+2, zodb.StatusCommitted, written{oid: 1, data: []byte("y")})
+			w.check(os.WriteFile(w.path+".new", packed.bytes, 0o666))
+			w.check(os.Rename(w.path+".new", w.path))
+		}},
 		{"replaced by a longer file of another history", func(w *pythonWriter) {
 			other.last = w.d.last
 			other.fill(10, 3, 10)

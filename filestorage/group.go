@@ -94,6 +94,9 @@ func (s *Storage) show(g *group) {
 func (s *Storage) settle(g *group) error {
 	err := s.prepare(g)
 	if err == nil {
+		err = s.checkPlace(g.end, false)
+	}
+	if err == nil {
 		err = publishBlobs(g.blobs)
 	}
 	if err == nil {

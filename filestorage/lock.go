@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"strconv"
 	"strings"
@@ -11,14 +12,80 @@ import (
 	"github.com/zrsd/zrsd/vfs"
 )
 
-// lockFile takes the lock of the storage at path: the one that ZODB takes, with the content that ZODB writes.
-func lockFile(disk vfs.FS, path string) (io.Closer, error) {
-	path += ".lock"
-	lock, err := disk.Lock(path, fmt.Sprintf(" %d\n", os.Getpid()))
+// lockSuffix makes the path of the lock file out of that of the Data.fs.
+const lockSuffix = ".lock"
+
+// An ownership is what keeps other processes from writing a storage: the lock file, by the rules of ZODB, and the lock of the
+// Data.fs itself, for the case that the lock file was removed.
+type ownership struct {
+	fs   vfs.FS
+	path string    // of the lock file
+	lock io.Closer // the lock file
+	data io.Closer // the lock of the Data.fs; nil until that is open
+}
+
+// lockFile takes the lock file of the storage at path: the one that ZODB takes, with the content that ZODB writes.
+func lockFile(disk vfs.FS, path string) (*ownership, error) {
+	h := &ownership{fs: disk, path: path + lockSuffix}
+	return h, h.take()
+}
+
+func (h *ownership) take() error {
+	lock, err := h.fs.Lock(h.path, fmt.Sprintf(" %d\n", os.Getpid()))
 	if errors.Is(err, vfs.ErrLocked) {
-		return nil, &LockError{Path: path, Pid: lockHolder(disk, path), Err: err}
+		return &LockError{Path: h.path, Pid: lockHolder(h.fs, h.path), Err: err}
 	}
-	return lock, err
+	if err == nil {
+		h.lock = lock
+	}
+	return err
+}
+
+// claim takes the lock of the Data.fs that is about to be written, in the place of another.
+func (h *ownership) claim(file vfs.File) error {
+	data, err := vfs.Claim(file)
+	if errors.Is(err, vfs.ErrLocked) {
+		return &LockError{Path: file.Name(), Err: err}
+	}
+	if err == nil {
+		h.data = data
+	}
+	return err
+}
+
+// lost reports whether the lock file is not at its path any more.
+func (h *ownership) lost() bool {
+	file, ok := h.lock.(interface{ Stat() (fs.FileInfo, error) })
+	if !ok {
+		return false
+	}
+	own, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	at, err := h.fs.Stat(h.path)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !vfs.SameFile(own, at)
+}
+
+// retake takes the lock file that was put in the place of the one that was taken, or makes one.
+func (h *ownership) retake() error {
+	old := h.lock
+	if err := h.take(); err != nil {
+		return err
+	}
+	return old.Close()
+}
+
+// Close lets other processes write.
+func (h *ownership) Close() error {
+	var err error
+	if h.data != nil {
+		err = h.data.Close()
+	}
+	if h.lock != nil {
+		err = errors.Join(err, h.lock.Close())
+	}
+	return err
 }
 
 // lockHolder returns the process id in a lock file, 0 when there is none to be read.

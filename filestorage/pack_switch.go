@@ -57,6 +57,9 @@ func (p *packer) make(ctx context.Context) error {
 
 // prepare makes ready what can be done before the file is replaced.
 func (p *packer) prepare() error {
+	if err := p.s.checkPlace(p.e.size(), false); err != nil {
+		return err
+	}
 	if p.blobs != nil {
 		if err := p.planBlobs(); err != nil {
 			return err
@@ -103,6 +106,12 @@ func (p *packer) takeOver(ctx context.Context) error {
 	}
 	end, last := p.e.get()
 	if err := p.copyRest(ctx, end); err != nil {
+		return err
+	}
+	if err := s.checkOwn(); err != nil {
+		return err
+	}
+	if err := s.lock.claim(p.file); err != nil {
 		return err
 	}
 	if err := s.fs.Rename(s.path+packSuffix, s.path); err != nil {

@@ -79,17 +79,22 @@ func (v *saver) restart(end int64) {
 }
 
 // finish waits for a save in the background and then saves for the last time. Nothing may be committed any more.
-func (v *saver) finish(s *Storage) error {
+func (v *saver) finish(s *Storage) {
 	v.pause()
-	return saveIndex(s.fs, s.path+indexSuffix, s.present().index.all(), s.Size())
+	s.saveIndexAt(s.Size())
 }
 
-// saveIndexAt saves the index as it was when the file ended at end. Without it nothing is lost but time.
+// saveIndexAt saves the index as it was when the file ended at end. Without it nothing is lost but time. It belongs to
+// the file that is open, and is not put beside another.
 func (s *Storage) saveIndexAt(end int64) {
 	e := s.hold()
 	defer e.release()
-	if err := saveIndex(s.fs, s.path+indexSuffix, e.entriesAt(end), end); err != nil {
-		s.log.Warn("the index could not be saved; should zrsd be killed, opening the storage again takes longer",
+	err := s.checkPlace(end, false)
+	if err == nil {
+		err = saveIndex(s.fs, s.path+indexSuffix, e.entriesAt(end), end)
+	}
+	if err != nil {
+		s.log.Warn("the index could not be saved; opening the storage again takes longer",
 			"file", s.path+indexSuffix, "error", err)
 	}
 }

@@ -58,7 +58,7 @@ type Storage struct {
 	now      func() time.Time
 	resolver Resolver // nil: no conflict can be resolved
 	readOnly bool
-	lock     io.Closer // nil when read-only
+	lock     *ownership // nil when read-only
 
 	// Published state. A group is published under the write lock of view: its index entries, then the frontier. So is
 	// an edition.
@@ -154,16 +154,15 @@ func (s *Storage) Close() error {
 }
 
 func (s *Storage) close() error {
-	var err error
 	if !s.readOnly {
 		s.left.end()
 		s.packing <- struct{}{}
 		s.commit <- struct{}{} // kept for good: no transaction begins any more
 		s.queue.close()
-		err = s.saver.finish(s)
+		s.saver.finish(s)
 	}
 	s.present().close(zodb.ErrClosed)
-	if err = errors.Join(err, s.release()); err != nil {
+	if err := s.release(); err != nil {
 		return fmt.Errorf("close storage %s: %w", s.path, err)
 	}
 	return nil

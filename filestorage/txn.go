@@ -115,6 +115,9 @@ func (s *Storage) begin(ctx context.Context, h txnHeader, meta *zodb.TxnMeta, or
 	if err := s.queue.room(ctx, maxUnsynced); err != nil {
 		return nil, err
 	}
+	if err := s.checkOwn(); err != nil {
+		return nil, err
+	}
 	w := &s.writer
 	switch {
 	case h.Tid == 0:

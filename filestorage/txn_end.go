@@ -16,6 +16,11 @@ func (t *Txn) Complete() error {
 	if err := t.alive(); err != nil || t.complete {
 		return err
 	}
+	if !t.s.writer.out.touched {
+		if err := t.s.checkPlace(t.start, true); err != nil {
+			return t.mayBreak(t.s.fail(err))
+		}
+	}
 	if err := t.seal(); err != nil {
 		return t.mayBreak(fmt.Errorf("write transaction %v: %w", t.header.Tid, err))
 	}
@@ -58,6 +63,9 @@ func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 	}
 	if t.broken != nil {
 		return 0, fmt.Errorf("transaction %v can only be aborted: %w", t.header.Tid, t.broken)
+	}
+	if err := t.s.checkPlace(t.voted.end, true); err != nil {
+		return 0, t.mayBreak(t.s.fail(err))
 	}
 	if err := publishBlobs(t.blobs); err != nil {
 		return 0, t.mayBreak(fmt.Errorf("finish: %w", err))

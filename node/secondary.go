@@ -53,12 +53,15 @@ func (n *replicated) run(ctx context.Context) error {
 	}
 }
 
-// curable reports whether opening everything again may help: always, but for damage and when nothing is wrong.
+// curable reports whether opening everything again may help: always, but for damage, for files that somebody moved under
+// this node, and when nothing is wrong.
 func curable(err error) bool {
 	var corrupt *zodb.CorruptError
+	var displaced *filestorage.DisplacedError
 	var failed *filestorage.FailedError
 	var start *StartError
-	return !errors.As(err, &corrupt) && (errors.As(err, &failed) || errors.As(err, &start))
+	return !errors.As(err, &corrupt) && !errors.As(err, &displaced) &&
+		(errors.As(err, &failed) || errors.As(err, &start))
 }
 
 // firstWait is how soon the primary is looked for again. After a handover it is another node within milliseconds.

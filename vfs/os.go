@@ -2,12 +2,9 @@ package vfs
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"os"
-
-	"golang.org/x/sys/unix"
 )
 
 // ErrLocked says that another process, or another part of this one, holds a lock.
@@ -68,12 +65,8 @@ func (OS) Lock(path, content string) (io.Closer, error) {
 }
 
 func lockAndMark(f *os.File, content string) error {
-	err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return fmt.Errorf("lock %s: %w", f.Name(), ErrLocked)
-	}
-	if err != nil {
-		return &os.PathError{Op: "flock", Path: f.Name(), Err: err}
+	if err := flock(f); err != nil {
+		return err
 	}
 	if _, err := f.WriteAt([]byte(content), 0); err != nil {
 		return err

@@ -51,7 +51,7 @@ type FS interface {
 	// SyncDir makes the names in a folder durable.
 	SyncDir(path string) error
 	// Lock takes the exclusive lock on path that ZODB takes on Data.fs.lock, creating the file, writes content into it
-	// and returns the lock's holder. It fails at once with ErrLocked where somebody else holds the lock. The file stays
-	// after Close.
+	// and returns the lock's holder, whose Stat, if it has one, tells which file it holds. It fails at once with
+	// ErrLocked where somebody else holds the lock. The file stays after Close.
 	Lock(path, content string) (io.Closer, error)
 }

@@ -297,12 +297,20 @@ func (d *Disk) Lock(path, content string) (io.Closer, error) {
 	}
 	d.locks[n] = true
 	n.content, n.durable = []byte(content), []byte(content)
-	return &lock{d, n}, nil
+	return &lock{d, n, path}, nil
 }
 
 type lock struct {
-	d *Disk
-	n *node
+	d    *Disk
+	n    *node
+	path string
+}
+
+// Stat returns which file is locked.
+func (l *lock) Stat() (fs.FileInfo, error) {
+	l.d.mu.Lock()
+	defer l.d.mu.Unlock()
+	return info{filepath.Base(l.path), l.n, int64(len(l.n.content))}, nil
 }
 
 func (l *lock) Close() error {

@@ -2,10 +2,13 @@ package simdisk
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
 	"syscall"
+
+	"github.com/zrsd/zrsd/vfs"
 )
 
 // A file is one opening of a node.
@@ -15,6 +18,7 @@ type file struct {
 	path     string
 	writable bool
 	closed   bool
+	claimed  bool
 }
 
 func (f *file) Name() string { return f.path }
@@ -142,6 +146,37 @@ func (f *file) change(op Op, do func()) error {
 	return nil
 }
 
+// Claim takes the lock of the file itself, which is that of a lock file, too.
+func (f *file) Claim() (io.Closer, error) {
+	f.d.mu.Lock()
+	defer f.d.mu.Unlock()
+	if err := f.usable(); err != nil {
+		return nil, pathError("lock", f.path, err)
+	}
+	if f.d.locks[f.n] {
+		return nil, fmt.Errorf("lock %s: %w", f.path, vfs.ErrLocked)
+	}
+	f.d.locks[f.n], f.claimed = true, true
+	return claim{f}, nil
+}
+
+type claim struct{ f *file }
+
+// Close does nothing to a file that is closed.
+func (c claim) Close() error {
+	c.f.d.mu.Lock()
+	defer c.f.d.mu.Unlock()
+	c.f.unclaim()
+	return nil
+}
+
+func (f *file) unclaim() {
+	if f.claimed {
+		delete(f.d.locks, f.n)
+		f.claimed = false
+	}
+}
+
 func (f *file) Stat() (fs.FileInfo, error) {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
@@ -159,5 +194,6 @@ func (f *file) Close() error {
 		return pathError("close", f.path, fs.ErrClosed)
 	}
 	f.closed = true
+	f.unclaim()
 	return nil
 }

@@ -1,0 +1,84 @@
+package filestorage
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+
+	"github.com/zrsd/zrsd/vfs"
+)
+
+// checkPlace looks whether the file that is written is the one that others find at the path, with size as it must be at
+// least, and exactly so when nothing is on its way into the file. Only what is certain counts: an error of the disk says
+// nothing about that. Otherwise it is a *DisplacedError.
+func (s *Storage) checkPlace(size int64, exactly bool) error {
+	at, err := s.fs.Stat(s.path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return s.displaced("there is no such file any more, it was renamed or removed while this server had it open",
+			s.rescue())
+	}
+	if err != nil {
+		return nil //nolint:nilerr // it says nothing about the file that is open
+	}
+	own, err := s.file.Stat()
+	switch {
+	case err != nil:
+		return nil //nolint:nilerr // as above
+	case !vfs.SameFile(at, own):
+		return s.displaced("another file was put in its place while this server had it open", s.rescue())
+	case own.Size() < size, exactly && own.Size() > size:
+		return s.displaced(
+			fmt.Sprintf("the file has %d bytes where this server has written %d, so somebody else writes to it or has cut it",
+				own.Size(), size), "find out who, and run zrsd check")
+	}
+	return nil
+}
+
+// rescue says how to get at a file that has no name, or another one.
+func (s *Storage) rescue() string {
+	f, ok := s.file.(interface{ Fd() uintptr })
+	if r, renamed := s.file.(renamedFile); renamed {
+		f, ok = r.File.(interface{ Fd() uintptr })
+	}
+	if !ok {
+		return "put the right one there"
+	}
+	return fmt.Sprintf("the commits up to %v are in the open file: unless you still have it under another name, copy "+
+		"/proc/%d/fd/%d before you stop this server; put the right one there", s.LastTid(), os.Getpid(), f.Fd())
+}
+
+func (s *Storage) displaced(what, do string) error {
+	return &DisplacedError{Path: s.path, What: what, Do: do}
+}
+
+// checkHold looks whether the lock file still keeps others out. One that was removed is made again.
+func (s *Storage) checkHold() error {
+	if !s.lock.lost() {
+		return nil
+	}
+	err := s.lock.retake()
+	if other := (*LockError)(nil); errors.As(err, &other) {
+		return s.displaced(fmt.Sprintf("%s was removed or replaced while this server held it, and another process "+
+			"(pid %d according to that file) has it now", other.Path, other.Pid), "stop that one")
+	}
+	if err != nil {
+		s.log.Warn("the lock file was removed and cannot be made again", "file", s.lock.path, "error", err)
+		return nil
+	}
+	s.log.Warn("the lock file was removed or replaced while this server held it; it is held again: leave it alone",
+		"file", s.lock.path)
+	return nil
+}
+
+// checkOwn looks, with the commit lock, whether a transaction may be written: to the right file, and by nobody else.
+func (s *Storage) checkOwn() error {
+	err := s.checkHold()
+	if err == nil {
+		err = s.checkPlace(s.writer.end, true)
+	}
+	if err != nil {
+		return s.fail(err)
+	}
+	return nil
+}

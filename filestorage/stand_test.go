@@ -1,0 +1,163 @@
+package filestorage
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// What can happen to the files of a storage behind its back, and a word that the error must have.
+var displacements = []struct {
+	name, says string
+	happen     func(t *testing.T, path string)
+}{
+	{"renamed", "renamed or removed", func(t *testing.T, path string) { must(t, os.Rename(path, path+".away")) }},
+	{"removed", "renamed or removed", func(t *testing.T, path string) { must(t, os.Remove(path)) }},
+	{"replaced", "another file", func(t *testing.T, path string) {
+		must(t, os.WriteFile(path+".new", mustRead(t, path), 0o666), os.Rename(path+".new", path))
+	}},
+	{"its folder was renamed", "renamed or removed", func(t *testing.T, path string) {
+		must(t, os.Rename(filepath.Dir(path), filepath.Dir(path)+".away"), os.Mkdir(filepath.Dir(path), 0o777))
+	}},
+	{"cut", "has cut it", func(t *testing.T, path string) { must(t, os.Truncate(path, 50)) }},
+	{"appended to", "somebody else writes", func(t *testing.T, path string) {
+		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
+		must(t, err)
+		_, err = f.WriteString("a transaction of somebody else")
+		must(t, err, f.Close())
+	}},
+	{"its lock was taken by another process", "another process", func(t *testing.T, path string) {
+		must(t, os.Remove(path+lockSuffix))
+		other, err := lockFile(vfs.OS{}, path)
+		must(t, err)
+		t.Cleanup(func() { other.Close() })
+	}},
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// Nothing is acknowledged that goes where nobody finds it: the storage stops, with words that say what happened, and
+// leaves what is at the path now alone, the index beside it included. What was committed can still be read.
+func TestACommitIntoAFileThatIsNotAtItsPathFails(t *testing.T) {
+	for _, d := range displacements {
+		for _, begun := range []bool{false, true} {
+			t.Run(d.name, func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), "db", "Data.fs")
+				must(t, os.Mkdir(filepath.Dir(path), 0o777))
+				s := mustOpen(t, path, Options{})
+				commit(t, s, 1, 0, "before")
+				var txn *Txn
+				if begun {
+					txn = mustBegin(t, s, &zodb.TxnMeta{})
+					mustStore(t, txn, 2, 0, "into the wrong file")
+				}
+				d.happen(t, path)
+				there, _ := os.ReadFile(path)
+				index, _ := os.ReadFile(path + indexSuffix)
+				var err error
+				if !begun {
+					_, err = s.Begin(t.Context(), &zodb.TxnMeta{})
+				} else if c, e := txn.Enqueue(t.Context()); e == nil {
+					<-c.Done()
+					err = c.Err()
+				} else {
+					err = e
+					must(t, txn.Abort())
+				}
+				var failed *FailedError
+				if late := begun && strings.Contains(d.name, "its lock"); late != (err == nil) {
+					t.Fatalf("it ended with %v", err)
+				} else if !late && (!errors.As(err, &failed) || !strings.Contains(err.Error(), d.says)) {
+					t.Errorf("the words are: %v", err)
+				}
+				_, err = s.Begin(t.Context(), &zodb.TxnMeta{})
+				if !errors.As(err, &failed) {
+					t.Errorf("the next one begins: %v", err)
+				}
+				if d.name != "cut" {
+					if _, _, err := s.Load(1); err != nil {
+						t.Error(err)
+					}
+				}
+				must(t, s.Close())
+				if now, _ := os.ReadFile(path); !begun && !bytes.Equal(now, there) {
+					t.Error("the file at the path was changed")
+				}
+				if now, _ := os.ReadFile(path + indexSuffix); d.says != "another process" && d.says != "somebody else writes" && !bytes.Equal(now, index) {
+					t.Error("the index beside another file was changed")
+				}
+			})
+		}
+	}
+}
+
+// A lock file that was removed lets nobody in, neither before nor after the next commit, which makes it again.
+func TestALockFileThatWasRemovedLetsNobodyIn(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "Data.fs")
+	s := mustOpen(t, path, Options{})
+	tid := commit(t, s, 1, 0, "before")
+	must(t, os.Remove(path+lockSuffix))
+	before := mustRead(t, path)
+	var locked *LockError
+	if _, err := Open(t.Context(), path, Options{}); !errors.As(err, &locked) || !strings.Contains(err.Error(), "removed") {
+		t.Errorf("a second storage: %v", err)
+	}
+	if !bytes.Equal(mustRead(t, path), before) {
+		t.Error("it changed the file")
+	}
+	commit(t, s, 1, tid, "after")
+	if _, err := lockFile(vfs.OS{}, path); !errors.As(err, &locked) || locked.Pid != os.Getpid() {
+		t.Errorf("the lock file after the next commit: %v", err)
+	}
+	s = reopen(t, s)
+	commit(t, s, 2, 0, "opened again")
+}
+
+// The file that a pack has put in place is held like the one before.
+func TestAPackedFileIsHeldToo(t *testing.T) {
+	for _, disk := range []*simdisk.Disk{simdisk.New(), nil} {
+		opt, path := Options{}, filepath.Join(t.TempDir(), "Data.fs")
+		if disk != nil {
+			opt.FS, path = disk, "Data.fs"
+		}
+		s := mustOpen(t, path, opt)
+		commit(t, s, 1, commit(t, s, 1, 0, "old"), "new")
+		if r, err := s.Pack(t.Context(), s.LastTid(), PackOptions{KeepOld: true}); err != nil || !r.Packed {
+			t.Fatal(r, err)
+		}
+		must(t, s.fs.Remove(path+lockSuffix))
+		var locked *LockError
+		if _, err := Open(t.Context(), path, opt); !errors.As(err, &locked) {
+			t.Errorf("a second storage: %v", err)
+		}
+		commit(t, s, 2, 0, "goes on")
+		must(t, s.Close())
+		s = mustOpen(t, path, opt)
+		must(t, s.Close())
+	}
+}
+
+// A pack puts its file in the place of the one that it has packed, and of no other.
+func TestAPackDoesNotReplaceAFileOfSomebodyElse(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "Data.fs")
+	s := mustOpen(t, path, Options{})
+	commit(t, s, 1, commit(t, s, 1, 0, "old"), "new")
+	must(t, os.WriteFile(path+".new", []byte("restored"), 0o666), os.Rename(path+".new", path))
+	_, err := s.Pack(t.Context(), s.LastTid(), PackOptions{})
+	var displaced *DisplacedError
+	if !errors.As(err, &displaced) || string(mustRead(t, path)) != "restored" {
+		t.Errorf("packed: %v", err)
+	}
+}
