@@ -40,6 +40,11 @@ var stories = []story{
 		st.commit(1, "two", "")
 		st.commit(2, "three", "")
 	}, true},
+	{"here", start, func(st *stage) {
+		st.here(1, "one", "")
+		st.here(1, withBlob, "blob")
+		st.here(2, "three", "")
+	}, false},
 	{"vote-abort", start, func(st *stage) { st.abort(1, "gone"); st.commit(1, "stays", "") }, true},
 	{"blob-commit", start, func(st *stage) { st.commit(1, withBlob, "content of the blob") }, true},
 	{"blob-draft", start, func(st *stage) { st.draft(1, "content of the blob"); st.commit(1, "record", "") }, false},
@@ -286,6 +291,30 @@ func (st *stage) enqueue(oid zodb.Oid, data, blob string) *Commit {
 	}
 	st.store(txn, oid, data, blob)
 	return st.send(txn)
+}
+
+// here commits as a server does where nobody else commits: synced ahead, and settled by the committer.
+func (st *stage) here(oid zodb.Oid, data, blob string) {
+	txn := st.begin()
+	if txn == nil {
+		return
+	}
+	st.store(txn, oid, data, blob)
+	err := txn.Complete()
+	if sync := txn.SyncAhead(); err == nil && sync != nil {
+		err = sync()
+	}
+	if err != nil {
+		st.refused(txn, err)
+		return
+	}
+	c, err := txn.EnqueueHere(st.t.Context())
+	if err != nil {
+		st.refused(txn, err)
+		return
+	}
+	c.Settle()
+	st.wait(c)
 }
 
 func (st *stage) restore(oid zodb.Oid, data string, from zodb.Tid, blob string) *Commit {

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -19,6 +20,8 @@ type group struct {
 	entries []entry        // records in file order, those of undone transactions left out
 	told    []Invalidation // its transactions; nil once one of them was not to be told of
 	blobs   []zodb.StagedBlob
+	here    bool  // it is settled by a committer
+	synced  bool  // blobs and records are durable already
 	weight  int64 // see Txn.weight
 	done    chan struct{}
 	err     error // set before done is closed
@@ -30,6 +33,7 @@ func (g *group) add(t *Txn) {
 	if first {
 		g.start, g.status, g.done = t.start, t.header.Status, make(chan struct{})
 	}
+	g.synced = first && t.ahead
 	switch {
 	case !t.tell:
 		g.told = nil
@@ -43,7 +47,10 @@ func (g *group) add(t *Txn) {
 }
 
 // A Commit is a transaction on its way to the disk.
-type Commit struct{ group *group }
+type Commit struct {
+	group *group
+	s     *Storage // not nil: the group is this one's to settle
+}
 
 // Done is closed when the transaction is durable and visible, or failed.
 func (c *Commit) Done() <-chan struct{} { return c.group.done }
@@ -51,12 +58,26 @@ func (c *Commit) Done() <-chan struct{} { return c.group.done }
 // Err returns, after Done, nil when the transaction is durable and visible, and otherwise a *FailedError.
 func (c *Commit) Err() error { return c.group.err }
 
+// Leads reports whether Settle has something to do.
+func (c *Commit) Leads() bool { return c.s != nil }
+
+// Settle makes the transaction durable and visible, unless somebody else does so. It must be called after EnqueueHere,
+// at once.
+func (c *Commit) Settle() {
+	if c.s != nil {
+		c.s.settleNext(c.group)
+	}
+}
+
 // prepare makes the content of g's blobs and its transactions durable. It leaves open whether they become final.
 func (s *Storage) prepare(g *group) error {
+	if g.synced {
+		return nil
+	}
 	if err := syncBlobs(g.blobs); err != nil {
 		return err
 	}
-	if err := s.file.Sync(); err != nil {
+	if err := vfs.SyncData(s.file); err != nil {
 		return s.fail(fmt.Errorf("sync: %w", err))
 	}
 	return nil
@@ -67,7 +88,7 @@ func (s *Storage) flip(g *group) error {
 	if _, err := s.file.WriteAt([]byte{byte(g.status)}, g.start+statusAt); err != nil {
 		return s.fail(fmt.Errorf("write the status at %d: %w", g.start+statusAt, err))
 	}
-	if err := s.file.Sync(); err != nil {
+	if err := vfs.SyncData(s.file); err != nil {
 		return s.fail(errors.Join(fmt.Errorf("sync the status at %d: %w", g.start+statusAt, err), s.unflip(g)))
 	}
 	return nil
@@ -84,7 +105,7 @@ func (s *Storage) show(g *group) {
 	s.advance(g.end, g.last)
 	s.view.Unlock()
 	for _, w := range s.watchers.all {
-		w.told(g.told)
+		w.told(g.told, g.here)
 	}
 	s.saver.moved(s, g.end)
 }

@@ -150,6 +150,9 @@ type renamedFile struct {
 
 func (f renamedFile) Name() string { return f.name }
 
+// SyncData is that of the file.
+func (f renamedFile) SyncData() error { return vfs.SyncData(f.File) }
+
 // drop removes what a pack that failed, or that found nothing to drop, has left.
 func (p *packer) drop() error {
 	if p.file == nil {

@@ -3,6 +3,7 @@ package filestorage
 import (
 	"context"
 	"sync"
+	"time"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -10,18 +11,22 @@ import (
 // maxUnsynced bounds the weight of the transactions that are on their way to the disk. One more may be added to them.
 const maxUnsynced = 32 << 20
 
-// A queue holds the transactions between Enqueue and the disk: one group that is being made durable by the storage's
-// syncer, and one that gathers what comes meanwhile. So an idle disk gets each transaction at once, and a busy one gets
-// as many at a time as it needs.
+// A queue holds the transactions between Enqueue and the disk: one group that is being made durable, and one that
+// gathers what comes meanwhile. So an idle disk gets each transaction at once, and a busy one gets as many at a time as
+// it needs.
+//
+// Groups are made durable one after the other, by the storage's syncer or, where nobody else is at it and the disk is
+// quick, by the committer itself: see Commit.Settle. What has gathered meanwhile is then the syncer's.
 //
 // Lock order: queue.mu before Storage.view before the frontier's.
 type queue struct {
 	mu      sync.Mutex
 	forming *group // nil when empty
-	syncing *group // nil when the syncer is idle
+	syncing *group // nil when nobody is at it
 	weight  int64  // of both
 	pending map[zodb.Oid]int64
-	failed  error // set once: the storage takes no more transactions
+	failed  error         // set once: the storage takes no more transactions
+	pace    time.Duration // what the disk has lately needed for a group
 
 	wake    chan struct{} // one slot
 	stop    chan struct{}
@@ -39,40 +44,76 @@ func newQueue() *queue {
 func (s *Storage) syncGroups() {
 	defer close(s.queue.stopped)
 	for g := s.queue.take(); g != nil; g = s.queue.take() {
-		s.queue.settled(g, s.settle(g))
+		s.settleNext(g)
 	}
+}
+
+// settleNext settles g, which is the one that q.syncing is.
+func (s *Storage) settleNext(g *group) {
+	begun := time.Now()
+	err := s.settle(g)
+	s.queue.took(time.Since(begun))
+	s.queue.settled(g, err)
 }
 
 // take waits for a group and returns it, or nil when the queue is closed and empty.
 func (q *queue) take() *group {
 	for {
-		if g := q.takeNow(); g != nil {
+		if g, _ := q.takeNow(); g != nil {
 			return g
 		}
 		select {
 		case <-q.wake:
 		case <-q.stop:
-			return q.takeNow()
+			return q.takeLast()
 		}
 	}
 }
 
-func (q *queue) takeNow() *group {
+// takeNow returns the group that has formed, unless another one is being made durable, which it returns as well.
+func (q *queue) takeNow() (g, other *group) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.syncing != nil {
+		return nil, q.syncing
+	}
 	q.syncing, q.forming = q.forming, nil
-	return q.syncing
+	return q.syncing, nil
 }
 
-// settled ends the wait of all who have a part in g. After a failure the group behind it fails too.
+// takeLast is take when nothing joins any more.
+func (q *queue) takeLast() *group {
+	for {
+		g, other := q.takeNow()
+		if other == nil {
+			return g
+		}
+		<-other.done
+	}
+}
+
+// settled ends the wait of all who have a part in g. After a failure the group behind it fails too; otherwise that is
+// the syncer's.
 func (q *queue) settled(g *group, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.syncing = nil
 	q.end(g, err)
-	if next := q.forming; err != nil && next != nil {
+	next := q.forming
+	switch {
+	case next == nil:
+	case err != nil:
 		q.forming = nil
 		q.end(next, err)
+	default:
+		q.wakeSyncer()
+	}
+}
+
+func (q *queue) wakeSyncer() {
+	select {
+	case q.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -88,30 +129,65 @@ func (q *queue) end(g *group, err error) {
 }
 
 // join adds t, which is complete in the file, to the forming group, or makes it the first of one. All but the first get
-// their final status at once: it is that of the first by which they are finished or not.
-func (q *queue) join(t *Txn) (*group, error) {
+// their final status at once: it is that of the first by which they are finished or not. With settles set the caller is
+// ready to make the group durable itself, and does so when lead is true.
+func (q *queue) join(t *Txn, settles bool) (g *group, lead bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.failed != nil {
-		return nil, q.failed
+		return nil, false, q.failed
 	}
-	g := q.forming
-	if g == nil {
+	lead = settles && q.idle()
+	if g = q.forming; g == nil {
 		g = &group{}
 	} else if err := t.setStatus(); err != nil {
-		return nil, err
+		return nil, false, err
 	}
 	g.add(t)
 	for _, e := range t.entries {
 		q.pending[e.oid] = e.pos
 	}
 	q.weight += t.weight()
-	q.forming = g
-	select {
-	case q.wake <- struct{}{}:
-	default:
+	if lead {
+		q.syncing, g.here = g, true
+		return g, true, nil
 	}
-	return g, nil
+	q.forming = g
+	q.wakeSyncer()
+	return g, false, nil
+}
+
+// quickDisk is how long a group may take for committers to wait for the disk themselves, instead of handing over: what
+// that costs is a tenth of a millisecond, and while a committer waits for the disk it does nothing else.
+const quickDisk = 2 * time.Millisecond
+
+// idle reports whether nothing is on its way to a quick disk. It is called with mu held.
+func (q *queue) idle() bool { return q.syncing == nil && q.forming == nil && q.pace <= quickDisk }
+
+// takeTurn keeps the disk for one who has no group to settle yet, until aheadOf; nil where something is on its way.
+func (q *queue) takeTurn() *group {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.failed != nil || !q.idle() {
+		return nil
+	}
+	q.syncing = &group{done: make(chan struct{})}
+	return q.syncing
+}
+
+// aheadOf ends a turn, in which t was made durable unless there is an error.
+func (q *queue) aheadOf(t *Txn, turn *group, err error) {
+	q.mu.Lock()
+	t.ahead = err == nil
+	q.mu.Unlock()
+	q.settled(turn, err)
+}
+
+// took notes what the disk needed for a group. A single long wait counts little.
+func (q *queue) took(d time.Duration) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.pace += (min(d, 4*quickDisk) - q.pace) / 8
 }
 
 // find returns the offset of the newest record of oid that is on its way to the disk.
@@ -143,6 +219,13 @@ func (q *queue) room(ctx context.Context, limit int64) error {
 			return context.Cause(ctx)
 		}
 	}
+}
+
+// hasRoom reports whether room would not wait, and not fail.
+func (q *queue) hasRoom() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.failed == nil && q.weight < maxUnsynced
 }
 
 // close ends the syncer after it has settled what is in the queue. Nothing may join any more.

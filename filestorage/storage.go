@@ -68,11 +68,12 @@ type Storage struct {
 
 	watchers watchers // told of what becomes visible
 
-	maxOid atomic.Uint64 // the largest oid seen, committed or not
-	queue  *queue        // transactions on their way to the disk
-	commit chan struct{} // one slot, the commit lock: held from Begin to the end of the transaction
-	writer writer        // belongs to the holder of the commit lock
-	saver  saver         // saves the index now and then
+	maxOid  atomic.Uint64 // the largest oid seen, committed or not
+	queue   *queue        // transactions on their way to the disk
+	commit  chan struct{} // one slot, the commit lock: held from Begin to the end of the transaction
+	waiting atomic.Int32  // how many wait for the commit lock
+	writer  writer        // belongs to the holder of the commit lock
+	saver   saver         // saves the index now and then
 
 	packing chan struct{} // one slot, held by a pack, and by whoever does what one has left
 	left    *leftovers

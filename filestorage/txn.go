@@ -34,6 +34,7 @@ type Txn struct {
 	broken  error // why it can only be aborted
 
 	complete bool // all of it is in the file
+	ahead    bool // of queue.mu: and its records are durable
 }
 
 // Begin waits for the commit lock, and for room on the way to the disk, and begins a transaction. With meta.Tid 0 it
@@ -64,7 +65,36 @@ func (s *Storage) beginAs(ctx context.Context, meta *zodb.TxnMeta, ordered bool)
 	if err := s.lockCommit(ctx); err != nil {
 		return nil, fmt.Errorf("begin a transaction in %s: %w", s.path, err)
 	}
-	t, err := s.begin(ctx, h, meta, ordered)
+	if err := s.queue.room(ctx, maxUnsynced); err != nil {
+		<-s.commit
+		return nil, fmt.Errorf("begin a transaction in %s: %w", s.path, err)
+	}
+	return s.beginLocked(h, meta, ordered)
+}
+
+// BeginNow is Begin where nothing is to be waited for, and nil where something is.
+func (s *Storage) BeginNow(meta *zodb.TxnMeta) (*Txn, error) {
+	h, err := headerFor(meta)
+	if err != nil || s.readOnly {
+		return nil, err
+	}
+	select {
+	case <-s.closed:
+		return nil, nil //nolint:nilnil // Begin has the error
+	case s.commit <- struct{}{}:
+	default:
+		return nil, nil //nolint:nilnil // as above
+	}
+	if !s.queue.hasRoom() {
+		<-s.commit
+		return nil, nil //nolint:nilnil // as above
+	}
+	return s.beginLocked(h, meta, true)
+}
+
+// beginLocked is called with the commit lock, which it gives back after an error.
+func (s *Storage) beginLocked(h txnHeader, meta *zodb.TxnMeta, ordered bool) (*Txn, error) {
+	t, err := s.begin(h, meta, ordered)
 	if err != nil {
 		<-s.commit
 		return nil, fmt.Errorf("begin a transaction in %s: %w", s.path, err)
@@ -104,6 +134,13 @@ func (s *Storage) lockCommit(ctx context.Context) error {
 	select {
 	case s.commit <- struct{}{}:
 		return nil
+	default:
+	}
+	s.waiting.Add(1)
+	defer s.waiting.Add(-1)
+	select {
+	case s.commit <- struct{}{}:
+		return nil
 	case <-s.closed:
 		return zodb.ErrClosed
 	case <-ctx.Done():
@@ -111,10 +148,7 @@ func (s *Storage) lockCommit(ctx context.Context) error {
 	}
 }
 
-func (s *Storage) begin(ctx context.Context, h txnHeader, meta *zodb.TxnMeta, ordered bool) (*Txn, error) {
-	if err := s.queue.room(ctx, maxUnsynced); err != nil {
-		return nil, err
-	}
+func (s *Storage) begin(h txnHeader, meta *zodb.TxnMeta, ordered bool) (*Txn, error) {
 	if err := s.checkOwn(); err != nil {
 		return nil, err
 	}

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"time"
 
+	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -26,6 +28,36 @@ func (t *Txn) Complete() error {
 	}
 	t.complete = true
 	return nil
+}
+
+// SyncAhead returns what makes the records of a complete transaction durable ahead of Enqueue, or nil where that is not
+// worth while: it is where nothing else is on its way to the disk, which is quick, and nobody waits to begin. It is for
+// who has a moment, while the client has the answer of its vote and has not finished. A crash removes the transaction
+// all the same.
+//
+// The function returned must be called. The transaction may be ended by another goroutine meanwhile. After an error the
+// storage takes no transactions any more, this one included.
+func (t *Txn) SyncAhead() func() error {
+	s := t.s
+	if !t.complete || t.alive() != nil || len(t.blobs) > 0 || s.waiting.Load() > 0 {
+		return nil
+	}
+	turn := s.queue.takeTurn()
+	if turn == nil {
+		return nil
+	}
+	e := s.hold() // a pack may put another file there while a transaction that has ended is synced
+	return func() error {
+		defer e.release()
+		begun := time.Now()
+		err := vfs.SyncData(e.file)
+		s.queue.took(time.Since(begun))
+		if err != nil {
+			err = s.fail(fmt.Errorf("sync transaction %v ahead: %w", t.header.Tid, err))
+		}
+		s.queue.aheadOf(t, turn, err)
+		return err
+	}
 }
 
 // Vote makes the transaction and its blobs durable, as one that is not finished: a crash removes it. It waits for what
@@ -85,7 +117,13 @@ func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 
 // Enqueue completes the transaction, puts it on its way to the disk and gives the commit lock to the next one at once.
 // After an error the transaction can be aborted.
-func (t *Txn) Enqueue(ctx context.Context) (*Commit, error) {
+func (t *Txn) Enqueue(ctx context.Context) (*Commit, error) { return t.enqueue(ctx, false) }
+
+// EnqueueHere is Enqueue for who is ready to wait for the disk, which saves handing over where nobody else commits: the
+// caller must call the Commit's Settle next.
+func (t *Txn) EnqueueHere(ctx context.Context) (*Commit, error) { return t.enqueue(ctx, true) }
+
+func (t *Txn) enqueue(ctx context.Context, settles bool) (*Commit, error) {
 	if err := t.alive(); err != nil {
 		return nil, err
 	}
@@ -95,13 +133,17 @@ func (t *Txn) Enqueue(ctx context.Context) (*Commit, error) {
 	if err := t.Complete(); err != nil {
 		return nil, err
 	}
-	g, err := t.s.queue.join(t)
+	g, lead, err := t.s.queue.join(t, settles)
 	if err != nil {
 		return nil, t.mayBreak(fmt.Errorf("enqueue transaction %v: %w", t.header.Tid, err))
 	}
 	t.s.writer.end, t.s.writer.last = t.s.writer.out.pos(), t.header.Tid
 	t.release()
-	return &Commit{group: g}, nil
+	c := &Commit{group: g}
+	if lead {
+		c.s = t.s
+	}
+	return c, nil
 }
 
 // Abort drops the transaction: its blobs, and what of it was written to the file. It does nothing to one that is over.

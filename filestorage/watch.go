@@ -15,11 +15,14 @@ type watchers struct {
 	all []*watcher
 }
 
-type watcher struct{ told func([]Invalidation) }
+type watcher struct {
+	told func(txns []Invalidation, here bool)
+}
 
 // Watch has told called for all that becomes visible from now on, until stop is called. told gets transactions that ended with a call of Tell, the oldest first; nil says that there are
-// others as well, to be read with Iterate. Whoever commits waits for it, so it must be quick, and must not call stop.
-func (s *Storage) Watch(told func([]Invalidation)) (stop func()) {
+// others as well, to be read with Iterate. here says that the caller is a committer in Commit.Settle. Whoever commits
+// waits for it, so it must be quick, and must not call stop.
+func (s *Storage) Watch(told func(txns []Invalidation, here bool)) (stop func()) {
 	w := &watcher{told}
 	s.watchers.mu.Lock()
 	defer s.watchers.mu.Unlock()

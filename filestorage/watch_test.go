@@ -47,7 +47,7 @@ func TestWhoWatchesIsToldOfWhatBecomesVisible(t *testing.T) {
 	defer s.Close()
 	commitOf(t, s, true, 1) // before anybody watches
 	var told [][]Invalidation
-	stop := s.Watch(func(g []Invalidation) {
+	stop := s.Watch(func(g []Invalidation, _ bool) {
 		told = append(told, g)
 		for _, inv := range g {
 			if inv.Tid != s.LastTid() {
@@ -92,7 +92,7 @@ func TestAGroupIsToldOfAsAWhole(t *testing.T) {
 		t.Fatal(err)
 	}
 	var told [][]Invalidation
-	s.Watch(func(g []Invalidation) { told = append(told, g) })
+	s.Watch(func(g []Invalidation, _ bool) { told = append(told, g) })
 	for _, tell := range [][]bool{{true, true}, {true, false, true}, {false, true}} {
 		var commits []*Commit
 		for _, tell := range tell {
@@ -109,8 +109,8 @@ func TestAGroupIsToldOfAsAWhole(t *testing.T) {
 			}
 			commits = append(commits, c)
 		}
-		g := s.queue.takeNow()
-		s.queue.settled(g, s.settle(g))
+		g, _ := s.queue.takeNow()
+		s.settleNext(g)
 		for _, c := range commits {
 			<-c.Done()
 		}

@@ -5,6 +5,8 @@ import (
 	"io"
 	"io/fs"
 	"os"
+
+	"golang.org/x/sys/unix"
 )
 
 // ErrLocked says that another process, or another part of this one, holds a lock.
@@ -19,7 +21,31 @@ func (OS) OpenFile(path string, flag int, perm fs.FileMode) (File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return f, nil
+	return osFile{f}, nil
+}
+
+// An osFile is a file of the real disk.
+type osFile struct{ *os.File }
+
+// SyncData is fdatasync(2).
+func (f osFile) SyncData() error {
+	conn, err := f.SyscallConn()
+	if err != nil {
+		return err
+	}
+	var failed error
+	closed := conn.Control(func(fd uintptr) {
+		for failed = unix.EINTR; errors.Is(failed, unix.EINTR); {
+			failed = unix.Fdatasync(int(fd))
+		}
+	})
+	if closed != nil {
+		failed = os.ErrClosed
+	}
+	if failed != nil {
+		return &os.PathError{Op: "fdatasync", Path: f.Name(), Err: failed}
+	}
+	return nil
 }
 
 // Stat is os.Stat.

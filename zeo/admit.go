@@ -56,7 +56,8 @@ func (s *Server) full() error {
 
 func (s *Server) newClient(conn net.Conn) *client {
 	w := &patientWriter{conn: conn, limit: s.opt.WriteTimeout}
-	c := &client{srv: s, conn: conn, since: time.Now(), out: newOutbox(w, w.giveUp, s.opt.Backlog)}
+	c := &client{srv: s, conn: conn, since: time.Now(), out: newOutbox(w, w.giveUp, s.opt.Backlog),
+		over: make(chan error, 1)}
 	c.slots, c.iterators.room = make(chan struct{}, maxBackground), s.warm
 	c.source = door.Source(conn.RemoteAddr())
 	c.guest = s.room.Guest(c.source, c.makeWay)

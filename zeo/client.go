@@ -20,7 +20,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A client is one connection. Its fields belong to the goroutine that reads from it, but for those that say otherwise.
+// A client is one connection. Its fields belong to the goroutine that reads from it (see relief: not always the same
+// one), but for those that say otherwise.
 type client struct {
 	srv   *Server
 	conn  net.Conn
@@ -30,6 +31,9 @@ type client struct {
 	out   *outbox // anybody's
 	ctx   context.Context
 	stop  context.CancelFunc
+
+	until time.Time  // what the client has until it says something; zero: not set
+	over  chan error // one slot: why the last of the goroutines that read has ended, unless it is that of serve
 
 	source string      // see door.Source
 	guest  *door.Guest // until it has registered
@@ -83,6 +87,9 @@ func (c *client) serve() {
 		_ = c.conn.Close() // wakes the reader; the writer's error is the one that counts
 	})
 	err := recovered.Do(c.logger(), "handling what a client says", c.read)
+	if errors.Is(err, errRelieved) {
+		err = <-c.over
+	}
 	if errors.Is(err, errDone) {
 		c.out.end()
 		writer.Wait()
@@ -122,9 +129,8 @@ func (c *client) read() error {
 	if err := c.conn.SetReadDeadline(time.Now().Add(c.srv.opt.HandshakeTimeout)); err != nil {
 		return err
 	}
-	r := bufio.NewReaderSize(c.conn, 32<<10)
-	c.in = r
-	answer, err := wire.Read(r, maxAnswer)
+	c.in = bufio.NewReaderSize(c.conn, 32<<10)
+	answer, err := wire.Read(c.in, maxAnswer)
 	if err != nil {
 		return err
 	}
@@ -136,11 +142,16 @@ func (c *client) read() error {
 		return violation("the client answers %.20q to %q", answer, c.srv.announced())
 	}
 	c.encoding = string(answer)
+	return c.handle()
+}
+
+// handle handles the client's messages, one after the other, until it ends, or errRelieved.
+func (c *client) handle() error {
 	for {
-		if err := c.next(r); err != nil {
+		if err := c.next(c.in); err != nil {
 			return err
 		}
-		if complete(r) && !c.out.full() {
+		if complete(c.in) && !c.out.full() {
 			continue
 		}
 		if err := c.rest(); err != nil {
@@ -166,7 +177,12 @@ func (c *client) rest() error {
 	if c.storage == nil {
 		return nil // the time for the handshake runs on
 	}
-	return c.conn.SetReadDeadline(time.Now().Add(c.srv.opt.IdleTimeout))
+	idle, now := c.srv.opt.IdleTimeout, time.Now()
+	if c.until.Sub(now) > idle-idle/16 {
+		return nil // to the moment is not worth what it costs
+	}
+	c.until = now.Add(idle)
+	return c.conn.SetReadDeadline(c.until)
 }
 
 // maxRegister is how long the message of a client may be that has not registered: the name of a storage.
@@ -242,6 +258,11 @@ func (c *client) encode(m *wire.Message) []byte {
 }
 
 func (c *client) send(m *wire.Message) { c.out.put(c.encode(m)) }
+
+// add is send without waking who writes: flush or wake of the outbox has to follow.
+func (c *client) add(message []byte) {
+	c.out.add(len(message), func(waiting []byte) []byte { return append(waiting, message...) })
+}
 
 // reply answers a call, unless it wants no answer.
 func (c *client) reply(m *wire.Message, result pickle.Value) {

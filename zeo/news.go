@@ -25,8 +25,8 @@ type news struct {
 // The most that is kept in told: a client waits for each of its transactions, so that no more come where all is well.
 const maxTold, maxToldOids = 10_000, 1_000_000
 
-// add is what filestorage.Storage.Watch calls.
-func (n *news) add(told []filestorage.Invalidation) {
+// add is what filestorage.Storage.Watch calls. A committer who is here goes on to announce it.
+func (n *news) add(told []filestorage.Invalidation, here bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.told = append(n.told, told...)
@@ -36,7 +36,9 @@ func (n *news) add(told []filestorage.Invalidation) {
 	if told == nil || len(n.told) > maxTold || n.oids > maxToldOids {
 		n.told, n.oids, n.unread = nil, 0, true
 	}
-	n.wake()
+	if !here {
+		n.wake()
+	}
 }
 
 // wake has the follower look.
@@ -50,33 +52,40 @@ func (n *news) wake() {
 // maxBatch bounds how many transactions, and how many of their objects, are announced at once.
 const maxBatch, maxBatchOids = 256, 100_000
 
-// take returns the next transactions to announce, none when there are none. unread says that the storage is to be read
-// up to its end first, which may then be behind what take returns next.
-func (n *news) take() (batch []filestorage.Invalidation, unread bool) {
+// next returns the transactions to announce next, none when there are none. unread says that the storage is to be read
+// up to its end first, which may then be behind what next returns.
+func (n *news) next() (batch []filestorage.Invalidation, unread bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.unread {
-		n.unread = false
-		return nil, true
-	}
 	oids, k := 0, 0
 	for k < min(len(n.told), maxBatch) && oids < maxBatchOids {
 		oids += len(n.told[k].Oids)
 		k++
 	}
-	batch, n.told = n.told[:k:k], n.told[k:]
-	if n.oids -= oids; len(n.told) == 0 {
-		n.told = nil
-	}
-	return batch, false
+	return n.told[:k:k], n.unread
 }
 
-// reread takes back that the storage was read.
-func (n *news) reread() {
+// done drops transactions up to tid, which are announced.
+func (n *news) done(tid zodb.Tid) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.told, n.oids, n.unread = nil, 0, true
-	n.wake()
+	k := 0
+	for k < len(n.told) && n.told[k].Tid <= tid {
+		n.oids -= len(n.told[k].Oids)
+		k++
+	}
+	if n.told = n.told[k:]; len(n.told) == 0 {
+		n.told = nil
+	}
+}
+
+// read notes that the storage is going to be read up to its end, or, when that has failed, that it is still to be.
+func (n *news) read(failed bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.unread = failed; failed {
+		n.wake()
+	}
 }
 
 // follow announces what the storage commits, until ctx ends.
@@ -119,34 +128,44 @@ func (s *served) announceNews(ctx context.Context) error {
 	s.telling.Lock()
 	defer s.telling.Unlock()
 	for {
-		batch, unread := s.news.take()
-		if unread {
-			if err := s.readNews(ctx); err != nil {
-				s.news.reread()
-				return err
+		batch, unread := s.news.next()
+		var err error
+		switch {
+		case unread:
+			s.news.read(false)
+			if err = s.readNews(ctx); err != nil {
+				s.news.read(true)
 			}
-			continue
+			s.news.done(s.visible)
+		case len(batch) == 0:
+			return nil
+		default:
+			err = s.tell(ctx, batch)
 		}
-		for len(batch) > 0 && batch[0].Tid <= s.visible { // it was read
-			batch = batch[1:]
-		}
-		if len(batch) == 0 {
-			if s.news.none() {
-				return nil
-			}
-			continue
-		}
-		if err := s.tell(ctx, batch); err != nil {
+		if err != nil {
 			return err
 		}
 	}
 }
 
-// none reports whether there is nothing to announce.
-func (n *news) none() bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	return !n.unread && len(n.told) == 0
+// announceHere announces what there is in the goroutine of c, which has just committed and flushes its own outbox next.
+// What would have to be waited for is left to the follower.
+func (s *served) announceHere(c *client) {
+	if !s.telling.TryLock() {
+		s.news.wake()
+		return
+	}
+	defer s.telling.Unlock()
+	for {
+		batch, unread := s.news.next()
+		if len(batch) == 0 && !unread {
+			return
+		}
+		if unread || !s.stillCleared(batch[len(batch)-1].Tid) || !s.announce(batch, c) {
+			s.news.wake()
+			return
+		}
+	}
 }
 
 // tell announces transactions as soon as clients may be told of them.
@@ -155,7 +174,7 @@ func (s *served) tell(ctx context.Context, batch []filestorage.Invalidation) err
 		if err := s.cleared(ctx, batch[len(batch)-1].Tid); err != nil {
 			return err
 		}
-		if s.announce(batch) {
+		if s.announce(batch, nil) {
 			return nil
 		}
 	}

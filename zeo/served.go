@@ -30,6 +30,7 @@ type served struct {
 	stop     func()
 	news     news
 	telling  sync.Mutex // held by whoever announces
+	relief   relief
 
 	// mu is held, shared, while an answer about data is made and put on an outbox, and for writing while a transaction
 	// becomes visible.
@@ -52,7 +53,7 @@ type served struct {
 // serve begins to follow st.
 func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, log hclog.Logger) (*served, error) {
 	s := &served{
-		name: name, st: st, opt: opt, log: log, keep: keep, news: news{there: make(chan struct{}, 1)},
+		name: name, st: st, opt: opt, log: log, keep: keep, news: news{there: make(chan struct{}, 1)}, relief: newRelief(),
 		announced: make(chan struct{}, 1), moved: make(chan struct{}),
 		clients: make(map[*client]struct{}), finishing: make(map[zodb.Tid]finishing),
 	}
@@ -76,6 +77,7 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 	ctx, stop := context.WithCancel(context.Background())
 	s.stop = func() { unwatch(); stop() }
 	s.follower.Go(func() { s.send(ctx) })
+	s.follower.Go(func() { s.relief.run(ctx) })
 	s.follower.Go(func() { s.follow(ctx) })
 	if s.seek != nil {
 		s.follower.Go(func() { s.seek.run(ctx) })
@@ -140,8 +142,8 @@ var over = func() context.Context {
 	return ctx
 }()
 
-// stillCleared reports whether clients may be told at this moment. It is asked with mu held, for which readers that
-// wait for the disk may have made us wait: what was true before may be true no more.
+// stillCleared reports whether clients may be told at this moment. It is asked at last with mu held, for which readers
+// that wait for the disk may have made us wait: what was true before may be true no more.
 func (s *served) stillCleared(tid zodb.Tid) bool {
 	return s.opt.Cleared == nil || s.opt.Cleared(over, tid) == nil
 }
@@ -171,12 +173,12 @@ func oidsOf(txn zodb.Transaction) ([]zodb.Oid, error) {
 // A finishing is a commit whose client waits for the reply of tpc_finish.
 type finishing struct {
 	c     *client
-	reply func() // puts the reply on the client's outbox
+	reply func() // adds the reply to the client's outbox
 }
 
 // announce makes transactions visible to all clients in one step. It reports false, and has done nothing, when they may
-// not be told now.
-func (s *served) announce(batch []filestorage.Invalidation) bool {
+// not be told now. One of the clients, if any, is here: it is not woken, since its goroutine flushes its outbox next.
+func (s *served) announce(batch []filestorage.Invalidation, here *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.stillCleared(batch[len(batch)-1].Tid) {
@@ -184,6 +186,7 @@ func (s *served) announce(batch []filestorage.Invalidation) bool {
 	}
 	ordered := rising(s.visible, batch)
 	s.visible = batch[len(batch)-1].Tid
+	s.news.done(s.visible)
 	close(s.moved)
 	s.moved = make(chan struct{})
 	if s.recent = append(s.recent, batch...); len(s.recent) > s.keep {
@@ -206,13 +209,18 @@ func (s *served) announce(batch []filestorage.Invalidation) bool {
 	for c := range s.clients {
 		if _, own := committers[c]; own {
 			s.announceTo(c, batch, calls, each)
+			if c != here {
+				c.out.wake()
+			}
 		} else {
-			message := all.of(c, calls...)
-			c.out.add(len(message), func(waiting []byte) []byte { return append(waiting, message...) })
+			c.add(all.of(c, calls...))
 		}
 	}
 	for i := range batch {
 		delete(s.finishing, batch[i].Tid)
+	}
+	if len(s.clients) == len(committers) {
+		return true
 	}
 	select {
 	case s.announced <- struct{}{}:
@@ -259,7 +267,7 @@ func (s *served) announceTo(c *client, batch []filestorage.Invalidation, calls [
 		if f, ok := s.finishing[batch[i].Tid]; ok && f.c == c {
 			f.reply()
 		} else {
-			c.out.put(each[i].of(c, calls[i]))
+			c.add(each[i].of(c, calls[i]))
 		}
 	}
 }

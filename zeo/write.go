@@ -267,25 +267,60 @@ func (c *client) vote(m *wire.Message, a *arguments) error {
 	if err := c.storage.believes(t.given, time.Now()); err != nil {
 		return err
 	}
+	t.set(waiting)
+	var out *commit.Outcome
+	var voted bool
+	var err error
+	recovered.Must("voting", func() { out, voted, err = t.VoteNow() })
+	if voted && passed(out, err) {
+		c.passed(m, t, out)
+		return c.syncAhead(t)
+	}
 	ctx, cancel := context.WithCancel(c.ctx)
 	t.cancel = cancel
-	t.set(waiting)
 	s := c.storage
 	s.stats.waiting.Add(1)
 	t.voting.Go(func() {
-		out, err := t.Vote(ctx)
+		if !voted {
+			out, err = t.Vote(ctx)
+		}
 		s.stats.waiting.Add(-1)
 		c.voted(ctx, m, t, out, err)
 	})
 	return nil
 }
 
+// syncAhead lets the disk begin with a transaction before the client finishes it. A failure shows when it does.
+func (c *client) syncAhead(t *transaction) error {
+	sync := t.SyncAhead()
+	if sync == nil {
+		return nil
+	}
+	log := c.logger()
+	return c.atDisk(func() {
+		if err := sync(); err != nil {
+			log.Error("a transaction that has voted cannot be committed", "error", err)
+		}
+	})
+}
+
+// passed reports whether a vote has succeeded.
+func passed(out *commit.Outcome, err error) bool { return err == nil && len(out.Conflicts) == 0 }
+
+// passed answers a vote that has succeeded.
+func (c *client) passed(m *wire.Message, t *transaction, out *commit.Outcome) {
+	c.lock(t)
+	c.storage.stats.resolved.Add(int64(out.Resolved))
+	if !m.OneWay() {
+		c.add(c.encode(wire.Reply(m.ID, oidList(out.Changed))))
+		_ = c.out.flush() // what fails ends the connection
+	}
+}
+
 // voted answers a vote.
 func (c *client) voted(ctx context.Context, m *wire.Message, t *transaction, out *commit.Outcome, err error) {
-	if err == nil && len(out.Conflicts) == 0 {
-		c.lock(t)
-		c.storage.stats.resolved.Add(int64(out.Resolved))
-		c.reply(m, oidList(out.Changed))
+	if passed(out, err) {
+		c.passed(m, t, out)
 		return
 	}
 	if ctx.Err() != nil {
@@ -370,8 +405,10 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 		return raise(classTransaction, "tpc_finish without a vote")
 	}
 	s.expect(c, tid, func() {
-		c.send(wire.Call("info", dict("length", int64(s.st.Len()), "size", s.st.Size())))
-		c.reply(m, tidValue(tid))
+		c.add(c.encode(wire.Call("info", dict("length", int64(s.st.Len()), "size", s.st.Size()))))
+		if !m.OneWay() {
+			c.add(c.encode(wire.Reply(m.ID, tidValue(tid))))
+		}
 	})
 	var done *filestorage.Commit
 	var err error
@@ -389,15 +426,29 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	c.shown.txn.Store(nil)
 	s.stats.active.Add(-1)
 	s.stats.commits.Add(1)
-	c.helpers.Go(func() {
-		<-done.Done()
-		if err := done.Err(); err != nil {
-			s.lost(tid, err)
-			c.logger().Error("a commit failed", "tid", tid, "error", err)
-			c.out.close(err) // whether it is there shows when the client comes again
-		}
-	})
-	return nil
+	if !done.Leads() {
+		c.helpers.Go(func() {
+			<-done.Done()
+			c.committed(tid, done.Err())
+		})
+		return nil
+	}
+	relieved := c.atDisk(func() { recovered.Must("making a transaction durable", done.Settle) })
+	if c.committed(tid, done.Err()) {
+		recovered.Must("announcing a transaction", func() { s.announceHere(c) })
+		_ = c.out.flush() // what fails ends the connection
+	}
+	return relieved
+}
+
+// committed deals with the failure of a transaction that was handed over.
+func (c *client) committed(tid zodb.Tid, err error) bool {
+	if err != nil {
+		c.storage.lost(tid, err)
+		c.logger().Error("a commit failed", "tid", tid, "error", err)
+		c.out.close(err) // whether it is there shows when the client comes again
+	}
+	return err == nil
 }
 
 // tpc_abort(txn) is answered with None, whatever it finds.

@@ -124,6 +124,22 @@ func (b *buffer) record(op *operation) ([]byte, error) {
 	return data, nil
 }
 
+// A small transaction has at most so many operations, all of them in memory, without blobs.
+const smallOperations = 100
+
+// small reports whether the transaction is soon applied.
+func (b *buffer) small() bool {
+	if len(b.ops) > smallOperations || b.spill != nil {
+		return false
+	}
+	for _, op := range b.ops {
+		if op.kind == undo || op.kind == restore || op.blob != nil {
+			return false
+		}
+	}
+	return true
+}
+
 // drop forgets everything.
 func (b *buffer) drop() error {
 	err := b.spill.close()

@@ -5,6 +5,7 @@
 //	vote      ──▶ Vote ──────▶ the storage's commit lock ──▶ everything applied, and checked ──▶ Voted
 //	                 ▲                                          │ conflicts
 //	                 └── the client resolves, stores, votes ◀───┘ lock given back, buffer kept
+//	                            └── SyncAhead, where nobody else commits: the disk begins while the client goes on
 //	tpc_finish ─▶ Finish ────▶ handed to the storage; the lock is free, the next may vote while this syncs
 //	tpc_abort ──▶ Abort        in every state
 //

@@ -119,9 +119,9 @@ type Outcome struct {
 	Conflicts []Conflict
 }
 
-// Vote waits for the commit lock and applies the transaction, which is in the file then: Finish needs no room. When the Outcome has no conflicts, the lock is held until
-// Finish or Abort. With conflicts, and after an error, it is not, and nothing was changed; after an error only Abort is
-// left. Errors are those of filestorage.
+// Vote waits for the commit lock and applies the transaction, which is in the file then: Finish needs no room. When the
+// Outcome has no conflicts, the lock is held until Finish or Abort. With conflicts, and after an error, it is not, and
+// nothing was changed; after an error only Abort is left. Errors are those of filestorage.
 func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	if t.voted != nil {
 		return nil, fmt.Errorf("vote: it has voted already: %w", zodb.ErrTransaction)
@@ -130,6 +130,25 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	if err != nil {
 		return nil, err
 	}
+	return t.vote(ctx, txn)
+}
+
+// VoteNow is Vote for a transaction that is soon applied, where nobody has to be waited for. Otherwise nothing was done,
+// and voted is false.
+func (t *Transaction) VoteNow() (out *Outcome, voted bool, err error) {
+	if t.voted != nil || !t.buf.small() {
+		return nil, false, nil
+	}
+	txn, err := t.st.BeginNow(&t.meta)
+	if txn == nil {
+		return nil, false, nil //nolint:nilerr // Vote meets it again
+	}
+	out, err = t.vote(context.Background(), txn)
+	return out, true, err
+}
+
+// vote applies the transaction to that of the storage.
+func (t *Transaction) vote(ctx context.Context, txn *filestorage.Txn) (*Outcome, error) {
 	txn.Tell()
 	a := &applier{t: t, txn: txn}
 	if err := t.apply(ctx, a); err != nil {
@@ -146,6 +165,14 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	return &a.out, nil
 }
 
+// SyncAhead is filestorage.Txn.SyncAhead for a transaction that has voted: what makes it durable before Finish, or nil.
+func (t *Transaction) SyncAhead() func() error {
+	if t.voted == nil {
+		return nil
+	}
+	return t.voted.SyncAhead()
+}
+
 // apply puts everything into the storage's transaction, if it may.
 func (t *Transaction) apply(ctx context.Context, a *applier) error {
 	if t.opt.Locked != nil {
@@ -157,14 +184,14 @@ func (t *Transaction) apply(ctx context.Context, a *applier) error {
 }
 
 // Finish hands the transaction to the storage and gives the lock back. It is final, durable and visible when the commit
-// is done; a failure shows there. Without a Commit nothing was handed over, and the transaction can be aborted. An
+// is done, whose Settle the caller must call next; a failure shows there. Without a Commit nothing was handed over, and the transaction can be aborted. An
 // error beside a Commit says what of the buffer could not be removed, which is nothing to the transaction.
 func (t *Transaction) Finish(ctx context.Context) (zodb.Tid, *filestorage.Commit, error) {
 	if t.voted == nil {
 		return 0, nil, fmt.Errorf("finish: there was no vote: %w", zodb.ErrTransaction)
 	}
 	txn := t.voted
-	c, err := txn.Enqueue(ctx)
+	c, err := txn.EnqueueHere(ctx)
 	if err != nil {
 		return 0, nil, err
 	}
