@@ -37,6 +37,9 @@ func (r *replica) Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise
 		if id := r.keep.State(); id != nil && bid.StorageID == id.StorageID && bid.Heard > id.Latest() {
 			r.Outranked(bid.Heard)
 		}
+		if id := r.keep.State(); id != nil && bid.StorageID == id.StorageID && bid.Leads && bid.Heard >= id.Latest() {
+			r.noticed.note(func(n *noticed) { n.leader = bid.Serves })
+		}
 		return r.promise(), nil
 	}
 	select {
@@ -76,6 +79,7 @@ func (r *replica) believes(bid *protocol.Bid) *protocol.Refusal {
 
 // grant makes the promise.
 func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
+	r.leader = bid.Serves // it is looked for there first: other addresses may be silent
 	if r.isLeading() {
 		return r.fence(ctx, bid.Epoch, false, bid.Serves)
 	}
@@ -121,7 +125,7 @@ func (r *replica) ask(ctx context.Context, epoch uint64, addresses []string) []a
 	id := r.keep.State()
 	bid := &protocol.Bid{
 		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: epoch, Heard: id.Latest(), Node: id.Node,
-		Name: r.face.base.Name, Serves: r.serves, LastTid: r.st.LastTid(),
+		Name: r.face.base.Name, Serves: r.serves, Leads: r.isLeading() && !r.fenced(), LastTid: r.st.LastTid(),
 	}
 	answers := make([]answer, len(addresses))
 	var all sync.WaitGroup

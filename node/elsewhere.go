@@ -3,7 +3,6 @@ package node
 import (
 	"context"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/zrsd/zrsd/identity"
@@ -36,35 +35,36 @@ func (r *replica) elsewhere(ctx context.Context) string {
 	return r.leaderAmong(ctx, r.others())
 }
 
-// leaderAmong returns the first node that says that it leads, in an epoch as high as any that was heard of.
+// leaderAmong returns the first node that says that it leads, in an epoch as high as any that is known to have begun.
+// Those that have not answered by then are left alone: the session waits for their answers, which are bounded in time.
 func (r *replica) leaderAmong(ctx context.Context, addresses []string) string {
-	ctx, cancel := context.WithCancel(ctx)
-	var asked sync.WaitGroup
-	defer asked.Wait()
-	defer cancel()
 	answers := make(chan []answer, len(addresses))
 	for _, addr := range addresses {
-		asked.Go(func() { answers <- r.ask(ctx, 0, []string{addr}) })
+		r.asked.Go(func() { answers <- r.ask(ctx, 0, []string{addr}) })
 	}
 	for range addresses {
 		for _, a := range <-answers {
-			if p := a.promise; p != nil && p.Leads && r.isLatest(p) {
-				return fmt.Sprintf("%s (node %s) in epoch %d", p.Name, p.Node, p.Highest())
+			p := a.promise
+			if p == nil || !p.Leads || len(p.Epochs) == 0 {
+				continue
+			}
+			if epoch := p.Epochs[len(p.Epochs)-1].Number; r.isLatest(epoch) {
+				return fmt.Sprintf("%s (node %s) in epoch %d", p.Name, p.Node, epoch)
 			}
 		}
 	}
 	return ""
 }
 
-// isLatest reports whether no higher epoch than that of a leader was heard of.
-func (r *replica) isLatest(p *protocol.Promise) bool {
-	known := r.keep.State().Highest()
+// isLatest reports whether no higher epoch than that of a leader has begun.
+func (r *replica) isLatest(epoch uint64) bool {
+	known := r.keep.State().Latest()
 	for {
 		seen := r.seen.Load()
-		if p.Highest() < max(seen, known) {
+		if epoch < max(seen, known) {
 			return false
 		}
-		if r.seen.CompareAndSwap(seen, p.Highest()) {
+		if r.seen.CompareAndSwap(seen, epoch) {
 			return true
 		}
 	}

@@ -47,6 +47,7 @@ func (r *replica) lookout(ctx context.Context) {
 	for {
 		select {
 		case <-tick.C:
+		case <-r.reigns: // so that the others hear where the primary is
 		case <-ctx.Done():
 			return
 		}

@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -20,6 +21,7 @@ type notices struct {
 type noticed struct {
 	higher uint64    // an epoch above our own that has begun, 0: none
 	heir   *heritage // a primary has stepped down for this node
+	leader string    // where a primary says that it is; empty: none does
 }
 
 // A heritage is an epoch that this node is to begin behind a transaction.
@@ -84,4 +86,22 @@ func (r *replica) act(ctx context.Context) {
 			r.c.Logger.Error("another node has become primary, and this one cannot write that down", "error", err)
 		}
 	}
+	if all.leader != "" && r.seeks(all.leader) {
+		if err := r.turnTo(all.leader); err != nil {
+			r.c.Logger.Error("this node cannot write down where the primary is", "primary", all.leader, "error", err)
+		}
+	}
+}
+
+// seeks reports whether this node is a secondary that has found no primary, and is not about to try that address. What
+// was refused there is not tried again before its time.
+func (r *replica) seeks(leader string) bool {
+	now := r.sec.Status()
+	switch {
+	case r.isLeading() || now.Connected:
+		return false
+	case now.State == secondary.StateRefused || now.State == secondary.StateFailed:
+		return r.leader != leader
+	}
+	return now.State == secondary.StateWaiting || now.Address != leader
 }

@@ -36,6 +36,10 @@ func (r *replica) reign(epoch uint64) error {
 	}
 	r.renew()
 	r.allow()
+	select {
+	case r.reigns <- struct{}{}:
+	default: // it is about to tell the others
+	}
 	r.c.Logger.Warn("this node is the primary now", "epoch", epoch, "last", last)
 	return nil
 }

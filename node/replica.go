@@ -53,9 +53,11 @@ type replica struct {
 	life    context.Context // ends with the session
 	ended   chan error      // why following ended by itself
 	noticed notices         // by connections
+	reigns  chan struct{}   // one slot: it has begun to lead
 	referee *refereed       // nil: there is none
+	asked   sync.WaitGroup  // questions who leads
 	seen    atomic.Uint64   // the highest epoch in which another node has said to lead
-	leader  string          // of changing: where the referee says that the primary is; empty: it has not said
+	leader  string          // of changing: where the primary is or will be, as the referee or a bidder says; empty: nobody has
 
 	// changing is held by whoever changes the role, or what is promised, and in the end for good.
 	changing chan struct{}
@@ -75,6 +77,7 @@ type following struct {
 func (n *replicated) session(ctx context.Context) (err error) {
 	r := &replica{
 		replicated: n, changing: make(chan struct{}, 1), ended: make(chan error, 1), noticed: newNotices(),
+		reigns: make(chan struct{}, 1),
 	}
 	ln, err := r.listen(ctx)
 	if err != nil {
@@ -104,6 +107,7 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	r.sync = &syncer{replica: r}
 	r.sync.lead(terms.Access != zeo.ReadOnly)
 	defer r.sync.recovering.Wait()
+	defer r.asked.Wait()
 	defer r.c.offered(r.st, terms)()
 	defer r.takePart()()
 	n.face.opened(r.show)

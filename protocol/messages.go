@@ -135,6 +135,7 @@ type Bid struct {
 	Run       string   `msgpack:"run"` // new with each start of the process; empty: of an older version
 	Name      string   `msgpack:"name"`
 	Serves    string   `msgpack:"serves"`
+	Leads     bool     `msgpack:"leads"` // it is primary of epoch Heard, at Serves
 	LastTid   zodb.Tid `msgpack:"last"`
 	Check     uint64   `msgpack:"check"` // made by Control.Send
 	Sum       uint64   `msgpack:"sum"`   // made by Control.Send

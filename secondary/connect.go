@@ -73,14 +73,24 @@ func (s *Secondary) agree(ctx context.Context, session *yamux.Session, hello *pr
 }
 
 func (s *Secondary) dial(ctx context.Context, addr string) (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(ctx, s.opt.HandshakeTimeout)
+	ctx, cancel := context.WithTimeout(ctx, s.patience())
 	defer cancel()
 	return s.opt.Dial(ctx, addr)
 }
 
+// patience is for how long an address may say nothing at first. Where there are others, the primary may be there.
+func (s *Secondary) patience() time.Duration {
+	if len(s.opt.Addresses) > 1 {
+		return min(s.opt.HandshakeTimeout, shortPatience)
+	}
+	return s.opt.HandshakeTimeout
+}
+
+const shortPatience = 5 * time.Second
+
 // open agrees on the protocol and starts a session, whose window fits the round trip that this took.
 func (s *Secondary) open(ctx context.Context, conn net.Conn) (*yamux.Session, error) {
-	ctx, cancel := context.WithTimeoutCause(ctx, s.opt.HandshakeTimeout, errHandshake)
+	ctx, cancel := context.WithTimeoutCause(ctx, s.patience(), errHandshake)
 	defer cancel()
 	began := time.Now()
 	if err := protocol.ClientPreface(ctx, conn); err != nil {

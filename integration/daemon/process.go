@@ -29,12 +29,17 @@ type Process struct {
 // Start runs binary with args, which name the role first. adminAddr is the address for --admin. What the process writes
 // goes to its Log and to mirror, which may be nil.
 func Start(binary, adminAddr string, mirror io.Writer, args ...string) (*Process, error) {
+	return StartConfigured(binary, adminAddr, mirror, append(args, "--admin", adminAddr)...)
+}
+
+// StartConfigured is Start for a process whose configuration file has adminAddr.
+func StartConfigured(binary, adminAddr string, mirror io.Writer, args ...string) (*Process, error) {
 	client, err := adminClient(adminAddr)
 	if err != nil {
 		return nil, err
 	}
 	p := &Process{
-		cmd:    exec.Command(binary, append(args, "--admin", adminAddr)...), //nolint:noctx // ends by a signal
+		cmd:    exec.Command(binary, args...), //nolint:noctx // ends by a signal
 		log:    newLog(mirror),
 		client: client,
 		exited: make(chan struct{}),

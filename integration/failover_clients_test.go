@@ -1,0 +1,231 @@
+package integration
+
+import (
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/drill/zeoclients"
+	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/referee/etcd/etcdtest"
+)
+
+// A served node has a configuration file, which says in which encoding it speaks to ZEO clients.
+type served struct {
+	*site
+	*daemon.Process
+	name, feed, zeo string
+	conf            string
+}
+
+// servedThree starts a primary and two secondaries, with what more is to be in <zrs>.
+func servedThree(t *testing.T, msgpack bool, more ...string) []*served {
+	t.Helper()
+	var nodes []*served
+	for _, name := range []string{"a", "b", "c"} {
+		nodes = append(nodes, &served{site: newSite(t, false), name: name, feed: freeAddress(t), zeo: freeAddress(t)})
+	}
+	nodes[0].open(t).Close()
+	for i, n := range nodes {
+		var others []string
+		for _, o := range slices.Delete(slices.Clone(nodes), i, i+1) {
+			others = append(others, o.feed)
+		}
+		role := "members"
+		if i > 0 {
+			role = "replicate-from"
+		}
+		n.conf = fmt.Sprintf("<zeo>\naddress %s\nmsgpack %v\n</zeo>\n<admin>\naddress %s\n</admin>\n<zrs 1>\nname %s\n"+
+			"replicate-to %s\n%s %s\n%s\n<filestorage>\npath %s\n</filestorage>\n</zrs>\n", n.zeo, msgpack, n.admin(),
+			n.name, n.feed, role, strings.Join(others, ","), strings.Join(more, "\n"), n.data)
+		if err := os.WriteFile(n.file(), []byte(n.conf), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		n.start(t)
+	}
+	_, err := nodes[0].Await(within(t), "both secondaries are live", func(st *admin.Status) bool {
+		return len(st.Secondaries) == 2 && st.Secondaries[0].State == "live" && st.Secondaries[1].State == "live"
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return nodes
+}
+
+func (n *served) admin() string { return filepath.Join(n.dir, "admin") }
+func (n *served) file() string  { return filepath.Join(n.dir, "zrsd.conf") }
+
+func (n *served) start(t *testing.T) {
+	t.Helper()
+	p, err := daemon.StartConfigured(zrsd, n.admin(), nil, "serve", "-C", n.file())
+	if err != nil {
+		t.Fatal(err)
+	}
+	n.Process = p
+	t.Cleanup(func() {
+		if err := p.Kill(); err != nil {
+			t.Error(err)
+		}
+		if t.Failed() {
+			t.Logf("log of %s:\n%s", n.name, p.Log().Tail())
+		}
+	})
+	if err := p.Up(within(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// crowds are real clients of both versions that have all committed.
+func crowds(t *testing.T, nodes []*served) []*zeoclients.Clients {
+	t.Helper()
+	var all []*zeoclients.Clients
+	for _, environment := range []string{"zodb", "zeo5"} {
+		c, err := zeoclients.Start(t.Context(), interpreter(t, environment), 50*time.Millisecond,
+			nodes[0].zeo, nodes[1].zeo, nodes[2].zeo)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() {
+			if err := c.Close(); err != nil && !t.Failed() && t.Context().Err() == nil {
+				t.Error(err)
+			}
+		})
+		all = append(all, c)
+	}
+	mustCommit(t, all, time.Now())
+	return all
+}
+
+// mustCommit waits until all clients have committed after a time.
+func mustCommit(t *testing.T, all []*zeoclients.Clients, after time.Time) {
+	t.Helper()
+	for _, c := range all {
+		if err := c.AwaitAll(within(t), after); err != nil {
+			t.Fatal(err)
+		}
+		t.Logf("ZEO %s: first commits after it: %v", c.Version, c.First(after))
+	}
+}
+
+// A grave is what becomes of the address of a dead node.
+type grave func(t *testing.T, addr string)
+
+func refuses(*testing.T, string) {}
+
+// closes accepts connections and ends them, as a load balancer without a server behind it does.
+func closes(t *testing.T, addr string) {
+	t.Helper()
+	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { ln.Close() })
+	go func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			conn.Close()
+		}
+	}()
+}
+
+// isSilent drops what comes, as a machine without power does: the kernel does so where nobody accepts and the queue of
+// those who wait is full.
+func isSilent(t *testing.T, addr string) {
+	t.Helper()
+	at, err := net.ResolveTCPAddr("tcp4", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { syscall.Close(fd) })
+	sa := &syscall.SockaddrInet4{Port: at.Port, Addr: [4]byte(at.IP.To4())}
+	for _, err := range []error{
+		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1), syscall.Bind(fd, sa), syscall.Listen(fd, 0),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 3 { // as many as the queue takes, and one more
+		dialer := net.Dialer{Timeout: 200 * time.Millisecond}
+		if conn, err := dialer.DialContext(t.Context(), "tcp", addr); err == nil {
+			t.Cleanup(func() { conn.Close() })
+		}
+	}
+}
+
+// TestRealClientsFindTheNewPrimary: clients of ZEO 6 and 5, plain, with read-only-fallback and with several threads, all
+// commit again after the primary was killed and another node promoted, whatever its address does then. The former
+// primary stays away.
+func TestRealClientsFindTheNewPrimary(t *testing.T) {
+	for name, dead := range map[string]grave{"refuses": refuses, "is silent": isSilent, "closes": closes} {
+		for _, msgpack := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, msgpack %v", name, msgpack), func(t *testing.T) {
+				nodes := servedThree(t, msgpack, "sync-secondaries 1 of a, b, c") // so the others must follow it, too
+				clients := crowds(t, nodes)
+				if err := nodes[0].Kill(); err != nil {
+					t.Fatal(err)
+				}
+				dead(t, nodes[0].zeo)
+				dead(t, nodes[0].feed)
+				next := nodes[1]
+				if msgpack { // the one that clients are not waiting at
+					next = nodes[2]
+				}
+				zrsdDoes(t, "promote", next.admin())
+				mustCommit(t, clients, time.Now())
+			})
+		}
+	}
+}
+
+// zrsdDoes runs zrsd, which must succeed.
+func zrsdDoes(t *testing.T, args ...string) {
+	t.Helper()
+	if out, err := exec.CommandContext(within(t), zrsd, args...).CombinedOutput(); err != nil {
+		t.Fatalf("zrsd %s: %v\n%s", strings.Join(args, " "), err, out)
+	}
+}
+
+// TestRealClientsFindThePrimaryOfTheReferee is the same with a referee, in sync mode.
+func TestRealClientsFindThePrimaryOfTheReferee(t *testing.T) {
+	t.Parallel()
+	etcd := etcdtest.New(t.TempDir(), nil)
+	if err := etcd.Start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(etcd.Stop)
+	nodes := servedThree(t, true, "referee etcd://"+etcd.Address, "referee-ttl 5s", "sync-secondaries 1 of a, b, c")
+	clients := crowds(t, nodes)
+	if err := nodes[0].Kill(); err != nil {
+		t.Fatal(err)
+	}
+	isSilent(t, nodes[0].zeo)
+	isSilent(t, nodes[0].feed)
+	mustCommit(t, clients, time.Now())
+}
+
+// TestRealClientsFollowASwitchover: a primary that hands over disconnects those who write, and nobody is left behind.
+func TestRealClientsFollowASwitchover(t *testing.T) {
+	t.Parallel()
+	nodes := servedThree(t, false)
+	clients := crowds(t, nodes)
+	for i := range 3 {
+		zrsdDoes(t, "switchover", nodes[i].admin(), nodes[(i+1)%3].admin())
+		mustCommit(t, clients, time.Now())
+	}
+}
