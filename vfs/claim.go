@@ -13,16 +13,18 @@ import (
 // It fails at once with ErrLocked where somebody else has it. It is kept until Close, or until the file is closed. A
 // file whose disk knows no such lock is claimed by everybody.
 func Claim(f File) (io.Closer, error) {
-	switch f := f.(type) {
-	case *os.File:
-		if err := flock(f); err != nil {
-			return nil, err
-		}
-		return unlocker{f}, nil
-	case interface{ Claim() (io.Closer, error) }:
+	if f, ok := f.(interface{ Claim() (io.Closer, error) }); ok {
 		return f.Claim()
 	}
 	return unclaimed{}, nil
+}
+
+// Claim takes the lock of flock(2).
+func (f osFile) Claim() (io.Closer, error) {
+	if err := flock(f.File); err != nil {
+		return nil, err
+	}
+	return unlocker(f), nil
 }
 
 // flock takes the lock of flock(2).
@@ -37,10 +39,10 @@ func flock(f *os.File) error {
 	return nil
 }
 
-type unlocker struct{ f *os.File }
+type unlocker struct{ *os.File }
 
 func (u unlocker) Close() error {
-	c, err := u.f.SyscallConn()
+	c, err := u.SyscallConn()
 	if err != nil {
 		return nil //nolint:nilerr // it is closed, and the lock gone with it
 	}

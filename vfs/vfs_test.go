@@ -38,6 +38,38 @@ func TestALockIsHeldOnceAndSaysByWhom(t *testing.T) {
 	}
 }
 
+// The claim of a file holds whatever becomes of its names, and ends with the file.
+func TestAFileIsClaimedOnceUnderAllItsNames(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "Data.fs")
+	open := func(path string) File {
+		f, err := OS{}.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return f
+	}
+	first := open(path)
+	claim, err := Claim(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(path, path+".other"); err != nil {
+		t.Fatal(err)
+	}
+	second := open(path + ".other")
+	if _, err := Claim(second); !errors.Is(err, ErrLocked) {
+		t.Errorf("claimed twice: %v", err)
+	}
+	if err := errors.Join(first.Close(), claim.Close()); err != nil {
+		t.Error(err)
+	}
+	if claim, err = Claim(second); err != nil {
+		t.Errorf("after the first was closed: %v", err)
+	} else if err := errors.Join(claim.Close(), second.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestMissingThingsAreNotExist(t *testing.T) {
 	disk, dir := OS{}, t.TempDir()
 	no := filepath.Join(dir, "no", "thing")
