@@ -37,10 +37,14 @@ func (f *folders) makeRoot() error {
 	return err
 }
 
-// make makes dir and what is missing between the root and it.
+// make makes dir and what is missing between the root and it. The root itself is there, or has been taken away, to come
+// back: nothing may stand in its place.
 func (f *folders) make(dir string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if _, err := f.fs.Stat(f.root); err != nil {
+		return err
+	}
 	changed, err := f.makeAll(dir)
 	for _, dir := range changed {
 		delete(f.durable, dir)

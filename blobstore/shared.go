@@ -15,13 +15,6 @@ import (
 // ErrAnother says that a directory is not the one in which a token was put, as far as can be seen from here.
 var ErrAnother = errors.New("the primary's token is not in it")
 
-// A GoneError says that a shared directory is not what it was when it was last looked at: unmounted, or replaced.
-type GoneError struct{ Dir string }
-
-func (e *GoneError) Error() string {
-	return fmt.Sprintf("blob directory %s is not the one that was there before: check that it is still mounted", e.Dir)
-}
-
 // A Shared is a blob directory that a storage on another machine fills, through another mount of it. Nothing here ever
 // writes in it: no marker, no folder, no lock. It is what a storage needs of a blob directory, except for what only the
 // other one can do: it has no methods to remove blobs, so that a pack of the storage leaves them to the primary. Its

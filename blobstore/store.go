@@ -66,6 +66,8 @@ type Store struct {
 
 	publishing sync.RWMutex // held by Publish, and wholly to remove empty folders
 
+	presence presence
+
 	tmp  sync.Mutex // of cleaned
 	near sync.Map   // paths of blobs that wait in the folders of their objects
 
@@ -125,10 +127,12 @@ func (s *Store) open(want string) error {
 		return &LayoutError{Dir: s.dir, Want: want, Found: found}
 	}
 	s.layout = l
-	if s.readOnly {
-		return nil
+	if !s.readOnly {
+		if err := s.prepare(marked); err != nil {
+			return err
+		}
 	}
-	return s.prepare(marked)
+	return s.notePresence()
 }
 
 // findLayout reads the marker. Without one, a directory with any visible name is lawn, as for ZODB, and "" means that
@@ -233,9 +237,16 @@ func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string {
 // Folder returns where the blobs of an object lie. ZEO clients that share the directory put their files there.
 func (s *Store) Folder(oid zodb.Oid) string { return filepath.Dir(s.path(oid, 0)) }
 
-// OpenBlob opens the blob of a revision. It is a *zodb.POSKeyError with Blob set when there is none.
-func (s *Store) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
-	f, err := vfs.OpenPlain(s.fs, s.path(oid, tid)) // clients that share the directory may have put a link there
+// OpenBlob opens the blob of a revision. It is a *zodb.POSKeyError with Blob set when there is none, and a *GoneError
+// when nothing can be said about that because the directory is gone.
+func (s *Store) OpenBlob(oid zodb.Oid, tid zodb.Tid) (f vfs.File, err error) {
+	open := func() error {
+		f, err = vfs.OpenPlain(s.fs, s.path(oid, tid)) // clients that share the directory may have put a link there
+		return err
+	}
+	if err = open(); errors.Is(err, fs.ErrNotExist) {
+		err = s.confirm(open)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
 	}
@@ -247,7 +258,15 @@ func (s *Store) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
 
 // Stat returns the size of the blob of a revision, in bytes, with the same errors as OpenBlob.
 func (s *Store) Stat(oid zodb.Oid, tid zodb.Tid) (int64, error) {
-	info, err := s.fs.Stat(s.path(oid, tid))
+	var info fs.FileInfo
+	stat := func() (err error) {
+		info, err = s.fs.Stat(s.path(oid, tid))
+		return err
+	}
+	err := stat()
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.confirm(stat)
+	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return 0, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
 	}

@@ -24,6 +24,25 @@ func (s *Storage) Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error) {
 	return it, nil
 }
 
+// IterateRecords is Iterate without blobs, for who does not need them: they are not opened, so that no trouble with
+// them is in the way.
+func (s *Storage) IterateRecords(after zodb.Tid, follow bool) (zodb.Iterator, error) {
+	src := s.records()
+	it, err := iterate(src, after, follow)
+	if err != nil {
+		return nil, fmt.Errorf("iterate %s after %v: %w", s.path, after, errors.Join(err, src.release()))
+	}
+	return it, nil
+}
+
+// records is source without blobs.
+func (s *Storage) records() *source {
+	src := s.source()
+	src.openBlob = nil
+	src.successor = func(context.Context) (*source, error) { return s.records(), nil }
+	return src
+}
+
 // Find looks for the transaction with this tid. When there is none the error wraps zodb.ErrNoTid, and Before and After
 // of what is returned tell the neighbours.
 func (s *Storage) Find(ctx context.Context, tid zodb.Tid) (Found, error) {

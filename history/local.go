@@ -31,7 +31,9 @@ type Options struct {
 	// Save keeps a chain; what it returns is logged. Nil: nothing is kept.
 	Save func(identity.Chain) error
 	// Every is how often that is done while there is something new; default 30 s.
-	Every  time.Duration
+	Every time.Duration
+	// Retry is waited before a storage is read again that could not be read; default 10 s.
+	Retry  time.Duration
 	Logger hclog.Logger
 }
 
@@ -60,6 +62,9 @@ func Keep(src Source, opt Options) *Local {
 	if opt.Every <= 0 {
 		opt.Every = 30 * time.Second
 	}
+	if opt.Retry <= 0 {
+		opt.Retry = 10 * time.Second
+	}
 	if opt.Logger == nil {
 		opt.Logger = hclog.NewNullLogger()
 	}
@@ -80,15 +85,39 @@ func (l *Local) Close() {
 	l.running.Wait()
 }
 
-// run follows the storage.
+// run follows the storage. After an error it goes on where it was: nothing is known to be wrong but this one attempt.
 func (l *Local) run() {
-	if err := l.follow(); l.life.Err() == nil && !errors.Is(err, zodb.ErrClosed) {
-		l.log.Error("the chain of digests does not go on: it is not kept any more until the next start", "error", err)
+	told := ""
+	for {
+		err := l.follow()
+		if l.life.Err() != nil || errors.Is(err, zodb.ErrClosed) {
+			return
+		}
+		if err.Error() != told {
+			told = err.Error()
+			l.log.Error("the chain of digests cannot go on: it is tried again", "every", l.opt.Retry, "error", err)
+		}
+		select {
+		case <-l.life.Done():
+			return
+		case <-time.After(l.opt.Retry):
+		}
 	}
 }
 
+// begin is where to follow from: where it was, or where it was when it was saved.
+func (l *Local) begin() (trail, error) {
+	l.mu.Lock()
+	now, read := l.trail, l.pos > 0
+	l.mu.Unlock()
+	if read {
+		return now, nil
+	}
+	return l.resume()
+}
+
 func (l *Local) follow() (err error) {
-	begin, err := l.resume()
+	begin, err := l.begin()
 	if err != nil {
 		return err
 	}
@@ -98,7 +127,10 @@ func (l *Local) follow() (err error) {
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
 	l.mu.Lock()
-	l.trail, l.saved, l.pos = begin, begin.head, it.Position()
+	if l.pos == 0 {
+		l.saved = begin.head
+	}
+	l.trail, l.pos = begin, it.Position()
 	l.mu.Unlock()
 	p := &pace{since: time.Now(), pos: it.Position()}
 	for {

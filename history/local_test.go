@@ -5,6 +5,7 @@ import (
 	"errors"
 	"path/filepath"
 	"testing"
+	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/history"
@@ -25,6 +26,26 @@ func TestTheChainFollowsTheStorage(t *testing.T) {
 		if got, err := l.At(t.Context(), 0, tid); err != nil || got != want[tid/10] {
 			t.Fatalf("at %v: %+v, %v, want %+v", tid, got, err, want[tid/10])
 		}
+	}
+}
+
+// A storage that cannot be read for a moment is followed again from where the chain is.
+func TestAnErrorDoesNotEndTheChain(t *testing.T) {
+	m := newMemory(plain(5)...)
+	l := keep(t, m, history.Options{Retry: time.Millisecond})
+	reaches(t, l, 50)
+	m.mu.Lock()
+	before := m.reads
+	m.fails = 3
+	m.mu.Unlock()
+	m.commit(plain(9)[5:]...)
+	if st := reaches(t, l, 90); st.Head != values(t, 0, plain(9))[9] {
+		t.Errorf("got %+v", st)
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.fails > 0 || m.reads != before+4 {
+		t.Errorf("%d transactions were read, %d errors are left", m.reads-before, m.fails)
 	}
 }
 

@@ -37,6 +37,7 @@ type memory struct {
 	txns  []txn
 	moved chan struct{}
 	reads int // transactions that were read
+	fails int // of the reads to come
 }
 
 func newMemory(txns ...txn) *memory { return &memory{txns: txns, moved: make(chan struct{})} }
@@ -48,6 +49,8 @@ func plain(n int) (txns []txn) {
 	}
 	return txns
 }
+
+var errRead = errors.New("input/output error")
 
 func (m *memory) commit(txns ...txn) {
 	m.mu.Lock()
@@ -125,8 +128,13 @@ func (it *memoryIterator) Next(ctx context.Context) (zodb.Transaction, error) {
 			if t.tid > it.last {
 				it.last, it.pos = t.tid, 4+int64(i+1)*txnLen
 				it.m.mu.Lock()
+				defer it.m.mu.Unlock()
+				if it.m.fails > 0 {
+					it.m.fails--
+					it.last = t.tid - 1
+					return nil, errRead
+				}
 				it.m.reads++
-				it.m.mu.Unlock()
 				return t.reader(), nil
 			}
 		}

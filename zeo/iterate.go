@@ -112,7 +112,7 @@ func (c *client) iteratorStart(m *wire.Message, a *arguments) error {
 	if err != nil {
 		return err
 	}
-	all, err := c.storage.st.Iterate(max(start, 1)-1, false)
+	all, err := c.storage.st.IterateRecords(max(start, 1)-1, false)
 	if err != nil {
 		return err
 	}

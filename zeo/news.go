@@ -91,6 +91,7 @@ func (n *news) read(failed bool) {
 // follow announces what the storage commits, until ctx ends.
 func (s *served) follow(ctx context.Context) {
 	defer s.closeClients(errWithdrawn)
+	var broken trouble
 	for {
 		select {
 		case <-s.news.there:
@@ -98,11 +99,19 @@ func (s *served) follow(ctx context.Context) {
 			return
 		}
 		err := s.announceNews(ctx)
-		if err == nil || ctx.Err() != nil {
+		if ctx.Err() != nil {
+			return
+		}
+		if err == nil {
+			if broken.ended() {
+				s.log.Info("what was committed can be read again", "storage", s.name)
+			}
 			continue
 		}
-		s.log.Error("reading what was committed failed: clients are disconnected, and hear of nothing new until it "+
-			"can be read; it is tried again", "storage", s.name, "every", clearPause, "error", err)
+		if broken.worthTelling(err, time.Now()) {
+			s.log.Error("reading what was committed failed: clients are disconnected, and hear of nothing new until it "+
+				"can be read; it is tried again", "storage", s.name, "every", clearPause, "error", err)
+		}
 		s.disconnect(errUnreadable)
 		select {
 		case <-time.After(clearPause):
@@ -182,7 +191,7 @@ func (s *served) tell(ctx context.Context, batch []filestorage.Invalidation) err
 
 // readNews announces what is in the storage behind the last transaction that was announced.
 func (s *served) readNews(ctx context.Context) error {
-	it, err := s.st.Iterate(s.visible, false)
+	it, err := s.st.IterateRecords(s.visible, false)
 	if err != nil {
 		return err
 	}

@@ -117,6 +117,7 @@ func (s *served) use() bool {
 // cleared waits until clients may be told of transactions up to tid. The error is that of ctx: as long as there is
 // nothing to tell, clients wait.
 func (s *served) cleared(ctx context.Context, tid zodb.Tid) error {
+	var unanswered trouble
 	for s.opt.Cleared != nil {
 		err := s.opt.Cleared(ctx, tid)
 		switch {
@@ -125,8 +126,10 @@ func (s *served) cleared(ctx context.Context, tid zodb.Tid) error {
 		case err == nil:
 			return nil
 		}
-		s.log.Error("it cannot be told whether transactions may be told of: asking again", "storage", s.name, "error",
-			err)
+		if unanswered.worthTelling(err, time.Now()) {
+			s.log.Error("it cannot be told whether transactions may be told of: asking again", "storage", s.name,
+				"every", clearPause, "error", err)
+		}
 		select {
 		case <-time.After(clearPause):
 		case <-ctx.Done():

@@ -201,7 +201,7 @@ func (s *served) history(ctx context.Context, upTo, until zodb.Tid, oids []zodb.
 	if err != nil {
 		return nil, err
 	}
-	it, err := s.st.Iterate(upTo, false)
+	it, err := s.st.IterateRecords(upTo, false)
 	if err != nil {
 		return nil, err
 	}
