@@ -159,7 +159,7 @@ func (q *queue) join(t *Txn, settles bool) (g *group, lead bool, err error) {
 
 // quickDisk is how long a group may take for committers to wait for the disk themselves, instead of handing over: what
 // that costs is a tenth of a millisecond, and while a committer waits for the disk it does nothing else.
-const quickDisk = 2 * time.Millisecond
+const quickDisk = 5 * time.Millisecond
 
 // idle reports whether nothing is on its way to a quick disk. It is called with mu held.
 func (q *queue) idle() bool { return q.syncing == nil && q.forming == nil && q.pace <= quickDisk }

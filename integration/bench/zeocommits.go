@@ -20,8 +20,9 @@ const (
 // commitGoals are how much faster than runzeo zrsd must be with so many writers.
 var commitGoals = []struct {
 	writers int
+	msgpack bool
 	times   float64
-}{{1, 1}, {16, 5}, {64, 10}}
+}{{1, false, 1.3}, {1, true, 1.3}, {16, false, 5}, {64, false, 10}}
 
 // zeoCommits lets writers commit two objects of 1 KB each, as fast as they are served, beside what the disk can sync.
 func (b *bench) zeoCommits(ctx context.Context, dir string) error {
@@ -39,18 +40,22 @@ func (b *bench) zeoCommits(ctx context.Context, dir string) error {
 	b.report.add("fsync of 2 KB, p99", ms(quantile(syncs, 0.99)), "ms")
 	for _, goal := range commitGoals {
 		ours, theirs, err := inTurns(b, trial.key, func(p program) (trial, error) {
+			p.msgpack = goal.msgpack
 			return b.commits(ctx, p, s, goal.writers)
 		})
 		if err != nil {
 			return err
 		}
-		b.commitFigures(goal.writers, goal.times, ours, theirs)
+		name := fmt.Sprintf("writers: %d, ", goal.writers)
+		if goal.msgpack {
+			name += "msgpack, "
+		}
+		b.commitFigures(name, goal.times, ours, theirs)
 	}
 	return nil
 }
 
-func (b *bench) commitFigures(writers int, goal float64, ours trial, theirs *trial) {
-	name := fmt.Sprintf("writers: %d, ", writers)
+func (b *bench) commitFigures(name string, goal float64, ours trial, theirs *trial) {
 	b.trialFigures(name+"zrsd", "commit", ours)
 	if theirs != nil {
 		b.trialFigures(name+"runzeo", "commit", *theirs)

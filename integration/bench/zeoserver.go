@@ -18,6 +18,7 @@ import (
 // zeoConf is a configuration that zrsd and runzeo understand alike.
 const zeoConf = `<zeo>
   address %s
+  msgpack %t
 </zeo>
 <filestorage 1>
   path %s
@@ -35,14 +36,19 @@ type zeoServer struct {
 
 // A program is a command that becomes a ZEO server when it is given a configuration file.
 type program struct {
-	name string
-	args []string
+	name    string
+	args    []string
+	msgpack bool // it announces M5 instead of Z5
 }
 
-func (b *bench) zrsdServe() program { return program{"zrsd", []string{b.zrsd, "serve", "-C"}} }
+func (b *bench) zrsdServe() program {
+	return program{name: "zrsd", args: []string{b.zrsd, "serve", "-C"}}
+}
 
 // runzeo is only for a run that has an interpreter with ZEO.
-func (b *bench) runzeo() program { return program{"runzeo", []string{b.zeo, "-m", "ZEO.runzeo", "-C"}} }
+func (b *bench) runzeo() program {
+	return program{name: "runzeo", args: []string{b.zeo, "-m", "ZEO.runzeo", "-C"}}
+}
 
 // serve starts the program on a Data.fs and its blobs, empty for none, and returns when clients can register.
 func (p program) serve(ctx context.Context, data, blobs string) (*zeoServer, error) {
@@ -55,7 +61,7 @@ func (p program) serve(ctx context.Context, data, blobs string) (*zeoServer, err
 	if blobs != "" {
 		blobs = "blob-dir " + blobs
 	}
-	if err := os.WriteFile(conf, fmt.Appendf(nil, zeoConf, addr, data, blobs), 0o644); err != nil {
+	if err := os.WriteFile(conf, fmt.Appendf(nil, zeoConf, addr, p.msgpack, data, blobs), 0o644); err != nil {
 		return nil, err
 	}
 	log, err := os.Create(logName)

@@ -36,7 +36,7 @@ func parse(body []byte) (a arrival, err error) {
 	case b[0] == opInt:
 		a.id, b = b[1], b[2:]
 	case len(b) > 21 && b[0] == opBytes && b[1] == 8:
-		a.oid, b = zodb.Oid(binary.BigEndian.Uint64(b[2:])), b[21:]
+		a.oid, b = oidOf(b[2:]), b[21:]
 	default: // an id that we never give
 		return a, nil
 	}
@@ -53,7 +53,7 @@ func parse(body []byte) (a arrival, err error) {
 	return a, nil
 }
 
-// cutString reads text or bytes off the front of a pickle.
+// cutString reads text or bytes off the front of a pickle, or of msgpack: they have no code in common.
 func cutString(b []byte) (s, rest []byte, ok bool) {
 	var n uint32
 	switch {
@@ -61,6 +61,14 @@ func cutString(b []byte) (s, rest []byte, ok bool) {
 		n, b = uint32(b[1]), b[2:]
 	case len(b) > 4 && (b[0] == opText || b[0] == opBytes4):
 		n, b = binary.LittleEndian.Uint32(b[1:]), b[5:]
+	case len(b) > 0 && b[0]&0xe0 == packStr:
+		n, b = uint32(b[0]&0x1f), b[1:]
+	case len(b) > 1 && (b[0] == packBin8 || b[0] == packStr8):
+		n, b = uint32(b[1]), b[2:]
+	case len(b) > 2 && b[0] == packBin16:
+		n, b = uint32(binary.BigEndian.Uint16(b[1:])), b[3:]
+	case len(b) > 4 && b[0] == packBin32:
+		n, b = binary.BigEndian.Uint32(b[1:]), b[5:]
 	default:
 		return nil, b, false
 	}
@@ -77,6 +85,22 @@ func (a *arrival) tid() (zodb.Tid, error) {
 		return 0, fmt.Errorf("expected a tid, got %q (error: %v)", a.rest, a.failed)
 	}
 	return zodb.Tid(binary.BigEndian.Uint64(s)), nil
+}
+
+func oidOf(b []byte) zodb.Oid { return zodb.Oid(binary.BigEndian.Uint64(b)) }
+
+// conflicts reports whether the answer to a vote is a list that is not empty, or cut off.
+func (a *arrival) conflicts() bool {
+	switch b := a.rest; {
+	case len(b) == 0:
+		return true
+	case b[0] == packNone:
+		return false
+	case b[0]&0xf0 == packArray:
+		return b[0] != packArray
+	default:
+		return len(b) < 2 || b[0] == ']' && b[1] != opTuple
+	}
 }
 
 // answers is an error unless a is the reply, and no failure, to the call with this id.

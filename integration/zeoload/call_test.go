@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
@@ -50,20 +51,29 @@ func TestCallsAreWhatAServerReads(t *testing.T) {
 		{packCall(time.UnixMilli(1_700_000_000_500)), wire.Message{ID: int64(packID), Method: "pack",
 			Args: pickle.Tuple{1_700_000_000.5, true}}},
 	} {
-		t.Run(test.want.Method, func(t *testing.T) {
-			body, err := wire.Read(bytes.NewReader(test.call), 1<<20)
-			if err != nil || len(body)+sizeLen != len(test.call) {
-				t.Fatalf("%d of %d bytes, %v", len(body), len(test.call), err)
-			}
-			codec, _ := wire.CodecFor(wire.Z5)
-			m, err := codec.Decode(body)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if diff := cmp.Diff(&test.want, m); diff != "" {
-				t.Error(diff)
-			}
-		})
+		for _, encoding := range []string{wire.Z5, wire.M5} {
+			t.Run(test.want.Method+" "+encoding, func(t *testing.T) {
+				call := test.call
+				if encoding == wire.M5 {
+					var err error
+					if call, err = pack(call); err != nil {
+						t.Fatal(err)
+					}
+				}
+				body, err := wire.Read(bytes.NewReader(call), 1<<20)
+				if err != nil || len(body)+sizeLen != len(call) {
+					t.Fatalf("%d of %d bytes, %v", len(body), len(call), err)
+				}
+				codec, _ := wire.CodecFor(encoding)
+				m, err := codec.Decode(body)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if diff := cmp.Diff(&test.want, m, cmpopts.EquateEmpty()); diff != "" {
+					t.Error(diff)
+				}
+			})
+		}
 	}
 }
 

@@ -58,7 +58,7 @@ func (c *Conn) vote() error {
 	if err := a.answers(voteID, "vote"); err != nil {
 		return err
 	}
-	if len(a.rest) < 2 || a.rest[0] == ']' && a.rest[1] != opTuple { // a list of conflicts that is not empty
+	if a.conflicts() {
 		return fmt.Errorf("%w: %q", errConflict, a.rest)
 	}
 	return nil

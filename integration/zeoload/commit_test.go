@@ -8,48 +8,51 @@ import (
 )
 
 func TestCommitsAreCommitted(t *testing.T) {
-	ctx := within(t)
-	s := start(t)
-	o, err := Commits(ctx, s.clients(ctx, t, 3), first, 1000, time.Millisecond)
-	if err != nil || len(o.Latencies) < 3 {
-		t.Fatalf("%d commits, %v", len(o.Latencies), err)
-	}
-	for i := range zodb.Oid(6) {
-		if _, _, err := s.storage.Load(first + i); err != nil {
-			t.Error(err)
+	inBoth(t, func(t *testing.T, s *site) {
+		ctx := within(t)
+		o, err := Commits(ctx, s.clients(ctx, t, 3), first, 1000, time.Millisecond)
+		if err != nil || len(o.Latencies) < 3 {
+			t.Fatalf("%d commits, %v", len(o.Latencies), err)
 		}
-	}
-	if n := s.storage.Len(); n != 6 {
-		t.Errorf("%d objects, want 6", n)
-	}
+		for i := range zodb.Oid(6) {
+			if _, _, err := s.storage.Load(first + i); err != nil {
+				t.Error(err)
+			}
+		}
+		if n := s.storage.Len(); n != 6 {
+			t.Errorf("%d objects, want 6", n)
+		}
+	})
 }
 
 func TestAWriterGoesOnFromItsLastCommit(t *testing.T) {
-	ctx := within(t)
-	s := start(t)
-	w := NewWriter(s.clients(ctx, t, 1)[0], first, 1000)
-	var last zodb.Tid
-	for range 3 {
-		if err := w.Commit(); err != nil {
-			t.Fatal(err)
+	inBoth(t, func(t *testing.T, s *site) {
+		ctx := within(t)
+		w := NewWriter(s.clients(ctx, t, 1)[0], first, 1000)
+		var last zodb.Tid
+		for range 3 {
+			if err := w.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if w.Tid() <= last || w.Tid() != s.storage.LastTid() {
+				t.Errorf("commit %v, before %v, the storage says %v", w.Tid(), last, s.storage.LastTid())
+			}
+			last = w.Tid()
 		}
-		if w.Tid() <= last || w.Tid() != s.storage.LastTid() {
-			t.Errorf("commit %v, before %v, the storage says %v", w.Tid(), last, s.storage.LastTid())
-		}
-		last = w.Tid()
-	}
+	})
 }
 
 func TestAConflictIsAnError(t *testing.T) {
-	ctx := within(t)
-	s := start(t)
-	conns := s.clients(ctx, t, 2)
-	if err := NewWriter(conns[0], first, 1000).Commit(); err != nil {
-		t.Fatal(err)
-	}
-	if err := NewWriter(conns[1], first, 1000).Commit(); err == nil {
-		t.Error("two writers have created the same object")
-	}
+	inBoth(t, func(t *testing.T, s *site) {
+		ctx := within(t)
+		conns := s.clients(ctx, t, 2)
+		if err := NewWriter(conns[0], first, 1000).Commit(); err != nil {
+			t.Fatal(err)
+		}
+		if err := NewWriter(conns[1], first, 1000).Commit(); err == nil {
+			t.Error("two writers have created the same object")
+		}
+	})
 }
 
 func TestSteadyCommitsEndWhenTheyAreTold(t *testing.T) {

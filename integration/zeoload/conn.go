@@ -19,14 +19,15 @@ const (
 
 // A Conn is a registered connection. It is for one goroutine; only Close may come from another.
 type Conn struct {
-	conn  net.Conn
-	r     *bufio.Reader
-	w     *bufio.Writer
-	large []byte   // the last message that was too large for r
-	Last  zodb.Tid // of the storage at registration
+	conn   net.Conn
+	r      *bufio.Reader
+	w      *bufio.Writer
+	packed bool     // the server speaks M5
+	large  []byte   // the last message that was too large for r
+	Last   zodb.Tid // of the storage at registration
 }
 
-// Dial connects to the server at addr, which serves protocol Z5, and registers for a storage.
+// Dial connects to the server at addr, whose choice of encoding it takes, and registers for a storage.
 func Dial(ctx context.Context, addr, storage string, readOnly bool) (*Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "tcp", addr)
@@ -55,10 +56,13 @@ func (c *Conn) introduce(storage string, readOnly bool) error {
 	if err != nil {
 		return err
 	}
-	if string(hello) != "Z5" {
-		return fmt.Errorf("the server announces %q, not Z5", hello)
+	chosen := string(hello)
+	if chosen != "Z5" && chosen != "M5" {
+		return fmt.Errorf("the server announces %q, neither Z5 nor M5", chosen)
 	}
-	c.send(append([]byte{0, 0, 0, 2}, "Z5"...), registerCall(storage, readOnly))
+	c.send(append([]byte{0, 0, 0, 2}, chosen...))
+	c.packed = chosen == "M5"
+	c.send(registerCall(storage, readOnly))
 	a, err := c.answer()
 	if err != nil {
 		return err
@@ -70,6 +74,13 @@ func (c *Conn) introduce(storage string, readOnly bool) error {
 // send puts messages into the buffer; an error shows at the next flush.
 func (c *Conn) send(messages ...[]byte) {
 	for _, m := range messages {
+		if c.packed {
+			packed, err := pack(m)
+			if err != nil {
+				panic(err) // the message is one of ours
+			}
+			m = packed
+		}
 		_, _ = c.w.Write(m) // the writer remembers
 	}
 }
@@ -95,6 +106,9 @@ func (c *Conn) receive() (arrival, error) {
 	body, err := c.next()
 	if err != nil {
 		return arrival{}, err
+	}
+	if c.packed {
+		return parsePacked(body)
 	}
 	return parse(body)
 }

@@ -8,7 +8,8 @@
 //	Steady    commits at a fixed pace on each of a set of connections
 //	Outcome   how many, in which time, and how long each took
 //
-// It speaks protocol Z5, which every server offers by default. Messages are put together from fixed parts, and taken
+// It speaks protocol Z5, which every server offers by default, or M5 to a server that announces that: then messages are
+// turned from the one into the other. Messages are put together from fixed parts, and taken
 // apart where the servers put theirs: both write pickles of one form, without memo.
 //
 //	size  80 03 '('  id  flag  'X' name  arguments or result  't' '.'

@@ -37,18 +37,19 @@ func TestOneFailureEndsTheRunOfAll(t *testing.T) {
 }
 
 func TestLoadsFindEveryObject(t *testing.T) {
-	ctx := within(t)
-	s := start(t)
-	const objects = 20
-	set := workload.Set{Transactions: 2, Records: objects / 2, RecordSize: 500}
-	if err := workload.Fill(ctx, s.storage, set, 1); err != nil {
-		t.Fatal(err)
-	}
-	o, err := Loads(ctx, s.clients(ctx, t, 3), objects, 4, time.Millisecond)
-	if err != nil || len(o.Latencies) < 3*4 {
-		t.Errorf("%d loads, %v", len(o.Latencies), err)
-	}
-	if _, err := Loads(ctx, s.clients(ctx, t, 1), 100*objects, 50, time.Millisecond); err == nil {
-		t.Error("objects that do not exist were loaded")
-	}
+	inBoth(t, func(t *testing.T, s *site) {
+		ctx := within(t)
+		const objects = 20
+		set := workload.Set{Transactions: 2, Records: objects / 2, RecordSize: 500}
+		if err := workload.Fill(ctx, s.storage, set, 1); err != nil {
+			t.Fatal(err)
+		}
+		o, err := Loads(ctx, s.clients(ctx, t, 3), objects, 4, time.Millisecond)
+		if err != nil || len(o.Latencies) < 3*4 {
+			t.Errorf("%d loads, %v", len(o.Latencies), err)
+		}
+		if _, err := Loads(ctx, s.clients(ctx, t, 1), 100*objects, 50, time.Millisecond); err == nil {
+			t.Error("objects that do not exist were loaded")
+		}
+	})
 }

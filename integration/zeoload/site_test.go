@@ -36,12 +36,26 @@ type site struct {
 
 func start(t *testing.T) *site {
 	t.Helper()
+	return startWith(t, zeo.Options{})
+}
+
+// inBoth runs a test with a server of each encoding.
+func inBoth(t *testing.T, test func(t *testing.T, s *site)) {
+	t.Helper()
+	for name, msgpack := range map[string]bool{"Z5": false, "M5": true} {
+		t.Run(name, func(t *testing.T) { test(t, startWith(t, zeo.Options{Msgpack: msgpack})) })
+	}
+}
+
+func startWith(t *testing.T, opt zeo.Options) *site {
+	t.Helper()
 	dir := t.TempDir()
 	storage, err := workload.Open(t.Context(), filepath.Join(dir, "Data.fs"), filepath.Join(dir, "blobs"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := zeo.New(zeo.Options{Buffers: dir})
+	opt.Buffers = dir
+	server := zeo.New(opt)
 	withdraw, err := server.Offer("1", storage, zeo.StorageOptions{})
 	if err != nil {
 		t.Fatal(err)

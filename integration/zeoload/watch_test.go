@@ -3,15 +3,17 @@ package zeoload
 import "testing"
 
 func TestInvalidationsArriveInTheOrderOfTheCommits(t *testing.T) {
-	ctx := within(t)
-	conns := start(t).clients(ctx, t, 2)
-	w := NewWriter(conns[0], first, 100)
-	for range 3 {
-		if err := w.Commit(); err != nil {
-			t.Fatal(err)
+	inBoth(t, func(t *testing.T, s *site) {
+		ctx := within(t)
+		conns := s.clients(ctx, t, 2)
+		w := NewWriter(conns[0], first, 100)
+		for range 3 {
+			if err := w.Commit(); err != nil {
+				t.Fatal(err)
+			}
+			if tid, err := conns[1].Invalidation(); err != nil || tid != w.Tid() {
+				t.Errorf("invalidation of %v, want %v: %v", tid, w.Tid(), err)
+			}
 		}
-		if tid, err := conns[1].Invalidation(); err != nil || tid != w.Tid() {
-			t.Errorf("invalidation of %v, want %v: %v", tid, w.Tid(), err)
-		}
-	}
+	})
 }
