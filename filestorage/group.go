@@ -108,6 +108,7 @@ func (s *Storage) show(g *group) {
 		w.told(g.told, g.here)
 	}
 	s.saver.moved(s, g.end)
+	s.room.found()
 }
 
 // settle makes g durable and visible. An error, on whatever step, is the end of writing: transactions of later groups

@@ -3,6 +3,7 @@ package filestorage
 import (
 	"context"
 	"errors"
+	"syscall"
 	"testing"
 	"time"
 
@@ -119,4 +120,60 @@ func TestSkippedTidsAreOfNoTransaction(t *testing.T) {
 	if next := commit(0); next != last+1001 {
 		t.Errorf("%v came behind %v", next, last)
 	}
+}
+
+// One transaction that is too large does not make a disk full; several in a row do, and the first that finds room ends it.
+func TestADiskIsFullWhenNoTransactionFindsRoom(t *testing.T) {
+	disk := simdisk.New()
+	now := time.Now()
+	st, err := Open(t.Context(), "Data.fs", Options{FS: disk, Now: func() time.Time { return now }})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	try := func() error {
+		now = now.Add(time.Second)
+		txn, err := st.Begin(t.Context(), &zodb.TxnMeta{})
+		if err != nil {
+			return err
+		}
+		if err := txn.Store(zodb.Oid(now.Unix()), 0, []byte("state")); err != nil {
+			return errors.Join(err, txn.Abort())
+		}
+		if _, err := txn.Finish(t.Context(), nil); err != nil {
+			return errors.Join(err, txn.Abort())
+		}
+		return nil
+	}
+	disk.FailWhen(func(op simdisk.Op) error {
+		if op.Kind == simdisk.Write {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	for n := 1; n <= 4; n++ {
+		if err := try(); !errors.Is(err, syscall.ENOSPC) {
+			t.Fatalf("got %v", err)
+		}
+		var full *FullError
+		if got := errors.As(st.Ailment(), &full); got != (n >= 3) {
+			t.Errorf("after %d in a row: %v", n, st.Ailment())
+		}
+	}
+	disk.Heal()
+	if err := try(); err != nil || st.Ailment() != nil {
+		t.Errorf("with room again: %v, %v", err, st.Ailment())
+	}
+	disk.FailWhen(func(op simdisk.Op) error {
+		if op.Kind == simdisk.Sync {
+			return syscall.EIO
+		}
+		return nil
+	})
+	_ = try()
+	var failed *FailedError
+	if !errors.As(st.Ailment(), &failed) {
+		t.Errorf("after a failed sync: %v", st.Ailment())
+	}
+	disk.Heal()
 }

@@ -74,6 +74,7 @@ type Storage struct {
 	waiting atomic.Int32  // how many wait for the commit lock
 	writer  writer        // belongs to the holder of the commit lock
 	saver   saver         // saves the index now and then
+	room    room          // on the disk
 
 	packing chan struct{} // one slot, held by a pack, and by whoever does what one has left
 	left    *leftovers

@@ -171,6 +171,7 @@ func (s *Storage) begin(h txnHeader, meta *zodb.TxnMeta, ordered bool) (*Txn, er
 	h.encode(b[:])
 	for _, part := range [][]byte{b[:], meta.User, meta.Description, meta.Extension} {
 		if _, err := w.out.Write(part); err != nil {
+			s.room.failed(err, s.now())
 			return nil, errors.Join(err, t.cut())
 		}
 	}
@@ -415,6 +416,7 @@ func (t *Txn) alive() error {
 func (t *Txn) mayBreak(err error) error {
 	if err != nil && t.broken == nil {
 		t.broken = err
+		t.s.room.failed(err, t.s.now())
 	}
 	return err
 }

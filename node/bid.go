@@ -96,6 +96,7 @@ func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
 func (r *replica) promise() *protocol.Promise {
 	p := &protocol.Promise{Name: r.face.base.Name, LastTid: r.st.LastTid()}
 	p.Leads = r.isLeading() && !r.fenced() && !r.c.leaving.Load()
+	p.Ails = r.ails()
 	if id := r.keep.State(); id != nil {
 		p.StorageID, p.Node, p.Epochs, p.Promised, p.Heard = id.StorageID, id.Node, id.Epochs, id.Promised, id.Begun
 	}

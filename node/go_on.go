@@ -66,6 +66,10 @@ func (r *replica) goOn(ctx context.Context) error {
 	}
 	r.c.Logger.Warn("this primary goes on under a higher epoch, because nodes had promised one that nobody has begun",
 		"epoch", epoch, "last", last)
+	release()
+	if err := r.open(r.life); err != nil {
+		r.c.Logger.Error("the first transaction of the epoch is missing", "error", err)
+	}
 	r.renew()
 	r.allow()
 	return nil

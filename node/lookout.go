@@ -52,7 +52,7 @@ func (r *replica) lookout(ctx context.Context) {
 			return
 		}
 		id := r.keep.State()
-		if id == nil || !r.isLeading() || r.fenced() {
+		if id == nil || !r.isLeading() || r.fenced() && r.unwrittenEpoch() == 0 { // what is not written is tried again
 			passed, said = 0, ""
 			continue
 		}

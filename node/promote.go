@@ -107,6 +107,10 @@ func (p *promotion) judge(answers []answer) error {
 		switch {
 		case p.elected.over(a.promise):
 			p.warn("%s was primary; what it has behind %v it keeps for itself", a.promise.Name, own)
+		case spent(a.promise) != "" && a.promise.LastTid <= own:
+			p.warn("%s", spent(a.promise))
+		case a.promise.Leads && a.promise.Ails != "":
+			reasons = append(reasons, spent(a.promise)+"; "+further(a.promise.Name, a.promise.LastTid, own, 0))
 		case a.promise.Leads:
 			reasons = append(reasons, fmt.Sprintf("%s is primary of epoch %d and answers: use zrsd switchover there",
 				a.promise.Name, a.promise.Begun()))

@@ -97,7 +97,10 @@ func (f *refereed) Standing() referee.Standing {
 		Node: id.Node, Name: r.c.name(), Epoch: id.Epoch().Number, Heard: id.Highest(), Tid: r.st.LastTid(),
 		Leads: r.isLeading() && !r.fenced() || f.handing(id), Replication: r.serves, Admin: r.c.Admin.String(),
 	}
-	s.Why = r.inability()
+	s.Ails, s.Needs, s.Cedes = r.ails(), r.needed(), r.told()
+	if s.Why = r.inability(); s.Why == "" {
+		s.Why = s.Ails
+	}
 	s.Able = s.Why == ""
 	return s
 }

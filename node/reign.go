@@ -130,8 +130,15 @@ func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr stri
 		if addr != "" {
 			remember(id, []string{addr})
 		}
+		if led && (len(r.cfg.ReplicateFrom) > 0 || len(id.Follow) > 0) { // it knows of another node
+			id.Role, id.Frozen = identity.RoleSecondary, false
+		}
 		return nil
 	})
+	if err != nil && led {
+		r.gaveOut(epoch)
+		r.allow()
+	}
 	if err != nil || !led {
 		return err
 	}
@@ -148,27 +155,22 @@ func raise(id *identity.State, epoch uint64) {
 	}
 }
 
-// stepDown makes a primary that takes no transactions any more a secondary, if it knows of any other node.
+// stepDown makes a primary that takes no transactions any more the secondary that its state file says it is.
 func (r *replica) stepDown(ctx context.Context, epoch uint64) error {
-	release, err := r.st.Hold(ctx) // what was voted is in, or has been given up with its connection
+	release, failed, err := r.halt(ctx) // what was voted is in, or has been given up with its connection
 	if err != nil {
 		return err
 	}
 	defer release()
-	if len(r.addresses()) == 0 {
+	if r.role() != identity.RoleSecondary {
 		r.renew()
 		return nil
-	}
-	if err := r.keep.Update(func(id *identity.State) error {
-		id.Role, id.Frozen = identity.RoleSecondary, false
-		return nil
-	}); err != nil {
-		return err
 	}
 	r.setLeads(false)
 	r.renew()
 	r.follow()
 	r.c.Logger.Warn("this node is a secondary now", "epoch", epoch, "follows", r.addresses())
+	r.reopens(failed)
 	return nil
 }
 

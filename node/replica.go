@@ -65,6 +65,8 @@ type replica struct {
 	mu      sync.Mutex
 	leads   bool
 	running *following // nil: nobody is followed
+	// unwritten is a higher epoch that this node was told of as primary and could not write down: see gaveOut.
+	unwritten uint64
 }
 
 // A following is one run of the secondary.
@@ -307,7 +309,7 @@ func (r *replica) addresses() []string {
 // fenced reports whether another node has become primary.
 func (r *replica) fenced() bool {
 	id := r.keep.State()
-	return id != nil && id.Highest() > id.Epoch().Number
+	return id != nil && (id.Highest() > id.Epoch().Number || r.unwrittenEpoch() > 0)
 }
 
 // access is what clients may do now.

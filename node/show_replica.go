@@ -51,6 +51,8 @@ func (r *replica) hindrance() *string {
 	switch {
 	case r.fenced():
 		return admin.Known("another node has become primary: this one takes no transactions; demote it to follow that")
+	case r.ails() != "":
+		return admin.Known("it takes no transactions: " + r.ails())
 	case r.referee != nil && !r.referee.clear():
 		return admin.Known("commits are held: this node leads without a term; the referee says why in its last error")
 	case id != nil && id.Frozen:

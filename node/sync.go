@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -81,6 +82,7 @@ type syncer struct {
 	since   time.Time // of being degraded; zero: it is not
 	times   int64     // that it was
 	waiting int
+	overdue zodb.Tid // commits up to this one have waited for too long; 0: none has
 }
 
 // syncRule is what this node waits for when it is primary. The list of names may be the same on all nodes: its own is
@@ -127,7 +129,7 @@ func (s *syncer) lead(leads bool) {
 		s.now.end()
 	}
 	life, end := context.WithCancel(context.Background())
-	s.now, s.since = &tenure{life, end}, time.Time{}
+	s.now, s.since, s.overdue = &tenure{life, end}, time.Time{}, 0
 	if !leads {
 		end()
 	}
@@ -181,6 +183,9 @@ func (s *syncer) late(now *tenure, release func(), tid zodb.Tid) {
 		s.c.Logger.Error("commits wait for secondaries that do not answer: connect them, or lower --sync-secondaries",
 			"required", s.c.Sync.Required, "of", s.c.Sync.Names, "waiting", tid, "they have", has,
 			"after", s.c.Sync.Timeout)
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.overdue = max(s.overdue, tid)
 		return
 	}
 	s.mu.Lock()
@@ -196,6 +201,28 @@ func (s *syncer) late(now *tenure, release func(), tid zodb.Tid) {
 		s.recovering.Go(func() { s.recover(now) })
 	}
 	release()
+}
+
+// stuck says that commits wait for secondaries that have not answered in time; empty: none does.
+func (s *syncer) stuck() string {
+	if s == nil || s.fed == nil { // of a session that begins
+		return ""
+	}
+	s.mu.Lock()
+	overdue := s.overdue
+	s.mu.Unlock()
+	if s.fed.Synced() >= overdue {
+		return ""
+	}
+	return fmt.Sprintf("commits up to %v have waited for secondaries for longer than %v, and %d of %s have to have them",
+		overdue, s.c.Sync.Timeout, s.c.Sync.Required, orAny(s.syncRule().Names))
+}
+
+func orAny(names []string) string {
+	if len(names) == 0 {
+		return "any"
+	}
+	return strings.Join(names, ", ")
 }
 
 // recover ends the degraded state when enough secondaries have what the storage has.

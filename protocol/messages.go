@@ -152,6 +152,7 @@ type Promise struct {
 	Promised  uint64   `msgpack:"promised"`
 	Heard     uint64   `msgpack:"heard"` // the highest epoch known to have begun, where Epochs lacks it
 	Leads     bool     `msgpack:"leads"` // it is the primary and takes transactions
+	Ails      string   `msgpack:"ails"`  // why it takes none now, although it leads; empty: it does
 	Wants     bool     `msgpack:"wants"` // it was started as primary, has no identity yet, and asks before it makes one
 	LastTid   zodb.Tid `msgpack:"last"`  // durable
 	Check     uint64   `msgpack:"check"` // made by Control.Send

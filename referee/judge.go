@@ -3,6 +3,8 @@ package referee
 import (
 	"fmt"
 	"time"
+
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A deed is what a node that does not hold the office is to do.
@@ -32,6 +34,8 @@ func judge(v View, self Standing, vacant int64, maxLag time.Duration) ruling {
 	case self.Leads && overtaken(v.Record, self):
 		return ruling{deed: follow, why: fmt.Sprintf("fenced by epoch %d of node %s, because this one led epoch %d",
 			v.Record.Number, v.Record.Node, self.Epoch)}
+	case v.Holder == nil && self.Leads && replaceable(v, self):
+		return ruling{why: "leads, and leaves the office to another node: " + self.Ails}
 	case v.Holder == nil && self.Leads:
 		return ruling{deed: take, number: self.Epoch, why: "leads, and the office is vacant"}
 	case v.Holder == nil:
@@ -46,6 +50,21 @@ func judge(v View, self Standing, vacant int64, maxLag time.Duration) ruling {
 			self.Epoch, v.Holder.Name, v.Record.Number)}
 	}
 	return ruling{deed: follow, why: fmt.Sprintf("follows %s", v.Holder.Name)}
+}
+
+// replaceable reports whether a node that leads and takes no transactions is to make way: as many others are able, and
+// have its last epoch, as it takes for one of them to lead without it, and nothing is lost that clients were told of.
+func replaceable(v View, self Standing) bool {
+	if self.Ails == "" || v.Maintenance.On {
+		return false
+	}
+	able, last := 0, zodb.Tid(0)
+	for _, m := range v.Members {
+		if m.Node != self.Node && m.Able && !m.Leads && m.Epoch >= self.Epoch {
+			able, last = able+1, max(last, m.Tid)
+		}
+	}
+	return able >= max(self.Needs, 1) && last >= self.Cedes
 }
 
 // overtaken reports whether an epoch was given to somebody else since self began to lead.

@@ -34,6 +34,11 @@ func TestJudge(t *testing.T) {
 	told.Heard = 7
 	promoted := leading(member("b", 3, 9, 1).Standing)
 
+	full := a
+	full.Ails, full.Needs, full.Cedes = "its disk is full", 2, 50
+	two := View{Record: last, Members: []Member{member("b", 2, 50, 11), member("c", 2, 49, 11)}}
+	behind := View{Record: last, Members: []Member{member("b", 2, 49, 11), member("c", 2, 49, 11)}}
+
 	for name, c := range map[string]struct {
 		view View
 		self Standing
@@ -43,6 +48,10 @@ func TestJudge(t *testing.T) {
 		"a primary takes the office up again":   {View{Record: last}, a, take, "vacant"},
 		"also in maintenance":                   {View{Record: last, Maintenance: off}, a, take, "vacant"},
 		"the first primary begins the record":   {View{}, a, take, "vacant"},
+		"unless it takes no transactions":       {two, full, stay, "leaves the office to another node: its disk is full"},
+		"but while too few others are able":     {with(member("b", 2, 50, 11)), full, take, "vacant"},
+		"or they lack what clients were told":   {behind, full, take, "vacant"},
+		"or in maintenance":                     {View{Record: last, Members: two.Members, Maintenance: off}, full, take, "vacant"},
 		"one promoted by hand takes the office": {View{Record: last}, promoted, take, "vacant"},
 		"or waits for it": {View{Record: last, Holder: holder("a")}, promoted, stay,
 			"give up the office"},

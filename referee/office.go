@@ -74,7 +74,13 @@ func (l *Loop) campaign(ctx context.Context, self Standing, vacant int64) {
 // hold renews the office in time, or gives it up when the node does not lead.
 func (l *Loop) hold(ctx context.Context, self Standing) {
 	next := l.record
+	view, _, _ := l.look.latest()
 	switch {
+	case self.Leads && l.act == nil && replaceable(view, self):
+		l.opt.Logger.Error("this node leads and takes no transactions: it makes way for another", "why", self.Ails)
+		l.status.rule("makes way for another node: " + self.Ails)
+		l.resign(ctx)
+		return
 	case self.Leads && self.Epoch >= l.record.Number:
 		next = reigning(self)
 		l.status.rule("leads")

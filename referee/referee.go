@@ -71,9 +71,12 @@ type Standing struct {
 	Heard       uint64    `json:"heard"` // the highest epoch number that it knows to be given out; not below Epoch
 	Tid         zodb.Tid  `json:"tid"`   // the last that is durable
 	Leads       bool      `json:"leads"`
-	Able        bool      `json:"able"`          // it could lead
-	Why         string    `json:"why,omitempty"` // it is not able
-	Replication string    `json:"replication"`   // where secondaries find it
+	Able        bool      `json:"able"`            // it could lead
+	Why         string    `json:"why,omitempty"`   // it is not able
+	Ails        string    `json:"ails,omitempty"`  // it leads, and takes no transactions: why
+	Needs       int       `json:"needs,omitempty"` // how many others have to be able for one of them to lead in its place
+	Cedes       zodb.Tid  `json:"cedes,omitempty"` // and one of them has to have this transaction
+	Replication string    `json:"replication"`     // where secondaries find it
 	Admin       string    `json:"admin,omitempty"`
 	Time        time.Time `json:"time"` // for people; nothing is concluded from it
 }
