@@ -1,6 +1,7 @@
 package filestorage
 
 import (
+	"context"
 	"errors"
 	"os"
 	"path/filepath"
@@ -168,6 +169,42 @@ func (d *countingDisk) OpenFile(path string, flag int, perm os.FileMode) (vfs.Fi
 	}
 	d.file = &countedFile{File: f}
 	return d.file, nil
+}
+
+// Attaching to a file that zrsd writes does not take a group in flight for committed, however many are in it: all but its
+// first have their final status.
+func TestAttachDoesNotSeeAGroupInFlight(t *testing.T) {
+	st := newStage(t, story{prepare: startIdle})
+	var commits []*Commit
+	ctx, cancel := context.WithCancel(t.Context())
+	for {
+		if !st.s.queue.hasRoom() {
+			break
+		}
+		txn, err := st.s.Begin(ctx, &zodb.TxnMeta{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		st.note(txn.Restore(&zodb.Record{Oid: 1, Tid: txn.Tid(), Size: zodb.NoData}))
+		commits = append(commits, st.send(txn))
+	}
+	cancel()
+	a, err := Attach(t.Context(), crashPath, Options{FS: st.disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a.LastTid() != st.s.LastTid() || a.Size() != st.s.Size() || len(commits) < 100 {
+		t.Errorf("with %d in flight behind %v it sees %v", len(commits), st.s.LastTid(), a.LastTid())
+	}
+	must(t, a.Close())
+	go st.s.syncGroups()
+	for _, c := range commits {
+		<-c.Done()
+		st.note(c.Err())
+	}
+	if st.end(); st.err != nil {
+		t.Error(st.err)
+	}
 }
 
 // A Data.fs inside of a record is not taken for the file that it stands in.

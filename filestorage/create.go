@@ -22,6 +22,9 @@ func (s *Storage) openFile(opt Options) error {
 	if errors.Is(err, fs.ErrNotExist) && !opt.ReadOnly && !opt.MustExist {
 		err = s.create()
 	}
+	if err == nil {
+		s.id, err = s.file.Stat()
+	}
 	if err == nil && s.lock != nil {
 		err = s.lock.claim(s.file) // before anything is changed
 	}

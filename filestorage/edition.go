@@ -1,6 +1,7 @@
 package filestorage
 
 import (
+	"io/fs"
 	"sync/atomic"
 
 	"github.com/zrsd/zrsd/vfs"
@@ -15,6 +16,7 @@ import (
 type edition struct {
 	path      string
 	file      vfs.File
+	id        fs.FileInfo  // which file it is
 	index     *index       // oid to the offset of its current committed record
 	*frontier              // end and last tid of what is committed: nothing behind it is for readers
 	holders   atomic.Int64 // readers, and the storage while the edition is the present one

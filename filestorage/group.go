@@ -16,6 +16,7 @@ type group struct {
 	start   int64       // offset of the first transaction
 	status  zodb.Status // what its 'c' becomes
 	end     int64
+	n       int // how many
 	last    zodb.Tid
 	entries []entry        // records in file order, those of undone transactions left out
 	told    []Invalidation // its transactions; nil once one of them was not to be told of
@@ -41,6 +42,7 @@ func (g *group) add(t *Txn) {
 		g.told = append(g.told, Invalidation{Tid: t.header.Tid, Oids: t.changed()})
 	}
 	g.end, g.last = t.s.writer.out.pos(), t.header.Tid
+	g.n++
 	g.entries = append(g.entries, t.entries...)
 	g.blobs = append(g.blobs, t.blobs...)
 	g.weight += t.weight()
@@ -116,7 +118,7 @@ func (s *Storage) show(g *group) {
 func (s *Storage) settle(g *group) error {
 	err := s.prepare(g)
 	if err == nil {
-		err = s.checkPlace(g.end, false)
+		err = s.checkPath()
 	}
 	if err == nil {
 		err = publishBlobs(g.blobs)

@@ -19,9 +19,10 @@ const lockSuffix = ".lock"
 // Data.fs itself, for the case that the lock file was removed.
 type ownership struct {
 	fs   vfs.FS
-	path string    // of the lock file
-	lock io.Closer // the lock file
-	data io.Closer // the lock of the Data.fs; nil until that is open
+	path string      // of the lock file
+	lock io.Closer   // the lock file
+	id   fs.FileInfo // which file that is; nil where the disk does not tell
+	data io.Closer   // the lock of the Data.fs; nil until that is open
 }
 
 // lockFile takes the lock file of the storage at path: the one that ZODB takes, with the content that ZODB writes.
@@ -35,10 +36,16 @@ func (h *ownership) take() error {
 	if errors.Is(err, vfs.ErrLocked) {
 		return &LockError{Path: h.path, Pid: lockHolder(h.fs, h.path), Err: err}
 	}
-	if err == nil {
-		h.lock = lock
+	if err != nil {
+		return err
 	}
-	return err
+	h.lock, h.id = lock, nil
+	if file, ok := lock.(interface{ Stat() (fs.FileInfo, error) }); ok {
+		if id, err := file.Stat(); err == nil {
+			h.id = id
+		}
+	}
+	return nil
 }
 
 // claim takes the lock of the Data.fs that is about to be written, in the place of another.
@@ -55,16 +62,11 @@ func (h *ownership) claim(file vfs.File) error {
 
 // lost reports whether the lock file is not at its path any more.
 func (h *ownership) lost() bool {
-	file, ok := h.lock.(interface{ Stat() (fs.FileInfo, error) })
-	if !ok {
-		return false
-	}
-	own, err := file.Stat()
-	if err != nil {
+	if h.id == nil {
 		return false
 	}
 	at, err := h.fs.Stat(h.path)
-	return errors.Is(err, fs.ErrNotExist) || err == nil && !vfs.SameFile(own, at)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && !vfs.SameFile(h.id, at)
 }
 
 // retake takes the lock file that was put in the place of the one that was taken, or makes one.

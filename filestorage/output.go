@@ -18,6 +18,8 @@ type output struct {
 	buf     []byte // not yet written
 	off     int64  // where it goes
 	touched bool   // something was, or may have been, written to the file since start
+
+	own func() error // says, before the first byte goes there, whether the file may be written; nil: it may
 }
 
 // start begins anew at pos.
@@ -86,6 +88,11 @@ func (o *output) patch(b []byte, pos int64) error {
 func (o *output) flush() error {
 	if len(o.buf) == 0 {
 		return nil
+	}
+	if !o.touched && o.own != nil {
+		if err := o.own(); err != nil {
+			return err
+		}
 	}
 	o.touched = true
 	if _, err := o.file.WriteAt(o.buf, o.off); err != nil {

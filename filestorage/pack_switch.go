@@ -114,15 +114,19 @@ func (p *packer) takeOver(ctx context.Context) error {
 	if err := s.lock.claim(p.file); err != nil {
 		return err
 	}
+	id, err := p.file.Stat()
+	if err != nil {
+		return err
+	}
 	if err := s.fs.Rename(s.path+packSuffix, s.path); err != nil {
 		return err
 	}
 	p.result = PackResult{
 		Packed: true, Before: end, After: p.out.pos(), Objects: p.index.len(), Blobs: len(p.dropped),
 	}
-	err := s.fs.SyncDir(filepath.Dir(s.path))
+	err = s.fs.SyncDir(filepath.Dir(s.path))
 	e := newEdition(s.path)
-	e.file, e.index, e.frontier = renamedFile{p.file, s.path}, p.index, newFrontier(p.out.pos(), last)
+	e.file, e.id, e.index, e.frontier = renamedFile{p.file, s.path}, id, p.index, newFrontier(p.out.pos(), last)
 	s.adopt(e)
 	if err != nil {
 		return s.fail(fmt.Errorf("sync the folder after a pack: %w", err))

@@ -11,6 +11,10 @@ import (
 // maxUnsynced bounds the weight of the transactions that are on their way to the disk. One more may be added to them.
 const maxUnsynced = 32 << 20
 
+// maxGroup bounds the transactions of a group. Who looks for the end of the file while others write it, as Attach does,
+// goes back over twice as many, and comes upon the first one of a group, whose status says that it is not finished.
+const maxGroup = nearEnd / 2
+
 // A queue holds the transactions between Enqueue and the disk: one group that is being made durable, and one that
 // gathers what comes meanwhile. So an idle disk gets each transaction at once, and a busy one gets as many at a time as
 // it needs.
@@ -202,7 +206,7 @@ func (q *queue) find(oid zodb.Oid) (pos int64, ok bool) {
 func (q *queue) room(ctx context.Context, limit int64) error {
 	for {
 		q.mu.Lock()
-		failed, full, g := q.failed, q.weight >= limit, q.syncing
+		failed, full, g := q.failed, q.full(limit), q.syncing
 		if g == nil {
 			g = q.forming
 		}
@@ -225,7 +229,12 @@ func (q *queue) room(ctx context.Context, limit int64) error {
 func (q *queue) hasRoom() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	return q.failed == nil && q.weight < maxUnsynced
+	return q.failed == nil && !q.full(maxUnsynced)
+}
+
+// full reports whether no more may go on its way, with mu held.
+func (q *queue) full(limit int64) bool {
+	return q.weight >= limit || q.forming != nil && q.forming.n >= maxGroup
 }
 
 // close ends the syncer after it has settled what is in the queue. Nothing may join any more.

@@ -9,25 +9,28 @@ import (
 	"github.com/zrsd/zrsd/vfs"
 )
 
-// checkPlace looks whether the file that is written is the one that others find at the path, with size as it must be at
-// least, and exactly so when nothing is on its way into the file. Only what is certain counts: an error of the disk says
-// nothing about that. Otherwise it is a *DisplacedError.
-func (s *Storage) checkPlace(size int64, exactly bool) error {
+// checkPath looks whether the file that is written is the one that others find at the path. Only what is certain counts:
+// an error of the disk says nothing about that. Otherwise it is a *DisplacedError.
+func (s *Storage) checkPath() error {
 	at, err := s.fs.Stat(s.path)
-	if errors.Is(err, fs.ErrNotExist) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return s.displaced("there is no such file any more, it was renamed or removed while this server had it open",
 			s.rescue())
+	case err == nil && !vfs.SameFile(at, s.id):
+		return s.displaced("another file was put in its place while this server had it open", s.rescue())
 	}
-	if err != nil {
-		return nil //nolint:nilerr // it says nothing about the file that is open
+	return nil
+}
+
+// checkPlace is checkPath, and looks whether the file has the size that it was written with: exactly, or, while
+// something may be on its way into it, at least.
+func (s *Storage) checkPlace(size int64, exactly bool) error {
+	if err := s.checkPath(); err != nil {
+		return err
 	}
 	own, err := s.file.Stat()
-	switch {
-	case err != nil:
-		return nil //nolint:nilerr // as above
-	case !vfs.SameFile(at, own):
-		return s.displaced("another file was put in its place while this server had it open", s.rescue())
-	case own.Size() < size, exactly && own.Size() > size:
+	if err == nil && (own.Size() < size || exactly && own.Size() > size) {
 		return s.displaced(
 			fmt.Sprintf("the file has %d bytes where this server has written %d, so somebody else writes to it or has cut it",
 				own.Size(), size), "find out who, and run zrsd check")
@@ -71,7 +74,8 @@ func (s *Storage) checkHold() error {
 	return nil
 }
 
-// checkOwn looks, with the commit lock, whether a transaction may be written: to the right file, and by nobody else.
+// checkOwn looks, with the commit lock, whether a transaction may be written: to the right file, and by nobody else. It
+// is asked before the first byte of each.
 func (s *Storage) checkOwn() error {
 	err := s.checkHold()
 	if err == nil {

@@ -140,7 +140,7 @@ func (s *Storage) open(ctx context.Context, opt Options) (err error) {
 		}
 	}
 	end, last := s.get()
-	s.writer = writer{end: end, last: last, begun: last, out: output{file: s.file}}
+	s.writer = writer{end: end, last: last, begun: last, out: output{file: s.file, own: s.checkOwn}}
 	s.tellOddities()
 	return nil
 }

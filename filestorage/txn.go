@@ -149,9 +149,6 @@ func (s *Storage) lockCommit(ctx context.Context) error {
 }
 
 func (s *Storage) begin(h txnHeader, meta *zodb.TxnMeta, ordered bool) (*Txn, error) {
-	if err := s.checkOwn(); err != nil {
-		return nil, err
-	}
 	w := &s.writer
 	switch {
 	case h.Tid == 0:

@@ -18,11 +18,6 @@ func (t *Txn) Complete() error {
 	if err := t.alive(); err != nil || t.complete {
 		return err
 	}
-	if !t.s.writer.out.touched {
-		if err := t.s.checkPlace(t.start, true); err != nil {
-			return t.mayBreak(t.s.fail(err))
-		}
-	}
 	if err := t.seal(); err != nil {
 		return t.mayBreak(fmt.Errorf("write transaction %v: %w", t.header.Tid, err))
 	}
@@ -96,7 +91,7 @@ func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 	if t.broken != nil {
 		return 0, fmt.Errorf("transaction %v can only be aborted: %w", t.header.Tid, t.broken)
 	}
-	if err := t.s.checkPlace(t.voted.end, true); err != nil {
+	if err := t.s.checkPath(); err != nil {
 		return 0, t.mayBreak(t.s.fail(err))
 	}
 	if err := publishBlobs(t.blobs); err != nil {
