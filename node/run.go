@@ -36,6 +36,7 @@ func runAll(ctx context.Context, c *Config, members []*member, front Front) (err
 	around, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
 	helpers.Go(func() { govern(around) })
+	helpers.Go(func() { tellSupervisor(around, c.Logger) })
 	defer helpers.Wait()
 	defer cancel(errStopped)
 	if !c.Admin.IsZero() {

@@ -6,9 +6,11 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -45,10 +47,12 @@ type client struct {
 	codec     wire.Codec // fixed before anybody else knows the client
 	storage   *served    // nil before registration
 	readOnly  bool
-	turned    bool   // it was refused as a writer, and may come again as a reader
-	onlyReads bool   // it wants to write and is let in to read, because nobody leads
-	changes   uint64 // of the seeker, as its place was decided
-	seeks     bool   // it is one of those for whom the seeker looks on
+	turned    bool     // it was refused as a writer, and may come again as a reader
+	onlyReads bool     // it wants to write and is let in to read, because nobody leads
+	changes   uint64   // of the seeker, as its place was decided
+	entered   zodb.Tid // the last transaction that it was told as it entered
+	spoke     bool     // it has asked for something since
+	seeks     bool     // it is one of those for whom the seeker looks on
 
 	helpers   sync.WaitGroup // goroutines of votes, packs, blobs and the like
 	slots     chan struct{}  // one for each call that background answers
@@ -117,6 +121,8 @@ func (c *client) end(err error) {
 	switch {
 	case errors.As(err, &wrong), errors.As(err, &fault), errors.Is(err, errSlow):
 		c.say(hclog.Error, err, "disconnecting a client", "error", err)
+	case c.storage != nil && !c.spoke && !c.turned && left(err):
+		c.srv.hush.Warn(c.logger(), c.source, behindText, behindText, "last", c.entered)
 	case c.storage != nil:
 		c.say(hclog.Info, err, "disconnected", "reason", err)
 	}
@@ -238,8 +244,18 @@ func (c *client) next(r *bufio.Reader) error {
 	if m.IsReply() { // a keep-alive
 		return nil
 	}
+	c.spoke = c.storage != nil
 	return c.dispatch(m)
 }
+
+// behindText is about a client that has left without a word after it was let in. ZEO's does so when its cache is ahead,
+// and says why only in its own log. (One with a fallback also does so when it is let in elsewhere first.)
+const behindText = "a client has left as soon as it knew the last transaction here. If it logs \"Server behind client\", " +
+	"its cache has seen later ones, and this is an older copy: stop the client, delete its cache files (*.zec), and " +
+	"start it again"
+
+// left reports whether the client itself has ended the connection.
+func left(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, syscall.ECONNRESET) }
 
 // encode never fails for what the server says; if it does, the client learns that its call failed.
 func (c *client) encode(m *wire.Message) []byte {

@@ -52,6 +52,7 @@ func (c *client) load(r *bufio.Reader) (answered bool, err error) {
 		return false, nil
 	}
 	c.shown.loads.Add(1)
+	c.spoke = true
 	_, err = r.Discard(int(n))
 	return true, err
 }

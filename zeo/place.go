@@ -24,6 +24,7 @@ const (
 // Times of clients that want to write where nobody leads.
 const (
 	holdFor       = 5 * time.Second        // then a client looks at all addresses again
+	clearWithin   = 2 * time.Second        // or one at a node that nobody can write on, where nothing may be told yet
 	greetingPause = 200 * time.Millisecond // a node that leads is to greet the client first
 )
 
@@ -68,11 +69,12 @@ func (s *served) placeFor(ctx context.Context, greeted bool) (place, uint64) {
 	}
 }
 
-// greet waits a moment where it is not known who leads: a client registers at one server after the other, in the order
-// in which they greet it, and is to try the one first that leads, if it can reach that.
+// greet waits a moment where it is not known who leads, or where clients cannot enter yet: a client registers at one
+// server after the other, in the order in which they greet it, and is to try the one first that leads, if it can reach
+// that.
 func (c *client) greet() {
 	for _, s := range c.srv.storages() {
-		if s.seek != nil && s.access() == ReadOnly && s.seek.restless() {
+		if s.unclear.Load() || s.seek != nil && s.access() == ReadOnly && s.seek.restless() {
 			wait(c.ctx, greetingPause)
 			c.greeted = true
 			return

@@ -2,9 +2,12 @@ package zeo
 
 import (
 	"context"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
@@ -317,4 +320,58 @@ func TestInvalidationsEndWithWhatMayBeTold(t *testing.T) {
 		t.Errorf("since what is not told yet: %v", got)
 	}
 	g.open(maxTid)
+}
+
+// A client whose cache is ahead of the server, which is an older copy then, goes without a word: only the log here can
+// say what an operator may do.
+func TestAClientThatLeavesAtOnceIsExplainedInTheLog(t *testing.T) {
+	var log syncBuilder
+	s := start(t, Options{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})}, StorageOptions{})
+	for range 20 {
+		p, _ := s.register(t)
+		_ = p.conn.Close()
+		s.until(t, "it is forgotten", func() bool { return len(s.Clients()) == 0 })
+	}
+	p, _ := s.register(t)
+	p.call("ping")
+	_ = p.conn.Close()
+	s.stop()
+	if n := strings.Count(log.String(), ".zec"); n != 1 {
+		t.Errorf("%d lines about a cache:\n%s", n, log.String())
+	}
+}
+
+func TestAClientThatHasAskedForSomethingMayLeave(t *testing.T) {
+	var log syncBuilder
+	s := start(t, Options{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})}, StorageOptions{})
+	for _, method := range []string{"ping", "get_info"} {
+		p, _ := s.register(t)
+		p.call(method)
+		_ = p.conn.Close()
+	}
+	s.stop()
+	if strings.Contains(log.String(), ".zec") {
+		t.Errorf("it says:\n%s", log.String())
+	}
+}
+
+// A client that is kept waiting does not register at another server meanwhile. Here it waits for what may not be told.
+func TestWhoCannotEnterYetTriesTheOthersFirst(t *testing.T) {
+	open := start(t, Options{}, StorageOptions{})
+	w, _ := open.register(t)
+	w.commit(1, 0, "of a primary that was lost")
+	open.stop()
+	g := newBarrier()
+	s := offer(t, open.st, Options{}, StorageOptions{Access: ReadOnly, Cleared: g.cleared})
+	p := s.dial(t, wire.Z5)
+	p.looksAgain(p.send(0, "register", "1", true))
+	if !s.storage("1").unclear.Load() {
+		t.Error("the next one is greeted as early as by others")
+	}
+	g.open(maxTid)
+	q := s.dial(t, wire.Z5)
+	q.call("register", "1", true)
+	if s.storage("1").unclear.Load() {
+		t.Error("the next one is greeted late")
+	}
 }

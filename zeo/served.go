@@ -25,6 +25,7 @@ type served struct {
 	log  hclog.Logger
 	keep int // transactions in recent
 
+	unclear  atomic.Bool  // the last one who came could not enter, because nothing may be told yet
 	allowed  atomic.Int32 // an Access; changed with mu held
 	follower sync.WaitGroup
 	stop     func()
@@ -302,7 +303,7 @@ func (s *served) enter(c *client, m *wire.Message, readOnly, onlyReads bool) boo
 	}
 	s.users.Add(1)
 	s.clients[c] = struct{}{}
-	c.storage, c.readOnly, c.onlyReads = s, readOnly, onlyReads
+	c.storage, c.readOnly, c.onlyReads, c.entered = s, readOnly, onlyReads, s.visible
 	c.logWith("storage", s.name)
 	c.shown.entered.Store(&entry{storage: s.name, encoding: c.encoding, readOnly: readOnly})
 	c.reply(m, tidValue(s.visible))

@@ -71,7 +71,17 @@ func (c *client) again(m *wire.Message) error {
 // awaitClear keeps a client out until everything that it would see may be told: after a start, or when another node was
 // primary before, the last transactions may be on this disk alone. And until it sees what this node's time as primary
 // began with: a client may have seen what is lost.
-func (s *served) awaitClear(ctx context.Context) error {
+//
+// It does not wait for long: as long as one server keeps a client waiting, ZEO's does not register at another one, which
+// may lead by now. The error says that it is to try the others first.
+func (s *served) awaitClear(ctx context.Context) (err error) {
+	limit := holdFor
+	if s.access() == ReadOnly {
+		limit = clearWithin
+	}
+	ctx, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	defer func() { s.unclear.Store(err != nil) }()
 	s.mu.RLock()
 	floor := s.floor
 	s.mu.RUnlock()
