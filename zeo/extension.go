@@ -27,6 +27,7 @@ func extensionArgument(a *arguments) ([]byte, error) {
 			return nil, violation("%s: the extension is bytes, and no pickle: %v", a.method, err)
 		}
 	}
+	v = plainDict(v)
 	if a.err != nil || isEmpty(v) {
 		return nil, nil
 	}
@@ -38,6 +39,18 @@ func extensionArgument(a *arguments) ([]byte, error) {
 		return raw, nil
 	}
 	return pickle.Dump(v, pickle.Proto3, pickle.Limits{Bytes: maxExtension})
+}
+
+// plainDict returns the dictionary of a call of dict, as the reference server has it after decoding, and else v.
+func plainDict(v pickle.Value) pickle.Value {
+	o, ok := v.(*pickle.Object)
+	if !ok || o.Class != (pickle.Global{Module: "builtins", Name: "dict"}) {
+		return v
+	}
+	if d, ok := pickle.Mapping(o); ok {
+		return d
+	}
+	return v
 }
 
 // isEmpty reports whether Python counts v as false: ZODB writes nothing for it.

@@ -51,14 +51,15 @@ var bomb = ")q\x01" + strings.Repeat("0h\x01h\x01\x86q\x01", 60)
 func TestWhatIsAValueMayBeInAnExtension(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	for name, extension := range map[string]string{
-		"text":          "}X\x01\x00\x00\x00xX\x01\x00\x00\x00ys",
-		"containers":    "}X\x01\x00\x00\x00x]K\x01K\x02\x86as",
-		"a set":         "}X\x01\x00\x00\x00xcbuiltins\nset\n]K\x01a\x85Rs",
-		"two bytes":     "}(C\x01aK\x01C\x01bK\x02u",
-		"two tuples":    "}(K\x01\x85K\x01K\x02\x85K\x02u",
-		"no dictionary": "X\x01\x00\x00\x00y",
-		"a pickle":      "C\x0a\x80\x03}U\x01xK\x01s.",
-		"nothing":       "N",
+		"text":           "}X\x01\x00\x00\x00xX\x01\x00\x00\x00ys",
+		"containers":     "}X\x01\x00\x00\x00x]K\x01K\x02\x86as",
+		"a set":          "}X\x01\x00\x00\x00xcbuiltins\nset\n]K\x01a\x85Rs",
+		"two bytes":      "}(C\x01aK\x01C\x01bK\x02u",
+		"two tuples":     "}(K\x01\x85K\x01K\x02\x85K\x02u",
+		"no dictionary":  "X\x01\x00\x00\x00y",
+		"a call of dict": "cbuiltins\ndict\n]X\x01\x00\x00\x00xK\x01\x86a\x85R",
+		"a pickle":       "C\x0a\x80\x03}U\x01xK\x01s.",
+		"nothing":        "N",
 	} {
 		p, _ := s.register(t)
 		p.raw([]byte(begin(extension)))

@@ -11,7 +11,8 @@ var limits = pickle.Limits{Bytes: 1 << 32, Values: 4_000_000, Nesting: 100}
 var classes = map[pickle.Global]bool{
 	{Module: "ZopeUndo.Prefix", Name: "Prefix"}: true, // in filters of undoInfo
 	{Module: "zodbpickle", Name: "binary"}:      true,
-	{Module: "builtins", Name: "set"}:           true, // in extensions
+	{Module: "builtins", Name: "dict"}:          true, // in extensions, and the next four
+	{Module: "builtins", Name: "set"}:           true,
 	{Module: "builtins", Name: "frozenset"}:     true,
 	{Module: "builtins", Name: "bytearray"}:     true,
 	{Module: "builtins", Name: "complex"}:       true,
