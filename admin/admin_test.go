@@ -58,8 +58,9 @@ func full(t *testing.T) admin.Status {
 		Version: "v1.2.3", Role: "secondary", Name: "db2:/srv/Data.fs", Started: at, Now: at.Add(time.Hour),
 		NotReady: admin.Known("catching up: 12.5 seconds behind"),
 		NodeID:   admin.Known("9d3a"), Promised: admin.Known[uint64](4), Fenced: true, Frozen: true, Copied: true,
-		Epoch:  &admin.Epoch{Number: 3, Begin: last, By: admin.Known("db1"), At: admin.Known("2026-03-04T05:06:07Z")},
-		Serves: admin.Known("db2:5000"),
+		Conflict: &admin.Conflict{Kind: "epoch", Text: "two primaries"},
+		Epoch:    &admin.Epoch{Number: 3, Begin: last, By: admin.Known("db1"), At: admin.Known("2026-03-04T05:06:07Z")},
+		Serves:   admin.Known("db2:5000"),
 		Sync: &admin.Sync{
 			Required: 1, Names: []string{"db2", "db3"}, Ack: "durable", Timeout: 10, OnTimeout: "degrade",
 			Degraded: true, DegradedSince: admin.Known(at), Degradations: 2, Waiting: 1, SyncedTid: last,

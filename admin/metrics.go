@@ -24,6 +24,7 @@ var (
 	descRole        = desc("role", "1 for the role that the node has now.", "role")
 	descEpoch       = desc("epoch", "The last epoch that the node knows to have begun.")
 	descFenced      = desc("fenced", "1 when another node has become primary in this one's place.")
+	descConflict    = desc("conflict", "1 while it has to be settled who leads, by what is wrong.", "kind")
 	descFrozen      = desc("frozen", "1 when a primary takes no transactions until it is thawed.")
 	descTermLeft    = desc("referee_term_left_seconds", "For how long this node may tell of commits.")
 	descMaintenance = desc("referee_maintenance", "1 while nobody is promoted or demoted.")
@@ -62,7 +63,7 @@ func newCollector(src Source) collector { return collector{src} }
 // Describe is part of prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descBuild, descStart, descReady, descRole, descEpoch, descFenced, descFrozen,
+		descBuild, descStart, descReady, descRole, descEpoch, descFenced, descConflict, descFrozen,
 		descTermLeft, descMaintenance, descDegraded, descDegrades, descWaiting,
 		descLastTid, descSize, descObjects, descTxns, descBytes,
 		descReconnects, descRefusals,
@@ -98,6 +99,9 @@ func (s samples) roles(st *Status) {
 		s.gauge(descEpoch, float64(st.Epoch.Number))
 	}
 	s.gauge(descFenced, oneIf(st.Fenced))
+	if st.Conflict != nil {
+		s.gauge(descConflict, 1, st.Conflict.Kind)
+	}
 	s.gauge(descFrozen, oneIf(st.Frozen))
 	if st.Referee != nil {
 		s.gauge(descTermLeft, st.Referee.TermLeft)

@@ -34,11 +34,15 @@ type Status struct {
 	NodeID   *string `json:"node_id"`  // of this copy; nil before it has met a primary
 	Epoch    *Epoch  `json:"epoch"`    // the last one that it knows to have begun
 	Promised *uint64 `json:"promised"` // the highest epoch that it has heard of, when that is above Epoch
-	Fenced   bool    `json:"fenced"`   // it was primary, and another node has become it: it takes no transactions
-	Frozen   bool    `json:"frozen"`   // it takes none until it is thawed
-	Copied   bool    `json:"copied"`   // its state file came from another node, when the process began
-	Serves   *string `json:"serves"`   // where secondaries connect, as others reach it
-	Sync     *Sync   `json:"sync"`     // nil: commits wait for nobody, or this node is not the primary
+	// Conflict is why the node does not lead although it was told to, or takes no transactions while it leads, or leads
+	// beside another node. Nil: there is none.
+	Conflict *Conflict `json:"conflict"`
+
+	Fenced bool    `json:"fenced"` // it was primary, and another node has become it: it takes no transactions
+	Frozen bool    `json:"frozen"` // it takes none until it is thawed
+	Copied bool    `json:"copied"` // its state file came from another node, when the process began
+	Serves *string `json:"serves"` // where secondaries connect, as others reach it
+	Sync   *Sync   `json:"sync"`   // nil: commits wait for nobody, or this node is not the primary
 
 	Referee *Referee `json:"referee"` // nil: roles are changed by hand
 
@@ -49,6 +53,12 @@ type Status struct {
 	Totals      Totals      `json:"totals"`
 
 	Storages []Member `json:"storages,omitempty"` // of a process with several
+}
+
+// A Conflict is about who leads, and has to be settled by somebody.
+type Conflict struct {
+	Kind string `json:"kind"` // "identity", "copy", "reign", "epoch", "node" or "storage"
+	Text string `json:"text"` // what is wrong, and what to do
 }
 
 // An Epoch is a reign of a primary.

@@ -26,6 +26,9 @@ func WriteTable(w io.Writer, st *Status) error {
 	}
 	row("version", st.Version)
 	row("ready", readyText(st))
+	if st.Conflict != nil && st.Ready { // otherwise it is why the node is not ready
+		row("conflict", st.Conflict.Kind, clean(st.Conflict.Text))
+	}
 	row("data", clean(st.Storage.Path)+storageNotes(&st.Storage))
 	row("last tid", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
 	if ahead := st.Storage.Future; ahead > 0 {

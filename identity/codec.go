@@ -31,10 +31,14 @@ const (
 	// Only where they say something.
 	memberNode     = "node"
 	memberPlace    = "place"
+	memberBorn     = "born"
+	memberWas      = "was"
 	memberRole     = "role"
 	memberFollow   = "follow"
 	memberPromised = "promised"
 	memberBegun    = "begun"
+	memberGiven    = "promised_to"
+	memberRival    = "rival"
 	memberHandedTo = "handed_to"
 	memberFrozen   = "frozen"
 	memberRewind   = "rewind"
@@ -106,10 +110,14 @@ func (s *State) members() []member {
 		{memberUnnamed, "true or false", &s.Unnamed, true, s.Unnamed},
 		{memberNode, "a text", &s.Node, true, s.Node != ""},
 		{memberPlace, "a number", &s.place, true, s.place != 0},
+		{memberBorn, "a number", &s.born, true, s.born != 0},
+		{memberWas, "a text", &s.Was, true, s.Was != ""},
 		{memberRole, "a text", &s.Role, true, s.Role != ""},
 		{memberFollow, "a list of addresses", &s.Follow, true, len(s.Follow) > 0},
 		{memberPromised, "a number", &s.Promised, true, s.Promised != 0},
 		{memberBegun, "a number", &s.Begun, true, s.Begun != 0},
+		{memberGiven, "a text", &s.PromisedTo, true, s.PromisedTo != ""},
+		{memberRival, "a text", &s.Rival, true, s.Rival != ""},
 		{memberHandedTo, "a text", &s.HandedTo, true, s.HandedTo != ""},
 		{memberFrozen, "true or false", &s.Frozen, true, s.Frozen},
 		{memberForeign, "true or false", &s.Foreign, true, s.Foreign},

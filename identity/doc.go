@@ -8,6 +8,7 @@
 //
 //	{                                                       JSON, in any layout, at most 1 MiB with the last line
 //	  "begun": 3,                                           an epoch that has begun elsewhere, not in "epochs" yet
+//	  "born": 1795917401856564882,                          when this file was made, in nanoseconds
 //	  "chain": {"base": …, "checkpoints": […]},             digests over the history; see Chain
 //	  "epochs": [{"number":1,"begin":"0000000000000000"},   never empty; see below
 //	             {"number":2,"begin":"03f8658005555555",
@@ -24,7 +25,8 @@
 //	sha256:<64 hexadecimal digits>\n                        of all bytes before this line
 //
 // Members but "epochs", "format" and "storage" are left out where they say nothing, as are "handed_to", the node to
-// which a primary handed its epoch over, "frozen": true, "foreign": true, where the chain proves nothing, and
+// which a primary handed its epoch over, "promised_to", who got the promise, "rival", another primary of the same epoch
+// that goes before this one, "was", the node of which this one is a copy, "frozen": true, "foreign": true, where the chain proves nothing, and
 // "rewind", a rewinding to be finished. Files of format 1
 // have only those three.
 //
@@ -40,10 +42,12 @@
 //
 // # Copies
 //
-// A file that was copied together with its Data.fs is another file on its disk, so the inode that it names is not its
-// own. The copy has the same storage and the same history, but it is another node: it gets a node id of its own, and
-// its role is what it is told at its start. A copy of a whole disk, below its file system, cannot be told this way.
-// Where a disk has no inodes the mark is left out.
+// A file that was copied, moved to another disk or restored is another file on its disk: the inode and the time of
+// birth that it names are not its own. Inodes alone prove nothing, because disks use them again. The copy has the same
+// storage and the same history, but it is another node: it gets a node id of its own, and remembers in "was" whose copy
+// it is. So is a storage whose Data.fs lacks transactions that the chain knows of. A copy leads nothing before it begins
+// an epoch, or an operator says that it is the original (package node). A copy of a whole disk, below its file system,
+// cannot be told this way. Where a disk does not have a mark it is left out.
 //
 // Python's tools ignore the file. A Data.fs without one, such as a fresh copy, gets one on first use: a primary
 // creates it, a secondary adopts what its primary has.

@@ -19,7 +19,7 @@ const Suffix = ".zrsd"
 // *zodb.CorruptError or a *VersionError when the file cannot be used.
 func Load(disk vfs.FS, dataPath string) (*State, error) {
 	path := dataPath + Suffix
-	content, number, err := read(disk, path)
+	content, at, err := read(disk, path)
 	if err != nil {
 		return nil, fmt.Errorf("reading the state of %s: %w", dataPath, err)
 	}
@@ -28,7 +28,7 @@ func Load(disk vfs.FS, dataPath string) (*State, error) {
 		return nil, fmt.Errorf("reading the state of %s: %w", dataPath, err)
 	}
 	s.fs = disk
-	s.Copied = s.place != 0 && number != 0 && s.place != number
+	s.Copied = differ(s.place, at.number) || differ(s.born, at.born)
 	return s, nil
 }
 
@@ -95,23 +95,40 @@ func (s *State) secure() error {
 	return nil
 }
 
-// read returns at most one byte more than a state file may have, and the number of the file.
-func read(disk vfs.FS, path string) (content []byte, number uint64, err error) {
-	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, 0, err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+// marks are by what a file is known again: its number on the disk, and when it was made, because numbers are used again.
+// 0 where a disk does not say.
+type marks struct {
+	number uint64
+	born   int64
+}
+
+func marksOf(f vfs.File) (marks, error) {
 	info, err := f.Stat()
 	if err != nil {
-		return nil, 0, err
+		return marks{}, err
+	}
+	return marks{vfs.Number(info), vfs.Born(f)}, nil
+}
+
+// differ reports whether two marks are known and not the same.
+func differ[T uint64 | int64](a, b T) bool { return a != 0 && b != 0 && a != b }
+
+// read returns at most one byte more than a state file may have, and the marks of the file.
+func read(disk vfs.FS, path string) (content []byte, at marks, err error) {
+	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, marks{}, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	if at, err = marksOf(f); err != nil {
+		return nil, marks{}, err
 	}
 	content, err = io.ReadAll(io.NewSectionReader(f, 0, maxSize+1))
-	return content, vfs.Number(info), err
+	return content, at, err
 }
 
 // write makes a file of the state, which says which file it is in, and syncs it. What an interrupted write left under
-// the name is removed first: the number is to be that of a new file.
+// the name is removed first: the marks are to be those of a new file.
 func (s *State) write(path string) (err error) {
 	if err := discard(s.fs, path); err != nil {
 		return err
@@ -121,11 +138,11 @@ func (s *State) write(path string) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	info, err := f.Stat()
+	at, err := marksOf(f)
 	if err != nil {
 		return err
 	}
-	s.place = vfs.Number(info)
+	s.place, s.born = at.number, at.born
 	content, err := encode(s)
 	if err != nil {
 		return err

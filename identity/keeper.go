@@ -24,8 +24,7 @@ type Keeper struct {
 }
 
 // Open reads the state of the storage at dataPath, if it has one, and gives it a node id if it has none of its own: it
-// was written by an older version, or is a copy of another node's. The errors are those of Load, but for a missing
-// file, which is none.
+// was written by an older version, or is a copy. The errors are those of Load, but for a missing file, which is none.
 func Open(disk vfs.FS, dataPath string) (*Keeper, error) {
 	k := &Keeper{disk: disk, data: dataPath, node: newID()}
 	s, err := Load(disk, dataPath)
@@ -48,10 +47,21 @@ func Open(disk vfs.FS, dataPath string) (*Keeper, error) {
 	return k, nil
 }
 
-// settle makes a copy a node of its own: what the other one was told and promised does not hold here.
+// settle makes a copy a node of its own, which remembers of which one it is a copy.
 func (s *State) settle() {
-	s.Node, s.Role, s.Follow, s.HandedTo, s.Frozen = newID(), "", nil, "", false
-	// A rewinding that was under way stays: the data are half way through it.
+	if s.Copied && s.Was == "" {
+		s.Was = s.Node
+	}
+	s.Node = newID()
+}
+
+// Settle does so for a storage whose Data.fs is not the one that the state was kept with.
+func (k *Keeper) Settle() error {
+	return k.Update(func(s *State) error {
+		s.Copied = true
+		s.settle()
+		return nil
+	})
 }
 
 // State returns the state as it is now, nil when there is none. It must not be changed.

@@ -141,16 +141,104 @@ func TestACopyIsANodeOfItsOwn(t *testing.T) {
 	}
 	for round, want := range []bool{true, false} { // the second time it is known already
 		c := keeper(t, vfs.OS{}, copied).State()
-		if c.Copied != want || c.Node == original.Node || c.Role != "" || c.Follow != nil || c.Frozen {
+		if c.Copied != want || c.Node == original.Node || c.Was != original.Node || c.Own() {
 			t.Errorf("round %d: a copy is %+v", round, c)
 		}
 		if c.StorageID != original.StorageID || !cmp.Equal(c.Epochs, original.Epochs) || c.Promised != 4 {
 			t.Errorf("round %d: of the history there is %+v", round, c)
 		}
 	}
+	c := keeper(t, vfs.OS{}, copied)
+	if err := c.Update(func(s *State) error { s.Restore(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.State(); s.Node != original.Node || s.Was != "" || s.Role != RolePrimary || !s.Frozen {
+		t.Errorf("as it was, it is %+v", s)
+	}
 	again := keeper(t, vfs.OS{}, path).State()
 	if again.Copied || again.Node != original.Node || again.Role != RolePrimary {
 		t.Errorf("the original is %+v", again)
+	}
+}
+
+// Disks use the numbers of files again, so the number alone is no proof.
+func TestACopyInAFileOfTheSameNumberIsACopy(t *testing.T) {
+	path := dataPath(t)
+	node := keeper(t, vfs.OS{}, path).State().Node
+	s, err := Load(vfs.OS{}, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.born == 0 {
+		s.born = 1 // as if this disk said when files were made
+	}
+	s.born++
+	content, err := encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path+Suffix, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	at, err := marksOf(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if at.born == 0 {
+		return // nothing is known of it here
+	}
+	if s := keeper(t, vfs.OS{}, path).State(); !s.Copied || s.Was != node || s.Node == node {
+		t.Errorf("it is %+v", s)
+	}
+}
+
+// An epoch is begun by one node, and nobody else leads it.
+func TestWhoseEpochItIs(t *testing.T) {
+	k := keeper(t, simdisk.New(), "Data.fs")
+	if !k.State().Own() {
+		t.Error("the first epoch is not that of the node that made the storage")
+	}
+	for by, own := range map[string]bool{"": true, k.Node(): true, someNode: false} {
+		if err := k.Update(func(s *State) error { s.Epochs[0].Node = by; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if k.State().Own() != own {
+			t.Errorf("begun by %q: own %v", by, !own)
+		}
+	}
+	if err := k.Update(func(s *State) error {
+		s.Epochs = append(s.Epochs, protocol.Epoch{Number: 4, Begin: 9, Node: someNode})
+		s.Was, s.Rival = someNode, someNode
+		s.Reign(protocol.Epoch{Number: 5, Begin: 7}) // the file ends before the epoch of the other one
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := k.State()
+	if !s.Own() || s.Was != "" || s.Rival != "" || len(s.Epochs) != 2 || s.Epoch().Number != 5 {
+		t.Errorf("it is %+v", s)
+	}
+}
+
+// A database of its own has nothing of the other one but what is in the file.
+func TestANewIdentity(t *testing.T) {
+	k := keeper(t, simdisk.New(), "Data.fs")
+	before := k.State()
+	if err := k.Update(func(s *State) error {
+		s.Was, s.Role, s.Follow, s.Promised = someNode, RoleSecondary, []string{"a:1"}, 9
+		s.Renew()
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := k.State()
+	if s.StorageID == before.StorageID || s.Node == before.Node || !s.Own() || s.Role != "" || s.Follow != nil ||
+		s.Highest() != 1 {
+		t.Errorf("it is %+v", s)
 	}
 }
 

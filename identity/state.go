@@ -24,6 +24,10 @@ type State struct {
 
 	// Node is the id of this copy, a UUID that no other copy has. Empty in files of older versions.
 	Node string
+	// Was is the Node of the copy that this one was made of, when the file was found to be a copy and nobody has said yet
+	// what that means: see "Copies" in the package comment. Such a node does not lead. Role, Follow, HandedTo and Frozen
+	// are then those of the original.
+	Was string
 	// Role is what this node was made by a promotion, a demotion or a rewind. It wins over what the node is told at
 	// its start. Empty: nothing of the kind has happened.
 	Role Role
@@ -35,6 +39,11 @@ type State struct {
 	// Begun is the highest epoch that is known to have begun elsewhere, where Epochs does not have it yet. 0: there is
 	// none. What is only promised is in Promised, and may come to nothing.
 	Begun uint64
+	// PromisedTo is the Node of the one that got the promise. Empty: the epoch was only heard of.
+	PromisedTo string
+	// Rival is the Node of another primary that has begun an epoch of the same number as the last one here, and goes
+	// before this node, which takes no transactions until that is settled. Empty: there is none.
+	Rival string
 	// HandedTo is the Node of the secondary to which this node, then primary, has handed epoch Promised over.
 	HandedTo string
 	// Foreign says that transactions of this copy came over the protocol of zc.zrs, or with a file that was copied:
@@ -47,12 +56,13 @@ type State struct {
 	// Chain is what is kept of the digests over the history. It may be behind the file.
 	Chain Chain
 
-	// Copied says that the file was found to be a copy of another node's. It is not written.
+	// Copied says that the file was found to be another one than it was written as, when it was read. It is not written.
 	Copied bool
 
 	fs    vfs.FS
 	path  string
 	place uint64                     // the number of the file in which it was written, 0 where disks have none
+	born  int64                      // when that file was made, in nanoseconds, 0 where disks do not say
 	extra map[string]json.RawMessage // members of a newer version, kept
 }
 
@@ -76,6 +86,40 @@ const (
 
 // Epoch returns the last epoch.
 func (s *State) Epoch() protocol.Epoch { return s.Epochs[len(s.Epochs)-1] }
+
+// Own reports whether the last epoch was begun by this node: nobody else leads it. A file of an older version does not say
+// who began an epoch, and is believed.
+func (s *State) Own() bool {
+	by := s.Epoch().Node
+	return s.Was == "" && (by == "" || by == s.Node)
+}
+
+// Reign begins an epoch of this node. Epochs that began behind its beginning are forgotten: the file has nothing of them
+// any more.
+func (s *State) Reign(e protocol.Epoch) {
+	e.Node = s.Node
+	for len(s.Epochs) > 0 && s.Epoch().Begin > e.Begin {
+		s.Epochs = s.Epochs[:len(s.Epochs)-1]
+	}
+	s.Epochs = append(s.Epochs, e)
+	s.Promised, s.PromisedTo, s.Begun, s.Was, s.Rival, s.HandedTo = e.Number, s.Node, 0, "", "", ""
+}
+
+// Restore makes a copy the node again that it was made of.
+func (s *State) Restore() {
+	if s.Was != "" {
+		s.Node, s.Was = s.Was, ""
+	}
+}
+
+// Renew makes the storage a database of its own: what is in the file is the beginning of another history now.
+func (s *State) Renew() {
+	*s = State{
+		StorageID: newID(), Node: newID(), Foreign: s.Foreign, Chain: s.Chain, Copied: s.Copied,
+		fs: s.fs, path: s.path, extra: s.extra,
+	}
+	s.Epochs = []protocol.Epoch{{Number: 1, Node: s.Node}}
+}
 
 // Highest returns the number of the highest epoch that this node knows of.
 func (s *State) Highest() uint64 { return max(s.Latest(), s.Promised) }
@@ -109,14 +153,15 @@ func (s *State) check() error {
 	switch {
 	case !uuid.MatchString(s.StorageID):
 		return fmt.Errorf("storage id %.60q is no UUID", s.StorageID)
-	case s.Node != "" && !uuid.MatchString(s.Node):
-		return fmt.Errorf("node id %.60q is no UUID", s.Node)
-	case s.HandedTo != "" && !uuid.MatchString(s.HandedTo):
-		return fmt.Errorf("node id %.60q is no UUID", s.HandedTo)
 	case s.Role != "" && s.Role != RolePrimary && s.Role != RoleSecondary:
 		return fmt.Errorf("role %.60q is not known", s.Role)
 	case len(s.Follow) > maxFollow:
 		return fmt.Errorf("%d addresses to follow, at most %d are kept", len(s.Follow), maxFollow)
+	}
+	for _, node := range []string{s.Node, s.Was, s.PromisedTo, s.Rival, s.HandedTo} {
+		if node != "" && !uuid.MatchString(node) {
+			return fmt.Errorf("node id %.60q is no UUID", node)
+		}
 	}
 	for _, addr := range s.Follow {
 		if len(addr) > maxAddress {

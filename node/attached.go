@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -25,10 +26,7 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *face) (err error) {
 		f.waits("the storage is closing")
 		err = errors.Join(err, src.Close())
 	}()
-	keep, err := c.loadIdentity()
-	if err == nil {
-		err = c.makeIdentity(keep)
-	}
+	keep, err := c.attachedIdentity(ctx, src)
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -50,6 +48,22 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *face) (err error) {
 		fed.drain()
 		return err
 	}
+}
+
+// attachedIdentity reads the state file, or makes one.
+func (c *PrimaryConfig) attachedIdentity(ctx context.Context, src source) (*identity.Keeper, error) {
+	keep, err := c.loadIdentity()
+	if err != nil {
+		return nil, err
+	}
+	upTo, err := c.settleFile(ctx, src, keep)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ownEpoch(keep, upTo); err != nil {
+		return nil, &StartError{err}
+	}
+	return keep, nil
 }
 
 // A source is a storage that can be streamed and is ours to close.

@@ -2,10 +2,13 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode"
 
 	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/primary"
@@ -17,7 +20,9 @@ const bidTimeout = 2 * time.Second
 
 // Standing is primary.Member.
 func (r *replica) Standing() primary.Standing {
-	st := primary.Standing{Node: r.keep.Node(), Leads: r.isLeading() && !r.fenced(), Sync: r.syncRule()}
+	st := primary.Standing{
+		Node: r.keep.Node(), Leads: r.isLeading() && !r.fenced() && !r.stopped(), Sync: r.syncRule(),
+	}
 	if id := r.keep.State(); id != nil {
 		st.Foreign = id.Foreign
 	}
@@ -87,6 +92,7 @@ func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
 	defer r.follow()
 	return r.keep.Update(func(id *identity.State) error {
 		raise(id, bid.Epoch)
+		id.PromisedTo = bid.Node
 		remember(id, []string{bid.Serves})
 		return nil
 	})
@@ -94,7 +100,10 @@ func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
 
 // promise says how this node stands.
 func (r *replica) promise() *protocol.Promise {
-	p := &protocol.Promise{Name: r.face.base.Name, LastTid: r.st.LastTid()}
+	p := &protocol.Promise{
+		Node: r.keep.Node(), Run: r.self, Name: r.face.base.Name, LastTid: r.st.LastTid(),
+		Wants: r.wants.Load(),
+	}
 	p.Leads = r.isLeading() && !r.fenced() && !r.c.leaving.Load()
 	p.Ails = r.ails()
 	if id := r.keep.State(); id != nil {
@@ -105,9 +114,36 @@ func (r *replica) promise() *protocol.Promise {
 
 // An answer is what became of a bid at one address.
 type answer struct {
-	addr    string
-	promise *protocol.Promise // nil: err says why
-	err     error
+	addr     string
+	promise  *protocol.Promise // nil: err says why
+	stranger *protocol.Promise // of a node of another storage; nil: it is none
+	err      error
+}
+
+// identity returns the id of the storage at an address, something where only that it has one is known, and nothing where
+// it has none or did not answer.
+func (a *answer) identity() string {
+	var refusal *protocol.Refusal
+	switch {
+	case a.stranger != nil:
+		return clean(a.stranger.StorageID)
+	case a.promise != nil:
+		return a.promise.StorageID
+	case errors.As(a.err, &refusal) && (refusal.Code == protocol.CodeWrongStorage || refusal.Code == protocol.CodeNotMember):
+		return "of an id that it does not tell"
+	}
+	return ""
+}
+
+// name returns how the node at an address calls itself.
+func (a *answer) name() string {
+	switch {
+	case a.stranger != nil:
+		return clean(a.stranger.Name)
+	case a.promise != nil:
+		return clean(a.promise.Name)
+	}
+	return "a node"
 }
 
 // others returns the addresses of all members that are known but this one.
@@ -123,19 +159,28 @@ func (r *replica) others() (list []string) {
 // ask makes a bid to other members, at the same time, and returns the answers of others than this node. Epoch 0 only
 // asks how things stand.
 func (r *replica) ask(ctx context.Context, epoch uint64, addresses []string) []answer {
-	id := r.keep.State()
-	bid := &protocol.Bid{
-		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: epoch, Heard: id.Latest(), Node: id.Node,
-		Name: r.face.base.Name, Serves: r.serves, Leads: r.isLeading() && !r.fenced(), LastTid: r.st.LastTid(),
+	bid := &protocol.Bid{Epoch: epoch}
+	if id := r.keep.State(); id != nil {
+		bid.StorageID, bid.Heard = id.StorageID, id.Latest()
 	}
+	return r.send(ctx, bid, addresses)
+}
+
+// send makes a bid to several nodes. Who answers with the id of this node is this one only if it is the same process.
+func (r *replica) send(ctx context.Context, bid *protocol.Bid, addresses []string) []answer {
+	bid.Version, bid.Node, bid.Run = protocol.MessageVersion, r.keep.Node(), r.self
+	bid.Name, bid.Serves, bid.LastTid = r.face.base.Name, r.serves, r.st.LastTid()
+	bid.Leads = r.isLeading() && !r.fenced() && !r.stopped()
 	answers := make([]answer, len(addresses))
 	var all sync.WaitGroup
 	for i, addr := range addresses {
-		own := *bid // sending writes its sum
+		own := *bid // sending writes its sums
 		all.Go(func() { answers[i] = r.c.bid(ctx, addr, &own) })
 	}
 	all.Wait()
-	return slices.DeleteFunc(answers, func(a answer) bool { return a.promise != nil && a.promise.Node == id.Node })
+	return slices.DeleteFunc(answers, func(a answer) bool {
+		return a.promise != nil && a.promise.Node == bid.Node && (a.promise.Run == "" || a.promise.Run == bid.Run)
+	})
 }
 
 // reached returns the addresses at which somebody has answered.
@@ -153,8 +198,12 @@ func (c *Config) bid(ctx context.Context, addr string, bid *protocol.Bid) answer
 	ctx, cancel := context.WithTimeout(ctx, bidTimeout)
 	defer cancel()
 	promise, err := c.bidAt(ctx, addr, bid)
-	if err != nil {
+	switch {
+	case err != nil:
 		return answer{addr: addr, err: fmt.Errorf("asking %s: %w", addr, err)}
+	case promise.StorageID != bid.StorageID:
+		return answer{addr: addr, stranger: promise, err: fmt.Errorf("asking %s: it has another storage, %s", addr,
+			clean(promise.StorageID))}
 	}
 	return answer{addr: addr, promise: promise}
 }
@@ -179,7 +228,7 @@ func (c *Config) bidAt(ctx context.Context, addr string, bid *protocol.Bid) (*pr
 	switch m := msg.(type) {
 	case *protocol.Promise:
 		if m.StorageID != bid.StorageID {
-			return nil, fmt.Errorf("%s has another storage", addr)
+			return m, nil
 		}
 		if err := identity.Believe(m.Highest(), max(bid.Heard, bid.Epoch)); err != nil {
 			return nil, err
@@ -189,6 +238,19 @@ func (c *Config) bidAt(ctx context.Context, addr string, bid *protocol.Bid) (*pr
 		return nil, m
 	}
 	return nil, fmt.Errorf("it answered a bid with a %T", msg)
+}
+
+// maxSaid is how many bytes of a text of another node are shown.
+const maxSaid = 300
+
+// clean makes a text of another node fit to be logged and shown: on one line, printable, not long.
+func clean(s string) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s[:min(len(s), maxSaid)])
 }
 
 // latest returns the highest epoch that this node or another one knows to have begun.

@@ -64,6 +64,11 @@ type Config struct {
 	PackNoGC  bool // packs leave garbage, unless told otherwise
 	PackNoOld bool // packs leave no Data.fs.old, unless told otherwise
 
+	// NewIdentity makes the storage a database of its own where it has no state file, or a copy of one. AsItWas makes a
+	// copy the node again that it is a copy of: the files were moved, or the whole cluster was restored. Both are for one
+	// start.
+	NewIdentity, AsItWas bool
+
 	desk *desk // where commands find the storage
 	// leaving is set when the process begins to end, before its clients are disconnected: they look for another primary
 	// at once, and nobody should say then that this one leads.
@@ -125,6 +130,10 @@ func (c *Config) check() error {
 	}
 	if err := c.Sync.check(); err != nil {
 		return err
+	}
+	if c.NewIdentity && c.AsItWas {
+		return &ConfigError{"--new-identity and --as-it-was: the node is to be another one, and the same one: leave out " +
+			"one of the two"}
 	}
 	if c.MaxSecondaries < 1 {
 		return &ConfigError{fmt.Sprintf("--max-secondaries %d: at least 1 is needed", c.MaxSecondaries)}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/endpoint"
@@ -59,9 +60,9 @@ func three(t *testing.T) (a, b, c *seat) {
 	t.Helper()
 	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
 	a = sa.seated(t, identity.RolePrimary, sb, sc)
-	a.await(t, "the primary is ready", ready)
 	b = sb.seated(t, identity.RoleSecondary, sa, sc)
 	c = sc.seated(t, identity.RoleSecondary, sa, sb)
+	a.await(t, "the primary is ready", ready) // it had to hear that the others know of no identity
 	b.has(t, a.st.LastTid())
 	c.has(t, a.st.LastTid())
 	return a, b, c
@@ -86,6 +87,9 @@ func (s *seat) commits(t *testing.T) zodb.Tid {
 }
 
 func (s *seat) tryCommit(ctx context.Context) (zodb.Tid, error) {
+	for s.wants.Load() && ctx.Err() == nil { // it has still to hear that the others know of no identity
+		pause(ctx, time.Millisecond)
+	}
 	txn, err := s.st.Begin(ctx, &zodb.TxnMeta{})
 	if err != nil {
 		return 0, err

@@ -81,6 +81,8 @@ type site struct {
 	referee     *RefereeConfig // nil: none
 	name        string
 	sync        SyncConfig
+
+	newIdentity, asItWas bool
 }
 
 func newSite(t *testing.T, disk vfs.FS) *site {
@@ -101,7 +103,7 @@ func socket(t *testing.T, path string) endpoint.Endpoint {
 func (s *site) config() Config {
 	return Config{
 		FS: s.disk, Data: "Data.fs", Name: s.name, Sync: s.sync, ReplicateTo: s.to, Admin: s.control,
-		Referee:   s.referee,
+		Referee: s.referee, NewIdentity: s.newIdentity, AsItWas: s.asItWas,
 		Heartbeat: 50 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: patience,
 	}
 }

@@ -22,6 +22,7 @@ type noticed struct {
 	higher uint64    // an epoch above our own that has begun, 0: none
 	heir   *heritage // a primary has stepped down for this node
 	leader string    // where a primary says that it is; empty: none does
+	others *verdict  // what other primaries have answered; nil: nothing new
 }
 
 // A heritage is an epoch that this node is to begin behind a transaction.
@@ -79,6 +80,11 @@ func (r *replica) act(ctx context.Context) {
 	if all.heir != nil {
 		if err := r.inherit(all.heir); err != nil {
 			r.c.Logger.Error("the primary has stepped down for this node, and it cannot take over", "error", err)
+		}
+	}
+	if all.others != nil && r.isLeading() && !r.fenced() {
+		if err := r.conclude(*all.others); err != nil {
+			r.c.Logger.Error("another primary has been met, and this one cannot write that down", "error", err)
 		}
 	}
 	if id := r.keep.State(); id != nil && all.higher > id.Latest() {

@@ -77,8 +77,8 @@ func (c *Config) loadIdentity() (*identity.Keeper, error) {
 		return nil, &StartError{err}
 	}
 	if id := keep.State(); id != nil && id.Copied {
-		c.Logger.Warn("the state file was copied together with the data: this is another node now", "file", id.Path(),
-			"storage", id.StorageID, "node", id.Node)
+		c.Logger.Warn("the state file is a copy, or was moved to another disk: this is another node now", "file",
+			id.Path(), "storage", id.StorageID, "node", id.Node, "was", id.Was)
 	}
 	if err := c.forgetImpossible(keep); err != nil {
 		return nil, &StartError{err}

@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 
 	"github.com/zrsd/zrsd/identity"
 )
@@ -27,6 +28,7 @@ func (c *PrimaryConfig) staff(m *member) {
 	}
 	n := &replicated{
 		c: &c.Config, cfg: c.following(), create: c.Create, starts: identity.RolePrimary, face: m.face, pause: pause,
+		self: rand.Text(),
 	}
 	m.session, m.replica = n.run, &n.now
 }

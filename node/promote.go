@@ -72,7 +72,7 @@ func (p *promotion) run(ctx context.Context) error {
 // allowed says whether this node can be primary at all.
 func (p *promotion) allowed() error {
 	switch id := p.keep.State(); {
-	case p.isLeading() && !p.fenced():
+	case p.isLeading() && !p.fenced() && p.conflict() == nil:
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: fmt.Sprintf("this node is the primary already, since "+
 			"epoch %d", id.Epoch().Number)}
 	case id == nil:
@@ -107,6 +107,9 @@ func (p *promotion) judge(answers []answer) error {
 		switch {
 		case p.elected.over(a.promise):
 			p.warn("%s was primary; what it has behind %v it keeps for itself", a.promise.Name, own)
+		case p.isLeading() && rivals(p.keep.State(), a.promise):
+			p.warn("%s is primary of this epoch, too, behind %v: what it has from there up to %v, and this node has not, "+
+				"is to be set aside there with zrsd rewind", a.promise.Name, p.keep.State().Epoch().Begin, a.promise.LastTid)
 		case spent(a.promise) != "" && a.promise.LastTid <= own:
 			p.warn("%s", spent(a.promise))
 		case a.promise.Leads && a.promise.Ails != "":
@@ -176,6 +179,9 @@ func (p *promotion) refuse(reasons []string) error {
 // promotion that nothing can refuse any more.
 func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) error {
 	p.stopFollowing()
+	if err := p.quiet(ctx); err != nil {
+		return err
+	}
 	p.step("follows nobody any more, and asks for epoch %d; its last transaction is %v", epoch, p.st.LastTid())
 	replaced, others := leaders(standing)
 	err := p.gather(p.ask(ctx, epoch, reached(others)))

@@ -124,7 +124,7 @@ func (r *replica) inability() string {
 func (f *refereed) handing(id *identity.State) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if id.HandedTo == "" || id.Promised <= id.Epoch().Number {
+	if id.Was != "" || id.HandedTo == "" || id.Promised <= id.Epoch().Number {
 		f.handed = time.Time{}
 		return false
 	}

@@ -25,8 +25,10 @@ func (r *replica) reign(epoch uint64) error {
 	if err := r.beginEpoch(epoch, last); err != nil {
 		return err
 	}
+	r.met.Store(nil)
 	r.st.SkipOids(oidGap)
 	r.setLeads(true)
+	r.renew() // before there is a transaction of the epoch: nobody gets that who does not know of it
 	if err := r.open(r.life); err != nil {
 		select {
 		case r.ended <- err: // what can neither lead nor follow ends
@@ -34,7 +36,6 @@ func (r *replica) reign(epoch uint64) error {
 		}
 		return err
 	}
-	r.renew()
 	r.allow()
 	select {
 	case r.reigns <- struct{}{}:
@@ -52,10 +53,10 @@ func (r *replica) beginEpoch(epoch uint64, last zodb.Tid) error {
 			return fmt.Errorf("epoch %d cannot begin: this node is of epoch %d and has heard of %d", epoch,
 				id.Epoch().Number, id.Highest())
 		}
-		id.Epochs = append(id.Epochs, protocol.Epoch{
-			Number: epoch, Begin: last, Node: id.Node, By: r.face.base.Name, At: time.Now().UTC().Format(time.RFC3339),
+		id.Reign(protocol.Epoch{
+			Number: epoch, Begin: last, By: r.face.base.Name, At: time.Now().UTC().Format(time.RFC3339),
 		})
-		id.Promised, id.Begun, id.Role, id.HandedTo = epoch, 0, identity.RolePrimary, ""
+		id.Role = identity.RolePrimary
 		remember(id, others)
 		return nil
 	})
@@ -103,6 +104,8 @@ func (r *replica) inherit(h *heritage) error {
 		return nil // it has been done
 	case identity.Believe(h.epoch, id.Highest()) != nil:
 		return identity.Believe(h.epoch, id.Highest())
+	case h.epoch == id.Promised && id.PromisedTo != "" && id.PromisedTo != id.Node:
+		return fmt.Errorf("it is for epoch %d, and this node has promised that to node %s", h.epoch, id.PromisedTo)
 	case h.epoch < id.Promised:
 		return fmt.Errorf("it is for epoch %d, and this node has heard of %d meanwhile", h.epoch, id.Promised)
 	}
@@ -151,7 +154,7 @@ func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr stri
 // raise notes that an epoch was heard of. A handover for a lower one is void.
 func raise(id *identity.State, epoch uint64) {
 	if epoch > id.Promised {
-		id.Promised, id.HandedTo = epoch, ""
+		id.Promised, id.PromisedTo, id.HandedTo = epoch, "", ""
 	}
 }
 

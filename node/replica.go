@@ -29,6 +29,8 @@ type replicated struct {
 	face   *face
 	pause  func(ctx context.Context, d time.Duration)
 
+	self string // is another one with each start: by this a node knows itself from a copy of it
+
 	ran bool // everything could be opened once
 	led bool // the last session ended as primary
 
@@ -67,6 +69,10 @@ type replica struct {
 	running *following // nil: nobody is followed
 	// unwritten is a higher epoch that this node was told of as primary and could not write down: see gaveOut.
 	unwritten uint64
+
+	wants  atomic.Bool             // it was started as primary, and has still to ask whether the storage has an identity
+	begins bool                    // it is to begin an epoch of its own when it is open
+	met    atomic.Pointer[dispute] // what others have answered that must not be; nil: nothing
 }
 
 // A following is one run of the secondary.
@@ -114,6 +120,14 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	defer r.takePart()()
 	n.face.opened(r.show)
 	n.ran = true
+	if r.begins {
+		if err := r.beginOwn(ctx); err != nil {
+			select {
+			case r.ended <- err:
+			default: // it was told already
+			}
+		}
+	}
 	n.now.Store(r)
 	var looking sync.WaitGroup
 	looking.Go(func() { r.lookout(life) })
@@ -185,26 +199,21 @@ func (r *replica) openAll(ctx context.Context) (err error) {
 	if r.st, err = r.c.openStorage(ctx, r.face, r.blobs, mustExist); err != nil {
 		return err
 	}
-	if err := r.identify(); err != nil {
+	if err := r.identify(ctx); err != nil {
 		return errors.Join(err, r.st.Close())
 	}
 	return nil
 }
 
-// identify reads the state file, now that nobody else can be writing it, and makes one for a new primary.
-func (r *replica) identify() (err error) {
-	if r.keep, err = r.c.loadIdentity(); err != nil || r.role() == identity.RoleSecondary {
+// identify reads the state file, now that nobody else can be writing it, and decides who this node is.
+func (r *replica) identify(ctx context.Context) (err error) {
+	if r.keep, err = r.c.loadIdentity(); err != nil {
 		return err
 	}
-	return r.c.makeIdentity(r.keep)
-}
-
-// role is what the node is to be: what the last change made of it, or else what it was told at its start.
-func (r *replica) role() identity.Role {
-	if id := r.keep.State(); id != nil && id.Role != "" {
-		return id.Role
+	if _, err := r.c.settleFile(ctx, r.st, r.keep); err != nil {
+		return err
 	}
-	return r.starts
+	return r.claim(ctx)
 }
 
 // begin takes up the role at the beginning of a session.
@@ -213,12 +222,15 @@ func (r *replica) begin(ctx context.Context) error {
 		return err
 	}
 	role := r.role()
-	if role != r.starts {
+	if r.toldRole() != r.starts {
 		r.c.Logger.Warn("a change of the primary has given this node another role than it was started with",
 			"role", role, "started as", r.starts)
 	}
-	r.setLeads(role == identity.RolePrimary)
-	if role == identity.RoleSecondary {
+	r.setLeads(role == identity.RolePrimary && !r.begins)
+	switch {
+	case r.begins, r.wants.Load():
+		return nil // it does neither yet
+	case role == identity.RoleSecondary:
 		r.follow()
 		return nil
 	}
@@ -315,7 +327,7 @@ func (r *replica) fenced() bool {
 // access is what clients may do now.
 func (r *replica) access() zeo.Access {
 	switch id := r.keep.State(); {
-	case !r.isLeading() || r.fenced():
+	case !r.isLeading() || r.fenced() || r.stopped():
 		return zeo.ReadOnly
 	case id != nil && id.Frozen:
 		return zeo.Frozen

@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/rewind"
+	"github.com/zrsd/zrsd/vfs/simdisk"
 )
 
 // A former primary has transactions that nobody else has. It is refused, until it is rewound, and then follows.
@@ -53,6 +54,51 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 	}
 	if rewound.epoch() != 2 || rewound.isLeading() {
 		t.Errorf("epoch %d", rewound.epoch())
+	}
+}
+
+// The same when the new primary has packed past what the former one has alone: that it is absent there proves nothing.
+func TestADivergedNodeIsRefusedAfterAPack(t *testing.T) {
+	a, b, c := three(t)
+	b.stopFollowing()
+	c.stopFollowing()
+	first := a.commits(t)
+	last := a.commits(t)
+	a.end(t)
+	b.follow()
+	c.follow()
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		b.commits(t)
+	}
+	if res, err := b.st.Pack(t.Context(), b.st.LastTid(), filestorage.PackOptions{}); err != nil || !res.Packed {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	b.commits(t)
+	again := a.seated(t, identity.RolePrimary, b.site, c.site)
+	again.await(t, "it is refused", func(st *admin.Status) bool {
+		return st.Upstream != nil && st.Upstream.State == "refused"
+	})
+	again.end(t)
+	if plan := planned(t, a.site, b); plan.First != first || plan.Until != last {
+		t.Errorf("the plan is %+v, want %v to %v", plan, first, last)
+	}
+}
+
+// A secondary that feeds others tells them of a new epoch before it sends anything of that, so that nobody has something
+// of a reign that it does not know.
+func TestWhoIsFedByASecondaryHearsOfANewEpochFirst(t *testing.T) {
+	a, b, c := three(t)
+	sd := newSite(t, simdisk.New())
+	d := sd.seated(t, identity.RoleSecondary, c.site) // fed by a secondary
+	d.has(t, a.st.LastTid())
+	handOver(t, a, b)
+	last := b.commits(t)
+	d.has(t, last)
+	if d.epoch() != 2 {
+		t.Errorf("it has %v of epoch 2, and knows only of epoch %d", last, d.epoch())
 	}
 }
 

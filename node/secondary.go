@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"time"
 
@@ -28,7 +29,8 @@ func RunSecondary(ctx context.Context, cfg SecondaryConfig) error {
 // staff gives a member what runs it as this secondary.
 func (c *SecondaryConfig) staff(m *member) *replicated {
 	m.face = newFace(roleSecondary, &c.Config)
-	n := &replicated{c: &c.Config, cfg: *c, starts: identity.RoleSecondary, face: m.face, pause: pause}
+	n := &replicated{c: &c.Config, cfg: *c, starts: identity.RoleSecondary, face: m.face, pause: pause,
+		self: rand.Text()}
 	m.session, m.replica = n.run, &n.now
 	return n
 }
@@ -77,6 +79,7 @@ func (r *replica) options() secondary.Options {
 		HandshakeTimeout: r.c.HandshakeTimeout, StallTimeout: r.c.IdleTimeout,
 		MinBackoff: firstWait, Logger: r.c.Logger,
 	}
+	opt.Reigned = r.renew
 	if r.serves != "" && r.blobs.shared == nil {
 		opt.Successor = r
 	}

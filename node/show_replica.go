@@ -26,6 +26,7 @@ func (r *replica) show(st *admin.Status) {
 	}
 	showChain(&st.Storage, r.chain)
 	r.showPlace(st)
+	r.showConflict(st)
 }
 
 // showPlace fills in what the node is among others.

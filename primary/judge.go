@@ -19,7 +19,8 @@ import (
 //  3. It has heard of no epoch above ours, and of none that cannot be.
 //  4. It can keep blobs, if we have any.
 //  5. Its file is of the same Python generation, or empty.
-//  6. Its last transaction is also ours (see judgeHistory).
+//  6. What it has is not from a reign that we know nothing of (see judgeEpochs).
+//  7. Its last transaction is also ours (see judgeHistory).
 func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusal {
 	id, epochs := p.opt.Identity()
 	own := (&protocol.Welcome{Epochs: epochs}).Highest()
@@ -47,18 +48,56 @@ func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusa
 		return refuse(protocol.CodeMagic, 0, "the file of this secondary begins with %q, that of the primary with %q: "+
 			"they are of different Python generations; give the secondary an empty Data.fs", h.Magic[:], p.src.Magic())
 	}
-	return p.judgeHistory(ctx, h.Last)
+	if r := p.judgeEpochs(h, epochs); h.StorageID == id && r != nil {
+		return r
+	}
+	return p.judgeHistory(ctx, h)
+}
+
+// judgeEpochs compares the reigns that both know. What a secondary has from behind the beginning of the first one that
+// only one of us knows, it has from a primary that was another one: histories can be the same up to there. This needs no
+// look at transactions, which a pack may have taken away.
+func (p *Primary) judgeEpochs(h *protocol.Hello, epochs []protocol.Epoch) *protocol.Refusal {
+	at, parted := protocol.Part(epochs, h.Epochs)
+	last := h.Last.Tid
+	switch ours := p.src.LastTid(); {
+	case len(h.Epochs) == 0 || !parted || last <= at:
+		return nil
+	case last > ours:
+		return ahead(last, ours)
+	}
+	return refuse(protocol.CodeDiverged, at, "the last transaction of this secondary is %v (%s), and behind %v (%s) its "+
+		"history is another one: it knows %s, the primary %s; %s", last, stamp(last), at, stamp(at), reigns(h.Epochs),
+		reigns(epochs), startAgain)
+}
+
+// reigns says which epoch is the last one of a list.
+func reigns(epochs []protocol.Epoch) string {
+	if len(epochs) == 0 {
+		return "no epoch"
+	}
+	e := epochs[len(epochs)-1]
+	if e.Node == "" {
+		return fmt.Sprintf("epochs up to %d", e.Number)
+	}
+	return fmt.Sprintf("epochs up to %d of node %s", e.Number, clean(e.Node))
 }
 
 // judgeHistory compares the secondary's last transaction with ours of the same tid. A pack may have removed records of
 // it, on either side, and then its digest proves nothing; a status 'p' says so. It may even have removed the whole
 // transaction from our file: then the one that now follows was written by that pack. Where it is the same, the chains
-// of digests can prove that all before it is, or is not.
-func (p *Primary) judgeHistory(ctx context.Context, last protocol.Position) *protocol.Refusal {
+// of digests can prove that all before it is, or is not. A copy without an identity knows no epochs, so that nothing
+// would tell a transaction that was packed away from one that never was here: it has to have one that is here.
+func (p *Primary) judgeHistory(ctx context.Context, h *protocol.Hello) *protocol.Refusal {
+	last := h.Last
 	found, r := p.common(ctx, last.Tid)
 	switch {
 	case r != nil:
 		return r
+	case h.StorageID == "" && (found == nil || found.Digest != last.Digest):
+		return refuse(protocol.CodeDiverged, last.Tid, "this copy has no state file, and its last transaction, %v (%s), "+
+			"was packed away on the primary, or never was there: nothing proves that it is a copy of this storage; restore "+
+			"its state file as well, or give it a newer copy or an empty Data.fs", last.Tid, stamp(last.Tid))
 	case found == nil, found.Status == zodb.StatusPacked, last.Status == zodb.StatusPacked:
 		return nil
 	case found.Digest == last.Digest:

@@ -78,6 +78,63 @@ func TestWhoMayFollow(t *testing.T) {
 	}
 }
 
+// reigned is a history of two epochs: the second one begins behind second 2, and everything up to 3 was packed since.
+func reigned(t *testing.T) *running {
+	t.Helper()
+	src := newSource(memTxn{tid: tidAt(2), status: 'p', data: "b"}, memTxn{tid: tidAt(4), status: 'p', data: "d"},
+		memTxn{tid: tidAt(5), status: ' ', data: "e"})
+	return start(t, src, Options{Identity: func() (string, []protocol.Epoch) {
+		return storageID, []protocol.Epoch{{Number: 1, Node: "a"}, {Number: 2, Begin: tidAt(2), Node: "b"}}
+	}})
+}
+
+// Who has something from behind the beginning of a reign that one side does not know has diverged, whether a pack took it
+// away or not, and whatever stands under the same tid.
+func TestWhoseReignItWas(t *testing.T) {
+	first, second := protocol.Epoch{Number: 1, Node: "a"}, protocol.Epoch{Number: 2, Begin: tidAt(2), Node: "b"}
+	p := reigned(t)
+	digest := digestOf(t, p.src.(*memSource), tidAt(5))
+	for _, tt := range []struct {
+		name   string
+		epochs []protocol.Epoch
+		last   zodb.Tid
+		code   protocol.Code
+	}{
+		{"it knows both", []protocol.Epoch{first, second}, tidAt(5), 0},
+		{"it knows both, and a pack took its last away", []protocol.Epoch{first, second}, tidAt(3), 0},
+		{"it knows the first, and ends there", []protocol.Epoch{first}, tidAt(2), 0},
+		{"it ended before, and a pack took that away", []protocol.Epoch{first}, tidAt(1), 0},
+		{"it went on, and a pack went over that", []protocol.Epoch{first}, tidAt(3), protocol.CodeDiverged},
+		{"it went on, and has what the primary has", []protocol.Epoch{first}, tidAt(5), protocol.CodeDiverged},
+		{"it went on further", []protocol.Epoch{first}, tidAt(9), protocol.CodeAhead},
+		{"the second is that of another node", []protocol.Epoch{first, {Number: 2, Begin: tidAt(2), Node: "c"}}, tidAt(3),
+			protocol.CodeDiverged},
+		{"the second began earlier", []protocol.Epoch{first, {Number: 2, Begin: tidAt(0), Node: "b"}}, tidAt(1),
+			protocol.CodeDiverged},
+	} {
+		h := hello(protocol.Position{Tid: tt.last, Status: ' ', Digest: digest})
+		h.Epochs = tt.epochs
+		answer := connect(t, p.addr).ask(h)
+		r, _ := answer.(*protocol.Refusal)
+		if tt.code == 0 && r != nil || tt.code != 0 && (r == nil || r.Code != tt.code) {
+			t.Errorf("%s: got %#v, want code %d", tt.name, answer, tt.code)
+		}
+	}
+}
+
+// A copy without a state file knows no reigns: only a transaction that is there proves whose copy it is.
+func TestACopyWithoutAStateIsProvedByWhatIsThere(t *testing.T) {
+	p := reigned(t)
+	for last, welcome := range map[zodb.Tid]bool{tidAt(5): true, tidAt(3): false, tidAt(1): false} {
+		h := hello(protocol.Position{Tid: last, Status: ' ', Digest: digestOf(t, p.src.(*memSource), tidAt(5))})
+		h.StorageID, h.Epochs = "", nil
+		_, is := connect(t, p.addr).ask(h).(*protocol.Welcome)
+		if is != welcome {
+			t.Errorf("last transaction %v: welcome %v", last, is)
+		}
+	}
+}
+
 func withBlobs() *memSource {
 	s := newSource(plain(5)...)
 	s.blobs = true

@@ -67,7 +67,8 @@ func (c *native) stream(ctx context.Context, f *follower, it zodb.Iterator) erro
 
 func (c *native) deliver(ctx context.Context, f *follower, it zodb.Iterator) error {
 	wire := &countingWriter{w: f.repl, n: &c.bytes}
-	return c.send(ctx, &sender{c: c.peer, it: it, enc: protocol.NewEncoder(wire, f.start), wire: wire})
+	return c.send(ctx, &sender{c: c.peer, it: it, enc: protocol.NewEncoder(wire, f.start), wire: wire,
+		over: f.renewed})
 }
 
 // part waits for the end, says goodbye where the secondary should know the reason, and wakes a sender that waits for

@@ -42,6 +42,8 @@ type sender struct {
 	it   zodb.Iterator
 	enc  encoder
 	wire *countingWriter
+	// over is closed before the first transaction of an epoch that the secondary has not been told of. Nil: never.
+	over <-chan struct{}
 }
 
 // next waits for the next transaction under follow, which ends when the primary drains. Then what is left is still
@@ -58,6 +60,8 @@ func (s *sender) next(ctx, follow context.Context) (zodb.Transaction, error) {
 		}
 		txn, err := s.it.Next(wait)
 		switch {
+		case err == nil && s.renewed():
+			return nil, errRenewed
 		case err == nil:
 			return txn, nil
 		case ctx.Err() != nil:
@@ -68,6 +72,17 @@ func (s *sender) next(ctx, follow context.Context) (zodb.Transaction, error) {
 			return nil, errDrained
 		}
 		return nil, s.c.p.sourceFailed(err)
+	}
+}
+
+// renewed reports whether the node is not any more what the secondary was told: then the transaction may be of an epoch
+// that it does not know.
+func (s *sender) renewed() bool {
+	select {
+	case <-s.over:
+		return true
+	default:
+		return false
 	}
 }
 

@@ -67,14 +67,12 @@ func Common(ctx context.Context, st *filestorage.Storage, id *identity.State, p 
 	return plan, err
 }
 
-// candidate is the latest place up to which histories can be the same: where the primary began the first epoch that
-// this storage knows nothing of, and where either ends.
+// candidate is the latest place up to which histories can be the same: where an epoch began that only one side knows,
+// and where either ends.
 func candidate(id *identity.State, theirs *protocol.Promise, last zodb.Tid) zodb.Tid {
 	at := min(last, theirs.LastTid)
-	for i, e := range theirs.Epochs {
-		if i >= len(id.Epochs) || id.Epochs[i].Number != e.Number || id.Epochs[i].Begin != e.Begin {
-			return min(at, e.Begin)
-		}
+	if parts, parted := protocol.Part(id.Epochs, theirs.Epochs); parted {
+		at = min(at, parts)
 	}
 	return at
 }
@@ -82,10 +80,10 @@ func candidate(id *identity.State, theirs *protocol.Promise, last zodb.Tid) zodb
 // shared returns the reigns that both know, up to a transaction.
 func shared(ours, theirs []protocol.Epoch, upTo zodb.Tid) (list []protocol.Epoch) {
 	for i, e := range ours {
-		if i >= len(theirs) || theirs[i].Number != e.Number || theirs[i].Begin != e.Begin || e.Begin > upTo {
+		if i >= len(theirs) || !e.Same(theirs[i]) || e.Begin > upTo {
 			break
 		}
-		list = append(list, e)
+		list = append(list, theirs[i])
 	}
 	if len(list) == 0 {
 		list = []protocol.Epoch{theirs[0]} // an epoch of its own number; the primary gives the rest

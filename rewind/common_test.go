@@ -84,6 +84,33 @@ func TestTheLastCommonTransactionIsFoundInFewQuestions(t *testing.T) {
 	})
 }
 
+// What lies behind the beginning of a reign that one side does not know goes, although the primary believes of it that a
+// pack took it away, or has something under the same tid.
+func TestWhatIsOfAnotherReignGoes(t *testing.T) {
+	st := history(t, []zodb.Tid{10, 20, 30, 40})
+	defer st.Close()
+	for name, tt := range map[string]struct {
+		ours, theirs []protocol.Epoch
+		last, first  zodb.Tid
+	}{
+		"a reign that we do not know":       {nil, []protocol.Epoch{{Number: 2, Begin: 20}}, 20, 30},
+		"a reign that they do not know":     {[]protocol.Epoch{{Number: 2, Begin: 10}}, []protocol.Epoch{{Number: 3, Begin: 30}}, 10, 20},
+		"one number, two nodes":             {[]protocol.Epoch{{Number: 2, Begin: 30, Node: "b"}}, []protocol.Epoch{{Number: 2, Begin: 30, Node: "c"}}, 30, 40},
+		"nothing is of another reign":       {nil, []protocol.Epoch{{Number: 2, Begin: 40}}, 40, 0},
+		"one reign, of which one knows who": {[]protocol.Epoch{{Number: 2, Begin: 10}}, []protocol.Epoch{{Number: 2, Begin: 10, Node: "b"}}, 40, 0},
+	} {
+		first := []protocol.Epoch{{Number: 1}}
+		id := &identity.State{StorageID: storageID, Epochs: append(first[:1:1], tt.ours...)}
+		o := &oracle{common: 40, stands: protocol.Promise{
+			StorageID: storageID, Leads: true, LastTid: 50, Epochs: append(first[:1:1], tt.theirs...),
+		}}
+		plan, err := Common(t.Context(), st, id, o)
+		if err != nil || plan.Last != tt.last || plan.First != tt.first {
+			t.Errorf("%s: %+v, %v", name, plan, err)
+		}
+	}
+}
+
 func TestWhatMustNotBeRewoundIsRefused(t *testing.T) {
 	st := history(t, []zodb.Tid{10, 20})
 	defer st.Close()
@@ -107,7 +134,7 @@ func TestWhatMustNotBeRewoundIsRefused(t *testing.T) {
 		}
 	}
 	o := &oracle{stands: good, common: 20}
-	o.stands.Epochs[1].Begin = 20
+	o.stands.Epochs[1].Begin, id.Epochs[1].Begin = 20, 20
 	if plan, err := Common(t.Context(), st, id, o); err != nil || plan.First != 0 || plan.Last != 20 {
 		t.Errorf("with nothing to take out: %+v, %v", plan, err)
 	}

@@ -81,6 +81,9 @@ func (s *Secondary) take(w *protocol.Welcome) error {
 		return &localError{fmt.Errorf("taking the primary's epochs: %w", err)}
 	}
 	s.log.Info("took the primary's epochs", "epochs", len(w.Epochs))
+	if s.opt.Reigned != nil {
+		s.opt.Reigned()
+	}
 	return nil
 }
 

@@ -109,7 +109,7 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 		return nil, err
 	}
 	share := func(w *protocol.Welcome) error { return s.share(ctx, w) }
-	for _, step := range []func(*protocol.Welcome) error{s.rank, s.fit, share, s.identify, s.takeMagic} {
+	for _, step := range []func(*protocol.Welcome) error{s.rank, s.kin, s.fit, share, s.identify, s.takeMagic} {
 		if err := step(w); err != nil {
 			return nil, err
 		}

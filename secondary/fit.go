@@ -23,6 +23,21 @@ func (s *Secondary) fit(w *protocol.Welcome) error {
 	return nil
 }
 
+// kin checks that what this storage has is not from a reign that the primary knows nothing of, or from behind the
+// beginning of one that this node knows nothing of: then it is another history, whatever a pack has taken away.
+func (s *Secondary) kin(w *protocol.Welcome) error {
+	id, last := s.keep.State(), s.st.LastTid()
+	if id == nil || id.StorageID != w.StorageID {
+		return nil
+	}
+	if at, parted := protocol.Part(id.Epochs, w.Epochs); parted && last > at {
+		return unfit("diverged behind transaction %v: the last one here is %v, and %s is of another history from there on; "+
+			"stop this node and use zrsd rewind, which sets aside what the primary never had, or give it an empty Data.fs",
+			at, last, clean(w.Name))
+	}
+	return nil
+}
+
 // takeMagic gives an empty storage the primary's magic.
 func (s *Secondary) takeMagic(w *protocol.Welcome) error {
 	if s.st.Magic() == w.Magic {

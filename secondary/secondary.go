@@ -124,7 +124,10 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	}
 	h.StorageID, h.Epochs = s.Identity()
 	if id := s.keep.State(); id != nil {
-		h.Promised, h.Heard, h.HandedTo = id.Promised, id.Begun, id.HandedTo
+		h.Promised, h.Heard = id.Promised, id.Begun
+		if id.Was == "" { // a copy speaks for itself only
+			h.HandedTo = id.HandedTo
+		}
 	}
 	h.Node, h.Serves = s.keep.Node(), s.opt.Serves
 	if s.opt.Successor != nil {

@@ -15,6 +15,7 @@ reopens the log file.`
 
 func primaryCommand() *cobra.Command {
 	var f nodeFlags
+	var who identityFlags
 	var attach bool
 	var others string
 	cmd := &cobra.Command{
@@ -30,6 +31,7 @@ func primaryCommand() *cobra.Command {
 				return err
 			}
 			return f.runNode(cmd.Context(), func(common node.Config) node.Storage {
+				who.give(&common)
 				return node.Storage{Primary: &node.PrimaryConfig{
 					Config: common, Attach: attach, ReplicateFrom: list,
 				}}
@@ -37,6 +39,7 @@ func primaryCommand() *cobra.Command {
 		},
 	}
 	f.register(cmd)
+	who.registerNew(cmd.Flags())
 	cmd.Flags().BoolVar(&attach, "attach", false, "follow files that another process writes")
 	cmd.Flags().StringVar(&others, "replicate-from", "", "`ADDR[,ADDR]` of the other nodes that could be primary: "+
 		"where this one looks when it is primary no more")

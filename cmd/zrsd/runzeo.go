@@ -79,5 +79,5 @@ func runzeo(ctx context.Context, opt config.CommandLine) error {
 	if err != nil {
 		return usage(err)
 	}
-	return serve(ctx, cfg)
+	return serve(ctx, cfg, identityFlags{})
 }

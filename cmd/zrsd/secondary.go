@@ -16,6 +16,7 @@ SIGTERM and SIGINT stop it after what has arrived is on disk. SIGUSR2 reopens th
 
 func secondaryCommand() *cobra.Command {
 	var f nodeFlags
+	var who identityFlags
 	var from string
 	var readyLag = node.DefaultReadyLag
 	var maxRecord, maxFrame int64
@@ -33,6 +34,7 @@ func secondaryCommand() *cobra.Command {
 				return err
 			}
 			return f.runNode(cmd.Context(), func(common node.Config) node.Storage {
+				who.give(&common)
 				return node.Storage{Secondary: &node.SecondaryConfig{
 					Config: common, ReplicateFrom: list, ReadyLag: readyLag, MaxRecord: maxRecord, MaxFrame: maxFrame,
 					Protocol: secondary.Protocol(protocol), KeepAliveDelay: keepAlive,
@@ -41,6 +43,7 @@ func secondaryCommand() *cobra.Command {
 		},
 	}
 	f.register(cmd)
+	who.register(cmd.Flags())
 	cmd.Flags().StringVar(&from, "replicate-from", "", "`ADDR[,ADDR]` of the primary, tried in turn")
 	cmd.Flags().StringVar(&protocol, "protocol", protocol,
 		"how to speak to the primary: native, zrs2 (to a zc.zrs), or auto: native, and zrs2 where that is not known")

@@ -26,6 +26,8 @@ SIGTERM and SIGINT stop it. SIGUSR2 reopens the log files, SIGHUP reads certific
 
 type serveOptions struct {
 	file, dir, data, blobs string
+
+	who identityFlags
 }
 
 func serveCommand() *cobra.Command {
@@ -44,6 +46,7 @@ func serveCommand() *cobra.Command {
 		"working directory")
 	pathVar(flags, &opt.data, "data", "the `Data.fs`, instead of that below --dir")
 	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`, instead of that below --dir")
+	opt.who.registerNew(flags)
 	return cmd
 }
 
@@ -52,11 +55,11 @@ func (opt *serveOptions) run(ctx context.Context) error {
 	if err != nil {
 		return usage(err)
 	}
-	return serve(ctx, cfg)
+	return serve(ctx, cfg, opt.who)
 }
 
 // serve runs the storages of a configuration until the process is told to stop.
-func serve(ctx context.Context, cfg *config.Config) (err error) {
+func serve(ctx context.Context, cfg *config.Config, who identityFlags) (err error) {
 	if err := served(cfg); err != nil {
 		return usage(err)
 	}
@@ -71,7 +74,7 @@ func serve(ctx context.Context, cfg *config.Config) (err error) {
 	reloads := new(node.Reloads)
 	ctx, stop := withSignals(ctx, log, reloads)
 	defer stop()
-	return withPIDFile(cfg.ZEO, log, func() error { return node.Serve(ctx, process(cfg, log, reloads)) })
+	return withPIDFile(cfg.ZEO, log, func() error { return node.Serve(ctx, who.giveAll(process(cfg, log, reloads))) })
 }
 
 // served reports what a configuration asks for that nobody could use, or that this build does not do.

@@ -50,6 +50,9 @@ func (b *bench) seats(ctx context.Context, dir string, args ...string) (list []*
 	}
 	for i, s := range list {
 		s.args = append([]string{"--replicate-from", list[1-i].to, "--name", s.role}, args...)
+		if i == 0 { // the other one is started when this one is ready
+			s.args = append(s.args, "--new-identity")
+		}
 		if err := s.start(ctx); err != nil {
 			return nil, errors.Join(err, stopAll(list))
 		}
