@@ -36,6 +36,16 @@ func (c *Chain) Last() Checkpoint {
 	return c.Checkpoints[len(c.Checkpoints)-1]
 }
 
+// Forget drops the checkpoints behind a transaction: the file does not have them any more.
+func (c *Chain) Forget(behind zodb.Tid) {
+	for i, p := range c.Checkpoints {
+		if p.Tid > behind {
+			c.Checkpoints = c.Checkpoints[:i:i]
+			return
+		}
+	}
+}
+
 // check reports the first rule that the chain breaks.
 func (c *Chain) check() error {
 	if len(c.Checkpoints) > MaxCheckpoints {

@@ -239,14 +239,11 @@ func standing(ctx context.Context, st past, chain *identity.Chain) (upTo zodb.Ti
 	newest := chain.Last().Tid
 	for i := len(chain.Checkpoints) - 1; i >= 0; i-- {
 		at := chain.Checkpoints[i]
-		if at.Tid > last {
-			continue
-		}
-		found, err := st.Find(ctx, at.Tid)
+		found, err := st.Find(ctx, at.Tid) // also behind the last one: tids may go down in a file
 		packed := found.Status == zodb.StatusPacked
 		switch {
 		case errors.Is(err, zodb.ErrNoTid):
-			packed = found.After.Status == zodb.StatusPacked
+			packed = at.Tid < last && found.After.Status == zodb.StatusPacked
 		case err != nil:
 			return 0, false, err
 		}

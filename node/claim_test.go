@@ -11,7 +11,9 @@ import (
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/vfs/simdisk"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -304,5 +306,98 @@ func TestAPackedFileIsNoCopy(t *testing.T) {
 	again.await(t, "it leads", ready)
 	if again.epoch() != 1 || again.keep.Node() != a.keep.Node() {
 		t.Errorf("it is %+v", again.keep.State())
+	}
+}
+
+// An attached file is replaced by an older one, its writer goes on from there, and packs: secondaries that have what is
+// gone are known by the epoch that began then.
+func TestAnAttachedFileThatWasReplacedBeginsAnEpoch(t *testing.T) {
+	sa, sb := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New())
+	attached := func() *running {
+		return sa.run(t, func(ctx context.Context) error {
+			return RunPrimary(ctx, PrimaryConfig{Config: sa.config(), Attach: true})
+		})
+	}
+	older := contentOf(t, sa.disk, "Data.fs")
+	commit(t, sa.disk, 2)
+	a := attached()
+	last := *a.await(t, "it is ready", ready).Storage.LastTid
+	b := sb.secondary(t, sa)
+	b.await(t, "it has all", func(st *admin.Status) bool {
+		return st.Storage.LastTid != nil && *st.Storage.LastTid == last && st.Upstream.State == "live"
+	})
+	b.end(t)
+	a.await(t, "its chain is up to date", func(st *admin.Status) bool {
+		return st.Storage.Chain.Tid != nil && *st.Storage.Chain.Tid == last
+	})
+	a.end(t)
+
+	put(t, sa.disk, "Data.fs", older)
+	if err := sa.disk.Remove("Data.fs.index"); err != nil {
+		t.Fatal(err)
+	}
+	a = attached()
+	a.await(t, "it is ready", ready)
+	a.end(t)
+	commit(t, sa.disk, 3)
+	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: sa.disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = st.Pack(t.Context(), st.LastTid(), filestorage.PackOptions{})
+	if err := errors.Join(err, st.Close()); err != nil {
+		t.Fatal(err)
+	}
+	a = attached()
+	if now := *a.await(t, "it is ready", ready).Storage.LastTid; now <= last {
+		t.Fatalf("the writer has not gone past %v: %v", last, now)
+	}
+	sb.secondary(t, sa).await(t, "it is refused", func(st *admin.Status) bool {
+		return st.Upstream != nil && st.Upstream.State == "refused"
+	})
+}
+
+// Who has lost everything and is started as ever is told how to get it back.
+func TestAWipedPrimaryIsToldToStartAsASecondary(t *testing.T) {
+	s, other := newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	cfg := PrimaryConfig{Config: s.config(), ReplicateFrom: []endpoint.Endpoint{other.to}}
+	start := fails[*StartError](t, RunPrimary(t.Context(), cfg))
+	if !strings.Contains(start.Error(), "start it with zrsd secondary") {
+		t.Errorf("got %v", start)
+	}
+
+	a, b, c := three(t) // where what is missing is made, it is empty, and leads nothing
+	last := a.commits(t)
+	b.has(t, last)
+	a.end(t)
+	for _, path := range []string{"Data.fs", "Data.fs.index", "Data.fs" + identity.Suffix} {
+		if err := a.disk.Remove(path); err != nil {
+			t.Fatal(err)
+		}
+	}
+	p := Process{Shared: Config{Admin: a.control}, Storages: []Storage{{Name: "1", Primary: &PrimaryConfig{
+		Config: a.config(), Create: true, ReplicateFrom: []endpoint.Endpoint{b.to, c.to},
+	}}}}
+	again := a.site.run(t, func(ctx context.Context) error { return Serve(ctx, p) })
+	again.await(t, "it says so", func(st *admin.Status) bool {
+		return st.Conflict != nil && strings.Contains(st.Conflict.Text, "Start it with zrsd secondary")
+	})
+}
+
+// The same command line serves on all nodes of a cluster.
+func TestAPrimaryCanBeToldHowToFollow(t *testing.T) {
+	s := newSite(t, simdisk.New())
+	for protocol, want := range map[secondary.Protocol]secondary.Protocol{
+		"": secondary.ProtocolNative, secondary.ProtocolNative: secondary.ProtocolNative,
+		secondary.ProtocolAuto: secondary.ProtocolAuto,
+	} {
+		cfg := PrimaryConfig{Config: s.config(), Protocol: protocol}
+		if err := cfg.check(); err != nil || cfg.following().Protocol != want {
+			t.Errorf("%q: %v, follows by %s", protocol, err, cfg.following().Protocol)
+		}
+	}
+	cfg := PrimaryConfig{Config: s.config(), Protocol: secondary.ProtocolZrs2}
+	if err := cfg.check(); err == nil || !strings.Contains(err.Error(), "--protocol zrs2") {
+		t.Errorf("got %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"cmp"
 	"fmt"
 	"sync/atomic"
 	"time"
@@ -91,13 +92,15 @@ type PrimaryConfig struct {
 	Create bool
 	// ReplicateFrom is where the primary may be when this node is none any more: the other nodes that could be.
 	ReplicateFrom []endpoint.Endpoint
+	// Protocol is how this node speaks to a primary when it is none any more; empty: secondary.ProtocolNative.
+	Protocol secondary.Protocol
 }
 
 // following is how this node follows another one when it is no longer primary.
 func (c *PrimaryConfig) following() SecondaryConfig {
 	return SecondaryConfig{
 		ReplicateFrom: c.ReplicateFrom, ReadyLag: DefaultReadyLag, MaxRecord: DefaultMaxRecord,
-		MaxFrame: DefaultMaxFrame, Protocol: secondary.ProtocolNative,
+		MaxFrame: DefaultMaxFrame, Protocol: cmp.Or(c.Protocol, secondary.ProtocolNative),
 	}
 }
 
@@ -232,6 +235,10 @@ func (c *PrimaryConfig) check() error {
 	if c.Attach && c.Sync.Required > 0 {
 		return &ConfigError{"--sync-secondaries with --attach: the process that owns the files answers its clients " +
 			"without waiting; leave out one of the two"}
+	}
+	if p := cmp.Or(c.Protocol, secondary.ProtocolNative); p != secondary.ProtocolNative && p != secondary.ProtocolAuto {
+		return &ConfigError{fmt.Sprintf("--protocol %s: a primary, when it is none any more, follows another zrsd: give "+
+			"native, or auto", p)}
 	}
 	if c.SharedBlobs {
 		return &ConfigError{"a primary owns its blob directory: shared blobs are a setting of its secondaries"}

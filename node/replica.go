@@ -3,6 +3,8 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"net"
 	"os"
 	"slices"
@@ -197,12 +199,21 @@ func (r *replica) openAll(ctx context.Context) (err error) {
 	}
 	mustExist := r.starts == identity.RolePrimary && !r.create
 	if r.st, err = r.c.openStorage(ctx, r.face, r.blobs, mustExist); err != nil {
-		return err
+		return r.lost(err)
 	}
 	if err := r.identify(ctx); err != nil {
 		return errors.Join(err, r.st.Close())
 	}
 	return nil
+}
+
+// lost says what to do about a primary that has lost its data while others may have them.
+func (r *replica) lost(err error) error {
+	if !errors.Is(err, fs.ErrNotExist) || r.starts != identity.RolePrimary || len(r.cfg.ReplicateFrom) == 0 {
+		return err
+	}
+	return &StartError{fmt.Errorf("%w; where the files of this node were lost, start it with zrsd secondary and the same "+
+		"addresses: it is filled from the primary, and can be made primary again with zrsd switchover", err)}
 }
 
 // identify reads the state file, now that nobody else can be writing it, and decides who this node is.

@@ -48,6 +48,9 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 	rewound := a.seated(t, identity.RolePrimary, b.site, c.site) // which finishes it
 	rewound.follows(t, b)
 	rewound.has(t, b.commits(t))
+	if rewound.keep.Node() != again.keep.Node() {
+		t.Error("it is taken for another node because its file is shorter now")
+	}
 	m, err := rewind.ReadManifest(a.disk, rewind.FragmentOf("Data.fs", first).Manifest)
 	if err != nil || len(m.Transactions) != 2 || m.Last != common {
 		t.Errorf("set aside: %+v, %v", m, err)

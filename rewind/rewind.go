@@ -61,6 +61,7 @@ func (s *Site) Finish(ctx context.Context) (*Fragment, error) {
 	err = keep.Update(func(id *identity.State) error {
 		id.Role, id.Follow, id.HandedTo, id.Frozen = identity.RoleSecondary, plan.Follow, "", false
 		id.Epochs, id.Rewind = plan.Epochs, nil
+		id.Chain.Forget(plan.Last)
 		return nil
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/secondary"
 )
 
 const primaryHelp = `Opens a storage and streams its transactions to every secondary that connects. With --attach it
@@ -18,6 +19,7 @@ func primaryCommand() *cobra.Command {
 	var who identityFlags
 	var attach bool
 	var others string
+	protocol := string(secondary.ProtocolNative)
 	cmd := &cobra.Command{
 		Use:   "primary --data Data.fs [--blobs DIR] --replicate-to ADDR [--attach]",
 		Short: "stream a storage to secondaries",
@@ -33,7 +35,7 @@ func primaryCommand() *cobra.Command {
 			return f.runNode(cmd.Context(), func(common node.Config) node.Storage {
 				who.give(&common)
 				return node.Storage{Primary: &node.PrimaryConfig{
-					Config: common, Attach: attach, ReplicateFrom: list,
+					Config: common, Attach: attach, ReplicateFrom: list, Protocol: secondary.Protocol(protocol),
 				}}
 			})
 		},
@@ -43,5 +45,7 @@ func primaryCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&attach, "attach", false, "follow files that another process writes")
 	cmd.Flags().StringVar(&others, "replicate-from", "", "`ADDR[,ADDR]` of the other nodes that could be primary: "+
 		"where this one looks when it is primary no more")
+	cmd.Flags().StringVar(&protocol, "protocol", protocol,
+		"how to speak to the primary when this node is none any more: native, or auto")
 	return cmd
 }
