@@ -22,6 +22,7 @@ type Options struct {
 	Dir    string // for everything, with a short path because of the sockets in it; it must be there
 	Seed   uint64
 
+	Pythons  []string      // interpreters that have ZEO: real clients commit as well; none: they do not
 	Sync     int           // secondaries that commits wait for; at most MaxSync
 	Duration time.Duration // each scenario is played again on the same cluster until so much time has passed
 
@@ -135,12 +136,17 @@ func (r *Run) perform(ctx context.Context, s *Scenario, opt *Options, at stage, 
 	if err := r.within(ctx, opt, func(ctx context.Context) error { return r.start(ctx, at) }); err != nil {
 		return fmt.Errorf("starting the cluster: %w", err)
 	}
+	defer func() { out.Peers = r.peers.pauses() }()
+	if err := r.within(ctx, opt, func(ctx context.Context) error { return r.bring(ctx, opt.Pythons) }); err != nil {
+		return errors.Join(err, r.peers.leave())
+	}
 	working, end := context.WithCancel(ctx)
 	var clients sync.WaitGroup
 	clients.Go(func() { r.load.Run(working) })
 	failed := r.rounds(ctx, s, opt, out)
 	end()
 	clients.Wait()
+	failed = errors.Join(failed, r.peers.leave())
 	if failed != nil {
 		return failed
 	}
@@ -165,6 +171,10 @@ func (r *Run) rounds(ctx context.Context, s *Scenario, opt *Options, out *Outcom
 			if err != nil {
 				return fmt.Errorf("round %d, step %d of %d: %w", out.Rounds, i+1, len(steps), err)
 			}
+		}
+		ended := time.Now()
+		if err := r.within(ctx, opt, func(ctx context.Context) error { return r.peers.goOn(ctx, ended) }); err != nil {
+			return fmt.Errorf("round %d: %w", out.Rounds, err)
 		}
 		if time.Since(r.begun) >= opt.Duration {
 			return nil

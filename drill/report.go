@@ -37,6 +37,7 @@ type Outcome struct {
 	ReadPause  float64          `json:"read_pause_seconds"`  // the longest time without a read at any node
 	Redundancy float64          `json:"redundancy_seconds"`  // the longest time until every node had everything again
 	Aside      []Aside          `json:"aside"`
+	Peers      []ClientPause    `json:"zeo_clients"` // real ones, if there were any
 
 	Duration float64         `json:"duration_seconds"`
 	Events   []Event         `json:"events"`

@@ -20,6 +20,7 @@ type Run struct {
 	primary *cluster.Node // who is to be primary now
 	former  *cluster.Node // who was it before; nil: nobody
 	load    *workload.Load
+	peers   peers
 	dice    *rand.Rand
 	begun   time.Time
 

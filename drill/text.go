@@ -114,6 +114,9 @@ func (o *Outcome) details() string {
 			line("wrong: %v", violation)
 		}
 	}
+	for _, p := range o.Peers {
+		line("ZEO %s, client %s: longest time without a commit %s", p.ZEO, p.Client, seconds(p.Seconds))
+	}
 	for _, a := range o.Aside {
 		line("set aside: %d transactions in %s", a.Transactions, a.Path)
 	}

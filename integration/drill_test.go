@@ -61,6 +61,7 @@ func playDrill(t *testing.T, scenarios []drill.Scenario, seed uint64, sync int) 
 	t.Logf("seed %s, waiting for %d", strconv.FormatUint(seed, 10), sync)
 	rep, err := drill.Play(t.Context(), scenarios, drill.Options{
 		Binary: zrsd, Dir: dir, Seed: seed, Sync: sync, StepTimeout: 5 * time.Minute, CallTimeout: 3 * time.Second,
+		Pythons: []string{interpreter(t, []string{"zodb", "zeo5"}[seed%2])},
 	})
 	if err != nil {
 		t.Fatalf("%v; everything is kept in %s", err, dir)

@@ -1,20 +1,20 @@
 package integration
 
 import (
+	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"testing"
 	"time"
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill/zeoclients"
 	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/integration/grave"
 	"github.com/zrsd/zrsd/referee/etcd/etcdtest"
 )
 
@@ -88,7 +88,7 @@ func crowds(t *testing.T, nodes []*served) []*zeoclients.Clients {
 	t.Helper()
 	var all []*zeoclients.Clients
 	for _, environment := range []string{"zodb", "zeo5"} {
-		c, err := zeoclients.Start(t.Context(), interpreter(t, environment), 50*time.Millisecond,
+		c, err := zeoclients.Start(interpreter(t, environment), 50*time.Millisecond,
 			nodes[0].zeo, nodes[1].zeo, nodes[2].zeo)
 		if err != nil {
 			t.Fatal(err)
@@ -115,56 +115,25 @@ func mustCommit(t *testing.T, all []*zeoclients.Clients, after time.Time) {
 	}
 }
 
-// A grave is what becomes of the address of a dead node.
-type grave func(t *testing.T, addr string)
+// A death is what becomes of the address of a dead node; nil: it refuses connections.
+type death func(ctx context.Context, addr string) (*grave.Grave, error)
 
-func refuses(*testing.T, string) {}
-
-// closes accepts connections and ends them, as a load balancer without a server behind it does.
-func closes(t *testing.T, addr string) {
+// buried does that to the addresses of a node.
+func (n *served) buried(t *testing.T, how death) {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", addr)
-	if err != nil {
-		t.Fatal(err)
+	if how == nil {
+		return
 	}
-	t.Cleanup(func() { ln.Close() })
-	go func() {
-		for {
-			conn, err := ln.Accept()
-			if err != nil {
-				return
-			}
-			conn.Close()
-		}
-	}()
-}
-
-// isSilent drops what comes, as a machine without power does: the kernel does so where nobody accepts and the queue of
-// those who wait is full.
-func isSilent(t *testing.T, addr string) {
-	t.Helper()
-	at, err := net.ResolveTCPAddr("tcp4", addr)
-	if err != nil {
-		t.Fatal(err)
-	}
-	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { syscall.Close(fd) })
-	sa := &syscall.SockaddrInet4{Port: at.Port, Addr: [4]byte(at.IP.To4())}
-	for _, err := range []error{
-		syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1), syscall.Bind(fd, sa), syscall.Listen(fd, 0),
-	} {
+	for _, addr := range []string{n.zeo, n.feed} {
+		g, err := how(t.Context(), addr)
 		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	for range 3 { // as many as the queue takes, and one more
-		dialer := net.Dialer{Timeout: 200 * time.Millisecond}
-		if conn, err := dialer.DialContext(t.Context(), "tcp", addr); err == nil {
-			t.Cleanup(func() { conn.Close() })
-		}
+		t.Cleanup(func() {
+			if err := g.Close(); err != nil {
+				t.Error(err)
+			}
+		})
 	}
 }
 
@@ -172,7 +141,7 @@ func isSilent(t *testing.T, addr string) {
 // commit again after the primary was killed and another node promoted, whatever its address does then. The former
 // primary stays away.
 func TestRealClientsFindTheNewPrimary(t *testing.T) {
-	for name, dead := range map[string]grave{"refuses": refuses, "is silent": isSilent, "closes": closes} {
+	for name, dead := range map[string]death{"refuses": nil, "is silent": grave.Silent, "closes": grave.Closing} {
 		for _, msgpack := range []bool{false, true} {
 			t.Run(fmt.Sprintf("%s, msgpack %v", name, msgpack), func(t *testing.T) {
 				nodes := servedThree(t, msgpack, "sync-secondaries 1 of a, b, c") // so the others must follow it, too
@@ -180,8 +149,7 @@ func TestRealClientsFindTheNewPrimary(t *testing.T) {
 				if err := nodes[0].Kill(); err != nil {
 					t.Fatal(err)
 				}
-				dead(t, nodes[0].zeo)
-				dead(t, nodes[0].feed)
+				nodes[0].buried(t, dead)
 				next := nodes[1]
 				if msgpack { // the one that clients are not waiting at
 					next = nodes[2]
@@ -214,8 +182,7 @@ func TestRealClientsFindThePrimaryOfTheReferee(t *testing.T) {
 	if err := nodes[0].Kill(); err != nil {
 		t.Fatal(err)
 	}
-	isSilent(t, nodes[0].zeo)
-	isSilent(t, nodes[0].feed)
+	nodes[0].buried(t, grave.Silent)
 	mustCommit(t, clients, time.Now())
 }
 

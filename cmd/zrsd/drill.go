@@ -38,6 +38,7 @@ type drillOptions struct {
 	sync             int
 	duration         time.Duration
 	keep             bool
+	pythons          []string
 	site             siteFlags
 }
 
@@ -52,6 +53,10 @@ func drillCommand() *cobra.Command {
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("seed") {
 				opt.seed = rand.Uint64() //nolint:gosec // to be repeated, not to be secret
+			}
+			if opt.site.given() && len(opt.pythons) > 0 {
+				return usage(errors.New("--python is for clusters of the drill's own: such clients make objects in the " +
+					"root; leave it out with --primary"))
 			}
 			if opt.site.given() && cmd.Flags().Changed("sync-secondaries") {
 				return usage(errors.New("--sync-secondaries is for clusters of the drill's own: leave it out with " +
@@ -70,6 +75,8 @@ func drillCommand() *cobra.Command {
 	flags.IntVar(&opt.sync, "sync-secondaries", drill.MaxSync,
 		"for how many of the two secondaries commits wait: 1 or 0")
 	flags.StringVar(&opt.report, "report", "", "also write the report to `FILE`: .txt, .json or .html")
+	flags.StringSliceVar(&opt.pythons, "python", nil,
+		"real ZEO clients of these Python `INTERPRETERS` commit as well, and have to find each new primary")
 	flags.BoolVar(&opt.keep, "keep", false, "keep the folder, also when everything held")
 	opt.site.register(flags)
 	return cmd
@@ -165,7 +172,7 @@ func (o *drillOptions) play(ctx context.Context, perform player, scenarios []dri
 		return nil, cannotOpen(err)
 	}
 	rep, err := perform(ctx, scenarios, drill.Options{
-		Binary: binary, Dir: dir, Seed: o.seed, Sync: o.sync, Duration: o.duration,
+		Binary: binary, Dir: dir, Seed: o.seed, Sync: o.sync, Duration: o.duration, Pythons: o.pythons,
 		Tell: func(text string) { fmt.Fprintln(stderr, printable.Line(text)) },
 	})
 	if err != nil {

@@ -1,6 +1,6 @@
 """Real ZEO clients that commit all the time, each to an object of its own, until stdin ends.
 
-    clients.py PAUSE HOST:PORT...
+    clients.py PAUSE HOST:PORT|PATH...
 
 One line of JSON for each commit that was acknowledged, and for each error: which client, when (seconds of Unix time),
 and the error. The first line names the version of ZEO and the clients.
@@ -70,7 +70,8 @@ def main(pause, *addresses):
     # A loaded resolver is not what is measured.
     socket.gethostbyaddr = lambda host: (host, [], [host])
     logging.basicConfig(stream=sys.stderr, level=logging.CRITICAL)
-    there = [(host, int(port)) for host, port in (address.rsplit(':', 1) for address in addresses)]
+    there = [address if address.startswith('/') else (address.rsplit(':', 1)[0], int(address.rsplit(':', 1)[1]))
+             for address in addresses]
     kinds = {
         ('plain',): (there, {}),
         ('reversed',): (there[::-1], {}),

@@ -41,10 +41,10 @@ type Clients struct {
 // maxErrors is how many errors of a client are kept.
 const maxErrors = 20
 
-// Start runs clients that each pause between commits.
-func Start(ctx context.Context, python string, pause time.Duration, addresses ...string) (*Clients, error) {
+// Start runs clients that each pause between commits, until Close. An address is host:port, or the path of a socket.
+func Start(python string, pause time.Duration, addresses ...string) (*Clients, error) {
 	c := &Clients{
-		cmd: exec.CommandContext(ctx, python,
+		cmd: exec.Command(python, //nolint:noctx // ends when its standard input does
 			append([]string{"-c", script, fmt.Sprint(pause.Seconds())}, addresses...)...),
 		says: new(tail), commits: make(map[string][]time.Time), errors: make(map[string][]string),
 		news: make(chan struct{}),
@@ -74,6 +74,9 @@ func Start(ctx context.Context, python string, pause time.Duration, addresses ..
 	c.heard.Go(func() { c.listen(lines) })
 	return c, nil
 }
+
+// Pid is that of the process.
+func (c *Clients) Pid() int { return c.cmd.Process.Pid }
 
 // listen notes what the clients say, until they have ended.
 func (c *Clients) listen(lines *bufio.Scanner) {

@@ -19,6 +19,7 @@ type bench struct {
 	dir    string  // on the disk to measure
 	zrs    string  // a Python that has zc.zrs; empty: none
 	zeo    string  // a Python that has ZEO; empty: none
+	zeo5   string  // a Python that has ZEO 5; empty: none
 	scale  float64 // of every set
 	runs   int     // of each figure; the median counts
 	report *report
@@ -41,6 +42,7 @@ func run(ctx context.Context) (err error) {
 	flag.StringVar(&parent, "dir", "", "folder on the disk to measure (default: the temporary folder)")
 	flag.StringVar(&b.zrs, "zrs", ".venv/zrs/bin/python", "Python interpreter that has zc.zrs")
 	flag.StringVar(&b.zeo, "zeo", ".venv/zodb/bin/python", "Python interpreter that has ZEO")
+	flag.StringVar(&b.zeo5, "zeo5", ".venv/zeo5/bin/python", "Python interpreter that has ZEO 5")
 	flag.Float64Var(&b.scale, "scale", 1, "size of all data sets, 1 for the reference")
 	flag.IntVar(&b.runs, "runs", 3, "how often each figure is measured; the median counts")
 	flag.StringVar(&out, "out", "bin/bench", "where to write the report, without .json and .md")
@@ -74,6 +76,10 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 		fmt.Fprintln(os.Stderr, "no zc.zrs to compare with: run sh integration/venv.sh zrs")
 		b.zrs = ""
 	}
+	if _, err := os.Stat(b.zeo5); err != nil {
+		fmt.Fprintf(os.Stderr, "ZEO 5 is not measured: %v\n", err)
+		b.zeo5 = ""
+	}
 	if _, err := os.Stat(b.zeo); err != nil {
 		fmt.Fprintln(os.Stderr, "no runzeo to compare with: run sh integration/venv.sh zodb")
 		b.zeo = ""
@@ -103,6 +109,7 @@ var sections = []section{
 	{"zeo idle: 1,000 clients that only listen", (*bench).zeoIdle},
 	{"failover: switchover under 500 commits/s of 50 clients", (*bench).switchovers},
 	{"failover: promotion when the primary is killed", (*bench).promotions},
+	{"failover: real ZEO clients when the primary is killed and stays away", (*bench).realClients},
 	{"failover: commits that wait for one secondary", (*bench).waiting},
 	{"failover: rewinding 1,000 transactions in a file of 2 GB", (*bench).rewinding},
 	{"zeo blobs: one large blob to and from a client", (*bench).zeoBlobs},
