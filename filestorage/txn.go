@@ -181,7 +181,25 @@ func (t *Txn) Tid() zodb.Tid { return t.header.Tid }
 // Store writes new data for an object. serial is the revision that the change is based on: if it is not the current one
 // of an object that exists, the error is a *zodb.ConflictError.
 func (t *Txn) Store(oid zodb.Oid, serial zodb.Tid, data []byte) error {
-	if len(data) == 0 {
+	if err := t.beginStore(oid, serial, int64(len(data))); err != nil {
+		return err
+	}
+	_, err := t.s.writer.out.Write(data)
+	return t.mayBreak(err)
+}
+
+// StoreFrom is Store with data, of size bytes, that is read from r, and never in memory as a whole. Nothing of r is read
+// when there is a conflict.
+func (t *Txn) StoreFrom(oid zodb.Oid, serial zodb.Tid, size int64, r io.Reader) error {
+	if err := t.beginStore(oid, serial, size); err != nil {
+		return err
+	}
+	return t.mayBreak(t.s.writer.out.copyN(r, size))
+}
+
+// beginStore writes what is before the data of a store, if that is possible.
+func (t *Txn) beginStore(oid zodb.Oid, serial zodb.Tid, size int64) error {
+	if size == 0 {
 		return fmt.Errorf("store oid %v: %w", oid, zodb.ErrEmptyData)
 	}
 	if err := t.usable(); err != nil {
@@ -191,12 +209,7 @@ func (t *Txn) Store(oid zodb.Oid, serial zodb.Tid, data []byte) error {
 	if err != nil {
 		return err
 	}
-	r := recHeader{Oid: oid, Tid: t.header.Tid, Prev: prev, PLen: uint64(len(data))}
-	if err := t.write(&r); err != nil {
-		return err
-	}
-	_, err = t.s.writer.out.Write(data)
-	return t.mayBreak(err)
+	return t.write(&recHeader{Oid: oid, Tid: t.header.Tid, Prev: prev, PLen: uint64(size)})
 }
 
 // StoreBlob is Store for an object with a blob, which is read to its end. data is the object's record.

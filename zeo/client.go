@@ -57,6 +57,7 @@ type client struct {
 	helpers   sync.WaitGroup // goroutines of votes, packs, blobs and the like
 	slots     chan struct{}  // one for each call that background answers
 	txn       *transaction   // nil: none
+	large     *largeRecord   // the record of the message that is being handled; nil: it is in the message
 	upload    zodb.BlobDraft // of storeBlobStart; nil: none
 	iterators iterators
 }
@@ -223,6 +224,9 @@ func (c *client) imok() error {
 // next handles one message.
 func (c *client) next(r *bufio.Reader) error {
 	if answered, err := c.load(r); answered || err != nil {
+		return err
+	}
+	if handled, err := c.largeStore(r); handled || err != nil {
 		return err
 	}
 	limit := c.srv.opt.MaxMessage

@@ -195,6 +195,9 @@ func (c *client) store(m *wire.Message, a *arguments) error {
 	c.countStore()
 	return c.buffered(m, a, func(t *transaction) error {
 		t.given.record(oid, 0)
+		if l := c.large; l != nil {
+			return l.then(func() error { return t.StoreRecord(oid, serial, l.record) })
+		}
 		return t.Store(oid, serial, record)
 	})
 }
@@ -223,6 +226,9 @@ func (c *client) restore(m *wire.Message, a *arguments) error {
 	c.countStore()
 	return c.buffered(m, a, func(t *transaction) error {
 		t.given.record(oid, tid)
+		if l := c.large; l != nil {
+			return l.then(func() error { return t.RestoreRecord(oid, tid, l.record, hint) })
+		}
 		return t.Restore(oid, tid, record, hint)
 	})
 }

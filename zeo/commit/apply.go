@@ -47,13 +47,13 @@ func (a *applier) apply(ctx context.Context, op *operation) error {
 
 // store writes a change, or what it and the committed one are together, or notes the conflict.
 func (a *applier) store(op *operation) error {
-	data, err := a.t.buf.record(op)
-	if err != nil {
-		return err
-	}
-	err = a.write(op, op.serial, data)
+	err := a.first(op)
 	var conflict *zodb.ConflictError
 	if !errors.As(err, &conflict) {
+		return err
+	}
+	data, err := a.t.buf.record(op)
+	if err != nil {
 		return err
 	}
 	if merged, ok := a.resolve(conflict, data); ok {
@@ -63,6 +63,18 @@ func (a *applier) store(op *operation) error {
 	}
 	a.out.Conflicts = append(a.out.Conflicts, Conflict{op.oid, conflict.Current, op.serial, data})
 	return nil
+}
+
+// first writes a change as it was sent. What is in the file goes from there to the storage's.
+func (a *applier) first(op *operation) error {
+	if op.spilt && op.blob == nil {
+		return a.txn.StoreFrom(op.oid, op.serial, op.size, a.t.buf.spill.section(op.at, op.size))
+	}
+	data, err := a.t.buf.record(op)
+	if err != nil {
+		return err
+	}
+	return a.write(op, op.serial, data)
 }
 
 func (a *applier) write(op *operation, serial zodb.Tid, data []byte) error {
@@ -91,12 +103,12 @@ func (a *applier) resolve(conflict *zodb.ConflictError, sent []byte) ([]byte, bo
 
 func (a *applier) restore(op *operation) error {
 	rec := &zodb.Record{Oid: op.oid, Tid: op.serial, DataTxn: op.hint, HasPrev: true, Size: op.size}
-	if op.size != zodb.NoData {
-		data, err := a.t.buf.record(op)
-		if err != nil {
-			return err
-		}
-		rec.Data = bytes.NewReader(data)
+	switch {
+	case op.size == zodb.NoData:
+	case op.spilt:
+		rec.Data = a.t.buf.spill.section(op.at, op.size)
+	default:
+		rec.Data = bytes.NewReader(op.data)
 	}
 	return a.txn.Restore(rec)
 }

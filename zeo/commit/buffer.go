@@ -1,6 +1,7 @@
 package commit
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -91,23 +92,42 @@ func (b *buffer) replace(earlier, op *operation) error {
 // keep takes data into memory, or into the file when there is too much of it.
 func (b *buffer) keep(op *operation, data []byte) error {
 	op.size = int64(len(data))
-	if b.total += op.size; b.total > b.opt.Bytes {
-		return &TooLargeError{"bytes", b.opt.Bytes}
+	if b.memory+op.size > b.opt.Memory {
+		r, err := b.take(op.size, bytes.NewReader(data))
+		op.spilt, op.at = true, r.at
+		return err
 	}
-	if b.memory+op.size <= b.opt.Memory {
-		b.memory += op.size
-		op.data = append([]byte(nil), data...)
-		return nil
+	if err := b.count(op.size); err != nil {
+		return err
+	}
+	b.memory += op.size
+	op.data = append([]byte(nil), data...)
+	return nil
+}
+
+// A Record is in the file of the transaction that took it.
+type Record struct{ at, size int64 }
+
+// take copies a record into the file. It needs few bytes of memory.
+func (b *buffer) take(size int64, from io.Reader) (r Record, err error) {
+	if err := b.count(size); err != nil {
+		return r, err
 	}
 	if b.spill == nil {
-		var err error
 		if b.spill, err = newFile(b.opt.Dir); err != nil {
-			return err
+			return r, err
 		}
 	}
-	op.spilt, op.at = true, b.spill.size
-	if _, err := b.spill.Write(data); err != nil {
-		return fmt.Errorf("buffering a transaction: %w", err)
+	r = Record{b.spill.size, size}
+	if _, err := io.CopyN(b.spill, from, size); err != nil {
+		return r, fmt.Errorf("buffering a transaction: %w", err)
+	}
+	return r, nil
+}
+
+func (b *buffer) count(size int64) error {
+	if b.total += size; b.total > b.opt.Bytes {
+		return &TooLargeError{"bytes", b.opt.Bytes}
 	}
 	return nil
 }

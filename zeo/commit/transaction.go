@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/zodb"
@@ -72,6 +73,20 @@ func (t *Transaction) store(oid zodb.Oid, serial zodb.Tid, data []byte, blob zod
 		err = errors.Join(err, blob.Discard())
 	}
 	return err
+}
+
+// Take copies a record of size bytes into the transaction's file, for StoreRecord or RestoreRecord: it is never in memory
+// as a whole. An error is one of reading from, or of buffering.
+func (t *Transaction) Take(size int64, from io.Reader) (Record, error) { return t.buf.take(size, from) }
+
+// StoreRecord is Store with data that was taken.
+func (t *Transaction) StoreRecord(oid zodb.Oid, serial zodb.Tid, r Record) error {
+	return t.buf.add(&operation{kind: store, oid: oid, serial: serial, spilt: true, at: r.at, size: r.size})
+}
+
+// RestoreRecord is Restore with data that was taken.
+func (t *Transaction) RestoreRecord(oid zodb.Oid, tid zodb.Tid, r Record, hint zodb.Tid) error {
+	return t.buf.add(&operation{kind: restore, oid: oid, serial: tid, hint: hint, spilt: true, at: r.at, size: r.size})
 }
 
 // Check buffers the condition that serial is still the current revision of an object.

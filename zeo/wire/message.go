@@ -58,6 +58,8 @@ func Call(method string, args ...pickle.Value) *Message {
 type Codec interface {
 	// Decode reads a message without its size. Whatever is wrong with it is an error.
 	Decode(b []byte) (*Message, error)
+	// LargeStore looks for the record in the beginning of a storea or restorea message.
+	LargeStore(head []byte) (LargeStore, bool)
 	// Append appends the message with its size to out.
 	Append(out []byte, m *Message) ([]byte, error)
 	// Load reads a message without its size if it is a Load as clients write it.
@@ -132,7 +134,7 @@ func (e *SizeError) Error() string {
 }
 
 // Read reads the next message, without its size, into memory of its own. The end of r between two messages is io.EOF.
-// It reads in steps, so that a size that is never followed by as many bytes takes no memory.
+// It reads in steps, so that a size takes no more memory than 1 MiB, or 16 times as many bytes as follow it.
 func Read(r io.Reader, limit int64) ([]byte, error) {
 	var head [SizeLen]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
@@ -142,12 +144,15 @@ func Read(r io.Reader, limit int64) ([]byte, error) {
 	if n > limit {
 		return nil, &SizeError{n, limit}
 	}
-	const step = 1 << 20
-	b := make([]byte, 0, min(n, step))
+	const first, factor = 1 << 20, 16
+	b := make([]byte, 0, min(n, first))
 	for int64(len(b)) < n {
-		part := int(min(n-int64(len(b)), step))
-		b = append(b, make([]byte, part)...)
-		if _, err := io.ReadFull(r, b[len(b)-part:]); err != nil {
+		if len(b) == cap(b) {
+			b = append(make([]byte, 0, min(n, int64(len(b))*factor)), b...)
+		}
+		have := len(b)
+		b = b[:cap(b)]
+		if _, err := io.ReadFull(r, b[have:]); err != nil {
 			if errors.Is(err, io.EOF) {
 				err = io.ErrUnexpectedEOF
 			}

@@ -3,6 +3,7 @@ package wire
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math"
 	"math/big"
 
@@ -16,7 +17,7 @@ import (
 type packed struct{}
 
 func (packed) Decode(b []byte) (*Message, error) {
-	u := &unpacker{in: bytes.NewReader(b)}
+	u := &unpacker{body: b, in: bytes.NewReader(b)}
 	u.dec = msgpack.NewDecoder(u.in)
 	v, err := u.value(0)
 	if err != nil {
@@ -30,7 +31,8 @@ func (packed) Decode(b []byte) (*Message, error) {
 
 // An unpacker reads one message. A bytes.Reader is read without another buffer before it, so Len is what is left.
 type unpacker struct {
-	in   *bytes.Reader
+	body []byte
+	in   *bytes.Reader // of body
 	dec  *msgpack.Decoder
 	made int // values
 }
@@ -85,13 +87,15 @@ func (u *unpacker) room(n int, err error) (int, error) {
 	return n, err
 }
 
+// bytes are those of the message, not a copy, as with the other encoding.
 func (u *unpacker) bytes() (pickle.Bytes, error) {
 	n, err := u.room(u.dec.DecodeBytesLen())
 	if err != nil {
 		return nil, err
 	}
-	b := make(pickle.Bytes, n)
-	return b, u.dec.ReadFull(b)
+	at := len(u.body) - u.in.Len()
+	_, err = u.in.Seek(int64(n), io.SeekCurrent)
+	return u.body[at : at+n : at+n], err
 }
 
 func (u *unpacker) text() (string, error) {
