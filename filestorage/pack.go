@@ -97,7 +97,8 @@ func (s *Storage) pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (Pac
 	defer s.saver.resume()
 	e := s.hold()
 	defer e.release()
-	p := &packer{s: s, e: e, opt: opt, stop: stop}
+	p := &packer{s: s, e: e, opt: opt, stop: stop, way: s.newWay()}
+	p.in = politeFile{e.file, p.way}
 	p.blobs, _ = s.blobs.(BlobPacker)
 	return p.run(ctx)
 }
@@ -132,6 +133,8 @@ func (s *Storage) whileOpen(ctx context.Context) (context.Context, func()) {
 type packer struct {
 	s     *Storage
 	e     *edition // what is packed
+	in    vfs.File // its file, for what is read in large steps
+	way   *way
 	blobs BlobPacker
 	opt   PackOptions
 	stop  zodb.Tid

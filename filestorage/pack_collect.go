@@ -24,7 +24,7 @@ type root struct {
 // does ZODB, which also follows its references when it is pointed back to once more.
 func (p *packer) collect(ctx context.Context, end int64) error {
 	m := marker{packer: p, ctx: ctx, buf: make([]byte, 8<<10)}
-	m.reader = &edition{path: p.e.path, file: &ahead{File: p.e.file, end: p.packpos}}
+	m.reader = &edition{path: p.e.path, file: &ahead{File: p.in, end: p.packpos}}
 	if !p.opt.GC {
 		for oid, pos := range p.current.all() {
 			if pos != gone {
@@ -50,7 +50,7 @@ func (p *packer) collect(ctx context.Context, end int64) error {
 // pointedBackTo keeps the records up to the pack time that later transactions point back to. It returns those of
 // objects that were kept already.
 func (p *packer) pointedBackTo(ctx context.Context, end int64) (roots []root, err error) {
-	w := newWalker(ctx, p.e.file, p.e.path, p.packpos, end)
+	w := newWalker(ctx, p.in, p.e.path, p.packpos, end)
 	for {
 		more, err := w.next()
 		if err != nil {

@@ -50,7 +50,7 @@ func (p *packer) copyKept(ctx context.Context) error {
 	if _, err := p.out.Write(magic[:]); err != nil {
 		return err
 	}
-	w := newWalker(ctx, p.e.file, p.e.path, magicLen, p.packpos)
+	w := newWalker(ctx, p.in, p.e.path, magicLen, p.packpos)
 	w.progress = func(done, _ int64) { p.report(PackCopy, done, p.e.size()) }
 	for {
 		more, err := w.next()
@@ -193,11 +193,12 @@ func (p *packer) sync() error {
 
 // startSync is sync without waiting for it, but for the one before: the disk works while more is copied.
 func (p *packer) startSync() error {
+	p.way.make()
 	if err := errors.Join(p.out.flush(), p.endSync()); err != nil {
 		return err
 	}
 	p.synced, p.syncing = p.out.pos(), make(chan error, 1)
-	go func(file vfs.File, ended chan<- error) { ended <- file.Sync() }(p.file, p.syncing)
+	go func(file vfs.File, ended chan<- error) { ended <- vfs.SyncData(file) }(p.file, p.syncing)
 	return nil
 }
 

@@ -29,7 +29,7 @@ func (p *packer) catchUp(ctx context.Context) error {
 
 // copyRest copies the transactions from done to end whole, durably.
 func (p *packer) copyRest(ctx context.Context, end int64) error {
-	w := newWalker(ctx, p.e.file, p.e.path, p.done, end)
+	w := newWalker(ctx, p.in, p.e.path, p.done, end)
 	w.progress = func(done, total int64) { p.report(PackCopy, done, total) }
 	for {
 		more, err := w.next()

@@ -32,7 +32,7 @@ type retained struct{ old, new int64 }
 // transaction that old, or none that an earlier pack has not been over.
 func (p *packer) survey(ctx context.Context, end int64) (nothing bool, err error) {
 	p.current, p.packpos = newIndex(), end
-	w := newWalker(ctx, p.e.file, p.e.path, magicLen, end)
+	w := newWalker(ctx, p.in, p.e.path, magicLen, end)
 	w.progress = func(done, total int64) { p.report(PackScan, done, total) }
 	packedBefore, packedBehind := true, true
 	for {

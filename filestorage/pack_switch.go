@@ -97,6 +97,7 @@ func (p *packer) takeOver(ctx context.Context) error {
 		return err
 	}
 	begun := time.Now()
+	p.way.hurry = true
 	defer func() {
 		p.result.Pause = time.Since(begun)
 		<-s.commit
