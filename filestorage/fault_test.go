@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/vfs/simdisk"
@@ -93,6 +94,25 @@ func TestAFullDiskFailsTheVoteAndNothingBehindIt(t *testing.T) {
 	if committed == 0 || refused == 0 {
 		t.Errorf("%d were committed and %d refused", committed, refused)
 	}
+}
+
+// A full disk keeps nobody from opening a storage whose last transaction was interrupted.
+func TestAnInterruptedCommitIsCutOffWithoutRoomToKeepIt(t *testing.T) {
+	st := newStage(t, story{prepare: interrupted3})
+	st.disk.FailWhen(func(op simdisk.Op) error {
+		if op.Kind == simdisk.Create || op.Kind == simdisk.Mkdir {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	st.open()
+	if st.err != nil {
+		t.Fatal(st.err)
+	}
+	if diff := cmp.Diff(lines(st.tried), lines(contents(t, st.s))); diff != "" {
+		t.Error(diff)
+	}
+	st.end()
 }
 
 // usedBytes is the size of all files of a storage on a simulated disk.

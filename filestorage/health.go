@@ -1,10 +1,8 @@
 package filestorage
 
 import (
-	"errors"
 	"fmt"
 	"sync"
-	"syscall"
 	"time"
 )
 
@@ -39,7 +37,7 @@ type room struct {
 
 // failed notes an error of a transaction.
 func (r *room) failed(err error, now time.Time) {
-	if !errors.Is(err, syscall.ENOSPC) && !errors.Is(err, syscall.EDQUOT) {
+	if !noRoom(err) {
 		return
 	}
 	r.mu.Lock()

@@ -8,15 +8,22 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // cutTail cuts the file off behind the last good transaction. What it cuts is kept in the first free of the files
 // Data.fs.tr0, Data.fs.tr1, …, and published blobs of the transactions in it are set aside. A crash on the way repeats
-// the whole at the next open.
+// the whole at the next open. Without room for it a transaction that never became final is not kept: nobody was told of
+// it, and a full disk must not keep a server from starting.
 func (s *Storage) cutTail(c *scan) error {
 	label, err := s.keepTail(c.pos, c.size)
+	kept := s.path + "." + label
+	if noRoom(err) && c.unfinished() {
+		kept, err = "nowhere: there was no room", nil
+	}
 	if err != nil {
 		return fmt.Errorf("keep the tail at %d before cutting it off: %w", c.pos, err)
 	}
@@ -30,11 +37,22 @@ func (s *Storage) cutTail(c *scan) error {
 		return fmt.Errorf("cut off the tail at %d: %w", c.pos, err)
 	}
 	s.log.Warn("cut off what an interrupted commit left behind the last good transaction", "file", s.path, "at", c.pos,
-		"bytes", c.size-c.pos, "kept in", s.path+"."+label, "last tid", c.last)
+		"bytes", c.size-c.pos, "kept in", kept, "last tid", c.last)
 	return nil
 }
 
-// keepTail copies [from, to) into a new file and returns its suffix.
+// unfinished reports whether a transaction stands at pos that never became final.
+func (c *scan) unfinished() bool {
+	var b [1]byte
+	return c.size-c.pos >= txnHeaderLen && c.peek(b[:], c.pos+statusAt) == nil && b[0] == byte(zodb.StatusCheckpoint)
+}
+
+// noRoom reports whether an error is about room on the disk, or the size that files may have.
+func noRoom(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || errors.Is(err, syscall.EFBIG)
+}
+
+// keepTail copies [from, to) into a new file and returns its suffix, in any case.
 func (s *Storage) keepTail(from, to int64) (label string, err error) {
 	for n := 0; ; n++ {
 		label = fmt.Sprintf("tr%d", n)
@@ -43,10 +61,10 @@ func (s *Storage) keepTail(from, to int64) (label string, err error) {
 			continue
 		}
 		if err != nil {
-			return "", err
+			return label, err
 		}
 		if err := copyOut(f, s.file, from, to); err != nil {
-			return "", errors.Join(err, s.fs.Remove(f.Name()))
+			return label, errors.Join(err, s.fs.Remove(f.Name()))
 		}
 		return label, s.fs.SyncDir(filepath.Dir(s.path))
 	}
