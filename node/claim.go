@@ -217,7 +217,7 @@ func (c *Config) settleFile(ctx context.Context, st past, keep *identity.Keeper)
 	if id == nil || len(id.Chain.Checkpoints) == 0 {
 		return st.LastTid(), nil
 	}
-	upTo, same, err := standing(ctx, st, &id.Chain)
+	upTo, same, err := standing(ctx, st, id)
 	if err != nil {
 		return 0, &StartError{fmt.Errorf("comparing %s with its state file: %w", c.Data, err)}
 	}
@@ -232,9 +232,11 @@ func (c *Config) settleFile(ctx context.Context, st past, keep *identity.Keeper)
 	return upTo, nil
 }
 
-// standing looks for the newest checkpoint that is in the storage. same: it is the newest one of all, or a pack may have
+// standing looks for the newest checkpoint that is in the storage; its digest may be another one where transactions came
+// over another protocol. same: it is the newest one of all, or a pack may have
 // taken that away.
-func standing(ctx context.Context, st past, chain *identity.Chain) (upTo zodb.Tid, same bool, err error) {
+func standing(ctx context.Context, st past, id *identity.State) (upTo zodb.Tid, same bool, err error) {
+	chain := &id.Chain
 	last := st.LastTid()
 	newest := chain.Last().Tid
 	for i := len(chain.Checkpoints) - 1; i >= 0; i-- {
@@ -247,7 +249,7 @@ func standing(ctx context.Context, st past, chain *identity.Chain) (upTo zodb.Ti
 		case err != nil:
 			return 0, false, err
 		}
-		if packed || err == nil && found.Digest == at.Digest {
+		if packed || err == nil && (id.Foreign || found.Digest == at.Digest) {
 			if at.Tid == newest {
 				return last, true, nil
 			}

@@ -113,6 +113,10 @@ func (n *replicated) session(ctx context.Context) (err error) {
 		return errors.Join(err, closeListener(ln))
 	}
 	r.serve(ln)
+	if err := r.changeInTurn(ctx, r.followFirst); err != nil {
+		end(nil)
+		return errors.Join(err, r.retire())
+	}
 	terms := r.terms()
 	r.sync = &syncer{replica: r}
 	r.sync.lead(terms.Access != zeo.ReadOnly)
@@ -227,7 +231,7 @@ func (r *replica) identify(ctx context.Context) (err error) {
 	return r.claim(ctx)
 }
 
-// begin takes up the role at the beginning of a session.
+// begin takes up the role at the beginning of a session. A secondary follows nobody yet.
 func (r *replica) begin(ctx context.Context) error {
 	if err := r.yield(ctx); err != nil {
 		return err
@@ -238,14 +242,22 @@ func (r *replica) begin(ctx context.Context) error {
 			"role", role, "started as", r.starts)
 	}
 	r.setLeads(role == identity.RolePrimary && !r.begins)
-	switch {
-	case r.begins, r.wants.Load():
-		return nil // it does neither yet
-	case role == identity.RoleSecondary:
-		r.follow()
+	if !r.isLeading() {
 		return nil
 	}
 	return r.openAgain(ctx)
+}
+
+// followFirst makes a secondary follow its primary, unless a bid has had it done so already. Who is fed by this node is
+// by then: they have to hear of what is new here.
+func (r *replica) followFirst(context.Context) error {
+	r.mu.Lock()
+	busy := r.leads || r.running != nil
+	r.mu.Unlock()
+	if !busy && !r.begins && !r.wants.Load() {
+		r.follow()
+	}
+	return nil
 }
 
 // serve feeds secondaries.
