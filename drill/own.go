@@ -66,6 +66,9 @@ func (o *own) files(ctx context.Context, r *Run, out *Outcome) (*history.Truth, 
 	if err != nil {
 		return nil, nil, fmt.Errorf("the nodes do not have the same: %w", err)
 	}
+	if r.cut, err = firstCut(ctx, r); err != nil {
+		return nil, nil, err
+	}
 	var aside []*history.Truth
 	for _, path := range r.Aside {
 		cut, err := cutOff(ctx, path, r.objects(), truth)
@@ -76,6 +79,33 @@ func (o *own) files(ctx context.Context, r *Run, out *Outcome) (*history.Truth, 
 		out.Aside = append(out.Aside, Aside{path, len(cut.Tids())})
 	}
 	return truth, aside, nil
+}
+
+// firstCut returns the first transaction that was set aside and that no node has, 0 for none. It may be no client's: an
+// epoch begins with one that has no objects, and real ZEO clients have their own.
+func firstCut(ctx context.Context, r *Run) (first zodb.Tid, err error) {
+	there := map[zodb.Tid]bool{}
+	for _, n := range r.Nodes {
+		tids, err := workload.Tids(ctx, n.Data())
+		if err != nil {
+			return 0, err
+		}
+		for _, tid := range tids {
+			there[tid] = true
+		}
+	}
+	for _, path := range r.Aside {
+		tids, err := workload.Tids(ctx, path)
+		if err != nil {
+			return 0, err
+		}
+		for _, tid := range tids {
+			if !there[tid] && (first == 0 || tid < first) {
+				first = tid
+			}
+		}
+	}
+	return first, nil
 }
 
 // cutOff reads what a file has and the cluster has not.

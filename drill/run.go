@@ -26,6 +26,7 @@ type Run struct {
 
 	mark   zodb.Tid        // that every node had when that was last so
 	packed [][]history.Txn // what nodes had before they were packed
+	cut    zodb.Tid        // the first transaction that was cut off, in the end; 0: none was
 
 	reigns    []history.Reign
 	events    []Event

@@ -50,6 +50,7 @@ type Case struct {
 	Ops     []Op
 	Truth   *Truth
 	Aside   []*Truth // what was cut off from former primaries and kept: two of them may have used the same tid
+	Cut     zodb.Tid // the first transaction that was cut off anywhere, whoever wrote it; 0: none was
 	Reigns  []Reign
 	MayLose bool     // acknowledged commits may be set aside: nobody waited for secondaries
 	Counter zodb.Oid // whose values are numbers, rising by one

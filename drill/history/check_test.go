@@ -363,3 +363,25 @@ func TestALogIsWrittenLineByLine(t *testing.T) {
 type failing struct{}
 
 func (failing) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+// A former primary may show a state as of a transaction that was cut off later, and that none of the drill's clients
+// has written: an epoch begins with one that writes nothing.
+func TestAStateAsOfWhatWasCutOffIsNotCompared(t *testing.T) {
+	truth, err := NewTruth([]Txn{{10, map[zodb.Oid]string{1: "a"}}, {40, map[zodb.Oid]string{1: "b"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	op := Op{Kind: Snapshot, Client: "r", Node: "c", Begin: 1, End: 2, Tid: 50, Read: map[zodb.Oid]Seen{1: {"a", 10}}}
+	for cut, wrong := range map[zodb.Tid]int{0: 1, 51: 1, 50: 0, 45: 0} {
+		c := Case{Ops: []Op{op}, Truth: truth, Cut: cut, Counter: 9}
+		found := 0
+		for _, v := range Check(&c).Violations {
+			if v.Rule == PointInTime {
+				found++
+			}
+		}
+		if found != wrong {
+			t.Errorf("cut off from %v on: %d violations, want %d", cut, found, wrong)
+		}
+	}
+}

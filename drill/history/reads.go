@@ -56,6 +56,9 @@ func (k *checker) snapshot(op *Op, whole bool) {
 // cutBefore reports whether the state as of a transaction may have been one that was cut off in part: of a former
 // primary that went on for a while, beside its successor.
 func (k *checker) cutBefore(tid zodb.Tid) bool {
+	if k.Cut != 0 && k.Cut <= tid {
+		return true
+	}
 	for _, t := range k.Aside {
 		for cut := range t.txns {
 			if cut <= tid {

@@ -17,30 +17,46 @@ const maxValue = 1 << 16
 // ReadFile returns the transactions of drills in a Data.fs, which nobody has open, as far as they wrote any of the
 // objects. Others are left out.
 func ReadFile(ctx context.Context, path string, objects map[zodb.Oid]bool) (txns []history.Txn, err error) {
+	err = each(ctx, path, func(txn zodb.Transaction) error {
+		writes, err := written(txn, objects)
+		if len(writes) > 0 {
+			txns = append(txns, history.Txn{Tid: txn.Meta().Tid, Writes: writes})
+		}
+		return err
+	})
+	return txns, err
+}
+
+// Tids returns those of all transactions in a Data.fs, whoever wrote them.
+func Tids(ctx context.Context, path string) (tids []zodb.Tid, err error) {
+	err = each(ctx, path, func(txn zodb.Transaction) error {
+		tids = append(tids, txn.Meta().Tid)
+		return nil
+	})
+	return tids, err
+}
+
+func each(ctx context.Context, path string, do func(zodb.Transaction) error) (err error) {
 	st, err := filestorage.Open(ctx, path, filestorage.Options{ReadOnly: true, MustExist: true})
 	if err != nil {
-		return nil, fmt.Errorf("reading what the drill has left in %s: %w", path, err)
+		return fmt.Errorf("reading what the drill has left in %s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
 	it, err := st.Iterate(0, false)
 	if err != nil {
-		return nil, fmt.Errorf("reading what the drill has left in %s: %w", path, err)
+		return fmt.Errorf("reading what the drill has left in %s: %w", path, err)
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
 	for {
 		txn, err := it.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return txns, nil
+			return nil
 		}
 		if err != nil {
-			return nil, fmt.Errorf("reading what the drill has left in %s: %w", path, err)
+			return fmt.Errorf("reading what the drill has left in %s: %w", path, err)
 		}
-		writes, err := written(txn, objects)
-		if err != nil {
-			return nil, fmt.Errorf("transaction %v of %s: %w", txn.Meta().Tid, path, err)
-		}
-		if len(writes) > 0 {
-			txns = append(txns, history.Txn{Tid: txn.Meta().Tid, Writes: writes})
+		if err := do(txn); err != nil {
+			return fmt.Errorf("transaction %v of %s: %w", txn.Meta().Tid, path, err)
 		}
 	}
 }
