@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -13,6 +14,7 @@ type standing struct {
 	tid    zodb.Tid // 0: it is empty
 	status zodb.Status
 	before zodb.Tid // 0: there is none
+	proved bool     // a connection a moment ago began with it, and it is large
 }
 
 // standing looks up the last two transactions. One that was marked undone is streamed by nobody, and then the stream
@@ -52,7 +54,8 @@ func (st *standing) proves() bool { return st.before < st.tid }
 // A primary that speaks zrs2 takes any start for granted, so nothing in the protocol keeps a secondary from growing on
 // top of another history. So the stream is asked for from the transaction before our last one, and must then begin with
 // that: the same tid, and the same content unless a pack has touched one of the two. What a pack took away from the
-// primary is believed to be gone if what follows instead was written by that pack.
+// primary is believed to be gone if what follows instead was written by that pack. Of a large transaction the beginning
+// is compared, and the stream is asked for again from behind it.
 type proving struct {
 	decoder
 	l      *oldLink
@@ -73,8 +76,7 @@ func (p *proving) Next() (zodb.Transaction, error) {
 		if !p.proved {
 			continue
 		}
-		p.l.s.track.joined(p.l.version, p.l.last.tid)
-		p.l.s.log.Info("following a primary in the protocol of zc.zrs", "protocol", p.l.version, "last", p.l.last.tid)
+		p.l.joined()
 		if theirs > p.l.last.tid {
 			return linked{txn}, nil
 		}
@@ -87,6 +89,12 @@ func (p *proving) Next() (zodb.Transaction, error) {
 		return nil, err
 	}
 	return linked{txn}, nil
+}
+
+// joined notes that the stream continues our history.
+func (l *oldLink) joined() {
+	l.s.track.joined(l.version, l.last.tid)
+	l.s.log.Info("following a primary in the protocol of zc.zrs", "protocol", l.version, "last", l.last.tid)
 }
 
 // prove judges a transaction that comes before anything new does, or instead of our last one.
@@ -109,7 +117,11 @@ func (p *proving) prove(txn zodb.Transaction) error {
 			return err
 		}
 	}
-	if err := readOut(txn); err != nil { // what is damaged proves nothing
+	limit := int64(math.MaxInt64) // what is damaged proves nothing
+	if meta.Tid == last.tid && text == "" {
+		limit = maxProof
+	}
+	if err := readOut(txn, limit); err != nil {
 		return err
 	}
 	if text != "" {

@@ -12,9 +12,16 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
+// maxProof is how many bytes of data and blobs are compared: nobody fetches a large transaction with each connection.
+const maxProof = 1 << 20
+
+// errProved says that the first maxProof bytes of a transaction are the same, and that there are more.
+var errProved = errors.New("the transaction is the same as far as it was compared")
+
 // differs compares a transaction that the primary sent again with ours, the last one. It returns in what they differ,
-// nothing when they say the same. What is each side's own affair does not count: back pointers, links, blob files that
-// one side has not, and the bytes of an extension that has the same content.
+// nothing when they say the same, and errProved when they do as far as they were compared. What is each side's own
+// affair does not count: back pointers, links, blob files that one side has not, and the bytes of an extension that has
+// the same content.
 func (s *Secondary) differs(theirs zodb.Transaction) (what string, err error) {
 	it, err := s.st.Iterate(theirs.Meta().Tid-1, false)
 	if err != nil {
@@ -34,8 +41,8 @@ func (s *Secondary) differs(theirs zodb.Transaction) (what string, err error) {
 	case !sameExtension(a.Extension, b.Extension):
 		return "another extension", nil
 	}
-	for {
-		what, more, err := differRecord(ours, theirs)
+	for left := int64(maxProof); ; {
+		what, more, err := differRecord(ours, theirs, &left)
 		if err != nil || what != "" || !more {
 			return what, err
 		}
@@ -43,7 +50,7 @@ func (s *Secondary) differs(theirs zodb.Transaction) (what string, err error) {
 }
 
 // differRecord compares the next record of each side, and reports whether there was one.
-func differRecord(ours, theirs zodb.Transaction) (what string, more bool, err error) {
+func differRecord(ours, theirs zodb.Transaction, left *int64) (what string, more bool, err error) {
 	a, err := nextOf(ours)
 	if err != nil {
 		return "", false, &localError{err}
@@ -59,9 +66,13 @@ func differRecord(ours, theirs zodb.Transaction) (what string, more bool, err er
 	case a.Oid != b.Oid:
 		return fmt.Sprintf("oid %v here, %v there", a.Oid, b.Oid), true, nil
 	}
-	same, err := sameContent(a.Data, a.Size, b.Data, b.Size)
-	if err == nil && same && a.Blob != nil && b.Blob != nil {
-		same, err = sameContent(a.Blob, a.BlobSize, b.Blob, b.BlobSize)
+	same, err := sameContent(a.Data, a.Size, b.Data, b.Size, left)
+	switch {
+	case err != nil || !same || b.Blob == nil:
+	case a.Blob == nil:
+		err = passOver(b.Blob, left)
+	default:
+		same, err = sameContent(a.Blob, a.BlobSize, b.Blob, b.BlobSize, left)
 	}
 	if err == nil && !same {
 		what = fmt.Sprintf("oid %v has other content", a.Oid)
@@ -79,14 +90,18 @@ func nextOf(txn zodb.Transaction) (*zodb.Record, error) {
 }
 
 // sameContent compares two readers, the first of them our own. The size of the other may not be known. An end that
-// comes too early is a difference; whether the stream was cut there shows when it is read on.
-func sameContent(a io.Reader, sizeA int64, b io.Reader, sizeB int64) (bool, error) {
+// comes too early is a difference; whether the stream was cut there shows when it is read on. proof is how many bytes more
+// are compared.
+func sameContent(a io.Reader, sizeA int64, b io.Reader, sizeB int64, proof *int64) (bool, error) {
 	if b == nil || a == nil || (sizeB != zodb.UnknownSize && sizeA != sizeB) {
 		return a == nil && b == nil, nil
 	}
 	bufA := make([]byte, min(64<<10, sizeA))
 	bufB := make([]byte, len(bufA))
 	for left := sizeA; left > 0; left -= int64(len(bufA)) {
+		if *proof -= int64(len(bufA)); *proof < 0 {
+			return false, errProved
+		}
 		bufA, bufB = bufA[:min(left, int64(len(bufA)))], bufB[:min(left, int64(len(bufB)))]
 		if _, err := io.ReadFull(a, bufA); err != nil {
 			return false, &localError{err}
@@ -145,15 +160,37 @@ func entries(extension []byte) (map[string]string, bool) {
 	return out, true
 }
 
-// readOut reads a transaction to its end, where its digest is.
-func readOut(txn zodb.Transaction) error {
+// passOver reads r to its end, unless that is limit bytes away: then it is errProved.
+func passOver(r io.Reader, limit *int64) error {
+	n, err := io.CopyN(io.Discard, r, *limit)
+	*limit -= n
+	switch {
+	case err == nil:
+		return errProved
+	case errors.Is(err, io.EOF):
+		return nil
+	}
+	return err
+}
+
+// readOut reads the rest of a transaction, which is whole if that is nil. Where limit bytes are not the end of it, the
+// error is errProved.
+func readOut(txn zodb.Transaction, limit int64) error {
 	for {
-		_, err := txn.NextRecord()
+		rec, err := txn.NextRecord()
 		if errors.Is(err, io.EOF) {
 			return nil
 		}
 		if err != nil {
 			return err
+		}
+		for _, r := range []io.Reader{rec.Data, rec.Blob} {
+			if r == nil {
+				continue
+			}
+			if err := passOver(r, &limit); err != nil {
+				return err
+			}
 		}
 	}
 }

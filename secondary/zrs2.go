@@ -26,6 +26,16 @@ func (s *Secondary) followOld(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
+	err = s.followOldFrom(ctx, addr, last)
+	if errors.Is(err, errProved) {
+		last.before, last.proved = last.tid, true
+		err = s.followOldFrom(ctx, addr, last)
+	}
+	return err
+}
+
+// followOldFrom makes one connection.
+func (s *Secondary) followOldFrom(ctx context.Context, addr string, last standing) error {
 	conn, err := s.dial(ctx, addr)
 	if err != nil {
 		return err
@@ -76,6 +86,12 @@ func (l *oldLink) run(ctx context.Context) error {
 	if err := l.ask(); err != nil {
 		return err
 	}
+	if l.last.proved {
+		l.joined()
+		if err := l.s.needsIdentity(); err != nil {
+			return err
+		}
+	}
 	inner, end := context.WithCancelCause(ctx)
 	out := make(chan handed, 1)
 	var g sync.WaitGroup
@@ -113,7 +129,7 @@ func (l *oldLink) source() *source {
 		}
 		return errOver
 	}
-	return &source{&proving{decoder: dec, l: l}, l.wire, ended}
+	return &source{&proving{decoder: dec, l: l, proved: l.last.proved}, l.wire, ended}
 }
 
 // watch notices when there is nothing more to read, and when there never was.

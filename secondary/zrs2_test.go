@@ -516,3 +516,55 @@ func TestAnUnusablePrimaryOfTheOldKindIsGivenUpInTime(t *testing.T) {
 		func(o *Options) { o.HandshakeTimeout = 2 * time.Millisecond })
 	r.eventually(t, "told", func(st Status) bool { return strings.Contains(st.LastError, "too long to answer") })
 }
+
+// A large last transaction, perhaps with gigabytes of blobs, is not fetched again with each connection: its beginning
+// proves the common history, and the stream is asked for from behind it.
+func TestALargeLastTransactionIsComparedInPartOnly(t *testing.T) {
+	const size = 64 << 20
+	ours := func() []*plain { return []*plain{transaction(4, "four"), transaction(6, strings.Repeat("x", size))} }
+	other := func() []*plain {
+		return []*plain{transaction(6, "y"+strings.Repeat("x", size-1)), transaction(7, "seven")}
+	}
+	for _, tt := range []struct {
+		name   string
+		theirs func() []*plain
+		same   bool
+	}{
+		{"the same", func() []*plain { return append(ours(), transaction(7, "seven")) }, true},
+		{"packed since", func() []*plain {
+			return []*plain{described(transaction(6, strings.Repeat("y", size)), 'p', "", ""), transaction(7, "seven")}
+		}, true},
+		{"another", other, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			starts := make(chan zodb.Tid, 100)
+			var sent int // of the first connection
+			addr, _ := oldPrimary(t, func(v *visit) error {
+				starts <- v.start
+				var rest []*plain
+				for _, txn := range tt.theirs() {
+					if txn.meta.Tid > v.start {
+						rest = append(rest, txn)
+					}
+				}
+				n, err := v.Write(streamOf(v.start, rest...))
+				if v.number == 1 {
+					sent = n
+				}
+				return errors.Join(err, v.untilGone())
+			})
+			r := holding(t, ours()...).follow(t, addr, inZrs2)
+			if !tt.same {
+				r.eventually(t, "refused", func(st Status) bool { return st.State == StateRefused })
+				return
+			}
+			r.has(t, 7)
+			if first, second := <-starts, <-starts; first != 4 || second != 6 {
+				t.Errorf("asked for the stream from %v, then from %v", first, second)
+			}
+			if sent > size/2 {
+				t.Errorf("%d MB were sent of what is there already", sent>>20)
+			}
+		})
+	}
+}
