@@ -17,6 +17,13 @@ import (
 type packed struct{}
 
 func (packed) Decode(b []byte) (*Message, error) {
+	if v, ok := plainPacked(b); ok {
+		return message(v)
+	}
+	return generalPacked(b)
+}
+
+func generalPacked(b []byte) (*Message, error) {
 	u := &unpacker{body: b, in: bytes.NewReader(b)}
 	u.dec = msgpack.NewDecoder(u.in)
 	v, err := u.value(0)

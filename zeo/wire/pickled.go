@@ -29,6 +29,13 @@ type pickled struct{}
 
 // Decode lets only calls be without other classes: servers put exceptions of theirs into errors, which are replies.
 func (pickled) Decode(b []byte) (*Message, error) {
+	if v, ok := plainPickle(b); ok {
+		return message(v)
+	}
+	return generalPickle(b)
+}
+
+func generalPickle(b []byte) (*Message, error) {
 	v, refused := pickle.Load(b, calls)
 	if refused == nil {
 		return message(v)
