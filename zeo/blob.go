@@ -8,6 +8,7 @@ import (
 	"regexp"
 	"time"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/pickle"
 	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zeo/wire"
@@ -35,6 +36,18 @@ func (c *client) keepUpload(u zodb.BlobDraft) {
 	c.shown.uploading.Store(since)
 }
 
+// A lostUpload is a blob that the disk did not take. Its client cannot be told before the vote, which fails then: that is
+// the end of the transaction, and of nothing else.
+type lostUpload struct{ err error }
+
+func (l lostUpload) Write(b []byte) (int, error) { return len(b), nil }
+
+func (l lostUpload) Size() int64 { return 0 }
+
+func (l lostUpload) Discard() error { return nil }
+
+func (l lostUpload) Stage(zodb.Oid, zodb.Tid) (zodb.StagedBlob, error) { return nil, l.err }
+
 func (c *client) blobStart(m *wire.Message, a *arguments) error {
 	if err := a.end(); err != nil {
 		return err
@@ -43,8 +56,11 @@ func (c *client) blobStart(m *wire.Message, a *arguments) error {
 		return raise(classValue, "storeBlobStart within a blob")
 	}
 	u, err := c.storage.st.NewDraft()
-	if err != nil {
+	if errors.Is(err, filestorage.ErrNoBlobs) {
 		return err
+	}
+	if err != nil {
+		u = lostUpload{err}
 	}
 	c.keepUpload(u)
 	c.reply(m, nil)
@@ -60,7 +76,8 @@ func (c *client) blobChunk(m *wire.Message, a *arguments) error {
 		return raise(classValue, "storeBlobChunk outside of a blob")
 	}
 	if _, err := c.upload.Write(chunk); err != nil {
-		return fmt.Errorf("keeping a blob: %w", err)
+		c.dropUpload()
+		c.keepUpload(lostUpload{fmt.Errorf("keeping a blob: %w", err)})
 	}
 	c.reply(m, nil)
 	return nil

@@ -5,9 +5,11 @@ import (
 	"math/rand/v2"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -64,6 +66,41 @@ func TestUploadsBesideEachOtherAreWholeOrLeaveNothing(t *testing.T) {
 		}
 		w.shut()
 		w.checkFolders(fmt.Sprintf("seed %d", seed))
+	}
+}
+
+// A blob for which there is no room on the disk is the end of its transaction, at the vote. The client stays connected.
+func TestABlobThatTheDiskDoesNotTakeFailsTheVoteOnly(t *testing.T) {
+	for _, kind := range []simdisk.Kind{simdisk.Create, simdisk.Write} {
+		w := newWorld(t)
+		p, _ := w.register(t)
+		upload := func() {
+			p.tell("tpc_begin", handle, pickle.Bytes(""), pickle.Bytes(""), &pickle.Dict{}, nil, " ")
+			p.tell("storeBlobStart")
+			for range 3 {
+				p.tell("storeBlobChunk", pickle.Bytes("a part of the blob"))
+			}
+			p.tell("storeBlobEnd", oidValue(100), tidValue(0), pickle.Bytes(blobRecord), handle)
+		}
+		w.disk.FailWhen(func(op simdisk.Op) error {
+			if op.Kind == kind && strings.Contains(op.Path, "/tmp/") {
+				return syscall.ENOSPC
+			}
+			return nil
+		})
+		upload()
+		p.refused(classStorage, "vote", handle)
+		p.call("tpc_abort", handle)
+		w.disk.Heal()
+		upload()
+		p.call("vote", handle)
+		tid := tidIn(t, p.call("tpc_finish", handle))
+		if got := w.blob(100, tid); got != strings.Repeat("a part of the blob", 3) {
+			t.Errorf("%s failed: then there is %q", kind, got)
+		}
+		w.must(p.conn.Close())
+		w.shut()
+		w.checkFolders("at the end")
 	}
 }
 
