@@ -1,5 +1,7 @@
 package pickle
 
+import "unicode/utf8"
+
 // A Value is one of the types that the package comment lists.
 type Value any
 
@@ -8,6 +10,23 @@ type Bytes []byte
 
 // A ByteString is a value of Python 2's str.
 type ByteString []byte
+
+// Modern is what Python 3 makes of a ByteString: text where it is ASCII, else bytes.
+func (b ByteString) Modern() Value {
+	if isASCII(b) {
+		return string(b)
+	}
+	return Bytes(b)
+}
+
+func isASCII(b []byte) bool {
+	for _, c := range b {
+		if c >= utf8.RuneSelf {
+			return false
+		}
+	}
+	return true
+}
 
 // A Tuple is a value of Python's tuple.
 type Tuple []Value
@@ -72,4 +91,30 @@ type Object struct {
 	Set      []Pair  // for objects that are dictionaries
 	State    Value   // for BUILD, when HasState
 	HasState bool
+}
+
+// IsFalse reports whether Python counts v as false. Objects count as true, but for dictionaries of any class.
+func IsFalse(v Value) bool {
+	switch v := v.(type) {
+	case nil:
+		return true
+	case bool:
+		return !v
+	case int64:
+		return v == 0
+	case float64:
+		return v == 0
+	case string:
+		return v == ""
+	case Bytes:
+		return len(v) == 0
+	case ByteString:
+		return len(v) == 0
+	case Tuple:
+		return len(v) == 0
+	case *List:
+		return len(v.Items) == 0
+	}
+	d, ok := Mapping(v)
+	return ok && len(d.Items) == 0
 }

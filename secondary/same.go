@@ -135,7 +135,22 @@ func sameExtension(a, b []byte) bool {
 	}
 	ours, okA := entries(a)
 	theirs, okB := entries(b)
-	return okA && okB && maps.Equal(ours, theirs)
+	return okA && okB && maps.Equal(ours, theirs) || sameValue(a, b)
+}
+
+// sameValue compares pickles of what is no dictionary.
+func sameValue(a, b []byte) bool {
+	var made [2][]byte
+	for i, extension := range [][]byte{a, b} {
+		v, err := pickle.Load(extension, pickle.Limits{})
+		if err == nil {
+			made[i], err = pickle.Dump(v, pickle.Proto1, pickle.Limits{})
+		}
+		if err != nil {
+			return false
+		}
+	}
+	return bytes.Equal(made[0], made[1])
 }
 
 // entries returns the pickles of the values of a dictionary by those of its keys. No bytes are an empty one.

@@ -568,3 +568,12 @@ func TestALargeLastTransactionIsComparedInPartOnly(t *testing.T) {
 		})
 	}
 }
+
+func TestExtensionsThatAreNoDictionariesAreCompared(t *testing.T) {
+	ordered := []byte("\x80\x03ccollections\nOrderedDict\nq\x00)Rq\x01X\x01\x00\x00\x00xq\x02K\x01s.")
+	unlinked := []byte("\x80\x03ccollections\nOrderedDict\n)RX\x01\x00\x00\x00xK\x01s.")
+	text := []byte("\x80\x03X\x01\x00\x00\x00x.")
+	if !sameExtension(ordered, unlinked) || sameExtension(ordered, text) || !sameExtension(text, []byte("X\x01\x00\x00\x00xq\x00.")) {
+		t.Error("what is the same, or is not, is not told apart")
+	}
+}

@@ -28,7 +28,7 @@ func extensionArgument(a *arguments) ([]byte, error) {
 		}
 	}
 	v = plainDict(v)
-	if a.err != nil || isEmpty(v) {
+	if a.err != nil || pickle.IsFalse(v) {
 		return nil, nil
 	}
 	if err := new(valueCheck).check(v, 0); err != nil {
@@ -51,33 +51,6 @@ func plainDict(v pickle.Value) pickle.Value {
 		return d
 	}
 	return v
-}
-
-// isEmpty reports whether Python counts v as false: ZODB writes nothing for it.
-func isEmpty(v pickle.Value) bool {
-	switch v := v.(type) {
-	case nil:
-		return true
-	case bool:
-		return !v
-	case int64:
-		return v == 0
-	case float64:
-		return v == 0
-	case string:
-		return v == ""
-	case pickle.Bytes:
-		return len(v) == 0
-	case pickle.ByteString:
-		return len(v) == 0
-	case pickle.Tuple:
-		return len(v) == 0
-	case *pickle.List:
-		return len(v.Items) == 0
-	case *pickle.Dict:
-		return len(v.Items) == 0
-	}
-	return false
 }
 
 // maxExtensionValues bounds the work for one: tuples that are mentioned more than once are looked at as often.

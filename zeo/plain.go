@@ -85,7 +85,7 @@ func (p *plainer) value(v pickle.Value, depth int) (pickle.Value, bool) {
 		return v, true
 	case pickle.ByteString:
 		p.left -= len(v)
-		return ofPython2(v), true
+		return v.Modern(), true
 	case pickle.Tuple:
 		items, ok := p.values(v, depth)
 		return pickle.Tuple(items), ok
@@ -148,14 +148,4 @@ func hashable(v pickle.Value) bool {
 		}
 	}
 	return true
-}
-
-// ofPython2 is a str of Python 2 as Python 3 has it.
-func ofPython2(b pickle.ByteString) pickle.Value {
-	for _, c := range b {
-		if c >= utf8.RuneSelf {
-			return pickle.Bytes(b)
-		}
-	}
-	return string(b)
 }

@@ -28,8 +28,8 @@ type Encoder struct {
 	message []byte
 	err     error // after it the stream is torn
 
-	// Garbled is told of a transaction whose extension is no dictionary, or too much for a message: it is sent with an
-	// empty one. May be nil.
+	// Garbled is told of a transaction whose extension is no pickle, or too much for a message: it is sent with an empty
+	// one. May be nil.
 	Garbled func(tid zodb.Tid, err error)
 }
 
@@ -103,20 +103,17 @@ func (e *Encoder) garbled(m *zodb.TxnMeta, err error) *pickle.Dict {
 	return &pickle.Dict{}
 }
 
-// extension reads the pickle that a file has.
-func (e *Encoder) extension(m *zodb.TxnMeta) *pickle.Dict {
+// extension reads the pickle that a file has, a dictionary in nearly all. What it names travels as a name: a secondary
+// makes of it what it would make of the file itself.
+func (e *Encoder) extension(m *zodb.TxnMeta) pickle.Value {
 	if len(m.Extension) == 0 {
 		return &pickle.Dict{}
 	}
 	v, err := pickle.Load(m.Extension, wireLimits)
-	d, ok := v.(*pickle.Dict)
-	if err == nil && !ok {
-		err = fmt.Errorf("the extension is a %T", v)
-	}
 	if err != nil {
 		return e.garbled(m, err)
 	}
-	return d
+	return v
 }
 
 // send writes a pickled message.

@@ -147,18 +147,14 @@ func (f *fields) count(most int64) int64 {
 	return n
 }
 
-// extension takes the extension dictionary and returns it as ZODB writes it into a file.
+// extension takes the extension, a dictionary in nearly all, and returns it as ZODB writes it into a file: nothing for
+// what Python counts as false.
 func (f *fields) extension() []byte {
 	v := f.next("extension")
-	d, ok := v.(*pickle.Dict)
-	if !ok {
-		f.wrong("extension", v)
+	if f.err != nil || pickle.IsFalse(v) {
 		return nil
 	}
-	if len(d.Items) == 0 {
-		return nil
-	}
-	b, err := pickle.Dump(d, pickle.Proto3, pickle.Limits{Bytes: zodb.MaxMetaLen})
+	b, err := pickle.Dump(v, pickle.Proto3, pickle.Limits{Bytes: zodb.MaxMetaLen})
 	if err != nil && f.err == nil {
 		f.err = fmt.Errorf("extension: %w", err)
 	}
