@@ -6,6 +6,7 @@ import (
 	"math/big"
 
 	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zlibrecord"
 )
 
 // ErrUnresolved says that two changes cannot be merged here; the error around it says why.
@@ -20,8 +21,24 @@ var limits = pickle.Limits{Bytes: 16 << 20}
 
 // Resolve merges two records of one object, committed and sent, which were both made from old. Every error means that
 // it was not possible: ErrUnresolved where the changes exclude each other or need their classes, and those of package
-// pickle. Resolve is safe for concurrent use.
+// pickle. Records of zc.zlibstorage are merged as what they have inside. Resolve is safe for concurrent use.
 func Resolve(old, committed, sent []byte) ([]byte, error) {
+	packed := false
+	for _, record := range []*[]byte{&old, &committed, &sent} {
+		packed = packed || zlibrecord.Is(*record)
+		var err error
+		if *record, err = zlibrecord.Unpack(*record, int64(limits.Bytes)); err != nil {
+			return nil, err
+		}
+	}
+	merged, err := resolve(old, committed, sent)
+	if err == nil && packed {
+		merged = zlibrecord.Pack(merged)
+	}
+	return merged, err
+}
+
+func resolve(old, committed, sent []byte) ([]byte, error) {
 	class, sentState, err := pickle.LoadRecord(sent, limits)
 	if err != nil {
 		return nil, err

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/zlibrecord"
 )
 
 func record(t *testing.T, class, state pickle.Value) []byte {
@@ -122,4 +123,38 @@ func TestAMergeEndsWhateverItsKeysAre(t *testing.T) {
 	if _, err := Resolve([]byte(endless), []byte(endless), []byte(endless)); !errors.Is(err, ErrUnresolved) {
 		t.Errorf("resolved: %v", err)
 	}
+}
+
+// Clients with <zlibstorage> send compressed records. What is merged of them is compressed as well.
+func TestCompressedRecordsAreMerged(t *testing.T) {
+	length := pickle.Global{Module: "BTrees.Length", Name: "Length"}
+	many := func(last int64) []byte {
+		return record(t, class("IISet"), pickle.Tuple{append(fifty(), last)})
+	}
+	for name, c := range map[string]struct{ old, committed, sent, want []byte }{
+		"a counter": {record(t, length, int64(1)), record(t, length, int64(3)), record(t, length, int64(5)), record(t, length, int64(7))},
+		"a set": {record(t, class("IISet"), pickle.Tuple{fifty()}), many(100), many(200),
+			record(t, class("IISet"), pickle.Tuple{append(fifty(), int64(100), int64(200))})},
+	} {
+		got, err := Resolve(zlibrecord.Pack(c.old), c.committed, zlibrecord.Pack(c.sent))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		if zlibrecord.Is(zlibrecord.Pack(c.sent)) != zlibrecord.Is(got) {
+			t.Errorf("%s: compressed %v", name, zlibrecord.Is(got))
+		}
+		inside, err := zlibrecord.Unpack(got, zlibrecord.Limit)
+		if err != nil || string(inside) != string(c.want) {
+			t.Errorf("%s: got %q, want %q, %v", name, inside, c.want, err)
+		}
+	}
+}
+
+func fifty() pickle.Tuple {
+	keys := pickle.Tuple{}
+	for i := range int64(50) {
+		keys = append(keys, i)
+	}
+	return keys
 }

@@ -3,6 +3,7 @@ package filestorage
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 
 	"github.com/zrsd/zrsd/zodb"
@@ -147,6 +148,27 @@ func (m *marker) mark() error {
 	return nil
 }
 
+// referrer looks for an object that leads to oid, among those that are marked. It is asked for when the pack has failed,
+// so that nothing has to be remembered for it; an object that cannot be read is not it.
+func (m *marker) referrer(oid zodb.Oid) (from zodb.Oid, pos int64, err error) {
+	for candidate, at := range m.current.all() {
+		if m.ctx.Err() != nil {
+			return 0, 0, context.Cause(m.ctx)
+		}
+		if at&kept == 0 || candidate == oid {
+			continue
+		}
+		_, data, err := m.reader.revisionInto(m.buf, candidate, at&^kept, m.packpos)
+		if err != nil || data == nil {
+			continue
+		}
+		if m.found, err = m.opt.References(data, m.found[:0]); err == nil && slices.Contains(m.found, oid) {
+			return candidate, at &^ kept, nil
+		}
+	}
+	return 0, 0, nil
+}
+
 // follow marks what a record refers to, and leaves it on the stack.
 func (m *marker) follow(r root) error {
 	_, data, err := m.reader.revisionInto(m.buf, r.oid, r.pos, m.packpos)
@@ -158,7 +180,12 @@ func (m *marker) follow(r root) error {
 		return nil
 	}
 	if m.found, err = m.opt.References(data, m.found[:0]); err != nil {
-		return &RecordError{Oid: r.oid, Pos: r.pos, Err: err}
+		failed := &RecordError{Oid: r.oid, Pos: r.pos, Err: err}
+		failed.From, failed.FromPos, err = m.referrer(r.oid)
+		if err != nil {
+			return errors.Join(failed, err)
+		}
+		return failed
 	}
 	for _, oid := range m.found {
 		if err := m.reach(oid, r); err != nil {

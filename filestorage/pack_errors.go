@@ -15,11 +15,22 @@ type RecordError struct {
 	Oid zodb.Oid
 	Pos int64 // of the record in the Data.fs
 	Err error
+
+	// From is an object that refers to it, and FromPos the record that does; 0: none was found, as for the root.
+	From    zodb.Oid
+	FromPos int64
 }
 
 func (e *RecordError) Error() string {
-	return fmt.Sprintf("references of oid %v in the record at %d: %v: nothing was changed; repair the object, or pack "+
-		"without garbage collection", e.Oid, e.Pos, e.Err)
+	from := "nothing that could be read refers to it"
+	switch {
+	case e.Oid == 0:
+		from = "it is the root"
+	case e.FromPos != 0:
+		from = fmt.Sprintf("oid %v refers to it, in the record at %d", e.From, e.FromPos)
+	}
+	return fmt.Sprintf("references of oid %v in the record at %d: %v; %s: nothing was changed; repair the object, or pack "+
+		"without garbage collection", e.Oid, e.Pos, e.Err, from)
 }
 
 func (e *RecordError) Unwrap() error { return e.Err }

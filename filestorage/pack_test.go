@@ -143,6 +143,24 @@ func TestPackRefuses(t *testing.T) {
 			stop: forever, opt: PackOptions{GC: true},
 			want: func(err error) bool { return errors.As(err, &record) && record.Pos == 27 },
 		},
+		"a broken record, and who refers to it": {
+			prepare: func(s *Storage) {
+				commit(t, s, 0, s.mustTid(t, 0), "root|901")
+				commit(t, s, 901, 0, "one|902")
+				commit(t, s, 902, 0, "broken")
+			},
+			stop: forever,
+			opt: PackOptions{GC: true, References: func(b []byte, oids []zodb.Oid) ([]zodb.Oid, error) {
+				if string(b) == "broken" {
+					return oids, unparsable
+				}
+				return toyOptions().References(b, oids)
+			}},
+			want: func(err error) bool {
+				return errors.As(err, &record) && record.Oid == 902 && record.From == 901 && record.FromPos > 0 &&
+					strings.Contains(err.Error(), "oid 0000000000000385 refers to it")
+			},
+		},
 		"dangling reference": {
 			prepare: func(s *Storage) { commit(t, s, 0, s.mustTid(t, 0), "root|1|77") },
 			stop:    forever, opt: toyOptions(),

@@ -69,7 +69,9 @@ func (s *Scanner) make(op byte) {
 	case 'd', 'o', 0x91: // DICT, OBJ, FROZENSET
 		s.popMark()
 		s.push(other)
-	case 'R', 0x81, 0x93: // REDUCE, NEWOBJ, STACK_GLOBAL
+	case 'R': // REDUCE
+		s.reduce()
+	case 0x81, 0x93: // NEWOBJ, STACK_GLOBAL
 		s.drop(2)
 		s.push(other)
 	case 0x92: // NEWOBJ_EX
@@ -100,8 +102,9 @@ func (s *Scanner) literal(op byte) {
 	case 0x8b: // LONG4
 		s.take(s.uint(4))
 	case 'c': // GLOBAL
-		s.line()
-		s.line()
+		if module, name := s.line(), s.line(); string(module) == "_codecs" && string(name) == "encode" {
+			k.kind = encode
+		}
 	case 'i': // INST
 		s.line()
 		s.line()
@@ -123,7 +126,7 @@ func (s *Scanner) literal(op byte) {
 	case 'S': // STRING
 		k = bytes(unquote(s.line()))
 	case 'V': // UNICODE
-		k = text(unescape(s.line()))
+		k = latin(unescape(s.line()))
 	default:
 		s.fail("opcode 0x%02x is not known", op)
 	}

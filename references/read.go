@@ -72,14 +72,35 @@ func bytes(b []byte) value {
 	return value{oid: zodb.Oid(binary.BigEndian.Uint64(b)), kind: oid}
 }
 
-// text is the value of a string of characters, which is an oid only when all are ASCII.
+// text is the value of a string of characters in UTF-8.
 func text(b []byte) value {
-	for _, c := range b[:min(len(b), 8)] {
-		if c > 0x7f {
+	if len(b) > 2*8 {
+		return value{}
+	}
+	var room [2 * 8]byte
+	one := room[:0]
+	for _, c := range string(b) {
+		if c > 0xff {
 			return value{}
 		}
+		one = append(one, byte(c))
 	}
-	return bytes(b)
+	return latin(one)
+}
+
+// latin is the value of a string of characters, one byte for each. It is an oid only when all are ASCII; others can be
+// encoded to one.
+func latin(b []byte) value {
+	v := bytes(b)
+	if string(b) == "latin1" || string(b) == "latin-1" {
+		v.kind = codec
+	}
+	for _, c := range b {
+		if c > 0x7f && v.kind == oid {
+			v.kind = chars
+		}
+	}
+	return v
 }
 
 // unquote decodes a Python string literal as protocol 0 has it, nil when it is none.
@@ -116,7 +137,7 @@ func unquote(b []byte) []byte {
 	return out
 }
 
-// unescape decodes the escapes of a UNICODE opcode that an ASCII string can have.
+// unescape decodes a UNICODE opcode, with one byte for each character up to U+00FF; nil where there are others.
 func unescape(b []byte) []byte {
 	out := make([]byte, 0, len(b))
 	for i := 0; i < len(b); i++ {
@@ -125,8 +146,8 @@ func unescape(b []byte) []byte {
 			continue
 		}
 		n, err := strconv.ParseUint(string(b[i+2:i+6]), 16, 16)
-		if err != nil || n > 0x7f {
-			n = 0xff // no character of an oid
+		if err != nil || n > 0xff {
+			return nil
 		}
 		out = append(out, byte(n))
 		i += 5

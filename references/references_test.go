@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/zrsd/zrsd/zlibrecord"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -117,7 +118,9 @@ func TestForms(t *testing.T) {
 		"buffer outside":              {class + "\x97.", nil, "0x97"},
 		"line without end":            {class + "I12", nil, "line"},
 		"trailing bytes":              {class + none + "\xff", nil, ""},
-		"compressed":                  {".z\x78\x9c", nil, "missing"},
+		"compressed, and cut":         {".z\x78\x9c", nil, "unpacking"},
+		"compressed": {string(zlibrecord.Pack([]byte(class + strings.Repeat("N0", 100) + "C\x0801234567Q."))),
+			[]zodb.Oid{ref}, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			var s Scanner
@@ -134,6 +137,60 @@ func TestForms(t *testing.T) {
 				t.Errorf("-want +got:\n%s", diff)
 			}
 		})
+	}
+}
+
+// Python 3 writes bytes in protocols below 3 as a call, which is an oid where its result is.
+func TestBytesThatAreMadeOfTextAreFollowed(t *testing.T) {
+	const (
+		class  = "cm\nC\n."
+		encode = "c_codecs\nencode\n"
+		latin1 = "X\x06\x00\x00\x00latin1"
+		high   = "X\x09\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc2\x80" // oid 0x80
+		ascii  = "X\x08\x00\x00\x0001234567"
+	)
+	ref := zodb.Oid(0x3031323334353637)
+	for name, c := range map[string]struct {
+		record string
+		want   []zodb.Oid
+		reason string
+	}{
+		"protocol 2":                  {class + encode + high + latin1 + "\x86RQ.", []zodb.Oid{0x80}, ""},
+		"protocol 2, with a class":    {class + encode + high + latin1 + "\x86Rcm\nC\n\x86Q.", []zodb.Oid{0x80}, ""},
+		"protocol 1":                  {class + "(" + encode + "(" + high + latin1 + "tRcm\nC\ntQ.", []zodb.Oid{0x80}, ""},
+		"protocol 0":                  {class + encode + "(V\x00\x00\x00\x00\x00\x00\x00\x80\nVlatin1\ntRQ.", []zodb.Oid{0x80}, ""},
+		"protocol 0, escaped":         {class + encode + "(V\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\x80\nVlatin1\ntRQ.", []zodb.Oid{0x80}, ""},
+		"all ASCII":                   {class + encode + ascii + latin1 + "\x86RQ.", []zodb.Oid{ref}, ""},
+		"twice, by way of the memo":   {class + encode + "q\x01" + high + latin1 + "q\x02\x86RQ0h\x01" + ascii + "h\x02\x86R\x85Q.", []zodb.Oid{0x80, ref}, ""},
+		"the result from the memo":    {class + encode + high + latin1 + "\x86Rq\x01Q0h\x01Q.", []zodb.Oid{0x80, 0x80}, ""},
+		"as a weak reference":         {class + "]X\x01\x00\x00\x00w" + encode + high + latin1 + "\x86R\x85\x86aQ.", nil, ""},
+		"no reference":                {class + encode + high + latin1 + "\x86R.", nil, ""},
+		"a tuple of text, not called": {class + ascii + latin1 + "\x86Q.", []zodb.Oid{ref}, ""},
+		"text alone":                  {class + high + "Q.", nil, "no known form"},
+		"arguments alone":             {class + high + latin1 + "\x86Q.", nil, "no known form"},
+		"another function":            {class + "c_codecs\ndecode\n" + high + latin1 + "\x86RQ.", nil, "no known form"},
+		"another codec":               {class + encode + high + "X\x04\x00\x00\x00utf8\x86RQ.", nil, "no known form"},
+		"a character above U+00FF":    {class + encode + "X\x09\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc4\x80" + latin1 + "\x86RQ.", nil, "no known form"},
+		"seven characters":            {class + encode + "X\x08\x00\x00\x00\x00\x00\x00\x00\x00\x00\xc2\x80" + latin1 + "\x86RQ.", nil, "no known form"},
+	} {
+		var s Scanner
+		got, err := s.Scan([]byte(c.record), nil)
+		if c.reason == "" && err != nil || c.reason != "" && (err == nil || !strings.Contains(err.Error(), c.reason)) {
+			t.Errorf("%s: %v, want %q", name, err, c.reason)
+			continue
+		}
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+	}
+}
+
+func TestACompressedBombIsNotUnpacked(t *testing.T) {
+	defer func(limit int64) { unpackLimit = limit }(unpackLimit)
+	unpackLimit = 1 << 20
+	var s Scanner
+	if _, err := s.Scan(zlibrecord.Pack(make([]byte, unpackLimit+1)), nil); err == nil || !strings.Contains(err.Error(), "allowed") {
+		t.Errorf("%v", err)
 	}
 }
 
@@ -156,6 +213,9 @@ func FuzzScan(f *testing.F) {
 	f.Fuzz(func(t *testing.T, b []byte) {
 		var s Scanner
 		oids, err := s.Scan(b, nil)
+		if zlibrecord.Is(b) {
+			return // small on the outside
+		}
 		if len(oids) > len(b) || err != nil && len(oids) > 0 {
 			t.Errorf("%d references, %v", len(oids), err)
 		}

@@ -3,6 +3,7 @@ package references
 import (
 	"fmt"
 
+	"github.com/zrsd/zrsd/zlibrecord"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -22,6 +23,13 @@ const (
 	oid               // a string of 8 bytes
 	tuple             // begins with one
 	list
+
+	// Python 3 writes bytes in protocols below 3 as a call: _codecs.encode(text, 'latin1').
+	chars     // a text of 8 characters up to U+00FF, not all of them ASCII
+	codec     // the text latin1
+	encode    // the function
+	encodable // the arguments, with chars
+	both      // the arguments, with a text that is ASCII: a tuple, too
 )
 
 // A value is a Python object on the stack or in the memo.
@@ -29,6 +37,9 @@ type value struct {
 	oid  zodb.Oid
 	kind kind
 }
+
+// unpackLimit is how large a compressed record may be inside. Tests have less.
+var unpackLimit int64 = zlibrecord.Limit
 
 // A Scanner reads records one after the other and reuses its memory. The zero value is ready.
 type Scanner struct {
@@ -41,9 +52,13 @@ type Scanner struct {
 	err   error
 }
 
-// Scan appends to oids the objects that the record refers to, in its order; one may come several times. The error is an
+// Scan reads records of zc.zlibstorage, too. It appends to oids the objects that the record refers to, in its order; one may come several times. The error is an
 // *Error.
 func (s *Scanner) Scan(record []byte, oids []zodb.Oid) ([]zodb.Oid, error) {
+	record, err := zlibrecord.Unpack(record, unpackLimit)
+	if err != nil {
+		return oids, &Error{Reason: err.Error()}
+	}
 	s.data, s.pos, s.found, s.err = record, 0, oids, nil
 	s.memo = s.memo[:0]
 	for range 2 {
@@ -78,7 +93,7 @@ func (s *Scanner) fail(reason string, args ...any) {
 // refer takes note of a persistent id.
 func (s *Scanner) refer(id value) {
 	switch id.kind {
-	case oid, tuple:
+	case oid, tuple, both:
 		s.found = append(s.found, id.oid)
 	case list:
 	default:
@@ -110,35 +125,56 @@ func (s *Scanner) drop(n int) {
 	}
 }
 
-// popMark takes all values above the uppermost mark, and the mark, and returns the first value.
-func (s *Scanner) popMark() (first value) {
+// popMark takes all values above the uppermost mark, and the mark. They are valid until the next push.
+func (s *Scanner) popMark() []value {
 	last := len(s.marks) - 1
 	if last < 0 {
 		s.fail("a mark is missing")
-		return value{}
+		return nil
 	}
 	at := s.marks[last]
-	if at < len(s.stack) {
-		first = s.stack[at]
-	}
+	above := s.stack[at:]
 	s.stack, s.marks = s.stack[:at], s.marks[:last]
-	return first
+	return above
 }
 
-// pushTuple pushes a tuple that begins with first.
-func (s *Scanner) pushTuple(first value) {
-	if first.kind == oid {
-		first.kind = tuple
-	} else {
-		first = value{}
+// pushTuple pushes a tuple of these items.
+func (s *Scanner) pushTuple(items []value) {
+	made := value{}
+	if len(items) > 0 {
+		made = items[0]
 	}
-	s.stack = append(s.stack, first)
+	call := len(items) == 2 && items[1].kind == codec
+	switch {
+	case made.kind == oid && call:
+		made.kind = both
+	case made.kind == oid:
+		made.kind = tuple
+	case made.kind == chars && call:
+		made.kind = encodable
+	default:
+		made = value{}
+	}
+	s.stack = append(s.stack, made)
 }
 
 // tupleOf makes a tuple of the uppermost n values.
 func (s *Scanner) tupleOf(n int) {
-	s.drop(n - 1)
-	s.pushTuple(s.pop())
+	var items [3]value
+	for i := n - 1; i >= 0; i-- {
+		items[i] = s.pop()
+	}
+	s.pushTuple(items[:n])
+}
+
+// reduce calls a function, of which only the one matters that makes bytes of text.
+func (s *Scanner) reduce() {
+	args, function := s.pop(), s.pop()
+	if function.kind == encode && (args.kind == encodable || args.kind == both) {
+		s.stack = append(s.stack, value{oid: args.oid, kind: oid})
+		return
+	}
+	s.push(other)
 }
 
 // put enters the uppermost value into the memo.
