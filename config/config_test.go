@@ -52,9 +52,11 @@ const everything = `%import zc.zrs
     peer-names a b
   </tls>
 </zrs>
+<serverzlibstorage>
 <filestorage>
   path Other.fs
 </filestorage>
+</serverzlibstorage>
 <admin>
   address :8101
   insecure-plain-text yes
@@ -95,16 +97,16 @@ func TestEveryValueIsTypedAndKnowsItsPlace(t *testing.T) {
 		{"path", say(main.Path), "Data.fs from zeo.conf:19:12"},
 		{"pack-gc", say(main.PackGC), "false from zeo.conf:20:15"},
 		{"peer-names", say(main.Replication.TLS.PeerNames), "[a b] from zeo.conf:26:16"},
-		{"admin", say(cfg.Admin.Address), ":8101 from zeo.conf:33:11"},
-		{"log", say(cfg.EventLog.Level), "10 from zeo.conf:37:9"},
-		{"max-size", say(cfg.EventLog.Files[0].MaxSize), "1048576 from zeo.conf:40:14"},
+		{"admin", say(cfg.Admin.Address), ":8101 from zeo.conf:35:11"},
+		{"log", say(cfg.EventLog.Level), "10 from zeo.conf:39:9"},
+		{"max-size", say(cfg.EventLog.Files[0].MaxSize), "1048576 from zeo.conf:42:14"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s is %s, want %s", c.what, c.got, c.want)
 		}
 	}
 	if len(cfg.Notes) != 4 || !strings.Contains(cfg.Notes[2].String(),
-		"zeo.conf:46:3: user zope: The user to run as") || !strings.Contains(cfg.Notes[3].String(),
+		"zeo.conf:48:3: user zope: The user to run as") || !strings.Contains(cfg.Notes[3].String(),
 		"zeo.conf:29:1: storage 1: a pack removes objects that only another storage refers to") {
 		t.Errorf("the notes are %v", cfg.Notes)
 	}
@@ -159,6 +161,8 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 		{"<logfile>\n</logfile>\n" + fs, "zeo.conf:1:1: <logfile> cannot be outside of sections"},
 		{"<demostorage>\n</demostorage>\n" + fs, "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
 		{"<demostorage>\n</demostorage>\n", "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
+		{"<zlibstorage 1>\n</zlibstorage>\n", "zeo.conf:1:1: zlibstorage: zrsd changes no record on its way: write <serverzlibstorage>"},
+		{"<serverzlibstorage 1>\n</serverzlibstorage>\n", "zeo.conf:1:1: <serverzlibstorage> needs a <filestorage>"},
 		{"<primary 1>\n path a\n</primary>\n", "zeo.conf:1:1: primary: it is a section of ZRS 1: write <zrs 1> with " +
 			"replicate-to HOST:PORT"},
 		{"<secondary 1>\n path a\n</secondary>\n", "zeo.conf:1:1: secondary: it is a section of ZRS 1: write <zrs 1> " +
@@ -290,5 +294,22 @@ func TestTheReferenceIsThatOfTheTables(t *testing.T) {
 	}
 	if got != want {
 		t.Errorf("%s is not what the tables say: run go test ./config -update", path)
+	}
+}
+
+// The server of clients with <zlibstorage>, as their documentation has it, and with replication around it.
+func TestAServerOfCompressingClientsIsAFileStorage(t *testing.T) {
+	for _, text := range []string{
+		"%import zc.zlibstorage\n<zeo>\n address ./s\n</zeo>\n<serverzlibstorage 7>\n <filestorage>\n  path Data.fs\n  pack-gc off\n </filestorage>\n</serverzlibstorage>\n",
+		"%import zc.zlibstorage\n%import zc.zrs\n<zrs 7>\n replicate-to ./r\n <serverzlibstorage>\n  <filestorage>\n   path Data.fs\n   pack-gc off\n  </filestorage>\n </serverzlibstorage>\n</zrs>\n",
+	} {
+		cfg, err := load(t, text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if st := cfg.Storages[0]; st.Name != "7" || st.Path.V != "Data.fs" || st.PackGC.V {
+			t.Errorf("%s: %+v", text, st)
+		}
 	}
 }

@@ -6,19 +6,40 @@ import (
 	"github.com/zrsd/zrsd/zconfig"
 )
 
-// storage reads <filestorage>, <blobstorage> or <zrs>.
+// storage reads <filestorage>, <blobstorage>, <serverzlibstorage> or <zrs>.
 func (c *checker) storage(s *zconfig.Section) *Storage {
 	st := &Storage{Role: Alone}
 	switch s.Type {
 	case "zrs":
 		c.zrs(s, st)
-	case "blobstorage":
-		c.blobstorage(s, st, "")
 	default:
-		c.filestorage(s, st, "")
+		c.files(s, st, "")
 	}
 	st.Pos, st.Name = s.Pos, s.Name
 	return st
+}
+
+// files reads a storage without replication.
+func (c *checker) files(s *zconfig.Section, st *Storage, around string) {
+	switch s.Type {
+	case "serverzlibstorage":
+		c.zlibstorage(s, st, around)
+	case "blobstorage":
+		c.blobstorage(s, st, around)
+	default:
+		c.filestorage(s, st, around)
+	}
+}
+
+func (c *checker) zlibstorage(s *zconfig.Section, st *Storage, around string) {
+	r := c.read(s, zlibTable, around)
+	get(r, "compress", boolean)
+	inner := r.one("filestorage", "blobstorage")
+	if inner == nil {
+		r.missing("<serverzlibstorage> needs a <filestorage> or a <blobstorage> inside")
+		return
+	}
+	c.files(inner, st, r.label)
 }
 
 func (c *checker) filestorage(s *zconfig.Section, st *Storage, around string) {
@@ -60,13 +81,10 @@ func (c *checker) zrs(s *zconfig.Section, st *Storage) {
 	default:
 		r.fail(s.Pos, "<zrs> needs replicate-to, replicate-from, or both")
 	}
-	switch inner := r.one("filestorage", "blobstorage"); {
-	case inner == nil:
+	if inner := r.one("filestorage", "blobstorage", "serverzlibstorage"); inner == nil {
 		r.missing("<zrs> needs a <filestorage> or a <blobstorage> inside")
-	case inner.Type == "blobstorage":
-		c.blobstorage(inner, st, r.label)
-	default:
-		c.filestorage(inner, st, r.label)
+	} else {
+		c.files(inner, st, r.label)
 	}
 	if t := r.one("tls"); t != nil {
 		z.TLS = c.tls(t, r.label)

@@ -23,10 +23,10 @@ type entry struct {
 }
 
 // storageTypes are the sections that are storages.
-var storageTypes = []string{"filestorage", "blobstorage", "zrs"}
+var storageTypes = []string{"filestorage", "blobstorage", "serverzlibstorage", "zrs"}
 
 // tables are all sections, in the order of the reference.
-var tables = []*table{fileTable, zeoTable, sslTable, filestorageTable, blobstorageTable, zrsTable, tlsTable,
+var tables = []*table{fileTable, zeoTable, sslTable, filestorageTable, blobstorageTable, zlibTable, zrsTable, tlsTable,
 	adminTable,
 	eventlogTable, logfileTable, runnerTable}
 
@@ -50,16 +50,19 @@ func (t *table) entry(name string) *entry {
 
 const onlyFileStorages = "zrsd serves FileStorages only: use <filestorage>, or leave this storage to runzeo"
 
+const onlyServerZlib = "zrsd changes no record on its way: write <serverzlibstorage> here, or only its <filestorage>, and " +
+	"<zlibstorage> around the <zeoclient> of every client, which then compress and read what is compressed"
+
 var fileTable = &table{
 	doc: "A file has these sections. `%import` is accepted for the packages whose sections are known here: " +
-		"`zc.zrs`, " +
+		"`zc.zrs`, `zc.zlibstorage`, " +
 		"`ZEO`, `ZODB`, `zdaemon` and `ZConfig.components.logger`.",
 	sections: append([]string{"zeo", "admin", "eventlog", "runner"}, storageTypes...),
 	gone: map[string]string{
 		"logger":         "only <eventlog> is known to runzeo and zrsd: move its <logfile> there",
 		"mappingstorage": onlyFileStorages, "demostorage": onlyFileStorages, "clientstorage": onlyFileStorages,
-		"zeoclient": onlyFileStorages, "relstorage": onlyFileStorages, "zlibstorage": onlyFileStorages,
-		"serverzlibstorage": onlyFileStorages, "beforestorage": onlyFileStorages, "temporarystorage": onlyFileStorages,
+		"zeoclient": onlyFileStorages, "relstorage": onlyFileStorages, "zlibstorage": onlyServerZlib,
+		"beforestorage": onlyFileStorages, "temporarystorage": onlyFileStorages,
 		"primary": "it is a section of ZRS 1: write <zrs 1> with replicate-to HOST:PORT, where secondaries connect, around " +
 			"the <filestorage>",
 		"secondary": "it is a section of ZRS 1: write <zrs 1> with replicate-from HOST:PORT, where the primary listens, " +
@@ -69,4 +72,4 @@ var fileTable = &table{
 }
 
 // knownPackages are the packages that bring the sections of the tables.
-var knownPackages = []string{"zc.zrs", "ZEO", "ZODB", "zdaemon", "ZConfig.components.logger"}
+var knownPackages = []string{"zc.zrs", "zc.zlibstorage", "ZEO", "ZODB", "zdaemon", "ZConfig.components.logger"}

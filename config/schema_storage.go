@@ -43,13 +43,25 @@ var blobstorageTable = &table{
 	sections: []string{"filestorage"},
 }
 
+var zlibTable = &table{
+	typ:   "serverzlibstorage",
+	named: true,
+	doc: "Of zc.zlibstorage, for clients that have `<zlibstorage>`: the storage inside has compressed records. zrsd reads them " +
+		"wherever it reads records (packs, conflicts), also without this section.",
+	keys: []entry{
+		{name: "compress", kind: "boolean", preset: "true", doc: "Has no effect: what clients send is stored as it is."},
+	},
+	sections: []string{"filestorage", "blobstorage"},
+	gone:     map[string]string{"zrs": "write <zrs> around <serverzlibstorage>"},
+}
+
 var zrsTable = &table{
 	typ:   "zrs",
 	named: true,
 	doc: "Replicates the storage that it has inside. With `replicate-from` it is a secondary, with `replicate-to` " +
 		"it is " +
 		"a primary, with both a secondary that feeds others. At least one is needed.",
-	sections: []string{"filestorage", "blobstorage", "tls"},
+	sections: []string{"filestorage", "blobstorage", "serverzlibstorage", "tls"},
 	keys: []entry{
 		{name: "replicate-to", kind: "socket-binding-address", doc: "Where secondaries connect."},
 		{name: "replicate-from", kind: "socket-address",
