@@ -137,8 +137,8 @@ func (n *served) buried(t *testing.T, how death) {
 	}
 }
 
-// TestRealClientsFindTheNewPrimary: clients of ZEO 6 and 5, plain, with read-only-fallback and with several threads, all
-// commit again after the primary was killed and another node promoted, whatever its address does then. The former
+// TestRealClientsFindTheNewPrimary: clients of ZEO 6 and 5, plain, with read-only-fallback and with several threads,
+// all commit again after the primary was killed and another node promoted, whatever its address does then. The former
 // primary stays away.
 func TestRealClientsFindTheNewPrimary(t *testing.T) {
 	for name, dead := range map[string]death{"refuses": nil, "is silent": grave.Silent, "closes": grave.Closing} {

@@ -9,8 +9,8 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// holdFor is for how long nobody has to lead before clients that want to write are let in to read. A referee finds a new
-// primary in less.
+// holdFor is for how long nobody has to lead before clients that want to write are let in to read. A referee finds a
+// new primary in less.
 func (r *replica) holdFor() time.Duration {
 	if r.referee == nil {
 		return defaultHoldFor

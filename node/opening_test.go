@@ -10,7 +10,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// opened expects that the first transaction of the node's epoch is that with which an epoch begins, and returns its tid.
+// opened expects that the first transaction of the node's epoch is that with which an epoch begins, and returns its
+// tid.
 func (s *seat) opened(t *testing.T) zodb.Tid {
 	t.Helper()
 	now := s.keep.State().Epoch()
@@ -34,7 +35,8 @@ func (s *seat) opened(t *testing.T) zodb.Tid {
 }
 
 // A ZEO client cannot use a server that is behind its cache, and a tid that was given twice would make it take the one
-// transaction for the other. So the first transaction of an epoch is above all that the former primary may have told of.
+// transaction for the other. So the first transaction of an epoch is above all that the former primary may have told
+// of.
 func TestAnEpochBeginsAboveAllThatMayHaveBeenLost(t *testing.T) {
 	a, b, c := three(t)
 	b.stopFollowing()

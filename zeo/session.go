@@ -72,8 +72,8 @@ func (c *client) again(m *wire.Message) error {
 // primary before, the last transactions may be on this disk alone. And until it sees what this node's time as primary
 // began with: a client may have seen what is lost.
 //
-// It does not wait for long: as long as one server keeps a client waiting, ZEO's does not register at another one, which
-// may lead by now. The error says that it is to try the others first.
+// It does not wait for long: as long as one server keeps a client waiting, ZEO's does not register at another one,
+// which may lead by now. The error says that it is to try the others first.
 func (s *served) awaitClear(ctx context.Context) (err error) {
 	limit := holdFor
 	if s.access() == ReadOnly {
@@ -192,8 +192,8 @@ func (c *client) getInvalidations(m *wire.Message, a *arguments) error {
 			return nil
 		}
 	}
-	c.logger().Info("a client's cache is of a transaction that this history does not have, or of too long ago: it drops it",
-		"cache", tid, "last", until)
+	c.say(hclog.Info, nil, "a client drops its cache, which is of a transaction that is not in this history, or was too "+
+		"long ago", "cache", tid, "last", until)
 	c.reply(m, nil)
 	return nil
 }

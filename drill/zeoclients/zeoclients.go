@@ -44,7 +44,7 @@ const maxErrors = 20
 // Start runs clients that each pause between commits, until Close. An address is host:port, or the path of a socket.
 func Start(python string, pause time.Duration, addresses ...string) (*Clients, error) {
 	c := &Clients{
-		cmd: exec.Command(python, //nolint:noctx // ends when its standard input does
+		cmd: exec.Command(python, //nolint:gosec,noctx // the interpreter is asked for; it ends with its stdin
 			append([]string{"-c", script, fmt.Sprint(pause.Seconds())}, addresses...)...),
 		says: new(tail), commits: make(map[string][]time.Time), errors: make(map[string][]string),
 		news: make(chan struct{}),
@@ -69,7 +69,8 @@ func Start(python string, pause time.Duration, addresses ...string) (*Clients, e
 	}{&c.Version, &c.Names}) != nil {
 		_ = c.cmd.Process.Kill() // it has ended, or says something else
 		err := c.cmd.Wait()
-		return nil, fmt.Errorf("starting real ZEO clients with %s: it says %q, %w: %s", python, lines.Text(), err, c.says)
+		return nil, fmt.Errorf("starting real ZEO clients with %s: it says %q, %w: %s", python, lines.Text(), err,
+			c.says)
 	}
 	c.heard.Go(func() { c.listen(lines) })
 	return c, nil
@@ -88,19 +89,24 @@ func (c *Clients) listen(lines *bufio.Scanner) {
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			continue
 		}
-		c.mu.Lock()
-		if line.Error == "" {
-			c.commits[line.Client] = append(c.commits[line.Client], time.Unix(0, int64(line.At*1e9)))
-			c.wake()
-		} else if c.errors[line.Client] = append(c.errors[line.Client], line.Error); len(c.errors[line.Client]) > maxErrors {
-			c.errors[line.Client] = slices.Delete(c.errors[line.Client], 0, 1)
-		}
-		c.mu.Unlock()
+		c.note(line.Client, line.Error, time.Unix(0, int64(line.At*1e9)))
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.ended = errors.Join(errors.New("the real ZEO clients have ended: "+c.says.String()), lines.Err())
 	c.wake()
+}
+
+func (c *Clients) note(client, failure string, at time.Time) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if failure == "" {
+		c.commits[client] = append(c.commits[client], at)
+		c.wake()
+		return
+	}
+	last := append(c.errors[client], failure)
+	c.errors[client] = last[max(len(last)-maxErrors, 0):]
 }
 
 // wake is called with mu held.

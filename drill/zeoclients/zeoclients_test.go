@@ -17,7 +17,7 @@ func interpreter(t *testing.T, lines ...string) string {
 	for _, line := range lines {
 		script += "echo '" + line + "'\n"
 	}
-	if err := os.WriteFile(path, []byte(script+"cat >/dev/null\n"), 0o700); err != nil { //nolint:gosec // it is run
+	if err := os.WriteFile(path, []byte(script+"cat >/dev/null\n"), 0o700); err != nil {
 		t.Fatal(err)
 	}
 	return path

@@ -42,8 +42,9 @@ func (b *bench) realClients(ctx context.Context, dir string) error {
 				return fmt.Errorf("the dead address %s, %s: %w", name, encoding, err)
 			}
 			for _, version := range slices.Sorted(maps.Keys(took)) {
-				b.report.atMost(fmt.Sprintf("dead address %s, %s: the last client of ZEO %s commits after the promotion",
-					name, encoding, version), ms(took[version]), "ms", 3000)
+				what := fmt.Sprintf("dead address %s, %s: the last client of ZEO %s commits after the promotion", name,
+					encoding, version)
+				b.report.atMost(what, ms(took[version]), "ms", 3000)
 			}
 		}
 	}
@@ -155,8 +156,8 @@ func (s *seat) startConfigured(ctx context.Context, i int, all []*seat, msgpack 
 	}
 	conf := filepath.Join(filepath.Dir(s.data), "zrsd.conf")
 	text := fmt.Sprintf("<zeo>\naddress %s\nmsgpack %v\n</zeo>\n<admin>\naddress %s\n</admin>\n<zrs 1>\nname %c\n"+
-		"replicate-to %s\n%s %s\n<filestorage>\npath %s\n</filestorage>\n</zrs>\n", s.zeo, msgpack, s.control, 'a'+i, s.to,
-		where, strings.Join(others, ","), s.data)
+		"replicate-to %s\n%s %s\n<filestorage>\npath %s\n</filestorage>\n</zrs>\n", s.zeo, msgpack, s.control, 'a'+i,
+		s.to, where, strings.Join(others, ","), s.data)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return err
 	}
