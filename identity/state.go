@@ -68,11 +68,12 @@ type State struct {
 
 // A Rewind is how a storage loses transactions that its primary never had: see package rewind.
 type Rewind struct {
-	Last   zodb.Tid         `json:"last"`   // the last transaction that stays, 0 for none
-	First  zodb.Tid         `json:"first"`  // the first one that goes
-	Until  zodb.Tid         `json:"until"`  // the last one that goes
-	Follow []string         `json:"follow"` // the primary's addresses
-	Epochs []protocol.Epoch `json:"epochs"` // the history of primaries up to Last
+	Last   zodb.Tid         `json:"last"`          // the last transaction that stays, 0 for none
+	First  zodb.Tid         `json:"first"`         // the first one that goes
+	Until  zodb.Tid         `json:"until"`         // the last one that goes
+	Follow []string         `json:"follow"`        // the primary's addresses
+	Epochs []protocol.Epoch `json:"epochs"`        // the history of primaries up to Last
+	Nth    int              `json:"nth,omitempty"` // which of the fragments that begin with First; 0 and 1: the first
 }
 
 // A Role is what a node was made.

@@ -47,7 +47,7 @@ func (c *Config) progress(f *face) func(done, total int64) {
 func (c *Config) finishRewind(ctx context.Context, f *face) error {
 	f.waits("finishing an interrupted rewind")
 	site := rewind.Site{FS: c.FS, Data: c.Data, Logger: c.Logger}
-	if !c.SharedBlobs {
+	if site.Foreign = c.SharedBlobs; !site.Foreign {
 		site.Blobs = c.Blobs
 	}
 	if _, err := site.Finish(ctx); err != nil {

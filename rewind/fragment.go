@@ -26,8 +26,39 @@ type Fragment struct {
 
 // FragmentOf returns where the fragment of the storage at dataPath lies that begins with the transaction first.
 func FragmentOf(dataPath string, first zodb.Tid) Fragment {
+	return nthFragment(dataPath, first, 1)
+}
+
+// nthFragment is FragmentOf where others that begin with the same transaction were set aside before.
+func nthFragment(dataPath string, first zodb.Tid, n int) Fragment {
 	base := dataPath + ".rewound-" + first.String()
+	if n > 1 {
+		base += fmt.Sprintf("-%d", n)
+	}
 	return Fragment{base + ".fs", base + ".blobs", base + ".json"}
+}
+
+// maxFragments is how many fragments that begin with one transaction are kept apart.
+const maxFragments = 1000
+
+// free returns the number of the first fragment in whose place nothing lies: what was set aside before stays.
+func (s *Site) free(first zodb.Tid) (int, error) {
+	for n := 1; n <= maxFragments; n++ {
+		f := nthFragment(s.Data, first, n)
+		taken := false
+		for _, path := range []string{f.Data, f.Blobs, f.Manifest} {
+			switch _, err := s.FS.Stat(path); {
+			case err == nil:
+				taken = true
+			case !errors.Is(err, fs.ErrNotExist):
+				return 0, fmt.Errorf("looking for a place to set transactions aside: %w", err)
+			}
+		}
+		if !taken {
+			return n, nil
+		}
+	}
+	return 0, fmt.Errorf("%d fragments that begin with %v lie beside %s: move them away", maxFragments, first, s.Data)
 }
 
 // clear removes what an interrupted attempt has left.

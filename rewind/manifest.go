@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"time"
 
+	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -54,6 +55,13 @@ func ReadManifest(disk vfs.FS, path string) (_ *Manifest, err error) {
 		return nil, fmt.Errorf("reading %s: %w", path, err)
 	}
 	return m, nil
+}
+
+// isOf reports whether the fragment is that of a rewinding.
+func (m *Manifest) isOf(storageID string, plan *identity.Rewind) bool {
+	n := len(m.Transactions)
+	return m.Storage == storageID && m.Last == plan.Last && n > 0 &&
+		m.Transactions[0].Tid == plan.First && m.Transactions[n-1].Tid == plan.Until
 }
 
 // write replaces the manifest at path, durably.

@@ -18,10 +18,12 @@ import (
 
 // A Site is a storage that nobody has open.
 type Site struct {
-	FS     vfs.FS
-	Data   string // path of the Data.fs
-	Blobs  string // path of the blob directory; empty: none
-	Logger hclog.Logger
+	FS    vfs.FS
+	Data  string // path of the Data.fs
+	Blobs string // path of the blob directory; empty: that of FindBlobs
+	// Foreign says that the blobs are in the directory of another node: they are neither set aside nor removed.
+	Foreign bool
+	Logger  hclog.Logger
 }
 
 // Begin notes in the state file that the storage is to be rewound. Finish does it, now or later.
@@ -30,11 +32,17 @@ func (s *Site) Begin(plan *identity.Rewind) error {
 	if err != nil {
 		return err
 	}
+	n, err := s.free(plan.First)
+	if err != nil {
+		return err
+	}
 	return keep.Update(func(id *identity.State) error {
 		if id.Rewind != nil {
 			return fmt.Errorf("%s is being rewound to %v already: finish that first", s.Data, id.Rewind.Last)
 		}
-		id.Rewind = plan
+		noted := *plan
+		noted.Nth = n
+		id.Rewind = &noted
 		return nil
 	})
 }
@@ -52,7 +60,7 @@ func (s *Site) Finish(ctx context.Context) (*Fragment, error) {
 		return nil, nil //nolint:nilnil // nothing was to be done
 	}
 	plan := id.Rewind
-	f := FragmentOf(s.Data, plan.First)
+	f := nthFragment(s.Data, plan.First, plan.Nth)
 	s.Logger.Warn("rewinding: transactions that the primary never had are set aside", "from", plan.First, "to",
 		plan.Until, "into", f.Data)
 	if err := s.takeOut(ctx, &f, id, plan); err != nil {
@@ -75,9 +83,13 @@ func (s *Site) Finish(ctx context.Context) (*Fragment, error) {
 func (s *Site) takeOut(ctx context.Context, f *Fragment, id *identity.State, plan *identity.Rewind) error {
 	var blobs *blobstore.Store
 	opt := filestorage.Options{FS: s.FS, MustExist: true, Logger: s.Logger}
-	if s.Blobs != "" {
+	dir := s.Blobs
+	if dir == "" && !s.Foreign {
+		dir = FindBlobs(s.FS, s.Data)
+	}
+	if dir != "" {
 		var err error
-		if blobs, err = blobstore.Open(s.Blobs, blobstore.Options{FS: s.FS}); err != nil {
+		if blobs, err = blobstore.Open(dir, blobstore.Options{FS: s.FS}); err != nil {
 			return err
 		}
 		opt.Blobs = blobs
@@ -105,9 +117,18 @@ func (s *Site) split(ctx context.Context, st *filestorage.Storage, f *Fragment, 
 		return fmt.Errorf("its last transaction is %v, and %v was to be the last that goes: it was changed meanwhile",
 			last, plan.Until)
 	}
-	_, err := s.FS.Stat(f.Manifest)
-	if errors.Is(err, fs.ErrNotExist) {
+	if !s.Foreign {
+		if err := NeedsBlobs(ctx, st, plan.Last); err != nil {
+			return err
+		}
+	}
+	m, err := ReadManifest(s.FS, f.Manifest)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		err = f.build(ctx, s.FS, st, id.StorageID, plan.Last)
+	case err == nil && !m.isOf(id.StorageID, plan):
+		err = fmt.Errorf("%s lists what another rewind has set aside: move it away, with the files beside it",
+			f.Manifest)
 	}
 	if err != nil {
 		return fmt.Errorf("setting aside: %w", err)

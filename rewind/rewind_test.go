@@ -376,3 +376,76 @@ func TestAStorageThatWasChangedMeanwhileIsLeftAlone(t *testing.T) {
 		t.Error("it was changed")
 	}
 }
+
+// A node that was rewound, restored from a backup and rewound again begins at the same transaction. What was set aside
+// the first time stays, and is not taken for what is set aside now.
+func TestWhatWasSetAsideBeforeIsNeitherLostNorTakenForThis(t *testing.T) {
+	s := toRewind(t)
+	earlier := FragmentOf(s.Data, s.plan.First)
+	old := &Manifest{Storage: "another rewind", Last: s.plan.Last, Transactions: []Transaction{{Tid: s.plan.First}}}
+	if err := old.write(s.disk, earlier.Manifest); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Begin(s.plan); err != nil {
+		t.Fatal(err)
+	}
+	f, err := s.Finish(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if m, err := ReadManifest(s.disk, earlier.Manifest); err != nil || m.Storage != old.Storage {
+		t.Errorf("the earlier one: %+v, %v", m, err)
+	}
+	if m, err := ReadManifest(s.disk, f.Manifest); err != nil || len(m.Transactions) != len(s.tids) || *f == earlier {
+		t.Errorf("this one, in %s: %+v, %v", f.Data, m, err)
+	}
+}
+
+// A state file that says nothing of the fragment, as older versions wrote them, and the list of another rewind in its
+// place: nothing is cut off.
+func TestAListOfAnotherRewindStopsThisOne(t *testing.T) {
+	s := toRewind(t)
+	if err := s.Begin(s.plan); err != nil {
+		t.Fatal(err)
+	}
+	old := &Manifest{Storage: "another rewind", Last: s.plan.Last, Transactions: []Transaction{{Tid: s.plan.First}}}
+	if err := old.write(s.disk, FragmentOf(s.Data, s.plan.First).Manifest); err != nil {
+		t.Fatal(err)
+	}
+	before := read(t, s.disk, s.Data)
+	if _, err := s.Finish(t.Context()); err == nil || !strings.Contains(err.Error(), "move it away") {
+		t.Errorf("got %v", err)
+	}
+	if !bytes.Equal(read(t, s.disk, s.Data), before) {
+		t.Error("something was cut off")
+	}
+}
+
+// Blobs are set aside with their records: they are found beside the Data.fs, or nothing is done without them.
+func TestNothingIsSetAsideWithoutItsBlobs(t *testing.T) {
+	found := toRewind(t)
+	found.Blobs = ""
+	if err := found.rewind(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	found.done(t, found.disk)
+
+	s := toRewind(t)
+	if err := s.disk.Rename("db/blobs", "db/elsewhere"); err != nil {
+		t.Fatal(err)
+	}
+	s.Blobs = ""
+	before := read(t, s.disk, s.Data)
+	var refusal *Refusal
+	if err := s.rewind(t.Context()); !errors.As(err, &refusal) || !strings.Contains(err.Error(), "--blobs") {
+		t.Fatalf("got %v", err)
+	}
+	if !bytes.Equal(read(t, s.disk, s.Data), before) {
+		t.Error("something was cut off")
+	}
+	s.Blobs = "db/elsewhere"
+	if _, err := s.Finish(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.fragment(t, s.disk)
+}

@@ -94,6 +94,9 @@ func (opt *rewindOptions) run(ctx context.Context, in io.Reader, out io.Writer) 
 	if err != nil {
 		return flagError("--primary", err)
 	}
+	if opt.blobs == "" {
+		opt.blobs = rewind.FindBlobs(vfs.OS{}, opt.data)
+	}
 	site := &rewind.Site{FS: vfs.OS{}, Data: opt.data, Blobs: opt.blobs, Logger: hclog.NewNullLogger()}
 	if fragment, err := site.Finish(ctx); err != nil || fragment != nil {
 		return opt.tell(out, &rewinding{Done: true, Fragment: fragment}, asOpenError(err))
@@ -115,6 +118,11 @@ func (opt *rewindOptions) run(ctx context.Context, in io.Reader, out io.Writer) 
 		return err
 	}
 	said.Fragment, err = site.Finish(ctx)
+	var refusal *rewind.Refusal
+	if errors.As(err, &refusal) {
+		return coded(exitRefused, fmt.Errorf("%w; then call zrsd rewind again, or start the node: until it is through the "+
+			"storage is not used", err))
+	}
 	said.Done = err == nil
 	return opt.tell(out, said, err)
 }
@@ -134,6 +142,9 @@ func (opt *rewindOptions) plan(ctx context.Context, addr endpoint.Endpoint) (*id
 	ctx, cancel := context.WithTimeoutCause(ctx, opt.timeout, fmt.Errorf("no answer within %v", opt.timeout))
 	defer cancel()
 	plan, err := rewind.Common(ctx, st, id, remote)
+	if err == nil && plan.First != 0 {
+		err = rewind.NeedsBlobs(ctx, st, plan.Last)
+	}
 	var refusal *rewind.Refusal
 	switch {
 	case errors.As(err, &refusal):
