@@ -69,13 +69,14 @@ func (b *staged) takeRights() error {
 // readOnly is the mode of a file without the right to write, as ZODB gives it to blobs.
 func readOnly(info fs.FileInfo) fs.FileMode { return info.Mode().Perm() &^ 0o222 }
 
-// try gives a file a second name in a folder, for a moment, and looks at what stands under its final one.
+// try gives a file a second name in a folder, for a moment, and looks at what stands under its final one. The name is
+// longer than that of any blob, so that the folder has room for the final one then.
 func (s *Store) try(path, folder, final string) error {
 	if info, err := s.fs.Stat(final); err == nil && info.IsDir() {
 		return &fs.PathError{Op: "rename", Path: final, Err: syscall.EISDIR}
 	}
 	for {
-		name := filepath.Join(folder, fmt.Sprintf("%s%d", tryPrefix, s.serial.Add(1)))
+		name := filepath.Join(folder, fmt.Sprintf("%s%020d", tryPrefix, s.serial.Add(1)))
 		err := s.fs.Link(path, name)
 		if noLinks(err) {
 			err = s.touch(name)
