@@ -35,7 +35,9 @@ race: ## all packages except the end-to-end tests, with the race detector
 	$(GO) test -race -timeout 15m $$($(GO) list $(PKG) | grep -v /integration)
 
 end-to-end: venv ## real zrsd processes, faults and Python peers
-	$(GO) test -timeout 20m -parallel 4 ./integration/...
+	@mkdir -p $(BIN) && rm -f $(BIN)/run-again.txt
+	ZRSD_RUN_AGAIN=$(BIN)/run-again.txt $(GO) test -timeout 20m -parallel 4 ./integration/...; status=$$?; \
+		if [ -f $(BIN)/run-again.txt ]; then cat $(BIN)/run-again.txt; fi; exit $$status
 
 lint: tools ## golangci-lint and staticcheck
 	$(BIN)/golangci-lint run $(PKG)
