@@ -32,7 +32,7 @@ type dispute struct {
 func (r *replica) conflict() *dispute {
 	id := r.keep.State()
 	switch met := r.met.Load(); {
-	case met != nil:
+	case met != nil && (r.isLeading() || r.wants.Load()): // whoever leads no more disputes nothing
 		return met
 	case id == nil:
 		return nil

@@ -90,6 +90,7 @@ func TestAPromotionEndsAConflictOfEpochs(t *testing.T) {
 		if loses.isLeading() {
 			t.Error("the other one leads")
 		}
+		loses.disputes(t, "", "")
 		if _, err := loses.st.Find(t.Context(), alone[loses]); err != nil {
 			t.Errorf("what the other one has alone: %v", err)
 		}
