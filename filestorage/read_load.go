@@ -81,10 +81,29 @@ func (s *Storage) ReadBefore(buf []byte, oid zodb.Oid, tid zodb.Tid) (rev Revisi
 // LoadSerial returns the data of exactly the revision that tid wrote; *zodb.POSKeyError when there is none, or it has
 // no data.
 func (s *Storage) LoadSerial(oid zodb.Oid, tid zodb.Tid) ([]byte, error) {
+	return s.loadSerial(oid, tid, math.MaxInt64)
+}
+
+// LoadRecent is LoadSerial for who holds a lock: it looks at the last revisions only, MaxRecent at most.
+func (s *Storage) LoadRecent(oid zodb.Oid, tid zodb.Tid) ([]byte, error) {
+	return s.loadSerial(oid, tid, MaxRecent)
+}
+
+// MaxRecent is how many revisions LoadRecent looks at.
+const MaxRecent = 200
+
+func (s *Storage) loadSerial(oid zodb.Oid, tid zodb.Tid, most int64) ([]byte, error) {
 	var found []byte
+	older := 0
 	err := s.history(oid, func(e *edition, r record, end int64) (more bool, err error) {
+		if most--; most < 0 {
+			return false, nil
+		}
+		if r.Tid < tid { // tids may go down here and there
+			older++
+		}
 		if r.Tid != tid {
-			return true, nil
+			return older <= maxOlder, nil
 		}
 		_, found, err = e.revision(oid, r.pos, end)
 		return false, err

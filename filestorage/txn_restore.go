@@ -151,7 +151,7 @@ func (t *Txn) dataSource(rec *zodb.Record) (record, error) {
 		return record{}, nil
 	}
 	pos, ok := t.s.newest(rec.Oid)
-	for older := 0; ok && pos != 0; {
+	for older, steps := 0, 0; ok && pos != 0 && steps < MaxRecent; steps++ { // the commit lock is held
 		r, err := t.s.record(rec.Oid, pos, t.start)
 		if err != nil || r.Tid == rec.DataTxn {
 			return r, err
@@ -166,7 +166,7 @@ func (t *Txn) dataSource(rec *zodb.Record) (record, error) {
 		}
 		pos = r.Prev
 	}
-	return t.searchSource(rec.Oid, rec.DataTxn) // a pack has cut the oid's history
+	return t.searchSource(rec.Oid, rec.DataTxn) // a pack has cut the oid's history, or it is a long one
 }
 
 // maxOlder is how many revisions that are older than the one that is looked for are tried.

@@ -146,7 +146,7 @@ func (c *client) read() error {
 	}
 	var ok bool
 	if c.codec, ok = wire.CodecFor(string(answer)); !ok {
-		return violation("the client answers %.20q to %q", answer, c.srv.announced())
+		return violation("the client answers %.20q to %q%s", answer, c.srv.announced(), olderClient(string(answer)))
 	}
 	c.encoding = string(answer)
 	return c.handle()

@@ -106,8 +106,11 @@ func (c *client) loadSerial(m *wire.Message, a *arguments) error {
 	if err := a.end(); err != nil {
 		return err
 	}
+	data, err := c.storage.st.LoadSerial(oid, tid) // which may be far back: nobody waits meanwhile
 	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) {
-		data, err := c.storage.st.LoadSerial(oid, tid)
+		if err != nil && tid >= visible { // it may have come since
+			data, err = c.storage.st.LoadRecent(oid, tid)
+		}
 		if err == nil && c.storage.hides(tid, visible) {
 			return nil, &zodb.POSKeyError{Oid: oid, Tid: tid}
 		}

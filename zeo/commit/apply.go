@@ -84,12 +84,13 @@ func (a *applier) write(op *operation, serial zodb.Tid, data []byte) error {
 	return a.txn.Store(op.oid, serial, data)
 }
 
-// resolve asks for a merged record. A revision that is gone leaves it to the client, as does a failure.
+// resolve asks for a merged record. A revision that is gone leaves it to the client, as does a failure, and one of long
+// ago, which nobody looks for under the commit lock: the client finds it without.
 func (a *applier) resolve(conflict *zodb.ConflictError, sent []byte) ([]byte, bool) {
 	if a.t.opt.Resolve == nil {
 		return nil, false
 	}
-	old, err := a.t.st.LoadSerial(conflict.Oid, conflict.Seen)
+	old, err := a.t.st.LoadRecent(conflict.Oid, conflict.Seen)
 	if err != nil {
 		return nil, false
 	}

@@ -395,3 +395,30 @@ func TestABlobThatIsRefusedLeavesNothingBehind(t *testing.T) {
 		must(t, txn.Abort())
 	}
 }
+
+// The revision that a client started from is looked for under the commit lock, but not far back: a conflict with one of
+// long ago costs the others nothing, and its client resolves it.
+func TestAConflictWithARevisionOfLongAgoIsLeftToTheClient(t *testing.T) {
+	s := open(t)
+	serials := []zodb.Tid{s.commit(t, 1, 0, "0")}
+	for range filestorage.MaxRecent {
+		serials = append(serials, s.commit(t, 1, serials[len(serials)-1], "more"))
+	}
+	for back, resolved := range map[int]bool{1: true, filestorage.MaxRecent - 1: true, filestorage.MaxRecent: false} {
+		asked := false
+		txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Resolve: func(_, _, sent []byte) ([]byte, error) {
+			asked = true
+			return sent, nil
+		}})
+		must(t, txn.Store(1, serials[len(serials)-1-back], []byte("mine")))
+		out, err := txn.Vote(t.Context())
+		must(t, err)
+		if asked != resolved || resolved != (len(out.Conflicts) == 0) {
+			t.Errorf("%d revisions back: resolved here %v, conflicts %d", back, asked, len(out.Conflicts))
+		}
+		must(t, txn.Abort())
+	}
+	if _, err := s.LoadSerial(1, serials[0]); err != nil { // as the client does
+		t.Error(err)
+	}
+}
