@@ -218,6 +218,33 @@ func TestNothingIsSyncedAheadWhereOthersWait(t *testing.T) {
 	}
 }
 
+// Where others wait for the commit lock, they would be in one group: the syncer, which comes a little later, has it.
+func TestNobodySettlesForItselfWhereOthersWait(t *testing.T) {
+	s, disk, _ := openHeld(t)
+	disk.syncs.Store(nil)
+	txn := completed(t, s, 1)
+	began := make(chan *Txn)
+	go func() {
+		next, err := s.Begin(t.Context(), &zodb.TxnMeta{})
+		if err != nil {
+			t.Error(err)
+		}
+		began <- next
+	}()
+	for s.waiting.Load() == 0 {
+		runtime.Gosched()
+	}
+	c := here(t, txn)
+	if c.Leads() {
+		t.Error("it leads, and another one waits for the lock")
+	}
+	next := <-began
+	<-c.Done()
+	if err := errors.Join(c.Err(), next.Abort(), s.Close()); err != nil {
+		t.Error(err)
+	}
+}
+
 // A transaction may be finished or aborted, by another goroutine, while it is synced ahead.
 func TestATransactionEndsWhileItIsSyncedAhead(t *testing.T) {
 	for _, finish := range []bool{true, false} {

@@ -141,7 +141,7 @@ func (q *queue) join(t *Txn, settles bool) (g *group, lead bool, err error) {
 	if q.failed != nil {
 		return nil, false, q.failed
 	}
-	lead = settles && q.idle()
+	lead = settles && q.idle() && t.s.waiting.Load() == 0 // those who wait can be in the same group
 	if g = q.forming; g == nil {
 		g = &group{}
 	} else if err := t.setStatus(); err != nil {
