@@ -119,7 +119,7 @@ func (t *txnReader) NextRecord() (*zodb.Record, error) {
 	}
 	t.rec = zodb.Record{Oid: h.Oid, Tid: h.Tid, DataTxn: data.tid, HasPrev: h.Prev != 0, Size: data.size}
 	if err := t.attachData(data); err != nil {
-		return nil, err
+		return &t.rec, err // it says which record it is that cannot be read
 	}
 	t.at += h.length()
 	return &t.rec, nil
