@@ -52,7 +52,7 @@ func (s *served) placeFor(ctx context.Context, greeted bool) (place, uint64) {
 			return again, v.changes // other nodes may have refused it before there was a leader
 		case answered && v.leader != "":
 			return refused, v.changes
-		case answered && greeted && time.Since(v.vacant) >= s.opt.HoldFor:
+		case answered && greeted && time.Since(v.vacant) >= s.opt.HoldFor && !s.empty():
 			return onlyReads, v.changes
 		case answered && over:
 			return again, v.changes
@@ -67,6 +67,13 @@ func (s *served) placeFor(ctx context.Context, greeted bool) (place, uint64) {
 			return again, v.changes // to nobody
 		}
 	}
+}
+
+// empty reports whether there is nothing to read, as in a copy that has never reached its primary.
+func (s *served) empty() bool {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	return s.visible == 0
 }
 
 // greet waits a moment where it is not known who leads, or where clients cannot enter yet: a client registers at one

@@ -195,6 +195,13 @@ func TestAClientThatWaitsMaySayThatItIsThere(t *testing.T) {
 // letIn registers a writer where nobody leads, and looks again for as long as it is sent to.
 func (s *site) letIn(t *testing.T) *peer {
 	t.Helper()
+	replicated, err := s.st.Begin(t.Context(), &zodb.TxnMeta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := replicated.Finish(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
 	for sent := 0; ; sent++ {
 		p := s.dial(t, wire.Z5)
 		if p.call("register", "1", false) == nil {
@@ -373,5 +380,15 @@ func TestWhoCannotEnterYetTriesTheOthersFirst(t *testing.T) {
 	q.call("register", "1", true)
 	if s.storage("1").unclear.Load() {
 		t.Error("the next one is greeted late")
+	}
+}
+
+// A copy that has nothing yet would look like a new database.
+func TestNobodyIsLetInToReadNothing(t *testing.T) {
+	e := new(elsewhere)
+	s := start(t, Options{}, StorageOptions{Access: ReadOnly, Elsewhere: e.ask, Hold: true, HoldFor: 1})
+	for range 3 {
+		p := s.dial(t, wire.Z5)
+		p.looksAgain(p.send(0, "register", "1", false))
 	}
 }

@@ -192,8 +192,8 @@ func (c *client) getInvalidations(m *wire.Message, a *arguments) error {
 			return nil
 		}
 	}
-	c.say(hclog.Info, nil, "a client drops its cache, which is of a transaction that is not in this history, or was too "+
-		"long ago", "cache", tid, "last", until)
+	c.say(hclog.Info, nil, "a client drops its cache: its last transaction is not in this history, or too long ago",
+		"cache", tid, "last", until)
 	c.reply(m, nil)
 	return nil
 }
