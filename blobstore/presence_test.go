@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/zrsd/zrsd/vfs"
@@ -125,5 +126,15 @@ func TestADirectoryThatComesBackMeanwhileHidesNoBlob(t *testing.T) {
 				must(t, f.Close())
 			}
 		}
+	}
+}
+
+// A link that leads nowhere is named as what it is: a folder is not made there, since it may be a mount that is away.
+func TestALinkThatLeadsNowhereIsNoBlobDirectory(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "blobs")
+	must(t, os.Symlink("away", dir))
+	_, err := Open(dir, Options{})
+	if err == nil || !strings.Contains(err.Error(), "is a symbolic link to "+filepath.Join(filepath.Dir(dir), "away")) {
+		t.Errorf("got %v", err)
 	}
 }

@@ -111,6 +111,9 @@ func (s *Store) open(want string) error {
 		}
 	}
 	found, marked, err := s.findLayout()
+	if to := vfs.LinkTarget(s.fs, s.dir); to != "" && errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("it is a symbolic link to %s, which does not exist: %w", to, err)
+	}
 	if err != nil {
 		return err
 	}

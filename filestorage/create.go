@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -19,8 +20,10 @@ const fileMode fs.FileMode = 0o666
 func (s *Storage) openFile(opt Options) error {
 	var err error
 	s.file, err = s.fs.OpenFile(s.path, s.openFlag(), 0)
-	if errors.Is(err, fs.ErrNotExist) && !opt.ReadOnly && !opt.MustExist {
+	if missing := errors.Is(err, fs.ErrNotExist); missing && !opt.ReadOnly && !opt.MustExist {
 		err = s.create()
+	} else if to := vfs.LinkTarget(s.fs, s.path); missing && to != "" {
+		err = fmt.Errorf("%s is a symbolic link to %s, which does not exist: %w", s.path, to, err)
 	}
 	if err == nil {
 		s.id, err = s.file.Stat()
@@ -55,8 +58,22 @@ func (s *Storage) create() error {
 		}
 	}
 	var err error
-	s.file, err = s.fs.OpenFile(s.path, s.openFlag()|os.O_CREATE|os.O_EXCL, fileMode)
+	s.file, err = s.fs.OpenFile(s.path, s.openFlag()|os.O_CREATE, fileMode) // also where a symbolic link leads
+	if to := vfs.LinkTarget(s.fs, s.path); to != "" && err != nil {
+		err = fmt.Errorf("create %s, to which the symbolic link %s leads: %w", to, s.path, err)
+	} else if to != "" {
+		err = s.syncTarget()
+	}
 	return err
+}
+
+// syncTarget makes the name durable to which a symbolic link leads.
+func (s *Storage) syncTarget() error {
+	target, err := filepath.EvalSymlinks(s.path)
+	if err != nil {
+		return err
+	}
+	return s.fs.SyncDir(filepath.Dir(target))
 }
 
 // readMagic finds out the magic of the file. An empty file gets one. One with less than a magic in it, or four zeros,

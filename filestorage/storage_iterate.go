@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -27,20 +28,12 @@ func (s *Storage) Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error) {
 // IterateRecords is Iterate without blobs, for who does not need them: they are not opened, so that no trouble with
 // them is in the way.
 func (s *Storage) IterateRecords(after zodb.Tid, follow bool) (zodb.Iterator, error) {
-	src := s.records()
+	src := s.sourceOf(s.hold(), nil)
 	it, err := iterate(src, after, follow)
 	if err != nil {
 		return nil, fmt.Errorf("iterate %s after %v: %w", s.path, after, errors.Join(err, src.release()))
 	}
 	return it, nil
-}
-
-// records is source without blobs.
-func (s *Storage) records() *source {
-	src := s.source()
-	src.openBlob = nil
-	src.successor = func(context.Context) (*source, error) { return s.records(), nil }
-	return src
 }
 
 // Find looks for the transaction with this tid. When there is none the error wraps zodb.ErrNoTid, and Before and After
@@ -61,22 +54,23 @@ func (s *Storage) Count(ctx context.Context, after zodb.Tid) (transactions int64
 
 // source returns the storage as iterators see it, for the caller to release. When a pack has replaced the file, they go
 // on with the next one.
-func (s *Storage) source() *source { return s.sourceOf(s.hold()) }
+func (s *Storage) source() *source {
+	if s.blobs == nil {
+		return s.sourceOf(s.hold(), nil)
+	}
+	return s.sourceOf(s.hold(), s.blobs.OpenBlob)
+}
 
-// sourceOf takes over what holds e.
-func (s *Storage) sourceOf(e *edition) *source {
-	src := &source{
-		frontier: e.frontier, file: e.file, path: e.path,
+// sourceOf takes over what holds e. Whatever comes of the source has the same openBlob.
+func (s *Storage) sourceOf(e *edition, openBlob func(zodb.Oid, zodb.Tid) (vfs.File, error)) *source {
+	return &source{
+		frontier: e.frontier, file: e.file, path: e.path, openBlob: openBlob,
 		index:     func() *index { return e.index },
-		successor: func(context.Context) (*source, error) { return s.source(), nil },
+		successor: func(context.Context) (*source, error) { return s.sourceOf(s.hold(), openBlob), nil },
 		release:   func() error { e.release(); return nil },
 		share: func() *source {
 			e.holders.Add(1)
-			return s.sourceOf(e)
+			return s.sourceOf(e, openBlob)
 		},
 	}
-	if s.blobs != nil {
-		src.openBlob = s.blobs.OpenBlob
-	}
-	return src
 }

@@ -1,6 +1,9 @@
 package vfs
 
-import "path/filepath"
+import (
+	"os"
+	"path/filepath"
+)
 
 // CleanPath is the one spelling of the path of a Data.fs or a blob directory: what FileStorage makes of it with
 // os.path.abspath, but relative where it was. Names are made of such a path by a suffix, and compared as text, so it is
@@ -18,4 +21,19 @@ func CleanPath(path string) string {
 		return abs
 	}
 	return path
+}
+
+// LinkTarget returns where a symbolic link of the real disk leads; "" when path is none, and on other disks.
+func LinkTarget(disk FS, path string) string {
+	if _, real := disk.(OS); !real {
+		return ""
+	}
+	to, err := os.Readlink(path)
+	if err != nil {
+		return ""
+	}
+	if !filepath.IsAbs(to) {
+		to = filepath.Join(filepath.Dir(path), to)
+	}
+	return to
 }
