@@ -97,6 +97,9 @@ func full(t *testing.T) admin.Status {
 			Lag: admin.Lag{admin.Known[int64](2), admin.Known[int64](300),
 				admin.Known(7.5)}, LastError: admin.Known("EOF"),
 		}},
+		Troubles: []admin.Trouble{
+			{Text: "a commit waits for the disk", Since: at, Stall: true}, {Text: "a blob is left", Since: at},
+		},
 		Totals: admin.Totals{
 			Sent: admin.Traffic{10, 1000}, Applied: admin.Traffic{20, 2000}, Reconnects: 2,
 			Refusals: map[string]int64{"wrong_storage": 1},
@@ -204,6 +207,9 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 		{`zrsd_last_tid_timestamp_seconds`, 1714982401.25, 1714982401.5,
 			func(st *admin.Status) { *st.Storage.LastTid += 0x1111111 }},
 		{`zrsd_storage_size_bytes`, 4096, 8192, func(st *admin.Status) { st.Storage.Size = 8192 }},
+		{`zrsd_troubles`, 2, 0, func(st *admin.Status) { st.Troubles = nil }},
+		{`zrsd_stall_seconds`, full(t).Now.Sub(full(t).Troubles[0].Since).Seconds(), 0,
+			func(st *admin.Status) { st.Troubles = st.Troubles[1:] }},
 		{`zrsd_objects`, 17, 18, func(st *admin.Status) { *st.Storage.Objects = 18 }},
 		{`zrsd_transactions_total{direction="sent",role="secondary"}`, 10, 11,
 			func(st *admin.Status) { st.Totals.Sent.Transactions = 11 }},

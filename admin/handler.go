@@ -78,6 +78,9 @@ func writeStatus(w http.ResponseWriter, st Status) {
 	if st.Gone == nil {
 		st.Gone = []Secondary{}
 	}
+	if st.Troubles == nil {
+		st.Troubles = []Trouble{}
+	}
 	if st.Totals.Refusals == nil {
 		st.Totals.Refusals = map[string]int64{}
 	}

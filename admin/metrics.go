@@ -21,6 +21,9 @@ var (
 	descStart = desc("start_time_seconds", "When the node was started, Unix time.")
 	descReady = desc("ready", "1 when /readyz answers 200.")
 
+	descStall    = desc("stall_seconds", "For how long commits, or what follows the primary, have made no progress.")
+	descTroubles = desc("troubles", "Things that an operator should look at, stalls included.")
+
 	descRole        = desc("role", "1 for the role that the node has now.", "role")
 	descEpoch       = desc("epoch", "The last epoch that the node knows to have begun.")
 	descFenced      = desc("fenced", "1 when another node has become primary in this one's place.")
@@ -63,7 +66,7 @@ func newCollector(src Source) collector { return collector{src} }
 // Describe is part of prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descBuild, descStart, descReady, descRole, descEpoch, descFenced, descConflict, descFrozen,
+		descBuild, descStart, descReady, descStall, descTroubles, descRole, descEpoch, descFenced, descConflict, descFrozen,
 		descTermLeft, descMaintenance, descDegraded, descDegrades, descWaiting,
 		descLastTid, descSize, descObjects, descTxns, descBytes,
 		descReconnects, descRefusals,
@@ -81,6 +84,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s.gauge(descBuild, 1, st.Version, runtime.Version(), st.Role)
 	s.gauge(descStart, unix(st.Started))
 	s.gauge(descReady, oneIf(st.Ready))
+	s.troubles(&st)
 	s.roles(&st)
 	s.storage(&st.Storage)
 	s.totals(st.Role, &st.Totals)
@@ -112,6 +116,18 @@ func (s samples) roles(st *Status) {
 		s.counter(descDegrades, st.Sync.Degradations)
 		s.gauge(descWaiting, float64(st.Sync.Waiting))
 	}
+}
+
+// troubles has how long the longest stall lasts, 0 for none.
+func (s samples) troubles(st *Status) {
+	stall := 0.0
+	for _, t := range st.Troubles {
+		if t.Stall {
+			stall = max(stall, st.Now.Sub(t.Since).Seconds())
+		}
+	}
+	s.gauge(descStall, stall)
+	s.gauge(descTroubles, float64(len(st.Troubles)))
 }
 
 func (s samples) gauge(d *prometheus.Desc, v float64, labels ...string) {

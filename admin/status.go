@@ -52,6 +52,8 @@ type Status struct {
 	Gone        []Secondary `json:"gone"`        // were connected, the last one of each name
 	Totals      Totals      `json:"totals"`
 
+	Troubles []Trouble `json:"troubles"` // that are there now
+
 	Storages []Member `json:"storages,omitempty"` // of a process with several
 }
 
@@ -59,6 +61,13 @@ type Status struct {
 type Conflict struct {
 	Kind string `json:"kind"` // "identity", "copy", "reign", "epoch", "node" or "storage"
 	Text string `json:"text"` // what is wrong, and what to do
+}
+
+// A Trouble is something that an operator should look at, and that is over by itself once its cause is.
+type Trouble struct {
+	Text  string    `json:"text"`
+	Since time.Time `json:"since"`
+	Stall bool      `json:"stall"` // commits, or what follows the primary, make no progress: the node is not ready
 }
 
 // An Epoch is a reign of a primary.

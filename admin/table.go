@@ -31,6 +31,9 @@ func WriteTable(w io.Writer, st *Status) error {
 	}
 	row("data", clean(st.Storage.Path)+storageNotes(&st.Storage))
 	row("last tid", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
+	for _, t := range st.Troubles {
+		row("trouble", clean(t.Text), "since "+timeText(&t.Since))
+	}
 	if ahead := st.Storage.Future; ahead > 0 {
 		row("", fmt.Sprintf("WARNING: %v in the future: a clock was ahead, or this one is behind",
 			time.Duration(ahead*float64(time.Second)).Round(time.Second)))

@@ -76,6 +76,7 @@ func (s *Storage) prepare(g *group) error {
 	if g.synced {
 		return nil
 	}
+	s.waits.disk.Waits(waitSync)
 	if err := syncBlobs(g.blobs); err != nil {
 		return err
 	}
@@ -87,6 +88,7 @@ func (s *Storage) prepare(g *group) error {
 
 // flip makes the transactions of g final, durably. From here on there is no way back.
 func (s *Storage) flip(g *group) error {
+	s.waits.disk.Waits(waitStatus)
 	if _, err := s.file.WriteAt([]byte{byte(g.status)}, g.start+statusAt); err != nil {
 		return s.fail(fmt.Errorf("write the status at %d: %w", g.start+statusAt, err))
 	}
@@ -106,6 +108,7 @@ func (s *Storage) show(g *group) {
 	}
 	s.advance(g.end, g.last)
 	s.view.Unlock()
+	s.waits.disk.Waits(waitTold)
 	for _, w := range s.watchers.all {
 		w.told(g.told, g.here)
 	}
@@ -116,11 +119,13 @@ func (s *Storage) show(g *group) {
 // settle makes g durable and visible. An error, on whatever step, is the end of writing: transactions of later groups
 // are in the file already and build on g.
 func (s *Storage) settle(g *group) error {
+	defer s.waits.disk.Done()
 	err := s.prepare(g)
 	if err == nil {
 		err = s.checkPath()
 	}
 	if err == nil {
+		s.waits.disk.Waits(waitNames)
 		err = publishBlobs(g.blobs)
 	}
 	if err == nil {

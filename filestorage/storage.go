@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/watchdog"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -27,6 +28,7 @@ type Options struct {
 	Progress  func(done, total int64) // called now and then while the file is scanned, in bytes
 	Now       func() time.Time        // the clock of new tids; nil: time.Now
 	Resolve   Resolver                // resolves conflicts in Undo; nil: none is
+	Watch     *watchdog.Board         // is told of waits for the disk and the commit lock; nil: nobody is
 	Poll      time.Duration           // Attach: how often to look for changes that nobody notifies of; 0: a second
 }
 
@@ -72,9 +74,10 @@ type Storage struct {
 	queue   *queue        // transactions on their way to the disk
 	commit  chan struct{} // one slot, the commit lock: held from Begin to the end of the transaction
 	waiting atomic.Int32  // how many wait for the commit lock
-	writer  writer        // belongs to the holder of the commit lock
-	saver   saver         // saves the index now and then
-	room    room          // on the disk
+	waits   waits
+	writer  writer // belongs to the holder of the commit lock
+	saver   saver  // saves the index now and then
+	room    room   // on the disk
 
 	packing chan struct{} // one slot, held by a pack, and by whoever does what one has left
 	left    *leftovers
@@ -114,6 +117,7 @@ func newStorage(path string, opt Options) *Storage {
 	if s.now == nil {
 		s.now = time.Now
 	}
+	s.waits.begin(s, opt.Watch)
 	s.left = &leftovers{log: s.log, now: s.now}
 	return s
 }
@@ -172,6 +176,7 @@ func (s *Storage) close() error {
 
 // release closes what open opened, the lock last.
 func (s *Storage) release() error {
+	s.waits.end()
 	var err error
 	if file := s.present().file; file != nil {
 		err = file.Close()

@@ -82,6 +82,7 @@ func (s *Storage) BeginNow(meta *zodb.TxnMeta) (*Txn, error) {
 	case <-s.closed:
 		return nil, nil //nolint:nilnil // Begin has the error
 	case s.commit <- struct{}{}:
+		s.waits.tookLock()
 	default:
 		return nil, nil //nolint:nilnil // as above
 	}
@@ -133,6 +134,7 @@ func (s *Storage) lockCommit(ctx context.Context) error {
 	}
 	select {
 	case s.commit <- struct{}{}:
+		s.waits.tookLock()
 		return nil
 	default:
 	}
@@ -140,6 +142,7 @@ func (s *Storage) lockCommit(ctx context.Context) error {
 	defer s.waiting.Add(-1)
 	select {
 	case s.commit <- struct{}{}:
+		s.waits.tookLock()
 		return nil
 	case <-s.closed:
 		return zodb.ErrClosed
@@ -228,7 +231,9 @@ func (t *Txn) StoreDraft(oid zodb.Oid, serial zodb.Tid, data []byte, blob zodb.B
 	if err := t.Store(oid, serial, data); err != nil {
 		return err
 	}
+	t.s.waits.vote.Waits(waitBlob)
 	b, err := blob.Stage(oid, t.header.Tid)
+	t.s.waits.vote.Done()
 	if err != nil {
 		return t.mayBreak(err)
 	}

@@ -18,6 +18,8 @@ func (t *Txn) Complete() error {
 	if err := t.alive(); err != nil || t.complete {
 		return err
 	}
+	t.s.waits.vote.Waits(waitWrite)
+	defer t.s.waits.vote.Done()
 	if err := t.seal(); err != nil {
 		return t.mayBreak(fmt.Errorf("write transaction %v: %w", t.header.Tid, err))
 	}
@@ -45,7 +47,9 @@ func (t *Txn) SyncAhead() func() error {
 	return func() error {
 		defer e.release()
 		begun := time.Now()
+		s.waits.disk.Waits(waitSync)
 		err := vfs.SyncData(e.file)
+		s.waits.disk.Done()
 		s.queue.took(time.Since(begun))
 		if err != nil {
 			err = s.fail(fmt.Errorf("sync transaction %v ahead: %w", t.header.Tid, err))
@@ -69,6 +73,7 @@ func (t *Txn) Vote(ctx context.Context) error {
 	}
 	g := &group{}
 	g.add(t)
+	defer t.s.waits.disk.Done()
 	if err := t.s.prepare(g); err != nil {
 		return t.mayBreak(fmt.Errorf("vote: %w", err))
 	}
@@ -94,6 +99,8 @@ func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 	if err := t.s.checkPath(); err != nil {
 		return 0, t.mayBreak(t.s.fail(err))
 	}
+	defer t.s.waits.disk.Done()
+	t.s.waits.disk.Waits(waitNames)
 	if err := publishBlobs(t.blobs); err != nil {
 		return 0, t.mayBreak(fmt.Errorf("finish: %w", err))
 	}

@@ -37,9 +37,10 @@ func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
 	if c.ReadOnly {
 		access = zeo.ReadOnly
 	}
-	defer c.offered(st, Terms{Access: access})()
+	defer c.offered(st, Terms{Access: access, Watch: c.board})()
 	f.opened(func(out *admin.Status) {
 		showStorage(&out.Storage, st, time.Now())
+		showLeft(out, st)
 		out.Ready = true
 	})
 	<-ctx.Done()

@@ -13,6 +13,7 @@ import (
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/trust"
 	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/watchdog"
 	"github.com/zrsd/zrsd/zeo"
 )
 
@@ -71,6 +72,8 @@ type Config struct {
 	NewIdentity, AsItWas bool
 
 	desk *desk // where commands find the storage
+	// board has what the storage and its parts wait for.
+	board *watchdog.Board
 	// leaving is set when the process begins to end, before its clients are disconnected: they look for another primary
 	// at once, and nobody should say then that this one leads.
 	leaving *atomic.Bool
@@ -171,7 +174,7 @@ func (c *Config) fill() {
 		c.Logger = hclog.NewNullLogger()
 	}
 	if c.desk == nil {
-		c.desk = new(desk)
+		c.desk, c.board = new(desk), new(watchdog.Board)
 	}
 	if c.leaving == nil {
 		c.leaving = new(atomic.Bool)

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/watchdog"
 )
 
 // The roles, as status, logs and metrics name them.
@@ -23,7 +24,8 @@ const stateOpening = "opening"
 // A face is what a node shows to its admin server, from before the storage is open until the end. It may be used
 // concurrently.
 type face struct {
-	base admin.Status // what never changes
+	board *watchdog.Board // what the storage and its parts wait for
+	base  admin.Status    // what never changes
 
 	mu      sync.Mutex
 	phase   string              // why the node is not ready, while show is nil
@@ -33,6 +35,7 @@ type face struct {
 
 func newFace(role string, c *Config) *face {
 	return &face{
+		board: c.board,
 		base: admin.Status{
 			Version: Version(), Role: role, Name: c.name(), Started: time.Now().UTC(),
 			Storage: admin.Storage{Path: c.Data, Blobs: c.Blobs != "", Shared: c.SharedBlobs},
@@ -70,6 +73,7 @@ func (f *face) Status() admin.Status {
 	st.Now = time.Now().UTC()
 	if show != nil {
 		show(&st)
+		showStalls(&st, f.board.Stalls(st.Now))
 		return st
 	}
 	st.NotReady = &phase

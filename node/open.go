@@ -18,7 +18,7 @@ const reportEvery = 5 * time.Second
 // storageOptions returns how to open the storage.
 func (c *Config) storageOptions(f *face, blobs blobDir) filestorage.Options {
 	return filestorage.Options{FS: c.FS, Blobs: blobs.storage(), Logger: c.Logger.Named("storage"),
-		Progress: c.progress(f), Resolve: c.resolve}
+		Progress: c.progress(f), Resolve: c.resolve, Watch: c.board}
 }
 
 // resolve merges what an undo and a later transaction made of an object.

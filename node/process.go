@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/watchdog"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -44,6 +45,8 @@ type Terms struct {
 	Elsewhere func(ctx context.Context) string
 	Hold      bool
 	HoldFor   time.Duration
+	// Watch is told when clients cannot be told of commits.
+	Watch *watchdog.Board
 }
 
 // A Front serves the storages of a process to clients, as ZEO does.

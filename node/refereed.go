@@ -206,6 +206,9 @@ func (f *refereed) cleared(ctx context.Context) error {
 	if f.clear() {
 		return nil
 	}
+	waits := f.r.c.board.Place("a commit")
+	waits.Waits("this node's lease: the referee has to let it lead")
+	defer waits.Remove()
 	tick := time.NewTicker(clearEvery)
 	defer tick.Stop()
 	for !f.clear() {

@@ -48,7 +48,10 @@ func runAll(ctx context.Context, c *Config, members []*member, front Front) (err
 		server := admin.Serve(ln, sourceOf(members), &control{members, front}, c.Logger.Named("admin"), c.adminNames()...)
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
-	err = together(ctx, members, front)
+	for _, m := range members {
+		helpers.Go(func() { m.c.watchOver(around) })
+	}
+	err = untilHung(ctx, members, front)
 	logEnd(c.Logger, err)
 	return err
 }

@@ -13,6 +13,7 @@ import (
 // showPrimary fills in what a primary says.
 func showPrimary(st *admin.Status, src source, p primary.Status) {
 	showStorage(&st.Storage, src, time.Now())
+	showLeft(st, src)
 	st.Storage.ID = known(p.StorageID)
 	st.NotReady = hindrance(src, &p)
 	st.Ready = st.NotReady == nil
@@ -33,6 +34,7 @@ func hindrance(src source, p *primary.Status) *string {
 // showSecondary fills in what a secondary says.
 func showSecondary(st *admin.Status, src source, s secondary.Status, readyLag time.Duration) {
 	showStorage(&st.Storage, src, time.Now())
+	showLeft(st, src)
 	st.Storage.ID = known(s.StorageID)
 	st.Upstream = &admin.Upstream{
 		Address: known(s.Address), Name: known(s.PrimaryName), State: string(s.State), Since: known(s.Since),

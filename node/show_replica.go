@@ -11,6 +11,7 @@ func (r *replica) show(st *admin.Status) {
 	st.Role = r.roleName()
 	if r.isLeading() {
 		showStorage(&st.Storage, r.st, time.Now())
+		showLeft(st, r.st)
 		st.NotReady = r.hindrance()
 		st.Ready = st.NotReady == nil
 	} else {

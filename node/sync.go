@@ -156,6 +156,9 @@ func (s *syncer) Cleared(ctx context.Context, tid zodb.Tid) error {
 func (s *syncer) await(ctx context.Context, now *tenure, tid zodb.Tid) error {
 	s.count(1)
 	defer s.count(-1)
+	waits := s.c.board.Place("a commit")
+	waits.Waits(fmt.Sprintf("%d secondaries to have it", s.c.Sync.Required))
+	defer waits.Remove()
 	ctx, cancel := now.within(ctx)
 	defer cancel()
 	late := time.AfterFunc(s.c.Sync.Timeout, func() { s.late(now, cancel, tid) })

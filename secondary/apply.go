@@ -71,7 +71,9 @@ func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *wire
 	if err := s.believes(in.Meta().Tid); err != nil {
 		return nil, err
 	}
+	s.handing.Waits("the storage, to take a transaction")
 	txn, err := s.st.Replay(ctx, in.Meta())
+	s.handing.Done()
 	if err != nil {
 		return nil, s.blame(ctx, from, err)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/watchdog"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -55,6 +56,7 @@ type Options struct {
 	MaxRecord        int64         // bytes; see protocol.Limits
 	MaxBlob          int64         // bytes; see protocol.Limits
 
+	Watch  *watchdog.Board // is told when the storage takes no transaction; nil: nobody is
 	Logger hclog.Logger
 	Now    func() time.Time
 }

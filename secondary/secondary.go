@@ -10,6 +10,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/watchdog"
 )
 
 // A Secondary keeps one storage a copy of a primary's. Run is for one goroutine, the other methods may be called
@@ -21,11 +22,12 @@ type Secondary struct {
 	keep  *identity.Keeper
 	claim *claim // of the primary last heard, not yet confirmed
 
-	choosy bool // only the primary itself is followed; see choose
-	met    bool // in this round: a node that is not the primary
-	track  *tracker
-	old    old // what is known of primaries that speak zrs2
-	pause  func(context.Context, time.Duration)
+	choosy  bool // only the primary itself is followed; see choose
+	met     bool // in this round: a node that is not the primary
+	track   *tracker
+	handing *watchdog.Place // of a transaction to the storage, while Run runs; nil: nobody watches
+	old     old             // what is known of primaries that speak zrs2
+	pause   func(context.Context, time.Duration)
 }
 
 // New returns a Secondary that writes to st, which stays the caller's to close, after Run. Nobody else may write to
@@ -55,6 +57,8 @@ func (s *Secondary) Run(ctx context.Context) error {
 	if len(s.opt.Addresses) == 0 {
 		return errors.New("a secondary needs the address of its primary")
 	}
+	s.handing = s.opt.Watch.Place("what follows the primary")
+	defer s.handing.Remove()
 	p := newPace(s.opt)
 	for ctx.Err() == nil {
 		addr := p.address()

@@ -92,6 +92,8 @@ func (n *news) read(failed bool) {
 func (s *served) follow(ctx context.Context) {
 	defer s.closeClients(errWithdrawn)
 	var broken trouble
+	watched := s.opt.Watch.Place("what tells ZEO clients of commits")
+	defer watched.Remove()
 	for {
 		select {
 		case <-s.news.there:
@@ -103,11 +105,13 @@ func (s *served) follow(ctx context.Context) {
 			return
 		}
 		if err == nil {
+			watched.Done()
 			if broken.ended() {
 				s.log.Info("what was committed can be read again", "storage", s.name)
 			}
 			continue
 		}
+		watched.Waits("the storage, which cannot be read")
 		if broken.worthTelling(err, time.Now()) {
 			s.log.Error("reading what was committed failed: clients are disconnected, and hear of nothing new until it "+
 				"can be read; it is tried again", "storage", s.name, "every", clearPause, "error", err)

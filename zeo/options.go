@@ -6,6 +6,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/watchdog"
+
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -97,8 +99,9 @@ type StorageOptions struct {
 	// HoldFor is for how long nobody has to lead before such clients are let in to read; default 15 s.
 	HoldFor time.Duration
 
-	PackGC  bool // let packs collect garbage
-	KeepOld bool // let packs leave the old file
+	Watch   *watchdog.Board // is told when clients cannot be told of commits; nil: nobody is
+	PackGC  bool            // let packs collect garbage
+	KeepOld bool            // let packs leave the old file
 }
 
 // defaultHoldFor is for how long nobody has to lead before clients that want to write are let in to read.

@@ -84,7 +84,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 	second.FS, second.Logger, second.Reloads = p.Shared.FS, hclog.NewNullLogger(), p.Shared.Reloads
 	without := map[string]bool{
 		"FS": true, "Admin": true, "AdminTLS": true, "AdminNames": true, "MaxFrame": true, "Config": true, "read": true, "offer": true,
-		"desk": true, "leaving": true, "resized": true, "setAccess": true,
+		"desk": true, "board": true, "leaving": true, "resized": true, "setAccess": true,
 		"NewIdentity": true, "AsItWas": true, // for one start, by flags
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(second.Config), reflect.ValueOf(*second)} {

@@ -1,0 +1,127 @@
+// Package watchdog tells of work that makes no progress.
+//
+// Whoever may wait for something that need not come, such as a disk, a lock, other nodes, has a Place on a Board, and
+// notes there what it waits for and that the wait is over. A wait that is longer than Limit is a Stall. Nothing is
+// decided here: a Dog logs stalls, a node shows them, and gives up waiting for them when it is to stop.
+//
+// All may be used concurrently. A nil Board has nil Places, which note nothing. The package starts no goroutine.
+package watchdog
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"sync"
+	"time"
+)
+
+// Limit is for how long a wait is no stall.
+const Limit = 10 * time.Second
+
+// A Stall is a wait that is too long.
+type Stall struct {
+	Who   string // what waits, such as "a commit"
+	For   string // what for
+	Since time.Time
+}
+
+func (s Stall) String() string { return fmt.Sprintf("%s waits for %s", s.Who, s.For) }
+
+// A Board has the waits of one storage.
+type Board struct {
+	mu     sync.Mutex
+	places map[*Place]struct{}
+}
+
+// A Place is where one wait at a time is noted.
+type Place struct {
+	board *Board
+	who   string
+	found func() (what string, since time.Time) // nil: what and since are noted
+
+	mu    sync.Mutex
+	what  string // empty: there is no wait
+	since time.Time
+}
+
+// Place adds a place for who, until Remove.
+func (b *Board) Place(who string) *Place { return b.add(&Place{who: who}) }
+
+// Found adds a place whose wait is found out by calling f, which must be quick: since when who has waited, and what
+// for; "" for nothing.
+func (b *Board) Found(who string, f func() (what string, since time.Time)) *Place {
+	return b.add(&Place{who: who, found: f})
+}
+
+func (b *Board) add(p *Place) *Place {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.places == nil {
+		b.places = make(map[*Place]struct{})
+	}
+	p.board = b
+	b.places[p] = struct{}{}
+	return p
+}
+
+// Remove takes the place off the board.
+func (p *Place) Remove() {
+	if p == nil {
+		return
+	}
+	p.board.mu.Lock()
+	defer p.board.mu.Unlock()
+	delete(p.board.places, p)
+}
+
+// Waits notes that a wait begins; one for the same goes on.
+func (p *Place) Waits(what string) {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.what != what {
+		p.what, p.since = what, time.Now()
+	}
+}
+
+// Done notes that there is no wait.
+func (p *Place) Done() {
+	if p == nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.what = ""
+}
+
+func (p *Place) wait() (what string, since time.Time) {
+	if p.found != nil {
+		return p.found()
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.what, p.since
+}
+
+// Stalls returns the waits that are too long at a time, the longest first.
+func (b *Board) Stalls(now time.Time) (list []Stall) {
+	if b == nil {
+		return nil
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for p := range b.places {
+		if what, since := p.wait(); what != "" && now.Sub(since) >= Limit {
+			list = append(list, Stall{p.who, what, since})
+		}
+	}
+	slices.SortFunc(list, func(a, b Stall) int {
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Who, b.Who), cmp.Compare(a.For, b.For))
+	})
+	return list
+}
