@@ -80,6 +80,7 @@ func (r *replica) options() secondary.Options {
 		MinBackoff: firstWait, Logger: r.c.Logger,
 	}
 	opt.Reigned = r.renew
+	opt.Rewind = r.c.rewindCommand
 	if r.serves != "" && r.blobs.shared == nil {
 		opt.Successor = r
 	}

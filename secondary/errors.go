@@ -30,11 +30,14 @@ func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
 // An unfitError says that this secondary cannot follow this primary although the primary would let it.
-type unfitError struct{ text string }
+type unfitError struct {
+	text   string
+	rewind bool // what this node has more can be set aside
+}
 
 func (e *unfitError) Error() string { return e.text }
 
-func unfit(format string, args ...any) error { return &unfitError{fmt.Sprintf(format, args...)} }
+func unfit(format string, args ...any) error { return &unfitError{text: fmt.Sprintf(format, args...)} }
 
 // A goodbyeError is the primary's goodbye.
 type goodbyeError struct{ reason string }

@@ -39,6 +39,8 @@ type Options struct {
 	// Reigned is called when new epochs of the primary were written down, before anything of them is taken: who is fed by
 	// this node has to hear of them first. Nil: nobody is.
 	Reigned func()
+	// Rewind returns the command that sets aside what the primary at an address never had. Nil: nobody is told one.
+	Rewind func(addr string) string
 	// Successor is asked when the primary hands over to this node. Nil: it must not.
 	Successor Successor
 

@@ -22,6 +22,8 @@ type Secondary struct {
 	keep  *identity.Keeper
 	claim *claim // of the primary last heard, not yet confirmed
 
+	diverged *divergedError // what the primary said last; nil: nothing of the kind
+
 	choosy  bool // only the primary itself is followed; see choose
 	met     bool // in this round: a node that is not the primary
 	track   *tracker
@@ -66,8 +68,9 @@ func (s *Secondary) Run(ctx context.Context) error {
 		if ctx.Err() != nil || errors.Is(err, errConfirm) {
 			continue
 		}
-		state, _ := judge(err)
-		s.track.failed(state, err)
+		shown := s.shown(err, progress)
+		state, _ := judge(shown)
+		s.track.failedBut(state, shown, err)
 		wait, news := p.failed(err, progress)
 		s.choose(err, progress, wait > 0)
 		s.report(addr, err, news, wait)
@@ -84,7 +87,7 @@ func (s *Secondary) Run(ctx context.Context) error {
 // connection was of use.
 func (s *Secondary) attempt(ctx context.Context, addr string) (progress bool, err error) {
 	s.track.connecting(addr)
-	err = s.followIn(ctx, addr)
+	err = s.advised(addr, s.followIn(ctx, addr))
 	return s.track.progressed(), err
 }
 

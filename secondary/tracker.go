@@ -125,12 +125,15 @@ func (t *tracker) read(n int) {
 }
 
 // failed notes why a connection ended, or did not come about.
-func (t *tracker) failed(s State, err error) {
+func (t *tracker) failed(s State, err error) { t.failedBut(s, err, err) }
+
+// failedBut is failed where another error is to be shown.
+func (t *tracker) failedBut(s State, shown, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.connected = false
 	t.set(s)
-	t.st.LastError, t.st.LastErrorTime = clean(err.Error()), t.now()
+	t.st.LastError, t.st.LastErrorTime = said(shown), t.now()
 	var refusal *protocol.Refusal
 	if errors.As(err, &refusal) {
 		t.st.Refusals[refusal.Code]++
