@@ -2,6 +2,7 @@ package zeo
 
 import (
 	"testing"
+	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/vfs/simdisk"
@@ -84,5 +85,22 @@ func TestAClientMayGoWhileTheDiskHoldsItsCommitUp(t *testing.T) {
 				t.Errorf("there is %q, want %q", data, want)
 			}
 		})
+	}
+}
+
+// A client waits for the disk itself where nobody else commits. Where others do, one sync serves many.
+func TestAClientIsAloneUnlessAnotherHasJustFinished(t *testing.T) {
+	s := &served{}
+	c, other := &client{storage: s}, &client{storage: s}
+	if !c.alone() {
+		t.Error("nobody has ever finished a transaction")
+	}
+	s.last.Store(&last{other, time.Now()})
+	if c.alone() || !other.alone() {
+		t.Error("another client has just finished a transaction")
+	}
+	s.last.Store(&last{other, time.Now().Add(-2 * crowdTime)})
+	if !c.alone() {
+		t.Error("another client has finished a transaction long ago")
 	}
 }

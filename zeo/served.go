@@ -32,6 +32,7 @@ type served struct {
 	news     news
 	telling  sync.Mutex // held by whoever announces
 	relief   relief
+	last     atomic.Pointer[last]
 
 	// mu is held, shared, while an answer about data is made and put on an outbox, and for writing while a transaction
 	// becomes visible.

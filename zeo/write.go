@@ -280,6 +280,10 @@ func (c *client) vote(m *wire.Message, a *arguments) error {
 	recovered.Must("voting", func() { out, voted, err = t.VoteNow() })
 	if voted && passed(out, err) {
 		c.passed(m, t, out)
+		_ = c.out.flush() // what fails ends the connection
+		if !c.alone() {
+			return nil
+		}
 		return c.syncAhead(t)
 	}
 	ctx, cancel := context.WithCancel(c.ctx)
@@ -319,14 +323,30 @@ func (c *client) passed(m *wire.Message, t *transaction, out *commit.Outcome) {
 	c.storage.stats.resolved.Add(int64(out.Resolved))
 	if !m.OneWay() {
 		c.add(c.encode(wire.Reply(m.ID, oidList(out.Changed))))
-		_ = c.out.flush() // what fails ends the connection
 	}
+}
+
+// A last is who has finished a transaction last, and when.
+type last struct {
+	c  *client
+	at time.Time
+}
+
+// crowdTime is within which another client must have finished a transaction for its like to be worth waiting for: with
+// them one sync serves many.
+const crowdTime = time.Millisecond
+
+// alone reports whether nobody else commits. Then the client waits for the disk itself.
+func (c *client) alone() bool {
+	last := c.storage.last.Load()
+	return last == nil || last.c == c || time.Since(last.at) > crowdTime
 }
 
 // voted answers a vote.
 func (c *client) voted(ctx context.Context, m *wire.Message, t *transaction, out *commit.Outcome, err error) {
 	if passed(out, err) {
 		c.passed(m, t, out)
+		c.out.wake()
 		return
 	}
 	if ctx.Err() != nil {
@@ -418,7 +438,7 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	})
 	var done *filestorage.Commit
 	var err error
-	recovered.Must("committing a transaction", func() { _, done, err = t.Finish(context.WithoutCancel(c.ctx)) })
+	recovered.Must("committing a transaction", func() { _, done, err = t.Finish(context.WithoutCancel(c.ctx), c.alone()) })
 	if done == nil {
 		s.forget(tid)
 		return err
@@ -426,6 +446,7 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	if err != nil {
 		c.logger().Warn("removing what a transaction does not need any more failed", "tid", tid, "error", err)
 	}
+	s.last.Store(&last{c, time.Now()})
 	c.txn = nil
 	c.unlock(t)
 	c.shown.commits.Add(1)

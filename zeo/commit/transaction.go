@@ -199,14 +199,19 @@ func (t *Transaction) apply(ctx context.Context, a *applier) error {
 }
 
 // Finish hands the transaction to the storage and gives the lock back. It is final, durable and visible when the commit
-// is done, whose Settle the caller must call next; a failure shows there. Without a Commit nothing was handed over, and the transaction can be aborted. An
+// is done; a failure shows there. With here set the caller is ready to wait for the disk, and must call the Commit's
+// Settle next. Without a Commit nothing was handed over, and the transaction can be aborted. An
 // error beside a Commit says what of the buffer could not be removed, which is nothing to the transaction.
-func (t *Transaction) Finish(ctx context.Context) (zodb.Tid, *filestorage.Commit, error) {
+func (t *Transaction) Finish(ctx context.Context, here bool) (zodb.Tid, *filestorage.Commit, error) {
 	if t.voted == nil {
 		return 0, nil, fmt.Errorf("finish: there was no vote: %w", zodb.ErrTransaction)
 	}
 	txn := t.voted
-	c, err := txn.EnqueueHere(ctx)
+	enqueue := txn.Enqueue
+	if here {
+		enqueue = txn.EnqueueHere
+	}
+	c, err := enqueue(ctx)
 	if err != nil {
 		return 0, nil, err
 	}

@@ -79,7 +79,7 @@ func vote(t *testing.T, txn *Transaction) []zodb.Oid {
 // finish waits until the transaction is final.
 func finish(t *testing.T, txn *Transaction) zodb.Tid {
 	t.Helper()
-	tid, c, err := txn.Finish(t.Context())
+	tid, c, err := txn.Finish(t.Context(), true)
 	must(t, err)
 	c.Settle()
 	<-c.Done()
@@ -334,7 +334,7 @@ func TestCallsOutOfOrderAreRefused(t *testing.T) {
 	s := open(t)
 	txn := s.begin()
 	must(t, txn.Store(1, 0, []byte("x")))
-	if _, _, err := txn.Finish(t.Context()); !errors.Is(err, zodb.ErrTransaction) {
+	if _, _, err := txn.Finish(t.Context(), true); !errors.Is(err, zodb.ErrTransaction) {
 		t.Errorf("finish without vote: got %v", err)
 	}
 	vote(t, txn)
@@ -369,7 +369,7 @@ func TestWhatCannotBeRemovedIsNothingToACommit(t *testing.T) {
 	must(t, txn.Store(1, 0, []byte("spilled")))
 	vote(t, txn)
 	must(t, txn.buf.spill.f.Close())
-	_, c, err := txn.Finish(t.Context())
+	_, c, err := txn.Finish(t.Context(), true)
 	if c == nil || err == nil {
 		t.Fatalf("got %v, %v", c, err)
 	}
