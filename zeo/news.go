@@ -195,7 +195,7 @@ func (s *served) tell(ctx context.Context, batch []filestorage.Invalidation) err
 
 // readNews announces what is in the storage behind the last transaction that was announced.
 func (s *served) readNews(ctx context.Context) error {
-	it, err := s.st.IterateRecords(s.visible, false)
+	it, err := s.st.Iterate(s.visible, false)
 	if err != nil {
 		return err
 	}
