@@ -26,9 +26,8 @@
 //
 // Members but "epochs", "format" and "storage" are left out where they say nothing, as are "handed_to", the node to
 // which a primary handed its epoch over, "promised_to", who got the promise, "rival", another primary of the same epoch
-// that goes before this one, "was", the node of which this one is a copy, "frozen": true, "foreign": true, where the chain proves nothing, and
-// "rewind", a rewinding to be finished. Files of format 1
-// have only those three.
+// that goes before this one, "was", the node of which this one is a copy, "frozen": true, "foreign": true, where the
+// chain proves nothing, and "rewind", a rewinding to be finished. Files of format 1 have only those three.
 //
 // "unnamed_primary": true is there, too, when the id was made for a copy of a storage that has none, that of a zc.zrs.
 //
@@ -45,9 +44,9 @@
 // A file that was copied, moved to another disk or restored is another file on its disk: the inode and the time of
 // birth that it names are not its own. Inodes alone prove nothing, because disks use them again. The copy has the same
 // storage and the same history, but it is another node: it gets a node id of its own, and remembers in "was" whose copy
-// it is. So is a storage whose Data.fs lacks transactions that the chain knows of. A copy leads nothing before it begins
-// an epoch, or an operator says that it is the original (package node). A copy of a whole disk, below its file system,
-// cannot be told this way. Where a disk does not have a mark it is left out.
+// it is. So is a storage whose Data.fs lacks transactions that the chain knows of. A copy leads nothing before it
+// begins an epoch, or an operator says that it is the original (package node). A copy of a whole disk, below its file
+// system, cannot be told this way. Where a disk does not have a mark it is left out.
 //
 // Python's tools ignore the file. A Data.fs without one, such as a fresh copy, gets one on first use: a primary
 // creates it, a secondary adopts what its primary has.

@@ -35,7 +35,9 @@ func Load(disk vfs.FS, dataPath string) (*State, error) {
 // Create gives the storage at dataPath a new id and its first epoch. The error wraps fs.ErrExist when it has a state.
 func Create(disk vfs.FS, dataPath string) (*State, error) {
 	node := newID()
-	return begin(disk, dataPath, &State{StorageID: newID(), Node: node, Epochs: []protocol.Epoch{{Number: 1, Node: node}}})
+	return begin(disk, dataPath, &State{
+		StorageID: newID(), Node: node, Epochs: []protocol.Epoch{{Number: 1, Node: node}},
+	})
 }
 
 // CreateUnnamed is Create for a copy of a storage that has no id.
@@ -95,8 +97,8 @@ func (s *State) secure() error {
 	return nil
 }
 
-// marks are by what a file is known again: its number on the disk, and when it was made, because numbers are used again.
-// 0 where a disk does not say.
+// marks are by what a file is known again: its number on the disk, and when it was made, because numbers are used
+// again. 0 where a disk does not say.
 type marks struct {
 	number uint64
 	born   int64

@@ -24,9 +24,9 @@ type State struct {
 
 	// Node is the id of this copy, a UUID that no other copy has. Empty in files of older versions.
 	Node string
-	// Was is the Node of the copy that this one was made of, when the file was found to be a copy and nobody has said yet
-	// what that means: see "Copies" in the package comment. Such a node does not lead. Role, Follow, HandedTo and Frozen
-	// are then those of the original.
+	// Was is the Node of the copy that this one was made of, when the file was found to be a copy and nobody has said
+	// yet what that means: see "Copies" in the package comment. Such a node does not lead. Role, Follow, HandedTo and
+	// Frozen are then those of the original.
 	Was string
 	// Role is what this node was made by a promotion, a demotion or a rewind. It wins over what the node is told at
 	// its start. Empty: nothing of the kind has happened.
@@ -56,7 +56,8 @@ type State struct {
 	// Chain is what is kept of the digests over the history. It may be behind the file.
 	Chain Chain
 
-	// Copied says that the file was found to be another one than it was written as, when it was read. It is not written.
+	// Copied says that the file was found to be another one than it was written as, when it was read. It is not
+	// written.
 	Copied bool
 
 	fs    vfs.FS
@@ -88,15 +89,15 @@ const (
 // Epoch returns the last epoch.
 func (s *State) Epoch() protocol.Epoch { return s.Epochs[len(s.Epochs)-1] }
 
-// Own reports whether the last epoch was begun by this node: nobody else leads it. A file of an older version does not say
-// who began an epoch, and is believed.
+// Own reports whether the last epoch was begun by this node: nobody else leads it. A file of an older version does not
+// say who began an epoch, and is believed.
 func (s *State) Own() bool {
 	by := s.Epoch().Node
 	return s.Was == "" && (by == "" || by == s.Node)
 }
 
-// Reign begins an epoch of this node. Epochs that began behind its beginning are forgotten: the file has nothing of them
-// any more.
+// Reign begins an epoch of this node. Epochs that began behind its beginning are forgotten: the file has nothing of
+// them any more.
 func (s *State) Reign(e protocol.Epoch) {
 	e.Node = s.Node
 	for len(s.Epochs) > 0 && s.Epoch().Begin > e.Begin {

@@ -120,8 +120,8 @@ type answer struct {
 	err      error
 }
 
-// identity returns the id of the storage at an address, something where only that it has one is known, and nothing where
-// it has none or did not answer.
+// identity returns the id of the storage at an address, something where only that it has one is known, and nothing
+// where it has none or did not answer.
 func (a *answer) identity() string {
 	var refusal *protocol.Refusal
 	switch {
@@ -129,7 +129,8 @@ func (a *answer) identity() string {
 		return clean(a.stranger.StorageID)
 	case a.promise != nil:
 		return a.promise.StorageID
-	case errors.As(a.err, &refusal) && (refusal.Code == protocol.CodeWrongStorage || refusal.Code == protocol.CodeNotMember):
+	case errors.As(a.err, &refusal) && (refusal.Code == protocol.CodeWrongStorage ||
+		refusal.Code == protocol.CodeNotMember):
 		return "of an id that it does not tell"
 	}
 	return ""

@@ -76,15 +76,16 @@ func (r *replica) settle() error {
 func (r *replica) renewIdentity(ctx context.Context) error {
 	id := r.keep.State()
 	if id != nil && id.Was == "" {
-		r.c.Logger.Warn("--new-identity changes nothing: this node has its identity already; leave the option out, or, "+
-			"if this is to be another database, move the state file away", "file", id.Path(), "storage", id.StorageID)
+		r.c.Logger.Warn("--new-identity changes nothing: this node has its identity already; leave the option out, "+
+			"or, if this is to be another database, move the state file away", "file", id.Path(),
+			"storage", id.StorageID)
 		return r.settle()
 	}
 	for _, a := range r.send(ctx, &protocol.Bid{}, r.addressesTold()) {
 		if has := a.identity(); has != "" {
-			return &StartError{fmt.Errorf("--new-identity: %s answers at %s and has the storage %s; where this node is "+
-				"to be a database of its own, take that address out of --replicate-from; otherwise start it with zrsd "+
-				"secondary", a.name(), a.addr, has)}
+			return &StartError{fmt.Errorf("--new-identity: %s answers at %s and has the storage %s; where this node "+
+				"is to be a database of its own, take that address out of --replicate-from; otherwise start it with "+
+				"zrsd secondary", a.name(), a.addr, has)}
 		}
 	}
 	if id == nil {
@@ -102,9 +103,9 @@ func (r *replica) renewIdentity(ctx context.Context) error {
 func (r *replica) restoreIdentity() error {
 	id := r.keep.State()
 	if id == nil {
-		return &StartError{fmt.Errorf("--as-it-was: there is no %s%s, and nothing else says what this node was: restore "+
-			"it as well; or start the node with zrsd secondary, to follow a primary, or with --new-identity, if this is "+
-			"a database of its own now", r.c.Data, identity.Suffix)}
+		return &StartError{fmt.Errorf("--as-it-was: there is no %s%s, and nothing else says what this node was: "+
+			"restore it as well; or start the node with zrsd secondary, to follow a primary, or with --new-identity, "+
+			"if this is a database of its own now", r.c.Data, identity.Suffix)}
 	}
 	if id.Was == "" {
 		r.c.Logger.Warn("--as-it-was changes nothing: this node is what it was; leave the option out", "node", id.Node)
@@ -156,22 +157,23 @@ func (r *replica) seek(ctx context.Context) error {
 	for _, a := range r.send(ctx, &protocol.Bid{}, r.addressesTold()) {
 		switch has := a.identity(); {
 		case has != "":
-			return r.waits(fmt.Sprintf("this node has no state file, and %s at %s has the storage %s: this node gets no "+
-				"identity and takes no transactions. Start it with zrsd secondary, to make it a copy of that one; where it "+
-				"is to be a database of its own, with --new-identity and without that address in --replicate-from",
+			return r.waits(fmt.Sprintf("this node has no state file, and %s at %s has the storage %s: this node gets "+
+				"no identity and takes no transactions. Start it with zrsd secondary, to make it a copy of that one; "+
+				"where it is to be a database of its own, with --new-identity and without that address in "+
+				"--replicate-from",
 				a.name(), a.addr, has))
 		case a.promise == nil:
 			absent = append(absent, a.addr)
 		case a.promise.Wants:
-			return r.waits(fmt.Sprintf("this node has no state file, nor has %s at %s, and both were started as primary: "+
-				"start one of them with zrsd secondary", a.name(), a.addr))
+			return r.waits(fmt.Sprintf("this node has no state file, nor has %s at %s, and both were started as "+
+				"primary: start one of them with zrsd secondary", a.name(), a.addr))
 		}
 	}
 	if len(absent) > 0 {
-		return r.waits(fmt.Sprintf("this node has no state file, and %s does not answer, which may know that this storage "+
-			"has an identity, and another primary: this node takes no transactions until it does. Where the storage is new, "+
-			"or nobody else has it any more, start this node once with --new-identity; where it was restored, with zrsd "+
-			"secondary", strings.Join(absent, ", ")))
+		return r.waits(fmt.Sprintf("this node has no state file, and %s does not answer, which may know that this "+
+			"storage has an identity, and another primary: this node takes no transactions until it does. Where the "+
+			"storage is new, or nobody else has it any more, start this node once with --new-identity; where it was "+
+			"restored, with zrsd secondary", strings.Join(absent, ", ")))
 	}
 	return r.changeInTurn(ctx, func(context.Context) error {
 		if err := r.c.makeIdentity(r.keep); err != nil {
@@ -210,8 +212,8 @@ type past interface {
 	Find(ctx context.Context, tid zodb.Tid) (filestorage.Found, error)
 }
 
-// settleFile compares the data with what the state file knows of them. Where they lack what the node once had, they were
-// replaced, and it is another copy now. upTo is the last transaction that is known to be as it was.
+// settleFile compares the data with what the state file knows of them. Where they lack what the node once had, they
+// were replaced, and it is another copy now. upTo is the last transaction that is known to be as it was.
 func (c *Config) settleFile(ctx context.Context, st past, keep *identity.Keeper) (upTo zodb.Tid, err error) {
 	id := keep.State()
 	if id == nil || len(id.Chain.Checkpoints) == 0 {
@@ -224,7 +226,8 @@ func (c *Config) settleFile(ctx context.Context, st past, keep *identity.Keeper)
 	if same || id.Was != "" {
 		return upTo, nil
 	}
-	c.Logger.Warn("the state file knows of transactions that the data have not: they were replaced, as by an older copy",
+	c.Logger.Warn("the state file knows of transactions that the data have not: they were replaced, "+
+		"as by an older copy",
 		"file", c.Data, "last", st.LastTid(), "once", id.Chain.Last().Tid)
 	if err := keep.Settle(); err != nil {
 		return 0, &StartError{err}
@@ -232,9 +235,8 @@ func (c *Config) settleFile(ctx context.Context, st past, keep *identity.Keeper)
 	return upTo, nil
 }
 
-// standing looks for the newest checkpoint that is in the storage; its digest may be another one where transactions came
-// over another protocol. same: it is the newest one of all, or a pack may have
-// taken that away.
+// standing looks for the newest checkpoint that is in the storage; its digest may be another one where transactions
+// came over another protocol. same: it is the newest one of all, or a pack may have taken that away.
 func standing(ctx context.Context, st past, id *identity.State) (upTo zodb.Tid, same bool, err error) {
 	chain := &id.Chain
 	last := st.LastTid()

@@ -125,8 +125,8 @@ func TestARestoredFormerPrimaryDoesNotLead(t *testing.T) {
 	}
 }
 
-// Nobody else is there any more, or all were restored: a copy leads when an operator says so, in an epoch of its own, or
-// when it is promoted.
+// Nobody else is there any more, or all were restored: a copy leads when an operator says so, in an epoch of its own,
+// or when it is promoted.
 func TestACopyLeadsWhenAnOperatorSaysSo(t *testing.T) {
 	for _, promote := range []bool{false, true} {
 		a, b, c := three(t)

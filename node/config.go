@@ -67,8 +67,8 @@ type Config struct {
 	PackNoOld bool // packs leave no Data.fs.old, unless told otherwise
 
 	// NewIdentity makes the storage a database of its own where it has no state file, or a copy of one. AsItWas makes a
-	// copy the node again that it is a copy of: the files were moved, or the whole cluster was restored. Both are for one
-	// start.
+	// copy the node again that it is a copy of: the files were moved, or the whole cluster was restored. Both are for
+	// one start.
 	NewIdentity, AsItWas bool
 
 	desk *desk // where commands find the storage
@@ -138,8 +138,8 @@ func (c *Config) check() error {
 		return err
 	}
 	if c.NewIdentity && c.AsItWas {
-		return &ConfigError{"--new-identity and --as-it-was: the node is to be another one, and the same one: leave out " +
-			"one of the two"}
+		return &ConfigError{"--new-identity and --as-it-was: the node is to be another one, and the same one: leave " +
+			"out one of the two"}
 	}
 	if c.MaxSecondaries < 1 {
 		return &ConfigError{fmt.Sprintf("--max-secondaries %d: at least 1 is needed", c.MaxSecondaries)}
@@ -240,8 +240,8 @@ func (c *PrimaryConfig) check() error {
 			"without waiting; leave out one of the two"}
 	}
 	if p := cmp.Or(c.Protocol, secondary.ProtocolNative); p != secondary.ProtocolNative && p != secondary.ProtocolAuto {
-		return &ConfigError{fmt.Sprintf("--protocol %s: a primary, when it is none any more, follows another zrsd: give "+
-			"native, or auto", p)}
+		return &ConfigError{fmt.Sprintf("--protocol %s: a primary, when it is none any more, follows another zrsd: "+
+			"give native, or auto", p)}
 	}
 	if c.SharedBlobs {
 		return &ConfigError{"a primary owns its blob directory: shared blobs are a setting of its secondaries"}

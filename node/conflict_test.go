@@ -42,7 +42,8 @@ func rivalling(t *testing.T) (first, second *seat, alone map[*seat]zodb.Tid) {
 	return b, c, alone
 }
 
-// Of two primaries of one epoch that hear of each other one takes no transactions, also after a restart, and both say so.
+// Of two primaries of one epoch that hear of each other one takes no transactions, also after a restart, and both say
+// so.
 func TestOfTwoPrimariesOfOneEpochOneGoesOn(t *testing.T) {
 	first, second, _ := rivalling(t)
 	second.disputes(t, conflictEpoch, "zrsd promote")
@@ -142,8 +143,8 @@ func TestAPrimaryOfAnotherStorageIsMet(t *testing.T) {
 	}
 }
 
-// A node that has promised the number of an epoch to another one does not begin that epoch as an heir: the switchover was
-// interrupted, and the other one was promoted meanwhile.
+// A node that has promised the number of an epoch to another one does not begin that epoch as an heir: the switchover
+// was interrupted, and the other one was promoted meanwhile.
 func TestAnHeirKeepsThePromiseThatItGaveToAnother(t *testing.T) {
 	a, b, c := three(t)
 	id, last := b.keep.State(), a.st.LastTid()

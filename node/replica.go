@@ -72,7 +72,7 @@ type replica struct {
 	// unwritten is a higher epoch that this node was told of as primary and could not write down: see gaveOut.
 	unwritten uint64
 
-	wants  atomic.Bool             // it was started as primary, and has still to ask whether the storage has an identity
+	wants  atomic.Bool             // started as primary, it has still to ask whether the storage has an identity
 	begins bool                    // it is to begin an epoch of its own when it is open
 	met    atomic.Pointer[dispute] // what others have answered that must not be; nil: nothing
 }
@@ -216,8 +216,8 @@ func (r *replica) lost(err error) error {
 	if !errors.Is(err, fs.ErrNotExist) || r.starts != identity.RolePrimary || len(r.cfg.ReplicateFrom) == 0 {
 		return err
 	}
-	return &StartError{fmt.Errorf("%w; where the files of this node were lost, start it with zrsd secondary and the same "+
-		"addresses: it is filled from the primary, and can be made primary again with zrsd switchover", err)}
+	return &StartError{fmt.Errorf("%w; where the files of this node were lost, start it with zrsd secondary and the "+
+		"same addresses: it is filled from the primary, and can be made primary again with zrsd switchover", err)}
 }
 
 // identify reads the state file, now that nobody else can be writing it, and decides who this node is.

@@ -92,8 +92,8 @@ func TestADivergedNodeIsRefusedAfterAPack(t *testing.T) {
 	}
 }
 
-// A secondary that feeds others tells them of a new epoch before it sends anything of that, so that nobody has something
-// of a reign that it does not know.
+// A secondary that feeds others tells them of a new epoch before it sends anything of that, so that nobody has
+// something of a reign that it does not know.
 func TestWhoIsFedByASecondaryHearsOfANewEpochFirst(t *testing.T) {
 	a, b, c := three(t)
 	sd := newSite(t, simdisk.New())

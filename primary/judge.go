@@ -55,8 +55,8 @@ func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusa
 }
 
 // judgeEpochs compares the reigns that both know. What a secondary has from behind the beginning of the first one that
-// only one of us knows, it has from a primary that was another one: histories can be the same up to there. This needs no
-// look at transactions, which a pack may have taken away.
+// only one of us knows, it has from a primary that was another one: histories can be the same up to there. This needs
+// no look at transactions, which a pack may have taken away.
 func (p *Primary) judgeEpochs(h *protocol.Hello, epochs []protocol.Epoch) *protocol.Refusal {
 	at, parted := protocol.Part(epochs, h.Epochs)
 	last := h.Last.Tid
@@ -66,9 +66,9 @@ func (p *Primary) judgeEpochs(h *protocol.Hello, epochs []protocol.Epoch) *proto
 	case last > ours:
 		return ahead(last, ours)
 	}
-	return refuse(protocol.CodeDiverged, at, "the last transaction of this secondary is %v (%s), and behind %v (%s) its "+
-		"history is another one: it knows %s, the primary %s; %s", last, stamp(last), at, stamp(at), reigns(h.Epochs),
-		reigns(epochs), startAgain)
+	return refuse(protocol.CodeDiverged, at, "the last transaction of this secondary is %v (%s), and behind %v (%s) "+
+		"its history is another one: it knows %s, the primary %s; %s", last, stamp(last), at, stamp(at),
+		reigns(h.Epochs), reigns(epochs), startAgain)
 }
 
 // reigns says which epoch is the last one of a list.
@@ -95,9 +95,10 @@ func (p *Primary) judgeHistory(ctx context.Context, h *protocol.Hello) *protocol
 	case r != nil:
 		return r
 	case h.StorageID == "" && (found == nil || found.Digest != last.Digest):
-		return refuse(protocol.CodeDiverged, last.Tid, "this copy has no state file, and its last transaction, %v (%s), "+
-			"was packed away on the primary, or never was there: nothing proves that it is a copy of this storage; restore "+
-			"its state file as well, or give it a newer copy or an empty Data.fs", last.Tid, stamp(last.Tid))
+		return refuse(protocol.CodeDiverged, last.Tid, "this copy has no state file, and its last transaction, %v "+
+			"(%s), was packed away on the primary, or never was there: nothing proves that it is a copy of this "+
+			"storage; restore its state file as well, or give it a newer copy or an empty Data.fs", last.Tid,
+			stamp(last.Tid))
 	case found == nil, found.Status == zodb.StatusPacked, last.Status == zodb.StatusPacked:
 		return nil
 	case found.Digest == last.Digest:

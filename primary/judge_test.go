@@ -88,8 +88,8 @@ func reigned(t *testing.T) *running {
 	}})
 }
 
-// Who has something from behind the beginning of a reign that one side does not know has diverged, whether a pack took it
-// away or not, and whatever stands under the same tid.
+// Who has something from behind the beginning of a reign that one side does not know has diverged, whether a pack took
+// it away or not, and whatever stands under the same tid.
 func TestWhoseReignItWas(t *testing.T) {
 	first, second := protocol.Epoch{Number: 1, Node: "a"}, protocol.Epoch{Number: 2, Begin: tidAt(2), Node: "b"}
 	p := reigned(t)
@@ -107,7 +107,8 @@ func TestWhoseReignItWas(t *testing.T) {
 		{"it went on, and a pack went over that", []protocol.Epoch{first}, tidAt(3), protocol.CodeDiverged},
 		{"it went on, and has what the primary has", []protocol.Epoch{first}, tidAt(5), protocol.CodeDiverged},
 		{"it went on further", []protocol.Epoch{first}, tidAt(9), protocol.CodeAhead},
-		{"the second is that of another node", []protocol.Epoch{first, {Number: 2, Begin: tidAt(2), Node: "c"}}, tidAt(3),
+		{"the second is that of another node", []protocol.Epoch{first, {Number: 2, Begin: tidAt(2), Node: "c"}},
+			tidAt(3),
 			protocol.CodeDiverged},
 		{"the second began earlier", []protocol.Epoch{first, {Number: 2, Begin: tidAt(0), Node: "b"}}, tidAt(1),
 			protocol.CodeDiverged},

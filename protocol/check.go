@@ -26,8 +26,8 @@ func sumOf(m checked) uint64 {
 }
 
 // A summed message says who a node is and which epochs it knows. It carries the FNV-1a hash, 64 bits, of all of that:
-// of each epoch the number and the beginning, 8 bytes each, big-endian, and the node; then the texts. Each text ends with
-// a zero byte. 0 is not compared: an older version made no such sum.
+// of each epoch the number and the beginning, 8 bytes each, big-endian, and the node; then the texts. Each text ends
+// with a zero byte. 0 is not compared: an older version made no such sum.
 type summed interface {
 	sum() *uint64 // where it stands in the message
 	says() (epochs []Epoch, texts []string)

@@ -3,7 +3,8 @@ package protocol
 import "github.com/zrsd/zrsd/zodb"
 
 // An Epoch is one reign of a primary: a promotion begins the next one. It is the same epoch only where its number, its
-// beginning and the node that began it are the same: two nodes that did not hear of each other may give the same number.
+// beginning and the node that began it are the same: two nodes that did not hear of each other may give the same
+// number.
 type Epoch struct {
 	Number uint64   `msgpack:"n" json:"number"`
 	Begin  zodb.Tid `msgpack:"begin" json:"begin"` // tid of the last transaction before the epoch; 0 for the first
@@ -23,8 +24,8 @@ func (e Epoch) Same(other Epoch) bool {
 
 // Part compares the epochs that two nodes know. Where both go on behind the epochs that are the same, or one of them
 // does, parted is true, and at is the last transaction up to which their histories can be the same: the earliest
-// beginning of an epoch that one of them does not know. What a node has behind it, it has from a reign that the other one
-// knows nothing of.
+// beginning of an epoch that one of them does not know. What a node has behind it, it has from a reign that the other
+// one knows nothing of.
 func Part(a, b []Epoch) (at zodb.Tid, parted bool) {
 	same := 0
 	for same < len(a) && same < len(b) && a[same].Same(b[same]) {

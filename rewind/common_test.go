@@ -84,9 +84,12 @@ func TestTheLastCommonTransactionIsFoundInFewQuestions(t *testing.T) {
 	})
 }
 
-// What lies behind the beginning of a reign that one side does not know goes, although the primary believes of it that a
-// pack took it away, or has something under the same tid.
+// What lies behind the beginning of a reign that one side does not know goes, although the primary believes of it that
+// a pack took it away, or has something under the same tid.
 func TestWhatIsOfAnotherReignGoes(t *testing.T) {
+	two := func(begin zodb.Tid, node string) []protocol.Epoch {
+		return []protocol.Epoch{{Number: 2, Begin: begin, Node: node}}
+	}
 	st := history(t, []zodb.Tid{10, 20, 30, 40})
 	defer st.Close()
 	for name, tt := range map[string]struct {
@@ -94,10 +97,10 @@ func TestWhatIsOfAnotherReignGoes(t *testing.T) {
 		last, first  zodb.Tid
 	}{
 		"a reign that we do not know":       {nil, []protocol.Epoch{{Number: 2, Begin: 20}}, 20, 30},
-		"a reign that they do not know":     {[]protocol.Epoch{{Number: 2, Begin: 10}}, []protocol.Epoch{{Number: 3, Begin: 30}}, 10, 20},
-		"one number, two nodes":             {[]protocol.Epoch{{Number: 2, Begin: 30, Node: "b"}}, []protocol.Epoch{{Number: 2, Begin: 30, Node: "c"}}, 30, 40},
+		"a reign that they do not know":     {two(10, ""), []protocol.Epoch{{Number: 3, Begin: 30}}, 10, 20},
+		"one number, two nodes":             {two(30, "b"), two(30, "c"), 30, 40},
 		"nothing is of another reign":       {nil, []protocol.Epoch{{Number: 2, Begin: 40}}, 40, 0},
-		"one reign, of which one knows who": {[]protocol.Epoch{{Number: 2, Begin: 10}}, []protocol.Epoch{{Number: 2, Begin: 10, Node: "b"}}, 40, 0},
+		"one reign, of which one knows who": {two(10, ""), two(10, "b"), 40, 0},
 	} {
 		first := []protocol.Epoch{{Number: 1}}
 		id := &identity.State{StorageID: storageID, Epochs: append(first[:1:1], tt.ours...)}

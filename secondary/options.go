@@ -36,8 +36,8 @@ type Options struct {
 	// Chain returns the value of the chain of digests over our history, from behind a base up to tid, where that is
 	// known, for the primary to compare with its own. Nil: it never is.
 	Chain func(ctx context.Context, tid zodb.Tid) (base zodb.Tid, value zodb.Digest, ok bool)
-	// Reigned is called when new epochs of the primary were written down, before anything of them is taken: who is fed by
-	// this node has to hear of them first. Nil: nobody is.
+	// Reigned is called when new epochs of the primary were written down, before anything of them is taken: who is fed
+	// by this node has to hear of them first. Nil: nobody is.
 	Reigned func()
 	// Rewind returns the command that sets aside what the primary at an address never had. Nil: nobody is told one.
 	Rewind func(addr string) string

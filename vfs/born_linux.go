@@ -6,8 +6,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Born returns when a file was made, in nanoseconds since 1970, which a copy of the file does not have; 0 where the disk
-// does not say. Nobody can set it, and a file that is written into again keeps it.
+// Born returns when a file was made, in nanoseconds since 1970, which a copy of the file does not have; 0 where the
+// disk does not say. Nobody can set it, and a file that is written into again keeps it.
 func Born(f File) (at int64) {
 	file, ok := f.(syscall.Conn)
 	if !ok {
