@@ -70,7 +70,7 @@ func sameNumber(a, b fs.FileInfo) bool { return vfs.Number(a) != 0 && vfs.Number
 func (s *Store) confirm(look func() error) error {
 	before := s.there()
 	err := look()
-	if errors.Is(err, fs.ErrNotExist) && !(before && s.there()) {
+	if errors.Is(err, fs.ErrNotExist) && (!before || !s.there()) {
 		return &GoneError{s.dir}
 	}
 	return err

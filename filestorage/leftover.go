@@ -88,15 +88,15 @@ func (l *leftovers) lost(b lostBlob, err error) {
 	l.first = cmp.Or(l.first, err)
 }
 
-func (l *leftovers) get() (why error, since time.Time) {
+func (l *leftovers) get() (since time.Time, why error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.why, l.since
+	return l.since, l.why
 }
 
 // Left returns why work of a recovery or a pack is still to be done, and since when; nil when there is none. Nothing
 // waits for it.
-func (s *Storage) Left() (why error, since time.Time) { return s.left.get() }
+func (s *Storage) Left() (since time.Time, why error) { return s.left.get() }
 
 // tendLeft tries again until all is done or the storage is closed.
 func (s *Storage) tendLeft() {

@@ -53,11 +53,11 @@ func showStalls(st *admin.Status, stalls []watchdog.Stall) {
 
 // showLeft adds what a recovery or a pack has left to be done, for which nothing waits.
 func showLeft(st *admin.Status, src any) {
-	storage, ok := src.(interface{ Left() (error, time.Time) })
+	storage, ok := src.(interface{ Left() (time.Time, error) })
 	if !ok {
 		return
 	}
-	if why, since := storage.Left(); why != nil {
+	if since, why := storage.Left(); why != nil {
 		st.Troubles = append(st.Troubles, admin.Trouble{Text: why.Error(), Since: since.UTC()})
 	}
 }

@@ -25,7 +25,7 @@ func CleanPath(path string) string {
 
 // LinkTarget returns where a symbolic link of the real disk leads; "" when path is none, and on other disks.
 func LinkTarget(disk FS, path string) string {
-	if _, real := disk.(OS); !real {
+	if _, onDisk := disk.(OS); !onDisk {
 		return ""
 	}
 	to, err := os.Readlink(path)

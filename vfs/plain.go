@@ -45,7 +45,7 @@ func Chmod(disk FS, f File, perm fs.FileMode) error {
 // names returns how many names a file has, 0 where that is not known.
 func names(info fs.FileInfo) uint64 {
 	if st, ok := info.Sys().(*syscall.Stat_t); ok {
-		return uint64(st.Nlink)
+		return uint64(st.Nlink) //nolint:unconvert // on some machines it is another integer
 	}
 	return 0
 }

@@ -40,7 +40,7 @@ func Receive(disk FS, root, path string) (Received, error) {
 }
 
 func receive(disk FS, root, path string) (Received, error) {
-	if _, real := disk.(OS); real {
+	if _, onDisk := disk.(OS); onDisk {
 		return receiveAt(root, path)
 	}
 	f, err := OpenPlain(disk, path)
