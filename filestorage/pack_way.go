@@ -6,9 +6,9 @@ import (
 	"github.com/zrsd/zrsd/vfs"
 )
 
-// A pack reads and marks as fast as a processor can, and writes as fast as the disk takes it: who commits meanwhile waits
-// for both. So it makes way: before each of its steps it waits while a transaction is between its vote and the disk, but
-// not for long, and for a third of its own working time at most.
+// A pack reads and marks as fast as a processor can, and writes as fast as the disk takes it: who commits meanwhile
+// waits for both. So it makes way: before each of its steps it waits while a transaction is between its vote and the
+// disk, but not for long, and for a third of its own working time at most.
 const (
 	wayStep = 100 * time.Microsecond
 	wayMost = time.Millisecond
@@ -37,7 +37,8 @@ type way struct {
 }
 
 func (s *Storage) newWay() *way {
-	return &way{busy: s.commits, sleep: time.Sleep, now: time.Now, begun: time.Now()}
+	return &way{busy: s.commits, sleep: time.Sleep, //nolint:forbidigo // a pause, not a wait
+		now: time.Now, begun: time.Now()}
 }
 
 // commits reports whether somebody has the commit lock or waits for the disk.

@@ -19,9 +19,10 @@ type watcher struct {
 	told func(txns []Invalidation, here bool)
 }
 
-// Watch has told called for all that becomes visible from now on, until stop is called. told gets transactions that ended with a call of Tell, the oldest first; nil says that there are
-// others as well, to be read with Iterate. here says that the caller is a committer in Commit.Settle. Whoever commits
-// waits for it, so it must be quick, and must not call stop.
+// Watch has told called for all that becomes visible from now on, until stop is called. told gets transactions that
+// ended with a call of Tell, the oldest first; nil says that there are others as well, to be read with Iterate. here
+// says that the caller is a committer in Commit.Settle. Whoever commits waits for it, so it must be quick, and must not
+// call stop.
 func (s *Storage) Watch(told func(txns []Invalidation, here bool)) (stop func()) {
 	w := &watcher{told}
 	s.watchers.mu.Lock()

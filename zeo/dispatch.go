@@ -90,7 +90,7 @@ func (c *client) answered(m *wire.Message, err error) error {
 	if err == nil {
 		return nil
 	}
-	if _, fatal := err.(*protocolError); fatal || err == errRelieved { //nolint:errorlint // a handler's own, not one that it met
+	if _, fatal := err.(*protocolError); fatal || err == errRelieved { //nolint:errorlint // the handler's own
 		return err
 	}
 	return c.fail(m, err)

@@ -21,8 +21,8 @@ const (
 	packMap   = 0x80 // as above
 )
 
-// pack turns a message of ours, which is a pickle behind its size, into the same one in msgpack. Arrays say how long they
-// are at their beginning, tuples at their end: so what is made is kept on a stack, until the message ends.
+// pack turns a message of ours, which is a pickle behind its size, into the same one in msgpack. Arrays say how long
+// they are at their beginning, tuples at their end: so what is made is kept on a stack, until the message ends.
 func pack(m []byte) ([]byte, error) {
 	var p packer
 	for b := m[sizeLen+len(proto3):]; len(b) > 0; {

@@ -154,9 +154,9 @@ func (t *Transaction) VoteNow() (out *Outcome, voted bool, err error) {
 	if t.voted != nil || !t.buf.small() {
 		return nil, false, nil
 	}
-	txn, err := t.st.BeginNow(&t.meta)
+	txn, _ := t.st.BeginNow(&t.meta) // Vote meets the error again
 	if txn == nil {
-		return nil, false, nil //nolint:nilerr // Vote meets it again
+		return nil, false, nil
 	}
 	out, err = t.vote(context.Background(), txn)
 	return out, true, err

@@ -72,6 +72,7 @@ func TestTheShortWayTakesNothingThatTheGeneralOneRefuses(t *testing.T) {
 				bodies = append(bodies, slices.Clone(body))
 			}
 		})
+		const codes = "()}NXCBKMJ\x8a\x85\x86\x87t.\x90\x91\x92\x94\xc0\xc2\xc4\xcf\xe0"
 		random := rand.New(rand.NewPCG(1, 2))
 		plain := 0
 		for range 20_000 {
@@ -84,7 +85,7 @@ func TestTheShortWayTakesNothingThatTheGeneralOneRefuses(t *testing.T) {
 				case 1:
 					body = slices.Delete(body, at, at+1)
 				case 2:
-					body = slices.Insert(body, at, "()}NXCBKMJ\x8a\x85\x86\x87t.\x90\x91\x92\x94\xc0\xc2\xc4\xcf\xe0"[random.IntN(25)])
+					body = slices.Insert(body, at, codes[random.IntN(len(codes))])
 				case 3:
 					body = body[:at]
 				}
@@ -103,10 +104,13 @@ func TestTheShortWayTakesNothingThatTheGeneralOneRefuses(t *testing.T) {
 }
 
 func TestNumbersAreReadTheShortWay(t *testing.T) {
-	for _, n := range []int64{0, 1, 127, 128, 255, 256, 65535, 65536, -1, -128, -20, 1 << 31, 1<<31 - 1, -1 << 31, 1 << 40, 1<<63 - 1, -1 << 63} {
+	for _, n := range []int64{
+		0, 1, 127, 128, 255, 256, 65535, 65536, -1, -128, -20, 1 << 31, 1<<31 - 1, -1 << 31, 1 << 40, 1<<63 - 1, -1 << 63,
+	} {
 		for encoding := range ways {
 			codec, _ := CodecFor(encoding)
-			raw, err := codec.Append(nil, &Message{int64(1), flagCall, "vote", pickle.Tuple{n, "text", pickle.Bytes("b"), nil, true}})
+			args := pickle.Tuple{n, "text", pickle.Bytes("b"), nil, true}
+			raw, err := codec.Append(nil, &Message{int64(1), flagCall, "vote", args})
 			if err != nil {
 				t.Fatal(err)
 			}
