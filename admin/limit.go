@@ -107,11 +107,11 @@ func complaints(logger hclog.Logger) *log.Logger {
 // Write takes one line.
 func (c *complaint) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
-	c.quiet.Warn(c.log, "", door.Kind(errorText(text)), "the HTTP server complains", "error", text)
+	c.quiet.Warn(c.log, "", door.Kind(textError(text)), "the HTTP server complains", "error", text)
 	return len(line), nil
 }
 
-// An errorText is an error that came as text.
-type errorText string
+// A textError is an error that came as text.
+type textError string
 
-func (e errorText) Error() string { return string(e) }
+func (e textError) Error() string { return string(e) }

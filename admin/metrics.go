@@ -66,7 +66,8 @@ func newCollector(src Source) collector { return collector{src} }
 // Describe is part of prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descBuild, descStart, descReady, descStall, descTroubles, descRole, descEpoch, descFenced, descConflict, descFrozen,
+		descBuild, descStart, descReady, descStall, descTroubles, descRole, descEpoch, descFenced,
+		descConflict, descFrozen,
 		descTermLeft, descMaintenance, descDegraded, descDegrades, descWaiting,
 		descLastTid, descSize, descObjects, descTxns, descBytes,
 		descReconnects, descRefusals,

@@ -29,7 +29,12 @@ func TestAPanicCostsOneRequest(t *testing.T) {
 	s := Serve(ln, falling{}, nil, hclog.New(&hclog.LoggerOptions{Output: &log}))
 	before := recovered.Count()
 	get := func(path string) (int, error) {
-		req, err := http.NewRequestWithContext(context.Background(), http.MethodGet, "http://"+ln.Addr().String()+path, nil)
+		req, err := http.NewRequestWithContext(
+			context.Background(),
+			http.MethodGet,
+			"http://"+ln.Addr().String()+path,
+			nil,
+		)
 		if err != nil {
 			return 0, err
 		}

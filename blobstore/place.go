@@ -137,7 +137,10 @@ func (b *staged) comeNear(folder string) error {
 }
 
 func (b *staged) fill(from vfs.File, like fs.FileInfo) error {
-	return errors.Join(copyTo(b.file, io.NewSectionReader(from, 0, like.Size())), vfs.Chmod(b.s.fs, b.file, readOnly(like)))
+	return errors.Join(
+		copyTo(b.file, io.NewSectionReader(from, 0, like.Size())),
+		vfs.Chmod(b.s.fs, b.file, readOnly(like)),
+	)
 }
 
 // removeOldNear removes what a crash left in a folder of blobs that waited there. Nobody prunes the folder meanwhile.

@@ -15,8 +15,11 @@ import (
 type GoneError struct{ Dir string }
 
 func (e *GoneError) Error() string {
-	return fmt.Sprintf("blob directory %s is not the one that was there before: check that it is still mounted and has its "+
-		"name; if it was replaced on purpose, restart the process", e.Dir)
+	return fmt.Sprintf(
+		"blob directory %s is not the one that was there before: check that it is still mounted and has its "+
+			"name; if it was replaced on purpose, restart the process",
+		e.Dir,
+	)
 }
 
 // A presence is what a directory was when it was known to be there.

@@ -43,8 +43,12 @@ const zeoCache = "zeocache"
 func (e *LayoutError) Error() string {
 	switch {
 	case e.Found == zeoCache:
-		return fmt.Sprintf("blob directory %s: its %s file says that it is the blob cache of a ZEO client, which removes "+
-			"what it needs no more: name the blob directory of the storage, or another, empty folder", e.Dir, markerName)
+		return fmt.Sprintf(
+			"blob directory %s: its %s file says that it is the blob cache of a ZEO client, which removes "+
+				"what it needs no more: name the blob directory of the storage, or another, empty folder",
+			e.Dir,
+			markerName,
+		)
 	case e.Want == "":
 		return fmt.Sprintf("blob directory %s: layout %q is not known, only bushy and lawn are: check its %s file",
 			e.Dir, e.Found, markerName)

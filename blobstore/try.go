@@ -19,9 +19,15 @@ type OldError struct {
 }
 
 func (e *OldError) Error() string {
-	return fmt.Sprintf("the blobs before the pack cannot be kept in %s: %v: nothing was changed; that folder has to be on "+
-		"the file system of %s and writable for this process, or pack without keeping the old file and blobs (zrsd pack "+
-		"--no-keep-old, pack-keep-old false)", e.Dir+oldSuffix, e.Err, e.Dir)
+	return fmt.Sprintf(
+		"the blobs before the pack cannot be kept in %s: %v: nothing was changed; that folder has to be on "+
+			"the file system of %s and writable for this process, or pack without keeping the old file and blobs "+
+			"(zrsd pack "+
+			"--no-keep-old, pack-keep-old false)",
+		e.Dir+oldSuffix,
+		e.Err,
+		e.Dir,
+	)
 }
 
 func (e *OldError) Unwrap() error { return e.Err }
@@ -49,8 +55,11 @@ func (s *Store) TryRemoval(keepOld bool) error {
 func (s *Store) tryPlan(probe string) error {
 	f, err := s.fs.OpenFile(probe, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
 	if err != nil {
-		return fmt.Errorf("plan the removal of blobs from %s: %w: see to it that the user of this process may write there",
-			s.dir, err)
+		return fmt.Errorf(
+			"plan the removal of blobs from %s: %w: see to it that the user of this process may write there",
+			s.dir,
+			err,
+		)
 	}
 	return f.Close()
 }

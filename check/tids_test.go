@@ -17,13 +17,18 @@ func TestTidsThatGoDownOrAreInTheFutureAreNamed(t *testing.T) {
 		warnings     []check.Kind
 	}{
 		"2024-05-06T09:00:00Z": {3, 0, []check.Kind{check.KindTidOrder, check.KindTidOrder, check.KindTidOrder}},
-		"2024-05-06T08:25:00Z": {3, 3, []check.Kind{check.KindTidFuture, check.KindTidOrder, check.KindTidOrder, check.KindTidOrder}},
+		"2024-05-06T08:25:00Z": {3, 3, []check.Kind{
+			check.KindTidFuture, check.KindTidOrder, check.KindTidOrder, check.KindTidOrder,
+		}},
 	} {
 		clock, err := time.Parse(time.RFC3339, now)
 		if err != nil {
 			t.Fatal(err)
 		}
-		sum, damage, warnings := run(t, check.Options{Path: "../testdata/tids-down/Data.fs", Now: func() time.Time { return clock }})
+		sum, damage, warnings := run(
+			t,
+			check.Options{Path: "../testdata/tids-down/Data.fs", Now: func() time.Time { return clock }},
+		)
 		if len(damage) > 0 || sum.TidsDown != want.down || sum.TidsFuture != want.future {
 			t.Errorf("%s: %v, %d down, %d in the future", now, damage, sum.TidsDown, sum.TidsFuture)
 		}

@@ -68,7 +68,8 @@ func (c *checker) tid(pos int64, tid zodb.Tid) {
 	if c.sum.Transactions > 1 && tid <= c.last {
 		c.sum.TidsDown++
 		c.report(Finding{Warning, KindTidOrder, &pos, &tid, nil, fmt.Sprintf("%s is not above that of the transaction "+
-			"before, %v (%s): the clock was wrong; readers go by the order of the file", stamp(tid), c.last, stamp(c.last))})
+			"before, %v (%s): the clock was wrong; readers go by the order of the file", stamp(tid), c.last,
+			stamp(c.last))})
 	}
 	if tid > c.future {
 		if c.sum.TidsFuture++; c.sum.TidsFuture == 1 {

@@ -25,7 +25,8 @@ func TestTheCommandLineOfRunzeoWinsOverTheFile(t *testing.T) {
 		{CommandLine{File: "zeo.conf"}, ":1", 300 * time.Second, "main.fs", "main"},
 		{CommandLine{File: "zeo.conf", Address: "localhost:2"}, "localhost:2", 300 * time.Second, "main.fs", "main"},
 		{CommandLine{File: "zeo.conf", Timeout: "1.5"}, ":1", 1500 * time.Millisecond, "main.fs", "main"},
-		{CommandLine{File: "zeo.conf", Filenames: []string{"a.fs", "b.fs"}}, ":1", 300 * time.Second, "a.fs b.fs", "1 2"},
+		{CommandLine{File: "zeo.conf", Filenames: []string{"a.fs", "b.fs"}}, ":1", 300 * time.Second, "a.fs b.fs",
+			"1 2"},
 		{CommandLine{Address: "3", Filenames: []string{"a.fs"}}, ":3", 0, "a.fs", "1"},
 	} {
 		cfg, err := c.line.Load()
@@ -39,8 +40,14 @@ func TestTheCommandLineOfRunzeoWinsOverTheFile(t *testing.T) {
 		}
 		if got := cfg.ZEO.Address.V.String(); got != c.address || cfg.ZEO.TransactionTimeout.V != c.timeout ||
 			strings.Join(paths, " ") != c.paths || strings.Join(names, " ") != c.names {
-			t.Errorf("%+v: address %s, timeout %v, paths %v, names %v", c.line, got, cfg.ZEO.TransactionTimeout.V, paths,
-				names)
+			t.Errorf(
+				"%+v: address %s, timeout %v, paths %v, names %v",
+				c.line,
+				got,
+				cfg.ZEO.TransactionTimeout.V,
+				paths,
+				names,
+			)
 		}
 	}
 }

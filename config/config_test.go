@@ -161,7 +161,8 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 		{"<logfile>\n</logfile>\n" + fs, "zeo.conf:1:1: <logfile> cannot be outside of sections"},
 		{"<demostorage>\n</demostorage>\n" + fs, "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
 		{"<demostorage>\n</demostorage>\n", "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
-		{"<zlibstorage 1>\n</zlibstorage>\n", "zeo.conf:1:1: zlibstorage: zrsd changes no record on its way: write <serverzlibstorage>"},
+		{"<zlibstorage 1>\n</zlibstorage>\n", "zeo.conf:1:1: zlibstorage: zrsd changes no record on its way: write " +
+			"<serverzlibstorage>"},
 		{"<serverzlibstorage 1>\n</serverzlibstorage>\n", "zeo.conf:1:1: <serverzlibstorage> needs a <filestorage>"},
 		{"<primary 1>\n path a\n</primary>\n", "zeo.conf:1:1: primary: it is a section of ZRS 1: write <zrs 1> with " +
 			"replicate-to HOST:PORT"},
@@ -300,8 +301,10 @@ func TestTheReferenceIsThatOfTheTables(t *testing.T) {
 // The server of clients with <zlibstorage>, as their documentation has it, and with replication around it.
 func TestAServerOfCompressingClientsIsAFileStorage(t *testing.T) {
 	for _, text := range []string{
-		"%import zc.zlibstorage\n<zeo>\n address ./s\n</zeo>\n<serverzlibstorage 7>\n <filestorage>\n  path Data.fs\n  pack-gc off\n </filestorage>\n</serverzlibstorage>\n",
-		"%import zc.zlibstorage\n%import zc.zrs\n<zrs 7>\n replicate-to ./r\n <serverzlibstorage>\n  <filestorage>\n   path Data.fs\n   pack-gc off\n  </filestorage>\n </serverzlibstorage>\n</zrs>\n",
+		"%import zc.zlibstorage\n<zeo>\n address ./s\n</zeo>\n<serverzlibstorage 7>\n <filestorage>\n  path " +
+			"Data.fs\n  pack-gc off\n </filestorage>\n</serverzlibstorage>\n",
+		"%import zc.zlibstorage\n%import zc.zrs\n<zrs 7>\n replicate-to ./r\n <serverzlibstorage>\n  " +
+			"<filestorage>\n   path Data.fs\n   pack-gc off\n  </filestorage>\n </serverzlibstorage>\n</zrs>\n",
 	} {
 		cfg, err := load(t, text)
 		if err != nil {

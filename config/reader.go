@@ -78,9 +78,9 @@ func (r *reader) knownSection(s *zconfig.Section) {
 }
 
 // missing says that a section needs another one inside, unless there is one that was meant to be it.
-func (r *reader) missing(format string, args ...any) {
+func (r *reader) missing(text string) {
 	if !r.unknown {
-		r.fail(r.section.Pos, format, args...)
+		r.fail(r.section.Pos, "%s", text)
 	}
 }
 

@@ -50,7 +50,8 @@ func (t *table) entry(name string) *entry {
 
 const onlyFileStorages = "zrsd serves FileStorages only: use <filestorage>, or leave this storage to runzeo"
 
-const onlyServerZlib = "zrsd changes no record on its way: write <serverzlibstorage> here, or only its <filestorage>, and " +
+const onlyServerZlib = "zrsd changes no record on its way: write <serverzlibstorage> here, or only its " +
+	"<filestorage>, and " +
 	"<zlibstorage> around the <zeoclient> of every client, which then compress and read what is compressed"
 
 var fileTable = &table{
@@ -59,15 +60,23 @@ var fileTable = &table{
 		"`ZEO`, `ZODB`, `zdaemon` and `ZConfig.components.logger`.",
 	sections: append([]string{"zeo", "admin", "eventlog", "runner"}, storageTypes...),
 	gone: map[string]string{
-		"logger":         "only <eventlog> is known to runzeo and zrsd: move its <logfile> there",
-		"mappingstorage": onlyFileStorages, "demostorage": onlyFileStorages, "clientstorage": onlyFileStorages,
-		"zeoclient": onlyFileStorages, "relstorage": onlyFileStorages, "zlibstorage": onlyServerZlib,
-		"beforestorage": onlyFileStorages, "temporarystorage": onlyFileStorages,
-		"primary": "it is a section of ZRS 1: write <zrs 1> with replicate-to HOST:PORT, where secondaries connect, around " +
+		"logger":           "only <eventlog> is known to runzeo and zrsd: move its <logfile> there",
+		"mappingstorage":   onlyFileStorages,
+		"demostorage":      onlyFileStorages,
+		"clientstorage":    onlyFileStorages,
+		"zeoclient":        onlyFileStorages,
+		"relstorage":       onlyFileStorages,
+		"zlibstorage":      onlyServerZlib,
+		"beforestorage":    onlyFileStorages,
+		"temporarystorage": onlyFileStorages,
+		"primary": "it is a section of ZRS 1: write <zrs 1> with replicate-to HOST:PORT, where secondaries " +
+			"connect, around " +
 			"the <filestorage>",
-		"secondary": "it is a section of ZRS 1: write <zrs 1> with replicate-from HOST:PORT, where the primary listens, " +
+		"secondary": "it is a section of ZRS 1: write <zrs 1> with replicate-from HOST:PORT, where the primary " +
+			"listens, " +
 			"around the <filestorage>",
-		"cipherstorage": onlyFileStorages, "environment": "set the environment where zrsd is started",
+		"cipherstorage": onlyFileStorages,
+		"environment":   "set the environment where zrsd is started",
 	},
 }
 

@@ -46,10 +46,16 @@ var blobstorageTable = &table{
 var zlibTable = &table{
 	typ:   "serverzlibstorage",
 	named: true,
-	doc: "Of zc.zlibstorage, for clients that have `<zlibstorage>`: the storage inside has compressed records. zrsd reads them " +
+	doc: "Of zc.zlibstorage, for clients that have `<zlibstorage>`: the storage inside has compressed records. " +
+		"zrsd reads them " +
 		"wherever it reads records (packs, conflicts), also without this section.",
 	keys: []entry{
-		{name: "compress", kind: "boolean", preset: "true", doc: "Has no effect: what clients send is stored as it is."},
+		{
+			name:   "compress",
+			kind:   "boolean",
+			preset: "true",
+			doc:    "Has no effect: what clients send is stored as it is.",
+		},
 	},
 	sections: []string{"filestorage", "blobstorage"},
 	gone:     map[string]string{"zrs": "write <zrs> around <serverzlibstorage>"},

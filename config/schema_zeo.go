@@ -31,8 +31,14 @@ var zeoTable = &table{
 				"means `true`."},
 		{name: "max-clients", kind: "integer", preset: "10000", ours: true,
 			doc: "Clients at a time that have registered. More are closed at once."},
-		{name: "max-per-address", kind: "integer", preset: "1000", ours: true,
-			doc: "Connections of one address, of IPv6 of one /64 network, that have not registered yet; the oldest makes way for a new one."},
+		{
+			name:   "max-per-address",
+			kind:   "integer",
+			preset: "1000",
+			ours:   true,
+			doc: "Connections of one address, of IPv6 of one /64 network, that have not registered yet; the " +
+				"oldest makes way for a new one.",
+		},
 	},
 	sections: []string{"ssl"},
 	gone: map[string]string{

@@ -117,9 +117,13 @@ func FuzzResolve(f *testing.F) {
 	})
 }
 
-// Tuples in tuples, each mentioned twice, are small as a record and endless to compare, which is done under the commit lock.
+// Tuples in tuples, each mentioned twice, are small as a record and endless to compare, which is done under the commit
+// lock.
 func TestAMergeEndsWhateverItsKeysAre(t *testing.T) {
-	endless := "\x80\x03cBTrees.OOBTree\nOOSet\n.\x80\x03)q\x01" + strings.Repeat("0h\x01h\x01\x86q\x01", 60) + "\x85\x85."
+	endless := "\x80\x03cBTrees.OOBTree\nOOSet\n.\x80\x03)q\x01" + strings.Repeat(
+		"0h\x01h\x01\x86q\x01",
+		60,
+	) + "\x85\x85."
 	if _, err := Resolve([]byte(endless), []byte(endless), []byte(endless)); !errors.Is(err, ErrUnresolved) {
 		t.Errorf("resolved: %v", err)
 	}
@@ -132,7 +136,8 @@ func TestCompressedRecordsAreMerged(t *testing.T) {
 		return record(t, class("IISet"), pickle.Tuple{append(fifty(), last)})
 	}
 	for name, c := range map[string]struct{ old, committed, sent, want []byte }{
-		"a counter": {record(t, length, int64(1)), record(t, length, int64(3)), record(t, length, int64(5)), record(t, length, int64(7))},
+		"a counter": {record(t, length, int64(1)), record(t, length, int64(3)), record(t, length, int64(5)),
+			record(t, length, int64(7))},
 		"a set": {record(t, class("IISet"), pickle.Tuple{fifty()}), many(100), many(200),
 			record(t, class("IISet"), pickle.Tuple{append(fifty(), int64(100), int64(200))})},
 	} {

@@ -92,7 +92,10 @@ func TestPortsDoNotMakeALineAnother(t *testing.T) {
 	q := NewQuiet((&clock{time.Unix(1000, 0)}).now)
 	lines := 0
 	for port := range 100 {
-		if _, ok := q.pass("a", Kind(fmt.Errorf("read tcp 192.0.2.1:8100->192.0.2.7:%d: connection reset by peer", port))); ok {
+		if _, ok := q.pass(
+			"a",
+			Kind(fmt.Errorf("read tcp 192.0.2.1:8100->192.0.2.7:%d: connection reset by peer", port)),
+		); ok {
 			lines++
 		}
 	}

@@ -85,7 +85,13 @@ func (o *Outcome) judge(ctx context.Context, r *Run, at stage, ops []history.Op)
 		return nil //nolint:nilerr // it is what was found
 	}
 	o.Verdict = history.Check(&history.Case{
-		Ops: ops, Truth: truth, Aside: aside, Cut: r.cut, Reigns: r.reigns, MayLose: at.mayLose(), Counter: r.load.Counter,
+		Ops:     ops,
+		Truth:   truth,
+		Aside:   aside,
+		Cut:     r.cut,
+		Reigns:  r.reigns,
+		MayLose: at.mayLose(),
+		Counter: r.load.Counter,
 	})
 	o.Held = len(o.Verdict.Violations) == 0
 	return nil

@@ -171,16 +171,13 @@ func (d *countingDisk) OpenFile(path string, flag int, perm os.FileMode) (vfs.Fi
 	return d.file, nil
 }
 
-// Attaching to a file that zrsd writes does not take a group in flight for committed, however many are in it: all but its
-// first have their final status.
+// Attaching to a file that zrsd writes does not take a group in flight for committed, however many are in it: all but
+// its first have their final status.
 func TestAttachDoesNotSeeAGroupInFlight(t *testing.T) {
 	st := newStage(t, story{prepare: startIdle})
 	var commits []*Commit
 	ctx, cancel := context.WithCancel(t.Context())
-	for {
-		if !st.s.queue.hasRoom() {
-			break
-		}
+	for st.s.queue.hasRoom() {
 		txn, err := st.s.Begin(ctx, &zodb.TxnMeta{})
 		if err != nil {
 			t.Fatal(err)

@@ -39,7 +39,9 @@ func TestARecordIsNotReadWithoutItsBlobWhileTheDirectoryIsAway(t *testing.T) {
 	if rec, err := firstRecord(t, s.Iterate); err != nil || rec.Blob == nil || rec.BlobSize != 8 {
 		t.Errorf("when it is back: %v, %v", rec, err)
 	}
-	if err := os.Remove(filepath.Join(blobs, "0x00/0x00/0x00/0x00/0x00/0x00/0x00/0x01", blobName(s.LastTid()))); err != nil {
+	if err := os.Remove(
+		filepath.Join(blobs, "0x00/0x00/0x00/0x00/0x00/0x00/0x00/0x01", blobName(s.LastTid())),
+	); err != nil {
 		t.Fatal(err)
 	}
 	if rec, err := firstRecord(t, s.Iterate); err != nil || rec.Blob != nil {

@@ -13,9 +13,9 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Whatever sync fails, once or from then on, whether the process goes on or is killed there, whether the pages that were
-// not written are still in memory or not: when the storage is opened again all that was acknowledged is there, and all
-// that is shown, and what is committed then, is there after a power failure.
+// Whatever sync fails, once or from then on, whether the process goes on or is killed there, whether the pages that
+// were not written are still in memory or not: when the storage is opened again all that was acknowledged is there, and
+// all that is shown, and what is committed then, is there after a power failure.
 func TestASyncThatFails(t *testing.T) {
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {
@@ -63,7 +63,8 @@ func playWithFailingSync(t *testing.T, s story, n int, after string) (st *stage,
 	return st, reached
 }
 
-// The same for a process that is killed before any of its operations: what it wrote can be read, and is not on the disk.
+// The same for a process that is killed before any of its operations: what it wrote can be read, and is not on the
+// disk.
 func TestAKilledProcess(t *testing.T) {
 	for _, s := range stories {
 		t.Run(s.name, func(t *testing.T) {
@@ -82,7 +83,8 @@ func TestAKilledProcess(t *testing.T) {
 	}
 }
 
-// checkShownIsDurable opens the storage on the disk that played left, looks, goes on or not, and switches the power off.
+// checkShownIsDurable opens the storage on the disk that played left, looks, goes on or not, and switches the power
+// off.
 func checkShownIsDurable(t *testing.T, when string, played *stage, goOn bool) {
 	t.Helper()
 	if t.Failed() {
@@ -95,7 +97,13 @@ func checkShownIsDurable(t *testing.T, when string, played *stage, goOn bool) {
 	}
 	found := contents(t, st.s)
 	if len(found) < played.acked || len(found) > len(played.tried) {
-		t.Fatalf("%s: %d transactions acknowledged, %d tried, %d found", when, played.acked, len(played.tried), len(found))
+		t.Fatalf(
+			"%s: %d transactions acknowledged, %d tried, %d found",
+			when,
+			played.acked,
+			len(played.tried),
+			len(found),
+		)
 	}
 	if diff := cmp.Diff(lines(played.tried[:len(found)]), lines(found)); diff != "" {
 		t.Fatalf("%s (-want +got):\n%s", when, diff)

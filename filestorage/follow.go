@@ -23,8 +23,12 @@ type DivergedError struct {
 }
 
 func (e *DivergedError) Error() string {
-	return fmt.Sprintf("%s no longer has transaction %v, which was already taken from it: the file was cut, or replaced "+
-		"by an older one; save what the secondaries have, decide which history is right, and start again", e.File, e.Tid)
+	return fmt.Sprintf(
+		"%s no longer has transaction %v, which was already taken from it: the file was cut, or replaced "+
+			"by an older one; save what the secondaries have, decide which history is right, and start again",
+		e.File,
+		e.Tid,
+	)
 }
 
 // patience is how many polls long a file may stay in a state that is normal only while something goes on.
@@ -176,10 +180,10 @@ func (a *Attached) goOver(ctx context.Context, g *generation, at fs.FileInfo) er
 	return &DivergedError{File: a.path, Tid: g.last.tid}
 }
 
-// follows reports whether g goes on where old ended: it has the last transaction taken from old. A pack removes that one
-// only if it has no records: whatever else a transaction has changed last is current, and stays. (A pack also removes a
-// last transaction of which nothing can be reached. That looks like an older backup that was packed, and is taken for
-// one.)
+// follows reports whether g goes on where old ended: it has the last transaction taken from old. A pack removes that
+// one only if it has no records: whatever else a transaction has changed last is current, and stays. (A pack also
+// removes a last transaction of which nothing can be reached. That looks like an older backup that was packed, and is
+// taken for one.)
 func (g *generation) follows(ctx context.Context, old *generation) (bool, error) {
 	if old.last.pos == 0 {
 		return true, nil

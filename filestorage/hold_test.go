@@ -122,7 +122,8 @@ func TestSkippedTidsAreOfNoTransaction(t *testing.T) {
 	}
 }
 
-// One transaction that is too large does not make a disk full; several in a row do, and the first that finds room ends it.
+// One transaction that is too large does not make a disk full; several in a row do, and the first that finds room ends
+// it.
 func TestADiskIsFullWhenNoTransactionFindsRoom(t *testing.T) {
 	disk := simdisk.New()
 	now := time.Now()

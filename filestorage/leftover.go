@@ -179,6 +179,12 @@ func (s *Storage) setLostAside(ctx context.Context) error {
 }
 
 func lostAsideError(n int, b lostBlob, err error) error {
-	return fmt.Errorf("%d blobs of transactions that were cut off are still where blobs lie, the first is that of oid %v "+
-		"tid %v: %w", n, b.oid, b.tid, err)
+	return fmt.Errorf(
+		"%d blobs of transactions that were cut off are still where blobs lie, the first is that of oid %v "+
+			"tid %v: %w",
+		n,
+		b.oid,
+		b.tid,
+		err,
+	)
 }

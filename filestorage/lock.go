@@ -15,8 +15,8 @@ import (
 // lockSuffix makes the path of the lock file out of that of the Data.fs.
 const lockSuffix = ".lock"
 
-// An ownership is what keeps other processes from writing a storage: the lock file, by the rules of ZODB, and the lock of the
-// Data.fs itself, for the case that the lock file was removed.
+// An ownership is what keeps other processes from writing a storage: the lock file, by the rules of ZODB, and the lock
+// of the Data.fs itself, for the case that the lock file was removed.
 type ownership struct {
 	fs   vfs.FS
 	path string      // of the lock file

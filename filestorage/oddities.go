@@ -10,16 +10,34 @@ import (
 func (s *Storage) tellOddities() {
 	end, last := s.get()
 	if ahead := last.Time().Sub(s.now()); last != 0 && ahead > futureTolerance {
-		s.log.Warn("the last transaction is in the future: this clock is behind, or the one that wrote it was ahead. Until then "+
-			"new tids only count on from it, so they say no time, and a pack by time keeps more than asked for; check the "+
-			"clock (timedatectl), and do not put a node with such a clock into a failover", "file", s.path, "tid", last,
-			"time", last.Time().UTC().Format(time.RFC3339), "ahead", ahead.Round(time.Second).String())
+		s.log.Warn(
+			"the last transaction is in the future: this clock is behind, or the one that wrote it was ahead. "+
+				"Until then "+
+				"new tids only count on from it, so they say no time, and a pack by time keeps more than asked "+
+				"for; check the "+
+				"clock (timedatectl), and do not put a node with such a clock into a failover",
+			"file",
+			s.path,
+			"tid",
+			last,
+			"time",
+			last.Time().UTC().Format(time.RFC3339),
+			"ahead",
+			ahead.Round(time.Second).String(),
+		)
 	}
 	if s.magic == zodb.MagicFS21 && end > magicLen {
-		s.log.Warn("this file was written by Python 2 (magic FS21). It is served and replicated as it is, but clients of Python 3 "+
-			"read its str as text where it is ASCII and as bytes elsewhere, fail where classes have moved, and do not follow "+
-			"references whose oid has a byte of 0x80 or above; what they write Python 2 cannot read; and Python 3 itself refuses to "+
-			"open the file. Convert it first: zodbverify, then zodbupdate --convert-py3, with no server running", "file", s.path)
+		s.log.Warn(
+			"this file was written by Python 2 (magic FS21). It is served and replicated as it is, but clients of "+
+				"Python 3 "+
+				"read its str as text where it is ASCII and as bytes elsewhere, fail where classes have moved, and "+
+				"do not follow "+
+				"references whose oid has a byte of 0x80 or above; what they write Python 2 cannot read; and "+
+				"Python 3 itself refuses to "+
+				"open the file. Convert it first: zodbverify, then zodbupdate --convert-py3, with no server running",
+			"file",
+			s.path,
+		)
 	}
 }
 

@@ -36,7 +36,12 @@ func opened(t *testing.T, from string, now time.Time) string {
 func TestALastTransactionInTheFutureIsToldAtOpen(t *testing.T) {
 	from := filepath.Join("..", "testdata", "filestorage", "one-txn")
 	last := zodb.Tid(0x03f8658025555555).Time()
-	if log := opened(t, from, last.Add(-time.Hour)); !strings.Contains(log, "in the future") || !strings.Contains(log, "1h0m") {
+	if log := opened(
+		t,
+		from,
+		last.Add(-time.Hour),
+	); !strings.Contains(log, "in the future") ||
+		!strings.Contains(log, "1h0m") {
 		t.Errorf("an hour ahead: %s", log)
 	}
 	if log := opened(t, from, last.Add(time.Hour)); strings.Contains(log, "in the future") {

@@ -104,7 +104,9 @@ func (s *Storage) pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (Pac
 }
 
 // scanning makes a panic over a record the error of the pack, which has changed nothing by then.
-func (s *Storage) scanning(f func([]byte, []zodb.Oid) ([]zodb.Oid, error)) func([]byte, []zodb.Oid) ([]zodb.Oid, error) {
+func (s *Storage) scanning(
+	f func([]byte, []zodb.Oid) ([]zodb.Oid, error),
+) func([]byte, []zodb.Oid) ([]zodb.Oid, error) {
 	return func(record []byte, oids []zodb.Oid) (found []zodb.Oid, err error) {
 		err = recovered.Do(s.log, "finding the references of a record", func() (err error) {
 			found, err = f(record, oids)

@@ -19,8 +19,8 @@ type BlobPacker interface {
 	PlanRemoval(revisions iter.Seq2[zodb.Oid, zodb.Tid], keepOld bool) error
 	// CancelRemoval drops the plan.
 	CancelRemoval() error
-	// FinishRemoval carries the plan out, as far as it can, except for revisions that are still needed, and drops it. Where there is none
-	// it does nothing. It can be repeated after an error.
+	// FinishRemoval carries the plan out, as far as it can, except for revisions that are still needed, and drops it.
+	// Where there is none it does nothing. It can be repeated after an error.
 	FinishRemoval(ctx context.Context, needed func(zodb.Oid, zodb.Tid) (bool, error)) error
 }
 
@@ -35,8 +35,11 @@ func (p *packer) tryWays(ctx context.Context) error {
 	case ctx.Err() != nil:
 		return context.Cause(ctx)
 	case err != nil && p.opt.KeepOld:
-		return fmt.Errorf("nothing was changed: an earlier pack has to be finished first: %w; or pack without keeping the "+
-			"old file and blobs (zrsd pack --no-keep-old, pack-keep-old false)", err)
+		return fmt.Errorf(
+			"nothing was changed: an earlier pack has to be finished first: %w; or pack without keeping the "+
+				"old file and blobs (zrsd pack --no-keep-old, pack-keep-old false)",
+			err,
+		)
 	case err != nil:
 		p.s.log.Warn("what an earlier pack has left cannot be done: this one takes it over", "error", err)
 	}
@@ -57,8 +60,12 @@ func (p *packer) tryLink() error {
 		err = disk.Remove(name)
 	}
 	if err != nil {
-		return fmt.Errorf("nothing was changed: the old file cannot be kept as %s: %w; pack without keeping it (zrsd pack "+
-			"--no-keep-old, pack-keep-old false)", p.s.path+oldSuffix, err)
+		return fmt.Errorf(
+			"nothing was changed: the old file cannot be kept as %s: %w; pack without keeping it (zrsd pack "+
+				"--no-keep-old, pack-keep-old false)",
+			p.s.path+oldSuffix,
+			err,
+		)
 	}
 	return nil
 }

@@ -148,8 +148,8 @@ func (m *marker) mark() error {
 	return nil
 }
 
-// referrer looks for an object that leads to oid, among those that are marked. It is asked for when the pack has failed,
-// so that nothing has to be remembered for it; an object that cannot be read is not it.
+// referrer looks for an object that leads to oid, among those that are marked. It is asked for when the pack has
+// failed, so that nothing has to be remembered for it; an object that cannot be read is not it.
 func (m *marker) referrer(oid zodb.Oid) (from zodb.Oid, pos int64, err error) {
 	for candidate, at := range m.current.all() {
 		if m.ctx.Err() != nil {
@@ -158,7 +158,7 @@ func (m *marker) referrer(oid zodb.Oid) (from zodb.Oid, pos int64, err error) {
 		if at&kept == 0 || candidate == oid {
 			continue
 		}
-		_, data, err := m.reader.revisionInto(m.buf, candidate, at&^kept, m.packpos)
+		data, err := m.reader.revisionInto(m.buf, candidate, at&^kept, m.packpos)
 		if err != nil || data == nil {
 			continue
 		}
@@ -171,7 +171,7 @@ func (m *marker) referrer(oid zodb.Oid) (from zodb.Oid, pos int64, err error) {
 
 // follow marks what a record refers to, and leaves it on the stack.
 func (m *marker) follow(r root) error {
-	_, data, err := m.reader.revisionInto(m.buf, r.oid, r.pos, m.packpos)
+	data, err := m.reader.revisionInto(m.buf, r.oid, r.pos, m.packpos)
 	if err != nil {
 		return err
 	}

@@ -29,8 +29,14 @@ func (e *RecordError) Error() string {
 	case e.FromPos != 0:
 		from = fmt.Sprintf("oid %v refers to it, in the record at %d", e.From, e.FromPos)
 	}
-	return fmt.Sprintf("references of oid %v in the record at %d: %v; %s: nothing was changed; repair the object, or pack "+
-		"without garbage collection", e.Oid, e.Pos, e.Err, from)
+	return fmt.Sprintf(
+		"references of oid %v in the record at %d: %v; %s: nothing was changed; repair the object, or pack "+
+			"without garbage collection",
+		e.Oid,
+		e.Pos,
+		e.Err,
+		from,
+	)
 }
 
 func (e *RecordError) Unwrap() error { return e.Err }

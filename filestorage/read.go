@@ -100,14 +100,13 @@ func (e *edition) revision(oid zodb.Oid, pos, end int64) (tid zodb.Tid, data []b
 	return tid, data, err
 }
 
-// revisionInto is revision with data that are in buf if the record fits there.
-func (e *edition) revisionInto(buf []byte, oid zodb.Oid, pos, end int64) (tid zodb.Tid, data []byte, err error) {
+// revisionInto returns the data of revision, in buf if the record fits there.
+func (e *edition) revisionInto(buf []byte, oid zodb.Oid, pos, end int64) (data []byte, err error) {
 	r, data, err := e.fetchInto(buf, oid, pos, end)
-	tid = r.Tid
 	for err == nil && data == nil && r.back != 0 {
 		r, data, err = e.fetchInto(buf, oid, r.back, end)
 	}
-	return tid, data, err
+	return data, err
 }
 
 // older returns the record before r in the history of its oid, ok false when there is none. Records of undone

@@ -17,7 +17,13 @@ func (s *Storage) recover(ctx context.Context, progress func(done, total int64))
 		if n == readings || !errors.Is(err, errChanged) {
 			return err
 		}
-		s.log.Warn("the end of the file was not on the disk as it was read: reading it again", "file", s.path, "error", err)
+		s.log.Warn(
+			"the end of the file was not on the disk as it was read: reading it again",
+			"file",
+			s.path,
+			"error",
+			err,
+		)
 	}
 }
 
@@ -75,7 +81,15 @@ func (s *Storage) warn(c *scan, from int64) {
 			"file", s.path, "records", c.strange, "from", from)
 	}
 	if c.disorder > 0 {
-		s.log.Warn("some transactions have a tid that is not above the one before, of a clock that was wrong; they are served by their order in the file",
-			"file", s.path, "transactions", c.disorder, "from", from)
+		s.log.Warn(
+			"some transactions have a tid that is not above the one before, of a clock that was wrong; they are "+
+				"served by their order in the file",
+			"file",
+			s.path,
+			"transactions",
+			c.disorder,
+			"from",
+			from,
+		)
 	}
 }

@@ -14,8 +14,8 @@ import (
 // published before it was read, written again, and synced. That is done with
 //
 //   - the transactions behind the position of the saved index, which is saved only of what is durable, and of these the
-//     last ones: tailLimit bytes, the largest not counted. A process stops at the first fsync that fails, and has at most
-//     maxUnsynced bytes and one transaction on their way to the disk; one of Python has one transaction;
+//     last ones: tailLimit bytes, the largest not counted. A process stops at the first fsync that fails, and has at
+//     most maxUnsynced bytes and one transaction on their way to the disk; one of Python has one transaction;
 //   - the header of a transaction that is not finished: the disk may have it as a finished one;
 //   - blobs of those transactions, which are synced only: zrsd has done so before it finished them, Python never does.
 
@@ -136,8 +136,8 @@ func (s *Storage) secureBlobs(c *scan, start int64) error {
 	return nil
 }
 
-// unflip takes back the status that flip wrote and that may not have become durable: nobody may take the transactions of
-// g for committed because the page cache has them so. What it cannot do, the next open does with what it then finds.
+// unflip takes back the status that flip wrote and that may not have become durable: nobody may take the transactions
+// of g for committed because the page cache has them so. What it cannot do, the next open does with what it then finds.
 func (s *Storage) unflip(g *group) error {
 	at := g.start + statusAt
 	if _, err := s.file.WriteAt([]byte{byte(zodb.StatusCheckpoint)}, at); err != nil {

@@ -68,8 +68,8 @@ func (p *hopper) seek(ctx context.Context, after zodb.Tid) error {
 const maxStray = 20_000
 
 // exact goes to the transaction with this tid, the last one of equal ones, and reports whether there is one; otherwise
-// it stands where that would be. In files of clocks that were wrong, tids go down here and there: then a search by order
-// can miss what is there, and transactions are tried one after the other, from the end.
+// it stands where that would be. In files of clocks that were wrong, tids go down here and there: then a search by
+// order can miss what is there, and transactions are tried one after the other, from the end.
 func (p *hopper) exact(ctx context.Context, tid zodb.Tid) (bool, error) {
 	if err := p.seek(ctx, tid); err != nil {
 		return false, err

@@ -9,8 +9,8 @@ import (
 	"github.com/zrsd/zrsd/vfs"
 )
 
-// checkPath looks whether the file that is written is the one that others find at the path. Only what is certain counts:
-// an error of the disk says nothing about that. Otherwise it is a *DisplacedError.
+// checkPath looks whether the file that is written is the one that others find at the path. Only what is certain
+// counts: an error of the disk says nothing about that. Otherwise it is a *DisplacedError.
 func (s *Storage) checkPath() error {
 	at, err := s.fs.Stat(s.path)
 	switch {
@@ -32,8 +32,13 @@ func (s *Storage) checkPlace(size int64, exactly bool) error {
 	own, err := s.file.Stat()
 	if err == nil && (own.Size() < size || exactly && own.Size() > size) {
 		return s.displaced(
-			fmt.Sprintf("the file has %d bytes where this server has written %d, so somebody else writes to it or has cut it",
-				own.Size(), size), "find out who, and run zrsd check")
+			fmt.Sprintf(
+				"the file has %d bytes where this server has written %d, so somebody else writes to it or has cut it",
+				own.Size(),
+				size,
+			),
+			"find out who, and run zrsd check",
+		)
 	}
 	return nil
 }

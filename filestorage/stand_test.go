@@ -18,22 +18,35 @@ var displacements = []struct {
 	name, says string
 	happen     func(t *testing.T, path string)
 }{
-	{"renamed", "renamed or removed", func(t *testing.T, path string) { must(t, os.Rename(path, path+".away")) }},
-	{"removed", "renamed or removed", func(t *testing.T, path string) { must(t, os.Remove(path)) }},
+	{"renamed", "renamed or removed", func(t *testing.T, path string) {
+		t.Helper()
+		must(t, os.Rename(path, path+".away"))
+	}},
+	{"removed", "renamed or removed", func(t *testing.T, path string) {
+		t.Helper()
+		must(t, os.Remove(path))
+	}},
 	{"replaced", "another file", func(t *testing.T, path string) {
+		t.Helper()
 		must(t, os.WriteFile(path+".new", mustRead(t, path), 0o666), os.Rename(path+".new", path))
 	}},
 	{"its folder was renamed", "renamed or removed", func(t *testing.T, path string) {
+		t.Helper()
 		must(t, os.Rename(filepath.Dir(path), filepath.Dir(path)+".away"), os.Mkdir(filepath.Dir(path), 0o777))
 	}},
-	{"cut", "has cut it", func(t *testing.T, path string) { must(t, os.Truncate(path, 50)) }},
+	{"cut", "has cut it", func(t *testing.T, path string) {
+		t.Helper()
+		must(t, os.Truncate(path, 50))
+	}},
 	{"appended to", "somebody else writes", func(t *testing.T, path string) {
+		t.Helper()
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 		must(t, err)
 		_, err = f.WriteString("a transaction of somebody else")
 		must(t, err, f.Close())
 	}},
 	{"its lock was taken by another process", "another process", func(t *testing.T, path string) {
+		t.Helper()
 		must(t, os.Remove(path+lockSuffix))
 		other, err := lockFile(vfs.OS{}, path)
 		must(t, err)
@@ -91,7 +104,10 @@ func TestACommitIntoAFileThatIsNotAtItsPathFails(t *testing.T) {
 				if now, _ := os.ReadFile(path); !bytes.Equal(now, there) {
 					t.Error("the file at the path was changed")
 				}
-				if now, _ := os.ReadFile(path + indexSuffix); d.says != "another process" && d.says != "somebody else writes" && !bytes.Equal(now, index) {
+				if now, _ := os.ReadFile(
+					path + indexSuffix,
+				); d.says != "another process" && d.says != "somebody else writes" &&
+					!bytes.Equal(now, index) {
 					t.Error("the index beside another file was changed")
 				}
 			})
@@ -124,7 +140,12 @@ func TestALockFileThatWasRemovedLetsNobodyIn(t *testing.T) {
 	must(t, os.Remove(path+lockSuffix))
 	before := mustRead(t, path)
 	var locked *LockError
-	if _, err := Open(t.Context(), path, Options{}); !errors.As(err, &locked) || !strings.Contains(err.Error(), "removed") {
+	if _, err := Open(
+		t.Context(),
+		path,
+		Options{},
+	); !errors.As(err, &locked) ||
+		!strings.Contains(err.Error(), "removed") {
 		t.Errorf("a second storage: %v", err)
 	}
 	if !bytes.Equal(mustRead(t, path), before) {

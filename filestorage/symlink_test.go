@@ -8,8 +8,8 @@ import (
 	"testing"
 )
 
-// A Data.fs that is a symbolic link to a file which does not exist makes that file, as ZODB does; where it must exist, or
-// cannot be made, the error says where the link leads.
+// A Data.fs that is a symbolic link to a file which does not exist makes that file, as ZODB does; where it must exist,
+// or cannot be made, the error says where the link leads.
 func TestALinkToNoFileMakesTheFile(t *testing.T) {
 	dir := t.TempDir()
 	link, target := filepath.Join(dir, "Data.fs"), filepath.Join(dir, "volume", "Real.fs")

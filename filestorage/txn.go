@@ -48,8 +48,8 @@ func (s *Storage) Begin(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
 }
 
 // Replay is Begin for a transaction of another copy of this history, where tids may go down, as they do in files of
-// clocks that were wrong: any tid will do but that of the last transaction. Those that get a new tid later are above all
-// of them.
+// clocks that were wrong: any tid will do but that of the last transaction. Those that get a new tid later are above
+// all of them.
 func (s *Storage) Replay(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
 	return s.beginAs(ctx, meta, false)
 }
@@ -191,8 +191,8 @@ func (t *Txn) Store(oid zodb.Oid, serial zodb.Tid, data []byte) error {
 	return t.mayBreak(err)
 }
 
-// StoreFrom is Store with data, of size bytes, that is read from r, and never in memory as a whole. Nothing of r is read
-// when there is a conflict.
+// StoreFrom is Store with data, of size bytes, that is read from r, and never in memory as a whole. Nothing of r is
+// read when there is a conflict.
 func (t *Txn) StoreFrom(oid zodb.Oid, serial zodb.Tid, size int64, r io.Reader) error {
 	if err := t.beginStore(oid, serial, size); err != nil {
 		return err

@@ -11,9 +11,9 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Complete writes the whole transaction to the file, as one that is not finished. It takes no records any more. All that
-// needs room on the disk has been done then: a full disk fails here, and neither Vote nor Enqueue nor Finish. After an
-// error only Abort is left.
+// Complete writes the whole transaction to the file, as one that is not finished. It takes no records any more. All
+// that needs room on the disk has been done then: a full disk fails here, and neither Vote nor Enqueue nor Finish.
+// After an error only Abort is left.
 func (t *Txn) Complete() error {
 	if err := t.alive(); err != nil || t.complete {
 		return err

@@ -11,8 +11,13 @@ const MaxStep = 1 << 20
 type StepError struct{ Number, Known uint64 }
 
 func (e *StepError) Error() string {
-	return fmt.Sprintf("epoch %d cannot be: the highest one known here is %d, and promotions do not skip more than %d; "+
-		"the number is ignored", e.Number, e.Known, MaxStep)
+	return fmt.Sprintf(
+		"epoch %d cannot be: the highest one known here is %d, and promotions do not skip more than %d; "+
+			"the number is ignored",
+		e.Number,
+		e.Known,
+		MaxStep,
+	)
 }
 
 // Believe returns a *StepError when the number of an epoch is too high to be true for a node that knows of known.

@@ -80,11 +80,13 @@ func reportAgain(t *testing.T, names []string) {
 func TestOnlyWhatRanOutOfTimeIsRunAgain(t *testing.T) {
 	const late = "\nFailure in test runzeo_logrotate_on_sigusr2 (ZEO.tests.testZEO)\nFailed doctest test for ...\n" +
 		"    AssertionError: ('Timed out waiting for: ', 'See logging')\n"
-	const wrong = "\nError in test check_x (ZEO.tests.testZEO.FileStorageTests.check_x)\nTraceback:\nPOSKeyError: 0x01\n"
+	const wrong = "\nError in test check_x (ZEO.tests.testZEO.FileStorageTests.check_x)\nTraceback:\nPOSKeyError: " +
+		"0x01\n"
 	for _, c := range []struct {
 		out  string
 		want int
-	}{{"", 0}, {late, 1}, {late + late, 2}, {wrong, 0}, {late + wrong, 0}, {wrong + late, 0}, {strings.Repeat(late, maxAgain+1), 0}} {
+	}{{"", 0}, {late, 1}, {late + late, 2}, {wrong, 0}, {late + wrong, 0}, {wrong + late, 0},
+		{strings.Repeat(late, maxAgain+1), 0}} {
 		if got := outOfTimeOnly(c.out); len(got) != c.want {
 			t.Errorf("%q is run again after %q", got, c.out)
 		}

@@ -71,8 +71,12 @@ func (r *report) say(level Level, format string, args ...any) {
 // future reports a transaction that is later than the clock.
 func (r *report) future(name string, tid zodb.Tid) {
 	if ahead := tid.Time().Sub(r.opt.Now); !r.opt.Now.IsZero() && ahead > maxFuture {
-		r.say(Warning, "Storage %s is %.0f seconds in the future: a clock was ahead, or this one is behind", pythonString(name),
-			ahead.Seconds())
+		r.say(
+			Warning,
+			"Storage %s is %.0f seconds in the future: a clock was ahead, or this one is behind",
+			pythonString(name),
+			ahead.Seconds(),
+		)
 	}
 }
 

@@ -51,7 +51,8 @@ func TestTheTextsAreThoseOfTheManual(t *testing.T) {
 			"Secondary behind primary by 68.5678 seconds > 44|'lag'=68.5678seconds\n", Critical},
 		{one(current), one(current), Options{Metrics: true}, "Secondary up to date.|'lag'=0.0000seconds\n", OK},
 		{Storages{}, Storages{}, Options{Metrics: true}, "No storages\n", Warning},
-		{several[0], several[1], Options{WarningLag: 33, ErrorLag: 99, Metrics: true}, `Secondary up to date.|'lag'=0.0000seconds
+		{several[0], several[1], Options{WarningLag: 33, ErrorLag: 99, Metrics: true},
+			`Secondary up to date.|'lag'=0.0000seconds
 Secondary ('first') behind primary by 68.5678 seconds > 33
 Storage 'friday' in primary, but not secondary
 Secondary ('second') up to date.

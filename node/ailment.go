@@ -38,7 +38,8 @@ func (r *replica) needed() int {
 
 // told is the last transaction that clients may have been told of, as far as commits wait for secondaries.
 func (r *replica) told() zodb.Tid {
-	if r.now.Load() == r && r.isLeading() && r.c.Sync.Required > 0 && r.c.Sync.OnTimeout != SyncDegrade && r.fed != nil {
+	if r.now.Load() == r && r.isLeading() && r.c.Sync.Required > 0 && r.c.Sync.OnTimeout != SyncDegrade &&
+		r.fed != nil {
 		return min(r.fed.Synced(), r.st.LastTid())
 	}
 	return r.st.LastTid()

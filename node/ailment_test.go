@@ -90,7 +90,7 @@ func TestAPrimaryWhoseDiskIsFullMakesWay(t *testing.T) {
 		if err := a.tries(t); !errors.Is(err, syscall.ENOSPC) && a.access() == zeo.Writable {
 			t.Fatalf("got %v", err)
 		}
-		time.Sleep(10 * time.Millisecond) // not to be waited for: how often clients try
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // how often clients try, not a wait
 	}
 	next, _ := leader(t, b, c)
 	next.tells(t)
@@ -107,7 +107,7 @@ func TestAPrimaryThatAilsKeepsTheOfficeWhereNobodyIsBetter(t *testing.T) {
 	a.failing(simdisk.Write, "Data.fs", syscall.ENOSPC)
 	for a.ails() == "" {
 		_ = a.tries(t)
-		time.Sleep(10 * time.Millisecond) // not to be waited for: how often clients try
+		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // how often clients try, not a wait
 	}
 	a.unready(t, "no transaction has found room on the disk of Data.fs")
 	a.disk.(*simdisk.Disk).Heal()
@@ -127,7 +127,10 @@ func TestAPrimaryThatIsCutOffFromItsSecondariesMakesWay(t *testing.T) {
 	for name, s := range map[string]*site{"a": sa, "b": sb, "c": sc} {
 		s.name = name
 		s.sync = SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: 100 * time.Millisecond}
-		s.referee = &RefereeConfig{TTL: referee.MinTTL, client: func() referee.Referee { return &awayReferee{Memory: memory} }}
+		s.referee = &RefereeConfig{
+			TTL:    referee.MinTTL,
+			client: func() referee.Referee { return &awayReferee{Memory: memory} },
+		}
 	}
 	a := sa.seated(t, identity.RolePrimary, sb, sc)
 	b := sb.seated(t, identity.RoleSecondary, sa, sc)

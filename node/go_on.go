@@ -11,17 +11,22 @@ import (
 // goes on under a higher number. By then a promotion that is under way has come to its end.
 const goOnAfter = 3
 
-// tryGoOn has a primary go on under a higher epoch. It returns why that cannot be; said is what it returned before, which
-// is not logged again.
+// tryGoOn has a primary go on under a higher epoch. It returns why that cannot be; said is what it returned before,
+// which is not logged again.
 func (r *replica) tryGoOn(ctx context.Context, said string) string {
 	err := r.changeInTurn(ctx, r.goOn)
 	if err == nil || ctx.Err() != nil {
 		return ""
 	}
 	if err.Error() != said {
-		r.c.Logger.Error("nodes have promised an epoch to one that is not known to have begun it, and do not follow this "+
-			"primary; it cannot go on under a higher one: start the nodes that do not answer, or promote the one that "+
-			"is to be primary", "error", err)
+		r.c.Logger.Error(
+			"nodes have promised an epoch to one that is not known to have begun it, and do not follow this "+
+				"primary; it cannot go on under a higher one: start the nodes that do not answer, or promote the "+
+				"one that "+
+				"is to be primary",
+			"error",
+			err,
+		)
 	}
 	return err.Error()
 }

@@ -145,7 +145,11 @@ func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
 		}
 		b.stopFollowing()
 		b.follow()
-		b.await(t, "it is refused", func(*admin.Status) bool { return b.sec.Status().Refusals[protocol.CodeOutranked] > 0 })
+		b.await(
+			t,
+			"it is refused",
+			func(*admin.Status) bool { return b.sec.Status().Refusals[protocol.CodeOutranked] > 0 },
+		)
 		if a.fenced() || a.keep.State().Highest() != 1 {
 			t.Errorf("%s: believed as %d", what, a.keep.State().Highest())
 		}
@@ -165,7 +169,12 @@ func TestPromoteIsRefusedWhereANodeIsAliveAndDoesNotSay(t *testing.T) {
 	a.end(t)
 	refusing(t, a.site, &protocol.Refusal{Code: protocol.CodeTooMany, Text: "there is no place"})
 	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
-	refused(t, err, admin.Unsafe, "is alive and may be the primary: asked how it stands, it refused to say (there is no")
+	refused(
+		t,
+		err,
+		admin.Unsafe,
+		"is alive and may be the primary: asked how it stands, it refused to say (there is no",
+	)
 	if b.isLeading() || b.keep.State().Highest() != 1 || c.keep.State().Highest() != 1 {
 		t.Error("it has promised something, or leads")
 	}

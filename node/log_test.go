@@ -104,7 +104,8 @@ func TestNobodyForgesALineOrSpeaksToTheTerminal(t *testing.T) {
 			l.With("label", name).Named("zeo").Info("("+name+") named itself", "reason", errors.New(name))
 			got := content(t, path)
 			for _, line := range strings.Split(strings.TrimSuffix(got, "\n"), "\n") {
-				if strings.HasPrefix(line, "2026-01-01") || strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
+				if strings.HasPrefix(line, "2026-01-01") ||
+					strings.ContainsFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }) {
 					t.Errorf("%q is logged as %q", name, got)
 				}
 			}

@@ -27,7 +27,9 @@ func (r *replica) yield(ctx context.Context) error {
 		if top == id.Latest() {
 			return r.conclude(r.judgeOthers(id, answers))
 		}
-		if err := r.keep.Update(func(id *identity.State) error { raise(id, top); id.Begun = top; return nil }); err != nil {
+		if err := r.keep.Update(
+			func(id *identity.State) error { raise(id, top); id.Begun = top; return nil },
+		); err != nil {
 			return err
 		}
 	}

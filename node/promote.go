@@ -108,8 +108,13 @@ func (p *promotion) judge(answers []answer) error {
 		case p.elected.over(a.promise):
 			p.warn("%s was primary; what it has behind %v it keeps for itself", a.promise.Name, own)
 		case p.isLeading() && rivals(p.keep.State(), a.promise):
-			p.warn("%s is primary of this epoch, too, behind %v: what it has from there up to %v, and this node has not, "+
-				"is to be set aside there with zrsd rewind", a.promise.Name, p.keep.State().Epoch().Begin, a.promise.LastTid)
+			p.warn(
+				"%s is primary of this epoch, too, behind %v: what it has from there up to %v, and this node has not, "+
+					"is to be set aside there with zrsd rewind",
+				a.promise.Name,
+				p.keep.State().Epoch().Begin,
+				a.promise.LastTid,
+			)
 		case spent(a.promise) != "" && a.promise.LastTid <= own:
 			p.warn("%s", spent(a.promise))
 		case a.promise.Leads && a.promise.Ails != "":

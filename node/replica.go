@@ -61,7 +61,7 @@ type replica struct {
 	referee *refereed       // nil: there is none
 	asked   sync.WaitGroup  // questions who leads
 	seen    atomic.Uint64   // the highest epoch in which another node has said to lead
-	leader  string          // of changing: where the primary is or will be, as the referee or a bidder says; empty: nobody has
+	leader  string          // of changing: where the primary is or will be, as a referee or bidder says; empty: unknown
 
 	// changing is held by whoever changes the role, or what is promised, and in the end for good.
 	changing chan struct{}

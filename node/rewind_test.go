@@ -33,8 +33,9 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 
 	again := a.seated(t, identity.RolePrimary, b.site, c.site)
 	again.await(t, "it is refused, with the command that helps", func(st *admin.Status) bool {
-		return st.Upstream != nil && st.Upstream.State == "refused" && st.NotReady != nil && strings.Contains(*st.NotReady,
-			"the command for it: zrsd rewind --data Data.fs --primary "+b.to.String())
+		return st.Upstream != nil && st.Upstream.State == "refused" && st.NotReady != nil &&
+			strings.Contains(*st.NotReady,
+				"the command for it: zrsd rewind --data Data.fs --primary "+b.to.String())
 	})
 	again.end(t)
 

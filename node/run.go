@@ -45,7 +45,12 @@ func runAll(ctx context.Context, c *Config, members []*member, front Front) (err
 			return err
 		}
 		c.Logger.Info("admin server listens", "address", ln.Addr().String())
-		server := admin.Serve(ln, sourceOf(members), &control{members, front}, c.Logger.Named("admin"), c.adminNames()...)
+		server := admin.Serve(
+			ln,
+			sourceOf(members),
+			&control{members, front},
+			c.Logger.Named("admin"),
+			c.adminNames()...)
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
 	for _, m := range members {

@@ -55,8 +55,8 @@ func (n *replicated) run(ctx context.Context) error {
 	}
 }
 
-// curable reports whether opening everything again may help: always, but for damage, for files that somebody moved under
-// this node, and when nothing is wrong.
+// curable reports whether opening everything again may help: always, but for damage, for files that somebody moved
+// under this node, and when nothing is wrong.
 func curable(err error) bool {
 	var corrupt *zodb.CorruptError
 	var displaced *filestorage.DisplacedError

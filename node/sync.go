@@ -217,8 +217,13 @@ func (s *syncer) stuck() string {
 	if s.fed.Synced() >= overdue {
 		return ""
 	}
-	return fmt.Sprintf("commits up to %v have waited for secondaries for longer than %v, and %d of %s have to have them",
-		overdue, s.c.Sync.Timeout, s.c.Sync.Required, orAny(s.syncRule().Names))
+	return fmt.Sprintf(
+		"commits up to %v have waited for secondaries for longer than %v, and %d of %s have to have them",
+		overdue,
+		s.c.Sync.Timeout,
+		s.c.Sync.Required,
+		orAny(s.syncRule().Names),
+	)
 }
 
 func orAny(names []string) string {

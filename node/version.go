@@ -2,7 +2,8 @@ package node
 
 import "runtime/debug"
 
-// release is the version of a release, set by the linker: see the target release of the Makefile. Empty in other builds.
+// release is the version of a release, set by the linker: see the target release of the Makefile. Empty in other
+// builds.
 var release string
 
 // Version returns the version of the program: that of the release, or what the Go toolchain recorded: a tag, a pseudo

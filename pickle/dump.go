@@ -183,7 +183,8 @@ func (w *writer) bytes(b Bytes) {
 }
 
 func (w *writer) byteString(b ByteString) {
-	if w.style.proto < 3 && !isASCII(b) { // Python 2 reads the same from the form for bytes, and Python 3 reads it at all
+	if w.style.proto < 3 &&
+		!isASCII(b) { // Python 2 reads the same from the form for bytes, and Python 3 reads it at all
 		w.bytes(Bytes(b))
 		return
 	}

@@ -55,7 +55,8 @@ func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
 	}
 	if h.Begun() <= own {
 		return refuse(protocol.CodeOutranked, 0, "this secondary has promised epoch %d to a node that wanted to be "+
-			"primary, and is not known to be: it follows no primary of epoch %d until one begins a higher epoch; where "+
+			"primary, and is not known to be: it follows no primary of epoch %d until one begins a higher epoch; "+
+			"where "+
 			"the promotion came to nothing, the primary does that by itself", h.Highest(), own)
 	}
 	return refuse(protocol.CodeOutranked, 0, "this node is of epoch %d, and this secondary has heard of epoch %d: "+

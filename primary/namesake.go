@@ -16,17 +16,28 @@ func (c *native) namesake() *protocol.Refusal {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
 	if own := c.p.opt.Own; own != "" && c.name == own {
-		return refuse(protocol.CodeNameTaken, 0, "%s is the name of this primary itself: give each node a --name of its "+
-			"own, and name those that commits wait for in --sync-names", c.name)
+		return refuse(
+			protocol.CodeNameTaken,
+			0,
+			"%s is the name of this primary itself: give each node a --name of its "+
+				"own, and name those that commits wait for in --sync-names",
+			c.name,
+		)
 	}
 	if !slices.Contains(names, c.name) {
 		return nil
 	}
 	for _, other := range c.p.roster.peers {
 		if other.named && other.name == c.name && other.node != c.node {
-			return refuse(protocol.CodeNameTaken, 0, "another node of the name %s follows this primary, from %s: commits "+
-				"wait for that name, and one node only can have it; give this one another --name, or stop the other",
-				c.name, other.conn.RemoteAddr())
+			return refuse(
+				protocol.CodeNameTaken,
+				0,
+				"another node of the name %s follows this primary, from %s: commits "+
+					"wait for that name, and one node only can have it; give this one another --name, or stop the "+
+					"other",
+				c.name,
+				other.conn.RemoteAddr(),
+			)
 		}
 	}
 	c.named = true

@@ -58,7 +58,12 @@ func (c *peer) take(to place) *protocol.Refusal {
 		return refuse(protocol.CodeTooMany, 0, "this primary serves at most %d secondaries; disconnect one, or raise "+
 			"the primary's limit", c.p.opt.MaxSecondaries)
 	case to == placeBidding && held >= maxBids, to == placeComparing && held >= maxComparing:
-		return refuse(protocol.CodeTooMany, 0, "%d nodes are asking at the moment; no action is needed, try again", held)
+		return refuse(
+			protocol.CodeTooMany,
+			0,
+			"%d nodes are asking at the moment; no action is needed, try again",
+			held,
+		)
 	}
 	c.guest.Leave()
 	c.place = to

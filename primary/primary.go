@@ -47,8 +47,8 @@ type Options struct {
 	// show it to readers, not only have it on disk.
 	Sync        protocol.SyncRule
 	SyncApplied bool
-	// Own is the name of this node in the list from which Sync has its names, and which is the same on all nodes. Empty:
-	// it is not in there.
+	// Own is the name of this node in the list from which Sync has its names, and which is the same on all nodes.
+	// Empty: it is not in there.
 	Own string
 	// Secret is what a secondary must prove to have, and is proved to it. Empty: none is asked for. Peers of other
 	// protocols, which cannot prove anything, are refused when it is set.

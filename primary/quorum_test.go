@@ -34,7 +34,8 @@ func TestWhatIsSyncedIsOnEnoughSecondaries(t *testing.T) {
 		want := zodb.Tid(0)
 		for step := range rapid.IntRange(1, 80).Draw(t, "steps") {
 			one := rapid.SampledFrom(all).Draw(t, "who")
-			switch rapid.SampledFrom([]string{"connects", "acknowledges", "acknowledges", "goes", "is made anew"}).Draw(t, "does") {
+			switch rapid.SampledFrom([]string{"connects", "acknowledges", "acknowledges", "goes", "is made anew"}).
+				Draw(t, "does") {
 			case "connects":
 				if one.connected {
 					q.end(one.id)

@@ -234,8 +234,8 @@ func TestASecondaryThatTakesNothingIsCutAndOthersGoOn(t *testing.T) {
 	}
 }
 
-// A secondary that acknowledges nothing gets everything and the end, of a backlog that no kernel holds, too. One that does
-// not hang up then is not waited for.
+// A secondary that acknowledges nothing gets everything and the end, of a backlog that no kernel holds, too. One that
+// does not hang up then is not waited for.
 func TestShutdownLetsAZcZrsSecondaryReadEverythingAndThenEnds(t *testing.T) {
 	log := &logbook{}
 	var txns []memTxn

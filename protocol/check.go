@@ -112,7 +112,9 @@ func (h *Hello) says() ([]Epoch, []string) {
 	return h.Epochs, []string{h.StorageID, h.Node, h.HandedTo}
 }
 func (w *Welcome) says() ([]Epoch, []string) { return w.Epochs, []string{w.StorageID, w.Node} }
-func (b *Bid) says() ([]Epoch, []string)     { return nil, []string{b.StorageID, b.Node, b.Run} }
+func (b *Bid) says() ([]Epoch, []string) { //nolint:unparam // a bid has no list of epochs
+	return nil, []string{b.StorageID, b.Node, b.Run}
+}
 func (p *Promise) says() ([]Epoch, []string) {
 	return p.Epochs, []string{p.StorageID, p.Node, p.Run}
 }

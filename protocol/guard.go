@@ -84,7 +84,9 @@ func (c *guarded) Read(b []byte) (int, error) {
 		}
 	})
 	if waiting := c.pings.Load(); waiting > maxPings {
-		return 0, c.guard.end(fmt.Errorf("the peer asks whether we live, and does not read the answers: %d wait", waiting))
+		return 0, c.guard.end(
+			fmt.Errorf("the peer asks whether we live, and does not read the answers: %d wait", waiting),
+		)
 	}
 	return n, err
 }

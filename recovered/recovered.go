@@ -32,7 +32,11 @@ type Error struct {
 }
 
 func (e *Error) Error() string {
-	return fmt.Sprintf("%s: a fault in zrsd itself: panic: %.200s (please report it with the stack in the log)", e.What, fmt.Sprint(e.Value))
+	return fmt.Sprintf(
+		"%s: a fault in zrsd itself: panic: %.200s (please report it with the stack in the log)",
+		e.What,
+		fmt.Sprint(e.Value),
+	)
 }
 
 // Bounds on what panics may write into the log, since a client can repeat what made one.
@@ -55,8 +59,17 @@ func note(log hclog.Logger, what string, v any, stack []byte) error {
 	n := count.Add(1)
 	now, last := time.Now().UnixNano(), logged.Load()
 	if (last == 0 || now-last >= int64(stackPause)) && logged.CompareAndSwap(last, now) {
-		log.Error("a panic was recovered: only what it was about has ended; please report it", "during", what,
-			"panic", fmt.Sprintf("%.1000s", fmt.Sprint(v)), "stack", string(stack[:min(len(stack), maxStack)]), "panics", n)
+		log.Error(
+			"a panic was recovered: only what it was about has ended; please report it",
+			"during",
+			what,
+			"panic",
+			fmt.Sprintf("%.1000s", fmt.Sprint(v)),
+			"stack",
+			string(stack[:min(len(stack), maxStack)]),
+			"panics",
+			n,
+		)
 	}
 	return &Error{what, v}
 }

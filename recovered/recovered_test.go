@@ -23,7 +23,8 @@ func TestAPanicIsAnErrorThatIsCountedAndLoggedWithItsStack(t *testing.T) {
 	before := recovered.Count()
 	err := recovered.Do(hclog.New(&hclog.LoggerOptions{Output: &log}), "reading a message", fall)
 	var e *recovered.Error
-	if !errors.As(err, &e) || !strings.Contains(err.Error(), "reading a message") || !strings.Contains(err.Error(), "index out of range") {
+	if !errors.As(err, &e) || !strings.Contains(err.Error(), "reading a message") ||
+		!strings.Contains(err.Error(), "index out of range") {
 		t.Errorf("the error is %v", err)
 	}
 	if n := recovered.Count() - before; n != 1 {
@@ -53,11 +54,12 @@ func TestWhatMustNotBeHalfDoneEndsTheProcess(t *testing.T) {
 		})
 		return
 	}
-	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$") //nolint:gosec // this test
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), "ZRSD_TEST_FALL=1")
 	out, err := cmd.CombinedOutput()
 	var exit *exec.ExitError
-	if !errors.As(err, &exit) || !strings.Contains(string(out), "committing: panic") || !strings.Contains(string(out), "recovered_test.fall") {
+	if !errors.As(err, &exit) || !strings.Contains(string(out), "committing: panic") ||
+		!strings.Contains(string(out), "recovered_test.fall") {
 		t.Errorf("the process ended with %v and said\n%s", err, out)
 	}
 }

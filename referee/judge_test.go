@@ -45,13 +45,15 @@ func TestJudge(t *testing.T) {
 		want deed
 		why  string
 	}{
-		"a primary takes the office up again":   {View{Record: last}, a, take, "vacant"},
-		"also in maintenance":                   {View{Record: last, Maintenance: off}, a, take, "vacant"},
-		"the first primary begins the record":   {View{}, a, take, "vacant"},
-		"unless it takes no transactions":       {two, full, stay, "leaves the office to another node: its disk is full"},
-		"but while too few others are able":     {with(member("b", 2, 50, 11)), full, take, "vacant"},
-		"or they lack what clients were told":   {behind, full, take, "vacant"},
-		"or in maintenance":                     {View{Record: last, Members: two.Members, Maintenance: off}, full, take, "vacant"},
+		"a primary takes the office up again": {View{Record: last}, a, take, "vacant"},
+		"also in maintenance":                 {View{Record: last, Maintenance: off}, a, take, "vacant"},
+		"the first primary begins the record": {View{}, a, take, "vacant"},
+		"unless it takes no transactions": {two, full, stay, "leaves the office to another node: its disk is " +
+			"full"},
+		"but while too few others are able":   {with(member("b", 2, 50, 11)), full, take, "vacant"},
+		"or they lack what clients were told": {behind, full, take, "vacant"},
+		"or in maintenance": {View{Record: last, Members: two.Members, Maintenance: off}, full, take,
+			"vacant"},
 		"one promoted by hand takes the office": {View{Record: last}, promoted, take, "vacant"},
 		"or waits for it": {View{Record: last, Holder: holder("a")}, promoted, stay,
 			"give up the office"},

@@ -74,7 +74,7 @@ type Standing struct {
 	Able        bool      `json:"able"`            // it could lead
 	Why         string    `json:"why,omitempty"`   // it is not able
 	Ails        string    `json:"ails,omitempty"`  // it leads, and takes no transactions: why
-	Needs       int       `json:"needs,omitempty"` // how many others have to be able for one of them to lead in its place
+	Needs       int       `json:"needs,omitempty"` // how many others must be able before one may take its place
 	Cedes       zodb.Tid  `json:"cedes,omitempty"` // and one of them has to have this transaction
 	Replication string    `json:"replication"`     // where secondaries find it
 	Admin       string    `json:"admin,omitempty"`

@@ -155,9 +155,10 @@ func TestBytesThatAreMadeOfTextAreFollowed(t *testing.T) {
 		want   []zodb.Oid
 		reason string
 	}{
-		"protocol 2":                  {class + encode + high + latin1 + "\x86RQ.", []zodb.Oid{0x80}, ""},
-		"protocol 2, with a class":    {class + encode + high + latin1 + "\x86Rcm\nC\n\x86Q.", []zodb.Oid{0x80}, ""},
-		"protocol 1":                  {class + "(" + encode + "(" + high + latin1 + "tRcm\nC\ntQ.", []zodb.Oid{0x80}, ""},
+		"protocol 2":               {class + encode + high + latin1 + "\x86RQ.", []zodb.Oid{0x80}, ""},
+		"protocol 2, with a class": {class + encode + high + latin1 + "\x86Rcm\nC\n\x86Q.", []zodb.Oid{0x80}, ""},
+		"protocol 1": {class + "(" + encode + "(" + high + latin1 + "tRcm\nC\ntQ.", []zodb.Oid{0x80},
+			""},
 		"protocol 0":                  {class + encode + "(V\x00\x00\x00\x00\x00\x00\x00\x80\nVlatin1\ntRQ.", []zodb.Oid{0x80}, ""},
 		"protocol 0, escaped":         {class + encode + "(V\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\\u0000\x80\nVlatin1\ntRQ.", []zodb.Oid{0x80}, ""},
 		"all ASCII":                   {class + encode + ascii + latin1 + "\x86RQ.", []zodb.Oid{ref}, ""},
@@ -189,7 +190,11 @@ func TestACompressedBombIsNotUnpacked(t *testing.T) {
 	defer func(limit int64) { unpackLimit = limit }(unpackLimit)
 	unpackLimit = 1 << 20
 	var s Scanner
-	if _, err := s.Scan(zlibrecord.Pack(make([]byte, unpackLimit+1)), nil); err == nil || !strings.Contains(err.Error(), "allowed") {
+	if _, err := s.Scan(
+		zlibrecord.Pack(make([]byte, unpackLimit+1)),
+		nil,
+	); err == nil ||
+		!strings.Contains(err.Error(), "allowed") {
 		t.Errorf("%v", err)
 	}
 }

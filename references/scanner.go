@@ -52,8 +52,8 @@ type Scanner struct {
 	err   error
 }
 
-// Scan reads records of zc.zlibstorage, too. It appends to oids the objects that the record refers to, in its order; one may come several times. The error is an
-// *Error.
+// Scan reads records of zc.zlibstorage, too. It appends to oids the objects that the record refers to, in its order;
+// one may come several times. The error is an *Error.
 func (s *Scanner) Scan(record []byte, oids []zodb.Oid) ([]zodb.Oid, error) {
 	record, err := zlibrecord.Unpack(record, unpackLimit)
 	if err != nil {

@@ -11,8 +11,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// FindBlobs returns where the blobs of a storage are when nobody has said it: the folder blobs beside the Data.fs, if it
-// is a blob directory; empty: none is known.
+// FindBlobs returns where the blobs of a storage are when nobody has said it: the folder blobs beside the Data.fs, if
+// it is a blob directory; empty: none is known.
 func FindBlobs(disk vfs.FS, data string) string {
 	dir := filepath.Join(filepath.Dir(data), "blobs")
 	if _, err := disk.Stat(filepath.Join(dir, ".layout")); err != nil {
@@ -66,8 +66,12 @@ func hasNoBlob(txn zodb.Transaction) error {
 			return err
 		}
 		if classOf(data) == blobClass {
-			return refuse("transaction %v has a blob of oid %v, which has to be set aside with it: say where the blobs are "+
-				"with --blobs DIR", rec.Tid, rec.Oid)
+			return refuse(
+				"transaction %v has a blob of oid %v, which has to be set aside with it: say where the blobs are "+
+					"with --blobs DIR",
+				rec.Tid,
+				rec.Oid,
+			)
 		}
 	}
 }

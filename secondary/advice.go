@@ -21,7 +21,8 @@ func (e *divergedError) Unwrap() error { return e.err }
 func (s *Secondary) advised(addr string, err error) error {
 	var refusal *protocol.Refusal
 	var unfit *unfitError
-	diverged := errors.As(err, &refusal) && (refusal.Code == protocol.CodeDiverged || refusal.Code == protocol.CodeAhead) ||
+	diverged := errors.As(err, &refusal) &&
+		(refusal.Code == protocol.CodeDiverged || refusal.Code == protocol.CodeAhead) ||
 		errors.As(err, &unfit) && unfit.rewind
 	if !diverged || s.opt.Rewind == nil {
 		return err

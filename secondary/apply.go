@@ -117,7 +117,10 @@ func (s *Secondary) blame(ctx context.Context, from *wire, err error) error {
 	case ctx.Err() != nil, from.failed, ofStream(err):
 		return err
 	case errors.Is(err, zodb.ErrTidOrder):
-		return fmt.Errorf("%w: the primary sends its last transaction twice, or another history; check the primary", err)
+		return fmt.Errorf(
+			"%w: the primary sends its last transaction twice, or another history; check the primary",
+			err,
+		)
 	}
 	return &localError{err}
 }

@@ -31,9 +31,13 @@ func (s *Secondary) kin(w *protocol.Welcome) error {
 		return nil
 	}
 	if at, parted := protocol.Part(id.Epochs, w.Epochs); parted && last > at {
-		return &unfitError{rewind: true, text: fmt.Sprintf("diverged behind transaction %v: the last one here is %v, and %s "+
-			"is of another history from there on; stop this node and use zrsd rewind, which sets aside what the primary "+
-			"never had, or give it an empty Data.fs", at, last, clean(w.Name))}
+		return &unfitError{
+			rewind: true,
+			text: fmt.Sprintf("diverged behind transaction %v: the last one here is %v, and %s "+
+				"is of another history from there on; stop this node and use zrsd rewind, which sets aside what "+
+				"the primary "+
+				"never had, or give it an empty Data.fs", at, last, clean(w.Name)),
+		}
 	}
 	return nil
 }

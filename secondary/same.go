@@ -90,8 +90,8 @@ func nextOf(txn zodb.Transaction) (*zodb.Record, error) {
 }
 
 // sameContent compares two readers, the first of them our own. The size of the other may not be known. An end that
-// comes too early is a difference; whether the stream was cut there shows when it is read on. proof is how many bytes more
-// are compared.
+// comes too early is a difference; whether the stream was cut there shows when it is read on. proof is how many bytes
+// more are compared.
 func sameContent(a io.Reader, sizeA int64, b io.Reader, sizeB int64, proof *int64) (bool, error) {
 	if b == nil || a == nil || (sizeB != zodb.UnknownSize && sizeA != sizeB) {
 		return a == nil && b == nil, nil

@@ -144,7 +144,11 @@ func holding(t *testing.T, txns ...*plain) *site {
 	s := inMemory(t)
 	for _, txn := range txns {
 		txn.read = false
-		if _, err := (&Secondary{st: s.st, opt: Options{}.withDefaults()}).restore(t.Context(), linked{txn}, &wire{}); err != nil {
+		if _, err := (&Secondary{st: s.st, opt: Options{}.withDefaults()}).restore(
+			t.Context(),
+			linked{txn},
+			&wire{},
+		); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -573,7 +577,8 @@ func TestExtensionsThatAreNoDictionariesAreCompared(t *testing.T) {
 	ordered := []byte("\x80\x03ccollections\nOrderedDict\nq\x00)Rq\x01X\x01\x00\x00\x00xq\x02K\x01s.")
 	unlinked := []byte("\x80\x03ccollections\nOrderedDict\n)RX\x01\x00\x00\x00xK\x01s.")
 	text := []byte("\x80\x03X\x01\x00\x00\x00x.")
-	if !sameExtension(ordered, unlinked) || sameExtension(ordered, text) || !sameExtension(text, []byte("X\x01\x00\x00\x00xq\x00.")) {
+	if !sameExtension(ordered, unlinked) || sameExtension(ordered, text) ||
+		!sameExtension(text, []byte("X\x01\x00\x00\x00xq\x00.")) {
 		t.Error("what is the same, or is not, is not told apart")
 	}
 }

@@ -9,8 +9,8 @@ import (
 // tellEvery is how often a stall that lasts is logged.
 const tellEvery = time.Minute
 
-// A Dog logs the stalls of a board: when they begin, now and then while they last, and when they end. The log is bounded
-// by the places on the board.
+// A Dog logs the stalls of a board: when they begin, now and then while they last, and when they end. The log is
+// bounded by the places on the board.
 type Dog struct {
 	board *Board
 	log   hclog.Logger

@@ -85,7 +85,10 @@ func TestTheLogOfAStallIsBounded(t *testing.T) {
 	for i := range 180 {
 		d.Look(now.Add(Limit + time.Duration(i)*time.Second))
 	}
-	if got := lines(&out); len(got) != 3 || !strings.Contains(got[0], "[ERROR] no progress: a commit waits for the disk") {
+	if got := lines(
+		&out,
+	); len(got) != 3 ||
+		!strings.Contains(got[0], "[ERROR] no progress: a commit waits for the disk") {
 		t.Errorf("in three minutes: %q", got)
 	}
 	what = ""

@@ -47,11 +47,11 @@ func (s *Server) admit(conn net.Conn) *client {
 
 // full says why no more can register.
 func (s *Server) full() error {
-	if s.guests.registered < s.opt.MaxClients {
+	if s.registered < s.opt.MaxClients {
 		return nil
 	}
 	return fmt.Errorf("%d clients are connected, more are not let in: raise max-clients if they are genuine",
-		s.guests.registered)
+		s.registered)
 }
 
 func (s *Server) newClient(conn net.Conn) *client {
@@ -84,7 +84,7 @@ func (s *Server) registers(c *client) error {
 		return violation("%v", err)
 	}
 	c.known = true
-	s.guests.registered++
+	s.registered++
 	c.guest.Leave()
 	return nil
 }
@@ -95,7 +95,7 @@ func (s *Server) forget(c *client) {
 	defer s.mu.Unlock()
 	delete(s.clients, c)
 	if c.known {
-		s.guests.registered--
+		s.registered--
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 )
 
 // maxYearsAhead is how many years a tid that a client gives may be ahead of the clock. Every later tid has to be above:
-// after the last one there is, nothing could be committed any more. Files of clocks that went wrong by days or years are
-// copied over ZEO all the same, as runzeo lets them.
+// after the last one there is, nothing could be committed any more. Files of clocks that went wrong by days or years
+// are copied over ZEO all the same, as runzeo lets them.
 const maxYearsAhead = 10
 
 // maxStep is how far it may be ahead of the last transaction where that is further ahead already.
@@ -36,13 +36,20 @@ func (s *served) believes(g given, now time.Time) error {
 			bound = step
 		}
 		if most, err := zodb.TidFromTime(bound); err != nil || g.tid > most {
-			return raise(classStorage, fmt.Sprintf("the client gives tid %v, more than %d years after the server's clock "+
-				"and more than %v after the last transaction %v: set the clocks right; a file with such tids can be "+
-				"copied, and not sent by a client", g.tid, maxYearsAhead, maxStep, last))
+			return raise(
+				classStorage,
+				fmt.Sprintf("the client gives tid %v, more than %d years after the server's clock "+
+					"and more than %v after the last transaction %v: set the clocks right; a file with such tids "+
+					"can be "+
+					"copied, and not sent by a client", g.tid, maxYearsAhead, maxStep, last),
+			)
 		}
 	}
 	if g.oid > maxGivenOid {
-		return raise(classStorage, fmt.Sprintf("the client gives oid %v: it would leave too few for new objects", g.oid))
+		return raise(
+			classStorage,
+			fmt.Sprintf("the client gives oid %v: it would leave too few for new objects", g.oid),
+		)
 	}
 	return nil
 }

@@ -34,15 +34,18 @@ func TestAClientCannotUseUpTidsOrOids(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	p, _ := s.register(t)
 	p.commit(1, 0, "one")
+	store := func(oid zodb.Oid) { p.tell("storea", oidValue(oid), tidValue(0), pickle.Bytes("x"), handle) }
 	for name, c := range map[string]struct {
 		tid  zodb.Tid
 		does func()
 	}{
-		"the last tid":             {math.MaxUint64, func() { p.tell("storea", oidValue(2), tidValue(0), pickle.Bytes("x"), handle) }},
-		"the last tid for loads":   {zodb.MaxTid, func() { p.tell("storea", oidValue(2), tidValue(0), pickle.Bytes("x"), handle) }},
-		"a tid in eleven years":    {tidAt(t, time.Now().AddDate(11, 0, 0)), func() {}},
-		"a revision with the last": {0, func() { p.tell("restorea", oidValue(2), tidValue(math.MaxUint64), pickle.Bytes("x"), nil, handle) }},
-		"the last oid":             {0, func() { p.tell("storea", oidValue(math.MaxUint64), tidValue(0), pickle.Bytes("x"), handle) }},
+		"the last tid":           {math.MaxUint64, func() { store(2) }},
+		"the last tid for loads": {zodb.MaxTid, func() { store(2) }},
+		"a tid in eleven years":  {tidAt(t, time.Now().AddDate(11, 0, 0)), func() {}},
+		"a revision with the last": {0, func() {
+			p.tell("restorea", oidValue(2), tidValue(math.MaxUint64), pickle.Bytes("x"), nil, handle)
+		}},
+		"the last oid": {0, func() { store(math.MaxUint64) }},
 		"a restored last oid": {0, func() {
 			p.tell("restorea", oidValue(math.MaxUint64), tidValue(s.st.LastTid()), pickle.Bytes("x"), nil, handle)
 		}},
@@ -81,7 +84,8 @@ func TestTidsMayBeAsFarAheadAsThoseThatAreThere(t *testing.T) {
 		if (m.Flag == 0) != want {
 			t.Errorf("%v behind the last one: %v %v", after, m.Flag, m.Args)
 		}
-		if m.Flag != 0 && !strings.Contains(m.Args.(pickle.Tuple)[1].(pickle.Tuple)[0].(string), "set the clocks right") {
+		if m.Flag != 0 &&
+			!strings.Contains(m.Args.(pickle.Tuple)[1].(pickle.Tuple)[0].(string), "set the clocks right") {
 			t.Errorf("said %v", m.Args)
 		}
 		p.call("tpc_abort", handle)

@@ -254,7 +254,8 @@ func (c *client) next(r *bufio.Reader) error {
 
 // behindText is about a client that has left without a word after it was let in. ZEO's does so when its cache is ahead,
 // and says why only in its own log. (One with a fallback also does so when it is let in elsewhere first.)
-const behindText = "a client has left as soon as it knew the last transaction here. If it logs \"Server behind client\", " +
+const behindText = "a client has left as soon as it knew the last transaction here. If it logs \"Server behind " +
+	"client\", " +
 	"its cache has seen later ones, and this is an older copy: stop the client, delete its cache files (*.zec), and " +
 	"start it again"
 

@@ -26,17 +26,17 @@
 // # Who waits for whom
 //
 // The goroutine that reads from a client answers its loads itself, as many as have come at once with one write. Where
-// nobody else commits it also votes, waits for the disk, announces and answers by itself, with nothing handed over; should
-// the disk take long, another goroutine goes on reading (relief). Answers of all other calls, and invalidations, are
-// written by a goroutine beside it. Invalidations of a busy storage are sent
+// nobody else commits it also votes, waits for the disk, announces and answers by itself, with nothing handed over;
+// should the disk take long, another goroutine goes on reading (relief). Answers of all other calls, and invalidations,
+// are written by a goroutine beside it. Invalidations of a busy storage are sent
 // in rounds, so that many commits cost each client one write.
 //
 // Putting on an outbox never blocks. A client that does not read has its outbox filled up to Options.Backlog, and is
 // disconnected then: to lose one invalidation would spoil its cache. One that has a quarter of that waiting is not
 // asked what else it wants before it reads, so that no client fills its outbox with answers to its own questions.
 // Loads of different clients run in parallel, and beside commits. A vote that has to wait for the storage's commit lock
-// does so in a goroutine of its own, while its connection goes on. After tpc_finish the lock is free at once: the next vote runs
-// while this one's disk syncs.
+// does so in a goroutine of its own, while its connection goes on. After tpc_finish the lock is free at once: the next
+// vote runs while this one's disk syncs.
 //
 // # What others may see of a client
 //

@@ -20,6 +20,9 @@ const maxExtensionNesting = 90
 // extensionArgument takes the extension, a dictionary in all clients that ZODB has, and returns it as a file has it.
 func extensionArgument(a *arguments) ([]byte, error) {
 	v := a.next("extension")
+	if a.err != nil {
+		return nil, nil // which the caller looks at
+	}
 	raw, isRaw := v.(pickle.Bytes)
 	if isRaw && len(raw) > 0 { // a pickle that is taken as it is
 		var err error
@@ -28,12 +31,16 @@ func extensionArgument(a *arguments) ([]byte, error) {
 		}
 	}
 	v = plainDict(v)
-	if a.err != nil || pickle.IsFalse(v) {
+	if pickle.IsFalse(v) {
 		return nil, nil
 	}
 	if err := new(valueCheck).check(v, 0); err != nil {
-		return nil, violation("%s: an extension with %v: the transaction is refused, because every Python that reads the "+
-			"file would make it; use text, numbers, lists and dictionaries in extensions", a.method, err)
+		return nil, violation(
+			"%s: an extension with %v: the transaction is refused, because every Python that reads the "+
+				"file would make it; use text, numbers, lists and dictionaries in extensions",
+			a.method,
+			err,
+		)
 	}
 	if isRaw {
 		return raw, nil

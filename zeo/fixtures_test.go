@@ -88,6 +88,7 @@ func (c *caller) do(method string, args ...pickle.Value) pickle.Value {
 }
 
 func everyMethod(t *testing.T, s *site, encoding string) {
+	t.Helper()
 	c := &caller{s.dial(t, encoding), map[string]bool{"register": true}}
 	c.call("register", "1", false)
 	var oids []zodb.Oid
@@ -110,7 +111,12 @@ func everyMethod(t *testing.T, s *site, encoding string) {
 		c.do("getInvalidations", tidValue(tid))
 	}
 	log := c.do("undoLog", int64(0), int64(-1_000_000))
-	c.do("undoInfo", int64(0), int64(-20), dict("user_name", pickle.Bytes("someone"), "description", "text", "size", int64(1)))
+	c.do(
+		"undoInfo",
+		int64(0),
+		int64(-20),
+		dict("user_name", pickle.Bytes("someone"), "description", "text", "size", int64(1)),
+	)
 	c.do("undoInfo", int64(0), int64(-20), dict("id", nil, "x", true, "time", 1.5))
 	for _, method := range []string{"get_info", "ping", "lastTransaction", "server_status", "new_oids"} {
 		c.do(method)
@@ -164,7 +170,13 @@ func write(c *caller, log pickle.Value) {
 	c.do("storea", fresh, tidValue(0), pickle.Bytes("data"), handle)
 	c.do("storeBlobStart")
 	c.do("storeBlobChunk", pickle.Bytes("blob"))
-	c.do("storeBlobEnd", oidValue(1<<40+1), tidValue(0), pickle.Bytes("\x80\x03cZODB.blob\nBlob\nq\x00.\x80\x03N."), handle)
+	c.do(
+		"storeBlobEnd",
+		oidValue(1<<40+1),
+		tidValue(0),
+		pickle.Bytes("\x80\x03cZODB.blob\nBlob\nq\x00.\x80\x03N."),
+		handle,
+	)
 	end()
 	serial := c.do("getTid", fresh)
 	begin(nil, nil)

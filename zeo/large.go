@@ -19,19 +19,19 @@ type largeRecord struct {
 	err    error
 }
 
-// largeStore handles the next message if it stores a large record, which then is not in memory as a whole. All others take
-// the general way, with the same answers.
+// largeStore handles the next message if it stores a large record, which then is not in memory as a whole. All others
+// take the general way, with the same answers.
 func (c *client) largeStore(r *bufio.Reader) (handled bool, err error) {
 	if c.storage == nil {
 		return false, nil
 	}
 	n, err := wire.Next(r)
 	if n -= wire.SizeLen; err != nil || n < largeMessage || n > c.srv.opt.MaxMessage {
-		return false, nil //nolint:nilerr // the general way meets it again
+		return false, nil // the general way meets an error again
 	}
 	head, err := r.Peek(wire.SizeLen + wire.StoreHead)
 	if err != nil {
-		return false, nil //nolint:nilerr // as above
+		return false, nil
 	}
 	s, ok := c.codec.LargeStore(head[wire.SizeLen:])
 	if tail := n - s.At - s.Size; !ok || tail < 0 || tail > maxTail {
@@ -55,8 +55,8 @@ func (c *client) largeStore(r *bufio.Reader) (handled bool, err error) {
 	return true, c.dispatch(m)
 }
 
-// take reads a record into the file of the transaction, or to nowhere if there is none that buffers: the call finds that
-// out itself. An error is one of the connection.
+// take reads a record into the file of the transaction, or to nowhere if there is none that buffers: the call finds
+// that out itself. An error is one of the connection.
 func (c *client) take(r io.Reader, size int64) error {
 	from := &io.LimitedReader{R: r, N: size}
 	if t := c.txn; t != nil && t.is() == buffering {

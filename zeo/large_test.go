@@ -74,10 +74,24 @@ func TestALargeRecordIsRestored(t *testing.T) {
 func TestALargeRecordWithoutATransactionIsRefused(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	p, _ := s.register(t)
-	p.refused(classTransaction, "storea", oidValue(1), tidValue(0), pickle.Bytes(strings.Repeat("x", largeData)), handle)
+	p.refused(
+		classTransaction,
+		"storea",
+		oidValue(1),
+		tidValue(0),
+		pickle.Bytes(strings.Repeat("x", largeData)),
+		handle,
+	)
 	p.call("ping")
 	p.stored(1, 0, "x")
-	p.refused(classTransaction, "storea", oidValue(1), tidValue(0), pickle.Bytes(strings.Repeat("x", largeData)), handle+1)
+	p.refused(
+		classTransaction,
+		"storea",
+		oidValue(1),
+		tidValue(0),
+		pickle.Bytes(strings.Repeat("x", largeData)),
+		handle+1,
+	)
 }
 
 // A record goes to the disk while it is read. The test's side is written in parts, so that it has no copy either.

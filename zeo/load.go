@@ -29,8 +29,8 @@ func (s *served) before(oid zodb.Oid, tid, visible zodb.Tid) (*filestorage.Revis
 }
 
 // hides reports whether a transaction that was read from the storage is not yet to be seen while visible is the last
-// one. Above visible are those that are committed and not announced, up to the storage's last; above that are only those
-// of a clock that was ahead, in the midst of the file.
+// one. Above visible are those that are committed and not announced, up to the storage's last; above that are only
+// those of a clock that was ahead, in the midst of the file.
 func (s *served) hides(tid, visible zodb.Tid) bool { return tid > visible && tid <= s.st.LastTid() }
 
 // load answers the next message if it is a load as clients write it and there is what it asks for. All others take the

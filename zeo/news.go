@@ -113,8 +113,16 @@ func (s *served) follow(ctx context.Context) {
 		}
 		watched.Waits("the storage, which cannot be read")
 		if broken.worthTelling(err, time.Now()) {
-			s.log.Error("reading what was committed failed: clients are disconnected, and hear of nothing new until it "+
-				"can be read; it is tried again", "storage", s.name, "every", clearPause, "error", err)
+			s.log.Error(
+				"reading what was committed failed: clients are disconnected, and hear of nothing new until it "+
+					"can be read; it is tried again",
+				"storage",
+				s.name,
+				"every",
+				clearPause,
+				"error",
+				err,
+			)
 		}
 		s.disconnect(errUnreadable)
 		select {

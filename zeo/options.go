@@ -89,9 +89,9 @@ type StorageOptions struct {
 	// are told, with a lock held and a ctx that has ended: then it says whether they may be told at this moment.
 	Cleared func(ctx context.Context, tid zodb.Tid) error
 
-	// Elsewhere asks, for as long as ctx lasts and no longer than a few seconds, which other node takes writers now, and
-	// returns a name that no other one and no other epoch of it has; empty: nobody says that it does. It is used while
-	// the storage is ReadOnly. Nil: clients that read only for want of a writer are not disturbed.
+	// Elsewhere asks, for as long as ctx lasts and no longer than a few seconds, which other node takes writers now,
+	// and returns a name that no other one and no other epoch of it has; empty: nobody says that it does. It is used
+	// while the storage is ReadOnly. Nil: clients that read only for want of a writer are not disturbed.
 	Elsewhere func(ctx context.Context) string
 	// Hold keeps clients that want to write waiting while the storage is ReadOnly and nobody leads, instead of refusing
 	// them: this node may be the next to lead. It needs Elsewhere.

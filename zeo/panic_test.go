@@ -9,7 +9,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A fault in a method costs the connection that called it: its transaction is gone, its lock is free, and all others go on.
+// A fault in a method costs the connection that called it: its transaction is gone, its lock is free, and all others go
+// on.
 func TestAPanicCostsOneConnection(t *testing.T) {
 	var nothing *pickle.Dict
 	for name, f := range map[string]func(c *client, m *wire.Message, _ *arguments) error{

@@ -9,9 +9,9 @@ import (
 )
 
 // What files have in extensions is whatever Python once pickled. A client that gets something that it cannot read waits
-// for ever, so clients get what every client reads: None, booleans, numbers, text, bytes, tuples, lists and dictionaries
-// with keys that can be hashed. Str of Python 2 is text where it is ASCII and bytes elsewhere, as Python 3 reads it. In
-// msgpack, keys are text or bytes, integers have 64 bits, and text is UTF-8.
+// for ever, so clients get what every client reads: None, booleans, numbers, text, bytes, tuples, lists and
+// dictionaries with keys that can be hashed. Str of Python 2 is text where it is ASCII and bytes elsewhere, as Python 3
+// reads it. In msgpack, keys are text or bytes, integers have 64 bits, and text is UTF-8.
 
 // Bounds on what an extension is for a client. One of the 64 KiB that a file has room for can stand for gigabytes, by
 // mentioning lists in lists more than once.

@@ -55,9 +55,17 @@ type served struct {
 // serve begins to follow st.
 func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, log hclog.Logger) (*served, error) {
 	s := &served{
-		name: name, st: st, opt: opt, log: log, keep: keep, news: news{there: make(chan struct{}, 1)}, relief: newRelief(),
-		announced: make(chan struct{}, 1), moved: make(chan struct{}),
-		clients: make(map[*client]struct{}), finishing: make(map[zodb.Tid]finishing),
+		name:      name,
+		st:        st,
+		opt:       opt,
+		log:       log,
+		keep:      keep,
+		news:      news{there: make(chan struct{}, 1)},
+		relief:    newRelief(),
+		announced: make(chan struct{}, 1),
+		moved:     make(chan struct{}),
+		clients:   make(map[*client]struct{}),
+		finishing: make(map[zodb.Tid]finishing),
 	}
 	if s.opt.HoldFor <= 0 {
 		s.opt.HoldFor = defaultHoldFor

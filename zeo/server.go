@@ -37,7 +37,11 @@ type Server struct {
 func New(opt Options) *Server {
 	opt = opt.withDefaults()
 	s := &Server{
-		opt: opt, log: opt.Logger, served: make(map[string]*served), names: make(map[string]struct{}), warm: newWarmth(),
+		opt:    opt,
+		log:    opt.Logger,
+		served: make(map[string]*served),
+		names:  make(map[string]struct{}),
+		warm:   newWarmth(),
 	}
 	s.guests = guests{
 		clients: make(map[*client]struct{}),

@@ -438,7 +438,10 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	})
 	var done *filestorage.Commit
 	var err error
-	recovered.Must("committing a transaction", func() { _, done, err = t.Finish(context.WithoutCancel(c.ctx), c.alone()) })
+	recovered.Must(
+		"committing a transaction",
+		func() { _, done, err = t.Finish(context.WithoutCancel(c.ctx), c.alone()) },
+	)
 	if done == nil {
 		s.forget(tid)
 		return err

@@ -28,7 +28,11 @@ func Is(record []byte) bool { return bytes.HasPrefix(record, []byte(prefix)) }
 type TooLargeError struct{ Packed, Limit int64 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("a compressed record of %d bytes unpacks to more than the %d that are allowed", e.Packed, e.Limit)
+	return fmt.Sprintf(
+		"a compressed record of %d bytes unpacks to more than the %d that are allowed",
+		e.Packed,
+		e.Limit,
+	)
 }
 
 // Unpack returns what is in a record, at most limit bytes: the record itself when it is not compressed.

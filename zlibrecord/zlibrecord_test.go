@@ -20,7 +20,8 @@ func TestRecordsOfZlibstorageAreRead(t *testing.T) {
 	if err != nil || string(got) != strings.Repeat("x", 100) {
 		t.Errorf("%q, %v", got, err)
 	}
-	if !bytes.Equal(zlibrecord.Pack(zlibrecord.Pack(got)), zlibrecord.Pack(got)) || !zlibrecord.Is(zlibrecord.Pack(got)) {
+	if !bytes.Equal(zlibrecord.Pack(zlibrecord.Pack(got)), zlibrecord.Pack(got)) ||
+		!zlibrecord.Is(zlibrecord.Pack(got)) {
 		t.Error("packed twice, or not at all")
 	}
 }
@@ -49,7 +50,8 @@ func TestABombIsNotUnpacked(t *testing.T) {
 
 func TestADamagedRecordIsAnError(t *testing.T) {
 	packed := zlibrecord.Pack([]byte(strings.Repeat("data ", 100)))
-	for _, record := range [][]byte{[]byte(".z"), []byte(".znoise"), packed[:len(packed)-1], append(bytes.Clone(packed[:len(packed)-1]), packed[len(packed)-1]^1)} {
+	short, last := packed[:len(packed)-1], packed[len(packed)-1]
+	for _, record := range [][]byte{[]byte(".z"), []byte(".znoise"), short, append(bytes.Clone(short), last^1)} {
 		if got, err := zlibrecord.Unpack(record, 1<<20); err == nil {
 			t.Errorf("%q was read as %q", record, got)
 		}

@@ -28,8 +28,8 @@ type Encoder struct {
 	message []byte
 	err     error // after it the stream is torn
 
-	// Garbled is told of a transaction whose extension is no pickle, or too much for a message: it is sent with an empty
-	// one. May be nil.
+	// Garbled is told of a transaction whose extension is no pickle, or too much for a message: it is sent with an
+	// empty one. May be nil.
 	Garbled func(tid zodb.Tid, err error)
 }
 

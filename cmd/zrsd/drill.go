@@ -55,8 +55,10 @@ func drillCommand() *cobra.Command {
 				opt.seed = rand.Uint64() //nolint:gosec // to be repeated, not to be secret
 			}
 			if opt.site.given() && len(opt.pythons) > 0 {
-				return usage(errors.New("--python is for clusters of the drill's own: such clients make objects in the " +
-					"root; leave it out with --primary"))
+				return usage(
+					errors.New("--python is for clusters of the drill's own: such clients make objects in the " +
+						"root; leave it out with --primary"),
+				)
 			}
 			if opt.site.given() && cmd.Flags().Changed("sync-secondaries") {
 				return usage(errors.New("--sync-secondaries is for clusters of the drill's own: leave it out with " +

@@ -14,7 +14,12 @@ import (
 func TestNoAnswerSpeaksToTheTerminal(t *testing.T) {
 	const hostile = "x\x1b[2J\u009b2J\u202e\u2028y"
 	label := hostile
-	source := fixedStatus{Role: "primary" + hostile, Name: hostile, NotReady: &label, Secondaries: []admin.Secondary{{Name: hostile}}}
+	source := fixedStatus{
+		Role:        "primary" + hostile,
+		Name:        hostile,
+		NotReady:    &label,
+		Secondaries: []admin.Secondary{{Name: hostile}},
+	}
 	good := httptest.NewServer(admin.Handler(source, nil))
 	defer good.Close()
 	bad := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {

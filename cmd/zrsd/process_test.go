@@ -83,9 +83,21 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 	// These are the process's own, which Serve gives to each storage, or have no key.
 	second.FS, second.Logger, second.Reloads = p.Shared.FS, hclog.NewNullLogger(), p.Shared.Reloads
 	without := map[string]bool{
-		"FS": true, "Admin": true, "AdminTLS": true, "AdminNames": true, "MaxFrame": true, "Config": true, "read": true, "offer": true,
-		"desk": true, "board": true, "leaving": true, "resized": true, "setAccess": true,
-		"NewIdentity": true, "AsItWas": true, // for one start, by flags
+		"FS":          true,
+		"Admin":       true,
+		"AdminTLS":    true,
+		"AdminNames":  true,
+		"MaxFrame":    true,
+		"Config":      true,
+		"read":        true,
+		"offer":       true,
+		"desk":        true,
+		"board":       true,
+		"leaving":     true,
+		"resized":     true,
+		"setAccess":   true,
+		"NewIdentity": true,
+		"AsItWas":     true, // for one start, by flags
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(second.Config), reflect.ValueOf(*second)} {
 		for i := range v.NumField() {

@@ -120,8 +120,11 @@ func (opt *rewindOptions) run(ctx context.Context, in io.Reader, out io.Writer) 
 	said.Fragment, err = site.Finish(ctx)
 	var refusal *rewind.Refusal
 	if errors.As(err, &refusal) {
-		return coded(exitRefused, fmt.Errorf("%w; then call zrsd rewind again, or start the node: until it is through the "+
-			"storage is not used", err))
+		return coded(
+			exitRefused,
+			fmt.Errorf("%w; then call zrsd rewind again, or start the node: until it is through the "+
+				"storage is not used", err),
+		)
 	}
 	said.Done = err == nil
 	return opt.tell(out, said, err)

@@ -50,12 +50,31 @@ func rootCommand() *cobra.Command {
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return usage(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
 	})
-	root.AddCommand(serveCommand(), runzeoCommand(), primaryCommand(), secondaryCommand(), statusCommand(), clientsCommand(),
-		packCommand(), undoLogCommand(), dumpCommand(),
-		promoteCommand(), switchoverCommand(), demoteCommand(), freezeCommand(), thawCommand(),
-		rewindCommand(), salvageCommand(),
+	root.AddCommand(
+		serveCommand(),
+		runzeoCommand(),
+		primaryCommand(),
+		secondaryCommand(),
+		statusCommand(),
+		clientsCommand(),
+		packCommand(),
+		undoLogCommand(),
+		dumpCommand(),
+		promoteCommand(),
+		switchoverCommand(),
+		demoteCommand(),
+		freezeCommand(),
+		thawCommand(),
+		rewindCommand(),
+		salvageCommand(),
 		maintenanceCommand(),
-		checkCommand(), compareCommand(), drillCommand(), nagiosCommand(), configCommand(), versionCommand())
+		checkCommand(),
+		compareCommand(),
+		drillCommand(),
+		nagiosCommand(),
+		configCommand(),
+		versionCommand(),
+	)
 	return root
 }
 

@@ -45,9 +45,21 @@ func runzeoCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&opt.File, "configure", "C", "", "configuration `FILE`")
-	flags.StringVarP(&opt.Address, "address", "a", "", "where clients connect: PORT, HOST:PORT, or a `PATH` with a slash")
+	flags.StringVarP(
+		&opt.Address,
+		"address",
+		"a",
+		"",
+		"where clients connect: PORT, HOST:PORT, or a `PATH` with a slash",
+	)
 	flags.StringArrayVarP(&opt.Filenames, "filename", "f", nil, "`Data.fs` of a storage; may be given several times")
-	flags.StringVarP(&opt.Timeout, "timeout", "t", "", "`SECONDS` that a client may hold the commit lock (default no limit)")
+	flags.StringVarP(
+		&opt.Timeout,
+		"timeout",
+		"t",
+		"",
+		"`SECONDS` that a client may hold the commit lock (default no limit)",
+	)
 	flags.StringVar(&opt.PIDFile, "pid-file", "", "`FILE` for the process id; by default var/ZEO.pid below "+
 		"$INSTANCE_HOME where that is set")
 	flags.SetNormalizeFunc(abbreviated)

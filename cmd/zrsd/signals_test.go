@@ -44,7 +44,9 @@ func TestTheFirstSignalDrainsAndTheSecondEnds(t *testing.T) {
 	signals, done, exits := make(chan os.Signal), make(chan struct{}), make(chan int, 1)
 	at := &clock{at: time.Unix(1000, 0)}
 	var watcher sync.WaitGroup
-	watcher.Go(func() { watch(signals, done, log, new(node.Reloads), cancel, func(code int) { exits <- code }, at.now) })
+	watcher.Go(
+		func() { watch(signals, done, log, new(node.Reloads), cancel, func(code int) { exits <- code }, at.now) },
+	)
 
 	signals <- syscall.SIGUSR2
 	signals <- syscall.SIGHUP

@@ -10,6 +10,7 @@ import (
 
 func TestABlobComesBackAsItWasStored(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *site) {
+		t.Helper()
 		ctx := within(t)
 		c := s.clients(ctx, t, 1)[0]
 		for i, size := range []int64{0, 1, blobChunk - 1, blobChunk, blobChunk + 1, 10*blobChunk + 7} {
@@ -31,6 +32,7 @@ func TestABlobComesBackAsItWasStored(t *testing.T) {
 
 func TestABlobThatIsNotThereIsAnError(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *site) {
+		t.Helper()
 		ctx := within(t)
 		c := s.clients(ctx, t, 1)[0]
 		if err := c.FetchBlob(first, 1, io.Discard); err == nil {

@@ -9,6 +9,7 @@ import (
 
 func TestCommitsAreCommitted(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *site) {
+		t.Helper()
 		ctx := within(t)
 		o, err := Commits(ctx, s.clients(ctx, t, 3), first, 1000, time.Millisecond)
 		if err != nil || len(o.Latencies) < 3 {
@@ -27,6 +28,7 @@ func TestCommitsAreCommitted(t *testing.T) {
 
 func TestAWriterGoesOnFromItsLastCommit(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *site) {
+		t.Helper()
 		ctx := within(t)
 		w := NewWriter(s.clients(ctx, t, 1)[0], first, 1000)
 		var last zodb.Tid
@@ -44,6 +46,7 @@ func TestAWriterGoesOnFromItsLastCommit(t *testing.T) {
 
 func TestAConflictIsAnError(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *site) {
+		t.Helper()
 		ctx := within(t)
 		conns := s.clients(ctx, t, 2)
 		if err := NewWriter(conns[0], first, 1000).Commit(); err != nil {

@@ -9,6 +9,7 @@ import (
 
 func TestAPackHasEndedWhenItReturns(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *site) {
+		t.Helper()
 		ctx := within(t)
 		c := s.clients(ctx, t, 1)[0]
 		w := NewWriter(c, first, 1000)

@@ -38,6 +38,7 @@ func TestOneFailureEndsTheRunOfAll(t *testing.T) {
 
 func TestLoadsFindEveryObject(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *site) {
+		t.Helper()
 		ctx := within(t)
 		const objects = 20
 		set := workload.Set{Transactions: 2, Records: objects / 2, RecordSize: 500}

@@ -4,6 +4,7 @@ import "testing"
 
 func TestInvalidationsArriveInTheOrderOfTheCommits(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *site) {
+		t.Helper()
 		ctx := within(t)
 		conns := s.clients(ctx, t, 2)
 		w := NewWriter(conns[0], first, 100)

@@ -96,8 +96,8 @@ func (d *Disk) PowerOffAt(n int) {
 	d.offAt = n
 }
 
-// KillAt kills the process before operation n: it and everything after it that changes something fail with ErrKilled and
-// have no effect, until Revive. What was written and not synced stays as it is: the system still has it.
+// KillAt kills the process before operation n: it and everything after it that changes something fail with ErrKilled
+// and have no effect, until Revive. What was written and not synced stays as it is: the system still has it.
 func (d *Disk) KillAt(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

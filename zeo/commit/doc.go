@@ -11,8 +11,8 @@
 //
 // # The buffer
 //
-// What the client sends is kept in memory up to Options.Memory bytes and then in an unnamed file, as are large records, while
-// they are read (Take), and blobs from
+// What the client sends is kept in memory up to Options.Memory bytes and then in an unnamed file, as are large records,
+// while they are read (Take), and blobs from
 // their first byte: a transaction that ends in any way, the end of the process included, leaves nothing behind.
 //
 // A transaction has one change for each object: a later store takes the place of an earlier one, and keeps its blob

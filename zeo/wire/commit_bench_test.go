@@ -13,8 +13,14 @@ func BenchmarkCommitMessages(b *testing.B) {
 	record := pickle.Bytes(make([]byte, 1000))
 	store := &Message{int64(0), flagOneWay, "storea", pickle.Tuple{id, id, record, handle}}
 	calls := []*Message{
-		{int64(0), flagOneWay, "tpc_begin", pickle.Tuple{handle, pickle.Bytes(""), pickle.Bytes(""), &pickle.Dict{}, nil, " "}},
-		store, store,
+		{
+			int64(0),
+			flagOneWay,
+			"tpc_begin",
+			pickle.Tuple{handle, pickle.Bytes(""), pickle.Bytes(""), &pickle.Dict{}, nil, " "},
+		},
+		store,
+		store,
 		{int64(2), flagCall, "vote", pickle.Tuple{handle}},
 		{int64(3), flagCall, "tpc_finish", pickle.Tuple{handle}},
 	}

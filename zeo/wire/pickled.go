@@ -6,8 +6,8 @@ import "github.com/zrsd/zrsd/pickle"
 // put into an extension dictionary.
 var limits = pickle.Limits{Bytes: 1 << 32, Values: 4_000_000, Nesting: 100}
 
-// classes are those that a message of a client may name, as with the reference server. That lets all of builtins in, and
-// runs them; of these, clients have a use for the ones that are values.
+// classes are those that a message of a client may name, as with the reference server. That lets all of builtins in,
+// and runs them; of these, clients have a use for the ones that are values.
 var classes = map[pickle.Global]bool{
 	{Module: "ZopeUndo.Prefix", Name: "Prefix"}: true, // in filters of undoInfo
 	{Module: "zodbpickle", Name: "binary"}:      true,
