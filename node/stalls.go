@@ -62,15 +62,16 @@ func showLeft(st *admin.Status, src any) {
 	}
 }
 
-// stopPatience is for how long a stall may last when a process is to stop. Then the process ends without what stalls, as in
-// a crash: nothing that was acknowledged is lost.
+// stopPatience is for how long a stall may last when a process is to stop. Then the process ends without what stalls,
+// as in a crash: nothing that was acknowledged is lost.
 const stopPatience = 2 * watchdog.Limit
 
 // A HungError says that a process that was to stop did not wait for something that makes no progress.
 type HungError struct{ Stall watchdog.Stall }
 
 func (e *HungError) Error() string {
-	return fmt.Sprintf("stopped without waiting any longer: %v, since %s; nothing that was acknowledged is lost", e.Stall,
+	return fmt.Sprintf("stopped without waiting any longer: %v, since %s; nothing that was acknowledged is lost",
+		e.Stall,
 		e.Stall.Since.UTC().Format(time.RFC3339))
 }
 

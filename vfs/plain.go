@@ -33,8 +33,8 @@ func OpenPlain(disk FS, path string) (File, error) {
 	return f, nil
 }
 
-// Chmod changes the permissions of an open file, wherever its name leads by now. Disks whose files cannot be told so are
-// given the name.
+// Chmod changes the permissions of an open file, wherever its name leads by now. Disks whose files cannot be told so
+// are given the name.
 func Chmod(disk FS, f File, perm fs.FileMode) error {
 	if open, ok := f.(interface{ Chmod(fs.FileMode) error }); ok {
 		return open.Chmod(perm)

@@ -21,7 +21,7 @@ const maxExtensionNesting = 90
 func extensionArgument(a *arguments) ([]byte, error) {
 	v := a.next("extension")
 	if a.err != nil {
-		return nil, nil // which the caller looks at
+		return nil, nil //nolint:nilerr // the caller looks at a.err
 	}
 	raw, isRaw := v.(pickle.Bytes)
 	if isRaw && len(raw) > 0 { // a pickle that is taken as it is

@@ -75,8 +75,8 @@ func (t *Transaction) store(oid zodb.Oid, serial zodb.Tid, data []byte, blob zod
 	return err
 }
 
-// Take copies a record of size bytes into the transaction's file, for StoreRecord or RestoreRecord: it is never in memory
-// as a whole. An error is one of reading from, or of buffering.
+// Take copies a record of size bytes into the transaction's file, for StoreRecord or RestoreRecord: it is never in
+// memory as a whole. An error is one of reading from, or of buffering.
 func (t *Transaction) Take(size int64, from io.Reader) (Record, error) { return t.buf.take(size, from) }
 
 // StoreRecord is Store with data that was taken.
@@ -148,8 +148,8 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	return t.vote(ctx, txn)
 }
 
-// VoteNow is Vote for a transaction that is soon applied, where nobody has to be waited for. Otherwise nothing was done,
-// and voted is false.
+// VoteNow is Vote for a transaction that is soon applied, where nobody has to be waited for. Otherwise nothing was
+// done, and voted is false.
 func (t *Transaction) VoteNow() (out *Outcome, voted bool, err error) {
 	if t.voted != nil || !t.buf.small() {
 		return nil, false, nil

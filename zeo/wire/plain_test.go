@@ -105,7 +105,8 @@ func TestTheShortWayTakesNothingThatTheGeneralOneRefuses(t *testing.T) {
 
 func TestNumbersAreReadTheShortWay(t *testing.T) {
 	for _, n := range []int64{
-		0, 1, 127, 128, 255, 256, 65535, 65536, -1, -128, -20, 1 << 31, 1<<31 - 1, -1 << 31, 1 << 40, 1<<63 - 1, -1 << 63,
+		0, 1, 127, 128, 255, 256, 65535, 65536, -1, -128, -20, 1 << 31, 1<<31 - 1, -1 << 31, 1 << 40, 1<<63 - 1,
+		-1 << 63,
 	} {
 		for encoding := range ways {
 			codec, _ := CodecFor(encoding)
