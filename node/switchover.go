@@ -62,7 +62,8 @@ func (h *handover) choose(to string) error {
 		st := h.fed.Status()
 		for i := range st.Secondaries {
 			s := &st.Secondaries[i]
-			if s.Name == to || s.Node == to && to != "" {
+			if (s.Name == to || s.Node == to && to != "") &&
+				s.State != primary.StateHandshake && s.State != primary.StateRefused {
 				h.heir = s
 			}
 			names = append(names, fmt.Sprintf("%s (%s)", s.Name, s.State))

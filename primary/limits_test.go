@@ -104,6 +104,23 @@ func TestBidsAreHeardWhereAllPlacesAreTaken(t *testing.T) {
 	}
 }
 
+// Nodes ask each other how they stand, under the names that they have as secondaries. Who picks a secondary by its name
+// must not find a question.
+func TestWhoOnlyAsksIsNoSecondary(t *testing.T) {
+	p := start(t, newSource(plain(1)...), Options{Member: voter{}})
+	c := connect(t, p.addr)
+	bid := &protocol.Bid{Version: protocol.MessageVersion, StorageID: storageID, Name: "b"}
+	if err := c.control.Send(bid); err != nil {
+		t.Fatal(err)
+	}
+	if answer, ok := c.receive().(*protocol.Promise); !ok {
+		t.Fatalf("a bid was answered with %#v", answer)
+	}
+	if s := p.Status(); len(s.Secondaries) != 0 || s.Totals.Connections != 1 {
+		t.Errorf("of %d connections these are secondaries: %+v", s.Totals.Connections, s.Secondaries)
+	}
+}
+
 func TestAStrangerCannotAnnounceALongMessage(t *testing.T) {
 	p := start(t, newSource(plain(1)...), Options{Secret: protocol.Secret("s")})
 	c := connect(t, p.addr)

@@ -69,8 +69,9 @@ var errBid = errors.New("the bid of another node was answered")
 // answerBid answers a node that wants to be primary. How things stand here is told to whoever may ask, whatever storage
 // that has: it must not take this node's for its own.
 func (c *native) answerBid(ctx context.Context, s *yamux.Session, control *protocol.Control, bid *protocol.Bid) error {
+	r := c.take(placeBidding) // before it has a name, by which it could be taken for a secondary
 	c.introduce(bid.Name)
-	if r := c.take(placeBidding); r != nil {
+	if r != nil {
 		return c.refuse(s, control, r)
 	}
 	ctx, cancel := c.p.handshaking(ctx)

@@ -26,6 +26,7 @@ type peer struct {
 	source string      // see door.Source
 	guest  *door.Guest // while it is unproven
 	place  place       // of Primary.mu
+	asks   bool        // of Primary.mu: it only asks something, and is no secondary
 	named  bool        // of Primary.mu: the name is this one's, see namesake
 	guard  *protocol.Guard
 	until  time.Time // when it must have proved who it is

@@ -49,6 +49,7 @@ func (p *Primary) enter(c *peer) {
 func (c *peer) take(to place) *protocol.Refusal {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
+	c.asks = to != placeFollowing
 	if c.place == to {
 		return nil
 	}

@@ -188,7 +188,9 @@ func (p *Primary) Status() Status {
 		one := c.status(s.LastTid, s.Size, now)
 		s.Totals.Transactions += one.Transactions
 		s.Totals.Bytes += one.Bytes
-		s.Secondaries = append(s.Secondaries, one)
+		if !c.asks {
+			s.Secondaries = append(s.Secondaries, one)
+		}
 	}
 	for _, one := range p.roster.gone {
 		one.Lag = lagOfGone(one, s.LastTid, now)
