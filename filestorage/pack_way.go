@@ -43,12 +43,7 @@ func (s *Storage) newWay() *way {
 
 // commits reports whether somebody has the commit lock or waits for the disk.
 func (s *Storage) commits() bool {
-	if len(s.commit) > 0 {
-		return true
-	}
-	s.queue.mu.Lock()
-	defer s.queue.mu.Unlock()
-	return s.queue.syncing != nil || s.queue.forming != nil
+	return len(s.commit) > 0 || s.queue.busy()
 }
 
 // make waits for who commits.

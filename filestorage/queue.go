@@ -225,6 +225,13 @@ func (q *queue) room(ctx context.Context, limit int64) error {
 	}
 }
 
+// busy reports whether transactions are on their way to the disk.
+func (q *queue) busy() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.syncing != nil || q.forming != nil
+}
+
 // hasRoom reports whether room would not wait, and not fail.
 func (q *queue) hasRoom() bool {
 	q.mu.Lock()

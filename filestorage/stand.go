@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"time"
 
 	"github.com/zrsd/zrsd/vfs"
 )
@@ -79,9 +80,18 @@ func (s *Storage) checkHold() error {
 	return nil
 }
 
+// checkAgain is how long a look counts for further transactions of the same group, whose path is looked at before any of
+// them counts.
+const checkAgain = 10 * time.Millisecond
+
 // checkOwn looks, with the commit lock, whether a transaction may be written: to the right file, and by nobody else. It
 // is asked before the first byte of each.
 func (s *Storage) checkOwn() error {
+	now := time.Now()
+	if s.queue.busy() && now.Sub(s.writer.checked) < checkAgain {
+		return nil
+	}
+	s.writer.checked = now
 	err := s.checkHold()
 	if err == nil {
 		err = s.checkPlace(s.writer.end, true)

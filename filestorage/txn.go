@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -16,6 +17,8 @@ type writer struct {
 	last  zodb.Tid // of that one
 	begun zodb.Tid // the last tid given to a transaction, also to one that was aborted
 	out   output
+
+	checked time.Time // when the file was last looked at: see checkOwn
 }
 
 // A Txn is the transaction in progress. It is for one goroutine, and ends with Finish, Enqueue or Abort; until then no
