@@ -36,6 +36,8 @@ type replicated struct {
 	ran bool // everything could be opened once
 	led bool // the last session ended as primary
 
+	tail *emptyTailError // why the last session ended; nil: for another reason
+
 	now atomic.Pointer[replica] // nil: it is not open
 }
 
@@ -142,7 +144,9 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	end(errStopped)
 	looking.Wait()
 	n.led = r.isLeading()
-	return errors.Join(err, r.retire())
+	err = errors.Join(err, r.retire())
+	r.noteRewind()
+	return err
 }
 
 // retire ends what runs beside the storage.
@@ -278,7 +282,14 @@ func (r *replica) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-r.ended:
-			return err
+			if !errors.As(err, &r.tail) {
+				return err
+			}
+			if r.isLeading() { // it was promoted meanwhile: what it has is the history now
+				r.tail = nil
+				continue
+			}
+			return nil
 		case err := <-served:
 			r.fed.served <- err // for who drains
 			return nil

@@ -44,7 +44,14 @@ func (n *replicated) run(ctx context.Context) error {
 		}
 	}
 	for {
+		n.tail = nil
 		err := n.session(ctx)
+		if err == nil && ctx.Err() == nil && n.tail != nil {
+			if !n.tail.noted {
+				n.pause(ctx, reopenPause)
+			}
+			continue
+		}
 		if ctx.Err() != nil || !n.ran || n.led || !curable(err) {
 			return err
 		}
@@ -81,6 +88,7 @@ func (r *replica) options() secondary.Options {
 	}
 	opt.Reigned = r.renew
 	opt.Rewind = r.c.rewindCommand
+	opt.Diverged = r.refusedAt
 	if r.serves != "" && r.blobs.shared == nil {
 		opt.Successor = r
 	}

@@ -32,6 +32,11 @@ func (s *Site) Begin(plan *identity.Rewind) error {
 	if err != nil {
 		return err
 	}
+	return s.Note(keep, plan)
+}
+
+// Note is Begin for whoever keeps the state file already. The storage may be open.
+func (s *Site) Note(keep *identity.Keeper, plan *identity.Rewind) error {
 	n, err := s.free(plan.First)
 	if err != nil {
 		return err

@@ -1,6 +1,7 @@
 package secondary
 
 import (
+	"context"
 	"errors"
 
 	"github.com/zrsd/zrsd/protocol"
@@ -28,6 +29,15 @@ func (s *Secondary) advised(addr string, err error) error {
 		return err
 	}
 	return &divergedError{err, s.opt.Rewind(addr)}
+}
+
+// decide asks Options.Diverged what to do about an error which says that this node has what its primary never had.
+func (s *Secondary) decide(ctx context.Context, addr string, err error) error {
+	var diverged *divergedError
+	if s.opt.Diverged == nil || !errors.As(err, &diverged) {
+		return nil
+	}
+	return s.opt.Diverged(ctx, addr)
 }
 
 // said is the text of an error for status: what comes from a peer is bounded, the command is there as a whole.

@@ -58,6 +58,10 @@ type Options struct {
 	MaxRecord        int64         // bytes; see protocol.Limits
 	MaxBlob          int64         // bytes; see protocol.Limits
 
+	// Diverged is called by Run when the primary at an address has said that this node has what it never had. An error
+	// ends Run with that error. Nil: there is nothing to be done.
+	Diverged func(ctx context.Context, addr string) error
+
 	Watch  *watchdog.Board // is told when the storage takes no transaction; nil: nobody is
 	Logger hclog.Logger
 	Now    func() time.Time

@@ -54,7 +54,8 @@ func (s *Secondary) Identity() (storageID string, epochs []protocol.Epoch) {
 func (s *Secondary) Look(addresses []string) { s.opt.Addresses = addresses }
 
 // Run follows the primary until ctx ends, and then returns nil. It returns an error only when there is no address to
-// connect to, and when the storage must be closed and opened again, which wraps a *filestorage.FailedError.
+// connect to, when the storage must be closed and opened again, which wraps a *filestorage.FailedError, and that of
+// Options.Diverged.
 func (s *Secondary) Run(ctx context.Context) error {
 	if len(s.opt.Addresses) == 0 {
 		return errors.New("a secondary needs the address of its primary")
@@ -75,6 +76,9 @@ func (s *Secondary) Run(ctx context.Context) error {
 		s.choose(err, progress, wait > 0)
 		s.report(addr, err, news, wait)
 		if mustReopen(err) {
+			return err
+		}
+		if err := s.decide(ctx, addr, err); err != nil {
 			return err
 		}
 		s.pause(ctx, wait)
