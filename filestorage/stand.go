@@ -80,7 +80,7 @@ func (s *Storage) checkHold() error {
 	return nil
 }
 
-// checkAgain is how long a look counts for further transactions of the same group, whose path is looked at before any of
+// checkAgain is how long a look counts for further transactions of the same group. Its path is looked at before any of
 // them counts.
 const checkAgain = 10 * time.Millisecond
 
