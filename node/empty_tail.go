@@ -48,7 +48,7 @@ func (r *replica) refusedAt(ctx context.Context, addr string) error {
 func (r *replica) planEmpty(ctx context.Context, addr string) (*identity.Rewind, error) {
 	id, last := r.keep.State(), r.st.LastTid()
 	blobsElsewhere := r.c.SharedBlobs || r.c.Blobs == "" && rewind.FindBlobs(r.c.FS, r.c.Data) != ""
-	if id == nil || id.Was != "" || id.HandedTo != "" || last == 0 || blobsElsewhere {
+	if id == nil || id.Was != "" || last == 0 || blobsElsewhere {
 		return nil, nil //nolint:nilnil // a person decides
 	}
 	if empty, err := rewind.Empty(ctx, r.st, last-1); err != nil || !empty {

@@ -207,17 +207,6 @@ func TestWhatNeedsAWordIsNotRewoundWithoutOne(t *testing.T) {
 		})
 		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
 	})
-	t.Run("it has handed its place to another node", func(t *testing.T) {
-		a, b, _, _, _ := superseded(t, func(a *seat) {
-			a.commitsNothing(t)
-			elsewhere := "0b9f4a52-6d0e-4d0b-9d53-1f3f6f0a9d11"
-			handed := func(id *identity.State) error { id.HandedTo = elsewhere; return nil }
-			if err := a.keep.Update(handed); err != nil {
-				t.Fatal(err)
-			}
-		})
-		waitsForAPerson(t, a.seated(t, identity.RoleSecondary, b.site), b)
-	})
 	t.Run("a folder of blobs that is not named lies beside the file", func(t *testing.T) {
 		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
 		if _, err := blobstore.Open("blobs", blobstore.Options{FS: disk}); err != nil {
