@@ -41,6 +41,9 @@ type Clients struct {
 // maxErrors is how many errors of a client are kept.
 const maxErrors = 20
 
+// closing is for how long what an interpreter leaves behind may keep its output open.
+const closing = 5 * time.Second
+
 // Start runs clients that each pause between commits, until Close. An address is host:port, or the path of a socket.
 func Start(python string, pause time.Duration, addresses ...string) (*Clients, error) {
 	c := &Clients{
@@ -50,6 +53,7 @@ func Start(python string, pause time.Duration, addresses ...string) (*Clients, e
 		news: make(chan struct{}),
 	}
 	c.cmd.Stderr = c.says
+	c.cmd.WaitDelay = closing // whoever it has started may hold its standard error
 	stdin, err := c.cmd.StdinPipe()
 	if err != nil {
 		return nil, err
