@@ -27,10 +27,11 @@ type seat struct {
 	*daemon.Process
 }
 
-// seats makes two nodes, a primary and a secondary, that know each other. Further arguments are for both.
-func (b *bench) seats(ctx context.Context, dir string, args ...string) (list []*seat, err error) {
-	for _, role := range []string{"primary", "secondary"} {
-		s := &seat{binary: b.zrsd, role: role, data: filepath.Join(dir, role, "Data.fs")}
+// newSeats makes nodes, each with a folder of its name and addresses, none of them started. The first has an empty
+// storage.
+func (b *bench) newSeats(ctx context.Context, dir string, names ...string) (list []*seat, err error) {
+	for _, name := range names {
+		s := &seat{binary: b.zrsd, data: filepath.Join(dir, name, "Data.fs")}
 		for _, addr := range []*string{&s.to, &s.zeo, &s.control} {
 			if *addr, err = daemon.FreeAddress(ctx); err != nil {
 				return nil, err
@@ -45,8 +46,17 @@ func (b *bench) seats(ctx context.Context, dir string, args ...string) (list []*
 	if err != nil {
 		return nil, err
 	}
-	if err := st.Close(); err != nil {
+	return list, st.Close()
+}
+
+// seats makes two nodes, a primary and a secondary, that know each other. Further arguments are for both.
+func (b *bench) seats(ctx context.Context, dir string, args ...string) (list []*seat, err error) {
+	roles := []string{"primary", "secondary"}
+	if list, err = b.newSeats(ctx, dir, roles...); err != nil {
 		return nil, err
+	}
+	for i, s := range list {
+		s.role = roles[i]
 	}
 	for i, s := range list {
 		s.args = append([]string{"--replicate-from", list[1-i].to, "--name", s.role}, args...)

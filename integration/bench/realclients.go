@@ -13,7 +13,6 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill/zeoclients"
-	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/grave"
 )
@@ -116,23 +115,7 @@ func allCommit(ctx context.Context, all []*zeoclients.Clients, after time.Time) 
 
 // realSeats are a primary and two secondaries with configuration files, which choose the encoding.
 func (b *bench) realSeats(ctx context.Context, dir string, msgpack bool) (list []*seat, err error) {
-	for i := range 3 {
-		s := &seat{binary: b.zrsd, data: filepath.Join(dir, fmt.Sprint(i), "Data.fs")}
-		for _, addr := range []*string{&s.to, &s.zeo, &s.control} {
-			if *addr, err = daemon.FreeAddress(ctx); err != nil {
-				return nil, err
-			}
-		}
-		if err := os.Mkdir(filepath.Dir(s.data), 0o755); err != nil {
-			return nil, err
-		}
-		list = append(list, s)
-	}
-	st, err := filestorage.Open(ctx, list[0].data, filestorage.Options{})
-	if err != nil {
-		return nil, err
-	}
-	if err := st.Close(); err != nil {
+	if list, err = b.newSeats(ctx, dir, "0", "1", "2"); err != nil {
 		return nil, err
 	}
 	for i, s := range list {
