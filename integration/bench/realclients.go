@@ -119,14 +119,19 @@ func (b *bench) realSeats(ctx context.Context, dir string, msgpack bool) (list [
 		return nil, err
 	}
 	for i, s := range list {
-		if err := s.startConfigured(ctx, i, list, msgpack); err != nil {
+		if err := s.startConfigured(i, list, msgpack); err != nil {
+			return nil, errors.Join(err, stopAll(list))
+		}
+	}
+	for _, s := range list { // the first takes transactions when it has heard of the others
+		if _, err := s.Await(ctx, "it is ready", func(st *admin.Status) bool { return st.Ready }); err != nil {
 			return nil, errors.Join(err, stopAll(list))
 		}
 	}
 	return list, nil
 }
 
-func (s *seat) startConfigured(ctx context.Context, i int, all []*seat, msgpack bool) (err error) {
+func (s *seat) startConfigured(i int, all []*seat, msgpack bool) (err error) {
 	var others []string
 	for _, o := range all {
 		if o != s {
@@ -144,9 +149,6 @@ func (s *seat) startConfigured(ctx context.Context, i int, all []*seat, msgpack 
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return err
 	}
-	if s.Process, err = daemon.StartConfigured(s.binary, s.control, nil, "serve", "-C", conf); err != nil {
-		return err
-	}
-	_, err = s.Await(ctx, "it is ready", func(st *admin.Status) bool { return st.Ready })
+	s.Process, err = daemon.StartConfigured(s.binary, s.control, nil, "serve", "-C", conf)
 	return err
 }
