@@ -3,6 +3,7 @@ package primary
 import (
 	"maps"
 	"net"
+	"slices"
 	"time"
 
 	"github.com/zrsd/zrsd/door"
@@ -112,7 +113,8 @@ func (r *roster) enter(c *peer) {
 	r.peers = append(r.peers, c)
 }
 
-// leave keeps the last state of a peer that has got past its handshake, in place of older ones of the same name.
+// leave keeps the last state of a peer that has got past its handshake, in place of older ones of the same name; not
+// where one of that name is there, whose connection began before the end of this one was noticed.
 func (r *roster) leave(c *peer, last SecondaryStatus, keep bool) {
 	for i, other := range r.peers {
 		if other == c {
@@ -122,10 +124,19 @@ func (r *roster) leave(c *peer, last SecondaryStatus, keep bool) {
 	}
 	r.totals.Transactions += last.Transactions
 	r.totals.Bytes += last.Bytes
-	if keep {
+	if keep && !r.streams(last.Name) {
 		r.forget(last.Name)
 		r.gone = appendBounded(r.gone, last, maxGone)
 	}
+}
+
+// streams reports whether a secondary of that name is connected and accepted.
+func (r *roster) streams(name string) bool {
+	return slices.ContainsFunc(r.peers, func(c *peer) bool {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		return c.name == name && c.state == StateLive
+	})
 }
 
 // forget drops the gone secondary of that name.

@@ -132,6 +132,19 @@ func TestASilentSecondaryIsGivenUp(t *testing.T) {
 	})
 }
 
+// A secondary connects again before the primary notices that the connection before has ended.
+func TestASecondaryThatIsBackIsNotGone(t *testing.T) {
+	p := start(t, newSource(plain(1)...), Options{})
+	before := follow(t, p.addr, hello(protocol.Position{}))
+	before.next()
+	again := follow(t, p.addr, hello(protocol.Position{}))
+	again.next()
+	_ = before.session.Close() // it is over
+	p.eventually(t, "the one that is there is all", func(s Status) bool {
+		return len(s.Secondaries) == 1 && s.Secondaries[0].State != StateGone
+	})
+}
+
 func TestHeartbeatsSayHowFarThePrimaryIs(t *testing.T) {
 	src := newSource(plain(3)...)
 	p := start(t, src, Options{})
