@@ -6,7 +6,7 @@
 //	                       │  └─▶ network   cut, silence, delay
 //	                       └────▶ workload  writers and readers ──▶ history: what they were told
 //	                                                                    │
-//	Report ◀── figures ◀── verdict ◀── history.Check ◀── what the files have in the end
+//	Report ◀── figures ◀── verdict ◀── consistency.Check ◀── what the files have in the end
 //
 // # Choices
 //

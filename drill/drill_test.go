@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -19,13 +19,13 @@ func sample() *Report {
 			{
 				Name: "good", About: "what happens", Simulated: "by hand", Held: true,
 				Nodes: []string{"a", "b"}, Failovers: 1, Duration: 10,
-				Verdict: &history.Verdict{Acknowledged: 5, Lost: []zodb.Tid{1}}, WritePause: 1.5,
+				Verdict: &consistency.Verdict{Acknowledged: 5, Lost: []zodb.Tid{1}}, WritePause: 1.5,
 				Aside: []Aside{{"/tmp/x/aside-1/Data.fs", 3}}, Commits: []int{0, 4, 1},
 				Events: []Event{{1e9, faultEvent, "a is <killed>"}},
-				Reigns: []history.Reign{{Node: "a", Until: 1e9}, {Node: "b", Since: 2e9}},
+				Reigns: []consistency.Reign{{Node: "a", Until: 1e9}, {Node: "b", Since: 2e9}},
 			},
-			{Name: "wrong", Verdict: &history.Verdict{Violations: slices.Repeat([]history.Violation{
-				{Rule: history.Acknowledged, Client: "w1", Text: "it is gone"},
+			{Name: "wrong", Verdict: &consistency.Verdict{Violations: slices.Repeat([]consistency.Violation{
+				{Rule: consistency.Acknowledged, Client: "w1", Text: "it is gone"},
 			}, 2*maxShown)}},
 			{Name: "stuck", Error: "step 3 did not come true"},
 		},
@@ -84,10 +84,10 @@ func TestAReportInJSONIsReadBack(t *testing.T) {
 func TestPausesAreTheLongestTimesWithoutAnAnswer(t *testing.T) {
 	o := &Outcome{Duration: 12}
 	second := func(n int64) int64 { return n * 1e9 }
-	o.figures([]history.Op{
-		{Kind: history.Commit, End: second(1)}, {Kind: history.Read, End: second(2)},
-		{Kind: history.Refused, End: second(3)}, {Kind: history.Commit, End: second(8)},
-		{Kind: history.Unknown, End: second(9)}, {Kind: history.Snapshot, End: second(6)},
+	o.figures([]consistency.Op{
+		{Kind: consistency.Commit, End: second(1)}, {Kind: consistency.Read, End: second(2)},
+		{Kind: consistency.Refused, End: second(3)}, {Kind: consistency.Commit, End: second(8)},
+		{Kind: consistency.Unknown, End: second(9)}, {Kind: consistency.Snapshot, End: second(6)},
 	})
 	if o.WritePause != 7 || o.ReadPause != 4 {
 		t.Errorf("pauses of %v and %v", o.WritePause, o.ReadPause)

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/drill/cluster"
-	"github.com/zrsd/zrsd/drill/history"
 	"github.com/zrsd/zrsd/drill/workload"
+	"github.com/zrsd/zrsd/internal/consistency"
 )
 
 // Options say how to play.
@@ -121,7 +121,7 @@ func prepare(ctx context.Context, s *Scenario, opt *Options, at stage) (*Run, *o
 		return nil, nil, errors.Join(err, lines.Close())
 	}
 	r.load = &workload.Load{
-		Writers: opt.Writers, Seed: r.dice.Uint64(), Clock: r.clock, Log: history.NewLog(lines),
+		Writers: opt.Writers, Seed: r.dice.Uint64(), Clock: r.clock, Log: consistency.NewLog(lines),
 		Timeout: opt.CallTimeout, Pause: 10 * time.Millisecond,
 	}
 	for _, n := range r.Nodes {
@@ -197,7 +197,7 @@ func (r *Run) start(ctx context.Context, at stage) error {
 	if err := r.load.Setup(ctx); err != nil {
 		return err
 	}
-	r.reigns = []history.Reign{{Node: r.primary.Name}}
+	r.reigns = []consistency.Reign{{Node: r.primary.Name}}
 	r.note(roleEvent, "%s is primary", r.primary.Name)
 	return nil
 }

@@ -3,27 +3,27 @@ package drill
 import (
 	"time"
 
-	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 )
 
 // parts are how many the duration of a scenario is divided into for the timeline.
 const parts = 120
 
 // figures are the pauses and the commits over time.
-func (o *Outcome) figures(ops []history.Op) {
+func (o *Outcome) figures(ops []consistency.Op) {
 	end := int64(o.Duration * float64(time.Second))
 	o.Commits = make([]int, parts)
 	var commits, reads []int64
 	for i := range ops {
 		switch op := &ops[i]; op.Kind {
-		case history.Commit:
+		case consistency.Commit:
 			commits = append(commits, op.End)
 			if end > 0 {
 				o.Commits[min(op.End*parts/end, parts-1)]++
 			}
-		case history.Read, history.Snapshot:
+		case consistency.Read, consistency.Snapshot:
 			reads = append(reads, op.End)
-		case history.Unknown, history.Refused:
+		case consistency.Unknown, consistency.Refused:
 		}
 	}
 	o.WritePause, o.ReadPause = longest(commits), longest(reads)

@@ -8,8 +8,8 @@ import (
 	"strings"
 
 	"github.com/zrsd/zrsd/drill/cluster"
-	"github.com/zrsd/zrsd/drill/history"
 	"github.com/zrsd/zrsd/drill/workload"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -53,7 +53,7 @@ func (o *own) open(ctx context.Context, r *Run) error {
 func (o *own) close(ctx context.Context, r *Run) error { return r.Stop(ctx, r.primary) }
 
 // files reads those of all nodes, which must agree, and those of nodes that were replaced.
-func (o *own) files(ctx context.Context, r *Run, out *Outcome) (*history.Truth, []*history.Truth, error) {
+func (o *own) files(ctx context.Context, r *Run, out *Outcome) (*consistency.Truth, []*consistency.Truth, error) {
 	files := slices.Clone(r.packed)
 	for _, n := range r.Nodes {
 		txns, err := workload.ReadFile(ctx, n.Data(), r.objects())
@@ -62,14 +62,14 @@ func (o *own) files(ctx context.Context, r *Run, out *Outcome) (*history.Truth, 
 		}
 		files = append(files, txns)
 	}
-	truth, err := history.NewTruth(files...)
+	truth, err := consistency.NewTruth(files...)
 	if err != nil {
 		return nil, nil, fmt.Errorf("the nodes do not have the same: %w", err)
 	}
 	if r.cut, err = firstCut(ctx, r); err != nil {
 		return nil, nil, err
 	}
-	var aside []*history.Truth
+	var aside []*consistency.Truth
 	for _, path := range r.Aside {
 		cut, err := cutOff(ctx, path, r.objects(), truth)
 		if err != nil {
@@ -109,14 +109,16 @@ func firstCut(ctx context.Context, r *Run) (first zodb.Tid, err error) {
 }
 
 // cutOff reads what a file has and the cluster has not.
-func cutOff(ctx context.Context, path string, objects map[zodb.Oid]bool, truth *history.Truth) (*history.Truth, error) {
+func cutOff(
+	ctx context.Context, path string, objects map[zodb.Oid]bool, truth *consistency.Truth,
+) (*consistency.Truth, error) {
 	txns, err := workload.ReadFile(ctx, path, objects)
 	if err != nil {
 		return nil, err
 	}
-	all, err := history.NewTruth(txns)
+	all, err := consistency.NewTruth(txns)
 	if err != nil {
 		return nil, err
 	}
-	return history.NewTruth(all.Without(truth))
+	return consistency.NewTruth(all.Without(truth))
 }

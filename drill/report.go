@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 )
 
 // A Report is what a drill has found. Durations are seconds.
@@ -27,22 +27,22 @@ type Outcome struct {
 	About     string `json:"about"`
 	Simulated string `json:"simulated,omitempty"`
 
-	Held       bool             `json:"held"`
-	Error      string           `json:"error,omitempty"` // the step that did not come true
-	Nodes      []string         `json:"nodes"`
-	Rounds     int              `json:"rounds"`
-	Failovers  int              `json:"failovers"` // changes of the primary
-	Verdict    *history.Verdict `json:"verdict"`
-	WritePause float64          `json:"write_pause_seconds"` // the longest time without an acknowledged commit
-	ReadPause  float64          `json:"read_pause_seconds"`  // the longest time without a read at any node
-	Redundancy float64          `json:"redundancy_seconds"`  // the longest time until every node had everything again
-	Aside      []Aside          `json:"aside"`
-	Peers      []ClientPause    `json:"zeo_clients"` // real ones, if there were any
+	Held       bool                 `json:"held"`
+	Error      string               `json:"error,omitempty"` // the step that did not come true
+	Nodes      []string             `json:"nodes"`
+	Rounds     int                  `json:"rounds"`
+	Failovers  int                  `json:"failovers"` // changes of the primary
+	Verdict    *consistency.Verdict `json:"verdict"`
+	WritePause float64              `json:"write_pause_seconds"` // the longest time without an acknowledged commit
+	ReadPause  float64              `json:"read_pause_seconds"`  // the longest time without a read at any node
+	Redundancy float64              `json:"redundancy_seconds"`  // the longest time until all nodes had everything again
+	Aside      []Aside              `json:"aside"`
+	Peers      []ClientPause        `json:"zeo_clients"` // real ones, if there were any
 
-	Duration float64         `json:"duration_seconds"`
-	Events   []Event         `json:"events"`
-	Reigns   []history.Reign `json:"reigns"`
-	Commits  []int           `json:"commits"` // acknowledged, in equal parts of the duration
+	Duration float64             `json:"duration_seconds"`
+	Events   []Event             `json:"events"`
+	Reigns   []consistency.Reign `json:"reigns"`
+	Commits  []int               `json:"commits"` // acknowledged, in equal parts of the duration
 }
 
 // An Aside is what was cut off from a node.
@@ -74,7 +74,7 @@ func (o *Outcome) fill(r *Run) {
 
 // judge compares what the clients were told with what is in the files, if the scenario came to its end: before that
 // nobody knows what the files will have.
-func (o *Outcome) judge(ctx context.Context, r *Run, at stage, ops []history.Op) error {
+func (o *Outcome) judge(ctx context.Context, r *Run, at stage, ops []consistency.Op) error {
 	o.figures(ops)
 	if o.Error != "" {
 		return nil
@@ -84,14 +84,13 @@ func (o *Outcome) judge(ctx context.Context, r *Run, at stage, ops []history.Op)
 		o.Error = err.Error()
 		return nil //nolint:nilerr // it is what was found
 	}
-	o.Verdict = history.Check(&history.Case{
+	o.Verdict = consistency.Check(&consistency.Case{
 		Ops:     ops,
 		Truth:   truth,
 		Aside:   aside,
 		Cut:     r.cut,
 		Reigns:  r.reigns,
 		MayLose: at.mayLose(),
-		Counter: r.load.Counter,
 	})
 	o.Held = len(o.Verdict.Violations) == 0
 	return nil

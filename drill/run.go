@@ -9,8 +9,8 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill/cluster"
-	"github.com/zrsd/zrsd/drill/history"
 	"github.com/zrsd/zrsd/drill/workload"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -24,11 +24,11 @@ type Run struct {
 	dice    *rand.Rand
 	begun   time.Time
 
-	mark   zodb.Tid        // that every node had when that was last so
-	packed [][]history.Txn // what nodes had before they were packed
-	cut    zodb.Tid        // the first transaction that was cut off, in the end; 0: none was
+	mark   zodb.Tid            // that every node had when that was last so
+	packed [][]consistency.Txn // what nodes had before they were packed
+	cut    zodb.Tid            // the first transaction that was cut off, in the end; 0: none was
 
-	reigns    []history.Reign
+	reigns    []consistency.Reign
 	events    []Event
 	failovers int
 	redundant time.Duration // the longest time until every node had everything again
@@ -76,7 +76,7 @@ func (r *Run) beginReign(n *cluster.Node) {
 		r.former, r.primary = r.primary, n
 		r.failovers++
 	}
-	r.reigns = append(r.reigns, history.Reign{Node: n.Name, Since: r.clock()})
+	r.reigns = append(r.reigns, consistency.Reign{Node: n.Name, Since: r.clock()})
 	r.note(roleEvent, "%s is primary", n.Name)
 }
 

@@ -7,8 +7,8 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/drill/cluster"
-	"github.com/zrsd/zrsd/drill/history"
 	"github.com/zrsd/zrsd/drill/workload"
+	"github.com/zrsd/zrsd/internal/consistency"
 )
 
 var slowDisk = Scenario{
@@ -62,7 +62,7 @@ func fillDisk(_ context.Context, r *Run) error {
 
 // nothingGoes waits until commits are refused, or end with their connection.
 func nothingGoes(ctx context.Context, r *Run) error {
-	failed := func() int { return r.load.Log.Count(history.Refused) + r.load.Log.Count(history.Unknown) }
+	failed := func() int { return r.load.Log.Count(consistency.Refused) + r.load.Log.Count(consistency.Unknown) }
 	before := failed()
 	return until(ctx, "the full disk is noticed", func() bool { return failed() > before+5 })
 }
@@ -110,7 +110,7 @@ func rememberHistory(ctx context.Context, r *Run) error {
 	if err != nil {
 		return err
 	}
-	behind := slices.IndexFunc(txns, func(txn history.Txn) bool { return txn.Tid > r.mark })
+	behind := slices.IndexFunc(txns, func(txn consistency.Txn) bool { return txn.Tid > r.mark })
 	if behind >= 0 {
 		txns = txns[:behind]
 	}

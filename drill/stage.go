@@ -4,7 +4,7 @@ import (
 	"context"
 
 	"github.com/zrsd/zrsd/drill/cluster"
-	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 )
 
 // A stage is where scenarios are played.
@@ -16,7 +16,7 @@ type stage interface {
 	// close ends what open began, when every node has everything.
 	close(ctx context.Context, r *Run) error
 	// files returns what is there in the end, and what was set aside.
-	files(ctx context.Context, r *Run, out *Outcome) (truth *history.Truth, aside []*history.Truth, err error)
+	files(ctx context.Context, r *Run, out *Outcome) (truth *consistency.Truth, aside []*consistency.Truth, err error)
 	// mayLose reports whether acknowledged commits may be set aside.
 	mayLose() bool
 }

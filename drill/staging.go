@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/drill/cluster"
-	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 )
 
 // staging is the stage of a cluster that is there already. Its objects are new ones of the storage, and are garbage
@@ -25,12 +25,12 @@ func (s *staging) open(ctx context.Context, r *Run) error { return r.load.NewObj
 func (s *staging) close(context.Context, *Run) error { return nil }
 
 // files asks the primary.
-func (s *staging) files(ctx context.Context, r *Run, _ *Outcome) (*history.Truth, []*history.Truth, error) {
+func (s *staging) files(ctx context.Context, r *Run, _ *Outcome) (*consistency.Truth, []*consistency.Truth, error) {
 	txns, err := r.load.ReadServer(ctx, r.primary.ZEO)
 	if err != nil {
 		return nil, nil, err
 	}
-	truth, err := history.NewTruth(txns)
+	truth, err := consistency.NewTruth(txns)
 	return truth, nil, err
 }
 

@@ -8,14 +8,14 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill/cluster"
-	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 )
 
 // calm lets the clients commit for a while.
 func calm(ctx context.Context, r *Run) error {
-	more := r.load.Log.Count(history.Commit) + 20 + r.dice.IntN(60)
+	more := r.load.Log.Count(consistency.Commit) + 20 + r.dice.IntN(60)
 	return until(ctx, fmt.Sprintf("%d commits are acknowledged", more), func() bool {
-		return r.load.Log.Count(history.Commit) >= more
+		return r.load.Log.Count(consistency.Commit) >= more
 	})
 }
 

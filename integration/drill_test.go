@@ -14,9 +14,9 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill"
-	"github.com/zrsd/zrsd/drill/history"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/consistency"
 )
 
 // minFailovers is what a run of the test below comes to at least.
@@ -165,7 +165,7 @@ func TestADrillFindsThatCommitsAreGone(t *testing.T) {
 			t.Fatal(err)
 		}
 		v := rep.Scenarios[0].Verdict
-		if rep.Held || v == nil || len(v.Violations) == 0 || v.Violations[0].Rule != history.Acknowledged {
+		if rep.Held || v == nil || len(v.Violations) == 0 || v.Violations[0].Rule != consistency.Acknowledged {
 			t.Errorf("%+v", rep.Scenarios[0])
 		}
 		return

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/integration/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 )
 
 // loadPatience ends the clients of a load that nobody ends.
@@ -21,8 +21,8 @@ const loadPatience = 20 * time.Minute
 type loadClient struct {
 	*pyProcess
 	name string
-	log  string // path
-	work string // the kind of line that tells that it gets on
+	log  string           // path
+	work consistency.Kind // the kind of line that tells that it gets on
 }
 
 // connect makes the objects, and starts writers and readers of both versions of ZEO on the primary,
@@ -32,7 +32,7 @@ func (l *load) connect(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Duration(rounds(1))*loadPatience)
 	t.Cleanup(cancel)
 	dir := t.TempDir()
-	start := func(environment, role, name, work string, on *machine) *loadClient {
+	start := func(environment, role, name string, work consistency.Kind, on *machine) *loadClient {
 		c := &loadClient{name: name, log: filepath.Join(dir, name+".log"), work: work}
 		c.pyProcess = launchPythonUntil(ctx, t, environment, "zeo_history.py", role, name, dir, on.zeo)
 		c.answer(t, "begin")
@@ -41,15 +41,16 @@ func (l *load) connect(t *testing.T) {
 	l.setup = start("zodb", "setup", "setup", "", l.primary)
 	l.secondary.reach(t, l.setup.close(t))
 	for _, c := range []struct {
-		environment, role, name, work string
-		on                            *machine
+		environment, role, name string
+		work                    consistency.Kind
+		on                      *machine
 	}{
-		{"zodb", "writer", "writer-a", history.Commit, l.primary},
-		{"zodb", "writer", "writer-b", history.Commit, l.primary},
-		{"zeo5", "writer", "writer-of-zeo5", history.Commit, l.primary},
-		{"zodb", "reader", "reader", history.Snapshot, l.primary},
-		{"zeo5", "reader", "reader-of-zeo5", history.Snapshot, l.primary},
-		{"zodb", "reader", "reader-of-secondary", history.Snapshot, l.secondary},
+		{"zodb", "writer", "writer-a", consistency.Commit, l.primary},
+		{"zodb", "writer", "writer-b", consistency.Commit, l.primary},
+		{"zeo5", "writer", "writer-of-zeo5", consistency.Commit, l.primary},
+		{"zodb", "reader", "reader", consistency.Snapshot, l.primary},
+		{"zeo5", "reader", "reader-of-zeo5", consistency.Snapshot, l.primary},
+		{"zodb", "reader", "reader-of-secondary", consistency.Snapshot, l.secondary},
 	} {
 		l.clients = append(l.clients, start(c.environment, c.role, c.name, c.work, c.on))
 	}

@@ -6,7 +6,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/integration/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -27,29 +27,30 @@ func (l *load) judge(t *testing.T) {
 }
 
 // compareLogs lets the checker compare the logs of all clients with the history.
-func (l *load) compareLogs(t *testing.T) *history.Verdict {
+func (l *load) compareLogs(t *testing.T) *consistency.Verdict {
 	t.Helper()
 	storage := l.secondary.open(t)
 	defer storage.Close()
-	truth, err := history.ReadTruth(t.Context(), storage)
+	truth, err := readTruth(t.Context(), storage)
 	if err != nil {
 		t.Fatal(err)
 	}
-	var logs []*history.Log
-	commits, snapshots, connections := 0, 0, 0
+	var ops []consistency.Op
 	for _, c := range append(l.clients, l.setup) {
-		log, err := history.ReadLog(c.name, c.log)
+		log, err := consistency.ReadLog(c.name, c.log)
 		if err != nil {
 			t.Fatal(err)
 		}
-		logs = append(logs, log)
-		commits += log.Count(history.Commit)
-		snapshots += log.Count(history.Snapshot)
-		connections += log.Count(history.Connect)
+		ops = append(ops, log...)
 	}
-	verdict := history.Check(truth, logs)
+	count := map[consistency.Kind]int{}
+	for i := range ops {
+		count[ops[i].Kind]++
+	}
+	verdict := consistency.Check(&consistency.Case{Ops: ops, Truth: truth})
 	t.Logf("%d transactions, %d acknowledged commits, %d unknown ones found and %d lost, %d snapshots, %d connections",
-		truth.Len(), commits, verdict.Found, verdict.Lost, snapshots, connections)
+		len(truth.Tids()), verdict.Acknowledged, verdict.Found, verdict.Missing, count[consistency.Snapshot],
+		count["connect"])
 	const enough = 20
 	for _, v := range verdict.Violations[:min(enough, len(verdict.Violations))] {
 		t.Error(v)

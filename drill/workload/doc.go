@@ -1,5 +1,5 @@
 // Package workload is what the clients of a drill do: writers that change a few objects and count, and readers that
-// look at them at every node. All of them record what they were told: see package history.
+// look at them at every node. All of them record what they were told: see package consistency.
 //
 //	writer   at whichever node takes writers:  load 2 of the objects ▶ commit them, and now and then the counter
 //	reader   one at each node:                 load one object ▶ load all as of the last transaction

@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
-	"github.com/zrsd/zrsd/drill/history"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -16,71 +17,40 @@ const maxValue = 1 << 16
 
 // ReadFile returns the transactions of drills in a Data.fs, which nobody has open, as far as they wrote any of the
 // objects. Others are left out.
-func ReadFile(ctx context.Context, path string, objects map[zodb.Oid]bool) (txns []history.Txn, err error) {
-	err = each(ctx, path, func(txn zodb.Transaction) error {
-		writes, err := written(txn, objects)
-		if len(writes) > 0 {
-			txns = append(txns, history.Txn{Tid: txn.Meta().Tid, Writes: writes})
-		}
-		return err
-	})
-	return txns, err
-}
-
-// Tids returns those of all transactions in a Data.fs, whoever wrote them.
-func Tids(ctx context.Context, path string) (tids []zodb.Tid, err error) {
-	err = each(ctx, path, func(txn zodb.Transaction) error {
-		tids = append(tids, txn.Meta().Tid)
-		return nil
-	})
-	return tids, err
-}
-
-func each(ctx context.Context, path string, do func(zodb.Transaction) error) (err error) {
-	st, err := filestorage.Open(ctx, path, filestorage.Options{ReadOnly: true, MustExist: true})
-	if err != nil {
-		return fmt.Errorf("reading what the drill has left in %s: %w", path, err)
-	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	it, err := st.Iterate(0, false)
-	if err != nil {
-		return fmt.Errorf("reading what the drill has left in %s: %w", path, err)
-	}
-	defer func() { err = errors.Join(err, it.Close()) }()
-	for {
-		txn, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("reading what the drill has left in %s: %w", path, err)
-		}
-		if err := do(txn); err != nil {
-			return fmt.Errorf("transaction %v of %s: %w", txn.Meta().Tid, path, err)
-		}
-	}
-}
-
-// written returns the values that a transaction gave to objects of the drill.
-func written(txn zodb.Transaction, objects map[zodb.Oid]bool) (map[zodb.Oid]string, error) {
-	writes := map[zodb.Oid]string{}
-	for {
-		r, err := txn.NextRecord()
-		if errors.Is(err, io.EOF) {
-			return writes, nil
-		}
-		if err != nil {
-			return nil, err
-		}
+func ReadFile(ctx context.Context, path string, objects map[zodb.Oid]bool) ([]consistency.Txn, error) {
+	txns, err := read(ctx, path, func(r *zodb.Record) (string, bool, error) {
 		if !objects[r.Oid] || r.Size == zodb.NoData {
-			continue
+			return "", false, nil
 		}
 		data, err := io.ReadAll(io.LimitReader(r.Data, maxValue))
 		if err != nil {
-			return nil, err
+			return "", false, err
 		}
-		if writes[r.Oid], err = valueOf(r.Oid, data); err != nil {
-			return nil, err
-		}
+		value, err := valueOf(r.Oid, data)
+		return value, true, err
+	})
+	return slices.DeleteFunc(txns, func(txn consistency.Txn) bool { return len(txn.Writes) == 0 }), err
+}
+
+// Tids returns those of all transactions in a Data.fs, whoever wrote them.
+func Tids(ctx context.Context, path string) ([]zodb.Tid, error) {
+	txns, err := read(ctx, path, func(*zodb.Record) (string, bool, error) { return "", false, nil })
+	tids := make([]zodb.Tid, 0, len(txns))
+	for _, txn := range txns {
+		tids = append(tids, txn.Tid)
 	}
+	return tids, err
+}
+
+func read(ctx context.Context, path string, value consistency.ValueFunc) (_ []consistency.Txn, err error) {
+	st, err := filestorage.Open(ctx, path, filestorage.Options{ReadOnly: true, MustExist: true})
+	if err != nil {
+		return nil, fmt.Errorf("reading what the drill has left in %s: %w", path, err)
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	txns, err := consistency.ReadFile(ctx, st, value)
+	if err != nil {
+		return nil, fmt.Errorf("reading what the drill has left in %s: %w", path, err)
+	}
+	return txns, nil
 }

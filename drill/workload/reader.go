@@ -4,7 +4,7 @@ import (
 	"context"
 	"errors"
 
-	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -22,10 +22,10 @@ func (r *reader) look(ctx context.Context) error {
 }
 
 // current reads the current revision of an object, and records it.
-func (a *actor) current(ctx context.Context, oid zodb.Oid) (history.Seen, error) {
+func (a *actor) current(ctx context.Context, oid zodb.Oid) (consistency.Seen, error) {
 	ctx, cancel := a.limited(ctx)
 	defer cancel()
-	op := a.begin(history.Read)
+	op := a.begin(consistency.Read)
 	seen, err := a.seen(oid, func() (*client.Revision, error) { return a.conn.Load(ctx, oid) })
 	if err != nil {
 		return seen, err
@@ -39,7 +39,7 @@ func (a *actor) current(ctx context.Context, oid zodb.Oid) (history.Seen, error)
 func (r *reader) snapshot(ctx context.Context, oids []zodb.Oid) error {
 	ctx, cancel := r.limited(ctx)
 	defer cancel()
-	op := r.begin(history.Snapshot)
+	op := r.begin(consistency.Snapshot)
 	tid, err := r.conn.LastTransaction(ctx)
 	if err != nil {
 		return err
@@ -56,15 +56,15 @@ func (r *reader) snapshot(ctx context.Context, oids []zodb.Oid) error {
 }
 
 // seen is what a load found; an object that is not there is no error.
-func (a *actor) seen(oid zodb.Oid, load func() (*client.Revision, error)) (history.Seen, error) {
+func (a *actor) seen(oid zodb.Oid, load func() (*client.Revision, error)) (consistency.Seen, error) {
 	revision, err := load()
 	var missing *zodb.POSKeyError
 	if errors.As(err, &missing) {
-		return history.Seen{}, nil
+		return consistency.Seen{}, nil
 	}
 	if err != nil {
-		return history.Seen{}, err
+		return consistency.Seen{}, err
 	}
 	value, err := valueOf(oid, revision.Data)
-	return history.Seen{Value: value, Serial: revision.Tid}, err
+	return consistency.Seen{Value: value, Serial: revision.Tid}, err
 }

@@ -5,14 +5,14 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 // ReadServer returns what the objects were given up to now, as a server tells it: as ReadFile does, where the files
 // cannot be reached. A commit of which nobody knows may still be done afterwards; it is not there then.
-func (l *Load) ReadServer(ctx context.Context, addr string) ([]history.Txn, error) {
+func (l *Load) ReadServer(ctx context.Context, addr string) ([]consistency.Txn, error) {
 	conn, err := client.Dial(ctx, []string{addr}, client.Options{ReadOnly: true, Timeout: l.Timeout})
 	if err != nil {
 		return nil, fmt.Errorf("reading what the drill has left: %w", err)
@@ -22,7 +22,7 @@ func (l *Load) ReadServer(ctx context.Context, addr string) ([]history.Txn, erro
 	if err != nil {
 		return nil, fmt.Errorf("reading what the drill has left: %w", err)
 	}
-	var txns []history.Txn
+	var txns []consistency.Txn
 	for _, oid := range l.all() {
 		for before := last + 1; ; {
 			revision, err := conn.LoadBefore(ctx, oid, before)
@@ -37,7 +37,7 @@ func (l *Load) ReadServer(ctx context.Context, addr string) ([]history.Txn, erro
 			if err != nil {
 				return nil, err
 			}
-			txns = append(txns, history.Txn{Tid: revision.Tid, Writes: map[zodb.Oid]string{oid: value}})
+			txns = append(txns, consistency.Txn{Tid: revision.Tid, Writes: map[zodb.Oid]string{oid: value}})
 			before = revision.Tid
 		}
 	}

@@ -7,7 +7,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -23,7 +23,7 @@ type Load struct {
 	Writers int // Readers there is one for each target
 	Seed    uint64
 	Clock   func() int64 // nanoseconds; the same for all
-	Log     *history.Log
+	Log     *consistency.Log
 
 	Timeout time.Duration // of a call, and of connecting to one target
 	Pause   time.Duration // between two transactions of a client, on average
@@ -122,14 +122,15 @@ func (a *actor) limited(ctx context.Context) (context.Context, context.CancelFun
 }
 
 // begin begins an Op.
-func (a *actor) begin(kind history.Kind) *history.Op {
-	return &history.Op{
-		Kind: kind, Client: a.name, Conn: a.conns, Node: a.node, Begin: a.Clock(), Read: map[zodb.Oid]history.Seen{},
+func (a *actor) begin(kind consistency.Kind) *consistency.Op {
+	return &consistency.Op{
+		Kind: kind, Client: a.name, Conn: a.conns, Node: a.node, Begin: a.Clock(),
+		Read: map[zodb.Oid]consistency.Seen{},
 	}
 }
 
 // end records it.
-func (a *actor) end(op *history.Op) {
+func (a *actor) end(op *consistency.Op) {
 	op.End = a.Clock()
 	a.Log.Add(op)
 }

@@ -10,8 +10,8 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/zrsd/zrsd/drill/history"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -60,7 +60,7 @@ func TestWhatClientsOfOneServerRecordIsRight(t *testing.T) {
 	var lines bytes.Buffer
 	l := &Load{
 		Targets: []Target{{"a", addr}}, Objects: []zodb.Oid{1, 2, 3}, Counter: 4, Writers: 3, Seed: 1,
-		Clock: func() int64 { return int64(time.Since(begun)) }, Log: history.NewLog(&lines),
+		Clock: func() int64 { return int64(time.Since(begun)) }, Log: consistency.NewLog(&lines),
 		Timeout: patience, Pause: time.Millisecond,
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), patience)
@@ -73,7 +73,7 @@ func TestWhatClientsOfOneServerRecordIsRight(t *testing.T) {
 	go func() { l.Run(running); close(over) }()
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
-	for l.Log.Count(history.Commit) < 50 || l.Log.Count(history.Snapshot) < 20 {
+	for l.Log.Count(consistency.Commit) < 50 || l.Log.Count(consistency.Snapshot) < 20 {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
@@ -91,12 +91,12 @@ func TestWhatClientsOfOneServerRecordIsRight(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	truth, err := history.NewTruth(txns)
+	truth, err := consistency.NewTruth(txns)
 	if err != nil {
 		t.Fatal(err)
 	}
-	v := history.Check(&history.Case{
-		Ops: ops, Truth: truth, Counter: 4, Reigns: []history.Reign{{Node: "a"}},
+	v := consistency.Check(&consistency.Case{
+		Ops: ops, Truth: truth, Reigns: []consistency.Reign{{Node: "a"}},
 	})
 	if len(v.Violations) > 0 || v.PrimaryReads == 0 {
 		t.Errorf("%+v", v)
@@ -108,7 +108,7 @@ func TestAClientGivesUpWhenItIsToldTo(t *testing.T) {
 	cancel()
 	l := &Load{
 		Targets: []Target{{"a", filepath.Join(t.TempDir(), "nobody.sock")}}, Objects: []zodb.Oid{1}, Counter: 2,
-		Writers: 1, Clock: func() int64 { return 0 }, Log: history.NewLog(&bytes.Buffer{}),
+		Writers: 1, Clock: func() int64 { return 0 }, Log: consistency.NewLog(&bytes.Buffer{}),
 	}
 	if err := l.Setup(ctx); err == nil {
 		t.Error("objects were made nowhere")

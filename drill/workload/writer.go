@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/zrsd/zrsd/drill/history"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -73,7 +73,7 @@ func (w *writer) transaction(ctx context.Context) error {
 	if w.dice.IntN(countEvery) == 0 {
 		oids = append(oids, w.Counter)
 	}
-	read := map[zodb.Oid]history.Seen{}
+	read := map[zodb.Oid]consistency.Seen{}
 	for _, oid := range oids {
 		seen, err := w.current(ctx, oid)
 		if err != nil {
@@ -86,15 +86,16 @@ func (w *writer) transaction(ctx context.Context) error {
 }
 
 // attempt commits new values of objects and records what became of that.
-func (w *writer) attempt(ctx context.Context, oids []zodb.Oid, read map[zodb.Oid]history.Seen) {
-	op := w.begin(history.Commit)
+func (w *writer) attempt(ctx context.Context, oids []zodb.Oid, read map[zodb.Oid]consistency.Seen) {
+	op := w.begin(consistency.Commit)
 	op.Wrote = map[zodb.Oid]string{}
 	for _, oid := range oids {
 		w.written++
 		op.Read[oid] = read[oid]
 		op.Wrote[oid] = fmt.Sprintf("%s-%d", w.name, w.written)
 		if oid == w.Counter {
-			op.Wrote[oid] = history.Count(history.Counted(read[oid].Value)+1, op.Wrote[oid])
+			op.Wrote[oid] = consistency.Count(consistency.Counted(read[oid].Value)+1, op.Wrote[oid])
+			op.Adds = map[zodb.Oid]int64{oid: 1}
 		}
 	}
 	ctx, cancel := w.limited(ctx)
@@ -107,15 +108,15 @@ func (w *writer) attempt(ctx context.Context, oids []zodb.Oid, read map[zodb.Oid
 		op.Tid = tid
 		w.committed++
 	case errors.As(err, &unknown):
-		op.Kind = history.Unknown
+		op.Kind = consistency.Unknown
 	default:
-		op.Kind = history.Refused
+		op.Kind = consistency.Refused
 	}
 	w.end(op)
 }
 
 // commit is one transaction from its begin to its end.
-func (w *writer) commit(ctx context.Context, op *history.Op) (zodb.Tid, error) {
+func (w *writer) commit(ctx context.Context, op *consistency.Op) (zodb.Tid, error) {
 	txn, err := w.conn.Begin(ctx, &zodb.TxnMeta{Tid: w.tid, User: []byte("drill"), Description: []byte(w.name)})
 	if err != nil {
 		return 0, err

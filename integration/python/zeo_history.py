@@ -1,4 +1,4 @@
-"""A ZEO client under load that writes down what it is told, as the package integration/history reads it.
+"""A ZEO client under load that writes down what it is told, as the package internal/consistency reads it.
 
     zeo_history.py setup|writer|reader NAME DIR ADDRESS
 
@@ -52,7 +52,7 @@ class RecordingStorage(ZEO.ClientStorage.ClientStorage):
         self.reads, self.resolved = {}, []
 
     def store(self, oid, serial, *args):
-        self.reads[oid.hex()] = serial.hex() if serial else ZODB.utils.z64.hex()
+        self.reads[oid.hex()] = {'serial': (serial or ZODB.utils.z64).hex()}
         return super().store(oid, serial, *args)
 
     def tpc_vote(self, txn):
@@ -62,7 +62,7 @@ class RecordingStorage(ZEO.ClientStorage.ClientStorage):
 
     def tpc_finish(self, *args, **kw):
         writes = {oid: self.written.get(oid, '') for oid in self.reads}
-        about = dict(self.extra, writes=writes, reads=self.reads, resolved=self.resolved)
+        about = dict(self.extra, wrote=writes, read=self.reads, resolved=self.resolved)
         try:
             tid = super().tpc_finish(*args, **kw)
         except Exception:
@@ -89,7 +89,7 @@ def digest(content):
 
 
 def value_of(obj):
-    """The value of an object, as the package history finds it in the file."""
+    """The value of an object, as the tests find it in the file."""
     if isinstance(obj, ZODB.blob.Blob):
         with obj.open('r') as f:
             return digest(f.read())
@@ -176,7 +176,7 @@ class Client:
             objects = objects + [root['counter']]
         values = {oid_of(obj): {'value': value_of(obj), 'serial': obj._p_serial.hex()} for obj in objects}
         at = ZODB.utils.u64(self.connection._storage._start) - 1
-        self.note('snapshot', at=ZODB.utils.p64(at).hex(), values=values, **seen)
+        self.note('snapshot', tid=ZODB.utils.p64(at).hex(), read=values, **seen)
 
     def read(self):
         root = self.connection.root()

@@ -1,4 +1,4 @@
-package history
+package consistency
 
 import (
 	"bufio"
@@ -10,7 +10,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A Kind is what became of an Op: see the package comment.
+// A Kind is what became of an Op: see the package comment. Ops of other kinds are only kept.
 type Kind string
 
 // The kinds.
@@ -31,15 +31,30 @@ type Op struct {
 	Begin  int64  `json:"begin"`
 	End    int64  `json:"end"` // nanoseconds of the drill's clock, as Begin
 
-	Tid   zodb.Tid            `json:"tid,omitempty"` // of a commit; of a snapshot: as of which transaction
+	Tid   zodb.Tid            `json:"tid,omitempty"` // of a commit; of a snapshot: as of which transaction, 0: unknown
 	Read  map[zodb.Oid]Seen   `json:"read,omitempty"`
-	Wrote map[zodb.Oid]string `json:"wrote,omitempty"`
+	Wrote map[zodb.Oid]string `json:"wrote,omitempty"` // empty value: it was written, but what is not compared
+
+	Resolved []zodb.Oid         `json:"resolved,omitempty"` // writes that were merged with those of others
+	Adds     map[zodb.Oid]int64 `json:"adds,omitempty"`     // what was added to counters
+	Key      string             `json:"key,omitempty"`      // that was added to the set
+	Keys     *int               `json:"keys,omitempty"`     // in the set, if a snapshot has counted them
+
+	line int // of the client's log, from 1; 0: it was not read from one
 }
 
-// Seen is a revision that was read. Its serial is 0 where there was no such object.
+// Seen is a revision that was read. Its serial is 0 where there was no such object. A commit needs no values.
 type Seen struct {
 	Value  string   `json:"value"`
 	Serial zodb.Tid `json:"serial"`
+}
+
+// server is who answered, for messages.
+func (op *Op) server() string {
+	if op.Node == "" {
+		return "the server"
+	}
+	return "node " + op.Node
 }
 
 // A Log takes the Ops of all clients. Its methods may be called concurrently.

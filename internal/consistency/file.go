@@ -1,4 +1,4 @@
-package history
+package consistency
 
 import (
 	"context"
@@ -14,23 +14,25 @@ type File interface {
 	Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error)
 }
 
-// ReadTruth reads all of a history that was never packed.
-func ReadTruth(ctx context.Context, file File) (_ *Truth, err error) {
+// A ValueFunc returns the value that a record gives to its object, and false for a record that is of no interest.
+type ValueFunc func(rec *zodb.Record) (value string, ok bool, err error)
+
+// ReadFile returns all transactions of a file with the values of their records.
+func ReadFile(ctx context.Context, file File, value ValueFunc) (txns []Txn, err error) {
 	it, err := file.Iterate(0, false)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	var txns []Txn
 	for {
 		txn, err := it.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return NewTruth(txns), nil
+			return txns, nil
 		}
 		if err != nil {
 			return nil, err
 		}
-		writes, err := writesOf(txn)
+		writes, err := writesOf(txn, value)
 		if err != nil {
 			return nil, fmt.Errorf("transaction %v: %w", txn.Meta().Tid, err)
 		}
@@ -38,7 +40,7 @@ func ReadTruth(ctx context.Context, file File) (_ *Truth, err error) {
 	}
 }
 
-func writesOf(txn zodb.Transaction) (map[zodb.Oid]string, error) {
+func writesOf(txn zodb.Transaction, value ValueFunc) (map[zodb.Oid]string, error) {
 	writes := map[zodb.Oid]string{}
 	for {
 		rec, err := txn.NextRecord()
@@ -48,8 +50,12 @@ func writesOf(txn zodb.Transaction) (map[zodb.Oid]string, error) {
 		if err != nil {
 			return nil, err
 		}
-		if writes[rec.Oid], err = valueOf(rec); err != nil {
+		text, ok, err := value(rec)
+		if err != nil {
 			return nil, fmt.Errorf("oid %v: %w", rec.Oid, err)
+		}
+		if ok {
+			writes[rec.Oid] = text
 		}
 	}
 }

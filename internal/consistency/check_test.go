@@ -1,4 +1,4 @@
-package history
+package consistency
 
 import (
 	"bytes"
@@ -29,7 +29,7 @@ type story struct {
 
 func newStory() *story {
 	s := &story{state: map[zodb.Oid]Seen{}}
-	s.Reigns, s.Counter = []Reign{{Node: "a"}}, counter
+	s.Reigns = []Reign{{Node: "a"}}
 	s.commit("setup", 1, 2, 3, counter)
 	return s
 }
@@ -55,6 +55,7 @@ func (s *story) write(kind Kind, client string, oids ...zodb.Oid) *Op {
 		op.Wrote[oid] = fmt.Sprintf("%s-%d", client, s.now)
 		if oid == counter {
 			op.Wrote[oid] = Count(Counted(s.state[oid].Value)+1, op.Wrote[oid])
+			op.Adds = map[zodb.Oid]int64{oid: 1}
 		}
 	}
 	return s.op(op)
@@ -373,7 +374,7 @@ func TestAStateAsOfWhatWasCutOffIsNotCompared(t *testing.T) {
 	}
 	op := Op{Kind: Snapshot, Client: "r", Node: "c", Begin: 1, End: 2, Tid: 50, Read: map[zodb.Oid]Seen{1: {"a", 10}}}
 	for cut, wrong := range map[zodb.Tid]int{0: 1, 51: 1, 50: 0, 45: 0} {
-		c := Case{Ops: []Op{op}, Truth: truth, Cut: cut, Counter: 9}
+		c := Case{Ops: []Op{op}, Truth: truth, Cut: cut}
 		found := 0
 		for _, v := range Check(&c).Violations {
 			if v.Rule == PointInTime {

@@ -1,4 +1,4 @@
-package history
+package consistency
 
 import (
 	"fmt"
@@ -22,19 +22,24 @@ const (
 	Committed    Rule = "committed"
 	PointInTime  Rule = "point in time"
 	BackInTime   Rule = "back in time"
+	Keys         Rule = "keys"
 )
 
 // A Violation says that a rule does not hold.
 type Violation struct {
 	Rule   Rule   `json:"rule"`
 	Client string `json:"client,omitempty"` // empty: it is about the files
-	At     int64  `json:"at_ns,omitempty"`  // when the client was told, by the drill's clock
+	At     int64  `json:"at_ns,omitempty"`  // when the client was told, by the clock that all share
+	Line   int    `json:"line,omitempty"`   // of the client's log, where it was read from one
 	Text   string `json:"text"`
 }
 
 func (v Violation) String() string {
-	if v.Client == "" {
+	switch {
+	case v.Client == "":
 		return fmt.Sprintf("%s: %s", v.Rule, v.Text)
+	case v.Line > 0:
+		return fmt.Sprintf("%s: client %s, line %d: %s", v.Rule, v.Client, v.Line, v.Text)
 	}
 	return fmt.Sprintf("%s: client %s at %v: %s", v.Rule, v.Client, time.Duration(v.At).Round(time.Microsecond), v.Text)
 }
@@ -42,7 +47,7 @@ func (v Violation) String() string {
 // A Reign is the time in which a node was the only primary. Until 0 means to the end.
 type Reign struct {
 	Node         string
-	Since, Until int64 // of the drill's clock
+	Since, Until int64 // by the clock of the clients
 }
 
 // A Case is all there is to judge.
@@ -51,9 +56,8 @@ type Case struct {
 	Truth   *Truth
 	Aside   []*Truth // what was cut off from former primaries and kept: two of them may have used the same tid
 	Cut     zodb.Tid // the first transaction that was cut off anywhere, whoever wrote it; 0: none was
-	Reigns  []Reign
+	Reigns  []Reign  // none: the clients share no clock
 	MayLose bool     // acknowledged commits may be set aside: nobody waited for secondaries
-	Counter zodb.Oid // whose values are numbers, rising by one
 }
 
 // A Verdict is what Check found.
@@ -66,35 +70,50 @@ type Verdict struct {
 	PrimaryReads int         `json:"primary_reads"` // of those, of a primary in its reign
 	CutReads     int         `json:"cut_reads"`     // that showed what was cut off later, which is allowed
 	Violations   []Violation `json:"violations"`
+
+	Keys map[string]bool `json:"-"` // that the transactions in the files have added to the set
 }
 
-// Check judges a case.
+// Check judges a case: first all commits, which have to explain the files, and then what was seen of them.
 func Check(c *Case) *Verdict {
-	k := &checker{Case: c, verdict: &Verdict{}, claims: map[zodb.Tid]*Op{}}
+	k := &checker{
+		Case: c, verdict: &Verdict{Keys: map[string]bool{}},
+		claims: map[zodb.Tid]*Op{}, floor: map[connection]zodb.Tid{},
+	}
+	k.each(Commit, k.acknowledged)
+	k.each(Unknown, k.unknown)
+	k.each(Refused, k.refused)
+	k.unclaimed()
+	k.counters()
 	for i := range c.Ops {
-		op := &c.Ops[i]
-		switch op.Kind {
+		switch op := &c.Ops[i]; op.Kind {
 		case Commit:
-			k.acknowledged(op)
-		case Unknown:
-			k.unknown(op)
-		case Refused:
-			k.refused(op)
+			k.raise(op, op.Tid)
 		case Read, Snapshot:
 			k.read(op)
+		case Unknown, Refused:
 		}
 	}
-	k.unclaimed()
-	k.counter()
-	k.orders()
+	if len(c.Reigns) > 0 {
+		k.orders()
+	}
 	return k.verdict
+}
+
+func (k *checker) each(kind Kind, judge func(*Op)) {
+	for i := range k.Ops {
+		if k.Ops[i].Kind == kind {
+			judge(&k.Ops[i])
+		}
+	}
 }
 
 type checker struct {
 	*Case
 	verdict *Verdict
-	claims  map[zodb.Tid]*Op // who has written each transaction in the files
-	shown   map[connection]zodb.Tid
+	claims  map[zodb.Tid]*Op        // who has written each transaction in the files
+	adding  []zodb.Tid              // transactions that added a key, in order
+	floor   map[connection]zodb.Tid // what must be seen at least
 }
 
 // A connection is one of a client's.
@@ -106,7 +125,7 @@ type connection struct {
 func (k *checker) violated(rule Rule, op *Op, format string, args ...any) {
 	v := Violation{Rule: rule, Text: fmt.Sprintf(format, args...)}
 	if op != nil {
-		v.Client, v.At = op.Client, op.End
+		v.Client, v.At, v.Line = op.Client, op.End, op.line
 	}
 	k.verdict.Violations = append(k.verdict.Violations, v)
 }

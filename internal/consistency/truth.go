@@ -1,4 +1,4 @@
-package history
+package consistency
 
 import (
 	"fmt"
@@ -8,10 +8,10 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A Txn is a transaction in a file, as far as it is one of the drill.
+// A Txn is a transaction in a file, as far as it is one of the clients.
 type Txn struct {
 	Tid    zodb.Tid
-	Writes map[zodb.Oid]string
+	Writes map[zodb.Oid]string // values; empty for what has none
 }
 
 // A Truth is a set of transactions.
@@ -91,12 +91,25 @@ func (t *Truth) has(oid zodb.Oid, seen Seen) bool {
 // current returns the serial of an object as of a transaction, 0 for none.
 func (t *Truth) current(oid zodb.Oid, tid zodb.Tid) zodb.Tid {
 	all := t.revisions[oid]
-	behind, found := slices.BinarySearch(all, tid)
+	i, found := slices.BinarySearch(all, tid)
 	switch {
 	case found:
 		return tid
-	case behind == 0:
+	case i == 0:
 		return 0
 	}
-	return all[behind-1]
+	return all[i-1]
+}
+
+// next returns the serial of the revision that follows one, MaxTid if there is none.
+func (t *Truth) next(oid zodb.Oid, serial zodb.Tid) zodb.Tid {
+	all := t.revisions[oid]
+	i, found := slices.BinarySearch(all, serial)
+	if found {
+		i++
+	}
+	if i == len(all) {
+		return zodb.MaxTid
+	}
+	return all[i]
 }

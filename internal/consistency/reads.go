@@ -1,4 +1,4 @@
-package history
+package consistency
 
 import (
 	"slices"
@@ -21,35 +21,13 @@ func (k *checker) read(op *Op) {
 			k.verdict.CutReads++
 			lost = true
 		default:
-			k.violated(Committed, op, "node %s showed oid %v as %q of transaction %v, which is not there", op.Node, oid,
-				seen.Value, seen.Serial)
+			k.violated(Committed, op, "%s showed oid %v as %q of transaction %v, which is not there", op.server(),
+				oid, seen.Value, seen.Serial)
 			lost = true
 		}
 	}
 	if op.Kind == Snapshot {
 		k.snapshot(op, !lost && (primary && !k.MayLose || !k.cutBefore(op.Tid)))
-	}
-}
-
-// snapshot judges a state as of a transaction. One that may have what was cut off cannot be compared with the files.
-func (k *checker) snapshot(op *Op, whole bool) {
-	if k.shown == nil {
-		k.shown = map[connection]zodb.Tid{}
-	}
-	who := connection{op.Client, op.Conn}
-	if op.Tid < k.shown[who] {
-		k.violated(BackInTime, op, "node %s showed the state of %v, after that of %v on the same connection", op.Node,
-			op.Tid, k.shown[who])
-	}
-	k.shown[who] = max(k.shown[who], op.Tid)
-	if !whole {
-		return
-	}
-	for oid, seen := range op.Read {
-		if want := k.Truth.current(oid, op.Tid); seen.Serial != want {
-			k.violated(PointInTime, op, "as of %v node %s showed oid %v of transaction %v, and %v was current", op.Tid,
-				op.Node, oid, seen.Serial, want)
-		}
 	}
 }
 

@@ -1,4 +1,4 @@
-package history
+package integration
 
 import (
 	"crypto/sha256"
@@ -11,6 +11,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -31,18 +32,21 @@ func TestTheTruthIsReadFromAFileAndItsBlobs(t *testing.T) {
 	}
 	defer s.Close()
 	content := strings.Repeat("content", 1000)
-	first := commit(t, s, map[zodb.Oid]string{0: empty, 1: withText, 2: length}, "")
-	second := commit(t, s, nil, content)
-	truth, err := ReadTruth(t.Context(), s)
+	first := commitLoad(t, s, map[zodb.Oid]string{0: empty, 1: withText, 2: length}, "")
+	second := commitLoad(t, s, nil, content)
+	txns, err := consistency.ReadFile(t.Context(), s, func(rec *zodb.Record) (string, bool, error) {
+		value, err := loadValue(rec)
+		return value, true, err
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
 	digest := sha256.Sum256([]byte(content))
-	want := map[zodb.Tid]Txn{
-		first:  {first, map[zodb.Oid]string{0: "", 1: "w1-7", 2: "7"}},
-		second: {second, map[zodb.Oid]string{3: hex.EncodeToString(digest[:])}},
+	want := []consistency.Txn{
+		{Tid: first, Writes: map[zodb.Oid]string{0: "", 1: "w1-7", 2: "7"}},
+		{Tid: second, Writes: map[zodb.Oid]string{3: hex.EncodeToString(digest[:])}},
 	}
-	if diff := cmp.Diff(want, truth.txns); diff != "" || truth.Len() != 2 {
+	if diff := cmp.Diff(want, txns); diff != "" {
 		t.Errorf("-want +got:\n%s", diff)
 	}
 }
@@ -53,14 +57,14 @@ func TestARecordThatIsNoPickleIsAnError(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	commit(t, s, map[zodb.Oid]string{5: "no pickle"}, "")
-	if _, err := ReadTruth(t.Context(), s); err == nil || !strings.Contains(err.Error(), "oid 0000000000000005") {
+	commitLoad(t, s, map[zodb.Oid]string{5: "no pickle"}, "")
+	if _, err := readTruth(t.Context(), s); err == nil || !strings.Contains(err.Error(), "oid 0000000000000005") {
 		t.Errorf("error %v", err)
 	}
 }
 
-// commit stores new objects, and with a content a blob as object 3.
-func commit(t *testing.T, s *filestorage.Storage, records map[zodb.Oid]string, content string) zodb.Tid {
+// commitLoad stores new objects, and with a content a blob as object 3.
+func commitLoad(t *testing.T, s *filestorage.Storage, records map[zodb.Oid]string, content string) zodb.Tid {
 	t.Helper()
 	txn, err := s.Begin(t.Context(), &zodb.TxnMeta{})
 	if err != nil {
