@@ -104,7 +104,11 @@ func (r *replica) promise() *protocol.Promise {
 		Node: r.keep.Node(), Run: r.self, Name: r.face.base.Name, LastTid: r.st.LastTid(),
 		Wants: r.wants.Load(),
 	}
-	p.Leads = r.isLeading() && !r.fenced() && !r.c.leaving.Load()
+	if p.Leads = r.isLeading() && !r.fenced() && !r.c.leaving.Load(); p.Leads {
+		since := r.leadingSince()
+		p.LeadingSince = since.UTC().Format(time.RFC3339Nano)
+		p.LeadingFor = uint64(max(0, time.Since(since).Milliseconds())) //nolint:gosec // not negative
+	}
 	p.Ails = r.ails()
 	if id := r.keep.State(); id != nil {
 		p.StorageID, p.Node, p.Epochs, p.Promised, p.Heard = id.StorageID, id.Node, id.Epochs, id.Promised, id.Begun

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/identity"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zeo"
 )
 
 // holdFor is for how long nobody has to lead before clients that want to write are let in to read. A referee finds a
@@ -22,22 +23,22 @@ const defaultHoldFor = 15 * time.Second
 
 // elsewhere is zeo.StorageOptions.Elsewhere: it asks all members. What a connection of before says does not count: a
 // client that has lost its primary is here before replication has noticed.
-func (r *replica) elsewhere(ctx context.Context) string {
+func (r *replica) elsewhere(ctx context.Context) zeo.Leader {
 	id, now := r.keep.State(), r.sec.Status()
 	switch {
 	case r.isLeading() && !r.fenced():
-		return ""
+		return zeo.Leader{}
 	case now.Connected && now.Protocol != protocol.Native: // a zc.zrs answers no questions
-		return "a zc.zrs at " + now.Address
+		return zeo.Leader{Name: "a zc.zrs at " + now.Address}
 	case id == nil:
-		return ""
+		return zeo.Leader{}
 	}
 	return r.leaderAmong(ctx, r.others())
 }
 
 // leaderAmong returns the first node that says that it leads, in an epoch as high as any that is known to have begun.
 // Those that have not answered by then are left alone: the session waits for their answers, which are bounded in time.
-func (r *replica) leaderAmong(ctx context.Context, addresses []string) string {
+func (r *replica) leaderAmong(ctx context.Context, addresses []string) zeo.Leader {
 	answers := make(chan []answer, len(addresses))
 	for _, addr := range addresses {
 		r.asked.Go(func() { answers <- r.ask(ctx, 0, []string{addr}) })
@@ -49,11 +50,21 @@ func (r *replica) leaderAmong(ctx context.Context, addresses []string) string {
 				continue
 			}
 			if epoch := p.Epochs[len(p.Epochs)-1].Number; r.isLatest(epoch) {
-				return fmt.Sprintf("%s (node %s) in epoch %d", p.Name, p.Node, epoch)
+				return leaderOf(p, epoch)
 			}
 		}
 	}
-	return ""
+	return zeo.Leader{}
+}
+
+// leaderOf names a primary so that it has another name after each time in which it was none.
+func leaderOf(p *protocol.Promise, epoch uint64) zeo.Leader {
+	name := fmt.Sprintf("%s (node %s) in epoch %d", p.Name, p.Node, epoch)
+	if p.LeadingSince == "" { // an older version
+		return zeo.Leader{Name: name, For: time.Hour}
+	}
+	ago := min(p.LeadingFor, uint64(time.Hour.Milliseconds()))
+	return zeo.Leader{Name: name + " since " + p.LeadingSince, For: time.Duration(ago) * time.Millisecond} //nolint:gosec // bounded
 }
 
 // isLatest reports whether no higher epoch than that of a leader has begun.

@@ -42,7 +42,7 @@ type Terms struct {
 	// Cleared waits until clients may be told of transactions up to tid: see zeo.StorageOptions.
 	Cleared func(ctx context.Context, tid zodb.Tid) error
 	// Elsewhere, Hold and HoldFor say what becomes of clients that want to write elsewhere: see zeo.StorageOptions.
-	Elsewhere func(ctx context.Context) string
+	Elsewhere func(ctx context.Context) zeo.Leader
 	Hold      bool
 	HoldFor   time.Duration
 	// Watch is told when clients cannot be told of commits.

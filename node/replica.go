@@ -70,6 +70,8 @@ type replica struct {
 
 	mu      sync.Mutex
 	leads   bool
+	since   time.Time  // it leads, or takes transactions again
+	shut    bool       // clients could only read here when the access was told last
 	running *following // nil: nobody is followed
 	// unwritten is a higher epoch that this node was told of as primary and could not write down: see gaveOut.
 	unwritten uint64
@@ -373,6 +375,7 @@ func (r *replica) access() zeo.Access {
 func (r *replica) allow() {
 	r.referee.roleChanged()
 	access := r.access()
+	r.noteAccess(access)
 	if access != zeo.ReadOnly {
 		r.sync.lead(true)
 	}
@@ -394,6 +397,24 @@ func (r *replica) setLeads(leads bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.leads = leads
+	r.since = time.Now()
+}
+
+// leadingSince is when a primary began to take transactions.
+func (r *replica) leadingSince() time.Time {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.since
+}
+
+// noteAccess notes when clients can write again after a time in which they could not.
+func (r *replica) noteAccess(access zeo.Access) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if access != zeo.ReadOnly && r.shut {
+		r.since = time.Now()
+	}
+	r.shut = access == zeo.ReadOnly
 }
 
 // changeInTurn has f change the role, when nobody else is at it any more.

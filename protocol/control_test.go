@@ -61,6 +61,9 @@ func messages() []any {
 			Promised:  4,
 			Leads:     true,
 			LastTid:   17,
+
+			LeadingSince: "2026-11-29T04:45:03.571Z",
+			LeadingFor:   23,
 		},
 		&Prepare{Epoch: 5, Last: 18},
 		&Prepared{Epoch: 5, Error: "frozen"},

@@ -144,19 +144,23 @@ type Bid struct {
 // A Promise is how a node stands. It answers a Bid with an epoch only after it has durably promised never again to
 // follow, or to act as, the primary of a lower one, and has given up the connection to one.
 type Promise struct {
-	StorageID string   `msgpack:"storage"`
-	Node      string   `msgpack:"node"`
-	Run       string   `msgpack:"run"` // as in a Bid: two answers with one Node and two Runs are of two copies
-	Name      string   `msgpack:"name"`
-	Epochs    []Epoch  `msgpack:"epochs"`
-	Promised  uint64   `msgpack:"promised"`
-	Heard     uint64   `msgpack:"heard"` // the highest epoch known to have begun, where Epochs lacks it
-	Leads     bool     `msgpack:"leads"` // it is the primary and takes transactions
-	Ails      string   `msgpack:"ails"`  // why it takes none now, although it leads; empty: it does
-	Wants     bool     `msgpack:"wants"` // it was started as primary, has no identity yet, and asks before it makes one
-	LastTid   zodb.Tid `msgpack:"last"`  // durable
-	Check     uint64   `msgpack:"check"` // made by Control.Send
-	Sum       uint64   `msgpack:"sum"`   // made by Control.Send
+	StorageID string  `msgpack:"storage"`
+	Node      string  `msgpack:"node"`
+	Run       string  `msgpack:"run"` // as in a Bid: two answers with one Node and two Runs are of two copies
+	Name      string  `msgpack:"name"`
+	Epochs    []Epoch `msgpack:"epochs"`
+	Promised  uint64  `msgpack:"promised"`
+	Heard     uint64  `msgpack:"heard"` // the highest epoch known to have begun, where Epochs lacks it
+	Leads     bool    `msgpack:"leads"` // it is the primary and takes transactions
+	Ails      string  `msgpack:"ails"`  // why it takes none now, although it leads; empty: it does
+	// LeadingSince is when it began to take transactions, by its own clock, and LeadingFor how many ms ago that is.
+	// Older versions do not say it.
+	LeadingSince string   `msgpack:"leading_since"`
+	LeadingFor   uint64   `msgpack:"leading_for"`
+	Wants        bool     `msgpack:"wants"` // it was started as primary, has no identity yet, and asks before it makes one
+	LastTid      zodb.Tid `msgpack:"last"`  // durable
+	Check        uint64   `msgpack:"check"` // made by Control.Send
+	Sum          uint64   `msgpack:"sum"`   // made by Control.Send
 }
 
 // Highest returns the number of the highest epoch that the node knows of.

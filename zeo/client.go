@@ -41,18 +41,19 @@ type client struct {
 	guest  *door.Guest // until it has registered
 	known  bool        // of Server.mu: it has
 
-	in        *bufio.Reader
-	greeted   bool       // late, so that a node that leads could greet the client first
-	encoding  string     // the name of codec
-	codec     wire.Codec // fixed before anybody else knows the client
-	storage   *served    // nil before registration
-	readOnly  bool
-	turned    bool     // it was refused as a writer, and may come again as a reader
-	onlyReads bool     // it wants to write and is let in to read, because nobody leads
-	changes   uint64   // of the seeker, as its place was decided
-	entered   zodb.Tid // the last transaction that it was told as it entered
-	spoke     bool     // it has asked for something since
-	seeks     bool     // it is one of those for whom the seeker looks on
+	in         *bufio.Reader
+	greeted    bool       // late, so that a node that leads could greet the client first
+	encoding   string     // the name of codec
+	codec      wire.Codec // fixed before anybody else knows the client
+	storage    *served    // nil before registration
+	readOnly   bool
+	looksAgain *time.Timer // while it seeks: ends the connection
+	turned     bool        // it was refused as a writer, and may come again as a reader
+	onlyReads  bool        // it wants to write and is let in to read, because nobody leads
+	changes    uint64      // of the seeker, as its place was decided
+	entered    zodb.Tid    // the last transaction that it was told as it entered
+	spoke      bool        // it has asked for something since
+	seeks      bool        // it is one of those for whom the seeker looks on
 
 	helpers   sync.WaitGroup // goroutines of votes, packs, blobs and the like
 	slots     chan struct{}  // one for each call that background answers

@@ -89,19 +89,31 @@ type StorageOptions struct {
 	// are told, with a lock held and a ctx that has ended: then it says whether they may be told at this moment.
 	Cleared func(ctx context.Context, tid zodb.Tid) error
 
-	// Elsewhere asks, for as long as ctx lasts and no longer than a few seconds, which other node takes writers now,
-	// and returns a name that no other one and no other epoch of it has; empty: nobody says that it does. It is used
-	// while the storage is ReadOnly. Nil: clients that read only for want of a writer are not disturbed.
-	Elsewhere func(ctx context.Context) string
+	// Elsewhere asks, for as long as ctx lasts and no longer than a few seconds, which other node takes writers now. It
+	// is used while the storage is ReadOnly. Nil: clients that read only for want of a writer are not disturbed.
+	Elsewhere func(ctx context.Context) Leader
 	// Hold keeps clients that want to write waiting while the storage is ReadOnly and nobody leads, instead of refusing
 	// them: this node may be the next to lead. It needs Elsewhere.
 	Hold bool
 	// HoldFor is for how long nobody has to lead before such clients are let in to read; default 15 s.
 	HoldFor time.Duration
+	// FallbackFor is after how long a client that reads as a fallback is to look for the leader again, whether or not
+	// that has changed: it may be the client's way there that was cut. Default 5 min.
+	FallbackFor time.Duration
 
 	Watch   *watchdog.Board // is told when clients cannot be told of commits; nil: nobody is
 	PackGC  bool            // let packs collect garbage
 	KeepOld bool            // let packs leave the old file
+}
+
+const defaultFallbackFor = 5 * time.Minute
+
+// A Leader is a node that takes writers. The zero Leader: nobody says that it does.
+type Leader struct {
+	// Name is one that no other node has, nor this one in another epoch, nor after a time in which it took none: the
+	// same node under a new name has come back.
+	Name string
+	For  time.Duration // how long it has taken them
 }
 
 // defaultHoldFor is for how long nobody has to lead before clients that want to write are let in to read.

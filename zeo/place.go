@@ -36,8 +36,6 @@ func (s *served) placeFor(ctx context.Context, greeted bool) (place, uint64) {
 		return admitted, 0
 	case s.seek == nil:
 		return refused, 0
-	case !s.opt.Hold:
-		return refused, s.seek.view().changes
 	}
 	first := s.seek.enter()
 	defer s.seek.leave()
@@ -50,7 +48,7 @@ func (s *served) placeFor(ctx context.Context, greeted bool) (place, uint64) {
 			return admitted, v.changes
 		case answered && v.leader != "" && (waited || s.seek.restless()):
 			return again, v.changes // other nodes may have refused it before there was a leader
-		case answered && v.leader != "":
+		case answered && (v.leader != "" || !s.opt.Hold):
 			return refused, v.changes
 		case answered && greeted && time.Since(v.vacant) >= s.opt.HoldFor && !s.empty():
 			return onlyReads, v.changes

@@ -16,18 +16,22 @@ import (
 
 // An elsewhere says who leads.
 type elsewhere struct {
-	leader atomic.Pointer[string]
+	leader atomic.Pointer[Leader]
 	asked  atomic.Int64
 }
 
-func (e *elsewhere) leads(name string) { e.leader.Store(&name) }
+// leads has a node lead, for long already. An empty name: nobody does.
+func (e *elsewhere) leads(name string) { e.leader.Store(&Leader{Name: name, For: time.Hour}) }
 
-func (e *elsewhere) ask(context.Context) string {
+// comes has a node lead from this moment on.
+func (e *elsewhere) comes(name string) { e.leader.Store(&Leader{Name: name}) }
+
+func (e *elsewhere) ask(context.Context) Leader {
 	defer e.asked.Add(1)
-	if name := e.leader.Load(); name != nil {
-		return *name
+	if leader := e.leader.Load(); leader != nil {
+		return *leader
 	}
-	return ""
+	return Leader{}
 }
 
 // secondary starts a server whose storage is only read, on a node that may be the next to lead.
@@ -117,7 +121,8 @@ func TestReadersEnterAndStayWhoeverLeads(t *testing.T) {
 
 func TestAFallbackReaderLooksAgainWhenTheLeaderChanges(t *testing.T) {
 	for name, change := range map[string]func(*site, *elsewhere){
-		"another leads":   func(_ *site, e *elsewhere) { e.leads("b") },
+		"another leads": func(_ *site, e *elsewhere) { e.leads("b") },
+		"the same leads again, and nobody knows that it did not": func(_ *site, e *elsewhere) { e.leads("a, again") },
 		"this node leads": func(s *site, _ *elsewhere) { s.SetAccess("1", Writable) },
 		"the same leads again, after nobody did": func(s *site, e *elsewhere) {
 			e.leads("")
@@ -136,6 +141,32 @@ func TestAFallbackReaderLooksAgainWhenTheLeaderChanges(t *testing.T) {
 			p.cut()
 		})
 	}
+}
+
+// A leader that has come back may have sent the client away a moment before, and nobody else knows that it was away.
+func TestAWriterIsNotRefusedWhereTheLeaderHasJustBegun(t *testing.T) {
+	for name, hold := range map[string]bool{"on a node that may lead": true, "on one that never does": false} {
+		t.Run(name, func(t *testing.T) {
+			e := new(elsewhere)
+			s := start(t, Options{}, StorageOptions{Access: ReadOnly, Elsewhere: e.ask, Hold: hold, HoldFor: time.Hour})
+			e.comes("a")
+			p := s.dial(t, wire.M5)
+			p.looksAgain(p.send(0, "register", "1", false))
+			e.leads("a")
+			s.falls(t).call("ping")
+		})
+	}
+}
+
+// The way of a client to a leader that was there all the time may have been cut.
+func TestAFallbackReaderLooksAgainAfterAWhile(t *testing.T) {
+	e := new(elsewhere)
+	s := start(t, Options{}, StorageOptions{Access: ReadOnly, Elsewhere: e.ask, Hold: true, FallbackFor: 1})
+	e.leads("a")
+	p := s.dial(t, wire.M5)
+	p.refused(classReadOnly, "register", "1", false)
+	p.send(0, "register", "1", true)
+	p.cut()
 }
 
 func TestANodeThatNeverLeadsRefusesWritersAndSendsFallbackReadersAway(t *testing.T) {

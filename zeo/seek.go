@@ -14,7 +14,7 @@ import (
 // server that refuses it is not asked again while the address of a dead primary refuses connections, or is silent. So
 // a writer is refused only when a question that began after it has come says that another node leads.
 type seeker struct {
-	ask   func(ctx context.Context) string // who leads elsewhere now; empty: nobody says so
+	ask   func(ctx context.Context) Leader // who leads elsewhere now
 	found func()                           // another node leads now, or one leads again
 
 	mu       sync.Mutex
@@ -22,6 +22,7 @@ type seeker struct {
 	begun    uint64        // questions
 	answered uint64        // the last of those that counts
 	leader   string        // as of that
+	began    time.Time     // when it began to lead
 	vacant   time.Time     // since when nobody leads; zero: somebody does, or nobody knows
 	changes  uint64        // how often another leader was found, or one after there was none
 	changed  time.Time     // when that was last
@@ -29,7 +30,7 @@ type seeker struct {
 	woken    chan struct{} // one slot: a question is wanted at once
 }
 
-func newSeeker(ask func(context.Context) string, found func()) *seeker {
+func newSeeker(ask func(context.Context) Leader, found func()) *seeker {
 	return &seeker{ask: ask, found: found, moved: make(chan struct{}), woken: make(chan struct{}, 1)}
 }
 
@@ -47,7 +48,7 @@ const (
 	askEvery  = 300 * time.Millisecond // a question begins, whether or not the one before is answered
 	askGap    = 20 * time.Millisecond  // at least between two of them
 	askAtOnce = 8                      // questions under way: addresses that are silent hold them up
-	unsettled = 3 * time.Second        // after a change clients may not have found the leader
+	unsettled = 3 * time.Second        // after a change, and when a node has just begun to lead, clients may have missed it
 )
 
 // enter notes one who has to know, until leave, and returns the number of the first question that begins from now on.
@@ -74,11 +75,13 @@ func (k *seeker) view() view {
 	return view{k.answered, k.leader, k.vacant, k.changes, k.moved}
 }
 
-// restless reports whether the leader is being looked for, or was found only now.
+// restless reports whether the leader is being looked for, was found only now, or began to lead only now: who has come
+// to its address a moment before was sent away there.
 func (k *seeker) restless() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return !k.vacant.IsZero() || k.changes > 0 && time.Since(k.changed) < unsettled
+	return !k.vacant.IsZero() || k.changes > 0 && time.Since(k.changed) < unsettled ||
+		k.leader != "" && time.Since(k.began) < unsettled
 }
 
 // poke wakes who waits for something to change.
@@ -142,14 +145,14 @@ func (k *seeker) begin() (number uint64, wanted bool) {
 }
 
 // answer takes the answer of a question, unless that of a later one is there already.
-func (k *seeker) answer(number uint64, leader string) {
+func (k *seeker) answer(number uint64, leader Leader) {
 	if k.take(number, leader) {
 		k.found()
 	}
 }
 
 // take reports whether there is a leader that clients may not know of.
-func (k *seeker) take(number uint64, leader string) (news bool) {
+func (k *seeker) take(number uint64, leader Leader) (news bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if number <= k.answered {
@@ -157,19 +160,19 @@ func (k *seeker) take(number uint64, leader string) (news bool) {
 	}
 	defer k.notify()
 	k.answered = number
-	if leader == "" {
+	if leader.Name == "" {
 		if k.vacant.IsZero() {
 			k.vacant = time.Now()
 		}
 		k.leader = ""
 		return false
 	}
-	news = !k.vacant.IsZero() || k.leader != "" && k.leader != leader
+	news = !k.vacant.IsZero() || k.leader != "" && k.leader != leader.Name
 	if news {
 		k.changes++
 		k.changed = time.Now()
 	}
-	k.leader, k.vacant = leader, time.Time{}
+	k.leader, k.began, k.vacant = leader.Name, time.Now().Add(-leader.For), time.Time{}
 	return news
 }
 

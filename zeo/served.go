@@ -70,6 +70,9 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 	if s.opt.HoldFor <= 0 {
 		s.opt.HoldFor = defaultHoldFor
 	}
+	if s.opt.FallbackFor <= 0 {
+		s.opt.FallbackFor = defaultFallbackFor
+	}
 	if opt.Elsewhere != nil {
 		s.seek = newSeeker(opt.Elsewhere, s.leaderFound)
 	}
@@ -331,6 +334,7 @@ func (s *served) leaderless(c *client) bool {
 	s.seek.enter()
 	c.seeks = true
 	if now := s.seek.view(); now.changes == c.changes && (c.turned || now.leader == "") {
+		c.looksAgain = time.AfterFunc(s.opt.FallbackFor, func() { c.out.close(errLeader) })
 		return true
 	}
 	s.seek.leave()
@@ -345,6 +349,7 @@ func (s *served) leave(c *client) {
 	delete(s.clients, c)
 	if c.seeks {
 		s.seek.leave()
+		c.looksAgain.Stop()
 	}
 	s.users.Done()
 }
