@@ -44,6 +44,14 @@ func (s *Store) notePresence() error {
 	return nil
 }
 
+// Here is a *GoneError when the directory is not the one that it was, and nil otherwise.
+func (s *Store) Here() error {
+	if !s.there() {
+		return &GoneError{s.dir}
+	}
+	return nil
+}
+
 // there reports whether the directory is the one that it was: the same file, or, mounted again, the same numbers of
 // folder and marker on another device. What stays behind where it was mounted is another folder.
 func (s *Store) there() bool {

@@ -138,3 +138,33 @@ func TestALinkThatLeadsNowhereIsNoBlobDirectory(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// A blob is not put into a directory that has taken the place of the one that it belongs to: the vote fails. When the
+// right one is back it goes on.
+func TestNoBlobIsPutIntoADirectoryOfSomebodyElse(t *testing.T) {
+	dir, aside := filepath.Join(t.TempDir(), "blobs"), filepath.Join(t.TempDir(), "aside")
+	s := open(t, dir, Options{})
+	publish(t, s, 1, 2, "content")
+	must(t, errors.Join(s.Here(), os.Rename(dir, aside)))
+	other := open(t, dir, Options{})
+	publish(t, other, 1, 2, "content")
+	var gone *GoneError
+	if err := s.Here(); !errors.As(err, &gone) {
+		t.Errorf("the other directory is %v", err)
+	}
+	if _, err := s.Stage(1, 3, strings.NewReader("lost")); !errors.As(err, &gone) {
+		t.Errorf("staged: %v", err)
+	}
+	if d, err := s.Draft(); err == nil {
+		_, err = d.Stage(1, 3)
+		if !errors.As(err, &gone) {
+			t.Errorf("a draft staged: %v", err)
+		}
+		must(t, d.Discard())
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, tmpName, "*")); len(left) > 0 {
+		t.Errorf("left there: %q", left)
+	}
+	must(t, errors.Join(os.RemoveAll(dir), os.Rename(aside, dir), s.Here()))
+	publish(t, s, 1, 3, "more")
+}

@@ -58,11 +58,8 @@ func (r *room) found() {
 // Ailment returns why the storage takes no transactions, as far as has been noticed: a *FailedError, which opening it
 // again may mend, or a *FullError. It is nil while all is well, and is asked often.
 func (s *Storage) Ailment() error {
-	s.queue.mu.Lock()
-	failed := s.queue.failed
-	s.queue.mu.Unlock()
-	if failed != nil {
-		return failed
+	if err := s.stopped(); err != nil {
+		return err
 	}
 	r := &s.room
 	r.mu.Lock()
@@ -71,4 +68,11 @@ func (s *Storage) Ailment() error {
 		return nil
 	}
 	return &FullError{Path: s.path, Since: r.since, Cause: r.cause}
+}
+
+// stopped returns the *FailedError of a storage that takes no transactions any more.
+func (s *Storage) stopped() error {
+	s.queue.mu.Lock()
+	defer s.queue.mu.Unlock()
+	return s.queue.failed
 }

@@ -27,7 +27,7 @@ func Load(disk vfs.FS, dataPath string) (*State, error) {
 	if err != nil {
 		return nil, fmt.Errorf("reading the state of %s: %w", dataPath, err)
 	}
-	s.fs = disk
+	s.fs, s.at = disk, at.info
 	s.Copied = differ(s.place, at.number) || differ(s.born, at.born)
 	return s, nil
 }
@@ -102,6 +102,7 @@ func (s *State) secure() error {
 type marks struct {
 	number uint64
 	born   int64
+	info   fs.FileInfo
 }
 
 func marksOf(f vfs.File) (marks, error) {
@@ -109,7 +110,7 @@ func marksOf(f vfs.File) (marks, error) {
 	if err != nil {
 		return marks{}, err
 	}
-	return marks{vfs.Number(info), vfs.Born(f)}, nil
+	return marks{vfs.Number(info), vfs.Born(f), info}, nil
 }
 
 // differ reports whether two marks are known and not the same.
@@ -152,7 +153,11 @@ func (s *State) write(path string) (err error) {
 	if _, err := f.WriteAt(content, 0); err != nil {
 		return err
 	}
-	return f.Sync()
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	s.at, err = f.Stat()
+	return err
 }
 
 func discard(disk vfs.FS, path string) error {

@@ -21,6 +21,8 @@ type Keeper struct {
 
 	writing sync.Mutex
 	now     atomic.Pointer[State] // nobody changes what it points to; nil: there is no state yet
+	torn    bool                  // of writing: after an error the file may be newer than what now points to
+	told    error                 // of writing: what Look has to say of what Update came upon
 }
 
 // Open reads the state of the storage at dataPath, if it has one, and gives it a node id if it has none of its own: it
@@ -121,9 +123,14 @@ func (k *Keeper) Update(change func(*State) error) error {
 	if err := change(&s); err != nil {
 		return err
 	}
+	if err := k.restore(); err != nil { // otherwise nobody would see what is overwritten
+		k.told = err
+	}
 	if err := s.Save(); err != nil {
+		k.torn = true
 		return err
 	}
+	k.torn = false
 	k.now.Store(&s)
 	return nil
 }

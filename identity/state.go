@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"regexp"
 
 	"github.com/zrsd/zrsd/protocol"
@@ -64,6 +65,7 @@ type State struct {
 	path  string
 	place uint64                     // the number of the file in which it was written, 0 where disks have none
 	born  int64                      // when that file was made, in nanoseconds, 0 where disks do not say
+	at    fs.FileInfo                // of that file, as it was when it was written or read
 	extra map[string]json.RawMessage // members of a newer version, kept
 }
 

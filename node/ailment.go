@@ -75,6 +75,14 @@ func (r *replica) reopens(failed *filestorage.FailedError) {
 	}
 }
 
+// stoppedBy is told that the storage takes no transactions any more, which was found while it was idle. A primary goes
+// on being read, and says so; a secondary ends as if it had come upon it with a transaction.
+func (r *replica) stoppedBy(failed *filestorage.FailedError) {
+	if !r.isLeading() {
+		r.reopens(failed)
+	}
+}
+
 // halt waits for what is being committed and keeps anything else from that until release is called. A storage that has
 // failed commits nothing any more; then failed says so, and nothing has to be released.
 func (r *replica) halt(ctx context.Context) (release func(), failed *filestorage.FailedError, err error) {

@@ -38,12 +38,17 @@ func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
 		access = zeo.ReadOnly
 	}
 	defer c.offered(st, Terms{Access: access, Watch: c.board})()
+	files := &files{c: &c.Config, st: st, blobs: blobs}
 	f.opened(func(out *admin.Status) {
 		showStorage(&out.Storage, st, time.Now())
 		showLeft(out, st)
-		out.Ready = true
+		if err := st.Ailment(); err != nil {
+			out.NotReady = admin.Known("it takes no transactions: " + err.Error())
+		}
+		out.Ready = out.NotReady == nil
+		files.show(out)
 	})
-	<-ctx.Done()
+	files.watch(ctx)
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"sync"
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
@@ -36,10 +37,17 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *face) (err error) {
 		id := keep.State()
 		return id.StorageID, id.Epochs
 	}, nil, protocol.SyncRule{})
+	files := &files{c: &c.Config, keep: keep, blobs: blobs}
 	f.opened(func(st *admin.Status) {
 		showPrimary(st, src, fed.Status())
 		showChain(&st.Storage, chain)
+		files.show(st)
 	})
+	watching, end := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() { files.watch(watching) })
+	defer looking.Wait()
+	defer end()
 	select {
 	case <-ctx.Done():
 		fed.drain()

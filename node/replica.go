@@ -55,6 +55,7 @@ type replica struct {
 	sync   *syncer
 	sec    *secondary.Secondary
 	chain  *history.Local
+	files  *files
 
 	life    context.Context // ends with the session
 	ended   chan error      // why following ended by itself
@@ -121,6 +122,7 @@ func (n *replicated) session(ctx context.Context) (err error) {
 		end(nil)
 		return errors.Join(err, r.retire())
 	}
+	r.files = &files{c: r.c, st: r.st, keep: r.keep, blobs: r.blobs, ends: r.stoppedBy}
 	terms := r.terms()
 	r.sync = &syncer{replica: r}
 	r.sync.lead(terms.Access != zeo.ReadOnly)
@@ -141,6 +143,7 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	n.now.Store(r)
 	var looking sync.WaitGroup
 	looking.Go(func() { r.lookout(life) })
+	looking.Go(func() { r.files.watch(life) })
 	err = r.watch(ctx)
 	n.now.Store(nil)
 	end(errStopped)

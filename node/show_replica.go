@@ -26,6 +26,7 @@ func (r *replica) show(st *admin.Status) {
 		}
 	}
 	showChain(&st.Storage, r.chain)
+	r.files.show(st)
 	r.showPlace(st)
 	r.showConflict(st)
 }
