@@ -57,6 +57,14 @@ type Status struct {
 	Storages []Member `json:"storages,omitempty"` // of a process with several
 }
 
+// LastTid returns the last transaction of the storage, 0 for none.
+func (st *Status) LastTid() zodb.Tid {
+	if st.Storage.LastTid == nil {
+		return 0
+	}
+	return *st.Storage.LastTid
+}
+
 // A Conflict is about who leads, and has to be settled by somebody.
 type Conflict struct {
 	Kind string `json:"kind"` // "identity", "copy", "reign", "epoch", "node" or "storage"

@@ -35,7 +35,7 @@ type Outcome struct {
 	Verdict    *consistency.Verdict `json:"verdict"`
 	WritePause float64              `json:"write_pause_seconds"` // the longest time without an acknowledged commit
 	ReadPause  float64              `json:"read_pause_seconds"`  // the longest time without a read at any node
-	Redundancy float64              `json:"redundancy_seconds"`  // the longest time until all nodes had everything again
+	Redundancy float64              `json:"redundancy_seconds"`  // the longest time until all nodes had all again
 	Aside      []Aside              `json:"aside"`
 	Peers      []ClientPause        `json:"zeo_clients"` // real ones, if there were any
 

@@ -9,6 +9,7 @@ import (
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill/cluster"
 	"github.com/zrsd/zrsd/internal/consistency"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // calm lets the clients commit for a while.
@@ -99,9 +100,9 @@ func redundancy(ctx context.Context, r *Run) error {
 			if mark == nil {
 				mark = st
 			}
-			missing := r.Missing(st, r.primary, cluster.LastTid(mark))
+			missing := r.Missing(st, r.primary, mark.LastTid())
 			if len(missing) == 0 {
-				r.mark = cluster.LastTid(mark)
+				r.mark = mark.LastTid()
 				r.regained()
 				return nil
 			}
@@ -133,7 +134,7 @@ func (r *Run) mend(ctx context.Context, n *cluster.Node) error {
 		return nil //nolint:nilerr // it is not there yet
 	}
 	if r.Remote {
-		return fmt.Errorf("node %s is refused by the primary: %s", n.Name, cluster.Describe(st))
+		return fmt.Errorf("node %s is refused by the primary: %s", n.Name, daemon.Describe(st))
 	}
 	if err := n.Kill(); err != nil {
 		return err
@@ -170,7 +171,7 @@ func (r *Run) describe(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", n.Name, err))
 			continue
 		}
-		errs = append(errs, fmt.Errorf("%s: %s", n.Name, cluster.Describe(st)))
+		errs = append(errs, fmt.Errorf("%s: %s", n.Name, daemon.Describe(st)))
 	}
 	return errors.Join(errs...)
 }

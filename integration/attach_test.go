@@ -5,7 +5,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // beside starts a primary that follows the files of source, and a secondary of it.

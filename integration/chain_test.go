@@ -3,7 +3,7 @@ package integration
 import (
 	"testing"
 
-	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -51,7 +51,7 @@ func mustBeBehind(t *testing.T, p *daemon.Process, last zodb.Tid) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if daemon.LastTid(status) >= last {
+	if status.LastTid() >= last {
 		t.Fatal("the secondary has everything already: this story proves nothing")
 	}
 }

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -96,14 +96,14 @@ func mustHave(t *testing.T, p *daemon.Process, tid zodb.Tid) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := daemon.LastTid(status); got != tid {
+	if got := status.LastTid(); got != tid {
 		t.Errorf("last tid is %v, want %v", got, tid)
 	}
 }
 
 // newerThan is the condition that a node has a transaction above tid.
 func newerThan(tid zodb.Tid) func(*admin.Status) bool {
-	return func(s *admin.Status) bool { return daemon.LastTid(s) > tid }
+	return func(s *admin.Status) bool { return s.LastTid() > tid }
 }
 
 // feeds is the condition that n secondaries have been accepted and get transactions.

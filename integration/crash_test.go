@@ -6,8 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // keepCommitting commits from a goroutine of its own until the returned function is called, which waits for its end.

@@ -15,8 +15,8 @@ import (
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/internal/consistency"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // minFailovers is what a run of the test below comes to at least.

@@ -13,8 +13,8 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill/zeoclients"
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/grave"
+	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/referee/etcd/etcdtest"
 )
 

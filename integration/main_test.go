@@ -6,7 +6,7 @@ import (
 	"os"
 	"testing"
 
-	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // zrsd is the binary that all tests run; built once.

@@ -6,14 +6,13 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 // troubled is the condition that a secondary has all up to last, or has met an error.
 func troubled(last zodb.Tid) func(*admin.Status) bool {
 	return func(s *admin.Status) bool {
-		return daemon.LastTid(s) >= last || s.Upstream != nil && s.Upstream.LastError != nil
+		return s.LastTid() >= last || s.Upstream != nil && s.Upstream.LastError != nil
 	}
 }
 
@@ -178,7 +177,7 @@ func TestASlowSecondaryHoldsUpNobodyAndCostsThePrimaryNoMemory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if daemon.LastTid(status) >= last {
+	if status.LastTid() >= last {
 		t.Fatal("the slow secondary was not slow: this story proves nothing")
 	}
 	peak, err := primary.PeakMemory()

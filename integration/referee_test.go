@@ -15,7 +15,7 @@ import (
 	"go.etcd.io/etcd/server/v3/embed"
 
 	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/referee/etcd/etcdtest"
 	"github.com/zrsd/zrsd/trust/trusttest"
 	"github.com/zrsd/zrsd/zeo/client"

@@ -11,7 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // mountOf is a site without blobs of its own. Its blob directory is a symbolic link: what is mounted there can change.

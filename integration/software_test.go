@@ -3,7 +3,7 @@ package integration
 import (
 	"testing"
 
-	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -104,7 +104,7 @@ func (p zrsdServer) last(t *testing.T) zodb.Tid {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return daemon.LastTid(status)
+	return status.LastTid()
 }
 
 func (p zrsdServer) stop(t *testing.T) {

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/integration/zeoload"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // startRunzeo serves data with the real ZEO server until the test ends, and returns its address. Blobs are beside data.

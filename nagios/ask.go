@@ -66,13 +66,10 @@ func askNode(ctx context.Context, dial Dial) (Storages, error) {
 }
 
 func lastTid(st *admin.Status) (zodb.Tid, error) {
-	switch {
-	case st.Storage.LastTid != nil:
-		return *st.Storage.LastTid, nil
-	case st.Storage.Magic == nil: // which is known as soon as it is open
+	if st.Storage.Magic == nil { // which is known as soon as it is open
 		return 0, fmt.Errorf("its storage is not open: %s", orUnknown(st.NotReady))
 	}
-	return 0, nil
+	return st.LastTid(), nil
 }
 
 func orUnknown(text *string) string {

@@ -101,7 +101,7 @@ func (c *Cluster) Redundant(ctx context.Context, primary *Node) error {
 	if err != nil {
 		return err
 	}
-	mark := LastTid(st)
+	mark := st.LastTid()
 	return primary.Await(ctx, "has secondaries with "+mark.String(), func(now *admin.Status) bool {
 		return len(c.Missing(now, primary, mark)) == 0
 	})
@@ -147,7 +147,7 @@ func (c *Cluster) Stop(ctx context.Context, primary *Node) error {
 	order := append([]*Node{primary}, c.Nodes...)
 	for _, n := range order {
 		if n.Running() {
-			errs = append(errs, n.Wake(), n.proc.stop(ctx))
+			errs = append(errs, n.Wake(), n.proc.End(ctx))
 		}
 	}
 	return errors.Join(errs...)

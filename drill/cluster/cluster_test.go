@@ -91,7 +91,7 @@ func TestAProcessThatDoesNotEndIsKilled(t *testing.T) {
 func TestEveryNodeKnowsTheGatesOfTheOthers(t *testing.T) {
 	c := newCluster(t, "echo \"$@\"")
 	start(t, c.Nodes[1])
-	<-c.Nodes[1].proc.exited
+	<-c.Nodes[1].proc.Exited()
 	log, err := os.ReadFile(filepath.Join(c.Nodes[1].Dir, "log"))
 	if err != nil {
 		t.Fatal(err)
@@ -102,7 +102,7 @@ func TestEveryNodeKnowsTheGatesOfTheOthers(t *testing.T) {
 		}
 	}
 	err = c.Nodes[1].Await(t.Context(), "answers", func(*admin.Status) bool { return true })
-	if err == nil || !strings.Contains(err.Error(), "it has ended") {
+	if err == nil || !strings.Contains(err.Error(), "zrsd has ended; its log is") {
 		t.Errorf("waiting for a process that has ended: %v", err)
 	}
 }
@@ -130,7 +130,7 @@ func TestAFileThatGrowsBeyondTheLimitCannotBeWritten(t *testing.T) {
 	if err := os.WriteFile(filepath.Join(n.Dir, "full"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	<-n.proc.exited
+	<-n.proc.Exited()
 	info, err := os.Stat(filepath.Join(n.Dir, "big"))
 	if err != nil || info.Size() > 2000 {
 		t.Errorf("the file has %d bytes, %v", info.Size(), err)

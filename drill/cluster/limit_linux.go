@@ -23,7 +23,7 @@ func (n *Node) FillDisk(room int64) error {
 	}
 	// The hard limit stays, so that the soft one can be taken away again.
 	limits := unix.Rlimit{Cur: limit, Max: unix.RLIM_INFINITY}
-	err := unix.Prlimit(n.proc.cmd.Process.Pid, unix.RLIMIT_FSIZE, &limits, nil)
+	err := unix.Prlimit(n.proc.Pid(), unix.RLIMIT_FSIZE, &limits, nil)
 	if err != nil {
 		return fmt.Errorf("limiting the files of node %s: %w", n.Name, err)
 	}

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/zodb"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // A Node is a member of a cluster.
@@ -25,7 +25,7 @@ type Node struct {
 	dial  admin.Dialer
 	repl  string // gate for secondaries
 	first bool   // it was the first primary
-	proc  *process
+	proc  *daemon.Child
 }
 
 // Data is the path of the node's Data.fs.
@@ -63,43 +63,33 @@ func (n *Node) Start() error {
 	if err := os.MkdirAll(n.Dir, 0o700); err != nil {
 		return err
 	}
-	p, err := launch(n.c.opt.Binary, filepath.Join(n.Dir, "log"), n.args())
+	p, err := daemon.RunLogged(filepath.Join(n.Dir, "log"), n.c.opt.Binary, n.args()...)
 	if err != nil {
 		return err
 	}
-	n.c.Net.Name(p.cmd.Process.Pid, n.Name)
+	n.c.Net.Name(p.Pid(), n.Name)
 	n.proc = p
 	return nil
 }
 
 // Running reports whether the process is there, frozen or not.
-func (n *Node) Running() bool {
-	if n.proc == nil {
-		return false
-	}
-	select {
-	case <-n.proc.exited:
-		return false
-	default:
-		return true
-	}
-}
+func (n *Node) Running() bool { return n.proc != nil && n.proc.Running() }
 
 // Kill ends the process with SIGKILL.
 func (n *Node) Kill() error {
 	if n.proc == nil {
 		return nil
 	}
-	return n.proc.kill()
+	return n.proc.Kill()
 }
 
 // Freeze stops the process with SIGSTOP: it is there and does nothing, until Wake. It returns when no thread runs any
 // more: one that is busy takes the signal only when it is scheduled.
 func (n *Node) Freeze(ctx context.Context) error {
-	if err := n.proc.signal(syscall.SIGSTOP); err != nil {
+	if err := n.proc.Signal(syscall.SIGSTOP); err != nil {
 		return err
 	}
-	for n.Running() && !stopped(n.proc.cmd.Process.Pid) {
+	for n.Running() && !stopped(n.proc.Pid()) {
 		select {
 		case <-time.After(time.Millisecond):
 		case <-ctx.Done():
@@ -110,7 +100,7 @@ func (n *Node) Freeze(ctx context.Context) error {
 }
 
 // Wake lets a frozen process go on.
-func (n *Node) Wake() error { return n.proc.signal(syscall.SIGCONT) }
+func (n *Node) Wake() error { return n.proc.Signal(syscall.SIGCONT) }
 
 // Dial connects to the node's admin server.
 func (n *Node) Dial(ctx context.Context) (net.Conn, error) { return n.dial(ctx) }
@@ -130,57 +120,22 @@ func (n *Node) Status(ctx context.Context) (*admin.Status, error) {
 	return st, err
 }
 
-// LastTid returns the last transaction that a status has, 0 for none.
-func LastTid(st *admin.Status) zodb.Tid {
-	if st.Storage.LastTid == nil {
-		return 0
-	}
-	return *st.Storage.LastTid
-}
-
-// poll is how often it is asked for what is waited for.
-const poll = 10 * time.Millisecond
-
 // Await asks the node until cond holds.
 func (n *Node) Await(ctx context.Context, what string, cond func(*admin.Status) bool) error {
-	var last error
-	for {
-		st, err := n.Status(ctx)
-		switch {
-		case err == nil && cond(st):
-			return nil
-		case err != nil && ctx.Err() == nil:
-			last = err
-		case err == nil:
-			last = errors.New(Describe(st))
-		}
-		if !n.c.Remote && !n.Running() {
-			return fmt.Errorf("waiting until node %s %s: it has ended; its log is %s", n.Name, what,
-				filepath.Join(n.Dir, "log"))
-		}
-		select {
-		case <-time.After(poll):
-		case <-ctx.Done():
-			return fmt.Errorf("waiting until node %s %s: %w; the last answer was: %w", n.Name, what,
-				context.Cause(ctx), last)
-		}
+	var exited <-chan struct{}
+	switch {
+	case n.proc != nil:
+		exited = n.proc.Exited()
+	case !n.c.Remote:
+		return fmt.Errorf("waiting until node %s %s: it was not started", n.Name, what)
 	}
-}
-
-// Describe is a status in a few words.
-func Describe(st *admin.Status) string {
-	text := fmt.Sprintf("%s, ready %v, last %v", st.Role, st.Ready, LastTid(st))
-	if st.NotReady != nil {
-		text += " (" + *st.NotReady + ")"
+	_, err := daemon.Await(ctx, n.Status, exited, cond)
+	switch {
+	case errors.Is(err, daemon.ErrExited):
+		return fmt.Errorf("waiting until node %s %s: %w; its log is %s", n.Name, what, err,
+			filepath.Join(n.Dir, "log"))
+	case err != nil:
+		return fmt.Errorf("waiting until node %s %s: %w", n.Name, what, err)
 	}
-	if u := st.Upstream; u != nil {
-		text += ", upstream " + u.State
-		if u.LastError != nil {
-			text += " (" + *u.LastError + ")"
-		}
-	}
-	for i := range st.Secondaries {
-		text += fmt.Sprintf(", feeds %s: %s", st.Secondaries[i].Name, st.Secondaries[i].State)
-	}
-	return text
+	return nil
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -12,8 +12,8 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"

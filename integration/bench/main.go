@@ -10,7 +10,7 @@ import (
 	"regexp"
 	"syscall"
 
-	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // A bench is one run.

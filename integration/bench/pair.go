@@ -8,8 +8,8 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -13,8 +13,8 @@ import (
 
 	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/drill/zeoclients"
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/grave"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // realPause is between two commits of a real client.

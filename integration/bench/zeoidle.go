@@ -5,9 +5,9 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/integration/zeoload"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 const (

@@ -5,14 +5,13 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"time"
 
 	"golang.org/x/sys/unix"
 
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/zeoload"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // zeoConf is a configuration that zrsd and runzeo understand alike.
@@ -64,26 +63,14 @@ func (p program) serve(ctx context.Context, data, blobs string) (*zeoServer, err
 	if err := os.WriteFile(conf, fmt.Appendf(nil, zeoConf, addr, p.msgpack, data, blobs), 0o644); err != nil {
 		return nil, err
 	}
-	log, err := os.Create(logName)
+	process, err := daemon.RunLogged(logName, p.args[0], append(p.args[1:], conf)...)
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()                                           //nolint:errcheck // the process has its own descriptor
-	cmd := exec.Command(p.args[0], append(p.args[1:], conf)...) //nolint:noctx // killed by stop
-	cmd.Stdout, cmd.Stderr = log, log
-	if err := cmd.Start(); err != nil {
-		return nil, fmt.Errorf("starting %s: %w", p.name, err)
-	}
-	ended := make(chan struct{})
-	go func() {
-		defer close(ended)
-		_ = cmd.Wait() // killed
-	}()
-	s := &zeoServer{addr: addr, data: data, pid: cmd.Process.Pid, stop: func() {
-		_ = cmd.Process.Kill() // it may have ended
-		<-ended
+	s := &zeoServer{addr: addr, data: data, pid: process.Pid(), stop: func() {
+		_ = process.Kill() // it may have ended
 	}}
-	if err := s.up(ctx, ended); err != nil {
+	if err := s.up(ctx, process.Exited()); err != nil {
 		s.stop()
 		text, _ := os.ReadFile(logName)
 		return nil, fmt.Errorf("waiting for %s: %w\n%s", p.name, err, text)

@@ -7,8 +7,8 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/zeoload"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // A trial is what one run against one server found.

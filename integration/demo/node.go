@@ -10,8 +10,8 @@ import (
 	"strings"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/integration/daemon"
 	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/zodb"
 )
 

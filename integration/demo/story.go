@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/zrsd/zrsd/integration/daemon"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 // The acts of the story: how long the application goes on in each.
@@ -221,7 +221,7 @@ func (s *story) behind(ctx context.Context, n *node) (text string, missing int) 
 	if err != nil {
 		return "does not answer", 1
 	}
-	if missing = s.app.history().after(daemon.LastTid(status)); missing == 0 {
+	if missing = s.app.history().after(status.LastTid()); missing == 0 {
 		return "has all of them", 0
 	}
 	return fmt.Sprintf("lacks %d", missing), missing

@@ -13,7 +13,7 @@ import (
 func FreeAddress(ctx context.Context) (string, error) {
 	var last error
 	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000))
+		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000)) //nolint:gosec // no secret
 		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
 		if err == nil {
 			return addr, l.Close()

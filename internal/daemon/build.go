@@ -12,7 +12,7 @@ import (
 func Build(ctx context.Context, root, dir string, flags ...string) (string, error) {
 	binary := filepath.Join(dir, "zrsd")
 	args := append([]string{"build", "-o", binary}, flags...)
-	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/zrsd")...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/zrsd")...) //nolint:gosec // flags of go build
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("building zrsd: %w\n%s", err, out)
