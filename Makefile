@@ -79,8 +79,8 @@ release: ## static binaries of the tag VERSION for linux/amd64 and arm64, checks
 longrun: venv ## the random crash and network stories, 200 rounds and more; prints the seeds
 	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run Random ./integration
 
-soak: venv ## ZEO clients under load, with kills, packs and hours of failovers, and all they saw compared with the history
-	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run 'NoClientUnderLoad|Drills' ./integration
+soak: venv ## hours of failovers with real clients, both encodings, sync and async, with and without etcd, and all they saw compared
+	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run 'NoClientUnderLoad|Drills|ManyFailures' ./integration
 
 venv: ## the Python peers below .venv
 	@sh integration/venv.sh zodb

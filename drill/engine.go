@@ -147,6 +147,9 @@ func (r *Run) perform(ctx context.Context, s *Scenario, opt *Options, at stage, 
 	end()
 	clients.Wait()
 	failed = errors.Join(failed, r.peers.leave())
+	if !at.mayLose() {
+		failed = errors.Join(failed, r.peers.lost())
+	}
 	if failed != nil {
 		return failed
 	}

@@ -62,6 +62,17 @@ func (p peers) leave() error {
 	return errors.Join(errs...)
 }
 
+// lost is an error when a commit that a client was told of is not there any more.
+func (p peers) lost() error {
+	var errs []error
+	for _, c := range p {
+		for _, what := range c.Lost() {
+			errs = append(errs, fmt.Errorf("ZEO %s, client %s", c.Version, what))
+		}
+	}
+	return errors.Join(errs...)
+}
+
 // pauses are the longest of each client.
 func (p peers) pauses() (list []ClientPause) {
 	for _, c := range p {

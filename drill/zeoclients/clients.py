@@ -2,8 +2,9 @@
 
     clients.py PAUSE HOST:PORT|PATH...
 
-One line of JSON for each commit that was acknowledged, and for each error: which client, when (seconds of Unix time),
-and the error. The first line names the version of ZEO and the clients.
+One line of JSON for each commit that was acknowledged, for each error, and for each commit that was acknowledged and is
+not there any more: which client, when (seconds of Unix time), and the error or what was lost. The first line names the
+version of ZEO and the clients.
 """
 import importlib.metadata
 import json
@@ -39,7 +40,7 @@ def connect(name, addresses, more):
 def commits(name, db, pause):
     """Commits for as long as the process lives. An object that is not there, or not any more, is made."""
     manager = transaction.TransactionManager()
-    connection, n = None, 0
+    connection, n, told = None, 0, 0  # told: the last one that was acknowledged
     while True:
         n += 1
         try:
@@ -47,11 +48,16 @@ def commits(name, db, pause):
                 connection = db.open(manager)
             manager.begin()
             root = connection.root()
+            there = root[name]['n'] if name in root else 0
+            if there < told:
+                say(client=name, at=time.time(), lost='commit %d was acknowledged, and %d is there' % (told, there))
+                told = there
             if name in root:
                 root[name]['n'] = n
             else:
                 root[name] = PersistentMapping(n=n)
             manager.commit()
+            told = n
             say(client=name, at=time.time())
         except Exception as error:
             say(client=name, at=time.time(), error='%s: %s' % (type(error).__name__, str(error)[:200]))

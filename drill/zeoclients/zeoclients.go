@@ -34,6 +34,7 @@ type Clients struct {
 	mu      sync.Mutex
 	commits map[string][]time.Time // that were acknowledged, in order, by client
 	errors  map[string][]string    // the last ones
+	lost    []string               // the first ones
 	news    chan struct{}          // closed, and made anew, with each commit
 	ended   error                  // why there is nothing more to hear; nil: there is
 }
@@ -87,13 +88,18 @@ func (c *Clients) Pid() int { return c.cmd.Process.Pid }
 func (c *Clients) listen(lines *bufio.Scanner) {
 	for lines.Scan() {
 		var line struct {
-			Client, Error string
-			At            float64
+			Client, Error, Lost string
+			At                  float64
 		}
 		if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
 			continue
 		}
-		c.note(line.Client, line.Error, time.Unix(0, int64(line.At*1e9)))
+		at := time.Unix(0, int64(line.At*1e9))
+		if line.Lost != "" {
+			c.noteLost(fmt.Sprintf("%s at %s: %s", line.Client, at.UTC().Format(time.RFC3339Nano), line.Lost))
+			continue
+		}
+		c.note(line.Client, line.Error, at)
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,6 +117,21 @@ func (c *Clients) note(client, failure string, at time.Time) {
 	}
 	last := append(c.errors[client], failure)
 	c.errors[client] = last[max(len(last)-maxErrors, 0):]
+}
+
+func (c *Clients) noteLost(text string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.lost) < maxErrors {
+		c.lost = append(c.lost, text)
+	}
+}
+
+// Lost says which commits that a client was told of were not there when it looked again: the first twenty of them.
+func (c *Clients) Lost() []string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return slices.Clone(c.lost)
 }
 
 // wake is called with mu held.

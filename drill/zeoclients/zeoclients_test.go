@@ -49,6 +49,23 @@ func TestEachClientHasItsTimes(t *testing.T) {
 	}
 }
 
+func TestWhatAClientMissesIsLost(t *testing.T) {
+	c, err := Start(interpreter(t, hello, `{"client": "plain", "at": 100, "lost": "commit 3"}`,
+		`{"client": "plain", "at": 101}`, `{"client": "fallback", "at": 101}`), time.Second, "a:1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := c.AwaitAll(t.Context(), time.Unix(100, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if lost := c.Lost(); len(lost) != 1 || !strings.Contains(lost[0], "commit 3") {
+		t.Errorf("lost: %q", lost)
+	}
+	if err := c.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestAClientThatDoesNotCommitIsNamedWithItsError(t *testing.T) {
 	c, err := Start(interpreter(t, hello, `{"client": "plain", "at": 100}`,
 		`{"client": "fallback", "at": 100, "error": "ReadOnlyError"}`), time.Second, "a:1")
