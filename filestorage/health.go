@@ -1,9 +1,14 @@
 package filestorage
 
 import (
+	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
+
+	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // fullTries and fullFor are how many transactions in a row, and for how long, have to fail for want of room before the
@@ -11,6 +16,13 @@ import (
 const (
 	fullTries = 3
 	fullFor   = 2 * time.Second
+)
+
+// LittleRoom is how much has to be left on a disk for it not to be nearly full. tryBytes is what an idle storage on a disk
+// with less than that tries whether it finds room.
+const (
+	LittleRoom = 64 << 20
+	tryBytes   = 64 << 10
 )
 
 // A FullError says that transactions fail for want of room on the disk. It ends with the first one that finds room.
@@ -53,6 +65,42 @@ func (r *room) found() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.tries, r.cause = 0, nil
+}
+
+// failing reports whether the last transaction found no room.
+func (r *room) failing() bool {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.tries > 0
+}
+
+// Roomy reports whether the disk is not nearly full. One that does not tell is taken for roomy.
+func (s *Storage) Roomy() bool {
+	free, err := vfs.Free(s.fs, filepath.Dir(s.path))
+	return errors.Is(err, vfs.ErrNoSpaceInfo) || err == nil && free >= LittleRoom
+}
+
+// TryRoom finds out, for a storage on which nobody commits, whether a small transaction would find room, where the disk
+// is nearly full or the last transaction found none: it writes one where the next one goes and cuts it off again, as if
+// it had been aborted. What it finds counts for Ailment as any transaction does. A crash leaves what one leaves that was
+// aborted.
+func (s *Storage) TryRoom() error {
+	if s.Roomy() && !s.room.failing() {
+		return nil
+	}
+	txn, err := s.BeginNow(&zodb.TxnMeta{Description: []byte("zrsd: is there room")})
+	if err != nil || txn == nil { // somebody commits, and finds out
+		return err
+	}
+	serial, _ := s.GetTid(0) // the root object; without one there is nothing to conflict with
+	err = txn.Store(0, serial, make([]byte, tryBytes))
+	if err == nil {
+		err = txn.Complete()
+	}
+	if err == nil {
+		s.room.found()
+	}
+	return errors.Join(err, txn.Abort())
 }
 
 // Ailment returns why the storage takes no transactions, as far as has been noticed: a *FailedError, which opening it

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -21,6 +22,16 @@ func (r *replica) ails() string {
 	}
 	return r.sync.stuck()
 }
+
+// full reports whether ails is about room on the disk.
+func (r *replica) full() bool {
+	var full *filestorage.FullError
+	return r.ails() != "" && errors.As(r.st.Ailment(), &full)
+}
+
+// tries reports whether it is for this node to find out whether its transactions find room: nobody else does so while it
+// is idle.
+func (r *replica) tries() bool { return r.now.Load() == r && r.access() == zeo.Writable }
 
 // needed is how many other nodes have to be well for one of them to be elected and to take transactions without this
 // one, which ails.

@@ -202,3 +202,50 @@ func TestAPrimaryThatCannotWriteDownTheEndOfItsTimeStopsAllTheSame(t *testing.T)
 	a.disk.(*simdisk.Disk).Heal()
 	a.follows(t, b)
 }
+
+// full leaves so much room on the disk of a node.
+func (s *seat) full(room int64) {
+	d := s.disk.(*simdisk.Disk)
+	d.SetCapacity(1 << 40)
+	free, _ := d.Free("")
+	d.SetCapacity(1<<40 - free + room)
+}
+
+// Nobody commits, and a primary whose disk is full says so and makes way, for the one that has room. It does not lead
+// again before it has room itself.
+func TestAnIdlePrimaryWhoseDiskIsFullMakesWayForRoom(t *testing.T) {
+	a, b, c := quickly(t)
+	b.full(1 << 20) // nearly full: it has to follow, and would be asked first
+	if b.keep.Node() > c.keep.Node() {
+		b, c = c, b
+		b.full(1 << 20)
+		c.disk.(*simdisk.Disk).SetCapacity(0)
+	}
+	a.full(100)
+	next, _ := leader(t, b, c)
+	next.tells(t)
+	if next != c {
+		t.Error("the one whose disk is nearly full leads")
+	}
+	a.disk.(*simdisk.Disk).SetCapacity(0)
+	a.follows(t, next)
+	next.tells(t)
+}
+
+// Of nodes whose disks are all full nobody makes way: the office would go round.
+func TestAnIdlePrimaryWhoseDiskIsFullStaysWhereNobodyHasRoom(t *testing.T) {
+	a, b, c := quickly(t)
+	b.full(1 << 20)
+	c.full(1 << 20)
+	a.full(100)
+	a.unready(t, "no transaction has found room on the disk of Data.fs")
+	if a.ails() == "" || !a.isLeading() || a.epoch() != 1 {
+		t.Errorf("it leads %v, epoch %d", a.isLeading(), a.epoch())
+	}
+	a.disk.(*simdisk.Disk).SetCapacity(0)
+	a.await(t, "it is ready, and nobody has committed", ready)
+	a.tells(t)
+	if a.epoch() != 1 {
+		t.Errorf("epoch %d", a.epoch())
+	}
+}

@@ -38,7 +38,7 @@ func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
 		access = zeo.ReadOnly
 	}
 	defer c.offered(st, Terms{Access: access, Watch: c.board})()
-	files := &files{c: &c.Config, st: st, blobs: blobs}
+	files := &files{c: &c.Config, st: st, blobs: blobs, tries: func() bool { return !c.ReadOnly }}
 	f.opened(func(out *admin.Status) {
 		showStorage(&out.Storage, st, time.Now())
 		showLeft(out, st)

@@ -22,7 +22,8 @@ type files struct {
 	st    *filestorage.Storage // nil: the Data.fs is another process's
 	keep  *identity.Keeper     // nil: there is no state file
 	blobs blobDir
-	ends  func(*filestorage.FailedError) // the storage has stopped
+	ends  func(*filestorage.FailedError) // the storage has stopped; may be nil
+	tries func() bool                    // transactions are to find room on the disk; nil: there are none
 
 	mu       sync.Mutex
 	troubles map[string]trouble // what was found last, by what was looked at
@@ -56,6 +57,7 @@ func (f *files) watch(ctx context.Context) {
 // look looks once, and logs what is new. What is wrong with the data file is logged by the storage.
 func (f *files) look(now time.Time) {
 	f.lookAtData()
+	f.note("the room on the disk", f.lookForRoom(), now)
 	f.note("the state file", f.lookAtState(), now)
 	f.note("the blob directory", f.lookAtBlobs(), now)
 }
@@ -69,6 +71,19 @@ func (f *files) lookAtData() {
 		f.ended = true
 		f.ends(failed)
 	}
+}
+
+// lookForRoom returns what is told of a full disk.
+func (f *files) lookForRoom() error {
+	if f.tries == nil || !f.tries() {
+		return nil
+	}
+	_ = f.st.TryRoom() // counts for Ailment
+	var full *filestorage.FullError
+	if err := f.st.Ailment(); errors.As(err, &full) {
+		return full
+	}
+	return nil
 }
 
 // lookAtState returns what could not be mended.
@@ -100,7 +115,7 @@ func (f *files) note(about string, err error, now time.Time) {
 		f.c.Logger.Error(err.Error())
 		before.since = now
 	case err == nil && was:
-		f.c.Logger.Warn(about + " is the right one again")
+		f.c.Logger.Warn(about + ": all is well again")
 	}
 	if err == nil {
 		delete(f.troubles, about)

@@ -98,6 +98,7 @@ func (f *refereed) Standing() referee.Standing {
 		Leads: r.isLeading() && !r.fenced() || f.handing(id), Replication: r.serves, Admin: r.c.Admin.String(),
 	}
 	s.Ails, s.Needs, s.Cedes = r.ails(), r.needed(), r.told()
+	s.Full, s.Room = r.full(), r.st.Roomy()
 	if s.Why = r.inability(); s.Why == "" {
 		s.Why = s.Ails
 	}

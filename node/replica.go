@@ -122,7 +122,7 @@ func (n *replicated) session(ctx context.Context) (err error) {
 		end(nil)
 		return errors.Join(err, r.retire())
 	}
-	r.files = &files{c: r.c, st: r.st, keep: r.keep, blobs: r.blobs, ends: r.stoppedBy}
+	r.files = &files{c: r.c, st: r.st, keep: r.keep, blobs: r.blobs, ends: r.stoppedBy, tries: r.tries}
 	terms := r.terms()
 	r.sync = &syncer{replica: r}
 	r.sync.lead(terms.Access != zeo.ReadOnly)

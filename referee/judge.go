@@ -54,13 +54,14 @@ func judge(v View, self Standing, vacant int64, maxLag time.Duration) ruling {
 
 // replaceable reports whether a node that leads and takes no transactions is to make way: as many others are able, and
 // have its last epoch, as it takes for one of them to lead without it, and nothing is lost that clients were told of.
+// Where its disk is full, those whose disks are nearly full do not count: the office would go round among them.
 func replaceable(v View, self Standing) bool {
 	if self.Ails == "" || v.Maintenance.On {
 		return false
 	}
 	able, last := 0, zodb.Tid(0)
 	for _, m := range v.Members {
-		if m.Node != self.Node && m.Able && !m.Leads && m.Epoch >= self.Epoch {
+		if m.Node != self.Node && m.Able && !m.Leads && m.Epoch >= self.Epoch && (m.Room || !self.Full) {
 			able, last = able+1, max(last, m.Tid)
 		}
 	}

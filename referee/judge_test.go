@@ -39,6 +39,11 @@ func TestJudge(t *testing.T) {
 	two := View{Record: last, Members: []Member{member("b", 2, 50, 11), member("c", 2, 49, 11)}}
 	behind := View{Record: last, Members: []Member{member("b", 2, 49, 11), member("c", 2, 49, 11)}}
 
+	roomy := func(m Member) Member { m.Room = true; return m }
+	idle, failed := full, full
+	idle.Full, idle.Needs, idle.Cedes = true, 1, 49
+	failed.Needs, failed.Cedes = 1, 49
+
 	for name, c := range map[string]struct {
 		view View
 		self Standing
@@ -52,6 +57,10 @@ func TestJudge(t *testing.T) {
 			"full"},
 		"but while too few others are able":   {with(member("b", 2, 50, 11)), full, take, "vacant"},
 		"or they lack what clients were told": {behind, full, take, "vacant"},
+		"a full disk makes way for room": {View{Record: last, Members: []Member{roomy(behind.Members[0])}}, idle, stay,
+			"leaves the office to another node"},
+		"but not for disks that are nearly full": {behind, idle, take, "vacant"},
+		"which a failed disk does":               {behind, failed, stay, "leaves the office"},
 		"or in maintenance": {View{Record: last, Members: two.Members, Maintenance: off}, full, take,
 			"vacant"},
 		"one promoted by hand takes the office": {View{Record: last}, promoted, take, "vacant"},
@@ -80,6 +89,8 @@ func TestJudge(t *testing.T) {
 		"the epoch counts before the tid":        {with(member("c", 3, 1, 11)), b, stay, "leaves"},
 		"one that is behind is not waited for":   {with(member("c", 2, 49, 11)), b, campaign, ""},
 		"of equals the lower id goes first":      {with(member("c", 2, 50, 11)), b, campaign, ""},
+		"or the one with more room":              {with(roomy(member("c", 2, 50, 11))), b, stay, "leaves"},
+		"which is not waited for when behind":    {with(roomy(member("c", 2, 49, 11))), b, campaign, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got := judge(c.view, c.self, vacant, time.Minute)

@@ -76,19 +76,23 @@ type Standing struct {
 	Ails        string    `json:"ails,omitempty"`  // it leads, and takes no transactions: why
 	Needs       int       `json:"needs,omitempty"` // how many others must be able before one may take its place
 	Cedes       zodb.Tid  `json:"cedes,omitempty"` // and one of them has to have this transaction
+	Full        bool      `json:"full,omitempty"`  // it ails because its disk is full: those others need room
+	Room        bool      `json:"room,omitempty"`  // its own disk is not nearly full
 	Replication string    `json:"replication"`     // where secondaries find it
 	Admin       string    `json:"admin,omitempty"`
 	Time        time.Time `json:"time"` // for people; nothing is concluded from it
 }
 
-// Further reports whether s has more of the history than o, or as much and the lower id: of two members that are not
-// the same exactly one is further.
+// Further reports whether s has more of the history than o, or as much and more room, or the lower id: of two members
+// that are not the same exactly one is further.
 func (s Standing) Further(o Standing) bool {
 	switch {
 	case s.Epoch != o.Epoch:
 		return s.Epoch > o.Epoch
 	case s.Tid != o.Tid:
 		return s.Tid > o.Tid
+	case s.Room != o.Room:
+		return s.Room
 	}
 	return s.Node < o.Node
 }
