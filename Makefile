@@ -68,7 +68,7 @@ release: ## static binaries of the tag VERSION for linux/amd64 and arm64, checks
 	@test -n "$(VERSION)" || { echo "no tag at this commit: git tag v0.9.0, or make release VERSION=v0.9.0"; exit 2; }
 	@rm -rf $(BIN)/release && mkdir -p $(BIN)/release
 	@for arch in amd64 arm64; do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags "-s -w -X github.com/zrsd/zrsd/node.release=$(VERSION)" \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags "-s -w -X github.com/zrsd/zrsd/internal/node.release=$(VERSION)" \
 			-o $(BIN)/release/zrsd-$(VERSION)-linux-$$arch ./cmd/zrsd || exit 1; \
 	done
 	@cd $(BIN)/release && sha256sum zrsd-* > SHA256SUMS

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 // maxDurable bounds how many folders are remembered as durable.

@@ -7,7 +7,7 @@ import (
 	"path/filepath"
 	"sync"
 
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 // A GoneError says that a directory is not what it was when it was last looked at: unmounted, renamed, or replaced. So

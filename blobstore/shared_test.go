@@ -8,8 +8,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zrsd/zrsd/vfs"
-	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -1,6 +1,6 @@
 package filestorage
 
-import "github.com/zrsd/zrsd/vfs"
+import "github.com/zrsd/zrsd/internal/vfs"
 
 // An ahead is a file for one reader who asks at mostly rising offsets. Where a question is close behind the one before
 // it, as among records of one time, much is read at once; where not, only what is asked for.

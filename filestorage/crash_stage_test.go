@@ -8,7 +8,7 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/blobstore"
-	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 

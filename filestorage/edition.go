@@ -4,7 +4,7 @@ import (
 	"io/fs"
 	"sync/atomic"
 
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/vfs"
-	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
 
 // leave leaves so many bytes on a disk.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/vfs"
-	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 // outputLen is how much of a transaction is collected before it goes to the file.

@@ -7,9 +7,9 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/zrsd/zrsd/recovered"
-	"github.com/zrsd/zrsd/references"
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/recovered"
+	"github.com/zrsd/zrsd/internal/references"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 

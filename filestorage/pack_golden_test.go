@@ -11,7 +11,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
-	"github.com/zrsd/zrsd/references"
+	"github.com/zrsd/zrsd/internal/references"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -7,7 +7,7 @@ import (
 	"io/fs"
 	"syscall"
 
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 // finishOpen clears up after a crash, as far as that is possible: what is not is left for later. The error is that of

@@ -3,7 +3,7 @@ package filestorage
 import (
 	"time"
 
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 // A pack reads and marks as fast as a processor can, and writes as fast as the disk takes it: who commits meanwhile

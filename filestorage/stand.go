@@ -7,7 +7,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 // checkPath looks whether the file that is written is the one that others find at the path. Only what is certain

@@ -12,8 +12,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/vfs"
-	"github.com/zrsd/zrsd/watchdog"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -5,7 +5,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zrsd/zrsd/watchdog"
+	"github.com/zrsd/zrsd/internal/watchdog"
 )
 
 // What a commit may wait for, as operators read it.

@@ -9,8 +9,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/vfs/simdisk"
-	"github.com/zrsd/zrsd/watchdog"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/zodb"
 )
 

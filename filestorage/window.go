@@ -3,7 +3,7 @@ package filestorage
 import (
 	"fmt"
 
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 // windowLen is how much a window reads at a time.

@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 // An administrator looks after a server with a real client: sees who it is, packs below it, sees who holds the lock.

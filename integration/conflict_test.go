@@ -7,8 +7,8 @@ import (
 	"os/exec"
 	"testing"
 
-	"github.com/zrsd/zrsd/conflict"
-	"github.com/zrsd/zrsd/conflict/conflicttest"
+	"github.com/zrsd/zrsd/internal/conflict"
+	"github.com/zrsd/zrsd/internal/conflict/conflicttest"
 )
 
 func TestRandomConflictsOfBTreesAreMergedAsTheZODBHereDoes(t *testing.T) {

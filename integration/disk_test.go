@@ -5,7 +5,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 // onSmallDisk moves the site to a file system of its own with room for size bytes. It needs the right to mount.

@@ -12,11 +12,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/drill"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/drill"
 )
 
 // minFailovers is what a run of the test below comes to at least.

@@ -11,11 +11,11 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/drill/zeoclients"
+	"github.com/zrsd/zrsd/cluster/lease/etcd/etcdtest"
 	"github.com/zrsd/zrsd/integration/grave"
+	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/daemon"
-	"github.com/zrsd/zrsd/referee/etcd/etcdtest"
+	"github.com/zrsd/zrsd/internal/drill/zeoclients"
 )
 
 // A served node has a configuration file, which says in which encoding it speaks to ZEO clients.

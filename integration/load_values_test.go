@@ -9,7 +9,7 @@ import (
 	"strconv"
 
 	"github.com/zrsd/zrsd/internal/consistency"
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/endpoint"
-	"github.com/zrsd/zrsd/nagios"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/nagios"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -11,8 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/endpoint"
-	"github.com/zrsd/zrsd/nagios"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/nagios"
 )
 
 // startZEO runs the real ZEO server on the storages of a configuration, in dir, and returns its address.

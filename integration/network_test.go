@@ -5,7 +5,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -3,7 +3,7 @@ package integration
 import (
 	"testing"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 // goAhead lets a pair replicate a first history, stops the secondary, and writes in its files.

@@ -14,10 +14,10 @@ import (
 	"go.etcd.io/etcd/client/pkg/v3/transport"
 	"go.etcd.io/etcd/server/v3/embed"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/cluster/lease/etcd/etcdtest"
+	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/daemon"
-	"github.com/zrsd/zrsd/referee/etcd/etcdtest"
-	"github.com/zrsd/zrsd/trust/trusttest"
+	"github.com/zrsd/zrsd/internal/trust/trusttest"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )

@@ -6,10 +6,10 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/rewind"
-	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -12,9 +12,9 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/drill/zeoclients"
-	"github.com/zrsd/zrsd/referee/etcd/etcdtest"
+	"github.com/zrsd/zrsd/cluster/lease/etcd/etcdtest"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/drill/zeoclients"
 )
 
 // A soak is one cluster with real clients that goes through one failure after the other.

@@ -8,7 +8,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zrsd/zrsd/door"
+	"github.com/zrsd/zrsd/internal/door"
 	"github.com/zrsd/zrsd/protocol"
 )
 

@@ -7,8 +7,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/zrs"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/zrs"
 )
 
 // A dialect feeds a secondary in the protocol that it has chosen.

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/history"
+	"github.com/zrsd/zrsd/internal/history"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )

@@ -10,9 +10,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/door"
+	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/recovered"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -3,7 +3,7 @@ package primary
 import (
 	"fmt"
 
-	"github.com/zrsd/zrsd/door"
+	"github.com/zrsd/zrsd/internal/door"
 	"github.com/zrsd/zrsd/protocol"
 )
 

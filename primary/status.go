@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zrsd/zrsd/door"
+	"github.com/zrsd/zrsd/internal/door"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )

@@ -12,9 +12,9 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zrsd/zrsd/internal/zrs"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
-	"github.com/zrsd/zrsd/zrs"
 )
 
 // tidLen is the length of the second message of a zrs2 secondary, and the most that a zc.zrs primary takes.

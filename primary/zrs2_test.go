@@ -9,9 +9,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/zrs"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
-	"github.com/zrsd/zrsd/zrs"
 )
 
 // oldStyle connects as zc.zrs does.

@@ -3,7 +3,7 @@ package protocol
 import (
 	"time"
 
-	"github.com/zrsd/zrsd/printable"
+	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -7,8 +7,8 @@ import (
 	"io"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/recovered"
 	"github.com/zrsd/zrsd/zodb"
 )
 

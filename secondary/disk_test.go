@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
 
 func TestAFullDiskIsToldAndGoesOnWhenThereIsRoom(t *testing.T) {

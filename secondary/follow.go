@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/recovered"
 )
 
 // parting bounds what is waited for at the end of a connection: for the disk when this secondary is to stop, for the

@@ -3,7 +3,7 @@ package secondary
 import (
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/recovered"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/zodb"
 )
 

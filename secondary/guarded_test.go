@@ -6,7 +6,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/recovered"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -7,9 +7,9 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/watchdog"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/protocol"
 )
 

@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/protocol"
 )
 

@@ -6,8 +6,8 @@ import (
 	"path/filepath"
 	"testing"
 
-	"github.com/zrsd/zrsd/compare"
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/compare"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 // What a real zc.zrs primary sent for a file becomes the same storage here.

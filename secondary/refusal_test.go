@@ -14,9 +14,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 

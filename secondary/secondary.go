@@ -8,9 +8,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/watchdog"
 )
 
 // A Secondary keeps one storage a copy of a primary's. Run is for one goroutine, the other methods may be called

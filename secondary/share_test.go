@@ -14,9 +14,9 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/vfs"
-	"github.com/zrsd/zrsd/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -7,8 +7,8 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/vfs"
 )
 
 // copyOf copies the Data.fs and the blobs of a site on the real disk, and nothing else, to a new folder.

@@ -9,9 +9,9 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/zrs"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
-	"github.com/zrsd/zrsd/zrs"
 )
 
 // followOld follows a primary that speaks zrs2.

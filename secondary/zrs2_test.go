@@ -11,9 +11,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/zrs"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
-	"github.com/zrsd/zrsd/zrs"
 )
 
 // A visit is a connection to a scripted zc.zrs primary that has said hello.

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/door"
+	"github.com/zrsd/zrsd/internal/door"
 )
 
 const (

@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/pickle"
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )

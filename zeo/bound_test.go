@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"math/big"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 )
 
 // The extension of a transaction is a pickle that Python opens without asking: a secondary of zc.zrs, and every process

@@ -7,9 +7,9 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/pickle"
-	"github.com/zrsd/zrsd/vfs"
-	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
 
 // A gate is a disk whose syncs can be held up, and made to fail then.

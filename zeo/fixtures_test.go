@@ -11,8 +11,8 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/pickle"
-	"github.com/zrsd/zrsd/recovered"
+	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )

@@ -6,7 +6,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/watchdog"
+	"github.com/zrsd/zrsd/internal/watchdog"
 
 	"github.com/zrsd/zrsd/zodb"
 )

@@ -3,8 +3,8 @@ package zeo
 import (
 	"testing"
 
-	"github.com/zrsd/zrsd/pickle"
-	"github.com/zrsd/zrsd/recovered"
+	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )

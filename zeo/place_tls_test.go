@@ -9,8 +9,8 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/trust"
-	"github.com/zrsd/zrsd/trust/trusttest"
+	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/trust/trusttest"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 

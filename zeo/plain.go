@@ -4,7 +4,7 @@ import (
 	"math/big"
 	"unicode/utf8"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 

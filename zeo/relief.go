@@ -7,7 +7,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zrsd/zrsd/recovered"
+	"github.com/zrsd/zrsd/internal/recovered"
 )
 
 // Where a client commits and nobody else does, the goroutine that reads from it waits for the disk itself, which saves

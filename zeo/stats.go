@@ -4,7 +4,7 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -8,8 +8,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/zrsd/zrsd/pickle"
-	"github.com/zrsd/zrsd/vfs/simdisk"
+	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -7,10 +7,10 @@ import (
 	"sync"
 	"time"
 
-	"github.com/zrsd/zrsd/conflict"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/pickle"
-	"github.com/zrsd/zrsd/recovered"
+	"github.com/zrsd/zrsd/internal/conflict"
+	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/zeo/commit"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
 // askFlags are what commands to a running process have in common.

@@ -9,9 +9,9 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/endpoint"
-	"github.com/zrsd/zrsd/printable"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/printable"
 )
 
 // changeFlags are what the commands that change roles have in common.

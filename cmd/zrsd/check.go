@@ -9,8 +9,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/check"
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/check"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 type checkOptions struct {

@@ -7,7 +7,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 const clientsHelp = `Lists the ZEO connections of the process whose --admin address is ADDR, the oldest first:

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/compare"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/compare"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 type compareOptions struct {

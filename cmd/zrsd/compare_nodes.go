@@ -11,10 +11,10 @@ import (
 	"os"
 	"strings"
 
-	"github.com/zrsd/zrsd/endpoint"
-	"github.com/zrsd/zrsd/history"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/history"
+	"github.com/zrsd/zrsd/internal/trust"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/trust"
 	"github.com/zrsd/zrsd/zodb"
 )
 

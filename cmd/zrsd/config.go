@@ -8,7 +8,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/config"
+	"github.com/zrsd/zrsd/internal/config"
 )
 
 const configHelp = `Looks at a configuration file of zrsd serve, which is one of runzeo with the sections of zc.zrs

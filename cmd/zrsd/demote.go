@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
 const demoteHelp = `Makes the node whose --admin address is NODE a secondary that follows whoever is primary at one of

@@ -16,9 +16,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/drill"
-	"github.com/zrsd/zrsd/node"
-	"github.com/zrsd/zrsd/printable"
+	"github.com/zrsd/zrsd/internal/drill"
+	"github.com/zrsd/zrsd/internal/node"
+	"github.com/zrsd/zrsd/internal/printable"
 )
 
 const drillHelp = `Rehearses failovers on a cluster of its own: a primary and two secondaries, on storages in a

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/drill"
-	"github.com/zrsd/zrsd/drill/cluster"
-	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/internal/drill"
+	"github.com/zrsd/zrsd/internal/drill/cluster"
+	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
 // siteFlags name a cluster that is there already.

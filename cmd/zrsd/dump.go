@@ -8,8 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/dump"
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/dump"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -9,10 +9,10 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 const freezeHelp = `Keeps the primary whose --admin address is NODE from taking commits until zrsd thaw, across

@@ -8,13 +8,13 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/config"
-	"github.com/zrsd/zrsd/endpoint"
-	"github.com/zrsd/zrsd/eventlog"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/node"
-	"github.com/zrsd/zrsd/trust"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/config"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/eventlog"
+	"github.com/zrsd/zrsd/internal/node"
+	"github.com/zrsd/zrsd/internal/trust"
 	"github.com/zrsd/zrsd/zeo"
 )
 

@@ -5,10 +5,10 @@ import (
 	"io/fs"
 	"syscall"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/zodb"
 )
 

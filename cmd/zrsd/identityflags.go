@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/node"
 )
 
 // identityFlags say who a node is whose state file does not say so beyond doubt.

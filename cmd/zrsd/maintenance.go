@@ -11,9 +11,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/identity"
-	"github.com/zrsd/zrsd/referee"
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/cluster/lease"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/vfs"
 )
 
 const maintenanceHelp = `Keeps all nodes under a referee in their roles while somebody works on them: in maintenance

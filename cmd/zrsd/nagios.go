@@ -9,8 +9,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/endpoint"
-	"github.com/zrsd/zrsd/nagios"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/nagios"
 )
 
 const nagiosHelp = `Compares the last transactions of two servers, as zrs-nagios does, and prints the same texts.

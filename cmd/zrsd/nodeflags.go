@@ -6,9 +6,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/endpoint"
-	"github.com/zrsd/zrsd/node"
-	"github.com/zrsd/zrsd/referee"
+	"github.com/zrsd/zrsd/cluster/lease"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/node"
 )
 
 // nodeFlags are the flags that both roles have.

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 const packHelp = `Packs a storage in the process that has it open and whose --admin address is ADDR: drops old

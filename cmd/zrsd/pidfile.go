@@ -8,7 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/config"
+	"github.com/zrsd/zrsd/internal/config"
 )
 
 // withPIDFile runs a server with its process id in a file. As with runzeo, one that cannot be written is logged, and a

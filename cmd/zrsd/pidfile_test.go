@@ -9,7 +9,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/config"
+	"github.com/zrsd/zrsd/internal/config"
 )
 
 func TestThePIDFileIsThereWhileTheServerRuns(t *testing.T) {

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/secondary"
 )
 

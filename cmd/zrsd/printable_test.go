@@ -7,7 +7,7 @@ import (
 	"testing"
 	"unicode"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 // What a server answers is text from elsewhere, for every command and also in errors.

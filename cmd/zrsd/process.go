@@ -1,10 +1,10 @@
 package main
 
 import (
-	"github.com/zrsd/zrsd/config"
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/config"
+	"github.com/zrsd/zrsd/internal/node"
+	"github.com/zrsd/zrsd/internal/trust"
 	"github.com/zrsd/zrsd/secondary"
-	"github.com/zrsd/zrsd/trust"
 )
 
 // process turns a configuration into what node runs.

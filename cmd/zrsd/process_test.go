@@ -7,8 +7,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/config"
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/config"
+	"github.com/zrsd/zrsd/internal/node"
 )
 
 // everyKey sets every key of <zrs> to something that is not its default.

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 const promoteHelp = `Makes the secondary whose --admin address is NODE the primary, when the present primary is gone.

@@ -5,8 +5,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/node"
-	"github.com/zrsd/zrsd/trust"
+	"github.com/zrsd/zrsd/internal/node"
+	"github.com/zrsd/zrsd/internal/trust"
 )
 
 // refereeFlags say where the referee is.

@@ -17,13 +17,13 @@ import (
 	"golang.org/x/term"
 
 	"github.com/zrsd/zrsd/blobstore"
-	"github.com/zrsd/zrsd/endpoint"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/identity"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/rewind"
-	"github.com/zrsd/zrsd/trust"
-	"github.com/zrsd/zrsd/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 

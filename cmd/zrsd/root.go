@@ -9,7 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/printable"
+	"github.com/zrsd/zrsd/internal/printable"
 )
 
 // run executes one command line and returns the exit code.

@@ -10,8 +10,8 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/config"
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/config"
+	"github.com/zrsd/zrsd/internal/node"
 )
 
 const runzeoHelp = `Serves ZEO clients with the command line of ZEO's runzeo, for scripts and containers that call it: a

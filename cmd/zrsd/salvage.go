@@ -13,10 +13,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/endpoint"
-	"github.com/zrsd/zrsd/rewind"
-	"github.com/zrsd/zrsd/salvage"
-	"github.com/zrsd/zrsd/vfs"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/salvage"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )

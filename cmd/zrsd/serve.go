@@ -9,9 +9,9 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/config"
-	"github.com/zrsd/zrsd/eventlog"
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/config"
+	"github.com/zrsd/zrsd/internal/eventlog"
+	"github.com/zrsd/zrsd/internal/node"
 )
 
 const serveHelp = `Serves one or more storages as a configuration file of runzeo says, with the sections of zc.zrs and

@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"time"
 
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/node"
 )
 
 // sameStop is how long after a signal to stop another one is taken for the same. timeout(1) sends one to its child and

@@ -12,7 +12,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/node"
 )
 
 // A clock stands still until it is moved, while the watcher waits for a signal.

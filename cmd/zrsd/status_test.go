@@ -7,8 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
 type fixedStatus admin.Status

@@ -5,7 +5,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 const switchoverHelp = `Has the primary hand over to one of its secondaries; PRIMARY and TO are their --admin addresses.

@@ -7,8 +7,8 @@ import (
 
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/endpoint"
-	"github.com/zrsd/zrsd/trust"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/trust"
 )
 
 // tlsFlags name the files of one side of TLS connections.

@@ -5,7 +5,7 @@ import (
 	"iter"
 
 	"github.com/zrsd/zrsd/blobstore"
-	"github.com/zrsd/zrsd/check"
+	"github.com/zrsd/zrsd/internal/check"
 	"github.com/zrsd/zrsd/zodb"
 )
 

@@ -10,9 +10,9 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/admin"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/node"
 )
 
 const undoLogHelp = `Lists transactions that can be undone unless later ones are in the way, the newest first: those

@@ -6,10 +6,10 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/identity"
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/node"
+	"github.com/zrsd/zrsd/internal/zrs"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/zrs"
 )
 
 func versionCommand() *cobra.Command {

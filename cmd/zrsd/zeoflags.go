@@ -6,7 +6,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/node"
+	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/zeo"
 )
 

@@ -11,10 +11,10 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/drill/zeoclients"
 	"github.com/zrsd/zrsd/integration/grave"
+	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/drill/zeoclients"
 )
 
 // realPause is between two commits of a real client.

@@ -6,7 +6,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 

@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/zrsd/zrsd/admin"
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 // poll is how often a node is asked for what is waited for.

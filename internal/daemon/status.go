@@ -5,8 +5,8 @@ import (
 	"net"
 	"net/http"
 
-	"github.com/zrsd/zrsd/admin"
-	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/zodb"
 )
 

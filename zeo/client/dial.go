@@ -7,7 +7,7 @@ import (
 	"net"
 	"time"
 
-	"github.com/zrsd/zrsd/endpoint"
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )

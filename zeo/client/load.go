@@ -4,7 +4,7 @@ import (
 	"context"
 	"fmt"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zodb"
 )
 

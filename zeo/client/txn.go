@@ -6,7 +6,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zodb"
 )
 

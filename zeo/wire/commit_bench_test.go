@@ -3,7 +3,7 @@ package wire
 import (
 	"testing"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 )
 
 // BenchmarkCommitMessages measures what the messages of one commit of two objects cost: those of the client that are

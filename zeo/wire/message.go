@@ -7,7 +7,7 @@ import (
 	"fmt"
 	"io"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 )
 
 // The encodings, as the first messages of both sides name them.

@@ -1,6 +1,6 @@
 package wire
 
-import "github.com/zrsd/zrsd/pickle"
+import "github.com/zrsd/zrsd/internal/pickle"
 
 // limits bound what a message may make us allocate beyond its own size. Nesting is deep enough for what applications
 // put into an extension dictionary.

@@ -4,7 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 )
 
 // Nearly all calls besides loads are those of commits: tuples of a few numbers, texts and bytes. They are read here, in

@@ -4,7 +4,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 )
 
 const (

@@ -14,7 +14,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/zrsd/zrsd/pickle"
+	"github.com/zrsd/zrsd/internal/pickle"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

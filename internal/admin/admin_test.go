@@ -1,0 +1,315 @@
+package admin_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"go.uber.org/goleak"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// A node is a Source whose answer the test sets.
+type node struct {
+	mu sync.Mutex
+	st admin.Status
+}
+
+func (n *node) Status() admin.Status {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.st
+}
+
+func (n *node) change(f func(*admin.Status)) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	f(&n.st)
+}
+
+func tid(t *testing.T, s string) *zodb.Tid {
+	t.Helper()
+	id, err := zodb.ParseTid(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &id
+}
+
+// full is a Status in which everything is known. A real node has either an upstream or not; the document has both.
+func full(t *testing.T) admin.Status {
+	t.Helper()
+	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
+	last := tid(t, "03f8658005555555")
+	return admin.Status{
+		Version: "v1.2.3", Role: "secondary", Name: "db2:/srv/Data.fs", Started: at, Now: at.Add(time.Hour),
+		NotReady: admin.Known("catching up: 12.5 seconds behind"),
+		NodeID:   admin.Known("9d3a"), Promised: admin.Known[uint64](4), Fenced: true, Frozen: true, Copied: true,
+		Conflict: &admin.Conflict{Kind: "epoch", Text: "two primaries"},
+		Epoch:    &admin.Epoch{Number: 3, Begin: last, By: admin.Known("db1"), At: admin.Known("2026-03-04T05:06:07Z")},
+		Serves:   admin.Known("db2:5000"),
+		Sync: &admin.Sync{
+			Required: 1, Names: []string{"db2", "db3"}, Ack: "durable", Timeout: 10, OnTimeout: "degrade",
+			Degraded: true, DegradedSince: admin.Known(at), Degradations: 2, Waiting: 1, SyncedTid: last,
+		},
+		Referee: &admin.Referee{
+			Address: "etcd://e1:2379", Leader: admin.Known("db1"), Epoch: admin.Known[uint64](3), TermLeft: 7.5,
+			Maintenance: true, Members: []string{"db1", "db2"}, Doing: admin.Known("follows db1"),
+			LastError: admin.Known("timed out"),
+		},
+		Storage: admin.Storage{
+			Path: "/srv/Data.fs", ID: admin.Known("5b1f"), Magic: admin.Known("FS30"), Blobs: true, Shared: true,
+			Size:    4096,
+			Objects: admin.Known[int64](17), LastTid: last, LastTime: admin.Known(last.Time()),
+			LastError: admin.Known("bad sector"),
+		},
+		Upstream: &admin.Upstream{
+			Address: admin.Known("db1:5000"), Name: admin.Known("db1:/srv/Data.fs"), State: "catching up",
+			Protocol: admin.Known("zrsd/1"),
+			Since:    admin.Known(at), LastTid: tid(t, "03f8658010000000"), Applied: last, Durable: last,
+			Lag:       admin.Lag{admin.Known[int64](3), admin.Known[int64](900), admin.Known(12.5)},
+			LastError: admin.Known("connection reset by peer"),
+		},
+		Secondaries: []admin.Secondary{{
+			Name: "db3:/srv/Data.fs", Address: "192.0.2.3:40112", State: "live",
+			Protocol: admin.Known("zrsd/1"), NodeID: admin.Known("77aa"), Serves: admin.Known("db3:5000"), Sent: last,
+			Since: admin.Known(at), Applied: last, Durable: last,
+			Lag: admin.Lag{admin.Known[int64](1), admin.Known[int64](200),
+				admin.Known(0.5)}, LastError: admin.Known("disk full"),
+		}},
+		Gone: []admin.Secondary{{
+			Name: "db4:/srv/Data.fs", Address: "192.0.2.4:40113", State: "gone",
+			Protocol: admin.Known("zrsd/1"), Sent: last,
+			Since: admin.Known(at), Applied: last, Durable: last,
+			Lag: admin.Lag{admin.Known[int64](2), admin.Known[int64](300),
+				admin.Known(7.5)}, LastError: admin.Known("EOF"),
+		}},
+		Troubles: []admin.Trouble{
+			{Text: "a commit waits for the disk", Since: at, Stall: true}, {Text: "a blob is left", Since: at},
+		},
+		Totals: admin.Totals{
+			Sent: admin.Traffic{10, 1000}, Applied: admin.Traffic{20, 2000}, Reconnects: 2,
+			Refusals: map[string]int64{"wrong_storage": 1},
+		},
+	}
+}
+
+func get(t *testing.T, url string) (code int, contentType, body string) {
+	t.Helper()
+	resp, err := http.Get(url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return resp.StatusCode, resp.Header.Get("Content-Type"), string(b)
+}
+
+func serve(t *testing.T, st admin.Status) (*node, string) {
+	t.Helper()
+	n := &node{st: st}
+	ts := httptest.NewServer(admin.Handler(n, nil))
+	t.Cleanup(func() {
+		http.DefaultClient.CloseIdleConnections()
+		ts.Close()
+	})
+	return n, ts.URL
+}
+
+func TestEachPathHasItsTypeAndCode(t *testing.T) {
+	n, url := serve(t, full(t))
+	check := func(path string, wantCode int, wantType, wantText string) {
+		t.Helper()
+		code, contentType, body := get(t, url+path)
+		if code != wantCode || !strings.HasPrefix(contentType, wantType) || !strings.Contains(body, wantText) {
+			t.Errorf("%s: got %d %s\n%s", path, code, contentType, body)
+		}
+	}
+	check("/", 200, "text/plain; charset=utf-8", "/status")
+	check("/status", 200, "application/json", `"role": "secondary"`)
+	check("/metrics", 200, "text/plain; version=0.0.4", "zrsd_ready 0")
+	check("/healthz", 200, "text/plain; charset=utf-8", "alive")
+	check("/readyz", 503, "text/plain; charset=utf-8", "not ready: catching up: 12.5 seconds behind")
+	check("/nothing", 404, "text/plain; charset=utf-8", "not found")
+	n.change(func(st *admin.Status) { st.Ready, st.NotReady = true, nil })
+	check("/readyz", 200, "text/plain; charset=utf-8", "ready")
+}
+
+func TestNothingButReadingIsPossible(t *testing.T) {
+	_, url := serve(t, full(t))
+	for _, path := range []string{"/status", "/metrics", "/healthz", "/readyz"} {
+		resp, err := http.Post(url+path, "text/plain", strings.NewReader("x"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		resp.Body.Close()
+		if resp.StatusCode != http.StatusMethodNotAllowed {
+			t.Errorf("POST %s: got %d", path, resp.StatusCode)
+		}
+	}
+}
+
+// scrape returns all samples of our own, by name and labels.
+func scrape(t *testing.T, url string) map[string]float64 {
+	t.Helper()
+	code, _, body := get(t, url+"/metrics")
+	if code != http.StatusOK {
+		t.Fatalf("scrape: %d\n%s", code, body)
+	}
+	samples := map[string]float64{}
+	for sc := bufio.NewScanner(strings.NewReader(body)); sc.Scan(); {
+		name, value, ok := cutLast(sc.Text())
+		if !ok || strings.HasPrefix(name, "#") {
+			continue
+		}
+		v, err := strconv.ParseFloat(value, 64)
+		if err != nil {
+			t.Fatalf("%s: %v", sc.Text(), err)
+		}
+		samples[name] = v
+	}
+	return samples
+}
+
+func cutLast(line string) (name, value string, ok bool) {
+	i := strings.LastIndexByte(line, ' ')
+	if i < 0 {
+		return "", "", false
+	}
+	return line[:i], line[i+1:], true
+}
+
+func TestEachMetricMovesWithTheStatus(t *testing.T) {
+	for _, c := range []struct {
+		sample        string
+		before, after float64
+		change        func(*admin.Status)
+	}{
+		{`zrsd_ready`, 0, 1, func(st *admin.Status) { st.Ready = true }},
+		{`zrsd_start_time_seconds`, 1772600767, 1772600768,
+			func(st *admin.Status) { st.Started = st.Started.Add(time.Second) }},
+		{`zrsd_last_tid_timestamp_seconds`, 1714982401.25, 1714982401.5,
+			func(st *admin.Status) { *st.Storage.LastTid += 0x1111111 }},
+		{`zrsd_storage_size_bytes`, 4096, 8192, func(st *admin.Status) { st.Storage.Size = 8192 }},
+		{`zrsd_troubles`, 2, 0, func(st *admin.Status) { st.Troubles = nil }},
+		{`zrsd_stall_seconds`, full(t).Now.Sub(full(t).Troubles[0].Since).Seconds(), 0,
+			func(st *admin.Status) { st.Troubles = st.Troubles[1:] }},
+		{`zrsd_objects`, 17, 18, func(st *admin.Status) { *st.Storage.Objects = 18 }},
+		{`zrsd_transactions_total{direction="sent",role="secondary"}`, 10, 11,
+			func(st *admin.Status) { st.Totals.Sent.Transactions = 11 }},
+		{`zrsd_transactions_total{direction="applied",role="secondary"}`, 20, 21,
+			func(st *admin.Status) { st.Totals.Applied.Transactions = 21 }},
+		{`zrsd_bytes_total{direction="sent",role="secondary"}`, 1000, 1001,
+			func(st *admin.Status) { st.Totals.Sent.Bytes = 1001 }},
+		{`zrsd_bytes_total{direction="applied",role="secondary"}`, 2000, 2001,
+			func(st *admin.Status) { st.Totals.Applied.Bytes = 2001 }},
+		{`zrsd_reconnects_total`, 2, 3, func(st *admin.Status) { st.Totals.Reconnects = 3 }},
+		{`zrsd_refusals_total{code="wrong_storage"}`, 1, 5,
+			func(st *admin.Status) { st.Totals.Refusals["wrong_storage"] = 5 }},
+		{`zrsd_secondaries{state="live"}`, 1, 2,
+			func(st *admin.Status) { st.Secondaries = append(st.Secondaries, st.Secondaries[0]) }},
+		{`zrsd_secondaries{state="gone"}`, 1, 0, func(st *admin.Status) { st.Gone = nil }},
+		{`zrsd_secondary_lag_seconds{name="db4:/srv/Data.fs"}`, 7.5, 8,
+			func(st *admin.Status) { *st.Gone[0].Lag.Seconds = 8 }},
+		{`zrsd_secondary_lag_seconds{name="db3:/srv/Data.fs"}`, 0.5, 1,
+			func(st *admin.Status) { *st.Secondaries[0].Lag.Seconds = 1 }},
+		{`zrsd_secondary_lag_bytes{name="db3:/srv/Data.fs"}`, 200, 1,
+			func(st *admin.Status) { *st.Secondaries[0].Lag.Bytes = 1 }},
+		{`zrsd_secondary_lag_transactions{name="db3:/srv/Data.fs"}`, 1, 0,
+			func(st *admin.Status) { *st.Secondaries[0].Lag.Transactions = 0 }},
+		{`zrsd_upstream_lag_seconds`, 12.5, 1, func(st *admin.Status) { *st.Upstream.Lag.Seconds = 1 }},
+		{`zrsd_upstream_lag_bytes`, 900, 1, func(st *admin.Status) { *st.Upstream.Lag.Bytes = 1 }},
+		{`zrsd_upstream_lag_transactions`, 3, 1, func(st *admin.Status) { *st.Upstream.Lag.Transactions = 1 }},
+	} {
+		t.Run(c.sample, func(t *testing.T) {
+			n, url := serve(t, full(t))
+			if got := scrape(t, url)[c.sample]; fmt.Sprintf("%.3f", got) != fmt.Sprintf("%.3f", c.before) {
+				t.Fatalf("before: got %v, want %v", got, c.before)
+			}
+			n.change(c.change)
+			if got := scrape(t, url)[c.sample]; fmt.Sprintf("%.3f", got) != fmt.Sprintf("%.3f", c.after) {
+				t.Fatalf("after: got %v, want %v", got, c.after)
+			}
+		})
+	}
+}
+
+func TestTheUpstreamStateIsTheLabel(t *testing.T) {
+	n, url := serve(t, full(t))
+	n.change(func(st *admin.Status) { st.Upstream.State = "live" })
+	samples := scrape(t, url)
+	if samples[`zrsd_upstream_state{state="live"}`] != 1 {
+		t.Fatalf("got %v", samples)
+	}
+	if _, old := samples[`zrsd_upstream_state{state="catching up"}`]; old {
+		t.Fatal("the state that was left is still there")
+	}
+}
+
+func TestBuildGoAndProcessAreMeasured(t *testing.T) {
+	_, url := serve(t, full(t))
+	_, _, body := get(t, url+"/metrics")
+	for _, want := range []string{`zrsd_build_info{goversion="go`, `version="v1.2.3"`, "go_goroutines ",
+		"process_open_fds "} {
+		if !strings.Contains(body, want) {
+			t.Errorf("no %s in the metrics", want)
+		}
+	}
+}
+
+func TestWhatIsNotKnownHasNoSample(t *testing.T) {
+	_, url := serve(t, admin.Status{Role: "primary", Secondaries: []admin.Secondary{{Name: "x", State: "catching up"}}})
+	for name := range scrape(t, url) {
+		for _, unknown := range []string{"zrsd_last_tid", "zrsd_objects", "zrsd_secondary_lag", "zrsd_upstream"} {
+			if strings.HasPrefix(name, unknown) {
+				t.Errorf("%s has a sample although it is not known", name)
+			}
+		}
+	}
+}
+
+func TestConnectionsOfOneNameAndHostileNamesDoNotBreakAScrape(t *testing.T) {
+	lagging := func(n int64) admin.Secondary {
+		return admin.Secondary{Name: "bad\xffname", State: "live", Lag: admin.Lag{Bytes: admin.Known(n)}}
+	}
+	_, url := serve(t, admin.Status{Role: "primary", Secondaries: []admin.Secondary{lagging(5), lagging(70),
+		lagging(6)}})
+	if got := scrape(t, url)[`zrsd_secondary_lag_bytes{name="bad?name"}`]; got != 70 {
+		t.Fatalf("got %v, want the lag of the one furthest behind", got)
+	}
+}
+
+func TestServerEndsWithItsListener(t *testing.T) {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := admin.Serve(ln, &node{st: full(t)}, nil, hclog.NewNullLogger())
+	if code, _, _ := get(t, "http://"+ln.Addr().String()+"/healthz"); code != http.StatusOK {
+		t.Fatalf("got %d", code)
+	}
+	http.DefaultClient.CloseIdleConnections()
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if conn, err := net.Dial("tcp", ln.Addr().String()); err == nil {
+		conn.Close()
+		t.Fatal("still listening after Close")
+	}
+}

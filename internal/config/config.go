@@ -1,0 +1,131 @@
+package config
+
+import (
+	"time"
+
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/zconfig"
+)
+
+// A Config is all that a process is told.
+type Config struct {
+	Files    []string // that were read
+	ZEO      *ZEO     // nil: no ZEO clients
+	Storages []*Storage
+	EventLog *EventLog // nil: to standard error
+	Admin    *Admin    // nil: no admin server
+	Notes    []Note
+	Settings []Setting // every value, in the order of the file
+}
+
+// A ZEO is <zeo>. Durations and sizes that are zero are not set.
+type ZEO struct {
+	Pos                      zconfig.Pos
+	Address                  Value[endpoint.Endpoint]
+	ReadOnly                 Value[bool]
+	InvalidationQueueSize    Value[int64]
+	InvalidationAge          Value[time.Duration]
+	TransactionTimeout       Value[time.Duration]
+	PIDFile                  Value[string] // "": none
+	ClientConflictResolution Value[bool]
+	MaxClients               Value[int64]
+	MaxPerAddress            Value[int64]
+	Msgpack                  Value[bool]
+	SSL                      *SSL // nil: plain text
+}
+
+// An SSL is <ssl>.
+type SSL struct {
+	Pos                            zconfig.Pos
+	Certificate, Key, PasswordFile Value[string]
+	Authenticate                   Value[string] // a file or a folder
+}
+
+// A TLS is <tls>.
+type TLS struct {
+	Pos                                       zconfig.Pos
+	Certificate, Key, PasswordFile, Authority Value[string]
+	PeerNames                                 Value[[]string]
+}
+
+// An Admin is <admin>.
+type Admin struct {
+	Address           Value[endpoint.Endpoint]
+	Names             Value[[]string]
+	InsecurePlainText Value[bool]
+	TLS               *TLS // nil: plain text
+}
+
+// A Role is what a storage is in replication.
+type Role string
+
+// The roles.
+const (
+	Alone     Role = "alone"
+	Primary   Role = "primary"
+	Secondary Role = "secondary" // with ReplicateTo it feeds others
+)
+
+// A Storage is one storage with what is around it.
+type Storage struct {
+	Name string // "1" where it has none
+	Pos  zconfig.Pos
+	Role Role
+
+	Path        Value[string]
+	BlobDir     Value[string] // "": no blobs
+	ReadOnly    Value[bool]
+	PackGC      Value[bool]
+	PackKeepOld Value[bool]
+	Replication *Replication // nil when alone
+}
+
+// A Replication is <zrs>.
+type Replication struct {
+	ReplicateTo       Value[endpoint.Endpoint]   // zero: none
+	ReplicateFrom     Value[[]endpoint.Endpoint] // nil: none
+	Members           Value[[]endpoint.Endpoint] // of a primary: the others that could be; nil: none
+	Advertise         Value[endpoint.Endpoint]   // where others reach ReplicateTo; zero: there
+	Name              Value[string]              // of the node; empty: host and data file
+	SyncSecondaries   Value[Quorum]
+	SyncAck           Value[string] // durable or applied
+	SyncTimeout       Value[Patience]
+	KeepAliveDelay    Value[time.Duration]
+	Protocol          Value[string] // auto, native or zrs2
+	Blobs             Value[string] // local or shared
+	SecretFile        Value[string]
+	Referee           Value[string] // "": roles are changed by hand
+	RefereePrefix     Value[string] // "": made of the storage id
+	RefereeTTL        Value[time.Duration]
+	RefereeUserFile   Value[string]
+	InsecurePlainText Value[bool]
+	Heartbeat         Value[time.Duration]
+	MaxSecondaries    Value[int64]
+	MaxPerAddress     Value[int64]
+	HandshakeTimeout  Value[time.Duration]
+	IdleTimeout       Value[time.Duration]
+	DrainTimeout      Value[time.Duration]
+	ReadyLag          Value[time.Duration]
+	MaxRecord         Value[int64]
+	MaxFrame          Value[int64]
+
+	RefereeAuthority, RefereeCertificate, RefereeKey Value[string]
+
+	TLS *TLS // nil: plain text
+}
+
+// An EventLog is <eventlog>.
+type EventLog struct {
+	Level Value[Level]
+	Files []*LogFile // none: nothing is logged
+}
+
+// A LogFile is <logfile>.
+type LogFile struct {
+	Path       Value[string] // or STDOUT, STDERR
+	Level      Value[Level]
+	Format     Value[string] // with \n and \t as they stand in the file
+	DateFormat Value[string]
+	MaxSize    Value[int64] // bytes, 0: no limit
+	OldFiles   Value[int64]
+}

@@ -1,0 +1,318 @@
+package config
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/zrsd/zrsd/internal/zconfig"
+)
+
+var update = flag.Bool("update", false, "write docs/configuration.md anew")
+
+// load reads a configuration from a file zeo.conf in a folder of its own, which is the working directory.
+func load(t *testing.T, text string) (*Config, error) {
+	t.Helper()
+	t.Chdir(t.TempDir())
+	if err := os.WriteFile("zeo.conf", []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return Load("zeo.conf")
+}
+
+const everything = `%import zc.zrs
+<zeo>
+  address 127.0.0.1: 8100
+  read-only $(ZRSD_TEST_READ_ONLY)
+  transaction-timeout 300
+  <ssl>
+    certificate c.pem
+    authenticate clients.pem
+  </ssl>
+</zeo>
+<zrs Main>
+  replicate-to 127.0.0.1:5000
+  replicate-from 127.0.0.1:5001, ./socket
+  keep-alive-delay 60
+  max-record 2MB
+  <blobstorage>
+    blob-dir blobs
+    <filestorage>
+      path Data.fs
+      pack-gc off
+    </filestorage>
+  </blobstorage>
+  <tls>
+    certificate c.pem
+    authority ca.pem
+    peer-names a b
+  </tls>
+</zrs>
+<serverzlibstorage>
+<filestorage>
+  path Other.fs
+</filestorage>
+</serverzlibstorage>
+<admin>
+  address :8101
+  insecure-plain-text yes
+</admin>
+<eventlog>
+  level debug
+  <logfile>
+    path zeo.log
+    max-size 1MB
+    old-files 3
+  </logfile>
+</eventlog>
+<runner>
+  program bin/runzeo
+  user zope
+</runner>
+`
+
+func TestEveryValueIsTypedAndKnowsItsPlace(t *testing.T) {
+	t.Setenv("ZRSD_TEST_READ_ONLY", "on")
+	cfg, err := load(t, everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	main, other := cfg.Storages[0], cfg.Storages[1]
+	for _, c := range []struct{ what, got, want string }{
+		{"address", say(cfg.ZEO.Address), "127.0.0.1:8100 from zeo.conf:3:11"},
+		{"read-only", say(cfg.ZEO.ReadOnly), "true from zeo.conf:4:13 ($(ZRSD_TEST_READ_ONLY))"},
+		{"transaction-timeout", say(cfg.ZEO.TransactionTimeout), "5m0s from zeo.conf:5:23"},
+		{"invalidation-queue-size", say(cfg.ZEO.InvalidationQueueSize), "100 from default"},
+		{"authenticate", say(cfg.ZEO.SSL.Authenticate), "clients.pem from zeo.conf:8:18"},
+		{"name", main.Name + " " + string(main.Role), "main secondary"},
+		{"the other name", other.Name + " " + string(other.Role), "1 alone"},
+		{"replicate-from", say(main.Replication.ReplicateFrom), "[127.0.0.1:5001 ./socket] from zeo.conf:13:18"},
+		{"max-record", say(main.Replication.MaxRecord), "2097152 from zeo.conf:15:14"},
+		{"heartbeat", say(main.Replication.Heartbeat), "5s from default"},
+		{"blob-dir", say(main.BlobDir), "blobs from zeo.conf:17:14"},
+		{"path", say(main.Path), "Data.fs from zeo.conf:19:12"},
+		{"pack-gc", say(main.PackGC), "false from zeo.conf:20:15"},
+		{"peer-names", say(main.Replication.TLS.PeerNames), "[a b] from zeo.conf:26:16"},
+		{"admin", say(cfg.Admin.Address), ":8101 from zeo.conf:35:11"},
+		{"log", say(cfg.EventLog.Level), "10 from zeo.conf:39:9"},
+		{"max-size", say(cfg.EventLog.Files[0].MaxSize), "1048576 from zeo.conf:42:14"},
+	} {
+		if c.got != c.want {
+			t.Errorf("%s is %s, want %s", c.what, c.got, c.want)
+		}
+	}
+	if len(cfg.Notes) != 4 || !strings.Contains(cfg.Notes[2].String(),
+		"zeo.conf:48:3: user zope: The user to run as") || !strings.Contains(cfg.Notes[3].String(),
+		"zeo.conf:29:1: storage 1: a pack removes objects that only another storage refers to") {
+		t.Errorf("the notes are %v", cfg.Notes)
+	}
+}
+
+func say[T any](v Value[T]) string { return fmt.Sprintf("%v from %v", v.V, v.From) }
+
+// TestEveryKeyOfATableIsRead holds the tables against the code that reads sections: a key of the reference that nobody
+// reads would be accepted and ignored.
+func TestEveryKeyOfATableIsRead(t *testing.T) {
+	t.Setenv("ZRSD_TEST_READ_ONLY", "on")
+	cfg, err := load(t, everything)
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := map[string]bool{}
+	for _, s := range cfg.Settings {
+		section := s.Section[strings.LastIndex(s.Section, "/")+1:]
+		typ, _, _ := strings.Cut(section, " ")
+		shown[typ+" "+s.Key] = true
+	}
+	for _, table := range tables {
+		for _, e := range table.keys {
+			if !shown[table.typ+" "+e.name] {
+				t.Errorf("nobody reads %s in <%s>", e.name, table.typ)
+			}
+		}
+	}
+}
+
+func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
+	const fs = "<filestorage>\n path Data.fs\n</filestorage>\n"
+	for _, c := range []struct{ text, want string }{
+		{"", "zeo.conf:1:1: there is no storage: write <filestorage 1>"},
+		{"<zeo>\n</zeo>\n" + fs, "zeo.conf:1:1: <zeo> needs a address"},
+		{"<zeo>\n address 1\n read-onky on\n</zeo>\n" + fs,
+			"zeo.conf:3:2: there is no key read-onky in <zeo>: did you mean read-only?"},
+		{"<zeo>\n address 1\n address 2\n</zeo>\n" + fs,
+			"zeo.conf:3:2: address is given twice: it is in zeo.conf line 2 already"},
+		{"<zeo>\n address 1\n monitor-address 2\n</zeo>\n" + fs,
+			"zeo.conf:3:2: monitor-address: ZEO itself dropped it: use <admin>"},
+		{"<zeo>\n address 1\n quota 2\n</zeo>\n" + fs,
+			"zeo.conf:3:2: there is no key quota in <zeo>: it belongs into <filestorage>"},
+		{"<zeo>\n address localhost\n</zeo>\n" + fs,
+			`zeo.conf:2:10: address: "localhost" has no port: write host:port`},
+		{"<zeo>\n address 1\n read-only maybe\n</zeo>\n" + fs,
+			`zeo.conf:3:12: read-only: "maybe" is neither true nor false`},
+		{"<zeo x>\n address 1\n</zeo>\n" + fs, "zeo.conf:1:1: <zeo> has no name"},
+		{"<zeo>\n address 1\n</zeo>\n<zeo>\n address 2\n</zeo>\n" + fs,
+			"zeo.conf:4:1: a second <zeo>: the first is in zeo.conf line 1"},
+		{"<zeos>\n</zeos>\n" + fs, "zeo.conf:1:1: there is no section zeos outside of sections: did you mean zeo?"},
+		{"<logfile>\n</logfile>\n" + fs, "zeo.conf:1:1: <logfile> cannot be outside of sections"},
+		{"<demostorage>\n</demostorage>\n" + fs, "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
+		{"<demostorage>\n</demostorage>\n", "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
+		{"<zlibstorage 1>\n</zlibstorage>\n", "zeo.conf:1:1: zlibstorage: zrsd changes no record on its way: write " +
+			"<serverzlibstorage>"},
+		{"<serverzlibstorage 1>\n</serverzlibstorage>\n", "zeo.conf:1:1: <serverzlibstorage> needs a <filestorage>"},
+		{"<primary 1>\n path a\n</primary>\n", "zeo.conf:1:1: primary: it is a section of ZRS 1: write <zrs 1> with " +
+			"replicate-to HOST:PORT"},
+		{"<secondary 1>\n path a\n</secondary>\n", "zeo.conf:1:1: secondary: it is a section of ZRS 1: write <zrs 1> " +
+			"with replicate-from HOST:PORT"},
+		{"<zrs>\n replicate-to ./a\n <mappingstorage>\n </mappingstorage>\n</zrs>\n",
+			"zeo.conf:3:2: there is no section mappingstorage in <zrs>"},
+		{"path x\n" + fs, "zeo.conf:1:1: there is no key path outside of sections: it belongs into <filestorage> " +
+			"or <logfile>"},
+		{"%import zc.beforestorage\n" + fs, "zeo.conf:1:9: %import zc.beforestorage: its sections are not known here"},
+		{fs + "<filestorage>\n path b\n</filestorage>", "zeo.conf:4:1: a second storage without a name"},
+		{fs + "<filestorage 1>\n path b\n</filestorage>", "zeo.conf:4:1: a second storage of the name 1"},
+		{fs + "<filestorage 2>\n path ./Data.fs\n</filestorage>",
+			"zeo.conf:5:7: Data.fs is used twice: the storage 1 has it"},
+		{"<filestorage>\n path no/Data.fs\n</filestorage>",
+			"zeo.conf:2:7: path: no/Data.fs: there is no folder no: create it"},
+		{"<filestorage>\n path a\n create yes\n</filestorage>",
+			"zeo.conf:3:2: create cannot be honoured: it empties the storage"},
+		{"<filestorage>\n path a\n quota 1GB\n</filestorage>",
+			"zeo.conf:3:2: quota cannot be honoured: zrsd has no quota"},
+		{"<filestorage>\n path a\n packer x.y\n</filestorage>",
+			"zeo.conf:3:2: packer cannot be honoured: zrsd runs no Python"},
+		{"<blobstorage>\n blob-dir b\n</blobstorage>", "zeo.conf:1:1: <blobstorage> needs a <filestorage> inside"},
+		{zrs("replicate-to ./a\n", " read-only on\n"), "zeo.conf:3:12: read-only: a storage in <zrs> writes"},
+		{zrs("", ""), "zeo.conf:1:1: <zrs> needs replicate-to, replicate-from, or both"},
+		{zrs("replicate-to :5000\n", ""), "zeo.conf:6:14: :5000 can be reached from other machines"},
+		{zrs("replicate-from db:5000\n", ""), "zeo.conf:6:16: db:5000 is another machine"},
+		{zrs("replicate-from ./a\nreplicate-to ./a\n", ""),
+			"zeo.conf:6:16: replicate-from and replicate-to are the same address"},
+		{zrs("replicate-to ./a\nblobs shared\n", ""), "zeo.conf:7:7: blobs shared: a primary owns its blobs"},
+		{zrs("replicate-from ./a\nblobs shared\n", ""),
+			"zeo.conf:7:7: blobs shared: name the primary's blob directory"},
+		{zrs("replicate-from ./a\nprotocol zrs3\n", ""),
+			`zeo.conf:7:10: protocol: "zrs3" is not possible: write auto or native or zrs2`},
+		{zrs("replicate-from ./a\nheartbeat 0\n", ""), "zeo.conf:7:11: heartbeat: a time above zero is needed"},
+		{zrs("replicate-to ./a\nmax-secondaries 0\n", ""), "zeo.conf:7:17: max-secondaries: 0 is too small"},
+		{fs + "<admin>\n address 0.0.0.0:1\n</admin>", "zeo.conf:5:10: 0.0.0.0:1 can be reached from other machines"},
+		{fs + "<zeo>\n address 127.0.0.1:1\n</zeo>\n<admin>\n address 127.0.0.1:1\n</admin>",
+			"zeo.conf:8:10: <admin>: <zeo> listens at 127.0.0.1:1 already"},
+		{fs + "<eventlog>\n level loud\n</eventlog>", `zeo.conf:5:8: level: "loud" is no level`},
+		{fs + logfile("format %(lineno)d"), "zeo.conf:7:9: format: format: there is no field lineno"},
+		{fs + logfile("dateformat %Q"), "zeo.conf:7:13: dateformat: dateformat: %Q is not known"},
+		{fs + logfile("max-size 1MB"), "zeo.conf:7:11: max-size needs old-files"},
+		{fs + logfile("when midnight"), "zeo.conf:7:2: when cannot be honoured"},
+		{fs + "<eventlog>\n <syslog>\n </syslog>\n</eventlog>",
+			"zeo.conf:5:2: syslog: zrsd logs to files, STDOUT and STDERR"},
+	} {
+		_, err := load(t, c.text)
+		var all zconfig.Errors
+		if !errors.As(err, &all) || len(all) != 1 || !strings.HasPrefix(all[0].Error(), c.want) {
+			t.Errorf("%s\ngives %v\nwant  %s", c.text, err, c.want)
+		}
+	}
+}
+
+// zrs returns a replicated storage: line 3 is a key of the file, keys of <zrs> begin in line 6.
+func zrs(keys, inner string) string {
+	if inner == "" {
+		inner = "\n"
+	}
+	return "<zrs>\n<filestorage>\n" + inner + "path Data.fs\n</filestorage>\n" + keys + "</zrs>\n"
+}
+
+// logfile returns a log file with a key in the fourth line.
+func logfile(key string) string {
+	return "<eventlog>\n<logfile>\npath x\n " + key + "\n</logfile>\n</eventlog>"
+}
+
+func TestAllMistakesOfAFileAreToldAtOnceInOrder(t *testing.T) {
+	_, err := load(t, "<zeo>\n addrezz 1\n</zeo>\n<filestorage>\n path a\n quota "+
+		"x\n</filestorage>\n<admin>\n?\n</admin>\n")
+	var all zconfig.Errors
+	if !errors.As(err, &all) {
+		t.Fatal(err)
+	}
+	var lines []string
+	for _, e := range all {
+		lines = append(lines, fmt.Sprint(e.Pos.Line))
+	}
+	if got := strings.Join(lines, " "); got != "1 2 6 8 9" {
+		t.Errorf("mistakes in lines %s:\n%v", got, err)
+	}
+}
+
+func TestTheEnvironmentGivesDefaultsAsItDoesForRunzeo(t *testing.T) {
+	t.Setenv("ZEO_MSGPACK", "1")
+	t.Setenv("INSTANCE_HOME", "/srv/zeo")
+	const file = "<zeo>\n address 1\n%s</zeo>\n<filestorage>\n path a\n</filestorage>\n"
+	cfg, err := load(t, fmt.Sprintf(file, ""))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := say(cfg.ZEO.Msgpack) + ", " + say(cfg.ZEO.PIDFile); got !=
+		"true from environment ZEO_MSGPACK, /srv/zeo/var/ZEO.pid from environment INSTANCE_HOME" {
+		t.Error(got)
+	}
+	cfg, err = load(t, fmt.Sprintf(file, "msgpack no\npid-filename ./pid\n"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if cfg.ZEO.Msgpack.V || cfg.ZEO.PIDFile.V != "./pid" {
+		t.Errorf("the environment went before the file: %+v", cfg.ZEO)
+	}
+}
+
+const referencePath = "../../docs/configuration.md"
+
+// marker separates what is written by hand from the reference.
+const marker = "<!-- From here on written by `go test ./config -update`. -->\n\n"
+
+func TestTheReferenceIsThatOfTheTables(t *testing.T) {
+	path, err := filepath.Abs(referencePath)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, got, found := strings.Cut(string(b), marker)
+	if !found {
+		t.Fatalf("%s has no line %s", path, marker)
+	}
+	want := strings.TrimRight(Reference(), "\n") + "\n"
+	if *update {
+		if err := os.WriteFile(path, []byte(head+marker+want), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return
+	}
+	if got != want {
+		t.Errorf("%s is not what the tables say: run go test ./config -update", path)
+	}
+}
+
+// The server of clients with <zlibstorage>, as their documentation has it, and with replication around it.
+func TestAServerOfCompressingClientsIsAFileStorage(t *testing.T) {
+	for _, text := range []string{
+		"%import zc.zlibstorage\n<zeo>\n address ./s\n</zeo>\n<serverzlibstorage 7>\n <filestorage>\n  path " +
+			"Data.fs\n  pack-gc off\n </filestorage>\n</serverzlibstorage>\n",
+		"%import zc.zlibstorage\n%import zc.zrs\n<zrs 7>\n replicate-to ./r\n <serverzlibstorage>\n  " +
+			"<filestorage>\n   path Data.fs\n   pack-gc off\n  </filestorage>\n </serverzlibstorage>\n</zrs>\n",
+	} {
+		cfg, err := load(t, text)
+		if err != nil {
+			t.Errorf("%s: %v", text, err)
+			continue
+		}
+		if st := cfg.Storages[0]; st.Name != "7" || st.Path.V != "Data.fs" || st.PackGC.V {
+			t.Errorf("%s: %+v", text, st)
+		}
+	}
+}

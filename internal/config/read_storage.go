@@ -1,0 +1,192 @@
+package config
+
+import (
+	"time"
+
+	"github.com/zrsd/zrsd/internal/zconfig"
+)
+
+// storage reads <filestorage>, <blobstorage>, <serverzlibstorage> or <zrs>.
+func (c *checker) storage(s *zconfig.Section) *Storage {
+	st := &Storage{Role: Alone}
+	switch s.Type {
+	case "zrs":
+		c.zrs(s, st)
+	default:
+		c.files(s, st, "")
+	}
+	st.Pos, st.Name = s.Pos, s.Name
+	return st
+}
+
+// files reads a storage without replication.
+func (c *checker) files(s *zconfig.Section, st *Storage, around string) {
+	switch s.Type {
+	case "serverzlibstorage":
+		c.zlibstorage(s, st, around)
+	case "blobstorage":
+		c.blobstorage(s, st, around)
+	default:
+		c.filestorage(s, st, around)
+	}
+}
+
+func (c *checker) zlibstorage(s *zconfig.Section, st *Storage, around string) {
+	r := c.read(s, zlibTable, around)
+	get(r, "compress", boolean)
+	inner := r.one("filestorage", "blobstorage")
+	if inner == nil {
+		r.missing("<serverzlibstorage> needs a <filestorage> or a <blobstorage> inside")
+		return
+	}
+	c.files(inner, st, r.label)
+}
+
+func (c *checker) filestorage(s *zconfig.Section, st *Storage, around string) {
+	r := c.read(s, filestorageTable, around)
+	st.Path = cleaned(get(r, "path", pathIn))
+	if blobs := cleaned(get(r, "blob-dir", pathIn)); st.BlobDir.V == "" {
+		st.BlobDir = blobs
+	} else if blobs.V != "" {
+		r.fail(blobs.From.Pos, "blob-dir: <blobstorage> has one already: leave one of them out")
+	}
+	get(r, "create", boolean)
+	st.ReadOnly = get(r, "read-only", boolean)
+	get(r, "quota", size)
+	get(r, "packer", text)
+	st.PackGC = get(r, "pack-gc", boolean)
+	st.PackKeepOld = get(r, "pack-keep-old", boolean)
+}
+
+func (c *checker) blobstorage(s *zconfig.Section, st *Storage, around string) {
+	r := c.read(s, blobstorageTable, around)
+	st.BlobDir = cleaned(get(r, "blob-dir", path))
+	inner := r.one("filestorage")
+	if inner == nil {
+		r.missing("<blobstorage> needs a <filestorage> inside")
+		return
+	}
+	c.filestorage(inner, st, r.label)
+}
+
+func (c *checker) zrs(s *zconfig.Section, st *Storage) {
+	r := c.read(s, zrsTable, "")
+	z := r.replication()
+	st.Replication = z
+	switch {
+	case z.ReplicateFrom.From.Given():
+		st.Role = Secondary
+	case z.ReplicateTo.From.Given():
+		st.Role = Primary
+	default:
+		r.fail(s.Pos, "<zrs> needs replicate-to, replicate-from, or both")
+	}
+	if inner := r.one("filestorage", "blobstorage", "serverzlibstorage"); inner == nil {
+		r.missing("<zrs> needs a <filestorage> or a <blobstorage> inside")
+	} else {
+		c.files(inner, st, r.label)
+	}
+	if t := r.one("tls"); t != nil {
+		z.TLS = c.tls(t, r.label)
+		if z.TLS.Authority.V == "" {
+			r.fail(t.Pos, "<tls> in <zrs> needs an authority: both sides prove who they are")
+		}
+	}
+	r.checkReplication(z, st)
+}
+
+func (r *reader) replication() *Replication {
+	return &Replication{
+		ReplicateTo:       get(r, "replicate-to", bind),
+		ReplicateFrom:     get(r, "replicate-from", connect),
+		Members:           get(r, "members", connect),
+		Advertise:         get(r, "advertise", bind),
+		Name:              get(r, "name", text),
+		SyncSecondaries:   get(r, "sync-secondaries", quorum),
+		SyncAck:           get(r, "sync-ack", oneOf("durable", "applied")),
+		SyncTimeout:       get(r, "sync-timeout", patience),
+		KeepAliveDelay:    get(r, "keep-alive-delay", seconds),
+		Protocol:          get(r, "protocol", oneOf("auto", "native", "zrs2")),
+		Blobs:             get(r, "blobs", oneOf("local", "shared")),
+		SecretFile:        get(r, "secret-file", path),
+		Referee:           get(r, "referee", text),
+		RefereePrefix:     get(r, "referee-prefix", text),
+		RefereeTTL:        r.above("referee-ttl"),
+		RefereeUserFile:   get(r, "referee-user-file", path),
+		InsecurePlainText: get(r, "insecure-plain-text", boolean),
+		Heartbeat:         r.above("heartbeat"),
+		MaxSecondaries:    r.atLeast1("max-secondaries"),
+		MaxPerAddress:     r.atLeast1("max-per-address"),
+		HandshakeTimeout:  r.above("handshake-timeout"),
+		IdleTimeout:       r.above("idle-timeout"),
+		DrainTimeout:      r.above("drain-timeout"),
+		ReadyLag:          r.above("ready-lag"),
+		MaxRecord:         get(r, "max-record", size),
+		MaxFrame:          get(r, "max-frame", size),
+
+		RefereeAuthority:   get(r, "referee-authority", path),
+		RefereeCertificate: get(r, "referee-certificate", path),
+		RefereeKey:         get(r, "referee-key", path),
+	}
+}
+
+// above reads a time that must be above zero.
+func (r *reader) above(name string) Value[time.Duration] {
+	v := get(r, name, interval)
+	if v.V <= 0 {
+		r.fail(v.From.Pos, "%s: a time above zero is needed, such as 5s", name)
+	}
+	return v
+}
+
+func (r *reader) atLeast1(name string) Value[int64] {
+	v := get(r, name, integer)
+	positive(r, name, v, 1)
+	return v
+}
+
+// checkReplication looks at what fits together in <zrs>.
+func (r *reader) checkReplication(z *Replication, st *Storage) {
+	positive(r, "max-record", z.MaxRecord, 1)
+	positive(r, "max-frame", z.MaxFrame, 1)
+	if z.Referee.V != "" && z.ReplicateTo.V.IsZero() {
+		r.fail(z.Referee.From.Pos, "referee: a node that may become primary needs replicate-to")
+	}
+	if st.ReadOnly.V {
+		r.fail(st.ReadOnly.From.Pos, "read-only: a storage in <zrs> writes: leave it out")
+	}
+	if z.Blobs.V == "shared" {
+		switch {
+		case st.Role == Primary:
+			r.fail(z.Blobs.From.Pos, "blobs shared: a primary owns its blobs: it is a setting of its secondaries")
+		case st.BlobDir.V == "":
+			r.fail(z.Blobs.From.Pos, "blobs shared: name the primary's blob directory, as it is mounted here, as "+
+				"blob-dir")
+		}
+	}
+	if st.Role == Primary && z.Protocol.From.Given() {
+		r.fail(z.Protocol.From.Pos, "protocol: a primary speaks both: it is a setting of secondaries")
+	}
+	for _, from := range z.ReplicateFrom.V {
+		if from == z.ReplicateTo.V {
+			r.fail(z.ReplicateFrom.From.Pos, "replicate-from and replicate-to are the same address")
+		}
+	}
+	r.checkPlainText(z)
+}
+
+func (r *reader) checkPlainText(z *Replication) {
+	if z.TLS != nil || z.InsecurePlainText.V {
+		return
+	}
+	const instead = "add <tls>, use 127.0.0.1 or a Unix socket (and a tunnel), or accept the risk with " +
+		"insecure-plain-text true"
+	if e := z.ReplicateTo; !e.V.IsZero() && !e.V.Local() {
+		r.fail(e.From.Pos, "%v can be reached from other machines, and there is no encryption: %s", e.V, instead)
+	}
+	for _, e := range z.ReplicateFrom.V {
+		if !e.Local() {
+			r.fail(z.ReplicateFrom.From.Pos, "%v is another machine, and there is no encryption: %s", e, instead)
+		}
+	}
+}

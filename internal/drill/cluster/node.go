@@ -1,0 +1,141 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/daemon"
+)
+
+// A Node is a member of a cluster.
+type Node struct {
+	Name string
+	Dir  string // of its storage
+	ZEO  string // where clients reach it
+
+	c     *Cluster
+	dial  admin.Dialer
+	repl  string // gate for secondaries
+	first bool   // it was the first primary
+	proc  *daemon.Child
+}
+
+// Data is the path of the node's Data.fs.
+func (n *Node) Data() string { return filepath.Join(n.Dir, "Data.fs") }
+
+// socket is where the node listens.
+func (n *Node) socket(port string) string { return filepath.Join(n.c.sockets, n.Name+"-"+port) }
+
+// args are the command line of the node.
+func (n *Node) args() []string {
+	role := []string{"secondary", "--protocol", "native"} // a gate before its node listens is like a zc.zrs
+	if n.first {
+		role = []string{"primary"}
+	}
+	var others []string
+	for _, o := range n.c.Nodes {
+		if o != n {
+			others = append(others, o.repl)
+		}
+	}
+	args := append(role,
+		"--data", n.Data(), "--blobs", filepath.Join(n.Dir, "blobs"), "--name", n.Name,
+		"--replicate-to", n.socket("repl"), "--advertise", n.repl, "--replicate-from", strings.Join(others, ","),
+		"--zeo", n.socket("zeo"), "--admin", n.socket("admin"), "--log-level", "debug",
+		"--heartbeat", "500ms", "--idle-timeout", "5s", "--handshake-timeout", "5s", "--drain-timeout", "10s",
+	)
+	return append(args, n.c.opt.Args...)
+}
+
+// Start starts the process. It does not wait until that answers.
+func (n *Node) Start() error {
+	if n.Running() {
+		return fmt.Errorf("node %s runs already", n.Name)
+	}
+	if err := os.MkdirAll(n.Dir, 0o700); err != nil {
+		return err
+	}
+	p, err := daemon.RunLogged(filepath.Join(n.Dir, "log"), n.c.opt.Binary, n.args()...)
+	if err != nil {
+		return err
+	}
+	n.c.Net.Name(p.Pid(), n.Name)
+	n.proc = p
+	return nil
+}
+
+// Running reports whether the process is there, frozen or not.
+func (n *Node) Running() bool { return n.proc != nil && n.proc.Running() }
+
+// Kill ends the process with SIGKILL.
+func (n *Node) Kill() error {
+	if n.proc == nil {
+		return nil
+	}
+	return n.proc.Kill()
+}
+
+// Freeze stops the process with SIGSTOP: it is there and does nothing, until Wake. It returns when no thread runs any
+// more: one that is busy takes the signal only when it is scheduled.
+func (n *Node) Freeze(ctx context.Context) error {
+	if err := n.proc.Signal(syscall.SIGSTOP); err != nil {
+		return err
+	}
+	for n.Running() && !stopped(n.proc.Pid()) {
+		select {
+		case <-time.After(time.Millisecond):
+		case <-ctx.Done():
+			return fmt.Errorf("freezing node %s: %w", n.Name, context.Cause(ctx))
+		}
+	}
+	return nil
+}
+
+// Wake lets a frozen process go on.
+func (n *Node) Wake() error { return n.proc.Signal(syscall.SIGCONT) }
+
+// Dial connects to the node's admin server.
+func (n *Node) Dial(ctx context.Context) (net.Conn, error) { return n.dial(ctx) }
+
+func (n *Node) dialSocket(ctx context.Context) (net.Conn, error) {
+	return new(net.Dialer).DialContext(ctx, "unix", n.socket("admin"))
+}
+
+// statusTimeout is how long a node may take to say how it is.
+const statusTimeout = 5 * time.Second
+
+// Status asks the node how it is.
+func (n *Node) Status(ctx context.Context) (*admin.Status, error) {
+	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
+	defer cancel()
+	_, st, err := admin.Fetch(ctx, n.Dial, "")
+	return st, err
+}
+
+// Await asks the node until cond holds.
+func (n *Node) Await(ctx context.Context, what string, cond func(*admin.Status) bool) error {
+	var exited <-chan struct{}
+	switch {
+	case n.proc != nil:
+		exited = n.proc.Exited()
+	case !n.c.Remote:
+		return fmt.Errorf("waiting until node %s %s: it was not started", n.Name, what)
+	}
+	_, err := daemon.Await(ctx, n.Status, exited, cond)
+	switch {
+	case errors.Is(err, daemon.ErrExited):
+		return fmt.Errorf("waiting until node %s %s: %w; its log is %s", n.Name, what, err,
+			filepath.Join(n.Dir, "log"))
+	case err != nil:
+		return fmt.Errorf("waiting until node %s %s: %w", n.Name, what, err)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package drill
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/consistency"
+	"github.com/zrsd/zrsd/internal/drill/cluster"
+	"github.com/zrsd/zrsd/internal/drill/workload"
+)
+
+var slowDisk = Scenario{
+	Name: "slow-disk",
+	About: "A node is slow for a while, the primary or a secondary: everything waits as long as it has to, and " +
+		"nothing goes wrong.",
+	Simulated: "the process is stopped and woken up in turn (SIGSTOP, SIGCONT), so all of it is slow and not only " +
+		"its disk",
+	Steps: []Step{calm, slowNode, calm, redundancy},
+}
+
+// slowNode lets a node run for a tenth of the time.
+func slowNode(ctx context.Context, r *Run) error {
+	n := r.Nodes[r.dice.IntN(len(r.Nodes))]
+	r.fault("%s is slow", n.Name)
+	for range 10 {
+		if err := n.Freeze(ctx); err != nil {
+			return err
+		}
+		pause(ctx, 90*time.Millisecond)
+		if err := n.Wake(); err != nil {
+			return err
+		}
+		pause(ctx, 10*time.Millisecond)
+	}
+	return context.Cause(ctx)
+}
+
+// pause lets time pass: for these faults that is what they are.
+func pause(ctx context.Context, d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-ctx.Done():
+	}
+}
+
+var fullDisk = Scenario{
+	Name: "full-disk",
+	About: "The disk of the primary is full: commits are refused, and whatever was acknowledged is there. When " +
+		"there is room again, commits go on.",
+	Simulated: "the size of the primary's files is limited (prlimit), so writing fails with EFBIG where a full " +
+		"disk has ENOSPC",
+	Steps: []Step{calm, fillDisk, nothingGoes, emptyDisk, calm, redundancy},
+}
+
+func fillDisk(_ context.Context, r *Run) error {
+	room := r.dice.Int64N(20_000)
+	r.fault("the disk of %s is full after %d bytes", r.primary.Name, room)
+	return r.primary.FillDisk(room)
+}
+
+// nothingGoes waits until commits are refused, or end with their connection.
+func nothingGoes(ctx context.Context, r *Run) error {
+	failed := func() int { return r.load.Log.Count(consistency.Refused) + r.load.Log.Count(consistency.Unknown) }
+	before := failed()
+	return until(ctx, "the full disk is noticed", func() bool { return failed() > before+5 })
+}
+
+func emptyDisk(ctx context.Context, r *Run) error {
+	r.note(noteEvent, "there is room on the disk of %s", r.primary.Name)
+	if err := r.primary.FillDisk(-1); err != nil {
+		return err
+	}
+	if r.primary.Running() {
+		return nil
+	}
+	return startPrimary(ctx, r)
+}
+
+var clockJump = Scenario{
+	Name: "clock-jump",
+	About: "The clock of the primary has been a day ahead for a moment: tids go on from there, also after a " +
+		"secondary was promoted.",
+	Simulated: "a client commits a transaction with a tid of tomorrow, which is what such a clock leaves behind; " +
+		"the clock of this machine is left alone",
+	Steps: []Step{calm, commitTomorrow, calm, handOver, calm, killPrimary, promote, calm, startFormer, redundancy},
+}
+
+// commitTomorrow commits with a tid of tomorrow.
+func commitTomorrow(ctx context.Context, r *Run) error {
+	r.fault("the clock of %s jumps a day ahead, and back", r.primary.Name)
+	ahead := time.Now().Add(24*time.Hour + time.Duration(r.dice.Int64N(int64(time.Hour))))
+	if err := r.load.CommitAt(ctx, ahead); err != nil {
+		return fmt.Errorf("committing with a tid of %v: %w", ahead, err)
+	}
+	return nil
+}
+
+var packDuringFailover = Scenario{
+	Name: "pack-during-failover",
+	About: "The primary is killed while it packs, and a secondary promoted; the former primary comes back with " +
+		"whatever its pack has left.",
+	Steps: []Step{calm, redundancy, rememberHistory, packAndKill, promote, calm, startFormer, redundancy, calm},
+}
+
+// rememberHistory takes down what every node has, before a pack drops some of it.
+func rememberHistory(ctx context.Context, r *Run) error {
+	txns, err := workload.ReadFile(ctx, r.primary.Data(), r.objects())
+	if err != nil {
+		return err
+	}
+	behind := slices.IndexFunc(txns, func(txn consistency.Txn) bool { return txn.Tid > r.mark })
+	if behind >= 0 {
+		txns = txns[:behind]
+	}
+	r.packed = append(r.packed, txns)
+	return nil
+}
+
+// packAndKill kills the primary at some time of its pack. It packs only what is remembered.
+func packAndKill(ctx context.Context, r *Run) error {
+	r.fault("%s packs, and is killed while it does", r.primary.Name)
+	after := time.Duration(r.dice.Int64N(int64(60 * time.Millisecond)))
+	until := time.Now()
+	if at := r.mark.Time(); at.Before(until) { // with a clock that was ahead, everything is behind it
+		until = at
+	}
+	packing, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan struct{})
+	go func(n *cluster.Node) {
+		defer close(done)
+		_ = n.Pack(packing, until) // broken off, or done before: both are right
+	}(r.primary)
+	pause(ctx, after)
+	err := r.primary.Kill()
+	<-done
+	return err
+}

@@ -1,0 +1,74 @@
+package drill
+
+import (
+	"context"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/drill/cluster"
+	"github.com/zrsd/zrsd/internal/drill/network"
+)
+
+func isReady(st *admin.Status) bool { return st.Ready }
+
+var partition = Scenario{
+	Name: "partition",
+	About: "The network between the primary and the other nodes is gone, while clients reach all of them; a " +
+		"secondary is promoted; then the network is back and the former primary becomes a secondary.",
+	Simulated: "a proxy between the nodes refuses, or holds back, what they send to each other; the seed says " +
+		"which",
+	Steps: []Step{calm, isolatePrimary, promote, calm, heal, redundancy},
+}
+
+// isolatePrimary takes the network between the primary and the other nodes away. Clients reach all nodes, so that they
+// find both sides.
+func isolatePrimary(_ context.Context, r *Run) error {
+	condition := []network.Condition{network.Cut, network.Silent}[r.dice.IntN(2)]
+	r.fault("the network around %s is %v", r.primary.Name, condition)
+	r.around(r.primary, condition, 0)
+	return nil
+}
+
+// heal gives the network back.
+func heal(_ context.Context, r *Run) error {
+	r.note(noteEvent, "the network is back")
+	for _, n := range r.Nodes {
+		r.around(n, network.Open, 0)
+	}
+	return nil
+}
+
+// lag makes the network between the nodes slow.
+func lag(_ context.Context, r *Run) error {
+	delay := time.Duration(1+r.dice.IntN(10)) * time.Millisecond
+	r.note(faultEvent, "what nodes send each other comes %v later", delay)
+	for _, n := range r.Nodes {
+		r.around(n, network.Open, delay)
+	}
+	return nil
+}
+
+// around sets the links of a node to all others.
+func (r *Run) around(n *cluster.Node, c network.Condition, delay time.Duration) {
+	for _, o := range r.Nodes {
+		if o != n {
+			r.Net.Set(n.Name, o.Name, c, delay)
+		}
+	}
+}
+
+var oldPrimaryReturning = Scenario{
+	Name: "old-primary-returning",
+	About: "The primary goes on for a while when its secondaries have lost it, and is killed then; a secondary is " +
+		"promoted. When the former primary comes back, what only it has is cut off and kept, and it becomes a " +
+		"secondary.",
+	Simulated: "a proxy between the nodes refuses, or holds back, what they send to each other; the seed says " +
+		"which",
+	Steps: []Step{calm, isolatePrimary, lonely, killPrimary, heal, promote, calm, startFormer, redundancy},
+}
+
+// lonely lets clients try for a while to commit at a primary whose secondaries do not hear of it.
+func lonely(ctx context.Context, r *Run) error {
+	tried := r.load.Log.Len() + 100
+	return until(ctx, "clients go on", func() bool { return r.load.Log.Len() >= tried })
+}

@@ -1,0 +1,174 @@
+package dump
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+	"unicode/utf8"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Transaction is a line of the JSON output. User and Description are null when they are not UTF-8; the bytes are
+// always there, in hexadecimal digits.
+type Transaction struct {
+	Pos            int64     `json:"pos"`
+	Tid            zodb.Tid  `json:"tid"`
+	Time           time.Time `json:"time"`
+	Status         string    `json:"status"`       // " ", "p" or "u"
+	Length         int64     `json:"length_bytes"` // in the file, both length fields included
+	User           *string   `json:"user"`
+	UserHex        string    `json:"user_hex"`
+	Description    *string   `json:"description"`
+	DescriptionHex string    `json:"description_hex"`
+	ExtensionHex   string    `json:"extension_hex"`
+}
+
+// The kinds of record.
+const (
+	KindData = "data" // the data stand here
+	KindBack = "back" // a back pointer to the record that has the data, or a back pointer in turn
+	KindNone = "none" // the object does not exist at this revision
+)
+
+// A Record is a line of the JSON output.
+type Record struct {
+	Pos     int64     `json:"pos"`
+	Oid     zodb.Oid  `json:"oid"`
+	Tid     zodb.Tid  `json:"tid"`
+	Kind    string    `json:"kind"`
+	Size    int64     `json:"size_bytes"` // of data that stand here, otherwise 0
+	Prev    *int64    `json:"previous_pos"`
+	Back    *int64    `json:"back_pos"`
+	DataTxn *zodb.Tid `json:"data_tid"` // of the record that the back pointer leads to
+	// BlobSize is null when the revision is no blob, has no file, or blobs were not asked for.
+	BlobSize *int64 `json:"blob_bytes"`
+	// NoBlob is true when the revision is a blob, blobs were asked for, and there is no file.
+	NoBlob bool `json:"blob_missing"`
+}
+
+// Options say what to show. FS and Path are required.
+type Options struct {
+	FS       vfs.FS
+	Path     string
+	From, To zodb.Tid // both inclusive; To 0: up to the end
+	// BlobSize returns the size of a blob file, a *zodb.POSKeyError where there is none; nil: blobs are not looked for.
+	BlobSize func(oid zodb.Oid, tid zodb.Tid) (int64, error)
+}
+
+// A Printer writes one form of output.
+type Printer interface {
+	Transaction(Transaction) error
+	Record(Record) error
+	// End is told how many bytes stand behind the last committed transaction.
+	End(uncommitted int64) error
+}
+
+// Run prints the file. Damage is a *zodb.CorruptError, after everything before it has been printed.
+func Run(ctx context.Context, opt Options, out Printer) (err error) {
+	in, err := filestorage.Inspect(opt.FS, opt.Path)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, in.Close()) }()
+	d := &dumper{opt, in, out}
+	for ctx.Err() == nil {
+		txn, err := in.Next()
+		if errors.Is(err, io.EOF) {
+			return out.End(in.Size() - in.Pos())
+		}
+		if err != nil {
+			return err
+		}
+		if opt.To != 0 && txn.Meta.Tid > opt.To {
+			return nil
+		}
+		if txn.Meta.Tid < opt.From {
+			continue
+		}
+		if err := d.transaction(ctx, txn); err != nil {
+			return err
+		}
+	}
+	return context.Cause(ctx)
+}
+
+type dumper struct {
+	opt Options
+	in  *filestorage.Inspector
+	out Printer
+}
+
+func (d *dumper) transaction(ctx context.Context, txn *filestorage.RawTransaction) error {
+	m := &txn.Meta
+	err := d.out.Transaction(Transaction{
+		Pos: txn.Pos, Tid: m.Tid, Time: m.Tid.Time().UTC(), Status: string(rune(m.Status)), Length: txn.End() - txn.Pos,
+		User: text(m.User), UserHex: fmt.Sprintf("%x", m.User),
+		Description: text(m.Description), DescriptionHex: fmt.Sprintf("%x", m.Description),
+		ExtensionHex: fmt.Sprintf("%x", m.Extension),
+	})
+	for err == nil && ctx.Err() == nil {
+		var raw *filestorage.RawRecord
+		if raw, err = d.in.NextRecord(); errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = d.record(raw)
+		}
+	}
+	return errors.Join(err, context.Cause(ctx))
+}
+
+func (d *dumper) record(raw *filestorage.RawRecord) error {
+	r := Record{Pos: raw.Pos, Oid: raw.Oid, Tid: raw.Tid, Kind: KindData, Size: raw.Size}
+	if raw.Prev != 0 {
+		r.Prev = &raw.Prev
+	}
+	switch {
+	case raw.Back != 0:
+		target, err := d.in.RecordAt(raw.Back)
+		if err != nil {
+			return fmt.Errorf("following the back pointer of oid %v at %d: %w", raw.Oid, raw.Pos, err)
+		}
+		r.Kind, r.Back, r.DataTxn = KindBack, &raw.Back, &target.Tid
+	case raw.Size == 0:
+		r.Kind = KindNone
+	}
+	if err := d.blob(raw, &r); err != nil {
+		return err
+	}
+	return d.out.Record(r)
+}
+
+func (d *dumper) blob(raw *filestorage.RawRecord, r *Record) error {
+	if d.opt.BlobSize == nil {
+		return nil
+	}
+	isBlob, err := d.in.IsBlob(raw)
+	if err != nil || !isBlob {
+		return err
+	}
+	size, err := d.opt.BlobSize(raw.Oid, raw.Tid)
+	var missing *zodb.POSKeyError
+	switch {
+	case errors.As(err, &missing):
+		r.NoBlob = true
+	case err != nil:
+		return err
+	default:
+		r.BlobSize = &size
+	}
+	return nil
+}
+
+func text(b []byte) *string {
+	if !utf8.Valid(b) {
+		return nil
+	}
+	s := string(b)
+	return &s
+}

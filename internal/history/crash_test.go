@@ -1,0 +1,68 @@
+package history_test
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/zrsd/zrsd/internal/history"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+)
+
+// saving returns what keeps chains in the state of k.
+func saving(k *identity.Keeper) func(identity.Chain) error {
+	return func(c identity.Chain) error {
+		return k.Update(func(s *identity.State) error { s.Chain = c; return nil })
+	}
+}
+
+// Wherever the power fails while a checkpoint is written, the state is whole, with the old chain or the new one, and
+// what is computed from it is what is computed from nothing.
+func TestAfterACrashTheChainIsTheSame(t *testing.T) {
+	for n := 1; n <= 6; n++ { // create, write, sync, rename, sync the folder; and none
+		for seed := range uint64(8) {
+			disk := simdisk.New()
+			if err := errors.Join(disk.Mkdir("db", 0o777), disk.SyncDir("")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := identity.Create(disk, "db/Data.fs"); err != nil {
+				t.Fatal(err)
+			}
+			begin := session(t, disk, newMemory(plain(5)...), 0)
+			session(t, disk, newMemory(plain(9)...), n)
+			crashed := disk.Crash(seed)
+			state, err := identity.Load(crashed, "db/Data.fs")
+			if err != nil {
+				t.Fatal(err)
+			}
+			if at := state.Chain.Last().Tid; at != 90 && (at != 50 || n > 5) {
+				t.Errorf("the crash left the chain at %v", at)
+			}
+			if state.StorageID != begin {
+				t.Errorf("the storage has another id")
+			}
+			l := history.Keep(newMemory(plain(12)...), history.Options{Saved: state.Chain})
+			st := reaches(t, l, 120)
+			l.Close()
+			if want := values(t, 0, plain(12)); st.Head != want[12] {
+				t.Errorf("got %+v, want %+v", st.Head, want[12])
+			}
+		}
+	}
+}
+
+// session follows m until it is at its end, with the power failing at the n-th operation of the disk; 0: never.
+func session(t *testing.T, disk *simdisk.Disk, m *memory, n int) (storageID string) {
+	t.Helper()
+	k, err := identity.Open(disk, "db/Data.fs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n > 0 {
+		disk.PowerOffAt(len(disk.Ops()) + n)
+	}
+	l := history.Keep(m, history.Options{Saved: k.State().Chain, Save: saving(k)})
+	reaches(t, l, m.LastTid())
+	l.Close()
+	return k.State().StorageID
+}

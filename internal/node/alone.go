@@ -1,0 +1,68 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/zeo"
+)
+
+// check needs nothing of what is about replication.
+func (c *AloneConfig) check() error {
+	c.fill()
+	if c.Data == "" {
+		return errNoData
+	}
+	return nil
+}
+
+// session keeps the storage open for the front until ctx ends.
+func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
+	blobs, err := c.openBlobs(false)
+	if err != nil {
+		return err
+	}
+	st, err := c.open(ctx, f, blobs)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		f.waits("the storage is closing")
+		err = errors.Join(err, st.Close())
+	}()
+	access := zeo.Writable
+	if c.ReadOnly {
+		access = zeo.ReadOnly
+	}
+	defer c.offered(st, Terms{Access: access, Watch: c.board})()
+	files := &files{c: &c.Config, st: st, blobs: blobs, tries: func() bool { return !c.ReadOnly }}
+	f.opened(func(out *admin.Status) {
+		showStorage(&out.Storage, st, time.Now())
+		showLeft(out, st)
+		if err := st.Ailment(); err != nil {
+			out.NotReady = admin.Known("it takes no transactions: " + err.Error())
+		}
+		out.Ready = out.NotReady == nil
+		files.show(out)
+	})
+	files.watch(ctx)
+	return nil
+}
+
+func (c *AloneConfig) open(ctx context.Context, f *face, blobs blobDir) (*filestorage.Storage, error) {
+	if !c.ReadOnly {
+		return c.openStorage(ctx, f, blobs, false)
+	}
+	f.waits("opening the storage")
+	opt := c.storageOptions(f, blobs)
+	opt.ReadOnly, opt.MustExist = true, true
+	st, err := filestorage.Open(ctx, c.Data, opt)
+	if err != nil {
+		return nil, &StartError{err}
+	}
+	c.Logger.Info("storage is open for reading", "file", c.Data, "size", st.Size(), "last", st.LastTid())
+	return st, nil
+}

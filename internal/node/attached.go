@@ -1,0 +1,107 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"io"
+	"sync"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/primary"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// attach streams a data file that another process writes, until ctx ends.
+func (c *PrimaryConfig) attach(ctx context.Context, f *face) (err error) {
+	ln, err := c.listenForServers(ctx)
+	if err != nil {
+		return err
+	}
+	src, blobs, err := c.source(ctx, f)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	defer func() {
+		f.waits("the storage is closing")
+		err = errors.Join(err, src.Close())
+	}()
+	keep, err := c.attachedIdentity(ctx, src)
+	if err != nil {
+		return errors.Join(err, ln.Close())
+	}
+	chain := c.chain(src, keep)
+	defer chain.Close()
+	fed := c.feed(src, ln, blobs, chain, func() (string, []protocol.Epoch) {
+		id := keep.State()
+		return id.StorageID, id.Epochs
+	}, nil, protocol.SyncRule{})
+	files := &files{c: &c.Config, keep: keep, blobs: blobs}
+	f.opened(func(st *admin.Status) {
+		showPrimary(st, src, fed.Status())
+		showChain(&st.Storage, chain)
+		files.show(st)
+	})
+	watching, end := context.WithCancel(ctx)
+	var looking sync.WaitGroup
+	looking.Go(func() { files.watch(watching) })
+	defer looking.Wait()
+	defer end()
+	select {
+	case <-ctx.Done():
+		fed.drain()
+		return <-fed.served
+	case err := <-fed.served:
+		fed.drain()
+		return err
+	}
+}
+
+// attachedIdentity reads the state file, or makes one.
+func (c *PrimaryConfig) attachedIdentity(ctx context.Context, src source) (*identity.Keeper, error) {
+	keep, err := c.loadIdentity()
+	if err != nil {
+		return nil, err
+	}
+	upTo, err := c.settleFile(ctx, src, keep)
+	if err != nil {
+		return nil, err
+	}
+	if err := c.ownEpoch(keep, upTo); err != nil {
+		return nil, &StartError{err}
+	}
+	return keep, nil
+}
+
+// A source is a storage that can be streamed and is ours to close.
+type source interface {
+	primary.Source
+	io.Closer
+}
+
+// source attaches to the data file of another process.
+func (c *PrimaryConfig) source(ctx context.Context, f *face) (source, blobDir, error) {
+	blobs, err := c.openBlobs(true)
+	if err != nil {
+		return nil, blobs, err
+	}
+	f.waits("attaching to the storage")
+	src, err := filestorage.Attach(ctx, c.Data, c.storageOptions(f, blobs))
+	if err != nil {
+		return nil, blobs, &StartError{err}
+	}
+	c.Logger.Info("attached to the storage", "file", c.Data, "size", src.Size(), "last", src.LastTid())
+	return &attachedStorage{src, c.desk.put(src)}, blobs, nil
+}
+
+// An attachedStorage is out of the reach of commands before it closes.
+type attachedStorage struct {
+	*filestorage.Attached
+	remove func()
+}
+
+func (s *attachedStorage) Close() error {
+	s.remove()
+	return s.Attached.Close()
+}

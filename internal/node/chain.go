@@ -1,0 +1,42 @@
+package node
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/history"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// chain begins to keep the digests over the history of src, with the state of keep. The caller closes it before src.
+func (c *Config) chain(src history.Source, keep *identity.Keeper) *history.Local {
+	opt := history.Options{Logger: c.Logger, Save: func(chain identity.Chain) error {
+		err := keep.Update(func(id *identity.State) error { id.Chain = chain; return nil })
+		if errors.Is(err, identity.ErrNoState) { // of a secondary that has not met its primary
+			return nil
+		}
+		return err
+	}}
+	if id := keep.State(); id != nil {
+		opt.Saved = id.Chain
+	}
+	return history.Keep(src, opt)
+}
+
+// position is secondary.Options.Chain.
+func (r *replica) position(ctx context.Context, tid zodb.Tid) (base zodb.Tid, value zodb.Digest, ok bool) {
+	base, at, ok := r.chain.Near(ctx, tid)
+	return base, at.Value, ok
+}
+
+// showChain fills in how far the digests over the history are.
+func showChain(out *admin.Storage, chain *history.Local) {
+	st := chain.Status()
+	out.Chain = &admin.Chain{Behind: st.Behind}
+	if st.Known {
+		out.Chain.Base, out.Chain.Tid, out.Chain.Count = &st.Base, &st.Head.Tid, &st.Head.Count
+		out.Chain.Value = &st.Head.Value
+	}
+}

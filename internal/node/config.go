@@ -1,0 +1,309 @@
+package node
+
+import (
+	"cmp"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/watchdog"
+	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/zeo"
+)
+
+// Defaults of the settings that have one.
+const (
+	DefaultHeartbeat      = 5 * time.Second
+	DefaultMaxSecondaries = 16
+	DefaultDrainTimeout   = time.Minute
+	DefaultReadyLag       = time.Minute
+	DefaultMaxRecord      = 1 << 30
+	DefaultKeepAliveDelay = time.Minute
+)
+
+// A Config is what both roles have in common. Data is required.
+type Config struct {
+	FS          vfs.FS            // the disk; nil: the real one
+	Data        string            // path of the Data.fs
+	Name        string            // how others call this node; empty: host and data file
+	Blobs       string            // path of the blob directory; empty: none
+	SharedBlobs bool              // Blobs is the primary's own directory: blobs are not sent, and it is only read
+	ReplicateTo endpoint.Endpoint // where secondaries connect; required on a primary
+	Advertise   endpoint.Endpoint // where others reach ReplicateTo; zero: there, by this machine's name
+	Admin       endpoint.Endpoint // zero: no admin server
+	AdminNames  []string          // under which it answers, beside those of this machine
+
+	TLS      *trust.Files // between servers, both sides with certificates; nil: plain text
+	AdminTLS *trust.Files // of the admin server, which asks for certificates when it has an authority; nil: plain
+	// SecretFile has the secret that both sides of a replication prove to have. Empty: none.
+	SecretFile string
+
+	Referee *RefereeConfig // decides who leads; nil: nobody but operators
+
+	Sync SyncConfig // for how many secondaries commits of clients wait
+
+	Reloads *Reloads // has the files of both read again; nil: never
+
+	// InsecurePlainText allows plain text with other machines, although everybody on the way can then read and change
+	// the database.
+	InsecurePlainText bool
+
+	Heartbeat      time.Duration // how often secondaries hear from this node
+	MaxSecondaries int           // connections at a time
+	DrainTimeout   time.Duration // how long secondaries may take to catch up when the node stops
+	Logger         hclog.Logger  // nil: silent
+
+	HandshakeTimeout time.Duration // until a peer has proved who it is, then until it streams; 0: the default
+	IdleTimeout      time.Duration // for which a peer may be silent, or send nothing of what it has; 0: the default
+	MaxPerAddress    int           // connections of one address that have proved nothing yet; 0: the default
+
+	PackNoGC  bool // packs leave garbage, unless told otherwise
+	PackNoOld bool // packs leave no Data.fs.old, unless told otherwise
+
+	// NewIdentity makes the storage a database of its own where it has no state file, or a copy of one. AsItWas makes a
+	// copy the node again that it is a copy of: the files were moved, or the whole cluster was restored. Both are for
+	// one start.
+	NewIdentity, AsItWas bool
+
+	desk *desk // where commands find the storage
+	// board has what the storage and its parts wait for.
+	board *watchdog.Board
+	// leaving is set when the process begins to end, before its clients are disconnected: they look for another primary
+	// at once, and nobody should say then that this one leads.
+	leaving *atomic.Bool
+	read    credentials // what is in the files of certificates and secrets, while the node runs
+	// offer gives the storage to the front of the process. Nil: there is none.
+	offer func(*filestorage.Storage, Terms) (withdraw func())
+	// setAccess changes what the clients of the front may do. Nil: there are none.
+	setAccess func(zeo.Access)
+	// resized tells clients that a pack has changed the size of the storage. Nil: there are none.
+	resized func()
+}
+
+// A PrimaryConfig describes a primary.
+type PrimaryConfig struct {
+	Config
+	// Attach follows a Data.fs that another process owns and writes, instead of owning it.
+	Attach bool
+	// Create makes an empty Data.fs where there is none, instead of failing.
+	Create bool
+	// ReplicateFrom is where the primary may be when this node is none any more: the other nodes that could be.
+	ReplicateFrom []endpoint.Endpoint
+	// Protocol is how this node speaks to a primary when it is none any more; empty: secondary.ProtocolNative.
+	Protocol secondary.Protocol
+}
+
+// following is how this node follows another one when it is no longer primary.
+func (c *PrimaryConfig) following() SecondaryConfig {
+	return SecondaryConfig{
+		ReplicateFrom: c.ReplicateFrom, ReadyLag: DefaultReadyLag, MaxRecord: DefaultMaxRecord,
+		MaxFrame: DefaultMaxFrame, Protocol: cmp.Or(c.Protocol, secondary.ProtocolNative),
+	}
+}
+
+// A SecondaryConfig describes a secondary. ReplicateFrom is required.
+type SecondaryConfig struct {
+	Config
+	ReplicateFrom []endpoint.Endpoint // of the primary, tried in this order
+	ReadyLag      time.Duration       // how far behind it may be and still call itself ready
+	MaxRecord     int64               // largest record that it takes, bytes
+	Protocol      secondary.Protocol  // how the primary is spoken to; empty: secondary.ProtocolAuto
+	// KeepAliveDelay is the time between keep-alives to a zc.zrs primary; 0: none.
+	KeepAliveDelay time.Duration
+	MaxFrame       int64 // largest frame that it takes, bytes; 0: the default
+}
+
+// check reports the first setting that makes no sense, and fills in what has a default.
+func (c *Config) check() error {
+	c.fill()
+	if c.Data == "" {
+		return errNoData
+	}
+	if err := c.checkTrust(); err != nil {
+		return err
+	}
+	if err := c.checkReferee(); err != nil {
+		return err
+	}
+	if err := c.checkLimits(); err != nil {
+		return err
+	}
+	if err := c.Sync.check(); err != nil {
+		return err
+	}
+	if c.NewIdentity && c.AsItWas {
+		return &ConfigError{"--new-identity and --as-it-was: the node is to be another one, and the same one: leave " +
+			"out one of the two"}
+	}
+	if c.MaxSecondaries < 1 {
+		return &ConfigError{fmt.Sprintf("--max-secondaries %d: at least 1 is needed", c.MaxSecondaries)}
+	}
+	for name, d := range map[string]time.Duration{"--heartbeat": c.Heartbeat, "--drain-timeout": c.DrainTimeout} {
+		if d <= 0 {
+			return &ConfigError{fmt.Sprintf("%s %v: give a duration above zero, such as 5s", name, d)}
+		}
+	}
+	return nil
+}
+
+func (c *Config) checkReferee() error {
+	switch {
+	case c.Referee == nil:
+		return nil
+	case c.ReplicateTo.IsZero():
+		return &ConfigError{"a node with a referee may become primary: give the address for secondaries with " +
+			"--replicate-to"}
+	}
+	return c.Referee.check(c.InsecurePlainText)
+}
+
+var errNoData = &ConfigError{"no data file: name it with --data Data.fs"}
+
+// fill fills in what has a default that is no setting.
+func (c *Config) fill() {
+	if c.FS == nil {
+		c.FS = vfs.OS{}
+	}
+	if c.Logger == nil {
+		c.Logger = hclog.NewNullLogger()
+	}
+	if c.desk == nil {
+		c.desk, c.board = new(desk), new(watchdog.Board)
+	}
+	if c.leaving == nil {
+		c.leaving = new(atomic.Bool)
+	}
+}
+
+// checkTrust lets plain text leave this machine only where that was asked for.
+func (c *Config) checkTrust() error {
+	switch {
+	case c.TLS != nil && (c.TLS.Certificate == "" || c.TLS.Authority == ""):
+		return &ConfigError{"both sides of a replication need a certificate, and the authority of the other's: give " +
+			serverFlags}
+	case c.TLS == nil && c.exposes(c.ReplicateTo):
+		return c.plainText(c.ReplicateTo, reachable, serverFlags)
+	}
+	return c.checkAdmin()
+}
+
+// checkAdmin does the same for the admin server.
+func (c *Config) checkAdmin() error {
+	switch {
+	case c.AdminTLS != nil && c.AdminTLS.Certificate == "":
+		return &ConfigError{"the admin server needs a certificate for TLS: give --admin-tls-cert"}
+	case c.AdminTLS != nil && c.Admin.IsZero():
+		return &ConfigError{"certificates for an admin server, and none is to run: give its address with --admin"}
+	case c.AdminTLS == nil && c.exposes(c.Admin):
+		return c.plainText(c.Admin, reachable, adminFlags)
+	}
+	return nil
+}
+
+func (c *Config) exposes(e endpoint.Endpoint) bool {
+	return !e.IsZero() && !e.Local() && !c.InsecurePlainText
+}
+
+// What is wrong with an address in plain text, and what to give it.
+const (
+	reachable   = "can be reached from other machines"
+	serverFlags = "--tls-cert and --tls-ca"
+	adminFlags  = "--admin-tls-cert and --admin-tls-ca"
+)
+
+func (c *Config) plainText(e endpoint.Endpoint, is, flags string) error {
+	but := ""
+	if c.SecretFile != "" {
+		but = " (a shared secret does not encrypt)"
+	}
+	return &ConfigError{fmt.Sprintf("%v %s, and there is no encryption%s: give certificates with %s, use "+
+		"127.0.0.1 or "+
+		"a Unix socket (and a tunnel), or accept the risk with --insecure-plain-text", e, is, but, flags)}
+}
+
+func (c *PrimaryConfig) check() error {
+	if c.ReplicateTo.IsZero() {
+		return &ConfigError{"a primary needs an address for its secondaries: give one with " +
+			"--replicate-to 127.0.0.1:5000"}
+	}
+	if c.Attach && c.Referee != nil {
+		return &ConfigError{"--attach with --referee: who owns the file decides who leads: leave out one of the two"}
+	}
+	if c.Attach && c.Sync.Required > 0 {
+		return &ConfigError{"--sync-secondaries with --attach: the process that owns the files answers its clients " +
+			"without waiting; leave out one of the two"}
+	}
+	if p := cmp.Or(c.Protocol, secondary.ProtocolNative); p != secondary.ProtocolNative && p != secondary.ProtocolAuto {
+		return &ConfigError{fmt.Sprintf("--protocol %s: a primary, when it is none any more, follows another zrsd: "+
+			"give native, or auto", p)}
+	}
+	if c.SharedBlobs {
+		return &ConfigError{"a primary owns its blob directory: shared blobs are a setting of its secondaries"}
+	}
+	if err := c.Config.check(); err != nil {
+		return err
+	}
+	return c.checkOthers(c.ReplicateFrom)
+}
+
+// checkOthers lets plain text leave this machine only where that was asked for.
+func (c *Config) checkOthers(others []endpoint.Endpoint) error {
+	for _, e := range others {
+		if c.TLS == nil && c.exposes(e) {
+			return c.plainText(e, "is another machine", serverFlags)
+		}
+	}
+	return nil
+}
+
+func (c *SecondaryConfig) check() error {
+	switch {
+	case len(c.ReplicateFrom) == 0:
+		return &ConfigError{"a secondary needs the address of its primary: give it with --replicate-from HOST:PORT"}
+	case c.ReadyLag <= 0:
+		return &ConfigError{fmt.Sprintf("--ready-lag %v: give a duration above zero, such as 60s", c.ReadyLag)}
+	case c.SharedBlobs && c.Blobs == "":
+		return &ConfigError{"--blobs-shared: name the primary's blob directory, as it is mounted here, with " +
+			"--blobs DIR"}
+	case c.MaxRecord <= 0:
+		return &ConfigError{fmt.Sprintf("--max-record %d: give a number of bytes above zero", c.MaxRecord)}
+	}
+	if err := c.checkProtocol(); err != nil {
+		return err
+	}
+	if err := c.checkFrame(); err != nil {
+		return err
+	}
+	if err := c.Config.check(); err != nil {
+		return err
+	}
+	return c.checkOthers(c.ReplicateFrom)
+}
+
+// checkProtocol refuses what zrs2 cannot carry.
+func (c *SecondaryConfig) checkProtocol() error {
+	if c.Protocol == "" {
+		c.Protocol = secondary.ProtocolAuto
+	}
+	old := c.Protocol == secondary.ProtocolZrs2
+	switch {
+	case !c.Protocol.Known():
+		return &ConfigError{fmt.Sprintf("--protocol %s: give auto, native or zrs2", c.Protocol)}
+	case c.KeepAliveDelay < 0:
+		return &ConfigError{fmt.Sprintf("--keep-alive-delay %v: give a duration such as 60s, or 0 for none",
+			c.KeepAliveDelay)}
+	case old && c.SecretFile != "":
+		return &ConfigError{"--protocol zrs2: the protocol of zc.zrs has no room for the shared secret of " +
+			"--secret-file; leave out one of them"}
+	case old && c.SharedBlobs:
+		return &ConfigError{"--protocol zrs2: a zc.zrs primary always sends blobs; leave out --blobs-shared and give " +
+			"a blob directory of this node's own"}
+	}
+	return nil
+}

@@ -1,0 +1,117 @@
+package node
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/secondary"
+)
+
+func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) {
+	address := func(s string) endpoint.Endpoint {
+		e, err := endpoint.Parse(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return e
+	}
+	good := func() SecondaryConfig {
+		return SecondaryConfig{
+			Config: Config{
+				Data: "Data.fs", ReplicateTo: address("127.0.0.1:5000"), Admin: address("./admin"),
+				Heartbeat: time.Second, MaxSecondaries: 1, DrainTimeout: time.Second,
+			},
+			ReplicateFrom: []endpoint.Endpoint{address("127.0.0.1:5001")}, ReadyLag: time.Second, MaxRecord: 1,
+		}
+	}
+	for want, change := range map[string]func(*SecondaryConfig){
+		"":                             func(*SecondaryConfig) {},
+		"name it with --data":          func(c *SecondaryConfig) { c.Data = "" },
+		"0.0.0.0:1 can be reached":     func(c *SecondaryConfig) { c.ReplicateTo = address("0.0.0.0:1") },
+		":9 can be reached":            func(c *SecondaryConfig) { c.Admin = address(":9") },
+		"--max-secondaries 0":          func(c *SecondaryConfig) { c.MaxSecondaries = 0 },
+		"db1:5 is another machine":     func(c *SecondaryConfig) { c.ReplicateFrom[0] = address("db1:5") },
+		"give --tls-cert and --tls-ca": func(c *SecondaryConfig) { c.TLS = &trust.Files{Certificate: "c"} },
+		"give --admin-tls-cert":        func(c *SecondaryConfig) { c.AdminTLS = &trust.Files{Authority: "a"} },
+		"give its address with --admin": func(c *SecondaryConfig) {
+			c.Admin, c.AdminTLS = endpoint.Endpoint{}, &trust.Files{Certificate: "c"}
+		},
+		"--heartbeat -1s":                func(c *SecondaryConfig) { c.Heartbeat = -time.Second },
+		"--drain-timeout 0s":             func(c *SecondaryConfig) { c.DrainTimeout = 0 },
+		"--replicate-from HOST:PORT":     func(c *SecondaryConfig) { c.ReplicateFrom = nil },
+		"--ready-lag 0s":                 func(c *SecondaryConfig) { c.ReadyLag = 0 },
+		"--max-record -5: give a number": func(c *SecondaryConfig) { c.MaxRecord = -5 },
+		"--protocol zrs3: give auto":     func(c *SecondaryConfig) { c.Protocol = "zrs3" },
+		"no room for the shared secret": func(c *SecondaryConfig) {
+			c.Protocol, c.SecretFile = secondary.ProtocolZrs2, "secret"
+		},
+		"a zc.zrs primary always sends blobs": func(c *SecondaryConfig) {
+			c.Protocol, c.SharedBlobs, c.Blobs = secondary.ProtocolZrs2, true, "blobs"
+		},
+		"--keep-alive-delay -1s":         func(c *SecondaryConfig) { c.KeepAliveDelay = -time.Second },
+		"mounted here, with --blobs DIR": func(c *SecondaryConfig) { c.SharedBlobs = true },
+	} {
+		c := good()
+		change(&c)
+		err := c.check()
+		if (want == "") != (err == nil) || (err != nil && !strings.Contains(err.Error(), want)) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	secret := good()
+	secret.Admin, secret.SecretFile = address(":9"), "secret"
+	if err := secret.check(); err == nil || !strings.Contains(err.Error(), "a shared secret does not encrypt") {
+		t.Errorf("a secret instead of encryption: %v", err)
+	}
+	open := good()
+	open.Admin, open.InsecurePlainText = address(":9"), true
+	open.ReplicateFrom[0] = address("db1:5000")
+	if err := open.check(); err != nil {
+		t.Errorf("asked for, and still refused: %v", err)
+	}
+	encrypted := good()
+	encrypted.Admin, encrypted.ReplicateTo, encrypted.ReplicateFrom[0] = address(":9"), address(":8"), address("db1:5")
+	encrypted.TLS = &trust.Files{Certificate: "c", Authority: "a"}
+	encrypted.AdminTLS = &trust.Files{Certificate: "c"}
+	if err := encrypted.check(); err != nil {
+		t.Errorf("encrypted, and still refused: %v", err)
+	}
+	noFeed := PrimaryConfig{Config: good().Config}
+	noFeed.ReplicateTo = endpoint.Endpoint{}
+	if err := noFeed.check(); err == nil || !strings.Contains(err.Error(), "--replicate-to 127.0.0.1:5000") {
+		t.Errorf("a primary that feeds nobody: %v", err)
+	}
+	sharer := PrimaryConfig{Config: good().Config}
+	sharer.SharedBlobs = true
+	if err := sharer.check(); err == nil || !strings.Contains(err.Error(), "a setting of its secondaries") {
+		t.Errorf("a primary that shares: %v", err)
+	}
+}
+
+func TestASecondaryIsReadyWhenItIsKnownToBeNear(t *testing.T) {
+	behind := func(s float64) secondary.Lag { return secondary.Lag{Seconds: &s} }
+	for _, c := range []struct {
+		status secondary.Status
+		want   string
+	}{
+		{secondary.Status{State: secondary.StateLive, Lag: behind(0)}, ""},
+		{secondary.Status{State: secondary.StateCatchingUp, Lag: behind(9)}, ""},
+		{secondary.Status{State: secondary.StateWaiting, Lag: behind(10)}, ""}, // a short interruption
+		{secondary.Status{State: secondary.StateWaiting, Lag: behind(11)},
+			"waiting: 11 seconds behind, the limit is 10"},
+		{secondary.Status{State: secondary.StateConnecting}, "connecting: not yet known how far behind"},
+		{secondary.Status{State: secondary.StateRefused, Lag: behind(0), LastError: "go away"}, "refused: go away"},
+		{secondary.Status{State: secondary.StateFailed, Lag: behind(0), LastError: "disk full"}, "failed: disk full"},
+	} {
+		got := ""
+		if why := lateness(&c.status, 10*time.Second); why != nil {
+			got = *why
+		}
+		if got != c.want {
+			t.Errorf("%s: got %q, want %q", c.status.State, got, c.want)
+		}
+	}
+}

@@ -1,0 +1,82 @@
+package node
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/zrsd/zrsd/internal/admin"
+)
+
+// A control does what operators ask of a process.
+type control struct {
+	members []*member
+	front   Front // may be nil
+}
+
+// Clients is admin.Control.
+func (k *control) Clients(storage string) ([]admin.Client, error) {
+	if k.front == nil {
+		return nil, &admin.Refusal{Reason: admin.NotAllowed,
+			Text: "this process serves no ZEO clients; zrsd status shows its secondaries"}
+	}
+	all := k.front.Clients()
+	if storage == "" {
+		return all, nil
+	}
+	if _, err := k.member(storage); err != nil {
+		return nil, err
+	}
+	var list []admin.Client
+	for _, c := range all {
+		if c.Storage != nil && *c.Storage == storage {
+			list = append(list, c)
+		}
+	}
+	return list, nil
+}
+
+// Pack is admin.Control.
+func (k *control) Pack(ctx context.Context, storage string, req admin.PackRequest, progress func(admin.PackProgress)) (
+	admin.PackResult, error) {
+	m, err := k.member(storage)
+	if err != nil {
+		return admin.PackResult{}, err
+	}
+	return m.c.pack(ctx, req, progress)
+}
+
+// UndoLog is admin.Control.
+func (k *control) UndoLog(ctx context.Context, storage string, q admin.UndoQuery) (list []admin.UndoEntry, err error) {
+	m, err := k.member(storage)
+	if err != nil {
+		return nil, err
+	}
+	err = m.c.desk.use(ctx, func(ctx context.Context, st undoLister) error {
+		list, err = UndoLog(ctx, st, q)
+		return err
+	})
+	return list, err
+}
+
+// member returns the one with the storage of that name, or the only one.
+func (k *control) member(storage string) (*member, error) {
+	var names []string
+	for _, m := range k.members {
+		if m.storage == storage {
+			return m, nil
+		}
+		names = append(names, m.storage)
+	}
+	switch {
+	case storage == "" && len(k.members) == 1:
+		return k.members[0], nil
+	case storage == "":
+		return nil, &admin.Refusal{Reason: admin.Invalid,
+			Text: fmt.Sprintf("there are several storages: name one of %q with --storage", names)}
+	case len(k.members) == 1 && names[0] == "":
+		return nil, &admin.Refusal{Reason: admin.NoStorage,
+			Text: "the only storage of this process has no name: leave out --storage"}
+	}
+	return nil, &admin.Refusal{Reason: admin.NoStorage,
+		Text: fmt.Sprintf("there is no storage of that name: there are %q", names)}
+}

@@ -1,0 +1,99 @@
+package node
+
+import (
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zeo"
+)
+
+// Who leads is asked of nodes that are alive now. What a secondary has heard of its primary says nothing: a client that
+// has lost the primary may come before replication has noticed.
+func TestWhoLeadsIsAskedOfThoseWhoAreThere(t *testing.T) {
+	a, b, c := three(t)
+	if got := b.elsewhere(t.Context()); !strings.Contains(got.Name, a.keep.State().Node) {
+		t.Errorf("%q leads, and not a", got)
+	}
+	if got := a.elsewhere(t.Context()); got.Name != "" {
+		t.Errorf("the primary says that %q leads elsewhere", got)
+	}
+	a.end(t)
+	if got := b.elsewhere(t.Context()); got.Name != "" {
+		t.Errorf("%q leads, which is gone", got)
+	}
+	if _, err := c.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
+		t.Fatal(err)
+	}
+	if got := b.elsewhere(t.Context()); !strings.Contains(got.Name, c.keep.State().Node) {
+		t.Errorf("%q leads, and not c", got)
+	}
+}
+
+// Clients that have lost a primary which is back at once are to find it, and who did not ask meanwhile has to know that
+// they may have.
+func TestAPrimaryThatWasAwayIsAnotherLeader(t *testing.T) {
+	a, b, _ := three(t)
+	first := b.elsewhere(t.Context())
+	if again := b.elsewhere(t.Context()); again.Name != first.Name || again.For < first.For {
+		t.Errorf("%v is %v later", first, again)
+	}
+	a.noteAccess(zeo.ReadOnly)
+	a.noteAccess(zeo.Writable)
+	if again := b.elsewhere(t.Context()); again.Name == first.Name || again.For >= time.Hour {
+		t.Errorf("after a time without transactions %v is still %v", first, again)
+	}
+}
+
+// Clients are disconnected before a node has ended, and look for another primary at once.
+func TestANodeThatIsStoppingDoesNotLead(t *testing.T) {
+	a, b, _ := three(t)
+	a.c.leaving.Store(true)
+	if got := b.elsewhere(t.Context()); got.Name != "" {
+		t.Errorf("%q leads, which is stopping", got)
+	}
+}
+
+// A former primary that does not know yet that it is one is nobody to write on.
+func TestNobodyLeadsInALowerEpochThanWasHeardOf(t *testing.T) {
+	_, b, _ := three(t)
+	b.seen.Store(b.epoch() + 1)
+	if got := b.elsewhere(t.Context()); got.Name != "" {
+		t.Errorf("%q leads, and a higher epoch was heard of", got)
+	}
+}
+
+// A secondary that finds no primary is told by the new one where that is: other addresses may be silent, and each would
+// be waited for.
+func TestASecondaryWithoutAPrimaryLooksFirstWhereOneSaysThatItLeads(t *testing.T) {
+	a, b, _ := couple(t)
+	id := a.keep.State()
+	bid := protocol.Bid{StorageID: id.StorageID, Heard: id.Latest(), Node: id.Node, Leads: true, Serves: "/nobody"}
+	if _, refusal := b.Bid(t.Context(), &bid); refusal != nil {
+		t.Fatal(refusal)
+	}
+	b.follows(t, a) // which it has already, so that it does not look elsewhere
+	a.end(t)
+	b.await(t, "it has none", func(*admin.Status) bool { return !b.sec.Status().Connected })
+	ln, err := net.Listen("unix", filepath.Join(t.TempDir(), "new"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() //nolint:errcheck // nobody uses it any more
+	bid.Serves = ln.Addr().String()
+	if _, refusal := b.Bid(t.Context(), &bid); refusal != nil {
+		t.Fatal(refusal)
+	}
+	conn, err := ln.Accept() // it looks there
+	if err != nil {
+		t.Fatal(err)
+	}
+	_ = conn.Close() // it is told nothing
+	if follow := b.keep.State().Follow; len(follow) == 0 || follow[0] != bid.Serves {
+		t.Errorf("it remembers %v", follow)
+	}
+}

@@ -1,0 +1,108 @@
+package node
+
+import (
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/watchdog"
+	"github.com/zrsd/zrsd/secondary"
+)
+
+// The roles, as status, logs and metrics name them.
+const (
+	rolePrimary   = "primary"
+	roleSecondary = "secondary"
+	roleAlone     = "alone"
+)
+
+// stateOpening is the state of a secondary whose storage is not open yet; the others are those of package secondary.
+const stateOpening = "opening"
+
+// A face is what a node shows to its admin server, from before the storage is open until the end. It may be used
+// concurrently.
+type face struct {
+	board *watchdog.Board // what the storage and its parts wait for
+	base  admin.Status    // what never changes
+
+	mu      sync.Mutex
+	phase   string              // why the node is not ready, while show is nil
+	failure string              // what made the storage close before its time
+	show    func(*admin.Status) // fills in what an open storage and its parts say
+}
+
+func newFace(role string, c *Config) *face {
+	return &face{
+		board: c.board,
+		base: admin.Status{
+			Version: Version(), Role: role, Name: c.name(), Started: time.Now().UTC(),
+			Storage: admin.Storage{Path: c.Data, Blobs: c.Blobs != "", Shared: c.SharedBlobs},
+		},
+		phase: "starting",
+	}
+}
+
+// name is how the node is called.
+func (c *Config) name() string {
+	if c.Name != "" {
+		return c.Name
+	}
+	return nodeName(c.Data)
+}
+
+// nodeName is how a node calls itself: its host and the data file.
+func nodeName(data string) string {
+	host, err := os.Hostname()
+	if err != nil {
+		host = "unknown host"
+	}
+	if abs, err := filepath.Abs(data); err == nil {
+		data = abs
+	}
+	return host + ":" + data
+}
+
+// Status is admin.Source.
+func (f *face) Status() admin.Status {
+	f.mu.Lock()
+	show, phase, failure := f.show, f.phase, f.failure
+	f.mu.Unlock()
+	st := f.base
+	st.Now = time.Now().UTC()
+	if show != nil {
+		show(&st)
+		showStalls(&st, f.board.Stalls(st.Now))
+		return st
+	}
+	st.NotReady = &phase
+	if st.Role == roleSecondary {
+		st.Upstream = &admin.Upstream{State: stateOpening, LastError: known(failure)}
+		if failure != "" {
+			st.Upstream.State = string(secondary.StateFailed)
+		}
+	}
+	return st
+}
+
+// opened makes the face show what an open node says.
+func (f *face) opened(show func(*admin.Status)) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.show, f.failure = show, ""
+}
+
+// waits makes the face say why there is nothing to show, now or any more.
+func (f *face) waits(phase string) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.show, f.phase = nil, phase
+}
+
+// failed notes why the storage was closed before its time.
+func (f *face) failed(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.failure = err.Error()
+}

@@ -1,0 +1,334 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/zeo"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A seat is a replica at work, and its storage within reach.
+type seat struct {
+	*running
+	*replica
+}
+
+// seated runs a replica on a site that knows where the others are.
+func (s *site) seated(t *testing.T, starts identity.Role, others ...*site) *seat {
+	t.Helper()
+	var from []endpoint.Endpoint
+	for _, other := range others {
+		from = append(from, other.to)
+	}
+	m := &member{}
+	if starts == identity.RolePrimary {
+		cfg := &PrimaryConfig{Config: s.config(), ReplicateFrom: from}
+		m.c = &cfg.Config
+		if err := cfg.check(); err != nil {
+			t.Fatal(err)
+		}
+		cfg.staff(m)
+	} else {
+		cfg := s.secondaryConfig(others[0])
+		cfg.ReplicateFrom = from
+		m.c = &cfg.Config
+		if err := cfg.check(); err != nil {
+			t.Fatal(err)
+		}
+		cfg.staff(m)
+	}
+	run := s.run(t, func(ctx context.Context) error { return runAll(ctx, m.c, []*member{m}, nil) })
+	run.await(t, "it is open", func(st *admin.Status) bool { return st.Storage.LastTid != nil || st.Upstream != nil })
+	var r *replica
+	for r == nil {
+		r = m.replica.Load()
+	}
+	return &seat{run, r}
+}
+
+// three seats a primary with some transactions and two secondaries that have them all.
+func three(t *testing.T) (a, b, c *seat) {
+	t.Helper()
+	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	a = sa.seated(t, identity.RolePrimary, sb, sc)
+	b = sb.seated(t, identity.RoleSecondary, sa, sc)
+	c = sc.seated(t, identity.RoleSecondary, sa, sb)
+	a.await(t, "the primary is ready", ready) // it had to hear that the others know of no identity
+	b.has(t, a.st.LastTid())
+	c.has(t, a.st.LastTid())
+	return a, b, c
+}
+
+// has waits until a node has a transaction.
+func (s *seat) has(t *testing.T, tid zodb.Tid) {
+	t.Helper()
+	s.await(t, fmt.Sprintf("it has %v", tid), func(st *admin.Status) bool {
+		return st.Storage.LastTid != nil && *st.Storage.LastTid >= tid
+	})
+}
+
+// commits makes a transaction as a client does that asks whether it may.
+func (s *seat) commits(t *testing.T) zodb.Tid {
+	t.Helper()
+	tid, err := s.tryCommit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tid
+}
+
+func (s *seat) tryCommit(ctx context.Context) (zodb.Tid, error) {
+	for s.wants.Load() && ctx.Err() == nil { // it has still to hear that the others know of no identity
+		pause(ctx, time.Millisecond)
+	}
+	txn, err := s.st.Begin(ctx, &zodb.TxnMeta{})
+	if err != nil {
+		return 0, err
+	}
+	if s.access() != zeo.Writable {
+		return 0, errors.Join(zodb.ErrReadOnly, txn.Abort())
+	}
+	serial, _ := s.st.GetTid(1)
+	if err := txn.Store(1, serial, []byte("state")); err != nil {
+		return 0, errors.Join(err, txn.Abort())
+	}
+	return txn.Finish(ctx, nil)
+}
+
+func silent(admin.Step) {}
+
+// follows waits until a node follows another one as its primary.
+func (s *seat) follows(t *testing.T, other *seat) {
+	t.Helper()
+	s.await(t, "it follows the other", func(*admin.Status) bool {
+		now := s.sec.Status()
+		return now.Connected && now.Leads && now.Address == other.to.String()
+	})
+}
+
+func (s *seat) epoch() uint64 { return s.keep.State().Epoch().Number }
+
+func TestSwitchoverLosesNothingAndTheOthersFollow(t *testing.T) {
+	a, b, c := three(t)
+	last := a.commits(t)
+	change, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node}, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !change.Done || change.Role != roleSecondary || change.Epoch != 2 || *change.LastTid != last ||
+		change.Pause == nil {
+		t.Errorf("it says %+v", change)
+	}
+	if !b.isLeading() || b.epoch() != 2 || a.isLeading() {
+		t.Errorf("the heir leads: %v, of epoch %d", b.isLeading(), b.epoch())
+	}
+	if _, err := a.tryCommit(t.Context()); !errors.Is(err, zodb.ErrReadOnly) {
+		t.Errorf("the former primary still commits: %v", err)
+	}
+	next := b.commits(t)
+	for _, s := range []*seat{a, c} {
+		s.follows(t, b)
+		s.has(t, next)
+		if s.epoch() != 2 {
+			t.Errorf("epoch %d", s.epoch())
+		}
+	}
+}
+
+func TestPromoteWhenThePrimaryIsGone(t *testing.T) {
+	a, b, c := three(t)
+	last := a.commits(t)
+	b.has(t, last)
+	c.has(t, last)
+	a.end(t)
+	change, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !change.Done || change.Role != rolePrimary || change.Epoch != 2 || *change.LastTid <= last {
+		t.Errorf("it says %+v", change)
+	}
+	next := b.commits(t)
+	c.follows(t, b)
+	c.has(t, next)
+
+	again := a.seated(t, identity.RolePrimary, b.site, c.site)
+	again.follows(t, b)
+	again.has(t, next)
+	if again.isLeading() || again.epoch() != 2 {
+		t.Errorf("the former primary leads: %v, epoch %d", again.isLeading(), again.epoch())
+	}
+}
+
+func TestPromoteIsRefusedWhileThePrimaryAnswers(t *testing.T) {
+	_, b, _ := three(t)
+	for _, dry := range []bool{true, false} {
+		_, err := b.Promote(t.Context(), admin.PromoteRequest{DryRun: dry}, silent)
+		refused(t, err, admin.Unsafe, "is primary of epoch 1 and answers: use zrsd switchover")
+	}
+	if b.isLeading() || b.epoch() != 1 {
+		t.Error("it leads")
+	}
+}
+
+func TestForcedPromotionFencesThePrimary(t *testing.T) {
+	a, b, c := three(t)
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.tryCommit(t.Context()); !errors.Is(err, zodb.ErrReadOnly) {
+		t.Errorf("the former primary still commits: %v", err)
+	}
+	next := b.commits(t)
+	for _, s := range []*seat{a, c} {
+		s.follows(t, b)
+		s.has(t, next)
+	}
+}
+
+func TestPromoteIsRefusedWhereAnotherSecondaryIsFurther(t *testing.T) {
+	a, b, c := three(t)
+	b.stopFollowing() // as if its link were cut
+	last := a.commits(t)
+	c.has(t, last)
+	a.end(t)
+	b.follow()
+	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, fmt.Sprintf("is further: it has %v", last))
+	if b.isLeading() {
+		t.Error("it leads")
+	}
+	if _, err := c.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
+		t.Fatal(err)
+	}
+	b.follows(t, c)
+	b.has(t, last)
+}
+
+func TestAPrimaryThatMeetsAHigherEpochIsOneNoMore(t *testing.T) {
+	a, b, _ := three(t)
+	if err := b.keep.Update(func(id *identity.State) error { id.Begun = 7; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	b.stopFollowing()
+	b.follow() // and so says hello again
+	a.await(t, "it leads no more", func(st *admin.Status) bool { return st.Role == roleSecondary })
+	if _, err := a.tryCommit(t.Context()); !errors.Is(err, zodb.ErrReadOnly) {
+		t.Errorf("it still commits: %v", err)
+	}
+	a.end(t)
+	again := a.seated(t, identity.RolePrimary, b.site)
+	again.await(t, "it is open", func(st *admin.Status) bool { return st.Storage.LastTid != nil })
+	if again.isLeading() {
+		t.Error("after a restart it leads again")
+	}
+}
+
+func TestAFrozenPrimaryIsReadAndTakesNothing(t *testing.T) {
+	a, b, _ := three(t)
+	_, err := a.Freeze(t.Context(), admin.FreezeRequest{DryRun: true}, silent)
+	if err != nil || a.access() != zeo.Writable {
+		t.Fatalf("a dry run: %v, access %v", err, a.access())
+	}
+	if _, err := a.Freeze(t.Context(), admin.FreezeRequest{}, silent); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.tryCommit(t.Context()); !errors.Is(err, zodb.ErrReadOnly) {
+		t.Errorf("it commits: %v", err)
+	}
+	if a.access() != zeo.Frozen {
+		t.Errorf("access %v", a.access())
+	}
+	a.end(t)
+	again := a.seated(t, identity.RolePrimary, b.site)
+	st := again.await(t, "it is open", func(st *admin.Status) bool { return st.Storage.LastTid != nil })
+	if st.Ready || !strings.Contains(*st.NotReady, "frozen") {
+		t.Errorf("after a restart: %+v", st)
+	}
+	if _, err := again.Thaw(t.Context(), admin.FreezeRequest{}, silent); err != nil {
+		t.Fatal(err)
+	}
+	b.has(t, again.commits(t))
+}
+
+func TestADemotedPrimaryFollows(t *testing.T) {
+	a, b, c := three(t)
+	_, err := a.Demote(t.Context(), admin.DemoteRequest{Follow: []string{"/nowhere/at/all"}}, silent)
+	refused(t, err, admin.Unavailable, "nobody answers at /nowhere/at/all")
+	change, err := a.Demote(t.Context(), admin.DemoteRequest{Follow: []string{b.to.String()}}, silent)
+	if err != nil || len(change.Warnings) == 0 || change.Role != roleSecondary {
+		t.Fatalf("%+v, %v", change, err)
+	}
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
+		t.Fatal(err)
+	}
+	next := b.commits(t)
+	for _, s := range []*seat{a, c} {
+		s.follows(t, b)
+		s.has(t, next)
+	}
+}
+
+func TestSwitchoverIsRefusedWhereItCannotWork(t *testing.T) {
+	a, b, _ := three(t)
+	_, err := b.Switchover(t.Context(), admin.SwitchoverRequest{To: "x"}, silent)
+	refused(t, err, admin.NotAllowed, "not the primary")
+	_, err = a.Switchover(t.Context(), admin.SwitchoverRequest{To: "x"}, silent)
+	refused(t, err, admin.Invalid, "there is no secondary x")
+	change, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node, DryRun: true}, silent)
+	if err != nil || change.Done || len(change.Steps) != 1 || !a.isLeading() {
+		t.Errorf("a dry run: %+v, %v", change, err)
+	}
+}
+
+func TestAFailedSwitchoverLetsCommitsGoOn(t *testing.T) {
+	a, b, _ := three(t)
+	if err := b.keep.Update(func(id *identity.State) error { id.Promised = 9; return nil }); err != nil {
+		t.Fatal(err) // so it refuses to prepare
+	}
+	_, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node}, silent)
+	if err == nil || !strings.Contains(err.Error(), "goes on as primary") {
+		t.Fatalf("got %v", err)
+	}
+	a.commits(t)
+	if !a.isLeading() || a.epoch() != 1 {
+		t.Errorf("it leads: %v, epoch %d", a.isLeading(), a.epoch())
+	}
+}
+
+// Who does not answer any more counts by what the former primary told of it last.
+func TestPromoteIsRefusedWhereASecondaryThatIsGoneWasFurther(t *testing.T) {
+	a, b, c := three(t)
+	release, err := b.st.Hold(t.Context()) // it hears of everything, and takes nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	last := a.commits(t)
+	b.await(t, "it knows that the other is further", func(*admin.Status) bool {
+		for _, m := range b.sec.Status().Roster {
+			if m.Node == c.keep.Node() && m.Durable == last {
+				return true
+			}
+		}
+		return false
+	})
+	b.stopFollowing() // or the primary would wait for it to catch up
+	a.end(t)
+	c.end(t)
+	_, err = b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, fmt.Sprintf("is further: it has %v", last))
+	refused(t, err, admin.Unsafe, "; as of ")
+	if b.isLeading() {
+		t.Error("it leads")
+	}
+}

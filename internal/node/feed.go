@@ -1,0 +1,42 @@
+package node
+
+import (
+	"context"
+	"net"
+
+	"github.com/zrsd/zrsd/internal/history"
+	"github.com/zrsd/zrsd/primary"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// A feed serves the secondaries of a node.
+type feed struct {
+	*primary.Primary
+	c      *Config
+	served chan error
+}
+
+// feed begins to serve secondaries on ln, which it owns.
+func (c *Config) feed(src primary.Source, ln net.Listener, blobs blobDir,
+	chain *history.Local, identity func() (string, []protocol.Epoch), member primary.Member,
+	rule protocol.SyncRule) *feed {
+	f := &feed{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
+		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == SyncApplied,
+		Own:      c.ownSeat(),
+		PutToken: blobs.putToken(), Name: c.name(), Secret: c.read.secret,
+		MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout,
+		MaxPerAddress: c.MaxPerAddress, HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout,
+		Logger: c.Logger,
+	})}
+	c.Logger.Info("secondaries can connect", "address", ln.Addr().String())
+	go func() { f.served <- f.Serve(context.Background(), ln) }()
+	return f
+}
+
+// drain lets secondaries catch up and returns when none is connected any more. Those that did not make it go on
+// where they are when they connect again, so that is worth a warning only.
+func (f *feed) drain() {
+	if err := f.Shutdown(context.Background()); err != nil {
+		f.c.Logger.Warn("secondaries will have to catch up later", "error", err)
+	}
+}

@@ -1,0 +1,101 @@
+package node
+
+import (
+	"context"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/identity"
+)
+
+// lookoutEvery is how often a primary asks the others whether one of them has taken its place, or thinks that it is
+// primary still. Secondaries meet both by themselves only when they look for a primary.
+const lookoutEvery = 2 * time.Second
+
+// firstSeek is how soon a node that has no identity asks the others whether they have one; the pauses grow.
+const firstSeek = 20 * time.Millisecond
+
+// yield asks the others before this node begins as primary, and makes it a secondary, or at least keeps it from taking
+// transactions, when one of them has heard of a higher epoch. Whoever does not answer is not waited for long.
+func (r *replica) yield(ctx context.Context) error {
+	id := r.keep.State()
+	if r.role() != identity.RolePrimary || id == nil {
+		return nil
+	}
+	if !r.fenced() {
+		answers := r.ask(ctx, 0, r.others())
+		top := latest(id, answers)
+		if top == id.Latest() {
+			return r.conclude(r.judgeOthers(id, answers))
+		}
+		if err := r.keep.Update(
+			func(id *identity.State) error { raise(id, top); id.Begun = top; return nil },
+		); err != nil {
+			return err
+		}
+	}
+	id = r.keep.State()
+	r.c.Logger.Warn("another node has become primary while this one was away", "epoch", id.Epoch().Number, "theirs",
+		id.Promised)
+	if len(r.addresses()) == 0 {
+		return nil
+	}
+	return r.keep.Update(func(id *identity.State) error {
+		id.Role, id.Frozen = identity.RoleSecondary, false
+		return nil
+	})
+}
+
+// lookout asks the others how things stand, as long as this node leads, or wants to, until ctx ends.
+func (r *replica) lookout(ctx context.Context) {
+	l := &looking{replica: r}
+	for wait := firstSeek; ; wait = min(2*wait, lookoutEvery) {
+		if !r.wants.Load() {
+			wait = lookoutEvery
+		}
+		next := time.NewTimer(wait)
+		select {
+		case <-next.C:
+		case <-r.reigns: // so that the others hear where the primary is
+			next.Stop()
+		case <-ctx.Done():
+			next.Stop()
+			return
+		}
+		l.look(ctx)
+	}
+}
+
+// A looking is what a lookout remembers from one look to the next.
+type looking struct {
+	*replica
+	passed int    // how often in a row an epoch above ours was promised to somebody
+	said   string // what came of that
+}
+
+func (l *looking) look(ctx context.Context) {
+	id := l.keep.State()
+	switch {
+	case l.wants.Load():
+		if err := l.seek(ctx); err != nil && ctx.Err() == nil {
+			l.c.Logger.Error("the storage cannot be given an identity", "error", err)
+		}
+		return
+	case id == nil || !l.isLeading() || l.fenced() && l.unwrittenEpoch() == 0: // what is not written is tried again
+		l.passed, l.said = 0, ""
+		return
+	}
+	answers := l.ask(ctx, 0, l.others())
+	if v := l.judgeOthers(id, answers); v.rival != id.Rival || v.met != l.met.Load() {
+		l.noticed.note(func(n *noticed) { n.others = &v })
+	}
+	switch {
+	case latest(id, answers) > id.Latest():
+		l.Outranked(latest(id, answers))
+	case highest(id, answers) == id.Highest():
+		l.passed, l.said = 0, ""
+	default:
+		if l.passed++; l.passed == goOnAfter {
+			l.passed, l.said = 0, l.tryGoOn(ctx, l.said)
+		}
+	}
+}

@@ -1,0 +1,343 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A promotion makes this node primary where the present one is gone.
+type promotion struct {
+	*replica
+	report
+
+	force   bool
+	before  secondary.Status // of the following of the former primary
+	elected *election        // nil: by hand
+	last    protocol.Epoch   // the last one that anybody who has answered knows of
+}
+
+// Promote makes this secondary the primary: see docs/failover.md.
+//
+//	ask everybody how things stand ──▶ refuse where something could be lost or too few answer, unless forced
+//	follow nobody any more
+//	have the others promise epoch n+1 ▶ refuse where one is further, or too few answer now
+//	tell a primary that is replaced ──▶ it takes no transactions any more
+//	begin the epoch, durably ─────────▶ clients may write, secondaries come
+//
+// Nothing is made durable, here or elsewhere, before the answers say that the promotion will be won. A refusal leaves
+// this node the secondary that it was, with no promise of its own. What others have promised by then keeps them from
+// following the present primary, until that has gone on under a higher number: see goOn.
+func (r *replica) Promote(ctx context.Context, req admin.PromoteRequest, tell func(admin.Step)) (out admin.Change,
+	err error) {
+	err = r.change(ctx, func(ctx context.Context) error {
+		p := &promotion{
+			replica: r, report: report{tell: tell, dry: req.DryRun}, force: req.Force, before: r.sec.Status(),
+		}
+		if err := p.run(ctx); err != nil {
+			return err
+		}
+		out = p.outcome(r)
+		return nil
+	})
+	return out, err
+}
+
+func (p *promotion) run(ctx context.Context) error {
+	if err := p.allowed(); err != nil {
+		return err
+	}
+	standing := p.ask(ctx, 0, p.others())
+	if err := p.judge(standing); err != nil {
+		return err
+	}
+	epoch := highest(p.keep.State(), standing) + 1
+	if p.dry {
+		p.step("would begin epoch %d behind %v", epoch, p.st.LastTid())
+		p.epoch = epoch
+		return nil
+	}
+	return p.win(ctx, epoch, standing)
+}
+
+// allowed says whether this node can be primary at all.
+func (p *promotion) allowed() error {
+	switch id := p.keep.State(); {
+	case p.isLeading() && !p.fenced() && p.conflict() == nil:
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: fmt.Sprintf("this node is the primary already, since "+
+			"epoch %d", id.Epoch().Number)}
+	case id == nil:
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: "this secondary has never reached a primary: it has " +
+			"nothing to be primary of"}
+	case p.blobs.shared != nil:
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: "this secondary reads the primary's own blob " +
+			"directory: a primary needs one that it may write to"}
+	}
+	if p.serves == "" {
+		p.warn("no secondary can connect to this node: start it again with --replicate-to")
+	}
+	return nil
+}
+
+// judge refuses where the answers, or what the former primary told last, say that something would be lost.
+func (p *promotion) judge(answers []answer) error {
+	own := p.st.LastTid()
+	var reasons []string
+	seen := map[string]bool{p.keep.State().Node: true}
+	p.last = lastEpoch(p.keep.State(), answers)
+	promised := p.ownVote()
+	for _, a := range answers {
+		if a.promise == nil {
+			p.warn("%v", a.err)
+			if why := p.alive(a); why != "" {
+				reasons = append(reasons, why)
+			}
+			continue
+		}
+		seen[a.promise.Node] = true
+		switch {
+		case p.elected.over(a.promise):
+			p.warn("%s was primary; what it has behind %v it keeps for itself", a.promise.Name, own)
+		case p.isLeading() && rivals(p.keep.State(), a.promise):
+			p.warn(
+				"%s is primary of this epoch, too, behind %v: what it has from there up to %v, and this node has not, "+
+					"is to be set aside there with zrsd rewind",
+				a.promise.Name,
+				p.keep.State().Epoch().Begin,
+				a.promise.LastTid,
+			)
+		case spent(a.promise) != "" && a.promise.LastTid <= own:
+			p.warn("%s", spent(a.promise))
+		case a.promise.Leads && a.promise.Ails != "":
+			reasons = append(reasons, spent(a.promise)+"; "+further(a.promise.Name, a.promise.LastTid, own, 0))
+		case a.promise.Leads:
+			reasons = append(reasons, fmt.Sprintf("%s is primary of epoch %d and answers: use zrsd switchover there",
+				a.promise.Name, a.promise.Begun()))
+		case a.promise.LastTid > own:
+			reasons = append(reasons, further(a.promise.Name, a.promise.LastTid, own, 0))
+		default:
+			promised = append(promised, voter{a.promise.Node, a.promise.Name})
+		}
+	}
+	for _, m := range p.before.Roster { // those that did not answer
+		if !seen[m.Node] && m.Durable > own {
+			reasons = append(reasons, further(m.Name, m.Durable, own, m.Age+time.Since(p.before.Heard)))
+		}
+	}
+	if lacks := p.before.PrimaryLast; p.before.Connections > 0 && lacks > own && !p.before.Connected {
+		p.warn("the primary's last transaction was %v (%s), heard %s ago; this node has %v", lacks, stamp(lacks),
+			age(time.Since(p.before.Heard)), own)
+	}
+	return p.refuse(append(reasons, p.missing(promised, "answered")...))
+}
+
+// alive says that somebody is there who would not say how it stands: it may be the primary. An election has the word of
+// the referee that it is none any more.
+func (p *promotion) alive(a answer) string {
+	var r *protocol.Refusal
+	if p.elected != nil || !errors.As(a.err, &r) || r.Code == protocol.CodeWrongStorage {
+		return ""
+	}
+	return fmt.Sprintf("the node at %s is alive and may be the primary: asked how it stands, it refused to say (%s)",
+		a.addr, r.Text)
+}
+
+// further says that a node has more than this one.
+func further(name string, theirs, own zodb.Tid, sampled time.Duration) string {
+	return fmt.Sprintf("%s is further: it has %v (%s), this node %v, %s less; as of %s ago", name, theirs,
+		stamp(theirs), own, theirs.Time().Sub(own.Time()).Round(time.Millisecond), age(sampled))
+}
+
+func stamp(t zodb.Tid) string { return t.Time().UTC().Format("2006-01-02 15:04:05.000 UTC") }
+
+func age(d time.Duration) string { return d.Round(time.Millisecond).String() }
+
+// refuse turns reasons into a refusal, or into warnings when it was insisted.
+func (p *promotion) refuse(reasons []string) error {
+	if len(reasons) == 0 {
+		return nil
+	}
+	if p.force {
+		for _, why := range reasons {
+			if !slices.Contains(p.warnings, why) {
+				p.warn("%s", why)
+			}
+		}
+		return nil
+	}
+	return &admin.Refusal{Reason: admin.Unsafe, Text: "not promoted: " + strings.Join(reasons, "; ") +
+		"; --force promotes this node all the same"}
+}
+
+// win has those promise who have answered before, and begins the epoch. Its own promise is that the node follows
+// nobody from here on, and answers no other bid while its role is being changed; it becomes durable together with the
+// epoch. After a refusal it is a secondary again. A primary that is to be replaced is told last: it stops only for a
+// promotion that nothing can refuse any more.
+func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) error {
+	p.stopFollowing()
+	if err := p.quiet(ctx); err != nil {
+		return err
+	}
+	p.step("follows nobody any more, and asks for epoch %d; its last transaction is %v", epoch, p.st.LastTid())
+	replaced, others := leaders(standing)
+	err := p.gather(p.ask(ctx, epoch, reached(others)))
+	if err == nil {
+		err = context.Cause(ctx)
+	}
+	if err == nil && len(replaced) > 0 {
+		p.told(p.ask(ctx, epoch, reached(replaced)))
+	}
+	if err == nil {
+		err = p.reign(epoch)
+	}
+	if err != nil {
+		if !p.isLeading() {
+			p.follow()
+		}
+		return err
+	}
+	p.epoch = epoch
+	p.step("is primary since epoch %d, which begins behind %v", epoch, p.keep.State().Epoch().Begin)
+	return nil
+}
+
+// gather judges the promises.
+func (p *promotion) gather(answers []answer) error {
+	own := p.st.LastTid()
+	var reasons []string
+	promised := p.ownVote()
+	for _, a := range answers {
+		if a.promise == nil {
+			p.warn("%v", a.err)
+			continue
+		}
+		p.step("%s has promised epoch %d; its last transaction is %v", a.promise.Name, a.promise.Promised,
+			a.promise.LastTid)
+		if a.promise.LastTid > own && !p.elected.over(a.promise) {
+			reasons = append(reasons, further(a.promise.Name, a.promise.LastTid, own, 0))
+		}
+		promised = append(promised, voter{a.promise.Node, a.promise.Name})
+	}
+	return p.refuse(append(reasons, p.missing(promised, "promised")...))
+}
+
+// leaders parts the answers of nodes that lead from all others.
+func leaders(answers []answer) (leading, others []answer) {
+	for _, a := range answers {
+		if a.promise != nil && a.promise.Leads {
+			leading = append(leading, a)
+		} else {
+			others = append(others, a)
+		}
+	}
+	return leading, others
+}
+
+// told reports what the primary that is replaced has said to that.
+func (p *promotion) told(answers []answer) {
+	for _, a := range answers {
+		if a.promise == nil {
+			p.warn("the primary that is replaced was not reached in the end: %v", a.err)
+			continue
+		}
+		p.step("%s takes no transactions any more; its last one is %v", a.promise.Name, a.promise.LastTid)
+	}
+}
+
+// ownVote is the list of voters that this node is the first of.
+func (p *promotion) ownVote() []voter { return []voter{{p.keep.State().Node, p.face.base.Name}} }
+
+// A voter is a node that has promised.
+type voter struct{ node, name string }
+
+// votes returns how many of the names have a voter: each name one, and each voter one name.
+func votes(names []string, voters []voter) int {
+	free := slices.Clone(names)
+	for _, v := range voters {
+		if i := slices.IndexFunc(free, func(name string) bool { return v.name == name || v.node == name }); i >= 0 {
+			free = slices.Delete(free, i, i+1)
+		}
+	}
+	return len(names) - len(free)
+}
+
+// missing says whether enough have promised. Where the former primary waited for N of M secondaries, each of its
+// commits is on one of any M-N+1 of them: so as many have to be here, and none of them further than this node.
+func (p *promotion) missing(promised []voter, did string) []string {
+	rule := p.rule()
+	switch {
+	case rule.required == 0:
+		return nil
+	case len(rule.seats) == 0:
+		return []string{fmt.Sprintf("commits wait for %d secondaries without names, and this node has not heard which "+
+			"there are since it was started: so nobody knows who has the last ones; promote one that has followed the "+
+			"primary to its end", rule.required)}
+	}
+	secondaries := slices.DeleteFunc(promised, p.ledLast)
+	need, have := max(rule.members-rule.required+1, 1), votes(rule.seats, secondaries)
+	if have >= need {
+		return nil
+	}
+	return []string{fmt.Sprintf("commits waited for %d of %d secondaries (of %s), so each is on one of any %d of "+
+		"them; %d have %s", rule.required, rule.members, strings.Join(rule.names, ", "), need, have, did)}
+}
+
+// ledLast reports whether a voter is the former primary, another than this node: what it has says nothing about what
+// others have acknowledged to it.
+func (p *promotion) ledLast(v voter) bool {
+	switch {
+	case v.node == p.keep.Node():
+		return false // which has everything of its own time
+	case p.last.Node != "":
+		return v.node == p.last.Node
+	}
+	return p.last.By != "" && v.name == p.last.By // noted by an older version
+}
+
+// lastEpoch returns the last epoch that a node or one of those that have answered knows.
+func lastEpoch(id *identity.State, answers []answer) protocol.Epoch {
+	last := id.Epoch()
+	for _, a := range answers {
+		if a.promise == nil || len(a.promise.Epochs) == 0 {
+			continue
+		}
+		if e := a.promise.Epochs[len(a.promise.Epochs)-1]; e.Number > last.Number {
+			last = e
+		}
+	}
+	return last
+}
+
+// A waitRule is for how many secondaries commits waited.
+type waitRule struct {
+	required int
+	seats    []string // by name or node id
+	names    []string // the same for people
+	members  int      // how many of them are secondaries
+}
+
+// rule returns that of the former primary, as it has told it or else as this node would have it.
+func (p *promotion) rule() waitRule {
+	told := p.before.Sync
+	switch {
+	case told.Required == 0: // one of the names is that of the former primary
+		own := p.c.Sync
+		return waitRule{own.Required, own.Names, own.Names, len(own.Names) - 1}
+	case len(told.Names) > 0:
+		return waitRule{told.Required, told.Names, told.Names, len(told.Names)}
+	}
+	rule := waitRule{required: told.Required, members: len(p.before.Roster)}
+	for _, m := range p.before.Roster { // where names say nothing, two nodes may have the same
+		rule.seats, rule.names = append(rule.seats, m.Node), append(rule.names, m.Name)
+	}
+	return rule
+}

@@ -1,0 +1,108 @@
+package node
+
+import (
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// clears waits until clients may be told of a transaction.
+func (s *seat) clears(t *testing.T) {
+	t.Helper()
+	if err := s.cleared(t.Context(), s.commits(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The former primary has all of its own commits. That it answers says nothing about who else has them: in an election,
+// and where it is a secondary by now.
+func TestTheVoteOfTheFormerPrimaryIsNotThatOfASecondary(t *testing.T) {
+	for name, elects := range map[string]func(a, b *seat) error{
+		"it leads when it is asked": func(_, b *seat) error { return b.elect(t.Context(), 2, silent) },
+		"it has been demoted": func(a, b *seat) error {
+			if err := a.fence(t.Context(), 2, false, b.to.String()); err != nil {
+				return err
+			}
+			return b.elect(t.Context(), 3, silent)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b, c := namedThree(t)
+			b.end(t)
+			a.clears(t) // it is on a and c
+			c.end(t)
+			alone := b.seated(t, identity.RoleSecondary, newSite(t, simdisk.New())) // it has not connected yet
+			if err := alone.keep.Update(func(id *identity.State) error {
+				remember(id, []string{a.to.String()})
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			refused(t, elects(a, alone), admin.Unsafe, "commits waited for 1 of 2")
+			if alone.isLeading() {
+				t.Error("it was elected without what was acknowledged")
+			}
+		})
+	}
+}
+
+// Without names in the rule nodes count, not what they call themselves.
+func TestTwoSecondariesOfOneNameAreTwo(t *testing.T) {
+	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	sa.name, sb.name, sc.name = "a", "db", "db"
+	for _, s := range []*site{sa, sb, sc} {
+		s.sync = SyncConfig{Required: 1, Timeout: time.Hour}
+	}
+	a := sa.seated(t, identity.RolePrimary, sb, sc)
+	b := sb.seated(t, identity.RoleSecondary, sa, sc)
+	c := sc.seated(t, identity.RoleSecondary, sa, sb)
+	c.has(t, a.st.LastTid())
+	b.await(t, "it knows of both", func(*admin.Status) bool {
+		now := b.sec.Status()
+		return len(now.Roster) == 2 && now.Sync.Required == 1
+	})
+	b.stopFollowing()
+	a.clears(t)
+	a.end(t)
+	c.end(t)
+	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, "each is on one of any 2 of them; 1 have answered")
+}
+
+// Where commits wait for a name, one living node has it.
+func TestASecondLivingNodeOfANameIsRefused(t *testing.T) {
+	a, b, c := namedThree(t)
+	for name, taken := range map[string]*seat{"b": b, "a": a} {
+		second := newSite(t, simdisk.New())
+		second.name = name
+		twin := second.seated(t, identity.RoleSecondary, a.site)
+		twin.await(t, "it is refused", func(*admin.Status) bool {
+			return twin.sec.Status().Refusals[protocol.CodeNameTaken] > 0
+		})
+		if twin.st.LastTid() != 0 || taken.st.LastTid() == 0 {
+			t.Errorf("a second %s has got %v", name, twin.st.LastTid())
+		}
+		if name == "b" {
+			b.end(t)
+			twin.has(t, a.commits(t)) // the name is free
+		}
+		twin.end(t)
+	}
+	a.clears(t)
+	c.has(t, a.st.LastTid())
+}
+
+// Restarted without its primary, a node does not know for whom commits waited.
+func TestAPromotionWithoutNamesTakesSomebodyWhoKnows(t *testing.T) {
+	a, b := waiting(t, func(*SyncConfig) {})
+	b.site.sync = SyncConfig{Required: 1, Timeout: time.Hour}
+	b.end(t)
+	a.stop()
+	again := b.seated(t, identity.RoleSecondary, newSite(t, simdisk.New()))
+	_, err := again.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, "has not heard which there are")
+}

@@ -1,0 +1,167 @@
+package node
+
+import (
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/zrsd/zrsd/cluster/lease"
+	"github.com/zrsd/zrsd/cluster/lease/etcd"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/trust"
+)
+
+// A RefereeConfig says who decides which node of a cluster leads. Address is required.
+type RefereeConfig struct {
+	Address  string        // etcd://HOST:PORT[,HOST:PORT…]
+	Prefix   string        // of its keys for this storage; empty: /zrsd/ and the storage's id
+	TTL      time.Duration // for how long nobody takes the office of a primary that has gone silent; 0: the default
+	TLS      *trust.Files  // nil: plain text
+	UserFile string        // has USER:PASSWORD; empty: none is needed
+
+	// client opens the referee instead, in tests.
+	client func() referee.Referee
+}
+
+const etcdScheme = "etcd://"
+
+// hosts returns the addresses of the referee's servers.
+func (c *RefereeConfig) hosts() ([]string, error) {
+	list, ok := strings.CutPrefix(c.Address, etcdScheme)
+	if !ok {
+		return nil, fmt.Errorf("--referee %s: no such kind of referee: give %sHOST:2379[,HOST:2379]", c.Address,
+			etcdScheme)
+	}
+	hosts, err := endpoint.ParseList(list)
+	if err != nil {
+		return nil, fmt.Errorf("--referee %s: %w", c.Address, err)
+	}
+	var texts []string
+	for _, h := range hosts {
+		if h.Network() != "tcp" {
+			return nil, fmt.Errorf("--referee %s: %v is no HOST:PORT", c.Address, h)
+		}
+		texts = append(texts, h.String())
+	}
+	return texts, nil
+}
+
+// timing is the arithmetic of terms.
+func (c *RefereeConfig) timing() (referee.Timing, error) {
+	ttl := c.TTL
+	if ttl == 0 {
+		ttl = referee.DefaultTTL
+	}
+	timing, err := referee.NewTiming(ttl)
+	if err != nil {
+		err = fmt.Errorf("--referee-ttl: %w", err)
+	}
+	return timing, err
+}
+
+// check reports the first setting that makes no sense. Plain text with other machines has to be allowed.
+func (c *RefereeConfig) check(plainText bool) error {
+	if c.client != nil {
+		return nil
+	}
+	hosts, err := c.hosts()
+	if err != nil {
+		return &ConfigError{err.Error()}
+	}
+	if _, err := c.timing(); err != nil {
+		return &ConfigError{err.Error()}
+	}
+	if c.TLS != nil || plainText {
+		return nil
+	}
+	for _, host := range hosts {
+		if e, err := endpoint.Parse(host); err != nil || !e.Local() {
+			return &ConfigError{fmt.Sprintf("the referee at %s is another machine, and there is no encryption: give "+
+				"--referee-tls-ca, or accept the risk with --insecure-plain-text", host)}
+		}
+	}
+	return nil
+}
+
+// Open returns a client of the referee for a storage. It connects when it is used.
+func (c *RefereeConfig) Open(storageID string) (referee.Referee, error) {
+	var tls *trust.Credentials
+	if c.TLS != nil {
+		var err error
+		if tls, err = trust.Load(*c.TLS); err != nil {
+			return nil, &StartError{fmt.Errorf("TLS of the referee: %w", err)}
+		}
+	}
+	open, err := c.opener(tls)
+	if err != nil {
+		return nil, err
+	}
+	return open(storageID)
+}
+
+// files are those of its certificates. A nil RefereeConfig has none.
+func (c *RefereeConfig) files() *trust.Files {
+	if c == nil {
+		return nil
+	}
+	return c.TLS
+}
+
+// opener returns what opens the referee for a storage, with what was read of the files of its certificates.
+func (c *RefereeConfig) opener(tls *trust.Credentials) (open func(storageID string) (referee.Referee, error),
+	err error) {
+	if c.client != nil {
+		return func(string) (referee.Referee, error) { return c.client(), nil }, nil
+	}
+	opt, err := c.options()
+	if err != nil {
+		return nil, err
+	}
+	if tls != nil {
+		opt.TLS = tls.ClientConfig()
+	}
+	return func(storageID string) (referee.Referee, error) {
+		if opt.Prefix = c.Prefix; opt.Prefix == "" {
+			opt.Prefix = "/zrsd/" + storageID
+		}
+		return etcd.Open(opt)
+	}, nil
+}
+
+// options are how the referee is reached, but for TLS. The file of the user is read.
+func (c *RefereeConfig) options() (opt etcd.Options, err error) {
+	if opt.Endpoints, err = c.hosts(); err != nil {
+		return opt, &ConfigError{err.Error()}
+	}
+	if c.UserFile != "" {
+		if opt.User, opt.Password, err = readUser(c.UserFile); err != nil {
+			return opt, &StartError{err}
+		}
+	}
+	return opt, nil
+}
+
+// maxUserFile keeps a wrong file name from becoming a password.
+const maxUserFile = 4096
+
+// readUser reads USER:PASSWORD.
+func readUser(name string) (user, password string, err error) {
+	info, err := os.Stat(name)
+	if err != nil {
+		return "", "", fmt.Errorf("reading the referee's user: %w", err)
+	}
+	if info.Size() > maxUserFile {
+		return "", "", fmt.Errorf("reading the referee's user: %s has %d bytes, at most %d can be: is it the right "+
+			"file?", name, info.Size(), maxUserFile)
+	}
+	content, err := os.ReadFile(name)
+	if err != nil {
+		return "", "", fmt.Errorf("reading the referee's user: %w", err)
+	}
+	user, password, ok := strings.Cut(strings.TrimRight(string(content), "\r\n"), ":")
+	if !ok || user == "" {
+		return "", "", fmt.Errorf("reading the referee's user: %s has to have one line, USER:PASSWORD", name)
+	}
+	return user, password, nil
+}

@@ -1,0 +1,194 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// oidGap is how many oids a new primary leaves out. The one before gave clients up to 100 oids each in advance; those
+// that were not used by then are not known here, and must not be given to somebody else.
+const oidGap = 1 << 20
+
+// maxMembers is how many addresses of other nodes are kept.
+const maxMembers = 32
+
+// reign begins an epoch: this node is primary from here on. Nobody is followed at this time. The epoch is durable
+// before the first transaction of it can begin.
+func (r *replica) reign(epoch uint64) error {
+	last := r.st.LastTid()
+	if err := r.beginEpoch(epoch, last); err != nil {
+		return err
+	}
+	r.met.Store(nil)
+	r.st.SkipOids(oidGap)
+	r.setLeads(true)
+	r.renew() // before there is a transaction of the epoch: nobody gets that who does not know of it
+	if err := r.open(r.life); err != nil {
+		select {
+		case r.ended <- err: // what can neither lead nor follow ends
+		default: // it does so already
+		}
+		return err
+	}
+	r.allow()
+	select {
+	case r.reigns <- struct{}{}:
+	default: // it is about to tell the others
+	}
+	r.c.Logger.Warn("this node is the primary now", "epoch", epoch, "last", last)
+	return nil
+}
+
+// beginEpoch writes down that this node is primary of an epoch from behind a transaction on.
+func (r *replica) beginEpoch(epoch uint64, last zodb.Tid) error {
+	others := r.known()
+	return r.keep.Update(func(id *identity.State) error {
+		if epoch <= id.Latest() || epoch < id.Promised {
+			return fmt.Errorf("epoch %d cannot begin: this node is of epoch %d and has heard of %d", epoch,
+				id.Epoch().Number, id.Highest())
+		}
+		id.Reign(protocol.Epoch{
+			Number: epoch, Begin: last, By: r.face.base.Name, At: time.Now().UTC().Format(time.RFC3339),
+		})
+		id.Role = identity.RolePrimary
+		remember(id, others)
+		return nil
+	})
+}
+
+// renew makes secondaries connect again, to hear what this node is now.
+func (r *replica) renew() {
+	if r.fed != nil {
+		r.fed.Renew()
+	}
+}
+
+// known returns where the other members can be reached, as far as the primary has told and as they connect here.
+func (r *replica) known() (list []string) {
+	for _, m := range r.sec.Status().Roster {
+		list = append(list, m.Serves)
+	}
+	if r.fed != nil {
+		for _, m := range r.fed.Status().Secondaries {
+			list = append(list, m.Serves)
+		}
+	}
+	return slices.DeleteFunc(list, func(addr string) bool { return addr == "" || addr == r.serves })
+}
+
+// remember adds addresses to those that the node follows, the newest ones first, for when it is a secondary.
+func remember(id *identity.State, addresses []string) {
+	list := slices.Clone(addresses)
+	list = append(list, id.Follow...)
+	var kept []string
+	for _, addr := range list {
+		if addr != "" && !slices.Contains(kept, addr) && len(kept) < maxMembers {
+			kept = append(kept, addr)
+		}
+	}
+	id.Follow = kept
+}
+
+// inherit makes this node primary after the former one has stepped down for it. It is idempotent: the former primary
+// tells it again for as long as it hears nothing of the new epoch.
+func (r *replica) inherit(h *heritage) error {
+	id := r.keep.State()
+	switch {
+	case id == nil || r.isLeading() || h.epoch <= id.Epoch().Number:
+		return nil // it has been done
+	case identity.Believe(h.epoch, id.Highest()) != nil:
+		return identity.Believe(h.epoch, id.Highest())
+	case h.epoch == id.Promised && id.PromisedTo != "" && id.PromisedTo != id.Node:
+		return fmt.Errorf("it is for epoch %d, and this node has promised that to node %s", h.epoch, id.PromisedTo)
+	case h.epoch < id.Promised:
+		return fmt.Errorf("it is for epoch %d, and this node has heard of %d meanwhile", h.epoch, id.Promised)
+	}
+	r.stopFollowing()
+	if last := r.st.LastTid(); last != h.last {
+		r.follow()
+		return fmt.Errorf("the last transaction here is %v, that of the former primary %v", last, h.last)
+	}
+	if err := r.reign(h.epoch); err != nil {
+		r.follow()
+		return err
+	}
+	return nil
+}
+
+// fence ends this node's time as primary because of a higher epoch, one that has begun or one that was given to a node
+// at an address. A secondary only notes it.
+func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr string) error {
+	led := r.isLeading()
+	err := r.keep.Update(func(id *identity.State) error {
+		raise(id, epoch)
+		if begun {
+			id.Begun = max(id.Begun, epoch)
+		}
+		if addr != "" {
+			remember(id, []string{addr})
+		}
+		if led && (len(r.cfg.ReplicateFrom) > 0 || len(id.Follow) > 0) { // it knows of another node
+			id.Role, id.Frozen = identity.RoleSecondary, false
+		}
+		return nil
+	})
+	if err != nil && led {
+		r.gaveOut(epoch)
+		r.allow()
+	}
+	if err != nil || !led {
+		return err
+	}
+	r.c.Logger.Error("another node has become primary: this one takes no transactions any more", "epoch",
+		r.keep.State().Epoch().Number, "theirs", epoch)
+	r.allow()
+	return r.stepDown(ctx, epoch)
+}
+
+// raise notes that an epoch was heard of. A handover for a lower one is void.
+func raise(id *identity.State, epoch uint64) {
+	if epoch > id.Promised {
+		id.Promised, id.PromisedTo, id.HandedTo = epoch, "", ""
+	}
+}
+
+// stepDown makes a primary that takes no transactions any more the secondary that its state file says it is.
+func (r *replica) stepDown(ctx context.Context, epoch uint64) error {
+	release, failed, err := r.halt(ctx) // what was voted is in, or has been given up with its connection
+	if err != nil {
+		return err
+	}
+	defer release()
+	if r.role() != identity.RoleSecondary {
+		r.renew()
+		return nil
+	}
+	r.setLeads(false)
+	r.renew()
+	r.follow()
+	r.c.Logger.Warn("this node is a secondary now", "epoch", epoch, "follows", r.addresses())
+	r.reopens(failed)
+	return nil
+}
+
+// Prepare is secondary.Successor.
+func (r *replica) Prepare(p *protocol.Prepare) error {
+	id := r.keep.State()
+	switch {
+	case id == nil:
+		return identity.ErrNoState
+	case identity.Believe(p.Epoch, id.Highest()) != nil:
+		return identity.Believe(p.Epoch, id.Highest())
+	case p.Epoch <= id.Highest():
+		return fmt.Errorf("this node has heard of epoch %d, so it cannot begin %d", id.Highest(), p.Epoch)
+	case r.st.LastTid() != p.Last:
+		return fmt.Errorf("the last transaction here is %v, not %v", r.st.LastTid(), p.Last)
+	}
+	return nil
+}

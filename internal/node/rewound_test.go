@@ -1,0 +1,55 @@
+package node
+
+import (
+	"context"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/rewind"
+)
+
+// Power is lost early in the first start after a rewind that was written down, and perhaps finished: the next start
+// finishes it and follows.
+func TestACrashInTheFirstStartAfterARewind(t *testing.T) {
+	for n := 1; n <= 61; n += 6 {
+		a, b, disks := couple(t)
+		b.stopFollowing()
+		first := a.commits(t)
+		a.commits(t)
+		a.end(t)
+		b.follow()
+		if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+			t.Fatal(err)
+		}
+		last := b.commits(t)
+		plan := planned(t, a.site, b)
+		plan.Follow = []string{b.to.String()}
+		site := &rewind.Site{FS: disks[0], Data: "Data.fs", Logger: hclog.NewNullLogger()}
+		if err := site.Begin(plan); err != nil {
+			t.Fatal(err)
+		}
+		if n%4 == 1 {
+			if _, err := site.Finish(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		disks[0].PowerOffAt(len(disks[0].Ops()) + n)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // it may come to nothing more on its disk
+		_ = RunSecondary(ctx, a.secondaryConfig(b.site))
+		cancel()
+		again := newSite(t, disks[0].Crash(uint64(n)))
+		again.to = a.to
+		seat := again.seated(t, identity.RolePrimary, b.site)
+		seat.has(t, last)
+		m, err := rewind.ReadManifest(again.disk, rewind.FragmentOf("Data.fs", first).Manifest)
+		if err != nil || len(m.Transactions) != 2 {
+			t.Errorf("operation %d: set aside are %+v, %v", n, m, err)
+		}
+		seat.end(t)
+		b.end(t)
+	}
+}

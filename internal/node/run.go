@@ -1,0 +1,144 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/internal/admin"
+)
+
+// A member is one storage of a process, with what runs it.
+type member struct {
+	name    string // "" where there is only one
+	storage string // as clients ask for it; "" where there are none
+	c       *Config
+	face    *face
+	session func(context.Context) error
+	replica *atomic.Pointer[replica] // what changes its role, while it is open; nil: it has one role for good
+}
+
+// runAll puts around sessions what they share: the admin server, which c describes, the settings of the garbage
+// collector, and the front, if any.
+func runAll(ctx context.Context, c *Config, members []*member, front Front) (err error) {
+	for _, m := range members {
+		c.Logger.Info("starting", "role", m.face.base.Role, "version", m.face.base.Version, "name", m.face.base.Name)
+	}
+	release, err := loadAll(c, members)
+	if err != nil {
+		return err
+	}
+	defer release()
+	around, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
+	var helpers sync.WaitGroup
+	helpers.Go(func() { govern(around) })
+	helpers.Go(func() { tellSupervisor(around, c.Logger) })
+	defer helpers.Wait()
+	defer cancel(errStopped)
+	if !c.Admin.IsZero() {
+		ln, err := c.listenForAdmin(ctx)
+		if err != nil {
+			return err
+		}
+		c.Logger.Info("admin server listens", "address", ln.Addr().String())
+		server := admin.Serve(
+			ln,
+			sourceOf(members),
+			&control{members, front},
+			c.Logger.Named("admin"),
+			c.adminNames()...)
+		defer func() { err = errors.Join(err, server.Close()) }()
+	}
+	for _, m := range members {
+		helpers.Go(func() { m.c.watchOver(around) })
+	}
+	err = untilHung(ctx, members, front)
+	logEnd(c.Logger, err)
+	return err
+}
+
+// loadAll reads the credentials of the admin server and of every member.
+func loadAll(c *Config, members []*member) (release func(), err error) {
+	var ends []func()
+	release = func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+	configs := []*Config{c}
+	for _, m := range members {
+		if m.c != c {
+			configs = append(configs, m.c)
+		}
+	}
+	for _, one := range configs {
+		end, err := one.loadCredentials()
+		if err != nil {
+			release()
+			return nil, err
+		}
+		ends = append(ends, end)
+	}
+	return release, nil
+}
+
+// together runs all members and the front until ctx ends or one of them does. The front ends first, so that no client
+// uses a storage that closes.
+func together(ctx context.Context, members []*member, front Front) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	storages, stop := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer stop(nil)
+	failures := make(chan error, len(members)+1)
+	var open, served sync.WaitGroup
+	for _, m := range members {
+		open.Go(func() {
+			err := m.named(m.session(storages))
+			failures <- err
+			cancel(err)
+		})
+	}
+	serving, shut := context.WithCancelCause(context.WithoutCancel(ctx))
+	defer shut(nil)
+	if front != nil {
+		served.Go(func() {
+			err := front.Serve(serving)
+			failures <- err
+			cancel(err)
+		})
+	}
+	<-ctx.Done()
+	for _, m := range members {
+		m.c.leaving.Store(true)
+	}
+	shut(context.Cause(ctx))
+	served.Wait()
+	stop(context.Cause(ctx))
+	open.Wait()
+	close(failures)
+	var all []error
+	for err := range failures {
+		all = append(all, err)
+	}
+	return errors.Join(all...)
+}
+
+// named says which storage an error is about, where there are several.
+func (m *member) named(err error) error {
+	if err == nil || m.name == "" {
+		return err
+	}
+	return fmt.Errorf("storage %s: %w", m.name, err)
+}
+
+func logEnd(log hclog.Logger, err error) {
+	if err != nil {
+		log.Error("ended by a failure", "error", err)
+		return
+	}
+	log.Info("stopped")
+}

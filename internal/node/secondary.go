@@ -1,0 +1,106 @@
+package node
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"time"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// reopenPause is how long a failed storage is left alone before it is opened again.
+const reopenPause = 5 * time.Second
+
+// RunSecondary runs a secondary until ctx ends, stops it and returns nil. Otherwise it returns why it could not
+// start or go on: *ConfigError, *StartError, or what failed.
+func RunSecondary(ctx context.Context, cfg SecondaryConfig) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	m := &member{c: &cfg.Config}
+	cfg.staff(m)
+	return runAll(ctx, &cfg.Config, []*member{m}, nil)
+}
+
+// staff gives a member what runs it as this secondary.
+func (c *SecondaryConfig) staff(m *member) *replicated {
+	m.face = newFace(roleSecondary, &c.Config)
+	n := &replicated{c: &c.Config, cfg: *c, starts: identity.RoleSecondary, face: m.face, pause: pause,
+		self: rand.Text()}
+	m.session, m.replica = n.run, &n.now
+	return n
+}
+
+// run opens the storage again for as long as only that is needed. A primary that has lost its storage ends: it must
+// not come back as one by itself, when another node may have taken its place.
+func (n *replicated) run(ctx context.Context) error {
+	if n.c.TLS == nil {
+		for _, e := range n.cfg.ReplicateFrom {
+			n.c.warnPlain("the primary is read", e)
+		}
+	}
+	for {
+		n.tail = nil
+		err := n.session(ctx)
+		if err == nil && ctx.Err() == nil && n.tail != nil {
+			if !n.tail.noted {
+				n.pause(ctx, reopenPause)
+			}
+			continue
+		}
+		if ctx.Err() != nil || !n.ran || n.led || !curable(err) {
+			return err
+		}
+		n.face.failed(err)
+		n.face.waits("the storage failed and will be opened again: " + err.Error())
+		n.c.Logger.Error("the storage failed and will be opened again", "error", err, "in", reopenPause)
+		n.pause(ctx, reopenPause)
+	}
+}
+
+// curable reports whether opening everything again may help: always, but for damage, for files that somebody moved
+// under this node, and when nothing is wrong.
+func curable(err error) bool {
+	var corrupt *zodb.CorruptError
+	var displaced *filestorage.DisplacedError
+	var failed *filestorage.FailedError
+	var start *StartError
+	return !errors.As(err, &corrupt) && !errors.As(err, &displaced) &&
+		(errors.As(err, &failed) || errors.As(err, &start))
+}
+
+// firstWait is how soon the primary is looked for again. After a handover it is another node within milliseconds.
+const firstWait = 20 * time.Millisecond
+
+// options are how the primary is followed.
+func (r *replica) options() secondary.Options {
+	opt := secondary.Options{
+		SharedBlobs: r.blobs.following(), Name: r.face.base.Name, Dial: r.c.dialServer,
+		Secret: r.c.read.secret, Serves: r.serves, Chain: r.position,
+		Protocol: r.cfg.Protocol, KeepAliveDelay: r.cfg.KeepAliveDelay, NeedsIdentity: !r.c.ReplicateTo.IsZero(),
+		MaxRecord: r.cfg.MaxRecord, MaxFrame: r.cfg.MaxFrame,
+		HandshakeTimeout: r.c.HandshakeTimeout, StallTimeout: r.c.IdleTimeout,
+		MinBackoff: firstWait, Logger: r.c.Logger,
+	}
+	opt.Reigned = r.renew
+	opt.Rewind = r.c.rewindCommand
+	opt.Diverged = r.refusedAt
+	if r.serves != "" && r.blobs.shared == nil {
+		opt.Successor = r
+	}
+	return opt
+}
+
+// pause waits for d, or until ctx ends.
+func pause(ctx context.Context, d time.Duration) {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}

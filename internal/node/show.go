@@ -1,0 +1,127 @@
+package node
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/primary"
+	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// showPrimary fills in what a primary says.
+func showPrimary(st *admin.Status, src source, p primary.Status) {
+	showStorage(&st.Storage, src, time.Now())
+	showLeft(st, src)
+	st.Storage.ID = known(p.StorageID)
+	st.NotReady = hindrance(src, &p)
+	st.Ready = st.NotReady == nil
+	showFed(st, p)
+}
+
+// hindrance returns why a primary is not ready, nil when it is.
+func hindrance(src source, p *primary.Status) *string {
+	if p.Draining {
+		return admin.Known("shutting down")
+	}
+	if attached, ok := src.(interface{ Err() error }); ok && attached.Err() != nil {
+		return admin.Known(attached.Err().Error())
+	}
+	return nil
+}
+
+// showSecondary fills in what a secondary says.
+func showSecondary(st *admin.Status, src source, s secondary.Status, readyLag time.Duration) {
+	showStorage(&st.Storage, src, time.Now())
+	showLeft(st, src)
+	st.Storage.ID = known(s.StorageID)
+	st.Upstream = &admin.Upstream{
+		Address: known(s.Address), Name: known(s.PrimaryName), State: string(s.State), Since: known(s.Since),
+		Protocol: known(s.Protocol), LastTid: known(s.PrimaryLast), Applied: known(s.Applied),
+		Durable:   known(s.Durable),
+		Lag:       admin.Lag{Transactions: s.Lag.Transactions, Bytes: s.Lag.Bytes, Seconds: s.Lag.Seconds},
+		LastError: known(s.LastError),
+	}
+	st.Totals.Applied = admin.Traffic{Transactions: s.Transactions, Bytes: s.Bytes}
+	st.Totals.Reconnects = s.Reconnects
+	st.Totals.Refusals = map[string]int64{}
+	addRefusals(st.Totals.Refusals, s.Refusals)
+	st.NotReady = lateness(&s, readyLag)
+	st.Ready = st.NotReady == nil
+}
+
+// lateness returns why a secondary is not ready, nil when it is: near enough to its primary, by what it last heard
+// of it.
+func lateness(s *secondary.Status, limit time.Duration) *string {
+	switch {
+	case s.State == secondary.StateRefused, s.State == secondary.StateFailed:
+		return admin.Known(fmt.Sprintf("%s: %s", s.State, s.LastError))
+	case s.Lag.Seconds == nil:
+		return admin.Known(fmt.Sprintf("%s: not yet known how far behind", s.State))
+	case *s.Lag.Seconds > limit.Seconds():
+		return admin.Known(fmt.Sprintf("%s: %.0f seconds behind, the limit is %.0f", s.State, *s.Lag.Seconds,
+			limit.Seconds()))
+	}
+	return nil
+}
+
+// showFed fills in the secondaries that a node feeds. Those that are gone are told apart from those that are connected.
+func showFed(st *admin.Status, p primary.Status) {
+	if p.SourceError != "" {
+		st.Storage.LastError = &p.SourceError
+	}
+	for _, s := range p.Secondaries {
+		one := admin.Secondary{
+			Name: s.Name, Address: s.Addr, State: string(s.State), Since: known(s.ConnectedSince),
+			Protocol: known(s.Protocol), NodeID: known(s.Node), Serves: known(s.Serves), Sent: known(s.SentTid),
+			Applied: known(s.AppliedTid), Durable: known(s.DurableTid),
+			Lag: fedLag(&s, p.LastTid), LastError: known(s.LastError),
+		}
+		if s.State == primary.StateGone {
+			one.Since = known(s.GoneSince)
+			st.Gone = append(st.Gone, one)
+			continue
+		}
+		st.Secondaries = append(st.Secondaries, one)
+	}
+	st.Totals.Sent = admin.Traffic{Transactions: p.Totals.Transactions, Bytes: p.Totals.Bytes}
+	if st.Totals.Refusals == nil {
+		st.Totals.Refusals = map[string]int64{}
+	}
+	addRefusals(st.Totals.Refusals, p.Totals.Refusals)
+}
+
+// fedLag is not known of a secondary that acknowledges nothing once everything has been sent to it.
+func fedLag(s *primary.SecondaryStatus, last zodb.Tid) admin.Lag {
+	if s.Silent && s.SentTid >= last {
+		return admin.Lag{}
+	}
+	return admin.Lag{Transactions: &s.Lag.Transactions, Bytes: &s.Lag.Bytes, Seconds: &s.Lag.Seconds}
+}
+
+func showStorage(out *admin.Storage, src source, now time.Time) {
+	out.Magic = admin.Known(src.Magic().String())
+	out.Blobs = src.HasBlobs()
+	out.Size = src.Size()
+	if st, ok := src.(interface{ Len() int }); ok { // who attaches keeps no index
+		out.Objects = admin.Known(int64(st.Len()))
+	}
+	if last := src.LastTid(); last != 0 {
+		out.LastTid = &last
+		out.LastTime = admin.Known(lastTime(last))
+		if ahead := last.Time().Sub(now); ahead > time.Second { // clocks are as much apart
+			out.Future = ahead.Seconds()
+		}
+	}
+}
+
+func lastTime(tid zodb.Tid) time.Time { return tid.Time().UTC() }
+
+// known returns a pointer to v, nil when v is zero and so says nothing.
+func known[T comparable](v T) *T {
+	if v == *new(T) {
+		return nil
+	}
+	return &v
+}

@@ -1,0 +1,65 @@
+package node
+
+import (
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+)
+
+// show fills in what a replica says.
+func (r *replica) show(st *admin.Status) {
+	st.Role = r.roleName()
+	if r.isLeading() {
+		showStorage(&st.Storage, r.st, time.Now())
+		showLeft(st, r.st)
+		st.NotReady = r.hindrance()
+		st.Ready = st.NotReady == nil
+	} else {
+		showSecondary(st, r.st, r.sec.Status(), r.cfg.ReadyLag)
+	}
+	if r.fed != nil {
+		fed := r.fed.Status()
+		showFed(st, fed)
+		if r.isLeading() && st.NotReady == nil {
+			st.NotReady = hindrance(r.st, &fed)
+			st.Ready = st.NotReady == nil
+		}
+	}
+	showChain(&st.Storage, r.chain)
+	r.files.show(st)
+	r.showPlace(st)
+	r.showConflict(st)
+}
+
+// showPlace fills in what the node is among others.
+func (r *replica) showPlace(st *admin.Status) {
+	st.Serves, st.Sync, st.Referee = known(r.serves), r.sync.status(), r.referee.show()
+	id := r.keep.State()
+	if id == nil {
+		return
+	}
+	now := id.Epoch()
+	st.Storage.ID, st.NodeID = known(id.StorageID), known(id.Node)
+	st.Epoch = &admin.Epoch{Number: now.Number, Begin: known(now.Begin), By: known(now.By), At: known(now.At)}
+	if id.Promised > now.Number {
+		st.Promised = known(id.Promised)
+	}
+	st.Fenced = r.isLeading() && r.fenced()
+	st.Frozen, st.Copied = id.Frozen, id.Copied
+}
+
+// hindrance returns why a node that is to be primary is not.
+func (r *replica) hindrance() *string {
+	id := r.keep.State()
+	switch {
+	case r.fenced():
+		return admin.Known("another node has become primary: this one takes no transactions; demote it to follow that")
+	case r.ails() != "":
+		return admin.Known("it takes no transactions: " + r.ails())
+	case r.referee != nil && !r.referee.clear():
+		return admin.Known("commits are held: this node leads without a term; the referee says why in its last error")
+	case id != nil && id.Frozen:
+		return admin.Known("frozen: it takes no transactions until it is thawed")
+	}
+	return nil
+}

@@ -1,0 +1,178 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/primary"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A handover makes a secondary of this primary the primary.
+type handover struct {
+	*replica
+	report
+
+	heir  *primary.SecondaryStatus
+	epoch uint64
+	last  zodb.Tid
+}
+
+// Switchover hands over to a secondary: see docs/failover.md.
+//
+//	wait until the heir has nearly everything
+//	hold commits ─────────────────────────┐
+//	wait until it has everything          │ whatever fails here lets commits go on
+//	ask whether it could begin epoch n+1  │
+//	step down, durably ───────────────────┤ from here there is no way back but to promote
+//	tell it to take over                  │ each connection to it says the same again
+//	follow it until it leads ─────────────┘ clients are disconnected, and find it
+func (r *replica) Switchover(ctx context.Context, req admin.SwitchoverRequest, tell func(admin.Step)) (
+	out admin.Change, err error) {
+	err = r.change(ctx, func(ctx context.Context) error {
+		h := &handover{replica: r, report: report{tell: tell, dry: req.DryRun}}
+		if err := h.choose(req.To); err != nil {
+			return err
+		}
+		if err := h.run(ctx); err != nil {
+			return err
+		}
+		out = h.outcome(r)
+		out.Epoch = h.epoch
+		return nil
+	})
+	return out, err
+}
+
+// choose finds the heir among the secondaries.
+func (h *handover) choose(to string) error {
+	id := h.keep.State()
+	if !h.isLeading() || h.fenced() {
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: "this node is not the primary: ask the primary to hand " +
+			"over, or promote a secondary when there is none"}
+	}
+	h.epoch = id.Highest() + 1
+	var names []string
+	if h.fed != nil {
+		st := h.fed.Status()
+		for i := range st.Secondaries {
+			s := &st.Secondaries[i]
+			if (s.Name == to || s.Node == to && to != "") &&
+				s.State != primary.StateHandshake && s.State != primary.StateRefused {
+				h.heir = s
+			}
+			names = append(names, fmt.Sprintf("%s (%s)", s.Name, s.State))
+		}
+	}
+	switch {
+	case h.heir == nil:
+		return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("there is no secondary %s; those of this "+
+			"primary are: %s", to, orNone(names))}
+	case h.heir.State == primary.StateGone:
+		return &admin.Refusal{Reason: admin.Unavailable, Text: fmt.Sprintf("%s is not connected since %s: its last "+
+			"durable transaction is %v", to, h.heir.GoneSince.UTC().Format(time.RFC3339), h.heir.DurableTid)}
+	case h.heir.Serves == "" || h.heir.Node == "":
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: fmt.Sprintf("%s cannot be primary: nobody could connect "+
+			"to it; start it with --replicate-to", to)}
+	}
+	return nil
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+func (h *handover) run(ctx context.Context) error {
+	if h.dry {
+		h.step("would hand over to %s, which has %v of %v and serves at %s, with epoch %d", h.heir.Name,
+			h.heir.DurableTid, h.st.LastTid(), h.heir.Serves, h.epoch)
+		return nil
+	}
+	if err := h.fed.AwaitDurable(ctx, h.heir.Node, h.st.LastTid()); err != nil {
+		return h.failed("before commits were held", err)
+	}
+	h.step("%s has caught up", h.heir.Name)
+	release, err := h.st.Hold(ctx)
+	if err != nil {
+		return h.failed("while commits in progress were waited for", err)
+	}
+	defer release()
+	begun := time.Now()
+	if err := h.prepare(ctx); err != nil {
+		return err
+	}
+	if err := h.resign(); err != nil {
+		return h.failed("while it was written down", err)
+	}
+	err = h.await(ctx)
+	pause := time.Since(begun).Seconds()
+	h.held = &pause
+	h.allow() // clients that write look for the new primary
+	return err
+}
+
+// failed lets commits go on.
+func (h *handover) failed(when string, err error) error {
+	return fmt.Errorf("not switched over: it failed %s, and this node goes on as primary: %w", when, err)
+}
+
+// prepare does everything that leaves a way back.
+func (h *handover) prepare(ctx context.Context) error {
+	h.last = h.st.LastTid()
+	h.step("commits are held; the last transaction is %v", h.last)
+	if err := h.fed.AwaitDurable(ctx, h.heir.Node, h.last); err != nil {
+		return h.failed("while the secondary got the last transactions", err)
+	}
+	if err := h.fed.Prepare(ctx, h.heir.Node, &protocol.Prepare{Epoch: h.epoch, Last: h.last}); err != nil {
+		return h.failed("while the secondary prepared", err)
+	}
+	h.step("%s has everything and is prepared for epoch %d", h.heir.Name, h.epoch)
+	return nil
+}
+
+// resign steps down, durably: whatever happens now, this node begins no epoch by itself.
+func (h *handover) resign() error {
+	others := append([]string{h.heir.Serves}, h.known()...)
+	return h.keep.Update(func(id *identity.State) error {
+		id.Promised, id.HandedTo, id.Role, id.Frozen = h.epoch, h.heir.Node, identity.RoleSecondary, false
+		remember(id, others)
+		return nil
+	})
+}
+
+// await tells the heir, and follows it until it leads.
+func (h *handover) await(ctx context.Context) error {
+	h.setLeads(false)
+	h.step("this node has stepped down")
+	if err := h.fed.TakeOver(h.heir.Node, &protocol.TakeOver{Epoch: h.epoch, Last: h.last}); err != nil {
+		h.c.Logger.Warn("the heir could not be told, and hears it when this node connects", "error", err)
+	}
+	h.renew()
+	h.follow()
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for {
+		if h.keep.State().Epoch().Number >= h.epoch && h.sec.Status().Connected {
+			h.step("%s is primary since epoch %d", h.heir.Name, h.epoch)
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("this node has stepped down for %s and has not heard yet that it leads: ask both with "+
+				"zrsd status; if %s is lost, promote this node or another one: %w", h.heir.Name, h.heir.Name,
+				context.Cause(ctx))
+		}
+	}
+}
+
+// awaitEvery is how often it is looked whether the heir leads.
+const awaitEvery = 2 * time.Millisecond

@@ -1,0 +1,162 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+)
+
+// waiting seats a primary whose commits wait for one secondary, and that secondary.
+func waiting(t *testing.T, change func(*SyncConfig)) (a, b *seat) {
+	t.Helper()
+	sa, sb := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New())
+	sa.sync = SyncConfig{Required: 1, Timeout: time.Hour}
+	change(&sa.sync)
+	a = sa.seated(t, identity.RolePrimary, sb)
+	b = sb.seated(t, identity.RoleSecondary, sa)
+	b.has(t, a.st.LastTid())
+	return a, b
+}
+
+func TestACommitIsClearedWhenASecondaryHasIt(t *testing.T) {
+	a, b := waiting(t, func(*SyncConfig) {})
+	tid := a.commits(t)
+	if err := a.sync.Cleared(t.Context(), tid); err != nil {
+		t.Fatal(err)
+	}
+	if last := b.st.LastTid(); last != tid {
+		t.Errorf("cleared %v, and the secondary has %v", tid, last)
+	}
+	st := a.await(t, "it says so", func(st *admin.Status) bool { return st.Sync != nil && st.Sync.SyncedTid != nil })
+	if *st.Sync.SyncedTid != tid || st.Sync.Waiting != 0 || st.Sync.Degraded {
+		t.Errorf("%+v", st.Sync)
+	}
+}
+
+func TestACommitWaitsForASecondaryThatIsAway(t *testing.T) {
+	a, b := waiting(t, func(c *SyncConfig) { c.Timeout = time.Millisecond })
+	b.stopFollowing()
+	tid := a.commits(t)
+	done := make(chan error, 1)
+	go func() { done <- a.sync.Cleared(t.Context(), tid) }()
+	a.await(t, "it waits", func(st *admin.Status) bool { return st.Sync.Waiting == 1 })
+	select {
+	case err := <-done:
+		t.Fatalf("cleared without a secondary: %v", err)
+	default:
+	}
+	b.follow()
+	if err := <-done; err != nil || b.st.LastTid() < tid {
+		t.Errorf("%v, the secondary has %v of %v", err, b.st.LastTid(), tid)
+	}
+}
+
+func TestWhoGivesUpWaitingIsToldNothing(t *testing.T) {
+	a, b := waiting(t, func(*SyncConfig) {})
+	b.stopFollowing()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := a.sync.Cleared(ctx, a.commits(t)); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestDegradedCommitsDoNotWaitUntilTheSecondaryHasCaughtUp(t *testing.T) {
+	a, b := waiting(t, func(c *SyncConfig) { c.Timeout, c.OnTimeout = time.Millisecond, SyncDegrade })
+	b.stopFollowing()
+	for range 3 {
+		if err := a.sync.Cleared(t.Context(), a.commits(t)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	st := a.await(t, "it is degraded", func(st *admin.Status) bool { return st.Sync.Degraded })
+	if st.Sync.Degradations != 1 || st.Sync.DegradedSince == nil {
+		t.Errorf("%+v", st.Sync)
+	}
+	b.follow()
+	a.await(t, "it is not any more", func(st *admin.Status) bool { return !st.Sync.Degraded })
+}
+
+func TestOnlyNamedSecondariesCount(t *testing.T) {
+	a, b := waiting(t, func(c *SyncConfig) { c.Names = []string{"elsewhere"} })
+	tid := a.commits(t)
+	b.has(t, tid)
+	if synced := a.fed.Synced(); synced != 0 {
+		t.Errorf("synced %v by one that does not count", synced)
+	}
+}
+
+// What waited when the node ceased to be primary is not told as committed: its clients are gone by then.
+func TestNothingWaitsOnANodeThatIsNotPrimary(t *testing.T) {
+	a, b := waiting(t, func(*SyncConfig) {})
+	b.stopFollowing()
+	tid := a.commits(t)
+	done := make(chan error, 1)
+	go func() { done <- a.sync.Cleared(t.Context(), tid) }()
+	a.await(t, "it waits", func(st *admin.Status) bool { return st.Sync.Waiting == 1 })
+	a.Outranked(9)
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if a.isLeading() && !a.fenced() {
+		t.Error("it waited no more while it was primary")
+	}
+}
+
+func TestAPromotionNeedsOneOfEachQuorum(t *testing.T) {
+	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	for name, s := range map[string]*site{"a": sa, "b": sb, "c": sc} {
+		s.name = name
+		s.sync = SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: time.Hour}
+	}
+	a := sa.seated(t, identity.RolePrimary, sb, sc)
+	b := sb.seated(t, identity.RoleSecondary, sa, sc)
+	c := sc.seated(t, identity.RoleSecondary, sa, sb)
+	last := a.commits(t)
+	b.has(t, last)
+	c.has(t, last)
+	b.await(t, "it knows the rule", func(*admin.Status) bool { return b.sec.Status().Sync.Required == 1 })
+	a.end(t)
+	c.end(t)
+	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, "commits waited for 1 of 2 secondaries (of b, c), so each is on one of "+
+		"any 2 of them; 1 have")
+	again := sc.seated(t, identity.RoleSecondary, sa, sb)
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
+		t.Fatal(err)
+	}
+	tid := b.commits(t)
+	if err := b.sync.Cleared(t.Context(), tid); err != nil {
+		t.Fatal(err)
+	}
+	again.has(t, tid)
+}
+
+func TestImpossibleRulesForWaitingAreRefused(t *testing.T) {
+	for want, c := range map[string]SyncConfig{
+		"give 0 or more":           {Required: -1},
+		"without --sync-secondari": {Names: []string{"a"}},
+		"would wait for ever":      {Required: 2, Names: []string{"a"}},
+		"give durable or applied":  {Required: 1, Ack: "sent"},
+		"give block or degrade":    {Required: 1, OnTimeout: "lie"},
+		"above zero":               {Required: 1, Timeout: -1},
+		"there twice":              {Required: 1, Names: []string{"a", "a"}},
+	} {
+		cfg := PrimaryConfig{Config: newSite(t, simdisk.New()).config()}
+		cfg.Sync = c
+		if err := cfg.check(); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: got %v, want %q", c, err, want)
+		}
+	}
+	cfg := PrimaryConfig{Config: newSite(t, simdisk.New()).config(), Attach: true}
+	cfg.Sync.Required = 1
+	if err := cfg.check(); err == nil || !strings.Contains(err.Error(), "--attach") {
+		t.Errorf("attached: %v", err)
+	}
+}

@@ -1,0 +1,165 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// expiresSoon is how long before its end a certificate is warned about.
+const expiresSoon = 14 * 24 * time.Hour
+
+// credentials are what a node has read of the files that its Config names. What is nil is not in use.
+type credentials struct {
+	servers *trust.Credentials // between servers
+	admin   *trust.Credentials
+	referee *trust.Credentials
+	secret  protocol.Secret
+}
+
+// loadCredentials reads the files, and reads them again at every signal until release is called.
+func (c *Config) loadCredentials() (release func(), err error) {
+	if err := c.loadSecret(); err != nil {
+		return nil, err
+	}
+	var ends []func()
+	release = func() {
+		for _, end := range ends {
+			end()
+		}
+	}
+	for _, one := range []struct {
+		what  string
+		files *trust.Files
+		to    **trust.Credentials
+	}{
+		{"replication", c.TLS, &c.read.servers}, {"admin server", c.AdminTLS, &c.read.admin},
+		{"referee", c.Referee.files(), &c.read.referee},
+	} {
+		if one.files == nil {
+			continue
+		}
+		loaded, err := trust.Load(*one.files)
+		if err != nil {
+			release()
+			return nil, &StartError{fmt.Errorf("TLS of the %s: %w", one.what, err)}
+		}
+		*one.to = loaded
+		c.logCertificate("TLS is on", one.what, loaded)
+		ends = append(ends, c.Reloads.add(func() { c.reload(one.what, loaded) }))
+	}
+	return release, nil
+}
+
+func (c *Config) loadSecret() error {
+	if c.SecretFile == "" {
+		return nil
+	}
+	secret, exposed, err := trust.ReadSecret(c.SecretFile)
+	if err != nil {
+		return &StartError{err}
+	}
+	if exposed {
+		c.Logger.Warn("everybody on this machine can get at the shared secret: chmod 600 its file, and exchange the "+
+			"secret if somebody did", "file", c.SecretFile)
+	}
+	c.read.secret = secret
+	return nil
+}
+
+// reload takes the files as they are now, or goes on with what they were.
+func (c *Config) reload(what string, loaded *trust.Credentials) {
+	if err := loaded.Reload(); err != nil {
+		c.Logger.Error("certificates could not be reloaded, the old ones stay in use", "for", what, "error", err)
+		return
+	}
+	c.logCertificate("certificates reloaded", what, loaded)
+}
+
+func (c *Config) logCertificate(event, what string, loaded *trust.Credentials) {
+	cert := loaded.Certificate()
+	log := c.Logger.With("for", what, "certificate", cert.Subject.String(), "expires", cert.NotAfter)
+	switch left := time.Until(cert.NotAfter); {
+	case left < 0:
+		log.Warn(event + ", and this node's certificate is out of date: no peer will accept it; renew it")
+	case left < expiresSoon:
+		log.Warn(event + ", and this node's certificate ends soon: renew it, then send SIGHUP")
+	default:
+		log.Info(event)
+	}
+}
+
+// listenForServers begins to listen for secondaries.
+func (c *Config) listenForServers(ctx context.Context) (net.Listener, error) {
+	ln, err := c.ReplicateTo.Listen(ctx)
+	switch {
+	case err != nil:
+		return nil, &StartError{err}
+	case c.read.servers != nil:
+		return c.read.servers.Listen(ln, refusePlain), nil
+	}
+	c.warnPlain("secondaries are served", c.ReplicateTo)
+	return ln, nil
+}
+
+// listenForAdmin begins to listen for the clients of the admin server.
+func (c *Config) listenForAdmin(ctx context.Context) (net.Listener, error) {
+	ln, err := c.Admin.Listen(ctx)
+	switch {
+	case err != nil:
+		return nil, &StartError{err}
+	case c.read.admin != nil:
+		return c.read.admin.Listen(ln, refusePlainHTTP), nil
+	}
+	c.warnPlain("the admin server answers", c.Admin)
+	return ln, nil
+}
+
+// adminNames are the names under which the admin server answers, beside those of the machine.
+func (c *Config) adminNames() []string {
+	if host := c.Admin.Host(); host != "" {
+		return append([]string{host}, c.AdminNames...)
+	}
+	return c.AdminNames
+}
+
+// dialServer connects to a primary.
+func (c *Config) dialServer(ctx context.Context, addr string) (net.Conn, error) {
+	e, err := endpoint.Parse(addr)
+	if err != nil {
+		return nil, err
+	}
+	return c.read.servers.Dial(ctx, e.Dial, e.Host())
+}
+
+func (c *Config) warnPlain(what string, e endpoint.Endpoint) {
+	if !e.Local() {
+		c.Logger.Warn(what+" in plain text: whoever is on the way can read and change everything; "+
+			"certificates would prevent that", "address", e.String())
+	}
+}
+
+// refusePlain answers a secondary that speaks plain text where TLS is needed. Nobody else is answered: a zc.zrs
+// secondary would take any answer for a transaction.
+func refusePlain(raw net.Conn) {
+	ctx := context.Background() // the connection has a deadline
+	if proto, err := protocol.ServerPreface(ctx, raw); err != nil || proto != protocol.Native {
+		return
+	}
+	_ = protocol.RefusePreface(ctx, raw, &protocol.Refusal{ // it has gone, or it reads this; the log has it anyway
+		Code: protocol.CodeNotAuthorised,
+		Text: "this primary speaks TLS: give the secondary a certificate with --tls-cert, --tls-key and --tls-ca",
+	})
+}
+
+// refusePlainHTTP answers a browser, or a client that forgot its certificates.
+func refusePlainHTTP(raw net.Conn) {
+	const body = "This address speaks TLS: ask with https, and zrsd with --tls-ca.\n"
+	_, _ = fmt.Fprintf(raw, "HTTP/1.0 400 Bad Request\r\nContent-Type: text/plain\r\nContent-Length: %d\r\n"+
+		"Connection: close\r\n\r\n%s", len(body), body)
+}

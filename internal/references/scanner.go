@@ -1,0 +1,202 @@
+package references
+
+import (
+	"fmt"
+
+	"github.com/zrsd/zrsd/internal/zlibrecord"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// An Error says where a record is not what its format promises.
+type Error struct {
+	Pos    int // in the record
+	Reason string
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("byte %d of the record: %s", e.Pos, e.Reason) }
+
+// A kind is what matters about a value.
+type kind uint8
+
+const (
+	other kind = iota // no part of a persistent id
+	oid               // a string of 8 bytes
+	tuple             // begins with one
+	list
+
+	// Python 3 writes bytes in protocols below 3 as a call: _codecs.encode(text, 'latin1').
+	chars     // a text of 8 characters up to U+00FF, not all of them ASCII
+	codec     // the text latin1
+	encode    // the function
+	encodable // the arguments, with chars
+	both      // the arguments, with a text that is ASCII: a tuple, too
+)
+
+// A value is a Python object on the stack or in the memo.
+type value struct {
+	oid  zodb.Oid
+	kind kind
+}
+
+// unpackLimit is how large a compressed record may be inside. Tests have less.
+var unpackLimit int64 = zlibrecord.Limit
+
+// A Scanner reads records one after the other and reuses its memory. The zero value is ready.
+type Scanner struct {
+	data  []byte
+	pos   int // of the next byte
+	stack []value
+	marks []int // lengths of the stack where marks stand
+	memo  []value
+	found []zodb.Oid
+	err   error
+}
+
+// Scan reads records of zc.zlibstorage, too. It appends to oids the objects that the record refers to, in its order;
+// one may come several times. The error is an *Error.
+func (s *Scanner) Scan(record []byte, oids []zodb.Oid) ([]zodb.Oid, error) {
+	record, err := zlibrecord.Unpack(record, unpackLimit)
+	if err != nil {
+		return oids, &Error{Reason: err.Error()}
+	}
+	s.data, s.pos, s.found, s.err = record, 0, oids, nil
+	s.memo = s.memo[:0]
+	for range 2 {
+		s.stack, s.marks = s.stack[:0], s.marks[:0]
+		s.pickle()
+	}
+	found := s.found
+	s.data, s.found = nil, nil
+	if s.err != nil {
+		return oids, s.err
+	}
+	return found, nil
+}
+
+func (s *Scanner) pickle() {
+	for s.err == nil {
+		op := s.byte()
+		if op == opStop {
+			s.pop()
+			return
+		}
+		s.step(op)
+	}
+}
+
+func (s *Scanner) fail(reason string, args ...any) {
+	if s.err == nil {
+		s.err = &Error{Pos: s.pos, Reason: fmt.Sprintf(reason, args...)}
+	}
+}
+
+// refer takes note of a persistent id.
+func (s *Scanner) refer(id value) {
+	switch id.kind {
+	case oid, tuple, both:
+		s.found = append(s.found, id.oid)
+	case list:
+	default:
+		s.fail("a reference in no known form")
+	}
+}
+
+func (s *Scanner) push(k kind) { s.stack = append(s.stack, value{kind: k}) }
+
+// pop takes the uppermost value, which must not stand below a mark.
+func (s *Scanner) pop() value {
+	base := 0
+	if n := len(s.marks); n > 0 {
+		base = s.marks[n-1]
+	}
+	last := len(s.stack) - 1
+	if last < base {
+		s.fail("a value is missing")
+		return value{}
+	}
+	v := s.stack[last]
+	s.stack = s.stack[:last]
+	return v
+}
+
+func (s *Scanner) drop(n int) {
+	for range n {
+		s.pop()
+	}
+}
+
+// popMark takes all values above the uppermost mark, and the mark. They are valid until the next push.
+func (s *Scanner) popMark() []value {
+	last := len(s.marks) - 1
+	if last < 0 {
+		s.fail("a mark is missing")
+		return nil
+	}
+	at := s.marks[last]
+	above := s.stack[at:]
+	s.stack, s.marks = s.stack[:at], s.marks[:last]
+	return above
+}
+
+// pushTuple pushes a tuple of these items.
+func (s *Scanner) pushTuple(items []value) {
+	made := value{}
+	if len(items) > 0 {
+		made = items[0]
+	}
+	call := len(items) == 2 && items[1].kind == codec
+	switch {
+	case made.kind == oid && call:
+		made.kind = both
+	case made.kind == oid:
+		made.kind = tuple
+	case made.kind == chars && call:
+		made.kind = encodable
+	default:
+		made = value{}
+	}
+	s.stack = append(s.stack, made)
+}
+
+// tupleOf makes a tuple of the uppermost n values.
+func (s *Scanner) tupleOf(n int) {
+	var items [3]value
+	for i := n - 1; i >= 0; i-- {
+		items[i] = s.pop()
+	}
+	s.pushTuple(items[:n])
+}
+
+// reduce calls a function, of which only the one matters that makes bytes of text.
+func (s *Scanner) reduce() {
+	args, function := s.pop(), s.pop()
+	if function.kind == encode && (args.kind == encodable || args.kind == both) {
+		s.stack = append(s.stack, value{oid: args.oid, kind: oid})
+		return
+	}
+	s.push(other)
+}
+
+// put enters the uppermost value into the memo.
+func (s *Scanner) put(i uint64) {
+	if i >= uint64(len(s.data)) {
+		s.fail("memo number %d in a record of %d bytes", i, len(s.data))
+		return
+	}
+	v := s.pop()
+	s.stack = append(s.stack, v)
+	for uint64(len(s.memo)) <= i {
+		s.memo = append(s.memo, value{})
+	}
+	s.memo[i] = v
+}
+
+// get pushes what is in the memo; nothing there is as good as a value that is no part of a persistent id, until it is
+// used as one.
+func (s *Scanner) get(i uint64) {
+	if i >= uint64(len(s.memo)) {
+		s.fail("nothing in the memo under %d", i)
+		return
+	}
+	s.stack = append(s.stack, s.memo[i])
+}

@@ -1,0 +1,77 @@
+package rewind
+
+import (
+	"context"
+	"errors"
+	"io"
+	"path/filepath"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// FindBlobs returns where the blobs of a storage are when nobody has said it: the folder blobs beside the Data.fs, if
+// it is a blob directory; empty: none is known.
+func FindBlobs(disk vfs.FS, data string) string {
+	dir := filepath.Join(filepath.Dir(data), "blobs")
+	if _, err := disk.Stat(filepath.Join(dir, ".layout")); err != nil {
+		return ""
+	}
+	return dir
+}
+
+// blobClass is that of records that have a blob.
+const blobClass = "ZODB.blob.Blob"
+
+// NeedsBlobs refuses to take out what lies behind last where that has blobs and the storage was opened without them:
+// they would stay behind, and what is set aside would be without them.
+func NeedsBlobs(ctx context.Context, st *filestorage.Storage, last zodb.Tid) error {
+	if st.HasBlobs() {
+		return nil
+	}
+	it, err := st.Iterate(last, false)
+	if err != nil {
+		return err
+	}
+	defer it.Close() //nolint:errcheck // read only
+	for {
+		txn, err := it.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = hasNoBlob(txn)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func hasNoBlob(txn zodb.Transaction) error {
+	for {
+		rec, err := txn.NextRecord()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if rec.Data == nil || rec.Size < 0 || rec.Size > classBytes {
+			continue
+		}
+		data, err := io.ReadAll(rec.Data)
+		if err != nil {
+			return err
+		}
+		if classOf(data) == blobClass {
+			return refuse(
+				"transaction %v has a blob of oid %v, which has to be set aside with it: say where the blobs are "+
+					"with --blobs DIR",
+				rec.Tid,
+				rec.Oid,
+			)
+		}
+	}
+}

@@ -1,0 +1,144 @@
+package rewind
+
+import (
+	"context"
+	"errors"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// An oracle is a Primary that shares the history of a storage up to a transaction.
+type oracle struct {
+	stands protocol.Promise
+	common zodb.Tid
+	asked  int
+}
+
+func (o *oracle) Stand(context.Context) (*protocol.Promise, error) { return &o.stands, nil }
+
+func (o *oracle) Has(_ context.Context, at protocol.Position) (bool, error) {
+	o.asked++
+	return at.Tid <= o.common, nil
+}
+
+// history makes a storage of transactions with these tids.
+func history(t interface{ Fatal(...any) }, tids []zodb.Tid) *filestorage.Storage {
+	st, err := filestorage.Open(context.Background(), "Data.fs", filestorage.Options{FS: simdisk.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, tid := range tids {
+		txn, err := st.Begin(context.Background(), &zodb.TxnMeta{Tid: tid})
+		if err == nil {
+			_, err = txn.Finish(context.Background(), nil)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return st
+}
+
+const storageID = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
+
+func TestTheLastCommonTransactionIsFoundInFewQuestions(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		var tids []zodb.Tid
+		tid := zodb.Tid(0x03f8658000000000)
+		for range rapid.IntRange(1, 60).Draw(t, "transactions") {
+			tid += zodb.Tid(rapid.Uint64Range(1, 1<<40).Draw(t, "gap"))
+			tids = append(tids, tid)
+		}
+		shared := rapid.IntRange(1, len(tids)).Draw(t, "shared")
+		st := history(t, tids)
+		defer st.Close()
+		o := &oracle{common: tids[shared-1], stands: protocol.Promise{
+			StorageID: storageID, Leads: true, Epochs: []protocol.Epoch{{Number: 1}}, LastTid: tid + 1,
+		}}
+		told := rapid.Bool().Draw(t, "epochs tell")
+		if told {
+			o.stands.Epochs = append(o.stands.Epochs, protocol.Epoch{Number: 2, Begin: o.common})
+		}
+		id := &identity.State{StorageID: storageID, Epochs: []protocol.Epoch{{Number: 1}}}
+		plan, err := Common(context.Background(), st, id, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if plan.Last != o.common {
+			t.Fatalf("found %v, want %v", plan.Last, o.common)
+		}
+		if shared < len(tids) && (plan.First != tids[shared] || plan.Until != tid) {
+			t.Fatalf("%v to %v go, want %v to %v", plan.First, plan.Until, tids[shared], tid)
+		}
+		if limit := 65; o.asked > limit || told && o.asked != 1 {
+			t.Fatalf("%d questions", o.asked)
+		}
+	})
+}
+
+// What lies behind the beginning of a reign that one side does not know goes, although the primary believes of it that
+// a pack took it away, or has something under the same tid.
+func TestWhatIsOfAnotherReignGoes(t *testing.T) {
+	two := func(begin zodb.Tid, node string) []protocol.Epoch {
+		return []protocol.Epoch{{Number: 2, Begin: begin, Node: node}}
+	}
+	st := history(t, []zodb.Tid{10, 20, 30, 40})
+	defer st.Close()
+	for name, tt := range map[string]struct {
+		ours, theirs []protocol.Epoch
+		last, first  zodb.Tid
+	}{
+		"a reign that we do not know":       {nil, []protocol.Epoch{{Number: 2, Begin: 20}}, 20, 30},
+		"a reign that they do not know":     {two(10, ""), []protocol.Epoch{{Number: 3, Begin: 30}}, 10, 20},
+		"one number, two nodes":             {two(30, "b"), two(30, "c"), 30, 40},
+		"nothing is of another reign":       {nil, []protocol.Epoch{{Number: 2, Begin: 40}}, 40, 0},
+		"one reign, of which one knows who": {two(10, ""), two(10, "b"), 40, 0},
+	} {
+		first := []protocol.Epoch{{Number: 1}}
+		id := &identity.State{StorageID: storageID, Epochs: append(first[:1:1], tt.ours...)}
+		o := &oracle{common: 40, stands: protocol.Promise{
+			StorageID: storageID, Leads: true, LastTid: 50, Epochs: append(first[:1:1], tt.theirs...),
+		}}
+		plan, err := Common(t.Context(), st, id, o)
+		if err != nil || plan.Last != tt.last || plan.First != tt.first {
+			t.Errorf("%s: %+v, %v", name, plan, err)
+		}
+	}
+}
+
+func TestWhatMustNotBeRewoundIsRefused(t *testing.T) {
+	st := history(t, []zodb.Tid{10, 20})
+	defer st.Close()
+	id := &identity.State{StorageID: storageID, Epochs: []protocol.Epoch{{Number: 1}, {Number: 3, Begin: 10}}}
+	good := protocol.Promise{
+		StorageID: storageID, Name: "db2", Leads: true, LastTid: 30,
+		Epochs: []protocol.Epoch{{Number: 1}, {Number: 4, Begin: 10}},
+	}
+	for want, change := range map[string]func(*protocol.Promise){
+		"has the storage":             func(p *protocol.Promise) { p.StorageID = "another" },
+		"db2 is not primary":          func(p *protocol.Promise) { p.Leads = false },
+		"of epoch 3, db2 only of epo": func(p *protocol.Promise) { p.Epochs = p.Epochs[:1] },
+		"another history from the":    func(p *protocol.Promise) { p.Name = "db9" },
+	} {
+		o := &oracle{stands: good}
+		change(&o.stands)
+		_, err := Common(t.Context(), st, id, o)
+		var refusal *Refusal
+		if !errors.As(err, &refusal) || !strings.Contains(refusal.Text, want) {
+			t.Errorf("got %v, want %q", err, want)
+		}
+	}
+	o := &oracle{stands: good, common: 20}
+	o.stands.Epochs[1].Begin, id.Epochs[1].Begin = 20, 20
+	if plan, err := Common(t.Context(), st, id, o); err != nil || plan.First != 0 || plan.Last != 20 {
+		t.Errorf("with nothing to take out: %+v, %v", plan, err)
+	}
+}

@@ -1,0 +1,189 @@
+package rewind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/blobstore"
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Site is a storage that nobody has open.
+type Site struct {
+	FS    vfs.FS
+	Data  string // path of the Data.fs
+	Blobs string // path of the blob directory; empty: that of FindBlobs
+	// Foreign says that the blobs are in the directory of another node: they are neither set aside nor removed.
+	Foreign bool
+	Logger  hclog.Logger
+}
+
+// Begin notes in the state file that the storage is to be rewound. Finish does it, now or later.
+func (s *Site) Begin(plan *identity.Rewind) error {
+	keep, err := identity.Open(s.FS, s.Data)
+	if err != nil {
+		return err
+	}
+	return s.Note(keep, plan)
+}
+
+// Note is Begin for whoever keeps the state file already. The storage may be open.
+func (s *Site) Note(keep *identity.Keeper, plan *identity.Rewind) error {
+	n, err := s.free(plan.First)
+	if err != nil {
+		return err
+	}
+	return keep.Update(func(id *identity.State) error {
+		if id.Rewind != nil {
+			return fmt.Errorf("%s is being rewound to %v already: finish that first", s.Data, id.Rewind.Last)
+		}
+		noted := *plan
+		noted.Nth = n
+		id.Rewind = &noted
+		return nil
+	})
+}
+
+// Finish does what Begin noted, all of it or what an interruption has left, and returns where the transactions lie that
+// were taken out; nil when nothing was to be done. Until it has returned without an error the storage must not be
+// used. The errors are those of opening the storage, and of the disk: then it can be called again.
+func (s *Site) Finish(ctx context.Context) (*Fragment, error) {
+	keep, err := identity.Open(s.FS, s.Data)
+	if err != nil {
+		return nil, err
+	}
+	id := keep.State()
+	if id == nil || id.Rewind == nil {
+		return nil, nil //nolint:nilnil // nothing was to be done
+	}
+	plan := id.Rewind
+	f := nthFragment(s.Data, plan.First, plan.Nth)
+	s.Logger.Warn("rewinding: transactions that the primary never had are set aside", "from", plan.First, "to",
+		plan.Until, "into", f.Data)
+	if err := s.takeOut(ctx, &f, id, plan); err != nil {
+		return nil, fmt.Errorf("rewinding %s to %v: %w", s.Data, plan.Last, err)
+	}
+	err = keep.Update(func(id *identity.State) error {
+		id.Role, id.Follow, id.HandedTo, id.Frozen = identity.RoleSecondary, plan.Follow, "", false
+		id.Epochs, id.Rewind = plan.Epochs, nil
+		id.Chain.Forget(plan.Last)
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("rewinding %s to %v: %w", s.Data, plan.Last, err)
+	}
+	s.Logger.Warn("rewound", "last", plan.Last, "set aside", f.Data)
+	return &f, nil
+}
+
+// takeOut does steps 1 to 3 of the package comment.
+func (s *Site) takeOut(ctx context.Context, f *Fragment, id *identity.State, plan *identity.Rewind) error {
+	var blobs *blobstore.Store
+	opt := filestorage.Options{FS: s.FS, MustExist: true, Logger: s.Logger}
+	dir := s.Blobs
+	if dir == "" && !s.Foreign {
+		dir = FindBlobs(s.FS, s.Data)
+	}
+	if dir != "" {
+		var err error
+		if blobs, err = blobstore.Open(dir, blobstore.Options{FS: s.FS}); err != nil {
+			return err
+		}
+		opt.Blobs = blobs
+	}
+	st, err := filestorage.Open(ctx, s.Data, opt)
+	if err != nil {
+		return err
+	}
+	if err := s.split(ctx, st, f, id, plan); err != nil {
+		return errors.Join(err, st.Close())
+	}
+	if blobs == nil {
+		return nil
+	}
+	return s.removeBlobs(ctx, blobs, f)
+}
+
+// split makes the fragment and cuts it off, and closes the storage if it succeeds.
+func (s *Site) split(ctx context.Context, st *filestorage.Storage, f *Fragment, id *identity.State,
+	plan *identity.Rewind) error {
+	switch last := st.LastTid(); {
+	case last == plan.Last: // it was cut off before
+		return st.Close()
+	case last != plan.Until:
+		return fmt.Errorf("its last transaction is %v, and %v was to be the last that goes: it was changed meanwhile",
+			last, plan.Until)
+	}
+	if !s.Foreign {
+		if err := NeedsBlobs(ctx, st, plan.Last); err != nil {
+			return err
+		}
+	}
+	m, err := ReadManifest(s.FS, f.Manifest)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		err = f.build(ctx, s.FS, st, id.StorageID, plan.Last)
+	case err == nil && !m.isOf(id.StorageID, plan):
+		err = fmt.Errorf("%s lists what another rewind has set aside: move it away, with the files beside it",
+			f.Manifest)
+	}
+	if err != nil {
+		return fmt.Errorf("setting aside: %w", err)
+	}
+	return st.Cut(ctx, plan.Last)
+}
+
+// removeBlobs removes the blobs that are in the fragment.
+func (s *Site) removeBlobs(ctx context.Context, blobs *blobstore.Store, f *Fragment) (err error) {
+	kept, err := blobstore.Open(f.Blobs, blobstore.Options{FS: s.FS})
+	if err != nil {
+		return err
+	}
+	st, err := filestorage.Open(ctx, f.Data, filestorage.Options{
+		FS: s.FS, Blobs: kept, ReadOnly: true, MustExist: true,
+	})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, st.Close()) }()
+	it, err := st.Iterate(0, false)
+	if err != nil {
+		return err
+	}
+	defer it.Close() //nolint:errcheck // read only
+	for {
+		txn, err := it.Next(ctx)
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil {
+			err = removeBlobsOf(blobs, txn)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+func removeBlobsOf(blobs *blobstore.Store, txn zodb.Transaction) error {
+	for {
+		rec, err := txn.NextRecord()
+		if errors.Is(err, io.EOF) {
+			return nil
+		}
+		if err == nil && rec.Blob != nil {
+			err = blobs.Remove(rec.Oid, rec.Tid)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
