@@ -3,11 +3,7 @@ package blobstore
 import (
 	"errors"
 	"io"
-	"io/fs"
-	"os"
 	"syscall"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 )
@@ -46,21 +42,15 @@ func (s *Store) copyBlob(from, to string) error {
 		return err
 	}
 	temp := to + ".tmp"
-	out, err := s.fs.OpenFile(temp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
-	if err != nil {
-		return err
-	}
-	err = copyTo(out, io.NewSectionReader(f, 0, info.Size()))
+	err = vfs.WriteNewFile(s.fs, temp, func(out vfs.File) error {
+		err := copyTo(out, io.NewSectionReader(f, 0, info.Size()))
+		return errors.Join(err, vfs.Chmod(s.fs, out, readOnly(info)))
+	})
 	if err == nil {
-		err = errors.Join(vfs.Chmod(s.fs, out, readOnly(info)), out.Sync())
-	}
-	if err = errors.Join(err, out.Close()); err == nil {
 		err = s.fs.Rename(temp, to)
 	}
 	if err != nil {
-		if e := s.fs.Remove(temp); !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
+		err = errors.Join(err, vfs.RemoveIfThere(s.fs, temp))
 	}
 	return err
 }

@@ -157,7 +157,7 @@ func (s *Store) removeOldNear(folder string) error {
 		if _, mine := s.near.Load(path); mine || !strings.HasPrefix(e.Name(), nearPrefix) {
 			continue
 		}
-		if err := s.fs.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := vfs.RemoveIfThere(s.fs, path); err != nil {
 			return err
 		}
 	}

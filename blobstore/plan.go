@@ -8,10 +8,7 @@ import (
 	"io/fs"
 	"iter"
 	"math"
-	"os"
 	"path/filepath"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -73,33 +70,18 @@ func planFor(keepOld bool) (head string) {
 	return planRemove
 }
 
-// writePlan writes under another name first, so that a plan is whole.
+// writePlan writes a plan that is whole, also after a crash.
 func (s *Store) writePlan(revisions iter.Seq2[zodb.Oid, zodb.Tid], head string) error {
-	path := filepath.Join(s.dir, planName)
-	f, err := s.fs.OpenFile(path+".tmp", os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
-	if err != nil {
-		return err
-	}
-	out := bufio.NewWriter(io.NewOffsetWriter(f, 0))
-	_, err = fmt.Fprintln(out, head)
-	for oid, tid := range revisions {
-		if err == nil {
-			_, err = fmt.Fprintf(out, "%v%v\n", oid, tid)
+	return vfs.WriteFileAtomic(s.fs, filepath.Join(s.dir, planName), ".tmp", func(f vfs.File) error {
+		out := bufio.NewWriter(io.NewOffsetWriter(f, 0))
+		_, err := fmt.Fprintln(out, head)
+		for oid, tid := range revisions {
+			if err == nil {
+				_, err = fmt.Fprintf(out, "%v%v\n", oid, tid)
+			}
 		}
-	}
-	if err == nil {
-		err = out.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	if err := s.fs.Rename(path+".tmp", path); err != nil {
-		return err
-	}
-	return s.fs.SyncDir(s.dir)
+		return errors.Join(err, out.Flush())
+	})
 }
 
 // A plan is what was planned.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"path/filepath"
 	"sync"
 
@@ -127,9 +126,7 @@ func (b *staged) Discard() error {
 		b.file = nil
 	}
 	if b.path != "" {
-		if e := b.s.fs.Remove(b.path); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
+		err = errors.Join(err, vfs.RemoveIfThere(b.s.fs, b.path))
 		if b.path == b.s.path(b.oid, b.tid) {
 			err = errors.Join(err, b.s.folders.sync(filepath.Dir(b.path)))
 		}

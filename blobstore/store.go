@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
-	"golang.org/x/sys/unix"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -190,21 +189,11 @@ func (s *Store) prepare(marked bool) error {
 	return s.fs.SyncDir(s.dir)
 }
 
-// writeMarker writes under another name first, so that a crash leaves no empty marker.
 func (s *Store) writeMarker() error {
-	tmp := filepath.Join(s.dir, markerName+".tmp")
-	f, err := s.fs.OpenFile(tmp, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
-	if err != nil {
+	return vfs.WriteFileAtomic(s.fs, filepath.Join(s.dir, markerName), ".tmp", func(f vfs.File) error {
+		_, err := f.WriteAt([]byte(s.layout.name()), 0)
 		return err
-	}
-	_, err = f.WriteAt([]byte(s.layout.name()), 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	if err = errors.Join(err, f.Close()); err != nil {
-		return err
-	}
-	return s.fs.Rename(tmp, filepath.Join(s.dir, markerName))
+	})
 }
 
 // readyTmp makes the folder of incoming files ready for one more. What a crash left there is removed before the first

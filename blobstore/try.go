@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -46,10 +47,7 @@ func (s *Store) TryRemoval(keepOld bool) error {
 	if err == nil && keepOld {
 		err = s.tryOld(probe)
 	}
-	if e := s.fs.Remove(probe); !errors.Is(e, fs.ErrNotExist) {
-		err = errors.Join(err, e)
-	}
-	return err
+	return errors.Join(err, vfs.RemoveIfThere(s.fs, probe))
 }
 
 func (s *Store) tryPlan(probe string) error {

@@ -6,11 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"iter"
 	"math"
 	"os"
-	"path/filepath"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -48,40 +46,17 @@ func unusable(format string, args ...any) error {
 // saveIndex replaces the index file at path (Data.fs.index) by one with these entries, ascending, as the index of the
 // Data.fs up to pos. On return the file is durable; after an error or a crash the old one is still there.
 func saveIndex(disk vfs.FS, path string, entries iter.Seq2[zodb.Oid, int64], pos int64) error {
-	temp := path + ".index_tmp"
-	if err := writeIndexFile(disk, temp, entries, pos); err != nil {
-		return fmt.Errorf("save index %s: %w", path, errors.Join(err, removeIfThere(disk, temp)))
-	}
-	if err := disk.Rename(temp, path); err != nil {
-		return fmt.Errorf("save index %s: %w", path, errors.Join(err, removeIfThere(disk, temp)))
-	}
-	if err := disk.SyncDir(filepath.Dir(path)); err != nil {
-		return fmt.Errorf("save index %s: %w", path, err)
-	}
-	return nil
-}
-
-func removeIfThere(disk vfs.FS, path string) error {
-	if err := disk.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
-}
-
-func writeIndexFile(disk vfs.FS, path string, entries iter.Seq2[zodb.Oid, int64], pos int64) error {
-	f, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, fileMode)
+	err := vfs.WriteFileAtomic(disk, path, ".index_tmp", func(f vfs.File) error {
+		out := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), 64<<10)
+		if err := writeIndex(out, entries, pos); err != nil {
+			return err
+		}
+		return out.Flush()
+	})
 	if err != nil {
-		return err
+		return fmt.Errorf("save index: %w", err)
 	}
-	out := bufio.NewWriterSize(io.NewOffsetWriter(f, 0), 64<<10)
-	err = writeIndex(out, entries, pos)
-	if err == nil {
-		err = out.Flush()
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
+	return nil
 }
 
 // writeIndex writes an index with memory for one prefix.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -52,7 +53,7 @@ func (p *packer) tryLink() error {
 		return nil
 	}
 	disk, name := p.s.fs, p.s.path+oldSuffix+".try"
-	err := removeIfThere(disk, name)
+	err := vfs.RemoveIfThere(disk, name)
 	if err == nil {
 		err = disk.Link(p.s.path, name)
 	}

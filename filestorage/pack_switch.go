@@ -67,7 +67,7 @@ func (p *packer) prepare() error {
 	}
 	p.prepared = true
 	disk, path := p.s.fs, p.s.path
-	if err := removeIfThere(disk, path+oldSuffix); err != nil {
+	if err := vfs.RemoveIfThere(disk, path+oldSuffix); err != nil {
 		return err
 	}
 	if p.opt.KeepOld {
@@ -75,7 +75,7 @@ func (p *packer) prepare() error {
 			return fmt.Errorf("keep the old file: %w", err)
 		}
 	}
-	if err := removeIfThere(disk, path+indexSuffix); err != nil {
+	if err := vfs.RemoveIfThere(disk, path+indexSuffix); err != nil {
 		return err
 	}
 	return disk.SyncDir(filepath.Dir(path))
@@ -170,11 +170,11 @@ func (p *packer) drop() error {
 			err = errors.Join(err, p.blobs.CancelRemoval())
 		}
 		if p.opt.KeepOld {
-			err = errors.Join(err, removeIfThere(disk, path+oldSuffix))
+			err = errors.Join(err, vfs.RemoveIfThere(disk, path+oldSuffix))
 		}
 		p.s.saveIndexAt(p.e.size())
 	}
-	return errors.Join(err, removeIfThere(disk, path+packSuffix))
+	return errors.Join(err, vfs.RemoveIfThere(disk, path+packSuffix))
 }
 
 // clean does what is left once the new file is there.

@@ -68,17 +68,7 @@ func begin(disk vfs.FS, dataPath string, s *State) (*State, error) {
 
 // Save writes the state. On success it is durable; after an error the file is the old or the new one.
 func (s *State) Save() error {
-	temp := s.path + ".tmp"
-	if err := s.write(temp); err != nil {
-		return fmt.Errorf("writing %s: %w", s.path, errors.Join(err, discard(s.fs, temp)))
-	}
-	if err := s.fs.Rename(temp, s.path); err != nil {
-		return fmt.Errorf("writing %s: %w", s.path, errors.Join(err, discard(s.fs, temp)))
-	}
-	if err := s.fs.SyncDir(filepath.Dir(s.path)); err != nil {
-		return fmt.Errorf("writing %s: syncing its folder: %w", s.path, err)
-	}
-	return nil
+	return vfs.WriteFileAtomic(s.fs, s.path, ".tmp", s.write)
 }
 
 // secure makes durable what was read: who wrote it may have been killed before it had synced the name, or copied the
@@ -130,17 +120,8 @@ func read(disk vfs.FS, path string) (content []byte, at marks, err error) {
 	return content, at, err
 }
 
-// write makes a file of the state, which says which file it is in, and syncs it. What an interrupted write left under
-// the name is removed first: the marks are to be those of a new file.
-func (s *State) write(path string) (err error) {
-	if err := discard(s.fs, path); err != nil {
-		return err
-	}
-	f, err := s.fs.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
+// write fills a new file with the state, which says which file it is in.
+func (s *State) write(f vfs.File) error {
 	at, err := marksOf(f)
 	if err != nil {
 		return err
@@ -153,16 +134,6 @@ func (s *State) write(path string) (err error) {
 	if _, err := f.WriteAt(content, 0); err != nil {
 		return err
 	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
 	s.at, err = f.Stat()
 	return err
-}
-
-func discard(disk vfs.FS, path string) error {
-	if err := disk.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 )
@@ -120,16 +119,8 @@ func (k *Keeper) changed(s *State) (what string, content []byte, err error) {
 
 // put makes a file of content, durably but for its name.
 func put(disk vfs.FS, path string, content []byte) error {
-	if err := discard(disk, path); err != nil {
+	return vfs.WriteNewFile(disk, path, func(f vfs.File) error {
+		_, err := f.WriteAt(content, 0)
 		return err
-	}
-	f, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return err
-	}
-	_, err = f.WriteAt(content, 0)
-	if err == nil {
-		err = f.Sync()
-	}
-	return errors.Join(err, f.Close())
+	})
 }

@@ -64,7 +64,7 @@ func (s *Site) free(first zodb.Tid) (int, error) {
 // clear removes what an interrupted attempt has left.
 func (f *Fragment) clear(disk vfs.FS) error {
 	for _, suffix := range []string{"", ".index", ".lock"} {
-		if err := remove(disk, f.Data+suffix); err != nil {
+		if err := vfs.RemoveIfThere(disk, f.Data+suffix); err != nil {
 			return err
 		}
 	}

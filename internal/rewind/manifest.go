@@ -5,9 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/zrsd/zrsd/internal/identity"
@@ -70,32 +68,8 @@ func (m *Manifest) write(disk vfs.FS, path string) error {
 	if err != nil {
 		return err
 	}
-	temp := path + ".tmp"
-	if err := writeFile(disk, temp, append(text, '\n')); err != nil {
-		return fmt.Errorf("writing %s: %w", path, errors.Join(err, remove(disk, temp)))
-	}
-	if err := disk.Rename(temp, path); err != nil {
-		return fmt.Errorf("writing %s: %w", path, errors.Join(err, remove(disk, temp)))
-	}
-	return disk.SyncDir(filepath.Dir(path))
-}
-
-func writeFile(disk vfs.FS, path string, content []byte) (err error) {
-	f, err := disk.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o666)
-	if err != nil {
+	return vfs.WriteFileAtomic(disk, path, ".tmp", func(f vfs.File) error {
+		_, err := f.WriteAt(append(text, '\n'), 0)
 		return err
-	}
-	defer func() { err = errors.Join(err, f.Close()) }()
-	if _, err := f.WriteAt(content, 0); err != nil {
-		return err
-	}
-	return f.Sync()
-}
-
-// remove removes a file, if it is there.
-func remove(disk vfs.FS, path string) error {
-	if err := disk.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	})
 }
