@@ -117,7 +117,7 @@ func (c *client) blobShared(m *wire.Message, a *arguments) error {
 			return errors.Join(raise(classValue, "not a file beside a blob: "+name), err)
 		}
 		if err != nil {
-			return err
+			u = lostUpload{fmt.Errorf("taking the file %s beside a blob: %w", name, err)}
 		}
 		t.given.record(oid, 0)
 		return t.StoreBlob(oid, serial, record, u)

@@ -18,6 +18,7 @@ import (
 	"github.com/zrsd/zrsd/internal/door"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/internal/recovered"
+	"github.com/zrsd/zrsd/zeo/commit"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -58,7 +59,7 @@ type client struct {
 	helpers   sync.WaitGroup // goroutines of votes, packs, blobs and the like
 	slots     chan struct{}  // one for each call that background answers
 	txn       *transaction   // nil: none
-	large     *largeRecord   // the record of the message that is being handled; nil: it is in the message
+	large     *commit.Record // the record of the message that is being handled; nil: it is in the message
 	upload    zodb.BlobDraft // of storeBlobStart; nil: none
 	iterators iterators
 }

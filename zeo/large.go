@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"io"
 
-	"github.com/zrsd/zrsd/zeo/commit"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 
@@ -12,12 +11,6 @@ const (
 	largeMessage = 1 << 20  // from which on a record goes to the transaction's file while it is read
 	maxTail      = 64 << 10 // what may be behind it: the name of the transaction
 )
-
-// A largeRecord was taken while it was read, or could not be.
-type largeRecord struct {
-	record commit.Record
-	err    error
-}
 
 // largeStore handles the next message if it stores a large record, which then is not in memory as a whole. All others
 // take the general way, with the same answers.
@@ -55,23 +48,15 @@ func (c *client) largeStore(r *bufio.Reader) (handled bool, err error) {
 	return true, c.dispatch(m)
 }
 
-// take reads a record into the file of the transaction, or to nowhere if there is none that buffers: the call finds
-// that out itself. An error is one of the connection.
+// take reads a record into the file of the transaction, or to nowhere if there is none that buffers, or one that takes
+// nothing any more: the call finds that out itself. An error is one of the connection.
 func (c *client) take(r io.Reader, size int64) error {
 	from := &io.LimitedReader{R: r, N: size}
 	if t := c.txn; t != nil && t.is() == buffering {
 		t.settle(false) // a vote that is answered
-		c.large = new(largeRecord)
-		c.large.record, c.large.err = t.Take(size, from)
+		record, _ := t.Take(size, from)
+		c.large = &record
 	}
 	_, err := io.CopyN(io.Discard, from, from.N) // what could not be taken; an error of the connection comes again
 	return err
-}
-
-// then calls f if the record could be taken.
-func (l *largeRecord) then(f func() error) error {
-	if l.err != nil {
-		return l.err
-	}
-	return f()
 }

@@ -169,7 +169,8 @@ func (c *client) own(handle pickle.Value) error {
 	return nil
 }
 
-// buffered is what all calls have in common that only buffer: handle is the last argument.
+// buffered is what all calls have in common that only buffer: handle is the last argument. Most of them have no answer,
+// so what cannot be kept is told at the vote.
 func (c *client) buffered(m *wire.Message, a *arguments, f func(t *transaction) error) error {
 	handle := a.handle()
 	if err := a.end(); err != nil {
@@ -181,8 +182,8 @@ func (c *client) buffered(m *wire.Message, a *arguments, f func(t *transaction) 
 	if c.txn.is() != buffering {
 		return raise(classTransaction, "the transaction votes, or has voted")
 	}
-	c.txn.settle(false) // a vote that is answered
-	if err := f(c.txn); err != nil {
+	c.txn.settle(false)                                       // a vote that is answered
+	if err := f(c.txn); err != nil && c.txn.Broken() == nil { // the vote says otherwise
 		return err
 	}
 	c.reply(m, nil)
@@ -195,8 +196,8 @@ func (c *client) store(m *wire.Message, a *arguments) error {
 	c.countStore()
 	return c.buffered(m, a, func(t *transaction) error {
 		t.given.record(oid, 0)
-		if l := c.large; l != nil {
-			return l.then(func() error { return t.StoreRecord(oid, serial, l.record) })
+		if c.large != nil {
+			return t.StoreRecord(oid, serial, *c.large)
 		}
 		return t.Store(oid, serial, record)
 	})
@@ -226,8 +227,8 @@ func (c *client) restore(m *wire.Message, a *arguments) error {
 	c.countStore()
 	return c.buffered(m, a, func(t *transaction) error {
 		t.given.record(oid, tid)
-		if l := c.large; l != nil {
-			return l.then(func() error { return t.RestoreRecord(oid, tid, l.record, hint) })
+		if c.large != nil {
+			return t.RestoreRecord(oid, tid, *c.large, hint)
 		}
 		return t.Restore(oid, tid, record, hint)
 	})

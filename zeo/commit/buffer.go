@@ -52,6 +52,20 @@ type buffer struct {
 	memory int64
 	total  int64
 	spill  *file
+	broken error // what could not be kept: nothing is any more, and the vote fails by it
+}
+
+// fails notes an error of f, which keeps something. What was kept is given back to the disk at once.
+func (b *buffer) fails(f func() error) error {
+	if b.broken != nil {
+		return b.broken
+	}
+	err := f()
+	if err != nil {
+		err = errors.Join(err, b.drop())
+		b.broken = err
+	}
+	return err
 }
 
 // add appends an operation, or puts a store into the place of an earlier one of the object.

@@ -28,6 +28,9 @@ func newFile(dir string) (*file, error) {
 func (f *file) Write(b []byte) (int, error) {
 	n, err := f.f.WriteAt(b, f.size)
 	f.size += int64(n)
+	if err != nil {
+		err = fmt.Errorf("%w: make room there, or start the server with another temporary folder (TMPDIR)", err)
+	}
 	return n, err
 }
 

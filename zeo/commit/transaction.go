@@ -38,6 +38,9 @@ func (o Options) withDefaults() Options {
 }
 
 // A Transaction is one of a client's. It is for one goroutine at a time; a Vote that waits is ended by its context.
+//
+// Where one of its calls cannot keep what it is given, because the disk is full or the transaction too large, that call
+// and all behind it fail, and so does Vote, with the same error: a client that cannot be told before then is told there.
 type Transaction struct {
 	st    *filestorage.Storage
 	meta  zodb.TxnMeta
@@ -65,56 +68,74 @@ func (t *Transaction) StoreBlob(oid zodb.Oid, serial zodb.Tid, data []byte, blob
 
 func (t *Transaction) store(oid zodb.Oid, serial zodb.Tid, data []byte, blob zodb.BlobDraft) error {
 	op := &operation{kind: store, oid: oid, serial: serial, blob: blob}
-	err := t.buf.keep(op, data)
-	if err == nil {
-		err = t.buf.add(op)
-	}
+	err := t.buf.fails(func() error {
+		if err := t.buf.keep(op, data); err != nil {
+			return err
+		}
+		return t.buf.add(op)
+	})
 	if err != nil && blob != nil {
 		err = errors.Join(err, blob.Discard())
 	}
 	return err
 }
 
+// add buffers an operation without data of its own.
+func (t *Transaction) add(op *operation) error {
+	return t.buf.fails(func() error { return t.buf.add(op) })
+}
+
 // Take copies a record of size bytes into the transaction's file, for StoreRecord or RestoreRecord: it is never in
 // memory as a whole. An error is one of reading from, or of buffering.
-func (t *Transaction) Take(size int64, from io.Reader) (Record, error) { return t.buf.take(size, from) }
+func (t *Transaction) Take(size int64, from io.Reader) (r Record, err error) {
+	err = t.buf.fails(func() error {
+		r, err = t.buf.take(size, from)
+		return err
+	})
+	return r, err
+}
 
 // StoreRecord is Store with data that was taken.
 func (t *Transaction) StoreRecord(oid zodb.Oid, serial zodb.Tid, r Record) error {
-	return t.buf.add(&operation{kind: store, oid: oid, serial: serial, spilt: true, at: r.at, size: r.size})
+	return t.add(&operation{kind: store, oid: oid, serial: serial, spilt: true, at: r.at, size: r.size})
 }
 
 // RestoreRecord is Restore with data that was taken.
 func (t *Transaction) RestoreRecord(oid zodb.Oid, tid zodb.Tid, r Record, hint zodb.Tid) error {
-	return t.buf.add(&operation{kind: restore, oid: oid, serial: tid, hint: hint, spilt: true, at: r.at, size: r.size})
+	return t.add(&operation{kind: restore, oid: oid, serial: tid, hint: hint, spilt: true, at: r.at, size: r.size})
 }
 
 // Check buffers the condition that serial is still the current revision of an object.
 func (t *Transaction) Check(oid zodb.Oid, serial zodb.Tid) error {
-	return t.buf.add(&operation{kind: check, oid: oid, serial: serial})
+	return t.add(&operation{kind: check, oid: oid, serial: serial})
 }
 
 // Delete buffers the deletion of an object.
 func (t *Transaction) Delete(oid zodb.Oid, serial zodb.Tid) error {
-	return t.buf.add(&operation{kind: remove, oid: oid, serial: serial})
+	return t.add(&operation{kind: remove, oid: oid, serial: serial})
 }
 
 // Restore buffers a revision as another storage has it, nil data for none; hint is the transaction that has the same
 // data, 0 for none.
 func (t *Transaction) Restore(oid zodb.Oid, tid zodb.Tid, data []byte, hint zodb.Tid) error {
 	op := &operation{kind: restore, oid: oid, serial: tid, hint: hint, size: zodb.NoData}
-	if data != nil {
-		if err := t.buf.keep(op, data); err != nil {
-			return err
+	return t.buf.fails(func() error {
+		if data != nil {
+			if err := t.buf.keep(op, data); err != nil {
+				return err
+			}
 		}
-	}
-	return t.buf.add(op)
+		return t.buf.add(op)
+	})
 }
 
 // Undo buffers taking back a transaction.
 func (t *Transaction) Undo(tid zodb.Tid) error {
-	return t.buf.add(&operation{kind: undo, serial: tid})
+	return t.add(&operation{kind: undo, serial: tid})
 }
+
+// Broken returns why the transaction can only be aborted: something could not be kept. Vote fails with it.
+func (t *Transaction) Broken() error { return t.buf.broken }
 
 // A Conflict is a store that was not based on the current revision of its object.
 type Conflict struct {
@@ -141,6 +162,9 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	if t.voted != nil {
 		return nil, fmt.Errorf("vote: it has voted already: %w", zodb.ErrTransaction)
 	}
+	if t.buf.broken != nil {
+		return nil, fmt.Errorf("the transaction could not be buffered: %w", t.buf.broken)
+	}
 	txn, err := t.st.Begin(ctx, &t.meta)
 	if err != nil {
 		return nil, err
@@ -151,7 +175,7 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 // VoteNow is Vote for a transaction that is soon applied, where nobody has to be waited for. Otherwise nothing was
 // done, and voted is false.
 func (t *Transaction) VoteNow() (out *Outcome, voted bool, err error) {
-	if t.voted != nil || !t.buf.small() {
+	if t.voted != nil || t.buf.broken != nil || !t.buf.small() {
 		return nil, false, nil
 	}
 	txn, _ := t.st.BeginNow(&t.meta) // Vote meets the error again

@@ -422,3 +422,45 @@ func TestAConflictWithARevisionOfLongAgoIsLeftToTheClient(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What cannot be kept fails its own call, all behind it and the vote, and gives back at once what was kept before.
+func TestWhatCannotBeKeptFailsTheVote(t *testing.T) {
+	s := open(t)
+	for name, spoil := range map[string]func(txn *Transaction) error{
+		"no room": func(txn *Transaction) error {
+			must(t, txn.Store(9, 0, []byte("spilled")), txn.buf.spill.f.Close()) // each write fails now
+			return txn.Store(10, 0, []byte("more"))
+		},
+		"a record that breaks off": func(txn *Transaction) error {
+			_, err := txn.Take(100, strings.NewReader("not so many"))
+			return err
+		},
+		"too large": func(txn *Transaction) error { return txn.Store(1, 0, make([]byte, 1001)) },
+	} {
+		txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 1, Bytes: 1000})
+		must(t, txn.StoreBlob(2, 0, blobRecord, upload(t, s, "content")))
+		err := spoil(txn)
+		if err == nil || txn.Broken() == nil || len(txn.buf.ops) > 0 || txn.buf.spill != nil {
+			t.Errorf("%s: %v, and it holds %d operations", name, err, len(txn.buf.ops))
+		}
+		cause := txn.Broken()
+		for _, err := range []error{
+			txn.Store(3, 0, []byte("small")), txn.StoreBlob(4, 0, blobRecord, upload(t, s, "content")),
+			txn.Check(3, 0), txn.StoreRecord(5, 0, Record{}), txn.Restore(6, 1, nil, 0),
+		} {
+			if !errors.Is(err, cause) {
+				t.Errorf("%s: behind it: %v", name, err)
+			}
+		}
+		if _, voted, err := txn.VoteNow(); voted || err != nil {
+			t.Errorf("%s: voted at once: %v", name, err)
+		}
+		if _, err := txn.Vote(t.Context()); !errors.Is(err, cause) {
+			t.Errorf("%s: the vote: %v", name, err)
+		}
+		must(t, txn.Abort())
+		if txn.Broken() != nil || s.LastTid() != 0 {
+			t.Errorf("%s: after the abort: %v, last %v", name, txn.Broken(), s.LastTid())
+		}
+	}
+}
