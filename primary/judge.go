@@ -64,6 +64,9 @@ func (p *Primary) judgeEpochs(h *protocol.Hello, epochs []protocol.Epoch) *proto
 	case len(h.Epochs) == 0 || !parted || last <= at:
 		return nil
 	case last > ours:
+		if m := p.opt.Member; m != nil && h.StorageID != "" {
+			m.Surpassed(last)
+		}
 		return ahead(last, ours)
 	}
 	return refuse(protocol.CodeDiverged, at, "the last transaction of this secondary is %v (%s), and behind %v (%s) "+

@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // dialFrom connects from one of the addresses of the loopback network.
@@ -209,6 +210,7 @@ type voter struct{}
 
 func (voter) Standing() Standing         { return Standing{Node: "node", Leads: true} }
 func (voter) Outranked(uint64)           {}
+func (voter) Surpassed(zodb.Tid)         {}
 func (voter) HandedOver(*protocol.Hello) {}
 func (voter) Bid(context.Context, *protocol.Bid) (*protocol.Promise, *protocol.Refusal) {
 	return &protocol.Promise{StorageID: storageID}, nil

@@ -8,6 +8,7 @@ import (
 	"github.com/hashicorp/yamux"
 
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A Member is the node of this Primary as one among others that could be primary. Its methods are called from
@@ -19,6 +20,9 @@ type Member interface {
 	Outranked(epoch uint64)
 	// Bid answers a node that wants to be primary, or asks how things stand.
 	Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise, *protocol.Refusal)
+	// Surpassed is told the last transaction of a peer that is later than ours, and of another time of a primary: that
+	// went on beside this one, or before it, and clients may have seen what it did.
+	Surpassed(last zodb.Tid)
 	// HandedOver is told that a former primary has stepped down in favour of this node.
 	HandedOver(hello *protocol.Hello)
 }

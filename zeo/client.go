@@ -126,6 +126,9 @@ func (c *client) end(err error) {
 		c.say(hclog.Error, err, "disconnecting a client", "error", err)
 	case c.storage != nil && !c.spoke && !c.turned && left(err):
 		c.srv.hush.Warn(c.logger(), c.source, behindText, behindText, "last", c.entered)
+		if behind := c.storage.opt.Behind; behind != nil {
+			behind()
+		}
 	case c.storage != nil:
 		c.say(hclog.Info, err, "disconnected", "reason", err)
 	}

@@ -101,6 +101,10 @@ type StorageOptions struct {
 	// that has changed: it may be the client's way there that was cut. Default 5 min.
 	FallbackFor time.Duration
 
+	// Behind is told when a client has left as one does whose cache is ahead of the storage. It must not wait; nil:
+	// nobody is told.
+	Behind func()
+
 	Watch   *watchdog.Board // is told when clients cannot be told of commits; nil: nobody is
 	PackGC  bool            // let packs collect garbage
 	KeepOld bool            // let packs leave the old file

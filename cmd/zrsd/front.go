@@ -73,6 +73,7 @@ func configuredFront(cfg *config.Config, log hclog.Logger) *front {
 func (f *front) Offer(name string, st *filestorage.Storage, terms node.Terms) (withdraw func()) {
 	opt := f.options[name]
 	opt.Access, opt.Cleared, opt.Watch = terms.Access, terms.Cleared, terms.Watch
+	opt.Behind = terms.Behind
 	opt.Elsewhere, opt.Hold, opt.HoldFor = terms.Elsewhere, terms.Hold, terms.HoldFor
 	withdraw, err := f.server.Offer(name, st, opt)
 	if err != nil {

@@ -85,7 +85,7 @@ func (r *replica) isLatest(epoch uint64) bool {
 func (r *replica) terms() Terms {
 	return Terms{
 		Access: r.access(), Cleared: r.cleared, Elsewhere: r.elsewhere, Hold: r.mayLead(), HoldFor: r.holdFor(),
-		Watch: r.c.board,
+		Watch: r.c.board, Behind: r.clientLeft,
 	}
 }
 

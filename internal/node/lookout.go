@@ -88,6 +88,7 @@ func (l *looking) look(ctx context.Context) {
 	if v := l.judgeOthers(id, answers); v.rival != id.Rival || v.met != l.met.Load() {
 		l.noticed.note(func(n *noticed) { n.others = &v })
 	}
+	l.heardFrom(answers)
 	switch {
 	case latest(id, answers) > id.Latest():
 		l.Outranked(latest(id, answers))

@@ -23,6 +23,9 @@ type noticed struct {
 	heir   *heritage // a primary has stepped down for this node
 	leader string    // where a primary says that it is; empty: none does
 	others *verdict  // what other primaries have answered; nil: nothing new
+
+	later      zodb.Tid // the last transaction of another node, which is later than ours
+	clientLeft bool     // as one does whose cache is ahead
 }
 
 // A heritage is an epoch that this node is to begin behind a transaction.
@@ -91,6 +94,9 @@ func (r *replica) act(ctx context.Context) {
 		if err := r.fence(ctx, all.higher, true, ""); err != nil {
 			r.c.Logger.Error("another node has become primary, and this one cannot write that down", "error", err)
 		}
+	}
+	if all.later > 0 || all.clientLeft {
+		r.surpass(ctx, all.later, all.clientLeft)
 	}
 	if all.leader != "" && r.seeks(all.leader) {
 		if err := r.turnTo(all.leader); err != nil {

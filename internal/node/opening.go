@@ -23,16 +23,23 @@ const heardAhead = time.Hour
 // another history.
 func (r *replica) open(ctx context.Context) error {
 	id := r.keep.State()
-	if err := r.st.SkipTids(ctx, r.gap()); err != nil {
-		return fmt.Errorf("beginning epoch %d: leaving out tids: %w", id.Epoch().Number, err)
+	if err := r.writeEmpty(ctx, r.heard(), openingText(id.Epoch().Number, r.face.base.Name)); err != nil {
+		return fmt.Errorf("beginning epoch %d: %w", id.Epoch().Number, err)
 	}
-	txn, err := r.st.Begin(ctx, &zodb.TxnMeta{Description: openingText(id.Epoch().Number, r.face.base.Name)})
+	return nil
+}
+
+// writeEmpty commits a transaction without records that is later than another one, as far as that is to be believed.
+func (r *replica) writeEmpty(ctx context.Context, after zodb.Tid, description []byte) error {
+	if err := r.st.SkipTids(ctx, r.gap(after)); err != nil {
+		return fmt.Errorf("leaving out tids: %w", err)
+	}
+	txn, err := r.st.Begin(ctx, &zodb.TxnMeta{Description: description})
 	if err != nil {
-		return fmt.Errorf("beginning epoch %d: its first transaction: %w", id.Epoch().Number, err)
+		return fmt.Errorf("an empty transaction: %w", err)
 	}
 	if _, err := txn.Finish(ctx, nil); err != nil {
-		return fmt.Errorf("beginning epoch %d: its first transaction: %w", id.Epoch().Number,
-			errors.Join(err, txn.Abort()))
+		return fmt.Errorf("an empty transaction: %w", errors.Join(err, txn.Abort()))
 	}
 	return nil
 }
@@ -55,18 +62,28 @@ func (r *replica) openAgain(ctx context.Context) error {
 	return nil
 }
 
-// gap is how many tids to leave out behind the last transaction.
-func (r *replica) gap() uint64 {
+// heard is the last transaction that the former primary has told of.
+func (r *replica) heard() zodb.Tid {
+	before := r.sec.Status()
+	last := before.PrimaryLast
+	for _, m := range before.Roster {
+		last = max(last, m.Durable)
+	}
+	return last
+}
+
+// gap is how many tids to leave out behind the last transaction, to be later than one that was heard of.
+func (r *replica) gap(heard zodb.Tid) uint64 {
 	last := r.st.LastTid()
+	return uint64(min(max(last, heard), r.believed())-last) + tidGap
+}
+
+// believed is the highest tid that others may have told.
+func (r *replica) believed() zodb.Tid {
+	most := r.st.LastTid() + zodb.Tid(heardAhead/time.Second)*tidGap
 	now, err := zodb.TidFromTime(time.Now().Add(heardAhead))
 	if err != nil {
-		return tidGap
+		return most
 	}
-	limit := max(now, last+zodb.Tid(heardAhead/time.Second)*tidGap)
-	before := r.sec.Status()
-	heard := max(last, before.PrimaryLast)
-	for _, m := range before.Roster {
-		heard = max(heard, m.Durable)
-	}
-	return uint64(min(heard, limit)-last) + tidGap
+	return max(now, most)
 }

@@ -45,6 +45,8 @@ type Terms struct {
 	Elsewhere func(ctx context.Context) zeo.Leader
 	Hold      bool
 	HoldFor   time.Duration
+	// Behind is told of clients whose caches may be ahead: see zeo.StorageOptions.
+	Behind func()
 	// Watch is told when clients cannot be told of commits.
 	Watch *watchdog.Board
 }

@@ -66,6 +66,9 @@ type replica struct {
 	seen    atomic.Uint64   // the highest epoch in which another node has said to lead
 	leader  string          // of changing: where the primary is or will be, as a referee or bidder says; empty: unknown
 
+	surpassed surpassing  // of changing
+	older     atomic.Bool // a secondary of this primary's epoch has more than this one
+
 	// changing is held by whoever changes the role, or what is promised, and in the end for good.
 	changing chan struct{}
 
