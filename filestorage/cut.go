@@ -53,10 +53,10 @@ func (s *Storage) endOf(ctx context.Context, tid zodb.Tid) (int64, error) {
 	switch {
 	case err != nil:
 		return 0, err
-	case p.atEnd() || p.header.Tid != tid:
+	case p.atEnd() || p.txn.Tid != tid:
 		return 0, fmt.Errorf("transaction %v: %w", tid, zodb.ErrNoTid)
 	}
-	return p.end(), nil
+	return p.behind(), nil
 }
 
 func (s *Storage) cut(at int64) (err error) {

@@ -41,17 +41,17 @@ func (s *source) find(ctx context.Context, tid zodb.Tid) (found Found, err error
 		}
 		return found, fmt.Errorf("find tid %v in %s: %w", tid, s.path, zodb.ErrNoTid)
 	}
-	found.Status = p.header.Status
+	found.Status = p.txn.Status
 	found.Digest, err = s.digest(p.pos, p.win.size)
 	return found, err
 }
 
 // neighbours returns the transactions before and at the hopper's place.
 func (p *hopper) neighbours() (before, after Neighbour, err error) {
-	after = Neighbour{p.header.Tid, p.header.Status}
+	after = Neighbour{p.txn.Tid, p.txn.Status}
 	if p.pos > magicLen {
 		err = p.prev()
-		before = Neighbour{p.header.Tid, p.header.Status}
+		before = Neighbour{p.txn.Tid, p.txn.Status}
 	}
 	return before, after, err
 }
@@ -76,7 +76,7 @@ func (s *source) count(ctx context.Context, after zodb.Tid) (n int64, upTo zodb.
 		if ctx.Err() != nil {
 			return 0, 0, context.Cause(ctx)
 		}
-		upTo = p.header.Tid
+		upTo = p.txn.Tid
 		err = p.next()
 	}
 	if err != nil {

@@ -195,7 +195,7 @@ func (g *generation) follows(ctx context.Context, old *generation) (bool, error)
 	if err := p.seek(ctx, old.last.tid-1); err != nil {
 		return false, err
 	}
-	if !p.atEnd() && p.header.Tid == old.last.tid {
+	if !p.atEnd() && p.txn.Tid == old.last.tid {
 		return true, nil
 	}
 	before, _, err := p.neighbours()
@@ -215,10 +215,10 @@ func (g *generation) emptyAfter(tid zodb.Tid) (bool, error) {
 		if err == nil {
 			err = p.prev()
 		}
-		if err != nil || p.header.Tid <= tid {
+		if err != nil || p.txn.Tid <= tid {
 			return err == nil, err
 		}
-		if int64(p.header.Length) > p.header.headerLen() {
+		if int64(p.txn.Length) > p.txn.headerLen() {
 			return false, nil
 		}
 	}

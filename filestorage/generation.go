@@ -2,7 +2,6 @@ package filestorage
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -117,19 +116,19 @@ func (g *generation) take(ctx context.Context) error {
 	if err := p.read(p.pos); err != nil {
 		return err
 	}
-	for p.src.checkTxn(&p.header, p.pos, p.win.size) == nil {
+	for p.src.checkTxn(&p.txn, p.pos, p.win.size) == nil {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
 		here := p.place
-		if err := p.read(p.end()); err != nil {
+		if err := p.read(p.behind()); err != nil {
 			return err
 		}
-		if p.before != here.header.Length {
+		if p.before != here.txn.Length {
 			p.place = here
 			break
 		}
-		g.last = taken{here.pos, here.header.Tid, here.header.Length}
+		g.last = taken{here.pos, here.txn.Tid, here.txn.Length}
 	}
 	if end, _ := g.get(); end != p.pos {
 		g.advance(p.pos, g.last.tid)
@@ -142,26 +141,17 @@ func (g *generation) stands() (bool, error) {
 	if g.last.pos == 0 {
 		return true, nil
 	}
-	var b [txnHeaderLen]byte
-	if err := g.readAt(b[:], g.last.pos); err != nil {
-		return false, ignoreEnd(err)
+	var there cursor
+	r := &plain{file: g.file, path: g.file.Name()}
+	if _, err := there.enter(r, g.last.pos); err != nil {
+		return false, ignoreEnd(readError(err))
 	}
-	var h txnHeader
-	h.decode(b[:])
+	h := &there.txn
 	if h.Tid != g.last.tid || h.Length != g.last.length || h.Status == zodb.StatusCheckpoint {
 		return false, nil
 	}
-	if err := g.readAt(b[:lengthLen], g.last.pos+int64(h.Length)); err != nil {
-		return false, ignoreEnd(err)
-	}
-	return binary.BigEndian.Uint64(b[:]) == h.Length, nil
-}
-
-func (g *generation) readAt(b []byte, pos int64) error {
-	if _, err := g.file.ReadAt(b, pos); err != nil {
-		return readError(err)
-	}
-	return nil
+	whole, err := there.whole(r)
+	return whole, ignoreEnd(readError(err))
 }
 
 func ignoreEnd(err error) error {

@@ -38,7 +38,7 @@ func (g *generation) noteLast() error {
 	if err := p.prev(); err != nil {
 		return err
 	}
-	g.last = taken{p.pos, p.header.Tid, p.header.Length}
+	g.last = taken{p.pos, p.txn.Tid, p.txn.Length}
 	p.place = here
 	return nil
 }
@@ -50,7 +50,7 @@ func (p *hopper) voted(size int64) int64 {
 	}
 	length := p.before
 	if p.read(size-lengthLen-int64(length)) != nil ||
-		p.header.Length != length || p.header.Status != zodb.StatusCheckpoint {
+		p.txn.Length != length || p.txn.Status != zodb.StatusCheckpoint {
 		return 0
 	}
 	return p.pos
@@ -75,7 +75,7 @@ func (p *hopper) confirm(ctx context.Context, pos int64) error {
 		if err := p.prev(); err != nil {
 			return err
 		}
-		if !own && p.header.Length > uint64(p.header.headerLen()) {
+		if !own && p.txn.Length > uint64(p.txn.headerLen()) {
 			if err := p.checkFirstRecord(); err != nil {
 				return err
 			}
@@ -91,8 +91,8 @@ func (p *hopper) confirm(ctx context.Context, pos int64) error {
 
 // checkFirstRecord checks that the first record of the transaction is one of this file.
 func (p *hopper) checkFirstRecord() error {
-	pos := p.pos + p.header.headerLen()
-	if room := p.end() - lengthLen - pos; room < recHeaderLen {
+	pos := p.first()
+	if room := p.second() - pos; room < recHeaderLen {
 		return p.src.corrupt(pos, "a data record", fmt.Sprintf("%d bytes", room))
 	}
 	var b [recHeaderLen]byte

@@ -13,7 +13,7 @@ import (
 // a time, otherwise 31 bytes for each.
 //
 //	… length(8) │ tid length status … │ … │ length(8) │ tid …
-//	   before   └ pos                                 └ end()
+//	   before   └ pos                                 └ behind()
 type hopper struct {
 	src *source
 	win window // as far as the source was committed when the hopper was made
@@ -23,9 +23,8 @@ type hopper struct {
 
 // A place is where a hopper stands: a transaction, or the end.
 type place struct {
-	pos    int64
-	header txnHeader // of the transaction at pos, nothing at the end
-	before uint64    // second length in front of pos, 0 at the start of the file
+	cursor        // without a header at the end
+	before uint64 // second length in front of pos, 0 at the start of the file
 }
 
 // nearby is how far a hop may lead to be worth a window, for which a disk reads as much as for many such hops.
@@ -40,14 +39,14 @@ func (s *source) hopper() (*hopper, error) {
 
 func (p *hopper) atEnd() bool { return p.pos == p.win.size }
 
-func (p *hopper) end() int64 { return p.pos + int64(p.header.Length) + lengthLen }
+func (p *hopper) corrupt(pos int64, want, got string) error { return p.src.corrupt(pos, want, got) }
 
 // load goes to pos, where a transaction begins or the end is, and checks the transaction's header.
 func (p *hopper) load(pos int64) error {
 	if err := p.read(pos); err != nil || p.atEnd() {
 		return err
 	}
-	return p.src.checkTxn(&p.header, pos, p.win.size)
+	return p.src.checkTxn(&p.txn, pos, p.win.size)
 }
 
 // read goes to pos and takes what stands there as it is; less than a header is none.
@@ -61,12 +60,12 @@ func (p *hopper) read(pos int64) error {
 	if err != nil {
 		return err
 	}
-	p.place = place{pos: pos}
+	p.place = place{cursor: cursor{pos: pos}}
 	if pos > magicLen {
 		p.before, b = binary.BigEndian.Uint64(b), b[lengthLen:]
 	}
 	if len(b) >= txnHeaderLen {
-		p.header.decode(b)
+		p.txn.decode(b)
 	}
 	return nil
 }
@@ -92,15 +91,11 @@ func (p *hopper) bytes(pos int64, n int) ([]byte, error) {
 
 // next goes to the next transaction, or to the end, where it must not be.
 func (p *hopper) next() error {
-	pos, length := p.pos, p.header.Length
-	if err := p.load(p.end()); err != nil {
+	left := p.cursor
+	if err := p.load(left.behind()); err != nil {
 		return err
 	}
-	if p.before != length {
-		return p.src.corrupt(p.pos-lengthLen,
-			fmt.Sprintf("the length %d of the transaction at %d", length, pos), fmt.Sprint(p.before))
-	}
-	return nil
+	return left.compare(p, p.before)
 }
 
 // prev goes to the transaction before, which must exist.
@@ -115,16 +110,16 @@ func (p *hopper) prev() error {
 	if err := p.load(start); err != nil {
 		return err
 	}
-	if p.header.Length != length {
+	if p.txn.Length != length {
 		return p.src.corrupt(start+8, fmt.Sprintf("the length %d found behind the transaction", length),
-			fmt.Sprint(p.header.Length))
+			fmt.Sprint(p.txn.Length))
 	}
 	return nil
 }
 
 // forwardTo goes on to the first transaction with a tid above after.
 func (p *hopper) forwardTo(ctx context.Context, after zodb.Tid) error {
-	for !p.atEnd() && p.header.Tid <= after {
+	for !p.atEnd() && p.txn.Tid <= after {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -149,7 +144,7 @@ func (p *hopper) backTo(ctx context.Context, after zodb.Tid, steps int64) (bool,
 		if err := p.prev(); err != nil {
 			return false, err
 		}
-		if p.header.Tid <= after {
+		if p.txn.Tid <= after {
 			p.place = here
 			return true, nil
 		}

@@ -54,7 +54,8 @@ type Inspector struct {
 	size   int64
 	magic  zodb.Magic
 	txn    RawTransaction
-	header txnHeader
+	at     cursor
+	buf    [txnHeaderLen]byte
 	rec    RawRecord
 	pos    int64 // where the next transaction begins
 	recPos int64 // where the next record begins
@@ -114,14 +115,13 @@ func (in *Inspector) Next() (*RawTransaction, error) {
 	if in.size-in.pos < txnHeaderLen {
 		return nil, io.EOF
 	}
-	var b [txnHeaderLen]byte
-	if err := in.win.read(b[:], in.pos); err != nil {
+	b, err := in.at.enter(in, in.pos)
+	if err != nil {
 		return nil, err
 	}
-	h := &in.header
-	h.decode(b[:])
+	h := &in.at.txn
 	switch {
-	case h.Status == zodb.StatusCheckpoint || unwritten(b[:]):
+	case h.Status == zodb.StatusCheckpoint || unwritten(b):
 		return nil, in.tail((*scan).checkUnfinished)
 	case !h.Status.Known():
 		return nil, in.corrupt(in.pos+statusAt, "a transaction's status", fmt.Sprintf("byte 0x%02x", byte(h.Status)))
@@ -129,6 +129,18 @@ func (in *Inspector) Next() (*RawTransaction, error) {
 		return nil, in.tail(func(c *scan) error { return c.checkTorn(h) })
 	}
 	return in.enter()
+}
+
+// bytes reads a header or a length. The window follows headers only.
+func (in *Inspector) bytes(pos int64, n int) ([]byte, error) {
+	b, read := in.buf[:n], in.win.peek
+	if n == txnHeaderLen {
+		read = in.win.read
+	}
+	if err := read(b, pos); err != nil {
+		return nil, err
+	}
+	return b, nil
 }
 
 // tail lets the rules of opening a storage decide whether the tail of an interrupted commit begins here, which is
@@ -144,25 +156,16 @@ func (in *Inspector) tail(decide func(*scan) error) error {
 
 // enter reads the rest of the transaction whose header has been read.
 func (in *Inspector) enter() (*RawTransaction, error) {
-	h := &in.header
-	end := in.pos + int64(h.Length)
-	var second [lengthLen]byte
-	if err := in.win.peek(second[:], end); err != nil {
+	h := &in.at.txn
+	if err := in.at.checkSecond(in); err != nil {
 		return nil, err
-	}
-	if n := binary.BigEndian.Uint64(second[:]); n != h.Length {
-		return nil, in.corrupt(end, fmt.Sprintf("the length %d once more, as at %d", h.Length, in.pos+8), fmt.Sprint(n))
 	}
 	meta := make([]byte, h.headerLen()-txnHeaderLen)
 	if err := in.win.read(meta, in.pos+txnHeaderLen); err != nil {
 		return nil, err
 	}
-	u, d := int(h.ULen), int(h.ULen)+int(h.DLen)
-	in.txn = RawTransaction{Pos: in.pos, Length: int64(h.Length), Meta: zodb.TxnMeta{
-		Tid: h.Tid, Status: h.Status, User: meta[:u:u], Description: meta[u:d:d], Extension: meta[d:],
-	}}
-	in.recPos = in.pos + h.headerLen()
-	in.pos = in.txn.End()
+	in.txn = RawTransaction{Pos: in.pos, Length: int64(h.Length), Meta: h.meta(meta)}
+	in.recPos, in.pos = in.at.first(), in.at.behind()
 	return &in.txn, nil
 }
 

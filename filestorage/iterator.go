@@ -48,7 +48,7 @@ func (it *iterator) Next(ctx context.Context) (zodb.Transaction, error) {
 	if err := it.open(it.pos, end); err != nil {
 		return nil, err
 	}
-	it.pos, it.last = it.end+lengthLen, it.meta.Tid
+	it.pos, it.last = it.behind(), it.meta.Tid
 	return &it.txnReader, nil
 }
 

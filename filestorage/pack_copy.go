@@ -88,7 +88,7 @@ func (p *packer) copyKeptOf(w *walker) error {
 		}
 		return p.copyCurrent(w, r, tloc)
 	})
-	if last := w.pos+int64(w.txn.Length)+lengthLen == p.packpos; err == nil && tloc == 0 && last {
+	if last := w.behind() == p.packpos; err == nil && tloc == 0 && last {
 		tloc = p.out.pos()
 		err = p.copyHead(w, zodb.StatusPacked)
 	}

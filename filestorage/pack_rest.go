@@ -64,7 +64,7 @@ func (p *packer) copyLater(w *walker) error {
 	if err := p.endTxn(tloc); err != nil {
 		return err
 	}
-	behind := w.pos + int64(w.txn.Length) + lengthLen
+	behind := w.behind()
 	if by := p.out.pos() - behind; by != p.shifts[len(p.shifts)-1].by {
 		p.shifts = append(p.shifts, shift{behind, by})
 	}

@@ -1,7 +1,6 @@
 package filestorage
 
 import (
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -123,11 +122,9 @@ func (s *Storage) setRecordsAside(c *scan, tloc, pos int64, label string) (end i
 // nextAfter returns where the transaction behind the one at tloc begins, whose records end at end, or -1 when its
 // second length does not stand there.
 func (c *scan) nextAfter(tloc, end int64) int64 {
-	if c.size-end < lengthLen {
+	lost := cursor{pos: tloc, txn: txnHeader{Length: uint64(end - tloc)}}
+	if whole, err := lost.whole(c); err != nil || !whole {
 		return -1
 	}
-	if b, err := c.bytes(end, lengthLen); err != nil || binary.BigEndian.Uint64(b) != uint64(end-tloc) {
-		return -1
-	}
-	return end + lengthLen
+	return lost.behind()
 }

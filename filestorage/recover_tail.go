@@ -117,25 +117,21 @@ func (c *scan) wholeBehind() (ch chain, exact bool, err error) {
 
 // wholeAhead follows lengths forwards from pos for as long as the second ones agree.
 func (c *scan) wholeAhead() (ch chain, err error) {
+	r := &plain{file: c.file, path: c.path}
 	for at := c.pos; c.size-at >= txnHeaderLen+lengthLen && !ch.tooLongForTail; {
-		var b [txnHeaderLen]byte
-		if err := c.peek(b[:], at); err != nil {
+		var next cursor
+		if _, err := next.enter(r, at); err != nil {
 			return ch, err
 		}
-		var h txnHeader
-		h.decode(b[:])
+		h := &next.txn
 		if h.Length > uint64(c.size-at-lengthLen) || int64(h.Length) < h.headerLen() || !h.Status.Known() {
 			return ch, nil
 		}
-		end := at + int64(h.Length) + lengthLen
-		if err := c.peek(b[:lengthLen], end-lengthLen); err != nil {
+		if whole, err := next.whole(r); err != nil || !whole {
 			return ch, err
 		}
-		if binary.BigEndian.Uint64(b[:]) != h.Length {
-			return ch, nil
-		}
-		ch.add(at, end-at)
-		at = end
+		ch.add(at, next.behind()-at)
+		at = next.behind()
 	}
 	return ch, nil
 }

@@ -2,7 +2,6 @@ package filestorage
 
 import (
 	"context"
-	"encoding/binary"
 	"fmt"
 
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -24,15 +23,16 @@ type scan struct {
 	buf []byte // what is read
 	at  int64  // its offset
 
+	cursor   // behind the last good transaction
 	index    *index
-	pos      int64    // behind the last good transaction
 	last     zodb.Tid // its tid
 	strange  int      // records whose prev is not the record before them
 	disorder int      // transactions whose tid is not above the one before
 }
 
 func newScan(ctx context.Context, file vfs.File, path string, size int64) *scan {
-	return &scan{ctx: ctx, file: file, path: path, size: size, index: newIndex(), pos: magicLen}
+	return &scan{ctx: ctx, file: file, path: path, size: size, index: newIndex(),
+		cursor: cursor{pos: magicLen}}
 }
 
 // run scans from pos. Without an error, the file is good up to pos, and what stands behind it, if anything, is the tail
@@ -57,12 +57,11 @@ func (c *scan) transaction() (whole bool, err error) {
 	if left < txnHeaderLen {
 		return false, nil
 	}
-	b, err := c.bytes(c.pos, txnHeaderLen)
+	b, err := c.enter(c, c.pos)
 	if err != nil {
 		return false, err
 	}
-	var h txnHeader
-	h.decode(b)
+	h := c.txn
 	switch {
 	case h.Status == zodb.StatusCheckpoint || unwritten(b):
 		return false, c.checkUnfinished()
@@ -77,14 +76,14 @@ func (c *scan) transaction() (whole bool, err error) {
 	if h.Tid <= c.last {
 		c.disorder++
 	}
-	c.last, c.pos = h.Tid, c.pos+int64(h.Length)+lengthLen
+	c.last, c.pos = h.Tid, c.behind()
 	return true, nil
 }
 
 // inside checks the records and the second length of the transaction at pos and indexes the records.
 func (c *scan) inside(h *txnHeader) error {
-	end := c.pos + int64(h.Length)
-	for pos := c.pos + h.headerLen(); pos < end; {
+	end := c.second()
+	for pos := c.first(); pos < end; {
 		r, err := c.header(pos, end, c.pos)
 		if err != nil {
 			return err
@@ -94,15 +93,7 @@ func (c *scan) inside(h *txnHeader) error {
 		}
 		pos += r.length()
 	}
-	b, err := c.bytes(end, lengthLen)
-	if err != nil {
-		return err
-	}
-	if second := binary.BigEndian.Uint64(b); second != h.Length {
-		want := fmt.Sprintf("the length %d of the transaction at %d again", h.Length, c.pos)
-		return c.corrupt(end, want, fmt.Sprint(second))
-	}
-	return nil
+	return c.checkSecond(c)
 }
 
 // take makes the record at pos the current one of its oid. Packs do not link the records that they write.

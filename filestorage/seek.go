@@ -2,7 +2,6 @@ package filestorage
 
 import (
 	"context"
-	"encoding/binary"
 	"math"
 	"slices"
 
@@ -26,7 +25,7 @@ func (s *source) behind(ctx context.Context, tid zodb.Tid) (int64, error) {
 	}
 	found, err := p.exact(ctx, tid)
 	if found {
-		return p.end(), err
+		return p.behind(), err
 	}
 	return p.pos, err
 }
@@ -46,7 +45,7 @@ func (p *hopper) seek(ctx context.Context, after zodb.Tid) error {
 		return err
 	}
 	upper := p.place // above after
-	if err := p.load(magicLen); err != nil || p.header.Tid > after {
+	if err := p.load(magicLen); err != nil || p.txn.Tid > after {
 		return err
 	}
 	lower := p.place // at or below after
@@ -55,7 +54,7 @@ func (p *hopper) seek(ctx context.Context, after zodb.Tid) error {
 			return err
 		}
 	}
-	if after-lower.header.Tid < upper.header.Tid-after {
+	if after-lower.txn.Tid < upper.txn.Tid-after {
 		p.place = lower
 		return p.forwardTo(ctx, after)
 	}
@@ -79,7 +78,7 @@ func (p *hopper) exact(ctx context.Context, tid zodb.Tid) (bool, error) {
 		if err := p.prev(); err != nil {
 			return false, err
 		}
-		if p.header.Tid == tid {
+		if p.txn.Tid == tid {
 			return true, nil
 		}
 	}
@@ -93,7 +92,7 @@ func (p *hopper) exact(ctx context.Context, tid zodb.Tid) (bool, error) {
 		if err := p.prev(); err != nil {
 			return false, err
 		}
-		if p.header.Tid == tid {
+		if p.txn.Tid == tid {
 			return true, nil
 		}
 	}
@@ -117,7 +116,7 @@ func (p *hopper) narrow(ctx context.Context, after zodb.Tid, lower, upper *place
 			list = list[mid+1:]
 		case p.pos >= upper.pos:
 			list = list[:mid]
-		case p.header.Tid <= after:
+		case p.txn.Tid <= after:
 			*lower, list = p.place, list[mid+1:]
 		default:
 			*upper, list = p.place, list[:mid]
@@ -152,10 +151,9 @@ func (p *hopper) loadSample(e entry) bool {
 	if r.Oid != e.oid || r.Tloc < magicLen || r.Tloc > e.pos-txnHeaderLen || p.load(r.Tloc) != nil {
 		return false
 	}
-	records := r.Tloc + p.header.headerLen()
-	second := r.Tloc + int64(p.header.Length)
-	if e.pos < records || e.pos+recHeaderLen > second || p.win.peek(b[:lengthLen], second) != nil {
+	if e.pos < p.first() || e.pos+recHeaderLen > p.second() {
 		return false
 	}
-	return binary.BigEndian.Uint64(b[:]) == p.header.Length
+	whole, err := p.whole(&plain{file: p.win.file, path: p.src.path})
+	return whole && err == nil
 }

@@ -138,7 +138,7 @@ func TestSeekUnordered(t *testing.T) {
 			rt.Fatal(err)
 		}
 		after := zodb.Tid(rapid.Uint64Range(0, 51).Draw(rt, "after"))
-		lower, upper := place{pos: magicLen}, p.place
+		lower, upper := place{cursor: cursor{pos: magicLen}}, p.place
 		if err := p.narrow(t.Context(), after, &lower, &upper); err != nil {
 			rt.Fatal(err)
 		}

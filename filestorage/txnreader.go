@@ -22,9 +22,9 @@ const (
 // A txnReader reads one transaction at a time, checking its structure as it goes. It is a zodb.Transaction, reused for
 // the next one: everything that it returned is void after open.
 type txnReader struct {
-	src  *source
-	win  window
-	pos  int64 // of the transaction
+	src *source
+	win window
+	cursor
 	at   int64 // of the next record
 	end  int64 // of the last record
 	meta zodb.TxnMeta
@@ -44,50 +44,49 @@ func (t *txnReader) open(pos, end int64) error {
 	if end-pos < txnHeaderLen+lengthLen {
 		return t.src.corrupt(pos, "a transaction", fmt.Sprintf("%d bytes", end-pos))
 	}
-	b, err := t.win.view(pos, txnHeaderLen)
-	if err != nil {
+	if _, err := t.win.view(pos, txnHeaderLen); err != nil { // the window moves there
 		return err
 	}
-	var h txnHeader
-	h.decode(b)
-	if err := t.src.checkTxn(&h, pos, end); err != nil {
+	if _, err := t.enter(t, pos); err != nil {
 		return err
 	}
-	if h.Length <= smallTxn {
-		if _, err := t.win.view(pos, int(h.Length)+lengthLen); err != nil {
+	if err := t.src.checkTxn(&t.txn, pos, end); err != nil {
+		return err
+	}
+	if t.txn.Length <= smallTxn {
+		if _, err := t.win.view(pos, int(t.txn.Length)+lengthLen); err != nil {
 			return err
 		}
 	}
-	if err := t.checkSecondLength(&h, pos); err != nil {
+	if err := t.checkSecond(t); err != nil {
 		return err
 	}
-	t.pos, t.at, t.end = pos, pos+h.headerLen(), pos+int64(h.Length)
-	return t.readMeta(&h)
+	t.at, t.end = t.first(), t.second()
+	return t.readMeta()
 }
 
-func (t *txnReader) checkSecondLength(h *txnHeader, pos int64) error {
-	at := pos + int64(h.Length)
-	if err := t.win.peek(t.buf[:lengthLen], at); err != nil {
-		return readError(err)
+// bytes reads what the window need not move for.
+func (t *txnReader) bytes(pos int64, n int) ([]byte, error) {
+	if t.win.has(n, pos) {
+		return t.win.view(pos, n)
 	}
-	if n := binary.BigEndian.Uint64(t.buf[:]); n != h.Length {
-		return t.src.corrupt(at, fmt.Sprintf("the length %d of the transaction at %d", h.Length, pos), fmt.Sprint(n))
+	b := t.buf[:n]
+	if err := t.win.peek(b, pos); err != nil {
+		return nil, readError(err)
 	}
-	return nil
+	return b, nil
 }
+
+func (t *txnReader) corrupt(pos int64, want, got string) error { return t.src.corrupt(pos, want, got) }
 
 // readMeta copies the metadata, which outlive the window.
-func (t *txnReader) readMeta(h *txnHeader) error {
-	b, err := t.win.view(t.pos+txnHeaderLen, int(h.headerLen()-txnHeaderLen))
+func (t *txnReader) readMeta() error {
+	b, err := t.win.view(t.pos+txnHeaderLen, int(t.txn.headerLen()-txnHeaderLen))
 	if err != nil {
 		return err
 	}
 	t.text = append(t.text[:0], b...)
-	u, d := int(h.ULen), int(h.ULen)+int(h.DLen)
-	t.meta = zodb.TxnMeta{
-		Tid: h.Tid, Status: h.Status,
-		User: t.text[:u:u], Description: t.text[u:d:d], Extension: t.text[d:],
-	}
+	t.meta = t.txn.meta(t.text)
 	return nil
 }
 

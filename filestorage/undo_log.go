@@ -77,10 +77,10 @@ func (s *source) undoLog(ctx context.Context, first, last int, filter func(*Undo
 		if err := p.prev(); err != nil {
 			return nil, err
 		}
-		if p.header.Status == zodb.StatusPacked {
+		if p.txn.Status == zodb.StatusPacked {
 			break
 		}
-		if p.header.Status != zodb.StatusCommitted {
+		if p.txn.Status != zodb.StatusCommitted {
 			continue
 		}
 		if n < first && filter == nil {
@@ -104,13 +104,12 @@ func (s *source) undoLog(ctx context.Context, first, last int, filter func(*Undo
 
 // undoEntry describes the transaction at the hopper's place.
 func (p *hopper) undoEntry() (*UndoEntry, error) {
-	meta := make([]byte, p.header.headerLen()-txnHeaderLen)
+	meta := make([]byte, p.txn.headerLen()-txnHeaderLen)
 	if err := p.win.peek(meta, p.pos+txnHeaderLen); err != nil {
 		return nil, readError(err)
 	}
-	u, d := int(p.header.ULen), int(p.header.ULen)+int(p.header.DLen)
+	m := p.txn.meta(meta)
 	return &UndoEntry{
-		Tid: p.header.Tid, Size: int64(p.header.Length),
-		User: meta[:u:u], Description: meta[u:d:d], Extension: meta[d:],
+		Tid: m.Tid, Size: int64(p.txn.Length), User: m.User, Description: m.Description, Extension: m.Extension,
 	}, nil
 }

@@ -91,10 +91,10 @@ func (s *Storage) undoable(ctx context.Context, tid zodb.Tid) (h txnHeader, pos 
 		return h, 0, fmt.Errorf("undo transaction %v: %w", tid, err)
 	case !found:
 		return h, 0, &zodb.UndoError{Tid: tid, Reason: undoNoTransaction}
-	case p.header.Status != zodb.StatusCommitted:
+	case p.txn.Status != zodb.StatusCommitted:
 		return h, 0, &zodb.UndoError{Tid: tid, Reason: undoImpossible}
 	}
-	return p.header, p.pos, nil
+	return p.txn, p.pos, nil
 }
 
 // add plans what undoes the record r at pos. A later record of an oid makes up for the failure of an earlier one.

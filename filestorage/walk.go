@@ -11,53 +11,38 @@ import (
 // A walker goes over committed transactions, front to back, and checks their structure.
 type walker struct {
 	*scan
+	cursor
 	src source // for its checks
 	end int64
-	pos int64 // of the transaction
-	txn txnHeader
 }
 
 // newWalker returns a walker in front of the transaction at pos; the last one ends at end.
 func newWalker(ctx context.Context, file vfs.File, path string, pos, end int64) *walker {
-	return &walker{scan: newScan(ctx, file, path, end), src: source{path: path}, end: end, pos: pos}
+	return &walker{scan: newScan(ctx, file, path, end), src: source{path: path}, end: end,
+		cursor: cursor{pos: pos}}
 }
 
 // next goes to the next transaction and reports whether there is one.
 func (w *walker) next() (bool, error) {
 	if w.txn.Length > 0 {
-		if err := w.checkSecond(); err != nil {
+		if err := w.checkSecond(w.scan); err != nil {
 			return false, err
 		}
-		w.pos += int64(w.txn.Length) + lengthLen
+		w.pos = w.behind()
 	}
 	if w.pos >= w.end {
 		return false, nil
 	}
-	b, err := w.bytes(w.pos, txnHeaderLen)
-	if err != nil {
+	if _, err := w.enter(w.scan, w.pos); err != nil {
 		return false, err
 	}
-	w.txn.decode(b)
 	return true, w.src.checkTxn(&w.txn, w.pos, w.end)
-}
-
-func (w *walker) checkSecond() error {
-	at := w.pos + int64(w.txn.Length)
-	b, err := w.bytes(at, lengthLen)
-	if err != nil {
-		return err
-	}
-	if second := binary.BigEndian.Uint64(b); second != w.txn.Length {
-		want := fmt.Sprintf("the length %d of the transaction at %d again", w.txn.Length, w.pos)
-		return w.corrupt(at, want, fmt.Sprint(second))
-	}
-	return nil
 }
 
 // records calls f for the records of the transaction, until it returns an error.
 func (w *walker) records(f func(record) error) error {
-	end := w.pos + int64(w.txn.Length)
-	for pos := w.pos + w.txn.headerLen(); pos < end; {
+	end := w.second()
+	for pos := w.first(); pos < end; {
 		h, err := w.header(pos, end, w.pos)
 		if err != nil {
 			return err
