@@ -212,6 +212,7 @@ func (voter) Standing() Standing         { return Standing{Node: "node", Leads: 
 func (voter) Outranked(uint64)           {}
 func (voter) Surpassed(zodb.Tid)         {}
 func (voter) HandedOver(*protocol.Hello) {}
+func (voter) Counts(Counting) error      { return nil }
 func (voter) Bid(context.Context, *protocol.Bid) (*protocol.Promise, *protocol.Refusal) {
 	return &protocol.Promise{StorageID: storageID}, nil
 }

@@ -23,8 +23,18 @@ type Member interface {
 	// Surpassed is told the last transaction of a peer that is later than ours, and of another time of a primary: that
 	// went on beside this one, or before it, and clients may have seen what it did.
 	Surpassed(last zodb.Tid)
+	// Counts is told that commits wait for a secondary, before anything of it is taken for acknowledged. After an error
+	// the secondary is refused for now.
+	Counts(c Counting) error
 	// HandedOver is told that a former primary has stepped down in favour of this node.
 	HandedOver(hello *protocol.Hello)
+}
+
+// A Counting is a secondary that commits wait for from now on.
+type Counting struct {
+	Node     string // its id
+	Less     bool   // it has less than it had acknowledged before
+	Replaces string // the node that had its name before, and counts no more; empty: none
 }
 
 // A Standing is what a node tells those that connect to it.

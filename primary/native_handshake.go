@@ -41,6 +41,9 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 	if r := c.namesake(); r != nil {
 		return nil, nil, c.refuse(s, control, r)
 	}
+	if r := c.counts(hello.Last.Tid); r != nil {
+		return nil, nil, c.refuse(s, control, r)
+	}
 	it, err := c.p.src.Iterate(hello.Last.Tid, true)
 	if err != nil {
 		err = c.p.sourceFailed(err)
@@ -64,10 +67,26 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 	return f, it, nil
 }
 
+// counts has it noted that this secondary, whose last transaction is given, is one of those that commits wait for.
+func (c *native) counts(last zodb.Tid) *protocol.Refusal {
+	m := c.p.opt.Member
+	if m == nil || c.p.opt.Sync.Required == 0 {
+		return nil
+	}
+	counting, counts := c.p.quorum.compare(c.node, c.name, c.p.known(last))
+	if !counts {
+		return nil
+	}
+	if err := m.Counts(counting); err != nil {
+		return refuse(protocol.CodeInternal, last, "the primary cannot note that commits wait for this secondary: %v", err)
+	}
+	return nil
+}
+
 // confirming tells a secondary that learned something new of our identity, and left to hear it again, from one that
 // was lost.
 func confirming(err error, h *protocol.Hello, w *protocol.Welcome) error {
-	news := h.StorageID != w.StorageID || !slices.Equal(h.Epochs, w.Epochs)
+	news := h.StorageID != w.StorageID || !slices.EqualFunc(h.Epochs, w.Epochs, protocol.Epoch.Equal)
 	if left := errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown); news && left {
 		return fmt.Errorf("%w (%w)", errConfirm, err)
 	}

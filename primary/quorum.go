@@ -56,6 +56,22 @@ func (q *quorum) seat(node, name string) string {
 	return ""
 }
 
+// compare says what is new when a secondary with this last transaction counts from now on; false: it does not count.
+func (q *quorum) compare(node, name string, tid zodb.Tid) (c Counting, counts bool) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	seat := q.seat(node, name)
+	c.Node = node
+	switch had := q.credits[seat]; {
+	case had == nil:
+	case had.node != node:
+		c.Replaces = had.node
+	default:
+		c.Less = tid < had.tid
+	}
+	return c, seat != ""
+}
+
 // begin takes what a secondary has when it connects. It counts until end, and with what it had then.
 func (q *quorum) begin(node, name string, tid zodb.Tid) {
 	q.mu.Lock()

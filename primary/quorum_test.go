@@ -1,6 +1,7 @@
 package primary
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -141,5 +142,73 @@ func TestNothingCountsBehindARenewal(t *testing.T) {
 	q.ack("n", "a", 0, 9)
 	if synced, _ := q.state(); synced != 0 {
 		t.Errorf("synced %d", synced)
+	}
+}
+
+// A teller is told who counts.
+type teller struct {
+	voter
+	told chan Counting
+	err  error
+}
+
+func (m *teller) Counts(c Counting) error {
+	m.told <- c
+	return m.err
+}
+
+// The node is told of a secondary before that is welcomed, and so before it can acknowledge anything; where it cannot
+// take note, the secondary is refused. Who does not count is nobody's concern.
+func TestTheNodeIsToldWhoCounts(t *testing.T) {
+	src := newSource(plain(3)...)
+	m := &teller{told: make(chan Counting, 1)}
+	p := start(t, src, Options{Member: m, Sync: protocol.SyncRule{Required: 1, Names: []string{"b"}}})
+	as := func(name, node string, last int) *protocol.Hello {
+		h := hello(protocol.Position{Tid: tidAt(last), Status: ' ', Digest: digestOf(t, src, tidAt(last))})
+		h.Name, h.Node = name, node
+		return h
+	}
+	told := func(want Counting) {
+		t.Helper()
+		if got := <-m.told; got != want {
+			t.Errorf("told %+v, want %+v", got, want)
+		}
+	}
+	counted := func(node string) bool {
+		p.quorum.mu.Lock()
+		defer p.quorum.mu.Unlock()
+		c := p.quorum.credits["b"]
+		return c != nil && c.node == node && p.quorum.living[node] > 0
+	}
+	comes := func(name, node string, last int) (leave func()) {
+		t.Helper()
+		c := follow(t, p.addr, as(name, node, last))
+		return func() {
+			c.hangUp()
+			p.eventually(t, "it is gone", func(s Status) bool {
+				return !slices.ContainsFunc(s.Secondaries, func(one SecondaryStatus) bool {
+					return one.State != StateGone
+				})
+			})
+		}
+	}
+	comes("reader", "r", 2)()
+	leave := comes("b", "b1", 2)
+	told(Counting{Node: "b1"})
+	p.eventually(t, "it counts", func(Status) bool { return counted("b1") && p.Synced() == tidAt(2) })
+	leave()
+	leave = comes("b", "b1", 1)
+	told(Counting{Node: "b1", Less: true})
+	p.eventually(t, "it counts", func(Status) bool { return counted("b1") })
+	leave()
+	leave = comes("b", "b2", 1)
+	told(Counting{Node: "b2", Replaces: "b1"})
+	p.eventually(t, "it counts", func(Status) bool { return counted("b2") })
+	leave()
+	m.err = errors.New("the disk is full")
+	answer := connect(t, p.addr).ask(as("b", "b2", 1))
+	told(Counting{Node: "b2"})
+	if r, ok := answer.(*protocol.Refusal); !ok || r.Code != protocol.CodeInternal {
+		t.Errorf("where it cannot be noted: %#v", answer)
 	}
 }

@@ -1,6 +1,10 @@
 package protocol
 
-import "github.com/zrsd/zrsd/zodb"
+import (
+	"slices"
+
+	"github.com/zrsd/zrsd/zodb"
+)
 
 // An Epoch is one reign of a primary: a promotion begins the next one. It is the same epoch only where its number, its
 // beginning and the node that began it are the same: two nodes that did not hear of each other may give the same
@@ -14,6 +18,19 @@ type Epoch struct {
 	// nobody noted them.
 	By string `msgpack:"by" json:"by,omitempty"`
 	At string `msgpack:"at" json:"at,omitempty"`
+	// Voters are the ids of the nodes, the one that began the epoch among them, which had promised it, had the epoch
+	// before as their last one, and had nothing that the one that began it had not. Empty: it was not begun by a
+	// promotion, or nobody noted them.
+	Voters []string `msgpack:"voters" json:"voters,omitempty"`
+}
+
+// MaxVoters is how many voters of an epoch are noted.
+const MaxVoters = 64
+
+// Equal reports whether two nodes say the same of an epoch in every respect.
+func (e Epoch) Equal(other Epoch) bool {
+	return e.Number == other.Number && e.Begin == other.Begin && e.Node == other.Node && e.By == other.By &&
+		e.At == other.At && slices.Equal(e.Voters, other.Voters)
 }
 
 // Same reports whether two epochs are one. Where one of them does not say its node, number and beginning decide.

@@ -150,9 +150,10 @@ type Promise struct {
 	Name      string  `msgpack:"name"`
 	Epochs    []Epoch `msgpack:"epochs"`
 	Promised  uint64  `msgpack:"promised"`
-	Heard     uint64  `msgpack:"heard"` // the highest epoch known to have begun, where Epochs lacks it
-	Leads     bool    `msgpack:"leads"` // it is the primary and takes transactions
-	Ails      string  `msgpack:"ails"`  // why it takes none now, although it leads; empty: it does
+	Heard     uint64  `msgpack:"heard"`   // the highest epoch known to have begun, where Epochs lacks it
+	Leads     bool    `msgpack:"leads"`   // it is the primary and takes transactions
+	Ails      string  `msgpack:"ails"`    // why it takes none now, although it leads; empty: it does
+	Follows   string  `msgpack:"follows"` // the address at which it follows another node now; empty: it follows none
 	// LeadingSince is when it began to take transactions, by its own clock, and LeadingFor how many ms ago that is.
 	// Older versions do not say it.
 	LeadingSince string   `msgpack:"leading_since"`

@@ -19,7 +19,7 @@ func (e *divergedError) Error() string {
 func (e *divergedError) Unwrap() error { return e.err }
 
 // advised adds the command that an operator has to give, where one is asked for.
-func (s *Secondary) advised(addr string, err error) error {
+func (s *Secondary) advised(ctx context.Context, addr string, err error) error {
 	var refusal *protocol.Refusal
 	var unfit *unfitError
 	diverged := errors.As(err, &refusal) &&
@@ -28,7 +28,7 @@ func (s *Secondary) advised(addr string, err error) error {
 	if !diverged || s.opt.Rewind == nil {
 		return err
 	}
-	return &divergedError{err, s.opt.Rewind(addr)}
+	return &divergedError{err, s.opt.Rewind(ctx, addr)}
 }
 
 // decide asks Options.Diverged what to do about an error which says that this node has what its primary never had.

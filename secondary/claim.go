@@ -18,7 +18,7 @@ type claim struct {
 }
 
 func (c *claim) equal(id string, epochs []protocol.Epoch) bool {
-	return c != nil && c.storageID == id && slices.Equal(c.epochs, epochs)
+	return c != nil && c.storageID == id && slices.EqualFunc(c.epochs, epochs, protocol.Epoch.Equal)
 }
 
 // identify compares a welcome with the identity of this storage, which it takes or brings up to date. It returns
@@ -26,7 +26,7 @@ func (c *claim) equal(id string, epochs []protocol.Epoch) bool {
 func (s *Secondary) identify(w *protocol.Welcome) error {
 	id, epochs := s.Identity()
 	switch {
-	case id == w.StorageID && slices.Equal(epochs, w.Epochs):
+	case id == w.StorageID && slices.EqualFunc(epochs, w.Epochs, protocol.Epoch.Equal):
 		s.claim = nil
 		return s.named()
 	case id != "" && id != w.StorageID:

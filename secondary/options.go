@@ -39,8 +39,9 @@ type Options struct {
 	// Reigned is called when new epochs of the primary were written down, before anything of them is taken: who is fed
 	// by this node has to hear of them first. Nil: nobody is.
 	Reigned func()
-	// Rewind returns the command that sets aside what the primary at an address never had. Nil: nobody is told one.
-	Rewind func(addr string) string
+	// Rewind returns the command that sets aside what the primary never had, when the node at an address, which may be
+	// one that follows the primary itself, has refused this one. Nil: nobody is told one.
+	Rewind func(ctx context.Context, addr string) string
 	// Successor is asked when the primary hands over to this node. Nil: it must not.
 	Successor Successor
 
@@ -58,7 +59,7 @@ type Options struct {
 	MaxRecord        int64         // bytes; see protocol.Limits
 	MaxBlob          int64         // bytes; see protocol.Limits
 
-	// Diverged is called by Run when the primary at an address has said that this node has what it never had. An error
+	// Diverged is called by Run when the node at an address has said that this node has what it never had. An error
 	// ends Run with that error. Nil: there is nothing to be done.
 	Diverged func(ctx context.Context, addr string) error
 

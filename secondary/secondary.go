@@ -91,7 +91,7 @@ func (s *Secondary) Run(ctx context.Context) error {
 // connection was of use.
 func (s *Secondary) attempt(ctx context.Context, addr string) (progress bool, err error) {
 	s.track.connecting(addr)
-	err = s.advised(addr, s.followIn(ctx, addr))
+	err = s.advised(ctx, addr, s.followIn(ctx, addr))
 	return s.track.progressed(), err
 }
 

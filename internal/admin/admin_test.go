@@ -100,6 +100,10 @@ func full(t *testing.T) admin.Status {
 		Troubles: []admin.Trouble{
 			{Text: "a commit waits for the disk", Since: at, Stall: true}, {Text: "a blob is left", Since: at},
 		},
+		SetAside: []admin.SetAside{{
+			First: *last, Until: *last, Last: *last - 1, File: "/srv/Data.fs.rewound-03f8658005555555.fs",
+			At: "2026-11-29T04:05:06Z", Why: "no client was told",
+		}},
 		Totals: admin.Totals{
 			Sent: admin.Traffic{10, 1000}, Applied: admin.Traffic{20, 2000}, Reconnects: 2,
 			Refusals: map[string]int64{"wrong_storage": 1},

@@ -78,6 +78,9 @@ func writeStatus(w http.ResponseWriter, st Status) {
 	if st.Gone == nil {
 		st.Gone = []Secondary{}
 	}
+	if st.SetAside == nil {
+		st.SetAside = []SetAside{}
+	}
 	if st.Troubles == nil {
 		st.Troubles = []Trouble{}
 	}

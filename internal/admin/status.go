@@ -53,6 +53,8 @@ type Status struct {
 	Totals      Totals      `json:"totals"`
 
 	Troubles []Trouble `json:"troubles"` // that are there now
+	// SetAside is what this node has set aside by itself, because its primary never had it; oldest first.
+	SetAside []SetAside `json:"set_aside"`
 
 	Storages []Member `json:"storages,omitempty"` // of a process with several
 }
@@ -76,6 +78,16 @@ type Trouble struct {
 	Text  string    `json:"text"`
 	Since time.Time `json:"since"`
 	Stall bool      `json:"stall"` // commits, or what follows the primary, make no progress: the node is not ready
+}
+
+// A SetAside is a part of a storage that was taken out without a person.
+type SetAside struct {
+	First zodb.Tid `json:"first_tid"`
+	Until zodb.Tid `json:"until_tid"`
+	Last  zodb.Tid `json:"last_tid"` // the last transaction that stayed
+	File  string   `json:"file"`     // a FileStorage with what was taken out
+	At    string   `json:"at"`       // when, by the clock of the node
+	Why   string   `json:"why"`      // why nothing was lost by that
 }
 
 // An Epoch is a reign of a primary.

@@ -34,6 +34,10 @@ func WriteTable(w io.Writer, st *Status) error {
 	for _, t := range st.Troubles {
 		row("trouble", clean(t.Text), "since "+timeText(&t.Since))
 	}
+	for _, a := range st.SetAside {
+		row("set aside", fmt.Sprintf("by itself at %s: %v to %v, behind %v, in %s; %s", clean(a.At), a.First, a.Until,
+			a.Last, clean(a.File), clean(a.Why)))
+	}
 	if ahead := st.Storage.Future; ahead > 0 {
 		row("", fmt.Sprintf("WARNING: %v in the future: a clock was ahead, or this one is behind",
 			time.Duration(ahead*float64(time.Second)).Round(time.Second)))

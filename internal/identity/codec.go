@@ -13,7 +13,8 @@ import (
 )
 
 const (
-	format  = 2
+	format  = 3
+	plain   = 2       // without what an older zrsd must not run on with
 	oldest  = 1       // that is still read: without what failover needs
 	maxSize = 1 << 20 // bytes of a state file
 
@@ -44,6 +45,8 @@ const (
 	memberRewind   = "rewind"
 	memberForeign  = "foreign"
 	memberChain    = "chain"
+	memberWaits    = "waits"
+	memberSetAside = "set_aside"
 )
 
 // A VersionError says that a state file is whole, and of a format that this version of zrsd does not know.
@@ -123,6 +126,8 @@ func (s *State) members() []member {
 		{memberForeign, "true or false", &s.Foreign, true, s.Foreign},
 		{memberRewind, "a rewinding", &s.Rewind, true, s.Rewind != nil},
 		{memberChain, "a chain of digests", &s.Chain, true, len(s.Chain.Checkpoints) > 0},
+		{memberWaits, "what commits waited for", &s.Waits, true, s.Waits != nil},
+		{memberSetAside, "a list of rewindings", &s.SetAside, true, len(s.SetAside) > 0},
 	}
 }
 
@@ -155,7 +160,7 @@ func encode(s *State) ([]byte, error) {
 	for name, value := range s.extra {
 		members[name] = value
 	}
-	members[memberFormat] = format
+	members[memberFormat] = s.format()
 	for _, one := range s.members() {
 		if one.says {
 			members[one.name] = one.value
@@ -169,6 +174,15 @@ func encode(s *State) ([]byte, error) {
 		return nil, fmt.Errorf("%d epochs take %d bytes, the limit is %d", len(s.Epochs), len(body)+sumLen, maxSize)
 	}
 	return append(body, sumLine(body)...), nil
+}
+
+// format returns the lowest format whose readers do right by this state: one that does not know Waits would keep it and
+// tell clients of what no secondary has.
+func (s *State) format() int {
+	if s.Waits != nil {
+		return format
+	}
+	return plain
 }
 
 func sumLine(body []byte) []byte {

@@ -27,7 +27,9 @@
 // Members but "epochs", "format" and "storage" are left out where they say nothing, as are "handed_to", the node to
 // which a primary handed its epoch over, "promised_to", who got the promise, "rival", another primary of the same epoch
 // that goes before this one, "was", the node of which this one is a copy, "frozen": true, "foreign": true, where the
-// chain proves nothing, and "rewind", a rewinding to be finished. Files of format 1 have only those three.
+// chain proves nothing, "rewind", a rewinding to be finished, "set_aside", rewindings that nobody had asked for, and
+// "waits", of what clients were told only when secondaries had it: see Waits. Files of format 1 have only those three,
+// those of format 2 no "waits".
 //
 // "unnamed_primary": true is there, too, when the id was made for a copy of a storage that has none, that of a zc.zrs.
 //

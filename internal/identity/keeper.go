@@ -54,7 +54,7 @@ func (s *State) settle() {
 	if s.Copied && s.Was == "" {
 		s.Was = s.Node
 	}
-	s.Node = newID()
+	s.Node, s.Waits = newID(), nil
 }
 
 // Settle does so for a storage whose Data.fs is not the one that the state was kept with.

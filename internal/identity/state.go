@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"regexp"
+	"slices"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/protocol"
@@ -52,6 +53,11 @@ type State struct {
 	Foreign bool
 	// Rewind is a rewinding that was begun and has to be finished before the storage is used. Nil: there is none.
 	Rewind *Rewind
+	// Waits says what clients of this node, as primary, were told only when enough secondaries had it. Nil: nothing is
+	// known of that.
+	Waits *Waits
+	// SetAside are the last rewindings that nobody had asked for, oldest first.
+	SetAside []SetAside
 	// Frozen says that a primary takes no transactions until it is thawed.
 	Frozen bool
 	// Chain is what is kept of the digests over the history. It may be behind the file.
@@ -71,12 +77,34 @@ type State struct {
 
 // A Rewind is how a storage loses transactions that its primary never had: see package rewind.
 type Rewind struct {
-	Last   zodb.Tid         `json:"last"`          // the last transaction that stays, 0 for none
-	First  zodb.Tid         `json:"first"`         // the first one that goes
-	Until  zodb.Tid         `json:"until"`         // the last one that goes
-	Follow []string         `json:"follow"`        // the primary's addresses
-	Epochs []protocol.Epoch `json:"epochs"`        // the history of primaries up to Last
-	Nth    int              `json:"nth,omitempty"` // which of the fragments that begin with First; 0 and 1: the first
+	Last   zodb.Tid         `json:"last"`            // the last transaction that stays, 0 for none
+	First  zodb.Tid         `json:"first"`           // the first one that goes
+	Until  zodb.Tid         `json:"until"`           // the last one that goes
+	Follow []string         `json:"follow"`          // the primary's addresses
+	Epochs []protocol.Epoch `json:"epochs"`          // the history of primaries up to Last
+	Nth    int              `json:"nth,omitempty"`   // which of the fragments that begin with First; 0 and 1: the first
+	Begun  uint64           `json:"begun,omitempty"` // the primary's epoch; 0: not noted
+	// Why is why nobody was asked. Empty: somebody was.
+	Why string `json:"why,omitempty"`
+}
+
+// A SetAside is a rewinding that nobody had asked for.
+type SetAside struct {
+	First zodb.Tid `json:"first"` // the first transaction that went
+	Until zodb.Tid `json:"until"` // the last one
+	Last  zodb.Tid `json:"last"`  // the last one that stayed
+	File  string   `json:"file"`  // where they lie
+	At    string   `json:"at"`    // when it was done, RFC 3339 in UTC
+	Why   string   `json:"why"`   // why nobody was asked
+}
+
+// maxSetAside is how many rewindings are remembered.
+const maxSetAside = 8
+
+// Remember notes a rewinding that nobody had asked for.
+func (s *State) Remember(a SetAside) {
+	list := append(slices.Clone(s.SetAside), a)
+	s.SetAside = list[max(0, len(list)-maxSetAside):]
 }
 
 // A Role is what a node was made.
@@ -106,8 +134,15 @@ func (s *State) Reign(e protocol.Epoch) {
 		s.Epochs = s.Epochs[:len(s.Epochs)-1]
 	}
 	s.Epochs = append(s.Epochs, e)
+	for i := range s.Epochs[:max(0, len(s.Epochs)-epochsWithVoters)] {
+		s.Epochs[i].Voters = nil
+	}
 	s.Promised, s.PromisedTo, s.Begun, s.Was, s.Rival, s.HandedTo = e.Number, s.Node, 0, "", "", ""
 }
+
+// epochsWithVoters is of how many epochs the voters are kept. A former primary that was away for longer waits for a
+// person.
+const epochsWithVoters = 16
 
 // Restore makes a copy the node again that it was made of.
 func (s *State) Restore() {
@@ -135,6 +170,8 @@ func (s *State) Latest() uint64 { return max(s.Epoch().Number, s.Begun) }
 func (s *State) Path() string { return s.path }
 
 var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func isNoUUID(s string) bool { return !uuid.MatchString(s) }
 
 // newID returns a random UUID: version 4, variant 10.
 func newID() string {
@@ -175,6 +212,12 @@ func (s *State) check() error {
 	if err := s.checkRewind(); err != nil {
 		return err
 	}
+	if err := s.Waits.check(); err != nil {
+		return err
+	}
+	if len(s.SetAside) > maxSetAside {
+		return fmt.Errorf("%d rewindings are remembered, at most %d are", len(s.SetAside), maxSetAside)
+	}
 	if err := s.Chain.check(); err != nil {
 		return err
 	}
@@ -205,6 +248,9 @@ func checkEpochs(epochs []protocol.Epoch) error {
 			return fmt.Errorf("epoch %d says more than %d bytes of its beginning", e.Number, maxSaid)
 		case e.Node != "" && !uuid.MatchString(e.Node):
 			return fmt.Errorf("node id %.60q of epoch %d is no UUID", e.Node, e.Number)
+		case len(e.Voters) > protocol.MaxVoters || slices.ContainsFunc(e.Voters, isNoUUID):
+			return fmt.Errorf("epoch %d names %d voters; at most %d can be there, each by a UUID", e.Number,
+				len(e.Voters), protocol.MaxVoters)
 		case e.Number == 0:
 			return errors.New("an epoch has the number 0")
 		case i > 0 && e.Number <= epochs[i-1].Number:

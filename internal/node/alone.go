@@ -54,7 +54,14 @@ func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
 
 func (c *AloneConfig) open(ctx context.Context, f *face, blobs blobDir) (*filestorage.Storage, error) {
 	if !c.ReadOnly {
-		return c.openStorage(ctx, f, blobs, false)
+		st, err := c.openStorage(ctx, f, blobs, false)
+		if err != nil {
+			return nil, err
+		}
+		if err := c.forgetWaits(); err != nil {
+			return nil, errors.Join(err, st.Close())
+		}
+		return st, nil
 	}
 	f.waits("opening the storage")
 	opt := c.storageOptions(f, blobs)

@@ -110,6 +110,9 @@ func (r *replica) promise() *protocol.Promise {
 		p.LeadingFor = uint64(max(0, time.Since(since).Milliseconds())) //nolint:gosec // not negative
 	}
 	p.Ails = r.ails()
+	if now := r.sec.Status(); !p.Leads && now.Connected {
+		p.Follows = now.Address
+	}
 	if id := r.keep.State(); id != nil {
 		p.StorageID, p.Node, p.Epochs, p.Promised, p.Heard = id.StorageID, id.Node, id.Epochs, id.Promised, id.Begun
 	}

@@ -134,7 +134,7 @@ func (r *replica) beginOwn(ctx context.Context) error {
 				return r.give(ctx, a.addr)
 			}
 		}
-		return r.reign(highest(r.keep.State(), answers) + 1)
+		return r.reign(highest(r.keep.State(), answers)+1, nil)
 	})
 }
 
@@ -179,9 +179,13 @@ func (r *replica) seek(ctx context.Context) error {
 		if err := r.c.makeIdentity(r.keep); err != nil {
 			return err
 		}
+		r.setLeads(true)
+		if err := r.settleWaits(); err != nil {
+			r.setLeads(false)
+			return err
+		}
 		r.wants.Store(false)
 		r.met.Store(nil)
-		r.setLeads(true)
 		r.renew()
 		r.allow()
 		return nil

@@ -66,7 +66,7 @@ func (r *replica) goOn(ctx context.Context) error {
 		return err
 	}
 	last := r.st.LastTid()
-	if err := r.beginEpoch(epoch, last); err != nil {
+	if err := r.beginEpoch(epoch, last, nil); err != nil {
 		return err
 	}
 	r.c.Logger.Warn("this primary goes on under a higher epoch, because nodes had promised one that nobody has begun",

@@ -83,6 +83,8 @@ type site struct {
 	sync        SyncConfig
 
 	newIdentity, asItWas bool
+
+	sharedBlobs string // the primary's blob directory; empty: none is shared
 }
 
 func newSite(t *testing.T, disk vfs.FS) *site {
@@ -104,6 +106,7 @@ func (s *site) config() Config {
 	return Config{
 		FS: s.disk, Data: "Data.fs", Name: s.name, Sync: s.sync, ReplicateTo: s.to, Admin: s.control,
 		Referee: s.referee, NewIdentity: s.newIdentity, AsItWas: s.asItWas,
+		Blobs: s.sharedBlobs, SharedBlobs: s.sharedBlobs != "",
 		Heartbeat: 50 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: patience,
 	}
 }

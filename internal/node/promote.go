@@ -24,6 +24,7 @@ type promotion struct {
 	before  secondary.Status // of the following of the former primary
 	elected *election        // nil: by hand
 	last    protocol.Epoch   // the last one that anybody who has answered knows of
+	voters  []string         // see protocol.Epoch
 }
 
 // Promote makes this secondary the primary: see docs/failover.md.
@@ -197,7 +198,7 @@ func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) er
 		p.told(p.ask(ctx, epoch, reached(replaced)))
 	}
 	if err == nil {
-		err = p.reign(epoch)
+		err = p.reign(epoch, p.voters)
 	}
 	if err != nil {
 		if !p.isLeading() {
@@ -215,6 +216,7 @@ func (p *promotion) gather(answers []answer) error {
 	own := p.st.LastTid()
 	var reasons []string
 	promised := p.ownVote()
+	p.voters = voters(p.keep.State(), own, answers)
 	for _, a := range answers {
 		if a.promise == nil {
 			p.warn("%v", a.err)
@@ -228,6 +230,27 @@ func (p *promotion) gather(answers []answer) error {
 		promised = append(promised, voter{a.promise.Node, a.promise.Name})
 	}
 	return p.refuse(append(reasons, p.missing(promised, "promised")...))
+}
+
+// voters returns the nodes that have promised, this one first, of which it is sure that this one, with the transaction
+// own as its last, has everything that they have from the last epoch: it is the last one of theirs, too, they have heard
+// of no later one, and are no further. Nothing, where this node has heard of a later one.
+func voters(id *identity.State, own zodb.Tid, answers []answer) []string {
+	if id.Latest() != id.Epoch().Number {
+		return nil
+	}
+	list := []string{id.Node}
+	for _, a := range answers {
+		p := a.promise
+		if p == nil || p.LastTid > own || len(p.Epochs) == 0 || p.Begun() != id.Epoch().Number ||
+			!p.Epochs[len(p.Epochs)-1].Same(id.Epoch()) || slices.Contains(list, p.Node) {
+			continue
+		}
+		if list = append(list, p.Node); len(list) == protocol.MaxVoters {
+			break
+		}
+	}
+	return list
 }
 
 // leaders parts the answers of nodes that lead from all others.

@@ -19,10 +19,10 @@ const oidGap = 1 << 20
 const maxMembers = 32
 
 // reign begins an epoch: this node is primary from here on. Nobody is followed at this time. The epoch is durable
-// before the first transaction of it can begin.
-func (r *replica) reign(epoch uint64) error {
+// before the first transaction of it can begin. voters are those of protocol.Epoch.
+func (r *replica) reign(epoch uint64, voters []string) error {
 	last := r.st.LastTid()
-	if err := r.beginEpoch(epoch, last); err != nil {
+	if err := r.beginEpoch(epoch, last, voters); err != nil {
 		return err
 	}
 	r.met.Store(nil)
@@ -45,17 +45,25 @@ func (r *replica) reign(epoch uint64) error {
 	return nil
 }
 
-// beginEpoch writes down that this node is primary of an epoch from behind a transaction on.
-func (r *replica) beginEpoch(epoch uint64, last zodb.Tid) error {
-	others := r.known()
+// beginEpoch writes down that this node is primary of an epoch from behind a transaction on. What clients were told by
+// a primary that goes on is part of what that notes of it already.
+func (r *replica) beginEpoch(epoch uint64, last zodb.Tid, voters []string) error {
+	others, goesOn := r.known(), r.isLeading()
 	return r.keep.Update(func(id *identity.State) error {
 		if epoch <= id.Latest() || epoch < id.Promised {
 			return fmt.Errorf("epoch %d cannot begin: this node is of epoch %d and has heard of %d", epoch,
 				id.Epoch().Number, id.Highest())
 		}
+		if id.Epoch().Begin > last {
+			voters = nil // the epoch that they had is forgotten
+		}
 		id.Reign(protocol.Epoch{
 			Number: epoch, Begin: last, By: r.face.base.Name, At: time.Now().UTC().Format(time.RFC3339),
+			Voters: voters,
 		})
+		if !goesOn {
+			id.Waits = r.waitsFrom(id)
+		}
 		id.Role = identity.RolePrimary
 		remember(id, others)
 		return nil
@@ -114,7 +122,7 @@ func (r *replica) inherit(h *heritage) error {
 		r.follow()
 		return fmt.Errorf("the last transaction here is %v, that of the former primary %v", last, h.last)
 	}
-	if err := r.reign(h.epoch); err != nil {
+	if err := r.reign(h.epoch, nil); err != nil {
 		r.follow()
 		return err
 	}

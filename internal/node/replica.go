@@ -36,7 +36,7 @@ type replicated struct {
 	ran bool // everything could be opened once
 	led bool // the last session ended as primary
 
-	tail *emptyTailError // why the last session ended; nil: for another reason
+	tail *tailError // why the last session ended; nil: for another reason
 
 	now atomic.Pointer[replica] // nil: it is not open
 }
@@ -254,6 +254,9 @@ func (r *replica) begin(ctx context.Context) error {
 			"role", role, "started as", r.starts)
 	}
 	r.setLeads(role == identity.RolePrimary && !r.begins)
+	if err := r.settleWaits(); err != nil {
+		return &StartError{err}
+	}
 	if !r.isLeading() {
 		return nil
 	}

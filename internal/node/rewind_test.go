@@ -32,12 +32,7 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 	b.commits(t)
 
 	again := a.seated(t, identity.RolePrimary, b.site, c.site)
-	again.await(t, "it is refused, with the command that helps", func(st *admin.Status) bool {
-		const command = "the command for it: zrsd rewind --data Data.fs --primary "
-		return st.Upstream != nil && st.Upstream.State == "refused" && st.NotReady != nil &&
-			(strings.Contains(*st.NotReady, command+b.to.String()) ||
-				strings.Contains(*st.NotReady, command+c.to.String())) // a secondary of b refuses it as well
-	})
+	again.isToldToRewindTo(t, b)
 	again.end(t)
 
 	site := &rewind.Site{FS: a.disk, Data: "Data.fs", Logger: hclog.NewNullLogger()}
@@ -61,6 +56,16 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 	}
 	if rewound.epoch() != 2 || rewound.isLeading() {
 		t.Errorf("epoch %d", rewound.epoch())
+	}
+}
+
+// isToldToRewindTo expects that a node is refused, and says the command that helps, with the address of the primary.
+func (s *seat) isToldToRewindTo(t *testing.T, primary *seat) {
+	t.Helper()
+	st := s.await(t, "it is refused", isRefused)
+	command := "the command for it: zrsd rewind --data Data.fs --primary " + primary.to.String()
+	if st.NotReady == nil || !strings.HasSuffix(*st.NotReady, command) {
+		t.Errorf("it says %v, not: %s", st.NotReady, command)
 	}
 }
 

@@ -87,7 +87,9 @@ func (r *replica) options() secondary.Options {
 		MinBackoff: firstWait, Logger: r.c.Logger,
 	}
 	opt.Reigned = r.renew
-	opt.Rewind = r.c.rewindCommand
+	opt.Rewind = func(ctx context.Context, addr string) string {
+		return r.c.rewindCommand(r.leaderFor(ctx, addr))
+	}
 	opt.Diverged = r.refusedAt
 	if r.serves != "" && r.blobs.shared == nil {
 		opt.Successor = r

@@ -44,6 +44,9 @@ func (r *replica) showPlace(st *admin.Status) {
 	if id.Promised > now.Number {
 		st.Promised = known(id.Promised)
 	}
+	for _, a := range id.SetAside {
+		st.SetAside = append(st.SetAside, admin.SetAside(a))
+	}
 	st.Fenced = r.isLeading() && r.fenced()
 	st.Frozen, st.Copied = id.Frozen, id.Copied
 }

@@ -161,7 +161,7 @@ func (s *syncer) await(ctx context.Context, now *tenure, tid zodb.Tid) error {
 	defer waits.Remove()
 	ctx, cancel := now.within(ctx)
 	defer cancel()
-	late := time.AfterFunc(s.c.Sync.Timeout, func() { s.late(now, cancel, tid) })
+	late := time.AfterFunc(s.c.Sync.Timeout, func() { s.late(ctx, now, cancel, tid) })
 	defer late.Stop()
 	err := s.fed.AwaitSynced(ctx, tid)
 	s.mu.Lock()
@@ -179,8 +179,9 @@ func (s *syncer) count(n int) {
 	s.waiting += n
 }
 
-// late does what is to be done when secondaries do not answer in time.
-func (s *syncer) late(now *tenure, release func(), tid zodb.Tid) {
+// late does what is to be done when secondaries do not answer in time. That commits do not wait is written down before
+// one of them is told; as long as that fails they wait on.
+func (s *syncer) late(ctx context.Context, now *tenure, release func(), tid zodb.Tid) {
 	has := s.fed.Synced()
 	if s.c.Sync.OnTimeout == SyncBlock {
 		s.c.Logger.Error("commits wait for secondaries that do not answer: connect them, or lower --sync-secondaries",
@@ -191,8 +192,22 @@ func (s *syncer) late(now *tenure, release func(), tid zodb.Tid) {
 		s.overdue = max(s.overdue, tid)
 		return
 	}
+	for said := false; ; said = true {
+		if ctx.Err() != nil {
+			return
+		}
+		err := s.letGo()
+		if err == nil {
+			break
+		}
+		if !said {
+			s.c.Logger.Error("commits go on waiting for secondaries: that they do not cannot be written down",
+				"error", err, "again in", s.c.Sync.Timeout)
+		}
+		pause(ctx, s.c.Sync.Timeout)
+	}
 	s.mu.Lock()
-	first := s.since.IsZero()
+	first := s.since.IsZero() && !now.over()
 	if first {
 		s.since = time.Now()
 		s.times++
@@ -244,6 +259,10 @@ func (s *syncer) recover(now *tenure) {
 	since := s.since
 	s.since = time.Time{}
 	s.mu.Unlock()
+	if err := s.waitsAgain(); err != nil {
+		s.c.Logger.Warn("that commits wait for secondaries again cannot be written down: what this node has alone, "+
+			"should another one take its place, waits for a person", "error", err)
+	}
 	s.c.Logger.Warn("commits wait for secondaries again", "degraded for", time.Since(since).Round(time.Millisecond))
 }
 

@@ -58,7 +58,9 @@ func Common(ctx context.Context, st *filestorage.Storage, id *identity.State, p 
 		return nil, refuse("no transaction of this storage is part of the history of %s: it is another history from "+
 			"the start; give this node an empty Data.fs", theirs.Name)
 	}
-	plan := &identity.Rewind{Last: common, Epochs: shared(id.Epochs, theirs.Epochs, common)}
+	plan := &identity.Rewind{
+		Last: common, Epochs: shared(id.Epochs, theirs.Epochs, common), Begun: theirs.Begun(),
+	}
 	if common == last {
 		return plan, nil
 	}
@@ -191,6 +193,9 @@ func (r *Remote) Stand(ctx context.Context) (*protocol.Promise, error) {
 	r.epochs = p.Epochs
 	return p, nil
 }
+
+// Epochs returns those of the primary, as Stand has heard them.
+func (r *Remote) Epochs() []protocol.Epoch { return r.epochs }
 
 // Has is Primary. It comes behind Stand: a secondary that named epochs which the primary does not know would be taken
 // for one that knows better.

@@ -13,27 +13,38 @@ import (
 // Empty reports whether all transactions of a storage behind last have no records and never had any: taking them out
 // loses no data. A transaction that a pack has written may have had some.
 func Empty(ctx context.Context, st *filestorage.Storage, last zodb.Tid) (bool, error) {
+	records, packed, err := holds(ctx, st, last, true)
+	return !records && !packed, err
+}
+
+// Holds looks at all transactions of a storage behind last: whether there is a record, and whether there is a
+// transaction that is not as it was committed, because a pack has written it.
+func Holds(ctx context.Context, st *filestorage.Storage, last zodb.Tid) (records, packed bool, err error) {
+	return holds(ctx, st, last, false)
+}
+
+// holds stops at the first of both where brief.
+func holds(ctx context.Context, st *filestorage.Storage, last zodb.Tid, brief bool) (records, packed bool, err error) {
 	it, err := st.Iterate(last, false)
 	if err != nil {
-		return false, fmt.Errorf("looking for records behind %v: %w", last, err)
+		return false, false, fmt.Errorf("looking for records behind %v: %w", last, err)
 	}
 	defer it.Close() //nolint:errcheck // read only
-	for {
+	for !brief || !records && !packed {
 		txn, err := it.Next(ctx)
 		if errors.Is(err, io.EOF) {
-			return true, nil
+			break
 		}
 		if err != nil {
-			return false, fmt.Errorf("looking for records behind %v: %w", last, err)
+			return false, false, fmt.Errorf("looking for records behind %v: %w", last, err)
 		}
-		if txn.Meta().Status != zodb.StatusCommitted {
-			return false, nil
-		}
+		packed = packed || txn.Meta().Status != zodb.StatusCommitted
 		switch _, err := txn.NextRecord(); {
 		case err == nil:
-			return false, nil
+			records = true
 		case !errors.Is(err, io.EOF):
-			return false, fmt.Errorf("looking for records behind %v: %w", last, err)
+			return false, false, fmt.Errorf("looking for records behind %v: %w", last, err)
 		}
 	}
+	return records, packed, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -73,7 +74,16 @@ func (s *Site) Finish(ctx context.Context) (*Fragment, error) {
 	}
 	err = keep.Update(func(id *identity.State) error {
 		id.Role, id.Follow, id.HandedTo, id.Frozen = identity.RoleSecondary, plan.Follow, "", false
-		id.Epochs, id.Rewind = plan.Epochs, nil
+		id.Epochs, id.Rewind, id.Waits = plan.Epochs, nil, nil
+		if plan.Begun > id.Epoch().Number {
+			id.Begun = max(id.Begun, plan.Begun)
+		}
+		if plan.Why != "" {
+			id.Remember(identity.SetAside{
+				First: plan.First, Until: plan.Until, Last: plan.Last, File: f.Data, Why: plan.Why,
+				At: time.Now().UTC().Format(time.RFC3339),
+			})
+		}
 		id.Chain.Forget(plan.Last)
 		return nil
 	})

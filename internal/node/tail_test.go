@@ -130,7 +130,7 @@ func TestAPlanForAnotherStateIsDropped(t *testing.T) {
 			Last: last - 2, First: last - 1, Until: c.until, Epochs: a.keep.State().Epochs, Follow: []string{"b:5000"},
 		}
 		r := &replica{
-			replicated: &replicated{c: a.c, tail: &emptyTailError{plan: plan}}, st: a.st, keep: a.keep, leads: c.leads,
+			replicated: &replicated{c: a.c, tail: &tailError{plan: plan}}, st: a.st, keep: a.keep, leads: c.leads,
 		}
 		r.noteRewind()
 		if noted := r.keep.State().Rewind != nil; noted != c.noted || r.tail.noted != c.noted {
@@ -205,6 +205,25 @@ func TestWhatNeedsAWordIsNotRewoundWithoutOne(t *testing.T) {
 				a.commitsNothing(t)
 			}
 		})
+		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
+	})
+	t.Run("the blobs are shared", func(t *testing.T) {
+		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
+		if _, err := blobstore.Open("primarys", blobstore.Options{FS: disk}); err != nil {
+			t.Fatal(err)
+		}
+		a.sharedBlobs = "primarys"
+		waitsForAPerson(t, a.seated(t, identity.RoleSecondary, b.site), b)
+	})
+	t.Run("the node is a copy", func(t *testing.T) {
+		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
+		keep, err := identity.Open(disk, "Data.fs")
+		if err == nil {
+			err = keep.Settle()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
 		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
 	})
 	t.Run("a folder of blobs that is not named lies beside the file", func(t *testing.T) {

@@ -1,0 +1,40 @@
+package node
+
+import (
+	"context"
+	"slices"
+
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// leaderFor returns where the primary is, when the node at an address has refused this one: that may be a secondary
+// that feeds others. All members that are known are asked, and then those that they say they follow. Where nobody says
+// that it leads, the primary is taken to be the one that has refused.
+func (r *replica) leaderFor(ctx context.Context, refused string) string {
+	asked := []string{r.serves}
+	next := append([]string{refused}, r.others()...)
+	for range protocol.MaxPath {
+		next = slices.DeleteFunc(next, func(addr string) bool { return addr == "" || slices.Contains(asked, addr) })
+		slices.Sort(next)
+		next = slices.Compact(next)
+		if len(next) == 0 || len(asked) > maxMembers {
+			break
+		}
+		answers := r.ask(ctx, 0, next)
+		asked = append(asked, next...)
+		next = nil
+		for _, a := range answers {
+			switch p := a.promise; {
+			case p == nil:
+			case p.Leads && len(p.Epochs) > 0 && r.isLatest(p.Epochs[len(p.Epochs)-1].Number):
+				return a.addr
+			case len(p.Follows) <= maxAddress:
+				next = append(next, clean(p.Follows))
+			}
+		}
+	}
+	return refused
+}
+
+// maxAddress is how many bytes an address has that another node has told.
+const maxAddress = 300
