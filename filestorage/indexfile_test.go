@@ -124,9 +124,9 @@ func TestLoadIndexRefuses(t *testing.T) {
 		four   = "\x00\x00\x00\x00\x00\x04"
 	)
 	cases := []struct{ name, text, why string }{
-		{"nothing", "", "ends in the middle"},
-		{"class that nobody knows", "cos\nsystem\n(U\x02lstR.", `names "os system"`},
-		{"later protocol", "\x80\x04K\x04.\x80\x04N.", "protocol 4"},
+		{"nothing", "", "1 bytes are announced and 0 are left"},
+		{"class that nobody knows", "cos\nsystem\n(U\x02lstR.", `"os.system" is not a class that may come here`},
+		{"later protocol", "\x80\x04K\x04.\x80\x04N.", "neither in the current format"},
 		{"position before the first transaction", "K\x03.N.", "position 3"},
 		{"negative position", "J\xff\xff\xff\xff.N.", "position -1"},
 		{"integer too large", "\x8a\x09\x01\x01\x01\x01\x01\x01\x01\x01\x01.N.", "integer of 9 bytes"},
@@ -139,10 +139,10 @@ func TestLoadIndexRefuses(t *testing.T) {
 		{"tree that holds itself", treeIn("cBTrees.OOBTree\nOOBTree\n)Rq\x01((h\x01tNtb"), "tree that is none"},
 		{"tree without children", treeIn("cBTrees.OOBTree\nOOBTree\n)Rq\x01()tb"), "tree that is none"},
 		{"bucket without items", treeIn("cBTrees.OOBTree\nOOBTree\n)R(((K\x01tttb"), "bucket that is none"},
-		{"reference to nothing", "h\x05.", "reference to nothing"},
-		{"end without value", ".", "value is missing"},
-		{"items without mark", "}u.", "mark is missing"},
-		{"tuple of missing items", "\x86.", "value is missing"},
+		{"reference to nothing", "h\x05.", "memo entry 5 is empty"},
+		{"end without value", ".", "the stack is empty"},
+		{"items without mark", "}u.", "there is no mark"},
+		{"tuple of missing items", "\x86.", "a tuple of 2 values"},
 		{"endless line", "I" + strings.Repeat("1", 100), "line of more than"},
 	}
 	for _, c := range cases {

@@ -9,8 +9,7 @@ import (
 	"strings"
 )
 
-// The pickle opcodes that occur in index files. Nothing here executes anything: integers, byte strings, containers and
-// the names of classes are all that is ever made of them.
+// The pickle opcodes that occur in index files of the current format, which may be too large to be in memory as values.
 const (
 	opProto      = 0x80
 	opStop       = '.'
@@ -195,7 +194,7 @@ func (p *pickleReader) take(n uint64, limit int, buf []byte) []byte {
 
 // line reads a text operand up to its newline, without it.
 func (p *pickleReader) line() string {
-	const limit = 64 // the longest is the name of a class
+	const limit = 64 // the longest is a number
 	var b []byte
 	for c := p.byte(); c != '\n' && p.err == nil; c = p.byte() {
 		if len(b) == limit {
