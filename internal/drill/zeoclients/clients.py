@@ -41,6 +41,7 @@ def commits(name, db, pause):
     """Commits for as long as the process lives. An object that is not there, or not any more, is made."""
     manager = transaction.TransactionManager()
     connection, n, told = None, 0, 0  # told: the last one that was acknowledged
+    key = '%s, ZEO %s' % (name, importlib.metadata.version('ZEO'))  # clients of other versions have the same names
     while True:
         n += 1
         try:
@@ -48,14 +49,14 @@ def commits(name, db, pause):
                 connection = db.open(manager)
             manager.begin()
             root = connection.root()
-            there = root[name]['n'] if name in root else 0
+            there = root[key]['n'] if key in root else 0
             if there < told:
                 say(client=name, at=time.time(), lost='commit %d was acknowledged, and %d is there' % (told, there))
                 told = there
-            if name in root:
-                root[name]['n'] = n
+            if key in root:
+                root[key]['n'] = n
             else:
-                root[name] = PersistentMapping(n=n)
+                root[key] = PersistentMapping(n=n)
             manager.commit()
             told = n
             say(client=name, at=time.time())
