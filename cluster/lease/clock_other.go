@@ -1,13 +1,13 @@
 //go:build !linux
 
-package referee
+package coordinator
 
 import "time"
 
 var processBegan = time.Now()
 
 // systemClock is the clock of package time, which may stand still while the machine is suspended: there a machine with
-// a referee must not be suspended.
+// a coordinator must not be suspended.
 type systemClock struct{}
 
 func (systemClock) Now() time.Duration { return time.Since(processBegan) }

@@ -1,4 +1,4 @@
-package referee
+package lease
 
 import (
 	"context"
@@ -9,18 +9,18 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// A Node is what the loop leads by. Standing is called at any time and answers at once, by itself or beside another
+// A Node is what the loop leads by. Status is called at any time and answers at once, by itself or beside another
 // call; the others are called one at a time.
 type Node interface {
-	// Standing says where the node stands. Tids and epochs do not fall while it follows nobody else.
-	Standing() Standing
-	// Lead makes the node lead the epoch of this number, and returns when it does: then Standing says so. After an
+	// Status says how the node is. Tids and epochs do not fall while it follows nobody else.
+	Status() MemberStatus
+	// Lead makes the node lead the epoch of this number, and returns when it does: then Status says so. After an
 	// error it does not lead.
 	Lead(ctx context.Context, number uint64) error
 	// Follow makes the node lead no more, if it did, because the epoch of this number was given to another one, and
-	// follow the leader; or whomever it finds, when leader.Node is empty. It is called when somebody gets the office,
+	// follow the leader; or whomever it finds, when leader.Node is empty. It is called when somebody gets the lease,
 	// and again when its epoch begins.
-	Follow(ctx context.Context, number uint64, leader Standing) error
+	Follow(ctx context.Context, number uint64, leader MemberStatus) error
 }
 
 // Options of a Loop.
@@ -34,30 +34,30 @@ type Options struct {
 
 // A Loop lets one node take part in the failover of its cluster.
 type Loop struct {
-	ref  Referee
-	node Node
-	opt  Options
-	term *Term
+	coordinator Coordinator
+	node        Node
+	opt         Options
+	expiry      *Expiry
 
-	look  *lookout
-	wake  chan struct{} // capacity 1: the turns have something to look at
-	speak chan struct{} // capacity 1: the standing is to be published now
+	views      *viewCache
+	wake       chan struct{} // capacity 1: the steps have something to look at
+	publishNow chan struct{} // capacity 1: the member status is to be published now
 
 	status statusBoard
 
-	// Of the goroutine of the turns:
-	tenure   Tenure // nil: the office is not this node's
-	record   Record // of the last renewal
-	sent     time.Duration
-	act      *action       // nil: the node does nothing for the loop
-	followed target        // of the last Follow that succeeded
-	held     bool          // the log says that transactions are held
-	heard    uint64        // Standing.Heard
-	heardAt  time.Duration // since when it is that
+	// Of the goroutine of the steps:
+	lease          Lease  // nil: the lease is not this node's
+	record         Record // of the last renewal
+	sent           time.Duration
+	task           *task         // nil: the node does nothing for the loop
+	followed       target        // of the last Follow that succeeded
+	held           bool          // the log says that transactions are held
+	maxEpochSeen   uint64        // MemberStatus.MaxEpochSeen
+	maxEpochSeenAt time.Duration // since when it is that
 }
 
 // New returns a loop that Run runs.
-func New(ref Referee, node Node, opt Options) *Loop {
+func New(ref Coordinator, node Node, opt Options) *Loop {
 	if opt.Clock == nil {
 		opt.Clock = systemClock{}
 	}
@@ -65,63 +65,63 @@ func New(ref Referee, node Node, opt Options) *Loop {
 		opt.Logger = hclog.NewNullLogger()
 	}
 	return &Loop{
-		ref: ref, node: node, opt: opt, term: &Term{clock: opt.Clock}, look: &lookout{},
-		wake: make(chan struct{}, 1), speak: make(chan struct{}, 1),
+		coordinator: ref, node: node, opt: opt, expiry: &Expiry{clock: opt.Clock}, views: &viewCache{},
+		wake: make(chan struct{}, 1), publishNow: make(chan struct{}, 1),
 	}
 }
 
-// Term is in which the node may tell of commits.
-func (l *Loop) Term() *Term { return l.term }
+// Expiry is until when the node may tell of commits.
+func (l *Loop) Expiry() *Expiry { return l.expiry }
 
-// Run takes part until ctx ends, then gives up the office and stands aside. The node should not lead any more by then,
+// Run takes part until ctx ends, then gives up the lease and stands aside. The node should not lead any more by then,
 // or not tell of commits.
 func (l *Loop) Run(ctx context.Context) {
 	var helpers sync.WaitGroup
 	helpers.Go(func() { l.watch(ctx) })
-	helpers.Go(func() { l.herald(ctx) })
-	l.turns(ctx)
+	helpers.Go(func() { l.publishStatus(ctx) })
+	l.steps(ctx)
 	helpers.Wait()
 	l.leave(context.WithoutCancel(ctx))
 }
 
-// leave gives up the office and lets nobody wait for this node. What fails runs out by itself.
+// leave gives up the lease and lets nobody wait for this node. What fails runs out by itself.
 func (l *Loop) leave(ctx context.Context) {
-	if l.tenure != nil {
+	if l.lease != nil {
 		l.resign(ctx)
 	}
-	self := l.standing()
-	self.Able, self.Leads, self.Why = false, false, "it is stopping"
-	ctx, cancel := l.patience(ctx)
+	self := l.memberStatus()
+	self.Eligible, self.IsPrimary, self.Reason = false, false, "it is stopping"
+	ctx, cancel := l.request(ctx)
 	defer cancel()
-	l.failed("withdraw from the cluster", l.ref.Publish(ctx, self, l.opt.Timing.TTL))
+	l.failed("withdraw from the cluster", l.coordinator.Publish(ctx, self, l.opt.Timing.TTL))
 }
 
 // How long things take, in parts of the TTL.
-func (l *Loop) beat() time.Duration    { return l.opt.Timing.TTL / 20 } // between turns
-func (l *Loop) renewal() time.Duration { return l.opt.Timing.TTL / 3 }  // between renewals
-func (l *Loop) timeout() time.Duration { return l.opt.Timing.TTL / 4 }  // of a request
+func (l *Loop) stepInterval() time.Duration   { return l.opt.Timing.TTL / 20 } // between steps
+func (l *Loop) renewInterval() time.Duration  { return l.opt.Timing.TTL / 3 }  // between renewals
+func (l *Loop) requestTimeout() time.Duration { return l.opt.Timing.TTL / 4 }  // of a request
 
-func (l *Loop) patience(ctx context.Context) (context.Context, context.CancelFunc) {
-	return context.WithTimeout(ctx, l.timeout())
+func (l *Loop) request(ctx context.Context) (context.Context, context.CancelFunc) {
+	return context.WithTimeout(ctx, l.requestTimeout())
 }
 
-// turns runs a turn whenever something may have changed, and at each beat.
-func (l *Loop) turns(ctx context.Context) {
+// steps runs a step whenever something may have changed, and at each interval.
+func (l *Loop) steps(ctx context.Context) {
 	defer func() {
-		if l.act != nil {
-			l.act.cancel()
-			<-l.act.done
+		if l.task != nil {
+			l.task.cancel()
+			<-l.task.done
 		}
 	}()
-	ticker := time.NewTicker(l.beat())
+	ticker := time.NewTicker(l.stepInterval())
 	defer ticker.Stop()
 	for {
-		l.turn(ctx)
+		l.step(ctx)
 		select {
 		case <-ctx.Done():
 			return
-		case <-l.acted():
-			l.finish()
+		case <-l.taskDone():
+			l.finishTask()
 		case <-l.opt.Changed:
 		case <-l.wake:
 		case <-ticker.C:
@@ -129,41 +129,41 @@ func (l *Loop) turns(ctx context.Context) {
 	}
 }
 
-// turn holds the office or does what the latest view asks for.
-func (l *Loop) turn(ctx context.Context) {
-	self := l.standing()
-	l.logTerm(self)
-	if self.Heard != l.heard {
-		l.heard, l.heardAt = self.Heard, l.opt.Clock.Now()
+// step holds the lease or does what the latest view asks for.
+func (l *Loop) step(ctx context.Context) {
+	self := l.memberStatus()
+	l.logExpiry(self)
+	if self.MaxEpochSeen != l.maxEpochSeen {
+		l.maxEpochSeen, l.maxEpochSeenAt = self.MaxEpochSeen, l.opt.Clock.Now()
 	}
-	if l.tenure != nil {
+	if l.lease != nil {
 		l.hold(ctx, self)
 		return
 	}
-	if l.act != nil {
+	if l.task != nil {
 		return
 	}
-	view, vacant, ok := l.look.latest()
+	view, vacant, ok := l.views.latest()
 	if !ok {
 		return
 	}
-	r := judge(view, self, vacant, l.opt.MaxLag)
-	l.status.rule(r.why)
-	switch r.deed {
-	case take:
-		l.acquire(ctx, view.Record, reigning(self), self)
-	case campaign:
+	r := decide(view, self, vacant, l.opt.MaxLag)
+	l.status.setDoing(r.why)
+	switch r.action {
+	case actAcquire:
+		l.acquire(ctx, view.Record, leaderRecord(self), self)
+	case actCampaign:
 		l.campaign(ctx, self, vacant)
-	case follow:
+	case actFollow:
 		l.follow(ctx, view, self)
 	}
 }
 
-// standing is the node's, unless it has to stand aside.
-func (l *Loop) standing() Standing {
-	s := l.node.Standing()
-	if why, aside := l.status.aside(l.opt.Clock.Now()); aside && !s.Leads {
-		s.Able, s.Why = false, why
+// memberStatus is the node's, unless it has to stand aside.
+func (l *Loop) memberStatus() MemberStatus {
+	s := l.node.Status()
+	if why, aside := l.status.aside(l.opt.Clock.Now()); aside && !s.IsPrimary {
+		s.Eligible, s.Reason = false, why
 	}
 	s.Time = time.Now()
 	return s
@@ -174,13 +174,13 @@ func (l *Loop) failed(what string, err error) {
 	if err == nil || errors.Is(err, context.Canceled) {
 		return
 	}
-	if l.status.fail(what, err) {
-		l.opt.Logger.Warn("the referee did not "+what, "error", err)
+	if l.status.noteError(what, err) {
+		l.opt.Logger.Warn("the coordinator did not "+what, "error", err)
 	}
 }
 
-// nudge fills a channel of capacity 1.
-func nudge(c chan<- struct{}) {
+// notify fills a channel of capacity 1.
+func notify(c chan<- struct{}) {
 	select {
 	case c <- struct{}{}:
 	default:

@@ -1,4 +1,4 @@
-package referee_test
+package lease_test
 
 import (
 	"runtime"
@@ -52,7 +52,7 @@ func (f fault) begin(w *world) (end func()) {
 }
 
 // run lets faults happen, each for its time, then all be over, and returns what was wrong.
-func run(t *testing.T, timing referee.Timing, seed uint64, rates []float64, faults []fault, judge func(*world)) (
+func run(t *testing.T, timing lease.Timing, seed uint64, rates []float64, faults []fault, judge func(*world)) (
 	wrong []string) {
 	t.Helper()
 	// One thread makes a simulation repeat itself more closely. It is also needed: with the race detector, Go 1.26
@@ -78,12 +78,12 @@ func run(t *testing.T, timing referee.Timing, seed uint64, rates []float64, faul
 
 func settle(w *world, ttls int) { _ = w.wait(w.over, time.Duration(ttls)*w.timing.TTL) }
 
-func drawRates(t *rapid.T, timing referee.Timing) []float64 {
+func drawRates(t *rapid.T, timing lease.Timing) []float64 {
 	return rapid.SliceOfN(rapid.Float64Range(1-timing.Drift, 1+timing.Drift), len(names), len(names)).Draw(t, "rates")
 }
 
-func timing(t rapid.TB) referee.Timing {
-	timing, err := referee.NewTiming(referee.DefaultTTL)
+func timing(t rapid.TB) lease.Timing {
+	timing, err := lease.NewTiming(lease.DefaultTTL)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -141,7 +141,7 @@ func TestOneFailureIsSurvived(t *testing.T) {
 	})
 }
 
-// Whatever happens to others, a healthy primary that reaches the referee leads on, without a pause.
+// Whatever happens to others, a healthy primary that reaches the coordinator leads on, without a pause.
 func TestAHealthyPrimaryIsNotDemoted(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		timing := timing(rt)
@@ -169,7 +169,7 @@ func TestAHealthyPrimaryIsNotDemoted(t *testing.T) {
 	})
 }
 
-// A referee that is away for all stops the telling at the end of the term, and moves nothing, even if the primary is
+// A coordinator that is away for all stops the telling at the end of the expiry, and moves nothing, even if the primary is
 // the last to reach it again.
 func TestNobodyIsPromotedWhenTheRefereeIsAway(t *testing.T) {
 	timing := timing(t)
@@ -189,7 +189,7 @@ func TestNobodyIsPromotedWhenTheRefereeIsAway(t *testing.T) {
 		}
 	})
 	if during != 0 || after != 1 {
-		t.Errorf("%d led while the referee was away, %d afterwards", during, after)
+		t.Errorf("%d led while the coordinator was away, %d afterwards", during, after)
 	}
 	if len(wrong) > 0 {
 		t.Error(wrong)
@@ -197,10 +197,10 @@ func TestNobodyIsPromotedWhenTheRefereeIsAway(t *testing.T) {
 }
 
 // A primary that was killed and is back before the others have noticed leads on.
-func TestARestartedPrimaryTakesUpItsOffice(t *testing.T) {
+func TestARestartedPrimaryTakesUpItsLease(t *testing.T) {
 	wrong := run(t, timing(t), 1, []float64{1, 1, 1}, []fault{{kind: "kill", node: 0}}, func(w *world) {
 		settle(w, 3)
-		if now := w.leaders(); len(now) != 1 || now[0].name != "a" || now[0].Standing().Epoch != 1 {
+		if now := w.leaders(); len(now) != 1 || now[0].name != "a" || now[0].Status().Epoch != 1 {
 			w.wrong = append(w.wrong, "a does not lead epoch 1")
 		}
 	})
@@ -209,11 +209,11 @@ func TestARestartedPrimaryTakesUpItsOffice(t *testing.T) {
 	}
 }
 
-// Roles that are changed by hand take the office with them, long before a lease could have ended.
-func TestTheOfficeFollowsASwitchoverByHand(t *testing.T) {
+// Roles that are changed by hand take the lease with them, long before a lease could have ended.
+func TestTheLeaseFollowsASwitchoverByHand(t *testing.T) {
 	wrong := run(t, timing(t), 1, []float64{1, 1, 1}, nil, func(w *world) {
 		a, b := w.nodes[0], w.nodes[1]
-		tid := a.Standing().Tid
+		tid := a.Status().Tid
 		b.set(func() { b.epoch, b.tid, b.leads = 2, tid, true })
 		a.set(func() { a.leads, a.following = false, "b" })
 		_ = w.wait(w.over, w.timing.TTL/2)
@@ -235,10 +235,10 @@ func TestNobodyCampaignsAgainstAPromotionByHand(t *testing.T) {
 		}
 		a.set(func() { a.leads = false })
 		_ = w.wait(w.over, w.timing.TTL/2)
-		tid := a.Standing().Tid
+		tid := a.Status().Tid
 		b.set(func() { b.epoch, b.tid, b.leads = 2, tid, true })
 		_ = w.wait(w.over, w.timing.TTL/4)
-		if now := w.leaders(); len(now) != 1 || now[0].name != "b" || now[0].Standing().Epoch != 2 {
+		if now := w.leaders(); len(now) != 1 || now[0].name != "b" || now[0].Status().Epoch != 2 {
 			w.wrong = append(w.wrong, "b does not lead")
 		}
 	})
@@ -250,13 +250,13 @@ func TestNobodyCampaignsAgainstAPromotionByHand(t *testing.T) {
 // In maintenance nobody takes the place of a primary that is gone; afterwards somebody does.
 func TestMaintenanceKeepsRoles(t *testing.T) {
 	wrong := run(t, timing(t), 1, []float64{1, 1, 1}, nil, func(w *world) {
-		_ = w.referee.Maintain(w.over, referee.Maintenance{On: true})
+		_ = w.coordinator.Maintain(w.over, lease.Maintenance{On: true})
 		w.nodes[0].stop()
 		settle(w, 10)
 		if len(w.leaders()) > 0 {
 			w.wrong = append(w.wrong, "somebody was promoted")
 		}
-		_ = w.referee.Maintain(w.over, referee.Maintenance{})
+		_ = w.coordinator.Maintain(w.over, lease.Maintenance{})
 		settle(w, 1)
 		if len(w.leaders()) != 1 {
 			w.wrong = append(w.wrong, "nobody was promoted")
@@ -283,7 +283,7 @@ func TestAStoppingPrimaryIsReplacedAtOnce(t *testing.T) {
 	}
 }
 
-// The checker is a checker: with a term that outlasts its lease it finds two who tell.
+// The checker is a checker: with a expiry that outlasts its lease it finds two who tell.
 func TestATermWithoutMarginIsNoticed(t *testing.T) {
 	timing := timing(t)
 	timing.Margin = -timing.TTL

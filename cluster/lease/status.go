@@ -1,4 +1,4 @@
-package referee
+package lease
 
 import (
 	"sync"
@@ -9,17 +9,17 @@ import (
 type Status struct {
 	View      View
 	Known     bool // there is a view
-	TermLeft  time.Duration
+	Remaining time.Duration
 	Doing     string    // and why
-	LastError string    // of the referee, and when; empty: none yet
+	LastError string    // of the coordinator, and when; empty: none yet
 	ErrorTime time.Time // by the wall clock, for people
 }
 
 // Status is safe for concurrent use.
 func (l *Loop) Status() Status {
 	var s Status
-	s.View, _, s.Known = l.look.latest()
-	s.TermLeft = l.term.Left()
+	s.View, _, s.Known = l.views.latest()
+	s.Remaining = l.expiry.Remaining()
 	l.status.mu.Lock()
 	defer l.status.mu.Unlock()
 	s.Doing, s.LastError, s.ErrorTime = l.status.doing, l.status.lastError, l.status.errorTime
@@ -36,20 +36,20 @@ type statusBoard struct {
 	because   string
 }
 
-func (b *statusBoard) rule(why string) {
+func (b *statusBoard) setDoing(why string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.doing = why
 }
 
-func (b *statusBoard) why() string {
+func (b *statusBoard) getDoing() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.doing
 }
 
 // fail reports whether the error is another than the last.
-func (b *statusBoard) fail(what string, err error) bool {
+func (b *statusBoard) noteError(what string, err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	text := what + ": " + err.Error()

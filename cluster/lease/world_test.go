@@ -1,4 +1,4 @@
-package referee_test
+package lease_test
 
 import (
 	"context"
@@ -9,19 +9,19 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/cluster/lease"
-	"github.com/zrsd/zrsd/cluster/lease/refereetest"
+	"github.com/zrsd/zrsd/cluster/lease/leasetest"
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A world is a cluster of simulated nodes with one referee, in the time of a synctest bubble.
+// A world is a cluster of simulated nodes with one coordinator, in the time of a synctest bubble.
 type world struct {
-	referee refereetest.Memory
-	timing  referee.Timing
-	nodes   []*node
-	began   time.Time
-	over    context.Context
-	end     context.CancelFunc
-	all     sync.WaitGroup
+	coordinator leasetest.Memory
+	timing      lease.Timing
+	nodes       []*node
+	began       time.Time
+	over        context.Context
+	end         context.CancelFunc
+	all         sync.WaitGroup
 
 	mu     sync.Mutex
 	random *rand.Rand
@@ -37,13 +37,13 @@ type telling struct {
 	tid   zodb.Tid
 }
 
-// usual is the longest delay of the referee, each way, when nothing is wrong.
+// usual is the longest delay of the coordinator, each way, when nothing is wrong.
 const usual = 200 * time.Millisecond
 
 var names = []string{"a", "b", "c"}
 
 // newWorld starts a cluster in which a leads epoch 1. Each node's clock runs at its own rate.
-func newWorld(timing referee.Timing, seed uint64, rates []float64) *world {
+func newWorld(timing lease.Timing, seed uint64, rates []float64) *world {
 	w := &world{timing: timing, began: time.Now(), random: rand.New(rand.NewPCG(seed, 1))}
 	w.over, w.end = context.WithCancel(context.Background())
 	for i, name := range names {
@@ -83,14 +83,14 @@ func (w *world) wait(ctx context.Context, d time.Duration) error {
 	}
 }
 
-// tell records that a client was told of a commit, and checks that the office is held by who told it, and that nobody
+// tell records that a client was told of a commit, and checks that the lease is held by who told it, and that nobody
 // of a later epoch has told anything before.
 func (w *world) tell(t telling) {
-	v, _ := w.referee.Read(context.Background(), 0)
+	v, _ := w.coordinator.Read(context.Background(), 0)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if v.Holder == nil || v.Holder.Node != t.node || v.Record.Begun != t.epoch {
-		w.wrong = append(w.wrong, fmt.Sprintf("at %v %+v was told without office", time.Since(w.began), t))
+		w.wrong = append(w.wrong, fmt.Sprintf("at %v %+v was told without lease", time.Since(w.began), t))
 	}
 	if len(w.told) > 0 {
 		before := w.told[len(w.told)-1]
@@ -105,14 +105,14 @@ func (w *world) tell(t telling) {
 func (w *world) leaders() []*node {
 	var all []*node
 	for _, n := range w.nodes {
-		if n.running() && n.Standing().Leads && n.process().Term().Valid() {
+		if n.running() && n.Status().IsPrimary && n.process().Expiry().Valid() {
 			all = append(all, n)
 		}
 	}
 	return all
 }
 
-// A node is a simulated member: what is on its disk, its process, and its link to the referee.
+// A node is a simulated member: what is on its disk, its process, and its link to the coordinator.
 type node struct {
 	w    *world
 	name string
@@ -126,11 +126,11 @@ type node struct {
 	following string
 	demoted   int           // how often
 	stopped   chan struct{} // closed when it goes on; nil: it runs
-	cut       bool          // from the referee
-	slow      time.Duration // the longest delay of the referee, each way
+	cut       bool          // from the coordinator
+	slow      time.Duration // the longest delay of the coordinator, each way
 	failing   bool          // it cannot lead
 
-	loop  *referee.Loop
+	loop  *lease.Loop
 	kill  context.CancelFunc // ends the process
 	leave func()             // ends the loop, and returns when it has left
 }
@@ -140,7 +140,7 @@ func (n *node) start() {
 	ctx, kill := context.WithCancel(n.w.over)
 	n.kill = kill
 	p := &process{n, ctx}
-	loop := referee.New(&link{p, &n.w.referee}, p, referee.Options{Timing: n.w.timing, Clock: p})
+	loop := lease.New(&link{p, &n.w.coordinator}, p, lease.Options{Timing: n.w.timing, Clock: p})
 	n.set(func() { n.loop = loop })
 	running, end := context.WithCancel(ctx)
 	left := make(chan struct{})
@@ -149,7 +149,7 @@ func (n *node) start() {
 		defer close(left)
 		loop.Run(running)
 	})
-	n.w.all.Go(func() { p.write(loop.Term()) })
+	n.w.all.Go(func() { p.write(loop.Expiry()) })
 	n.w.all.Go(p.replicate)
 }
 
@@ -188,18 +188,18 @@ func (n *node) running() bool {
 	return n.stopped == nil
 }
 
-func (n *node) process() *referee.Loop {
+func (n *node) process() *lease.Loop {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.loop
 }
 
-func (n *node) Standing() referee.Standing {
+func (n *node) Status() lease.MemberStatus {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return referee.Standing{Node: n.name, Name: n.name, Epoch: n.epoch, Heard: max(n.heard, n.epoch), Tid: n.tid,
-		Leads: n.leads, Able: true,
-		Replication: n.name + ":5000"}
+	return lease.MemberStatus{Node: n.name, Name: n.name, Epoch: n.epoch, MaxEpochSeen: max(n.heard, n.epoch), Tid: n.tid,
+		IsPrimary: n.leads, Eligible: true,
+		ReplicationAddr: n.name + ":5000"}
 }
 
 // A process is one run of a node. Whatever it does waits while it is stopped, and never happens after it was killed.
@@ -225,19 +225,19 @@ func (p *process) gate() error {
 	}
 }
 
-// Now is part of referee.Clock.
+// Now is part of lease.Clock.
 func (p *process) Now() time.Duration {
 	_ = p.gate()
 	return time.Hour + time.Duration(float64(time.Since(p.w.began))*p.rate)
 }
 
-// Standing is part of referee.Node.
-func (p *process) Standing() referee.Standing {
+// Status is part of lease.Node.
+func (p *process) Status() lease.MemberStatus {
 	_ = p.gate()
-	return p.node.Standing()
+	return p.node.Status()
 }
 
-// Lead is part of referee.Node.
+// Lead is part of lease.Node.
 func (p *process) Lead(ctx context.Context, number uint64) error {
 	if err := p.w.wait(ctx, p.w.some(500*time.Millisecond)); err != nil {
 		return err
@@ -256,8 +256,8 @@ func (p *process) Lead(ctx context.Context, number uint64) error {
 	return err
 }
 
-// Follow is part of referee.Node.
-func (p *process) Follow(_ context.Context, _ uint64, leader referee.Standing) error {
+// Follow is part of lease.Node.
+func (p *process) Follow(_ context.Context, _ uint64, leader lease.MemberStatus) error {
 	if err := p.gate(); err != nil {
 		return err
 	}
@@ -270,10 +270,10 @@ func (p *process) Follow(_ context.Context, _ uint64, leader referee.Standing) e
 	return nil
 }
 
-// write commits, and tells of commits in the term.
-func (p *process) write(term *referee.Term) {
+// write commits, and tells of commits in the expiry.
+func (p *process) write(expiry *lease.Expiry) {
 	for p.w.wait(p.life, 200*time.Millisecond) == nil && p.gate() == nil {
-		if !p.node.Standing().Leads {
+		if !p.node.Status().IsPrimary {
 			continue
 		}
 		p.w.mu.Lock()
@@ -281,7 +281,7 @@ func (p *process) write(term *referee.Term) {
 		tid := p.w.last
 		p.w.mu.Unlock()
 		p.set(func() { p.tid = tid })
-		if at := p.node.Standing(); term.Valid() && p.life.Err() == nil {
+		if at := p.node.Status(); expiry.Valid() && p.life.Err() == nil {
 			p.w.tell(telling{p.name, at.Epoch, tid})
 		}
 	}
@@ -291,8 +291,8 @@ func (p *process) write(term *referee.Term) {
 func (p *process) replicate() {
 	for p.w.wait(p.life, 200*time.Millisecond) == nil && p.gate() == nil {
 		for _, other := range p.w.nodes {
-			at := other.Standing()
-			if !at.Leads || !other.running() {
+			at := other.Status()
+			if !at.IsPrimary || !other.running() {
 				continue
 			}
 			p.set(func() {
@@ -304,10 +304,10 @@ func (p *process) replicate() {
 	}
 }
 
-// A link is the way of a process to the referee.
+// A link is the way of a process to the coordinator.
 type link struct {
 	p   *process
-	ref referee.Referee
+	ref lease.Coordinator
 }
 
 // pass takes a request or an answer over the link.
@@ -343,39 +343,39 @@ func (l *link) over(ctx context.Context, call func() error) error {
 	return err
 }
 
-func (l *link) Read(ctx context.Context, other int64) (v referee.View, err error) {
+func (l *link) Read(ctx context.Context, other int64) (v lease.View, err error) {
 	err = l.over(ctx, func() (err error) { v, err = l.ref.Read(ctx, other); return err })
 	return v, err
 }
 
-func (l *link) Acquire(ctx context.Context, seen referee.Record, c referee.Claim) (referee.Tenure, error) {
-	var tenure referee.Tenure
-	err := l.over(ctx, func() (err error) { tenure, err = l.ref.Acquire(ctx, seen, c); return err })
+func (l *link) Acquire(ctx context.Context, seen lease.Record, c lease.Claim) (lease.Lease, error) {
+	var held lease.Lease
+	err := l.over(ctx, func() (err error) { held, err = l.ref.Acquire(ctx, seen, c); return err })
 	if err != nil {
 		return nil, err
 	}
-	return &tenureLink{l, tenure}, nil
+	return &leaseLink{l, held}, nil
 }
 
-func (l *link) Publish(ctx context.Context, s referee.Standing, ttl time.Duration) error {
+func (l *link) Publish(ctx context.Context, s lease.MemberStatus, ttl time.Duration) error {
 	return l.over(ctx, func() error { return l.ref.Publish(ctx, s, ttl) })
 }
 
-func (l *link) Maintain(ctx context.Context, m referee.Maintenance) error {
+func (l *link) Maintain(ctx context.Context, m lease.Maintenance) error {
 	return l.over(ctx, func() error { return l.ref.Maintain(ctx, m) })
 }
 
 func (l *link) Close() error { return nil }
 
-type tenureLink struct {
+type leaseLink struct {
 	*link
-	tenure referee.Tenure
+	lease lease.Lease
 }
 
-func (t *tenureLink) Renew(ctx context.Context, c referee.Claim) error {
-	return t.over(ctx, func() error { return t.tenure.Renew(ctx, c) })
+func (t *leaseLink) Renew(ctx context.Context, c lease.Claim) error {
+	return t.over(ctx, func() error { return t.lease.Renew(ctx, c) })
 }
 
-func (t *tenureLink) Resign(ctx context.Context) error {
-	return t.over(ctx, func() error { return t.tenure.Resign(ctx) })
+func (t *leaseLink) Resign(ctx context.Context) error {
+	return t.over(ctx, func() error { return t.lease.Resign(ctx) })
 }

@@ -71,10 +71,10 @@ func (opt *maintenanceOptions) run(ctx context.Context, what string, out io.Writ
 	return errors.Join(err, ref.Close())
 }
 
-func (opt *maintenanceOptions) ask(ctx context.Context, ref referee.Referee, what string, out io.Writer) error {
+func (opt *maintenanceOptions) ask(ctx context.Context, ref lease.Coordinator, what string, out io.Writer) error {
 	if what != "status" {
 		now := time.Now().UTC().Round(time.Second)
-		m := referee.Maintenance{On: what == "on", By: whoami(), Why: opt.why, Time: now}
+		m := lease.Maintenance{On: what == "on", By: whoami(), Why: opt.why, Time: now}
 		if err := ref.Maintain(ctx, m); err != nil {
 			return unreachable(err)
 		}
@@ -93,7 +93,7 @@ func (opt *maintenanceOptions) ask(ctx context.Context, ref referee.Referee, wha
 }
 
 // open opens the referee of the storage that the flags name.
-func (opt *maintenanceOptions) open() (referee.Referee, error) {
+func (opt *maintenanceOptions) open() (lease.Coordinator, error) {
 	cfg, err := opt.referee.config()
 	switch {
 	case err != nil:
@@ -114,7 +114,7 @@ func (opt *maintenanceOptions) open() (referee.Referee, error) {
 	return cfg.Open(id)
 }
 
-func maintenanceText(m referee.Maintenance) string {
+func maintenanceText(m lease.Maintenance) string {
 	text := "maintenance is off"
 	if m.On {
 		text = "maintenance is on: nobody is promoted or demoted by itself"

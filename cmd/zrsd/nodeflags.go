@@ -41,7 +41,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	f.tls.register(flags, "", "this node's")
 	f.adminTLS.register(flags, "admin-", "the admin server's")
 	f.referee.register(flags)
-	flags.DurationVar(&f.referee.TTL, "referee-ttl", referee.DefaultTTL,
+	flags.DurationVar(&f.referee.TTL, "referee-ttl", lease.DefaultTTL,
 		"for how long a primary that has gone silent keeps its office")
 	flags.StringVar(&f.config.SecretFile, "secret-file", "",
 		"`FILE` with a secret that both sides must have; it does not encrypt")

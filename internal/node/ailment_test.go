@@ -11,7 +11,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/cluster/lease"
-	"github.com/zrsd/zrsd/cluster/lease/refereetest"
+	"github.com/zrsd/zrsd/cluster/lease/leasetest"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
@@ -51,9 +51,9 @@ func (s *seat) failing(kind simdisk.Kind, path string, with error) {
 // quickly seats three nodes under a referee that notices soon.
 func quickly(t *testing.T) (a, b, c *seat) {
 	t.Helper()
-	memory := new(refereetest.Memory)
-	way := func() referee.Referee { return &awayReferee{Memory: memory} }
-	return seatedBy(t, referee.MinTTL, way(), way(), way())
+	memory := new(leasetest.Memory)
+	way := func() lease.Coordinator { return &awayReferee{Memory: memory} }
+	return seatedBy(t, lease.MinTTL, way(), way(), way())
 }
 
 // unready waits until a node says that it takes no transactions, and why.
@@ -122,14 +122,14 @@ func TestAPrimaryThatAilsKeepsTheOfficeWhereNobodyIsBetter(t *testing.T) {
 }
 
 func TestAPrimaryThatIsCutOffFromItsSecondariesMakesWay(t *testing.T) {
-	memory := new(refereetest.Memory)
+	memory := new(leasetest.Memory)
 	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
 	for name, s := range map[string]*site{"a": sa, "b": sb, "c": sc} {
 		s.name = name
 		s.sync = SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: 100 * time.Millisecond}
 		s.referee = &RefereeConfig{
-			TTL:    referee.MinTTL,
-			client: func() referee.Referee { return &awayReferee{Memory: memory} },
+			TTL:    lease.MinTTL,
+			client: func() lease.Coordinator { return &awayReferee{Memory: memory} },
 		}
 	}
 	a := sa.seated(t, identity.RolePrimary, sb, sc)

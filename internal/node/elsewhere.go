@@ -13,10 +13,10 @@ import (
 // holdFor is for how long nobody has to lead before clients that want to write are let in to read. A referee finds a
 // new primary in less.
 func (r *replica) holdFor() time.Duration {
-	if r.referee == nil {
+	if r.failover == nil {
 		return defaultHoldFor
 	}
-	return max(defaultHoldFor, 2*r.referee.timing.TTL+defaultHoldFor/2)
+	return max(defaultHoldFor, 2*r.failover.timing.TTL+defaultHoldFor/2)
 }
 
 const defaultHoldFor = 15 * time.Second

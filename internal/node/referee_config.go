@@ -21,7 +21,7 @@ type RefereeConfig struct {
 	UserFile string        // has USER:PASSWORD; empty: none is needed
 
 	// client opens the referee instead, in tests.
-	client func() referee.Referee
+	client func() lease.Coordinator
 }
 
 const etcdScheme = "etcd://"
@@ -48,12 +48,12 @@ func (c *RefereeConfig) hosts() ([]string, error) {
 }
 
 // timing is the arithmetic of terms.
-func (c *RefereeConfig) timing() (referee.Timing, error) {
+func (c *RefereeConfig) timing() (lease.Timing, error) {
 	ttl := c.TTL
 	if ttl == 0 {
-		ttl = referee.DefaultTTL
+		ttl = lease.DefaultTTL
 	}
-	timing, err := referee.NewTiming(ttl)
+	timing, err := lease.NewTiming(ttl)
 	if err != nil {
 		err = fmt.Errorf("--referee-ttl: %w", err)
 	}
@@ -85,7 +85,7 @@ func (c *RefereeConfig) check(plainText bool) error {
 }
 
 // Open returns a client of the referee for a storage. It connects when it is used.
-func (c *RefereeConfig) Open(storageID string) (referee.Referee, error) {
+func (c *RefereeConfig) Open(storageID string) (lease.Coordinator, error) {
 	var tls *trust.Credentials
 	if c.TLS != nil {
 		var err error
@@ -109,10 +109,10 @@ func (c *RefereeConfig) files() *trust.Files {
 }
 
 // opener returns what opens the referee for a storage, with what was read of the files of its certificates.
-func (c *RefereeConfig) opener(tls *trust.Credentials) (open func(storageID string) (referee.Referee, error),
+func (c *RefereeConfig) opener(tls *trust.Credentials) (open func(storageID string) (lease.Coordinator, error),
 	err error) {
 	if c.client != nil {
-		return func(string) (referee.Referee, error) { return c.client(), nil }, nil
+		return func(string) (lease.Coordinator, error) { return c.client(), nil }, nil
 	}
 	opt, err := c.options()
 	if err != nil {
@@ -121,7 +121,7 @@ func (c *RefereeConfig) opener(tls *trust.Credentials) (open func(storageID stri
 	if tls != nil {
 		opt.TLS = tls.ClientConfig()
 	}
-	return func(storageID string) (referee.Referee, error) {
+	return func(storageID string) (lease.Coordinator, error) {
 		if opt.Prefix = c.Prefix; opt.Prefix == "" {
 			opt.Prefix = "/zrsd/" + storageID
 		}

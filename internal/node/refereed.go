@@ -14,21 +14,21 @@ import (
 
 // A refereed replica leads by the word of a referee: it is a referee.Node. It tells clients of nothing that another
 // node could lead without.
-type refereed struct {
+type failoverNode struct {
 	r       *replica
-	timing  referee.Timing
-	open    func(storageID string) (referee.Referee, error)
+	timing  lease.Timing
+	open    func(storageID string) (lease.Coordinator, error)
 	changed chan struct{} // 1 slot: the role is another
 
 	mu     sync.Mutex
-	loop   *referee.Loop // nil: it has not begun
-	failed string        // why it will not
-	proven bool          // as a secondary: all that is here is history of a primary
-	handed time.Time     // when it was seen that the heir of a handover does not lead yet; zero: it does
+	loop   *lease.Loop // nil: it has not begun
+	failed string      // why it will not
+	proven bool        // as a secondary: all that is here is history of a primary
+	handed time.Time   // when it was seen that the heir of a handover does not lead yet; zero: it does
 }
 
 // newRefereed returns what takes part in the failover of a cluster; nil when there is no referee.
-func (r *replica) newRefereed() (*refereed, error) {
+func (r *replica) newFailoverNode() (*failoverNode, error) {
 	cfg := r.c.Referee
 	if cfg == nil {
 		return nil, nil //nolint:nilnil // roles are changed by hand
@@ -41,14 +41,14 @@ func (r *replica) newRefereed() (*refereed, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &refereed{r: r, timing: timing, open: open, changed: make(chan struct{}, 1)}, nil
+	return &failoverNode{r: r, timing: timing, open: open, changed: make(chan struct{}, 1)}, nil
 }
 
 // identityEvery is how often a new copy looks whether it has its identity.
 const identityEvery = time.Second
 
 // run takes part until ctx ends, then gives the office back.
-func (f *refereed) run(ctx context.Context) {
+func (f *failoverNode) run(ctx context.Context) {
 	for f.r.keep.State() == nil {
 		if pause(ctx, identityEvery); ctx.Err() != nil {
 			return
@@ -62,7 +62,7 @@ func (f *refereed) run(ctx context.Context) {
 		f.mu.Unlock()
 		return
 	}
-	loop := referee.New(ref, f, referee.Options{
+	loop := lease.New(ref, f, lease.Options{
 		Timing: f.timing, MaxLag: f.r.cfg.ReadyLag, Changed: f.changed, Logger: f.r.c.Logger.Named("referee"),
 	})
 	f.mu.Lock()
@@ -75,7 +75,7 @@ func (f *refereed) run(ctx context.Context) {
 }
 
 // roleChanged is called when the node has begun or ceased to lead, before clients can do anything in the new role.
-func (f *refereed) roleChanged() {
+func (f *failoverNode) roleChanged() {
 	if f == nil {
 		return
 	}
@@ -91,18 +91,18 @@ func (f *refereed) roleChanged() {
 }
 
 // Standing is referee.Node.
-func (f *refereed) Standing() referee.Standing {
+func (f *failoverNode) Status() lease.MemberStatus {
 	id, r := f.r.keep.State(), f.r
-	s := referee.Standing{
-		Node: id.Node, Name: r.c.name(), Epoch: id.Epoch().Number, Heard: id.Highest(), Tid: r.st.LastTid(),
-		Leads: r.isLeading() && !r.fenced() || f.handing(id), Replication: r.serves, Admin: r.c.Admin.String(),
+	s := lease.MemberStatus{
+		Node: id.Node, Name: r.c.name(), Epoch: id.Epoch().Number, MaxEpochSeen: id.Highest(), Tid: r.st.LastTid(),
+		IsPrimary: r.isLeading() && !r.fenced() || f.handing(id), ReplicationAddr: r.serves, AdminAddr: r.c.Admin.String(),
 	}
-	s.Ails, s.Needs, s.Cedes = r.ails(), r.needed(), r.told()
-	s.Full, s.Room = r.full(), r.st.Roomy()
-	if s.Why = r.inability(); s.Why == "" {
-		s.Why = s.Ails
+	s.Fault, s.NeedsOthers, s.NeedsTid = r.ails(), r.needed(), r.told()
+	s.DiskFull, s.DiskHasRoom = r.full(), r.st.Roomy()
+	if s.Reason = r.inability(); s.Reason == "" {
+		s.Reason = s.Fault
 	}
-	s.Able = s.Why == ""
+	s.Eligible = s.Reason == ""
 	return s
 }
 
@@ -122,7 +122,7 @@ func (r *replica) inability() string {
 
 // handing reports whether this node has stepped down for an heir that is not known to lead yet. It then keeps the
 // office for it: if it were vacant, others could take it. The heir has a TTL for that.
-func (f *refereed) handing(id *identity.State) bool {
+func (f *failoverNode) handing(id *identity.State) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if id.Was != "" || id.HandedTo == "" || id.Promised <= id.Epoch().Number {
@@ -136,20 +136,20 @@ func (f *refereed) handing(id *identity.State) bool {
 }
 
 // Lead is referee.Node.
-func (f *refereed) Lead(ctx context.Context, number uint64) error {
+func (f *failoverNode) Lead(ctx context.Context, number uint64) error {
 	return f.r.changeInTurn(ctx, func(ctx context.Context) error {
 		return f.r.elect(ctx, number, func(s admin.Step) { f.r.c.Logger.Info("election: " + s.Text) })
 	})
 }
 
 // Follow is referee.Node.
-func (f *refereed) Follow(ctx context.Context, number uint64, leader referee.Standing) error {
+func (f *failoverNode) Follow(ctx context.Context, number uint64, leader lease.MemberStatus) error {
 	return f.r.changeInTurn(ctx, func(ctx context.Context) error {
 		if f.r.isLeading() {
 			defer f.r.allow()
-			return f.r.fence(ctx, number, false, leader.Replication)
+			return f.r.fence(ctx, number, false, leader.ReplicationAddr)
 		}
-		return f.r.turnTo(leader.Replication)
+		return f.r.turnTo(leader.ReplicationAddr)
 	})
 }
 
@@ -178,22 +178,22 @@ const clearEvery = 10 * time.Millisecond
 // cleared is zeo.StorageOptions.Cleared: enough secondaries have everything, and then, for it is looked at last, the
 // referee lets this node lead.
 func (r *replica) cleared(ctx context.Context, tid zodb.Tid) error {
-	if err := r.sync.Cleared(ctx, tid); err != nil || r.referee == nil {
+	if err := r.sync.Cleared(ctx, tid); err != nil || r.failover == nil {
 		return err
 	}
-	return r.referee.cleared(ctx)
+	return r.failover.cleared(ctx)
 }
 
 // takePart begins to take part in the failover of the cluster, and returns what ends that.
 func (r *replica) takePart() (leave func()) {
-	if r.referee == nil {
+	if r.failover == nil {
 		return func() {}
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	left := make(chan struct{})
 	go func() {
 		defer close(left)
-		r.referee.run(ctx)
+		r.failover.run(ctx)
 	}()
 	return func() {
 		cancel()
@@ -203,7 +203,7 @@ func (r *replica) takePart() (leave func()) {
 
 // cleared returns when clients may be told of what is here: in a term of this node, or when it follows a
 // primary that has it. That it is in a term is looked at last.
-func (f *refereed) cleared(ctx context.Context) error {
+func (f *failoverNode) cleared(ctx context.Context) error {
 	if f.clear() {
 		return nil
 	}
@@ -222,12 +222,12 @@ func (f *refereed) cleared(ctx context.Context) error {
 	return nil
 }
 
-func (f *refereed) clear() bool {
+func (f *failoverNode) clear() bool {
 	if f.r.isLeading() {
 		f.mu.Lock()
 		loop := f.loop
 		f.mu.Unlock()
-		return loop != nil && loop.Term().Valid()
+		return loop != nil && loop.Expiry().Valid()
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -236,7 +236,7 @@ func (f *refereed) clear() bool {
 }
 
 // show says how the node stands with its referee; nil: it has none.
-func (f *refereed) show() *admin.Referee {
+func (f *failoverNode) show() *admin.Referee {
 	if f == nil {
 		return nil
 	}
@@ -250,7 +250,7 @@ func (f *refereed) show() *admin.Referee {
 		return out
 	}
 	now := loop.Status()
-	out.TermLeft, out.Doing, out.LastError = now.TermLeft.Seconds(), known(now.Doing), known(now.LastError)
+	out.TermLeft, out.Doing, out.LastError = now.Remaining.Seconds(), known(now.Doing), known(now.LastError)
 	if !now.Known {
 		return out
 	}

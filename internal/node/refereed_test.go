@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/cluster/lease"
-	"github.com/zrsd/zrsd/cluster/lease/refereetest"
+	"github.com/zrsd/zrsd/cluster/lease/leasetest"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
@@ -16,7 +16,7 @@ import (
 
 // An awayReferee is the way of one node to a referee. It does not answer while it is away.
 type awayReferee struct {
-	*refereetest.Memory
+	*leasetest.Memory
 	away atomic.Bool
 }
 
@@ -29,14 +29,14 @@ func (r *awayReferee) answers() error {
 	return nil
 }
 
-func (r *awayReferee) Read(ctx context.Context, other int64) (referee.View, error) {
+func (r *awayReferee) Read(ctx context.Context, other int64) (lease.View, error) {
 	if err := r.answers(); err != nil {
-		return referee.View{}, err
+		return lease.View{}, err
 	}
 	return r.Memory.Read(ctx, other)
 }
 
-func (r *awayReferee) Acquire(ctx context.Context, seen referee.Record, c referee.Claim) (referee.Tenure, error) {
+func (r *awayReferee) Acquire(ctx context.Context, seen lease.Record, c lease.Claim) (lease.Lease, error) {
 	if err := r.answers(); err != nil {
 		return nil, err
 	}
@@ -44,31 +44,31 @@ func (r *awayReferee) Acquire(ctx context.Context, seen referee.Record, c refere
 	return &awayTenure{t, r}, err
 }
 
-func (r *awayReferee) Publish(ctx context.Context, s referee.Standing, ttl time.Duration) error {
+func (r *awayReferee) Publish(ctx context.Context, s lease.MemberStatus, ttl time.Duration) error {
 	return errors.Join(r.answers(), r.Memory.Publish(ctx, s, ttl))
 }
 
 type awayTenure struct {
-	referee.Tenure
+	lease.Lease
 	r *awayReferee
 }
 
-func (t *awayTenure) Renew(ctx context.Context, c referee.Claim) error {
+func (t *awayTenure) Renew(ctx context.Context, c lease.Claim) error {
 	if err := t.r.answers(); err != nil {
 		return err
 	}
-	return t.Tenure.Renew(ctx, c)
+	return t.Lease.Renew(ctx, c)
 }
 
 // aWhile is a TTL in which no machine stands still, so that roles change only where a test has them change.
 const aWhile = 20 * time.Second
 
 // refereedThree seats three nodes under one referee, the first of which leads.
-func refereedThree(t *testing.T) (r *refereetest.Memory, a, b, c *seat) {
+func refereedThree(t *testing.T) (r *leasetest.Memory, a, b, c *seat) {
 	t.Helper()
-	r = new(refereetest.Memory)
+	r = new(leasetest.Memory)
 	a, b, c = seatedBy(t, aWhile, &awayReferee{Memory: r}, &awayReferee{Memory: r}, &awayReferee{Memory: r})
-	for v := (referee.View{}); len(v.Members) < 3; {
+	for v := (lease.View{}); len(v.Members) < 3; {
 		var err error
 		if v, err = r.Read(t.Context(), v.Revision); err != nil {
 			t.Fatal(err)
@@ -78,10 +78,10 @@ func refereedThree(t *testing.T) (r *refereetest.Memory, a, b, c *seat) {
 }
 
 // seatedBy seats three nodes, each with its way to the referee, and waits until the first may tell of commits.
-func seatedBy(t *testing.T, ttl time.Duration, ra, rb, rc referee.Referee) (a, b, c *seat) {
+func seatedBy(t *testing.T, ttl time.Duration, ra, rb, rc lease.Coordinator) (a, b, c *seat) {
 	t.Helper()
-	by := func(r referee.Referee) *RefereeConfig {
-		return &RefereeConfig{TTL: ttl, client: func() referee.Referee { return r }}
+	by := func(r lease.Coordinator) *RefereeConfig {
+		return &RefereeConfig{TTL: ttl, client: func() lease.Coordinator { return r }}
 	}
 	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
 	sa.referee, sb.referee, sc.referee = by(ra), by(rb), by(rc)
@@ -172,13 +172,13 @@ func handOver(t *testing.T, from, to *seat) {
 
 // The others are away until the end, so that it is the primary's own term that is at work.
 func TestCommitsAreHeldWithoutTheReferee(t *testing.T) {
-	memory := new(refereetest.Memory)
+	memory := new(leasetest.Memory)
 	ra, rb, rc := &awayReferee{Memory: memory}, &awayReferee{Memory: memory}, &awayReferee{Memory: memory}
 	rb.away.Store(true)
 	rc.away.Store(true)
-	a, b, c := seatedBy(t, referee.MinTTL, ra, rb, rc)
+	a, b, c := seatedBy(t, lease.MinTTL, ra, rb, rc)
 	ra.away.Store(true)
-	a.await(t, "its term is over", func(*admin.Status) bool { return !a.referee.clear() })
+	a.await(t, "its term is over", func(*admin.Status) bool { return !a.failover.clear() })
 	tid := a.commits(t)
 	told := make(chan error, 1)
 	go func() { told <- a.cleared(t.Context(), tid) }()
@@ -209,7 +209,7 @@ func TestWhatAFormerPrimaryHasAloneIsNotTold(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.await(t, "it leads no more", func(*admin.Status) bool { return !a.isLeading() })
-	if a.referee.clear() {
+	if a.failover.clear() {
 		t.Errorf("%v could be told, which is not at %v", surplus, b.st.LastTid())
 	}
 }

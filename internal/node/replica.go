@@ -57,14 +57,14 @@ type replica struct {
 	chain  *history.Local
 	files  *files
 
-	life    context.Context // ends with the session
-	ended   chan error      // why following ended by itself
-	noticed notices         // by connections
-	reigns  chan struct{}   // one slot: it has begun to lead
-	referee *refereed       // nil: there is none
-	asked   sync.WaitGroup  // questions who leads
-	seen    atomic.Uint64   // the highest epoch in which another node has said to lead
-	leader  string          // of changing: where the primary is or will be, as a referee or bidder says; empty: unknown
+	life     context.Context // ends with the session
+	ended    chan error      // why following ended by itself
+	noticed  notices         // by connections
+	reigns   chan struct{}   // one slot: it has begun to lead
+	failover *failoverNode   // nil: there is none
+	asked    sync.WaitGroup  // questions who leads
+	seen     atomic.Uint64   // the highest epoch in which another node has said to lead
+	leader   string          // of changing: where the primary is or will be, as a referee or bidder says; empty: unknown
 
 	surpassed surpassing  // of changing
 	older     atomic.Bool // a secondary of this primary's epoch has more than this one
@@ -114,7 +114,7 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	defer end(nil)
 	r.life = life
 	r.sec = secondary.New(r.st, r.keep, r.options())
-	if r.referee, err = r.newRefereed(); err != nil {
+	if r.failover, err = r.newFailoverNode(); err != nil {
 		return errors.Join(err, closeListener(ln))
 	}
 	if err := r.begin(ctx); err != nil {
@@ -382,7 +382,7 @@ func (r *replica) access() zeo.Access {
 
 // allow tells the front what clients may do now, because the role may be another.
 func (r *replica) allow() {
-	r.referee.roleChanged()
+	r.failover.roleChanged()
 	access := r.access()
 	r.noteAccess(access)
 	if access != zeo.ReadOnly {

@@ -28,20 +28,20 @@ type Options struct {
 	User, Password string      // empty: none
 }
 
-// A Client is a referee.Referee.
+// A Client is a lease.Coordinator.
 type Client struct {
 	etcd   *clientv3.Client
 	prefix string // ends with a slash
 }
 
-// maxAnswer bounds what an answer of etcd may have: some thousand standings.
+// maxAnswer bounds what an answer of etcd may have: some thousand member statuses.
 const maxAnswer = 4 << 20
 
 // Open returns a client. It connects when it is used, and again whenever that is needed.
 func Open(opt Options) (*Client, error) {
 	etcd, err := clientv3.New(clientv3.Config{
 		Endpoints: opt.Endpoints, TLS: opt.TLS, Username: opt.User, Password: opt.Password,
-		// An endpoint that has gone silent is left before a term is over; etcd allows a ping each 5 s.
+		// An endpoint that has gone silent is left before a lease has run out; etcd allows a ping each 5 s.
 		DialKeepAliveTime: 5 * time.Second, DialKeepAliveTimeout: 2 * time.Second,
 		DialOptions: []grpc.DialOption{grpc.WithConnectParams(grpc.ConnectParams{
 			// An etcd that is back is found long before its leases run out.
@@ -59,32 +59,32 @@ func Open(opt Options) (*Client, error) {
 	return &Client{etcd: etcd, prefix: path.Clean("/"+opt.Prefix) + "/"}, nil
 }
 
-// Close is part of referee.Referee.
+// Close is part of lease.Coordinator.
 func (c *Client) Close() error { return c.etcd.Close() }
 
 func (c *Client) recordKey() string      { return c.prefix + "record" }
-func (c *Client) officeKey() string      { return c.prefix + "office" }
+func (c *Client) leaseKey() string       { return c.prefix + "office" } // see doc.go
 func (c *Client) maintenanceKey() string { return c.prefix + "maintenance" }
 func (c *Client) membersKey() string     { return c.prefix + "members/" }
 
-// Publish is part of referee.Referee.
-func (c *Client) Publish(ctx context.Context, s referee.Standing, ttl time.Duration) error {
-	lease, err := c.lease(ctx, ttl)
+// Publish is part of lease.Coordinator.
+func (c *Client) Publish(ctx context.Context, s lease.MemberStatus, ttl time.Duration) error {
+	held, err := c.grantLease(ctx, ttl)
 	if err != nil {
 		return err
 	}
-	_, err = c.etcd.Put(ctx, c.membersKey()+s.Node, encode(s), clientv3.WithLease(lease))
-	return c.wrap("publish a standing", err)
+	_, err = c.etcd.Put(ctx, c.membersKey()+s.Node, encode(s), clientv3.WithLease(held))
+	return c.wrap("publish a status", err)
 }
 
-// Maintain is part of referee.Referee.
-func (c *Client) Maintain(ctx context.Context, m referee.Maintenance) error {
+// Maintain is part of lease.Coordinator.
+func (c *Client) Maintain(ctx context.Context, m lease.Maintenance) error {
 	_, err := c.etcd.Put(ctx, c.maintenanceKey(), encode(m))
 	return c.wrap("set maintenance", err)
 }
 
 // lease returns a new lease that lasts for ttl or longer.
-func (c *Client) lease(ctx context.Context, ttl time.Duration) (clientv3.LeaseID, error) {
+func (c *Client) grantLease(ctx context.Context, ttl time.Duration) (clientv3.LeaseID, error) {
 	seconds := int64(math.Ceil(ttl.Seconds()))
 	granted, err := c.etcd.Grant(ctx, seconds)
 	switch {
@@ -114,4 +114,4 @@ func encode(v any) string {
 }
 
 // errForeign is about a value below the prefix.
-var errForeign = errors.New("it is not what zrsd writes there: see who else uses this prefix, or remove the key")
+var errNotOurs = errors.New("it is not what zrsd writes there: see who else uses this prefix, or remove the key")

@@ -20,23 +20,23 @@ import (
 	"github.com/zrsd/zrsd/cluster/lease/etcd"
 )
 
-// An etcd that was away has all that it had, and offices that were held still are: whoever held one can renew.
-func TestAnOfficeOutlivesItsServers(t *testing.T) {
+// An etcd that was away has all that it had, and leases that were held still are: whoever held one can renew.
+func TestALeaseOutlivesItsServers(t *testing.T) {
 	s := startServer(t, nil)
 	r := open(t, at(s.Address))
 	c := claim("a", 3, time.Hour)
-	tenure, err := r.Acquire(t.Context(), referee.Record{}, c)
+	held, err := r.Acquire(t.Context(), lease.Record{}, c)
 	must(t, err)
-	must(t, r.Publish(t.Context(), standing("a"), time.Hour))
+	must(t, r.Publish(t.Context(), memberStatus("a"), time.Hour))
 
 	s.Stop()
 	gone, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := tenure.Renew(gone, c); err == nil || errors.Is(err, referee.ErrLost) {
+	if err := held.Renew(gone, c); err == nil || errors.Is(err, lease.ErrLost) {
 		t.Fatalf("renewing without a server: %v", err)
 	}
 	must(t, s.Start(t.Context()))
-	eventually(t, func() error { return tenure.Renew(t.Context(), c) })
+	eventually(t, func() error { return held.Renew(t.Context(), c) })
 	v, err := r.Read(t.Context(), 0)
 	must(t, err)
 	if v.Record != c.Record || v.Holder == nil || len(v.Members) != 1 {
@@ -48,22 +48,22 @@ func TestAnOfficeOutlivesItsServers(t *testing.T) {
 func eventually(t *testing.T, do func() error) {
 	t.Helper()
 	err := do()
-	for err != nil && !errors.Is(err, referee.ErrLost) && t.Context().Err() == nil {
+	for err != nil && !errors.Is(err, lease.ErrLost) && t.Context().Err() == nil {
 		err = do()
 	}
 	must(t, err)
 }
 
-// A request that is not answered ends with its context, and says nothing about the office; which runs out when its
+// A request that is not answered ends with its context, and says nothing about the lease; which runs out when its
 // holder is cut off, so that another gets it.
-func TestAHolderThatIsCutOffLosesTheOffice(t *testing.T) {
+func TestAHolderThatIsCutOffLosesTheLease(t *testing.T) {
 	s := startServer(t, nil)
 	proxy := toxiproxy.NewProxy(toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop()),
 		"etcd", "127.0.0.1:0", s.Address)
 	must(t, proxy.Start())
 	defer proxy.Stop()
 	a, b := open(t, at(proxy.Listen)), open(t, at(s.Address))
-	tenure, err := a.Acquire(t.Context(), referee.Record{}, claim("a", 1, 2*time.Second))
+	held, err := a.Acquire(t.Context(), lease.Record{}, claim("a", 1, 2*time.Second))
 	must(t, err)
 	_, err = proxy.Toxics.AddToxicJson(
 		strings.NewReader(`{"type":"timeout","stream":"downstream","attributes":{"timeout":0}}`))
@@ -71,7 +71,7 @@ func TestAHolderThatIsCutOffLosesTheOffice(t *testing.T) {
 
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	if err := tenure.Renew(ctx, claim("a", 1, 2*time.Second)); err == nil || errors.Is(err, referee.ErrLost) {
+	if err := held.Renew(ctx, claim("a", 1, 2*time.Second)); err == nil || errors.Is(err, lease.ErrLost) {
 		t.Errorf("an unanswered renewal: %v", err)
 	}
 	v, err := b.Read(t.Context(), 0)
@@ -89,8 +89,8 @@ func TestAReadOutlivesACompaction(t *testing.T) {
 	r := open(t, at(s.Address))
 	before, err := r.Read(t.Context(), 0)
 	must(t, err)
-	must(t, r.Publish(t.Context(), standing("a"), time.Hour))
-	must(t, r.Publish(t.Context(), standing("a"), time.Hour))
+	must(t, r.Publish(t.Context(), memberStatus("a"), time.Hour))
+	must(t, r.Publish(t.Context(), memberStatus("a"), time.Hour))
 	now, err := r.Read(t.Context(), 0)
 	must(t, err)
 	_, err = raw(t, s).Compact(t.Context(), now.Revision)
@@ -109,11 +109,11 @@ func TestOthersAreLeftAlone(t *testing.T) {
 	other := open(t, etcd.Options{Endpoints: []string{s.Address}, Prefix: "/zrsd/other"})
 	before, err := r.Read(t.Context(), 0)
 	must(t, err)
-	must(t, other.Publish(t.Context(), standing("b"), time.Hour))
+	must(t, other.Publish(t.Context(), memberStatus("b"), time.Hour))
 	_, err = raw(t, s).Put(t.Context(), "/zrsd/"+t.Name()+"-not", "{}")
 	must(t, err)
 	done := make(chan error, 1)
-	go func() { done <- r.Publish(t.Context(), standing("a"), time.Hour) }()
+	go func() { done <- r.Publish(t.Context(), memberStatus("a"), time.Hour) }()
 	v, err := r.Read(t.Context(), before.Revision)
 	must(t, err)
 	must(t, <-done)
@@ -160,10 +160,10 @@ func TestAUserIsEnough(t *testing.T) {
 		must(t, step())
 	}
 	r := open(t, etcd.Options{Endpoints: []string{s.Address}, User: "zrsd", Password: "pass:word"})
-	must(t, r.Publish(t.Context(), standing("a"), time.Hour))
-	tenure, err := r.Acquire(t.Context(), referee.Record{}, claim("a", 1, time.Hour))
+	must(t, r.Publish(t.Context(), memberStatus("a"), time.Hour))
+	held, err := r.Acquire(t.Context(), lease.Record{}, claim("a", 1, time.Hour))
 	must(t, err)
-	must(t, tenure.Renew(t.Context(), claim("a", 1, time.Hour)))
+	must(t, held.Renew(t.Context(), claim("a", 1, time.Hour)))
 	v, err := r.Read(t.Context(), 0)
 	must(t, err)
 	if len(v.Members) != 1 || v.Holder == nil {
@@ -189,12 +189,12 @@ func TestEncryption(t *testing.T) {
 	}
 	opt := at(s.Address)
 	opt.TLS = &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12}
-	must(t, open(t, opt).Publish(t.Context(), standing("a"), time.Hour))
+	must(t, open(t, opt).Publish(t.Context(), memberStatus("a"), time.Hour))
 
 	opt.TLS = &tls.Config{RootCAs: x509.NewCertPool(), MinVersion: tls.VersionTLS12}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
-	if err := open(t, opt).Publish(ctx, standing("a"), time.Hour); err == nil {
+	if err := open(t, opt).Publish(ctx, memberStatus("a"), time.Hour); err == nil {
 		t.Error("published to a server that nobody vouches for")
 	}
 }

@@ -18,9 +18,9 @@ func FuzzEnter(f *testing.F) {
 	f.Add("else", `[`)
 	c := &Client{prefix: "/zrsd/x/"}
 	f.Fuzz(func(t *testing.T, key, value string) {
-		var v referee.View
+		var v lease.View
 		kv := &mvccpb.KeyValue{Key: []byte(c.prefix + key), Value: []byte(value), ModRevision: 7}
-		if err := c.enter(&v, kv); err != nil {
+		if err := c.addToView(&v, kv); err != nil {
 			return
 		}
 		for _, m := range v.Members {

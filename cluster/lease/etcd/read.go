@@ -14,21 +14,21 @@ import (
 	"github.com/zrsd/zrsd/cluster/lease"
 )
 
-// Read is part of referee.Referee.
-func (c *Client) Read(ctx context.Context, other int64) (referee.View, error) {
+// Read is part of lease.Coordinator.
+func (c *Client) Read(ctx context.Context, other int64) (lease.View, error) {
 	if other != 0 {
 		if err := c.await(ctx, other); err != nil {
-			return referee.View{}, c.wrap("watch", err)
+			return lease.View{}, c.wrap("watch", err)
 		}
 	}
 	got, err := c.etcd.Get(ctx, c.prefix, clientv3.WithPrefix())
 	if err != nil {
-		return referee.View{}, c.wrap("read", err)
+		return lease.View{}, c.wrap("read", err)
 	}
-	v := referee.View{Revision: got.Header.Revision}
+	v := lease.View{Revision: got.Header.Revision}
 	for _, kv := range got.Kvs {
-		if err := c.enter(&v, kv); err != nil {
-			return referee.View{}, c.wrap("read", err)
+		if err := c.addToView(&v, kv); err != nil {
+			return lease.View{}, c.wrap("read", err)
 		}
 	}
 	return v, nil
@@ -53,22 +53,22 @@ func (c *Client) await(ctx context.Context, revision int64) error {
 }
 
 // enter puts the value of one key into a view. Keys of others are left alone.
-func (c *Client) enter(v *referee.View, kv *mvccpb.KeyValue) error {
+func (c *Client) addToView(v *lease.View, kv *mvccpb.KeyValue) error {
 	key := string(kv.Key)
 	switch key {
 	case c.recordKey():
 		return decode(kv, &v.Record)
 	case c.maintenanceKey():
 		return decode(kv, &v.Maintenance)
-	case c.officeKey():
-		v.Holder = new(referee.Standing)
+	case c.leaseKey():
+		v.Holder = new(lease.MemberStatus)
 		return decode(kv, v.Holder)
 	}
 	if !strings.HasPrefix(key, c.membersKey()) {
 		return nil
 	}
-	m := referee.Member{Revision: kv.ModRevision}
-	err := decode(kv, &m.Standing)
+	m := lease.Member{Revision: kv.ModRevision}
+	err := decode(kv, &m.MemberStatus)
 	v.Members = append(v.Members, m)
 	return err
 }
@@ -87,7 +87,7 @@ func (c *Client) get(ctx context.Context, key string, value any) (int64, error) 
 
 func decode(kv *mvccpb.KeyValue, value any) error {
 	if err := json.Unmarshal(kv.Value, value); err != nil {
-		return fmt.Errorf("key %s: %w: %w", kv.Key, errForeign, err)
+		return fmt.Errorf("key %s: %w: %w", kv.Key, errNotOurs, err)
 	}
 	return nil
 }

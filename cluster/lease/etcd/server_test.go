@@ -12,7 +12,7 @@ import (
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/cluster/lease/etcd"
 	"github.com/zrsd/zrsd/cluster/lease/etcd/etcdtest"
-	"github.com/zrsd/zrsd/cluster/lease/refereetest"
+	"github.com/zrsd/zrsd/cluster/lease/leasetest"
 )
 
 func TestMain(m *testing.M) {
@@ -61,12 +61,12 @@ func raw(t *testing.T, s *etcdtest.Server) *clientv3.Client {
 
 func at(addresses ...string) etcd.Options { return etcd.Options{Endpoints: addresses} }
 
-func standing(node string) referee.Standing {
-	return referee.Standing{Node: node, Name: node, Able: true}
+func memberStatus(node string) lease.MemberStatus {
+	return lease.MemberStatus{Node: node, Name: node, Eligible: true}
 }
 
-func claim(node string, number uint64, ttl time.Duration) referee.Claim {
-	return referee.Claim{Record: referee.Record{Number: number, Node: node, Begun: number}, Holder: standing(node),
+func claim(node string, number uint64, ttl time.Duration) lease.Claim {
+	return lease.Claim{Record: lease.Record{Number: number, Node: node, Begun: number}, Holder: memberStatus(node),
 		TTL: ttl}
 }
 
@@ -79,8 +79,8 @@ func must(t *testing.T, err error) {
 
 func TestContract(t *testing.T) {
 	s := startServer(t, nil)
-	refereetest.Contract(t, func(t *testing.T) func() referee.Referee {
+	leasetest.Contract(t, func(t *testing.T) func() lease.Coordinator {
 		t.Helper()
-		return func() referee.Referee { return open(t, at(s.Address)) }
+		return func() lease.Coordinator { return open(t, at(s.Address)) }
 	})
 }

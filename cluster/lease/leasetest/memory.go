@@ -1,4 +1,4 @@
-package refereetest
+package leasetest
 
 import (
 	"context"
@@ -10,34 +10,34 @@ import (
 	"github.com/zrsd/zrsd/cluster/lease"
 )
 
-// Memory is a referee for the members in one process. The zero value is ready, and knows nothing.
+// Memory is a coordinator for the members in one process. The zero value is ready, and knows nothing.
 type Memory struct {
 	mu       sync.Mutex
 	changed  chan struct{} // closed by the next change; nil: nobody waits
 	revision int64
-	record   referee.Record
-	tenure   *tenure // nil: vacant
+	record   lease.Record
+	lease    *heldLease // nil: vacant
 	members  map[string]membership
-	duties   referee.Maintenance
+	duties   lease.Maintenance
 }
 
 type membership struct {
-	referee.Member
+	lease.Member
 	until time.Time
 }
 
-// A tenure is an office that is held for as long as m.tenure points to it.
-type tenure struct {
+// A lease is a lease that is held for as long as m.lease points to it.
+type heldLease struct {
 	m      *Memory
-	holder referee.Standing
+	holder lease.MemberStatus
 	until  time.Time
 }
 
 // settle takes away what has run out. m.mu is held.
 func (m *Memory) settle() {
 	now := time.Now()
-	if m.tenure != nil && !now.Before(m.tenure.until) {
-		m.tenure = nil
+	if m.lease != nil && !now.Before(m.lease.until) {
+		m.lease = nil
 		m.change()
 	}
 	for id, member := range m.members {
@@ -59,8 +59,8 @@ func (m *Memory) change() {
 // next is when something runs out. m.mu is held.
 func (m *Memory) next() time.Duration {
 	next := time.Now().Add(time.Hour)
-	if m.tenure != nil {
-		next = m.tenure.until
+	if m.lease != nil {
+		next = m.lease.until
 	}
 	for _, member := range m.members {
 		if member.until.Before(next) {
@@ -70,8 +70,8 @@ func (m *Memory) next() time.Duration {
 	return time.Until(next)
 }
 
-// Read is part of referee.Referee.
-func (m *Memory) Read(ctx context.Context, other int64) (referee.View, error) {
+// Read is part of lease.Coordinator.
+func (m *Memory) Read(ctx context.Context, other int64) (lease.View, error) {
 	for {
 		v, changed, next := m.look(other)
 		if changed == nil {
@@ -83,14 +83,14 @@ func (m *Memory) Read(ctx context.Context, other int64) (referee.View, error) {
 		case <-timer.C:
 		case <-ctx.Done():
 			timer.Stop()
-			return referee.View{}, context.Cause(ctx)
+			return lease.View{}, context.Cause(ctx)
 		}
 		timer.Stop()
 	}
 }
 
 // look returns the view, or what to wait for when its revision is the one that the caller has.
-func (m *Memory) look(other int64) (referee.View, <-chan struct{}, time.Duration) {
+func (m *Memory) look(other int64) (lease.View, <-chan struct{}, time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.settle()
@@ -101,11 +101,11 @@ func (m *Memory) look(other int64) (referee.View, <-chan struct{}, time.Duration
 		if m.changed == nil {
 			m.changed = make(chan struct{})
 		}
-		return referee.View{}, m.changed, m.next()
+		return lease.View{}, m.changed, m.next()
 	}
-	v := referee.View{Revision: m.revision, Record: m.record, Maintenance: m.duties}
-	if m.tenure != nil {
-		holder := m.tenure.holder
+	v := lease.View{Revision: m.revision, Record: m.record, Maintenance: m.duties}
+	if m.lease != nil {
+		holder := m.lease.holder
 		v.Holder = &holder
 	}
 	for _, id := range slices.Sorted(maps.Keys(m.members)) {
@@ -114,51 +114,51 @@ func (m *Memory) look(other int64) (referee.View, <-chan struct{}, time.Duration
 	return v, nil, 0
 }
 
-// Acquire is part of referee.Referee.
-func (m *Memory) Acquire(_ context.Context, seen referee.Record, c referee.Claim) (referee.Tenure, error) {
+// Acquire is part of lease.Coordinator.
+func (m *Memory) Acquire(_ context.Context, seen lease.Record, c lease.Claim) (lease.Lease, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.settle()
-	if m.tenure != nil || m.record != seen {
-		return nil, referee.ErrTaken
+	if m.lease != nil || m.record != seen {
+		return nil, lease.ErrTaken
 	}
-	t := &tenure{m: m}
-	m.tenure = t
+	t := &heldLease{m: m}
+	m.lease = t
 	t.take(c)
 	return t, nil
 }
 
-func (t *tenure) take(c referee.Claim) {
+func (t *heldLease) take(c lease.Claim) {
 	t.holder, t.until = c.Holder, time.Now().Add(c.TTL)
 	t.m.record = c.Record
 	t.m.change()
 }
 
-// Renew is part of referee.Tenure.
-func (t *tenure) Renew(_ context.Context, c referee.Claim) error {
+// Renew is part of lease.Lease.
+func (t *heldLease) Renew(_ context.Context, c lease.Claim) error {
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
 	t.m.settle()
-	if t.m.tenure != t {
-		return referee.ErrLost
+	if t.m.lease != t {
+		return lease.ErrLost
 	}
 	t.take(c)
 	return nil
 }
 
-// Resign is part of referee.Tenure.
-func (t *tenure) Resign(context.Context) error {
+// Resign is part of lease.Lease.
+func (t *heldLease) Resign(context.Context) error {
 	t.m.mu.Lock()
 	defer t.m.mu.Unlock()
-	if t.m.tenure == t {
-		t.m.tenure = nil
+	if t.m.lease == t {
+		t.m.lease = nil
 		t.m.change()
 	}
 	return nil
 }
 
-// Publish is part of referee.Referee.
-func (m *Memory) Publish(_ context.Context, s referee.Standing, ttl time.Duration) error {
+// Publish is part of lease.Coordinator.
+func (m *Memory) Publish(_ context.Context, s lease.MemberStatus, ttl time.Duration) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.settle()
@@ -166,12 +166,12 @@ func (m *Memory) Publish(_ context.Context, s referee.Standing, ttl time.Duratio
 		m.members = make(map[string]membership)
 	}
 	m.change()
-	m.members[s.Node] = membership{referee.Member{Standing: s, Revision: m.revision}, time.Now().Add(ttl)}
+	m.members[s.Node] = membership{lease.Member{MemberStatus: s, Revision: m.revision}, time.Now().Add(ttl)}
 	return nil
 }
 
-// Maintain is part of referee.Referee.
-func (m *Memory) Maintain(_ context.Context, duties referee.Maintenance) error {
+// Maintain is part of lease.Coordinator.
+func (m *Memory) Maintain(_ context.Context, duties lease.Maintenance) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.duties = duties
@@ -179,5 +179,5 @@ func (m *Memory) Maintain(_ context.Context, duties referee.Maintenance) error {
 	return nil
 }
 
-// Close is part of referee.Referee.
+// Close is part of lease.Coordinator.
 func (m *Memory) Close() error { return nil }

@@ -1,4 +1,4 @@
-package referee
+package lease
 
 import (
 	"testing"
@@ -15,7 +15,7 @@ type setClock struct{ now time.Duration }
 
 func (c *setClock) Now() time.Duration { return c.now }
 
-// A term that is counted from the sending, on any clock within the drift, ends before the lease that was granted at
+// A expiry that is counted from the sending, on any clock within the drift, ends before the lease that was granted at
 // the sending or later, and by at least the margin where the clock is right.
 func TestATermEndsBeforeItsLease(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
@@ -25,12 +25,12 @@ func TestATermEndsBeforeItsLease(t *testing.T) {
 			t.Fatal(err)
 		}
 		slow := rapid.Float64Range(0, timing.Drift).Draw(t, "slow")
-		longest := time.Duration(float64(timing.Term()) / (1 - slow))
+		longest := time.Duration(float64(timing.Validity()) / (1 - slow))
 		if longest >= ttl {
-			t.Fatalf("on a clock slow by %v a term of %v takes %v", slow, timing.Term(), longest)
+			t.Fatalf("on a clock slow by %v a expiry of %v takes %v", slow, timing.Validity(), longest)
 		}
-		if timing.Term() > ttl-timing.Margin || timing.Term() < ttl*9/10 {
-			t.Fatalf("term %v of TTL %v with margin %v", timing.Term(), ttl, timing.Margin)
+		if timing.Validity() > ttl-timing.Margin || timing.Validity() < ttl*9/10 {
+			t.Fatalf("expiry %v of TTL %v with margin %v", timing.Validity(), ttl, timing.Margin)
 		}
 	})
 }
@@ -43,29 +43,29 @@ func TestATTLThatIsTooShortIsRefused(t *testing.T) {
 
 func TestATermIsValidUntilItsEnd(t *testing.T) {
 	clock := &setClock{now: 100}
-	term := &Term{clock: clock}
-	if term.Valid() {
-		t.Error("valid before any term")
+	expiry := &Expiry{clock: clock}
+	if expiry.Valid() {
+		t.Error("valid before any expiry")
 	}
-	term.extend(110)
+	expiry.extend(110)
 	for now, want := range map[time.Duration]time.Duration{100: 10, 109: 1, 110: 0, 111: 0} {
 		clock.now = now
-		if got := term.Left(); got != want {
+		if got := expiry.Remaining(); got != want {
 			t.Errorf("at %d there is %d left, want %d", now, got, want)
 		}
 	}
 	clock.now = 105
-	term.extend(107)
-	if got := term.Left(); got != 5 {
-		t.Errorf("an earlier renewal, answered later, made the term %d long", got)
+	expiry.extend(107)
+	if got := expiry.Remaining(); got != 5 {
+		t.Errorf("an earlier renewal, answered later, made the expiry %d long", got)
 	}
-	term.stop()
-	if term.Valid() {
+	expiry.revoke()
+	if expiry.Valid() {
 		t.Error("valid after it was stopped")
 	}
-	term.extend(108)
-	if got := term.Left(); got != 3 {
-		t.Errorf("a new term has %d left", got)
+	expiry.extend(108)
+	if got := expiry.Remaining(); got != 3 {
+		t.Errorf("a new expiry has %d left", got)
 	}
 }
 

@@ -1,4 +1,4 @@
-package referee
+package lease
 
 import (
 	"fmt"
@@ -6,11 +6,11 @@ import (
 	"time"
 )
 
-// Timing is the arithmetic of terms.
+// Timing is how long a lease counts for its holder.
 type Timing struct {
-	TTL    time.Duration // of the office, by the referee's clock
-	Drift  float64       // the part by which this node's clock may be slower than the referee's
-	Margin time.Duration // between the end of a term and the earliest vacancy
+	TTL    time.Duration // of the lease, by the coordinator's clock
+	Drift  float64       // the part by which this node's clock may be slower than the coordinator's
+	Margin time.Duration // between the expiry at the holder and the earliest vacancy
 }
 
 // The smallest TTL that makes sense, and the defaults. Clocks that NTP disciplines differ by less than a thousandth.
@@ -29,8 +29,8 @@ func NewTiming(ttl time.Duration) (Timing, error) {
 	return Timing{TTL: ttl, Drift: defaultDrift, Margin: ttl / 20}, nil
 }
 
-// Term is for how long a renewal counts, from when it was sent.
-func (t Timing) Term() time.Duration {
+// Validity is for how long a renewal counts, from when it was sent.
+func (t Timing) Validity() time.Duration {
 	return t.TTL - time.Duration(float64(t.TTL)*t.Drift) - t.Margin
 }
 
@@ -38,9 +38,9 @@ func (t Timing) Term() time.Duration {
 // while the machine sleeps, and nobody sets it.
 type Clock interface{ Now() time.Duration }
 
-// A Term is the time in which the holder of the office may tell that transactions are committed. It is safe for
-// concurrent use. At first there is none.
-type Term struct {
+// An Expiry is until when the holder of the lease may tell that transactions are committed, by its own clock. It is
+// safe for concurrent use. At first it has passed.
+type Expiry struct {
 	clock Clock
 
 	mu    sync.Mutex
@@ -48,8 +48,8 @@ type Term struct {
 	end   time.Duration
 }
 
-// Left is how much of the term is left: 0 when there is none.
-func (t *Term) Left() time.Duration {
+// Remaining is how much time is left: 0 when it has passed.
+func (t *Expiry) Remaining() time.Duration {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.begun {
@@ -58,12 +58,12 @@ func (t *Term) Left() time.Duration {
 	return max(0, t.end-t.clock.Now())
 }
 
-// Valid reports whether there is a term at this moment. The clock is read in the call, which is to be the last thing
+// Valid reports whether it has not passed at this moment. The clock is read in the call, which is to be the last thing
 // before something is told.
-func (t *Term) Valid() bool { return t.Left() > 0 }
+func (t *Expiry) Valid() bool { return t.Remaining() > 0 }
 
-// extend moves the end of the term, which never comes nearer by that.
-func (t *Term) extend(end time.Duration) {
+// extend moves the expiry, which never comes nearer by that.
+func (t *Expiry) extend(end time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if !t.begun || end > t.end {
@@ -71,8 +71,8 @@ func (t *Term) extend(end time.Duration) {
 	}
 }
 
-// stop ends the term now: before the office is given back.
-func (t *Term) stop() {
+// revoke has it pass now: before the lease is given back.
+func (t *Expiry) revoke() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.begun = false
