@@ -21,6 +21,9 @@ func (c *AloneConfig) check() error {
 
 // session keeps the storage open for the front until ctx ends.
 func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
+	if err := c.missesBlobs(ctx, f); err != nil {
+		return err
+	}
 	blobs, err := c.openBlobs(false)
 	if err != nil {
 		return err

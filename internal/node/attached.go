@@ -82,6 +82,9 @@ type source interface {
 
 // source attaches to the data file of another process.
 func (c *PrimaryConfig) source(ctx context.Context, f *face) (source, blobDir, error) {
+	if err := c.missesBlobs(ctx, f); err != nil {
+		return nil, blobDir{}, err
+	}
 	blobs, err := c.openBlobs(true)
 	if err != nil {
 		return nil, blobs, err

@@ -1,16 +1,59 @@
 package node
 
 import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A blobDir is the blob directory of a node: its own, that of its primary, or none.
 type blobDir struct {
 	own    *blobstore.Store
 	shared *blobstore.Shared
+}
+
+// A NoBlobsError says that the blob directory is blank, and the data file has blobs.
+type NoBlobsError struct {
+	Dir string
+	Oid zodb.Oid
+	Tid zodb.Tid
+}
+
+func (e *NoBlobsError) Error() string {
+	return fmt.Sprintf("the data file has blobs (such as that of oid %v in transaction %v), and blob directory %s is not there "+
+		"or empty: see that it is mounted, and name the right one; if its blobs are lost, or were left out of a copy on "+
+		"purpose, say so with: mkdir -p %s && echo bushy > %[3]s/.layout", e.Oid, e.Tid, e.Dir, e.Dir)
+}
+
+// missesBlobs refuses to start with a blob directory that was never used beside a data file that has blobs: what is
+// mounted there is away. New blobs would go where nobody finds them later, and secondaries would get the records of old
+// ones without them. The data file is looked through for that only then.
+func (c *Config) missesBlobs(ctx context.Context, f *face) error {
+	if c.Blobs == "" || c.SharedBlobs {
+		return nil
+	}
+	if blank, err := blobstore.Blank(c.FS, c.Blobs); err != nil || !blank {
+		return nil //nolint:nilerr // opening the directory tells
+	}
+	f.waits("looking for blobs in the data file, because the blob directory is empty")
+	rec, err := filestorage.FirstBlob(ctx, c.FS, c.Data, c.tellProgress(f, "looking for blobs"))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil && rec != nil {
+		err = &NoBlobsError{c.Blobs, rec.Oid, rec.Tid}
+	}
+	if err != nil {
+		return &StartError{err}
+	}
+	return nil
 }
 
 // openBlobs opens the blob directory, if there is to be one.

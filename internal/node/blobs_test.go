@@ -4,11 +4,15 @@ import (
 	"context"
 	"errors"
 	"io/fs"
+	"os"
 	"strings"
 	"testing"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 func TestASecondaryCanShareTheBlobDirectoryOfItsPrimary(t *testing.T) {
@@ -40,5 +44,102 @@ func TestASharedDirectoryThatIsNotThereEndsTheNode(t *testing.T) {
 	}
 	if e := fails[*StartError](t, RunSecondary(t.Context(), c)); !strings.Contains(e.Error(), "is mounted") {
 		t.Errorf("got %v", e)
+	}
+}
+
+const blobRecord = "\x80\x03cZODB.blob\nBlob\nq\x00.\x80\x03N."
+
+// withBlob adds the record of a blob to the storage on a disk, without its blob.
+func withBlob(t *testing.T, disk vfs.FS) {
+	t.Helper()
+	commit(t, disk, 3)
+	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: disk})
+	must(t, err)
+	txn, err := st.Begin(t.Context(), &zodb.TxnMeta{})
+	must(t, err, txn.Store(2, 0, []byte(blobRecord)))
+	_, err = txn.Finish(t.Context(), nil)
+	must(t, err, st.Close())
+}
+
+// A blob directory that is empty, as where its mount is away, ends the start of every kind of node whose data file has
+// blobs, before anything is made in it. Who says that the blobs are lost can start.
+func TestAStartWithoutTheMountOfTheBlobsIsRefused(t *testing.T) {
+	from := newSite(t, diskWith(t, 1))
+	from.primary(t).await(t, "it is ready", ready)
+	for name, begin := range map[string]func(ctx context.Context, s *site, c Config) error{
+		"primary": func(ctx context.Context, _ *site, c Config) error {
+			return RunPrimary(ctx, PrimaryConfig{Config: c})
+		},
+		"attached": func(ctx context.Context, _ *site, c Config) error {
+			return RunPrimary(ctx, PrimaryConfig{Config: c, Attach: true})
+		},
+		"secondary": func(ctx context.Context, s *site, c Config) error {
+			sc := s.secondaryConfig(from)
+			sc.Config = c
+			return RunSecondary(ctx, sc)
+		},
+		"alone": func(ctx context.Context, s *site, c Config) error {
+			return Serve(ctx, Process{Shared: Config{Admin: s.control},
+				Storages: []Storage{{Name: "1", Alone: &AloneConfig{Config: c}}}})
+		},
+	} {
+		for _, mounted := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				s := newSite(t, simdisk.New())
+				withBlob(t, s.disk)
+				if mounted { // the folder for it is there
+					must(t, s.disk.Mkdir("blobs", 0o777))
+				}
+				c := s.config()
+				c.Blobs = "blobs"
+				for range 2 { // the first one leaves nothing that the second one would believe
+					e := fails[*NoBlobsError](t, begin(t.Context(), s, c))
+					if e.Oid != 2 || !strings.Contains(e.Error(), "see that it is mounted") {
+						t.Errorf("the words are: %v", e)
+					}
+				}
+				if names, err := s.disk.ReadDir("blobs"); len(names) > 0 {
+					t.Errorf("left %v, %v", names, err)
+				}
+				if name != "alone" && name != "primary" {
+					return
+				}
+				must(t, errors.Join(ignore(s.disk.Mkdir("blobs", 0o777), fs.ErrExist), marked(s.disk)))
+				s.run(t, func(ctx context.Context) error { return begin(ctx, s, c) }).await(t, "it is ready", ready)
+			})
+		}
+	}
+}
+
+func ignore(err, one error) error {
+	if errors.Is(err, one) {
+		return nil
+	}
+	return err
+}
+
+func marked(disk vfs.FS) error {
+	f, err := disk.OpenFile("blobs/.layout", os.O_WRONLY|os.O_CREATE, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.WriteAt([]byte("bushy\n"), 0)
+	return errors.Join(err, f.Close())
+}
+
+// Where the data file has no blobs, or there is none yet, an empty directory is one that begins.
+func TestANewBlobDirectoryIsMadeWhereThereAreNoBlobs(t *testing.T) {
+	for _, n := range []int{0, 3} {
+		s := newSite(t, simdisk.New())
+		if n > 0 {
+			commit(t, s.disk, n)
+		}
+		c := s.config()
+		c.Blobs = "blobs"
+		s.run(t, func(ctx context.Context) error { return RunPrimary(ctx, PrimaryConfig{Config: c, Create: true}) }).
+			await(t, "it is ready", ready)
+		if _, err := s.disk.Stat("blobs/.layout"); err != nil {
+			t.Error(err)
+		}
 	}
 }

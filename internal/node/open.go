@@ -32,11 +32,15 @@ func (c *Config) resolve(f *filestorage.Conflict) (merged []byte, err error) {
 
 // progress tells how far a scan of the data file is.
 func (c *Config) progress(f *face) func(done, total int64) {
+	return c.tellProgress(f, "rebuilding the index")
+}
+
+func (c *Config) tellProgress(f *face, what string) func(done, total int64) {
 	next := time.Now().Add(reportEvery)
 	return func(done, total int64) {
 		if now := time.Now(); now.After(next) && total > 0 {
 			next = now.Add(reportEvery)
-			text := fmt.Sprintf("rebuilding the index: %d %% of %d MiB", done*100/total, total>>20)
+			text := fmt.Sprintf("%s: %d %% of %d MiB", what, done*100/total, total>>20)
 			f.waits(text)
 			c.Logger.Info(text)
 		}

@@ -207,6 +207,9 @@ func (c *Config) reachable(at net.Addr) string {
 
 // openAll opens the storage, with its blobs and its identity.
 func (r *replica) openAll(ctx context.Context) (err error) {
+	if err := r.c.missesBlobs(ctx, r.face); err != nil {
+		return err
+	}
 	if err := r.c.finishRewind(ctx, r.face); err != nil {
 		return err
 	}

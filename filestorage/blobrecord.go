@@ -1,0 +1,68 @@
+package filestorage
+
+import (
+	"context"
+	"errors"
+	"io"
+
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// FirstBlob looks through the Data.fs at path for a record of a blob, and returns it; nil: there is none. It takes no
+// lock and reads the file once, from the front. Where the file is damaged it stops looking: opening it tells. progress
+// may be nil.
+func FirstBlob(ctx context.Context, disk vfs.FS, path string, progress func(done, total int64)) (*RawRecord, error) {
+	in, err := Inspect(disk, path)
+	if err != nil {
+		return nil, undamaged(err)
+	}
+	defer in.Close() //nolint:errcheck // only read
+	for {
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
+		}
+		txn, err := in.Next()
+		if err != nil {
+			return nil, undamaged(err)
+		}
+		if progress != nil {
+			progress(txn.Pos, in.Size())
+		}
+		if rec, err := in.firstBlob(); rec != nil || err != nil {
+			return rec, undamaged(err)
+		}
+	}
+}
+
+// firstBlob does so for a transaction.
+func (in *Inspector) firstBlob() (*RawRecord, error) {
+	for {
+		rec, err := in.NextRecord()
+		if errors.Is(err, io.EOF) {
+			return nil, nil //nolint:nilnil // it has none
+		}
+		if err != nil {
+			return nil, err
+		}
+		if rec.Size == 0 { // what it points to was seen
+			continue
+		}
+		blob, err := in.IsBlob(rec)
+		if err != nil {
+			return nil, err
+		}
+		if blob {
+			return rec, nil
+		}
+	}
+}
+
+// undamaged leaves errors that are not about what stands in a file.
+func undamaged(err error) error {
+	var corrupt *zodb.CorruptError
+	if errors.Is(err, io.EOF) || errors.As(err, &corrupt) {
+		return nil
+	}
+	return err
+}
