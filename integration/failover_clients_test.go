@@ -169,15 +169,15 @@ func zrsdDoes(t *testing.T, args ...string) {
 	}
 }
 
-// TestRealClientsFindThePrimaryOfTheReferee is the same with a referee, in sync mode.
-func TestRealClientsFindThePrimaryOfTheReferee(t *testing.T) {
+// TestRealClientsFindThePrimaryOfTheCoordinator is the same with a coordinator, in sync mode.
+func TestRealClientsFindThePrimaryOfTheCoordinator(t *testing.T) {
 	t.Parallel()
 	etcd := etcdtest.New(t.TempDir(), nil)
 	if err := etcd.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Stop)
-	nodes := servedThree(t, true, "referee etcd://"+etcd.Address, "referee-ttl 5s", "sync-secondaries 1 of a, b, c")
+	nodes := servedThree(t, true, "coordinator etcd://"+etcd.Address, "coordinator-ttl 5s", "sync-secondaries 1 of a, b, c")
 	clients := crowds(t, nodes)
 	if err := nodes[0].Kill(); err != nil {
 		t.Fatal(err)

@@ -19,14 +19,14 @@ import (
 
 // A soak is one cluster with real clients that goes through one failure after the other.
 type soak struct {
-	nodes    []*served
-	clients  []*zeoclients.Clients
-	sync     bool
-	referee  bool
-	dice     *rand.Rand
-	primary  *served
-	failures map[string]int
-	rewinds  int // by a person
+	nodes       []*served
+	clients     []*zeoclients.Clients
+	sync        bool
+	coordinator bool
+	dice        *rand.Rand
+	primary     *served
+	failures    map[string]int
+	rewinds     int // by a person
 }
 
 // How long it goes on with each set-up.
@@ -36,7 +36,7 @@ const (
 )
 
 // TestRealClientsGoOnThroughManyFailures: real clients of both versions of ZEO, with one encoding or the other, with
-// and without waiting for a secondary, with and without a referee, commit again after each failure, and in sync mode
+// and without waiting for a secondary, with and without a coordinator, commit again after each failure, and in sync mode
 // find all that they were told of. In the long run this takes two hours.
 func TestRealClientsGoOnThroughManyFailures(t *testing.T) {
 	dice := dice(t)
@@ -46,9 +46,9 @@ func TestRealClientsGoOnThroughManyFailures(t *testing.T) {
 		setups = setups[:1]
 	}
 	for _, n := range setups {
-		msgpack, sync, referee := n&1 > 0, n&2 > 0, n&4 > 0
-		t.Run(fmt.Sprintf("msgpack %v, sync %v, referee %v", msgpack, sync, referee), func(t *testing.T) {
-			s := newSoak(t, dice, msgpack, sync, referee)
+		msgpack, sync, coordinator := n&1 > 0, n&2 > 0, n&4 > 0
+		t.Run(fmt.Sprintf("msgpack %v, sync %v, coordinator %v", msgpack, sync, coordinator), func(t *testing.T) {
+			s := newSoak(t, dice, msgpack, sync, coordinator)
 			begun := time.Now()
 			for round := 0; round < soakRounds || long && time.Since(begun) < soakFor; round++ {
 				s.round(t)
@@ -59,21 +59,21 @@ func TestRealClientsGoOnThroughManyFailures(t *testing.T) {
 	}
 }
 
-func newSoak(t *testing.T, dice *rand.Rand, msgpack, sync, referee bool) *soak {
+func newSoak(t *testing.T, dice *rand.Rand, msgpack, sync, coordinator bool) *soak {
 	t.Helper()
 	var more []string
 	if sync {
 		more = append(more, "sync-secondaries 1 of a, b, c")
 	}
-	if referee {
+	if coordinator {
 		etcd := etcdtest.New(t.TempDir(), nil)
 		if err := etcd.Start(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 		t.Cleanup(etcd.Stop)
-		more = append(more, "referee etcd://"+etcd.Address, "referee-ttl 5s")
+		more = append(more, "coordinator etcd://"+etcd.Address, "coordinator-ttl 5s")
 	}
-	s := &soak{nodes: servedThree(t, msgpack, more...), sync: sync, referee: referee, dice: dice,
+	s := &soak{nodes: servedThree(t, msgpack, more...), sync: sync, coordinator: coordinator, dice: dice,
 		failures: make(map[string]int)}
 	s.primary = s.nodes[0]
 	s.clients = crowds(t, s.nodes)
@@ -117,7 +117,7 @@ func (s *soak) succeeded(t *testing.T) {
 	ctx := within(t)
 	for {
 		for _, n := range s.others() {
-			if !s.referee && exec.CommandContext(ctx, zrsd, "promote", n.admin()).Run() != nil {
+			if !s.coordinator && exec.CommandContext(ctx, zrsd, "promote", n.admin()).Run() != nil {
 				continue // another one is further
 			}
 			if st, err := n.Status(ctx); err == nil && st.Role == "primary" && st.Ready {
@@ -151,7 +151,7 @@ func (s *soak) restarts(t *testing.T) {
 		t.Fatal(err)
 	}
 	s.primary.start(t)
-	if s.referee {
+	if s.coordinator {
 		s.led(t)
 	}
 }

@@ -178,7 +178,7 @@ func TestWritersAreSentAwayWhenTheStorageIsOnlyRead(t *testing.T) {
 	again.call("register", "1", false)
 }
 
-// Between the look at the term and the telling lies a lock, for which readers that wait for the disk may make us wait.
+// Between the look at the lease and the telling lies a lock, for which readers that wait for the disk may make us wait.
 // So it is looked at again when the lock is there.
 func TestWhatWasClearedBeforeTheLockIsAskedForAgain(t *testing.T) {
 	g := newBarrier()
@@ -193,7 +193,7 @@ func TestWhatWasClearedBeforeTheLockIsAskedForAgain(t *testing.T) {
 		}
 		err := g.cleared(ctx, tid)
 		if err == nil && armed.CompareAndSwap(true, false) {
-			g.open(0) // the term ends behind the look at it
+			g.open(0) // the lease ends behind the look at it
 			ended.Store(true)
 		}
 		return err
@@ -210,7 +210,7 @@ func TestWhatWasClearedBeforeTheLockIsAskedForAgain(t *testing.T) {
 		t.Fatal("it was told without a look with the lock")
 	}
 	if last := tidIn(t, reader.call("lastTransaction")); last != before {
-		t.Errorf("a reader sees %v outside of the term", last)
+		t.Errorf("a reader sees %v outside of the lease", last)
 	}
 	g.open(tid)
 	if got := tidIn(t, writer.answer(answer).Args); got != tid {

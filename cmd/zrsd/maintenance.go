@@ -16,31 +16,31 @@ import (
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
-const maintenanceHelp = `Keeps all nodes under a referee in their roles while somebody works on them: in maintenance
-nobody is promoted and nobody is demoted by itself. Changes by hand go on as ever, and so do terms: a primary
-that cannot reach the referee still holds its commits at the end of its term.
+const maintenanceHelp = `Keeps all nodes under a coordinator in their roles while somebody works on them: in maintenance
+nobody is promoted and nobody is demoted by itself. Changes by hand go on as ever, and so do leases: a primary
+that cannot reach the coordinator still holds its commits at the end of its lease.
 
-The referee is asked itself, so this works while no node runs. Which storage it is about follows from
-the state file beside --data, or from --referee-prefix.`
+The coordinator is asked itself, so this works while no node runs. Which storage it is about follows from
+the state file beside --data, or from --coordinator-prefix.`
 
-// maintenanceTimeout is how long the referee may take to answer.
+// maintenanceTimeout is how long the coordinator may take to answer.
 const maintenanceTimeout = 10 * time.Second
 
 type maintenanceOptions struct {
-	referee refereeFlags
-	data    string
-	why     string
-	json    bool
+	coordinator coordinatorFlags
+	data        string
+	why         string
+	json        bool
 }
 
 func maintenanceCommand() *cobra.Command {
 	var opt maintenanceOptions
 	cmd := &cobra.Command{
-		Use: "maintenance on|off|status --referee etcd://HOST:2379 (--data Data.fs | --referee-prefix PREFIX) " +
+		Use: "maintenance on|off|status --coordinator etcd://HOST:2379 (--data Data.fs | --coordinator-prefix PREFIX) " +
 			"[--why TEXT] [--json]",
 		Short: "keep roles as they are while somebody works on nodes",
 		Long:  maintenanceHelp,
-		Example: "  zrsd maintenance on --referee etcd://e1:2379,e2:2379,e3:2379 --data /srv/zodb/Data.fs --why " +
+		Example: "  zrsd maintenance on --coordinator etcd://e1:2379,e2:2379,e3:2379 --data /srv/zodb/Data.fs --why " +
 			"'new kernel'",
 		Args: arguments("on|off|status"),
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -52,7 +52,7 @@ func maintenanceCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	opt.referee.register(flags)
+	opt.coordinator.register(flags)
 	pathVar(flags, &opt.data, "data", "the `Data.fs` of one of the nodes, for its storage id")
 	flags.StringVar(&opt.why, "why", "", "a `TEXT` for who asks later")
 	flags.BoolVar(&opt.json, "json", false, "an object, see docs/commands-json.md")
@@ -92,16 +92,16 @@ func (opt *maintenanceOptions) ask(ctx context.Context, ref lease.Coordinator, w
 	return err
 }
 
-// open opens the referee of the storage that the flags name.
+// open opens the coordinator of the storage that the flags name.
 func (opt *maintenanceOptions) open() (lease.Coordinator, error) {
-	cfg, err := opt.referee.config()
+	cfg, err := opt.coordinator.config()
 	switch {
 	case err != nil:
 		return nil, err
 	case cfg == nil:
-		return nil, usage(errors.New("which referee? Name it with --referee etcd://HOST:2379"))
+		return nil, usage(errors.New("which coordinator? Name it with --coordinator etcd://HOST:2379"))
 	case cfg.Prefix == "" && opt.data == "":
-		return nil, usage(errors.New("which storage? Name a copy of it with --data Data.fs, or give --referee-prefix"))
+		return nil, usage(errors.New("which storage? Name a copy of it with --data Data.fs, or give --coordinator-prefix"))
 	}
 	id := ""
 	if cfg.Prefix == "" {

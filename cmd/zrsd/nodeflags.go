@@ -20,7 +20,7 @@ type nodeFlags struct {
 	tls         tlsFlags
 	adminTLS    tlsFlags
 	zeo         zeoFlags
-	referee     refereeFlags
+	coordinator coordinatorFlags
 	log         node.LogOptions
 }
 
@@ -40,9 +40,9 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	f.zeo.register(flags)
 	f.tls.register(flags, "", "this node's")
 	f.adminTLS.register(flags, "admin-", "the admin server's")
-	f.referee.register(flags)
-	flags.DurationVar(&f.referee.TTL, "referee-ttl", lease.DefaultTTL,
-		"for how long a primary that has gone silent keeps its office")
+	f.coordinator.register(flags)
+	flags.DurationVar(&f.coordinator.TTL, "coordinator-ttl", lease.DefaultTTL,
+		"for how long a primary that has gone silent keeps its lease")
 	flags.StringVar(&f.config.SecretFile, "secret-file", "",
 		"`FILE` with a secret that both sides must have; it does not encrypt")
 	flags.BoolVar(&f.config.InsecurePlainText, "insecure-plain-text", false,
@@ -85,7 +85,7 @@ func (f *nodeFlags) runNode(ctx context.Context, storage func(common node.Config
 		return err
 	}
 	f.config.TLS, f.config.AdminTLS = f.tls.files(), f.adminTLS.files()
-	if f.config.Referee, err = f.referee.config(); err != nil {
+	if f.config.Coordinator, err = f.coordinator.config(); err != nil {
 		return err
 	}
 	f.config.Reloads = new(node.Reloads)

@@ -46,7 +46,7 @@ func storage(st *config.Storage) node.Storage {
 	}
 	common.TLS = trustFiles(z.TLS)
 	common.SecretFile = z.SecretFile.V
-	common.Referee = refereeOf(z)
+	common.Coordinator = coordinatorOf(z)
 	common.InsecurePlainText = z.InsecurePlainText.V
 	common.Heartbeat = z.Heartbeat.V
 	common.MaxSecondaries = int(z.MaxSecondaries.V)
@@ -65,14 +65,14 @@ func storage(st *config.Storage) node.Storage {
 	return out
 }
 
-func refereeOf(z *config.Replication) *node.RefereeConfig {
-	if z.Referee.V == "" {
+func coordinatorOf(z *config.Replication) *node.CoordinatorConfig {
+	if z.Coordinator.V == "" {
 		return nil
 	}
-	r := &node.RefereeConfig{
-		Address: z.Referee.V, Prefix: z.RefereePrefix.V, TTL: z.RefereeTTL.V, UserFile: z.RefereeUserFile.V,
+	r := &node.CoordinatorConfig{
+		Address: z.Coordinator.V, Prefix: z.CoordinatorPrefix.V, TTL: z.CoordinatorTTL.V, UserFile: z.CoordinatorUserFile.V,
 	}
-	tls := trust.Files{Certificate: z.RefereeCertificate.V, Key: z.RefereeKey.V, Authority: z.RefereeAuthority.V}
+	tls := trust.Files{Certificate: z.CoordinatorCertificate.V, Key: z.CoordinatorKey.V, Authority: z.CoordinatorAuthority.V}
 	if tls.Certificate+tls.Key+tls.Authority != "" {
 		r.TLS = &tls
 	}

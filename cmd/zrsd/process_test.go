@@ -24,13 +24,13 @@ const everyKey = `<zrs main>
   protocol native
   blobs shared
   secret-file secret
-  referee etcd://127.0.0.1:2379
-  referee-prefix /p
-  referee-ttl 11s
-  referee-authority e.pem
-  referee-certificate ec.pem
-  referee-key ek.pem
-  referee-user-file user
+  coordinator etcd://127.0.0.1:2379
+  coordinator-prefix /p
+  coordinator-ttl 11s
+  coordinator-authority e.pem
+  coordinator-certificate ec.pem
+  coordinator-key ek.pem
+  coordinator-user-file user
   insecure-plain-text on
   heartbeat 7s
   max-secondaries 3
@@ -106,13 +106,13 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 			}
 		}
 	}
-	for i, r := 0, reflect.ValueOf(*second.Referee); i < r.NumField(); i++ {
+	for i, r := 0, reflect.ValueOf(*second.Coordinator); i < r.NumField(); i++ {
 		if field := r.Type().Field(i); r.Field(i).IsZero() && field.IsExported() {
-			t.Errorf("no key of the file sets %s of the referee", field.Name)
+			t.Errorf("no key of the file sets %s of the coordinator", field.Name)
 		}
 	}
-	if tls := second.Referee.TLS; tls.Authority == "" || tls.Certificate == "" || tls.Key == "" {
-		t.Errorf("the referee has %+v", tls)
+	if tls := second.Coordinator.TLS; tls.Authority == "" || tls.Certificate == "" || tls.Key == "" {
+		t.Errorf("the coordinator has %+v", tls)
 	}
 	if len(second.ReplicateFrom) != 2 || second.TLS.Peers[1] != "b" || second.TLS.PasswordFile != "p" {
 		t.Errorf("got %+v, %+v", second, second.TLS)

@@ -65,8 +65,8 @@ func full(t *testing.T) admin.Status {
 			Required: 1, Names: []string{"db2", "db3"}, Ack: "durable", Timeout: 10, OnTimeout: "degrade",
 			Degraded: true, DegradedSince: admin.Known(at), Degradations: 2, Waiting: 1, SyncedTid: last,
 		},
-		Referee: &admin.Referee{
-			Address: "etcd://e1:2379", Leader: admin.Known("db1"), Epoch: admin.Known[uint64](3), TermLeft: 7.5,
+		Coordinator: &admin.Coordinator{
+			Address: "etcd://e1:2379", Leader: admin.Known("db1"), Epoch: admin.Known[uint64](3), LeaseRemaining: 7.5,
 			Maintenance: true, Members: []string{"db1", "db2"}, Doing: admin.Known("follows db1"),
 			LastError: admin.Known("timed out"),
 		},

@@ -24,13 +24,13 @@ var (
 	descStall    = desc("stall_seconds", "For how long commits, or what follows the primary, have made no progress.")
 	descTroubles = desc("troubles", "Things that an operator should look at, stalls included.")
 
-	descRole        = desc("role", "1 for the role that the node has now.", "role")
-	descEpoch       = desc("epoch", "The last epoch that the node knows to have begun.")
-	descFenced      = desc("fenced", "1 when another node has become primary in this one's place.")
-	descConflict    = desc("conflict", "1 while it has to be settled who leads, by what is wrong.", "kind")
-	descFrozen      = desc("frozen", "1 when a primary takes no transactions until it is thawed.")
-	descTermLeft    = desc("referee_term_left_seconds", "For how long this node may tell of commits.")
-	descMaintenance = desc("referee_maintenance", "1 while nobody is promoted or demoted.")
+	descRole           = desc("role", "1 for the role that the node has now.", "role")
+	descEpoch          = desc("epoch", "The last epoch that the node knows to have begun.")
+	descFenced         = desc("fenced", "1 when another node has become primary in this one's place.")
+	descConflict       = desc("conflict", "1 while it has to be settled who leads, by what is wrong.", "kind")
+	descFrozen         = desc("frozen", "1 when a primary takes no transactions until it is thawed.")
+	descLeaseRemaining = desc("coordinator_lease_remaining_seconds", "For how long this node may tell of commits.")
+	descMaintenance    = desc("coordinator_maintenance", "1 while nobody is promoted or demoted.")
 
 	descDegraded = desc("sync_degraded", "1 when commits do not wait for secondaries although they should.")
 	descDegrades = desc("sync_degraded_total", "How often commits have begun not to wait.")
@@ -68,7 +68,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		descBuild, descStart, descReady, descStall, descTroubles, descRole, descEpoch, descFenced,
 		descConflict, descFrozen,
-		descTermLeft, descMaintenance, descDegraded, descDegrades, descWaiting,
+		descLeaseRemaining, descMaintenance, descDegraded, descDegrades, descWaiting,
 		descLastTid, descSize, descObjects, descTxns, descBytes,
 		descReconnects, descRefusals,
 		descSecondaries, descProtocols, descSecSeconds, descSecBytes, descSecTxns,
@@ -108,9 +108,9 @@ func (s samples) roles(st *Status) {
 		s.gauge(descConflict, 1, st.Conflict.Kind)
 	}
 	s.gauge(descFrozen, oneIf(st.Frozen))
-	if st.Referee != nil {
-		s.gauge(descTermLeft, st.Referee.TermLeft)
-		s.gauge(descMaintenance, oneIf(st.Referee.Maintenance))
+	if st.Coordinator != nil {
+		s.gauge(descLeaseRemaining, st.Coordinator.LeaseRemaining)
+		s.gauge(descMaintenance, oneIf(st.Coordinator.Maintenance))
 	}
 	if st.Sync != nil {
 		s.gauge(descDegraded, oneIf(st.Sync.Degraded))

@@ -12,8 +12,8 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 )
 
-// An office is a Roles that notes what it was asked for, and answers as the test says.
-type office struct {
+// A leader lease is a Roles that notes what it was asked for, and answers as the test says.
+type lease struct {
 	asked  string
 	steps  int
 	change admin.Change
@@ -21,7 +21,7 @@ type office struct {
 	left   time.Duration // until the context ends
 }
 
-func (o *office) answer(ctx context.Context, asked string, tell func(admin.Step)) (admin.Change, error) {
+func (o *lease) answer(ctx context.Context, asked string, tell func(admin.Step)) (admin.Change, error) {
 	o.asked = asked
 	deadline, _ := ctx.Deadline()
 	o.left = time.Until(deadline)
@@ -31,7 +31,7 @@ func (o *office) answer(ctx context.Context, asked string, tell func(admin.Step)
 	return o.change, o.err
 }
 
-func (o *office) Promote(ctx context.Context, storage string, req admin.PromoteRequest, tell func(admin.Step)) (
+func (o *lease) Promote(ctx context.Context, storage string, req admin.PromoteRequest, tell func(admin.Step)) (
 	admin.Change, error) {
 	text := "promote " + storage
 	if req.Force {
@@ -43,22 +43,22 @@ func (o *office) Promote(ctx context.Context, storage string, req admin.PromoteR
 	return o.answer(ctx, text, tell)
 }
 
-func (o *office) Switchover(ctx context.Context, storage string, req admin.SwitchoverRequest,
+func (o *lease) Switchover(ctx context.Context, storage string, req admin.SwitchoverRequest,
 	tell func(admin.Step)) (admin.Change, error) {
 	return o.answer(ctx, "switchover "+storage+" to "+req.To, tell)
 }
 
-func (o *office) Demote(ctx context.Context, storage string, req admin.DemoteRequest, tell func(admin.Step)) (
+func (o *lease) Demote(ctx context.Context, storage string, req admin.DemoteRequest, tell func(admin.Step)) (
 	admin.Change, error) {
 	return o.answer(ctx, "demote "+storage+" follow "+strings.Join(req.Follow, " "), tell)
 }
 
-func (o *office) Freeze(ctx context.Context, storage string, _ admin.FreezeRequest, tell func(admin.Step)) (
+func (o *lease) Freeze(ctx context.Context, storage string, _ admin.FreezeRequest, tell func(admin.Step)) (
 	admin.Change, error) {
 	return o.answer(ctx, "freeze "+storage, tell)
 }
 
-func (o *office) Thaw(ctx context.Context, storage string, _ admin.FreezeRequest, tell func(admin.Step)) (
+func (o *lease) Thaw(ctx context.Context, storage string, _ admin.FreezeRequest, tell func(admin.Step)) (
 	admin.Change, error) {
 	return o.answer(ctx, "thaw "+storage, tell)
 }
@@ -66,7 +66,7 @@ func (o *office) Thaw(ctx context.Context, storage string, _ admin.FreezeRequest
 func ignore([]byte, *admin.Step) error { return nil }
 
 func TestChangesArriveAsTheyWereAskedFor(t *testing.T) {
-	o := &office{change: admin.Change{Done: true, Role: "primary", Epoch: 7}}
+	o := &lease{change: admin.Change{Done: true, Role: "primary", Epoch: 7}}
 	dial := local(t, &controls{Roles: o})
 	opt := admin.ChangeOptions{Storage: "main", Timeout: time.Minute}
 	dry := admin.ChangeOptions{DryRun: true}
@@ -102,7 +102,7 @@ func TestChangesArriveAsTheyWereAskedFor(t *testing.T) {
 }
 
 func TestStepsAreToldAsTheyHappen(t *testing.T) {
-	dial := local(t, &controls{Roles: &office{steps: 3}})
+	dial := local(t, &controls{Roles: &lease{steps: 3}})
 	told := 0
 	_, err := admin.AskPromote(t.Context(), dial, admin.ChangeOptions{}, false, func(_ []byte, s *admin.Step) error {
 		if s != nil {
@@ -117,7 +117,7 @@ func TestStepsAreToldAsTheyHappen(t *testing.T) {
 
 func TestARefusedChangeSaysWhy(t *testing.T) {
 	no := &admin.Refusal{Reason: admin.Unsafe, Text: "db3 is further"}
-	dial := local(t, &controls{Roles: &office{err: no}})
+	dial := local(t, &controls{Roles: &lease{err: no}})
 	_, err := admin.AskPromote(t.Context(), dial, admin.ChangeOptions{}, false, ignore)
 	var refusal *admin.Refusal
 	if !errors.As(err, &refusal) || *refusal != *no {

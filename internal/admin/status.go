@@ -44,7 +44,7 @@ type Status struct {
 	Serves *string `json:"serves"` // where secondaries connect, as others reach it
 	Sync   *Sync   `json:"sync"`   // nil: commits wait for nobody, or this node is not the primary
 
-	Referee *Referee `json:"referee"` // nil: roles are changed by hand
+	Coordinator *Coordinator `json:"coordinator"` // nil: roles are changed by hand
 
 	Storage     Storage     `json:"storage"`
 	Upstream    *Upstream   `json:"upstream"`    // nil on a primary
@@ -98,16 +98,16 @@ type Epoch struct {
 	At     *string   `json:"at"`        // when, by the clock of who began it
 }
 
-// A Referee is who decides which node leads, as this node sees it.
-type Referee struct {
-	Address     string   `json:"address"`
-	Leader      *string  `json:"leader"`            // the name of who holds the office, as last heard; nil: nobody
-	Epoch       *uint64  `json:"epoch"`             // the highest number that it has given out; nil: not heard
-	TermLeft    float64  `json:"term_left_seconds"` // for how long this node may tell of commits; 0: it may not
-	Maintenance bool     `json:"maintenance"`       // nobody is promoted or demoted
-	Members     []string `json:"members"`           // the names of the live ones
-	Doing       *string  `json:"doing"`             // what the node does about the office, and why
-	LastError   *string  `json:"last_error"`        // of the referee; it stays until the next one
+// A Coordinator is who decides which node leads, as this node sees it.
+type Coordinator struct {
+	Address        string   `json:"address"`
+	Leader         *string  `json:"leader"`                  // the name of who holds the leader lease, as last heard; nil: nobody
+	Epoch          *uint64  `json:"epoch"`                   // the highest number that it has given out; nil: not heard
+	LeaseRemaining float64  `json:"lease_remaining_seconds"` // for how long this node may tell of commits; 0: it may not
+	Maintenance    bool     `json:"maintenance"`             // nobody is promoted or demoted
+	Members        []string `json:"members"`                 // the names of the live ones
+	Doing          *string  `json:"doing"`                   // what the node does about the leader lease, and why
+	LastError      *string  `json:"last_error"`              // of the coordinator; it stays until the next one
 }
 
 // Sync is how commits wait for secondaries.

@@ -42,8 +42,8 @@ func WriteTable(w io.Writer, st *Status) error {
 		row("", fmt.Sprintf("WARNING: %v in the future: a clock was ahead, or this one is behind",
 			time.Duration(ahead*float64(time.Second)).Round(time.Second)))
 	}
-	if st.Referee != nil {
-		row("referee", clean(st.Referee.Address), refereeText(st.Referee))
+	if st.Coordinator != nil {
+		row("coordinator", clean(st.Coordinator.Address), coordinatorText(st.Coordinator))
 	}
 	if st.Sync != nil {
 		row("waits for", syncText(st.Sync))
@@ -115,11 +115,11 @@ func epochText(st *Status) string {
 	return words
 }
 
-// refereeText says how a node stands with its referee.
-func refereeText(r *Referee) string {
+// coordinatorText says how a node stands with its coordinator.
+func coordinatorText(r *Coordinator) string {
 	text := clean(text(r.Doing))
-	if r.TermLeft > 0 {
-		text += fmt.Sprintf(", for %.1f s more", r.TermLeft)
+	if r.LeaseRemaining > 0 {
+		text += fmt.Sprintf(", for %.1f s more", r.LeaseRemaining)
 	}
 	if r.Maintenance {
 		text += ", maintenance"

@@ -82,34 +82,34 @@ type Storage struct {
 
 // A Replication is <zrs>.
 type Replication struct {
-	ReplicateTo       Value[endpoint.Endpoint]   // zero: none
-	ReplicateFrom     Value[[]endpoint.Endpoint] // nil: none
-	Members           Value[[]endpoint.Endpoint] // of a primary: the others that could be; nil: none
-	Advertise         Value[endpoint.Endpoint]   // where others reach ReplicateTo; zero: there
-	Name              Value[string]              // of the node; empty: host and data file
-	SyncSecondaries   Value[Quorum]
-	SyncAck           Value[string] // durable or applied
-	SyncTimeout       Value[Patience]
-	KeepAliveDelay    Value[time.Duration]
-	Protocol          Value[string] // auto, native or zrs2
-	Blobs             Value[string] // local or shared
-	SecretFile        Value[string]
-	Referee           Value[string] // "": roles are changed by hand
-	RefereePrefix     Value[string] // "": made of the storage id
-	RefereeTTL        Value[time.Duration]
-	RefereeUserFile   Value[string]
-	InsecurePlainText Value[bool]
-	Heartbeat         Value[time.Duration]
-	MaxSecondaries    Value[int64]
-	MaxPerAddress     Value[int64]
-	HandshakeTimeout  Value[time.Duration]
-	IdleTimeout       Value[time.Duration]
-	DrainTimeout      Value[time.Duration]
-	ReadyLag          Value[time.Duration]
-	MaxRecord         Value[int64]
-	MaxFrame          Value[int64]
+	ReplicateTo         Value[endpoint.Endpoint]   // zero: none
+	ReplicateFrom       Value[[]endpoint.Endpoint] // nil: none
+	Members             Value[[]endpoint.Endpoint] // of a primary: the others that could be; nil: none
+	Advertise           Value[endpoint.Endpoint]   // where others reach ReplicateTo; zero: there
+	Name                Value[string]              // of the node; empty: host and data file
+	SyncSecondaries     Value[Quorum]
+	SyncAck             Value[string] // durable or applied
+	SyncTimeout         Value[Patience]
+	KeepAliveDelay      Value[time.Duration]
+	Protocol            Value[string] // auto, native or zrs2
+	Blobs               Value[string] // local or shared
+	SecretFile          Value[string]
+	Coordinator         Value[string] // "": roles are changed by hand
+	CoordinatorPrefix   Value[string] // "": made of the storage id
+	CoordinatorTTL      Value[time.Duration]
+	CoordinatorUserFile Value[string]
+	InsecurePlainText   Value[bool]
+	Heartbeat           Value[time.Duration]
+	MaxSecondaries      Value[int64]
+	MaxPerAddress       Value[int64]
+	HandshakeTimeout    Value[time.Duration]
+	IdleTimeout         Value[time.Duration]
+	DrainTimeout        Value[time.Duration]
+	ReadyLag            Value[time.Duration]
+	MaxRecord           Value[int64]
+	MaxFrame            Value[int64]
 
-	RefereeAuthority, RefereeCertificate, RefereeKey Value[string]
+	CoordinatorAuthority, CoordinatorCertificate, CoordinatorKey Value[string]
 
 	TLS *TLS // nil: plain text
 }

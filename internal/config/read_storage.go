@@ -97,36 +97,36 @@ func (c *checker) zrs(s *zconfig.Section, st *Storage) {
 
 func (r *reader) replication() *Replication {
 	return &Replication{
-		ReplicateTo:       get(r, "replicate-to", bind),
-		ReplicateFrom:     get(r, "replicate-from", connect),
-		Members:           get(r, "members", connect),
-		Advertise:         get(r, "advertise", bind),
-		Name:              get(r, "name", text),
-		SyncSecondaries:   get(r, "sync-secondaries", quorum),
-		SyncAck:           get(r, "sync-ack", oneOf("durable", "applied")),
-		SyncTimeout:       get(r, "sync-timeout", patience),
-		KeepAliveDelay:    get(r, "keep-alive-delay", seconds),
-		Protocol:          get(r, "protocol", oneOf("auto", "native", "zrs2")),
-		Blobs:             get(r, "blobs", oneOf("local", "shared")),
-		SecretFile:        get(r, "secret-file", path),
-		Referee:           get(r, "referee", text),
-		RefereePrefix:     get(r, "referee-prefix", text),
-		RefereeTTL:        r.above("referee-ttl"),
-		RefereeUserFile:   get(r, "referee-user-file", path),
-		InsecurePlainText: get(r, "insecure-plain-text", boolean),
-		Heartbeat:         r.above("heartbeat"),
-		MaxSecondaries:    r.atLeast1("max-secondaries"),
-		MaxPerAddress:     r.atLeast1("max-per-address"),
-		HandshakeTimeout:  r.above("handshake-timeout"),
-		IdleTimeout:       r.above("idle-timeout"),
-		DrainTimeout:      r.above("drain-timeout"),
-		ReadyLag:          r.above("ready-lag"),
-		MaxRecord:         get(r, "max-record", size),
-		MaxFrame:          get(r, "max-frame", size),
+		ReplicateTo:         get(r, "replicate-to", bind),
+		ReplicateFrom:       get(r, "replicate-from", connect),
+		Members:             get(r, "members", connect),
+		Advertise:           get(r, "advertise", bind),
+		Name:                get(r, "name", text),
+		SyncSecondaries:     get(r, "sync-secondaries", quorum),
+		SyncAck:             get(r, "sync-ack", oneOf("durable", "applied")),
+		SyncTimeout:         get(r, "sync-timeout", patience),
+		KeepAliveDelay:      get(r, "keep-alive-delay", seconds),
+		Protocol:            get(r, "protocol", oneOf("auto", "native", "zrs2")),
+		Blobs:               get(r, "blobs", oneOf("local", "shared")),
+		SecretFile:          get(r, "secret-file", path),
+		Coordinator:         get(r, "coordinator", text),
+		CoordinatorPrefix:   get(r, "coordinator-prefix", text),
+		CoordinatorTTL:      r.above("coordinator-ttl"),
+		CoordinatorUserFile: get(r, "coordinator-user-file", path),
+		InsecurePlainText:   get(r, "insecure-plain-text", boolean),
+		Heartbeat:           r.above("heartbeat"),
+		MaxSecondaries:      r.atLeast1("max-secondaries"),
+		MaxPerAddress:       r.atLeast1("max-per-address"),
+		HandshakeTimeout:    r.above("handshake-timeout"),
+		IdleTimeout:         r.above("idle-timeout"),
+		DrainTimeout:        r.above("drain-timeout"),
+		ReadyLag:            r.above("ready-lag"),
+		MaxRecord:           get(r, "max-record", size),
+		MaxFrame:            get(r, "max-frame", size),
 
-		RefereeAuthority:   get(r, "referee-authority", path),
-		RefereeCertificate: get(r, "referee-certificate", path),
-		RefereeKey:         get(r, "referee-key", path),
+		CoordinatorAuthority:   get(r, "coordinator-authority", path),
+		CoordinatorCertificate: get(r, "coordinator-certificate", path),
+		CoordinatorKey:         get(r, "coordinator-key", path),
 	}
 }
 
@@ -149,8 +149,8 @@ func (r *reader) atLeast1(name string) Value[int64] {
 func (r *reader) checkReplication(z *Replication, st *Storage) {
 	positive(r, "max-record", z.MaxRecord, 1)
 	positive(r, "max-frame", z.MaxFrame, 1)
-	if z.Referee.V != "" && z.ReplicateTo.V.IsZero() {
-		r.fail(z.Referee.From.Pos, "referee: a node that may become primary needs replicate-to")
+	if z.Coordinator.V != "" && z.ReplicateTo.V.IsZero() {
+		r.fail(z.Coordinator.From.Pos, "coordinator: a node that may become primary needs replicate-to")
 	}
 	if st.ReadOnly.V {
 		r.fail(st.ReadOnly.From.Pos, "read-only: a storage in <zrs> writes: leave it out")

@@ -48,11 +48,11 @@ func (s *seat) failing(kind simdisk.Kind, path string, with error) {
 	})
 }
 
-// quickly seats three nodes under a referee that notices soon.
+// quickly seats three nodes under a coordinator that notices soon.
 func quickly(t *testing.T) (a, b, c *seat) {
 	t.Helper()
 	memory := new(leasetest.Memory)
-	way := func() lease.Coordinator { return &awayReferee{Memory: memory} }
+	way := func() lease.Coordinator { return &awayCoordinator{Memory: memory} }
 	return seatedBy(t, lease.MinTTL, way(), way(), way())
 }
 
@@ -99,8 +99,8 @@ func TestAPrimaryWhoseDiskIsFullMakesWay(t *testing.T) {
 	a.has(t, next.commits(t))
 }
 
-// Nobody else can serve: the office is kept, and commits go on as soon as there is room.
-func TestAPrimaryThatAilsKeepsTheOfficeWhereNobodyIsBetter(t *testing.T) {
+// Nobody else can serve: the leader lease is kept, and commits go on as soon as there is room.
+func TestAPrimaryThatAilsKeepsTheLeaseWhereNobodyIsBetter(t *testing.T) {
 	a, b, c := quickly(t)
 	b.end(t)
 	c.end(t)
@@ -127,9 +127,9 @@ func TestAPrimaryThatIsCutOffFromItsSecondariesMakesWay(t *testing.T) {
 	for name, s := range map[string]*site{"a": sa, "b": sb, "c": sc} {
 		s.name = name
 		s.sync = SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: 100 * time.Millisecond}
-		s.referee = &RefereeConfig{
+		s.coordinator = &CoordinatorConfig{
 			TTL:    lease.MinTTL,
-			client: func() lease.Coordinator { return &awayReferee{Memory: memory} },
+			client: func() lease.Coordinator { return &awayCoordinator{Memory: memory} },
 		}
 	}
 	a := sa.seated(t, identity.RolePrimary, sb, sc)
@@ -162,7 +162,7 @@ func TestAPrimaryThatIsCutOffFromItsSecondariesMakesWay(t *testing.T) {
 	<-waits
 }
 
-// Without a referee it is a person who acts: the promotion needs no --force where nothing is lost by it.
+// Without a coordinator it is a person who acts: the promotion needs no --force where nothing is lost by it.
 func TestAPrimaryThatTakesNothingIsReplacedByHand(t *testing.T) {
 	a, b, c := three(t)
 	b.stopFollowing()
@@ -232,7 +232,7 @@ func TestAnIdlePrimaryWhoseDiskIsFullMakesWayForRoom(t *testing.T) {
 	next.tells(t)
 }
 
-// Of nodes whose disks are all full nobody makes way: the office would go round.
+// Of nodes whose disks are all full nobody makes way: the leader lease would go round.
 func TestAnIdlePrimaryWhoseDiskIsFullStaysWhereNobodyHasRoom(t *testing.T) {
 	a, b, c := quickly(t)
 	b.full(1 << 20)

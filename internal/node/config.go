@@ -44,7 +44,7 @@ type Config struct {
 	// SecretFile has the secret that both sides of a replication prove to have. Empty: none.
 	SecretFile string
 
-	Referee *RefereeConfig // decides who leads; nil: nobody but operators
+	Coordinator *CoordinatorConfig // decides who leads; nil: nobody but operators
 
 	Sync SyncConfig // for how many secondaries commits of clients wait
 
@@ -128,7 +128,7 @@ func (c *Config) check() error {
 	if err := c.checkTrust(); err != nil {
 		return err
 	}
-	if err := c.checkReferee(); err != nil {
+	if err := c.checkCoordinator(); err != nil {
 		return err
 	}
 	if err := c.checkLimits(); err != nil {
@@ -152,15 +152,15 @@ func (c *Config) check() error {
 	return nil
 }
 
-func (c *Config) checkReferee() error {
+func (c *Config) checkCoordinator() error {
 	switch {
-	case c.Referee == nil:
+	case c.Coordinator == nil:
 		return nil
 	case c.ReplicateTo.IsZero():
-		return &ConfigError{"a node with a referee may become primary: give the address for secondaries with " +
+		return &ConfigError{"a node with a coordinator may become primary: give the address for secondaries with " +
 			"--replicate-to"}
 	}
-	return c.Referee.check(c.InsecurePlainText)
+	return c.Coordinator.check(c.InsecurePlainText)
 }
 
 var errNoData = &ConfigError{"no data file: name it with --data Data.fs"}
@@ -232,8 +232,8 @@ func (c *PrimaryConfig) check() error {
 		return &ConfigError{"a primary needs an address for its secondaries: give one with " +
 			"--replicate-to 127.0.0.1:5000"}
 	}
-	if c.Attach && c.Referee != nil {
-		return &ConfigError{"--attach with --referee: who owns the file decides who leads: leave out one of the two"}
+	if c.Attach && c.Coordinator != nil {
+		return &ConfigError{"--attach with --coordinator: who owns the file decides who leads: leave out one of the two"}
 	}
 	if c.Attach && c.Sync.Required > 0 {
 		return &ConfigError{"--sync-secondaries with --attach: the process that owns the files answers its clients " +

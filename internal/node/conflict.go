@@ -149,7 +149,7 @@ func (r *replica) meets(id *identity.State, a *answer) *dispute {
 }
 
 // yieldsTo reports whether, of two primaries of one epoch, the other one goes on: the one that had more when it began,
-// or has the higher id. Both come to the same result. With a referee who is in its term goes on.
+// or has the higher id. Both come to the same result. With a coordinator who is in its lease goes on.
 func (r *replica) yieldsTo(id *identity.State, p *protocol.Promise) bool {
 	if r.failover != nil && r.failover.clear() {
 		return false

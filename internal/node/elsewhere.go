@@ -10,7 +10,7 @@ import (
 	"github.com/zrsd/zrsd/zeo"
 )
 
-// holdFor is for how long nobody has to lead before clients that want to write are let in to read. A referee finds a
+// holdFor is for how long nobody has to lead before clients that want to write are let in to read. A coordinator finds a
 // new primary in less.
 func (r *replica) holdFor() time.Duration {
 	if r.failover == nil {

@@ -78,7 +78,7 @@ func dataOf(t *testing.T, disk vfs.FS) string {
 type site struct {
 	disk        vfs.FS
 	to, control endpoint.Endpoint
-	referee     *RefereeConfig // nil: none
+	coordinator *CoordinatorConfig // nil: none
 	name        string
 	sync        SyncConfig
 
@@ -105,7 +105,7 @@ func socket(t *testing.T, path string) endpoint.Endpoint {
 func (s *site) config() Config {
 	return Config{
 		FS: s.disk, Data: "Data.fs", Name: s.name, Sync: s.sync, ReplicateTo: s.to, Admin: s.control,
-		Referee: s.referee, NewIdentity: s.newIdentity, AsItWas: s.asItWas,
+		Coordinator: s.coordinator, NewIdentity: s.newIdentity, AsItWas: s.asItWas,
 		Blobs: s.sharedBlobs, SharedBlobs: s.sharedBlobs != "",
 		Heartbeat: 50 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: patience,
 	}

@@ -142,7 +142,7 @@ func (p *promotion) judge(answers []answer) error {
 }
 
 // alive says that somebody is there who would not say how it stands: it may be the primary. An election has the word of
-// the referee that it is none any more.
+// the coordinator that it is none any more.
 func (p *promotion) alive(a answer) string {
 	var r *protocol.Refusal
 	if p.elected != nil || !errors.As(a.err, &r) || r.Code == protocol.CodeWrongStorage {

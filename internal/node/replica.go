@@ -64,7 +64,7 @@ type replica struct {
 	failover *failoverNode   // nil: there is none
 	asked    sync.WaitGroup  // questions who leads
 	seen     atomic.Uint64   // the highest epoch in which another node has said to lead
-	leader   string          // of changing: where the primary is or will be, as a referee or bidder says; empty: unknown
+	leader   string          // of changing: where the primary is or will be, as a coordinator or bidder says; empty: unknown
 
 	surpassed surpassing  // of changing
 	older     atomic.Bool // a secondary of this primary's epoch has more than this one

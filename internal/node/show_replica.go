@@ -33,7 +33,7 @@ func (r *replica) show(st *admin.Status) {
 
 // showPlace fills in what the node is among others.
 func (r *replica) showPlace(st *admin.Status) {
-	st.Serves, st.Sync, st.Referee = known(r.serves), r.sync.status(), r.failover.show()
+	st.Serves, st.Sync, st.Coordinator = known(r.serves), r.sync.status(), r.failover.show()
 	id := r.keep.State()
 	if id == nil {
 		return
@@ -60,7 +60,7 @@ func (r *replica) hindrance() *string {
 	case r.ails() != "":
 		return admin.Known("it takes no transactions: " + r.ails())
 	case r.failover != nil && !r.failover.clear():
-		return admin.Known("commits are held: this node leads without a term; the referee says why in its last error")
+		return admin.Known("commits are held: this node leads without a lease; the coordinator says why in its last error")
 	case id != nil && id.Frozen:
 		return admin.Known("frozen: it takes no transactions until it is thawed")
 	}

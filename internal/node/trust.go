@@ -16,10 +16,10 @@ const expiresSoon = 14 * 24 * time.Hour
 
 // credentials are what a node has read of the files that its Config names. What is nil is not in use.
 type credentials struct {
-	servers *trust.Credentials // between servers
-	admin   *trust.Credentials
-	referee *trust.Credentials
-	secret  protocol.Secret
+	servers     *trust.Credentials // between servers
+	admin       *trust.Credentials
+	coordinator *trust.Credentials
+	secret      protocol.Secret
 }
 
 // loadCredentials reads the files, and reads them again at every signal until release is called.
@@ -39,7 +39,7 @@ func (c *Config) loadCredentials() (release func(), err error) {
 		to    **trust.Credentials
 	}{
 		{"replication", c.TLS, &c.read.servers}, {"admin server", c.AdminTLS, &c.read.admin},
-		{"referee", c.Referee.files(), &c.read.referee},
+		{"coordinator", c.Coordinator.files(), &c.read.coordinator},
 	} {
 		if one.files == nil {
 			continue

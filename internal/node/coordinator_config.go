@@ -12,56 +12,56 @@ import (
 	"github.com/zrsd/zrsd/internal/trust"
 )
 
-// A RefereeConfig says who decides which node of a cluster leads. Address is required.
-type RefereeConfig struct {
+// A CoordinatorConfig says who decides which node of a cluster leads. Address is required.
+type CoordinatorConfig struct {
 	Address  string        // etcd://HOST:PORT[,HOST:PORT…]
 	Prefix   string        // of its keys for this storage; empty: /zrsd/ and the storage's id
-	TTL      time.Duration // for how long nobody takes the office of a primary that has gone silent; 0: the default
+	TTL      time.Duration // for how long nobody takes the leader lease of a primary that has gone silent; 0: the default
 	TLS      *trust.Files  // nil: plain text
 	UserFile string        // has USER:PASSWORD; empty: none is needed
 
-	// client opens the referee instead, in tests.
+	// client opens the coordinator instead, in tests.
 	client func() lease.Coordinator
 }
 
 const etcdScheme = "etcd://"
 
-// hosts returns the addresses of the referee's servers.
-func (c *RefereeConfig) hosts() ([]string, error) {
+// hosts returns the addresses of the coordinator's servers.
+func (c *CoordinatorConfig) hosts() ([]string, error) {
 	list, ok := strings.CutPrefix(c.Address, etcdScheme)
 	if !ok {
-		return nil, fmt.Errorf("--referee %s: no such kind of referee: give %sHOST:2379[,HOST:2379]", c.Address,
+		return nil, fmt.Errorf("--coordinator %s: no such kind of coordinator: give %sHOST:2379[,HOST:2379]", c.Address,
 			etcdScheme)
 	}
 	hosts, err := endpoint.ParseList(list)
 	if err != nil {
-		return nil, fmt.Errorf("--referee %s: %w", c.Address, err)
+		return nil, fmt.Errorf("--coordinator %s: %w", c.Address, err)
 	}
 	var texts []string
 	for _, h := range hosts {
 		if h.Network() != "tcp" {
-			return nil, fmt.Errorf("--referee %s: %v is no HOST:PORT", c.Address, h)
+			return nil, fmt.Errorf("--coordinator %s: %v is no HOST:PORT", c.Address, h)
 		}
 		texts = append(texts, h.String())
 	}
 	return texts, nil
 }
 
-// timing is the arithmetic of terms.
-func (c *RefereeConfig) timing() (lease.Timing, error) {
+// timing is the arithmetic of leases.
+func (c *CoordinatorConfig) timing() (lease.Timing, error) {
 	ttl := c.TTL
 	if ttl == 0 {
 		ttl = lease.DefaultTTL
 	}
 	timing, err := lease.NewTiming(ttl)
 	if err != nil {
-		err = fmt.Errorf("--referee-ttl: %w", err)
+		err = fmt.Errorf("--coordinator-ttl: %w", err)
 	}
 	return timing, err
 }
 
 // check reports the first setting that makes no sense. Plain text with other machines has to be allowed.
-func (c *RefereeConfig) check(plainText bool) error {
+func (c *CoordinatorConfig) check(plainText bool) error {
 	if c.client != nil {
 		return nil
 	}
@@ -77,20 +77,20 @@ func (c *RefereeConfig) check(plainText bool) error {
 	}
 	for _, host := range hosts {
 		if e, err := endpoint.Parse(host); err != nil || !e.Local() {
-			return &ConfigError{fmt.Sprintf("the referee at %s is another machine, and there is no encryption: give "+
-				"--referee-tls-ca, or accept the risk with --insecure-plain-text", host)}
+			return &ConfigError{fmt.Sprintf("the coordinator at %s is another machine, and there is no encryption: give "+
+				"--coordinator-tls-ca, or accept the risk with --insecure-plain-text", host)}
 		}
 	}
 	return nil
 }
 
-// Open returns a client of the referee for a storage. It connects when it is used.
-func (c *RefereeConfig) Open(storageID string) (lease.Coordinator, error) {
+// Open returns a client of the coordinator for a storage. It connects when it is used.
+func (c *CoordinatorConfig) Open(storageID string) (lease.Coordinator, error) {
 	var tls *trust.Credentials
 	if c.TLS != nil {
 		var err error
 		if tls, err = trust.Load(*c.TLS); err != nil {
-			return nil, &StartError{fmt.Errorf("TLS of the referee: %w", err)}
+			return nil, &StartError{fmt.Errorf("TLS of the coordinator: %w", err)}
 		}
 	}
 	open, err := c.opener(tls)
@@ -100,16 +100,16 @@ func (c *RefereeConfig) Open(storageID string) (lease.Coordinator, error) {
 	return open(storageID)
 }
 
-// files are those of its certificates. A nil RefereeConfig has none.
-func (c *RefereeConfig) files() *trust.Files {
+// files are those of its certificates. A nil CoordinatorConfig has none.
+func (c *CoordinatorConfig) files() *trust.Files {
 	if c == nil {
 		return nil
 	}
 	return c.TLS
 }
 
-// opener returns what opens the referee for a storage, with what was read of the files of its certificates.
-func (c *RefereeConfig) opener(tls *trust.Credentials) (open func(storageID string) (lease.Coordinator, error),
+// opener returns what opens the coordinator for a storage, with what was read of the files of its certificates.
+func (c *CoordinatorConfig) opener(tls *trust.Credentials) (open func(storageID string) (lease.Coordinator, error),
 	err error) {
 	if c.client != nil {
 		return func(string) (lease.Coordinator, error) { return c.client(), nil }, nil
@@ -129,8 +129,8 @@ func (c *RefereeConfig) opener(tls *trust.Credentials) (open func(storageID stri
 	}, nil
 }
 
-// options are how the referee is reached, but for TLS. The file of the user is read.
-func (c *RefereeConfig) options() (opt etcd.Options, err error) {
+// options are how the coordinator is reached, but for TLS. The file of the user is read.
+func (c *CoordinatorConfig) options() (opt etcd.Options, err error) {
 	if opt.Endpoints, err = c.hosts(); err != nil {
 		return opt, &ConfigError{err.Error()}
 	}
@@ -149,19 +149,19 @@ const maxUserFile = 4096
 func readUser(name string) (user, password string, err error) {
 	info, err := os.Stat(name)
 	if err != nil {
-		return "", "", fmt.Errorf("reading the referee's user: %w", err)
+		return "", "", fmt.Errorf("reading the coordinator's user: %w", err)
 	}
 	if info.Size() > maxUserFile {
-		return "", "", fmt.Errorf("reading the referee's user: %s has %d bytes, at most %d can be: is it the right "+
+		return "", "", fmt.Errorf("reading the coordinator's user: %s has %d bytes, at most %d can be: is it the right "+
 			"file?", name, info.Size(), maxUserFile)
 	}
 	content, err := os.ReadFile(name)
 	if err != nil {
-		return "", "", fmt.Errorf("reading the referee's user: %w", err)
+		return "", "", fmt.Errorf("reading the coordinator's user: %w", err)
 	}
 	user, password, ok := strings.Cut(strings.TrimRight(string(content), "\r\n"), ":")
 	if !ok || user == "" {
-		return "", "", fmt.Errorf("reading the referee's user: %s has to have one line, USER:PASSWORD", name)
+		return "", "", fmt.Errorf("reading the coordinator's user: %s has to have one line, USER:PASSWORD", name)
 	}
 	return user, password, nil
 }

@@ -14,29 +14,29 @@ import (
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
 
-// An awayReferee is the way of one node to a referee. It does not answer while it is away.
-type awayReferee struct {
+// An awayCoordinator is the way of one node to a coordinator. It does not answer while it is away.
+type awayCoordinator struct {
 	*leasetest.Memory
 	away atomic.Bool
 }
 
 var errAway = errors.New("nobody answers")
 
-func (r *awayReferee) answers() error {
+func (r *awayCoordinator) answers() error {
 	if r.away.Load() {
 		return errAway
 	}
 	return nil
 }
 
-func (r *awayReferee) Read(ctx context.Context, other int64) (lease.View, error) {
+func (r *awayCoordinator) Read(ctx context.Context, other int64) (lease.View, error) {
 	if err := r.answers(); err != nil {
 		return lease.View{}, err
 	}
 	return r.Memory.Read(ctx, other)
 }
 
-func (r *awayReferee) Acquire(ctx context.Context, seen lease.Record, c lease.Claim) (lease.Lease, error) {
+func (r *awayCoordinator) Acquire(ctx context.Context, seen lease.Record, c lease.Claim) (lease.Lease, error) {
 	if err := r.answers(); err != nil {
 		return nil, err
 	}
@@ -44,13 +44,13 @@ func (r *awayReferee) Acquire(ctx context.Context, seen lease.Record, c lease.Cl
 	return &awayTenure{t, r}, err
 }
 
-func (r *awayReferee) Publish(ctx context.Context, s lease.MemberStatus, ttl time.Duration) error {
+func (r *awayCoordinator) Publish(ctx context.Context, s lease.MemberStatus, ttl time.Duration) error {
 	return errors.Join(r.answers(), r.Memory.Publish(ctx, s, ttl))
 }
 
 type awayTenure struct {
 	lease.Lease
-	r *awayReferee
+	r *awayCoordinator
 }
 
 func (t *awayTenure) Renew(ctx context.Context, c lease.Claim) error {
@@ -63,11 +63,11 @@ func (t *awayTenure) Renew(ctx context.Context, c lease.Claim) error {
 // aWhile is a TTL in which no machine stands still, so that roles change only where a test has them change.
 const aWhile = 20 * time.Second
 
-// refereedThree seats three nodes under one referee, the first of which leads.
-func refereedThree(t *testing.T) (r *leasetest.Memory, a, b, c *seat) {
+// coordinatordThree seats three nodes under one coordinator, the first of which leads.
+func coordinatordThree(t *testing.T) (r *leasetest.Memory, a, b, c *seat) {
 	t.Helper()
 	r = new(leasetest.Memory)
-	a, b, c = seatedBy(t, aWhile, &awayReferee{Memory: r}, &awayReferee{Memory: r}, &awayReferee{Memory: r})
+	a, b, c = seatedBy(t, aWhile, &awayCoordinator{Memory: r}, &awayCoordinator{Memory: r}, &awayCoordinator{Memory: r})
 	for v := (lease.View{}); len(v.Members) < 3; {
 		var err error
 		if v, err = r.Read(t.Context(), v.Revision); err != nil {
@@ -77,14 +77,14 @@ func refereedThree(t *testing.T) (r *leasetest.Memory, a, b, c *seat) {
 	return r, a, b, c
 }
 
-// seatedBy seats three nodes, each with its way to the referee, and waits until the first may tell of commits.
+// seatedBy seats three nodes, each with its way to the coordinator, and waits until the first may tell of commits.
 func seatedBy(t *testing.T, ttl time.Duration, ra, rb, rc lease.Coordinator) (a, b, c *seat) {
 	t.Helper()
-	by := func(r lease.Coordinator) *RefereeConfig {
-		return &RefereeConfig{TTL: ttl, client: func() lease.Coordinator { return r }}
+	by := func(r lease.Coordinator) *CoordinatorConfig {
+		return &CoordinatorConfig{TTL: ttl, client: func() lease.Coordinator { return r }}
 	}
 	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
-	sa.referee, sb.referee, sc.referee = by(ra), by(rb), by(rc)
+	sa.coordinator, sb.coordinator, sc.coordinator = by(ra), by(rb), by(rc)
 	a = sa.seated(t, identity.RolePrimary, sb, sc)
 	b = sb.seated(t, identity.RoleSecondary, sa, sc)
 	c = sc.seated(t, identity.RoleSecondary, sa, sb)
@@ -114,8 +114,8 @@ func leader(t *testing.T, b, c *seat) (leads, other *seat) {
 	return b, c
 }
 
-func TestTheRefereeReplacesAPrimaryThatIsGone(t *testing.T) {
-	_, a, b, c := refereedThree(t)
+func TestTheCoordinatorReplacesAPrimaryThatIsGone(t *testing.T) {
+	_, a, b, c := coordinatordThree(t)
 	last := a.commits(t)
 	b.has(t, last)
 	c.has(t, last)
@@ -137,15 +137,15 @@ func TestTheRefereeReplacesAPrimaryThatIsGone(t *testing.T) {
 	}
 }
 
-func TestTheOfficeFollowsASwitchover(t *testing.T) {
-	r, a, b, c := refereedThree(t)
+func TestTheLeaseFollowsASwitchover(t *testing.T) {
+	r, a, b, c := coordinatordThree(t)
 	handOver(t, a, b)
 	tid := b.commits(t)
 	for _, s := range []*seat{b, a, c} {
 		s.has(t, tid)
 		s.tells(t)
 	}
-	b.await(t, "the office is on record as its own", func(*admin.Status) bool {
+	b.await(t, "the leader lease is on record as its own", func(*admin.Status) bool {
 		v, err := r.Read(t.Context(), 0)
 		return err == nil && v.Holder != nil && v.Holder.Node == b.keep.State().Node && v.Record.Begun == b.epoch()
 	})
@@ -170,22 +170,22 @@ func handOver(t *testing.T, from, to *seat) {
 	}
 }
 
-// The others are away until the end, so that it is the primary's own term that is at work.
-func TestCommitsAreHeldWithoutTheReferee(t *testing.T) {
+// The others are away until the end, so that it is the primary's own lease that is at work.
+func TestCommitsAreHeldWithoutTheCoordinator(t *testing.T) {
 	memory := new(leasetest.Memory)
-	ra, rb, rc := &awayReferee{Memory: memory}, &awayReferee{Memory: memory}, &awayReferee{Memory: memory}
+	ra, rb, rc := &awayCoordinator{Memory: memory}, &awayCoordinator{Memory: memory}, &awayCoordinator{Memory: memory}
 	rb.away.Store(true)
 	rc.away.Store(true)
 	a, b, c := seatedBy(t, lease.MinTTL, ra, rb, rc)
 	ra.away.Store(true)
-	a.await(t, "its term is over", func(*admin.Status) bool { return !a.failover.clear() })
+	a.await(t, "its lease is over", func(*admin.Status) bool { return !a.failover.clear() })
 	tid := a.commits(t)
 	told := make(chan error, 1)
 	go func() { told <- a.cleared(t.Context(), tid) }()
 	b.has(t, tid)
 	select {
 	case err := <-told:
-		t.Fatalf("a commit was told of without a term: %v", err)
+		t.Fatalf("a commit was told of without a lease: %v", err)
 	default:
 	}
 	ra.away.Store(false)
@@ -200,7 +200,7 @@ func TestCommitsAreHeldWithoutTheReferee(t *testing.T) {
 // A secondary tells of what it gets from a primary; but nothing of what it has committed itself as one, before it is
 // clear that the new primary has that, too.
 func TestWhatAFormerPrimaryHasAloneIsNotTold(t *testing.T) {
-	_, a, b, c := refereedThree(t)
+	_, a, b, c := coordinatordThree(t)
 	for _, s := range []*seat{b, c} {
 		s.stopFollowing()
 	}

@@ -22,7 +22,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A member is one node of a cluster with a referee.
+// A member is one node of a cluster with a coordinator.
 type member struct {
 	*site
 	*daemon.Process
@@ -30,14 +30,14 @@ type member struct {
 	flags     []string
 }
 
-// refereed starts an etcd and three nodes, of which the first leads.
-func refereed(t *testing.T) (*etcdtest.Server, []*member) {
+// coordinated starts an etcd and three nodes, of which the first leads.
+func coordinated(t *testing.T) (*etcdtest.Server, []*member) {
 	t.Helper()
-	return refereedBy(t, func(address string) string { return address })
+	return coordinatedBy(t, func(address string) string { return address })
 }
 
-// refereedBy is refereed with a way of its own for the first node to etcd.
-func refereedBy(t *testing.T, way func(address string) string) (*etcdtest.Server, []*member) {
+// coordinatedBy is coordinated with a way of its own for the first node to etcd.
+func coordinatedBy(t *testing.T, way func(address string) string) (*etcdtest.Server, []*member) {
 	t.Helper()
 	etcd := etcdtest.New(t.TempDir(), nil)
 	if err := etcd.Start(t.Context()); err != nil {
@@ -55,7 +55,7 @@ func refereedBy(t *testing.T, way func(address string) string) (*etcdtest.Server
 		others := strings.Join(append(append([]string(nil), feeds[:i]...), feeds[i+1:]...), ",")
 		m.flags = []string{
 			"--name", string(rune('a' + i)), "--replicate-to", feeds[i], "--replicate-from", others, "--zeo", m.zeo,
-			"--referee", "etcd://" + ways[i], "--referee-ttl", "10s",
+			"--coordinator", "etcd://" + ways[i], "--coordinator-ttl", "10s",
 			"--sync-secondaries", "1", "--sync-names", "a,b,c",
 		}
 	}
@@ -63,8 +63,8 @@ func refereedBy(t *testing.T, way func(address string) string) (*etcdtest.Server
 	for _, m := range nodes {
 		m.start(t)
 	}
-	nodes[0].await(t, "all are members, and it has a term", func(s *admin.Status) bool {
-		return len(s.Referee.Members) == 3 && s.Referee.TermLeft > 0
+	nodes[0].await(t, "all are members, and it has a lease", func(s *admin.Status) bool {
+		return len(s.Coordinator.Members) == 3 && s.Coordinator.LeaseRemaining > 0
 	})
 	return etcd, nodes
 }
@@ -76,20 +76,20 @@ func (m *member) start(t *testing.T) {
 
 func (m *member) await(t *testing.T, what string, cond func(*admin.Status) bool) *admin.Status {
 	t.Helper()
-	s, err := m.Await(within(t), what, func(s *admin.Status) bool { return s.Referee != nil && cond(s) })
+	s, err := m.Await(within(t), what, func(s *admin.Status) bool { return s.Coordinator != nil && cond(s) })
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
 }
 
-// leader waits until one of the nodes leads with a term, and returns it.
+// leader waits until one of the nodes leads with a lease, and returns it.
 func leader(t *testing.T, nodes []*member) *member {
 	t.Helper()
 	ctx := within(t)
 	for {
 		for _, m := range nodes {
-			if s, err := m.Status(ctx); err == nil && s.Role == "primary" && s.Referee.TermLeft > 0 {
+			if s, err := m.Status(ctx); err == nil && s.Role == "primary" && s.Coordinator.LeaseRemaining > 0 {
 				return m
 			}
 			if ctx.Err() != nil {
@@ -180,10 +180,10 @@ func (w *writing) allAt(t *testing.T, m *member) {
 	}
 }
 
-// TestTheRefereeFindsANewPrimaryForOneThatWasKilled: everything that clients were told is there, and clients can go on.
-func TestTheRefereeFindsANewPrimaryForOneThatWasKilled(t *testing.T) {
+// TestTheCoordinatorFindsANewPrimaryForOneThatWasKilled: everything that clients were told is there, and clients can go on.
+func TestTheCoordinatorFindsANewPrimaryForOneThatWasKilled(t *testing.T) {
 	t.Parallel()
-	_, nodes := refereed(t)
+	_, nodes := coordinated(t)
 	w := write(t, nodes[0].client(t))
 	kill(t, nodes[0].Process)
 	next := leader(t, nodes[1:])
@@ -195,7 +195,7 @@ func TestTheRefereeFindsANewPrimaryForOneThatWasKilled(t *testing.T) {
 // goes on when another node leads.
 func TestAPrimaryThatWasStoppedTellsNobodyOfACommitThatTheNewOneLacks(t *testing.T) {
 	t.Parallel()
-	_, nodes := refereed(t)
+	_, nodes := coordinated(t)
 	w := write(t, nodes[0].client(t))
 	if err := nodes[0].Signal(syscall.SIGSTOP); err != nil {
 		t.Fatal(err)
@@ -211,7 +211,7 @@ func TestAPrimaryThatWasStoppedTellsNobodyOfACommitThatTheNewOneLacks(t *testing
 // TestAFormerPrimaryFollowsAndLeadsAgain: nodes are started again as they were, whoever leads.
 func TestAFormerPrimaryFollowsAndLeadsAgain(t *testing.T) {
 	t.Parallel()
-	_, nodes := refereed(t)
+	_, nodes := coordinated(t)
 	commits(t, nodes[0].client(t), 1, 3, nodes...)
 	kill(t, nodes[0].Process)
 	next := leader(t, nodes[1:])
@@ -222,15 +222,15 @@ func TestAFormerPrimaryFollowsAndLeadsAgain(t *testing.T) {
 	commits(t, leader(t, others).client(t), 7, 9, others...)
 }
 
-// TestCommitsAreHeldWhileTheRefereeIsAway: they go on to the end of the term, then they are durable and sent to
-// secondaries, and nobody hears of them; they go on when the referee is back, on the same primary.
-func TestCommitsAreHeldWhileTheRefereeIsAway(t *testing.T) {
+// TestCommitsAreHeldWhileTheCoordinatorIsAway: they go on to the end of the lease, then they are durable and sent to
+// secondaries, and nobody hears of them; they go on when the coordinator is back, on the same primary.
+func TestCommitsAreHeldWhileTheCoordinatorIsAway(t *testing.T) {
 	t.Parallel()
-	etcd, nodes := refereed(t)
+	etcd, nodes := coordinated(t)
 	c := nodes[0].client(t)
 	before := commits(t, c, 1, 5, nodes...)
 	etcd.Stop()
-	nodes[0].await(t, "its term is over", func(s *admin.Status) bool { return s.Referee.TermLeft == 0 })
+	nodes[0].await(t, "its lease is over", func(s *admin.Status) bool { return s.Coordinator.LeaseRemaining == 0 })
 	type outcome struct {
 		tid zodb.Tid
 		err error
@@ -243,7 +243,7 @@ func TestCommitsAreHeldWhileTheRefereeIsAway(t *testing.T) {
 	nodes[1].await(t, "it has the transaction that is held", newerThan(before))
 	select {
 	case o := <-told:
-		t.Fatalf("told without a term: %+v", o)
+		t.Fatalf("told without a lease: %+v", o)
 	default:
 	}
 	if err := etcd.Start(t.Context()); err != nil {
@@ -256,18 +256,18 @@ func TestCommitsAreHeldWhileTheRefereeIsAway(t *testing.T) {
 	for _, m := range nodes {
 		mustReach(t, m.Process, o.tid)
 	}
-	if s := nodes[0].await(t, "it has a term", func(s *admin.Status) bool { return s.Referee.TermLeft > 0 }); s.Role !=
+	if s := nodes[0].await(t, "it has a lease", func(s *admin.Status) bool { return s.Coordinator.LeaseRemaining > 0 }); s.Role !=
 		"primary" || s.Epoch.Number != 1 {
 		t.Errorf("the primary became %s of epoch %d", s.Role, s.Epoch.Number)
 	}
 }
 
-// TestAPrimaryThatIsCutFromTheRefereeIsReplaced, although it runs and the others reach it; it then follows. Everything
+// TestAPrimaryThatIsCutFromTheCoordinatorIsReplaced, although it runs and the others reach it; it then follows. Everything
 // that it told is at the new primary.
-func TestAPrimaryThatIsCutFromTheRefereeIsReplaced(t *testing.T) {
+func TestAPrimaryThatIsCutFromTheCoordinatorIsReplaced(t *testing.T) {
 	t.Parallel()
 	var cut *link
-	_, nodes := refereedBy(t, func(address string) string {
+	_, nodes := coordinatedBy(t, func(address string) string {
 		cut = newLink(t, address)
 		return cut.addr
 	})
@@ -277,15 +277,15 @@ func TestAPrimaryThatIsCutFromTheRefereeIsReplaced(t *testing.T) {
 	next := leader(t, nodes[1:])
 	commits(t, next.client(t), 6, 9, nodes...)
 	s := nodes[0].await(t, "it follows", func(s *admin.Status) bool { return s.Role == "secondary" && s.Ready })
-	if s.Referee.LastError == nil {
-		t.Error("it does not say that it cannot reach the referee")
+	if s.Coordinator.LastError == nil {
+		t.Error("it does not say that it cannot reach the coordinator")
 	}
 }
 
-// TestASwitchoverTakesTheOfficeWithIt: the new primary tells of commits at once, and the former one follows.
-func TestASwitchoverTakesTheOfficeWithIt(t *testing.T) {
+// TestASwitchoverTakesTheLeaseWithIt: the new primary tells of commits at once, and the former one follows.
+func TestASwitchoverTakesTheLeaseWithIt(t *testing.T) {
 	t.Parallel()
-	_, nodes := refereed(t)
+	_, nodes := coordinated(t)
 	commits(t, nodes[0].client(t), 1, 3, nodes...)
 	out, err := exec.CommandContext(within(t), zrsd, "switchover", filepath.Join(nodes[0].dir, "admin"),
 		filepath.Join(nodes[1].dir, "admin")).CombinedOutput()
@@ -294,20 +294,20 @@ func TestASwitchoverTakesTheOfficeWithIt(t *testing.T) {
 	}
 	commits(t, nodes[1].client(t), 4, 6, nodes...)
 	s := nodes[0].await(t, "it follows, and hears who leads", func(s *admin.Status) bool {
-		return s.Role == "secondary" && s.Ready && s.Referee.Leader != nil && *s.Referee.Leader == "b"
+		return s.Role == "secondary" && s.Ready && s.Coordinator.Leader != nil && *s.Coordinator.Leader == "b"
 	})
-	if s.Epoch.Number != 2 || *s.Referee.Epoch != 2 {
-		t.Errorf("the epoch is %d, at the referee %d", s.Epoch.Number, *s.Referee.Epoch)
+	if s.Epoch.Number != 2 || *s.Coordinator.Epoch != 2 {
+		t.Errorf("the epoch is %d, at the coordinator %d", s.Epoch.Number, *s.Coordinator.Epoch)
 	}
 }
 
 // TestNobodyIsPromotedInMaintenance, and somebody is when it is over.
 func TestNobodyIsPromotedInMaintenance(t *testing.T) {
 	t.Parallel()
-	etcd, nodes := refereed(t)
+	etcd, nodes := coordinated(t)
 	commits(t, nodes[0].client(t), 1, 3, nodes...)
 	maintenance := func(what string) string {
-		out, err := exec.CommandContext(within(t), zrsd, "maintenance", what, "--referee", "etcd://"+etcd.Address,
+		out, err := exec.CommandContext(within(t), zrsd, "maintenance", what, "--coordinator", "etcd://"+etcd.Address,
 			"--data", nodes[1].data, "--why", "new disks").CombinedOutput()
 		if err != nil {
 			t.Fatalf("%v: %s", err, out)
@@ -321,15 +321,15 @@ func TestNobodyIsPromotedInMaintenance(t *testing.T) {
 	kill(t, nodes[0].Process)
 	for _, m := range nodes[1:] {
 		m.await(t, "it stays a secondary", func(s *admin.Status) bool {
-			return s.Referee.Leader == nil && s.Referee.Maintenance && strings.Contains(*s.Referee.Doing, "maintenance")
+			return s.Coordinator.Leader == nil && s.Coordinator.Maintenance && strings.Contains(*s.Coordinator.Doing, "maintenance")
 		})
 	}
 	maintenance("off")
 	leader(t, nodes[1:])
 }
 
-// TestTheRefereeIsReachedWithCertificates: an etcd that lets in nobody without a certificate.
-func TestTheRefereeIsReachedWithCertificates(t *testing.T) {
+// TestTheCoordinatorIsReachedWithCertificates: an etcd that lets in nobody without a certificate.
+func TestTheCoordinatorIsReachedWithCertificates(t *testing.T) {
 	t.Parallel()
 	ca := trusttest.NewAuthority(t, t.TempDir(), "ca")
 	server, own := ca.Issue(t, "localhost"), ca.Issue(t, "node")
@@ -348,17 +348,17 @@ func TestTheRefereeIsReachedWithCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	user := filepath.Join(t.TempDir(), "user")
-	args := []string{"maintenance", "status", "--referee", "etcd://localhost:" + port, "--referee-prefix", "/zrsd/x",
-		"--referee-tls-ca", own.Authority}
+	args := []string{"maintenance", "status", "--coordinator", "etcd://localhost:" + port, "--coordinator-prefix", "/zrsd/x",
+		"--coordinator-tls-ca", own.Authority}
 	if out, err := exec.CommandContext(within(t), zrsd, args...).CombinedOutput(); err == nil {
 		t.Errorf("let in without a certificate: %s", out)
 	}
-	args = append(args, "--referee-tls-cert", own.Certificate, "--referee-tls-key", own.Key)
+	args = append(args, "--coordinator-tls-cert", own.Certificate, "--coordinator-tls-key", own.Key)
 	out, err := exec.CommandContext(within(t), zrsd, args...).CombinedOutput()
 	if err != nil || string(out) != "maintenance is off\n" {
 		t.Errorf("%v: %s", err, out)
 	}
-	args = append(args, "--referee-user-file", user)
+	args = append(args, "--coordinator-user-file", user)
 	out, err = exec.CommandContext(within(t), zrsd, args...).CombinedOutput()
 	if err == nil || !strings.Contains(string(out), user) {
 		t.Errorf("a file that is missing: %v: %s", err, out)

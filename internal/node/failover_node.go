@@ -12,7 +12,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A refereed replica leads by the word of a referee: it is a referee.Node. It tells clients of nothing that another
+// A coordinated replica leads by the word of a coordinator: it is a coordinator.Node. It tells clients of nothing that another
 // node could lead without.
 type failoverNode struct {
 	r       *replica
@@ -27,9 +27,9 @@ type failoverNode struct {
 	handed time.Time   // when it was seen that the heir of a handover does not lead yet; zero: it does
 }
 
-// newRefereed returns what takes part in the failover of a cluster; nil when there is no referee.
+// newCoordinated returns what takes part in the failover of a cluster; nil when there is no coordinator.
 func (r *replica) newFailoverNode() (*failoverNode, error) {
-	cfg := r.c.Referee
+	cfg := r.c.Coordinator
 	if cfg == nil {
 		return nil, nil //nolint:nilnil // roles are changed by hand
 	}
@@ -37,7 +37,7 @@ func (r *replica) newFailoverNode() (*failoverNode, error) {
 	if err != nil {
 		return nil, &ConfigError{err.Error()}
 	}
-	open, err := cfg.opener(r.c.read.referee)
+	open, err := cfg.opener(r.c.read.coordinator)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +47,7 @@ func (r *replica) newFailoverNode() (*failoverNode, error) {
 // identityEvery is how often a new copy looks whether it has its identity.
 const identityEvery = time.Second
 
-// run takes part until ctx ends, then gives the office back.
+// run takes part until ctx ends, then gives the leader lease back.
 func (f *failoverNode) run(ctx context.Context) {
 	for f.r.keep.State() == nil {
 		if pause(ctx, identityEvery); ctx.Err() != nil {
@@ -56,21 +56,21 @@ func (f *failoverNode) run(ctx context.Context) {
 	}
 	ref, err := f.open(f.r.keep.State().StorageID)
 	if err != nil {
-		f.r.c.Logger.Error("the referee cannot be used: this node does not lead", "error", err)
+		f.r.c.Logger.Error("the coordinator cannot be used: this node does not lead", "error", err)
 		f.mu.Lock()
 		f.failed = err.Error()
 		f.mu.Unlock()
 		return
 	}
 	loop := lease.New(ref, f, lease.Options{
-		Timing: f.timing, MaxLag: f.r.cfg.ReadyLag, Changed: f.changed, Logger: f.r.c.Logger.Named("referee"),
+		Timing: f.timing, MaxLag: f.r.cfg.ReadyLag, Changed: f.changed, Logger: f.r.c.Logger.Named("coordinator"),
 	})
 	f.mu.Lock()
 	f.loop = loop
 	f.mu.Unlock()
 	loop.Run(ctx)
 	if err := ref.Close(); err != nil {
-		f.r.c.Logger.Warn("leaving the referee", "error", err)
+		f.r.c.Logger.Warn("leaving the coordinator", "error", err)
 	}
 }
 
@@ -90,7 +90,7 @@ func (f *failoverNode) roleChanged() {
 	}
 }
 
-// Standing is referee.Node.
+// Standing is coordinator.Node.
 func (f *failoverNode) Status() lease.MemberStatus {
 	id, r := f.r.keep.State(), f.r
 	s := lease.MemberStatus{
@@ -121,7 +121,7 @@ func (r *replica) inability() string {
 }
 
 // handing reports whether this node has stepped down for an heir that is not known to lead yet. It then keeps the
-// office for it: if it were vacant, others could take it. The heir has a TTL for that.
+// lease for it: if it were vacant, others could take it. The heir has a TTL for that.
 func (f *failoverNode) handing(id *identity.State) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -135,14 +135,14 @@ func (f *failoverNode) handing(id *identity.State) bool {
 	return time.Since(f.handed) < f.timing.TTL
 }
 
-// Lead is referee.Node.
+// Lead is coordinator.Node.
 func (f *failoverNode) Lead(ctx context.Context, number uint64) error {
 	return f.r.changeInTurn(ctx, func(ctx context.Context) error {
 		return f.r.elect(ctx, number, func(s admin.Step) { f.r.c.Logger.Info("election: " + s.Text) })
 	})
 }
 
-// Follow is referee.Node.
+// Follow is coordinator.Node.
 func (f *failoverNode) Follow(ctx context.Context, number uint64, leader lease.MemberStatus) error {
 	return f.r.changeInTurn(ctx, func(ctx context.Context) error {
 		if f.r.isLeading() {
@@ -176,7 +176,7 @@ func (r *replica) turnTo(addr string) error {
 const clearEvery = 10 * time.Millisecond
 
 // cleared is zeo.StorageOptions.Cleared: enough secondaries have everything, and then, for it is looked at last, the
-// referee lets this node lead.
+// coordinator lets this node lead.
 func (r *replica) cleared(ctx context.Context, tid zodb.Tid) error {
 	if err := r.sync.Cleared(ctx, tid); err != nil || r.failover == nil {
 		return err
@@ -201,14 +201,14 @@ func (r *replica) takePart() (leave func()) {
 	}
 }
 
-// cleared returns when clients may be told of what is here: in a term of this node, or when it follows a
-// primary that has it. That it is in a term is looked at last.
+// cleared returns when clients may be told of what is here: in a lease of this node, or when it follows a
+// primary that has it. That it is in a lease is looked at last.
 func (f *failoverNode) cleared(ctx context.Context) error {
 	if f.clear() {
 		return nil
 	}
 	waits := f.r.c.board.Place("a commit")
-	waits.Waits("this node's lease: the referee has to let it lead")
+	waits.Waits("this node's lease: the coordinator has to let it lead")
 	defer waits.Remove()
 	tick := time.NewTicker(clearEvery)
 	defer tick.Stop()
@@ -235,22 +235,22 @@ func (f *failoverNode) clear() bool {
 	return f.proven
 }
 
-// show says how the node stands with its referee; nil: it has none.
-func (f *failoverNode) show() *admin.Referee {
+// show says how the node stands with its coordinator; nil: it has none.
+func (f *failoverNode) show() *admin.Coordinator {
 	if f == nil {
 		return nil
 	}
 	f.mu.Lock()
 	loop, failed := f.loop, f.failed
 	f.mu.Unlock()
-	out := &admin.Referee{Address: f.r.c.Referee.Address, Members: []string{}}
+	out := &admin.Coordinator{Address: f.r.c.Coordinator.Address, Members: []string{}}
 	if loop == nil {
 		out.LastError = known(failed)
 		out.Doing = admin.Known("does not take part yet: a new copy waits for its first primary")
 		return out
 	}
 	now := loop.Status()
-	out.TermLeft, out.Doing, out.LastError = now.Remaining.Seconds(), known(now.Doing), known(now.LastError)
+	out.LeaseRemaining, out.Doing, out.LastError = now.Remaining.Seconds(), known(now.Doing), known(now.LastError)
 	if !now.Known {
 		return out
 	}
