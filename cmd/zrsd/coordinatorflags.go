@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -16,6 +17,9 @@ type coordinatorFlags struct {
 }
 
 func (f *coordinatorFlags) register(flags *pflag.FlagSet) {
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.Replace(name, "referee", "coordinator", 1)) // as it was before version 0.9
+	})
 	flags.StringVar(&f.Address, "coordinator", "",
 		"`etcd://HOST:PORT[,HOST:PORT]` that decides which node leads; without it roles are changed by hand")
 	flags.StringVar(&f.Prefix, "coordinator-prefix", "", "`PREFIX` of its keys; by default /zrsd/ and the storage id")

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zrsd/zrsd/internal/zconfig"
 )
@@ -116,6 +117,21 @@ func say[T any](v Value[T]) string { return fmt.Sprintf("%v from %v", v.V, v.Fro
 
 // TestEveryKeyOfATableIsRead holds the tables against the code that reads sections: a key of the reference that nobody
 // reads would be accepted and ignored.
+func TestFormerNamesOfKeysAreRead(t *testing.T) {
+	cfg, err := load(t, "<zeo>\naddress 1\n</zeo>\n<zrs>\nreplicate-to 2\nreferee etcd://127.0.0.1:3\nreferee-ttl 7s\n"+
+		"<filestorage>\npath Data.fs\n</filestorage>\n</zrs>\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	z := cfg.Storages[0].Replication
+	if z.Coordinator.V != "etcd://127.0.0.1:3" || z.CoordinatorTTL.V != 7*time.Second {
+		t.Errorf("got %v, %v", z.Coordinator.V, z.CoordinatorTTL.V)
+	}
+	if len(cfg.Notes) == 0 || !strings.Contains(cfg.Notes[0].String(), "referee is called coordinator now") {
+		t.Errorf("the notes are %v", cfg.Notes)
+	}
+}
+
 func TestEveryKeyOfATableIsRead(t *testing.T) {
 	t.Setenv("ZRSD_TEST_READ_ONLY", "on")
 	cfg, err := load(t, everything)

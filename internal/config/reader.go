@@ -24,6 +24,9 @@ func (c *checker) note(at zconfig.Pos, format string, args ...any) {
 	c.notes = append(c.notes, Note{at, fmt.Sprintf(format, args...)})
 }
 
+// formerCoordinator is what keys began with before version 0.9.
+const formerCoordinator = "referee"
+
 // A reader reads the keys of one section by its table.
 type reader struct {
 	*checker
@@ -54,6 +57,12 @@ func (c *checker) read(s *zconfig.Section, t *table, around string) *reader {
 }
 
 func (r *reader) known(k zconfig.Key) {
+	if r.table.entry(k.Name) == nil {
+		if now := strings.Replace(k.Name, formerCoordinator, "coordinator", 1); r.table.entry(now) != nil {
+			r.note(k.Pos, "%s is called %s now", k.Name, now)
+			k.Name = now
+		}
+	}
 	if r.table.entry(k.Name) == nil {
 		r.fail(k.Pos, "%s", unknown("key", k.Name, r.where(), keyNames(r.table), r.table.gone))
 		return
