@@ -2,19 +2,37 @@ package daemon
 
 import (
 	"os"
+	"syscall"
 	"testing"
 	"time"
 )
 
-func TestProcessorTimeGrowsWithWork(t *testing.T) {
-	measure := func() time.Duration {
+// slack is how much less than the kernel has counted /proc may show: it cuts two times to whole ticks.
+const slack = 2 * tick
+
+// counted returns what the kernel says that this process has used.
+func counted(t *testing.T) time.Duration {
+	t.Helper()
+	var u syscall.Rusage
+	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
+		t.Fatal(err)
+	}
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+func TestProcessorTimeIsWhatTheKernelHasCounted(t *testing.T) {
+	for begin := counted(t); ; { // asking is work
+		before := counted(t)
 		used, err := CPUTime(os.Getpid())
 		if err != nil {
 			t.Fatal(err)
 		}
-		return used
-	}
-	for begin := measure(); measure() == begin; { // asking is work
+		if after := counted(t); used < before-slack || used > after {
+			t.Fatalf("%v, the kernel has counted %v before and %v after", used, before, after)
+		}
+		if before > begin+10*tick {
+			return
+		}
 	}
 }
 

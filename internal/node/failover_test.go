@@ -87,8 +87,8 @@ func (s *seat) commits(t *testing.T) zodb.Tid {
 }
 
 func (s *seat) tryCommit(ctx context.Context) (zodb.Tid, error) {
-	for s.wants.Load() && ctx.Err() == nil { // it has still to hear that the others know of no identity
-		pause(ctx, time.Millisecond)
+	if err := s.identified(ctx); err != nil {
+		return 0, err
 	}
 	txn, err := s.st.Begin(ctx, &zodb.TxnMeta{})
 	if err != nil {
@@ -102,6 +102,18 @@ func (s *seat) tryCommit(ctx context.Context) (zodb.Tid, error) {
 		return 0, errors.Join(err, txn.Abort())
 	}
 	return txn.Finish(ctx, nil)
+}
+
+// identified waits until a primary has heard that the others know of no identity.
+func (s *seat) identified(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	for s.wants.Load() {
+		if pause(ctx, time.Millisecond); ctx.Err() != nil {
+			return fmt.Errorf("it has no identity: %w", ctx.Err())
+		}
+	}
+	return nil
 }
 
 func silent(admin.Step) {}
@@ -230,6 +242,33 @@ func TestAPrimaryThatMeetsAHigherEpochIsOneNoMore(t *testing.T) {
 	again.await(t, "it is open", func(st *admin.Status) bool { return st.Storage.LastTid != nil })
 	if again.isLeading() {
 		t.Error("after a restart it leads again")
+	}
+}
+
+// A node that has heard of a higher epoch, and follows the former primary meanwhile, says nothing of it by itself. The
+// primary asks again and again, so that it hears of that within seconds.
+func TestAPrimaryAsksTheOthersForAHigherEpoch(t *testing.T) {
+	a, b, c := three(t)
+	c.end(t)
+	ln, err := c.to.Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close() //nolint:errcheck // nobody uses it any more
+	for range 2 {    // it is the primary that asks there: the other one follows it
+		conn, err := ln.Accept()
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = conn.Close() // it is told nothing
+	}
+	if err := b.keep.Update(func(id *identity.State) error { id.Begun = 7; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	_ = ln.Close()
+	a.await(t, "it leads no more", func(st *admin.Status) bool { return st.Role == roleSecondary })
+	if _, err := a.tryCommit(t.Context()); !errors.Is(err, zodb.ErrReadOnly) {
+		t.Errorf("it still commits: %v", err)
 	}
 }
 

@@ -34,6 +34,19 @@ func (s *seat) opened(t *testing.T) zodb.Tid {
 	return meta.Tid
 }
 
+// commitsAt makes an empty transaction with a given tid.
+func (s *seat) commitsAt(t *testing.T, tid zodb.Tid) zodb.Tid {
+	t.Helper()
+	txn, err := s.st.Begin(t.Context(), &zodb.TxnMeta{Tid: tid})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := txn.Finish(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return tid
+}
+
 // A ZEO client cannot use a server that is behind its cache, and a tid that was given twice would make it take the one
 // transaction for the other. So the first transaction of an epoch is above all that the former primary may have told
 // of.
@@ -56,23 +69,56 @@ func TestAnEpochBeginsAboveAllThatMayHaveBeenLost(t *testing.T) {
 	}
 }
 
-// The tid that the primary told last counts where clocks do not: here it is in the future.
+// The tid that the primary told last counts where clocks do not: here it is in the future. The node that begins the
+// epoch has heard of it and does not have it.
 func TestAnEpochBeginsAboveWhatThePrimaryToldLast(t *testing.T) {
-	a, b := waiting(t, func(*SyncConfig) {})
-	ahead := a.st.LastTid() + 40*tidGap
-	b.stopFollowing()
-	txn, err := a.st.Begin(t.Context(), &zodb.TxnMeta{Tid: ahead})
+	a, b, _ := three(t)
+	release, err := b.st.Hold(t.Context()) // it hears of everything, and takes nothing
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := txn.Finish(t.Context(), nil); err != nil {
+	defer release()
+	ahead := a.commitsAt(t, a.st.LastTid()+1000*tidGap)
+	b.await(t, "it has heard of it", func(*admin.Status) bool { return b.sec.Status().PrimaryLast == ahead })
+	b.stopFollowing()
+	release()
+	a.end(t)
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
 		t.Fatal(err)
 	}
-	b.follow()
-	b.has(t, ahead)
-	handOver(t, a, b)
 	if first := b.opened(t); first <= ahead {
-		t.Errorf("the epoch begins with %v, the last transaction was %v", first, ahead)
+		t.Errorf("the epoch begins with %v, and the former primary had told of %v", first, ahead)
+	}
+}
+
+// What the primary committed last may have been told to clients only. Where the last tid is in the future, the next one
+// is just above it on every node: the epoch leaves those out.
+func TestAnEpochBeginsAboveWhatOnlyClientsWereToldOf(t *testing.T) {
+	a, b, c := three(t)
+	ahead := a.commitsAt(t, a.st.LastTid()+1000*tidGap)
+	b.has(t, ahead)
+	b.stopFollowing()
+	c.stopFollowing()
+	lost := a.commits(t)
+	a.end(t)
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	if first := b.opened(t); first <= lost {
+		t.Errorf("the epoch begins with %v behind %v, and %v was lost", first, ahead, lost)
+	}
+}
+
+// Clients of the former primary have oids that it gave to them in advance. Nobody else knows which.
+func TestAnEpochGivesNoOidsThatTheFormerPrimaryGave(t *testing.T) {
+	a, b, _ := three(t)
+	var given zodb.Oid
+	for range 1000 {
+		given = a.st.NewOid()
+	}
+	handOver(t, a, b)
+	if next := b.st.NewOid(); next <= given {
+		t.Errorf("it gives %v, and the former primary gave all up to %v", next, given)
 	}
 }
 

@@ -45,7 +45,11 @@ func (m *machine) object(op byte) bool {
 	case opBuild:
 		m.build(m.pop())
 	case opPersID:
-		m.foreign(Persistent{string(m.line())}, 1)
+		id := m.line()
+		if !isASCII(id) {
+			m.fail("a persistent id in a line that is not ASCII") // as Python 3 does
+		}
+		m.foreign(Persistent{string(id)}, 1)
 	case opBinPersID:
 		id := m.pop()
 		m.foreign(Persistent{id.v}, id.depth+1)

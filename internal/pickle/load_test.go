@@ -152,6 +152,7 @@ func TestHostilePicklesAreRefused(t *testing.T) {
 		"deep marks":                        strings.Repeat("(", 100000) + ".",
 		"more behind the end":               "N.N",
 		"an object without a class":         "(o.",
+		"a persistent id that is not ASCII": "P\x8b\n.",
 		"a class whose name is a number":    "\x80\x04K\x01K\x02\x93.",
 		"a billion laughs beyond all depth": laughs + ".",
 	} {

@@ -199,14 +199,21 @@ func TestACompressedBombIsNotUnpacked(t *testing.T) {
 	}
 }
 
-// A scanner does not carry anything over from one record to the next.
+// A scanner does not carry anything over from one record to the next, neither what is found nor what is remembered.
 func TestScannerForgets(t *testing.T) {
+	const enters, refers = "C\x0801234567q\x05", "h\x05Q."
+	want := []zodb.Oid{0x3031323334353637}
 	var s Scanner
-	if _, err := s.Scan([]byte("C\x0801234567q\x05.N."), nil); err != nil {
-		t.Fatal(err)
+	if got, err := s.Scan([]byte(enters+".N"+refers), nil); err != nil || !cmp.Equal(got, want) {
+		t.Fatalf("in one record: %v, %v", got, err)
 	}
-	if oids, err := s.Scan([]byte("N.h\x05Q."), nil); err == nil {
-		t.Errorf("found %v with the memo of another record", oids)
+	got, err := s.Scan([]byte("N.N"+refers), nil)
+	var e *Error
+	if !errors.As(err, &e) || e.Reason != "nothing in the memo under 5" || len(got) > 0 {
+		t.Errorf("with the memo of another record: %v, %v", got, err)
+	}
+	if got, err := s.Scan([]byte("N.N."), nil); err != nil || len(got) > 0 {
+		t.Errorf("after a record that was broken: %v, %v", got, err)
 	}
 }
 
