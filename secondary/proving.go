@@ -9,44 +9,49 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A standing is where this storage ends, and the transaction before that.
+// A standing is where this storage ends, and from where the stream is asked for.
 type standing struct {
 	tid    zodb.Tid // 0: it is empty
 	status zodb.Status
-	before zodb.Tid // 0: there is none
-	proved bool     // a connection a moment ago began with it, and it is large
+	before zodb.Tid   // the stream is asked for from behind it
+	expect []zodb.Tid // what the stream has to begin with, up to tid; empty: anything
+	proved bool       // a connection a moment ago began with it, and it is large
 }
 
-// standing looks up the last two transactions. One that was marked undone is streamed by nobody, and then the stream
-// begins behind it, without a proof.
+// standing looks up the last two transactions, and more where tids go down. Those that were marked undone are streamed
+// by nobody; where the last one is, the stream begins behind it, without a proof.
 func (s *Secondary) standing(ctx context.Context) (standing, error) {
 	last := s.st.LastTid()
 	if last == 0 {
 		return standing{}, nil
 	}
-	st := standing{tid: last}
-	found, err := s.st.Find(ctx, last-1)
-	switch {
-	case errors.Is(err, zodb.ErrNoTid): // nearly always
-		st.before, st.status = found.Before.Tid, found.After.Status
-	case err == nil:
-		st.before = last - 1
-		found, err = s.st.Find(ctx, last)
-		st.status = found.Status
-		if err != nil {
-			return standing{}, &localError{err}
-		}
-	default:
+	before, behind, err := s.st.Anchor(ctx)
+	if errors.Is(err, zodb.ErrNoTid) {
+		return standing{}, unfit("%v: %s", err, noResume)
+	}
+	if err != nil {
 		return standing{}, &localError{err}
 	}
-	if st.status == zodb.StatusUndone {
+	st := standing{tid: last, before: before}
+	for _, txn := range behind {
+		st.status = txn.Status
+		if txn.Status != zodb.StatusUndone {
+			st.expect = append(st.expect, txn.Tid)
+		}
+	}
+	if len(st.expect) == 0 {
 		st.before = last
 	}
 	return st, nil
 }
 
+// noResume is what to do where a stream of zrs2 cannot be resumed.
+const noResume = "the tids of this database go down in places, and the protocol of zc.zrs says by a tid where to go on, " +
+	"which is not one place there; give this secondary an empty Data.fs, or a copy of the primary's with its blobs, or " +
+	"follow a zrsd, in its own protocol"
+
 // proves reports whether the stream is to begin with our own last transaction.
-func (st *standing) proves() bool { return st.before < st.tid }
+func (st *standing) proves() bool { return len(st.expect) > 0 && !st.proved }
 
 // A proving decoder yields what comes behind our last transaction, and links every record to the one before it, as
 // ZODB's own restore does: zrs2 does not say whether the original is linked.
@@ -63,6 +68,11 @@ type proving struct {
 }
 
 func (p *proving) Next() (zodb.Transaction, error) {
+	if !p.proved && len(p.l.last.expect) > 1 {
+		if err := p.pass(); err != nil {
+			return nil, err
+		}
+	}
 	for !p.proved {
 		txn, err := p.decoder.Next()
 		if err != nil {
@@ -89,6 +99,51 @@ func (p *proving) Next() (zodb.Transaction, error) {
 		return nil, err
 	}
 	return linked{txn}, nil
+}
+
+// pass reads what this storage has already, where tids go down at its end, and compares it. What is new comes behind it,
+// whatever tid it has.
+func (p *proving) pass() error {
+	it, err := p.l.s.st.Iterate(p.l.last.before, false)
+	if err != nil {
+		return &localError{err}
+	}
+	defer closeQuietly(it) // read only
+	for range p.l.last.expect {
+		theirs, err := p.decoder.Next()
+		if err != nil {
+			return err
+		}
+		ours, err := nextStreamed(it)
+		if err != nil {
+			return &localError{err}
+		}
+		text, tid := "", ours.Meta().Tid
+		if theirs.Meta().Tid != tid {
+			text = fmt.Sprintf("the primary sends %v instead", theirs.Meta().Tid)
+		} else if text, err = differ(ours, theirs); err != nil {
+			return err
+		}
+		if err := readOut(theirs, math.MaxInt64); err != nil { // what is damaged proves nothing
+			return err
+		}
+		if text != "" {
+			return unfit("not resumed at transaction %v: %s: %s", tid, text, noResume)
+		}
+	}
+	p.proved = true
+	p.l.joined()
+	return p.l.s.needsIdentity()
+}
+
+// nextStreamed returns the next transaction that was not marked undone.
+func nextStreamed(it zodb.Iterator) (zodb.Transaction, error) {
+	for {
+		txn, err := it.Next(context.Background())
+		if err != nil || txn.Meta().Status != zodb.StatusUndone {
+			return txn, err
+		}
+	}
 }
 
 // joined notes that the stream continues our history.
@@ -123,6 +178,11 @@ func (p *proving) prove(txn zodb.Transaction) error {
 	}
 	if err := readOut(txn, limit); err != nil {
 		return err
+	}
+	if text != "" && meta.Tid != last.tid {
+		if _, err := p.l.s.st.Find(context.Background(), meta.Tid); err == nil { // both have it, somewhere else
+			return unfit("not resumed at transaction %v: the primary begins with %v: %s", last.tid, meta.Tid, noResume)
+		}
 	}
 	if text != "" {
 		return unfit("diverged at transaction %v (%s): %s; the histories differ there or before: keep a copy of this "+

@@ -32,6 +32,11 @@ func (s *Secondary) differs(theirs zodb.Transaction) (what string, err error) {
 	if err != nil {
 		return "", &localError{err}
 	}
+	return differ(ours, theirs)
+}
+
+// differ does so for two transactions.
+func differ(ours, theirs zodb.Transaction) (what string, err error) {
 	a, b := ours.Meta(), theirs.Meta()
 	switch {
 	case !bytes.Equal(a.User, b.User):

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -580,5 +581,48 @@ func TestExtensionsThatAreNoDictionariesAreCompared(t *testing.T) {
 	if !sameExtension(ordered, unlinked) || sameExtension(ordered, text) ||
 		!sameExtension(text, []byte("X\x01\x00\x00\x00xq\x00.")) {
 		t.Error("what is the same, or is not, is not told apart")
+	}
+}
+
+// Where this storage ends with tids that go down, the stream is asked for from below all of them, what is here already
+// is compared in the order of the file, and nothing behind it is missing.
+func TestZrs2IsResumedWhereTidsGoDown(t *testing.T) {
+	down := func() []*plain {
+		return []*plain{transaction(10, "ten"), transaction(20, "twenty"), transaction(15, "fifteen")}
+	}
+	more := func() []*plain { return append(down(), transaction(16, "sixteen"), transaction(30, "thirty")) }
+	byOrder := func(history []*plain) func(v *visit) error { // as zc.zrs begins: with the first that is above
+		return func(v *visit) error {
+			i := slices.IndexFunc(history, func(txn *plain) bool { return txn.meta.Tid > v.start })
+			return errors.Join(v.send(history[i:]...), v.untilGone())
+		}
+	}
+	s := holding(t, down()...)
+	addr, _ := oldPrimary(t, byOrder(more()))
+	r := s.follow(t, addr, inZrs2)
+	r.eventually(t, "has all", func(st Status) bool { return st.Transactions == 2 && st.Durable == 30 })
+	if _, tid, err := s.st.Load(1); err != nil || tid != 30 {
+		t.Errorf("visible is %v, %v", tid, err)
+	}
+	for _, tid := range []zodb.Tid{10, 20, 15, 16, 30} {
+		if _, err := s.st.Find(t.Context(), tid); err != nil {
+			t.Error(err)
+		}
+	}
+
+	later := holding(t, more()[:4]...) // ends with tids that rise, and the primary looks from the front
+	addr, _ = oldPrimary(t, byOrder(more()))
+	at := later.follow(t, addr, inZrs2).eventually(t, "refused", func(st Status) bool { return st.State == StateRefused })
+	if !strings.Contains(at.LastError, "tids of this database go down") || later.st.LastTid() != 16 {
+		t.Errorf("%+v", at)
+	}
+
+	other := holding(t, down()...)
+	history := more()
+	history[1] = described(transaction(20, "twenty"), zodb.StatusCommitted, "of another history", "")
+	addr, _ = oldPrimary(t, byOrder(history))
+	st := other.follow(t, addr, inZrs2).eventually(t, "refused", func(st Status) bool { return st.State == StateRefused })
+	if !strings.Contains(st.LastError, "tids of this database go down") || other.st.LastTid() != 15 {
+		t.Errorf("%+v", st)
 	}
 }

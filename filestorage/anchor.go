@@ -1,0 +1,50 @@
+package filestorage
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Anchor goes back from the end of the file to the last transaction that is below all behind it, and returns its tid, 0
+// for the start of the file, and those behind it in the order of the file. Nearly always these are one, the last. Where
+// tids go down they are more, and whoever asks by that tid for what is behind it is answered from the same place however
+// it was looked for. More than 20,000 are an error that wraps zodb.ErrNoTid.
+func (s *Storage) Anchor(ctx context.Context) (tid zodb.Tid, behind []Neighbour, err error) {
+	src := s.source()
+	p, err := src.hopper()
+	if err == nil {
+		tid, behind, err = p.anchor(ctx)
+	}
+	return tid, behind, errors.Join(err, src.release())
+}
+
+func (p *hopper) anchor(ctx context.Context) (tid zodb.Tid, behind []Neighbour, err error) {
+	var lowest zodb.Tid
+	for len(behind) <= maxStray {
+		if p.pos == magicLen {
+			slices.Reverse(behind)
+			return 0, behind, nil
+		}
+		if err := context.Cause(ctx); err != nil {
+			return 0, nil, err
+		}
+		if err := p.prev(); err != nil {
+			return 0, nil, err
+		}
+		here := Neighbour{p.txn.Tid, p.txn.Status}
+		if len(behind) > 0 && here.Tid < lowest {
+			slices.Reverse(behind)
+			return here.Tid, behind, nil
+		}
+		if len(behind) == 0 || here.Tid < lowest {
+			lowest = here.Tid
+		}
+		behind = append(behind, here)
+	}
+	return 0, nil, fmt.Errorf("of the last %d transactions of %s none is below all behind it: %w", maxStray, p.src.path,
+		zodb.ErrNoTid)
+}
