@@ -51,8 +51,9 @@ func (t *table) entry(name string) *entry {
 const onlyFileStorages = "zrsd serves FileStorages only: use <filestorage>, or leave this storage to runzeo"
 
 const onlyServerZlib = "zrsd changes no record on its way: write <serverzlibstorage> here, or only its " +
-	"<filestorage>, and " +
-	"<zlibstorage> around the <zeoclient> of every client, which then compress and read what is compressed"
+	"<filestorage>, " +
+	"after you have put <zlibstorage> around the <zeoclient> of every client, which can be done one by one while runzeo " +
+	"still serves: a client without it cannot read the records that are compressed already"
 
 var fileTable = &table{
 	doc: "A file has these sections. `%import` is accepted for the packages whose sections are known here: " +
