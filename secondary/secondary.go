@@ -71,7 +71,7 @@ func (s *Secondary) Run(ctx context.Context) error {
 		}
 		shown := s.shown(err, progress)
 		state, _ := judge(shown)
-		s.track.failedBut(state, shown, err)
+		s.track.failed(state, shown, err)
 		wait, news := p.failed(err, progress)
 		s.choose(err, progress, wait > 0)
 		s.report(addr, err, news, wait)

@@ -124,11 +124,8 @@ func (t *tracker) read(n int) {
 	t.st.Bytes += int64(n)
 }
 
-// failed notes why a connection ended, or did not come about.
-func (t *tracker) failed(s State, err error) { t.failedBut(s, err, err) }
-
-// failedBut is failed where another error is to be shown.
-func (t *tracker) failedBut(s State, shown, err error) {
+// failed notes why a connection ended, or did not come about, and the error that is to be shown for it.
+func (t *tracker) failed(s State, shown, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.connected = false

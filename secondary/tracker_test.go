@@ -107,7 +107,7 @@ func TestWithoutAConnectionTheLagRises(t *testing.T) {
 	last := c.tid(t)
 	tr.welcomed(&protocol.Welcome{LastTid: last}, last)
 	tr.heartbeat(&protocol.Heartbeat{LastTid: last, Clock: c.now()})
-	tr.failed(StateWaiting, errCut)
+	tr.failed(StateWaiting, errCut, errCut)
 	c.passes(time.Minute)
 	mustBe(t, tr, last, StateWaiting, 60)
 }
@@ -115,7 +115,7 @@ func TestWithoutAConnectionTheLagRises(t *testing.T) {
 func TestAStateThatNeedsAnOperatorStaysWhileConnecting(t *testing.T) {
 	for _, s := range []State{StateRefused, StateFailed} {
 		tr := newTracker(newClock().now)
-		tr.failed(s, errCut)
+		tr.failed(s, errCut, errCut)
 		tr.connecting("b:1")
 		if st := tr.snapshot(0); st.State != s || st.Address != "b:1" || st.LastError != "cut" {
 			t.Errorf("%+v", st)

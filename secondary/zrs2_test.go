@@ -508,7 +508,7 @@ func TestWhatAnOldPrimaryHasIsUnknownUntilItIsQuiet(t *testing.T) {
 	if st.State != StateLive || *st.Lag.Seconds != 0 || st.Lag.Transactions != nil || st.Lag.Bytes != nil {
 		t.Errorf("quiet: %+v", st)
 	}
-	k.failed(StateWaiting, io.EOF)
+	k.failed(StateWaiting, io.EOF, io.EOF)
 	now = now.Add(time.Hour)
 	if st := k.snapshot(tid + 1); *st.Lag.Seconds != 3600 {
 		t.Errorf("without a connection: %+v", st)

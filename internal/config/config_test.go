@@ -287,7 +287,7 @@ func TestTheEnvironmentGivesDefaultsAsItDoesForRunzeo(t *testing.T) {
 const referencePath = "../../docs/configuration.md"
 
 // marker separates what is written by hand from the reference.
-const marker = "<!-- From here on written by `go test ./config -update`. -->\n\n"
+const marker = "<!-- From here on written by `go test ./internal/config -update`. -->\n\n"
 
 func TestTheReferenceIsThatOfTheTables(t *testing.T) {
 	path, err := filepath.Abs(referencePath)
@@ -302,7 +302,7 @@ func TestTheReferenceIsThatOfTheTables(t *testing.T) {
 	if !found {
 		t.Fatalf("%s has no line %s", path, marker)
 	}
-	want := strings.TrimRight(Reference(), "\n") + "\n"
+	want := strings.TrimRight(reference(), "\n") + "\n"
 	if *update {
 		if err := os.WriteFile(path, []byte(head+marker+want), 0o600); err != nil {
 			t.Fatal(err)
@@ -310,7 +310,7 @@ func TestTheReferenceIsThatOfTheTables(t *testing.T) {
 		return
 	}
 	if got != want {
-		t.Errorf("%s is not what the tables say: run go test ./config -update", path)
+		t.Errorf("%s is not what the tables say: run go test ./internal/config -update", path)
 	}
 }
 

@@ -25,8 +25,8 @@ func TestAfterACrashTheChainIsTheSame(t *testing.T) {
 			if err := errors.Join(disk.Mkdir("db", 0o777), disk.SyncDir("")); err != nil {
 				t.Fatal(err)
 			}
-			if _, err := identity.Create(disk, "db/Data.fs"); err != nil {
-				t.Fatal(err)
+			if k, err := identity.Open(disk, "db/Data.fs"); err != nil || k.Create() != nil {
+				t.Fatal("no state was made: ", err)
 			}
 			begin := session(t, disk, newMemory(plain(5)...), 0)
 			session(t, disk, newMemory(plain(9)...), n)

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -45,9 +46,31 @@ func crashes(t *testing.T, prepare func(*simdisk.Disk), change func(*simdisk.Dis
 	}
 }
 
+// begun opens a keeper of the storage at path, and lets it make the state.
+func begun(disk vfs.FS, path string, make func(*Keeper) error) (*State, error) {
+	k, err := Open(disk, path)
+	if err != nil {
+		return nil, err
+	}
+	if err := make(k); err != nil {
+		return nil, err
+	}
+	return k.State(), nil
+}
+
+func create(disk vfs.FS, path string) (*State, error) { return begun(disk, path, (*Keeper).Create) }
+
+func createUnnamed(disk vfs.FS, path string) (*State, error) {
+	return begun(disk, path, (*Keeper).CreateUnnamed)
+}
+
+func adopt(disk vfs.FS, path, storageID string, epochs []protocol.Epoch) (*State, error) {
+	return begun(disk, path, func(k *Keeper) error { return k.Adopt(storageID, epochs, false) })
+}
+
 func TestACrashWhileCreatingLeavesAWholeStateOrNone(t *testing.T) {
 	crashes(t, func(*simdisk.Disk) {}, func(d *simdisk.Disk) error {
-		_, err := Adopt(d, crashData, someID, twoEpochs)
+		_, err := adopt(d, crashData, someID, twoEpochs)
 		return err
 	}, func(s *State, err error, done bool) {
 		switch {
@@ -63,8 +86,8 @@ func TestACrashWhileCreatingLeavesAWholeStateOrNone(t *testing.T) {
 
 func TestACrashWhileSavingLeavesTheOldStateOrTheNewOne(t *testing.T) {
 	old := []protocol.Epoch{{Number: 1}}
-	create := func(d *simdisk.Disk) {
-		if _, err := Adopt(d, crashData, someID, old); err != nil {
+	prepare := func(d *simdisk.Disk) {
+		if _, err := adopt(d, crashData, someID, old); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -76,7 +99,7 @@ func TestACrashWhileSavingLeavesTheOldStateOrTheNewOne(t *testing.T) {
 		s.Epochs = twoEpochs
 		return s.Save()
 	}
-	crashes(t, create, save, func(s *State, err error, done bool) {
+	crashes(t, prepare, save, func(s *State, err error, done bool) {
 		if err != nil || s.StorageID != someID {
 			t.Fatalf("left %+v, %v", s, err)
 		}
@@ -89,7 +112,7 @@ func TestACrashWhileSavingLeavesTheOldStateOrTheNewOne(t *testing.T) {
 func TestAFailedSaveLeavesTheOldStateAndNoRubbish(t *testing.T) {
 	for n := 1; n <= 4; n++ { // create, write, sync, rename
 		disk := folder(t)
-		s, err := Adopt(disk, crashData, someID, twoEpochs[:1])
+		s, err := adopt(disk, crashData, someID, twoEpochs[:1])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -113,7 +136,7 @@ func TestAFailedSaveLeavesTheOldStateAndNoRubbish(t *testing.T) {
 func TestTheOrderOfASave(t *testing.T) {
 	disk := folder(t)
 	begin := len(disk.Ops())
-	if _, err := Adopt(disk, crashData, someID, twoEpochs); err != nil {
+	if _, err := adopt(disk, crashData, someID, twoEpochs); err != nil {
 		t.Fatal(err)
 	}
 	var got []string

@@ -9,7 +9,6 @@ import (
 	"path/filepath"
 
 	"github.com/zrsd/zrsd/internal/vfs"
-	"github.com/zrsd/zrsd/protocol"
 )
 
 // Suffix is what the name of a state file has behind that of its Data.fs.
@@ -32,27 +31,7 @@ func Load(disk vfs.FS, dataPath string) (*State, error) {
 	return s, nil
 }
 
-// Create gives the storage at dataPath a new id and its first epoch. The error wraps fs.ErrExist when it has a state.
-func Create(disk vfs.FS, dataPath string) (*State, error) {
-	node := newID()
-	return begin(disk, dataPath, &State{
-		StorageID: newID(), Node: node, Epochs: []protocol.Epoch{{Number: 1, Node: node}},
-	})
-}
-
-// CreateUnnamed is Create for a copy of a storage that has no id.
-func CreateUnnamed(disk vfs.FS, dataPath string) (*State, error) {
-	return begin(disk, dataPath, &State{
-		StorageID: newID(), Node: newID(), Epochs: []protocol.Epoch{{Number: 1}}, Unnamed: true,
-	})
-}
-
-// Adopt gives the storage at dataPath, a copy, the identity of what it is a copy of. The error wraps fs.ErrExist when
-// it has a state.
-func Adopt(disk vfs.FS, dataPath, storageID string, epochs []protocol.Epoch) (*State, error) {
-	return begin(disk, dataPath, &State{StorageID: storageID, Node: newID(), Epochs: epochs})
-}
-
+// begin writes the first state of a storage. The error wraps fs.ErrExist when it has one.
 func begin(disk vfs.FS, dataPath string, s *State) (*State, error) {
 	s.fs, s.path = disk, dataPath+Suffix
 	if _, err := disk.Stat(s.path); err == nil {

@@ -68,7 +68,7 @@ func TestAFileOfTheFirstFormatIsRead(t *testing.T) {
 
 func TestAStateIsReadAsItWasWritten(t *testing.T) {
 	path := dataPath(t)
-	made, err := Create(vfs.OS{}, path)
+	made, err := create(vfs.OS{}, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -93,7 +93,7 @@ func TestAStateIsReadAsItWasWritten(t *testing.T) {
 
 func TestAnIdMadeForACopyIsMarkedUntilItIsTheOriginals(t *testing.T) {
 	path := dataPath(t)
-	s, err := CreateUnnamed(vfs.OS{}, path)
+	s, err := createUnnamed(vfs.OS{}, path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -133,14 +133,14 @@ func TestAStorageWithoutAStateIsTold(t *testing.T) {
 
 func TestAnIdentityIsNeverReplacedByAnother(t *testing.T) {
 	path := dataPath(t)
-	first, err := Create(vfs.OS{}, path)
+	first, err := create(vfs.OS{}, path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := Create(vfs.OS{}, path); !errors.Is(err, fs.ErrExist) {
+	if _, err := create(vfs.OS{}, path); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("creating again: %v", err)
 	}
-	if _, err := Adopt(vfs.OS{}, path, someID, twoEpochs); !errors.Is(err, fs.ErrExist) {
+	if _, err := adopt(vfs.OS{}, path, someID, twoEpochs); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("adopting: %v", err)
 	}
 	if now, err := Load(vfs.OS{}, path); err != nil || now.StorageID != first.StorageID {
@@ -259,7 +259,7 @@ func TestWhatBreaksTheRulesIsNotWritten(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			path := dataPath(t)
-			if _, err := Adopt(vfs.OS{}, path, s.id, s.epochs); err == nil {
+			if _, err := adopt(vfs.OS{}, path, s.id, s.epochs); err == nil {
 				t.Error("was written")
 			}
 			if _, err := Load(vfs.OS{}, path); !errors.Is(err, fs.ErrNotExist) {

@@ -94,7 +94,7 @@ func TestAChangeThatTheDiskRefusesIsNotBelieved(t *testing.T) {
 
 func TestACrashLeavesThePromiseOrTheStateBeforeIt(t *testing.T) {
 	create := func(d *simdisk.Disk) {
-		if _, err := Adopt(d, crashData, someID, twoEpochs); err != nil {
+		if _, err := adopt(d, crashData, someID, twoEpochs); err != nil {
 			t.Fatal(err)
 		}
 	}

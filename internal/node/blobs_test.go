@@ -20,13 +20,13 @@ func TestASecondaryCanShareTheBlobDirectoryOfItsPrimary(t *testing.T) {
 	a := newSite(t, disk)
 	c := a.config()
 	c.Blobs = "blobs"
-	a.run(t, func(ctx context.Context) error { return RunPrimary(ctx, PrimaryConfig{Config: c}) }).
+	a.run(t, func(ctx context.Context) error { return runPrimary(ctx, PrimaryConfig{Config: c}) }).
 		await(t, "it is ready", ready)
 
 	b := newSite(t, disk) // one disk, as both machines see it, with a storage for each
 	sc := b.secondaryConfig(a)
 	sc.Data, sc.Blobs, sc.SharedBlobs = "Copy.fs", "blobs", true
-	b.run(t, func(ctx context.Context) error { return RunSecondary(ctx, sc) }).
+	b.run(t, func(ctx context.Context) error { return runSecondary(ctx, sc) }).
 		await(t, "it has everything", func(st *admin.Status) bool {
 			return st.Ready && st.Storage.Shared && st.Storage.LastTid != nil
 		})
@@ -36,13 +36,13 @@ func TestASharedDirectoryThatIsNotThereEndsTheNode(t *testing.T) {
 	a := newSite(t, diskWith(t, 1))
 	c := newSite(t, simdisk.New()).secondaryConfig(a)
 	c.Blobs, c.SharedBlobs = "nas", true
-	if e := fails[*StartError](t, RunSecondary(t.Context(), c)); !errors.Is(e, fs.ErrNotExist) {
+	if e := fails[*StartError](t, runSecondary(t.Context(), c)); !errors.Is(e, fs.ErrNotExist) {
 		t.Errorf("got %v", e)
 	}
 	if err := c.FS.Mkdir("nas", 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if e := fails[*StartError](t, RunSecondary(t.Context(), c)); !strings.Contains(e.Error(), "is mounted") {
+	if e := fails[*StartError](t, runSecondary(t.Context(), c)); !strings.Contains(e.Error(), "is mounted") {
 		t.Errorf("got %v", e)
 	}
 }
@@ -68,15 +68,15 @@ func TestAStartWithoutTheMountOfTheBlobsIsRefused(t *testing.T) {
 	from.primary(t).await(t, "it is ready", ready)
 	for name, begin := range map[string]func(ctx context.Context, s *site, c Config) error{
 		"primary": func(ctx context.Context, _ *site, c Config) error {
-			return RunPrimary(ctx, PrimaryConfig{Config: c})
+			return runPrimary(ctx, PrimaryConfig{Config: c})
 		},
 		"attached": func(ctx context.Context, _ *site, c Config) error {
-			return RunPrimary(ctx, PrimaryConfig{Config: c, Attach: true})
+			return runPrimary(ctx, PrimaryConfig{Config: c, Attach: true})
 		},
 		"secondary": func(ctx context.Context, s *site, c Config) error {
 			sc := s.secondaryConfig(from)
 			sc.Config = c
-			return RunSecondary(ctx, sc)
+			return runSecondary(ctx, sc)
 		},
 		"alone": func(ctx context.Context, s *site, c Config) error {
 			return Serve(ctx, Process{Shared: Config{Admin: s.control},
@@ -136,7 +136,7 @@ func TestANewBlobDirectoryIsMadeWhereThereAreNoBlobs(t *testing.T) {
 		}
 		c := s.config()
 		c.Blobs = "blobs"
-		s.run(t, func(ctx context.Context) error { return RunPrimary(ctx, PrimaryConfig{Config: c, Create: true}) }).
+		s.run(t, func(ctx context.Context) error { return runPrimary(ctx, PrimaryConfig{Config: c, Create: true}) }).
 			await(t, "it is ready", ready)
 		if _, err := s.disk.Stat("blobs/.layout"); err != nil {
 			t.Error(err)

@@ -216,7 +216,7 @@ func TestANewIdentityIsRefusedBesideAnotherOne(t *testing.T) {
 	a.restored(t, nil, nil)
 	a.newIdentity = true
 	cfg := &PrimaryConfig{Config: a.config(), ReplicateFrom: []endpoint.Endpoint{b.to, c.to}}
-	err := RunPrimary(t.Context(), *cfg)
+	err := runPrimary(t.Context(), *cfg)
 	start := fails[*StartError](t, err)
 	if !strings.Contains(start.Error(), "take that address out of --replicate-from") {
 		t.Errorf("got %v", start)
@@ -315,7 +315,7 @@ func TestAnAttachedFileThatWasReplacedBeginsAnEpoch(t *testing.T) {
 	sa, sb := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New())
 	attached := func() *running {
 		return sa.run(t, func(ctx context.Context) error {
-			return RunPrimary(ctx, PrimaryConfig{Config: sa.config(), Attach: true})
+			return runPrimary(ctx, PrimaryConfig{Config: sa.config(), Attach: true})
 		})
 	}
 	older := contentOf(t, sa.disk, "Data.fs")
@@ -361,7 +361,7 @@ func TestAnAttachedFileThatWasReplacedBeginsAnEpoch(t *testing.T) {
 func TestAWipedPrimaryIsToldToStartAsASecondary(t *testing.T) {
 	s, other := newSite(t, simdisk.New()), newSite(t, simdisk.New())
 	cfg := PrimaryConfig{Config: s.config(), ReplicateFrom: []endpoint.Endpoint{other.to}}
-	start := fails[*StartError](t, RunPrimary(t.Context(), cfg))
+	start := fails[*StartError](t, runPrimary(t.Context(), cfg))
 	if !strings.Contains(start.Error(), "start it with zrsd secondary") {
 		t.Errorf("got %v", start)
 	}

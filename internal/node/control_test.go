@@ -36,7 +36,7 @@ func TestAnOwnedStorageIsPackedInItsProcess(t *testing.T) {
 	r := s.run(t, func(ctx context.Context) error {
 		cfg := s.config()
 		cfg.PackNoGC, cfg.PackNoOld = true, true
-		return RunPrimary(ctx, PrimaryConfig{Config: cfg})
+		return runPrimary(ctx, PrimaryConfig{Config: cfg})
 	})
 	r.await(t, "it is ready", ready)
 	early, err := r.pack(t, "", admin.PackRequest{Until: time.Unix(0, 0)})
@@ -127,7 +127,7 @@ func TestAStorageThatIsNotToBeWrittenIsNotPacked(t *testing.T) {
 func TestAnAttachedStorageIsListedAndNotPacked(t *testing.T) {
 	s := newSite(t, diskWith(t, 3))
 	r := s.run(t, func(ctx context.Context) error {
-		return RunPrimary(ctx, PrimaryConfig{Config: s.config(), Attach: true})
+		return runPrimary(ctx, PrimaryConfig{Config: s.config(), Attach: true})
 	})
 	r.await(t, "it is ready", ready)
 	_, err := r.pack(t, "", admin.PackRequest{})

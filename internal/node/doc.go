@@ -1,21 +1,14 @@
 // Package node runs one zrsd from start to end: it opens what a primary or a secondary needs, joins the parts, and
-// takes them apart in the right order. Commands, tests and whatever else wants a whole node call RunPrimary or
-// RunSecondary, which run one storage, or Serve for several.
+// takes them apart in the right order. Whatever wants a whole node calls Serve.
 //
-//	              ┌ admin server ◀── face (a status from the first moment on)
-//	RunPrimary ───┤ garbage collector settings
-//	              └ session:  listen ▶ storage, blobs, identity ▶ primary.Serve
-//
-//	              ┌ admin server ◀── face
-//	RunSecondary ─┤ garbage collector settings
-//	              └ session, again after the storage has failed:
-//	                    listen ▶ storage, blobs, identity ▶ secondary.Run
-//	                                                      ▶ primary.Serve   when it feeds others
-//
-//	              ┌ admin server ◀── faces of all storages
-//	Serve ────────┤ garbage collector settings
-//	              ├ a session for each storage: primary, secondary, or alone: open, and offered to clients
-//	              └ Front: serves clients, ended before any session is, so that no client uses a storage that closes
+//	        ┌ admin server ◀── faces of all storages (a status from the first moment on)
+//	Serve ──┤ garbage collector settings
+//	        ├ a session for each storage:
+//	        │     primary     listen ▶ storage, blobs, identity ▶ primary.Serve
+//	        │     secondary   listen ▶ storage, blobs, identity ▶ secondary.Run     again after the storage has failed
+//	        │                                                   ▶ primary.Serve     when it feeds others
+//	        │     alone       storage, blobs, open and offered to clients
+//	        └ Front: serves clients, ended before any session is, so that no client uses a storage that closes
 //
 // # Beginning and end
 //

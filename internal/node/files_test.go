@@ -20,7 +20,7 @@ func onRealDisk(t *testing.T) (*seat, string) {
 	dir := t.TempDir()
 	cfg := &PrimaryConfig{Config: s.config(), Create: true}
 	cfg.Data, cfg.Blobs = filepath.Join(dir, "Data.fs"), filepath.Join(dir, "blobs")
-	run := s.run(t, func(ctx context.Context) error { return RunPrimary(ctx, *cfg) })
+	run := s.run(t, func(ctx context.Context) error { return runPrimary(ctx, *cfg) })
 	run.await(t, "it is ready", ready)
 	return &seat{running: run}, dir
 }
@@ -65,7 +65,7 @@ func TestAnIdleSecondaryEndsWhenItsFileIsGone(t *testing.T) {
 	r := s.run(t, func(ctx context.Context) error {
 		cfg := s.secondaryConfig(from)
 		cfg.Data = path
-		return RunSecondary(ctx, cfg)
+		return runSecondary(ctx, cfg)
 	})
 	r.await(t, "it follows", ready)
 	must(t, os.Remove(path))

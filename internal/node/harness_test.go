@@ -134,7 +134,7 @@ func (s *site) run(t *testing.T, node func(context.Context) error) *running {
 
 func (s *site) primary(t *testing.T) *running {
 	t.Helper()
-	return s.run(t, func(ctx context.Context) error { return RunPrimary(ctx, PrimaryConfig{Config: s.config()}) })
+	return s.run(t, func(ctx context.Context) error { return runPrimary(ctx, PrimaryConfig{Config: s.config()}) })
 }
 
 func (s *site) secondaryConfig(from *site) SecondaryConfig {
@@ -144,7 +144,7 @@ func (s *site) secondaryConfig(from *site) SecondaryConfig {
 
 func (s *site) secondary(t *testing.T, from *site) *running {
 	t.Helper()
-	return s.run(t, func(ctx context.Context) error { return RunSecondary(ctx, s.secondaryConfig(from)) })
+	return s.run(t, func(ctx context.Context) error { return runSecondary(ctx, s.secondaryConfig(from)) })
 }
 
 // await asks for the status until ok holds for it.
@@ -190,4 +190,24 @@ func fails[E error](t *testing.T, err error) (e E) {
 		t.Fatalf("got %v, want a %T", err, e)
 	}
 	return e
+}
+
+// runPrimary runs a primary until ctx ends, as a process of this storage alone.
+func runPrimary(ctx context.Context, cfg PrimaryConfig) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	m := &member{c: &cfg.Config}
+	cfg.staff(m)
+	return runAll(ctx, &cfg.Config, []*member{m}, nil)
+}
+
+// runSecondary is runPrimary for a secondary.
+func runSecondary(ctx context.Context, cfg SecondaryConfig) error {
+	if err := cfg.check(); err != nil {
+		return err
+	}
+	m := &member{c: &cfg.Config}
+	cfg.staff(m)
+	return runAll(ctx, &cfg.Config, []*member{m}, nil)
 }

@@ -176,7 +176,7 @@ func TestWhatCannotBeOpenedEndsTheNode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newSite(t, diskWith(t, 1)).config()
 			change(&c)
-			fails[*StartError](t, RunPrimary(t.Context(), PrimaryConfig{Config: c}))
+			fails[*StartError](t, runPrimary(t.Context(), PrimaryConfig{Config: c}))
 		})
 	}
 }
@@ -186,7 +186,7 @@ func TestASecondaryDoesNotTryAgainWhatCouldNotBeOpenedAtFirst(t *testing.T) {
 	busy.primary(t).await(t, "it is ready", ready)
 	c := newSite(t, simdisk.New()).secondaryConfig(busy)
 	c.ReplicateTo = busy.to
-	if e := fails[*StartError](t, RunSecondary(t.Context(), c)); !errors.Is(e, endpoint.ErrInUse) {
+	if e := fails[*StartError](t, runSecondary(t.Context(), c)); !errors.Is(e, endpoint.ErrInUse) {
 		t.Errorf("got %v", e)
 	}
 }
@@ -205,8 +205,8 @@ func TestDamageIsNotServed(t *testing.T) {
 	}
 	before := dataOf(t, disk)
 	s := newSite(t, disk)
-	fails[*zodb.CorruptError](t, RunPrimary(t.Context(), PrimaryConfig{Config: s.config()}))
-	fails[*zodb.CorruptError](t, RunSecondary(t.Context(), s.secondaryConfig(s)))
+	fails[*zodb.CorruptError](t, runPrimary(t.Context(), PrimaryConfig{Config: s.config()}))
+	fails[*zodb.CorruptError](t, runSecondary(t.Context(), s.secondaryConfig(s)))
 	if dataOf(t, disk) != before {
 		t.Error("the damaged file was changed")
 	}

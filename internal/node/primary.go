@@ -7,17 +7,6 @@ import (
 	"github.com/zrsd/zrsd/internal/identity"
 )
 
-// RunPrimary runs a primary until ctx ends, drains it and returns nil. Otherwise it returns why it could not start
-// or go on: *ConfigError, *StartError, or what failed.
-func RunPrimary(ctx context.Context, cfg PrimaryConfig) error {
-	if err := cfg.check(); err != nil {
-		return err
-	}
-	m := &member{c: &cfg.Config}
-	cfg.staff(m)
-	return runAll(ctx, &cfg.Config, []*member{m}, nil)
-}
-
 // staff gives a member what runs it as this primary.
 func (c *PrimaryConfig) staff(m *member) {
 	m.face = newFace(rolePrimary, &c.Config)

@@ -39,7 +39,7 @@ func TestACrashInTheFirstStartAfterARewind(t *testing.T) {
 		}
 		disks[0].PowerOffAt(len(disks[0].Ops()) + n)
 		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // it may come to nothing more on its disk
-		_ = RunSecondary(ctx, a.secondaryConfig(b.site))
+		_ = runSecondary(ctx, a.secondaryConfig(b.site))
 		cancel()
 		again := newSite(t, disks[0].Crash(uint64(n)))
 		again.to = a.to

@@ -15,17 +15,6 @@ import (
 // reopenPause is how long a failed storage is left alone before it is opened again.
 const reopenPause = 5 * time.Second
 
-// RunSecondary runs a secondary until ctx ends, stops it and returns nil. Otherwise it returns why it could not
-// start or go on: *ConfigError, *StartError, or what failed.
-func RunSecondary(ctx context.Context, cfg SecondaryConfig) error {
-	if err := cfg.check(); err != nil {
-		return err
-	}
-	m := &member{c: &cfg.Config}
-	cfg.staff(m)
-	return runAll(ctx, &cfg.Config, []*member{m}, nil)
-}
-
 // staff gives a member what runs it as this secondary.
 func (c *SecondaryConfig) staff(m *member) *replicated {
 	m.face = newFace(roleSecondary, &c.Config)

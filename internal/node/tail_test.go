@@ -150,7 +150,7 @@ func TestACrashWhileATailWithoutRecordsIsRewound(t *testing.T) {
 		disk.PowerOffAt(len(disk.Ops()) + n)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
-		go func() { ended <- RunSecondary(ctx, a.secondaryConfig(b.site)) }()
+		go func() { ended <- runSecondary(ctx, a.secondaryConfig(b.site)) }()
 		through = a.crashedOrFollows(t, disk, last)
 		cancel()
 		<-ended

@@ -29,8 +29,8 @@ func pair(t *testing.T, change func(primary, secondary *Config)) (first, second 
 	a, b := newSite(t, diskWith(t, 1)), newSite(t, simdisk.New())
 	p, s := PrimaryConfig{Config: a.config()}, b.secondaryConfig(a)
 	change(&p.Config, &s.Config)
-	return a.run(t, func(ctx context.Context) error { return RunPrimary(ctx, p) }),
-		b.run(t, func(ctx context.Context) error { return RunSecondary(ctx, s) })
+	return a.run(t, func(ctx context.Context) error { return runPrimary(ctx, p) }),
+		b.run(t, func(ctx context.Context) error { return runSecondary(ctx, s) })
 }
 
 func secretFile(t *testing.T, secret string) string {
@@ -87,7 +87,7 @@ func TestWhatCannotBeReadOfCertificatesAndSecretsEndsTheNode(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			c := newSite(t, diskWith(t, 1)).config()
 			change(&c)
-			fails[*StartError](t, RunPrimary(t.Context(), PrimaryConfig{Config: c}))
+			fails[*StartError](t, runPrimary(t.Context(), PrimaryConfig{Config: c}))
 		})
 	}
 }
@@ -133,8 +133,8 @@ func TestAReloadInterruptsNoStream(t *testing.T) {
 	p.Data, p.Reloads = filepath.Join(dir, "Data.fs"), new(Reloads)
 	p.TLS, p.AdminTLS, s.TLS = &db1, &trust.Files{Certificate: db1.Certificate, Key: db1.Key}, &db2
 	p.Admin = socket(t, filepath.Join(t.TempDir(), "encrypted"))
-	a.run(t, func(ctx context.Context) error { return RunPrimary(ctx, p) })
-	second := b.run(t, func(ctx context.Context) error { return RunSecondary(ctx, s) })
+	a.run(t, func(ctx context.Context) error { return runPrimary(ctx, p) })
+	second := b.run(t, func(ctx context.Context) error { return runSecondary(ctx, s) })
 	has := func(tid zodb.Tid) func(*admin.Status) bool {
 		return func(st *admin.Status) bool { return st.Storage.LastTid != nil && *st.Storage.LastTid == tid }
 	}

@@ -103,27 +103,3 @@ func scaled(s string, n int, units map[string]int64) (int64, error) {
 	}
 	return v * unit, nil
 }
-
-// Timedelta reads ZConfig's timedelta: numbers with w, d, h, m or s behind them, and white space between. The last one
-// of each unit counts.
-func Timedelta(s string) (time.Duration, error) {
-	unit := map[byte]time.Duration{'w': 7 * 24 * time.Hour, 'd': 24 * time.Hour, 'h': time.Hour, 'm': time.Minute,
-		's': time.Second}
-	parts := map[byte]float64{}
-	for part := range strings.FieldsFuncSeq(s, isSpace) {
-		last := part[len(part)-1]
-		n, err := Float(part[:len(part)-1])
-		if err != nil || unit[last] == 0 {
-			return 0, fmt.Errorf("%q is not a duration: write it as 2d 12h 30m", s)
-		}
-		parts[last] = n
-	}
-	sum := 0.0
-	for last, n := range parts {
-		sum += n * float64(unit[last])
-	}
-	if math.Abs(sum) >= math.MaxInt64 {
-		return 0, fmt.Errorf("%s is too long", s)
-	}
-	return time.Duration(sum), nil
-}

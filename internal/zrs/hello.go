@@ -14,9 +14,6 @@ const (
 	V21 = "zrs2.1" // with blobs
 )
 
-// Known reports whether version is one of this protocol.
-func Known(version string) bool { return version == V20 || version == V21 }
-
 // WriteHello sends what a secondary says first: the version, and the last tid that it has, 0 when it has none.
 func WriteHello(w io.Writer, version string, last zodb.Tid) error {
 	b := binary.BigEndian.AppendUint32(nil, uint32(len(version)))

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Reference returns the tables as Markdown: the body of docs/configuration.md.
-func Reference() string {
+// reference returns the tables as Markdown: the body of docs/configuration.md.
+func reference() string {
 	var out strings.Builder
 	for _, t := range tables {
 		t.describe(&out)
