@@ -73,6 +73,13 @@ func playDrill(t *testing.T, scenarios []drill.Scenario, seed uint64, sync int) 
 		}
 		t.Fatal(text.String())
 	}
+	for _, o := range rep.Scenarios {
+		t.Logf("%s: rewound %d times by an operator, %d times by the node itself", o.Name, o.ByHand, o.ByItself)
+		if sync > 0 && o.ByHand > 0 {
+			t.Errorf("%s: commits waited for secondaries, and an operator had to rewind a node %d times: %+v", o.Name,
+				o.ByHand, o.Events)
+		}
+	}
 	if err := os.RemoveAll(dir); err != nil {
 		t.Error(err)
 	}

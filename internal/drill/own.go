@@ -66,6 +66,9 @@ func (o *own) files(ctx context.Context, r *Run, out *Outcome) (*consistency.Tru
 	if err != nil {
 		return nil, nil, fmt.Errorf("the nodes do not have the same: %w", err)
 	}
+	if out.ByItself, err = r.Collect(); err != nil {
+		return nil, nil, err
+	}
 	if r.cut, err = firstCut(ctx, r); err != nil {
 		return nil, nil, err
 	}

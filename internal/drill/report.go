@@ -37,7 +37,9 @@ type Outcome struct {
 	ReadPause  float64              `json:"read_pause_seconds"`  // the longest time without a read at any node
 	Redundancy float64              `json:"redundancy_seconds"`  // the longest time until all nodes had all again
 	Aside      []Aside              `json:"aside"`
-	Peers      []ClientPause        `json:"zeo_clients"` // real ones, if there were any
+	ByHand     int                  `json:"rewound_by_hand"`   // how often an operator had to rewind a node
+	ByItself   int                  `json:"rewound_by_itself"` // how often a node did that
+	Peers      []ClientPause        `json:"zeo_clients"`       // real ones, if there were any
 
 	Duration float64             `json:"duration_seconds"`
 	Events   []Event             `json:"events"`
@@ -66,6 +68,7 @@ func (o *Outcome) Brief() string {
 
 // fill takes what the run knows.
 func (o *Outcome) fill(r *Run) {
+	o.ByHand = r.byHand
 	o.Failovers, o.Redundancy, o.Duration = r.failovers, r.redundant.Seconds(), time.Duration(r.clock()).Seconds()
 	for _, n := range r.Nodes {
 		o.Nodes = append(o.Nodes, n.Name)

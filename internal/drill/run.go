@@ -31,6 +31,7 @@ type Run struct {
 	reigns    []consistency.Reign
 	events    []Event
 	failovers int
+	byHand    int           // rewinds by an operator
 	redundant time.Duration // the longest time until every node had everything again
 	broken    int64         // since when that is not so, by the clock; 0: it is
 }

@@ -127,10 +127,14 @@ func (r *Run) regained() {
 	r.note(noteEvent, "every node has everything")
 }
 
+// ownRewind is for how long a node is left alone that is refused: it may rewind itself.
+const ownRewind = 3 * time.Second
+
 // mend rewinds a node that can follow nobody with the storage that it has, or replaces it if that cannot be rewound.
 func (r *Run) mend(ctx context.Context, n *cluster.Node) error {
 	st, err := n.Status(ctx)
-	if err != nil || st.Upstream == nil || st.Upstream.State != "refused" {
+	if err != nil || st.Upstream == nil || st.Upstream.State != "refused" || st.Upstream.Since == nil ||
+		st.Now.Sub(*st.Upstream.Since) < ownRewind {
 		return nil //nolint:nilerr // it is not there yet
 	}
 	if r.Remote {
@@ -146,7 +150,8 @@ func (r *Run) mend(ctx context.Context, n *cluster.Node) error {
 	case err != nil:
 		return err
 	}
-	r.note(noteEvent, "%s was rewound", n.Name)
+	r.byHand++
+	r.note(noteEvent, "%s was rewound by hand: %s", n.Name, daemon.Describe(st))
 	return n.Start()
 }
 

@@ -117,6 +117,9 @@ func (o *Outcome) details() string {
 	for _, p := range o.Peers {
 		line("ZEO %s, client %s: longest time without a commit %s", p.ZEO, p.Client, seconds(p.Seconds))
 	}
+	if o.ByHand+o.ByItself > 0 {
+		line("rewound: %d times by an operator, %d times by the node itself", o.ByHand, o.ByItself)
+	}
 	for _, a := range o.Aside {
 		line("set aside: %d transactions in %s", a.Transactions, a.Path)
 	}

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
@@ -183,6 +184,31 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 		})
 		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
 	})
+	t.Run("a pack has written it", func(t *testing.T) {
+		a, b := waiting(t, func(*SyncConfig) {})
+		for oid := range zodb.Oid(9) { // what the pack leaves there
+			txn, err := a.st.Begin(t.Context(), &zodb.TxnMeta{})
+			if err == nil {
+				err = txn.Store(oid+2, 0, []byte("stays"))
+			}
+			if err == nil {
+				_, err = txn.Finish(t.Context(), nil)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+		}
+		b.has(t, a.st.LastTid())
+		b.await(t, "it knows the rule", func(*admin.Status) bool { return b.sec.Status().Sync.Required == 1 })
+		alone(t, a, b, func() {
+			a.commits(t)
+			last := a.commits(t)
+			if res, err := a.st.Pack(t.Context(), last, filestorage.PackOptions{}); err != nil || !res.Packed {
+				t.Fatalf("%+v, %v", res, err)
+			}
+		})
+		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
+	})
 	t.Run("it was started without waiting in between", func(t *testing.T) {
 		a, b := waiting(t, func(*SyncConfig) {})
 		for range 8 {
@@ -290,6 +316,47 @@ func TestWhoCountsIsNotedFirst(t *testing.T) {
 	a.commits(t)
 	if err := a.Counts(primary.Counting{Node: other, Less: true}); err != nil || a.keep.State().Waits.Behind != a.st.LastTid() {
 		t.Errorf("with less than before: it notes %+v, %v", a.keep.State().Waits, err)
+	}
+}
+
+// A node that is promoted notes it from the beginning of its epoch on, with who had promised that; one that goes on under
+// a higher epoch keeps what it had noted. Voters of an epoch that is forgotten are not noted: they say nothing of the one
+// before.
+func TestAnEpochBeginsWithWhatCommitsWaitFor(t *testing.T) {
+	a, b, c := waitingThree(t)
+	a.end(t)
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
+		t.Fatal(err)
+	}
+	id := b.keep.State()
+	own := id.Epoch()
+	if w := id.Waits; w == nil || w.Epoch != own.Number || w.Behind != own.Begin || w.Required != 1 || w.Paused {
+		t.Errorf("of epoch %+v it notes %+v", own, id.Waits)
+	}
+	if !slices.Equal(own.Voters, []string{b.keep.Node(), c.keep.Node()}) {
+		t.Errorf("voters were %q", own.Voters)
+	}
+	c.has(t, b.commits(t))
+	before := b.keep.State().Waits
+	if err := b.beginEpoch(own.Number+1, b.st.LastTid(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if w := b.keep.State().Waits; w != before || !slices.Contains(w.Nodes, c.keep.Node()) {
+		t.Errorf("going on it notes %+v, before %+v", w, before)
+	}
+	c.stopFollowing()
+	last := c.st.LastTid()
+	if err := c.keep.Update(func(id *identity.State) error {
+		id.Epochs = append(id.Epochs, protocol.Epoch{Number: 7, Begin: last + 1, Node: b.keep.Node()})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if err := c.beginEpoch(8, last, []string{c.keep.Node()}); err != nil {
+		t.Fatal(err)
+	}
+	if e := c.keep.State().Epoch(); e.Number != 8 || e.Voters != nil {
+		t.Errorf("behind a forgotten epoch it begins %+v", e)
 	}
 }
 

@@ -449,3 +449,29 @@ func TestNothingIsSetAsideWithoutItsBlobs(t *testing.T) {
 	}
 	s.fragment(t, s.disk)
 }
+
+// A rewound node knows that the primary's epoch has begun, so that nobody takes it for one that has everything of the
+// epoch before. It remembers what it has done without being asked.
+func TestARewoundStorageKnowsOfThePrimarysEpoch(t *testing.T) {
+	for name, why := range map[string]string{"asked": "", "by itself": "nobody was told"} {
+		s := toRewind(t)
+		s.plan.Begun, s.plan.Why = 7, why
+		if err := s.rewind(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		s.done(t, s.disk)
+		id, err := identity.Load(s.disk, s.Data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if id.Begun != 7 || id.Latest() != 7 || id.Waits != nil {
+			t.Errorf("%s: the state is %+v", name, id)
+		}
+		noted := len(id.SetAside) == 1 && id.SetAside[0].Why == why && id.SetAside[0].First == s.plan.First &&
+			id.SetAside[0].Until == s.plan.Until && id.SetAside[0].Last == s.plan.Last &&
+			id.SetAside[0].File == FragmentOf(s.Data, s.plan.First).Data
+		if noted != (why != "") {
+			t.Errorf("%s: it remembers %+v", name, id.SetAside)
+		}
+	}
+}

@@ -7,11 +7,27 @@ import (
 	"fmt"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 )
 
 // exitRefused is how zrsd rewind ends when a storage cannot be rewound and must be replaced.
 const exitRefused = 7
+
+// Collect adds to Aside what nodes have set aside by themselves, and returns how many times that was so.
+func (c *Cluster) Collect() (byThemselves int, err error) {
+	found, err := filepath.Glob(filepath.Join(c.opt.Dir, "*", "Data.fs.rewound-*.fs"))
+	if err != nil {
+		return 0, fmt.Errorf("looking for what nodes have set aside: %w", err)
+	}
+	for _, path := range found { // those of nodes that were replaced, too
+		if !slices.Contains(c.Aside, path) {
+			c.Aside = append(c.Aside, path)
+			byThemselves++
+		}
+	}
+	return byThemselves, nil
+}
 
 // ErrNotRewindable says that a storage has to be replaced.
 var ErrNotRewindable = errors.New("the storage cannot be rewound")
