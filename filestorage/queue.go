@@ -121,11 +121,17 @@ func (q *queue) wakeSyncer() {
 	}
 }
 
+// manyPending is from how many records on the room for them is given back when they are not on their way any more.
+const manyPending = 1 << 12
+
 func (q *queue) end(g *group, err error) {
 	for _, e := range g.entries {
 		if q.pending[e.oid] == e.pos {
 			delete(q.pending, e.oid)
 		}
+	}
+	if len(q.pending) == 0 && len(g.entries) > manyPending {
+		q.pending = make(map[zodb.Oid]int64) // a map keeps the room that it once needed
 	}
 	q.weight -= g.weight
 	g.err, g.entries, g.blobs = err, nil, nil
