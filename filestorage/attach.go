@@ -61,7 +61,7 @@ func Attach(ctx context.Context, path string, opt Options) (*Attached, error) {
 
 func newAttached(path string, opt Options) *Attached {
 	a := &Attached{
-		path: path, fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, poll: opt.Poll, now: opt.Now,
+		path: path, fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, poll: opt.poll, now: opt.Now,
 		done: make(chan struct{}),
 	}
 	if a.fs == nil {

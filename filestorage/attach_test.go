@@ -23,7 +23,7 @@ type follower struct {
 func newFollower(t *testing.T, w *pythonWriter) *follower {
 	t.Helper()
 	f := &follower{t: t, time: time.Unix(1_700_000_000, 0)}
-	f.Attached = newAttached(w.path, Options{Poll: time.Second, Now: func() time.Time { return f.time }})
+	f.Attached = newAttached(w.path, Options{poll: time.Second, Now: func() time.Time { return f.time }})
 	g, err := f.openGeneration(t.Context())
 	if err != nil {
 		t.Fatal(err)

@@ -121,7 +121,7 @@ func (d *failingDisk) Stat(path string) (os.FileInfo, error) {
 // A watcher woken by the system keeps up with a writer that commits, aborts and packs, and leaves no file of its own.
 func TestAttachFollowsARunningWriter(t *testing.T) {
 	w := newPythonWriter(t, 2)
-	a, err := Attach(t.Context(), w.path, Options{Poll: 20 * time.Millisecond})
+	a, err := Attach(t.Context(), w.path, Options{poll: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

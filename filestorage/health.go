@@ -18,10 +18,10 @@ const (
 	fullFor   = 2 * time.Second
 )
 
-// LittleRoom is how much has to be left on a disk for it not to be nearly full. tryBytes is what an idle storage on a disk
+// littleRoom is how much has to be left on a disk for it not to be nearly full. tryBytes is what an idle storage on a disk
 // with less than that tries whether it finds room.
 const (
-	LittleRoom = 64 << 20
+	littleRoom = 64 << 20
 	tryBytes   = 64 << 10
 )
 
@@ -77,7 +77,7 @@ func (r *room) failing() bool {
 // Roomy reports whether the disk is not nearly full. One that does not tell is taken for roomy.
 func (s *Storage) Roomy() bool {
 	free, err := vfs.Free(s.fs, filepath.Dir(s.path))
-	return errors.Is(err, vfs.ErrNoSpaceInfo) || err == nil && free >= LittleRoom
+	return errors.Is(err, vfs.ErrNoSpaceInfo) || err == nil && free >= littleRoom
 }
 
 // TryRoom finds out, for a storage on which nobody commits, whether a small transaction would find room, where the disk

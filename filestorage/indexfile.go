@@ -35,12 +35,12 @@ const (
 	maxOffset = int64(1)<<(8*offsetLen) - 1       // what an entry can express
 )
 
-// ErrIndexUnusable says that an index file is damaged, or in a format that is not read. Nothing is lost: everything in
+// errIndexUnusable says that an index file is damaged, or in a format that is not read. Nothing is lost: everything in
 // it can be found again by scanning the Data.fs.
-var ErrIndexUnusable = errors.New("index file is unusable, the Data.fs has to be scanned")
+var errIndexUnusable = errors.New("index file is unusable, the Data.fs has to be scanned")
 
 func unusable(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrIndexUnusable, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %s", errIndexUnusable, fmt.Sprintf(format, args...))
 }
 
 // saveIndex replaces the index file at path (Data.fs.index) by one with these entries, ascending, as the index of the
@@ -134,7 +134,7 @@ func appendInt(b []byte, n int64) []byte {
 
 // loadIndex reads the index file at path (Data.fs.index), whatever its format, and returns it with the end of the
 // Data.fs at the time when it was saved. Whether it belongs to the Data.fs that is there now is for the caller to
-// check, entries behind pos included. A damaged file is ErrIndexUnusable, an absent one fs.ErrNotExist.
+// check, entries behind pos included. A damaged file is errIndexUnusable, an absent one fs.ErrNotExist.
 func loadIndex(disk vfs.FS, path string) (x *index, pos int64, err error) {
 	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {

@@ -34,7 +34,7 @@ func TestLoadIndexVectors(t *testing.T) {
 			path := filepath.Join(fixtures, "vectors/indexes", v.File)
 			x, pos, err := loadIndex(vfs.OS{}, path)
 			if v.Pos == nil {
-				if !errors.Is(err, ErrIndexUnusable) {
+				if !errors.Is(err, errIndexUnusable) {
 					t.Fatalf("%s: err = %v, want ErrIndexUnusable", v.Note, err)
 				}
 				return
@@ -111,7 +111,7 @@ func TestLoadOldIndexFormats(t *testing.T) {
 // A missing index is not a damaged one.
 func TestLoadIndexMissing(t *testing.T) {
 	_, _, err := loadIndex(vfs.OS{}, filepath.Join(t.TempDir(), "Data.fs.index"))
-	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrIndexUnusable) {
+	if !errors.Is(err, fs.ErrNotExist) || errors.Is(err, errIndexUnusable) {
 		t.Errorf("err = %v", err)
 	}
 }
@@ -147,7 +147,7 @@ func TestLoadIndexRefuses(t *testing.T) {
 	}
 	for _, c := range cases {
 		_, _, err := readIndex(section(c.text))
-		if !errors.Is(err, ErrIndexUnusable) || !strings.Contains(err.Error(), c.why) {
+		if !errors.Is(err, errIndexUnusable) || !strings.Contains(err.Error(), c.why) {
 			t.Errorf("%s: err = %v, want one with %q", c.name, err, c.why)
 		}
 	}
@@ -234,7 +234,7 @@ func FuzzLoadIndex(f *testing.F) {
 	f.Fuzz(func(t *testing.T, text string) {
 		x, pos, err := readIndex(section(text))
 		if err != nil {
-			if !errors.Is(err, ErrIndexUnusable) {
+			if !errors.Is(err, errIndexUnusable) {
 				t.Errorf("err = %v", err)
 			}
 			return

@@ -34,8 +34,8 @@ type RawRecord struct {
 	Back int64 // the back pointer, 0 for none
 }
 
-// DataPos returns the offset of the data.
-func (r *RawRecord) DataPos() int64 { return r.Pos + recHeaderLen }
+// dataPos returns the offset of the data.
+func (r *RawRecord) dataPos() int64 { return r.Pos + recHeaderLen }
 
 // An Inspector walks over a Data.fs from the front and shows what stands there, with offsets. It opens the file for
 // reading only, takes no lock, and sees it as long as it was when it was opened, so it works beside a running
@@ -185,7 +185,7 @@ func (in *Inspector) NextRecord() (*RawRecord, error) {
 		return nil, err
 	}
 	in.rec = rec
-	in.recPos = rec.DataPos() + max(rec.Size, 0)
+	in.recPos = rec.dataPos() + max(rec.Size, 0)
 	if rec.Size == 0 {
 		in.recPos += backLen
 	}
@@ -208,13 +208,13 @@ func (in *Inspector) IsBlob(rec *RawRecord) (bool, error) {
 			return false, err
 		}
 		if next.Pos >= end.Pos {
-			return false, in.corrupt(end.DataPos(), "a pointer to an earlier record", fmt.Sprint(next.Pos))
+			return false, in.corrupt(end.dataPos(), "a pointer to an earlier record", fmt.Sprint(next.Pos))
 		}
 		end = next
 	}
 	var head [zodb.BlobHeadLen]byte
 	n := min(end.Size, zodb.BlobHeadLen)
-	if err := in.win.peek(head[:n], end.DataPos()); err != nil {
+	if err := in.win.peek(head[:n], end.dataPos()); err != nil {
 		return false, err
 	}
 	return zodb.IsBlobRecord(head[:n]), nil
@@ -222,7 +222,7 @@ func (in *Inspector) IsBlob(rec *RawRecord) (bool, error) {
 
 // Data returns the data that stand behind the header of rec.
 func (in *Inspector) Data(rec *RawRecord) io.Reader {
-	return io.NewSectionReader(&in.win, rec.DataPos(), rec.Size)
+	return io.NewSectionReader(&in.win, rec.dataPos(), rec.Size)
 }
 
 // record reads the record at pos, which must end at or before end.

@@ -29,7 +29,7 @@ type Options struct {
 	Now       func() time.Time        // the clock of new tids; nil: time.Now
 	Resolve   Resolver                // resolves conflicts in Undo; nil: none is
 	Watch     *watchdog.Board         // is told of waits for the disk and the commit lock; nil: nobody is
-	Poll      time.Duration           // Attach: how often to look for changes that nobody notifies of; 0: a second
+	poll      time.Duration           // Attach: how often to look for changes that nobody notifies of; 0: a second
 }
 
 // Blobs is what a storage needs of a blob directory. All methods may be called concurrently.

@@ -90,7 +90,7 @@ func (c *peer) introduce(name string) {
 	defer c.mu.Unlock()
 	c.name = clean(name)
 	c.log = c.log.With("secondary", c.name)
-	c.heard.Store(c.p.opt.Now().UnixNano())
+	c.heard.Store(c.p.opt.now().UnixNano())
 }
 
 func (c *peer) refused(r *protocol.Refusal) {

@@ -124,7 +124,7 @@ func (c *peer) member(h *protocol.Hello) {
 // roster lists the secondaries that are connected and acknowledge, for each other.
 func (p *Primary) standings() []protocol.Standing {
 	var list []protocol.Standing
-	now := p.opt.Now()
+	now := p.opt.now()
 	for _, s := range p.Status().Secondaries {
 		if s.Silent || s.State == StateHandshake || s.State == StateRefused || len(list) == protocol.MaxRoster {
 			continue

@@ -34,7 +34,7 @@ func (c *native) feed(ctx context.Context) error {
 	c.streaming(f.control)
 	c.p.quorum.begin(c.node, c.name, c.p.known(f.start))
 	defer c.p.quorum.end(c.node)
-	c.progress.begin(f.start, it.Position(), c.p.opt.Now())
+	c.progress.begin(f.start, it.Position(), c.p.opt.now())
 	return c.stream(ctx, f, it)
 }
 

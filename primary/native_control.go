@@ -20,7 +20,7 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 		if err != nil {
 			return err
 		}
-		now := c.p.opt.Now()
+		now := c.p.opt.now()
 		c.heard.Store(now.UnixNano())
 		switch m := msg.(type) {
 		case *protocol.Ack:
@@ -52,7 +52,7 @@ func (c *native) trouble(text string) {
 // beat sends heartbeats, and gives up a secondary that has been silent for too long.
 func (c *native) beat(ctx context.Context, control *protocol.Control) error {
 	return every(ctx, c.p.opt.Heartbeat, func() error {
-		now := c.p.opt.Now()
+		now := c.p.opt.now()
 		if silent := now.Sub(time.Unix(0, c.heard.Load())); silent > c.p.opt.IdleTimeout {
 			return fmt.Errorf("nothing was heard from the secondary for %v", silent.Round(time.Second))
 		}

@@ -52,7 +52,7 @@ type peer struct {
 
 func newPeer(p *Primary, conn net.Conn) *peer {
 	c := &peer{
-		p: p, conn: conn, log: p.log.With("addr", conn.RemoteAddr().String()), since: p.opt.Now(),
+		p: p, conn: conn, log: p.log.With("addr", conn.RemoteAddr().String()), since: p.opt.now(),
 		source: door.Source(conn.RemoteAddr()), place: placeUnproven, guard: protocol.NewGuard(strangerBytes),
 		until: time.Now().Add(p.opt.HandshakeTimeout), progress: newProgress(), state: StateHandshake,
 		prepared: make(chan *protocol.Prepared, 1), over: make(chan struct{}),
@@ -86,7 +86,7 @@ func (c *peer) handle(ctx context.Context) error {
 
 // leave takes the peer off the roster.
 func (c *peer) leave(err error) {
-	now := c.p.opt.Now()
+	now := c.p.opt.now()
 	last := c.status(c.p.src.LastTid(), c.p.src.Size(), now)
 	streamed := last.State != StateHandshake && last.State != StateRefused
 	last.State, last.GoneSince = StateGone, now
@@ -155,7 +155,7 @@ func (c *peer) status(last zodb.Tid, size int64, now time.Time) SecondaryStatus 
 		s.Lag.Exact = s.Lag.Exact && s.SentTid < last
 	}
 	if c.state == StateLive {
-		s.State = c.progress.state(s.Lag, c.problem != "", c.p.opt.StallAfter, now)
+		s.State = c.progress.state(s.Lag, c.problem != "", c.p.opt.stallAfter, now)
 	}
 	return s
 }

@@ -61,13 +61,13 @@ type Options struct {
 	HandshakeTimeout time.Duration // from accepting to the first message, then to streaming; default 30 s
 	Heartbeat        time.Duration // default 5 s
 	IdleTimeout      time.Duration // of silence, after which a secondary is given up; default 60 s, >= 3 heartbeats
-	StallAfter       time.Duration // without progress while behind, a secondary counts as stalled; default 30 s
+	stallAfter       time.Duration // without progress while behind, a secondary counts as stalled; default 30 s
 	DrainTimeout     time.Duration // for Shutdown to let secondaries catch up; default 60 s
 	WriteTimeout     time.Duration // see protocol.SessionOptions
 	KeepAlive        time.Duration // see protocol.SessionOptions
 
 	Logger hclog.Logger
-	Now    func() time.Time
+	now    func() time.Time
 }
 
 func (o Options) withDefaults() Options {
@@ -80,7 +80,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.Heartbeat, 5*time.Second)
 	orElse(&o.IdleTimeout, 60*time.Second)
 	o.IdleTimeout = max(o.IdleTimeout, 3*o.Heartbeat)
-	orElse(&o.StallAfter, 30*time.Second)
+	orElse(&o.stallAfter, 30*time.Second)
 	orElse(&o.DrainTimeout, 60*time.Second)
 	if o.MaxSecondaries <= 0 {
 		o.MaxSecondaries = 16
@@ -91,8 +91,8 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.now == nil {
+		o.now = time.Now
 	}
 	return o
 }
@@ -125,7 +125,7 @@ func New(src Source, opt Options) *Primary {
 	p := &Primary{src: src, opt: opt.withDefaults(), listeners: make(map[net.Listener]struct{}),
 		renewed: make(chan struct{})}
 	p.log = p.opt.Logger.Named("primary")
-	p.hush, p.loud = door.NewQuiet(p.opt.Now), door.NewQuiet(p.opt.Now)
+	p.hush, p.loud = door.NewQuiet(p.opt.now), door.NewQuiet(p.opt.now)
 	p.room = door.NewRoom(p.opt.MaxPerAddress, maxUnproven)
 	p.quorum = newQuorum(p.opt.Sync, p.opt.SyncApplied)
 	p.draining, p.drain = context.WithCancel(context.Background())

@@ -89,7 +89,7 @@ func (s *sender) renewed() bool {
 // encode sends a transaction, and tells a failure to read it from a failure to send it. After the former the secondary
 // has time to store what it got before, or it would come no further with each attempt.
 func (s *sender) encode(ctx context.Context, txn zodb.Transaction) error {
-	s.c.progress.sending(txn.Meta().Tid, s.it.Position(), s.c.p.opt.Now())
+	s.c.progress.sending(txn.Meta().Tid, s.it.Position(), s.c.p.opt.now())
 	err := s.enc.Encode(txn)
 	switch {
 	case err == nil:

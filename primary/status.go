@@ -173,7 +173,7 @@ func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
 		return
 	}
 	p.roster.refusals = appendBounded(p.roster.refusals, RefusedPeer{
-		Time: p.opt.Now(), Addr: addr.String(), Name: name, Code: r.Code, Text: r.Text, Tid: r.Tid,
+		Time: p.opt.now(), Addr: addr.String(), Name: name, Code: r.Code, Text: r.Text, Tid: r.Tid,
 	}, maxRefusals)
 }
 
@@ -187,7 +187,7 @@ func (p *Primary) Status() Status {
 		s.LastTime = s.LastTid.Time()
 	}
 	s.StorageID, s.Epochs = p.opt.Identity()
-	now := p.opt.Now()
+	now := p.opt.now()
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Draining = p.draining.Err() != nil

@@ -100,7 +100,7 @@ func TestOneTooManyIsToldSo(t *testing.T) {
 
 func TestASlowSecondarySlowsNobody(t *testing.T) {
 	src := newSource()
-	p := start(t, src, Options{StallAfter: 50 * time.Millisecond})
+	p := start(t, src, Options{stallAfter: 50 * time.Millisecond})
 	slow, fast := hello(protocol.Position{}), hello(protocol.Position{})
 	slow.Name, fast.Name = "slow", "fast"
 	follow(t, p.addr, slow) // never reads

@@ -54,7 +54,7 @@ func (c *zrs2) feed(ctx context.Context) error {
 	}
 	c.streaming(nil)
 	c.log.Info("feeding a secondary", "protocol", c.protocol, "start", start)
-	c.progress.begin(start, it.Position(), c.p.opt.Now())
+	c.progress.begin(start, it.Position(), c.p.opt.now())
 	return c.stream(ctx, start, it)
 }
 
@@ -121,7 +121,7 @@ const (
 // deliver sends until there is a reason of our own to end. Then the secondary gets what is on its way.
 func (c *zrs2) deliver(ctx context.Context, start zodb.Tid, it zodb.Iterator) error {
 	wire := &countingWriter{w: &patientWriter{c.conn, c.p.opt.IdleTimeout}, n: &c.bytes}
-	enc := &unconfirmed{Encoder: zrs.NewEncoder(wire, start), progress: c.progress, now: c.p.opt.Now}
+	enc := &unconfirmed{Encoder: zrs.NewEncoder(wire, start), progress: c.progress, now: c.p.opt.now}
 	enc.Garbled = func(tid zodb.Tid, err error) {
 		c.log.Warn("the extension of a transaction cannot travel and is sent empty", "tid", tid, "error", err)
 	}
@@ -173,7 +173,7 @@ func (c *zrs2) arrives(ctx context.Context) {
 // the end.
 func (c *zrs2) listen() error {
 	var longest time.Duration
-	for last := c.p.opt.Now(); ; {
+	for last := c.p.opt.now(); ; {
 		msg, err := protocol.ReadSized(c.conn, nil, tidLen)
 		switch {
 		case err != nil && c.over.Load():
@@ -185,7 +185,7 @@ func (c *zrs2) listen() error {
 		case len(msg) > 0:
 			return fmt.Errorf("the secondary sent %d bytes where only keep-alives may come", len(msg))
 		}
-		now := c.p.opt.Now()
+		now := c.p.opt.now()
 		c.heard.Store(now.UnixNano())
 		longest, last = max(longest, now.Sub(last)), now
 		if err := c.conn.SetReadDeadline(time.Now().Add(max(3*longest, c.p.opt.IdleTimeout))); err != nil {

@@ -6,8 +6,8 @@ import (
 	"hash/fnv"
 )
 
-// ErrDamaged says that a message arrived other than it was sent. Trying again is right.
-var ErrDamaged = errors.New("the message was damaged on its way")
+// errDamaged says that a message arrived other than it was sent. Trying again is right.
+var errDamaged = errors.New("the message was damaged on its way")
 
 // A checked message says things by which nodes change what they are, for good: epochs, and the last transaction. A
 // damaged number must not do that, so it carries the FNV-1a hash, 64 bits, of these numbers, 8 bytes each, big-endian.
@@ -62,10 +62,10 @@ func seal(msg any) {
 // sound compares them.
 func sound(msg any) error {
 	if m, ok := msg.(checked); ok && *m.check() != sumOf(m) {
-		return ErrDamaged
+		return errDamaged
 	}
 	if m, ok := msg.(summed); ok && *m.sum() != 0 && *m.sum() != hashOf(m) {
-		return ErrDamaged
+		return errDamaged
 	}
 	return nil
 }

@@ -11,8 +11,8 @@ import (
 	"time"
 )
 
-// MaxMessage is the most bytes that a message of the control stream may have.
-const MaxMessage = 1 << 20
+// maxMessage is the most bytes that a message of the control stream may have.
+const maxMessage = 1 << 20
 
 // MessageVersion is the version of the messages that this package has. Hello and Welcome carry it.
 const MessageVersion = 1
@@ -32,17 +32,17 @@ type Control struct {
 
 	r      *bufio.Reader
 	buf    []byte
-	limit  int   // bytes of a message that is received; 0: MaxMessage
+	limit  int   // bytes of a message that is received; 0: maxMessage
 	broken error // ends all further receiving
 }
 
 // NewControl returns a Control on stream, which is a control stream behind its header. The caller closes the stream.
 func NewControl(stream net.Conn) *Control {
-	return &Control{conn: stream, timeout: DefaultWriteTimeout, r: bufio.NewReader(stream)}
+	return &Control{conn: stream, timeout: defaultWriteTimeout, r: bufio.NewReader(stream)}
 }
 
 // Limit bounds the messages that are received from now on, in bytes: room for one is made as soon as it is announced.
-func (c *Control) Limit(bytes int) { c.limit = min(bytes, MaxMessage) }
+func (c *Control) Limit(bytes int) { c.limit = min(bytes, maxMessage) }
 
 // Send writes one message. When the peer does not take it in time, the session is closed and the error is a timeout.
 func (c *Control) Send(msg any) error {
@@ -55,8 +55,8 @@ func (c *Control) Send(msg any) error {
 	if err != nil {
 		return err
 	}
-	if len(payload) > MaxMessage {
-		return &TooLargeError{What: kind + " message to send", Size: int64(len(payload)), Max: MaxMessage}
+	if len(payload) > maxMessage {
+		return &TooLargeError{What: kind + " message to send", Size: int64(len(payload)), Max: maxMessage}
 	}
 	c.sending.Lock()
 	defer c.sending.Unlock()
@@ -92,7 +92,7 @@ func (c *Control) Receive(ctx context.Context) (any, error) {
 }
 
 func (c *Control) receive() (any, error) {
-	payload, err := ReadSized(c.r, c.buf, cmp.Or(c.limit, MaxMessage))
+	payload, err := ReadSized(c.r, c.buf, cmp.Or(c.limit, maxMessage))
 	if err != nil {
 		return nil, err
 	}

@@ -159,7 +159,7 @@ func TestAnUnknownMessageIsNoCorruption(t *testing.T) {
 	wire := append(sized(t, []any{"later", map[string]int{"a": 1}}), sized(t, []any{"goodbye", map[string]int{}})...)
 	go func() { _, _ = s.Write(wire) }()
 	in := NewControl(c)
-	if _, err := in.Receive(t.Context()); !errors.Is(err, ErrUnknownMessage) || errors.Is(err, ErrCorruptMessage) ||
+	if _, err := in.Receive(t.Context()); !errors.Is(err, ErrUnknownMessage) || errors.Is(err, errCorruptMessage) ||
 		!strings.Contains(err.Error(), "later") {
 		t.Fatalf("got %v", err)
 	}
@@ -194,7 +194,7 @@ func TestCorruptMessages(t *testing.T) {
 				t.Fatal(err)
 			}
 			got, err := receiveFrom(t, wire.Bytes())
-			if !errors.Is(err, ErrCorruptMessage) || errors.Is(err, ErrUnknownMessage) {
+			if !errors.Is(err, errCorruptMessage) || errors.Is(err, ErrUnknownMessage) {
 				t.Errorf("got %#v, %v", got, err)
 			}
 		})
@@ -204,11 +204,11 @@ func TestCorruptMessages(t *testing.T) {
 func TestAMessageBeyondTheLimitIsRefused(t *testing.T) {
 	_, err := receiveFrom(t, []byte{0, 0x10, 0, 1})
 	var large *TooLargeError
-	if !errors.As(err, &large) || large.Max != MaxMessage {
+	if !errors.As(err, &large) || large.Max != maxMessage {
 		t.Errorf("receiving: %v", err)
 	}
 	c, _ := pipe(t)
-	if err := NewControl(c).Send(&Goodbye{Reason: strings.Repeat("x", MaxMessage)}); !errors.As(err, &large) {
+	if err := NewControl(c).Send(&Goodbye{Reason: strings.Repeat("x", maxMessage)}); !errors.As(err, &large) {
 		t.Errorf("sending: %v", err)
 	}
 }
@@ -333,7 +333,7 @@ func FuzzControl(f *testing.F) {
 		}
 		msg, err := (&Control{conn: noConn{}, r: bufio.NewReader(&wire)}).receive()
 		if err != nil {
-			if !errors.Is(err, ErrCorruptMessage) && !errors.Is(err, ErrUnknownMessage) && !errors.Is(err, ErrDamaged) {
+			if !errors.Is(err, errCorruptMessage) && !errors.Is(err, ErrUnknownMessage) && !errors.Is(err, errDamaged) {
 				t.Errorf("neither corrupt nor unknown: %v", err)
 			}
 			return

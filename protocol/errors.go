@@ -21,8 +21,8 @@ var (
 	// and the stream can be read on.
 	ErrUnknownMessage = errors.New("message of an unknown kind: the peer may be of a newer version")
 
-	// ErrCorruptMessage says that a message is not what its own form promises. Nothing behind it can be trusted.
-	ErrCorruptMessage = errors.New("corrupt message")
+	// errCorruptMessage says that a message is not what its own form promises. Nothing behind it can be trusted.
+	errCorruptMessage = errors.New("corrupt message")
 )
 
 // A TooLargeError says that a peer announced something above the limit. Nothing of it was read or allocated.

@@ -32,8 +32,8 @@ const (
 
 // Defaults of Limits.
 const (
-	DefaultMaxRecord = 1 << 30
-	DefaultMaxBlob   = 1 << 40
+	defaultMaxRecord = 1 << 30
+	defaultMaxBlob   = 1 << 40
 	DefaultMaxFrame  = maxFrame // the longest that the protocol has
 )
 
@@ -41,8 +41,8 @@ const (
 // whatever their size.
 type Limits struct {
 	MaxFrame  int64 // bytes of a frame that is not raw, so of a transaction's metadata; 0 or more: DefaultMaxFrame
-	MaxRecord int64 // bytes of one record's data; 0: DefaultMaxRecord
-	MaxBlob   int64 // bytes of one blob; 0: DefaultMaxBlob
+	MaxRecord int64 // bytes of one record's data; 0: defaultMaxRecord
+	MaxBlob   int64 // bytes of one blob; 0: defaultMaxBlob
 }
 
 // WithDefaults returns the limits with the defaults where there was none.
@@ -51,10 +51,10 @@ func (l Limits) WithDefaults() Limits {
 		l.MaxFrame = DefaultMaxFrame
 	}
 	if l.MaxRecord <= 0 {
-		l.MaxRecord = DefaultMaxRecord
+		l.MaxRecord = defaultMaxRecord
 	}
 	if l.MaxBlob <= 0 {
-		l.MaxBlob = DefaultMaxBlob
+		l.MaxBlob = defaultMaxBlob
 	}
 	return l
 }

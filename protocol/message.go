@@ -66,15 +66,15 @@ func marshalMessage(kind string, body any) ([]byte, error) {
 // splitMessage checks the form of a whole message and returns its kind and the msgpack of its body.
 func splitMessage(payload []byte) (kind string, body []byte, err error) {
 	if err := checkShape(payload); err != nil {
-		return "", nil, fmt.Errorf("%w: %w", ErrCorruptMessage, err)
+		return "", nil, fmt.Errorf("%w: %w", errCorruptMessage, err)
 	}
 	r := bytes.NewReader(payload)
 	d := msgpack.NewDecoder(r)
 	if n, err := d.DecodeArrayLen(); err != nil || n != messageParts {
-		return "", nil, fmt.Errorf("%w: not an array of kind and body", ErrCorruptMessage)
+		return "", nil, fmt.Errorf("%w: not an array of kind and body", errCorruptMessage)
 	}
 	if kind, err = d.DecodeString(); err != nil {
-		return "", nil, fmt.Errorf("%w: its kind: %w", ErrCorruptMessage, err)
+		return "", nil, fmt.Errorf("%w: its kind: %w", errCorruptMessage, err)
 	}
 	return kind, payload[len(payload)-r.Len():], nil
 }
@@ -83,13 +83,13 @@ func unmarshalBody(body []byte, into any) error {
 	r := bytes.NewReader(body)
 	d := msgpack.NewDecoder(r)
 	if n, err := d.DecodeMapLen(); err != nil || n < 0 {
-		return fmt.Errorf("%w: its body is no map", ErrCorruptMessage)
+		return fmt.Errorf("%w: its body is no map", errCorruptMessage)
 	}
 	if _, err := r.Seek(0, io.SeekStart); err != nil {
 		return err
 	}
 	if err := d.Decode(into); err != nil {
-		return fmt.Errorf("%w: its body: %w", ErrCorruptMessage, err)
+		return fmt.Errorf("%w: its body: %w", errCorruptMessage, err)
 	}
 	return nil
 }

@@ -41,7 +41,7 @@ func newNonce() (n Nonce) {
 	return n
 }
 
-// A MAC proves the knowledge of a secret: see Secret.MAC.
+// A MAC proves the knowledge of a secret: see Secret.mac.
 type MAC [sha256.Size]byte
 
 // A Role is the side that proves something.
@@ -56,10 +56,10 @@ const (
 // macLabel keeps a MAC of this exchange apart from every other use of the same secret.
 const macLabel = Native + " shared secret"
 
-// MAC is what a side sends as its proof: HMAC-SHA256, with the secret as its key, over
+// mac is what a side sends as its proof: HMAC-SHA256, with the secret as its key, over
 //
 //	"zrsd/1 shared secret" 0 role 0 nonce of the secondary, nonce of the primary
-func (s Secret) MAC(role Role, secondary, primary Nonce) (m MAC) {
+func (s Secret) mac(role Role, secondary, primary Nonce) (m MAC) {
 	h := hmac.New(sha256.New, s)
 	for _, part := range [][]byte{[]byte(macLabel), {0}, []byte(role), {0}, secondary[:], primary[:]} {
 		h.Write(part)
@@ -70,7 +70,7 @@ func (s Secret) MAC(role Role, secondary, primary Nonce) (m MAC) {
 
 // proved compares in constant time.
 func (s Secret) proved(role Role, secondary, primary Nonce, m MAC) bool {
-	want := s.MAC(role, secondary, primary)
+	want := s.mac(role, secondary, primary)
 	return hmac.Equal(want[:], m[:])
 }
 
@@ -84,7 +84,7 @@ func (s Secret) Present(ctx context.Context, c *Control) error {
 	if err != nil {
 		return err
 	}
-	if err := c.Send(&Proof{s.MAC(RoleSecondary, own, challenge.Nonce)}); err != nil {
+	if err := c.Send(&Proof{s.mac(RoleSecondary, own, challenge.Nonce)}); err != nil {
 		return err
 	}
 	proof, err := receiveAs[*Proof](ctx, c)
@@ -128,5 +128,5 @@ func (s Secret) Demand(ctx context.Context, c *Control, first *Authenticate) err
 		return &Refusal{Code: CodeNotAuthorised, Text: "the secret of this secondary is not that of the primary; " +
 			"give both the same --secret-file"}
 	}
-	return c.Send(&Proof{s.MAC(RolePrimary, first.Nonce, own)})
+	return c.Send(&Proof{s.mac(RolePrimary, first.Nonce, own)})
 }

@@ -44,7 +44,7 @@ func TestProofsAreThoseOfTheDocument(t *testing.T) {
 		RoleSecondary: "53083b14b05c3fe8b550e8bd58b6d1f644c51a3e4dd5bb3a96650612bda667f7",
 		RolePrimary:   "b92eb4fead476edfe038eab43532b293221a910c153f20aa062e2eb4689e1cce",
 	} {
-		if got := someSecret.MAC(role, secondary, primary); hex.EncodeToString(got[:]) != want {
+		if got := someSecret.mac(role, secondary, primary); hex.EncodeToString(got[:]) != want {
 			t.Errorf("%s: got %x, want %s", role, got, want)
 		}
 	}
@@ -138,7 +138,7 @@ func TestAProofIsGoodForOneConnection(t *testing.T) {
 			t.Fatal(err)
 		}
 		if attempt == 0 {
-			heard.MAC = someSecret.MAC(RoleSecondary, first.Nonce, msg.(*Challenge).Nonce)
+			heard.MAC = someSecret.mac(RoleSecondary, first.Nonce, msg.(*Challenge).Nonce)
 		}
 		if err := secondary.Send(&heard); err != nil {
 			t.Fatal(err)

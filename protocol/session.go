@@ -13,8 +13,8 @@ import (
 
 // Defaults of a session.
 const (
-	DefaultWriteTimeout = 30 * time.Second
-	DefaultKeepAlive    = 10 * time.Second
+	defaultWriteTimeout = 30 * time.Second
+	defaultKeepAlive    = 10 * time.Second
 )
 
 // Bounds of a window. The lower one is what yamux itself starts with.
@@ -90,13 +90,13 @@ func (opt SessionOptions) config() *yamux.Config {
 	return &yamux.Config{
 		AcceptBacklog:       backlog,
 		EnableKeepAlive:     true,
-		KeepAliveInterval:   orDefault(opt.KeepAlive, DefaultKeepAlive),
+		KeepAliveInterval:   orDefault(opt.KeepAlive, defaultKeepAlive),
 		MaxStreamWindowSize: max(opt.Window, minWindow),
 		// One value for two things in yamux: a write that is stuck, and a keep-alive without an answer. A stuck write
 		// leaves half a frame behind, so every writer closes the session then (see stream.Write).
-		ConnectionWriteTimeout: orDefault(opt.WriteTimeout, DefaultWriteTimeout),
-		StreamOpenTimeout:      orDefault(opt.WriteTimeout, DefaultWriteTimeout),
-		StreamCloseTimeout:     orDefault(opt.WriteTimeout, DefaultWriteTimeout),
+		ConnectionWriteTimeout: orDefault(opt.WriteTimeout, defaultWriteTimeout),
+		StreamOpenTimeout:      orDefault(opt.WriteTimeout, defaultWriteTimeout),
+		StreamCloseTimeout:     orDefault(opt.WriteTimeout, defaultWriteTimeout),
 		Logger:                 &sparing{log: logger.Named("yamux"), guard: opt.Guard},
 	}
 }

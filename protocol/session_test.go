@@ -80,7 +80,7 @@ func TestAStreamWithABadHeaderIsRefused(t *testing.T) {
 		if err := WriteSized(raw, []byte(header)); err != nil {
 			t.Fatal(err)
 		}
-		if _, _, err := AcceptStream(t.Context(), server); !errors.Is(err, ErrCorruptMessage) {
+		if _, _, err := AcceptStream(t.Context(), server); !errors.Is(err, errCorruptMessage) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}

@@ -291,7 +291,7 @@ func TestAnyTransactionsComeBack(t *testing.T) {
 		if r.HasBlob {
 			r.Blob = data.Draw(t, "blob")
 		} else if r.Shared = rapid.Bool().Draw(t, "shared"); r.Shared {
-			r.Size = rapid.Int64Range(0, DefaultMaxBlob).Draw(t, "size of the shared blob")
+			r.Size = rapid.Int64Range(0, defaultMaxBlob).Draw(t, "size of the shared blob")
 		}
 		return r
 	})

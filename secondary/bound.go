@@ -9,7 +9,7 @@ const maxYearsAhead = 100
 
 // believes refuses a transaction that would leave no tids for later ones.
 func (s *Secondary) believes(tid zodb.Tid) error {
-	last, bound := s.st.LastTid(), s.opt.Now()
+	last, bound := s.st.LastTid(), s.opt.now()
 	if last != 0 && last.Time().After(bound) {
 		bound = last.Time()
 	}

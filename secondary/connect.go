@@ -123,7 +123,7 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 	}
 	return &link{
 		session: session, control: control, acks: newAcker(control, hello.Last.Tid), repl: repl,
-		wire:  &wire{r: repl, track: s.track, now: s.opt.Now, limit: s.opt.StallTimeout, handed: hello.Last.Tid},
+		wire:  &wire{r: repl, track: s.track, now: s.opt.now, limit: s.opt.StallTimeout, handed: hello.Last.Tid},
 		start: hello.Last.Tid, size: s.st.Size(), silence: silence(w.Heartbeat),
 	}, nil
 }

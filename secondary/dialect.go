@@ -44,7 +44,7 @@ func newOld() old { return old{since: make(map[string]time.Time), wordless: make
 // cannot. So nothing falls back to zrs2 that was once sure of its primary: it takes an operator to say so.
 func (s *Secondary) followIn(ctx context.Context, addr string) error {
 	since, known := s.old.since[addr]
-	if s.opt.Protocol == ProtocolZrs2 || (known && s.opt.Now().Sub(since) < nativeAgain) {
+	if s.opt.Protocol == ProtocolZrs2 || (known && s.opt.now().Sub(since) < nativeAgain) {
 		return s.followOld(ctx, addr)
 	}
 	delete(s.old.since, addr)
@@ -81,6 +81,6 @@ func (s *Secondary) notBack() string {
 func (s *Secondary) speaksZrs2(addr string) {
 	delete(s.old.wordless, addr)
 	if _, known := s.old.since[addr]; !known {
-		s.old.since[addr] = s.opt.Now()
+		s.old.since[addr] = s.opt.now()
 	}
 }

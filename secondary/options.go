@@ -53,7 +53,7 @@ type Options struct {
 	WriteTimeout     time.Duration // see protocol.SessionOptions
 	KeepAlive        time.Duration // see protocol.SessionOptions
 	KeepAliveDelay   time.Duration // between keep-alives to a zrs2 primary; 0: none, as is the default of zc.zrs
-	QuietAfter       time.Duration // of silence a zrs2 stream counts as read to its end; default 2 s
+	quietAfter       time.Duration // of silence a zrs2 stream counts as read to its end; default 2 s
 	Window           uint32        // see protocol.SessionOptions; 0: chosen from the measured round trip
 	MaxFrame         int64         // bytes; see protocol.Limits
 	MaxRecord        int64         // bytes; see protocol.Limits
@@ -63,9 +63,9 @@ type Options struct {
 	// ends Run with that error. Nil: there is nothing to be done.
 	Diverged func(ctx context.Context, addr string) error
 
-	Watch  *watchdog.Board // is told when the storage takes no transaction; nil: nobody is
+	watch  *watchdog.Board // is told when the storage takes no transaction; nil: nobody is
 	Logger hclog.Logger
-	Now    func() time.Time
+	now    func() time.Time
 }
 
 func (o Options) withDefaults() Options {
@@ -79,7 +79,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.HandshakeTimeout, 30*time.Second)
 	orElse(&o.BlobPatience, 10*time.Second)
 	orElse(&o.StallTimeout, 60*time.Second)
-	orElse(&o.QuietAfter, 2*time.Second)
+	orElse(&o.quietAfter, 2*time.Second)
 	if o.Protocol == "" {
 		o.Protocol = ProtocolAuto
 	}
@@ -89,8 +89,8 @@ func (o Options) withDefaults() Options {
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
-	if o.Now == nil {
-		o.Now = time.Now
+	if o.now == nil {
+		o.now = time.Now
 	}
 	return o
 }

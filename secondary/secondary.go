@@ -37,7 +37,7 @@ type Secondary struct {
 func New(st *filestorage.Storage, keep *identity.Keeper, opt Options) *Secondary {
 	opt = opt.withDefaults()
 	return &Secondary{
-		st: st, keep: keep, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.Now), old: newOld(),
+		st: st, keep: keep, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.now), old: newOld(),
 		pause: pause, choosy: true,
 	}
 }
@@ -60,7 +60,7 @@ func (s *Secondary) Run(ctx context.Context) error {
 	if len(s.opt.Addresses) == 0 {
 		return errors.New("a secondary needs the address of its primary")
 	}
-	s.handing = s.opt.Watch.Place("what follows the primary")
+	s.handing = s.opt.watch.Place("what follows the primary")
 	defer s.handing.Remove()
 	p := newPace(s.opt)
 	for ctx.Err() == nil {

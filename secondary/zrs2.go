@@ -43,7 +43,7 @@ func (s *Secondary) followOldFrom(ctx context.Context, addr string, last standin
 	defer closeQuietly(conn)
 	l := &oldLink{
 		s: s, conn: conn, last: last, version: zrs.V20,
-		wire: &wire{r: conn, track: s.track, now: s.opt.Now, handed: last.tid},
+		wire: &wire{r: conn, track: s.track, now: s.opt.now, handed: last.tid},
 	}
 	if s.st.HasBlobs() {
 		l.version = zrs.V21
@@ -135,7 +135,7 @@ func (l *oldLink) source() *source {
 // watch notices when there is nothing more to read, and when there never was.
 func (l *oldLink) watch(ctx context.Context) error {
 	opt := &l.s.opt
-	t := time.NewTicker(opt.QuietAfter / 4)
+	t := time.NewTicker(opt.quietAfter / 4)
 	defer t.Stop()
 	for {
 		select {
@@ -143,7 +143,7 @@ func (l *oldLink) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if l.wire.quiet(opt.QuietAfter) {
+		if l.wire.quiet(opt.quietAfter) {
 			l.s.track.quiet()
 		}
 		if l.last.tid != 0 && !l.s.track.hasJoined() && l.wire.quiet(welcomePatience*opt.HandshakeTimeout) {

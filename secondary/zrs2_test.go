@@ -135,9 +135,9 @@ func boundaries(stream []byte) (ends []int) {
 	return ends
 }
 
-func inZrs2(o *Options) { o.Protocol, o.QuietAfter = ProtocolZrs2, 20*time.Millisecond }
+func inZrs2(o *Options) { o.Protocol, o.quietAfter = ProtocolZrs2, 20*time.Millisecond }
 
-func inAuto(o *Options) { o.QuietAfter = 20 * time.Millisecond }
+func inAuto(o *Options) { o.quietAfter = 20 * time.Millisecond }
 
 // holding returns a site that has these transactions.
 func holding(t *testing.T, txns ...*plain) *site {
@@ -220,7 +220,7 @@ func TestAutoRemembersWhatThePrimarySpeaksForAWhile(t *testing.T) {
 		}
 		return v.send(transaction(5, "five"))
 	})
-	inMemory(t).follow(t, addr, inAuto, func(o *Options) { o.Now = late.now })
+	inMemory(t).follow(t, addr, inAuto, func(o *Options) { o.now = late.now })
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	for spoken(zrs.V21) < 6 {

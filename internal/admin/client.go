@@ -18,12 +18,12 @@ const maxDocument = 16 << 20
 // ErrNoStatus says that somebody answered, but not with a status document.
 var ErrNoStatus = errors.New("the answer is no status document: check that this is the --admin address of a zrsd")
 
-// ErrNoStorage says that a process has no storage of the name asked for. The error that wraps it has the node's words.
-var ErrNoStorage = errors.New("no such storage")
+// errNoStorage says that a process has no storage of the name asked for. The error that wraps it has the node's words.
+var errNoStorage = errors.New("no such storage")
 
 // Fetch gets the status document of the node that dial reaches, as it came and decoded: of one storage among several,
 // or with an empty name that of the process. The error is that of dial, ErrNoStatus,
-// ErrNoStorage, or the cause of ctx.
+// errNoStorage, or the cause of ctx.
 func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error), storage string) (raw []byte, st *Status,
 	err error) {
 	conn, err := dial(ctx)
@@ -35,7 +35,7 @@ func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error), st
 	switch {
 	case ctx.Err() != nil:
 		return nil, nil, context.Cause(ctx)
-	case errors.Is(err, ErrNoStorage):
+	case errors.Is(err, errNoStorage):
 		return nil, nil, err
 	case err != nil:
 		return nil, nil, fmt.Errorf("%w (%w)", ErrNoStatus, err)
@@ -54,7 +54,7 @@ const maxRefusal = 4 << 10
 type noStorageError struct{ text string }
 
 func (e *noStorageError) Error() string { return e.text }
-func (e *noStorageError) Unwrap() error { return ErrNoStorage }
+func (e *noStorageError) Unwrap() error { return errNoStorage }
 
 func get(ctx context.Context, conn net.Conn, storage string) (raw []byte, err error) {
 	address := "http://" + ownHost + "/status"

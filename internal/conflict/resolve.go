@@ -9,18 +9,18 @@ import (
 	"github.com/zrsd/zrsd/internal/zlibrecord"
 )
 
-// ErrUnresolved says that two changes cannot be merged here; the error around it says why.
-var ErrUnresolved = errors.New("the changes cannot be merged")
+// errUnresolved says that two changes cannot be merged here; the error around it says why.
+var errUnresolved = errors.New("the changes cannot be merged")
 
 func unresolved(format string, args ...any) error {
-	return fmt.Errorf("%w: %s", ErrUnresolved, fmt.Sprintf(format, args...))
+	return fmt.Errorf("%w: %s", errUnresolved, fmt.Sprintf(format, args...))
 }
 
 // limits bound what a record may make us allocate: BTrees have small records.
 var limits = pickle.Limits{Bytes: 16 << 20}
 
 // Resolve merges two records of one object, committed and sent, which were both made from old. Every error means that
-// it was not possible: ErrUnresolved where the changes exclude each other or need their classes, and those of package
+// it was not possible: errUnresolved where the changes exclude each other or need their classes, and those of package
 // pickle. Records of zc.zlibstorage are merged as what they have inside. Resolve is safe for concurrent use.
 func Resolve(old, committed, sent []byte) ([]byte, error) {
 	packed := false

@@ -51,7 +51,7 @@ func TestWhatNeedsAnApplicationIsLeftToTheClient(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Resolve(record(t, c.class, c.old), record(t, c.class, c.committed), record(t, c.class, c.sent))
-			if !errors.Is(err, ErrUnresolved) {
+			if !errors.Is(err, errUnresolved) {
 				t.Errorf("got %q, %v", got, err)
 			}
 		})
@@ -111,7 +111,7 @@ func FuzzResolve(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if _, err := Resolve(merged, merged, merged); err != nil && !errors.Is(err, ErrUnresolved) {
+		if _, err := Resolve(merged, merged, merged); err != nil && !errors.Is(err, errUnresolved) {
 			t.Errorf("merged to %q, which cannot be read: %v", merged, err)
 		}
 	})
@@ -124,7 +124,7 @@ func TestAMergeEndsWhateverItsKeysAre(t *testing.T) {
 		"0h\x01h\x01\x86q\x01",
 		60,
 	) + "\x85\x85."
-	if _, err := Resolve([]byte(endless), []byte(endless), []byte(endless)); !errors.Is(err, ErrUnresolved) {
+	if _, err := Resolve([]byte(endless), []byte(endless), []byte(endless)); !errors.Is(err, errUnresolved) {
 		t.Errorf("resolved: %v", err)
 	}
 }

@@ -16,8 +16,8 @@ type Child struct {
 	exited chan struct{} // closed when it has ended and all that it wrote is there
 }
 
-// Run starts a program, which ends by a signal.
-func Run(cmd *exec.Cmd) (*Child, error) {
+// run starts a program, which ends by a signal.
+func run(cmd *exec.Cmd) (*Child, error) {
 	if err := cmd.Start(); err != nil {
 		return nil, fmt.Errorf("starting %s: %w", strings.Join(cmd.Args, " "), err)
 	}
@@ -38,7 +38,7 @@ func RunLogged(log string, binary string, args ...string) (*Child, error) {
 	defer f.Close()                      //nolint:errcheck // the program has it
 	cmd := exec.Command(binary, args...) //nolint:gosec,noctx // who calls names it; it ends by a signal
 	cmd.Stdout, cmd.Stderr = f, f
-	return Run(cmd)
+	return run(cmd)
 }
 
 // Pid returns the process id.

@@ -7,13 +7,13 @@ import (
 	"strings"
 )
 
-// PeakMemory returns the most resident memory that the process has had, in bytes.
+// peakMemory returns the most resident memory that the process has had, in bytes.
 func (p *Process) PeakMemory() (int64, error) {
-	return PeakMemory(p.Pid())
+	return peakMemory(p.Pid())
 }
 
-// PeakMemory returns the most resident memory that the process pid has had, in bytes.
-func PeakMemory(pid int) (int64, error) { return memory(pid, "VmHWM:") }
+// peakMemory returns the most resident memory that the process pid has had, in bytes.
+func peakMemory(pid int) (int64, error) { return memory(pid, "VmHWM:") }
 
 // Memory returns the resident memory of the process pid, in bytes.
 func Memory(pid int) (int64, error) { return memory(pid, "VmRSS:") }

@@ -6,7 +6,7 @@ import (
 )
 
 func TestMemoryOfThisProcess(t *testing.T) {
-	for name, measure := range map[string]func(pid int) (int64, error){"now": Memory, "peak": PeakMemory} {
+	for name, measure := range map[string]func(pid int) (int64, error){"now": Memory, "peak": peakMemory} {
 		if n, err := measure(os.Getpid()); err != nil || n <= 0 {
 			t.Errorf("%s: %d bytes, %v", name, n, err)
 		}

@@ -39,7 +39,7 @@ func StartConfigured(binary, adminAddr string, mirror io.Writer, args ...string)
 	log := newLog(mirror)
 	cmd := exec.Command(binary, args...) //nolint:gosec,noctx // zrsd itself; it ends by a signal
 	cmd.Stdout, cmd.Stderr = log, log
-	child, err := Run(cmd)
+	child, err := run(cmd)
 	if err != nil {
 		return nil, err
 	}

@@ -92,7 +92,7 @@ func (q *Quiet) pass(source, text string) (kept int, ok bool) {
 		return 0, false
 	}
 	c.texts = append(c.texts, hash)
-	more, ok := q.all.Pass()
+	more, ok := q.all.pass()
 	if !ok {
 		c.kept += kept
 		return 0, false
@@ -100,8 +100,8 @@ func (q *Quiet) pass(source, text string) (kept int, ok bool) {
 	return kept + more, true
 }
 
-// Pass reports whether a line is to be logged, and how many were not in the interval before.
-func (r *Rate) Pass() (kept int, ok bool) {
+// pass reports whether a line is to be logged, and how many were not in the interval before.
+func (r *Rate) pass() (kept int, ok bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if now := r.now(); now.Sub(r.since) >= quietFor {
@@ -118,7 +118,7 @@ func (r *Rate) Pass() (kept int, ok bool) {
 
 // Log logs a line if it may pass.
 func (r *Rate) Log(log hclog.Logger, level hclog.Level, msg string, args ...any) {
-	kept, ok := r.Pass()
+	kept, ok := r.pass()
 	if !ok {
 		return
 	}

@@ -27,7 +27,7 @@ func TestASourceIsAnAddressOrANetwork(t *testing.T) {
 		}
 	}
 	for _, addr := range []net.Addr{&net.UnixAddr{Name: "@"}, &net.TCPAddr{}} {
-		if got := Source(addr); got != Local {
+		if got := Source(addr); got != local {
 			t.Errorf("%#v: got %s", addr, got)
 		}
 	}

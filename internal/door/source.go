@@ -5,8 +5,8 @@ import (
 	"net/netip"
 )
 
-// Local stands for everybody on this machine who comes over a Unix socket.
-const Local = "local"
+// local stands for everybody on this machine who comes over a Unix socket.
+const local = "local"
 
 // ipv6Site is how much of an IPv6 address tells one site from another: whoever has one address there has all of them.
 const ipv6Site = 64
@@ -16,11 +16,11 @@ const ipv6Site = 64
 func Source(addr net.Addr) string {
 	tcp, ok := addr.(*net.TCPAddr)
 	if !ok {
-		return Local
+		return local
 	}
 	ip, ok := netip.AddrFromSlice(tcp.IP)
 	if !ok {
-		return Local
+		return local
 	}
 	ip = ip.Unmap()
 	if ip.Is4() {

@@ -11,12 +11,12 @@ import (
 
 // An UnknownError says that a value of a chain cannot be told, and nothing about whether histories are equal.
 type UnknownError struct {
-	Base, Tid zodb.Tid
+	base, tid zodb.Tid
 	Why       string
 }
 
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("the history between %v and %v is not known here: %s", e.Base, e.Tid, e.Why)
+	return fmt.Sprintf("the history between %v and %v is not known here: %s", e.base, e.tid, e.Why)
 }
 
 // A recent is a mark that was computed on demand. There are at most maxRecent: those that a bisection comes back to,

@@ -31,7 +31,7 @@ type Options struct {
 	// Save keeps a chain; what it returns is logged. Nil: nothing is kept.
 	Save func(identity.Chain) error
 	// Every is how often that is done while there is something new; default 30 s.
-	Every time.Duration
+	every time.Duration
 	// Retry is waited before a storage is read again that could not be read; default 10 s.
 	Retry  time.Duration
 	Logger hclog.Logger
@@ -59,8 +59,8 @@ type Local struct {
 // Keep begins to follow src, from the newest saved checkpoint that is still right. The caller closes the Local before
 // it closes src.
 func Keep(src Source, opt Options) *Local {
-	if opt.Every <= 0 {
-		opt.Every = 30 * time.Second
+	if opt.every <= 0 {
+		opt.every = 30 * time.Second
 	}
 	if opt.Retry <= 0 {
 		opt.Retry = 10 * time.Second
@@ -190,7 +190,7 @@ func (l *Local) keepSaving(ended <-chan struct{}) {
 	if l.opt.Save == nil {
 		return
 	}
-	ticker := time.NewTicker(l.opt.Every)
+	ticker := time.NewTicker(l.opt.every)
 	defer ticker.Stop()
 	for {
 		select {

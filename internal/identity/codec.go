@@ -51,13 +51,13 @@ const (
 
 // A VersionError says that a state file is whole, and of a format that this version of zrsd does not know.
 type VersionError struct {
-	Path   string
-	Format int64
+	path   string
+	format int64
 }
 
 func (e *VersionError) Error() string {
 	return fmt.Sprintf("%s has format %d, this zrsd knows only %d: it was written by a newer zrsd; run that one",
-		e.Path, e.Format, format)
+		e.path, e.format, format)
 }
 
 // decode reads the content of a state file. path is for errors only, which are *zodb.CorruptError and *VersionError.
@@ -75,7 +75,7 @@ func decode(path string, content []byte) (*State, error) {
 		return nil, damaged(path, "a number as "+memberFormat, err.Error())
 	}
 	if version < oldest || version > format {
-		return nil, &VersionError{Path: path, Format: version}
+		return nil, &VersionError{path: path, format: version}
 	}
 	s := &State{path: path, extra: members}
 	for _, one := range s.members() {

@@ -176,7 +176,7 @@ func TestMembersOfANewerVersionSurviveARewrite(t *testing.T) {
 func TestANewerFormatIsNoDamage(t *testing.T) {
 	_, err := decode("x.zrsd", sealed(`{"format":4,"storage":{"another":"form"}}`))
 	var version *VersionError
-	if !errors.As(err, &version) || version.Format != 4 {
+	if !errors.As(err, &version) || version.format != 4 {
 		t.Fatalf("got %v", err)
 	}
 }

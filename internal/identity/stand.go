@@ -15,23 +15,23 @@ const replacedSuffix = ".replaced"
 // A ReplacedError says that somebody removed, replaced or changed the state file while it was in use, and what became
 // of that.
 type ReplacedError struct {
-	Path string
-	What string // what was done to it
-	Kept string // where what stood there is now; empty: nothing did
+	path string
+	what string // what was done to it
+	kept string // where what stood there is now; empty: nothing did
 	Err  error  // why it could not be written again; nil: it was
 }
 
 func (e *ReplacedError) Error() string {
 	kept := ""
-	if e.Kept != "" {
-		kept = "; what was there instead is in " + e.Kept
+	if e.kept != "" {
+		kept = "; what was there instead is in " + e.kept
 	}
 	done := "it was written again as it has to be: leave it alone, and stop zrsd before you give a node another one"
 	if e.Err != nil {
 		done = fmt.Sprintf("it cannot be written again (%v), which is tried every few seconds: until then do not stop "+
 			"zrsd, which without it does not know who it is and what it has promised", e.Err)
 	}
-	return fmt.Sprintf("the state file %s was %s while zrsd was using it%s; %s", e.Path, e.What, kept, done)
+	return fmt.Sprintf("the state file %s was %s while zrsd was using it%s; %s", e.path, e.what, kept, done)
 }
 
 func (e *ReplacedError) Unwrap() error { return e.Err }
@@ -72,10 +72,10 @@ func (k *Keeper) restore() error {
 
 // replace writes s again, and beside it what stood in its place, nil for nothing.
 func (k *Keeper) replace(s *State, what string, content []byte) error {
-	e := &ReplacedError{Path: s.path, What: what}
+	e := &ReplacedError{path: s.path, what: what}
 	if content != nil {
-		e.Kept = s.path + replacedSuffix
-		e.Err = put(s.fs, e.Kept, content)
+		e.kept = s.path + replacedSuffix
+		e.Err = put(s.fs, e.kept, content)
 	}
 	if e.Err == nil {
 		e.Err = s.Save()

@@ -7,23 +7,23 @@ import "fmt"
 // last number that there is would leave none for any promotion to come.
 const MaxStep = 1 << 20
 
-// A StepError says that the number of an epoch is too high to be true.
-type StepError struct{ Number, Known uint64 }
+// A stepError says that the number of an epoch is too high to be true.
+type stepError struct{ number, known uint64 }
 
-func (e *StepError) Error() string {
+func (e *stepError) Error() string {
 	return fmt.Sprintf(
 		"epoch %d cannot be: the highest one known here is %d, and promotions do not skip more than %d; "+
 			"the number is ignored",
-		e.Number,
-		e.Known,
+		e.number,
+		e.known,
 		MaxStep,
 	)
 }
 
-// Believe returns a *StepError when the number of an epoch is too high to be true for a node that knows of known.
+// Believe returns a *stepError when the number of an epoch is too high to be true for a node that knows of known.
 func Believe(number, known uint64) error {
 	if number > known && number-known > MaxStep {
-		return &StepError{number, known}
+		return &stepError{number, known}
 	}
 	return nil
 }

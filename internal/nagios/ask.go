@@ -19,14 +19,14 @@ const unnamed = "1"
 // Dial connects to a server.
 type Dial func(ctx context.Context) (net.Conn, error)
 
-// A ConnectError says that there is no connection to a server.
-type ConnectError struct{ Err error }
+// A connectError says that there is no connection to a server.
+type connectError struct{ err error }
 
-func (e *ConnectError) Error() string { return e.Err.Error() }
-func (e *ConnectError) Unwrap() error { return e.Err }
+func (e *connectError) Error() string { return e.err.Error() }
+func (e *connectError) Unwrap() error { return e.err }
 
 // Ask asks a server for its last transactions, over two connections at most, and one more for each of several storages.
-// The error is a *ConnectError, or says what is wrong with the answer. When ctx ends it is the cause.
+// The error is a *connectError, or says what is wrong with the answer. When ctx ends it is the cause.
 func Ask(ctx context.Context, dial Dial) (Storages, error) {
 	found, err := askZEO(ctx, dial)
 	if errors.Is(err, errNoGreeting) {
@@ -82,7 +82,7 @@ func orUnknown(text *string) string {
 func connect(ctx context.Context, dial Dial) (net.Conn, error) {
 	conn, err := dial(ctx)
 	if err != nil {
-		return nil, &ConnectError{err}
+		return nil, &connectError{err}
 	}
 	return conn, nil
 }

@@ -155,7 +155,7 @@ func TestAskSaysWhatIsWrongWithAnAnswer(t *testing.T) {
 
 func TestNobodyThereIsAConnectError(t *testing.T) {
 	nobody := &net.UnixAddr{Net: "unix", Name: filepath.Join(t.TempDir(), "nobody")}
-	var connect *ConnectError
+	var connect *connectError
 	if _, err := Ask(t.Context(), dialer(nobody)); !errors.As(err, &connect) {
 		t.Errorf("got %v", err)
 	}

@@ -13,9 +13,9 @@ import (
 // Failure returns what a plugin prints when a server, the primary or the secondary, did not tell its last transactions.
 // It is Critical.
 func Failure(server, addr string, err error) (string, Level) {
-	var connect *ConnectError
+	var connect *connectError
 	if errors.As(err, &connect) {
-		return fmt.Sprintf("Can't connect to %s at %s: %s\n", server, pythonString(addr), pythonError(connect.Err)),
+		return fmt.Sprintf("Can't connect to %s at %s: %s\n", server, pythonString(addr), pythonError(connect.err)),
 			Critical
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")    // one line, since only that is shown

@@ -86,11 +86,11 @@ func TestAFailureIsToldAsPythonTellsIt(t *testing.T) {
 		err  error
 		want string
 	}{
-		{&ConnectError{fmt.Errorf("connecting: %w", refused)},
+		{&connectError{fmt.Errorf("connecting: %w", refused)},
 			"Can't connect to primary at 'localhost:1': [Errno 111] Connection refused\n"},
-		{&ConnectError{&net.DNSError{IsNotFound: true}},
+		{&connectError{&net.DNSError{IsNotFound: true}},
 			"Can't connect to primary at 'localhost:1': [Errno -2] Name or service not known\n"},
-		{&ConnectError{errors.New("no way")}, "Can't connect to primary at 'localhost:1': no way\n"},
+		{&connectError{errors.New("no way")}, "Can't connect to primary at 'localhost:1': no way\n"},
 		{errors.New("no\nstatus"), "Can't get the status of primary at 'localhost:1': no status\n"},
 	} {
 		if text, level := Failure("primary", "localhost:1", c.err); text != c.want || level != Critical {

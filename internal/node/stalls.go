@@ -66,13 +66,13 @@ func showLeft(st *admin.Status, src any) {
 // as in a crash: nothing that was acknowledged is lost.
 const stopPatience = 2 * watchdog.Limit
 
-// A HungError says that a process that was to stop did not wait for something that makes no progress.
-type HungError struct{ Stall watchdog.Stall }
+// A hungError says that a process that was to stop did not wait for something that makes no progress.
+type hungError struct{ stall watchdog.Stall }
 
-func (e *HungError) Error() string {
+func (e *hungError) Error() string {
 	return fmt.Sprintf("stopped without waiting any longer: %v, since %s; nothing that was acknowledged is lost",
-		e.Stall,
-		e.Stall.Since.UTC().Format(time.RFC3339))
+		e.stall,
+		e.stall.Since.UTC().Format(time.RFC3339))
 }
 
 // hung returns what keeps a process from stopping: what has made no progress for too long, and was to end for as long.
@@ -88,7 +88,7 @@ func hung(members []*member, begun, now time.Time) error {
 	if longest == nil || now.Sub(begun) < stopPatience || now.Sub(longest.Since) < stopPatience {
 		return nil
 	}
-	return &HungError{*longest}
+	return &hungError{*longest}
 }
 
 // untilHung is together, but returns as well when the process is to stop and something keeps it from that, such as a

@@ -57,7 +57,7 @@ func TestAProcessStopsWithoutWhatStandsStill(t *testing.T) {
 	} {
 		members := []*member{{c: &Config{board: new(watchdog.Board)}}, {c: &Config{board: c.board}}}
 		err := hung(members, begun, c.now)
-		var hungErr *HungError
+		var hungErr *hungError
 		if errors.As(err, &hungErr) != c.hung {
 			t.Errorf("%s: %v", name, err)
 		}

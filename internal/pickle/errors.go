@@ -2,13 +2,13 @@ package pickle
 
 import "fmt"
 
-// A SyntaxError says that something is not a pickle, or not one that is read here.
-type SyntaxError struct {
-	Offset int // of the opcode, from the beginning of the pickle
-	Text   string
+// A syntaxError says that something is not a pickle, or not one that is read here.
+type syntaxError struct {
+	offset int // of the opcode, from the beginning of the pickle
+	text   string
 }
 
-func (e *SyntaxError) Error() string { return fmt.Sprintf("pickle: offset %d: %s", e.Offset, e.Text) }
+func (e *syntaxError) Error() string { return fmt.Sprintf("pickle: offset %d: %s", e.offset, e.text) }
 
 // A LimitError says that a pickle exceeds a limit, in being read or in being written.
 type LimitError struct {

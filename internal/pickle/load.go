@@ -5,12 +5,12 @@ import (
 	"fmt"
 )
 
-// Load reads a pickle, which must end where data ends. Errors are *SyntaxError and *LimitError. Bytes and ByteStrings
+// Load reads a pickle, which must end where data ends. Errors are *syntaxError and *LimitError. Bytes and ByteStrings
 // of the result are parts of data.
 func Load(data []byte, lim Limits) (Value, error) {
 	v, rest, err := LoadPrefix(data, lim)
 	if err == nil && len(rest) > 0 {
-		err = &SyntaxError{len(data) - len(rest), fmt.Sprintf("%d bytes behind the end", len(rest))}
+		err = &syntaxError{len(data) - len(rest), fmt.Sprintf("%d bytes behind the end", len(rest))}
 	}
 	return v, err
 }
@@ -36,7 +36,7 @@ func LoadRecord(data []byte, lim Limits) (class, state Value, err error) {
 		return nil, nil, err
 	}
 	if state, err = m.next(); err == nil && m.at < len(data) {
-		err = &SyntaxError{m.at, fmt.Sprintf("%d bytes behind the end", len(data)-m.at)}
+		err = &syntaxError{m.at, fmt.Sprintf("%d bytes behind the end", len(data)-m.at)}
 	}
 	return class, state, err
 }
@@ -82,7 +82,7 @@ type machine struct {
 
 func (m *machine) fail(format string, args ...any) {
 	if m.err == nil {
-		m.err = &SyntaxError{m.op, fmt.Sprintf(format, args...)}
+		m.err = &syntaxError{m.op, fmt.Sprintf(format, args...)}
 	}
 }
 

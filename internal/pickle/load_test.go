@@ -158,7 +158,7 @@ func TestHostilePicklesAreRefused(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			v, err := Load([]byte(in), Limits{})
-			var syntax *SyntaxError
+			var syntax *syntaxError
 			var limit *LimitError
 			if name == "a billion laughs beyond all depth" && err == nil { // small for who shares
 				_, err = Dump(v, Proto3Fast, Limits{Bytes: 1 << 16})

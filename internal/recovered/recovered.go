@@ -27,14 +27,14 @@ func Count() int64 { return count.Load() }
 
 // An Error is a panic that was turned into an error.
 type Error struct {
-	What  string // was done
+	what  string // was done
 	Value any    // of the panic
 }
 
 func (e *Error) Error() string {
 	return fmt.Sprintf(
 		"%s: a fault in zrsd itself: panic: %.200s (please report it with the stack in the log)",
-		e.What,
+		e.what,
 		fmt.Sprint(e.Value),
 	)
 }

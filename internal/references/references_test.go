@@ -128,7 +128,7 @@ func TestForms(t *testing.T) {
 			var e *Error
 			switch {
 			case c.reason == "" && err != nil, c.reason != "" && !errors.As(err, &e),
-				c.reason != "" && !strings.Contains(e.Reason, c.reason):
+				c.reason != "" && !strings.Contains(e.reason, c.reason):
 				t.Fatalf("%v, want %q", err, c.reason)
 			case c.reason != "":
 				return
@@ -209,7 +209,7 @@ func TestScannerForgets(t *testing.T) {
 	}
 	got, err := s.Scan([]byte("N.N"+refers), nil)
 	var e *Error
-	if !errors.As(err, &e) || e.Reason != "nothing in the memo under 5" || len(got) > 0 {
+	if !errors.As(err, &e) || e.reason != "nothing in the memo under 5" || len(got) > 0 {
 		t.Errorf("with the memo of another record: %v, %v", got, err)
 	}
 	if got, err := s.Scan([]byte("N.N."), nil); err != nil || len(got) > 0 {

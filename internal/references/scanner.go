@@ -9,11 +9,11 @@ import (
 
 // An Error says where a record is not what its format promises.
 type Error struct {
-	Pos    int // in the record
-	Reason string
+	pos    int // in the record
+	reason string
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("byte %d of the record: %s", e.Pos, e.Reason) }
+func (e *Error) Error() string { return fmt.Sprintf("byte %d of the record: %s", e.pos, e.reason) }
 
 // A kind is what matters about a value.
 type kind uint8
@@ -57,7 +57,7 @@ type Scanner struct {
 func (s *Scanner) Scan(record []byte, oids []zodb.Oid) ([]zodb.Oid, error) {
 	record, err := zlibrecord.Unpack(record, unpackLimit)
 	if err != nil {
-		return oids, &Error{Reason: err.Error()}
+		return oids, &Error{reason: err.Error()}
 	}
 	s.data, s.pos, s.found, s.err = record, 0, oids, nil
 	s.memo = s.memo[:0]
@@ -86,7 +86,7 @@ func (s *Scanner) pickle() {
 
 func (s *Scanner) fail(reason string, args ...any) {
 	if s.err == nil {
-		s.err = &Error{Pos: s.pos, Reason: fmt.Sprintf(reason, args...)}
+		s.err = &Error{pos: s.pos, reason: fmt.Sprintf(reason, args...)}
 	}
 }
 

@@ -21,9 +21,9 @@ type Primary interface {
 }
 
 // A Refusal says why a storage is not rewound, and what to do instead.
-type Refusal struct{ Text string }
+type Refusal struct{ text string }
 
-func (e *Refusal) Error() string { return e.Text }
+func (e *Refusal) Error() string { return e.text }
 
 func refuse(format string, args ...any) error { return &Refusal{fmt.Sprintf(format, args...)} }
 

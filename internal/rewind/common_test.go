@@ -132,7 +132,7 @@ func TestWhatMustNotBeRewoundIsRefused(t *testing.T) {
 		change(&o.stands)
 		_, err := Common(t.Context(), st, id, o)
 		var refusal *Refusal
-		if !errors.As(err, &refusal) || !strings.Contains(refusal.Text, want) {
+		if !errors.As(err, &refusal) || !strings.Contains(refusal.text, want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}

@@ -6,9 +6,9 @@ import (
 	"os"
 )
 
-// MinSecret is how many bytes a shared secret has at least. 32 random characters are better; below this somebody who
+// minSecret is how many bytes a shared secret has at least. 32 random characters are better; below this somebody who
 // has seen one handshake can guess.
-const MinSecret = 16
+const minSecret = 16
 
 // maxSecret keeps a wrong file name from becoming a secret.
 const maxSecret = 4096
@@ -29,9 +29,9 @@ func ReadSecret(name string) (secret []byte, exposed bool, err error) {
 	}
 	secret = bytes.TrimRight(b, "\r\n")
 	switch {
-	case len(secret) < MinSecret:
+	case len(secret) < minSecret:
 		return nil, false, fmt.Errorf("the secret in %s has %d bytes, at least %d are needed: make one with "+
-			"openssl rand -base64 32", name, len(secret), MinSecret)
+			"openssl rand -base64 32", name, len(secret), minSecret)
 	case len(secret) > maxSecret:
 		return nil, false, fmt.Errorf("the secret in %s has %d bytes, at most %d can be: is it the right file?", name,
 			len(secret), maxSecret)

@@ -9,28 +9,28 @@ import (
 	"strings"
 )
 
-// A NameError says that a peer has a good certificate, of a name that is not allowed here.
-type NameError struct {
-	Names   []string // in the certificate
-	Allowed []string
-	Host    string // instead of Allowed: the host that was connected to
+// A nameError says that a peer has a good certificate, of a name that is not allowed here.
+type nameError struct {
+	names   []string // in the certificate
+	allowed []string
+	host    string // instead of Allowed: the host that was connected to
 	err     error
 }
 
-func (e *NameError) Error() string {
+func (e *nameError) Error() string {
 	has := "no name"
-	if len(e.Names) > 0 {
-		has = strings.Join(e.Names, ", ")
+	if len(e.names) > 0 {
+		has = strings.Join(e.names, ", ")
 	}
-	if e.Host != "" {
+	if e.host != "" {
 		return fmt.Sprintf("the peer's certificate is not for the host %s, it has %s: connect by a name that it has, "+
-			"or allow that name as the peer's", e.Host, has)
+			"or allow that name as the peer's", e.host, has)
 	}
 	return fmt.Sprintf("the peer's certificate has %s, and allowed here is %s: allow its name, or give it a "+
-		"certificate with one that is", has, strings.Join(e.Allowed, ", "))
+		"certificate with one that is", has, strings.Join(e.allowed, ", "))
 }
 
-func (e *NameError) Unwrap() error { return e.err }
+func (e *nameError) Unwrap() error { return e.err }
 
 // verifyServer is for VerifyConnection of a client.
 func (s *set) verifyServer(cs tls.ConnectionState, host string) error {
@@ -50,7 +50,7 @@ func (s *set) verifyServer(cs tls.ConnectionState, host string) error {
 		return s.nameAllowed(leaf)
 	}
 	if err := leaf.VerifyHostname(host); err != nil {
-		return &NameError{Names: namesOf(leaf), Host: host, err: err}
+		return &nameError{names: namesOf(leaf), host: host, err: err}
 	}
 	return nil
 }
@@ -64,7 +64,7 @@ func (s *set) nameAllowed(leaf *x509.Certificate) error {
 	if len(s.peers) == 0 || slices.ContainsFunc(names, allowed) {
 		return nil
 	}
-	return &NameError{Names: names, Allowed: s.peers}
+	return &nameError{names: names, allowed: s.peers}
 }
 
 // namesOf returns the DNS names of a certificate and its common name.

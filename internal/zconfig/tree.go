@@ -54,7 +54,7 @@ type Key struct {
 type Error struct {
 	Pos  Pos
 	Text string
-	Err  error // what reading a file failed with, else nil
+	err  error // what reading a file failed with, else nil
 }
 
 func (e *Error) Error() string {
@@ -64,7 +64,7 @@ func (e *Error) Error() string {
 	return e.Pos.String() + ": " + e.Text
 }
 
-func (e *Error) Unwrap() error { return e.Err }
+func (e *Error) Unwrap() error { return e.err }
 
 // Errors are all that is wrong, one line each. It is never empty where an error is returned.
 type Errors []*Error

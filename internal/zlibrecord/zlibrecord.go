@@ -25,13 +25,13 @@ const Limit = 256 << 20
 func Is(record []byte) bool { return bytes.HasPrefix(record, []byte(prefix)) }
 
 // A TooLargeError says that a record unpacks to more than is allowed. It was not unpacked further.
-type TooLargeError struct{ Packed, Limit int64 }
+type TooLargeError struct{ packed, limit int64 }
 
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf(
 		"a compressed record of %d bytes unpacks to more than the %d that are allowed",
-		e.Packed,
-		e.Limit,
+		e.packed,
+		e.limit,
 	)
 }
 

@@ -90,12 +90,12 @@ func (c *Cluster) Start(ctx context.Context) error {
 			return err
 		}
 	}
-	return c.Redundant(ctx, c.Nodes[0])
+	return c.redundant(ctx, c.Nodes[0])
 }
 
-// Redundant waits until every other node is a secondary of the primary, and has all that the primary had when it was
+// redundant waits until every other node is a secondary of the primary, and has all that the primary had when it was
 // asked first.
-func (c *Cluster) Redundant(ctx context.Context, primary *Node) error {
+func (c *Cluster) redundant(ctx context.Context, primary *Node) error {
 	var st *admin.Status
 	err := primary.Await(ctx, "is primary", func(now *admin.Status) bool { st = now; return now.Role == "primary" })
 	if err != nil {

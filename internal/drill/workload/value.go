@@ -15,8 +15,8 @@ var limits = pickle.Limits{Bytes: 1 << 16}
 // record makes the record of a value.
 func record(value string) ([]byte, error) { return pickle.DumpRecord(Class, value, limits) }
 
-// Value returns the value in a record, and whether it is one of a drill.
-func Value(record []byte) (value string, ours bool) {
+// value returns the value in a record, and whether it is one of a drill.
+func value(record []byte) (value string, ours bool) {
 	class, state, err := pickle.LoadRecord(record, limits)
 	if err != nil || class != pickle.Value(Class) {
 		return "", false
@@ -25,9 +25,9 @@ func Value(record []byte) (value string, ours bool) {
 	return value, ours
 }
 
-// valueOf is Value for what should be one.
+// valueOf is value for what should be one.
 func valueOf(oid zodb.Oid, record []byte) (string, error) {
-	value, ours := Value(record)
+	value, ours := value(record)
 	if !ours {
 		return "", fmt.Errorf("oid %v has a record that is none of this drill: %.100q", oid, record)
 	}

@@ -121,11 +121,11 @@ func TestOnlyRecordsOfDrillsHaveValues(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if value, ours := Value(data); !ours || value != "x" {
+	if value, ours := value(data); !ours || value != "x" {
 		t.Errorf("read %q, %v", value, ours)
 	}
 	for _, other := range []string{"", "\x80\x03cBTrees.Length\nLength\n.\x80\x03K\x01.", "garbage"} {
-		if _, ours := Value([]byte(other)); ours {
+		if _, ours := value([]byte(other)); ours {
 			t.Errorf("%q is taken for one of a drill", other)
 		}
 	}

@@ -76,11 +76,11 @@ func (f *file) write(b []byte, off int64) (int, error) {
 	err := f.d.begin(Op{Kind: Write, Path: f.path, Off: off, Len: len(b)})
 	n := len(b)
 	if err != nil {
-		torn, ok := err.(*TornError) //nolint:errorlint // a rule returns it as it is
+		torn, ok := err.(*tornError) //nolint:errorlint // a rule returns it as it is
 		if !ok {
 			return 0, err
 		}
-		n, err = min(torn.Written, len(b)), torn.Err
+		n, err = min(torn.written, len(b)), torn.err
 	}
 	if room := f.d.room(f.n, off); int64(n) > room {
 		n, err = int(room), syscall.ENOSPC

@@ -50,19 +50,19 @@ func (o Op) String() string {
 	return fmt.Sprintf("%s %s", o.Kind, o.Path)
 }
 
-// A TornError is what a rule returns to let the first Written bytes of a write reach the file; the write then fails
+// A tornError is what a rule returns to let the first Written bytes of a write reach the file; the write then fails
 // with Err.
-type TornError struct {
-	Written int
-	Err     error
+type tornError struct {
+	written int
+	err     error
 }
 
-func (t *TornError) Error() string {
-	return fmt.Sprintf("write torn after %d bytes: %v", t.Written, t.Err)
+func (t *tornError) Error() string {
+	return fmt.Sprintf("write torn after %d bytes: %v", t.written, t.err)
 }
 
 // Unwrap returns Err.
-func (t *TornError) Unwrap() error { return t.Err }
+func (t *tornError) Unwrap() error { return t.err }
 
 // FailAt makes operation n, counted from 1, fail with err and have no effect.
 func (d *Disk) FailAt(n int, err error) {
@@ -75,7 +75,7 @@ func (d *Disk) FailAt(n int, err error) {
 }
 
 // FailWhen adds a rule: an operation for which it returns an error fails with it and has no effect, but see
-// TornError. The rule is called with the disk locked, after the operation has been numbered.
+// tornError. The rule is called with the disk locked, after the operation has been numbered.
 func (d *Disk) FailWhen(rule func(Op) error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()

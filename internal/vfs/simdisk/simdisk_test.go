@@ -276,7 +276,7 @@ func TestAWriteCanBeTorn(t *testing.T) {
 	f := create(t, d, "a")
 	d.FailWhen(func(op Op) error {
 		if op.Kind == Write {
-			return &TornError{Written: 2, Err: syscall.EIO}
+			return &tornError{written: 2, err: syscall.EIO}
 		}
 		return nil
 	})
