@@ -15,14 +15,14 @@ import (
 // it was looked for. More than 20,000 are an error that wraps zodb.ErrNoTid.
 func (s *Storage) Anchor(ctx context.Context) (tid zodb.Tid, behind []Neighbour, err error) {
 	src := s.source()
-	p, err := src.hopper()
+	p, err := src.headerCursor()
 	if err == nil {
 		tid, behind, err = p.anchor(ctx)
 	}
 	return tid, behind, errors.Join(err, src.release())
 }
 
-func (p *hopper) anchor(ctx context.Context) (tid zodb.Tid, behind []Neighbour, err error) {
+func (p *headerCursor) anchor(ctx context.Context) (tid zodb.Tid, behind []Neighbour, err error) {
 	var lowest zodb.Tid
 	for len(behind) <= maxStray {
 		if p.pos == magicLen {

@@ -32,7 +32,7 @@ type Attached struct {
 	now   func() time.Time
 
 	mu      sync.Mutex
-	current *generation
+	current *dataFile
 
 	change  unsettled // these belong to the watcher
 	tail    tail
@@ -93,26 +93,26 @@ func (a *Attached) Close() (err error) {
 
 // Err returns nil while the file is being followed, and why not once that has come to its end: *DivergedError, or
 // zodb.ErrClosed.
-func (a *Attached) Err() error { return a.generation().closed() }
+func (a *Attached) Err() error { return a.dataFile().closed() }
 
 // Path returns the path of the Data.fs as given to Attach.
 func (a *Attached) Path() string { return a.path }
 
 // Magic returns the first four bytes of the file.
-func (a *Attached) Magic() zodb.Magic { return a.generation().magic }
+func (a *Attached) Magic() zodb.Magic { return a.dataFile().magic }
 
 // HasBlobs reports whether there is a blob directory.
 func (a *Attached) HasBlobs() bool { return a.blobs != nil }
 
 // LastTid returns the tid of the last finished transaction, 0 when there is none.
 func (a *Attached) LastTid() zodb.Tid {
-	_, last := a.generation().get()
+	_, last := a.dataFile().get()
 	return last
 }
 
 // Size returns the offset behind the last finished transaction.
 func (a *Attached) Size() int64 {
-	end, _ := a.generation().get()
+	end, _ := a.dataFile().get()
 	return end
 }
 
@@ -157,7 +157,7 @@ func (a *Attached) Count(ctx context.Context, after zodb.Tid) (transactions int6
 	return transactions, upTo, errors.Join(err, src.release())
 }
 
-func (a *Attached) generation() *generation {
+func (a *Attached) dataFile() *dataFile {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	return a.current
@@ -181,7 +181,7 @@ func (a *Attached) acquire() (*source, error) {
 }
 
 // suspend hides a generation from readers, while nobody knows what stands in the file.
-func (a *Attached) suspend(g *generation) {
+func (a *Attached) suspend(g *dataFile) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if !g.suspended {
@@ -192,7 +192,7 @@ func (a *Attached) suspend(g *generation) {
 }
 
 // resume ends suspend.
-func (a *Attached) resume(g *generation) {
+func (a *Attached) resume(g *dataFile) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if g.suspended {
@@ -201,7 +201,7 @@ func (a *Attached) resume(g *generation) {
 	}
 }
 
-func (a *Attached) release(g *generation) error {
+func (a *Attached) release(g *dataFile) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if g.refs--; g.refs > 0 {
@@ -211,7 +211,7 @@ func (a *Attached) release(g *generation) error {
 }
 
 // replace makes g the current generation, and the old one complete.
-func (a *Attached) replace(g *generation) error {
+func (a *Attached) replace(g *dataFile) error {
 	a.mu.Lock()
 	old := a.current
 	a.current = g

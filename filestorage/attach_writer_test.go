@@ -16,8 +16,8 @@ type pythonWriter struct {
 	t    *testing.T
 	path string
 	file *os.File
-	d    *dataFile // what is finished
-	next []byte    // the transaction in progress
+	d    *builtFile // what is finished
+	next []byte     // the transaction in progress
 }
 
 func newPythonWriter(t *testing.T, transactions int) *pythonWriter {
@@ -107,7 +107,7 @@ func (w *pythonWriter) pack(keep zodb.Tid, between func()) {
 }
 
 // overwrite puts other bytes into the same file, as cp does, in two steps.
-func (w *pythonWriter) overwrite(d *dataFile, between func()) {
+func (w *pythonWriter) overwrite(d *builtFile, between func()) {
 	w.t.Helper()
 	w.check(w.file.Truncate(0))
 	between()

@@ -11,8 +11,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A dataFile is a Data.fs that a test builds, transaction by transaction.
-type dataFile struct {
+// A builtFile is a Data.fs that a test builds, transaction by transaction.
+type builtFile struct {
 	bytes []byte
 	x     *index
 	last  zodb.Tid
@@ -27,12 +27,12 @@ type written struct {
 	back int64
 }
 
-func newDataFile() *dataFile {
-	return &dataFile{bytes: []byte("FS30"), x: newIndex()}
+func newDataFile() *builtFile {
+	return &builtFile{bytes: []byte("FS30"), x: newIndex()}
 }
 
 // add appends a transaction and returns the offsets of its records.
-func (d *dataFile) add(tid zodb.Tid, status zodb.Status, records ...written) []int64 {
+func (d *builtFile) add(tid zodb.Tid, status zodb.Status, records ...written) []int64 {
 	pos := int64(len(d.bytes))
 	h := txnHeader{Tid: tid, Status: status, ULen: 4}
 	d.bytes = append(d.bytes, make([]byte, txnHeaderLen)...)
@@ -61,7 +61,7 @@ func (d *dataFile) add(tid zodb.Tid, status zodb.Status, records ...written) []i
 }
 
 // fill appends n transactions of one record each, to oids in turn, with tids two apart.
-func (d *dataFile) fill(n, oids, size int) {
+func (d *builtFile) fill(n, oids, size int) {
 	data := make([]byte, size)
 	for i := range n {
 		d.add(d.last+2, zodb.StatusCommitted, written{oid: zodb.Oid(i % oids), data: data})
@@ -69,7 +69,7 @@ func (d *dataFile) fill(n, oids, size int) {
 }
 
 // source writes the file and opens it, with its index as a hint.
-func (d *dataFile) source(tb testing.TB) *source {
+func (d *builtFile) source(tb testing.TB) *source {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "Data.fs")
 	if err := os.WriteFile(path, d.bytes, 0o666); err != nil {
@@ -81,7 +81,7 @@ func (d *dataFile) source(tb testing.TB) *source {
 }
 
 // storage writes the file and opens it for writing.
-func (d *dataFile) storage(tb testing.TB) *Storage {
+func (d *builtFile) storage(tb testing.TB) *Storage {
 	tb.Helper()
 	path := filepath.Join(tb.TempDir(), "Data.fs")
 	if err := os.WriteFile(path, d.bytes, 0o666); err != nil {

@@ -46,7 +46,7 @@ func (s *Storage) endOf(ctx context.Context, tid zodb.Tid) (int64, error) {
 	}
 	src := s.source()
 	defer src.release() //nolint:errcheck // only reads
-	p, err := src.hopper()
+	p, err := src.headerCursor()
 	if err == nil {
 		err = p.seek(ctx, tid-1)
 	}

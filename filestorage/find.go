@@ -26,7 +26,7 @@ type Neighbour struct {
 // find looks for the transaction with this tid and reads it. When it is absent the error wraps zodb.ErrNoTid, and Pos,
 // Before and After are set.
 func (s *source) find(ctx context.Context, tid zodb.Tid) (found Found, err error) {
-	p, err := s.hopper()
+	p, err := s.headerCursor()
 	if err != nil {
 		return Found{}, err
 	}
@@ -47,7 +47,7 @@ func (s *source) find(ctx context.Context, tid zodb.Tid) (found Found, err error
 }
 
 // neighbours returns the transactions before and at the hopper's place.
-func (p *hopper) neighbours() (before, after Neighbour, err error) {
+func (p *headerCursor) neighbours() (before, after Neighbour, err error) {
 	after = Neighbour{p.txn.Tid, p.txn.Status}
 	if p.pos > magicLen {
 		err = p.prev()
@@ -68,7 +68,7 @@ func (s *source) digest(pos, end int64) (zodb.Digest, error) {
 
 // count returns how many transactions have tids above after, and the tid of the last of them; after when there is none.
 func (s *source) count(ctx context.Context, after zodb.Tid) (n int64, upTo zodb.Tid, err error) {
-	p, err := s.hopper()
+	p, err := s.headerCursor()
 	if err == nil {
 		err = p.seek(ctx, after)
 	}

@@ -95,8 +95,8 @@ func (a *Attached) lookAgain(ctx context.Context) bool {
 		return false
 	case errors.As(err, &diverged):
 		a.log.Error("stopped following", "error", err)
-		a.suspend(a.generation())
-		a.generation().close(diverged)
+		a.suspend(a.dataFile())
+		a.dataFile().close(diverged)
 		return false
 	case err.Error() != a.trouble:
 		a.trouble = err.Error()
@@ -107,7 +107,7 @@ func (a *Attached) lookAgain(ctx context.Context) bool {
 
 // look takes what was finished since the last time, and notices when the file is not the one that it was.
 func (a *Attached) look(ctx context.Context) error {
-	g := a.generation()
+	g := a.dataFile()
 	at, missing := a.fs.Stat(a.path) // before anything is read: once another file is there, ours is complete
 	if missing != nil && !errors.Is(missing, fs.ErrNotExist) {
 		return missing
@@ -136,7 +136,7 @@ func (a *Attached) look(ctx context.Context) error {
 }
 
 // watchTail tells the operator once when what stands behind the last finished transaction does not get finished.
-func (a *Attached) watchTail(g *generation, size int64) {
+func (a *Attached) watchTail(g *dataFile, size int64) {
 	if size <= g.walk.pos || a.tail.pos != g.walk.pos {
 		a.tail = tail{pos: g.walk.pos, since: a.now()}
 		return
@@ -159,7 +159,7 @@ type tail struct {
 
 // goOver replaces the generation by what stands at the path now, once that goes on where g ended. While it does not, it
 // may be on its way there, as a copy is; when it has stopped changing, it is another history.
-func (a *Attached) goOver(ctx context.Context, g *generation, at fs.FileInfo) error {
+func (a *Attached) goOver(ctx context.Context, g *dataFile, at fs.FileInfo) error {
 	next, err := a.openGeneration(ctx)
 	if err == nil {
 		var follows bool
@@ -184,11 +184,11 @@ func (a *Attached) goOver(ctx context.Context, g *generation, at fs.FileInfo) er
 // one only if it has no records: whatever else a transaction has changed last is current, and stays. (A pack also
 // removes a last transaction of which nothing can be reached. That looks like an older backup that was packed, and is
 // taken for one.)
-func (g *generation) follows(ctx context.Context, old *generation) (bool, error) {
+func (g *dataFile) follows(ctx context.Context, old *dataFile) (bool, error) {
 	if old.last.pos == 0 {
 		return true, nil
 	}
-	p, err := g.walk.src.hopper()
+	p, err := g.walk.src.headerCursor()
 	if err != nil {
 		return false, err
 	}
@@ -206,8 +206,8 @@ func (g *generation) follows(ctx context.Context, old *generation) (bool, error)
 }
 
 // emptyAfter reports whether all transactions taken that are newer than tid have no records.
-func (g *generation) emptyAfter(tid zodb.Tid) (bool, error) {
-	p := hopper{src: g.walk.src, win: window{file: g.file, size: g.walk.pos}}
+func (g *dataFile) emptyAfter(tid zodb.Tid) (bool, error) {
+	p := headerCursor{src: g.walk.src, win: window{file: g.file, size: g.walk.pos}}
 	for err := p.read(g.walk.pos); ; {
 		if err == nil && p.pos == magicLen {
 			return true, nil

@@ -11,7 +11,7 @@ import (
 // findEnd puts the walk to a place up to which the file is finished, and notes the transaction in front of it. It tries
 // the end of the file, the place before a last transaction that is whole but not finished, and the end as the saved
 // index knows it; from there transactions are taken one by one, as they are from the start when nothing else is left.
-func (g *generation) findEnd(ctx context.Context, saved func() int64) error {
+func (g *dataFile) findEnd(ctx context.Context, saved func() int64) error {
 	p, size := &g.walk, g.walk.win.size
 	places := []func() int64{
 		func() int64 { return size },
@@ -33,18 +33,18 @@ func (g *generation) findEnd(ctx context.Context, saved func() int64) error {
 }
 
 // noteLast notes the transaction in front of the walk as taken.
-func (g *generation) noteLast() error {
-	p, here := &g.walk, g.walk.place
+func (g *dataFile) noteLast() error {
+	p, here := &g.walk, g.walk.txnPosition
 	if err := p.prev(); err != nil {
 		return err
 	}
-	g.last = taken{p.pos, p.txn.Tid, p.txn.Length}
-	p.place = here
+	g.last = lastTransaction{p.pos, p.txn.Tid, p.txn.Length}
+	p.txnPosition = here
 	return nil
 }
 
 // voted returns where the last transaction of the file begins when it is whole but not finished, 0 otherwise.
-func (p *hopper) voted(size int64) int64 {
+func (p *headerCursor) voted(size int64) int64 {
 	if p.read(size) != nil || p.before > uint64(size-lengthLen-magicLen) {
 		return 0
 	}
@@ -59,11 +59,11 @@ func (p *hopper) voted(size int64) int64 {
 // confirm goes to pos when a chain of finished transactions leads there; a *zodb.CorruptError says that none does. A
 // chain may also stand in the data of a record, such as a copy of a Data.fs; but a record of this file names the offset
 // of its transaction. The chain is followed for as many transactions as one group commit may have.
-func (p *hopper) confirm(ctx context.Context, pos int64) error {
+func (p *headerCursor) confirm(ctx context.Context, pos int64) error {
 	if err := p.read(pos); err != nil {
 		return err
 	}
-	here, own := p.place, false
+	here, own := p.txnPosition, false
 	for range nearEnd {
 		if p.pos == magicLen {
 			own = true
@@ -85,12 +85,12 @@ func (p *hopper) confirm(ctx context.Context, pos int64) error {
 	if !own {
 		return p.src.corrupt(p.pos, "a transaction with records", fmt.Sprintf("%d without", nearEnd))
 	}
-	p.place = here
+	p.txnPosition = here
 	return nil
 }
 
 // checkFirstRecord checks that the first record of the transaction is one of this file.
-func (p *hopper) checkFirstRecord() error {
+func (p *headerCursor) checkFirstRecord() error {
 	pos := p.first()
 	if room := p.second() - pos; room < recHeaderLen {
 		return p.src.corrupt(pos, "a data record", fmt.Sprintf("%d bytes", room))

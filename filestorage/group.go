@@ -86,8 +86,8 @@ func (s *Storage) prepare(g *group) error {
 	return nil
 }
 
-// flip makes the transactions of g final, durably. From here on there is no way back.
-func (s *Storage) flip(g *group) error {
+// finalizeGroup makes the transactions of g final, durably. From here on there is no way back.
+func (s *Storage) finalizeGroup(g *group) error {
 	s.waits.disk.Waits(waitStatus)
 	if _, err := s.file.WriteAt([]byte{byte(g.status)}, g.start+statusAt); err != nil {
 		return s.fail(fmt.Errorf("write the status at %d: %w", g.start+statusAt, err))
@@ -98,8 +98,8 @@ func (s *Storage) flip(g *group) error {
 	return nil
 }
 
-// show makes the transactions of g visible, and tells those who watch.
-func (s *Storage) show(g *group) {
+// publishGroup makes the transactions of g visible, and tells those who watch.
+func (s *Storage) publishGroup(g *group) {
 	s.watchers.mu.Lock()
 	defer s.watchers.mu.Unlock()
 	s.view.Lock()
@@ -116,9 +116,9 @@ func (s *Storage) show(g *group) {
 	s.room.found()
 }
 
-// settle makes g durable and visible. An error, on whatever step, is the end of writing: transactions of later groups
+// commitGroup makes g durable and visible. An error, on whatever step, is the end of writing: transactions of later groups
 // are in the file already and build on g.
-func (s *Storage) settle(g *group) error {
+func (s *Storage) commitGroup(g *group) error {
 	defer s.waits.disk.Done()
 	err := s.prepare(g)
 	if err == nil {
@@ -129,12 +129,12 @@ func (s *Storage) settle(g *group) error {
 		err = publishBlobs(g.blobs)
 	}
 	if err == nil {
-		err = s.flip(g)
+		err = s.finalizeGroup(g)
 	}
 	if err != nil {
 		return s.fail(err)
 	}
-	s.show(g)
+	s.publishGroup(g)
 	return nil
 }
 

@@ -75,7 +75,7 @@ func here(t *testing.T, txn *Txn) *Commit {
 	return c
 }
 
-// settle lets a commit be settled beside the test.
+// commitGroup lets a commit be settled beside the test.
 func settle(c *Commit) { go c.Settle() }
 
 // Where nothing else is on its way to the disk a committer settles for itself; what comes meanwhile is the syncer's.

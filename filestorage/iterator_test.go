@@ -17,7 +17,7 @@ import (
 
 // Damage that an iterator comes across is a typed error that names file and offset; what stands before it is yielded.
 func TestIterateDamage(t *testing.T) {
-	build := func() (*dataFile, []int64) {
+	build := func() (*builtFile, []int64) {
 		d := newDataFile()
 		d.fill(3, 2, 100)
 		offsets := d.add(100, zodb.StatusCommitted,
@@ -25,18 +25,18 @@ func TestIterateDamage(t *testing.T) {
 		d.fill(2, 2, 50)
 		return d, offsets
 	}
-	put := func(at int64, n uint64) func(*dataFile) {
-		return func(d *dataFile) { binary.BigEndian.PutUint64(d.bytes[at:], n) }
+	put := func(at int64, n uint64) func(*builtFile) {
+		return func(d *builtFile) { binary.BigEndian.PutUint64(d.bytes[at:], n) }
 	}
 	d, rec := build()
 	pos := d.at[3]
 	cases := []struct {
 		name   string
-		damage func(*dataFile)
+		damage func(*builtFile)
 		at     int64
 	}{
-		{"status that does not exist", func(d *dataFile) { d.bytes[pos+16] = 'x' }, pos + 16},
-		{"status c inside", func(d *dataFile) { d.bytes[pos+16] = 'c' }, pos + 16},
+		{"status that does not exist", func(d *builtFile) { d.bytes[pos+16] = 'x' }, pos + 16},
+		{"status c inside", func(d *builtFile) { d.bytes[pos+16] = 'c' }, pos + 16},
 		{"length beyond the end", put(pos+8, 1<<40), pos + 8},
 		{"length that wraps", put(pos+8, 1<<64-8), pos + 8},
 		{"length below the header", put(pos+8, 26), pos + 8},
@@ -170,7 +170,7 @@ func TestIterateFollows(t *testing.T) {
 	d := newDataFile()
 	d.fill(n, 10, 100)
 	src := d.source(t)
-	src.frontier = newFrontier(magicLen, 0)
+	src.commitPoint = newFrontier(magicLen, 0)
 	it, err := iterate(src, 0, true)
 	if err != nil {
 		t.Fatal(err)

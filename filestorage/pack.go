@@ -134,17 +134,17 @@ func (s *Storage) whileOpen(ctx context.Context) (context.Context, func()) {
 // A packer does one pack.
 type packer struct {
 	s     *Storage
-	e     *edition // what is packed
-	in    vfs.File // its file, for what is read in large steps
+	e     *openDataFile // what is packed
+	in    vfs.File      // its file, for what is read in large steps
 	way   *way
 	blobs BlobPacker
 	opt   PackOptions
 	stop  zodb.Tid
 
-	survivors      // what is kept of the transactions up to stop
-	copier         // of what is kept and of all others
-	prepared  bool // something but Data.fs.pack may have changed
-	result    PackResult
+	liveSet       // what is kept of the transactions up to stop
+	copier        // of what is kept and of all others
+	prepared bool // something but Data.fs.pack may have changed
+	result   PackResult
 }
 
 func (p *packer) run(ctx context.Context) (PackResult, error) {
@@ -152,7 +152,7 @@ func (p *packer) run(ctx context.Context) (PackResult, error) {
 		return p.result, err
 	}
 	end := p.e.size()
-	nothing, err := p.survey(ctx, end)
+	nothing, err := p.scan(ctx, end)
 	if nothing || err != nil {
 		return p.result, err
 	}

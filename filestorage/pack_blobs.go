@@ -74,7 +74,7 @@ func (p *packer) tryLink() error {
 // hasRevision reports whether there is a record of oid with this tid.
 func (s *Storage) hasRevision(oid zodb.Oid, tid zodb.Tid) (bool, error) {
 	found := false
-	err := s.history(oid, func(_ *edition, r record, _ int64) (more bool, err error) {
+	err := s.history(oid, func(_ *openDataFile, r record, _ int64) (more bool, err error) {
 		found = r.Tid == tid
 		return r.Tid > tid, nil
 	})

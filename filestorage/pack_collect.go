@@ -25,7 +25,7 @@ type root struct {
 // does ZODB, which also follows its references when it is pointed back to once more.
 func (p *packer) collect(ctx context.Context, end int64) error {
 	m := marker{packer: p, ctx: ctx, buf: make([]byte, 8<<10)}
-	m.reader = &edition{path: p.e.path, file: &ahead{File: p.in, end: p.packpos}}
+	m.reader = &openDataFile{path: p.e.path, file: &ahead{File: p.in, end: p.packpos}}
 	if !p.opt.GC {
 		for oid, pos := range p.current.all() {
 			if pos != gone {
@@ -71,7 +71,7 @@ func (p *packer) pointedBackTo(ctx context.Context, end int64) (roots []root, er
 			}
 			roots = append(roots, root{r.Oid, r.back})
 			if at != r.back|kept {
-				p.extra = append(p.extra, retained{old: r.back})
+				p.extra = append(p.extra, liveRecord{old: r.back})
 			}
 			return nil
 		})
@@ -79,7 +79,7 @@ func (p *packer) pointedBackTo(ctx context.Context, end int64) (roots []root, er
 			return nil, err
 		}
 	}
-	slices.SortFunc(p.extra, func(a, b retained) int { return cmp.Compare(a.old, b.old) })
+	slices.SortFunc(p.extra, func(a, b liveRecord) int { return cmp.Compare(a.old, b.old) })
 	p.extra = slices.Compact(p.extra)
 	return roots, nil
 }
@@ -92,8 +92,8 @@ type marker struct {
 	batch  []root
 	found  []zodb.Oid
 	marked int64
-	reader *edition // of the same file
-	buf    []byte   // for one record
+	reader *openDataFile // of the same file
+	buf    []byte        // for one record
 }
 
 func (m *marker) markRoot() error {

@@ -374,7 +374,7 @@ func TestPackOfAnObjectChangedTwice(t *testing.T) {
 // Who reads a file that is replaced reads it to its end, and goes on in the new one; then the old one is closed.
 func TestIteratorsGoOnAfterAPack(t *testing.T) {
 	s := toPack(t, Options{})
-	old := s.edition
+	old := s.openDataFile
 	all, err := s.Iterate(0, true)
 	if err != nil {
 		t.Fatal(err)

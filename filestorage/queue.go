@@ -55,7 +55,7 @@ func (s *Storage) syncGroups() {
 // settleNext settles g, which is the one that q.syncing is.
 func (s *Storage) settleNext(g *group) {
 	begun := time.Now()
-	err := s.settle(g)
+	err := s.commitGroup(g)
 	s.queue.took(time.Since(begun))
 	s.queue.settled(g, err)
 }

@@ -22,7 +22,7 @@ type record struct {
 }
 
 // record reads the record of oid at pos, which must end by end, without its data.
-func (e *edition) record(oid zodb.Oid, pos, end int64) (record, error) {
+func (e *openDataFile) record(oid zodb.Oid, pos, end int64) (record, error) {
 	var b [recHeaderLen + backLen]byte
 	n := min(int64(len(b)), end-pos)
 	if pos < magicLen+txnHeaderLen || n < recHeaderLen {
@@ -35,7 +35,7 @@ func (e *edition) record(oid zodb.Oid, pos, end int64) (record, error) {
 }
 
 // parseRecord decodes the record of oid that begins with b at pos and must end by end.
-func (e *edition) parseRecord(b []byte, oid zodb.Oid, pos, end int64) (record, error) {
+func (e *openDataFile) parseRecord(b []byte, oid zodb.Oid, pos, end int64) (record, error) {
 	r := record{pos: pos}
 	r.decode(b)
 	room := end - pos - recHeaderLen
@@ -58,7 +58,7 @@ func (e *edition) parseRecord(b []byte, oid zodb.Oid, pos, end int64) (record, e
 }
 
 // fetch reads the record of oid at pos with its data, nil when it has none of its own.
-func (e *edition) fetch(oid zodb.Oid, pos, end int64) (record, []byte, error) {
+func (e *openDataFile) fetch(oid zodb.Oid, pos, end int64) (record, []byte, error) {
 	head := heads.Get().(*[headLen]byte)
 	defer heads.Put(head)
 	r, data, err := e.fetchInto(head[:], oid, pos, end)
@@ -69,7 +69,7 @@ func (e *edition) fetch(oid zodb.Oid, pos, end int64) (record, []byte, error) {
 }
 
 // fetchInto is fetch with data that are in buf if the record fits there.
-func (e *edition) fetchInto(buf []byte, oid zodb.Oid, pos, end int64) (record, []byte, error) {
+func (e *openDataFile) fetchInto(buf []byte, oid zodb.Oid, pos, end int64) (record, []byte, error) {
 	head := buf[:min(int64(len(buf)), end-pos)]
 	if pos < magicLen+txnHeaderLen || len(head) < recHeaderLen {
 		return record{}, nil, e.corrupt(pos, "a record of oid "+oid.String(), "an offset outside of the transactions")
@@ -91,7 +91,7 @@ func (e *edition) fetchInto(buf []byte, oid zodb.Oid, pos, end int64) (record, [
 
 // revision returns tid and data of the record of oid at pos, following back pointers; data is nil when they end
 // without.
-func (e *edition) revision(oid zodb.Oid, pos, end int64) (tid zodb.Tid, data []byte, err error) {
+func (e *openDataFile) revision(oid zodb.Oid, pos, end int64) (tid zodb.Tid, data []byte, err error) {
 	r, data, err := e.fetch(oid, pos, end)
 	tid = r.Tid
 	for err == nil && data == nil && r.back != 0 {
@@ -101,7 +101,7 @@ func (e *edition) revision(oid zodb.Oid, pos, end int64) (tid zodb.Tid, data []b
 }
 
 // revisionInto returns the data of revision, in buf if the record fits there.
-func (e *edition) revisionInto(buf []byte, oid zodb.Oid, pos, end int64) (data []byte, err error) {
+func (e *openDataFile) revisionInto(buf []byte, oid zodb.Oid, pos, end int64) (data []byte, err error) {
 	r, data, err := e.fetchInto(buf, oid, pos, end)
 	for err == nil && data == nil && r.back != 0 {
 		r, data, err = e.fetchInto(buf, oid, r.back, end)
@@ -111,7 +111,7 @@ func (e *edition) revisionInto(buf []byte, oid zodb.Oid, pos, end int64) (data [
 
 // older returns the record before r in the history of its oid, ok false when there is none. Records of undone
 // transactions are passed over.
-func (e *edition) older(r record, end int64) (before record, ok bool, err error) {
+func (e *openDataFile) older(r record, end int64) (before record, ok bool, err error) {
 	for r.Prev != 0 {
 		if r.Prev < 0 || r.Prev >= r.pos {
 			return r, false, e.corrupt(r.pos+16, "the offset of an earlier record", fmt.Sprint(r.Prev))
@@ -131,7 +131,7 @@ func (e *edition) older(r record, end int64) (before record, ok bool, err error)
 }
 
 // txnHeaderAt reads the header of the transaction at pos, in which a record stands at within.
-func (e *edition) txnHeaderAt(pos, within int64) (h txnHeader, err error) {
+func (e *openDataFile) txnHeaderAt(pos, within int64) (h txnHeader, err error) {
 	if pos < magicLen || pos > within-txnHeaderLen {
 		return h, e.corrupt(within+24, "the offset of the record's transaction", fmt.Sprint(pos))
 	}

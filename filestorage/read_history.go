@@ -23,7 +23,7 @@ type Invalidation struct {
 }
 
 // history calls f for the revisions of oid, newest first, until it wants no more. Unknown oid: *zodb.POSKeyError.
-func (s *Storage) history(oid zodb.Oid, f func(e *edition, r record, end int64) (more bool, err error)) error {
+func (s *Storage) history(oid zodb.Oid, f func(e *openDataFile, r record, end int64) (more bool, err error)) error {
 	e, pos, end, ok := s.current(oid)
 	defer e.release()
 	if !ok {
@@ -44,7 +44,7 @@ func (s *Storage) History(oid zodb.Oid, size int) ([]HistoryEntry, error) {
 	if size <= 0 {
 		return entries, nil
 	}
-	err := s.history(oid, func(e *edition, r record, _ int64) (more bool, err error) {
+	err := s.history(oid, func(e *openDataFile, r record, _ int64) (more bool, err error) {
 		h, err := e.txnHeaderAt(r.Tloc, r.pos)
 		if err != nil {
 			return false, err
@@ -88,14 +88,14 @@ func (s *Storage) LastInvalidations(n int) ([]Invalidation, error) {
 }
 
 // txnBefore reads the header of the transaction that ends at end, and where it begins.
-func (e *edition) txnBefore(end int64) (h txnHeader, pos int64, err error) {
+func (e *openDataFile) txnBefore(end int64) (h txnHeader, pos int64, err error) {
 	c := scan{file: e.file, path: e.path}
 	pos, err = c.before(end, &h)
 	return h, pos, err
 }
 
 // oidsOf lists the oids of the records of the transaction at pos.
-func (e *edition) oidsOf(h *txnHeader, pos int64) (oids []zodb.Oid, err error) {
+func (e *openDataFile) oidsOf(h *txnHeader, pos int64) (oids []zodb.Oid, err error) {
 	err = e.eachRecord(h, pos, func(r *recHeader, _ int64) error {
 		oids = append(oids, r.Oid)
 		return nil
@@ -104,7 +104,7 @@ func (e *edition) oidsOf(h *txnHeader, pos int64) (oids []zodb.Oid, err error) {
 }
 
 // eachRecord calls f for the records of the transaction at pos, until it returns an error.
-func (e *edition) eachRecord(h *txnHeader, pos int64, f func(r *recHeader, at int64) error) error {
+func (e *openDataFile) eachRecord(h *txnHeader, pos int64, f func(r *recHeader, at int64) error) error {
 	end := pos + int64(h.Length)
 	for at := pos + h.headerLen(); at < end; {
 		if end-at < recHeaderLen {

@@ -95,7 +95,7 @@ const MaxRecent = 200
 func (s *Storage) loadSerial(oid zodb.Oid, tid zodb.Tid, most int64) ([]byte, error) {
 	var found []byte
 	older := 0
-	err := s.history(oid, func(e *edition, r record, end int64) (more bool, err error) {
+	err := s.history(oid, func(e *openDataFile, r record, end int64) (more bool, err error) {
 		if most--; most < 0 {
 			return false, nil
 		}
@@ -125,7 +125,7 @@ func (s *Storage) GetTid(oid zodb.Oid) (zodb.Tid, error) {
 }
 
 // tidAt is GetTid for the record at pos.
-func (e *edition) tidAt(oid zodb.Oid, pos, end int64) (zodb.Tid, error) {
+func (e *openDataFile) tidAt(oid zodb.Oid, pos, end int64) (zodb.Tid, error) {
 	r, err := e.record(oid, pos, end)
 	if err == nil && r.PLen == 0 && r.back == 0 {
 		err = &zodb.POSKeyError{Oid: oid}

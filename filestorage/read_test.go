@@ -10,7 +10,7 @@ import (
 
 // Following a damaged pointer is an error that names the place.
 func TestLoadDamage(t *testing.T) {
-	build := func() (*dataFile, int64, int64) {
+	build := func() (*builtFile, int64, int64) {
 		d := newDataFile()
 		first := d.add(10, ' ', written{oid: 1, data: []byte("data")}, written{oid: 2, data: []byte("other")})
 		second := d.add(20, ' ', written{oid: 1, back: first[0]})
@@ -29,8 +29,8 @@ func TestLoadDamage(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			src := d.source(t)
-			s := &Storage{edition: newEdition(src.path)}
-			s.file, s.index, s.frontier = src.file, d.x, src.frontier
+			s := &Storage{openDataFile: newEdition(src.path)}
+			s.file, s.index, s.commitPoint = src.file, d.x, src.commitPoint
 			good, err := s.LoadBefore(1, 20)
 			if err != nil || string(good.Data) != "data" {
 				t.Fatal(good, err)
@@ -38,7 +38,7 @@ func TestLoadDamage(t *testing.T) {
 			bad, _, _ := build()
 			binary.BigEndian.PutUint64(bad.bytes[c.field:], uint64(c.value))
 			src = bad.source(t)
-			s.file, s.index, s.frontier = src.file, bad.x, src.frontier
+			s.file, s.index, s.commitPoint = src.file, bad.x, src.commitPoint
 			_, _, err = s.Load(1)
 			if err == nil {
 				_, err = s.LoadBefore(1, 20)

@@ -50,7 +50,7 @@ func (s *Storage) recoverOnce(ctx context.Context, progress func(done, total int
 			return err
 		}
 	}
-	s.index, s.frontier, s.saver.saved = c.index, newFrontier(c.pos, c.last), from
+	s.index, s.commitPoint, s.saver.saved = c.index, newFrontier(c.pos, c.last), from
 	if !indexed && !s.readOnly {
 		s.saver.saved = c.pos
 		s.saveIndexAt(c.pos)

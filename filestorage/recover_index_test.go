@@ -9,41 +9,41 @@ import (
 // A saved index is taken only if a transaction ends at its position and it agrees with the first records of the last
 // one that has any. Whichever it is, the storage opens to the same state.
 func TestAcceptIndex(t *testing.T) {
-	build := func() *dataFile {
+	build := func() *builtFile {
 		d := newDataFile()
 		d.fill(5, 3, 20)
 		return d
 	}
-	size := func(d *dataFile) int64 { return int64(len(d.bytes)) }
+	size := func(d *builtFile) int64 { return int64(len(d.bytes)) }
 	cases := []struct {
 		name   string
-		change func(d *dataFile)
-		pos    func(d *dataFile) int64
+		change func(d *builtFile)
+		pos    func(d *builtFile) int64
 		good   bool
 	}{
-		{"of the whole file", func(*dataFile) {}, size, true},
-		{"of a shorter file", func(*dataFile) {}, func(d *dataFile) int64 {
+		{"of the whole file", func(*builtFile) {}, size, true},
+		{"of a shorter file", func(*builtFile) {}, func(d *builtFile) int64 {
 			end := size(d)
 			d.fill(2, 3, 20)
 			return end
 		}, false},
-		{"of a longer file", func(*dataFile) {}, func(d *dataFile) int64 { return size(d) + 1 }, false},
-		{"inside a transaction", func(*dataFile) {}, func(d *dataFile) int64 { return size(d) - 10 }, false},
-		{"in front of the file", func(*dataFile) {}, func(*dataFile) int64 { return 3 }, false},
-		{"near the start", func(*dataFile) {}, func(*dataFile) int64 { return 20 }, false},
-		{"of nothing, with entries", func(*dataFile) {}, func(*dataFile) int64 { return magicLen }, false},
-		{"wrong entry", func(d *dataFile) { d.x.set(1, d.at[0]+27) }, size, false},
-		{"entry outside of the file", func(d *dataFile) { d.x.set(1, 1<<40) }, size, false},
-		{"an oid twice in the last transaction", func(d *dataFile) {
+		{"of a longer file", func(*builtFile) {}, func(d *builtFile) int64 { return size(d) + 1 }, false},
+		{"inside a transaction", func(*builtFile) {}, func(d *builtFile) int64 { return size(d) - 10 }, false},
+		{"in front of the file", func(*builtFile) {}, func(*builtFile) int64 { return 3 }, false},
+		{"near the start", func(*builtFile) {}, func(*builtFile) int64 { return 20 }, false},
+		{"of nothing, with entries", func(*builtFile) {}, func(*builtFile) int64 { return magicLen }, false},
+		{"wrong entry", func(d *builtFile) { d.x.set(1, d.at[0]+27) }, size, false},
+		{"entry outside of the file", func(d *builtFile) { d.x.set(1, 1<<40) }, size, false},
+		{"an oid twice in the last transaction", func(d *builtFile) {
 			twice := []written{{oid: 1, data: []byte("a")}, {oid: 2, data: []byte("b")}, {oid: 1, data: []byte("c")}}
 			d.add(100, ' ', twice...)
 		}, size, true},
-		{"last transaction empty", func(d *dataFile) { d.add(100, ' ') }, size, true},
-		{"last transaction not finished", func(d *dataFile) {
+		{"last transaction empty", func(d *builtFile) { d.add(100, ' ') }, size, true},
+		{"last transaction not finished", func(d *builtFile) {
 			d.add(100, 'c', written{oid: 1, data: []byte("a")})
 		}, size, false},
-		{"second length wrong", func(d *dataFile) { d.bytes[len(d.bytes)-1]++ }, size, false},
-		{"second length too long", func(d *dataFile) { d.bytes[len(d.bytes)-8] = 1 }, size, false},
+		{"second length wrong", func(d *builtFile) { d.bytes[len(d.bytes)-1]++ }, size, false},
+		{"second length too long", func(d *builtFile) { d.bytes[len(d.bytes)-8] = 1 }, size, false},
 	}
 	for _, c := range cases {
 		t.Run(c.name, func(t *testing.T) {

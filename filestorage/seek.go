@@ -19,7 +19,7 @@ const (
 
 // behind returns the offset behind the transaction with this tid, or that of seek when there is none.
 func (s *source) behind(ctx context.Context, tid zodb.Tid) (int64, error) {
-	p, err := s.hopper()
+	p, err := s.headerCursor()
 	if err != nil || tid == 0 {
 		return magicLen, err
 	}
@@ -32,7 +32,7 @@ func (s *source) behind(ctx context.Context, tid zodb.Tid) (int64, error) {
 
 // seek returns the offset of the first transaction with a tid above after, the end when there is none.
 func (s *source) seek(ctx context.Context, after zodb.Tid) (int64, error) {
-	p, err := s.hopper()
+	p, err := s.headerCursor()
 	if err != nil {
 		return 0, err
 	}
@@ -40,25 +40,25 @@ func (s *source) seek(ctx context.Context, after zodb.Tid) (int64, error) {
 	return p.pos, err
 }
 
-func (p *hopper) seek(ctx context.Context, after zodb.Tid) error {
+func (p *headerCursor) seek(ctx context.Context, after zodb.Tid) error {
 	if found, err := p.backTo(ctx, after, nearEnd); found || err != nil {
 		return err
 	}
-	upper := p.place // above after
+	upper := p.txnPosition // above after
 	if err := p.load(magicLen); err != nil || p.txn.Tid > after {
 		return err
 	}
-	lower := p.place // at or below after
+	lower := p.txnPosition // at or below after
 	if p.src.index != nil {
 		if err := p.narrow(ctx, after, &lower, &upper); err != nil {
 			return err
 		}
 	}
 	if after-lower.txn.Tid < upper.txn.Tid-after {
-		p.place = lower
+		p.txnPosition = lower
 		return p.forwardTo(ctx, after)
 	}
-	p.place = upper
+	p.txnPosition = upper
 	_, err := p.backTo(ctx, after, math.MaxInt64)
 	return err
 }
@@ -69,11 +69,11 @@ const maxStray = 20_000
 // exact goes to the transaction with this tid, the last one of equal ones, and reports whether there is one; otherwise
 // it stands where that would be. In files of clocks that were wrong, tids go down here and there: then a search by
 // order can miss what is there, and transactions are tried one after the other, from the end.
-func (p *hopper) exact(ctx context.Context, tid zodb.Tid) (bool, error) {
+func (p *headerCursor) exact(ctx context.Context, tid zodb.Tid) (bool, error) {
 	if err := p.seek(ctx, tid); err != nil {
 		return false, err
 	}
-	behind := p.place
+	behind := p.txnPosition
 	if p.pos > magicLen {
 		if err := p.prev(); err != nil {
 			return false, err
@@ -96,13 +96,13 @@ func (p *hopper) exact(ctx context.Context, tid zodb.Tid) (bool, error) {
 			return true, nil
 		}
 	}
-	p.place = behind
+	p.txnPosition = behind
 	return false, nil
 }
 
 // narrow moves lower and upper together by halves, over transactions that the index knows. The index is a hint here and
 // may belong to another state of the file: a sample that the file does not confirm is left out.
-func (p *hopper) narrow(ctx context.Context, after zodb.Tid, lower, upper *place) error {
+func (p *headerCursor) narrow(ctx context.Context, after zodb.Tid, lower, upper *txnPosition) error {
 	list := spread(p.src.index(), p.win.size)
 	for len(list) > 0 {
 		if ctx.Err() != nil {
@@ -117,9 +117,9 @@ func (p *hopper) narrow(ctx context.Context, after zodb.Tid, lower, upper *place
 		case p.pos >= upper.pos:
 			list = list[:mid]
 		case p.txn.Tid <= after:
-			*lower, list = p.place, list[mid+1:]
+			*lower, list = p.txnPosition, list[mid+1:]
 		default:
-			*upper, list = p.place, list[:mid]
+			*upper, list = p.txnPosition, list[:mid]
 		}
 	}
 	return nil
@@ -141,7 +141,7 @@ func spread(x *index, end int64) []entry {
 }
 
 // loadSample goes to the transaction of a record, and reports whether record and transaction are there.
-func (p *hopper) loadSample(e entry) bool {
+func (p *headerCursor) loadSample(e entry) bool {
 	var b [recHeaderLen]byte
 	if e.pos+recHeaderLen > p.win.size || p.win.peek(b[:], e.pos) != nil {
 		return false

@@ -133,12 +133,12 @@ func TestSeekUnordered(t *testing.T) {
 			d.add(zodb.Tid(tid), zodb.StatusCommitted, written{oid: zodb.Oid(i % 20), data: []byte("x")})
 		}
 		src := d.source(t)
-		p, err := src.hopper()
+		p, err := src.headerCursor()
 		if err != nil {
 			rt.Fatal(err)
 		}
 		after := zodb.Tid(rapid.Uint64Range(0, 51).Draw(rt, "after"))
-		lower, upper := place{cursor: cursor{pos: magicLen}}, p.place
+		lower, upper := txnPosition{cursor: cursor{pos: magicLen}}, p.txnPosition
 		if err := p.narrow(t.Context(), after, &lower, &upper); err != nil {
 			rt.Fatal(err)
 		}

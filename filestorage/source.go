@@ -14,7 +14,7 @@ import (
 // A source is an open Data.fs as iterators and searches see it: the file, and how far it is committed. Storage and
 // Attached both are read through one. It may be used concurrently.
 type source struct {
-	*frontier
+	*commitPoint
 	file vfs.File
 	path string
 
@@ -35,7 +35,7 @@ type source struct {
 var errReplaced = errors.New("data file was replaced")
 
 // ended returns what ended the frontier, nil while it may still move.
-func (f *frontier) ended() error {
+func (f *commitPoint) ended() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.closing

@@ -65,7 +65,7 @@ type Storage struct {
 	// Published state. A group is published under the write lock of view: its index entries, then the frontier. So is
 	// an edition.
 	view sync.RWMutex
-	*edition
+	*openDataFile
 	magic zodb.Magic // changes while the storage is empty only
 
 	watchers watchers // told of what becomes visible
@@ -75,9 +75,9 @@ type Storage struct {
 	commit  chan struct{} // one slot, the commit lock: held from Begin to the end of the transaction
 	waiting atomic.Int32  // how many wait for the commit lock
 	waits   waits
-	writer  writer // belongs to the holder of the commit lock
-	saver   saver  // saves the index now and then
-	room    room   // on the disk
+	writer  writer     // belongs to the holder of the commit lock
+	saver   indexSaver // saves the index now and then
+	room    room       // on the disk
 
 	packing chan struct{} // one slot, held by a pack, and by whoever does what one has left
 	left    *leftovers
@@ -104,7 +104,7 @@ func Open(ctx context.Context, path string, opt Options) (*Storage, error) {
 
 func newStorage(path string, opt Options) *Storage {
 	s := &Storage{
-		path: path, edition: newEdition(path), fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, now: opt.Now,
+		path: path, openDataFile: newEdition(path), fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, now: opt.Now,
 		resolver: opt.Resolve, readOnly: opt.ReadOnly,
 		queue: newQueue(), commit: make(chan struct{}, 1), packing: make(chan struct{}, 1), closed: make(chan struct{}),
 	}

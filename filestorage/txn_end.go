@@ -104,14 +104,14 @@ func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 	if err := publishBlobs(t.blobs); err != nil {
 		return 0, t.mayBreak(fmt.Errorf("finish: %w", err))
 	}
-	if err := t.s.flip(t.voted); err != nil {
+	if err := t.s.finalizeGroup(t.voted); err != nil {
 		t.release()
 		return 0, err
 	}
 	if f != nil {
 		f(t.header.Tid)
 	}
-	t.s.show(t.voted)
+	t.s.publishGroup(t.voted)
 	t.s.writer.end, t.s.writer.last = t.voted.end, t.header.Tid
 	t.release()
 	return t.header.Tid, nil

@@ -199,7 +199,7 @@ func (t *Txn) searchSource(oid zodb.Oid, tid zodb.Tid) (record, error) {
 }
 
 // lastOf returns the last record of oid in the transaction at pos; its pos is 0 when there is none.
-func (e *edition) lastOf(oid zodb.Oid, h *txnHeader, pos int64) (record, error) {
+func (e *openDataFile) lastOf(oid zodb.Oid, h *txnHeader, pos int64) (record, error) {
 	var found int64
 	err := e.eachRecord(h, pos, func(r *recHeader, at int64) error {
 		if r.Oid == oid {

@@ -85,7 +85,7 @@ func (t *Txn) copyBlob(oid zodb.Oid, pos int64) error {
 
 // origin follows back pointers from the record of oid at pos to the one that has the data, or to the one where they end
 // without.
-func (e *edition) origin(oid zodb.Oid, pos, end int64) (record, error) {
+func (e *openDataFile) origin(oid zodb.Oid, pos, end int64) (record, error) {
 	r, err := e.record(oid, pos, end)
 	for err == nil && r.PLen == 0 && r.back != 0 {
 		r, err = e.record(oid, r.back, end)

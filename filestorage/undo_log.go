@@ -65,7 +65,7 @@ func (s *source) listUndo(ctx context.Context, first, last int, filter func(*Und
 }
 
 func (s *source) undoLog(ctx context.Context, first, last int, filter func(*UndoEntry) bool) ([]UndoEntry, error) {
-	p, err := s.hopper()
+	p, err := s.headerCursor()
 	if err != nil {
 		return nil, err
 	}
@@ -103,7 +103,7 @@ func (s *source) undoLog(ctx context.Context, first, last int, filter func(*Undo
 }
 
 // undoEntry describes the transaction at the hopper's place.
-func (p *hopper) undoEntry() (*UndoEntry, error) {
+func (p *headerCursor) undoEntry() (*UndoEntry, error) {
 	meta := make([]byte, p.txn.headerLen()-txnHeaderLen)
 	if err := p.win.peek(meta, p.pos+txnHeaderLen); err != nil {
 		return nil, readError(err)

@@ -80,7 +80,7 @@ func (t *Txn) planUndo(ctx context.Context, tid zodb.Tid) (*undoPlan, error) {
 // undoable finds the transaction with this tid, which must be one that can be undone.
 func (s *Storage) undoable(ctx context.Context, tid zodb.Tid) (h txnHeader, pos int64, err error) {
 	src := s.source()
-	p, err := src.hopper()
+	p, err := src.headerCursor()
 	found := false
 	if err == nil {
 		found, err = p.exact(ctx, tid)

@@ -30,7 +30,7 @@ func TestRealZODBOpensWhatARewindHasSetAside(t *testing.T) {
 	}
 	last := owner.close(t)
 	first, transactions := behind(t, source, common)
-	site := &rewind.Site{FS: vfs.OS{}, Data: source.data, Blobs: source.blobs, Logger: hclog.NewNullLogger()}
+	site := &rewind.Storage{FS: vfs.OS{}, Data: source.data, Blobs: source.blobs, Logger: hclog.NewNullLogger()}
 	if err := site.Begin(&identity.Rewind{
 		Last: common, First: first, Until: last, Follow: []string{"a:1"}, Epochs: []protocol.Epoch{{Number: 1}},
 	}); err != nil {

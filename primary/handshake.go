@@ -11,14 +11,14 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// A dialect feeds a secondary in the protocol that it has chosen.
-type dialect interface {
+// A protocolHandler feeds a secondary in the protocol that it has chosen.
+type protocolHandler interface {
 	// feed runs the connection from behind its first message to its end.
 	feed(ctx context.Context) error
 }
 
 // preface learns which protocol the secondary speaks, and says nothing to it.
-func (c *peer) preface(ctx context.Context) (dialect, error) {
+func (c *peer) preface(ctx context.Context) (protocolHandler, error) {
 	ctx, cancel := c.proving(ctx)
 	defer cancel()
 	proto, err := protocol.ServerPreface(ctx, c.conn)
@@ -34,7 +34,7 @@ func (c *peer) preface(ctx context.Context) (dialect, error) {
 		c.speaks(proto)
 		return &native{c}, nil
 	}
-	if r := c.p.barred(proto); r != nil {
+	if r := c.p.checkSecret(proto); r != nil {
 		c.refused(r) // in the log only: whatever the peer were told, it would take for something else
 		return nil, r
 	}

@@ -89,7 +89,7 @@ func (c *native) nextQuery(ctx context.Context, control *protocol.Control) (*pro
 	}
 	query, ok := msg.(*protocol.HistoryQuery)
 	if !ok {
-		return nil, parting("the other side sent a message out of place: %T", msg)
+		return nil, goodbye("the other side sent a message out of place: %T", msg)
 	}
 	return query, nil
 }

@@ -22,8 +22,8 @@ const maxFlights = 4096
 // clocks that were ahead, which say nothing of what is committed now.
 func (p *Primary) known(tid zodb.Tid) zodb.Tid { return min(tid, p.src.LastTid()) }
 
-// A flight is a transaction that was sent and not yet acknowledged.
-type flight struct {
+// An inFlight is a transaction that was sent and not yet acknowledged.
+type inFlight struct {
 	tid    zodb.Tid
 	number int64 // 1 for the first transaction of the connection
 	pos    int64 // where it begins in the primary's file
@@ -55,7 +55,7 @@ type progress struct {
 	number   int64    // its number
 	pos      int64    // its end
 	caughtUp bool     // the end of the file was reached
-	flights  []flight
+	flights  []inFlight
 
 	counted zodb.Tid // last transaction whose number is known
 	total   int64    // that number
@@ -83,14 +83,14 @@ func (g *progress) sending(tid zodb.Tid, pos int64, now time.Time) {
 		g.flights = g.flights[:0]
 	}
 	if len(g.flights) == maxFlights {
-		g.thin()
+		g.dropSamples()
 	}
 	begin := g.pos
 	if packed {
 		begin = pos
 	}
 	g.number++
-	g.flights = append(g.flights, flight{tid: tid, number: g.number, pos: begin, gap: packed})
+	g.flights = append(g.flights, inFlight{tid: tid, number: g.number, pos: begin, gap: packed})
 	g.down = g.down || tid <= g.sent
 	g.before, g.sent, g.pos, g.highest = g.sent, tid, pos, max(g.highest, tid)
 	if g.number > g.total {
@@ -98,8 +98,8 @@ func (g *progress) sending(tid zodb.Tid, pos int64, now time.Time) {
 	}
 }
 
-// torn takes back the last transaction noted by sending: it could not be sent whole, and nothing comes after it.
-func (g *progress) torn() {
+// resetSent takes back the last transaction noted by sending: it could not be sent whole, and nothing comes after it.
+func (g *progress) resetSent() {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if n := len(g.flights); g.down && n > 0 && g.flights[n-1].tid == g.sent {
@@ -108,8 +108,8 @@ func (g *progress) torn() {
 	g.sent = g.before
 }
 
-// thin forgets every second flight, but not the first.
-func (g *progress) thin() {
+// dropSamples forgets every second flight, but not the first.
+func (g *progress) dropSamples() {
 	kept := g.flights[:0]
 	for i, f := range g.flights {
 		if i%2 == 0 {
@@ -205,7 +205,7 @@ func (g *progress) lag(last zodb.Tid, size int64, now time.Time) Lag {
 	if !g.begun || g.has(last) {
 		return Lag{Exact: g.begun}
 	}
-	first := flight{tid: last, number: g.number + 1, pos: g.pos, gap: true} // nothing is known of what was not sent
+	first := inFlight{tid: last, number: g.number + 1, pos: g.pos, gap: true} // nothing is known of what was not sent
 	if len(g.flights) > 0 {
 		first = g.flights[0]
 	}

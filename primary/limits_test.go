@@ -83,7 +83,7 @@ func TestSecondariesKeepTheirPlaces(t *testing.T) {
 	p.eventually(t, "room again", func(s Status) bool {
 		n := 0
 		for _, one := range s.Secondaries {
-			if one.State != StateGone && one.State != StateHandshake {
+			if one.State != StateDisconnected && one.State != StateHandshake {
 				n++
 			}
 		}

@@ -137,7 +137,7 @@ func (p *Primary) standings() []protocol.Standing {
 }
 
 // errRenewed ends all connections when the node has become another one than it said in the welcome.
-var errRenewed = parting("this node has another role, or another epoch, now")
+var errRenewed = goodbye("this node has another role, or another epoch, now")
 
 // Renew ends the connections of all native secondaries, which connect again and hear what the node is now. What they
 // acknowledged before does not count any more.

@@ -47,12 +47,12 @@ func (c *native) stream(ctx context.Context, f *follower, it zodb.Iterator) erro
 	g.Go(c.recovering(func() error { return c.beat(inner, f.control) }))
 	g.Go(c.recovering(func() error { return c.count(inner) }))
 	g.Go(c.recovering(func() error { return c.part(inner, f) }))
-	g.Go(c.recovering(func() error { return stays(inner, f.renewed) }))
+	g.Go(c.recovering(func() error { return waitForRenewal(inner, f.renewed) }))
 	done := make(chan error, 1)
 	go func() { done <- g.Wait() }()
 	select {
 	case err := <-done:
-		if said(err) {
+		if isGoodbye(err) {
 			linger(f.session)
 		}
 		return err
@@ -75,7 +75,7 @@ func (c *native) deliver(ctx context.Context, f *follower, it zodb.Iterator) err
 // the secondary to read.
 func (c *native) part(inner context.Context, f *follower) error {
 	<-inner.Done()
-	if cause := context.Cause(inner); said(cause) {
+	if cause := context.Cause(inner); isGoodbye(cause) {
 		if err := f.control.Send(&protocol.Goodbye{Reason: cause.Error()}); err != nil {
 			c.log.Debug("saying goodbye failed", "error", err)
 		}
@@ -84,8 +84,8 @@ func (c *native) part(inner context.Context, f *follower) error {
 	return nil
 }
 
-// stays returns when the node is not any more what it said in the welcome.
-func stays(ctx context.Context, renewed <-chan struct{}) error {
+// waitForRenewal returns when the node is not any more what it said in the welcome.
+func waitForRenewal(ctx context.Context, renewed <-chan struct{}) error {
 	select {
 	case <-renewed:
 		return errRenewed

@@ -26,7 +26,7 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 		case *protocol.Ack:
 			c.trouble(clean(m.Error))
 			if !c.progress.ack(m.Applied, m.Durable, now) {
-				return parting("the secondary acknowledged %v, which was never sent to it", max(m.Applied, m.Durable))
+				return goodbye("the secondary acknowledged %v, which was never sent to it", max(m.Applied, m.Durable))
 			}
 			c.p.quorum.ack(c.node, c.name, c.p.known(m.Applied), c.p.known(m.Durable))
 		case *protocol.Prepared:
@@ -34,7 +34,7 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 		case *protocol.Goodbye:
 			return fmt.Errorf("%w: %s", errGoodbye, clean(m.Reason))
 		default:
-			return parting("the secondary sent a message out of place: %T", m)
+			return goodbye("the secondary sent a message out of place: %T", m)
 		}
 	}
 }

@@ -35,7 +35,7 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 		return nil, nil, c.refuse(s, control, r)
 	}
 	renewed := c.p.renewing()
-	if r := c.p.judge(ctx, hello); r != nil {
+	if r := c.p.checkHello(ctx, hello); r != nil {
 		return nil, nil, c.refuse(s, control, r)
 	}
 	if r := c.namesake(); r != nil {

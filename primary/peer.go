@@ -89,7 +89,7 @@ func (c *peer) leave(err error) {
 	now := c.p.opt.now()
 	last := c.status(c.p.src.LastTid(), c.p.src.Size(), now)
 	streamed := last.State != StateHandshake && last.State != StateRefused
-	last.State, last.GoneSince = StateGone, now
+	last.State, last.GoneSince = StateDisconnected, now
 	if err != nil && !errors.Is(err, errDrained) && !errors.Is(err, errGoodbye) {
 		last.LastError = err.Error()
 	}

@@ -99,7 +99,7 @@ func (c *peer) ended(err error) error {
 		why = c.guard.Err()
 	}
 	switch {
-	case why == nil || said(err):
+	case why == nil || isGoodbye(err):
 		return err
 	case err == nil:
 		return why

@@ -230,7 +230,7 @@ func TestTheNodeIsToldWhoCounts(t *testing.T) {
 			c.hangUp()
 			p.eventually(t, "it is gone", func(s Status) bool {
 				return !slices.ContainsFunc(s.Secondaries, func(one SecondaryStatus) bool {
-					return one.State != StateGone
+					return one.State != StateDisconnected
 				})
 			})
 		}

@@ -30,8 +30,8 @@ func (c *peer) authenticate(ctx context.Context, control *protocol.Control, firs
 	return control.Receive(ctx)
 }
 
-// barred refuses every protocol but the native one when there is a secret, for which they have no room.
-func (p *Primary) barred(proto string) *protocol.Refusal {
+// checkSecret refuses every protocol but the native one when there is a secret, for which they have no room.
+func (p *Primary) checkSecret(proto string) *protocol.Refusal {
 	if len(p.opt.Secret) == 0 {
 		return nil
 	}

@@ -99,7 +99,7 @@ func (s *sender) encode(ctx context.Context, txn zodb.Transaction) error {
 		return err
 	}
 	err = s.c.p.sourceFailed(err)
-	s.c.progress.torn()
+	s.c.progress.resetSent()
 	ctx, cancel := context.WithTimeout(ctx, lingerLimit)
 	defer cancel()
 	if end := s.c.awaitDurable(ctx); !errors.Is(end, errDrained) {
@@ -138,7 +138,7 @@ func (p *Primary) sourceFailed(err error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.roster.sourceError = err.Error()
-	return parting("the primary cannot read its own storage: %w; check it there", err)
+	return goodbye("the primary cannot read its own storage: %w; check it there", err)
 }
 
 // A countingWriter counts what it wrote and remembers whether it failed.

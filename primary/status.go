@@ -16,12 +16,12 @@ type State string
 
 // The states of a secondary.
 const (
-	StateHandshake  State = "handshake"   // connected, not yet accepted
-	StateCatchingUp State = "catching-up" // applying history
-	StateLive       State = "live"        // following commits as they happen
-	StateStalled    State = "stalled"     // connected and behind, without progress, or reporting an error
-	StateRefused    State = "refused"     // told why not, about to be disconnected
-	StateGone       State = "gone"        // disconnected
+	StateHandshake    State = "handshake"    // connected, not yet accepted
+	StateCatchingUp   State = "catching-up"  // applying history
+	StateLive         State = "live"         // following commits as they happen
+	StateStalled      State = "stalled"      // connected and behind, without progress, or reporting an error
+	StateRefused      State = "refused"      // told why not, about to be disconnected
+	StateDisconnected State = "disconnected" // the connection has ended
 )
 
 // liveLag is how far behind a secondary that has once reached the end may be and still count as live.

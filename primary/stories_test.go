@@ -94,7 +94,7 @@ func TestOneTooManyIsToldSo(t *testing.T) {
 	}
 	second.hangUp()
 	first.hangUp()
-	p.eventually(t, "room again", func(s Status) bool { return only(s).State == StateGone })
+	p.eventually(t, "room again", func(s Status) bool { return only(s).State == StateDisconnected })
 	follow(t, p.addr, hello(protocol.Position{})).next()
 }
 
@@ -128,7 +128,7 @@ func TestASilentSecondaryIsGivenUp(t *testing.T) {
 	c := follow(t, p.addr, hello(protocol.Position{}))
 	c.next()
 	p.eventually(t, "gone, with the reason", func(s Status) bool {
-		return only(s).State == StateGone && strings.Contains(only(s).LastError, "nothing was heard")
+		return only(s).State == StateDisconnected && strings.Contains(only(s).LastError, "nothing was heard")
 	})
 }
 
@@ -141,7 +141,7 @@ func TestASecondaryThatIsBackIsNotGone(t *testing.T) {
 	again.next()
 	_ = before.session.Close() // it is over
 	p.eventually(t, "the one that is there is all", func(s Status) bool {
-		return len(s.Secondaries) == 1 && s.Secondaries[0].State != StateGone
+		return len(s.Secondaries) == 1 && s.Secondaries[0].State != StateDisconnected
 	})
 }
 

@@ -126,7 +126,7 @@ func (c *zrs2) deliver(ctx context.Context, start zodb.Tid, it zodb.Iterator) er
 		c.log.Warn("the extension of a transaction cannot travel and is sent empty", "tid", tid, "error", err)
 	}
 	err := c.send(ctx, &sender{c: c.peer, it: it, enc: enc, wire: wire})
-	if !said(err) || ctx.Err() != nil {
+	if !isGoodbye(err) || ctx.Err() != nil {
 		return err
 	}
 	c.over.Store(true)

@@ -73,7 +73,7 @@ func TestAZcZrsSecondaryIsShownWithWhatIsKnownOfIt(t *testing.T) {
 	if err := c.conn.Close(); err != nil {
 		t.Fatal(err)
 	}
-	p.eventually(t, "gone", func(s Status) bool { return only(s).State == StateGone })
+	p.eventually(t, "gone", func(s Status) bool { return only(s).State == StateDisconnected })
 }
 
 func TestWhoMayFollowInTheOldWay(t *testing.T) {
@@ -159,7 +159,7 @@ func TestWhoSaysMoreThanKeepAlivesIsCut(t *testing.T) {
 				t.Fatal(err)
 			}
 			hungUpOn(t, c.conn)
-			p.eventually(t, "gone", func(s Status) bool { return only(s).State == StateGone })
+			p.eventually(t, "gone", func(s Status) bool { return only(s).State == StateDisconnected })
 			if lines := log.lines("WARN"); len(lines) != 1 {
 				t.Errorf("logged %q", lines)
 			}

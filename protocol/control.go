@@ -50,7 +50,7 @@ func (c *Control) Send(msg any) error {
 	if err != nil {
 		return err
 	}
-	seal(msg)
+	setChecksums(msg)
 	payload, err := marshalMessage(kind, msg)
 	if err != nil {
 		return err
@@ -110,7 +110,7 @@ func (c *Control) receive() (any, error) {
 	if err := unmarshalBody(body, msg); err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
-	if err := sound(msg); err != nil {
+	if err := verifyChecksums(msg); err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
 	return msg, nil

@@ -256,35 +256,35 @@ func TestOnlyMessagesCanBeSent(t *testing.T) {
 	}
 }
 
-// A number by which nodes change what they are is not believed when any of its bits has changed.
+// A boolNumber by which nodes change what they are is not believed when any of its bits has changed.
 func TestADamagedEpochIsNotBelieved(t *testing.T) {
 	for _, m := range messages() {
-		c, is := m.(checked)
+		c, is := m.(checksummed)
 		if !is {
 			continue
 		}
-		seal(m)
-		if err := sound(m); err != nil {
+		setChecksums(m)
+		if err := verifyChecksums(m); err != nil {
 			t.Errorf("%T: %v", m, err)
 		}
 		for bit := range 64 {
 			*c.check() ^= 1 << bit
-			if sound(m) == nil {
+			if verifyChecksums(m) == nil {
 				t.Fatalf("%T with bit %d changed", m, bit)
 			}
 			*c.check() ^= 1 << bit
 		}
 	}
 	h := &Hello{Epochs: []Epoch{{Number: 1}}, Promised: 2}
-	seal(h)
+	setChecksums(h)
 	h.Promised = 6
-	if sound(h) == nil {
+	if verifyChecksums(h) == nil {
 		t.Error("another promise was believed")
 	}
 	b := &Bid{}
-	seal(b)
+	setChecksums(b)
 	b.Epoch = 1
-	if sound(b) == nil {
+	if verifyChecksums(b) == nil {
 		t.Error("a question became a bid")
 	}
 }
@@ -298,15 +298,15 @@ func TestADamagedIdentityIsNotBelieved(t *testing.T) {
 		"number": func(p *Promise) { p.Epochs[0].Number = 9 }, "who began": func(p *Promise) { p.Epochs[1].Node = "c" },
 	} {
 		p := &Promise{StorageID: "s", Node: "n", Run: "r", Epochs: epochs()}
-		seal(p)
-		if err := sound(p); err != nil {
+		setChecksums(p)
+		if err := verifyChecksums(p); err != nil {
 			t.Fatal(err)
 		}
 		damage(p)
-		if sound(p) == nil {
+		if verifyChecksums(p) == nil {
 			t.Errorf("%s: another one was believed", name)
 		}
-		if p.Sum = 0; sound(p) != nil {
+		if p.Sum = 0; verifyChecksums(p) != nil {
 			t.Errorf("%s: without a sum it is damaged", name)
 		}
 	}
@@ -318,7 +318,7 @@ func FuzzControl(f *testing.F) {
 		if err != nil {
 			f.Fatal(err)
 		}
-		seal(m)
+		setChecksums(m)
 		payload, err := marshalMessage(kind, m)
 		if err != nil {
 			f.Fatal(err)

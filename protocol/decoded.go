@@ -14,8 +14,8 @@ type decoded struct {
 	meta zodb.TxnMeta
 	text []byte // what meta's fields point into
 	rec  zodb.Record
-	data section
-	blob section
+	data blockReader
+	blob blockReader
 }
 
 func (t *decoded) init(d *Decoder) {
@@ -36,7 +36,7 @@ func (t *decoded) NextRecord() (*zodb.Record, error) {
 	case !t.open:
 		return nil, io.EOF
 	}
-	for _, s := range []*section{&t.data, &t.blob} {
+	for _, s := range []*blockReader{&t.data, &t.blob} {
 		if err := s.skip(); err != nil {
 			return nil, err
 		}

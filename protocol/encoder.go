@@ -145,7 +145,7 @@ func (e *Encoder) blocks(r io.Reader, size int64) error {
 		if err := e.out.fill(r, n); err != nil {
 			return fmt.Errorf("reading %d bytes, %d before the end: %w", size, left, cutShort(err))
 		}
-		e.out.seal(e.sum)
+		e.out.finish(e.sum)
 		left -= int64(n)
 	}
 	return nil
@@ -190,7 +190,7 @@ func (e *Encoder) check(err error) {
 }
 
 func (e *Encoder) end() error {
-	e.out.seal(e.sum)
+	e.out.finish(e.sum)
 	return e.bad
 }
 

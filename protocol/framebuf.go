@@ -28,8 +28,8 @@ func (f *frameBuffer) reserve(n int) error {
 	return nil
 }
 
-// seal ends the frame: it fills in the length and adds the payload to the running digest.
-func (f *frameBuffer) seal(sum hash.Hash) {
+// finish ends the frame: it fills in the length and adds the payload to the running digest.
+func (f *frameBuffer) finish(sum hash.Hash) {
 	payload := f.buf[f.start+sizeLen:]
 	binary.BigEndian.PutUint32(f.buf[f.start:], uint32(len(payload)))
 	sum.Write(payload) // a hash never fails

@@ -35,7 +35,7 @@ func (a *acker) again() error { return a.send(func(*protocol.Ack) {}) }
 // acknowledge waits for the newest transaction handed over to become durable and reports it, until in is closed. With
 // the first error it ends the connection, and still waits: the next connection begins where the storage stands then.
 // When ctx ends it waits for a while only; the storage's Close does the rest.
-func (s *Secondary) acknowledge(ctx context.Context, in <-chan handed, report func(handed) error,
+func (s *Secondary) acknowledge(ctx context.Context, in <-chan pendingCommit, report func(pendingCommit) error,
 	end context.CancelCauseFunc) {
 	ctx, cancel := outliving(ctx, parting)
 	defer cancel()

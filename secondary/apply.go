@@ -12,8 +12,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A handed is the newest transaction that was handed to the storage for commit.
-type handed struct {
+// A pendingCommit is the newest transaction that was handed to the storage for commit.
+type pendingCommit struct {
 	commit *filestorage.Commit
 	tid    zodb.Tid
 	count  uint64 // transactions of this connection up to this one
@@ -22,7 +22,7 @@ type handed struct {
 // A source is the stream that apply reads.
 type source struct {
 	decoder
-	wire  *wire                           // under the decoder
+	wire  *meteredReader                  // under the decoder
 	ended func(ctx context.Context) error // returns why the stream ended between two transactions
 }
 
@@ -34,7 +34,7 @@ type decoder interface {
 
 // apply restores transactions from the stream until that ends or is wrong. Each one that is complete replaces its
 // predecessor in out, of which nobody but acknowledge takes; out is closed at the end.
-func (s *Secondary) apply(ctx context.Context, from *source, out chan handed) error {
+func (s *Secondary) apply(ctx context.Context, from *source, out chan pendingCommit) error {
 	defer close(out)
 	in := guarded{from.decoder, s.log}
 	for count := uint64(1); ; count++ {
@@ -56,7 +56,7 @@ func (s *Secondary) apply(ctx context.Context, from *source, out chan handed) er
 		case <-out: // commits complete in order: who waits for the newest waits for all
 		default:
 		}
-		out <- handed{commit, tid, count}
+		out <- pendingCommit{commit, tid, count}
 	}
 }
 
@@ -67,7 +67,7 @@ func ended(ctx context.Context) error {
 }
 
 // restore writes one transaction to the storage and hands it over for commit, or aborts it.
-func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *wire) (*filestorage.Commit, error) {
+func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *meteredReader) (*filestorage.Commit, error) {
 	if err := s.believes(in.Meta().Tid); err != nil {
 		return nil, err
 	}
@@ -112,7 +112,7 @@ func (s *Secondary) records(txn *filestorage.Txn, in zodb.Transaction) (held []h
 }
 
 // blame tells an error of the storage from one of the stream that the storage was reading.
-func (s *Secondary) blame(ctx context.Context, from *wire, err error) error {
+func (s *Secondary) blame(ctx context.Context, from *meteredReader, err error) error {
 	switch {
 	case ctx.Err() != nil, from.failed, ofStream(err):
 		return err

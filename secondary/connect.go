@@ -32,10 +32,10 @@ type link struct {
 	control *protocol.Control
 	acks    *acker
 	repl    net.Conn
-	wire    *wire         // reads repl
-	start   zodb.Tid      // the stream begins behind it
-	size    int64         // of our file at start
-	silence time.Duration // after which the primary counts as dead
+	wire    *meteredReader // reads repl
+	start   zodb.Tid       // the stream begins behind it
+	size    int64          // of our file at start
+	silence time.Duration  // after which the primary counts as dead
 	log     hclog.Logger
 }
 
@@ -109,7 +109,7 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 		return nil, err
 	}
 	share := func(w *protocol.Welcome) error { return s.share(ctx, w) }
-	for _, step := range []func(*protocol.Welcome) error{s.rank, s.kin, s.fit, share, s.identify, s.takeMagic} {
+	for _, step := range []func(*protocol.Welcome) error{s.comparePrimary, s.kin, s.checkCompatible, share, s.identify, s.takeMagic} {
 		if err := step(w); err != nil {
 			return nil, err
 		}
@@ -123,7 +123,7 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 	}
 	return &link{
 		session: session, control: control, acks: newAcker(control, hello.Last.Tid), repl: repl,
-		wire:  &wire{r: repl, track: s.track, now: s.opt.now, limit: s.opt.StallTimeout, handed: hello.Last.Tid},
+		wire:  &meteredReader{r: repl, track: s.track, now: s.opt.now, limit: s.opt.StallTimeout, handed: hello.Last.Tid},
 		start: hello.Last.Tid, size: s.st.Size(), silence: silence(w.Heartbeat),
 	}, nil
 }

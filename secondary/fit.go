@@ -6,8 +6,8 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// fit checks that this storage can hold what the primary has.
-func (s *Secondary) fit(w *protocol.Welcome) error {
+// checkCompatible checks that this storage can hold what the primary has.
+func (s *Secondary) checkCompatible(w *protocol.Welcome) error {
 	switch {
 	case w.Version != protocol.MessageVersion:
 		return unfit("the primary sends messages of version %d, this secondary knows only %d; run the same version of "+

@@ -20,11 +20,11 @@ const parting = 5 * time.Second
 func (s *Secondary) follow(ctx context.Context, l *link) error {
 	defer closeQuietly(l.session)
 	inner, end := context.WithCancelCause(ctx)
-	out := make(chan handed, 1)
+	out := make(chan pendingCommit, 1)
 	var g sync.WaitGroup
 	g.Go(func() { end(s.apply(inner, s.stream(l), out)) })
 	g.Go(func() { end(s.listen(inner, l, end)) })
-	g.Go(func() { s.acknowledge(ctx, out, func(h handed) error { return l.report(h, s.st.Size()) }, end) })
+	g.Go(func() { s.acknowledge(ctx, out, func(h pendingCommit) error { return l.report(h, s.st.Size()) }, end) })
 	<-inner.Done()
 	limit := time.AfterFunc(parting, func() { closeQuietly(l.session) })
 	defer limit.Stop()
@@ -46,7 +46,7 @@ func (s *Secondary) stream(l *link) *source {
 }
 
 // report acknowledges a durable transaction. The file has grown to size.
-func (l *link) report(h handed, size int64) error {
+func (l *link) report(h pendingCommit, size int64) error {
 	return l.acks.send(func(a *protocol.Ack) {
 		a.Applied, a.Durable, a.Count, a.Bytes = h.tid, h.tid, h.count, uint64(max(size-l.size, 0))
 	})

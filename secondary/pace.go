@@ -10,12 +10,12 @@ import (
 // spread is by how much a wait is made shorter or longer at random, so that many secondaries do not return together.
 const spread = 0.5
 
-// A pace decides which address is tried next and how long to wait before that. All addresses are tried in turn
+// A reconnectDelay decides which address is tried next and how long to wait before that. All addresses are tried in turn
 // without a wait; then comes one, longer after each round, and the longest when no address of the round gives hope.
 //
 // An error that looks final is believed when the same address gives the same one again: the first may be the work of
 // a damaged handshake.
-type pace struct {
+type reconnectDelay struct {
 	addresses []string
 	said      []string // by address: the last error
 	next      int      // into addresses
@@ -25,9 +25,9 @@ type pace struct {
 	policy    *backoff.ExponentialBackOff
 }
 
-func newPace(opt Options) *pace {
+func newPace(opt Options) *reconnectDelay {
 	ceiling := time.Duration(float64(opt.MaxBackoff) / (1 + spread))
-	return &pace{
+	return &reconnectDelay{
 		addresses: opt.Addresses, said: make([]string, len(opt.Addresses)), longest: opt.MaxBackoff,
 		policy: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(min(opt.MinBackoff, ceiling)),
@@ -40,12 +40,12 @@ func newPace(opt Options) *pace {
 }
 
 // address is the one to try now.
-func (p *pace) address() string { return p.addresses[p.next] }
+func (p *reconnectDelay) address() string { return p.addresses[p.next] }
 
 // failed notes that the connection to the present address came to an end, and returns how long to wait before the next
 // one is tried, and whether the error is another than this address gave before. After progress all begins anew, with
 // the same address.
-func (p *pace) failed(err error, progress bool) (wait time.Duration, news bool) {
+func (p *reconnectDelay) failed(err error, progress bool) (wait time.Duration, news bool) {
 	text := err.Error()
 	news = progress || text != p.said[p.next]
 	p.said[p.next] = text

@@ -18,7 +18,7 @@ var (
 	errNoRoom = &localError{errors.New("no space left on device")}
 )
 
-func paceOf(addresses ...string) *pace {
+func paceOf(addresses ...string) *reconnectDelay {
 	return newPace(Options{Addresses: addresses, MinBackoff: 200 * time.Millisecond, MaxBackoff: 60 * time.Second})
 }
 

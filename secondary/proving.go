@@ -53,7 +53,7 @@ const noResume = "the tids of this database go down in places, and the protocol 
 // proves reports whether the stream is to begin with our own last transaction.
 func (st *standing) proves() bool { return len(st.expect) > 0 && !st.proved }
 
-// A proving decoder yields what comes behind our last transaction, and links every record to the one before it, as
+// A continuity decoder yields what comes behind our last transaction, and links every record to the one before it, as
 // ZODB's own restore does: zrs2 does not say whether the original is linked.
 //
 // A primary that speaks zrs2 takes any start for granted, so nothing in the protocol keeps a secondary from growing on
@@ -61,13 +61,13 @@ func (st *standing) proves() bool { return len(st.expect) > 0 && !st.proved }
 // that: the same tid, and the same content unless a pack has touched one of the two. What a pack took away from the
 // primary is believed to be gone if what follows instead was written by that pack. Of a large transaction the beginning
 // is compared, and the stream is asked for again from behind it.
-type proving struct {
+type continuity struct {
 	decoder
 	l      *oldLink
 	proved bool
 }
 
-func (p *proving) Next() (zodb.Transaction, error) {
+func (p *continuity) Next() (zodb.Transaction, error) {
 	if !p.proved && len(p.l.last.expect) > 1 {
 		if err := p.pass(); err != nil {
 			return nil, err
@@ -103,7 +103,7 @@ func (p *proving) Next() (zodb.Transaction, error) {
 
 // pass reads what this storage has already, where tids go down at its end, and compares it. What is new comes behind it,
 // whatever tid it has.
-func (p *proving) pass() error {
+func (p *continuity) pass() error {
 	it, err := p.l.s.st.Iterate(p.l.last.before, false)
 	if err != nil {
 		return &localError{err}
@@ -153,7 +153,7 @@ func (l *oldLink) joined() {
 }
 
 // prove judges a transaction that comes before anything new does, or instead of our last one.
-func (p *proving) prove(txn zodb.Transaction) error {
+func (p *continuity) prove(txn zodb.Transaction) error {
 	last, meta := p.l.last, txn.Meta()
 	packed := meta.Status == zodb.StatusPacked
 	var text string

@@ -28,7 +28,7 @@ func welcomed(t *testing.T, change func(*identity.State), choosy bool, addresses
 	if w.Node == "me" {
 		w.Node = s.keep.Node()
 	}
-	return sec.rank(&w)
+	return sec.comparePrimary(&w)
 }
 
 func TestWhomToFollow(t *testing.T) {

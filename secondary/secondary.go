@@ -20,7 +20,7 @@ type Secondary struct {
 	opt   Options
 	log   hclog.Logger
 	keep  *identity.Keeper
-	claim *claim // of the primary last heard, not yet confirmed
+	claim *pendingIdentity // of the primary last heard, not yet confirmed
 
 	diverged *divergedError // what the primary said last; nil: nothing of the kind
 

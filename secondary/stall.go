@@ -8,10 +8,10 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A wire is the replication stream as apply reads it. It counts the bytes, remembers whether reading failed, and
+// A meteredReader is the replication stream as apply reads it. It counts the bytes, remembers whether reading failed, and
 // notices when the stream has stalled: heartbeats tell of transactions that have not arrived, apply waits for them,
 // and nothing comes. So ends a connection that lost a part of the stream without losing itself.
-type wire struct {
+type meteredReader struct {
 	r     io.Reader
 	track *tracker
 	now   func() time.Time
@@ -27,7 +27,7 @@ type wire struct {
 	since   time.Time // of the first heartbeat that told of more while waiting; zero: none since the last byte
 }
 
-func (w *wire) Read(b []byte) (int, error) {
+func (w *meteredReader) Read(b []byte) (int, error) {
 	w.wait(true)
 	n, err := w.r.Read(b)
 	w.wait(false)
@@ -36,28 +36,28 @@ func (w *wire) Read(b []byte) (int, error) {
 	return n, err
 }
 
-func (w *wire) wait(waiting bool) {
+func (w *meteredReader) wait(waiting bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.waiting, w.since, w.asked = waiting, time.Time{}, w.now()
 }
 
 // quiet reports whether apply has been waiting for d.
-func (w *wire) quiet(d time.Duration) bool {
+func (w *meteredReader) quiet(d time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.waiting && w.now().Sub(w.asked) >= d
 }
 
 // arrived notes a transaction that is complete.
-func (w *wire) arrived(tid zodb.Tid) {
+func (w *meteredReader) arrived(tid zodb.Tid) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.handed = tid
 }
 
 // check is told by each heartbeat what the primary has.
-func (w *wire) check(last zodb.Tid) error {
+func (w *meteredReader) check(last zodb.Tid) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch now := w.now(); {

@@ -10,11 +10,15 @@ import (
 
 // The steps are a second apart.
 func TestAStreamHasStalledWhenWhatIsMissingDoesNotCome(t *testing.T) {
-	type steps []func(*wire) error
+	type steps []func(*meteredReader) error
 	const more, all = 9, 7
-	tell := func(tid uint64) func(*wire) error { return func(w *wire) error { return w.check(zodb.Tid(tid)) } }
-	waits := func(yes bool) func(*wire) error { return func(w *wire) error { w.wait(yes); return nil } }
-	arrives := func(w *wire) error { w.arrived(more); return nil }
+	tell := func(tid uint64) func(*meteredReader) error {
+		return func(w *meteredReader) error { return w.check(zodb.Tid(tid)) }
+	}
+	waits := func(yes bool) func(*meteredReader) error {
+		return func(w *meteredReader) error { w.wait(yes); return nil }
+	}
+	arrives := func(w *meteredReader) error { w.arrived(more); return nil }
 	for name, c := range map[string]struct {
 		steps   steps
 		stalled bool
@@ -29,7 +33,7 @@ func TestAStreamHasStalledWhenWhatIsMissingDoesNotCome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := newClock()
-			w := &wire{now: now.now, limit: 2 * time.Second, handed: all, waiting: true}
+			w := &meteredReader{now: now.now, limit: 2 * time.Second, handed: all, waiting: true}
 			var err error
 			for _, step := range c.steps {
 				err = step(w)

@@ -43,7 +43,7 @@ func (s *Secondary) followOldFrom(ctx context.Context, addr string, last standin
 	defer closeQuietly(conn)
 	l := &oldLink{
 		s: s, conn: conn, last: last, version: zrs.V20,
-		wire: &wire{r: conn, track: s.track, now: s.opt.now, handed: last.tid},
+		wire: &meteredReader{r: conn, track: s.track, now: s.opt.now, handed: last.tid},
 	}
 	if s.st.HasBlobs() {
 		l.version = zrs.V21
@@ -75,7 +75,7 @@ func (s *Secondary) wordless(addr string, last zodb.Tid) error {
 type oldLink struct {
 	s       *Secondary
 	conn    net.Conn
-	wire    *wire // reads conn
+	wire    *meteredReader // reads conn
 	last    standing
 	version string
 }
@@ -93,12 +93,12 @@ func (l *oldLink) run(ctx context.Context) error {
 		}
 	}
 	inner, end := context.WithCancelCause(ctx)
-	out := make(chan handed, 1)
+	out := make(chan pendingCommit, 1)
 	var g sync.WaitGroup
 	g.Go(func() { end(l.s.apply(inner, l.source(), out)) })
 	g.Go(func() { end(l.watch(inner)) })
 	g.Go(func() { end(l.keepAlive(inner)) })
-	g.Go(func() { l.s.acknowledge(ctx, out, func(handed) error { return l.s.needsIdentity() }, end) })
+	g.Go(func() { l.s.acknowledge(ctx, out, func(pendingCommit) error { return l.s.needsIdentity() }, end) })
 	<-inner.Done()
 	closeQuietly(l.conn)
 	g.Wait()
@@ -129,7 +129,7 @@ func (l *oldLink) source() *source {
 		}
 		return errOver
 	}
-	return &source{&proving{decoder: dec, l: l, proved: l.last.proved}, l.wire, ended}
+	return &source{&continuity{decoder: dec, l: l, proved: l.last.proved}, l.wire, ended}
 }
 
 // watch notices when there is nothing more to read, and when there never was.

@@ -148,7 +148,7 @@ func holding(t *testing.T, txns ...*plain) *site {
 		if _, err := (&Secondary{st: s.st, opt: Options{}.withDefaults()}).restore(
 			t.Context(),
 			linked{txn},
-			&wire{},
+			&meteredReader{},
 		); err != nil {
 			t.Fatal(err)
 		}

@@ -23,17 +23,17 @@ func (s *Server) SetAccess(name string, access Access) {
 	}
 }
 
-func (s *served) access() Access { return Access(s.allowed.Load()) }
+func (s *storage) access() Access { return Access(s.allowed.Load()) }
 
 // writable is asked under the commit lock.
-func (s *served) writable() error {
+func (s *storage) writable() error {
 	if s.access() != Writable {
 		return fmt.Errorf("commit to storage %s: %w", s.name, zodb.ErrReadOnly)
 	}
 	return nil
 }
 
-func (s *served) setAccess(access Access) {
+func (s *storage) setAccess(access Access) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if access != ReadOnly && s.access() == ReadOnly {
@@ -53,7 +53,7 @@ func (s *served) setAccess(access Access) {
 }
 
 // leaderFound sends away who is here for want of a node to write on.
-func (s *served) leaderFound() {
+func (s *storage) leaderFound() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.access() == ReadOnly {
@@ -62,7 +62,7 @@ func (s *served) leaderFound() {
 }
 
 // part disconnects clients. It is called with mu held.
-func (s *served) part(why error, who func(c *client) bool) {
+func (s *storage) part(why error, who func(c *client) bool) {
 	for c := range s.clients {
 		if who(c) {
 			c.out.close(why)

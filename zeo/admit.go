@@ -16,8 +16,8 @@ const (
 	maxLines        = 1000 // a minute about clients that have
 )
 
-// A guests is who is connected, and what those may cost that have not registered yet.
-type guests struct {
+// A limiter is who is connected, and what those may cost that have not registered yet.
+type limiter struct {
 	clients    map[*client]struct{}
 	registered int
 	room       *door.Room

@@ -29,7 +29,7 @@ func (g *given) record(oid zodb.Oid, tid zodb.Tid) { g.oid, g.tid = max(g.oid, o
 
 // believes refuses what would leave no tids or oids for later transactions. It is asked before the vote begins: a tid
 // that was given to a transaction counts, whatever becomes of that.
-func (s *served) believes(g given, now time.Time) error {
+func (s *storage) believes(g given, now time.Time) error {
 	if last := s.st.LastTid(); g.tid > last {
 		bound := now.AddDate(maxYearsAhead, 0, 0)
 		if step := last.Time().Add(maxStep); last != 0 && step.After(bound) {

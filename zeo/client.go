@@ -28,8 +28,8 @@ import (
 type client struct {
 	srv   *Server
 	conn  net.Conn
-	since time.Time // when it connected
-	shown shown     // anybody's
+	since time.Time  // when it connected
+	shown clientInfo // anybody's
 	log   atomic.Pointer[hclog.Logger]
 	out   *outbox // anybody's
 	ctx   context.Context
@@ -46,7 +46,7 @@ type client struct {
 	greeted    bool       // late, so that a node that leads could greet the client first
 	encoding   string     // the name of codec
 	codec      wire.Codec // fixed before anybody else knows the client
-	storage    *served    // nil before registration
+	storage    *storage   // nil before registration
 	readOnly   bool
 	looksAgain *time.Timer // while it seeks: ends the connection
 	turned     bool        // it was refused as a writer, and may come again as a reader

@@ -39,8 +39,8 @@ const (
 	Packing    Activity = "packing"    // it waits for a pack
 )
 
-// shown is what others may see of a client, beside what is constant.
-type shown struct {
+// clientInfo is what others may see of a client, beside what is constant.
+type clientInfo struct {
 	entered   atomic.Pointer[entry] // nil: not yet
 	txn       atomic.Pointer[transaction]
 	uploading atomic.Pointer[time.Time] // nil: no
@@ -103,7 +103,7 @@ func (c *client) address() string {
 	return ""
 }
 
-func (s *shown) activity() (Activity, time.Time) {
+func (s *clientInfo) activity() (Activity, time.Time) {
 	if at := s.packing.Load(); at != nil {
 		return Packing, *at
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // before returns the revision of oid before tid as it is while visible is the last transaction.
-func (s *served) before(oid zodb.Oid, tid, visible zodb.Tid) (*filestorage.Revision, error) {
+func (s *storage) before(oid zodb.Oid, tid, visible zodb.Tid) (*filestorage.Revision, error) {
 	rev, err := s.st.LoadBefore(oid, min(tid, visible+1))
 	switch {
 	case err != nil, tid <= visible+1, rev != nil && rev.Next <= visible:
@@ -31,7 +31,7 @@ func (s *served) before(oid zodb.Oid, tid, visible zodb.Tid) (*filestorage.Revis
 // hides reports whether a transaction that was read from the storage is not yet to be seen while visible is the last
 // one. Above visible are those that are committed and not announced, up to the storage's last; above that are only
 // those of a clock that was ahead, in the midst of the file.
-func (s *served) hides(tid, visible zodb.Tid) bool { return tid > visible && tid <= s.st.LastTid() }
+func (s *storage) hides(tid, visible zodb.Tid) bool { return tid > visible && tid <= s.st.LastTid() }
 
 // load answers the next message if it is a load as clients write it and there is what it asks for. All others take the
 // general way, with the same answers.
@@ -64,7 +64,7 @@ type buffer [4<<10 + 256]byte
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
 // find puts the revision that l asks for on an outbox, for the caller to flush, and reports whether there is one.
-func (s *served) find(l wire.Load, out *outbox, codec wire.Codec) bool {
+func (s *storage) find(l wire.Load, out *outbox, codec wire.Codec) bool {
 	buf := buffers.Get().(*buffer)
 	defer buffers.Put(buf)
 	s.mu.RLock()
@@ -91,7 +91,7 @@ func (c *client) loadBefore(m *wire.Message, a *arguments) error {
 	}
 	c.storage.stats.loads.Add(1)
 	c.shown.loads.Add(1)
-	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) {
+	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) {
 		rev, err := c.storage.before(oid, tid, visible)
 		if err != nil || rev == nil {
 			return nil, err
@@ -107,7 +107,7 @@ func (c *client) loadSerial(m *wire.Message, a *arguments) error {
 		return err
 	}
 	data, err := c.storage.st.LoadSerial(oid, tid) // which may be far back: nobody waits meanwhile
-	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) {
+	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) {
 		if err != nil && tid >= visible { // it may have come since
 			data, err = c.storage.st.LoadRecent(oid, tid)
 		}
@@ -124,7 +124,7 @@ func (c *client) getTid(m *wire.Message, a *arguments) error {
 	if err := a.end(); err != nil {
 		return err
 	}
-	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) {
+	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) {
 		rev, err := c.storage.before(oid, maxTid, visible)
 		if err == nil && rev == nil {
 			err = &zodb.POSKeyError{Oid: oid}
@@ -137,7 +137,7 @@ func (c *client) getTid(m *wire.Message, a *arguments) error {
 }
 
 // revisions returns up to size revisions of oid, the newest first, as they are while visible is the last transaction.
-func (s *served) revisions(oid zodb.Oid, size int, visible zodb.Tid) ([]filestorage.HistoryEntry, error) {
+func (s *storage) revisions(oid zodb.Oid, size int, visible zodb.Tid) ([]filestorage.HistoryEntry, error) {
 	for later := 0; ; {
 		entries, err := s.st.History(oid, size+later)
 		if err != nil || size == 0 {
@@ -173,7 +173,7 @@ func (c *client) history(m *wire.Message, a *arguments) error {
 	if err := a.end(); err != nil {
 		return err
 	}
-	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) {
+	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) {
 		entries, err := c.storage.revisions(oid, int(min(max(size, 0), maxRevisions)), visible)
 		if err != nil {
 			return nil, err
@@ -211,7 +211,7 @@ func (c *client) recordNext(m *wire.Message, a *arguments) error {
 	if err := a.end(); err != nil {
 		return err
 	}
-	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) {
+	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) {
 		for {
 			oid, _, _, next, err := c.storage.st.RecordNext(from)
 			var deleted *zodb.POSKeyError

@@ -89,7 +89,7 @@ func (n *news) read(failed bool) {
 }
 
 // follow announces what the storage commits, until ctx ends.
-func (s *served) follow(ctx context.Context) {
+func (s *storage) follow(ctx context.Context) {
 	defer s.closeClients(errWithdrawn)
 	var broken trouble
 	watched := s.opt.Watch.Place("what tells ZEO clients of commits")
@@ -136,7 +136,7 @@ func (s *served) follow(ctx context.Context) {
 var errUnreadable = errors.New("what was committed cannot be read")
 
 // disconnect ends the connections of all clients; they may come again.
-func (s *served) disconnect(why error) {
+func (s *storage) disconnect(why error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for c := range s.clients {
@@ -145,7 +145,7 @@ func (s *served) disconnect(why error) {
 }
 
 // announceNews announces all that there is. One goroutine does so at a time.
-func (s *served) announceNews(ctx context.Context) error {
+func (s *storage) announceNews(ctx context.Context) error {
 	s.telling.Lock()
 	defer s.telling.Unlock()
 	for {
@@ -171,7 +171,7 @@ func (s *served) announceNews(ctx context.Context) error {
 
 // announceHere announces what there is in the goroutine of c, which has just committed and flushes its own outbox next.
 // What would have to be waited for is left to the follower.
-func (s *served) announceHere(c *client) {
+func (s *storage) announceHere(c *client) {
 	if !s.telling.TryLock() {
 		s.news.wake()
 		return
@@ -190,7 +190,7 @@ func (s *served) announceHere(c *client) {
 }
 
 // tell announces transactions as soon as clients may be told of them.
-func (s *served) tell(ctx context.Context, batch []filestorage.Invalidation) error {
+func (s *storage) tell(ctx context.Context, batch []filestorage.Invalidation) error {
 	for {
 		if err := s.cleared(ctx, batch[len(batch)-1].Tid); err != nil {
 			return err
@@ -202,7 +202,7 @@ func (s *served) tell(ctx context.Context, batch []filestorage.Invalidation) err
 }
 
 // readNews announces what is in the storage behind the last transaction that was announced.
-func (s *served) readNews(ctx context.Context) error {
+func (s *storage) readNews(ctx context.Context) error {
 	it, err := s.st.Iterate(s.visible, false)
 	if err != nil {
 		return err

@@ -30,7 +30,7 @@ const (
 
 // placeFor decides about a client that wants to write, and waits where nobody knows who leads. greeted says that other
 // nodes had the time to greet it first. It returns how often the leader had changed by then.
-func (s *served) placeFor(ctx context.Context, greeted bool) (place, uint64) {
+func (s *storage) placeFor(ctx context.Context, greeted bool) (place, uint64) {
 	switch {
 	case s.access() != ReadOnly:
 		return admitted, 0
@@ -68,7 +68,7 @@ func (s *served) placeFor(ctx context.Context, greeted bool) (place, uint64) {
 }
 
 // empty reports whether there is nothing to read, as in a copy that has never reached its primary.
-func (s *served) empty() bool {
+func (s *storage) empty() bool {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return s.visible == 0

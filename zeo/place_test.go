@@ -79,7 +79,7 @@ func TestAWriterWaitsWhileNobodyLeadsAndEntersWhenThisNodeDoes(t *testing.T) {
 	p.commit(1, 0, "data")
 }
 
-func (s *served) clientCount() int {
+func (s *storage) clientCount() int {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	return len(s.clients)

@@ -90,7 +90,7 @@ func TestAClientMayGoWhileTheDiskHoldsItsCommitUp(t *testing.T) {
 
 // A client waits for the disk itself where nobody else commits. Where others do, one sync serves many.
 func TestAClientIsAloneUnlessAnotherHasJustFinished(t *testing.T) {
-	s := &served{}
+	s := &storage{}
 	c, other := &client{storage: s}, &client{storage: s}
 	if !c.alone() {
 		t.Error("nobody has ever finished a transaction")

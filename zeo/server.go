@@ -28,9 +28,9 @@ type Server struct {
 	warm warmth // buffers of iterators
 
 	mu     sync.Mutex
-	served map[string]*served
+	served map[string]*storage
 	names  map[string]struct{} // of storages that were offered, now or before
-	guests
+	limiter
 }
 
 // New returns a server without storages.
@@ -39,11 +39,11 @@ func New(opt Options) *Server {
 	s := &Server{
 		opt:    opt,
 		log:    opt.Logger,
-		served: make(map[string]*served),
+		served: make(map[string]*storage),
 		names:  make(map[string]struct{}),
 		warm:   newWarmth(),
 	}
-	s.guests = guests{
+	s.limiter = limiter{
 		clients: make(map[*client]struct{}),
 		room:    door.NewRoom(opt.MaxStrangers, maxUnregistered), hush: door.NewQuiet(time.Now),
 		rate: door.NewRate(time.Now, maxLines),
@@ -92,21 +92,21 @@ func (s *Server) knows(name string) bool {
 	return ok
 }
 
-func (s *Server) storage(name string) *served {
+func (s *Server) storage(name string) *storage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.served[name]
 }
 
 // storages returns all in the order of their names.
-func (s *Server) storages() []*served {
+func (s *Server) storages() []*storage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var all []*served
+	var all []*storage
 	for _, st := range s.served {
 		all = append(all, st)
 	}
-	slices.SortFunc(all, func(a, b *served) int {
+	slices.SortFunc(all, func(a, b *storage) int {
 		if a.name < b.name {
 			return -1
 		}

@@ -74,7 +74,7 @@ func (c *client) again(m *wire.Message) error {
 //
 // It does not wait for long: as long as one server keeps a client waiting, ZEO's does not register at another one,
 // which may lead by now. The error says that it is to try the others first.
-func (s *served) awaitClear(ctx context.Context) (err error) {
+func (s *storage) awaitClear(ctx context.Context) (err error) {
 	limit := holdFor
 	if s.access() == ReadOnly {
 		limit = clearWithin
@@ -121,18 +121,18 @@ func (c *client) ping(m *wire.Message, a *arguments) error {
 }
 
 func (c *client) lastTransaction(m *wire.Message, _ *arguments) error {
-	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) { return tidValue(visible), nil })
+	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) { return tidValue(visible), nil })
 }
 
 func (c *client) serverStatus(m *wire.Message, _ *arguments) error {
 	s := c.storage
-	return c.viewed(m, func(visible zodb.Tid) (pickle.Value, error) {
+	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) {
 		return s.status(visible, len(s.clients), c.srv.opt.TransactionTimeout > 0), nil
 	})
 }
 
 // interfaces are those that a FileStorage provides, in the reference server's order.
-func (s *served) interfaces() pickle.Tuple {
+func (s *storage) interfaces() pickle.Tuple {
 	names := []string{
 		"IStorageRestoreable", "IStorageIteration", "IStorageUndoable", "IStorageCurrentRecordIteration", "IExternalGC",
 		"IStorage",
@@ -149,7 +149,7 @@ func (s *served) interfaces() pickle.Tuple {
 
 func (c *client) getInfo(m *wire.Message, _ *arguments) error {
 	s := c.storage
-	return c.viewed(m, func(zodb.Tid) (pickle.Value, error) {
+	return c.answerInView(m, func(zodb.Tid) (pickle.Value, error) {
 		return dict(
 			"length", int64(s.st.Len()), "size", s.st.Size(), "name", filepath.Base(s.st.Path()), "supportsUndo", true,
 			"supports_record_iternext", true, "interfaces", s.interfaces(),
@@ -203,7 +203,7 @@ const maxHistory = 1_000_000
 
 // history appends what was written behind the transaction upTo, as far as the transaction until. It returns nil when
 // the storage does not know all of that.
-func (s *served) history(ctx context.Context, upTo, until zodb.Tid, oids []zodb.Oid) ([]zodb.Oid, error) {
+func (s *storage) history(ctx context.Context, upTo, until zodb.Tid, oids []zodb.Oid) ([]zodb.Oid, error) {
 	found, err := s.st.Find(ctx, upTo)
 	if errors.Is(err, zodb.ErrNoTid) || err == nil && found.Status != zodb.StatusCommitted {
 		return nil, nil //nolint:nilnil // nobody knows

@@ -18,7 +18,7 @@ type stats struct {
 }
 
 // status has the keys of the reference server in their order; zeo-nagios reads it.
-func (s *served) status(visible zodb.Tid, connections int, timeout bool) *pickle.Dict {
+func (s *storage) status(visible zodb.Tid, connections int, timeout bool) *pickle.Dict {
 	st := &s.stats
 	var lockTime, thread pickle.Value = nil, "stub"
 	if at := st.locked.Load(); at != 0 {

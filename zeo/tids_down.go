@@ -23,7 +23,7 @@ func rising(last zodb.Tid, batch []filestorage.Invalidation) bool {
 
 // startAgain disconnects all clients, because none takes an invalidation whose tid is not above the one before. What is
 // new they learn when they come again. It is called with mu held.
-func (s *served) startAgain() {
+func (s *storage) startAgain() {
 	s.log.Warn(
 		"the tids of this history go down here: clients have to connect again",
 		"storage",

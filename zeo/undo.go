@@ -214,7 +214,7 @@ func (c *client) pack(m *wire.Message, a *arguments) error {
 }
 
 // pack packs a storage and tells its clients.
-func (s *Server) pack(st *served, stop zodb.Tid, log hclog.Logger) error {
+func (s *Server) pack(st *storage, stop zodb.Tid, log hclog.Logger) error {
 	begun := time.Now()
 	log.Info("pack started", "storage", st.name, "until", stop)
 	var result filestorage.PackResult
@@ -238,7 +238,7 @@ func (s *Server) Resized(name string) {
 	}
 }
 
-func (s *served) tellSize() {
+func (s *storage) tellSize() {
 	info := wire.Call("info", dict("length", int64(s.st.Len()), "size", s.st.Size()))
 	var encoded encodings
 	s.mu.Lock()

@@ -70,7 +70,7 @@ func configuredFront(cfg *config.Config, log hclog.Logger) *front {
 }
 
 // Offer is node.Front.
-func (f *front) Offer(name string, st *filestorage.Storage, terms node.Terms) (withdraw func()) {
+func (f *front) Offer(name string, st *filestorage.Storage, terms node.ServeOptions) (withdraw func()) {
 	opt := f.options[name]
 	opt.Access, opt.Cleared, opt.Watch = terms.Access, terms.Cleared, terms.Watch
 	opt.Behind = terms.Behind

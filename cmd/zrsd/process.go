@@ -29,8 +29,8 @@ func storage(st *config.Storage) node.Storage {
 	common := node.Config{
 		Data: st.Path.V, Blobs: st.BlobDir.V, PackNoGC: !st.PackGC.V, PackNoOld: !st.PackKeepOld.V,
 	}
-	if st.Role == config.Alone {
-		out.Alone = &node.AloneConfig{Config: common, ReadOnly: st.ReadOnly.V}
+	if st.Role == config.Standalone {
+		out.Standalone = &node.StandaloneConfig{Config: common, ReadOnly: st.ReadOnly.V}
 		return out
 	}
 	z := st.Replication

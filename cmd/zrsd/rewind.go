@@ -97,7 +97,7 @@ func (opt *rewindOptions) run(ctx context.Context, in io.Reader, out io.Writer) 
 	if opt.blobs == "" {
 		opt.blobs = rewind.FindBlobs(vfs.OS{}, opt.data)
 	}
-	site := &rewind.Site{FS: vfs.OS{}, Data: opt.data, Blobs: opt.blobs, Logger: hclog.NewNullLogger()}
+	site := &rewind.Storage{FS: vfs.OS{}, Data: opt.data, Blobs: opt.blobs, Logger: hclog.NewNullLogger()}
 	if fragment, err := site.Finish(ctx); err != nil || fragment != nil {
 		return opt.tell(out, &rewinding{Done: true, Fragment: fragment}, asOpenError(err))
 	}

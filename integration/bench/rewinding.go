@@ -36,7 +36,7 @@ func (b *bench) rewinding(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	site := &rewind.Site{FS: vfs.OS{}, Data: s.data, Logger: hclog.NewNullLogger()}
+	site := &rewind.Storage{FS: vfs.OS{}, Data: s.data, Logger: hclog.NewNullLogger()}
 	begin := time.Now()
 	if err := site.Begin(plan); err != nil {
 		return err

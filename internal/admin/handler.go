@@ -75,8 +75,8 @@ func writeStatus(w http.ResponseWriter, st Status) {
 	if st.Secondaries == nil {
 		st.Secondaries = []Secondary{}
 	}
-	if st.Gone == nil {
-		st.Gone = []Secondary{}
+	if st.Disconnected == nil {
+		st.Disconnected = []Secondary{}
 	}
 	if st.SetAside == nil {
 		st.SetAside = []SetAside{}

@@ -89,7 +89,7 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s.roles(&st)
 	s.storage(&st.Storage)
 	s.totals(st.Role, &st.Totals)
-	s.secondaries(slices.Concat(st.Secondaries, st.Gone))
+	s.secondaries(slices.Concat(st.Secondaries, st.Disconnected))
 	if st.Upstream != nil {
 		s.upstream(st.Upstream)
 	}

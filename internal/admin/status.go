@@ -23,7 +23,7 @@ type Sources interface {
 // JSON and means that the value is not known, or that there is none.
 type Status struct {
 	Version string    `json:"version"`
-	Role    string    `json:"role"` // "primary", "secondary" or "alone"
+	Role    string    `json:"role"` // "primary", "secondary" or "standalone"
 	Name    string    `json:"name"` // as peers see this node
 	Started time.Time `json:"started"`
 	Now     time.Time `json:"now"` // the node's clock when it answered
@@ -38,19 +38,19 @@ type Status struct {
 	// beside another node. Nil: there is none.
 	Conflict *Conflict `json:"conflict"`
 
-	Fenced bool    `json:"fenced"` // it was primary, and another node has become it: it takes no transactions
-	Frozen bool    `json:"frozen"` // it takes none until it is thawed
-	Copied bool    `json:"copied"` // its state file came from another node, when the process began
-	Serves *string `json:"serves"` // where secondaries connect, as others reach it
-	Sync   *Sync   `json:"sync"`   // nil: commits wait for nobody, or this node is not the primary
+	Fenced          bool    `json:"fenced"`           // it was primary, and another node has become it: it takes no transactions
+	Frozen          bool    `json:"frozen"`           // it takes none until it is thawed
+	Copied          bool    `json:"copied"`           // its state file came from another node, when the process began
+	ReplicationAddr *string `json:"replication_addr"` // where secondaries connect, as others reach it
+	Sync            *Sync   `json:"sync"`             // nil: commits wait for nobody, or this node is not the primary
 
 	Coordinator *Coordinator `json:"coordinator"` // nil: roles are changed by hand
 
-	Storage     Storage     `json:"storage"`
-	Upstream    *Upstream   `json:"upstream"`    // nil on a primary
-	Secondaries []Secondary `json:"secondaries"` // connected
-	Gone        []Secondary `json:"gone"`        // were connected, the last one of each name
-	Totals      Totals      `json:"totals"`
+	Storage      Storage     `json:"storage"`
+	Upstream     *Upstream   `json:"upstream"`     // nil on a primary
+	Secondaries  []Secondary `json:"secondaries"`  // connected
+	Disconnected []Secondary `json:"disconnected"` // were connected, the last one of each name
+	Totals       Totals      `json:"totals"`
 
 	Troubles []Trouble `json:"troubles"` // that are there now
 	// SetAside is what this node has set aside by itself, because its primary never had it; oldest first.
@@ -176,18 +176,18 @@ type Upstream struct {
 
 // A Secondary is one connection that this node feeds, or fed.
 type Secondary struct {
-	Name      string     `json:"name"`
-	Address   string     `json:"address"`
-	State     string     `json:"state"`
-	Since     *time.Time `json:"since"`    // when it connected, or went
-	Protocol  *string    `json:"protocol"` // as of Upstream
-	NodeID    *string    `json:"node_id"`
-	Serves    *string    `json:"serves"` // where others can connect to it
-	Sent      *zodb.Tid  `json:"sent_tid"`
-	Applied   *zodb.Tid  `json:"applied_tid"`
-	Durable   *zodb.Tid  `json:"durable_tid"`
-	Lag       Lag        `json:"lag"`
-	LastError *string    `json:"last_error"`
+	Name            string     `json:"name"`
+	Address         string     `json:"address"`
+	State           string     `json:"state"`
+	Since           *time.Time `json:"since"`    // when it connected, or went
+	Protocol        *string    `json:"protocol"` // as of Upstream
+	NodeID          *string    `json:"node_id"`
+	ReplicationAddr *string    `json:"replication_addr"` // where others can connect to it
+	Sent            *zodb.Tid  `json:"sent_tid"`
+	Applied         *zodb.Tid  `json:"applied_tid"`
+	Durable         *zodb.Tid  `json:"durable_tid"`
+	Lag             Lag        `json:"lag"`
+	LastError       *string    `json:"last_error"`
 }
 
 // A Lag is how far a secondary is behind, in three units. It is zero when nothing is missing.

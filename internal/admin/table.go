@@ -65,7 +65,7 @@ func WriteTable(w io.Writer, st *Status) error {
 	if err := tw.Flush(); err != nil {
 		return err
 	}
-	return writeSecondaries(w, slices.Concat(st.Secondaries, st.Gone))
+	return writeSecondaries(w, slices.Concat(st.Secondaries, st.Disconnected))
 }
 
 func writeSecondaries(w io.Writer, list []Secondary) error {

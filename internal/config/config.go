@@ -61,9 +61,9 @@ type Role string
 
 // The roles.
 const (
-	Alone     Role = "alone"
-	Primary   Role = "primary"
-	Secondary Role = "secondary" // with ReplicateTo it feeds others
+	Standalone Role = "standalone"
+	Primary    Role = "primary"
+	Secondary  Role = "secondary" // with ReplicateTo it feeds others
 )
 
 // A Storage is one storage with what is around it.

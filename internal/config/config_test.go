@@ -90,7 +90,7 @@ func TestEveryValueIsTypedAndKnowsItsPlace(t *testing.T) {
 		{"invalidation-queue-size", say(cfg.ZEO.InvalidationQueueSize), "100 from default"},
 		{"authenticate", say(cfg.ZEO.SSL.Authenticate), "clients.pem from zeo.conf:8:18"},
 		{"name", main.Name + " " + string(main.Role), "main secondary"},
-		{"the other name", other.Name + " " + string(other.Role), "1 alone"},
+		{"the other name", other.Name + " " + string(other.Role), "1 standalone"},
 		{"replicate-from", say(main.Replication.ReplicateFrom), "[127.0.0.1:5001 ./socket] from zeo.conf:13:18"},
 		{"max-record", say(main.Replication.MaxRecord), "2097152 from zeo.conf:15:14"},
 		{"heartbeat", say(main.Replication.Heartbeat), "5s from default"},

@@ -24,7 +24,7 @@ func TestTheEnvironmentOfTheContainerImageIsAConfiguration(t *testing.T) {
 		{say(st.PackKeepOld), "false from environment ZEO_PACK_KEEP_OLD"},
 		{say(st.Path), data + " from --data"},
 		{say(st.BlobDir), blobs + " from --blobs"},
-		{st.Name + " " + string(st.Role), "1 alone"},
+		{st.Name + " " + string(st.Role), "1 standalone"},
 	} {
 		if c.got != c.want {
 			t.Errorf("got %s, want %s", c.got, c.want)

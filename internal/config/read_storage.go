@@ -8,7 +8,7 @@ import (
 
 // storage reads <filestorage>, <blobstorage>, <serverzlibstorage> or <zrs>.
 func (c *checker) storage(s *zconfig.Section) *Storage {
-	st := &Storage{Role: Alone}
+	st := &Storage{Role: Standalone}
 	switch s.Type {
 	case "zrs":
 		c.zrs(s, st)

@@ -50,20 +50,20 @@ func (o *Options) fill() {
 // Play plays scenarios, each with a cluster of its own, and reports. The error is what kept it from being played, and
 // the end of ctx; what did not go as it should is in the report.
 func Play(ctx context.Context, scenarios []Scenario, opt Options) (*Report, error) {
-	return perform(ctx, scenarios, &opt, &own{opt.Binary, opt.Sync})
+	return perform(ctx, scenarios, &opt, &localTarget{opt.Binary, opt.Sync})
 }
 
 // PlayOn plays scenarios on a cluster that is there already, whose primary is the first of the places. Binary and Sync
 // are not used. It commits: to objects that it makes.
 func PlayOn(ctx context.Context, scenarios []Scenario, places []cluster.Place, opt Options) (*Report, error) {
-	rep, err := perform(ctx, scenarios, &opt, &staging{places})
+	rep, err := perform(ctx, scenarios, &opt, &remoteTarget{places})
 	if rep != nil {
 		rep.Staging = true
 	}
 	return rep, err
 }
 
-func perform(ctx context.Context, scenarios []Scenario, opt *Options, at stage) (*Report, error) {
+func perform(ctx context.Context, scenarios []Scenario, opt *Options, at target) (*Report, error) {
 	opt.fill()
 	rep := &Report{Seed: opt.Seed, Sync: opt.Sync, Begun: time.Now().UTC(), Folder: opt.Dir, Held: true}
 	for i := range scenarios {
@@ -81,7 +81,7 @@ func perform(ctx context.Context, scenarios []Scenario, opt *Options, at stage) 
 }
 
 // play plays one scenario.
-func play(ctx context.Context, s *Scenario, opt *Options, at stage, out *Outcome) (err error) {
+func play(ctx context.Context, s *Scenario, opt *Options, at target, out *Outcome) (err error) {
 	r, lines, err := prepare(ctx, s, opt, at)
 	if err != nil {
 		return err
@@ -105,14 +105,14 @@ func play(ctx context.Context, s *Scenario, opt *Options, at stage, out *Outcome
 }
 
 // prepare makes a cluster that may not run yet, and its clients.
-func prepare(ctx context.Context, s *Scenario, opt *Options, at stage) (*Run, *os.File, error) {
+func prepare(ctx context.Context, s *Scenario, opt *Options, at target) (*Run, *os.File, error) {
 	dir := filepath.Join(opt.Dir, s.Name)
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, nil, err
 	}
 	name := fnv.New64a()
 	_, _ = name.Write([]byte(s.Name))                                                 // it never fails
-	r := &Run{begun: time.Now(), dice: rand.New(rand.NewPCG(opt.Seed, name.Sum64()))} //nolint:gosec // to be repeated
+	r := &Run{begun: time.Now(), rand: rand.New(rand.NewPCG(opt.Seed, name.Sum64()))} //nolint:gosec // to be repeated
 	lines, err := os.OpenFile(filepath.Join(dir, "history.jsonl"), os.O_CREATE|os.O_EXCL|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, nil, err
@@ -121,7 +121,7 @@ func prepare(ctx context.Context, s *Scenario, opt *Options, at stage) (*Run, *o
 		return nil, nil, errors.Join(err, lines.Close())
 	}
 	r.load = &workload.Load{
-		Writers: opt.Writers, Seed: r.dice.Uint64(), Clock: r.clock, Log: consistency.NewLog(lines),
+		Writers: opt.Writers, Seed: r.rand.Uint64(), Clock: r.clock, Log: consistency.NewLog(lines),
 		Timeout: opt.CallTimeout, Pause: 10 * time.Millisecond,
 	}
 	for _, n := range r.Nodes {
@@ -132,7 +132,7 @@ func prepare(ctx context.Context, s *Scenario, opt *Options, at stage) (*Run, *o
 
 // perform runs the cluster and its clients through the scenario, and stops them. It returns the step that did not come
 // true.
-func (r *Run) perform(ctx context.Context, s *Scenario, opt *Options, at stage, out *Outcome) error {
+func (r *Run) perform(ctx context.Context, s *Scenario, opt *Options, at target, out *Outcome) error {
 	if err := r.within(ctx, opt, func(ctx context.Context) error { return r.start(ctx, at) }); err != nil {
 		return fmt.Errorf("starting the cluster: %w", err)
 	}
@@ -167,7 +167,7 @@ func (r *Run) rounds(ctx context.Context, s *Scenario, opt *Options, out *Outcom
 		out.Rounds++
 		steps := s.Steps
 		if s.Choose != nil {
-			steps = s.Choose(r.dice)
+			steps = s.Choose(r.rand)
 		}
 		for i, step := range steps {
 			err := r.within(ctx, opt, func(ctx context.Context) error { return step(ctx, r) })
@@ -192,7 +192,7 @@ func (r *Run) within(ctx context.Context, opt *Options, do func(context.Context)
 }
 
 // start has the nodes run and makes the objects.
-func (r *Run) start(ctx context.Context, at stage) error {
+func (r *Run) start(ctx context.Context, at target) error {
 	r.primary = r.Nodes[0]
 	if err := at.open(ctx, r); err != nil {
 		return err

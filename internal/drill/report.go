@@ -77,7 +77,7 @@ func (o *Outcome) fill(r *Run) {
 
 // judge compares what the clients were told with what is in the files, if the scenario came to its end: before that
 // nobody knows what the files will have.
-func (o *Outcome) judge(ctx context.Context, r *Run, at stage, ops []consistency.Op) error {
+func (o *Outcome) judge(ctx context.Context, r *Run, at target, ops []consistency.Op) error {
 	o.figures(ops)
 	if o.Error != "" {
 		return nil

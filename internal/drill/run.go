@@ -21,7 +21,7 @@ type Run struct {
 	former  *cluster.Node // who was it before; nil: nobody
 	load    *workload.Load
 	peers   peers
-	dice    *rand.Rand
+	rand    *rand.Rand
 	begun   time.Time
 
 	mark   zodb.Tid            // that every node had when that was last so
@@ -93,7 +93,7 @@ func (r *Run) objects() map[zodb.Oid]bool {
 // others returns the nodes that are not primary, in random order.
 func (r *Run) others() []*cluster.Node {
 	var list []*cluster.Node
-	for _, i := range r.dice.Perm(len(r.Nodes)) {
+	for _, i := range r.rand.Perm(len(r.Nodes)) {
 		if n := r.Nodes[i]; n != r.primary {
 			list = append(list, n)
 		}

@@ -17,12 +17,12 @@ var slowDisk = Scenario{
 		"nothing goes wrong.",
 	Simulated: "the process is stopped and woken up in turn (SIGSTOP, SIGCONT), so all of it is slow and not only " +
 		"its disk",
-	Steps: []Step{calm, slowNode, calm, redundancy},
+	Steps: []Step{commitsGoOn, slowNode, commitsGoOn, redundancy},
 }
 
 // slowNode lets a node run for a tenth of the time.
 func slowNode(ctx context.Context, r *Run) error {
-	n := r.Nodes[r.dice.IntN(len(r.Nodes))]
+	n := r.Nodes[r.rand.IntN(len(r.Nodes))]
 	r.fault("%s is slow", n.Name)
 	for range 10 {
 		if err := n.Freeze(ctx); err != nil {
@@ -51,11 +51,11 @@ var fullDisk = Scenario{
 		"there is room again, commits go on.",
 	Simulated: "the size of the primary's files is limited (prlimit), so writing fails with EFBIG where a full " +
 		"disk has ENOSPC",
-	Steps: []Step{calm, fillDisk, nothingGoes, emptyDisk, calm, redundancy},
+	Steps: []Step{commitsGoOn, fillDisk, nothingGoes, emptyDisk, commitsGoOn, redundancy},
 }
 
 func fillDisk(_ context.Context, r *Run) error {
-	room := r.dice.Int64N(20_000)
+	room := r.rand.Int64N(20_000)
 	r.fault("the disk of %s is full after %d bytes", r.primary.Name, room)
 	return r.primary.FillDisk(room)
 }
@@ -84,13 +84,13 @@ var clockJump = Scenario{
 		"secondary was promoted.",
 	Simulated: "a client commits a transaction with a tid of tomorrow, which is what such a clock leaves behind; " +
 		"the clock of this machine is left alone",
-	Steps: []Step{calm, commitTomorrow, calm, handOver, calm, killPrimary, promote, calm, startFormer, redundancy},
+	Steps: []Step{commitsGoOn, commitTomorrow, commitsGoOn, handOver, commitsGoOn, killPrimary, promote, commitsGoOn, startFormer, redundancy},
 }
 
 // commitTomorrow commits with a tid of tomorrow.
 func commitTomorrow(ctx context.Context, r *Run) error {
 	r.fault("the clock of %s jumps a day ahead, and back", r.primary.Name)
-	ahead := time.Now().Add(24*time.Hour + time.Duration(r.dice.Int64N(int64(time.Hour))))
+	ahead := time.Now().Add(24*time.Hour + time.Duration(r.rand.Int64N(int64(time.Hour))))
 	if err := r.load.CommitAt(ctx, ahead); err != nil {
 		return fmt.Errorf("committing with a tid of %v: %w", ahead, err)
 	}
@@ -101,7 +101,7 @@ var packDuringFailover = Scenario{
 	Name: "pack-during-failover",
 	About: "The primary is killed while it packs, and a secondary promoted; the former primary comes back with " +
 		"whatever its pack has left.",
-	Steps: []Step{calm, redundancy, rememberHistory, packAndKill, promote, calm, startFormer, redundancy, calm},
+	Steps: []Step{commitsGoOn, redundancy, rememberHistory, packAndKill, promote, commitsGoOn, startFormer, redundancy, commitsGoOn},
 }
 
 // rememberHistory takes down what every node has, before a pack drops some of it.
@@ -121,7 +121,7 @@ func rememberHistory(ctx context.Context, r *Run) error {
 // packAndKill kills the primary at some time of its pack. It packs only what is remembered.
 func packAndKill(ctx context.Context, r *Run) error {
 	r.fault("%s packs, and is killed while it does", r.primary.Name)
-	after := time.Duration(r.dice.Int64N(int64(60 * time.Millisecond)))
+	after := time.Duration(r.rand.Int64N(int64(60 * time.Millisecond)))
 	until := time.Now()
 	if at := r.mark.Time(); at.Before(until) { // with a clock that was ahead, everything is behind it
 		until = at

@@ -17,13 +17,13 @@ var partition = Scenario{
 		"secondary is promoted; then the network is back and the former primary becomes a secondary.",
 	Simulated: "a proxy between the nodes refuses, or holds back, what they send to each other; the seed says " +
 		"which",
-	Steps: []Step{calm, isolatePrimary, promote, calm, heal, redundancy},
+	Steps: []Step{commitsGoOn, isolatePrimary, promote, commitsGoOn, heal, redundancy},
 }
 
 // isolatePrimary takes the network between the primary and the other nodes away. Clients reach all nodes, so that they
 // find both sides.
 func isolatePrimary(_ context.Context, r *Run) error {
-	condition := []network.Condition{network.Cut, network.Silent}[r.dice.IntN(2)]
+	condition := []network.Condition{network.Cut, network.Silent}[r.rand.IntN(2)]
 	r.fault("the network around %s is %v", r.primary.Name, condition)
 	r.around(r.primary, condition, 0)
 	return nil
@@ -40,7 +40,7 @@ func heal(_ context.Context, r *Run) error {
 
 // lag makes the network between the nodes slow.
 func lag(_ context.Context, r *Run) error {
-	delay := time.Duration(1+r.dice.IntN(10)) * time.Millisecond
+	delay := time.Duration(1+r.rand.IntN(10)) * time.Millisecond
 	r.note(faultEvent, "what nodes send each other comes %v later", delay)
 	for _, n := range r.Nodes {
 		r.around(n, network.Open, delay)
@@ -64,7 +64,7 @@ var oldPrimaryReturning = Scenario{
 		"secondary.",
 	Simulated: "a proxy between the nodes refuses, or holds back, what they send to each other; the seed says " +
 		"which",
-	Steps: []Step{calm, isolatePrimary, lonely, killPrimary, heal, promote, calm, startFormer, redundancy},
+	Steps: []Step{commitsGoOn, isolatePrimary, lonely, killPrimary, heal, promote, commitsGoOn, startFormer, redundancy},
 }
 
 // lonely lets clients try for a while to commit at a primary whose secondaries do not hear of it.

@@ -7,20 +7,20 @@ var switchover = Scenario{
 	About: "Over links with some delay, the primary hands over to a secondary, and that one to another one: " +
 		"nothing is lost, and clients go on by themselves.",
 	Simulated: "a proxy between the nodes passes on what they send some milliseconds later",
-	Steps:     []Step{calm, lag, handOver, calm, redundancy, handOver, calm, heal, redundancy},
+	Steps:     []Step{commitsGoOn, lag, handOver, commitsGoOn, redundancy, handOver, commitsGoOn, heal, redundancy},
 }
 
 var primaryKilled = Scenario{
 	Name: "primary-killed",
 	About: "The primary is killed (SIGKILL) and a secondary promoted; later the former primary is started again " +
 		"and becomes a secondary.",
-	Steps: []Step{calm, killPrimary, promote, calm, startFormer, redundancy},
+	Steps: []Step{commitsGoOn, killPrimary, promote, commitsGoOn, startFormer, redundancy},
 }
 
 var primaryRestarted = Scenario{
 	Name:  "primary-restarted",
 	About: "The primary is killed (SIGKILL) and started again, and nobody is promoted: nothing at all is lost.",
-	Steps: []Step{calm, killPrimary, startPrimary, calm, redundancy},
+	Steps: []Step{commitsGoOn, killPrimary, startPrimary, commitsGoOn, redundancy},
 }
 
 // startPrimary starts the primary again.
@@ -36,7 +36,7 @@ var primaryFrozen = Scenario{
 	Name: "primary-frozen",
 	About: "The primary is frozen (SIGSTOP) with all its connections and a secondary promoted; then the former " +
 		"primary is woken up (SIGCONT) and must not take anything any more.",
-	Steps: []Step{calm, freezePrimary, promote, calm, wakeFormer, calm, redundancy},
+	Steps: []Step{commitsGoOn, freezePrimary, promote, commitsGoOn, wakeFormer, commitsGoOn, redundancy},
 }
 
 func freezePrimary(ctx context.Context, r *Run) error {
@@ -53,7 +53,7 @@ var secondaryReplaced = Scenario{
 	Name: "secondary-lost-and-replaced",
 	About: "A secondary is killed and its storage lost; an empty one takes its place, and the primary serves " +
 		"throughout.",
-	Steps: []Step{calm, loseSecondary, calm, redundancy},
+	Steps: []Step{commitsGoOn, loseSecondary, commitsGoOn, redundancy},
 }
 
 func loseSecondary(_ context.Context, r *Run) error {

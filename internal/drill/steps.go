@@ -12,9 +12,9 @@ import (
 	"github.com/zrsd/zrsd/internal/drill/cluster"
 )
 
-// calm lets the clients commit for a while.
-func calm(ctx context.Context, r *Run) error {
-	more := r.load.Log.Count(consistency.Commit) + 20 + r.dice.IntN(60)
+// commitsGoOn lets the clients commit for a while.
+func commitsGoOn(ctx context.Context, r *Run) error {
+	more := r.load.Log.Count(consistency.Commit) + 20 + r.rand.IntN(60)
 	return until(ctx, fmt.Sprintf("%d commits are acknowledged", more), func() bool {
 		return r.load.Log.Count(consistency.Commit) >= more
 	})
@@ -107,7 +107,7 @@ func redundancy(ctx context.Context, r *Run) error {
 				return nil
 			}
 			for _, n := range missing {
-				if err := r.mend(ctx, n); err != nil {
+				if err := r.rejoin(ctx, n); err != nil {
 					return err
 				}
 			}
@@ -130,8 +130,8 @@ func (r *Run) regained() {
 // ownRewind is for how long a node is left alone that is refused: it may rewind itself.
 const ownRewind = 3 * time.Second
 
-// mend rewinds a node that can follow nobody with the storage that it has, or replaces it if that cannot be rewound.
-func (r *Run) mend(ctx context.Context, n *cluster.Node) error {
+// rejoin rewinds a node that can follow nobody with the storage that it has, or replaces it if that cannot be rewound.
+func (r *Run) rejoin(ctx context.Context, n *cluster.Node) error {
 	st, err := n.Status(ctx)
 	if err != nil || st.Upstream == nil || st.Upstream.State != "refused" || st.Upstream.Since == nil ||
 		st.Now.Sub(*st.Upstream.Since) < ownRewind {

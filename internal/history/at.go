@@ -23,7 +23,7 @@ func (e *UnknownError) Error() string {
 // and how far a reading came whose time was over.
 type recent struct {
 	base zodb.Tid
-	mark mark
+	mark checkpoint
 }
 
 const maxRecent = 32
@@ -87,12 +87,12 @@ func (l *Local) Near(ctx context.Context, tid zodb.Tid) (base zodb.Tid, at Point
 
 // nearest returns the last mark at or before tid that is known of the chain from base, and whether it is the one behind
 // the last transaction at or before tid.
-func (l *Local) nearest(base, tid zodb.Tid) (best mark, exact bool) {
+func (l *Local) nearest(base, tid zodb.Tid) (best checkpoint, exact bool) {
 	last := l.src.LastTid() // before the head is looked at: it can only become newer
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	best = mark{Tid: base}
-	consider := func(m mark) {
+	best = checkpoint{Tid: base}
+	consider := func(m checkpoint) {
 		if m.Tid <= tid && m.Tid >= best.Tid {
 			best = m
 		}
@@ -111,7 +111,7 @@ func (l *Local) nearest(base, tid zodb.Tid) (best mark, exact bool) {
 	return best, best.Tid == tid || best.Count > 0 && best.Tid == last
 }
 
-func (l *Local) remember(base zodb.Tid, m mark) {
+func (l *Local) remember(base zodb.Tid, m checkpoint) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.recent = append(l.recent, recent{base, m})
@@ -120,7 +120,7 @@ func (l *Local) remember(base zodb.Tid, m mark) {
 
 // scan reads from behind one mark to the last transaction at or before tid. What it returns is right also with an
 // error. The place where it begins is looked at before and after, because a pack may come between.
-func (l *Local) scan(ctx context.Context, base zodb.Tid, from mark, tid zodb.Tid) (to mark, err error) {
+func (l *Local) scan(ctx context.Context, base zodb.Tid, from checkpoint, tid zodb.Tid) (to checkpoint, err error) {
 	check := func() error {
 		why, err := l.stands(ctx, from)
 		if why != "" {
@@ -138,7 +138,7 @@ func (l *Local) scan(ctx context.Context, base zodb.Tid, from mark, tid zodb.Tid
 	return to, err
 }
 
-func (l *Local) read(ctx context.Context, base zodb.Tid, from mark, tid zodb.Tid) (to mark, err error) {
+func (l *Local) read(ctx context.Context, base zodb.Tid, from checkpoint, tid zodb.Tid) (to checkpoint, err error) {
 	it, err := l.src.Iterate(from.Tid, false)
 	if err != nil {
 		return from, err
@@ -172,7 +172,7 @@ func (l *Local) read(ctx context.Context, base zodb.Tid, from mark, tid zodb.Tid
 
 // stands returns why the file cannot be read on from m, nothing when it can: the transaction is there, no pack went
 // over it, and it is the same.
-func (l *Local) stands(ctx context.Context, m mark) (why string, err error) {
+func (l *Local) stands(ctx context.Context, m checkpoint) (why string, err error) {
 	if m.Tid == 0 {
 		return "", nil
 	}

@@ -50,10 +50,10 @@ type Local struct {
 	scanning chan struct{} // held by the one who computes a value
 
 	mu     sync.Mutex
-	trail  trail
-	pos    int64    // up to which the file has been read
-	recent []recent // the last ones computed
-	saved  mark     // the newest one kept
+	trail  chainWriter
+	pos    int64      // up to which the file has been read
+	recent []recent   // the last ones computed
+	saved  checkpoint // the newest one kept
 }
 
 // Keep begins to follow src, from the newest saved checkpoint that is still right. The caller closes the Local before
@@ -106,7 +106,7 @@ func (l *Local) run() {
 }
 
 // begin is where to follow from: where it was, or where it was when it was saved.
-func (l *Local) begin() (trail, error) {
+func (l *Local) begin() (chainWriter, error) {
 	l.mu.Lock()
 	now, read := l.trail, l.pos > 0
 	l.mu.Unlock()
@@ -132,7 +132,7 @@ func (l *Local) follow() (err error) {
 	}
 	l.trail, l.pos = begin, it.Position()
 	l.mu.Unlock()
-	p := &pace{since: time.Now(), pos: it.Position()}
+	p := &throttle{since: time.Now(), pos: it.Position()}
 	for {
 		txn, err := it.Next(l.life)
 		if err == nil {
@@ -146,19 +146,19 @@ func (l *Local) follow() (err error) {
 }
 
 // resume returns the trail up to the newest saved checkpoint that is right, an empty one when none is.
-func (l *Local) resume() (trail, error) {
+func (l *Local) resume() (chainWriter, error) {
 	marks := l.opt.Saved.Checkpoints
 	for i, m := range slices.Backward(marks) {
 		why, err := l.stands(l.life, m)
 		if err != nil {
-			return trail{}, err
+			return chainWriter{}, err
 		}
 		if why == "" {
-			return trail{base: l.opt.Saved.Base, based: true, head: m, marks: slices.Clone(marks[:i+1]), scale: 1}, nil
+			return chainWriter{base: l.opt.Saved.Base, based: true, head: m, marks: slices.Clone(marks[:i+1]), scale: 1}, nil
 		}
 		l.log.Info("a checkpoint of the chain of digests is not used any more", "tid", m.Tid, "because", why)
 	}
-	return trail{based: true, scale: 1}, nil
+	return chainWriter{based: true, scale: 1}, nil
 }
 
 // take adds a transaction to the chain.

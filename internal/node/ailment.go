@@ -11,9 +11,9 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// ails returns why a primary takes no transactions although it leads; empty: it takes them, or does not lead. Its disk
+// faultReason returns why a primary takes no transactions although it leads; empty: it takes them, or does not lead. Its disk
 // has failed or is full, or commits wait for secondaries that do not answer in time.
-func (r *replica) ails() string {
+func (r *replica) faultReason() string {
 	if r.now.Load() != r || !r.isLeading() || r.fenced() { // while it opens nobody has committed anything
 		return ""
 	}
@@ -26,7 +26,7 @@ func (r *replica) ails() string {
 // full reports whether ails is about room on the disk.
 func (r *replica) full() bool {
 	var full *filestorage.FullError
-	return r.ails() != "" && errors.As(r.st.Ailment(), &full)
+	return r.faultReason() != "" && errors.As(r.st.Ailment(), &full)
 }
 
 // tries reports whether it is for this node to find out whether its transactions find room: nobody else does so while it
@@ -50,8 +50,8 @@ func (r *replica) needed() int {
 // told is the last transaction that clients may have been told of, as far as commits wait for secondaries.
 func (r *replica) told() zodb.Tid {
 	if r.now.Load() == r && r.isLeading() && r.c.Sync.Required > 0 && r.c.Sync.OnTimeout != SyncDegrade &&
-		r.fed != nil {
-		return min(r.fed.Synced(), r.st.LastTid())
+		r.replicationServer != nil {
+		return min(r.replicationServer.Synced(), r.st.LastTid())
 	}
 	return r.st.LastTid()
 }

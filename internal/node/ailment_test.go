@@ -105,7 +105,7 @@ func TestAPrimaryThatAilsKeepsTheLeaseWhereNobodyIsBetter(t *testing.T) {
 	b.end(t)
 	c.end(t)
 	a.failing(simdisk.Write, "Data.fs", syscall.ENOSPC)
-	for a.ails() == "" {
+	for a.faultReason() == "" {
 		_ = a.tries(t)
 		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // how often clients try, not a wait
 	}
@@ -142,7 +142,7 @@ func TestAPrimaryThatIsCutOffFromItsSecondariesMakesWay(t *testing.T) {
 	if err := os.Rename(a.to.String(), a.to.String()+".away"); err != nil { // nobody can connect to it any more
 		t.Fatal(err)
 	}
-	a.fed.Renew() // the links to its secondaries are cut
+	a.replicationServer.Renew() // the links to its secondaries are cut
 	surplus := a.commits(t)
 	var told atomic.Bool
 	ctx, cancel := context.WithCancel(t.Context())
@@ -239,7 +239,7 @@ func TestAnIdlePrimaryWhoseDiskIsFullStaysWhereNobodyHasRoom(t *testing.T) {
 	c.full(1 << 20)
 	a.full(100)
 	a.unready(t, "no transaction has found room on the disk of Data.fs")
-	if a.ails() == "" || !a.isLeading() || a.epoch() != 1 {
+	if a.faultReason() == "" || !a.isLeading() || a.epoch() != 1 {
 		t.Errorf("it leads %v, epoch %d", a.isLeading(), a.epoch())
 	}
 	a.disk.(*simdisk.Disk).SetCapacity(0)

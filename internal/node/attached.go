@@ -14,7 +14,7 @@ import (
 )
 
 // attach streams a data file that another process writes, until ctx ends.
-func (c *PrimaryConfig) attach(ctx context.Context, f *face) (err error) {
+func (c *PrimaryConfig) attach(ctx context.Context, f *nodeStatus) (err error) {
 	ln, err := c.listenForServers(ctx)
 	if err != nil {
 		return err
@@ -33,7 +33,7 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *face) (err error) {
 	}
 	chain := c.chain(src, keep)
 	defer chain.Close()
-	fed := c.feed(src, ln, blobs, chain, func() (string, []protocol.Epoch) {
+	fed := c.serveReplication(src, ln, blobs, chain, func() (string, []protocol.Epoch) {
 		id := keep.State()
 		return id.StorageID, id.Epochs
 	}, nil, protocol.SyncRule{})
@@ -81,7 +81,7 @@ type source interface {
 }
 
 // source attaches to the data file of another process.
-func (c *PrimaryConfig) source(ctx context.Context, f *face) (source, blobDir, error) {
+func (c *PrimaryConfig) source(ctx context.Context, f *nodeStatus) (source, blobDir, error) {
 	if err := c.missesBlobs(ctx, f); err != nil {
 		return nil, blobDir{}, err
 	}
@@ -95,7 +95,7 @@ func (c *PrimaryConfig) source(ctx context.Context, f *face) (source, blobDir, e
 		return nil, blobs, &StartError{err}
 	}
 	c.Logger.Info("attached to the storage", "file", c.Data, "size", src.Size(), "last", src.LastTid())
-	return &attachedStorage{src, c.desk.put(src)}, blobs, nil
+	return &attachedStorage{src, c.handle.put(src)}, blobs, nil
 }
 
 // An attachedStorage is out of the reach of commands before it closes.

@@ -43,7 +43,7 @@ func (r *replica) Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise
 			r.Outranked(bid.Heard)
 		}
 		if id := r.keep.State(); id != nil && bid.StorageID == id.StorageID && bid.Leads && bid.Heard >= id.Latest() {
-			r.noticed.note(func(n *noticed) { n.leader = bid.Serves })
+			r.events.note(func(n *pendingEvents) { n.leader = bid.Serves })
 		}
 		return r.promise(), nil
 	}
@@ -59,12 +59,12 @@ func (r *replica) Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise
 		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: identity.ErrNoState.Error()}
 	case bid.Epoch <= id.Highest():
 		return nil, &protocol.Refusal{Code: protocol.CodeOutranked, Tid: r.st.LastTid(), Text: fmt.Sprintf(
-			"%s has heard of epoch %d, so epoch %d cannot begin: ask again for a higher one", r.face.base.Name,
+			"%s has heard of epoch %d, so epoch %d cannot begin: ask again for a higher one", r.status.base.Name,
 			id.Highest(), bid.Epoch)}
 	}
 	if err := r.grant(ctx, bid); err != nil {
 		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: fmt.Sprintf("%s cannot promise: %v",
-			r.face.base.Name, err)}
+			r.status.base.Name, err)}
 	}
 	r.c.Logger.Info("promised to follow no primary of a lower epoch", "epoch", bid.Epoch, "bidder", bid.Name)
 	return r.promise(), nil
@@ -91,7 +91,7 @@ func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
 	r.stopFollowing()
 	defer r.follow()
 	return r.keep.Update(func(id *identity.State) error {
-		raise(id, bid.Epoch)
+		observeEpoch(id, bid.Epoch)
 		id.PromisedTo = bid.Node
 		remember(id, []string{bid.Serves})
 		return nil
@@ -101,7 +101,7 @@ func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
 // promise says how this node stands.
 func (r *replica) promise() *protocol.Promise {
 	p := &protocol.Promise{
-		Node: r.keep.Node(), Run: r.self, Name: r.face.base.Name, LastTid: r.st.LastTid(),
+		Node: r.keep.Node(), Run: r.self, Name: r.status.base.Name, LastTid: r.st.LastTid(),
 		Wants: r.wants.Load(),
 	}
 	if p.Leads = r.isLeading() && !r.fenced() && !r.c.leaving.Load(); p.Leads {
@@ -109,7 +109,7 @@ func (r *replica) promise() *protocol.Promise {
 		p.LeadingSince = since.UTC().Format(time.RFC3339Nano)
 		p.LeadingFor = uint64(max(0, time.Since(since).Milliseconds())) //nolint:gosec // not negative
 	}
-	p.Ails = r.ails()
+	p.Ails = r.faultReason()
 	if now := r.sec.Status(); !p.Leads && now.Connected {
 		p.Follows = now.Address
 	}
@@ -177,7 +177,7 @@ func (r *replica) ask(ctx context.Context, epoch uint64, addresses []string) []a
 // send makes a bid to several nodes. Who answers with the id of this node is this one only if it is the same process.
 func (r *replica) send(ctx context.Context, bid *protocol.Bid, addresses []string) []answer {
 	bid.Version, bid.Node, bid.Run = protocol.MessageVersion, r.keep.Node(), r.self
-	bid.Name, bid.Serves, bid.LastTid = r.face.base.Name, r.serves, r.st.LastTid()
+	bid.Name, bid.Serves, bid.LastTid = r.status.base.Name, r.serves, r.st.LastTid()
 	bid.Leads = r.isLeading() && !r.fenced() && !r.stopped()
 	answers := make([]answer, len(addresses))
 	var all sync.WaitGroup

@@ -35,7 +35,7 @@ func (e *NoBlobsError) Error() string {
 // missesBlobs refuses to start with a blob directory that was never used beside a data file that has blobs: what is
 // mounted there is away. New blobs would go where nobody finds them later, and secondaries would get the records of old
 // ones without them. The data file is looked through for that only then.
-func (c *Config) missesBlobs(ctx context.Context, f *face) error {
+func (c *Config) missesBlobs(ctx context.Context, f *nodeStatus) error {
 	if c.Blobs == "" || c.SharedBlobs {
 		return nil
 	}

@@ -80,7 +80,7 @@ func TestAStartWithoutTheMountOfTheBlobsIsRefused(t *testing.T) {
 		},
 		"alone": func(ctx context.Context, s *site, c Config) error {
 			return Serve(ctx, Process{Shared: Config{Admin: s.control},
-				Storages: []Storage{{Name: "1", Alone: &AloneConfig{Config: c}}}})
+				Storages: []Storage{{Name: "1", Standalone: &StandaloneConfig{Config: c}}}})
 		},
 	} {
 		for _, mounted := range []bool{false, true} {

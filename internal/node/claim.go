@@ -134,7 +134,7 @@ func (r *replica) beginOwn(ctx context.Context) error {
 				return r.give(ctx, a.addr)
 			}
 		}
-		return r.reign(highest(r.keep.State(), answers)+1, nil)
+		return r.beginReign(highest(r.keep.State(), answers)+1, nil)
 	})
 }
 
@@ -187,7 +187,7 @@ func (r *replica) seek(ctx context.Context) error {
 		r.wants.Store(false)
 		r.met.Store(nil)
 		r.renew()
-		r.allow()
+		r.applyAccess()
 		return nil
 	})
 }

@@ -71,7 +71,7 @@ type Config struct {
 	// one start.
 	NewIdentity, AsItWas bool
 
-	desk *desk // where commands find the storage
+	handle *storageHandle // where commands find the storage
 	// board has what the storage and its parts wait for.
 	board *watchdog.Board
 	// leaving is set when the process begins to end, before its clients are disconnected: they look for another primary
@@ -79,7 +79,7 @@ type Config struct {
 	leaving *atomic.Bool
 	read    credentials // what is in the files of certificates and secrets, while the node runs
 	// offer gives the storage to the front of the process. Nil: there is none.
-	offer func(*filestorage.Storage, Terms) (withdraw func())
+	offer func(*filestorage.Storage, ServeOptions) (withdraw func())
 	// setAccess changes what the clients of the front may do. Nil: there are none.
 	setAccess func(zeo.Access)
 	// resized tells clients that a pack has changed the size of the storage. Nil: there are none.
@@ -173,8 +173,8 @@ func (c *Config) fill() {
 	if c.Logger == nil {
 		c.Logger = hclog.NewNullLogger()
 	}
-	if c.desk == nil {
-		c.desk, c.board = new(desk), new(watchdog.Board)
+	if c.handle == nil {
+		c.handle, c.board = new(storageHandle), new(watchdog.Board)
 	}
 	if c.leaving == nil {
 		c.leaving = new(atomic.Bool)

@@ -107,7 +107,7 @@ func TestASecondaryIsReadyWhenItIsKnownToBeNear(t *testing.T) {
 		{secondary.Status{State: secondary.StateFailed, Lag: behind(0), LastError: "disk full"}, "failed: disk full"},
 	} {
 		got := ""
-		if why := lateness(&c.status, 10*time.Second); why != nil {
+		if why := lagReason(&c.status, 10*time.Second); why != nil {
 			got = *why
 		}
 		if got != c.want {

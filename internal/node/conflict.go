@@ -174,7 +174,7 @@ func (r *replica) conclude(v verdict) error {
 		r.c.Logger.Warn("the conflict is over", "kind", before.kind)
 	}
 	if was != r.stopped() && r.sync != nil {
-		r.allow()
+		r.applyAccess()
 		r.renew()
 	}
 	return nil
@@ -205,7 +205,7 @@ func (r *replica) quiet(ctx context.Context) error {
 	still := *c
 	still.harmless = false
 	r.met.Store(&still)
-	r.allow()
+	r.applyAccess()
 	release, err := r.st.Hold(ctx) // what was voted is in, or has been given up with its connection
 	if err == nil {
 		release()

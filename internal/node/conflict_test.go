@@ -153,7 +153,7 @@ func TestAnHeirKeepsThePromiseThatItGaveToAnother(t *testing.T) {
 	}); refusal != nil {
 		t.Fatal(refusal)
 	}
-	err := b.changeInTurn(t.Context(), func(context.Context) error { return b.inherit(&heritage{2, last}) })
+	err := b.changeInTurn(t.Context(), func(context.Context) error { return b.succeed(&successor{2, last}) })
 	if err == nil || !strings.Contains(err.Error(), "promised that to node "+c.keep.Node()) || b.isLeading() {
 		t.Errorf("got %v, leads %v", err, b.isLeading())
 	}

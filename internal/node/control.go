@@ -51,7 +51,7 @@ func (k *control) UndoLog(ctx context.Context, storage string, q admin.UndoQuery
 	if err != nil {
 		return nil, err
 	}
-	err = m.c.desk.use(ctx, func(ctx context.Context, st undoLister) error {
+	err = m.c.handle.use(ctx, func(ctx context.Context, st undoLister) error {
 		list, err = UndoLog(ctx, st, q)
 		return err
 	})

@@ -115,9 +115,9 @@ func TestAStorageOfSeveralIsPackedByItsNameAndItsClientsAreTold(t *testing.T) {
 
 func TestAStorageThatIsNotToBeWrittenIsNotPacked(t *testing.T) {
 	s := newSite(t, diskWith(t, 2))
-	alone := &AloneConfig{Config: Config{FS: s.disk, Data: "Data.fs"}, ReadOnly: true}
+	alone := &StandaloneConfig{Config: Config{FS: s.disk, Data: "Data.fs"}, ReadOnly: true}
 	r := s.run(t, func(ctx context.Context) error {
-		return Serve(ctx, Process{Shared: Config{Admin: s.control}, Storages: []Storage{{Name: "1", Alone: alone}}})
+		return Serve(ctx, Process{Shared: Config{Admin: s.control}, Storages: []Storage{{Name: "1", Standalone: alone}}})
 	})
 	r.await(t, "it is ready", ready)
 	_, err := r.pack(t, "1", admin.PackRequest{})
@@ -146,7 +146,7 @@ func TestOnlyOnePackAtATime(t *testing.T) {
 	defer st.Close()
 	c := &Config{}
 	c.fill()
-	remove := c.desk.put(st)
+	remove := c.handle.put(st)
 	no := admin.PackRequest{GC: admin.Known(false)}
 	asked := false
 	_, err = c.pack(t.Context(), no, func(admin.PackProgress) {
@@ -165,7 +165,7 @@ func TestOnlyOnePackAtATime(t *testing.T) {
 }
 
 func TestCommandsEndBeforeTheirStorageCloses(t *testing.T) {
-	d := new(desk)
+	d := new(storageHandle)
 	remove := d.put(&filestorage.Storage{})
 	working, ended := make(chan struct{}), make(chan error, 1)
 	over := false

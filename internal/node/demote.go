@@ -50,7 +50,7 @@ func (r *replica) demote(ctx context.Context, p *report, follow []string) error 
 		return fmt.Errorf("not demoted: %w", err)
 	}
 	r.setLeads(false)
-	r.allow()
+	r.applyAccess()
 	r.renew()
 	r.follow()
 	p.step("is a secondary; its last transaction is %v", r.st.LastTid())
@@ -90,7 +90,7 @@ func (r *replica) checkFollow(ctx context.Context, p *report, follow []string) e
 		}
 		a := r.c.bid(ctx, addr, &protocol.Bid{
 			Version: protocol.MessageVersion, StorageID: id.StorageID, Heard: id.Latest(), Node: id.Node,
-			Name: r.face.base.Name,
+			Name: r.status.base.Name,
 		})
 		switch {
 		case a.promise == nil:

@@ -22,7 +22,7 @@ func TestEveryStateAndEveryReasonForARefusalIsDocumented(t *testing.T) {
 		stateOpening,
 		string(secondary.StateConnecting), string(secondary.StateCatchingUp), string(secondary.StateLive),
 		string(secondary.StateWaiting), string(secondary.StateRefused), string(secondary.StateFailed),
-		string(primary.StateHandshake), string(primary.StateStalled), string(primary.StateGone),
+		string(primary.StateHandshake), string(primary.StateStalled), string(primary.StateDisconnected),
 	}
 	for _, name := range names {
 		if !strings.Contains(string(operations), "`"+name+"`") {

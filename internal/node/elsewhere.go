@@ -81,9 +81,9 @@ func (r *replica) isLatest(epoch uint64) bool {
 	}
 }
 
-// terms are those on which clients use the storage as long as it is open.
-func (r *replica) terms() Terms {
-	return Terms{
+// serveOptions are those on which clients use the storage as long as it is open.
+func (r *replica) serveOptions() ServeOptions {
+	return ServeOptions{
 		Access: r.access(), Cleared: r.cleared, Elsewhere: r.elsewhere, Hold: r.mayLead(), HoldFor: r.holdFor(),
 		Watch: r.c.board, Behind: r.clientLeft,
 	}

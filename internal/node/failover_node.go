@@ -97,17 +97,17 @@ func (f *failoverNode) Status() lease.MemberStatus {
 		Node: id.Node, Name: r.c.name(), Epoch: id.Epoch().Number, MaxEpochSeen: id.Highest(), Tid: r.st.LastTid(),
 		IsPrimary: r.isLeading() && !r.fenced() || f.handing(id), ReplicationAddr: r.serves, AdminAddr: r.c.Admin.String(),
 	}
-	s.Fault, s.NeedsOthers, s.NeedsTid = r.ails(), r.needed(), r.told()
+	s.Fault, s.NeedsOthers, s.NeedsTid = r.faultReason(), r.needed(), r.told()
 	s.DiskFull, s.DiskHasRoom = r.full(), r.st.Roomy()
-	if s.Reason = r.inability(); s.Reason == "" {
+	if s.Reason = r.ineligibleReason(); s.Reason == "" {
 		s.Reason = s.Fault
 	}
 	s.Eligible = s.Reason == ""
 	return s
 }
 
-// inability says why the node could not be primary; empty: it could.
-func (r *replica) inability() string {
+// ineligibleReason says why the node could not be primary; empty: it could.
+func (r *replica) ineligibleReason() string {
 	following := r.sec.Status()
 	switch {
 	case r.serves == "":
@@ -146,7 +146,7 @@ func (f *failoverNode) Lead(ctx context.Context, number uint64) error {
 func (f *failoverNode) Follow(ctx context.Context, number uint64, leader lease.MemberStatus) error {
 	return f.r.changeInTurn(ctx, func(ctx context.Context) error {
 		if f.r.isLeading() {
-			defer f.r.allow()
+			defer f.r.applyAccess()
 			return f.r.fence(ctx, number, false, leader.ReplicationAddr)
 		}
 		return f.r.turnTo(leader.ReplicationAddr)

@@ -36,7 +36,7 @@ func (s *site) seated(t *testing.T, starts identity.Role, others ...*site) *seat
 		if err := cfg.check(); err != nil {
 			t.Fatal(err)
 		}
-		cfg.staff(m)
+		cfg.addTo(m)
 	} else {
 		cfg := s.secondaryConfig(others[0])
 		cfg.ReplicateFrom = from
@@ -44,7 +44,7 @@ func (s *site) seated(t *testing.T, starts identity.Role, others ...*site) *seat
 		if err := cfg.check(); err != nil {
 			t.Fatal(err)
 		}
-		cfg.staff(m)
+		cfg.addTo(m)
 	}
 	run := s.run(t, func(ctx context.Context) error { return runAll(ctx, m.c, []*member{m}, nil) })
 	run.await(t, "it is open", func(st *admin.Status) bool { return st.Storage.LastTid != nil || st.Upstream != nil })

@@ -51,7 +51,7 @@ func (r *replica) freeze(ctx context.Context, p *report, frozen bool) error {
 	if err := r.keep.Update(func(id *identity.State) error { id.Frozen = frozen; return nil }); err != nil {
 		return err
 	}
-	r.allow()
+	r.applyAccess()
 	p.step("%s", frozenText(frozen, "takes"))
 	r.c.Logger.Warn("this primary "+frozenText(frozen, "takes"), "last", r.st.LastTid())
 	return nil

@@ -76,7 +76,7 @@ func (r *replica) goOn(ctx context.Context) error {
 		r.c.Logger.Error("the first transaction of the epoch is missing", "error", err)
 	}
 	r.renew()
-	r.allow()
+	r.applyAccess()
 	return nil
 }
 

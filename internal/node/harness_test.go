@@ -198,7 +198,7 @@ func runPrimary(ctx context.Context, cfg PrimaryConfig) error {
 		return err
 	}
 	m := &member{c: &cfg.Config}
-	cfg.staff(m)
+	cfg.addTo(m)
 	return runAll(ctx, &cfg.Config, []*member{m}, nil)
 }
 
@@ -208,6 +208,6 @@ func runSecondary(ctx context.Context, cfg SecondaryConfig) error {
 		return err
 	}
 	m := &member{c: &cfg.Config}
-	cfg.staff(m)
+	cfg.addTo(m)
 	return runAll(ctx, &cfg.Config, []*member{m}, nil)
 }

@@ -37,8 +37,8 @@ func TestAChainOfNodesEndsUpWithTheSameBytes(t *testing.T) {
 		t.Errorf("the middle one says %+v, %+v", st.Storage, st.Upstream)
 	}
 	third.end(t)
-	st = second.await(t, "the last one is gone", func(st *admin.Status) bool { return len(st.Gone) == 1 })
-	if st.Gone[0].State != "gone" || len(st.Secondaries) != 0 {
+	st = second.await(t, "the last one is gone", func(st *admin.Status) bool { return len(st.Disconnected) == 1 })
+	if st.Disconnected[0].State != "disconnected" || len(st.Secondaries) != 0 {
 		t.Errorf("got %+v", st)
 	}
 	second.end(t)
@@ -102,7 +102,7 @@ func TestASecondaryWhoseDiskFailedOpensItsStorageAgain(t *testing.T) {
 		t.Fatal(err)
 	}
 	m := &member{c: &cfg.Config}
-	n := cfg.staff(m)
+	n := cfg.addTo(m)
 	n.pause = func(context.Context, time.Duration) {}
 	second := b.run(t, func(ctx context.Context) error { return runAll(ctx, m.c, []*member{m}, nil) })
 	second.await(t, "it has everything nevertheless", func(st *admin.Status) bool {

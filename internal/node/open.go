@@ -16,7 +16,7 @@ import (
 const reportEvery = 5 * time.Second
 
 // storageOptions returns how to open the storage.
-func (c *Config) storageOptions(f *face, blobs blobDir) filestorage.Options {
+func (c *Config) storageOptions(f *nodeStatus, blobs blobDir) filestorage.Options {
 	return filestorage.Options{FS: c.FS, Blobs: blobs.storage(), Logger: c.Logger.Named("storage"),
 		Progress: c.progress(f), Resolve: c.resolve, Watch: c.board}
 }
@@ -31,11 +31,11 @@ func (c *Config) resolve(f *filestorage.Conflict) (merged []byte, err error) {
 }
 
 // progress tells how far a scan of the data file is.
-func (c *Config) progress(f *face) func(done, total int64) {
+func (c *Config) progress(f *nodeStatus) func(done, total int64) {
 	return c.tellProgress(f, "rebuilding the index")
 }
 
-func (c *Config) tellProgress(f *face, what string) func(done, total int64) {
+func (c *Config) tellProgress(f *nodeStatus, what string) func(done, total int64) {
 	next := time.Now().Add(reportEvery)
 	return func(done, total int64) {
 		if now := time.Now(); now.After(next) && total > 0 {
@@ -48,9 +48,9 @@ func (c *Config) tellProgress(f *face, what string) func(done, total int64) {
 }
 
 // finishRewind does what an interrupted zrsd rewind has left to do: until then the storage must not be used.
-func (c *Config) finishRewind(ctx context.Context, f *face) error {
+func (c *Config) finishRewind(ctx context.Context, f *nodeStatus) error {
 	f.waits("finishing an interrupted rewind")
-	site := rewind.Site{FS: c.FS, Data: c.Data, Logger: c.Logger}
+	site := rewind.Storage{FS: c.FS, Data: c.Data, Logger: c.Logger}
 	if site.Foreign = c.SharedBlobs; !site.Foreign {
 		site.Blobs = c.Blobs
 	}
@@ -61,7 +61,7 @@ func (c *Config) finishRewind(ctx context.Context, f *face) error {
 }
 
 // openStorage opens the storage that this node owns.
-func (c *Config) openStorage(ctx context.Context, f *face, blobs blobDir, mustExist bool) (*filestorage.Storage,
+func (c *Config) openStorage(ctx context.Context, f *nodeStatus, blobs blobDir, mustExist bool) (*filestorage.Storage,
 	error) {
 	f.waits("opening the storage")
 	opt := c.storageOptions(f, blobs)

@@ -23,7 +23,7 @@ const heardAhead = time.Hour
 // another history.
 func (r *replica) open(ctx context.Context) error {
 	id := r.keep.State()
-	if err := r.writeEmpty(ctx, r.heard(), openingText(id.Epoch().Number, r.face.base.Name)); err != nil {
+	if err := r.writeEmpty(ctx, r.heard(), openingText(id.Epoch().Number, r.status.base.Name)); err != nil {
 		return fmt.Errorf("beginning epoch %d: %w", id.Epoch().Number, err)
 	}
 	return nil

@@ -14,7 +14,7 @@ import (
 // pack packs the storage of this node, as a command asks for it.
 func (c *Config) pack(ctx context.Context, req admin.PackRequest, progress func(admin.PackProgress)) (
 	result admin.PackResult, err error) {
-	err = c.desk.use(ctx, func(ctx context.Context, st undoLister) error {
+	err = c.handle.use(ctx, func(ctx context.Context, st undoLister) error {
 		own, ok := st.(*filestorage.Storage)
 		if !ok {
 			return &admin.Refusal{Reason: admin.NotAllowed,

@@ -24,20 +24,20 @@ type Process struct {
 // A Storage is one storage of a process. Exactly one of the roles is set; its Admin, AdminTLS and Reloads are those
 // of the process.
 type Storage struct {
-	Name      string // as clients ask for it; unique
-	Primary   *PrimaryConfig
-	Secondary *SecondaryConfig
-	Alone     *AloneConfig
+	Name       string // as clients ask for it; unique
+	Primary    *PrimaryConfig
+	Secondary  *SecondaryConfig
+	Standalone *StandaloneConfig
 }
 
-// An AloneConfig describes a storage that is not replicated.
-type AloneConfig struct {
+// A StandaloneConfig describes a storage that is not replicated.
+type StandaloneConfig struct {
 	Config
 	ReadOnly bool // no lock, nothing written
 }
 
-// Terms are those on which clients use a storage.
-type Terms struct {
+// ServeOptions are those on which clients use a storage.
+type ServeOptions struct {
 	Access zeo.Access // at first
 	// Cleared waits until clients may be told of transactions up to tid: see zeo.StorageOptions.
 	Cleared func(ctx context.Context, tid zodb.Tid) error
@@ -55,7 +55,7 @@ type Terms struct {
 type Front interface {
 	// Offer makes an open storage available under its name until withdraw is called, which returns when no client
 	// uses it any more. A secondary withdraws its storage and offers it again when it had to be reopened.
-	Offer(name string, st *filestorage.Storage, terms Terms) (withdraw func())
+	Offer(name string, st *filestorage.Storage, terms ServeOptions) (withdraw func())
 	// SetAccess changes what clients may do with a storage, at once.
 	SetAccess(name string, access zeo.Access)
 	// Serve accepts clients until ctx ends, and returns when none is connected any more. That is no error.
@@ -104,20 +104,20 @@ func (s *Storage) member(p *Process) (*member, error) {
 		cfg := *s.Primary
 		m.c = cfg.join(p, s.Name)
 		err := cfg.check()
-		cfg.staff(m)
+		cfg.addTo(m)
 		return m, m.named(err)
 	case s.Secondary != nil:
 		cfg := *s.Secondary
 		m.c = cfg.join(p, s.Name)
 		err := cfg.check()
-		cfg.staff(m)
+		cfg.addTo(m)
 		return m, m.named(err)
 	}
-	cfg := *s.Alone
+	cfg := *s.Standalone
 	m.c = cfg.join(p, s.Name)
 	err := cfg.check()
-	m.face = newFace(roleAlone, m.c)
-	m.session = func(ctx context.Context) error { return cfg.session(ctx, m.face) }
+	m.status = newNodeStatus(roleStandalone, m.c)
+	m.session = func(ctx context.Context) error { return cfg.session(ctx, m.status) }
 	return m, m.named(err)
 }
 
@@ -129,7 +129,7 @@ func (c *Config) join(p *Process, name string) *Config {
 		c.Logger = c.Logger.With("storage", name)
 	}
 	if p.Front != nil {
-		c.offer = func(st *filestorage.Storage, terms Terms) func() { return p.Front.Offer(name, st, terms) }
+		c.offer = func(st *filestorage.Storage, terms ServeOptions) func() { return p.Front.Offer(name, st, terms) }
 		c.setAccess = func(access zeo.Access) { p.Front.SetAccess(name, access) }
 		c.resized = func() { p.Front.Resized(name) }
 	}
@@ -137,8 +137,8 @@ func (c *Config) join(p *Process, name string) *Config {
 }
 
 // offered makes an open storage available to commands, and to the front, if there is one.
-func (c *Config) offered(st *filestorage.Storage, terms Terms) (withdraw func()) {
-	remove := c.desk.put(st)
+func (c *Config) offered(st *filestorage.Storage, terms ServeOptions) (withdraw func()) {
+	remove := c.handle.put(st)
 	if c.offer == nil {
 		return remove
 	}

@@ -36,7 +36,7 @@ func newCounter() *counter {
 		resized: make(chan string, 16)}
 }
 
-func (c *counter) Offer(name string, st *filestorage.Storage, terms Terms) func() {
+func (c *counter) Offer(name string, st *filestorage.Storage, terms ServeOptions) func() {
 	c.mu.Lock()
 	c.offers[name] = st
 	c.access[name] = terms.Access
@@ -86,7 +86,7 @@ func sample(t *testing.T, front Front) (p Process, site *site) {
 		Storages: []Storage{
 			{Name: "one", Primary: primary},
 			{Name: "two", Secondary: &secondary},
-			{Name: "three", Alone: &AloneConfig{Config: Config{FS: diskWith(t, 2), Data: "Data.fs"}}},
+			{Name: "three", Standalone: &StandaloneConfig{Config: Config{FS: diskWith(t, 2), Data: "Data.fs"}}},
 		},
 		Front: front,
 	}, first
@@ -119,7 +119,7 @@ func TestEachStorageHasItsStatusAndItsMetrics(t *testing.T) {
 	r.await(t, "all are ready", ready)
 	for path, want := range map[string]string{
 		"/status?storage=two":   `"role": "secondary"`,
-		"/status?storage=three": `"role": "alone"`,
+		"/status?storage=three": `"role": "standalone"`,
 		"/status":               `"role": "primary"`,
 		"/status?storage=four":  `there is no storage of that name: there are ["one" "two" "three"]`,
 		"/readyz":               "ready",
@@ -155,7 +155,7 @@ func fetch(t *testing.T, r *running, path string) string {
 
 func TestOneStorageThatCannotStartEndsTheProcessAndIsNamed(t *testing.T) {
 	p, _ := sample(t, newCounter())
-	p.Storages[2].Alone = &AloneConfig{Config: Config{FS: simdisk.New(), Data: "Data.fs"}, ReadOnly: true}
+	p.Storages[2].Standalone = &StandaloneConfig{Config: Config{FS: simdisk.New(), Data: "Data.fs"}, ReadOnly: true}
 	err := Serve(t.Context(), p)
 	var start *StartError
 	if !errors.As(err, &start) || !strings.HasPrefix(err.Error(), "storage three: ") {
@@ -169,7 +169,7 @@ func TestAStorageOfTheProcessThatMakesNoSenseIsNamed(t *testing.T) {
 		"two storages have the name one":     func(p *Process) { p.Storages[1].Name = "one" },
 		"storage one: a primary needs":       func(p *Process) { p.Storages[0].Primary.ReplicateTo = site{}.to },
 		"storage two: a secondary needs":     func(p *Process) { p.Storages[1].Secondary.ReplicateFrom = nil },
-		"storage three: no data file":        func(p *Process) { p.Storages[2].Alone.Data = "" },
+		"storage three: no data file":        func(p *Process) { p.Storages[2].Standalone.Data = "" },
 		"storage one: --drain-timeout":       func(p *Process) { p.Storages[0].Primary.DrainTimeout = -time.Second },
 		"can be reached from other machines": func(p *Process) { p.Shared.Admin = socket(t, "0.0.0.0:0") },
 	} {
@@ -192,15 +192,15 @@ func TestAReadOnlyStorageTakesNoLock(t *testing.T) {
 	defer owner.Close()
 	p := Process{
 		Shared: Config{Admin: site.control},
-		Storages: []Storage{{Name: "1", Alone: &AloneConfig{Config: Config{FS: site.disk, Data: "Data.fs"},
+		Storages: []Storage{{Name: "1", Standalone: &StandaloneConfig{Config: Config{FS: site.disk, Data: "Data.fs"},
 			ReadOnly: true}}},
 	}
 	r := site.run(t, func(ctx context.Context) error { return Serve(ctx, p) })
 	st := r.await(t, "is ready", ready)
-	if st.Role != "alone" || st.Storages != nil || *st.Storage.Objects == 0 {
+	if st.Role != "standalone" || st.Storages != nil || *st.Storage.Objects == 0 {
 		t.Errorf("the status of the only storage is %+v", st)
 	}
 	r.end(t)
 }
 
-var _ admin.Sources = faces(nil)
+var _ admin.Sources = nodeStatuses(nil)

@@ -198,7 +198,7 @@ func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) er
 		p.told(p.ask(ctx, epoch, reached(replaced)))
 	}
 	if err == nil {
-		err = p.reign(epoch, p.voters)
+		err = p.beginReign(epoch, p.voters)
 	}
 	if err != nil {
 		if !p.isLeading() {
@@ -277,7 +277,7 @@ func (p *promotion) told(answers []answer) {
 }
 
 // ownVote is the list of voters that this node is the first of.
-func (p *promotion) ownVote() []voter { return []voter{{p.keep.State().Node, p.face.base.Name}} }
+func (p *promotion) ownVote() []voter { return []voter{{p.keep.State().Node, p.status.base.Name}} }
 
 // A voter is a node that has promised.
 type voter struct{ node, name string }

@@ -28,7 +28,7 @@ type replicated struct {
 	cfg    SecondaryConfig // how it follows
 	create bool            // a primary may begin with an empty file
 	starts identity.Role   // what it is while the state file says nothing else
-	face   *face
+	status *nodeStatus
 	pause  func(ctx context.Context, d time.Duration)
 
 	self string // is another one with each start: by this a node knows itself from a copy of it
@@ -47,20 +47,20 @@ type replica struct {
 	*replicated
 
 	// Set before anybody else can see them.
-	st     *filestorage.Storage
-	keep   *identity.Keeper
-	blobs  blobDir
-	serves string // where others connect to fed; empty: nowhere
-	fed    *feed  // nil: nobody can connect
-	sync   *syncer
-	sec    *secondary.Secondary
-	chain  *history.Local
-	files  *files
+	st                *filestorage.Storage
+	keep              *identity.Keeper
+	blobs             blobDir
+	serves            string             // where others connect to fed; empty: nowhere
+	replicationServer *replicationServer // nil: nobody can connect
+	sync              *syncer
+	sec               *secondary.Secondary
+	chain             *history.Local
+	files             *files
 
 	life     context.Context // ends with the session
 	ended    chan error      // why following ended by itself
-	noticed  notices         // by connections
-	reigns   chan struct{}   // one slot: it has begun to lead
+	events   events          // by connections
+	begun    chan struct{}   // one slot: it has begun to lead
 	failover *failoverNode   // nil: there is none
 	asked    sync.WaitGroup  // questions who leads
 	seen     atomic.Uint64   // the highest epoch in which another node has said to lead
@@ -94,8 +94,8 @@ type following struct {
 // session runs the storage, opened once, until ctx ends or it fails.
 func (n *replicated) session(ctx context.Context) (err error) {
 	r := &replica{
-		replicated: n, changing: make(chan struct{}, 1), ended: make(chan error, 1), noticed: newNotices(),
-		reigns: make(chan struct{}, 1),
+		replicated: n, changing: make(chan struct{}, 1), ended: make(chan error, 1), events: newEvents(),
+		begun: make(chan struct{}, 1),
 	}
 	ln, err := r.listen(ctx)
 	if err != nil {
@@ -105,7 +105,7 @@ func (n *replicated) session(ctx context.Context) (err error) {
 		return errors.Join(err, closeListener(ln))
 	}
 	defer func() {
-		n.face.waits("the storage is closing")
+		n.status.waits("the storage is closing")
 		err = errors.Join(err, r.st.Close())
 	}()
 	r.chain = r.c.chain(r.st, r.keep)
@@ -126,14 +126,14 @@ func (n *replicated) session(ctx context.Context) (err error) {
 		return errors.Join(err, r.retire())
 	}
 	r.files = &files{c: r.c, st: r.st, keep: r.keep, blobs: r.blobs, ends: r.stoppedBy, tries: r.tries}
-	terms := r.terms()
+	terms := r.serveOptions()
 	r.sync = &syncer{replica: r}
 	r.sync.lead(terms.Access != zeo.ReadOnly)
 	defer r.sync.recovering.Wait()
 	defer r.asked.Wait()
 	defer r.c.offered(r.st, terms)()
 	defer r.takePart()()
-	n.face.opened(r.show)
+	n.status.opened(r.show)
 	n.ran = true
 	if r.begins {
 		if err := r.beginOwn(ctx); err != nil {
@@ -145,7 +145,7 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	}
 	n.now.Store(r)
 	var looking sync.WaitGroup
-	looking.Go(func() { r.lookout(life) })
+	looking.Go(func() { r.epochMonitor(life) })
 	looking.Go(func() { r.files.watch(life) })
 	err = r.watch(ctx)
 	n.now.Store(nil)
@@ -161,11 +161,11 @@ func (n *replicated) session(ctx context.Context) (err error) {
 func (r *replica) retire() error {
 	r.changing <- struct{}{} // for good: nobody changes anything any more
 	r.stopFollowing()
-	if r.fed == nil {
+	if r.replicationServer == nil {
 		return nil
 	}
-	r.fed.drain()
-	return <-r.fed.served
+	r.replicationServer.drain()
+	return <-r.replicationServer.served
 }
 
 func closeListener(ln net.Listener) error {
@@ -207,17 +207,17 @@ func (c *Config) reachable(at net.Addr) string {
 
 // openAll opens the storage, with its blobs and its identity.
 func (r *replica) openAll(ctx context.Context) (err error) {
-	if err := r.c.missesBlobs(ctx, r.face); err != nil {
+	if err := r.c.missesBlobs(ctx, r.status); err != nil {
 		return err
 	}
-	if err := r.c.finishRewind(ctx, r.face); err != nil {
+	if err := r.c.finishRewind(ctx, r.status); err != nil {
 		return err
 	}
 	if r.blobs, err = r.c.openBlobs(false); err != nil {
 		return err
 	}
 	mustExist := r.starts == identity.RolePrimary && !r.create
-	if r.st, err = r.c.openStorage(ctx, r.face, r.blobs, mustExist); err != nil {
+	if r.st, err = r.c.openStorage(ctx, r.status, r.blobs, mustExist); err != nil {
 		return r.lost(err)
 	}
 	if err := r.identify(ctx); err != nil {
@@ -248,7 +248,7 @@ func (r *replica) identify(ctx context.Context) (err error) {
 
 // begin takes up the role at the beginning of a session. A secondary follows nobody yet.
 func (r *replica) begin(ctx context.Context) error {
-	if err := r.yield(ctx); err != nil {
+	if err := r.yieldToHigherEpoch(ctx); err != nil {
 		return err
 	}
 	role := r.role()
@@ -281,15 +281,15 @@ func (r *replica) followFirst(context.Context) error {
 // serve feeds secondaries.
 func (r *replica) serve(ln net.Listener) {
 	if ln != nil {
-		r.fed = r.c.feed(r.st, ln, r.blobs, r.chain, r.sec.Identity, r, r.syncRule())
+		r.replicationServer = r.c.serveReplication(r.st, ln, r.blobs, r.chain, r.sec.Identity, r, r.syncRule())
 	}
 }
 
 // watch does what connections have noticed, until ctx ends or something fails.
 func (r *replica) watch(ctx context.Context) error {
 	var served chan error
-	if r.fed != nil {
-		served = r.fed.served
+	if r.replicationServer != nil {
+		served = r.replicationServer.served
 	}
 	for {
 		select {
@@ -305,9 +305,9 @@ func (r *replica) watch(ctx context.Context) error {
 			}
 			return nil
 		case err := <-served:
-			r.fed.served <- err // for who drains
+			r.replicationServer.served <- err // for who drains
 			return nil
-		case <-r.noticed.news:
+		case <-r.events.news:
 			r.act(ctx)
 		}
 	}
@@ -383,8 +383,8 @@ func (r *replica) access() zeo.Access {
 	return zeo.Writable
 }
 
-// allow tells the front what clients may do now, because the role may be another.
-func (r *replica) allow() {
+// applyAccess tells the front what clients may do now, because the role may be another.
+func (r *replica) applyAccess() {
 	r.failover.roleChanged()
 	access := r.access()
 	r.noteAccess(access)

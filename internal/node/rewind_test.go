@@ -35,7 +35,7 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 	again.isToldToRewindTo(t, b)
 	again.end(t)
 
-	site := &rewind.Site{FS: a.disk, Data: "Data.fs", Logger: hclog.NewNullLogger()}
+	site := &rewind.Storage{FS: a.disk, Data: "Data.fs", Logger: hclog.NewNullLogger()}
 	plan := planned(t, a.site, b)
 	if plan.Last != common || plan.First != first || plan.Until != last {
 		t.Fatalf("the plan is %+v, want %v, %v to %v", plan, common, first, last)

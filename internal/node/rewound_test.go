@@ -28,7 +28,7 @@ func TestACrashInTheFirstStartAfterARewind(t *testing.T) {
 		last := b.commits(t)
 		plan := planned(t, a.site, b)
 		plan.Follow = []string{b.to.String()}
-		site := &rewind.Site{FS: disks[0], Data: "Data.fs", Logger: hclog.NewNullLogger()}
+		site := &rewind.Storage{FS: disks[0], Data: "Data.fs", Logger: hclog.NewNullLogger()}
 		if err := site.Begin(plan); err != nil {
 			t.Fatal(err)
 		}

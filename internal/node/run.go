@@ -17,7 +17,7 @@ type member struct {
 	name    string // "" where there is only one
 	storage string // as clients ask for it; "" where there are none
 	c       *Config
-	face    *face
+	status  *nodeStatus
 	session func(context.Context) error
 	replica *atomic.Pointer[replica] // what changes its role, while it is open; nil: it has one role for good
 }
@@ -26,7 +26,7 @@ type member struct {
 // collector, and the front, if any.
 func runAll(ctx context.Context, c *Config, members []*member, front Front) (err error) {
 	for _, m := range members {
-		c.Logger.Info("starting", "role", m.face.base.Role, "version", m.face.base.Version, "name", m.face.base.Name)
+		c.Logger.Info("starting", "role", m.status.base.Role, "version", m.status.base.Version, "name", m.status.base.Name)
 	}
 	release, err := loadAll(c, members)
 	if err != nil {
@@ -35,7 +35,7 @@ func runAll(ctx context.Context, c *Config, members []*member, front Front) (err
 	defer release()
 	around, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
-	helpers.Go(func() { govern(around) })
+	helpers.Go(func() { tuneGC(around) })
 	helpers.Go(func() { tellSupervisor(around, c.Logger) })
 	defer helpers.Wait()
 	defer cancel(errStopped)

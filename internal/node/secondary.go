@@ -15,10 +15,10 @@ import (
 // reopenPause is how long a failed storage is left alone before it is opened again.
 const reopenPause = 5 * time.Second
 
-// staff gives a member what runs it as this secondary.
-func (c *SecondaryConfig) staff(m *member) *replicated {
-	m.face = newFace(roleSecondary, &c.Config)
-	n := &replicated{c: &c.Config, cfg: *c, starts: identity.RoleSecondary, face: m.face, pause: pause,
+// addTo gives a member what runs it as this secondary.
+func (c *SecondaryConfig) addTo(m *member) *replicated {
+	m.status = newNodeStatus(roleSecondary, &c.Config)
+	n := &replicated{c: &c.Config, cfg: *c, starts: identity.RoleSecondary, status: m.status, pause: pause,
 		self: rand.Text()}
 	m.session, m.replica = n.run, &n.now
 	return n
@@ -41,19 +41,19 @@ func (n *replicated) run(ctx context.Context) error {
 			}
 			continue
 		}
-		if ctx.Err() != nil || !n.ran || n.led || !curable(err) {
+		if ctx.Err() != nil || !n.ran || n.led || !retryable(err) {
 			return err
 		}
-		n.face.failed(err)
-		n.face.waits("the storage failed and will be opened again: " + err.Error())
+		n.status.failed(err)
+		n.status.waits("the storage failed and will be opened again: " + err.Error())
 		n.c.Logger.Error("the storage failed and will be opened again", "error", err, "in", reopenPause)
 		n.pause(ctx, reopenPause)
 	}
 }
 
-// curable reports whether opening everything again may help: always, but for damage, for files that somebody moved
+// retryable reports whether opening everything again may help: always, but for damage, for files that somebody moved
 // under this node, and when nothing is wrong.
-func curable(err error) bool {
+func retryable(err error) bool {
 	var corrupt *zodb.CorruptError
 	var displaced *filestorage.DisplacedError
 	var failed *filestorage.FailedError
@@ -68,7 +68,7 @@ const firstWait = 20 * time.Millisecond
 // options are how the primary is followed.
 func (r *replica) options() secondary.Options {
 	opt := secondary.Options{
-		SharedBlobs: r.blobs.following(), Name: r.face.base.Name, Dial: r.c.dialServer,
+		SharedBlobs: r.blobs.following(), Name: r.status.base.Name, Dial: r.c.dialServer,
 		Secret: r.c.read.secret, Serves: r.serves, Chain: r.position,
 		Protocol: r.cfg.Protocol, KeepAliveDelay: r.cfg.KeepAliveDelay, NeedsIdentity: !r.c.ReplicateTo.IsZero(),
 		MaxRecord: r.cfg.MaxRecord, MaxFrame: r.cfg.MaxFrame,

@@ -15,13 +15,13 @@ func showPrimary(st *admin.Status, src source, p primary.Status) {
 	showStorage(&st.Storage, src, time.Now())
 	showLeft(st, src)
 	st.Storage.ID = known(p.StorageID)
-	st.NotReady = hindrance(src, &p)
+	st.NotReady = notReadyReason(src, &p)
 	st.Ready = st.NotReady == nil
 	showFed(st, p)
 }
 
-// hindrance returns why a primary is not ready, nil when it is.
-func hindrance(src source, p *primary.Status) *string {
+// notReadyReason returns why a primary is not ready, nil when it is.
+func notReadyReason(src source, p *primary.Status) *string {
 	if p.Draining {
 		return admin.Known("shutting down")
 	}
@@ -47,13 +47,13 @@ func showSecondary(st *admin.Status, src source, s secondary.Status, readyLag ti
 	st.Totals.Reconnects = s.Reconnects
 	st.Totals.Refusals = map[string]int64{}
 	addRefusals(st.Totals.Refusals, s.Refusals)
-	st.NotReady = lateness(&s, readyLag)
+	st.NotReady = lagReason(&s, readyLag)
 	st.Ready = st.NotReady == nil
 }
 
-// lateness returns why a secondary is not ready, nil when it is: near enough to its primary, by what it last heard
+// lagReason returns why a secondary is not ready, nil when it is: near enough to its primary, by what it last heard
 // of it.
-func lateness(s *secondary.Status, limit time.Duration) *string {
+func lagReason(s *secondary.Status, limit time.Duration) *string {
 	switch {
 	case s.State == secondary.StateRefused, s.State == secondary.StateFailed:
 		return admin.Known(fmt.Sprintf("%s: %s", s.State, s.LastError))
@@ -74,13 +74,13 @@ func showFed(st *admin.Status, p primary.Status) {
 	for _, s := range p.Secondaries {
 		one := admin.Secondary{
 			Name: s.Name, Address: s.Addr, State: string(s.State), Since: known(s.ConnectedSince),
-			Protocol: known(s.Protocol), NodeID: known(s.Node), Serves: known(s.Serves), Sent: known(s.SentTid),
+			Protocol: known(s.Protocol), NodeID: known(s.Node), ReplicationAddr: known(s.Serves), Sent: known(s.SentTid),
 			Applied: known(s.AppliedTid), Durable: known(s.DurableTid),
 			Lag: fedLag(&s, p.LastTid), LastError: known(s.LastError),
 		}
-		if s.State == primary.StateGone {
+		if s.State == primary.StateDisconnected {
 			one.Since = known(s.GoneSince)
-			st.Gone = append(st.Gone, one)
+			st.Disconnected = append(st.Disconnected, one)
 			continue
 		}
 		st.Secondaries = append(st.Secondaries, one)

@@ -12,16 +12,16 @@ func (r *replica) show(st *admin.Status) {
 	if r.isLeading() {
 		showStorage(&st.Storage, r.st, time.Now())
 		showLeft(st, r.st)
-		st.NotReady = r.hindrance()
+		st.NotReady = r.notReadyReason()
 		st.Ready = st.NotReady == nil
 	} else {
 		showSecondary(st, r.st, r.sec.Status(), r.cfg.ReadyLag)
 	}
-	if r.fed != nil {
-		fed := r.fed.Status()
+	if r.replicationServer != nil {
+		fed := r.replicationServer.Status()
 		showFed(st, fed)
 		if r.isLeading() && st.NotReady == nil {
-			st.NotReady = hindrance(r.st, &fed)
+			st.NotReady = notReadyReason(r.st, &fed)
 			st.Ready = st.NotReady == nil
 		}
 	}
@@ -33,7 +33,7 @@ func (r *replica) show(st *admin.Status) {
 
 // showPlace fills in what the node is among others.
 func (r *replica) showPlace(st *admin.Status) {
-	st.Serves, st.Sync, st.Coordinator = known(r.serves), r.sync.status(), r.failover.show()
+	st.ReplicationAddr, st.Sync, st.Coordinator = known(r.serves), r.sync.status(), r.failover.show()
 	id := r.keep.State()
 	if id == nil {
 		return
@@ -51,14 +51,14 @@ func (r *replica) showPlace(st *admin.Status) {
 	st.Frozen, st.Copied = id.Frozen, id.Copied
 }
 
-// hindrance returns why a node that is to be primary is not.
-func (r *replica) hindrance() *string {
+// notReadyReason returns why a node that is to be primary is not.
+func (r *replica) notReadyReason() *string {
 	id := r.keep.State()
 	switch {
 	case r.fenced():
 		return admin.Known("another node has become primary: this one takes no transactions; demote it to follow that")
-	case r.ails() != "":
-		return admin.Known("it takes no transactions: " + r.ails())
+	case r.faultReason() != "":
+		return admin.Known("it takes no transactions: " + r.faultReason())
 	case r.failover != nil && !r.failover.clear():
 		return admin.Known("commits are held: this node leads without a lease; the coordinator says why in its last error")
 	case id != nil && id.Frozen:

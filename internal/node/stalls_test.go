@@ -22,7 +22,7 @@ func stalled(since time.Time) *watchdog.Board {
 // A node whose storage stands still is not ready, and a secondary is not live, whatever the connection says.
 func TestANodeThatStandsStillSaysSo(t *testing.T) {
 	now := time.Now()
-	f := &face{board: stalled(now.Add(-time.Hour))}
+	f := &nodeStatus{board: stalled(now.Add(-time.Hour))}
 	f.opened(func(st *admin.Status) {
 		st.Ready = true
 		st.Upstream = &admin.Upstream{State: string(secondary.StateLive)}

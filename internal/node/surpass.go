@@ -44,12 +44,12 @@ func (s *surpassing) due(last zodb.Tid, now time.Time) bool {
 }
 
 // clientLeft is zeo.StorageOptions.Behind.
-func (r *replica) clientLeft() { r.noticed.note(func(n *noticed) { n.clientLeft = true }) }
+func (r *replica) clientLeft() { r.events.note(func(n *pendingEvents) { n.clientLeft = true }) }
 
 // Surpassed is primary.Member.
 func (r *replica) Surpassed(last zodb.Tid) {
 	if last <= r.believed() {
-		r.noticed.note(func(n *noticed) { n.later = max(n.later, last) })
+		r.events.note(func(n *pendingEvents) { n.later = max(n.later, last) })
 	}
 }
 
@@ -81,10 +81,10 @@ func (r *replica) surpass(ctx context.Context, later zodb.Tid, clientLeft bool) 
 	if later <= last && (!clientLeft || r.older.Load() || !r.surpassed.due(last, time.Now())) {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, lookoutEvery)
+	ctx, cancel := context.WithTimeout(ctx, epochMonitorInterval)
 	defer cancel()
 	text := fmt.Appendf(nil, "zrsd: %.200s, primary of epoch %d, goes on after what others have seen",
-		r.face.base.Name, id.Epoch().Number)
+		r.status.base.Name, id.Epoch().Number)
 	if err := r.writeEmpty(ctx, later, text); err != nil {
 		r.c.Logger.Warn("clients may have caches that are ahead of this node, and are let in with the next commit",
 			"last", last, "seen", later, "error", err)

@@ -112,11 +112,11 @@ func TestNoTidOfTheFarFutureIsSurpassed(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.heardFrom([]answer{{promise: &protocol.Promise{LastTid: b.believed() + 60*tidGap}}})
-	if later := b.noticed.take().later; later != 0 {
+	if later := b.events.take().later; later != 0 {
 		t.Errorf("it goes on after %v", later)
 	}
 	b.heardFrom([]answer{{promise: &protocol.Promise{LastTid: b.st.LastTid() + 1}}})
-	if later := b.noticed.take().later; later != b.st.LastTid()+1 {
+	if later := b.events.take().later; later != b.st.LastTid()+1 {
 		t.Errorf("it goes on after %v", later)
 	}
 }
@@ -131,7 +131,7 @@ func TestAnOlderCopyDoesNotGetAheadOfItsSecondary(t *testing.T) {
 	last := b.st.LastTid()
 	own := &protocol.Promise{LastTid: last + 1, Epochs: b.keep.State().Epochs}
 	b.heardFrom([]answer{{promise: own}})
-	b.surpass(t.Context(), b.noticed.take().later, true)
+	b.surpass(t.Context(), b.events.take().later, true)
 	if b.st.LastTid() != last {
 		t.Error("it has")
 	}

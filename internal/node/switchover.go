@@ -13,14 +13,14 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A handover makes a secondary of this primary the primary.
-type handover struct {
+// A handingOver makes a secondary of this primary the primary.
+type handingOver struct {
 	*replica
 	report
 
-	heir  *primary.SecondaryStatus
-	epoch uint64
-	last  zodb.Tid
+	successor *primary.SecondaryStatus
+	epoch     uint64
+	last      zodb.Tid
 }
 
 // Switchover hands over to a secondary: see docs/failover.md.
@@ -35,7 +35,7 @@ type handover struct {
 func (r *replica) Switchover(ctx context.Context, req admin.SwitchoverRequest, tell func(admin.Step)) (
 	out admin.Change, err error) {
 	err = r.change(ctx, func(ctx context.Context) error {
-		h := &handover{replica: r, report: report{tell: tell, dry: req.DryRun}}
+		h := &handingOver{replica: r, report: report{tell: tell, dry: req.DryRun}}
 		if err := h.choose(req.To); err != nil {
 			return err
 		}
@@ -50,7 +50,7 @@ func (r *replica) Switchover(ctx context.Context, req admin.SwitchoverRequest, t
 }
 
 // choose finds the heir among the secondaries.
-func (h *handover) choose(to string) error {
+func (h *handingOver) choose(to string) error {
 	id := h.keep.State()
 	if !h.isLeading() || h.fenced() {
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: "this node is not the primary: ask the primary to hand " +
@@ -58,25 +58,25 @@ func (h *handover) choose(to string) error {
 	}
 	h.epoch = id.Highest() + 1
 	var names []string
-	if h.fed != nil {
-		st := h.fed.Status()
+	if h.replicationServer != nil {
+		st := h.replicationServer.Status()
 		for i := range st.Secondaries {
 			s := &st.Secondaries[i]
 			if (s.Name == to || s.Node == to && to != "") &&
 				s.State != primary.StateHandshake && s.State != primary.StateRefused {
-				h.heir = s
+				h.successor = s
 			}
 			names = append(names, fmt.Sprintf("%s (%s)", s.Name, s.State))
 		}
 	}
 	switch {
-	case h.heir == nil:
+	case h.successor == nil:
 		return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("there is no secondary %s; those of this "+
 			"primary are: %s", to, orNone(names))}
-	case h.heir.State == primary.StateGone:
+	case h.successor.State == primary.StateDisconnected:
 		return &admin.Refusal{Reason: admin.Unavailable, Text: fmt.Sprintf("%s is not connected since %s: its last "+
-			"durable transaction is %v", to, h.heir.GoneSince.UTC().Format(time.RFC3339), h.heir.DurableTid)}
-	case h.heir.Serves == "" || h.heir.Node == "":
+			"durable transaction is %v", to, h.successor.GoneSince.UTC().Format(time.RFC3339), h.successor.DurableTid)}
+	case h.successor.Serves == "" || h.successor.Node == "":
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: fmt.Sprintf("%s cannot be primary: nobody could connect "+
 			"to it; start it with --replicate-to", to)}
 	}
@@ -90,16 +90,16 @@ func orNone(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-func (h *handover) run(ctx context.Context) error {
+func (h *handingOver) run(ctx context.Context) error {
 	if h.dry {
-		h.step("would hand over to %s, which has %v of %v and serves at %s, with epoch %d", h.heir.Name,
-			h.heir.DurableTid, h.st.LastTid(), h.heir.Serves, h.epoch)
+		h.step("would hand over to %s, which has %v of %v and serves at %s, with epoch %d", h.successor.Name,
+			h.successor.DurableTid, h.st.LastTid(), h.successor.Serves, h.epoch)
 		return nil
 	}
-	if err := h.fed.AwaitDurable(ctx, h.heir.Node, h.st.LastTid()); err != nil {
+	if err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.st.LastTid()); err != nil {
 		return h.failed("before commits were held", err)
 	}
-	h.step("%s has caught up", h.heir.Name)
+	h.step("%s has caught up", h.successor.Name)
 	release, err := h.st.Hold(ctx)
 	if err != nil {
 		return h.failed("while commits in progress were waited for", err)
@@ -115,44 +115,44 @@ func (h *handover) run(ctx context.Context) error {
 	err = h.await(ctx)
 	pause := time.Since(begun).Seconds()
 	h.held = &pause
-	h.allow() // clients that write look for the new primary
+	h.applyAccess() // clients that write look for the new primary
 	return err
 }
 
 // failed lets commits go on.
-func (h *handover) failed(when string, err error) error {
+func (h *handingOver) failed(when string, err error) error {
 	return fmt.Errorf("not switched over: it failed %s, and this node goes on as primary: %w", when, err)
 }
 
 // prepare does everything that leaves a way back.
-func (h *handover) prepare(ctx context.Context) error {
+func (h *handingOver) prepare(ctx context.Context) error {
 	h.last = h.st.LastTid()
 	h.step("commits are held; the last transaction is %v", h.last)
-	if err := h.fed.AwaitDurable(ctx, h.heir.Node, h.last); err != nil {
+	if err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.last); err != nil {
 		return h.failed("while the secondary got the last transactions", err)
 	}
-	if err := h.fed.Prepare(ctx, h.heir.Node, &protocol.Prepare{Epoch: h.epoch, Last: h.last}); err != nil {
+	if err := h.replicationServer.Prepare(ctx, h.successor.Node, &protocol.Prepare{Epoch: h.epoch, Last: h.last}); err != nil {
 		return h.failed("while the secondary prepared", err)
 	}
-	h.step("%s has everything and is prepared for epoch %d", h.heir.Name, h.epoch)
+	h.step("%s has everything and is prepared for epoch %d", h.successor.Name, h.epoch)
 	return nil
 }
 
 // resign steps down, durably: whatever happens now, this node begins no epoch by itself.
-func (h *handover) resign() error {
-	others := append([]string{h.heir.Serves}, h.known()...)
+func (h *handingOver) resign() error {
+	others := append([]string{h.successor.Serves}, h.known()...)
 	return h.keep.Update(func(id *identity.State) error {
-		id.Promised, id.HandedTo, id.Role, id.Frozen = h.epoch, h.heir.Node, identity.RoleSecondary, false
+		id.Promised, id.HandedTo, id.Role, id.Frozen = h.epoch, h.successor.Node, identity.RoleSecondary, false
 		remember(id, others)
 		return nil
 	})
 }
 
 // await tells the heir, and follows it until it leads.
-func (h *handover) await(ctx context.Context) error {
+func (h *handingOver) await(ctx context.Context) error {
 	h.setLeads(false)
 	h.step("this node has stepped down")
-	if err := h.fed.TakeOver(h.heir.Node, &protocol.TakeOver{Epoch: h.epoch, Last: h.last}); err != nil {
+	if err := h.replicationServer.TakeOver(h.successor.Node, &protocol.TakeOver{Epoch: h.epoch, Last: h.last}); err != nil {
 		h.c.Logger.Warn("the heir could not be told, and hears it when this node connects", "error", err)
 	}
 	h.renew()
@@ -161,14 +161,14 @@ func (h *handover) await(ctx context.Context) error {
 	defer tick.Stop()
 	for {
 		if h.keep.State().Epoch().Number >= h.epoch && h.sec.Status().Connected {
-			h.step("%s is primary since epoch %d", h.heir.Name, h.epoch)
+			h.step("%s is primary since epoch %d", h.successor.Name, h.epoch)
 			return nil
 		}
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return fmt.Errorf("this node has stepped down for %s and has not heard yet that it leads: ask both with "+
-				"zrsd status; if %s is lost, promote this node or another one: %w", h.heir.Name, h.heir.Name,
+				"zrsd status; if %s is lost, promote this node or another one: %w", h.successor.Name, h.successor.Name,
 				context.Cause(ctx))
 		}
 	}

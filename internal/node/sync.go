@@ -78,9 +78,9 @@ type syncer struct {
 	recovering sync.WaitGroup
 
 	mu      sync.Mutex
-	now     *tenure   // nil before the first
-	since   time.Time // of being degraded; zero: it is not
-	times   int64     // that it was
+	now     *syncWindow // nil before the first
+	since   time.Time   // of being degraded; zero: it is not
+	times   int64       // that it was
 	waiting int
 	overdue zodb.Tid // commits up to this one have waited for too long; 0: none has
 }
@@ -89,7 +89,7 @@ type syncer struct {
 // left out.
 func (r *replica) syncRule() protocol.SyncRule {
 	names := slices.DeleteFunc(slices.Clone(r.c.Sync.Names), func(name string) bool {
-		return name == r.face.base.Name || name == r.keep.Node()
+		return name == r.status.base.Name || name == r.keep.Node()
 	})
 	return protocol.SyncRule{Required: r.c.Sync.Required, Names: names}
 }
@@ -102,17 +102,17 @@ func (c *Config) ownSeat() string {
 	return ""
 }
 
-// A tenure is a time in which transactions wait. Behind its end clients may be told everything: the node is not
+// A syncWindow is a time in which transactions wait. Behind its end clients may be told everything: the node is not
 // primary, and those that write have gone.
-type tenure struct {
+type syncWindow struct {
 	life context.Context
 	end  context.CancelFunc
 }
 
-func (t *tenure) over() bool { return t.life.Err() != nil }
+func (t *syncWindow) over() bool { return t.life.Err() != nil }
 
 // within returns a context that ends with both.
-func (t *tenure) within(ctx context.Context) (context.Context, func()) {
+func (t *syncWindow) within(ctx context.Context) (context.Context, func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	stop := context.AfterFunc(t.life, cancel)
 	return ctx, func() { stop(); cancel() }
@@ -129,7 +129,7 @@ func (s *syncer) lead(leads bool) {
 		s.now.end()
 	}
 	life, end := context.WithCancel(context.Background())
-	s.now, s.since, s.overdue = &tenure{life, end}, time.Time{}, 0
+	s.now, s.since, s.overdue = &syncWindow{life, end}, time.Time{}, 0
 	if !leads {
 		end()
 	}
@@ -137,10 +137,10 @@ func (s *syncer) lead(leads bool) {
 
 // Cleared is zeo.StorageOptions.Cleared.
 func (s *syncer) Cleared(ctx context.Context, tid zodb.Tid) error {
-	if s.c.Sync.Required == 0 || s.fed == nil {
+	if s.c.Sync.Required == 0 || s.replicationServer == nil {
 		return nil
 	}
-	if s.fed.Synced() >= tid {
+	if s.replicationServer.Synced() >= tid {
 		return nil
 	}
 	s.mu.Lock()
@@ -153,7 +153,7 @@ func (s *syncer) Cleared(ctx context.Context, tid zodb.Tid) error {
 }
 
 // await waits for secondaries, or until the node is not primary any more, or degrades.
-func (s *syncer) await(ctx context.Context, now *tenure, tid zodb.Tid) error {
+func (s *syncer) await(ctx context.Context, now *syncWindow, tid zodb.Tid) error {
 	s.count(1)
 	defer s.count(-1)
 	waits := s.c.board.Place("a commit")
@@ -163,7 +163,7 @@ func (s *syncer) await(ctx context.Context, now *tenure, tid zodb.Tid) error {
 	defer cancel()
 	late := time.AfterFunc(s.c.Sync.Timeout, func() { s.late(ctx, now, cancel, tid) })
 	defer late.Stop()
-	err := s.fed.AwaitSynced(ctx, tid)
+	err := s.replicationServer.AwaitSynced(ctx, tid)
 	s.mu.Lock()
 	degraded := !s.since.IsZero()
 	s.mu.Unlock()
@@ -181,8 +181,8 @@ func (s *syncer) count(n int) {
 
 // late does what is to be done when secondaries do not answer in time. That commits do not wait is written down before
 // one of them is told; as long as that fails they wait on.
-func (s *syncer) late(ctx context.Context, now *tenure, release func(), tid zodb.Tid) {
-	has := s.fed.Synced()
+func (s *syncer) late(ctx context.Context, now *syncWindow, release func(), tid zodb.Tid) {
+	has := s.replicationServer.Synced()
 	if s.c.Sync.OnTimeout == SyncBlock {
 		s.c.Logger.Error("commits wait for secondaries that do not answer: connect them, or lower --sync-secondaries",
 			"required", s.c.Sync.Required, "of", s.c.Sync.Names, "waiting", tid, "they have", has,
@@ -223,13 +223,13 @@ func (s *syncer) late(ctx context.Context, now *tenure, release func(), tid zodb
 
 // stuck says that commits wait for secondaries that have not answered in time; empty: none does.
 func (s *syncer) stuck() string {
-	if s == nil || s.fed == nil { // of a session that begins
+	if s == nil || s.replicationServer == nil { // of a session that begins
 		return ""
 	}
 	s.mu.Lock()
 	overdue := s.overdue
 	s.mu.Unlock()
-	if s.fed.Synced() >= overdue {
+	if s.replicationServer.Synced() >= overdue {
 		return ""
 	}
 	return fmt.Sprintf(
@@ -249,10 +249,10 @@ func orAny(names []string) string {
 }
 
 // recover ends the degraded state when enough secondaries have what the storage has.
-func (s *syncer) recover(now *tenure) {
+func (s *syncer) recover(now *syncWindow) {
 	ctx, cancel := now.within(s.life)
 	defer cancel()
-	if s.fed.AwaitSynced(ctx, s.st.LastTid()) != nil {
+	if s.replicationServer.AwaitSynced(ctx, s.st.LastTid()) != nil {
 		return
 	}
 	s.mu.Lock()
@@ -269,7 +269,7 @@ func (s *syncer) recover(now *tenure) {
 // status is what is shown.
 func (s *syncer) status() *admin.Sync {
 	c := &s.c.Sync
-	if c.Required == 0 || s.fed == nil || !s.isLeading() {
+	if c.Required == 0 || s.replicationServer == nil || !s.isLeading() {
 		return nil
 	}
 	s.mu.Lock()
@@ -277,7 +277,7 @@ func (s *syncer) status() *admin.Sync {
 	out := &admin.Sync{
 		Required: c.Required, Names: slices.Clone(c.Names), Ack: c.Ack, Timeout: c.Timeout.Seconds(),
 		OnTimeout: c.OnTimeout, Degraded: !s.since.IsZero(), Degradations: s.times, Waiting: min(s.waiting, 1),
-		SyncedTid: known(s.fed.Synced()),
+		SyncedTid: known(s.replicationServer.Synced()),
 	}
 	if out.Names == nil {
 		out.Names = []string{}

@@ -87,7 +87,7 @@ func TestOnlyNamedSecondariesCount(t *testing.T) {
 	a, b := waiting(t, func(c *SyncConfig) { c.Names = []string{"elsewhere"} })
 	tid := a.commits(t)
 	b.has(t, tid)
-	if synced := a.fed.Synced(); synced != 0 {
+	if synced := a.replicationServer.Synced(); synced != 0 {
 		t.Errorf("synced %v by one that does not count", synced)
 	}
 }

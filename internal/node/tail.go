@@ -114,7 +114,7 @@ func (r *replica) noteRewind() {
 	if tail == nil || r.isLeading() || r.st.LastTid() != tail.plan.Until {
 		return
 	}
-	site := rewind.Site{FS: r.c.FS, Data: r.c.Data, Logger: r.c.Logger}
+	site := rewind.Storage{FS: r.c.FS, Data: r.c.Data, Logger: r.c.Logger}
 	if failed := site.Note(r.keep, tail.plan); failed != nil {
 		r.c.Logger.Error("the rewind to what the primary has cannot be noted", "error", failed)
 		return

@@ -167,7 +167,7 @@ func TestACrashWhileATailWithoutRecordsIsRewound(t *testing.T) {
 	}
 }
 
-// A reign that committed nothing leaves the transaction with which it began, if nobody received that.
+// A beginReign that committed nothing leaves the transaction with which it began, if nobody received that.
 func TestAReignWithoutCommitsIsRewoundByItself(t *testing.T) {
 	a, b, c := three(t)
 	for range 5 {
@@ -183,7 +183,7 @@ func TestAReignWithoutCommitsIsRewoundByItself(t *testing.T) {
 	first := b.opened(t)
 	b.end(t)
 	c = c.seated(t, identity.RoleSecondary, a.site, b.site)
-	if err := c.keep.Update(func(id *identity.State) error { raise(id, 2); return nil }); err != nil { // it has heard
+	if err := c.keep.Update(func(id *identity.State) error { observeEpoch(id, 2); return nil }); err != nil { // it has heard
 		t.Fatal(err)
 	}
 	if _, err := c.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {

@@ -428,11 +428,11 @@ func TestWhoServesAloneForgetsWhatCommitsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := newSite(t, disk)
-	cfg := &AloneConfig{Config: s.config()}
+	cfg := &StandaloneConfig{Config: s.config()}
 	if err := cfg.check(); err != nil {
 		t.Fatal(err)
 	}
-	f := newFace(roleAlone, &cfg.Config)
+	f := newNodeStatus(roleStandalone, &cfg.Config)
 	st, err := cfg.open(t.Context(), f, blobDir{})
 	if err != nil {
 		t.Fatal(err)

@@ -42,7 +42,7 @@ func nthFragment(dataPath string, first zodb.Tid, n int) Fragment {
 const maxFragments = 1000
 
 // free returns the number of the first fragment in whose place nothing lies: what was set aside before stays.
-func (s *Site) free(first zodb.Tid) (int, error) {
+func (s *Storage) free(first zodb.Tid) (int, error) {
 	for n := 1; n <= maxFragments; n++ {
 		f := nthFragment(s.Data, first, n)
 		taken := false

@@ -17,8 +17,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A Site is a storage that nobody has open.
-type Site struct {
+// A Storage is a storage that nobody has open.
+type Storage struct {
 	FS    vfs.FS
 	Data  string // path of the Data.fs
 	Blobs string // path of the blob directory; empty: that of FindBlobs
@@ -28,7 +28,7 @@ type Site struct {
 }
 
 // Begin notes in the state file that the storage is to be rewound. Finish does it, now or later.
-func (s *Site) Begin(plan *identity.Rewind) error {
+func (s *Storage) Begin(plan *identity.Rewind) error {
 	keep, err := identity.Open(s.FS, s.Data)
 	if err != nil {
 		return err
@@ -37,7 +37,7 @@ func (s *Site) Begin(plan *identity.Rewind) error {
 }
 
 // Note is Begin for whoever keeps the state file already. The storage may be open.
-func (s *Site) Note(keep *identity.Keeper, plan *identity.Rewind) error {
+func (s *Storage) Note(keep *identity.Keeper, plan *identity.Rewind) error {
 	n, err := s.free(plan.First)
 	if err != nil {
 		return err
@@ -56,7 +56,7 @@ func (s *Site) Note(keep *identity.Keeper, plan *identity.Rewind) error {
 // Finish does what Begin noted, all of it or what an interruption has left, and returns where the transactions lie that
 // were taken out; nil when nothing was to be done. Until it has returned without an error the storage must not be
 // used. The errors are those of opening the storage, and of the disk: then it can be called again.
-func (s *Site) Finish(ctx context.Context) (*Fragment, error) {
+func (s *Storage) Finish(ctx context.Context) (*Fragment, error) {
 	keep, err := identity.Open(s.FS, s.Data)
 	if err != nil {
 		return nil, err
@@ -95,7 +95,7 @@ func (s *Site) Finish(ctx context.Context) (*Fragment, error) {
 }
 
 // takeOut does steps 1 to 3 of the package comment.
-func (s *Site) takeOut(ctx context.Context, f *Fragment, id *identity.State, plan *identity.Rewind) error {
+func (s *Storage) takeOut(ctx context.Context, f *Fragment, id *identity.State, plan *identity.Rewind) error {
 	var blobs *blobstore.Store
 	opt := filestorage.Options{FS: s.FS, MustExist: true, Logger: s.Logger}
 	dir := s.Blobs
@@ -123,7 +123,7 @@ func (s *Site) takeOut(ctx context.Context, f *Fragment, id *identity.State, pla
 }
 
 // split makes the fragment and cuts it off, and closes the storage if it succeeds.
-func (s *Site) split(ctx context.Context, st *filestorage.Storage, f *Fragment, id *identity.State,
+func (s *Storage) split(ctx context.Context, st *filestorage.Storage, f *Fragment, id *identity.State,
 	plan *identity.Rewind) error {
 	switch last := st.LastTid(); {
 	case last == plan.Last: // it was cut off before
@@ -152,7 +152,7 @@ func (s *Site) split(ctx context.Context, st *filestorage.Storage, f *Fragment, 
 }
 
 // removeBlobs removes the blobs that are in the fragment.
-func (s *Site) removeBlobs(ctx context.Context, blobs *blobstore.Store, f *Fragment) (err error) {
+func (s *Storage) removeBlobs(ctx context.Context, blobs *blobstore.Store, f *Fragment) (err error) {
 	kept, err := blobstore.Open(f.Blobs, blobstore.Options{FS: s.FS})
 	if err != nil {
 		return err

@@ -97,7 +97,7 @@ func fragment(t *testing.T, data string) *Fragment {
 	if err != nil {
 		t.Fatal(err)
 	}
-	site := &rewind.Site{
+	site := &rewind.Storage{
 		FS: vfs.OS{}, Data: data, Blobs: filepath.Join(filepath.Dir(data), "blobs"), Logger: hclog.NewNullLogger(),
 	}
 	if err := site.Begin(&identity.Rewind{

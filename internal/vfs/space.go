@@ -10,14 +10,14 @@ import (
 // ErrNoSpaceInfo says that a disk does not tell how much room it has.
 var ErrNoSpaceInfo = errors.New("the disk does not tell how much room it has")
 
-// A Spacious disk tells how many bytes can still be written to where a folder is.
-type Spacious interface {
+// A FreeSpacer disk tells how many bytes can still be written to where a folder is.
+type FreeSpacer interface {
 	Free(folder string) (int64, error)
 }
 
 // Free asks a disk for its room; ErrNoSpaceInfo when it is not Spacious.
 func Free(disk FS, folder string) (int64, error) {
-	if d, ok := disk.(Spacious); ok {
+	if d, ok := disk.(FreeSpacer); ok {
 		return d.Free(folder)
 	}
 	return 0, ErrNoSpaceInfo

@@ -6,23 +6,23 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 )
 
-// faces are what a process of several storages shows. It may be used concurrently.
-type faces []*member
+// nodeStatuses are what a process of several storages shows. It may be used concurrently.
+type nodeStatuses []*member
 
 func sourceOf(members []*member) admin.Source {
 	if len(members) == 1 {
-		return members[0].face
+		return members[0].status
 	}
-	return faces(members)
+	return nodeStatuses(members)
 }
 
 // Status is admin.Source: the document of the first storage, ready when all are, with the list of all.
-func (fs faces) Status() admin.Status {
+func (fs nodeStatuses) Status() admin.Status {
 	var st admin.Status
 	var list []admin.Member
 	var notReady *string
 	for i, m := range fs {
-		one := m.face.Status()
+		one := m.status.Status()
 		if i == 0 {
 			st = one
 		}
@@ -40,7 +40,7 @@ func (fs faces) Status() admin.Status {
 }
 
 // Names is admin.Sources.
-func (fs faces) Names() (names []string) {
+func (fs nodeStatuses) Names() (names []string) {
 	for _, m := range fs {
 		names = append(names, m.name)
 	}
@@ -48,10 +48,10 @@ func (fs faces) Names() (names []string) {
 }
 
 // Storage is admin.Sources.
-func (fs faces) Storage(name string) admin.Source {
+func (fs nodeStatuses) Storage(name string) admin.Source {
 	for _, m := range fs {
 		if m.name == name {
-			return m.face
+			return m.status
 		}
 	}
 	return nil

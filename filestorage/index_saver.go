@@ -14,14 +14,14 @@ const (
 	savePerEntry = 64 // bytes committed for each entry
 )
 
-// A saver saves the index: when the storage is closed, after a scan of the whole file, and in the background now and
+// An indexSaver saves the index: when the storage is closed, after a scan of the whole file, and in the background now and
 // then, so that a storage that was killed need not be scanned from the front.
 //
 // A save in the background belongs to the position that was committed when it began, while commits go on. An object
 // that is changed meanwhile gets the entry that it had at that position, which its new record names as its predecessor.
 // Where that cannot be found out, the entry is left out: the scan that follows the loading of an index begins at that
 // position and comes upon the new record.
-type saver struct {
+type indexSaver struct {
 	mu      sync.Mutex
 	saved   int64         // position of the last save that was tried
 	running chan struct{} // closed when the save in the background has ended; nil when there was none
@@ -29,7 +29,7 @@ type saver struct {
 }
 
 // moved is told each new end, and starts a save when it is time.
-func (v *saver) moved(s *Storage, end int64) {
+func (v *indexSaver) moved(s *Storage, end int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if end-v.saved < max(saveEvery, savePerEntry*int64(s.index.len())) || v.paused || v.busy() {
@@ -42,7 +42,7 @@ func (v *saver) moved(s *Storage, end int64) {
 	}(v.running)
 }
 
-func (v *saver) busy() bool {
+func (v *indexSaver) busy() bool {
 	if v.running == nil {
 		return false
 	}
@@ -55,7 +55,7 @@ func (v *saver) busy() bool {
 }
 
 // pause keeps the index from being saved in the background, until resume, and waits for a save that is under way.
-func (v *saver) pause() {
+func (v *indexSaver) pause() {
 	v.mu.Lock()
 	v.paused = true
 	running := v.running
@@ -65,21 +65,21 @@ func (v *saver) pause() {
 	}
 }
 
-func (v *saver) resume() {
+func (v *indexSaver) resume() {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.paused = false
 }
 
 // restart is told where a file ends that has taken the place of another.
-func (v *saver) restart(end int64) {
+func (v *indexSaver) restart(end int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	v.saved = end
 }
 
 // finish waits for a save in the background and then saves for the last time. Nothing may be committed any more.
-func (v *saver) finish(s *Storage) {
+func (v *indexSaver) finish(s *Storage) {
 	v.pause()
 	s.saveIndexAt(s.Size())
 }
@@ -100,7 +100,7 @@ func (s *Storage) saveIndexAt(end int64) {
 }
 
 // entriesAt yields the index as it was when the file ended at end.
-func (e *edition) entriesAt(end int64) iter.Seq2[zodb.Oid, int64] {
+func (e *openDataFile) entriesAt(end int64) iter.Seq2[zodb.Oid, int64] {
 	return func(yield func(zodb.Oid, int64) bool) {
 		for oid, pos := range e.index.all() {
 			if pos = e.entryAt(end, oid, pos); pos > 0 && !yield(oid, pos) {
@@ -112,7 +112,7 @@ func (e *edition) entriesAt(end int64) iter.Seq2[zodb.Oid, int64] {
 
 // entryAt goes back from the record of oid at pos to the one that was current when the file ended at end, 0 when it
 // cannot tell, for whatever reason.
-func (e *edition) entryAt(end int64, oid zodb.Oid, pos int64) int64 {
+func (e *openDataFile) entryAt(end int64, oid zodb.Oid, pos int64) int64 {
 	for pos >= end {
 		now, _ := e.get()
 		r, err := e.record(oid, pos, now)

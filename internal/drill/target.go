@@ -7,8 +7,8 @@ import (
 	"github.com/zrsd/zrsd/internal/drill/cluster"
 )
 
-// A stage is where scenarios are played.
-type stage interface {
+// A target is where scenarios are played.
+type target interface {
 	// cluster returns the nodes, for one scenario, with a folder of its own.
 	cluster(ctx context.Context, dir string) (*cluster.Cluster, error)
 	// open has the nodes run, and chooses the objects. The first node is the primary.

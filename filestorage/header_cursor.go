@@ -8,21 +8,21 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A hopper goes from transaction to transaction, forwards by their length and backwards by the second one, and never
+// A headerCursor goes from transaction to transaction, forwards by their length and backwards by the second one, and never
 // looks at records. Each hop checks that both lengths agree. Where transactions are small it reads a window of them at
 // a time, otherwise 31 bytes for each.
 //
 //	… length(8) │ tid length status … │ … │ length(8) │ tid …
 //	   before   └ pos                                 └ behind()
-type hopper struct {
+type headerCursor struct {
 	src *source
 	win window // as far as the source was committed when the hopper was made
-	place
+	txnPosition
 	buf [lengthLen + txnHeaderLen]byte
 }
 
-// A place is where a hopper stands: a transaction, or the end.
-type place struct {
+// A txnPosition is where a hopper stands: a transaction, or the end.
+type txnPosition struct {
 	cursor        // without a header at the end
 	before uint64 // second length in front of pos, 0 at the start of the file
 }
@@ -30,19 +30,21 @@ type place struct {
 // nearby is how far a hop may lead to be worth a window, for which a disk reads as much as for many such hops.
 const nearby = 4 << 10
 
-// hopper returns a hopper that stands at the end of what is committed.
-func (s *source) hopper() (*hopper, error) {
+// headerCursor returns a hopper that stands at the end of what is committed.
+func (s *source) headerCursor() (*headerCursor, error) {
 	end, _ := s.get()
-	p := &hopper{src: s, win: window{file: s.file, size: end}}
+	p := &headerCursor{src: s, win: window{file: s.file, size: end}}
 	return p, p.load(end)
 }
 
-func (p *hopper) atEnd() bool { return p.pos == p.win.size }
+func (p *headerCursor) atEnd() bool { return p.pos == p.win.size }
 
-func (p *hopper) corrupt(pos int64, want, got string) error { return p.src.corrupt(pos, want, got) }
+func (p *headerCursor) corrupt(pos int64, want, got string) error {
+	return p.src.corrupt(pos, want, got)
+}
 
 // load goes to pos, where a transaction begins or the end is, and checks the transaction's header.
-func (p *hopper) load(pos int64) error {
+func (p *headerCursor) load(pos int64) error {
 	if err := p.read(pos); err != nil || p.atEnd() {
 		return err
 	}
@@ -50,7 +52,7 @@ func (p *hopper) load(pos int64) error {
 }
 
 // read goes to pos and takes what stands there as it is; less than a header is none.
-func (p *hopper) read(pos int64) error {
+func (p *headerCursor) read(pos int64) error {
 	if pos != magicLen && pos < magicLen+txnHeaderLen+lengthLen {
 		return p.src.corrupt(pos, "the end of a transaction", "no room for one in front of it")
 	}
@@ -60,7 +62,7 @@ func (p *hopper) read(pos int64) error {
 	if err != nil {
 		return err
 	}
-	p.place = place{cursor: cursor{pos: pos}}
+	p.txnPosition = txnPosition{cursor: cursor{pos: pos}}
 	if pos > magicLen {
 		p.before, b = binary.BigEndian.Uint64(b), b[lengthLen:]
 	}
@@ -71,7 +73,7 @@ func (p *hopper) read(pos int64) error {
 }
 
 // bytes reads n bytes at pos, for the next hop only.
-func (p *hopper) bytes(pos int64, n int) ([]byte, error) {
+func (p *headerCursor) bytes(pos int64, n int) ([]byte, error) {
 	distance := pos - p.pos
 	switch {
 	case p.win.has(n, pos):
@@ -90,7 +92,7 @@ func (p *hopper) bytes(pos int64, n int) ([]byte, error) {
 }
 
 // next goes to the next transaction, or to the end, where it must not be.
-func (p *hopper) next() error {
+func (p *headerCursor) next() error {
 	left := p.cursor
 	if err := p.load(left.behind()); err != nil {
 		return err
@@ -99,7 +101,7 @@ func (p *hopper) next() error {
 }
 
 // prev goes to the transaction before, which must exist.
-func (p *hopper) prev() error {
+func (p *headerCursor) prev() error {
 	pos, length := p.pos, p.before
 	room := uint64(pos - lengthLen - magicLen)
 	if length < txnHeaderLen || length > room {
@@ -118,7 +120,7 @@ func (p *hopper) prev() error {
 }
 
 // forwardTo goes on to the first transaction with a tid above after.
-func (p *hopper) forwardTo(ctx context.Context, after zodb.Tid) error {
+func (p *headerCursor) forwardTo(ctx context.Context, after zodb.Tid) error {
 	for !p.atEnd() && p.txn.Tid <= after {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -132,7 +134,7 @@ func (p *hopper) forwardTo(ctx context.Context, after zodb.Tid) error {
 
 // backTo goes back until the transaction before has a tid at or below after, at most steps transactions. It reports
 // whether it got there, or to the start.
-func (p *hopper) backTo(ctx context.Context, after zodb.Tid, steps int64) (bool, error) {
+func (p *headerCursor) backTo(ctx context.Context, after zodb.Tid, steps int64) (bool, error) {
 	for range steps {
 		if p.pos == magicLen {
 			return true, nil
@@ -140,12 +142,12 @@ func (p *hopper) backTo(ctx context.Context, after zodb.Tid, steps int64) (bool,
 		if ctx.Err() != nil {
 			return false, context.Cause(ctx)
 		}
-		here := p.place
+		here := p.txnPosition
 		if err := p.prev(); err != nil {
 			return false, err
 		}
 		if p.txn.Tid <= after {
-			p.place = here
+			p.txnPosition = here
 			return true, nil
 		}
 	}

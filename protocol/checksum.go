@@ -9,17 +9,17 @@ import (
 // errDamaged says that a message arrived other than it was sent. Trying again is right.
 var errDamaged = errors.New("the message was damaged on its way")
 
-// A checked message says things by which nodes change what they are, for good: epochs, and the last transaction. A
+// A checksummed message says things by which nodes change what they are, for good: epochs, and the last transaction. A
 // damaged number must not do that, so it carries the FNV-1a hash, 64 bits, of these numbers, 8 bytes each, big-endian.
 // Control makes and compares it.
-type checked interface {
+type checksummed interface {
 	check() *uint64    // where it stands in the message
-	weighty() []uint64 // the numbers
+	numbers() []uint64 // the numbers
 }
 
-func sumOf(m checked) uint64 {
+func sumOf(m checksummed) uint64 {
 	h := fnv.New64a()
-	for _, n := range m.weighty() {
+	for _, n := range m.numbers() {
 		_, _ = h.Write(binary.BigEndian.AppendUint64(nil, n)) // never fails
 	}
 	return h.Sum64()
@@ -49,9 +49,9 @@ func hashOf(m summed) uint64 {
 	return max(h.Sum64(), 1)
 }
 
-// seal makes the sums of a message that has any.
-func seal(msg any) {
-	if m, ok := msg.(checked); ok {
+// finish makes the sums of a message that has any.
+func setChecksums(msg any) {
+	if m, ok := msg.(checksummed); ok {
 		*m.check() = sumOf(m)
 	}
 	if m, ok := msg.(summed); ok {
@@ -59,9 +59,9 @@ func seal(msg any) {
 	}
 }
 
-// sound compares them.
-func sound(msg any) error {
-	if m, ok := msg.(checked); ok && *m.check() != sumOf(m) {
+// verifyChecksums compares them.
+func verifyChecksums(msg any) error {
+	if m, ok := msg.(checksummed); ok && *m.check() != sumOf(m) {
 		return errDamaged
 	}
 	if m, ok := msg.(summed); ok && *m.sum() != 0 && *m.sum() != hashOf(m) {
@@ -70,7 +70,7 @@ func sound(msg any) error {
 	return nil
 }
 
-func number(yes bool) uint64 {
+func boolNumber(yes bool) uint64 {
 	if yes {
 		return 1
 	}
@@ -92,16 +92,16 @@ func heard(numbers []uint64, epoch uint64) []uint64 {
 	return append(numbers, epoch)
 }
 
-func (h *Hello) weighty() []uint64 { return heard([]uint64{h.Highest(), uint64(h.Last.Tid)}, h.Heard) }
-func (w *Welcome) weighty() []uint64 {
-	return []uint64{w.Highest(), uint64(w.LastTid), number(w.Leads)}
+func (h *Hello) numbers() []uint64 { return heard([]uint64{h.Highest(), uint64(h.Last.Tid)}, h.Heard) }
+func (w *Welcome) numbers() []uint64 {
+	return []uint64{w.Highest(), uint64(w.LastTid), boolNumber(w.Leads)}
 }
-func (b *Bid) weighty() []uint64 { return []uint64{b.Epoch, b.Heard, uint64(b.LastTid)} }
-func (p *Promise) weighty() []uint64 {
-	return heard([]uint64{p.Highest(), uint64(p.LastTid), number(p.Leads)}, p.Heard)
+func (b *Bid) numbers() []uint64 { return []uint64{b.Epoch, b.Heard, uint64(b.LastTid)} }
+func (p *Promise) numbers() []uint64 {
+	return heard([]uint64{p.Highest(), uint64(p.LastTid), boolNumber(p.Leads)}, p.Heard)
 }
-func (p *Prepare) weighty() []uint64  { return []uint64{p.Epoch, uint64(p.Last)} }
-func (t *TakeOver) weighty() []uint64 { return []uint64{t.Epoch, uint64(t.Last)} }
+func (p *Prepare) numbers() []uint64  { return []uint64{p.Epoch, uint64(p.Last)} }
+func (t *TakeOver) numbers() []uint64 { return []uint64{t.Epoch, uint64(t.Last)} }
 
 func (h *Hello) sum() *uint64   { return &h.Sum }
 func (w *Welcome) sum() *uint64 { return &w.Sum }

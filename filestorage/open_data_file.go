@@ -8,48 +8,48 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// An edition is one file that stands, or stood, at the path of a Storage: its content, its index, and how far it is
+// An openDataFile is one file that stands, or stood, at the path of a Storage: its content, its index, and how far it is
 // committed. A pack puts another in its place. Offsets mean something within one edition only.
 //
 // Whoever reads holds the edition, which keeps its file open. Who has the commit lock need not, and neither need the
 // syncer while it has a group, since a pack waits for both.
-type edition struct {
-	path      string
-	file      vfs.File
-	id        fs.FileInfo  // which file it is
-	index     *index       // oid to the offset of its current committed record
-	*frontier              // end and last tid of what is committed: nothing behind it is for readers
-	holders   atomic.Int64 // readers, and the storage while the edition is the present one
+type openDataFile struct {
+	path         string
+	file         vfs.File
+	id           fs.FileInfo  // which file it is
+	index        *index       // oid to the offset of its current committed record
+	*commitPoint              // end and last tid of what is committed: nothing behind it is for readers
+	holders      atomic.Int64 // readers, and the storage while the edition is the present one
 }
 
 // newEdition returns an edition without a file, held by its storage.
-func newEdition(path string) *edition {
-	e := &edition{path: path}
+func newEdition(path string) *openDataFile {
+	e := &openDataFile{path: path}
 	e.holders.Store(1)
 	return e
 }
 
 // present returns the present edition to somebody who wants to know its end or its index, not to read its file.
-func (s *Storage) present() *edition {
+func (s *Storage) present() *openDataFile {
 	s.view.RLock()
 	defer s.view.RUnlock()
-	return s.edition
+	return s.openDataFile
 }
 
 // hold returns the present edition, for the caller to release.
-func (s *Storage) hold() *edition {
+func (s *Storage) hold() *openDataFile {
 	s.view.RLock()
 	defer s.view.RUnlock()
 	s.holders.Add(1)
-	return s.edition
+	return s.openDataFile
 }
 
 // current returns the offset of the current record of oid, the end of what is committed at the same moment, and the
 // edition that both are of, for the caller to release.
-func (s *Storage) current(oid zodb.Oid) (e *edition, pos, end int64, ok bool) {
+func (s *Storage) current(oid zodb.Oid) (e *openDataFile, pos, end int64, ok bool) {
 	s.view.RLock()
 	defer s.view.RUnlock()
-	e = s.edition
+	e = s.openDataFile
 	e.holders.Add(1)
 	pos, ok = e.index.get(oid)
 	end, _ = e.get()
@@ -57,18 +57,18 @@ func (s *Storage) current(oid zodb.Oid) (e *edition, pos, end int64, ok bool) {
 }
 
 // size returns where the committed part of the edition ends.
-func (e *edition) size() int64 {
+func (e *openDataFile) size() int64 {
 	end, _ := e.get()
 	return end
 }
 
 // release lets go of the edition. The last one to do so closes the file, of which nothing is left to be written.
-func (e *edition) release() {
+func (e *openDataFile) release() {
 	if e.holders.Add(-1) == 0 {
 		_ = e.file.Close()
 	}
 }
 
-func (e *edition) corrupt(pos int64, want, got string) error {
+func (e *openDataFile) corrupt(pos int64, want, got string) error {
 	return corruptAt(e.path, pos, want, got)
 }

@@ -26,7 +26,7 @@ func TestTheSettingsOfTheCollectorAreGivenBack(t *testing.T) {
 	defer debug.SetGCPercent(before)
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	govern(ctx)
+	tuneGC(ctx)
 	if got := debug.SetGCPercent(77); got != 77 {
 		t.Errorf("it is %d afterwards", got)
 	}

@@ -127,7 +127,7 @@ func (p *packer) takeOver(ctx context.Context) error {
 	}
 	err = s.fs.SyncDir(filepath.Dir(s.path))
 	e := newEdition(s.path)
-	e.file, e.id, e.index, e.frontier = renamedFile{p.file, s.path}, id, p.index, newFrontier(p.out.pos(), last)
+	e.file, e.id, e.index, e.commitPoint = renamedFile{p.file, s.path}, id, p.index, newFrontier(p.out.pos(), last)
 	s.adopt(e)
 	if err != nil {
 		return s.fail(fmt.Errorf("sync the folder after a pack: %w", err))
@@ -136,10 +136,10 @@ func (p *packer) takeOver(ctx context.Context) error {
 }
 
 // adopt makes e the present edition. The caller has the commit lock, and nothing is on its way to the disk.
-func (s *Storage) adopt(e *edition) {
-	old := s.edition
+func (s *Storage) adopt(e *openDataFile) {
+	old := s.openDataFile
 	s.view.Lock()
-	s.edition = e
+	s.openDataFile = e
 	s.view.Unlock()
 	s.writer.end, s.writer.out.file = e.size(), e.file
 	s.saver.restart(e.size())

@@ -13,15 +13,15 @@ const (
 	busyRest = 250 * time.Millisecond // behind a turn in which the storage grew
 )
 
-// A pace says when to rest. It is for one goroutine.
-type pace struct {
+// A throttle says when to rest. It is for one goroutine.
+type throttle struct {
 	since time.Time // when the turn began
 	pos   int64     // where
 	size  int64     // of the storage then
 }
 
 // step is told each place that was reached, and rests at the end of a turn.
-func (p *pace) step(ctx context.Context, pos, size int64) {
+func (p *throttle) step(ctx context.Context, pos, size int64) {
 	if pos-p.pos >= 0 && pos-p.pos < turn {
 		return
 	}
@@ -37,5 +37,5 @@ func (p *pace) step(ctx context.Context, pos, size int64) {
 		case <-ctx.Done():
 		}
 	}
-	*p = pace{time.Now(), pos, size}
+	*p = throttle{time.Now(), pos, size}
 }

@@ -11,7 +11,7 @@ import (
 )
 
 // check needs nothing of what is about replication.
-func (c *AloneConfig) check() error {
+func (c *StandaloneConfig) check() error {
 	c.fill()
 	if c.Data == "" {
 		return errNoData
@@ -20,7 +20,7 @@ func (c *AloneConfig) check() error {
 }
 
 // session keeps the storage open for the front until ctx ends.
-func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
+func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err error) {
 	if err := c.missesBlobs(ctx, f); err != nil {
 		return err
 	}
@@ -40,7 +40,7 @@ func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
 	if c.ReadOnly {
 		access = zeo.ReadOnly
 	}
-	defer c.offered(st, Terms{Access: access, Watch: c.board})()
+	defer c.offered(st, ServeOptions{Access: access, Watch: c.board})()
 	files := &files{c: &c.Config, st: st, blobs: blobs, tries: func() bool { return !c.ReadOnly }}
 	f.opened(func(out *admin.Status) {
 		showStorage(&out.Storage, st, time.Now())
@@ -55,7 +55,7 @@ func (c *AloneConfig) session(ctx context.Context, f *face) (err error) {
 	return nil
 }
 
-func (c *AloneConfig) open(ctx context.Context, f *face, blobs blobDir) (*filestorage.Storage, error) {
+func (c *StandaloneConfig) open(ctx context.Context, f *nodeStatus, blobs blobDir) (*filestorage.Storage, error) {
 	if !c.ReadOnly {
 		st, err := c.openStorage(ctx, f, blobs, false)
 		if err != nil {

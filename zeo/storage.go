@@ -17,8 +17,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A served is a storage that clients use.
-type served struct {
+// A storage is a storage that clients use.
+type storage struct {
 	name string
 	st   *filestorage.Storage
 	opt  StorageOptions
@@ -43,7 +43,7 @@ type served struct {
 	moved     chan struct{}              // closed, and made anew, when visible moves
 	recent    []filestorage.Invalidation // the last transactions up to visible, the oldest first
 	clients   map[*client]struct{}
-	finishing map[zodb.Tid]finishing
+	finishing map[zodb.Tid]pendingFinish
 
 	seek   *seeker        // nil: nobody knows of other nodes
 	users  sync.WaitGroup // of the storage: clients and packs
@@ -53,8 +53,8 @@ type served struct {
 }
 
 // serve begins to follow st.
-func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, log hclog.Logger) (*served, error) {
-	s := &served{
+func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, log hclog.Logger) (*storage, error) {
+	s := &storage{
 		name:      name,
 		st:        st,
 		opt:       opt,
@@ -65,7 +65,7 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 		announced: make(chan struct{}, 1),
 		moved:     make(chan struct{}),
 		clients:   make(map[*client]struct{}),
-		finishing: make(map[zodb.Tid]finishing),
+		finishing: make(map[zodb.Tid]pendingFinish),
 	}
 	if s.opt.HoldFor <= 0 {
 		s.opt.HoldFor = defaultHoldFor
@@ -99,7 +99,7 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 }
 
 // withdraw disconnects all clients, stops following, and returns when nobody uses the storage any more.
-func (s *served) withdraw() {
+func (s *storage) withdraw() {
 	s.stop()
 	s.follower.Wait()
 	s.closeClients(errWithdrawn)
@@ -108,7 +108,7 @@ func (s *served) withdraw() {
 
 var errWithdrawn = errors.New("the storage is closed, or has another role now")
 
-func (s *served) closeClients(why error) {
+func (s *storage) closeClients(why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.closed = true
@@ -118,7 +118,7 @@ func (s *served) closeClients(why error) {
 }
 
 // use keeps the storage from being withdrawn until s.users.Done is called; it reports whether that is possible.
-func (s *served) use() bool {
+func (s *storage) use() bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.closed {
@@ -129,7 +129,7 @@ func (s *served) use() bool {
 
 // cleared waits until clients may be told of transactions up to tid. The error is that of ctx: as long as there is
 // nothing to tell, clients wait.
-func (s *served) cleared(ctx context.Context, tid zodb.Tid) error {
+func (s *storage) cleared(ctx context.Context, tid zodb.Tid) error {
 	var unanswered trouble
 	for s.opt.Cleared != nil {
 		err := s.opt.Cleared(ctx, tid)
@@ -160,7 +160,7 @@ var over = func() context.Context {
 
 // stillCleared reports whether clients may be told at this moment. It is asked at last with mu held, for which readers
 // that wait for the disk may have made us wait: what was true before may be true no more.
-func (s *served) stillCleared(tid zodb.Tid) bool {
+func (s *storage) stillCleared(tid zodb.Tid) bool {
 	return s.opt.Cleared == nil || s.opt.Cleared(over, tid) == nil
 }
 
@@ -186,15 +186,15 @@ func oidsOf(txn zodb.Transaction) ([]zodb.Oid, error) {
 	}
 }
 
-// A finishing is a commit whose client waits for the reply of tpc_finish.
-type finishing struct {
+// A pendingFinish is a commit whose client waits for the reply of tpc_finish.
+type pendingFinish struct {
 	c     *client
 	reply func() // adds the reply to the client's outbox
 }
 
 // announce makes transactions visible to all clients in one step. It reports false, and has done nothing, when they may
 // not be told now. One of the clients, if any, is here: it is not woken, since its goroutine flushes its outbox next.
-func (s *served) announce(batch []filestorage.Invalidation, here *client) bool {
+func (s *storage) announce(batch []filestorage.Invalidation, here *client) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if !s.stillCleared(batch[len(batch)-1].Tid) {
@@ -250,7 +250,7 @@ func (s *served) announce(batch []filestorage.Invalidation, here *client) bool {
 const sendPause = 3 * time.Millisecond
 
 // send sends invalidations in rounds: the first at once, the others as sendPause allows.
-func (s *served) send(ctx context.Context) {
+func (s *storage) send(ctx context.Context) {
 	pause := time.NewTimer(0)
 	defer pause.Stop()
 	for {
@@ -269,7 +269,7 @@ func (s *served) send(ctx context.Context) {
 	}
 }
 
-func (s *served) wakeClients() {
+func (s *storage) wakeClients() {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	for c := range s.clients {
@@ -278,7 +278,7 @@ func (s *served) wakeClients() {
 }
 
 // announceTo tells a client of transactions of which it has committed some.
-func (s *served) announceTo(c *client, batch []filestorage.Invalidation, calls []*wire.Message, each []encodings) {
+func (s *storage) announceTo(c *client, batch []filestorage.Invalidation, calls []*wire.Message, each []encodings) {
 	for i := range batch {
 		if f, ok := s.finishing[batch[i].Tid]; ok && f.c == c {
 			f.reply()
@@ -307,7 +307,7 @@ func (e *encodings) of(c *client, messages ...*wire.Message) []byte {
 
 // enter registers a client and answers it, so that it hears of everything behind the tid that it is told. It reports
 // whether the storage is still there to be used as it was a moment ago; the client keeps it there until leave.
-func (s *served) enter(c *client, m *wire.Message, readOnly, onlyReads bool) bool {
+func (s *storage) enter(c *client, m *wire.Message, readOnly, onlyReads bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.closed || !readOnly && onlyReads != (s.access() == ReadOnly) || (onlyReads || c.turned) && !s.leaderless(c) {
@@ -324,7 +324,7 @@ func (s *served) enter(c *client, m *wire.Message, readOnly, onlyReads bool) boo
 
 // leaderless has the seeker look on for a client that is here for want of a node to write on, and reports whether there
 // is none yet. It is called with mu held.
-func (s *served) leaderless(c *client) bool {
+func (s *storage) leaderless(c *client) bool {
 	switch {
 	case s.access() != ReadOnly:
 		return false
@@ -343,7 +343,7 @@ func (s *served) leaderless(c *client) bool {
 }
 
 // leave is the last that a client does with the storage.
-func (s *served) leave(c *client) {
+func (s *storage) leave(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.clients, c)
@@ -355,22 +355,22 @@ func (s *served) leave(c *client) {
 }
 
 // view calls f with the last visible transaction, which stays that until f returns.
-func (s *served) view(f func(visible zodb.Tid)) {
+func (s *storage) view(f func(visible zodb.Tid)) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	f(s.visible)
 }
 
 // expect notes how to answer who commits tid; it must be called before the transaction is handed over.
-func (s *served) expect(c *client, tid zodb.Tid, reply func()) {
+func (s *storage) expect(c *client, tid zodb.Tid, reply func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finishing[tid] = finishing{c, reply}
+	s.finishing[tid] = pendingFinish{c, reply}
 }
 
 // lost is forget for a transaction that others may wait for. The storage takes no more: none of those that are not
 // visible will be, at least not to this server.
-func (s *served) lost(tid zodb.Tid, why error) {
+func (s *storage) lost(tid zodb.Tid, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.finishing, tid)
@@ -380,7 +380,7 @@ func (s *served) lost(tid zodb.Tid, why error) {
 }
 
 // forget takes back expect, for a transaction that was not committed.
-func (s *served) forget(tid zodb.Tid) {
+func (s *storage) forget(tid zodb.Tid) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.finishing, tid)
@@ -389,7 +389,7 @@ func (s *served) forget(tid zodb.Tid) {
 // since returns the oids written after tid, a transaction of this history, from what is remembered. A tid that is not
 // remembered, although later and earlier ones are, is of another history: what its client knows may be nowhere else.
 // It is called with mu held.
-func (s *served) since(tid zodb.Tid) (oids []zodb.Oid, ok bool) {
+func (s *storage) since(tid zodb.Tid) (oids []zodb.Oid, ok bool) {
 	if tid == s.visible {
 		return nil, true
 	}
@@ -411,7 +411,7 @@ func (s *served) since(tid zodb.Tid) (oids []zodb.Oid, ok bool) {
 
 // await waits until tid is visible, so that what is said about it comes behind its invalidation. It fails when that may
 // never be.
-func (s *served) await(ctx context.Context, tid zodb.Tid) error {
+func (s *storage) await(ctx context.Context, tid zodb.Tid) error {
 	for {
 		s.mu.RLock()
 		reached, moved, failed := s.visible >= tid, s.moved, s.failed

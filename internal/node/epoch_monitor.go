@@ -7,16 +7,16 @@ import (
 	"github.com/zrsd/zrsd/internal/identity"
 )
 
-// lookoutEvery is how often a primary asks the others whether one of them has taken its place, or thinks that it is
+// epochMonitorInterval is how often a primary asks the others whether one of them has taken its place, or thinks that it is
 // primary still. Secondaries meet both by themselves only when they look for a primary.
-const lookoutEvery = 2 * time.Second
+const epochMonitorInterval = 2 * time.Second
 
 // firstSeek is how soon a node that has no identity asks the others whether they have one; the pauses grow.
 const firstSeek = 20 * time.Millisecond
 
-// yield asks the others before this node begins as primary, and makes it a secondary, or at least keeps it from taking
+// yieldToHigherEpoch asks the others before this node begins as primary, and makes it a secondary, or at least keeps it from taking
 // transactions, when one of them has heard of a higher epoch. Whoever does not answer is not waited for long.
-func (r *replica) yield(ctx context.Context) error {
+func (r *replica) yieldToHigherEpoch(ctx context.Context) error {
 	id := r.keep.State()
 	if r.role() != identity.RolePrimary || id == nil {
 		return nil
@@ -28,7 +28,7 @@ func (r *replica) yield(ctx context.Context) error {
 			return r.conclude(r.judgeOthers(id, answers))
 		}
 		if err := r.keep.Update(
-			func(id *identity.State) error { raise(id, top); id.Begun = top; return nil },
+			func(id *identity.State) error { observeEpoch(id, top); id.Begun = top; return nil },
 		); err != nil {
 			return err
 		}
@@ -45,17 +45,17 @@ func (r *replica) yield(ctx context.Context) error {
 	})
 }
 
-// lookout asks the others how things stand, as long as this node leads, or wants to, until ctx ends.
-func (r *replica) lookout(ctx context.Context) {
-	l := &looking{replica: r}
-	for wait := firstSeek; ; wait = min(2*wait, lookoutEvery) {
+// epochMonitor asks the others how things stand, as long as this node leads, or wants to, until ctx ends.
+func (r *replica) epochMonitor(ctx context.Context) {
+	l := &epochMonitor{replica: r}
+	for wait := firstSeek; ; wait = min(2*wait, epochMonitorInterval) {
 		if !r.wants.Load() {
-			wait = lookoutEvery
+			wait = epochMonitorInterval
 		}
 		next := time.NewTimer(wait)
 		select {
 		case <-next.C:
-		case <-r.reigns: // so that the others hear where the primary is
+		case <-r.begun: // so that the others hear where the primary is
 			next.Stop()
 		case <-ctx.Done():
 			next.Stop()
@@ -65,14 +65,14 @@ func (r *replica) lookout(ctx context.Context) {
 	}
 }
 
-// A looking is what a lookout remembers from one look to the next.
-type looking struct {
+// An epochMonitor is what a lookout remembers from one look to the next.
+type epochMonitor struct {
 	*replica
 	passed int    // how often in a row an epoch above ours was promised to somebody
 	said   string // what came of that
 }
 
-func (l *looking) look(ctx context.Context) {
+func (l *epochMonitor) look(ctx context.Context) {
 	id := l.keep.State()
 	switch {
 	case l.wants.Load():
@@ -86,7 +86,7 @@ func (l *looking) look(ctx context.Context) {
 	}
 	answers := l.ask(ctx, 0, l.others())
 	if v := l.judgeOthers(id, answers); v.rival != id.Rival || v.met != l.met.Load() {
-		l.noticed.note(func(n *noticed) { n.others = &v })
+		l.events.note(func(n *pendingEvents) { n.others = &v })
 	}
 	l.heardFrom(answers)
 	switch {

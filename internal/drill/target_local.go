@@ -13,8 +13,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// own is the stage of clusters that a drill starts itself.
-type own struct {
+// localTarget is the stage of clusters that a drill starts itself.
+type localTarget struct {
 	binary string
 	sync   int
 }
@@ -32,9 +32,9 @@ const MaxSync = 1
 // nodeNames are those of the cluster: a primary and two secondaries, at first.
 var nodeNames = []string{"a", "b", "c"}
 
-func (o *own) mayLose() bool { return o.sync == 0 }
+func (o *localTarget) mayLose() bool { return o.sync == 0 }
 
-func (o *own) cluster(ctx context.Context, dir string) (*cluster.Cluster, error) {
+func (o *localTarget) cluster(ctx context.Context, dir string) (*cluster.Cluster, error) {
 	var args []string
 	if o.sync > 0 {
 		args = []string{"--sync-secondaries", strconv.Itoa(o.sync), "--sync-names", strings.Join(nodeNames, ",")}
@@ -42,7 +42,7 @@ func (o *own) cluster(ctx context.Context, dir string) (*cluster.Cluster, error)
 	return cluster.New(ctx, cluster.Options{Binary: o.binary, Dir: dir, Names: nodeNames, Args: args})
 }
 
-func (o *own) open(ctx context.Context, r *Run) error {
+func (o *localTarget) open(ctx context.Context, r *Run) error {
 	r.load.Counter = firstObject
 	for i := range objectCount {
 		r.load.Objects = append(r.load.Objects, firstObject+1+zodb.Oid(i))
@@ -50,10 +50,10 @@ func (o *own) open(ctx context.Context, r *Run) error {
 	return r.Start(ctx)
 }
 
-func (o *own) close(ctx context.Context, r *Run) error { return r.Stop(ctx, r.primary) }
+func (o *localTarget) close(ctx context.Context, r *Run) error { return r.Stop(ctx, r.primary) }
 
 // files reads those of all nodes, which must agree, and those of nodes that were replaced.
-func (o *own) files(ctx context.Context, r *Run, out *Outcome) (*consistency.Truth, []*consistency.Truth, error) {
+func (o *localTarget) files(ctx context.Context, r *Run, out *Outcome) (*consistency.Truth, []*consistency.Truth, error) {
 	files := slices.Clone(r.packed)
 	for _, n := range r.Nodes {
 		txns, err := workload.ReadFile(ctx, n.Data(), r.objects())

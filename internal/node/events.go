@@ -9,35 +9,35 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// notices are what connections have noticed and the node has still to act upon. They may be used concurrently.
-type notices struct {
+// events are what connections have noticed and the node has still to act upon. They may be used concurrently.
+type events struct {
 	news chan struct{} // one slot
 
 	mu      *sync.Mutex
-	noticed *noticed
+	noticed *pendingEvents
 }
 
-// noticed is what there is to act upon.
-type noticed struct {
-	higher uint64    // an epoch above our own that has begun, 0: none
-	heir   *heritage // a primary has stepped down for this node
-	leader string    // where a primary says that it is; empty: none does
-	others *verdict  // what other primaries have answered; nil: nothing new
+// events is what there is to act upon.
+type pendingEvents struct {
+	higher    uint64     // an epoch above our own that has begun, 0: none
+	successor *successor // a primary has stepped down for this node
+	leader    string     // where a primary says that it is; empty: none does
+	others    *verdict   // what other primaries have answered; nil: nothing new
 
 	later      zodb.Tid // the last transaction of another node, which is later than ours
 	clientLeft bool     // as one does whose cache is ahead
 }
 
-// A heritage is an epoch that this node is to begin behind a transaction.
-type heritage struct {
+// A successor is an epoch that this node is to begin behind a transaction.
+type successor struct {
 	epoch uint64
 	last  zodb.Tid
 }
 
-func newNotices() notices { return notices{make(chan struct{}, 1), new(sync.Mutex), new(noticed)} }
+func newEvents() events { return events{make(chan struct{}, 1), new(sync.Mutex), new(pendingEvents)} }
 
 // note adds something and wakes who acts.
-func (n *notices) note(add func(*noticed)) {
+func (n *events) note(add func(*pendingEvents)) {
 	n.mu.Lock()
 	add(n.noticed)
 	n.mu.Unlock()
@@ -48,40 +48,40 @@ func (n *notices) note(add func(*noticed)) {
 }
 
 // take returns all, and forgets it.
-func (n *notices) take() noticed {
+func (n *events) take() pendingEvents {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	all := *n.noticed
-	*n.noticed = noticed{}
+	*n.noticed = pendingEvents{}
 	return all
 }
 
 // Outranked is primary.Member. The number is one to be believed.
 func (r *replica) Outranked(epoch uint64) {
-	r.noticed.note(func(n *noticed) { n.higher = max(n.higher, epoch) })
+	r.events.note(func(n *pendingEvents) { n.higher = max(n.higher, epoch) })
 }
 
 // HandedOver is primary.Member.
 func (r *replica) HandedOver(h *protocol.Hello) {
-	r.noticed.note(func(n *noticed) { n.heir = &heritage{h.Promised, h.Last.Tid} })
+	r.events.note(func(n *pendingEvents) { n.successor = &successor{h.Promised, h.Last.Tid} })
 }
 
 // TakeOver is secondary.Successor.
 func (r *replica) TakeOver(t *protocol.TakeOver) {
-	r.noticed.note(func(n *noticed) { n.heir = &heritage{t.Epoch, t.Last} })
+	r.events.note(func(n *pendingEvents) { n.successor = &successor{t.Epoch, t.Last} })
 }
 
 // act does what has been noticed.
 func (r *replica) act(ctx context.Context) {
-	all := r.noticed.take()
+	all := r.events.take()
 	select {
 	case r.changing <- struct{}{}:
 		defer func() { <-r.changing }()
 	case <-ctx.Done():
 		return
 	}
-	if all.heir != nil {
-		if err := r.inherit(all.heir); err != nil {
+	if all.successor != nil {
+		if err := r.succeed(all.successor); err != nil {
 			r.c.Logger.Error("the primary has stepped down for this node, and it cannot take over", "error", err)
 		}
 	}

@@ -16,18 +16,18 @@ type Point struct {
 	Value zodb.Digest // zero at the base
 }
 
-// A mark is a place of a chain, with the digest of its transaction, by which it is recognised in a file.
-type mark = identity.Checkpoint
+// A checkpoint is a place of a chain, with the digest of its transaction, by which it is recognised in a file.
+type checkpoint = identity.Checkpoint
 
-func point(m mark) Point { return Point{m.Tid, m.Count, m.Value} }
+func point(m checkpoint) Point { return Point{m.Tid, m.Count, m.Value} }
 
 // next returns the mark behind the transaction that follows m.
-func next(m mark, tid zodb.Tid, digest zodb.Digest) mark {
+func next(m checkpoint, tid zodb.Tid, digest zodb.Digest) checkpoint {
 	var b [2*sha256.Size + 8]byte
 	copy(b[:], m.Value[:])
 	binary.BigEndian.PutUint64(b[sha256.Size:], uint64(tid))
 	copy(b[sha256.Size+8:], digest[:])
-	return mark{Tid: tid, Count: m.Count + 1, Digest: digest, Value: sha256.Sum256(b[:])}
+	return checkpoint{Tid: tid, Count: m.Count + 1, Digest: digest, Value: sha256.Sum256(b[:])}
 }
 
 // How far marks are apart, at first, and how many there may be.
@@ -37,12 +37,12 @@ const (
 	maxMarks    = 1024
 )
 
-// A trail is a chain as it is followed: its base, marks on the way, and its head.
-type trail struct {
+// A chainWriter is a chain as it is followed: its base, marks on the way, and its head.
+type chainWriter struct {
 	base  zodb.Tid
-	based bool // false: the next transaction is the base
-	head  mark // at the base, its Count is 0
-	marks []mark
+	based bool       // false: the next transaction is the base
+	head  checkpoint // at the base, its Count is 0
+	marks []checkpoint
 
 	scale int64 // of the distance between marks
 	bytes int64 // of the transactions since the last one
@@ -50,12 +50,12 @@ type trail struct {
 }
 
 // packed takes a transaction that a pack has left: the chain begins again behind what follows it.
-func (t *trail) packed() { *t = trail{scale: 1} }
+func (t *chainWriter) packed() { *t = chainWriter{scale: 1} }
 
 // take takes the next transaction, of so many bytes.
-func (t *trail) take(tid zodb.Tid, digest zodb.Digest, bytes int64) {
+func (t *chainWriter) take(tid zodb.Tid, digest zodb.Digest, bytes int64) {
 	if !t.based {
-		t.base, t.based, t.head = tid, true, mark{Tid: tid, Digest: digest}
+		t.base, t.based, t.head = tid, true, checkpoint{Tid: tid, Digest: digest}
 		return
 	}
 	t.head = next(t.head, tid, digest)
@@ -73,7 +73,7 @@ func (t *trail) take(tid zodb.Tid, digest zodb.Digest, bytes int64) {
 }
 
 // everySecond keeps the last of each two.
-func everySecond(marks []mark) (kept []mark) {
+func everySecond(marks []checkpoint) (kept []checkpoint) {
 	for pair := range slices.Chunk(marks, 2) {
 		kept = append(kept, pair[len(pair)-1])
 	}
@@ -81,7 +81,7 @@ func everySecond(marks []mark) (kept []mark) {
 }
 
 // durable returns what is worth keeping: the head, and of the marks as many as there is room for.
-func (t *trail) durable() identity.Chain {
+func (t *chainWriter) durable() identity.Chain {
 	marks := t.marks
 	if n := len(marks); n > 0 && marks[n-1] == t.head {
 		marks = marks[:n-1]

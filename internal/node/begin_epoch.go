@@ -18,9 +18,9 @@ const oidGap = 1 << 20
 // maxMembers is how many addresses of other nodes are kept.
 const maxMembers = 32
 
-// reign begins an epoch: this node is primary from here on. Nobody is followed at this time. The epoch is durable
+// beginReign begins an epoch: this node is primary from here on. Nobody is followed at this time. The epoch is durable
 // before the first transaction of it can begin. voters are those of protocol.Epoch.
-func (r *replica) reign(epoch uint64, voters []string) error {
+func (r *replica) beginReign(epoch uint64, voters []string) error {
 	last := r.st.LastTid()
 	if err := r.beginEpoch(epoch, last, voters); err != nil {
 		return err
@@ -36,9 +36,9 @@ func (r *replica) reign(epoch uint64, voters []string) error {
 		}
 		return err
 	}
-	r.allow()
+	r.applyAccess()
 	select {
-	case r.reigns <- struct{}{}:
+	case r.begun <- struct{}{}:
 	default: // it is about to tell the others
 	}
 	r.c.Logger.Warn("this node is the primary now", "epoch", epoch, "last", last)
@@ -58,7 +58,7 @@ func (r *replica) beginEpoch(epoch uint64, last zodb.Tid, voters []string) error
 			voters = nil // the epoch that they had is forgotten
 		}
 		id.Reign(protocol.Epoch{
-			Number: epoch, Begin: last, By: r.face.base.Name, At: time.Now().UTC().Format(time.RFC3339),
+			Number: epoch, Begin: last, By: r.status.base.Name, At: time.Now().UTC().Format(time.RFC3339),
 			Voters: voters,
 		})
 		if !goesOn {
@@ -72,8 +72,8 @@ func (r *replica) beginEpoch(epoch uint64, last zodb.Tid, voters []string) error
 
 // renew makes secondaries connect again, to hear what this node is now.
 func (r *replica) renew() {
-	if r.fed != nil {
-		r.fed.Renew()
+	if r.replicationServer != nil {
+		r.replicationServer.Renew()
 	}
 }
 
@@ -82,8 +82,8 @@ func (r *replica) known() (list []string) {
 	for _, m := range r.sec.Status().Roster {
 		list = append(list, m.Serves)
 	}
-	if r.fed != nil {
-		for _, m := range r.fed.Status().Secondaries {
+	if r.replicationServer != nil {
+		for _, m := range r.replicationServer.Status().Secondaries {
 			list = append(list, m.Serves)
 		}
 	}
@@ -103,9 +103,9 @@ func remember(id *identity.State, addresses []string) {
 	id.Follow = kept
 }
 
-// inherit makes this node primary after the former one has stepped down for it. It is idempotent: the former primary
+// succeed makes this node primary after the former one has stepped down for it. It is idempotent: the former primary
 // tells it again for as long as it hears nothing of the new epoch.
-func (r *replica) inherit(h *heritage) error {
+func (r *replica) succeed(h *successor) error {
 	id := r.keep.State()
 	switch {
 	case id == nil || r.isLeading() || h.epoch <= id.Epoch().Number:
@@ -122,7 +122,7 @@ func (r *replica) inherit(h *heritage) error {
 		r.follow()
 		return fmt.Errorf("the last transaction here is %v, that of the former primary %v", last, h.last)
 	}
-	if err := r.reign(h.epoch, nil); err != nil {
+	if err := r.beginReign(h.epoch, nil); err != nil {
 		r.follow()
 		return err
 	}
@@ -134,7 +134,7 @@ func (r *replica) inherit(h *heritage) error {
 func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr string) error {
 	led := r.isLeading()
 	err := r.keep.Update(func(id *identity.State) error {
-		raise(id, epoch)
+		observeEpoch(id, epoch)
 		if begun {
 			id.Begun = max(id.Begun, epoch)
 		}
@@ -148,19 +148,19 @@ func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr stri
 	})
 	if err != nil && led {
 		r.gaveOut(epoch)
-		r.allow()
+		r.applyAccess()
 	}
 	if err != nil || !led {
 		return err
 	}
 	r.c.Logger.Error("another node has become primary: this one takes no transactions any more", "epoch",
 		r.keep.State().Epoch().Number, "theirs", epoch)
-	r.allow()
+	r.applyAccess()
 	return r.stepDown(ctx, epoch)
 }
 
-// raise notes that an epoch was heard of. A handover for a lower one is void.
-func raise(id *identity.State, epoch uint64) {
+// observeEpoch notes that an epoch was heard of. A handover for a lower one is void.
+func observeEpoch(id *identity.State, epoch uint64) {
 	if epoch > id.Promised {
 		id.Promised, id.PromisedTo, id.HandedTo = epoch, "", ""
 	}

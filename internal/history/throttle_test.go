@@ -8,7 +8,7 @@ import (
 )
 
 // rests returns for how long a step rests, by a clock that moves only while everybody waits.
-func (p *pace) rests(ctx context.Context, pos, size int64) time.Duration {
+func (p *throttle) rests(ctx context.Context, pos, size int64) time.Duration {
 	begun := time.Now()
 	p.step(ctx, pos, size)
 	return time.Since(begun)
@@ -18,7 +18,7 @@ func (p *pace) rests(ctx context.Context, pos, size int64) time.Duration {
 // half of a processor or disk, and makes way for whoever is waited for.
 func TestAReaderRestsAtTheEndOfATurnOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &pace{since: time.Now(), pos: 100}
+		p := &throttle{since: time.Now(), pos: 100}
 		if d := p.rests(t.Context(), 100+turn, 7); d != 0 {
 			t.Errorf("it rests %v behind the first turn", d)
 		}
@@ -48,7 +48,7 @@ func TestARestEndsWithTheReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 		defer cancel()
-		p := &pace{since: time.Now().Add(-time.Hour), size: 1}
+		p := &throttle{since: time.Now().Add(-time.Hour), size: 1}
 		if d := p.rests(ctx, turn, 1); d != time.Second {
 			t.Errorf("it rests %v, and was ended after a second", d)
 		}

@@ -11,7 +11,7 @@ import (
 // However long a storage, and however its transactions are, the marks are bounded and none is far from the next.
 func TestMarksAreBounded(t *testing.T) {
 	for name, bytes := range map[string]int64{"small": 1, "large": strideBytes} {
-		tr := trail{based: true, scale: 1}
+		tr := chainWriter{based: true, scale: 1}
 		n := 5 * maxMarks
 		if bytes == 1 {
 			n = 2*maxMarks*strideTxns/16 + 7
@@ -25,7 +25,7 @@ func TestMarksAreBounded(t *testing.T) {
 				t.Fatalf("%s: %d marks", name, len(tr.marks))
 			}
 		}
-		before := mark{}
+		before := checkpoint{}
 		for _, m := range append(tr.marks, tr.head) {
 			if far := int64(m.Count - before.Count); far > tr.scale*max(1, strideTxns/bytes) {
 				t.Errorf("%s: %d transactions between two marks", name, far)

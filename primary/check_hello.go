@@ -12,7 +12,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// judge decides whether a secondary may follow: nil, or why not. The rules, in this order:
+// checkHello decides whether a secondary may follow: nil, or why not. The rules, in this order:
 //
 //  1. It speaks the version of messages that we speak.
 //  2. Its storage id is ours, or it has none yet and adopts ours.
@@ -21,7 +21,7 @@ import (
 //  5. Its file is of the same Python generation, or empty.
 //  6. What it has is not from a reign that we know nothing of (see judgeEpochs).
 //  7. Its last transaction is also ours (see judgeHistory).
-func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusal {
+func (p *Primary) checkHello(ctx context.Context, h *protocol.Hello) *protocol.Refusal {
 	id, epochs := p.opt.Identity()
 	own := (&protocol.Welcome{Epochs: epochs}).Highest()
 	switch {
@@ -48,16 +48,16 @@ func (p *Primary) judge(ctx context.Context, h *protocol.Hello) *protocol.Refusa
 		return refuse(protocol.CodeMagic, 0, "the file of this secondary begins with %q, that of the primary with %q: "+
 			"they are of different Python generations; give the secondary an empty Data.fs", h.Magic[:], p.src.Magic())
 	}
-	if r := p.judgeEpochs(h, epochs); h.StorageID == id && r != nil {
+	if r := p.checkEpochs(h, epochs); h.StorageID == id && r != nil {
 		return r
 	}
-	return p.judgeHistory(ctx, h)
+	return p.checkHistory(ctx, h)
 }
 
-// judgeEpochs compares the reigns that both know. What a secondary has from behind the beginning of the first one that
+// checkEpochs compares the reigns that both know. What a secondary has from behind the beginning of the first one that
 // only one of us knows, it has from a primary that was another one: histories can be the same up to there. This needs
 // no look at transactions, which a pack may have taken away.
-func (p *Primary) judgeEpochs(h *protocol.Hello, epochs []protocol.Epoch) *protocol.Refusal {
+func (p *Primary) checkEpochs(h *protocol.Hello, epochs []protocol.Epoch) *protocol.Refusal {
 	at, parted := protocol.Part(epochs, h.Epochs)
 	last := h.Last.Tid
 	switch ours := p.src.LastTid(); {
@@ -86,12 +86,12 @@ func reigns(epochs []protocol.Epoch) string {
 	return fmt.Sprintf("epochs up to %d of node %s", e.Number, clean(e.Node))
 }
 
-// judgeHistory compares the secondary's last transaction with ours of the same tid. A pack may have removed records of
+// checkHistory compares the secondary's last transaction with ours of the same tid. A pack may have removed records of
 // it, on either side, and then its digest proves nothing; a status 'p' says so. It may even have removed the whole
 // transaction from our file: then the one that now follows was written by that pack. Where it is the same, the chains
 // of digests can prove that all before it is, or is not. A copy without an identity knows no epochs, so that nothing
 // would tell a transaction that was packed away from one that never was here: it has to have one that is here.
-func (p *Primary) judgeHistory(ctx context.Context, h *protocol.Hello) *protocol.Refusal {
+func (p *Primary) checkHistory(ctx context.Context, h *protocol.Hello) *protocol.Refusal {
 	last := h.Last
 	found, r := p.common(ctx, last.Tid)
 	switch {

@@ -20,8 +20,8 @@ const (
 	liveMetric   = "/gc/heap/live:bytes"
 )
 
-// govern adjusts the collector to the live memory until ctx ends.
-func govern(ctx context.Context) {
+// tuneGC adjusts the collector to the live memory until ctx ends.
+func tuneGC(ctx context.Context) {
 	tick := time.NewTicker(governEvery)
 	defer tick.Stop()
 	defer debug.SetGCPercent(debug.SetGCPercent(maxGCPercent))

@@ -9,23 +9,25 @@ import (
 	"github.com/zrsd/zrsd/internal/drill/cluster"
 )
 
-// staging is the stage of a cluster that is there already. Its objects are new ones of the storage, and are garbage
+// remoteTarget is the stage of a cluster that is there already. Its objects are new ones of the storage, and are garbage
 // when the drill is over.
-type staging struct{ places []cluster.Place }
+type remoteTarget struct{ places []cluster.Place }
 
 // mayLose: what is played there loses nothing, whether commits wait for secondaries or not.
-func (s *staging) mayLose() bool { return false }
+func (s *remoteTarget) mayLose() bool { return false }
 
-func (s *staging) cluster(ctx context.Context, _ string) (*cluster.Cluster, error) {
+func (s *remoteTarget) cluster(ctx context.Context, _ string) (*cluster.Cluster, error) {
 	return cluster.Join(ctx, s.places)
 }
 
-func (s *staging) open(ctx context.Context, r *Run) error { return r.load.NewObjects(ctx, objectCount) }
+func (s *remoteTarget) open(ctx context.Context, r *Run) error {
+	return r.load.NewObjects(ctx, objectCount)
+}
 
-func (s *staging) close(context.Context, *Run) error { return nil }
+func (s *remoteTarget) close(context.Context, *Run) error { return nil }
 
 // files asks the primary.
-func (s *staging) files(ctx context.Context, r *Run, _ *Outcome) (*consistency.Truth, []*consistency.Truth, error) {
+func (s *remoteTarget) files(ctx context.Context, r *Run, _ *Outcome) (*consistency.Truth, []*consistency.Truth, error) {
 	txns, err := r.load.ReadServer(ctx, r.primary.ZEO)
 	if err != nil {
 		return nil, nil, err
@@ -43,7 +45,7 @@ var thereAndBack = Scenario{
 	Name: "switchover",
 	About: "The primary hands over to a secondary, and that one back: nothing is lost, and clients go on by " +
 		"themselves.",
-	Steps: []Step{calm, handOver, calm, redundancy, handBack, calm, redundancy},
+	Steps: []Step{commitsGoOn, handOver, commitsGoOn, redundancy, handBack, commitsGoOn, redundancy},
 }
 
 // handBack is a switchover to the former primary.
@@ -52,7 +54,7 @@ func handBack(ctx context.Context, r *Run) error { return r.handTo(ctx, r.former
 var freezeAndThaw = Scenario{
 	Name:  "freeze-and-thaw",
 	About: "The primary takes no commits for a moment, and its clients stay and read.",
-	Steps: []Step{calm, freeze, nothingGoes, thaw, calm, redundancy},
+	Steps: []Step{commitsGoOn, freeze, nothingGoes, thaw, commitsGoOn, redundancy},
 }
 
 func freeze(ctx context.Context, r *Run) error {
@@ -68,7 +70,7 @@ func thaw(ctx context.Context, r *Run) error {
 var packBeside = Scenario{
 	Name:  "pack",
 	About: "The primary packs while clients commit.",
-	Steps: []Step{calm, packHistory, calm, redundancy},
+	Steps: []Step{commitsGoOn, packHistory, commitsGoOn, redundancy},
 }
 
 // packHistory packs what is older than the drill, so that all of that can be judged.

@@ -8,14 +8,14 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// survivors are the records that a pack keeps of the transactions up to the pack time. In memory an object costs what
+// liveSet are the records that a pack keeps of the transactions up to the pack time. In memory an object costs what
 // its entry in an index does: marks are bits of the offset.
-type survivors struct {
-	packpos int64      // where the first transaction after the pack time is, or the end
-	current *index     // oid to the offset of the record that was current at the pack time, with marks
-	live    int        // entries in it that are not gone
-	extra   []retained // by their old offsets: further revisions, which later transactions point back to
-	bytes   int64      // what the kept records and all transaction headers need at most; without GC all up to packpos
+type liveSet struct {
+	packpos int64        // where the first transaction after the pack time is, or the end
+	current *index       // oid to the offset of the record that was current at the pack time, with marks
+	live    int          // entries in it that are not gone
+	extra   []liveRecord // by their old offsets: further revisions, which later transactions point back to
+	bytes   int64        // what the kept records and all transaction headers need at most; without GC all up to packpos
 }
 
 // Marks on offsets, and an offset for an object that did not exist any more at the pack time.
@@ -25,12 +25,12 @@ const (
 	gone  = 1
 )
 
-// A retained is a revision that is kept though another one was current at the pack time.
-type retained struct{ old, new int64 }
+// A liveRecord is a revision that is kept though another one was current at the pack time.
+type liveRecord struct{ old, new int64 }
 
-// survey finds the records that were current at the pack time, and reports whether there is nothing to pack: no
+// scan finds the records that were current at the pack time, and reports whether there is nothing to pack: no
 // transaction that old, or none that an earlier pack has not been over.
-func (p *packer) survey(ctx context.Context, end int64) (nothing bool, err error) {
+func (p *packer) scan(ctx context.Context, end int64) (nothing bool, err error) {
 	p.current, p.packpos = newIndex(), end
 	w := newWalker(ctx, p.in, p.e.path, magicLen, end)
 	w.progress = func(done, total int64) { p.report(PackScan, done, total) }
@@ -75,14 +75,14 @@ func (p *packer) wasCurrent(r record) error {
 }
 
 // keeps reports whether the record of oid at the old offset pos is kept.
-func (v *survivors) keeps(oid zodb.Oid, pos int64) bool {
+func (v *liveSet) keeps(oid zodb.Oid, pos int64) bool {
 	at, _ := v.current.get(oid)
 	return at == pos|kept || v.retained(pos) != nil
 }
 
-// retained returns the retained revision with this old offset, nil if there is none.
-func (v *survivors) retained(pos int64) *retained {
-	i, ok := slices.BinarySearchFunc(v.extra, pos, func(r retained, pos int64) int {
+// liveRecord returns the retained revision with this old offset, nil if there is none.
+func (v *liveSet) retained(pos int64) *liveRecord {
+	i, ok := slices.BinarySearchFunc(v.extra, pos, func(r liveRecord, pos int64) int {
 		return cmp.Compare(r.old, pos)
 	})
 	if !ok {

@@ -6,16 +6,16 @@ import (
 	"io"
 )
 
-// A section is the content of a run of raw frames: the data of a record, or its blob. It digests what it reads.
-type section struct {
+// A blockReader is the content of a run of raw frames: the data of a record, or its blob. It digests what it reads.
+type blockReader struct {
 	d      *Decoder
-	before *section // is skipped first
-	left   int64    // of the section
-	block  int      // left of the current frame
+	before *blockReader // is skipped first
+	left   int64        // of the section
+	block  int          // left of the current frame
 }
 
 // Read returns an error only when the stream is at its end by it, and io.EOF behind the last byte.
-func (s *section) Read(p []byte) (int, error) {
+func (s *blockReader) Read(p []byte) (int, error) {
 	if err := s.ready(); err != nil {
 		return 0, err
 	}
@@ -31,7 +31,7 @@ func (s *section) Read(p []byte) (int, error) {
 }
 
 // WriteTo writes the section from the read buffer, without a copy between. An error of w's leaves the stream as it is.
-func (s *section) WriteTo(w io.Writer) (written int64, err error) {
+func (s *blockReader) WriteTo(w io.Writer) (written int64, err error) {
 	for {
 		if err := s.ready(); err != nil || s.left == 0 {
 			return written, err
@@ -53,13 +53,13 @@ func (s *section) WriteTo(w io.Writer) (written int64, err error) {
 }
 
 // skip reads the section to its end.
-func (s *section) skip() error {
+func (s *blockReader) skip() error {
 	_, err := s.WriteTo(io.Discard)
 	return err
 }
 
 // ready makes sure that what comes next in the stream is content of the section, if any is left.
-func (s *section) ready() error {
+func (s *blockReader) ready() error {
 	if s.d.err != nil {
 		return s.d.err
 	}
@@ -75,7 +75,7 @@ func (s *section) ready() error {
 }
 
 // nextBlock reads the length of a raw frame. All frames of a section but the last have blockSize bytes.
-func (s *section) nextBlock() error {
+func (s *blockReader) nextBlock() error {
 	head, err := s.d.r.Peek(sizeLen)
 	if err != nil {
 		return s.d.fail(s.d.cut(err))
@@ -93,7 +93,7 @@ func (s *section) nextBlock() error {
 }
 
 // peek returns what is buffered of the current frame, at least one byte.
-func (s *section) peek() ([]byte, error) {
+func (s *blockReader) peek() ([]byte, error) {
 	if s.d.r.Buffered() == 0 {
 		if _, err := s.d.r.Peek(1); err != nil {
 			return nil, s.d.fail(s.d.cut(err))
@@ -106,7 +106,7 @@ func (s *section) peek() ([]byte, error) {
 	return b, nil
 }
 
-func (s *section) took(b []byte) {
+func (s *blockReader) took(b []byte) {
 	s.d.sum.Write(b)
 	s.block -= len(b)
 	s.left -= int64(len(b))

@@ -9,15 +9,15 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// A claim is what a primary says of its identity. Nothing protects a welcome from damage on its way, and a wrong id,
+// A pendingIdentity is what a primary says of its identity. Nothing protects a welcome from damage on its way, and a wrong id,
 // once kept, would make every later handshake fail. So a claim that is new to this secondary is kept in memory first;
 // the next hello presents it, and it is written down when the primary accepts that and says the same again.
-type claim struct {
+type pendingIdentity struct {
 	storageID string
 	epochs    []protocol.Epoch
 }
 
-func (c *claim) equal(id string, epochs []protocol.Epoch) bool {
+func (c *pendingIdentity) equal(id string, epochs []protocol.Epoch) bool {
 	return c != nil && c.storageID == id && slices.EqualFunc(c.epochs, epochs, protocol.Epoch.Equal)
 }
 
@@ -35,7 +35,7 @@ func (s *Secondary) identify(w *protocol.Welcome) error {
 	}
 	confirmed := s.claim.equal(w.StorageID, w.Epochs)
 	first := s.claim == nil
-	s.claim = &claim{w.StorageID, w.Epochs}
+	s.claim = &pendingIdentity{w.StorageID, w.Epochs}
 	switch {
 	case confirmed:
 		s.claim = nil

@@ -12,10 +12,10 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A generation is one file that stands, or stood, at the path of an Attached. All but the frontier belongs to the
+// A dataFile is one file that stands, or stood, at the path of an Attached. All but the frontier belongs to the
 // watcher, except where noted.
-type generation struct {
-	*frontier
+type dataFile struct {
+	*commitPoint
 	file  vfs.File
 	id    fs.FileInfo // when it was opened
 	magic zodb.Magic
@@ -23,12 +23,12 @@ type generation struct {
 	refs      int  // of the watcher and of sources
 	suspended bool // the frontier hides everything; both are guarded by Attached.mu
 
-	walk hopper // stands behind the last transaction taken
-	last taken
+	walk headerCursor // stands behind the last transaction taken
+	last lastTransaction
 }
 
-// A taken is the last transaction taken from a file: as long as it stands at its place the file is what it was.
-type taken struct {
+// A lastTransaction is the last transaction taken from a file: as long as it stands at its place the file is what it was.
+type lastTransaction struct {
 	pos    int64 // 0: nothing was taken
 	tid    zodb.Tid
 	length uint64
@@ -38,19 +38,19 @@ type taken struct {
 var errUnfinished = errors.New("file is not complete yet")
 
 // openGeneration opens what stands at the path now and finds the end of its last finished transaction.
-func (a *Attached) openGeneration(ctx context.Context) (*generation, error) {
+func (a *Attached) openGeneration(ctx context.Context) (*dataFile, error) {
 	f, err := a.fs.OpenFile(a.path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, err
 	}
-	g := &generation{file: f, frontier: newFrontier(magicLen, 0), refs: 1}
+	g := &dataFile{file: f, commitPoint: newFrontier(magicLen, 0), refs: 1}
 	if err := g.start(ctx, a); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}
 	return g, nil
 }
 
-func (g *generation) start(ctx context.Context, a *Attached) (err error) {
+func (g *dataFile) start(ctx context.Context, a *Attached) (err error) {
 	if g.id, err = g.file.Stat(); err != nil {
 		return err
 	}
@@ -63,7 +63,7 @@ func (g *generation) start(ctx context.Context, a *Attached) (err error) {
 	if !g.magic.Known() {
 		return corruptAt(a.path, 0, "the magic FS30 or FS21", fmt.Sprintf("%q", g.magic[:]))
 	}
-	g.walk = hopper{src: g.source(a), win: window{file: g.file, size: g.id.Size()}}
+	g.walk = headerCursor{src: g.source(a), win: window{file: g.file, size: g.id.Size()}}
 	if err := g.findEnd(ctx, a.savedEnd); err != nil {
 		return err
 	}
@@ -71,9 +71,9 @@ func (g *generation) start(ctx context.Context, a *Attached) (err error) {
 }
 
 // source returns the generation as readers see it, without a reference.
-func (g *generation) source(a *Attached) *source {
+func (g *dataFile) source(a *Attached) *source {
 	src := &source{
-		frontier: g.frontier, file: g.file, path: a.path,
+		commitPoint: g.commitPoint, file: g.file, path: a.path,
 		index:     a.savedIndex,
 		successor: func(context.Context) (*source, error) { return a.acquire() },
 	}
@@ -103,7 +103,7 @@ func (a *Attached) savedEnd() int64 {
 }
 
 // take takes all transactions that are finished by now.
-func (g *generation) take(ctx context.Context) error {
+func (g *dataFile) take(ctx context.Context) error {
 	info, err := g.file.Stat()
 	if err != nil {
 		return err
@@ -120,15 +120,15 @@ func (g *generation) take(ctx context.Context) error {
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		here := p.place
+		here := p.txnPosition
 		if err := p.read(p.behind()); err != nil {
 			return err
 		}
 		if p.before != here.txn.Length {
-			p.place = here
+			p.txnPosition = here
 			break
 		}
-		g.last = taken{here.pos, here.txn.Tid, here.txn.Length}
+		g.last = lastTransaction{here.pos, here.txn.Tid, here.txn.Length}
 	}
 	if end, _ := g.get(); end != p.pos {
 		g.advance(p.pos, g.last.tid)
@@ -137,7 +137,7 @@ func (g *generation) take(ctx context.Context) error {
 }
 
 // stands reports whether the last transaction taken is still at its place.
-func (g *generation) stands() (bool, error) {
+func (g *dataFile) stands() (bool, error) {
 	if g.last.pos == 0 {
 		return true, nil
 	}

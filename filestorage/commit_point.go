@@ -7,9 +7,9 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A frontier is how far a file is committed: everything in [4, end) may be read by anybody, nothing behind it by
+// A commitPoint is how far a file is committed: everything in [4, end) may be read by anybody, nothing behind it by
 // anybody but the writer. Whoever commits advances it, after the bytes are durable; whoever follows waits for it.
-type frontier struct {
+type commitPoint struct {
 	mu      sync.Mutex
 	end     int64
 	last    zodb.Tid
@@ -17,19 +17,19 @@ type frontier struct {
 	closing error         // set once, wakes everybody
 }
 
-func newFrontier(end int64, last zodb.Tid) *frontier {
-	return &frontier{end: end, last: last, moved: make(chan struct{})}
+func newFrontier(end int64, last zodb.Tid) *commitPoint {
+	return &commitPoint{end: end, last: last, moved: make(chan struct{})}
 }
 
 // get returns the end of the committed part and the tid of its last transaction, 0 when there is none.
-func (f *frontier) get() (end int64, last zodb.Tid) {
+func (f *commitPoint) get() (end int64, last zodb.Tid) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.end, f.last
 }
 
 // advance publishes a new end and wakes all who wait.
-func (f *frontier) advance(end int64, last zodb.Tid) {
+func (f *commitPoint) advance(end int64, last zodb.Tid) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.end, f.last = end, last
@@ -37,7 +37,7 @@ func (f *frontier) advance(end int64, last zodb.Tid) {
 }
 
 // close makes every present and future wait return err.
-func (f *frontier) close(err error) {
+func (f *commitPoint) close(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.closing == nil {
@@ -47,19 +47,19 @@ func (f *frontier) close(err error) {
 }
 
 // closed returns what close was called with, nil before.
-func (f *frontier) closed() error {
+func (f *commitPoint) closed() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.closing
 }
 
-func (f *frontier) wake() {
+func (f *commitPoint) wake() {
 	close(f.moved)
 	f.moved = make(chan struct{})
 }
 
 // wait blocks until the end differs from seen, ctx ends (its cause is returned) or the frontier is closed.
-func (f *frontier) wait(ctx context.Context, seen int64) error {
+func (f *commitPoint) wait(ctx context.Context, seen int64) error {
 	for {
 		f.mu.Lock()
 		end, moved, closing := f.end, f.moved, f.closing

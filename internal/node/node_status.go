@@ -13,17 +13,17 @@ import (
 
 // The roles, as status, logs and metrics name them.
 const (
-	rolePrimary   = "primary"
-	roleSecondary = "secondary"
-	roleAlone     = "alone"
+	rolePrimary    = "primary"
+	roleSecondary  = "secondary"
+	roleStandalone = "standalone"
 )
 
 // stateOpening is the state of a secondary whose storage is not open yet; the others are those of package secondary.
 const stateOpening = "opening"
 
-// A face is what a node shows to its admin server, from before the storage is open until the end. It may be used
+// A status is what a node shows to its admin server, from before the storage is open until the end. It may be used
 // concurrently.
-type face struct {
+type nodeStatus struct {
 	board *watchdog.Board // what the storage and its parts wait for
 	base  admin.Status    // what never changes
 
@@ -33,8 +33,8 @@ type face struct {
 	show    func(*admin.Status) // fills in what an open storage and its parts say
 }
 
-func newFace(role string, c *Config) *face {
-	return &face{
+func newNodeStatus(role string, c *Config) *nodeStatus {
+	return &nodeStatus{
 		board: c.board,
 		base: admin.Status{
 			Version: Version(), Role: role, Name: c.name(), Started: time.Now().UTC(),
@@ -65,7 +65,7 @@ func nodeName(data string) string {
 }
 
 // Status is admin.Source.
-func (f *face) Status() admin.Status {
+func (f *nodeStatus) Status() admin.Status {
 	f.mu.Lock()
 	show, phase, failure := f.show, f.phase, f.failure
 	f.mu.Unlock()
@@ -87,21 +87,21 @@ func (f *face) Status() admin.Status {
 }
 
 // opened makes the face show what an open node says.
-func (f *face) opened(show func(*admin.Status)) {
+func (f *nodeStatus) opened(show func(*admin.Status)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.show, f.failure = show, ""
 }
 
 // waits makes the face say why there is nothing to show, now or any more.
-func (f *face) waits(phase string) {
+func (f *nodeStatus) waits(phase string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.show, f.phase = nil, phase
 }
 
 // failed notes why the storage was closed before its time.
-func (f *face) failed(err error) {
+func (f *nodeStatus) failed(err error) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.failure = err.Error()

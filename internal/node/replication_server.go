@@ -9,18 +9,18 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// A feed serves the secondaries of a node.
-type feed struct {
+// A serveReplication serves the secondaries of a node.
+type replicationServer struct {
 	*primary.Primary
 	c      *Config
 	served chan error
 }
 
-// feed begins to serve secondaries on ln, which it owns.
-func (c *Config) feed(src primary.Source, ln net.Listener, blobs blobDir,
+// serveReplication begins to serve secondaries on ln, which it owns.
+func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blobDir,
 	chain *history.Local, identity func() (string, []protocol.Epoch), member primary.Member,
-	rule protocol.SyncRule) *feed {
-	f := &feed{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
+	rule protocol.SyncRule) *replicationServer {
+	f := &replicationServer{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
 		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == SyncApplied,
 		Own:      c.ownSeat(),
 		PutToken: blobs.putToken(), Name: c.name(), Secret: c.read.secret,
@@ -35,7 +35,7 @@ func (c *Config) feed(src primary.Source, ln net.Listener, blobs blobDir,
 
 // drain lets secondaries catch up and returns when none is connected any more. Those that did not make it go on
 // where they are when they connect again, so that is worth a warning only.
-func (f *feed) drain() {
+func (f *replicationServer) drain() {
 	if err := f.Shutdown(context.Background()); err != nil {
 		f.c.Logger.Warn("secondaries will have to catch up later", "error", err)
 	}

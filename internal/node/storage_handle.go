@@ -9,14 +9,14 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 )
 
-// A desk is where commands find the storage of a node, while that is open. It may be used concurrently.
-type desk struct {
+// A handle is where commands find the storage of a node, while that is open. It may be used concurrently.
+type storageHandle struct {
 	mu   sync.Mutex
-	open *onDesk // nil: no storage
+	open *heldStorage // nil: no storage
 }
 
-// An onDesk is a storage that is open.
-type onDesk struct {
+// A heldStorage is a storage that is open.
+type heldStorage struct {
 	undoLister
 	closing context.Context // ends when commands have to
 	users   sync.WaitGroup  // commands at work
@@ -31,9 +31,9 @@ type undoLister interface {
 var errClosing = &admin.Refusal{Reason: admin.Unavailable, Text: "given up: the storage is closing"}
 
 // put lets commands use st until remove is called, which ends those at work and waits for them.
-func (d *desk) put(st undoLister) (remove func()) {
+func (d *storageHandle) put(st undoLister) (remove func()) {
 	closing, end := context.WithCancelCause(context.Background())
-	it := &onDesk{undoLister: st, closing: closing}
+	it := &heldStorage{undoLister: st, closing: closing}
 	d.set(it)
 	return func() {
 		d.set(nil)
@@ -42,14 +42,14 @@ func (d *desk) put(st undoLister) (remove func()) {
 	}
 }
 
-func (d *desk) set(it *onDesk) {
+func (d *storageHandle) set(it *heldStorage) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.open = it
 }
 
 // use has a command work with the storage that is open. The context ends with ctx, and when the storage closes.
-func (d *desk) use(ctx context.Context, command func(context.Context, undoLister) error) error {
+func (d *storageHandle) use(ctx context.Context, command func(context.Context, undoLister) error) error {
 	it := d.take()
 	if it == nil {
 		return &admin.Refusal{Reason: admin.Unavailable, Text: "the storage is not open now: zrsd status says why"}
@@ -66,7 +66,7 @@ func (d *desk) use(ctx context.Context, command func(context.Context, undoLister
 	return err
 }
 
-func (d *desk) take() *onDesk {
+func (d *storageHandle) take() *heldStorage {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.open != nil {
