@@ -35,7 +35,8 @@ func TestWhatNoRealClientWasToldOfGoesWithoutAPerson(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Cleanup(etcd.Stop)
-		nodes := servedThree(t, false, "coordinator etcd://"+etcd.Address, "coordinator-ttl 5s", "sync-secondaries 1 of a, b, c")
+		nodes := servedThree(t, false, "coordinator etcd://"+etcd.Address, "coordinator-ttl 5s",
+			"sync-secondaries 1 of a, b, c")
 		clients := crowd(t, nodes, "zeo5")
 		strand(t, nodes[0], nodes[1:])
 		mustComeBack(t, nodes[0], clients)

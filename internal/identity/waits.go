@@ -59,7 +59,8 @@ func (w *Waits) Without(node string, tid zodb.Tid) *Waits {
 	return &now
 }
 
-// From says that nothing is told without waiting any more, and that nothing is known of a transaction and those before it.
+// From says that nothing is told without waiting any more, and that nothing is known of a transaction and those before
+// it.
 func (w *Waits) From(tid zodb.Tid) *Waits {
 	if w == nil {
 		return nil

@@ -40,18 +40,42 @@ func TestWhatIsCertainlyUntold(t *testing.T) {
 		theirs []protocol.Epoch
 		want   bool
 	}{
-		"all have promised":                    {state(as), 20, next(nodeB, nodeC), true},
-		"one has not":                          {state(as), 20, next(nodeB), false},
-		"one has not, and two had it":          {state(func(s *State) { s.Waits.Required = 2 }), 20, next(nodeB), true},
-		"another one has":                      {state(as), 20, next(nodeB, nodeD), false},
-		"nothing is known of the promotion":    {state(as), 20, next(), false},
-		"nothing is known of the commits":      {state(func(s *State) { s.Waits = nil }), 20, next(nodeB, nodeC), false},
-		"commits do not wait at present":       {state(func(s *State) { s.Waits.Paused = true }), 20, next(nodeB, nodeC), false},
-		"from before commits waited":           {state(func(s *State) { s.Waits.Behind = 21 }), 20, next(nodeB, nodeC), false},
-		"of the epoch before":                  {state(func(s *State) { s.Waits.Behind = 0 }), 9, next(nodeB, nodeC), false},
-		"the node is a copy":                   {state(func(s *State) { s.Was = nodeD }), 20, next(nodeB, nodeC), false},
-		"the epoch is another node's":          {state(func(s *State) { s.Node = nodeD }), 20, next(nodeB, nodeC), false},
-		"an old file does not say whose it is": {state(func(s *State) { s.Epochs[1].Node = "" }), 20, next(nodeB, nodeC), false},
+		"all have promised": {
+			state(as), 20, next(nodeB, nodeC), true,
+		},
+		"one has not": {
+			state(as), 20, next(nodeB), false,
+		},
+		"one has not, and two had it": {
+			state(func(s *State) { s.Waits.Required = 2 }), 20, next(nodeB), true,
+		},
+		"another one has": {
+			state(as), 20, next(nodeB, nodeD), false,
+		},
+		"nothing is known of the promotion": {
+			state(as), 20, next(), false,
+		},
+		"nothing is known of the commits": {
+			state(func(s *State) { s.Waits = nil }), 20, next(nodeB, nodeC), false,
+		},
+		"commits do not wait at present": {
+			state(func(s *State) { s.Waits.Paused = true }), 20, next(nodeB, nodeC), false,
+		},
+		"from before commits waited": {
+			state(func(s *State) { s.Waits.Behind = 21 }), 20, next(nodeB, nodeC), false,
+		},
+		"of the epoch before": {
+			state(func(s *State) { s.Waits.Behind = 0 }), 9, next(nodeB, nodeC), false,
+		},
+		"the node is a copy": {
+			state(func(s *State) { s.Was = nodeD }), 20, next(nodeB, nodeC), false,
+		},
+		"the epoch is another node's": {
+			state(func(s *State) { s.Node = nodeD }), 20, next(nodeB, nodeC), false,
+		},
+		"an old file does not say whose it is": {
+			state(func(s *State) { s.Epochs[1].Node = "" }), 20, next(nodeB, nodeC), false,
+		},
 		"the primary does not know the epoch": {
 			state(as), 10, []protocol.Epoch{{Number: 1}, {Number: 3, Begin: 10, Voters: []string{nodeB, nodeC}}}, false,
 		},
@@ -62,7 +86,9 @@ func TestWhatIsCertainlyUntold(t *testing.T) {
 			state(as), 10, []protocol.Epoch{{Number: 1}, {Number: 2, Begin: 10, Node: nodeB, Voters: []string{nodeB, nodeC}}},
 			false,
 		},
-		"the primary knows no later epoch": {state(as), 20, next()[:2], false},
+		"the primary knows no later epoch": {
+			state(as), 20, next()[:2], false,
+		},
 		"a later promotion knew less": {
 			state(as), 20, append(next(nodeB, nodeC), protocol.Epoch{Number: 4, Begin: 30}), true,
 		},

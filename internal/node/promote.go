@@ -233,8 +233,8 @@ func (p *promotion) gather(answers []answer) error {
 }
 
 // voters returns the nodes that have promised, this one first, of which it is sure that this one, with the transaction
-// own as its last, has everything that they have from the last epoch: it is the last one of theirs, too, they have heard
-// of no later one, and are no further. Nothing, where this node has heard of a later one.
+// own as its last, has everything that they have from the last epoch: it is the last one of theirs, too, they have
+// heard of no later one, and are no further. Nothing, where this node has heard of a later one.
 func voters(id *identity.State, own zodb.Tid, answers []answer) []string {
 	if id.Latest() != id.Epoch().Number {
 		return nil

@@ -314,14 +314,15 @@ func TestWhoCountsIsNotedFirst(t *testing.T) {
 		}
 	}
 	a.commits(t)
-	if err := a.Counts(primary.Counting{Node: other, Less: true}); err != nil || a.keep.State().Waits.Behind != a.st.LastTid() {
+	err := a.Counts(primary.Counting{Node: other, Less: true})
+	if err != nil || a.keep.State().Waits.Behind != a.st.LastTid() {
 		t.Errorf("with less than before: it notes %+v, %v", a.keep.State().Waits, err)
 	}
 }
 
-// A node that is promoted notes it from the beginning of its epoch on, with who had promised that; one that goes on under
-// a higher epoch keeps what it had noted. Voters of an epoch that is forgotten are not noted: they say nothing of the one
-// before.
+// A node that is promoted notes it from the beginning of its epoch on, with who had promised that; one that goes on
+// under a higher epoch keeps what it had noted. Voters of an epoch that is forgotten are not noted: they say nothing of
+// the one before.
 func TestAnEpochBeginsWithWhatCommitsWaitFor(t *testing.T) {
 	a, b, c := waitingThree(t)
 	a.end(t)
