@@ -70,7 +70,7 @@ func (p *Primary) checkEpochs(h *protocol.Hello, epochs []protocol.Epoch) *proto
 		return ahead(last, ours)
 	}
 	return refuse(protocol.CodeDiverged, at, "the last transaction of this secondary is %v (%s), and behind %v (%s) "+
-		"its history is another one: it knows %s, the primary %s; %s", last, stamp(last), at, stamp(at),
+		"its history is another one: it knows %s, the primary %s; %s", last, last.Stamp(), at, at.Stamp(),
 		reigns(h.Epochs), reigns(epochs), startAgain)
 }
 
@@ -101,14 +101,14 @@ func (p *Primary) checkHistory(ctx context.Context, h *protocol.Hello) *protocol
 		return refuse(protocol.CodeDiverged, last.Tid, "this copy has no state file, and its last transaction, %v "+
 			"(%s), was packed away on the primary, or never was there: nothing proves that it is a copy of this "+
 			"storage; restore its state file as well, or give it a newer copy or an empty Data.fs", last.Tid,
-			stamp(last.Tid))
+			last.Tid.Stamp())
 	case found == nil, found.Status == zodb.StatusPacked, last.Status == zodb.StatusPacked:
 		return nil
 	case found.Digest == last.Digest:
 		return p.proves(ctx, last)
 	}
 	return refuse(protocol.CodeDiverged, last.Tid, "transaction %v (%s) has other content here than on the primary: "+
-		"their histories differ there or before; %s", last.Tid, stamp(last.Tid), startAgain)
+		"their histories differ there or before; %s", last.Tid, last.Tid.Stamp(), startAgain)
 }
 
 // common looks up the last transaction of a secondary. It returns neither that nor a refusal when a pack may have
@@ -124,7 +124,7 @@ func (p *Primary) common(ctx context.Context, last zodb.Tid) (*filestorage.Found
 			return nil, nil
 		}
 		return nil, refuse(protocol.CodeDiverged, last, "the last transaction of this secondary, %v (%s), never was "+
-			"in the primary: their histories differ; %s", last, stamp(last), startAgain)
+			"in the primary: their histories differ; %s", last, last.Stamp(), startAgain)
 	case err != nil:
 		return nil, refuse(protocol.CodeInternal, last, "looking up transaction %v: %v", last, p.sourceFailed(err))
 	}
@@ -134,12 +134,12 @@ func (p *Primary) common(ctx context.Context, last zodb.Tid) (*filestorage.Found
 func ahead(theirs, ours zodb.Tid) *protocol.Refusal {
 	by := "the primary is empty"
 	if ours != 0 {
-		by = fmt.Sprintf("the primary's last is %v (%s), %s before", ours, stamp(ours),
+		by = fmt.Sprintf("the primary's last is %v (%s), %s before", ours, ours.Stamp(),
 			theirs.Time().Sub(ours.Time()).Round(time.Millisecond))
 	}
 	return refuse(protocol.CodeAhead, theirs, "this secondary is ahead: its last transaction is %v (%s), %s; if the "+
 		"primary was restored from an old copy, restore a newer one or promote this secondary; otherwise %s",
-		theirs, stamp(theirs), by, startAgain)
+		theirs, theirs.Stamp(), by, startAgain)
 }
 
 // What to do, as several refusals end.
@@ -152,5 +152,3 @@ const (
 func refuse(code protocol.Code, tid zodb.Tid, format string, args ...any) *protocol.Refusal {
 	return &protocol.Refusal{Code: code, Tid: tid, Text: fmt.Sprintf(format, args...)}
 }
-
-func stamp(t zodb.Tid) string { return t.Time().UTC().Format("2006-01-02 15:04:05.000 UTC") }

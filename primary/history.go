@@ -40,7 +40,7 @@ func (p *Primary) proves(ctx context.Context, last protocol.Position) *protocol.
 	return refuse(protocol.CodeDiverged, last.Tid, "transaction %v (%s) is the same here and on the primary, but "+
 		"what is before it, from behind %v, is not: the histories differ; run zrsd compare on both, to find where, "+
 		"keep a copy of the one that is wrong, and give it an empty Data.fs to be filled from the other", last.Tid,
-		stamp(last.Tid), base)
+		last.Tid.Stamp(), base)
 }
 
 // answerQueries answers questions about the history until there are no more.

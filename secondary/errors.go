@@ -3,8 +3,8 @@ package secondary
 import (
 	"errors"
 	"fmt"
-	"strings"
-	"unicode"
+
+	"github.com/zrsd/zrsd/internal/printable"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/protocol"
@@ -72,15 +72,5 @@ func judge(err error) (state State, final bool) {
 // maxText is how many bytes of a text from a peer are shown.
 const maxText = 1000
 
-// clean makes a text from a peer fit to be logged and shown: on one line, printable, not long.
-func clean(s string) string {
-	if len(s) > maxText {
-		s = s[:maxText]
-	}
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s)
-}
+// clean is what is shown of a text from a peer.
+func clean(s string) string { return printable.Short(s, maxText) }

@@ -22,6 +22,9 @@ func (o Oid) String() string { return fmt.Sprintf("%016x", uint64(o)) }
 // String returns 16 lower-case hexadecimal digits.
 func (t Tid) String() string { return fmt.Sprintf("%016x", uint64(t)) }
 
+// Stamp returns the time in t as people read it.
+func (t Tid) Stamp() string { return t.Time().UTC().Format("2006-01-02 15:04:05.000 UTC") }
+
 // Bytes returns the 8 big-endian bytes of files and wires.
 func (o Oid) Bytes() [8]byte { return idBytes(uint64(o)) }
 

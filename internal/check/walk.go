@@ -68,20 +68,18 @@ func (c *checker) tid(pos int64, tid zodb.Tid) {
 	if c.sum.Transactions > 1 && tid <= c.last {
 		c.sum.TidsDown++
 		c.report(Finding{Warning, KindTidOrder, &pos, &tid, nil, fmt.Sprintf("%s is not above that of the transaction "+
-			"before, %v (%s): the clock was wrong; readers go by the order of the file", stamp(tid), c.last,
-			stamp(c.last))})
+			"before, %v (%s): the clock was wrong; readers go by the order of the file", tid.Stamp(), c.last,
+			c.last.Stamp())})
 	}
 	if tid > c.future {
 		if c.sum.TidsFuture++; c.sum.TidsFuture == 1 {
 			c.report(Finding{Warning, KindTidFuture, &pos, &tid, nil, fmt.Sprintf("%s is in the future: the clock was "+
 				"ahead, or this machine's is behind; until then new tids only count on from it, and say no time",
-				stamp(tid))})
+				tid.Stamp())})
 		}
 	}
 	c.last, c.highest = tid, max(c.highest, tid)
 }
-
-func stamp(t zodb.Tid) string { return t.Time().UTC().Format("2006-01-02 15:04:05.000 UTC") }
 
 func (c *checker) record(txn *filestorage.RawTransaction, rec *filestorage.RawRecord) error {
 	c.sum.Records++

@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strings"
 	"sync"
 	"time"
-	"unicode"
+
+	"github.com/zrsd/zrsd/internal/printable"
 
 	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/primary"
@@ -251,15 +251,8 @@ func (c *Config) bidAt(ctx context.Context, addr string, bid *protocol.Bid) (*pr
 // maxSaid is how many bytes of a text of another node are shown.
 const maxSaid = 300
 
-// clean makes a text of another node fit to be logged and shown: on one line, printable, not long.
-func clean(s string) string {
-	return strings.Map(func(r rune) rune {
-		if unicode.IsPrint(r) {
-			return r
-		}
-		return '?'
-	}, s[:min(len(s), maxSaid)])
-}
+// clean is what is shown of a text of another node.
+func clean(s string) string { return printable.Short(s, maxSaid) }
 
 // latest returns the highest epoch that this node or another one knows to have begun.
 func latest(id *identity.State, answers []answer) uint64 {

@@ -135,7 +135,7 @@ func (p *promotion) judge(answers []answer) error {
 		}
 	}
 	if lacks := p.before.PrimaryLast; p.before.Connections > 0 && lacks > own && !p.before.Connected {
-		p.warn("the primary's last transaction was %v (%s), heard %s ago; this node has %v", lacks, stamp(lacks),
+		p.warn("the primary's last transaction was %v (%s), heard %s ago; this node has %v", lacks, lacks.Stamp(),
 			age(time.Since(p.before.Heard)), own)
 	}
 	return p.refuse(append(reasons, p.missing(promised, "answered")...))
@@ -155,10 +155,8 @@ func (p *promotion) alive(a answer) string {
 // further says that a node has more than this one.
 func further(name string, theirs, own zodb.Tid, sampled time.Duration) string {
 	return fmt.Sprintf("%s is further: it has %v (%s), this node %v, %s less; as of %s ago", name, theirs,
-		stamp(theirs), own, theirs.Time().Sub(own.Time()).Round(time.Millisecond), age(sampled))
+		theirs.Stamp(), own, theirs.Time().Sub(own.Time()).Round(time.Millisecond), age(sampled))
 }
-
-func stamp(t zodb.Tid) string { return t.Time().UTC().Format("2006-01-02 15:04:05.000 UTC") }
 
 func age(d time.Duration) string { return d.Round(time.Millisecond).String() }
 

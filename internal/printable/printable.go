@@ -90,3 +90,14 @@ func cut(b []byte) int {
 	}
 	return 0
 }
+
+// Short makes text of a peer fit to be logged and shown: on one line, printable, and at most limit bytes of it. What is
+// not printable is a question mark.
+func Short(s string, limit int) string {
+	return strings.Map(func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return '?'
+	}, s[:min(len(s), limit)])
+}

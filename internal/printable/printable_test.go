@@ -75,3 +75,11 @@ func TestJSONKeepsItsMeaning(t *testing.T) {
 		}
 	}
 }
+
+func TestATextOfAPeerIsShortAndOnOneLine(t *testing.T) {
+	for text, want := range map[string]string{"a\nb\x1b": "a?b?", "löß": "lö\ufffd", "": ""} {
+		if got := Short(text, 4); got != want {
+			t.Errorf("of %q %q is shown, want %q", text, got, want)
+		}
+	}
+}
