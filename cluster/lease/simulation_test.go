@@ -171,7 +171,7 @@ func TestAHealthyPrimaryIsNotDemoted(t *testing.T) {
 
 // A coordinator that is away for all stops the telling at the end of the expiry, and moves nothing, even if the primary is
 // the last to reach it again.
-func TestNobodyIsPromotedWhenTheRefereeIsAway(t *testing.T) {
+func TestNobodyIsPromotedWhenTheCoordinatorIsAway(t *testing.T) {
 	timing := timing(t)
 	away := func(node int, extra time.Duration) fault {
 		return fault{kind: "cut", node: node, lasts: time.Minute + extra}

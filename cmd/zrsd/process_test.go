@@ -91,7 +91,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"Config":      true,
 		"read":        true,
 		"offer":       true,
-		"desk":        true,
+		"handle":      true,
 		"board":       true,
 		"leaving":     true,
 		"resized":     true,
