@@ -29,11 +29,22 @@ type soak struct {
 	rewinds     int // by a person
 }
 
-// How long it goes on with each set-up.
-const (
-	soakRounds = 2                // in CI, with one set-up
-	soakFor    = 15 * time.Minute // in the long run, with each of eight
-)
+// soakRounds is how many failures there are in CI, with one set-up.
+const soakRounds = 2
+
+// soakFor is for how long it goes on in the long run, with each of eight set-ups.
+func soakFor(t *testing.T) time.Duration {
+	t.Helper()
+	text := os.Getenv("ZRSD_SOAK")
+	if text == "" {
+		return 15 * time.Minute
+	}
+	d, err := time.ParseDuration(text)
+	if err != nil {
+		t.Fatalf("ZRSD_SOAK: %v", err)
+	}
+	return d
+}
 
 // TestRealClientsGoOnThroughManyFailures: real clients of both versions of ZEO, with one encoding or the other, with
 // and without waiting for a secondary, with and without a coordinator, commit again after each failure, and in sync mode
@@ -50,11 +61,14 @@ func TestRealClientsGoOnThroughManyFailures(t *testing.T) {
 		t.Run(fmt.Sprintf("msgpack %v, sync %v, coordinator %v", msgpack, sync, coordinator), func(t *testing.T) {
 			s := newSoak(t, dice, msgpack, sync, coordinator)
 			begun := time.Now()
-			for round := 0; round < soakRounds || long && time.Since(begun) < soakFor; round++ {
+			for round := 0; round < soakRounds || long && time.Since(begun) < soakFor(t); round++ {
 				s.round(t)
 			}
 			t.Logf("%v in %v; rewinds by a person: %d", s.failures, time.Since(begun).Round(time.Second), s.rewinds)
 			s.longest(t)
+			if s.sync && s.rewinds > 0 {
+				t.Errorf("%d rewinds needed a person in sync mode", s.rewinds)
+			}
 		})
 	}
 }
