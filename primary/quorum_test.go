@@ -1,6 +1,7 @@
 package primary
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -145,6 +146,81 @@ func TestOneNameCountsOnce(t *testing.T) {
 	q.begin("n3", "c", 4)
 	if synced, _ := q.state(); synced != 4 {
 		t.Errorf("synced %d, want 4", synced)
+	}
+	q.ack("n3", "c", 0, 6)
+	if synced, _ := q.state(); synced != 5 {
+		t.Errorf("synced %d by what the node said whose name another one has", synced)
+	}
+}
+
+// Nothing ties two nodes together that have no name.
+func TestNodesWithoutANameAreNotMadeInPlaceOfEachOther(t *testing.T) {
+	q := newQuorum(protocol.SyncRule{Required: 2}, false)
+	q.begin("n1", "", 5)
+	q.end("n1")
+	q.begin("n2", "", 4)
+	if synced, _ := q.state(); synced != 4 {
+		t.Errorf("synced %d, want 4", synced)
+	}
+}
+
+// The connection before may end after the next one has begun. A node is gone when its last one has ended, and then
+// nothing is left of that.
+func TestANodeLivesUntilItsLastConnectionEnds(t *testing.T) {
+	q := newQuorum(protocol.SyncRule{Required: 2}, false)
+	q.begin("n1", "db", 5)
+	q.begin("n1", "db", 5)
+	q.end("n1")
+	q.begin("n2", "db", 3) // beside it, not in its place
+	if synced, _ := q.state(); synced != 3 {
+		t.Errorf("synced %d, want 3", synced)
+	}
+	q.end("n1")
+	q.end("n2")
+	if len(q.living) > 0 {
+		t.Errorf("kept of nodes that are gone: %v", q.living)
+	}
+}
+
+func TestAnAcknowledgementTakesNothingBack(t *testing.T) {
+	q := newQuorum(protocol.SyncRule{Required: 2}, false)
+	q.begin("n1", "b", 5)
+	q.begin("n2", "c", 0)
+	q.ack("n1", "b", 0, 3)
+	q.ack("n2", "c", 0, 5)
+	if synced, _ := q.state(); synced != 5 {
+		t.Errorf("synced %d, want 5", synced)
+	}
+}
+
+func TestWithoutARuleNothingIsWaitedFor(t *testing.T) {
+	q := newQuorum(protocol.SyncRule{}, false)
+	q.begin("n1", "b", 5)
+	q.ack("n1", "b", 0, 6)
+	if synced, _ := q.state(); synced != 0 {
+		t.Errorf("synced %d", synced)
+	}
+}
+
+func TestWhoWaitsHearsOfWhatIsSynced(t *testing.T) {
+	p := New(newSource(), Options{Sync: protocol.SyncRule{Required: 1}})
+	p.quorum.begin("n1", "b", 1)
+	if err := p.AwaitSynced(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	heard := make(chan error, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	go func() { heard <- p.AwaitSynced(ctx, 3) }()
+	p.quorum.ack("n1", "b", 0, 2)
+	select {
+	case err := <-heard:
+		t.Fatalf("heard of 3 when 2 was synced: %v", err)
+	default:
+	}
+	p.quorum.ack("n1", "b", 0, 3)
+	if err := <-heard; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -255,10 +255,11 @@ func TestAPrimaryAsksTheOthersForAHigherEpoch(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer ln.Close() //nolint:errcheck // nobody uses it any more
-	for range 2 {    // it is the primary that asks there: the other one follows it
+	defer time.AfterFunc(patience, func() { _ = ln.Close() }).Stop()
+	for range 2 { // it is the primary that asks there: the other one follows it
 		conn, err := ln.Accept()
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("the primary asks nobody: %v", err)
 		}
 		_ = conn.Close() // it is told nothing
 	}

@@ -1,0 +1,54 @@
+package primary
+
+import (
+	"testing"
+
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// A name for which commits wait is that of one living node. Others may share theirs, as long as it is not the primary's.
+func TestANameThatIsWaitedForHasOneLivingNode(t *testing.T) {
+	src := newSource(plain(1)...)
+	as := func(name, node string) *protocol.Hello {
+		h := hello(protocol.Position{Tid: tidAt(0), Status: ' ', Digest: digestOf(t, src, tidAt(0))})
+		h.Name, h.Node = name, node
+		return h
+	}
+	taken := func(p *running, name, node string) {
+		t.Helper()
+		answer := connect(t, p.addr).ask(as(name, node))
+		if r, ok := answer.(*protocol.Refusal); !ok || r.Code != protocol.CodeNameTaken {
+			t.Errorf("%s of node %s: %#v", name, node, answer)
+		}
+	}
+	t.Run("names", func(t *testing.T) {
+		p := start(t, src, Options{Own: "a", Sync: protocol.SyncRule{Required: 1, Names: []string{"b", "c"}}})
+		follow(t, p.addr, as("x", "x1"))
+		follow(t, p.addr, as("x", "x2"))
+		first := follow(t, p.addr, as("b", "b1"))
+		again := follow(t, p.addr, as("b", "b1")) // whose first connection is about to end
+		follow(t, p.addr, as("c", "c1"))
+		taken(p, "b", "b2")
+		taken(p, "a", "a2")
+		first.hangUp()
+		again.hangUp()
+		p.eventually(t, "the first b is gone", func(s Status) bool {
+			for _, one := range s.Secondaries {
+				if one.Node == "b1" && one.State != StateDisconnected {
+					return false
+				}
+			}
+			return true
+		})
+		follow(t, p.addr, as("b", "b2"))
+	})
+	t.Run("no name of its own", func(t *testing.T) {
+		p := start(t, src, Options{Sync: protocol.SyncRule{Required: 1, Names: []string{"b"}}})
+		follow(t, p.addr, as("", "n1"))
+	})
+	t.Run("ids", func(t *testing.T) {
+		p := start(t, src, Options{Own: "a", Sync: protocol.SyncRule{Required: 1}})
+		follow(t, p.addr, as("a", "n1"))
+		follow(t, p.addr, as("a", "n2"))
+	})
+}
