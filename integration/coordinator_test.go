@@ -17,7 +17,7 @@ import (
 	"github.com/zrsd/zrsd/cluster/lease/etcd/etcdtest"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/daemon"
-	"github.com/zrsd/zrsd/internal/trust/trusttest"
+	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -331,7 +331,7 @@ func TestNobodyIsPromotedInMaintenance(t *testing.T) {
 // TestTheCoordinatorIsReachedWithCertificates: an etcd that lets in nobody without a certificate.
 func TestTheCoordinatorIsReachedWithCertificates(t *testing.T) {
 	t.Parallel()
-	ca := trusttest.NewAuthority(t, t.TempDir(), "ca")
+	ca := tlsauthtest.NewAuthority(t, t.TempDir(), "ca")
 	server, own := ca.Issue(t, "localhost"), ca.Issue(t, "node")
 	etcd := etcdtest.New(t.TempDir(), func(cfg *embed.Config) {
 		cfg.ListenClientUrls[0].Scheme = "https"

@@ -183,13 +183,13 @@ func (h *historian) store(txn *filestorage.Txn, oid zodb.Oid) error {
 		content := strings.NewReader(fmt.Sprint("blob ", h.random.Uint64()))
 		return txn.StoreBlob(oid, serial, []byte("\x80\x03cZODB.blob\nBlob\nq\x00.\x80\x03N."), content)
 	}
-	state := "\x80\x03cpersistent.list\nPersistentList\nq\x00.\x80\x03}q\x01X\x04\x00\x00\x00dataq\x02](K" +
+	saved := "\x80\x03cpersistent.list\nPersistentList\nq\x00.\x80\x03}q\x01X\x04\x00\x00\x00dataq\x02](K" +
 		string(rune('0'+h.random.IntN(10)))
 	for range h.random.IntN(4) {
 		to := zodb.Oid(1 + h.random.IntN(historyObjects-1)).Bytes()
-		state += "(C\x08" + string(to[:]) + "cpersistent.list\nPersistentList\ntQ"
+		saved += "(C\x08" + string(to[:]) + "cpersistent.list\nPersistentList\ntQ"
 	}
-	state += "es."
-	h.note(call{Op: "store", Oid: oid, Serial: serial, Data: hex.EncodeToString([]byte(state))})
-	return txn.Store(oid, serial, []byte(state))
+	saved += "es."
+	h.note(call{Op: "store", Oid: oid, Serial: serial, Data: hex.EncodeToString([]byte(saved))})
+	return txn.Store(oid, serial, []byte(saved))
 }

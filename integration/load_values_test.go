@@ -48,19 +48,19 @@ func loadValue(rec *zodb.Record) (string, error) {
 		}
 		return hex.EncodeToString(digest.Sum(nil)), nil
 	}
-	_, state, err := pickle.LoadRecord(data, pickle.Limits{})
+	_, saved, err := pickle.LoadRecord(data, pickle.Limits{})
 	if err != nil {
 		return "", err
 	}
-	return loadValueIn(state), nil
+	return loadValueIn(saved), nil
 }
 
-func loadValueIn(state pickle.Value) string {
-	switch state := state.(type) {
+func loadValueIn(saved pickle.Value) string {
+	switch saved := saved.(type) {
 	case int64:
-		return strconv.FormatInt(state, 10)
+		return strconv.FormatInt(saved, 10)
 	case *pickle.Dict:
-		if content, ok := state.Get("data"); ok {
+		if content, ok := saved.Get("data"); ok {
 			if content, ok := content.(*pickle.Dict); ok {
 				value, _ := content.Get("value")
 				text, _ := pickle.Text(value)

@@ -6,8 +6,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -31,7 +31,7 @@ func TestRealZODBOpensWhatARewindHasSetAside(t *testing.T) {
 	last := owner.close(t)
 	first, transactions := behind(t, source, common)
 	site := &rewind.Storage{FS: vfs.OS{}, Data: source.data, Blobs: source.blobs, Logger: hclog.NewNullLogger()}
-	if err := site.Begin(&identity.Rewind{
+	if err := site.Begin(&state.Rewind{
 		Last: common, First: first, Until: last, Follow: []string{"a:1"}, Epochs: []protocol.Epoch{{Number: 1}},
 	}); err != nil {
 		t.Fatal(err)

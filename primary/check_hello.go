@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -35,8 +35,8 @@ func (p *Primary) checkHello(ctx context.Context, h *protocol.Hello) *protocol.R
 		return refuse(protocol.CodeWrongStorage, 0, "this secondary holds the storage %s, the primary has %s; check "+
 			"the address, or, if it is to become a copy of this primary, give it an empty Data.fs without a state file",
 			clean(h.StorageID), id)
-	case h.StorageID == id && identity.Believe(h.Highest(), own) != nil:
-		return refuse(protocol.CodeOutranked, 0, "%v", identity.Believe(h.Highest(), own))
+	case h.StorageID == id && state.Believe(h.Highest(), own) != nil:
+		return refuse(protocol.CodeOutranked, 0, "%v", state.Believe(h.Highest(), own))
 	case h.StorageID == id && h.Highest() > own:
 		return p.outranked(h, own)
 	case p.src.HasBlobs() && !h.Blobs:

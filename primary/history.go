@@ -9,16 +9,16 @@ import (
 
 	"github.com/hashicorp/yamux"
 
-	"github.com/zrsd/zrsd/internal/history"
+	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 // A History is the chain of digests of the source: a *history.Local. Its methods may be called concurrently.
 type History interface {
-	history.Chain
+	hashchain.Chain
 	// Near returns the base of the chain and its point at tid, if that is known and not much has to be read for it.
-	Near(ctx context.Context, tid zodb.Tid) (base zodb.Tid, at history.Point, ok bool)
+	Near(ctx context.Context, tid zodb.Tid) (base zodb.Tid, at hashchain.Point, ok bool)
 }
 
 // queryLimit is how long one question about the history may take. What was read by then is not lost.
@@ -103,11 +103,11 @@ func (c *native) answer(ctx context.Context, query *protocol.HistoryQuery) (*pro
 	span, err := c.p.opt.History.Span(ctx)
 	answer.Base, answer.Last = span.Base, span.Last
 	if err == nil && query.Tid != 0 {
-		var at history.Point
+		var at hashchain.Point
 		at, err = c.p.opt.History.At(ctx, query.Base, query.Tid)
 		answer.Tid, answer.Count, answer.Value = at.Tid, at.Count, at.Value
 	}
-	unknown := (*history.UnknownError)(nil)
+	unknown := (*hashchain.UnknownError)(nil)
 	if errors.As(err, &unknown) {
 		answer.Unknown = unknown.Why
 		return answer, nil

@@ -8,15 +8,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/history"
+	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 // remembered follows a source until the test ends, and is where that is.
-func remembered(t *testing.T, src *memSource) *history.Local {
+func remembered(t *testing.T, src *memSource) *hashchain.Local {
 	t.Helper()
-	l := history.Keep(src, history.Options{})
+	l := hashchain.Keep(src, hashchain.Options{})
 	t.Cleanup(l.Close)
 	deadline := time.After(limit)
 	for tick := time.NewTicker(time.Millisecond); ; {
@@ -33,11 +33,11 @@ func remembered(t *testing.T, src *memSource) *history.Local {
 }
 
 // asks returns a Remote of a node.
-func asks(t *testing.T, p *running, secret protocol.Secret) *history.Remote {
+func asks(t *testing.T, p *running, secret protocol.Secret) *hashchain.Remote {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	t.Cleanup(cancel)
-	r, err := history.Dial(ctx, func(ctx context.Context) (net.Conn, error) {
+	r, err := hashchain.Dial(ctx, func(ctx context.Context) (net.Conn, error) {
 		return new(net.Dialer).DialContext(ctx, "tcp", p.addr)
 	}, secret, "test")
 	if err != nil {
@@ -57,7 +57,7 @@ func TestANodeAnswersAboutItsHistory(t *testing.T) {
 	r := asks(t, start(t, src, Options{History: chain, Name: "db1", Secret: protocol.Secret("sixteen letters!")}),
 		protocol.Secret("sixteen letters!"))
 	span, err := r.Span(t.Context())
-	if err != nil || span != (history.Span{Last: tidAt(8)}) {
+	if err != nil || span != (hashchain.Span{Last: tidAt(8)}) {
 		t.Errorf("got %+v, %v", span, err)
 	}
 	if name, id := r.Node(); name != "db1" || id != storageID {
@@ -74,7 +74,7 @@ func TestANodeAnswersAboutItsHistory(t *testing.T) {
 			}
 		}
 	}
-	unknown := (*history.UnknownError)(nil)
+	unknown := (*hashchain.UnknownError)(nil)
 	if _, err := r.At(t.Context(), tidAt(2)+1, tidAt(8)); !errors.As(err, &unknown) {
 		t.Errorf("from a base that is not there: %v", err)
 	}
@@ -83,12 +83,12 @@ func TestANodeAnswersAboutItsHistory(t *testing.T) {
 func TestTwoNodesFindWhereTheyPart(t *testing.T) {
 	ours, theirs := plain(40), plain(60)
 	theirs[23].data = "other"
-	var chains []history.Chain
+	var chains []hashchain.Chain
 	for _, txns := range [][]memTxn{ours, theirs} {
 		src := newSource(txns...)
 		chains = append(chains, asks(t, start(t, src, Options{History: remembered(t, src)}), nil))
 	}
-	d, err := history.FirstDifference(t.Context(), chains[0], chains[1])
+	d, err := hashchain.FirstDifference(t.Context(), chains[0], chains[1])
 	if err != nil || d.First != tidAt(23) || d.Common.Tid != tidAt(22) || d.Common.Count != 23 || !d.Exact {
 		t.Errorf("got %+v, %v", d, err)
 	}

@@ -52,7 +52,7 @@ func mustReopen(err error) bool {
 
 // judge says in which state an error leaves the secondary until the next connection is accepted, and whether it looks
 // as if nothing changed before an operator acts.
-func judge(err error) (state State, final bool) {
+func judge(err error) (saved State, final bool) {
 	var (
 		refusal *protocol.Refusal
 		not     *unfitError

@@ -15,7 +15,7 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/primary"
@@ -35,8 +35,8 @@ type site struct {
 	own   *blobstore.Store // nil where the directory is another's
 	share SharedBlobs      // nil where it is not
 	st    *filestorage.Storage
-	keep  *identity.Keeper
-	id    *identity.State // what keep had when it was last looked at
+	keep  *state.Keeper
+	id    *state.State // what keep had when it was last looked at
 }
 
 // onDisk opens, or creates, the storage in dir. The test closes it when it ends.
@@ -91,7 +91,7 @@ func (s *site) makeFolder() error {
 
 // identify reads the site's identity, where it has one.
 func (s *site) identify() (err error) {
-	if s.keep, err = identity.Open(s.fs, s.data()); err != nil {
+	if s.keep, err = state.Open(s.fs, s.data()); err != nil {
 		return err
 	}
 	s.id = s.keep.State()

@@ -151,8 +151,8 @@ func TestWhatAnErrorMeans(t *testing.T) {
 		{fmt.Errorf("begin: %w", zodb.ErrTidOrder), StateRefused, true},
 		{errNoRoom, StateFailed, false},
 	} {
-		if state, final := judge(fmt.Errorf("wrapped: %w", c.err)); state != c.state || final != c.final {
-			t.Errorf("%v: %s, final %v", c.err, state, final)
+		if saved, final := judge(fmt.Errorf("wrapped: %w", c.err)); saved != c.state || final != c.final {
+			t.Errorf("%v: %s, final %v", c.err, saved, final)
 		}
 	}
 }

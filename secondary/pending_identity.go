@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -51,7 +51,7 @@ func (s *Secondary) named() error {
 	if !s.keep.State().Unnamed {
 		return nil
 	}
-	if err := s.keep.Update(func(id *identity.State) error {
+	if err := s.keep.Update(func(id *state.State) error {
 		id.Unnamed, id.Foreign = false, true
 		return nil
 	}); err != nil {
@@ -69,7 +69,7 @@ func (s *Secondary) take(w *protocol.Welcome) error {
 		s.log.Info("took the identity of the primary's storage", "storage", w.StorageID)
 		return nil
 	}
-	if err := s.keep.Update(func(id *identity.State) error {
+	if err := s.keep.Update(func(id *state.State) error {
 		if id.Epochs = w.Epochs; id.Epoch().Number >= id.Promised {
 			id.HandedTo = "" // the handover is done, or overtaken
 		}
@@ -105,7 +105,7 @@ func (s *Secondary) foreign() error {
 	if id == nil || id.Foreign {
 		return nil // whoever has no identity yet is known to be foreign by what it has when it takes one
 	}
-	if err := s.keep.Update(func(id *identity.State) error { id.Foreign = true; return nil }); err != nil {
+	if err := s.keep.Update(func(id *state.State) error { id.Foreign = true; return nil }); err != nil {
 		return &localError{fmt.Errorf("keeping that transactions come from a zc.zrs: %w", err)}
 	}
 	return nil

@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"slices"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -42,8 +42,8 @@ func (s *Secondary) comparePrimary(w *protocol.Welcome) error {
 	id := s.keep.State()
 	switch {
 	case id == nil || w.StorageID != id.StorageID: // see identify
-	case identity.Believe(w.Highest(), id.Highest()) != nil:
-		return unfit("%s: %v", clean(w.Name), identity.Believe(w.Highest(), id.Highest()))
+	case state.Believe(w.Highest(), id.Highest()) != nil:
+		return unfit("%s: %v", clean(w.Name), state.Believe(w.Highest(), id.Highest()))
 	case w.Highest() < id.Highest():
 		return &staleError{clean(w.Name), w.Highest(), id.Highest()}
 	case w.Node != "" && w.Node == id.Node:

@@ -6,15 +6,15 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 )
 
 // welcomed returns what a secondary with these addresses makes of a welcome.
-func welcomed(t *testing.T, change func(*identity.State), choosy bool, addresses int, w protocol.Welcome) error {
+func welcomed(t *testing.T, change func(*state.State), choosy bool, addresses int, w protocol.Welcome) error {
 	t.Helper()
 	s := inMemory(t).named(t)
-	if err := s.keep.Update(func(id *identity.State) error { change(id); return nil }); err != nil {
+	if err := s.keep.Update(func(id *state.State) error { change(id); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	sec := s.secondary("", func(o *Options) { o.Addresses = make([]string, addresses) })
@@ -50,7 +50,7 @@ func TestWhomToFollow(t *testing.T) {
 		"a secondary that is lost, too": {0, false, 2, protocol.Welcome{Epochs: first, Node: "a"}, false},
 		"one of its own followers":      {0, false, 1, protocol.Welcome{Epochs: first, Node: "a", Path: me}, false},
 	} {
-		err := welcomed(t, func(id *identity.State) { id.Promised = c.promised }, c.choosy, c.addresses, c.w)
+		err := welcomed(t, func(id *state.State) { id.Promised = c.promised }, c.choosy, c.addresses, c.w)
 		if (err == nil) != c.follows {
 			t.Errorf("%s: %v", name, err)
 		}

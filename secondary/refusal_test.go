@@ -14,7 +14,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -218,7 +218,7 @@ func TestWhereItStandsIsTheLastTransaction(t *testing.T) {
 }
 
 func TestASecondaryWithoutAnAddressDoesNotRun(t *testing.T) {
-	if err := New(inMemory(t).st, new(identity.Keeper), Options{}).Run(t.Context()); err == nil {
+	if err := New(inMemory(t).st, new(state.Keeper), Options{}).Run(t.Context()); err == nil {
 		t.Error("ran")
 	}
 }

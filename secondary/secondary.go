@@ -8,7 +8,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -19,7 +19,7 @@ type Secondary struct {
 	st    *filestorage.Storage
 	opt   Options
 	log   hclog.Logger
-	keep  *identity.Keeper
+	keep  *state.Keeper
 	claim *pendingIdentity // of the primary last heard, not yet confirmed
 
 	diverged *divergedError // what the primary said last; nil: nothing of the kind
@@ -34,7 +34,7 @@ type Secondary struct {
 
 // New returns a Secondary that writes to st, which stays the caller's to close, after Run. Nobody else may write to
 // it. keep has its identity, or none yet: then it takes the primary's.
-func New(st *filestorage.Storage, keep *identity.Keeper, opt Options) *Secondary {
+func New(st *filestorage.Storage, keep *state.Keeper, opt Options) *Secondary {
 	opt = opt.withDefaults()
 	return &Secondary{
 		st: st, keep: keep, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.now), old: newOld(),
@@ -70,8 +70,8 @@ func (s *Secondary) Run(ctx context.Context) error {
 			continue
 		}
 		shown := s.shown(err, progress)
-		state, _ := judge(shown)
-		s.track.failed(state, shown, err)
+		saved, _ := judge(shown)
+		s.track.failed(saved, shown, err)
 		wait, news := p.failed(err, progress)
 		s.choose(err, progress, wait > 0)
 		s.report(addr, err, news, wait)
@@ -111,10 +111,10 @@ func (s *Secondary) followNative(ctx context.Context, addr string) error {
 // report logs the end of a connection, and only where it is news with a loud voice.
 func (s *Secondary) report(addr string, err error, news bool, wait time.Duration) {
 	level := hclog.Debug
-	state, final := judge(err)
+	saved, final := judge(err)
 	switch {
 	case expected(err):
-	case news && (final || state == StateFailed):
+	case news && (final || saved == StateFailed):
 		level = hclog.Error
 	case news:
 		level = hclog.Warn

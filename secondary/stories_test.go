@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -40,7 +40,7 @@ func TestANewSecondaryTakesThePrimarysIdentityAndKeepsIt(t *testing.T) {
 	if id, epochs := r.Identity(); id != p.id.StorageID || len(epochs) != 1 {
 		t.Errorf("identity %s %v", id, epochs)
 	}
-	kept, err := identity.Load(s.fs, s.data())
+	kept, err := state.Load(s.fs, s.data())
 	if err != nil || kept.StorageID != p.id.StorageID {
 		t.Errorf("kept %+v, %v", kept, err)
 	}

@@ -31,11 +31,11 @@ func seconds(l Lag) float64 {
 	return *l.Seconds
 }
 
-func mustBe(t *testing.T, tr *tracker, own zodb.Tid, state State, lag float64) {
+func mustBe(t *testing.T, tr *tracker, own zodb.Tid, saved State, lag float64) {
 	t.Helper()
 	st := tr.snapshot(own)
-	if st.State != state {
-		t.Errorf("state %s, want %s", st.State, state)
+	if st.State != saved {
+		t.Errorf("state %s, want %s", st.State, saved)
 	}
 	got := seconds(st.Lag)
 	if got < lag-0.001 || got > lag+0.001 {

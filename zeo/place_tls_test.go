@@ -9,16 +9,16 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/trust"
-	"github.com/zrsd/zrsd/internal/trust/trusttest"
+	"github.com/zrsd/zrsd/internal/tlsauth"
+	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 
 // A client that waits is read from with a deadline that ends in the middle: over TLS as well the connection goes on.
 func TestAWriterWaitsOverTLS(t *testing.T) {
 	dir := t.TempDir()
-	authority := trusttest.NewAuthority(t, dir, "authority")
-	credentials, err := trust.Load(authority.Issue(t, "server"))
+	authority := tlsauthtest.NewAuthority(t, dir, "authority")
+	credentials, err := tlsauth.Load(authority.Issue(t, "server"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -64,7 +64,7 @@ func TestAWriterWaitsOverTLS(t *testing.T) {
 	p.commit(1, 0, "data")
 }
 
-func clientFiles(t *testing.T, a *trusttest.Authority) (certificate, key string) {
+func clientFiles(t *testing.T, a *tlsauthtest.Authority) (certificate, key string) {
 	t.Helper()
 	f := a.Issue(t, "client")
 	return f.Certificate, f.Key

@@ -12,8 +12,8 @@ import (
 	"strings"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/history"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -77,7 +77,7 @@ func (opt compareOptions) runNodes(ctx context.Context, addrA, addrB string, std
 		return err
 	}
 	defer b.Close() //nolint:errcheck // it was only asked
-	d, err := history.FirstDifference(ctx, a, b)
+	d, err := hashchain.FirstDifference(ctx, a, b)
 	if err != nil {
 		return notCompared(err)
 	}
@@ -97,7 +97,7 @@ func (opt compareOptions) runNodes(ctx context.Context, addrA, addrB string, std
 }
 
 // node connects to a running node.
-func (opt compareOptions) node(ctx context.Context, addr string) (*history.Remote, error) {
+func (opt compareOptions) node(ctx context.Context, addr string) (*hashchain.Remote, error) {
 	e, err := endpoint.Parse(addr)
 	if err != nil {
 		return nil, usage(err)
@@ -108,12 +108,12 @@ func (opt compareOptions) node(ctx context.Context, addr string) (*history.Remot
 	}
 	var secret protocol.Secret
 	if opt.secretFile != "" {
-		if secret, _, err = trust.ReadSecret(opt.secretFile); err != nil {
+		if secret, _, err = tlsauth.ReadSecret(opt.secretFile); err != nil {
 			return nil, cannotOpen(err)
 		}
 	}
 	plain := func(ctx context.Context) (net.Conn, error) { return dial(ctx) }
-	remote, err := history.Dial(ctx, plain, secret, "zrsd compare")
+	remote, err := hashchain.Dial(ctx, plain, secret, "zrsd compare")
 	if err != nil {
 		return nil, unreachable(fmt.Errorf("asking the node at %s: %w", addr, err))
 	}
@@ -122,7 +122,7 @@ func (opt compareOptions) node(ctx context.Context, addr string) (*history.Remot
 
 // notCompared gives its exit code to what ended a comparison.
 func notCompared(err error) error {
-	var unknown *history.UnknownError
+	var unknown *hashchain.UnknownError
 	var refusal *protocol.Refusal
 	switch {
 	case errors.As(err, &unknown):
@@ -133,13 +133,13 @@ func notCompared(err error) error {
 	return unreachable(err)
 }
 
-func describeNode(addr string, r *history.Remote, span history.Span) comparedNode {
+func describeNode(addr string, r *hashchain.Remote, span hashchain.Span) comparedNode {
 	name, id := r.Node()
 	return comparedNode{Address: addr, Name: name, StorageID: id, Base: span.Base, Last: span.Last}
 }
 
 // parts asks which side has the first transaction that is not the same.
-func parts(ctx context.Context, a, b history.Chain, d *history.Difference) (*parting, error) {
+func parts(ctx context.Context, a, b hashchain.Chain, d *hashchain.Difference) (*parting, error) {
 	inA, err := a.At(ctx, d.Base, d.First)
 	if err != nil {
 		return nil, err

@@ -7,13 +7,13 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/zrsd/zrsd/internal/node"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 )
 
 // coordinatorFlags say where the coordinator is.
 type coordinatorFlags struct {
 	node.CoordinatorConfig
-	tls trust.Files
+	tls tlsauth.Files
 }
 
 func (f *coordinatorFlags) register(flags *pflag.FlagSet) {

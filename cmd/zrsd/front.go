@@ -14,14 +14,14 @@ import (
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/eventlog"
 	"github.com/zrsd/zrsd/internal/node"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/zeo"
 )
 
 // A front serves the storages of a process to ZEO clients.
 type front struct {
 	at      endpoint.Endpoint
-	tls     *trust.Files // nil: plain text
+	tls     *tlsauth.Files // nil: plain text
 	log     hclog.Logger
 	server  *zeo.Server
 	options map[string]zeo.StorageOptions
@@ -33,7 +33,7 @@ type front struct {
 
 // newFront returns a front at an address for the storages that the keys of options name.
 func newFront(
-	at endpoint.Endpoint, tls *trust.Files, server zeo.Options, options map[string]zeo.StorageOptions,
+	at endpoint.Endpoint, tls *tlsauth.Files, server zeo.Options, options map[string]zeo.StorageOptions,
 ) *front {
 	f := &front{
 		at: at, tls: tls, log: server.Logger, server: zeo.New(server), options: options,
@@ -54,9 +54,9 @@ func configuredFront(cfg *config.Config, log hclog.Logger) *front {
 			PackGC: st.PackGC.V, KeepOld: st.PackKeepOld.V,
 		}
 	}
-	var tls *trust.Files
+	var tls *tlsauth.Files
 	if ssl := z.SSL; ssl != nil {
-		tls = &trust.Files{
+		tls = &tlsauth.Files{
 			Certificate: ssl.Certificate.V, Key: ssl.Key.V, PasswordFile: ssl.PasswordFile.V,
 			Authority: ssl.Authenticate.V,
 		}
@@ -111,7 +111,7 @@ func (f *front) listen(ctx context.Context) (net.Listener, error) {
 	if err != nil || f.tls == nil {
 		return ln, err
 	}
-	credentials, err := trust.Load(*f.tls)
+	credentials, err := tlsauth.Load(*f.tls)
 	if err != nil {
 		_ = ln.Close() // nobody has connected
 		return nil, err

@@ -8,7 +8,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -19,7 +19,7 @@ func hint(err error) string {
 		corrupt *zodb.CorruptError
 		locked  *filestorage.LockError
 		create  *filestorage.CreateError
-		newer   *identity.VersionError
+		newer   *state.VersionError
 		refusal *admin.Refusal
 	)
 	switch {

@@ -12,7 +12,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/cluster/lease"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
@@ -105,11 +105,11 @@ func (opt *maintenanceOptions) open() (lease.Coordinator, error) {
 	}
 	id := ""
 	if cfg.Prefix == "" {
-		state, err := identity.Load(vfs.OS{}, opt.data)
+		saved, err := state.Load(vfs.OS{}, opt.data)
 		if err != nil {
 			return nil, err
 		}
-		id = state.StorageID
+		id = saved.StorageID
 	}
 	return cfg.Open(id)
 }

@@ -3,7 +3,7 @@ package main
 import (
 	"github.com/zrsd/zrsd/internal/config"
 	"github.com/zrsd/zrsd/internal/node"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/secondary"
 )
 
@@ -72,17 +72,17 @@ func coordinatorOf(z *config.Replication) *node.CoordinatorConfig {
 	r := &node.CoordinatorConfig{
 		Address: z.Coordinator.V, Prefix: z.CoordinatorPrefix.V, TTL: z.CoordinatorTTL.V, UserFile: z.CoordinatorUserFile.V,
 	}
-	tls := trust.Files{Certificate: z.CoordinatorCertificate.V, Key: z.CoordinatorKey.V, Authority: z.CoordinatorAuthority.V}
+	tls := tlsauth.Files{Certificate: z.CoordinatorCertificate.V, Key: z.CoordinatorKey.V, Authority: z.CoordinatorAuthority.V}
 	if tls.Certificate+tls.Key+tls.Authority != "" {
 		r.TLS = &tls
 	}
 	return r
 }
 
-func trustFiles(t *config.TLS) *trust.Files {
+func trustFiles(t *config.TLS) *tlsauth.Files {
 	if t == nil {
 		return nil
 	}
-	return &trust.Files{Certificate: t.Certificate.V, Key: t.Key.V, PasswordFile: t.PasswordFile.V,
+	return &tlsauth.Files{Certificate: t.Certificate.V, Key: t.Key.V, PasswordFile: t.PasswordFile.V,
 		Authority: t.Authority.V, Peers: t.PeerNames.V}
 }

@@ -19,9 +19,9 @@ import (
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -131,7 +131,7 @@ func (opt *rewindOptions) run(ctx context.Context, in io.Reader, out io.Writer) 
 }
 
 // plan asks the primary.
-func (opt *rewindOptions) plan(ctx context.Context, addr endpoint.Endpoint) (*identity.Rewind, *rewinding, error) {
+func (opt *rewindOptions) plan(ctx context.Context, addr endpoint.Endpoint) (*state.Rewind, *rewinding, error) {
 	st, id, err := opt.open(ctx)
 	if err != nil {
 		return nil, nil, err
@@ -165,14 +165,14 @@ func (opt *rewindOptions) plan(ctx context.Context, addr endpoint.Endpoint) (*id
 }
 
 // open opens the storage for reading, which another process must not have open.
-func (opt *rewindOptions) open(ctx context.Context) (*filestorage.Storage, *identity.State, error) {
-	keep, err := identity.Open(vfs.OS{}, opt.data)
+func (opt *rewindOptions) open(ctx context.Context) (*filestorage.Storage, *state.State, error) {
+	keep, err := state.Open(vfs.OS{}, opt.data)
 	if err != nil {
 		return nil, nil, cannotOpen(err)
 	}
 	if keep.State() == nil {
 		return nil, nil, cannotOpen(fmt.Errorf("%s%s is not there: only a storage that was replicated by zrsd can be "+
-			"rewound", opt.data, identity.Suffix))
+			"rewound", opt.data, state.Suffix))
 	}
 	fsOptions := filestorage.Options{MustExist: true}
 	if opt.blobs != "" {
@@ -192,7 +192,7 @@ func (opt *rewindOptions) remote(addr endpoint.Endpoint) (*rewind.Remote, error)
 	}
 	var secret protocol.Secret
 	if opt.secretFile != "" {
-		if secret, _, err = trust.ReadSecret(opt.secretFile); err != nil {
+		if secret, _, err = tlsauth.ReadSecret(opt.secretFile); err != nil {
 			return nil, cannotOpen(err)
 		}
 	}
@@ -200,7 +200,7 @@ func (opt *rewindOptions) remote(addr endpoint.Endpoint) (*rewind.Remote, error)
 }
 
 // describe counts what goes.
-func describe(ctx context.Context, st *filestorage.Storage, plan *identity.Rewind) (*rewinding, error) {
+func describe(ctx context.Context, st *filestorage.Storage, plan *state.Rewind) (*rewinding, error) {
 	said := &rewinding{Last: plan.Last}
 	if plan.First == 0 {
 		return said, nil
@@ -216,13 +216,13 @@ func describe(ctx context.Context, st *filestorage.Storage, plan *identity.Rewin
 }
 
 // follow makes a secondary of a storage that has nothing to take out.
-func (opt *rewindOptions) follow(plan *identity.Rewind) error {
-	keep, err := identity.Open(vfs.OS{}, opt.data)
+func (opt *rewindOptions) follow(plan *state.Rewind) error {
+	keep, err := state.Open(vfs.OS{}, opt.data)
 	if err != nil {
 		return cannotOpen(err)
 	}
-	return keep.Update(func(id *identity.State) error {
-		id.Role, id.Follow, id.HandedTo, id.Frozen = identity.RoleSecondary, plan.Follow, "", false
+	return keep.Update(func(id *state.State) error {
+		id.Role, id.Follow, id.HandedTo, id.Frozen = state.RoleSecondary, plan.Follow, "", false
 		return nil
 	})
 }

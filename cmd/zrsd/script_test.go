@@ -18,7 +18,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/trust/trusttest"
+	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
 )
 
 func TestMain(m *testing.M) {
@@ -59,11 +59,11 @@ func TestScripts(t *testing.T) {
 func certificates(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
-	ca, other := trusttest.NewAuthority(t, dir, "ca"), trusttest.NewAuthority(t, dir, "other")
+	ca, other := tlsauthtest.NewAuthority(t, dir, "ca"), tlsauthtest.NewAuthority(t, dir, "other")
 	for _, name := range []string{"db1", "db2", "db1-later"} {
 		ca.Issue(t, name)
 	}
-	ca.Issue(t, "old", trusttest.Expired)
+	ca.Issue(t, "old", tlsauthtest.Expired)
 	other.Issue(t, "stranger")
 	return dir
 }

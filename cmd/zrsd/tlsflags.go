@@ -8,11 +8,11 @@ import (
 	"github.com/spf13/pflag"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 )
 
 // tlsFlags name the files of one side of TLS connections.
-type tlsFlags struct{ trust.Files }
+type tlsFlags struct{ tlsauth.Files }
 
 // register adds the flags; prefix is "" or "admin-", whose is what has the certificate.
 func (f *tlsFlags) register(flags *pflag.FlagSet, prefix, whose string) {
@@ -26,7 +26,7 @@ func (f *tlsFlags) register(flags *pflag.FlagSet, prefix, whose string) {
 }
 
 // files returns nil when no flag was given.
-func (f *tlsFlags) files() *trust.Files {
+func (f *tlsFlags) files() *tlsauth.Files {
 	if f.Certificate+f.Key+f.PasswordFile+f.Authority == "" && len(f.Peers) == 0 {
 		return nil
 	}
@@ -41,7 +41,7 @@ func (f *tlsFlags) dialer(e endpoint.Endpoint) (dialer, error) {
 	if files == nil {
 		return e.Dial, nil
 	}
-	credentials, err := trust.Load(*files)
+	credentials, err := tlsauth.Load(*files)
 	if err != nil {
 		return nil, cannotOpen(err)
 	}

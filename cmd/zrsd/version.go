@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/node"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/zrs"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -24,7 +24,7 @@ func versionCommand() *cobra.Command {
 				"replication  native messages %d; %s, %s of zc.zrs\n"+
 				"files        Data.fs FS21, FS30; state file %d\n",
 				node.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, node.Commit(), protocol.MessageVersion,
-				zrs.V20, zrs.V21, identity.FormatVersion)
+				zrs.V20, zrs.V21, state.FormatVersion)
 			return err
 		},
 	}

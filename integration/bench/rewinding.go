@@ -10,8 +10,8 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/integration/workload"
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -62,12 +62,12 @@ func (b *bench) rewinding(ctx context.Context, dir string) error {
 }
 
 // surplus commits what is to be taken out again.
-func (b *bench) surplus(ctx context.Context, s *source) (*identity.Rewind, error) {
+func (b *bench) surplus(ctx context.Context, s *source) (*state.Rewind, error) {
 	st, err := workload.Open(ctx, s.data, "")
 	if err != nil {
 		return nil, err
 	}
-	plan := &identity.Rewind{Last: st.LastTid(), Follow: []string{"a:1"}, Epochs: []protocol.Epoch{{Number: 1}}}
+	plan := &state.Rewind{Last: st.LastTid(), Follow: []string{"a:1"}, Epochs: []protocol.Epoch{{Number: 1}}}
 	for i := range b.scaled(rewound) {
 		tid, err := change(ctx, st, zodb.Oid(1+i%100))
 		if err != nil {
@@ -81,7 +81,7 @@ func (b *bench) surplus(ctx context.Context, s *source) (*identity.Rewind, error
 	if err := st.Close(); err != nil {
 		return nil, err
 	}
-	keep, err := identity.Open(vfs.OS{}, s.data)
+	keep, err := state.Open(vfs.OS{}, s.data)
 	if err != nil {
 		return nil, err
 	}

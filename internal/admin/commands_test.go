@@ -18,8 +18,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/trust"
-	"github.com/zrsd/zrsd/internal/trust/trusttest"
+	"github.com/zrsd/zrsd/internal/tlsauth"
+	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
 )
 
 // A controls is a Control whose answers the test sets; it notes what it was asked for.
@@ -258,16 +258,16 @@ func (farConn) RemoteAddr() net.Addr { return &net.TCPAddr{IP: net.IPv4(192, 0, 
 
 func TestOnlyTheTrustedMayChangeAnything(t *testing.T) {
 	dir := t.TempDir()
-	ca := trusttest.NewAuthority(t, dir, "ca")
+	ca := tlsauthtest.NewAuthority(t, dir, "ca")
 	ca.Issue(t, "db1")
 	ca.Issue(t, "operator")
-	open := trust.Files{Certificate: filepath.Join(dir, "db1.crt"), Key: filepath.Join(dir, "db1.key")}
+	open := tlsauth.Files{Certificate: filepath.Join(dir, "db1.crt"), Key: filepath.Join(dir, "db1.key")}
 	strict := open
 	strict.Authority = filepath.Join(dir, "ca.pem")
-	operator := trust.Files{Certificate: filepath.Join(dir, "operator.crt"), Key: filepath.Join(dir, "operator.key"),
+	operator := tlsauth.Files{Certificate: filepath.Join(dir, "operator.crt"), Key: filepath.Join(dir, "operator.key"),
 		Authority: filepath.Join(dir, "ca.pem")}
-	load := func(f trust.Files) *trust.Credentials {
-		c, err := trust.Load(f)
+	load := func(f tlsauth.Files) *tlsauth.Credentials {
+		c, err := tlsauth.Load(f)
 		if err != nil {
 			t.Fatal(err)
 		}

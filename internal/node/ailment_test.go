@@ -13,7 +13,7 @@ import (
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/cluster/lease/leasetest"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
@@ -132,9 +132,9 @@ func TestAPrimaryThatIsCutOffFromItsSecondariesMakesWay(t *testing.T) {
 			client: func() lease.Coordinator { return &awayCoordinator{Memory: memory} },
 		}
 	}
-	a := sa.seated(t, identity.RolePrimary, sb, sc)
-	b := sb.seated(t, identity.RoleSecondary, sa, sc)
-	c := sc.seated(t, identity.RoleSecondary, sa, sb)
+	a := sa.seated(t, state.RolePrimary, sb, sc)
+	b := sb.seated(t, state.RoleSecondary, sa, sc)
+	c := sc.seated(t, state.RoleSecondary, sa, sb)
 	a.tells(t)
 	for _, s := range []*seat{b, c} {
 		s.has(t, a.st.LastTid())

@@ -8,7 +8,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -59,7 +59,7 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *nodeStatus) (err error) {
 }
 
 // attachedIdentity reads the state file, or makes one.
-func (c *PrimaryConfig) attachedIdentity(ctx context.Context, src source) (*identity.Keeper, error) {
+func (c *PrimaryConfig) attachedIdentity(ctx context.Context, src source) (*state.Keeper, error) {
 	keep, err := c.loadIdentity()
 	if err != nil {
 		return nil, err

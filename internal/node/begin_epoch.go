@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -49,7 +49,7 @@ func (r *replica) beginReign(epoch uint64, voters []string) error {
 // a primary that goes on is part of what that notes of it already.
 func (r *replica) beginEpoch(epoch uint64, last zodb.Tid, voters []string) error {
 	others, goesOn := r.known(), r.isLeading()
-	return r.keep.Update(func(id *identity.State) error {
+	return r.keep.Update(func(id *state.State) error {
 		if epoch <= id.Latest() || epoch < id.Promised {
 			return fmt.Errorf("epoch %d cannot begin: this node is of epoch %d and has heard of %d", epoch,
 				id.Epoch().Number, id.Highest())
@@ -64,7 +64,7 @@ func (r *replica) beginEpoch(epoch uint64, last zodb.Tid, voters []string) error
 		if !goesOn {
 			id.Waits = r.waitsFrom(id)
 		}
-		id.Role = identity.RolePrimary
+		id.Role = state.RolePrimary
 		remember(id, others)
 		return nil
 	})
@@ -91,7 +91,7 @@ func (r *replica) known() (list []string) {
 }
 
 // remember adds addresses to those that the node follows, the newest ones first, for when it is a secondary.
-func remember(id *identity.State, addresses []string) {
+func remember(id *state.State, addresses []string) {
 	list := slices.Clone(addresses)
 	list = append(list, id.Follow...)
 	var kept []string
@@ -110,8 +110,8 @@ func (r *replica) succeed(h *successor) error {
 	switch {
 	case id == nil || r.isLeading() || h.epoch <= id.Epoch().Number:
 		return nil // it has been done
-	case identity.Believe(h.epoch, id.Highest()) != nil:
-		return identity.Believe(h.epoch, id.Highest())
+	case state.Believe(h.epoch, id.Highest()) != nil:
+		return state.Believe(h.epoch, id.Highest())
 	case h.epoch == id.Promised && id.PromisedTo != "" && id.PromisedTo != id.Node:
 		return fmt.Errorf("it is for epoch %d, and this node has promised that to node %s", h.epoch, id.PromisedTo)
 	case h.epoch < id.Promised:
@@ -133,7 +133,7 @@ func (r *replica) succeed(h *successor) error {
 // at an address. A secondary only notes it.
 func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr string) error {
 	led := r.isLeading()
-	err := r.keep.Update(func(id *identity.State) error {
+	err := r.keep.Update(func(id *state.State) error {
 		observeEpoch(id, epoch)
 		if begun {
 			id.Begun = max(id.Begun, epoch)
@@ -142,7 +142,7 @@ func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr stri
 			remember(id, []string{addr})
 		}
 		if led && (len(r.cfg.ReplicateFrom) > 0 || len(id.Follow) > 0) { // it knows of another node
-			id.Role, id.Frozen = identity.RoleSecondary, false
+			id.Role, id.Frozen = state.RoleSecondary, false
 		}
 		return nil
 	})
@@ -160,7 +160,7 @@ func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr stri
 }
 
 // observeEpoch notes that an epoch was heard of. A handover for a lower one is void.
-func observeEpoch(id *identity.State, epoch uint64) {
+func observeEpoch(id *state.State, epoch uint64) {
 	if epoch > id.Promised {
 		id.Promised, id.PromisedTo, id.HandedTo = epoch, "", ""
 	}
@@ -173,7 +173,7 @@ func (r *replica) stepDown(ctx context.Context, epoch uint64) error {
 		return err
 	}
 	defer release()
-	if r.role() != identity.RoleSecondary {
+	if r.role() != state.RoleSecondary {
 		r.renew()
 		return nil
 	}
@@ -190,9 +190,9 @@ func (r *replica) Prepare(p *protocol.Prepare) error {
 	id := r.keep.State()
 	switch {
 	case id == nil:
-		return identity.ErrNoState
-	case identity.Believe(p.Epoch, id.Highest()) != nil:
-		return identity.Believe(p.Epoch, id.Highest())
+		return state.ErrNoState
+	case state.Believe(p.Epoch, id.Highest()) != nil:
+		return state.Believe(p.Epoch, id.Highest())
 	case p.Epoch <= id.Highest():
 		return fmt.Errorf("this node has heard of epoch %d, so it cannot begin %d", id.Highest(), p.Epoch)
 	case r.st.LastTid() != p.Last:

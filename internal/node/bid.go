@@ -10,7 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/printable"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -56,7 +56,7 @@ func (r *replica) Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise
 	}
 	switch id := r.keep.State(); {
 	case id == nil:
-		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: identity.ErrNoState.Error()}
+		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: state.ErrNoState.Error()}
 	case bid.Epoch <= id.Highest():
 		return nil, &protocol.Refusal{Code: protocol.CodeOutranked, Tid: r.st.LastTid(), Text: fmt.Sprintf(
 			"%s has heard of epoch %d, so epoch %d cannot begin: ask again for a higher one", r.status.base.Name,
@@ -76,7 +76,7 @@ func (r *replica) believes(bid *protocol.Bid) *protocol.Refusal {
 	if id == nil || bid.StorageID != id.StorageID {
 		return nil
 	}
-	if err := identity.Believe(max(bid.Epoch, bid.Heard), id.Highest()); err != nil {
+	if err := state.Believe(max(bid.Epoch, bid.Heard), id.Highest()); err != nil {
 		return &protocol.Refusal{Code: protocol.CodeOutranked, Tid: r.st.LastTid(), Text: err.Error()}
 	}
 	return nil
@@ -90,7 +90,7 @@ func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
 	}
 	r.stopFollowing()
 	defer r.follow()
-	return r.keep.Update(func(id *identity.State) error {
+	return r.keep.Update(func(id *state.State) error {
 		observeEpoch(id, bid.Epoch)
 		id.PromisedTo = bid.Node
 		remember(id, []string{bid.Serves})
@@ -238,7 +238,7 @@ func (c *Config) bidAt(ctx context.Context, addr string, bid *protocol.Bid) (*pr
 		if m.StorageID != bid.StorageID {
 			return m, nil
 		}
-		if err := identity.Believe(m.Highest(), max(bid.Heard, bid.Epoch)); err != nil {
+		if err := state.Believe(m.Highest(), max(bid.Heard, bid.Epoch)); err != nil {
 			return nil, err
 		}
 		return m, nil
@@ -255,7 +255,7 @@ const maxSaid = 300
 func clean(s string) string { return printable.Short(s, maxSaid) }
 
 // latest returns the highest epoch that this node or another one knows to have begun.
-func latest(id *identity.State, answers []answer) uint64 {
+func latest(id *state.State, answers []answer) uint64 {
 	top := id.Latest()
 	for _, a := range answers {
 		if a.promise != nil {
@@ -266,7 +266,7 @@ func latest(id *identity.State, answers []answer) uint64 {
 }
 
 // highest returns the highest epoch that this node or another one has heard of, or promised.
-func highest(id *identity.State, answers []answer) uint64 {
+func highest(id *state.State, answers []answer) uint64 {
 	top := id.Highest()
 	for _, a := range answers {
 		if a.promise != nil {

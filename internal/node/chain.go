@@ -5,16 +5,16 @@ import (
 	"errors"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/history"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 // chain begins to keep the digests over the history of src, with the state of keep. The caller closes it before src.
-func (c *Config) chain(src history.Source, keep *identity.Keeper) *history.Local {
-	opt := history.Options{Logger: c.Logger, Save: func(chain identity.Chain) error {
-		err := keep.Update(func(id *identity.State) error { id.Chain = chain; return nil })
-		if errors.Is(err, identity.ErrNoState) { // of a secondary that has not met its primary
+func (c *Config) chain(src hashchain.Source, keep *state.Keeper) *hashchain.Local {
+	opt := hashchain.Options{Logger: c.Logger, Save: func(chain state.Chain) error {
+		err := keep.Update(func(id *state.State) error { id.Chain = chain; return nil })
+		if errors.Is(err, state.ErrNoState) { // of a secondary that has not met its primary
 			return nil
 		}
 		return err
@@ -22,7 +22,7 @@ func (c *Config) chain(src history.Source, keep *identity.Keeper) *history.Local
 	if id := keep.State(); id != nil {
 		opt.Saved = id.Chain
 	}
-	return history.Keep(src, opt)
+	return hashchain.Keep(src, opt)
 }
 
 // position is secondary.Options.Chain.
@@ -32,7 +32,7 @@ func (r *replica) position(ctx context.Context, tid zodb.Tid) (base zodb.Tid, va
 }
 
 // showChain fills in how far the digests over the history are.
-func showChain(out *admin.Storage, chain *history.Local) {
+func showChain(out *admin.Storage, chain *hashchain.Local) {
 	st := chain.Status()
 	out.Chain = &admin.Chain{Behind: st.Behind}
 	if st.Known {

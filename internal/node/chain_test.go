@@ -5,8 +5,8 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/history"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
@@ -28,7 +28,7 @@ func TestAllNodesHaveOneChain(t *testing.T) {
 			t.Errorf("the chain is %+v, on the primary %+v", got, want)
 		}
 	}
-	d, err := history.FirstDifference(t.Context(), a.chain, b.chain)
+	d, err := hashchain.FirstDifference(t.Context(), a.chain, b.chain)
 	if err != nil || d.First != 0 || d.Common.Tid != last {
 		t.Errorf("got %+v, %v", d, err)
 	}
@@ -40,11 +40,11 @@ func TestTheChainIsKeptAtTheEnd(t *testing.T) {
 	run := site.primary(t)
 	want := run.await(t, "its chain is complete", chained).Storage.Chain
 	run.end(t)
-	state, err := identity.Load(disk, "Data.fs")
+	saved, err := state.Load(disk, "Data.fs")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if got := state.Chain.Last(); got.Tid != *want.Tid || got.Value != *want.Value || got.Count != *want.Count {
+	if got := saved.Chain.Last(); got.Tid != *want.Tid || got.Value != *want.Value || got.Count != *want.Count {
 		t.Errorf("kept %+v, want %+v", got, want)
 	}
 }
@@ -52,14 +52,14 @@ func TestTheChainIsKeptAtTheEnd(t *testing.T) {
 // A file that was copied, or filled over the protocol of zc.zrs, may have the same extensions in other bytes.
 func TestTheChainOfACopyThatWasThereIsNotCompared(t *testing.T) {
 	sa, sb := newSite(t, diskWith(t, 3)), newSite(t, diskWith(t, 3))
-	a := sa.seated(t, identity.RolePrimary, sb)
+	a := sa.seated(t, state.RolePrimary, sb)
 	sb.disk = copyOf(t, sa.disk)
-	b := sb.seated(t, identity.RoleSecondary, sa)
+	b := sb.seated(t, state.RoleSecondary, sa)
 	b.follows(t, a)
 	if id := b.keep.State(); !id.Foreign {
 		t.Errorf("it is %+v", id)
 	}
-	c := newSite(t, simdisk.New()).seated(t, identity.RoleSecondary, sa)
+	c := newSite(t, simdisk.New()).seated(t, state.RoleSecondary, sa)
 	c.follows(t, a)
 	if id := c.keep.State(); id.Foreign {
 		t.Errorf("one that was filled natively is %+v", id)

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -24,7 +24,7 @@ import (
 // --new-identity and --as-it-was say otherwise, for one start.
 
 // toldRole is the role that the state file, or else the command line, gives the node.
-func (r *replica) toldRole() identity.Role {
+func (r *replica) toldRole() state.Role {
 	if id := r.keep.State(); id != nil && id.Role != "" {
 		return id.Role
 	}
@@ -32,11 +32,11 @@ func (r *replica) toldRole() identity.Role {
 }
 
 // role is what the node is to be: what it was told, but primary only of an epoch that is its own.
-func (r *replica) role() identity.Role {
-	if id := r.keep.State(); r.toldRole() == identity.RolePrimary && id != nil && id.Own() {
-		return identity.RolePrimary
+func (r *replica) role() state.Role {
+	if id := r.keep.State(); r.toldRole() == state.RolePrimary && id != nil && id.Own() {
+		return state.RolePrimary
 	}
-	return identity.RoleSecondary
+	return state.RoleSecondary
 }
 
 // claim decides who the node is, as far as that can be decided before it is open.
@@ -54,7 +54,7 @@ func (r *replica) claim(ctx context.Context) error {
 func (r *replica) settle() error {
 	id := r.keep.State()
 	switch {
-	case r.toldRole() != identity.RolePrimary, id != nil && id.Own():
+	case r.toldRole() != state.RolePrimary, id != nil && id.Own():
 		return nil
 	case id == nil && len(r.cfg.ReplicateFrom) == 0:
 		return r.c.makeIdentity(r.keep)
@@ -91,7 +91,7 @@ func (r *replica) renewIdentity(ctx context.Context) error {
 	if id == nil {
 		return r.c.makeIdentity(r.keep)
 	}
-	if err := r.keep.Update(func(s *identity.State) error { s.Renew(); return nil }); err != nil {
+	if err := r.keep.Update(func(s *state.State) error { s.Renew(); return nil }); err != nil {
 		return &StartError{err}
 	}
 	r.c.Logger.Warn("this storage is a database of its own now", "storage", r.keep.State().StorageID, "was",
@@ -105,17 +105,17 @@ func (r *replica) restoreIdentity() error {
 	if id == nil {
 		return &StartError{fmt.Errorf("--as-it-was: there is no %s%s, and nothing else says what this node was: "+
 			"restore it as well; or start the node with zrsd secondary, to follow a primary, or with --new-identity, "+
-			"if this is a database of its own now", r.c.Data, identity.Suffix)}
+			"if this is a database of its own now", r.c.Data, state.Suffix)}
 	}
 	if id.Was == "" {
 		r.c.Logger.Warn("--as-it-was changes nothing: this node is what it was; leave the option out", "node", id.Node)
 		return r.settle()
 	}
-	if err := r.keep.Update(func(s *identity.State) error { s.Restore(); return nil }); err != nil {
+	if err := r.keep.Update(func(s *state.State) error { s.Restore(); return nil }); err != nil {
 		return &StartError{err}
 	}
 	r.c.Logger.Warn("this is the node that it was", "node", r.keep.State().Node, "role", r.toldRole())
-	if r.role() == identity.RolePrimary {
+	if r.role() == state.RolePrimary {
 		r.begins = true
 		return nil
 	}
@@ -140,8 +140,8 @@ func (r *replica) beginOwn(ctx context.Context) error {
 
 // give makes this node a secondary, which leads nothing yet.
 func (r *replica) give(_ context.Context, addr string) error {
-	err := r.keep.Update(func(id *identity.State) error {
-		id.Role, id.Frozen = identity.RoleSecondary, false
+	err := r.keep.Update(func(id *state.State) error {
+		id.Role, id.Frozen = state.RoleSecondary, false
 		remember(id, []string{addr})
 		return nil
 	})
@@ -218,7 +218,7 @@ type past interface {
 
 // settleFile compares the data with what the state file knows of them. Where they lack what the node once had, they
 // were replaced, and it is another copy now. upTo is the last transaction that is known to be as it was.
-func (c *Config) settleFile(ctx context.Context, st past, keep *identity.Keeper) (upTo zodb.Tid, err error) {
+func (c *Config) settleFile(ctx context.Context, st past, keep *state.Keeper) (upTo zodb.Tid, err error) {
 	id := keep.State()
 	if id == nil || len(id.Chain.Checkpoints) == 0 {
 		return st.LastTid(), nil
@@ -241,7 +241,7 @@ func (c *Config) settleFile(ctx context.Context, st past, keep *identity.Keeper)
 
 // standing looks for the newest checkpoint that is in the storage; its digest may be another one where transactions
 // came over another protocol. same: it is the newest one of all, or a pack may have taken that away.
-func standing(ctx context.Context, st past, id *identity.State) (upTo zodb.Tid, same bool, err error) {
+func standing(ctx context.Context, st past, id *state.State) (upTo zodb.Tid, same bool, err error) {
 	chain := &id.Chain
 	last := st.LastTid()
 	newest := chain.Last().Tid
@@ -267,17 +267,17 @@ func standing(ctx context.Context, st past, id *identity.State) (upTo zodb.Tid, 
 
 // ownEpoch is what a streamer of another process's files does in place of settle: where they are a copy, or older than
 // its state file, it begins another epoch, so that secondaries which have more are known by that.
-func (c *Config) ownEpoch(keep *identity.Keeper, upTo zodb.Tid) error {
+func (c *Config) ownEpoch(keep *state.Keeper, upTo zodb.Tid) error {
 	id := keep.State()
 	switch {
 	case id == nil:
 		return c.makeIdentity(keep)
 	case c.NewIdentity && id.Was != "":
-		return keep.Update(func(s *identity.State) error { s.Renew(); return nil })
+		return keep.Update(func(s *state.State) error { s.Renew(); return nil })
 	case id.Was == "":
 		return nil
 	}
-	return keep.Update(func(s *identity.State) error {
+	return keep.Update(func(s *state.State) error {
 		if c.AsItWas {
 			s.Restore()
 		}

@@ -10,7 +10,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/secondary"
@@ -51,7 +51,7 @@ func put(t *testing.T, disk vfs.FS, path string, b []byte) {
 
 // replaced makes of the storage of a site what a restore makes of it: an older Data.fs, and the state file of then, one
 // that was moved, or none.
-func (s *site) restored(t *testing.T, data, state []byte) {
+func (s *site) restored(t *testing.T, data, saved []byte) {
 	t.Helper()
 	if data != nil {
 		put(t, s.disk, "Data.fs", data)
@@ -59,14 +59,14 @@ func (s *site) restored(t *testing.T, data, state []byte) {
 			t.Fatal(err)
 		}
 	}
-	if state == nil {
-		if err := s.disk.Remove("Data.fs" + identity.Suffix); err != nil {
+	if saved == nil {
+		if err := s.disk.Remove("Data.fs" + state.Suffix); err != nil {
 			t.Fatal(err)
 		}
 		return
 	}
-	put(t, s.disk, "Data.fs"+identity.Suffix, state)
-	keep, err := identity.Open(s.disk, "Data.fs")
+	put(t, s.disk, "Data.fs"+state.Suffix, saved)
+	keep, err := state.Open(s.disk, "Data.fs")
 	if err == nil {
 		err = keep.Settle() // the simulated disk does not tell a copy from the original
 	}
@@ -102,7 +102,7 @@ func (s *seat) disputes(t *testing.T, kind, says string) {
 func TestARestoredFormerPrimaryDoesNotLead(t *testing.T) {
 	for _, old := range []bool{false, true} {
 		a, b, c := three(t)
-		data, state := contentOf(t, a.disk, "Data.fs"), contentOf(t, a.disk, "Data.fs"+identity.Suffix)
+		data, saved := contentOf(t, a.disk, "Data.fs"), contentOf(t, a.disk, "Data.fs"+state.Suffix)
 		last := a.commits(t)
 		b.has(t, last)
 		handOver(t, a, b)
@@ -111,8 +111,8 @@ func TestARestoredFormerPrimaryDoesNotLead(t *testing.T) {
 		if !old {
 			data = nil
 		}
-		a.restored(t, data, state)
-		again := a.seated(t, identity.RolePrimary, b.site, c.site)
+		a.restored(t, data, saved)
+		again := a.seated(t, state.RolePrimary, b.site, c.site)
 		again.writable(t, false)
 		if old { // otherwise it has of an epoch that its state file does not know, and is refused
 			again.follows(t, b)
@@ -131,12 +131,12 @@ func TestACopyLeadsWhenAnOperatorSaysSo(t *testing.T) {
 	for _, promote := range []bool{false, true} {
 		a, b, c := three(t)
 		node, storage := a.keep.Node(), a.keep.State().StorageID
-		state := contentOf(t, a.disk, "Data.fs"+identity.Suffix)
+		saved := contentOf(t, a.disk, "Data.fs"+state.Suffix)
 		for _, s := range []*seat{a, b, c} {
 			s.end(t)
 		}
-		a.restored(t, nil, state)
-		copied := a.seated(t, identity.RolePrimary, b.site, c.site)
+		a.restored(t, nil, saved)
+		copied := a.seated(t, state.RolePrimary, b.site, c.site)
 		copied.disputes(t, conflictCopy, "--as-it-was")
 		copied.writable(t, false)
 		if promote {
@@ -148,7 +148,7 @@ func TestACopyLeadsWhenAnOperatorSaysSo(t *testing.T) {
 		}
 		copied.end(t)
 		a.asItWas = true
-		again := a.seated(t, identity.RolePrimary, b.site, c.site)
+		again := a.seated(t, state.RolePrimary, b.site, c.site)
 		again.await(t, "it leads", ready)
 		again.writable(t, true)
 		id := again.keep.State()
@@ -162,14 +162,14 @@ func TestACopyLeadsWhenAnOperatorSaysSo(t *testing.T) {
 // --as-it-was is not for one node of a cluster that goes on.
 func TestACopyIsNotAsItWasBesideAPrimary(t *testing.T) {
 	a, b, c := three(t)
-	state := contentOf(t, a.disk, "Data.fs"+identity.Suffix)
+	saved := contentOf(t, a.disk, "Data.fs"+state.Suffix)
 	a.end(t)
 	if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
 		t.Fatal(err)
 	}
-	a.restored(t, nil, state)
+	a.restored(t, nil, saved)
 	a.asItWas = true
-	again := a.seated(t, identity.RolePrimary, b.site, c.site)
+	again := a.seated(t, state.RolePrimary, b.site, c.site)
 	again.follows(t, b)
 	again.writable(t, false)
 	b.writable(t, true)
@@ -183,7 +183,7 @@ func TestNoIdentityIsMadeUpBesideAnotherOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.restored(t, nil, nil)
-	again := a.seated(t, identity.RolePrimary, b.site, c.site)
+	again := a.seated(t, state.RolePrimary, b.site, c.site)
 	again.disputes(t, conflictIdentity, "has the storage "+b.keep.State().StorageID)
 	again.writable(t, false)
 	if again.keep.State() != nil {
@@ -193,13 +193,13 @@ func TestNoIdentityIsMadeUpBesideAnotherOne(t *testing.T) {
 	for _, s := range []*seat{b, c} {
 		s.end(t)
 	}
-	alone := a.seated(t, identity.RolePrimary, b.site, c.site)
+	alone := a.seated(t, state.RolePrimary, b.site, c.site)
 	alone.disputes(t, conflictIdentity, "does not answer")
 	alone.writable(t, false)
 	alone.end(t)
 
 	a.newIdentity = true
-	own := a.seated(t, identity.RolePrimary, b.site, c.site)
+	own := a.seated(t, state.RolePrimary, b.site, c.site)
 	own.await(t, "it leads", ready)
 	own.writable(t, true)
 	if own.keep.State().StorageID == b.keep.State().StorageID {
@@ -226,8 +226,8 @@ func TestANewIdentityIsRefusedBesideAnotherOne(t *testing.T) {
 // Two new nodes that were both started as primary do not become two databases.
 func TestTwoNewPrimariesWaitForAWord(t *testing.T) {
 	sa, sb := newSite(t, diskWith(t, 3)), newSite(t, diskWith(t, 2))
-	a := sa.seated(t, identity.RolePrimary, sb)
-	b := sb.seated(t, identity.RolePrimary, sa)
+	a := sa.seated(t, state.RolePrimary, sb)
+	b := sb.seated(t, state.RolePrimary, sa)
 	for _, s := range []*seat{a, b} {
 		s.disputes(t, conflictIdentity, "both were started as primary")
 		s.writable(t, false)
@@ -238,7 +238,7 @@ func TestTwoNewPrimariesWaitForAWord(t *testing.T) {
 func TestASecondaryDoesNotLeadTheEpochOfAnotherNode(t *testing.T) {
 	a, b, c := three(t)
 	b.end(t)
-	again := b.seated(t, identity.RolePrimary, a.site, c.site)
+	again := b.seated(t, state.RolePrimary, a.site, c.site)
 	again.follows(t, a)
 	again.writable(t, false)
 	a.end(t)
@@ -249,13 +249,13 @@ func TestASecondaryDoesNotLeadTheEpochOfAnotherNode(t *testing.T) {
 // Where nobody else is known there is nobody to ask: a copy leads, in an epoch of its own.
 func TestACopyThatIsAloneBeginsAnEpoch(t *testing.T) {
 	s := newSite(t, diskWith(t, 3))
-	a := s.seated(t, identity.RolePrimary)
+	a := s.seated(t, state.RolePrimary)
 	a.await(t, "it leads", ready)
-	data, state := contentOf(t, a.disk, "Data.fs"), contentOf(t, a.disk, "Data.fs"+identity.Suffix)
+	data, saved := contentOf(t, a.disk, "Data.fs"), contentOf(t, a.disk, "Data.fs"+state.Suffix)
 	a.commits(t)
 	a.end(t)
-	s.restored(t, data, state)
-	again := s.seated(t, identity.RolePrimary)
+	s.restored(t, data, saved)
+	again := s.seated(t, state.RolePrimary)
 	again.await(t, "it leads", ready)
 	again.writable(t, true)
 	if id := again.keep.State(); id.Epoch().Number != 2 || !id.Own() || id.Was != "" {
@@ -280,7 +280,7 @@ func TestAnOlderFileBesideItsStateIsACopy(t *testing.T) {
 	if err := a.disk.Remove("Data.fs.index"); err != nil {
 		t.Fatal(err)
 	}
-	again := a.seated(t, identity.RolePrimary, b.site, c.site)
+	again := a.seated(t, state.RolePrimary, b.site, c.site)
 	again.disputes(t, conflictCopy, "knows of transactions that")
 	again.writable(t, false)
 }
@@ -288,7 +288,7 @@ func TestAnOlderFileBesideItsStateIsACopy(t *testing.T) {
 // What a pack took away is no reason to take a file for another one.
 func TestAPackedFileIsNoCopy(t *testing.T) {
 	s := newSite(t, diskWith(t, 3))
-	a := s.seated(t, identity.RolePrimary)
+	a := s.seated(t, state.RolePrimary)
 	a.await(t, "it leads", ready)
 	for range 5 {
 		a.commits(t)
@@ -302,7 +302,7 @@ func TestAPackedFileIsNoCopy(t *testing.T) {
 	if err := errors.Join(err, st.Close()); err != nil {
 		t.Fatal(err)
 	}
-	again := s.seated(t, identity.RolePrimary)
+	again := s.seated(t, state.RolePrimary)
 	again.await(t, "it leads", ready)
 	if again.epoch() != 1 || again.keep.Node() != a.keep.Node() {
 		t.Errorf("it is %+v", again.keep.State())
@@ -370,7 +370,7 @@ func TestAWipedPrimaryIsToldToStartAsASecondary(t *testing.T) {
 	last := a.commits(t)
 	b.has(t, last)
 	a.end(t)
-	for _, path := range []string{"Data.fs", "Data.fs.index", "Data.fs" + identity.Suffix} {
+	for _, path := range []string{"Data.fs", "Data.fs.index", "Data.fs" + state.Suffix} {
 		if err := a.disk.Remove(path); err != nil {
 			t.Fatal(err)
 		}

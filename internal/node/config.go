@@ -10,7 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/secondary"
@@ -39,8 +39,8 @@ type Config struct {
 	Admin       endpoint.Endpoint // zero: no admin server
 	AdminNames  []string          // under which it answers, beside those of this machine
 
-	TLS      *trust.Files // between servers, both sides with certificates; nil: plain text
-	AdminTLS *trust.Files // of the admin server, which asks for certificates when it has an authority; nil: plain
+	TLS      *tlsauth.Files // between servers, both sides with certificates; nil: plain text
+	AdminTLS *tlsauth.Files // of the admin server, which asks for certificates when it has an authority; nil: plain
 	// SecretFile has the secret that both sides of a replication prove to have. Empty: none.
 	SecretFile string
 

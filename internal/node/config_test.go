@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/secondary"
 )
 
@@ -34,10 +34,10 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 		":9 can be reached":            func(c *SecondaryConfig) { c.Admin = address(":9") },
 		"--max-secondaries 0":          func(c *SecondaryConfig) { c.MaxSecondaries = 0 },
 		"db1:5 is another machine":     func(c *SecondaryConfig) { c.ReplicateFrom[0] = address("db1:5") },
-		"give --tls-cert and --tls-ca": func(c *SecondaryConfig) { c.TLS = &trust.Files{Certificate: "c"} },
-		"give --admin-tls-cert":        func(c *SecondaryConfig) { c.AdminTLS = &trust.Files{Authority: "a"} },
+		"give --tls-cert and --tls-ca": func(c *SecondaryConfig) { c.TLS = &tlsauth.Files{Certificate: "c"} },
+		"give --admin-tls-cert":        func(c *SecondaryConfig) { c.AdminTLS = &tlsauth.Files{Authority: "a"} },
 		"give its address with --admin": func(c *SecondaryConfig) {
-			c.Admin, c.AdminTLS = endpoint.Endpoint{}, &trust.Files{Certificate: "c"}
+			c.Admin, c.AdminTLS = endpoint.Endpoint{}, &tlsauth.Files{Certificate: "c"}
 		},
 		"--heartbeat -1s":                func(c *SecondaryConfig) { c.Heartbeat = -time.Second },
 		"--drain-timeout 0s":             func(c *SecondaryConfig) { c.DrainTimeout = 0 },
@@ -74,8 +74,8 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 	}
 	encrypted := good()
 	encrypted.Admin, encrypted.ReplicateTo, encrypted.ReplicateFrom[0] = address(":9"), address(":8"), address("db1:5")
-	encrypted.TLS = &trust.Files{Certificate: "c", Authority: "a"}
-	encrypted.AdminTLS = &trust.Files{Certificate: "c"}
+	encrypted.TLS = &tlsauth.Files{Certificate: "c", Authority: "a"}
+	encrypted.AdminTLS = &tlsauth.Files{Certificate: "c"}
 	if err := encrypted.check(); err != nil {
 		t.Errorf("encrypted, and still refused: %v", err)
 	}

@@ -7,7 +7,7 @@ import (
 	"strings"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -42,14 +42,14 @@ func (r *replica) conflict() *dispute {
 		}
 		return &dispute{kind: conflictEpoch, text: fmt.Sprintf("node %s was primary of epoch %d, too, when it "+
 			"answered last; this node takes no transactions; %s", id.Rival, id.Epoch().Number, promoteOne)}
-	case r.toldRole() == identity.RolePrimary && !r.sec.Status().Connected:
+	case r.toldRole() == state.RolePrimary && !r.sec.Status().Connected:
 		return r.notOwn(id)
 	}
 	return nil
 }
 
 // notOwn says why the last epoch is not for this node to lead; nil: it is.
-func (r *replica) notOwn(id *identity.State) *dispute {
+func (r *replica) notOwn(id *state.State) *dispute {
 	epoch := id.Epoch()
 	switch {
 	case id.Was != "":
@@ -86,7 +86,7 @@ type verdict struct {
 }
 
 // judgeOthers compares a primary with the primaries among the others. Who did not answer is as it was before.
-func (r *replica) judgeOthers(id *identity.State, answers []answer) (v verdict) {
+func (r *replica) judgeOthers(id *state.State, answers []answer) (v verdict) {
 	v.rival = id.Rival
 	before, gone := r.met.Load(), false
 	for _, a := range answers {
@@ -115,12 +115,12 @@ func (r *replica) judgeOthers(id *identity.State, answers []answer) (v verdict) 
 }
 
 // rivals reports whether a node is primary of an epoch of the same number.
-func rivals(id *identity.State, p *protocol.Promise) bool {
+func rivals(id *state.State, p *protocol.Promise) bool {
 	return p.Leads && len(p.Epochs) > 0 && p.Epochs[len(p.Epochs)-1].Number == id.Epoch().Number
 }
 
 // meets judges one answer; nil: nothing is wrong with it.
-func (r *replica) meets(id *identity.State, a *answer) *dispute {
+func (r *replica) meets(id *state.State, a *answer) *dispute {
 	p := a.promise
 	switch {
 	case a.stranger != nil && a.stranger.Leads:
@@ -150,7 +150,7 @@ func (r *replica) meets(id *identity.State, a *answer) *dispute {
 
 // yieldsTo reports whether, of two primaries of one epoch, the other one goes on: the one that had more when it began,
 // or has the higher id. Both come to the same result. With a coordinator who is in its lease goes on.
-func (r *replica) yieldsTo(id *identity.State, p *protocol.Promise) bool {
+func (r *replica) yieldsTo(id *state.State, p *protocol.Promise) bool {
 	if r.failover != nil && r.failover.clear() {
 		return false
 	}
@@ -162,7 +162,7 @@ func (r *replica) yieldsTo(id *identity.State, p *protocol.Promise) bool {
 func (r *replica) conclude(v verdict) error {
 	was := r.stopped()
 	if v.rival != r.keep.State().Rival {
-		if err := r.keep.Update(func(id *identity.State) error { id.Rival = v.rival; return nil }); err != nil {
+		if err := r.keep.Update(func(id *state.State) error { id.Rival = v.rival; return nil }); err != nil {
 			return err
 		}
 	}

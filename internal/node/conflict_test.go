@@ -7,7 +7,7 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -25,12 +25,12 @@ func rivalling(t *testing.T) (first, second *seat, alone map[*seat]zodb.Tid) {
 	}
 	onlyB := b.commits(t)
 	b.end(t)
-	c = c.seated(t, identity.RoleSecondary, a.site, b.site)
+	c = c.seated(t, state.RoleSecondary, a.site, b.site)
 	if _, err := c.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
 		t.Fatal(err)
 	}
 	onlyC := c.commits(t)
-	b = b.seated(t, identity.RoleSecondary, a.site, c.site)
+	b = b.seated(t, state.RoleSecondary, a.site, c.site)
 	if b.epoch() != c.epoch() || b.keep.State().Epoch().Same(c.keep.State().Epoch()) {
 		t.Fatalf("epochs %+v and %+v", b.keep.State().Epoch(), c.keep.State().Epoch())
 	}
@@ -57,7 +57,7 @@ func TestOfTwoPrimariesOfOneEpochOneGoesOn(t *testing.T) {
 	}
 	first.end(t)
 	second.end(t)
-	again := second.seated(t, identity.RoleSecondary, first.site)
+	again := second.seated(t, state.RoleSecondary, first.site)
 	again.disputes(t, conflictEpoch, "when it answered last")
 	again.writable(t, false)
 }
@@ -106,16 +106,16 @@ func TestAPromotionEndsAConflictOfEpochs(t *testing.T) {
 func TestAClonedNodeIsMet(t *testing.T) {
 	disk := diskWith(t, 3)
 	sa := newSite(t, disk)
-	a := sa.seated(t, identity.RolePrimary)
+	a := sa.seated(t, state.RolePrimary)
 	a.await(t, "it leads", ready)
 	a.end(t)
 	clone := newSite(t, simdisk.New())
-	for _, path := range []string{"Data.fs", "Data.fs" + identity.Suffix} {
+	for _, path := range []string{"Data.fs", "Data.fs" + state.Suffix} {
 		put(t, clone.disk, path, contentOf(t, disk, path))
 	}
-	a = sa.seated(t, identity.RolePrimary, clone)
+	a = sa.seated(t, state.RolePrimary, clone)
 	a.disputes(t, "", "")
-	for _, s := range []*seat{a, clone.seated(t, identity.RolePrimary, sa)} {
+	for _, s := range []*seat{a, clone.seated(t, state.RolePrimary, sa)} {
 		s.disputes(t, conflictNode, "as this very node")
 		s.writable(t, false)
 	}
@@ -125,17 +125,17 @@ func TestAClonedNodeIsMet(t *testing.T) {
 func TestAPrimaryOfAnotherStorageIsMet(t *testing.T) {
 	sa, sb := newSite(t, diskWith(t, 3)), newSite(t, diskWith(t, 3))
 	for _, s := range []*site{sa, sb} {
-		one := s.seated(t, identity.RolePrimary)
+		one := s.seated(t, state.RolePrimary)
 		one.await(t, "it leads", ready)
 		one.end(t)
 	}
-	a, b := sa.seated(t, identity.RolePrimary, sb), sb.seated(t, identity.RolePrimary, sa)
+	a, b := sa.seated(t, state.RolePrimary, sb), sb.seated(t, state.RolePrimary, sa)
 	for _, s := range []*seat{a, b} {
 		s.disputes(t, conflictStorage, "of another storage")
 		s.writable(t, false)
 	}
 	b.end(t)
-	alone := sb.seated(t, identity.RoleSecondary, newSite(t, simdisk.New()))
+	alone := sb.seated(t, state.RoleSecondary, newSite(t, simdisk.New()))
 	a.disputes(t, "", "")
 	a.writable(t, true)
 	if alone.isLeading() {

@@ -9,16 +9,16 @@ import (
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/cluster/lease/etcd"
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 )
 
 // A CoordinatorConfig says who decides which node of a cluster leads. Address is required.
 type CoordinatorConfig struct {
-	Address  string        // etcd://HOST:PORT[,HOST:PORT…]
-	Prefix   string        // of its keys for this storage; empty: /zrsd/ and the storage's id
-	TTL      time.Duration // for how long nobody takes the leader lease of a primary that has gone silent; 0: the default
-	TLS      *trust.Files  // nil: plain text
-	UserFile string        // has USER:PASSWORD; empty: none is needed
+	Address  string         // etcd://HOST:PORT[,HOST:PORT…]
+	Prefix   string         // of its keys for this storage; empty: /zrsd/ and the storage's id
+	TTL      time.Duration  // for how long nobody takes the leader lease of a primary that has gone silent; 0: the default
+	TLS      *tlsauth.Files // nil: plain text
+	UserFile string         // has USER:PASSWORD; empty: none is needed
 
 	// client opens the coordinator instead, in tests.
 	client func() lease.Coordinator
@@ -86,10 +86,10 @@ func (c *CoordinatorConfig) check(plainText bool) error {
 
 // Open returns a client of the coordinator for a storage. It connects when it is used.
 func (c *CoordinatorConfig) Open(storageID string) (lease.Coordinator, error) {
-	var tls *trust.Credentials
+	var tls *tlsauth.Credentials
 	if c.TLS != nil {
 		var err error
-		if tls, err = trust.Load(*c.TLS); err != nil {
+		if tls, err = tlsauth.Load(*c.TLS); err != nil {
 			return nil, &StartError{fmt.Errorf("TLS of the coordinator: %w", err)}
 		}
 	}
@@ -101,7 +101,7 @@ func (c *CoordinatorConfig) Open(storageID string) (lease.Coordinator, error) {
 }
 
 // files are those of its certificates. A nil CoordinatorConfig has none.
-func (c *CoordinatorConfig) files() *trust.Files {
+func (c *CoordinatorConfig) files() *tlsauth.Files {
 	if c == nil {
 		return nil
 	}
@@ -109,7 +109,7 @@ func (c *CoordinatorConfig) files() *trust.Files {
 }
 
 // opener returns what opens the coordinator for a storage, with what was read of the files of its certificates.
-func (c *CoordinatorConfig) opener(tls *trust.Credentials) (open func(storageID string) (lease.Coordinator, error),
+func (c *CoordinatorConfig) opener(tls *tlsauth.Credentials) (open func(storageID string) (lease.Coordinator, error),
 	err error) {
 	if c.client != nil {
 		return func(string) (lease.Coordinator, error) { return c.client(), nil }, nil

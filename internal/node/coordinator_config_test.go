@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 )
 
 func TestACoordinatorThatMakesNoSenseIsRefused(t *testing.T) {
@@ -20,7 +20,7 @@ func TestACoordinatorThatMakesNoSenseIsRefused(t *testing.T) {
 	}{
 		"one":                 {to, CoordinatorConfig{Address: "etcd://127.0.0.1:2379"}, ""},
 		"several":             {to, CoordinatorConfig{Address: "etcd://localhost:2379,127.0.0.1:2479"}, ""},
-		"elsewhere, with TLS": {to, CoordinatorConfig{Address: "etcd://e1:2379", TLS: &trust.Files{Authority: "ca"}}, ""},
+		"elsewhere, with TLS": {to, CoordinatorConfig{Address: "etcd://e1:2379", TLS: &tlsauth.Files{Authority: "ca"}}, ""},
 		"elsewhere":           {to, CoordinatorConfig{Address: "etcd://127.0.0.1:1,e1:2379"}, "e1:2379 is another machine"},
 		"of another kind":     {to, CoordinatorConfig{Address: "consul://127.0.0.1:1"}, "no such kind"},
 		"without a port":      {to, CoordinatorConfig{Address: "etcd://127.0.0.1"}, "host:port"},

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -16,14 +16,14 @@ func couple(t *testing.T) (a, b *seat, disks [2]*simdisk.Disk) {
 	t.Helper()
 	disks = [2]*simdisk.Disk{diskWith(t, 3), simdisk.New()}
 	sa, sb := newSite(t, disks[0]), newSite(t, disks[1])
-	a = sa.seated(t, identity.RolePrimary, sb)
-	b = sb.seated(t, identity.RoleSecondary, sa)
+	a = sa.seated(t, state.RolePrimary, sb)
+	b = sb.seated(t, state.RoleSecondary, sa)
 	b.has(t, a.st.LastTid())
 	return a, b, disks
 }
 
 // crashed ends a node whose disk has lost power, and starts it again on what that has kept.
-func (s *seat) crashed(t *testing.T, disk *simdisk.Disk, seed uint64, starts identity.Role, other *site) *seat {
+func (s *seat) crashed(t *testing.T, disk *simdisk.Disk, seed uint64, starts state.Role, other *site) *seat {
 	t.Helper()
 	s.stop()
 	<-s.running.ended // with whatever error a disk without power gives
@@ -83,11 +83,11 @@ func TestACrashDuringAPromotion(t *testing.T) {
 		a.end(t)
 		disks[1].PowerOffAt(len(disks[1].Ops()) + n)
 		_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
-		again := b.crashed(t, disks[1], uint64(n), identity.RoleSecondary, a.site)
+		again := b.crashed(t, disks[1], uint64(n), state.RoleSecondary, a.site)
 		if err == nil && !again.isLeading() {
 			t.Errorf("operation %d: it said that it was primary, and is not any more", n)
 		}
-		former := a.seated(t, identity.RolePrimary, again.site)
+		former := a.seated(t, state.RolePrimary, again.site)
 		settled(t, last, former, again)
 	}
 }
@@ -103,9 +103,9 @@ func TestACrashDuringASwitchover(t *testing.T) {
 			_, err := a.Switchover(ctx, admin.SwitchoverRequest{To: b.keep.State().Node}, silent)
 			cancel()
 			if which == 0 {
-				a = a.crashed(t, disks[0], uint64(n), identity.RolePrimary, b.site)
+				a = a.crashed(t, disks[0], uint64(n), state.RolePrimary, b.site)
 			} else {
-				b = b.crashed(t, disks[1], uint64(n), identity.RoleSecondary, a.site)
+				b = b.crashed(t, disks[1], uint64(n), state.RoleSecondary, a.site)
 			}
 			if err == nil && which == 0 && !b.isLeading() {
 				t.Errorf("operation %d: it said that the secondary leads, and it does not", n)

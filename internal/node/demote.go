@@ -7,7 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -58,8 +58,8 @@ func (r *replica) demote(ctx context.Context, p *report, follow []string) error 
 }
 
 func (r *replica) keepFollow(p *report, follow []string) error {
-	err := r.keep.Update(func(id *identity.State) error {
-		id.Role, id.Follow, id.Frozen, id.HandedTo = identity.RoleSecondary, follow, false, ""
+	err := r.keep.Update(func(id *state.State) error {
+		id.Role, id.Follow, id.Frozen, id.HandedTo = state.RoleSecondary, follow, false, ""
 		return nil
 	})
 	if err == nil {
@@ -73,7 +73,7 @@ func (r *replica) checkFollow(ctx context.Context, p *report, follow []string) e
 	id := r.keep.State()
 	switch {
 	case id == nil:
-		return &admin.Refusal{Reason: admin.NotAllowed, Text: identity.ErrNoState.Error()}
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: state.ErrNoState.Error()}
 	case len(follow) == 0 || len(follow) > maxMembers:
 		return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("%d addresses to follow: give 1 to %d",
 			len(follow), maxMembers)}

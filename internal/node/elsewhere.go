@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zeo"
 )
@@ -91,5 +91,5 @@ func (r *replica) serveOptions() ServeOptions {
 
 // mayLead reports whether this node could be primary one day. One that nobody can follow is there for readers.
 func (r *replica) mayLead() bool {
-	return r.starts == identity.RolePrimary || r.serves != "" && r.blobs.shared == nil
+	return r.starts == state.RolePrimary || r.serves != "" && r.blobs.shared == nil
 }

@@ -4,7 +4,7 @@ import (
 	"context"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 )
 
 // epochMonitorInterval is how often a primary asks the others whether one of them has taken its place, or thinks that it is
@@ -18,7 +18,7 @@ const firstSeek = 20 * time.Millisecond
 // transactions, when one of them has heard of a higher epoch. Whoever does not answer is not waited for long.
 func (r *replica) yieldToHigherEpoch(ctx context.Context) error {
 	id := r.keep.State()
-	if r.role() != identity.RolePrimary || id == nil {
+	if r.role() != state.RolePrimary || id == nil {
 		return nil
 	}
 	if !r.fenced() {
@@ -28,7 +28,7 @@ func (r *replica) yieldToHigherEpoch(ctx context.Context) error {
 			return r.conclude(r.judgeOthers(id, answers))
 		}
 		if err := r.keep.Update(
-			func(id *identity.State) error { observeEpoch(id, top); id.Begun = top; return nil },
+			func(id *state.State) error { observeEpoch(id, top); id.Begun = top; return nil },
 		); err != nil {
 			return err
 		}
@@ -39,8 +39,8 @@ func (r *replica) yieldToHigherEpoch(ctx context.Context) error {
 	if len(r.addresses()) == 0 {
 		return nil
 	}
-	return r.keep.Update(func(id *identity.State) error {
-		id.Role, id.Frozen = identity.RoleSecondary, false
+	return r.keep.Update(func(id *state.State) error {
+		id.Role, id.Frozen = state.RoleSecondary, false
 		return nil
 	})
 }

@@ -7,7 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -122,7 +122,7 @@ func (r *replica) ineligibleReason() string {
 
 // handing reports whether this node has stepped down for an heir that is not known to lead yet. It then keeps the
 // lease for it: if it were vacant, others could take it. The heir has a TTL for that.
-func (f *failoverNode) handing(id *identity.State) bool {
+func (f *failoverNode) handing(id *state.State) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if id.Was != "" || id.HandedTo == "" || id.Promised <= id.Epoch().Number {
@@ -159,7 +159,7 @@ func (r *replica) turnTo(addr string) error {
 	if now := r.sec.Status(); addr == "" || now.Connected && now.Address == addr {
 		return nil
 	}
-	err := r.keep.Update(func(id *identity.State) error {
+	err := r.keep.Update(func(id *state.State) error {
 		remember(id, []string{addr})
 		return nil
 	})

@@ -10,7 +10,7 @@ import (
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/cluster/lease/leasetest"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
 
@@ -85,9 +85,9 @@ func seatedBy(t *testing.T, ttl time.Duration, ra, rb, rc lease.Coordinator) (a,
 	}
 	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
 	sa.coordinator, sb.coordinator, sc.coordinator = by(ra), by(rb), by(rc)
-	a = sa.seated(t, identity.RolePrimary, sb, sc)
-	b = sb.seated(t, identity.RoleSecondary, sa, sc)
-	c = sc.seated(t, identity.RoleSecondary, sa, sb)
+	a = sa.seated(t, state.RolePrimary, sb, sc)
+	b = sb.seated(t, state.RoleSecondary, sa, sc)
+	c = sc.seated(t, state.RoleSecondary, sa, sb)
 	b.has(t, a.st.LastTid())
 	c.has(t, a.st.LastTid())
 	a.tells(t)
@@ -129,7 +129,7 @@ func TestTheCoordinatorReplacesAPrimaryThatIsGone(t *testing.T) {
 	other.has(t, tid)
 	other.tells(t)
 
-	again := a.seated(t, identity.RolePrimary, b.site, c.site)
+	again := a.seated(t, state.RolePrimary, b.site, c.site)
 	again.has(t, tid)
 	again.tells(t)
 	if again.isLeading() {

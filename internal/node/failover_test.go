@@ -10,7 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
@@ -23,14 +23,14 @@ type seat struct {
 }
 
 // seated runs a replica on a site that knows where the others are.
-func (s *site) seated(t *testing.T, starts identity.Role, others ...*site) *seat {
+func (s *site) seated(t *testing.T, starts state.Role, others ...*site) *seat {
 	t.Helper()
 	var from []endpoint.Endpoint
 	for _, other := range others {
 		from = append(from, other.to)
 	}
 	m := &member{}
-	if starts == identity.RolePrimary {
+	if starts == state.RolePrimary {
 		cfg := &PrimaryConfig{Config: s.config(), ReplicateFrom: from}
 		m.c = &cfg.Config
 		if err := cfg.check(); err != nil {
@@ -59,9 +59,9 @@ func (s *site) seated(t *testing.T, starts identity.Role, others ...*site) *seat
 func three(t *testing.T) (a, b, c *seat) {
 	t.Helper()
 	sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
-	a = sa.seated(t, identity.RolePrimary, sb, sc)
-	b = sb.seated(t, identity.RoleSecondary, sa, sc)
-	c = sc.seated(t, identity.RoleSecondary, sa, sb)
+	a = sa.seated(t, state.RolePrimary, sb, sc)
+	b = sb.seated(t, state.RoleSecondary, sa, sc)
+	c = sc.seated(t, state.RoleSecondary, sa, sb)
 	a.await(t, "the primary is ready", ready) // it had to hear that the others know of no identity
 	b.has(t, a.st.LastTid())
 	c.has(t, a.st.LastTid())
@@ -173,7 +173,7 @@ func TestPromoteWhenThePrimaryIsGone(t *testing.T) {
 	c.follows(t, b)
 	c.has(t, next)
 
-	again := a.seated(t, identity.RolePrimary, b.site, c.site)
+	again := a.seated(t, state.RolePrimary, b.site, c.site)
 	again.follows(t, b)
 	again.has(t, next)
 	if again.isLeading() || again.epoch() != 2 {
@@ -228,7 +228,7 @@ func TestPromoteIsRefusedWhereAnotherSecondaryIsFurther(t *testing.T) {
 
 func TestAPrimaryThatMeetsAHigherEpochIsOneNoMore(t *testing.T) {
 	a, b, _ := three(t)
-	if err := b.keep.Update(func(id *identity.State) error { id.Begun = 7; return nil }); err != nil {
+	if err := b.keep.Update(func(id *state.State) error { id.Begun = 7; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	b.stopFollowing()
@@ -238,7 +238,7 @@ func TestAPrimaryThatMeetsAHigherEpochIsOneNoMore(t *testing.T) {
 		t.Errorf("it still commits: %v", err)
 	}
 	a.end(t)
-	again := a.seated(t, identity.RolePrimary, b.site)
+	again := a.seated(t, state.RolePrimary, b.site)
 	again.await(t, "it is open", func(st *admin.Status) bool { return st.Storage.LastTid != nil })
 	if again.isLeading() {
 		t.Error("after a restart it leads again")
@@ -263,7 +263,7 @@ func TestAPrimaryAsksTheOthersForAHigherEpoch(t *testing.T) {
 		}
 		_ = conn.Close() // it is told nothing
 	}
-	if err := b.keep.Update(func(id *identity.State) error { id.Begun = 7; return nil }); err != nil {
+	if err := b.keep.Update(func(id *state.State) error { id.Begun = 7; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	_ = ln.Close()
@@ -289,7 +289,7 @@ func TestAFrozenPrimaryIsReadAndTakesNothing(t *testing.T) {
 		t.Errorf("access %v", a.access())
 	}
 	a.end(t)
-	again := a.seated(t, identity.RolePrimary, b.site)
+	again := a.seated(t, state.RolePrimary, b.site)
 	st := again.await(t, "it is open", func(st *admin.Status) bool { return st.Storage.LastTid != nil })
 	if st.Ready || !strings.Contains(*st.NotReady, "frozen") {
 		t.Errorf("after a restart: %+v", st)
@@ -332,7 +332,7 @@ func TestSwitchoverIsRefusedWhereItCannotWork(t *testing.T) {
 
 func TestAFailedSwitchoverLetsCommitsGoOn(t *testing.T) {
 	a, b, _ := three(t)
-	if err := b.keep.Update(func(id *identity.State) error { id.Promised = 9; return nil }); err != nil {
+	if err := b.keep.Update(func(id *state.State) error { id.Promised = 9; return nil }); err != nil {
 		t.Fatal(err) // so it refuses to prepare
 	}
 	_, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node}, silent)

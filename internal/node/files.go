@@ -10,7 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 )
 
 // filesEvery is how often it is looked whether the files that a storage uses are still the ones that others find.
@@ -20,7 +20,7 @@ const filesEvery = 2 * time.Second
 type files struct {
 	c     *Config
 	st    *filestorage.Storage // nil: the Data.fs is another process's
-	keep  *identity.Keeper     // nil: there is no state file
+	keep  *state.Keeper        // nil: there is no state file
 	blobs blobDir
 	ends  func(*filestorage.FailedError) // the storage has stopped; may be nil
 	tries func() bool                    // transactions are to find room on the disk; nil: there are none
@@ -92,7 +92,7 @@ func (f *files) lookAtState() error {
 		return nil
 	}
 	err := f.keep.Look()
-	if replaced := (*identity.ReplacedError)(nil); errors.As(err, &replaced) && replaced.Err == nil {
+	if replaced := (*state.ReplacedError)(nil); errors.As(err, &replaced) && replaced.Err == nil {
 		f.c.Logger.Error(err.Error())
 		return nil
 	}

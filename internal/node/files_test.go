@@ -9,7 +9,7 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
@@ -43,12 +43,12 @@ func TestAnIdleNodeNoticesAnotherBlobDirectory(t *testing.T) {
 
 func TestAnIdleNodeWritesItsStateAgain(t *testing.T) {
 	a, dir := onRealDisk(t)
-	state := filepath.Join(dir, "Data.fs"+identity.Suffix)
-	data := strings.TrimSuffix(state, identity.Suffix)
-	before, err := identity.Load(vfs.OS{}, data)
-	must(t, err, os.Remove(state))
-	a.await(t, "it is there again", func(*admin.Status) bool { _, err := os.Stat(state); return err == nil })
-	now, err := identity.Load(vfs.OS{}, data)
+	saved := filepath.Join(dir, "Data.fs"+state.Suffix)
+	data := strings.TrimSuffix(saved, state.Suffix)
+	before, err := state.Load(vfs.OS{}, data)
+	must(t, err, os.Remove(saved))
+	a.await(t, "it is there again", func(*admin.Status) bool { _, err := os.Stat(saved); return err == nil })
+	now, err := state.Load(vfs.OS{}, data)
 	must(t, err)
 	if now.StorageID != before.StorageID || now.Node != before.Node || now.Copied {
 		t.Errorf("wrote %+v, which was %+v", now, before)

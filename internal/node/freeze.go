@@ -5,7 +5,7 @@ import (
 	"fmt"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 )
 
 // Freeze keeps this primary from taking transactions; it is read, and streamed, as before. It stays so across restarts.
@@ -48,7 +48,7 @@ func (r *replica) freeze(ctx context.Context, p *report, frozen bool) error {
 		return fmt.Errorf("waiting for commits in progress: %w", err)
 	}
 	defer release()
-	if err := r.keep.Update(func(id *identity.State) error { id.Frozen = frozen; return nil }); err != nil {
+	if err := r.keep.Update(func(id *state.State) error { id.Frozen = frozen; return nil }); err != nil {
 		return err
 	}
 	r.applyAccess()

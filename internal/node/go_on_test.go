@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zeo"
@@ -22,9 +22,9 @@ func namedThree(t *testing.T) (a, b, c *seat) {
 		s.name = name
 		s.sync = SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: time.Hour}
 	}
-	a = sa.seated(t, identity.RolePrimary, sb, sc)
-	b = sb.seated(t, identity.RoleSecondary, sa, sc)
-	c = sc.seated(t, identity.RoleSecondary, sa, sb)
+	a = sa.seated(t, state.RolePrimary, sb, sc)
+	b = sb.seated(t, state.RoleSecondary, sa, sc)
+	c = sc.seated(t, state.RoleSecondary, sa, sb)
 	b.has(t, a.st.LastTid())
 	c.has(t, a.st.LastTid())
 	return a, b, c
@@ -45,16 +45,16 @@ func TestARefusedPromotionChangesNothing(t *testing.T) {
 	last := a.commits(t)
 	b.has(t, last)
 	b.end(t)
-	alone := b.seated(t, identity.RoleSecondary, newSite(t, simdisk.New())) // it reaches nobody
+	alone := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New())) // it reaches nobody
 	_, err := alone.Promote(t.Context(), admin.PromoteRequest{}, silent)
 	refused(t, err, admin.Unsafe, "commits waited for 1 of 2 secondaries")
 	for name, s := range map[string]*seat{"the candidate": alone, "the other": c} {
-		if id := s.keep.State(); id.Highest() != 1 || id.Role == identity.RolePrimary {
+		if id := s.keep.State(); id.Highest() != 1 || id.Role == state.RolePrimary {
 			t.Errorf("%s: %+v", name, id)
 		}
 	}
 	alone.end(t)
-	b = b.seated(t, identity.RoleSecondary, a.site, c.site)
+	b = b.seated(t, state.RoleSecondary, a.site, c.site)
 	b.follows(t, a)
 	b.has(t, a.commits(t))
 	if a.epoch() != 1 {
@@ -122,8 +122,8 @@ func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
 	for what, bid := range map[string]*protocol.Bid{
 		"a bid":         {Epoch: math.MaxUint64},
 		"a question":    {Heard: math.MaxUint64},
-		"a large step":  {Epoch: 2 + identity.MaxStep},
-		"and one heard": {Heard: 2 + identity.MaxStep},
+		"a large step":  {Epoch: 2 + state.MaxStep},
+		"and one heard": {Heard: 2 + state.MaxStep},
 	} {
 		bid.Version, bid.StorageID, bid.Node = protocol.MessageVersion, id.StorageID, id.Node
 		for _, to := range []*seat{a, c} {
@@ -135,11 +135,11 @@ func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
 			}
 		}
 	}
-	for what, change := range map[string]func(*identity.State){
-		"a secondary that has promised": func(id *identity.State) { id.Promised = math.MaxUint64 },
-		"a secondary that has heard":    func(id *identity.State) { id.Begun = math.MaxUint64 },
+	for what, change := range map[string]func(*state.State){
+		"a secondary that has promised": func(id *state.State) { id.Promised = math.MaxUint64 },
+		"a secondary that has heard":    func(id *state.State) { id.Begun = math.MaxUint64 },
 	} {
-		err := b.keep.Update(func(id *identity.State) error { change(id); return nil })
+		err := b.keep.Update(func(id *state.State) error { change(id); return nil })
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,7 @@ func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
 		}
 	}
 	b.end(t) // and what was written down before is dropped at the next start
-	b = b.seated(t, identity.RoleSecondary, a.site, c.site)
+	b = b.seated(t, state.RoleSecondary, a.site, c.site)
 	b.follows(t, a)
 	a.end(t)
 	if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil || b.epoch() != 2 {

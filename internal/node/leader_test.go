@@ -4,8 +4,8 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -30,7 +30,7 @@ func cascaded(t *testing.T, f func(a *seat)) (a, b, d *seat) {
 		t.Fatal(err)
 	}
 	c.follows(t, b)
-	d = newSite(t, simdisk.New()).seated(t, identity.RoleSecondary, c.site)
+	d = newSite(t, simdisk.New()).seated(t, state.RoleSecondary, c.site)
 	d.has(t, b.commits(t))
 	return a, b, d
 }
@@ -39,7 +39,7 @@ func cascaded(t *testing.T, f func(a *seat)) (a, b, d *seat) {
 // secondary of one.
 func TestTheCommandNamesThePrimary(t *testing.T) {
 	a, b, d := cascaded(t, func(a *seat) { a.commits(t) })
-	again := a.movedAway(t).seated(t, identity.RoleSecondary, d.site)
+	again := a.movedAway(t).seated(t, state.RoleSecondary, d.site)
 	again.isToldToRewindTo(t, b)
 }
 
@@ -47,7 +47,7 @@ func TestTheCommandNamesThePrimary(t *testing.T) {
 func TestWhoKnowsOnlyASecondaryIsRewoundByItself(t *testing.T) {
 	var first zodb.Tid
 	a, b, d := cascaded(t, func(a *seat) { first = a.commitsNothing(t) })
-	again := a.movedAway(t).seated(t, identity.RoleSecondary, d.site)
+	again := a.movedAway(t).seated(t, state.RoleSecondary, d.site)
 	again.has(t, b.commits(t))
 	if m, err := rewind.ReadManifest(a.disk, rewind.FragmentOf("Data.fs", first).Manifest); err != nil ||
 		len(m.Transactions) != 1 {
@@ -58,9 +58,9 @@ func TestWhoKnowsOnlyASecondaryIsRewoundByItself(t *testing.T) {
 // movedAway is a node that does not run where nobody knows it, and it nobody.
 func (s *seat) movedAway(t *testing.T) *site {
 	t.Helper()
-	keep, err := identity.Open(s.disk, "Data.fs")
+	keep, err := state.Open(s.disk, "Data.fs")
 	if err == nil {
-		err = keep.Update(func(id *identity.State) error {
+		err = keep.Update(func(id *state.State) error {
 			id.Follow, id.Role = nil, ""
 			return nil
 		})

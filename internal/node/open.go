@@ -7,9 +7,9 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/conflict"
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
 )
 
 // reportEvery is how often a long scan is logged.
@@ -75,8 +75,8 @@ func (c *Config) openStorage(ctx context.Context, f *nodeStatus, blobs blobDir, 
 }
 
 // loadIdentity returns who keeps the storage's identity; it may have none yet.
-func (c *Config) loadIdentity() (*identity.Keeper, error) {
-	keep, err := identity.Open(c.FS, c.Data)
+func (c *Config) loadIdentity() (*state.Keeper, error) {
+	keep, err := state.Open(c.FS, c.Data)
 	if err != nil {
 		return nil, &StartError{err}
 	}
@@ -92,25 +92,25 @@ func (c *Config) loadIdentity() (*identity.Keeper, error) {
 
 // forgetImpossible drops a promise of an epoch that cannot be. Versions that believed any number wrote it down, and
 // nobody could be promoted any more.
-func (c *Config) forgetImpossible(keep *identity.Keeper) error {
+func (c *Config) forgetImpossible(keep *state.Keeper) error {
 	id := keep.State()
 	if id == nil {
 		return nil
 	}
-	err := identity.Believe(id.Highest(), id.Epoch().Number)
+	err := state.Believe(id.Highest(), id.Epoch().Number)
 	if err == nil {
 		return nil
 	}
 	c.Logger.Warn("the state file has promised an epoch that cannot be: the promise is dropped", "file", id.Path(),
 		"error", err)
-	return keep.Update(func(id *identity.State) error {
+	return keep.Update(func(id *state.State) error {
 		id.Promised, id.Begun = 0, 0
 		return nil
 	})
 }
 
 // makeIdentity gives the storage an identity, if it has none: at the first start of a primary.
-func (c *Config) makeIdentity(keep *identity.Keeper) error {
+func (c *Config) makeIdentity(keep *state.Keeper) error {
 	if keep.State() != nil {
 		return nil
 	}

@@ -6,7 +6,7 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -125,7 +125,7 @@ func TestAnEpochGivesNoOidsThatTheFormerPrimaryGave(t *testing.T) {
 func TestTheFirstEpochHasNoTransactionOfItsOwn(t *testing.T) {
 	disk := diskWith(t, 1)
 	before := dataOf(t, disk)
-	s := newSite(t, disk).seated(t, identity.RolePrimary)
+	s := newSite(t, disk).seated(t, state.RolePrimary)
 	s.await(t, "the primary is ready", ready)
 	s.end(t)
 	if dataOf(t, disk) != before {

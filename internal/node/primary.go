@@ -4,7 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 )
 
 // addTo gives a member what runs it as this primary.
@@ -16,7 +16,7 @@ func (c *PrimaryConfig) addTo(m *member) {
 		return
 	}
 	n := &replicated{
-		c: &c.Config, cfg: c.following(), create: c.Create, starts: identity.RolePrimary, status: m.status, pause: pause,
+		c: &c.Config, cfg: c.following(), create: c.Create, starts: state.RolePrimary, status: m.status, pause: pause,
 		self: rand.Text(),
 	}
 	m.session, m.replica = n.run, &n.now

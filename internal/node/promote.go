@@ -9,7 +9,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
@@ -233,7 +233,7 @@ func (p *promotion) gather(answers []answer) error {
 // voters returns the nodes that have promised, this one first, of which it is sure that this one, with the transaction
 // own as its last, has everything that they have from the last epoch: it is the last one of theirs, too, they have
 // heard of no later one, and are no further. Nothing, where this node has heard of a later one.
-func voters(id *identity.State, own zodb.Tid, answers []answer) []string {
+func voters(id *state.State, own zodb.Tid, answers []answer) []string {
 	if id.Latest() != id.Epoch().Number {
 		return nil
 	}
@@ -325,7 +325,7 @@ func (p *promotion) ledLast(v voter) bool {
 }
 
 // lastEpoch returns the last epoch that a node or one of those that have answered knows.
-func lastEpoch(id *identity.State, answers []answer) protocol.Epoch {
+func lastEpoch(id *state.State, answers []answer) protocol.Epoch {
 	last := id.Epoch()
 	for _, a := range answers {
 		if a.promise == nil || len(a.promise.Epochs) == 0 {

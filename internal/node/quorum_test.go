@@ -5,7 +5,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -35,8 +35,8 @@ func TestTheVoteOfTheFormerPrimaryIsNotThatOfASecondary(t *testing.T) {
 			b.end(t)
 			a.clears(t) // it is on a and c
 			c.end(t)
-			alone := b.seated(t, identity.RoleSecondary, newSite(t, simdisk.New())) // it has not connected yet
-			if err := alone.keep.Update(func(id *identity.State) error {
+			alone := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New())) // it has not connected yet
+			if err := alone.keep.Update(func(id *state.State) error {
 				remember(id, []string{a.to.String()})
 				return nil
 			}); err != nil {
@@ -57,9 +57,9 @@ func TestTwoSecondariesOfOneNameAreTwo(t *testing.T) {
 	for _, s := range []*site{sa, sb, sc} {
 		s.sync = SyncConfig{Required: 1, Timeout: time.Hour}
 	}
-	a := sa.seated(t, identity.RolePrimary, sb, sc)
-	b := sb.seated(t, identity.RoleSecondary, sa, sc)
-	c := sc.seated(t, identity.RoleSecondary, sa, sb)
+	a := sa.seated(t, state.RolePrimary, sb, sc)
+	b := sb.seated(t, state.RoleSecondary, sa, sc)
+	c := sc.seated(t, state.RoleSecondary, sa, sb)
 	c.has(t, a.st.LastTid())
 	b.await(t, "it knows of both", func(*admin.Status) bool {
 		now := b.sec.Status()
@@ -79,7 +79,7 @@ func TestASecondLivingNodeOfANameIsRefused(t *testing.T) {
 	for name, taken := range map[string]*seat{"b": b, "a": a} {
 		second := newSite(t, simdisk.New())
 		second.name = name
-		twin := second.seated(t, identity.RoleSecondary, a.site)
+		twin := second.seated(t, state.RoleSecondary, a.site)
 		twin.await(t, "it is refused", func(*admin.Status) bool {
 			return twin.sec.Status().Refusals[protocol.CodeNameTaken] > 0
 		})
@@ -102,7 +102,7 @@ func TestAPromotionWithoutNamesTakesSomebodyWhoKnows(t *testing.T) {
 	b.site.sync = SyncConfig{Required: 1, Timeout: time.Hour}
 	b.end(t)
 	a.stop()
-	again := b.seated(t, identity.RoleSecondary, newSite(t, simdisk.New()))
+	again := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New()))
 	_, err := again.Promote(t.Context(), admin.PromoteRequest{}, silent)
 	refused(t, err, admin.Unsafe, "has not heard which there are")
 }

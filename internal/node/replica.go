@@ -15,8 +15,8 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/history"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zeo"
 )
@@ -27,7 +27,7 @@ type replicated struct {
 	c      *Config
 	cfg    SecondaryConfig // how it follows
 	create bool            // a primary may begin with an empty file
-	starts identity.Role   // what it is while the state file says nothing else
+	starts state.Role      // what it is while the state file says nothing else
 	status *nodeStatus
 	pause  func(ctx context.Context, d time.Duration)
 
@@ -48,13 +48,13 @@ type replica struct {
 
 	// Set before anybody else can see them.
 	st                *filestorage.Storage
-	keep              *identity.Keeper
+	keep              *state.Keeper
 	blobs             blobDir
 	serves            string             // where others connect to fed; empty: nowhere
 	replicationServer *replicationServer // nil: nobody can connect
 	sync              *syncer
 	sec               *secondary.Secondary
-	chain             *history.Local
+	chain             *hashchain.Local
 	files             *files
 
 	life     context.Context // ends with the session
@@ -216,7 +216,7 @@ func (r *replica) openAll(ctx context.Context) (err error) {
 	if r.blobs, err = r.c.openBlobs(false); err != nil {
 		return err
 	}
-	mustExist := r.starts == identity.RolePrimary && !r.create
+	mustExist := r.starts == state.RolePrimary && !r.create
 	if r.st, err = r.c.openStorage(ctx, r.status, r.blobs, mustExist); err != nil {
 		return r.lost(err)
 	}
@@ -228,7 +228,7 @@ func (r *replica) openAll(ctx context.Context) (err error) {
 
 // lost says what to do about a primary that has lost its data while others may have them.
 func (r *replica) lost(err error) error {
-	if !errors.Is(err, fs.ErrNotExist) || r.starts != identity.RolePrimary || len(r.cfg.ReplicateFrom) == 0 {
+	if !errors.Is(err, fs.ErrNotExist) || r.starts != state.RolePrimary || len(r.cfg.ReplicateFrom) == 0 {
 		return err
 	}
 	return &StartError{fmt.Errorf("%w; where the files of this node were lost, start it with zrsd secondary and the "+
@@ -256,7 +256,7 @@ func (r *replica) begin(ctx context.Context) error {
 		r.c.Logger.Warn("a change of the primary has given this node another role than it was started with",
 			"role", role, "started as", r.starts)
 	}
-	r.setLeads(role == identity.RolePrimary && !r.begins)
+	r.setLeads(role == state.RolePrimary && !r.begins)
 	if err := r.settleWaits(); err != nil {
 		return &StartError{err}
 	}

@@ -4,7 +4,7 @@ import (
 	"context"
 	"net"
 
-	"github.com/zrsd/zrsd/internal/history"
+	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -18,7 +18,7 @@ type replicationServer struct {
 
 // serveReplication begins to serve secondaries on ln, which it owns.
 func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blobDir,
-	chain *history.Local, identity func() (string, []protocol.Epoch), member primary.Member,
+	chain *hashchain.Local, identity func() (string, []protocol.Epoch), member primary.Member,
 	rule protocol.SyncRule) *replicationServer {
 	f := &replicationServer{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
 		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == SyncApplied,

@@ -3,13 +3,13 @@ package node
 import (
 	"testing"
 
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 )
 
 func TestTheCommandForARewindIsComplete(t *testing.T) {
 	c := &Config{
 		Data: "/srv/my site/Data.fs", Blobs: "/srv/blobs", SecretFile: "/etc/zrsd/secret",
-		TLS: &trust.Files{Certificate: "/etc/zrsd/cert.pem", Authority: "/etc/zrsd/ca.pem", Peers: []string{"db2"}},
+		TLS: &tlsauth.Files{Certificate: "/etc/zrsd/cert.pem", Authority: "/etc/zrsd/ca.pem", Peers: []string{"db2"}},
 	}
 	want := "zrsd rewind --data '/srv/my site/Data.fs' --blobs /srv/blobs --primary db2:5000 --secret-file " +
 		"/etc/zrsd/secret" +

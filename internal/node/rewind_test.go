@@ -10,8 +10,8 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
 
@@ -31,7 +31,7 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 	}
 	b.commits(t)
 
-	again := a.seated(t, identity.RolePrimary, b.site, c.site)
+	again := a.seated(t, state.RolePrimary, b.site, c.site)
 	again.isToldToRewindTo(t, b)
 	again.end(t)
 
@@ -44,7 +44,7 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 	if err := site.Begin(plan); err != nil {
 		t.Fatal(err)
 	}
-	rewound := a.seated(t, identity.RolePrimary, b.site, c.site) // which finishes it
+	rewound := a.seated(t, state.RolePrimary, b.site, c.site) // which finishes it
 	rewound.follows(t, b)
 	rewound.has(t, b.commits(t))
 	if rewound.keep.Node() != again.keep.Node() {
@@ -89,7 +89,7 @@ func TestADivergedNodeIsRefusedAfterAPack(t *testing.T) {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	b.commits(t)
-	again := a.seated(t, identity.RolePrimary, b.site, c.site)
+	again := a.seated(t, state.RolePrimary, b.site, c.site)
 	again.await(t, "it is refused", func(st *admin.Status) bool {
 		return st.Upstream != nil && st.Upstream.State == "refused"
 	})
@@ -104,7 +104,7 @@ func TestADivergedNodeIsRefusedAfterAPack(t *testing.T) {
 func TestWhoIsFedByASecondaryHearsOfANewEpochFirst(t *testing.T) {
 	a, b, c := three(t)
 	sd := newSite(t, simdisk.New())
-	d := sd.seated(t, identity.RoleSecondary, c.site) // fed by a secondary
+	d := sd.seated(t, state.RoleSecondary, c.site) // fed by a secondary
 	d.has(t, a.st.LastTid())
 	handOver(t, a, b)
 	last := b.commits(t)
@@ -115,14 +115,14 @@ func TestWhoIsFedByASecondaryHearsOfANewEpochFirst(t *testing.T) {
 }
 
 // planned asks a primary how a storage that nobody has open is to be rewound.
-func planned(t *testing.T, s *site, primary *seat) *identity.Rewind {
+func planned(t *testing.T, s *site, primary *seat) *state.Rewind {
 	t.Helper()
 	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: s.disk})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	keep, err := identity.Open(s.disk, "Data.fs")
+	keep, err := state.Open(s.disk, "Data.fs")
 	if err != nil {
 		t.Fatal(err)
 	}

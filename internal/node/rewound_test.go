@@ -8,8 +8,8 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
 )
 
 // Power is lost early in the first start after a rewind that was written down, and perhaps finished: the next start
@@ -43,7 +43,7 @@ func TestACrashInTheFirstStartAfterARewind(t *testing.T) {
 		cancel()
 		again := newSite(t, disks[0].Crash(uint64(n)))
 		again.to = a.to
-		seat := again.seated(t, identity.RolePrimary, b.site)
+		seat := again.seated(t, state.RolePrimary, b.site)
 		seat.has(t, last)
 		m, err := rewind.ReadManifest(again.disk, rewind.FragmentOf("Data.fs", first).Manifest)
 		if err != nil || len(m.Transactions) != 2 {

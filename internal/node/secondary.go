@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -18,7 +18,7 @@ const reopenPause = 5 * time.Second
 // addTo gives a member what runs it as this secondary.
 func (c *SecondaryConfig) addTo(m *member) *replicated {
 	m.status = newNodeStatus(roleSecondary, &c.Config)
-	n := &replicated{c: &c.Config, cfg: *c, starts: identity.RoleSecondary, status: m.status, pause: pause,
+	n := &replicated{c: &c.Config, cfg: *c, starts: state.RoleSecondary, status: m.status, pause: pause,
 		self: rand.Text()}
 	m.session, m.replica = n.run, &n.now
 	return n

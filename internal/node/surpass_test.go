@@ -7,7 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -39,7 +39,7 @@ func TestANewPrimaryGoesOnAfterWhatAFormerOneHasCommittedBesideIt(t *testing.T) 
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	a.seated(t, identity.RolePrimary, b.site, c.site)
+	a.seated(t, state.RolePrimary, b.site, c.site)
 	b.await(t, "it has gone on after that", func(*admin.Status) bool { return b.st.LastTid() > seen })
 	c.has(t, b.st.LastTid())
 	it, err := b.st.Iterate(b.st.LastTid()-1, false)

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -141,8 +141,8 @@ func (h *handingOver) prepare(ctx context.Context) error {
 // resign steps down, durably: whatever happens now, this node begins no epoch by itself.
 func (h *handingOver) resign() error {
 	others := append([]string{h.successor.Serves}, h.known()...)
-	return h.keep.Update(func(id *identity.State) error {
-		id.Promised, id.HandedTo, id.Role, id.Frozen = h.epoch, h.successor.Node, identity.RoleSecondary, false
+	return h.keep.Update(func(id *state.State) error {
+		id.Promised, id.HandedTo, id.Role, id.Frozen = h.epoch, h.successor.Node, state.RoleSecondary, false
 		remember(id, others)
 		return nil
 	})

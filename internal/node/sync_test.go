@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
 
@@ -18,8 +18,8 @@ func waiting(t *testing.T, change func(*SyncConfig)) (a, b *seat) {
 	sa, sb := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New())
 	sa.sync = SyncConfig{Required: 1, Timeout: time.Hour}
 	change(&sa.sync)
-	a = sa.seated(t, identity.RolePrimary, sb)
-	b = sb.seated(t, identity.RoleSecondary, sa)
+	a = sa.seated(t, state.RolePrimary, sb)
+	b = sb.seated(t, state.RoleSecondary, sa)
 	b.has(t, a.st.LastTid())
 	return a, b
 }
@@ -115,9 +115,9 @@ func TestAPromotionNeedsOneOfEachQuorum(t *testing.T) {
 		s.name = name
 		s.sync = SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: time.Hour}
 	}
-	a := sa.seated(t, identity.RolePrimary, sb, sc)
-	b := sb.seated(t, identity.RoleSecondary, sa, sc)
-	c := sc.seated(t, identity.RoleSecondary, sa, sb)
+	a := sa.seated(t, state.RolePrimary, sb, sc)
+	b := sb.seated(t, state.RoleSecondary, sa, sc)
+	c := sc.seated(t, state.RoleSecondary, sa, sb)
 	last := a.commits(t)
 	b.has(t, last)
 	c.has(t, last)
@@ -127,7 +127,7 @@ func TestAPromotionNeedsOneOfEachQuorum(t *testing.T) {
 	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
 	refused(t, err, admin.Unsafe, "commits waited for 1 of 2 secondaries (of b, c), so each is on one of "+
 		"any 2 of them; 1 have")
-	again := sc.seated(t, identity.RoleSecondary, sa, sb)
+	again := sc.seated(t, state.RoleSecondary, sa, sb)
 	if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
 		t.Fatal(err)
 	}

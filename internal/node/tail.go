@@ -7,8 +7,8 @@ import (
 	"net"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
 )
 
 // A primary whose place another node took may have transactions that nobody received: at least the one with which its
@@ -27,7 +27,7 @@ const (
 
 // A tailError ends a session so that the storage is rewound.
 type tailError struct {
-	plan  *identity.Rewind
+	plan  *state.Rewind
 	noted bool // the next start does it
 }
 
@@ -50,7 +50,7 @@ func (r *replica) refusedAt(ctx context.Context, addr string) error {
 }
 
 // planTail returns how to take out what this node has alone; nil when that is for a person to decide.
-func (r *replica) planTail(ctx context.Context, addr string) (*identity.Rewind, error) {
+func (r *replica) planTail(ctx context.Context, addr string) (*state.Rewind, error) {
 	id, last := r.keep.State(), r.st.LastTid()
 	blobsElsewhere := r.c.SharedBlobs || r.c.Blobs == "" && rewind.FindBlobs(r.c.FS, r.c.Data) != ""
 	if id == nil || id.Was != "" || last == 0 || blobsElsewhere {
@@ -86,14 +86,14 @@ func (r *replica) planTail(ctx context.Context, addr string) (*identity.Rewind, 
 	if err != nil || r.st.Size()-found.Pos > r.st.Size()/2 {
 		return nil, err // more than half of the file
 	}
-	known := &identity.State{Follow: id.Follow}
+	known := &state.State{Follow: id.Follow}
 	remember(known, []string{addr})
 	plan.Follow = known.Follow
 	return plan, nil
 }
 
 // losesNothing says why nothing is lost by a plan; empty: something may be.
-func (r *replica) losesNothing(ctx context.Context, id *identity.State, plan *identity.Rewind, primary *rewind.Remote) (
+func (r *replica) losesNothing(ctx context.Context, id *state.State, plan *state.Rewind, primary *rewind.Remote) (
 	why string, err error) {
 	records, packed, err := rewind.Holds(ctx, r.st, plan.Last)
 	switch {

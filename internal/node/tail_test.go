@@ -8,8 +8,8 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -78,7 +78,7 @@ func TestATailWithoutRecordsIsRewoundByItself(t *testing.T) {
 		first = a.commitsNothing(t)
 		a.commitsNothing(t)
 	})
-	again := a.seated(t, identity.RolePrimary, b.site)
+	again := a.seated(t, state.RolePrimary, b.site)
 	again.has(t, last)
 	again.await(t, "it follows", func(st *admin.Status) bool {
 		return st.Upstream != nil && st.Upstream.State == "live"
@@ -100,7 +100,7 @@ func TestATailWithARecordWaitsForAPerson(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var had zodb.Tid
 			a, b, _, _, _ := superseded(t, func(a *seat) { f(t, a); had = a.st.LastTid() })
-			again := a.seated(t, identity.RolePrimary, b.site)
+			again := a.seated(t, state.RolePrimary, b.site)
 			again.await(t, "it is refused", isRefused)
 			if err := again.refusedAt(t.Context(), b.to.String()); err != nil {
 				t.Errorf("it is rewound: %v", err)
@@ -126,7 +126,7 @@ func TestAPlanForAnotherStateIsDropped(t *testing.T) {
 		{"it has another transaction", false, last - 1, false},
 		{"it is as it was", false, last, true},
 	} {
-		plan := &identity.Rewind{
+		plan := &state.Rewind{
 			Last: last - 2, First: last - 1, Until: c.until, Epochs: a.keep.State().Epochs, Follow: []string{"b:5000"},
 		}
 		r := &replica{
@@ -137,7 +137,7 @@ func TestAPlanForAnotherStateIsDropped(t *testing.T) {
 			t.Errorf("%s: noted %+v", c.name, r.keep.State().Rewind)
 		}
 	}
-	if err := a.keep.Update(func(id *identity.State) error { id.Rewind = nil; return nil }); err != nil {
+	if err := a.keep.Update(func(id *state.State) error { id.Rewind = nil; return nil }); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -156,7 +156,7 @@ func TestACrashWhileATailWithoutRecordsIsRewound(t *testing.T) {
 		<-ended
 		again := newSite(t, disk.Crash(uint64(n)))
 		again.to = a.to
-		seat := again.seated(t, identity.RoleSecondary, b.site)
+		seat := again.seated(t, state.RoleSecondary, b.site)
 		seat.has(t, last)
 		m, err := rewind.ReadManifest(again.disk, rewind.FragmentOf("Data.fs", first).Manifest)
 		if err != nil || len(m.Transactions) != 1 || m.Last != common {
@@ -182,14 +182,14 @@ func TestAReignWithoutCommitsIsRewoundByItself(t *testing.T) {
 	}
 	first := b.opened(t)
 	b.end(t)
-	c = c.seated(t, identity.RoleSecondary, a.site, b.site)
-	if err := c.keep.Update(func(id *identity.State) error { observeEpoch(id, 2); return nil }); err != nil { // it has heard
+	c = c.seated(t, state.RoleSecondary, a.site, b.site)
+	if err := c.keep.Update(func(id *state.State) error { observeEpoch(id, 2); return nil }); err != nil { // it has heard
 		t.Fatal(err)
 	}
 	if _, err := c.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
 		t.Fatal(err)
 	}
-	again := b.seated(t, identity.RoleSecondary, c.site)
+	again := b.seated(t, state.RoleSecondary, c.site)
 	again.has(t, c.commits(t))
 	m, err := rewind.ReadManifest(b.disk, rewind.FragmentOf("Data.fs", first).Manifest)
 	if err != nil || len(m.Transactions) != 1 || len(m.Transactions[0].Objects) != 0 {
@@ -205,7 +205,7 @@ func TestWhatNeedsAWordIsNotRewoundWithoutOne(t *testing.T) {
 				a.commitsNothing(t)
 			}
 		})
-		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("the blobs are shared", func(t *testing.T) {
 		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
@@ -213,25 +213,25 @@ func TestWhatNeedsAWordIsNotRewoundWithoutOne(t *testing.T) {
 			t.Fatal(err)
 		}
 		a.sharedBlobs = "primarys"
-		waitsForAPerson(t, a.seated(t, identity.RoleSecondary, b.site), b)
+		waitsForAPerson(t, a.seated(t, state.RoleSecondary, b.site), b)
 	})
 	t.Run("the node is a copy", func(t *testing.T) {
 		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
-		keep, err := identity.Open(disk, "Data.fs")
+		keep, err := state.Open(disk, "Data.fs")
 		if err == nil {
 			err = keep.Settle()
 		}
 		if err != nil {
 			t.Fatal(err)
 		}
-		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("a folder of blobs that is not named lies beside the file", func(t *testing.T) {
 		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
 		if _, err := blobstore.Open("blobs", blobstore.Options{FS: disk}); err != nil {
 			t.Fatal(err)
 		}
-		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
 	})
 }
 

@@ -7,7 +7,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
-	"github.com/zrsd/zrsd/internal/trust"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -16,9 +16,9 @@ const expiresSoon = 14 * 24 * time.Hour
 
 // credentials are what a node has read of the files that its Config names. What is nil is not in use.
 type credentials struct {
-	servers     *trust.Credentials // between servers
-	admin       *trust.Credentials
-	coordinator *trust.Credentials
+	servers     *tlsauth.Credentials // between servers
+	admin       *tlsauth.Credentials
+	coordinator *tlsauth.Credentials
 	secret      protocol.Secret
 }
 
@@ -35,8 +35,8 @@ func (c *Config) loadCredentials() (release func(), err error) {
 	}
 	for _, one := range []struct {
 		what  string
-		files *trust.Files
-		to    **trust.Credentials
+		files *tlsauth.Files
+		to    **tlsauth.Credentials
 	}{
 		{"replication", c.TLS, &c.read.servers}, {"admin server", c.AdminTLS, &c.read.admin},
 		{"coordinator", c.Coordinator.files(), &c.read.coordinator},
@@ -44,7 +44,7 @@ func (c *Config) loadCredentials() (release func(), err error) {
 		if one.files == nil {
 			continue
 		}
-		loaded, err := trust.Load(*one.files)
+		loaded, err := tlsauth.Load(*one.files)
 		if err != nil {
 			release()
 			return nil, &StartError{fmt.Errorf("TLS of the %s: %w", one.what, err)}
@@ -60,7 +60,7 @@ func (c *Config) loadSecret() error {
 	if c.SecretFile == "" {
 		return nil
 	}
-	secret, exposed, err := trust.ReadSecret(c.SecretFile)
+	secret, exposed, err := tlsauth.ReadSecret(c.SecretFile)
 	if err != nil {
 		return &StartError{err}
 	}
@@ -73,7 +73,7 @@ func (c *Config) loadSecret() error {
 }
 
 // reload takes the files as they are now, or goes on with what they were.
-func (c *Config) reload(what string, loaded *trust.Credentials) {
+func (c *Config) reload(what string, loaded *tlsauth.Credentials) {
 	if err := loaded.Reload(); err != nil {
 		c.Logger.Error("certificates could not be reloaded, the old ones stay in use", "for", what, "error", err)
 		return
@@ -81,7 +81,7 @@ func (c *Config) reload(what string, loaded *trust.Credentials) {
 	c.logCertificate("certificates reloaded", what, loaded)
 }
 
-func (c *Config) logCertificate(event, what string, loaded *trust.Credentials) {
+func (c *Config) logCertificate(event, what string, loaded *tlsauth.Credentials) {
 	cert := loaded.Certificate()
 	log := c.Logger.With("for", what, "certificate", cert.Subject.String(), "expires", cert.NotAfter)
 	switch left := time.Until(cert.NotAfter); {

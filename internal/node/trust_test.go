@@ -16,8 +16,8 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/trust"
-	"github.com/zrsd/zrsd/internal/trust/trusttest"
+	"github.com/zrsd/zrsd/internal/tlsauth"
+	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
@@ -81,8 +81,8 @@ func TestWhatCannotBeReadOfCertificatesAndSecretsEndsTheNode(t *testing.T) {
 	for name, change := range map[string]func(*Config){
 		"no secret file":       func(c *Config) { c.SecretFile = "nowhere" },
 		"short secret":         func(c *Config) { c.SecretFile = secretFile(t, "short") },
-		"no certificate":       func(c *Config) { c.TLS = &trust.Files{Certificate: "no", Authority: "no"} },
-		"no admin certificate": func(c *Config) { c.AdminTLS = &trust.Files{Certificate: "nowhere"} },
+		"no certificate":       func(c *Config) { c.TLS = &tlsauth.Files{Certificate: "no", Authority: "no"} },
+		"no admin certificate": func(c *Config) { c.AdminTLS = &tlsauth.Files{Certificate: "nowhere"} },
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newSite(t, diskWith(t, 1)).config()
@@ -118,7 +118,7 @@ func (w *writer) commit(t *testing.T) zodb.Tid {
 
 func TestAReloadInterruptsNoStream(t *testing.T) {
 	dir := t.TempDir()
-	ca := trusttest.NewAuthority(t, dir, "ca")
+	ca := tlsauthtest.NewAuthority(t, dir, "ca")
 	db1, db2 := ca.Issue(t, "db1"), ca.Issue(t, "db2")
 	st, err := filestorage.Open(t.Context(), filepath.Join(dir, "Data.fs"), filestorage.Options{})
 	if err != nil {
@@ -131,7 +131,7 @@ func TestAReloadInterruptsNoStream(t *testing.T) {
 	a, b := newSite(t, vfs.OS{}), newSite(t, simdisk.New())
 	p, s := PrimaryConfig{Config: a.config(), Attach: true}, b.secondaryConfig(a)
 	p.Data, p.Reloads = filepath.Join(dir, "Data.fs"), new(Reloads)
-	p.TLS, p.AdminTLS, s.TLS = &db1, &trust.Files{Certificate: db1.Certificate, Key: db1.Key}, &db2
+	p.TLS, p.AdminTLS, s.TLS = &db1, &tlsauth.Files{Certificate: db1.Certificate, Key: db1.Key}, &db2
 	p.Admin = socket(t, filepath.Join(t.TempDir(), "encrypted"))
 	a.run(t, func(ctx context.Context) error { return runPrimary(ctx, p) })
 	second := b.run(t, func(ctx context.Context) error { return runSecondary(ctx, s) })
@@ -149,7 +149,7 @@ func TestAReloadInterruptsNoStream(t *testing.T) {
 		t.Error("it had to connect again")
 	}
 	for name, want := range map[string]bool{"db1-renewed": true, "db9": false} {
-		client, err := trust.Load(trust.Files{Authority: ca.File, Peers: []string{name}})
+		client, err := tlsauth.Load(tlsauth.Files{Authority: ca.File, Peers: []string{name}})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -168,7 +168,7 @@ func TestAReloadInterruptsNoStream(t *testing.T) {
 }
 
 func TestASlowHandshakeIsCutAndDisturbsNobody(t *testing.T) {
-	ca := trusttest.NewAuthority(t, t.TempDir(), "ca")
+	ca := tlsauthtest.NewAuthority(t, t.TempDir(), "ca")
 	db1, db2 := ca.Issue(t, "db1"), ca.Issue(t, "db2")
 	first, second := pair(t, func(p, s *Config) {
 		p.TLS, s.TLS, p.HandshakeTimeout = &db1, &db2, 200*time.Millisecond

@@ -3,7 +3,7 @@ package node
 import (
 	"fmt"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/primary"
 )
 
@@ -32,7 +32,7 @@ func (r *replica) settleWaits() error {
 
 // waitsNow is what a primary notes that begins a session, in which commits wait. What was there before it may have been
 // told without that, unless it is noted already.
-func (r *replica) waitsNow(id *identity.State) *identity.Waits {
+func (r *replica) waitsNow(id *state.State) *state.Waits {
 	w := id.Waits
 	switch {
 	case w == nil:
@@ -49,30 +49,30 @@ func (r *replica) waitsNow(id *identity.State) *identity.Waits {
 }
 
 // waitsFrom is what a primary notes whose commits wait from behind the last transaction on; nil: they do not.
-func (r *replica) waitsFrom(id *identity.State) *identity.Waits {
+func (r *replica) waitsFrom(id *state.State) *state.Waits {
 	if !r.waiting() {
 		return nil
 	}
-	return &identity.Waits{Epoch: id.Epoch().Number, Behind: r.st.LastTid(), Required: r.c.Sync.Required}
+	return &state.Waits{Epoch: id.Epoch().Number, Behind: r.st.LastTid(), Required: r.c.Sync.Required}
 }
 
 // setWaits writes it down, if it is news.
-func (r *replica) setWaits(w *identity.Waits) error {
+func (r *replica) setWaits(w *state.Waits) error {
 	if r.keep.State().Waits == w {
 		return nil
 	}
-	if err := r.keep.Update(func(id *identity.State) error { id.Waits = w; return nil }); err != nil {
+	if err := r.keep.Update(func(id *state.State) error { id.Waits = w; return nil }); err != nil {
 		return fmt.Errorf("writing down what commits wait for: %w", err)
 	}
 	return nil
 }
 
 // changeWaits replaces what is noted, if anything is.
-func (r *replica) changeWaits(change func(*identity.Waits) *identity.Waits) error {
+func (r *replica) changeWaits(change func(*state.Waits) *state.Waits) error {
 	if id := r.keep.State(); id == nil || id.Waits == nil || change(id.Waits) == id.Waits {
 		return nil
 	}
-	return r.keep.Update(func(id *identity.State) error {
+	return r.keep.Update(func(id *state.State) error {
 		id.Waits = change(id.Waits)
 		return nil
 	})
@@ -84,7 +84,7 @@ func (r *replica) Counts(c primary.Counting) error {
 	if !r.isLeading() {
 		return nil
 	}
-	return r.changeWaits(func(w *identity.Waits) *identity.Waits {
+	return r.changeWaits(func(w *state.Waits) *state.Waits {
 		w = w.Counts(c.Node)
 		if c.Less || c.Replaces != "" {
 			w = w.Without(c.Replaces, r.st.LastTid())
@@ -95,7 +95,7 @@ func (r *replica) Counts(c primary.Counting) error {
 
 // letGo is called before clients are told of what no secondary has.
 func (r *replica) letGo() error {
-	return r.changeWaits(func(w *identity.Waits) *identity.Waits {
+	return r.changeWaits(func(w *state.Waits) *state.Waits {
 		if w == nil || w.Paused {
 			return w
 		}
@@ -105,13 +105,13 @@ func (r *replica) letGo() error {
 
 // waitsAgain is called when nothing is told any more that enough secondaries do not have.
 func (r *replica) waitsAgain() error {
-	return r.changeWaits(func(w *identity.Waits) *identity.Waits { return w.From(r.st.LastTid()) })
+	return r.changeWaits(func(w *state.Waits) *state.Waits { return w.From(r.st.LastTid()) })
 }
 
 // forgetWaits is what a node does that serves clients without replicating: they are told of everything at once. A state
 // file that is a copy's is left as it is: what commits waited for is dropped when it is used.
 func (c *Config) forgetWaits() error {
-	s, err := identity.Load(c.FS, c.Data)
+	s, err := state.Load(c.FS, c.Data)
 	if err != nil || s.Copied || s.Waits == nil {
 		return nil //nolint:nilerr // without a state that can be read no node takes part
 	}

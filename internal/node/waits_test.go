@@ -9,8 +9,8 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
@@ -26,9 +26,9 @@ func waitingThree(t *testing.T) (a, b, c *seat) {
 		s.name = name
 		s.sync = SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: time.Hour}
 	}
-	a = sa.seated(t, identity.RolePrimary, sb, sc)
-	b = sb.seated(t, identity.RoleSecondary, sa, sc)
-	c = sc.seated(t, identity.RoleSecondary, sa, sb)
+	a = sa.seated(t, state.RolePrimary, sb, sc)
+	b = sb.seated(t, state.RoleSecondary, sa, sc)
+	c = sc.seated(t, state.RoleSecondary, sa, sb)
 	for range 8 { // so that what goes is less than half of the file
 		a.commits(t)
 	}
@@ -94,9 +94,9 @@ func TestATailThatNobodyWasToldOfIsRewoundByItself(t *testing.T) {
 			t.Fatal("a client is told of it")
 		}
 	})
-	again := a.seated(t, identity.RolePrimary, b.site)
+	again := a.seated(t, state.RolePrimary, b.site)
 	again.setsAside(t, first, until, common, next)
-	if id, err := identity.Load(again.disk, "Data.fs"); err != nil || id.Waits != nil || id.Rewind != nil {
+	if id, err := state.Load(again.disk, "Data.fs"); err != nil || id.Waits != nil || id.Rewind != nil {
 		t.Errorf("it keeps %+v, %v", id, err)
 	}
 }
@@ -113,12 +113,12 @@ func TestAStartBetweenDoesNotHideWhatNobodyWasToldOf(t *testing.T) {
 	b.stopFollowing()
 	first := a.commits(t)
 	a.end(t)
-	again := a.seated(t, identity.RolePrimary, b.site)
+	again := a.seated(t, state.RolePrimary, b.site)
 	if !again.isLeading() {
 		t.Fatal("it does not lead")
 	}
 	next := alone(t, again, b, func() {})
-	last := a.seated(t, identity.RolePrimary, b.site)
+	last := a.seated(t, state.RolePrimary, b.site)
 	last.setsAside(t, first, first, common, next)
 }
 
@@ -138,7 +138,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 		if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
 			t.Fatal(err)
 		}
-		a.seated(t, identity.RolePrimary, b.site, c.site).setsAside(t, first, first, common, b.commits(t))
+		a.seated(t, state.RolePrimary, b.site, c.site).setsAside(t, first, first, common, b.commits(t))
 	})
 	t.Run("a secondary that did not promise has it", func(t *testing.T) {
 		a, b, c := waitingThree(t)
@@ -153,7 +153,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 		if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
 			t.Fatal(err)
 		}
-		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("a secondary that is further has promised", func(t *testing.T) {
 		a, b, c := waitingThree(t)
@@ -168,7 +168,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.end(t) // it was told by that one, and does not follow
-		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("commits did not wait for a while", func(t *testing.T) {
 		a, b := waiting(t, func(c *SyncConfig) { c.Timeout, c.OnTimeout = time.Millisecond, SyncDegrade })
@@ -182,7 +182,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("a pack has written it", func(t *testing.T) {
 		a, b := waiting(t, func(*SyncConfig) {})
@@ -207,7 +207,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 				t.Fatalf("%+v, %v", res, err)
 			}
 		})
-		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("it was started without waiting in between", func(t *testing.T) {
 		a, b := waiting(t, func(*SyncConfig) {})
@@ -221,11 +221,11 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 		a.end(t)
 		sync := a.site.sync
 		a.site.sync = SyncConfig{}
-		a.seated(t, identity.RolePrimary, b.site).end(t) // its clients are told of everything
+		a.seated(t, state.RolePrimary, b.site).end(t) // its clients are told of everything
 		a.site.sync = sync
-		again := a.seated(t, identity.RolePrimary, b.site)
+		again := a.seated(t, state.RolePrimary, b.site)
 		alone(t, again, b, func() {})
-		waitsForAPerson(t, a.seated(t, identity.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
 	})
 }
 
@@ -251,7 +251,7 @@ func TestWhatWasCommittedAfterADegradedTimeCounts(t *testing.T) {
 	b.await(t, "it knows the rule", func(*admin.Status) bool { return b.sec.Status().Sync.Required == 1 })
 	var first zodb.Tid
 	next := alone(t, a, b, func() { first = a.commits(t) })
-	a.seated(t, identity.RolePrimary, b.site).setsAside(t, first, first, common, next)
+	a.seated(t, state.RolePrimary, b.site).setsAside(t, first, first, common, next)
 }
 
 // That commits do not wait is durable before one of them is told, wherever power is lost, and where it cannot be
@@ -261,8 +261,8 @@ func TestACrashWhenCommitsBeginNotToWait(t *testing.T) {
 		disk := diskWith(t, 3)
 		sa, sb := newSite(t, disk), newSite(t, simdisk.New())
 		sa.sync = SyncConfig{Required: 1, Timeout: time.Millisecond, OnTimeout: SyncDegrade}
-		a := sa.seated(t, identity.RolePrimary, sb)
-		b := sb.seated(t, identity.RoleSecondary, sa)
+		a := sa.seated(t, state.RolePrimary, sb)
+		b := sb.seated(t, state.RoleSecondary, sa)
 		b.has(t, a.st.LastTid())
 		b.stopFollowing()
 		tid := a.commits(t)
@@ -271,7 +271,7 @@ func TestACrashWhenCommitsBeginNotToWait(t *testing.T) {
 		told = a.sync.Cleared(ctx, tid) == nil
 		cancel()
 		for seed := range uint64(4) {
-			s, err := identity.Load(disk.Crash(seed), "Data.fs")
+			s, err := state.Load(disk.Crash(seed), "Data.fs")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -347,7 +347,7 @@ func TestAnEpochBeginsWithWhatCommitsWaitFor(t *testing.T) {
 	}
 	c.stopFollowing()
 	last := c.st.LastTid()
-	if err := c.keep.Update(func(id *identity.State) error {
+	if err := c.keep.Update(func(id *state.State) error {
 		id.Epochs = append(id.Epochs, protocol.Epoch{Number: 7, Begin: last + 1, Node: b.keep.Node()})
 		return nil
 	}); err != nil {
@@ -363,7 +363,7 @@ func TestAnEpochBeginsWithWhatCommitsWaitFor(t *testing.T) {
 
 // A primary that is started again keeps what it had noted, unless it was started with a rule that tells clients more.
 func TestAStartKeepsOrDropsWhatCommitsWaitedFor(t *testing.T) {
-	type waits = identity.Waits
+	type waits = state.Waits
 	nodes := []string{"9d3a6c1e-52f0-4b8e-8a77-3f1c20de9b64"}
 	for name, c := range map[string]struct {
 		before *waits
@@ -390,9 +390,9 @@ func TestAStartKeepsOrDropsWhatCommitsWaitedFor(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			disk := diskWith(t, 3)
 			s := newSite(t, disk)
-			keep, err := identity.Open(disk, "Data.fs")
+			keep, err := state.Open(disk, "Data.fs")
 			if err == nil {
-				err = errors.Join(keep.Create(), keep.Update(func(id *identity.State) error {
+				err = errors.Join(keep.Create(), keep.Update(func(id *state.State) error {
 					id.Waits = c.before
 					return nil
 				}))
@@ -401,7 +401,7 @@ func TestAStartKeepsOrDropsWhatCommitsWaitedFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.sync = c.sync
-			seat := s.seated(t, identity.RolePrimary)
+			seat := s.seated(t, state.RolePrimary)
 			want := c.after
 			if want != nil && want.Behind == 1 {
 				want.Behind = seat.st.LastTid()
@@ -418,10 +418,10 @@ func TestAStartKeepsOrDropsWhatCommitsWaitedFor(t *testing.T) {
 // A server that does not replicate tells its clients of everything.
 func TestWhoServesAloneForgetsWhatCommitsWaitedFor(t *testing.T) {
 	disk := diskWith(t, 3)
-	keep, err := identity.Open(disk, "Data.fs")
+	keep, err := state.Open(disk, "Data.fs")
 	if err == nil {
-		err = errors.Join(keep.Create(), keep.Update(func(id *identity.State) error {
-			id.Waits = &identity.Waits{Epoch: 1, Required: 1}
+		err = errors.Join(keep.Create(), keep.Update(func(id *state.State) error {
+			id.Waits = &state.Waits{Epoch: 1, Required: 1}
 			return nil
 		}))
 	}
@@ -439,7 +439,7 @@ func TestWhoServesAloneForgetsWhatCommitsWaitedFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	if now, err := identity.Load(disk, "Data.fs"); err != nil || now.Waits != nil {
+	if now, err := state.Load(disk, "Data.fs"); err != nil || now.Waits != nil {
 		t.Errorf("it keeps %+v, %v", now.Waits, err)
 	}
 }
@@ -447,7 +447,7 @@ func TestWhoServesAloneForgetsWhatCommitsWaitedFor(t *testing.T) {
 // Voters are those of the same last epoch that are no further.
 func TestWhoIsNotedAsAVoter(t *testing.T) {
 	last := protocol.Epoch{Number: 4, Begin: 9, Node: "x"}
-	id := &identity.State{Node: "own", Epochs: []protocol.Epoch{{Number: 1}, last}}
+	id := &state.State{Node: "own", Epochs: []protocol.Epoch{{Number: 1}, last}}
 	promise := func(node string, change func(*protocol.Promise)) answer {
 		p := &protocol.Promise{Node: node, Epochs: id.Epochs, LastTid: 20}
 		change(p)

@@ -7,7 +7,7 @@ import (
 	"net"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -30,7 +30,7 @@ func refuse(format string, args ...any) error { return &Refusal{fmt.Sprintf(form
 // Common finds the last transaction that a storage shares with a primary, and returns how to rewind to it. When there
 // is nothing to be taken out, First is 0. id is the state of the storage. Errors are a *Refusal, those of the primary,
 // and those of reading the storage.
-func Common(ctx context.Context, st *filestorage.Storage, id *identity.State, p Primary) (*identity.Rewind, error) {
+func Common(ctx context.Context, st *filestorage.Storage, id *state.State, p Primary) (*state.Rewind, error) {
 	theirs, err := p.Stand(ctx)
 	if err != nil {
 		return nil, err
@@ -47,7 +47,7 @@ func Common(ctx context.Context, st *filestorage.Storage, id *identity.State, p 
 		return nil, refuse("this storage is of epoch %d, %s only of epoch %d: it is that one which has to follow",
 			id.Epoch().Number, theirs.Name, theirs.Highest())
 	case last == 0:
-		return &identity.Rewind{Epochs: shared(id.Epochs, theirs.Epochs, 0)}, nil
+		return &state.Rewind{Epochs: shared(id.Epochs, theirs.Epochs, 0)}, nil
 	}
 	b := &bisection{ctx: ctx, st: st, p: p}
 	common, err := b.search(candidate(id, theirs, last))
@@ -58,7 +58,7 @@ func Common(ctx context.Context, st *filestorage.Storage, id *identity.State, p 
 		return nil, refuse("no transaction of this storage is part of the history of %s: it is another history from "+
 			"the start; give this node an empty Data.fs", theirs.Name)
 	}
-	plan := &identity.Rewind{
+	plan := &state.Rewind{
 		Last: common, Epochs: shared(id.Epochs, theirs.Epochs, common), Begun: theirs.Begun(),
 	}
 	if common == last {
@@ -71,7 +71,7 @@ func Common(ctx context.Context, st *filestorage.Storage, id *identity.State, p 
 
 // candidate is the latest place up to which histories can be the same: where an epoch began that only one side knows,
 // and where either ends.
-func candidate(id *identity.State, theirs *protocol.Promise, last zodb.Tid) zodb.Tid {
+func candidate(id *state.State, theirs *protocol.Promise, last zodb.Tid) zodb.Tid {
 	at := min(last, theirs.LastTid)
 	if parts, parted := protocol.Part(id.Epochs, theirs.Epochs); parted {
 		at = min(at, parts)
@@ -171,9 +171,9 @@ func (b *bisection) has(tid zodb.Tid) (bool, error) {
 type Remote struct {
 	Dial   func(ctx context.Context) (net.Conn, error)
 	Secret protocol.Secret
-	State  *identity.State // of the storage that asks
-	Magic  zodb.Magic      // of the storage that asks
-	Name   string          // by which this node is known there
+	State  *state.State // of the storage that asks
+	Magic  zodb.Magic   // of the storage that asks
+	Name   string       // by which this node is known there
 
 	epochs []protocol.Epoch // the primary's
 }

@@ -9,7 +9,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -67,7 +67,7 @@ func TestTheLastCommonTransactionIsFoundInFewQuestions(t *testing.T) {
 		if told {
 			o.stands.Epochs = append(o.stands.Epochs, protocol.Epoch{Number: 2, Begin: o.common})
 		}
-		id := &identity.State{StorageID: storageID, Epochs: []protocol.Epoch{{Number: 1}}}
+		id := &state.State{StorageID: storageID, Epochs: []protocol.Epoch{{Number: 1}}}
 		plan, err := Common(context.Background(), st, id, o)
 		if err != nil {
 			t.Fatal(err)
@@ -103,7 +103,7 @@ func TestWhatIsOfAnotherReignGoes(t *testing.T) {
 		"one reign, of which one knows who": {two(10, ""), two(10, "b"), 40, 0},
 	} {
 		first := []protocol.Epoch{{Number: 1}}
-		id := &identity.State{StorageID: storageID, Epochs: append(first[:1:1], tt.ours...)}
+		id := &state.State{StorageID: storageID, Epochs: append(first[:1:1], tt.ours...)}
 		o := &oracle{common: 40, stands: protocol.Promise{
 			StorageID: storageID, Leads: true, LastTid: 50, Epochs: append(first[:1:1], tt.theirs...),
 		}}
@@ -117,7 +117,7 @@ func TestWhatIsOfAnotherReignGoes(t *testing.T) {
 func TestWhatMustNotBeRewoundIsRefused(t *testing.T) {
 	st := history(t, []zodb.Tid{10, 20})
 	defer st.Close()
-	id := &identity.State{StorageID: storageID, Epochs: []protocol.Epoch{{Number: 1}, {Number: 3, Begin: 10}}}
+	id := &state.State{StorageID: storageID, Epochs: []protocol.Epoch{{Number: 1}, {Number: 3, Begin: 10}}}
 	good := protocol.Promise{
 		StorageID: storageID, Name: "db2", Leads: true, LastTid: 30,
 		Epochs: []protocol.Epoch{{Number: 1}, {Number: 4, Begin: 10}},

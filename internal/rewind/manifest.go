@@ -8,7 +8,7 @@ import (
 	"os"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -56,7 +56,7 @@ func ReadManifest(disk vfs.FS, path string) (_ *Manifest, err error) {
 }
 
 // isOf reports whether the fragment is that of a rewinding.
-func (m *Manifest) isOf(storageID string, plan *identity.Rewind) bool {
+func (m *Manifest) isOf(storageID string, plan *state.Rewind) bool {
 	n := len(m.Transactions)
 	return m.Storage == storageID && m.Last == plan.Last && n > 0 &&
 		m.Transactions[0].Tid == plan.First && m.Transactions[n-1].Tid == plan.Until

@@ -12,7 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -28,8 +28,8 @@ type Storage struct {
 }
 
 // Begin notes in the state file that the storage is to be rewound. Finish does it, now or later.
-func (s *Storage) Begin(plan *identity.Rewind) error {
-	keep, err := identity.Open(s.FS, s.Data)
+func (s *Storage) Begin(plan *state.Rewind) error {
+	keep, err := state.Open(s.FS, s.Data)
 	if err != nil {
 		return err
 	}
@@ -37,12 +37,12 @@ func (s *Storage) Begin(plan *identity.Rewind) error {
 }
 
 // Note is Begin for whoever keeps the state file already. The storage may be open.
-func (s *Storage) Note(keep *identity.Keeper, plan *identity.Rewind) error {
+func (s *Storage) Note(keep *state.Keeper, plan *state.Rewind) error {
 	n, err := s.free(plan.First)
 	if err != nil {
 		return err
 	}
-	return keep.Update(func(id *identity.State) error {
+	return keep.Update(func(id *state.State) error {
 		if id.Rewind != nil {
 			return fmt.Errorf("%s is being rewound to %v already: finish that first", s.Data, id.Rewind.Last)
 		}
@@ -57,7 +57,7 @@ func (s *Storage) Note(keep *identity.Keeper, plan *identity.Rewind) error {
 // were taken out; nil when nothing was to be done. Until it has returned without an error the storage must not be
 // used. The errors are those of opening the storage, and of the disk: then it can be called again.
 func (s *Storage) Finish(ctx context.Context) (*Fragment, error) {
-	keep, err := identity.Open(s.FS, s.Data)
+	keep, err := state.Open(s.FS, s.Data)
 	if err != nil {
 		return nil, err
 	}
@@ -72,14 +72,14 @@ func (s *Storage) Finish(ctx context.Context) (*Fragment, error) {
 	if err := s.takeOut(ctx, &f, id, plan); err != nil {
 		return nil, fmt.Errorf("rewinding %s to %v: %w", s.Data, plan.Last, err)
 	}
-	err = keep.Update(func(id *identity.State) error {
-		id.Role, id.Follow, id.HandedTo, id.Frozen = identity.RoleSecondary, plan.Follow, "", false
+	err = keep.Update(func(id *state.State) error {
+		id.Role, id.Follow, id.HandedTo, id.Frozen = state.RoleSecondary, plan.Follow, "", false
 		id.Epochs, id.Rewind, id.Waits = plan.Epochs, nil, nil
 		if plan.Begun > id.Epoch().Number {
 			id.Begun = max(id.Begun, plan.Begun)
 		}
 		if plan.Why != "" {
-			id.Remember(identity.SetAside{
+			id.Remember(state.SetAside{
 				First: plan.First, Until: plan.Until, Last: plan.Last, File: f.Data, Why: plan.Why,
 				At: time.Now().UTC().Format(time.RFC3339),
 			})
@@ -95,7 +95,7 @@ func (s *Storage) Finish(ctx context.Context) (*Fragment, error) {
 }
 
 // takeOut does steps 1 to 3 of the package comment.
-func (s *Storage) takeOut(ctx context.Context, f *Fragment, id *identity.State, plan *identity.Rewind) error {
+func (s *Storage) takeOut(ctx context.Context, f *Fragment, id *state.State, plan *state.Rewind) error {
 	var blobs *blobstore.Store
 	opt := filestorage.Options{FS: s.FS, MustExist: true, Logger: s.Logger}
 	dir := s.Blobs
@@ -123,8 +123,8 @@ func (s *Storage) takeOut(ctx context.Context, f *Fragment, id *identity.State, 
 }
 
 // split makes the fragment and cuts it off, and closes the storage if it succeeds.
-func (s *Storage) split(ctx context.Context, st *filestorage.Storage, f *Fragment, id *identity.State,
-	plan *identity.Rewind) error {
+func (s *Storage) split(ctx context.Context, st *filestorage.Storage, f *Fragment, id *state.State,
+	plan *state.Rewind) error {
 	switch last := st.LastTid(); {
 	case last == plan.Last: // it was cut off before
 		return st.Close()

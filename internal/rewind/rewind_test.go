@@ -17,7 +17,7 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
@@ -33,7 +33,7 @@ type stage struct {
 	*Storage
 	disk   *simdisk.Disk
 	prefix []byte // Data.fs up to the last common transaction
-	plan   *identity.Rewind
+	plan   *state.Rewind
 	tids   []zodb.Tid // of what goes
 }
 
@@ -126,7 +126,7 @@ func toRewind(t *testing.T) *stage {
 		t.Fatal(err)
 	}
 	s.prefix = read(t, disk, "db/Data.fs")[:size]
-	keep, err := identity.Open(disk, s.Data)
+	keep, err := state.Open(disk, s.Data)
 	if err == nil {
 		err = keep.Create()
 	}
@@ -136,7 +136,7 @@ func toRewind(t *testing.T) *stage {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s.plan = &identity.Rewind{
+	s.plan = &state.Rewind{
 		Last: common, First: s.tids[0], Until: last, Follow: []string{"db2:5000"},
 		Epochs: []protocol.Epoch{{Number: 1}},
 	}
@@ -168,11 +168,11 @@ func (s *stage) done(t *testing.T, disk vfs.FS) {
 	if got := blobsIn(t, disk, "db/blobs"); got != "kept" {
 		t.Errorf("blobs of the storage: %s", got)
 	}
-	keep, err := identity.Open(disk, s.Data)
+	keep, err := state.Open(disk, s.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if id := keep.State(); id.Rewind != nil || id.Role != identity.RoleSecondary || id.Follow[0] != "db2:5000" {
+	if id := keep.State(); id.Rewind != nil || id.Role != state.RoleSecondary || id.Follow[0] != "db2:5000" {
 		t.Errorf("the state is %+v", id)
 	}
 	s.fragment(t, disk)
@@ -290,7 +290,7 @@ func TestAnInterruptedRewindingIsFinished(t *testing.T) {
 			}
 			after := s.disk.Crash(seed)
 			s.FS = after
-			keep, err := identity.Open(after, s.Data)
+			keep, err := state.Open(after, s.Data)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -344,7 +344,7 @@ func TestARewindingThatTheDiskRefusesCanBeRepeated(t *testing.T) {
 // again finishes what failed at operation n.
 func (s *stage) again(t *testing.T, n int, failure error) {
 	t.Helper()
-	keep, err := identity.Open(s.disk, s.Data)
+	keep, err := state.Open(s.disk, s.Data)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -460,7 +460,7 @@ func TestARewoundStorageKnowsOfThePrimarysEpoch(t *testing.T) {
 			t.Fatal(err)
 		}
 		s.done(t, s.disk)
-		id, err := identity.Load(s.disk, s.Data)
+		id, err := state.Load(s.disk, s.Data)
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -14,8 +14,8 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/identity"
 	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zeo"
@@ -90,7 +90,7 @@ func scene(t *testing.T, changes map[zodb.Oid]string) (*Fragment, *client.Conn, 
 // fragment rewinds the storage to 0x10 and opens what was set aside.
 func fragment(t *testing.T, data string) *Fragment {
 	t.Helper()
-	keep, err := identity.Open(vfs.OS{}, data)
+	keep, err := state.Open(vfs.OS{}, data)
 	if err == nil {
 		err = keep.Create()
 	}
@@ -100,7 +100,7 @@ func fragment(t *testing.T, data string) *Fragment {
 	site := &rewind.Storage{
 		FS: vfs.OS{}, Data: data, Blobs: filepath.Join(filepath.Dir(data), "blobs"), Logger: hclog.NewNullLogger(),
 	}
-	if err := site.Begin(&identity.Rewind{
+	if err := site.Begin(&state.Rewind{
 		Last: 0x10, First: 0x20, Until: 0x22, Follow: []string{"a:1"}, Epochs: []protocol.Epoch{{Number: 1}},
 	}); err != nil {
 		t.Fatal(err)

@@ -1,0 +1,50 @@
+// Package hashchain keeps a chain of digests over the transactions of a storage, so that two nodes can tell whether
+// their histories are the same, and where they part, without sending them to each other.
+//
+// # The chain
+//
+// A value stands for all transactions behind a base, up to one of them:
+//
+//	value at the base    = 32 zero bytes
+//	value behind n       = SHA-256( value before n (32) ‖ tid of n (8, big-endian) ‖ digest of n (32) )
+//
+//	  base            n1               n2               n3
+//	──┼───────────────┼────────────────┼────────────────┼──▶ tid
+//	  00…00  ─SHA──▶  value 1 ─SHA──▶  value 2 ─SHA──▶  value 3
+//	            ▲                ▲                ▲
+//	        tid, digest      tid, digest      tid, digest
+//
+// The digest of a transaction is zodb.DigestOf: its content, and nothing about where the file keeps it. Transactions
+// of status 'u' are left out: they count as absent, and the protocol of zc.zrs does not carry them. Equal values at a
+// tid, from the same base, prove that everything between the two is equal; different ones that something is not.
+//
+// # Packs
+//
+// A pack changes transactions up to some time, and marks those that it leaves with status 'p'. Behind them nothing
+// changes. So a chain can be computed from a file only behind the first transaction that follows the last 'p': that is
+// the base of a file that was packed before its chain was begun, and 0 is the base of one that never was. (The last 'p'
+// itself is no base, for the pack may have removed transactions behind it.)
+//
+// A chain that is there already outlives packs: its values are facts about what happened, and new transactions are
+// added to them. The usual cluster therefore has one base for ever, that of the file from which it was made, whenever
+// each node packs its own. Only what a pack went over cannot be computed again between two checkpoints.
+//
+// Who meets 'p' in what is new to it, such as a secondary that is filled from a packed primary, begins again with the
+// base behind it. Another node with an earlier base can compute the chain from there, too, by reading.
+//
+// # Checkpoints
+//
+// A Local follows a storage with an iterator of its own, so that no commit waits for it, and remembers places on the
+// way: every 4096 transactions or 64 MiB, at most 1024 places; then every other one is forgotten and the distance
+// doubles. A value between two is computed by reading from the nearest one before it. At most 64 of them are kept
+// with the storage, in the member "chain" of its state file, every half a minute and at the end. What a crash loses is
+// read again.
+//
+// A checkpoint that was kept is used when its transaction is in the file, with the same digest and not of status 'p'.
+// The newest one of this kind is where a Local goes on after a restart; without one it begins at the beginning.
+//
+// # Comparing
+//
+// FirstDifference finds where two chains part, by halving the time between a tid at which they are equal and one at
+// which they are not: at most 64 questions to each side.
+package hashchain

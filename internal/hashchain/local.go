@@ -1,0 +1,239 @@
+package hashchain
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Source is a storage: a *filestorage.Storage or a *filestorage.Attached.
+type Source interface {
+	// Iterate begins behind a tid; a following iterator waits at the end for more.
+	Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error)
+	// Find wraps zodb.ErrNoTid when there is no such transaction.
+	Find(ctx context.Context, tid zodb.Tid) (filestorage.Found, error)
+	LastTid() zodb.Tid
+	Size() int64
+}
+
+// Options of a Local.
+type Options struct {
+	// Saved is what Save was last called with.
+	Saved state.Chain
+	// Save keeps a chain; what it returns is logged. Nil: nothing is kept.
+	Save func(state.Chain) error
+	// Every is how often that is done while there is something new; default 30 s.
+	every time.Duration
+	// Retry is waited before a storage is read again that could not be read; default 10 s.
+	Retry  time.Duration
+	Logger hclog.Logger
+}
+
+// A Local is the chain of a storage that this process has open. Its methods may be called concurrently.
+type Local struct {
+	src Source
+	opt Options
+	log hclog.Logger
+
+	life    context.Context // of the goroutines
+	end     context.CancelFunc
+	running sync.WaitGroup
+
+	scanning chan struct{} // held by the one who computes a value
+
+	mu     sync.Mutex
+	trail  chainWriter
+	pos    int64      // up to which the file has been read
+	recent []recent   // the last ones computed
+	saved  checkpoint // the newest one kept
+}
+
+// Keep begins to follow src, from the newest saved checkpoint that is still right. The caller closes the Local before
+// it closes src.
+func Keep(src Source, opt Options) *Local {
+	if opt.every <= 0 {
+		opt.every = 30 * time.Second
+	}
+	if opt.Retry <= 0 {
+		opt.Retry = 10 * time.Second
+	}
+	if opt.Logger == nil {
+		opt.Logger = hclog.NewNullLogger()
+	}
+	l := &Local{src: src, opt: opt, log: opt.Logger.Named("history"), scanning: make(chan struct{}, 1)}
+	l.life, l.end = context.WithCancel(context.Background())
+	caught := make(chan struct{})
+	l.running.Go(func() {
+		defer close(caught)
+		l.run()
+	})
+	l.running.Go(func() { l.keepSaving(caught) })
+	return l
+}
+
+// Close stops following and keeps how far it has come.
+func (l *Local) Close() {
+	l.end()
+	l.running.Wait()
+}
+
+// run follows the storage. After an error it goes on where it was: nothing is known to be wrong but this one attempt.
+func (l *Local) run() {
+	told := ""
+	for {
+		err := l.follow()
+		if l.life.Err() != nil || errors.Is(err, zodb.ErrClosed) {
+			return
+		}
+		if err.Error() != told {
+			told = err.Error()
+			l.log.Error("the chain of digests cannot go on: it is tried again", "every", l.opt.Retry, "error", err)
+		}
+		select {
+		case <-l.life.Done():
+			return
+		case <-time.After(l.opt.Retry):
+		}
+	}
+}
+
+// begin is where to follow from: where it was, or where it was when it was saved.
+func (l *Local) begin() (chainWriter, error) {
+	l.mu.Lock()
+	now, read := l.trail, l.pos > 0
+	l.mu.Unlock()
+	if read {
+		return now, nil
+	}
+	return l.resume()
+}
+
+func (l *Local) follow() (err error) {
+	begin, err := l.begin()
+	if err != nil {
+		return err
+	}
+	it, err := l.src.Iterate(begin.head.Tid, true)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, it.Close()) }()
+	l.mu.Lock()
+	if l.pos == 0 {
+		l.saved = begin.head
+	}
+	l.trail, l.pos = begin, it.Position()
+	l.mu.Unlock()
+	p := &throttle{since: time.Now(), pos: it.Position()}
+	for {
+		txn, err := it.Next(l.life)
+		if err == nil {
+			err = l.take(txn, it)
+		}
+		if err != nil {
+			return err
+		}
+		p.step(l.life, it.Position(), l.src.Size())
+	}
+}
+
+// resume returns the trail up to the newest saved checkpoint that is right, an empty one when none is.
+func (l *Local) resume() (chainWriter, error) {
+	marks := l.opt.Saved.Checkpoints
+	for i, m := range slices.Backward(marks) {
+		why, err := l.stands(l.life, m)
+		if err != nil {
+			return chainWriter{}, err
+		}
+		if why == "" {
+			return chainWriter{base: l.opt.Saved.Base, based: true, head: m, marks: slices.Clone(marks[:i+1]), scale: 1}, nil
+		}
+		l.log.Info("a checkpoint of the chain of digests is not used any more", "tid", m.Tid, "because", why)
+	}
+	return chainWriter{based: true, scale: 1}, nil
+}
+
+// take adds a transaction to the chain.
+func (l *Local) take(txn zodb.Transaction, it zodb.Iterator) error {
+	meta := txn.Meta()
+	tid, packed, absent := meta.Tid, meta.Status == zodb.StatusPacked, meta.Status == zodb.StatusUndone
+	var digest zodb.Digest
+	if !packed && !absent {
+		var err error
+		if digest, err = zodb.DigestOf(txn); err != nil {
+			return err
+		}
+	}
+	pos := it.Position()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case packed:
+		l.trail.packed()
+	case !absent:
+		l.trail.take(tid, digest, pos-l.pos)
+	}
+	l.pos = pos
+	return nil
+}
+
+// keepSaving keeps the chain now and then, and once more when following has ended.
+func (l *Local) keepSaving(ended <-chan struct{}) {
+	if l.opt.Save == nil {
+		return
+	}
+	ticker := time.NewTicker(l.opt.every)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			l.save()
+		case <-ended:
+			l.save()
+			return
+		}
+	}
+}
+
+func (l *Local) save() {
+	l.mu.Lock()
+	chain, saved := l.trail.durable(), l.saved
+	l.mu.Unlock()
+	if last := chain.Last(); last.Count == 0 || last == saved {
+		return
+	}
+	if err := l.opt.Save(chain); err != nil {
+		l.log.Warn("keeping the chain of digests failed; after the next start more has to be read again", "error", err)
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.saved = chain.Last()
+}
+
+// A Status is how far a chain is.
+type Status struct {
+	Base   zodb.Tid
+	Head   Point
+	Known  bool  // false: nothing is known of it yet
+	Behind int64 // bytes of the file that have still to be read
+}
+
+// Status returns it without reading anything.
+func (l *Local) Status() Status {
+	size := l.src.Size()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return Status{
+		Base: l.trail.base, Head: point(l.trail.head), Known: l.pos > 0 && l.trail.based,
+		Behind: max(size-l.pos, 0),
+	}
+}

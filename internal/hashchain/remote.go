@@ -1,0 +1,112 @@
+package hashchain
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+
+	"github.com/hashicorp/yamux"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Remote is the chain of another node, which is asked over its replication port. It is for one goroutine. When a
+// question has failed otherwise than by an *UnknownError, further ones fail, too.
+type Remote struct {
+	name    string // of the one who asks
+	dial    func(context.Context) (net.Conn, error)
+	secret  protocol.Secret
+	session *yamux.Session
+	control *protocol.Control
+	asked   int // on this connection
+
+	last protocol.HistoryAnswer
+}
+
+// Dial returns the chain of the node that dial connects to. The secret, if there is one, is proved to it. Name says to
+// its operator who asks. The caller closes the Remote.
+func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), secret protocol.Secret, name string) (
+	*Remote, error) {
+	r := &Remote{name: name, dial: dial, secret: secret}
+	if err := r.connect(ctx); err != nil {
+		return nil, err
+	}
+	return r, nil
+}
+
+func (r *Remote) connect(ctx context.Context) error {
+	conn, err := r.dial(ctx)
+	if err != nil {
+		return err
+	}
+	r.session, r.control, err = protocol.Call(ctx, conn, r.secret, protocol.SessionOptions{})
+	r.asked = 0
+	return err
+}
+
+// Close ends the connection.
+func (r *Remote) Close() error {
+	if r.session == nil {
+		return nil
+	}
+	return r.session.Close()
+}
+
+// Node returns what the node said of itself: its name, and the id of its storage. They are empty before a question.
+func (r *Remote) Node() (name, storageID string) { return r.last.Name, r.last.StorageID }
+
+// Span is Chain.
+func (r *Remote) Span(ctx context.Context) (Span, error) {
+	a, err := r.ask(ctx, 0, 0)
+	if err != nil {
+		return Span{}, err
+	}
+	return Span{Base: a.Base, Last: a.Last}, nil
+}
+
+// At is Chain. At tid 0 there is nothing to ask for.
+func (r *Remote) At(ctx context.Context, base, tid zodb.Tid) (Point, error) {
+	if tid == 0 {
+		return Point{}, nil
+	}
+	a, err := r.ask(ctx, base, tid)
+	if err != nil {
+		return Point{}, err
+	}
+	if a.Tid > tid || a.Tid < base {
+		return Point{}, fmt.Errorf("asked for %v from %v, it answered with %v", tid, base, a.Tid)
+	}
+	return Point{a.Tid, a.Count, a.Value}, nil
+}
+
+// ask asks one question, on a new connection when the node answers no more on this one.
+func (r *Remote) ask(ctx context.Context, base, tid zodb.Tid) (*protocol.HistoryAnswer, error) {
+	if r.asked == protocol.MaxHistoryQueries {
+		if err := errors.Join(r.session.Close(), r.connect(ctx)); err != nil {
+			return nil, err
+		}
+	}
+	r.asked++
+	defer context.AfterFunc(ctx, func() { _ = r.session.Close() })() // wakes whoever waits in the middle of a frame
+	query := &protocol.HistoryQuery{Version: protocol.MessageVersion, Name: r.name, Base: base, Tid: tid}
+	if err := r.control.Send(query); err != nil {
+		return nil, err
+	}
+	msg, err := r.control.Receive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	switch m := msg.(type) {
+	case *protocol.HistoryAnswer:
+		r.last = *m
+		if m.Unknown != "" {
+			return nil, &UnknownError{base, tid, m.Unknown}
+		}
+		return m, nil
+	case *protocol.Refusal:
+		return nil, m
+	}
+	return nil, fmt.Errorf("it answered a question about its history with a %T", msg)
+}

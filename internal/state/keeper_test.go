@@ -1,0 +1,255 @@
+package state
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// keeper returns one of a storage that has a state.
+func keeper(t *testing.T, disk vfs.FS, data string) *Keeper {
+	t.Helper()
+	k, err := Open(disk, data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if k.State() == nil {
+		if err := k.Create(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return k
+}
+
+func TestAKeeperWithoutAStateHasNoneToChange(t *testing.T) {
+	k, err := Open(vfs.OS{}, dataPath(t))
+	if err != nil || k.State() != nil {
+		t.Fatalf("%+v, %v", k.State(), err)
+	}
+	if err := k.Update(func(*State) error { return nil }); !errors.Is(err, ErrNoState) {
+		t.Errorf("got %v", err)
+	}
+	if err := k.Adopt(someID, twoEpochs, false); err != nil || k.State().StorageID != someID {
+		t.Errorf("%+v, %v", k.State(), err)
+	}
+}
+
+func TestNoChangeOverwritesAnother(t *testing.T) {
+	k := keeper(t, simdisk.New(), "Data.fs")
+	var all sync.WaitGroup
+	for range 20 {
+		all.Go(func() {
+			if err := k.Update(func(s *State) error { s.Promised++; return nil }); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if got := k.State().Promised; got != 20 {
+		t.Errorf("20 changes came to %d", got)
+	}
+}
+
+func TestARefusedChangeChangesNothing(t *testing.T) {
+	k := keeper(t, simdisk.New(), "Data.fs")
+	before := k.State()
+	refusal := errors.New("no")
+	err := k.Update(func(s *State) error {
+		s.Epochs[0].Number = 9
+		s.Role = RolePrimary
+		return refusal
+	})
+	if !errors.Is(err, refusal) || k.State() != before || before.Epochs[0].Number != 1 {
+		t.Errorf("%v, %+v", err, k.State())
+	}
+}
+
+func TestAChangeThatTheDiskRefusesIsNotBelieved(t *testing.T) {
+	disk := simdisk.New()
+	k := keeper(t, disk, "Data.fs")
+	for n := 1; n <= 4; n++ { // create, write, sync, rename
+		disk.FailAt(len(disk.Ops())+n, syscall.ENOSPC)
+		err := k.Update(func(s *State) error { s.Role = RoleSecondary; return nil })
+		disk.Heal()
+		if !errors.Is(err, syscall.ENOSPC) || k.State().Role != "" {
+			t.Fatalf("operation %d failed: %v, role %q", n, err, k.State().Role)
+		}
+	}
+	if err := k.Update(func(s *State) error { s.Role = RoleSecondary; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if again := keeper(t, disk, "Data.fs"); again.State().Role != RoleSecondary {
+		t.Errorf("kept %+v", again.State())
+	}
+}
+
+func TestACrashLeavesThePromiseOrTheStateBeforeIt(t *testing.T) {
+	create := func(d *simdisk.Disk) {
+		if _, err := adopt(d, crashData, someID, twoEpochs); err != nil {
+			t.Fatal(err)
+		}
+	}
+	promise := func(d *simdisk.Disk) error {
+		k, err := Open(d, crashData)
+		if err != nil {
+			return err
+		}
+		return k.Update(func(s *State) error {
+			s.Promised, s.HandedTo, s.Role = 3, someNode, RoleSecondary
+			return nil
+		})
+	}
+	crashes(t, create, promise, func(s *State, err error, done bool) {
+		if err != nil || s.StorageID != someID || !cmp.Equal(s.Epochs, twoEpochs) {
+			t.Fatalf("left %+v, %v", s, err)
+		}
+		whole := s.Promised == 3 && s.HandedTo == someNode && s.Role == RoleSecondary
+		none := s.Promised == 0 && s.HandedTo == "" && s.Role == ""
+		if !whole && (done || !none) {
+			t.Errorf("done %v, left %+v", done, s)
+		}
+	})
+}
+
+func TestACopyIsANodeOfItsOwn(t *testing.T) {
+	path := dataPath(t)
+	k := keeper(t, vfs.OS{}, path)
+	if err := k.Update(func(s *State) error {
+		s.Role, s.Follow, s.Frozen, s.Promised = RolePrimary, []string{"a:1"}, true, 4
+		s.Epochs = append(s.Epochs, protocol.Epoch{Number: 2, Begin: 7, By: "db1"})
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	original := k.State()
+	content, err := os.ReadFile(path + Suffix)
+	if err != nil {
+		t.Fatal(err)
+	}
+	copied := filepath.Join(t.TempDir(), "Data.fs")
+	if err := os.WriteFile(copied+Suffix, content, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for round, want := range []bool{true, false} { // the second time it is known already
+		c := keeper(t, vfs.OS{}, copied).State()
+		if c.Copied != want || c.Node == original.Node || c.Was != original.Node || c.Own() {
+			t.Errorf("round %d: a copy is %+v", round, c)
+		}
+		if c.StorageID != original.StorageID || !cmp.Equal(c.Epochs, original.Epochs) || c.Promised != 4 {
+			t.Errorf("round %d: of the history there is %+v", round, c)
+		}
+	}
+	c := keeper(t, vfs.OS{}, copied)
+	if err := c.Update(func(s *State) error { s.Restore(); return nil }); err != nil {
+		t.Fatal(err)
+	}
+	if s := c.State(); s.Node != original.Node || s.Was != "" || s.Role != RolePrimary || !s.Frozen {
+		t.Errorf("as it was, it is %+v", s)
+	}
+	again := keeper(t, vfs.OS{}, path).State()
+	if again.Copied || again.Node != original.Node || again.Role != RolePrimary {
+		t.Errorf("the original is %+v", again)
+	}
+}
+
+// Disks use the numbers of files again, so the number alone is no proof.
+func TestACopyInAFileOfTheSameNumberIsACopy(t *testing.T) {
+	path := dataPath(t)
+	node := keeper(t, vfs.OS{}, path).State().Node
+	s, err := Load(vfs.OS{}, path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.born == 0 {
+		s.born = 1 // as if this disk said when files were made
+	}
+	s.born++
+	content, err := encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path+Suffix, os.O_WRONLY|os.O_TRUNC, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := f.Write(content); err != nil {
+		t.Fatal(err)
+	}
+	at, err := marksOf(f)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if at.born == 0 {
+		return // nothing is known of it here
+	}
+	if s := keeper(t, vfs.OS{}, path).State(); !s.Copied || s.Was != node || s.Node == node {
+		t.Errorf("it is %+v", s)
+	}
+}
+
+// An epoch is begun by one node, and nobody else leads it.
+func TestWhoseEpochItIs(t *testing.T) {
+	k := keeper(t, simdisk.New(), "Data.fs")
+	if !k.State().Own() {
+		t.Error("the first epoch is not that of the node that made the storage")
+	}
+	for by, own := range map[string]bool{"": true, k.Node(): true, someNode: false} {
+		if err := k.Update(func(s *State) error { s.Epochs[0].Node = by; return nil }); err != nil {
+			t.Fatal(err)
+		}
+		if k.State().Own() != own {
+			t.Errorf("begun by %q: own %v", by, !own)
+		}
+	}
+	if err := k.Update(func(s *State) error {
+		s.Epochs = append(s.Epochs, protocol.Epoch{Number: 4, Begin: 9, Node: someNode})
+		s.Was, s.Rival = someNode, someNode
+		s.Reign(protocol.Epoch{Number: 5, Begin: 7}) // the file ends before the epoch of the other one
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := k.State()
+	if !s.Own() || s.Was != "" || s.Rival != "" || len(s.Epochs) != 2 || s.Epoch().Number != 5 {
+		t.Errorf("it is %+v", s)
+	}
+}
+
+// A database of its own has nothing of the other one but what is in the file.
+func TestANewIdentity(t *testing.T) {
+	k := keeper(t, simdisk.New(), "Data.fs")
+	before := k.State()
+	if err := k.Update(func(s *State) error {
+		s.Was, s.Role, s.Follow, s.Promised = someNode, RoleSecondary, []string{"a:1"}, 9
+		s.Renew()
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	s := k.State()
+	if s.StorageID == before.StorageID || s.Node == before.Node || !s.Own() || s.Role != "" || s.Follow != nil ||
+		s.Highest() != 1 {
+		t.Errorf("it is %+v", s)
+	}
+}
+
+func TestAMovedFileIsNoCopy(t *testing.T) {
+	path := dataPath(t)
+	node := keeper(t, vfs.OS{}, path).State().Node
+	moved := filepath.Join(filepath.Dir(path), "Other.fs")
+	if err := os.Rename(path+Suffix, moved+Suffix); err != nil {
+		t.Fatal(err)
+	}
+	if s := keeper(t, vfs.OS{}, moved).State(); s.Copied || s.Node != node {
+		t.Errorf("it is %+v", s)
+	}
+}

@@ -1,0 +1,128 @@
+package state
+
+import (
+	"errors"
+	"os"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+)
+
+// promising returns a keeper that has promised epoch 5, and what the file was before.
+func promising(t *testing.T, path string) (k *Keeper, before []byte) {
+	t.Helper()
+	k = keeper(t, vfs.OS{}, path)
+	before, err := os.ReadFile(path + Suffix)
+	must(t, err, k.Update(func(s *State) error { s.Promised = 5; return nil }))
+	return k, before
+}
+
+func must(t *testing.T, errs ...error) {
+	t.Helper()
+	if err := errors.Join(errs...); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// What this node has promised stays written, whatever happens to the file while it is in use, and the next start finds
+// no copy. What was put there is kept.
+func TestAStateFileThatIsTakenAwayIsWrittenAgain(t *testing.T) {
+	for name, c := range map[string]struct {
+		says   string
+		kept   bool
+		happen func(file string, before []byte) error
+	}{
+		"removed": {"was removed", false, func(file string, _ []byte) error { return os.Remove(file) }},
+		"replaced by an older one": {"was replaced", true, func(file string, before []byte) error {
+			return errors.Join(os.WriteFile(file+".new", before, 0o666), os.Rename(file+".new", file))
+		}},
+		"replaced by a copy": {"was replaced", true, func(file string, _ []byte) error {
+			now, err := os.ReadFile(file)
+			return errors.Join(err, os.WriteFile(file+".new", now, 0o666), os.Rename(file+".new", file))
+		}},
+		"written over": {"was changed", true, func(file string, before []byte) error {
+			return os.WriteFile(file, before, 0o666)
+		}},
+		"cut": {"was changed", true, func(file string, _ []byte) error { return os.Truncate(file, 0) }},
+	} {
+		for _, update := range []bool{false, true} {
+			t.Run(name, func(t *testing.T) {
+				path := dataPath(t)
+				k, before := promising(t, path)
+				must(t, k.Look(), c.happen(path+Suffix, before))
+				if update { // it comes before the next look
+					must(t, k.Update(func(s *State) error { s.Frozen = true; return nil }))
+				}
+				var replaced *ReplacedError
+				if err := k.Look(); !errors.As(err, &replaced) || replaced.Err != nil ||
+					!strings.Contains(err.Error(), c.says) {
+					t.Errorf("the words are: %v", err)
+				}
+				must(t, k.Look())
+				if _, err := os.Stat(path + Suffix + replacedSuffix); (err == nil) != c.kept {
+					t.Errorf("kept: %v", err)
+				}
+				again, err := Open(vfs.OS{}, path)
+				must(t, err)
+				if s := again.State(); s.Promised != 5 || s.Copied || s.Node != k.Node() || s.Frozen != update {
+					t.Errorf("the next start finds %+v", s)
+				}
+			})
+		}
+	}
+}
+
+func TestAStateFileThatWasOnlyTouchedIsLeftAlone(t *testing.T) {
+	path := dataPath(t)
+	k, _ := promising(t, path)
+	id, err := os.Stat(path + Suffix)
+	must(t, err, os.Chtimes(path+Suffix, time.Now(), time.Now().Add(time.Hour)), k.Look(), k.Look())
+	now, err := os.Stat(path + Suffix)
+	must(t, err)
+	if !os.SameFile(id, now) {
+		t.Error("it was written again")
+	}
+}
+
+// After a failed write the file may be the newer one. That is nobody else's doing, and it is put right silently.
+func TestAHalfDoneUpdateIsNobodyElses(t *testing.T) {
+	disk := simdisk.New()
+	k := keeper(t, disk, "Data.fs")
+	disk.FailAt(len(disk.Ops())+5, syscall.EIO) // the sync of the folder, behind the rename
+	if err := k.Update(func(s *State) error { s.Promised = 9; return nil }); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("got %v", err)
+	}
+	disk.Heal()
+	must(t, k.Look(), k.Look())
+	if s, err := Load(disk, "Data.fs"); err != nil || s.Promised != 0 {
+		t.Errorf("promised %d, %v", s.Promised, err)
+	}
+}
+
+// While it cannot be written again each look says so, and tries again.
+func TestAStateFileThatCannotBeWrittenAgain(t *testing.T) {
+	disk := simdisk.New()
+	k := keeper(t, disk, "Data.fs")
+	must(t, disk.Remove("Data.fs"+Suffix))
+	disk.FailWhen(func(op simdisk.Op) error {
+		if op.Kind == simdisk.Write {
+			return syscall.ENOSPC
+		}
+		return nil
+	})
+	for range 2 {
+		var replaced *ReplacedError
+		if err := k.Look(); !errors.As(err, &replaced) || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("got %v", err)
+		}
+	}
+	disk.Heal()
+	if err := k.Look(); err == nil {
+		t.Error("it was written again without a word")
+	}
+	must(t, k.Look())
+}

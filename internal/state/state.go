@@ -1,0 +1,263 @@
+package state
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
+
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A State is the content of one state file. It is for one goroutine at a time; a value that nobody changes may be
+// read by many.
+type State struct {
+	// StorageID is the same in all copies of a database: a UUID in text form.
+	StorageID string
+	// Epochs is the history of primaries, oldest first, never empty.
+	Epochs []protocol.Epoch
+	// Unnamed says that the id was made for a copy, because what it is a copy of has none: its primary is a zc.zrs.
+	Unnamed bool
+
+	// Node is the id of this copy, a UUID that no other copy has. Empty in files of older versions.
+	Node string
+	// Was is the Node of the copy that this one was made of, when the file was found to be a copy and nobody has said
+	// yet what that means: see "Copies" in the package comment. Such a node does not lead. Role, Follow, HandedTo and
+	// Frozen are then those of the original.
+	Was string
+	// Role is what this node was made by a promotion, a demotion or a rewind. It wins over what the node is told at
+	// its start. Empty: nothing of the kind has happened.
+	Role Role
+	// Follow are the addresses at which a node looks for its primary, beside those it is told at its start.
+	Follow []string
+	// Promised is the highest epoch that this node has heard of or promised to: it never again follows, or acts as,
+	// the primary of a lower one. 0: none but those in Epochs.
+	Promised uint64
+	// Begun is the highest epoch that is known to have begun elsewhere, where Epochs does not have it yet. 0: there is
+	// none. What is only promised is in Promised, and may come to nothing.
+	Begun uint64
+	// PromisedTo is the Node of the one that got the promise. Empty: the epoch was only heard of.
+	PromisedTo string
+	// Rival is the Node of another primary that has begun an epoch of the same number as the last one here, and goes
+	// before this node, which takes no transactions until that is settled. Empty: there is none.
+	Rival string
+	// HandedTo is the Node of the secondary to which this node, then primary, has handed epoch Promised over.
+	HandedTo string
+	// Foreign says that transactions of this copy came over the protocol of zc.zrs, or with a file that was copied:
+	// their extensions may be pickled in another way, so the chain of digests proves nothing about them.
+	Foreign bool
+	// Rewind is a rewinding that was begun and has to be finished before the storage is used. Nil: there is none.
+	Rewind *Rewind
+	// Waits says what clients of this node, as primary, were told only when enough secondaries had it. Nil: nothing is
+	// known of that.
+	Waits *Waits
+	// SetAside are the last rewindings that nobody had asked for, oldest first.
+	SetAside []SetAside
+	// Frozen says that a primary takes no transactions until it is thawed.
+	Frozen bool
+	// Chain is what is kept of the digests over the history. It may be behind the file.
+	Chain Chain
+
+	// Copied says that the file was found to be another one than it was written as, when it was read. It is not
+	// written.
+	Copied bool
+
+	fs    vfs.FS
+	path  string
+	place uint64                     // the number of the file in which it was written, 0 where disks have none
+	born  int64                      // when that file was made, in nanoseconds, 0 where disks do not say
+	at    fs.FileInfo                // of that file, as it was when it was written or read
+	extra map[string]json.RawMessage // members of a newer version, kept
+}
+
+// A Rewind is how a storage loses transactions that its primary never had: see package rewind.
+type Rewind struct {
+	Last   zodb.Tid         `json:"last"`            // the last transaction that stays, 0 for none
+	First  zodb.Tid         `json:"first"`           // the first one that goes
+	Until  zodb.Tid         `json:"until"`           // the last one that goes
+	Follow []string         `json:"follow"`          // the primary's addresses
+	Epochs []protocol.Epoch `json:"epochs"`          // the history of primaries up to Last
+	Nth    int              `json:"nth,omitempty"`   // which of the fragments that begin with First; 0 and 1: the first
+	Begun  uint64           `json:"begun,omitempty"` // the primary's epoch; 0: not noted
+	// Why is why nobody was asked. Empty: somebody was.
+	Why string `json:"why,omitempty"`
+}
+
+// A SetAside is a rewinding that nobody had asked for.
+type SetAside struct {
+	First zodb.Tid `json:"first"` // the first transaction that went
+	Until zodb.Tid `json:"until"` // the last one
+	Last  zodb.Tid `json:"last"`  // the last one that stayed
+	File  string   `json:"file"`  // where they lie
+	At    string   `json:"at"`    // when it was done, RFC 3339 in UTC
+	Why   string   `json:"why"`   // why nobody was asked
+}
+
+// maxSetAside is how many rewindings are remembered.
+const maxSetAside = 8
+
+// Remember notes a rewinding that nobody had asked for.
+func (s *State) Remember(a SetAside) {
+	list := append(slices.Clone(s.SetAside), a)
+	s.SetAside = list[max(0, len(list)-maxSetAside):]
+}
+
+// A Role is what a node was made.
+type Role string
+
+// The roles.
+const (
+	RolePrimary   Role = "primary"
+	RoleSecondary Role = "secondary"
+)
+
+// Epoch returns the last epoch.
+func (s *State) Epoch() protocol.Epoch { return s.Epochs[len(s.Epochs)-1] }
+
+// Own reports whether the last epoch was begun by this node: nobody else leads it. A file of an older version does not
+// say who began an epoch, and is believed.
+func (s *State) Own() bool {
+	by := s.Epoch().Node
+	return s.Was == "" && (by == "" || by == s.Node)
+}
+
+// Reign begins an epoch of this node. Epochs that began behind its beginning are forgotten: the file has nothing of
+// them any more.
+func (s *State) Reign(e protocol.Epoch) {
+	e.Node = s.Node
+	for len(s.Epochs) > 0 && s.Epoch().Begin > e.Begin {
+		s.Epochs = s.Epochs[:len(s.Epochs)-1]
+	}
+	s.Epochs = append(s.Epochs, e)
+	for i := range s.Epochs[:max(0, len(s.Epochs)-epochsWithVoters)] {
+		s.Epochs[i].Voters = nil
+	}
+	s.Promised, s.PromisedTo, s.Begun, s.Was, s.Rival, s.HandedTo = e.Number, s.Node, 0, "", "", ""
+}
+
+// epochsWithVoters is of how many epochs the voters are kept. A former primary that was away for longer waits for a
+// person.
+const epochsWithVoters = 16
+
+// Restore makes a copy the node again that it was made of.
+func (s *State) Restore() {
+	if s.Was != "" {
+		s.Node, s.Was = s.Was, ""
+	}
+}
+
+// Renew makes the storage a database of its own: what is in the file is the beginning of another history now.
+func (s *State) Renew() {
+	*s = State{
+		StorageID: newID(), Node: newID(), Foreign: s.Foreign, Chain: s.Chain, Copied: s.Copied,
+		fs: s.fs, path: s.path, extra: s.extra,
+	}
+	s.Epochs = []protocol.Epoch{{Number: 1, Node: s.Node}}
+}
+
+// Highest returns the number of the highest epoch that this node knows of.
+func (s *State) Highest() uint64 { return max(s.Latest(), s.Promised) }
+
+// Latest returns the number of the highest epoch that is known to have begun.
+func (s *State) Latest() uint64 { return max(s.Epoch().Number, s.Begun) }
+
+// Path returns the path of the state file.
+func (s *State) Path() string { return s.path }
+
+var uuid = regexp.MustCompile(`^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$`)
+
+func isNoUUID(s string) bool { return !uuid.MatchString(s) }
+
+// newID returns a random UUID: version 4, variant 10.
+func newID() string {
+	var b [16]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the process where the system has no randomness
+	b[6] = b[6]&0x0f | 0x40
+	b[8] = b[8]&0x3f | 0x80
+	return fmt.Sprintf("%x-%x-%x-%x-%x", b[:4], b[4:6], b[6:8], b[8:10], b[10:])
+}
+
+// Bounds of a state.
+const (
+	maxFollow  = 64
+	maxAddress = 300 // bytes
+	maxSaid    = 300 // bytes of what an epoch says of its beginning
+)
+
+// check reports the first rule that the state breaks.
+func (s *State) check() error {
+	switch {
+	case !uuid.MatchString(s.StorageID):
+		return fmt.Errorf("storage id %.60q is no UUID", s.StorageID)
+	case s.Role != "" && s.Role != RolePrimary && s.Role != RoleSecondary:
+		return fmt.Errorf("role %.60q is not known", s.Role)
+	case len(s.Follow) > maxFollow:
+		return fmt.Errorf("%d addresses to follow, at most %d are kept", len(s.Follow), maxFollow)
+	}
+	for _, node := range []string{s.Node, s.Was, s.PromisedTo, s.Rival, s.HandedTo} {
+		if node != "" && !uuid.MatchString(node) {
+			return fmt.Errorf("node id %.60q is no UUID", node)
+		}
+	}
+	for _, addr := range s.Follow {
+		if len(addr) > maxAddress {
+			return fmt.Errorf("address %.60q… is longer than %d bytes", addr, maxAddress)
+		}
+	}
+	if err := s.checkRewind(); err != nil {
+		return err
+	}
+	if err := s.Waits.check(); err != nil {
+		return err
+	}
+	if len(s.SetAside) > maxSetAside {
+		return fmt.Errorf("%d rewindings are remembered, at most %d are", len(s.SetAside), maxSetAside)
+	}
+	if err := s.Chain.check(); err != nil {
+		return err
+	}
+	return checkEpochs(s.Epochs)
+}
+
+func (s *State) checkRewind() error {
+	r := s.Rewind
+	switch {
+	case r == nil:
+		return nil
+	case r.First <= r.Last || r.Until < r.First:
+		return fmt.Errorf("a rewinding to %v takes away %v to %v", r.Last, r.First, r.Until)
+	case len(r.Follow) == 0 || len(r.Follow) > maxFollow:
+		return fmt.Errorf("a rewinding has %d addresses to follow", len(r.Follow))
+	}
+	return checkEpochs(r.Epochs)
+}
+
+// checkEpochs does so for the history of primaries.
+func checkEpochs(epochs []protocol.Epoch) error {
+	if len(epochs) == 0 {
+		return errors.New("the epoch history is empty")
+	}
+	for i, e := range epochs {
+		switch {
+		case len(e.By) > maxSaid || len(e.At) > maxSaid:
+			return fmt.Errorf("epoch %d says more than %d bytes of its beginning", e.Number, maxSaid)
+		case e.Node != "" && !uuid.MatchString(e.Node):
+			return fmt.Errorf("node id %.60q of epoch %d is no UUID", e.Node, e.Number)
+		case len(e.Voters) > protocol.MaxVoters || slices.ContainsFunc(e.Voters, isNoUUID):
+			return fmt.Errorf("epoch %d names %d voters; at most %d can be there, each by a UUID", e.Number,
+				len(e.Voters), protocol.MaxVoters)
+		case e.Number == 0:
+			return errors.New("an epoch has the number 0")
+		case i > 0 && e.Number <= epochs[i-1].Number:
+			return fmt.Errorf("epoch %d follows epoch %d", e.Number, epochs[i-1].Number)
+		case i > 0 && e.Begin < epochs[i-1].Begin:
+			return fmt.Errorf("epoch %d begins at %v, before the epoch that it follows", e.Number, e.Begin)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,110 @@
+package state
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Waits is the part of the history of a primary of which its clients were told only what enough secondaries had: what
+// comes behind a transaction, in epochs of this node. It is written down before anybody is told by it, and taken back
+// before anybody is told of more. Nobody changes one that is in a State: it is replaced.
+type Waits struct {
+	Epoch    uint64   `json:"epoch"`            // of this node, in which it begins
+	Behind   zodb.Tid `json:"behind"`           // nothing is said of this transaction and those before it
+	Required int      `json:"required"`         // how many secondaries had what was told, at least
+	Nodes    []string `json:"nodes"`            // the ids of all that were counted since then
+	Paused   bool     `json:"paused,omitempty"` // at present clients may be told of what no secondary has
+}
+
+// maxCounted is how many secondaries a Waits names.
+const maxCounted = 64
+
+func (w *Waits) check() error {
+	switch {
+	case w == nil:
+		return nil
+	case w.Epoch == 0 || w.Required < 1:
+		return fmt.Errorf("commits waited for %d secondaries since epoch %d", w.Required, w.Epoch)
+	case len(w.Nodes) > maxCounted || slices.ContainsFunc(w.Nodes, isNoUUID):
+		return fmt.Errorf("commits waited for %d secondaries, at most %d can be named, each by a UUID", len(w.Nodes),
+			maxCounted)
+	}
+	return nil
+}
+
+// Counts adds a node that counts from now on. Where there are too many, nothing is known any more: nil.
+func (w *Waits) Counts(node string) *Waits {
+	switch {
+	case w == nil || slices.Contains(w.Nodes, node):
+		return w
+	case len(w.Nodes) == maxCounted || isNoUUID(node):
+		return nil
+	}
+	now := *w
+	now.Nodes = append(slices.Clone(w.Nodes), node)
+	return &now
+}
+
+// Without says that a node, if any, counts no more, and that nothing is known of a transaction and those before it.
+func (w *Waits) Without(node string, tid zodb.Tid) *Waits {
+	if w == nil {
+		return nil
+	}
+	now := *w
+	now.Behind = max(w.Behind, tid)
+	now.Nodes = slices.DeleteFunc(slices.Clone(w.Nodes), func(counted string) bool { return counted == node })
+	return &now
+}
+
+// From says that nothing is told without waiting any more, and that nothing is known of a transaction and those before
+// it.
+func (w *Waits) From(tid zodb.Tid) *Waits {
+	if w == nil {
+		return nil
+	}
+	now := *w
+	now.Behind, now.Paused = max(w.Behind, tid), false
+	return &now
+}
+
+// Pause says that clients may be told of what no secondary has.
+func (w *Waits) Pause() *Waits {
+	if w == nil {
+		return nil
+	}
+	now := *w
+	now.Paused = true
+	return &now
+}
+
+// Untold reports whether it is certain that no client of this node was told of anything behind last, where a primary
+// with these epochs has everything up to last and nothing more. What was told is on Required of the nodes that counted.
+// Each of those that promised the epoch behind the last common one had that epoch as its last one, and nothing that
+// the primary had not; so if fewer than Required of the nodes that counted are not among them, the primary has
+// everything that was told. Where fewer counted at all, nothing was told.
+func (s *State) Untold(last zodb.Tid, theirs []protocol.Epoch) bool {
+	w := s.Waits
+	if w == nil || w.Paused || s.Was != "" || s.Epoch().Node != s.Node || last < w.Behind {
+		return false
+	}
+	if len(w.Nodes) < w.Required {
+		return true
+	}
+	same := 0
+	for same < len(theirs) && same < len(s.Epochs) && theirs[same].Same(s.Epochs[same]) {
+		same++
+	}
+	if same == 0 || same == len(theirs) || s.Epochs[same-1].Number < w.Epoch || last < s.Epochs[same-1].Begin {
+		return false
+	}
+	absent := 0
+	for _, node := range w.Nodes {
+		if !slices.Contains(theirs[same].Voters, node) {
+			absent++
+		}
+	}
+	return absent < w.Required
+}
