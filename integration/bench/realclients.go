@@ -113,6 +113,9 @@ func allCommit(ctx context.Context, all []*zeoclients.Clients, after time.Time) 
 	return nil
 }
 
+// startTimeout is how long nodes may take until they are ready. One whose address somebody else has taken never is.
+const startTimeout = 2 * time.Minute
+
 // realSeats are a primary and two secondaries with configuration files, which choose the encoding.
 func (b *bench) realSeats(ctx context.Context, dir string, msgpack bool) (list []*seat, err error) {
 	if list, err = b.newSeats(ctx, dir, "0", "1", "2"); err != nil {
@@ -123,7 +126,9 @@ func (b *bench) realSeats(ctx context.Context, dir string, msgpack bool) (list [
 			return nil, errors.Join(err, stopAll(list))
 		}
 	}
-	for _, s := range list { // the first takes transactions when it has heard of the others
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	for _, s := range slices.Backward(list) { // the first takes transactions when it has heard of the others
 		if _, err := s.Await(ctx, "it is ready", func(st *admin.Status) bool { return st.Ready }); err != nil {
 			return nil, errors.Join(err, stopAll(list))
 		}
