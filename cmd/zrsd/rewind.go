@@ -222,7 +222,7 @@ func (opt *rewindOptions) follow(plan *state.Rewind) error {
 		return cannotOpen(err)
 	}
 	return keep.Update(func(id *state.State) error {
-		id.Role, id.Follow, id.HandedTo, id.Frozen = state.RoleSecondary, plan.Follow, "", false
+		id.BecomeSecondaryOf(plan.Follow)
 		return nil
 	})
 }

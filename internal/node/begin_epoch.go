@@ -15,9 +15,6 @@ import (
 // that were not used by then are not known here, and must not be given to somebody else.
 const oidGap = 1 << 20
 
-// maxMembers is how many addresses of other nodes are kept.
-const maxMembers = 32
-
 // beginReign begins an epoch: this node is primary from here on. Nobody is followed at this time. The epoch is durable
 // before the first transaction of it can begin. voters are those of protocol.Epoch.
 func (r *replica) beginReign(epoch uint64, voters []string) error {
@@ -57,15 +54,14 @@ func (r *replica) beginEpoch(epoch uint64, last zodb.Tid, voters []string) error
 		if id.Epoch().Begin > last {
 			voters = nil // the epoch that they had is forgotten
 		}
-		id.Reign(protocol.Epoch{
+		id.BecomePrimary(protocol.Epoch{
 			Number: epoch, Begin: last, By: r.status.base.Name, At: time.Now().UTC().Format(time.RFC3339),
 			Voters: voters,
 		})
 		if !goesOn {
 			id.Waits = r.waitsFrom(id)
 		}
-		id.Role = state.RolePrimary
-		remember(id, others)
+		id.FollowFirst(others)
 		return nil
 	})
 }
@@ -88,19 +84,6 @@ func (r *replica) known() (list []string) {
 		}
 	}
 	return slices.DeleteFunc(list, func(addr string) bool { return addr == "" || addr == r.serves })
-}
-
-// remember adds addresses to those that the node follows, the newest ones first, for when it is a secondary.
-func remember(id *state.State, addresses []string) {
-	list := slices.Clone(addresses)
-	list = append(list, id.Follow...)
-	var kept []string
-	for _, addr := range list {
-		if addr != "" && !slices.Contains(kept, addr) && len(kept) < maxMembers {
-			kept = append(kept, addr)
-		}
-	}
-	id.Follow = kept
 }
 
 // succeed makes this node primary after the former one has stepped down for it. It is idempotent: the former primary
@@ -134,15 +117,15 @@ func (r *replica) succeed(h *successor) error {
 func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr string) error {
 	led := r.isLeading()
 	err := r.keep.Update(func(id *state.State) error {
-		observeEpoch(id, epoch)
+		id.ObserveEpoch(epoch)
 		if begun {
-			id.Begun = max(id.Begun, epoch)
+			id.ObserveBegun(epoch)
 		}
 		if addr != "" {
-			remember(id, []string{addr})
+			id.FollowFirst([]string{addr})
 		}
 		if led && (len(r.cfg.ReplicateFrom) > 0 || len(id.Follow) > 0) { // it knows of another node
-			id.Role, id.Frozen = state.RoleSecondary, false
+			id.BecomeSecondary()
 		}
 		return nil
 	})
@@ -157,13 +140,6 @@ func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr stri
 		r.keep.State().Epoch().Number, "theirs", epoch)
 	r.applyAccess()
 	return r.stepDown(ctx, epoch)
-}
-
-// observeEpoch notes that an epoch was heard of. A handover for a lower one is void.
-func observeEpoch(id *state.State, epoch uint64) {
-	if epoch > id.Promised {
-		id.Promised, id.PromisedTo, id.HandedTo = epoch, "", ""
-	}
 }
 
 // stepDown makes a primary that takes no transactions any more the secondary that its state file says it is.

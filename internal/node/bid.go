@@ -91,9 +91,8 @@ func (r *replica) grant(ctx context.Context, bid *protocol.Bid) error {
 	r.stopFollowing()
 	defer r.follow()
 	return r.keep.Update(func(id *state.State) error {
-		observeEpoch(id, bid.Epoch)
-		id.PromisedTo = bid.Node
-		remember(id, []string{bid.Serves})
+		id.Vote(bid.Epoch, bid.Node)
+		id.FollowFirst([]string{bid.Serves})
 		return nil
 	})
 }

@@ -141,8 +141,8 @@ func (r *replica) beginOwn(ctx context.Context) error {
 // give makes this node a secondary, which leads nothing yet.
 func (r *replica) give(_ context.Context, addr string) error {
 	err := r.keep.Update(func(id *state.State) error {
-		id.Role, id.Frozen = state.RoleSecondary, false
-		remember(id, []string{addr})
+		id.BecomeSecondary()
+		id.FollowFirst([]string{addr})
 		return nil
 	})
 	if err == nil {
@@ -281,7 +281,7 @@ func (c *Config) ownEpoch(keep *state.Keeper, upTo zodb.Tid) error {
 		if c.AsItWas {
 			s.Restore()
 		}
-		s.Reign(protocol.Epoch{
+		s.BeginEpoch(protocol.Epoch{
 			Number: s.Highest() + 1, Begin: upTo, By: c.name(), At: time.Now().UTC().Format(time.RFC3339),
 		})
 		return nil

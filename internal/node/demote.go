@@ -59,7 +59,7 @@ func (r *replica) demote(ctx context.Context, p *report, follow []string) error 
 
 func (r *replica) keepFollow(p *report, follow []string) error {
 	err := r.keep.Update(func(id *state.State) error {
-		id.Role, id.Follow, id.Frozen, id.HandedTo = state.RoleSecondary, follow, false, ""
+		id.BecomeSecondaryOf(follow)
 		return nil
 	})
 	if err == nil {
@@ -74,9 +74,9 @@ func (r *replica) checkFollow(ctx context.Context, p *report, follow []string) e
 	switch {
 	case id == nil:
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: state.ErrNoState.Error()}
-	case len(follow) == 0 || len(follow) > maxMembers:
+	case len(follow) == 0 || len(follow) > state.MaxMembers:
 		return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("%d addresses to follow: give 1 to %d",
-			len(follow), maxMembers)}
+			len(follow), state.MaxMembers)}
 	}
 	led, reached := false, false
 	for _, addr := range follow {

@@ -28,7 +28,7 @@ func (r *replica) yieldToHigherEpoch(ctx context.Context) error {
 			return r.conclude(r.judgeOthers(id, answers))
 		}
 		if err := r.keep.Update(
-			func(id *state.State) error { observeEpoch(id, top); id.Begun = top; return nil },
+			func(id *state.State) error { id.ObserveBegun(top); return nil },
 		); err != nil {
 			return err
 		}
@@ -40,7 +40,7 @@ func (r *replica) yieldToHigherEpoch(ctx context.Context) error {
 		return nil
 	}
 	return r.keep.Update(func(id *state.State) error {
-		id.Role, id.Frozen = state.RoleSecondary, false
+		id.BecomeSecondary()
 		return nil
 	})
 }

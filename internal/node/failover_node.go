@@ -160,7 +160,7 @@ func (r *replica) turnTo(addr string) error {
 		return nil
 	}
 	err := r.keep.Update(func(id *state.State) error {
-		remember(id, []string{addr})
+		id.FollowFirst([]string{addr})
 		return nil
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -17,7 +18,7 @@ func (r *replica) leaderFor(ctx context.Context, refused string) string {
 		next = slices.DeleteFunc(next, func(addr string) bool { return addr == "" || slices.Contains(asked, addr) })
 		slices.Sort(next)
 		next = slices.Compact(next)
-		if len(next) == 0 || len(asked) > maxMembers {
+		if len(next) == 0 || len(asked) > state.MaxMembers {
 			break
 		}
 		answers := r.ask(ctx, 0, next)

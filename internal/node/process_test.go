@@ -101,7 +101,7 @@ func TestAProcessRunsEveryStorageInItsRole(t *testing.T) {
 	for _, m := range st.Storages {
 		roles = append(roles, m.Name+" "+m.Role)
 	}
-	if got := strings.Join(roles, ", "); got != "one primary, two secondary, three alone" {
+	if got := strings.Join(roles, ", "); got != "one primary, two secondary, three standalone" {
 		t.Errorf("the storages are %s", got)
 	}
 	for range p.Storages {

@@ -37,7 +37,7 @@ func TestTheVoteOfTheFormerPrimaryIsNotThatOfASecondary(t *testing.T) {
 			c.end(t)
 			alone := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New())) // it has not connected yet
 			if err := alone.keep.Update(func(id *state.State) error {
-				remember(id, []string{a.to.String()})
+				id.FollowFirst([]string{a.to.String()})
 				return nil
 			}); err != nil {
 				t.Fatal(err)

@@ -142,8 +142,8 @@ func (h *handingOver) prepare(ctx context.Context) error {
 func (h *handingOver) resign() error {
 	others := append([]string{h.successor.Serves}, h.known()...)
 	return h.keep.Update(func(id *state.State) error {
-		id.Promised, id.HandedTo, id.Role, id.Frozen = h.epoch, h.successor.Node, state.RoleSecondary, false
-		remember(id, others)
+		id.HandOver(h.epoch, h.successor.Node)
+		id.FollowFirst(others)
 		return nil
 	})
 }

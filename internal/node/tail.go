@@ -87,7 +87,7 @@ func (r *replica) planTail(ctx context.Context, addr string) (*state.Rewind, err
 		return nil, err // more than half of the file
 	}
 	known := &state.State{Follow: id.Follow}
-	remember(known, []string{addr})
+	known.FollowFirst([]string{addr})
 	plan.Follow = known.Follow
 	return plan, nil
 }

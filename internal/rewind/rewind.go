@@ -73,7 +73,7 @@ func (s *Storage) Finish(ctx context.Context) (*Fragment, error) {
 		return nil, fmt.Errorf("rewinding %s to %v: %w", s.Data, plan.Last, err)
 	}
 	err = keep.Update(func(id *state.State) error {
-		id.Role, id.Follow, id.HandedTo, id.Frozen = state.RoleSecondary, plan.Follow, "", false
+		id.BecomeSecondaryOf(plan.Follow)
 		id.Epochs, id.Rewind, id.Waits = plan.Epochs, nil, nil
 		if plan.Begun > id.Epoch().Number {
 			id.Begun = max(id.Begun, plan.Begun)

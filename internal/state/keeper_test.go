@@ -213,7 +213,7 @@ func TestWhoseEpochItIs(t *testing.T) {
 	if err := k.Update(func(s *State) error {
 		s.Epochs = append(s.Epochs, protocol.Epoch{Number: 4, Begin: 9, Node: someNode})
 		s.Was, s.Rival = someNode, someNode
-		s.Reign(protocol.Epoch{Number: 5, Begin: 7}) // the file ends before the epoch of the other one
+		s.BeginEpoch(protocol.Epoch{Number: 5, Begin: 7}) // the file ends before the epoch of the other one
 		return nil
 	}); err != nil {
 		t.Fatal(err)

@@ -126,9 +126,9 @@ func (s *State) Own() bool {
 	return s.Was == "" && (by == "" || by == s.Node)
 }
 
-// Reign begins an epoch of this node. Epochs that began behind its beginning are forgotten: the file has nothing of
+// BeginEpoch begins an epoch of this node. Epochs that began after its beginning are forgotten: the file has nothing of
 // them any more.
-func (s *State) Reign(e protocol.Epoch) {
+func (s *State) BeginEpoch(e protocol.Epoch) {
 	e.Node = s.Node
 	for len(s.Epochs) > 0 && s.Epoch().Begin > e.Begin {
 		s.Epochs = s.Epochs[:len(s.Epochs)-1]

@@ -167,7 +167,7 @@ func TestVotersOfLongAgoAreForgotten(t *testing.T) {
 	k := keeper(t, simdisk.New(), "Data.fs")
 	for n := range uint64(epochsWithVoters + 3) {
 		if err := k.Update(func(s *State) error {
-			s.Reign(protocol.Epoch{Number: n + 2, Begin: zodb.Tid(n), Voters: []string{nodeB}})
+			s.BeginEpoch(protocol.Epoch{Number: n + 2, Begin: zodb.Tid(n), Voters: []string{nodeB}})
 			return nil
 		}); err != nil {
 			t.Fatal(err)

@@ -1,0 +1,65 @@
+package state
+
+import (
+	"slices"
+
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// The methods in this file are all that changes who leads, as this node knows it. They are for functions given to
+// Keeper.Update: what they did is durable when that returns.
+
+// BecomePrimary begins an epoch of this node, which leads it.
+func (s *State) BecomePrimary(e protocol.Epoch) {
+	s.BeginEpoch(e)
+	s.Role = RolePrimary
+}
+
+// BecomeSecondary has the node lead no more. It looks for its primary where it did.
+func (s *State) BecomeSecondary() { s.Role, s.Frozen = RoleSecondary, false }
+
+// BecomeSecondaryOf has the node lead no more, and look for its primary at these addresses. A handover is void.
+func (s *State) BecomeSecondaryOf(addresses []string) {
+	s.BecomeSecondary()
+	s.Follow, s.HandedTo = addresses, ""
+}
+
+// HandOver has the node, until now primary, step down for another one, which is to begin the epoch. This node begins no
+// epoch by itself after that.
+func (s *State) HandOver(epoch uint64, node string) {
+	s.BecomeSecondary()
+	s.Promised, s.HandedTo = epoch, node
+}
+
+// ObserveEpoch notes that an epoch was heard of. A handover for a lower one is void.
+func (s *State) ObserveEpoch(epoch uint64) {
+	if epoch > s.Promised {
+		s.Promised, s.PromisedTo, s.HandedTo = epoch, "", ""
+	}
+}
+
+// ObserveBegun notes that an epoch has begun elsewhere.
+func (s *State) ObserveBegun(epoch uint64) {
+	s.ObserveEpoch(epoch)
+	s.Begun = max(s.Begun, epoch)
+}
+
+// Vote promises an epoch to a node.
+func (s *State) Vote(epoch uint64, node string) {
+	s.ObserveEpoch(epoch)
+	s.PromisedTo = node
+}
+
+// MaxMembers is how many addresses of other nodes are kept.
+const MaxMembers = 32
+
+// FollowFirst puts addresses in front of those at which the node looks for its primary.
+func (s *State) FollowFirst(addresses []string) {
+	var kept []string
+	for _, addr := range slices.Concat(addresses, s.Follow) {
+		if addr != "" && !slices.Contains(kept, addr) && len(kept) < MaxMembers {
+			kept = append(kept, addr)
+		}
+	}
+	s.Follow = kept
+}
