@@ -14,7 +14,7 @@ BENCHSTAT    := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build demo test race end-to-end vet lint fuzz bench benchcmp release longrun soak venv tools fmt clean
+.PHONY: help build demo test race end-to-end vet lint fuzz mutants bench benchcmp release longrun soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,13 @@ fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 			$(GO) test -run '^$$' -fuzz "^$$target\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$pkg || exit 1; \
 		done; \
 	done
+
+mutants: ## change the code in small ways that docs/mutants.md names, and say what no test notices. Takes an hour
+	@rm -rf $(BIN)/mutants && git worktree prune && git worktree add -q --detach $(BIN)/mutants HEAD
+	@$(GO) build -o $(BIN)/try-mutants ./integration/mutants
+	@cd $(BIN)/mutants && sed -n 's/^    mutants //p' docs/mutants.md | { status=0; while read -r args; do \
+		eval "$(BIN)/try-mutants $$args" || status=1; done; exit $$status; }; status=$$?; \
+		cd $(CURDIR) && git worktree remove --force $(BIN)/mutants; exit $$status
 
 bench: build ## the reference figures in one run: a table, JSON, and Markdown for docs/performance.md
 	$(GO) run ./integration/bench -zrsd $(BIN)/zrsd $(BENCHFLAGS)

@@ -4,6 +4,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -25,6 +26,15 @@ func TestWhoMayFollow(t *testing.T) {
 	}{
 		{name: "same history", src: newSource(plain(5)...)},
 		{name: "no storage id yet", change: func(h *protocol.Hello) { h.StorageID = "" }},
+		{name: "no storage id yet, and epochs of what was there before", change: func(h *protocol.Hello) {
+			h.StorageID, h.Epochs = "", []protocol.Epoch{{Number: 1, Node: "x"}, {Number: 2, Node: "y"}}
+		}},
+		{name: "no storage id yet, and a promise to another cluster", change: func(h *protocol.Hello) {
+			h.StorageID, h.Promised = "", 3*state.MaxStep
+		}},
+		{name: "a copy without a state, of other content after a pack", src: packed(), change: func(h *protocol.Hello) {
+			h.StorageID, h.Last.Tid, h.Last.Digest = "", tidAt(4), zodb.Digest{1}
+		}, code: protocol.CodeDiverged, tid: tidAt(4), says: "no state file"},
 		{name: "another storage", change: func(h *protocol.Hello) { h.StorageID = "other" },
 			code: protocol.CodeWrongStorage, says: "check the address"},
 		{name: "messages of another version", change: func(h *protocol.Hello) { h.Version = 2 },
@@ -119,6 +129,10 @@ func TestWhoseReignItWas(t *testing.T) {
 		r, _ := answer.(*protocol.Refusal)
 		if tt.code == 0 && r != nil || tt.code != 0 && (r == nil || r.Code != tt.code) {
 			t.Errorf("%s: got %#v, want code %d", tt.name, answer, tt.code)
+		}
+		if says := "it knows epochs up to 1 of node a, the primary epochs up to 2 of node b"; len(tt.epochs) == 1 &&
+			tt.code == protocol.CodeDiverged && !strings.Contains(r.Text, says) {
+			t.Errorf("%s: %q does not say %q", tt.name, r.Text, says)
 		}
 	}
 }

@@ -6,7 +6,7 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// A name for which commits wait is that of one living node. Others may share theirs, as long as it is not the primary's.
+// A name for which commits wait is that of one living node. Others may share theirs, but not the primary's.
 func TestANameThatIsWaitedForHasOneLivingNode(t *testing.T) {
 	src := newSource(plain(1)...)
 	as := func(name, node string) *protocol.Hello {
@@ -14,7 +14,7 @@ func TestANameThatIsWaitedForHasOneLivingNode(t *testing.T) {
 		h.Name, h.Node = name, node
 		return h
 	}
-	taken := func(p *running, name, node string) {
+	taken := func(t *testing.T, p *running, name, node string) {
 		t.Helper()
 		answer := connect(t, p.addr).ask(as(name, node))
 		if r, ok := answer.(*protocol.Refusal); !ok || r.Code != protocol.CodeNameTaken {
@@ -22,14 +22,19 @@ func TestANameThatIsWaitedForHasOneLivingNode(t *testing.T) {
 		}
 	}
 	t.Run("names", func(t *testing.T) {
-		p := start(t, src, Options{Own: "a", Sync: protocol.SyncRule{Required: 1, Names: []string{"b", "c"}}})
+		p := start(t, src, Options{Own: "a", Sync: protocol.SyncRule{Required: 1, Names: []string{"b", "c"}},
+			History: remembered(t, src)})
+		asks := connect(t, p.addr) // which takes no name
+		if _, ok := asks.ask(&protocol.HistoryQuery{Version: 1, Name: "b"}).(*protocol.HistoryAnswer); !ok {
+			t.Fatal("no answer")
+		}
 		follow(t, p.addr, as("x", "x1"))
 		follow(t, p.addr, as("x", "x2"))
 		first := follow(t, p.addr, as("b", "b1"))
 		again := follow(t, p.addr, as("b", "b1")) // whose first connection is about to end
 		follow(t, p.addr, as("c", "c1"))
-		taken(p, "b", "b2")
-		taken(p, "a", "a2")
+		taken(t, p, "b", "b2")
+		taken(t, p, "a", "a2")
 		first.hangUp()
 		again.hangUp()
 		p.eventually(t, "the first b is gone", func(s Status) bool {

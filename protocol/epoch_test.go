@@ -37,3 +37,29 @@ func TestWhereEpochsPart(t *testing.T) {
 		}
 	}
 }
+
+// Two epochs are one by number, beginning and node; what two nodes say of one is equal only with what is for people.
+func TestWhichEpochsAreOne(t *testing.T) {
+	e := Epoch{Number: 2, Begin: 7, Node: "a", By: "db1", At: "2026-01-02T03:00:00Z", Voters: []string{"a", "b"}}
+	if !e.Equal(e) || !e.Same(e) {
+		t.Error("it is another one than itself")
+	}
+	for what, c := range map[string]struct {
+		change func(*Epoch)
+		same   bool
+	}{
+		"number":          {func(e *Epoch) { e.Number++ }, false},
+		"beginning":       {func(e *Epoch) { e.Begin++ }, false},
+		"node":            {func(e *Epoch) { e.Node = "b" }, false},
+		"no node":         {func(e *Epoch) { e.Node = "" }, true},
+		"name":            {func(e *Epoch) { e.By = "db2" }, true},
+		"time":            {func(e *Epoch) { e.At = "" }, true},
+		"who promised it": {func(e *Epoch) { e.Voters = []string{"a"} }, true},
+	} {
+		other := e
+		c.change(&other)
+		if e.Equal(other) || other.Equal(e) || e.Same(other) != c.same || other.Same(e) != c.same {
+			t.Errorf("another %s: equal %v, same %v", what, e.Equal(other), e.Same(other))
+		}
+	}
+}

@@ -189,6 +189,174 @@ func TestLargeTransactionsAreBufferedOnDisk(t *testing.T) {
 	}
 }
 
+// What is replaced is not in memory any more, and what just fits is.
+func TestMemoryIsThatOfWhatIsKept(t *testing.T) {
+	s := open(t)
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 30})
+	for range 5 { // the new record comes before the old one goes
+		must(t, txn.Store(1, 0, []byte("ten bytes.")), txn.Store(2, 0, []byte("ten bytes!")))
+	}
+	must(t, txn.Store(3, 0, []byte("ten bytes?")))
+	if txn.buf.memory != 30 || txn.buf.spill != nil {
+		t.Errorf("%d bytes in memory, and a file: %v", txn.buf.memory, txn.buf.spill != nil)
+	}
+	for _, data := range []string{"x", "y"} { // what is replaced in the file took no memory
+		must(t, txn.Store(4, 0, []byte(data)))
+		if txn.buf.memory != 30 || txn.buf.spill == nil {
+			t.Errorf("with one more: %d bytes in memory, and a file: %v", txn.buf.memory, txn.buf.spill != nil)
+		}
+	}
+	must(t, txn.Abort())
+}
+
+func TestATransactionMayBeAsLargeAsAllowed(t *testing.T) {
+	s := open(t)
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Bytes: 10, Operations: 2})
+	must(t, txn.Store(1, 0, []byte("12345")), txn.Store(2, 0, []byte("67890")))
+	vote(t, txn)
+	finish(t, txn)
+	s.expect(t, 2, "67890")
+}
+
+func TestABlobThatIsNotCommittedIsRemoved(t *testing.T) {
+	s := open(t)
+	left := func(want int) {
+		t.Helper()
+		drafts, err := os.ReadDir(filepath.Join(s.blobs, "tmp"))
+		if err != nil || len(drafts) != want {
+			t.Errorf("left behind: %v, %v; want %d", drafts, err, want)
+		}
+	}
+	replaced := s.begin()
+	must(t, replaced.StoreBlob(1, 0, blobRecord, upload(t, s, "first")),
+		replaced.StoreBlob(1, 0, blobRecord, upload(t, s, "second")))
+	left(1)
+	vote(t, replaced)
+	s.expectBlob(t, 1, finish(t, replaced), "second")
+	broken := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Operations: 1})
+	must(t, broken.StoreBlob(2, 0, blobRecord, upload(t, s, "content")))
+	left(1)
+	if err := broken.Check(3, 0); err == nil {
+		t.Error("a second operation was taken")
+	}
+	left(0)
+	must(t, broken.Abort())
+}
+
+// A record of a blob that is too large for memory keeps its blob.
+func TestARecordOfABlobMayBeInTheFile(t *testing.T) {
+	s := open(t)
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 1})
+	must(t, txn.StoreBlob(1, 0, blobRecord, upload(t, s, "content")))
+	vote(t, txn)
+	s.expectBlob(t, 1, finish(t, txn), "content")
+}
+
+// Whoever votes on the spot holds up all others: only what is small and in memory does, where nobody has the lock.
+func TestASmallTransactionVotesOnTheSpot(t *testing.T) {
+	s := open(t)
+	base := s.commit(t, 1000, 0, "base")
+	stores := func(n int) func(*Transaction) error {
+		return func(txn *Transaction) (err error) {
+			for i := range n {
+				err = errors.Join(err, txn.Store(zodb.Oid(i+1), 0, []byte("x")))
+			}
+			return err
+		}
+	}
+	for name, c := range map[string]struct {
+		fill  func(*Transaction) error
+		voted bool
+	}{
+		"nothing":                    {func(*Transaction) error { return nil }, true},
+		"as many operations as that": {stores(smallOperations), true},
+		"one more":                   {stores(smallOperations + 1), false},
+		"an undo":                    {func(txn *Transaction) error { return txn.Undo(base) }, false},
+		"a restored revision": {func(txn *Transaction) error {
+			return txn.Restore(7, base, []byte("x"), 0)
+		}, false},
+		"more than there is memory": {func(txn *Transaction) error {
+			return txn.Store(7, 0, make([]byte, 2001))
+		}, false},
+		"a blob": {func(txn *Transaction) error {
+			return txn.StoreBlob(7, 0, blobRecord, upload(t, s, "b"))
+		}, false},
+		"a condition and a deletion": {func(txn *Transaction) error {
+			return errors.Join(txn.Check(1000, base), txn.Delete(1000, base))
+		}, true},
+		"what could not be buffered": {func(txn *Transaction) error {
+			_ = txn.Store(7, 0, make([]byte, 9001))
+			return nil
+		}, false},
+		"what has voted already": {func(txn *Transaction) error {
+			_, err := txn.Vote(t.Context())
+			return err
+		}, false},
+	} {
+		txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 2000, Bytes: 9000})
+		must(t, c.fill(txn))
+		out, voted, err := txn.VoteNow()
+		if err != nil || voted != c.voted || voted != (out != nil) {
+			t.Errorf("%s: voted %v, %+v, %v", name, voted, out, err)
+		}
+		must(t, txn.Abort())
+	}
+	holds, waits := s.begin(), s.begin()
+	vote(t, holds)
+	if _, voted, err := waits.VoteNow(); voted || err != nil {
+		t.Errorf("it voted while another one held the lock: %v", err)
+	}
+	must(t, holds.Abort(), waits.Abort())
+}
+
+func TestAFinishedTransactionIsOver(t *testing.T) {
+	s := open(t)
+	txn := s.begin()
+	must(t, txn.Store(1, 0, []byte("one")))
+	vote(t, txn)
+	finish(t, txn)
+	must(t, txn.Abort())
+	if _, _, err := txn.Finish(t.Context(), false); !errors.Is(err, zodb.ErrTransaction) {
+		t.Errorf("finished twice: %v", err)
+	}
+	s.expect(t, 1, "one")
+}
+
+func TestHowMuchIsInMemoryWhereNobodySays(t *testing.T) {
+	if got := New(nil, zodb.TxnMeta{}, Options{}).buf.opt.Memory; got != 1<<20 {
+		t.Errorf("%d bytes", got)
+	}
+}
+
+// Where the client has to resolve something, it sends everything again: what was resolved here is not reported.
+func TestWithAConflictNothingIsReportedAsResolved(t *testing.T) {
+	s := open(t)
+	first, other := s.commit(t, 1, 0, "old"), s.commit(t, 2, 0, "old")
+	s.commit(t, 1, first, "new")
+	s.commit(t, 2, other, "new")
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Resolve: func(_, _, sent []byte) ([]byte, error) {
+		if string(sent) == "cannot" {
+			return nil, errors.New("no")
+		}
+		return sent, nil
+	}})
+	must(t, txn.Store(1, first, []byte("can")), txn.Store(2, other, []byte("cannot")))
+	out, err := txn.Vote(t.Context())
+	if err != nil || len(out.Conflicts) != 1 || len(out.Changed) > 0 || out.Resolved != 0 {
+		t.Errorf("got %+v, %v", out, err)
+	}
+	must(t, txn.Abort())
+}
+
+func TestARestoredRecordThatIsTooLargeIsRefused(t *testing.T) {
+	txn := New(open(t).Storage, zodb.TxnMeta{}, Options{Bytes: 10})
+	var large *TooLargeError
+	if err := txn.Restore(1, 1, make([]byte, 11), 0); !errors.As(err, &large) || txn.Broken() == nil {
+		t.Errorf("got %v", err)
+	}
+	must(t, txn.Abort())
+}
+
 func TestATransactionThatIsTooLargeIsRefused(t *testing.T) {
 	s := open(t)
 	for name, opt := range map[string]Options{"bytes": {Bytes: 10}, "operations": {Operations: 2}} {
@@ -264,8 +432,9 @@ func TestWhatCanBeResolvedHereIsNotAskedForAndIsReported(t *testing.T) {
 	}
 	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Resolve: join})
 	must(t, txn.Store(1, first, []byte("sent")), txn.Store(2, 0, []byte("new")))
-	if changed := vote(t, txn); len(changed) != 1 || changed[0] != 1 {
-		t.Errorf("changed: %v", changed)
+	out, err := txn.Vote(t.Context())
+	if err != nil || len(out.Conflicts) > 0 || len(out.Changed) != 1 || out.Changed[0] != 1 || out.Resolved != 1 {
+		t.Errorf("got %+v, %v", out, err)
 	}
 	finish(t, txn)
 	s.expect(t, 1, "old+committed+sent")
@@ -274,8 +443,8 @@ func TestWhatCanBeResolvedHereIsNotAskedForAndIsReported(t *testing.T) {
 		return nil, errors.New("no")
 	}})
 	must(t, txn.Store(1, second, []byte("sent")))
-	out, err := txn.Vote(t.Context())
-	if err != nil || len(out.Conflicts) != 1 {
+	out, err = txn.Vote(t.Context())
+	if err != nil || len(out.Conflicts) != 1 || out.Resolved != 0 {
 		t.Errorf("got %+v, %v", out, err)
 	}
 	must(t, txn.Abort())
