@@ -26,7 +26,7 @@ const defaultPoll = time.Second
 type Attached struct {
 	path  string
 	fs    vfs.FS
-	blobs Blobs
+	blobs BlobOpener
 	log   hclog.Logger
 	poll  time.Duration
 	now   func() time.Time
@@ -43,9 +43,24 @@ type Attached struct {
 	once   sync.Once
 }
 
-// Attach opens the Data.fs at path, which must exist, and follows it until Close. Of the options FS, Blobs, Logger, Now
-// and Poll count. ctx ends the search for the end of the file.
-func Attach(ctx context.Context, path string, opt Options) (*Attached, error) {
+// AttachOptions of Attach. The zero value follows a Data.fs without blobs.
+type AttachOptions struct {
+	FS     vfs.FS           // the disk; nil: the real one
+	Blobs  BlobOpener       // nil: no blob directory
+	Logger hclog.Logger     // nil: silent
+	now    func() time.Time // the clock by which unfinished changes are waited for; nil: time.Now
+	poll   time.Duration    // how often to look for changes that nobody notifies of; 0: a second
+}
+
+// A BlobOpener is what an Attached needs of a blob directory.
+type BlobOpener interface {
+	// OpenBlob opens a published blob; *zodb.POSKeyError with Blob set when there is none.
+	OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error)
+}
+
+// Attach opens the Data.fs at path, which must exist, and follows it until Close. ctx ends the search for the end of
+// the file.
+func Attach(ctx context.Context, path string, opt AttachOptions) (*Attached, error) {
 	a := newAttached(path, opt)
 	g, err := a.openGeneration(ctx)
 	if err != nil {
@@ -59,9 +74,9 @@ func Attach(ctx context.Context, path string, opt Options) (*Attached, error) {
 	return a, nil
 }
 
-func newAttached(path string, opt Options) *Attached {
+func newAttached(path string, opt AttachOptions) *Attached {
 	a := &Attached{
-		path: path, fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, poll: opt.poll, now: opt.Now,
+		path: path, fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, poll: opt.poll, now: opt.now,
 		done: make(chan struct{}),
 	}
 	if a.fs == nil {

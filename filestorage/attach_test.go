@@ -23,7 +23,7 @@ type follower struct {
 func newFollower(t *testing.T, w *pythonWriter) *follower {
 	t.Helper()
 	f := &follower{t: t, time: time.Unix(1_700_000_000, 0)}
-	f.Attached = newAttached(w.path, Options{poll: time.Second, Now: func() time.Time { return f.time }})
+	f.Attached = newAttached(w.path, AttachOptions{poll: time.Second, now: func() time.Time { return f.time }})
 	g, err := f.openGeneration(t.Context())
 	if err != nil {
 		t.Fatal(err)
@@ -140,7 +140,7 @@ func TestAttachReadsLittle(t *testing.T) {
 	}
 	check := func() {
 		disk := &countingDisk{}
-		a := newAttached(w.path, Options{FS: disk})
+		a := newAttached(w.path, AttachOptions{FS: disk})
 		g, err := a.openGeneration(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -186,7 +186,7 @@ func TestAttachDoesNotSeeAGroupInFlight(t *testing.T) {
 		commits = append(commits, st.send(txn))
 	}
 	cancel()
-	a, err := Attach(t.Context(), crashPath, Options{FS: st.disk})
+	a, err := Attach(t.Context(), crashPath, AttachOptions{FS: st.disk})
 	if err != nil {
 		t.Fatal(err)
 	}

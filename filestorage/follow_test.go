@@ -121,7 +121,7 @@ func (d *failingDisk) Stat(path string) (os.FileInfo, error) {
 // A watcher woken by the system keeps up with a writer that commits, aborts and packs, and leaves no file of its own.
 func TestAttachFollowsARunningWriter(t *testing.T) {
 	w := newPythonWriter(t, 2)
-	a, err := Attach(t.Context(), w.path, Options{poll: 20 * time.Millisecond})
+	a, err := Attach(t.Context(), w.path, AttachOptions{poll: 20 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -154,7 +154,7 @@ func TestAttachFollowsARunningWriter(t *testing.T) {
 // Close wakes who waits, and may be called again.
 func TestAttachClose(t *testing.T) {
 	w := newPythonWriter(t, 2)
-	a, err := Attach(t.Context(), w.path, Options{})
+	a, err := Attach(t.Context(), w.path, AttachOptions{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -184,14 +184,14 @@ func TestAttachClose(t *testing.T) {
 // What is no Data.fs is refused at once.
 func TestAttachRefuses(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "Data.fs")
-	if _, err := Attach(t.Context(), path, Options{}); !errors.Is(err, os.ErrNotExist) {
+	if _, err := Attach(t.Context(), path, AttachOptions{}); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("missing: %v", err)
 	}
 	for _, content := range []string{"", "FS3", "GIF89a is a picture, not a database"} {
 		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
 			t.Fatal(err)
 		}
-		if a, err := Attach(t.Context(), path, Options{}); err == nil {
+		if a, err := Attach(t.Context(), path, AttachOptions{}); err == nil {
 			t.Errorf("%q was attached to, up to %d", content, a.Size())
 		}
 	}

@@ -22,7 +22,7 @@ func TestPacksBesideEverything(t *testing.T) {
 	s := mustOpen(t, filepath.Join(dir, "Data.fs"), Options{Blobs: openBlobs(t, filepath.Join(dir, "blobs"))})
 	const rounds = 400
 	serial := commitBoth(t, s, 0, 0)
-	attached, err := Attach(t.Context(), s.Path(), Options{poll: 5 * time.Millisecond})
+	attached, err := Attach(t.Context(), s.Path(), AttachOptions{poll: 5 * time.Millisecond})
 	if err != nil {
 		t.Fatal(err)
 	}

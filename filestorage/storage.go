@@ -17,7 +17,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Options say how to open a storage. The zero value opens or creates one for writing, without blobs.
+// Options of Open. The zero value opens or creates one for writing, without blobs.
 type Options struct {
 	FS        vfs.FS                  // the disk; nil: the real one
 	Blobs     Blobs                   // nil: no blob directory
@@ -29,7 +29,6 @@ type Options struct {
 	Now       func() time.Time        // the clock of new tids; nil: time.Now
 	Resolve   Resolver                // resolves conflicts in Undo; nil: none is
 	Watch     *watchdog.Board         // is told of waits for the disk and the commit lock; nil: nobody is
-	poll      time.Duration           // Attach: how often to look for changes that nobody notifies of; 0: a second
 }
 
 // Blobs is what a storage needs of a blob directory. All methods may be called concurrently.
@@ -40,8 +39,7 @@ type Blobs interface {
 	Draft() (zodb.BlobDraft, error)
 	// AdoptDraft makes a draft of a complete file on the file system of the directory; its name is gone then.
 	AdoptDraft(path string) (zodb.BlobDraft, error)
-	// OpenBlob opens a published blob; *zodb.POSKeyError with Blob set when there is none.
-	OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error)
+	BlobOpener
 	// SetAside moves a published blob out of the way, to where an operator finds it under label, durably. Where there
 	// is no such blob it does nothing.
 	SetAside(oid zodb.Oid, tid zodb.Tid, label string) error

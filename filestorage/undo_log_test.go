@@ -40,7 +40,7 @@ func TestUndoLogOfFixtures(t *testing.T) {
 		}
 		s := openFixture(t, filepath.Base(dir), Options{ReadOnly: true})
 		got, err := s.UndoLog(t.Context(), 0, 30, nil)
-		attached, err2 := Attach(t.Context(), s.Path(), Options{})
+		attached, err2 := Attach(t.Context(), s.Path(), AttachOptions{})
 		if err2 != nil {
 			t.Fatal(err2)
 		}

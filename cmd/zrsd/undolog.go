@@ -95,7 +95,7 @@ func (opt *undoLogOptions) list(ctx context.Context, args []string) ([]byte, *ad
 
 // read reads the file as one that another process may be writing to.
 func (opt *undoLogOptions) read(ctx context.Context) ([]byte, *admin.UndoLogDocument, error) {
-	st, err := filestorage.Attach(ctx, opt.data, filestorage.Options{})
+	st, err := filestorage.Attach(ctx, opt.data, filestorage.AttachOptions{})
 	if err != nil {
 		return nil, nil, asOpenError(err)
 	}

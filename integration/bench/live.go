@@ -146,7 +146,7 @@ type watch struct {
 
 func newWatch(ctx context.Context, data string, after zodb.Tid) (w *watch, err error) {
 	w = &watch{seen: map[zodb.Tid]time.Time{}, news: make(chan struct{}, 1)}
-	if w.attached, err = filestorage.Attach(ctx, data, filestorage.Options{}); err != nil {
+	if w.attached, err = filestorage.Attach(ctx, data, filestorage.AttachOptions{}); err != nil {
 		return nil, err
 	}
 	if w.iterator, err = w.attached.Iterate(after, true); err != nil {

@@ -90,7 +90,8 @@ func (c *PrimaryConfig) source(ctx context.Context, f *nodeStatus) (source, blob
 		return nil, blobs, err
 	}
 	f.waits("attaching to the storage")
-	src, err := filestorage.Attach(ctx, c.Data, c.storageOptions(f, blobs))
+	opt := filestorage.AttachOptions{FS: c.FS, Blobs: blobs.storage(), Logger: c.Logger.Named("storage")}
+	src, err := filestorage.Attach(ctx, c.Data, opt)
 	if err != nil {
 		return nil, blobs, &StartError{err}
 	}
