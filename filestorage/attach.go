@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"sync"
 	"time"
 
@@ -137,6 +138,16 @@ func (a *Attached) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
 		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
 	}
 	return a.blobs.OpenBlob(oid, tid)
+}
+
+// Transactions is as Storage.Transactions.
+func (a *Attached) Transactions(ctx context.Context, after zodb.Tid) iter.Seq2[zodb.Transaction, error] {
+	return transactions(ctx, a, after, false)
+}
+
+// Follow is as Storage.Follow. A *DivergedError may be its end, too.
+func (a *Attached) Follow(ctx context.Context, after zodb.Tid) iter.Seq2[zodb.Transaction, error] {
+	return transactions(ctx, a, after, true)
 }
 
 // Iterate is as Storage.Iterate. A *DivergedError ends the iterator.

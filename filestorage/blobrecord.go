@@ -3,7 +3,6 @@ package filestorage
 import (
 	"context"
 	"errors"
-	"io"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -18,13 +17,12 @@ func FirstBlob(ctx context.Context, disk vfs.FS, path string, progress func(done
 		return nil, undamaged(err)
 	}
 	defer in.Close() //nolint:errcheck // only read
-	for {
-		if err := context.Cause(ctx); err != nil {
-			return nil, err
-		}
-		txn, err := in.Next()
+	for txn, err := range in.Transactions() {
 		if err != nil {
 			return nil, undamaged(err)
+		}
+		if err := context.Cause(ctx); err != nil {
+			return nil, err
 		}
 		if progress != nil {
 			progress(txn.Pos, in.Size())
@@ -33,15 +31,12 @@ func FirstBlob(ctx context.Context, disk vfs.FS, path string, progress func(done
 			return rec, undamaged(err)
 		}
 	}
+	return nil, nil //nolint:nilnil // it has none
 }
 
 // firstBlob does so for a transaction.
 func (in *Inspector) firstBlob() (*RawRecord, error) {
-	for {
-		rec, err := in.NextRecord()
-		if errors.Is(err, io.EOF) {
-			return nil, nil //nolint:nilnil // it has none
-		}
+	for rec, err := range in.Records() {
 		if err != nil {
 			return nil, err
 		}
@@ -56,12 +51,13 @@ func (in *Inspector) firstBlob() (*RawRecord, error) {
 			return rec, nil
 		}
 	}
+	return nil, nil //nolint:nilnil // it has none
 }
 
 // undamaged leaves errors that are not about what stands in a file.
 func undamaged(err error) error {
 	var corrupt *zodb.CorruptError
-	if errors.Is(err, io.EOF) || errors.As(err, &corrupt) {
+	if errors.As(err, &corrupt) {
 		return nil
 	}
 	return err

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"iter"
 	"os"
 
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -42,11 +43,11 @@ func (r *RawRecord) dataPos() int64 { return r.Pos + recHeaderLen }
 // server. It is what tools use that must look at damaged files; everybody else wants Storage.Iterate. It is for one
 // goroutine.
 //
-//	for txn, err := in.Next() …          io.EOF at the end of what is committed, see Tail
-//	    for rec, err := in.NextRecord() … io.EOF behind the last record
+//	for txn, err := range in.Transactions() …   what is committed; behind it see Pos
+//	    for rec, err := range in.Records() …    of this transaction
 //
-// A *zodb.CorruptError from NextRecord spoils only the rest of that transaction, and Next goes on behind it. One
-// from Next is the end: nobody can tell where another transaction begins.
+// A *zodb.CorruptError from Records spoils only the rest of that transaction, and Transactions goes on behind it. One
+// from Transactions is the end: nobody can tell where another transaction begins.
 type Inspector struct {
 	file   vfs.File
 	path   string
@@ -106,12 +107,31 @@ func (in *Inspector) Magic() zodb.Magic { return in.magic }
 // Size returns the size of the file when it was opened.
 func (in *Inspector) Size() int64 { return in.size }
 
-// Pos returns the offset behind the last transaction that Next returned. Behind it, after io.EOF, stands nothing, or a
+// Pos returns the offset behind the last transaction. Behind it, at the end of Transactions, stands nothing, or a
 // transaction that is not committed: one being written at this moment, or one that a crash interrupted.
 func (in *Inspector) Pos() int64 { return in.pos }
 
-// Next returns the next transaction, whatever was read of the one before. What it returns is valid until the next call.
-func (in *Inspector) Next() (*RawTransaction, error) {
+// Transactions ranges over the transactions that are left, whatever was read of the one before. An error is the last
+// thing that comes. A transaction is valid until the next one.
+func (in *Inspector) Transactions() iter.Seq2[*RawTransaction, error] { return each(in.next) }
+
+// Records ranges over the records that are left of the transaction that came last, likewise.
+func (in *Inspector) Records() iter.Seq2[*RawRecord, error] { return each(in.nextRecord) }
+
+// each ranges over what next returns, up to io.EOF, which it leaves out, or another error.
+func each[T any](next func() (T, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		for {
+			v, err := next()
+			if errors.Is(err, io.EOF) || !yield(v, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// next returns the next transaction, whatever was read of the one before. What it returns is valid until the next call.
+func (in *Inspector) next() (*RawTransaction, error) {
 	if in.size-in.pos < txnHeaderLen {
 		return nil, io.EOF
 	}
@@ -169,8 +189,8 @@ func (in *Inspector) enter() (*RawTransaction, error) {
 	return &in.txn, nil
 }
 
-// NextRecord returns the next record of the transaction. What it returns is valid until the next call.
-func (in *Inspector) NextRecord() (*RawRecord, error) {
+// nextRecord returns the next record of the transaction. What it returns is valid until the next call.
+func (in *Inspector) nextRecord() (*RawRecord, error) {
 	end := in.txn.Pos + in.txn.Length
 	if in.recPos >= end {
 		return nil, io.EOF

@@ -72,14 +72,10 @@ func inspectAll(t *testing.T, path string) (f rawFixture, damage error) {
 		t.Fatal(err)
 	}
 	defer in.Close()
-	for {
-		txn, err := in.Next()
+	for txn, err := range in.Transactions() {
 		if err != nil {
-			if !errors.Is(err, io.EOF) {
-				damage = err
-			}
-			f.End = in.Pos()
-			return f, damage
+			damage = err
+			break
 		}
 		f.Transactions = append(f.Transactions, struct {
 			Pos     int64       `json:"pos"`
@@ -89,16 +85,14 @@ func inspectAll(t *testing.T, path string) (f rawFixture, damage error) {
 			Records []rawRecord `json:"records"`
 		}{txn.Pos, txn.Meta.Tid, string(rune(txn.Meta.Status)), txn.Length, inspectRecords(t, in)})
 	}
+	f.End = in.Pos()
+	return f, damage
 }
 
 func inspectRecords(t *testing.T, in *Inspector) []rawRecord {
 	t.Helper()
 	records := []rawRecord{}
-	for {
-		r, err := in.NextRecord()
-		if errors.Is(err, io.EOF) {
-			return records
-		}
+	for r, err := range in.Records() {
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -108,6 +102,7 @@ func inspectRecords(t *testing.T, in *Inspector) []rawRecord {
 		}
 		records = append(records, rawRecord{r.Pos, r.Oid, r.Tid, r.Prev, r.Tloc, r.Size, r.Back, blob})
 	}
+	return records
 }
 
 // Whatever the bytes, an Inspector comes to an end, stays inside the file and fails only in the ways that it promises.
@@ -130,12 +125,10 @@ func FuzzInspect(f *testing.F) {
 			return
 		}
 		defer in.Close()
-		for pos := in.Pos(); ; {
-			txn, err := in.Next()
+		pos := in.Pos()
+		for txn, err := range in.Transactions() {
 			if err != nil {
-				if !errors.Is(err, io.EOF) {
-					mustBeCorrupt(t, err)
-				}
+				mustBeCorrupt(t, err)
 				return
 			}
 			if in.Pos() <= pos || in.Pos() > int64(len(content)) || txn.Pos != pos {
@@ -149,11 +142,7 @@ func FuzzInspect(f *testing.F) {
 
 func fuzzRecords(t *testing.T, in *Inspector) {
 	t.Helper()
-	for {
-		r, err := in.NextRecord()
-		if errors.Is(err, io.EOF) {
-			return
-		}
+	for r, err := range in.Records() {
 		if err != nil {
 			mustBeCorrupt(t, err)
 			return

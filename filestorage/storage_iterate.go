@@ -4,14 +4,44 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
+// Transactions ranges over the committed transactions behind the one with the tid after, 0: over all. What comes is as
+// with Iterate and zodb.Transactions.
+func (s *Storage) Transactions(ctx context.Context, after zodb.Tid) iter.Seq2[zodb.Transaction, error] {
+	return transactions(ctx, s, after, false)
+}
+
+// Follow is Transactions that waits at the end for more commits, until ctx ends or the storage is closed, which comes
+// as an error: the context's cause, or zodb.ErrClosed.
+func (s *Storage) Follow(ctx context.Context, after zodb.Tid) iter.Seq2[zodb.Transaction, error] {
+	return transactions(ctx, s, after, true)
+}
+
+// transactions ranges over what an iterator of st returns, which lives as long as that.
+func transactions(
+	ctx context.Context, st interface {
+		Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error)
+	}, after zodb.Tid, follow bool,
+) iter.Seq2[zodb.Transaction, error] {
+	return func(yield func(zodb.Transaction, error) bool) {
+		it, err := st.Iterate(after, follow)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer it.Close() //nolint:errcheck // it has only read
+		zodb.Transactions(ctx, it)(yield)
+	}
+}
+
 // Iterate returns an iterator that begins behind the transaction with the tid after, or, where there is none, with the
-// first whose tid is above. When follow is set it
-// waits at the end for more commits; Close of the storage ends that with zodb.ErrClosed. The caller closes it.
+// first whose tid is above. When follow is set it waits at the end for more commits; Close of the storage ends that
+// with zodb.ErrClosed. The caller closes it.
 //
 // Transactions and records are reused: what Next and NextRecord return, readers included, is void after the next call
 // of either. Transactions of status 'u' are among them. Records of blobs carry the blob where there is one. Damage that

@@ -1,10 +1,12 @@
 package filestorage
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/zrsd/zrsd/zodb"
@@ -84,5 +86,52 @@ func TestStorageIterate(t *testing.T) {
 	}
 	if err := <-done; !errors.Is(err, zodb.ErrClosed) {
 		t.Errorf("the waiting iterator got %v", err)
+	}
+}
+
+// Transactions ranges over what there is, Follow also over what comes, until it is told not to; neither holds the file
+// for longer.
+func TestARangeOverAStorageEndsAndLetsTheFileGo(t *testing.T) {
+	s, err := Open(t.Context(), filepath.Join(t.TempDir(), "Data.fs"), Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	before := s.holders.Load()
+	want := []zodb.Tid{commitText(t, s, 1, "a"), commitText(t, s, 1, "b")}
+	var got []zodb.Tid
+	for txn, err := range s.Transactions(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		got = append(got, txn.Meta().Tid)
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("transactions %v, want %v", got, want)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	got = nil
+	for txn, err := range s.Follow(ctx, want[0]) {
+		if err != nil {
+			if !errors.Is(err, io.ErrNoProgress) || txn != nil {
+				t.Errorf("the end of a range that follows: %v, %v", txn, err)
+			}
+			break
+		}
+		if got = append(got, txn.Meta().Tid); len(got) == 1 {
+			want = append(want, commitText(t, s, 1, "c"))
+		} else {
+			cancel(io.ErrNoProgress)
+		}
+	}
+	if !slices.Equal(got, want[1:]) {
+		t.Errorf("followed %v, want %v", got, want[1:])
+	}
+	for range s.Follow(t.Context(), 0) {
+		break
+	}
+	if n := s.holders.Load(); n != before {
+		t.Errorf("%d hold the file, before there were %d", n, before)
 	}
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -171,11 +170,7 @@ const clearPause = time.Second
 func oidsOf(txn zodb.Transaction) ([]zodb.Oid, error) {
 	var oids []zodb.Oid
 	seen := make(map[zodb.Oid]struct{})
-	for {
-		rec, err := txn.NextRecord()
-		if errors.Is(err, io.EOF) {
-			return oids, nil
-		}
+	for rec, err := range zodb.Records(txn) {
 		if err != nil {
 			return nil, err
 		}
@@ -184,6 +179,7 @@ func oidsOf(txn zodb.Transaction) ([]zodb.Oid, error) {
 			oids = append(oids, rec.Oid)
 		}
 	}
+	return oids, nil
 }
 
 // A pendingFinish is a commit whose client waits for the reply of tpc_finish.

@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
-	"errors"
 	"fmt"
 	"io"
 )
@@ -50,12 +49,7 @@ func DigestOf(txn Transaction) (d Digest, err error) {
 	h.Write(m.User)
 	h.Write(m.Description)
 	h.Write(m.Extension)
-	for {
-		rec, err := txn.NextRecord()
-		if errors.Is(err, io.EOF) {
-			h.Sum(d[:0])
-			return d, nil
-		}
+	for rec, err := range Records(txn) {
 		if err != nil {
 			return d, fmt.Errorf("digest of transaction %v: %w", m.Tid, err)
 		}
@@ -70,4 +64,6 @@ func DigestOf(txn Transaction) (d Digest, err error) {
 			return d, fmt.Errorf("digest of transaction %v: oid %v: %w", m.Tid, rec.Oid, err)
 		}
 	}
+	h.Sum(d[:0])
+	return d, nil
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 	"time"
@@ -125,20 +124,12 @@ func (s *seat) has(ctx context.Context) (map[zodb.Tid]bool, error) {
 		return nil, err
 	}
 	defer st.Close() //nolint:errcheck // read only
-	it, err := st.Iterate(0, false)
-	if err != nil {
-		return nil, err
-	}
-	defer it.Close() //nolint:errcheck // read only
 	tids := make(map[zodb.Tid]bool)
-	for {
-		txn, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return tids, nil
-		}
+	for txn, err := range st.Transactions(ctx, 0) {
 		if err != nil {
 			return nil, err
 		}
 		tids[txn.Meta().Tid] = true
 	}
+	return tids, nil
 }

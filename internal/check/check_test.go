@@ -253,21 +253,20 @@ func structureOf(t *testing.T, path string) map[int64]bool {
 		}
 	}
 	mark(0, 4)
-	for {
-		txn, err := in.Next()
+	for txn, err := range in.Transactions() {
 		if err != nil {
-			return marked
+			break
 		}
 		mark(txn.Pos+8, 9)
 		mark(txn.Pos+txn.Length, 8)
-		for {
-			rec, err := in.NextRecord()
+		for rec, err := range in.Records() {
 			if err != nil {
 				break
 			}
 			mark(rec.Pos+16, 26) // prev, tloc, vlen, plen
 		}
 	}
+	return marked
 }
 
 func TestAFileThatIsNoDataFileIsDamage(t *testing.T) {

@@ -13,12 +13,9 @@ import (
 // walk checks all transactions up to the end or to damage that nobody can get past.
 func (c *checker) walk(ctx context.Context) error {
 	c.reached(c.in.Pos())
-	for ctx.Err() == nil {
-		txn, err := c.in.Next()
+	for txn, err := range c.in.Transactions() {
 		var corrupt *zodb.CorruptError
 		switch {
-		case errors.Is(err, io.EOF):
-			return nil
 		case errors.As(err, &corrupt):
 			corrupt.Got += "; nothing behind this point can be checked"
 			c.corrupt(KindStructure, corrupt, nil)
@@ -26,6 +23,8 @@ func (c *checker) walk(ctx context.Context) error {
 			return nil
 		case err != nil:
 			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		}
 		if err := c.transaction(ctx, txn); err != nil {
 			return err
@@ -35,19 +34,16 @@ func (c *checker) walk(ctx context.Context) error {
 			c.opt.Progress(c.in.Pos(), c.in.Size())
 		}
 	}
-	return context.Cause(ctx)
+	return nil
 }
 
 func (c *checker) transaction(ctx context.Context, txn *filestorage.RawTransaction) error {
 	tid := txn.Meta.Tid
 	c.sum.Transactions++
 	c.tid(txn.Pos, tid)
-	for ctx.Err() == nil {
-		rec, err := c.in.NextRecord()
+	for rec, err := range c.in.Records() {
 		var corrupt *zodb.CorruptError
 		switch {
-		case errors.Is(err, io.EOF):
-			return nil
 		case errors.As(err, &corrupt):
 			corrupt.Got += "; the rest of the transaction is skipped"
 			c.corrupt(KindRecord, corrupt, &tid)
@@ -55,12 +51,14 @@ func (c *checker) transaction(ctx context.Context, txn *filestorage.RawTransacti
 			return nil
 		case err != nil:
 			return err
+		case ctx.Err() != nil:
+			return context.Cause(ctx)
 		}
 		if err := c.record(txn, rec); err != nil {
 			return err
 		}
 	}
-	return context.Cause(ctx)
+	return nil
 }
 
 // tid checks the tid of the transaction at pos. Of those in the future the first one is reported; all are counted.

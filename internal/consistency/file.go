@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -24,11 +23,7 @@ func ReadFile(ctx context.Context, file File, value ValueFunc) (txns []Txn, err 
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	for {
-		txn, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return txns, nil
-		}
+	for txn, err := range zodb.Transactions(ctx, it) {
 		if err != nil {
 			return nil, err
 		}
@@ -38,15 +33,12 @@ func ReadFile(ctx context.Context, file File, value ValueFunc) (txns []Txn, err 
 		}
 		txns = append(txns, Txn{txn.Meta().Tid, writes})
 	}
+	return txns, nil
 }
 
 func writesOf(txn zodb.Transaction, value ValueFunc) (map[zodb.Oid]string, error) {
 	writes := map[zodb.Oid]string{}
-	for {
-		rec, err := txn.NextRecord()
-		if errors.Is(err, io.EOF) {
-			return writes, nil
-		}
+	for rec, err := range zodb.Records(txn) {
 		if err != nil {
 			return nil, err
 		}
@@ -58,4 +50,5 @@ func writesOf(txn zodb.Transaction, value ValueFunc) (map[zodb.Oid]string, error
 			writes[rec.Oid] = text
 		}
 	}
+	return writes, nil
 }

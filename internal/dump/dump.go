@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"time"
 	"unicode/utf8"
 
@@ -76,13 +75,12 @@ func Run(ctx context.Context, opt Options, out Printer) (err error) {
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
 	d := &dumper{opt, in, out}
-	for ctx.Err() == nil {
-		txn, err := in.Next()
-		if errors.Is(err, io.EOF) {
-			return out.End(in.Size() - in.Pos())
-		}
+	for txn, err := range in.Transactions() {
 		if err != nil {
 			return err
+		}
+		if ctx.Err() != nil {
+			return context.Cause(ctx)
 		}
 		if opt.To != 0 && txn.Meta.Tid > opt.To {
 			return nil
@@ -94,7 +92,7 @@ func Run(ctx context.Context, opt Options, out Printer) (err error) {
 			return err
 		}
 	}
-	return context.Cause(ctx)
+	return out.End(in.Size() - in.Pos())
 }
 
 type dumper struct {
@@ -111,16 +109,18 @@ func (d *dumper) transaction(ctx context.Context, txn *filestorage.RawTransactio
 		Description: text(m.Description), DescriptionHex: fmt.Sprintf("%x", m.Description),
 		ExtensionHex: fmt.Sprintf("%x", m.Extension),
 	})
-	for err == nil && ctx.Err() == nil {
-		var raw *filestorage.RawRecord
-		if raw, err = d.in.NextRecord(); errors.Is(err, io.EOF) {
-			return nil
-		}
+	if err != nil {
+		return err
+	}
+	for raw, err := range d.in.Records() {
 		if err == nil {
 			err = d.record(raw)
 		}
+		if err != nil || ctx.Err() != nil {
+			return errors.Join(err, context.Cause(ctx))
+		}
 	}
-	return errors.Join(err, context.Cause(ctx))
+	return nil
 }
 
 func (d *dumper) record(raw *filestorage.RawRecord) error {

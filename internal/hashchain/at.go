@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -144,11 +143,8 @@ func (l *Local) read(ctx context.Context, base zodb.Tid, from checkpoint, tid zo
 		return from, err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	for to = from; ; {
-		txn, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return to, nil
-		}
+	to = from
+	for txn, err := range zodb.Transactions(ctx, it) {
 		if err != nil {
 			return to, err
 		}
@@ -168,6 +164,7 @@ func (l *Local) read(ctx context.Context, base zodb.Tid, from checkpoint, tid zo
 		}
 		to = next(to, behind, digest)
 	}
+	return to, nil
 }
 
 // stands returns why the file cannot be read on from m, nothing when it can: the transaction is there, no pack went

@@ -2,7 +2,6 @@ package rewind
 
 import (
 	"context"
-	"errors"
 	"io"
 	"path/filepath"
 
@@ -30,16 +29,7 @@ func NeedsBlobs(ctx context.Context, st *filestorage.Storage, last zodb.Tid) err
 	if st.HasBlobs() {
 		return nil
 	}
-	it, err := st.Iterate(last, false)
-	if err != nil {
-		return err
-	}
-	defer it.Close() //nolint:errcheck // read only
-	for {
-		txn, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for txn, err := range st.Transactions(ctx, last) {
 		if err == nil {
 			err = hasNoBlob(txn)
 		}
@@ -47,14 +37,11 @@ func NeedsBlobs(ctx context.Context, st *filestorage.Storage, last zodb.Tid) err
 			return err
 		}
 	}
+	return nil
 }
 
 func hasNoBlob(txn zodb.Transaction) error {
-	for {
-		rec, err := txn.NextRecord()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for rec, err := range zodb.Records(txn) {
 		if err != nil {
 			return err
 		}
@@ -74,4 +61,5 @@ func hasNoBlob(txn zodb.Transaction) error {
 			)
 		}
 	}
+	return nil
 }

@@ -25,16 +25,7 @@ func Holds(ctx context.Context, st *filestorage.Storage, last zodb.Tid) (records
 
 // holds stops at the first of both where brief.
 func holds(ctx context.Context, st *filestorage.Storage, last zodb.Tid, brief bool) (records, packed bool, err error) {
-	it, err := st.Iterate(last, false)
-	if err != nil {
-		return false, false, fmt.Errorf("looking for records behind %v: %w", last, err)
-	}
-	defer it.Close() //nolint:errcheck // read only
-	for !brief || !records && !packed {
-		txn, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	for txn, err := range st.Transactions(ctx, last) {
 		if err != nil {
 			return false, false, fmt.Errorf("looking for records behind %v: %w", last, err)
 		}
@@ -44,6 +35,9 @@ func holds(ctx context.Context, st *filestorage.Storage, last zodb.Tid, brief bo
 			records = true
 		case !errors.Is(err, io.EOF):
 			return false, false, fmt.Errorf("looking for records behind %v: %w", last, err)
+		}
+		if brief && (records || packed) {
+			break
 		}
 	}
 	return records, packed, nil

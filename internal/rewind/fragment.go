@@ -110,18 +110,9 @@ func (f *Fragment) build(ctx context.Context, disk vfs.FS, st *filestorage.Stora
 		return err
 	}
 	defer func() { err = errors.Join(err, out.Close()) }()
-	it, err := st.Iterate(last, false)
-	if err != nil {
-		return err
-	}
-	defer it.Close() //nolint:errcheck // read only
 	m := &Manifest{Storage: storageID, Last: last, Transactions: []Transaction{}}
 	var done *filestorage.Commit
-	for {
-		txn, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	for txn, err := range st.Transactions(ctx, last) {
 		if err != nil {
 			return err
 		}
@@ -152,11 +143,7 @@ func move(ctx context.Context, st, out *filestorage.Storage, in zodb.Transaction
 	if err != nil {
 		return nil, nil, err
 	}
-	for {
-		rec, err := in.NextRecord()
-		if errors.Is(err, io.EOF) {
-			break
-		}
+	for rec, err := range zodb.Records(in) {
 		var o *Object
 		if err == nil {
 			o, err = moveRecord(st, txn, rec)

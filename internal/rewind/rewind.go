@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"time"
 
@@ -164,16 +163,7 @@ func (s *Storage) removeBlobs(ctx context.Context, blobs *blobstore.Store, f *Fr
 		return err
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	it, err := st.Iterate(0, false)
-	if err != nil {
-		return err
-	}
-	defer it.Close() //nolint:errcheck // read only
-	for {
-		txn, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for txn, err := range st.Transactions(ctx, 0) {
 		if err == nil {
 			err = removeBlobsOf(blobs, txn)
 		}
@@ -181,14 +171,11 @@ func (s *Storage) removeBlobs(ctx context.Context, blobs *blobstore.Store, f *Fr
 			return err
 		}
 	}
+	return nil
 }
 
 func removeBlobsOf(blobs *blobstore.Store, txn zodb.Transaction) error {
-	for {
-		rec, err := txn.NextRecord()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for rec, err := range zodb.Records(txn) {
 		if err == nil && rec.Blob != nil {
 			err = blobs.Remove(rec.Oid, rec.Tid)
 		}
@@ -196,4 +183,5 @@ func removeBlobsOf(blobs *blobstore.Store, txn zodb.Transaction) error {
 			return err
 		}
 	}
+	return nil
 }

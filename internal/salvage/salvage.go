@@ -94,16 +94,7 @@ func (f *Fragment) Export(ctx context.Context, path string) (err error) {
 
 // each calls do with every transaction that counts.
 func (f *Fragment) each(ctx context.Context, do func(zodb.Transaction) error) error {
-	it, err := f.st.Iterate(0, false)
-	if err != nil {
-		return err
-	}
-	defer it.Close() //nolint:errcheck // read only
-	for {
-		txn, err := it.Next(ctx)
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for txn, err := range f.st.Transactions(ctx, 0) {
 		if err != nil {
 			return err
 		}
@@ -113,14 +104,11 @@ func (f *Fragment) each(ctx context.Context, do func(zodb.Transaction) error) er
 			}
 		}
 	}
+	return nil
 }
 
 func records(in zodb.Transaction, do func(*zodb.Record) error) error {
-	for {
-		rec, err := in.NextRecord()
-		if errors.Is(err, io.EOF) {
-			return nil
-		}
+	for rec, err := range zodb.Records(in) {
 		if err == nil {
 			err = do(rec)
 		}
@@ -128,6 +116,7 @@ func records(in zodb.Transaction, do func(*zodb.Record) error) error {
 			return err
 		}
 	}
+	return nil
 }
 
 // What can be said of a transaction.
