@@ -33,9 +33,10 @@ func (e *FolderError) Error() string {
 
 func (e *FolderError) Unwrap() error { return e.Err }
 
-// takePlace does what Publish needs, and tries the rest out, while the transaction can still be refused: it sees that the
-// directory is still the one that it was, makes the blob's folder, takes the right to write from everybody, and sees that a file can be given a name in the folder. Where
-// tmp/ is on another file system than the folder, the content is copied there.
+// takePlace does what Publish needs, and tries the rest out, while the transaction can still be refused: it sees that
+// the directory is still the one that it was, makes the blob's folder, takes the right to write from everybody, and
+// sees that a file can be given a name in the folder. Where tmp/ is on another file system than the folder, the content
+// is copied there.
 func (b *staged) takePlace() error {
 	if err := b.s.Here(); err != nil {
 		return err

@@ -98,8 +98,8 @@ func Open(dir string, opt Options) (*Store, error) {
 	return s, nil
 }
 
-// Blank reports whether a directory was never used for blobs, as far as one can see: it does not exist, or has neither a
-// marker nor anything visible in it. The folder on which a file system is to be mounted is like that.
+// Blank reports whether a directory was never used for blobs, as far as one can see: it does not exist, or has neither
+// a marker nor anything visible in it. The folder on which a file system is to be mounted is like that.
 func Blank(disk vfs.FS, dir string) (bool, error) {
 	s := &Store{fs: disk, dir: vfs.CleanPath(dir)}
 	name, _, err := s.findLayout()

@@ -11,8 +11,8 @@ import (
 
 // Anchor goes back from the end of the file to the last transaction that is below all behind it, and returns its tid, 0
 // for the start of the file, and those behind it in the order of the file. Nearly always these are one, the last. Where
-// tids go down they are more, and whoever asks by that tid for what is behind it is answered from the same place however
-// it was looked for. More than 20,000 are an error that wraps zodb.ErrNoTid.
+// tids go down they are more, and whoever asks by that tid for what is behind it is answered from the same place
+// however it was looked for. More than 20,000 are an error that wraps zodb.ErrNoTid.
 func (s *Storage) Anchor(ctx context.Context) (tid zodb.Tid, behind []Neighbour, err error) {
 	src := s.source()
 	p, err := src.headerCursor()

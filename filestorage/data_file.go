@@ -27,7 +27,8 @@ type dataFile struct {
 	last lastTransaction
 }
 
-// A lastTransaction is the last transaction taken from a file: as long as it stands at its place the file is what it was.
+// A lastTransaction is the last transaction taken from a file: as long as it stands at its place the file is what it
+// was.
 type lastTransaction struct {
 	pos    int64 // 0: nothing was taken
 	tid    zodb.Tid

@@ -116,8 +116,8 @@ func (s *Storage) publishGroup(g *group) {
 	s.room.found()
 }
 
-// commitGroup makes g durable and visible. An error, on whatever step, is the end of writing: transactions of later groups
-// are in the file already and build on g.
+// commitGroup makes g durable and visible. An error, on whatever step, is the end of writing: transactions of later
+// groups are in the file already and build on g.
 func (s *Storage) commitGroup(g *group) error {
 	defer s.waits.disk.Done()
 	err := s.prepare(g)

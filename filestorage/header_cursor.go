@@ -8,9 +8,9 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A headerCursor goes from transaction to transaction, forwards by their length and backwards by the second one, and never
-// looks at records. Each hop checks that both lengths agree. Where transactions are small it reads a window of them at
-// a time, otherwise 31 bytes for each.
+// A headerCursor goes from transaction to transaction, forwards by their length and backwards by the second one, and
+// never looks at records. Each hop checks that both lengths agree. Where transactions are small it reads a window of
+// them at a time, otherwise 31 bytes for each.
 //
 //	… length(8) │ tid length status … │ … │ length(8) │ tid …
 //	   before   └ pos                                 └ behind()

@@ -18,8 +18,8 @@ const (
 	fullFor   = 2 * time.Second
 )
 
-// littleRoom is how much has to be left on a disk for it not to be nearly full. tryBytes is what an idle storage on a disk
-// with less than that tries whether it finds room.
+// littleRoom is how much has to be left on a disk for it not to be nearly full. tryBytes is what an idle storage on a
+// disk with less than that tries whether it finds room.
 const (
 	littleRoom = 64 << 20
 	tryBytes   = 64 << 10
@@ -82,8 +82,8 @@ func (s *Storage) Roomy() bool {
 
 // TryRoom finds out, for a storage on which nobody commits, whether a small transaction would find room, where the disk
 // is nearly full or the last transaction found none: it writes one where the next one goes and cuts it off again, as if
-// it had been aborted. What it finds counts for Ailment as any transaction does. A crash leaves what one leaves that was
-// aborted.
+// it had been aborted. What it finds counts for Ailment as any transaction does. A crash leaves what one leaves that
+// was aborted.
 func (s *Storage) TryRoom() error {
 	if s.Roomy() && !s.room.failing() {
 		return nil

@@ -14,8 +14,8 @@ const (
 	savePerEntry = 64 // bytes committed for each entry
 )
 
-// An indexSaver saves the index: when the storage is closed, after a scan of the whole file, and in the background now and
-// then, so that a storage that was killed need not be scanned from the front.
+// An indexSaver saves the index: when the storage is closed, after a scan of the whole file, and in the background now
+// and then, so that a storage that was killed need not be scanned from the front.
 //
 // A save in the background belongs to the position that was committed when it began, while commits go on. An object
 // that is changed meanwhile gets the entry that it had at that position, which its new record names as its predecessor.

@@ -8,8 +8,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// An openDataFile is one file that stands, or stood, at the path of a Storage: its content, its index, and how far it is
-// committed. A pack puts another in its place. Offsets mean something within one edition only.
+// An openDataFile is one file that stands, or stood, at the path of a Storage: its content, its index, and how far it
+// is committed. A pack puts another in its place. Offsets mean something within one edition only.
 //
 // Whoever reads holds the edition, which keeps its file open. Who has the commit lock need not, and neither need the
 // syncer while it has a group, since a pack waits for both.

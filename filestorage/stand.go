@@ -102,8 +102,8 @@ func (s *Storage) checkOwn() error {
 	return nil
 }
 
-// Look looks, for a storage that is idle, at what each transaction looks at before its first byte: a file that is not at
-// its path any more, or that somebody else writes to, stops the storage as it would at a commit. It returns the
+// Look looks, for a storage that is idle, at what each transaction looks at before its first byte: a file that is not
+// at its path any more, or that somebody else writes to, stops the storage as it would at a commit. It returns the
 // *FailedError of a storage that has stopped.
 //
 // While a transaction is in progress there is nothing to do. Whoever begins one meanwhile waits for the look.

@@ -180,7 +180,8 @@ func (w *writing) allAt(t *testing.T, m *member) {
 	}
 }
 
-// TestTheCoordinatorFindsANewPrimaryForOneThatWasKilled: everything that clients were told is there, and clients can go on.
+// TestTheCoordinatorFindsANewPrimaryForOneThatWasKilled: everything that clients were told is there, and clients can go
+// on.
 func TestTheCoordinatorFindsANewPrimaryForOneThatWasKilled(t *testing.T) {
 	t.Parallel()
 	_, nodes := coordinated(t)
@@ -256,14 +257,19 @@ func TestCommitsAreHeldWhileTheCoordinatorIsAway(t *testing.T) {
 	for _, m := range nodes {
 		mustReach(t, m.Process, o.tid)
 	}
-	if s := nodes[0].await(t, "it has a lease", func(s *admin.Status) bool { return s.Coordinator.LeaseRemaining > 0 }); s.Role !=
-		"primary" || s.Epoch.Number != 1 {
+	if s := nodes[0].await(
+		t,
+		"it has a lease",
+		func(s *admin.Status) bool { return s.Coordinator.LeaseRemaining > 0 },
+	); s.Role !=
+		"primary" ||
+		s.Epoch.Number != 1 {
 		t.Errorf("the primary became %s of epoch %d", s.Role, s.Epoch.Number)
 	}
 }
 
-// TestAPrimaryThatIsCutFromTheCoordinatorIsReplaced, although it runs and the others reach it; it then follows. Everything
-// that it told is at the new primary.
+// TestAPrimaryThatIsCutFromTheCoordinatorIsReplaced, although it runs and the others reach it; it then follows.
+// Everything that it told is at the new primary.
 func TestAPrimaryThatIsCutFromTheCoordinatorIsReplaced(t *testing.T) {
 	t.Parallel()
 	var cut *link
@@ -321,7 +327,8 @@ func TestNobodyIsPromotedInMaintenance(t *testing.T) {
 	kill(t, nodes[0].Process)
 	for _, m := range nodes[1:] {
 		m.await(t, "it stays a secondary", func(s *admin.Status) bool {
-			return s.Coordinator.Leader == nil && s.Coordinator.Maintenance && strings.Contains(*s.Coordinator.Doing, "maintenance")
+			return s.Coordinator.Leader == nil && s.Coordinator.Maintenance &&
+				strings.Contains(*s.Coordinator.Doing, "maintenance")
 		})
 	}
 	maintenance("off")
@@ -348,8 +355,16 @@ func TestTheCoordinatorIsReachedWithCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	user := filepath.Join(t.TempDir(), "user")
-	args := []string{"maintenance", "status", "--coordinator", "etcd://localhost:" + port, "--coordinator-prefix", "/zrsd/x",
-		"--coordinator-tls-ca", own.Authority}
+	args := []string{
+		"maintenance",
+		"status",
+		"--coordinator",
+		"etcd://localhost:" + port,
+		"--coordinator-prefix",
+		"/zrsd/x",
+		"--coordinator-tls-ca",
+		own.Authority,
+	}
 	if out, err := exec.CommandContext(within(t), zrsd, args...).CombinedOutput(); err == nil {
 		t.Errorf("let in without a certificate: %s", out)
 	}

@@ -184,7 +184,13 @@ func TestRealClientsFindThePrimaryOfTheCoordinator(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Stop)
-	nodes := servedThree(t, true, "coordinator etcd://"+etcd.Address, "coordinator-ttl 5s", "sync-secondaries 1 of a, b, c")
+	nodes := servedThree(
+		t,
+		true,
+		"coordinator etcd://"+etcd.Address,
+		"coordinator-ttl 5s",
+		"sync-secondaries 1 of a, b, c",
+	)
 	clients := crowds(t, nodes)
 	if err := nodes[0].Kill(); err != nil {
 		t.Fatal(err)

@@ -47,8 +47,8 @@ func soakFor(t *testing.T) time.Duration {
 }
 
 // TestRealClientsGoOnThroughManyFailures: real clients of both versions of ZEO, with one encoding or the other, with
-// and without waiting for a secondary, with and without a coordinator, commit again after each failure, and in sync mode
-// find all that they were told of. In the long run this takes two hours.
+// and without waiting for a secondary, with and without a coordinator, commit again after each failure, and in sync
+// mode find all that they were told of. In the long run this takes two hours.
 func TestRealClientsGoOnThroughManyFailures(t *testing.T) {
 	dice := dice(t)
 	long := os.Getenv("ZRSD_LONG") == "1"
@@ -142,7 +142,15 @@ func (s *soak) succeeded(t *testing.T) {
 		if ctx.Err() != nil {
 			t.Fatal("nobody leads: ", context.Cause(ctx))
 		}
-		time.Sleep(100 * time.Millisecond) // between two questions
+		betweenQuestions(ctx)
+	}
+}
+
+// betweenQuestions waits a moment, or until ctx ends.
+func betweenQuestions(ctx context.Context) {
+	select {
+	case <-time.After(100 * time.Millisecond):
+	case <-ctx.Done():
 	}
 }
 
@@ -181,7 +189,7 @@ func (s *soak) led(t *testing.T) {
 				return
 			}
 		}
-		time.Sleep(100 * time.Millisecond) // between two questions
+		betweenQuestions(ctx)
 	}
 	t.Fatal("nobody leads: ", context.Cause(ctx))
 }

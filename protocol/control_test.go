@@ -22,11 +22,21 @@ import (
 // messages has one of each kind, with every field set.
 func messages() []any {
 	return []any{
-		&Hello{Version: 1, StorageID: "id", Epochs: []Epoch{{Number: 1}, {2, 0x0123456789abcdef, "n", "db1", "when", []string{"n", "m"}}},
+		&Hello{
+			Version:   1,
+			StorageID: "id",
+			Epochs:    []Epoch{{Number: 1}, {2, 0x0123456789abcdef, "n", "db1", "when", []string{"n", "m"}}},
 			Last: Position{Tid: 0x0123456789abcdef, Status: 'p', Digest: zodb.Digest{1, 31: 32}, Base: 5,
 				Value: zodb.Digest{9, 31: 10}},
-			Magic: zodb.MagicFS30, Blobs: true, Name: "host:/var/Data.fs", Capabilities: []string{"x", "y"},
-			Node: "n", Promised: 3, HandedTo: "m", Serves: "db2:5000"},
+			Magic:        zodb.MagicFS30,
+			Blobs:        true,
+			Name:         "host:/var/Data.fs",
+			Capabilities: []string{"x", "y"},
+			Node:         "n",
+			Promised:     3,
+			HandedTo:     "m",
+			Serves:       "db2:5000",
+		},
 		&Welcome{Version: 1, StorageID: "id", Epochs: []Epoch{{Number: 3, Begin: 7}}, LastTid: 8, Size: 1 << 40,
 			Magic: zodb.MagicFS21,
 			Blobs: true, Heartbeat: 5 * time.Second, Name: "primary", Capabilities: []string{"z"},

@@ -9,12 +9,12 @@ import (
 
 // A Position names a point in a storage's history so that two sides can tell whether they mean the same one.
 type Position struct {
-	Tid    zodb.Tid    `msgpack:"tid" json:"tid"`
+	Tid    zodb.Tid    `msgpack:"tid"    json:"tid"`
 	Status zodb.Status `msgpack:"status" json:"-"`      // of that transaction in the sender's file
 	Digest zodb.Digest `msgpack:"digest" json:"digest"` // of its content, zodb.DigestOf; zero when Tid is 0
 
 	// Value is that of the chain of digests from behind Base up to here; see package history. Zero: not known.
-	Base  zodb.Tid    `msgpack:"base" json:"base"`
+	Base  zodb.Tid    `msgpack:"base"  json:"base"`
 	Value zodb.Digest `msgpack:"value" json:"value"`
 }
 
@@ -156,12 +156,13 @@ type Promise struct {
 	Follows   string  `msgpack:"follows"` // the address at which it follows another node now; empty: it follows none
 	// LeadingSince is when it began to take transactions, by its own clock, and LeadingFor how many ms ago that is.
 	// Older versions do not say it.
-	LeadingSince string   `msgpack:"leading_since"`
-	LeadingFor   uint64   `msgpack:"leading_for"`
-	Wants        bool     `msgpack:"wants"` // it was started as primary, has no identity yet, and asks before it makes one
-	LastTid      zodb.Tid `msgpack:"last"`  // durable
-	Check        uint64   `msgpack:"check"` // made by Control.Send
-	Sum          uint64   `msgpack:"sum"`   // made by Control.Send
+	LeadingSince string `msgpack:"leading_since"`
+	LeadingFor   uint64 `msgpack:"leading_for"`
+	// Wants says that it was started as primary, has no identity yet, and asks before it makes one.
+	Wants   bool     `msgpack:"wants"`
+	LastTid zodb.Tid `msgpack:"last"`  // durable
+	Check   uint64   `msgpack:"check"` // made by Control.Send
+	Sum     uint64   `msgpack:"sum"`   // made by Control.Send
 }
 
 // Highest returns the number of the highest epoch that the node knows of.

@@ -67,7 +67,11 @@ func ended(ctx context.Context) error {
 }
 
 // restore writes one transaction to the storage and hands it over for commit, or aborts it.
-func (s *Secondary) restore(ctx context.Context, in zodb.Transaction, from *meteredReader) (*filestorage.Commit, error) {
+func (s *Secondary) restore(
+	ctx context.Context,
+	in zodb.Transaction,
+	from *meteredReader,
+) (*filestorage.Commit, error) {
 	if err := s.believes(in.Meta().Tid); err != nil {
 		return nil, err
 	}

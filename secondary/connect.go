@@ -109,7 +109,10 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 		return nil, err
 	}
 	share := func(w *protocol.Welcome) error { return s.share(ctx, w) }
-	for _, step := range []func(*protocol.Welcome) error{s.comparePrimary, s.kin, s.checkCompatible, share, s.identify, s.takeMagic} {
+	steps := []func(*protocol.Welcome) error{
+		s.comparePrimary, s.kin, s.checkCompatible, share, s.identify, s.takeMagic,
+	}
+	for _, step := range steps {
 		if err := step(w); err != nil {
 			return nil, err
 		}
@@ -122,9 +125,20 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 		return nil, err
 	}
 	return &link{
-		session: session, control: control, acks: newAcker(control, hello.Last.Tid), repl: repl,
-		wire:  &meteredReader{r: repl, track: s.track, now: s.opt.now, limit: s.opt.StallTimeout, handed: hello.Last.Tid},
-		start: hello.Last.Tid, size: s.st.Size(), silence: silence(w.Heartbeat),
+		session: session,
+		control: control,
+		acks:    newAcker(control, hello.Last.Tid),
+		repl:    repl,
+		wire: &meteredReader{
+			r:      repl,
+			track:  s.track,
+			now:    s.opt.now,
+			limit:  s.opt.StallTimeout,
+			handed: hello.Last.Tid,
+		},
+		start:   hello.Last.Tid,
+		size:    s.st.Size(),
+		silence: silence(w.Heartbeat),
 	}, nil
 }
 

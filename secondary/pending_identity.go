@@ -9,9 +9,10 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// A pendingIdentity is what a primary says of its identity. Nothing protects a welcome from damage on its way, and a wrong id,
-// once kept, would make every later handshake fail. So a claim that is new to this secondary is kept in memory first;
-// the next hello presents it, and it is written down when the primary accepts that and says the same again.
+// A pendingIdentity is what a primary says of its identity. Nothing protects a welcome from damage on its way, and a
+// wrong id, once kept, would make every later handshake fail. So a claim that is new to this secondary is kept in
+// memory first; the next hello presents it, and it is written down when the primary accepts that and says the same
+// again.
 type pendingIdentity struct {
 	storageID string
 	epochs    []protocol.Epoch

@@ -8,8 +8,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A meteredReader is the replication stream as apply reads it. It counts the bytes, remembers whether reading failed, and
-// notices when the stream has stalled: heartbeats tell of transactions that have not arrived, apply waits for them,
+// A meteredReader is the replication stream as apply reads it. It counts the bytes, remembers whether reading failed,
+// and notices when the stream has stalled: heartbeats tell of transactions that have not arrived, apply waits for them,
 // and nothing comes. So ends a connection that lost a part of the stream without losing itself.
 type meteredReader struct {
 	r     io.Reader

@@ -612,7 +612,8 @@ func TestZrs2IsResumedWhereTidsGoDown(t *testing.T) {
 
 	later := holding(t, more()[:4]...) // ends with tids that rise, and the primary looks from the front
 	addr, _ = oldPrimary(t, byOrder(more()))
-	at := later.follow(t, addr, inZrs2).eventually(t, "refused", func(st Status) bool { return st.State == StateRefused })
+	at := later.follow(t, addr, inZrs2).
+		eventually(t, "refused", func(st Status) bool { return st.State == StateRefused })
 	if !strings.Contains(at.LastError, "tids of this database go down") || later.st.LastTid() != 16 {
 		t.Errorf("%+v", at)
 	}
@@ -621,7 +622,8 @@ func TestZrs2IsResumedWhereTidsGoDown(t *testing.T) {
 	history := more()
 	history[1] = described(transaction(20, "twenty"), zodb.StatusCommitted, "of another history", "")
 	addr, _ = oldPrimary(t, byOrder(history))
-	st := other.follow(t, addr, inZrs2).eventually(t, "refused", func(st Status) bool { return st.State == StateRefused })
+	st := other.follow(t, addr, inZrs2).
+		eventually(t, "refused", func(st Status) bool { return st.State == StateRefused })
 	if !strings.Contains(st.LastError, "tids of this database go down") || other.st.LastTid() != 15 {
 		t.Errorf("%+v", st)
 	}

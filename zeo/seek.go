@@ -48,7 +48,7 @@ const (
 	askEvery  = 300 * time.Millisecond // a question begins, whether or not the one before is answered
 	askGap    = 20 * time.Millisecond  // at least between two of them
 	askAtOnce = 8                      // questions under way: addresses that are silent hold them up
-	unsettled = 3 * time.Second        // after a change, and when a node has just begun to lead, clients may have missed it
+	unsettled = 3 * time.Second        // after a change, and when a node has begun to lead, clients may miss it
 )
 
 // enter notes one who has to know, until leave, and returns the number of the first question that begins from now on.

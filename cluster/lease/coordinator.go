@@ -15,8 +15,8 @@ var (
 	ErrLost = errors.New("the lease is lost: it was not renewed in time")
 )
 
-// A Coordinator keeps the leader lease of one storage. It is safe for concurrent use. Every call ends when its context does, and
-// then, as after any error but ErrTaken and ErrLost, what was asked for may have happened or not.
+// A Coordinator keeps the leader lease of one storage. It is safe for concurrent use. Every call ends when its context
+// does, and then, as after any error but ErrTaken and ErrLost, what was asked for may have happened or not.
 //
 // A backend guarantees, also when its own servers fail and change:
 //

@@ -24,16 +24,19 @@ type decision struct {
 	number uint64 // of the epoch to take or to campaign for
 }
 
-// decide says what a node of this status is to do that does not hold the lease. vacant is the revision at which it saw that
-// the lease had become vacant, and maxLag is Options.MaxLag.
+// decide says what a node of this status is to do that does not hold the lease. vacant is the revision at which it saw
+// that the lease had become vacant, and maxLag is Options.MaxLag.
 func decide(v View, self MemberStatus, vacant int64, maxLag time.Duration) decision {
 	switch {
 	case self.IsPrimary && superseded(v.Record, self) && v.Maintenance.On:
 		return decision{why: fmt.Sprintf("fenced by epoch %d of node %s; nobody is demoted in maintenance",
 			v.Record.Number, v.Record.Node)}
 	case self.IsPrimary && superseded(v.Record, self):
-		return decision{action: actFollow, why: fmt.Sprintf("fenced by epoch %d of node %s, because this one led epoch %d",
-			v.Record.Number, v.Record.Node, self.Epoch)}
+		return decision{
+			action: actFollow,
+			why: fmt.Sprintf("fenced by epoch %d of node %s, because this one led epoch %d",
+				v.Record.Number, v.Record.Node, self.Epoch),
+		}
 	case v.Holder == nil && self.IsPrimary && replaceable(v, self):
 		return decision{why: "leads, and leaves the lease to another node: " + self.Fault}
 	case v.Holder == nil && self.IsPrimary:
@@ -61,7 +64,8 @@ func replaceable(v View, self MemberStatus) bool {
 	}
 	able, last := 0, zodb.Tid(0)
 	for _, m := range v.Members {
-		if m.Node != self.Node && m.Eligible && !m.IsPrimary && m.Epoch >= self.Epoch && (m.DiskHasRoom || !self.DiskFull) {
+		if m.Node != self.Node && m.Eligible && !m.IsPrimary && m.Epoch >= self.Epoch &&
+			(m.DiskHasRoom || !self.DiskFull) {
 			able, last = able+1, max(last, m.Tid)
 		}
 	}
@@ -73,15 +77,16 @@ func superseded(r Record, self MemberStatus) bool {
 	return r.Number > self.Epoch || r.Number == self.Epoch && r.Node != self.Node
 }
 
-// ineligible says why a node that does not lead may not campaign for the vacant lease, whatever others do; empty: it may.
+// ineligible says why a node that does not lead may not campaign for the vacant lease, whatever others do; empty: it
+// may.
 func ineligible(v View, self MemberStatus, maxLag time.Duration) string {
 	behind := v.Record.Tid.Time().Sub(self.Tid.Time())
 	switch {
 	case v.Maintenance.On:
 		return "nobody leads, and nobody is promoted in maintenance"
 	case v.Record.Begun == 0:
-		return "the coordinator knows no epoch: the first one has to be that of a node that leads; start the primary, or " +
-			"promote a node by hand"
+		return "the coordinator knows no epoch: the first one has to be that of a node that leads; start the " +
+			"primary, or promote a node by hand"
 	case !self.Eligible:
 		return "cannot lead: " + self.Reason
 	case self.Epoch < v.Record.Begun:

@@ -13,7 +13,15 @@ func TestJudge(t *testing.T) {
 	const vacant = 10
 	member := func(node string, epoch uint64, tid uint64, revision int64) Member {
 		return Member{
-			MemberStatus{Node: node, Name: node, Epoch: epoch, MaxEpochSeen: epoch, Tid: zodb.Tid(tid), Eligible: true}, revision,
+			MemberStatus{
+				Node:         node,
+				Name:         node,
+				Epoch:        epoch,
+				MaxEpochSeen: epoch,
+				Tid:          zodb.Tid(tid),
+				Eligible:     true,
+			},
+			revision,
 		}
 	}
 	record := func(number uint64, node string, begun uint64) Record {
@@ -57,7 +65,8 @@ func TestJudge(t *testing.T) {
 			"full"},
 		"but while too few others are able":   {with(member("b", 2, 50, 11)), full, actAcquire, "vacant"},
 		"or they lack what clients were told": {behind, full, actAcquire, "vacant"},
-		"a full disk makes way for room": {View{Record: last, Members: []Member{roomy(behind.Members[0])}}, idle, actWait,
+		"a full disk makes way for room": {
+			View{Record: last, Members: []Member{roomy(behind.Members[0])}}, idle, actWait,
 			"leaves the lease to another node"},
 		"but not for disks that are nearly full": {behind, idle, actAcquire, "vacant"},
 		"which a failed disk does":               {behind, failed, actWait, "leaves the lease"},
@@ -68,9 +77,11 @@ func TestJudge(t *testing.T) {
 			"give up the lease"},
 		"a primary that was overtaken is fenced": {View{Record: record(3, "b", 3), Holder: holder("b")}, a, actFollow,
 			"fenced"},
-		"even if that epoch never began":   {View{Record: record(3, "b", 2)}, a, actFollow, "fenced"},
-		"or another has its number":        {View{Record: record(2, "b", 2)}, a, actFollow, "fenced"},
-		"but not in maintenance":           {View{Record: record(3, "b", 3), Maintenance: off}, a, actWait, "maintenance"},
+		"even if that epoch never began": {View{Record: record(3, "b", 2)}, a, actFollow, "fenced"},
+		"or another has its number":      {View{Record: record(2, "b", 2)}, a, actFollow, "fenced"},
+		"but not in maintenance": {
+			View{Record: record(3, "b", 3), Maintenance: off}, a, actWait, "maintenance",
+		},
 		"a secondary follows the holder":   {View{Record: last, Holder: holder("a")}, b, actFollow, "a"},
 		"its own lease has to run out":     {View{Record: last, Holder: holder("b")}, b, actWait, "run out"},
 		"a lone secondary campaigns":       {View{Record: last}, b, actCampaign, "epoch 3"},

@@ -1,7 +1,7 @@
-// Package lease lets a cluster fail over by itself. A coordinator is a service outside of the cluster that keeps a leader
-// lease: it can tell, at any time, which node leads. This package says what a coordinator has to guarantee, when the
-// primary that holds the lease may tell anybody that a transaction is committed, and which node is to lead when nobody
-// holds it. Coordinators are packages below, such as lease/etcd.
+// Package lease lets a cluster fail over by itself. A coordinator is a service outside of the cluster that keeps a
+// leader lease: it can tell, at any time, which node leads. This package says what a coordinator has to guarantee, when
+// the primary that holds the lease may tell anybody that a transaction is committed, and which node is to lead when
+// nobody holds it. Coordinators are packages below, such as lease/etcd.
 //
 //	             ┌ publisher  publishes the node's status: epoch, last durable tid, addresses
 //	Loop.Run ────┤ watcher    keeps the latest view: lease, record, members, maintenance

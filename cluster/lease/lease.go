@@ -50,7 +50,8 @@ func (l *Loop) campaign(ctx context.Context, self MemberStatus, vacant int64) {
 		l.status.setDoing("could not see how the lease became vacant, and gives a primary time to come back")
 		return
 	}
-	if view, _, _ := l.views.latest(); l.maxEpochSeen > view.Record.Number && l.opt.Clock.Now()-l.maxEpochSeenAt < l.opt.Timing.TTL {
+	if view, _, _ := l.views.latest(); l.maxEpochSeen > view.Record.Number &&
+		l.opt.Clock.Now()-l.maxEpochSeenAt < l.opt.Timing.TTL {
 		l.status.setDoing("somebody is being promoted by hand, as it seems, and has time for that")
 		return
 	}

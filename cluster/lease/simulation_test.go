@@ -169,8 +169,8 @@ func TestAHealthyPrimaryIsNotDemoted(t *testing.T) {
 	})
 }
 
-// A coordinator that is away for all stops the telling at the end of the expiry, and moves nothing, even if the primary is
-// the last to reach it again.
+// A coordinator that is away for all stops the telling at the end of the expiry, and moves nothing, even if the primary
+// is the last to reach it again.
 func TestNobodyIsPromotedWhenTheCoordinatorIsAway(t *testing.T) {
 	timing := timing(t)
 	away := func(node int, extra time.Duration) fault {

@@ -197,9 +197,16 @@ func (n *node) process() *lease.Loop {
 func (n *node) Status() lease.MemberStatus {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return lease.MemberStatus{Node: n.name, Name: n.name, Epoch: n.epoch, MaxEpochSeen: max(n.heard, n.epoch), Tid: n.tid,
-		IsPrimary: n.leads, Eligible: true,
-		ReplicationAddr: n.name + ":5000"}
+	return lease.MemberStatus{
+		Node:            n.name,
+		Name:            n.name,
+		Epoch:           n.epoch,
+		MaxEpochSeen:    max(n.heard, n.epoch),
+		Tid:             n.tid,
+		IsPrimary:       n.leads,
+		Eligible:        true,
+		ReplicationAddr: n.name + ":5000",
+	}
 }
 
 // A process is one run of a node. Whatever it does waits while it is stopped, and never happens after it was killed.

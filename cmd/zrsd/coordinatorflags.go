@@ -25,7 +25,12 @@ func (f *coordinatorFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.Prefix, "coordinator-prefix", "", "`PREFIX` of its keys; by default /zrsd/ and the storage id")
 	flags.StringVar(&f.tls.Authority, "coordinator-tls-ca", "",
 		"`FILE` or folder with the authorities of the coordinator's certificates, for TLS")
-	flags.StringVar(&f.tls.Certificate, "coordinator-tls-cert", "", "`FILE` with the certificate to show to the coordinator")
+	flags.StringVar(
+		&f.tls.Certificate,
+		"coordinator-tls-cert",
+		"",
+		"`FILE` with the certificate to show to the coordinator",
+	)
 	flags.StringVar(&f.tls.Key, "coordinator-tls-key", "", "`FILE` with its key, if that is not in the same one")
 	flags.StringVar(&f.UserFile, "coordinator-user-file", "", "`FILE` with USER:PASSWORD for the coordinator")
 }
@@ -35,7 +40,9 @@ func (f *coordinatorFlags) config() (*node.CoordinatorConfig, error) {
 	tls := f.tls.Authority+f.tls.Certificate+f.tls.Key != ""
 	switch {
 	case f.Address == "" && (tls || f.UserFile+f.Prefix != ""):
-		return nil, usage(errors.New("there is no coordinator to use that for: name it with --coordinator etcd://HOST:2379"))
+		return nil, usage(
+			errors.New("there is no coordinator to use that for: name it with --coordinator etcd://HOST:2379"),
+		)
 	case f.Address == "":
 		return nil, nil //nolint:nilnil // roles are changed by hand
 	}

@@ -36,7 +36,8 @@ type maintenanceOptions struct {
 func maintenanceCommand() *cobra.Command {
 	var opt maintenanceOptions
 	cmd := &cobra.Command{
-		Use: "maintenance on|off|status --coordinator etcd://HOST:2379 (--data Data.fs | --coordinator-prefix PREFIX) " +
+		Use: "maintenance on|off|status --coordinator etcd://HOST:2379 " +
+			"(--data Data.fs | --coordinator-prefix PREFIX) " +
 			"[--why TEXT] [--json]",
 		Short: "keep roles as they are while somebody works on nodes",
 		Long:  maintenanceHelp,
@@ -101,7 +102,9 @@ func (opt *maintenanceOptions) open() (lease.Coordinator, error) {
 	case cfg == nil:
 		return nil, usage(errors.New("which coordinator? Name it with --coordinator etcd://HOST:2379"))
 	case cfg.Prefix == "" && opt.data == "":
-		return nil, usage(errors.New("which storage? Name a copy of it with --data Data.fs, or give --coordinator-prefix"))
+		return nil, usage(
+			errors.New("which storage? Name a copy of it with --data Data.fs, or give --coordinator-prefix"),
+		)
 	}
 	id := ""
 	if cfg.Prefix == "" {

@@ -70,9 +70,16 @@ func coordinatorOf(z *config.Replication) *node.CoordinatorConfig {
 		return nil
 	}
 	r := &node.CoordinatorConfig{
-		Address: z.Coordinator.V, Prefix: z.CoordinatorPrefix.V, TTL: z.CoordinatorTTL.V, UserFile: z.CoordinatorUserFile.V,
+		Address:  z.Coordinator.V,
+		Prefix:   z.CoordinatorPrefix.V,
+		TTL:      z.CoordinatorTTL.V,
+		UserFile: z.CoordinatorUserFile.V,
 	}
-	tls := tlsauth.Files{Certificate: z.CoordinatorCertificate.V, Key: z.CoordinatorKey.V, Authority: z.CoordinatorAuthority.V}
+	tls := tlsauth.Files{
+		Certificate: z.CoordinatorCertificate.V,
+		Key:         z.CoordinatorKey.V,
+		Authority:   z.CoordinatorAuthority.V,
+	}
 	if tls.Certificate+tls.Key+tls.Authority != "" {
 		r.TLS = &tls
 	}

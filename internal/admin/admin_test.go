@@ -55,11 +55,24 @@ func full(t *testing.T) admin.Status {
 	at := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
 	last := tid(t, "03f8658005555555")
 	return admin.Status{
-		Version: "v1.2.3", Role: "secondary", Name: "db2:/srv/Data.fs", Started: at, Now: at.Add(time.Hour),
+		Version:  "v1.2.3",
+		Role:     "secondary",
+		Name:     "db2:/srv/Data.fs",
+		Started:  at,
+		Now:      at.Add(time.Hour),
 		NotReady: admin.Known("catching up: 12.5 seconds behind"),
-		NodeID:   admin.Known("9d3a"), Promised: admin.Known[uint64](4), Fenced: true, Frozen: true, Copied: true,
-		Conflict:        &admin.Conflict{Kind: "epoch", Text: "two primaries"},
-		Epoch:           &admin.Epoch{Number: 3, Begin: last, By: admin.Known("db1"), At: admin.Known("2026-03-04T05:06:07Z")},
+		NodeID:   admin.Known("9d3a"),
+		Promised: admin.Known[uint64](4),
+		Fenced:   true,
+		Frozen:   true,
+		Copied:   true,
+		Conflict: &admin.Conflict{Kind: "epoch", Text: "two primaries"},
+		Epoch: &admin.Epoch{
+			Number: 3,
+			Begin:  last,
+			By:     admin.Known("db1"),
+			At:     admin.Known("2026-03-04T05:06:07Z"),
+		},
 		ReplicationAddr: admin.Known("db2:5000"),
 		Sync: &admin.Sync{
 			Required: 1, Names: []string{"db2", "db3"}, Ack: "durable", Timeout: 10, OnTimeout: "degrade",
@@ -83,13 +96,25 @@ func full(t *testing.T) admin.Status {
 			Lag:       admin.Lag{admin.Known[int64](3), admin.Known[int64](900), admin.Known(12.5)},
 			LastError: admin.Known("connection reset by peer"),
 		},
-		Secondaries: []admin.Secondary{{
-			Name: "db3:/srv/Data.fs", Address: "192.0.2.3:40112", State: "live",
-			Protocol: admin.Known("zrsd/1"), NodeID: admin.Known("77aa"), ReplicationAddr: admin.Known("db3:5000"), Sent: last,
-			Since: admin.Known(at), Applied: last, Durable: last,
-			Lag: admin.Lag{admin.Known[int64](1), admin.Known[int64](200),
-				admin.Known(0.5)}, LastError: admin.Known("disk full"),
-		}},
+		Secondaries: []admin.Secondary{
+			{
+				Name:    "db3:/srv/Data.fs",
+				Address: "192.0.2.3:40112",
+				State:   "live",
+				Protocol: admin.Known(
+					"zrsd/1",
+				),
+				NodeID:          admin.Known("77aa"),
+				ReplicationAddr: admin.Known("db3:5000"),
+				Sent:            last,
+				Since:           admin.Known(at),
+				Applied:         last,
+				Durable:         last,
+				Lag: admin.Lag{admin.Known[int64](1), admin.Known[int64](200),
+					admin.Known(0.5)},
+				LastError: admin.Known("disk full"),
+			},
+		},
 		Disconnected: []admin.Secondary{{
 			Name: "db4:/srv/Data.fs", Address: "192.0.2.4:40113", State: "disconnected",
 			Protocol: admin.Known("zrsd/1"), Sent: last,

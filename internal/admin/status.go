@@ -38,7 +38,7 @@ type Status struct {
 	// beside another node. Nil: there is none.
 	Conflict *Conflict `json:"conflict"`
 
-	Fenced          bool    `json:"fenced"`           // it was primary, and another node has become it: it takes no transactions
+	Fenced          bool    `json:"fenced"`           // it was primary, another node is now: it takes no transactions
 	Frozen          bool    `json:"frozen"`           // it takes none until it is thawed
 	Copied          bool    `json:"copied"`           // its state file came from another node, when the process began
 	ReplicationAddr *string `json:"replication_addr"` // where secondaries connect, as others reach it
@@ -101,9 +101,9 @@ type Epoch struct {
 // A Coordinator is who decides which node leads, as this node sees it.
 type Coordinator struct {
 	Address        string   `json:"address"`
-	Leader         *string  `json:"leader"`                  // the name of who holds the leader lease, as last heard; nil: nobody
+	Leader         *string  `json:"leader"`                  // who holds the leader lease, as last heard; nil: nobody
 	Epoch          *uint64  `json:"epoch"`                   // the highest number that it has given out; nil: not heard
-	LeaseRemaining float64  `json:"lease_remaining_seconds"` // for how long this node may tell of commits; 0: it may not
+	LeaseRemaining float64  `json:"lease_remaining_seconds"` // how long this node may tell of commits
 	Maintenance    bool     `json:"maintenance"`             // nobody is promoted or demoted
 	Members        []string `json:"members"`                 // the names of the live ones
 	Doing          *string  `json:"doing"`                   // what the node does about the leader lease, and why

@@ -118,8 +118,11 @@ func say[T any](v Value[T]) string { return fmt.Sprintf("%v from %v", v.V, v.Fro
 // TestEveryKeyOfATableIsRead holds the tables against the code that reads sections: a key of the reference that nobody
 // reads would be accepted and ignored.
 func TestFormerNamesOfKeysAreRead(t *testing.T) {
-	cfg, err := load(t, "<zeo>\naddress 1\n</zeo>\n<zrs>\nreplicate-to 127.0.0.1:2\nreferee etcd://127.0.0.1:3\nreferee-ttl 7s\n"+
-		"<filestorage>\npath Data.fs\n</filestorage>\n</zrs>\n")
+	cfg, err := load(
+		t,
+		"<zeo>\naddress 1\n</zeo>\n<zrs>\nreplicate-to 127.0.0.1:2\nreferee etcd://127.0.0.1:3\nreferee-ttl 7s\n"+
+			"<filestorage>\npath Data.fs\n</filestorage>\n</zrs>\n",
+	)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -52,8 +52,8 @@ const onlyFileStorages = "zrsd serves FileStorages only: use <filestorage>, or l
 
 const onlyServerZlib = "zrsd changes no record on its way: write <serverzlibstorage> here, or only its " +
 	"<filestorage>, " +
-	"after you have put <zlibstorage> around the <zeoclient> of every client, which can be done one by one while runzeo " +
-	"still serves: a client without it cannot read the records that are compressed already"
+	"after you have put <zlibstorage> around the <zeoclient> of every client, which can be done one by one while " +
+	"runzeo still serves: a client without it cannot read the records that are compressed already"
 
 var fileTable = &table{
 	doc: "A file has these sections. `%import` is accepted for the packages whose sections are known here: " +

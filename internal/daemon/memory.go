@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// peakMemory returns the most resident memory that the process has had, in bytes.
+// PeakMemory returns the most resident memory that the process has had, in bytes.
 func (p *Process) PeakMemory() (int64, error) {
 	return peakMemory(p.Pid())
 }

@@ -84,7 +84,18 @@ var clockJump = Scenario{
 		"secondary was promoted.",
 	Simulated: "a client commits a transaction with a tid of tomorrow, which is what such a clock leaves behind; " +
 		"the clock of this machine is left alone",
-	Steps: []Step{commitsGoOn, commitTomorrow, commitsGoOn, handOver, commitsGoOn, killPrimary, promote, commitsGoOn, startFormer, redundancy},
+	Steps: []Step{
+		commitsGoOn,
+		commitTomorrow,
+		commitsGoOn,
+		handOver,
+		commitsGoOn,
+		killPrimary,
+		promote,
+		commitsGoOn,
+		startFormer,
+		redundancy,
+	},
 }
 
 // commitTomorrow commits with a tid of tomorrow.
@@ -101,7 +112,17 @@ var packDuringFailover = Scenario{
 	Name: "pack-during-failover",
 	About: "The primary is killed while it packs, and a secondary promoted; the former primary comes back with " +
 		"whatever its pack has left.",
-	Steps: []Step{commitsGoOn, redundancy, rememberHistory, packAndKill, promote, commitsGoOn, startFormer, redundancy, commitsGoOn},
+	Steps: []Step{
+		commitsGoOn,
+		redundancy,
+		rememberHistory,
+		packAndKill,
+		promote,
+		commitsGoOn,
+		startFormer,
+		redundancy,
+		commitsGoOn,
+	},
 }
 
 // rememberHistory takes down what every node has, before a pack drops some of it.

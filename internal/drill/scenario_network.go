@@ -64,7 +64,17 @@ var oldPrimaryReturning = Scenario{
 		"secondary.",
 	Simulated: "a proxy between the nodes refuses, or holds back, what they send to each other; the seed says " +
 		"which",
-	Steps: []Step{commitsGoOn, isolatePrimary, lonely, killPrimary, heal, promote, commitsGoOn, startFormer, redundancy},
+	Steps: []Step{
+		commitsGoOn,
+		isolatePrimary,
+		lonely,
+		killPrimary,
+		heal,
+		promote,
+		commitsGoOn,
+		startFormer,
+		redundancy,
+	},
 }
 
 // lonely lets clients try for a while to commit at a primary whose secondaries do not hear of it.

@@ -53,7 +53,11 @@ func (o *localTarget) open(ctx context.Context, r *Run) error {
 func (o *localTarget) close(ctx context.Context, r *Run) error { return r.Stop(ctx, r.primary) }
 
 // files reads those of all nodes, which must agree, and those of nodes that were replaced.
-func (o *localTarget) files(ctx context.Context, r *Run, out *Outcome) (*consistency.Truth, []*consistency.Truth, error) {
+func (o *localTarget) files(
+	ctx context.Context,
+	r *Run,
+	out *Outcome,
+) (*consistency.Truth, []*consistency.Truth, error) {
 	files := slices.Clone(r.packed)
 	for _, n := range r.Nodes {
 		txns, err := workload.ReadFile(ctx, n.Data(), r.objects())

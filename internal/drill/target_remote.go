@@ -9,8 +9,8 @@ import (
 	"github.com/zrsd/zrsd/internal/drill/cluster"
 )
 
-// remoteTarget is the stage of a cluster that is there already. Its objects are new ones of the storage, and are garbage
-// when the drill is over.
+// remoteTarget is the stage of a cluster that is there already. Its objects are new ones of the storage, and are
+// garbage when the drill is over.
 type remoteTarget struct{ places []cluster.Place }
 
 // mayLose: what is played there loses nothing, whether commits wait for secondaries or not.
@@ -27,7 +27,11 @@ func (s *remoteTarget) open(ctx context.Context, r *Run) error {
 func (s *remoteTarget) close(context.Context, *Run) error { return nil }
 
 // files asks the primary.
-func (s *remoteTarget) files(ctx context.Context, r *Run, _ *Outcome) (*consistency.Truth, []*consistency.Truth, error) {
+func (s *remoteTarget) files(
+	ctx context.Context,
+	r *Run,
+	_ *Outcome,
+) (*consistency.Truth, []*consistency.Truth, error) {
 	txns, err := r.load.ReadServer(ctx, r.primary.ZEO)
 	if err != nil {
 		return nil, nil, err

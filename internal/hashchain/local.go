@@ -154,7 +154,13 @@ func (l *Local) resume() (chainWriter, error) {
 			return chainWriter{}, err
 		}
 		if why == "" {
-			return chainWriter{base: l.opt.Saved.Base, based: true, head: m, marks: slices.Clone(marks[:i+1]), scale: 1}, nil
+			return chainWriter{
+				base:  l.opt.Saved.Base,
+				based: true,
+				head:  m,
+				marks: slices.Clone(marks[:i+1]),
+				scale: 1,
+			}, nil
 		}
 		l.log.Info("a checkpoint of the chain of digests is not used any more", "tid", m.Tid, "because", why)
 	}

@@ -36,7 +36,7 @@ func TestAReaderRestsAtTheEndOfATurnOnly(t *testing.T) {
 			{"where a pack has made the file smaller", time.Millisecond, 4, 3, busyRest},
 			{"in the middle of the turn behind that", time.Second, 3 + turn, 3, 0},
 		} {
-			time.Sleep(c.took) // the reading
+			time.Sleep(c.took) //nolint:forbidigo // the reading, by the clock of the bubble
 			if d := p.rests(t.Context(), c.pos, c.size); d != c.want {
 				t.Errorf("%s, after %v: it rests %v, want %v", c.what, c.took, d, c.want)
 			}

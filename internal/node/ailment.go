@@ -11,8 +11,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// faultReason returns why a primary takes no transactions although it leads; empty: it takes them, or does not lead. Its disk
-// has failed or is full, or commits wait for secondaries that do not answer in time.
+// faultReason returns why a primary takes no transactions although it leads; empty: it takes them, or does not lead.
+// Its disk has failed or is full, or commits wait for secondaries that do not answer in time.
 func (r *replica) faultReason() string {
 	if r.now.Load() != r || !r.isLeading() || r.fenced() { // while it opens nobody has committed anything
 		return ""
@@ -29,8 +29,8 @@ func (r *replica) full() bool {
 	return r.faultReason() != "" && errors.As(r.st.Ailment(), &full)
 }
 
-// tries reports whether it is for this node to find out whether its transactions find room: nobody else does so while it
-// is idle.
+// tries reports whether it is for this node to find out whether its transactions find room: nobody else does so while
+// it is idle.
 func (r *replica) tries() bool { return r.now.Load() == r && r.access() == zeo.Writable }
 
 // needed is how many other nodes have to be well for one of them to be elected and to take transactions without this

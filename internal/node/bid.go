@@ -106,7 +106,7 @@ func (r *replica) promise() *protocol.Promise {
 	if p.Leads = r.isLeading() && !r.fenced() && !r.c.leaving.Load(); p.Leads {
 		since := r.leadingSince()
 		p.LeadingSince = since.UTC().Format(time.RFC3339Nano)
-		p.LeadingFor = uint64(max(0, time.Since(since).Milliseconds())) //nolint:gosec // not negative
+		p.LeadingFor = uint64(max(0, time.Since(since).Milliseconds()))
 	}
 	p.Ails = r.faultReason()
 	if now := r.sec.Status(); !p.Leads && now.Connected {

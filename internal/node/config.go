@@ -233,7 +233,9 @@ func (c *PrimaryConfig) check() error {
 			"--replicate-to 127.0.0.1:5000"}
 	}
 	if c.Attach && c.Coordinator != nil {
-		return &ConfigError{"--attach with --coordinator: who owns the file decides who leads: leave out one of the two"}
+		return &ConfigError{
+			"--attach with --coordinator: who owns the file decides who leads: leave out one of the two",
+		}
 	}
 	if c.Attach && c.Sync.Required > 0 {
 		return &ConfigError{"--sync-secondaries with --attach: the process that owns the files answers its clients " +

@@ -117,7 +117,10 @@ func TestAStorageThatIsNotToBeWrittenIsNotPacked(t *testing.T) {
 	s := newSite(t, diskWith(t, 2))
 	alone := &StandaloneConfig{Config: Config{FS: s.disk, Data: "Data.fs"}, ReadOnly: true}
 	r := s.run(t, func(ctx context.Context) error {
-		return Serve(ctx, Process{Shared: Config{Admin: s.control}, Storages: []Storage{{Name: "1", Standalone: alone}}})
+		return Serve(
+			ctx,
+			Process{Shared: Config{Admin: s.control}, Storages: []Storage{{Name: "1", Standalone: alone}}},
+		)
 	})
 	r.await(t, "it is ready", ready)
 	_, err := r.pack(t, "1", admin.PackRequest{})

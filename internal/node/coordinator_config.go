@@ -16,7 +16,7 @@ import (
 type CoordinatorConfig struct {
 	Address  string         // etcd://HOST:PORT[,HOST:PORT…]
 	Prefix   string         // of its keys for this storage; empty: /zrsd/ and the storage's id
-	TTL      time.Duration  // for how long nobody takes the leader lease of a primary that has gone silent; 0: the default
+	TTL      time.Duration  // of the lease of a primary that has gone silent; 0: the default
 	TLS      *tlsauth.Files // nil: plain text
 	UserFile string         // has USER:PASSWORD; empty: none is needed
 
@@ -77,8 +77,10 @@ func (c *CoordinatorConfig) check(plainText bool) error {
 	}
 	for _, host := range hosts {
 		if e, err := endpoint.Parse(host); err != nil || !e.Local() {
-			return &ConfigError{fmt.Sprintf("the coordinator at %s is another machine, and there is no encryption: give "+
-				"--coordinator-tls-ca, or accept the risk with --insecure-plain-text", host)}
+			return &ConfigError{
+				fmt.Sprintf("the coordinator at %s is another machine, and there is no encryption: give "+
+					"--coordinator-tls-ca, or accept the risk with --insecure-plain-text", host),
+			}
 		}
 	}
 	return nil
@@ -152,8 +154,13 @@ func readUser(name string) (user, password string, err error) {
 		return "", "", fmt.Errorf("reading the coordinator's user: %w", err)
 	}
 	if info.Size() > maxUserFile {
-		return "", "", fmt.Errorf("reading the coordinator's user: %s has %d bytes, at most %d can be: is it the right "+
-			"file?", name, info.Size(), maxUserFile)
+		return "", "", fmt.Errorf(
+			"reading the coordinator's user: %s has %d bytes, at most %d can be: is it the right "+
+				"file?",
+			name,
+			info.Size(),
+			maxUserFile,
+		)
 	}
 	content, err := os.ReadFile(name)
 	if err != nil {

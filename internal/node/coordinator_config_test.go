@@ -18,14 +18,20 @@ func TestACoordinatorThatMakesNoSenseIsRefused(t *testing.T) {
 		coordinator CoordinatorConfig
 		want        string // "": it is accepted
 	}{
-		"one":                 {to, CoordinatorConfig{Address: "etcd://127.0.0.1:2379"}, ""},
-		"several":             {to, CoordinatorConfig{Address: "etcd://localhost:2379,127.0.0.1:2479"}, ""},
-		"elsewhere, with TLS": {to, CoordinatorConfig{Address: "etcd://e1:2379", TLS: &tlsauth.Files{Authority: "ca"}}, ""},
-		"elsewhere":           {to, CoordinatorConfig{Address: "etcd://127.0.0.1:1,e1:2379"}, "e1:2379 is another machine"},
-		"of another kind":     {to, CoordinatorConfig{Address: "consul://127.0.0.1:1"}, "no such kind"},
-		"without a port":      {to, CoordinatorConfig{Address: "etcd://127.0.0.1"}, "host:port"},
-		"a socket":            {to, CoordinatorConfig{Address: "etcd:///run/etcd"}, "no HOST:PORT"},
-		"with a short TTL":    {to, CoordinatorConfig{Address: "etcd://127.0.0.1:1", TTL: time.Second}, "--coordinator-ttl"},
+		"one":     {to, CoordinatorConfig{Address: "etcd://127.0.0.1:2379"}, ""},
+		"several": {to, CoordinatorConfig{Address: "etcd://localhost:2379,127.0.0.1:2479"}, ""},
+		"elsewhere, with TLS": {
+			to, CoordinatorConfig{Address: "etcd://e1:2379", TLS: &tlsauth.Files{Authority: "ca"}}, "",
+		},
+		"elsewhere": {
+			to, CoordinatorConfig{Address: "etcd://127.0.0.1:1,e1:2379"}, "e1:2379 is another machine",
+		},
+		"of another kind": {to, CoordinatorConfig{Address: "consul://127.0.0.1:1"}, "no such kind"},
+		"without a port":  {to, CoordinatorConfig{Address: "etcd://127.0.0.1"}, "host:port"},
+		"a socket":        {to, CoordinatorConfig{Address: "etcd:///run/etcd"}, "no HOST:PORT"},
+		"with a short TTL": {
+			to, CoordinatorConfig{Address: "etcd://127.0.0.1:1", TTL: time.Second}, "--coordinator-ttl",
+		},
 		"where none can follow": {endpoint.Endpoint{}, CoordinatorConfig{Address: "etcd://127.0.0.1:1"},
 			"--replicate-to"},
 	} {

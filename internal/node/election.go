@@ -8,9 +8,9 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// An election is a promotion to a leader lease that the coordinator has given. The former primary cannot get it back without
-// this node knowing, so it is no reason to refuse that it still answers. What it has more than others was told to
-// nobody in a lease that waited for secondaries, and else it is set aside there, as if it were gone.
+// An election is a promotion to a leader lease that the coordinator has given. The former primary cannot get it back
+// without this node knowing, so it is no reason to refuse that it still answers. What it has more than others was told
+// to nobody in a lease that waited for secondaries, and else it is set aside there, as if it were gone.
 type election struct {
 	former map[string]bool // nodes that led when they were asked first
 }
@@ -26,8 +26,8 @@ func (e *election) over(p *protocol.Promise) bool {
 	return e.former[p.Node]
 }
 
-// elect makes this node primary of the epoch for which it got the leader lease. The rules of a promotion by hand hold, and
-// nobody can insist: where something that was acknowledged could be lost, it is refused.
+// elect makes this node primary of the epoch for which it got the leader lease. The rules of a promotion by hand hold,
+// and nobody can insist: where something that was acknowledged could be lost, it is refused.
 func (r *replica) elect(ctx context.Context, number uint64, tell func(admin.Step)) error {
 	if r.isLeading() && r.keep.State().Epoch().Number == number {
 		return nil

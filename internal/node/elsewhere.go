@@ -10,8 +10,8 @@ import (
 	"github.com/zrsd/zrsd/zeo"
 )
 
-// holdFor is for how long nobody has to lead before clients that want to write are let in to read. A coordinator finds a
-// new primary in less.
+// holdFor is for how long nobody has to lead before clients that want to write are let in to read. A coordinator finds
+// a new primary in less.
 func (r *replica) holdFor() time.Duration {
 	if r.failover == nil {
 		return defaultHoldFor
@@ -64,7 +64,10 @@ func leaderOf(p *protocol.Promise, epoch uint64) zeo.Leader {
 		return zeo.Leader{Name: name, For: time.Hour}
 	}
 	ago := min(p.LeadingFor, uint64(time.Hour.Milliseconds()))
-	return zeo.Leader{Name: name + " since " + p.LeadingSince, For: time.Duration(ago) * time.Millisecond} //nolint:gosec // bounded
+	return zeo.Leader{
+		Name: name + " since " + p.LeadingSince,
+		For:  time.Duration(ago) * time.Millisecond,
+	}
 }
 
 // isLatest reports whether no higher epoch than that of a leader has begun.

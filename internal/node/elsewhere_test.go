@@ -83,7 +83,7 @@ func TestASecondaryWithoutAPrimaryLooksFirstWhereOneSaysThatItLeads(t *testing.T
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() //nolint:errcheck // nobody uses it any more
+	defer ln.Close()
 	bid.Serves = ln.Addr().String()
 	if _, refusal := b.Bid(t.Context(), &bid); refusal != nil {
 		t.Fatal(refusal)

@@ -7,15 +7,16 @@ import (
 	"github.com/zrsd/zrsd/internal/state"
 )
 
-// epochMonitorInterval is how often a primary asks the others whether one of them has taken its place, or thinks that it is
-// primary still. Secondaries meet both by themselves only when they look for a primary.
+// epochMonitorInterval is how often a primary asks the others whether one of them has taken its place, or thinks that
+// it is primary still. Secondaries meet both by themselves only when they look for a primary.
 const epochMonitorInterval = 2 * time.Second
 
 // firstSeek is how soon a node that has no identity asks the others whether they have one; the pauses grow.
 const firstSeek = 20 * time.Millisecond
 
-// yieldToHigherEpoch asks the others before this node begins as primary, and makes it a secondary, or at least keeps it from taking
-// transactions, when one of them has heard of a higher epoch. Whoever does not answer is not waited for long.
+// yieldToHigherEpoch asks the others before this node begins as primary, and makes it a secondary, or at least keeps it
+// from taking transactions, when one of them has heard of a higher epoch. Whoever does not answer is not waited for
+// long.
 func (r *replica) yieldToHigherEpoch(ctx context.Context) error {
 	id := r.keep.State()
 	if r.role() != state.RolePrimary || id == nil {

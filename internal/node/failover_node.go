@@ -12,8 +12,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A coordinated replica leads by the word of a coordinator: it is a coordinator.Node. It tells clients of nothing that another
-// node could lead without.
+// A coordinated replica leads by the word of a coordinator: it is a coordinator.Node. It tells clients of nothing that
+// another node could lead without.
 type failoverNode struct {
 	r       *replica
 	timing  lease.Timing
@@ -94,8 +94,15 @@ func (f *failoverNode) roleChanged() {
 func (f *failoverNode) Status() lease.MemberStatus {
 	id, r := f.r.keep.State(), f.r
 	s := lease.MemberStatus{
-		Node: id.Node, Name: r.c.name(), Epoch: id.Epoch().Number, MaxEpochSeen: id.Highest(), Tid: r.st.LastTid(),
-		IsPrimary: r.isLeading() && !r.fenced() || f.handing(id), ReplicationAddr: r.serves, AdminAddr: r.c.Admin.String(),
+		Node:         id.Node,
+		Name:         r.c.name(),
+		Epoch:        id.Epoch().Number,
+		MaxEpochSeen: id.Highest(),
+		Tid:          r.st.LastTid(),
+		IsPrimary: r.isLeading() && !r.fenced() ||
+			f.handing(id),
+		ReplicationAddr: r.serves,
+		AdminAddr:       r.c.Admin.String(),
 	}
 	s.Fault, s.NeedsOthers, s.NeedsTid = r.faultReason(), r.needed(), r.told()
 	s.DiskFull, s.DiskHasRoom = r.full(), r.st.Roomy()

@@ -254,7 +254,7 @@ func TestAPrimaryAsksTheOthersForAHigherEpoch(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer ln.Close() //nolint:errcheck // nobody uses it any more
+	defer ln.Close()
 	defer time.AfterFunc(patience, func() { _ = ln.Close() }).Stop()
 	for range 2 { // it is the primary that asks there: the other one follows it
 		conn, err := ln.Accept()

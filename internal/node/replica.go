@@ -64,7 +64,7 @@ type replica struct {
 	failover *failoverNode   // nil: there is none
 	asked    sync.WaitGroup  // questions who leads
 	seen     atomic.Uint64   // the highest epoch in which another node has said to lead
-	leader   string          // of changing: where the primary is or will be, as a coordinator or bidder says; empty: unknown
+	leader   string          // of changing: where others say that the primary is or will be; empty: unknown
 
 	surpassed surpassing  // of changing
 	older     atomic.Bool // a secondary of this primary's epoch has more than this one
@@ -135,14 +135,7 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	defer r.takePart()()
 	n.status.opened(r.show)
 	n.ran = true
-	if r.begins {
-		if err := r.beginOwn(ctx); err != nil {
-			select {
-			case r.ended <- err:
-			default: // it was told already
-			}
-		}
-	}
+	r.beginOwnEpoch(ctx)
 	n.now.Store(r)
 	var looking sync.WaitGroup
 	looking.Go(func() { r.epochMonitor(life) })
@@ -155,6 +148,19 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	err = errors.Join(err, r.retire())
 	r.noteRewind()
 	return err
+}
+
+// beginOwnEpoch begins an epoch, where that is what the node was started for.
+func (r *replica) beginOwnEpoch(ctx context.Context) {
+	if !r.begins {
+		return
+	}
+	if err := r.beginOwn(ctx); err != nil {
+		select {
+		case r.ended <- err:
+		default: // it was told already
+		}
+	}
 }
 
 // retire ends what runs beside the storage.

@@ -26,7 +26,15 @@ type member struct {
 // collector, and the front, if any.
 func runAll(ctx context.Context, c *Config, members []*member, front Front) (err error) {
 	for _, m := range members {
-		c.Logger.Info("starting", "role", m.status.base.Role, "version", m.status.base.Version, "name", m.status.base.Name)
+		c.Logger.Info(
+			"starting",
+			"role",
+			m.status.base.Role,
+			"version",
+			m.status.base.Version,
+			"name",
+			m.status.base.Name,
+		)
 	}
 	release, err := loadAll(c, members)
 	if err != nil {

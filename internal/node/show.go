@@ -73,10 +73,20 @@ func showFed(st *admin.Status, p primary.Status) {
 	}
 	for _, s := range p.Secondaries {
 		one := admin.Secondary{
-			Name: s.Name, Address: s.Addr, State: string(s.State), Since: known(s.ConnectedSince),
-			Protocol: known(s.Protocol), NodeID: known(s.Node), ReplicationAddr: known(s.Serves), Sent: known(s.SentTid),
-			Applied: known(s.AppliedTid), Durable: known(s.DurableTid),
-			Lag: fedLag(&s, p.LastTid), LastError: known(s.LastError),
+			Name:    s.Name,
+			Address: s.Addr,
+			State:   string(s.State),
+			Since:   known(s.ConnectedSince),
+			Protocol: known(
+				s.Protocol,
+			),
+			NodeID:          known(s.Node),
+			ReplicationAddr: known(s.Serves),
+			Sent:            known(s.SentTid),
+			Applied:         known(s.AppliedTid),
+			Durable:         known(s.DurableTid),
+			Lag:             fedLag(&s, p.LastTid),
+			LastError:       known(s.LastError),
 		}
 		if s.State == primary.StateDisconnected {
 			one.Since = known(s.GoneSince)

@@ -60,7 +60,9 @@ func (r *replica) notReadyReason() *string {
 	case r.faultReason() != "":
 		return admin.Known("it takes no transactions: " + r.faultReason())
 	case r.failover != nil && !r.failover.clear():
-		return admin.Known("commits are held: this node leads without a lease; the coordinator says why in its last error")
+		return admin.Known(
+			"commits are held: this node leads without a lease; the coordinator says why in its last error",
+		)
 	case id != nil && id.Frozen:
 		return admin.Known("frozen: it takes no transactions until it is thawed")
 	}

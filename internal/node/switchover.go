@@ -131,7 +131,11 @@ func (h *handingOver) prepare(ctx context.Context) error {
 	if err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.last); err != nil {
 		return h.failed("while the secondary got the last transactions", err)
 	}
-	if err := h.replicationServer.Prepare(ctx, h.successor.Node, &protocol.Prepare{Epoch: h.epoch, Last: h.last}); err != nil {
+	if err := h.replicationServer.Prepare(
+		ctx,
+		h.successor.Node,
+		&protocol.Prepare{Epoch: h.epoch, Last: h.last},
+	); err != nil {
 		return h.failed("while the secondary prepared", err)
 	}
 	h.step("%s has everything and is prepared for epoch %d", h.successor.Name, h.epoch)
@@ -152,7 +156,10 @@ func (h *handingOver) resign() error {
 func (h *handingOver) await(ctx context.Context) error {
 	h.setLeads(false)
 	h.step("this node has stepped down")
-	if err := h.replicationServer.TakeOver(h.successor.Node, &protocol.TakeOver{Epoch: h.epoch, Last: h.last}); err != nil {
+	if err := h.replicationServer.TakeOver(
+		h.successor.Node,
+		&protocol.TakeOver{Epoch: h.epoch, Last: h.last},
+	); err != nil {
 		h.c.Logger.Warn("the heir could not be told, and hears it when this node connects", "error", err)
 	}
 	h.renew()

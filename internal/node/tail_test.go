@@ -183,7 +183,9 @@ func TestAReignWithoutCommitsIsRewoundByItself(t *testing.T) {
 	first := b.opened(t)
 	b.end(t)
 	c = c.seated(t, state.RoleSecondary, a.site, b.site)
-	if err := c.keep.Update(func(id *state.State) error { id.ObserveEpoch(2); return nil }); err != nil { // it has heard
+	if err := c.keep.Update(
+		func(id *state.State) error { id.ObserveEpoch(2); return nil },
+	); err != nil { // it has heard
 		t.Fatal(err)
 	}
 	if _, err := c.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {

@@ -105,7 +105,10 @@ func toRewind(t *testing.T) *stage {
 	commit(t, st, "ann", map[zodb.Oid]string{1: "one", 2: "two", 3: "blob:kept"})
 	common := commit(t, st, "bob", map[zodb.Oid]string{1: "one, changed"})
 	size := st.Size()
-	s := &stage{disk: disk, Storage: &Storage{FS: disk, Data: "db/Data.fs", Blobs: "db/blobs", Logger: hclog.NewNullLogger()}}
+	s := &stage{
+		disk:    disk,
+		Storage: &Storage{FS: disk, Data: "db/Data.fs", Blobs: "db/blobs", Logger: hclog.NewNullLogger()},
+	}
 	s.tids = append(s.tids,
 		commit(t, st, "cy", map[zodb.Oid]string{2: "two, changed", 4: "new"}),
 		commit(t, st, "dan", map[zodb.Oid]string{3: "blob:lost", 5: "blob:new"}),

@@ -47,12 +47,12 @@ func crashes(t *testing.T, prepare func(*simdisk.Disk), change func(*simdisk.Dis
 }
 
 // begun opens a keeper of the storage at path, and lets it make the state.
-func begun(disk vfs.FS, path string, make func(*Keeper) error) (*State, error) {
+func begun(disk vfs.FS, path string, change func(*Keeper) error) (*State, error) {
 	k, err := Open(disk, path)
 	if err != nil {
 		return nil, err
 	}
-	if err := make(k); err != nil {
+	if err := change(k); err != nil {
 		return nil, err
 	}
 	return k.State(), nil

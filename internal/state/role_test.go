@@ -21,8 +21,10 @@ func TestAChangeOfRoleLeavesNothingOfTheRoleBefore(t *testing.T) {
 		change func(*State)
 		want   string // role, frozen, follow, promised, to, handed to, begun
 	}{
-		"a secondary":       {(*State).BecomeSecondary, "secondary false [b:1] 2 self  0"},
-		"of somebody":       {func(s *State) { s.BecomeSecondaryOf([]string{"c:1"}) }, "secondary false [c:1] 2 self  0"},
+		"a secondary": {(*State).BecomeSecondary, "secondary false [b:1] 2 self  0"},
+		"of somebody": {
+			func(s *State) { s.BecomeSecondaryOf([]string{"c:1"}) }, "secondary false [c:1] 2 self  0",
+		},
 		"hands over":        {func(s *State) { s.HandOver(3, "next") }, "secondary false [b:1] 3 self next 0"},
 		"hears of an epoch": {func(s *State) { s.ObserveEpoch(3) }, "primary true [b:1] 3   0"},
 		"of a lower one":    {func(s *State) { s.ObserveEpoch(1) }, "primary true [b:1] 2 self  0"},
@@ -36,8 +38,21 @@ func TestAChangeOfRoleLeavesNothingOfTheRoleBefore(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := leading()
 			c.change(s)
-			got := fmt.Sprint(s.Role, " ", s.Frozen, " ", s.Follow, " ", s.Promised, " ", s.PromisedTo, " ", s.HandedTo, " ",
-				s.Begun)
+			got := fmt.Sprint(
+				s.Role,
+				" ",
+				s.Frozen,
+				" ",
+				s.Follow,
+				" ",
+				s.Promised,
+				" ",
+				s.PromisedTo,
+				" ",
+				s.HandedTo,
+				" ",
+				s.Begun,
+			)
 			if got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)
 			}

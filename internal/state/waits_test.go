@@ -80,10 +80,12 @@ func TestWhatIsCertainlyUntold(t *testing.T) {
 			state(as), 10, []protocol.Epoch{{Number: 1}, {Number: 3, Begin: 10, Voters: []string{nodeB, nodeC}}}, false,
 		},
 		"it does not, and nobody counted in it": {
-			state(func(s *State) { s.Waits.Nodes = nil }), 10, []protocol.Epoch{{Number: 1}, {Number: 3, Begin: 10}}, true,
+			state(func(s *State) { s.Waits.Nodes = nil }), 10,
+			[]protocol.Epoch{{Number: 1}, {Number: 3, Begin: 10}}, true,
 		},
 		"another node leads the same number": {
-			state(as), 10, []protocol.Epoch{{Number: 1}, {Number: 2, Begin: 10, Node: nodeB, Voters: []string{nodeB, nodeC}}},
+			state(as), 10,
+			[]protocol.Epoch{{Number: 1}, {Number: 2, Begin: 10, Node: nodeB, Voters: []string{nodeB, nodeC}}},
 			false,
 		},
 		"the primary knows no later epoch": {

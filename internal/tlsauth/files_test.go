@@ -94,7 +94,11 @@ func TestEncryptedKeysOpenWithTheirPassword(t *testing.T) {
 }
 
 func TestAKeyThatIsEncryptedInAnotherWaySaysHowToConvertIt(t *testing.T) {
-	f := tlsauth.Files{Certificate: "testdata/node.crt", Key: "testdata/node.3des", PasswordFile: put(t, "pw", "sesame")}
+	f := tlsauth.Files{
+		Certificate:  "testdata/node.crt",
+		Key:          "testdata/node.3des",
+		PasswordFile: put(t, "pw", "sesame"),
+	}
 	if _, err := tlsauth.Load(f); err == nil || !strings.Contains(err.Error(), "openssl pkcs8 -topk8 -v2 aes-256-cbc") {
 		t.Errorf("got %v", err)
 	}

@@ -40,7 +40,8 @@ func (o Options) withDefaults() Options {
 // A Transaction is one of a client's. It is for one goroutine at a time; a Vote that waits is ended by its context.
 //
 // Where one of its calls cannot keep what it is given, because the disk is full or the transaction too large, that call
-// and all behind it fail, and so does Vote, with the same error: a client that cannot be told before then is told there.
+// and all behind it fail, and so does Vote, with the same error: a client that cannot be told before then is told
+// there.
 type Transaction struct {
 	st    *filestorage.Storage
 	meta  zodb.TxnMeta
@@ -176,7 +177,7 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 // done, and voted is false.
 func (t *Transaction) VoteNow() (out *Outcome, voted bool, err error) {
 	if t.voted != nil || t.buf.broken != nil || !t.buf.small() {
-		return nil, false, nil
+		return nil, false, nil //nolint:nilerr // Vote meets the error again
 	}
 	txn, _ := t.st.BeginNow(&t.meta) // Vote meets the error again
 	if txn == nil {

@@ -18,8 +18,8 @@ const (
 	long = time.Hour
 )
 
-// Contract runs the tests of a coordinator. open returns a new client of the same new coordinator each time that it is called
-// with the same t.
+// Contract runs the tests of a coordinator. open returns a new client of the same new coordinator each time that it is
+// called with the same t.
 func Contract(t *testing.T, open func(t *testing.T) func() lease.Coordinator) {
 	t.Helper()
 	for name, test := range map[string]func(*testing.T, func() lease.Coordinator){

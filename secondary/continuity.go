@@ -46,9 +46,9 @@ func (s *Secondary) standing(ctx context.Context) (standing, error) {
 }
 
 // noResume is what to do where a stream of zrs2 cannot be resumed.
-const noResume = "the tids of this database go down in places, and the protocol of zc.zrs says by a tid where to go on, " +
-	"which is not one place there; give this secondary an empty Data.fs, or a copy of the primary's with its blobs, or " +
-	"follow a zrsd, in its own protocol"
+const noResume = "the tids of this database go down in places, and the protocol of zc.zrs says by a tid where to " +
+	"go on, which is not one place there; give this secondary an empty Data.fs, or a copy of the primary's with its " +
+	"blobs, or follow a zrsd, in its own protocol"
 
 // proves reports whether the stream is to begin with our own last transaction.
 func (st *standing) proves() bool { return len(st.expect) > 0 && !st.proved }
@@ -101,8 +101,8 @@ func (p *continuity) Next() (zodb.Transaction, error) {
 	return linked{txn}, nil
 }
 
-// pass reads what this storage has already, where tids go down at its end, and compares it. What is new comes behind it,
-// whatever tid it has.
+// pass reads what this storage has already, where tids go down at its end, and compares it. What is new comes behind
+// it, whatever tid it has.
 func (p *continuity) pass() error {
 	it, err := p.l.s.st.Iterate(p.l.last.before, false)
 	if err != nil {
@@ -118,7 +118,8 @@ func (p *continuity) pass() error {
 		if err != nil {
 			return &localError{err}
 		}
-		text, tid := "", ours.Meta().Tid
+		var text string
+		tid := ours.Meta().Tid
 		if theirs.Meta().Tid != tid {
 			text = fmt.Sprintf("the primary sends %v instead", theirs.Meta().Tid)
 		} else if text, err = differ(ours, theirs); err != nil {

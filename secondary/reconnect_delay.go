@@ -10,8 +10,9 @@ import (
 // spread is by how much a wait is made shorter or longer at random, so that many secondaries do not return together.
 const spread = 0.5
 
-// A reconnectDelay decides which address is tried next and how long to wait before that. All addresses are tried in turn
-// without a wait; then comes one, longer after each round, and the longest when no address of the round gives hope.
+// A reconnectDelay decides which address is tried next and how long to wait before that. All addresses are tried in
+// turn without a wait; then comes one, longer after each round, and the longest when no address of the round gives
+// hope.
 //
 // An error that looks final is believed when the same address gives the same one again: the first may be the work of
 // a damaged handshake.
