@@ -34,10 +34,7 @@ type view struct {
 // OpenShared opens the shared directory at dir, which must be there and have a layout: an empty one is the sign of a
 // file system that is not mounted. A nil disk is the real one.
 func OpenShared(dir string, disk vfs.FS) (*Shared, error) {
-	if disk == nil {
-		disk = vfs.OS{}
-	}
-	s := &Shared{fs: disk, dir: vfs.CleanPath(dir)}
+	s := &Shared{fs: vfs.OrOS(disk), dir: vfs.CleanPath(dir)}
 	if err := s.look(); err != nil {
 		return nil, err
 	}

@@ -83,10 +83,7 @@ type Store struct {
 // read-only. Errors: *LayoutError, and those of the disk.
 func Open(dir string, opt Options) (*Store, error) {
 	dir = vfs.CleanPath(dir)
-	s := &Store{fs: opt.FS, dir: dir, readOnly: opt.ReadOnly, log: opt.Logger}
-	if s.fs == nil {
-		s.fs = vfs.OS{}
-	}
+	s := &Store{fs: vfs.OrOS(opt.FS), dir: dir, readOnly: opt.ReadOnly, log: opt.Logger}
 	if s.log == nil {
 		s.log = hclog.NewNullLogger()
 	}
@@ -100,8 +97,9 @@ func Open(dir string, opt Options) (*Store, error) {
 
 // Blank reports whether a directory was never used for blobs, as far as one can see: it does not exist, or has neither
 // a marker nor anything visible in it. The folder on which a file system is to be mounted is like that.
+// disk nil: the real one.
 func Blank(disk vfs.FS, dir string) (bool, error) {
-	s := &Store{fs: disk, dir: vfs.CleanPath(dir)}
+	s := &Store{fs: vfs.OrOS(disk), dir: vfs.CleanPath(dir)}
 	name, _, err := s.findLayout()
 	if errors.Is(err, fs.ErrNotExist) {
 		return true, nil

@@ -77,11 +77,8 @@ func Attach(ctx context.Context, path string, opt AttachOptions) (*Attached, err
 
 func newAttached(path string, opt AttachOptions) *Attached {
 	a := &Attached{
-		path: path, fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, poll: opt.poll, now: opt.now,
+		path: path, fs: vfs.OrOS(opt.FS), blobs: opt.Blobs, log: opt.Logger, poll: opt.poll, now: opt.now,
 		done: make(chan struct{}),
-	}
-	if a.fs == nil {
-		a.fs = vfs.OS{}
 	}
 	if a.log == nil {
 		a.log = hclog.NewNullLogger()

@@ -62,9 +62,10 @@ type Inspector struct {
 	recPos int64 // where the next record begins
 }
 
-// Inspect opens the Data.fs at path. Another magic than the two known ones is a *zodb.CorruptError.
+// Inspect opens the Data.fs at path; disk nil: on the real one. Another magic than the two known ones is a
+// *zodb.CorruptError.
 func Inspect(disk vfs.FS, path string) (*Inspector, error) {
-	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
+	f, err := vfs.OrOS(disk).OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {
 		return nil, fmt.Errorf("inspect %s: %w", path, err)
 	}

@@ -15,9 +15,9 @@ type Offsets struct{ x *index }
 func NewOffsets() *Offsets { return &Offsets{newIndex()} }
 
 // SavedIndex reads the index file of the Data.fs at path, and returns with it the size that the Data.fs had when it was
-// saved. The error wraps fs.ErrNotExist when there is none and ErrIndexUnusable when it makes no sense.
+// saved. disk nil: the real one. The error wraps fs.ErrNotExist when there is none.
 func SavedIndex(disk vfs.FS, path string) (*Offsets, int64, error) {
-	x, pos, err := loadIndex(disk, path+".index")
+	x, pos, err := loadIndex(vfs.OrOS(disk), path+".index")
 	if err != nil {
 		return nil, 0, err
 	}

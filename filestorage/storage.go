@@ -102,12 +102,9 @@ func Open(ctx context.Context, path string, opt Options) (*Storage, error) {
 
 func newStorage(path string, opt Options) *Storage {
 	s := &Storage{
-		path: path, openDataFile: newEdition(path), fs: opt.FS, blobs: opt.Blobs, log: opt.Logger, now: opt.Now,
+		path: path, openDataFile: newEdition(path), fs: vfs.OrOS(opt.FS), blobs: opt.Blobs, log: opt.Logger, now: opt.Now,
 		resolver: opt.Resolve, readOnly: opt.ReadOnly,
 		queue: newQueue(), commit: make(chan struct{}, 1), packing: make(chan struct{}, 1), closed: make(chan struct{}),
-	}
-	if s.fs == nil {
-		s.fs = vfs.OS{}
 	}
 	if s.log == nil {
 		s.log = hclog.NewNullLogger()

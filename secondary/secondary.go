@@ -3,6 +3,7 @@ package secondary
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -32,8 +33,18 @@ type Secondary struct {
 	pause   func(context.Context, time.Duration)
 }
 
-// New returns a Secondary that writes to st, which stays the caller's to close, after Run. Nobody else may write to
-// it. keep has its identity, or none yet: then it takes the primary's.
+// Open returns a Secondary that writes to st, which stays the caller's to close, after Run. Nobody else may write to
+// it. The identity of the copy is kept beside its Data.fs, in a file with .zrsd behind the name.
+func Open(st *filestorage.Storage, opt Options) (*Secondary, error) {
+	keep, err := state.Open(nil, st.Path())
+	if err != nil {
+		return nil, fmt.Errorf("open the state file of %s: %w", st.Path(), err)
+	}
+	return New(st, keep, opt), nil
+}
+
+// New is Open for a program that has the state file open already, as a node of zrsd has: keep has the identity, or none
+// yet, and then takes the primary's.
 func New(st *filestorage.Storage, keep *state.Keeper, opt Options) *Secondary {
 	opt = opt.withDefaults()
 	return &Secondary{

@@ -27,7 +27,9 @@ type Keeper struct {
 
 // Open reads the state of the storage at dataPath, if it has one, and gives it a node id if it has none of its own: it
 // was written by an older version, or is a copy. The errors are those of Load, but for a missing file, which is none.
+// disk nil: the real one.
 func Open(disk vfs.FS, dataPath string) (*Keeper, error) {
+	disk = vfs.OrOS(disk)
 	k := &Keeper{disk: disk, data: dataPath, node: newID()}
 	s, err := Load(disk, dataPath)
 	if errors.Is(err, fs.ErrNotExist) {

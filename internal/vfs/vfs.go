@@ -55,3 +55,11 @@ type FS interface {
 	// ErrLocked where somebody else holds the lock. The file stays after Close.
 	Lock(path, content string) (io.Closer, error)
 }
+
+// OrOS returns disk, or the real one where that is nil, so that who uses a public package needs none.
+func OrOS(disk FS) FS {
+	if disk == nil {
+		return OS{}
+	}
+	return disk
+}
