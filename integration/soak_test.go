@@ -223,13 +223,18 @@ func (s *soak) losesASecondary(t *testing.T) {
 	n.start(t)
 }
 
+// ownRewind is for how long a node is left alone that is refused: it may rewind itself.
+const ownRewind = 3 * time.Second
+
 // redundant waits until both others follow the primary. One that is refused is rewound, as an operator would.
 func (s *soak) redundant(t *testing.T) {
 	t.Helper()
 	for _, n := range s.others() {
 		for {
-			st, err := n.Await(within(t), "it follows the primary, or is refused", func(st *admin.Status) bool {
-				return st.Upstream != nil && (st.Upstream.State == "refused" || st.Upstream.State == "live")
+			st, err := n.Await(within(t), "it follows the primary, or is refused for good", func(st *admin.Status) bool {
+				up := st.Upstream
+				return up != nil && (up.State == "live" ||
+					up.State == "refused" && up.Since != nil && st.Now.Sub(*up.Since) > ownRewind)
 			})
 			if err != nil {
 				t.Fatal(err)
