@@ -50,7 +50,7 @@ func TestWhomToFollow(t *testing.T) {
 		"a secondary that is lost, too": {0, false, 2, protocol.Welcome{Epochs: first, Node: "a"}, false},
 		"one of its own followers":      {0, false, 1, protocol.Welcome{Epochs: first, Node: "a", Path: me}, false},
 	} {
-		err := welcomed(t, func(id *state.State) { id.Promised = c.promised }, c.choosy, c.addresses, c.w)
+		err := welcomed(t, func(id *state.State) { id.MaxEpochSeen = c.promised }, c.choosy, c.addresses, c.w)
 		if (err == nil) != c.follows {
 			t.Errorf("%s: %v", name, err)
 		}

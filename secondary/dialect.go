@@ -70,7 +70,7 @@ func (s *Secondary) notBack() string {
 		return "it has no room for a shared secret"
 	case s.opt.SharedBlobs != nil:
 		return "it has no room for shared blobs"
-	case id != nil && !id.Unnamed:
+	case id != nil && !id.GeneratedID:
 		return "this secondary has followed a primary that proved its identity, and zrs2 cannot; where a zc.zrs took " +
 			"its place on purpose, use --protocol zrs2"
 	}

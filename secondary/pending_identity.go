@@ -49,11 +49,11 @@ func (s *Secondary) identify(w *protocol.Welcome) error {
 
 // named forgets that the id was made here, once a primary has it, too.
 func (s *Secondary) named() error {
-	if !s.keep.State().Unnamed {
+	if !s.keep.State().GeneratedID {
 		return nil
 	}
 	if err := s.keep.Update(func(id *state.State) error {
-		id.Unnamed, id.Foreign = false, true
+		id.GeneratedID, id.ExternalHistory = false, true
 		return nil
 	}); err != nil {
 		return &localError{fmt.Errorf("keeping that the primary has an identity: %w", err)}
@@ -71,11 +71,11 @@ func (s *Secondary) take(w *protocol.Welcome) error {
 		return nil
 	}
 	if err := s.keep.Update(func(id *state.State) error {
-		if id.Epochs = w.Epochs; id.Epoch().Number >= id.Promised {
-			id.HandedTo = "" // the handover is done, or overtaken
+		if id.Epochs = w.Epochs; id.Epoch().Number >= id.MaxEpochSeen {
+			id.Successor = "" // the handover is done, or overtaken
 		}
-		if id.Epoch().Number >= id.Begun {
-			id.Begun = 0
+		if id.Epoch().Number >= id.MaxEpochBegun {
+			id.MaxEpochBegun = 0
 		}
 		return nil
 	}); err != nil {
@@ -103,10 +103,10 @@ func (s *Secondary) unconfirmed(r *protocol.Refusal) error {
 // foreign notes that transactions come over the protocol of zc.zrs, before the first one is taken.
 func (s *Secondary) foreign() error {
 	id := s.keep.State()
-	if id == nil || id.Foreign {
+	if id == nil || id.ExternalHistory {
 		return nil // whoever has no identity yet is known to be foreign by what it has when it takes one
 	}
-	if err := s.keep.Update(func(id *state.State) error { id.Foreign = true; return nil }); err != nil {
+	if err := s.keep.Update(func(id *state.State) error { id.ExternalHistory = true; return nil }); err != nil {
 		return &localError{fmt.Errorf("keeping that transactions come from a zc.zrs: %w", err)}
 	}
 	return nil

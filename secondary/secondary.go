@@ -146,9 +146,9 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	}
 	h.StorageID, h.Epochs = s.Identity()
 	if id := s.keep.State(); id != nil {
-		h.Promised, h.Heard = id.Promised, id.Begun
+		h.Promised, h.Heard = id.MaxEpochSeen, id.MaxEpochBegun
 		if id.Was == "" { // a copy speaks for itself only
-			h.HandedTo = id.HandedTo
+			h.HandedTo = id.Successor
 		}
 	}
 	h.Node, h.Serves = s.keep.Node(), s.opt.Serves
@@ -168,7 +168,7 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	}
 	h.Magic = s.st.Magic()
 	h.Last = protocol.Position{Tid: last, Status: found.Status, Digest: found.Digest}
-	if id := s.keep.State(); s.opt.Chain != nil && id != nil && !id.Foreign {
+	if id := s.keep.State(); s.opt.Chain != nil && id != nil && !id.ExternalHistory {
 		if base, value, ok := s.opt.Chain(ctx, last); ok {
 			h.Last.Base, h.Last.Value = base, value
 		}

@@ -296,7 +296,7 @@ func TestWhoFeedsOthersMakesAnIdentity(t *testing.T) {
 	}
 	again := middle.follow(t, addr, inAuto)
 	again.eventually(t, "following again", func(st Status) bool { return st.State == StateLive })
-	if !middle.id.Unnamed {
+	if !middle.id.GeneratedID {
 		t.Error("the identity is not marked as made here")
 	}
 }

@@ -31,9 +31,9 @@ type Status struct {
 	Ready    bool    `json:"ready"`
 	NotReady *string `json:"not_ready_because"`
 
-	NodeID   *string `json:"node_id"`  // of this copy; nil before it has met a primary
-	Epoch    *Epoch  `json:"epoch"`    // the last one that it knows to have begun
-	Promised *uint64 `json:"promised"` // the highest epoch that it has heard of, when that is above Epoch
+	NodeID       *string `json:"node_id"`        // of this copy; nil before it has met a primary
+	Epoch        *Epoch  `json:"epoch"`          // the last one that it knows to have begun
+	MaxEpochSeen *uint64 `json:"max_epoch_seen"` // the highest epoch that it has heard of, when that is above Epoch
 	// Conflict is why the node does not lead although it was told to, or takes no transactions while it leads, or leads
 	// beside another node. Nil: there is none.
 	Conflict *Conflict `json:"conflict"`

@@ -106,8 +106,8 @@ func epochText(st *Status) string {
 	if st.Epoch.At != nil {
 		words += " at " + clean(*st.Epoch.At)
 	}
-	if st.Fenced && st.Promised != nil {
-		words += fmt.Sprintf("; FENCED: another node is primary of epoch %d", *st.Promised)
+	if st.Fenced && st.MaxEpochSeen != nil {
+		words += fmt.Sprintf("; FENCED: another node is primary of epoch %d", *st.MaxEpochSeen)
 	}
 	if st.Frozen {
 		words += "; FROZEN: takes no transactions"

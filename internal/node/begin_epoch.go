@@ -47,7 +47,7 @@ func (r *replica) beginReign(epoch uint64, voters []string) error {
 func (r *replica) beginEpoch(epoch uint64, last zodb.Tid, voters []string) error {
 	others, goesOn := r.known(), r.isLeading()
 	return r.keep.Update(func(id *state.State) error {
-		if epoch <= id.Latest() || epoch < id.Promised {
+		if epoch <= id.Latest() || epoch < id.MaxEpochSeen {
 			return fmt.Errorf("epoch %d cannot begin: this node is of epoch %d and has heard of %d", epoch,
 				id.Epoch().Number, id.Highest())
 		}
@@ -95,10 +95,10 @@ func (r *replica) succeed(h *successor) error {
 		return nil // it has been done
 	case state.Believe(h.epoch, id.Highest()) != nil:
 		return state.Believe(h.epoch, id.Highest())
-	case h.epoch == id.Promised && id.PromisedTo != "" && id.PromisedTo != id.Node:
-		return fmt.Errorf("it is for epoch %d, and this node has promised that to node %s", h.epoch, id.PromisedTo)
-	case h.epoch < id.Promised:
-		return fmt.Errorf("it is for epoch %d, and this node has heard of %d meanwhile", h.epoch, id.Promised)
+	case h.epoch == id.MaxEpochSeen && id.VotedFor != "" && id.VotedFor != id.Node:
+		return fmt.Errorf("it is for epoch %d, and this node has promised that to node %s", h.epoch, id.VotedFor)
+	case h.epoch < id.MaxEpochSeen:
+		return fmt.Errorf("it is for epoch %d, and this node has heard of %d meanwhile", h.epoch, id.MaxEpochSeen)
 	}
 	r.stopFollowing()
 	if last := r.st.LastTid(); last != h.last {

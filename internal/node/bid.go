@@ -24,7 +24,7 @@ func (r *replica) Standing() primary.Standing {
 		Node: r.keep.Node(), Leads: r.isLeading() && !r.fenced() && !r.stopped(), Sync: r.syncRule(),
 	}
 	if id := r.keep.State(); id != nil {
-		st.Foreign = id.Foreign
+		st.Foreign = id.ExternalHistory
 	}
 	if now := r.sec.Status(); !st.Leads && now.Connected {
 		st.Path = now.Path
@@ -113,7 +113,7 @@ func (r *replica) promise() *protocol.Promise {
 		p.Follows = now.Address
 	}
 	if id := r.keep.State(); id != nil {
-		p.StorageID, p.Node, p.Epochs, p.Promised, p.Heard = id.StorageID, id.Node, id.Epochs, id.Promised, id.Begun
+		p.StorageID, p.Node, p.Epochs, p.Promised, p.Heard = id.StorageID, id.Node, id.Epochs, id.MaxEpochSeen, id.MaxEpochBegun
 	}
 	return p
 }

@@ -56,12 +56,12 @@ func TestTheChainOfACopyThatWasThereIsNotCompared(t *testing.T) {
 	sb.disk = copyOf(t, sa.disk)
 	b := sb.seated(t, state.RoleSecondary, sa)
 	b.follows(t, a)
-	if id := b.keep.State(); !id.Foreign {
+	if id := b.keep.State(); !id.ExternalHistory {
 		t.Errorf("it is %+v", id)
 	}
 	c := newSite(t, simdisk.New()).seated(t, state.RoleSecondary, sa)
 	c.follows(t, a)
-	if id := c.keep.State(); id.Foreign {
+	if id := c.keep.State(); id.ExternalHistory {
 		t.Errorf("one that was filled natively is %+v", id)
 	}
 }

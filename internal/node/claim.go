@@ -255,7 +255,7 @@ func standing(ctx context.Context, st past, id *state.State) (upTo zodb.Tid, sam
 		case err != nil:
 			return 0, false, err
 		}
-		if packed || err == nil && (id.Foreign || found.Digest == at.Digest) {
+		if packed || err == nil && (id.ExternalHistory || found.Digest == at.Digest) {
 			if at.Tid == newest {
 				return last, true, nil
 			}

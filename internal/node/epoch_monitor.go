@@ -36,7 +36,7 @@ func (r *replica) yieldToHigherEpoch(ctx context.Context) error {
 	}
 	id = r.keep.State()
 	r.c.Logger.Warn("another node has become primary while this one was away", "epoch", id.Epoch().Number, "theirs",
-		id.Promised)
+		id.MaxEpochSeen)
 	if len(r.addresses()) == 0 {
 		return nil
 	}

@@ -132,7 +132,7 @@ func (r *replica) ineligibleReason() string {
 func (f *failoverNode) handing(id *state.State) bool {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if id.Was != "" || id.HandedTo == "" || id.Promised <= id.Epoch().Number {
+	if id.Was != "" || id.Successor == "" || id.MaxEpochSeen <= id.Epoch().Number {
 		f.handed = time.Time{}
 		return false
 	}

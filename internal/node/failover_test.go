@@ -228,7 +228,7 @@ func TestPromoteIsRefusedWhereAnotherSecondaryIsFurther(t *testing.T) {
 
 func TestAPrimaryThatMeetsAHigherEpochIsOneNoMore(t *testing.T) {
 	a, b, _ := three(t)
-	if err := b.keep.Update(func(id *state.State) error { id.Begun = 7; return nil }); err != nil {
+	if err := b.keep.Update(func(id *state.State) error { id.MaxEpochBegun = 7; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	b.stopFollowing()
@@ -263,7 +263,7 @@ func TestAPrimaryAsksTheOthersForAHigherEpoch(t *testing.T) {
 		}
 		_ = conn.Close() // it is told nothing
 	}
-	if err := b.keep.Update(func(id *state.State) error { id.Begun = 7; return nil }); err != nil {
+	if err := b.keep.Update(func(id *state.State) error { id.MaxEpochBegun = 7; return nil }); err != nil {
 		t.Fatal(err)
 	}
 	_ = ln.Close()
@@ -332,7 +332,7 @@ func TestSwitchoverIsRefusedWhereItCannotWork(t *testing.T) {
 
 func TestAFailedSwitchoverLetsCommitsGoOn(t *testing.T) {
 	a, b, _ := three(t)
-	if err := b.keep.Update(func(id *state.State) error { id.Promised = 9; return nil }); err != nil {
+	if err := b.keep.Update(func(id *state.State) error { id.MaxEpochSeen = 9; return nil }); err != nil {
 		t.Fatal(err) // so it refuses to prepare
 	}
 	_, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node}, silent)

@@ -136,8 +136,8 @@ func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
 		}
 	}
 	for what, change := range map[string]func(*state.State){
-		"a secondary that has promised": func(id *state.State) { id.Promised = math.MaxUint64 },
-		"a secondary that has heard":    func(id *state.State) { id.Begun = math.MaxUint64 },
+		"a secondary that has promised": func(id *state.State) { id.MaxEpochSeen = math.MaxUint64 },
+		"a secondary that has heard":    func(id *state.State) { id.MaxEpochBegun = math.MaxUint64 },
 	} {
 		err := b.keep.Update(func(id *state.State) error { change(id); return nil })
 		if err != nil {
@@ -210,7 +210,7 @@ func TestAReplacedPrimaryIsToldLast(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var during bool
 	_, err := b.Promote(ctx, admin.PromoteRequest{Force: true}, func(s admin.Step) {
-		if c.keep.State().Promised == 2 {
+		if c.keep.State().MaxEpochSeen == 2 {
 			during = a.isLeading() && !a.fenced()
 			cancel() // the operator has gone away
 		}

@@ -104,7 +104,7 @@ func (c *Config) forgetImpossible(keep *state.Keeper) error {
 	c.Logger.Warn("the state file has promised an epoch that cannot be: the promise is dropped", "file", id.Path(),
 		"error", err)
 	return keep.Update(func(id *state.State) error {
-		id.Promised, id.Begun = 0, 0
+		id.MaxEpochSeen, id.MaxEpochBegun = 0, 0
 		return nil
 	})
 }

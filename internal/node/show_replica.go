@@ -41,8 +41,8 @@ func (r *replica) showPlace(st *admin.Status) {
 	now := id.Epoch()
 	st.Storage.ID, st.NodeID = known(id.StorageID), known(id.Node)
 	st.Epoch = &admin.Epoch{Number: now.Number, Begin: known(now.Begin), By: known(now.By), At: known(now.At)}
-	if id.Promised > now.Number {
-		st.Promised = known(id.Promised)
+	if id.MaxEpochSeen > now.Number {
+		st.MaxEpochSeen = known(id.MaxEpochSeen)
 	}
 	for _, a := range id.SetAside {
 		st.SetAside = append(st.SetAside, admin.SetAside(a))

@@ -468,7 +468,7 @@ func TestWhoIsNotedAsAVoter(t *testing.T) {
 	if list := voters(id, 20, answers); !slices.Equal(list, []string{"own", "b", "c"}) {
 		t.Errorf("noted are %q", list)
 	}
-	id.Begun = 5
+	id.MaxEpochBegun = 5
 	if list := voters(id, 20, answers); list != nil {
 		t.Errorf("by a node that has heard of a later epoch: %q", list)
 	}

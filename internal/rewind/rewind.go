@@ -75,7 +75,7 @@ func (s *Storage) Finish(ctx context.Context) (*Fragment, error) {
 		id.BecomeSecondaryOf(plan.Follow)
 		id.Epochs, id.Rewind, id.Waits = plan.Epochs, nil, nil
 		if plan.Begun > id.Epoch().Number {
-			id.Begun = max(id.Begun, plan.Begun)
+			id.MaxEpochBegun = max(id.MaxEpochBegun, plan.Begun)
 		}
 		if plan.Why != "" {
 			id.Remember(state.SetAside{

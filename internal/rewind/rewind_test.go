@@ -467,7 +467,7 @@ func TestARewoundStorageKnowsOfThePrimarysEpoch(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if id.Begun != 7 || id.Latest() != 7 || id.Waits != nil {
+		if id.MaxEpochBegun != 7 || id.Latest() != 7 || id.Waits != nil {
 			t.Errorf("%s: the state is %+v", name, id)
 		}
 		noted := len(id.SetAside) == 1 && id.SetAside[0].Why == why && id.SetAside[0].First == s.plan.First &&

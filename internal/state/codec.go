@@ -24,29 +24,29 @@ const (
 
 // The members of the JSON object.
 const (
-	memberFormat  = "format"
-	memberStorage = "storage"
-	memberEpochs  = "epochs"
-	memberUnnamed = "unnamed_primary" // only where it is true
+	memberFormat      = "format"
+	memberStorage     = "storage"
+	memberEpochs      = "epochs"
+	memberGeneratedID = "unnamed_primary" // only where it is true
 
 	// Only where they say something.
-	memberNode     = "node"
-	memberPlace    = "place"
-	memberBorn     = "born"
-	memberWas      = "was"
-	memberRole     = "role"
-	memberFollow   = "follow"
-	memberPromised = "promised"
-	memberBegun    = "begun"
-	memberGiven    = "promised_to"
-	memberRival    = "rival"
-	memberHandedTo = "handed_to"
-	memberFrozen   = "frozen"
-	memberRewind   = "rewind"
-	memberForeign  = "foreign"
-	memberChain    = "chain"
-	memberWaits    = "waits"
-	memberSetAside = "set_aside"
+	memberNode            = "node"
+	memberInode           = "place"
+	memberBorn            = "born"
+	memberWas             = "was"
+	memberRole            = "role"
+	memberFollow          = "follow"
+	memberMaxEpochSeen    = "promised"
+	memberMaxEpochBegun   = "begun"
+	memberVotedFor        = "promised_to"
+	memberRival           = "rival"
+	memberSuccessor       = "handed_to"
+	memberFrozen          = "frozen"
+	memberRewind          = "rewind"
+	memberExternalHistory = "foreign"
+	memberChain           = "chain"
+	memberWaits           = "waits"
+	memberSetAside        = "set_aside"
 )
 
 // A VersionError says that a state file is whole, and of a format that this version of zrsd does not know.
@@ -110,20 +110,20 @@ func (s *State) members() []member {
 	return []member{
 		{memberStorage, "a text", &s.StorageID, false, true},
 		{memberEpochs, "a list of epochs", &s.Epochs, false, true},
-		{memberUnnamed, "true or false", &s.Unnamed, true, s.Unnamed},
+		{memberGeneratedID, "true or false", &s.GeneratedID, true, s.GeneratedID},
 		{memberNode, "a text", &s.Node, true, s.Node != ""},
-		{memberPlace, "a number", &s.place, true, s.place != 0},
+		{memberInode, "a number", &s.inode, true, s.inode != 0},
 		{memberBorn, "a number", &s.born, true, s.born != 0},
 		{memberWas, "a text", &s.Was, true, s.Was != ""},
 		{memberRole, "a text", &s.Role, true, s.Role != ""},
 		{memberFollow, "a list of addresses", &s.Follow, true, len(s.Follow) > 0},
-		{memberPromised, "a number", &s.Promised, true, s.Promised != 0},
-		{memberBegun, "a number", &s.Begun, true, s.Begun != 0},
-		{memberGiven, "a text", &s.PromisedTo, true, s.PromisedTo != ""},
+		{memberMaxEpochSeen, "a number", &s.MaxEpochSeen, true, s.MaxEpochSeen != 0},
+		{memberMaxEpochBegun, "a number", &s.MaxEpochBegun, true, s.MaxEpochBegun != 0},
+		{memberVotedFor, "a text", &s.VotedFor, true, s.VotedFor != ""},
 		{memberRival, "a text", &s.Rival, true, s.Rival != ""},
-		{memberHandedTo, "a text", &s.HandedTo, true, s.HandedTo != ""},
+		{memberSuccessor, "a text", &s.Successor, true, s.Successor != ""},
 		{memberFrozen, "true or false", &s.Frozen, true, s.Frozen},
-		{memberForeign, "true or false", &s.Foreign, true, s.Foreign},
+		{memberExternalHistory, "true or false", &s.ExternalHistory, true, s.ExternalHistory},
 		{memberRewind, "a rewinding", &s.Rewind, true, s.Rewind != nil},
 		{memberChain, "a chain of digests", &s.Chain, true, len(s.Chain.Checkpoints) > 0},
 		{memberWaits, "what commits waited for", &s.Waits, true, s.Waits != nil},

@@ -27,7 +27,7 @@ func Load(disk vfs.FS, dataPath string) (*State, error) {
 		return nil, fmt.Errorf("reading the state of %s: %w", dataPath, err)
 	}
 	s.fs, s.at = disk, at.info
-	s.Copied = differ(s.place, at.number) || differ(s.born, at.born)
+	s.Copied = differ(s.inode, at.number) || differ(s.born, at.born)
 	return s, nil
 }
 
@@ -105,7 +105,7 @@ func (s *State) write(f vfs.File) error {
 	if err != nil {
 		return err
 	}
-	s.place, s.born = at.number, at.born
+	s.inode, s.born = at.number, at.born
 	content, err := encode(s)
 	if err != nil {
 		return err

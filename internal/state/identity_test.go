@@ -44,14 +44,14 @@ func TestTheFileIsTheOneDrawnInTheDocumentation(t *testing.T) {
 		t.Fatal(err)
 	}
 	drawn := State{
-		StorageID: someID, Node: someNode, Role: RolePrimary, Follow: []string{"db2:5000"}, Promised: 2,
+		StorageID: someID, Node: someNode, Role: RolePrimary, Follow: []string{"db2:5000"}, MaxEpochSeen: 2,
 		Epochs: []protocol.Epoch{
 			{Number: 1},
 			{Number: 2, Begin: twoEpochs[1].Begin, Node: someNode, By: "db1", At: "2026-11-23T10:00:00Z"},
 		},
 	}
-	if diff := cmp.Diff(&drawn, s, cmpopts.IgnoreUnexported(State{})); diff != "" || s.place != 4711 {
-		t.Errorf("%s in file %d", diff, s.place)
+	if diff := cmp.Diff(&drawn, s, cmpopts.IgnoreUnexported(State{})); diff != "" || s.inode != 4711 {
+		t.Errorf("%s in file %d", diff, s.inode)
 	}
 	got, err := encode(s)
 	if diff := cmp.Diff(string(want), string(got)); diff != "" || err != nil {
@@ -98,16 +98,16 @@ func TestAnIdMadeForACopyIsMarkedUntilItIsTheOriginals(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []bool{true, false} {
-		s.Unnamed = want
+		s.GeneratedID = want
 		if err := s.Save(); err != nil {
 			t.Fatal(err)
 		}
 		read, err := Load(vfs.OS{}, path)
-		if err != nil || read.Unnamed != want || read.StorageID != s.StorageID {
+		if err != nil || read.GeneratedID != want || read.StorageID != s.StorageID {
 			t.Fatalf("read %+v, %v", read, err)
 		}
 		content, err := os.ReadFile(path + Suffix)
-		if err != nil || strings.Contains(string(content), memberUnnamed) != want {
+		if err != nil || strings.Contains(string(content), memberGeneratedID) != want {
 			t.Errorf("%s, %v", content, err)
 		}
 		s = read

@@ -86,12 +86,12 @@ func (k *Keeper) Create() error {
 
 // CreateUnnamed is Create for a copy of a storage that has no id.
 func (k *Keeper) CreateUnnamed() error {
-	return k.begin(&State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1}}, Unnamed: true})
+	return k.begin(&State{StorageID: newID(), Epochs: []protocol.Epoch{{Number: 1}}, GeneratedID: true})
 }
 
 // Adopt gives the storage, a copy, the identity of what it is a copy of. foreign: it has transactions already.
 func (k *Keeper) Adopt(storageID string, epochs []protocol.Epoch, foreign bool) error {
-	return k.begin(&State{StorageID: storageID, Epochs: epochs, Foreign: foreign})
+	return k.begin(&State{StorageID: storageID, Epochs: epochs, ExternalHistory: foreign})
 }
 
 func (k *Keeper) begin(s *State) error {

@@ -48,13 +48,13 @@ func TestNoChangeOverwritesAnother(t *testing.T) {
 	var all sync.WaitGroup
 	for range 20 {
 		all.Go(func() {
-			if err := k.Update(func(s *State) error { s.Promised++; return nil }); err != nil {
+			if err := k.Update(func(s *State) error { s.MaxEpochSeen++; return nil }); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 	all.Wait()
-	if got := k.State().Promised; got != 20 {
+	if got := k.State().MaxEpochSeen; got != 20 {
 		t.Errorf("20 changes came to %d", got)
 	}
 }
@@ -104,7 +104,7 @@ func TestACrashLeavesThePromiseOrTheStateBeforeIt(t *testing.T) {
 			return err
 		}
 		return k.Update(func(s *State) error {
-			s.Promised, s.HandedTo, s.Role = 3, someNode, RoleSecondary
+			s.MaxEpochSeen, s.Successor, s.Role = 3, someNode, RoleSecondary
 			return nil
 		})
 	}
@@ -112,8 +112,8 @@ func TestACrashLeavesThePromiseOrTheStateBeforeIt(t *testing.T) {
 		if err != nil || s.StorageID != someID || !cmp.Equal(s.Epochs, twoEpochs) {
 			t.Fatalf("left %+v, %v", s, err)
 		}
-		whole := s.Promised == 3 && s.HandedTo == someNode && s.Role == RoleSecondary
-		none := s.Promised == 0 && s.HandedTo == "" && s.Role == ""
+		whole := s.MaxEpochSeen == 3 && s.Successor == someNode && s.Role == RoleSecondary
+		none := s.MaxEpochSeen == 0 && s.Successor == "" && s.Role == ""
 		if !whole && (done || !none) {
 			t.Errorf("done %v, left %+v", done, s)
 		}
@@ -124,7 +124,7 @@ func TestACopyIsANodeOfItsOwn(t *testing.T) {
 	path := dataPath(t)
 	k := keeper(t, vfs.OS{}, path)
 	if err := k.Update(func(s *State) error {
-		s.Role, s.Follow, s.Frozen, s.Promised = RolePrimary, []string{"a:1"}, true, 4
+		s.Role, s.Follow, s.Frozen, s.MaxEpochSeen = RolePrimary, []string{"a:1"}, true, 4
 		s.Epochs = append(s.Epochs, protocol.Epoch{Number: 2, Begin: 7, By: "db1"})
 		return nil
 	}); err != nil {
@@ -144,7 +144,7 @@ func TestACopyIsANodeOfItsOwn(t *testing.T) {
 		if c.Copied != want || c.Node == original.Node || c.Was != original.Node || c.Own() {
 			t.Errorf("round %d: a copy is %+v", round, c)
 		}
-		if c.StorageID != original.StorageID || !cmp.Equal(c.Epochs, original.Epochs) || c.Promised != 4 {
+		if c.StorageID != original.StorageID || !cmp.Equal(c.Epochs, original.Epochs) || c.MaxEpochSeen != 4 {
 			t.Errorf("round %d: of the history there is %+v", round, c)
 		}
 	}
@@ -229,7 +229,7 @@ func TestANewIdentity(t *testing.T) {
 	k := keeper(t, simdisk.New(), "Data.fs")
 	before := k.State()
 	if err := k.Update(func(s *State) error {
-		s.Was, s.Role, s.Follow, s.Promised = someNode, RoleSecondary, []string{"a:1"}, 9
+		s.Was, s.Role, s.Follow, s.MaxEpochSeen = someNode, RoleSecondary, []string{"a:1"}, 9
 		s.Renew()
 		return nil
 	}); err != nil {

@@ -21,33 +21,33 @@ func (s *State) BecomeSecondary() { s.Role, s.Frozen = RoleSecondary, false }
 // BecomeSecondaryOf has the node lead no more, and look for its primary at these addresses. A handover is void.
 func (s *State) BecomeSecondaryOf(addresses []string) {
 	s.BecomeSecondary()
-	s.Follow, s.HandedTo = addresses, ""
+	s.Follow, s.Successor = addresses, ""
 }
 
 // HandOver has the node, until now primary, step down for another one, which is to begin the epoch. This node begins no
 // epoch by itself after that.
 func (s *State) HandOver(epoch uint64, node string) {
 	s.BecomeSecondary()
-	s.Promised, s.HandedTo = epoch, node
+	s.MaxEpochSeen, s.Successor = epoch, node
 }
 
 // ObserveEpoch notes that an epoch was heard of. A handover for a lower one is void.
 func (s *State) ObserveEpoch(epoch uint64) {
-	if epoch > s.Promised {
-		s.Promised, s.PromisedTo, s.HandedTo = epoch, "", ""
+	if epoch > s.MaxEpochSeen {
+		s.MaxEpochSeen, s.VotedFor, s.Successor = epoch, "", ""
 	}
 }
 
 // ObserveBegun notes that an epoch has begun elsewhere.
 func (s *State) ObserveBegun(epoch uint64) {
 	s.ObserveEpoch(epoch)
-	s.Begun = max(s.Begun, epoch)
+	s.MaxEpochBegun = max(s.MaxEpochBegun, epoch)
 }
 
 // Vote promises an epoch to a node.
 func (s *State) Vote(epoch uint64, node string) {
 	s.ObserveEpoch(epoch)
-	s.PromisedTo = node
+	s.VotedFor = node
 }
 
 // MaxMembers is how many addresses of other nodes are kept.

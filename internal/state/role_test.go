@@ -11,7 +11,7 @@ import (
 // leading is a primary of epoch 2 that may be frozen.
 func leading() *State {
 	return &State{
-		Node: "self", Role: RolePrimary, Frozen: true, Follow: []string{"b:1"}, Promised: 2, PromisedTo: "self",
+		Node: "self", Role: RolePrimary, Frozen: true, Follow: []string{"b:1"}, MaxEpochSeen: 2, VotedFor: "self",
 		Epochs: []protocol.Epoch{{Number: 1}, {Number: 2, Begin: 5, Node: "self"}},
 	}
 }
@@ -45,13 +45,13 @@ func TestAChangeOfRoleLeavesNothingOfTheRoleBefore(t *testing.T) {
 				" ",
 				s.Follow,
 				" ",
-				s.Promised,
+				s.MaxEpochSeen,
 				" ",
-				s.PromisedTo,
+				s.VotedFor,
 				" ",
-				s.HandedTo,
+				s.Successor,
 				" ",
-				s.Begun,
+				s.MaxEpochBegun,
 			)
 			if got != c.want {
 				t.Errorf("got  %s\nwant %s", got, c.want)

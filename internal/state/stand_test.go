@@ -17,7 +17,7 @@ func promising(t *testing.T, path string) (k *Keeper, before []byte) {
 	t.Helper()
 	k = keeper(t, vfs.OS{}, path)
 	before, err := os.ReadFile(path + Suffix)
-	must(t, err, k.Update(func(s *State) error { s.Promised = 5; return nil }))
+	must(t, err, k.Update(func(s *State) error { s.MaxEpochSeen = 5; return nil }))
 	return k, before
 }
 
@@ -68,7 +68,7 @@ func TestAStateFileThatIsTakenAwayIsWrittenAgain(t *testing.T) {
 				}
 				again, err := Open(vfs.OS{}, path)
 				must(t, err)
-				if s := again.State(); s.Promised != 5 || s.Copied || s.Node != k.Node() || s.Frozen != update {
+				if s := again.State(); s.MaxEpochSeen != 5 || s.Copied || s.Node != k.Node() || s.Frozen != update {
 					t.Errorf("the next start finds %+v", s)
 				}
 			})
@@ -93,13 +93,13 @@ func TestAHalfDoneUpdateIsNobodyElses(t *testing.T) {
 	disk := simdisk.New()
 	k := keeper(t, disk, "Data.fs")
 	disk.FailAt(len(disk.Ops())+5, syscall.EIO) // the sync of the folder, behind the rename
-	if err := k.Update(func(s *State) error { s.Promised = 9; return nil }); !errors.Is(err, syscall.EIO) {
+	if err := k.Update(func(s *State) error { s.MaxEpochSeen = 9; return nil }); !errors.Is(err, syscall.EIO) {
 		t.Fatalf("got %v", err)
 	}
 	disk.Heal()
 	must(t, k.Look(), k.Look())
-	if s, err := Load(disk, "Data.fs"); err != nil || s.Promised != 0 {
-		t.Errorf("promised %d, %v", s.Promised, err)
+	if s, err := Load(disk, "Data.fs"); err != nil || s.MaxEpochSeen != 0 {
+		t.Errorf("promised %d, %v", s.MaxEpochSeen, err)
 	}
 }
 

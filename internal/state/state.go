@@ -21,13 +21,13 @@ type State struct {
 	StorageID string
 	// Epochs is the history of primaries, oldest first, never empty.
 	Epochs []protocol.Epoch
-	// Unnamed says that the id was made for a copy, because what it is a copy of has none: its primary is a zc.zrs.
-	Unnamed bool
+	// GeneratedID says that the id was made for a copy, because what it is a copy of has none: its primary is a zc.zrs.
+	GeneratedID bool
 
 	// Node is the id of this copy, a UUID that no other copy has. Empty in files of older versions.
 	Node string
 	// Was is the Node of the copy that this one was made of, when the file was found to be a copy and nobody has said
-	// yet what that means: see "Copies" in the package comment. Such a node does not lead. Role, Follow, HandedTo and
+	// yet what that means: see "Copies" in the package comment. Such a node does not lead. Role, Follow, Successor and
 	// Frozen are then those of the original.
 	Was string
 	// Role is what this node was made by a promotion, a demotion or a rewind. It wins over what the node is told at
@@ -35,22 +35,22 @@ type State struct {
 	Role Role
 	// Follow are the addresses at which a node looks for its primary, beside those it is told at its start.
 	Follow []string
-	// Promised is the highest epoch that this node has heard of or promised to: it never again follows, or acts as,
+	// MaxEpochSeen is the highest epoch that this node has heard of or promised to: it never again follows, or acts as,
 	// the primary of a lower one. 0: none but those in Epochs.
-	Promised uint64
-	// Begun is the highest epoch that is known to have begun elsewhere, where Epochs does not have it yet. 0: there is
-	// none. What is only promised is in Promised, and may come to nothing.
-	Begun uint64
-	// PromisedTo is the Node of the one that got the promise. Empty: the epoch was only heard of.
-	PromisedTo string
+	MaxEpochSeen uint64
+	// MaxEpochBegun is the highest epoch that is known to have begun elsewhere, where Epochs does not have it yet. 0: there is
+	// none. What is only promised is in MaxEpochSeen, and may come to nothing.
+	MaxEpochBegun uint64
+	// VotedFor is the Node of the one that got the promise. Empty: the epoch was only heard of.
+	VotedFor string
 	// Rival is the Node of another primary that has begun an epoch of the same number as the last one here, and goes
 	// before this node, which takes no transactions until that is settled. Empty: there is none.
 	Rival string
-	// HandedTo is the Node of the secondary to which this node, then primary, has handed epoch Promised over.
-	HandedTo string
-	// Foreign says that transactions of this copy came over the protocol of zc.zrs, or with a file that was copied:
+	// Successor is the Node of the secondary to which this node, then primary, has handed epoch MaxEpochSeen over.
+	Successor string
+	// ExternalHistory says that transactions of this copy came over the protocol of zc.zrs, or with a file that was copied:
 	// their extensions may be pickled in another way, so the chain of digests proves nothing about them.
-	Foreign bool
+	ExternalHistory bool
 	// Rewind is a rewinding that was begun and has to be finished before the storage is used. Nil: there is none.
 	Rewind *Rewind
 	// Waits says what clients of this node, as primary, were told only when enough secondaries had it. Nil: nothing is
@@ -69,7 +69,7 @@ type State struct {
 
 	fs    vfs.FS
 	path  string
-	place uint64                     // the number of the file in which it was written, 0 where disks have none
+	inode uint64                     // the number of the file in which it was written, 0 where disks have none
 	born  int64                      // when that file was made, in nanoseconds, 0 where disks do not say
 	at    fs.FileInfo                // of that file, as it was when it was written or read
 	extra map[string]json.RawMessage // members of a newer version, kept
@@ -137,7 +137,7 @@ func (s *State) BeginEpoch(e protocol.Epoch) {
 	for i := range s.Epochs[:max(0, len(s.Epochs)-epochsWithVoters)] {
 		s.Epochs[i].Voters = nil
 	}
-	s.Promised, s.PromisedTo, s.Begun, s.Was, s.Rival, s.HandedTo = e.Number, s.Node, 0, "", "", ""
+	s.MaxEpochSeen, s.VotedFor, s.MaxEpochBegun, s.Was, s.Rival, s.Successor = e.Number, s.Node, 0, "", "", ""
 }
 
 // epochsWithVoters is of how many epochs the voters are kept. A former primary that was away for longer waits for a
@@ -154,17 +154,17 @@ func (s *State) Restore() {
 // Renew makes the storage a database of its own: what is in the file is the beginning of another history now.
 func (s *State) Renew() {
 	*s = State{
-		StorageID: newID(), Node: newID(), Foreign: s.Foreign, Chain: s.Chain, Copied: s.Copied,
+		StorageID: newID(), Node: newID(), ExternalHistory: s.ExternalHistory, Chain: s.Chain, Copied: s.Copied,
 		fs: s.fs, path: s.path, extra: s.extra,
 	}
 	s.Epochs = []protocol.Epoch{{Number: 1, Node: s.Node}}
 }
 
 // Highest returns the number of the highest epoch that this node knows of.
-func (s *State) Highest() uint64 { return max(s.Latest(), s.Promised) }
+func (s *State) Highest() uint64 { return max(s.Latest(), s.MaxEpochSeen) }
 
 // Latest returns the number of the highest epoch that is known to have begun.
-func (s *State) Latest() uint64 { return max(s.Epoch().Number, s.Begun) }
+func (s *State) Latest() uint64 { return max(s.Epoch().Number, s.MaxEpochBegun) }
 
 // Path returns the path of the state file.
 func (s *State) Path() string { return s.path }
@@ -199,7 +199,7 @@ func (s *State) check() error {
 	case len(s.Follow) > maxFollow:
 		return fmt.Errorf("%d addresses to follow, at most %d are kept", len(s.Follow), maxFollow)
 	}
-	for _, node := range []string{s.Node, s.Was, s.PromisedTo, s.Rival, s.HandedTo} {
+	for _, node := range []string{s.Node, s.Was, s.VotedFor, s.Rival, s.Successor} {
 		if node != "" && !uuid.MatchString(node) {
 			return fmt.Errorf("node id %.60q is no UUID", node)
 		}
