@@ -27,7 +27,8 @@ type FolderError struct {
 }
 
 func (e *FolderError) Error() string {
-	return fmt.Sprintf("folder %s takes no blob: %v: see to it that the user of this process may write there", e.Folder,
+	return fmt.Sprintf("folder %s cannot take blobs: %v: give the user of this process write permission there",
+		e.Folder,
 		e.Err)
 }
 

@@ -132,8 +132,8 @@ func (s *Store) readPlan() (*plan, error) {
 	lines.Scan()
 	p := &plan{head: lines.Text()}
 	if p.head != planKeep && p.head != planRest && p.head != planRemove {
-		return nil, fmt.Errorf("%s begins with %.20q, not with what to do: remove it, and look for blobs without a "+
-			"record with zrsd check --blobs", path, p.head)
+		return nil, fmt.Errorf("%s begins with %.20q, which is not a known operation: remove it, then look for "+
+			"blobs without a record with zrsd check --blobs", path, p.head)
 	}
 	for lines.Scan() {
 		r, err := parseLine(lines.Text())

@@ -16,8 +16,8 @@ type GoneError struct{ Dir string }
 
 func (e *GoneError) Error() string {
 	return fmt.Sprintf(
-		"blob directory %s is not the one that was there before: check that it is still mounted and has its "+
-			"name; if it was replaced on purpose, restart the process",
+		"blob directory %s was replaced: check that it is still mounted under this name; if you replaced it on "+
+			"purpose, restart the process",
 		e.Dir,
 	)
 }

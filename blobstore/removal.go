@@ -24,7 +24,7 @@ type RemovalError struct {
 }
 
 func (e *RemovalError) Error() string {
-	return fmt.Sprintf("%d blobs that were dropped are still in %s: %v", e.Left, e.Dir, e.First)
+	return fmt.Sprintf("%d dropped blobs could not be removed from %s: %v", e.Left, e.Dir, e.First)
 }
 
 func (e *RemovalError) Unwrap() error { return e.First }
@@ -111,7 +111,8 @@ func (s *Store) linkAllOld(ctx context.Context) error {
 		return context.Cause(ctx)
 	}, note)
 	if failed > 0 {
-		s.log.Warn("blobs that were kept are not in the directory of the old ones, too: they are still where they were",
+		s.log.Warn("some kept blobs could not be copied to the directory of old blobs; they are still in the blob "+
+			"directory",
 			"dir", s.dir, "old", s.dir+oldSuffix, "number", failed, "error", first)
 	}
 	return err

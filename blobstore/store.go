@@ -43,8 +43,8 @@ func (e *LayoutError) Error() string {
 	switch {
 	case e.Found == zeoCache:
 		return fmt.Sprintf(
-			"blob directory %s: its %s file says that it is the blob cache of a ZEO client, which removes "+
-				"what it needs no more: name the blob directory of the storage, or another, empty folder",
+			"blob directory %s: its %s file says that it is the blob cache of a ZEO client, and a cache removes "+
+				"blobs: name the blob directory of the storage, or an empty folder",
 			e.Dir,
 			markerName,
 		)
@@ -226,9 +226,9 @@ func (s *Store) readyTmp() error {
 		if !strings.HasPrefix(e.Name(), tmpPrefix) {
 			continue
 		}
-		s.log.Info("removing an incomplete blob", "dir", s.dir, "name", e.Name())
+		s.log.Info("removing an incomplete blob upload", "dir", s.dir, "name", e.Name())
 		if err := s.fs.Remove(filepath.Join(tmp, e.Name())); err != nil {
-			s.log.Warn("an incomplete blob cannot be removed: it only takes room", "dir", tmp, "error", err)
+			s.log.Warn("cannot remove an incomplete blob; it only uses space", "dir", tmp, "error", err)
 		}
 	}
 	s.cleaned = true

@@ -91,7 +91,7 @@ func (s *Store) removeOldTokens() {
 			continue
 		}
 		if err := s.fs.Remove(filepath.Join(tmp, e.Name())); err != nil {
-			s.log.Warn("an old token cannot be removed", "dir", s.dir, "name", e.Name(), "error", err)
+			s.log.Warn("cannot remove an old token", "dir", s.dir, "name", e.Name(), "error", err)
 		}
 	}
 }

@@ -21,9 +21,8 @@ type OldError struct {
 
 func (e *OldError) Error() string {
 	return fmt.Sprintf(
-		"the blobs before the pack cannot be kept in %s: %v: nothing was changed; that folder has to be on "+
-			"the file system of %s and writable for this process, or pack without keeping the old file and blobs "+
-			"(zrsd pack "+
+		"the old blobs cannot be kept in %s: %v: nothing was changed; put that folder on the file system of %s and "+
+			"make it writable for this process, or pack without keeping the old file and blobs (zrsd pack "+
 			"--no-keep-old, pack-keep-old false)",
 		e.Dir+oldSuffix,
 		e.Err,
@@ -54,7 +53,7 @@ func (s *Store) tryPlan(probe string) error {
 	f, err := s.fs.OpenFile(probe, os.O_WRONLY|os.O_CREATE|os.O_TRUNC|unix.O_NOFOLLOW, 0o666)
 	if err != nil {
 		return fmt.Errorf(
-			"plan the removal of blobs from %s: %w: see to it that the user of this process may write there",
+			"plan the removal of blobs from %s: %w: give the user of this process write permission there",
 			s.dir,
 			err,
 		)

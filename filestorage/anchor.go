@@ -45,6 +45,7 @@ func (p *headerCursor) anchor(ctx context.Context) (tid zodb.Tid, behind []Neigh
 		}
 		behind = append(behind, here)
 	}
-	return 0, nil, fmt.Errorf("of the last %d transactions of %s none is below all behind it: %w", maxStray, p.src.path,
+	return 0, nil, fmt.Errorf("of the last %d transactions of %s none is below all that come after it: %w", maxStray,
+		p.src.path,
 		zodb.ErrNoTid)
 }

@@ -68,7 +68,8 @@ func Attach(ctx context.Context, path string, opt AttachOptions) (*Attached, err
 		return nil, fmt.Errorf("attach to %s: %w", path, err)
 	}
 	a.current = g
-	a.log.Info("attached", "file", path, "last", g.last.tid, "end", g.walk.pos, "unfinished", g.id.Size()-g.walk.pos)
+	a.log.Info("attached", "file", path, "last_tid", g.last.tid, "end", g.walk.pos, "unfinished",
+		g.id.Size()-g.walk.pos)
 	watching, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	a.cancel = cancel
 	go a.watch(watching)

@@ -22,12 +22,12 @@ func (s *Storage) Cut(ctx context.Context, last zodb.Tid) error {
 	}
 	release, err := s.Hold(ctx)
 	if err != nil {
-		return fmt.Errorf("cut %s behind %v: %w", s.path, last, err)
+		return fmt.Errorf("cut %s after %v: %w", s.path, last, err)
 	}
 	at, err := s.endOf(ctx, last)
 	if err != nil {
 		release()
-		return fmt.Errorf("cut %s behind %v: %w", s.path, last, err)
+		return fmt.Errorf("cut %s after %v: %w", s.path, last, err)
 	}
 	s.closing.Do(func() {
 		close(s.closed)

@@ -36,7 +36,7 @@ type lastTransaction struct {
 }
 
 // errUnfinished says that a file is not yet what it is going to be.
-var errUnfinished = errors.New("file is not complete yet")
+var errUnfinished = errors.New("the file is not complete yet")
 
 // openGeneration opens what stands at the path now and finds the end of its last finished transaction.
 func (a *Attached) openGeneration(ctx context.Context) (*dataFile, error) {
@@ -88,7 +88,7 @@ func (g *dataFile) source(a *Attached) *source {
 func (a *Attached) savedIndex() *index {
 	x, _, err := loadIndex(a.fs, a.path+indexSuffix)
 	if err != nil {
-		a.log.Debug("no saved index to search with", "error", err)
+		a.log.Debug("no saved index", "error", err)
 		return nil
 	}
 	return x

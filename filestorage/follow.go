@@ -24,8 +24,8 @@ type DivergedError struct {
 
 func (e *DivergedError) Error() string {
 	return fmt.Sprintf(
-		"%s no longer has transaction %v, which was already taken from it: the file was cut, or replaced "+
-			"by an older one; save what the secondaries have, decide which history is right, and start again",
+		"%s no longer has transaction %v, which was already replicated: the file was cut, or replaced by an older "+
+			"one; save the secondaries' files, decide which history is right, and start again",
 		e.File,
 		e.Tid,
 	)
@@ -39,7 +39,7 @@ func (a *Attached) watch(ctx context.Context) {
 	defer close(a.done)
 	watcher, err := a.subscribe()
 	if err != nil {
-		a.log.Warn("no notifications of changes: looking at the file regularly", "every", a.poll, "error", err)
+		a.log.Warn("no file change notifications; polling the file", "interval", a.poll, "error", err)
 		watcher = &fsnotify.Watcher{}
 	} else {
 		defer watcher.Close() //nolint:errcheck // it has nothing to lose
@@ -77,7 +77,7 @@ func (a *Attached) await(ctx context.Context, watcher *fsnotify.Watcher, ticker 
 				return true
 			}
 		case err := <-watcher.Errors: // too many events, so that some were lost
-			a.log.Debug("notifications of changes", "error", err)
+			a.log.Debug("file change notifications", "error", err)
 			return true
 		}
 	}
@@ -100,7 +100,7 @@ func (a *Attached) lookAgain(ctx context.Context) bool {
 		return false
 	case err.Error() != a.trouble:
 		a.trouble = err.Error()
-		a.log.Warn("cannot follow the file, trying again", "file", a.path, "error", err)
+		a.log.Warn("cannot follow the file, retrying", "file", a.path, "error", err)
 	}
 	return true
 }
@@ -145,8 +145,8 @@ func (a *Attached) watchTail(g *dataFile, size int64) {
 		return
 	}
 	a.tail.told = true
-	a.log.Warn("the file goes on behind the last finished transaction: its writer has not finished a commit, or was "+
-		"killed in one and will cut it off when it starts, or the file is damaged there",
+	a.log.Warn("the file has bytes after the last finished transaction: its writer is in a commit, was killed in "+
+		"one (it cuts them off at its next start), or the file is damaged there",
 		"file", a.path, "offset", g.walk.pos, "bytes", size-g.walk.pos)
 }
 
@@ -164,7 +164,7 @@ func (a *Attached) goOver(ctx context.Context, g *dataFile, at fs.FileInfo) erro
 	if err == nil {
 		var follows bool
 		if follows, err = next.follows(ctx, g); follows && err == nil {
-			a.log.Info("the data file was replaced, as by a pack", "file", a.path, "last", g.last.tid)
+			a.log.Info("the data file was replaced, for example by a pack", "file", a.path, "last_tid", g.last.tid)
 			a.change = unsettled{}
 			return a.replace(next)
 		}
@@ -172,7 +172,7 @@ func (a *Attached) goOver(ctx context.Context, g *dataFile, at fs.FileInfo) erro
 	}
 	switch {
 	case !a.change.settled(at, a.now(), patience*a.poll):
-		a.log.Debug("another file in the place of the one followed, not usable yet", "file", a.path, "error", err)
+		a.log.Debug("the new data file cannot be used yet", "file", a.path, "error", err)
 		return nil
 	case err != nil && !errors.Is(err, errUnfinished):
 		return err

@@ -54,7 +54,7 @@ func (p *headerCursor) load(pos int64) error {
 // read goes to pos and takes what stands there as it is; less than a header is none.
 func (p *headerCursor) read(pos int64) error {
 	if pos != magicLen && pos < magicLen+txnHeaderLen+lengthLen {
-		return p.src.corrupt(pos, "the end of a transaction", "no room for one in front of it")
+		return p.src.corrupt(pos, "the end of a transaction", "no space for one before it")
 	}
 	from := max(pos-lengthLen, magicLen)
 	to := min(pos+txnHeaderLen, p.win.size)
@@ -113,7 +113,7 @@ func (p *headerCursor) prev() error {
 		return err
 	}
 	if p.txn.Length != length {
-		return p.src.corrupt(start+8, fmt.Sprintf("the length %d found behind the transaction", length),
+		return p.src.corrupt(start+8, fmt.Sprintf("the length %d found after the transaction", length),
 			fmt.Sprint(p.txn.Length))
 	}
 	return nil

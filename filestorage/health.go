@@ -33,7 +33,7 @@ type FullError struct {
 }
 
 func (e *FullError) Error() string {
-	return fmt.Sprintf("no transaction has found room on the disk of %s since %s (%v): make room there", e.Path,
+	return fmt.Sprintf("no transaction fitted on the disk of %s since %s (%v): free some space there", e.Path,
 		e.Since.UTC().Format(time.RFC3339), e.Cause)
 }
 

@@ -94,7 +94,7 @@ func (s *Storage) saveIndexAt(end int64) {
 		err = saveIndex(s.fs, s.path+indexSuffix, e.entriesAt(end), end)
 	}
 	if err != nil {
-		s.log.Warn("the index could not be saved; opening the storage again takes longer",
+		s.log.Warn("cannot save the index; the next start takes longer",
 			"file", s.path+indexSuffix, "error", err)
 	}
 }

@@ -131,7 +131,7 @@ func TestLoadIndexRefuses(t *testing.T) {
 		{"negative position", "J\xff\xff\xff\xff.N.", "position -1"},
 		{"integer too large", "\x8a\x09\x01\x01\x01\x01\x01\x01\x01\x01\x01.N.", "integer of 9 bytes"},
 		{"text that is no number", "Ix\n.N.", "a number that is none"},
-		{"bytes behind its end", "K\x64.N.N.", "2 bytes behind"},
+		{"bytes after its end", "K\x64.N.N.", "2 bytes after"},
 		{"offset before the first transaction", "K\x64.(" + prefix + "U\x08" + zeros + "t.N.", "offset 0"},
 		{"oids out of order", "K\x64.(" + prefix + "U\x10\x00\x02\x00\x01" + four + four + "t.N.", "out of order"},
 		{"length far beyond the file", "K\x64.(" + prefix + "T\xff\xff\xff\xff", "4294967295 bytes"},

@@ -109,7 +109,7 @@ func (p *pickleReader) expect(op byte) {
 
 func (p *pickleReader) expectEnd() {
 	if p.left > 0 {
-		p.fail("%d bytes behind its end", p.left)
+		p.fail("%d bytes after its end", p.left)
 	}
 }
 

@@ -69,13 +69,13 @@ func (l *leftovers) note(err error) {
 	now := l.now()
 	switch {
 	case err == nil && l.why != nil:
-		l.log.Info("what a recovery or a pack had left is done now", "since", l.since)
+		l.log.Info("finished the cleanup that a recovery or a pack had left", "since", l.since)
 	case err != nil && l.why == nil:
 		l.since = now
 		fallthrough
 	case err != nil && (l.why.Error() != err.Error() || now.Sub(l.told) >= leftTold):
 		l.told = now
-		l.log.Error("a recovery or a pack has left work that cannot be done now; transactions go on, it is tried again",
+		l.log.Error("cannot finish the cleanup after a recovery or a pack, retrying; commits continue",
 			"in", leftPause, "error", err)
 	}
 	l.why = err
@@ -180,8 +180,7 @@ func (s *Storage) setLostAside(ctx context.Context) error {
 
 func lostAsideError(n int, b lostBlob, err error) error {
 	return fmt.Errorf(
-		"%d blobs of transactions that were cut off are still where blobs lie, the first is that of oid %v "+
-			"tid %v: %w",
+		"%d blobs of cut-off transactions are still in the blob directory, the first is oid %v tid %v: %w",
 		n,
 		b.oid,
 		b.tid,

@@ -56,7 +56,7 @@ func TestWhatAPackLeavesIsInNobodysWay(t *testing.T) {
 			st.close()
 			st.open()
 		}
-		checkLeft(t, st, "are still in db/blobs")
+		checkLeft(t, st, "could not be removed from db/blobs")
 		checkNoStrayBlobs(t, "in the end", st.s)
 		st.end()
 	}
@@ -99,7 +99,7 @@ func TestALostBlobThatCannotBeSetAsideIsInNobodysWay(t *testing.T) {
 	st := newStage(t, story{prepare: interrupted3})
 	refuse(st, simdisk.Rename, "db/blobs/0x00")
 	st.open()
-	checkLeft(t, st, "are still where blobs lie")
+	checkLeft(t, st, "are still in the blob directory")
 	if _, err := st.disk.Stat("db/blobs/.tr0"); err != nil {
 		t.Errorf("the blob is not set aside: %v", err)
 	}

@@ -9,7 +9,7 @@ import (
 )
 
 // ErrNotEmpty says that a storage has transactions already.
-var ErrNotEmpty = errors.New("the storage has transactions: only an empty one can take another kind of file")
+var ErrNotEmpty = errors.New("the storage has transactions: only an empty storage can change its magic")
 
 // Magic returns the first four bytes of the file.
 func (s *Storage) Magic() zodb.Magic {
@@ -31,7 +31,7 @@ func (s *Storage) SetMagic(m zodb.Magic) error {
 func (s *Storage) setMagic(m zodb.Magic) error {
 	switch {
 	case !m.Known():
-		return errors.New("no such magic")
+		return errors.New("unknown magic")
 	case s.readOnly:
 		return zodb.ErrReadOnly
 	}

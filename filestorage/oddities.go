@@ -11,18 +11,16 @@ func (s *Storage) tellOddities() {
 	end, last := s.get()
 	if ahead := last.Time().Sub(s.now()); last != 0 && ahead > futureTolerance {
 		s.log.Warn(
-			"the last transaction is in the future: this clock is behind, or the one that wrote it was ahead. "+
-				"Until then "+
-				"new tids only count on from it, so they say no time, and a pack by time keeps more than asked "+
-				"for; check the "+
-				"clock (timedatectl), and do not put a node with such a clock into a failover",
+			"the last transaction is in the future: this machine's clock is slow, or the writer's clock was fast. "+
+				"Until that time new tids only count up and carry no time, and a pack by time keeps more than "+
+				"asked for; check the clock (timedatectl), and do not use a node with such a clock for failover",
 			"file",
 			s.path,
 			"tid",
 			last,
 			"time",
 			last.Time().UTC().Format(time.RFC3339),
-			"ahead",
+			"ahead_by",
 			ahead.Round(time.Second).String(),
 		)
 	}

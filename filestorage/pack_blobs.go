@@ -37,12 +37,12 @@ func (p *packer) tryWays(ctx context.Context) error {
 		return context.Cause(ctx)
 	case err != nil && p.opt.KeepOld:
 		return fmt.Errorf(
-			"nothing was changed: an earlier pack has to be finished first: %w; or pack without keeping the "+
-				"old file and blobs (zrsd pack --no-keep-old, pack-keep-old false)",
+			"nothing was changed: finish the earlier pack first: %w; or pack without keeping the old file and "+
+				"blobs (zrsd pack --no-keep-old, pack-keep-old false)",
 			err,
 		)
 	case err != nil:
-		p.s.log.Warn("what an earlier pack has left cannot be done: this one takes it over", "error", err)
+		p.s.log.Warn("cannot finish the cleanup of an earlier pack; this pack takes it over", "error", err)
 	}
 	return p.blobs.TryRemoval(p.opt.KeepOld)
 }

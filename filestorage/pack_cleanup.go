@@ -45,7 +45,7 @@ func (s *Storage) finishPack(ctx context.Context) error {
 	_, err := s.fs.Stat(s.path + packSuffix)
 	switch {
 	case err == nil:
-		s.log.Warn("removing what an interrupted pack has left", "file", s.path+packSuffix)
+		s.log.Warn("removing files of an interrupted pack", "file", s.path+packSuffix)
 		if blobs != nil {
 			err = blobs.CancelRemoval()
 		}

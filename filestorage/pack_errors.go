@@ -8,7 +8,7 @@ import (
 )
 
 // ErrPacking says that another pack is under way.
-var ErrPacking = errors.New("a pack is already under way: wait for it to end")
+var ErrPacking = errors.New("a pack is already running: wait for it to end")
 
 // A RecordError says that garbage collection cannot tell what an object refers to.
 type RecordError struct {
@@ -64,6 +64,7 @@ type SpaceError struct {
 }
 
 func (e *SpaceError) Error() string {
-	return fmt.Sprintf("the new file may need %d bytes and %s has %d left: make room, such as by removing Data.fs.old",
+	return fmt.Sprintf("the new file may need %d bytes and %s has %d free: free some space, for example remove "+
+		"Data.fs.old",
 		e.Need, e.Folder, e.Free)
 }

@@ -180,7 +180,7 @@ func (p *packer) drop() error {
 // clean does what is left once the new file is there.
 func (p *packer) clean(ctx context.Context) error {
 	p.s.log.Info("packed", "file", p.s.path, "before", p.result.Before, "after", p.result.After,
-		"objects", p.result.Objects, "blobs dropped", p.result.Blobs, "pause", p.result.Pause)
+		"objects", p.result.Objects, "blobs_dropped", p.result.Blobs, "pause", p.result.Pause)
 	p.s.saveIndexAt(p.result.After)
 	if p.blobs == nil {
 		return nil

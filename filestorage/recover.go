@@ -18,7 +18,7 @@ func (s *Storage) recover(ctx context.Context, progress func(done, total int64))
 			return err
 		}
 		s.log.Warn(
-			"the end of the file was not on the disk as it was read: reading it again",
+			"the end of the file on disk differs from what was read: reading it again",
 			"file",
 			s.path,
 			"error",
@@ -69,7 +69,7 @@ func (s *Storage) startFromIndex(c *scan) bool {
 		err = c.accept(x, pos)
 	}
 	if err != nil {
-		s.log.Warn("the saved index cannot be used, scanning the file", "file", s.path+indexSuffix, "error", err)
+		s.log.Warn("cannot use the saved index, scanning the file", "file", s.path+indexSuffix, "error", err)
 	}
 	return err == nil
 }
@@ -77,13 +77,12 @@ func (s *Storage) startFromIndex(c *scan) bool {
 // warn logs what a scan saw that is odd but does no harm.
 func (s *Storage) warn(c *scan, from int64) {
 	if c.strange > 0 {
-		s.log.Warn("some records name another predecessor than the record before them; current data are not affected",
+		s.log.Warn("some records have a wrong pointer to their previous revision; current data are not affected",
 			"file", s.path, "records", c.strange, "from", from)
 	}
 	if c.disorder > 0 {
 		s.log.Warn(
-			"some transactions have a tid that is not above the one before, of a clock that was wrong; they are "+
-				"served by their order in the file",
+			"some tids are not above the tid before them: a clock was wrong; transactions are served in file order",
 			"file",
 			s.path,
 			"transactions",

@@ -35,8 +35,8 @@ func (s *Storage) cutTail(c *scan) error {
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("cut off the tail at %d: %w", c.pos, err)
 	}
-	s.log.Warn("cut off what an interrupted commit left behind the last good transaction", "file", s.path, "at", c.pos,
-		"bytes", c.size-c.pos, "kept in", kept, "last tid", c.last)
+	s.log.Warn("cut off what an interrupted commit left after the last good transaction", "file", s.path, "at", c.pos,
+		"bytes", c.size-c.pos, "kept_in", kept, "last_tid", c.last)
 	return nil
 }
 

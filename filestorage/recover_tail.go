@@ -53,7 +53,7 @@ func (c *scan) checkTorn(h *txnHeader) error {
 	var because string
 	switch {
 	case behind.n > 0:
-		because = fmt.Sprintf("the transaction at %d behind it is whole", behind.first)
+		because = fmt.Sprintf("the transaction at %d after it is complete", behind.first)
 	case exact:
 		because = "the file ends with its second length"
 	default:

@@ -32,7 +32,7 @@ type source struct {
 
 // errReplaced ends the frontier of a file that a pack has replaced by another: it is complete, and its last transaction
 // is not the storage's last.
-var errReplaced = errors.New("data file was replaced")
+var errReplaced = errors.New("the data file was replaced")
 
 // ended returns what ended the frontier, nil while it may still move.
 func (f *commitPoint) ended() error {

@@ -16,7 +16,7 @@ func (s *Storage) checkPath() error {
 	at, err := s.fs.Stat(s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return s.displaced("there is no such file any more, it was renamed or removed while this server had it open",
+		return s.displaced("the file was renamed or removed while this server had it open",
 			s.rescue())
 	case err == nil && !vfs.SameFile(at, s.id):
 		return s.displaced("another file was put in its place while this server had it open", s.rescue())
@@ -34,7 +34,7 @@ func (s *Storage) checkPlace(size int64, exactly bool) error {
 	if err == nil && (own.Size() < size || exactly && own.Size() > size) {
 		return s.displaced(
 			fmt.Sprintf(
-				"the file has %d bytes where this server has written %d, so somebody else writes to it or has cut it",
+				"the file has %d bytes, this server wrote %d: another process writes to it or has cut it",
 				own.Size(),
 				size,
 			),
@@ -51,10 +51,10 @@ func (s *Storage) rescue() string {
 		f, ok = r.File.(interface{ Fd() uintptr })
 	}
 	if !ok {
-		return "put the right one there"
+		return "put the right file back"
 	}
-	return fmt.Sprintf("the commits up to %v are in the open file: unless you still have it under another name, copy "+
-		"/proc/%d/fd/%d before you stop this server; put the right one there", s.LastTid(), os.Getpid(), f.Fd())
+	return fmt.Sprintf("the commits up to %v are in the open file: unless you still have it under another name, "+
+		"copy /proc/%d/fd/%d before you stop this server; put the right file back", s.LastTid(), os.Getpid(), f.Fd())
 }
 
 func (s *Storage) displaced(what, do string) error {
@@ -69,10 +69,10 @@ func (s *Storage) checkHold() error {
 	err := s.lock.retake()
 	if other := (*LockError)(nil); errors.As(err, &other) {
 		return s.displaced(fmt.Sprintf("%s was removed or replaced while this server held it, and another process "+
-			"(pid %d according to that file) has it now", other.Path, other.Pid), "stop that one")
+			"holds it now (pid %d, by that file)", other.Path, other.Pid), "stop that one")
 	}
 	if err != nil {
-		s.log.Warn("the lock file was removed and cannot be made again", "file", s.lock.path, "error", err)
+		s.log.Warn("the lock file was removed and cannot be created again", "file", s.lock.path, "error", err)
 		return nil
 	}
 	s.log.Warn("the lock file was removed or replaced while this server held it; it is held again: leave it alone",

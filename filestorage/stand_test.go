@@ -38,7 +38,7 @@ var displacements = []struct {
 		t.Helper()
 		must(t, os.Truncate(path, 50))
 	}},
-	{"appended to", "somebody else writes", func(t *testing.T, path string) {
+	{"appended to", "another process writes", func(t *testing.T, path string) {
 		t.Helper()
 		f, err := os.OpenFile(path, os.O_WRONLY|os.O_APPEND, 0)
 		must(t, err)
@@ -106,7 +106,7 @@ func TestACommitIntoAFileThatIsNotAtItsPathFails(t *testing.T) {
 				}
 				if now, _ := os.ReadFile(
 					path + indexSuffix,
-				); d.says != "another process" && d.says != "somebody else writes" &&
+				); d.says != "another process" && d.says != "another process writes" &&
 					!bytes.Equal(now, index) {
 					t.Error("the index beside another file was changed")
 				}

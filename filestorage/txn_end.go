@@ -52,7 +52,7 @@ func (t *Txn) SyncAhead() func() error {
 		s.waits.disk.Done()
 		s.queue.took(time.Since(begun))
 		if err != nil {
-			err = s.fail(fmt.Errorf("sync transaction %v ahead: %w", t.header.Tid, err))
+			err = s.fail(fmt.Errorf("sync transaction %v early: %w", t.header.Tid, err))
 		}
 		s.queue.aheadOf(t, turn, err)
 		return err

@@ -15,7 +15,7 @@ const (
 	waitSync   = "the disk: a sync of blobs and the Data.fs"
 	waitNames  = "the disk: the final names of blobs"
 	waitStatus = "the disk: the status in the Data.fs, and its sync"
-	waitTold   = "those who are told of commits, such as ZEO clients"
+	waitTold   = "the listeners for commits, such as ZEO clients"
 )
 
 // waits note where commits are, for a watchdog.
@@ -28,12 +28,12 @@ type waits struct {
 
 func (w *waits) begin(s *Storage, board *watchdog.Board) {
 	w.vote, w.disk = board.Place("a transaction at its vote"), board.Place("a commit")
-	w.lock = board.Found("whoever begins a transaction", func() (string, time.Time) {
+	w.lock = board.Found("beginning a transaction", func() (string, time.Time) {
 		n := s.waiting.Load()
 		if n == 0 || len(s.commit) == 0 {
 			return "", time.Time{}
 		}
-		return fmt.Sprintf("the commit lock of %s: %d want it, and who has it has not finished", s.path, n),
+		return fmt.Sprintf("the commit lock of %s: %d wait for it, and its holder has not finished", s.path, n),
 			time.Unix(0, w.locked.Load())
 	})
 }

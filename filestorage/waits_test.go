@@ -62,7 +62,7 @@ func TestACommitThatTheDiskKeepsIsAStall(t *testing.T) {
 			}
 			found := stallsOn(opt.Watch)
 			if len(found) != 2 || !slices.Contains(found, "a commit waits for "+what) ||
-				!strings.HasPrefix(found[0], "whoever begins a transaction waits for the commit lock") {
+				!strings.HasPrefix(found[0], "beginning a transaction waits for the commit lock") {
 				t.Errorf("while the disk does not answer: %q", found)
 			}
 			cancel()

@@ -41,7 +41,7 @@ func TestAZcZRSSecondaryWhoseKeepAlivesStopIsGivenUp(t *testing.T) {
 	second.reach(t, owner.do(t, "create 3"))
 	network.awaitWound(t) // from here on the primary hears nothing
 	network.strike(wound{})
-	if err := first.Log().Await(within(t), "lost a secondary"); err != nil {
+	if err := first.Log().Await(within(t), "lost the connection to a secondary"); err != nil {
 		t.Fatal(err)
 	}
 	second.reach(t, owner.do(t, "commit 3"))

@@ -25,7 +25,7 @@ func (p *Primary) acceptAll(ctx context.Context, l net.Listener, conns *sync.Wai
 			return err
 		}
 		if err != nil {
-			p.hush.Warn(p.log, "", door.Kind(err), "accepting a connection failed, trying again", "listener",
+			p.hush.Warn(p.log, "", door.Kind(err), "accepting a connection failed, retrying", "listener",
 				l.Addr().String(), "error", err)
 			if !pause(ctx, acceptPause) {
 				return context.Cause(ctx)

@@ -29,8 +29,8 @@ func (p *Primary) checkHello(ctx context.Context, h *protocol.Hello) *protocol.R
 		return refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, only version %d; %s",
 			h.Version, protocol.MessageVersion, sameVersion)
 	case id == "":
-		return refuse(protocol.CodeShuttingDown, 0, "this primary is itself a secondary that has not yet reached its "+
-			"own primary and does not know which storage it holds; no action is needed, it is tried again")
+		return refuse(protocol.CodeShuttingDown, 0, "this primary is itself a secondary that has not yet reached "+
+			"its own primary and does not know which storage it holds; no action is needed, it retries")
 	case h.StorageID != "" && h.StorageID != id:
 		return refuse(protocol.CodeWrongStorage, 0, "this secondary holds the storage %s, the primary has %s; check "+
 			"the address, or, if it is to become a copy of this primary, give it an empty Data.fs without a state file",
@@ -69,8 +69,8 @@ func (p *Primary) checkEpochs(h *protocol.Hello, epochs []protocol.Epoch) *proto
 		}
 		return ahead(last, ours)
 	}
-	return refuse(protocol.CodeDiverged, at, "the last transaction of this secondary is %v (%s), and behind %v (%s) "+
-		"its history is another one: it knows %s, the primary %s; %s", last, last.Stamp(), at, at.Stamp(),
+	return refuse(protocol.CodeDiverged, at, "the last transaction of this secondary is %v (%s), and after %v (%s) "+
+		"its history differs: it has %s, the primary has %s; %s", last, last.Stamp(), at, at.Stamp(),
 		reigns(h.Epochs), reigns(epochs), startAgain)
 }
 
@@ -99,16 +99,16 @@ func (p *Primary) checkHistory(ctx context.Context, h *protocol.Hello) *protocol
 		return r
 	case h.StorageID == "" && (found == nil || found.Digest != last.Digest):
 		return refuse(protocol.CodeDiverged, last.Tid, "this copy has no state file, and its last transaction, %v "+
-			"(%s), was packed away on the primary, or never was there: nothing proves that it is a copy of this "+
-			"storage; restore its state file as well, or give it a newer copy or an empty Data.fs", last.Tid,
+			"(%s), was packed away on the primary, or never was there: so it cannot prove that it is a copy of "+
+			"this storage; restore its state file as well, or give it a newer copy or an empty Data.fs", last.Tid,
 			last.Tid.Stamp())
 	case found == nil, found.Status == zodb.StatusPacked, last.Status == zodb.StatusPacked:
 		return nil
 	case found.Digest == last.Digest:
 		return p.proves(ctx, last)
 	}
-	return refuse(protocol.CodeDiverged, last.Tid, "transaction %v (%s) has other content here than on the primary: "+
-		"their histories differ there or before; %s", last.Tid, last.Tid.Stamp(), startAgain)
+	return refuse(protocol.CodeDiverged, last.Tid, "transaction %v (%s) has other content here than on the "+
+		"primary: the histories differ there or earlier; %s", last.Tid, last.Tid.Stamp(), startAgain)
 }
 
 // common looks up the last transaction of a secondary. It returns neither that nor a refusal when a pack may have

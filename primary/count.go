@@ -21,7 +21,8 @@ func (c *peer) count(ctx context.Context) error {
 		case err == nil:
 			c.progress.count(after, n, upTo)
 		case ctx.Err() == nil && !errors.Is(err, zodb.ErrNoTid):
-			c.log.Warn("counting what a secondary lacks failed; its lag is shown as a lower bound", "error", err)
+			c.log.Warn("counting a secondary's missing transactions failed; its lag is shown as a lower bound",
+				"error", err)
 		}
 		return nil
 	})

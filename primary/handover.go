@@ -44,7 +44,7 @@ func (p *Primary) AwaitDurable(ctx context.Context, node string, tid zodb.Tid) e
 		case <-c.over:
 			return ErrNotConnected
 		case <-ctx.Done():
-			return fmt.Errorf("waiting until %s has %v, it has %v: %w", c.name, tid, durable, context.Cause(ctx))
+			return fmt.Errorf("waiting until %s has %v, now it has %v: %w", c.name, tid, durable, context.Cause(ctx))
 		}
 	}
 }
@@ -63,7 +63,7 @@ func (p *Primary) Prepare(ctx context.Context, node string, m *protocol.Prepare)
 		return err
 	}
 	if err := c.control.Send(m); err != nil {
-		return fmt.Errorf("asking %s to prepare: %w", c.name, err)
+		return fmt.Errorf("asking %s whether it can take over: %w", c.name, err)
 	}
 	for {
 		select {
@@ -78,7 +78,7 @@ func (p *Primary) Prepare(ctx context.Context, node string, m *protocol.Prepare)
 		case <-c.over:
 			return ErrNotConnected
 		case <-ctx.Done():
-			return fmt.Errorf("waiting for %s to prepare: %w", c.name, context.Cause(ctx))
+			return fmt.Errorf("waiting for the answer of %s: %w", c.name, context.Cause(ctx))
 		}
 	}
 }

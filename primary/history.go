@@ -25,7 +25,7 @@ type History interface {
 const queryLimit = 2 * time.Minute
 
 // errCompared ends the connection of who asked about the history.
-var errCompared = errors.New("questions about the history were answered")
+var errCompared = errors.New("answered questions about the history")
 
 // proves compares the chain of a secondary whose last transaction is also ours with our own. Where that says nothing,
 // because the bases differ, or a side does not know it, nil is returned.
@@ -38,8 +38,9 @@ func (p *Primary) proves(ctx context.Context, last protocol.Position) *protocol.
 		return nil
 	}
 	return refuse(protocol.CodeDiverged, last.Tid, "transaction %v (%s) is the same here and on the primary, but "+
-		"what is before it, from behind %v, is not: the histories differ; run zrsd compare on both, to find where, "+
-		"keep a copy of the one that is wrong, and give it an empty Data.fs to be filled from the other", last.Tid,
+		"the transactions before it, from after %v, are not: the histories differ; run zrsd compare on both to "+
+		"find where, keep a copy of the one that is wrong, and give it an empty Data.fs to be filled from the other",
+		last.Tid,
 		last.Tid.Stamp(), base)
 }
 
@@ -56,13 +57,13 @@ func (c *native) answerQueries(ctx context.Context, s *yamux.Session, control *p
 		return c.refuse(s, control, refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, "+
 			"only version %d; %s", query.Version, protocol.MessageVersion, sameVersion))
 	case c.p.opt.History == nil:
-		return c.refuse(s, control, refuse(protocol.CodeInternal, 0, "%s keeps no chain of digests", c.p.opt.Name))
+		return c.refuse(s, control, refuse(protocol.CodeInternal, 0, "%s keeps no hash chain", c.p.opt.Name))
 	}
 	for range protocol.MaxHistoryQueries {
 		c.guard.Allow(helloBytes)
 		answer, err := c.answer(ctx, query)
 		if err != nil {
-			return c.refuse(s, control, refuse(protocol.CodeInternal, query.Tid, "computing the chain of digests: %v",
+			return c.refuse(s, control, refuse(protocol.CodeInternal, query.Tid, "computing the hash chain: %v",
 				err))
 		}
 		if err := control.Send(answer); err != nil {
@@ -89,7 +90,7 @@ func (c *native) nextQuery(ctx context.Context, control *protocol.Control) (*pro
 	}
 	query, ok := msg.(*protocol.HistoryQuery)
 	if !ok {
-		return nil, goodbye("the other side sent a message out of place: %T", msg)
+		return nil, goodbye("the other side sent an unexpected message: %T", msg)
 	}
 	return query, nil
 }

@@ -103,7 +103,7 @@ func TestQuestionsThatAreRefused(t *testing.T) {
 	}{
 		"another version": {Options{History: remembered(t, src)}, protocol.HistoryQuery{Version: 2},
 			protocol.CodeProtocol},
-		"no chain": {Options{}, protocol.HistoryQuery{Version: 1}, protocol.CodeInternal},
+		"no hash chain": {Options{}, protocol.HistoryQuery{Version: 1}, protocol.CodeInternal},
 		"no secret": {Options{History: remembered(t, src), Secret: protocol.Secret("sixteen letters!")},
 			protocol.HistoryQuery{Version: 1}, protocol.CodeNotAuthorised},
 	} {

@@ -60,25 +60,24 @@ func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
 	if m := p.opt.Member; m != nil {
 		if h.HandedTo != "" && h.HandedTo == p.standing().Node {
 			m.HandedOver(h)
-			return refuse(protocol.CodeShuttingDown, h.Last.Tid, "this node is taking over as primary; no action is "+
-				"needed, it is tried again")
+			return refuse(protocol.CodeShuttingDown, h.Last.Tid, "this node is taking over as primary; no action "+
+				"is needed, it retries")
 		}
 		if h.Begun() > own {
 			m.Outranked(h.Begun())
 		}
 	}
 	if h.Begun() <= own {
-		return refuse(protocol.CodeOutranked, 0, "this secondary has promised epoch %d to a node that wanted to be "+
-			"primary, and is not known to be: it follows no primary of epoch %d until one begins a higher epoch; "+
-			"where "+
-			"the promotion came to nothing, the primary does that by itself", h.Highest(), own)
+		return refuse(protocol.CodeOutranked, 0, "this secondary has voted for epoch %d, and the node that asked "+
+			"is not known to be primary: it follows no primary of epoch %d until one begins a higher epoch; if "+
+			"that promotion failed, the primary does so by itself", h.Highest(), own)
 	}
-	return refuse(protocol.CodeOutranked, 0, "this node is of epoch %d, and this secondary has heard of epoch %d: "+
-		"another node is primary; it is looked for at all addresses that are known", own, h.Begun())
+	return refuse(protocol.CodeOutranked, 0, "this node is in epoch %d, and this secondary has seen epoch %d: "+
+		"another node is primary; it is searched at all known addresses", own, h.Begun())
 }
 
 // errBid ends the connection of a node that was answered.
-var errBid = errors.New("the bid of another node was answered")
+var errBid = errors.New("answered the vote request of another node")
 
 // answerBid answers a node that wants to be primary. How things stand here is told to whoever may ask, whatever storage
 // that has: it must not take this node's for its own.
@@ -96,8 +95,8 @@ func (c *native) answerBid(ctx context.Context, s *yamux.Session, control *proto
 		return c.refuse(s, control, refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, "+
 			"only version %d; %s", bid.Version, protocol.MessageVersion, sameVersion))
 	case c.p.opt.Member == nil:
-		return c.refuse(s, control, refuse(protocol.CodeNotMember, 0, "%s takes no bids: its files belong to another "+
-			"process", c.p.opt.Name))
+		return c.refuse(s, control, refuse(protocol.CodeNotMember, 0, "%s does not vote: its files belong to "+
+			"another process", c.p.opt.Name))
 	case bid.StorageID != id && bid.Epoch != 0:
 		return c.refuse(s, control, refuse(protocol.CodeWrongStorage, 0, "%s holds the storage %s, the node that asks "+
 			"has %s; check the address", c.p.opt.Name, id, clean(bid.StorageID)))
@@ -107,7 +106,7 @@ func (c *native) answerBid(ctx context.Context, s *yamux.Session, control *proto
 		return c.refuse(s, control, refusal)
 	}
 	if err := control.Send(promise); err != nil {
-		return fmt.Errorf("answering a bid: %w", err)
+		return fmt.Errorf("answering a vote request: %w", err)
 	}
 	c.release() // all that is left is to let the other side hang up
 	linger(s)

@@ -19,8 +19,8 @@ func (c *native) namesake() *protocol.Refusal {
 		return refuse(
 			protocol.CodeNameTaken,
 			0,
-			"%s is the name of this primary itself: give each node a --name of its "+
-				"own, and name those that commits wait for in --sync-names",
+			"%s is the name of this primary: give each node its own --name, and name those that commits wait for "+
+				"in --sync-names",
 			c.name,
 		)
 	}
@@ -32,9 +32,8 @@ func (c *native) namesake() *protocol.Refusal {
 			return refuse(
 				protocol.CodeNameTaken,
 				0,
-				"another node of the name %s follows this primary, from %s: commits "+
-					"wait for that name, and one node only can have it; give this one another --name, or stop the "+
-					"other",
+				"another node of the name %s follows this primary, from %s: commits wait for that name, so only "+
+					"one node may have it; give this one another --name, or stop the other",
 				c.name,
 				other.conn.RemoteAddr(),
 			)

@@ -34,7 +34,7 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 		case *protocol.Goodbye:
 			return fmt.Errorf("%w: %s", errGoodbye, clean(m.Reason))
 		default:
-			return goodbye("the secondary sent a message out of place: %T", m)
+			return goodbye("the secondary sent an unexpected message: %T", m)
 		}
 	}
 }
@@ -44,7 +44,7 @@ func (c *native) trouble(text string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if text != c.problem && text != "" {
-		c.p.loud.Warn(c.log, c.source+" "+c.name, text, "a secondary is in trouble", "error", text)
+		c.p.loud.Warn(c.log, c.source+" "+c.name, text, "a secondary reported an error", "error", text)
 	}
 	c.problem = text
 }

@@ -78,7 +78,7 @@ func (c *native) counts(last zodb.Tid) *protocol.Refusal {
 		return nil
 	}
 	if err := m.Counts(counting); err != nil {
-		return refuse(protocol.CodeInternal, last, "the primary cannot note that commits wait for this secondary: %v",
+		return refuse(protocol.CodeInternal, last, "the primary cannot save that commits wait for this secondary: %v",
 			err)
 	}
 	return nil

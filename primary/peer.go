@@ -108,12 +108,12 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	var refusal *protocol.Refusal
 	switch {
 	case errors.Is(err, errDrained), errors.Is(err, errGoodbye):
-		log.Info("a secondary is gone", "reason", err)
+		log.Info("a secondary disconnected", "reason", err)
 	case err == nil, errors.As(err, &refusal):
 	case errors.Is(err, errConfirm), errors.Is(err, errBid), errors.Is(err, errCompared):
-		c.log.Debug("a connection was only to ask", "reason", err)
+		c.log.Debug("a status connection ended", "reason", err)
 	case streamed:
-		c.p.loud.Warn(log, c.source+" "+c.name, door.Kind(err), "lost a secondary", "error", err)
+		c.p.loud.Warn(log, c.source+" "+c.name, door.Kind(err), "lost the connection to a secondary", "error", err)
 	default:
 		c.p.hush.Warn(c.log, c.source, door.Kind(err), "a connection ended before it was accepted", "error", err)
 	}

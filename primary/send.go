@@ -103,7 +103,7 @@ func (s *sender) encode(ctx context.Context, txn zodb.Transaction) error {
 	ctx, cancel := context.WithTimeout(ctx, lingerLimit)
 	defer cancel()
 	if end := s.c.awaitDurable(ctx); !errors.Is(end, errDrained) {
-		s.c.log.Debug("the secondary did not store in time what came before the damage", "error", end)
+		s.c.log.Debug("the secondary did not store everything before the damage in time", "error", end)
 	}
 	return err
 }

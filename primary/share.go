@@ -29,7 +29,7 @@ func (c *peer) share(h *protocol.Hello, w *protocol.Welcome) (done func(), refus
 	w.Token = token
 	return func() {
 		if err := remove(); err != nil {
-			c.log.Warn("the token in the blob directory cannot be removed", "name", token.Name, "error", err)
+			c.log.Warn("cannot remove the token in the blob directory", "name", token.Name, "error", err)
 		}
 	}, nil
 }

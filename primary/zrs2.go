@@ -53,7 +53,7 @@ func (c *zrs2) feed(ctx context.Context) error {
 		return fmt.Errorf("setting up the connection: %w", err)
 	}
 	c.streaming(nil)
-	c.log.Info("feeding a secondary", "protocol", c.protocol, "start", start)
+	c.log.Info("streaming to a secondary", "protocol", c.protocol, "start", start)
 	c.progress.begin(start, it.Position(), c.p.opt.now())
 	return c.stream(ctx, start, it)
 }
@@ -123,7 +123,8 @@ func (c *zrs2) deliver(ctx context.Context, start zodb.Tid, it zodb.Iterator) er
 	wire := &countingWriter{w: &patientWriter{c.conn, c.p.opt.IdleTimeout}, n: &c.bytes}
 	enc := &unconfirmed{Encoder: zrs.NewEncoder(wire, start), progress: c.progress, now: c.p.opt.now}
 	enc.Garbled = func(tid zodb.Tid, err error) {
-		c.log.Warn("the extension of a transaction cannot travel and is sent empty", "tid", tid, "error", err)
+		c.log.Warn("the extension of a transaction cannot be sent in this protocol; an empty one is sent", "tid", tid,
+			"error", err)
 	}
 	err := c.send(ctx, &sender{c: c.peer, it: it, enc: enc, wire: wire})
 	if !isGoodbye(err) || ctx.Err() != nil {

@@ -20,7 +20,7 @@ func TestFieldsOfAFrameAreBounded(t *testing.T) {
 		{"\x92\xc4\x01K\xc4\x04four", ""},
 		{"\x92\xc4\x01K\xc4\x05fives", "a byte string of 5 bytes, at most 4 can be here"},
 		{"\x92\xc4\x01K\xc4\x04two", "a byte string of 4 bytes, at most 3 can be here"},
-		{"\x92\xc4\x01K\xc4\x04four?", "1 bytes behind its end"},
+		{"\x92\xc4\x01K\xc4\x04four?", "1 bytes after its end"},
 		{"\x92\xc4\x02KK\xc4\x05fives?", "a byte string of 2 bytes, at most 1 can be here"}, // and not of what follows
 		{"\x92\xc4\x01K\xc0", "nil where a byte string should be"},
 		{"\x92\xc4\x01K\x07", "invalid code=7"},

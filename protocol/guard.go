@@ -58,7 +58,7 @@ func (g *Guard) end(err error) error {
 
 func (g *Guard) take(n int) error {
 	if left := g.left.Load(); left != math.MaxInt64 && g.left.Add(-int64(n)) < 0 {
-		return g.end(fmt.Errorf("the peer sent more bytes than anybody needs before it was accepted"))
+		return g.end(fmt.Errorf("the peer sent too many bytes before it was accepted"))
 	}
 	return nil
 }
@@ -85,7 +85,7 @@ func (c *guarded) Read(b []byte) (int, error) {
 	})
 	if waiting := c.pings.Load(); waiting > maxPings {
 		return 0, c.guard.end(
-			fmt.Errorf("the peer asks whether we live, and does not read the answers: %d wait", waiting),
+			fmt.Errorf("the peer sends pings and does not read the answers: %d are waiting", waiting),
 		)
 	}
 	return n, err
@@ -170,6 +170,6 @@ func (l *sparing) line(text string) {
 	case n < maxLogLines:
 		l.log.Log(level, text)
 	case n == maxLogLines:
-		l.log.Log(level, text, "further", "lines about this connection are not logged")
+		l.log.Log(level, text, "further", "more lines about this connection are not logged")
 	}
 }

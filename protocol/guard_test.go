@@ -77,7 +77,7 @@ func TestAStrangerMaySendFewBytes(t *testing.T) {
 		}
 	}
 	<-s.CloseChan()
-	if err := guard.Err(); err == nil || !strings.Contains(err.Error(), "more bytes than anybody needs") {
+	if err := guard.Err(); err == nil || !strings.Contains(err.Error(), "too many bytes") {
 		t.Errorf("it ended by: %v", err)
 	}
 }

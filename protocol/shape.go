@@ -46,12 +46,12 @@ func checkShape(b []byte) error {
 
 func checkEnd(rest []byte) error {
 	if len(rest) > 0 {
-		return fmt.Errorf("%d bytes behind the end", len(rest))
+		return fmt.Errorf("%d bytes after the end", len(rest))
 	}
 	return nil
 }
 
-var errShort = errors.New("a value ends behind the message")
+var errShort = errors.New("a value ends after the end of the message")
 
 // valueSize returns the length of the first value in b, without what an array or a map has inside, and how many values
 // that is.

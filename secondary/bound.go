@@ -14,8 +14,8 @@ func (s *Secondary) believes(tid zodb.Tid) error {
 		bound = last.Time()
 	}
 	if most, err := zodb.TidFromTime(bound.AddDate(maxYearsAhead, 0, 0)); err == nil && tid > most {
-		return unfit("the primary sends transaction %v, of a time more than %d years ahead: behind it there would be "+
-			"hardly any tids for later transactions; run zrsd check on the primary's file, and look at both clocks",
+		return unfit("the primary sends transaction %v, of a time more than %d years ahead: after it there would "+
+			"be almost no tids left; run zrsd check on the primary's file, and look at both clocks",
 			tid,
 			maxYearsAhead)
 	}

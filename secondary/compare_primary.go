@@ -12,8 +12,8 @@ import (
 // What is wrong with a node that answers at one of several addresses, although it would feed this secondary. Another
 // address, or the same one later, may do better.
 var (
-	errSelf   = errors.New("this node has answered itself: its own address is in its list")
-	errCircle = errors.New("the node at this address gets its transactions from this one: the primary is elsewhere")
+	errSelf   = errors.New("this address is this node itself: its own address is in its list")
+	errCircle = errors.New("the node at this address replicates from this node: the primary is elsewhere")
 )
 
 // A staleError says that a node is behind in the history of primaries.
@@ -23,15 +23,15 @@ type staleError struct {
 }
 
 func (e *staleError) Error() string {
-	return fmt.Sprintf("%s is of epoch %d, and this node has heard of epoch %d: another node is primary; it is looked "+
-		"for at all addresses", e.name, e.theirs, e.own)
+	return fmt.Sprintf("%s is in epoch %d, and this node has seen epoch %d: another node is primary; it is "+
+		"searched at all addresses", e.name, e.theirs, e.own)
 }
 
 // A notLeadingError says that a node is a secondary itself.
 type notLeadingError struct{ name string }
 
 func (e *notLeadingError) Error() string {
-	return e.name + " is a secondary itself; the primary is looked for at the other addresses"
+	return e.name + " is a secondary itself; the primary is searched at the other addresses"
 }
 
 // comparePrimary decides whether to follow who has answered. A node of a lower epoch than the highest that was ever
@@ -103,7 +103,7 @@ func (s *Secondary) ready(p *protocol.Prepare) error {
 		return errors.New("this secondary has no address for secondaries of its own: start it with --replicate-to")
 	}
 	if last := s.st.LastTid(); last != p.Last {
-		return fmt.Errorf("the last transaction of this secondary is %v, that of the primary %v", last, p.Last)
+		return fmt.Errorf("the last transaction of this secondary is %v, the primary's is %v", last, p.Last)
 	}
 	return s.opt.Successor.Prepare(p)
 }

@@ -116,7 +116,7 @@ func TestASecondaryPreparesAndIsToldToTakeOver(t *testing.T) {
 		select {
 		case p := <-answers:
 			if (p.Error == "") != want {
-				t.Errorf("prepared for epoch %d: %q", p.Epoch, p.Error)
+				t.Errorf("ready for epoch %d: %q", p.Epoch, p.Error)
 			}
 		case <-ctx.Done():
 			t.Fatal("no answer")

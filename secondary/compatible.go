@@ -33,10 +33,9 @@ func (s *Secondary) kin(w *protocol.Welcome) error {
 	if at, parted := protocol.Part(id.Epochs, w.Epochs); parted && last > at {
 		return &unfitError{
 			rewind: true,
-			text: fmt.Sprintf("diverged behind transaction %v: the last one here is %v, and %s "+
-				"is of another history from there on; stop this node and use zrsd rewind, which sets aside what "+
-				"the primary "+
-				"never had, or give it an empty Data.fs", at, last, clean(w.Name)),
+			text: fmt.Sprintf("diverged after transaction %v: the last one here is %v, and %s has another history "+
+				"from there on; stop this node and use zrsd rewind, which sets aside what the primary never had, "+
+				"or give it an empty Data.fs", at, last, clean(w.Name)),
 		}
 	}
 	return nil

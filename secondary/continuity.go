@@ -150,7 +150,7 @@ func nextStreamed(it zodb.Iterator) (zodb.Transaction, error) {
 // joined notes that the stream continues our history.
 func (l *oldLink) joined() {
 	l.s.track.joined(l.version, l.last.tid)
-	l.s.log.Info("following a primary in the protocol of zc.zrs", "protocol", l.version, "last", l.last.tid)
+	l.s.log.Info("following a primary with the protocol of zc.zrs", "protocol", l.version, "last_tid", l.last.tid)
 }
 
 // prove judges a transaction that comes before anything new does, or instead of our last one.

@@ -15,12 +15,13 @@ import (
 var (
 	errStopped   = errors.New("the secondary is shutting down")
 	errHandshake = errors.New("the primary took too long to answer in the handshake")
-	errSilent    = errors.New("the primary has been silent for too long: the connection is taken for dead")
-	errStalled   = errors.New("the primary lives and has more, but nothing arrives: the stream is taken for broken")
-	errEnded     = errors.New("the primary ended the replication stream without saying why")
-	errOver      = errors.New("the primary ended the stream")
-	errWordless  = errors.New("the primary ended the connection without a word")
-	errConfirm   = errors.New("connecting again to have the identity of the primary's storage confirmed")
+	errSilent    = errors.New("nothing received from the primary for too long: the connection counts as dead")
+	errStalled   = errors.New("the primary answers and has more transactions, but none arrive: the stream counts " +
+		"as broken")
+	errEnded    = errors.New("the primary ended the replication stream without saying why")
+	errOver     = errors.New("the primary ended the stream")
+	errWordless = errors.New("the primary closed the connection without a reason")
+	errConfirm  = errors.New("connecting again to have the identity of the primary's storage confirmed")
 )
 
 // A localError is trouble with this node's own files. The peer did nothing wrong.

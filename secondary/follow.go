@@ -63,7 +63,7 @@ func leave(l *link, why error) {
 		err = l.control.Send(&protocol.Goodbye{Reason: why.Error()})
 	}
 	if err != nil {
-		l.log.Debug("the primary could not be told why the connection ends", "error", err)
+		l.log.Debug("cannot tell the primary why the connection ends", "error", err)
 	}
 }
 
@@ -111,7 +111,7 @@ func (s *Secondary) listen(ctx context.Context, l *link, end context.CancelCause
 		case *protocol.Refusal:
 			return m
 		default:
-			return fmt.Errorf("the primary sent a %T out of place", msg)
+			return fmt.Errorf("the primary sent an unexpected %T", msg)
 		}
 	}
 }

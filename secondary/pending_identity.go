@@ -56,7 +56,7 @@ func (s *Secondary) named() error {
 		id.GeneratedID, id.ExternalHistory = false, true
 		return nil
 	}); err != nil {
-		return &localError{fmt.Errorf("keeping that the primary has an identity: %w", err)}
+		return &localError{fmt.Errorf("saving that the primary has an identity: %w", err)}
 	}
 	return nil
 }
@@ -67,7 +67,7 @@ func (s *Secondary) take(w *protocol.Welcome) error {
 		if err := s.keep.Adopt(w.StorageID, w.Epochs, s.st.LastTid() != 0); err != nil {
 			return &localError{fmt.Errorf("taking the primary's identity: %w", err)}
 		}
-		s.log.Info("took the identity of the primary's storage", "storage", w.StorageID)
+		s.log.Info("took the storage id of the primary", "storage", w.StorageID)
 		return nil
 	}
 	if err := s.keep.Update(func(id *state.State) error {
@@ -97,7 +97,7 @@ func (s *Secondary) unconfirmed(r *protocol.Refusal) error {
 		return r
 	}
 	s.claim = nil
-	return fmt.Errorf("the primary's identity did not arrive unharmed: %s", clean(r.Text))
+	return fmt.Errorf("the primary's identity arrived damaged: %s", clean(r.Text))
 }
 
 // foreign notes that transactions come over the protocol of zc.zrs, before the first one is taken.
@@ -107,7 +107,7 @@ func (s *Secondary) foreign() error {
 		return nil // whoever has no identity yet is known to be foreign by what it has when it takes one
 	}
 	if err := s.keep.Update(func(id *state.State) error { id.ExternalHistory = true; return nil }); err != nil {
-		return &localError{fmt.Errorf("keeping that transactions come from a zc.zrs: %w", err)}
+		return &localError{fmt.Errorf("saving that transactions come from a zc.zrs: %w", err)}
 	}
 	return nil
 }
@@ -122,6 +122,7 @@ func (s *Secondary) needsIdentity() error {
 		return &localError{fmt.Errorf("giving the storage an identity: %w", err)}
 	}
 	id := s.keep.State()
-	s.log.Info("gave the storage an identity: its primary has none to give", "storage", id.StorageID, "file", id.Path())
+	s.log.Info("gave the storage an identity of its own: its primary has none", "storage", id.StorageID, "file",
+		id.Path())
 	return nil
 }

@@ -253,7 +253,7 @@ func TestATransactionThatLeavesNoTidsIsNotTaken(t *testing.T) {
 		}
 	}
 	st := r.eventually(t, "refused", func(st Status) bool { return st.State == StateRefused })
-	if s.st.LastTid() != future || !strings.Contains(st.LastError, "hardly any tids") {
+	if s.st.LastTid() != future || !strings.Contains(st.LastError, "almost no tids") {
 		t.Errorf("it has %v; %s", s.st.LastTid(), st.LastError)
 	}
 }

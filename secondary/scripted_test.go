@@ -154,7 +154,7 @@ func refuses(t *testing.T, addr, words string, change ...func(*Options)) Status 
 
 func TestASilentPrimaryIsTakenForDead(t *testing.T) {
 	addr := script(t, protocol.Welcome{Heartbeat: 10 * time.Millisecond}, (*scripted).untilGone)
-	if st := meets(t, addr, "silent for too long"); st.State == StateRefused || st.State == StateFailed {
+	if st := meets(t, addr, "nothing received from the primary"); st.State == StateRefused || st.State == StateFailed {
 		t.Errorf("state %s", st.State)
 	}
 }
@@ -166,7 +166,7 @@ func TestAPrimaryWhoseStreamStallsIsLeft(t *testing.T) {
 		}
 		return nil
 	})
-	meets(t, addr, "nothing arrives", impatient)
+	meets(t, addr, "none arrive", impatient)
 }
 
 func TestAPrimaryThatNeverWelcomesIsLeft(t *testing.T) {

@@ -9,8 +9,8 @@ import (
 
 // These end connections of clients that then look for another server.
 var (
-	errReadOnly = errors.New("the storage is only read here now")
-	errLeader   = errors.New("there is a node to write on: the client looks for it")
+	errReadOnly = errors.New("the storage is now read-only here")
+	errLeader   = errors.New("another node is writable: the client searches for it")
 )
 
 // SetAccess changes what clients may do with a storage. Transactions that have not voted are refused from now on where

@@ -38,7 +38,7 @@ func (s *Server) admit(conn net.Conn) *client {
 	if full != nil {
 		door.Cut(conn) // nothing was said
 		c.stop()
-		c.say(hclog.Warn, full, "a client was turned away", "reason", full)
+		c.say(hclog.Warn, full, "refused a client", "reason", full)
 		return nil
 	}
 	c.guest.Enter()
@@ -50,7 +50,7 @@ func (s *Server) full() error {
 	if s.registered < s.opt.MaxClients {
 		return nil
 	}
-	return fmt.Errorf("%d clients are connected, more are not let in: raise max-clients if they are genuine",
+	return fmt.Errorf("%d clients are connected, which is the limit: raise max-clients if they are genuine",
 		s.registered)
 }
 
@@ -68,7 +68,7 @@ func (s *Server) newClient(conn net.Conn) *client {
 
 // makeWay ends a connection that has not registered, for another.
 func (c *client) makeWay(why error) {
-	c.say(hclog.Warn, why, "a connection made way for a new one", "reason", why)
+	c.say(hclog.Warn, why, "closed the oldest connection for a new one", "reason", why)
 	c.out.close(violation("%v", why))
 	door.Cut(c.conn)
 }

@@ -41,7 +41,7 @@ func (s *site) greeted(t *testing.T) net.Conn {
 	t.Helper()
 	conn := s.connect(t)
 	if _, err := io.ReadFull(conn, make([]byte, wire.SizeLen+len(wire.Z5))); err != nil {
-		t.Fatalf("not let in: %v", err)
+		t.Fatalf("which is the limit: %v", err)
 	}
 	return conn
 }

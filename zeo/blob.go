@@ -21,7 +21,7 @@ const blobChunk = 59_000
 func (c *client) dropUpload() {
 	if c.upload != nil {
 		if err := c.upload.Discard(); err != nil {
-			c.logger().Warn("removing a blob that was not used failed", "error", err)
+			c.logger().Warn("removing an unused blob upload failed", "error", err)
 		}
 		c.keepUpload(nil)
 	}
@@ -77,7 +77,7 @@ func (c *client) blobChunk(m *wire.Message, a *arguments) error {
 	}
 	if _, err := c.upload.Write(chunk); err != nil {
 		c.dropUpload()
-		c.keepUpload(lostUpload{fmt.Errorf("keeping a blob: %w", err)})
+		c.keepUpload(lostUpload{fmt.Errorf("storing an uploaded blob: %w", err)})
 	}
 	c.reply(m, nil)
 	return nil

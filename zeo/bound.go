@@ -38,17 +38,16 @@ func (s *storage) believes(g given, now time.Time) error {
 		if most, err := zodb.TidFromTime(bound); err != nil || g.tid > most {
 			return raise(
 				classStorage,
-				fmt.Sprintf("the client gives tid %v, more than %d years after the server's clock "+
-					"and more than %v after the last transaction %v: set the clocks right; a file with such tids "+
-					"can be "+
-					"copied, and not sent by a client", g.tid, maxYearsAhead, maxStep, last),
+				fmt.Sprintf("the client sent tid %v, more than %d years after the server's clock and more than %v "+
+					"after the last transaction %v: set the clocks right; a file with such tids can be copied, and "+
+					"not sent by a client", g.tid, maxYearsAhead, maxStep, last),
 			)
 		}
 	}
 	if g.oid > maxGivenOid {
 		return raise(
 			classStorage,
-			fmt.Sprintf("the client gives oid %v: it would leave too few for new objects", g.oid),
+			fmt.Sprintf("the client sent oid %v: it would leave too few oids for new objects", g.oid),
 		)
 	}
 	return nil

@@ -88,7 +88,7 @@ func (c *client) serve() {
 	writer.Go(func() {
 		err := recovered.Do(c.logger(), "sending to a client", c.out.run)
 		if !errors.Is(err, errDone) {
-			c.logger().Debug("the writer of a client ended", "error", err)
+			c.logger().Debug("writing to a client ended", "error", err)
 			c.stop() // whatever the reader waits for
 		}
 		_ = c.conn.Close() // wakes the reader; the writer's error is the one that counts
@@ -112,7 +112,7 @@ func (c *client) end(err error) {
 	_ = c.conn.Close() // given up
 	c.helpers.Wait()
 	if e := c.dropTransaction(); e != nil {
-		c.logger().Error("aborting the transaction of a client that has gone failed", "error", e)
+		c.logger().Error("aborting the transaction of a disconnected client failed", "error", e)
 	}
 	c.dropUpload()
 	c.iterators.close()
@@ -304,7 +304,7 @@ func (c *client) fail(m *wire.Message, err error) error {
 		c.say(hclog.Error, err, "a call failed", "method", m.Method, "error", err)
 	}
 	if m.OneWay() {
-		return violation("%s failed, which its caller cannot be told otherwise: %v %v", m.Method, f.class, err)
+		return violation("%s failed, and the protocol has no way to tell the caller: %v %v", m.Method, f.class, err)
 	}
 	c.send(wire.Failure(m.ID, f.class, f.details))
 	return nil

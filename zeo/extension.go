@@ -36,8 +36,8 @@ func extensionArgument(a *arguments) ([]byte, error) {
 	}
 	if err := new(valueCheck).check(v, 0); err != nil {
 		return nil, violation(
-			"%s: an extension with %v: the transaction is refused, because every Python that reads the "+
-				"file would make it; use text, numbers, lists and dictionaries in extensions",
+			"%s: an extension with %v: the transaction is refused, because every Python that reads the file would "+
+				"create it; use text, numbers, lists and dictionaries in extensions",
 			a.method,
 			err,
 		)

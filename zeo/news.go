@@ -92,7 +92,7 @@ func (n *news) read(failed bool) {
 func (s *storage) follow(ctx context.Context) {
 	defer s.closeClients(errWithdrawn)
 	var broken trouble
-	watched := s.opt.Watch.Place("what tells ZEO clients of commits")
+	watched := s.opt.Watch.Place("the invalidations to ZEO clients")
 	defer watched.Remove()
 	for {
 		select {
@@ -107,18 +107,18 @@ func (s *storage) follow(ctx context.Context) {
 		if err == nil {
 			watched.Done()
 			if broken.ended() {
-				s.log.Info("what was committed can be read again", "storage", s.name)
+				s.log.Info("reading committed transactions works again", "storage", s.name)
 			}
 			continue
 		}
 		watched.Waits("the storage, which cannot be read")
 		if broken.worthTelling(err, time.Now()) {
 			s.log.Error(
-				"reading what was committed failed: clients are disconnected, and hear of nothing new until it "+
-					"can be read; it is tried again",
+				"reading committed transactions failed, retrying: clients are disconnected and get no "+
+					"invalidations until it works",
 				"storage",
 				s.name,
-				"every",
+				"interval",
 				clearPause,
 				"error",
 				err,

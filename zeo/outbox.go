@@ -7,7 +7,7 @@ import (
 )
 
 // errSlow ends the connection of a client that does not read.
-var errSlow = errors.New("the client does not read what it is sent; it is disconnected and may connect again")
+var errSlow = errors.New("the client does not read its messages; it was disconnected and may reconnect")
 
 // An outbox is what is on its way to a client: messages in their order. Its methods may be called concurrently.
 //

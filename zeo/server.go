@@ -152,7 +152,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accepting clients on %v: %w", l.Addr(), err)
 		case err != nil:
-			s.hush.Warn(s.log, "", door.Kind(err), "accepting a client failed, trying again", "error", err)
+			s.hush.Warn(s.log, "", door.Kind(err), "accepting a client failed, retrying", "error", err)
 			select {
 			case <-time.After(acceptPause):
 			case <-ctx.Done():

@@ -63,7 +63,7 @@ const reopening = time.Second
 // succeeded, and asks for the last transaction when it was told none: then the end of the connection makes it begin
 // from the start, at once.
 func (c *client) again(m *wire.Message) error {
-	c.logger().Debug("a client is to look again for a node to write on")
+	c.logger().Debug("told a client to search again for a writable server")
 	c.reply(m, nil)
 	return errDone
 }
@@ -192,7 +192,7 @@ func (c *client) getInvalidations(m *wire.Message, a *arguments) error {
 			return nil
 		}
 	}
-	c.say(hclog.Info, nil, "a client drops its cache: its last transaction is not in this history, or too long ago",
+	c.say(hclog.Info, nil, "a client must drop its cache: its last transaction is not in this history, or too old",
 		"cache", tid, "last", until)
 	c.reply(m, nil)
 	return nil

@@ -139,8 +139,8 @@ func (s *storage) cleared(ctx context.Context, tid zodb.Tid) error {
 			return nil
 		}
 		if unanswered.worthTelling(err, time.Now()) {
-			s.log.Error("it cannot be told whether transactions may be told of: asking again", "storage", s.name,
-				"every", clearPause, "error", err)
+			s.log.Error("commit clearance failed, retrying", "storage", s.name,
+				"interval", clearPause, "error", err)
 		}
 		select {
 		case <-time.After(clearPause):

@@ -25,10 +25,10 @@ func rising(last zodb.Tid, batch []filestorage.Invalidation) bool {
 // new they learn when they come again. It is called with mu held.
 func (s *storage) startAgain() {
 	s.log.Warn(
-		"the tids of this history go down here: clients have to connect again",
+		"the tids of this history go down here: clients must reconnect",
 		"storage",
 		s.name,
-		"last",
+		"last_tid",
 		s.visible,
 	)
 	for c := range s.clients {
@@ -37,4 +37,4 @@ func (s *storage) startAgain() {
 	clear(s.finishing) // none of theirs is among what a secondary is sent
 }
 
-var errDown = errors.New("the tids of this history go down: connect again")
+var errDown = errors.New("the tids of this history go down: reconnect")

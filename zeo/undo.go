@@ -226,7 +226,7 @@ func (s *Server) pack(st *storage, stop zodb.Tid, log hclog.Logger) error {
 		return err
 	}
 	log.Info("pack done", "storage", st.name, "before", result.Before, "after", result.After, "pause", result.Pause,
-		"took", time.Since(begun))
+		"duration", time.Since(begun))
 	st.tellSize()
 	return nil
 }

@@ -310,7 +310,7 @@ func (c *client) syncAhead(t *transaction) error {
 	log := c.logger()
 	return c.atDisk(func() {
 		if err := sync(); err != nil {
-			log.Error("a transaction that has voted cannot be committed", "error", err)
+			log.Error("cannot commit a transaction that has voted", "error", err)
 		}
 	})
 }
@@ -448,7 +448,7 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 		return err
 	}
 	if err != nil {
-		c.logger().Warn("removing what a transaction does not need any more failed", "tid", tid, "error", err)
+		c.logger().Warn("removing temporary data of a transaction failed", "tid", tid, "error", err)
 	}
 	s.last.Store(&last{c, time.Now()})
 	c.txn = nil

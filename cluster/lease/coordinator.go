@@ -10,7 +10,7 @@ import (
 
 var (
 	// ErrTaken says for certain that the lease was not taken, because it is held or the record is another one.
-	ErrTaken = errors.New("the lease is held, or somebody else has taken an epoch")
+	ErrTaken = errors.New("another node holds the lease, or has taken an epoch")
 	// ErrLost says that the lease is over: somebody may have taken it since.
 	ErrLost = errors.New("the lease is lost: it was not renewed in time")
 )

@@ -29,27 +29,27 @@ type decision struct {
 func decide(v View, self MemberStatus, vacant int64, maxLag time.Duration) decision {
 	switch {
 	case self.IsPrimary && superseded(v.Record, self) && v.Maintenance.On:
-		return decision{why: fmt.Sprintf("fenced by epoch %d of node %s; nobody is demoted in maintenance",
+		return decision{why: fmt.Sprintf("fenced by epoch %d of node %s; no node is demoted during maintenance",
 			v.Record.Number, v.Record.Node)}
 	case self.IsPrimary && superseded(v.Record, self):
 		return decision{
 			action: actFollow,
-			why: fmt.Sprintf("fenced by epoch %d of node %s, because this one led epoch %d",
+			why: fmt.Sprintf("fenced by epoch %d of node %s; this node was the primary of epoch %d",
 				v.Record.Number, v.Record.Node, self.Epoch),
 		}
 	case v.Holder == nil && self.IsPrimary && replaceable(v, self):
-		return decision{why: "leads, and leaves the lease to another node: " + self.Fault}
+		return decision{why: "is primary, and leaves the lease to another node: " + self.Fault}
 	case v.Holder == nil && self.IsPrimary:
-		return decision{action: actAcquire, number: self.Epoch, why: "leads, and the lease is vacant"}
+		return decision{action: actAcquire, number: self.Epoch, why: "is primary, and no node holds the lease"}
 	case v.Holder == nil:
 		if why := ineligible(v, self, maxLag); why != "" {
 			return decision{why: why}
 		}
 		return considerCampaign(v, self, vacant)
 	case v.Holder.Node == self.Node:
-		return decision{why: "an earlier lease of this node has to run out"}
+		return decision{why: "waits until an earlier lease of this node expires"}
 	case self.IsPrimary:
-		return decision{why: fmt.Sprintf("leads epoch %d and waits for %s to give up the lease of epoch %d",
+		return decision{why: fmt.Sprintf("is primary of epoch %d and waits for %s to give up the lease of epoch %d",
 			self.Epoch, v.Holder.Name, v.Record.Number)}
 	}
 	return decision{action: actFollow, why: fmt.Sprintf("follows %s", v.Holder.Name)}
@@ -83,18 +83,17 @@ func ineligible(v View, self MemberStatus, maxLag time.Duration) string {
 	behind := v.Record.Tid.Time().Sub(self.Tid.Time())
 	switch {
 	case v.Maintenance.On:
-		return "nobody leads, and nobody is promoted in maintenance"
+		return "there is no primary, and no node is promoted during maintenance"
 	case v.Record.Begun == 0:
-		return "the coordinator knows no epoch: the first one has to be that of a node that leads; start the " +
-			"primary, or promote a node by hand"
+		return "the coordinator has no epoch yet; start the primary, or promote a node by hand"
 	case !self.Eligible:
 		return "cannot lead: " + self.Reason
 	case self.Epoch < v.Record.Begun:
-		return fmt.Sprintf("cannot lead: its last epoch is %d, so that it may lack all of epoch %d, which was begun; "+
+		return fmt.Sprintf("cannot lead: its last epoch is %d, so it may lack all of epoch %d, which has begun; "+
 			"bring back a node that has it, or promote one by hand", self.Epoch, v.Record.Begun)
 	case maxLag > 0 && behind > maxLag:
-		return fmt.Sprintf("cannot lead: its last transaction %v is %v older than the last known one of the primary, "+
-			"%v, and %v are allowed; bring back a node that has it, or promote one by hand", self.Tid,
+		return fmt.Sprintf("cannot lead: its last transaction %v is %v older than the primary's last known one, "+
+			"%v, and the limit is %v; bring back a node that has it, or promote one by hand", self.Tid,
 			behind.Round(time.Millisecond), v.Record.Tid, maxLag)
 	}
 	return ""
@@ -110,12 +109,12 @@ func considerCampaign(v View, self MemberStatus, vacant int64) decision {
 		case m.Revision <= vacant:
 			unheard = m.Name
 		case m.IsAheadOf(self):
-			return decision{why: fmt.Sprintf("leaves the lease to %s, at transaction %v of epoch %d; this node is at "+
-				"%v of epoch %d", m.Name, m.Tid, m.Epoch, self.Tid, self.Epoch)}
+			return decision{why: fmt.Sprintf("leaves the lease to %s, which has transaction %v of epoch %d; this "+
+				"node has %v of epoch %d", m.Name, m.Tid, m.Epoch, self.Tid, self.Epoch)}
 		}
 	}
 	if unheard != "" {
-		return decision{why: fmt.Sprintf("waits to hear how far %s is", unheard)}
+		return decision{why: fmt.Sprintf("waits for the position of %s", unheard)}
 	}
 	number++
 	return decision{action: actCampaign, number: number, why: fmt.Sprintf("campaigns for epoch %d", number)}

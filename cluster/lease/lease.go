@@ -30,7 +30,7 @@ func (l *Loop) acquire(ctx context.Context, seen, next Record, self MemberStatus
 		l.failed("give the lease", err)
 		return
 	}
-	l.opt.Logger.Info("the lease is this node's", "epoch", next.Number)
+	l.opt.Logger.Info("this node holds the lease", "epoch", next.Number)
 	l.lease = held
 	l.renewed(sent, next)
 }
@@ -47,12 +47,12 @@ func (l *Loop) renewed(sent time.Duration, record Record) {
 // campaign takes the lease for a new epoch, if the youngest view still calls for it, and has the node lead.
 func (l *Loop) campaign(ctx context.Context, self MemberStatus, vacant int64) {
 	if l.views.inGracePeriod(l.opt.Clock.Now()) {
-		l.status.setDoing("could not see how the lease became vacant, and gives a primary time to come back")
+		l.status.setDoing("did not see how the lease became vacant, and gives the primary time to come back")
 		return
 	}
 	if view, _, _ := l.views.latest(); l.maxEpochSeen > view.Record.Number &&
 		l.opt.Clock.Now()-l.maxEpochSeenAt < l.opt.Timing.TTL {
-		l.status.setDoing("somebody is being promoted by hand, as it seems, and has time for that")
+		l.status.setDoing("a promotion by hand seems to be in progress; waits for it")
 		return
 	}
 	reading, cancel := l.request(ctx)
@@ -78,8 +78,8 @@ func (l *Loop) hold(ctx context.Context, self MemberStatus) {
 	view, _, _ := l.views.latest()
 	switch {
 	case self.IsPrimary && l.task == nil && replaceable(view, self):
-		l.opt.Logger.Error("this node leads and takes no transactions: it makes way for another", "why", self.Fault)
-		l.status.setDoing("makes way for another node: " + self.Fault)
+		l.opt.Logger.Error("this primary takes no transactions and gives up the lease", "reason", self.Fault)
+		l.status.setDoing("gives up the lease: " + self.Fault)
 		l.resign(ctx)
 		return
 	case self.IsPrimary && self.Epoch >= l.record.Number:
@@ -133,9 +133,9 @@ func (l *Loop) logExpiry(self MemberStatus) {
 	held := self.IsPrimary && !l.expiry.Valid()
 	switch {
 	case held && !l.held:
-		l.opt.Logger.Warn("commits are held: this node leads without a lease", "why", l.status.getDoing())
+		l.opt.Logger.Warn("commits are held: this primary has no lease", "reason", l.status.getDoing())
 	case !held && l.held && self.IsPrimary:
-		l.opt.Logger.Info("commits go on: this node has the lease", "lease_remaining", l.expiry.Remaining())
+		l.opt.Logger.Info("commits continue: this node has the lease", "lease_remaining", l.expiry.Remaining())
 	}
 	l.held = held
 }

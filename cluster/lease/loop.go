@@ -175,7 +175,7 @@ func (l *Loop) failed(what string, err error) {
 		return
 	}
 	if l.status.noteError(what, err) {
-		l.opt.Logger.Warn("the coordinator did not "+what, "error", err)
+		l.opt.Logger.Warn("the coordinator failed to "+what, "error", err)
 	}
 }
 

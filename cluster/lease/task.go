@@ -72,7 +72,7 @@ func (l *Loop) finishTask() {
 	l.task = nil
 	switch {
 	case a.err != nil:
-		l.opt.Logger.Error("the node could not "+a.what, "error", a.err)
+		l.opt.Logger.Error("the node failed to "+a.what, "error", a.err)
 		l.status.standAside(l.opt.Clock.Now()+l.opt.Timing.TTL, fmt.Sprintf("it could not %s: %v", a.what, a.err))
 	case !a.leads:
 		l.followed = a.target

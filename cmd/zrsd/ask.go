@@ -19,8 +19,8 @@ type askFlags struct {
 
 func (f *askFlags) register(flags *pflag.FlagSet) {
 	flags.SortFlags = false
-	flags.BoolVar(&f.json, "json", false, "what the process answered, see docs/commands-json.md")
-	flags.StringVarP(&f.storage, "storage", "S", "", "`NAME` of one of several storages")
+	flags.BoolVar(&f.json, "json", false, "print the answer as JSON, see docs/commands-json.md")
+	flags.StringVarP(&f.storage, "storage", "S", "", "`NAME` of the storage, where there are several")
 	f.tls.register(flags, "", "this client's")
 }
 

@@ -23,8 +23,8 @@ type changeFlags struct {
 
 func (f *changeFlags) register(flags *pflag.FlagSet) {
 	f.askFlags.register(flags)
-	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing, and say what would be done, or why not")
-	flags.DurationVar(&f.timeout, "timeout", admin.DefaultChangeTimeout, "how long it may take")
+	flags.BoolVar(&f.dryRun, "dry-run", false, "change nothing; say what would be done, or why it is not possible")
+	flags.DurationVar(&f.timeout, "timeout", admin.DefaultChangeTimeout, "time limit")
 }
 
 func (f *changeFlags) options() (admin.ChangeOptions, error) {

@@ -37,9 +37,9 @@ func checkCommand() *cobra.Command {
 			return opt.run(cmd.Context(), vfs.CleanPath(args[0]), cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().BoolVar(&opt.json, "json", false, "one JSON object per line, see docs/operations.md")
-	cmd.Flags().BoolVar(&opt.quick, "quick", false, "do not read the data of records, only what holds them together")
-	pathVar(cmd.Flags(), &opt.blobs, "blobs", "blob `DIR` to check with it")
+	cmd.Flags().BoolVar(&opt.json, "json", false, "print one JSON object per line, see docs/operations.md")
+	cmd.Flags().BoolVar(&opt.quick, "quick", false, "check the structure only, do not read the data of records")
+	pathVar(cmd.Flags(), &opt.blobs, "blobs", "blob `DIR` to check too")
 	return cmd
 }
 

@@ -55,11 +55,12 @@ func compareCommand() *cobra.Command {
 				cmd.ErrOrStderr())
 		},
 	}
-	cmd.Flags().BoolVar(&opt.json, "json", false, "the result as a JSON object, see docs/operations.md")
+	cmd.Flags().BoolVar(&opt.json, "json", false, "print the result as a JSON object, see docs/operations.md")
 	pathVar(cmd.Flags(), &opt.blobsA, "blobs-a", "blob `DIR` of A")
 	pathVar(cmd.Flags(), &opt.blobsB, "blobs-b", "blob `DIR` of B")
-	cmd.Flags().DurationVar(&opt.timeout, "timeout", opt.timeout, "how long running nodes may take to answer")
-	cmd.Flags().StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the secret of the replication, for nodes")
+	cmd.Flags().DurationVar(&opt.timeout, "timeout", opt.timeout, "time limit for the answers of running nodes")
+	cmd.Flags().StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication, "+
+		"for running nodes")
 	opt.tls.register(cmd.Flags(), "", "this side's")
 	return cmd
 }

@@ -172,7 +172,7 @@ func (said *comparedNodes) text() string {
 		common = fmt.Sprintf("same history up to %s, %d transactions", tidAndTime(*said.LastTid), said.Transactions)
 	}
 	if said.Base != 0 {
-		common += fmt.Sprintf(", from behind %s", tidAndTime(said.Base))
+		common += fmt.Sprintf(", from after %s", tidAndTime(said.Base))
 	}
 	text := common + "\n"
 	if d := said.Difference; d != nil {

@@ -17,7 +17,7 @@ and our own: see docs/configuration.md. Nothing is opened and nothing is started
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "config check|show FILE",
-		Short: "look at a configuration file",
+		Short: "check or show a configuration file",
 		Long:  configHelp,
 		Args:  cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
@@ -34,8 +34,8 @@ func configCommand() *cobra.Command {
 func configCheckCommand() *cobra.Command {
 	return &cobra.Command{
 		Use:     "check FILE",
-		Short:   "tell everything that is wrong with a configuration file",
-		Long:    "Tells everything that is wrong, with line and column, and what in the file means nothing to zrsd.",
+		Short:   "list all errors in a configuration file",
+		Long:    "Lists all errors, with line and column, and all settings that have no effect in zrsd.",
 		Example: "  zrsd config check zeo.conf",
 		Args:    arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

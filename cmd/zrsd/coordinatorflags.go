@@ -21,8 +21,8 @@ func (f *coordinatorFlags) register(flags *pflag.FlagSet) {
 		return pflag.NormalizedName(strings.Replace(name, "referee", "coordinator", 1)) // as it was before version 0.9
 	})
 	flags.StringVar(&f.Address, "coordinator", "",
-		"`etcd://HOST:PORT[,HOST:PORT]` that decides which node leads; without it roles are changed by hand")
-	flags.StringVar(&f.Prefix, "coordinator-prefix", "", "`PREFIX` of its keys; by default /zrsd/ and the storage id")
+		"`etcd://HOST:PORT[,HOST:PORT]` that decides which node is primary; without it you change roles by hand")
+	flags.StringVar(&f.Prefix, "coordinator-prefix", "", "`PREFIX` of its keys; default: /zrsd/ and the storage id")
 	flags.StringVar(&f.tls.Authority, "coordinator-tls-ca", "",
 		"`FILE` or folder with the authorities of the coordinator's certificates, for TLS")
 	flags.StringVar(
@@ -31,7 +31,7 @@ func (f *coordinatorFlags) register(flags *pflag.FlagSet) {
 		"",
 		"`FILE` with the certificate to show to the coordinator",
 	)
-	flags.StringVar(&f.tls.Key, "coordinator-tls-key", "", "`FILE` with its key, if that is not in the same one")
+	flags.StringVar(&f.tls.Key, "coordinator-tls-key", "", "`FILE` with its key, if it is not in the certificate file")
 	flags.StringVar(&f.UserFile, "coordinator-user-file", "", "`FILE` with USER:PASSWORD for the coordinator")
 }
 
@@ -41,7 +41,7 @@ func (f *coordinatorFlags) config() (*node.CoordinatorConfig, error) {
 	switch {
 	case f.Address == "" && (tls || f.UserFile+f.Prefix != ""):
 		return nil, usage(
-			errors.New("there is no coordinator to use that for: name it with --coordinator etcd://HOST:2379"),
+			errors.New("this needs a coordinator: name it with --coordinator etcd://HOST:2379"),
 		)
 	case f.Address == "":
 		return nil, nil //nolint:nilnil // roles are changed by hand

@@ -10,12 +10,12 @@ import (
 	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
-const demoteHelp = `Makes the node whose --admin address is NODE a secondary that follows whoever is primary at one of
-the replication addresses of --follow, or has a secondary look there from now on. It stays so
-across restarts, whatever the node is started as.
+const demoteHelp = `Makes the node with the --admin address NODE a secondary that follows the primary at one of the
+replication addresses of --follow; a secondary looks for its primary there from now on. This holds
+across restarts, also when the node is started with zrsd primary.
 
-A demoted primary takes no commits: until another node is promoted nobody does. zrsd switchover
-does both.`
+A demoted primary takes no commits: until another node is promoted, no commits are possible. zrsd
+switchover does both steps.`
 
 func demoteCommand() *cobra.Command {
 	var opt changeFlags
@@ -28,7 +28,7 @@ func demoteCommand() *cobra.Command {
 		Args:    arguments("NODE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if follow == "" {
-				return usage(errors.New("--follow is missing: give the --replicate-to address of whom to follow"))
+				return usage(errors.New("--follow is missing: give the --replicate-to address of the node to follow"))
 			}
 			list, err := endpoint.ParseList(follow)
 			if err != nil {

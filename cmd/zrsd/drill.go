@@ -29,7 +29,7 @@ With --primary, --secondary and --zeo it uses a cluster that is there already, o
 installation: it hands over and back, freezes, and packs. It commits to objects of its own, which are
 garbage afterwards, and asks before it does.
 
-Exits with 0 when what is promised held, and with 1 when it did not; then the folder is kept, and the
+Exits with 0 when all guarantees held, and with 1 when one did not; then the folder is kept, and the
 seed repeats the same choices. docs/drills.md says what each scenario does and what it proves.`
 
 type drillOptions struct {
@@ -46,7 +46,7 @@ func drillCommand() *cobra.Command {
 	var opt drillOptions
 	cmd := &cobra.Command{
 		Use:     "drill [--scenario NAME|all] [--duration D] [--seed N] [--report FILE]",
-		Short:   "rehearse failovers and judge them",
+		Short:   "rehearse failovers and check the result",
 		Long:    drillHelp,
 		Example: "  zrsd drill --scenario primary-killed --report drill.html",
 		Args:    arguments(),
@@ -72,14 +72,14 @@ func drillCommand() *cobra.Command {
 	flags.StringVar(&opt.scenario, "scenario", "all", "`NAME` of one: "+
 		strings.Join(namesOf(append(drill.Scenarios(), drill.Mixed())), ", "))
 	flags.DurationVar(&opt.duration, "duration", 0,
-		"play each scenario again until so much time has passed; once with 0")
-	flags.Uint64Var(&opt.seed, "seed", 0, "makes the same choices again; by default another one each time")
+		"repeat each scenario for this long; 0: once")
+	flags.Uint64Var(&opt.seed, "seed", 0, "seed for repeating the same choices; default: a new one each time")
 	flags.IntVar(&opt.sync, "sync-secondaries", drill.MaxSync,
-		"for how many of the two secondaries commits wait: 1 or 0")
+		"how many of the two secondaries commits wait for: 1 or 0")
 	flags.StringVar(&opt.report, "report", "", "also write the report to `FILE`: .txt, .json or .html")
 	flags.StringSliceVar(&opt.pythons, "python", nil,
-		"real ZEO clients of these Python `INTERPRETERS` commit as well, and have to find each new primary")
-	flags.BoolVar(&opt.keep, "keep", false, "keep the folder, also when everything held")
+		"also run real ZEO clients with these Python `INTERPRETERS`; they must find each new primary")
+	flags.BoolVar(&opt.keep, "keep", false, "keep the folder, also when the drill passes")
 	opt.site.register(flags)
 	return cmd
 }
@@ -178,7 +178,7 @@ func (o *drillOptions) play(ctx context.Context, perform player, scenarios []dri
 		Tell: func(text string) { fmt.Fprintln(stderr, printable.Line(text)) },
 	})
 	if err != nil {
-		return nil, fmt.Errorf("the drill with seed %d was not played to its end; everything is kept in %s: %w", o.seed,
+		return nil, fmt.Errorf("the drill with seed %d was interrupted; everything is kept in %s: %w", o.seed,
 			dir, err)
 	}
 	if rep.Kept = o.keep || !rep.Held; rep.Kept {

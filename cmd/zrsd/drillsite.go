@@ -24,7 +24,7 @@ type siteFlags struct {
 
 func (f *siteFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.primary, "primary", "",
-		"--admin `ADDR` of the primary of a cluster that is there already: use that")
+		"--admin `ADDR` of the primary of an existing cluster: use that cluster")
 	flags.StringVar(&f.secondaries, "secondary", "", "--admin `ADDR[,ADDR]` of its secondaries")
 	flags.StringVar(&f.zeo, "zeo", "", "`ADDR,ADDR` where they serve ZEO clients: the primary, then the secondaries")
 	flags.BoolVar(&f.yes, "yes", false, "do not ask before committing to that cluster")
@@ -81,7 +81,7 @@ func (f *siteFlags) confirm(in io.Reader, out io.Writer) error {
 		return err
 	}
 	if strings.TrimSpace(line) != "yes" {
-		return coded(exitRefused, errors.New("nothing was done: --yes says so beforehand"))
+		return coded(exitRefused, errors.New("nothing was done: confirm with --yes"))
 	}
 	return nil
 }

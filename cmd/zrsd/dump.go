@@ -19,7 +19,7 @@ type dumpOptions struct {
 	from, to string
 }
 
-const dumpHelp = `Shows what stands in the file, with offsets, up to damage if there is any. Changes nothing, takes no
+const dumpHelp = `Shows the contents of the file, with offsets, up to the first damage. Changes nothing, takes no
 lock, and can be run beside a server. A TID is 16 hexadecimal digits, as it is printed.`
 
 func dumpCommand() *cobra.Command {
@@ -34,7 +34,7 @@ func dumpCommand() *cobra.Command {
 			return opt.run(cmd.Context(), vfs.CleanPath(args[0]), cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&opt.json, "json", false, "one JSON object per line, see docs/operations.md")
+	cmd.Flags().BoolVar(&opt.json, "json", false, "print one JSON object per line, see docs/operations.md")
 	pathVar(cmd.Flags(), &opt.blobs, "blobs", "blob `DIR`, to show which blob files exist")
 	cmd.Flags().StringVar(&opt.from, "from", "", "first `TID` to show")
 	cmd.Flags().StringVar(&opt.to, "to", "", "last `TID` to show")

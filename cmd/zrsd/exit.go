@@ -55,7 +55,7 @@ func coded(code int, err error) error {
 }
 
 // errTold ends a command that has said everything on its standard output.
-var errTold = errors.New("what was found has been told")
+var errTold = errors.New("the findings were printed")
 
 // errFound ends a command that looked for something wrong, found it and has told so.
 var errFound = &codedError{exitFound, errTold}

@@ -6,15 +6,15 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 )
 
-const freezeHelp = `Keeps the primary whose --admin address is NODE from taking commits until zrsd thaw, across
-restarts. It is read as before, secondaries get everything, and clients stay connected: a commit
-fails in them with ReadOnlyError.`
+const freezeHelp = `Makes the primary with the --admin address NODE refuse commits until zrsd thaw, across restarts.
+Reads work as before, secondaries get everything, and clients stay connected; their commits fail
+with ReadOnlyError.`
 
 func freezeCommand() *cobra.Command {
 	var opt changeFlags
 	cmd := &cobra.Command{
 		Use:     "freeze NODE [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
-		Short:   "have a primary take no commits for a while",
+		Short:   "make a primary refuse commits until thaw",
 		Long:    freezeHelp,
 		Example: "  zrsd freeze 127.0.0.1:5001",
 		Args:    arguments("NODE"),
@@ -30,8 +30,8 @@ func thawCommand() *cobra.Command {
 	var opt changeFlags
 	cmd := &cobra.Command{
 		Use:     "thaw NODE [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
-		Short:   "have a frozen primary take commits again",
-		Long:    "Has the frozen primary whose --admin address is NODE take commits again: see zrsd freeze.",
+		Short:   "let a frozen primary take commits again",
+		Long:    "Lets the frozen primary with the --admin address NODE take commits again: see zrsd freeze.",
 		Example: "  zrsd thaw 127.0.0.1:5001",
 		Args:    arguments("NODE"),
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -77,7 +77,7 @@ func (f *front) Offer(name string, st *filestorage.Storage, terms node.ServeOpti
 	opt.Elsewhere, opt.Hold, opt.HoldFor = terms.Elsewhere, terms.Hold, terms.HoldFor
 	withdraw, err := f.server.Offer(name, st, opt)
 	if err != nil {
-		f.log.Error("a storage cannot be served", "storage", name, "error", err)
+		f.log.Error("cannot serve a storage", "storage", name, "error", err)
 		withdraw = func() {}
 	}
 	f.mu.Lock()

@@ -10,15 +10,15 @@ import (
 type identityFlags struct{ fresh, asItWas bool }
 
 func (f *identityFlags) register(flags *pflag.FlagSet) {
-	flags.BoolVar(&f.asItWas, "as-it-was", false, "for one start: the files were moved, or the whole cluster was "+
-		"restored; the node is what its state file says")
+	flags.BoolVar(&f.asItWas, "as-it-was", false, "for one start, after the files were moved or the whole cluster "+
+		"was restored: trust the state file")
 }
 
 // registerNew is for what may begin as primary.
 func (f *identityFlags) registerNew(flags *pflag.FlagSet) {
 	f.register(flags)
-	flags.BoolVar(&f.fresh, "new-identity", false, "for one start: a storage without a state file, or a copy, is a "+
-		"database of its own")
+	flags.BoolVar(&f.fresh, "new-identity", false, "for one start: make a storage without a state file, or a copy, "+
+		"a separate database")
 }
 
 func (f *identityFlags) give(c *node.Config) { c.NewIdentity, c.AsItWas = f.fresh, f.asItWas }

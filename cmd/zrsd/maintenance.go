@@ -16,11 +16,11 @@ import (
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
-const maintenanceHelp = `Keeps all nodes under a coordinator in their roles while somebody works on them: in maintenance
-nobody is promoted and nobody is demoted by itself. Changes by hand go on as ever, and so do leases: a primary
-that cannot reach the coordinator still holds its commits at the end of its lease.
+const maintenanceHelp = `Suspends automatic failover while you work on the nodes: during maintenance no node is
+promoted or demoted automatically. Changes by hand still work. Leases still count: a primary that
+cannot reach the coordinator holds its commits at the end of its lease.
 
-The coordinator is asked itself, so this works while no node runs. Which storage it is about follows from
+The command talks to the coordinator itself, so it works while no node runs. The storage follows from
 the state file beside --data, or from --coordinator-prefix.`
 
 // maintenanceTimeout is how long the coordinator may take to answer.
@@ -39,7 +39,7 @@ func maintenanceCommand() *cobra.Command {
 		Use: "maintenance on|off|status --coordinator etcd://HOST:2379 " +
 			"(--data Data.fs | --coordinator-prefix PREFIX) " +
 			"[--why TEXT] [--json]",
-		Short: "keep roles as they are while somebody works on nodes",
+		Short: "suspend automatic failover for maintenance",
 		Long:  maintenanceHelp,
 		Example: "  zrsd maintenance on --coordinator etcd://e1:2379,e2:2379,e3:2379 --data /srv/zodb/Data.fs --why " +
 			"'new kernel'",
@@ -55,8 +55,8 @@ func maintenanceCommand() *cobra.Command {
 	flags.SortFlags = false
 	opt.coordinator.register(flags)
 	pathVar(flags, &opt.data, "data", "the `Data.fs` of one of the nodes, for its storage id")
-	flags.StringVar(&opt.why, "why", "", "a `TEXT` for who asks later")
-	flags.BoolVar(&opt.json, "json", false, "an object, see docs/commands-json.md")
+	flags.StringVar(&opt.why, "why", "", "the reason, a `TEXT` for the other operators")
+	flags.BoolVar(&opt.json, "json", false, "print a JSON object, see docs/commands-json.md")
 	return cmd
 }
 
@@ -120,7 +120,7 @@ func (opt *maintenanceOptions) open() (lease.Coordinator, error) {
 func maintenanceText(m lease.Maintenance) string {
 	text := "maintenance is off"
 	if m.On {
-		text = "maintenance is on: nobody is promoted or demoted by itself"
+		text = "maintenance is on: no node is promoted or demoted automatically"
 	}
 	if m.By != "" {
 		text += fmt.Sprintf("; by %q at %s", m.By, m.Time.UTC().Format(time.RFC3339))

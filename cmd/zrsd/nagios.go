@@ -26,7 +26,7 @@ func nagiosCommand() *cobra.Command {
 	var tls tlsFlags
 	cmd := &cobra.Command{
 		Use:     "nagios PRIMARY SECONDARY [-w S] [-e S] [-m]",
-		Short:   "say how far a secondary is behind, as a Nagios plugin",
+		Short:   "report replication lag, as a Nagios plugin",
 		Long:    nagiosHelp,
 		Example: "  zrsd nagios -w 60 -e 300 -m 10.0.0.1:5001 10.0.0.2:5001",
 		RunE: func(cmd *cobra.Command, args []string) error {

@@ -30,10 +30,10 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	pathVar(flags, &f.config.Data, "data", "the `Data.fs`")
 	pathVar(flags, &f.config.Blobs, "blobs", "the blob `DIR`; without it blobs are refused")
 	flags.StringVar(&f.config.Name, "name", "",
-		"`NAME` by which others know this node; by default its host and data file")
+		"`NAME` of this node for other nodes; default: its host and data file")
 	flags.StringVar(&f.replicateTo, "replicate-to", "", "`ADDR` where secondaries connect")
-	flags.StringVar(&f.advertise, "advertise", "", "`ADDR` where other nodes reach --replicate-to, if not by that or "+
-		"this machine's name")
+	flags.StringVar(&f.advertise, "advertise", "", "`ADDR` where other nodes reach --replicate-to, if they cannot "+
+		"use that address or this machine's name")
 	flags.StringVar(&f.admin, "admin", "", "`ADDR` for status, metrics, health and commands over HTTP")
 	flags.StringSliceVar(&f.config.AdminNames, "admin-names", nil,
 		"`NAME[,NAME]` of hosts under which --admin answers, beside this machine's")
@@ -42,31 +42,33 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	f.adminTLS.register(flags, "admin-", "the admin server's")
 	f.coordinator.register(flags)
 	flags.DurationVar(&f.coordinator.TTL, "coordinator-ttl", lease.DefaultTTL,
-		"for how long a primary that has gone silent keeps its lease")
+		"how long a silent primary keeps its lease")
 	flags.StringVar(&f.config.SecretFile, "secret-file", "",
 		"`FILE` with a secret that both sides must have; it does not encrypt")
 	flags.BoolVar(&f.config.InsecurePlainText, "insecure-plain-text", false,
 		"talk to other machines without encryption")
 	flags.DurationVar(&f.config.Heartbeat, "heartbeat", node.DefaultHeartbeat,
-		"how often secondaries are told the last tid")
+		"how often the last tid is sent to secondaries")
 	flags.IntVar(&f.config.Sync.Required, "sync-secondaries", 0,
-		"for how many secondaries commits of ZEO clients wait, when this node is primary")
-	flags.StringSliceVar(&f.config.Sync.Names, "sync-names", nil, "`NAME[,NAME]` of those that count; by default all")
+		"how many secondaries commits of ZEO clients wait for, when this node is primary")
+	flags.StringSliceVar(&f.config.Sync.Names, "sync-names", nil, "`NAME[,NAME]` of the secondaries that count; "+
+		"default: all")
 	flags.StringVar(&f.config.Sync.Ack, "sync-ack", node.SyncDurable,
-		"what they must have done: durable (it is on their disks) or applied (readers there see it)")
+		"when a secondary counts: durable (on its disk) or applied (visible to its readers)")
 	flags.DurationVar(&f.config.Sync.Timeout, "sync-timeout", node.DefaultSyncTimeout,
-		"how long they may take before --sync-on-timeout")
+		"time limit before --sync-on-timeout applies")
 	flags.StringVar(&f.config.Sync.OnTimeout, "sync-on-timeout", node.SyncBlock,
-		"block: go on waiting; degrade: do not wait until they have caught up")
-	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries, "secondaries at a time")
+		"block: keep waiting; degrade: stop waiting until they have caught up")
+	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries,
+		"limit of connected secondaries")
 	flags.IntVar(&f.config.MaxPerAddress, "max-per-address", node.DefaultMaxPerAddress,
-		"connections of one address at a time that have proved nothing yet")
+		"limit of unauthenticated connections per address")
 	flags.DurationVar(&f.config.HandshakeTimeout, "handshake-timeout", node.DefaultHandshakeTimeout,
-		"how long a peer may take in a handshake")
+		"time limit for a handshake")
 	flags.DurationVar(&f.config.IdleTimeout, "idle-timeout", node.DefaultIdleTimeout,
-		"how long a peer may be silent, or send nothing of what it has")
+		"time limit without any message, or without progress, from a peer")
 	flags.DurationVar(&f.config.DrainTimeout, "drain-timeout", node.DefaultDrainTimeout,
-		"how long secondaries may take to catch up after SIGTERM")
+		"time limit for secondaries to catch up after SIGTERM")
 	flags.StringVar(&f.log.Level, "log-level", "info", "trace, debug, info, warn or error")
 	flags.BoolVar(&f.log.JSON, "log-json", false, "log JSON objects instead of text")
 	flags.StringVar(&f.log.File, "log-file", "", "log to `FILE`, reopened on SIGUSR2, instead of standard error")

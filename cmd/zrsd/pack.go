@@ -15,16 +15,16 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 )
 
-const packHelp = `Packs a storage in the process that has it open and whose --admin address is ADDR: drops old
-revisions of objects, and objects that nothing leads to. Reads and commits go on meanwhile. The command
-ends with the pack; when it is interrupted, the pack is given up and the file stays as it was.
+const packHelp = `Packs a storage in the running process with the --admin address ADDR: drops old revisions of objects,
+and unreachable objects. Reads and commits continue. The command ends when the pack ends; if you
+interrupt it, the pack is aborted and the file stays as it was.
 
---days and --time mean what they mean to zeopack: the time of day today (this machine's, by its time
-zone), that many days before. Without them everything up to now is packed. What to do about garbage and
-the old file is as the server's configuration says, unless it is said here.
+--days and --time work as in zeopack: the time of day today (in this machine's time zone), that many
+days before. Without them everything up to now is packed. For garbage collection and the old file the
+server's configuration counts, unless you give the options here.
 
-Packs are not replicated: pack each node. The admin server packs only for who is on its machine or shows
-a certificate that it verifies.`
+Packs are not replicated: pack each node. The admin server accepts this command only from its own machine
+or with a client certificate that it verifies.`
 
 type packOptions struct {
 	askFlags
@@ -51,12 +51,11 @@ func packCommand() *cobra.Command {
 		},
 	}
 	flags := cmd.Flags()
-	flags.IntVarP(&opt.days, "days", "d", 0, "pack to `N` days before")
-	flags.StringVarP(&opt.time, "time", "t", "", "pack to this time of the day, `HH[:MM[:SS]]`; by default the "+
-		"present one")
-	flags.Bool("gc", false, "drop objects that nothing leads to, whatever is configured")
+	flags.IntVarP(&opt.days, "days", "d", 0, "pack to `N` days ago")
+	flags.StringVarP(&opt.time, "time", "t", "", "pack to this time of day, `HH[:MM[:SS]]`; default: now")
+	flags.Bool("gc", false, "drop unreachable objects, whatever is configured")
 	flags.Bool("no-gc", false, "keep them")
-	flags.Bool("keep-old", false, "leave the file before the pack as Data.fs.old, whatever is configured")
+	flags.Bool("keep-old", false, "keep the old file as Data.fs.old, whatever is configured")
 	flags.Bool("no-keep-old", false, "remove it")
 	opt.register(flags)
 	return cmd
@@ -113,7 +112,7 @@ func packTime(now time.Time, days int, clock string) (time.Time, error) {
 	return now.Add(-time.Duration(days) * 24 * time.Hour), nil
 }
 
-var errInterrupted = errors.New("interrupted: the server gives the pack up, and the file stays as it was, unless the " +
+var errInterrupted = errors.New("interrupted: the server aborts the pack and the file stays as it was, unless the " +
 	"pack has just ended")
 
 func (opt *packOptions) run(ctx context.Context, address string, req admin.PackRequest, out, terminal io.Writer) error {

@@ -133,7 +133,7 @@ func TestSignalsInterruptACommand(t *testing.T) {
 		}
 		var exit *exec.ExitError
 		if err := cmd.Wait(); !errors.As(err, &exit) || exit.ExitCode() != exitForced ||
-			!strings.Contains(stderr.String(), "interrupted: the server gives the pack up") {
+			!strings.Contains(stderr.String(), "interrupted: the server aborts the pack") {
 			t.Errorf("%v: got %v, %s", sig, err, &stderr)
 		}
 		<-pack.ended

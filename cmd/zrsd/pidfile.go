@@ -19,13 +19,13 @@ func withPIDFile(z *config.ZEO, log hclog.Logger, run func() error) error {
 	}
 	path := z.PIDFile.V
 	if err := writePID(path); err != nil {
-		log.Error("the pid file cannot be written", "error", err)
+		log.Error("cannot write the pid file", "error", err)
 		return run()
 	}
 	log.Info("created the pid file", "file", path)
 	defer func() {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			log.Error("the pid file cannot be removed", "error", err)
+			log.Error("cannot remove the pid file", "error", err)
 		}
 	}()
 	return run()

@@ -43,9 +43,9 @@ func primaryCommand() *cobra.Command {
 	f.register(cmd)
 	who.registerNew(cmd.Flags())
 	cmd.Flags().BoolVar(&attach, "attach", false, "follow files that another process writes")
-	cmd.Flags().StringVar(&others, "replicate-from", "", "`ADDR[,ADDR]` of the other nodes that could be primary: "+
-		"where this one looks when it is primary no more")
+	cmd.Flags().StringVar(&others, "replicate-from", "", "`ADDR[,ADDR]` of the other nodes: where this node looks "+
+		"for the primary when it is a secondary")
 	cmd.Flags().StringVar(&protocol, "protocol", protocol,
-		"how to speak to the primary when this node is none any more: native, or auto")
+		"protocol to the primary when this node is a secondary: native, or auto")
 	return cmd
 }

@@ -8,14 +8,14 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 )
 
-const promoteHelp = `Makes the secondary whose --admin address is NODE the primary, when the present primary is gone.
-While that one answers, use zrsd switchover, which loses nothing.
+const promoteHelp = `Makes the secondary with the --admin address NODE the primary, when the current primary is lost.
+While the primary answers, use zrsd switchover, which loses nothing.
 
-NODE asks the others that it knows how far they are, has them promise to follow nobody of an older
-epoch, and begins a new one. It refuses when the primary still answers, when another secondary has
-transactions that it lacks, or, where commits wait for secondaries, when too few answer to be sure
-that nothing that a client was told is lost. --force promotes it all the same. What the former
-primary has and NODE has not is set aside when that comes back: see zrsd rewind.
+NODE asks the other known nodes for their last transaction and for their votes, and begins a new
+epoch. It refuses when the primary still answers, when another secondary has transactions that NODE
+lacks, or, where commits wait for secondaries, when too few nodes answer to be sure that no
+acknowledged commit is lost. --force promotes NODE anyway. Transactions of the former primary that
+NODE lacks are set aside when the former primary comes back: see zrsd rewind.
 
 docs/failover.md says what is safe, and what is not.`
 
@@ -24,7 +24,7 @@ func promoteCommand() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:     "promote NODE [--force] [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
-		Short:   "make a secondary the primary when that is gone",
+		Short:   "make a secondary the primary when the primary is lost",
 		Long:    promoteHelp,
 		Example: "  zrsd promote 127.0.0.1:5002",
 		Args:    arguments("NODE"),
@@ -36,6 +36,6 @@ func promoteCommand() *cobra.Command {
 		},
 	}
 	opt.register(cmd.Flags())
-	cmd.Flags().BoolVar(&force, "force", false, "also where transactions may be lost")
+	cmd.Flags().BoolVar(&force, "force", false, "promote even if transactions may be lost")
 	return cmd
 }

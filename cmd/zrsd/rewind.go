@@ -47,7 +47,7 @@ func rewindCommand() *cobra.Command {
 	opt := rewindOptions{timeout: time.Minute}
 	cmd := &cobra.Command{
 		Use:     "rewind --data Data.fs [--blobs DIR] --primary ADDR [--dry-run] [--yes] [--json]",
-		Short:   "set aside what a former primary has and the new one never had",
+		Short:   "set aside transactions of a former primary that the new one lacks",
 		Long:    rewindHelp,
 		Example: "  zrsd rewind --data var/Data.fs --blobs var/blobs --primary db2:5000",
 		Args:    arguments(),
@@ -60,12 +60,12 @@ func rewindCommand() *cobra.Command {
 	pathVar(flags, &opt.data, "data", "the `Data.fs`")
 	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`")
 	flags.StringVar(&opt.primary, "primary", "", "`ADDR` where secondaries of the new primary connect")
-	flags.BoolVar(&opt.dryRun, "dry-run", false, "say what would be taken out, and change nothing")
+	flags.BoolVar(&opt.dryRun, "dry-run", false, "show what would be set aside, and change nothing")
 	flags.BoolVar(&opt.yes, "yes", false, "do not ask")
-	flags.BoolVar(&opt.force, "force", false, "also when more than half of the file goes")
-	flags.BoolVar(&opt.json, "json", false, "say what was done as JSON")
-	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "how long the primary may take to answer")
-	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the secret of the replication")
+	flags.BoolVar(&opt.force, "force", false, "allow setting aside more than half of the file")
+	flags.BoolVar(&opt.json, "json", false, "print the result as JSON")
+	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "time limit for the primary's answers")
+	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication")
 	opt.tls.register(flags, "", "this node's")
 	return cmd
 }
@@ -122,8 +122,8 @@ func (opt *rewindOptions) run(ctx context.Context, in io.Reader, out io.Writer) 
 	if errors.As(err, &refusal) {
 		return coded(
 			exitRefused,
-			fmt.Errorf("%w; then call zrsd rewind again, or start the node: until it is through the "+
-				"storage is not used", err),
+			fmt.Errorf("%w; then run zrsd rewind again, or start the node: the storage is not used until the "+
+				"rewind is complete", err),
 		)
 	}
 	said.Done = err == nil
@@ -158,8 +158,8 @@ func (opt *rewindOptions) plan(ctx context.Context, addr endpoint.Endpoint) (*st
 	plan.Follow = []string{addr.String()}
 	said, err := describe(ctx, st, plan)
 	if err == nil && plan.First != 0 && said.Bytes > st.Size()/2 && !opt.force {
-		err = coded(exitUnsafe, fmt.Errorf("%d of %d bytes would go, more than half: if this is the right primary, "+
-			"use --force", said.Bytes, st.Size()))
+		err = coded(exitUnsafe, fmt.Errorf("%d of %d bytes would be set aside, more than half: if this is the "+
+			"right primary, use --force", said.Bytes, st.Size()))
 	}
 	return plan, said, err
 }
@@ -234,7 +234,7 @@ func (opt *rewindOptions) agreed(in io.Reader, out io.Writer, said *rewinding) e
 	}
 	file, ok := in.(*os.File)
 	if !ok || !term.IsTerminal(int(file.Fd())) || opt.json {
-		return usage(errors.New("nobody can be asked here: give --yes, after a look at what --dry-run says"))
+		return usage(errors.New("there is no terminal to ask: look at the output of --dry-run, then give --yes"))
 	}
 	if err := writeRewinding(out, said, opt.data); err != nil {
 		return err

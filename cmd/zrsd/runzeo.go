@@ -60,7 +60,7 @@ func runzeoCommand() *cobra.Command {
 		"",
 		"`SECONDS` that a client may hold the commit lock (default no limit)",
 	)
-	flags.StringVar(&opt.PIDFile, "pid-file", "", "`FILE` for the process id; by default var/ZEO.pid below "+
+	flags.StringVar(&opt.PIDFile, "pid-file", "", "`FILE` for the process id; default: var/ZEO.pid below "+
 		"$INSTANCE_HOME where that is set")
 	flags.SetNormalizeFunc(abbreviated)
 	return cmd

@@ -41,7 +41,7 @@ func salvageCommand() *cobra.Command {
 	opt := salvageOptions{zeo: zeoStorage, timeout: time.Minute}
 	cmd := &cobra.Command{
 		Use:   "salvage FRAGMENT [--transactions TID,…] [--export FILE] [--against ADDR [--apply]] [--json]",
-		Short: "list, export or commit again what a rewind has set aside",
+		Short: "list, export or recommit transactions that a rewind set aside",
 		Long:  salvageHelp,
 		Example: "  zrsd salvage Data.fs.rewound-040d353c7d3a5050.fs\n" +
 			"  zrsd salvage Data.fs.rewound-040d353c7d3a5050.fs --against 127.0.0.1:8100 --apply",
@@ -52,14 +52,15 @@ func salvageCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringSliceVar(&opt.transactions, "transactions", nil, "`TID[,TID]` of those that count; by default all")
+	flags.StringSliceVar(&opt.transactions, "transactions", nil, "`TID[,TID]` of the transactions to use; default: "+
+		"all")
 	pathVar(flags, &opt.export, "export", "copy them into a new storage, `FILE`, with blobs in FILE.blobs")
 	flags.StringVar(&opt.against, "against", "", "`ADDR` of the primary's ZEO server: say which could be "+
 		"committed again")
 	flags.BoolVar(&opt.apply, "apply", false, "commit those, through that server")
 	flags.StringVarP(&opt.zeo, "storage", "S", opt.zeo, "`NAME` of the storage there")
-	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "how long the ZEO server may take for everything")
-	flags.BoolVar(&opt.json, "json", false, "the list, or the verdicts, as JSON")
+	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "time limit for all requests to the ZEO server")
+	flags.BoolVar(&opt.json, "json", false, "print the list, or the results, as JSON")
 	opt.tls.register(flags, "", "this client's")
 	return cmd
 }

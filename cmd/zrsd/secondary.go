@@ -46,14 +46,15 @@ func secondaryCommand() *cobra.Command {
 	who.register(cmd.Flags())
 	cmd.Flags().StringVar(&from, "replicate-from", "", "`ADDR[,ADDR]` of the primary, tried in turn")
 	cmd.Flags().StringVar(&protocol, "protocol", protocol,
-		"how to speak to the primary: native, zrs2 (to a zc.zrs), or auto: native, and zrs2 where that is not known")
+		"protocol to the primary: native, zrs2 (of zc.zrs), or auto: native, and zrs2 if the primary does not "+
+			"speak native")
 	cmd.Flags().DurationVar(&keepAlive, "keep-alive-delay", keepAlive,
 		"time between keep-alives to a zc.zrs primary; 0: none")
 	cmd.Flags().BoolVar(&f.config.SharedBlobs, "blobs-shared", false,
-		"the directory of --blobs is the primary's own: no blobs are sent, nothing is written there")
-	cmd.Flags().DurationVar(&readyLag, "ready-lag", readyLag, "how far behind /readyz still says yes")
-	cmd.Flags().Int64Var(&maxRecord, "max-record", node.DefaultMaxRecord, "largest record that is taken, in `BYTES`")
+		"--blobs is the primary's own directory: no blobs are sent, nothing is written there")
+	cmd.Flags().DurationVar(&readyLag, "ready-lag", readyLag, "lag up to which /readyz answers yes")
+	cmd.Flags().Int64Var(&maxRecord, "max-record", node.DefaultMaxRecord, "size limit of a record, in `BYTES`")
 	cmd.Flags().Int64Var(&maxFrame, "max-frame", node.DefaultMaxFrame,
-		"largest frame that is taken, in `BYTES`: the metadata of a transaction")
+		"size limit of a frame, in `BYTES`: the metadata of a transaction")
 	return cmd
 }

@@ -22,7 +22,7 @@ Without a file, the environment of the plone-zeo container image counts: ZEO_POR
 ZEO_INVALIDATION_QUEUE_SIZE and ZEO_PACK_KEEP_OLD, with filestorage/Data.fs and blobstorage below --dir,
 or --data and --blobs. What is missing there is created.
 
-SIGTERM and SIGINT stop it. SIGUSR2 reopens the log files, SIGHUP reads certificates again.`
+SIGTERM and SIGINT stop it. SIGUSR2 reopens the log files, SIGHUP reloads certificates.`
 
 type serveOptions struct {
 	file, dir, data, blobs string
@@ -42,8 +42,8 @@ func serveCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&opt.file, "configure", "C", "", "configuration `FILE`")
-	flags.StringVar(&opt.dir, "dir", "", "`DIR` of filestorage/Data.fs and blobstorage, by default the "+
-		"working directory")
+	flags.StringVar(&opt.dir, "dir", "", "`DIR` of filestorage/Data.fs and blobstorage; default: the working "+
+		"directory")
 	pathVar(flags, &opt.data, "data", "the `Data.fs`, instead of that below --dir")
 	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`, instead of that below --dir")
 	opt.who.registerNew(flags)
@@ -84,7 +84,7 @@ func served(cfg *config.Config) error {
 	}
 	for _, st := range cfg.Storages {
 		if st.Replication == nil {
-			return fmt.Errorf("%v: nobody could use the storage %s: there is no <zeo> for clients and no <zrs> "+
+			return fmt.Errorf("%v: nothing can use the storage %s: there is no <zeo> for clients and no <zrs> "+
 				"around it", st.Pos, st.Name)
 		}
 	}

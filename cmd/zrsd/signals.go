@@ -46,18 +46,18 @@ func watch(signals <-chan os.Signal, done <-chan struct{}, log serverLog, reload
 				log.Reopen()
 			case sig == syscall.SIGHUP:
 				if reloads.Reload() == 0 {
-					log.Info("SIGHUP: there are no certificates to read again")
+					log.Info("SIGHUP: there are no certificates to reload")
 				}
 			case stopping.IsZero():
 				stopping = now()
-				log.Info("stopping; a second signal, after a second, stops without waiting for anybody", "signal",
+				log.Info("stopping; send a second signal, one second later or more, to stop without waiting", "signal",
 					sig.String())
 				cancel(fmt.Errorf("stopped by signal: %v", sig))
 			case now().Sub(stopping) < sameStop:
 				stopping = now()
-				log.Info("the same signal again at once: it counts as one", "signal", sig.String())
+				log.Info("ignored a repeated signal within one second", "signal", sig.String())
 			default:
-				log.Warn("stopped by a second signal before all was drained", "signal", sig.String())
+				log.Warn("stopped by a second signal before connections were drained", "signal", sig.String())
 				exit(exitForced)
 			}
 		}

@@ -26,14 +26,14 @@ type statusOptions struct {
 	tls     tlsFlags
 }
 
-const statusHelp = `Asks the node whose --admin address is ADDR: its role and last transaction, and for each secondary
-how far it is. Of several storages in one process it shows each, or the one that --storage names.`
+const statusHelp = `Shows the status of the node with the --admin address ADDR: its role, its last transaction and the
+lag of each secondary. If the process has several storages it shows each, or the one of --storage.`
 
 func statusCommand() *cobra.Command {
 	var opt statusOptions
 	cmd := &cobra.Command{
 		Use:     "status ADDR [--storage NAME] [--json] [--watch 2s]",
-		Short:   "show how a node is",
+		Short:   "show node status",
 		Long:    statusHelp,
 		Example: "  zrsd status 127.0.0.1:5001",
 		Args:    arguments("ADDR"),
@@ -49,9 +49,9 @@ func statusCommand() *cobra.Command {
 			return opt.run(cmd.Context(), addr, dial, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&opt.json, "json", false, "the document as the node sent it, see docs/status-json.md")
-	cmd.Flags().StringVar(&opt.storage, "storage", "", "`NAME` of one of several storages")
-	cmd.Flags().DurationVar(&opt.watch, "watch", 0, "ask again and again at this `INTERVAL` until interrupted")
+	cmd.Flags().BoolVar(&opt.json, "json", false, "print the node's answer as JSON, see docs/status-json.md")
+	cmd.Flags().StringVar(&opt.storage, "storage", "", "`NAME` of the storage, where there are several")
+	cmd.Flags().DurationVar(&opt.watch, "watch", 0, "repeat at this `INTERVAL` until interrupted")
 	opt.tls.register(cmd.Flags(), "", "this client's")
 	return cmd
 }

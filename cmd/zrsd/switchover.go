@@ -8,13 +8,13 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 )
 
-const switchoverHelp = `Has the primary hand over to one of its secondaries; PRIMARY and TO are their --admin addresses.
-New commits wait, TO gets everything, the roles change, and clients with the addresses of both
-find the new primary with their caches valid. Nothing is lost. For how long no commit could be
-made is printed.
+const switchoverHelp = `Hands over from the primary to one of its secondaries; PRIMARY and TO are their --admin
+addresses. New commits wait, TO gets everything, the roles change, and clients with the addresses
+of both find the new primary with their caches valid. Nothing is lost. The command prints for how
+long commits were held.
 
-A failure before the primary has stepped down lets it go on as if nothing had been. After that it
-follows TO; the command says so when TO was not seen to lead within --timeout.`
+If a step fails before the primary has stepped down, it stays primary. After that it follows TO; the
+command reports it when TO was not seen as primary within --timeout.`
 
 func switchoverCommand() *cobra.Command {
 	var opt changeFlags

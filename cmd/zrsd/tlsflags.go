@@ -17,7 +17,7 @@ type tlsFlags struct{ tlsauth.Files }
 // register adds the flags; prefix is "" or "admin-", whose is what has the certificate.
 func (f *tlsFlags) register(flags *pflag.FlagSet, prefix, whose string) {
 	flags.StringVar(&f.Certificate, prefix+"tls-cert", "", "`FILE` with "+whose+" certificate, for TLS")
-	flags.StringVar(&f.Key, prefix+"tls-key", "", "`FILE` with its key, if that is not in the same one")
+	flags.StringVar(&f.Key, prefix+"tls-key", "", "`FILE` with its key, if it is not in the certificate file")
 	flags.StringVar(&f.PasswordFile, prefix+"tls-password-file", "", "`FILE` with the password of an encrypted key")
 	flags.StringVar(&f.Authority, prefix+"tls-ca", "",
 		"`FILE` or folder with the authorities of the other side's certificates")

@@ -16,7 +16,7 @@ import (
 )
 
 const undoLogHelp = `Lists transactions that can be undone unless later ones are in the way, the newest first: those
-behind the last pack. ADDR is the --admin address of a process; --data reads a file instead, takes no
+after the last pack. ADDR is the --admin address of a process; --data reads a file instead, takes no
 lock, and can be used beside whatever process writes it. TEXT is a part of what the transaction has.
 
 It undoes nothing: that is up to an application, which knows a transaction by its undo id.`

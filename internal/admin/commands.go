@@ -55,7 +55,7 @@ func (c *commands) undoLog(w http.ResponseWriter, r *http.Request) {
 	case c.listings <- struct{}{}:
 		defer func() { <-c.listings }()
 	default:
-		answer(w, nil, &Refusal{Busy, "others are asking for the same: try again"})
+		answer(w, nil, &Refusal{Busy, "too many requests of this kind at once: try again"})
 		return
 	}
 	values := r.URL.Query()

@@ -107,7 +107,7 @@ func complaints(logger hclog.Logger) *log.Logger {
 // Write takes one line.
 func (c *complaint) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
-	c.quiet.Warn(c.log, "", door.Kind(textError(text)), "the HTTP server complains", "error", text)
+	c.quiet.Warn(c.log, "", door.Kind(textError(text)), "the HTTP server reported an error", "error", text)
 	return len(line), nil
 }
 

@@ -17,23 +17,26 @@ func desc(name, help string, labels ...string) *prometheus.Desc {
 
 // Every metric of our own, in the order of docs/operations.md. A value that is not known has no sample.
 var (
-	descBuild = desc("build_info", "Always 1; what runs here.", "version", "goversion", "role")
+	descBuild = desc("build_info", "Always 1; version and role are in the labels.", "version", "goversion", "role")
 	descStart = desc("start_time_seconds", "When the node was started, Unix time.")
 	descReady = desc("ready", "1 when /readyz answers 200.")
 
-	descStall    = desc("stall_seconds", "For how long commits, or what follows the primary, have made no progress.")
-	descTroubles = desc("troubles", "Things that an operator should look at, stalls included.")
+	descStall    = desc("stall_seconds", "Seconds without progress of commits or of replication from the primary.")
+	descTroubles = desc("troubles", "Problems that need an operator, stalls included.")
 
-	descRole           = desc("role", "1 for the role that the node has now.", "role")
-	descEpoch          = desc("epoch", "The last epoch that the node knows to have begun.")
+	descRole           = desc("role", "1 for the current role of the node.", "role")
+	descEpoch          = desc("epoch", "The last epoch that is known to have begun.")
 	descFenced         = desc("fenced", "1 when another node has become primary in this one's place.")
-	descConflict       = desc("conflict", "1 while it has to be settled who leads, by what is wrong.", "kind")
-	descFrozen         = desc("frozen", "1 when a primary takes no transactions until it is thawed.")
-	descLeaseRemaining = desc("coordinator_lease_remaining_seconds", "For how long this node may tell of commits.")
-	descMaintenance    = desc("coordinator_maintenance", "1 while nobody is promoted or demoted.")
+	descConflict       = desc("conflict", "1 while there is a conflict about which node is primary, by kind.", "kind")
+	descFrozen         = desc("frozen", "1 while the primary is frozen.")
+	descLeaseRemaining = desc("coordinator_lease_remaining_seconds", "Seconds for which this node may still "+
+		"acknowledge commits.")
+	descMaintenance = desc("coordinator_maintenance", "1 during maintenance: no node is promoted or demoted "+
+		"automatically.")
 
-	descDegraded = desc("sync_degraded", "1 when commits do not wait for secondaries although they should.")
-	descDegrades = desc("sync_degraded_total", "How often commits have begun not to wait.")
+	descDegraded = desc("sync_degraded", "1 while commits do not wait for secondaries because of --sync-on-timeout "+
+		"degrade.")
+	descDegrades = desc("sync_degraded_total", "How often commits stopped waiting for secondaries.")
 	descWaiting  = desc("sync_waiting", "1 while transactions wait for secondaries.")
 
 	descLastTid = desc("last_tid_timestamp_seconds", "Time in the tid of the last transaction, Unix time.")
@@ -42,20 +45,20 @@ var (
 
 	descTxns       = desc("transactions_total", "Transactions streamed.", "role", "direction")
 	descBytes      = desc("bytes_total", "Bytes of the transactions streamed.", "role", "direction")
-	descReconnects = desc("reconnects_total", "Connections to the primary that had to be made again.")
+	descReconnects = desc("reconnects_total", "Reconnects to the primary.")
 	descRefusals   = desc("refusals_total", "Handshakes refused, by reason.", "code")
 
-	descSecondaries = desc("secondaries", "Secondaries, those that are gone included.", "state")
-	descProtocols   = desc("secondaries_by_protocol", "Secondaries, those that are gone included.", "protocol")
-	descSecSeconds  = desc("secondary_lag_seconds", "How far a secondary is behind, connected or gone.", "name")
-	descSecBytes    = desc("secondary_lag_bytes", "How far a secondary is behind, connected or gone.", "name")
-	descSecTxns     = desc("secondary_lag_transactions", "How far a secondary is behind, connected or gone.", "name")
+	descSecondaries = desc("secondaries", "Secondaries, disconnected ones included.", "state")
+	descProtocols   = desc("secondaries_by_protocol", "Secondaries, disconnected ones included.", "protocol")
+	descSecSeconds  = desc("secondary_lag_seconds", "Lag of a secondary, connected or disconnected.", "name")
+	descSecBytes    = desc("secondary_lag_bytes", "Lag of a secondary, connected or disconnected.", "name")
+	descSecTxns     = desc("secondary_lag_transactions", "Lag of a secondary, connected or disconnected.", "name")
 
-	descUpstream = desc("upstream_state", "1 for the state that this secondary is in.", "state")
-	descUpProto  = desc("upstream_protocol", "1 for the protocol that the primary was last followed in.", "protocol")
-	descUpSecs   = desc("upstream_lag_seconds", "How far this secondary is behind its primary.")
-	descUpBytes  = desc("upstream_lag_bytes", "How far this secondary is behind its primary.")
-	descUpTxns   = desc("upstream_lag_transactions", "How far this secondary is behind its primary.")
+	descUpstream = desc("upstream_state", "1 for the current state of this secondary.", "state")
+	descUpProto  = desc("upstream_protocol", "1 for the protocol last used to follow the primary.", "protocol")
+	descUpSecs   = desc("upstream_lag_seconds", "Lag of this secondary behind its primary.")
+	descUpBytes  = desc("upstream_lag_bytes", "Lag of this secondary behind its primary.")
+	descUpTxns   = desc("upstream_lag_transactions", "Lag of this secondary behind its primary.")
 )
 
 // A collector turns a Status into samples at each scrape.

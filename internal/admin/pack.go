@@ -65,7 +65,7 @@ func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
 		case <-tick.C:
 			if p := latest.Swap(nil); p != nil {
 				if err := out.write(packLine{Progress: p}); err != nil {
-					cancel(fmt.Errorf("who asked for the pack has gone: %w", err))
+					cancel(fmt.Errorf("the client that asked for the pack has disconnected: %w", err))
 				}
 			}
 		}

@@ -18,7 +18,7 @@ func withConn(ctx context.Context, conn net.Conn) context.Context {
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-const untrusted = "nothing can be changed over this connection: give the command on the machine itself, to an " +
+const untrusted = "changes are not allowed over this connection: run the command on the machine itself, with an " +
 	"--admin address that is a Unix socket or on 127.0.0.1, or with a client certificate that the admin server " +
 	"verifies (--admin-tls-ca on its side)"
 

@@ -144,8 +144,8 @@ func listed(c *Change) *Change {
 }
 
 // ErrUnknownOutcome says that nobody knows what became of a change.
-var ErrUnknownOutcome = errors.New("the connection ended before the change did, and what became of it is not known: " +
-	"ask the nodes with zrsd status")
+var ErrUnknownOutcome = errors.New("the connection ended before the answer, so the result is not known: ask the " +
+	"nodes with zrsd status")
 
 // A ChangeOptions are what all changes have in common.
 type ChangeOptions struct {

@@ -10,7 +10,7 @@ func (c *checker) check(cfg *Config) {
 	for _, st := range cfg.Storages {
 		for _, key := range []Value[bool]{st.PackGC, st.PackKeepOld} {
 			if cfg.ZEO == nil && key.From.Given() {
-				c.note(key.From.Pos, "about packing, which clients ask for: there is no <zeo>, and so it means nothing")
+				c.note(key.From.Pos, "about packing by clients: it has no effect without <zeo>")
 			}
 		}
 	}

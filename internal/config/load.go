@@ -27,7 +27,7 @@ func (l CommandLine) Load() (*Config, error) {
 	c := &checker{errs: syntax, broken: len(syntax) > 0}
 	for _, i := range tree.Imports {
 		if !slices.Contains(knownPackages, i.Package) {
-			c.fail(i.Pos, "%%import %s: its sections are not known here; known are those of %v", i.Package,
+			c.fail(i.Pos, "%%import %s: its sections are not known here; known packages are %v", i.Package,
 				knownPackages)
 		}
 	}

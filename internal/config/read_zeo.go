@@ -23,8 +23,8 @@ func (c *checker) zeo(s *zconfig.Section) *ZEO {
 	}
 	positive(r, "invalidation-queue-size", z.InvalidationQueueSize, 0)
 	if at := z.InvalidationAge.From; at.Given() {
-		c.note(at.Pos, "invalidation-age changes nothing: what a client has missed is looked up in the file however "+
-			"long it was away")
+		c.note(at.Pos, "invalidation-age has no effect: what a client has missed is looked up in the file, however "+
+			"long it was disconnected")
 	}
 	fromEnvironment(&z.Msgpack, "ZEO_MSGPACK", func(string) bool { return true })
 	fromEnvironment(&z.PIDFile, "INSTANCE_HOME", func(home string) string {

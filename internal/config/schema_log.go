@@ -17,15 +17,15 @@ var eventlogTable = &table{
 
 var logfileTable = &table{
 	typ: "logfile",
-	doc: "One place that the log goes to. There may be several. SIGUSR2 opens files again under their names.",
+	doc: "One log destination. There may be several. SIGUSR2 reopens the files.",
 	keys: []entry{
 		{name: "path", kind: "path", required: true, doc: "A file, `STDOUT` or `STDERR`."},
 		{name: "level", kind: "logging-level", preset: "notset",
-			doc: "What goes here, of what the section around it lets through."},
+			doc: "The level of this destination, within the level of the section around it."},
 		{name: "format", kind: "string", preset: `------\n%(asctime)s %(levelname)s %(name)s %(message)s`,
-			doc: "What a message looks like: `asctime`, `levelname`, `levelno`, `name`, `message`, `process`, " +
-				"`created` and " +
-				"`msecs`, as `%(asctime)s`, with widths as in Python. `\\n` and `\\t` stand for themselves."},
+			doc: "The format of a message: `asctime`, `levelname`, `levelno`, `name`, `message`, `process`, " +
+				"`created` and `msecs`, as `%(asctime)s`, with widths as in Python. `\\n` and `\\t` stand for " +
+				"themselves."},
 		{name: "dateformat", kind: "string", preset: "%Y-%m-%dT%H:%M:%S",
 			doc: "How `asctime` is written: `%Y %y %m %d %e %H %I %M %S %p %j %a %A %b %B %z %Z %f %F %T %%`."},
 		{name: "max-size", kind: "byte-size", preset: "0",

@@ -24,9 +24,9 @@ var filestorageTable = &table{
 			doc:     "A Python function that packs.",
 			refused: "zrsd runs no Python: leave it out, zrsd packs by itself"},
 		{name: "pack-gc", kind: "boolean", preset: "true",
-			doc: "Whether packing removes objects that nothing refers to."},
+			doc: "Whether packing removes objects without references (garbage collection)."},
 		{name: "pack-keep-old", kind: "boolean", preset: "true",
-			doc: "Whether packing keeps the file as it was, as Data.fs.old."},
+			doc: "Whether packing keeps the old file as Data.fs.old."},
 	},
 	gone: map[string]string{
 		"stop": "it is no key of ZODB's configuration: leave it out",
@@ -71,28 +71,29 @@ var zrsTable = &table{
 	keys: []entry{
 		{name: "replicate-to", kind: "socket-binding-address", doc: "Where secondaries connect."},
 		{name: "replicate-from", kind: "socket-address",
-			doc: "The primary. Ours: several with commas between, which are tried in turn."},
+			doc: "The address of the primary. Ours: several addresses with commas between; they are tried in turn."},
 		{name: "members", kind: "socket-address", ours: true,
-			doc: "The other nodes that could be primary, with commas between: where this one looks for the primary " +
-				"when it is none any more. A setting of primaries; a secondary has them in `replicate-from`."},
+			doc: "The other nodes, with commas between: where this node looks for the primary when it is a " +
+				"secondary. A setting of primaries; a secondary has them in `replicate-from`."},
 		{name: "advertise", kind: "socket-binding-address", ours: true,
-			doc: "Where other nodes reach `replicate-to`, if not by that or this machine's name."},
+			doc: "Where other nodes reach `replicate-to`, if they cannot use that address or this machine's name."},
 		{name: "name", kind: "string", ours: true,
-			doc: "How this node is called by others, and in `sync-secondaries`. The default is the host and the data " +
-				"file."},
+			doc: "The name of this node for other nodes, and in `sync-secondaries`. The default is the host and " +
+				"the data file."},
 		{name: "sync-secondaries", kind: "number of names", preset: "0", ours: true,
-			doc: "For how many secondaries a commit waits, of any or of some: `1`, or `1 of db2, db3`. See " +
-				"docs/failover.md."},
+			doc: "How many secondaries a commit waits for, of all or of the named ones: `1`, or `1 of db2, db3`. " +
+				"See docs/failover.md."},
 		{name: "sync-ack", kind: "durable or applied", preset: "durable", ours: true,
-			doc: "What they must have done with it: it is on their disks, or readers there see it."},
+			doc: "When a secondary counts: the transaction is on its disk (`durable`), or its readers see it " +
+				"(`applied`)."},
 		{name: "sync-timeout", kind: "time-interval, and block or degrade", preset: "10s block", ours: true,
-			doc: "How long they may take, and what then: commits go on waiting, or do not wait until enough " +
-				"have caught up."},
+			doc: "The time limit, and what happens then: commits keep waiting (`block`), or stop waiting until " +
+				"enough secondaries have caught up (`degrade`)."},
 		{name: "keep-alive-delay", kind: "seconds", preset: "0",
 			doc: "How often a secondary tells a primary of zc.zrs that it is alive; 0 for never."},
 		{name: "protocol", kind: "auto or native or zrs2", preset: "auto", ours: true,
-			doc: "How the primary is spoken to. `zrs2` is the protocol of zc.zrs, `auto` tries native first. " +
-				"A setting of secondaries."},
+			doc: "The protocol to the primary. `zrs2` is the protocol of zc.zrs, `auto` tries native first. A " +
+				"setting of secondaries."},
 		{name: "blobs", kind: "local or shared", preset: "local", ours: true,
 			doc: "`shared`: the blob directory is the primary's own, as on a NAS: blobs are not sent, nothing is " +
 				"written " +
@@ -100,37 +101,38 @@ var zrsTable = &table{
 		{name: "secret-file", kind: "path", ours: true,
 			doc: "File with a secret that both sides must have. It does not encrypt."},
 		{name: "coordinator", kind: "string", ours: true,
-			doc: "Who decides which node leads: `etcd://host:2379`, several hosts with commas between. Without one " +
-				"roles are changed by hand."},
+			doc: "The coordinator that decides which node is primary: `etcd://host:2379`, several hosts with " +
+				"commas between. Without it you change roles by hand."},
 		{name: "coordinator-prefix", kind: "string", ours: true,
-			doc: "Where the keys of this storage are; by default `/zrsd/` and the storage id."},
+			doc: "Where the keys of this storage are; default: `/zrsd/` and the storage id."},
 		{name: "coordinator-ttl", kind: "time-interval", preset: "10s", ours: true,
-			doc: "For how long a primary that has gone silent keeps its lease."},
+			doc: "How long a silent primary keeps its lease."},
 		{name: "coordinator-authority", kind: "path", ours: true,
 			doc: "The authorities of the coordinator's certificates, for TLS."},
 		{name: "coordinator-certificate", kind: "path", ours: true, doc: "The certificate to show to the coordinator."},
 		{name: "coordinator-key", kind: "path", ours: true, doc: "Its key, if that is not in the same file."},
 		{name: "coordinator-user-file", kind: "path", ours: true, doc: "File with USER:PASSWORD for the coordinator."},
 		{name: "insecure-plain-text", kind: "boolean", preset: "false", ours: true,
-			doc: "Allows to talk to other machines without `<tls>`."},
+			doc: "Allows connections to other machines without `<tls>`."},
 		{name: "heartbeat", kind: "time-interval", preset: "5s", ours: true,
-			doc: "How often secondaries are told the last transaction."},
-		{name: "max-secondaries", kind: "integer", preset: "16", ours: true, doc: "Secondaries at a time."},
+			doc: "How often the last tid is sent to secondaries."},
+		{name: "max-secondaries", kind: "integer", preset: "16", ours: true,
+			doc: "The limit of connected secondaries."},
 		{name: "max-per-address", kind: "integer", preset: "8", ours: true,
-			doc: "Connections of one address that have proved nothing yet; the oldest makes way for a new one."},
+			doc: "The limit of unauthenticated connections per address; a new one replaces the oldest."},
 		{name: "handshake-timeout", kind: "time-interval", preset: "30s", ours: true,
-			doc: "How long a peer may take in a handshake."},
+			doc: "The time limit for a handshake."},
 		{name: "idle-timeout", kind: "time-interval", preset: "60s", ours: true,
-			doc: "How long a peer may be silent, or send nothing of what it has."},
+			doc: "The time limit without any message, or without progress, from a peer."},
 		{name: "drain-timeout", kind: "time-interval", preset: "60s", ours: true,
-			doc: "How long secondaries may take to catch up when the process stops."},
+			doc: "The time limit for secondaries to catch up when the process stops."},
 		{name: "ready-lag", kind: "time-interval", preset: "60s", ours: true,
-			doc: "How far behind a secondary may be and still call itself ready."},
+			doc: "The lag up to which a secondary is ready."},
 		{name: "max-record", kind: "byte-size", preset: "1GB", ours: true,
-			doc: "The largest record that a secondary takes."},
+			doc: "The size limit of a record on a secondary."},
 		{name: "max-frame", kind: "byte-size", preset: "196748", ours: true,
-			doc: "The largest frame of the native protocol that a secondary takes: the metadata of a transaction. " +
-				"The default is the longest that there is."},
+			doc: "The size limit of a frame of the native protocol on a secondary: the metadata of a transaction. " +
+				"The default is the maximum of the protocol."},
 	},
 	gone: map[string]string{
 		"replication-address": "zc.zrs 2 calls it replicate-to",

@@ -2,42 +2,42 @@ package config
 
 var zeoTable = &table{
 	typ: "zeo",
-	doc: "How ZEO clients are served. Without this section none are, and the process only replicates.",
+	doc: "The server for ZEO clients. Without this section the process only replicates.",
 	keys: []entry{
 		{name: "address", kind: "socket-binding-address", required: true,
 			doc: "Where clients connect: `host:port`, `:port` or a port alone for all interfaces, or a path with " +
 				"a slash " +
 				"for a Unix socket."},
 		{name: "read-only", kind: "boolean", preset: "false",
-			doc: "Refuses all writing by clients. Packing is allowed."},
+			doc: "Refuses all commits by clients. Packing is allowed."},
 		{name: "invalidation-queue-size", kind: "integer", preset: "100",
-			doc: "Transactions that are remembered, so that clients which come back need not verify their cache."},
+			doc: "Transactions kept in memory, so that reconnecting clients need not verify their cache."},
 		{name: "invalidation-age", kind: "seconds",
-			doc: "Changes nothing here, and a note at start says so: what a client has missed is looked up in the " +
-				"file however long it was away."},
+			doc: "Has no effect, and a note at start says so: what a client has missed is looked up in the file, " +
+				"however long it was disconnected."},
 		{name: "transaction-timeout", kind: "seconds",
-			doc: "How long a client may hold the commit lock. Its connection is closed then, the transaction " +
-				"aborted."},
+			doc: "How long a client may hold the commit lock. After that its connection is closed and the " +
+				"transaction aborted."},
 		{name: "pid-filename", kind: "existing-dirpath",
 			doc: "File for the process id, while the server runs. Not written with `read-only`. Where it is not " +
 				"set and " +
 				"`INSTANCE_HOME` is in the environment, it is `$INSTANCE_HOME/var/ZEO.pid`."},
 		{name: "client-conflict-resolution", kind: "boolean", preset: "false",
-			doc: "Changes nothing here: conflicts of BTrees and counters are resolved in the server, all others by " +
-				"the clients, which have the classes."},
+			doc: "Has no effect: conflicts of BTrees and counters are resolved in the server, all others by the " +
+				"clients, which have the classes."},
 		{name: "msgpack", kind: "boolean",
 			doc: "Offers clients the protocol in msgpack instead of pickles. Where it is not set, a value in " +
 				"`ZEO_MSGPACK` " +
 				"means `true`."},
 		{name: "max-clients", kind: "integer", preset: "10000", ours: true,
-			doc: "Clients at a time that have registered. More are closed at once."},
+			doc: "The limit of registered clients. Further connections are closed at once."},
 		{
 			name:   "max-per-address",
 			kind:   "integer",
 			preset: "1000",
 			ours:   true,
-			doc: "Connections of one address, of IPv6 of one /64 network, that have not registered yet; the " +
-				"oldest makes way for a new one.",
+			doc: "The limit of connections that have not registered yet, per address (IPv6: per /64 network); a " +
+				"new one replaces the oldest.",
 		},
 	},
 	sections: []string{"ssl"},
@@ -91,7 +91,7 @@ var adminTable = &table{
 
 var tlsTable = &table{
 	typ: "tls",
-	doc: "TLS with certificates on both sides, in `<zrs>` and in `<admin>`. Read again at SIGHUP. Ours.",
+	doc: "TLS with certificates on both sides, in `<zrs>` and in `<admin>`. Reloaded at SIGHUP. Ours.",
 	keys: []entry{
 		{name: "certificate", kind: "path", required: true, ours: true, doc: "This side's certificate, PEM."},
 		{name: "key", kind: "path", ours: true,

@@ -34,7 +34,7 @@ func readQuorum(text string) (q Quorum, err error) {
 		q.Names = append(q.Names, name)
 	}
 	if q.Required > len(q.Names) {
-		return Quorum{}, fmt.Errorf("%q: commits would wait for ever: there are only %d names", text, len(q.Names))
+		return Quorum{}, fmt.Errorf("%q: commits would wait forever: there are only %d names", text, len(q.Names))
 	}
 	return q, nil
 }
@@ -55,12 +55,12 @@ func readPatience(text string) (p Patience, err error) {
 		case "degrade":
 			p.Degrade = true
 		default:
-			return Patience{}, fmt.Errorf("%q is not possible: write block or degrade behind the time", fields[1])
+			return Patience{}, fmt.Errorf("%q is not possible: write block or degrade after the time", fields[1])
 		}
 		fields = fields[:1]
 	}
 	if len(fields) != 1 {
-		return Patience{}, fmt.Errorf("%q: write a time such as 10s, and block or degrade behind it", text)
+		return Patience{}, fmt.Errorf("%q: write a time such as 10s, followed by block or degrade", text)
 	}
 	if p.Timeout, err = zconfig.Interval(fields[0]); err == nil && p.Timeout <= 0 {
 		err = errors.New("a time above zero is needed, such as 10s")

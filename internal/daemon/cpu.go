@@ -21,7 +21,7 @@ func CPUTime(pid int) (time.Duration, error) {
 	// Behind the name, which may hold anything, follow the fields from the third on; 14 and 15 are the times.
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) < 13 {
-		return 0, fmt.Errorf("%s: %d fields behind the name", path, len(fields))
+		return 0, fmt.Errorf("%s: %d fields after the name", path, len(fields))
 	}
 	var used time.Duration
 	for _, field := range fields[11:13] {

@@ -55,12 +55,12 @@ func (r *Room) enter(g *Guest) (out *Guest, why error) {
 	switch of := r.of(g.source); {
 	case len(of) > 0 && len(of) >= r.perSource:
 		out = of[0]
-		why = fmt.Errorf("%d connections of this address have not proved who they are; the oldest made way for a new "+
-			"one: find out who they are, or raise the limit per address", len(of))
+		why = fmt.Errorf("%d connections of this address have not proved who they are; the oldest was closed for a "+
+			"new one: find out what they are, or raise the limit per address", len(of))
 	case len(r.guests) > 0 && len(r.guests) >= r.total:
 		out = r.oldestOfTheMost()
 		why = fmt.Errorf("%d connections have not proved who they are, and most of them are of this address; the "+
-			"oldest made way for a new one: find out who they are", len(r.guests))
+			"oldest was closed for a new one: find out what they are", len(r.guests))
 	}
 	r.remove(out)
 	r.guests = append(r.guests, g)

@@ -36,7 +36,7 @@ func (l *Local) Span(context.Context) (Span, error) {
 	last := l.src.LastTid()
 	st := l.Status()
 	if !st.Known {
-		return Span{}, &UnknownError{0, last, "its file is being read for the first time; try again"}
+		return Span{}, &UnknownError{0, last, "its file is still being read for the first time; try again later"}
 	}
 	return Span{Base: st.Base, Last: last}, nil
 }
@@ -79,7 +79,7 @@ func (l *Local) Near(ctx context.Context, tid zodb.Tid) (base zodb.Tid, at Point
 	}
 	at, err := l.At(ctx, st.Base, tid)
 	if err != nil {
-		l.log.Debug("the chain of digests is not known there", "tid", tid, "error", err)
+		l.log.Debug("the hash chain is not known there", "tid", tid, "error", err)
 	}
 	return st.Base, at, err == nil && at.Tid == tid
 }

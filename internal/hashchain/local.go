@@ -95,7 +95,7 @@ func (l *Local) run() {
 		}
 		if err.Error() != told {
 			told = err.Error()
-			l.log.Error("the chain of digests cannot go on: it is tried again", "every", l.opt.Retry, "error", err)
+			l.log.Error("cannot continue the hash chain, retrying", "interval", l.opt.Retry, "error", err)
 		}
 		select {
 		case <-l.life.Done():
@@ -162,7 +162,7 @@ func (l *Local) resume() (chainWriter, error) {
 				scale: 1,
 			}, nil
 		}
-		l.log.Info("a checkpoint of the chain of digests is not used any more", "tid", m.Tid, "because", why)
+		l.log.Info("dropped a checkpoint of the hash chain", "tid", m.Tid, "reason", why)
 	}
 	return chainWriter{based: true, scale: 1}, nil
 }
@@ -217,7 +217,7 @@ func (l *Local) save() {
 		return
 	}
 	if err := l.opt.Save(chain); err != nil {
-		l.log.Warn("keeping the chain of digests failed; after the next start more has to be read again", "error", err)
+		l.log.Warn("cannot save the hash chain; the next start reads more of the file again", "error", err)
 		return
 	}
 	l.mu.Lock()

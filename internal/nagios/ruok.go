@@ -19,7 +19,7 @@ const (
 	maxAnswer   = 4 << 20 // some 300 bytes for each storage
 )
 
-var errNoGreeting = errors.New("it does not greet as a ZEO server does")
+var errNoGreeting = errors.New("it does not send the handshake of a ZEO server")
 
 // askZEO asks a ZEO server. It is errNoGreeting when somebody else is there.
 func askZEO(ctx context.Context, dial Dial) (Storages, error) {
@@ -39,7 +39,7 @@ func askZEO(ctx context.Context, dial Dial) (Storages, error) {
 	}
 	answer, err := readSized(conn, maxAnswer)
 	if err != nil {
-		return nil, fmt.Errorf("it greets as a ZEO server and does not answer: %w", err)
+		return nil, fmt.Errorf("it sends the handshake of a ZEO server, then does not answer: %w", err)
 	}
 	return parseAnswer(answer)
 }

@@ -175,7 +175,7 @@ func TestAPrimaryThatTakesNothingIsReplacedByHand(t *testing.T) {
 	a.unready(t, "takes no more transactions since the disk failed")
 	a.disk.(*simdisk.Disk).Heal()
 	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
-	refused(t, err, admin.Unsafe, "is further")
+	refused(t, err, admin.Unsafe, "has more")
 	change, err := c.Promote(t.Context(), admin.PromoteRequest{}, silent)
 	if err != nil {
 		t.Fatal(err)

@@ -95,7 +95,7 @@ func (c *PrimaryConfig) source(ctx context.Context, f *nodeStatus) (source, blob
 	if err != nil {
 		return nil, blobs, &StartError{err}
 	}
-	c.Logger.Info("attached to the storage", "file", c.Data, "size", src.Size(), "last", src.LastTid())
+	c.Logger.Info("attached to the storage", "file", c.Data, "size", src.Size(), "last_tid", src.LastTid())
 	return &attachedStorage{src, c.handle.put(src)}, blobs, nil
 }
 

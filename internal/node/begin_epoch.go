@@ -38,7 +38,7 @@ func (r *replica) beginReign(epoch uint64, voters []string) error {
 	case r.begun <- struct{}{}:
 	default: // it is about to tell the others
 	}
-	r.c.Logger.Warn("this node is the primary now", "epoch", epoch, "last", last)
+	r.c.Logger.Warn("this node is now the primary", "epoch", epoch, "last_tid", last)
 	return nil
 }
 
@@ -48,7 +48,7 @@ func (r *replica) beginEpoch(epoch uint64, last zodb.Tid, voters []string) error
 	others, goesOn := r.known(), r.isLeading()
 	return r.keep.Update(func(id *state.State) error {
 		if epoch <= id.Latest() || epoch < id.MaxEpochSeen {
-			return fmt.Errorf("epoch %d cannot begin: this node is of epoch %d and has heard of %d", epoch,
+			return fmt.Errorf("epoch %d cannot begin: this node is in epoch %d and has seen epoch %d", epoch,
 				id.Epoch().Number, id.Highest())
 		}
 		if id.Epoch().Begin > last {
@@ -96,14 +96,14 @@ func (r *replica) succeed(h *successor) error {
 	case state.Believe(h.epoch, id.Highest()) != nil:
 		return state.Believe(h.epoch, id.Highest())
 	case h.epoch == id.MaxEpochSeen && id.VotedFor != "" && id.VotedFor != id.Node:
-		return fmt.Errorf("it is for epoch %d, and this node has promised that to node %s", h.epoch, id.VotedFor)
+		return fmt.Errorf("it is for epoch %d, and this node has voted for node %s there", h.epoch, id.VotedFor)
 	case h.epoch < id.MaxEpochSeen:
-		return fmt.Errorf("it is for epoch %d, and this node has heard of %d meanwhile", h.epoch, id.MaxEpochSeen)
+		return fmt.Errorf("it is for epoch %d, and this node has since seen epoch %d", h.epoch, id.MaxEpochSeen)
 	}
 	r.stopFollowing()
 	if last := r.st.LastTid(); last != h.last {
 		r.follow()
-		return fmt.Errorf("the last transaction here is %v, that of the former primary %v", last, h.last)
+		return fmt.Errorf("the last transaction here is %v, the former primary's is %v", last, h.last)
 	}
 	if err := r.beginReign(h.epoch, nil); err != nil {
 		r.follow()
@@ -136,8 +136,8 @@ func (r *replica) fence(ctx context.Context, epoch uint64, begun bool, addr stri
 	if err != nil || !led {
 		return err
 	}
-	r.c.Logger.Error("another node has become primary: this one takes no transactions any more", "epoch",
-		r.keep.State().Epoch().Number, "theirs", epoch)
+	r.c.Logger.Error("another node is now primary: this node takes no more transactions", "epoch",
+		r.keep.State().Epoch().Number, "other_epoch", epoch)
 	r.applyAccess()
 	return r.stepDown(ctx, epoch)
 }
@@ -156,7 +156,7 @@ func (r *replica) stepDown(ctx context.Context, epoch uint64) error {
 	r.setLeads(false)
 	r.renew()
 	r.follow()
-	r.c.Logger.Warn("this node is a secondary now", "epoch", epoch, "follows", r.addresses())
+	r.c.Logger.Warn("this node is now a secondary", "epoch", epoch, "follows", r.addresses())
 	r.reopens(failed)
 	return nil
 }
@@ -170,7 +170,7 @@ func (r *replica) Prepare(p *protocol.Prepare) error {
 	case state.Believe(p.Epoch, id.Highest()) != nil:
 		return state.Believe(p.Epoch, id.Highest())
 	case p.Epoch <= id.Highest():
-		return fmt.Errorf("this node has heard of epoch %d, so it cannot begin %d", id.Highest(), p.Epoch)
+		return fmt.Errorf("this node has seen epoch %d, so it cannot begin epoch %d", id.Highest(), p.Epoch)
 	case r.st.LastTid() != p.Last:
 		return fmt.Errorf("the last transaction here is %v, not %v", r.st.LastTid(), p.Last)
 	}

@@ -59,14 +59,14 @@ func (r *replica) Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise
 		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: state.ErrNoState.Error()}
 	case bid.Epoch <= id.Highest():
 		return nil, &protocol.Refusal{Code: protocol.CodeOutranked, Tid: r.st.LastTid(), Text: fmt.Sprintf(
-			"%s has heard of epoch %d, so epoch %d cannot begin: ask again for a higher one", r.status.base.Name,
+			"%s has seen epoch %d, so epoch %d cannot begin: ask again with a higher one", r.status.base.Name,
 			id.Highest(), bid.Epoch)}
 	}
 	if err := r.grant(ctx, bid); err != nil {
-		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: fmt.Sprintf("%s cannot promise: %v",
+		return nil, &protocol.Refusal{Code: protocol.CodeInternal, Text: fmt.Sprintf("%s cannot vote: %v",
 			r.status.base.Name, err)}
 	}
-	r.c.Logger.Info("promised to follow no primary of a lower epoch", "epoch", bid.Epoch, "bidder", bid.Name)
+	r.c.Logger.Info("voted: this node follows no primary of a lower epoch", "epoch", bid.Epoch, "asking_node", bid.Name)
 	return r.promise(), nil
 }
 
@@ -137,7 +137,7 @@ func (a *answer) identity() string {
 		return a.promise.StorageID
 	case errors.As(a.err, &refusal) && (refusal.Code == protocol.CodeWrongStorage ||
 		refusal.Code == protocol.CodeNotMember):
-		return "of an id that it does not tell"
+		return "of an unknown id"
 	}
 	return ""
 }
@@ -244,7 +244,7 @@ func (c *Config) bidAt(ctx context.Context, addr string, bid *protocol.Bid) (*pr
 	case *protocol.Refusal:
 		return nil, m
 	}
-	return nil, fmt.Errorf("it answered a bid with a %T", msg)
+	return nil, fmt.Errorf("it answered a vote request with a %T", msg)
 }
 
 // maxSaid is how many bytes of a text of another node are shown.

@@ -28,8 +28,8 @@ type NoBlobsError struct {
 
 func (e *NoBlobsError) Error() string {
 	return fmt.Sprintf(
-		"the data file has blobs (such as that of oid %v in transaction %v), and blob directory %s is not there "+
-			"or empty: see that it is mounted, and name the right one; if its blobs are lost, or were left out of a "+
+		"the data file has blobs (such as that of oid %v in transaction %v), and blob directory %s is missing or "+
+			"empty: check that it is mounted, and name the right one; if its blobs are lost, or were left out of a "+
 			"copy on purpose, say so with: mkdir -p %s && echo bushy > %[3]s/.layout",
 		e.Oid,
 		e.Tid,

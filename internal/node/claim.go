@@ -76,8 +76,8 @@ func (r *replica) settle() error {
 func (r *replica) renewIdentity(ctx context.Context) error {
 	id := r.keep.State()
 	if id != nil && id.Was == "" {
-		r.c.Logger.Warn("--new-identity changes nothing: this node has its identity already; leave the option out, "+
-			"or, if this is to be another database, move the state file away", "file", id.Path(),
+		r.c.Logger.Warn("--new-identity has no effect: this node has its identity already; remove the option, or, "+
+			"if this is to be another database, move the state file away", "file", id.Path(),
 			"storage", id.StorageID)
 		return r.settle()
 	}
@@ -94,7 +94,8 @@ func (r *replica) renewIdentity(ctx context.Context) error {
 	if err := r.keep.Update(func(s *state.State) error { s.Renew(); return nil }); err != nil {
 		return &StartError{err}
 	}
-	r.c.Logger.Warn("this storage is a database of its own now", "storage", r.keep.State().StorageID, "was",
+	r.c.Logger.Warn("this storage has a new identity: it is now a separate database", "storage",
+		r.keep.State().StorageID, "was",
 		id.StorageID)
 	return nil
 }
@@ -108,13 +109,13 @@ func (r *replica) restoreIdentity() error {
 			"if this is a database of its own now", r.c.Data, state.Suffix)}
 	}
 	if id.Was == "" {
-		r.c.Logger.Warn("--as-it-was changes nothing: this node is what it was; leave the option out", "node", id.Node)
+		r.c.Logger.Warn("--as-it-was has no effect: this node did not change; remove the option", "node", id.Node)
 		return r.settle()
 	}
 	if err := r.keep.Update(func(s *state.State) error { s.Restore(); return nil }); err != nil {
 		return &StartError{err}
 	}
-	r.c.Logger.Warn("this is the node that it was", "node", r.keep.State().Node, "role", r.toldRole())
+	r.c.Logger.Warn("this node keeps its identity and role", "node", r.keep.State().Node, "role", r.toldRole())
 	if r.role() == state.RolePrimary {
 		r.begins = true
 		return nil
@@ -129,7 +130,7 @@ func (r *replica) beginOwn(ctx context.Context) error {
 		answers := r.ask(ctx, 0, r.others())
 		for _, a := range answers {
 			if a.promise != nil && a.promise.Leads {
-				r.c.Logger.Error("another node is primary: this one follows it", "primary", clean(a.promise.Name),
+				r.c.Logger.Error("another node is primary: this node follows it", "primary", clean(a.promise.Name),
 					"address", a.addr, "epoch", a.promise.Highest())
 				return r.give(ctx, a.addr)
 			}
@@ -230,9 +231,9 @@ func (c *Config) settleFile(ctx context.Context, st past, keep *state.Keeper) (u
 	if same || id.Was != "" {
 		return upTo, nil
 	}
-	c.Logger.Warn("the state file knows of transactions that the data have not: they were replaced, "+
-		"as by an older copy",
-		"file", c.Data, "last", st.LastTid(), "once", id.Chain.Last().Tid)
+	c.Logger.Warn("the state file has seen transactions that the data file lacks: the data file was replaced, for "+
+		"example by an older copy",
+		"file", c.Data, "last_tid", st.LastTid(), "known_tid", id.Chain.Last().Tid)
 	if err := keep.Settle(); err != nil {
 		return 0, &StartError{err}
 	}

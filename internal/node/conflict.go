@@ -40,8 +40,8 @@ func (r *replica) conflict() *dispute {
 		if id.Rival == "" || r.fenced() {
 			return nil
 		}
-		return &dispute{kind: conflictEpoch, text: fmt.Sprintf("node %s was primary of epoch %d, too, when it "+
-			"answered last; this node takes no transactions; %s", id.Rival, id.Epoch().Number, promoteOne)}
+		return &dispute{kind: conflictEpoch, text: fmt.Sprintf("node %s was also primary of epoch %d when it last "+
+			"answered; this node takes no transactions; %s", id.Rival, id.Epoch().Number, promoteOne)}
 	case r.toldRole() == state.RolePrimary && !r.sec.Status().Connected:
 		return r.notOwn(id)
 	}
@@ -67,8 +67,8 @@ func (r *replica) notOwn(id *state.State) *dispute {
 }
 
 // promoteOne says how two primaries of one epoch become one.
-const promoteOne = "decide which of the two goes on, and run zrsd promote there: what the other one has from this " +
-	"epoch is then set aside with zrsd rewind"
+const promoteOne = "decide which node stays primary, and run zrsd promote there; then set aside the other node's " +
+	"transactions of this epoch with zrsd rewind"
 
 // stopped reports whether a primary takes no transactions because of a conflict.
 func (r *replica) stopped() bool {
@@ -132,18 +132,20 @@ func (r *replica) meets(id *state.State, a *answer) *dispute {
 	case p == nil || !rivals(id, p):
 		return nil
 	case p.Node == id.Node:
-		return &dispute{kind: conflictNode, addr: a.addr, text: fmt.Sprintf("another process answers at %s as this "+
-			"very node, %s, and is primary, too: one is a copy of the other's whole disk. Neither takes transactions. "+
-			"Stop one of them, move its Data.fs.zrsd away, and start it with zrsd secondary", a.addr, id.Node)}
+		return &dispute{kind: conflictNode, addr: a.addr, text: fmt.Sprintf("another process at %s has the id of "+
+			"this node, %s, and is primary, too: one is a copy of the other's whole disk. Neither takes "+
+			"transactions. Stop one of them, move its Data.fs.zrsd away, and start it with zrsd secondary", a.addr,
+			id.Node)}
 	}
 	theirs := p.Epochs[len(p.Epochs)-1]
 	c := &dispute{kind: conflictEpoch, addr: a.addr, harmless: !r.yieldsTo(id, p)}
 	does := "takes no transactions"
 	if c.harmless {
-		does = "goes on, and the other one, when it hears of it, does not"
+		does = "stays primary, and the other one stops when it hears of this"
 	}
-	c.text = fmt.Sprintf("%s at %s is primary of epoch %d, too, behind %v, and this node behind %v: two nodes became "+
-		"primary that did not hear of each other. This node %s; %s", clean(p.Name), a.addr, theirs.Number, theirs.Begin,
+	c.text = fmt.Sprintf("%s at %s is also primary of epoch %d, from after %v, and this node from after %v: two "+
+		"nodes became primary without reaching each other. This node %s; %s", clean(p.Name), a.addr, theirs.Number,
+		theirs.Begin,
 		id.Epoch().Begin, does, promoteOne)
 	return c
 }
@@ -171,7 +173,7 @@ func (r *replica) conclude(v verdict) error {
 	case v.met != nil && (before == nil || before.text != v.met.text):
 		r.c.Logger.Error("conflict: "+v.met.text, "kind", v.met.kind)
 	case v.met == nil && before != nil:
-		r.c.Logger.Warn("the conflict is over", "kind", before.kind)
+		r.c.Logger.Warn("the conflict is resolved", "kind", before.kind)
 	}
 	if was != r.stopped() && r.sync != nil {
 		r.applyAccess()

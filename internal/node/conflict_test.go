@@ -58,7 +58,7 @@ func TestOfTwoPrimariesOfOneEpochOneGoesOn(t *testing.T) {
 	first.end(t)
 	second.end(t)
 	again := second.seated(t, state.RoleSecondary, first.site)
-	again.disputes(t, conflictEpoch, "when it answered last")
+	again.disputes(t, conflictEpoch, "when it last answered")
 	again.writable(t, false)
 }
 
@@ -116,7 +116,7 @@ func TestAClonedNodeIsMet(t *testing.T) {
 	a = sa.seated(t, state.RolePrimary, clone)
 	a.disputes(t, "", "")
 	for _, s := range []*seat{a, clone.seated(t, state.RolePrimary, sa)} {
-		s.disputes(t, conflictNode, "as this very node")
+		s.disputes(t, conflictNode, "has the id of this node")
 		s.writable(t, false)
 	}
 }
@@ -154,7 +154,7 @@ func TestAnHeirKeepsThePromiseThatItGaveToAnother(t *testing.T) {
 		t.Fatal(refusal)
 	}
 	err := b.changeInTurn(t.Context(), func(context.Context) error { return b.succeed(&successor{2, last}) })
-	if err == nil || !strings.Contains(err.Error(), "promised that to node "+c.keep.Node()) || b.isLeading() {
+	if err == nil || !strings.Contains(err.Error(), "voted for node "+c.keep.Node()) || b.isLeading() {
 		t.Errorf("got %v, leads %v", err, b.isLeading())
 	}
 }

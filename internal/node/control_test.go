@@ -156,7 +156,7 @@ func TestOnlyOnePackAtATime(t *testing.T) {
 		if !asked {
 			asked = true
 			_, err := c.pack(t.Context(), no, nil)
-			refused(t, err, admin.Busy, "already under way")
+			refused(t, err, admin.Busy, "already running")
 		}
 	})
 	if err != nil || !asked {
@@ -242,5 +242,5 @@ func TestAPackThatHasNoRoomSaysWhatToDo(t *testing.T) {
 	r.await(t, "it is ready", ready)
 	disk.SetCapacity(1 << 20)
 	_, err := r.pack(t, "", admin.PackRequest{GC: admin.Known(false)})
-	refused(t, err, admin.Failed, "make room, such as by removing Data.fs.old")
+	refused(t, err, admin.Failed, "free some space, for example remove Data.fs.old")
 }

@@ -107,7 +107,7 @@ func (r *replica) checkFollow(ctx context.Context, p *report, follow []string) e
 			strings.Join(follow, ", ") + ": " + strings.Join(p.warnings, "; ")}
 	}
 	if !led {
-		p.warn("none of %s is primary: nobody takes transactions until one is promoted", strings.Join(follow, ", "))
+		p.warn("none of %s is primary: no commits are possible until a node is promoted", strings.Join(follow, ", "))
 	}
 	return nil
 }

@@ -35,7 +35,7 @@ func (r *replica) yieldToHigherEpoch(ctx context.Context) error {
 		}
 	}
 	id = r.keep.State()
-	r.c.Logger.Warn("another node has become primary while this one was away", "epoch", id.Epoch().Number, "theirs",
+	r.c.Logger.Warn("another node became primary while this node was down", "epoch", id.Epoch().Number, "other_epoch",
 		id.MaxEpochSeen)
 	if len(r.addresses()) == 0 {
 		return nil
@@ -78,7 +78,7 @@ func (l *epochMonitor) look(ctx context.Context) {
 	switch {
 	case l.wants.Load():
 		if err := l.seek(ctx); err != nil && ctx.Err() == nil {
-			l.c.Logger.Error("the storage cannot be given an identity", "error", err)
+			l.c.Logger.Error("cannot give the storage an identity", "error", err)
 		}
 		return
 	case id == nil || !l.isLeading() || l.fenced() && l.unwrittenEpoch() == 0: // what is not written is tried again

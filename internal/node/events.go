@@ -82,17 +82,17 @@ func (r *replica) act(ctx context.Context) {
 	}
 	if all.successor != nil {
 		if err := r.succeed(all.successor); err != nil {
-			r.c.Logger.Error("the primary has stepped down for this node, and it cannot take over", "error", err)
+			r.c.Logger.Error("the primary handed over to this node, but it cannot become primary", "error", err)
 		}
 	}
 	if all.others != nil && r.isLeading() && !r.fenced() {
 		if err := r.conclude(*all.others); err != nil {
-			r.c.Logger.Error("another primary has been met, and this one cannot write that down", "error", err)
+			r.c.Logger.Error("another node is primary, and the state file cannot be written", "error", err)
 		}
 	}
 	if id := r.keep.State(); id != nil && all.higher > id.Latest() {
 		if err := r.fence(ctx, all.higher, true, ""); err != nil {
-			r.c.Logger.Error("another node has become primary, and this one cannot write that down", "error", err)
+			r.c.Logger.Error("another node is now primary, and the state file cannot be written", "error", err)
 		}
 	}
 	if all.later > 0 || all.clientLeft {
@@ -100,7 +100,7 @@ func (r *replica) act(ctx context.Context) {
 	}
 	if all.leader != "" && r.seeks(all.leader) {
 		if err := r.turnTo(all.leader); err != nil {
-			r.c.Logger.Error("this node cannot write down where the primary is", "primary", all.leader, "error", err)
+			r.c.Logger.Error("cannot save the primary's address to the state file", "primary", all.leader, "error", err)
 		}
 	}
 }

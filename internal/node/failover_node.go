@@ -56,7 +56,7 @@ func (f *failoverNode) run(ctx context.Context) {
 	}
 	ref, err := f.open(f.r.keep.State().StorageID)
 	if err != nil {
-		f.r.c.Logger.Error("the coordinator cannot be used: this node does not lead", "error", err)
+		f.r.c.Logger.Error("cannot use the coordinator: this node does not become primary", "error", err)
 		f.mu.Lock()
 		f.failed = err.Error()
 		f.mu.Unlock()
@@ -70,7 +70,7 @@ func (f *failoverNode) run(ctx context.Context) {
 	f.mu.Unlock()
 	loop.Run(ctx)
 	if err := ref.Close(); err != nil {
-		f.r.c.Logger.Warn("leaving the coordinator", "error", err)
+		f.r.c.Logger.Warn("leaving the coordinator failed failed", "error", err)
 	}
 }
 
@@ -122,7 +122,7 @@ func (r *replica) ineligibleReason() string {
 	case r.blobs.shared != nil:
 		return "it has no blob directory of its own"
 	case following.State == secondary.StateRefused || following.State == secondary.StateFailed:
-		return "it is no good copy now: " + following.LastError
+		return "it is not a usable copy now: " + following.LastError
 	}
 	return ""
 }
@@ -215,7 +215,7 @@ func (f *failoverNode) cleared(ctx context.Context) error {
 		return nil
 	}
 	waits := f.r.c.board.Place("a commit")
-	waits.Waits("this node's lease: the coordinator has to let it lead")
+	waits.Waits("this node's lease: the coordinator must grant it")
 	defer waits.Remove()
 	tick := time.NewTicker(clearEvery)
 	defer tick.Stop()
@@ -253,7 +253,7 @@ func (f *failoverNode) show() *admin.Coordinator {
 	out := &admin.Coordinator{Address: f.r.c.Coordinator.Address, Members: []string{}}
 	if loop == nil {
 		out.LastError = known(failed)
-		out.Doing = admin.Known("does not take part yet: a new copy waits for its first primary")
+		out.Doing = admin.Known("does not take part yet: a new copy waits until it has followed a primary")
 		return out
 	}
 	now := loop.Status()

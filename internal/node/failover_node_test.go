@@ -221,7 +221,7 @@ func TestAnElectionIsRefusedWhereSomethingCouldBeLost(t *testing.T) {
 	b.stopFollowing()
 	more := a.commits(t)
 	c.has(t, more)
-	refused(t, b.elect(t.Context(), 2, silent), admin.Unsafe, "is further")
+	refused(t, b.elect(t.Context(), 2, silent), admin.Unsafe, "has more")
 	if b.isLeading() || !a.isLeading() {
 		t.Fatal("it was elected all the same, or the primary was fenced")
 	}

@@ -215,7 +215,7 @@ func TestPromoteIsRefusedWhereAnotherSecondaryIsFurther(t *testing.T) {
 	a.end(t)
 	b.follow()
 	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
-	refused(t, err, admin.Unsafe, fmt.Sprintf("is further: it has %v", last))
+	refused(t, err, admin.Unsafe, fmt.Sprintf("has more: it has %v", last))
 	if b.isLeading() {
 		t.Error("it leads")
 	}
@@ -336,7 +336,7 @@ func TestAFailedSwitchoverLetsCommitsGoOn(t *testing.T) {
 		t.Fatal(err) // so it refuses to prepare
 	}
 	_, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node}, silent)
-	if err == nil || !strings.Contains(err.Error(), "goes on as primary") {
+	if err == nil || !strings.Contains(err.Error(), "stays primary") {
 		t.Fatalf("got %v", err)
 	}
 	a.commits(t)
@@ -366,7 +366,7 @@ func TestPromoteIsRefusedWhereASecondaryThatIsGoneWasFurther(t *testing.T) {
 	a.end(t)
 	c.end(t)
 	_, err = b.Promote(t.Context(), admin.PromoteRequest{}, silent)
-	refused(t, err, admin.Unsafe, fmt.Sprintf("is further: it has %v", last))
+	refused(t, err, admin.Unsafe, fmt.Sprintf("has more: it has %v", last))
 	refused(t, err, admin.Unsafe, "; as of ")
 	if b.isLeading() {
 		t.Error("it leads")

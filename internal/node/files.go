@@ -115,7 +115,7 @@ func (f *files) note(about string, err error, now time.Time) {
 		f.c.Logger.Error(err.Error())
 		before.since = now
 	case err == nil && was:
-		f.c.Logger.Warn(about + ": all is well again")
+		f.c.Logger.Warn(about + ": recovered")
 	}
 	if err == nil {
 		delete(f.troubles, about)

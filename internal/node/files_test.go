@@ -29,14 +29,14 @@ func onRealDisk(t *testing.T) (*seat, string) {
 func TestAnIdlePrimaryNoticesThatItsFileIsGone(t *testing.T) {
 	a, dir := onRealDisk(t)
 	must(t, os.Rename(filepath.Join(dir, "Data.fs"), filepath.Join(dir, "moved")))
-	a.unready(t, "it was renamed or removed while this server had it open")
+	a.unready(t, "the file was renamed or removed while this server had it open")
 }
 
 func TestAnIdleNodeNoticesAnotherBlobDirectory(t *testing.T) {
 	a, dir := onRealDisk(t)
 	blobs := filepath.Join(dir, "blobs")
 	must(t, os.Rename(blobs, blobs+".away"), os.CopyFS(blobs, os.DirFS(blobs+".away")))
-	a.unready(t, "is not the one that was there before")
+	a.unready(t, "was replaced")
 	must(t, os.Rename(blobs, blobs+".copy"), os.Rename(blobs+".away", blobs))
 	a.await(t, "it is ready again", func(st *admin.Status) bool { return st.Ready && len(st.Troubles) == 0 })
 }

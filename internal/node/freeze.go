@@ -37,7 +37,7 @@ func (r *replica) freeze(ctx context.Context, p *report, frozen bool) error {
 	case !r.isLeading() || r.fenced():
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: "this node is not the primary: it takes no transactions"}
 	case id.Frozen == frozen:
-		p.warn("nothing to do: it is so already")
+		p.warn("nothing to do: this is already the case")
 		return nil
 	case p.dry:
 		p.step("%s", frozenText(frozen, "would take"))
@@ -53,7 +53,7 @@ func (r *replica) freeze(ctx context.Context, p *report, frozen bool) error {
 	}
 	r.applyAccess()
 	p.step("%s", frozenText(frozen, "takes"))
-	r.c.Logger.Warn("this primary "+frozenText(frozen, "takes"), "last", r.st.LastTid())
+	r.c.Logger.Warn("this primary "+frozenText(frozen, "takes"), "last_tid", r.st.LastTid())
 	return nil
 }
 

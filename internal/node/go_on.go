@@ -20,10 +20,9 @@ func (r *replica) tryGoOn(ctx context.Context, said string) string {
 	}
 	if err.Error() != said {
 		r.c.Logger.Error(
-			"nodes have promised an epoch to one that is not known to have begun it, and do not follow this "+
-				"primary; it cannot go on under a higher one: start the nodes that do not answer, or promote the "+
-				"one that "+
-				"is to be primary",
+			"some nodes voted for an epoch that is not known to have begun, and do not follow this primary; it "+
+				"cannot begin a higher epoch: start the nodes that do not answer, or promote the node that shall "+
+				"be primary",
 			"error",
 			err,
 		)
@@ -69,11 +68,11 @@ func (r *replica) goOn(ctx context.Context) error {
 	if err := r.beginEpoch(epoch, last, nil); err != nil {
 		return err
 	}
-	r.c.Logger.Warn("this primary goes on under a higher epoch, because nodes had promised one that nobody has begun",
-		"epoch", epoch, "last", last)
+	r.c.Logger.Warn("this primary began a higher epoch, because nodes had voted for one that no node has begun",
+		"epoch", epoch, "last_tid", last)
 	release()
 	if err := r.open(r.life); err != nil {
-		r.c.Logger.Error("the first transaction of the epoch is missing", "error", err)
+		r.c.Logger.Error("cannot write the first transaction of the epoch", "error", err)
 	}
 	r.renew()
 	r.applyAccess()
@@ -90,7 +89,7 @@ func (r *replica) unopposed(answers []answer) error {
 		case a.promise == nil:
 			silent = append(silent, a.err.Error())
 		case a.promise.Leads:
-			return fmt.Errorf("%s leads, too", a.promise.Name)
+			return fmt.Errorf("%s is primary, too", a.promise.Name)
 		case a.promise.LastTid > own:
 			return errors.New(further(a.promise.Name, a.promise.LastTid, own, 0))
 		default:
@@ -102,7 +101,7 @@ func (r *replica) unopposed(answers []answer) error {
 	case len(silent) == 0:
 		return nil
 	case rule.Required == 0 || len(rule.Names) == 0:
-		return fmt.Errorf("not everybody answers: %s", strings.Join(silent, "; "))
+		return fmt.Errorf("not all nodes answer: %s", strings.Join(silent, "; "))
 	}
 	need := len(rule.Names) - rule.Required // beside this node
 	if have := votes(rule.Names, voters); have < need {

@@ -173,7 +173,7 @@ func TestPromoteIsRefusedWhereANodeIsAliveAndDoesNotSay(t *testing.T) {
 		t,
 		err,
 		admin.Unsafe,
-		"is alive and may be the primary: asked how it stands, it refused to say (there is no",
+		"is alive and may be the primary: it refused to tell its status (there is no",
 	)
 	if b.isLeading() || b.keep.State().Highest() != 1 || c.keep.State().Highest() != 1 {
 		t.Error("it has promised something, or leads")

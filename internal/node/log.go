@@ -73,11 +73,11 @@ func (c cleaning) Accept(name string, level hclog.Level, msg string, args ...any
 // log goes on in the old file.
 func (l *Log) Reopen() {
 	if l.file == nil {
-		l.Info("Log files: none to reopen, the log goes to standard error")
+		l.Info("Log files: none to reopen, logging to standard error")
 		return
 	}
 	if err := l.file.reopen(); err != nil {
-		l.Error("Log files could not be reopened, the log goes on in the old one", "error", err)
+		l.Error("Log files could not be reopened; logging continues to the old file", "error", err)
 		return
 	}
 	l.Info("Log files reopened", "file", l.file.path)

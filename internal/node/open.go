@@ -70,7 +70,8 @@ func (c *Config) openStorage(ctx context.Context, f *nodeStatus, blobs blobDir, 
 	if err != nil {
 		return nil, &StartError{err}
 	}
-	c.Logger.Info("storage is open", "file", c.Data, "size", st.Size(), "objects", st.Len(), "last", st.LastTid())
+	c.Logger.Info("the storage is open", "file", c.Data, "size", st.Size(), "objects", st.Len(), "last_tid",
+		st.LastTid())
 	return st, nil
 }
 
@@ -81,7 +82,7 @@ func (c *Config) loadIdentity() (*state.Keeper, error) {
 		return nil, &StartError{err}
 	}
 	if id := keep.State(); id != nil && id.Copied {
-		c.Logger.Warn("the state file is a copy, or was moved to another disk: this is another node now", "file",
+		c.Logger.Warn("the state file is a copy, or was moved to another disk: this node has a new node id", "file",
 			id.Path(), "storage", id.StorageID, "node", id.Node, "was", id.Was)
 	}
 	if err := c.forgetImpossible(keep); err != nil {
@@ -101,7 +102,7 @@ func (c *Config) forgetImpossible(keep *state.Keeper) error {
 	if err == nil {
 		return nil
 	}
-	c.Logger.Warn("the state file has promised an epoch that cannot be: the promise is dropped", "file", id.Path(),
+	c.Logger.Warn("the state file has a vote for an implausible epoch: the vote is dropped", "file", id.Path(),
 		"error", err)
 	return keep.Update(func(id *state.State) error {
 		id.MaxEpochSeen, id.MaxEpochBegun = 0, 0

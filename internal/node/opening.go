@@ -32,7 +32,7 @@ func (r *replica) open(ctx context.Context) error {
 // writeEmpty commits a transaction without records that is later than another one, as far as that is to be believed.
 func (r *replica) writeEmpty(ctx context.Context, after zodb.Tid, description []byte) error {
 	if err := r.st.SkipTids(ctx, r.gap(after)); err != nil {
-		return fmt.Errorf("leaving out tids: %w", err)
+		return fmt.Errorf("skipping tids: %w", err)
 	}
 	txn, err := r.st.Begin(ctx, &zodb.TxnMeta{Description: description})
 	if err != nil {

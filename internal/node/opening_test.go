@@ -22,7 +22,7 @@ func (s *seat) opened(t *testing.T) zodb.Tid {
 	defer it.Close()
 	txn, err := it.Next(t.Context())
 	if err != nil {
-		t.Fatalf("epoch %d begins behind %v with nothing: %v", now.Number, now.Begin, err)
+		t.Fatalf("epoch %d begins after %v with nothing: %v", now.Number, now.Begin, err)
 	}
 	meta := txn.Meta()
 	if want := string(openingText(now.Number, now.By)); string(meta.Description) != want || len(meta.User) > 0 {

@@ -43,7 +43,7 @@ func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req a
 			progress(admin.PackProgress{Phase: p.Phase, Done: p.Done, Total: p.Total})
 		},
 	}
-	c.Logger.Info("pack started by a command", "until", stop, "gc", opt.GC, "keep-old", opt.KeepOld)
+	c.Logger.Info("pack started by zrsd pack", "until", stop, "gc", opt.GC, "keep_old", opt.KeepOld)
 	r, err := st.Pack(ctx, stop, opt)
 	if r.Packed && c.resized != nil {
 		c.resized()
@@ -53,7 +53,7 @@ func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req a
 		return admin.PackResult{}, packError(r, err)
 	}
 	c.Logger.Info("pack done", "packed", r.Packed, "before", r.Before, "after", r.After, "pause", r.Pause,
-		"took", time.Since(begun))
+		"duration", time.Since(begun))
 	result := admin.PackResult{
 		Packed: r.Packed, Before: r.Before, After: r.After, Objects: int64(r.Objects), Blobs: int64(r.Blobs),
 		Pause: r.Pause.Seconds(), Duration: time.Since(begun).Seconds(),
@@ -77,8 +77,8 @@ func packError(r filestorage.PackResult, err error) error {
 	case errors.Is(err, filestorage.ErrPacking):
 		return &admin.Refusal{Reason: admin.Busy, Text: err.Error()}
 	case errors.Is(err, zodb.ErrReadOnly):
-		return &admin.Refusal{Reason: admin.NotAllowed, Text: "the storage is open for reading only: pack it in the " +
-			"process that writes it"}
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: "the storage is open for reading only: pack it " +
+			"in the process that writes it"}
 	case r.Packed:
 		return fmt.Errorf("the data file is packed; what is left to do for the blobs is tried again every minute: %w",
 			err)

@@ -63,7 +63,7 @@ func (p *promotion) run(ctx context.Context) error {
 	}
 	epoch := highest(p.keep.State(), standing) + 1
 	if p.dry {
-		p.step("would begin epoch %d behind %v", epoch, p.st.LastTid())
+		p.step("would begin epoch %d after %v", epoch, p.st.LastTid())
 		p.epoch = epoch
 		return nil
 	}
@@ -107,11 +107,11 @@ func (p *promotion) judge(answers []answer) error {
 		seen[a.promise.Node] = true
 		switch {
 		case p.elected.over(a.promise):
-			p.warn("%s was primary; what it has behind %v it keeps for itself", a.promise.Name, own)
+			p.warn("%s was primary; its transactions after %v are not replicated", a.promise.Name, own)
 		case p.isLeading() && rivals(p.keep.State(), a.promise):
 			p.warn(
-				"%s is primary of this epoch, too, behind %v: what it has from there up to %v, and this node has not, "+
-					"is to be set aside there with zrsd rewind",
+				"%s is also primary of this epoch, from after %v: set aside its transactions up to %v that this "+
+					"node lacks, there with zrsd rewind",
 				a.promise.Name,
 				p.keep.State().Epoch().Begin,
 				a.promise.LastTid,
@@ -148,13 +148,13 @@ func (p *promotion) alive(a answer) string {
 	if p.elected != nil || !errors.As(a.err, &r) || r.Code == protocol.CodeWrongStorage {
 		return ""
 	}
-	return fmt.Sprintf("the node at %s is alive and may be the primary: asked how it stands, it refused to say (%s)",
+	return fmt.Sprintf("the node at %s is alive and may be the primary: it refused to tell its status (%s)",
 		a.addr, r.Text)
 }
 
 // further says that a node has more than this one.
 func further(name string, theirs, own zodb.Tid, sampled time.Duration) string {
-	return fmt.Sprintf("%s is further: it has %v (%s), this node %v, %s less; as of %s ago", name, theirs,
+	return fmt.Sprintf("%s has more: it has %v (%s), this node has %v, %s less; as of %s ago", name, theirs,
 		theirs.Stamp(), own, theirs.Time().Sub(own.Time()).Round(time.Millisecond), age(sampled))
 }
 
@@ -174,7 +174,7 @@ func (p *promotion) refuse(reasons []string) error {
 		return nil
 	}
 	return &admin.Refusal{Reason: admin.Unsafe, Text: "not promoted: " + strings.Join(reasons, "; ") +
-		"; --force promotes this node all the same"}
+		"; --force promotes this node anyway"}
 }
 
 // win has those promise who have answered before, and begins the epoch. Its own promise is that the node follows
@@ -186,7 +186,7 @@ func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) er
 	if err := p.quiet(ctx); err != nil {
 		return err
 	}
-	p.step("follows nobody any more, and asks for epoch %d; its last transaction is %v", epoch, p.st.LastTid())
+	p.step("has stopped following and asks for epoch %d; its last transaction is %v", epoch, p.st.LastTid())
 	replaced, others := leaders(standing)
 	err := p.gather(p.ask(ctx, epoch, reached(others)))
 	if err == nil {
@@ -205,7 +205,7 @@ func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) er
 		return err
 	}
 	p.epoch = epoch
-	p.step("is primary since epoch %d, which begins behind %v", epoch, p.keep.State().Epoch().Begin)
+	p.step("is primary since epoch %d, which begins after %v", epoch, p.keep.State().Epoch().Begin)
 	return nil
 }
 
@@ -220,7 +220,7 @@ func (p *promotion) gather(answers []answer) error {
 			p.warn("%v", a.err)
 			continue
 		}
-		p.step("%s has promised epoch %d; its last transaction is %v", a.promise.Name, a.promise.Promised,
+		p.step("%s has voted for epoch %d; its last transaction is %v", a.promise.Name, a.promise.Promised,
 			a.promise.LastTid)
 		if a.promise.LastTid > own && !p.elected.over(a.promise) {
 			reasons = append(reasons, further(a.promise.Name, a.promise.LastTid, own, 0))
@@ -267,10 +267,10 @@ func leaders(answers []answer) (leading, others []answer) {
 func (p *promotion) told(answers []answer) {
 	for _, a := range answers {
 		if a.promise == nil {
-			p.warn("the primary that is replaced was not reached in the end: %v", a.err)
+			p.warn("the replaced primary could not be reached at the end: %v", a.err)
 			continue
 		}
-		p.step("%s takes no transactions any more; its last one is %v", a.promise.Name, a.promise.LastTid)
+		p.step("%s takes no more transactions; its last one is %v", a.promise.Name, a.promise.LastTid)
 	}
 }
 
@@ -299,9 +299,9 @@ func (p *promotion) missing(promised []voter, did string) []string {
 	case rule.required == 0:
 		return nil
 	case len(rule.seats) == 0:
-		return []string{fmt.Sprintf("commits wait for %d secondaries without names, and this node has not heard which "+
-			"there are since it was started: so nobody knows who has the last ones; promote one that has followed the "+
-			"primary to its end", rule.required)}
+		return []string{fmt.Sprintf("commits wait for %d secondaries without names, and this node has not learned "+
+			"their ids since its start, so no node knows which of them have the last commits; promote a node that "+
+			"followed the primary to the end", rule.required)}
 	}
 	secondaries := slices.DeleteFunc(promised, p.ledLast)
 	need, have := max(rule.members-rule.required+1, 1), votes(rule.seats, secondaries)

@@ -104,5 +104,5 @@ func TestAPromotionWithoutNamesTakesSomebodyWhoKnows(t *testing.T) {
 	a.stop()
 	again := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New()))
 	_, err := again.Promote(t.Context(), admin.PromoteRequest{}, silent)
-	refused(t, err, admin.Unsafe, "has not heard which there are")
+	refused(t, err, admin.Unsafe, "has not learned their ids")
 }

@@ -259,8 +259,8 @@ func (r *replica) begin(ctx context.Context) error {
 	}
 	role := r.role()
 	if r.toldRole() != r.starts {
-		r.c.Logger.Warn("a change of the primary has given this node another role than it was started with",
-			"role", role, "started as", r.starts)
+		r.c.Logger.Warn("this node keeps the role of the last failover, not the one it was started with",
+			"role", role, "started_as", r.starts)
 	}
 	r.setLeads(role == state.RolePrimary && !r.begins)
 	if err := r.settleWaits(); err != nil {

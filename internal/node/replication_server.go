@@ -28,7 +28,7 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 		MaxPerAddress: c.MaxPerAddress, HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout,
 		Logger: c.Logger,
 	})}
-	c.Logger.Info("secondaries can connect", "address", ln.Addr().String())
+	c.Logger.Info("listening for secondaries", "address", ln.Addr().String())
 	go func() { f.served <- f.Serve(context.Background(), ln) }()
 	return f
 }
@@ -37,6 +37,6 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 // where they are when they connect again, so that is worth a warning only.
 func (f *replicationServer) drain() {
 	if err := f.Shutdown(context.Background()); err != nil {
-		f.c.Logger.Warn("secondaries will have to catch up later", "error", err)
+		f.c.Logger.Warn("not all secondaries caught up before the stop", "error", err)
 	}
 }

@@ -52,7 +52,7 @@ func runAll(ctx context.Context, c *Config, members []*member, front Front) (err
 		if err != nil {
 			return err
 		}
-		c.Logger.Info("admin server listens", "address", ln.Addr().String())
+		c.Logger.Info("the admin server is listening", "address", ln.Addr().String())
 		server := admin.Serve(
 			ln,
 			sourceOf(members),
@@ -145,7 +145,7 @@ func (m *member) named(err error) error {
 
 func logEnd(log hclog.Logger, err error) {
 	if err != nil {
-		log.Error("ended by a failure", "error", err)
+		log.Error("stopped by an error", "error", err)
 		return
 	}
 	log.Info("stopped")

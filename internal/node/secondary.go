@@ -45,8 +45,8 @@ func (n *replicated) run(ctx context.Context) error {
 			return err
 		}
 		n.status.failed(err)
-		n.status.waits("the storage failed and will be opened again: " + err.Error())
-		n.c.Logger.Error("the storage failed and will be opened again", "error", err, "in", reopenPause)
+		n.status.waits("the storage failed, reopening it: " + err.Error())
+		n.c.Logger.Error("the storage failed, reopening it", "error", err, "in", reopenPause)
 		n.pause(ctx, reopenPause)
 	}
 }

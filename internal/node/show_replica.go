@@ -56,12 +56,13 @@ func (r *replica) notReadyReason() *string {
 	id := r.keep.State()
 	switch {
 	case r.fenced():
-		return admin.Known("another node has become primary: this one takes no transactions; demote it to follow that")
+		return admin.Known("another node is now primary: this node takes no transactions; demote it to make it " +
+			"follow that node")
 	case r.faultReason() != "":
 		return admin.Known("it takes no transactions: " + r.faultReason())
 	case r.failover != nil && !r.failover.clear():
 		return admin.Known(
-			"commits are held: this node leads without a lease; the coordinator says why in its last error",
+			"commits are held: this primary has no lease; the coordinator says why in its last error",
 		)
 	case id != nil && id.Frozen:
 		return admin.Known("frozen: it takes no transactions until it is thawed")

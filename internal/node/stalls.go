@@ -70,7 +70,7 @@ const stopPatience = 2 * watchdog.Limit
 type hungError struct{ stall watchdog.Stall }
 
 func (e *hungError) Error() string {
-	return fmt.Sprintf("stopped without waiting any longer: %v, since %s; nothing that was acknowledged is lost",
+	return fmt.Sprintf("stopped without waiting longer: %v, since %s; no acknowledged commit is lost",
 		e.stall,
 		e.stall.Since.UTC().Format(time.RFC3339))
 }

@@ -73,6 +73,6 @@ func (c *StandaloneConfig) open(ctx context.Context, f *nodeStatus, blobs blobDi
 	if err != nil {
 		return nil, &StartError{err}
 	}
-	c.Logger.Info("storage is open for reading", "file", c.Data, "size", st.Size(), "last", st.LastTid())
+	c.Logger.Info("the storage is open for reading", "file", c.Data, "size", st.Size(), "last_tid", st.LastTid())
 	return st, nil
 }

@@ -25,12 +25,12 @@ func tellSupervisor(ctx context.Context, log hclog.Logger) {
 		_, err = conn.Write([]byte("READY=1"))
 	}
 	if err != nil {
-		log.Warn("systemd cannot be told that the process runs", "socket", path, "error", err)
+		log.Warn("cannot notify systemd that the process is ready", "socket", path, "error", err)
 		return
 	}
 	every, err := watchdogEvery()
 	if err != nil {
-		log.Warn("systemd is not told that the process goes on running", "error", err)
+		log.Warn("systemd watchdog notifications are off", "error", err)
 	}
 	if every == 0 {
 		return
@@ -39,7 +39,7 @@ func tellSupervisor(ctx context.Context, log hclog.Logger) {
 	defer tick.Stop()
 	for {
 		if _, err := conn.Write([]byte("WATCHDOG=1")); err != nil {
-			log.Warn("systemd cannot be told that the process goes on running", "socket", path, "error", err)
+			log.Warn("cannot notify systemd's watchdog", "socket", path, "error", err)
 		}
 		select {
 		case <-tick.C:

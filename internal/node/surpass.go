@@ -86,11 +86,11 @@ func (r *replica) surpass(ctx context.Context, later zodb.Tid, clientLeft bool) 
 	text := fmt.Appendf(nil, "zrsd: %.200s, primary of epoch %d, goes on after what others have seen",
 		r.status.base.Name, id.Epoch().Number)
 	if err := r.writeEmpty(ctx, later, text); err != nil {
-		r.c.Logger.Warn("clients may have caches that are ahead of this node, and are let in with the next commit",
-			"last", last, "seen", later, "error", err)
+		r.c.Logger.Warn("some clients may have caches newer than this node; they can connect after the next commit",
+			"last_tid", last, "seen_tid", later, "error", err)
 		return
 	}
 	r.surpassed.last = r.st.LastTid()
-	r.c.Logger.Info("wrote an empty transaction, later than what clients may have seen of another primary",
-		"last", last, "seen", later, "tid", r.surpassed.last)
+	r.c.Logger.Info("wrote an empty transaction, newer than what clients may have seen from another primary",
+		"last_tid", last, "seen_tid", later, "tid", r.surpassed.last)
 }

@@ -74,11 +74,11 @@ func (h *handingOver) choose(to string) error {
 		return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("there is no secondary %s; those of this "+
 			"primary are: %s", to, orNone(names))}
 	case h.successor.State == primary.StateDisconnected:
-		return &admin.Refusal{Reason: admin.Unavailable, Text: fmt.Sprintf("%s is not connected since %s: its last "+
-			"durable transaction is %v", to, h.successor.GoneSince.UTC().Format(time.RFC3339), h.successor.DurableTid)}
+		return &admin.Refusal{Reason: admin.Unavailable, Text: fmt.Sprintf("%s has been disconnected since %s: its "+
+			"last durable transaction is %v", to, h.successor.GoneSince.UTC().Format(time.RFC3339), h.successor.DurableTid)}
 	case h.successor.Serves == "" || h.successor.Node == "":
-		return &admin.Refusal{Reason: admin.NotAllowed, Text: fmt.Sprintf("%s cannot be primary: nobody could connect "+
-			"to it; start it with --replicate-to", to)}
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: fmt.Sprintf("%s cannot be primary: it has no address "+
+			"for secondaries; start it with --replicate-to", to)}
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func (h *handingOver) run(ctx context.Context) error {
 		return err
 	}
 	if err := h.resign(); err != nil {
-		return h.failed("while it was written down", err)
+		return h.failed("while the handover was saved", err)
 	}
 	err = h.await(ctx)
 	pause := time.Since(begun).Seconds()
@@ -121,7 +121,7 @@ func (h *handingOver) run(ctx context.Context) error {
 
 // failed lets commits go on.
 func (h *handingOver) failed(when string, err error) error {
-	return fmt.Errorf("not switched over: it failed %s, and this node goes on as primary: %w", when, err)
+	return fmt.Errorf("not switched over: it failed %s, and this node stays primary: %w", when, err)
 }
 
 // prepare does everything that leaves a way back.
@@ -136,9 +136,9 @@ func (h *handingOver) prepare(ctx context.Context) error {
 		h.successor.Node,
 		&protocol.Prepare{Epoch: h.epoch, Last: h.last},
 	); err != nil {
-		return h.failed("while the secondary prepared", err)
+		return h.failed("while the secondary checked that it can take over", err)
 	}
-	h.step("%s has everything and is prepared for epoch %d", h.successor.Name, h.epoch)
+	h.step("%s has everything and is ready for epoch %d", h.successor.Name, h.epoch)
 	return nil
 }
 
@@ -160,7 +160,7 @@ func (h *handingOver) await(ctx context.Context) error {
 		h.successor.Node,
 		&protocol.TakeOver{Epoch: h.epoch, Last: h.last},
 	); err != nil {
-		h.c.Logger.Warn("the heir could not be told, and hears it when this node connects", "error", err)
+		h.c.Logger.Warn("cannot notify the successor; it learns of the handover when this node connects", "error", err)
 	}
 	h.renew()
 	h.follow()
@@ -174,7 +174,7 @@ func (h *handingOver) await(ctx context.Context) error {
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
-			return fmt.Errorf("this node has stepped down for %s and has not heard yet that it leads: ask both with "+
+			return fmt.Errorf("this node has handed over to %s and has not seen it as primary yet: ask both with "+
 				"zrsd status; if %s is lost, promote this node or another one: %w", h.successor.Name, h.successor.Name,
 				context.Cause(ctx))
 		}

@@ -54,7 +54,7 @@ func (s *SyncConfig) check() error {
 	case s.Required == 0 && len(s.Names) > 0:
 		return &ConfigError{"--sync-names without --sync-secondaries: say for how many of them commits wait"}
 	case len(s.Names) > 0 && s.Required > len(s.Names):
-		return &ConfigError{fmt.Sprintf("--sync-secondaries %d of %d names: commits would wait for ever", s.Required,
+		return &ConfigError{fmt.Sprintf("--sync-secondaries %d of %d names: commits would wait forever", s.Required,
 			len(s.Names))}
 	case s.Ack != SyncDurable && s.Ack != SyncApplied:
 		return &ConfigError{fmt.Sprintf("--sync-ack %s: give durable or applied", s.Ack)}
@@ -184,8 +184,8 @@ func (s *syncer) count(n int) {
 func (s *syncer) late(ctx context.Context, now *syncWindow, release func(), tid zodb.Tid) {
 	has := s.replicationServer.Synced()
 	if s.c.Sync.OnTimeout == SyncBlock {
-		s.c.Logger.Error("commits wait for secondaries that do not answer: connect them, or lower --sync-secondaries",
-			"required", s.c.Sync.Required, "of", s.c.Sync.Names, "waiting", tid, "they have", has,
+		s.c.Logger.Error("commits wait for secondaries that do not answer: start them, or lower --sync-secondaries",
+			"required", s.c.Sync.Required, "names", s.c.Sync.Names, "waiting_tid", tid, "secondaries_have", has,
 			"after", s.c.Sync.Timeout)
 		s.mu.Lock()
 		defer s.mu.Unlock()
@@ -201,8 +201,8 @@ func (s *syncer) late(ctx context.Context, now *syncWindow, release func(), tid 
 			break
 		}
 		if !said {
-			s.c.Logger.Error("commits go on waiting for secondaries: that they do not cannot be written down",
-				"error", err, "again in", s.c.Sync.Timeout)
+			s.c.Logger.Error("commits keep waiting for secondaries: degraded mode cannot be saved to the state file",
+				"error", err, "retry_in", s.c.Sync.Timeout)
 		}
 		pause(ctx, s.c.Sync.Timeout)
 	}
@@ -214,8 +214,8 @@ func (s *syncer) late(ctx context.Context, now *syncWindow, release func(), tid 
 	}
 	s.mu.Unlock()
 	if first {
-		s.c.Logger.Error("DEGRADED: commits do not wait for secondaries any more, and may be lost with this node",
-			"required", s.c.Sync.Required, "of", s.c.Sync.Names, "last", tid, "they have", has)
+		s.c.Logger.Error("DEGRADED: commits no longer wait for secondaries, and may be lost with this node",
+			"required", s.c.Sync.Required, "names", s.c.Sync.Names, "last_tid", tid, "secondaries_have", has)
 		s.recovering.Go(func() { s.recover(now) })
 	}
 	release()
@@ -233,7 +233,7 @@ func (s *syncer) stuck() string {
 		return ""
 	}
 	return fmt.Sprintf(
-		"commits up to %v have waited for secondaries for longer than %v, and %d of %s have to have them",
+		"commits up to %v have waited for secondaries longer than %v; %d of %s must have them",
 		overdue,
 		s.c.Sync.Timeout,
 		s.c.Sync.Required,
@@ -260,10 +260,10 @@ func (s *syncer) recover(now *syncWindow) {
 	s.since = time.Time{}
 	s.mu.Unlock()
 	if err := s.waitsAgain(); err != nil {
-		s.c.Logger.Warn("that commits wait for secondaries again cannot be written down: what this node has alone, "+
-			"should another one take its place, waits for a person", "error", err)
+		s.c.Logger.Warn("cannot save that commits wait for secondaries again: if another node becomes primary, "+
+			"transactions that only this node has wait for zrsd rewind", "error", err)
 	}
-	s.c.Logger.Warn("commits wait for secondaries again", "degraded for", time.Since(since).Round(time.Millisecond))
+	s.c.Logger.Warn("commits wait for secondaries again", "degraded_for", time.Since(since).Round(time.Millisecond))
 }
 
 // status is what is shown.

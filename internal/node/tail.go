@@ -40,8 +40,8 @@ func (e *tailError) Error() string {
 func (r *replica) refusedAt(ctx context.Context, addr string) error {
 	plan, err := r.planTail(ctx, addr)
 	if err != nil && ctx.Err() == nil {
-		r.c.Logger.Warn("it is not known whether anything is lost without what the primary never had: it stays here",
-			"refused by", addr, "error", err)
+		r.c.Logger.Warn("cannot tell whether the transactions that the primary lacks may be set aside: they stay here",
+			"refused_by", addr, "error", err)
 	}
 	if plan == nil {
 		return nil
@@ -116,10 +116,11 @@ func (r *replica) noteRewind() {
 	}
 	site := rewind.Storage{FS: r.c.FS, Data: r.c.Data, Logger: r.c.Logger}
 	if failed := site.Note(r.keep, tail.plan); failed != nil {
-		r.c.Logger.Error("the rewind to what the primary has cannot be noted", "error", failed)
+		r.c.Logger.Error("cannot save the rewind to the state file", "error", failed)
 		return
 	}
 	tail.noted = true
-	r.c.Logger.Warn("this node has transactions that its primary never had: it sets them aside by itself, which loses "+
-		"nothing", "why", tail.plan.Why, "from", tail.plan.First, "to", tail.plan.Until, "last", tail.plan.Last)
+	r.c.Logger.Warn("this node has transactions that its primary never had: it sets them aside by itself; no "+
+		"acknowledged commit is lost", "reason", tail.plan.Why, "from", tail.plan.First, "to", tail.plan.Until,
+		"last_tid", tail.plan.Last)
 }

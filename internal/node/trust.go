@@ -65,8 +65,8 @@ func (c *Config) loadSecret() error {
 		return &StartError{err}
 	}
 	if exposed {
-		c.Logger.Warn("everybody on this machine can get at the shared secret: chmod 600 its file, and exchange the "+
-			"secret if somebody did", "file", c.SecretFile)
+		c.Logger.Warn("every user on this machine can read the shared secret: chmod 600 its file, and replace the "+
+			"secret if another user may have read it", "file", c.SecretFile)
 	}
 	c.read.secret = secret
 	return nil
@@ -75,7 +75,7 @@ func (c *Config) loadSecret() error {
 // reload takes the files as they are now, or goes on with what they were.
 func (c *Config) reload(what string, loaded *tlsauth.Credentials) {
 	if err := loaded.Reload(); err != nil {
-		c.Logger.Error("certificates could not be reloaded, the old ones stay in use", "for", what, "error", err)
+		c.Logger.Error("cannot reload the certificates; the old ones stay in use", "for", what, "error", err)
 		return
 	}
 	c.logCertificate("certificates reloaded", what, loaded)
@@ -86,9 +86,9 @@ func (c *Config) logCertificate(event, what string, loaded *tlsauth.Credentials)
 	log := c.Logger.With("for", what, "certificate", cert.Subject.String(), "expires", cert.NotAfter)
 	switch left := time.Until(cert.NotAfter); {
 	case left < 0:
-		log.Warn(event + ", and this node's certificate is out of date: no peer will accept it; renew it")
+		log.Warn(event + ", and this node's certificate has expired: no peer accepts it; renew it")
 	case left < expiresSoon:
-		log.Warn(event + ", and this node's certificate ends soon: renew it, then send SIGHUP")
+		log.Warn(event + ", and this node's certificate expires soon: renew it, then send SIGHUP")
 	default:
 		log.Info(event)
 	}
@@ -139,8 +139,8 @@ func (c *Config) dialServer(ctx context.Context, addr string) (net.Conn, error) 
 
 func (c *Config) warnPlain(what string, e endpoint.Endpoint) {
 	if !e.Local() {
-		c.Logger.Warn(what+" in plain text: whoever is on the way can read and change everything; "+
-			"certificates would prevent that", "address", e.String())
+		c.Logger.Warn(what+" in plain text: anybody on the network path can read and change everything; "+
+			"use certificates to prevent that", "address", e.String())
 	}
 }
 

@@ -62,7 +62,7 @@ func (r *replica) setWaits(w *state.Waits) error {
 		return nil
 	}
 	if err := r.keep.Update(func(id *state.State) error { id.Waits = w; return nil }); err != nil {
-		return fmt.Errorf("writing down what commits wait for: %w", err)
+		return fmt.Errorf("saving what commits wait for: %w", err)
 	}
 	return nil
 }

@@ -10,7 +10,7 @@ import (
 func Load(data []byte, lim Limits) (Value, error) {
 	v, rest, err := LoadPrefix(data, lim)
 	if err == nil && len(rest) > 0 {
-		err = &syntaxError{len(data) - len(rest), fmt.Sprintf("%d bytes behind the end", len(rest))}
+		err = &syntaxError{len(data) - len(rest), fmt.Sprintf("%d bytes after the end", len(rest))}
 	}
 	return v, err
 }
@@ -36,7 +36,7 @@ func LoadRecord(data []byte, lim Limits) (class, state Value, err error) {
 		return nil, nil, err
 	}
 	if state, err = m.next(); err == nil && m.at < len(data) {
-		err = &syntaxError{m.at, fmt.Sprintf("%d bytes behind the end", len(data)-m.at)}
+		err = &syntaxError{m.at, fmt.Sprintf("%d bytes after the end", len(data)-m.at)}
 	}
 	return class, state, err
 }

@@ -60,7 +60,7 @@ func note(log hclog.Logger, what string, v any, stack []byte) error {
 	now, last := time.Now().UnixNano(), logged.Load()
 	if (last == 0 || now-last >= int64(stackPause)) && logged.CompareAndSwap(last, now) {
 		log.Error(
-			"a panic was recovered: only what it was about has ended; please report it",
+			"recovered from a panic: only this connection or request ended; please report it",
 			"during",
 			what,
 			"panic",

@@ -44,7 +44,7 @@ func Common(ctx context.Context, st *filestorage.Storage, id *state.State, p Pri
 		return nil, refuse("%s is not primary (epoch %d, last transaction %v): name the node that is", theirs.Name,
 			theirs.Highest(), theirs.LastTid)
 	case theirs.Highest() < id.Epoch().Number:
-		return nil, refuse("this storage is of epoch %d, %s only of epoch %d: it is that one which has to follow",
+		return nil, refuse("this storage is of epoch %d, %s only of epoch %d: that node has to follow this one",
 			id.Epoch().Number, theirs.Name, theirs.Highest())
 	case last == 0:
 		return &state.Rewind{Epochs: shared(id.Epochs, theirs.Epochs, 0)}, nil
@@ -55,8 +55,8 @@ func Common(ctx context.Context, st *filestorage.Storage, id *state.State, p Pri
 		return nil, err
 	}
 	if common == 0 {
-		return nil, refuse("no transaction of this storage is part of the history of %s: it is another history from "+
-			"the start; give this node an empty Data.fs", theirs.Name)
+		return nil, refuse("this storage and %s have no transaction in common: their histories differ from the "+
+			"start; give this node an empty Data.fs", theirs.Name)
 	}
 	plan := &state.Rewind{
 		Last: common, Epochs: shared(id.Epochs, theirs.Epochs, common), Begun: theirs.Begun(),
@@ -188,7 +188,7 @@ func (r *Remote) Stand(ctx context.Context) (*protocol.Promise, error) {
 	}
 	p, ok := msg.(*protocol.Promise)
 	if !ok || len(p.Epochs) == 0 {
-		return nil, fmt.Errorf("asked how it stands, the primary answered with a %T", msg)
+		return nil, fmt.Errorf("asked for its status, the primary answered with a %T", msg)
 	}
 	r.epochs = p.Epochs
 	return p, nil

@@ -126,7 +126,7 @@ func TestWhatMustNotBeRewoundIsRefused(t *testing.T) {
 		"has the storage":             func(p *protocol.Promise) { p.StorageID = "another" },
 		"db2 is not primary":          func(p *protocol.Promise) { p.Leads = false },
 		"of epoch 3, db2 only of epo": func(p *protocol.Promise) { p.Epochs = p.Epochs[:1] },
-		"another history from the":    func(p *protocol.Promise) { p.Name = "db9" },
+		"histories differ from the":   func(p *protocol.Promise) { p.Name = "db9" },
 	} {
 		o := &oracle{stands: good}
 		change(&o.stands)

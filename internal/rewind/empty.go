@@ -27,14 +27,14 @@ func Holds(ctx context.Context, st *filestorage.Storage, last zodb.Tid) (records
 func holds(ctx context.Context, st *filestorage.Storage, last zodb.Tid, brief bool) (records, packed bool, err error) {
 	for txn, err := range st.Transactions(ctx, last) {
 		if err != nil {
-			return false, false, fmt.Errorf("looking for records behind %v: %w", last, err)
+			return false, false, fmt.Errorf("looking for records after %v: %w", last, err)
 		}
 		packed = packed || txn.Meta().Status != zodb.StatusCommitted
 		switch _, err := txn.NextRecord(); {
 		case err == nil:
 			records = true
 		case !errors.Is(err, io.EOF):
-			return false, false, fmt.Errorf("looking for records behind %v: %w", last, err)
+			return false, false, fmt.Errorf("looking for records after %v: %w", last, err)
 		}
 		if brief && (records || packed) {
 			break

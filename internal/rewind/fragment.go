@@ -58,7 +58,8 @@ func (s *Storage) free(first zodb.Tid) (int, error) {
 			return n, nil
 		}
 	}
-	return 0, fmt.Errorf("%d fragments that begin with %v lie beside %s: move them away", maxFragments, first, s.Data)
+	return 0, fmt.Errorf("there are already %d fragments beginning with %v beside %s: move them away", maxFragments,
+		first, s.Data)
 }
 
 // clear removes what an interrupted attempt has left.

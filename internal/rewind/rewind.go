@@ -66,7 +66,7 @@ func (s *Storage) Finish(ctx context.Context) (*Fragment, error) {
 	}
 	plan := id.Rewind
 	f := nthFragment(s.Data, plan.First, plan.Nth)
-	s.Logger.Warn("rewinding: transactions that the primary never had are set aside", "from", plan.First, "to",
+	s.Logger.Warn("rewinding: setting aside transactions that the primary never had", "from", plan.First, "to",
 		plan.Until, "into", f.Data)
 	if err := s.takeOut(ctx, &f, id, plan); err != nil {
 		return nil, fmt.Errorf("rewinding %s to %v: %w", s.Data, plan.Last, err)
@@ -89,7 +89,7 @@ func (s *Storage) Finish(ctx context.Context) (*Fragment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rewinding %s to %v: %w", s.Data, plan.Last, err)
 	}
-	s.Logger.Warn("rewound", "last", plan.Last, "set aside", f.Data)
+	s.Logger.Warn("rewound", "last_tid", plan.Last, "fragment", f.Data)
 	return &f, nil
 }
 
@@ -128,7 +128,7 @@ func (s *Storage) split(ctx context.Context, st *filestorage.Storage, f *Fragmen
 	case last == plan.Last: // it was cut off before
 		return st.Close()
 	case last != plan.Until:
-		return fmt.Errorf("its last transaction is %v, and %v was to be the last that goes: it was changed meanwhile",
+		return fmt.Errorf("its last transaction is %v, and %v was the last one to remove: the file has changed since",
 			last, plan.Until)
 	}
 	if !s.Foreign {

@@ -372,7 +372,7 @@ func TestAStorageThatWasChangedMeanwhileIsLeftAlone(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := read(t, s.disk, s.Data)
-	if _, err := s.Finish(t.Context()); err == nil || !strings.Contains(err.Error(), "changed meanwhile") {
+	if _, err := s.Finish(t.Context()); err == nil || !strings.Contains(err.Error(), "has changed since") {
 		t.Errorf("got %v", err)
 	}
 	if !bytes.Equal(before, read(t, s.disk, s.Data)) {

@@ -49,12 +49,12 @@ func (c *Chain) Forget(behind zodb.Tid) {
 // check reports the first rule that the chain breaks.
 func (c *Chain) check() error {
 	if len(c.Checkpoints) > MaxCheckpoints {
-		return fmt.Errorf("%d checkpoints of the chain, at most %d are kept", len(c.Checkpoints), MaxCheckpoints)
+		return fmt.Errorf("%d checkpoints of the hash chain, the limit is %d", len(c.Checkpoints), MaxCheckpoints)
 	}
 	before := Checkpoint{Tid: c.Base}
 	for _, p := range c.Checkpoints {
 		if p.Tid <= before.Tid || p.Count <= before.Count {
-			return fmt.Errorf("checkpoint %v of the chain, behind %d transactions, follows %v, behind %d", p.Tid,
+			return fmt.Errorf("checkpoint %v of the hash chain, after %d transactions, follows %v, after %d", p.Tid,
 				p.Count, before.Tid, before.Count)
 		}
 		before = p

@@ -125,9 +125,9 @@ func (s *State) members() []member {
 		{memberFrozen, "true or false", &s.Frozen, true, s.Frozen},
 		{memberExternalHistory, "true or false", &s.ExternalHistory, true, s.ExternalHistory},
 		{memberRewind, "a rewinding", &s.Rewind, true, s.Rewind != nil},
-		{memberChain, "a chain of digests", &s.Chain, true, len(s.Chain.Checkpoints) > 0},
+		{memberChain, "a hash chain", &s.Chain, true, len(s.Chain.Checkpoints) > 0},
 		{memberWaits, "what commits waited for", &s.Waits, true, s.Waits != nil},
-		{memberSetAside, "a list of rewindings", &s.SetAside, true, len(s.SetAside) > 0},
+		{memberSetAside, "a list of rewinds", &s.SetAside, true, len(s.SetAside) > 0},
 	}
 }
 
@@ -171,7 +171,7 @@ func encode(s *State) ([]byte, error) {
 		return nil, err
 	}
 	if len(body)+sumLen > maxSize {
-		return nil, fmt.Errorf("%d epochs take %d bytes, the limit is %d", len(s.Epochs), len(body)+sumLen, maxSize)
+		return nil, fmt.Errorf("%d epochs need %d bytes, the limit is %d", len(s.Epochs), len(body)+sumLen, maxSize)
 	}
 	return append(body, sumLine(body)...), nil
 }

@@ -107,8 +107,8 @@ func (k *Keeper) begin(s *State) error {
 }
 
 // ErrNoState says that a storage has no state yet that could be changed.
-var ErrNoState = errors.New("the storage has no identity yet: a primary gets one at its first start, a secondary " +
-	"when it first reaches its primary")
+var ErrNoState = errors.New("the storage has no id yet: a primary gets one at its first start, a secondary when it " +
+	"first reaches its primary")
 
 // Update changes the state: change gets a copy and may refuse by an error, which Update returns. The new state is
 // durable, and what State returns, when Update returns nil. After an error of the disk the old one is what State

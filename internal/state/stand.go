@@ -24,12 +24,12 @@ type ReplacedError struct {
 func (e *ReplacedError) Error() string {
 	kept := ""
 	if e.kept != "" {
-		kept = "; what was there instead is in " + e.kept
+		kept = "; the other file is kept as " + e.kept
 	}
-	done := "it was written again as it has to be: leave it alone, and stop zrsd before you give a node another one"
+	done := "it was restored: do not change it while zrsd runs; stop zrsd before you replace it"
 	if e.Err != nil {
-		done = fmt.Sprintf("it cannot be written again (%v), which is tried every few seconds: until then do not stop "+
-			"zrsd, which without it does not know who it is and what it has promised", e.Err)
+		done = fmt.Sprintf("it cannot be written again (%v), retrying every few seconds: until then do not stop "+
+			"zrsd, because without this file the node forgets its identity and its votes", e.Err)
 	}
 	return fmt.Sprintf("the state file %s was %s while zrsd was using it%s; %s", e.path, e.what, kept, done)
 }

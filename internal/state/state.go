@@ -216,7 +216,7 @@ func (s *State) check() error {
 		return err
 	}
 	if len(s.SetAside) > maxSetAside {
-		return fmt.Errorf("%d rewindings are remembered, at most %d are", len(s.SetAside), maxSetAside)
+		return fmt.Errorf("%d rewinds are recorded, the limit is %d", len(s.SetAside), maxSetAside)
 	}
 	if err := s.Chain.check(); err != nil {
 		return err
@@ -230,9 +230,9 @@ func (s *State) checkRewind() error {
 	case r == nil:
 		return nil
 	case r.First <= r.Last || r.Until < r.First:
-		return fmt.Errorf("a rewinding to %v takes away %v to %v", r.Last, r.First, r.Until)
+		return fmt.Errorf("a rewind to %v removes %v to %v", r.Last, r.First, r.Until)
 	case len(r.Follow) == 0 || len(r.Follow) > maxFollow:
-		return fmt.Errorf("a rewinding has %d addresses to follow", len(r.Follow))
+		return fmt.Errorf("a rewind has %d addresses to follow", len(r.Follow))
 	}
 	return checkEpochs(r.Epochs)
 }
@@ -245,7 +245,7 @@ func checkEpochs(epochs []protocol.Epoch) error {
 	for i, e := range epochs {
 		switch {
 		case len(e.By) > maxSaid || len(e.At) > maxSaid:
-			return fmt.Errorf("epoch %d says more than %d bytes of its beginning", e.Number, maxSaid)
+			return fmt.Errorf("the start of epoch %d takes more than %d bytes", e.Number, maxSaid)
 		case e.Node != "" && !uuid.MatchString(e.Node):
 			return fmt.Errorf("node id %.60q of epoch %d is no UUID", e.Node, e.Number)
 		case len(e.Voters) > protocol.MaxVoters || slices.ContainsFunc(e.Voters, isNoUUID):
@@ -256,7 +256,7 @@ func checkEpochs(epochs []protocol.Epoch) error {
 		case i > 0 && e.Number <= epochs[i-1].Number:
 			return fmt.Errorf("epoch %d follows epoch %d", e.Number, epochs[i-1].Number)
 		case i > 0 && e.Begin < epochs[i-1].Begin:
-			return fmt.Errorf("epoch %d begins at %v, before the epoch that it follows", e.Number, e.Begin)
+			return fmt.Errorf("epoch %d begins at %v, before the epoch before it", e.Number, e.Begin)
 		}
 	}
 	return nil

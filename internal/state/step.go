@@ -12,8 +12,8 @@ type stepError struct{ number, known uint64 }
 
 func (e *stepError) Error() string {
 	return fmt.Sprintf(
-		"epoch %d cannot be: the highest one known here is %d, and promotions do not skip more than %d; "+
-			"the number is ignored",
+		"epoch %d is not plausible: the highest known one is %d, and promotions skip at most %d; the number is "+
+			"ignored",
 		e.number,
 		e.known,
 		MaxStep,

@@ -184,7 +184,7 @@ func openCBC(key, iv, data []byte) ([]byte, error) {
 func unmarshal(der []byte, into any) error {
 	rest, err := asn1.Unmarshal(der, into)
 	if err == nil && len(rest) > 0 {
-		err = errors.New("bytes behind its end")
+		err = errors.New("bytes after its end")
 	}
 	if err != nil {
 		return fmt.Errorf("it is damaged: %w", err)

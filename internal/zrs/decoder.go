@@ -83,7 +83,7 @@ func between(err error, last zodb.Tid) error {
 	if errors.Is(err, io.EOF) {
 		return io.EOF
 	}
-	return fmt.Errorf("replication stream behind transaction %v: %w", last, err)
+	return fmt.Errorf("replication stream after transaction %v: %w", last, err)
 }
 
 // Meta is valid until the Decoder's Next.

@@ -22,7 +22,7 @@ func (e *ServerError) Error() string { return e.Class + ": " + e.Text }
 type UnknownError struct{ Err error }
 
 func (e *UnknownError) Error() string {
-	return "it is not known whether the transaction was committed: look for it before you commit it again: " +
+	return "the result of the commit is not known: look for the transaction before you commit it again: " +
 		e.Err.Error()
 }
 

@@ -40,8 +40,8 @@ type TooLargeError struct {
 }
 
 func (e *TooLargeError) Error() string {
-	return fmt.Sprintf("the transaction has more %s than the %d that one may have; commit in smaller parts, or raise "+
-		"the server's limit", e.What, e.Max)
+	return fmt.Sprintf("the transaction has more %s than the limit of %d; commit in smaller parts, or raise the "+
+		"server's limit", e.What, e.Max)
 }
 
 // A buffer keeps operations in the order in which they were sent first.

@@ -31,7 +31,7 @@ func generalPacked(b []byte) (*Message, error) {
 		return nil, fmt.Errorf("msgpack: %w", err)
 	}
 	if u.in.Len() > 0 {
-		return nil, fmt.Errorf("msgpack: %d bytes behind the message", u.in.Len())
+		return nil, fmt.Errorf("msgpack: %d bytes after the message", u.in.Len())
 	}
 	return message(v)
 }
