@@ -70,7 +70,7 @@ func (f *failoverNode) run(ctx context.Context) {
 	f.mu.Unlock()
 	loop.Run(ctx)
 	if err := ref.Close(); err != nil {
-		f.r.c.Logger.Warn("leaving the coordinator failed failed", "error", err)
+		f.r.c.Logger.Warn("leaving the coordinator failed", "error", err)
 	}
 }
 
