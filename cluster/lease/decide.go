@@ -40,7 +40,7 @@ func decide(v View, self MemberStatus, vacant int64, maxLag time.Duration) decis
 	case v.Holder == nil && self.IsPrimary && replaceable(v, self):
 		return decision{why: "is primary, and leaves the lease to another node: " + self.Fault}
 	case v.Holder == nil && self.IsPrimary:
-		return decision{action: actAcquire, number: self.Epoch, why: "is primary, and no node holds the lease"}
+		return decision{action: actAcquire, number: self.Epoch, why: "is primary, and the lease is vacant"}
 	case v.Holder == nil:
 		if why := ineligible(v, self, maxLag); why != "" {
 			return decision{why: why}

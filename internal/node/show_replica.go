@@ -62,7 +62,7 @@ func (r *replica) notReadyReason() *string {
 		return admin.Known("it takes no transactions: " + r.faultReason())
 	case r.failover != nil && !r.failover.clear():
 		return admin.Known(
-			"commits are held: this primary has no lease; the coordinator says why in its last error",
+			"commits are held: this primary has no lease; see the coordinator's last error",
 		)
 	case id != nil && id.Frozen:
 		return admin.Known("frozen: it takes no transactions until it is thawed")
