@@ -13,9 +13,8 @@ import (
 )
 
 const (
-	format  = 3
-	plain   = 2       // without what an older zrsd must not run on with
-	oldest  = 1       // that is still read: without what failover needs
+	format  = 4
+	oldest  = 1       // that is still read
 	maxSize = 1 << 20 // bytes of a state file
 
 	sumWord = "sha256:"
@@ -27,27 +26,48 @@ const (
 	memberFormat      = "format"
 	memberStorage     = "storage"
 	memberEpochs      = "epochs"
-	memberGeneratedID = "unnamed_primary" // only where it is true
+	memberGeneratedID = "generated_id" // only where it is true
 
 	// Only where they say something.
 	memberNode            = "node"
-	memberInode           = "place"
+	memberInode           = "inode"
 	memberBorn            = "born"
 	memberWas             = "was"
 	memberRole            = "role"
 	memberFollow          = "follow"
-	memberMaxEpochSeen    = "promised"
-	memberMaxEpochBegun   = "begun"
-	memberVotedFor        = "promised_to"
+	memberMaxEpochSeen    = "max_epoch_seen"
+	memberMaxEpochBegun   = "max_epoch_begun"
+	memberVotedFor        = "voted_for"
 	memberRival           = "rival"
-	memberSuccessor       = "handed_to"
+	memberSuccessor       = "successor"
 	memberFrozen          = "frozen"
 	memberRewind          = "rewind"
-	memberExternalHistory = "foreign"
+	memberExternalHistory = "external_history"
 	memberChain           = "chain"
 	memberWaits           = "waits"
 	memberSetAside        = "set_aside"
 )
+
+// former are the names of members in formats below 4.
+var former = map[string]string{
+	memberGeneratedID:     "unnamed_primary",
+	memberInode:           "place",
+	memberMaxEpochSeen:    "promised",
+	memberMaxEpochBegun:   "begun",
+	memberVotedFor:        "promised_to",
+	memberSuccessor:       "handed_to",
+	memberExternalHistory: "foreign",
+}
+
+// rename gives members of a file of an older format the names of today.
+func rename(members map[string]json.RawMessage) {
+	for now, before := range former {
+		if value, there := members[before]; there {
+			members[now] = value
+			delete(members, before)
+		}
+	}
+}
 
 // A VersionError says that a state file is whole, and of a format that this version of zrsd does not know.
 type VersionError struct {
@@ -76,6 +96,9 @@ func decode(path string, content []byte) (*State, error) {
 	}
 	if version < oldest || version > format {
 		return nil, &VersionError{path: path, format: version}
+	}
+	if version < format {
+		rename(members)
 	}
 	s := &State{path: path, extra: members}
 	for _, one := range s.members() {
@@ -160,7 +183,7 @@ func encode(s *State) ([]byte, error) {
 	for name, value := range s.extra {
 		members[name] = value
 	}
-	members[memberFormat] = s.format()
+	members[memberFormat] = format
 	for _, one := range s.members() {
 		if one.says {
 			members[one.name] = one.value
@@ -174,15 +197,6 @@ func encode(s *State) ([]byte, error) {
 		return nil, fmt.Errorf("%d epochs need %d bytes, the limit is %d", len(s.Epochs), len(body)+sumLen, maxSize)
 	}
 	return append(body, sumLine(body)...), nil
-}
-
-// format returns the lowest format whose readers do right by this state: one that does not know Waits would keep it and
-// tell clients of what no secondary has.
-func (s *State) format() int {
-	if s.Waits != nil {
-		return format
-	}
-	return plain
 }
 
 func sumLine(body []byte) []byte {

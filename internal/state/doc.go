@@ -7,7 +7,6 @@
 // The file is called like the Data.fs with ".zrsd" behind it. It is text:
 //
 //	{                                                       JSON, in any layout, at most 1 MiB with the last line
-//	  "begun": 3,                                           an epoch that has begun elsewhere, not in "epochs" yet
 //	  "born": 1795917401856564882,                          when this file was made, in nanoseconds
 //	  "chain": {"base": …, "checkpoints": […]},             digests over the history; see Chain
 //	  "epochs": [{"number":1,"begin":"0000000000000000"},   never empty; see below
@@ -15,23 +14,25 @@
 //	              "node":"9d3a6c1e-52f0-4b8e-8a77-3f1c20de9b64",
 //	              "by":"db1","at":"2026-11-23T10:00:00Z"}],
 //	  "follow": ["db2:5000"],                               where else the node looks for its primary
-//	  "format": 2,                                          raised when a reader of this version would go wrong
+//	  "format": 4,                                          raised when a reader of this version would go wrong
+//	  "inode": 4711,                                        the inode of this file
+//	  "max_epoch_begun": 3,                                 an epoch that has begun elsewhere, not in "epochs" yet
+//	  "max_epoch_seen": 3,                                  the highest epoch heard of or voted for
 //	  "node": "9d3a6c1e-52f0-4b8e-8a77-3f1c20de9b64",       UUID of this copy
-//	  "place": 4711,                                        the inode of this file
-//	  "promised": 2,                                        the highest epoch heard of; see Promised
 //	  "role": "primary",                                    what a promotion, demotion or rewind made of the node
 //	  "storage": "1b4e28ba-2fa1-41d2-883f-0016d3cca427"     UUID, random, lower case, of all copies
 //	}\n
 //	sha256:<64 hexadecimal digits>\n                        of all bytes before this line
 //
-// Members but "epochs", "format" and "storage" are left out where they say nothing, as are "handed_to", the node to
-// which a primary handed its epoch over, "promised_to", who got the promise, "rival", another primary of the same epoch
-// that goes before this one, "was", the node of which this one is a copy, "frozen": true, "foreign": true, where the
-// chain proves nothing, "rewind", a rewinding to be finished, "set_aside", rewindings that nobody had asked for, and
-// "waits", of what clients were told only when secondaries had it: see Waits. Files of format 1 have only those three,
-// those of format 2 no "waits".
+// Members but "epochs", "format" and "storage" are left out where they say nothing, as are "successor", the node to
+// which a primary handed its epoch over, "voted_for", the node that got this one's vote for the highest epoch, "rival",
+// another primary of the same epoch that goes before this one, "was", the node of which this one is a copy, "frozen":
+// true, "external_history": true, where the chain proves nothing, "generated_id": true, where the id was made for a copy
+// of a storage that has none, that of a zc.zrs, "rewind", a rewinding to be finished, "set_aside", rewindings that
+// nobody had asked for, and "waits", of what clients were told only when secondaries had it: see Waits.
 //
-// "unnamed_primary": true is there, too, when the id was made for a copy of a storage that has none, that of a zc.zrs.
+// Files of formats 1 to 3 are read. They call some members by other names (former, in codec.go); those of format 1 have
+// only "epochs", "format" and "storage", those of format 2 no "waits".
 //
 // Numbers of epochs begin above 0 and rise; "begin" is the tid of the last transaction before the epoch and does not
 // fall; "node" is the id of the node that began it, left out where an older version wrote it down. An epoch is the same

@@ -174,9 +174,9 @@ func TestMembersOfANewerVersionSurviveARewrite(t *testing.T) {
 }
 
 func TestANewerFormatIsNoDamage(t *testing.T) {
-	_, err := decode("x.zrsd", sealed(`{"format":4,"storage":{"another":"form"}}`))
+	_, err := decode("x.zrsd", sealed(`{"format":5,"storage":{"another":"form"}}`))
 	var version *VersionError
-	if !errors.As(err, &version) || version.format != 4 {
+	if !errors.As(err, &version) || version.format != 5 {
 		t.Fatalf("got %v", err)
 	}
 }
@@ -188,7 +188,7 @@ func TestDamageIsFound(t *testing.T) {
 	one := `[{"number":1,"begin":"00"}]`
 	long := strings.Repeat("a", maxSaid+1)
 	rule := func(member string) string {
-		return fmt.Sprintf(`{"format":2,"storage":%q,"epochs":%s,%s}`, someID, one, member)
+		return fmt.Sprintf(`{"format":4,"storage":%q,"epochs":%s,%s}`, someID, one, member)
 	}
 	for name, content := range map[string][]byte{
 		"empty file":           {},
@@ -213,8 +213,8 @@ func TestDamageIsFound(t *testing.T) {
 		"unknown role":         sealed(rule(`"role":"king"`)),
 		"address too long":     sealed(rule(`"follow":["` + strings.Repeat("a", maxAddress+1) + `"]`)),
 		"too many addresses":   sealed(rule(`"follow":["a"` + strings.Repeat(`,"a"`, maxFollow) + `]`)),
-		"handed to nobody":     sealed(rule(`"handed_to":"?"`)),
-		"promise below 0":      sealed(rule(`"promised":-1`)),
+		"handed to nobody":     sealed(rule(`"successor":"?"`)),
+		"promise below 0":      sealed(rule(`"max_epoch_seen":-1`)),
 		"long tale of epoch":   sealed(valid(someID, `[{"number":1,"begin":"00","by":"`+long+`"}]`)),
 		"begin is no tid":      sealed(valid(someID, `[{"number":1,"begin":"x"}]`)),
 	} {
@@ -225,6 +225,39 @@ func TestDamageIsFound(t *testing.T) {
 				t.Errorf("got %v", err)
 			}
 		})
+	}
+}
+
+// Files of the formats before have other names for the same.
+func TestFilesOfOlderFormatsAreRead(t *testing.T) {
+	recorded, err := os.ReadFile("testdata/two-epochs-format-2.zrsd")
+	if err != nil {
+		t.Fatal(err)
+	}
+	s, err := decode("x", recorded)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.inode != 4711 || s.MaxEpochSeen != 2 || s.Epoch().By != "db1" || len(s.extra) != 0 {
+		t.Errorf("got %+v", s)
+	}
+	s, err = decode("x", sealed(`{"format":3,"storage":"`+someID+`","epochs":[{"number":1,"begin":"00"}],"begun":5,`+
+		`"promised":6,"promised_to":"`+someNode+`","handed_to":"`+someNode+`","foreign":true,"unnamed_primary":true}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if s.MaxEpochBegun != 5 || s.MaxEpochSeen != 6 || s.VotedFor != someNode || s.Successor != someNode ||
+		!s.ExternalHistory || !s.GeneratedID || len(s.extra) != 0 {
+		t.Errorf("got %+v", s)
+	}
+	again, err := encode(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for now, before := range former {
+		if strings.Contains(string(again), `"`+before+`"`) {
+			t.Errorf("%s is still called %s in %s", now, before, again)
+		}
 	}
 }
 
