@@ -130,7 +130,7 @@ func TestWhoseReignItWas(t *testing.T) {
 		if tt.code == 0 && r != nil || tt.code != 0 && (r == nil || r.Code != tt.code) {
 			t.Errorf("%s: got %#v, want code %d", tt.name, answer, tt.code)
 		}
-		if says := "it knows epochs up to 1 of node a, the primary epochs up to 2 of node b"; len(tt.epochs) == 1 &&
+		if says := "it has epochs up to 1 of node a, the primary has epochs up to 2 of node b"; len(tt.epochs) == 1 &&
 			tt.code == protocol.CodeDiverged && !strings.Contains(r.Text, says) {
 			t.Errorf("%s: %q does not say %q", tt.name, r.Text, says)
 		}

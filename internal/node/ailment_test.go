@@ -109,7 +109,7 @@ func TestAPrimaryThatAilsKeepsTheLeaseWhereNobodyIsBetter(t *testing.T) {
 		_ = a.tries(t)
 		time.Sleep(10 * time.Millisecond) //nolint:forbidigo // how often clients try, not a wait
 	}
-	a.unready(t, "no transaction has found room on the disk of Data.fs")
+	a.unready(t, "no transaction fitted on the disk of Data.fs")
 	a.disk.(*simdisk.Disk).Heal()
 	if err := a.tries(t); err != nil {
 		t.Fatal(err)
@@ -238,7 +238,7 @@ func TestAnIdlePrimaryWhoseDiskIsFullStaysWhereNobodyHasRoom(t *testing.T) {
 	b.full(1 << 20)
 	c.full(1 << 20)
 	a.full(100)
-	a.unready(t, "no transaction has found room on the disk of Data.fs")
+	a.unready(t, "no transaction fitted on the disk of Data.fs")
 	if a.faultReason() == "" || !a.isLeading() || a.epoch() != 1 {
 		t.Errorf("it leads %v, epoch %d", a.isLeading(), a.epoch())
 	}
