@@ -29,8 +29,8 @@ const (
 )
 
 // placeFor decides about a client that wants to write, and waits where nobody knows who leads. greeted says that other
-// nodes had the time to greet it first. It returns how often the leader had changed by then.
-func (s *storage) placeFor(ctx context.Context, greeted bool) (place, uint64) {
+// nodes had the time to greet it first, came when it connected. It returns how often the leader had changed by then.
+func (s *storage) placeFor(ctx context.Context, came time.Time, greeted bool) (place, uint64) {
 	switch {
 	case s.access() != ReadOnly:
 		return admitted, 0
@@ -46,7 +46,7 @@ func (s *storage) placeFor(ctx context.Context, greeted bool) (place, uint64) {
 		switch answered := v.answered >= first; {
 		case s.access() != ReadOnly:
 			return admitted, v.changes
-		case answered && v.leader != "" && (waited || s.seek.restless()):
+		case answered && v.leader != "" && (waited || s.seek.missedBy(came)):
 			return again, v.changes // other nodes may have refused it before there was a leader
 		case answered && (v.leader != "" || !s.opt.Hold):
 			return refused, v.changes

@@ -158,6 +158,14 @@ func TestAWriterIsNotRefusedWhereTheLeaderHasJustBegun(t *testing.T) {
 	}
 }
 
+// One that has come after the leader began to lead has reached it by itself if it can: it is not made to begin anew,
+// which whoever waits for it in the client would be told of.
+func TestAWriterThatCameLaterThanTheLeaderIsRefused(t *testing.T) {
+	s, e := secondary(t, Options{})
+	e.leader.Store(&Leader{Name: "a", For: 2 * startSlack})
+	s.falls(t).call("ping")
+}
+
 // The way of a client to a leader that was there all the time may have been cut.
 func TestAFallbackReaderLooksAgainAfterAWhile(t *testing.T) {
 	e := new(elsewhere)

@@ -45,10 +45,12 @@ type view struct {
 
 // Times of a seeker.
 const (
-	askEvery  = 300 * time.Millisecond // a question begins, whether or not the one before is answered
-	askGap    = 20 * time.Millisecond  // at least between two of them
-	askAtOnce = 8                      // questions under way: addresses that are silent hold them up
-	unsettled = 3 * time.Second        // after a change, and when a node has begun to lead, clients may miss it
+	askEvery = 300 * time.Millisecond // a question begins, whether or not the one before is answered
+	askGap   = 20 * time.Millisecond  // at least between two of them
+	// startSlack is for how long a node that begins to lead may not listen for clients yet.
+	startSlack = 500 * time.Millisecond
+	askAtOnce  = 8               // questions under way: addresses that are silent hold them up
+	unsettled  = 3 * time.Second // after a change, and when a node has begun to lead, clients may miss it
 )
 
 // enter notes one who has to know, until leave, and returns the number of the first question that begins from now on.
@@ -82,6 +84,15 @@ func (k *seeker) restless() bool {
 	defer k.mu.Unlock()
 	return !k.vacant.IsZero() || k.changes > 0 && time.Since(k.changed) < unsettled ||
 		k.leader != "" && time.Since(k.began) < unsettled
+}
+
+// missedBy reports whether a client that came at a time may have been sent away at the leader's address: it had come
+// there, as ZEO's client comes to all addresses at the same time, before that took writers.
+func (k *seeker) missedBy(came time.Time) bool {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	came = came.Add(-startSlack)
+	return k.changes > 0 && k.changed.After(came) || k.leader != "" && k.began.After(came)
 }
 
 // poke wakes who waits for something to change.

@@ -40,7 +40,7 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 	var err error
 	c.patiently(func(ctx context.Context) {
 		if !readOnly {
-			where, c.changes = s.placeFor(ctx, c.greeted)
+			where, c.changes = s.placeFor(ctx, c.since, c.greeted)
 		}
 		if where == admitted || where == onlyReads {
 			err = s.awaitClear(ctx)
