@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -27,7 +28,7 @@ func (p *Primary) acceptAll(ctx context.Context, l net.Listener, conns *sync.Wai
 		if err != nil {
 			p.hush.Warn(p.log, "", door.Kind(err), "accepting a connection failed, retrying", "listener",
 				l.Addr().String(), "error", err)
-			if !pause(ctx, acceptPause) {
+			if !pause.For(ctx, acceptPause) {
 				return context.Cause(ctx)
 			}
 			continue
@@ -53,16 +54,4 @@ func refusePreface(ctx context.Context, conn net.Conn, r *protocol.Refusal) {
 
 func closeQuietly(c io.Closer) {
 	_ = c.Close() // the connection is given up; there is nobody to tell
-}
-
-// pause waits for d and reports false when ctx ended first.
-func pause(ctx context.Context, d time.Duration) bool {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-		return true
-	case <-ctx.Done():
-		return false
-	}
 }

@@ -26,6 +26,26 @@ func Call(ctx context.Context, conn net.Conn, secret Secret, opt SessionOptions)
 	return session, control, nil
 }
 
+// Ask sends one message on a session of its own, and returns the answer. A Refusal is an error. conn is closed.
+func Ask(ctx context.Context, conn net.Conn, secret Secret, question any, opt SessionOptions) (answer any, err error) {
+	session, control, err := Call(ctx, conn, secret, opt)
+	if err != nil {
+		return nil, err
+	}
+	defer session.Close() //nolint:errcheck // it is over
+	if err := control.Send(question); err != nil {
+		return nil, err
+	}
+	answer, err = control.Receive(ctx)
+	if err != nil {
+		return nil, err
+	}
+	if refusal, is := answer.(*Refusal); is {
+		return nil, refusal
+	}
+	return answer, nil
+}
+
 func openControl(ctx context.Context, session *yamux.Session, secret Secret) (*Control, error) {
 	stream, err := OpenStream(ctx, session, StreamHeader{Kind: StreamControl})
 	if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -62,7 +63,7 @@ func (s *Secondary) apply(ctx context.Context, from *source, out chan pendingCom
 
 // ended waits for the reason why the stream ended, which comes on the control stream and then ends ctx.
 func ended(ctx context.Context) error {
-	pause(ctx, parting)
+	pause.For(ctx, parting)
 	return errEnded
 }
 

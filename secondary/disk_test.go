@@ -71,10 +71,11 @@ func applied(t *testing.T, p *site, addr string, n int) (lost bool, after *simdi
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	sec := s.secondary(addr)
-	sec.pause = func(context.Context, time.Duration) {
+	sec.pause = func(context.Context, time.Duration) bool {
 		if sec.Status().State == StateFailed {
 			cancel() // there is no time for more
 		}
+		return true
 	}
 	r := sec.run(t)
 	context.AfterFunc(ctx, r.end)

@@ -48,7 +48,7 @@ func survives(t *testing.T, p *site, addr string, w wound) {
 	t.Helper()
 	s := inMemory(t)
 	sec := s.secondary(addr, impatient, wounded(w))
-	sec.pause = func(context.Context, time.Duration) { mustBePrefix(t, p, s) }
+	sec.pause = func(context.Context, time.Duration) bool { mustBePrefix(t, p, s); return true }
 	r := sec.run(t)
 	r.has(t, p.st.LastTid())
 	if err := r.stop(); err != nil {

@@ -1,7 +1,6 @@
 package secondary
 
 import (
-	"context"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
@@ -68,14 +67,4 @@ func (p *reconnectDelay) failed(err error, progress bool) (wait time.Duration, n
 	}
 	p.tried, p.hope = 0, false
 	return wait, news
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

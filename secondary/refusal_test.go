@@ -138,11 +138,12 @@ func TestARefusedSecondaryAsksRarelyAndGoesOnWhenAnOperatorHasActed(t *testing.T
 		o.Logger = hclog.New(&hclog.LoggerOptions{Output: log, Level: hclog.Info})
 		o.Dial = func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx, behind[len(waits)/5]) }
 	})
-	sec.pause = func(_ context.Context, d time.Duration) {
+	sec.pause = func(_ context.Context, d time.Duration) bool {
 		waits = append(waits, d)
 		if st := sec.Status(); st.State != StateRefused {
 			t.Errorf("waits in state %s", st.State)
 		}
+		return true
 	}
 	r := sec.run(t)
 	r.has(t, right.st.LastTid())
@@ -178,7 +179,7 @@ func TestBackoffGrowsUntilThereIsProgress(t *testing.T) {
 			return conn, err
 		}
 	})
-	sec.pause = func(_ context.Context, d time.Duration) { waits = append(waits, d) }
+	sec.pause = func(_ context.Context, d time.Duration) bool { waits = append(waits, d); return true }
 	r := sec.run(t)
 	r.has(t, p.st.LastTid())
 	_ = (<-conns).Close()

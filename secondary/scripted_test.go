@@ -12,6 +12,7 @@ import (
 
 	"github.com/hashicorp/yamux"
 
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -162,7 +163,7 @@ func TestASilentPrimaryIsTakenForDead(t *testing.T) {
 func TestAPrimaryWhoseStreamStallsIsLeft(t *testing.T) {
 	addr := script(t, protocol.Welcome{Heartbeat: 10 * time.Millisecond}, func(s *scripted) error {
 		for s.control.Send(&protocol.Heartbeat{LastTid: 77}) == nil {
-			pause(s.ctx, 10*time.Millisecond)
+			pause.For(s.ctx, 10*time.Millisecond)
 		}
 		return nil
 	})

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/protocol"
@@ -30,7 +31,7 @@ type Secondary struct {
 	track   *tracker
 	handing *watchdog.Place // of a transaction to the storage, while Run runs; nil: nobody watches
 	old     old             // what is known of primaries that speak zrs2
-	pause   func(context.Context, time.Duration)
+	pause   func(context.Context, time.Duration) bool
 }
 
 // Open returns a Secondary that writes to st, which stays the caller's to close, after Run. Nobody else may write to
@@ -49,7 +50,7 @@ func New(st *filestorage.Storage, keep *state.Keeper, opt Options) *Secondary {
 	opt = opt.withDefaults()
 	return &Secondary{
 		st: st, keep: keep, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.now), old: newOld(),
-		pause: pause, choosy: true,
+		pause: pause.For, choosy: true,
 	}
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/blobstore"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -103,7 +104,7 @@ func (s *Secondary) untilSeen(ctx context.Context, look func() error) error {
 		if err == nil {
 			return nil
 		}
-		pause(limited, wait)
+		pause.For(limited, wait)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -125,10 +126,7 @@ func (s *storage) follow(ctx context.Context) {
 			)
 		}
 		s.disconnect(errUnreadable)
-		select {
-		case <-time.After(clearPause):
-		case <-ctx.Done():
-		}
+		pause.For(ctx, clearPause)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 
@@ -80,7 +81,7 @@ func (s *storage) empty() bool {
 func (c *client) greet() {
 	for _, s := range c.srv.storages() {
 		if s.unclear.Load() || s.seek != nil && s.access() == ReadOnly && s.seek.restless() {
-			wait(c.ctx, greetingPause)
+			pause.For(c.ctx, greetingPause)
 			c.greeted = true
 			return
 		}

@@ -4,6 +4,8 @@ import (
 	"context"
 	"sync"
 	"time"
+
+	"github.com/zrsd/zrsd/internal/pause"
 )
 
 // A seeker knows where clients can write, for a storage that is only read here. It asks as long as somebody has to
@@ -142,7 +144,7 @@ func (k *seeker) run(ctx context.Context) {
 			defer func() { <-slots }()
 			k.answer(number, k.ask(ctx))
 		})
-		wait(ctx, askGap)
+		pause.For(ctx, askGap)
 	}
 }
 
@@ -185,13 +187,4 @@ func (k *seeker) take(number uint64, leader Leader) (news bool) {
 	}
 	k.leader, k.began, k.vacant = leader.Name, time.Now().Add(-leader.For), time.Time{}
 	return news
-}
-
-func wait(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 
@@ -153,10 +154,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 			return fmt.Errorf("accepting clients on %v: %w", l.Addr(), err)
 		case err != nil:
 			s.hush.Warn(s.log, "", door.Kind(err), "accepting a client failed, retrying", "error", err)
-			select {
-			case <-time.After(acceptPause):
-			case <-ctx.Done():
-			}
+			pause.For(ctx, acceptPause)
 			continue
 		}
 		c := s.admit(conn)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
@@ -26,7 +27,7 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 	s, known := c.srv.storage(name), c.srv.knows(name)
 	switch {
 	case s == nil && known: // it is being opened again
-		wait(c.ctx, reopening)
+		pause.For(c.ctx, reopening)
 		return c.again(m)
 	case s == nil:
 		return raise(classValue, "unknown storage: "+name)

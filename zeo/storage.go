@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -142,10 +143,7 @@ func (s *storage) cleared(ctx context.Context, tid zodb.Tid) error {
 			s.log.Error("commit clearance failed, retrying", "storage", s.name,
 				"interval", clearPause, "error", err)
 		}
-		select {
-		case <-time.After(clearPause):
-		case <-ctx.Done():
-		}
+		pause.For(ctx, clearPause)
 	}
 	return nil
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -78,12 +79,10 @@ func handOver(ctx context.Context, nodes []*seat, writers *writers, n int) (held
 }
 
 func rest(ctx context.Context, d time.Duration) error {
-	select {
-	case <-time.After(d):
-		return nil
-	case <-ctx.Done():
+	if !pause.For(ctx, d) {
 		return context.Cause(ctx)
 	}
+	return nil
 }
 
 // missing stops the nodes and counts the transactions that were acknowledged and are not on the one that is primary.

@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/internal/drill/cluster"
 	"github.com/zrsd/zrsd/internal/drill/workload"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -121,12 +122,10 @@ func until(ctx context.Context, what string, cond func() bool) error {
 
 // later lets a little time pass before it is looked again whether something has come true.
 func later(ctx context.Context, what string) error {
-	select {
-	case <-time.After(poll):
-		return nil
-	case <-ctx.Done():
+	if !pause.For(ctx, poll) {
 		return &NotTrueError{what}
 	}
+	return nil
 }
 
 // poll is how often it is looked whether something has come true.

@@ -9,6 +9,7 @@ import (
 	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/internal/drill/cluster"
 	"github.com/zrsd/zrsd/internal/drill/workload"
+	"github.com/zrsd/zrsd/internal/pause"
 )
 
 var slowDisk = Scenario{
@@ -28,21 +29,13 @@ func slowNode(ctx context.Context, r *Run) error {
 		if err := n.Freeze(ctx); err != nil {
 			return err
 		}
-		pause(ctx, 90*time.Millisecond)
+		pause.For(ctx, 90*time.Millisecond)
 		if err := n.Wake(); err != nil {
 			return err
 		}
-		pause(ctx, 10*time.Millisecond)
+		pause.For(ctx, 10*time.Millisecond)
 	}
 	return context.Cause(ctx)
-}
-
-// pause lets time pass: for these faults that is what they are.
-func pause(ctx context.Context, d time.Duration) {
-	select {
-	case <-time.After(d):
-	case <-ctx.Done():
-	}
 }
 
 var fullDisk = Scenario{
@@ -154,7 +147,7 @@ func packAndKill(ctx context.Context, r *Run) error {
 		defer close(done)
 		_ = n.Pack(packing, until) // broken off, or done before: both are right
 	}(r.primary)
-	pause(ctx, after)
+	pause.For(ctx, after)
 	err := r.primary.Kill()
 	<-done
 	return err

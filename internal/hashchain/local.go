@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -97,10 +98,8 @@ func (l *Local) run() {
 			told = err.Error()
 			l.log.Error("cannot continue the hash chain, retrying", "interval", l.opt.Retry, "error", err)
 		}
-		select {
-		case <-l.life.Done():
+		if !pause.For(l.life, l.opt.Retry) {
 			return
-		case <-time.After(l.opt.Retry):
 		}
 	}
 }

@@ -3,6 +3,8 @@ package hashchain
 import (
 	"context"
 	"time"
+
+	"github.com/zrsd/zrsd/internal/pause"
 )
 
 // How the reading makes way for who waits for something: after each turn it rests for as long as that took, and while
@@ -30,12 +32,7 @@ func (p *throttle) step(ctx context.Context, pos, size int64) {
 		d = max(d, busyRest)
 	}
 	if p.size != 0 { // not before the first turn
-		rest := time.NewTimer(d)
-		defer rest.Stop()
-		select {
-		case <-rest.C:
-		case <-ctx.Done():
-		}
+		pause.For(ctx, d)
 	}
 	*p = throttle{time.Now(), pos, size}
 }

@@ -220,31 +220,21 @@ func (c *Config) bidAt(ctx context.Context, addr string, bid *protocol.Bid) (*pr
 	if err != nil {
 		return nil, err
 	}
-	session, control, err := protocol.Call(ctx, conn, c.read.secret, protocol.SessionOptions{Logger: c.Logger})
+	msg, err := protocol.Ask(ctx, conn, c.read.secret, bid, protocol.SessionOptions{Logger: c.Logger})
 	if err != nil {
 		return nil, err
 	}
-	defer session.Close() //nolint:errcheck // it is over
-	if err := control.Send(bid); err != nil {
-		return nil, err
+	m, ok := msg.(*protocol.Promise)
+	if !ok {
+		return nil, fmt.Errorf("it answered a vote request with a %T", msg)
 	}
-	msg, err := control.Receive(ctx)
-	if err != nil {
-		return nil, err
-	}
-	switch m := msg.(type) {
-	case *protocol.Promise:
-		if m.StorageID != bid.StorageID {
-			return m, nil
-		}
-		if err := state.Believe(m.Highest(), max(bid.Heard, bid.Epoch)); err != nil {
-			return nil, err
-		}
+	if m.StorageID != bid.StorageID {
 		return m, nil
-	case *protocol.Refusal:
-		return nil, m
 	}
-	return nil, fmt.Errorf("it answered a vote request with a %T", msg)
+	if err := state.Believe(m.Highest(), max(bid.Heard, bid.Epoch)); err != nil {
+		return nil, err
+	}
+	return m, nil
 }
 
 // maxSaid is how many bytes of a text of another node are shown.

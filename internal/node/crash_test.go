@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
@@ -68,7 +69,7 @@ func promoteUntil(t *testing.T, s *seat) {
 		if err == nil || s.isLeading() {
 			return
 		}
-		if pause(ctx, 10*time.Millisecond); ctx.Err() != nil {
+		if pause.For(ctx, 10*time.Millisecond); ctx.Err() != nil {
 			t.Fatal(err)
 		}
 	}

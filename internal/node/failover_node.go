@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
@@ -50,7 +51,7 @@ const identityEvery = time.Second
 // run takes part until ctx ends, then gives the leader lease back.
 func (f *failoverNode) run(ctx context.Context) {
 	for f.r.keep.State() == nil {
-		if pause(ctx, identityEvery); ctx.Err() != nil {
+		if pause.For(ctx, identityEvery); ctx.Err() != nil {
 			return
 		}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/cluster/lease/leasetest"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
@@ -164,7 +165,7 @@ func handOver(t *testing.T, from, to *seat) {
 		if err == nil || to.isLeading() {
 			return
 		}
-		if pause(ctx, 10*time.Millisecond); ctx.Err() != nil {
+		if pause.For(ctx, 10*time.Millisecond); ctx.Err() != nil {
 			t.Fatal(err)
 		}
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zeo"
@@ -109,7 +110,7 @@ func (s *seat) identified(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for s.wants.Load() {
-		if pause(ctx, time.Millisecond); ctx.Err() != nil {
+		if pause.For(ctx, time.Millisecond); ctx.Err() != nil {
 			return fmt.Errorf("it has no identity: %w", ctx.Err())
 		}
 	}

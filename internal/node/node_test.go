@@ -103,7 +103,7 @@ func TestASecondaryWhoseDiskFailedOpensItsStorageAgain(t *testing.T) {
 	}
 	m := &member{c: &cfg.Config}
 	n := cfg.addTo(m)
-	n.pause = func(context.Context, time.Duration) {}
+	n.pause = func(context.Context, time.Duration) bool { return true }
 	second := b.run(t, func(ctx context.Context) error { return runAll(ctx, m.c, []*member{m}, nil) })
 	second.await(t, "it has everything nevertheless", func(st *admin.Status) bool {
 		return st.Storage.LastTid != nil && *st.Storage.LastTid == last

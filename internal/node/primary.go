@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 )
 
@@ -16,8 +17,8 @@ func (c *PrimaryConfig) addTo(m *member) {
 		return
 	}
 	n := &replicated{
-		c: &c.Config, cfg: c.following(), create: c.Create, starts: state.RolePrimary, status: m.status, pause: pause,
-		self: rand.Text(),
+		c: &c.Config, cfg: c.following(), create: c.Create, starts: state.RolePrimary, status: m.status,
+		pause: pause.For, self: rand.Text(),
 	}
 	m.session, m.replica = n.run, &n.now
 }

@@ -29,7 +29,7 @@ type replicated struct {
 	create bool            // a primary may begin with an empty file
 	starts state.Role      // what it is while the state file says nothing else
 	status *nodeStatus
-	pause  func(ctx context.Context, d time.Duration)
+	pause  func(ctx context.Context, d time.Duration) bool
 
 	self string // is another one with each start: by this a node knows itself from a copy of it
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
@@ -18,7 +19,7 @@ const reopenPause = 5 * time.Second
 // addTo gives a member what runs it as this secondary.
 func (c *SecondaryConfig) addTo(m *member) *replicated {
 	m.status = newNodeStatus(roleSecondary, &c.Config)
-	n := &replicated{c: &c.Config, cfg: *c, starts: state.RoleSecondary, status: m.status, pause: pause,
+	n := &replicated{c: &c.Config, cfg: *c, starts: state.RoleSecondary, status: m.status, pause: pause.For,
 		self: rand.Text()}
 	m.session, m.replica = n.run, &n.now
 	return n
@@ -84,14 +85,4 @@ func (r *replica) options() secondary.Options {
 		opt.Successor = r
 	}
 	return opt
-}
-
-// pause waits for d, or until ctx ends.
-func pause(ctx context.Context, d time.Duration) {
-	t := time.NewTimer(d)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
 }

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -204,7 +205,7 @@ func (s *syncer) late(ctx context.Context, now *syncWindow, release func(), tid 
 			s.c.Logger.Error("commits keep waiting for secondaries: degraded mode cannot be saved to the state file",
 				"error", err, "retry_in", s.c.Sync.Timeout)
 		}
-		pause(ctx, s.c.Sync.Timeout)
+		pause.For(ctx, s.c.Sync.Timeout)
 	}
 	s.mu.Lock()
 	first := s.since.IsZero() && !now.over()

@@ -217,20 +217,5 @@ func (r *Remote) ask(ctx context.Context, question any) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	session, control, err := protocol.Call(ctx, conn, r.Secret, protocol.SessionOptions{})
-	if err != nil {
-		return nil, err
-	}
-	defer session.Close() //nolint:errcheck // it is over
-	if err := control.Send(question); err != nil {
-		return nil, err
-	}
-	msg, err := control.Receive(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if refusal, is := msg.(*protocol.Refusal); is {
-		return nil, refusal
-	}
-	return msg, nil
+	return protocol.Ask(ctx, conn, r.Secret, question, protocol.SessionOptions{})
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/pause"
 )
 
 // A Node is a member of a cluster.
@@ -90,9 +91,7 @@ func (n *Node) Freeze(ctx context.Context) error {
 		return err
 	}
 	for n.Running() && !stopped(n.proc.Pid()) {
-		select {
-		case <-time.After(time.Millisecond):
-		case <-ctx.Done():
+		if !pause.For(ctx, time.Millisecond) {
 			return fmt.Errorf("freezing node %s: %w", n.Name, context.Cause(ctx))
 		}
 	}

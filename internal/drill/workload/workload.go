@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/consistency"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -77,10 +78,10 @@ func newActor(l *Load, name string, stream uint64, targets []Target, readOnly bo
 func (a *actor) run(ctx context.Context, act func(ctx context.Context) error) {
 	for ctx.Err() == nil {
 		if err := a.connect(ctx); err != nil {
-			a.wait(ctx, again)
+			pause.For(ctx, again)
 			continue
 		}
-		for act(ctx) == nil && a.wait(ctx, time.Duration(a.dice.Int64N(2*int64(a.Pause)+1))) {
+		for act(ctx) == nil && pause.For(ctx, time.Duration(a.dice.Int64N(2*int64(a.Pause)+1))) {
 		}
 		a.conn.Close()
 	}
@@ -104,16 +105,6 @@ func (a *actor) connect(ctx context.Context) error {
 		}
 	}
 	return nil
-}
-
-// wait reports whether ctx has not ended meanwhile.
-func (a *actor) wait(ctx context.Context, d time.Duration) bool {
-	select {
-	case <-time.After(d):
-		return ctx.Err() == nil
-	case <-ctx.Done():
-		return false
-	}
 }
 
 // limited bounds a call.

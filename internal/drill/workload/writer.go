@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/consistency"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -56,7 +57,7 @@ func (w *writer) once(ctx context.Context, try func(ctx context.Context) error) 
 		if w.committed > 0 {
 			return nil
 		}
-		if !w.wait(ctx, again) {
+		if !pause.For(ctx, again) {
 			return fmt.Errorf("no node has taken a transaction of client %s: %w; the last one did not because: %w",
 				w.name, context.Cause(ctx), err)
 		}
