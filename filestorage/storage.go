@@ -102,9 +102,18 @@ func Open(ctx context.Context, path string, opt Options) (*Storage, error) {
 
 func newStorage(path string, opt Options) *Storage {
 	s := &Storage{
-		path: path, openDataFile: newEdition(path), fs: vfs.OrOS(opt.FS), blobs: opt.Blobs, log: opt.Logger, now: opt.Now,
-		resolver: opt.Resolve, readOnly: opt.ReadOnly,
-		queue: newQueue(), commit: make(chan struct{}, 1), packing: make(chan struct{}, 1), closed: make(chan struct{}),
+		path:         path,
+		openDataFile: newEdition(path),
+		fs:           vfs.OrOS(opt.FS),
+		blobs:        opt.Blobs,
+		log:          opt.Logger,
+		now:          opt.Now,
+		resolver:     opt.Resolve,
+		readOnly:     opt.ReadOnly,
+		queue:        newQueue(),
+		commit:       make(chan struct{}, 1),
+		packing:      make(chan struct{}, 1),
+		closed:       make(chan struct{}),
 	}
 	if s.log == nil {
 		s.log = hclog.NewNullLogger()

@@ -231,11 +231,15 @@ func (s *soak) redundant(t *testing.T) {
 	t.Helper()
 	for _, n := range s.others() {
 		for {
-			st, err := n.Await(within(t), "it follows the primary, or is refused for good", func(st *admin.Status) bool {
-				up := st.Upstream
-				return up != nil && (up.State == "live" ||
-					up.State == "refused" && up.Since != nil && st.Now.Sub(*up.Since) > ownRewind)
-			})
+			st, err := n.Await(
+				within(t),
+				"it follows the primary, or is refused for good",
+				func(st *admin.Status) bool {
+					up := st.Upstream
+					return up != nil && (up.State == "live" ||
+						up.State == "refused" && up.Since != nil && st.Now.Sub(*up.Since) > ownRewind)
+				},
+			)
 			if err != nil {
 				t.Fatal(err)
 			}

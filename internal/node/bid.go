@@ -113,7 +113,8 @@ func (r *replica) promise() *protocol.Promise {
 		p.Follows = now.Address
 	}
 	if id := r.keep.State(); id != nil {
-		p.StorageID, p.Node, p.Epochs, p.Promised, p.Heard = id.StorageID, id.Node, id.Epochs, id.MaxEpochSeen, id.MaxEpochBegun
+		p.StorageID, p.Node, p.Epochs = id.StorageID, id.Node, id.Epochs
+		p.Promised, p.Heard = id.MaxEpochSeen, id.MaxEpochBegun
 	}
 	return p
 }

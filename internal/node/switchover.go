@@ -75,7 +75,8 @@ func (h *handingOver) choose(to string) error {
 			"primary are: %s", to, orNone(names))}
 	case h.successor.State == primary.StateDisconnected:
 		return &admin.Refusal{Reason: admin.Unavailable, Text: fmt.Sprintf("%s has been disconnected since %s: its "+
-			"last durable transaction is %v", to, h.successor.GoneSince.UTC().Format(time.RFC3339), h.successor.DurableTid)}
+			"last durable transaction is %v", to, h.successor.GoneSince.UTC().Format(time.RFC3339),
+			h.successor.DurableTid)}
 	case h.successor.Serves == "" || h.successor.Node == "":
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: fmt.Sprintf("%s cannot be primary: it has no address "+
 			"for secondaries; start it with --replicate-to", to)}

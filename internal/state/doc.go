@@ -27,8 +27,8 @@
 // Members but "epochs", "format" and "storage" are left out where they say nothing, as are "successor", the node to
 // which a primary handed its epoch over, "voted_for", the node that got this one's vote for the highest epoch, "rival",
 // another primary of the same epoch that goes before this one, "was", the node of which this one is a copy, "frozen":
-// true, "external_history": true, where the chain proves nothing, "generated_id": true, where the id was made for a copy
-// of a storage that has none, that of a zc.zrs, "rewind", a rewinding to be finished, "set_aside", rewindings that
+// true, "external_history": true, where the chain proves nothing, "generated_id": true, where the id was made for a
+// copy of a storage that has none, that of a zc.zrs, "rewind", a rewinding to be finished, "set_aside", rewindings that
 // nobody had asked for, and "waits", of what clients were told only when secondaries had it: see Waits.
 //
 // Files of formats 1 to 3 are read. They call some members by other names (former, in codec.go); those of format 1 have

@@ -38,8 +38,8 @@ type State struct {
 	// MaxEpochSeen is the highest epoch that this node has heard of or promised to: it never again follows, or acts as,
 	// the primary of a lower one. 0: none but those in Epochs.
 	MaxEpochSeen uint64
-	// MaxEpochBegun is the highest epoch that is known to have begun elsewhere, where Epochs does not have it yet. 0: there is
-	// none. What is only promised is in MaxEpochSeen, and may come to nothing.
+	// MaxEpochBegun is the highest epoch that is known to have begun elsewhere, where Epochs does not have it yet. 0:
+	// there is none. What is only promised is in MaxEpochSeen, and may come to nothing.
 	MaxEpochBegun uint64
 	// VotedFor is the Node of the one that got the promise. Empty: the epoch was only heard of.
 	VotedFor string
@@ -48,8 +48,8 @@ type State struct {
 	Rival string
 	// Successor is the Node of the secondary to which this node, then primary, has handed epoch MaxEpochSeen over.
 	Successor string
-	// ExternalHistory says that transactions of this copy came over the protocol of zc.zrs, or with a file that was copied:
-	// their extensions may be pickled in another way, so the chain of digests proves nothing about them.
+	// ExternalHistory says that transactions of this copy came over the protocol of zc.zrs, or with a file that was
+	// copied: their extensions may be pickled in another way, so the chain of digests proves nothing about them.
 	ExternalHistory bool
 	// Rewind is a rewinding that was begun and has to be finished before the storage is used. Nil: there is none.
 	Rewind *Rewind
