@@ -157,6 +157,11 @@ func TestADrillFindsThatCommitsAreGone(t *testing.T) {
 			continue
 		}
 		s.Steps = append(slices.Clone(s.Steps), func(_ context.Context, r *drill.Run) error {
+			for _, path := range r.Aside {
+				if err := os.Remove(path); err != nil {
+					return err
+				}
+			}
 			r.Aside = nil
 			return nil
 		})

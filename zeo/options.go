@@ -117,7 +117,7 @@ type Leader struct {
 	// Name is one that no other node has, nor this one in another epoch, nor after a time in which it took none: the
 	// same node under a new name has come back.
 	Name string
-	For  time.Duration // how long it has taken them
+	For  time.Duration // how long it has taken them; very long where that is not known
 }
 
 // defaultHoldFor is for how long nobody has to lead before clients that want to write are let in to read.

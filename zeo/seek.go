@@ -93,8 +93,7 @@ func (k *seeker) restless() bool {
 func (k *seeker) missedBy(came time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	came = came.Add(-startSlack)
-	return k.changes > 0 && k.changed.After(came) || k.leader != "" && k.began.After(came)
+	return k.leader != "" && k.began.After(came.Add(-startSlack))
 }
 
 // poke wakes who waits for something to change.

@@ -29,7 +29,7 @@ func (r *replica) elsewhere(ctx context.Context) zeo.Leader {
 	case r.isLeading() && !r.fenced():
 		return zeo.Leader{}
 	case now.Connected && now.Protocol != protocol.Native: // a zc.zrs answers no questions
-		return zeo.Leader{Name: "a zc.zrs at " + now.Address}
+		return zeo.Leader{Name: "a zc.zrs at " + now.Address, For: time.Hour} // it does not say for how long
 	case id == nil:
 		return zeo.Leader{}
 	}

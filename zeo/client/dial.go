@@ -119,8 +119,10 @@ func (c *Conn) register(ctx context.Context, storage string) error {
 	if err != nil {
 		return err
 	}
-	if v == nil {
-		return nil // a storage that is empty
+	if v == nil { // the storage is empty, or the client is to try the other addresses: then this is the end
+		if v, err = c.call(ctx, "lastTransaction"); v == nil || err != nil {
+			return err
+		}
 	}
 	c.registered, err = tidOf(v)
 	return err
