@@ -169,6 +169,9 @@ func (o *drillOptions) play(ctx context.Context, perform player, scenarios []dri
 	if err != nil {
 		return nil, fmt.Errorf("looking for the program that runs: %w", err)
 	}
+	if err := drill.CheckPythons(ctx, o.pythons); err != nil {
+		return nil, usage(fmt.Errorf("--python: %w", err))
+	}
 	dir, err := os.MkdirTemp("", "zrsd-drill-")
 	if err != nil {
 		return nil, cannotOpen(err)

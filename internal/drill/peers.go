@@ -25,6 +25,16 @@ type ClientPause struct {
 // does not look for the primary as ZEO's does.
 type peers []*zeoclients.Clients
 
+// CheckPythons says which interpreter of a drill has no ZEO.
+func CheckPythons(ctx context.Context, pythons []string) error {
+	for _, python := range pythons {
+		if err := zeoclients.Check(ctx, python); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // bring starts them, and returns when each has committed.
 func (r *Run) bring(ctx context.Context, pythons []string) error {
 	var addresses []string

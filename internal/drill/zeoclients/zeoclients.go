@@ -45,6 +45,23 @@ const maxErrors = 20
 // closing is for how long what an interpreter leaves behind may keep its output open.
 const closing = 5 * time.Second
 
+// Check says what is wrong with an interpreter that has no ZEO.
+func Check(ctx context.Context, python string) error {
+	const program = "import ZEO; print(ZEO.__name__)"
+	cmd := exec.CommandContext(ctx, python, "-c", program)
+	cmd.WaitDelay = closing
+	out, err := cmd.CombinedOutput()
+	if err == nil && strings.TrimSpace(string(out)) == "ZEO" {
+		return nil
+	}
+	said := strings.TrimSpace(string(out))
+	return fmt.Errorf("%s is no Python that has ZEO: give the path of one: %w", python,
+		errors.Join(err, errors.New("it says: "+said[max(0, len(said)-maxSaid):])))
+}
+
+// maxSaid is how much of what an interpreter says is shown.
+const maxSaid = 300
+
 // Start runs clients that each pause between commits, until Close. An address is host:port, or the path of a socket.
 func Start(python string, pause time.Duration, addresses ...string) (*Clients, error) {
 	c := &Clients{
@@ -73,8 +90,8 @@ func Start(python string, pause time.Duration, addresses ...string) (*Clients, e
 		Clients *[]string `json:"clients"`
 	}{&c.Version, &c.Names}) != nil {
 		_ = c.cmd.Process.Kill() // it has ended, or says something else
-		err := c.cmd.Wait()
-		return nil, fmt.Errorf("starting real ZEO clients with %s: it says %q, %w: %s", python, lines.Text(), err,
+		err := errors.Join(errors.New("it is no Python that has ZEO"), c.cmd.Wait())
+		return nil, fmt.Errorf("starting real ZEO clients with %s: it says %q: %w: %s", python, lines.Text(), err,
 			c.says)
 	}
 	c.heard.Go(func() { c.listen(lines) })

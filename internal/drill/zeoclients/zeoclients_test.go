@@ -88,3 +88,14 @@ func TestAnInterpreterWithoutZEOIsNamed(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+func TestAnInterpreterIsCheckedForZEO(t *testing.T) {
+	if err := Check(t.Context(), interpreter(t, "ZEO")); err != nil {
+		t.Error(err)
+	}
+	for _, python := range []string{interpreter(t), interpreter(t, "no module"), "/no/such/python"} {
+		if err := Check(t.Context(), python); err == nil || !strings.Contains(err.Error(), "no Python that has ZEO") {
+			t.Errorf("%s: %v", python, err)
+		}
+	}
+}
