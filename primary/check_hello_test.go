@@ -30,7 +30,7 @@ func TestWhoMayFollow(t *testing.T) {
 			h.StorageID, h.Epochs = "", []protocol.Epoch{{Number: 1, Node: "x"}, {Number: 2, Node: "y"}}
 		}},
 		{name: "no storage id yet, and a promise to another cluster", change: func(h *protocol.Hello) {
-			h.StorageID, h.Promised = "", 3*state.MaxStep
+			h.StorageID, h.MaxEpochSeen = "", 3*state.MaxStep
 		}},
 		{name: "a copy without a state, of other content after a pack", src: packed(), change: func(h *protocol.Hello) {
 			h.StorageID, h.Last.Tid, h.Last.Digest = "", tidAt(4), zodb.Digest{1}

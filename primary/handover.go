@@ -56,8 +56,8 @@ func (g *progress) durableTid() (zodb.Tid, <-chan struct{}) {
 	return g.durable, g.moved
 }
 
-// Prepare asks a secondary whether it could begin an epoch, and returns why not.
-func (p *Primary) Prepare(ctx context.Context, node string, m *protocol.Prepare) error {
+// CheckHandover asks a secondary whether it could begin an epoch, and returns why not.
+func (p *Primary) CheckHandover(ctx context.Context, node string, m *protocol.HandoverCheck) error {
 	c, err := p.find(node)
 	if err != nil {
 		return err
@@ -67,7 +67,7 @@ func (p *Primary) Prepare(ctx context.Context, node string, m *protocol.Prepare)
 	}
 	for {
 		select {
-		case answer := <-c.prepared:
+		case answer := <-c.handoverReady:
 			if answer.Epoch != m.Epoch { // to an earlier question
 				continue
 			}
@@ -95,16 +95,16 @@ func (p *Primary) TakeOver(node string, m *protocol.TakeOver) error {
 	return nil
 }
 
-// isPrepared keeps the answer of a secondary for who asked; only the newest counts.
-func (c *peer) isPrepared(m *protocol.Prepared) {
+// takeHandoverReady keeps the answer of a secondary for who asked; only the newest counts.
+func (c *peer) takeHandoverReady(m *protocol.HandoverReady) {
 	for {
 		select {
-		case c.prepared <- m:
+		case c.handoverReady <- m:
 			return
 		default:
 		}
 		select {
-		case <-c.prepared:
+		case <-c.handoverReady:
 		default:
 		}
 	}

@@ -30,7 +30,7 @@ var errCompared = errors.New("answered questions about the history")
 // proves compares the chain of a secondary whose last transaction is also ours with our own. Where that says nothing,
 // because the bases differ, or a side does not know it, nil is returned.
 func (p *Primary) proves(ctx context.Context, last protocol.Position) *protocol.Refusal {
-	if p.opt.History == nil || last.Value == (zodb.Digest{}) || p.standing().Foreign {
+	if p.opt.History == nil || last.Value == (zodb.Digest{}) || p.info().ExternalHistory {
 		return nil
 	}
 	base, at, ok := p.opt.History.Near(ctx, last.Tid)

@@ -97,10 +97,10 @@ func TestBidsAreHeardWhereAllPlacesAreTaken(t *testing.T) {
 	follow(t, p.addr, hello(protocol.Position{})).next()
 	dial(t, p.addr)
 	c := connect(t, p.addr)
-	if err := c.control.Send(&protocol.Bid{Version: protocol.MessageVersion, StorageID: storageID}); err != nil {
+	if err := c.control.Send(&protocol.VoteRequest{Version: protocol.MessageVersion, StorageID: storageID}); err != nil {
 		t.Fatal(err)
 	}
-	if answer, ok := c.receive().(*protocol.Promise); !ok {
+	if answer, ok := c.receive().(*protocol.NodeStatus); !ok {
 		t.Errorf("a bid was answered with %#v", answer)
 	}
 }
@@ -110,11 +110,11 @@ func TestBidsAreHeardWhereAllPlacesAreTaken(t *testing.T) {
 func TestWhoOnlyAsksIsNoSecondary(t *testing.T) {
 	p := start(t, newSource(plain(1)...), Options{Member: voter{}})
 	c := connect(t, p.addr)
-	bid := &protocol.Bid{Version: protocol.MessageVersion, StorageID: storageID, Name: "b"}
-	if err := c.control.Send(bid); err != nil {
+	req := &protocol.VoteRequest{Version: protocol.MessageVersion, StorageID: storageID, Name: "b"}
+	if err := c.control.Send(req); err != nil {
 		t.Fatal(err)
 	}
-	if answer, ok := c.receive().(*protocol.Promise); !ok {
+	if answer, ok := c.receive().(*protocol.NodeStatus); !ok {
 		t.Fatalf("a bid was answered with %#v", answer)
 	}
 	if s := p.Status(); len(s.Secondaries) != 0 || s.Totals.Connections != 1 {
@@ -208,11 +208,11 @@ func (s *syncBuilder) String() string {
 // A voter answers every bid.
 type voter struct{}
 
-func (voter) Standing() Standing         { return Standing{Node: "node", Leads: true} }
+func (voter) Info() NodeInfo             { return NodeInfo{Node: "node", IsPrimary: true} }
 func (voter) Outranked(uint64)           {}
 func (voter) Surpassed(zodb.Tid)         {}
 func (voter) HandedOver(*protocol.Hello) {}
 func (voter) Counts(Counting) error      { return nil }
-func (voter) Bid(context.Context, *protocol.Bid) (*protocol.Promise, *protocol.Refusal) {
-	return &protocol.Promise{StorageID: storageID}, nil
+func (voter) Vote(context.Context, *protocol.VoteRequest) (*protocol.NodeStatus, *protocol.Refusal) {
+	return &protocol.NodeStatus{StorageID: storageID}, nil
 }

@@ -14,12 +14,12 @@ import (
 // A Member is the node of this Primary as one among others that could be primary. Its methods are called from
 // connections, concurrently, and only Bid may take its time.
 type Member interface {
-	// Standing says what the node is now.
-	Standing() Standing
+	// Info says what the node is now.
+	Info() NodeInfo
 	// Outranked is told that a peer knows of an epoch above ours that has begun.
 	Outranked(epoch uint64)
-	// Bid answers a node that wants to be primary, or asks how things stand.
-	Bid(ctx context.Context, bid *protocol.Bid) (*protocol.Promise, *protocol.Refusal)
+	// Vote answers a node that wants to be primary, or asks how things stand.
+	Vote(ctx context.Context, req *protocol.VoteRequest) (*protocol.NodeStatus, *protocol.Refusal)
 	// Surpassed is told the last transaction of a peer that is later than ours, and of another time of a primary: that
 	// went on beside this one, or before it, and clients may have seen what it did.
 	Surpassed(last zodb.Tid)
@@ -37,28 +37,28 @@ type Counting struct {
 	Replaces string // the node that had its name before, and counts no more; empty: none
 }
 
-// A Standing is what a node tells those that connect to it.
-type Standing struct {
-	Node  string // its id
-	Leads bool   // it is the primary
-	Path  []string
-	Sync  protocol.SyncRule
-	// Foreign says that transactions of this node came over another protocol: its chain of digests proves nothing.
-	Foreign bool
+// A NodeInfo is what a node tells those that connect to it.
+type NodeInfo struct {
+	Node         string // its id
+	IsPrimary    bool   // it is the primary
+	UpstreamPath []string
+	Sync         protocol.SyncRule
+	// ExternalHistory says that transactions of this node came over another protocol: its chain of digests proves nothing.
+	ExternalHistory bool
 }
 
-func (p *Primary) standing() Standing {
+func (p *Primary) info() NodeInfo {
 	if p.opt.Member == nil {
-		return Standing{Leads: true}
+		return NodeInfo{IsPrimary: true}
 	}
-	return p.opt.Member.Standing()
+	return p.opt.Member.Info()
 }
 
 // outranked refuses a peer that has heard of a higher epoch than ours: where that has begun, this node is not, or no
 // longer, the primary. What was only promised to somebody says nothing about this node.
 func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
 	if m := p.opt.Member; m != nil {
-		if h.HandedTo != "" && h.HandedTo == p.standing().Node {
+		if h.Successor != "" && h.Successor == p.info().Node {
 			m.HandedOver(h)
 			return refuse(protocol.CodeShuttingDown, h.Last.Tid, "this node is taking over as primary; no action "+
 				"is needed, it retries")
@@ -76,14 +76,14 @@ func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
 		"another node is primary; it is searched at all known addresses", own, h.Begun())
 }
 
-// errBid ends the connection of a node that was answered.
-var errBid = errors.New("answered the vote request of another node")
+// errAnswered ends the connection of a node that was answered.
+var errAnswered = errors.New("answered the vote request of another node")
 
-// answerBid answers a node that wants to be primary. How things stand here is told to whoever may ask, whatever storage
+// answerVoteRequest answers a node that wants to be primary. How things stand here is told to whoever may ask, whatever storage
 // that has: it must not take this node's for its own.
-func (c *native) answerBid(ctx context.Context, s *yamux.Session, control *protocol.Control, bid *protocol.Bid) error {
-	r := c.take(placeBidding) // before it has a name, by which it could be taken for a secondary
-	c.introduce(bid.Name)
+func (c *native) answerVoteRequest(ctx context.Context, s *yamux.Session, control *protocol.Control, req *protocol.VoteRequest) error {
+	r := c.take(placeAsking) // before it has a name, by which it could be taken for a secondary
+	c.introduce(req.Name)
 	if r != nil {
 		return c.refuse(s, control, r)
 	}
@@ -91,45 +91,45 @@ func (c *native) answerBid(ctx context.Context, s *yamux.Session, control *proto
 	defer cancel()
 	id, _ := c.p.opt.Identity()
 	switch {
-	case bid.Version != protocol.MessageVersion:
+	case req.Version != protocol.MessageVersion:
 		return c.refuse(s, control, refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, "+
-			"only version %d; %s", bid.Version, protocol.MessageVersion, sameVersion))
+			"only version %d; %s", req.Version, protocol.MessageVersion, sameVersion))
 	case c.p.opt.Member == nil:
 		return c.refuse(s, control, refuse(protocol.CodeNotMember, 0, "%s does not vote: its files belong to "+
 			"another process", c.p.opt.Name))
-	case bid.StorageID != id && bid.Epoch != 0:
+	case req.StorageID != id && req.Epoch != 0:
 		return c.refuse(s, control, refuse(protocol.CodeWrongStorage, 0, "%s holds the storage %s, the node that asks "+
-			"has %s; check the address", c.p.opt.Name, id, clean(bid.StorageID)))
+			"has %s; check the address", c.p.opt.Name, id, clean(req.StorageID)))
 	}
-	promise, refusal := c.p.opt.Member.Bid(ctx, bid)
+	status, refusal := c.p.opt.Member.Vote(ctx, req)
 	if refusal != nil {
 		return c.refuse(s, control, refusal)
 	}
-	if err := control.Send(promise); err != nil {
+	if err := control.Send(status); err != nil {
 		return fmt.Errorf("answering a vote request: %w", err)
 	}
 	c.release() // all that is left is to let the other side hang up
 	linger(s)
-	return errBid
+	return errAnswered
 }
 
 // member keeps what a secondary says of itself as a member. The primary's mutex guards the fields.
 func (c *peer) member(h *protocol.Hello) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.node, c.serves = clean(h.Node), clean(h.Serves)
+	c.node, c.replicationAddr = clean(h.Node), clean(h.ReplicationAddr)
 }
 
 // roster lists the secondaries that are connected and acknowledge, for each other.
-func (p *Primary) standings() []protocol.Standing {
-	var list []protocol.Standing
+func (p *Primary) rosterEntries() []protocol.RosterEntry {
+	var list []protocol.RosterEntry
 	now := p.opt.now()
 	for _, s := range p.Status().Secondaries {
 		if s.Silent || s.State == StateHandshake || s.State == StateRefused || len(list) == protocol.MaxRoster {
 			continue
 		}
-		list = append(list, protocol.Standing{
-			Node: s.Node, Name: s.Name, Serves: s.Serves, Durable: s.DurableTid, Age: now.Sub(s.LastHeard),
+		list = append(list, protocol.RosterEntry{
+			Node: s.Node, Name: s.Name, ReplicationAddr: s.ReplicationAddr, Durable: s.DurableTid, Age: now.Sub(s.LastHeard),
 		})
 	}
 	return list

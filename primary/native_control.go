@@ -29,8 +29,8 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 				return goodbye("the secondary acknowledged %v, which was never sent to it", max(m.Applied, m.Durable))
 			}
 			c.p.quorum.ack(c.node, c.name, c.p.known(m.Applied), c.p.known(m.Durable))
-		case *protocol.Prepared:
-			c.isPrepared(m)
+		case *protocol.HandoverReady:
+			c.takeHandoverReady(m)
 		case *protocol.Goodbye:
 			return fmt.Errorf("%w: %s", errGoodbye, clean(m.Reason))
 		default:
@@ -58,7 +58,7 @@ func (c *native) beat(ctx context.Context, control *protocol.Control) error {
 		}
 		return control.Send(&protocol.Heartbeat{
 			LastTid: c.p.src.LastTid(), Size: c.p.src.Size(), Clock: now,
-			Roster: c.p.standings(), Sync: c.p.standing().Sync,
+			Roster: c.p.rosterEntries(), Sync: c.p.info().Sync,
 		})
 	})
 }

@@ -129,8 +129,8 @@ func (c *native) hello(ctx context.Context, s *yamux.Session) (*protocol.Control
 	}
 	control := protocol.NewControl(conn)
 	msg, err := c.first(ctx, control)
-	if bid, ok := msg.(*protocol.Bid); ok {
-		return nil, nil, c.answerBid(serving, s, control, bid)
+	if req, ok := msg.(*protocol.VoteRequest); ok {
+		return nil, nil, c.answerVoteRequest(serving, s, control, req)
 	}
 	if query, ok := msg.(*protocol.HistoryQuery); ok {
 		return nil, nil, c.answerQueries(serving, s, control, query)
@@ -177,9 +177,9 @@ func (c *native) refuse(s *yamux.Session, control *protocol.Control, r *protocol
 
 func (p *Primary) greeting() *protocol.Welcome {
 	id, epochs := p.opt.Identity()
-	st := p.standing()
+	st := p.info()
 	return &protocol.Welcome{
-		Node: st.Node, Leads: st.Leads, Path: st.Path,
+		Node: st.Node, IsPrimary: st.IsPrimary, UpstreamPath: st.UpstreamPath,
 		Version: protocol.MessageVersion, StorageID: id, Epochs: epochs, LastTid: p.src.LastTid(), Size: p.src.Size(),
 		Magic: p.src.Magic(), Blobs: p.src.HasBlobs(), Heartbeat: p.opt.Heartbeat, Name: p.opt.Name,
 	}

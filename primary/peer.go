@@ -36,18 +36,18 @@ type peer struct {
 	bytes    atomic.Int64 // sent on the replication stream
 	heard    atomic.Int64 // Unix nanoseconds of the last message
 
-	mu       sync.Mutex
-	state    State // StateHandshake, StateRefused, or StateLive for all that follow
-	name     string
-	protocol string // as it names it; empty before the first message
-	problem  string // its own, from its last acknowledgement
-	evicted  error  // it had to make way; nil: no
-	node     string // its id; empty: of an older version, or none yet
-	serves   string // where others can connect to it
+	mu              sync.Mutex
+	state           State // StateHandshake, StateRefused, or StateLive for all that follow
+	name            string
+	protocol        string // as it names it; empty before the first message
+	problem         string // its own, from its last acknowledgement
+	evicted         error  // it had to make way; nil: no
+	node            string // its id; empty: of an older version, or none yet
+	replicationAddr string // where others can connect to it
 
-	control  *protocol.Control // once it is accepted, of a native peer
-	prepared chan *protocol.Prepared
-	over     chan struct{} // closed when the connection has ended
+	control       *protocol.Control // once it is accepted, of a native peer
+	handoverReady chan *protocol.HandoverReady
+	over          chan struct{} // closed when the connection has ended
 }
 
 func newPeer(p *Primary, conn net.Conn) *peer {
@@ -55,7 +55,7 @@ func newPeer(p *Primary, conn net.Conn) *peer {
 		p: p, conn: conn, log: p.log.With("addr", conn.RemoteAddr().String()), since: p.opt.now(),
 		source: door.Source(conn.RemoteAddr()), place: placeUnproven, guard: protocol.NewGuard(strangerBytes),
 		until: time.Now().Add(p.opt.HandshakeTimeout), progress: newProgress(), state: StateHandshake,
-		prepared: make(chan *protocol.Prepared, 1), over: make(chan struct{}),
+		handoverReady: make(chan *protocol.HandoverReady, 1), over: make(chan struct{}),
 	}
 	c.guest = p.newGuest(c)
 	return c
@@ -110,7 +110,7 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	case errors.Is(err, errDrained), errors.Is(err, errGoodbye):
 		log.Info("a secondary disconnected", "reason", err)
 	case err == nil, errors.As(err, &refusal):
-	case errors.Is(err, errConfirm), errors.Is(err, errBid), errors.Is(err, errCompared):
+	case errors.Is(err, errConfirm), errors.Is(err, errAnswered), errors.Is(err, errCompared):
 		c.log.Debug("a status connection ended", "reason", err)
 	case streamed:
 		c.p.loud.Warn(log, c.source+" "+c.name, door.Kind(err), "lost the connection to a secondary", "error", err)
@@ -148,7 +148,7 @@ func (c *peer) status(last zodb.Tid, size int64, now time.Time) SecondaryStatus 
 	if heard := c.heard.Load(); heard != 0 {
 		s.LastHeard = time.Unix(0, heard)
 	}
-	s.Protocol, s.Node, s.Serves = c.protocol, c.node, c.serves
+	s.Protocol, s.Node, s.ReplicationAddr = c.protocol, c.node, c.replicationAddr
 	s.AppliedTid, s.DurableTid, s.SentTid = c.progress.tids()
 	if s.Silent = c.protocol != "" && c.protocol != protocol.Native; s.Silent {
 		s.AppliedTid, s.DurableTid = 0, 0

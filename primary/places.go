@@ -10,7 +10,7 @@ import (
 // Places of those who have proved who they are, beside those of secondaries: nobody who wants to be fed keeps out who
 // has to be heard for a new primary to be found.
 const (
-	maxBids      = 32 // nodes that ask for a vote, or how things stand
+	maxAsking    = 32 // nodes that ask for a vote, or how things stand
 	maxComparing = 4  // that ask about the history, each of which has the disk read
 )
 
@@ -33,7 +33,7 @@ type place string
 const (
 	placeUnproven  place = "unproven"
 	placeFollowing place = "following"
-	placeBidding   place = "bidding"
+	placeAsking    place = "bidding"
 	placeComparing place = "comparing"
 )
 
@@ -58,7 +58,7 @@ func (c *peer) take(to place) *protocol.Refusal {
 	case to == placeFollowing && held >= c.p.opt.MaxSecondaries:
 		return refuse(protocol.CodeTooMany, 0, "this primary serves at most %d secondaries; disconnect one, or raise "+
 			"the primary's limit", c.p.opt.MaxSecondaries)
-	case to == placeBidding && held >= maxBids, to == placeComparing && held >= maxComparing:
+	case to == placeAsking && held >= maxAsking, to == placeComparing && held >= maxComparing:
 		return refuse(
 			protocol.CodeTooMany,
 			0,

@@ -58,23 +58,23 @@ type Totals struct {
 
 // A SecondaryStatus is what the primary knows of one secondary.
 type SecondaryStatus struct {
-	Name           string    `json:"name"`   // as it calls itself
-	Node           string    `json:"node"`   // its id; empty: not known
-	Serves         string    `json:"serves"` // where others can connect to it; empty: nowhere
-	Addr           string    `json:"addr"`
-	State          State     `json:"state"`
-	Protocol       string    `json:"protocol"` // as it is called on the wire; empty before the first message
-	Silent         bool      `json:"silent"`   // it acknowledges nothing: Lag counts what was not sent to it
-	AppliedTid     zodb.Tid  `json:"applied_tid"`
-	DurableTid     zodb.Tid  `json:"durable_tid"`
-	SentTid        zodb.Tid  `json:"sent_tid"`
-	Lag            Lag       `json:"lag"`
-	ConnectedSince time.Time `json:"connected_since"`
-	GoneSince      time.Time `json:"gone_since,omitzero"`
-	LastHeard      time.Time `json:"last_heard,omitzero"`
-	Transactions   int64     `json:"transactions"` // sent on this connection
-	Bytes          int64     `json:"bytes"`        // sent on this connection's replication stream
-	LastError      string    `json:"last_error"`   // its own, from its acknowledgements, or why the connection ended
+	Name            string    `json:"name"`             // as it calls itself
+	Node            string    `json:"node"`             // its id; empty: not known
+	ReplicationAddr string    `json:"replication_addr"` // where others can connect to it; empty: nowhere
+	Addr            string    `json:"addr"`
+	State           State     `json:"state"`
+	Protocol        string    `json:"protocol"` // as it is called on the wire; empty before the first message
+	Silent          bool      `json:"silent"`   // it acknowledges nothing: Lag counts what was not sent to it
+	AppliedTid      zodb.Tid  `json:"applied_tid"`
+	DurableTid      zodb.Tid  `json:"durable_tid"`
+	SentTid         zodb.Tid  `json:"sent_tid"`
+	Lag             Lag       `json:"lag"`
+	ConnectedSince  time.Time `json:"connected_since"`
+	GoneSince       time.Time `json:"gone_since,omitzero"`
+	LastHeard       time.Time `json:"last_heard,omitzero"`
+	Transactions    int64     `json:"transactions"` // sent on this connection
+	Bytes           int64     `json:"bytes"`        // sent on this connection's replication stream
+	LastError       string    `json:"last_error"`   // its own, from its acknowledgements, or why the connection ended
 }
 
 // A RefusedPeer is one refused attempt.

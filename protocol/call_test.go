@@ -39,9 +39,9 @@ func answerOne(ctx context.Context, conn net.Conn, answer any) error {
 
 // Who asks gets the answer, a refusal as an error, and leaves no connection.
 func TestAQuestionIsAnsweredOrRefused(t *testing.T) {
-	question := &Bid{Version: MessageVersion, Node: "n", Name: "asks"}
+	question := &VoteRequest{Version: MessageVersion, Node: "n", Name: "asks"}
 	for name, answer := range map[string]any{
-		"answer":  &Promise{Node: "other"},
+		"answer":  &NodeStatus{Node: "other"},
 		"refusal": &Refusal{Code: CodeOutranked, Text: "no"},
 	} {
 		t.Run(name, func(t *testing.T) {
@@ -50,7 +50,7 @@ func TestAQuestionIsAnsweredOrRefused(t *testing.T) {
 			go func() { served <- answerOne(t.Context(), server, answer) }()
 			got, err := Ask(t.Context(), client, nil, question, SessionOptions{})
 			var refusal *Refusal
-			switch promise, ok := got.(*Promise); {
+			switch promise, ok := got.(*NodeStatus); {
 			case name == "answer" && (!ok || promise.Node != "other" || err != nil):
 				t.Errorf("got %+v, %v", got, err)
 			case name == "refusal" && (got != nil || !errors.As(err, &refusal) || refusal.Code != CodeOutranked):

@@ -160,13 +160,13 @@ func newMessage(kind string) any {
 	case kindProof:
 		return new(Proof)
 	case kindBid:
-		return new(Bid)
+		return new(VoteRequest)
 	case kindPromise:
-		return new(Promise)
+		return new(NodeStatus)
 	case kindPrepare:
-		return new(Prepare)
+		return new(HandoverCheck)
 	case kindPrepared:
-		return new(Prepared)
+		return new(HandoverReady)
 	case kindTakeOver:
 		return new(TakeOver)
 	case kindHistoryQuery:
@@ -197,13 +197,13 @@ func kindOf(msg any) (string, error) {
 		return kindChallenge, nil
 	case *Proof:
 		return kindProof, nil
-	case *Bid:
+	case *VoteRequest:
 		return kindBid, nil
-	case *Promise:
+	case *NodeStatus:
 		return kindPromise, nil
-	case *Prepare:
+	case *HandoverCheck:
 		return kindPrepare, nil
-	case *Prepared:
+	case *HandoverReady:
 		return kindPrepared, nil
 	case *TakeOver:
 		return kindTakeOver, nil

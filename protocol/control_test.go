@@ -28,55 +28,55 @@ func messages() []any {
 			Epochs:    []Epoch{{Number: 1}, {2, 0x0123456789abcdef, "n", "db1", "when", []string{"n", "m"}}},
 			Last: Position{Tid: 0x0123456789abcdef, Status: 'p', Digest: zodb.Digest{1, 31: 32}, Base: 5,
 				Value: zodb.Digest{9, 31: 10}},
-			Magic:        zodb.MagicFS30,
-			Blobs:        true,
-			Name:         "host:/var/Data.fs",
-			Capabilities: []string{"x", "y"},
-			Node:         "n",
-			Promised:     3,
-			HandedTo:     "m",
-			Serves:       "db2:5000",
+			Magic:           zodb.MagicFS30,
+			Blobs:           true,
+			Name:            "host:/var/Data.fs",
+			Capabilities:    []string{"x", "y"},
+			Node:            "n",
+			MaxEpochSeen:    3,
+			Successor:       "m",
+			ReplicationAddr: "db2:5000",
 		},
 		&Welcome{Version: 1, StorageID: "id", Epochs: []Epoch{{Number: 3, Begin: 7}}, LastTid: 8, Size: 1 << 40,
 			Magic: zodb.MagicFS21,
 			Blobs: true, Heartbeat: 5 * time.Second, Name: "primary", Capabilities: []string{"z"},
 			Token: Token{Name: "0f", Digest: zodb.Digest{3, 31: 4}},
-			Node:  "p", Leads: true, Path: []string{"q", "r"}},
+			Node:  "p", IsPrimary: true, UpstreamPath: []string{"q", "r"}},
 		&Refusal{Code: CodeDiverged, Text: "what to do", Tid: 9},
 		&Ack{Applied: 10, Durable: 11, Count: 12, Bytes: 1 << 63, Error: "disk full"},
 		&Heartbeat{LastTid: 13, Size: 14, Clock: time.Date(2026, 1, 2, 3, 4, 5, 678901234, time.UTC),
-			Roster: []Standing{{"n", "name", "db2:5000", 15, time.Second}}, Sync: SyncRule{2, []string{"a", "b"}}},
+			Roster: []RosterEntry{{"n", "name", "db2:5000", 15, time.Second}}, Sync: SyncRule{2, []string{"a", "b"}}},
 		&Goodbye{Reason: "enough"},
 		&Authenticate{Nonce{1, 31: 2}},
 		&Challenge{Nonce{3, 31: 4}},
 		&Proof{MAC{5, 31: 6}},
-		&Bid{
-			Run:       "r",
-			Version:   1,
-			StorageID: "id",
-			Epoch:     4,
-			Heard:     3,
-			Node:      "n",
-			Name:      "name",
-			Serves:    "db2:5000",
-			LastTid:   16,
+		&VoteRequest{
+			Run:             "r",
+			Version:         1,
+			StorageID:       "id",
+			Epoch:           4,
+			MaxEpochBegun:   3,
+			Node:            "n",
+			Name:            "name",
+			ReplicationAddr: "db2:5000",
+			LastTid:         16,
 		},
-		&Promise{
-			Run:       "r",
-			Wants:     true,
-			StorageID: "id",
-			Node:      "m",
-			Name:      "other",
-			Epochs:    []Epoch{{Number: 3, Begin: 7}},
-			Promised:  4,
-			Leads:     true,
-			LastTid:   17,
+		&NodeStatus{
+			Run:          "r",
+			AsksIdentity: true,
+			StorageID:    "id",
+			Node:         "m",
+			Name:         "other",
+			Epochs:       []Epoch{{Number: 3, Begin: 7}},
+			MaxEpochSeen: 4,
+			IsPrimary:    true,
+			LastTid:      17,
 
-			LeadingSince: "2026-11-29T04:45:03.571Z",
-			LeadingFor:   23,
+			PrimarySince: "2026-11-29T04:45:03.571Z",
+			PrimaryForMS: 23,
 		},
-		&Prepare{Epoch: 5, Last: 18},
-		&Prepared{Epoch: 5, Error: "frozen"},
+		&HandoverCheck{Epoch: 5, Last: 18},
+		&HandoverReady{Epoch: 5, Error: "frozen"},
 		&TakeOver{Epoch: 5, Last: 18},
 		&HistoryQuery{Version: 1, Name: "who", Base: 19, Tid: 20},
 		&HistoryAnswer{StorageID: "id", Name: "primary", Base: 19, Last: 21, Tid: 20, Count: 22,
@@ -278,20 +278,20 @@ func TestADamagedEpochIsNotBelieved(t *testing.T) {
 			t.Errorf("%T: %v", m, err)
 		}
 		for bit := range 64 {
-			*c.check() ^= 1 << bit
+			*c.checksum() ^= 1 << bit
 			if verifyChecksums(m) == nil {
 				t.Fatalf("%T with bit %d changed", m, bit)
 			}
-			*c.check() ^= 1 << bit
+			*c.checksum() ^= 1 << bit
 		}
 	}
-	h := &Hello{Epochs: []Epoch{{Number: 1}}, Promised: 2}
+	h := &Hello{Epochs: []Epoch{{Number: 1}}, MaxEpochSeen: 2}
 	setChecksums(h)
-	h.Promised = 6
+	h.MaxEpochSeen = 6
 	if verifyChecksums(h) == nil {
 		t.Error("another promise was believed")
 	}
-	b := &Bid{}
+	b := &VoteRequest{}
 	setChecksums(b)
 	b.Epoch = 1
 	if verifyChecksums(b) == nil {
@@ -302,12 +302,12 @@ func TestADamagedEpochIsNotBelieved(t *testing.T) {
 // Who somebody is, and every member of every epoch, is covered by the sum; a message of an older version has none.
 func TestADamagedIdentityIsNotBelieved(t *testing.T) {
 	epochs := func() []Epoch { return []Epoch{{Number: 1, Node: "a"}, {Number: 2, Begin: 7, Node: "b"}} }
-	for name, damage := range map[string]func(*Promise){
-		"storage": func(p *Promise) { p.StorageID = "t" }, "node": func(p *Promise) { p.Node = "o" },
-		"run": func(p *Promise) { p.Run = "s" }, "begin": func(p *Promise) { p.Epochs[0].Begin = 1 },
-		"number": func(p *Promise) { p.Epochs[0].Number = 9 }, "who began": func(p *Promise) { p.Epochs[1].Node = "c" },
+	for name, damage := range map[string]func(*NodeStatus){
+		"storage": func(p *NodeStatus) { p.StorageID = "t" }, "node": func(p *NodeStatus) { p.Node = "o" },
+		"run": func(p *NodeStatus) { p.Run = "s" }, "begin": func(p *NodeStatus) { p.Epochs[0].Begin = 1 },
+		"number": func(p *NodeStatus) { p.Epochs[0].Number = 9 }, "who began": func(p *NodeStatus) { p.Epochs[1].Node = "c" },
 	} {
-		p := &Promise{StorageID: "s", Node: "n", Run: "r", Epochs: epochs()}
+		p := &NodeStatus{StorageID: "s", Node: "n", Run: "r", Epochs: epochs()}
 		setChecksums(p)
 		if err := verifyChecksums(p); err != nil {
 			t.Fatal(err)
@@ -316,7 +316,7 @@ func TestADamagedIdentityIsNotBelieved(t *testing.T) {
 		if verifyChecksums(p) == nil {
 			t.Errorf("%s: another one was believed", name)
 		}
-		if p.Sum = 0; verifyChecksums(p) != nil {
+		if p.IdentityChecksum = 0; verifyChecksums(p) != nil {
 			t.Errorf("%s: without a sum it is damaged", name)
 		}
 	}

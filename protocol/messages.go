@@ -40,20 +40,20 @@ type Hello struct {
 	Name         string     `msgpack:"name"`  // for people: host name and data file
 	Capabilities []string   `msgpack:"capabilities"`
 
-	Node     string `msgpack:"node"`      // id of this copy; empty: none yet
-	Promised uint64 `msgpack:"promised"`  // the highest epoch heard of or promised to; 0: only those in Epochs
-	Heard    uint64 `msgpack:"heard"`     // the highest epoch known to have begun, where Epochs lacks it
-	HandedTo string `msgpack:"handed_to"` // the node to which it, then primary, has handed epoch Promised over
-	Serves   string `msgpack:"serves"`    // where secondaries can connect to it; empty: nowhere
-	Check    uint64 `msgpack:"check"`     // made by Control.Send
-	Sum      uint64 `msgpack:"sum"`       // made by Control.Send
+	Node             string `msgpack:"node"`      // id of this copy; empty: none yet
+	MaxEpochSeen     uint64 `msgpack:"promised"`  // the highest epoch heard of or promised to; 0: only those in Epochs
+	MaxEpochBegun    uint64 `msgpack:"heard"`     // the highest epoch known to have begun, where Epochs lacks it
+	Successor        string `msgpack:"handed_to"` // the node to which it, then primary, has handed epoch Promised over
+	ReplicationAddr  string `msgpack:"serves"`    // where secondaries can connect to it; empty: nowhere
+	Checksum         uint64 `msgpack:"check"`     // made by Control.Send
+	IdentityChecksum uint64 `msgpack:"sum"`       // made by Control.Send
 }
 
 // Highest returns the number of the highest epoch that the secondary knows of.
-func (h *Hello) Highest() uint64 { return max(h.Begun(), h.Promised) }
+func (h *Hello) Highest() uint64 { return max(h.Begun(), h.MaxEpochSeen) }
 
 // Begun returns the number of the highest epoch that the secondary knows to have begun.
-func (h *Hello) Begun() uint64 { return max(lastEpoch(h.Epochs), h.Heard) }
+func (h *Hello) Begun() uint64 { return max(lastEpoch(h.Epochs), h.MaxEpochBegun) }
 
 // Welcome is the primary's answer to a Hello that it accepts.
 type Welcome struct {
@@ -69,20 +69,20 @@ type Welcome struct {
 	Capabilities []string      `msgpack:"capabilities"`
 	Token        Token         `msgpack:"token"` // zero without SharedBlobs
 
-	Node  string `msgpack:"node"`  // id of the answering copy; empty: of an older version
-	Leads bool   `msgpack:"leads"` // it is the primary; otherwise it is a secondary that feeds others
-	// Path are the nodes through which a secondary that feeds others gets its transactions, the primary last. Empty: it
+	Node      string `msgpack:"node"`  // id of the answering copy; empty: of an older version
+	IsPrimary bool   `msgpack:"leads"` // it is the primary; otherwise it is a secondary that feeds others
+	// UpstreamPath are the nodes through which a secondary that feeds others gets its transactions, the primary last. Empty: it
 	// is connected to none.
-	Path  []string `msgpack:"path"`
-	Check uint64   `msgpack:"check"` // made by Control.Send
-	Sum   uint64   `msgpack:"sum"`   // made by Control.Send
+	UpstreamPath     []string `msgpack:"path"`
+	Checksum         uint64   `msgpack:"check"` // made by Control.Send
+	IdentityChecksum uint64   `msgpack:"sum"`   // made by Control.Send
 }
 
 // Highest returns the number of the last epoch of the answering node.
 func (w *Welcome) Highest() uint64 { return lastEpoch(w.Epochs) }
 
-// MaxPath is how many nodes a Path may have.
-const MaxPath = 32
+// MaxUpstreamPath is how many nodes a Path may have.
+const MaxUpstreamPath = 32
 
 // Handover is the capability of a secondary to become the primary when that asks it to.
 const Handover = "handover"
@@ -102,20 +102,20 @@ type Heartbeat struct {
 	Size    int64     `msgpack:"size"`
 	Clock   time.Time `msgpack:"clock"`
 	// Roster are the secondaries of the primary, at most MaxRoster of them, so that each knows of the others.
-	Roster []Standing `msgpack:"roster"`
-	Sync   SyncRule   `msgpack:"sync"` // for how many of them commits wait
+	Roster []RosterEntry `msgpack:"roster"`
+	Sync   SyncRule      `msgpack:"sync"` // for how many of them commits wait
 }
 
 // MaxRoster is how many secondaries a Heartbeat tells of.
 const MaxRoster = 64
 
-// A Standing is how far a member of a cluster is, by what the sender knows of it.
-type Standing struct {
-	Node    string        `msgpack:"node"`
-	Name    string        `msgpack:"name"`
-	Serves  string        `msgpack:"serves"` // as in its Hello
-	Durable zodb.Tid      `msgpack:"durable"`
-	Age     time.Duration `msgpack:"age"` // since it was last heard
+// A RosterEntry is how far a member of a cluster is, by what the sender knows of it.
+type RosterEntry struct {
+	Node            string        `msgpack:"node"`
+	Name            string        `msgpack:"name"`
+	ReplicationAddr string        `msgpack:"serves"` // as in its Hello
+	Durable         zodb.Tid      `msgpack:"durable"`
+	Age             time.Duration `msgpack:"age"` // since it was last heard
 }
 
 // A SyncRule says for how many secondaries a primary waits before it calls a transaction committed.
@@ -124,62 +124,62 @@ type SyncRule struct {
 	Names    []string `msgpack:"names"`    // of these; empty: of any
 }
 
-// Bid is the first message of a node that wants to be primary, in place of Hello. With Epoch 0 it only asks how things
+// VoteRequest is the first message of a node that wants to be primary, in place of Hello. With Epoch 0 it only asks how things
 // stand, and then it is answered whatever storage it names. The answer is a Promise or a Refusal.
-type Bid struct {
-	Version   int      `msgpack:"version"`
-	StorageID string   `msgpack:"storage"` // empty: none yet; only with Epoch 0
-	Epoch     uint64   `msgpack:"epoch"`   // that it wants to begin
-	Heard     uint64   `msgpack:"heard"`   // the highest epoch that it knows to have begun
-	Node      string   `msgpack:"node"`
-	Run       string   `msgpack:"run"` // new with each start of the process; empty: of an older version
-	Name      string   `msgpack:"name"`
-	Serves    string   `msgpack:"serves"`
-	Leads     bool     `msgpack:"leads"` // it is primary of epoch Heard, at Serves
-	LastTid   zodb.Tid `msgpack:"last"`
-	Check     uint64   `msgpack:"check"` // made by Control.Send
-	Sum       uint64   `msgpack:"sum"`   // made by Control.Send
+type VoteRequest struct {
+	Version          int      `msgpack:"version"`
+	StorageID        string   `msgpack:"storage"` // empty: none yet; only with Epoch 0
+	Epoch            uint64   `msgpack:"epoch"`   // that it wants to begin
+	MaxEpochBegun    uint64   `msgpack:"heard"`   // the highest epoch that it knows to have begun
+	Node             string   `msgpack:"node"`
+	Run              string   `msgpack:"run"` // new with each start of the process; empty: of an older version
+	Name             string   `msgpack:"name"`
+	ReplicationAddr  string   `msgpack:"serves"`
+	IsPrimary        bool     `msgpack:"leads"` // it is primary of epoch Heard, at Serves
+	LastTid          zodb.Tid `msgpack:"last"`
+	Checksum         uint64   `msgpack:"check"` // made by Control.Send
+	IdentityChecksum uint64   `msgpack:"sum"`   // made by Control.Send
 }
 
-// A Promise is how a node stands. It answers a Bid with an epoch only after it has durably promised never again to
+// A NodeStatus is how a node stands. It answers a Bid with an epoch only after it has durably promised never again to
 // follow, or to act as, the primary of a lower one, and has given up the connection to one.
-type Promise struct {
-	StorageID string  `msgpack:"storage"`
-	Node      string  `msgpack:"node"`
-	Run       string  `msgpack:"run"` // as in a Bid: two answers with one Node and two Runs are of two copies
-	Name      string  `msgpack:"name"`
-	Epochs    []Epoch `msgpack:"epochs"`
-	Promised  uint64  `msgpack:"promised"`
-	Heard     uint64  `msgpack:"heard"`   // the highest epoch known to have begun, where Epochs lacks it
-	Leads     bool    `msgpack:"leads"`   // it is the primary and takes transactions
-	Ails      string  `msgpack:"ails"`    // why it takes none now, although it leads; empty: it does
-	Follows   string  `msgpack:"follows"` // the address at which it follows another node now; empty: it follows none
-	// LeadingSince is when it began to take transactions, by its own clock, and LeadingFor how many ms ago that is.
+type NodeStatus struct {
+	StorageID     string  `msgpack:"storage"`
+	Node          string  `msgpack:"node"`
+	Run           string  `msgpack:"run"` // as in a Bid: two answers with one Node and two Runs are of two copies
+	Name          string  `msgpack:"name"`
+	Epochs        []Epoch `msgpack:"epochs"`
+	MaxEpochSeen  uint64  `msgpack:"promised"`
+	MaxEpochBegun uint64  `msgpack:"heard"`   // the highest epoch known to have begun, where Epochs lacks it
+	IsPrimary     bool    `msgpack:"leads"`   // it is the primary and takes transactions
+	FaultReason   string  `msgpack:"ails"`    // why it takes none now, although it leads; empty: it does
+	UpstreamAddr  string  `msgpack:"follows"` // the address at which it follows another node now; empty: it follows none
+	// PrimarySince is when it began to take transactions, by its own clock, and LeadingFor how many ms ago that is.
 	// Older versions do not say it.
-	LeadingSince string `msgpack:"leading_since"`
-	LeadingFor   uint64 `msgpack:"leading_for"`
-	// Wants says that it was started as primary, has no identity yet, and asks before it makes one.
-	Wants   bool     `msgpack:"wants"`
-	LastTid zodb.Tid `msgpack:"last"`  // durable
-	Check   uint64   `msgpack:"check"` // made by Control.Send
-	Sum     uint64   `msgpack:"sum"`   // made by Control.Send
+	PrimarySince string `msgpack:"leading_since"`
+	PrimaryForMS uint64 `msgpack:"leading_for"`
+	// AsksIdentity says that it was started as primary, has no identity yet, and asks before it makes one.
+	AsksIdentity     bool     `msgpack:"wants"`
+	LastTid          zodb.Tid `msgpack:"last"`  // durable
+	Checksum         uint64   `msgpack:"check"` // made by Control.Send
+	IdentityChecksum uint64   `msgpack:"sum"`   // made by Control.Send
 }
 
 // Highest returns the number of the highest epoch that the node knows of.
-func (p *Promise) Highest() uint64 { return max(p.Begun(), p.Promised) }
+func (p *NodeStatus) Highest() uint64 { return max(p.Begun(), p.MaxEpochSeen) }
 
 // Begun returns the number of the highest epoch that the node knows to have begun.
-func (p *Promise) Begun() uint64 { return max(lastEpoch(p.Epochs), p.Heard) }
+func (p *NodeStatus) Begun() uint64 { return max(lastEpoch(p.Epochs), p.MaxEpochBegun) }
 
-// Prepare asks a secondary that has everything up to Last whether it could begin the epoch.
-type Prepare struct {
-	Epoch uint64   `msgpack:"epoch"`
-	Last  zodb.Tid `msgpack:"last"`
-	Check uint64   `msgpack:"check"` // made by Control.Send
+// HandoverCheck asks a secondary that has everything up to Last whether it could begin the epoch.
+type HandoverCheck struct {
+	Epoch    uint64   `msgpack:"epoch"`
+	Last     zodb.Tid `msgpack:"last"`
+	Checksum uint64   `msgpack:"check"` // made by Control.Send
 }
 
-// Prepared answers Prepare. Error says why not; empty: it could.
-type Prepared struct {
+// HandoverReady answers Prepare. Error says why not; empty: it could.
+type HandoverReady struct {
 	Epoch uint64 `msgpack:"epoch"`
 	Error string `msgpack:"error"`
 }
@@ -187,9 +187,9 @@ type Prepared struct {
 // TakeOver makes a secondary that is prepared begin the epoch: the primary has stepped down, durably. A secondary that
 // missed it learns the same from the HandedTo of the former primary's Hello.
 type TakeOver struct {
-	Epoch uint64   `msgpack:"epoch"`
-	Last  zodb.Tid `msgpack:"last"`
-	Check uint64   `msgpack:"check"` // made by Control.Send
+	Epoch    uint64   `msgpack:"epoch"`
+	Last     zodb.Tid `msgpack:"last"`
+	Checksum uint64   `msgpack:"check"` // made by Control.Send
 }
 
 // Goodbye announces that the sender is about to close the connection on purpose.

@@ -48,13 +48,13 @@ func (s *Secondary) comparePrimary(w *protocol.Welcome) error {
 		return &staleError{clean(w.Name), w.Highest(), id.Highest()}
 	case w.Node != "" && w.Node == id.Node:
 		return errSelf
-	case slices.Contains(w.Path, id.Node):
+	case slices.Contains(w.UpstreamPath, id.Node):
 		return errCircle
 	}
-	if w.Node == "" || w.Leads || len(s.opt.Addresses) == 1 {
+	if w.Node == "" || w.IsPrimary || len(s.opt.Addresses) == 1 {
 		return nil
 	}
-	if s.choosy || len(w.Path) == 0 {
+	if s.choosy || len(w.UpstreamPath) == 0 {
 		return &notLeadingError{clean(w.Name)}
 	}
 	return nil
@@ -83,27 +83,27 @@ func expected(err error) bool {
 // A Successor is asked when the primary wants to hand over to this secondary. Its methods are called from a
 // connection, and must not wait for that to end.
 type Successor interface {
-	// Prepare returns why the node could not begin an epoch now; nil when it could.
-	Prepare(p *protocol.Prepare) error
+	// CheckHandover returns why the node could not begin an epoch now; nil when it could.
+	CheckHandover(p *protocol.HandoverCheck) error
 	// TakeOver is told that the primary has stepped down in favour of this node.
 	TakeOver(t *protocol.TakeOver)
 }
 
-// prepare answers a primary that wants to hand over.
-func (s *Secondary) prepare(l *link, p *protocol.Prepare) error {
-	answer := &protocol.Prepared{Epoch: p.Epoch}
-	if err := s.ready(p); err != nil {
+// answerHandoverCheck answers a primary that wants to hand over.
+func (s *Secondary) answerHandoverCheck(l *link, p *protocol.HandoverCheck) error {
+	answer := &protocol.HandoverReady{Epoch: p.Epoch}
+	if err := s.canTakeOver(p); err != nil {
 		answer.Error = err.Error()
 	}
 	return l.control.Send(answer)
 }
 
-func (s *Secondary) ready(p *protocol.Prepare) error {
+func (s *Secondary) canTakeOver(p *protocol.HandoverCheck) error {
 	if s.opt.Successor == nil {
 		return errors.New("this secondary has no address for secondaries of its own: start it with --replicate-to")
 	}
 	if last := s.st.LastTid(); last != p.Last {
 		return fmt.Errorf("the last transaction of this secondary is %v, the primary's is %v", last, p.Last)
 	}
-	return s.opt.Successor.Prepare(p)
+	return s.opt.Successor.CheckHandover(p)
 }

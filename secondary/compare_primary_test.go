@@ -20,9 +20,9 @@ func welcomed(t *testing.T, change func(*state.State), choosy bool, addresses in
 	sec := s.secondary("", func(o *Options) { o.Addresses = make([]string, addresses) })
 	sec.choosy = choosy
 	w.StorageID = s.keep.State().StorageID
-	for i, id := range w.Path {
+	for i, id := range w.UpstreamPath {
 		if id == "me" {
-			w.Path[i] = s.keep.Node()
+			w.UpstreamPath[i] = s.keep.Node()
 		}
 	}
 	if w.Node == "me" {
@@ -40,15 +40,15 @@ func TestWhomToFollow(t *testing.T) {
 		w         protocol.Welcome
 		follows   bool
 	}{
-		"the primary":                   {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", Leads: true}, true},
+		"the primary":                   {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", IsPrimary: true}, true},
 		"an older version":              {0, true, 2, protocol.Welcome{Epochs: first}, true},
-		"a lower epoch than promised":   {2, true, 2, protocol.Welcome{Epochs: first, Node: "a", Leads: true}, false},
-		"itself":                        {0, true, 2, protocol.Welcome{Epochs: first, Node: "me", Leads: true}, false},
-		"another secondary":             {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", Path: b}, false},
+		"a lower epoch than promised":   {2, true, 2, protocol.Welcome{Epochs: first, Node: "a", IsPrimary: true}, false},
+		"itself":                        {0, true, 2, protocol.Welcome{Epochs: first, Node: "me", IsPrimary: true}, false},
+		"another secondary":             {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", UpstreamPath: b}, false},
 		"the only address":              {0, true, 1, protocol.Welcome{Epochs: first, Node: "a"}, true},
-		"a secondary, as nobody leads":  {0, false, 2, protocol.Welcome{Epochs: first, Node: "a", Path: b}, true},
+		"a secondary, as nobody leads":  {0, false, 2, protocol.Welcome{Epochs: first, Node: "a", UpstreamPath: b}, true},
 		"a secondary that is lost, too": {0, false, 2, protocol.Welcome{Epochs: first, Node: "a"}, false},
-		"one of its own followers":      {0, false, 1, protocol.Welcome{Epochs: first, Node: "a", Path: me}, false},
+		"one of its own followers":      {0, false, 1, protocol.Welcome{Epochs: first, Node: "a", UpstreamPath: me}, false},
 	} {
 		err := welcomed(t, func(id *state.State) { id.MaxEpochSeen = c.promised }, c.choosy, c.addresses, c.w)
 		if (err == nil) != c.follows {
@@ -76,19 +76,19 @@ func TestChoosingAmongAddresses(t *testing.T) {
 	}
 }
 
-// A heir is a Successor that notes what it is told.
-type heir struct {
+// A scriptedSuccessor is a Successor that notes what it is told.
+type scriptedSuccessor struct {
 	refuses error
 	over    chan *protocol.TakeOver
 }
 
-func (h *heir) Prepare(*protocol.Prepare) error { return h.refuses }
-func (h *heir) TakeOver(m *protocol.TakeOver)   { h.over <- m }
+func (h *scriptedSuccessor) CheckHandover(*protocol.HandoverCheck) error { return h.refuses }
+func (h *scriptedSuccessor) TakeOver(m *protocol.TakeOver)               { h.over <- m }
 
 func TestASecondaryPreparesAndIsToldToTakeOver(t *testing.T) {
-	answers := make(chan *protocol.Prepared, 3)
+	answers := make(chan *protocol.HandoverReady, 3)
 	addr := script(t, protocol.Welcome{Heartbeat: time.Hour}, func(s *scripted) error {
-		for _, m := range []any{&protocol.Prepare{Epoch: 2, Last: 7}, &protocol.Prepare{Epoch: 3}} {
+		for _, m := range []any{&protocol.HandoverCheck{Epoch: 2, Last: 7}, &protocol.HandoverCheck{Epoch: 3}} {
 			if err := s.control.Send(m); err != nil {
 				return err
 			}
@@ -97,7 +97,7 @@ func TestASecondaryPreparesAndIsToldToTakeOver(t *testing.T) {
 				if err != nil {
 					return err
 				}
-				if p, is := msg.(*protocol.Prepared); is {
+				if p, is := msg.(*protocol.HandoverReady); is {
 					answers <- p
 					break
 				}
@@ -108,7 +108,7 @@ func TestASecondaryPreparesAndIsToldToTakeOver(t *testing.T) {
 		}
 		return s.untilGone()
 	})
-	h := &heir{over: make(chan *protocol.TakeOver, 1)}
+	h := &scriptedSuccessor{over: make(chan *protocol.TakeOver, 1)}
 	inMemory(t).follow(t, addr, func(o *Options) { o.Successor = h })
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()

@@ -98,8 +98,8 @@ func (s *Secondary) listen(ctx context.Context, l *link, end context.CancelCause
 			if err := l.acks.again(); err != nil { // the primary wants to hear something, too
 				return err
 			}
-		case *protocol.Prepare:
-			if err := s.prepare(l, m); err != nil {
+		case *protocol.HandoverCheck:
+			if err := s.answerHandoverCheck(l, m); err != nil {
 				return err
 			}
 		case *protocol.TakeOver:

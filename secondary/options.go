@@ -31,8 +31,8 @@ type Options struct {
 	NeedsIdentity bool
 	// Name is shown to the primary's operator: host name and data file.
 	Name string
-	// Serves is where secondaries connect to this node, as others reach it. Empty: nowhere.
-	Serves string
+	// ReplicationAddr is where secondaries connect to this node, as others reach it. Empty: nowhere.
+	ReplicationAddr string
 	// Chain returns the value of the chain of digests over our history, from behind a base up to tid, where that is
 	// known, for the primary to compare with its own. Nil: it never is.
 	Chain func(ctx context.Context, tid zodb.Tid) (base zodb.Tid, value zodb.Digest, ok bool)

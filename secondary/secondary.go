@@ -147,12 +147,12 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	}
 	h.StorageID, h.Epochs = s.Identity()
 	if id := s.keep.State(); id != nil {
-		h.Promised, h.Heard = id.MaxEpochSeen, id.MaxEpochBegun
+		h.MaxEpochSeen, h.MaxEpochBegun = id.MaxEpochSeen, id.MaxEpochBegun
 		if id.Was == "" { // a copy speaks for itself only
-			h.HandedTo = id.Successor
+			h.Successor = id.Successor
 		}
 	}
-	h.Node, h.Serves = s.keep.Node(), s.opt.Serves
+	h.Node, h.ReplicationAddr = s.keep.Node(), s.opt.ReplicationAddr
 	if s.opt.Successor != nil {
 		h.Capabilities = append(h.Capabilities, protocol.Handover)
 	}

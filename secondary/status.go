@@ -34,11 +34,11 @@ type Status struct {
 	// Connected says that a primary has accepted the present connection. Leads: it is the primary itself, not another
 	// secondary,
 	// and Path are the ids of the nodes on the way to that, nil when nobody knows.
-	Connected bool
-	Leads     bool
-	Path      []string
+	Connected    bool
+	IsPrimary    bool
+	UpstreamPath []string
 	// Roster are the other secondaries of the primary, and this one, as it told last, and Sync its rule for waiting.
-	Roster []protocol.Standing
+	Roster []protocol.RosterEntry
 	Sync   protocol.SyncRule
 
 	PrimaryLast zodb.Tid  // the primary's last transaction, as far as heard; 0: none, or not heard

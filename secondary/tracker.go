@@ -66,11 +66,11 @@ func (t *tracker) welcomed(w *protocol.Welcome, own zodb.Tid) {
 	t.st.Protocol = protocol.Native
 	t.own, t.goal, t.received = own, w.LastTid, own
 	t.st.PrimaryName, t.st.PrimarySize, t.st.Heard = clean(w.Name), w.Size, t.now()
-	t.st.Path = nil
-	if w.Node != "" && (w.Leads || len(w.Path) > 0) && len(w.Path) < protocol.MaxPath {
-		t.st.Path = append([]string{w.Node}, w.Path...)
+	t.st.UpstreamPath = nil
+	if w.Node != "" && (w.IsPrimary || len(w.UpstreamPath) > 0) && len(w.UpstreamPath) < protocol.MaxUpstreamPath {
+		t.st.UpstreamPath = append([]string{w.Node}, w.UpstreamPath...)
 	}
-	t.st.Leads = w.Leads
+	t.st.IsPrimary = w.IsPrimary
 	t.st.Reconnects = t.st.Connections
 	t.st.Connections++
 	t.set(StateCatchingUp)

@@ -76,14 +76,14 @@ func (r *replica) renew() {
 // known returns where the other members can be reached, as far as the primary has told and as they connect here.
 func (r *replica) known() (list []string) {
 	for _, m := range r.sec.Status().Roster {
-		list = append(list, m.Serves)
+		list = append(list, m.ReplicationAddr)
 	}
 	if r.replicationServer != nil {
 		for _, m := range r.replicationServer.Status().Secondaries {
-			list = append(list, m.Serves)
+			list = append(list, m.ReplicationAddr)
 		}
 	}
-	return slices.DeleteFunc(list, func(addr string) bool { return addr == "" || addr == r.serves })
+	return slices.DeleteFunc(list, func(addr string) bool { return addr == "" || addr == r.replicationAddr })
 }
 
 // succeed makes this node primary after the former one has stepped down for it. It is idempotent: the former primary
@@ -161,8 +161,8 @@ func (r *replica) stepDown(ctx context.Context, epoch uint64) error {
 	return nil
 }
 
-// Prepare is secondary.Successor.
-func (r *replica) Prepare(p *protocol.Prepare) error {
+// CheckHandover is secondary.Successor.
+func (r *replica) CheckHandover(p *protocol.HandoverCheck) error {
 	id := r.keep.State()
 	switch {
 	case id == nil:

@@ -59,7 +59,7 @@ func (r *replica) settle() error {
 	case id == nil && len(r.cfg.ReplicateFrom) == 0:
 		return r.c.makeIdentity(r.keep)
 	case id == nil:
-		r.wants.Store(true)
+		r.asksIdentity.Store(true)
 		r.met.Store(&dispute{kind: conflictIdentity, text: "this node has no state file, and asks the other nodes " +
 			"of --replicate-from whether they have one before it gives the storage an identity"})
 		return nil
@@ -81,7 +81,7 @@ func (r *replica) renewIdentity(ctx context.Context) error {
 			"storage", id.StorageID)
 		return r.settle()
 	}
-	for _, a := range r.send(ctx, &protocol.Bid{}, r.addressesTold()) {
+	for _, a := range r.request(ctx, &protocol.VoteRequest{}, r.addressesTold()) {
 		if has := a.identity(); has != "" {
 			return &StartError{fmt.Errorf("--new-identity: %s answers at %s and has the storage %s; where this node "+
 				"is to be a database of its own, take that address out of --replicate-from; otherwise start it with "+
@@ -129,9 +129,9 @@ func (r *replica) beginOwn(ctx context.Context) error {
 	return r.changeInTurn(ctx, func(ctx context.Context) error {
 		answers := r.ask(ctx, 0, r.others())
 		for _, a := range answers {
-			if a.promise != nil && a.promise.Leads {
-				r.c.Logger.Error("another node is primary: this node follows it", "primary", clean(a.promise.Name),
-					"address", a.addr, "epoch", a.promise.Highest())
+			if a.status != nil && a.status.IsPrimary {
+				r.c.Logger.Error("another node is primary: this node follows it", "primary", clean(a.status.Name),
+					"address", a.addr, "epoch", a.status.Highest())
 				return r.give(ctx, a.addr)
 			}
 		}
@@ -155,7 +155,7 @@ func (r *replica) give(_ context.Context, addr string) error {
 // seek asks the others whether they have an identity, and makes one when all have answered that they have none.
 func (r *replica) seek(ctx context.Context) error {
 	var absent []string
-	for _, a := range r.send(ctx, &protocol.Bid{}, r.addressesTold()) {
+	for _, a := range r.request(ctx, &protocol.VoteRequest{}, r.addressesTold()) {
 		switch has := a.identity(); {
 		case has != "":
 			return r.waits(fmt.Sprintf("this node has no state file, and %s at %s has the storage %s: this node gets "+
@@ -163,9 +163,9 @@ func (r *replica) seek(ctx context.Context) error {
 				"where it is to be a database of its own, with --new-identity and without that address in "+
 				"--replicate-from",
 				a.name(), a.addr, has))
-		case a.promise == nil:
+		case a.status == nil:
 			absent = append(absent, a.addr)
-		case a.promise.Wants:
+		case a.status.AsksIdentity:
 			return r.waits(fmt.Sprintf("this node has no state file, nor has %s at %s, and both were started as "+
 				"primary: start one of them with zrsd secondary", a.name(), a.addr))
 		}
@@ -185,7 +185,7 @@ func (r *replica) seek(ctx context.Context) error {
 			r.setLeads(false)
 			return err
 		}
-		r.wants.Store(false)
+		r.asksIdentity.Store(false)
 		r.met.Store(nil)
 		r.renew()
 		r.applyAccess()
@@ -204,7 +204,7 @@ func (r *replica) waits(why string) error {
 // addressesTold are those of the command line.
 func (r *replica) addressesTold() (list []string) {
 	for _, e := range r.cfg.ReplicateFrom {
-		if addr := e.String(); addr != r.serves {
+		if addr := e.String(); addr != r.replicationAddr {
 			list = append(list, addr)
 		}
 	}
@@ -224,7 +224,7 @@ func (c *Config) settleFile(ctx context.Context, st past, keep *state.Keeper) (u
 	if id == nil || len(id.Chain.Checkpoints) == 0 {
 		return st.LastTid(), nil
 	}
-	upTo, same, err := standing(ctx, st, id)
+	upTo, same, err := checkpointInFile(ctx, st, id)
 	if err != nil {
 		return 0, &StartError{fmt.Errorf("comparing %s with its state file: %w", c.Data, err)}
 	}
@@ -240,9 +240,9 @@ func (c *Config) settleFile(ctx context.Context, st past, keep *state.Keeper) (u
 	return upTo, nil
 }
 
-// standing looks for the newest checkpoint that is in the storage; its digest may be another one where transactions
+// checkpointInFile looks for the newest checkpoint that is in the storage; its digest may be another one where transactions
 // came over another protocol. same: it is the newest one of all, or a pack may have taken that away.
-func standing(ctx context.Context, st past, id *state.State) (upTo zodb.Tid, same bool, err error) {
+func checkpointInFile(ctx context.Context, st past, id *state.State) (upTo zodb.Tid, same bool, err error) {
 	chain := &id.Chain
 	last := st.LastTid()
 	newest := chain.Last().Tid

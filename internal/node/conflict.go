@@ -32,7 +32,7 @@ type dispute struct {
 func (r *replica) conflict() *dispute {
 	id := r.keep.State()
 	switch met := r.met.Load(); {
-	case met != nil && (r.isLeading() || r.wants.Load()): // whoever leads no more disputes nothing
+	case met != nil && (r.isLeading() || r.asksIdentity.Load()): // whoever leads no more disputes nothing
 		return met
 	case id == nil:
 		return nil
@@ -90,10 +90,10 @@ func (r *replica) judgeOthers(id *state.State, answers []answer) (v verdict) {
 	v.rival = id.Rival
 	before, gone := r.met.Load(), false
 	for _, a := range answers {
-		if a.promise != nil && a.promise.Node == id.Rival && !rivals(id, a.promise) {
+		if a.status != nil && a.status.Node == id.Rival && !rivals(id, a.status) {
 			v.rival = ""
 		}
-		if before != nil && a.addr == before.addr && (a.promise != nil || a.stranger != nil) {
+		if before != nil && a.addr == before.addr && (a.status != nil || a.otherStorage != nil) {
 			gone = true
 		}
 		c := r.meets(id, &a)
@@ -102,7 +102,7 @@ func (r *replica) judgeOthers(id *state.State, answers []answer) (v verdict) {
 		}
 		v.met = c
 		if c.kind == conflictEpoch && !c.harmless {
-			v.rival = a.promise.Node
+			v.rival = a.status.Node
 		}
 		if !c.harmless {
 			return v
@@ -115,20 +115,20 @@ func (r *replica) judgeOthers(id *state.State, answers []answer) (v verdict) {
 }
 
 // rivals reports whether a node is primary of an epoch of the same number.
-func rivals(id *state.State, p *protocol.Promise) bool {
-	return p.Leads && len(p.Epochs) > 0 && p.Epochs[len(p.Epochs)-1].Number == id.Epoch().Number
+func rivals(id *state.State, p *protocol.NodeStatus) bool {
+	return p.IsPrimary && len(p.Epochs) > 0 && p.Epochs[len(p.Epochs)-1].Number == id.Epoch().Number
 }
 
 // meets judges one answer; nil: nothing is wrong with it.
 func (r *replica) meets(id *state.State, a *answer) *dispute {
-	p := a.promise
+	p := a.status
 	switch {
-	case a.stranger != nil && a.stranger.Leads:
+	case a.otherStorage != nil && a.otherStorage.IsPrimary:
 		return &dispute{kind: conflictStorage, addr: a.addr, text: fmt.Sprintf("%s at %s is primary of another "+
 			"storage (%s, here it is %s) and a member of this node's cluster: this node takes no transactions. Where "+
 			"these are two databases, take the address out of --replicate-from on both; otherwise stop the node that "+
-			"should be a copy, move its Data.fs.zrsd away, and start it with zrsd secondary", clean(a.stranger.Name),
-			a.addr, clean(a.stranger.StorageID), id.StorageID)}
+			"should be a copy, move its Data.fs.zrsd away, and start it with zrsd secondary", clean(a.otherStorage.Name),
+			a.addr, clean(a.otherStorage.StorageID), id.StorageID)}
 	case p == nil || !rivals(id, p):
 		return nil
 	case p.Node == id.Node:
@@ -152,7 +152,7 @@ func (r *replica) meets(id *state.State, a *answer) *dispute {
 
 // yieldsTo reports whether, of two primaries of one epoch, the other one goes on: the one that had more when it began,
 // or has the higher id. Both come to the same result. With a coordinator who is in its lease goes on.
-func (r *replica) yieldsTo(id *state.State, p *protocol.Promise) bool {
+func (r *replica) yieldsTo(id *state.State, p *protocol.NodeStatus) bool {
 	if r.failover != nil && r.failover.clear() {
 		return false
 	}
@@ -189,7 +189,7 @@ func (r *replica) showConflict(st *admin.Status) {
 		return
 	}
 	st.Conflict = &admin.Conflict{Kind: c.kind, Text: c.text}
-	if r.wants.Load() {
+	if r.asksIdentity.Load() {
 		st.Storage.ID = new(string)
 	}
 	if !c.harmless {

@@ -52,7 +52,7 @@ func TestOfTwoPrimariesOfOneEpochOneGoesOn(t *testing.T) {
 	})
 	first.writable(t, true)
 	second.writable(t, false)
-	if second.Standing().Leads {
+	if second.Info().IsPrimary {
 		t.Error("it tells secondaries to follow it")
 	}
 	first.end(t)
@@ -148,7 +148,7 @@ func TestAPrimaryOfAnotherStorageIsMet(t *testing.T) {
 func TestAnHeirKeepsThePromiseThatItGaveToAnother(t *testing.T) {
 	a, b, c := three(t)
 	id, last := b.keep.State(), a.st.LastTid()
-	if _, refusal := b.Bid(t.Context(), &protocol.Bid{
+	if _, refusal := b.Vote(t.Context(), &protocol.VoteRequest{
 		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: 2, Node: c.keep.Node(), Name: "c",
 	}); refusal != nil {
 		t.Fatal(refusal)

@@ -88,18 +88,18 @@ func (r *replica) checkFollow(ctx context.Context, p *report, follow []string) e
 			err := r.c.plainText(e, "is another machine", serverFlags)
 			return &admin.Refusal{Reason: admin.Invalid, Text: err.Error()}
 		}
-		a := r.c.bid(ctx, addr, &protocol.Bid{
-			Version: protocol.MessageVersion, StorageID: id.StorageID, Heard: id.Latest(), Node: id.Node,
+		a := r.c.request(ctx, addr, &protocol.VoteRequest{
+			Version: protocol.MessageVersion, StorageID: id.StorageID, MaxEpochBegun: id.Latest(), Node: id.Node,
 			Name: r.status.base.Name,
 		})
 		switch {
-		case a.promise == nil:
+		case a.status == nil:
 			p.warn("%v", a.err)
-		case a.promise.Node == id.Node:
+		case a.status.Node == id.Node:
 			p.warn("%s is this node itself", addr)
 		default:
 			reached = true
-			led = led || a.promise.Leads
+			led = led || a.status.IsPrimary
 		}
 	}
 	if !reached {

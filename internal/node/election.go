@@ -16,11 +16,11 @@ type election struct {
 }
 
 // over reports whether the node that promised is a former primary. It is nobody where there was no election.
-func (e *election) over(p *protocol.Promise) bool {
+func (e *election) over(p *protocol.NodeStatus) bool {
 	if e == nil {
 		return false
 	}
-	if p.Leads {
+	if p.IsPrimary {
 		e.former[p.Node] = true
 	}
 	return e.former[p.Node]
@@ -37,12 +37,12 @@ func (r *replica) elect(ctx context.Context, number uint64, tell func(admin.Step
 	if err := p.allowed(); err != nil {
 		return err
 	}
-	standing := p.ask(ctx, 0, p.others())
-	if err := p.judge(standing); err != nil {
+	answers := p.ask(ctx, 0, p.others())
+	if err := p.judge(answers); err != nil {
 		return err
 	}
-	if top := highest(p.keep.State(), standing); top >= number {
+	if top := highest(p.keep.State(), answers); top >= number {
 		return fmt.Errorf("epoch %d cannot begin: members have heard of epoch %d", number, top)
 	}
-	return p.win(ctx, number, standing)
+	return p.win(ctx, number, answers)
 }

@@ -45,8 +45,8 @@ func (r *replica) leaderAmong(ctx context.Context, addresses []string) zeo.Leade
 	}
 	for range addresses {
 		for _, a := range <-answers {
-			p := a.promise
-			if p == nil || !p.Leads || len(p.Epochs) == 0 {
+			p := a.status
+			if p == nil || !p.IsPrimary || len(p.Epochs) == 0 {
 				continue
 			}
 			if epoch := p.Epochs[len(p.Epochs)-1].Number; r.isLatest(epoch) {
@@ -58,14 +58,14 @@ func (r *replica) leaderAmong(ctx context.Context, addresses []string) zeo.Leade
 }
 
 // leaderOf names a primary so that it has another name after each time in which it was none.
-func leaderOf(p *protocol.Promise, epoch uint64) zeo.Leader {
+func leaderOf(p *protocol.NodeStatus, epoch uint64) zeo.Leader {
 	name := fmt.Sprintf("%s (node %s) in epoch %d", p.Name, p.Node, epoch)
-	if p.LeadingSince == "" { // an older version
+	if p.PrimarySince == "" { // an older version
 		return zeo.Leader{Name: name, For: time.Hour}
 	}
-	ago := min(p.LeadingFor, uint64(time.Hour.Milliseconds()))
+	ago := min(p.PrimaryForMS, uint64(time.Hour.Milliseconds()))
 	return zeo.Leader{
-		Name: name + " since " + p.LeadingSince,
+		Name: name + " since " + p.PrimarySince,
 		For:  time.Duration(ago) * time.Millisecond,
 	}
 }
@@ -94,5 +94,5 @@ func (r *replica) serveOptions() ServeOptions {
 
 // mayLead reports whether this node could be primary one day. One that nobody can follow is there for readers.
 func (r *replica) mayLead() bool {
-	return r.starts == state.RolePrimary || r.serves != "" && r.blobs.shared == nil
+	return r.starts == state.RolePrimary || r.replicationAddr != "" && r.blobs.shared == nil
 }

@@ -72,8 +72,8 @@ func TestNobodyLeadsInALowerEpochThanWasHeardOf(t *testing.T) {
 func TestASecondaryWithoutAPrimaryLooksFirstWhereOneSaysThatItLeads(t *testing.T) {
 	a, b, _ := couple(t)
 	id := a.keep.State()
-	bid := protocol.Bid{StorageID: id.StorageID, Heard: id.Latest(), Node: id.Node, Leads: true, Serves: "/nobody"}
-	if _, refusal := b.Bid(t.Context(), &bid); refusal != nil {
+	req := protocol.VoteRequest{StorageID: id.StorageID, MaxEpochBegun: id.Latest(), Node: id.Node, IsPrimary: true, ReplicationAddr: "/nobody"}
+	if _, refusal := b.Vote(t.Context(), &req); refusal != nil {
 		t.Fatal(refusal)
 	}
 	b.follows(t, a) // which it has already, so that it does not look elsewhere
@@ -84,8 +84,8 @@ func TestASecondaryWithoutAPrimaryLooksFirstWhereOneSaysThatItLeads(t *testing.T
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	bid.Serves = ln.Addr().String()
-	if _, refusal := b.Bid(t.Context(), &bid); refusal != nil {
+	req.ReplicationAddr = ln.Addr().String()
+	if _, refusal := b.Vote(t.Context(), &req); refusal != nil {
 		t.Fatal(refusal)
 	}
 	conn, err := ln.Accept() // it looks there
@@ -93,7 +93,7 @@ func TestASecondaryWithoutAPrimaryLooksFirstWhereOneSaysThatItLeads(t *testing.T
 		t.Fatal(err)
 	}
 	_ = conn.Close() // it is told nothing
-	if follow := b.keep.State().Follow; len(follow) == 0 || follow[0] != bid.Serves {
+	if follow := b.keep.State().Follow; len(follow) == 0 || follow[0] != req.ReplicationAddr {
 		t.Errorf("it remembers %v", follow)
 	}
 }

@@ -50,7 +50,7 @@ func (r *replica) yieldToHigherEpoch(ctx context.Context) error {
 func (r *replica) epochMonitor(ctx context.Context) {
 	l := &epochMonitor{replica: r}
 	for wait := firstSeek; ; wait = min(2*wait, epochMonitorInterval) {
-		if !r.wants.Load() {
+		if !r.asksIdentity.Load() {
 			wait = epochMonitorInterval
 		}
 		next := time.NewTimer(wait)
@@ -76,7 +76,7 @@ type epochMonitor struct {
 func (l *epochMonitor) look(ctx context.Context) {
 	id := l.keep.State()
 	switch {
-	case l.wants.Load():
+	case l.asksIdentity.Load():
 		if err := l.seek(ctx); err != nil && ctx.Err() == nil {
 			l.c.Logger.Error("cannot give the storage an identity", "error", err)
 		}

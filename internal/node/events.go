@@ -63,7 +63,7 @@ func (r *replica) Outranked(epoch uint64) {
 
 // HandedOver is primary.Member.
 func (r *replica) HandedOver(h *protocol.Hello) {
-	r.events.note(func(n *pendingEvents) { n.successor = &successor{h.Promised, h.Last.Tid} })
+	r.events.note(func(n *pendingEvents) { n.successor = &successor{h.MaxEpochSeen, h.Last.Tid} })
 }
 
 // TakeOver is secondary.Successor.

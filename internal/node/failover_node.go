@@ -91,7 +91,7 @@ func (f *failoverNode) roleChanged() {
 	}
 }
 
-// Standing is coordinator.Node.
+// Status is coordinator.Node.
 func (f *failoverNode) Status() lease.MemberStatus {
 	id, r := f.r.keep.State(), f.r
 	s := lease.MemberStatus{
@@ -102,7 +102,7 @@ func (f *failoverNode) Status() lease.MemberStatus {
 		Tid:          r.st.LastTid(),
 		IsPrimary: r.isLeading() && !r.fenced() ||
 			f.handing(id),
-		ReplicationAddr: r.serves,
+		ReplicationAddr: r.replicationAddr,
 		AdminAddr:       r.c.Admin.String(),
 	}
 	s.Fault, s.NeedsOthers, s.NeedsTid = r.faultReason(), r.needed(), r.told()
@@ -118,7 +118,7 @@ func (f *failoverNode) Status() lease.MemberStatus {
 func (r *replica) ineligibleReason() string {
 	following := r.sec.Status()
 	switch {
-	case r.serves == "":
+	case r.replicationAddr == "":
 		return "no secondary can connect to it: start it with --replicate-to"
 	case r.blobs.shared != nil:
 		return "it has no blob directory of its own"

@@ -109,7 +109,7 @@ func (s *seat) tryCommit(ctx context.Context) (zodb.Tid, error) {
 func (s *seat) identified(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
-	for s.wants.Load() {
+	for s.asksIdentity.Load() {
 		if pause.For(ctx, time.Millisecond); ctx.Err() != nil {
 			return fmt.Errorf("it has no identity: %w", ctx.Err())
 		}
@@ -124,7 +124,7 @@ func (s *seat) follows(t *testing.T, other *seat) {
 	t.Helper()
 	s.await(t, "it follows the other", func(*admin.Status) bool {
 		now := s.sec.Status()
-		return now.Connected && now.Leads && now.Address == other.to.String()
+		return now.Connected && now.IsPrimary && now.Address == other.to.String()
 	})
 }
 

@@ -41,16 +41,16 @@ func (r *replica) goOn(ctx context.Context) error {
 	if !r.isLeading() || r.fenced() {
 		return nil
 	}
-	id, standing := r.keep.State(), r.ask(ctx, 0, r.others())
-	epoch := highest(id, standing) + 1
+	id, answers := r.keep.State(), r.ask(ctx, 0, r.others())
+	epoch := highest(id, answers) + 1
 	switch {
-	case latest(id, standing) > id.Latest():
-		r.Outranked(latest(id, standing))
+	case latest(id, answers) > id.Latest():
+		r.Outranked(latest(id, answers))
 		return nil
 	case epoch == id.Highest()+1:
 		return nil // it has come right by itself
 	}
-	if err := r.unopposed(standing); err != nil {
+	if err := r.unopposed(answers); err != nil {
 		return err
 	}
 	release, err := r.st.Hold(ctx)
@@ -86,14 +86,14 @@ func (r *replica) unopposed(answers []answer) error {
 	var silent []string
 	for _, a := range answers {
 		switch {
-		case a.promise == nil:
+		case a.status == nil:
 			silent = append(silent, a.err.Error())
-		case a.promise.Leads:
-			return fmt.Errorf("%s is primary, too", a.promise.Name)
-		case a.promise.LastTid > own:
-			return errors.New(further(a.promise.Name, a.promise.LastTid, own, 0))
+		case a.status.IsPrimary:
+			return fmt.Errorf("%s is primary, too", a.status.Name)
+		case a.status.LastTid > own:
+			return errors.New(further(a.status.Name, a.status.LastTid, own, 0))
 		default:
-			voters = append(voters, voter{a.promise.Node, a.promise.Name})
+			voters = append(voters, voter{a.status.Node, a.status.Name})
 		}
 	}
 	rule := r.syncRule()

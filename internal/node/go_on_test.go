@@ -30,11 +30,11 @@ func namedThree(t *testing.T) (a, b, c *seat) {
 	return a, b, c
 }
 
-// bids has a node make a bid to another one, as a promotion does that then ends with its process.
-func (s *seat) bids(t *testing.T, other *seat, epoch uint64) answer {
+// requestsVote has a node make a bid to another one, as a promotion does that then ends with its process.
+func (s *seat) requestsVote(t *testing.T, other *seat, epoch uint64) answer {
 	t.Helper()
 	id := s.keep.State()
-	return s.c.bid(t.Context(), other.to.String(), &protocol.Bid{
+	return s.c.request(t.Context(), other.to.String(), &protocol.VoteRequest{
 		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: epoch, Node: id.Node, Name: s.name,
 	})
 }
@@ -66,7 +66,7 @@ func TestARefusedPromotionChangesNothing(t *testing.T) {
 // one goes on under a higher number, by itself.
 func TestAPrimaryGoesOnWhereAPromotionCameToNothing(t *testing.T) {
 	a, b, c := three(t)
-	if got := b.bids(t, c, 5); got.err != nil || got.promise.Promised != 5 {
+	if got := b.requestsVote(t, c, 5); got.err != nil || got.status.MaxEpochSeen != 5 {
 		t.Fatalf("%+v", got)
 	}
 	if !a.isLeading() || a.fenced() || a.access() != zeo.Writable {
@@ -87,7 +87,7 @@ func TestAPrimaryGoesOnWhereAPromotionCameToNothing(t *testing.T) {
 func TestAPrimaryDoesNotGoOnWhereSomebodyElseMayLead(t *testing.T) {
 	t.Run("without waiting", func(t *testing.T) {
 		a, b, c := three(t)
-		b.bids(t, c, 5)
+		b.requestsVote(t, c, 5)
 		b.end(t)
 		if err := a.goOn(t.Context()); err == nil || a.epoch() != 1 {
 			t.Errorf("it goes on with epoch %d: %v", a.epoch(), err)
@@ -96,7 +96,7 @@ func TestAPrimaryDoesNotGoOnWhereSomebodyElseMayLead(t *testing.T) {
 	})
 	t.Run("waiting for one of two", func(t *testing.T) {
 		a, b, c := namedThree(t)
-		b.bids(t, c, 5)
+		b.requestsVote(t, c, 5)
 		b.end(t)
 		if err := a.goOn(t.Context()); err != nil || a.epoch() != 6 {
 			t.Errorf("it does not go on: epoch %d, %v", a.epoch(), err)
@@ -119,16 +119,16 @@ func TestAPrimaryDoesNotGoOnWhereSomebodyElseMayLead(t *testing.T) {
 func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
 	a, b, c := three(t)
 	id := b.keep.State()
-	for what, bid := range map[string]*protocol.Bid{
+	for what, req := range map[string]*protocol.VoteRequest{
 		"a bid":         {Epoch: math.MaxUint64},
-		"a question":    {Heard: math.MaxUint64},
+		"a question":    {MaxEpochBegun: math.MaxUint64},
 		"a large step":  {Epoch: 2 + state.MaxStep},
-		"and one heard": {Heard: 2 + state.MaxStep},
+		"and one heard": {MaxEpochBegun: 2 + state.MaxStep},
 	} {
-		bid.Version, bid.StorageID, bid.Node = protocol.MessageVersion, id.StorageID, id.Node
+		req.Version, req.StorageID, req.Node = protocol.MessageVersion, id.StorageID, id.Node
 		for _, to := range []*seat{a, c} {
-			if got := b.c.bid(t.Context(), to.to.String(), bid); got.err == nil {
-				t.Errorf("%s: answered with %+v", what, got.promise)
+			if got := b.c.request(t.Context(), to.to.String(), req); got.err == nil {
+				t.Errorf("%s: answered with %+v", what, got.status)
 			}
 			if now := to.keep.State(); now.Highest() != 1 {
 				t.Errorf("%s: believed as %d", what, now.Highest())

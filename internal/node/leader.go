@@ -12,9 +12,9 @@ import (
 // that feeds others. All members that are known are asked, and then those that they say they follow. Where nobody says
 // that it leads, the primary is taken to be the one that has refused.
 func (r *replica) leaderFor(ctx context.Context, refused string) string {
-	asked := []string{r.serves}
+	asked := []string{r.replicationAddr}
 	next := append([]string{refused}, r.others()...)
-	for range protocol.MaxPath {
+	for range protocol.MaxUpstreamPath {
 		next = slices.DeleteFunc(next, func(addr string) bool { return addr == "" || slices.Contains(asked, addr) })
 		slices.Sort(next)
 		next = slices.Compact(next)
@@ -25,12 +25,12 @@ func (r *replica) leaderFor(ctx context.Context, refused string) string {
 		asked = append(asked, next...)
 		next = nil
 		for _, a := range answers {
-			switch p := a.promise; {
+			switch p := a.status; {
 			case p == nil:
-			case p.Leads && len(p.Epochs) > 0 && r.isLatest(p.Epochs[len(p.Epochs)-1].Number):
+			case p.IsPrimary && len(p.Epochs) > 0 && r.isLatest(p.Epochs[len(p.Epochs)-1].Number):
 				return a.addr
-			case len(p.Follows) <= maxAddress:
-				next = append(next, clean(p.Follows))
+			case len(p.UpstreamAddr) <= maxAddress:
+				next = append(next, clean(p.UpstreamAddr))
 			}
 		}
 	}

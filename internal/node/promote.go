@@ -57,17 +57,17 @@ func (p *promotion) run(ctx context.Context) error {
 	if err := p.allowed(); err != nil {
 		return err
 	}
-	standing := p.ask(ctx, 0, p.others())
-	if err := p.judge(standing); err != nil {
+	answers := p.ask(ctx, 0, p.others())
+	if err := p.judge(answers); err != nil {
 		return err
 	}
-	epoch := highest(p.keep.State(), standing) + 1
+	epoch := highest(p.keep.State(), answers) + 1
 	if p.dry {
 		p.step("would begin epoch %d after %v", epoch, p.st.LastTid())
 		p.epoch = epoch
 		return nil
 	}
-	return p.win(ctx, epoch, standing)
+	return p.win(ctx, epoch, answers)
 }
 
 // allowed says whether this node can be primary at all.
@@ -83,7 +83,7 @@ func (p *promotion) allowed() error {
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: "this secondary reads the primary's own blob " +
 			"directory: a primary needs one that it may write to"}
 	}
-	if p.serves == "" {
+	if p.replicationAddr == "" {
 		p.warn("no secondary can connect to this node: start it again with --replicate-to")
 	}
 	return nil
@@ -95,38 +95,38 @@ func (p *promotion) judge(answers []answer) error {
 	var reasons []string
 	seen := map[string]bool{p.keep.State().Node: true}
 	p.last = lastEpoch(p.keep.State(), answers)
-	promised := p.ownVote()
+	voted := p.ownVote()
 	for _, a := range answers {
-		if a.promise == nil {
+		if a.status == nil {
 			p.warn("%v", a.err)
 			if why := p.alive(a); why != "" {
 				reasons = append(reasons, why)
 			}
 			continue
 		}
-		seen[a.promise.Node] = true
+		seen[a.status.Node] = true
 		switch {
-		case p.elected.over(a.promise):
-			p.warn("%s was primary; its transactions after %v are not replicated", a.promise.Name, own)
-		case p.isLeading() && rivals(p.keep.State(), a.promise):
+		case p.elected.over(a.status):
+			p.warn("%s was primary; its transactions after %v are not replicated", a.status.Name, own)
+		case p.isLeading() && rivals(p.keep.State(), a.status):
 			p.warn(
 				"%s is also primary of this epoch, from after %v: set aside its transactions up to %v that this "+
 					"node lacks, there with zrsd rewind",
-				a.promise.Name,
+				a.status.Name,
 				p.keep.State().Epoch().Begin,
-				a.promise.LastTid,
+				a.status.LastTid,
 			)
-		case spent(a.promise) != "" && a.promise.LastTid <= own:
-			p.warn("%s", spent(a.promise))
-		case a.promise.Leads && a.promise.Ails != "":
-			reasons = append(reasons, spent(a.promise)+"; "+further(a.promise.Name, a.promise.LastTid, own, 0))
-		case a.promise.Leads:
+		case faultOf(a.status) != "" && a.status.LastTid <= own:
+			p.warn("%s", faultOf(a.status))
+		case a.status.IsPrimary && a.status.FaultReason != "":
+			reasons = append(reasons, faultOf(a.status)+"; "+further(a.status.Name, a.status.LastTid, own, 0))
+		case a.status.IsPrimary:
 			reasons = append(reasons, fmt.Sprintf("%s is primary of epoch %d and answers: use zrsd switchover there",
-				a.promise.Name, a.promise.Begun()))
-		case a.promise.LastTid > own:
-			reasons = append(reasons, further(a.promise.Name, a.promise.LastTid, own, 0))
+				a.status.Name, a.status.Begun()))
+		case a.status.LastTid > own:
+			reasons = append(reasons, further(a.status.Name, a.status.LastTid, own, 0))
 		default:
-			promised = append(promised, voter{a.promise.Node, a.promise.Name})
+			voted = append(voted, voter{a.status.Node, a.status.Name})
 		}
 	}
 	for _, m := range p.before.Roster { // those that did not answer
@@ -138,7 +138,7 @@ func (p *promotion) judge(answers []answer) error {
 		p.warn("the primary's last transaction was %v (%s), heard %s ago; this node has %v", lacks, lacks.Stamp(),
 			age(time.Since(p.before.Heard)), own)
 	}
-	return p.refuse(append(reasons, p.missing(promised, "answered")...))
+	return p.refuse(append(reasons, p.missing(voted, "answered")...))
 }
 
 // alive says that somebody is there who would not say how it stands: it may be the primary. An election has the word of
@@ -181,13 +181,13 @@ func (p *promotion) refuse(reasons []string) error {
 // nobody from here on, and answers no other bid while its role is being changed; it becomes durable together with the
 // epoch. After a refusal it is a secondary again. A primary that is to be replaced is told last: it stops only for a
 // promotion that nothing can refuse any more.
-func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) error {
+func (p *promotion) win(ctx context.Context, epoch uint64, answers []answer) error {
 	p.stopFollowing()
 	if err := p.quiet(ctx); err != nil {
 		return err
 	}
 	p.step("has stopped following and asks for epoch %d; its last transaction is %v", epoch, p.st.LastTid())
-	replaced, others := leaders(standing)
+	replaced, others := leaders(answers)
 	err := p.gather(p.ask(ctx, epoch, reached(others)))
 	if err == nil {
 		err = context.Cause(ctx)
@@ -213,21 +213,21 @@ func (p *promotion) win(ctx context.Context, epoch uint64, standing []answer) er
 func (p *promotion) gather(answers []answer) error {
 	own := p.st.LastTid()
 	var reasons []string
-	promised := p.ownVote()
+	voted := p.ownVote()
 	p.voters = voters(p.keep.State(), own, answers)
 	for _, a := range answers {
-		if a.promise == nil {
+		if a.status == nil {
 			p.warn("%v", a.err)
 			continue
 		}
-		p.step("%s has voted for epoch %d; its last transaction is %v", a.promise.Name, a.promise.Promised,
-			a.promise.LastTid)
-		if a.promise.LastTid > own && !p.elected.over(a.promise) {
-			reasons = append(reasons, further(a.promise.Name, a.promise.LastTid, own, 0))
+		p.step("%s has voted for epoch %d; its last transaction is %v", a.status.Name, a.status.MaxEpochSeen,
+			a.status.LastTid)
+		if a.status.LastTid > own && !p.elected.over(a.status) {
+			reasons = append(reasons, further(a.status.Name, a.status.LastTid, own, 0))
 		}
-		promised = append(promised, voter{a.promise.Node, a.promise.Name})
+		voted = append(voted, voter{a.status.Node, a.status.Name})
 	}
-	return p.refuse(append(reasons, p.missing(promised, "promised")...))
+	return p.refuse(append(reasons, p.missing(voted, "promised")...))
 }
 
 // voters returns the nodes that have promised, this one first, of which it is sure that this one, with the transaction
@@ -239,7 +239,7 @@ func voters(id *state.State, own zodb.Tid, answers []answer) []string {
 	}
 	list := []string{id.Node}
 	for _, a := range answers {
-		p := a.promise
+		p := a.status
 		if p == nil || p.LastTid > own || len(p.Epochs) == 0 || p.Begun() != id.Epoch().Number ||
 			!p.Epochs[len(p.Epochs)-1].Same(id.Epoch()) || slices.Contains(list, p.Node) {
 			continue
@@ -254,7 +254,7 @@ func voters(id *state.State, own zodb.Tid, answers []answer) []string {
 // leaders parts the answers of nodes that lead from all others.
 func leaders(answers []answer) (leading, others []answer) {
 	for _, a := range answers {
-		if a.promise != nil && a.promise.Leads {
+		if a.status != nil && a.status.IsPrimary {
 			leading = append(leading, a)
 		} else {
 			others = append(others, a)
@@ -266,11 +266,11 @@ func leaders(answers []answer) (leading, others []answer) {
 // told reports what the primary that is replaced has said to that.
 func (p *promotion) told(answers []answer) {
 	for _, a := range answers {
-		if a.promise == nil {
+		if a.status == nil {
 			p.warn("the replaced primary could not be reached at the end: %v", a.err)
 			continue
 		}
-		p.step("%s takes no more transactions; its last one is %v", a.promise.Name, a.promise.LastTid)
+		p.step("%s takes no more transactions; its last one is %v", a.status.Name, a.status.LastTid)
 	}
 }
 
@@ -293,7 +293,7 @@ func votes(names []string, voters []voter) int {
 
 // missing says whether enough have promised. Where the former primary waited for N of M secondaries, each of its
 // commits is on one of any M-N+1 of them: so as many have to be here, and none of them further than this node.
-func (p *promotion) missing(promised []voter, did string) []string {
+func (p *promotion) missing(voted []voter, did string) []string {
 	rule := p.rule()
 	switch {
 	case rule.required == 0:
@@ -303,7 +303,7 @@ func (p *promotion) missing(promised []voter, did string) []string {
 			"their ids since its start, so no node knows which of them have the last commits; promote a node that "+
 			"followed the primary to the end", rule.required)}
 	}
-	secondaries := slices.DeleteFunc(promised, p.ledLast)
+	secondaries := slices.DeleteFunc(voted, p.ledLast)
 	need, have := max(rule.members-rule.required+1, 1), votes(rule.seats, secondaries)
 	if have >= need {
 		return nil
@@ -328,10 +328,10 @@ func (p *promotion) ledLast(v voter) bool {
 func lastEpoch(id *state.State, answers []answer) protocol.Epoch {
 	last := id.Epoch()
 	for _, a := range answers {
-		if a.promise == nil || len(a.promise.Epochs) == 0 {
+		if a.status == nil || len(a.status.Epochs) == 0 {
 			continue
 		}
-		if e := a.promise.Epochs[len(a.promise.Epochs)-1]; e.Number > last.Number {
+		if e := a.status.Epochs[len(a.status.Epochs)-1]; e.Number > last.Number {
 			last = e
 		}
 	}

@@ -50,7 +50,7 @@ type replica struct {
 	st                *filestorage.Storage
 	keep              *state.Keeper
 	blobs             blobDir
-	serves            string             // where others connect to fed; empty: nowhere
+	replicationAddr   string             // where others connect to follow; empty: nowhere
 	replicationServer *replicationServer // nil: nobody can connect
 	sync              *syncer
 	sec               *secondary.Secondary
@@ -80,9 +80,9 @@ type replica struct {
 	// unwritten is a higher epoch that this node was told of as primary and could not write down: see gaveOut.
 	unwritten uint64
 
-	wants  atomic.Bool             // started as primary, it has still to ask whether the storage has an identity
-	begins bool                    // it is to begin an epoch of its own when it is open
-	met    atomic.Pointer[dispute] // what others have answered that must not be; nil: nothing
+	asksIdentity atomic.Bool             // started as primary, it has still to ask whether the storage has an identity
+	begins       bool                    // it is to begin an epoch of its own when it is open
+	met          atomic.Pointer[dispute] // what others have answered that must not be; nil: nothing
 }
 
 // A following is one run of the secondary.
@@ -188,7 +188,7 @@ func (r *replica) listen(ctx context.Context) (net.Listener, error) {
 	}
 	ln, err := r.c.listenForServers(ctx)
 	if err == nil {
-		r.serves = r.c.reachable(ln.Addr())
+		r.replicationAddr = r.c.reachable(ln.Addr())
 	}
 	return ln, err
 }
@@ -278,7 +278,7 @@ func (r *replica) followFirst(context.Context) error {
 	r.mu.Lock()
 	busy := r.leads || r.running != nil
 	r.mu.Unlock()
-	if !busy && !r.begins && !r.wants.Load() {
+	if !busy && !r.begins && !r.asksIdentity.Load() {
 		r.follow()
 	}
 	return nil

@@ -78,7 +78,7 @@ const firstWait = 20 * time.Millisecond
 func (r *replica) options() secondary.Options {
 	opt := secondary.Options{
 		SharedBlobs: r.blobs.following(), Name: r.status.base.Name, Dial: r.c.dialServer,
-		Secret: r.c.read.secret, Serves: r.serves, Chain: r.position,
+		Secret: r.c.read.secret, ReplicationAddr: r.replicationAddr, Chain: r.position,
 		Protocol: r.cfg.Protocol, KeepAliveDelay: r.cfg.KeepAliveDelay, NeedsIdentity: !r.c.ReplicateTo.IsZero(),
 		MaxRecord: r.cfg.MaxRecord, MaxFrame: r.cfg.MaxFrame,
 		HandshakeTimeout: r.c.HandshakeTimeout, StallTimeout: r.c.IdleTimeout,
@@ -89,7 +89,7 @@ func (r *replica) options() secondary.Options {
 		return r.c.rewindCommand(r.leaderFor(ctx, addr))
 	}
 	opt.Diverged = r.refusedAt
-	if r.serves != "" && r.blobs.shared == nil {
+	if r.replicationAddr != "" && r.blobs.shared == nil {
 		opt.Successor = r
 	}
 	return opt

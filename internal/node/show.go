@@ -81,7 +81,7 @@ func showFed(st *admin.Status, p primary.Status) {
 				s.Protocol,
 			),
 			NodeID:          known(s.Node),
-			ReplicationAddr: known(s.Serves),
+			ReplicationAddr: known(s.ReplicationAddr),
 			Sent:            known(s.SentTid),
 			Applied:         known(s.AppliedTid),
 			Durable:         known(s.DurableTid),

@@ -33,7 +33,7 @@ func (r *replica) show(st *admin.Status) {
 
 // showPlace fills in what the node is among others.
 func (r *replica) showPlace(st *admin.Status) {
-	st.ReplicationAddr, st.Sync, st.Coordinator = known(r.serves), r.sync.status(), r.failover.show()
+	st.ReplicationAddr, st.Sync, st.Coordinator = known(r.replicationAddr), r.sync.status(), r.failover.show()
 	id := r.keep.State()
 	if id == nil {
 		return

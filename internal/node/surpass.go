@@ -59,13 +59,13 @@ func (r *replica) heardFrom(answers []answer) {
 	id, last := r.keep.State(), r.st.LastTid()
 	older := false
 	for _, a := range answers {
-		if a.promise == nil || a.promise.Leads || a.promise.LastTid <= last {
+		if a.status == nil || a.status.IsPrimary || a.status.LastTid <= last {
 			continue
 		}
-		if slices.ContainsFunc(a.promise.Epochs, id.Epoch().Same) {
+		if slices.ContainsFunc(a.status.Epochs, id.Epoch().Same) {
 			older = true
 		} else {
-			r.Surpassed(a.promise.LastTid)
+			r.Surpassed(a.status.LastTid)
 		}
 	}
 	r.older.Store(older)

@@ -111,11 +111,11 @@ func TestNoTidOfTheFarFutureIsSurpassed(t *testing.T) {
 	if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
 		t.Fatal(err)
 	}
-	b.heardFrom([]answer{{promise: &protocol.Promise{LastTid: b.believed() + 60*tidGap}}})
+	b.heardFrom([]answer{{status: &protocol.NodeStatus{LastTid: b.believed() + 60*tidGap}}})
 	if later := b.events.take().later; later != 0 {
 		t.Errorf("it goes on after %v", later)
 	}
-	b.heardFrom([]answer{{promise: &protocol.Promise{LastTid: b.st.LastTid() + 1}}})
+	b.heardFrom([]answer{{status: &protocol.NodeStatus{LastTid: b.st.LastTid() + 1}}})
 	if later := b.events.take().later; later != b.st.LastTid()+1 {
 		t.Errorf("it goes on after %v", later)
 	}
@@ -129,8 +129,8 @@ func TestAnOlderCopyDoesNotGetAheadOfItsSecondary(t *testing.T) {
 		t.Fatal(err)
 	}
 	last := b.st.LastTid()
-	own := &protocol.Promise{LastTid: last + 1, Epochs: b.keep.State().Epochs}
-	b.heardFrom([]answer{{promise: own}})
+	own := &protocol.NodeStatus{LastTid: last + 1, Epochs: b.keep.State().Epochs}
+	b.heardFrom([]answer{{status: own}})
 	b.surpass(t.Context(), b.events.take().later, true)
 	if b.st.LastTid() != last {
 		t.Error("it has")

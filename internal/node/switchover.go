@@ -77,7 +77,7 @@ func (h *handingOver) choose(to string) error {
 		return &admin.Refusal{Reason: admin.Unavailable, Text: fmt.Sprintf("%s has been disconnected since %s: its "+
 			"last durable transaction is %v", to, h.successor.GoneSince.UTC().Format(time.RFC3339),
 			h.successor.DurableTid)}
-	case h.successor.Serves == "" || h.successor.Node == "":
+	case h.successor.ReplicationAddr == "" || h.successor.Node == "":
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: fmt.Sprintf("%s cannot be primary: it has no address "+
 			"for secondaries; start it with --replicate-to", to)}
 	}
@@ -94,7 +94,7 @@ func orNone(names []string) string {
 func (h *handingOver) run(ctx context.Context) error {
 	if h.dry {
 		h.step("would hand over to %s, which has %v of %v and serves at %s, with epoch %d", h.successor.Name,
-			h.successor.DurableTid, h.st.LastTid(), h.successor.Serves, h.epoch)
+			h.successor.DurableTid, h.st.LastTid(), h.successor.ReplicationAddr, h.epoch)
 		return nil
 	}
 	if err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.st.LastTid()); err != nil {
@@ -132,10 +132,10 @@ func (h *handingOver) prepare(ctx context.Context) error {
 	if err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.last); err != nil {
 		return h.failed("while the secondary got the last transactions", err)
 	}
-	if err := h.replicationServer.Prepare(
+	if err := h.replicationServer.CheckHandover(
 		ctx,
 		h.successor.Node,
-		&protocol.Prepare{Epoch: h.epoch, Last: h.last},
+		&protocol.HandoverCheck{Epoch: h.epoch, Last: h.last},
 	); err != nil {
 		return h.failed("while the secondary checked that it can take over", err)
 	}
@@ -145,7 +145,7 @@ func (h *handingOver) prepare(ctx context.Context) error {
 
 // resign steps down, durably: whatever happens now, this node begins no epoch by itself.
 func (h *handingOver) resign() error {
-	others := append([]string{h.successor.Serves}, h.known()...)
+	others := append([]string{h.successor.ReplicationAddr}, h.known()...)
 	return h.keep.Update(func(id *state.State) error {
 		id.HandOver(h.epoch, h.successor.Node)
 		id.FollowFirst(others)

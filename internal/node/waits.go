@@ -12,7 +12,7 @@ import (
 // anybody. Each change of it is durable before a client is told anything by the new rule.
 
 // waiting reports whether commits wait for secondaries while this node leads.
-func (r *replica) waiting() bool { return r.c.Sync.Required > 0 && r.serves != "" }
+func (r *replica) waiting() bool { return r.c.Sync.Required > 0 && r.replicationAddr != "" }
 
 // settleWaits brings that in line with how this node was started. Secondaries and clients come later.
 func (r *replica) settleWaits() error {

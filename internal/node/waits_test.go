@@ -448,22 +448,22 @@ func TestWhoServesAloneForgetsWhatCommitsWaitedFor(t *testing.T) {
 func TestWhoIsNotedAsAVoter(t *testing.T) {
 	last := protocol.Epoch{Number: 4, Begin: 9, Node: "x"}
 	id := &state.State{Node: "own", Epochs: []protocol.Epoch{{Number: 1}, last}}
-	promise := func(node string, change func(*protocol.Promise)) answer {
-		p := &protocol.Promise{Node: node, Epochs: id.Epochs, LastTid: 20}
+	status := func(node string, change func(*protocol.NodeStatus)) answer {
+		p := &protocol.NodeStatus{Node: node, Epochs: id.Epochs, LastTid: 20}
 		change(p)
-		return answer{promise: p}
+		return answer{status: p}
 	}
 	answers := []answer{
 		{err: errors.New("away")},
-		promise("b", func(*protocol.Promise) {}),
-		promise("b", func(*protocol.Promise) {}),
-		promise("further", func(p *protocol.Promise) { p.LastTid = 21 }),
-		promise("behind", func(p *protocol.Promise) { p.Epochs = p.Epochs[:1] }),
-		promise("heard", func(p *protocol.Promise) { p.Heard = 5 }),
-		promise("of another one", func(p *protocol.Promise) {
+		status("b", func(*protocol.NodeStatus) {}),
+		status("b", func(*protocol.NodeStatus) {}),
+		status("further", func(p *protocol.NodeStatus) { p.LastTid = 21 }),
+		status("behind", func(p *protocol.NodeStatus) { p.Epochs = p.Epochs[:1] }),
+		status("heard", func(p *protocol.NodeStatus) { p.MaxEpochBegun = 5 }),
+		status("of another one", func(p *protocol.NodeStatus) {
 			p.Epochs = []protocol.Epoch{{Number: 1}, {Number: 4, Begin: 9, Node: "y"}}
 		}),
-		promise("c", func(p *protocol.Promise) { p.LastTid = 3 }),
+		status("c", func(p *protocol.NodeStatus) { p.LastTid = 3 }),
 	}
 	if list := voters(id, 20, answers); !slices.Equal(list, []string{"own", "b", "c"}) {
 		t.Errorf("noted are %q", list)

@@ -14,8 +14,8 @@ import (
 
 // A Primary is the node that a storage is to follow.
 type Primary interface {
-	// Stand says how it stands, and changes nothing.
-	Stand(ctx context.Context) (*protocol.Promise, error)
+	// Status says how it stands, and changes nothing.
+	Status(ctx context.Context) (*protocol.NodeStatus, error)
 	// Has reports whether a transaction is part of its history.
 	Has(ctx context.Context, at protocol.Position) (bool, error)
 }
@@ -31,7 +31,7 @@ func refuse(format string, args ...any) error { return &Refusal{fmt.Sprintf(form
 // is nothing to be taken out, First is 0. id is the state of the storage. Errors are a *Refusal, those of the primary,
 // and those of reading the storage.
 func Common(ctx context.Context, st *filestorage.Storage, id *state.State, p Primary) (*state.Rewind, error) {
-	theirs, err := p.Stand(ctx)
+	theirs, err := p.Status(ctx)
 	if err != nil {
 		return nil, err
 	}
@@ -40,7 +40,7 @@ func Common(ctx context.Context, st *filestorage.Storage, id *state.State, p Pri
 	case theirs.StorageID != id.StorageID:
 		return nil, refuse("%s has the storage %s, this one is %s: check the address", theirs.Name, theirs.StorageID,
 			id.StorageID)
-	case !theirs.Leads:
+	case !theirs.IsPrimary:
 		return nil, refuse("%s is not primary (epoch %d, last transaction %v): name the node that is", theirs.Name,
 			theirs.Highest(), theirs.LastTid)
 	case theirs.Highest() < id.Epoch().Number:
@@ -71,7 +71,7 @@ func Common(ctx context.Context, st *filestorage.Storage, id *state.State, p Pri
 
 // candidate is the latest place up to which histories can be the same: where an epoch began that only one side knows,
 // and where either ends.
-func candidate(id *state.State, theirs *protocol.Promise, last zodb.Tid) zodb.Tid {
+func candidate(id *state.State, theirs *protocol.NodeStatus, last zodb.Tid) zodb.Tid {
 	at := min(last, theirs.LastTid)
 	if parts, parted := protocol.Part(id.Epochs, theirs.Epochs); parted {
 		at = min(at, parts)
@@ -178,15 +178,15 @@ type Remote struct {
 	epochs []protocol.Epoch // the primary's
 }
 
-// Stand is Primary.
-func (r *Remote) Stand(ctx context.Context) (*protocol.Promise, error) {
-	msg, err := r.ask(ctx, &protocol.Bid{
+// Status is Primary.
+func (r *Remote) Status(ctx context.Context) (*protocol.NodeStatus, error) {
+	msg, err := r.ask(ctx, &protocol.VoteRequest{
 		Version: protocol.MessageVersion, StorageID: r.State.StorageID, Node: r.State.Node, Name: r.Name,
 	})
 	if err != nil {
 		return nil, err
 	}
-	p, ok := msg.(*protocol.Promise)
+	p, ok := msg.(*protocol.NodeStatus)
 	if !ok || len(p.Epochs) == 0 {
 		return nil, fmt.Errorf("asked for its status, the primary answered with a %T", msg)
 	}

@@ -17,12 +17,12 @@ import (
 
 // An oracle is a Primary that shares the history of a storage up to a transaction.
 type oracle struct {
-	stands protocol.Promise
+	status protocol.NodeStatus
 	common zodb.Tid
 	asked  int
 }
 
-func (o *oracle) Stand(context.Context) (*protocol.Promise, error) { return &o.stands, nil }
+func (o *oracle) Status(context.Context) (*protocol.NodeStatus, error) { return &o.status, nil }
 
 func (o *oracle) Has(_ context.Context, at protocol.Position) (bool, error) {
 	o.asked++
@@ -60,12 +60,12 @@ func TestTheLastCommonTransactionIsFoundInFewQuestions(t *testing.T) {
 		shared := rapid.IntRange(1, len(tids)).Draw(t, "shared")
 		st := history(t, tids)
 		defer st.Close()
-		o := &oracle{common: tids[shared-1], stands: protocol.Promise{
-			StorageID: storageID, Leads: true, Epochs: []protocol.Epoch{{Number: 1}}, LastTid: tid + 1,
+		o := &oracle{common: tids[shared-1], status: protocol.NodeStatus{
+			StorageID: storageID, IsPrimary: true, Epochs: []protocol.Epoch{{Number: 1}}, LastTid: tid + 1,
 		}}
 		told := rapid.Bool().Draw(t, "epochs tell")
 		if told {
-			o.stands.Epochs = append(o.stands.Epochs, protocol.Epoch{Number: 2, Begin: o.common})
+			o.status.Epochs = append(o.status.Epochs, protocol.Epoch{Number: 2, Begin: o.common})
 		}
 		id := &state.State{StorageID: storageID, Epochs: []protocol.Epoch{{Number: 1}}}
 		plan, err := Common(context.Background(), st, id, o)
@@ -104,8 +104,8 @@ func TestWhatIsOfAnotherReignGoes(t *testing.T) {
 	} {
 		first := []protocol.Epoch{{Number: 1}}
 		id := &state.State{StorageID: storageID, Epochs: append(first[:1:1], tt.ours...)}
-		o := &oracle{common: 40, stands: protocol.Promise{
-			StorageID: storageID, Leads: true, LastTid: 50, Epochs: append(first[:1:1], tt.theirs...),
+		o := &oracle{common: 40, status: protocol.NodeStatus{
+			StorageID: storageID, IsPrimary: true, LastTid: 50, Epochs: append(first[:1:1], tt.theirs...),
 		}}
 		plan, err := Common(t.Context(), st, id, o)
 		if err != nil || plan.Last != tt.last || plan.First != tt.first {
@@ -118,26 +118,26 @@ func TestWhatMustNotBeRewoundIsRefused(t *testing.T) {
 	st := history(t, []zodb.Tid{10, 20})
 	defer st.Close()
 	id := &state.State{StorageID: storageID, Epochs: []protocol.Epoch{{Number: 1}, {Number: 3, Begin: 10}}}
-	good := protocol.Promise{
-		StorageID: storageID, Name: "db2", Leads: true, LastTid: 30,
+	good := protocol.NodeStatus{
+		StorageID: storageID, Name: "db2", IsPrimary: true, LastTid: 30,
 		Epochs: []protocol.Epoch{{Number: 1}, {Number: 4, Begin: 10}},
 	}
-	for want, change := range map[string]func(*protocol.Promise){
-		"has the storage":             func(p *protocol.Promise) { p.StorageID = "another" },
-		"db2 is not primary":          func(p *protocol.Promise) { p.Leads = false },
-		"of epoch 3, db2 only of epo": func(p *protocol.Promise) { p.Epochs = p.Epochs[:1] },
-		"histories differ from the":   func(p *protocol.Promise) { p.Name = "db9" },
+	for want, change := range map[string]func(*protocol.NodeStatus){
+		"has the storage":             func(p *protocol.NodeStatus) { p.StorageID = "another" },
+		"db2 is not primary":          func(p *protocol.NodeStatus) { p.IsPrimary = false },
+		"of epoch 3, db2 only of epo": func(p *protocol.NodeStatus) { p.Epochs = p.Epochs[:1] },
+		"histories differ from the":   func(p *protocol.NodeStatus) { p.Name = "db9" },
 	} {
-		o := &oracle{stands: good}
-		change(&o.stands)
+		o := &oracle{status: good}
+		change(&o.status)
 		_, err := Common(t.Context(), st, id, o)
 		var refusal *Refusal
 		if !errors.As(err, &refusal) || !strings.Contains(refusal.text, want) {
 			t.Errorf("got %v, want %q", err, want)
 		}
 	}
-	o := &oracle{stands: good, common: 20}
-	o.stands.Epochs[1].Begin, id.Epochs[1].Begin = 20, 20
+	o := &oracle{status: good, common: 20}
+	o.status.Epochs[1].Begin, id.Epochs[1].Begin = 20, 20
 	if plan, err := Common(t.Context(), st, id, o); err != nil || plan.First != 0 || plan.Last != 20 {
 		t.Errorf("with nothing to take out: %+v, %v", plan, err)
 	}

@@ -40,11 +40,11 @@ func (r *replica) needed() int {
 	if rule.Required == 0 {
 		return 1
 	}
-	promises := len(rule.Names) - rule.Required + 1 // see promotion.missing
+	votesNeeded := len(rule.Names) - rule.Required + 1 // see promotion.missing
 	if r.c.Sync.OnTimeout == SyncDegrade {
-		return max(promises, 1)
+		return max(votesNeeded, 1)
 	}
-	return max(promises, rule.Required+1) // who leads, and for whom its commits wait
+	return max(votesNeeded, rule.Required+1) // who leads, and for whom its commits wait
 }
 
 // told is the last transaction that clients may have been told of, as far as commits wait for secondaries.
@@ -104,10 +104,10 @@ func (r *replica) halt(ctx context.Context) (release func(), failed *filestorage
 	return release, nil, err
 }
 
-// spent says that the primary that answered cannot take transactions, so that it is no reason to refuse a promotion.
-func spent(p *protocol.Promise) string {
-	if !p.Leads || p.Ails == "" {
+// faultOf says that the primary that answered cannot take transactions, so that it is no reason to refuse a promotion.
+func faultOf(p *protocol.NodeStatus) string {
+	if !p.IsPrimary || p.FaultReason == "" {
 		return ""
 	}
-	return fmt.Sprintf("%s is primary of epoch %d and takes no transactions: %s", p.Name, p.Begun(), p.Ails)
+	return fmt.Sprintf("%s is primary of epoch %d and takes no transactions: %s", p.Name, p.Begun(), p.FaultReason)
 }
