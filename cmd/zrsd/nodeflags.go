@@ -99,17 +99,17 @@ func (f *nodeFlags) runNode(ctx context.Context, storage func(common node.Config
 	f.config.Logger = log.Logger
 	st := storage(f.config)
 	st.Name = zeoStorage
-	front, err := f.zeo.front(log.Logger)
+	clients, err := f.zeo.config(log.Logger)
 	if err != nil {
 		return err
 	}
-	if front != nil && st.Primary != nil && st.Primary.Attach {
+	if clients != nil && st.Primary != nil && st.Primary.Attach {
 		return usage(errors.New("--zeo with --attach: the files belong to another process, which serves their " +
 			"clients: leave out one of the two"))
 	}
 	ctx, stop := withSignals(ctx, log, f.config.Reloads)
 	defer stop()
-	return node.Serve(ctx, node.Process{Shared: f.config, Storages: []node.Storage{st}, Front: front})
+	return node.Serve(ctx, node.Process{Shared: f.config, Storages: []node.Storage{st}, ZEO: clients})
 }
 
 func optionalAddress(flag, addr string) (endpoint.Endpoint, error) {

@@ -1,10 +1,14 @@
 package main
 
 import (
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/zrsd/zrsd/internal/config"
+	"github.com/zrsd/zrsd/internal/eventlog"
 	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/zeo"
 )
 
 // process turns a configuration into what node runs.
@@ -16,12 +20,29 @@ func process(cfg *config.Config, log serverLog, reloads *node.Reloads) node.Proc
 		p.Shared.InsecurePlainText = a.InsecurePlainText.V
 	}
 	if cfg.ZEO != nil {
-		p.Front = configuredFront(cfg, log)
+		p.ZEO = zeoConfig(cfg.ZEO, log)
 	}
 	for _, st := range cfg.Storages {
 		p.Storages = append(p.Storages, storage(st))
 	}
 	return p
+}
+
+// zeoConfig says where clients are served.
+func zeoConfig(z *config.ZEO, log hclog.Logger) *node.ZEOConfig {
+	out := &node.ZEOConfig{Address: z.Address.V, Options: zeo.Options{
+		Msgpack: z.Msgpack.V, ReadOnly: z.ReadOnly.V, Recent: int(z.InvalidationQueueSize.V),
+		MaxClients: int(z.MaxClients.V), MaxStrangers: int(z.MaxPerAddress.V),
+		TransactionTimeout: z.TransactionTimeout.V, Logger: log.ResetNamed("ZEO.StorageServer"),
+		Critical: func(log hclog.Logger, text string) { log.Error(text, eventlog.Severity, eventlog.Critical) },
+	}}
+	if ssl := z.SSL; ssl != nil {
+		out.TLS = &tlsauth.Files{
+			Certificate: ssl.Certificate.V, Key: ssl.Key.V, PasswordFile: ssl.PasswordFile.V,
+			Authority: ssl.Authenticate.V,
+		}
+	}
+	return out
 }
 
 func storage(st *config.Storage) node.Storage {

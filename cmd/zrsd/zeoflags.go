@@ -24,8 +24,8 @@ func (f *zeoFlags) register(flags *pflag.FlagSet) {
 	f.tls.register(flags, "zeo-", "the ZEO server's")
 }
 
-// front returns what serves the clients, nil when there is no address for them.
-func (f *zeoFlags) front(log hclog.Logger) (node.Front, error) {
+// config says where clients are served; nil: nowhere.
+func (f *zeoFlags) config(log hclog.Logger) (*node.ZEOConfig, error) {
 	at, err := optionalAddress("--zeo", f.address)
 	switch tls := f.tls.files(); {
 	case err != nil:
@@ -37,7 +37,6 @@ func (f *zeoFlags) front(log hclog.Logger) (node.Front, error) {
 	case tls != nil && tls.Certificate == "":
 		return nil, usage(errors.New("--zeo-tls-… need the ZEO server's certificate: give --zeo-tls-cert"))
 	default:
-		options := map[string]zeo.StorageOptions{zeoStorage: {PackGC: true, KeepOld: true}}
-		return newFront(at, tls, zeo.Options{Logger: log.Named("zeo")}, options), nil
+		return &node.ZEOConfig{Address: at, TLS: tls, Options: zeo.Options{Logger: log.Named("zeo")}}, nil
 	}
 }

@@ -79,7 +79,7 @@ type Config struct {
 	leaving *atomic.Bool
 	read    credentials // what is in the files of certificates and secrets, while the node runs
 	// offer gives the storage to the front of the process. Nil: there is none.
-	offer func(*filestorage.Storage, ServeOptions) (withdraw func())
+	offer func(*filestorage.Storage, zeo.StorageOptions) (withdraw func())
 	// setAccess changes what the clients of the front may do. Nil: there are none.
 	setAccess func(zeo.Access)
 	// resized tells clients that a pack has changed the size of the storage. Nil: there are none.

@@ -10,7 +10,7 @@ import (
 // A control does what operators ask of a process.
 type control struct {
 	members []*member
-	front   Front // may be nil
+	front   front // nil: this process serves no ZEO clients
 }
 
 // Clients is admin.Control.

@@ -1,40 +1,41 @@
-// Package node runs one zrsd from start to end: it opens what a primary or a secondary needs, joins the parts, and
-// takes them apart in the right order. Whatever wants a whole node calls Serve.
+// Package node runs one zrsd process from start to end: it opens what a primary, a secondary or a standalone server
+// needs, connects the parts, and closes them in the right order. Serve runs a whole process.
 //
-//	        ┌ admin server ◀── faces of all storages (a status from the first moment on)
-//	Serve ──┤ garbage collector settings
-//	        ├ a session for each storage:
-//	        │     primary     listen ▶ storage, blobs, identity ▶ primary.Serve
-//	        │     secondary   listen ▶ storage, blobs, identity ▶ secondary.Run     again after the storage has failed
-//	        │                                                   ▶ primary.Serve     when it feeds others
-//	        │     alone       storage, blobs, open and offered to clients
-//	        └ Front: serves clients, ended before any session is, so that no client uses a storage that closes
+//	        ┌ admin server ◀── status of all storages, from the first moment on
+//	Serve ──┤ front: serves ZEO clients; ends before any storage closes
+//	        ├ garbage collector settings, systemd's watchdog, our own watchdog
+//	        └ a session for each storage:
+//	              primary, secondary   listen ▶ storage, blobs, state file ▶ serve secondaries ▶ lead or follow
+//	                                   again after the storage has failed, or was rewound
+//	              attached             listen ▶ attach to the files of another process ▶ serve secondaries
+//	              standalone           storage and blobs
 //
-// # Beginning and end
+// # Start and stop
 //
-// The admin server answers before the storage is open, so that a node that rebuilds a large index is alive but not
-// ready. What cannot be opened is a *StartError, what makes no sense a *ConfigError.
+// The admin server answers before the storage is open: a node that rebuilds a large index is alive but not ready. What
+// cannot be opened is a *StartError, a configuration that makes no sense a *ConfigError.
 //
-// When the context ends, a secondary first stops applying; then secondaries that the node feeds get what they lack,
-// for at most DrainTimeout; then the storage waits for what is on its way to the disk, saves its index and releases
-// its lock; the admin server answers until the end. That is no error.
+// When the context ends, the front disconnects its clients. Then a secondary stops following; secondaries of this node
+// get what they lack, for at most DrainTimeout; the storage waits for writes under way, saves its index and releases
+// its lock. The admin server answers until the end. None of that is an error.
 //
 // # Commands
 //
-// Operators have a storage packed, or ask what can be undone, through the admin server. A command finds the storage on
-// the node's desk, where it lies from when it is open until just before it closes; taking it away ends the commands at
-// work and waits for them. Who else must know of a pack, ZEO clients, is told by the Front.
+// Operators have a storage packed, ask what can be undone, or change its role, through the admin server. A command
+// takes the storage from the storage handle, which has it from when it is open until just before it closes; closing
+// ends the commands at work and waits for them. ZEO clients are told the new size after a pack by the front, and pack
+// with the same options.
 //
-//	admin server ──▶ control ──▶ desk ──▶ filestorage.Pack, UndoLog
-//	                         └─▶ Front.Clients, Front.Resized
+//	admin server ──▶ control ──▶ storage handle ──▶ filestorage.Pack, UndoLog
+//	                         └─▶ front.Clients, front.Resized
 //
 // # A failed storage
 //
-// A storage that could not tell any more what is on the disk takes no transactions until it is opened again. A
-// secondary does that by itself, from time to time, because everything it lost comes again. It gives up only over
+// A storage that cannot know any more what is on the disk takes no transactions until it is opened again. A secondary
+// opens it again by itself, after a pause, because all that it lost comes again from its primary. It ends only over
 // damage.
 //
 // # Memory
 //
-// See memory.go: the garbage collector is held to a constant slack, whatever the size of the index.
+// See gc.go: garbage is limited to a constant amount, whatever the size of the index.
 package node

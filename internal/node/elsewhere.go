@@ -85,10 +85,10 @@ func (r *replica) isLatest(epoch uint64) bool {
 }
 
 // serveOptions are those on which clients use the storage as long as it is open.
-func (r *replica) serveOptions() ServeOptions {
-	return ServeOptions{
+func (r *replica) serveOptions() zeo.StorageOptions {
+	return zeo.StorageOptions{
 		Access: r.access(), Cleared: r.cleared, Elsewhere: r.elsewhere, Hold: r.mayLead(), HoldFor: r.holdFor(),
-		Watch: r.c.board, Behind: r.clientLeft,
+		Behind: r.clientLeft,
 	}
 }
 

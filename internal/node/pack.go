@@ -37,11 +37,9 @@ func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req a
 		return admin.PackResult{}, &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("packing until %v: %v",
 			req.Until, err)}
 	}
-	opt := filestorage.PackOptions{
-		GC: orElse(req.GC, !c.PackNoGC), KeepOld: orElse(req.KeepOld, !c.PackNoOld),
-		Progress: func(p filestorage.PackProgress) {
-			progress(admin.PackProgress{Phase: p.Phase, Done: p.Done, Total: p.Total})
-		},
+	opt := c.packOptions(req)
+	opt.Progress = func(p filestorage.PackProgress) {
+		progress(admin.PackProgress{Phase: p.Phase, Done: p.Done, Total: p.Total})
 	}
 	c.Logger.Info("pack started by zrsd pack", "until", stop, "gc", opt.GC, "keep_old", opt.KeepOld)
 	r, err := st.Pack(ctx, stop, opt)
@@ -62,6 +60,11 @@ func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req a
 		result.Before, result.After, result.Objects = st.Size(), st.Size(), int64(st.Len())
 	}
 	return result, nil
+}
+
+// packOptions are how the storage is packed, for a command or for a ZEO client, whose request says nothing of it.
+func (c *Config) packOptions(req admin.PackRequest) filestorage.PackOptions {
+	return filestorage.PackOptions{GC: orElse(req.GC, !c.PackNoGC), KeepOld: orElse(req.KeepOld, !c.PackNoOld)}
 }
 
 func orElse(choice *bool, otherwise bool) bool {

@@ -3,13 +3,10 @@ package node
 import (
 	"context"
 	"fmt"
-	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/zeo"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 // A Process is several storages, each with its own role, and what they share.
@@ -18,7 +15,9 @@ type Process struct {
 	// Reloads and Logger.
 	Shared   Config
 	Storages []Storage
-	Front    Front // nil: storages are only replicated
+	ZEO      *ZEOConfig // nil: storages are only replicated
+
+	front front // what serves clients instead, in tests
 }
 
 // A Storage is one storage of a process. Exactly one of the roles is set; its Admin, AdminTLS and Reloads are those
@@ -36,36 +35,6 @@ type StandaloneConfig struct {
 	ReadOnly bool // no lock, nothing written
 }
 
-// ServeOptions are those on which clients use a storage.
-type ServeOptions struct {
-	Access zeo.Access // at first
-	// Cleared waits until clients may be told of transactions up to tid: see zeo.StorageOptions.
-	Cleared func(ctx context.Context, tid zodb.Tid) error
-	// Elsewhere, Hold and HoldFor say what becomes of clients that want to write elsewhere: see zeo.StorageOptions.
-	Elsewhere func(ctx context.Context) zeo.Leader
-	Hold      bool
-	HoldFor   time.Duration
-	// Behind is told of clients whose caches may be ahead: see zeo.StorageOptions.
-	Behind func()
-	// Watch is told when clients cannot be told of commits.
-	Watch *watchdog.Board
-}
-
-// A Front serves the storages of a process to clients, as ZEO does.
-type Front interface {
-	// Offer makes an open storage available under its name until withdraw is called, which returns when no client
-	// uses it any more. A secondary withdraws its storage and offers it again when it had to be reopened.
-	Offer(name string, st *filestorage.Storage, terms ServeOptions) (withdraw func())
-	// SetAccess changes what clients may do with a storage, at once.
-	SetAccess(name string, access zeo.Access)
-	// Serve accepts clients until ctx ends, and returns when none is connected any more. That is no error.
-	Serve(ctx context.Context) error
-	// Clients returns those that are connected now.
-	Clients() []admin.Client
-	// Resized tells the clients of a storage, which is open until it returns, that a pack has changed its size.
-	Resized(name string)
-}
-
 // Serve runs a process until ctx ends and returns nil. Otherwise it returns why it could not start or go on:
 // *ConfigError, *StartError, or what failed. When one storage fails for good, all end.
 func Serve(ctx context.Context, p Process) error {
@@ -75,6 +44,9 @@ func Serve(ctx context.Context, p Process) error {
 	}
 	if len(p.Storages) == 0 {
 		return &ConfigError{"there is no storage to serve"}
+	}
+	if p.ZEO != nil {
+		p.front = newFront(p.ZEO, p.names())
 	}
 	var members []*member
 	names := map[string]bool{}
@@ -93,7 +65,14 @@ func Serve(ctx context.Context, p Process) error {
 	if len(members) == 1 {
 		members[0].name = ""
 	}
-	return runAll(ctx, &p.Shared, members, p.Front)
+	return runAll(ctx, &p.Shared, members, p.front)
+}
+
+func (p *Process) names() (names []string) {
+	for i := range p.Storages {
+		names = append(names, p.Storages[i].Name)
+	}
+	return names
 }
 
 // member returns what runs a storage.
@@ -128,20 +107,23 @@ func (c *Config) join(p *Process, name string) *Config {
 	if len(p.Storages) > 1 {
 		c.Logger = c.Logger.With("storage", name)
 	}
-	if p.Front != nil {
-		c.offer = func(st *filestorage.Storage, terms ServeOptions) func() { return p.Front.Offer(name, st, terms) }
-		c.setAccess = func(access zeo.Access) { p.Front.SetAccess(name, access) }
-		c.resized = func() { p.Front.Resized(name) }
+	if p.front != nil {
+		c.offer = func(st *filestorage.Storage, opt zeo.StorageOptions) func() { return p.front.Offer(name, st, opt) }
+		c.setAccess = func(access zeo.Access) { p.front.SetAccess(name, access) }
+		c.resized = func() { p.front.Resized(name) }
 	}
 	return c
 }
 
-// offered makes an open storage available to commands, and to the front, if there is one.
-func (c *Config) offered(st *filestorage.Storage, terms ServeOptions) (withdraw func()) {
+// offered makes an open storage available to commands, and to the front, if there is one. opt says what clients may do;
+// how they have it packed is the Config's.
+func (c *Config) offered(st *filestorage.Storage, opt zeo.StorageOptions) (withdraw func()) {
 	remove := c.handle.put(st)
 	if c.offer == nil {
 		return remove
 	}
-	leave := c.offer(st, terms)
+	pack := c.packOptions(admin.PackRequest{})
+	opt.PackGC, opt.KeepOld, opt.Watch = pack.GC, pack.KeepOld, c.board
+	leave := c.offer(st, opt)
 	return func() { remove(); leave() }
 }

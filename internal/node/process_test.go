@@ -18,11 +18,12 @@ import (
 	"github.com/zrsd/zrsd/zeo"
 )
 
-// A counter is a Front that notes which storages it may use, and whether one was taken from it while it served.
+// A counter is a front that notes which storages it may use, and whether one was taken from it while it served.
 type counter struct {
 	mu      sync.Mutex
 	offers  map[string]*filestorage.Storage
 	access  map[string]zeo.Access
+	options map[string]zeo.StorageOptions
 	serving bool
 	early   []string // withdrawn while serving
 	changed chan struct{}
@@ -32,14 +33,13 @@ type counter struct {
 
 func newCounter() *counter {
 	return &counter{offers: map[string]*filestorage.Storage{}, access: map[string]zeo.Access{},
-		changed: make(chan struct{}, 16),
-		resized: make(chan string, 16)}
+		options: map[string]zeo.StorageOptions{}, changed: make(chan struct{}, 16), resized: make(chan string, 16)}
 }
 
-func (c *counter) Offer(name string, st *filestorage.Storage, terms ServeOptions) func() {
+func (c *counter) Offer(name string, st *filestorage.Storage, opt zeo.StorageOptions) func() {
 	c.mu.Lock()
 	c.offers[name] = st
-	c.access[name] = terms.Access
+	c.access[name], c.options[name] = opt.Access, opt
 	c.mu.Unlock()
 	c.changed <- struct{}{}
 	return func() {
@@ -74,7 +74,7 @@ func (c *counter) Serve(ctx context.Context) error {
 }
 
 // sample returns a process of one storage of each role, on disks of their own; the secondary follows the primary.
-func sample(t *testing.T, front Front) (p Process, site *site) {
+func sample(t *testing.T, front front) (p Process, site *site) {
 	t.Helper()
 	first, second := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New())
 	primary := &PrimaryConfig{Config: first.config()}
@@ -88,7 +88,7 @@ func sample(t *testing.T, front Front) (p Process, site *site) {
 			{Name: "two", Secondary: &secondary},
 			{Name: "three", Standalone: &StandaloneConfig{Config: Config{FS: diskWith(t, 2), Data: "Data.fs"}}},
 		},
-		Front: front,
+		front: front,
 	}, first
 }
 

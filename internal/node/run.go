@@ -24,7 +24,7 @@ type member struct {
 
 // runAll puts around sessions what they share: the admin server, which c describes, the settings of the garbage
 // collector, and the front, if any.
-func runAll(ctx context.Context, c *Config, members []*member, front Front) (err error) {
+func runAll(ctx context.Context, c *Config, members []*member, front front) (err error) {
 	for _, m := range members {
 		c.Logger.Info(
 			"starting",
@@ -96,7 +96,7 @@ func loadAll(c *Config, members []*member) (release func(), err error) {
 
 // together runs all members and the front until ctx ends or one of them does. The front ends first, so that no client
 // uses a storage that closes.
-func together(ctx context.Context, members []*member, front Front) error {
+func together(ctx context.Context, members []*member, front front) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	storages, stop := context.WithCancelCause(context.WithoutCancel(ctx))

@@ -93,7 +93,7 @@ func hung(members []*member, begun, now time.Time) error {
 
 // untilHung is together, but returns as well when the process is to stop and something keeps it from that, such as a
 // commit on a disk that does not answer. What it leaves running ends with the process.
-func untilHung(ctx context.Context, members []*member, front Front) error {
+func untilHung(ctx context.Context, members []*member, front front) error {
 	ended := make(chan error, 1)
 	go func() { ended <- together(ctx, members, front) }()
 	select {

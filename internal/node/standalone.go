@@ -40,7 +40,7 @@ func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err erro
 	if c.ReadOnly {
 		access = zeo.ReadOnly
 	}
-	defer c.offered(st, ServeOptions{Access: access, Watch: c.board})()
+	defer c.offered(st, zeo.StorageOptions{Access: access})()
 	files := &files{c: &c.Config, st: st, blobs: blobs, tries: func() bool { return !c.ReadOnly }}
 	f.opened(func(out *admin.Status) {
 		showStorage(&out.Storage, st, time.Now())

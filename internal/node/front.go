@@ -1,0 +1,131 @@
+package node
+
+import (
+	"context"
+	"fmt"
+	"net"
+	"sync"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/tlsauth"
+	"github.com/zrsd/zrsd/zeo"
+)
+
+// A ZEOConfig says where and how a process serves its storages to ZEO clients. Address is required.
+type ZEOConfig struct {
+	Address endpoint.Endpoint
+	TLS     *tlsauth.Files // nil: plain text
+	Options zeo.Options    // of the server; its Logger is required
+}
+
+// A front serves the storages of a process to ZEO clients.
+type front interface {
+	// Offer makes an open storage available under its name until withdraw is called, which returns when no client
+	// uses it any more. A secondary withdraws its storage and offers it again when it had to be reopened.
+	Offer(name string, st *filestorage.Storage, opt zeo.StorageOptions) (withdraw func())
+	// SetAccess changes what clients may do with a storage, at once.
+	SetAccess(name string, access zeo.Access)
+	// Serve accepts clients until ctx ends, and returns when none is connected any more. That is no error.
+	Serve(ctx context.Context) error
+	// Clients returns those that are connected now.
+	Clients() []admin.Client
+	// Resized tells the clients of a storage, which is open until it returns, that a pack has changed its size.
+	Resized(name string)
+}
+
+// A zeoFront is the front of a process, with a server of its own.
+type zeoFront struct {
+	cfg    *ZEOConfig
+	log    hclog.Logger
+	server *zeo.Server
+
+	mu      sync.Mutex
+	missing map[string]struct{} // storages that were not offered yet
+	ready   chan struct{}       // closed when none is missing
+}
+
+// newFront returns what serves storages of these names.
+func newFront(cfg *ZEOConfig, names []string) *zeoFront {
+	f := &zeoFront{
+		cfg: cfg, log: cfg.Options.Logger, server: zeo.New(cfg.Options),
+		missing: make(map[string]struct{}), ready: make(chan struct{}),
+	}
+	for _, name := range names {
+		f.missing[name] = struct{}{}
+	}
+	return f
+}
+
+// Offer is of front.
+func (f *zeoFront) Offer(name string, st *filestorage.Storage, opt zeo.StorageOptions) (withdraw func()) {
+	withdraw, err := f.server.Offer(name, st, opt)
+	if err != nil {
+		f.log.Error("cannot serve a storage", "storage", name, "error", err)
+		withdraw = func() {}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if _, first := f.missing[name]; first {
+		if delete(f.missing, name); len(f.missing) == 0 {
+			close(f.ready)
+		}
+	}
+	return withdraw
+}
+
+// Serve is of front. It listens when all storages are open: a client that came before would hear that there is none.
+func (f *zeoFront) Serve(ctx context.Context) error {
+	defer f.server.Close()
+	select {
+	case <-f.ready:
+	case <-ctx.Done():
+		return nil
+	}
+	ln, err := f.listen(ctx)
+	if err != nil {
+		return &StartError{Err: err}
+	}
+	f.log.Info(fmt.Sprintf("listening on %v", ln.Addr()))
+	return f.server.Serve(ctx, ln)
+}
+
+func (f *zeoFront) listen(ctx context.Context) (net.Listener, error) {
+	ln, err := f.cfg.Address.Listen(ctx)
+	if err != nil || f.cfg.TLS == nil {
+		return ln, err
+	}
+	credentials, err := tlsauth.Load(*f.cfg.TLS)
+	if err != nil {
+		_ = ln.Close() // nobody has connected
+		return nil, err
+	}
+	return credentials.Listen(ln, nil), nil
+}
+
+// SetAccess is of front.
+func (f *zeoFront) SetAccess(name string, access zeo.Access) { f.server.SetAccess(name, access) }
+
+// Resized is of front.
+func (f *zeoFront) Resized(name string) { f.server.Resized(name) }
+
+// Clients is of front.
+func (f *zeoFront) Clients() []admin.Client {
+	infos := f.server.Clients()
+	list := make([]admin.Client, len(infos))
+	for i := range infos {
+		c := &infos[i]
+		list[i] = admin.Client{
+			Address: known(c.Address), Label: known(c.Label), Storage: known(c.Storage), Protocol: known(c.Encoding),
+			ReadOnly: c.ReadOnly, Since: c.Since.UTC(), Doing: string(c.Doing), Outbox: c.Outbox,
+			Loads: c.Loads, Stores: c.Stores, Commits: c.Commits,
+		}
+		if !c.DoingSince.IsZero() {
+			list[i].DoingSince = admin.Known(c.DoingSince.UTC())
+		}
+	}
+	return list
+}

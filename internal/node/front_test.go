@@ -1,0 +1,66 @@
+package node
+
+import (
+	"context"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/zeo"
+	"github.com/zrsd/zrsd/zeo/client"
+)
+
+// A client finds every storage of the process, under its name, from the moment when it can connect.
+func TestTheFrontListensWhenAllStoragesAreOpen(t *testing.T) {
+	p, site := sample(t, nil)
+	addr := filepath.Join(t.TempDir(), "zeo")
+	p.ZEO = &ZEOConfig{Address: socket(t, addr), Options: zeo.Options{Logger: hclog.NewNullLogger()}}
+	site.run(t, func(ctx context.Context) error { return Serve(ctx, p) })
+	for _, name := range []string{"three", "two", "one"} {
+		connect(t, addr, name).Close()
+	}
+}
+
+// connect returns a client that reads a storage. It tries again for as long as nobody listens; what was refused is not
+// tried again.
+func connect(t *testing.T, addr, storage string) *client.Conn {
+	t.Helper()
+	e := socket(t, addr)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		raw, err := e.Dial(ctx)
+		if err == nil {
+			_ = raw.Close()
+			break
+		}
+		if pause.For(ctx, time.Millisecond); ctx.Err() != nil {
+			t.Fatal(err)
+		}
+	}
+	conn, err := client.Dial(ctx, []string{addr}, client.Options{Storage: storage, ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return conn
+}
+
+// What the configuration says of packs counts for clients and for commands.
+func TestAClientPacksAsTheConfigurationSays(t *testing.T) {
+	front := newCounter()
+	p, site := sample(t, front)
+	p.Storages[2].Standalone.PackNoGC, p.Storages[2].Standalone.PackNoOld = true, true
+	r := site.run(t, func(ctx context.Context) error { return Serve(ctx, p) })
+	for range p.Storages {
+		<-front.changed
+	}
+	r.end(t)
+	for name, want := range map[string]bool{"one": true, "two": true, "three": false} {
+		if opt := front.options[name]; opt.PackGC != want || opt.KeepOld != want {
+			t.Errorf("storage %s is packed with %+v, want %v", name, opt, want)
+		}
+	}
+}
