@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -157,6 +158,9 @@ func (f renamedFile) Name() string { return f.name }
 
 // SyncData is that of the file.
 func (f renamedFile) SyncData() error { return vfs.SyncData(f.File) }
+
+// Look is that of the file.
+func (f renamedFile) Look() (fs.FileInfo, error) { return vfs.LookAt(f.File) }
 
 // drop removes what a pack that failed, or that found nothing to drop, has left.
 func (p *packer) drop() error {

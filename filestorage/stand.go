@@ -13,7 +13,7 @@ import (
 // checkPath looks whether the file that is written is the one that others find at the path. Only what is certain
 // counts: an error of the disk says nothing about that. Otherwise it is a *DisplacedError.
 func (s *Storage) checkPath() error {
-	at, err := s.fs.Stat(s.path)
+	at, err := vfs.Look(s.fs, s.path)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
 		return s.displaced("the file was renamed or removed while this server had it open",
@@ -30,7 +30,7 @@ func (s *Storage) checkPlace(size int64, exactly bool) error {
 	if err := s.checkPath(); err != nil {
 		return err
 	}
-	own, err := s.file.Stat()
+	own, err := vfs.LookAt(s.file)
 	if err == nil && (own.Size() < size || exactly && own.Size() > size) {
 		return s.displaced(
 			fmt.Sprintf(

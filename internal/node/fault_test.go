@@ -71,11 +71,11 @@ func TestAPrimaryWhoseDiskHasFailedMakesWay(t *testing.T) {
 	if err := a.tries(t); err == nil {
 		t.Fatal("the disk has not failed")
 	}
-	a.disk.(*simdisk.Disk).Heal()
 	next, _ := leader(t, b, c)
+	a.disk.(*simdisk.Disk).Heal() // not before: it could lead again itself
 	next.tells(t)
 	if tid := next.commits(t); tid <= last {
-		t.Errorf("committed %v behind %v", tid, last)
+		t.Errorf("committed %v after %v", tid, last)
 	}
 	a.await(t, "it leads no more", func(*admin.Status) bool { return !a.isLeading() })
 	a.await(t, "it is opened again and follows", func(st *admin.Status) bool {
