@@ -193,6 +193,16 @@ func TestPromoteIsRefusedWhileThePrimaryAnswers(t *testing.T) {
 	}
 }
 
+// A frozen primary takes no transactions because an operator said so: nobody takes its place by that.
+func TestPromoteIsRefusedWhileAFrozenPrimaryAnswers(t *testing.T) {
+	a, b, _ := three(t)
+	if _, err := a.Freeze(t.Context(), admin.FreezeRequest{}, silent); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, "is primary of epoch 1 and answers: use zrsd switchover")
+}
+
 func TestForcedPromotionFencesThePrimary(t *testing.T) {
 	a, b, c := three(t)
 	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {

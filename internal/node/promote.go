@@ -25,6 +25,8 @@ type promotion struct {
 	elected *election        // nil: by hand
 	last    protocol.Epoch   // the last one that anybody who has answered knows of
 	voters  []string         // see protocol.Epoch
+
+	lastName string // how the primary of the last epoch calls itself, where it has answered
 }
 
 // Promote makes this secondary the primary: see docs/failover.md.
@@ -105,6 +107,9 @@ func (p *promotion) judge(answers []answer) error {
 			continue
 		}
 		seen[a.status.Node] = true
+		if a.status.Node == p.last.Node {
+			p.lastName = a.status.Name
+		}
 		switch {
 		case p.elected.over(a.status):
 			p.warn("%s was primary; its transactions after %v are not replicated", a.status.Name, own)
@@ -338,6 +343,22 @@ func lastEpoch(id *state.State, answers []answer) protocol.Epoch {
 	return last
 }
 
+// secondariesAmong returns how many of the names in this node's own rule are those of secondaries of the former
+// primary: all of them, or all but one where the list has that primary's name, too. Where this is not known, all count.
+func (p *promotion) secondariesAmong(names []string) int {
+	others := 0
+	for _, e := range p.cfg.ReplicateFrom {
+		if e.String() != p.replicationAddr {
+			others++
+		}
+	}
+	led := func(name string) bool { return name == p.last.By || name == p.last.Node || name == p.lastName }
+	if len(names) > others || slices.ContainsFunc(names, led) { // of all nodes, or of that one among others
+		return len(names) - 1
+	}
+	return len(names)
+}
+
 // A waitRule is for how many secondaries commits waited.
 type waitRule struct {
 	required int
@@ -350,9 +371,9 @@ type waitRule struct {
 func (p *promotion) rule() waitRule {
 	told := p.before.Sync
 	switch {
-	case told.Required == 0: // one of the names is that of the former primary
+	case told.Required == 0:
 		own := p.c.Sync
-		return waitRule{own.Required, own.Names, own.Names, len(own.Names) - 1}
+		return waitRule{own.Required, own.Names, own.Names, p.secondariesAmong(own.Names)}
 	case len(told.Names) > 0:
 		return waitRule{told.Required, told.Names, told.Names, len(told.Names)}
 	}

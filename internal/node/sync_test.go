@@ -138,6 +138,31 @@ func TestAPromotionNeedsOneOfEachQuorum(t *testing.T) {
 	again.has(t, tid)
 }
 
+// A node that was started again since it heard of its primary has the rule of its own command line. Where that list has
+// only the secondaries, all of them count, and not one less as where it has the name of the former primary, too.
+func TestAPromotionAfterAStartCountsTheSecondariesOfItsOwnList(t *testing.T) {
+	for _, names := range [][]string{{"b", "c"}, {"a", "b", "c"}} {
+		sa, sb, sc := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+		for name, s := range map[string]*site{"a": sa, "b": sb, "c": sc} {
+			s.name = name
+			s.sync = SyncConfig{Required: 1, Names: names, Timeout: time.Hour}
+		}
+		a := sa.seated(t, state.RolePrimary, sb, sc)
+		b := sb.seated(t, state.RoleSecondary, sa, sc)
+		c := sc.seated(t, state.RoleSecondary, sa, sb)
+		b.has(t, a.commits(t))
+		b.end(t)
+		last := a.commits(t) // acknowledged by c alone
+		c.has(t, last)
+		c.end(t)
+		a.end(t)
+		again := sb.seated(t, state.RoleSecondary, sa, sc)
+		_, err := again.Promote(t.Context(), admin.PromoteRequest{}, silent)
+		refused(t, err, admin.Unsafe, "each is on one of any 2 of them; 1 have")
+		again.end(t)
+	}
+}
+
 func TestImpossibleRulesForWaitingAreRefused(t *testing.T) {
 	for want, c := range map[string]SyncConfig{
 		"give 0 or more":           {Required: -1},
