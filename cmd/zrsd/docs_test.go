@@ -1,6 +1,7 @@
 package main
 
 import (
+	"io/fs"
 	"os"
 	"path/filepath"
 	"regexp"
@@ -99,4 +100,60 @@ func declares(t *testing.T, folder, name string) bool {
 		}
 	}
 	return false
+}
+
+var namedTest = regexp.MustCompile(`\b(?:Test|Fuzz)[A-Z]\w*`)
+
+// Every fault in docs/track-record.md names what keeps it away: a test that exists, a command, or a document.
+func TestEveryFaultOnRecordHasATest(t *testing.T) {
+	doc := readText(t, "../../docs/track-record.md")
+	declared := map[string]bool{}
+	for _, name := range declaredTests(t, "../..") {
+		declared[name] = true
+	}
+	faults := 0
+	for _, line := range strings.Split(doc, "\n") {
+		cells := strings.Split(strings.Trim(line, "|"), " | ")
+		if !strings.HasPrefix(line, "| ") || len(cells) < 4 || strings.TrimSpace(cells[0]) == "no." {
+			continue
+		}
+		faults++
+		names := namedTest.FindAllString(cells[len(cells)-1], -1)
+		if len(names) == 0 && !strings.ContainsAny(cells[len(cells)-1], "`/") {
+			t.Errorf("no test is named for: %.100s", line)
+		}
+		for _, name := range names {
+			if !declared[name] {
+				t.Errorf("there is no %s, which is named for: %.100s", name, line)
+			}
+		}
+	}
+	if faults < 100 {
+		t.Errorf("only %d faults were found", faults)
+	}
+}
+
+var declaration = regexp.MustCompile(`(?m)^func ((?:Test|Fuzz)\w+)\(`)
+
+// declaredTests returns the names of all tests and fuzz targets below a folder.
+func declaredTests(t *testing.T, root string) (names []string) {
+	t.Helper()
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && strings.HasPrefix(d.Name(), ".") && len(d.Name()) > 2 {
+			return filepath.SkipDir
+		}
+		if strings.HasSuffix(path, "_test.go") {
+			for _, m := range declaration.FindAllStringSubmatch(readText(t, path), -1) {
+				names = append(names, m[1])
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return names
 }
