@@ -9,10 +9,10 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// AdoptDraft makes a draft of a complete file that somebody else has put into the directory; its name is gone then. The
-// file is given another name, or copied where it belongs to another user or is on another file system. Its owner may
-// exchange the name for a link at any moment, so that nothing goes by the name once the file is open. The error wraps
-// vfs.ErrNotPlain when the name leads to anything but a file of its own.
+// AdoptDraft makes a draft of a complete file that a client has put into the directory, and removes its name. The file
+// is renamed, or copied if it belongs to another user or is on another file system. Its owner may replace the name by a
+// link at any moment, so nothing uses the name once the file is open. The error wraps vfs.ErrNotPlain when the name
+// leads to anything but a plain file with one name.
 func (s *Store) AdoptDraft(path string) (zodb.BlobDraft, error) {
 	if s.readOnly {
 		return nil, fmt.Errorf("take over a blob: %w", zodb.ErrReadOnly)

@@ -9,7 +9,7 @@
 //	lawn    0x0102/0x03f8658010000000.blob                                      one folder per oid
 //
 // Numbers are lower-case hexadecimal without leading zero bytes, at least one byte, except that bushy always has all
-// eight folders. Names that this package would not have written are not blobs of the directory, and are left alone.
+// eight folders. Names that this package would not write are not blobs of the directory, and are left alone.
 //
 // # From upload to final name
 //
@@ -31,8 +31,8 @@
 //
 // # Sharing a directory
 //
-// A Shared is the directory of another node's storage, seen through another mount, as on a NAS. That it is the same one
-// is proved by a token: a file of random name and content, put into tmp/ by the node that owns the directory and read
+// A Shared is the directory of another node's storage, seen through another mount, as on a NAS. A token proves that it
+// is the same one: a file of random name and content, put into tmp/ by the node that owns the directory and read
 // here.
 //
 //	owner                                      other node
@@ -40,7 +40,7 @@
 //	            ── name, digest ─────────────▶ Verify     through its own mount
 //	Remove
 //
-// A directory that is unmounted leaves an empty one behind, in which every blob would be missing. So a blob counts as
+// When a directory is unmounted, the empty mount point stays, in which every blob would be missing. So a blob counts as
 // missing only while the directory is the file that it was when it was verified.
 //
 // # Removal
@@ -48,7 +48,7 @@
 // A pack drops revisions. Which ones it plans durably before the Data.fs without them takes the place of the other, in
 // .removed.zrsd, and when that is done it carries the plan out. So a crash in between leaves blobs without a record
 // only until the storage is opened again, and never a record without its blob. With the old Data.fs kept, so are the
-// old blobs: beside the directory stands one with .old, where the removed ones are moved to and the others linked to.
+// old blobs: beside the directory is one with .old in its name, to which removed ones are moved and the others linked.
 //
 // A blob file is never changed in place: after a pack by ZODB it may share its inode with a copy in the .old directory.
 package blobstore

@@ -15,7 +15,7 @@ import (
 )
 
 // planName is that of the plan of a removal. ZODB's own is .removed; it is not taken for a plan, since ZODB leaves it
-// behind when a pack fails.
+// after when a pack fails.
 //
 //	plan      keep LF line*          or rest LF line*, or remove LF line*
 //	line      oid(16) tid(16) LF     hexadecimal

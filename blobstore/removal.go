@@ -30,9 +30,9 @@ func (e *RemovalError) Error() string {
 func (e *RemovalError) Unwrap() error { return e.First }
 
 // FinishRemoval carries out what PlanRemoval has planned, except for revisions that are still needed, and drops the
-// plan. Folders that become empty are removed. Where nothing is planned it does nothing. After an error, the context's
-// cause included, a plan of what is left is still there, and the next call goes on. A *RemovalError says that all was
-// done but for some blobs.
+// plan. Folders that become empty are removed. Without a plan it does nothing. After an error, the context's cause
+// included, a plan of the rest is still there, and the next call continues. A *RemovalError says that all was done
+// except for some blobs.
 //
 // With keepOld, the directory with .old has the state before the pack: what was removed is moved there, the others get
 // a second name there, as after a pack by ZODB. Its names are not synced. Those that can have no second name stay where

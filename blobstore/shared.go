@@ -79,7 +79,7 @@ func (s *Shared) Verify(name string, digest [sha256.Size]byte) error {
 }
 
 // OpenBlob opens the blob of a revision. It is a *zodb.POSKeyError with Blob set when there is none, and a *GoneError
-// when nothing can be said about that because the directory is gone.
+// when that is not known because the directory is not there.
 func (s *Shared) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
 	v := s.view.Load()
 	f, err := v.OpenBlob(oid, tid)

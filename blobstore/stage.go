@@ -24,7 +24,7 @@ type staged struct {
 	path string   // present name; "" once discarded
 }
 
-// Stage reads content to its end into a temporary file. What it returns has to be published or discarded.
+// Stage reads content to its end into a temporary file. The result must be published or discarded.
 func (s *Store) Stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (zodb.StagedBlob, error) {
 	b, err := s.stage(oid, tid, content)
 	if err != nil {

@@ -243,7 +243,7 @@ func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string {
 func (s *Store) Folder(oid zodb.Oid) string { return filepath.Dir(s.path(oid, 0)) }
 
 // OpenBlob opens the blob of a revision. It is a *zodb.POSKeyError with Blob set when there is none, and a *GoneError
-// when nothing can be said about that because the directory is gone.
+// when that is not known because the directory is not there.
 func (s *Store) OpenBlob(oid zodb.Oid, tid zodb.Tid) (f vfs.File, err error) {
 	open := func() error {
 		f, err = vfs.OpenPlain(s.fs, s.path(oid, tid)) // clients that share the directory may have put a link there

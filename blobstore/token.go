@@ -20,8 +20,8 @@ const (
 	tokenBytes     = 32
 )
 
-// A Token is a file in the folder of incoming files that nobody can guess. Who can read it sees this very directory at
-// this very time, and no copy of it.
+// A Token is a file of random name in the folder of incoming files. A node that can read it sees this very directory at
+// this time, not a copy of it.
 type Token struct {
 	Name   string            // 32 lower-case hexadecimal digits, a part of the file's name
 	Digest [sha256.Size]byte // of its content

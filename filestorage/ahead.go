@@ -2,11 +2,11 @@ package filestorage
 
 import "github.com/zrsd/zrsd/internal/vfs"
 
-// An ahead is a file for one reader who asks at mostly rising offsets. Where a question is close behind the one before
+// An ahead is a file for one reader who asks at mostly rising offsets. Where a question is close after the one before
 // it, as among records of one time, much is read at once; where not, only what is asked for.
 type ahead struct {
 	vfs.File
-	end int64  // nothing behind it is read ahead
+	end int64  // nothing after it is read ahead
 	at  int64  // offset of buf
 	buf []byte // what was read ahead
 }

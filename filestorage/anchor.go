@@ -9,10 +9,10 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Anchor goes back from the end of the file to the last transaction that is below all behind it, and returns its tid, 0
-// for the start of the file, and those behind it in the order of the file. Nearly always these are one, the last. Where
-// tids go down they are more, and whoever asks by that tid for what is behind it is answered from the same place
-// however it was looked for. More than 20,000 are an error that wraps zodb.ErrNoTid.
+// Anchor goes back from the end of the file to the last transaction whose tid is below those of all after it, and
+// returns its tid, 0 for the start of the file, and the transactions after it in the order of the file. Nearly always
+// this is one, the last. Where tids go down there are more, and a request for everything after that tid gives the same
+// position for every kind of search. More than 20,000 are an error that wraps zodb.ErrNoTid.
 func (s *Storage) Anchor(ctx context.Context) (tid zodb.Tid, behind []Neighbour, err error) {
 	src := s.source()
 	p, err := src.headerCursor()

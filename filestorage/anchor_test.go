@@ -8,7 +8,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// What is behind the anchor is behind it in the order of the file and in that of the tids.
+// What is after the anchor is after it in the order of the file and in that of the tids.
 func TestAnAnchorIsBelowAllBehindIt(t *testing.T) {
 	for _, c := range []struct {
 		tids, behind []zodb.Tid

@@ -18,11 +18,11 @@ import (
 const defaultPoll = time.Second
 
 // An Attached follows a Data.fs that another process writes, such as a Python ZEO server. It takes no lock, writes
-// nothing, and never shows a transaction before its writer has finished it. It survives what that process does: aborted
-// and interrupted commits, restarts, packs. Only when a transaction that was already shown is gone it stops, with a
-// *DivergedError. Its methods may be called concurrently.
+// nothing, and never shows a transaction before its writer has finished it. It handles aborted and interrupted commits,
+// restarts and packs of that process. It stops, with a *DivergedError, only when a transaction that was already shown
+// is no longer there. Its methods may be called concurrently.
 //
-// Each file that stands at the path is a generation. When a pack puts another in its place, the old generation is read
+// Each file at the path is a dataFile. When a pack puts another in its place, the old one is read
 // to its end, by the watcher and by each iterator, and then the new one from the first tid above.
 type Attached struct {
 	path  string
@@ -124,7 +124,7 @@ func (a *Attached) LastTid() zodb.Tid {
 	return last
 }
 
-// Size returns the offset behind the last finished transaction.
+// Size returns the offset after the last finished transaction.
 func (a *Attached) Size() int64 {
 	end, _ := a.dataFile().get()
 	return end
@@ -187,7 +187,7 @@ func (a *Attached) dataFile() *dataFile {
 	return a.current
 }
 
-// acquire returns the current generation as a source, which keeps its file open until it is released.
+// acquire returns the current data file as a source, which keeps its file open until it is released.
 func (a *Attached) acquire() (*source, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -204,7 +204,7 @@ func (a *Attached) acquire() (*source, error) {
 	return src, nil
 }
 
-// suspend hides a generation from readers, while nobody knows what stands in the file.
+// suspend hides a data file from readers, while nobody knows what stands in the file.
 func (a *Attached) suspend(g *dataFile) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -234,7 +234,7 @@ func (a *Attached) release(g *dataFile) error {
 	return g.file.Close()
 }
 
-// replace makes g the current generation, and the old one complete.
+// replace makes g the current data file, and the old one complete.
 func (a *Attached) replace(g *dataFile) error {
 	a.mu.Lock()
 	old := a.current

@@ -9,8 +9,8 @@ import (
 )
 
 // FirstBlob looks through the Data.fs at path for a record of a blob, and returns it; nil: there is none. It takes no
-// lock and reads the file once, from the front. disk nil: the real one. Where the file is damaged it stops looking:
-// opening it tells. progress may be nil.
+// lock and reads the file once, from the front. disk nil: the real one. It stops at damage, which opening the file will
+// report. progress may be nil.
 func FirstBlob(ctx context.Context, disk vfs.FS, path string, progress func(done, total int64)) (*RawRecord, error) {
 	in, err := Inspect(disk, path)
 	if err != nil {

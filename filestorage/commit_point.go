@@ -7,7 +7,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A commitPoint is how far a file is committed: everything in [4, end) may be read by anybody, nothing behind it by
+// A commitPoint is how far a file is committed: everything in [4, end) may be read by anybody, nothing after it by
 // anybody but the writer. Whoever commits advances it, after the bytes are durable; whoever follows waits for it.
 type commitPoint struct {
 	mu      sync.Mutex
@@ -58,7 +58,7 @@ func (f *commitPoint) wake() {
 	f.moved = make(chan struct{})
 }
 
-// wait blocks until the end differs from seen, ctx ends (its cause is returned) or the frontier is closed.
+// wait blocks until the end differs from seen, ctx ends (its cause is returned) or the commit point is closed.
 func (f *commitPoint) wait(ctx context.Context, seen int64) error {
 	for {
 		f.mu.Lock()

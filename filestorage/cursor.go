@@ -41,10 +41,10 @@ func (c *cursor) first() int64 { return c.pos + c.txn.headerLen() }
 // second returns where the records end, and the length stands again.
 func (c *cursor) second() int64 { return c.pos + int64(c.txn.Length) }
 
-// behind returns where the next transaction begins.
+// after returns where the next transaction begins.
 func (c *cursor) behind() int64 { return c.second() + lengthLen }
 
-// secondLength reads the length behind the records.
+// secondLength reads the length after the records.
 func (c *cursor) secondLength(r reader) (uint64, error) {
 	b, err := r.bytes(c.second(), lengthLen)
 	if err != nil {
@@ -53,7 +53,7 @@ func (c *cursor) secondLength(r reader) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-// whole reports whether the length stands behind the records again.
+// whole reports whether the length stands after the records again.
 func (c *cursor) whole(r reader) (bool, error) {
 	length, err := c.secondLength(r)
 	return err == nil && length == c.txn.Length, err
@@ -68,7 +68,7 @@ func (c *cursor) checkSecond(r reader) error {
 	return c.compare(r, length)
 }
 
-// compare checks the length that was found behind the records.
+// compare checks the length that was found after the records.
 func (c *cursor) compare(r reader, length uint64) error {
 	if length == c.txn.Length {
 		return nil
@@ -77,7 +77,7 @@ func (c *cursor) compare(r reader, length uint64) error {
 	return r.corrupt(c.second(), want, fmt.Sprint(length))
 }
 
-// meta returns what the header says, with text, which stands behind it.
+// meta returns what the header says, with text, which stands after it.
 func (h *txnHeader) meta(text []byte) zodb.TxnMeta {
 	u, d := int(h.ULen), int(h.ULen)+int(h.DLen)
 	return zodb.TxnMeta{

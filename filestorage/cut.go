@@ -7,10 +7,10 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Cut takes every transaction behind last out of the storage, which must have last, and closes it: it has to be opened
-// again. Blobs are left as they are. It costs what the records that are taken away cost, and a save of the index.
+// Cut removes every transaction after last from the storage, which must have last, and closes it: it must be opened
+// again. Blobs are not changed. The cost depends on the records that are removed, and includes a save of the index.
 //
-//  1. save the index as it was behind last: it belongs to the file as it is, of which the rest would be scanned, and to
+//  1. save the index as it was after last: it belongs to the file as it is, of which the rest would be scanned, and to
 //     the file as it will be
 //  2. cut the file off, and sync it
 //

@@ -12,7 +12,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A dataFile is one file that stands, or stood, at the path of an Attached. All but the frontier belongs to the
+// A dataFile is one file that stands, or stood, at the path of an Attached. All but the commit point belongs to the
 // watcher, except where noted.
 type dataFile struct {
 	*commitPoint
@@ -21,9 +21,9 @@ type dataFile struct {
 	magic zodb.Magic
 
 	refs      int  // of the watcher and of sources
-	suspended bool // the frontier hides everything; both are guarded by Attached.mu
+	suspended bool // the commit point hides everything; both are guarded by Attached.mu
 
-	walk headerCursor // stands behind the last transaction taken
+	walk headerCursor // stands after the last transaction taken
 	last lastTransaction
 }
 
@@ -71,7 +71,7 @@ func (g *dataFile) start(ctx context.Context, a *Attached) (err error) {
 	return g.take(ctx)
 }
 
-// source returns the generation as readers see it, without a reference.
+// source returns the data file as readers see it, without a reference.
 func (g *dataFile) source(a *Attached) *source {
 	src := &source{
 		commitPoint: g.commitPoint, file: g.file, path: a.path,

@@ -11,7 +11,7 @@
 //	transaction  0        8          16        17      19      21      23
 //	             | tid(8) | length(8)| status(1)| ulen(2)| dlen(2)| elen(2)| user description extension
 //	             record*
-//	             length(8)                               the same number again; it counts up to where it stands
+//	             length(8)                               the same number again; it counts up to its own position
 //
 //	record       0        8        16        24        32       34       42
 //	             | oid(8) | tid(8) | prev(8) | tloc(8) | vlen(2)| plen(8)| data(plen), or if plen is 0: back(8)
@@ -22,28 +22,28 @@
 //
 // # Commit
 //
-// One transaction at a time is written, straight behind the end of the file, from Begin to Finish, Enqueue or Abort.
-// Enqueue lets the next one begin before this one is durable. What gathers while the disk is busy is a group. In the
-// file its first transaction has status 'c', the others the status they will keep:
+// One transaction at a time is written, straight after the end of the file, from Begin to Finish, Enqueue or Abort.
+// Enqueue lets the next one begin before this one is durable. The transactions that gather while the disk is busy are a
+// group. In the file its first transaction has status 'c', the others the status they will keep:
 //
 //	committed                 group being synced      group gathering         in progress
 //	…│ T ' ' │ T ' ' │        │ T 'c' │ T ' ' │       │ T 'c' │ T ' ' │ …     │ T 'c' …
-//	                 ▲ frontier
+//	                 ▲ commit point
 //
 // The syncer takes a group through these steps:
 //
 //	1  sync the content of its blobs, under temporary names
-//	2  sync Data.fs: the group is on the disk, and behind its 'c' it does not exist
+//	2  sync Data.fs: the group is on the disk, and after its 'c' it does not exist
 //	3  rename the blobs to their names, sync their folders
 //	4  write the final status over the 'c', one byte
 //	5  sync Data.fs: the group is durable
-//	6  enter its records into the index, move the frontier: the group is visible
+//	6  enter its records into the index, move the commit point: the group is visible
 //
 // A crash at any point leaves the whole group, or a 'c' from which recovery, this package's and ZODB's alike, cuts.
 // Nothing is visible before it is durable, and a Commit is done after step 6. An idle disk gets groups of one
 // transaction, with two syncs each; a busy one shares the two among as many as arrive meanwhile. Vote and Finish are
 // steps 1 and 2, and 3 to 6, for a group of one. At most maxUnsynced bytes, and the transaction in progress, are
-// behind the frontier.
+// after the commit point.
 //
 // What fails while a transaction is written (a full disk) fails that transaction; Abort cuts it off. What fails in
 // steps 1 to 5 for a group, or in syncing or steps 4 and 5 for a transaction of its own, leaves unknown what the disk
@@ -64,23 +64,23 @@
 // A pack to a tid writes a new file, in which the transactions up to that tid have only the records that are still
 // needed: those that were current then, with garbage collection only of objects that could be reached from the root
 // then, and those that a later transaction points back to. These transactions get status 'p', their records prev 0 and
-// their data in full; transactions of which nothing is left are gone, except the last one, so that the last tid of a
+// their data in full; transactions of which nothing is left are dropped, except the last one, so that the last tid of a
 // storage never goes back. The later ones are copied with other offsets.
 //
 //	Data.fs         1 │ a b │   2 │ b c │   3 │ a │   4 │ b →2 │   5 │ a │
 //	                                         pack to 3 ▲
 //	Data.fs.pack    2 p │ b │   3 p │ a │   4 │ b →2 │   5 │ a │           c is garbage, 1 is gone
 //
-// Commits go on until the rest that they leave to be copied is small. Then the new file gets it while none can begin,
-// is synced, and takes the place of the old one by a rename: one edition of the storage follows the other. Readers hold
-// the edition that they read; iterators go on in the next one behind the last tid that they have seen. A crash leaves
-// the old file or the new one; the steps are drawn at packer.make. Blobs are removed after the rename, by a plan that
+// Commits continue until the rest that has still to be copied is small. Then it is copied while no commit can begin,
+// and the new file is synced and takes the place of the old one by a rename. Readers keep the data file that they read;
+// iterators continue in the next one after the last tid that they have seen. A crash leaves the old file or the new
+// one; the steps are drawn at packer.make. Blobs are removed after the rename, by a plan that
 // was made durable before it.
 //
 // # Reading
 //
-// Readers know the frontier, and read the file with ReadAt only up to it. They share no lock with the writer, but for
-// the moment of step 6. Records are read in memory by Load and its kin, and streamed by iterators.
+// Readers know the commit point, and read the file with ReadAt only up to it. They share no lock with the writer,
+// except in step 6. Records are read into memory by Load and similar methods, and streamed by iterators.
 //
 // # Opening
 //
@@ -88,10 +88,10 @@
 // of the last one are where it says. The rest of the file, or all of it, is scanned once and its structure checked:
 // lengths twice, offsets of transactions, ends of records, statuses. Where that is broken the error is a
 // *zodb.CorruptError and nothing is changed. What an interrupted commit left at the end is cut off, after a copy of
-// it has been put into the first free of Data.fs.tr0, Data.fs.tr1, …, and blobs of what was lost have been set aside.
-// It is told from damage thus:
+// it has been put into the first free of Data.fs.tr0, Data.fs.tr1, …, and blobs of lost transactions have been set
+// aside. The difference between such a tail and damage:
 //
-//	at the end stands                              is a tail unless
+//	at the end is                                  it is a tail unless
 //	too little for a header
 //	status 'c', or a header of zeros               more than tailLimit of whole transactions follow
 //	a final status, a length that cannot be right  the transaction is whole after all, or a whole one follows
@@ -102,7 +102,7 @@
 // # Files
 //
 //	Data.fs.lock             flock(2), as ZODB takes it, held while the storage is open for writing
-//	Data.fs.index            saved on Close, after a full scan, and now and then; replaced by a rename
+//	Data.fs.index            saved on Close, after a full scan, and from time to time; replaced by a rename
 //	Data.fs.tr0, .tr1, …     what recovery cut off
 //	Data.fs.pack             the new file of a pack under way; removed by Open after one that was interrupted
 //	Data.fs.old              the file before the last pack, if it was to be kept

@@ -48,8 +48,8 @@ func (e *CreateError) Error() string {
 		e.Path, e.Found)
 }
 
-// A DisplacedError says that what a storage writes is not, or not alone, what others find at its path: commits would go
-// where nobody finds them.
+// A DisplacedError says that the open file of a storage is not the file at its path, or that another process writes to
+// it, too: commits would be lost.
 type DisplacedError struct {
 	Path string // of the Data.fs
 	What string // what was found
@@ -60,8 +60,8 @@ func (e *DisplacedError) Error() string {
 	return fmt.Sprintf("%s: %s, then restart zrsd", e.What, e.Do)
 }
 
-// A FailedError says that the storage stopped writing because the disk failed at a point where nobody can tell any more
-// what of the last transactions is on it. What was committed before can still be read.
+// A FailedError says that the storage stopped writing because the disk failed at a point after which it is unknown
+// which of the last transactions are on it. What was committed before can still be read.
 type FailedError struct {
 	Path  string
 	Cause error

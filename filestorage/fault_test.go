@@ -53,7 +53,7 @@ func TestFullDisk(t *testing.T) {
 	}
 }
 
-// The phase behind the vote needs no room: whatever room there is, a transaction that could be completed is committed,
+// The phase after the vote needs no room: whatever room there is, a transaction that could be completed is committed,
 // as the first of a group, in one, and alone, and one that could not leaves the others alone.
 func TestAFullDiskFailsTheVoteAndNothingBehindIt(t *testing.T) {
 	committed, refused := 0, 0

@@ -46,7 +46,7 @@ func (s *source) find(ctx context.Context, tid zodb.Tid) (found Found, err error
 	return found, err
 }
 
-// neighbours returns the transactions before and at the hopper's place.
+// neighbours returns the transactions before and at the header cursor.
 func (p *headerCursor) neighbours() (before, after Neighbour, err error) {
 	after = Neighbour{p.txn.Tid, p.txn.Status}
 	if p.pos > magicLen {

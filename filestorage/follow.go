@@ -135,7 +135,7 @@ func (a *Attached) look(ctx context.Context) error {
 	return a.goOver(ctx, g, at)
 }
 
-// watchTail tells the operator once when what stands behind the last finished transaction does not get finished.
+// watchTail tells the operator once when what stands after the last finished transaction does not get finished.
 func (a *Attached) watchTail(g *dataFile, size int64) {
 	if size <= g.walk.pos || a.tail.pos != g.walk.pos {
 		a.tail = tail{pos: g.walk.pos, since: a.now()}
@@ -150,14 +150,14 @@ func (a *Attached) watchTail(g *dataFile, size int64) {
 		"file", a.path, "offset", g.walk.pos, "bytes", size-g.walk.pos)
 }
 
-// A tail is a place behind which something unfinished stands.
+// A tail is a place after which something unfinished stands.
 type tail struct {
 	pos   int64
 	since time.Time
 	told  bool
 }
 
-// goOver replaces the generation by what stands at the path now, once that goes on where g ended. While it does not, it
+// goOver replaces the data file by what stands at the path now, once that goes on where g ended. While it does not, it
 // may be on its way there, as a copy is; when it has stopped changing, it is another history.
 func (a *Attached) goOver(ctx context.Context, g *dataFile, at fs.FileInfo) error {
 	next, err := a.openGeneration(ctx)

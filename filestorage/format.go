@@ -17,7 +17,7 @@ const (
 	txnHeaderLen = 23 // tid, length, status, three lengths
 	recHeaderLen = 42 // oid, tid, prev, tloc, vlen, plen
 	backLen      = 8
-	lengthLen    = 8  // the second length, behind the records
+	lengthLen    = 8  // the second length, after the records
 	statusAt     = 16 // offset of the status in a transaction header
 )
 

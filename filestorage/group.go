@@ -63,7 +63,7 @@ func (c *Commit) Err() error { return c.group.err }
 // Leads reports whether Settle has something to do.
 func (c *Commit) Leads() bool { return c.s != nil }
 
-// Settle makes the transaction durable and visible, unless somebody else does so. It must be called after EnqueueHere,
+// Settle makes the transaction durable and visible, unless another goroutine does. It must be called after EnqueueHere,
 // at once.
 func (c *Commit) Settle() {
 	if c.s != nil {

@@ -16,12 +16,12 @@ import (
 //	   before   └ pos                                 └ behind()
 type headerCursor struct {
 	src *source
-	win window // as far as the source was committed when the hopper was made
+	win window // as far as the source was committed when the header cursor was made
 	txnPosition
 	buf [lengthLen + txnHeaderLen]byte
 }
 
-// A txnPosition is where a hopper stands: a transaction, or the end.
+// A txnPosition is where a header cursor stands: a transaction, or the end.
 type txnPosition struct {
 	cursor        // without a header at the end
 	before uint64 // second length in front of pos, 0 at the start of the file
@@ -30,7 +30,7 @@ type txnPosition struct {
 // nearby is how far a hop may lead to be worth a window, for which a disk reads as much as for many such hops.
 const nearby = 4 << 10
 
-// headerCursor returns a hopper that stands at the end of what is committed.
+// headerCursor returns a header cursor that stands at the end of what is committed.
 func (s *source) headerCursor() (*headerCursor, error) {
 	end, _ := s.get()
 	p := &headerCursor{src: s, win: window{file: s.file, size: end}}

@@ -74,16 +74,16 @@ func (r *room) failing() bool {
 	return r.tries > 0
 }
 
-// Roomy reports whether the disk is not nearly full. One that does not tell is taken for roomy.
+// Roomy reports whether the disk is not nearly full. A disk that does not report its free space counts as roomy.
 func (s *Storage) Roomy() bool {
 	free, err := vfs.Free(s.fs, filepath.Dir(s.path))
 	return errors.Is(err, vfs.ErrNoSpaceInfo) || err == nil && free >= littleRoom
 }
 
-// TryRoom finds out, for a storage on which nobody commits, whether a small transaction would find room, where the disk
-// is nearly full or the last transaction found none: it writes one where the next one goes and cuts it off again, as if
-// it had been aborted. What it finds counts for Ailment as any transaction does. A crash leaves what one leaves that
-// was aborted.
+// TryRoom finds out, for a storage on which nobody commits, whether a small transaction would find room, if the disk is
+// nearly full or the last transaction found none: it writes one where the next one would begin and cuts it off again,
+// like an aborted one. The result counts for Ailment as that of any transaction. A crash leaves the same as during an
+// aborted transaction.
 func (s *Storage) TryRoom() error {
 	if s.Roomy() && !s.room.failing() {
 		return nil

@@ -91,7 +91,7 @@ func (x *index) set(oid zodb.Oid, pos int64) {
 	x.setInList(x.listFor(i, oid), oid, pos)
 }
 
-// setRun sets ascending entries of one page. Where they make a page and come behind all others, as while a file is
+// setRun sets ascending entries of one page. Where they make a page and come after all others, as while a file is
 // loaded, it saves the detour over a list.
 func (x *index) setRun(run []entry) {
 	if last, ok := x.maxOid(); len(run) < denseAt || ok && last >= run[0].oid {

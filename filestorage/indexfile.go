@@ -134,7 +134,7 @@ func appendInt(b []byte, n int64) []byte {
 
 // loadIndex reads the index file at path (Data.fs.index), whatever its format, and returns it with the end of the
 // Data.fs at the time when it was saved. Whether it belongs to the Data.fs that is there now is for the caller to
-// check, entries behind pos included. A damaged file is errIndexUnusable, an absent one fs.ErrNotExist.
+// check, entries after pos included. A damaged file is errIndexUnusable, an absent one fs.ErrNotExist.
 func loadIndex(disk vfs.FS, path string) (x *index, pos int64, err error) {
 	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
 	if err != nil {

@@ -14,7 +14,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A RawTransaction is a transaction as it stands in the file.
+// A RawTransaction is a transaction as it is in the file.
 type RawTransaction struct {
 	Pos    int64 // offset of its header
 	Length int64 // the length field: up to the end of the last record; the second length follows there
@@ -24,30 +24,29 @@ type RawTransaction struct {
 // End returns the offset of the next transaction.
 func (t *RawTransaction) End() int64 { return t.Pos + t.Length + lengthLen }
 
-// A RawRecord is a data record as it stands in the file.
+// A RawRecord is a data record as it is in the file.
 type RawRecord struct {
 	Pos  int64
 	Oid  zodb.Oid
 	Tid  zodb.Tid
 	Prev int64
 	Tloc int64
-	Size int64 // of the data behind the header; 0 when a back pointer stands there
+	Size int64 // of the data after the header; 0 when a back pointer stands there
 	Back int64 // the back pointer, 0 for none
 }
 
 // dataPos returns the offset of the data.
 func (r *RawRecord) dataPos() int64 { return r.Pos + recHeaderLen }
 
-// An Inspector walks over a Data.fs from the front and shows what stands there, with offsets. It opens the file for
-// reading only, takes no lock, and sees it as long as it was when it was opened, so it works beside a running
-// server. It is what tools use that must look at damaged files; everybody else wants Storage.Iterate. It is for one
-// goroutine.
+// An Inspector walks over a Data.fs from the front and shows its content, with offsets. It opens the file for reading
+// only, takes no lock, and sees it as long as it was when it was opened, so it works beside a running server. It is for
+// tools that must read damaged files; everything else uses Storage.Iterate. It is for one goroutine.
 //
-//	for txn, err := range in.Transactions() …   what is committed; behind it see Pos
+//	for txn, err := range in.Transactions() …   what is committed; after it see Pos
 //	    for rec, err := range in.Records() …    of this transaction
 //
-// A *zodb.CorruptError from Records spoils only the rest of that transaction, and Transactions goes on behind it. One
-// from Transactions is the end: nobody can tell where another transaction begins.
+// A *zodb.CorruptError from Records affects only the rest of that transaction, and Transactions continues after it. One
+// from Transactions is the end, because it is unknown where another transaction begins.
 type Inspector struct {
 	file   vfs.File
 	path   string
@@ -108,7 +107,7 @@ func (in *Inspector) Magic() zodb.Magic { return in.magic }
 // Size returns the size of the file when it was opened.
 func (in *Inspector) Size() int64 { return in.size }
 
-// Pos returns the offset behind the last transaction. Behind it, at the end of Transactions, stands nothing, or a
+// Pos returns the offset after the last transaction. After it, at the end of Transactions, comes nothing, or a
 // transaction that is not committed: one being written at this moment, or one that a crash interrupted.
 func (in *Inspector) Pos() int64 { return in.pos }
 
@@ -165,7 +164,7 @@ func (in *Inspector) bytes(pos int64, n int) ([]byte, error) {
 }
 
 // tail lets the rules of opening a storage decide whether the tail of an interrupted commit begins here, which is
-// io.EOF, or whether good data stand behind damage.
+// io.EOF, or whether good data stand after damage.
 func (in *Inspector) tail(decide func(*scan) error) error {
 	c := newScan(context.Background(), in.file, in.path, in.size)
 	c.pos, c.last = in.pos, in.txn.Meta.Tid
@@ -241,7 +240,7 @@ func (in *Inspector) IsBlob(rec *RawRecord) (bool, error) {
 	return zodb.IsBlobRecord(head[:n]), nil
 }
 
-// Data returns the data that stand behind the header of rec.
+// Data returns the data that follow the header of rec.
 func (in *Inspector) Data(rec *RawRecord) io.Reader {
 	return io.NewSectionReader(&in.win, rec.dataPos(), rec.Size)
 }

@@ -16,7 +16,7 @@ import (
 type iterator struct {
 	txnReader
 	follow bool
-	pos    int64 // behind the transaction returned last
+	pos    int64 // after the transaction returned last
 	last   zodb.Tid
 	closed bool
 }
@@ -52,7 +52,7 @@ func (it *iterator) Next(ctx context.Context) (zodb.Transaction, error) {
 	return &it.txnReader, nil
 }
 
-// more returns how far the source is committed, once that is behind pos.
+// more returns how far the source is committed, once that is after pos.
 func (it *iterator) more(ctx context.Context) (end int64, err error) {
 	for {
 		end, _ := it.src.get()
@@ -94,7 +94,7 @@ func (it *iterator) Pending() bool {
 	return it.pos < end
 }
 
-// Position returns the offset behind the transaction returned last.
+// Position returns the offset after the transaction returned last.
 func (it *iterator) Position() int64 { return it.pos }
 
 // Committed returns the offset up to which there are transactions now.
@@ -122,8 +122,8 @@ func (it *iterator) Close() error {
 	return errors.Join(it.closeBlob(), it.src.release())
 }
 
-// Park gives the buffers back, for an iterator that is not used for a while. It goes on where it was; of what the last
-// call returned only the tid and the status are still valid.
+// Park releases the buffers of an iterator that is not used for a while. The iterator continues at the same place; of
+// the last result only the tid and the status are still valid.
 func (it *iterator) Park() {
 	it.win = window{file: it.win.file, size: it.win.size}
 	it.small.Reset(nil)

@@ -9,34 +9,34 @@ import (
 )
 
 // An openDataFile is one file that stands, or stood, at the path of a Storage: its content, its index, and how far it
-// is committed. A pack puts another in its place. Offsets mean something within one edition only.
+// is committed. A pack puts another in its place. Offsets mean something within one data file only.
 //
-// Whoever reads holds the edition, which keeps its file open. Who has the commit lock need not, and neither need the
+// Whoever reads holds the data file, which keeps its file open. Who has the commit lock need not, and neither need the
 // syncer while it has a group, since a pack waits for both.
 type openDataFile struct {
 	path         string
 	file         vfs.File
 	id           fs.FileInfo  // which file it is
 	index        *index       // oid to the offset of its current committed record
-	*commitPoint              // end and last tid of what is committed: nothing behind it is for readers
-	holders      atomic.Int64 // readers, and the storage while the edition is the present one
+	*commitPoint              // end and last tid of what is committed: nothing after it is for readers
+	holders      atomic.Int64 // readers, and the storage while the data file is the present one
 }
 
-// newEdition returns an edition without a file, held by its storage.
+// newEdition returns a data file without a file, held by its storage.
 func newEdition(path string) *openDataFile {
 	e := &openDataFile{path: path}
 	e.holders.Store(1)
 	return e
 }
 
-// present returns the present edition to somebody who wants to know its end or its index, not to read its file.
+// present returns the present data file to somebody who wants to know its end or its index, not to read its file.
 func (s *Storage) present() *openDataFile {
 	s.view.RLock()
 	defer s.view.RUnlock()
 	return s.openDataFile
 }
 
-// hold returns the present edition, for the caller to release.
+// hold returns the present data file, for the caller to release.
 func (s *Storage) hold() *openDataFile {
 	s.view.RLock()
 	defer s.view.RUnlock()
@@ -45,7 +45,7 @@ func (s *Storage) hold() *openDataFile {
 }
 
 // current returns the offset of the current record of oid, the end of what is committed at the same moment, and the
-// edition that both are of, for the caller to release.
+// data file that both are of, for the caller to release.
 func (s *Storage) current(oid zodb.Oid) (e *openDataFile, pos, end int64, ok bool) {
 	s.view.RLock()
 	defer s.view.RUnlock()
@@ -56,13 +56,13 @@ func (s *Storage) current(oid zodb.Oid) (e *openDataFile, pos, end int64, ok boo
 	return e, pos, end, ok
 }
 
-// size returns where the committed part of the edition ends.
+// size returns where the committed part of the data file ends.
 func (e *openDataFile) size() int64 {
 	end, _ := e.get()
 	return end
 }
 
-// release lets go of the edition. The last one to do so closes the file, of which nothing is left to be written.
+// release lets go of the data file. The last one to do so closes the file, of which nothing is left to be written.
 func (e *openDataFile) release() {
 	if e.holders.Add(-1) == 0 {
 		_ = e.file.Close()

@@ -11,7 +11,7 @@ import (
 // outputLen is how much of a transaction is collected before it goes to the file.
 const outputLen = 512 << 10
 
-// An output writes a transaction behind the committed end of the file, through a buffer that is reused for the next
+// An output writes a transaction after the committed end of the file, through a buffer that is reused for the next
 // one.
 type output struct {
 	file    vfs.File
@@ -30,7 +30,7 @@ func (o *output) start(pos int64) {
 	o.buf, o.off, o.touched = o.buf[:0], pos, false
 }
 
-// pos is the offset behind what was written last.
+// pos is the offset after what was written last.
 func (o *output) pos() int64 { return o.off + int64(len(o.buf)) }
 
 func (o *output) Write(b []byte) (int, error) {

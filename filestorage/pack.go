@@ -50,10 +50,10 @@ type PackResult struct {
 	Pause         time.Duration // for which no transaction could begin
 }
 
-// Pack drops what only the past needs: of transactions up to stop, all records but those that were current then, and
-// with GC those of objects that could not be reached then. Commits and reads go on meanwhile. Iterators, those that
-// follow included, go on in the new file with what they have not seen. A pack that finds nothing to drop changes
-// nothing. TidFromTime and its kin in package zodb make a tid of a time.
+// Pack drops old revisions: of transactions up to stop, all records except those that were current then, and with GC
+// those of objects that were not reachable then. Commits and reads continue meanwhile. Iterators, also following ones,
+// continue in the new file with what they have not returned yet. A pack that finds nothing to drop changes nothing.
+// TidFromTime and similar functions of package zodb make a tid of a time.
 //
 // The disk needs room for the new file beside the old one. When ctx ends, or anything fails, the old file stays; so it
 // does, wholly or not at all, in a crash.

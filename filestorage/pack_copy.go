@@ -19,7 +19,7 @@ import (
 //	    4
 //
 // Only a copy that has data where the original points back to a record that is not kept is longer. Such an undo can
-// come up only while the pack is under way; behind it the distance is another.
+// come up only while the pack is under way; after it the distance is another.
 type copier struct {
 	file    vfs.File // Data.fs.pack
 	out     output
@@ -33,7 +33,7 @@ type copier struct {
 	dropped []revisionID // blobs
 }
 
-// A shift is the distance of copies from their originals, for originals at old and behind.
+// A shift is the distance of copies from their originals, for originals at old and after.
 type shift struct{ old, by int64 }
 
 // A revisionID names a revision of an object.

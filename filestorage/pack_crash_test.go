@@ -61,7 +61,7 @@ func packAll(st *stage, keepOld bool) (packed bool) {
 }
 
 // After a power failure before any operation of a pack, or after it, there is the old file or the new one, with all
-// its blobs; what was committed behind it is there; and nothing is left that belongs to neither.
+// its blobs; what was committed after it is there; and nothing is left that belongs to neither.
 func TestPowerFailureInAPack(t *testing.T) {
 	for _, keepOld := range []bool{true, false} {
 		t.Run(fmt.Sprintf("keep old %v", keepOld), func(t *testing.T) {

@@ -10,7 +10,7 @@ import (
 // ErrPacking says that another pack is under way.
 var ErrPacking = errors.New("a pack is already running: wait for it to end")
 
-// A RecordError says that garbage collection cannot tell what an object refers to.
+// A RecordError says that garbage collection cannot find the references of an object.
 type RecordError struct {
 	Oid zodb.Oid
 	Pos int64 // of the record in the Data.fs

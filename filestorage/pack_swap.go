@@ -19,7 +19,7 @@ const (
 )
 
 // make writes the new file and puts it in the place of the old one, unless there is nothing to drop. Its steps, and
-// what a crash behind each leaves:
+// what a crash after each leaves:
 //
 //	1  write Data.fs.pack, sync it                     the old file; the next open removes Data.fs.pack
 //	2  sync the name of Data.fs.pack, then plan the
@@ -136,7 +136,7 @@ func (p *packer) takeOver(ctx context.Context) error {
 	return nil
 }
 
-// adopt makes e the present edition. The caller has the commit lock, and nothing is on its way to the disk.
+// adopt makes e the present data file. The caller has the commit lock, and nothing is on its way to the disk.
 func (s *Storage) adopt(e *openDataFile) {
 	old := s.openDataFile
 	s.view.Lock()

@@ -7,15 +7,15 @@ import (
 )
 
 // A pack reads and marks as fast as a processor can, and writes as fast as the disk takes it: who commits meanwhile
-// waits for both. So it makes way: before each of its steps it waits while a transaction is between its vote and the
-// disk, but not for long, and for a third of its own working time at most.
+// waits for both. So it yields to commits: before each of its steps it waits while a transaction is between its vote
+// and the disk, but not for long, and for a third of its own working time at most.
 const (
 	wayStep = 100 * time.Microsecond
 	wayMost = time.Millisecond
 	wayPart = 3 // the part of the time that was worked
 )
 
-// A politeFile is the file that a pack reads, in large steps, before which it makes way.
+// A politeFile is the file that a pack reads, in large steps, before each of which it yields to commits.
 type politeFile struct {
 	vfs.File
 	way *way
@@ -26,7 +26,7 @@ func (f politeFile) ReadAt(b []byte, at int64) (int, error) {
 	return f.File.ReadAt(b, at)
 }
 
-// A way is how a pack makes way. It is for one goroutine.
+// A way is how a pack yields to commits. It is for one goroutine.
 type way struct {
 	busy   func() bool // a transaction is under way
 	sleep  func(time.Duration)

@@ -22,7 +22,7 @@ const maxGroup = nearEnd / 2
 // Groups are made durable one after the other, by the storage's syncer or, where nobody else is at it and the disk is
 // quick, by the committer itself: see Commit.Settle. What has gathered meanwhile is then the syncer's.
 //
-// Lock order: queue.mu before Storage.view before the frontier's.
+// Lock order: queue.mu before Storage.view before that of the commit point.
 type queue struct {
 	mu      sync.Mutex
 	forming *group // nil when empty
@@ -96,7 +96,7 @@ func (q *queue) takeLast() *group {
 	}
 }
 
-// settled ends the wait of all who have a part in g. After a failure the group behind it fails too; otherwise that is
+// settled ends the wait of all who have a part in g. After a failure the group after it fails too; otherwise that is
 // the syncer's.
 func (q *queue) settled(g *group, err error) {
 	q.mu.Lock()

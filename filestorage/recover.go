@@ -9,8 +9,8 @@ import (
 // readings is how often a file is read that does not stay what it is.
 const readings = 3
 
-// recover brings index and frontier to what the file says: it starts from the saved index where that is good, scans the
-// rest, makes the end durable, and cuts off the tail of an interrupted commit.
+// recover brings index and commit point to what the file says: it starts from the saved index where that is good, scans
+// the rest, makes the end durable, and cuts off the tail of an interrupted commit.
 func (s *Storage) recover(ctx context.Context, progress func(done, total int64)) error {
 	for n := 1; ; n++ {
 		err := s.recoverOnce(ctx, progress)

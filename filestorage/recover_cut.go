@@ -13,7 +13,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// cutTail cuts the file off behind the last good transaction. What it cuts is kept in the first free of the files
+// cutTail cuts the file off after the last good transaction. What it cuts is kept in the first free of the files
 // Data.fs.tr0, Data.fs.tr1, …, and published blobs of the transactions in it are set aside. A crash on the way repeats
 // the whole at the next open. Without room for it a transaction that never became final is not kept: nobody was told of
 // it, and a full disk must not keep a server from starting.
@@ -119,7 +119,7 @@ func (s *Storage) setRecordsAside(c *scan, tloc, pos int64, label string) (end i
 	}
 }
 
-// nextAfter returns where the transaction behind the one at tloc begins, whose records end at end, or -1 when its
+// nextAfter returns where the transaction after the one at tloc begins, whose records end at end, or -1 when its
 // second length does not stand there.
 func (c *scan) nextAfter(tloc, end int64) int64 {
 	lost := cursor{pos: tloc, txn: txnHeader{Length: uint64(end - tloc)}}

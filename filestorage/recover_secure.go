@@ -13,7 +13,7 @@ import (
 // or its fsync failed, after which Linux takes the pages for clean and no later fsync writes them. So nothing is
 // published before it was read, written again, and synced. That is done with
 //
-//   - the transactions behind the position of the saved index, which is saved only of what is durable, and of these the
+//   - the transactions after the position of the saved index, which is saved only of what is durable, and of these the
 //     last ones: tailLimit bytes, the largest not counted. A process stops at the first fsync that fails, and has at
 //     most maxUnsynced bytes and one transaction on their way to the disk; one of Python has one transaction;
 //   - the header of a transaction that is not finished: the disk may have it as a finished one;

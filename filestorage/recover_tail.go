@@ -44,7 +44,7 @@ func (c *scan) checkUnfinished() error {
 
 // checkTorn decides about a transaction at pos whose status is final and whose length h cannot be right. It is the
 // tail if it is the last one and its end is missing. If it is there after all, or if a whole transaction stands
-// behind it, the length was damaged, and good data would be lost by cutting.
+// after it, the length was damaged, and good data would be lost by cutting.
 func (c *scan) checkTorn(h *txnHeader) error {
 	behind, exact, err := c.wholeBehind()
 	if err != nil {
@@ -86,7 +86,7 @@ func (ch *chain) add(at, bytes int64) {
 	ch.tooLongForTail = ch.besides > tailLimit
 }
 
-// wholeBehind follows second lengths backwards from the end of the file for as long as they lead to transactions behind
+// wholeBehind follows second lengths backwards from the end of the file for as long as they lead to transactions after
 // pos whose tids rise up to the end. exact says that one led to pos itself.
 func (c *scan) wholeBehind() (ch chain, exact bool, err error) {
 	next := zodb.Tid(math.MaxUint64)
@@ -137,7 +137,7 @@ func (c *scan) wholeAhead() (ch chain, err error) {
 }
 
 // endByRecords follows the records of the transaction at pos without looking at its length. It returns where they end,
-// if the length that fits stands there and behind it nothing or another transaction; else 0.
+// if the length that fits stands there and after it nothing or another transaction; else 0.
 func (c *scan) endByRecords(h *txnHeader) (int64, error) {
 	pos := c.pos + h.headerLen()
 	for {

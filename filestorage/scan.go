@@ -23,7 +23,7 @@ type scan struct {
 	buf []byte // what is read
 	at  int64  // its offset
 
-	cursor   // behind the last good transaction
+	cursor   // after the last good transaction
 	index    *index
 	last     zodb.Tid // its tid
 	strange  int      // records whose prev is not the record before them
@@ -35,7 +35,7 @@ func newScan(ctx context.Context, file vfs.File, path string, size int64) *scan 
 		cursor: cursor{pos: magicLen}}
 }
 
-// run scans from pos. Without an error, the file is good up to pos, and what stands behind it, if anything, is the tail
+// run scans from pos. Without an error, the file is good up to pos, and what stands after it, if anything, is the tail
 // of an interrupted commit.
 func (c *scan) run() error {
 	for c.pos < c.size {

@@ -17,7 +17,7 @@ const (
 	samples = 4096 // parts of a file from each of which the index gives one record
 )
 
-// behind returns the offset behind the transaction with this tid, or that of seek when there is none.
+// after returns the offset after the transaction with this tid, or that of seek when there is none.
 func (s *source) behind(ctx context.Context, tid zodb.Tid) (int64, error) {
 	p, err := s.headerCursor()
 	if err != nil || tid == 0 {

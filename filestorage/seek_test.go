@@ -93,7 +93,7 @@ func TestSeekReadsLittle(t *testing.T) {
 	}
 }
 
-// Resuming a thousand transactions behind costs the same in a file of any size.
+// Resuming a thousand transactions after costs the same in a file of any size.
 func TestSeekNearEndDoesNotDependOnSize(t *testing.T) {
 	var costs []int64
 	for _, n := range []int{10_000, 40_000} {

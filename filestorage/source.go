@@ -30,11 +30,11 @@ type source struct {
 	release func() error
 }
 
-// errReplaced ends the frontier of a file that a pack has replaced by another: it is complete, and its last transaction
-// is not the storage's last.
+// errReplaced ends the commit point of a file that a pack has replaced by another: it is complete, and its last
+// transaction is not the storage's last.
 var errReplaced = errors.New("the data file was replaced")
 
-// ended returns what ended the frontier, nil while it may still move.
+// ended returns what ended the commit point, nil while it may still move.
 func (f *commitPoint) ended() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

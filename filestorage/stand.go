@@ -102,11 +102,11 @@ func (s *Storage) checkOwn() error {
 	return nil
 }
 
-// Look looks, for a storage that is idle, at what each transaction looks at before its first byte: a file that is not
-// at its path any more, or that somebody else writes to, stops the storage as it would at a commit. It returns the
-// *FailedError of a storage that has stopped.
+// Look checks, for an idle storage, what each transaction checks before its first byte: a file that is not at its path
+// any more, or to which another process writes, stops the storage as it would at a commit. It returns the *FailedError
+// of a storage that has stopped.
 //
-// While a transaction is in progress there is nothing to do. Whoever begins one meanwhile waits for the look.
+// While a transaction is in progress there is nothing to do. A transaction that begins meanwhile waits for the check.
 func (s *Storage) Look() error {
 	if s.readOnly {
 		return nil

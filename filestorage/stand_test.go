@@ -13,7 +13,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// What can happen to the files of a storage behind its back, and a word that the error must have.
+// What can happen to the files of a storage after its back, and a word that the error must have.
 var displacements = []struct {
 	name, says string
 	happen     func(t *testing.T, path string)

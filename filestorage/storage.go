@@ -37,7 +37,7 @@ type Blobs interface {
 	Stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (zodb.StagedBlob, error)
 	// Draft begins a blob whose revision is not known yet.
 	Draft() (zodb.BlobDraft, error)
-	// AdoptDraft makes a draft of a complete file on the file system of the directory; its name is gone then.
+	// AdoptDraft makes a draft of a complete file on the file system of the directory, and removes its name.
 	AdoptDraft(path string) (zodb.BlobDraft, error)
 	BlobOpener
 	// SetAside moves a published blob out of the way, to where an operator finds it under label, durably. Where there
@@ -60,8 +60,8 @@ type Storage struct {
 	readOnly bool
 	lock     *ownership // nil when read-only
 
-	// Published state. A group is published under the write lock of view: its index entries, then the frontier. So is
-	// an edition.
+	// Published state. A group is published under the write lock of view: its index entries, then the commit point. So
+	// is a data file.
 	view sync.RWMutex
 	*openDataFile
 	magic zodb.Magic // changes while the storage is empty only
@@ -211,7 +211,7 @@ func (s *Storage) NewDraft() (zodb.BlobDraft, error) {
 	return s.blobs.Draft()
 }
 
-// AdoptDraft is NewDraft with a complete file on the file system of the blob directory, whose name is gone then.
+// AdoptDraft is NewDraft with a complete file on the file system of the blob directory, whose name it removes.
 func (s *Storage) AdoptDraft(path string) (zodb.BlobDraft, error) {
 	if s.blobs == nil {
 		return nil, ErrNoBlobs
@@ -228,7 +228,7 @@ func (s *Storage) LastTid() zodb.Tid {
 	return last
 }
 
-// Size returns the offset behind the last committed transaction; 4 for an empty storage.
+// Size returns the offset after the last committed transaction; 4 for an empty storage.
 func (s *Storage) Size() int64 {
 	end, _ := s.present().get()
 	return end

@@ -10,7 +10,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Transactions ranges over the committed transactions behind the one with the tid after, 0: over all. What comes is as
+// Transactions ranges over the committed transactions after the one with the tid after, 0: over all. What comes is as
 // with Iterate and zodb.Transactions.
 func (s *Storage) Transactions(ctx context.Context, after zodb.Tid) iter.Seq2[zodb.Transaction, error] {
 	return transactions(ctx, s, after, false)
@@ -39,7 +39,7 @@ func transactions(
 	}
 }
 
-// Iterate returns an iterator that begins behind the transaction with the tid after, or, where there is none, with the
+// Iterate returns an iterator that begins after the transaction with the tid after, or, where there is none, with the
 // first whose tid is above. When follow is set it waits at the end for more commits; Close of the storage ends that
 // with zodb.ErrClosed. The caller closes it.
 //
@@ -66,8 +66,8 @@ func (s *Storage) IterateRecords(after zodb.Tid, follow bool) (zodb.Iterator, er
 	return it, nil
 }
 
-// Find looks for the transaction with this tid. When there is none the error wraps zodb.ErrNoTid, and Before and After
-// of what is returned tell the neighbours.
+// Find looks for the transaction with this tid. If there is none the error wraps zodb.ErrNoTid, and Before and After of
+// the result are its neighbours.
 func (s *Storage) Find(ctx context.Context, tid zodb.Tid) (Found, error) {
 	src := s.source()
 	found, err := src.find(ctx, tid)

@@ -57,7 +57,7 @@ func TestTransactionsAreFoundWhereTidsGoDown(t *testing.T) {
 	}
 }
 
-// Whoever follows goes on behind the transaction that it has, wherever that stands.
+// Whoever follows goes on after the transaction that it has, wherever that stands.
 func TestFollowersGoOnBehindWhatTheyHaveWhereTidsGoDown(t *testing.T) {
 	s := tidsDown(t, true)
 	for i, tid := range append([]zodb.Tid{0}, downwards...) {

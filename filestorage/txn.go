@@ -13,7 +13,7 @@ import (
 
 // A writer is what the holder of the commit lock needs of the end of the file.
 type writer struct {
-	end   int64    // where the next transaction goes: behind the last one enqueued
+	end   int64    // where the next transaction goes: after the last one enqueued
 	last  zodb.Tid // of that one
 	begun zodb.Tid // the last tid given to a transaction, also to one that was aborted
 	out   output

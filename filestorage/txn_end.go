@@ -27,13 +27,13 @@ func (t *Txn) Complete() error {
 	return nil
 }
 
-// SyncAhead returns what makes the records of a complete transaction durable ahead of Enqueue, or nil where that is not
-// worth while: it is where nothing else is on its way to the disk, which is quick, and nobody waits to begin. It is for
-// who has a moment, while the client has the answer of its vote and has not finished. A crash removes the transaction
-// all the same.
+// SyncAhead returns a function that makes the records of a complete transaction durable ahead of Enqueue, or nil where
+// that is not worthwhile: it is when nothing else is being written to the disk, the disk is quick, and nobody waits to
+// begin. It is for the time while the client has the answer of its vote and has not finished. A crash still removes the
+// transaction.
 //
-// The function returned must be called. The transaction may be ended by another goroutine meanwhile. After an error the
-// storage takes no transactions any more, this one included.
+// The returned function must be called. The transaction may be ended by another goroutine meanwhile. After an error the
+// storage takes no more transactions, this one included.
 func (t *Txn) SyncAhead() func() error {
 	s := t.s
 	if !t.complete || t.alive() != nil || len(t.blobs) > 0 || s.waiting.Load() > 0 {
@@ -81,9 +81,9 @@ func (t *Txn) Vote(ctx context.Context) error {
 	return nil
 }
 
-// Finish makes the transaction final and visible, after a Vote if there was none, and returns its tid. f, which may
-// be nil, is called when it is durable and not yet visible. After an error other than *FailedError the transaction
-// can be aborted; a *FailedError leaves open whether it is there when the storage is opened again.
+// Finish makes the transaction final and visible, after a Vote if there was none, and returns its tid. f, which may be
+// nil, is called when it is durable and not yet visible. After an error other than *FailedError the transaction can be
+// aborted; after a *FailedError it is unknown whether it is there when the storage is opened again.
 func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 	if t.voted == nil {
 		if err := t.Vote(ctx); err != nil {
@@ -121,8 +121,8 @@ func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 // After an error the transaction can be aborted.
 func (t *Txn) Enqueue(ctx context.Context) (*Commit, error) { return t.enqueue(ctx, false) }
 
-// EnqueueHere is Enqueue for who is ready to wait for the disk, which saves handing over where nobody else commits: the
-// caller must call the Commit's Settle next.
+// EnqueueHere is Enqueue for a caller that waits for the disk itself, which saves a handover where nobody else commits:
+// the caller must call the Commit's Settle next.
 func (t *Txn) EnqueueHere(ctx context.Context) (*Commit, error) { return t.enqueue(ctx, true) }
 
 func (t *Txn) enqueue(ctx context.Context, settles bool) (*Commit, error) {
@@ -192,7 +192,7 @@ func (t *Txn) setStatus() error {
 	return nil
 }
 
-// cut takes what was written of the transaction off the file. If that fails, nothing can be written behind it.
+// cut takes what was written of the transaction off the file. If that fails, nothing can be written after it.
 func (t *Txn) cut() error {
 	if !t.s.writer.out.touched {
 		return nil

@@ -28,7 +28,7 @@ type txnReader struct {
 	at   int64 // of the next record
 	end  int64 // of the last record
 	meta zodb.TxnMeta
-	text []byte // behind the metadata
+	text []byte // after the metadata
 	rec  zodb.Record
 	buf  [zodb.BlobHeadLen]byte
 

@@ -102,7 +102,7 @@ func (s *source) undoLog(ctx context.Context, first, last int, filter func(*Undo
 	return list, nil
 }
 
-// undoEntry describes the transaction at the hopper's place.
+// undoEntry describes the transaction at the header cursor.
 func (p *headerCursor) undoEntry() (*UndoEntry, error) {
 	meta := make([]byte, p.txn.headerLen()-txnHeaderLen)
 	if err := p.win.peek(meta, p.pos+txnHeaderLen); err != nil {

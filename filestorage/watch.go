@@ -19,10 +19,10 @@ type watcher struct {
 	told func(txns []Invalidation, here bool)
 }
 
-// Watch has told called for all that becomes visible from now on, until stop is called. told gets transactions that
+// Watch calls told for everything that becomes visible from now on, until stop is called. told gets transactions that
 // ended with a call of Tell, the oldest first; nil says that there are others as well, to be read with Iterate. here
-// says that the caller is a committer in Commit.Settle. Whoever commits waits for it, so it must be quick, and must not
-// call stop.
+// says that the caller is a committer in Commit.Settle. Commits wait for told, so it must be quick, and must not call
+// stop.
 func (s *Storage) Watch(told func(txns []Invalidation, here bool)) (stop func()) {
 	w := &watcher{told}
 	s.watchers.mu.Lock()
@@ -35,8 +35,8 @@ func (s *Storage) Watch(told func(txns []Invalidation, here bool)) (stop func())
 	}
 }
 
-// Tell has those who watch the storage told which objects the transaction has changed, for the price of keeping them
-// in memory until it is visible.
+// Tell passes to watchers of the storage which objects the transaction has changed, which keeps them in memory until it
+// is visible.
 func (t *Txn) Tell() { t.tell = true }
 
 // changed returns the objects that the transaction has changed, each once, in file order.

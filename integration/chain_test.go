@@ -36,7 +36,7 @@ func TestEveryLinkOfAChainHasTheSameBytesWhoeverIsKilled(t *testing.T) {
 	}
 }
 
-// narrow is a network that makes a secondary take seconds, so that it is certainly behind when the story goes on.
+// narrow is a network that makes a secondary take seconds, so that it is certainly after when the story goes on.
 func narrow(t *testing.T, upstream string) *link {
 	t.Helper()
 	l := newLink(t, upstream)

@@ -84,7 +84,7 @@ func TestAPairGoesOnAfterEitherSideEndedInTheMiddleOfATransaction(t *testing.T) 
 
 // end kills a secondary at any moment, if it stands that. A zc.zrs that was killed between the vote and the end of a
 // transaction believes that it has it, because FileStorage.lastTransaction says so when it has removed the torn tail.
-// It asks for what comes behind, and lacks that transaction for ever.
+// It asks for what comes after, and lacks that transaction for ever.
 func (p pair) end(t *testing.T, second server) {
 	t.Helper()
 	if p.to == zcZRS {

@@ -55,7 +55,7 @@ func TestRealZODBOpensWhatARewindHasSetAside(t *testing.T) {
 	surveyOf(t, source)
 }
 
-// behind returns the first transaction behind a tid, and how many there are.
+// after returns the first transaction after a tid, and how many there are.
 func behind(t *testing.T, s *site, tid zodb.Tid) (first zodb.Tid, n int64) {
 	t.Helper()
 	st, err := filestorage.Open(t.Context(), s.data, filestorage.Options{ReadOnly: true})

@@ -31,7 +31,7 @@ type wound struct {
 	bit       byte // the mask that is flipped at offset
 }
 
-// A harm is what a wound does to the byte at its offset and those behind it.
+// A harm is what a wound does to the byte at its offset and those after it.
 type harm int
 
 const (

@@ -19,7 +19,7 @@ import (
 //  3. It has heard of no epoch above ours, and of none that cannot be.
 //  4. It can keep blobs, if we have any.
 //  5. Its file is of the same Python generation, or empty.
-//  6. What it has is not from a reign that we know nothing of (see judgeEpochs).
+//  6. What it has is not from an epoch that we do not know (see checkEpochs).
 //  7. Its last transaction is also ours (see judgeHistory).
 func (p *Primary) checkHello(ctx context.Context, h *protocol.Hello) *protocol.Refusal {
 	id, epochs := p.opt.Identity()
@@ -54,7 +54,7 @@ func (p *Primary) checkHello(ctx context.Context, h *protocol.Hello) *protocol.R
 	return p.checkHistory(ctx, h)
 }
 
-// checkEpochs compares the reigns that both know. What a secondary has from behind the beginning of the first one that
+// checkEpochs compares the epochs that both know. What a secondary has from after the beginning of the first one that
 // only one of us knows, it has from a primary that was another one: histories can be the same up to there. This needs
 // no look at transactions, which a pack may have taken away.
 func (p *Primary) checkEpochs(h *protocol.Hello, epochs []protocol.Epoch) *protocol.Refusal {
@@ -99,7 +99,7 @@ func (p *Primary) checkHistory(ctx context.Context, h *protocol.Hello) *protocol
 		return r
 	case h.StorageID == "" && (found == nil || found.Digest != last.Digest):
 		return refuse(protocol.CodeDiverged, last.Tid, "this copy has no state file, and its last transaction, %v "+
-			"(%s), was packed away on the primary, or never was there: so it cannot prove that it is a copy of "+
+			"(%s), was removed by a pack on the primary, or never was there: so it cannot prove that it is a copy of "+
 			"this storage; restore its state file as well, or give it a newer copy or an empty Data.fs", last.Tid,
 			last.Tid.Stamp())
 	case found == nil, found.Status == zodb.StatusPacked, last.Status == zodb.StatusPacked:
@@ -134,7 +134,7 @@ func (p *Primary) common(ctx context.Context, last zodb.Tid) (*filestorage.Found
 func ahead(theirs, ours zodb.Tid) *protocol.Refusal {
 	by := "the primary is empty"
 	if ours != 0 {
-		by = fmt.Sprintf("the primary's last is %v (%s), %s before", ours, ours.Stamp(),
+		by = fmt.Sprintf("the primary's last is %v (%s), %s earlier", ours, ours.Stamp(),
 			theirs.Time().Sub(ours.Time()).Round(time.Millisecond))
 	}
 	return refuse(protocol.CodeAhead, theirs, "this secondary is ahead: its last transaction is %v (%s), %s; if the "+

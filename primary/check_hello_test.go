@@ -46,7 +46,7 @@ func TestWhoMayFollow(t *testing.T) {
 		{name: "no blob directory", src: withBlobs(), change: func(h *protocol.Hello) { h.Blobs = false },
 			code: protocol.CodeBlobsRequired, says: "--blobs"},
 		{name: "ahead", change: func(h *protocol.Hello) { h.Last.Tid = tidAt(9) },
-			code: protocol.CodeAhead, tid: tidAt(9), says: "5s before"},
+			code: protocol.CodeAhead, tid: tidAt(9), says: "5s earlier"},
 		{name: "ahead of an empty primary", src: newSource(), code: protocol.CodeAhead, tid: tidAt(3),
 			says: "the primary is empty"},
 		{name: "other content at the same tid", change: func(h *protocol.Hello) { h.Last.Digest[0]++ },
@@ -88,7 +88,7 @@ func TestWhoMayFollow(t *testing.T) {
 	}
 }
 
-// reigned is a history of two epochs: the second one begins behind second 2, and everything up to 3 was packed since.
+// reigned is a history of two epochs: the second one begins after second 2, and everything up to 3 was packed since.
 func reigned(t *testing.T) *running {
 	t.Helper()
 	src := newSource(memTxn{tid: tidAt(2), status: 'p', data: "b"}, memTxn{tid: tidAt(4), status: 'p', data: "d"},
@@ -98,7 +98,7 @@ func reigned(t *testing.T) *running {
 	}})
 }
 
-// Who has something from behind the beginning of a reign that one side does not know has diverged, whether a pack took
+// Who has something from after the beginning of a reign that one side does not know has diverged, whether a pack took
 // it away or not, and whatever stands under the same tid.
 func TestWhoseReignItWas(t *testing.T) {
 	first, second := protocol.Epoch{Number: 1, Node: "a"}, protocol.Epoch{Number: 2, Begin: tidAt(2), Node: "b"}

@@ -1,5 +1,5 @@
-// Package primary feeds secondaries: it accepts their connections, decides whether each may follow, and streams the
-// transactions of one storage to it, from wherever it is to the end and then as they are committed.
+// Package primary serves secondaries: it accepts their connections, decides whether each may follow, and streams the
+// transactions of one storage to it, from its last transaction to the end and then as they are committed.
 //
 //	            ┌───────────── one peer ──────────────┐
 //	Listener ──▶ accept ─▶ handshake ─▶ send ──────────▶ replication stream   T S B C …
@@ -10,14 +10,14 @@
 //
 // # Two protocols
 //
-// The first message of a connection says what the peer speaks, and a dialect feeds it from there: native as above, or
-// zrs2, the protocol of zc.zrs, which has one stream and no more:
+// The first message of a connection names the protocol of the peer, and a handler of that protocol serves it from
+// there: native as above, or zrs2, the protocol of zc.zrs, which has one stream and no more:
 //
 //	accept ─▶ version, start ─▶ send ──────────────────▶ T S B C …
 //	                            listen ◀──────────────── keep-alives, or nothing
 //
-// A zrs2 peer cannot be told why it is refused, and acknowledges nothing: what the connection has taken counts as sent,
-// and what the peer has made of it is not known. docs/zrs-protocol.md has the rules and the reasons.
+// A zrs2 peer cannot get the reason of a refusal, and acknowledges nothing: what the connection has accepted counts as
+// sent, and whether the peer stored it is not known. docs/zrs-protocol.md has the rules and the reasons.
 //
 // # Who waits for whom
 //
@@ -28,26 +28,26 @@
 // comes first.
 //
 // Serve owns a goroutine per connection, that one the three goroutines of its peer, and each waits for what it owns.
-// Shutdown stops accepting, lets every secondary catch up for a bounded time, says goodbye and returns when all are
-// gone.
+// Shutdown stops accepting, lets every secondary catch up for a bounded time, sends a goodbye and returns when all
+// connections have ended.
 //
 // # Who may follow
 //
-// See judge: same storage, common history, compatible files. A secondary that must not follow gets a typed refusal
-// whose text tells its operator what to do; the same text is logged here, once per attempt, and the last ones are in
+// See checkHello: same storage, common history, compatible files. A secondary that must not follow gets a typed refusal
+// whose text says what its operator must do; the same text is logged here, once per attempt, and the last ones are in
 // Status.
 //
-// # Strangers
+// # Unauthenticated connections
 //
-// Until a connection has proved who is there it has little: a place among MaxPerAddress of its address and maxUnproven
+// Until a connection is authenticated it has little: a place among MaxPerAddress of its address and maxUnproven
 // in all, which it loses to newer ones, HandshakeTimeout in all, the smallest window, 64 KiB in all, and few lines in
-// the log (see packages door and protocol, and places.go). Where there is a secret it is proved before the hello is
-// read; where there is none, a hello is all the proof there is. Then secondaries, bids and questions about the history
-// have places of their own kind. Whether the connection is encrypted is not known here.
+// the log (see packages door and protocol, and places.go). With a secret, authentication comes before the hello is
+// read; without one, a hello is enough. Then secondaries, bids and questions about the history have places of their
+// own kind. Whether the connection is encrypted is not known here.
 //
-// # What Status says
+// # Status
 //
-// Lag is counted from what the secondary has acknowledged as durable, never from what was sent, but for one that
-// acknowledges nothing (SecondaryStatus.Silent). Where a figure cannot
-// be known exactly it is a lower bound and says so (see Lag).
+// Lag is counted from what the secondary has acknowledged as durable, never from what was sent, except for one that
+// acknowledges nothing (SecondaryStatus.Silent). A figure that is not known exactly is a lower bound and marked as one
+// (see Lag).
 package primary

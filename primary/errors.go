@@ -23,7 +23,7 @@ func isGoodbye(err error) bool {
 var (
 	errShutdown = goodbye("the primary is shutting down")
 	errDrained  = goodbye("everything has been sent and the primary is shutting down")
-	errGoodbye  = errors.New("the secondary said goodbye")
+	errGoodbye  = errors.New("the secondary ended the connection")
 	errHungUp   = errors.New("the secondary closed the connection")
 	errConfirm  = errors.New("the secondary connects again to have the identity confirmed")
 )

@@ -11,9 +11,9 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// A protocolHandler feeds a secondary in the protocol that it has chosen.
+// A protocolHandler serves a secondary in the protocol that it has chosen.
 type protocolHandler interface {
-	// feed runs the connection from behind its first message to its end.
+	// feed runs the connection from after its first message to its end.
 	feed(ctx context.Context) error
 }
 

@@ -17,7 +17,7 @@ import (
 // A History is the chain of digests of the source: a *history.Local. Its methods may be called concurrently.
 type History interface {
 	hashchain.Chain
-	// Near returns the base of the chain and its point at tid, if that is known and not much has to be read for it.
+	// Near returns the base of the chain and its point at tid, if that is known and little has to be read for it.
 	Near(ctx context.Context, tid zodb.Tid) (base zodb.Tid, at hashchain.Point, ok bool)
 }
 

@@ -174,7 +174,7 @@ func (g *progress) uncounted() (after zodb.Tid, begun bool) {
 	return g.counted, g.begun
 }
 
-// count adds n transactions behind after, up to upTo, unless the sender has overtaken the count.
+// count adds n transactions after after, up to upTo, unless the sender has overtaken the count.
 func (g *progress) count(after zodb.Tid, n int64, upTo zodb.Tid) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

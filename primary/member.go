@@ -16,17 +16,17 @@ import (
 type Member interface {
 	// Info says what the node is now.
 	Info() NodeInfo
-	// Outranked is told that a peer knows of an epoch above ours that has begun.
+	// Outranked is called when a peer knows of an epoch above ours that has begun.
 	Outranked(epoch uint64)
 	// Vote answers a node that wants to be primary, or asks how things stand.
 	Vote(ctx context.Context, req *protocol.VoteRequest) (*protocol.NodeStatus, *protocol.Refusal)
-	// Surpassed is told the last transaction of a peer that is later than ours, and of another time of a primary: that
-	// went on beside this one, or before it, and clients may have seen what it did.
+	// Surpassed is called with the last transaction of a peer that is later than ours and of another primary's time:
+	// that primary was active beside this one, or before it, and clients may have seen its transactions.
 	Surpassed(last zodb.Tid)
-	// Counts is told that commits wait for a secondary, before anything of it is taken for acknowledged. After an error
-	// the secondary is refused for now.
+	// Counts is called when commits begin to wait for a secondary, before any of its acknowledgements counts. After an
+	// error the secondary is refused for now.
 	Counts(c Counting) error
-	// HandedOver is told that a former primary has stepped down in favour of this node.
+	// HandedOver is called when a former primary has stepped down in favour of this node.
 	HandedOver(hello *protocol.Hello)
 }
 
@@ -138,8 +138,8 @@ func (p *Primary) rosterEntries() []protocol.RosterEntry {
 // errRenewed ends all connections when the node has become another one than it said in the welcome.
 var errRenewed = goodbye("this node has another role, or another epoch, now")
 
-// Renew ends the connections of all native secondaries, which connect again and hear what the node is now. What they
-// acknowledged before does not count any more.
+// Renew ends the connections of all native secondaries, which connect again and get the new role and epoch of the node.
+// What they acknowledged before does not count any more.
 func (p *Primary) Renew() {
 	p.mu.Lock()
 	defer p.mu.Unlock()

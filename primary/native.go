@@ -77,7 +77,7 @@ func (c *native) part(inner context.Context, f *follower) error {
 	<-inner.Done()
 	if cause := context.Cause(inner); isGoodbye(cause) {
 		if err := f.control.Send(&protocol.Goodbye{Reason: cause.Error()}); err != nil {
-			c.log.Debug("saying goodbye failed", "error", err)
+			c.log.Debug("sending goodbye failed", "error", err)
 		}
 	}
 	closeQuietly(f.repl)

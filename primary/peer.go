@@ -41,7 +41,7 @@ type peer struct {
 	name            string
 	protocol        string // as it names it; empty before the first message
 	problem         string // its own, from its last acknowledgement
-	evicted         error  // it had to make way; nil: no
+	evicted         error  // it was closed for another connection; nil: no
 	node            string // its id; empty: of an older version, or none yet
 	replicationAddr string // where others can connect to it
 

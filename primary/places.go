@@ -7,7 +7,7 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// Places of those who have proved who they are, beside those of secondaries: nobody who wants to be fed keeps out who
+// Places of authenticated connections, beside those of secondaries: no secondary keeps out a node that
 // has to be heard for a new primary to be found.
 const (
 	maxAsking    = 32 // nodes that ask for a vote, or how things stand
@@ -37,7 +37,7 @@ const (
 	placeComparing place = "comparing"
 )
 
-// enter lets a connection in, for which the oldest unproven one may have to make way.
+// enter admits a connection; the oldest unauthenticated one may be closed for it.
 func (p *Primary) enter(c *peer) {
 	p.mu.Lock()
 	p.roster.enter(c)
@@ -82,7 +82,7 @@ func (c *peer) release() {
 	}
 }
 
-// evict closes a connection that makes way for another.
+// evict closes a connection for another one.
 func (c *peer) evict(why error) {
 	c.mu.Lock()
 	c.evicted = why

@@ -23,21 +23,21 @@ type Source interface {
 	LastTid() zodb.Tid
 	Size() int64
 	HasBlobs() bool
-	// Iterate begins behind the given tid; a following iterator waits at the end for more.
+	// Iterate begins after the given tid; a following iterator waits at the end for more.
 	Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error)
 	// Find wraps zodb.ErrNoTid when there is no such transaction.
 	Find(ctx context.Context, tid zodb.Tid) (filestorage.Found, error)
-	// Count returns how many transactions are behind a tid, and the last one counted.
+	// Count returns how many transactions are after a tid, and the last one counted.
 	Count(ctx context.Context, after zodb.Tid) (int64, zodb.Tid, error)
 }
 
 // Options of a Primary. Zero values mean the defaults.
 type Options struct {
-	// Identity returns the storage's id and epochs. It is required. While the id is empty, as on a secondary that
-	// has not yet adopted one, everybody is told to try again.
+	// Identity returns the storage's id and epochs. It is required. While the id is empty, as on a secondary that has
+	// not yet adopted one, peers are refused with the advice to try again.
 	Identity func() (storageID string, epochs []protocol.Epoch)
 	// PutToken puts a token into the blob directory, where a secondary that shares it looks for it, until remove is
-	// called. Nil: this node only reads a directory, and proves it to nobody.
+	// called. Nil: this node only reads a directory, and cannot prove it.
 	PutToken func() (token protocol.Token, remove func() error, err error)
 	// History is the chain of digests of the source. Nil: there is none to compare.
 	History History
@@ -103,7 +103,7 @@ type Primary struct {
 	opt  Options
 	log  hclog.Logger
 	hush *door.Quiet // about who is not accepted
-	loud *door.Quiet // about who is: what strangers do keeps none of that back
+	loud *door.Quiet // about who is: what unauthenticated connections do holds none of that back
 	room *door.Room  // for who has not proved anything yet
 
 	quorum *quorum
@@ -187,8 +187,8 @@ func (p *Primary) leave(l net.Listener) {
 }
 
 // Shutdown stops accepting, sends every secondary what it lacks, waits until each has acknowledged that as durable,
-// says goodbye and returns when all connections are closed and every Serve has come to its end. It waits for
-// DrainTimeout at most and until ctx ends; what is left then is cut, and the error says so.
+// sends a goodbye and returns when all connections are closed and every Serve has returned. It waits for DrainTimeout
+// at most and until ctx ends; remaining connections are then closed, with an error.
 func (p *Primary) Shutdown(ctx context.Context) error {
 	err := p.stopAccepting()
 	defer p.cut()

@@ -20,7 +20,7 @@ import (
 // tidLen is the length of the second message of a zrs2 secondary, and the most that a zc.zrs primary takes.
 const tidLen = 8
 
-// A zrs2 peer is a zc.zrs secondary, or a zrsd that speaks like one. It says from where it wants to be fed, and then
+// A zrs2 peer is a zc.zrs secondary, or a zrsd that speaks like one. It says from where it wants the stream, and then
 // nothing but keep-alives, and also those only where it was told to: an empty keep-alive-delay, the default of zc.zrs,
 // means none. It must be sent none: zc.zrs takes an empty message between transactions for damage and hangs up.
 type zrs2 struct {
@@ -115,7 +115,7 @@ func (c *zrs2) stream(ctx context.Context, start zodb.Tid, it zodb.Iterator) err
 // Of a secondary that has been sent everything and the end.
 const (
 	confirmEvery = 20 * time.Millisecond // it is looked whether its kernel has confirmed that
-	hangUpTime   = time.Second           // it has to hang up itself, behind that
+	hangUpTime   = time.Second           // it has to hang up itself, after that
 )
 
 // deliver sends until there is a reason of our own to end. Then the secondary gets what is on its way.

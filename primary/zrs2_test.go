@@ -91,7 +91,7 @@ func TestWhoMayFollowInTheOldWay(t *testing.T) {
 		{name: "no blobs on either side", version: zrs.V20, start: tidAt(3)},
 		{name: "blobs, and a secondary without", src: withBlobs(), version: zrs.V20, code: protocol.CodeBlobsRequired,
 			says: "blob directory"},
-		{name: "ahead", start: tidAt(9), code: protocol.CodeAhead, says: "5s before"},
+		{name: "ahead", start: tidAt(9), code: protocol.CodeAhead, says: "5s earlier"},
 		{name: "a transaction that the primary never had", start: tidAt(3) + 1, code: protocol.CodeDiverged,
 			says: "never was in the primary"},
 		{name: "a transaction that the primary packed away", src: packed(), start: tidAt(3)},

@@ -3,7 +3,7 @@ package secondary
 import "github.com/zrsd/zrsd/zodb"
 
 // maxYearsAhead is how far tids of a primary may be ahead of the clock here, or of the last transaction where that is
-// ahead itself. Files of clocks that were wrong by years are copied as they are. What lies behind that is a tid after
+// ahead itself. Files of clocks that were wrong by years are copied as they are. What lies after that is a tid after
 // which nothing could be committed any more, by anybody who is promoted later.
 const maxYearsAhead = 100
 

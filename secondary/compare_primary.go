@@ -9,7 +9,7 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// What is wrong with a node that answers at one of several addresses, although it would feed this secondary. Another
+// What is wrong with a node that answers at one of several addresses, although it would accept this secondary. Another
 // address, or the same one later, may do better.
 var (
 	errSelf   = errors.New("this address is this node itself: its own address is in its list")
@@ -85,7 +85,7 @@ func expected(err error) bool {
 type Successor interface {
 	// CheckHandover returns why the node could not begin an epoch now; nil when it could.
 	CheckHandover(p *protocol.HandoverCheck) error
-	// TakeOver is told that the primary has stepped down in favour of this node.
+	// TakeOver is called when the primary has stepped down in favour of this node.
 	TakeOver(t *protocol.TakeOver)
 }
 

@@ -23,7 +23,7 @@ func (s *Secondary) checkCompatible(w *protocol.Welcome) error {
 	return nil
 }
 
-// kin checks that what this storage has is not from a reign that the primary knows nothing of, or from behind the
+// kin checks that what this storage has is not from an epoch that the primary does not know, or from after the
 // beginning of one that this node knows nothing of: then it is another history, whatever a pack has taken away.
 func (s *Secondary) kin(w *protocol.Welcome) error {
 	id, last := s.keep.State(), s.st.LastTid()

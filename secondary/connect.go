@@ -33,7 +33,7 @@ type link struct {
 	acks    *acker
 	repl    net.Conn
 	wire    *meteredReader // reads repl
-	start   zodb.Tid       // the stream begins behind it
+	start   zodb.Tid       // the stream begins after it
 	size    int64          // of our file at start
 	silence time.Duration  // after which the primary counts as dead
 	log     hclog.Logger

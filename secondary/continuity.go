@@ -13,13 +13,13 @@ import (
 type standing struct {
 	tid    zodb.Tid // 0: it is empty
 	status zodb.Status
-	before zodb.Tid   // the stream is asked for from behind it
+	before zodb.Tid   // the stream is asked for from after it
 	expect []zodb.Tid // what the stream has to begin with, up to tid; empty: anything
 	proved bool       // a connection a moment ago began with it, and it is large
 }
 
 // standing looks up the last two transactions, and more where tids go down. Those that were marked undone are streamed
-// by nobody; where the last one is, the stream begins behind it, without a proof.
+// by nobody; where the last one is, the stream begins after it, without a proof.
 func (s *Secondary) standing(ctx context.Context) (standing, error) {
 	last := s.st.LastTid()
 	if last == 0 {
@@ -46,21 +46,21 @@ func (s *Secondary) standing(ctx context.Context) (standing, error) {
 }
 
 // noResume is what to do where a stream of zrs2 cannot be resumed.
-const noResume = "the tids of this database go down in places, and the protocol of zc.zrs says by a tid where to " +
-	"go on, which is not one place there; give this secondary an empty Data.fs, or a copy of the primary's with its " +
+const noResume = "the tids of this database go down in places, so the protocol of zc.zrs, which resumes at a tid, " +
+	"cannot name one place there; give this secondary an empty Data.fs, or a copy of the primary's with its " +
 	"blobs, or follow a zrsd, in its own protocol"
 
 // proves reports whether the stream is to begin with our own last transaction.
 func (st *standing) proves() bool { return len(st.expect) > 0 && !st.proved }
 
-// A continuity decoder yields what comes behind our last transaction, and links every record to the one before it, as
+// A continuity decoder yields what comes after our last transaction, and links every record to the one before it, as
 // ZODB's own restore does: zrs2 does not say whether the original is linked.
 //
 // A primary that speaks zrs2 takes any start for granted, so nothing in the protocol keeps a secondary from growing on
 // top of another history. So the stream is asked for from the transaction before our last one, and must then begin with
 // that: the same tid, and the same content unless a pack has touched one of the two. What a pack took away from the
 // primary is believed to be gone if what follows instead was written by that pack. Of a large transaction the beginning
-// is compared, and the stream is asked for again from behind it.
+// is compared, and the stream is asked for again from after it.
 type continuity struct {
 	decoder
 	l      *oldLink
@@ -101,7 +101,7 @@ func (p *continuity) Next() (zodb.Transaction, error) {
 	return linked{txn}, nil
 }
 
-// pass reads what this storage has already, where tids go down at its end, and compares it. What is new comes behind
+// pass reads what this storage has already, where tids go down at its end, and compares it. What is new comes after
 // it, whatever tid it has.
 func (p *continuity) pass() error {
 	it, err := p.l.s.st.Iterate(p.l.last.before, false)

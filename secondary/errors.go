@@ -43,7 +43,7 @@ func unfit(format string, args ...any) error { return &unfitError{text: fmt.Spri
 // A goodbyeError is the primary's goodbye.
 type goodbyeError struct{ reason string }
 
-func (e *goodbyeError) Error() string { return "the primary said goodbye: " + clean(e.reason) }
+func (e *goodbyeError) Error() string { return "the primary ended the connection: " + clean(e.reason) }
 
 // mustReopen reports whether err is one that only opening the storage again can mend.
 func mustReopen(err error) bool {

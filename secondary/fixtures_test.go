@@ -75,7 +75,7 @@ func exists(path string) bool {
 // it in a copy. This link, 8 bytes that only a reader of history follows, is all that differs.
 func TestACopyOfAFileWithAnUndoneTransactionDiffersInOneLink(t *testing.T) {
 	const (
-		record = 416 // of oid 0, in the transaction behind the undone one
+		record = 416 // of oid 0, in the transaction after the undone one
 		prev   = record + 16
 		undone = 288
 		before = 160
@@ -96,7 +96,7 @@ func TestACopyOfAFileWithAnUndoneTransactionDiffersInOneLink(t *testing.T) {
 	}
 }
 
-// A stream may end with an undone transaction; the position behind it is where the next connection begins.
+// A stream may end with an undone transaction; the position after it is where the next connection begins.
 func TestAnUndoneTransactionAtTheEndIsNotSentTwice(t *testing.T) {
 	dir := t.TempDir()
 	b, err := os.ReadFile(filepath.Join(fixtures, "status-u", "Data.fs"))

@@ -33,14 +33,14 @@ type Options struct {
 	Name string
 	// ReplicationAddr is where secondaries connect to this node, as others reach it. Empty: nowhere.
 	ReplicationAddr string
-	// Chain returns the value of the chain of digests over our history, from behind a base up to tid, where that is
+	// Chain returns the value of the chain of digests over our history, from after a base up to tid, where that is
 	// known, for the primary to compare with its own. Nil: it never is.
 	Chain func(ctx context.Context, tid zodb.Tid) (base zodb.Tid, value zodb.Digest, ok bool)
-	// Reigned is called when new epochs of the primary were written down, before anything of them is taken: who is fed
-	// by this node has to hear of them first. Nil: nobody is.
+	// Reigned is called when new epochs of the primary are durable, before any of their transactions is taken: the
+	// secondaries of this node must learn of them first. Nil: there are none.
 	Reigned func()
 	// Rewind returns the command that sets aside what the primary never had, when the node at an address, which may be
-	// one that follows the primary itself, has refused this one. Nil: nobody is told one.
+	// one that follows the primary itself, has refused this one. Nil: there is none.
 	Rewind func(ctx context.Context, addr string) string
 	// Successor is asked when the primary hands over to this node. Nil: it must not.
 	Successor Successor

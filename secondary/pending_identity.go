@@ -44,7 +44,7 @@ func (s *Secondary) identify(w *protocol.Welcome) error {
 	case first:
 		return errConfirm
 	}
-	return errors.New("the primary said two different things of its identity")
+	return errors.New("the primary sent two different identities")
 }
 
 // named forgets that the id was made here, once a primary has it, too.

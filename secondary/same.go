@@ -85,7 +85,7 @@ func differRecord(ours, theirs zodb.Transaction, left *int64) (what string, more
 	return what, true, err
 }
 
-// nextOf returns the next record, nil behind the last.
+// nextOf returns the next record, nil after the last.
 func nextOf(txn zodb.Transaction) (*zodb.Record, error) {
 	rec, err := txn.NextRecord()
 	if errors.Is(err, io.EOF) {

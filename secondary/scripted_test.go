@@ -125,7 +125,7 @@ func (p *plain) NextRecord() (*zodb.Record, error) {
 	return &zodb.Record{Oid: 1, Tid: p.meta.Tid, Size: int64(len(p.data)), Data: bytes.NewReader([]byte(p.data))}, nil
 }
 
-// send streams transactions behind what the secondary said to have.
+// send streams transactions after what the secondary said to have.
 func (s *scripted) send(txns ...*plain) error {
 	enc := protocol.NewEncoder(s.repl, s.hello.Last.Tid)
 	for _, txn := range txns {

@@ -35,7 +35,7 @@ type Secondary struct {
 }
 
 // Open returns a Secondary that writes to st, which stays the caller's to close, after Run. Nobody else may write to
-// it. The identity of the copy is kept beside its Data.fs, in a file with .zrsd behind the name.
+// it. The identity of the copy is kept beside its Data.fs, in a file with .zrsd after the name.
 func Open(st *filestorage.Storage, opt Options) (*Secondary, error) {
 	keep, err := state.Open(nil, st.Path())
 	if err != nil {

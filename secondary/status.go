@@ -32,12 +32,12 @@ type Status struct {
 	Epochs      []protocol.Epoch
 
 	// Connected says that a primary has accepted the present connection. Leads: it is the primary itself, not another
-	// secondary,
-	// and Path are the ids of the nodes on the way to that, nil when nobody knows.
+	// secondary, and Path are the ids of the nodes on the way to the primary, nil when that is not known.
 	Connected    bool
 	IsPrimary    bool
 	UpstreamPath []string
-	// Roster are the other secondaries of the primary, and this one, as it told last, and Sync its rule for waiting.
+	// Roster are the other secondaries of the primary, and this one, as of its last report, and Sync its rule for
+	// waiting.
 	Roster []protocol.RosterEntry
 	Sync   protocol.SyncRule
 
@@ -59,7 +59,7 @@ type Status struct {
 	Refusals     map[protocol.Code]int64 // got from primaries
 }
 
-// A Lag is how far the secondary is behind: zero in all three when nothing is missing, nil where it cannot be told.
+// A Lag is how far the secondary is behind: zero in all three when nothing is missing, nil where it is not known.
 // Only the primary knows how many transactions and bytes it has still to send.
 type Lag struct {
 	Transactions *int64

@@ -7,7 +7,7 @@ import (
 // A primary that speaks zrs2 sends transactions and nothing else: not where its end is, not its clock, not that it
 // lives. So what is known of it comes from what has arrived, and from nothing arriving for a while.
 
-// joined notes that a primary that speaks zrs2 feeds us from behind the transaction own.
+// joined notes that a primary of protocol zrs2 streams to us from after the transaction own.
 func (t *tracker) joined(proto string, own zodb.Tid) {
 	t.mu.Lock()
 	defer t.mu.Unlock()

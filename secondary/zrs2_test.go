@@ -81,7 +81,7 @@ func hear(conn net.Conn) (*visit, error) {
 	return v, nil
 }
 
-// send streams transactions behind where the secondary wants to begin.
+// send streams transactions after where the secondary wants to begin.
 func (v *visit) send(txns ...*plain) error {
 	_, err := v.Write(streamOf(v.start, txns...))
 	return err
@@ -126,7 +126,7 @@ func streamOf(start zodb.Tid, txns ...*plain) []byte {
 	return b.Bytes()
 }
 
-// boundaries returns the offsets behind each message of a stream.
+// boundaries returns the offsets after each message of a stream.
 func boundaries(stream []byte) (ends []int) {
 	for at := 0; at < len(stream); {
 		at += 4 + int(binary.BigEndian.Uint32(stream[at:]))
@@ -523,7 +523,7 @@ func TestAnUnusablePrimaryOfTheOldKindIsGivenUpInTime(t *testing.T) {
 }
 
 // A large last transaction, perhaps with gigabytes of blobs, is not fetched again with each connection: its beginning
-// proves the common history, and the stream is asked for from behind it.
+// proves the common history, and the stream is asked for from after it.
 func TestALargeLastTransactionIsComparedInPartOnly(t *testing.T) {
 	const size = 64 << 20
 	ours := func() []*plain { return []*plain{transaction(4, "four"), transaction(6, strings.Repeat("x", size))} }
@@ -585,7 +585,7 @@ func TestExtensionsThatAreNoDictionariesAreCompared(t *testing.T) {
 }
 
 // Where this storage ends with tids that go down, the stream is asked for from below all of them, what is here already
-// is compared in the order of the file, and nothing behind it is missing.
+// is compared in the order of the file, and nothing after it is missing.
 func TestZrs2IsResumedWhereTidsGoDown(t *testing.T) {
 	down := func() []*plain {
 		return []*plain{transaction(10, "ten"), transaction(20, "twenty"), transaction(15, "fifteen")}

@@ -15,8 +15,8 @@ var (
 
 // SetAccess changes what clients may do with a storage. Transactions that have not voted are refused from now on where
 // it is not writable; a caller that holds the storage's commits (filestorage.Storage.Hold) knows that there are no
-// others. Where it becomes ReadOnly, clients that may write are disconnected; where it is ReadOnly no more, those that
-// read as a fallback are. A name that is not served is ignored.
+// others. Where it becomes ReadOnly, clients that may write are disconnected; where it is no longer ReadOnly, those
+// that read as a fallback are. A name that is not served is ignored.
 func (s *Server) SetAccess(name string, access Access) {
 	if st := s.storage(name); st != nil {
 		st.setAccess(access)

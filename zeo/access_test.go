@@ -193,7 +193,7 @@ func TestWhatWasClearedBeforeTheLockIsAskedForAgain(t *testing.T) {
 		}
 		err := g.cleared(ctx, tid)
 		if err == nil && armed.CompareAndSwap(true, false) {
-			g.open(0) // the lease ends behind the look at it
+			g.open(0) // the lease ends after the look at it
 			ended.Store(true)
 		}
 		return err

@@ -26,7 +26,7 @@ type limiter struct {
 }
 
 // admit makes a client of a connection, unless there are too many that have registered: then it is closed. Where too
-// many have not registered, the oldest of them makes way.
+// many have not registered, the oldest of them is closed for a new one.
 func (s *Server) admit(conn net.Conn) *client {
 	c := s.newClient(conn)
 	s.mu.Lock()
@@ -73,7 +73,7 @@ func (c *client) makeWay(why error) {
 	door.Cut(c.conn)
 }
 
-// registers notes that a client is a stranger no more, unless there are too many clients.
+// registers notes that a client has registered, unless there are too many clients.
 func (s *Server) registers(c *client) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -66,7 +66,7 @@ func TestAClientCannotUseUpTidsOrOids(t *testing.T) {
 	}
 }
 
-// A file of a clock that was wrong has such tids already. Copies of what comes behind them are taken.
+// A file of a clock that was wrong has such tids already. Copies of what comes after them are taken.
 func TestTidsMayBeAsFarAheadAsThoseThatAreThere(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	wrong := tidAt(t, time.Now().AddDate(30, 0, 0))

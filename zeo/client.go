@@ -93,7 +93,7 @@ func (c *client) serve() {
 		}
 		_ = c.conn.Close() // wakes the reader; the writer's error is the one that counts
 	})
-	err := recovered.Do(c.logger(), "handling what a client says", c.read)
+	err := recovered.Do(c.logger(), "handling a message of a client", c.read)
 	if errors.Is(err, errRelieved) {
 		err = <-c.over
 	}

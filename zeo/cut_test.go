@@ -34,7 +34,7 @@ func TestACommitThatTheNetworkCutsIsWholeOrNothing(t *testing.T) {
 	}
 }
 
-// cutByNetwork cuts the connection behind n messages, before anything is heard of the last one, or in the middle of the
+// cutByNetwork cuts the connection after n messages, before anything is heard of the last one, or in the middle of the
 // next one. It reports whether there are more.
 func cutByNetwork(t *testing.T, encoding string, n int, middle bool) (more bool) {
 	t.Helper()

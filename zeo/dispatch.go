@@ -97,7 +97,7 @@ func (c *client) answered(m *wire.Message, err error) error {
 }
 
 // answerInView answers with what f finds in the storage as of the last visible transaction. An error is an answer, too:
-// that there is no such object must not come behind the invalidation of the transaction that made it.
+// that there is no such object must not come after the invalidation of the transaction that made it.
 func (c *client) answerInView(m *wire.Message, f func(visible zodb.Tid) (pickle.Value, error)) (err error) {
 	c.storage.view(func(visible zodb.Tid) {
 		result, failure := f(visible)

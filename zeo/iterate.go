@@ -122,7 +122,7 @@ func (c *client) iteratorStart(m *wire.Message, a *arguments) error {
 	}
 	t := &txnIterator{it: it, stop: stop}
 	c.storage.view(func(visible zodb.Tid) { t.visible = visible })
-	t.end = it.Committed() // before the last tid: what comes in between is behind the end
+	t.end = it.Committed() // before the last tid: what comes in between is after the end
 	t.last = c.storage.st.LastTid()
 	c.iterators.txns[id] = t
 	c.reply(m, id)

@@ -9,7 +9,7 @@ import (
 
 const (
 	largeMessage = 1 << 20  // from which on a record goes to the transaction's file while it is read
-	maxTail      = 64 << 10 // what may be behind it: the name of the transaction
+	maxTail      = 64 << 10 // what may be after it: the name of the transaction
 )
 
 // largeStore handles the next message if it stores a large record, which then is not in memory as a whole. All others

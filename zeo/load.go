@@ -201,7 +201,7 @@ func items(v pickle.Value) ([]pickle.Value, bool) {
 	return nil, false
 }
 
-// record_iternext(oid): the first object from oid on that is not deleted, and the oid behind it.
+// record_iternext(oid): the first object from oid on that is not deleted, and the oid after it.
 func (c *client) recordNext(m *wire.Message, a *arguments) error {
 	var from *zodb.Oid
 	if a.more() && !a.none() {

@@ -54,7 +54,7 @@ func (n *news) wake() {
 const maxBatch, maxBatchOids = 256, 100_000
 
 // next returns the transactions to announce next, none when there are none. unread says that the storage is to be read
-// up to its end first, which may then be behind what next returns.
+// up to its end first, which may then be after what next returns.
 func (n *news) next() (batch []filestorage.Invalidation, unread bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -199,7 +199,7 @@ func (s *storage) tell(ctx context.Context, batch []filestorage.Invalidation) er
 	}
 }
 
-// readNews announces what is in the storage behind the last transaction that was announced.
+// readNews announces what is in the storage after the last transaction that was announced.
 func (s *storage) readNews(ctx context.Context) error {
 	it, err := s.st.Iterate(s.visible, false)
 	if err != nil {

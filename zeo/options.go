@@ -73,7 +73,7 @@ type Access int32
 // The kinds of access.
 const (
 	Writable Access = iota
-	// Frozen storages are read; a client that commits hears that they are read-only, and may try again later.
+	// Frozen storages serve reads; a commit fails with ReadOnlyError, and can be tried again later.
 	Frozen
 	// ReadOnly storages, as those of secondaries, take only clients that are content with reading.
 	ReadOnly
@@ -84,25 +84,25 @@ type StorageOptions struct {
 	Access Access // at first
 
 	// Cleared waits until clients may be told of transactions up to tid, for as long as ctx lasts. Until then nobody
-	// sees them, and who committed them gets no answer. Nil: what is durable may be told. It is called from several
+	// sees them, and the committer gets no answer. Nil: what is durable may be told. It is called from several
 	// goroutines, and should be quick where there is nothing to wait for. It is called a second time just before they
 	// are told, with a lock held and a ctx that has ended: then it says whether they may be told at this moment.
 	Cleared func(ctx context.Context, tid zodb.Tid) error
 
 	// Elsewhere asks, for as long as ctx lasts and no longer than a few seconds, which other node takes writers now. It
-	// is used while the storage is ReadOnly. Nil: clients that read only for want of a writer are not disturbed.
+	// is used while the storage is ReadOnly. Nil: clients that read as a fallback are not disturbed.
 	Elsewhere func(ctx context.Context) Leader
-	// Hold keeps clients that want to write waiting while the storage is ReadOnly and nobody leads, instead of refusing
-	// them: this node may be the next to lead. It needs Elsewhere.
+	// Hold keeps clients that want to write waiting while the storage is ReadOnly and no node is primary, instead of
+	// refusing them: this node may be the next primary. It needs Elsewhere.
 	Hold bool
-	// HoldFor is for how long nobody has to lead before such clients are let in to read; default 15 s.
+	// HoldFor is for how long there must be no primary before such clients are admitted as readers; default 15 s.
 	HoldFor time.Duration
 	// FallbackFor is after how long a client that reads as a fallback is to look for the leader again, whether or not
 	// that has changed: it may be the client's way there that was cut. Default 5 min.
 	FallbackFor time.Duration
 
-	// Behind is told when a client has left as one does whose cache is ahead of the storage. It must not wait; nil:
-	// nobody is told.
+	// Behind is called when a client has left as one does whose cache is ahead of the storage. It must not wait; may be
+	// nil.
 	Behind func()
 
 	Watch   *watchdog.Board // is told when clients cannot be told of commits; nil: nobody is
@@ -112,7 +112,7 @@ type StorageOptions struct {
 
 const defaultFallbackFor = 5 * time.Minute
 
-// A Leader is a node that takes writers. The zero Leader: nobody says that it does.
+// A Leader is a node that admits writers. The zero Leader: no node does.
 type Leader struct {
 	// Name is one that no other node has, nor this one in another epoch, nor after a time in which it took none: the
 	// same node under a new name has come back.

@@ -17,7 +17,7 @@ import (
 )
 
 // A client keeps what it knows in the order in which it is told. Whatever it asks while others commit, it must not hear
-// of a transaction before the invalidation of that, nor, behind the invalidation, of what was there before.
+// of a transaction before the invalidation of that, nor, after the invalidation, of what was there before.
 
 func TestNothingIsHeardOfATransactionBeforeItsInvalidation(t *testing.T) {
 	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: simdisk.New()})

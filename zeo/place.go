@@ -123,7 +123,7 @@ func (c *client) attend(w *alarm, gone func(), done <-chan struct{}) {
 }
 
 // errBusy says that the client has sent more than a sign of life: that is for later.
-var errBusy = errors.New("the client says something")
+var errBusy = errors.New("the client has sent a message")
 
 // heartbeat waits for a sign of life and takes it.
 func (c *client) heartbeat() error {

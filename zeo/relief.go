@@ -114,7 +114,7 @@ var errRelieved = errors.New("another goroutine reads from the client")
 // relieve lets another goroutine read from the client.
 func (c *client) relieve() {
 	c.helpers.Go(func() {
-		if err := recovered.Do(c.logger(), "handling what a client says", c.handle); !errors.Is(err, errRelieved) {
+		if err := recovered.Do(c.logger(), "handling a message of a client", c.handle); !errors.Is(err, errRelieved) {
 			c.over <- err
 		}
 	})

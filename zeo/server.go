@@ -53,14 +53,14 @@ func New(opt Options) *Server {
 	return s
 }
 
-// Close ends packs that nobody waits for, and returns when they have ended. It comes behind Serve.
+// Close ends packs that nobody waits for, and returns when they have ended. It comes after Serve.
 func (s *Server) Close() {
 	s.endPack()
 	s.packs.Wait()
 }
 
 // Offer serves st under a name until withdraw is called, which disconnects its clients and returns when none uses it
-// any more. A name that is there already is an error, as is a storage that cannot be read.
+// any more. A name that is served already is an error, as is a storage that cannot be read.
 func (s *Server) Offer(name string, st *filestorage.Storage, opt StorageOptions) (withdraw func(), err error) {
 	storage, err := serve(name, st, opt, s.opt.Recent, s.log)
 	if err != nil {

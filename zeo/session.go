@@ -64,7 +64,7 @@ const reopening = time.Second
 // succeeded, and asks for the last transaction when it was told none: then the end of the connection makes it begin
 // from the start, at once.
 func (c *client) again(m *wire.Message) error {
-	c.logger().Debug("told a client to search again for a writable server")
+	c.logger().Debug("asked a client to look again for a writable server")
 	c.reply(m, nil)
 	return errDone
 }
@@ -112,7 +112,7 @@ func (c *client) setLabel(m *wire.Message, a *arguments) error {
 
 const maxLabel = 200
 
-// ping() is answered behind the invalidations of everything that is visible when it arrives.
+// ping() is answered after the invalidations of everything that is visible when it arrives.
 func (c *client) ping(m *wire.Message, a *arguments) error {
 	if err := a.end(); err != nil {
 		return err
@@ -202,7 +202,7 @@ func (c *client) getInvalidations(m *wire.Message, a *arguments) error {
 // maxHistory is how many oids are looked up for a client at most: with more, its cache is worth little.
 const maxHistory = 1_000_000
 
-// history appends what was written behind the transaction upTo, as far as the transaction until. It returns nil when
+// history appends what was written after the transaction upTo, as far as the transaction until. It returns nil when
 // the storage does not know all of that.
 func (s *storage) history(ctx context.Context, upTo, until zodb.Tid, oids []zodb.Oid) ([]zodb.Oid, error) {
 	found, err := s.st.Find(ctx, upTo)

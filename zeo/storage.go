@@ -299,7 +299,7 @@ func (e *encodings) of(c *client, messages ...*wire.Message) []byte {
 	return b
 }
 
-// enter registers a client and answers it, so that it hears of everything behind the tid that it is told. It reports
+// enter registers a client and answers it, so that it hears of everything after the tid that it is told. It reports
 // whether the storage is still there to be used as it was a moment ago; the client keeps it there until leave.
 func (s *storage) enter(c *client, m *wire.Message, readOnly, onlyReads bool) bool {
 	s.mu.Lock()
@@ -403,7 +403,7 @@ func (s *storage) since(tid zodb.Tid) (oids []zodb.Oid, ok bool) {
 	return oids, true
 }
 
-// await waits until tid is visible, so that what is said about it comes behind its invalidation. It fails when that may
+// await waits until tid is visible, so that what is said about it comes after its invalidation. It fails when that may
 // never be.
 func (s *storage) await(ctx context.Context, tid zodb.Tid) error {
 	for {

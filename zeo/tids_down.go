@@ -10,7 +10,7 @@ import (
 // Tids rise along a history, but in files of clocks that were wrong: such a file is served by the order of its
 // transactions. Only a secondary that fills up gets one like that while clients are connected.
 
-// rising reports whether the tids of a batch are in order, behind that of the last transaction.
+// rising reports whether the tids of a batch are in order, after that of the last transaction.
 func rising(last zodb.Tid, batch []filestorage.Invalidation) bool {
 	for i := range batch {
 		if batch[i].Tid <= last {

@@ -231,7 +231,7 @@ func (s *Server) pack(st *storage, stop zodb.Tid, log hclog.Logger) error {
 	return nil
 }
 
-// Resized tells the clients of a storage what a pack has made of its size. The storage must be open until it returns.
+// Resized sends the clients of a storage its size after a pack. The storage must be open until it returns.
 func (s *Server) Resized(name string) {
 	if st := s.storage(name); st != nil {
 		st.tellSize()

@@ -354,7 +354,7 @@ func (c *client) voted(ctx context.Context, m *wire.Message, t *transaction, out
 		t.set(buffering)
 		return // given up: nobody waits for an answer
 	}
-	// An answer that names another transaction comes behind the invalidation of that.
+	// An answer that names another transaction comes after the invalidation of that.
 	var conflict *zodb.ConflictError
 	switch {
 	case err == nil:

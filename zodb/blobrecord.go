@@ -39,7 +39,7 @@ func cut(b []byte, n int) []byte {
 	return b[n:]
 }
 
-// cutPut skips the decimal memo key and the newline behind a text PUT.
+// cutPut skips the decimal memo key and the newline after a text PUT.
 func cutPut(b []byte) []byte {
 	n := 0
 	for n < len(b) && b[n] >= '0' && b[n] <= '9' {

@@ -8,9 +8,9 @@ import (
 	"io"
 )
 
-// A Digest identifies the content of one transaction: what a reader of the storage can tell apart, and nothing about
-// where the file keeps it. Equal transactions in two files have equal digests whatever their offsets, back pointers and
-// neighbours; a pack may remove records and with them change the digest of a transaction.
+// A Digest identifies the content of one transaction as readers of the storage see it, independent of where the file
+// keeps it. Equal transactions in two files have equal digests whatever their offsets, back pointers and neighbours; a
+// pack may remove records and so change the digest of a transaction.
 type Digest [sha256.Size]byte
 
 // MarshalText makes JSON show 64 lower-case hexadecimal digits.

@@ -53,14 +53,14 @@ type TxnMeta struct {
 // A Record is one revision of one object on its way from a storage to another.
 //
 // Data and Blob, where present, are read once, front to back, Data first, and are valid until the next record is asked
-// for. A reader that is left early is skipped by whoever made the record.
+// for. A reader that is left early is skipped by the maker of the record.
 type Record struct {
 	Oid Oid
 	Tid Tid // the revision's serial; equal to the transaction's tid in practice
 
 	// DataTxn is the tid of the record that a back pointer leads to, one hop, and 0 when the file holds the data here.
 	DataTxn Tid
-	// HasPrev tells whether the file links this revision to an earlier one. It differs from "an earlier one exists"
+	// HasPrev reports whether the file links this revision to an earlier one. It differs from "an earlier one exists"
 	// only for records that a pack wrote.
 	HasPrev bool
 
@@ -87,7 +87,7 @@ const UnknownSize int64 = -1
 type Transaction interface {
 	// Meta is valid until the iterator's next step and must not be changed.
 	Meta() *TxnMeta
-	// NextRecord returns the next record in file order, io.EOF behind the last. The record is valid until the next
+	// NextRecord returns the next record in file order, io.EOF after the last. The record is valid until the next
 	// call.
 	NextRecord() (*Record, error)
 }
@@ -99,7 +99,7 @@ type Iterator interface {
 	Next(ctx context.Context) (Transaction, error)
 	// Pending reports whether Next would return without waiting for a commit. Streams flush when it is false.
 	Pending() bool
-	// Position returns the file offset behind the last transaction returned.
+	// Position returns the file offset after the last transaction returned.
 	Position() int64
 	Close() error
 }

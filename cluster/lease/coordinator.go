@@ -11,7 +11,7 @@ import (
 var (
 	// ErrTaken says for certain that the lease was not taken, because it is held or the record is another one.
 	ErrTaken = errors.New("another node holds the lease, or has taken an epoch")
-	// ErrLost says that the lease is over: somebody may have taken it since.
+	// ErrLost says that the lease is over: another node may have acquired it since.
 	ErrLost = errors.New("the lease is lost: it was not renewed in time")
 )
 
@@ -76,7 +76,7 @@ type MemberStatus struct {
 	Fault           string    `json:"ails,omitempty"`  // it leads, and takes no transactions: why
 	NeedsOthers     int       `json:"needs,omitempty"` // how many others must be able before one may take its place
 	NeedsTid        zodb.Tid  `json:"cedes,omitempty"` // and one of them has to have this transaction
-	DiskFull        bool      `json:"full,omitempty"`  // it ails because its disk is full: those others need room
+	DiskFull        bool      `json:"full,omitempty"`  // its fault is a full disk: those others need room
 	DiskHasRoom     bool      `json:"room,omitempty"`  // its own disk is not nearly full
 	ReplicationAddr string    `json:"replication"`     // where secondaries find it
 	AdminAddr       string    `json:"admin,omitempty"`
@@ -97,7 +97,7 @@ func (s MemberStatus) IsAheadOf(o MemberStatus) bool {
 	return s.Node < o.Node
 }
 
-// Maintenance is a time in which nobody is promoted or demoted.
+// Maintenance is a time in which no node is promoted or demoted automatically.
 type Maintenance struct {
 	On   bool      `json:"on"`
 	By   string    `json:"by,omitempty"`

@@ -55,7 +55,7 @@ func decide(v View, self MemberStatus, vacant int64, maxLag time.Duration) decis
 	return decision{action: actFollow, why: fmt.Sprintf("follows %s", v.Holder.Name)}
 }
 
-// replaceable reports whether a node that leads and takes no transactions is to make way: as many others are able, and
+// replaceable reports whether a node that leads and takes no transactions shall step down: as many others can lead, and
 // have its last epoch, as it takes for one of them to lead without it, and nothing is lost that clients were told of.
 // Where its disk is full, those whose disks are nearly full do not count: the lease would go round among them.
 func replaceable(v View, self MemberStatus) bool {

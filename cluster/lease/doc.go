@@ -1,13 +1,13 @@
 // Package lease lets a cluster fail over by itself. A coordinator is a service outside of the cluster that keeps a
-// leader lease: it can tell, at any time, which node leads. This package says what a coordinator has to guarantee, when
-// the primary that holds the lease may tell anybody that a transaction is committed, and which node is to lead when
-// nobody holds it. Coordinators are packages below, such as lease/etcd.
+// leader lease: it knows, at any time, which node leads. This package defines what a coordinator must guarantee, when
+// the primary that holds the lease may report a commit to clients, and which node becomes primary when
+// no node holds it. Coordinators are packages below, such as lease/etcd.
 //
 //	             ┌ publisher  publishes the node's status: epoch, last durable tid, addresses
 //	Loop.Run ────┤ watcher    keeps the latest view: lease, record, members, maintenance
 //	             ├ steps      renew the lease; decide by the view: campaign, follow, or wait
-//	             └ task       tells the node to lead or to follow, while the steps go on renewing
-//	Loop.Expiry ◀─── before each commit is told: Valid
+//	             └ task       has the node lead or follow, while the steps keep renewing
+//	Loop.Expiry ◀─── before each commit is reported: Valid
 //
 // # Lease and record
 //
@@ -26,24 +26,24 @@
 //	     |            |  TTL, by the coordinator's clock       |                |
 //
 // It is counted from the moment of sending, which is the only one that is surely not later than the renewal; on a
-// clock that goes on while the machine sleeps and that nobody sets; by a clock that may be slower than the
+// clock that runs while the machine sleeps and that is never set; by a clock that may be slower than the
 // coordinator's by the drift. So the lease never counts for two nodes at once, whatever is delayed, lost or stopped.
 // That is all that is assumed: the rates of two clocks differ by less than Timing.Drift. The clock of a virtual machine
 // that its hypervisor pauses may not count the pause; that is like the stopped process below.
 //
 // # What the lease decides
 //
-// A primary takes transactions at any time, but no ZEO client is told of one, neither its committer by an answer nor a
-// reader by an invalidation, without the lease: it is held until the primary has it again. When the coordinator cannot
-// be reached, the primary goes on to the expiry and then holds; it goes on as soon as it can renew, or can acquire the
-// lease again, because the record still names it. Where the record names another node it is fenced, and follows that
-// one.
+// A primary takes transactions at any time, but without the lease no ZEO client learns of one, neither its committer by
+// an answer nor a reader by an invalidation: it is held until the primary has it again. When the coordinator cannot
+// be reached, the primary continues to the expiry and then holds commits; it continues as soon as it can renew, or can
+// acquire the lease again, because the record still names it. Where the record names another node it is fenced, and
+// follows that one.
 //
 // A process can be stopped between the check and the write, and then the answer leaves after the expiry. The margin
 // covers delays of that place, which has no disk and no lock in it, up to Timing.Margin; a stop longer than what is
-// left of the lease and the margin it does not cover. Such an answer can tell of a transaction that the new primary
+// left of the lease and the margin it does not cover. Such an answer can report a transaction that the new primary
 // lacks only if that one was promoted without it, which waiting for secondaries rules out: the votes of a promotion
-// contain one of a secondary that has everything that was ever told.
+// include one of a secondary that has everything that clients were told.
 //
 // # Who leads next
 //
@@ -52,11 +52,11 @@
 // of it by (epoch, durable tid). It then leads under the next epoch number, or gives the lease back when it cannot, and
 // stands aside for a while. A member that has not seen the last epoch that has begun never campaigns: it may lack
 // all of it. Nor does one whose last transaction is much older than the last one on record. And where the coordinator
-// has no record, only a node that leads already can begin one: a new or emptied coordinator promotes nobody.
+// has no record, only a node that leads already can begin one: a new or emptied coordinator promotes no node.
 //
 // Roles that are changed by hand go first, and the lease follows: a holder that does not lead any more resigns, and a
 // node that leads with a higher epoch than the record's acquires the lease when it is vacant, before anybody
 // campaigns. A node that has heard of an epoch that is not on record leaves a TTL to whoever is about to begin it.
 //
-// In maintenance nobody is promoted and nobody demoted. The lease is as ever.
+// In maintenance no node is promoted or demoted automatically. The lease works as usual.
 package lease

@@ -34,11 +34,11 @@ func (t Timing) Validity() time.Duration {
 	return t.TTL - time.Duration(float64(t.TTL)*t.Drift) - t.Margin
 }
 
-// A Clock measures the time since some moment before the process began. It goes on while the process is stopped and
-// while the machine sleeps, and nobody sets it.
+// A Clock measures the time since some moment before the process began. It runs while the process is stopped and
+// while the machine sleeps, and is never set.
 type Clock interface{ Now() time.Duration }
 
-// An Expiry is until when the holder of the lease may tell that transactions are committed, by its own clock. It is
+// An Expiry is until when the holder of the lease may report commits to clients, by its own clock. It is
 // safe for concurrent use. At first it has passed.
 type Expiry struct {
 	clock Clock
@@ -58,8 +58,8 @@ func (t *Expiry) Remaining() time.Duration {
 	return max(0, t.end-t.clock.Now())
 }
 
-// Valid reports whether it has not passed at this moment. The clock is read in the call, which is to be the last thing
-// before something is told.
+// Valid reports whether it has not passed at this moment. The clock is read in the call, which must be the last step
+// before a commit is reported.
 func (t *Expiry) Valid() bool { return t.Remaining() > 0 }
 
 // extend moves the expiry, which never comes nearer by that.

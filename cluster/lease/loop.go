@@ -12,14 +12,14 @@ import (
 // A Node is what the loop leads by. Status is called at any time and answers at once, by itself or beside another
 // call; the others are called one at a time.
 type Node interface {
-	// Status says how the node is. Tids and epochs do not fall while it follows nobody else.
+	// Status returns the status of the node. Tids and epochs do not fall while it follows nobody else.
 	Status() MemberStatus
 	// Lead makes the node lead the epoch of this number, and returns when it does: then Status says so. After an
 	// error it does not lead.
 	Lead(ctx context.Context, number uint64) error
-	// Follow makes the node lead no more, if it did, because the epoch of this number was given to another one, and
-	// follow the leader; or whomever it finds, when leader.Node is empty. It is called when somebody gets the lease,
-	// and again when its epoch begins.
+	// Follow makes the node step down, if it leads, because the epoch of this number was given to another one, and
+	// follow the leader; or the primary that it finds, when leader.Node is empty. It is called when a node gets the
+	// lease, and again when its epoch begins.
 	Follow(ctx context.Context, number uint64, leader MemberStatus) error
 }
 
@@ -70,11 +70,11 @@ func New(ref Coordinator, node Node, opt Options) *Loop {
 	}
 }
 
-// Expiry is until when the node may tell of commits.
+// Expiry is until when the node may report commits.
 func (l *Loop) Expiry() *Expiry { return l.expiry }
 
-// Run takes part until ctx ends, then gives up the lease and stands aside. The node should not lead any more by then,
-// or not tell of commits.
+// Run takes part until ctx ends, then gives up the lease and stands aside. The node should not be primary any more by
+// then, or not report commits.
 func (l *Loop) Run(ctx context.Context) {
 	var helpers sync.WaitGroup
 	helpers.Go(func() { l.watch(ctx) })

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// A Status is how a loop stands.
+// A Status is the status of a loop.
 type Status struct {
 	View      View
 	Known     bool // there is a view

@@ -76,7 +76,7 @@ func (f *changeFlags) run(ctx context.Context, what, address string, out io.Writ
 // errSame is about a switchover from a node to itself.
 var errSame = errors.New("PRIMARY and TO are the same node")
 
-// heir asks a node that is to become primary by what name the primary knows it.
+// heir asks a node that shall become primary for the name by which the primary knows it.
 func (f *changeFlags) heir(ctx context.Context, address string) (node string, err error) {
 	addr, dial, err := f.connect(address)
 	if err != nil {

@@ -107,7 +107,7 @@ func notes(s *check.Summary) (text string) {
 		text += fmt.Sprintf(", %d tids are in the future", s.TidsFuture)
 	}
 	if s.Uncommitted > 0 {
-		text += fmt.Sprintf(", %d bytes behind are not committed", s.Uncommitted)
+		text += fmt.Sprintf(", %d bytes after them are not committed", s.Uncommitted)
 	}
 	return text
 }

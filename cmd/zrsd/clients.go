@@ -10,9 +10,9 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 )
 
-const clientsHelp = `Lists the ZEO connections of the process whose --admin address is ADDR, the oldest first:
-who is there, reader or writer, and what it is doing now, such as waiting for the commit lock or
-holding it. OUTBOX is what waits for it to read; the numbers behind it are those of the connection.
+const clientsHelp = `Lists the ZEO connections of the process with the --admin address ADDR, the oldest first: the
+client, reader or writer, and what it is doing now, such as waiting for the commit lock or holding it.
+OUTBOX is what it has not read yet; the numbers after that are totals of the connection.
 
 PROTOCOL is the encoding of ZEO's protocol 5. Clients announce no version of their own.`
 

@@ -28,8 +28,8 @@ where both blob directories are given, the content of blobs. Offsets and packing
 Changes nothing, takes no lock; a file that is being written to is compared as it is at the beginning.
 
 A and B may also be running nodes: the addresses where their secondaries connect. Then their histories
-are compared by digests of all transactions, in some dozens of questions to each, up to the end of the
-one that is shorter. Blobs are not part of that.
+are compared by digests of all transactions, with some dozens of requests to each, up to the end of the
+shorter one. Blobs are not compared.
 
 Exits with 0 when the storages are equal, with 1 when they differ, with 3 when one cannot be opened, with
 4 when a node does not answer.`

@@ -30,7 +30,7 @@ type comparedNode struct {
 // A comparedNodes is what the command says of two running nodes with --json.
 type comparedNodes struct {
 	Equal        bool         `json:"equal"`
-	Base         zodb.Tid     `json:"base"`         // they were compared from behind it
+	Base         zodb.Tid     `json:"base"`         // they were compared from after it
 	LastTid      *zodb.Tid    `json:"last_tid"`     // the last transaction known to be the same; nil: none
 	Transactions uint64       `json:"transactions"` // that are the same
 	A            comparedNode `json:"a"`
@@ -183,7 +183,7 @@ func (said *comparedNodes) text() string {
 		further = said.B
 	}
 	if said.A.Last != said.B.Last {
-		text += fmt.Sprintf("%s goes on to %s\n", further.Address, tidAndTime(further.Last))
+		text += fmt.Sprintf("%s continues to %s\n", further.Address, tidAndTime(further.Last))
 	}
 	return text
 }
@@ -191,7 +191,7 @@ func (said *comparedNodes) text() string {
 func (d *parting) text() string {
 	switch {
 	case !d.Exact:
-		return "it is there or before, where a pack went over; compare copies of the files to find where"
+		return "the difference is there or earlier, in a part that was packed; compare copies of the files to find it"
 	case d.InA && d.InB:
 		return "the transaction has other content in A than in B"
 	case d.InA:

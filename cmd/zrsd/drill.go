@@ -22,11 +22,11 @@ import (
 )
 
 const drillHelp = `Rehearses failovers on a cluster of its own: a primary and two secondaries, on storages in a
-temporary folder, with clients that read and write throughout and record what they are told. That is
-compared with what is in the files in the end. No set-up is needed, and nothing of yours is touched.
+temporary folder, with clients that read and write throughout and record all answers. At the end the
+answers are compared with the files. No set-up is needed, and nothing of yours is touched.
 
-With --primary, --secondary and --zeo it uses a cluster that is there already, of a staging
-installation: it hands over and back, freezes, and packs. It commits to objects of its own, which are
+With --primary, --secondary and --zeo it uses an existing cluster, of a staging installation: it
+switches over and back, freezes, and packs. It commits to objects of its own, which are
 garbage afterwards, and asks before it does.
 
 Exits with 0 when all guarantees held, and with 1 when one did not; then the folder is kept, and the

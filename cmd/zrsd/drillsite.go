@@ -75,7 +75,7 @@ func (f *siteFlags) confirm(in io.Reader, out io.Writer) error {
 		return nil
 	}
 	fmt.Fprintf(out, "This changes which node is primary, freezes and packs the cluster at %s, and commits to\n"+
-		"objects of its own there. Clients that write will have to connect again. Go on? Type yes: ", f.primary)
+		"objects of its own there. Clients that write will have to connect again. Continue? Type yes: ", f.primary)
 	line, err := bufio.NewReader(in).ReadString('\n')
 	if err != nil && !errors.Is(err, io.EOF) {
 		return err

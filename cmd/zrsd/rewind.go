@@ -27,14 +27,14 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-const rewindHelp = `Takes out of a storage what its new primary never had, so that the node can follow that: for a
-former primary that committed something which was not replicated any more. The node must not run.
+const rewindHelp = `Removes the transactions of a former primary that the new primary does not have, so that the node
+can follow it. Stop the node first.
 
-ADDR is where secondaries of the new primary connect. The last transaction that both have is found
-by asking it; everything behind that is set aside in Data.fs.rewound-TID.fs, a FileStorage of its
-own, with its blobs beside it and a list of users, descriptions and objects; zrsd salvage works with
-it. Then it is cut off, and the node is a secondary from its next start on. An interrupted rewind is
-finished when it is called again or the node starts.`
+ADDR is the replication address of the new primary. The command asks it for the last transaction that
+both have. All later transactions are set aside in Data.fs.rewound-TID.fs, a FileStorage of its own,
+with their blobs beside it and a list of users, descriptions and objects; zrsd salvage works with it.
+Then they are cut off, and the node is a secondary from its next start on. An interrupted rewind is
+finished by the next call or the next start of the node.`
 
 type rewindOptions struct {
 	data, blobs, primary, secretFile string
@@ -59,7 +59,7 @@ func rewindCommand() *cobra.Command {
 	flags.SortFlags = false
 	pathVar(flags, &opt.data, "data", "the `Data.fs`")
 	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`")
-	flags.StringVar(&opt.primary, "primary", "", "`ADDR` where secondaries of the new primary connect")
+	flags.StringVar(&opt.primary, "primary", "", "replication `ADDR` of the new primary")
 	flags.BoolVar(&opt.dryRun, "dry-run", false, "show what would be set aside, and change nothing")
 	flags.BoolVar(&opt.yes, "yes", false, "do not ask")
 	flags.BoolVar(&opt.force, "force", false, "allow setting aside more than half of the file")
@@ -86,7 +86,7 @@ func (opt *rewindOptions) run(ctx context.Context, in io.Reader, out io.Writer) 
 	case opt.data == "":
 		return usage(errors.New("no data file: name it with --data Data.fs"))
 	case opt.primary == "":
-		return usage(errors.New("--primary is missing: give the address where secondaries of the new primary connect"))
+		return usage(errors.New("--primary is missing: give the replication address of the new primary"))
 	case opt.timeout <= 0:
 		return usage(fmt.Errorf("--timeout %v: give a duration above zero, such as 60s", opt.timeout))
 	}
@@ -268,10 +268,10 @@ func (opt *rewindOptions) tell(out io.Writer, said *rewinding, err error) error 
 func writeRewinding(out io.Writer, said *rewinding, data string) (err error) {
 	switch {
 	case said.Fragment != nil && said.First == nil:
-		_, err = fmt.Fprintf(out, "an interrupted rewind was finished: what was taken out is in %s\n",
+		_, err = fmt.Fprintf(out, "an interrupted rewind was finished: what was set aside is in %s\n",
 			said.Fragment.Data)
 	case said.First == nil:
-		_, err = fmt.Fprintf(out, "nothing has to be taken out: the primary has everything up to %v, the last "+
+		_, err = fmt.Fprintf(out, "nothing has to be set aside: the primary has everything up to %v, the last "+
 			"transaction here; the node follows it from its next start on\n", said.Last)
 	case said.Fragment != nil:
 		_, err = fmt.Fprintf(out, "%d transactions, %v to %v, are in %s (see zrsd salvage); the node is a secondary, "+

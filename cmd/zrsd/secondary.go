@@ -8,9 +8,9 @@ import (
 )
 
 const secondaryHelp = `Connects to a primary and applies its transactions to a storage of its own, first those that it
-lacks, then live, and connects again whenever the connection ends. Where there is no Data.fs an
-empty one is made. With --replicate-to it feeds further secondaries, and with --zeo it serves ZEO
-clients that only read.
+lacks, then live, and connects again whenever the connection ends. If there is no Data.fs, it creates
+an empty one. With --replicate-to it serves further secondaries, and with --zeo ZEO clients that only
+read.
 
 SIGTERM and SIGINT stop it after what has arrived is on disk. SIGUSR2 reopens the log file.`
 

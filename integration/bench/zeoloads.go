@@ -46,7 +46,7 @@ func (b *bench) zeoLoads(ctx context.Context, dir string) error {
 	return nil
 }
 
-// loads measures behind a warm-up of a tenth of the time.
+// loads measures after a warm-up of a tenth of the time.
 func (b *bench) loads(ctx context.Context, p program, s *source) (t trial, err error) {
 	server, err := p.serve(ctx, s.data, "")
 	if err != nil {

@@ -21,7 +21,7 @@ type Grave struct {
 // Close gives the address up.
 func (g *Grave) Close() error { return g.close() }
 
-// Closing accepts connections and ends them, as a load balancer does that has no server behind it.
+// Closing accepts connections and ends them, as a load balancer does that has no server after it.
 func Closing(ctx context.Context, addr string) (*Grave, error) {
 	ln, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
 	if err != nil {

@@ -1,6 +1,6 @@
 // Command mutants changes the code of a package in small ways, one at a time, and tells which changes no test notices.
 //
-// All changes are built into one test binary, each behind a number, so that a change costs a run of the tests and no
+// All changes are built into one test binary, each after a number, so that a change costs a run of the tests and no
 // build. Survivors that docs/mutants.md lists are known, with the reason; another one ends the command with status 1.
 package main
 

@@ -32,7 +32,7 @@ func (m *mutant) String() string {
 	return fmt.Sprintf("`%s` %s: %s", filepath.Base(m.file), m.in, m.what)
 }
 
-// An edit puts text before and behind a part of the source.
+// An edit puts text before and after a part of the source.
 type edit struct {
 	from, to      int
 	before, after string
@@ -169,7 +169,7 @@ func (c *changer) short(n ast.Node) string {
 	return string(text)
 }
 
-// changed returns the source with all changes in it, each behind its number. No line moves.
+// changed returns the source with all changes in it, each after its number. No line moves.
 func (c *changer) changed() []byte {
 	type insert struct {
 		at, span int

@@ -27,7 +27,7 @@ var (
 // errShape says that a message is not made of the parts that the servers make theirs of.
 var errShape = errors.New("not a message as servers write them")
 
-// parse reads the message behind its size. One that answers no call of ours is a call without a method.
+// parse reads the message after its size. One that answers no call of ours is a call without a method.
 func parse(body []byte) (a arrival, err error) {
 	b, ok := bytes.CutPrefix(body, prefix)
 	switch {

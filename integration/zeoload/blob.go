@@ -64,7 +64,7 @@ func (c *Conn) FetchBlob(oid zodb.Oid, tid zodb.Tid, w io.Writer) error {
 	}
 }
 
-// chunk writes the content of a chunk: the bytes behind an oid and a tid.
+// chunk writes the content of a chunk: the bytes after an oid and a tid.
 func (a *arrival) chunk(oid zodb.Oid, w io.Writer) error {
 	_, rest, ok := cutString(a.rest)
 	_, rest, ok2 := cutString(rest)

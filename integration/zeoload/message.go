@@ -29,7 +29,7 @@ const (
 
 var proto3 = []byte{0x80, 3}
 
-// A message is built front to back behind room for its size.
+// A message is built front to back after room for its size.
 type message []byte
 
 func newMessage() message { return append(make(message, sizeLen), append(proto3, opMark)...) }

@@ -21,7 +21,7 @@ const (
 	packMap   = 0x80 // as above
 )
 
-// pack turns a message of ours, which is a pickle behind its size, into the same one in msgpack. Arrays say how long
+// pack turns a message of ours, which is a pickle after its size, into the same one in msgpack. Arrays say how long
 // they are at their beginning, tuples at their end: so what is made is kept on a stack, until the message ends.
 func pack(m []byte) ([]byte, error) {
 	var p packer

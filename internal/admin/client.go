@@ -15,7 +15,7 @@ import (
 // maxDocument bounds what Fetch reads: room for tens of thousands of secondaries.
 const maxDocument = 16 << 20
 
-// ErrNoStatus says that somebody answered, but not with a status document.
+// ErrNoStatus says that the answer is not a status document.
 var ErrNoStatus = errors.New("the answer is no status document: check that this is the --admin address of a zrsd")
 
 // errNoStorage says that a process has no storage of the name asked for. The error that wraps it has the node's words.

@@ -13,7 +13,7 @@ import (
 	"github.com/zrsd/zrsd/internal/door"
 )
 
-// Connections that wait for a request, or for the rest of one. Beyond these the oldest makes way for a new one, so that
+// Connections that wait for a request, or for the rest of one. Beyond these the oldest is closed for a new one, so that
 // no number of idle connections keeps a probe out.
 const (
 	maxWaiting   = 64
@@ -63,7 +63,7 @@ func (c *counted) Close() error {
 	return c.Conn.Close()
 }
 
-// waits takes the place again, behind an answer.
+// waits takes the place again, after an answer.
 func (c *counted) waits() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

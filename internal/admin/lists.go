@@ -85,7 +85,7 @@ func WritePackResult(w io.Writer, r *PackResult) error {
 	return err
 }
 
-// WriteChange writes what became of a change of roles, for people, behind its steps.
+// WriteChange writes what became of a change of roles, for people, after its steps.
 func WriteChange(w io.Writer, c *Change) error {
 	for _, warning := range c.Warnings {
 		if _, err := fmt.Fprintln(w, "warning:", clean(warning)); err != nil {

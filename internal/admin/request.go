@@ -16,11 +16,11 @@ import (
 // maxLine bounds a line of an answer.
 const maxLine = 64 << 10
 
-// ErrNoAnswer says that somebody answered, but not as an admin server does.
+// ErrNoAnswer says that the answer is not that of an admin server.
 var ErrNoAnswer = errors.New("the answer is not that of an admin server which knows this command: check that this is " +
 	"the --admin address of a zrsd, and its version")
 
-// ErrCut says that nobody knows what became of a pack.
+// ErrCut says that the outcome of a pack is unknown.
 var ErrCut = errors.New("the connection ended before the pack did: see the server's log")
 
 // A Dialer connects to an admin server.
@@ -44,7 +44,7 @@ func AskUndoLog(ctx context.Context, dial Dialer, storage string, q UndoQuery) (
 	return raw, doc, err
 }
 
-// AskPack has a storage packed, and returns when that is done. When ctx ends before, the pack is given up. Each line of
+// AskPack has a storage packed, and returns when that is done. When ctx ends before, the pack is aborted. Each line of
 // the answer is told as it came, and with its progress, if it is about that.
 func AskPack(ctx context.Context, dial Dialer, storage string, req PackRequest,
 	tell func(line []byte, progress *PackProgress) error) (*PackResult, error) {

@@ -8,7 +8,7 @@ import (
 )
 
 // Roles changes which node is primary. Methods are called concurrently; of several changes to one storage all but one
-// are refused as Busy. The context bounds the whole change; what has been done when it ends is undone, or said in the
+// are refused as Busy. The context bounds the whole change; what has been done when it ends is undone, or named in the
 // error. tell is called for each step as it happens, and must not wait. An error is a *Refusal, or what failed.
 type Roles interface {
 	// Promote makes a secondary the primary.

@@ -143,7 +143,7 @@ func listed(c *Change) *Change {
 	return c
 }
 
-// ErrUnknownOutcome says that nobody knows what became of a change.
+// ErrUnknownOutcome says that the outcome of a change is unknown.
 var ErrUnknownOutcome = errors.New("the connection ended before the answer, so the result is not known: ask the " +
 	"nodes with zrsd status")
 

@@ -6,7 +6,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A Source is a node that can be asked how it is. Status is called concurrently and must not wait for a peer or a disk.
+// A Source is a node whose status can be asked for. Status is called concurrently and must not wait for a peer or a
+// disk.
 type Source interface {
 	Status() Status
 }
@@ -67,9 +68,9 @@ func (st *Status) LastTid() zodb.Tid {
 	return *st.Storage.LastTid
 }
 
-// A Conflict is about who leads, and has to be settled by somebody.
+// A Conflict says why it is not clear which node may be primary; an operator must resolve it.
 type Conflict struct {
-	Kind string `json:"kind"` // "identity", "copy", "reign", "epoch", "node" or "storage"
+	Kind string `json:"kind"` // "identity", "copy", "role", "epoch", "node" or "storage"
 	Text string `json:"text"` // what is wrong, and what to do
 }
 
@@ -90,7 +91,7 @@ type SetAside struct {
 	Why   string   `json:"why"`      // why nothing was lost by that
 }
 
-// An Epoch is a reign of a primary.
+// An Epoch is the time of one primary.
 type Epoch struct {
 	Number uint64    `json:"number"`
 	Begin  *zodb.Tid `json:"begin_tid"` // the last transaction before it
@@ -151,7 +152,7 @@ type Storage struct {
 	LastError *string `json:"last_error"`
 }
 
-// A Chain is the chain of digests over the history, from behind its base. All but Behind is nil while it is not known.
+// A Chain is the chain of digests over the history, from after its base. All but Behind is nil while it is not known.
 type Chain struct {
 	Base   *zodb.Tid    `json:"base"`
 	Tid    *zodb.Tid    `json:"tid"`   // up to where it goes
@@ -174,7 +175,7 @@ type Upstream struct {
 	LastError *string    `json:"last_error"`
 }
 
-// A Secondary is one connection that this node feeds, or fed.
+// A Secondary is one connection of a secondary to this node, open or ended.
 type Secondary struct {
 	Name            string     `json:"name"`
 	Address         string     `json:"address"`

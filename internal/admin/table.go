@@ -35,7 +35,7 @@ func WriteTable(w io.Writer, st *Status) error {
 		row("trouble", clean(t.Text), "since "+timeText(&t.Since))
 	}
 	for _, a := range st.SetAside {
-		row("set aside", fmt.Sprintf("by itself at %s: %v to %v, behind %v, in %s; %s", clean(a.At), a.First, a.Until,
+		row("set aside", fmt.Sprintf("by itself at %s: %v to %v, after %v, in %s; %s", clean(a.At), a.First, a.Until,
 			a.Last, clean(a.File), clean(a.Why)))
 	}
 	if ahead := st.Storage.Future; ahead > 0 {

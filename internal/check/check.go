@@ -19,7 +19,7 @@ type BlobFile struct {
 	Path string
 }
 
-// Options say what to check and whom to tell. FS and Report are required.
+// Options say what to check, and what to call with the findings. FS and Report are required.
 type Options struct {
 	FS   vfs.FS
 	Path string
@@ -27,11 +27,11 @@ type Options struct {
 	Blobs iter.Seq2[BlobFile, error]
 	// Quick skips the data of records: structure, pointers and the index are checked, unreadable sectors are not found.
 	Quick bool
-	// Report is told of each finding as it is found.
+	// Report is called with each finding.
 	Report func(Finding)
 	// Now is the clock; nil: the system's.
 	Now func() time.Time
-	// Progress is told how much of the file has been checked; nil: nobody asks.
+	// Progress is called with how much of the file has been checked; may be nil.
 	Progress func(done, total int64)
 }
 

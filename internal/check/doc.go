@@ -1,5 +1,5 @@
-// Package check reads a data file from front to back and says what is wrong with it. It changes nothing, takes no
-// lock and believes nothing that it can verify, so it can be run beside a server and on a damaged copy.
+// Package check reads a data file from front to back and reports what is wrong with it. It changes nothing, takes no
+// lock and trusts nothing that it can verify, so it can be run beside a server and on a damaged copy.
 //
 // # What is checked
 //
@@ -10,13 +10,13 @@
 //	index         the saved index agrees with the file up to where it was saved
 //	blobs         every revision of a blob has its file; every file has its revision
 //
-// A finding is damage, when data are lost or a reader would get something wrong, or a warning, when something is
-// unusual or wasted but every reader gets the right answer.
+// A finding is damage, if data are lost or a reader would get wrong data, or a warning, if something is
+// unusual or wasted but every reader gets the right data.
 //
 // # Beside a running server
 //
-// The file is seen as long as it was when the check began, up to the end of what is committed. What stands behind
-// that, one transaction being written or one that a crash interrupted, is no finding; Summary.Uncommitted tells its
+// The file is seen as long as it was when the check began, up to the end of what is committed. What comes after
+// that, one transaction being written or one that a crash interrupted, is no finding; Summary.Uncommitted is its
 // size. Blob files of later transactions are no orphans. A pack that runs meanwhile may remove blob files that the
 // file as it was refers to.
 //

@@ -67,7 +67,7 @@ type Summary struct {
 	Magic        string    `json:"magic"`
 	Size         int64     `json:"size_bytes"`        // of the file when the check began
 	Checked      int64     `json:"checked_bytes"`     // of it, from the front
-	Uncommitted  int64     `json:"uncommitted_bytes"` // behind the last committed transaction
+	Uncommitted  int64     `json:"uncommitted_bytes"` // after the last committed transaction
 	Transactions int64     `json:"transactions"`
 	Records      int64     `json:"records"`
 	Objects      int64     `json:"objects"`     // deleted ones included

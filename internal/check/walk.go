@@ -17,7 +17,7 @@ func (c *checker) walk(ctx context.Context) error {
 		var corrupt *zodb.CorruptError
 		switch {
 		case errors.As(err, &corrupt):
-			corrupt.Got += "; nothing behind this point can be checked"
+			corrupt.Got += "; nothing after this point can be checked"
 			c.corrupt(KindStructure, corrupt, nil)
 			c.gap = true
 			return nil
@@ -65,14 +65,14 @@ func (c *checker) transaction(ctx context.Context, txn *filestorage.RawTransacti
 func (c *checker) tid(pos int64, tid zodb.Tid) {
 	if c.sum.Transactions > 1 && tid <= c.last {
 		c.sum.TidsDown++
-		c.report(Finding{Warning, KindTidOrder, &pos, &tid, nil, fmt.Sprintf("%s is not above that of the transaction "+
-			"before, %v (%s): the clock was wrong; readers go by the order of the file", tid.Stamp(), c.last,
+		c.report(Finding{Warning, KindTidOrder, &pos, &tid, nil, fmt.Sprintf("%s is not above that of the previous "+
+			"transaction, %v (%s): the clock was wrong; readers go by the order of the file", tid.Stamp(), c.last,
 			c.last.Stamp())})
 	}
 	if tid > c.future {
 		if c.sum.TidsFuture++; c.sum.TidsFuture == 1 {
 			c.report(Finding{Warning, KindTidFuture, &pos, &tid, nil, fmt.Sprintf("%s is in the future: the clock was "+
-				"ahead, or this machine's is behind; until then new tids only count on from it, and say no time",
+				"ahead, or this machine's is behind; until then new tids only count up from it and carry no time",
 				tid.Stamp())})
 		}
 	}

@@ -64,7 +64,7 @@ type Result struct {
 }
 
 // Run compares a with b up to the first difference. The error is about not being able to read one of them.
-// Progress, which may be nil, is told how far A has been read.
+// Progress, which may be nil, is called with how far A has been read.
 func Run(ctx context.Context, a, b Side, progress func(posA int64)) (res Result, err error) {
 	itA, err := a.Iterate(0, false)
 	if err != nil {

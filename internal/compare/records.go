@@ -35,7 +35,7 @@ func (c *comparison) records(a, b zodb.Transaction) (*Difference, error) {
 	}
 }
 
-// nextRecord returns nil behind the last one.
+// nextRecord returns nil after the last one.
 func nextRecord(txn zodb.Transaction) (*zodb.Record, error) {
 	rec, err := txn.NextRecord()
 	if errors.Is(err, io.EOF) {

@@ -7,7 +7,7 @@ import (
 	"github.com/zrsd/zrsd/internal/zconfig"
 )
 
-// A Config is all that a process is told.
+// A Config is the whole configuration of a process.
 type Config struct {
 	Files    []string // that were read
 	ZEO      *ZEO     // nil: no ZEO clients
@@ -63,7 +63,7 @@ type Role string
 const (
 	Standalone Role = "standalone"
 	Primary    Role = "primary"
-	Secondary  Role = "secondary" // with ReplicateTo it feeds others
+	Secondary  Role = "secondary" // with ReplicateTo it has secondaries of its own
 )
 
 // A Storage is one storage with what is around it.

@@ -180,7 +180,7 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 		{"<logfile>\n</logfile>\n" + fs, "zeo.conf:1:1: <logfile> cannot be outside of sections"},
 		{"<demostorage>\n</demostorage>\n" + fs, "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
 		{"<demostorage>\n</demostorage>\n", "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
-		{"<zlibstorage 1>\n</zlibstorage>\n", "zeo.conf:1:1: zlibstorage: zrsd changes no record on its way: write " +
+		{"<zlibstorage 1>\n</zlibstorage>\n", "zeo.conf:1:1: zlibstorage: zrsd does not change records: write " +
 			"<serverzlibstorage>"},
 		{"<serverzlibstorage 1>\n</serverzlibstorage>\n", "zeo.conf:1:1: <serverzlibstorage> needs a <filestorage>"},
 		{"<primary 1>\n path a\n</primary>\n", "zeo.conf:1:1: primary: it is a section of ZRS 1: write <zrs 1> with " +

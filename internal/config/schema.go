@@ -50,7 +50,7 @@ func (t *table) entry(name string) *entry {
 
 const onlyFileStorages = "zrsd serves FileStorages only: use <filestorage>, or leave this storage to runzeo"
 
-const onlyServerZlib = "zrsd changes no record on its way: write <serverzlibstorage> here, or only its " +
+const onlyServerZlib = "zrsd does not change records: write <serverzlibstorage> here, or only its " +
 	"<filestorage>, " +
 	"after you have put <zlibstorage> around the <zeoclient> of every client, which can be done one by one while " +
 	"runzeo still serves: a client without it cannot read the records that are compressed already"

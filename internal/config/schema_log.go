@@ -54,7 +54,7 @@ var runnerTable = &table{
 	typ: "runner",
 	doc: "Settings of zdaemon (`zeoctl`), which starts a server in the background. They mean nothing to `zrsd " +
 		"serve`, " +
-		"which stays in the foreground, as runzeo does: what each one asked for is said at start and by " +
+		"which stays in the foreground, as runzeo does: each one is listed at start and by " +
 		"`zrsd config check`. systemd, a container or zdaemon itself do the same for zrsd.",
 	sections: []string{"eventlog"},
 	keys: []entry{

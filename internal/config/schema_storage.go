@@ -36,7 +36,7 @@ var filestorageTable = &table{
 var blobstorageTable = &table{
 	typ:   "blobstorage",
 	named: true,
-	doc:   "The older way to give a `<filestorage>`, which it has inside, a blob directory.",
+	doc:   "The older way to give the `<filestorage>` inside it a blob directory.",
 	keys: []entry{
 		{name: "blob-dir", kind: "path", required: true, doc: "The blob directory."},
 	},
@@ -66,7 +66,7 @@ var zrsTable = &table{
 	named: true,
 	doc: "Replicates the storage that it has inside. With `replicate-from` it is a secondary, with `replicate-to` " +
 		"it is " +
-		"a primary, with both a secondary that feeds others. At least one is needed.",
+		"a primary, with both a secondary that has secondaries of its own. At least one is needed.",
 	sections: []string{"filestorage", "blobstorage", "serverzlibstorage", "tls"},
 	keys: []entry{
 		{name: "replicate-to", kind: "socket-binding-address", doc: "Where secondaries connect."},
@@ -90,7 +90,7 @@ var zrsTable = &table{
 			doc: "The time limit, and what happens then: commits keep waiting (`block`), or stop waiting until " +
 				"enough secondaries have caught up (`degrade`)."},
 		{name: "keep-alive-delay", kind: "seconds", preset: "0",
-			doc: "How often a secondary tells a primary of zc.zrs that it is alive; 0 for never."},
+			doc: "How often a secondary sends a keep-alive to a primary of zc.zrs; 0 for never."},
 		{name: "protocol", kind: "auto or native or zrs2", preset: "auto", ours: true,
 			doc: "The protocol to the primary. `zrs2` is the protocol of zc.zrs, `auto` tries native first. A " +
 				"setting of secondaries."},

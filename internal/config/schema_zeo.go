@@ -13,7 +13,7 @@ var zeoTable = &table{
 		{name: "invalidation-queue-size", kind: "integer", preset: "100",
 			doc: "Transactions kept in memory, so that reconnecting clients need not verify their cache."},
 		{name: "invalidation-age", kind: "seconds",
-			doc: "Has no effect, and a note at start says so: what a client has missed is looked up in the file, " +
+			doc: "Has no effect (a note at start says this): what a client has missed is looked up in the file, " +
 				"however long it was disconnected."},
 		{name: "transaction-timeout", kind: "seconds",
 			doc: "How long a client may hold the commit lock. After that its connection is closed and the " +

@@ -23,7 +23,7 @@ func (s Source) String() string {
 	return s.Pos.String()
 }
 
-// Given reports whether somebody set the value.
+// Given reports whether the value was set.
 func (s Source) Given() bool { return !s.Preset }
 
 // A Value is a setting and where it came from.

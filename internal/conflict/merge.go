@@ -152,7 +152,7 @@ func (m *merger) neither(toCommitted, toSent int) error {
 	return nil
 }
 
-// added merges what both inserted behind the last old key.
+// added merges what both inserted after the last old key.
 func (m *merger) added() error {
 	for m.committed.active() && m.sent.active() {
 		order, err := m.compare(m.committed.entry().key, m.sent.entry().key)

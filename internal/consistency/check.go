@@ -44,20 +44,21 @@ func (v Violation) String() string {
 	return fmt.Sprintf("%s: client %s at %v: %s", v.Rule, v.Client, time.Duration(v.At).Round(time.Microsecond), v.Text)
 }
 
-// A Reign is the time in which a node was the only primary. Until 0 means to the end.
-type Reign struct {
-	Node         string
-	Since, Until int64 // by the clock of the clients
+// A PrimaryPeriod is the time in which a node was the only primary. Until 0 means to the end.
+type PrimaryPeriod struct {
+	Node  string `json:"node"`
+	Since int64  `json:"since_ns"` // by the clock of the clients
+	Until int64  `json:"until_ns"`
 }
 
 // A Case is all there is to judge.
 type Case struct {
-	Ops     []Op
-	Truth   *Truth
-	Aside   []*Truth // what was cut off from former primaries and kept: two of them may have used the same tid
-	Cut     zodb.Tid // the first transaction that was cut off anywhere, whoever wrote it; 0: none was
-	Reigns  []Reign  // none: the clients share no clock
-	MayLose bool     // acknowledged commits may be set aside: nobody waited for secondaries
+	Ops            []Op
+	Truth          *Truth
+	Aside          []*Truth        // set aside from former primaries: two of them may have used the same tid
+	Cut            zodb.Tid        // the first transaction that was cut off anywhere, whoever wrote it; 0: none was
+	PrimaryPeriods []PrimaryPeriod // none: the clients share no clock
+	MayLose        bool            // acknowledged commits may be set aside: nobody waited for secondaries
 }
 
 // A Verdict is what Check found.
@@ -67,7 +68,7 @@ type Verdict struct {
 	Found        int         `json:"unknown_found"`
 	Missing      int         `json:"unknown_missing"`
 	Reads        int         `json:"reads"`         // by all clients
-	PrimaryReads int         `json:"primary_reads"` // of those, of a primary in its reign
+	PrimaryReads int         `json:"primary_reads"` // of those, of a primary while it was primary
 	CutReads     int         `json:"cut_reads"`     // that showed what was cut off later, which is allowed
 	Violations   []Violation `json:"violations"`
 
@@ -94,7 +95,7 @@ func Check(c *Case) *Verdict {
 		case Unknown, Refused:
 		}
 	}
-	if len(c.Reigns) > 0 {
+	if len(c.PrimaryPeriods) > 0 {
 		k.orders()
 	}
 	return k.verdict
@@ -130,9 +131,9 @@ func (k *checker) violated(rule Rule, op *Op, format string, args ...any) {
 	k.verdict.Violations = append(k.verdict.Violations, v)
 }
 
-// reigned reports whether a node was primary all the time from begin to end.
-func (k *checker) reigned(op *Op) bool {
-	for _, r := range k.Reigns {
+// wasPrimary reports whether a node was primary all the time from begin to end.
+func (k *checker) wasPrimary(op *Op) bool {
+	for _, r := range k.PrimaryPeriods {
 		if r.Node == op.Node && op.Begin >= r.Since && (r.Until == 0 || op.End <= r.Until) {
 			return true
 		}

@@ -29,7 +29,7 @@ type story struct {
 
 func newStory() *story {
 	s := &story{state: map[zodb.Oid]Seen{}}
-	s.Reigns = []Reign{{Node: "a"}}
+	s.PrimaryPeriods = []PrimaryPeriod{{Node: "a"}}
 	s.commit("setup", 1, 2, 3, counter)
 	return s
 }
@@ -228,7 +228,7 @@ func TestWhatIsAllowedIsNoViolation(t *testing.T) {
 		},
 		"a former primary that is cut off is behind": func(s *story) {
 			old := s.state[1]
-			s.Reigns = []Reign{{Node: "a", Until: s.now}, {Node: "b", Since: s.now + 1}}
+			s.PrimaryPeriods = []PrimaryPeriod{{Node: "a", Until: s.now}, {Node: "b", Since: s.now + 1}}
 			s.commit("w", 1).Node = "b"
 			s.read(Read, "a", 1).Read[1] = old
 		},

@@ -27,8 +27,13 @@ func (k *checker) acknowledged(op *Op) {
 	case aside && k.MayLose:
 		k.verdict.Lost = append(k.verdict.Lost, op.Tid)
 	case aside:
-		k.violated(Acknowledged, op, "transaction %v of %s was acknowledged behind secondaries, and was cut off",
-			op.Tid, op.server())
+		k.violated(
+			Acknowledged,
+			op,
+			"transaction %v of %s was acknowledged after waiting for secondaries, and was cut off",
+			op.Tid,
+			op.server(),
+		)
 	case there:
 		k.violated(Acknowledged, op, "transaction %v of %s is there with other writes: %s", op.Tid, op.server(), other)
 	default:
@@ -71,7 +76,7 @@ func (k *checker) unknown(op *Op) {
 	named := slices.ContainsFunc(slices.Collect(maps.Values(op.Wrote)), func(value string) bool { return value != "" })
 	switch tids := k.Truth.writers(op.Wrote); {
 	case !named:
-		k.violated(Atomic, op, "nobody can tell whether a commit without values is in the files")
+		k.violated(Atomic, op, "it is not known whether a commit without values is in the files")
 	case len(tids) == 0:
 		k.verdict.Missing++
 	case len(tids) > 1:

@@ -1,8 +1,8 @@
 // Package consistency checks what clients of a ZODB were told, over crashes and failovers, against what is in the files
 // in the end.
 //
-// Each client records one Op a line, as JSON, in the order in which it learned things: what it asked whom, when by a
-// clock that all of them share if they have one, and what it was told.
+// Each client records one Op a line, as JSON, in the order of the answers: its request, the node, the times, by a
+// clock that all of them share if they have one, and the answer.
 //
 //	{"kind": "commit",   "client": "w1", "node": "a", "begin": 10, "end": 19, "tid": …, "read": {…}, "wrote": {…}}
 //	{"kind": "unknown",  …   "wrote": {…}}   the connection ended before the answer: it may be there or not
@@ -10,7 +10,7 @@
 //	{"kind": "read",     …   "read": {…}}    one object, its current revision
 //	{"kind": "snapshot", …   "tid": …, "read": {…}}   several objects, as of tid if the client knows it
 //
-// A value is text that no two writes of an object have in common, so that whoever reads one knows where it came from.
+// A value is text that no two writes of an object have in common, so that a reader knows which write it came from.
 // What a commit has read is what its writes replace. The Truth is what the files have in the end; what was cut off from
 // former primaries, and set aside, is another. Packs remove history, so the Truth needs files that were not packed.
 //
@@ -22,8 +22,8 @@
 // # The rules
 //
 //	acknowledged   a commit that a client was told of is in the files, once, with exactly its writes. Without waiting
-//	               for secondaries it may be set aside instead. It is never just gone.
-//	atomic         one of unknown outcome is there wholly or not at all
+//	               for secondaries it may be set aside instead. It never vanishes.
+//	atomic         one of unknown outcome is there completely or not at all
 //	refused        one that was refused is not there
 //	invented       nothing is there that no client wrote
 //	lost update    what a write has replaced is what its writer had read, unless the two were merged
@@ -44,11 +44,11 @@
 //	node a ─────┤▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓├──────────────
 //	node b ──────────────────────────────┤▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓
 //
-// A Reign begins when its promotion was answered, and ends when the next one was asked for. What a node answers wholly
-// within its reign must be linearisable. What it answers before and after that counts as the answer of a secondary: a
+// A PrimaryPeriod begins when its promotion was answered, and ends when the next one was requested. Answers that lie
+// completely within that time must be linearisable. Answers before and after that count as those of a secondary: a
 // primary that the network has cut off cannot know that it has been replaced, so it may show an old state, but one that
-// was, and never goes back. Clients without a common clock have no reigns, and no order is looked for.
+// existed, and it never goes back. Clients without a common clock have no such periods, and no order is looked for.
 //
-// The order of all commits and all primary reads of an object is what porcupine looks for. A write is a compare and
+// Porcupine looks for an order of all commits and all primary reads of an object. A write is a compare and
 // swap, since it says which revision it replaces.
 package consistency

@@ -22,7 +22,7 @@ const (
 	Snapshot Kind = "snapshot"
 )
 
-// An Op is something that a client did, and what it was told.
+// An Op is one request of a client, and its answer.
 type Op struct {
 	Kind   Kind   `json:"kind"`
 	Client string `json:"client"`

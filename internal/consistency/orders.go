@@ -86,7 +86,7 @@ func (k *checker) steps(op *Op, objects map[zodb.Oid][]porcupine.Operation) {
 		}
 	case Read, Snapshot:
 		for oid, seen := range op.Read {
-			if k.reigned(op) && (seen.Serial == 0 || k.Truth.has(oid, seen)) {
+			if k.wasPrimary(op) && (seen.Serial == 0 || k.Truth.has(oid, seen)) {
 				add(oid, step{false, seen.Value, "", op}, op.End)
 			}
 		}

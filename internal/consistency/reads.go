@@ -9,7 +9,7 @@ import (
 // read judges what a client saw.
 func (k *checker) read(op *Op) {
 	k.verdict.Reads++
-	primary := k.reigned(op)
+	primary := k.wasPrimary(op)
 	if primary {
 		k.verdict.PrimaryReads++
 	}

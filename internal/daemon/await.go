@@ -54,7 +54,7 @@ func Describe(st *admin.Status) string {
 		}
 	}
 	for i := range st.Secondaries {
-		text += fmt.Sprintf(", feeds %s: %s", st.Secondaries[i].Name, st.Secondaries[i].State)
+		text += fmt.Sprintf(", secondary %s: %s", st.Secondaries[i].Name, st.Secondaries[i].State)
 	}
 	return text
 }

@@ -47,7 +47,7 @@ func (c *Child) Pid() int { return c.cmd.Process.Pid }
 // Exited is closed when the program has ended.
 func (c *Child) Exited() <-chan struct{} { return c.exited }
 
-// Running reports whether the program is there, frozen or not.
+// Running reports whether the program runs, stopped by a signal or not.
 func (c *Child) Running() bool {
 	select {
 	case <-c.exited:
@@ -65,7 +65,7 @@ func (c *Child) Signal(sig os.Signal) error {
 	return nil
 }
 
-// Kill ends the program with SIGKILL, also when it is frozen, and waits until it is gone.
+// Kill ends the program with SIGKILL, also when it is frozen, and waits until it has ended.
 func (c *Child) Kill() error {
 	if err := c.Signal(syscall.SIGKILL); err != nil {
 		return err

@@ -11,7 +11,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 )
 
-// Bounds for what strangers can make this node log and remember.
+// Bounds for what unauthenticated peers can make this node log and remember.
 const (
 	quietFor   = time.Minute // a source's line is not repeated before that
 	maxTexts   = 8           // different lines of one source in that time
@@ -19,7 +19,7 @@ const (
 	maxLines   = 64 // of all sources together in that time
 )
 
-// A Quiet keeps those who have not proved who they are from filling the log: it lets a line of a source pass once in an
+// A Quiet keeps unauthenticated peers from filling the log: it lets a line of a source pass once in an
 // interval, and no more than maxLines of all of them. Beyond maxSources all new ones count as one. It may be used
 // concurrently.
 type Quiet struct {
@@ -51,13 +51,13 @@ type Rate struct {
 // NewRate returns a Rate of so many lines a minute.
 func NewRate(now func() time.Time, lines int) *Rate { return &Rate{now: now, limit: lines} }
 
-// NewQuiet returns a Quiet that has heard nothing yet.
+// NewQuiet returns an empty Quiet.
 func NewQuiet(now func() time.Time) *Quiet {
 	return &Quiet{now: now, seed: maphash.MakeSeed(), sources: make(map[string]*complaints),
 		all: NewRate(now, maxLines)}
 }
 
-// Warn logs a line about a source and reports whether it did. What tells lines apart is text: of an error its Kind.
+// Warn logs a line about a source and reports whether it did. Lines are distinguished by text: of an error its Kind.
 func (q *Quiet) Warn(log hclog.Logger, source, text, msg string, args ...any) bool {
 	return q.Log(log, hclog.Warn, source, text, msg, args...)
 }
@@ -128,8 +128,8 @@ func (r *Rate) Log(log hclog.Logger, level hclog.Level, msg string, args ...any)
 	log.Log(level, msg, args...)
 }
 
-// Kind returns what tells an error from others: its text without digits. Ports, lengths and tids differ each time and
-// tell an operator nothing new.
+// Kind returns what distinguishes an error from others: its text without digits. Ports, lengths and tids differ each
+// time and tell an operator nothing new.
 func Kind(err error) string {
 	return strings.Map(func(r rune) rune {
 		if unicode.IsDigit(r) {

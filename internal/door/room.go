@@ -28,12 +28,12 @@ type Guest struct {
 }
 
 // Guest returns the guest of a connection that is not in the room yet. Evict is called, without any lock and at most
-// once for each Enter, when the connection has to make way for another: it closes the connection.
+// once for each Enter, when the connection is closed for another one: it closes the connection.
 func (r *Room) Guest(source string, evict func(why error)) *Guest {
 	return &Guest{room: r, source: source, evict: evict}
 }
 
-// Enter takes a place in the room, after another has made way where that is needed. The guest counts as the newest.
+// Enter takes a place in the room; if needed another connection is closed for it. The guest counts as the newest.
 func (g *Guest) Enter() {
 	out, why := g.room.enter(g)
 	if out != nil {
@@ -41,7 +41,7 @@ func (g *Guest) Enter() {
 	}
 }
 
-// Leave gives the place back: the connection has proved who is there, or has ended.
+// Leave frees the place: the connection is authenticated, or has ended.
 func (g *Guest) Leave() {
 	g.room.mu.Lock()
 	defer g.room.mu.Unlock()

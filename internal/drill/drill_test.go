@@ -21,8 +21,8 @@ func sample() *Report {
 				Nodes: []string{"a", "b"}, Failovers: 1, Duration: 10,
 				Verdict: &consistency.Verdict{Acknowledged: 5, Lost: []zodb.Tid{1}}, WritePause: 1.5,
 				Aside: []Aside{{"/tmp/x/aside-1/Data.fs", 3}}, Commits: []int{0, 4, 1},
-				Events: []Event{{1e9, faultEvent, "a is <killed>"}},
-				Reigns: []consistency.Reign{{Node: "a", Until: 1e9}, {Node: "b", Since: 2e9}},
+				Events:         []Event{{1e9, faultEvent, "a is <killed>"}},
+				PrimaryPeriods: []consistency.PrimaryPeriod{{Node: "a", Until: 1e9}, {Node: "b", Since: 2e9}},
 			},
 			{Name: "wrong", Verdict: &consistency.Verdict{Violations: slices.Repeat([]consistency.Violation{
 				{Rule: consistency.Acknowledged, Client: "w1", Text: "it is gone"},
@@ -44,7 +44,7 @@ func TestEveryFormSaysWhatWasFound(t *testing.T) {
 		"JSON": {func(r *Report, b *bytes.Buffer) error { return r.WriteJSON(b) },
 			[]string{`"seed": 7`, `"held": false`, `"write_pause_seconds": 1.5`}},
 		"HTML": {func(r *Report, b *bytes.Buffer) error { return r.WriteHTML(b) },
-			[]string{"<svg", "a is &lt;killed&gt;", `class="fault"`, `class="reign"`, "THE GUARANTEE DID NOT HOLD"}},
+			[]string{"<svg", "a is &lt;killed&gt;", `class="fault"`, `class="primary"`, "THE GUARANTEE DID NOT HOLD"}},
 	} {
 		var out bytes.Buffer
 		if err := form.write(sample(), &out); err != nil {

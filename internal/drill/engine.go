@@ -53,7 +53,7 @@ func Play(ctx context.Context, scenarios []Scenario, opt Options) (*Report, erro
 	return perform(ctx, scenarios, &opt, &localTarget{opt.Binary, opt.Sync})
 }
 
-// PlayOn plays scenarios on a cluster that is there already, whose primary is the first of the places. Binary and Sync
+// PlayOn runs scenarios on an existing cluster, whose primary is the first of the places. Binary and Sync
 // are not used. It commits: to objects that it makes.
 func PlayOn(ctx context.Context, scenarios []Scenario, places []cluster.Place, opt Options) (*Report, error) {
 	rep, err := perform(ctx, scenarios, &opt, &remoteTarget{places})
@@ -100,7 +100,7 @@ func play(ctx context.Context, s *Scenario, opt *Options, at target, out *Outcom
 	if err != nil {
 		return err
 	}
-	out.Events, out.Reigns = r.events, r.reigns
+	out.Events, out.PrimaryPeriods = r.events, r.periods
 	return out.judge(ctx, r, at, ops)
 }
 
@@ -200,7 +200,7 @@ func (r *Run) start(ctx context.Context, at target) error {
 	if err := r.load.Setup(ctx); err != nil {
 		return err
 	}
-	r.reigns = []consistency.Reign{{Node: r.primary.Name}}
+	r.periods = []consistency.PrimaryPeriod{{Node: r.primary.Name}}
 	r.note(roleEvent, "%s is primary", r.primary.Name)
 	return nil
 }

@@ -45,9 +45,9 @@ type box struct{ X, Y, W, H float64 }
 
 // A lane is a node, and the times in which it was primary.
 type lane struct {
-	Node   string
-	Y      int
-	Reigns []box
+	Node           string
+	Y              int
+	PrimaryPeriods []box
 }
 
 // A mark is an event.
@@ -74,13 +74,13 @@ func timelineOf(o *Outcome) timeline {
 	}
 	for i, name := range o.Nodes {
 		l := lane{Node: name, Y: plotHeight + i*laneHeight}
-		for _, reign := range o.Reigns {
+		for _, period := range o.PrimaryPeriods {
 			until := float64(plotLeft + plotWidth)
-			if reign.Until != 0 {
-				until = at(reign.Until)
+			if period.Until != 0 {
+				until = at(period.Until)
 			}
-			if since := at(reign.Since); reign.Node == name {
-				l.Reigns = append(l.Reigns, box{since, float64(l.Y + 2), until - since, laneHeight - 4})
+			if since := at(period.Since); period.Node == name {
+				l.PrimaryPeriods = append(l.PrimaryPeriods, box{since, float64(l.Y + 2), until - since, laneHeight - 4})
 			}
 		}
 		t.Lanes = append(t.Lanes, l)

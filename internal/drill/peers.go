@@ -14,7 +14,7 @@ import (
 // peerPause is between two commits of a real client.
 const peerPause = 50 * time.Millisecond
 
-// A ClientPause is the longest time in which a real ZEO client was told of no commit.
+// A ClientPause is the longest time in which a real ZEO client had no commit acknowledged.
 type ClientPause struct {
 	ZEO     string  `json:"zeo"` // its version
 	Client  string  `json:"client"`
@@ -57,7 +57,7 @@ func (r *Run) bring(ctx context.Context, pythons []string) error {
 func (p peers) goOn(ctx context.Context, after time.Time) error {
 	for _, c := range p {
 		if err := c.AwaitAll(ctx, after); err != nil {
-			return fmt.Errorf("real ZEO clients go on: %w", err)
+			return fmt.Errorf("real ZEO clients continue: %w", err)
 		}
 	}
 	return nil

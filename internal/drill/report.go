@@ -41,10 +41,10 @@ type Outcome struct {
 	ByItself   int                  `json:"rewound_by_itself"` // how often a node did that
 	Peers      []ClientPause        `json:"zeo_clients"`       // real ones, if there were any
 
-	Duration float64             `json:"duration_seconds"`
-	Events   []Event             `json:"events"`
-	Reigns   []consistency.Reign `json:"reigns"`
-	Commits  []int               `json:"commits"` // acknowledged, in equal parts of the duration
+	Duration       float64                     `json:"duration_seconds"`
+	Events         []Event                     `json:"events"`
+	PrimaryPeriods []consistency.PrimaryPeriod `json:"primary_periods"`
+	Commits        []int                       `json:"commits"` // acknowledged, in equal parts of the duration
 }
 
 // An Aside is what was cut off from a node.
@@ -88,12 +88,12 @@ func (o *Outcome) judge(ctx context.Context, r *Run, at target, ops []consistenc
 		return nil //nolint:nilerr // it is what was found
 	}
 	o.Verdict = consistency.Check(&consistency.Case{
-		Ops:     ops,
-		Truth:   truth,
-		Aside:   aside,
-		Cut:     r.cut,
-		Reigns:  r.reigns,
-		MayLose: at.mayLose(),
+		Ops:            ops,
+		Truth:          truth,
+		Aside:          aside,
+		Cut:            r.cut,
+		PrimaryPeriods: r.periods,
+		MayLose:        at.mayLose(),
 	})
 	o.Held = len(o.Verdict.Violations) == 0
 	return nil

@@ -29,7 +29,7 @@ type Run struct {
 	packed [][]consistency.Txn // what nodes had before they were packed
 	cut    zodb.Tid            // the first transaction that was cut off, in the end; 0: none was
 
-	reigns    []consistency.Reign
+	periods   []consistency.PrimaryPeriod
 	events    []Event
 	failovers int
 	byHand    int           // rewinds by an operator
@@ -65,20 +65,20 @@ func (r *Run) fault(format string, args ...any) {
 	}
 }
 
-// endReign: from now on nobody is sure to be the only primary.
-func (r *Run) endReign() {
-	if last := &r.reigns[len(r.reigns)-1]; last.Until == 0 {
+// endPrimaryPeriod: from now on nobody is sure to be the only primary.
+func (r *Run) endPrimaryPeriod() {
+	if last := &r.periods[len(r.periods)-1]; last.Until == 0 {
 		last.Until = r.clock()
 	}
 }
 
-// beginReign: from now on this node is.
-func (r *Run) beginReign(n *cluster.Node) {
+// beginPrimaryPeriod: from now on this node is.
+func (r *Run) beginPrimaryPeriod(n *cluster.Node) {
 	if n != r.primary {
 		r.former, r.primary = r.primary, n
 		r.failovers++
 	}
-	r.reigns = append(r.reigns, consistency.Reign{Node: n.Name, Since: r.clock()})
+	r.periods = append(r.periods, consistency.PrimaryPeriod{Node: n.Name, Since: r.clock()})
 	r.note(roleEvent, "%s is primary", n.Name)
 }
 

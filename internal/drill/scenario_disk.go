@@ -14,9 +14,9 @@ import (
 
 var slowDisk = Scenario{
 	Name: "slow-disk",
-	About: "A node is slow for a while, the primary or a secondary: everything waits as long as it has to, and " +
-		"nothing goes wrong.",
-	Simulated: "the process is stopped and woken up in turn (SIGSTOP, SIGCONT), so all of it is slow and not only " +
+	About: "One node, the primary or a secondary, is slow for a while: the others wait for it, and all answers " +
+		"are right.",
+	Simulated: "the process is stopped and continued in turn (SIGSTOP, SIGCONT), so all of it is slow and not only " +
 		"its disk",
 	Steps: []Step{commitsGoOn, slowNode, commitsGoOn, redundancy},
 }
@@ -40,8 +40,8 @@ func slowNode(ctx context.Context, r *Run) error {
 
 var fullDisk = Scenario{
 	Name: "full-disk",
-	About: "The disk of the primary is full: commits are refused, and whatever was acknowledged is there. When " +
-		"there is room again, commits go on.",
+	About: "The disk of the primary is full: commits are refused, and all that was acknowledged is there. When " +
+		"there is room again, commits continue.",
 	Simulated: "the size of the primary's files is limited (prlimit), so writing fails with EFBIG where a full " +
 		"disk has ENOSPC",
 	Steps: []Step{commitsGoOn, fillDisk, nothingGoes, emptyDisk, commitsGoOn, redundancy},
@@ -73,10 +73,10 @@ func emptyDisk(ctx context.Context, r *Run) error {
 
 var clockJump = Scenario{
 	Name: "clock-jump",
-	About: "The clock of the primary has been a day ahead for a moment: tids go on from there, also after a " +
+	About: "The clock of the primary is a day ahead for a moment: tids count up from there, also after a " +
 		"secondary was promoted.",
-	Simulated: "a client commits a transaction with a tid of tomorrow, which is what such a clock leaves behind; " +
-		"the clock of this machine is left alone",
+	Simulated: "a client commits a transaction with a tid of tomorrow, as such a clock would give it; " +
+		"the clock of this machine is not changed",
 	Steps: []Step{
 		commitsGoOn,
 		commitTomorrow,
@@ -104,7 +104,7 @@ func commitTomorrow(ctx context.Context, r *Run) error {
 var packDuringFailover = Scenario{
 	Name: "pack-during-failover",
 	About: "The primary is killed while it packs, and a secondary promoted; the former primary comes back with " +
-		"whatever its pack has left.",
+		"what its pack has left.",
 	Steps: []Step{
 		commitsGoOn,
 		redundancy,
@@ -134,7 +134,7 @@ func rememberHistory(ctx context.Context, r *Run) error {
 
 // packAndKill kills the primary at some time of its pack. It packs only what is remembered.
 func packAndKill(ctx context.Context, r *Run) error {
-	r.fault("%s packs, and is killed while it does", r.primary.Name)
+	r.fault("%s is killed while it packs", r.primary.Name)
 	after := time.Duration(r.rand.Int64N(int64(60 * time.Millisecond)))
 	until := time.Now()
 	if at := r.mark.Time(); at.Before(until) { // with a clock that was ahead, everything is behind it

@@ -13,9 +13,9 @@ func isReady(st *admin.Status) bool { return st.Ready }
 
 var partition = Scenario{
 	Name: "partition",
-	About: "The network between the primary and the other nodes is gone, while clients reach all of them; a " +
-		"secondary is promoted; then the network is back and the former primary becomes a secondary.",
-	Simulated: "a proxy between the nodes refuses, or holds back, what they send to each other; the seed says " +
+	About: "The network between the primary and the other nodes is cut, while clients reach all of them; a " +
+		"secondary is promoted; then the network works again and the former primary becomes a secondary.",
+	Simulated: "a proxy between the nodes refuses, or holds back, their messages to each other; the seed decides " +
 		"which",
 	Steps: []Step{commitsGoOn, isolatePrimary, promote, commitsGoOn, heal, redundancy},
 }
@@ -31,7 +31,7 @@ func isolatePrimary(_ context.Context, r *Run) error {
 
 // heal gives the network back.
 func heal(_ context.Context, r *Run) error {
-	r.note(noteEvent, "the network is back")
+	r.note(noteEvent, "the network works again")
 	for _, n := range r.Nodes {
 		r.around(n, network.Open, 0)
 	}
@@ -41,7 +41,7 @@ func heal(_ context.Context, r *Run) error {
 // lag makes the network between the nodes slow.
 func lag(_ context.Context, r *Run) error {
 	delay := time.Duration(1+r.rand.IntN(10)) * time.Millisecond
-	r.note(faultEvent, "what nodes send each other comes %v later", delay)
+	r.note(faultEvent, "messages between nodes take %v longer", delay)
 	for _, n := range r.Nodes {
 		r.around(n, network.Open, delay)
 	}
@@ -59,10 +59,10 @@ func (r *Run) around(n *cluster.Node, c network.Condition, delay time.Duration) 
 
 var oldPrimaryReturning = Scenario{
 	Name: "old-primary-returning",
-	About: "The primary goes on for a while when its secondaries have lost it, and is killed then; a secondary is " +
-		"promoted. When the former primary comes back, what only it has is cut off and kept, and it becomes a " +
+	About: "The primary continues for a while without its secondaries, and is then killed; a secondary is " +
+		"promoted. When the former primary comes back, what only it has is set aside, and it becomes a " +
 		"secondary.",
-	Simulated: "a proxy between the nodes refuses, or holds back, what they send to each other; the seed says " +
+	Simulated: "a proxy between the nodes refuses, or holds back, their messages to each other; the seed decides " +
 		"which",
 	Steps: []Step{
 		commitsGoOn,
@@ -80,5 +80,5 @@ var oldPrimaryReturning = Scenario{
 // lonely lets clients try for a while to commit at a primary whose secondaries do not hear of it.
 func lonely(ctx context.Context, r *Run) error {
 	tried := r.load.Log.Len() + 100
-	return until(ctx, "clients go on", func() bool { return r.load.Log.Len() >= tried })
+	return until(ctx, "clients continue", func() bool { return r.load.Log.Len() >= tried })
 }

@@ -5,8 +5,8 @@ import "context"
 var switchover = Scenario{
 	Name: "switchover",
 	About: "Over links with some delay, the primary hands over to a secondary, and that one to another one: " +
-		"nothing is lost, and clients go on by themselves.",
-	Simulated: "a proxy between the nodes passes on what they send some milliseconds later",
+		"nothing is lost, and clients continue by themselves.",
+	Simulated: "a proxy between the nodes delays their messages by some milliseconds",
 	Steps:     []Step{commitsGoOn, lag, handOver, commitsGoOn, redundancy, handOver, commitsGoOn, heal, redundancy},
 }
 
@@ -35,7 +35,7 @@ func startPrimary(ctx context.Context, r *Run) error {
 var primaryFrozen = Scenario{
 	Name: "primary-frozen",
 	About: "The primary is frozen (SIGSTOP) with all its connections and a secondary promoted; then the former " +
-		"primary is woken up (SIGCONT) and must not take anything any more.",
+		"primary is continued (SIGCONT) and must take no more transactions.",
 	Steps: []Step{commitsGoOn, freezePrimary, promote, commitsGoOn, wakeFormer, commitsGoOn, redundancy},
 }
 
@@ -45,7 +45,7 @@ func freezePrimary(ctx context.Context, r *Run) error {
 }
 
 func wakeFormer(_ context.Context, r *Run) error {
-	r.note(noteEvent, "%s is woken up", r.former.Name)
+	r.note(noteEvent, "%s is continued", r.former.Name)
 	return r.former.Wake()
 }
 

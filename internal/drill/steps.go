@@ -26,11 +26,11 @@ func handOver(ctx context.Context, r *Run) error { return r.handTo(ctx, r.pick()
 func (r *Run) handTo(ctx context.Context, heir *cluster.Node) error {
 	from := r.primary
 	r.note(noteEvent, "%s is to hand over to %s", from.Name, heir.Name)
-	r.endReign()
+	r.endPrimaryPeriod()
 	for {
 		_, err := from.Switchover(ctx, heir)
 		if err == nil {
-			r.beginReign(heir)
+			r.beginPrimaryPeriod(heir)
 			return nil
 		}
 		if refused(err) != admin.Busy {
@@ -58,7 +58,7 @@ func startFormer(_ context.Context, r *Run) error {
 // an operator would. When all refuse they are asked again: something may still have been on its way to them, or they
 // are at something else.
 func promote(ctx context.Context, r *Run) error {
-	r.endReign()
+	r.endPrimaryPeriod()
 	for {
 		refusals, err := r.promoteAny(ctx)
 		if refusals == nil {
@@ -75,7 +75,7 @@ func (r *Run) promoteAny(ctx context.Context) (refusals, err error) {
 	for _, n := range r.others() {
 		_, err := n.Promote(ctx)
 		if err == nil {
-			r.beginReign(n)
+			r.beginPrimaryPeriod(n)
 			return nil, nil
 		}
 		err = fmt.Errorf("promoting %s: %w", n.Name, err)

@@ -47,7 +47,7 @@ func StagingScenarios() []Scenario {
 
 var thereAndBack = Scenario{
 	Name: "switchover",
-	About: "The primary hands over to a secondary, and that one back: nothing is lost, and clients go on by " +
+	About: "The primary hands over to a secondary, and that one back: nothing is lost, and clients continue by " +
 		"themselves.",
 	Steps: []Step{commitsGoOn, handOver, commitsGoOn, redundancy, handBack, commitsGoOn, redundancy},
 }

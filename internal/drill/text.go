@@ -60,10 +60,10 @@ func (o *Outcome) Result() string {
 
 // Promise says what had to hold, and whether it did.
 func (r *Report) Promise() string {
-	promise := "commits do not wait for secondaries: what none of them had may be set aside, and is never just gone"
+	promise := "commits do not wait for secondaries: what no secondary had may be set aside, but does not vanish"
 	switch {
 	case r.Staging:
-		promise = "what is done on purpose loses nothing"
+		promise = "planned changes lose nothing"
 	case r.Sync > 0:
 		promise = fmt.Sprintf("commits wait for %d of 2 secondaries: no acknowledged commit is lost", r.Sync)
 	}
@@ -104,7 +104,7 @@ func (o *Outcome) details() string {
 		line("simulated: %s", o.Simulated)
 	}
 	if v := o.Verdict; v != nil {
-		line("%d reads, %d of them of a primary; of %d commits nobody was told what became of them, %d are there",
+		line("%d reads, %d of them at a primary; %d commits had an unknown outcome, %d of these are there",
 			v.Reads, v.PrimaryReads, v.Found+v.Missing, v.Found)
 		for i, violation := range v.Violations {
 			if i == maxShown {

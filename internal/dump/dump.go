@@ -63,7 +63,7 @@ type Options struct {
 type Printer interface {
 	Transaction(Transaction) error
 	Record(Record) error
-	// End is told how many bytes stand behind the last committed transaction.
+	// End is called with the number of bytes after the last committed transaction.
 	End(uncommitted int64) error
 }
 

@@ -85,7 +85,7 @@ func (p textPrinter) End(uncommitted int64) error {
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b,
-		"behind it %d bytes that are not committed: a transaction being written, or one that a crash interrupted\n",
+		"after it %d bytes that are not committed: a transaction being written, or one that a crash interrupted\n",
 		uncommitted)
 	return p.write(&b)
 }

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// ErrInUse says that somebody else listens on an address already.
+// ErrInUse says that another process listens on an address already.
 var ErrInUse = errors.New("address is in use by another process")
 
 // maxSocketPath is what fits into a socket address on the systems that we run on, without the closing zero.
@@ -67,7 +67,7 @@ func (e Endpoint) String() string { return e.addr }
 func (e Endpoint) IsZero() bool { return e == Endpoint{} }
 
 // Local reports whether only processes of this machine can reach e: a Unix socket, localhost, or a loopback IP. Other
-// names are taken for remote, whatever they resolve to today.
+// names count as remote, whatever they resolve to today.
 func (e Endpoint) Local() bool {
 	if e.network == "unix" {
 		return true
@@ -111,7 +111,7 @@ func (e Endpoint) family() string {
 }
 
 // Listen begins to listen. Closing the listener removes the socket of a Unix endpoint. The error wraps ErrInUse when
-// somebody listens there already.
+// another process listens there already.
 func (e Endpoint) Listen(ctx context.Context) (net.Listener, error) {
 	if e.network == "unix" {
 		if err := removeStale(ctx, e); err != nil {

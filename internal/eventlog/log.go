@@ -64,8 +64,8 @@ func Open(level int, sinks []Sink) (*Log, error) {
 	return l, nil
 }
 
-// Reopen opens files under their names again, after somebody has moved them away. One that cannot be opened goes on
-// where it is.
+// Reopen opens files under their names again, after they were renamed. If one cannot be opened, the log continues
+// in the old file.
 func (l *Log) Reopen() {
 	files, failed := 0, false
 	for _, s := range l.sinks {

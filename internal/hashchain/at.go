@@ -8,7 +8,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// An UnknownError says that a value of a chain cannot be told, and nothing about whether histories are equal.
+// An UnknownError says that a value of a chain is not known; histories may be equal or not.
 type UnknownError struct {
 	base, tid zodb.Tid
 	Why       string
@@ -41,9 +41,9 @@ func (l *Local) Span(context.Context) (Span, error) {
 	return Span{Base: st.Base, Last: last}, nil
 }
 
-// At returns the point behind the last transaction at or before tid, of the chain that begins behind base. Where that
+// At returns the point after the last transaction at or before tid, of the chain that begins after base. Where that
 // has to be computed by reading, one caller does so at a time; what it found out until ctx ends is kept for the next
-// attempt. An *UnknownError says that the file cannot tell.
+// attempt. An *UnknownError says that the file does not have it.
 func (l *Local) At(ctx context.Context, base, tid zodb.Tid) (Point, error) {
 	if tid < base {
 		return Point{}, &UnknownError{base, tid, "the chain begins later"}
@@ -84,7 +84,7 @@ func (l *Local) Near(ctx context.Context, tid zodb.Tid) (base zodb.Tid, at Point
 	return st.Base, at, err == nil && at.Tid == tid
 }
 
-// nearest returns the last mark at or before tid that is known of the chain from base, and whether it is the one behind
+// nearest returns the last mark at or before tid that is known of the chain from base, and whether it is the one after
 // the last transaction at or before tid.
 func (l *Local) nearest(base, tid zodb.Tid) (best checkpoint, exact bool) {
 	last := l.src.LastTid() // before the head is looked at: it can only become newer
@@ -117,7 +117,7 @@ func (l *Local) remember(base zodb.Tid, m checkpoint) {
 	l.recent = l.recent[max(len(l.recent)-maxRecent, 0):]
 }
 
-// scan reads from behind one mark to the last transaction at or before tid. What it returns is right also with an
+// scan reads from after one mark to the last transaction at or before tid. What it returns is right also with an
 // error. The place where it begins is looked at before and after, because a pack may come between.
 func (l *Local) scan(ctx context.Context, base zodb.Tid, from checkpoint, tid zodb.Tid) (to checkpoint, err error) {
 	check := func() error {

@@ -9,10 +9,10 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A Point is the value of a chain behind a transaction.
+// A Point is the value of a chain after a transaction.
 type Point struct {
-	Tid   zodb.Tid    // of the transaction; the base, when there is none behind it
-	Count uint64      // of the transactions from behind the base up to it
+	Tid   zodb.Tid    // of the transaction; the base, when there is none after it
+	Count uint64      // of the transactions from after the base up to it
 	Value zodb.Digest // zero at the base
 }
 
@@ -21,7 +21,7 @@ type checkpoint = state.Checkpoint
 
 func point(m checkpoint) Point { return Point{m.Tid, m.Count, m.Value} }
 
-// next returns the mark behind the transaction that follows m.
+// next returns the mark after the transaction that follows m.
 func next(m checkpoint, tid zodb.Tid, digest zodb.Digest) checkpoint {
 	var b [2*sha256.Size + 8]byte
 	copy(b[:], m.Value[:])
@@ -49,7 +49,7 @@ type chainWriter struct {
 	txns  int64
 }
 
-// packed takes a transaction that a pack has left: the chain begins again behind what follows it.
+// packed takes a transaction that a pack has left: the chain begins again after what follows it.
 func (t *chainWriter) packed() { *t = chainWriter{scale: 1} }
 
 // take takes the next transaction, of so many bytes.

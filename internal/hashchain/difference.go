@@ -12,21 +12,21 @@ import (
 type Chain interface {
 	// Span says where the chain begins and ends.
 	Span(ctx context.Context) (Span, error)
-	// At returns the point behind the last transaction at or before tid, of the chain that begins behind base. The
+	// At returns the point after the last transaction at or before tid, of the chain that begins after base. The
 	// error is an *UnknownError when the node cannot tell.
 	At(ctx context.Context, base, tid zodb.Tid) (Point, error)
 }
 
 // A Span is from where to where a chain goes.
 type Span struct {
-	Base zodb.Tid // the chain begins behind it; 0: with the first transaction
+	Base zodb.Tid // the chain begins after it; 0: with the first transaction
 	Last zodb.Tid // the last transaction of the storage
 }
 
 // A Difference is what two histories have in common, and where they part.
 type Difference struct {
 	A, B Span
-	Base zodb.Tid // from behind which they were compared
+	Base zodb.Tid // from after which they were compared
 	// Common is the last point at which they are known to be equal. Without a difference it is the end of the one that
 	// is shorter.
 	Common Point

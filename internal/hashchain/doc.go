@@ -3,10 +3,10 @@
 //
 // # The chain
 //
-// A value stands for all transactions behind a base, up to one of them:
+// A value stands for all transactions after a base, up to one of them:
 //
 //	value at the base    = 32 zero bytes
-//	value behind n       = SHA-256( value before n (32) ‖ tid of n (8, big-endian) ‖ digest of n (32) )
+//	value after n       = SHA-256( value before n (32) ‖ tid of n (8, big-endian) ‖ digest of n (32) )
 //
 //	  base            n1               n2               n3
 //	──┼───────────────┼────────────────┼────────────────┼──▶ tid
@@ -21,16 +21,16 @@
 // # Packs
 //
 // A pack changes transactions up to some time, and marks those that it leaves with status 'p'. Behind them nothing
-// changes. So a chain can be computed from a file only behind the first transaction that follows the last 'p': that is
+// changes. So a chain can be computed from a file only after the first transaction that follows the last 'p': that is
 // the base of a file that was packed before its chain was begun, and 0 is the base of one that never was. (The last 'p'
-// itself is no base, for the pack may have removed transactions behind it.)
+// itself is no base, for the pack may have removed transactions after it.)
 //
 // A chain that is there already outlives packs: its values are facts about what happened, and new transactions are
 // added to them. The usual cluster therefore has one base for ever, that of the file from which it was made, whenever
 // each node packs its own. Only what a pack went over cannot be computed again between two checkpoints.
 //
 // Who meets 'p' in what is new to it, such as a secondary that is filled from a packed primary, begins again with the
-// base behind it. Another node with an earlier base can compute the chain from there, too, by reading.
+// base after it. Another node with an earlier base can compute the chain from there, too, by reading.
 //
 // # Checkpoints
 //

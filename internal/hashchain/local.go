@@ -17,7 +17,7 @@ import (
 
 // A Source is a storage: a *filestorage.Storage or a *filestorage.Attached.
 type Source interface {
-	// Iterate begins behind a tid; a following iterator waits at the end for more.
+	// Iterate begins after a tid; a following iterator waits at the end for more.
 	Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error)
 	// Find wraps zodb.ErrNoTid when there is no such transaction.
 	Find(ctx context.Context, tid zodb.Tid) (filestorage.Found, error)

@@ -7,12 +7,12 @@ import (
 	"github.com/zrsd/zrsd/internal/pause"
 )
 
-// How the reading makes way for who waits for something: after each turn it rests for as long as that took, and while
+// How the reader yields to others: after each turn it rests for as long as that took, and while
 // the storage grows, as when a secondary catches up, much longer. Then it falls behind, which costs nothing: what a
 // handshake needs is read for it.
 const (
 	turn     = 8 << 20                // bytes read at a time
-	busyRest = 250 * time.Millisecond // behind a turn in which the storage grew
+	busyRest = 250 * time.Millisecond // after a turn in which the storage grew
 )
 
 // A throttle says when to rest. It is for one goroutine.

@@ -10,8 +10,8 @@ import (
 	"github.com/zrsd/zrsd/internal/printable"
 )
 
-// Failure returns what a plugin prints when a server, the primary or the secondary, did not tell its last transactions.
-// It is Critical.
+// Failure returns what a plugin prints when a server, the primary or the secondary, did not report its last
+// transactions. It is Critical.
 func Failure(server, addr string, err error) (string, Level) {
 	var connect *connectError
 	if errors.As(err, &connect) {
@@ -19,7 +19,7 @@ func Failure(server, addr string, err error) (string, Level) {
 			Critical
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")    // one line, since only that is shown
-	text = strings.ReplaceAll(printable.Line(text), "|", "/") // behind which are metrics
+	text = strings.ReplaceAll(printable.Line(text), "|", "/") // after which are metrics
 	return fmt.Sprintf("Can't get the status of %s at %s: %s\n", server, pythonString(addr), text), Critical
 }
 

@@ -109,7 +109,7 @@ func metricLabel(name string) string {
 	return strings.NewReplacer("'", "_", "|", "_", "=", "_").Replace(printable.Line(name))
 }
 
-// text puts the metrics where Nagios wants them: the first behind the first line, the others behind the last.
+// text puts the metrics where Nagios wants them: the first after the first line, the others after the last.
 func (r *report) text() string {
 	if len(r.metrics) > 0 {
 		r.lines[0] += "|" + r.metrics[0]

@@ -79,7 +79,7 @@ func parseAnswer(b []byte) (Storages, error) {
 	found := Storages{}
 	for name, status := range answer {
 		if status.Last == nil {
-			return nil, fmt.Errorf("the ZEO server does not tell the last transaction of storage %q", name)
+			return nil, fmt.Errorf("the ZEO server does not report the last transaction of storage %q", name)
 		}
 		found[name] = *status.Last
 	}

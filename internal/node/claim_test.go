@@ -243,7 +243,7 @@ func TestASecondaryDoesNotLeadTheEpochOfAnotherNode(t *testing.T) {
 	again.writable(t, false)
 	a.end(t)
 	c.end(t)
-	again.disputes(t, conflictReign, "zrsd promote")
+	again.disputes(t, conflictRole, "zrsd promote")
 }
 
 // Where nobody else is known there is nobody to ask: a copy leads, in an epoch of its own.

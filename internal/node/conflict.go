@@ -15,7 +15,7 @@ import (
 const (
 	conflictIdentity = "identity" // started as primary, without a state file: the members are asked first
 	conflictCopy     = "copy"     // its files are a copy of another node's, or older than its state file
-	conflictReign    = "reign"    // started as primary, but another node began the last epoch
+	conflictRole     = "role"     // started as primary, but another node began the last epoch
 	conflictEpoch    = "epoch"    // another node is primary of an epoch of the same number
 	conflictNode     = "node"     // another process is primary with the id of this node
 	conflictStorage  = "storage"  // a member is primary of another storage
@@ -59,7 +59,7 @@ func (r *replica) notOwn(id *state.State) *dispute {
 			"a backup, and no other node is primary, start it once with --as-it-was; where it is to be a database "+
 			"of its own, with --new-identity and without the addresses of the others", id.Path(), r.c.Data, id.Was)}
 	case !id.Own():
-		return &dispute{kind: conflictReign, text: fmt.Sprintf("this node was started as primary, and epoch %d, the "+
+		return &dispute{kind: conflictRole, text: fmt.Sprintf("this node was started as primary, and epoch %d, the "+
 			"last one that it knows, is that of node %s %s: it looks for the primary and follows it. To make it the "+
 			"primary, use zrsd promote", epoch.Number, epoch.Node, epoch.By)}
 	}

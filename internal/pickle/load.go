@@ -15,7 +15,7 @@ func Load(data []byte, lim Limits) (Value, error) {
 	return v, err
 }
 
-// LoadPrefix reads the first pickle of data, as Load does, and returns what is behind it.
+// LoadPrefix reads the first pickle of data, as Load does, and returns what is after it.
 func LoadPrefix(data []byte, lim Limits) (v Value, rest []byte, err error) {
 	m, err := newMachine(data, lim)
 	if err != nil {

@@ -1,7 +1,7 @@
 // Package recovered lets a panic cost what it was about instead of the process: one connection, one request, one
 // record. It knows two kinds of work.
 //
-// Do is for work that reads what a stranger, a client or a file says and holds no lock when it panics that it does not
+// Do is for work that reads input of a peer, a client or a file and holds no lock when it panics that it does not
 // give back: the messages of a connection, a list for a client, the references of a record. The panic becomes an error.
 //
 // Must is for work whose half would be a lie: what is done under the commit lock, a pack, a change of role. There a

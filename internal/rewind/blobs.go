@@ -10,7 +10,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// FindBlobs returns where the blobs of a storage are when nobody has said it: the folder blobs beside the Data.fs, if
+// FindBlobs returns where the blobs of a storage are if no directory was given: the folder blobs beside the Data.fs, if
 // it is a blob directory; empty: none is known.
 func FindBlobs(disk vfs.FS, data string) string {
 	dir := filepath.Join(filepath.Dir(data), "blobs")
@@ -23,8 +23,8 @@ func FindBlobs(disk vfs.FS, data string) string {
 // blobClass is that of records that have a blob.
 const blobClass = "ZODB.blob.Blob"
 
-// NeedsBlobs refuses to take out what lies behind last where that has blobs and the storage was opened without them:
-// they would stay behind, and what is set aside would be without them.
+// NeedsBlobs refuses to remove the transactions after last if they have blobs and the storage was opened without blobs:
+// the blobs would stay in the directory, and be missing in the fragment.
 func NeedsBlobs(ctx context.Context, st *filestorage.Storage, last zodb.Tid) error {
 	if st.HasBlobs() {
 		return nil

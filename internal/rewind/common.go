@@ -14,7 +14,7 @@ import (
 
 // A Primary is the node that a storage is to follow.
 type Primary interface {
-	// Status says how it stands, and changes nothing.
+	// Status returns its status, and changes nothing.
 	Status(ctx context.Context) (*protocol.NodeStatus, error)
 	// Has reports whether a transaction is part of its history.
 	Has(ctx context.Context, at protocol.Position) (bool, error)
@@ -44,7 +44,7 @@ func Common(ctx context.Context, st *filestorage.Storage, id *state.State, p Pri
 		return nil, refuse("%s is not primary (epoch %d, last transaction %v): name the node that is", theirs.Name,
 			theirs.Highest(), theirs.LastTid)
 	case theirs.Highest() < id.Epoch().Number:
-		return nil, refuse("this storage is of epoch %d, %s only of epoch %d: that node has to follow this one",
+		return nil, refuse("this storage is of epoch %d, %s only of epoch %d: that node must follow this one",
 			id.Epoch().Number, theirs.Name, theirs.Highest())
 	case last == 0:
 		return &state.Rewind{Epochs: shared(id.Epochs, theirs.Epochs, 0)}, nil
@@ -79,7 +79,7 @@ func candidate(id *state.State, theirs *protocol.NodeStatus, last zodb.Tid) zodb
 	return at
 }
 
-// shared returns the reigns that both know, up to a transaction.
+// shared returns the epochs that both know, up to a transaction.
 func shared(ours, theirs []protocol.Epoch, upTo zodb.Tid) (list []protocol.Epoch) {
 	for i, e := range ours {
 		if i >= len(theirs) || !e.Same(theirs[i]) || e.Begin > upTo {
@@ -93,7 +93,7 @@ func shared(ours, theirs []protocol.Epoch, upTo zodb.Tid) (list []protocol.Epoch
 	return list
 }
 
-// behind returns the first transaction behind tid.
+// after returns the first transaction after tid.
 func behind(ctx context.Context, st *filestorage.Storage, tid zodb.Tid) (zodb.Tid, error) {
 	it, err := st.Iterate(tid, false)
 	if err != nil {
@@ -115,7 +115,7 @@ type bisection struct {
 	questions int
 }
 
-// search returns it, 0 when there is none, if it is not behind at. Nearly always it is the last one up to there.
+// search returns it, 0 when there is none, if it is not after at. Nearly always it is the last one up to there.
 func (b *bisection) search(at zodb.Tid) (zodb.Tid, error) {
 	high, err := b.upTo(at)
 	if err != nil || high == 0 {
@@ -194,10 +194,10 @@ func (r *Remote) Status(ctx context.Context) (*protocol.NodeStatus, error) {
 	return p, nil
 }
 
-// Epochs returns those of the primary, as Stand has heard them.
+// Epochs returns those of the primary, as of Stand.
 func (r *Remote) Epochs() []protocol.Epoch { return r.epochs }
 
-// Has is Primary. It comes behind Stand: a secondary that named epochs which the primary does not know would be taken
+// Has is Primary. It comes after Stand: a secondary that named epochs which the primary does not know would be taken
 // for one that knows better.
 func (r *Remote) Has(ctx context.Context, at protocol.Position) (bool, error) {
 	_, err := r.ask(ctx, &protocol.Hello{

@@ -84,7 +84,7 @@ func TestTheLastCommonTransactionIsFoundInFewQuestions(t *testing.T) {
 	})
 }
 
-// What lies behind the beginning of a reign that one side does not know goes, although the primary believes of it that
+// What lies after the beginning of a reign that one side does not know goes, although the primary believes of it that
 // a pack took it away, or has something under the same tid.
 func TestWhatIsOfAnotherReignGoes(t *testing.T) {
 	two := func(begin zodb.Tid, node string) []protocol.Epoch {

@@ -10,14 +10,14 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Empty reports whether all transactions of a storage behind last have no records and never had any: taking them out
+// Empty reports whether all transactions of a storage after last have no records and never had any: taking them out
 // loses no data. A transaction that a pack has written may have had some.
 func Empty(ctx context.Context, st *filestorage.Storage, last zodb.Tid) (bool, error) {
 	records, packed, err := holds(ctx, st, last, true)
 	return !records && !packed, err
 }
 
-// Holds looks at all transactions of a storage behind last: whether there is a record, and whether there is a
+// Holds looks at all transactions of a storage after last: whether there is a record, and whether there is a
 // transaction that is not as it was committed, because a pack has written it.
 func Holds(ctx context.Context, st *filestorage.Storage, last zodb.Tid) (records, packed bool, err error) {
 	return holds(ctx, st, last, false)

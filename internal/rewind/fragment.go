@@ -24,7 +24,7 @@ type Fragment struct {
 	Manifest string `json:"manifest"`
 }
 
-// FragmentOf returns where the fragment of the storage at dataPath lies that begins with the transaction first.
+// FragmentOf returns the paths of the fragment of the storage at dataPath that begins with the transaction first.
 func FragmentOf(dataPath string, first zodb.Tid) Fragment {
 	return nthFragment(dataPath, first, 1)
 }
@@ -92,7 +92,7 @@ func removeAll(disk vfs.FS, path string) error {
 	return errors.Join(err, disk.Remove(path))
 }
 
-// build makes the fragment of everything in st behind last, and its manifest when the rest is durable.
+// build makes the fragment of everything in st after last, and its manifest when the rest is durable.
 func (f *Fragment) build(ctx context.Context, disk vfs.FS, st *filestorage.Storage, storageID string,
 	last zodb.Tid) (err error) {
 	if err := f.clear(disk); err != nil {

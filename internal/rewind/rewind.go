@@ -16,7 +16,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A Storage is a storage that nobody has open.
+// A Storage is a storage that no process has open.
 type Storage struct {
 	FS    vfs.FS
 	Data  string // path of the Data.fs
@@ -35,7 +35,7 @@ func (s *Storage) Begin(plan *state.Rewind) error {
 	return s.Note(keep, plan)
 }
 
-// Note is Begin for whoever keeps the state file already. The storage may be open.
+// Note is Begin for a caller that has the Keeper of the state file. The storage may be open.
 func (s *Storage) Note(keep *state.Keeper, plan *state.Rewind) error {
 	n, err := s.free(plan.First)
 	if err != nil {

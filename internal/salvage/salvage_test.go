@@ -62,7 +62,7 @@ func commit(t *testing.T, st *filestorage.Storage, tid zodb.Tid, data map[zodb.O
 	}
 }
 
-// scene makes two storages that share a history up to 0x10, a fragment of what the one had behind it, and a client of
+// scene makes two storages that share a history up to 0x10, a fragment of what the one had after it, and a client of
 // the other, which has what changes says.
 func scene(t *testing.T, changes map[zodb.Oid]string) (*Fragment, *client.Conn, *filestorage.Storage) {
 	t.Helper()

@@ -9,9 +9,9 @@ import (
 // A Chain is what is kept of the chain of digests over the transactions of a storage; package history says what that
 // is. Nothing else depends on it: what is missing or does not fit the file is computed again.
 type Chain struct {
-	// Base is the transaction behind which the chain begins, 0: at the beginning.
+	// Base is the transaction after which the chain begins, 0: at the beginning.
 	Base zodb.Tid `json:"base"`
-	// Checkpoints are places of the chain behind the base, at most MaxCheckpoints, with rising tids. A Chain without
+	// Checkpoints are places of the chain after the base, at most MaxCheckpoints, with rising tids. A Chain without
 	// any says nothing.
 	Checkpoints []Checkpoint `json:"checkpoints"`
 }
@@ -19,7 +19,7 @@ type Chain struct {
 // MaxCheckpoints is how many checkpoints of a chain are kept.
 const MaxCheckpoints = 64
 
-// A Checkpoint is a place of a chain: the value behind a transaction, how many there are from behind the base up to
+// A Checkpoint is a place of a chain: the value after a transaction, how many there are from after the base up to
 // it, and the digest of its content, by which it is recognised in the file.
 type Checkpoint struct {
 	Tid    zodb.Tid    `json:"tid"`
@@ -36,7 +36,7 @@ func (c *Chain) Last() Checkpoint {
 	return c.Checkpoints[len(c.Checkpoints)-1]
 }
 
-// Forget drops the checkpoints behind a transaction: the file does not have them any more.
+// Forget drops the checkpoints after a transaction: the file does not have them any more.
 func (c *Chain) Forget(behind zodb.Tid) {
 	for i, p := range c.Checkpoints {
 		if p.Tid > behind {

@@ -1,10 +1,10 @@
-// Package state keeps what a storage is, beside the Data.fs that says what it contains: the id that all copies of
-// one database share, and the epochs of its history. With it two nodes can tell a copy of the same database from
+// Package state keeps the identity of a storage in a file beside the Data.fs: the id that all copies of
+// one database share, and the epochs of its history. With it two nodes can distinguish a copy of the same database from
 // another one before a byte is exchanged.
 //
 // # The file
 //
-// The file is called like the Data.fs with ".zrsd" behind it. It is text:
+// The file is called like the Data.fs with ".zrsd" after it. It is text:
 //
 //	{                                                       JSON, in any layout, at most 1 MiB with the last line
 //	  "born": 1795917401856564882,                          when this file was made, in nanoseconds
@@ -14,7 +14,7 @@
 //	              "node":"9d3a6c1e-52f0-4b8e-8a77-3f1c20de9b64",
 //	              "by":"db1","at":"2026-11-23T10:00:00Z"}],
 //	  "follow": ["db2:5000"],                               where else the node looks for its primary
-//	  "format": 4,                                          raised when a reader of this version would go wrong
+//	  "format": 4,                                          raised when an older version would misread the file
 //	  "inode": 4711,                                        the inode of this file
 //	  "max_epoch_begun": 3,                                 an epoch that has begun elsewhere, not in "epochs" yet
 //	  "max_epoch_seen": 3,                                  the highest epoch heard of or voted for
@@ -24,12 +24,13 @@
 //	}\n
 //	sha256:<64 hexadecimal digits>\n                        of all bytes before this line
 //
-// Members but "epochs", "format" and "storage" are left out where they say nothing, as are "successor", the node to
-// which a primary handed its epoch over, "voted_for", the node that got this one's vote for the highest epoch, "rival",
-// another primary of the same epoch that goes before this one, "was", the node of which this one is a copy, "frozen":
-// true, "external_history": true, where the chain proves nothing, "generated_id": true, where the id was made for a
-// copy of a storage that has none, that of a zc.zrs, "rewind", a rewinding to be finished, "set_aside", rewindings that
-// nobody had asked for, and "waits", of what clients were told only when secondaries had it: see Waits.
+// Members except "epochs", "format" and "storage" are left out when they are empty, as are "successor", the node to
+// which a primary handed over, "voted_for", the node that got this one's vote for the highest epoch, "rival",
+// another primary of the same epoch number to which this one yields, "was", the node of which this one is a copy,
+// "frozen": true, "external_history": true, where the chain proves nothing, "generated_id": true, where the id was made
+// for a copy of a storage that has none, that of a zc.zrs, "rewind", a rewind to be finished, "set_aside", rewinds that
+// the node did by itself, and "waits", the part of the history of which clients were told only what enough secondaries
+// had: see Waits.
 //
 // Files of formats 1 to 3 are read. They call some members by other names (former, in codec.go); those of format 1 have
 // only "epochs", "format" and "storage", those of format 2 no "waits".
@@ -39,8 +40,8 @@
 // only where all three are the same.
 //
 // The last line is the same in every format, so damage (a *zodb.CorruptError) and a file of a newer zrsd (a
-// *VersionError) are told apart for certain: first the sum is checked, then the format, then the rest. Members that
-// this version does not know are kept when the file is written again.
+// *VersionError) are distinguished for certain: first the checksum is verified, then the format, then the rest. Members
+// that this version does not know are kept when the file is written again.
 //
 // # Copies
 //
@@ -49,7 +50,7 @@
 // storage and the same history, but it is another node: it gets a node id of its own, and remembers in "was" whose copy
 // it is. So is a storage whose Data.fs lacks transactions that the chain knows of. A copy leads nothing before it
 // begins an epoch, or an operator says that it is the original (package node). A copy of a whole disk, below its file
-// system, cannot be told this way. Where a disk does not have a mark it is left out.
+// system, cannot be recognised this way. Where a disk does not have one of these marks it is left out.
 //
 // Python's tools ignore the file. A Data.fs without one, such as a fresh copy, gets one on first use: a primary
 // creates it, a secondary adopts what its primary has.

@@ -11,7 +11,7 @@ import (
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
-// Suffix is what the name of a state file has behind that of its Data.fs.
+// Suffix is what the name of a state file has after that of its Data.fs.
 const Suffix = ".zrsd"
 
 // Load reads the state of the storage at dataPath. The error wraps fs.ErrNotExist when there is none yet, and is a

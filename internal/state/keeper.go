@@ -11,7 +11,7 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// A Keeper owns the state of a storage while that is in use: whoever changes something of it does so here, so that no
+// A Keeper owns the state of a storage while that is in use: all changes go through it, so that no
 // change overwrites another. Its methods may be called concurrently.
 type Keeper struct {
 	disk vfs.FS

@@ -15,23 +15,23 @@ func (s *State) BecomePrimary(e protocol.Epoch) {
 	s.Role = RolePrimary
 }
 
-// BecomeSecondary has the node lead no more. It looks for its primary where it did.
+// BecomeSecondary makes the node a secondary. It looks for its primary at the addresses that it has.
 func (s *State) BecomeSecondary() { s.Role, s.Frozen = RoleSecondary, false }
 
-// BecomeSecondaryOf has the node lead no more, and look for its primary at these addresses. A handover is void.
+// BecomeSecondaryOf makes the node a secondary that looks for its primary at these addresses. A handover is void.
 func (s *State) BecomeSecondaryOf(addresses []string) {
 	s.BecomeSecondary()
 	s.Follow, s.Successor = addresses, ""
 }
 
-// HandOver has the node, until now primary, step down for another one, which is to begin the epoch. This node begins no
-// epoch by itself after that.
+// HandOver makes the node, until now primary, step down for another one, which shall begin the epoch. After that this
+// node begins no epoch by itself.
 func (s *State) HandOver(epoch uint64, node string) {
 	s.BecomeSecondary()
 	s.MaxEpochSeen, s.Successor = epoch, node
 }
 
-// ObserveEpoch notes that an epoch was heard of. A handover for a lower one is void.
+// ObserveEpoch notes that another node knows of an epoch. A handover for a lower one is void.
 func (s *State) ObserveEpoch(epoch uint64) {
 	if epoch > s.MaxEpochSeen {
 		s.MaxEpochSeen, s.VotedFor, s.Successor = epoch, "", ""
@@ -44,7 +44,7 @@ func (s *State) ObserveBegun(epoch uint64) {
 	s.MaxEpochBegun = max(s.MaxEpochBegun, epoch)
 }
 
-// Vote promises an epoch to a node.
+// Vote notes the vote of this node for an epoch of another one.
 func (s *State) Vote(epoch uint64, node string) {
 	s.ObserveEpoch(epoch)
 	s.VotedFor = node

@@ -12,8 +12,8 @@ import (
 // replacedSuffix is what the name of a file has that was put in the place of the state file.
 const replacedSuffix = ".replaced"
 
-// A ReplacedError says that somebody removed, replaced or changed the state file while it was in use, and what became
-// of that.
+// A ReplacedError says that the state file was removed, replaced or changed while it was in use, and what was done
+// about it.
 type ReplacedError struct {
 	path string
 	what string // what was done to it
@@ -36,8 +36,8 @@ func (e *ReplacedError) Error() string {
 
 func (e *ReplacedError) Unwrap() error { return e.Err }
 
-// Look sees to it that the state file is the one that was written or read last, and otherwise writes it again, because
-// what it says is promised to others: a *ReplacedError. What stood there is kept beside it.
+// Look checks that the state file is the one that was written or read last, and otherwise writes it again, because it
+// has the votes of the node: then it returns a *ReplacedError. The other file is kept beside it.
 func (k *Keeper) Look() error {
 	k.writing.Lock()
 	defer k.writing.Unlock()

@@ -92,7 +92,7 @@ func TestAStateFileThatWasOnlyTouchedIsLeftAlone(t *testing.T) {
 func TestAHalfDoneUpdateIsNobodyElses(t *testing.T) {
 	disk := simdisk.New()
 	k := keeper(t, disk, "Data.fs")
-	disk.FailAt(len(disk.Ops())+5, syscall.EIO) // the sync of the folder, behind the rename
+	disk.FailAt(len(disk.Ops())+5, syscall.EIO) // the sync of the folder, after the rename
 	if err := k.Update(func(s *State) error { s.MaxEpochSeen = 9; return nil }); !errors.Is(err, syscall.EIO) {
 		t.Fatalf("got %v", err)
 	}

@@ -14,7 +14,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A State is the content of one state file. It is for one goroutine at a time; a value that nobody changes may be
+// A State is the content of one state file. It is for one goroutine at a time; an unchanged value may be
 // read by many.
 type State struct {
 	// StorageID is the same in all copies of a database: a UUID in text form.
@@ -30,18 +30,18 @@ type State struct {
 	// yet what that means: see "Copies" in the package comment. Such a node does not lead. Role, Follow, Successor and
 	// Frozen are then those of the original.
 	Was string
-	// Role is what this node was made by a promotion, a demotion or a rewind. It wins over what the node is told at
-	// its start. Empty: nothing of the kind has happened.
+	// Role is what this node was made by a promotion, a demotion or a rewind. It wins over the command line.
+	// Empty: none of these has happened.
 	Role Role
-	// Follow are the addresses at which a node looks for its primary, beside those it is told at its start.
+	// Follow are the addresses at which a node looks for its primary, beside those of its command line.
 	Follow []string
-	// MaxEpochSeen is the highest epoch that this node has heard of or promised to: it never again follows, or acts as,
+	// MaxEpochSeen is the highest epoch that this node has heard of or voted for: it never again follows, or acts as,
 	// the primary of a lower one. 0: none but those in Epochs.
 	MaxEpochSeen uint64
 	// MaxEpochBegun is the highest epoch that is known to have begun elsewhere, where Epochs does not have it yet. 0:
 	// there is none. What is only promised is in MaxEpochSeen, and may come to nothing.
 	MaxEpochBegun uint64
-	// VotedFor is the Node of the one that got the promise. Empty: the epoch was only heard of.
+	// VotedFor is the Node that got the vote. Empty: the epoch was only heard of.
 	VotedFor string
 	// Rival is the Node of another primary that has begun an epoch of the same number as the last one here, and goes
 	// before this node, which takes no transactions until that is settled. Empty: there is none.
@@ -51,12 +51,12 @@ type State struct {
 	// ExternalHistory says that transactions of this copy came over the protocol of zc.zrs, or with a file that was
 	// copied: their extensions may be pickled in another way, so the chain of digests proves nothing about them.
 	ExternalHistory bool
-	// Rewind is a rewinding that was begun and has to be finished before the storage is used. Nil: there is none.
+	// Rewind is a rewind that was begun and must be finished before the storage is used. Nil: there is none.
 	Rewind *Rewind
 	// Waits says what clients of this node, as primary, were told only when enough secondaries had it. Nil: nothing is
 	// known of that.
 	Waits *Waits
-	// SetAside are the last rewindings that nobody had asked for, oldest first.
+	// SetAside are the last rewinds that the node did by itself, oldest first.
 	SetAside []SetAside
 	// Frozen says that a primary takes no transactions until it is thawed.
 	Frozen bool
@@ -84,11 +84,11 @@ type Rewind struct {
 	Epochs []protocol.Epoch `json:"epochs"`          // the history of primaries up to Last
 	Nth    int              `json:"nth,omitempty"`   // which of the fragments that begin with First; 0 and 1: the first
 	Begun  uint64           `json:"begun,omitempty"` // the primary's epoch; 0: not noted
-	// Why is why nobody was asked. Empty: somebody was.
+	// Why is the reason for which the node rewinds itself. Empty: an operator asked for it.
 	Why string `json:"why,omitempty"`
 }
 
-// A SetAside is a rewinding that nobody had asked for.
+// A SetAside is a rewind that the node did by itself.
 type SetAside struct {
 	First zodb.Tid `json:"first"` // the first transaction that went
 	Until zodb.Tid `json:"until"` // the last one
@@ -101,7 +101,7 @@ type SetAside struct {
 // maxSetAside is how many rewindings are remembered.
 const maxSetAside = 8
 
-// Remember notes a rewinding that nobody had asked for.
+// Remember notes a rewind that the node did by itself.
 func (s *State) Remember(a SetAside) {
 	list := append(slices.Clone(s.SetAside), a)
 	s.SetAside = list[max(0, len(list)-maxSetAside):]

@@ -9,8 +9,8 @@ import (
 )
 
 // A Waits is the part of the history of a primary of which its clients were told only what enough secondaries had: what
-// comes behind a transaction, in epochs of this node. It is written down before anybody is told by it, and taken back
-// before anybody is told of more. Nobody changes one that is in a State: it is replaced.
+// comes after a transaction, in epochs of this node. It is durable before clients are told by this rule, and removed
+// before clients are told of more. One that is in a State is never changed, but replaced.
 type Waits struct {
 	Epoch    uint64   `json:"epoch"`            // of this node, in which it begins
 	Behind   zodb.Tid `json:"behind"`           // nothing is said of this transaction and those before it
@@ -80,9 +80,9 @@ func (w *Waits) Pause() *Waits {
 	return &now
 }
 
-// Untold reports whether it is certain that no client of this node was told of anything behind last, where a primary
+// Untold reports whether it is certain that no client of this node was told of anything after last, where a primary
 // with these epochs has everything up to last and nothing more. What was told is on Required of the nodes that counted.
-// Each of those that promised the epoch behind the last common one had that epoch as its last one, and nothing that
+// Each of those that promised the epoch after the last common one had that epoch as its last one, and nothing that
 // the primary had not; so if fewer than Required of the nodes that counted are not among them, the primary has
 // everything that was told. Where fewer counted at all, nothing was told.
 func (s *State) Untold(last zodb.Tid, theirs []protocol.Epoch) bool {

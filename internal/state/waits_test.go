@@ -19,7 +19,7 @@ const (
 )
 
 // Clients were told of nothing that a primary lacks when enough of the nodes that commits waited for had promised its
-// epoch, directly behind one of this node, and had nothing that it had not.
+// epoch, directly after one of this node, and had nothing that it had not.
 func TestWhatIsCertainlyUntold(t *testing.T) {
 	own := protocol.Epoch{Number: 2, Begin: 10, Node: someNode}
 	state := func(change func(*State)) *State {

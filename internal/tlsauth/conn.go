@@ -39,7 +39,7 @@ func (c *Credentials) Client(ctx context.Context, raw net.Conn, host string) (ne
 	return &conn{inner, raw, func() error { return nil }}, nil
 }
 
-// Dial connects and makes the handshake. Nil credentials stand for plain text.
+// Dial connects and makes the handshake. Nil credentials mean plain text.
 func (c *Credentials) Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), host string) (net.Conn,
 	error) {
 	raw, err := dial(ctx)

@@ -4,7 +4,7 @@
 //	Files -- Load --> Credentials <-- Reload (SIGHUP)
 //	                    │    one set of certificate, key, authorities and names, exchanged as a whole
 //	                    ├─ Listen(listener) --> conns whose first Read or Write makes the handshake
-//	                    └─ Client(conn)     --> a conn behind its handshake
+//	                    └─ Client(conn)     --> a conn after its handshake
 //
 // # Who is let in
 //

@@ -24,7 +24,7 @@ var alerts = map[string]string{
 		"those that it trusts",
 	"tls: expired certificate": "this node's certificate is out of date for it: renew the certificate, or set the " +
 		"clocks right",
-	"tls: certificate required": "it wants a certificate, and this node has shown none: give this node one",
+	"tls: certificate required": "it requires a certificate, and this node has none: give this node one",
 	"tls: bad certificate": "it does not accept this node's certificate, perhaps for its name: its log has the " +
 		"reason",
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Claim takes the exclusive lock of an open file itself, which no other name and no removal of a lock file gets around.
-// It fails at once with ErrLocked where somebody else has it. It is kept until Close, or until the file is closed. A
+// It fails at once with ErrLocked if another process has it. It is kept until Close, or until the file is closed. A
 // file whose disk knows no such lock is claimed by everybody.
 func Claim(f File) (io.Closer, error) {
 	if f, ok := f.(interface{ Claim() (io.Closer, error) }); ok {

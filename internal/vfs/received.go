@@ -12,8 +12,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// A Received is an open file that somebody else has put below a folder of ours, and may exchange for another at any
-// moment. What is done with it is done with the file that was opened.
+// A Received is an open file that another user has put below a folder of ours, and may replace at any
+// moment. All operations are on the file that was opened.
 type Received interface {
 	File
 	// LinkTo gives the file a second name. It may be impossible, where a copy is not.

@@ -7,10 +7,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// ErrNoSpaceInfo says that a disk does not tell how much room it has.
-var ErrNoSpaceInfo = errors.New("the disk does not tell how much room it has")
+// ErrNoSpaceInfo says that a file system does not report its free space.
+var ErrNoSpaceInfo = errors.New("the file system does not report its free space")
 
-// A FreeSpacer disk tells how many bytes can still be written to where a folder is.
+// A FreeSpacer disk reports how many bytes can still be written to where a folder is.
 type FreeSpacer interface {
 	Free(folder string) (int64, error)
 }

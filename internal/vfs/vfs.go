@@ -28,7 +28,7 @@ type File interface {
 	Truncate(size int64) error
 	// Sync makes content and size durable.
 	Sync() error
-	// Stat returns size and identity: os.SameFile tells whether two results are of one file.
+	// Stat returns size and identity: os.SameFile reports whether two results are of one file.
 	Stat() (fs.FileInfo, error)
 }
 
@@ -52,7 +52,7 @@ type FS interface {
 	SyncDir(path string) error
 	// Lock takes the exclusive lock on path that ZODB takes on Data.fs.lock, creating the file, writes content into it
 	// and returns the lock's holder, whose Stat, if it has one, tells which file it holds. It fails at once with
-	// ErrLocked where somebody else holds the lock. The file stays after Close.
+	// ErrLocked if another process holds the lock. The file stays after Close.
 	Lock(path, content string) (io.Closer, error)
 }
 

@@ -27,7 +27,7 @@ func NewDog(b *Board, log hclog.Logger) *Dog {
 	return &Dog{board: b, log: log, told: map[string]telling{}}
 }
 
-// Look logs what is to be told of at a time. It is for one goroutine, which calls it every second or so.
+// Look logs the stalls of a time. It is for one goroutine, which calls it every second or so.
 func (d *Dog) Look(now time.Time) {
 	still := map[string]bool{}
 	for _, s := range d.board.Stalls(now) {

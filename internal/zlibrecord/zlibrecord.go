@@ -1,5 +1,5 @@
 // Package zlibrecord reads and writes records as zc.zlibstorage has them: those that become shorter by it are a zlib
-// stream behind two bytes that no pickle begins with.
+// stream after two bytes that no pickle begins with.
 //
 //	.z  zlib stream
 //
@@ -18,7 +18,7 @@ const (
 	shortest = 20 // of the records that zc.zlibstorage leaves alone
 )
 
-// Limit is what a record may measure when it is unpacked, where nobody says otherwise.
+// Limit is the default limit for the size of an unpacked record.
 const Limit = 256 << 20
 
 // Is reports whether a record is compressed.

@@ -21,7 +21,7 @@
 //
 // The first two, S, B and C are pickles; package pickle has how they are read and written. The digest is MD5 over the
 // secondary's tid and then the content of every message from the primary, up to the C that carries it; it goes on
-// behind it, and is never begun anew on a connection.
+// after it, and is never begun anew on a connection.
 //
 // # What this wire does not carry
 //

@@ -28,12 +28,12 @@ type Encoder struct {
 	message []byte
 	err     error // after it the stream is torn
 
-	// Garbled is told of a transaction whose extension is no pickle, or too much for a message: it is sent with an
+	// Garbled is called with a transaction whose extension is no pickle, or too much for a message: it is sent with an
 	// empty one. May be nil.
 	Garbled func(tid zodb.Tid, err error)
 }
 
-// NewEncoder returns an Encoder to w for the transactions behind start, the last tid of the secondary's hello.
+// NewEncoder returns an Encoder to w for the transactions after start, the last tid of the secondary's hello.
 func NewEncoder(w io.Writer, start zodb.Tid) *Encoder {
 	e := &Encoder{w: bufio.NewWriterSize(w, bufferSize), sum: md5.New(), block: make([]byte, blockSize)}
 	seed := start.Bytes()

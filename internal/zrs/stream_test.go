@@ -221,7 +221,7 @@ func find(tb testing.TB, name string) recording {
 	return recording{}
 }
 
-// ends returns the offsets behind each transaction: a commit message begins like no other.
+// ends returns the offsets after each transaction: a commit message begins like no other.
 func ends(stream []byte) (at []int) {
 	for pos := 0; pos < len(stream); {
 		n := 4 + int(binary.BigEndian.Uint32(stream[pos:]))

@@ -47,7 +47,7 @@ func TestAnExtensionThatFitsTheFileButNoMessageIsSentEmpty(t *testing.T) {
 			var garbled []zodb.Tid
 			enc := zrs.NewEncoder(&out, 0)
 			enc.Garbled = func(tid zodb.Tid, _ error) { garbled = append(garbled, tid) }
-			for tid := zodb.Tid(9); tid <= 10; tid++ { // the stream goes on behind it
+			for tid := zodb.Tid(9); tid <= 10; tid++ { // the stream goes on after it
 				txn := &kept{meta: zodb.TxnMeta{Tid: tid, Status: zodb.StatusCommitted, Extension: extension}}
 				if err := enc.Encode(txn); err != nil {
 					t.Fatal(err)

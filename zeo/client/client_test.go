@@ -137,7 +137,7 @@ func TestWhatOneClientCommitsOthersAreToldAndLoad(t *testing.T) {
 			writer := dial(t, client.Options{}, addr)
 			first := commit(t, writer, 7, 0, "one")
 			second := commit(t, writer, 7, first, "two")
-			last, err := reader.LastTransaction(within(t)) // behind the invalidations
+			last, err := reader.LastTransaction(within(t)) // after the invalidations
 			if err != nil || last != second || !slices.Equal(told, []zodb.Tid{first, second}) {
 				t.Errorf("the last transaction is %v (%v), and %v were announced, want %v and %v", last, err, told,
 					first, second)

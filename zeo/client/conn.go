@@ -59,7 +59,7 @@ func (c *Conn) Addr() string { return c.addr }
 // that others commit are announced.
 func (c *Conn) Registered() zodb.Tid { return c.registered }
 
-// Done is closed when the connection has ended, whoever ended it.
+// Done is closed when the connection has ended, for whatever reason.
 func (c *Conn) Done() <-chan struct{} { return c.done }
 
 // Err returns why the connection has ended, nil before that.

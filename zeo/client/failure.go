@@ -16,9 +16,8 @@ type ServerError struct {
 
 func (e *ServerError) Error() string { return e.Class + ": " + e.Text }
 
-// An UnknownError says that nobody knows what became of a transaction: the connection ended after the server was told
-// to finish it, and before it said that it had. Whether it is there shows when its objects are loaded from whichever
-// server goes on.
+// An UnknownError says that the outcome of a transaction is unknown: the connection ended after tpc_finish was sent,
+// and before its answer came. To find out, load its objects from the server that is then primary.
 type UnknownError struct{ Err error }
 
 func (e *UnknownError) Error() string {

@@ -23,7 +23,7 @@ const maxExtension = 1 << 20
 type Txn struct{ c *Conn }
 
 // Begin begins a transaction, which Commit or Abort has to end before the next. With meta.Tid 0 the server chooses its
-// tid when it votes; any other must be above its last one. An extension must be a pickle. meta.Status is not looked at.
+// tid when it votes; any other must be above its last one. An extension must be a pickle. meta.Status is ignored.
 func (c *Conn) Begin(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
 	var extension pickle.Value = &pickle.Dict{}
 	if len(meta.Extension) > 0 {

@@ -40,7 +40,7 @@ func (o Options) withDefaults() Options {
 // A Transaction is one of a client's. It is for one goroutine at a time; a Vote that waits is ended by its context.
 //
 // Where one of its calls cannot keep what it is given, because the disk is full or the transaction too large, that call
-// and all behind it fail, and so does Vote, with the same error: a client that cannot be told before then is told
+// and all after it fail, and so does Vote, with the same error: a client that cannot be told before then is told
 // there.
 type Transaction struct {
 	st    *filestorage.Storage
@@ -173,7 +173,7 @@ func (t *Transaction) Vote(ctx context.Context) (*Outcome, error) {
 	return t.vote(ctx, txn)
 }
 
-// VoteNow is Vote for a transaction that is soon applied, where nobody has to be waited for. Otherwise nothing was
+// VoteNow is Vote for a small transaction, if it does not have to wait. Otherwise nothing was
 // done, and voted is false.
 func (t *Transaction) VoteNow() (out *Outcome, voted bool, err error) {
 	if t.voted != nil || t.buf.broken != nil || !t.buf.small() {

@@ -592,7 +592,7 @@ func TestAConflictWithARevisionOfLongAgoIsLeftToTheClient(t *testing.T) {
 	}
 }
 
-// What cannot be kept fails its own call, all behind it and the vote, and gives back at once what was kept before.
+// What cannot be kept fails its own call, all after it and the vote, and gives back at once what was kept before.
 func TestWhatCannotBeKeptFailsTheVote(t *testing.T) {
 	s := open(t)
 	for name, spoil := range map[string]func(txn *Transaction) error{

@@ -10,7 +10,7 @@ import (
 type LargeStore struct {
 	At   int64 // of the record, in the message without its size
 	Size int64 // of the record
-	// Before is what the message begins with when the record is empty: with what is behind the record it can be
+	// Before is what the message begins with when the record is empty: with what is after the record it can be
 	// decoded.
 	Before []byte
 }
@@ -25,7 +25,7 @@ const (
 	recordHead  = 1 + 4
 )
 
-// parts finds the record behind two ids of 8 bytes, each with its mark, when one of opens is between them and the
+// parts finds the record after two ids of 8 bytes, each with its mark, when one of opens is between them and the
 // method.
 func parts(head []byte, opens, mark string, code byte, size func([]byte) uint32, empty string) (s LargeStore, ok bool) {
 	at := bytes.Index(head, []byte(storeMethod))

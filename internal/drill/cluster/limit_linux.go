@@ -41,7 +41,7 @@ func stopped(pid int) bool {
 		if err != nil {
 			continue // it has ended
 		}
-		// The state is behind the name, which is in parentheses and may have some.
+		// The state is after the name, which is in parentheses and may have some.
 		if i := bytes.LastIndexByte(text, ')'); i < 0 || len(text) < i+3 || text[i+2] != 'T' {
 			return false
 		}

@@ -73,7 +73,7 @@ func (n *Node) Start() error {
 	return nil
 }
 
-// Running reports whether the process is there, frozen or not.
+// Running reports whether the process runs, frozen or not.
 func (n *Node) Running() bool { return n.proc != nil && n.proc.Running() }
 
 // Kill ends the process with SIGKILL.
@@ -84,7 +84,7 @@ func (n *Node) Kill() error {
 	return n.proc.Kill()
 }
 
-// Freeze stops the process with SIGSTOP: it is there and does nothing, until Wake. It returns when no thread runs any
+// Freeze stops the process with SIGSTOP: it does nothing until Wake. It returns when no thread runs any
 // more: one that is busy takes the signal only when it is scheduled.
 func (n *Node) Freeze(ctx context.Context) error {
 	if err := n.proc.Signal(syscall.SIGSTOP); err != nil {
@@ -98,7 +98,7 @@ func (n *Node) Freeze(ctx context.Context) error {
 	return nil
 }
 
-// Wake lets a frozen process go on.
+// Wake continues a frozen process.
 func (n *Node) Wake() error { return n.proc.Signal(syscall.SIGCONT) }
 
 // Dial connects to the node's admin server.
@@ -111,7 +111,7 @@ func (n *Node) dialSocket(ctx context.Context) (net.Conn, error) {
 // statusTimeout is how long a node may take to say how it is.
 const statusTimeout = 5 * time.Second
 
-// Status asks the node how it is.
+// Status asks the node for its status.
 func (n *Node) Status(ctx context.Context) (*admin.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()

@@ -7,13 +7,13 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 )
 
-// A Place is where a node of a cluster that is there already can be reached.
+// A Place has the addresses of a node of an existing cluster.
 type Place struct {
 	Admin admin.Dialer
 	ZEO   string
 }
 
-// Join returns a cluster that is there already. The first place must be that of its primary.
+// Join returns an existing cluster. The first place must be that of its primary.
 func Join(ctx context.Context, places []Place) (*Cluster, error) {
 	c := &Cluster{Remote: true}
 	for i, p := range places {

@@ -29,7 +29,7 @@ func (c *Cluster) Collect() (byThemselves int, err error) {
 	return byThemselves, nil
 }
 
-// ErrNotRewindable says that a storage has to be replaced.
+// ErrNotRewindable says that a storage must be replaced.
 var ErrNotRewindable = errors.New("the storage cannot be rewound")
 
 // Rewind takes what the primary never had out of the storage of a node that does not run, with zrsd rewind. What was

@@ -15,7 +15,7 @@ import (
 // maxValue bounds the records that are looked at: those of a drill are shorter.
 const maxValue = 1 << 16
 
-// ReadFile returns the transactions of drills in a Data.fs, which nobody has open, as far as they wrote any of the
+// ReadFile returns the transactions of drills in a Data.fs, which no process has open, as far as they wrote any of the
 // objects. Others are left out.
 func ReadFile(ctx context.Context, path string, objects map[zodb.Oid]bool) ([]consistency.Txn, error) {
 	txns, err := read(ctx, path, func(r *zodb.Record) (string, bool, error) {

@@ -96,7 +96,7 @@ func TestWhatClientsOfOneServerRecordIsRight(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := consistency.Check(&consistency.Case{
-		Ops: ops, Truth: truth, Reigns: []consistency.Reign{{Node: "a"}},
+		Ops: ops, Truth: truth, PrimaryPeriods: []consistency.PrimaryPeriod{{Node: "a"}},
 	})
 	if len(v.Violations) > 0 || v.PrimaryReads == 0 {
 		t.Errorf("%+v", v)

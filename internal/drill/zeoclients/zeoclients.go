@@ -56,7 +56,7 @@ func Check(ctx context.Context, python string) error {
 	}
 	said := strings.TrimSpace(string(out))
 	return fmt.Errorf("%s is no Python that has ZEO: give the path of one: %w", python,
-		errors.Join(err, errors.New("it says: "+said[max(0, len(said)-maxSaid):])))
+		errors.Join(err, errors.New("its output: "+said[max(0, len(said)-maxSaid):])))
 }
 
 // maxSaid is how much of what an interpreter says is shown.
@@ -91,7 +91,7 @@ func Start(python string, pause time.Duration, addresses ...string) (*Clients, e
 	}{&c.Version, &c.Names}) != nil {
 		_ = c.cmd.Process.Kill() // it has ended, or says something else
 		err := errors.Join(errors.New("it is no Python that has ZEO"), c.cmd.Wait())
-		return nil, fmt.Errorf("starting real ZEO clients with %s: it says %q: %w: %s", python, lines.Text(), err,
+		return nil, fmt.Errorf("starting real ZEO clients with %s: its output is %q: %w: %s", python, lines.Text(), err,
 			c.says)
 	}
 	c.heard.Go(func() { c.listen(lines) })
