@@ -16,9 +16,11 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 func TestMain(m *testing.M) {
@@ -36,6 +38,7 @@ const patience = time.Minute
 //	awaitlog FILE REGEXP  wait until the log matches
 //	signal SIG Data.fs    send a signal to the process that holds the lock of that file
 //	patch FILE POS HEX    overwrite bytes
+//	commit Data.fs N      commit a transaction with a record of N bytes to a storage that no process has open
 //
 // $CERTS is a folder with certificates: see certificates.
 func TestScripts(t *testing.T) {
@@ -49,7 +52,7 @@ func TestScripts(t *testing.T) {
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"code": runCode, "fixture": copyFixture, "await": await,
-			"awaitlog": awaitLog, "signal": sendSignal, "patch": patchFile,
+			"awaitlog": awaitLog, "signal": sendSignal, "patch": patchFile, "commit": commit,
 		},
 	})
 }
@@ -175,4 +178,21 @@ func patchFile(ts *testscript.TestScript, neg bool, args []string) {
 	ts.Check(err)
 	_, err = f.WriteAt(bytes, pos)
 	ts.Check(errors.Join(err, f.Close()))
+}
+
+func commit(ts *testscript.TestScript, neg bool, args []string) {
+	need(ts, neg, args, "commit Data.fs N")
+	size, err := strconv.Atoi(args[1])
+	ts.Check(err)
+	ctx := context.Background()
+	st, err := filestorage.Open(ctx, ts.MkAbs(args[0]), filestorage.Options{MustExist: true})
+	ts.Check(err)
+	txn, err := st.Begin(ctx, &zodb.TxnMeta{})
+	if err == nil {
+		err = txn.Store(1, 0, make([]byte, size))
+	}
+	if err == nil {
+		_, err = txn.Finish(ctx, nil)
+	}
+	ts.Check(errors.Join(err, st.Close()))
 }

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zeo"
@@ -95,5 +96,20 @@ func TestASecondaryWithoutAPrimaryLooksFirstWhereOneSaysThatItLeads(t *testing.T
 	_ = conn.Close() // it is told nothing
 	if follow := b.keep.State().Follow; len(follow) == 0 || follow[0] != req.ReplicationAddr {
 		t.Errorf("it remembers %v", follow)
+	}
+}
+
+// Clients that want to write wait for a primary as long as an election may take.
+func TestHowLongWritersWaitForAPrimary(t *testing.T) {
+	for ttl, want := range map[time.Duration]time.Duration{
+		0: 15 * time.Second, 2 * time.Second: 15 * time.Second, 10 * time.Second: 27500 * time.Millisecond,
+	} {
+		r := &replica{}
+		if ttl > 0 {
+			r.failover = &failoverNode{timing: lease.Timing{TTL: ttl}}
+		}
+		if got := r.holdFor(); got != want {
+			t.Errorf("with a TTL of %v they wait for %v, want %v", ttl, got, want)
+		}
 	}
 }
