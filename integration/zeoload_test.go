@@ -15,6 +15,8 @@ import (
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/integration/zeoload"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/zeo/client"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // startRunzeo serves data with the real ZEO server until the test ends, and returns its address. Blobs are beside data.
@@ -85,55 +87,71 @@ func TestTheLoadGeneratorIsServedByTheRealServer(t *testing.T) {
 		t.Fatalf("%d commits, %v", len(commits.Latencies), err)
 	}
 	later := clients(ctx, t, addr, false)
-	if later[0].Last <= writers[0].Last {
-		t.Errorf("the storage ended at %v before the commits, and at %v after them", writers[0].Last, later[0].Last)
+	if later[0].Registered() <= writers[0].Registered() {
+		t.Errorf("the storage ended at %v before the commits, and at %v after them", writers[0].Registered(),
+			later[0].Registered())
 	}
-	generateTheRest(t, later, data)
+	generateTheRest(ctx, t, addr, data)
 }
 
 // generateTheRest goes through what else the generator does.
-func generateTheRest(t *testing.T, conns []*zeoload.Conn, data string) {
+func generateTheRest(ctx context.Context, t *testing.T, addr, data string) {
 	t.Helper()
-	w := zeoload.NewWriter(conns[0], 2<<32, 1000)
+	told := make(chan zodb.Tid, 2)
+	watcher, err := zeoload.Dial(ctx, addr, true, func(tid zodb.Tid, _ []zodb.Oid) { told <- tid })
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Close()
+	conn := clients(ctx, t, addr, false)[0]
+	w, err := zeoload.NewWriter(conn, 2<<32, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for range 2 {
-		if err := w.Commit(); err != nil {
+		if err := w.Commit(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if tid, err := conns[1].Invalidation(); err != nil || tid != w.Tid() {
-			t.Errorf("invalidation of %v, want %v: %v", tid, w.Tid(), err)
+		select {
+		case tid := <-told:
+			if tid != w.Tid() {
+				t.Errorf("invalidation of %v, want %v", tid, w.Tid())
+			}
+		case <-watcher.Done():
+			t.Fatal(watcher.Err())
 		}
 	}
 	const size = 1_000_000
-	tid, err := conns[0].StoreBlob(3<<32, size)
+	tid, err := zeoload.StoreBlob(ctx, conn, 3<<32, size)
 	if err != nil {
 		t.Fatal(err)
 	}
 	var blob bytes.Buffer
-	if err := conns[2].FetchBlob(3<<32, tid, &blob); err != nil || blob.Len() != size {
+	if err := conn.FetchBlob(ctx, 3<<32, tid, &blob); err != nil || blob.Len() != size {
 		t.Errorf("%d bytes of a blob of %d, %v", blob.Len(), size, err)
 	}
 	before, err := os.Stat(data)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := conns[1].Pack(time.Now()); err != nil {
+	if err := conn.Pack(ctx, time.Now()); err != nil {
 		t.Fatal(err)
 	}
 	if after, err := os.Stat(data); err != nil || after.Size() >= before.Size() {
-		t.Errorf("%v behind the pack, %d bytes before it, %v", after, before.Size(), err)
+		t.Errorf("%v after the pack, %d bytes before it, %v", after, before.Size(), err)
 	}
 }
 
 // clients returns three connections, closed when the test ends.
-func clients(ctx context.Context, t *testing.T, addr string, readOnly bool) []*zeoload.Conn {
+func clients(ctx context.Context, t *testing.T, addr string, readOnly bool) []*client.Conn {
 	t.Helper()
-	conns := make([]*zeoload.Conn, 3)
+	conns := make([]*client.Conn, 3)
 	for i := range conns {
-		c, err := zeoload.Dial(ctx, addr, "1", readOnly)
+		c, err := zeoload.Dial(ctx, addr, readOnly, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() { _ = c.Close() })
+		t.Cleanup(c.Close)
 		conns[i] = c
 	}
 	return conns

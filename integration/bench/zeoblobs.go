@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/integration/zeoload"
 )
 
 const (
@@ -83,13 +84,13 @@ func (b *bench) moveBlob(ctx context.Context, p program, dir string, size int64)
 	}
 	defer hangUp()
 	begin := time.Now()
-	tid, err := conns[0].StoreBlob(newOids, size)
+	tid, err := zeoload.StoreBlob(ctx, conns[0], newOids, size)
 	if err != nil {
 		return m, err
 	}
 	m.stored = time.Since(begin)
 	begin = time.Now()
-	err = conns[0].FetchBlob(newOids, tid, io.Discard)
+	err = conns[0].FetchBlob(ctx, newOids, tid, io.Discard)
 	m.fetched = time.Since(begin)
 	return m, err
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/integration/zeoload"
+	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -65,7 +66,7 @@ func (b *bench) commitFigures(name string, goal float64, ours trial, theirs *tri
 
 // commits measures on a copy of s.
 func (b *bench) commits(ctx context.Context, p program, s *source, writers int) (t trial, err error) {
-	err = p.onCopy(ctx, s, writers, func(server *zeoServer, conns []*zeoload.Conn) error {
+	err = p.onCopy(ctx, s, writers, func(server *zeoServer, conns []*client.Conn) error {
 		t, err = server.try(func() (*zeoload.Outcome, error) {
 			return zeoload.Commits(ctx, conns, newOids, commitSize, b.scaledTime())
 		})

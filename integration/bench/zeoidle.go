@@ -8,6 +8,7 @@ import (
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/integration/zeoload"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/zeo/client"
 )
 
 const (
@@ -62,45 +63,44 @@ func (b *bench) idleFigures(name string, i *idle) {
 // idle measures on a copy of s.
 func (b *bench) idle(ctx context.Context, p program, s *source) (*idle, error) {
 	found := &idle{}
-	return found, p.onCopy(ctx, s, 1, func(server *zeoServer, writer []*zeoload.Conn) error {
+	return found, p.onCopy(ctx, s, 1, func(server *zeoServer, writers []*client.Conn) error {
 		before, err := daemon.Memory(server.pid)
 		if err != nil {
 			return err
 		}
-		listeners, leave, err := server.clients(ctx, idleClients, true)
+		listeners, err := server.listen(ctx, idleClients)
 		if err != nil {
 			return err
 		}
-		defer leave()
+		defer listeners.end()
 		after, err := daemon.Memory(server.pid)
 		if err != nil {
 			return err
 		}
 		found.memory = (after - before) / idleClients
-		w := zeoload.NewWriter(writer[0], newOids, commitSize)
+		w, err := zeoload.NewWriter(writers[0], newOids, commitSize)
+		if err != nil {
+			return err
+		}
 		found.trial, err = server.try(func() (*zeoload.Outcome, error) { return found.commits(ctx, w, listeners) })
 		return err
 	})
 }
 
 // commits lets the writer commit, each time when all listeners know of the commit before.
-func (i *idle) commits(
-	ctx context.Context, w *zeoload.Writer, listeners []*zeoload.Conn,
-) (*zeoload.Outcome, error) {
-	c := listen(ctx, listeners)
-	defer c.end()
+func (i *idle) commits(ctx context.Context, w *zeoload.Writer, listeners *crowd) (*zeoload.Outcome, error) {
 	begin := time.Now()
 	o := &zeoload.Outcome{}
 	for range idleCommits {
-		if err := w.Vote(); err != nil {
+		if err := w.Vote(ctx); err != nil {
 			return nil, err
 		}
 		sent := time.Now()
-		if err := w.Finish(); err != nil {
+		if err := w.Finish(ctx); err != nil {
 			return nil, err
 		}
 		replied := time.Now()
-		last, err := c.heard()
+		last, err := listeners.heard(ctx)
 		if err != nil {
 			return nil, err
 		}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/integration/zeoload"
+	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -49,9 +50,9 @@ func (p packed) key() float64 { return p.took.Seconds() }
 // packAlone compares packs of an idle server, beside the time that dd needs for the bytes that are kept.
 func (b *bench) packAlone(ctx context.Context, s *source) error {
 	ours, theirs, err := inTurns(b, packed.key, func(p program) (found packed, err error) {
-		err = p.onCopy(ctx, s, 1, func(server *zeoServer, conns []*zeoload.Conn) error {
+		err = p.onCopy(ctx, s, 1, func(server *zeoServer, conns []*client.Conn) error {
 			begin := time.Now()
-			if err := conns[0].Pack(begin); err != nil {
+			if err := conns[0].Pack(ctx, begin); err != nil {
 				return err
 			}
 			found.took = time.Since(begin)
@@ -96,7 +97,7 @@ func (b *beside) slowdown() float64 {
 // packBeside compares commits beside a pack with those before it.
 func (b *bench) packBeside(ctx context.Context, s *source) error {
 	ours, theirs, err := inTurns(b, (*beside).slowdown, func(p program) (found *beside, err error) {
-		err = p.onCopy(ctx, s, 1+packWriters, func(_ *zeoServer, conns []*zeoload.Conn) error {
+		err = p.onCopy(ctx, s, 1+packWriters, func(_ *zeoServer, conns []*client.Conn) error {
 			found, err = b.beside(ctx, conns[0], conns[1:])
 			return err
 		})
@@ -124,7 +125,7 @@ func (b *bench) besideFigures(name string, p *beside) {
 	b.report.add(name+", longest commit beside it", ms(p.while.Quantile(1)), "ms")
 }
 
-func (b *bench) beside(ctx context.Context, packer *zeoload.Conn, writers []*zeoload.Conn) (*beside, error) {
+func (b *bench) beside(ctx context.Context, packer *client.Conn, writers []*client.Conn) (*beside, error) {
 	found := &beside{}
 	timer := time.NewTimer(b.scaledTime())
 	defer timer.Stop()
@@ -139,13 +140,13 @@ func (b *bench) beside(ctx context.Context, packer *zeoload.Conn, writers []*zeo
 	found.while, err = steadily(ctx, writers, 2*newOids, func() error {
 		begin := time.Now()
 		defer func() { found.took = time.Since(begin) }()
-		return packer.Pack(begin)
+		return packer.Pack(ctx, begin)
 	})
 	return found, err
 }
 
 // steadily lets the writers commit to objects from first on while f runs.
-func steadily(ctx context.Context, writers []*zeoload.Conn, first zodb.Oid, f func() error) (*zeoload.Outcome, error) {
+func steadily(ctx context.Context, writers []*client.Conn, first zodb.Oid, f func() error) (*zeoload.Outcome, error) {
 	over := make(chan struct{})
 	ended := make(chan error, 1)
 	go func() {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/integration/zeoload"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/zeo/client"
 )
 
 // zeoConf is a configuration that zrsd and runzeo understand alike.
@@ -83,9 +84,10 @@ func (s *zeoServer) up(ctx context.Context, ended <-chan struct{}) error {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		c, err := zeoload.Dial(ctx, s.addr, "1", true)
+		c, err := zeoload.Dial(ctx, s.addr, true, nil)
 		if err == nil {
-			return c.Close()
+			c.Close()
+			return nil
 		}
 		select {
 		case <-ended:
@@ -97,29 +99,28 @@ func (s *zeoServer) up(ctx context.Context, ended <-chan struct{}) error {
 	}
 }
 
-// clients registers n clients. hangUp disconnects them, and so does the end of ctx.
+// clients registers n clients. hangUp disconnects them.
 func (s *zeoServer) clients(ctx context.Context, n int, readOnly bool) (
-	conns []*zeoload.Conn, hangUp func(), err error,
+	conns []*client.Conn, hangUp func(), err error,
 ) {
-	closeAll := func() {
+	hangUp = func() {
 		for _, c := range conns {
-			_ = c.Close() // nothing is lost
+			c.Close()
 		}
 	}
 	for range n {
-		c, err := zeoload.Dial(ctx, s.addr, "1", readOnly)
+		c, err := zeoload.Dial(ctx, s.addr, readOnly, nil)
 		if err != nil {
-			closeAll()
+			hangUp()
 			return nil, nil, err
 		}
 		conns = append(conns, c)
 	}
-	unhook := context.AfterFunc(ctx, closeAll)
-	return conns, func() { unhook(); closeAll() }, nil
+	return conns, hangUp, nil
 }
 
 // onCopy lets f measure the program on a copy of s that nobody has changed, with n clients, and removes the copy.
-func (p program) onCopy(ctx context.Context, s *source, n int, f func(*zeoServer, []*zeoload.Conn) error) (err error) {
+func (p program) onCopy(ctx context.Context, s *source, n int, f func(*zeoServer, []*client.Conn) error) (err error) {
 	dir := filepath.Join(s.dir, p.name)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return err

@@ -1,11 +1,23 @@
 package zeoload
 
 import (
+	"bytes"
+	"errors"
 	"testing"
 	"time"
 
+	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
+
+func writer(t *testing.T, c *client.Conn, size int) *Writer {
+	t.Helper()
+	w, err := NewWriter(c, first, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return w
+}
 
 func TestCommitsAreCommitted(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *site) {
@@ -30,10 +42,10 @@ func TestAWriterGoesOnFromItsLastCommit(t *testing.T) {
 	inBoth(t, func(t *testing.T, s *site) {
 		t.Helper()
 		ctx := within(t)
-		w := NewWriter(s.clients(ctx, t, 1)[0], first, 1000)
+		w := writer(t, s.clients(ctx, t, 1)[0], 1000)
 		var last zodb.Tid
 		for range 3 {
-			if err := w.Commit(); err != nil {
+			if err := w.Commit(ctx); err != nil {
 				t.Fatal(err)
 			}
 			if w.Tid() <= last || w.Tid() != s.storage.LastTid() {
@@ -49,11 +61,12 @@ func TestAConflictIsAnError(t *testing.T) {
 		t.Helper()
 		ctx := within(t)
 		conns := s.clients(ctx, t, 2)
-		if err := NewWriter(conns[0], first, 1000).Commit(); err != nil {
+		if err := writer(t, conns[0], 1000).Commit(ctx); err != nil {
 			t.Fatal(err)
 		}
-		if err := NewWriter(conns[1], first, 1000).Commit(); err == nil {
-			t.Error("two writers have created the same object")
+		var conflict *zodb.ConflictError
+		if err := writer(t, conns[1], 1000).Commit(ctx); !errors.As(err, &conflict) {
+			t.Errorf("two writers have created the same object: %v", err)
 		}
 	})
 }
@@ -61,19 +74,41 @@ func TestAConflictIsAnError(t *testing.T) {
 func TestSteadyCommitsEndWhenTheyAreTold(t *testing.T) {
 	ctx := within(t)
 	s := start(t)
-	watcher := s.clients(ctx, t, 1)[0]
 	enough := make(chan struct{})
-	go func() {
-		defer close(enough)
-		for range 10 {
-			if _, err := watcher.Invalidation(); err != nil {
-				t.Error(err)
-				return
-			}
+	told := 0
+	watcher, err := Dial(ctx, s.addr, true, func(zodb.Tid, []zodb.Oid) {
+		if told++; told == 10 {
+			close(enough)
 		}
-	}()
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer watcher.Close()
 	o, err := Steady(ctx, s.clients(ctx, t, 2), first, 1000, time.Millisecond, enough)
 	if err != nil || len(o.Latencies) < 10 {
 		t.Errorf("%d commits, %v", len(o.Latencies), err)
 	}
+}
+
+func TestABlobIsStoredAsItIsAskedFor(t *testing.T) {
+	inBoth(t, func(t *testing.T, s *site) {
+		t.Helper()
+		ctx := within(t)
+		c := s.clients(ctx, t, 1)[0]
+		for i, size := range []int64{0, 1, 1_000_000} {
+			oid := first + zodb.Oid(i)
+			tid, err := StoreBlob(ctx, c, oid, size)
+			if err != nil {
+				t.Fatal(err)
+			}
+			var got bytes.Buffer
+			if err := c.FetchBlob(ctx, oid, tid, &got); err != nil {
+				t.Fatal(err)
+			}
+			if want := bytes.Repeat([]byte{blobByte}, int(size)); !bytes.Equal(got.Bytes(), want) {
+				t.Errorf("%d bytes came back of a blob of %d, or others", got.Len(), size)
+			}
+		}
+	})
 }

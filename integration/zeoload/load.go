@@ -2,66 +2,66 @@ package zeoload
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
+	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 // Loads keeps depth loads of random objects with oids from 1 to objects in flight on every connection, for d. There
 // must be at least depth objects.
-func Loads(ctx context.Context, conns []*Conn, objects, depth int, d time.Duration) (*Outcome, error) {
+func Loads(ctx context.Context, conns []*client.Conn, objects, depth int, d time.Duration) (*Outcome, error) {
 	until := time.Now().Add(d)
-	return play(ctx, conns, func(c *Conn, i int) ([]time.Duration, error) {
-		l := loader{c: c, objects: objects, dice: rand.New(rand.NewPCG(1, uint64(i))), call: loadCall(0),
-			begun: make(map[zodb.Oid]time.Time, depth)}
-		now := time.Now()
-		for range depth {
-			l.load(now)
+	return play(ctx, conns, func(ctx context.Context, c *client.Conn, i int) ([]time.Duration, error) {
+		l := &loader{
+			objects: objects, dice: rand.New(rand.NewPCG(1, uint64(i))), first: depth, now: time.Now(),
+			until: until,
 		}
-		return l.run(until)
+		err := c.Loads(ctx, depth, l.next, l.got)
+		return l.took, errors.Join(err, l.failed)
 	})
 }
 
+// A loader chooses the objects for one connection.
 type loader struct {
-	c       *Conn
 	objects int
 	dice    *rand.Rand
-	call    []byte                 // the message, whose oid changes
-	begun   map[zodb.Oid]time.Time // loads in flight
+	first   int       // loads of the beginning that are yet to come: they are made even when the time is over
+	now     time.Time // when the last answer came
+	until   time.Time
+	oids    []zodb.Oid // loads in flight, as few as are found faster here than in a map
+	begun   []time.Time
 	took    []time.Duration
+	failed  error
 }
 
-// load asks for an object that is not being loaded already: ids must differ.
-func (l *loader) load(now time.Time) {
+// next asks for an object that is not being loaded already.
+func (l *loader) next() (oid zodb.Oid, more bool) {
+	if l.first--; l.first < 0 && (l.failed != nil || !l.now.Before(l.until)) {
+		return 0, false
+	}
 	for {
 		oid := zodb.Oid(1 + l.dice.IntN(l.objects))
-		if _, running := l.begun[oid]; !running {
-			l.begun[oid] = now
-			retarget(l.call, oid)
-			l.c.send(l.call)
-			return
+		if !slices.Contains(l.oids, oid) {
+			l.oids, l.begun = append(l.oids, oid), append(l.begun, l.now)
+			return oid, true
 		}
 	}
 }
 
-func (l *loader) run(until time.Time) ([]time.Duration, error) {
-	for len(l.begun) > 0 {
-		a, err := l.c.answer()
-		if err != nil {
-			return nil, err
-		}
-		begun, ours := l.begun[a.oid]
-		if !ours || a.failed {
-			return nil, fmt.Errorf("load of oid %v: asked for: %v, failed: %v: %q", a.oid, ours, a.failed, a.rest)
-		}
-		now := time.Now()
-		l.took = append(l.took, now.Sub(begun))
-		delete(l.begun, a.oid)
-		if now.Before(until) {
-			l.load(now)
-		}
+func (l *loader) got(oid zodb.Oid, _ client.Revision, err error) {
+	if err != nil {
+		l.failed = errors.Join(l.failed, fmt.Errorf("load of oid %v: %w", oid, err))
+		return
 	}
-	return l.took, nil
+	i := slices.Index(l.oids, oid)
+	l.now = time.Now()
+	l.took = append(l.took, l.now.Sub(l.begun[i]))
+	last := len(l.oids) - 1
+	l.oids[i], l.begun[i] = l.oids[last], l.begun[last]
+	l.oids, l.begun = l.oids[:last], l.begun[:last]
 }

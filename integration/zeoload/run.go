@@ -6,7 +6,20 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	"github.com/zrsd/zrsd/zeo/client"
+	"github.com/zrsd/zrsd/zodb"
 )
+
+// Dial connects to the server at addr and registers for its storage 1. Transactions begin as with ZEO's own client,
+// without a wait. invalidated is that of client.Options, and may be nil.
+func Dial(ctx context.Context, addr string, readOnly bool, invalidated func(tid zodb.Tid, oids []zodb.Oid)) (
+	*client.Conn, error,
+) {
+	return client.Dial(ctx, []string{addr}, client.Options{
+		ReadOnly: readOnly, AsyncBegin: true, Invalidated: invalidated,
+	})
+}
 
 // An Outcome is what a run measured.
 type Outcome struct {
@@ -25,16 +38,17 @@ func (o *Outcome) Quantile(q float64) time.Duration {
 	return o.Latencies[min(int(q*float64(len(o.Latencies))), len(o.Latencies)-1)]
 }
 
-// play runs f for each connection and collects what they measured. The end of ctx closes the connections.
-func play(ctx context.Context, conns []*Conn, f func(c *Conn, i int) ([]time.Duration, error)) (*Outcome, error) {
+// play runs f for each connection and collects what they measured. The first error ends the context of all.
+func play(
+	ctx context.Context, conns []*client.Conn,
+	f func(ctx context.Context, c *client.Conn, i int) ([]time.Duration, error),
+) (*Outcome, error) {
 	g, ctx := errgroup.WithContext(ctx)
 	results := make([][]time.Duration, len(conns))
 	begin := time.Now()
 	for i, c := range conns {
-		stop := context.AfterFunc(ctx, func() { _ = c.Close() }) // wakes f, whose error then counts
 		g.Go(func() (err error) {
-			defer stop()
-			results[i], err = f(c, i)
+			results[i], err = f(ctx, c, i)
 			return err
 		})
 	}

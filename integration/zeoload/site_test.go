@@ -13,6 +13,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/zeo"
+	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -82,16 +83,15 @@ func startWith(t *testing.T, opt zeo.Options) *site {
 }
 
 // clients returns n connections, whose waits end with ctx.
-func (s *site) clients(ctx context.Context, t *testing.T, n int) []*Conn {
+func (s *site) clients(ctx context.Context, t *testing.T, n int) []*client.Conn {
 	t.Helper()
-	conns := make([]*Conn, n)
+	conns := make([]*client.Conn, n)
 	for i := range conns {
-		c, err := Dial(ctx, s.addr, "1", false)
+		c, err := Dial(ctx, s.addr, false, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
-		stop := context.AfterFunc(ctx, func() { _ = c.Close() })
-		t.Cleanup(func() { stop(); _ = c.Close() })
+		t.Cleanup(c.Close)
 		conns[i] = c
 	}
 	return conns

@@ -13,9 +13,6 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// maxMessage bounds what the server may send at once: as much as it takes itself.
-const maxMessage = 512 << 20
-
 // ErrClosed is the end of a connection that Close has ended.
 var ErrClosed = errors.New("connection to the ZEO server is closed")
 
@@ -27,14 +24,19 @@ type Conn struct {
 	opt        *Options
 	registered zodb.Tid
 
-	writing sync.Mutex // one message after the other
-	reader  sync.WaitGroup
+	writing sync.Mutex // guards out; is locked before mu
+	out     []byte     // messages that are yet to be written
+
+	reader sync.WaitGroup
+	asked  []byte // loads that the reader has yet to write; nobody else knows of them
 
 	mu      sync.Mutex
 	lastID  int64
-	pending map[int64]chan<- reply // calls under way; each has room for its reply
-	err     error                  // why the connection has ended
-	done    chan struct{}          // closed then
+	pending map[int64]chan<- reply  // calls under way; each has room for its reply
+	loads   map[wire.Load]loadQueue // loads under way
+	blobs   map[blobRevision]*fetch // blobs that are being fetched
+	err     error                   // why the connection has ended
+	done    chan struct{}           // closed then
 }
 
 // A reply is what a call returned.
@@ -46,9 +48,10 @@ type reply struct {
 func newConn(addr string, conn net.Conn, codec wire.Codec, opt *Options) *Conn {
 	c := &Conn{
 		addr: addr, conn: conn, codec: codec, opt: opt,
-		pending: make(map[int64]chan<- reply), done: make(chan struct{}),
+		pending: make(map[int64]chan<- reply), loads: make(map[wire.Load]loadQueue),
+		blobs: make(map[blobRevision]*fetch), done: make(chan struct{}),
 	}
-	c.reader.Go(func() { c.end(c.read()) })
+	c.reader.Go(func() { c.end(c.read(bufio.NewReaderSize(conn, readLen))) })
 	return c
 }
 
@@ -100,7 +103,7 @@ func (c *Conn) call(ctx context.Context, method string, args ...pickle.Value) (p
 	id := c.lastID
 	c.pending[id] = answer
 	c.mu.Unlock()
-	err := c.send(&wire.Message{ID: id, Method: method, Args: pickle.Tuple(args)})
+	err := c.send(&wire.Message{ID: id, Method: method, Args: pickle.Tuple(args)}, true)
 	if err != nil {
 		return nil, err
 	}
@@ -126,73 +129,49 @@ func (c *Conn) await(answer <-chan reply) reply {
 	}
 }
 
-// tell makes a call that has no reply.
+// tell makes a call that has no reply. It may be sent together with the next one.
 func (c *Conn) tell(ctx context.Context, method string, args ...pickle.Value) error {
 	defer c.until(ctx)()
-	return c.send(wire.Call(method, args...))
+	return c.send(wire.Call(method, args...), false)
 }
 
-// send writes a message. One that was not written as a whole ends the connection.
-func (c *Conn) send(m *wire.Message) error {
-	b, err := c.codec.Append(nil, m)
+const (
+	writeLen = 8 << 10   // so much is written without a call that waits for its reply
+	keepLen  = 128 << 10 // the longest buffer that is kept: more than a part of a blob
+)
+
+// send puts a message after those that are yet to be written, and writes them all when this one must not wait.
+func (c *Conn) send(m *wire.Message, now bool) error {
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := c.Err(); err != nil {
+		return fmt.Errorf("%s: %w", m.Method, &endedError{err})
+	}
+	b, err := c.codec.Append(c.out, m)
 	if err != nil {
 		return fmt.Errorf("%s: writing its arguments: %w", m.Method, err)
 	}
-	c.writing.Lock()
-	defer c.writing.Unlock()
-	if _, err := c.conn.Write(b); err != nil {
-		c.end(err)
-		return fmt.Errorf("%s: %w", m.Method, &endedError{c.Err()})
+	if c.out = b; !now && len(b) < writeLen {
+		return nil
+	}
+	if err := c.flush(); err != nil {
+		return fmt.Errorf("%s: %w", m.Method, err)
 	}
 	return nil
 }
 
-// read takes what the server sends until that ends, and returns why.
-func (c *Conn) read() error {
-	r := bufio.NewReader(c.conn)
-	for {
-		body, err := wire.Read(r, maxMessage)
-		if err != nil {
-			return fmt.Errorf("reading from the ZEO server: %w", err)
-		}
-		m, err := c.codec.Decode(body)
-		if err != nil {
-			return fmt.Errorf("a message of the ZEO server: %w", err)
-		}
-		if m.IsReply() {
-			c.answered(m)
-		} else if err := c.told(m); err != nil {
-			return err
-		}
+// flush writes the messages that wait for it. writing is locked. What was not written as a whole ends the connection.
+func (c *Conn) flush() error {
+	if len(c.out) == 0 {
+		return nil
 	}
-}
-
-// answered hands a reply to its caller.
-func (c *Conn) answered(m *wire.Message) {
-	id, _ := m.ID.(int64)
-	c.mu.Lock()
-	answer := c.pending[id]
-	delete(c.pending, id)
-	c.mu.Unlock()
-	if answer != nil {
-		answer <- replyOf(m)
+	_, err := c.conn.Write(c.out)
+	if c.out = c.out[:0]; cap(c.out) > keepLen {
+		c.out = nil
 	}
-}
-
-// told takes a call of the server's.
-func (c *Conn) told(m *wire.Message) error {
-	if m.Method != "invalidateTransaction" {
-		return nil // of nothing that is kept here
+	if err != nil {
+		c.end(err)
+		return &endedError{c.Err()}
 	}
-	args, _ := m.Args.(pickle.Tuple)
-	if len(args) != 2 {
-		return fmt.Errorf("an invalidation of %d arguments: %w", len(args), errReply)
-	}
-	tid, err := tidOf(args[0])
-	oids, err2 := oidsOf(args[1])
-	if err := errors.Join(err, err2); err != nil {
-		return fmt.Errorf("an invalidation: %w", err)
-	}
-	c.opt.Invalidated(tid, oids)
 	return nil
 }

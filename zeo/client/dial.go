@@ -21,6 +21,10 @@ type Options struct {
 	// It must neither block nor call the Conn. May be nil.
 	Invalidated func(tid zodb.Tid, oids []zodb.Oid)
 
+	// AsyncBegin lets Begin send tpc_begin without waiting for its answer, as ZEO's own client does: a round trip less
+	// for each transaction. A server that refuses one then ends the connection, without a word why.
+	AsyncBegin bool
+
 	// Timeout is how long each address may take until it has taken the client; default 10 s.
 	Timeout time.Duration
 	// Dial connects to one of the addresses; default: as package endpoint reads them, without TLS.

@@ -2,6 +2,7 @@
 // and to get the invalidations of other clients' commits. It keeps no cache.
 //
 //	Load, Begin …    ──▶  calls, one message each, in the order of the callers   ──▶ server
+//	Loads            ──▶  many loads at a time                                   ──▶
 //	Invalidated      ◀──  reader: invalidations and replies, in their order      ◀──
 //
 // A Conn has one goroutine, which reads; Close ends and joins it. That goroutine gives invalidations

@@ -1,6 +1,7 @@
 package client
 
 import (
+	"io"
 	"net"
 	"testing"
 
@@ -25,6 +26,11 @@ func FuzzServer(f *testing.F) {
 		wire.Failure(int64(1), "ZODB.POSException.ReadOnlyError", pickle.Tuple{}),
 		wire.Call("invalidateTransaction", id, &pickle.List{Items: []pickle.Value{id}}),
 		wire.Call("info", conflict),
+		wire.Reply(pickle.Tuple{id, id}, pickle.Tuple{pickle.Bytes("data"), id, nil}),
+		wire.Reply(pickle.Tuple{id, id}, pickle.Tuple{"text", id, nil}),
+		wire.Failure(pickle.Tuple{id, id}, "ZODB.POSException.POSKeyError", pickle.Tuple{id}),
+		wire.Call("receiveBlobStart", id, id),
+		wire.Call("receiveBlobChunk", id, id, pickle.Bytes("data")),
 	} {
 		b, err := codec.Append(nil, m)
 		if err != nil {
@@ -33,25 +39,20 @@ func FuzzServer(f *testing.F) {
 		f.Add(b[wire.SizeLen:])
 	}
 	f.Fuzz(func(_ *testing.T, body []byte) {
-		m, err := codec.Decode(body)
-		if err != nil {
-			return
-		}
 		near, far := net.Pipe()
 		_ = far.Close() // nothing is read
 		opt := Options{}.withDefaults()
 		c := newConn("", near, codec, &opt)
 		defer c.Close()
-		if !m.IsReply() {
-			_ = c.told(m) // either is right
-			return
-		}
+		l := wire.Load{Oid: 7, Before: 7}
 		answer := make(chan reply, 1)
 		c.pending[1] = answer
-		c.answered(m)
+		c.loads[l] = loadQueue{first: func(_ zodb.Oid, _ Revision, err error) { answer <- reply{err: err} }}
+		c.blobs[blobRevision{7, 7}] = &fetch{w: io.Discard}
+		_ = c.take(body) // either is right
 		select {
 		case r := <-answer:
-			_, _ = revision(r.value)
+			_, _ = revision(l, r)
 			_, _ = oidsOf(r.value)
 			_, _ = votedOf(r.value)
 		default: // the reply to nothing

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zodb"
@@ -12,9 +11,6 @@ import (
 
 // txnID is the client's name for its transaction: there is one at a time.
 const txnID = int64(1)
-
-// blobChunk is how much of a blob goes into a message, as with ZEO's own client.
-const blobChunk = 59_000
 
 // maxExtension bounds the memory for an extension, of which a transaction has 64 KiB at most.
 const maxExtension = 1 << 20
@@ -24,6 +20,7 @@ type Txn struct{ c *Conn }
 
 // Begin begins a transaction, which Commit or Abort has to end before the next. With meta.Tid 0 the server chooses its
 // tid when it votes; any other must be above its last one. An extension must be a pickle. meta.Status is ignored.
+// With Options.AsyncBegin only the extension can be an error.
 func (c *Conn) Begin(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
 	var extension pickle.Value = &pickle.Dict{}
 	if len(meta.Extension) > 0 {
@@ -37,8 +34,16 @@ func (c *Conn) Begin(ctx context.Context, meta *zodb.TxnMeta) (*Txn, error) {
 	if meta.Tid != 0 {
 		tid = idValue(meta.Tid)
 	}
-	_, err := c.call(ctx, "tpc_begin", txnID, pickle.Bytes(meta.User), pickle.Bytes(meta.Description), extension, tid,
-		string(zodb.StatusCommitted))
+	args := []pickle.Value{
+		txnID, pickle.Bytes(meta.User), pickle.Bytes(meta.Description), extension, tid,
+		string(zodb.StatusCommitted),
+	}
+	var err error
+	if c.opt.AsyncBegin {
+		err = c.tell(ctx, "tpc_begin", args...)
+	} else {
+		_, err = c.call(ctx, "tpc_begin", args...)
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -61,35 +66,17 @@ func (t *Txn) Delete(ctx context.Context, oid zodb.Oid, serial zodb.Tid) error {
 	return t.c.tell(ctx, "deleteObject", idValue(oid), idValue(serial), txnID)
 }
 
-// StoreBlob is Store with a blob, which is read to its end. After an error of blob itself the transaction can only be
-// aborted.
-func (t *Txn) StoreBlob(ctx context.Context, oid zodb.Oid, serial zodb.Tid, data []byte, blob io.Reader) error {
-	if err := t.c.tell(ctx, "storeBlobStart"); err != nil {
-		return err
-	}
-	chunk := make([]byte, blobChunk)
-	for {
-		n, err := io.ReadFull(blob, chunk)
-		if n > 0 {
-			if err := t.c.tell(ctx, "storeBlobChunk", pickle.Bytes(chunk[:n])); err != nil {
-				return err
-			}
-		}
-		switch {
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-			return t.c.tell(ctx, "storeBlobEnd", idValue(oid), idValue(serial), pickle.Bytes(data), txnID)
-		case err != nil:
-			return fmt.Errorf("reading the blob of oid %v: %w", oid, err)
-		}
-	}
-}
-
 // Commit commits the transaction and returns its tid. What its errors mean is in the package comment; of those that
 // leave the connection as it was, *zodb.ConflictError is the usual one. They have to be followed by Abort.
 func (t *Txn) Commit(ctx context.Context) (zodb.Tid, error) {
-	if err := t.vote(ctx); err != nil {
+	if err := t.Vote(ctx); err != nil {
 		return 0, err
 	}
+	return t.Finish(ctx)
+}
+
+// Finish is the second half of Commit, for a transaction that Vote has returned no error for.
+func (t *Txn) Finish(ctx context.Context) (zodb.Tid, error) {
 	v, err := t.c.call(ctx, "tpc_finish", txnID)
 	var ended *endedError
 	if errors.As(err, &ended) {
@@ -105,8 +92,9 @@ func (t *Txn) Commit(ctx context.Context) (zodb.Tid, error) {
 	return tid, nil
 }
 
-// vote asks the server whether the transaction can be committed.
-func (t *Txn) vote(ctx context.Context) error {
+// Vote is the first half of Commit: it asks the server whether the transaction can be committed. From then on the
+// server keeps all others waiting until Finish or Abort.
+func (t *Txn) Vote(ctx context.Context) error {
 	v, err := t.c.call(ctx, "vote", txnID)
 	if err != nil {
 		return err

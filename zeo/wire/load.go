@@ -123,3 +123,119 @@ func resize(out []byte, at int) []byte {
 	binary.BigEndian.PutUint32(out[at:], uint32(len(out)-at-SizeLen))
 	return out
 }
+
+// append appends a message of this form with its size.
+func (f *form) append(out []byte, l Load) []byte {
+	at := len(out)
+	out = append(append(out, 0, 0, 0, 0), f.bytes...)
+	body := out[at+SizeLen:]
+	for i, hole := range f.holes {
+		binary.BigEndian.PutUint64(body[hole:], [2]uint64{uint64(l.Oid), uint64(l.Before)}[i%2])
+	}
+	return resize(out, at)
+}
+
+func (pickled) AppendLoad(out []byte, l Load) []byte { return pickledLoad.append(out, l) }
+func (packed) AppendLoad(out []byte, l Load) []byte  { return packedLoad.append(out, l) }
+
+// A cursor reads a message whose form is known. What is not of that form makes it bad.
+type cursor struct {
+	b   []byte // what is left
+	bad bool
+}
+
+// skip goes past s.
+func (c *cursor) skip(s string) {
+	if len(c.b) < len(s) || string(c.b[:len(s)]) != s {
+		c.bad = true
+		return
+	}
+	c.b = c.b[len(s):]
+}
+
+// take returns the next n bytes.
+func (c *cursor) take(n uint64) (b []byte) {
+	if c.bad = c.bad || n > uint64(len(c.b)); c.bad {
+		return nil
+	}
+	b, c.b = c.b[:n:n], c.b[n:]
+	return b
+}
+
+// id reads an oid or a tid after its mark.
+func (c *cursor) id(mark string) uint64 {
+	c.skip(mark)
+	if b := c.take(8); !c.bad {
+		return binary.BigEndian.Uint64(b)
+	}
+	return 0
+}
+
+// code returns the next byte.
+func (c *cursor) code() byte {
+	if b := c.take(1); !c.bad {
+		return b[0]
+	}
+	return 0
+}
+
+// next reads the tid of the revision that came after, 0 for none.
+func (c *cursor) next(none byte, mark string) zodb.Tid {
+	if !c.bad && len(c.b) > 0 && c.b[0] == none {
+		c.b = c.b[1:]
+		return 0
+	}
+	return zodb.Tid(c.id(mark))
+}
+
+// ended reports whether the message was of its form, and nothing comes after it.
+func (c *cursor) ended() bool { return !c.bad && len(c.b) == 0 }
+
+func (pickled) Loaded(body []byte) (l Load, r Loaded, ok bool) {
+	const mark = "C\x08"
+	c := cursor{b: body}
+	l.Oid = zodb.Oid(c.id("\x80\x03(" + mark))
+	l.Before = zodb.Tid(c.id(mark))
+	c.skip("\x86K\x00X\x06\x00\x00\x00.reply")
+	switch c.code() {
+	case 'C':
+		r.Data = c.take(uint64(c.code()))
+	case 'B':
+		if size := c.take(4); !c.bad {
+			r.Data = c.take(uint64(binary.LittleEndian.Uint32(size)))
+		}
+	default:
+		c.bad = true
+	}
+	r.Tid = zodb.Tid(c.id(mark))
+	r.Next = c.next('N', mark)
+	c.skip("\x87t.")
+	return l, r, c.ended()
+}
+
+func (packed) Loaded(body []byte) (l Load, r Loaded, ok bool) {
+	const mark = "\xc4\x08"
+	c := cursor{b: body}
+	l.Oid = zodb.Oid(c.id("\x94\x92" + mark))
+	l.Before = zodb.Tid(c.id(mark))
+	c.skip("\x00\xa6.reply\x93")
+	var size uint64
+	switch c.code() {
+	case msgpcode.Bin8:
+		size = uint64(c.code())
+	case msgpcode.Bin16:
+		if b := c.take(2); !c.bad {
+			size = uint64(binary.BigEndian.Uint16(b))
+		}
+	case msgpcode.Bin32:
+		if b := c.take(4); !c.bad {
+			size = uint64(binary.BigEndian.Uint32(b))
+		}
+	default:
+		c.bad = true
+	}
+	r.Data = c.take(size)
+	r.Tid = zodb.Tid(c.id(mark))
+	r.Next = c.next(msgpcode.Nil, mark)
+	return l, r, c.ended()
+}

@@ -66,6 +66,11 @@ type Codec interface {
 	Load(b []byte) (Load, bool)
 	// AppendLoaded appends what Append would for the reply to l. Data must be shorter than 4 GiB by 100 bytes.
 	AppendLoaded(out []byte, l Load, r Loaded) []byte
+	// AppendLoad appends what Append would for the call l.
+	AppendLoad(out []byte, l Load) []byte
+	// Loaded reads a message without its size if it is what AppendLoaded makes: a reply to a Load that has found a
+	// revision, in the form that servers write. Data is a part of b.
+	Loaded(b []byte) (Load, Loaded, bool)
 }
 
 // CodecFor returns the codec of an encoding's name, and whether there is one.
