@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -279,4 +280,120 @@ func (s *Store) Stat(oid zodb.Oid, tid zodb.Tid) (int64, error) {
 		return 0, fmt.Errorf("look at blob of oid %v tid %v: %w", oid, tid, err)
 	}
 	return info.Size(), nil
+}
+
+// SetAside moves the blob of a lost transaction into the folder .<label>, durably, as <oid>.<tid>.blob with 16 digits
+// each. Where there is no such blob it only makes sure that there is none after a crash: it may have been moved by a
+// process that was killed before it had synced the folder.
+func (s *Store) SetAside(oid zodb.Oid, tid zodb.Tid, label string) error {
+	if s.readOnly {
+		return zodb.ErrReadOnly
+	}
+	from := s.path(oid, tid)
+	if _, err := s.fs.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		if err := s.folders.sync(filepath.Dir(from)); !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		return nil
+	}
+	folder := filepath.Join(s.dir, "."+label)
+	err := s.folders.make(folder)
+	if err == nil {
+		err = s.moveBlob(from, filepath.Join(folder, fmt.Sprintf("%v.%v%s", oid, tid, suffix)))
+	}
+	for _, dir := range []string{folder, filepath.Dir(from)} {
+		if err == nil {
+			err = s.folders.sync(dir)
+		}
+	}
+	if err != nil {
+		return fmt.Errorf("set aside blob of oid %v tid %v: %w", oid, tid, err)
+	}
+	return nil
+}
+
+// Remove removes a published blob, durably. Where there is no such blob it does nothing.
+func (s *Store) Remove(oid zodb.Oid, tid zodb.Tid) error {
+	if s.readOnly {
+		return zodb.ErrReadOnly
+	}
+	path := s.path(oid, tid)
+	err := s.fs.Remove(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = s.folders.sync(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("remove blob of oid %v tid %v: %w", oid, tid, err)
+	}
+	return nil
+}
+
+// Secure makes the content and the name of a published blob durable, for one that another process published and may not
+// have synced. Where there is no such blob it does nothing.
+func (s *Store) Secure(oid zodb.Oid, tid zodb.Tid) error {
+	path := s.path(oid, tid)
+	f, err := s.fs.OpenFile(path, os.O_RDONLY, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err == nil {
+		err = errors.Join(f.Sync(), f.Close())
+	}
+	if err == nil {
+		err = s.folders.sync(filepath.Dir(path))
+	}
+	if err != nil {
+		return fmt.Errorf("make blob of oid %v tid %v durable: %w", oid, tid, err)
+	}
+	return nil
+}
+
+// moveBlob renames a blob, or copies it where the new name is on another file system. The name that was is gone only
+// when the new one has all of the content.
+func (s *Store) moveBlob(from, to string) error {
+	if s.sameFile(from, to) { // of which a rename takes neither away
+		return s.fs.Remove(from)
+	}
+	err := s.fs.Rename(from, to)
+	if !errors.Is(err, syscall.EXDEV) {
+		return err
+	}
+	if err := s.copyBlob(from, to); err != nil {
+		return err
+	}
+	return s.fs.Remove(from)
+}
+
+func (s *Store) sameFile(a, b string) bool {
+	one, errOne := s.fs.Stat(a)
+	other, errOther := s.fs.Stat(b)
+	return errOne == nil && errOther == nil && vfs.SameFile(one, other)
+}
+
+// copyBlob makes a durable copy under a name of its own first, so that what has the new name is whole.
+func (s *Store) copyBlob(from, to string) error {
+	f, err := vfs.OpenPlain(s.fs, from)
+	if err != nil {
+		return err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	info, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	temp := to + ".tmp"
+	err = vfs.WriteNewFile(s.fs, temp, func(out vfs.File) error {
+		err := copyTo(out, io.NewSectionReader(f, 0, info.Size()))
+		return errors.Join(err, vfs.Chmod(s.fs, out, readOnly(info)))
+	})
+	if err == nil {
+		err = s.fs.Rename(temp, to)
+	}
+	if err != nil {
+		err = errors.Join(err, vfs.RemoveIfThere(s.fs, temp))
+	}
+	return err
 }

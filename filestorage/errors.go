@@ -77,10 +77,6 @@ func (e *FailedError) Error() string {
 
 func (e *FailedError) Unwrap() error { return e.Cause }
 
-func (s *Storage) corrupt(pos int64, want, got string) error {
-	return corruptAt(s.path, pos, want, got)
-}
-
 func corruptAt(path string, pos int64, want, got string) error {
 	return &zodb.CorruptError{File: path, Pos: pos, Want: want, Got: got}
 }

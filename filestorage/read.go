@@ -4,8 +4,14 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"slices"
 	"sync"
+	"sync/atomic"
 
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -141,4 +147,379 @@ func (e *openDataFile) txnHeaderAt(pos, within int64) (h txnHeader, err error) {
 	}
 	h.decode(b[:])
 	return h, nil
+}
+
+// An openDataFile is one file that stands, or stood, at the path of a Storage: its content, its index, and how far it
+// is committed. A pack puts another in its place. Offsets mean something within one data file only.
+//
+// Whoever reads holds the data file, which keeps its file open. Who has the commit lock need not, and neither need the
+// syncer while it has a group, since a pack waits for both.
+type openDataFile struct {
+	path         string
+	file         vfs.File
+	id           fs.FileInfo  // which file it is
+	index        *index       // oid to the offset of its current committed record
+	*commitPoint              // end and last tid of what is committed: nothing after it is for readers
+	holders      atomic.Int64 // readers, and the storage while the data file is the present one
+}
+
+// newEdition returns a data file without a file, held by its storage.
+func newEdition(path string) *openDataFile {
+	e := &openDataFile{path: path}
+	e.holders.Store(1)
+	return e
+}
+
+// present returns the present data file to somebody who wants to know its end or its index, not to read its file.
+func (s *Storage) present() *openDataFile {
+	s.view.RLock()
+	defer s.view.RUnlock()
+	return s.openDataFile
+}
+
+// hold returns the present data file, for the caller to release.
+func (s *Storage) hold() *openDataFile {
+	s.view.RLock()
+	defer s.view.RUnlock()
+	s.holders.Add(1)
+	return s.openDataFile
+}
+
+// current returns the offset of the current record of oid, the end of what is committed at the same moment, and the
+// data file that both are of, for the caller to release.
+func (s *Storage) current(oid zodb.Oid) (e *openDataFile, pos, end int64, ok bool) {
+	s.view.RLock()
+	defer s.view.RUnlock()
+	e = s.openDataFile
+	e.holders.Add(1)
+	pos, ok = e.index.get(oid)
+	end, _ = e.get()
+	return e, pos, end, ok
+}
+
+// size returns where the committed part of the data file ends.
+func (e *openDataFile) size() int64 {
+	end, _ := e.get()
+	return end
+}
+
+// release lets go of the data file. The last one to do so closes the file, of which nothing is left to be written.
+func (e *openDataFile) release() {
+	if e.holders.Add(-1) == 0 {
+		_ = e.file.Close()
+	}
+}
+
+func (e *openDataFile) corrupt(pos int64, want, got string) error {
+	return corruptAt(e.path, pos, want, got)
+}
+
+// A Revision is one state of an object and the time it was current.
+type Revision struct {
+	Data []byte
+	Tid  zodb.Tid // the transaction that wrote it
+	Next zodb.Tid // the one that wrote the next revision, 0 when there is none
+}
+
+// Load returns the current data of an object and the tid that wrote them. Unknown, deleted, creation undone:
+// *zodb.POSKeyError.
+func (s *Storage) Load(oid zodb.Oid) (data []byte, tid zodb.Tid, err error) {
+	e, pos, end, ok := s.current(oid)
+	defer e.release()
+	if !ok {
+		return nil, 0, &zodb.POSKeyError{Oid: oid}
+	}
+	tid, data, err = e.revision(oid, pos, end)
+	if err == nil && data == nil {
+		err = &zodb.POSKeyError{Oid: oid}
+	}
+	return data, tid, err
+}
+
+// LoadBefore returns the newest revision with a tid below the given one, nil when all are newer or were packed away.
+// *zodb.POSKeyError when the object is unknown or that revision has no data.
+func (s *Storage) LoadBefore(oid zodb.Oid, tid zodb.Tid) (*Revision, error) {
+	head := heads.Get().(*[headLen]byte)
+	defer heads.Put(head)
+	rev, err := s.ReadBefore(head[:], oid, tid)
+	if err != nil || rev.Tid == 0 {
+		return nil, err
+	}
+	if len(rev.Data) <= headLen {
+		rev.Data = bytes.Clone(rev.Data) // it may be in head
+	}
+	return &rev, nil
+}
+
+// MinRead is the size from which on a buffer is good for ReadBefore.
+const MinRead = recHeaderLen + backLen
+
+// ReadBefore is LoadBefore for those who load often: the data are in buf, of MinRead bytes at least, if their record
+// fits there, and valid as long as buf is left alone. A revision with tid 0 says that all are newer or packed away.
+func (s *Storage) ReadBefore(buf []byte, oid zodb.Oid, tid zodb.Tid) (rev Revision, err error) {
+	e, pos, end, ok := s.current(oid)
+	defer e.release()
+	if !ok {
+		return rev, &zodb.POSKeyError{Oid: oid}
+	}
+	r, data, err := e.fetchInto(buf, oid, pos, end) // most want the current one
+	for err == nil && r.Tid >= tid {
+		rev.Next = r.Tid
+		if r, ok, err = e.older(r, end); err != nil || !ok {
+			return Revision{}, err
+		}
+		if r.Tid < tid {
+			r, data, err = e.fetchInto(buf, oid, r.pos, end)
+		}
+	}
+	rev.Tid = r.Tid
+	for err == nil && data == nil && r.back != 0 {
+		r, data, err = e.fetchInto(buf, oid, r.back, end)
+	}
+	if err == nil && data == nil {
+		err = &zodb.POSKeyError{Oid: oid, Tid: rev.Tid}
+	}
+	rev.Data = data
+	return rev, err
+}
+
+// LoadSerial returns the data of exactly the revision that tid wrote; *zodb.POSKeyError when there is none, or it has
+// no data.
+func (s *Storage) LoadSerial(oid zodb.Oid, tid zodb.Tid) ([]byte, error) {
+	return s.loadSerial(oid, tid, math.MaxInt64)
+}
+
+// LoadRecent is LoadSerial for who holds a lock: it looks at the last revisions only, MaxRecent at most.
+func (s *Storage) LoadRecent(oid zodb.Oid, tid zodb.Tid) ([]byte, error) {
+	return s.loadSerial(oid, tid, MaxRecent)
+}
+
+// MaxRecent is how many revisions LoadRecent looks at.
+const MaxRecent = 200
+
+func (s *Storage) loadSerial(oid zodb.Oid, tid zodb.Tid, most int64) ([]byte, error) {
+	var found []byte
+	older := 0
+	err := s.history(oid, func(e *openDataFile, r record, end int64) (more bool, err error) {
+		if most--; most < 0 {
+			return false, nil
+		}
+		if r.Tid < tid { // tids may go down here and there
+			older++
+		}
+		if r.Tid != tid {
+			return older <= maxOlder, nil
+		}
+		_, found, err = e.revision(oid, r.pos, end)
+		return false, err
+	})
+	if err == nil && found == nil {
+		err = &zodb.POSKeyError{Oid: oid, Tid: tid}
+	}
+	return found, err
+}
+
+// GetTid returns the tid of the current revision; *zodb.POSKeyError when the object is unknown or deleted.
+func (s *Storage) GetTid(oid zodb.Oid) (zodb.Tid, error) {
+	e, pos, end, ok := s.current(oid)
+	defer e.release()
+	if !ok {
+		return 0, &zodb.POSKeyError{Oid: oid}
+	}
+	return e.tidAt(oid, pos, end)
+}
+
+// tidAt is GetTid for the record at pos.
+func (e *openDataFile) tidAt(oid zodb.Oid, pos, end int64) (zodb.Tid, error) {
+	r, err := e.record(oid, pos, end)
+	if err == nil && r.PLen == 0 && r.back == 0 {
+		err = &zodb.POSKeyError{Oid: oid}
+	}
+	return r.Tid, err
+}
+
+// RecordNext returns the current revision of the first object whose oid is not below from (nil: of all), and the oid
+// that follows it, nil at the end. Without such an object it returns io.EOF; for a deleted one *zodb.POSKeyError, with
+// oid and next all the same.
+func (s *Storage) RecordNext(from *zodb.Oid) (oid zodb.Oid, tid zodb.Tid, data []byte, next *zodb.Oid, err error) {
+	if from == nil {
+		from = new(zodb.Oid)
+	}
+	x := s.present().index
+	oid, _, ok := x.next(*from)
+	if !ok {
+		return 0, 0, nil, nil, io.EOF
+	}
+	if oid < math.MaxUint64 {
+		if after, _, ok := x.next(oid + 1); ok {
+			next = &after
+		}
+	}
+	data, tid, err = s.Load(oid)
+	return oid, tid, data, next, err
+}
+
+// NewOid returns an oid that no object has and that was not handed out before since Open. Should the largest oid be
+// taken, it returns 0, the root's.
+func (s *Storage) NewOid() zodb.Oid {
+	for {
+		last := s.maxOid.Load()
+		if last == math.MaxUint64 {
+			return 0
+		}
+		if s.maxOid.CompareAndSwap(last, last+1) {
+			return zodb.Oid(last + 1)
+		}
+	}
+}
+
+// OpenBlob opens the blob that transaction tid wrote for oid; *zodb.POSKeyError with Blob set when there is none.
+func (s *Storage) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
+	if s.blobs == nil || tid > s.LastTid() {
+		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
+	}
+	return s.blobs.OpenBlob(oid, tid)
+}
+
+// A HistoryEntry is one revision in the history of an object, with the metadata of its transaction.
+type HistoryEntry struct {
+	Tid         zodb.Tid
+	Size        int64 // of the data in the record itself: 0 for back pointers and deletions
+	User        []byte
+	Description []byte
+	Extension   []byte // raw
+}
+
+// An Invalidation is a transaction and the objects it changed, in file order.
+type Invalidation struct {
+	Tid  zodb.Tid
+	Oids []zodb.Oid
+}
+
+// history calls f for the revisions of oid, newest first, until it wants no more. Unknown oid: *zodb.POSKeyError.
+func (s *Storage) history(oid zodb.Oid, f func(e *openDataFile, r record, end int64) (more bool, err error)) error {
+	e, pos, end, ok := s.current(oid)
+	defer e.release()
+	if !ok {
+		return &zodb.POSKeyError{Oid: oid}
+	}
+	r, err := e.record(oid, pos, end)
+	for more := true; more && err == nil; {
+		if more, err = f(e, r, end); more && err == nil {
+			r, more, err = e.older(r, end)
+		}
+	}
+	return err
+}
+
+// History returns up to size revisions of an object, the newest first, deletions included.
+func (s *Storage) History(oid zodb.Oid, size int) ([]HistoryEntry, error) {
+	var entries []HistoryEntry
+	if size <= 0 {
+		return entries, nil
+	}
+	err := s.history(oid, func(e *openDataFile, r record, _ int64) (more bool, err error) {
+		h, err := e.txnHeaderAt(r.Tloc, r.pos)
+		if err != nil {
+			return false, err
+		}
+		meta := make([]byte, h.headerLen()-txnHeaderLen)
+		if err := readFull(e.file, meta, r.Tloc+txnHeaderLen); err != nil {
+			return false, err
+		}
+		u, d := int(h.ULen), int(h.ULen)+int(h.DLen)
+		entries = append(entries, HistoryEntry{
+			Tid: r.Tid, Size: int64(r.PLen), User: meta[:u:u], Description: meta[u:d:d], Extension: meta[d:],
+		})
+		return len(entries) < size, nil
+	})
+	return entries, err
+}
+
+// LastInvalidations returns the last n transactions, or all if there are fewer, the oldest first.
+func (s *Storage) LastInvalidations(n int) ([]Invalidation, error) {
+	e := s.hold()
+	defer e.release()
+	var list []Invalidation
+	pos, _ := e.get()
+	for len(list) < n && pos > magicLen {
+		h, at, err := e.txnBefore(pos)
+		if err != nil {
+			return nil, err
+		}
+		pos = at
+		if h.Status == zodb.StatusUndone {
+			continue
+		}
+		oids, err := e.oidsOf(&h, at)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, Invalidation{Tid: h.Tid, Oids: oids})
+	}
+	slices.Reverse(list)
+	return list, nil
+}
+
+// agreement reads data in blocks for as long as they equal those of source, which has as many. It returns how many
+// bytes did, and the first block that did not.
+func (s *Storage) agreement(data io.Reader, source record) (agreed int64, rest []byte, err error) {
+	size := int64(source.PLen)
+	block := make([]byte, min(size, 64<<10))
+	other := make([]byte, len(block))
+	for agreed < size {
+		block = block[:min(int64(len(block)), size-agreed)]
+		other = other[:len(block)]
+		if _, err := io.ReadFull(data, block); err != nil {
+			return 0, nil, missing(err)
+		}
+		if err := readFull(s.file, other, source.pos+recHeaderLen+agreed); err != nil {
+			return 0, nil, err
+		}
+		if !bytes.Equal(block, other) {
+			return agreed, block, nil
+		}
+		agreed += int64(len(block))
+	}
+	return agreed, nil, nil
+}
+
+// txnBefore reads the header of the transaction that ends at end, and where it begins.
+func (e *openDataFile) txnBefore(end int64) (h txnHeader, pos int64, err error) {
+	c := scan{file: e.file, path: e.path}
+	pos, err = c.before(end, &h)
+	return h, pos, err
+}
+
+// oidsOf lists the oids of the records of the transaction at pos.
+func (e *openDataFile) oidsOf(h *txnHeader, pos int64) (oids []zodb.Oid, err error) {
+	err = e.eachRecord(h, pos, func(r *recHeader, _ int64) error {
+		oids = append(oids, r.Oid)
+		return nil
+	})
+	return oids, err
+}
+
+// eachRecord calls f for the records of the transaction at pos, until it returns an error.
+func (e *openDataFile) eachRecord(h *txnHeader, pos int64, f func(r *recHeader, at int64) error) error {
+	end := pos + int64(h.Length)
+	for at := pos + h.headerLen(); at < end; {
+		if end-at < recHeaderLen {
+			return e.corrupt(at, "a record", fmt.Sprintf("the end of the transaction at %d", end))
+		}
+		var b [recHeaderLen]byte
+		if err := readFull(e.file, b[:], at); err != nil {
+			return err
+		}
+		var r recHeader
+		r.decode(b[:])
+		if r.PLen > uint64(end-at-recHeaderLen) {
+			return e.corrupt(at+34, fmt.Sprintf("a record that ends by %d", end), fmt.Sprint(r.PLen, " bytes of data"))
+		}
+		if err := f(&r, at); err != nil {
+			return err
+		}
+		at += r.length()
+	}
+	return nil
 }

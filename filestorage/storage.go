@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"iter"
 	"os"
 	"sync"
 	"sync/atomic"
@@ -244,3 +245,194 @@ func (s *Storage) openFlag() int {
 	}
 	return os.O_RDWR
 }
+
+func (s *Storage) corrupt(pos int64, want, got string) error {
+	return corruptAt(s.path, pos, want, got)
+}
+
+// Transactions ranges over the committed transactions after the one with the tid after, 0: over all. What comes is as
+// with Iterate and zodb.Transactions.
+func (s *Storage) Transactions(ctx context.Context, after zodb.Tid) iter.Seq2[zodb.Transaction, error] {
+	return transactions(ctx, s, after, false)
+}
+
+// Follow is Transactions that waits at the end for more commits, until ctx ends or the storage is closed, which comes
+// as an error: the context's cause, or zodb.ErrClosed.
+func (s *Storage) Follow(ctx context.Context, after zodb.Tid) iter.Seq2[zodb.Transaction, error] {
+	return transactions(ctx, s, after, true)
+}
+
+// transactions ranges over what an iterator of st returns, which lives as long as that.
+func transactions(
+	ctx context.Context, st interface {
+		Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error)
+	}, after zodb.Tid, follow bool,
+) iter.Seq2[zodb.Transaction, error] {
+	return func(yield func(zodb.Transaction, error) bool) {
+		it, err := st.Iterate(after, follow)
+		if err != nil {
+			yield(nil, err)
+			return
+		}
+		defer it.Close() //nolint:errcheck // it has only read
+		zodb.Transactions(ctx, it)(yield)
+	}
+}
+
+// Iterate returns an iterator that begins after the transaction with the tid after, or, where there is none, with the
+// first whose tid is above. When follow is set it waits at the end for more commits; Close of the storage ends that
+// with zodb.ErrClosed. The caller closes it.
+//
+// Transactions and records are reused: what Next and NextRecord return, readers included, is void after the next call
+// of either. Transactions of status 'u' are among them. Records of blobs carry the blob where there is one. Damage that
+// the iterator meets is a *zodb.CorruptError.
+func (s *Storage) Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error) {
+	src := s.source()
+	it, err := iterate(src, after, follow)
+	if err != nil {
+		return nil, fmt.Errorf("iterate %s after %v: %w", s.path, after, errors.Join(err, src.release()))
+	}
+	return it, nil
+}
+
+// IterateRecords is Iterate without blobs, for who does not need them: they are not opened, so that no trouble with
+// them is in the way.
+func (s *Storage) IterateRecords(after zodb.Tid, follow bool) (zodb.Iterator, error) {
+	src := s.sourceOf(s.hold(), nil)
+	it, err := iterate(src, after, follow)
+	if err != nil {
+		return nil, fmt.Errorf("iterate %s after %v: %w", s.path, after, errors.Join(err, src.release()))
+	}
+	return it, nil
+}
+
+// Find looks for the transaction with this tid. If there is none the error wraps zodb.ErrNoTid, and Before and After of
+// the result are its neighbours.
+func (s *Storage) Find(ctx context.Context, tid zodb.Tid) (Found, error) {
+	src := s.source()
+	found, err := src.find(ctx, tid)
+	return found, errors.Join(err, src.release())
+}
+
+// Count returns how many committed transactions have tids above after, and the tid of the last of them, after itself
+// when there is none. It reads headers only, but all of them.
+func (s *Storage) Count(ctx context.Context, after zodb.Tid) (transactions int64, upTo zodb.Tid, err error) {
+	src := s.source()
+	transactions, upTo, err = src.count(ctx, after)
+	return transactions, upTo, errors.Join(err, src.release())
+}
+
+// Anchor goes back from the end of the file to the last transaction whose tid is below those of all after it, and
+// returns its tid, 0 for the start of the file, and the transactions after it in the order of the file. Nearly always
+// this is one, the last. Where tids go down there are more, and a request for everything after that tid gives the same
+// position for every kind of search. More than 20,000 are an error that wraps zodb.ErrNoTid.
+func (s *Storage) Anchor(ctx context.Context) (tid zodb.Tid, behind []Neighbour, err error) {
+	src := s.source()
+	p, err := src.headerCursor()
+	if err == nil {
+		tid, behind, err = p.anchor(ctx)
+	}
+	return tid, behind, errors.Join(err, src.release())
+}
+
+// UndoLog lists transactions that can be undone, the newest first: of those that filter accepts, nil accepting all, the
+// ones numbered first to last-1, or when last is negative at most -last of them from first on. The list ends at what a
+// pack has written, and leaves out transactions of status 'u'. Unlike ZODB's it is there during a pack too.
+//
+// The entry that filter gets is valid until it returns.
+func (s *Storage) UndoLog(ctx context.Context, first, last int, filter func(*UndoEntry) bool) ([]UndoEntry, error) {
+	return s.source().listUndo(ctx, first, last, filter)
+}
+
+// source returns the storage as iterators see it, for the caller to release. When a pack has replaced the file, they go
+// on with the next one.
+func (s *Storage) source() *source {
+	if s.blobs == nil {
+		return s.sourceOf(s.hold(), nil)
+	}
+	return s.sourceOf(s.hold(), s.blobs.OpenBlob)
+}
+
+// sourceOf takes over what holds e. Whatever comes of the source has the same openBlob.
+func (s *Storage) sourceOf(e *openDataFile, openBlob func(zodb.Oid, zodb.Tid) (vfs.File, error)) *source {
+	return &source{
+		commitPoint: e.commitPoint, file: e.file, path: e.path, openBlob: openBlob,
+		index:     func() *index { return e.index },
+		successor: func(context.Context) (*source, error) { return s.sourceOf(s.hold(), openBlob), nil },
+		release:   func() error { e.release(); return nil },
+		share: func() *source {
+			e.holders.Add(1)
+			return s.sourceOf(e, openBlob)
+		},
+	}
+}
+
+// Hold waits for the transaction in progress, keeps others from beginning until release is called, and returns when
+// all that was committed is durable and visible: LastTid is final then. Release may be called more than once.
+//
+// Errors: zodb.ErrReadOnly, zodb.ErrClosed, *FailedError, the context's cause. Nothing is held then.
+func (s *Storage) Hold(ctx context.Context) (release func(), err error) {
+	if s.readOnly {
+		return nil, fmt.Errorf("hold the commits of %s: %w", s.path, zodb.ErrReadOnly)
+	}
+	if err := s.lockCommit(ctx); err != nil {
+		return nil, fmt.Errorf("hold the commits of %s: %w", s.path, err)
+	}
+	if err := s.queue.room(ctx, 1); err != nil {
+		<-s.commit
+		return nil, fmt.Errorf("hold the commits of %s: %w", s.path, err)
+	}
+	return sync.OnceFunc(func() { <-s.commit }), nil
+}
+
+// SkipOids leaves n oids out: those that another node may have given to clients which have not used them yet.
+func (s *Storage) SkipOids(n uint64) { s.maxOid.Add(n) }
+
+// SkipTids leaves n tids out: new transactions get tids above the last one and these. 1<<32 of them are a minute. It
+// waits for the transaction in progress; the errors are those of Hold.
+func (s *Storage) SkipTids(ctx context.Context, n uint64) error {
+	release, err := s.Hold(ctx)
+	if err != nil {
+		return err
+	}
+	defer release()
+	w := &s.writer
+	w.begun = max(w.begun, w.last) + zodb.Tid(n)
+	return nil
+}
+
+// tellOddities logs what is unusual about the file as a whole, and what it means for those who use it.
+func (s *Storage) tellOddities() {
+	end, last := s.get()
+	if ahead := last.Time().Sub(s.now()); last != 0 && ahead > futureTolerance {
+		s.log.Warn(
+			"the last transaction is in the future: this machine's clock is slow, or the writer's clock was fast. "+
+				"Until that time new tids only count up and carry no time, and a pack by time keeps more than "+
+				"asked for; check the clock (timedatectl), and do not use a node with such a clock for failover",
+			"file",
+			s.path,
+			"tid",
+			last,
+			"time",
+			last.Time().UTC().Format(time.RFC3339),
+			"ahead_by",
+			ahead.Round(time.Second).String(),
+		)
+	}
+	if s.magic == zodb.MagicFS21 && end > magicLen {
+		s.log.Warn(
+			"this file was written by Python 2 (magic FS21). It is served and replicated as it is, but clients of "+
+				"Python 3 "+
+				"read its str as text where it is ASCII and as bytes elsewhere, fail where classes have moved, and "+
+				"do not follow "+
+				"references whose oid has a byte of 0x80 or above; what they write Python 2 cannot read; and "+
+				"Python 3 itself refuses to "+
+				"open the file. Convert it first: zodbverify, then zodbupdate --convert-py3, with no server running",
+			"file",
+			s.path,
+		)
+	}
+}
+
+// futureTolerance is how far clocks of machines that are in order may be apart.
+const futureTolerance = time.Second

@@ -1,7 +1,6 @@
 package filestorage
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -91,29 +90,6 @@ func (t *Txn) copyData(data io.Reader, n int64) error {
 		return err
 	}
 	return atEnd(data)
-}
-
-// agreement reads data in blocks for as long as they equal those of source, which has as many. It returns how many
-// bytes did, and the first block that did not.
-func (s *Storage) agreement(data io.Reader, source record) (agreed int64, rest []byte, err error) {
-	size := int64(source.PLen)
-	block := make([]byte, min(size, 64<<10))
-	other := make([]byte, len(block))
-	for agreed < size {
-		block = block[:min(int64(len(block)), size-agreed)]
-		other = other[:len(block)]
-		if _, err := io.ReadFull(data, block); err != nil {
-			return 0, nil, missing(err)
-		}
-		if err := readFull(s.file, other, source.pos+recHeaderLen+agreed); err != nil {
-			return 0, nil, err
-		}
-		if !bytes.Equal(block, other) {
-			return agreed, block, nil
-		}
-		agreed += int64(len(block))
-	}
-	return agreed, nil, nil
 }
 
 // skipData reads data, of n bytes, to their end.

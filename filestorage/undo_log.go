@@ -34,15 +34,6 @@ func ParseUndoID(id string) (zodb.Tid, error) {
 	return zodb.Tid(binary.BigEndian.Uint64(b)), nil
 }
 
-// UndoLog lists transactions that can be undone, the newest first: of those that filter accepts, nil accepting all, the
-// ones numbered first to last-1, or when last is negative at most -last of them from first on. The list ends at what a
-// pack has written, and leaves out transactions of status 'u'. Unlike ZODB's it is there during a pack too.
-//
-// The entry that filter gets is valid until it returns.
-func (s *Storage) UndoLog(ctx context.Context, first, last int, filter func(*UndoEntry) bool) ([]UndoEntry, error) {
-	return s.source().listUndo(ctx, first, last, filter)
-}
-
 // UndoLog is as Storage.UndoLog.
 func (a *Attached) UndoLog(ctx context.Context, first, last int, filter func(*UndoEntry) bool) ([]UndoEntry, error) {
 	src, err := a.acquire()

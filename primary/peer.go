@@ -3,6 +3,7 @@ package primary
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -11,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -159,3 +161,68 @@ func (c *peer) status(last zodb.Tid, size int64, now time.Time) SecondaryStatus 
 	}
 	return s
 }
+
+// count keeps the number of transactions that the secondary has still to get. Each is counted once, by its header, so
+// that a long backlog is known soon after connecting and costs little afterwards.
+func (c *peer) count(ctx context.Context) error {
+	return every(ctx, c.p.opt.Heartbeat, func() error {
+		after, begun := c.progress.uncounted()
+		if !begun || after >= c.p.src.LastTid() {
+			return nil
+		}
+		n, upTo, err := c.p.src.Count(ctx, after)
+		switch {
+		case err == nil:
+			c.progress.count(after, n, upTo)
+		case ctx.Err() == nil && !errors.Is(err, zodb.ErrNoTid):
+			c.log.Warn("counting a secondary's missing transactions failed; its lag is shown as a lower bound",
+				"error", err)
+		}
+		return nil
+	})
+}
+
+// every calls f now and at every interval until it fails or ctx ends.
+func every(ctx context.Context, interval time.Duration, f func() error) error {
+	t := time.NewTicker(interval)
+	defer t.Stop()
+	for {
+		if err := f(); err != nil {
+			return err
+		}
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+	}
+}
+
+// A goodbyeError is a reason to end a connection that the secondary should hear: it goes out as a goodbye.
+type goodbyeError struct{ err error }
+
+func (e *goodbyeError) Error() string { return e.err.Error() }
+func (e *goodbyeError) Unwrap() error { return e.err }
+
+func goodbye(format string, args ...any) error { return &goodbyeError{fmt.Errorf(format, args...)} }
+
+// isGoodbye reports whether err is such a reason.
+func isGoodbye(err error) bool {
+	var p *goodbyeError
+	return errors.As(err, &p)
+}
+
+// Reasons for the end of a connection.
+var (
+	errShutdown = goodbye("the primary is shutting down")
+	errDrained  = goodbye("everything has been sent and the primary is shutting down")
+	errGoodbye  = errors.New("the secondary ended the connection")
+	errHungUp   = errors.New("the secondary closed the connection")
+	errConfirm  = errors.New("the secondary connects again to have the identity confirmed")
+)
+
+// maxName is how many bytes of a text from a peer are shown.
+const maxName = 200
+
+// clean is what is shown of a text from a peer.
+func clean(s string) string { return printable.Short(s, maxName) }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -420,3 +422,108 @@ func (s *storage) await(ctx context.Context, tid zodb.Tid) error {
 		}
 	}
 }
+
+// maxYearsAhead is how many years a tid that a client gives may be ahead of the clock. Every later tid has to be above:
+// after the last one there is, nothing could be committed any more. Files of clocks that went wrong by days or years
+// are copied over ZEO all the same, as runzeo lets them.
+const maxYearsAhead = 10
+
+// maxStep is how far it may be ahead of the last transaction where that is further ahead already.
+const maxStep = 24 * time.Hour
+
+// maxGivenOid is the highest oid that a client may give to an object. It leaves as many for new ones.
+const maxGivenOid zodb.Oid = math.MaxInt64
+
+// A given is what a client itself has chosen of a transaction: the highest tid and the highest oid.
+type given struct {
+	tid zodb.Tid
+	oid zodb.Oid
+}
+
+func (g *given) record(oid zodb.Oid, tid zodb.Tid) { g.oid, g.tid = max(g.oid, oid), max(g.tid, tid) }
+
+// believes refuses what would leave no tids or oids for later transactions. It is asked before the vote begins: a tid
+// that was given to a transaction counts, whatever becomes of that.
+func (s *storage) believes(g given, now time.Time) error {
+	if last := s.st.LastTid(); g.tid > last {
+		bound := now.AddDate(maxYearsAhead, 0, 0)
+		if step := last.Time().Add(maxStep); last != 0 && step.After(bound) {
+			bound = step
+		}
+		if most, err := zodb.TidFromTime(bound); err != nil || g.tid > most {
+			return raise(
+				classStorage,
+				fmt.Sprintf("the client sent tid %v, more than %d years after the server's clock and more than %v "+
+					"after the last transaction %v: set the clocks right; a file with such tids can be copied, and "+
+					"not sent by a client", g.tid, maxYearsAhead, maxStep, last),
+			)
+		}
+	}
+	if g.oid > maxGivenOid {
+		return raise(
+			classStorage,
+			fmt.Sprintf("the client sent oid %v: it would leave too few oids for new objects", g.oid),
+		)
+	}
+	return nil
+}
+
+// stats are what server_status tells of a storage.
+type stats struct {
+	start                                     time.Time
+	loads, stores, commits, aborts, conflicts atomic.Int64
+	resolved                                  atomic.Int64 // conflicts that no client saw
+	active, waiting                           atomic.Int64
+	locked                                    atomic.Int64 // Unix microseconds; 0: the lock is free
+}
+
+// status has the keys of the reference server in their order; zeo-nagios reads it.
+func (s *storage) status(visible zodb.Tid, connections int, timeout bool) *pickle.Dict {
+	st := &s.stats
+	var lockTime, thread pickle.Value = nil, "stub"
+	if at := st.locked.Load(); at != 0 {
+		lockTime = float64(at) / 1e6
+	}
+	if timeout {
+		thread = true
+	}
+	return dict(
+		"connections", int64(connections), "loads", st.loads.Load(), "stores", st.stores.Load(),
+		"commits", st.commits.Load(), "aborts", st.aborts.Load(), "active_txns", st.active.Load(),
+		"lock_time", lockTime, "conflicts", st.conflicts.Load(), "conflicts_resolved", st.resolved.Load(),
+		"start", st.start.Format(time.ANSIC), "waiting", st.waiting.Load(), "timeout-thread-is-alive", thread,
+		"last-transaction", visible.String(),
+	)
+}
+
+// Tids rise along a history, but in files of clocks that were wrong: such a file is served by the order of its
+// transactions. Only a secondary that fills up gets one like that while clients are connected.
+
+// rising reports whether the tids of a batch are in order, after that of the last transaction.
+func rising(last zodb.Tid, batch []filestorage.Invalidation) bool {
+	for i := range batch {
+		if batch[i].Tid <= last {
+			return false
+		}
+		last = batch[i].Tid
+	}
+	return true
+}
+
+// startAgain disconnects all clients, because none takes an invalidation whose tid is not above the one before. What is
+// new they learn when they come again. It is called with mu held.
+func (s *storage) startAgain() {
+	s.log.Warn(
+		"the tids of this history go down here: clients must reconnect",
+		"storage",
+		s.name,
+		"last_tid",
+		s.visible,
+	)
+	for c := range s.clients {
+		c.out.close(errDown)
+	}
+	clear(s.finishing) // none of theirs is among what a secondary is sent
+}
+
+var errDown = errors.New("the tids of this history go down: reconnect")

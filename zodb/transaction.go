@@ -1,8 +1,11 @@
 package zodb
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"io"
+	"iter"
 )
 
 // MaxMetaLen is the most bytes that user, description and extension may have, each.
@@ -133,4 +136,99 @@ type StagedBlob interface {
 	SyncDir() error
 	// Discard removes the blob, under whichever name it has. It is idempotent.
 	Discard() error
+}
+
+// Transactions ranges over what it has left to return, which stays the caller's to close:
+//
+//	for txn, err := range zodb.Transactions(ctx, it) {
+//		if err != nil {
+//			return err
+//		}
+//		for rec, err := range zodb.Records(txn) {
+//			if err != nil {
+//				return err
+//			}
+//			…
+//		}
+//	}
+//
+// An error is the last thing that comes, and its transaction is nil. The end of a storage is none; the end of ctx is,
+// also where it is the usual end of a following iterator. A transaction is valid until the next one.
+func Transactions(ctx context.Context, it Iterator) iter.Seq2[Transaction, error] {
+	return func(yield func(Transaction, error) bool) {
+		for {
+			txn, err := it.Next(ctx)
+			switch {
+			case errors.Is(err, io.EOF):
+				return
+			case err != nil:
+				yield(nil, err)
+				return
+			case !yield(txn, nil):
+				return
+			}
+		}
+	}
+}
+
+// Records ranges over what is left of the records of a transaction. An error is the last thing that comes; a record
+// that comes with it says which one it is that cannot be read. A record is valid until the next one.
+func Records(txn Transaction) iter.Seq2[*Record, error] {
+	return func(yield func(*Record, error) bool) {
+		for {
+			rec, err := txn.NextRecord()
+			if errors.Is(err, io.EOF) || !yield(rec, err) || err != nil {
+				return
+			}
+		}
+	}
+}
+
+// BlobHeadLen is how many leading bytes of a record IsBlobRecord needs to decide.
+const BlobHeadLen = 64
+
+var blobClass = []byte("cZODB.blob\nBlob\n")
+
+// IsBlobRecord reports whether a record that begins with head is one of a blob: its first pickle is exactly the class
+// ZODB.blob.Blob, optionally remembered in the memo. Nothing is unpickled. Subclasses and protocols above 3 are no
+// blobs, as in ZODB.
+func IsBlobRecord(head []byte) bool {
+	if len(head) >= 2 && head[0] == 0x80 {
+		if head[1] > 3 {
+			return false
+		}
+		head = head[2:]
+	}
+	rest, ok := bytes.CutPrefix(head, blobClass)
+	if !ok || len(rest) == 0 {
+		return false
+	}
+	switch rest[0] {
+	case 'q':
+		rest = cut(rest, 2)
+	case 'r':
+		rest = cut(rest, 5)
+	case 'p':
+		rest = cutPut(rest[1:])
+	}
+	return len(rest) > 0 && rest[0] == '.'
+}
+
+func cut(b []byte, n int) []byte {
+	if len(b) < n {
+		return nil
+	}
+	return b[n:]
+}
+
+// cutPut skips the decimal memo key and the newline after a text PUT.
+func cutPut(b []byte) []byte {
+	n := 0
+	for n < len(b) && b[n] >= '0' && b[n] <= '9' {
+		n++
+	}
+	if n == 0 || n == len(b) || b[n] != '\n' {
+		return nil
+	}
+	return b[n+1:]
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"time"
 
+	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
 	"github.com/zrsd/zrsd/internal/admin"
@@ -104,4 +105,148 @@ func fetch(ctx context.Context, addr endpoint.Endpoint, dial dialer, storage str
 		return nil, unreachable(fmt.Errorf("status of %v: %w", addr, err))
 	}
 	return st, nil
+}
+
+const promoteHelp = `Makes the secondary with the --admin address NODE the primary, when the current primary is lost.
+While the primary answers, use zrsd switchover, which loses nothing.
+
+NODE asks the other known nodes for their last transaction and for their votes, and begins a new
+epoch. It refuses when the primary still answers, when another secondary has transactions that NODE
+lacks, or, where commits wait for secondaries, when too few nodes answer to be sure that no
+acknowledged commit is lost. --force promotes NODE anyway. Transactions of the former primary that
+NODE lacks are set aside when the former primary comes back: see zrsd rewind.
+
+docs/failover.md says what is safe, and what is not.`
+
+func promoteCommand() *cobra.Command {
+	var opt changeFlags
+	var force bool
+	cmd := &cobra.Command{
+		Use:     "promote NODE [--force] [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
+		Short:   "make a secondary the primary when the primary is lost",
+		Long:    promoteHelp,
+		Example: "  zrsd promote 127.0.0.1:5002",
+		Args:    arguments("NODE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opt.run(cmd.Context(), "promote", args[0], cmd.OutOrStdout(), func(ctx context.Context,
+				dial admin.Dialer, o admin.ChangeOptions, tell func([]byte, *admin.Step) error) (*admin.Change, error) {
+				return admin.AskPromote(ctx, dial, o, force, tell)
+			})
+		},
+	}
+	opt.register(cmd.Flags())
+	cmd.Flags().BoolVar(&force, "force", false, "promote even if transactions may be lost")
+	return cmd
+}
+
+const switchoverHelp = `Hands over from the primary to one of its secondaries; PRIMARY and TO are their --admin
+addresses. New commits wait, TO gets everything, the roles change, and clients with the addresses
+of both find the new primary with their caches valid. Nothing is lost. The command prints for how
+long commits were held.
+
+If a step fails before the primary has stepped down, it stays primary. After that it follows TO; the
+command reports it when TO was not seen as primary within --timeout.`
+
+func switchoverCommand() *cobra.Command {
+	var opt changeFlags
+	cmd := &cobra.Command{
+		Use:     "switchover PRIMARY TO [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
+		Short:   "hand over from the primary to a secondary",
+		Long:    switchoverHelp,
+		Example: "  zrsd switchover 127.0.0.1:5001 127.0.0.1:5002",
+		Args:    arguments("PRIMARY", "TO"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if args[0] == args[1] {
+				return usage(errSame)
+			}
+			if _, err := opt.options(); err != nil {
+				return err
+			}
+			heir, err := opt.heir(cmd.Context(), args[1])
+			if err != nil {
+				return err
+			}
+			return opt.run(cmd.Context(), "switchover", args[0], cmd.OutOrStdout(), func(ctx context.Context,
+				dial admin.Dialer, o admin.ChangeOptions, tell func([]byte, *admin.Step) error) (*admin.Change, error) {
+				return admin.AskSwitchover(ctx, dial, o, heir, tell)
+			})
+		},
+	}
+	opt.register(cmd.Flags())
+	return cmd
+}
+
+const demoteHelp = `Makes the node with the --admin address NODE a secondary that follows the primary at one of the
+replication addresses of --follow; a secondary looks for its primary there from now on. This holds
+across restarts, also when the node is started with zrsd primary.
+
+A demoted primary takes no commits: until another node is promoted, no commits are possible. zrsd
+switchover does both steps.`
+
+func demoteCommand() *cobra.Command {
+	var opt changeFlags
+	var follow string
+	cmd := &cobra.Command{
+		Use:     "demote NODE --follow ADDR[,ADDR] [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
+		Short:   "make a node a secondary",
+		Long:    demoteHelp,
+		Example: "  zrsd demote 127.0.0.1:5001 --follow db2:5000",
+		Args:    arguments("NODE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if follow == "" {
+				return usage(errors.New("--follow is missing: give the --replicate-to address of the node to follow"))
+			}
+			list, err := endpoint.ParseList(follow)
+			if err != nil {
+				return flagError("--follow", err)
+			}
+			var addresses []string
+			for _, e := range list {
+				addresses = append(addresses, e.String())
+			}
+			return opt.run(cmd.Context(), "demote", args[0], cmd.OutOrStdout(), func(ctx context.Context,
+				dial admin.Dialer, o admin.ChangeOptions, tell func([]byte, *admin.Step) error) (*admin.Change, error) {
+				return admin.AskDemote(ctx, dial, o, addresses, tell)
+			})
+		},
+	}
+	opt.register(cmd.Flags())
+	cmd.Flags().StringVar(&follow, "follow", "", "`ADDR[,ADDR]` where secondaries of the others connect")
+	return cmd
+}
+
+const freezeHelp = `Makes the primary with the --admin address NODE refuse commits until zrsd thaw, across restarts.
+Reads work as before, secondaries get everything, and clients stay connected; their commits fail
+with ReadOnlyError.`
+
+func freezeCommand() *cobra.Command {
+	var opt changeFlags
+	cmd := &cobra.Command{
+		Use:     "freeze NODE [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
+		Short:   "make a primary refuse commits until thaw",
+		Long:    freezeHelp,
+		Example: "  zrsd freeze 127.0.0.1:5001",
+		Args:    arguments("NODE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opt.run(cmd.Context(), "freeze", args[0], cmd.OutOrStdout(), admin.AskFreeze)
+		},
+	}
+	opt.register(cmd.Flags())
+	return cmd
+}
+
+func thawCommand() *cobra.Command {
+	var opt changeFlags
+	cmd := &cobra.Command{
+		Use:     "thaw NODE [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
+		Short:   "let a frozen primary take commits again",
+		Long:    "Lets the frozen primary with the --admin address NODE take commits again: see zrsd freeze.",
+		Example: "  zrsd thaw 127.0.0.1:5001",
+		Args:    arguments("NODE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return opt.run(cmd.Context(), "thaw", args[0], cmd.OutOrStdout(), admin.AskThaw)
+		},
+	}
+	opt.register(cmd.Flags())
+	return cmd
 }

@@ -2,10 +2,13 @@ package workload
 
 import (
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"math/rand/v2"
 
+	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -93,4 +96,107 @@ func (f *filler) content() []byte {
 	content := make([]byte, max(0, f.set.RecordSize-mappingOverhead))
 	f.random.Read(content) //nolint:errcheck // never fails
 	return contentRecord(content)
+}
+
+// Open opens or creates the storage at data with the blob directory blobs, or without one when blobs is empty. Closing
+// the storage closes both.
+func Open(ctx context.Context, data, blobs string) (*filestorage.Storage, error) {
+	if blobs == "" {
+		return filestorage.Open(ctx, data, filestorage.Options{})
+	}
+	store, err := blobstore.Open(blobs, blobstore.Options{})
+	if err != nil {
+		return nil, err
+	}
+	storage, err := filestorage.Open(ctx, data, filestorage.Options{Blobs: store})
+	if err != nil {
+		return nil, errors.Join(err, store.Close())
+	}
+	return storage, nil
+}
+
+// FillTwice creates the root and set's objects, all of which hang on it, in an empty storage, and then writes each of
+// them again, in the same transactions: a pack removes half of that, and finds no other garbage. It returns when all is
+// durable. set must not ask for blobs.
+func FillTwice(ctx context.Context, storage *filestorage.Storage, set Set, seed uint64) error {
+	f := &filler{storage: storage, set: set, random: source(seed)}
+	f.dice = rand.New(f.random)
+	oids := make([]zodb.Oid, set.Transactions*set.Records)
+	for i := range oids {
+		oids[i] = zodb.Oid(i + 1)
+	}
+	commit, err := f.commit(ctx, func(t *filestorage.Txn) error { return t.Store(0, 0, rootRecord(oids, nil)) })
+	serials := make([]zodb.Tid, len(oids))
+	for i := range 2 * set.Transactions {
+		if err != nil {
+			break
+		}
+		at := i % set.Transactions * set.Records
+		commit, err = f.commit(ctx, func(t *filestorage.Txn) error {
+			return f.again(t, oids[at:at+set.Records], serials[at:at+set.Records])
+		})
+	}
+	if err != nil {
+		return fmt.Errorf("filling %s: %w", storage.Path(), err)
+	}
+	return durable(ctx, commit)
+}
+
+// again stores a new revision of each of the objects and notes it as their serial.
+func (f *filler) again(t *filestorage.Txn, oids []zodb.Oid, serials []zodb.Tid) error {
+	for i, oid := range oids {
+		if err := t.Store(oid, serials[i], f.content()); err != nil {
+			return err
+		}
+		serials[i] = t.Tid()
+	}
+	return nil
+}
+
+const (
+	mappingClass = "cpersistent.mapping\nPersistentMapping\n"
+	blobClass    = "cZODB.blob\nBlob\n"
+	proto        = "\x80\x03"
+)
+
+// blobRecord is what ZODB writes for a blob: the class, and a state of None.
+var blobRecord = []byte(proto + blobClass + "q\x00." + proto + "N.")
+
+// mappingRecord pickles a PersistentMapping with one key whose value is given as pickle opcodes.
+func mappingRecord(key string, value []byte) []byte {
+	rec := []byte(proto + mappingClass + "q\x00." + proto + "}" + text("data") + "}" + text(key))
+	rec = append(rec, value...)
+	return append(rec, "ss."...)
+}
+
+// mappingOverhead is how much larger than its content a record of contentRecord is.
+var mappingOverhead = len(contentRecord(nil))
+
+// contentRecord pickles a PersistentMapping that holds content as bytes.
+func contentRecord(content []byte) []byte {
+	value := append([]byte("B"), binary.LittleEndian.AppendUint32(nil, uint32(len(content)))...)
+	return mappingRecord("content", append(value, content...))
+}
+
+// rootRecord pickles the root object: a PersistentMapping with a list of references.
+func rootRecord(mappings, blobs []zodb.Oid) []byte {
+	value := []byte("](")
+	for _, oid := range mappings {
+		value = append(value, reference(oid, mappingClass)...)
+	}
+	for _, oid := range blobs {
+		value = append(value, reference(oid, blobClass)...)
+	}
+	return mappingRecord("objects", append(value, 'e'))
+}
+
+// reference is a persistent reference as ZODB writes it: the oid with the class, as a persistent id.
+func reference(oid zodb.Oid, class string) []byte {
+	id := oid.Bytes()
+	return append(append([]byte("(C\x08"), id[:]...), class+"tQ"...)
+}
+
+// text pickles a short string.
+func text(s string) string {
+	return string(binary.LittleEndian.AppendUint32([]byte("X"), uint32(len(s)))) + s
 }

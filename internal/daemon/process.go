@@ -5,8 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math/rand/v2"
+	"net"
 	"net/http"
 	"os/exec"
+	"path/filepath"
 	"syscall"
 
 	"github.com/zrsd/zrsd/internal/admin"
@@ -77,4 +80,33 @@ func (p *Process) Await(ctx context.Context, what string, cond func(*admin.Statu
 		return nil, fmt.Errorf("waiting until %s: %w\n%s", what, err, p.log.Tail())
 	}
 	return st, nil
+}
+
+// FreeAddress returns an address on the loopback interface where nobody listens now. It lies below the range from which
+// the system takes ports for outgoing connections, so that it stays free until a server of ours takes it, again and
+// again across restarts.
+func FreeAddress(ctx context.Context) (string, error) {
+	var last error
+	for range 100 {
+		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000)) //nolint:gosec // no secret
+		l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", addr)
+		if err == nil {
+			return addr, l.Close()
+		}
+		last = err
+	}
+	return "", fmt.Errorf("looking for a free port: %w", last)
+}
+
+// Build compiles zrsd from the module in the folder root into dir and returns the path of the binary. Extra flags go to
+// go build.
+func Build(ctx context.Context, root, dir string, flags ...string) (string, error) {
+	binary := filepath.Join(dir, "zrsd")
+	args := append([]string{"build", "-o", binary}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/zrsd")...) //nolint:gosec // flags of go build
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("building zrsd: %w\n%s", err, out)
+	}
+	return binary, nil
 }

@@ -45,3 +45,66 @@ func Mixed() Scenario {
 
 // stories are how many scenarios a mixed one has.
 const stories = 8
+
+var switchover = Scenario{
+	Name: "switchover",
+	About: "Over links with some delay, the primary hands over to a secondary, and that one to another one: " +
+		"nothing is lost, and clients continue by themselves.",
+	Simulated: "a proxy between the nodes delays their messages by some milliseconds",
+	Steps:     []Step{commitsGoOn, lag, handOver, commitsGoOn, redundancy, handOver, commitsGoOn, heal, redundancy},
+}
+
+var primaryKilled = Scenario{
+	Name: "primary-killed",
+	About: "The primary is killed (SIGKILL) and a secondary promoted; later the former primary is started again " +
+		"and becomes a secondary.",
+	Steps: []Step{commitsGoOn, killPrimary, promote, commitsGoOn, startFormer, redundancy},
+}
+
+var primaryRestarted = Scenario{
+	Name:  "primary-restarted",
+	About: "The primary is killed (SIGKILL) and started again, and nobody is promoted: nothing at all is lost.",
+	Steps: []Step{commitsGoOn, killPrimary, startPrimary, commitsGoOn, redundancy},
+}
+
+// startPrimary starts the primary again.
+func startPrimary(ctx context.Context, r *Run) error {
+	r.note(noteEvent, "%s is started again", r.primary.Name)
+	if err := r.primary.Start(); err != nil {
+		return err
+	}
+	return r.primary.Await(ctx, "is open", isReady)
+}
+
+var primaryFrozen = Scenario{
+	Name: "primary-frozen",
+	About: "The primary is frozen (SIGSTOP) with all its connections and a secondary promoted; then the former " +
+		"primary is continued (SIGCONT) and must take no more transactions.",
+	Steps: []Step{commitsGoOn, freezePrimary, promote, commitsGoOn, wakeFormer, commitsGoOn, redundancy},
+}
+
+func freezePrimary(ctx context.Context, r *Run) error {
+	r.fault("%s is frozen", r.primary.Name)
+	return r.primary.Freeze(ctx)
+}
+
+func wakeFormer(_ context.Context, r *Run) error {
+	r.note(noteEvent, "%s is continued", r.former.Name)
+	return r.former.Wake()
+}
+
+var secondaryReplaced = Scenario{
+	Name: "secondary-lost-and-replaced",
+	About: "A secondary is killed and its storage lost; an empty one takes its place, and the primary serves " +
+		"throughout.",
+	Steps: []Step{commitsGoOn, loseSecondary, commitsGoOn, redundancy},
+}
+
+func loseSecondary(_ context.Context, r *Run) error {
+	n := r.pick()
+	r.fault("%s is killed, with its storage", n.Name)
+	if err := n.Kill(); err != nil {
+		return err
+	}
+	return r.replace(n, "its storage is lost")
+}

@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"net"
+	"os"
 	"strconv"
 	"strings"
 	"syscall"
@@ -127,4 +129,26 @@ func (e Endpoint) Listen(ctx context.Context) (net.Listener, error) {
 		return nil, fmt.Errorf("listening on %v: %w", e, err)
 	}
 	return ln, nil
+}
+
+// removeStale removes a socket that nobody listens on any more.
+func removeStale(ctx context.Context, e Endpoint) error {
+	info, err := os.Lstat(e.addr)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	if info.Mode().Type() != fs.ModeSocket {
+		return errors.New("a file of this name exists and is no socket: choose another path")
+	}
+	conn, err := e.Dial(ctx)
+	if err == nil {
+		return errors.Join(ErrInUse, conn.Close())
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("finding out whether the socket is in use: %w", err)
+	}
+	return os.Remove(e.addr)
 }

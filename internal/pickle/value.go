@@ -1,6 +1,9 @@
 package pickle
 
-import "unicode/utf8"
+import (
+	"fmt"
+	"unicode/utf8"
+)
 
 // A Value is one of the types that the package comment lists.
 type Value any
@@ -117,4 +120,105 @@ func IsFalse(v Value) bool {
 	}
 	d, ok := Mapping(v)
 	return ok && len(d.Items) == 0
+}
+
+// A syntaxError says that something is not a pickle, or not one that is read here.
+type syntaxError struct {
+	offset int // of the opcode, from the beginning of the pickle
+	text   string
+}
+
+func (e *syntaxError) Error() string { return fmt.Sprintf("pickle: offset %d: %s", e.offset, e.text) }
+
+// A LimitError says that a pickle exceeds a limit, in being read or in being written.
+type LimitError struct {
+	What string // "bytes", "values" or "nesting"
+	Max  int
+}
+
+func (e *LimitError) Error() string {
+	return fmt.Sprintf("pickle: more %s than the %d that are allowed", e.What, e.Max)
+}
+
+// A TypeError says that a Value cannot be written.
+type TypeError struct{ Value Value }
+
+func (e *TypeError) Error() string { return fmt.Sprintf("pickle: cannot write a %T", e.Value) }
+
+// Limits bound Load and Dump. Zero values mean the defaults.
+type Limits struct {
+	Bytes   int // of the pickle; default 64 MiB
+	Values  int // that Load makes and remembers; default 1 million
+	Nesting int // of containers in containers; default 200
+
+	// Global says which classes Load takes; nil: all. With it, there are no Extensions and no Persistents either.
+	Global func(Global) bool
+}
+
+func (l Limits) withDefaults() Limits {
+	orElse := func(n *int, value int) {
+		if *n <= 0 {
+			*n = value
+		}
+	}
+	orElse(&l.Bytes, 64<<20)
+	orElse(&l.Values, 1_000_000)
+	orElse(&l.Nesting, 200)
+	return l
+}
+
+// renamed has the names of Python 2 that pickles in the field contain, by those of Python 3.
+var renamed = map[Global]Global{
+	{"builtins", "str"}:             {"__builtin__", "unicode"},
+	{"builtins", "range"}:           {"__builtin__", "xrange"},
+	{"functools", "reduce"}:         {"__builtin__", "reduce"},
+	{"collections", "UserDict"}:     {"UserDict", "UserDict"},
+	{"collections", "UserList"}:     {"UserList", "UserList"},
+	{"collections", "UserString"}:   {"UserString", "UserString"},
+	{"builtins", "int"}:             {"__builtin__", "long"},
+	{"itertools", "zip_longest"}:    {"itertools", "izip_longest"},
+	{"itertools", "filterfalse"}:    {"itertools", "ifilterfalse"},
+	{"builtins", "zip"}:             {"itertools", "izip"},
+	{"builtins", "map"}:             {"itertools", "imap"},
+	{"builtins", "filter"}:          {"itertools", "ifilter"},
+	{"builtins", "chr"}:             {"__builtin__", "unichr"},
+	{"sys", "intern"}:               {"__builtin__", "intern"},
+	{"urllib.parse", "ParseResult"}: {"urlparse", "ParseResult"},
+	{"urllib.parse", "SplitResult"}: {"urlparse", "SplitResult"},
+}
+
+// moved has the modules of Python 2 by those of Python 3.
+var moved = map[string]string{
+	"builtins": "__builtin__",
+	"copyreg":  "copy_reg",
+	"queue":    "Queue",
+}
+
+var (
+	nameNow   = reversed(renamed)
+	moduleNow = reversed(moved)
+)
+
+func reversed[K comparable](m map[K]K) map[K]K {
+	out := make(map[K]K, len(m))
+	for k, v := range m {
+		out[v] = k
+	}
+	return out
+}
+
+// modern returns a name of Python 2 as Python 3 has it.
+func (g Global) modern() Global { return translate(g, nameNow, moduleNow) }
+
+// classic returns a name of Python 3 as Python 2 has it.
+func (g Global) classic() Global { return translate(g, renamed, moved) }
+
+func translate(g Global, names map[Global]Global, modules map[string]string) Global {
+	if other, ok := names[g]; ok {
+		return other
+	}
+	if module, ok := modules[g.Module]; ok {
+		return Global{module, g.Name}
+	}
+	return g
 }

@@ -221,3 +221,6 @@ func object(members map[string]any) ([]byte, error) {
 	}
 	return slices.Concat([]byte("{\n"), bytes.Join(lines, []byte(",\n")), []byte("\n}\n")), nil
 }
+
+// FormatVersion is the newest format of the state file that this version reads, and the one that it writes.
+const FormatVersion = format

@@ -13,8 +13,13 @@
 package vfs
 
 import (
+	"errors"
 	"io"
 	"io/fs"
+	"os"
+	"syscall"
+
+	"golang.org/x/sys/unix"
 )
 
 // A File is an open file. Reads and writes are positional, so that readers and a writer share nothing.
@@ -62,4 +67,68 @@ func OrOS(disk FS) FS {
 		return OS{}
 	}
 	return disk
+}
+
+// A Node identifies a file of an FS that is not the real disk. It is what Sys of its FileInfo returns, and comparable.
+type Node interface{ FileNode() }
+
+// SameFile reports whether two results of Stat or Look are of one file, whatever names it has.
+func SameFile(a, b fs.FileInfo) bool {
+	if n, ok := a.Sys().(Node); ok {
+		return any(n) == b.Sys()
+	}
+	x, known := a.Sys().(*syscall.Stat_t)
+	if y, ok := b.Sys().(*syscall.Stat_t); ok && known {
+		return x.Dev == y.Dev && x.Ino == y.Ino
+	}
+	return os.SameFile(a, b)
+}
+
+// Number returns the number under which a disk has a file, which a copy of the file does not have; 0 where it is not
+// known.
+func Number(info fs.FileInfo) uint64 {
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return st.Ino
+	}
+	return 0
+}
+
+// ErrNoSpaceInfo says that a file system does not report its free space.
+var ErrNoSpaceInfo = errors.New("the file system does not report its free space")
+
+// A FreeSpacer disk reports how many bytes can still be written to where a folder is.
+type FreeSpacer interface {
+	Free(folder string) (int64, error)
+}
+
+// Free asks a disk for its room; ErrNoSpaceInfo when it is not Spacious.
+func Free(disk FS, folder string) (int64, error) {
+	if d, ok := disk.(FreeSpacer); ok {
+		return d.Free(folder)
+	}
+	return 0, ErrNoSpaceInfo
+}
+
+// Free is what statfs(2) says is left for users other than root.
+func (OS) Free(folder string) (int64, error) {
+	var st unix.Statfs_t
+	if err := unix.Statfs(folder, &st); err != nil {
+		return 0, &fs.PathError{Op: "statfs", Path: folder, Err: err}
+	}
+	return int64(st.Bavail) * st.Bsize, nil
+}
+
+// A DataSyncer is a file that can make its content durable without the times of its last changes, which no reader needs
+// and which cost a write of their own.
+type DataSyncer interface {
+	// SyncData makes content and size durable.
+	SyncData() error
+}
+
+// SyncData makes content and size of f durable, without more where f is a DataSyncer.
+func SyncData(f File) error {
+	if d, ok := f.(DataSyncer); ok {
+		return d.SyncData()
+	}
+	return f.Sync()
 }

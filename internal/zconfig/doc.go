@@ -27,6 +27,6 @@
 // the value in force, and definitions of an included file hold after the %include. $(NAME:default), which some
 // versions of the documents mention, is an error there and here.
 //
-// Sizes are bounded before anything is kept: see limits.go. The real one has no bounds, not even on a file that
+// Sizes are bounded before anything is kept: see load.go. The real one has no bounds, not even on a file that
 // includes itself.
 package zconfig

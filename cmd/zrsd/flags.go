@@ -1,0 +1,305 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"strings"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
+
+	"github.com/zrsd/zrsd/cluster/lease"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/node"
+	"github.com/zrsd/zrsd/internal/tlsauth"
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zeo"
+)
+
+// nodeFlags are the flags that both roles have.
+type nodeFlags struct {
+	config      node.Config
+	replicateTo string
+	advertise   string
+	admin       string
+	tls         tlsFlags
+	adminTLS    tlsFlags
+	zeo         zeoFlags
+	coordinator coordinatorFlags
+	log         node.LogOptions
+}
+
+func (f *nodeFlags) register(cmd *cobra.Command) {
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	pathVar(flags, &f.config.Data, "data", "the `Data.fs`")
+	pathVar(flags, &f.config.Blobs, "blobs", "the blob `DIR`; without it blobs are refused")
+	flags.StringVar(&f.config.Name, "name", "",
+		"`NAME` of this node for other nodes; default: its host and data file")
+	flags.StringVar(&f.replicateTo, "replicate-to", "", "`ADDR` where secondaries connect")
+	flags.StringVar(&f.advertise, "advertise", "", "`ADDR` where other nodes reach --replicate-to, if they cannot "+
+		"use that address or this machine's name")
+	flags.StringVar(&f.admin, "admin", "", "`ADDR` for status, metrics, health and commands over HTTP")
+	flags.StringSliceVar(&f.config.AdminNames, "admin-names", nil,
+		"`NAME[,NAME]` of hosts under which --admin answers, beside this machine's")
+	f.zeo.register(flags)
+	f.tls.register(flags, "", "this node's")
+	f.adminTLS.register(flags, "admin-", "the admin server's")
+	f.coordinator.register(flags)
+	flags.DurationVar(&f.coordinator.TTL, "coordinator-ttl", lease.DefaultTTL,
+		"how long a silent primary keeps its lease")
+	flags.StringVar(&f.config.SecretFile, "secret-file", "",
+		"`FILE` with a secret that both sides must have; it does not encrypt")
+	flags.BoolVar(&f.config.InsecurePlainText, "insecure-plain-text", false,
+		"talk to other machines without encryption")
+	flags.DurationVar(&f.config.Heartbeat, "heartbeat", node.DefaultHeartbeat,
+		"how often the last tid is sent to secondaries")
+	flags.IntVar(&f.config.Sync.Required, "sync-secondaries", 0,
+		"how many secondaries commits of ZEO clients wait for, when this node is primary")
+	flags.StringSliceVar(&f.config.Sync.Names, "sync-names", nil, "`NAME[,NAME]` of the secondaries that count; "+
+		"default: all")
+	flags.StringVar(&f.config.Sync.Ack, "sync-ack", node.SyncDurable,
+		"when a secondary counts: durable (on its disk) or applied (visible to its readers)")
+	flags.DurationVar(&f.config.Sync.Timeout, "sync-timeout", node.DefaultSyncTimeout,
+		"time limit before --sync-on-timeout applies")
+	flags.StringVar(&f.config.Sync.OnTimeout, "sync-on-timeout", node.SyncBlock,
+		"block: keep waiting; degrade: stop waiting until they have caught up")
+	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries,
+		"limit of connected secondaries")
+	flags.IntVar(&f.config.MaxPerAddress, "max-per-address", node.DefaultMaxPerAddress,
+		"limit of unauthenticated connections per address")
+	flags.DurationVar(&f.config.HandshakeTimeout, "handshake-timeout", node.DefaultHandshakeTimeout,
+		"time limit for a handshake")
+	flags.DurationVar(&f.config.IdleTimeout, "idle-timeout", node.DefaultIdleTimeout,
+		"time limit without any message, or without progress, from a peer")
+	flags.DurationVar(&f.config.DrainTimeout, "drain-timeout", node.DefaultDrainTimeout,
+		"time limit for secondaries to catch up after SIGTERM")
+	flags.StringVar(&f.log.Level, "log-level", "info", "trace, debug, info, warn or error")
+	flags.BoolVar(&f.log.JSON, "log-json", false, "log JSON objects instead of text")
+	flags.StringVar(&f.log.File, "log-file", "", "log to `FILE`, reopened on SIGUSR2, instead of standard error")
+}
+
+// runNode reads the common flags, opens the log and runs a node until a signal ends it. storage gives the node its
+// role.
+func (f *nodeFlags) runNode(ctx context.Context, storage func(common node.Config) node.Storage) (err error) {
+	if f.config.ReplicateTo, err = optionalAddress("--replicate-to", f.replicateTo); err != nil {
+		return err
+	}
+	if f.config.Advertise, err = optionalAddress("--advertise", f.advertise); err != nil {
+		return err
+	}
+	if f.config.Admin, err = optionalAddress("--admin", f.admin); err != nil {
+		return err
+	}
+	f.config.TLS, f.config.AdminTLS = f.tls.files(), f.adminTLS.files()
+	if f.config.Coordinator, err = f.coordinator.config(); err != nil {
+		return err
+	}
+	f.config.Reloads = new(node.Reloads)
+	log, err := node.OpenLog(f.log)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, log.Close()) }()
+	f.config.Logger = log.Logger
+	st := storage(f.config)
+	st.Name = zeoStorage
+	clients, err := f.zeo.config(log.Logger)
+	if err != nil {
+		return err
+	}
+	if clients != nil && st.Primary != nil && st.Primary.Attach {
+		return usage(errors.New("--zeo with --attach: the files belong to another process, which serves their " +
+			"clients: leave out one of the two"))
+	}
+	ctx, stop := withSignals(ctx, log, f.config.Reloads)
+	defer stop()
+	return node.Serve(ctx, node.Process{Shared: f.config, Storages: []node.Storage{st}, ZEO: clients})
+}
+
+func optionalAddress(flag, addr string) (endpoint.Endpoint, error) {
+	if addr == "" {
+		return endpoint.Endpoint{}, nil
+	}
+	e, err := endpoint.Parse(addr)
+	return e, flagError(flag, err)
+}
+
+// addressList reads the addresses of a flag, none where it was not given.
+func addressList(flag, list string) ([]endpoint.Endpoint, error) {
+	if list == "" {
+		return nil, nil
+	}
+	addresses, err := endpoint.ParseList(list)
+	return addresses, flagError(flag, err)
+}
+
+// A pathFlag is the path of a Data.fs or a blob directory, in the one spelling that counts from here on.
+type pathFlag struct{ path *string }
+
+func (f pathFlag) String() string { return *f.path }
+func (f pathFlag) Type() string   { return "string" }
+
+// Set is part of pflag.Value.
+func (f pathFlag) Set(path string) error {
+	*f.path = vfs.CleanPath(path)
+	return nil
+}
+
+// pathVar adds the flag of such a path.
+func pathVar(flags *pflag.FlagSet, path *string, name, usage string) {
+	flags.Var(pathFlag{path}, name, usage)
+}
+
+// flagError names the flag that an error is about.
+func flagError(flag string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return usage(fmt.Errorf("%s: %w", flag, err))
+}
+
+// tlsFlags name the files of one side of TLS connections.
+type tlsFlags struct{ tlsauth.Files }
+
+// register adds the flags; prefix is "" or "admin-", whose is what has the certificate.
+func (f *tlsFlags) register(flags *pflag.FlagSet, prefix, whose string) {
+	flags.StringVar(&f.Certificate, prefix+"tls-cert", "", "`FILE` with "+whose+" certificate, for TLS")
+	flags.StringVar(&f.Key, prefix+"tls-key", "", "`FILE` with its key, if it is not in the certificate file")
+	flags.StringVar(&f.PasswordFile, prefix+"tls-password-file", "", "`FILE` with the password of an encrypted key")
+	flags.StringVar(&f.Authority, prefix+"tls-ca", "",
+		"`FILE` or folder with the authorities of the other side's certificates")
+	flags.StringSliceVar(&f.Peers, prefix+"tls-peer", nil,
+		"`NAME[,NAME]` of which the other side's certificate must have one")
+}
+
+// files returns nil when no flag was given.
+func (f *tlsFlags) files() *tlsauth.Files {
+	if f.Certificate+f.Key+f.PasswordFile+f.Authority == "" && len(f.Peers) == 0 {
+		return nil
+	}
+	files := f.Files
+	files.Peers = slices.Clone(f.Peers)
+	return &files
+}
+
+// dialer returns how a client connects: with TLS when there are flags for it.
+func (f *tlsFlags) dialer(e endpoint.Endpoint) (dialer, error) {
+	files := f.files()
+	if files == nil {
+		return e.Dial, nil
+	}
+	credentials, err := tlsauth.Load(*files)
+	if err != nil {
+		return nil, cannotOpen(err)
+	}
+	return func(ctx context.Context) (net.Conn, error) { return credentials.Dial(ctx, e.Dial, e.Host()) }, nil
+}
+
+// identityFlags say who a node is whose state file does not say so beyond doubt.
+type identityFlags struct{ fresh, asItWas bool }
+
+func (f *identityFlags) register(flags *pflag.FlagSet) {
+	flags.BoolVar(&f.asItWas, "as-it-was", false, "for one start, after the files were moved or the whole cluster "+
+		"was restored: trust the state file")
+}
+
+// registerNew is for what may begin as primary.
+func (f *identityFlags) registerNew(flags *pflag.FlagSet) {
+	f.register(flags)
+	flags.BoolVar(&f.fresh, "new-identity", false, "for one start: make a storage without a state file, or a copy, "+
+		"a separate database")
+}
+
+func (f *identityFlags) give(c *node.Config) { c.NewIdentity, c.AsItWas = f.fresh, f.asItWas }
+
+// giveAll does so for every storage that is replicated.
+func (f *identityFlags) giveAll(p node.Process) node.Process {
+	for i := range p.Storages {
+		switch st := &p.Storages[i]; {
+		case st.Primary != nil:
+			f.give(&st.Primary.Config)
+		case st.Secondary != nil:
+			st.Secondary.AsItWas = f.asItWas
+		}
+	}
+	return p
+}
+
+// zeoStorage is the name of the one storage of a node: the one that ZEO clients ask for unless told otherwise.
+const zeoStorage = "1"
+
+// zeoFlags say where a node serves ZEO clients.
+type zeoFlags struct {
+	address string
+	tls     tlsFlags
+}
+
+func (f *zeoFlags) register(flags *pflag.FlagSet) {
+	flags.StringVar(&f.address, "zeo", "", "`ADDR` where ZEO clients connect, to a storage of the name "+zeoStorage)
+	f.tls.register(flags, "zeo-", "the ZEO server's")
+}
+
+// config says where clients are served; nil: nowhere.
+func (f *zeoFlags) config(log hclog.Logger) (*node.ZEOConfig, error) {
+	at, err := optionalAddress("--zeo", f.address)
+	switch tls := f.tls.files(); {
+	case err != nil:
+		return nil, err
+	case at.IsZero() && tls != nil:
+		return nil, usage(errors.New("--zeo-tls-… are of the ZEO server: give it an address with --zeo"))
+	case at.IsZero():
+		return nil, nil //nolint:nilnil // no clients are served
+	case tls != nil && tls.Certificate == "":
+		return nil, usage(errors.New("--zeo-tls-… need the ZEO server's certificate: give --zeo-tls-cert"))
+	default:
+		return &node.ZEOConfig{Address: at, TLS: tls, Options: zeo.Options{Logger: log.Named("zeo")}}, nil
+	}
+}
+
+// coordinatorFlags say where the coordinator is.
+type coordinatorFlags struct {
+	node.CoordinatorConfig
+	tls tlsauth.Files
+}
+
+func (f *coordinatorFlags) register(flags *pflag.FlagSet) {
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		return pflag.NormalizedName(strings.Replace(name, "referee", "coordinator", 1)) // as it was before version 0.9
+	})
+	flags.StringVar(&f.Address, "coordinator", "",
+		"`etcd://HOST:PORT[,HOST:PORT]` that decides which node is primary; without it you change roles by hand")
+	flags.StringVar(&f.Prefix, "coordinator-prefix", "", "`PREFIX` of its keys; default: /zrsd/ and the storage id")
+	flags.StringVar(&f.tls.Authority, "coordinator-tls-ca", "",
+		"`FILE` or folder with the authorities of the coordinator's certificates, for TLS")
+	flags.StringVar(
+		&f.tls.Certificate,
+		"coordinator-tls-cert",
+		"",
+		"`FILE` with the certificate to show to the coordinator",
+	)
+	flags.StringVar(&f.tls.Key, "coordinator-tls-key", "", "`FILE` with its key, if it is not in the certificate file")
+	flags.StringVar(&f.UserFile, "coordinator-user-file", "", "`FILE` with USER:PASSWORD for the coordinator")
+}
+
+// config returns nil when no coordinator was given.
+func (f *coordinatorFlags) config() (*node.CoordinatorConfig, error) {
+	tls := f.tls.Authority+f.tls.Certificate+f.tls.Key != ""
+	switch {
+	case f.Address == "" && (tls || f.UserFile+f.Prefix != ""):
+		return nil, usage(
+			errors.New("this needs a coordinator: name it with --coordinator etcd://HOST:2379"),
+		)
+	case f.Address == "":
+		return nil, nil //nolint:nilnil // roles are changed by hand
+	}
+	cfg := f.CoordinatorConfig
+	if tls {
+		cfg.TLS = &f.tls
+	}
+	return &cfg, nil
+}
