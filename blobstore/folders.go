@@ -38,7 +38,7 @@ func (f *folders) makeRoot() error {
 }
 
 // make makes dir and what is missing between the root and it. The root itself is there, or has been taken away, to come
-// back: nothing may stand in its place.
+// back: nothing may be in its place.
 func (f *folders) make(dir string) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()

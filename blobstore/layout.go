@@ -9,7 +9,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// The names of the layouts, as they stand in the marker file.
+// The names of the layouts, as they are in the marker file.
 const (
 	Bushy = "bushy"
 	Lawn  = "lawn"

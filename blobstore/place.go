@@ -74,7 +74,7 @@ func (b *staged) takeRights() error {
 // readOnly is the mode of a file without the right to write, as ZODB gives it to blobs.
 func readOnly(info fs.FileInfo) fs.FileMode { return info.Mode().Perm() &^ 0o222 }
 
-// try gives a file a second name in a folder, for a moment, and looks at what stands under its final one. The name is
+// try gives a file a second name in a folder, for a moment, and looks at what is under its final one. The name is
 // longer than that of any blob, so that the folder has room for the final one then.
 func (s *Store) try(path, folder, final string) error {
 	if info, err := s.fs.Stat(final); err == nil && info.IsDir() {

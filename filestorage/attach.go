@@ -204,7 +204,7 @@ func (a *Attached) acquire() (*source, error) {
 	return src, nil
 }
 
-// suspend hides a data file from readers, while nobody knows what stands in the file.
+// suspend hides a data file from readers, while nobody knows what is in the file.
 func (a *Attached) suspend(g *dataFile) {
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -53,7 +53,7 @@ func (c *cursor) secondLength(r reader) (uint64, error) {
 	return binary.BigEndian.Uint64(b), nil
 }
 
-// whole reports whether the length stands after the records again.
+// whole reports whether the length is repeated after the records.
 func (c *cursor) whole(r reader) (bool, error) {
 	length, err := c.secondLength(r)
 	return err == nil && length == c.txn.Length, err
@@ -77,7 +77,7 @@ func (c *cursor) compare(r reader, length uint64) error {
 	return r.corrupt(c.second(), want, fmt.Sprint(length))
 }
 
-// meta returns what the header says, with text, which stands after it.
+// meta returns what the header says, with text, which is after it.
 func (h *txnHeader) meta(text []byte) zodb.TxnMeta {
 	u, d := int(h.ULen), int(h.ULen)+int(h.DLen)
 	return zodb.TxnMeta{

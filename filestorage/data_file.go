@@ -23,11 +23,11 @@ type dataFile struct {
 	refs      int  // of the watcher and of sources
 	suspended bool // the commit point hides everything; both are guarded by Attached.mu
 
-	walk headerCursor // stands after the last transaction taken
+	walk headerCursor // is after the last transaction taken
 	last lastTransaction
 }
 
-// A lastTransaction is the last transaction taken from a file: as long as it stands at its place the file is what it
+// A lastTransaction is the last transaction taken from a file: as long as it is at its place the file is what it
 // was.
 type lastTransaction struct {
 	pos    int64 // 0: nothing was taken
@@ -38,7 +38,7 @@ type lastTransaction struct {
 // errUnfinished says that a file is not yet what it is going to be.
 var errUnfinished = errors.New("the file is not complete yet")
 
-// openGeneration opens what stands at the path now and finds the end of its last finished transaction.
+// openGeneration opens what is at the path now and finds the end of its last finished transaction.
 func (a *Attached) openGeneration(ctx context.Context) (*dataFile, error) {
 	f, err := a.fs.OpenFile(a.path, os.O_RDONLY, 0)
 	if err != nil {
@@ -211,7 +211,7 @@ func (p *headerCursor) voted(size int64) int64 {
 }
 
 // confirm goes to pos when a chain of finished transactions leads there; a *zodb.CorruptError says that none does. A
-// chain may also stand in the data of a record, such as a copy of a Data.fs; but a record of this file names the offset
+// chain may also be in the data of a record, such as a copy of a Data.fs; but a record of this file names the offset
 // of its transaction. The chain is followed for as many transactions as one group commit may have.
 func (p *headerCursor) confirm(ctx context.Context, pos int64) error {
 	if err := p.read(pos); err != nil {

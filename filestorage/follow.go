@@ -31,7 +31,7 @@ func (e *DivergedError) Error() string {
 	)
 }
 
-// patience is how many polls long a file may stay in a state that is normal only while something goes on.
+// patience is how many polls long a file may stay in a state that is normal only while something continues.
 const patience = 10
 
 // watch looks at the file whenever it was changed, and now and then.
@@ -135,7 +135,7 @@ func (a *Attached) look(ctx context.Context) error {
 	return a.goOver(ctx, g, at)
 }
 
-// watchTail tells the operator once when what stands after the last finished transaction does not get finished.
+// watchTail tells the operator once when what is after the last finished transaction does not get finished.
 func (a *Attached) watchTail(g *dataFile, size int64) {
 	if size <= g.walk.pos || a.tail.pos != g.walk.pos {
 		a.tail = tail{pos: g.walk.pos, since: a.now()}
@@ -157,7 +157,7 @@ type tail struct {
 	told  bool
 }
 
-// goOver replaces the data file by what stands at the path now, once that goes on where g ended. While it does not, it
+// goOver replaces the data file by what is at the path now, once that continues where g ended. While it does not, it
 // may be on its way there, as a copy is; when it has stopped changing, it is another history.
 func (a *Attached) goOver(ctx context.Context, g *dataFile, at fs.FileInfo) error {
 	next, err := a.openGeneration(ctx)
@@ -180,7 +180,7 @@ func (a *Attached) goOver(ctx context.Context, g *dataFile, at fs.FileInfo) erro
 	return &DivergedError{File: a.path, Tid: g.last.tid}
 }
 
-// follows reports whether g goes on where old ended: it has the last transaction taken from old. A pack removes that
+// follows reports whether g continues where old ended: it has the last transaction taken from old. A pack removes that
 // one only if it has no records: whatever else a transaction has changed last is current, and stays. (A pack also
 // removes a last transaction of which nothing can be reached. That looks like an older backup that was packed, and is
 // taken for one.)
@@ -224,7 +224,7 @@ func (g *dataFile) emptyAfter(tid zodb.Tid) (bool, error) {
 	}
 }
 
-// An unsettled is a file that does not go on where the one before ended, as it was seen last.
+// An unsettled is a file that does not continue where the one before ended, as it was seen last.
 type unsettled struct {
 	id    fs.FileInfo
 	since time.Time

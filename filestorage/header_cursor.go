@@ -32,7 +32,7 @@ type txnPosition struct {
 // nearby is how far a hop may lead to be worth a window, for which a disk reads as much as for many such hops.
 const nearby = 4 << 10
 
-// headerCursor returns a header cursor that stands at the end of what is committed.
+// headerCursor returns a header cursor that is at the end of what is committed.
 func (s *source) headerCursor() (*headerCursor, error) {
 	end, _ := s.get()
 	p := &headerCursor{src: s, win: window{file: s.file, size: end}}
@@ -53,7 +53,7 @@ func (p *headerCursor) load(pos int64) error {
 	return p.src.checkTxn(&p.txn, pos, p.win.size)
 }
 
-// read goes to pos and takes what stands there as it is; less than a header is none.
+// read goes to pos and takes what is there as it is; less than a header is none.
 func (p *headerCursor) read(pos int64) error {
 	if pos != magicLen && pos < magicLen+txnHeaderLen+lengthLen {
 		return p.src.corrupt(pos, "the end of a transaction", "no space for one before it")
@@ -121,7 +121,7 @@ func (p *headerCursor) prev() error {
 	return nil
 }
 
-// forwardTo goes on to the first transaction with a tid above after.
+// forwardTo continues to the first transaction with a tid above after.
 func (p *headerCursor) forwardTo(ctx context.Context, after zodb.Tid) error {
 	for !p.atEnd() && p.txn.Tid <= after {
 		if ctx.Err() != nil {
@@ -215,7 +215,7 @@ func (p *headerCursor) seek(ctx context.Context, after zodb.Tid) error {
 const maxStray = 20_000
 
 // exact goes to the transaction with this tid, the last one of equal ones, and reports whether there is one; otherwise
-// it stands where that would be. In files of clocks that were wrong, tids go down here and there: then a search by
+// it is where that would be. In files of clocks that were wrong, tids go down here and there: then a search by
 // order can miss what is there, and transactions are tried one after the other, from the end.
 func (p *headerCursor) exact(ctx context.Context, tid zodb.Tid) (bool, error) {
 	if err := p.seek(ctx, tid); err != nil {

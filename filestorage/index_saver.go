@@ -17,7 +17,7 @@ const (
 // An indexSaver saves the index: when the storage is closed, after a scan of the whole file, and in the background now
 // and then, so that a storage that was killed need not be scanned from the front.
 //
-// A save in the background belongs to the position that was committed when it began, while commits go on. An object
+// A save in the background belongs to the position that was committed when it began, while commits continue. An object
 // that is changed meanwhile gets the entry that it had at that position, which its new record names as its predecessor.
 // Where that cannot be found out, the entry is left out: the scan that follows the loading of an index begins at that
 // position and comes upon the new record.

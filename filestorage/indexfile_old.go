@@ -14,7 +14,7 @@ import (
 //	fsIndex{_data: OOBTree{prefix: fsBucket{suffix: offset}}}  or a dict in place of the OOBTree
 //	fsIndex{state_version: 1, _data: [(prefix, value), …]}     values as in the current format
 //
-// with oids and offsets as byte strings, offsets in the oldest form as integers. BTrees stand there as their states,
+// with oids and offsets as byte strings, offsets in the oldest form as integers. BTrees are there as their states,
 // nested tuples.
 
 // maxOldIndex bounds the size of an old index file. A pickle needs many times its size in memory, and a storage with a

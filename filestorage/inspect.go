@@ -31,7 +31,7 @@ type RawRecord struct {
 	Tid  zodb.Tid
 	Prev int64
 	Tloc int64
-	Size int64 // of the data after the header; 0 when a back pointer stands there
+	Size int64 // of the data after the header; 0 when a back pointer is there
 	Back int64 // the back pointer, 0 for none
 }
 
@@ -164,7 +164,7 @@ func (in *Inspector) bytes(pos int64, n int) ([]byte, error) {
 }
 
 // tail lets the rules of opening a storage decide whether the tail of an interrupted commit begins here, which is
-// io.EOF, or whether good data stand after damage.
+// io.EOF, or whether good data are after damage.
 func (in *Inspector) tail(decide func(*scan) error) error {
 	c := newScan(context.Background(), in.file, in.path, in.size)
 	c.pos, c.last = in.pos, in.txn.Meta.Tid
@@ -323,7 +323,7 @@ func (in *Inspector) firstBlob() (*RawRecord, error) {
 	return nil, nil //nolint:nilnil // it has none
 }
 
-// undamaged leaves errors that are not about what stands in a file.
+// undamaged leaves errors that are not about what is in a file.
 func undamaged(err error) error {
 	var corrupt *zodb.CorruptError
 	if errors.As(err, &corrupt) {

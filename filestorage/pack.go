@@ -173,7 +173,7 @@ func (p *packer) run(ctx context.Context) (PackResult, error) {
 	return p.result, p.clean(ctx)
 }
 
-// checkSpace refuses to fill the disk up, on which commits go on meanwhile.
+// checkSpace refuses to fill the disk up, on which commits continue meanwhile.
 func (p *packer) checkSpace(end int64) error {
 	need := p.bytes + end - p.packpos
 	need += need/16 + spareSpace

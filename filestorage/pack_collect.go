@@ -9,7 +9,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// markBatch is how many objects are marked at a time, in the order in which they stand in the file.
+// markBatch is how many objects are marked at a time, in the order in which they are in the file.
 const markBatch = 16 << 10
 
 // A root is a record that keeps alive what it refers to.

@@ -70,7 +70,7 @@ func (p *packer) copyKept(ctx context.Context) error {
 
 // copyKeptOf writes what is kept of the transaction that w is at, if anything. The last one up to the pack time is
 // kept, if need be without records, as it is not by ZODB: without it the last tid of a storage could go back, and a
-// secondary that stands there could not be told from one that has another history.
+// secondary that is there could not be told from one that has another history.
 func (p *packer) copyKeptOf(w *walker) error {
 	tloc := int64(0)
 	err := w.records(func(r record) error {

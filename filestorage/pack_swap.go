@@ -33,7 +33,7 @@ const (
 //	   the disk: write the rest, sync
 //	5  rename Data.fs.pack to Data.fs                  the old or the new file
 //	6  sync the folder                                 the new file
-//	7  let commits go on; save the index; do what is
+//	7  let commits continue; save the index; do what is
 //	   planned for the blobs                           the same; the next open does it
 func (p *packer) make(ctx context.Context) error {
 	var err error
@@ -195,14 +195,14 @@ func (p *packer) clean(ctx context.Context) error {
 	total := int64(len(p.dropped))
 	p.report(PackBlobs, 0, total)
 	err := p.blobs.FinishRemoval(ctx, p.s.hasRevision)
-	p.s.leave(err) // also where it is the context's: it goes on later
+	p.s.leave(err) // also where it is the context's: it continues later
 	if err == nil {
 		p.report(PackBlobs, total, total)
 	}
 	return err
 }
 
-// While commits go on, what they add is copied in rounds, until what one round leaves for the next is at most
+// While commits continue, what they add is copied in rounds, until what one round leaves for the next is at most
 // smallRest; maxRounds bound the wait for that where commits are as fast as copying.
 const (
 	smallRest = 256 << 10

@@ -245,7 +245,7 @@ func (q *queue) hasRoom() bool {
 	return q.failed == nil && !q.full(maxUnsynced)
 }
 
-// full reports whether no more may go on its way, with mu held.
+// full reports whether no more may be under way, with mu held.
 func (q *queue) full(limit int64) bool {
 	return q.weight >= limit || q.forming != nil && q.forming.n >= maxGroup
 }

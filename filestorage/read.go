@@ -20,7 +20,7 @@ const headLen = 4 << 10
 
 var heads = sync.Pool{New: func() any { return new([headLen]byte) }}
 
-// A record is the header of a record with where it stands and, when it has no data of its own, its back pointer.
+// A record is the header of a record with where it is and, when it has no data of its own, its back pointer.
 type record struct {
 	recHeader
 	pos  int64
@@ -136,7 +136,7 @@ func (e *openDataFile) older(r record, end int64) (before record, ok bool, err e
 	return record{}, false, nil
 }
 
-// txnHeaderAt reads the header of the transaction at pos, in which a record stands at within.
+// txnHeaderAt reads the header of the transaction at pos, in which a record is at within.
 func (e *openDataFile) txnHeaderAt(pos, within int64) (h txnHeader, err error) {
 	if pos < magicLen || pos > within-txnHeaderLen {
 		return h, e.corrupt(within+24, "the offset of the record's transaction", fmt.Sprint(pos))

@@ -66,7 +66,7 @@ func (s *Storage) recoverOnce(ctx context.Context, progress func(done, total int
 	return nil
 }
 
-// startFromIndex gives the scan the saved index and the position to go on from, and reports whether there was a good
+// startFromIndex gives the scan the saved index and the position to continue from, and reports whether there was a good
 // one. Without, the scan begins at the front.
 func (s *Storage) startFromIndex(c *scan) bool {
 	x, pos, err := loadIndex(s.fs, s.path+indexSuffix)
@@ -128,7 +128,7 @@ func (s *Storage) cutTail(c *scan) error {
 	return nil
 }
 
-// unfinished reports whether a transaction stands at pos that never became final.
+// unfinished reports whether a transaction is at pos that never became final.
 func (c *scan) unfinished() bool {
 	var b [1]byte
 	return c.size-c.pos >= txnHeaderLen && c.peek(b[:], c.pos+statusAt) == nil && b[0] == byte(zodb.StatusCheckpoint)
@@ -208,7 +208,7 @@ func (s *Storage) setRecordsAside(c *scan, tloc, pos int64, label string) (end i
 }
 
 // nextAfter returns where the transaction after the one at tloc begins, whose records end at end, or -1 when its
-// second length does not stand there.
+// second length is not there.
 func (c *scan) nextAfter(tloc, end int64) int64 {
 	lost := cursor{pos: tloc, txn: txnHeader{Length: uint64(end - tloc)}}
 	if whole, err := lost.whole(c); err != nil || !whole {
@@ -227,7 +227,7 @@ func (c *scan) nextAfter(tloc, end int64) int64 {
 //   - the header of a transaction that is not finished: the disk may have it as a finished one;
 //   - blobs of those transactions, which are synced only: zrsd has done so before it finished them, Python never does.
 
-// errChanged says that what was read from a file is not what stands there after it was written again.
+// errChanged says that what was read from a file is not what is there after it was written again.
 var errChanged = errors.New("the end of the file reads differently each time: check the disk")
 
 // secure makes durable what the scan c has found, from the position from on.

@@ -38,7 +38,7 @@ func newScan(ctx context.Context, file vfs.File, path string, size int64) *scan 
 		cursor: cursor{pos: magicLen}}
 }
 
-// run scans from pos. Without an error, the file is good up to pos, and what stands after it, if anything, is the tail
+// run scans from pos. Without an error, the file is good up to pos, and what is after it, if anything, is the tail
 // of an interrupted commit.
 func (c *scan) run() error {
 	for c.pos < c.size {
@@ -233,7 +233,7 @@ func (c *scan) standsAt(pos int64, oid zodb.Oid, tloc, end int64) bool {
 	return err == nil && r.Oid == oid
 }
 
-// tailLimit is how many bytes of whole transactions, the largest not counted, can stand in the tail of an interrupted
+// tailLimit is how many bytes of whole transactions, the largest not counted, can be in the tail of an interrupted
 // commit. It is above what a storage lets be on its way to the disk (maxUnsynced).
 const tailLimit = 64 << 20
 
@@ -361,7 +361,7 @@ func (c *scan) wholeAhead() (ch chain, err error) {
 }
 
 // endByRecords follows the records of the transaction at pos without looking at its length. It returns where they end,
-// if the length that fits stands there and after it nothing or another transaction; else 0.
+// if the length that fits is there and after it nothing or another transaction; else 0.
 func (c *scan) endByRecords(h *txnHeader) (int64, error) {
 	pos := c.pos + h.headerLen()
 	for {

@@ -23,7 +23,7 @@ type source struct {
 	openBlob func(zodb.Oid, zodb.Tid) (vfs.File, error)
 	// index returns offsets of records all over the file, as hints for a search; nil when there are none.
 	index func() *index
-	// successor returns the source to go on with when this one ended with errReplaced.
+	// successor returns the source to continue with when this one ended with errReplaced.
 	successor func(context.Context) (*source, error)
 	// share returns the same for another reader; nil: it is not to be shared.
 	share func() *source
@@ -60,7 +60,7 @@ func (s *source) checkTxn(h *txnHeader, pos, end int64) error {
 	return nil
 }
 
-// view returns the n bytes at pos, at most windowLen, where they stand in the window, which moves there when they are
+// view returns the n bytes at pos, at most windowLen, where they are in the window, which moves there when they are
 // not inside it. They are valid until the window moves.
 func (w *window) view(pos int64, n int) ([]byte, error) {
 	if !w.has(n, pos) {

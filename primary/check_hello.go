@@ -71,11 +71,11 @@ func (p *Primary) checkEpochs(h *protocol.Hello, epochs []protocol.Epoch) *proto
 	}
 	return refuse(protocol.CodeDiverged, at, "the last transaction of this secondary is %v (%s), and after %v (%s) "+
 		"its history differs: it has %s, the primary has %s; %s", last, last.Stamp(), at, at.Stamp(),
-		reigns(h.Epochs), reigns(epochs), startAgain)
+		lastOf(h.Epochs), lastOf(epochs), startAgain)
 }
 
-// reigns says which epoch is the last one of a list.
-func reigns(epochs []protocol.Epoch) string {
+// lastOf names the last epoch of a list.
+func lastOf(epochs []protocol.Epoch) string {
 	if len(epochs) == 0 {
 		return "no epoch"
 	}

@@ -88,8 +88,8 @@ func TestWhoMayFollow(t *testing.T) {
 	}
 }
 
-// reigned is a history of two epochs: the second one begins after second 2, and everything up to 3 was packed since.
-func reigned(t *testing.T) *running {
+// twoEpochs is a history of two epochs: the second one begins after second 2, and everything up to 3 was packed since.
+func twoEpochs(t *testing.T) *running {
 	t.Helper()
 	src := newSource(memTxn{tid: tidAt(2), status: 'p', data: "b"}, memTxn{tid: tidAt(4), status: 'p', data: "d"},
 		memTxn{tid: tidAt(5), status: ' ', data: "e"})
@@ -98,11 +98,11 @@ func reigned(t *testing.T) *running {
 	}})
 }
 
-// Who has something from after the beginning of a reign that one side does not know has diverged, whether a pack took
+// Who has something from after the begin of an epoch that one side does not know has diverged, whether a pack took
 // it away or not, and whatever stands under the same tid.
 func TestWhoseReignItWas(t *testing.T) {
 	first, second := protocol.Epoch{Number: 1, Node: "a"}, protocol.Epoch{Number: 2, Begin: tidAt(2), Node: "b"}
-	p := reigned(t)
+	p := twoEpochs(t)
 	digest := digestOf(t, p.src.(*memSource), tidAt(5))
 	for _, tt := range []struct {
 		name   string
@@ -137,9 +137,9 @@ func TestWhoseReignItWas(t *testing.T) {
 	}
 }
 
-// A copy without a state file knows no reigns: only a transaction that is there proves whose copy it is.
+// A copy without a state file knows no epochs: only a transaction that is there proves whose copy it is.
 func TestACopyWithoutAStateIsProvedByWhatIsThere(t *testing.T) {
-	p := reigned(t)
+	p := twoEpochs(t)
 	for last, welcome := range map[zodb.Tid]bool{tidAt(5): true, tidAt(3): false, tidAt(1): false} {
 		h := hello(protocol.Position{Tid: last, Status: ' ', Digest: digestOf(t, p.src.(*memSource), tidAt(5))})
 		h.StorageID, h.Epochs = "", nil

@@ -97,7 +97,9 @@ func TestBidsAreHeardWhereAllPlacesAreTaken(t *testing.T) {
 	follow(t, p.addr, hello(protocol.Position{})).next()
 	dial(t, p.addr)
 	c := connect(t, p.addr)
-	if err := c.control.Send(&protocol.VoteRequest{Version: protocol.MessageVersion, StorageID: storageID}); err != nil {
+	if err := c.control.Send(
+		&protocol.VoteRequest{Version: protocol.MessageVersion, StorageID: storageID},
+	); err != nil {
 		t.Fatal(err)
 	}
 	if answer, ok := c.receive().(*protocol.NodeStatus); !ok {

@@ -43,7 +43,8 @@ type NodeInfo struct {
 	IsPrimary    bool   // it is the primary
 	UpstreamPath []string
 	Sync         protocol.SyncRule
-	// ExternalHistory says that transactions of this node came over another protocol: its chain of digests proves nothing.
+	// ExternalHistory says that transactions of this node came over another protocol: its chain of digests proves
+	// nothing.
 	ExternalHistory bool
 }
 
@@ -79,9 +80,14 @@ func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
 // errAnswered ends the connection of a node that was answered.
 var errAnswered = errors.New("answered the vote request of another node")
 
-// answerVoteRequest answers a node that wants to be primary. How things stand here is told to whoever may ask, whatever storage
-// that has: it must not take this node's for its own.
-func (c *native) answerVoteRequest(ctx context.Context, s *yamux.Session, control *protocol.Control, req *protocol.VoteRequest) error {
+// answerVoteRequest answers a node that wants to be primary. How things stand here is told to whoever may ask, whatever
+// storage that has: it must not take this node's for its own.
+func (c *native) answerVoteRequest(
+	ctx context.Context,
+	s *yamux.Session,
+	control *protocol.Control,
+	req *protocol.VoteRequest,
+) error {
 	r := c.take(placeAsking) // before it has a name, by which it could be taken for a secondary
 	c.introduce(req.Name)
 	if r != nil {
@@ -129,7 +135,11 @@ func (p *Primary) rosterEntries() []protocol.RosterEntry {
 			continue
 		}
 		list = append(list, protocol.RosterEntry{
-			Node: s.Node, Name: s.Name, ReplicationAddr: s.ReplicationAddr, Durable: s.DurableTid, Age: now.Sub(s.LastHeard),
+			Node:            s.Node,
+			Name:            s.Name,
+			ReplicationAddr: s.ReplicationAddr,
+			Durable:         s.DurableTid,
+			Age:             now.Sub(s.LastHeard),
 		})
 	}
 	return list

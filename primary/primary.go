@@ -158,7 +158,7 @@ func (p *Primary) Serve(ctx context.Context, l net.Listener) error {
 	if ctx.Err() != nil || p.draining.Err() != nil {
 		return nil
 	}
-	cancel(err) // without a listener there is nobody to go on for
+	cancel(err) // without a listener there is nobody to serve
 	return fmt.Errorf("accepting secondaries on %v: %w", l.Addr(), err)
 }
 

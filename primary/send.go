@@ -124,7 +124,7 @@ func (c *peer) awaitDurable(ctx context.Context) error {
 }
 
 // sourceFailed logs that the storage could not be read, remembers it for Status and returns what the secondaries hear.
-// The other connections go on: they may be in another part of the file.
+// The other connections continue: they may be in another part of the file.
 func (p *Primary) sourceFailed(err error) error {
 	if errors.Is(err, zodb.ErrClosed) {
 		return errShutdown

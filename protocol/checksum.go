@@ -25,9 +25,9 @@ func checksumOf(m checksummed) uint64 {
 	return h.Sum64()
 }
 
-// An identityChecksummed message says who a node is and which epochs it knows. It carries the FNV-1a hash, 64 bits, of all of that:
-// of each epoch the number and the beginning, 8 bytes each, big-endian, and the node; then the texts. Each text ends
-// with a zero byte. 0 is not compared: an older version made no such sum.
+// An identityChecksummed message says who a node is and which epochs it knows. It carries the FNV-1a hash, 64 bits, of
+// all of that: of each epoch the number and the beginning, 8 bytes each, big-endian, and the node; then the texts. Each
+// text ends with a zero byte. 0 is not compared: an older version made no such sum.
 type identityChecksummed interface {
 	identityChecksum() *uint64 // where it stands in the message
 	identity() (epochs []Epoch, texts []string)
@@ -64,7 +64,8 @@ func verifyChecksums(msg any) error {
 	if m, ok := msg.(checksummed); ok && *m.checksum() != checksumOf(m) {
 		return errDamaged
 	}
-	if m, ok := msg.(identityChecksummed); ok && *m.identityChecksum() != 0 && *m.identityChecksum() != identityChecksumOf(m) {
+	if m, ok := msg.(identityChecksummed); ok && *m.identityChecksum() != 0 &&
+		*m.identityChecksum() != identityChecksumOf(m) {
 		return errDamaged
 	}
 	return nil

@@ -71,8 +71,8 @@ type Welcome struct {
 
 	Node      string `msgpack:"node"`  // id of the answering copy; empty: of an older version
 	IsPrimary bool   `msgpack:"leads"` // it is the primary; otherwise it is a secondary that feeds others
-	// UpstreamPath are the nodes through which a secondary that feeds others gets its transactions, the primary last. Empty: it
-	// is connected to none.
+	// UpstreamPath are the nodes through which a secondary that feeds others gets its transactions, the primary last.
+	// Empty: it is connected to none.
 	UpstreamPath     []string `msgpack:"path"`
 	Checksum         uint64   `msgpack:"check"` // made by Control.Send
 	IdentityChecksum uint64   `msgpack:"sum"`   // made by Control.Send
@@ -124,8 +124,8 @@ type SyncRule struct {
 	Names    []string `msgpack:"names"`    // of these; empty: of any
 }
 
-// VoteRequest is the first message of a node that wants to be primary, in place of Hello. With Epoch 0 it only asks how things
-// stand, and then it is answered whatever storage it names. The answer is a Promise or a Refusal.
+// VoteRequest is the first message of a node that wants to be primary, in place of Hello. With Epoch 0 it only asks how
+// things stand, and then it is answered whatever storage it names. The answer is a Promise or a Refusal.
 type VoteRequest struct {
 	Version          int      `msgpack:"version"`
 	StorageID        string   `msgpack:"storage"` // empty: none yet; only with Epoch 0

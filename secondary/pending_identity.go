@@ -82,8 +82,8 @@ func (s *Secondary) take(w *protocol.Welcome) error {
 		return &localError{fmt.Errorf("taking the primary's epochs: %w", err)}
 	}
 	s.log.Info("took the primary's epochs", "epochs", len(w.Epochs))
-	if s.opt.Reigned != nil {
-		s.opt.Reigned()
+	if s.opt.EpochsChanged != nil {
+		s.opt.EpochsChanged()
 	}
 	return nil
 }

@@ -26,7 +26,7 @@ type news struct {
 // The most that is kept in told: a client waits for each of its transactions, so that no more come where all is well.
 const maxTold, maxToldOids = 10_000, 1_000_000
 
-// add is what filestorage.Storage.Watch calls. A committer who is here goes on to announce it.
+// add is what filestorage.Storage.Watch calls. A committer who is here continues to announce it.
 func (n *news) add(told []filestorage.Invalidation, here bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()

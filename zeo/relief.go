@@ -24,7 +24,7 @@ type diskWait struct {
 // The states of a diskWait.
 const (
 	waitsForDisk = iota
-	isBack       // it goes on reading
+	isBack       // it continues reading
 	isRelieved   // another one reads
 )
 

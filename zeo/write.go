@@ -253,7 +253,7 @@ func (c *client) newOids(m *wire.Message, a *arguments) error {
 
 const maxOids = 100
 
-// vote(txn) waits for the commit lock and applies the transaction, while the connection goes on.
+// vote(txn) waits for the commit lock and applies the transaction, while the connection continues.
 func (c *client) vote(m *wire.Message, a *arguments) error {
 	handle := a.handle()
 	if err := a.end(); err != nil {

@@ -227,7 +227,7 @@ func (opt *rewindOptions) follow(plan *state.Rewind) error {
 	})
 }
 
-// agreed asks whether to go on.
+// agreed asks whether to continue.
 func (opt *rewindOptions) agreed(in io.Reader, out io.Writer, said *rewinding) error {
 	if opt.yes {
 		return nil

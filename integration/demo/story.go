@@ -10,7 +10,7 @@ import (
 	"github.com/zrsd/zrsd/internal/daemon"
 )
 
-// The acts of the story: how long the application goes on in each.
+// The phases of the test: how long the application runs in each.
 const (
 	actLive = 3 * time.Second
 	actDown = 4 * time.Second

@@ -14,7 +14,7 @@ import (
 
 const (
 	packCommand = "pack"
-	// progressEvery is the least time between two lines about a pack that goes on. They are also how the server
+	// progressEvery is the least time between two lines about a pack that continues. They are also how the server
 	// notices a client that is gone without a word.
 	progressEvery = 200 * time.Millisecond
 )

@@ -88,7 +88,7 @@ func checkChange(values url.Values) (timeout time.Duration, err error) {
 	return timeout, nil
 }
 
-// serveChange answers one of the commands. A change that has begun goes on when who asked for it has gone: half of it
+// serveChange answers one of the commands. A change that has begun continues when who asked for it has gone: half of it
 // would be worse than all.
 func (c *commands) serveChange(command string, do change) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

@@ -122,7 +122,7 @@ func (c *checker) backPointer(txn *filestorage.RawTransaction, rec *filestorage.
 }
 
 // previous checks the pointer to the revision before. Packed records have none; a record that was packed away, or
-// undone by status, may be passed over. The last record of an oid that stands twice in a transaction has the same
+// undone by status, may be passed over. The last record of an oid that is twice in a transaction has the same
 // one as the first.
 func (c *checker) previous(txn *filestorage.RawTransaction, rec *filestorage.RawRecord) error {
 	want := c.now.Get(rec.Oid)

@@ -124,7 +124,7 @@ type EventLog struct {
 type LogFile struct {
 	Path       Value[string] // or STDOUT, STDERR
 	Level      Value[Level]
-	Format     Value[string] // with \n and \t as they stand in the file
+	Format     Value[string] // with \n and \t as they are in the file
 	DateFormat Value[string]
 	MaxSize    Value[int64] // bytes, 0: no limit
 	OldFiles   Value[int64]

@@ -32,7 +32,7 @@ func (k *checker) read(op *Op) {
 }
 
 // cutBefore reports whether the state as of a transaction may have been one that was cut off in part: of a former
-// primary that went on for a while, beside its successor.
+// primary that continued for a while, beside its successor.
 func (k *checker) cutBefore(tid zodb.Tid) bool {
 	if k.Cut != 0 && k.Cut <= tid {
 		return true

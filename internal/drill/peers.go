@@ -21,8 +21,8 @@ type ClientPause struct {
 	Seconds float64 `json:"seconds"`
 }
 
-// peers are real ZEO clients that commit beside ours, to objects of their own. What is judged is that all go on: ours
-// does not look for the primary as ZEO's does.
+// peers are real ZEO clients that commit beside ours, to objects of their own. What is judged is that all continue:
+// ours does not look for the primary as ZEO's does.
 type peers []*zeoclients.Clients
 
 // CheckPythons says which interpreter of a drill has no ZEO.

@@ -1,4 +1,4 @@
-// Package dump shows what stands in a data file, transaction by transaction and record by record, with offsets: for
+// Package dump shows what is in a data file, transaction by transaction and record by record, with offsets: for
 // people as indented text, for programs as one JSON object per line. It reads the raw file, so it also shows
 // damaged ones up to the damage, takes no lock, and can be run beside a server.
 //

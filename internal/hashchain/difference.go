@@ -30,7 +30,7 @@ type Difference struct {
 	// Common is the last point at which they are known to be equal. Without a difference it is the end of the one that
 	// is shorter.
 	Common Point
-	// First is the first transaction that is not the same on both sides, or is on one side only, though both go on;
+	// First is the first transaction that is not the same on both sides, or is on one side only, though both continue;
 	// 0: there is none.
 	First zodb.Tid
 	// Exact is false when the first difference may be anywhere between Common and First, because a pack went over what

@@ -41,7 +41,7 @@
 // read again.
 //
 // A checkpoint that was kept is used when its transaction is in the file, with the same digest and not of status 'p'.
-// The newest one of this kind is where a Local goes on after a restart; without one it begins at the beginning.
+// The newest one of this kind is where a Local continues after a restart; without one it begins at the beginning.
 //
 // # Comparing
 //

@@ -86,7 +86,7 @@ func (l *Local) Close() {
 	l.running.Wait()
 }
 
-// run follows the storage. After an error it goes on where it was: nothing is known to be wrong but this one attempt.
+// run follows the storage. After an error it continues where it was: nothing is known to be wrong but this one attempt.
 func (l *Local) run() {
 	told := ""
 	for {

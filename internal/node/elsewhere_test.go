@@ -73,7 +73,13 @@ func TestNobodyLeadsInALowerEpochThanWasHeardOf(t *testing.T) {
 func TestASecondaryWithoutAPrimaryLooksFirstWhereOneSaysThatItLeads(t *testing.T) {
 	a, b, _ := couple(t)
 	id := a.keep.State()
-	req := protocol.VoteRequest{StorageID: id.StorageID, MaxEpochBegun: id.Latest(), Node: id.Node, IsPrimary: true, ReplicationAddr: "/nobody"}
+	req := protocol.VoteRequest{
+		StorageID:       id.StorageID,
+		MaxEpochBegun:   id.Latest(),
+		Node:            id.Node,
+		IsPrimary:       true,
+		ReplicationAddr: "/nobody",
+	}
 	if _, refusal := b.Vote(t.Context(), &req); refusal != nil {
 		t.Fatal(refusal)
 	}

@@ -84,7 +84,7 @@ func (r *replica) options() secondary.Options {
 		HandshakeTimeout: r.c.HandshakeTimeout, StallTimeout: r.c.IdleTimeout,
 		MinBackoff: firstWait, Logger: r.c.Logger,
 	}
-	opt.Reigned = r.renew
+	opt.EpochsChanged = r.renew
 	opt.Rewind = func(ctx context.Context, addr string) string {
 		return r.c.rewindCommand(r.leaderFor(ctx, addr))
 	}

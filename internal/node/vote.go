@@ -42,7 +42,8 @@ func (r *replica) Vote(ctx context.Context, req *protocol.VoteRequest) (*protoco
 		if id := r.keep.State(); id != nil && req.StorageID == id.StorageID && req.MaxEpochBegun > id.Latest() {
 			r.Outranked(req.MaxEpochBegun)
 		}
-		if id := r.keep.State(); id != nil && req.StorageID == id.StorageID && req.IsPrimary && req.MaxEpochBegun >= id.Latest() {
+		if id := r.keep.State(); id != nil && req.StorageID == id.StorageID && req.IsPrimary &&
+			req.MaxEpochBegun >= id.Latest() {
 			r.events.note(func(n *pendingEvents) { n.leader = req.ReplicationAddr })
 		}
 		return r.ownStatus(), nil
@@ -174,7 +175,8 @@ func (r *replica) ask(ctx context.Context, epoch uint64, addresses []string) []a
 	return r.request(ctx, req, addresses)
 }
 
-// request makes a bid to several nodes. Who answers with the id of this node is this one only if it is the same process.
+// request makes a bid to several nodes. Who answers with the id of this node is this one only if it is the same
+// process.
 func (r *replica) request(ctx context.Context, req *protocol.VoteRequest, addresses []string) []answer {
 	req.Version, req.Node, req.Run = protocol.MessageVersion, r.keep.Node(), r.self
 	req.Name, req.ReplicationAddr, req.LastTid = r.status.base.Name, r.replicationAddr, r.st.LastTid()

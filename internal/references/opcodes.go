@@ -82,7 +82,7 @@ func (s *Scanner) make(op byte) {
 	}
 }
 
-// literal executes an opcode that pushes what stands in the pickle after it.
+// literal executes an opcode that pushes what is in the pickle after it.
 func (s *Scanner) literal(op byte) {
 	k := value{}
 	switch op {

@@ -43,7 +43,7 @@ func (s *Scanner) uint(n uint64) uint64 {
 	return 0
 }
 
-// line returns what stands before the next newline, and steps after it.
+// line returns what is before the next newline, and steps after it.
 func (s *Scanner) line() []byte {
 	for i := s.pos; i < len(s.data); i++ {
 		if s.data[i] == '\n' {

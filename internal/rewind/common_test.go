@@ -84,7 +84,7 @@ func TestTheLastCommonTransactionIsFoundInFewQuestions(t *testing.T) {
 	})
 }
 
-// What lies after the beginning of a reign that one side does not know goes, although the primary believes of it that
+// What lies after the begin of an epoch that one side does not know goes, although the primary believes of it that
 // a pack took it away, or has something under the same tid.
 func TestWhatIsOfAnotherReignGoes(t *testing.T) {
 	two := func(begin zodb.Tid, node string) []protocol.Epoch {
@@ -96,11 +96,11 @@ func TestWhatIsOfAnotherReignGoes(t *testing.T) {
 		ours, theirs []protocol.Epoch
 		last, first  zodb.Tid
 	}{
-		"a reign that we do not know":       {nil, []protocol.Epoch{{Number: 2, Begin: 20}}, 20, 30},
-		"a reign that they do not know":     {two(10, ""), []protocol.Epoch{{Number: 3, Begin: 30}}, 10, 20},
+		"an epoch that we do not know":      {nil, []protocol.Epoch{{Number: 2, Begin: 20}}, 20, 30},
+		"an epoch that they do not know":    {two(10, ""), []protocol.Epoch{{Number: 3, Begin: 30}}, 10, 20},
 		"one number, two nodes":             {two(30, "b"), two(30, "c"), 30, 40},
-		"nothing is of another reign":       {nil, []protocol.Epoch{{Number: 2, Begin: 40}}, 40, 0},
-		"one reign, of which one knows who": {two(10, ""), two(10, "b"), 40, 0},
+		"nothing is of another epoch":       {nil, []protocol.Epoch{{Number: 2, Begin: 40}}, 40, 0},
+		"one epoch, of which one knows who": {two(10, ""), two(10, "b"), 40, 0},
 	} {
 		first := []protocol.Epoch{{Number: 1}}
 		id := &state.State{StorageID: storageID, Epochs: append(first[:1:1], tt.ours...)}

@@ -86,7 +86,7 @@ func (k *Keeper) replace(s *State, what string, content []byte) error {
 	return e
 }
 
-// changed returns what was done to the file of s; empty: nothing. content is what stands there instead, if anything.
+// changed returns what was done to the file of s; empty: nothing. content is what is there instead, if anything.
 func (k *Keeper) changed(s *State) (what string, content []byte, err error) {
 	at, err := s.fs.Stat(s.path)
 	if errors.Is(err, fs.ErrNotExist) {

@@ -79,7 +79,7 @@ func (p *Place) Remove() {
 	delete(p.board.places, p)
 }
 
-// Waits notes that a wait begins; one for the same goes on.
+// Waits notes that a wait begins; one for the same continues.
 func (p *Place) Waits(what string) {
 	if p == nil {
 		return

@@ -120,7 +120,7 @@ func (p *parser) key(at int, s string) {
 	p.section.Keys = append(p.section.Keys, k)
 }
 
-// word splits off what stands before white space and parentheses.
+// word splits off what is before white space and parentheses.
 func word(s string) (first, rest string) {
 	i := strings.IndexFunc(s, func(r rune) bool { return r == '(' || r == ')' || isSpace(r) })
 	if i < 0 {

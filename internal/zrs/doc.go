@@ -20,7 +20,7 @@
 //	                                        +----+-------------------------------------------+
 //
 // The first two, S, B and C are pickles; package pickle has how they are read and written. The digest is MD5 over the
-// secondary's tid and then the content of every message from the primary, up to the C that carries it; it goes on
+// secondary's tid and then the content of every message from the primary, up to the C that carries it; it continues
 // after it, and is never begun anew on a connection.
 //
 // # What this wire does not carry

@@ -16,7 +16,7 @@ type applier struct {
 	out Outcome
 }
 
-// all applies every operation. It goes on after a conflict, to find them all.
+// all applies every operation. It continues after a conflict, to find them all.
 func (a *applier) all(ctx context.Context) error {
 	for _, op := range a.t.buf.ops {
 		if ctx.Err() != nil {

@@ -186,7 +186,7 @@ func (f *file) Stat() (fs.FileInfo, error) {
 	return info{filepath.Base(f.path), f.n, int64(len(f.n.content))}, nil
 }
 
-// Close succeeds without power too: the process that goes on after a power failure exists only in tests.
+// Close succeeds without power too: the process that continues after a power failure exists only in tests.
 func (f *file) Close() error {
 	f.d.mu.Lock()
 	defer f.d.mu.Unlock()
