@@ -30,10 +30,10 @@ const spareSpace = 1 << 20
 
 // The phases of a pack, in their order.
 const (
-	PackScan  = "scan"  // bytes up to the pack time are looked at
-	PackMark  = "mark"  // objects that are kept are found, of all that there are
-	PackCopy  = "copy"  // bytes are copied
-	PackBlobs = "blobs" // blobs are removed or moved
+	packScan  = "scan"  // bytes up to the pack time are looked at
+	packMark  = "mark"  // objects that are kept are found, of all that there are
+	packCopy  = "copy"  // bytes are copied
+	packBlobs = "blobs" // blobs are removed or moved
 )
 
 // PackProgress says how far a pack is.

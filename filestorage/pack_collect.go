@@ -127,7 +127,7 @@ func (m *marker) mark() error {
 		if m.ctx.Err() != nil {
 			return context.Cause(m.ctx)
 		}
-		m.report(PackMark, m.marked, total)
+		m.report(packMark, m.marked, total)
 		from := max(len(m.stack)-markBatch, 0)
 		m.batch = m.batch[:0]
 		for _, oid := range m.stack[from:] {
@@ -144,7 +144,7 @@ func (m *marker) mark() error {
 		}
 	}
 	m.stack, m.batch = nil, nil
-	m.report(PackMark, total, total)
+	m.report(packMark, total, total)
 	return nil
 }
 
@@ -220,7 +220,7 @@ type liveRecord struct{ old, new int64 }
 func (p *packer) scan(ctx context.Context, end int64) (nothing bool, err error) {
 	p.current, p.packpos = newIndex(), end
 	w := newWalker(ctx, p.in, p.e.path, magicLen, end)
-	w.progress = func(done, total int64) { p.report(PackScan, done, total) }
+	w.progress = func(done, total int64) { p.report(packScan, done, total) }
 	packedBefore, packedBehind := true, true
 	for {
 		more, err := w.next()

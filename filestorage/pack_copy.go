@@ -51,7 +51,7 @@ func (p *packer) copyKept(ctx context.Context) error {
 		return err
 	}
 	w := newWalker(ctx, p.in, p.e.path, magicLen, p.packpos)
-	w.progress = func(done, _ int64) { p.report(PackCopy, done, p.e.size()) }
+	w.progress = func(done, _ int64) { p.report(packCopy, done, p.e.size()) }
 	for {
 		more, err := w.next()
 		if err != nil {

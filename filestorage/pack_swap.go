@@ -193,11 +193,11 @@ func (p *packer) clean(ctx context.Context) error {
 		return nil
 	}
 	total := int64(len(p.dropped))
-	p.report(PackBlobs, 0, total)
+	p.report(packBlobs, 0, total)
 	err := p.blobs.FinishRemoval(ctx, p.s.hasRevision)
 	p.s.leave(err) // also where it is the context's: it continues later
 	if err == nil {
-		p.report(PackBlobs, total, total)
+		p.report(packBlobs, total, total)
 	}
 	return err
 }
@@ -225,7 +225,7 @@ func (p *packer) catchUp(ctx context.Context) error {
 // copyRest copies the transactions from done to end whole, durably.
 func (p *packer) copyRest(ctx context.Context, end int64) error {
 	w := newWalker(ctx, p.in, p.e.path, p.done, end)
-	w.progress = func(done, total int64) { p.report(PackCopy, done, total) }
+	w.progress = func(done, total int64) { p.report(packCopy, done, total) }
 	for {
 		more, err := w.next()
 		if err != nil {

@@ -214,7 +214,7 @@ func (s *Storage) mustTid(tb testing.TB, oid zodb.Oid) zodb.Tid {
 
 // A pack can be given up in every phase; the old file stays, and another pack can be done. There is one at a time.
 func TestPackIsGivenUp(t *testing.T) {
-	for _, phase := range []string{PackScan, PackMark, PackCopy} {
+	for _, phase := range []string{packScan, packMark, packCopy} {
 		t.Run(phase, func(t *testing.T) {
 			s := toPack(t, Options{Blobs: openBlobs(t, filepath.Join(t.TempDir(), "blobs"))})
 			before := mustRead(t, s.Path())
@@ -250,7 +250,7 @@ func TestCloseEndsAPack(t *testing.T) {
 	closing := make(chan error, 1)
 	opt := toyOptions()
 	opt.Progress = func(p PackProgress) {
-		if p.Phase == PackMark && p.Done == 0 {
+		if p.Phase == packMark && p.Done == 0 {
 			go func() { closing <- s.Close() }()
 			<-s.closed
 		}
@@ -307,7 +307,7 @@ func TestUndoDuringAPack(t *testing.T) {
 	opt := toyOptions()
 	var undone zodb.Tid
 	opt.Progress = func(p PackProgress) {
-		if p.Phase == PackCopy && undone == 0 {
+		if p.Phase == packCopy && undone == 0 {
 			undone = mustUndo(t, s, stop)
 			mustUndo(t, s, later)
 			mustUndo(t, s, undone)

@@ -9,8 +9,8 @@ func (c *checker) check(cfg *Config) {
 	c.checkAddresses(cfg)
 	for _, st := range cfg.Storages {
 		for _, key := range []Value[bool]{st.PackGC, st.PackKeepOld} {
-			if cfg.ZEO == nil && key.From.Given() {
-				c.note(key.From.Pos, "about packing by clients: it has no effect without <zeo>")
+			if cfg.ZEO == nil && key.from.given() {
+				c.note(key.from.pos, "about packing by clients: it has no effect without <zeo>")
 			}
 		}
 	}
@@ -23,7 +23,7 @@ func (c *checker) checkReferencesBetween(cfg *Config) {
 		return
 	}
 	for _, st := range cfg.Storages {
-		if !st.PackGC.From.Given() && !st.ReadOnly.V {
+		if !st.PackGC.from.given() && !st.ReadOnly.V {
 			c.note(st.Pos, "storage %s: a pack removes objects that only another storage refers to: if these storages "+
 				"refer to each other's objects, write pack-gc false", st.Name)
 		}
@@ -62,11 +62,11 @@ func (c *checker) checkPaths(storages []*Storage) {
 			}
 			abs, err := filepath.Abs(p.V)
 			if err != nil {
-				c.fail(p.From.Pos, "%v", err)
+				c.fail(p.from.pos, "%v", err)
 				continue
 			}
 			if other, twice := users[abs]; twice {
-				c.fail(p.From.Pos, "%s is used twice: the storage %s has it already", p.V, other.Name)
+				c.fail(p.from.pos, "%s is used twice: the storage %s has it already", p.V, other.Name)
 				continue
 			}
 			users[abs] = st
@@ -79,19 +79,19 @@ func (c *checker) checkAddresses(cfg *Config) {
 	users := map[string]string{}
 	use := func(from Source, addr, what string) {
 		if other, twice := users[addr]; twice {
-			c.fail(from.Pos, "%s: %s listens at %s already", what, other, addr)
+			c.fail(from.pos, "%s: %s listens at %s already", what, other, addr)
 		}
 		users[addr] = what
 	}
 	if cfg.ZEO != nil && !cfg.ZEO.Address.V.IsZero() {
-		use(cfg.ZEO.Address.From, cfg.ZEO.Address.V.String(), "<zeo>")
+		use(cfg.ZEO.Address.from, cfg.ZEO.Address.V.String(), "<zeo>")
 	}
 	if cfg.Admin != nil && !cfg.Admin.Address.V.IsZero() {
-		use(cfg.Admin.Address.From, cfg.Admin.Address.V.String(), "<admin>")
+		use(cfg.Admin.Address.from, cfg.Admin.Address.V.String(), "<admin>")
 	}
 	for _, st := range cfg.Storages {
 		if z := st.Replication; z != nil && !z.ReplicateTo.V.IsZero() {
-			use(z.ReplicateTo.From, z.ReplicateTo.V.String(), "replicate-to of storage "+st.Name)
+			use(z.ReplicateTo.from, z.ReplicateTo.V.String(), "replicate-to of storage "+st.Name)
 		}
 	}
 }

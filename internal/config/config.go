@@ -9,7 +9,7 @@ import (
 
 // A Config is the whole configuration of a process.
 type Config struct {
-	Files    []string // that were read
+	files    []string // that were read
 	ZEO      *ZEO     // nil: no ZEO clients
 	Storages []*Storage
 	EventLog *EventLog // nil: to standard error
@@ -20,14 +20,14 @@ type Config struct {
 
 // A ZEO is <zeo>. Durations and sizes that are zero are not set.
 type ZEO struct {
-	Pos                      zconfig.Pos
+	pos                      zconfig.Pos
 	Address                  Value[endpoint.Endpoint]
 	ReadOnly                 Value[bool]
 	InvalidationQueueSize    Value[int64]
-	InvalidationAge          Value[time.Duration]
+	invalidationAge          Value[time.Duration]
 	TransactionTimeout       Value[time.Duration]
 	PIDFile                  Value[string] // "": none
-	ClientConflictResolution Value[bool]
+	clientConflictResolution Value[bool]
 	MaxClients               Value[int64]
 	MaxPerAddress            Value[int64]
 	Msgpack                  Value[bool]
@@ -36,14 +36,14 @@ type ZEO struct {
 
 // An SSL is <ssl>.
 type SSL struct {
-	Pos                            zconfig.Pos
+	pos                            zconfig.Pos
 	Certificate, Key, PasswordFile Value[string]
 	Authenticate                   Value[string] // a file or a folder
 }
 
 // A TLS is <tls>.
 type TLS struct {
-	Pos                                       zconfig.Pos
+	pos                                       zconfig.Pos
 	Certificate, Key, PasswordFile, Authority Value[string]
 	PeerNames                                 Value[[]string]
 }
@@ -132,9 +132,9 @@ type LogFile struct {
 
 // A Source says where a value came from.
 type Source struct {
-	Pos    zconfig.Pos // in a file
-	Env    string      // the variable of the environment, where it is no file
-	Raw    string      // the text in the file, where references were replaced in it
+	pos    zconfig.Pos // in a file
+	env    string      // the variable of the environment, where it is no file
+	raw    string      // the text in the file, where references were replaced in it
 	Preset bool        // it is the default
 }
 
@@ -143,21 +143,21 @@ func (s Source) String() string {
 	switch {
 	case s.Preset:
 		return "default"
-	case s.Env != "":
-		return "environment " + s.Env
-	case s.Raw != "":
-		return s.Pos.String() + " (" + s.Raw + ")"
+	case s.env != "":
+		return "environment " + s.env
+	case s.raw != "":
+		return s.pos.String() + " (" + s.raw + ")"
 	}
-	return s.Pos.String()
+	return s.pos.String()
 }
 
-// Given reports whether the value was set.
-func (s Source) Given() bool { return !s.Preset }
+// given reports whether the value was set.
+func (s Source) given() bool { return !s.Preset }
 
 // A Value is a setting and where it came from.
 type Value[T any] struct {
 	V    T
-	From Source
+	from Source
 }
 
 // A Setting is a value as text, for showing it.
@@ -170,8 +170,8 @@ type Setting struct {
 
 // A Note is something in a file that is right and means nothing here.
 type Note struct {
-	Pos  zconfig.Pos
-	Text string
+	pos  zconfig.Pos
+	text string
 }
 
-func (n Note) String() string { return n.Pos.String() + ": " + n.Text }
+func (n Note) String() string { return n.pos.String() + ": " + n.text }

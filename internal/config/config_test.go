@@ -113,7 +113,7 @@ func TestEveryValueIsTypedAndKnowsItsPlace(t *testing.T) {
 	}
 }
 
-func say[T any](v Value[T]) string { return fmt.Sprintf("%v from %v", v.V, v.From) }
+func say[T any](v Value[T]) string { return fmt.Sprintf("%v from %v", v.V, v.from) }
 
 // TestEveryKeyOfATableIsRead holds the tables against the code that reads sections: a key of the reference that nobody
 // reads would be accepted and ignored.

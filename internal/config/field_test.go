@@ -61,12 +61,12 @@ func loaded(c *Config) map[string]any {
 	out := map[string]any{
 		"address": where(c.ZEO.Address.V), "read_only": c.ZEO.ReadOnly.V,
 		"queue": float64(c.ZEO.InvalidationQueueSize.V), "timeout": nil, "pid": nil,
-		"resolve": c.ZEO.ClientConflictResolution.V, "log": nil,
+		"resolve": c.ZEO.clientConflictResolution.V, "log": nil,
 	}
-	if t := c.ZEO.TransactionTimeout; t.From.Given() {
+	if t := c.ZEO.TransactionTimeout; t.from.given() {
 		out["timeout"] = t.V.Seconds()
 	}
-	if p := c.ZEO.PIDFile; p.From.Given() {
+	if p := c.ZEO.PIDFile; p.from.given() {
 		out["pid"] = p.V
 	}
 	storages := []any{}

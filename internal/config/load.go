@@ -33,7 +33,7 @@ func (l CommandLine) Load() (*Config, error) {
 		}
 	}
 	cfg := c.file(tree.Root)
-	cfg.Files = tree.Files
+	cfg.files = tree.Files
 	if !c.broken {
 		c.check(cfg)
 	}
@@ -74,8 +74,8 @@ func (c *checker) file(root *zconfig.Section) *Config {
 
 // environment takes a default from a variable.
 func fromEnvironment[T any](v *Value[T], name string, convert func(string) T) {
-	if text := os.Getenv(name); text != "" && !v.From.Given() {
-		*v = Value[T]{convert(text), Source{Env: name}}
+	if text := os.Getenv(name); text != "" && !v.from.given() {
+		*v = Value[T]{convert(text), Source{env: name}}
 	}
 }
 

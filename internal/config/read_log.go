@@ -42,11 +42,11 @@ func (c *checker) logfile(s *zconfig.Section, around string) *LogFile {
 	positive(r, "old-files", f.OldFiles, 0)
 	switch std := f.Path.V == "STDOUT" || f.Path.V == "STDERR"; {
 	case std && (f.MaxSize.V > 0 || f.OldFiles.V > 0):
-		r.fail(f.Path.From.Pos, "%s has no size: leave out max-size and old-files", f.Path.V)
+		r.fail(f.Path.from.pos, "%s has no size: leave out max-size and old-files", f.Path.V)
 	case f.MaxSize.V > 0 && f.OldFiles.V == 0:
-		r.fail(f.MaxSize.From.Pos, "max-size needs old-files: how many files to keep")
+		r.fail(f.MaxSize.from.pos, "max-size needs old-files: how many files to keep")
 	case f.OldFiles.V > 0 && f.MaxSize.V == 0:
-		r.fail(f.OldFiles.From.Pos, "old-files needs max-size: when to move the file")
+		r.fail(f.OldFiles.from.pos, "old-files needs max-size: when to move the file")
 	}
 	return f
 }

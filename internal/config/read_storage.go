@@ -48,7 +48,7 @@ func (c *checker) filestorage(s *zconfig.Section, st *Storage, around string) {
 	if blobs := cleaned(get(r, "blob-dir", pathIn)); st.BlobDir.V == "" {
 		st.BlobDir = blobs
 	} else if blobs.V != "" {
-		r.fail(blobs.From.Pos, "blob-dir: <blobstorage> has one already: leave one of them out")
+		r.fail(blobs.from.pos, "blob-dir: <blobstorage> has one already: leave one of them out")
 	}
 	get(r, "create", boolean)
 	st.ReadOnly = get(r, "read-only", boolean)
@@ -74,9 +74,9 @@ func (c *checker) zrs(s *zconfig.Section, st *Storage) {
 	z := r.replication()
 	st.Replication = z
 	switch {
-	case z.ReplicateFrom.From.Given():
+	case z.ReplicateFrom.from.given():
 		st.Role = Secondary
-	case z.ReplicateTo.From.Given():
+	case z.ReplicateTo.from.given():
 		st.Role = Primary
 	default:
 		r.fail(s.Pos, "<zrs> needs replicate-to, replicate-from, or both")
@@ -134,7 +134,7 @@ func (r *reader) replication() *Replication {
 func (r *reader) above(name string) Value[time.Duration] {
 	v := get(r, name, interval)
 	if v.V <= 0 {
-		r.fail(v.From.Pos, "%s: a time above zero is needed, such as 5s", name)
+		r.fail(v.from.pos, "%s: a time above zero is needed, such as 5s", name)
 	}
 	return v
 }
@@ -150,26 +150,26 @@ func (r *reader) checkReplication(z *Replication, st *Storage) {
 	positive(r, "max-record", z.MaxRecord, 1)
 	positive(r, "max-frame", z.MaxFrame, 1)
 	if z.Coordinator.V != "" && z.ReplicateTo.V.IsZero() {
-		r.fail(z.Coordinator.From.Pos, "coordinator: a node that may become primary needs replicate-to")
+		r.fail(z.Coordinator.from.pos, "coordinator: a node that may become primary needs replicate-to")
 	}
 	if st.ReadOnly.V {
-		r.fail(st.ReadOnly.From.Pos, "read-only: a storage in <zrs> writes: leave it out")
+		r.fail(st.ReadOnly.from.pos, "read-only: a storage in <zrs> writes: leave it out")
 	}
 	if z.Blobs.V == "shared" {
 		switch {
 		case st.Role == Primary:
-			r.fail(z.Blobs.From.Pos, "blobs shared: a primary owns its blobs: it is a setting of its secondaries")
+			r.fail(z.Blobs.from.pos, "blobs shared: a primary owns its blobs: it is a setting of its secondaries")
 		case st.BlobDir.V == "":
-			r.fail(z.Blobs.From.Pos, "blobs shared: name the primary's blob directory, as it is mounted here, as "+
+			r.fail(z.Blobs.from.pos, "blobs shared: name the primary's blob directory, as it is mounted here, as "+
 				"blob-dir")
 		}
 	}
-	if st.Role == Primary && z.Protocol.From.Given() {
-		r.fail(z.Protocol.From.Pos, "protocol: a primary speaks both: it is a setting of secondaries")
+	if st.Role == Primary && z.Protocol.from.given() {
+		r.fail(z.Protocol.from.pos, "protocol: a primary speaks both: it is a setting of secondaries")
 	}
 	for _, from := range z.ReplicateFrom.V {
 		if from == z.ReplicateTo.V {
-			r.fail(z.ReplicateFrom.From.Pos, "replicate-from and replicate-to are the same address")
+			r.fail(z.ReplicateFrom.from.pos, "replicate-from and replicate-to are the same address")
 		}
 	}
 	r.checkPlainText(z)
@@ -182,11 +182,11 @@ func (r *reader) checkPlainText(z *Replication) {
 	const instead = "add <tls>, use 127.0.0.1 or a Unix socket (and a tunnel), or accept the risk with " +
 		"insecure-plain-text true"
 	if e := z.ReplicateTo; !e.V.IsZero() && !e.V.Local() {
-		r.fail(e.From.Pos, "%v can be reached from other machines, and there is no encryption: %s", e.V, instead)
+		r.fail(e.from.pos, "%v can be reached from other machines, and there is no encryption: %s", e.V, instead)
 	}
 	for _, e := range z.ReplicateFrom.V {
 		if !e.Local() {
-			r.fail(z.ReplicateFrom.From.Pos, "%v is another machine, and there is no encryption: %s", e, instead)
+			r.fail(z.ReplicateFrom.from.pos, "%v is another machine, and there is no encryption: %s", e, instead)
 		}
 	}
 }

@@ -9,21 +9,21 @@ import (
 func (c *checker) zeo(s *zconfig.Section) *ZEO {
 	r := c.read(s, zeoTable, "")
 	z := &ZEO{
-		Pos:                      s.Pos,
+		pos:                      s.Pos,
 		Address:                  get(r, "address", bind),
 		ReadOnly:                 get(r, "read-only", boolean),
 		InvalidationQueueSize:    get(r, "invalidation-queue-size", integer),
-		InvalidationAge:          get(r, "invalidation-age", seconds),
+		invalidationAge:          get(r, "invalidation-age", seconds),
 		TransactionTimeout:       get(r, "transaction-timeout", seconds),
 		PIDFile:                  get(r, "pid-filename", pathIn),
-		ClientConflictResolution: get(r, "client-conflict-resolution", boolean),
+		clientConflictResolution: get(r, "client-conflict-resolution", boolean),
 		Msgpack:                  get(r, "msgpack", boolean),
 		MaxClients:               r.atLeast1("max-clients"),
 		MaxPerAddress:            r.atLeast1("max-per-address"),
 	}
 	positive(r, "invalidation-queue-size", z.InvalidationQueueSize, 0)
-	if at := z.InvalidationAge.From; at.Given() {
-		c.note(at.Pos, "invalidation-age has no effect: what a client has missed is looked up in the file, however "+
+	if at := z.invalidationAge.from; at.given() {
+		c.note(at.pos, "invalidation-age has no effect: what a client has missed is looked up in the file, however "+
 			"long it was disconnected")
 	}
 	fromEnvironment(&z.Msgpack, "ZEO_MSGPACK", func(string) bool { return true })
@@ -40,14 +40,14 @@ func (c *checker) ssl(s *zconfig.Section, around string) *SSL {
 	r := c.read(s, sslTable, around)
 	get(r, "password-function", text)
 	ssl := &SSL{
-		Pos:          s.Pos,
+		pos:          s.Pos,
 		Certificate:  get(r, "certificate", pathIn),
 		Key:          get(r, "key", pathIn),
 		PasswordFile: get(r, "password-file", pathIn),
 		Authenticate: get(r, "authenticate", path),
 	}
 	if a := ssl.Authenticate; a.V == "-" || a.V == "SIGNED" {
-		r.fail(a.From.Pos, "authenticate %s: zrsd does not take the operating system's authorities for clients: "+
+		r.fail(a.from.pos, "authenticate %s: zrsd does not take the operating system's authorities for clients: "+
 			"name a "+
 			"file or a folder of certificates", a.V)
 	}
@@ -64,7 +64,7 @@ func (c *checker) admin(s *zconfig.Section) *Admin {
 		a.TLS = c.tls(t, r.label)
 	}
 	if e := a.Address; a.TLS == nil && !a.InsecurePlainText.V && !e.V.IsZero() && !e.V.Local() {
-		r.fail(e.From.Pos, "%v can be reached from other machines, and there is no encryption: add <tls>, use "+
+		r.fail(e.from.pos, "%v can be reached from other machines, and there is no encryption: add <tls>, use "+
 			"127.0.0.1 "+
 			"or a Unix socket, or accept the risk with insecure-plain-text true", e.V)
 	}
@@ -74,7 +74,7 @@ func (c *checker) admin(s *zconfig.Section) *Admin {
 func (c *checker) tls(s *zconfig.Section, around string) *TLS {
 	r := c.read(s, tlsTable, around)
 	return &TLS{
-		Pos:          s.Pos,
+		pos:          s.Pos,
 		Certificate:  get(r, "certificate", path),
 		Key:          get(r, "key", path),
 		PasswordFile: get(r, "password-file", path),

@@ -107,7 +107,7 @@ func get[T any](r *reader, name string, k kind[T]) Value[T] {
 		panic("config: the table of <" + r.table.typ + "> does not have " + name + " as " + k.name)
 	}
 	given, found := r.keys[name]
-	v := Value[T]{From: Source{Preset: true}}
+	v := Value[T]{from: Source{Preset: true}}
 	if e.preset != "" {
 		preset, err := k.read(e.preset)
 		if err != nil {
@@ -117,7 +117,7 @@ func get[T any](r *reader, name string, k kind[T]) Value[T] {
 	}
 	switch {
 	case found:
-		r.take(&v.From, given)
+		r.take(&v.from, given)
 		read, err := k.read(given.Value)
 		if err != nil {
 			r.fail(given.At, "%s: %v", name, err)
@@ -131,7 +131,7 @@ func get[T any](r *reader, name string, k kind[T]) Value[T] {
 	case e.required:
 		r.fail(r.section.Pos, "<%s> needs a %s", r.section.Type, name)
 	}
-	r.show(e, given.Value, v.From)
+	r.show(e, given.Value, v.from)
 	return v
 }
 
@@ -139,9 +139,9 @@ func sameText(a, b string) bool { return strings.EqualFold(a, b) }
 
 // take notes where a value is.
 func (r *reader) take(from *Source, k zconfig.Key) {
-	*from = Source{Pos: k.At}
+	*from = Source{pos: k.At}
 	if k.Raw != k.Value {
-		from.Raw = k.Raw
+		from.raw = k.Raw
 	}
 }
 
@@ -169,7 +169,7 @@ func (r *reader) one(types ...string) (found *zconfig.Section) {
 
 // positive fails unless a number that was given is at least min.
 func positive[T int64 | float64](r *reader, name string, v Value[T], least T) {
-	if v.From.Given() && v.V < least {
-		r.fail(v.From.Pos, "%s: %v is too small: at least %v is needed", name, v.V, least)
+	if v.from.given() && v.V < least {
+		r.fail(v.from.pos, "%s: %v is too small: at least %v is needed", name, v.V, least)
 	}
 }

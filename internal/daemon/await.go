@@ -69,15 +69,6 @@ func clientOf(e endpoint.Endpoint) *http.Client {
 	return &http.Client{Transport: &http.Transport{DialContext: dial, DisableKeepAlives: true}}
 }
 
-// Get asks the admin address for path and returns the open answer.
-func (p *Process) Get(ctx context.Context, path string) (*http.Response, error) {
-	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://zrsd"+path, nil)
-	if err != nil {
-		return nil, err
-	}
-	return p.client.Do(req)
-}
-
 // Status asks for the status.
 func (p *Process) Status(ctx context.Context) (*admin.Status, error) {
 	_, st, err := admin.Fetch(ctx, p.dial, "")

@@ -100,7 +100,7 @@ func TestPausesAreTheLongestTimesWithoutAnAnswer(t *testing.T) {
 func TestScenariosHaveNamesThatDifferAndSayWhatTheyAre(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range append(Scenarios(), Mixed()) {
-		if s.Name == "" || s.Name == "all" || seen[s.Name] || s.About == "" {
+		if s.Name == "" || s.Name == "all" || seen[s.Name] || s.about == "" {
 			t.Errorf("%q: twice, or without a word", s.Name)
 		}
 		seen[s.Name] = true
@@ -108,8 +108,8 @@ func TestScenariosHaveNamesThatDifferAndSayWhatTheyAre(t *testing.T) {
 }
 
 func TestASeedMakesTheSameChoices(t *testing.T) {
-	first := Mixed().Choose(rand.New(rand.NewPCG(7, 7)))
-	again := Mixed().Choose(rand.New(rand.NewPCG(7, 7)))
+	first := Mixed().choose(rand.New(rand.NewPCG(7, 7)))
+	again := Mixed().choose(rand.New(rand.NewPCG(7, 7)))
 	if len(first) == 0 || len(first) != len(again) {
 		t.Errorf("%d and %d steps", len(first), len(again))
 	}

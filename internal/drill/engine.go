@@ -26,15 +26,15 @@ type Options struct {
 	Sync     int           // secondaries that commits wait for; at most MaxSync
 	Duration time.Duration // each scenario is played again on the same cluster until so much time has passed
 
-	Writers     int           // default 4
+	writers     int           // default 4
 	StepTimeout time.Duration // for which a step may take to come true; default 2 min
 	CallTimeout time.Duration // of the clients; default 2 s
 	Tell        func(text string)
 }
 
 func (o *Options) fill() {
-	if o.Writers <= 0 {
-		o.Writers = 4
+	if o.writers <= 0 {
+		o.writers = 4
 	}
 	if o.StepTimeout <= 0 {
 		o.StepTimeout = 2 * time.Minute
@@ -68,12 +68,12 @@ func perform(ctx context.Context, scenarios []Scenario, opt *Options, at target)
 	rep := &Report{Seed: opt.Seed, Sync: opt.Sync, Begun: time.Now().UTC(), Folder: opt.Dir, Held: true}
 	for i := range scenarios {
 		s := &scenarios[i]
-		out := &Outcome{Name: s.Name, About: s.About, Simulated: s.Simulated}
-		opt.Tell(fmt.Sprintf("%s: %s", s.Name, s.About))
+		out := &Outcome{Name: s.Name, About: s.about, Simulated: s.simulated}
+		opt.Tell(fmt.Sprintf("%s: %s", s.Name, s.about))
 		if err := play(ctx, s, opt, at, out); err != nil {
 			return nil, fmt.Errorf("scenario %s: %w", s.Name, err)
 		}
-		opt.Tell(out.Brief())
+		opt.Tell(out.brief())
 		rep.Scenarios = append(rep.Scenarios, *out)
 		rep.Held = rep.Held && out.Held
 	}
@@ -121,7 +121,7 @@ func prepare(ctx context.Context, s *Scenario, opt *Options, at target) (*Run, *
 		return nil, nil, errors.Join(err, lines.Close())
 	}
 	r.load = &workload.Load{
-		Writers: opt.Writers, Seed: r.rand.Uint64(), Clock: r.clock, Log: consistency.NewLog(lines),
+		Writers: opt.writers, Seed: r.rand.Uint64(), Clock: r.clock, Log: consistency.NewLog(lines),
 		Timeout: opt.CallTimeout, Pause: 10 * time.Millisecond,
 	}
 	for _, n := range r.Nodes {
@@ -166,8 +166,8 @@ func (r *Run) rounds(ctx context.Context, s *Scenario, opt *Options, out *Outcom
 	for {
 		out.Rounds++
 		steps := s.Steps
-		if s.Choose != nil {
-			steps = s.Choose(r.rand)
+		if s.choose != nil {
+			steps = s.choose(r.rand)
 		}
 		for i, step := range steps {
 			err := r.within(ctx, opt, func(ctx context.Context) error { return step(ctx, r) })

@@ -53,8 +53,8 @@ type Aside struct {
 	Transactions int    `json:"transactions"` // that are not in the files of the cluster
 }
 
-// Brief is the outcome in a line.
-func (o *Outcome) Brief() string {
+// brief is the outcome in a line.
+func (o *Outcome) brief() string {
 	switch {
 	case o.Error != "":
 		return fmt.Sprintf("%s: FAILED: %s", o.Name, o.Error)

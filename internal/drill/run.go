@@ -105,10 +105,10 @@ func (r *Run) others() []*cluster.Node {
 // pick returns a secondary.
 func (r *Run) pick() *cluster.Node { return r.others()[0] }
 
-// A NotTrueError says that a step did not come true in time.
-type NotTrueError struct{ What string }
+// A notTrueError says that a step did not come true in time.
+type notTrueError struct{ what string }
 
-func (e *NotTrueError) Error() string { return "it did not come true in time that " + e.What }
+func (e *notTrueError) Error() string { return "it did not come true in time that " + e.what }
 
 // until waits until cond holds.
 func until(ctx context.Context, what string, cond func() bool) error {
@@ -123,7 +123,7 @@ func until(ctx context.Context, what string, cond func() bool) error {
 // later lets a little time pass before it is looked again whether something has come true.
 func later(ctx context.Context, what string) error {
 	if !pause.For(ctx, poll) {
-		return &NotTrueError{what}
+		return &notTrueError{what}
 	}
 	return nil
 }

@@ -8,11 +8,11 @@ import (
 // A Scenario is a story that must end well.
 type Scenario struct {
 	Name      string
-	About     string // what happens, and what must hold, in a sentence
-	Simulated string // how, where it is not the real thing
+	about     string // what happens, and what must hold, in a sentence
+	simulated string // how, where it is not the real thing
 	Steps     []Step
 	// Choose draws the steps of each round instead. May be nil.
-	Choose func(dice *rand.Rand) []Step
+	choose func(dice *rand.Rand) []Step
 }
 
 // A Step is a part of a scenario. It returns when what it is about has come true.
@@ -30,8 +30,8 @@ func Scenarios() []Scenario {
 func Mixed() Scenario {
 	return Scenario{
 		Name:  "mixed",
-		About: "Scenarios that change the primary, drawn from the seed, one after the other on the same nodes.",
-		Choose: func(dice *rand.Rand) (steps []Step) {
+		about: "Scenarios that change the primary, drawn from the seed, one after the other on the same nodes.",
+		choose: func(dice *rand.Rand) (steps []Step) {
 			failovers := []Scenario{
 				switchover, primaryKilled, primaryFrozen, partition, clockJump, packDuringFailover, oldPrimaryReturning,
 			}
@@ -48,22 +48,22 @@ const stories = 8
 
 var switchover = Scenario{
 	Name: "switchover",
-	About: "Over links with some delay, the primary hands over to a secondary, and that one to another one: " +
+	about: "Over links with some delay, the primary hands over to a secondary, and that one to another one: " +
 		"nothing is lost, and clients continue by themselves.",
-	Simulated: "a proxy between the nodes delays their messages by some milliseconds",
+	simulated: "a proxy between the nodes delays their messages by some milliseconds",
 	Steps:     []Step{commitsGoOn, lag, handOver, commitsGoOn, redundancy, handOver, commitsGoOn, heal, redundancy},
 }
 
 var primaryKilled = Scenario{
 	Name: "primary-killed",
-	About: "The primary is killed (SIGKILL) and a secondary promoted; later the former primary is started again " +
+	about: "The primary is killed (SIGKILL) and a secondary promoted; later the former primary is started again " +
 		"and becomes a secondary.",
 	Steps: []Step{commitsGoOn, killPrimary, promote, commitsGoOn, startFormer, redundancy},
 }
 
 var primaryRestarted = Scenario{
 	Name:  "primary-restarted",
-	About: "The primary is killed (SIGKILL) and started again, and nobody is promoted: nothing at all is lost.",
+	about: "The primary is killed (SIGKILL) and started again, and nobody is promoted: nothing at all is lost.",
 	Steps: []Step{commitsGoOn, killPrimary, startPrimary, commitsGoOn, redundancy},
 }
 
@@ -78,7 +78,7 @@ func startPrimary(ctx context.Context, r *Run) error {
 
 var primaryFrozen = Scenario{
 	Name: "primary-frozen",
-	About: "The primary is frozen (SIGSTOP) with all its connections and a secondary promoted; then the former " +
+	about: "The primary is frozen (SIGSTOP) with all its connections and a secondary promoted; then the former " +
 		"primary is continued (SIGCONT) and must take no more transactions.",
 	Steps: []Step{commitsGoOn, freezePrimary, promote, commitsGoOn, wakeFormer, commitsGoOn, redundancy},
 }
@@ -95,7 +95,7 @@ func wakeFormer(_ context.Context, r *Run) error {
 
 var secondaryReplaced = Scenario{
 	Name: "secondary-lost-and-replaced",
-	About: "A secondary is killed and its storage lost; an empty one takes its place, and the primary serves " +
+	about: "A secondary is killed and its storage lost; an empty one takes its place, and the primary serves " +
 		"throughout.",
 	Steps: []Step{commitsGoOn, loseSecondary, commitsGoOn, redundancy},
 }

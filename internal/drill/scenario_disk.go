@@ -14,9 +14,9 @@ import (
 
 var slowDisk = Scenario{
 	Name: "slow-disk",
-	About: "One node, the primary or a secondary, is slow for a while: the others wait for it, and all answers " +
+	about: "One node, the primary or a secondary, is slow for a while: the others wait for it, and all answers " +
 		"are right.",
-	Simulated: "the process is stopped and continued in turn (SIGSTOP, SIGCONT), so all of it is slow and not only " +
+	simulated: "the process is stopped and continued in turn (SIGSTOP, SIGCONT), so all of it is slow and not only " +
 		"its disk",
 	Steps: []Step{commitsGoOn, slowNode, commitsGoOn, redundancy},
 }
@@ -40,9 +40,9 @@ func slowNode(ctx context.Context, r *Run) error {
 
 var fullDisk = Scenario{
 	Name: "full-disk",
-	About: "The disk of the primary is full: commits are refused, and all that was acknowledged is there. When " +
+	about: "The disk of the primary is full: commits are refused, and all that was acknowledged is there. When " +
 		"there is room again, commits continue.",
-	Simulated: "the size of the primary's files is limited (prlimit), so writing fails with EFBIG where a full " +
+	simulated: "the size of the primary's files is limited (prlimit), so writing fails with EFBIG where a full " +
 		"disk has ENOSPC",
 	Steps: []Step{commitsGoOn, fillDisk, nothingGoes, emptyDisk, commitsGoOn, redundancy},
 }
@@ -73,9 +73,9 @@ func emptyDisk(ctx context.Context, r *Run) error {
 
 var clockJump = Scenario{
 	Name: "clock-jump",
-	About: "The clock of the primary is a day ahead for a moment: tids count up from there, also after a " +
+	about: "The clock of the primary is a day ahead for a moment: tids count up from there, also after a " +
 		"secondary was promoted.",
-	Simulated: "a client commits a transaction with a tid of tomorrow, as such a clock would give it; " +
+	simulated: "a client commits a transaction with a tid of tomorrow, as such a clock would give it; " +
 		"the clock of this machine is not changed",
 	Steps: []Step{
 		commitsGoOn,
@@ -103,7 +103,7 @@ func commitTomorrow(ctx context.Context, r *Run) error {
 
 var packDuringFailover = Scenario{
 	Name: "pack-during-failover",
-	About: "The primary is killed while it packs, and a secondary promoted; the former primary comes back with " +
+	about: "The primary is killed while it packs, and a secondary promoted; the former primary comes back with " +
 		"what its pack has left.",
 	Steps: []Step{
 		commitsGoOn,

@@ -13,9 +13,9 @@ func isReady(st *admin.Status) bool { return st.Ready }
 
 var partition = Scenario{
 	Name: "partition",
-	About: "The network between the primary and the other nodes is cut, while clients reach all of them; a " +
+	about: "The network between the primary and the other nodes is cut, while clients reach all of them; a " +
 		"secondary is promoted; then the network works again and the former primary becomes a secondary.",
-	Simulated: "a proxy between the nodes refuses, or holds back, their messages to each other; the seed decides " +
+	simulated: "a proxy between the nodes refuses, or holds back, their messages to each other; the seed decides " +
 		"which",
 	Steps: []Step{commitsGoOn, isolatePrimary, promote, commitsGoOn, heal, redundancy},
 }
@@ -59,10 +59,10 @@ func (r *Run) around(n *cluster.Node, c network.Condition, delay time.Duration) 
 
 var oldPrimaryReturning = Scenario{
 	Name: "old-primary-returning",
-	About: "The primary continues for a while without its secondaries, and is then killed; a secondary is " +
+	about: "The primary continues for a while without its secondaries, and is then killed; a secondary is " +
 		"promoted. When the former primary comes back, what only it has is set aside, and it becomes a " +
 		"secondary.",
-	Simulated: "a proxy between the nodes refuses, or holds back, their messages to each other; the seed decides " +
+	simulated: "a proxy between the nodes refuses, or holds back, their messages to each other; the seed decides " +
 		"which",
 	Steps: []Step{
 		commitsGoOn,

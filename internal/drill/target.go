@@ -183,7 +183,7 @@ func StagingScenarios() []Scenario {
 
 var thereAndBack = Scenario{
 	Name: "switchover",
-	About: "The primary hands over to a secondary, and that one back: nothing is lost, and clients continue by " +
+	about: "The primary hands over to a secondary, and that one back: nothing is lost, and clients continue by " +
 		"themselves.",
 	Steps: []Step{commitsGoOn, handOver, commitsGoOn, redundancy, handBack, commitsGoOn, redundancy},
 }
@@ -193,7 +193,7 @@ func handBack(ctx context.Context, r *Run) error { return r.handTo(ctx, r.former
 
 var freezeAndThaw = Scenario{
 	Name:  "freeze-and-thaw",
-	About: "The primary takes no commits for a moment, and its clients stay and read.",
+	about: "The primary takes no commits for a moment, and its clients stay and read.",
 	Steps: []Step{commitsGoOn, freeze, nothingGoes, thaw, commitsGoOn, redundancy},
 }
 
@@ -209,7 +209,7 @@ func thaw(ctx context.Context, r *Run) error {
 
 var packBeside = Scenario{
 	Name:  "pack",
-	About: "The primary packs while clients commit.",
+	about: "The primary packs while clients commit.",
 	Steps: []Step{commitsGoOn, packHistory, commitsGoOn, redundancy},
 }
 

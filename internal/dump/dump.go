@@ -29,9 +29,9 @@ type Transaction struct {
 
 // The kinds of record.
 const (
-	KindData = "data" // the data stand here
-	KindBack = "back" // a back pointer to the record that has the data, or a back pointer in turn
-	KindNone = "none" // the object does not exist at this revision
+	kindData = "data" // the data stand here
+	kindBack = "back" // a back pointer to the record that has the data, or a back pointer in turn
+	kindNone = "none" // the object does not exist at this revision
 )
 
 // A Record is a line of the JSON output.
@@ -124,7 +124,7 @@ func (d *dumper) transaction(ctx context.Context, txn *filestorage.RawTransactio
 }
 
 func (d *dumper) record(raw *filestorage.RawRecord) error {
-	r := Record{Pos: raw.Pos, Oid: raw.Oid, Tid: raw.Tid, Kind: KindData, Size: raw.Size}
+	r := Record{Pos: raw.Pos, Oid: raw.Oid, Tid: raw.Tid, Kind: kindData, Size: raw.Size}
 	if raw.Prev != 0 {
 		r.Prev = &raw.Prev
 	}
@@ -134,9 +134,9 @@ func (d *dumper) record(raw *filestorage.RawRecord) error {
 		if err != nil {
 			return fmt.Errorf("following the back pointer of oid %v at %d: %w", raw.Oid, raw.Pos, err)
 		}
-		r.Kind, r.Back, r.DataTxn = KindBack, &raw.Back, &target.Tid
+		r.Kind, r.Back, r.DataTxn = kindBack, &raw.Back, &target.Tid
 	case raw.Size == 0:
-		r.Kind = KindNone
+		r.Kind = kindNone
 	}
 	if err := d.blob(raw, &r); err != nil {
 		return err

@@ -59,9 +59,9 @@ func (p textPrinter) Record(r Record) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, "  oid %v at %d", r.Oid, r.Pos)
 	switch r.Kind {
-	case KindBack:
+	case kindBack:
 		fmt.Fprintf(&b, ", data of %v at %d", *r.DataTxn, *r.Back)
-	case KindNone:
+	case kindNone:
 		b.WriteString(", no data: the object does not exist")
 	default:
 		fmt.Fprintf(&b, ", %d bytes", r.Size)

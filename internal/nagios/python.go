@@ -64,11 +64,11 @@ func Failure(server, addr string, err error) (string, Level) {
 	var connect *connectError
 	if errors.As(err, &connect) {
 		return fmt.Sprintf("Can't connect to %s at %s: %s\n", server, pythonString(addr), pythonError(connect.err)),
-			Critical
+			levelCritical
 	}
 	text := strings.Join(strings.Fields(err.Error()), " ")    // one line, since only that is shown
 	text = strings.ReplaceAll(printable.Line(text), "|", "/") // after which are metrics
-	return fmt.Sprintf("Can't get the status of %s at %s: %s\n", server, pythonString(addr), text), Critical
+	return fmt.Sprintf("Can't get the status of %s at %s: %s\n", server, pythonString(addr), text), levelCritical
 }
 
 // pythonError writes what connecting fails with as Python does.

@@ -16,9 +16,9 @@ type Level int
 
 // The levels that there are.
 const (
-	OK       Level = 0
-	Warning  Level = 1
-	Critical Level = 2
+	levelOK       Level = 0
+	levelWarning  Level = 1
+	levelCritical Level = 2
 )
 
 // Options of Report. A lag above a limit is a warning or critical; the limit 0 is none.
@@ -36,21 +36,21 @@ const maxFuture = time.Minute
 // secondary, or missing on either side, is critical.
 func Report(primary, secondary Storages, opt Options) (string, Level) {
 	if len(primary)+len(secondary) == 0 {
-		return "No storages\n", Warning
+		return "No storages\n", levelWarning
 	}
 	r := report{opt: opt}
 	for _, name := range slices.Sorted(maps.Keys(primary)) {
 		r.future(name, primary[name])
 		theirs, both := secondary[name]
 		if !both {
-			r.say(Critical, "Storage %s in primary, but not secondary", pythonString(name))
+			r.say(levelCritical, "Storage %s in primary, but not secondary", pythonString(name))
 			continue
 		}
 		r.compare(name, primary[name].TimeStamp().Unix()-theirs.TimeStamp().Unix())
 	}
 	for _, name := range slices.Sorted(maps.Keys(secondary)) {
 		if _, both := primary[name]; !both {
-			r.say(Critical, "Storage %s in secondary, but not primary", pythonString(name))
+			r.say(levelCritical, "Storage %s in secondary, but not primary", pythonString(name))
 		}
 	}
 	return r.text(), r.level
@@ -72,7 +72,7 @@ func (r *report) say(level Level, format string, args ...any) {
 func (r *report) future(name string, tid zodb.Tid) {
 	if ahead := tid.Time().Sub(r.opt.Now); !r.opt.Now.IsZero() && ahead > maxFuture {
 		r.say(
-			Warning,
+			levelWarning,
 			"Storage %s is %.0f seconds in the future: a clock was ahead, or this one is behind",
 			pythonString(name),
 			ahead.Seconds(),
@@ -92,15 +92,15 @@ func (r *report) compare(name string, lag float64) {
 	behind := fmt.Sprintf("Secondary%s behind primary by %.4f seconds", shown, lag)
 	switch {
 	case lag < 0:
-		r.say(Critical, "Primary%s behind secondary by %s seconds", shown, pythonFloat(lag))
+		r.say(levelCritical, "Primary%s behind secondary by %s seconds", shown, pythonFloat(lag))
 	case lag == 0:
-		r.say(OK, "Secondary%s up to date.", shown)
+		r.say(levelOK, "Secondary%s up to date.", shown)
 	case r.opt.ErrorLag != 0 && lag > float64(r.opt.ErrorLag):
-		r.say(Critical, "%s > %d", behind, r.opt.ErrorLag)
+		r.say(levelCritical, "%s > %d", behind, r.opt.ErrorLag)
 	case r.opt.WarningLag != 0 && lag > float64(r.opt.WarningLag):
-		r.say(Warning, "%s > %d", behind, r.opt.WarningLag)
+		r.say(levelWarning, "%s > %d", behind, r.opt.WarningLag)
 	default:
-		r.say(OK, "%s", behind)
+		r.say(levelOK, "%s", behind)
 	}
 }
 

@@ -39,18 +39,18 @@ func TestTheTextsAreThoseOfTheManual(t *testing.T) {
 		level              Level
 	}{
 		{one(current), one(old), Options{Metrics: true},
-			"Secondary behind primary by 68.5678 seconds|'lag'=68.5678seconds\n", OK},
-		{one(current), one(old), Options{WarningLag: 99}, "Secondary behind primary by 68.5678 seconds\n", OK},
+			"Secondary behind primary by 68.5678 seconds|'lag'=68.5678seconds\n", levelOK},
+		{one(current), one(old), Options{WarningLag: 99}, "Secondary behind primary by 68.5678 seconds\n", levelOK},
 		{one(current), one(old), Options{WarningLag: 30},
-			"Secondary behind primary by 68.5678 seconds > 30\n", Warning},
-		{one(current), one(old), Options{ErrorLag: 99}, "Secondary behind primary by 68.5678 seconds\n", OK},
-		{one(current), one(old), Options{ErrorLag: 30}, "Secondary behind primary by 68.5678 seconds > 30\n", Critical},
+			"Secondary behind primary by 68.5678 seconds > 30\n", levelWarning},
+		{one(current), one(old), Options{ErrorLag: 99}, "Secondary behind primary by 68.5678 seconds\n", levelOK},
+		{one(current), one(old), Options{ErrorLag: 30}, "Secondary behind primary by 68.5678 seconds > 30\n", levelCritical},
 		{one(current), one(old), Options{WarningLag: 33, ErrorLag: 99, Metrics: true},
-			"Secondary behind primary by 68.5678 seconds > 33|'lag'=68.5678seconds\n", Warning},
+			"Secondary behind primary by 68.5678 seconds > 33|'lag'=68.5678seconds\n", levelWarning},
 		{one(current), one(old), Options{WarningLag: 33, ErrorLag: 44, Metrics: true},
-			"Secondary behind primary by 68.5678 seconds > 44|'lag'=68.5678seconds\n", Critical},
-		{one(current), one(current), Options{Metrics: true}, "Secondary up to date.|'lag'=0.0000seconds\n", OK},
-		{Storages{}, Storages{}, Options{Metrics: true}, "No storages\n", Warning},
+			"Secondary behind primary by 68.5678 seconds > 44|'lag'=68.5678seconds\n", levelCritical},
+		{one(current), one(current), Options{Metrics: true}, "Secondary up to date.|'lag'=0.0000seconds\n", levelOK},
+		{Storages{}, Storages{}, Options{Metrics: true}, "No storages\n", levelWarning},
 		{several[0], several[1], Options{WarningLag: 33, ErrorLag: 99, Metrics: true},
 			`Secondary up to date.|'lag'=0.0000seconds
 Secondary ('first') behind primary by 68.5678 seconds > 33
@@ -58,13 +58,13 @@ Storage 'friday' in primary, but not secondary
 Secondary ('second') up to date.
 Storage 'thursday' in secondary, but not primary| 'lagfirst'=68.5678seconds
  'lagsecond'=0.0000seconds
-`, Critical},
+`, levelCritical},
 		{several[0], several[1], Options{WarningLag: 33, ErrorLag: 44}, `Secondary up to date.
 Secondary ('first') behind primary by 68.5678 seconds > 44
 Storage 'friday' in primary, but not secondary
 Secondary ('second') up to date.
 Storage 'thursday' in secondary, but not primary
-`, Critical},
+`, levelCritical},
 	} {
 		text, level := Report(c.primary, c.secondary, c.opt)
 		if diff := cmp.Diff(c.text, text); diff != "" || level != c.level {
@@ -75,7 +75,7 @@ Storage 'thursday' in secondary, but not primary
 
 func TestASecondaryThatIsAheadIsCritical(t *testing.T) {
 	text, level := Report(Storages{"1": at(t, 0)}, Storages{"1": at(t, 8)}, Options{WarningLag: 99})
-	if want := "Primary behind secondary by -8.0 seconds\n"; text != want || level != Critical {
+	if want := "Primary behind secondary by -8.0 seconds\n"; text != want || level != levelCritical {
 		t.Errorf("level %d, %q, want %q", level, text, want)
 	}
 }
@@ -93,7 +93,7 @@ func TestAFailureIsToldAsPythonTellsIt(t *testing.T) {
 		{&connectError{errors.New("no way")}, "Can't connect to primary at 'localhost:1': no way\n"},
 		{errors.New("no\nstatus"), "Can't get the status of primary at 'localhost:1': no status\n"},
 	} {
-		if text, level := Failure("primary", "localhost:1", c.err); text != c.want || level != Critical {
+		if text, level := Failure("primary", "localhost:1", c.err); text != c.want || level != levelCritical {
 			t.Errorf("level %d, %q, want %q", level, text, c.want)
 		}
 	}
@@ -121,10 +121,10 @@ func TestFormsOfPython(t *testing.T) {
 
 func TestATransactionInTheFutureIsAWarning(t *testing.T) {
 	tid := at(t, 0)
-	for ahead, want := range map[time.Duration]Level{0: OK, time.Hour: Warning} {
+	for ahead, want := range map[time.Duration]Level{0: levelOK, time.Hour: levelWarning} {
 		now := tid.Time().Add(-ahead)
 		text, level := Report(Storages{"1": tid}, Storages{"1": tid}, Options{Now: now, Metrics: true})
-		if level != want || strings.Contains(text, "3600 seconds in the future") != (want == Warning) {
+		if level != want || strings.Contains(text, "3600 seconds in the future") != (want == levelWarning) {
 			t.Errorf("%v ahead: %v %q", ahead, level, text)
 		}
 	}

@@ -72,7 +72,7 @@ func TestReferencesAreThoseOfZODB(t *testing.T) {
 			if special && want != nil {
 				failed = false
 			}
-			var e *Error
+			var e *formatError
 			if errors.As(err, &e) != failed {
 				t.Errorf("error %v, want one: %v", err, failed)
 			}
@@ -125,7 +125,7 @@ func TestForms(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			var s Scanner
 			got, err := s.Scan([]byte(c.record), nil)
-			var e *Error
+			var e *formatError
 			switch {
 			case c.reason == "" && err != nil, c.reason != "" && !errors.As(err, &e),
 				c.reason != "" && !strings.Contains(e.reason, c.reason):
@@ -208,7 +208,7 @@ func TestScannerForgets(t *testing.T) {
 		t.Fatalf("in one record: %v, %v", got, err)
 	}
 	got, err := s.Scan([]byte("N.N"+refers), nil)
-	var e *Error
+	var e *formatError
 	if !errors.As(err, &e) || e.reason != "nothing in the memo under 5" || len(got) > 0 {
 		t.Errorf("with the memo of another record: %v, %v", got, err)
 	}

@@ -7,13 +7,15 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// An Error says where a record is not what its format promises.
-type Error struct {
+// A formatError says where a record is not what its format promises.
+type formatError struct {
 	pos    int // in the record
 	reason string
 }
 
-func (e *Error) Error() string { return fmt.Sprintf("byte %d of the record: %s", e.pos, e.reason) }
+func (e *formatError) Error() string {
+	return fmt.Sprintf("byte %d of the record: %s", e.pos, e.reason)
+}
 
 // A kind is what matters about a value.
 type kind uint8
@@ -57,7 +59,7 @@ type Scanner struct {
 func (s *Scanner) Scan(record []byte, oids []zodb.Oid) ([]zodb.Oid, error) {
 	record, err := zlibrecord.Unpack(record, unpackLimit)
 	if err != nil {
-		return oids, &Error{reason: err.Error()}
+		return oids, &formatError{reason: err.Error()}
 	}
 	s.data, s.pos, s.found, s.err = record, 0, oids, nil
 	s.memo = s.memo[:0]
@@ -86,7 +88,7 @@ func (s *Scanner) pickle() {
 
 func (s *Scanner) fail(reason string, args ...any) {
 	if s.err == nil {
-		s.err = &Error{pos: s.pos, reason: fmt.Sprintf(reason, args...)}
+		s.err = &formatError{pos: s.pos, reason: fmt.Sprintf(reason, args...)}
 	}
 }
 

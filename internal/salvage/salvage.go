@@ -18,7 +18,7 @@ import (
 
 // A Fragment is one that is open. Close it after use.
 type Fragment struct {
-	Manifest *rewind.Manifest
+	manifest *rewind.Manifest
 	st       *filestorage.Storage
 	only     []zodb.Tid // empty: all
 }
@@ -55,7 +55,7 @@ func (f *Fragment) wanted(tid zodb.Tid) bool { return len(f.only) == 0 || slices
 
 // Transactions lists those that count.
 func (f *Fragment) Transactions() (list []rewind.Transaction) {
-	for _, t := range f.Manifest.Transactions {
+	for _, t := range f.manifest.Transactions {
 		if f.wanted(t.Tid) {
 			list = append(list, t)
 		}
@@ -165,8 +165,8 @@ func (f *Fragment) verdicts(ctx context.Context, conn *client.Conn,
 	act func(*judgement, zodb.Transaction, serials, Verdict) (Verdict, error)) (list []Verdict, err error) {
 	j := &judgement{f: f, conn: conn, after: make(map[zodb.Oid]zodb.Tid), now: make(map[zodb.Oid]zodb.Tid)}
 	listed := make(map[zodb.Tid]*rewind.Transaction)
-	for i := range f.Manifest.Transactions {
-		listed[f.Manifest.Transactions[i].Tid] = &f.Manifest.Transactions[i]
+	for i := range f.manifest.Transactions {
+		listed[f.manifest.Transactions[i].Tid] = &f.manifest.Transactions[i]
 	}
 	err = f.each(ctx, func(in zodb.Transaction) error {
 		t := listed[in.Meta().Tid]

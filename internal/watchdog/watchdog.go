@@ -22,12 +22,12 @@ const Limit = 10 * time.Second
 
 // A Stall is a wait that is too long.
 type Stall struct {
-	Who   string // what waits, such as "a commit"
-	For   string // what for
-	Since time.Time
+	who      string // what waits, such as "a commit"
+	waitsFor string // what for
+	Since    time.Time
 }
 
-func (s Stall) String() string { return fmt.Sprintf("%s waits for %s", s.Who, s.For) }
+func (s Stall) String() string { return fmt.Sprintf("%s waits for %s", s.who, s.waitsFor) }
 
 // A Board has the waits of one storage.
 type Board struct {
@@ -123,7 +123,7 @@ func (b *Board) Stalls(now time.Time) (list []Stall) {
 		}
 	}
 	slices.SortFunc(list, func(a, b Stall) int {
-		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.Who, b.Who), cmp.Compare(a.For, b.For))
+		return cmp.Or(a.Since.Compare(b.Since), cmp.Compare(a.who, b.who), cmp.Compare(a.waitsFor, b.waitsFor))
 	})
 	return list
 }
@@ -153,15 +153,15 @@ func NewDog(b *Board, log hclog.Logger) *Dog {
 func (d *Dog) Look(now time.Time) {
 	still := map[string]bool{}
 	for _, s := range d.board.Stalls(now) {
-		if still[s.Who] { // the longest one of several is told of
+		if still[s.who] { // the longest one of several is told of
 			continue
 		}
-		still[s.Who] = true
-		if last, known := d.told[s.Who]; known && last.stall.Since.Equal(s.Since) && now.Sub(last.at) < tellEvery {
+		still[s.who] = true
+		if last, known := d.told[s.who]; known && last.stall.Since.Equal(s.Since) && now.Sub(last.at) < tellEvery {
 			continue
 		}
 		d.log.Error("no progress: "+s.String(), "for", now.Sub(s.Since).Round(time.Second))
-		d.told[s.Who] = telling{s, now}
+		d.told[s.who] = telling{s, now}
 	}
 	for who, last := range d.told {
 		if !still[who] {

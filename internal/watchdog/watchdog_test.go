@@ -50,7 +50,7 @@ func TestTheLongestStallComesFirst(t *testing.T) {
 	gone := b.Found("gone", func() (string, time.Time) { return "x", now.Add(-3 * Limit) })
 	b.Found("nothing", func() (string, time.Time) { return "", time.Time{} })
 	gone.Remove()
-	if list := b.Stalls(now); len(list) != 2 || list[0].Who != "old" || list[1].Who != "young" {
+	if list := b.Stalls(now); len(list) != 2 || list[0].who != "old" || list[1].who != "young" {
 		t.Errorf("got %v", list)
 	}
 }

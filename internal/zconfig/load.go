@@ -12,17 +12,17 @@ import (
 
 // Options say where files and variables come from. The zero value means the operating system.
 type Options struct {
-	Open   func(path string) (io.ReadCloser, error)
-	Getenv func(name string) (value string, found bool)
+	open   func(path string) (io.ReadCloser, error)
+	getenv func(name string) (value string, found bool)
 }
 
 // Load reads the file at path and those that it includes. The error is of type Errors; the tree has what could be read.
 func Load(path string, opt Options) (*Tree, error) {
-	if opt.Open == nil {
-		opt.Open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
+	if opt.open == nil {
+		opt.open = func(path string) (io.ReadCloser, error) { return os.Open(path) }
 	}
-	if opt.Getenv == nil {
-		opt.Getenv = os.LookupEnv
+	if opt.getenv == nil {
+		opt.getenv = os.LookupEnv
 	}
 	l := &loader{opt: opt, tree: &Tree{Root: &Section{Pos: Pos{path, 1, 1}}}, defines: map[string]string{}}
 	l.file(path, l.tree.Root, Pos{})
@@ -98,7 +98,7 @@ func (l *loader) file(path string, into *Section, from Pos) {
 }
 
 func (l *loader) read(path string) (string, error) {
-	f, err := l.opt.Open(path)
+	f, err := l.opt.open(path)
 	if err != nil {
 		return "", err
 	}

@@ -16,14 +16,14 @@ type files map[string]string
 
 func (f files) options() Options {
 	return Options{
-		Open: func(path string) (io.ReadCloser, error) {
+		open: func(path string) (io.ReadCloser, error) {
 			text, found := f[path]
 			if !found {
 				return nil, &fs.PathError{Op: "open", Path: path, Err: fs.ErrNotExist}
 			}
 			return io.NopCloser(strings.NewReader(text)), nil
 		},
-		Getenv: func(name string) (string, bool) { return "value of " + name, strings.HasPrefix(name, "ZEO") },
+		getenv: func(name string) (string, bool) { return "value of " + name, strings.HasPrefix(name, "ZEO") },
 	}
 }
 

@@ -69,7 +69,7 @@ func (p *parser) defined(name string) (value, problem string) {
 }
 
 func (p *parser) variable(name string) (value, problem string) {
-	value, found := p.opt.Getenv(name)
+	value, found := p.opt.getenv(name)
 	if !found {
 		return "", "the environment has no " + name + ": set it"
 	}

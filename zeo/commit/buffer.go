@@ -34,15 +34,15 @@ type operation struct {
 	blob   zodb.BlobDraft
 }
 
-// TooLargeError says that a transaction exceeds a limit.
-type TooLargeError struct {
-	What string // "operations" or "bytes"
-	Max  int64
+// A tooLargeError says that a transaction exceeds a limit.
+type tooLargeError struct {
+	what string // "operations" or "bytes"
+	max  int64
 }
 
-func (e *TooLargeError) Error() string {
+func (e *tooLargeError) Error() string {
 	return fmt.Sprintf("the transaction has more %s than the limit of %d; commit in smaller parts, or raise the "+
-		"server's limit", e.What, e.Max)
+		"server's limit", e.what, e.max)
 }
 
 // A buffer keeps operations in the order in which they were sent first.
@@ -76,8 +76,8 @@ func (b *buffer) add(op *operation) error {
 			return b.replace(earlier, op)
 		}
 	}
-	if len(b.ops) >= b.opt.Operations {
-		return &TooLargeError{"operations", int64(b.opt.Operations)}
+	if len(b.ops) >= b.opt.operations {
+		return &tooLargeError{"operations", int64(b.opt.operations)}
 	}
 	if op.kind == store {
 		if b.stores == nil {
@@ -107,7 +107,7 @@ func (b *buffer) replace(earlier, op *operation) error {
 // keep takes data into memory, or into the file when there is too much of it.
 func (b *buffer) keep(op *operation, data []byte) error {
 	op.size = int64(len(data))
-	if b.memory+op.size > b.opt.Memory {
+	if b.memory+op.size > b.opt.memory {
 		r, err := b.take(op.size, bytes.NewReader(data))
 		op.spilt, op.at = true, r.at
 		return err
@@ -141,8 +141,8 @@ func (b *buffer) take(size int64, from io.Reader) (r Record, err error) {
 }
 
 func (b *buffer) count(size int64) error {
-	if b.total += size; b.total > b.opt.Bytes {
-		return &TooLargeError{"bytes", b.opt.Bytes}
+	if b.total += size; b.total > b.opt.bytes {
+		return &tooLargeError{"bytes", b.opt.bytes}
 	}
 	return nil
 }

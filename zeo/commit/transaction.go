@@ -13,9 +13,9 @@ import (
 // Options of a Transaction. Zero values mean the defaults.
 type Options struct {
 	Dir        string // for the files of buffers; default: the system's temporary folder
-	Memory     int64  // bytes of records that are kept in memory; default 1 MiB
-	Bytes      int64  // of records in a transaction; default 64 GiB
-	Operations int    // in a transaction; default 10 million
+	memory     int64  // bytes of records that are kept in memory; default 1 MiB
+	bytes      int64  // of records in a transaction; default 64 GiB
+	operations int    // in a transaction; default 10 million
 
 	// Locked is called by Vote when it has the commit lock. An error is that of the vote. May be nil.
 	Locked func() error
@@ -25,14 +25,14 @@ type Options struct {
 }
 
 func (o Options) withDefaults() Options {
-	if o.Memory <= 0 {
-		o.Memory = 1 << 20
+	if o.memory <= 0 {
+		o.memory = 1 << 20
 	}
-	if o.Bytes <= 0 {
-		o.Bytes = 64 << 30
+	if o.bytes <= 0 {
+		o.bytes = 64 << 30
 	}
-	if o.Operations <= 0 {
-		o.Operations = 10_000_000
+	if o.operations <= 0 {
+		o.operations = 10_000_000
 	}
 	return o
 }

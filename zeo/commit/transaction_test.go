@@ -175,7 +175,7 @@ func TestTheLaterStoreOfAnObjectCounts(t *testing.T) {
 
 func TestLargeTransactionsAreBufferedOnDisk(t *testing.T) {
 	s := open(t)
-	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 100})
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, memory: 100})
 	for oid := range zodb.Oid(50) {
 		must(t, txn.Store(oid, 0, bytes.Repeat([]byte{byte(oid)}, 30)))
 	}
@@ -192,7 +192,7 @@ func TestLargeTransactionsAreBufferedOnDisk(t *testing.T) {
 // What is replaced is not in memory any more, and what just fits is.
 func TestMemoryIsThatOfWhatIsKept(t *testing.T) {
 	s := open(t)
-	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 30})
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, memory: 30})
 	for range 5 { // the new record comes before the old one goes
 		must(t, txn.Store(1, 0, []byte("ten bytes.")), txn.Store(2, 0, []byte("ten bytes!")))
 	}
@@ -211,7 +211,7 @@ func TestMemoryIsThatOfWhatIsKept(t *testing.T) {
 
 func TestATransactionMayBeAsLargeAsAllowed(t *testing.T) {
 	s := open(t)
-	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Bytes: 10, Operations: 2})
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, bytes: 10, operations: 2})
 	must(t, txn.Store(1, 0, []byte("12345")), txn.Store(2, 0, []byte("67890")))
 	vote(t, txn)
 	finish(t, txn)
@@ -233,7 +233,7 @@ func TestABlobThatIsNotCommittedIsRemoved(t *testing.T) {
 	left(1)
 	vote(t, replaced)
 	s.expectBlob(t, 1, finish(t, replaced), "second")
-	broken := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Operations: 1})
+	broken := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, operations: 1})
 	must(t, broken.StoreBlob(2, 0, blobRecord, upload(t, s, "content")))
 	left(1)
 	if err := broken.Check(3, 0); err == nil {
@@ -246,7 +246,7 @@ func TestABlobThatIsNotCommittedIsRemoved(t *testing.T) {
 // A record of a blob that is too large for memory keeps its blob.
 func TestARecordOfABlobMayBeInTheFile(t *testing.T) {
 	s := open(t)
-	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 1})
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, memory: 1})
 	must(t, txn.StoreBlob(1, 0, blobRecord, upload(t, s, "content")))
 	vote(t, txn)
 	s.expectBlob(t, 1, finish(t, txn), "content")
@@ -293,7 +293,7 @@ func TestASmallTransactionVotesOnTheSpot(t *testing.T) {
 			return err
 		}, false},
 	} {
-		txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 2000, Bytes: 9000})
+		txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, memory: 2000, bytes: 9000})
 		must(t, c.fill(txn))
 		out, voted, err := txn.VoteNow()
 		if err != nil || voted != c.voted || voted != (out != nil) {
@@ -323,7 +323,7 @@ func TestAFinishedTransactionIsOver(t *testing.T) {
 }
 
 func TestHowMuchIsInMemoryWhereNobodySays(t *testing.T) {
-	if got := New(nil, zodb.TxnMeta{}, Options{}).buf.opt.Memory; got != 1<<20 {
+	if got := New(nil, zodb.TxnMeta{}, Options{}).buf.opt.memory; got != 1<<20 {
 		t.Errorf("%d bytes", got)
 	}
 }
@@ -349,8 +349,8 @@ func TestWithAConflictNothingIsReportedAsResolved(t *testing.T) {
 }
 
 func TestARestoredRecordThatIsTooLargeIsRefused(t *testing.T) {
-	txn := New(open(t).Storage, zodb.TxnMeta{}, Options{Bytes: 10})
-	var large *TooLargeError
+	txn := New(open(t).Storage, zodb.TxnMeta{}, Options{bytes: 10})
+	var large *tooLargeError
 	if err := txn.Restore(1, 1, make([]byte, 11), 0); !errors.As(err, &large) || txn.Broken() == nil {
 		t.Errorf("got %v", err)
 	}
@@ -359,15 +359,15 @@ func TestARestoredRecordThatIsTooLargeIsRefused(t *testing.T) {
 
 func TestATransactionThatIsTooLargeIsRefused(t *testing.T) {
 	s := open(t)
-	for name, opt := range map[string]Options{"bytes": {Bytes: 10}, "operations": {Operations: 2}} {
+	for name, opt := range map[string]Options{"bytes": {bytes: 10}, "operations": {operations: 2}} {
 		opt.Dir = s.buffers
 		txn := New(s.Storage, zodb.TxnMeta{}, opt)
 		var err error
 		for oid := zodb.Oid(0); oid < 3 && err == nil; oid++ {
 			err = txn.Store(oid, 0, []byte("12345"))
 		}
-		var large *TooLargeError
-		if !errors.As(err, &large) || large.What != name {
+		var large *tooLargeError
+		if !errors.As(err, &large) || large.what != name {
 			t.Errorf("%s: got %v", name, err)
 		}
 		must(t, txn.Abort())
@@ -534,7 +534,7 @@ func TestAVoteWaitsForTheLockAndCanBeGivenUp(t *testing.T) {
 
 func TestWhatCannotBeRemovedIsNothingToACommit(t *testing.T) {
 	s := open(t)
-	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 1})
+	txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, memory: 1})
 	must(t, txn.Store(1, 0, []byte("spilled")))
 	vote(t, txn)
 	must(t, txn.buf.spill.f.Close())
@@ -550,10 +550,10 @@ func TestWhatCannotBeRemovedIsNothingToACommit(t *testing.T) {
 
 func TestABlobThatIsRefusedLeavesNothingBehind(t *testing.T) {
 	s := open(t)
-	for name, opt := range map[string]Options{"bytes": {Bytes: 1}, "operations": {Operations: 1}} {
+	for name, opt := range map[string]Options{"bytes": {bytes: 1}, "operations": {operations: 1}} {
 		txn := New(s.Storage, zodb.TxnMeta{}, opt)
 		must(t, txn.Check(1, 0))
-		var large *TooLargeError
+		var large *tooLargeError
 		if err := txn.StoreBlob(2, 0, blobRecord, upload(t, s, "content")); !errors.As(err, &large) {
 			t.Errorf("%s: got %v", name, err)
 		}
@@ -606,7 +606,7 @@ func TestWhatCannotBeKeptFailsTheVote(t *testing.T) {
 		},
 		"too large": func(txn *Transaction) error { return txn.Store(1, 0, make([]byte, 1001)) },
 	} {
-		txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, Memory: 1, Bytes: 1000})
+		txn := New(s.Storage, zodb.TxnMeta{}, Options{Dir: s.buffers, memory: 1, bytes: 1000})
 		must(t, txn.StoreBlob(2, 0, blobRecord, upload(t, s, "content")))
 		err := spoil(txn)
 		if err == nil || txn.Broken() == nil || len(txn.buf.ops) > 0 || txn.buf.spill != nil {

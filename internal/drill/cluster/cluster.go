@@ -58,7 +58,7 @@ func New(ctx context.Context, opt Options) (_ *Cluster, err error) {
 		}
 	}()
 	for i, name := range opt.Names {
-		n := &Node{Name: name, Dir: filepath.Join(opt.Dir, name), c: c, first: i == 0}
+		n := &Node{Name: name, dir: filepath.Join(opt.Dir, name), c: c, first: i == 0}
 		n.dial = n.dialSocket
 		if n.repl, err = c.Net.Gate(ctx, name, "repl", n.socket("repl")); err != nil {
 			return nil, err
@@ -73,7 +73,7 @@ func New(ctx context.Context, opt Options) (_ *Cluster, err error) {
 
 // create makes an empty storage: a primary wants one that is there.
 func (c *Cluster) create(ctx context.Context, n *Node) error {
-	if err := os.MkdirAll(n.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		return err
 	}
 	st, err := filestorage.Open(ctx, n.Data(), filestorage.Options{})
@@ -123,11 +123,11 @@ func (c *Cluster) Missing(st *admin.Status, primary *Node, mark zodb.Tid) (list 
 // Replace gives a node that does not run a new, empty storage. The former one is set aside as a whole.
 func (c *Cluster) Replace(n *Node) error {
 	to := filepath.Join(c.opt.Dir, fmt.Sprintf("aside-%d", len(c.Aside)+1))
-	if err := os.Rename(n.Dir, to); err != nil {
+	if err := os.Rename(n.dir, to); err != nil {
 		return fmt.Errorf("setting the storage of node %s aside: %w", n.Name, err)
 	}
 	for i, path := range c.Aside { // what was taken out of it before
-		if filepath.Dir(path) == n.Dir {
+		if filepath.Dir(path) == n.dir {
 			c.Aside[i] = filepath.Join(to, filepath.Base(path))
 		}
 	}

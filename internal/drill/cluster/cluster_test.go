@@ -73,7 +73,7 @@ func TestAProcessThatDoesNotEndIsKilled(t *testing.T) {
 	n := c.Nodes[0]
 	start(t, n)
 	for { // until it ignores SIGTERM
-		log, err := os.ReadFile(filepath.Join(n.Dir, "log"))
+		log, err := os.ReadFile(filepath.Join(n.dir, "log"))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -92,7 +92,7 @@ func TestEveryNodeKnowsTheGatesOfTheOthers(t *testing.T) {
 	c := newCluster(t, "echo \"$@\"")
 	start(t, c.Nodes[1])
 	<-c.Nodes[1].proc.Exited()
-	log, err := os.ReadFile(filepath.Join(c.Nodes[1].Dir, "log"))
+	log, err := os.ReadFile(filepath.Join(c.Nodes[1].dir, "log"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -127,11 +127,11 @@ func TestAFileThatGrowsBeyondTheLimitCannotBeWritten(t *testing.T) {
 	if err := n.FillDisk(1000); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(n.Dir, "full"), nil, 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(n.dir, "full"), nil, 0o600); err != nil {
 		t.Fatal(err)
 	}
 	<-n.proc.Exited()
-	info, err := os.Stat(filepath.Join(n.Dir, "big"))
+	info, err := os.Stat(filepath.Join(n.dir, "big"))
 	if err != nil || info.Size() > 2000 {
 		t.Errorf("the file has %d bytes, %v", info.Size(), err)
 	}

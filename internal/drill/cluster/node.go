@@ -19,7 +19,7 @@ import (
 // A Node is a member of a cluster.
 type Node struct {
 	Name string
-	Dir  string // of its storage
+	dir  string // of its storage
 	ZEO  string // where clients reach it
 
 	c     *Cluster
@@ -30,7 +30,7 @@ type Node struct {
 }
 
 // Data is the path of the node's Data.fs.
-func (n *Node) Data() string { return filepath.Join(n.Dir, "Data.fs") }
+func (n *Node) Data() string { return filepath.Join(n.dir, "Data.fs") }
 
 // socket is where the node listens.
 func (n *Node) socket(port string) string { return filepath.Join(n.c.sockets, n.Name+"-"+port) }
@@ -48,7 +48,7 @@ func (n *Node) args() []string {
 		}
 	}
 	args := append(role,
-		"--data", n.Data(), "--blobs", filepath.Join(n.Dir, "blobs"), "--name", n.Name,
+		"--data", n.Data(), "--blobs", filepath.Join(n.dir, "blobs"), "--name", n.Name,
 		"--replicate-to", n.socket("repl"), "--advertise", n.repl, "--replicate-from", strings.Join(others, ","),
 		"--zeo", n.socket("zeo"), "--admin", n.socket("admin"), "--log-level", "debug",
 		"--heartbeat", "500ms", "--idle-timeout", "5s", "--handshake-timeout", "5s", "--drain-timeout", "10s",
@@ -61,10 +61,10 @@ func (n *Node) Start() error {
 	if n.Running() {
 		return fmt.Errorf("node %s runs already", n.Name)
 	}
-	if err := os.MkdirAll(n.Dir, 0o700); err != nil {
+	if err := os.MkdirAll(n.dir, 0o700); err != nil {
 		return err
 	}
-	p, err := daemon.RunLogged(filepath.Join(n.Dir, "log"), n.c.opt.Binary, n.args()...)
+	p, err := daemon.RunLogged(filepath.Join(n.dir, "log"), n.c.opt.Binary, n.args()...)
 	if err != nil {
 		return err
 	}
@@ -101,9 +101,6 @@ func (n *Node) Freeze(ctx context.Context) error {
 // Wake continues a frozen process.
 func (n *Node) Wake() error { return n.proc.Signal(syscall.SIGCONT) }
 
-// Dial connects to the node's admin server.
-func (n *Node) Dial(ctx context.Context) (net.Conn, error) { return n.dial(ctx) }
-
 func (n *Node) dialSocket(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "unix", n.socket("admin"))
 }
@@ -115,7 +112,7 @@ const statusTimeout = 5 * time.Second
 func (n *Node) Status(ctx context.Context) (*admin.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, statusTimeout)
 	defer cancel()
-	_, st, err := admin.Fetch(ctx, n.Dial, "")
+	_, st, err := admin.Fetch(ctx, n.dial, "")
 	return st, err
 }
 
@@ -132,7 +129,7 @@ func (n *Node) Await(ctx context.Context, what string, cond func(*admin.Status) 
 	switch {
 	case errors.Is(err, daemon.ErrExited):
 		return fmt.Errorf("waiting until node %s %s: %w; its log is %s", n.Name, what, err,
-			filepath.Join(n.Dir, "log"))
+			filepath.Join(n.dir, "log"))
 	case err != nil:
 		return fmt.Errorf("waiting until node %s %s: %w", n.Name, what, err)
 	}
@@ -149,23 +146,23 @@ func silently([]byte, *admin.Step) error { return nil }
 
 // Promote makes a secondary the primary.
 func (n *Node) Promote(ctx context.Context) (*admin.Change, error) {
-	return admin.AskPromote(ctx, n.Dial, changing(), false, silently)
+	return admin.AskPromote(ctx, n.dial, changing(), false, silently)
 }
 
 // Switchover has a primary hand over.
 func (n *Node) Switchover(ctx context.Context, to *Node) (*admin.Change, error) {
-	return admin.AskSwitchover(ctx, n.Dial, changing(), to.Name, silently)
+	return admin.AskSwitchover(ctx, n.dial, changing(), to.Name, silently)
 }
 
 // Halt has a primary take no transactions, until Resume.
 func (n *Node) Halt(ctx context.Context) error {
-	_, err := admin.AskFreeze(ctx, n.Dial, changing(), silently)
+	_, err := admin.AskFreeze(ctx, n.dial, changing(), silently)
 	return err
 }
 
 // Resume has it take them again.
 func (n *Node) Resume(ctx context.Context) error {
-	_, err := admin.AskThaw(ctx, n.Dial, changing(), silently)
+	_, err := admin.AskThaw(ctx, n.dial, changing(), silently)
 	return err
 }
 
@@ -173,6 +170,6 @@ func (n *Node) Resume(ctx context.Context) error {
 func (n *Node) Pack(ctx context.Context, until time.Time) error {
 	garbage := false
 	req := admin.PackRequest{Until: until, GC: &garbage}
-	_, err := admin.AskPack(ctx, n.Dial, "", req, func([]byte, *admin.PackProgress) error { return nil })
+	_, err := admin.AskPack(ctx, n.dial, "", req, func([]byte, *admin.PackProgress) error { return nil })
 	return err
 }

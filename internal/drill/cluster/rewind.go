@@ -37,7 +37,7 @@ var ErrNotRewindable = errors.New("the storage cannot be rewound")
 func (c *Cluster) Rewind(ctx context.Context, n, primary *Node) error {
 	var said, complaint strings.Builder
 	cmd := exec.CommandContext(ctx, c.opt.Binary, //nolint:gosec // zrsd itself
-		"rewind", "--data", n.Data(), "--blobs", filepath.Join(n.Dir, "blobs"), "--primary", primary.repl, "--yes",
+		"rewind", "--data", n.Data(), "--blobs", filepath.Join(n.dir, "blobs"), "--primary", primary.repl, "--yes",
 		"--force", "--json")
 	cmd.Stdout, cmd.Stderr = &said, &complaint
 	if err := cmd.Start(); err != nil {

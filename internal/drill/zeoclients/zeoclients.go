@@ -181,7 +181,7 @@ func (c *Clients) AwaitAll(ctx context.Context, after time.Time) error {
 		case <-news:
 		case <-ctx.Done():
 			return fmt.Errorf("these ZEO clients (%s) have committed nothing for %v: %s: %w", c.Version,
-				time.Since(after).Round(time.Millisecond), c.Describe(missing), context.Cause(ctx))
+				time.Since(after).Round(time.Millisecond), c.describe(missing), context.Cause(ctx))
 		}
 	}
 }
@@ -197,8 +197,8 @@ func (c *Clients) missing(after time.Time) (names []string, news <-chan struct{}
 	return names, c.news, c.ended
 }
 
-// Describe says what clients were told last instead of a commit.
-func (c *Clients) Describe(names []string) string {
+// describe says what clients were told last instead of a commit.
+func (c *Clients) describe(names []string) string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	var texts []string
