@@ -12,6 +12,7 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/node"
@@ -62,11 +63,11 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"how many secondaries commits of ZEO clients wait for, when this node is primary")
 	flags.StringSliceVar(&f.config.Sync.Names, "sync-names", nil, "`NAME[,NAME]` of the secondaries that count; "+
 		"default: all")
-	flags.StringVar(&f.config.Sync.Ack, "sync-ack", node.SyncDurable,
+	flags.StringVar(&f.config.Sync.Ack, "sync-ack", cluster.SyncDurable,
 		"when a secondary counts: durable (on its disk) or applied (visible to its readers)")
-	flags.DurationVar(&f.config.Sync.Timeout, "sync-timeout", node.DefaultSyncTimeout,
+	flags.DurationVar(&f.config.Sync.Timeout, "sync-timeout", cluster.DefaultSyncTimeout,
 		"time limit before --sync-on-timeout applies")
-	flags.StringVar(&f.config.Sync.OnTimeout, "sync-on-timeout", node.SyncBlock,
+	flags.StringVar(&f.config.Sync.OnTimeout, "sync-on-timeout", cluster.SyncBlock,
 		"block: keep waiting; degrade: stop waiting until they have caught up")
 	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries,
 		"limit of connected secondaries")

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/internal/config"
 	"github.com/zrsd/zrsd/internal/eventlog"
 	"github.com/zrsd/zrsd/internal/node"
@@ -63,12 +64,12 @@ func storage(st *config.Storage) node.Storage {
 	common.SharedBlobs = z.Blobs.V == "shared"
 	common.ReplicateTo = z.ReplicateTo.V
 	common.Advertise, common.Name = z.Advertise.V, z.Name.V
-	common.Sync = node.SyncConfig{
+	common.Sync = cluster.SyncConfig{
 		Required: z.SyncSecondaries.V.Required, Names: z.SyncSecondaries.V.Names, Ack: z.SyncAck.V,
-		Timeout: z.SyncTimeout.V.Timeout, OnTimeout: node.SyncBlock,
+		Timeout: z.SyncTimeout.V.Timeout, OnTimeout: cluster.SyncBlock,
 	}
 	if z.SyncTimeout.V.Degrade {
-		common.Sync.OnTimeout = node.SyncDegrade
+		common.Sync.OnTimeout = cluster.SyncDegrade
 	}
 	common.TLS = trustFiles(z.TLS)
 	common.SecretFile = z.SecretFile.V

@@ -214,3 +214,11 @@ type Traffic struct {
 
 // Known returns a pointer to v: the form in which a Status says that it knows v.
 func Known[T any](v T) *T { return &v }
+
+// NonZero returns a pointer to v, nil when v is zero and so says nothing.
+func NonZero[T comparable](v T) *T {
+	if v == *new(T) {
+		return nil
+	}
+	return &v
+}

@@ -60,16 +60,17 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *nodeStatus) (err error) {
 
 // attachedIdentity reads the state file, or makes one.
 func (c *PrimaryConfig) attachedIdentity(ctx context.Context, src source) (*state.Keeper, error) {
-	keep, err := c.loadIdentity()
+	id := c.identity()
+	keep, err := id.Load()
 	if err != nil {
 		return nil, err
 	}
-	upTo, err := c.settleFile(ctx, src, keep)
+	upTo, err := id.Compare(ctx, src, keep)
 	if err != nil {
 		return nil, err
 	}
-	if err := c.ownEpoch(keep, upTo); err != nil {
-		return nil, &StartError{err}
+	if err := id.BeginOwnEpoch(keep, upTo); err != nil {
+		return nil, &StartError{Err: err}
 	}
 	return keep, nil
 }
@@ -93,7 +94,7 @@ func (c *PrimaryConfig) source(ctx context.Context, f *nodeStatus) (source, blob
 	opt := filestorage.AttachOptions{FS: c.FS, Blobs: blobs.storage(), Logger: c.Logger.Named("storage")}
 	src, err := filestorage.Attach(ctx, c.Data, opt)
 	if err != nil {
-		return nil, blobs, &StartError{err}
+		return nil, blobs, &StartError{Err: err}
 	}
 	c.Logger.Info("attached to the storage", "file", c.Data, "size", src.Size(), "last_tid", src.LastTid())
 	return &attachedStorage{src, c.handle.put(src)}, blobs, nil

@@ -57,7 +57,7 @@ func (c *Config) missesBlobs(ctx context.Context, f *nodeStatus) error {
 		err = &NoBlobsError{c.Blobs, rec.Oid, rec.Tid}
 	}
 	if err != nil {
-		return &StartError{err}
+		return &StartError{Err: err}
 	}
 	return nil
 }
@@ -74,7 +74,7 @@ func (c *Config) openBlobs(readOnly bool) (d blobDir, err error) {
 			Logger: c.Logger.Named("blobs")})
 	}
 	if err != nil {
-		return d, &StartError{err}
+		return d, &StartError{Err: err}
 	}
 	return d, nil
 }

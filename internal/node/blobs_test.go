@@ -10,30 +10,31 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 func TestASecondaryCanShareTheBlobDirectoryOfItsPrimary(t *testing.T) {
-	disk := diskWith(t, 3)
+	disk := nodetest.DiskWith(t, 3)
 	a := newSite(t, disk)
 	c := a.config()
 	c.Blobs = "blobs"
 	a.run(t, func(ctx context.Context) error { return runPrimary(ctx, PrimaryConfig{Config: c}) }).
-		await(t, "it is ready", ready)
+		Await(t, "it is ready", nodetest.Ready)
 
 	b := newSite(t, disk) // one disk, as both machines see it, with a storage for each
 	sc := b.secondaryConfig(a)
 	sc.Data, sc.Blobs, sc.SharedBlobs = "Copy.fs", "blobs", true
 	b.run(t, func(ctx context.Context) error { return runSecondary(ctx, sc) }).
-		await(t, "it has everything", func(st *admin.Status) bool {
+		Await(t, "it has everything", func(st *admin.Status) bool {
 			return st.Ready && st.Storage.Shared && st.Storage.LastTid != nil
 		})
 }
 
 func TestASharedDirectoryThatIsNotThereEndsTheNode(t *testing.T) {
-	a := newSite(t, diskWith(t, 1))
+	a := newSite(t, nodetest.DiskWith(t, 1))
 	c := newSite(t, simdisk.New()).secondaryConfig(a)
 	c.Blobs, c.SharedBlobs = "nas", true
 	if e := fails[*StartError](t, runSecondary(t.Context(), c)); !errors.Is(e, fs.ErrNotExist) {
@@ -52,7 +53,7 @@ const blobRecord = "\x80\x03cZODB.blob\nBlob\nq\x00.\x80\x03N."
 // withBlob adds the record of a blob to the storage on a disk, without its blob.
 func withBlob(t *testing.T, disk vfs.FS) {
 	t.Helper()
-	commit(t, disk, 3)
+	nodetest.Commit(t, disk, 3)
 	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: disk})
 	must(t, err)
 	txn, err := st.Begin(t.Context(), &zodb.TxnMeta{})
@@ -64,8 +65,8 @@ func withBlob(t *testing.T, disk vfs.FS) {
 // A blob directory that is empty, as where its mount is away, ends the start of every kind of node whose data file has
 // blobs, before anything is made in it. Who says that the blobs are lost can start.
 func TestAStartWithoutTheMountOfTheBlobsIsRefused(t *testing.T) {
-	from := newSite(t, diskWith(t, 1))
-	from.primary(t).await(t, "it is ready", ready)
+	from := newSite(t, nodetest.DiskWith(t, 1))
+	from.primary(t).Await(t, "it is ready", nodetest.Ready)
 	for name, begin := range map[string]func(ctx context.Context, s *site, c Config) error{
 		"primary": func(ctx context.Context, _ *site, c Config) error {
 			return runPrimary(ctx, PrimaryConfig{Config: c})
@@ -105,7 +106,8 @@ func TestAStartWithoutTheMountOfTheBlobsIsRefused(t *testing.T) {
 					return
 				}
 				must(t, errors.Join(ignore(s.disk.Mkdir("blobs", 0o777), fs.ErrExist), marked(s.disk)))
-				s.run(t, func(ctx context.Context) error { return begin(ctx, s, c) }).await(t, "it is ready", ready)
+				s.run(t, func(ctx context.Context) error { return begin(ctx, s, c) }).
+					Await(t, "it is ready", nodetest.Ready)
 			})
 		}
 	}
@@ -132,12 +134,12 @@ func TestANewBlobDirectoryIsMadeWhereThereAreNoBlobs(t *testing.T) {
 	for _, n := range []int{0, 3} {
 		s := newSite(t, simdisk.New())
 		if n > 0 {
-			commit(t, s.disk, n)
+			nodetest.Commit(t, s.disk, n)
 		}
 		c := s.config()
 		c.Blobs = "blobs"
 		s.run(t, func(ctx context.Context) error { return runPrimary(ctx, PrimaryConfig{Config: c, Create: true}) }).
-			await(t, "it is ready", ready)
+			Await(t, "it is ready", nodetest.Ready)
 		if _, err := s.disk.Stat("blobs/.layout"); err != nil {
 			t.Error(err)
 		}

@@ -1,13 +1,11 @@
 package node
 
 import (
-	"context"
 	"errors"
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/state"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 // chain begins to keep the digests over the history of src, with the state of keep. The caller closes it before src.
@@ -23,12 +21,6 @@ func (c *Config) chain(src hashchain.Source, keep *state.Keeper) *hashchain.Loca
 		opt.Saved = id.Chain
 	}
 	return hashchain.Keep(src, opt)
-}
-
-// position is secondary.Options.Chain.
-func (r *replica) position(ctx context.Context, tid zodb.Tid) (base zodb.Tid, value zodb.Digest, ok bool) {
-	base, at, ok := r.chain.Near(ctx, tid)
-	return base, at.Value, ok
 }
 
 // showChain fills in how far the digests over the history are.

@@ -6,6 +6,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
@@ -18,13 +19,17 @@ func chained(st *admin.Status) bool {
 }
 
 func TestAllNodesHaveOneChain(t *testing.T) {
-	a, b, c := three(t)
-	a.commits(t)
+	sa := newSite(t, nodetest.DiskWith(t, 3))
+	a := sa.session(t, state.RolePrimary)
+	b := newSite(t, simdisk.New()).session(t, state.RoleSecondary, sa)
+	c := newSite(t, simdisk.New()).session(t, state.RoleSecondary, sa)
 	last := a.st.LastTid()
-	want := a.await(t, "its chain is complete", chained).Storage.Chain
-	for _, s := range []*seat{b, c} {
-		s.has(t, last)
-		if got := s.await(t, "its chain is complete", chained).Storage.Chain; *got.Value != *want.Value {
+	want := a.Await(t, "its chain is complete", chained).Storage.Chain
+	for _, s := range []*working{b, c} {
+		s.Await(t, "it has everything", func(st *admin.Status) bool {
+			return st.Storage.LastTid != nil && *st.Storage.LastTid == last
+		})
+		if got := s.Await(t, "its chain is complete", chained).Storage.Chain; *got.Value != *want.Value {
 			t.Errorf("the chain is %+v, on the primary %+v", got, want)
 		}
 	}
@@ -35,11 +40,11 @@ func TestAllNodesHaveOneChain(t *testing.T) {
 }
 
 func TestTheChainIsKeptAtTheEnd(t *testing.T) {
-	disk := diskWith(t, 3)
+	disk := nodetest.DiskWith(t, 3)
 	site := newSite(t, disk)
 	run := site.primary(t)
-	want := run.await(t, "its chain is complete", chained).Storage.Chain
-	run.end(t)
+	want := run.Await(t, "its chain is complete", chained).Storage.Chain
+	run.End(t)
 	saved, err := state.Load(disk, "Data.fs")
 	if err != nil {
 		t.Fatal(err)
@@ -51,16 +56,16 @@ func TestTheChainIsKeptAtTheEnd(t *testing.T) {
 
 // A file that was copied, or filled over the protocol of zc.zrs, may have the same extensions in other bytes.
 func TestTheChainOfACopyThatWasThereIsNotCompared(t *testing.T) {
-	sa, sb := newSite(t, diskWith(t, 3)), newSite(t, diskWith(t, 3))
-	a := sa.seated(t, state.RolePrimary, sb)
+	sa, sb := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, nodetest.DiskWith(t, 3))
+	sa.session(t, state.RolePrimary, sb)
 	sb.disk = copyOf(t, sa.disk)
-	b := sb.seated(t, state.RoleSecondary, sa)
-	b.follows(t, a)
+	b := sb.session(t, state.RoleSecondary, sa)
+	b.Await(t, "it follows", func(*admin.Status) bool { return b.sec.Status().Connected })
 	if id := b.keep.State(); !id.ExternalHistory {
 		t.Errorf("it is %+v", id)
 	}
-	c := newSite(t, simdisk.New()).seated(t, state.RoleSecondary, sa)
-	c.follows(t, a)
+	c := newSite(t, simdisk.New()).session(t, state.RoleSecondary, sa)
+	c.Await(t, "it follows", func(*admin.Status) bool { return c.sec.Status().Connected })
 	if id := c.keep.State(); id.ExternalHistory {
 		t.Errorf("one that was filled natively is %+v", id)
 	}
@@ -75,7 +80,7 @@ func copyOf(t *testing.T, disk vfs.FS) vfs.FS {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if _, err := f.WriteAt([]byte(dataOf(t, disk)), 0); err != nil {
+	if _, err := f.WriteAt([]byte(string(nodetest.Content(t, disk, "Data.fs"))), 0); err != nil {
 		t.Fatal(err)
 	}
 	return to

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/tlsauth"
@@ -46,7 +47,7 @@ type Config struct {
 
 	Coordinator *CoordinatorConfig // decides who leads; nil: nobody but operators
 
-	Sync SyncConfig // for how many secondaries commits of clients wait
+	Sync cluster.SyncConfig // for how many secondaries commits of clients wait
 
 	Reloads *Reloads // has the files of both read again; nil: never
 
@@ -70,6 +71,10 @@ type Config struct {
 	// copy the node again that it is a copy of: the files were moved, or the whole cluster was restored. Both are for
 	// one start.
 	NewIdentity, AsItWas bool
+
+	// Opened is called with the node each time that its storage was opened, by tests of package cluster. Nil: nobody
+	// is.
+	Opened func(*cluster.Node)
 
 	handle *storageHandle // where commands find the storage
 	// board has what the storage and its parts wait for.
@@ -134,8 +139,8 @@ func (c *Config) check() error {
 	if err := c.checkLimits(); err != nil {
 		return err
 	}
-	if err := c.Sync.check(); err != nil {
-		return err
+	if err := c.Sync.Check(); err != nil {
+		return &ConfigError{err.Error()}
 	}
 	if c.NewIdentity && c.AsItWas {
 		return &ConfigError{"--new-identity and --as-it-was: the node is to be another one, and the same one: leave " +
@@ -257,9 +262,17 @@ func (c *PrimaryConfig) check() error {
 // checkOthers lets plain text leave this machine only where that was asked for.
 func (c *Config) checkOthers(others []endpoint.Endpoint) error {
 	for _, e := range others {
-		if c.TLS == nil && c.exposes(e) {
-			return c.plainText(e, "is another machine", serverFlags)
+		if err := c.mayDial(e); err != nil {
+			return err
 		}
+	}
+	return nil
+}
+
+// mayDial does so for one address of another node.
+func (c *Config) mayDial(e endpoint.Endpoint) error {
+	if c.TLS == nil && c.exposes(e) {
+		return c.plainText(e, "is another machine", serverFlags)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/tlsauth"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/secondary"
 )
 
@@ -113,5 +114,34 @@ func TestASecondaryIsReadyWhenItIsKnownToBeNear(t *testing.T) {
 		if got != c.want {
 			t.Errorf("%s: got %q, want %q", c.status.State, got, c.want)
 		}
+	}
+}
+
+func TestARuleForWaitingIsChecked(t *testing.T) {
+	cfg := PrimaryConfig{Config: newSite(t, simdisk.New()).config()}
+	cfg.Sync.Required = -1
+	fails[*ConfigError](t, cfg.check())
+	cfg = PrimaryConfig{Config: newSite(t, simdisk.New()).config(), Attach: true}
+	cfg.Sync.Required = 1
+	if err := cfg.check(); err == nil || !strings.Contains(err.Error(), "--attach") {
+		t.Errorf("attached: %v", err)
+	}
+}
+
+// The same command line serves on all nodes of a cluster.
+func TestAPrimaryCanBeToldHowToFollow(t *testing.T) {
+	s := newSite(t, simdisk.New())
+	for protocol, want := range map[secondary.Protocol]secondary.Protocol{
+		"": secondary.ProtocolNative, secondary.ProtocolNative: secondary.ProtocolNative,
+		secondary.ProtocolAuto: secondary.ProtocolAuto,
+	} {
+		cfg := PrimaryConfig{Config: s.config(), Protocol: protocol}
+		if err := cfg.check(); err != nil || cfg.following().Protocol != want {
+			t.Errorf("%q: %v, follows by %s", protocol, err, cfg.following().Protocol)
+		}
+	}
+	cfg := PrimaryConfig{Config: s.config(), Protocol: secondary.ProtocolZrs2}
+	if err := cfg.check(); err == nil || !strings.Contains(err.Error(), "--protocol zrs2") {
+		t.Errorf("got %v", err)
 	}
 }

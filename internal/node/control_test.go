@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -32,13 +33,13 @@ func refused(t *testing.T, err error, reason admin.Reason, text string) {
 }
 
 func TestAnOwnedStorageIsPackedInItsProcess(t *testing.T) {
-	s := newSite(t, diskWith(t, 5))
+	s := newSite(t, nodetest.DiskWith(t, 5))
 	r := s.run(t, func(ctx context.Context) error {
 		cfg := s.config()
 		cfg.PackNoGC, cfg.PackNoOld = true, true
 		return runPrimary(ctx, PrimaryConfig{Config: cfg})
 	})
-	r.await(t, "it is ready", ready)
+	r.Await(t, "it is ready", nodetest.Ready)
 	early, err := r.pack(t, "", admin.PackRequest{Until: time.Unix(0, 0)})
 	if err != nil || early.Packed || early.Before != early.After || early.Objects != 1 {
 		t.Errorf("until 1970: %+v, %v", early, err)
@@ -47,7 +48,7 @@ func TestAnOwnedStorageIsPackedInItsProcess(t *testing.T) {
 	if err != nil || !got.Packed || got.After >= got.Before || got.Objects != 1 || got.Duration <= 0 {
 		t.Errorf("until now: %+v, %v", got, err)
 	}
-	if st := r.await(t, "it answers", ready); st.Storage.Size != got.After {
+	if st := r.Await(t, "it answers", nodetest.Ready); st.Storage.Size != got.After {
 		t.Errorf("the file has %d bytes, and %d were told", st.Storage.Size, got.After)
 	}
 	if _, err := s.disk.OpenFile("Data.fs.old", 0, 0); err == nil {
@@ -65,9 +66,9 @@ func TestAnOwnedStorageIsPackedInItsProcess(t *testing.T) {
 }
 
 func TestWhatACommandSaysCountsAboveTheConfiguration(t *testing.T) {
-	s := newSite(t, diskWith(t, 5))
+	s := newSite(t, nodetest.DiskWith(t, 5))
 	r := s.primary(t)
-	r.await(t, "it is ready", ready)
+	r.Await(t, "it is ready", nodetest.Ready)
 	_, err := r.pack(t, "", admin.PackRequest{}) // collects garbage by default, and there is no root
 	refused(t, err, admin.Failed, "the root")
 	if _, err := r.pack(t, "", admin.PackRequest{GC: admin.Known(false), KeepOld: admin.Known(true)}); err != nil {
@@ -89,7 +90,7 @@ func TestAStorageOfSeveralIsPackedByItsNameAndItsClientsAreTold(t *testing.T) {
 	}
 	p, site := sample(t, front)
 	r := site.run(t, func(ctx context.Context) error { return Serve(ctx, p) })
-	r.await(t, "all are ready", ready)
+	r.Await(t, "all are ready", nodetest.Ready)
 	no := admin.PackRequest{GC: admin.Known(false)}
 	_, err := r.pack(t, "", no)
 	refused(t, err, admin.Invalid, `there are several storages: name one of ["one" "two" "three"] with --storage`)
@@ -114,7 +115,7 @@ func TestAStorageOfSeveralIsPackedByItsNameAndItsClientsAreTold(t *testing.T) {
 }
 
 func TestAStorageThatIsNotToBeWrittenIsNotPacked(t *testing.T) {
-	s := newSite(t, diskWith(t, 2))
+	s := newSite(t, nodetest.DiskWith(t, 2))
 	alone := &StandaloneConfig{Config: Config{FS: s.disk, Data: "Data.fs"}, ReadOnly: true}
 	r := s.run(t, func(ctx context.Context) error {
 		return Serve(
@@ -122,17 +123,17 @@ func TestAStorageThatIsNotToBeWrittenIsNotPacked(t *testing.T) {
 			Process{Shared: Config{Admin: s.control}, Storages: []Storage{{Name: "1", Standalone: alone}}},
 		)
 	})
-	r.await(t, "it is ready", ready)
+	r.Await(t, "it is ready", nodetest.Ready)
 	_, err := r.pack(t, "1", admin.PackRequest{})
 	refused(t, err, admin.NotAllowed, "for reading only")
 }
 
 func TestAnAttachedStorageIsListedAndNotPacked(t *testing.T) {
-	s := newSite(t, diskWith(t, 3))
+	s := newSite(t, nodetest.DiskWith(t, 3))
 	r := s.run(t, func(ctx context.Context) error {
 		return runPrimary(ctx, PrimaryConfig{Config: s.config(), Attach: true})
 	})
-	r.await(t, "it is ready", ready)
+	r.Await(t, "it is ready", nodetest.Ready)
 	_, err := r.pack(t, "", admin.PackRequest{})
 	refused(t, err, admin.NotAllowed, "pack it there")
 	_, doc, err := admin.AskUndoLog(t.Context(), r.control.Dial, "", admin.UndoQuery{Count: 10})
@@ -142,7 +143,7 @@ func TestAnAttachedStorageIsListedAndNotPacked(t *testing.T) {
 }
 
 func TestOnlyOnePackAtATime(t *testing.T) {
-	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: diskWith(t, 5)})
+	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: nodetest.DiskWith(t, 5)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -189,7 +190,7 @@ func TestCommandsEndBeforeTheirStorageCloses(t *testing.T) {
 }
 
 func TestUndoLogIsFilteredNumberedAndBounded(t *testing.T) {
-	disk := diskWith(t, 5)
+	disk := nodetest.DiskWith(t, 5)
 	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: disk})
 	if err != nil {
 		t.Fatal(err)
@@ -236,10 +237,10 @@ func TestUndoLogIsFilteredNumberedAndBounded(t *testing.T) {
 }
 
 func TestAPackThatHasNoRoomSaysWhatToDo(t *testing.T) {
-	disk := diskWith(t, 5)
+	disk := nodetest.DiskWith(t, 5)
 	s := newSite(t, disk)
 	r := s.primary(t)
-	r.await(t, "it is ready", ready)
+	r.Await(t, "it is ready", nodetest.Ready)
 	disk.SetCapacity(1 << 20)
 	_, err := r.pack(t, "", admin.PackRequest{GC: admin.Known(false)})
 	refused(t, err, admin.Failed, "free some space, for example remove Data.fs.old")

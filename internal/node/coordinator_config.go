@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/cluster/lease/etcd"
 	"github.com/zrsd/zrsd/internal/endpoint"
@@ -20,8 +21,8 @@ type CoordinatorConfig struct {
 	TLS      *tlsauth.Files // nil: plain text
 	UserFile string         // has USER:PASSWORD; empty: none is needed
 
-	// client opens the coordinator instead, in tests.
-	client func() lease.Coordinator
+	// Client opens the coordinator instead, in tests.
+	Client func() lease.Coordinator
 }
 
 const etcdScheme = "etcd://"
@@ -62,7 +63,7 @@ func (c *CoordinatorConfig) timing() (lease.Timing, error) {
 
 // check reports the first setting that makes no sense. Plain text with other machines has to be allowed.
 func (c *CoordinatorConfig) check(plainText bool) error {
-	if c.client != nil {
+	if c.Client != nil {
 		return nil
 	}
 	hosts, err := c.hosts()
@@ -92,7 +93,7 @@ func (c *CoordinatorConfig) Open(storageID string) (lease.Coordinator, error) {
 	if c.TLS != nil {
 		var err error
 		if tls, err = tlsauth.Load(*c.TLS); err != nil {
-			return nil, &StartError{fmt.Errorf("TLS of the coordinator: %w", err)}
+			return nil, &StartError{Err: fmt.Errorf("TLS of the coordinator: %w", err)}
 		}
 	}
 	open, err := c.opener(tls)
@@ -113,8 +114,8 @@ func (c *CoordinatorConfig) files() *tlsauth.Files {
 // opener returns what opens the coordinator for a storage, with what was read of the files of its certificates.
 func (c *CoordinatorConfig) opener(tls *tlsauth.Credentials) (open func(storageID string) (lease.Coordinator, error),
 	err error) {
-	if c.client != nil {
-		return func(string) (lease.Coordinator, error) { return c.client(), nil }, nil
+	if c.Client != nil {
+		return func(string) (lease.Coordinator, error) { return c.Client(), nil }, nil
 	}
 	opt, err := c.options()
 	if err != nil {
@@ -131,6 +132,22 @@ func (c *CoordinatorConfig) opener(tls *tlsauth.Credentials) (open func(storageI
 	}, nil
 }
 
+// coordinatorOptions are what a node of a cluster needs of the coordinator; nil: there is none.
+func (c *Config) coordinatorOptions() (*cluster.CoordinatorOptions, error) {
+	if c.Coordinator == nil {
+		return nil, nil //nolint:nilnil // roles are changed by hand
+	}
+	timing, err := c.Coordinator.timing()
+	if err != nil {
+		return nil, &ConfigError{err.Error()}
+	}
+	open, err := c.Coordinator.opener(c.read.coordinator)
+	if err != nil {
+		return nil, err
+	}
+	return &cluster.CoordinatorOptions{Timing: timing, Open: open}, nil
+}
+
 // options are how the coordinator is reached, but for TLS. The file of the user is read.
 func (c *CoordinatorConfig) options() (opt etcd.Options, err error) {
 	if opt.Endpoints, err = c.hosts(); err != nil {
@@ -138,7 +155,7 @@ func (c *CoordinatorConfig) options() (opt etcd.Options, err error) {
 	}
 	if c.UserFile != "" {
 		if opt.User, opt.Password, err = readUser(c.UserFile); err != nil {
-			return opt, &StartError{err}
+			return opt, &StartError{Err: err}
 		}
 	}
 	return opt, nil

@@ -8,11 +8,12 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 )
 
 func TestACoordinatorThatMakesNoSenseIsRefused(t *testing.T) {
-	to := socket(t, "/tmp/x/to")
+	to := nodetest.Socket(t, "/tmp/x/to")
 	for name, c := range map[string]struct {
 		to          endpoint.Endpoint
 		coordinator CoordinatorConfig

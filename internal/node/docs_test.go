@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/secondary"
 )
@@ -27,6 +28,17 @@ func TestEveryStateAndEveryReasonForARefusalIsDocumented(t *testing.T) {
 	for _, name := range names {
 		if !strings.Contains(string(operations), "`"+name+"`") {
 			t.Errorf("docs/operations.md does not explain the state `%s`", name)
+		}
+	}
+	for _, kind := range []string{
+		cluster.ConflictIdentity, cluster.ConflictCopy, cluster.ConflictRole, cluster.ConflictEpoch,
+		cluster.ConflictNode, cluster.ConflictStorage,
+	} {
+		if !strings.Contains(string(operations), "| `"+kind+"` |") {
+			t.Errorf("docs/operations.md does not explain the conflict `%s`", kind)
+		}
+		if !strings.Contains(string(contract), "`"+kind+"`") {
+			t.Errorf("docs/status-json.md does not know the conflict `%s`", kind)
 		}
 	}
 	for _, name := range codeNames {

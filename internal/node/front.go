@@ -119,7 +119,8 @@ func (f *zeoFront) Clients() []admin.Client {
 	for i := range infos {
 		c := &infos[i]
 		list[i] = admin.Client{
-			Address: known(c.Address), Label: known(c.Label), Storage: known(c.Storage), Protocol: known(c.Encoding),
+			Address: admin.NonZero(c.Address), Label: admin.NonZero(c.Label), Storage: admin.NonZero(c.Storage),
+			Protocol: admin.NonZero(c.Encoding),
 			ReadOnly: c.ReadOnly, Since: c.Since.UTC(), Doing: string(c.Doing), Outbox: c.Outbox,
 			Loads: c.Loads, Stores: c.Stores, Commits: c.Commits,
 		}

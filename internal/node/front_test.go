@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zeo/client"
@@ -17,7 +18,7 @@ import (
 func TestTheFrontListensWhenAllStoragesAreOpen(t *testing.T) {
 	p, site := sample(t, nil)
 	addr := filepath.Join(t.TempDir(), "zeo")
-	p.ZEO = &ZEOConfig{Address: socket(t, addr), Options: zeo.Options{Logger: hclog.NewNullLogger()}}
+	p.ZEO = &ZEOConfig{Address: nodetest.Socket(t, addr), Options: zeo.Options{Logger: hclog.NewNullLogger()}}
 	site.run(t, func(ctx context.Context) error { return Serve(ctx, p) })
 	for _, name := range []string{"three", "two", "one"} {
 		connect(t, addr, name).Close()
@@ -28,8 +29,8 @@ func TestTheFrontListensWhenAllStoragesAreOpen(t *testing.T) {
 // tried again.
 func connect(t *testing.T, addr, storage string) *client.Conn {
 	t.Helper()
-	e := socket(t, addr)
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	e := nodetest.Socket(t, addr)
+	ctx, cancel := context.WithTimeout(t.Context(), nodetest.Patience)
 	defer cancel()
 	for {
 		raw, err := e.Dial(ctx)
@@ -57,7 +58,7 @@ func TestAClientPacksAsTheConfigurationSays(t *testing.T) {
 	for range p.Storages {
 		<-front.changed
 	}
-	r.end(t)
+	r.End(t)
 	for name, want := range map[string]bool{"one": true, "two": true, "three": false} {
 		if opt := front.options[name]; opt.PackGC != want || opt.KeepOld != want {
 			t.Errorf("storage %s is packed with %+v, want %v", name, opt, want)

@@ -35,7 +35,7 @@ func OpenLog(opt LogOptions) (*Log, error) {
 	if opt.File != "" {
 		l.file = &logFile{path: opt.File}
 		if err := l.file.reopen(); err != nil {
-			return nil, &StartError{fmt.Errorf("opening the log: %w", err)}
+			return nil, &StartError{Err: fmt.Errorf("opening the log: %w", err)}
 		}
 		out = l.file
 	}

@@ -78,7 +78,7 @@ func (f *nodeStatus) Status() admin.Status {
 	}
 	st.NotReady = &phase
 	if st.Role == roleSecondary {
-		st.Upstream = &admin.Upstream{State: stateOpening, LastError: known(failure)}
+		st.Upstream = &admin.Upstream{State: stateOpening, LastError: admin.NonZero(failure)}
 		if failure != "" {
 			st.Upstream.State = string(secondary.StateFailed)
 		}

@@ -1,6 +1,7 @@
 package node
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -13,21 +14,22 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 func TestAChainOfNodesEndsUpWithTheSameBytes(t *testing.T) {
-	a, b, c := newSite(t, diskWith(t, 20)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	a, b, c := newSite(t, nodetest.DiskWith(t, 20)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
 	first := a.primary(t)
-	last := *first.await(t, "the primary is ready", ready).Storage.LastTid
+	last := *first.Await(t, "the primary is ready", nodetest.Ready).Storage.LastTid
 	second := b.secondary(t, a)
 	third := c.secondary(t, b)
-	third.await(t, "the last one has everything", func(st *admin.Status) bool {
+	third.Await(t, "the last one has everything", func(st *admin.Status) bool {
 		return st.Ready && st.Storage.LastTid != nil && *st.Storage.LastTid == last
 	})
-	st := second.await(t, "the middle one knows that", func(st *admin.Status) bool {
+	st := second.Await(t, "the middle one knows that", func(st *admin.Status) bool {
 		return len(st.Secondaries) == 1 && st.Secondaries[0].Durable != nil && *st.Secondaries[0].Durable == last
 	})
 	if st.Totals.Applied.Transactions != 20 || st.Totals.Sent.Transactions != 20 || st.Totals.Sent.Bytes == 0 {
@@ -36,52 +38,54 @@ func TestAChainOfNodesEndsUpWithTheSameBytes(t *testing.T) {
 	if st.Storage.ID == nil || st.Upstream == nil || st.Upstream.State != "live" || *st.Storage.Objects != 1 {
 		t.Errorf("the middle one says %+v, %+v", st.Storage, st.Upstream)
 	}
-	third.end(t)
-	st = second.await(t, "the last one is gone", func(st *admin.Status) bool { return len(st.Disconnected) == 1 })
+	third.End(t)
+	st = second.Await(t, "the last one is gone", func(st *admin.Status) bool { return len(st.Disconnected) == 1 })
 	if st.Disconnected[0].State != "disconnected" || len(st.Secondaries) != 0 {
 		t.Errorf("got %+v", st)
 	}
-	second.end(t)
-	first.end(t)
-	if want := dataOf(t, a.disk); dataOf(t, b.disk) != want || dataOf(t, c.disk) != want {
+	second.End(t)
+	first.End(t)
+	want := nodetest.Content(t, a.disk, "Data.fs")
+	if !bytes.Equal(nodetest.Content(t, b.disk, "Data.fs"), want) ||
+		!bytes.Equal(nodetest.Content(t, c.disk, "Data.fs"), want) {
 		t.Error("the files differ")
 	}
 }
 
 func TestANodeThatIsStoppedLetsItsSecondariesCatchUpFirst(t *testing.T) {
-	a, b := newSite(t, diskWith(t, 200)), newSite(t, simdisk.New())
+	a, b := newSite(t, nodetest.DiskWith(t, 200)), newSite(t, simdisk.New())
 	first := a.primary(t)
-	first.await(t, "the primary is ready", ready)
+	first.Await(t, "the primary is ready", nodetest.Ready)
 	second := b.secondary(t, a)
-	first.await(t, "the secondary is being fed", func(st *admin.Status) bool {
+	first.Await(t, "the secondary is being fed", func(st *admin.Status) bool {
 		return len(st.Secondaries) == 1 && st.Secondaries[0].State != "handshake"
 	})
-	first.end(t)
-	second.end(t)
-	if dataOf(t, a.disk) != dataOf(t, b.disk) {
+	first.End(t)
+	second.End(t)
+	if string(nodetest.Content(t, a.disk, "Data.fs")) != string(nodetest.Content(t, b.disk, "Data.fs")) {
 		t.Error("the primary was gone before its secondary had everything")
 	}
 }
 
 func TestARefusalIsShownAndCountedOnBothSides(t *testing.T) {
-	a, b := newSite(t, diskWith(t, 1)), newSite(t, diskWith(t, 2))
+	a, b := newSite(t, nodetest.DiskWith(t, 1)), newSite(t, nodetest.DiskWith(t, 2))
 	other := b.primary(t) // gives the second storage an identity of its own
-	other.await(t, "it is ready", ready)
-	other.end(t)
+	other.Await(t, "it is ready", nodetest.Ready)
+	other.End(t)
 	first, second := a.primary(t), b.secondary(t, a)
-	st := second.await(t, "the secondary is refused",
+	st := second.Await(t, "the secondary is refused",
 		func(st *admin.Status) bool { return st.Upstream.State == "refused" })
 	if st.Ready || !strings.Contains(*st.NotReady, "check the address") || st.Totals.Refusals["wrong_storage"] == 0 {
 		t.Errorf("the secondary says %+v", st)
 	}
-	first.await(t, "the primary has counted",
+	first.Await(t, "the primary has counted",
 		func(st *admin.Status) bool { return st.Totals.Refusals["wrong_storage"] > 0 })
 }
 
 func TestASecondaryWhoseDiskFailedOpensItsStorageAgain(t *testing.T) {
-	a := newSite(t, diskWith(t, 10))
+	a := newSite(t, nodetest.DiskWith(t, 10))
 	first := a.primary(t)
-	last := *first.await(t, "the primary is ready", ready).Storage.LastTid
+	last := *first.Await(t, "the primary is ready", nodetest.Ready).Storage.LastTid
 	disk := simdisk.New()
 	broken := errors.New("cable pulled")
 	began, failures := false, 0
@@ -105,10 +109,10 @@ func TestASecondaryWhoseDiskFailedOpensItsStorageAgain(t *testing.T) {
 	n := cfg.addTo(m)
 	n.pause = func(context.Context, time.Duration) bool { return true }
 	second := b.run(t, func(ctx context.Context) error { return runAll(ctx, m.c, []*member{m}, nil) })
-	second.await(t, "it has everything nevertheless", func(st *admin.Status) bool {
+	second.Await(t, "it has everything nevertheless", func(st *admin.Status) bool {
 		return st.Storage.LastTid != nil && *st.Storage.LastTid == last
 	})
-	second.end(t)
+	second.End(t)
 	if failures != 1 {
 		t.Error("the disk did not fail")
 	}
@@ -128,9 +132,9 @@ func (d *slowDisk) OpenFile(path string, flag int, perm fs.FileMode) (vfs.File, 
 }
 
 func TestANodeIsAliveButNotReadyWhileItsStorageOpens(t *testing.T) {
-	disk := &slowDisk{diskWith(t, 1), make(chan struct{})}
+	disk := &slowDisk{nodetest.DiskWith(t, 1), make(chan struct{})}
 	r := newSite(t, disk).primary(t)
-	r.await(t, "it says what it waits for", func(st *admin.Status) bool {
+	r.Await(t, "it says what it waits for", func(st *admin.Status) bool {
 		return !st.Ready && st.NotReady != nil && *st.NotReady == "opening the storage" && st.Storage.LastTid == nil
 	})
 	for path, want := range map[string]int{"/healthz": http.StatusOK, "/readyz": http.StatusServiceUnavailable} {
@@ -139,7 +143,7 @@ func TestANodeIsAliveButNotReadyWhileItsStorageOpens(t *testing.T) {
 		}
 	}
 	close(disk.gate)
-	r.await(t, "it is ready", ready)
+	r.Await(t, "it is ready", nodetest.Ready)
 	if got := r.get(t, "/readyz"); got != http.StatusOK {
 		t.Errorf("/readyz answers %d", got)
 	}
@@ -164,8 +168,8 @@ func (r *running) get(t *testing.T, path string) int {
 }
 
 func TestWhatCannotBeOpenedEndsTheNode(t *testing.T) {
-	busy := newSite(t, diskWith(t, 1))
-	busy.primary(t).await(t, "it is ready", ready)
+	busy := newSite(t, nodetest.DiskWith(t, 1))
+	busy.primary(t).Await(t, "it is ready", nodetest.Ready)
 	for name, change := range map[string]func(*Config){
 		"no data file":         func(c *Config) { c.FS = simdisk.New() },
 		"data file is locked":  func(c *Config) { c.FS = busy.disk },
@@ -174,7 +178,7 @@ func TestWhatCannotBeOpenedEndsTheNode(t *testing.T) {
 		"blobs need a parent":  func(c *Config) { c.Blobs = "Data.fs/blobs" },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newSite(t, diskWith(t, 1)).config()
+			c := newSite(t, nodetest.DiskWith(t, 1)).config()
 			change(&c)
 			fails[*StartError](t, runPrimary(t.Context(), PrimaryConfig{Config: c}))
 		})
@@ -182,8 +186,8 @@ func TestWhatCannotBeOpenedEndsTheNode(t *testing.T) {
 }
 
 func TestASecondaryDoesNotTryAgainWhatCouldNotBeOpenedAtFirst(t *testing.T) {
-	busy := newSite(t, diskWith(t, 1))
-	busy.primary(t).await(t, "it is ready", ready)
+	busy := newSite(t, nodetest.DiskWith(t, 1))
+	busy.primary(t).Await(t, "it is ready", nodetest.Ready)
 	c := newSite(t, simdisk.New()).secondaryConfig(busy)
 	c.ReplicateTo = busy.to
 	if e := fails[*StartError](t, runSecondary(t.Context(), c)); !errors.Is(e, endpoint.ErrInUse) {
@@ -192,7 +196,7 @@ func TestASecondaryDoesNotTryAgainWhatCouldNotBeOpenedAtFirst(t *testing.T) {
 }
 
 func TestDamageIsNotServed(t *testing.T) {
-	disk := diskWith(t, 3)
+	disk := nodetest.DiskWith(t, 3)
 	f, err := disk.OpenFile("Data.fs", 2, 0)
 	if err != nil {
 		t.Fatal(err)
@@ -203,11 +207,11 @@ func TestDamageIsNotServed(t *testing.T) {
 	if err := errors.Join(f.Close(), disk.Remove("Data.fs.index")); err != nil {
 		t.Fatal(err)
 	}
-	before := dataOf(t, disk)
+	before := string(nodetest.Content(t, disk, "Data.fs"))
 	s := newSite(t, disk)
 	fails[*zodb.CorruptError](t, runPrimary(t.Context(), PrimaryConfig{Config: s.config()}))
 	fails[*zodb.CorruptError](t, runSecondary(t.Context(), s.secondaryConfig(s)))
-	if dataOf(t, disk) != before {
+	if string(nodetest.Content(t, disk, "Data.fs")) != before {
 		t.Error("the damaged file was changed")
 	}
 }

@@ -9,7 +9,6 @@ import (
 	"github.com/zrsd/zrsd/internal/conflict"
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/rewind"
-	"github.com/zrsd/zrsd/internal/state"
 )
 
 // reportEvery is how often a long scan is logged.
@@ -55,7 +54,7 @@ func (c *Config) finishRewind(ctx context.Context, f *nodeStatus) error {
 		site.Blobs = c.Blobs
 	}
 	if _, err := site.Finish(ctx); err != nil {
-		return &StartError{err}
+		return &StartError{Err: err}
 	}
 	return nil
 }
@@ -68,57 +67,9 @@ func (c *Config) openStorage(ctx context.Context, f *nodeStatus, blobs blobDir, 
 	opt.MustExist = mustExist
 	st, err := filestorage.Open(ctx, c.Data, opt)
 	if err != nil {
-		return nil, &StartError{err}
+		return nil, &StartError{Err: err}
 	}
 	c.Logger.Info("the storage is open", "file", c.Data, "size", st.Size(), "objects", st.Len(), "last_tid",
 		st.LastTid())
 	return st, nil
-}
-
-// loadIdentity returns who keeps the storage's identity; it may have none yet.
-func (c *Config) loadIdentity() (*state.Keeper, error) {
-	keep, err := state.Open(c.FS, c.Data)
-	if err != nil {
-		return nil, &StartError{err}
-	}
-	if id := keep.State(); id != nil && id.Copied {
-		c.Logger.Warn("the state file is a copy, or was moved to another disk: this node has a new node id", "file",
-			id.Path(), "storage", id.StorageID, "node", id.Node, "was", id.Was)
-	}
-	if err := c.forgetImpossible(keep); err != nil {
-		return nil, &StartError{err}
-	}
-	return keep, nil
-}
-
-// forgetImpossible drops a promise of an epoch that cannot be. Versions that believed any number wrote it down, and
-// nobody could be promoted any more.
-func (c *Config) forgetImpossible(keep *state.Keeper) error {
-	id := keep.State()
-	if id == nil {
-		return nil
-	}
-	err := state.Believe(id.Highest(), id.Epoch().Number)
-	if err == nil {
-		return nil
-	}
-	c.Logger.Warn("the state file has a vote for an implausible epoch: the vote is dropped", "file", id.Path(),
-		"error", err)
-	return keep.Update(func(id *state.State) error {
-		id.MaxEpochSeen, id.MaxEpochBegun = 0, 0
-		return nil
-	})
-}
-
-// makeIdentity gives the storage an identity, if it has none: at the first start of a primary.
-func (c *Config) makeIdentity(keep *state.Keeper) error {
-	if keep.State() != nil {
-		return nil
-	}
-	if err := keep.Create(); err != nil {
-		return &StartError{err}
-	}
-	id := keep.State()
-	c.Logger.Info("gave the storage an identity", "storage", id.StorageID, "file", id.Path())
-	return nil
 }

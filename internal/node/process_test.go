@@ -14,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zeo"
 )
@@ -76,7 +77,7 @@ func (c *counter) Serve(ctx context.Context) error {
 // sample returns a process of one storage of each role, on disks of their own; the secondary follows the primary.
 func sample(t *testing.T, front front) (p Process, site *site) {
 	t.Helper()
-	first, second := newSite(t, diskWith(t, 3)), newSite(t, simdisk.New())
+	first, second := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New())
 	primary := &PrimaryConfig{Config: first.config()}
 	secondary := second.secondaryConfig(first)
 	secondary.ReplicateTo = endpoint.Endpoint{}
@@ -86,7 +87,9 @@ func sample(t *testing.T, front front) (p Process, site *site) {
 		Storages: []Storage{
 			{Name: "one", Primary: primary},
 			{Name: "two", Secondary: &secondary},
-			{Name: "three", Standalone: &StandaloneConfig{Config: Config{FS: diskWith(t, 2), Data: "Data.fs"}}},
+			{Name: "three", Standalone: &StandaloneConfig{
+				Config: Config{FS: nodetest.DiskWith(t, 2), Data: "Data.fs"},
+			}},
 		},
 		front: front,
 	}, first
@@ -96,7 +99,7 @@ func TestAProcessRunsEveryStorageInItsRole(t *testing.T) {
 	front := newCounter()
 	p, site := sample(t, front)
 	r := site.run(t, func(ctx context.Context) error { return Serve(ctx, p) })
-	st := r.await(t, "all are ready", ready)
+	st := r.Await(t, "all are ready", nodetest.Ready)
 	var roles []string
 	for _, m := range st.Storages {
 		roles = append(roles, m.Name+" "+m.Role)
@@ -107,7 +110,7 @@ func TestAProcessRunsEveryStorageInItsRole(t *testing.T) {
 	for range p.Storages {
 		<-front.changed
 	}
-	r.end(t)
+	r.End(t)
 	if len(front.offers) != 0 || len(front.early) != 0 {
 		t.Errorf("after the end the front has %v; taken from it while it served: %v", front.offers, front.early)
 	}
@@ -116,7 +119,7 @@ func TestAProcessRunsEveryStorageInItsRole(t *testing.T) {
 func TestEachStorageHasItsStatusAndItsMetrics(t *testing.T) {
 	p, site := sample(t, nil)
 	r := site.run(t, func(ctx context.Context) error { return Serve(ctx, p) })
-	r.await(t, "all are ready", ready)
+	r.Await(t, "all are ready", nodetest.Ready)
 	for path, want := range map[string]string{
 		"/status?storage=two":   `"role": "secondary"`,
 		"/status?storage=three": `"role": "standalone"`,
@@ -171,7 +174,7 @@ func TestAStorageOfTheProcessThatMakesNoSenseIsNamed(t *testing.T) {
 		"storage two: a secondary needs":     func(p *Process) { p.Storages[1].Secondary.ReplicateFrom = nil },
 		"storage three: no data file":        func(p *Process) { p.Storages[2].Standalone.Data = "" },
 		"storage one: --drain-timeout":       func(p *Process) { p.Storages[0].Primary.DrainTimeout = -time.Second },
-		"can be reached from other machines": func(p *Process) { p.Shared.Admin = socket(t, "0.0.0.0:0") },
+		"can be reached from other machines": func(p *Process) { p.Shared.Admin = nodetest.Socket(t, "0.0.0.0:0") },
 	} {
 		p, _ := sample(t, nil)
 		spoil(&p)
@@ -184,7 +187,7 @@ func TestAStorageOfTheProcessThatMakesNoSenseIsNamed(t *testing.T) {
 }
 
 func TestAReadOnlyStorageTakesNoLock(t *testing.T) {
-	site := newSite(t, diskWith(t, 2))
+	site := newSite(t, nodetest.DiskWith(t, 2))
 	owner, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: site.disk})
 	if err != nil {
 		t.Fatal(err)
@@ -196,11 +199,11 @@ func TestAReadOnlyStorageTakesNoLock(t *testing.T) {
 			ReadOnly: true}}},
 	}
 	r := site.run(t, func(ctx context.Context) error { return Serve(ctx, p) })
-	st := r.await(t, "is ready", ready)
+	st := r.Await(t, "is ready", nodetest.Ready)
 	if st.Role != "standalone" || st.Storages != nil || *st.Storage.Objects == 0 {
 		t.Errorf("the status of the only storage is %+v", st)
 	}
-	r.end(t)
+	r.End(t)
 }
 
 var _ admin.Sources = nodeStatuses(nil)

@@ -3,7 +3,9 @@ package node
 import (
 	"context"
 	"net"
+	"slices"
 
+	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
@@ -21,7 +23,7 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 	chain *hashchain.Local, identity func() (string, []protocol.Epoch), member primary.Member,
 	rule protocol.SyncRule) *replicationServer {
 	f := &replicationServer{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
-		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == SyncApplied,
+		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == cluster.SyncApplied,
 		Own:      c.ownSeat(),
 		PutToken: blobs.putToken(), Name: c.name(), Secret: c.read.secret,
 		MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout,
@@ -31,6 +33,14 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 	c.Logger.Info("listening for secondaries", "address", ln.Addr().String())
 	go func() { f.served <- f.Serve(context.Background(), ln) }()
 	return f
+}
+
+// ownSeat is the name of this node among those that commits wait for when others lead; empty: it has none.
+func (c *Config) ownSeat() string {
+	if slices.Contains(c.Sync.Names, c.name()) {
+		return c.name()
+	}
+	return ""
 }
 
 // drain lets secondaries catch up and returns when none is connected any more. Those that did not make it go on

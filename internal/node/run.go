@@ -19,7 +19,7 @@ type member struct {
 	c       *Config
 	status  *nodeStatus
 	session func(context.Context) error
-	replica *atomic.Pointer[replica] // what changes its role, while it is open; nil: it has one role for good
+	now     *atomic.Pointer[session] // what changes its role, while it is open; nil: it has one role for good
 }
 
 // runAll puts around sessions what they share: the admin server, which c describes, the settings of the garbage

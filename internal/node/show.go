@@ -14,7 +14,7 @@ import (
 func showPrimary(st *admin.Status, src source, p primary.Status) {
 	showStorage(&st.Storage, src, time.Now())
 	showLeft(st, src)
-	st.Storage.ID = known(p.StorageID)
+	st.Storage.ID = admin.NonZero(p.StorageID)
 	st.NotReady = notReadyReason(src, &p)
 	st.Ready = st.NotReady == nil
 	showFed(st, p)
@@ -35,13 +35,14 @@ func notReadyReason(src source, p *primary.Status) *string {
 func showSecondary(st *admin.Status, src source, s secondary.Status, readyLag time.Duration) {
 	showStorage(&st.Storage, src, time.Now())
 	showLeft(st, src)
-	st.Storage.ID = known(s.StorageID)
+	st.Storage.ID = admin.NonZero(s.StorageID)
 	st.Upstream = &admin.Upstream{
-		Address: known(s.Address), Name: known(s.PrimaryName), State: string(s.State), Since: known(s.Since),
-		Protocol: known(s.Protocol), LastTid: known(s.PrimaryLast), Applied: known(s.Applied),
-		Durable:   known(s.Durable),
+		Address: admin.NonZero(s.Address), Name: admin.NonZero(s.PrimaryName), State: string(s.State),
+		Since:    admin.NonZero(s.Since),
+		Protocol: admin.NonZero(s.Protocol), LastTid: admin.NonZero(s.PrimaryLast), Applied: admin.NonZero(s.Applied),
+		Durable:   admin.NonZero(s.Durable),
 		Lag:       admin.Lag{Transactions: s.Lag.Transactions, Bytes: s.Lag.Bytes, Seconds: s.Lag.Seconds},
-		LastError: known(s.LastError),
+		LastError: admin.NonZero(s.LastError),
 	}
 	st.Totals.Applied = admin.Traffic{Transactions: s.Transactions, Bytes: s.Bytes}
 	st.Totals.Reconnects = s.Reconnects
@@ -76,20 +77,20 @@ func showFed(st *admin.Status, p primary.Status) {
 			Name:    s.Name,
 			Address: s.Addr,
 			State:   string(s.State),
-			Since:   known(s.ConnectedSince),
-			Protocol: known(
+			Since:   admin.NonZero(s.ConnectedSince),
+			Protocol: admin.NonZero(
 				s.Protocol,
 			),
-			NodeID:          known(s.Node),
-			ReplicationAddr: known(s.ReplicationAddr),
-			Sent:            known(s.SentTid),
-			Applied:         known(s.AppliedTid),
-			Durable:         known(s.DurableTid),
+			NodeID:          admin.NonZero(s.Node),
+			ReplicationAddr: admin.NonZero(s.ReplicationAddr),
+			Sent:            admin.NonZero(s.SentTid),
+			Applied:         admin.NonZero(s.AppliedTid),
+			Durable:         admin.NonZero(s.DurableTid),
 			Lag:             fedLag(&s, p.LastTid),
-			LastError:       known(s.LastError),
+			LastError:       admin.NonZero(s.LastError),
 		}
 		if s.State == primary.StateDisconnected {
-			one.Since = known(s.GoneSince)
+			one.Since = admin.NonZero(s.GoneSince)
 			st.Disconnected = append(st.Disconnected, one)
 			continue
 		}
@@ -127,11 +128,3 @@ func showStorage(out *admin.Storage, src source, now time.Time) {
 }
 
 func lastTime(tid zodb.Tid) time.Time { return tid.Time().UTC() }
-
-// known returns a pointer to v, nil when v is zero and so says nothing.
-func known[T comparable](v T) *T {
-	if v == *new(T) {
-		return nil
-	}
-	return &v
-}

@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/zeo"
 )
 
@@ -55,6 +56,20 @@ func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err erro
 	return nil
 }
 
+// forgetWaits is what a node does that serves clients without replicating: they are told of everything at once. A state
+// file that is a copy's is left as it is: what commits waited for is dropped when it is used.
+func (c *Config) forgetWaits() error {
+	s, err := state.Load(c.FS, c.Data)
+	if err != nil || s.Copied || s.Waits == nil {
+		return nil //nolint:nilerr // without a state that can be read no node takes part
+	}
+	s.Waits = nil
+	if err := s.Save(); err != nil {
+		return &StartError{Err: err}
+	}
+	return nil
+}
+
 func (c *StandaloneConfig) open(ctx context.Context, f *nodeStatus, blobs blobDir) (*filestorage.Storage, error) {
 	if !c.ReadOnly {
 		st, err := c.openStorage(ctx, f, blobs, false)
@@ -71,7 +86,7 @@ func (c *StandaloneConfig) open(ctx context.Context, f *nodeStatus, blobs blobDi
 	opt.ReadOnly, opt.MustExist = true, true
 	st, err := filestorage.Open(ctx, c.Data, opt)
 	if err != nil {
-		return nil, &StartError{err}
+		return nil, &StartError{Err: err}
 	}
 	c.Logger.Info("the storage is open for reading", "file", c.Data, "size", st.Size(), "last_tid", st.LastTid())
 	return st, nil

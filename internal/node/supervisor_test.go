@@ -4,6 +4,8 @@ import (
 	"net"
 	"path/filepath"
 	"testing"
+
+	"github.com/zrsd/zrsd/internal/node/nodetest"
 )
 
 func TestSystemdHearsThatTheProcessRuns(t *testing.T) {
@@ -15,7 +17,7 @@ func TestSystemdHearsThatTheProcessRuns(t *testing.T) {
 	defer conn.Close()
 	t.Setenv("NOTIFY_SOCKET", path)
 	t.Setenv("WATCHDOG_USEC", "20000")
-	newSite(t, diskWith(t, 1)).primary(t)
+	newSite(t, nodetest.DiskWith(t, 1)).primary(t)
 	for _, want := range []string{"READY=1", "WATCHDOG=1", "WATCHDOG=1"} {
 		b := make([]byte, 100)
 		n, err := conn.Read(b)

@@ -47,7 +47,7 @@ func (c *Config) loadCredentials() (release func(), err error) {
 		loaded, err := tlsauth.Load(*one.files)
 		if err != nil {
 			release()
-			return nil, &StartError{fmt.Errorf("TLS of the %s: %w", one.what, err)}
+			return nil, &StartError{Err: fmt.Errorf("TLS of the %s: %w", one.what, err)}
 		}
 		*one.to = loaded
 		c.logCertificate("TLS is on", one.what, loaded)
@@ -62,7 +62,7 @@ func (c *Config) loadSecret() error {
 	}
 	secret, exposed, err := tlsauth.ReadSecret(c.SecretFile)
 	if err != nil {
-		return &StartError{err}
+		return &StartError{Err: err}
 	}
 	if exposed {
 		c.Logger.Warn("every user on this machine can read the shared secret: chmod 600 its file, and replace the "+
@@ -99,7 +99,7 @@ func (c *Config) listenForServers(ctx context.Context) (net.Listener, error) {
 	ln, err := c.ReplicateTo.Listen(ctx)
 	switch {
 	case err != nil:
-		return nil, &StartError{err}
+		return nil, &StartError{Err: err}
 	case c.read.servers != nil:
 		return c.read.servers.Listen(ln, refusePlain), nil
 	}
@@ -112,7 +112,7 @@ func (c *Config) listenForAdmin(ctx context.Context) (net.Listener, error) {
 	ln, err := c.Admin.Listen(ctx)
 	switch {
 	case err != nil:
-		return nil, &StartError{err}
+		return nil, &StartError{Err: err}
 	case c.read.admin != nil:
 		return c.read.admin.Listen(ln, refusePlainHTTP), nil
 	}

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -26,7 +27,7 @@ import (
 // pair runs a primary with one transaction and a secondary of it, each with a change to its configuration.
 func pair(t *testing.T, change func(primary, secondary *Config)) (first, second *running) {
 	t.Helper()
-	a, b := newSite(t, diskWith(t, 1)), newSite(t, simdisk.New())
+	a, b := newSite(t, nodetest.DiskWith(t, 1)), newSite(t, simdisk.New())
 	p, s := PrimaryConfig{Config: a.config()}, b.secondaryConfig(a)
 	change(&p.Config, &s.Config)
 	return a.run(t, func(ctx context.Context) error { return runPrimary(ctx, p) }),
@@ -59,18 +60,18 @@ func TestBothSidesMustHaveTheSecret(t *testing.T) {
 				p.SecretFile, s.SecretFile = secretFile(t, c.primary), secretFile(t, c.secondary)
 			})
 			if c.want == "" {
-				second.await(t, "it has everything", func(st *admin.Status) bool {
+				second.Await(t, "it has everything", func(st *admin.Status) bool {
 					return st.Ready && st.Storage.LastTid != nil
 				})
 				return
 			}
-			st := second.await(t, "it is refused", func(st *admin.Status) bool {
+			st := second.Await(t, "it is refused", func(st *admin.Status) bool {
 				return st.Upstream.State == "refused"
 			})
 			if !strings.Contains(*st.Upstream.LastError, c.want) || st.Storage.LastTid != nil {
 				t.Errorf("got %+v", st.Upstream)
 			}
-			first.await(t, "it is counted", func(st *admin.Status) bool {
+			first.Await(t, "it is counted", func(st *admin.Status) bool {
 				return st.Totals.Refusals["not_authorised"] > 0
 			})
 		})
@@ -85,7 +86,7 @@ func TestWhatCannotBeReadOfCertificatesAndSecretsEndsTheNode(t *testing.T) {
 		"no admin certificate": func(c *Config) { c.AdminTLS = &tlsauth.Files{Certificate: "nowhere"} },
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newSite(t, diskWith(t, 1)).config()
+			c := newSite(t, nodetest.DiskWith(t, 1)).config()
 			change(&c)
 			fails[*StartError](t, runPrimary(t.Context(), PrimaryConfig{Config: c}))
 		})
@@ -132,19 +133,19 @@ func TestAReloadInterruptsNoStream(t *testing.T) {
 	p, s := PrimaryConfig{Config: a.config(), Attach: true}, b.secondaryConfig(a)
 	p.Data, p.Reloads = filepath.Join(dir, "Data.fs"), new(Reloads)
 	p.TLS, p.AdminTLS, s.TLS = &db1, &tlsauth.Files{Certificate: db1.Certificate, Key: db1.Key}, &db2
-	p.Admin = socket(t, filepath.Join(t.TempDir(), "encrypted"))
+	p.Admin = nodetest.Socket(t, filepath.Join(t.TempDir(), "encrypted"))
 	a.run(t, func(ctx context.Context) error { return runPrimary(ctx, p) })
 	second := b.run(t, func(ctx context.Context) error { return runSecondary(ctx, s) })
 	has := func(tid zodb.Tid) func(*admin.Status) bool {
 		return func(st *admin.Status) bool { return st.Storage.LastTid != nil && *st.Storage.LastTid == tid }
 	}
-	before := second.await(t, "it follows", has(w.commit(t)))
+	before := second.Await(t, "it follows", has(w.commit(t)))
 
 	ca.Issue(t, "db1", func(c *x509.Certificate) { c.DNSNames = []string{"db1-renewed"} })
 	if n := p.Reloads.Reload(); n != 2 {
 		t.Errorf("%d sets of certificates were read again, want 2", n)
 	}
-	after := second.await(t, "it still follows", has(w.commit(t)))
+	after := second.Await(t, "it still follows", has(w.commit(t)))
 	if after.Totals.Reconnects != before.Totals.Reconnects {
 		t.Error("it had to connect again")
 	}
@@ -164,7 +165,7 @@ func TestAReloadInterruptsNoStream(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.Reloads.Reload()
-	second.await(t, "a reload that fails changes nothing", has(w.commit(t)))
+	second.Await(t, "a reload that fails changes nothing", has(w.commit(t)))
 }
 
 func TestASlowHandshakeIsCutAndDisturbsNobody(t *testing.T) {
@@ -174,7 +175,7 @@ func TestASlowHandshakeIsCutAndDisturbsNobody(t *testing.T) {
 		p.TLS, s.TLS, p.HandshakeTimeout = &db1, &db2, 200*time.Millisecond
 		p.Heartbeat = time.Second // three may be missing, on a slow machine, too
 	})
-	before := second.await(t, "it follows", ready)
+	before := second.Await(t, "it follows", nodetest.Ready)
 	for _, said := range []string{"", "\x16", "\x16\x03\x01\x02\x00\x01\x00", "\x00\x00"} {
 		conn, err := first.to.Dial(t.Context())
 		if err != nil {
@@ -188,7 +189,7 @@ func TestASlowHandshakeIsCutAndDisturbsNobody(t *testing.T) {
 			t.Errorf("after %q: %v", said, err)
 		}
 	}
-	after := second.await(t, "it still follows", ready)
+	after := second.Await(t, "it still follows", nodetest.Ready)
 	if after.Totals.Reconnects != before.Totals.Reconnects {
 		t.Errorf("%d reconnects", after.Totals.Reconnects-before.Totals.Reconnects)
 	}

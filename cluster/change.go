@@ -1,0 +1,73 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/state"
+)
+
+// A report collects what a change of roles does, and tells it as it happens.
+type report struct {
+	tell  func(admin.Step)
+	dry   bool
+	epoch uint64
+	held  *float64 // seconds for which commits were held; nil: not measured
+
+	steps, warnings []string
+}
+
+func (p *report) step(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	p.steps = append(p.steps, text)
+	p.tell(admin.Step{Time: time.Now().UTC(), Text: text})
+}
+
+func (p *report) warn(format string, args ...any) {
+	p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
+}
+
+// outcome is the report of what was done to a node.
+func (p *report) outcome(n *Node) admin.Change {
+	last := n.st.LastTid()
+	c := admin.Change{
+		Done: !p.dry, Role: string(n.Role()), Epoch: p.epoch, LastTid: admin.NonZero(last), Pause: p.held,
+		Steps: p.steps, Warnings: p.warnings,
+	}
+	if c.Epoch == 0 && n.keep.State() != nil {
+		c.Epoch = n.keep.State().Epoch().Number
+	}
+	return c
+}
+
+// Role is what the node is now.
+func (n *Node) Role() state.Role {
+	if n.IsPrimary() {
+		return state.RolePrimary
+	}
+	return state.RoleSecondary
+}
+
+// changeInTurn has f change the role, when nobody else is at it any more.
+func (n *Node) changeInTurn(ctx context.Context, f func(ctx context.Context) error) error {
+	select {
+	case n.changing <- struct{}{}:
+		defer func() { <-n.changing }()
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return f(ctx)
+}
+
+// change has f change the role, if nobody else is at it. Until f returns nobody can.
+func (n *Node) change(ctx context.Context, f func(ctx context.Context) error) error {
+	select {
+	case n.changing <- struct{}{}:
+		defer func() { <-n.changing }()
+	default:
+		return &admin.Refusal{Reason: admin.Busy, Text: "the role of this node is being changed already: try again"}
+	}
+	return f(ctx)
+}

@@ -1,0 +1,223 @@
+package cluster_test
+
+import (
+	"context"
+	"math"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/cluster"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
+	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zeo"
+)
+
+// namedThree seats three nodes by name, whose commits wait for one of the others.
+func namedThree(t *testing.T) (a, b, c *seat) {
+	t.Helper()
+	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	for name, s := range map[string]*site{"a": sa, "b": sb, "c": sc} {
+		s.name = name
+		s.sync = cluster.SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: time.Hour}
+	}
+	a = sa.seated(t, state.RolePrimary, sb, sc)
+	b = sb.seated(t, state.RoleSecondary, sa, sc)
+	c = sc.seated(t, state.RoleSecondary, sa, sb)
+	b.has(t, a.st.LastTid())
+	c.has(t, a.st.LastTid())
+	return a, b, c
+}
+
+// bids has a node make a bid to another one, as a promotion does that then ends with its process.
+func (s *seat) bids(t *testing.T, other *seat, epoch uint64) (*protocol.NodeStatus, error) {
+	t.Helper()
+	id := s.keep.State()
+	return s.Ask(t.Context(), other.to.String(), &protocol.VoteRequest{
+		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: epoch, Node: id.Node, Name: s.name,
+	})
+}
+
+// A promotion that is refused has changed nothing: nobody has promised anything, and the primary is followed.
+func TestARefusedPromotionChangesNothing(t *testing.T) {
+	a, b, c := namedThree(t)
+	last := a.commits(t)
+	b.has(t, last)
+	b.End(t)
+	alone := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New())) // it reaches nobody
+	_, err := alone.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, "commits waited for 1 of 2 secondaries")
+	for name, s := range map[string]*seat{"the candidate": alone, "the other": c} {
+		if id := s.keep.State(); id.Highest() != 1 || id.Role == state.RolePrimary {
+			t.Errorf("%s: %+v", name, id)
+		}
+	}
+	alone.End(t)
+	b = b.seated(t, state.RoleSecondary, a.site, c.site)
+	b.follows(t, a)
+	b.has(t, a.commits(t))
+	if a.epoch() != 1 {
+		t.Errorf("epoch %d", a.epoch())
+	}
+}
+
+// What a secondary has promised keeps it from following the present primary. If the promotion came to nothing, that
+// one goes on under a higher number, by itself.
+func TestAPrimaryGoesOnWhereAPromotionCameToNothing(t *testing.T) {
+	a, b, c := three(t)
+	if got, err := b.bids(t, c, 5); err != nil || got.MaxEpochSeen != 5 {
+		t.Fatalf("%+v, %v", got, err)
+	}
+	if !a.IsPrimary() || a.Fenced() || a.Access() != zeo.Writable {
+		t.Fatal("a promise to somebody else has ended its time")
+	}
+	tid := a.commits(t)
+	c.has(t, tid)
+	c.follows(t, a)
+	if a.epoch() != 6 || c.epoch() != 6 || !a.IsPrimary() {
+		t.Errorf("the primary is of epoch %d, the secondary of %d", a.epoch(), c.epoch())
+	}
+	b.follows(t, a)
+	b.has(t, a.commits(t))
+}
+
+// A node that does not answer could have begun the epoch that was promised to it. Where commits wait for secondaries,
+// promises of enough others rule that out; else nothing does.
+func TestAPrimaryDoesNotGoOnWhereSomebodyElseMayLead(t *testing.T) {
+	t.Run("without waiting", func(t *testing.T) {
+		a, b, c := three(t)
+		_, _ = b.bids(t, c, 5)
+		b.End(t)
+		if err := a.BeginHigherEpoch(t.Context()); err == nil || a.epoch() != 1 {
+			t.Errorf("it goes on with epoch %d: %v", a.epoch(), err)
+		}
+		a.commits(t)
+	})
+	t.Run("waiting for one of two", func(t *testing.T) {
+		a, b, c := namedThree(t)
+		_, _ = b.bids(t, c, 5)
+		b.End(t)
+		if err := a.BeginHigherEpoch(t.Context()); err != nil || a.epoch() != 6 {
+			t.Errorf("it does not go on: epoch %d, %v", a.epoch(), err)
+		}
+		c.has(t, a.commits(t))
+	})
+	t.Run("where the epoch has begun", func(t *testing.T) {
+		a, b, c := three(t)
+		c.StopFollowing()
+		if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+			t.Fatal(err)
+		}
+		if err := a.BeginHigherEpoch(t.Context()); err != nil || a.epoch() > b.epoch() {
+			t.Errorf("epoch %d: %v", a.epoch(), err)
+		}
+	})
+}
+
+// The number of an epoch is written down by whoever hears of it. The last one that there is would leave none for later.
+func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
+	a, b, c := three(t)
+	id := b.keep.State()
+	for what, req := range map[string]*protocol.VoteRequest{
+		"a bid":         {Epoch: math.MaxUint64},
+		"a question":    {MaxEpochBegun: math.MaxUint64},
+		"a large step":  {Epoch: 2 + state.MaxStep},
+		"and one heard": {MaxEpochBegun: 2 + state.MaxStep},
+	} {
+		req.Version, req.StorageID, req.Node = protocol.MessageVersion, id.StorageID, id.Node
+		for _, to := range []*seat{a, c} {
+			if got, err := b.Ask(t.Context(), to.to.String(), req); err == nil {
+				t.Errorf("%s: answered with %+v", what, got)
+			}
+			if now := to.keep.State(); now.Highest() != 1 {
+				t.Errorf("%s: believed as %d", what, now.Highest())
+			}
+		}
+	}
+	for what, change := range map[string]func(*state.State){
+		"a secondary that has promised": func(id *state.State) { id.MaxEpochSeen = math.MaxUint64 },
+		"a secondary that has heard":    func(id *state.State) { id.MaxEpochBegun = math.MaxUint64 },
+	} {
+		err := b.keep.Update(func(id *state.State) error { change(id); return nil })
+		if err != nil {
+			t.Fatal(err)
+		}
+		b.StopFollowing()
+		b.StartFollowing()
+		b.Await(
+			t,
+			"it is refused",
+			func(*admin.Status) bool { return b.sec.Status().Refusals[protocol.CodeOutranked] > 0 },
+		)
+		if a.Fenced() || a.keep.State().Highest() != 1 {
+			t.Errorf("%s: believed as %d", what, a.keep.State().Highest())
+		}
+	}
+	b.End(t) // and what was written down before is dropped at the next start
+	b = b.seated(t, state.RoleSecondary, a.site, c.site)
+	b.follows(t, a)
+	a.End(t)
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil || b.epoch() != 2 {
+		t.Errorf("epoch %d, %v", b.epoch(), err)
+	}
+}
+
+// Whoever refuses to say how it stands is alive, and may be the primary.
+func TestPromoteIsRefusedWhereANodeIsAliveAndDoesNotSay(t *testing.T) {
+	a, b, c := three(t)
+	a.End(t)
+	refusing(t, a.site, &protocol.Refusal{Code: protocol.CodeTooMany, Text: "there is no place"})
+	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(
+		t,
+		err,
+		admin.Unsafe,
+		"is alive and may be the primary: it refused to tell its status (there is no",
+	)
+	if b.IsPrimary() || b.keep.State().Highest() != 1 || c.keep.State().Highest() != 1 {
+		t.Error("it has promised something, or leads")
+	}
+}
+
+// refusing answers everybody at the address of a node that has ended with a refusal.
+func refusing(t *testing.T, s *site, n *protocol.Refusal) {
+	t.Helper()
+	ln, err := s.to.Listen(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all sync.WaitGroup
+	t.Cleanup(func() { _ = ln.Close(); all.Wait() })
+	all.Go(func() {
+		for {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			if _, err := protocol.ServerPreface(t.Context(), conn); err == nil {
+				_ = protocol.RefusePreface(t.Context(), conn, n)
+			}
+			_ = conn.Close()
+		}
+	})
+}
+
+// The primary that is replaced is told last: a promotion that the others refuse leaves it alone, even if it is forced
+// out otherwise.
+func TestAReplacedPrimaryIsToldLast(t *testing.T) {
+	a, b, c := three(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	var during bool
+	_, err := b.Promote(ctx, admin.PromoteRequest{Force: true}, func(s admin.Step) {
+		if c.keep.State().MaxEpochSeen == 2 {
+			during = a.IsPrimary() && !a.Fenced()
+			cancel() // the operator has gone away
+		}
+	})
+	if err == nil || !during || a.Fenced() || b.IsPrimary() {
+		t.Errorf("%v; it led while the others promised: %v, fenced %v", err, during, a.Fenced())
+	}
+}

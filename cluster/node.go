@@ -1,0 +1,365 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"net"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/watchdog"
+	"github.com/zrsd/zrsd/primary"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/zeo"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Options are what a node is told, and what it works with. Storage, State, Dial, Watch and the Logger are required.
+type Options struct {
+	Identity
+
+	Starts          state.Role          // the role while the state file says nothing else
+	ReplicateFrom   []endpoint.Endpoint // the other nodes that it was told of
+	ReplicationAddr string              // where others connect to this node, as they reach it; empty: nowhere
+	AdminAddr       string              // of its admin server, for the coordinator's list
+	Blobs           string              // path of the blob directory; empty: none
+	SharedBlobs     bool                // it is the primary's own, so that this node cannot be primary
+	ReadyLag        time.Duration       // how far behind a node may be that is elected
+	Sync            SyncConfig          // for how many secondaries commits of clients wait
+	Coordinator     *CoordinatorOptions // who decides which node leads; nil: operators do
+	Self            string              // another one with each start of the process: tells the node from a copy of it
+
+	Storage *filestorage.Storage
+	State   *state.Keeper
+	Secret  protocol.Secret // shared by the nodes; empty: none
+	// Dial connects to another node.
+	Dial func(ctx context.Context, addr string) (net.Conn, error)
+	// MayDial says why this node must not connect to an address, such as for want of encryption. Nil: it may always.
+	MayDial func(endpoint.Endpoint) error
+	// SetAccess tells the front what clients may do with the storage. It returns when those that may not be connected
+	// any more are gone. Nil: there are no clients.
+	SetAccess func(zeo.Access)
+	// Stopping reports whether the process is ending, which nobody should take for a primary any more. Nil: never.
+	Stopping func() bool
+	Watch    *watchdog.Board // is told what waits
+}
+
+// canLead reports whether the blobs of this node are its own.
+func (o *Options) canLead() bool { return !o.SharedBlobs }
+
+func (o *Options) stopping() bool { return o.Stopping != nil && o.Stopping() }
+
+// A Secondary follows a primary: a *secondary.Secondary with the methods of this node as its callbacks.
+type Secondary interface {
+	// Run follows the primary until ctx ends or that cannot go on.
+	Run(ctx context.Context) error
+	// Look says where the next Run looks for the primary.
+	Look(addresses []string)
+	Status() secondary.Status
+}
+
+// A ReplicationServer serves the secondaries of this node: a *primary.Primary with this node as its Member.
+type ReplicationServer interface {
+	// Renew has all secondaries connect again, to hear what this node is now.
+	Renew()
+	Status() primary.Status
+	// Synced is the last transaction that as many secondaries have as commits wait for.
+	Synced() zodb.Tid
+	AwaitSynced(ctx context.Context, tid zodb.Tid) error
+	// AwaitDurable waits until one secondary has a transaction on its disk.
+	AwaitDurable(ctx context.Context, node string, tid zodb.Tid) error
+	// CheckHandover asks a secondary whether it could take over.
+	CheckHandover(ctx context.Context, node string, p *protocol.HandoverCheck) error
+	// TakeOver tells it to.
+	TakeOver(node string, t *protocol.TakeOver) error
+}
+
+// A Node is one node of a cluster while its storage is open. It changes from primary to secondary and back without
+// closing the storage. See the package comment.
+//
+// Who assembles a node calls New, Claim, Begin, Serve, Follow, Open, Enter, Run, Leave and Retire, in this order.
+type Node struct {
+	opt Options
+
+	// Set before anybody else can see them.
+	st                *filestorage.Storage
+	keep              *state.Keeper
+	sec               Secondary
+	replicationServer ReplicationServer // nil: nobody can connect
+	sync              *syncer
+	failover          *failoverNode // nil: there is no coordinator
+
+	life          context.Context // ends with the session
+	endLife       context.CancelCauseFunc
+	entered       atomic.Bool    // clients and commands may come
+	ended         chan error     // why following ended by itself
+	rewindAfter   *rewindError   // why Run ended; nil: for another reason
+	events        events         // by connections
+	begun         chan struct{}  // one slot: it has begun to lead
+	monitor       sync.WaitGroup // the epoch monitor
+	asked         sync.WaitGroup // questions who leads
+	highestLeader atomic.Uint64  // the highest epoch in which another node has said to lead
+	leader        string         // of changing: where others say that the primary is or will be; empty: unknown
+
+	surpassed      surpassing  // of changing
+	secondaryAhead atomic.Bool // a secondary of this primary's epoch has more than this one
+
+	// changing is held by whoever changes the role, or what is promised, and in the end for good.
+	changing chan struct{}
+
+	mu        sync.Mutex
+	isPrimary bool
+	since     time.Time  // it leads, or takes transactions again
+	readOnly  bool       // clients could only read here when the access was told last
+	running   *following // nil: nobody is followed
+	// unwritten is a higher epoch that this node was told of as primary and could not write down: see noteUnwritten.
+	unwritten uint64
+
+	asksIdentity  atomic.Bool              // started as primary, it still asks whether the storage has an identity
+	startsEpoch   bool                     // it is to begin an epoch of its own when it is open
+	conflictFound atomic.Pointer[Conflict] // what others have answered that must not be; nil: nothing
+}
+
+// A following is one run of the secondary.
+type following struct {
+	cancel context.CancelFunc
+	done   chan struct{}
+}
+
+// New returns a node whose storage is open. It follows nobody, and nobody can reach it.
+func New(opt Options) *Node {
+	n := &Node{
+		opt: opt, st: opt.Storage, keep: opt.State, changing: make(chan struct{}, 1), ended: make(chan error, 1),
+		events: newEvents(), begun: make(chan struct{}, 1),
+	}
+	n.life, n.endLife = context.WithCancelCause(context.Background())
+	n.sync = &syncer{Node: n}
+	n.failover = n.newFailoverNode()
+	return n
+}
+
+// Begin takes up the role at the beginning of a session, after Claim. A secondary follows nobody yet.
+func (n *Node) Begin(ctx context.Context, sec Secondary) error {
+	n.sec = sec
+	if err := n.yieldToHigherEpoch(ctx); err != nil {
+		return err
+	}
+	role := n.role()
+	if n.toldRole() != n.opt.Starts {
+		n.opt.Logger.Warn("this node keeps the role of the last failover, not the one it was started with",
+			"role", role, "started_as", n.opt.Starts)
+	}
+	n.setPrimary(role == state.RolePrimary && !n.startsEpoch)
+	if err := n.settleWaits(); err != nil {
+		return &StartError{err}
+	}
+	if !n.IsPrimary() {
+		return nil
+	}
+	return n.openAgain(ctx)
+}
+
+// Serve gives the node the server of its secondaries. A node that nobody can reach has none.
+func (n *Node) Serve(server ReplicationServer) { n.replicationServer = server }
+
+// Follow makes a secondary follow its primary, unless a vote request has had it done so already. The secondaries of
+// this node are served by then: they have to hear of what is new here.
+func (n *Node) Follow(ctx context.Context) error {
+	return n.changeInTurn(ctx, func(context.Context) error {
+		n.mu.Lock()
+		busy := n.isPrimary || n.running != nil
+		n.mu.Unlock()
+		if !busy && !n.startsEpoch && !n.asksIdentity.Load() {
+			n.follow()
+		}
+		return nil
+	})
+}
+
+// Open returns how clients use the storage. From here on transactions wait as the rule for secondaries says. Release
+// waits, when the storage is withdrawn from clients, for what works for them.
+func (n *Node) Open() (opt zeo.StorageOptions, release func()) {
+	opt = n.serveOptions()
+	n.sync.setLeading(opt.Access != zeo.ReadOnly)
+	return opt, func() {
+		n.asked.Wait()
+		n.sync.recovering.Wait()
+	}
+}
+
+// Enter begins an epoch, where that is what the node was started for, and asks the others how things stand from then
+// on.
+func (n *Node) Enter(ctx context.Context) {
+	if n.startsEpoch {
+		if err := n.beginOwnEpoch(ctx); err != nil {
+			select {
+			case n.ended <- err:
+			default: // it was told already
+			}
+		}
+	}
+	n.entered.Store(true)
+	n.monitor.Go(func() { n.epochMonitor(n.life) })
+}
+
+// Run does what connections have noticed, until ctx ends, served sends, or something fails. served has the end of the
+// replication server, which is put back for who waits for it.
+func (n *Node) Run(ctx context.Context, served chan error) error {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case err := <-n.ended:
+			if !errors.As(err, &n.rewindAfter) {
+				return err
+			}
+			if n.IsPrimary() { // it was promoted meanwhile: what it has is the history now
+				n.rewindAfter = nil
+				continue
+			}
+			return nil
+		case err := <-served:
+			served <- err
+			return nil
+		case <-n.events.news:
+			n.handleEvents(ctx)
+		}
+	}
+}
+
+// Leave ends what Enter began.
+func (n *Node) Leave(cause error) {
+	n.entered.Store(false)
+	n.endLife(cause)
+	n.monitor.Wait()
+}
+
+// Retire ends every change of the role, and following, for good. The secondaries of this node are served on.
+func (n *Node) Retire() {
+	n.endLife(nil)
+	n.changing <- struct{}{} // for good: nobody changes anything any more
+	n.stopFollowing()
+}
+
+// follow begins to look for the primary.
+func (n *Node) follow() {
+	ctx, cancel := context.WithCancel(n.life)
+	run := &following{cancel, make(chan struct{})}
+	n.sec.Look(first(n.leader, n.addresses()))
+	n.mu.Lock()
+	n.running = run
+	n.mu.Unlock()
+	go func() {
+		defer close(run.done)
+		err := n.sec.Run(ctx)
+		if ctx.Err() == nil {
+			n.ended <- err
+		}
+	}()
+}
+
+// first puts an address in front of others, if it is among them.
+func first(addr string, list []string) []string {
+	if i := slices.Index(list, addr); i > 0 {
+		list = slices.Insert(slices.Delete(list, i, i+1), 0, addr)
+	}
+	return list
+}
+
+// stopFollowing returns when nobody is followed any more, and all that was received is durable.
+func (n *Node) stopFollowing() {
+	n.mu.Lock()
+	run := n.running
+	n.running = nil
+	n.mu.Unlock()
+	if run != nil {
+		run.cancel()
+		<-run.done
+	}
+}
+
+// addresses are where the primary may be: those of the command line, and those that were learned.
+func (n *Node) addresses() []string {
+	var list []string
+	for _, e := range n.opt.ReplicateFrom {
+		list = append(list, e.String())
+	}
+	if id := n.keep.State(); id != nil {
+		for _, addr := range id.Follow {
+			if !slices.Contains(list, addr) {
+				list = append(list, addr)
+			}
+		}
+	}
+	return list
+}
+
+// Fenced reports whether another node has become primary.
+func (n *Node) Fenced() bool {
+	id := n.keep.State()
+	return id != nil && (id.Highest() > id.Epoch().Number || n.unwrittenEpoch() > 0)
+}
+
+// Access is what clients may do now.
+func (n *Node) Access() zeo.Access {
+	switch id := n.keep.State(); {
+	case !n.IsPrimary() || n.Fenced() || n.stopped():
+		return zeo.ReadOnly
+	case id != nil && id.Frozen:
+		return zeo.Frozen
+	}
+	return zeo.Writable
+}
+
+// applyAccess tells the front what clients may do now, because the role may be another.
+func (n *Node) applyAccess() {
+	n.failover.roleChanged()
+	access := n.Access()
+	n.noteAccess(access)
+	if access != zeo.ReadOnly {
+		n.sync.setLeading(true)
+	}
+	if n.opt.SetAccess != nil {
+		n.opt.SetAccess(access)
+	}
+	if access == zeo.ReadOnly { // and its writers are gone, so that nobody hears "committed" of what was waiting
+		n.sync.setLeading(false)
+	}
+}
+
+// IsPrimary reports whether this node leads, as far as it knows: see Fenced and Conflict.
+func (n *Node) IsPrimary() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.isPrimary
+}
+
+func (n *Node) setPrimary(leads bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.isPrimary = leads
+	n.since = time.Now()
+}
+
+// leadingSince is when a primary began to take transactions.
+func (n *Node) leadingSince() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.since
+}
+
+// noteAccess notes when clients can write again after a time in which they could not.
+func (n *Node) noteAccess(access zeo.Access) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if access != zeo.ReadOnly && n.readOnly {
+		n.since = time.Now()
+	}
+	n.readOnly = access == zeo.ReadOnly
+}

@@ -1,0 +1,110 @@
+package cluster_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/cluster"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
+	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// clears waits until clients may be told of a transaction.
+func (s *seat) clears(t *testing.T) {
+	t.Helper()
+	if err := s.Cleared(t.Context(), s.commits(t)); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// The former primary has all of its own commits. That it answers says nothing about who else has them: in an election,
+// and where it is a secondary by now.
+func TestTheVoteOfTheFormerPrimaryIsNotThatOfASecondary(t *testing.T) {
+	for name, elects := range map[string]func(a, b *seat) error{
+		"it leads when it is asked": func(_, b *seat) error { return b.Elect(t.Context(), 2, silent) },
+		"it has been demoted": func(a, b *seat) error {
+			if err := a.Fence(t.Context(), 2, false, b.to.String()); err != nil {
+				return err
+			}
+			return b.Elect(t.Context(), 3, silent)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			a, b, c := namedThree(t)
+			b.End(t)
+			a.clears(t) // it is on a and c
+			c.End(t)
+			alone := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New())) // it has not connected yet
+			if err := alone.keep.Update(func(id *state.State) error {
+				id.FollowFirst([]string{a.to.String()})
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
+			refused(t, elects(a, alone), admin.Unsafe, "commits waited for 1 of 2")
+			if alone.IsPrimary() {
+				t.Error("it was elected without what was acknowledged")
+			}
+		})
+	}
+}
+
+// Without names in the rule nodes count, not what they call themselves.
+func TestTwoSecondariesOfOneNameAreTwo(t *testing.T) {
+	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	sa.name, sb.name, sc.name = "a", "db", "db"
+	for _, s := range []*site{sa, sb, sc} {
+		s.sync = cluster.SyncConfig{Required: 1, Timeout: time.Hour}
+	}
+	a := sa.seated(t, state.RolePrimary, sb, sc)
+	b := sb.seated(t, state.RoleSecondary, sa, sc)
+	c := sc.seated(t, state.RoleSecondary, sa, sb)
+	c.has(t, a.st.LastTid())
+	b.Await(t, "it knows of both", func(*admin.Status) bool {
+		now := b.sec.Status()
+		return len(now.Roster) == 2 && now.Sync.Required == 1
+	})
+	b.StopFollowing()
+	a.clears(t)
+	a.End(t)
+	c.End(t)
+	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, "each is on one of any 2 of them; 1 have answered")
+}
+
+// Where commits wait for a name, one living node has it.
+func TestASecondLivingNodeOfANameIsRefused(t *testing.T) {
+	a, b, c := namedThree(t)
+	for name, taken := range map[string]*seat{"b": b, "a": a} {
+		second := newSite(t, simdisk.New())
+		second.name = name
+		twin := second.seated(t, state.RoleSecondary, a.site)
+		twin.Await(t, "it is refused", func(*admin.Status) bool {
+			return twin.sec.Status().Refusals[protocol.CodeNameTaken] > 0
+		})
+		if twin.st.LastTid() != 0 || taken.st.LastTid() == 0 {
+			t.Errorf("a second %s has got %v", name, twin.st.LastTid())
+		}
+		if name == "b" {
+			b.End(t)
+			twin.has(t, a.commits(t)) // the name is free
+		}
+		twin.End(t)
+	}
+	a.clears(t)
+	c.has(t, a.st.LastTid())
+}
+
+// Restarted without its primary, a node does not know for whom commits waited.
+func TestAPromotionWithoutNamesTakesSomebodyWhoKnows(t *testing.T) {
+	a, b := waiting(t, func(*cluster.SyncConfig) {})
+	b.sync = cluster.SyncConfig{Required: 1, Timeout: time.Hour}
+	b.End(t)
+	a.Stop()
+	again := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New()))
+	_, err := again.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, "has not learned their ids")
+}

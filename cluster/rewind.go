@@ -1,0 +1,169 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"slices"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// A primary whose place another node took may have transactions that nobody received: at least the one with which its
+// epoch began. Where all of them are without records, or where it is certain that no client was told of them, nothing
+// is lost when they go, and the node is rewound without a person: what zrsd rewind does is noted in the state file at
+// the end of the session, when nobody writes any more, and done when the storage is opened again.
+
+// planTimeout bounds the questions to the primary about one rewind.
+const planTimeout = time.Minute
+
+// Why nobody is asked.
+const (
+	whyEmpty  = "none of these transactions has records"
+	whyUntold = "no client was told of these transactions: commits waited for secondaries that did not have them"
+)
+
+// A rewindError ends a session so that the storage is rewound.
+type rewindError struct {
+	plan  *state.Rewind
+	noted bool // the next start does it
+}
+
+func (e *rewindError) Error() string {
+	return fmt.Sprintf("the transactions from %v to %v are set aside: %s", e.plan.First, e.plan.Until, e.plan.Why)
+}
+
+// Diverged is called when the node at an address has said that this one has what it never had. It returns a
+// *tailError when that is to be set aside without a person, otherwise nil.
+func (n *Node) Diverged(ctx context.Context, addr string) error {
+	plan, err := n.planRewind(ctx, addr)
+	if err != nil && ctx.Err() == nil {
+		n.opt.Logger.Warn("cannot tell whether the transactions that the primary lacks may be set aside: they stay "+
+			"here",
+			"refused_by", addr, "error", err)
+	}
+	if plan == nil {
+		return nil
+	}
+	return &rewindError{plan: plan}
+}
+
+// planRewind returns how to take out what this node has alone; nil when that is for a person to decide.
+func (n *Node) planRewind(ctx context.Context, addr string) (*state.Rewind, error) {
+	id, last := n.keep.State(), n.st.LastTid()
+	blobsElsewhere := n.opt.SharedBlobs || n.opt.Blobs == "" && rewind.FindBlobs(n.opt.FS, n.opt.Data) != ""
+	if id == nil || id.Was != "" || last == 0 || blobsElsewhere {
+		return nil, nil //nolint:nilnil // a person decides
+	}
+	if id.Waits == nil {
+		if empty, err := rewind.Empty(ctx, n.st, last-1); err != nil || !empty {
+			return nil, err // most tails end with data, and the primary need not be asked
+		}
+	}
+	ctx, cancel := context.WithTimeoutCause(ctx, planTimeout, fmt.Errorf("no answer within %v", planTimeout))
+	defer cancel()
+	addr = n.LeaderFor(ctx, addr)
+	remote := &rewind.Remote{
+		Dial:   func(ctx context.Context) (net.Conn, error) { return n.opt.Dial(ctx, addr) },
+		Secret: n.opt.Secret, State: id, Magic: n.st.Magic(), Name: "zrsd rewind of " + n.opt.Data,
+	}
+	plan, err := rewind.Common(ctx, n.st, id, remote)
+	if err == nil && plan.First != 0 {
+		err = rewind.NeedsBlobs(ctx, n.st, plan.Last)
+	}
+	var refusal *rewind.Refusal
+	if errors.As(err, &refusal) || err == nil && plan.First == 0 {
+		return nil, nil //nolint:nilnil // a person decides
+	}
+	if err != nil {
+		return nil, err
+	}
+	if plan.Why, err = n.whyNothingIsLost(ctx, id, plan, remote); err != nil || plan.Why == "" {
+		return nil, err
+	}
+	found, err := n.st.Find(ctx, plan.First)
+	if err != nil || n.st.Size()-found.Pos > n.st.Size()/2 {
+		return nil, err // more than half of the file
+	}
+	known := &state.State{Follow: id.Follow}
+	known.FollowFirst([]string{addr})
+	plan.Follow = known.Follow
+	return plan, nil
+}
+
+// whyNothingIsLost says why nothing is lost by a plan; empty: something may be.
+func (n *Node) whyNothingIsLost(ctx context.Context, id *state.State, plan *state.Rewind, primary *rewind.Remote) (
+	why string, err error) {
+	records, packed, err := rewind.Holds(ctx, n.st, plan.Last)
+	switch {
+	case err != nil || packed:
+		return "", err
+	case !records:
+		return whyEmpty, nil
+	case id.Untold(plan.Last, primary.Epochs()):
+		return whyUntold, nil
+	}
+	return "", nil
+}
+
+// NoteRewind writes down what the end of Run asks for: that the storage is rewound when it is opened again. It is
+// called after Retire, when nobody writes to the storage any more. A plan for another state than that is dropped.
+// ended: Run has ended for a rewind; noted: the next start does it.
+func (n *Node) NoteRewind() (ended, noted bool) {
+	if n.rewindAfter == nil {
+		return false, false
+	}
+	n.noteRewind(n.rewindAfter)
+	return true, n.rewindAfter.noted
+}
+
+func (n *Node) noteRewind(tail *rewindError) {
+	if n.IsPrimary() || n.st.LastTid() != tail.plan.Until {
+		return
+	}
+	site := rewind.Storage{FS: n.opt.FS, Data: n.opt.Data, Logger: n.opt.Logger}
+	if failed := site.Note(n.keep, tail.plan); failed != nil {
+		n.opt.Logger.Error("cannot save the rewind to the state file", "error", failed)
+		return
+	}
+	tail.noted = true
+	n.opt.Logger.Warn("this node has transactions that its primary never had: it sets them aside by itself; no "+
+		"acknowledged commit is lost", "reason", tail.plan.Why, "from", tail.plan.First, "to", tail.plan.Until,
+		"last_tid", tail.plan.Last)
+}
+
+// LeaderFor returns where the primary is, when the node at an address has refused this one: that may be a secondary
+// with secondaries of its own. All members that are known are asked, and then those that they say they follow. Where
+// nobody says that it leads, the primary is taken to be the one that has refused.
+func (n *Node) LeaderFor(ctx context.Context, refused string) string {
+	asked := []string{n.opt.ReplicationAddr}
+	next := append([]string{refused}, n.others()...)
+	for range protocol.MaxUpstreamPath {
+		next = slices.DeleteFunc(next, func(addr string) bool { return addr == "" || slices.Contains(asked, addr) })
+		slices.Sort(next)
+		next = slices.Compact(next)
+		if len(next) == 0 || len(asked) > state.MaxMembers {
+			break
+		}
+		answers := n.ask(ctx, 0, next)
+		asked = append(asked, next...)
+		next = nil
+		for _, a := range answers {
+			switch p := a.status; {
+			case p == nil:
+			case p.IsPrimary && len(p.Epochs) > 0 && n.isLatest(p.Epochs[len(p.Epochs)-1].Number):
+				return a.addr
+			case len(p.UpstreamAddr) <= maxAddress:
+				next = append(next, clean(p.UpstreamAddr))
+			}
+		}
+	}
+	return refused
+}
+
+// maxAddress is how many bytes an address has that another node has told.
+const maxAddress = 300

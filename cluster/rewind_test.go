@@ -1,0 +1,217 @@
+package cluster_test
+
+import (
+	"context"
+	"errors"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/blobstore"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
+	"github.com/zrsd/zrsd/internal/rewind"
+	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// commitsNothing makes a transaction without records.
+func (s *seat) commitsNothing(t *testing.T) zodb.Tid {
+	t.Helper()
+	txn, err := s.st.Begin(t.Context(), &zodb.TxnMeta{Description: []byte("nothing")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := txn.Finish(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	return s.st.LastTid()
+}
+
+// superseded has the first node of a couple end with what f commits there alone, and the second one take its place. It
+// returns the last transaction of both and that of the new primary.
+func superseded(t *testing.T, f func(a *seat)) (a, b *seat, disk *simdisk.Disk, common, last zodb.Tid) {
+	t.Helper()
+	a, b, disks := couple(t)
+	for range 5 { // so that what goes is less than half of the file
+		common = a.commits(t)
+	}
+	b.has(t, common)
+	b.StopFollowing()
+	f(a)
+	a.End(t)
+	b.StartFollowing()
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	return a, b, disks[0], common, b.commits(t)
+}
+
+func isRefused(st *admin.Status) bool { return st.Upstream != nil && st.Upstream.State == "refused" }
+
+// crashedOrFollows waits until a disk has no power, or its node has a transaction, which it reports.
+func (s *site) crashedOrFollows(t *testing.T, disk *simdisk.Disk, tid zodb.Tid) bool {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), nodetest.Patience)
+	defer cancel()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if _, err := disk.Stat("Data.fs"); errors.Is(err, simdisk.ErrPowerLoss) {
+			return false
+		}
+		_, st, err := admin.Fetch(ctx, s.control.Dial, "")
+		if err == nil && st.Storage.LastTid != nil && *st.Storage.LastTid >= tid {
+			return true
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatal("neither without power nor following")
+		}
+	}
+}
+
+// A former primary that has only transactions without records alone sets them aside and follows, without a person.
+func TestATailWithoutRecordsIsRewoundByItself(t *testing.T) {
+	var first zodb.Tid
+	a, b, _, common, last := superseded(t, func(a *seat) {
+		first = a.commitsNothing(t)
+		a.commitsNothing(t)
+	})
+	again := a.seated(t, state.RolePrimary, b.site)
+	again.has(t, last)
+	again.Await(t, "it follows", func(st *admin.Status) bool {
+		return st.Upstream != nil && st.Upstream.State == "live"
+	})
+	m, err := rewind.ReadManifest(a.disk, rewind.FragmentOf("Data.fs", first).Manifest)
+	if err != nil || len(m.Transactions) != 2 || m.Last != common {
+		t.Errorf("set aside: %+v, %v", m, err)
+	}
+	again.has(t, b.commits(t))
+}
+
+// One record among them, and all of it waits for a person, also when the last transaction has none.
+func TestATailWithARecordWaitsForAPerson(t *testing.T) {
+	for name, f := range map[string]func(t *testing.T, a *seat){
+		"behind":  func(t *testing.T, a *seat) { t.Helper(); a.commitsNothing(t); a.commits(t) },
+		"between": func(t *testing.T, a *seat) { t.Helper(); a.commitsNothing(t); a.commits(t); a.commitsNothing(t) },
+		"before":  func(t *testing.T, a *seat) { t.Helper(); a.commits(t); a.commitsNothing(t) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			var had zodb.Tid
+			a, b, _, _, _ := superseded(t, func(a *seat) { f(t, a); had = a.st.LastTid() })
+			again := a.seated(t, state.RolePrimary, b.site)
+			again.Await(t, "it is refused", isRefused)
+			if err := again.Diverged(t.Context(), b.to.String()); err != nil {
+				t.Errorf("it is rewound: %v", err)
+			}
+			if again.st.LastTid() != had || again.keep.State().Rewind != nil {
+				t.Errorf("it has %v, had %v, and rewinds %+v", again.st.LastTid(), had, again.keep.State().Rewind)
+			}
+		})
+	}
+}
+
+// Power is lost at any operation of that: the next start ends it, and nothing that the two share is gone.
+func TestACrashWhileATailWithoutRecordsIsRewound(t *testing.T) {
+	for e, through := 1, false; !through; e++ {
+		var first zodb.Tid
+		a, b, disk, common, last := superseded(t, func(a *seat) { first = a.commitsNothing(t) })
+		disk.PowerOffAt(len(disk.Ops()) + e)
+		ctx, cancel := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- a.serve(ctx, a.storage(state.RoleSecondary, b.site)) }()
+		through = a.crashedOrFollows(t, disk, last)
+		cancel()
+		<-ended
+		again := newSite(t, disk.Crash(uint64(e)))
+		again.to = a.to
+		seat := again.seated(t, state.RoleSecondary, b.site)
+		seat.has(t, last)
+		m, err := rewind.ReadManifest(again.disk, rewind.FragmentOf("Data.fs", first).Manifest)
+		if err != nil || len(m.Transactions) != 1 || m.Last != common {
+			t.Errorf("operation %d: set aside are %+v, %v", e, m, err)
+		}
+		seat.End(t)
+		b.End(t)
+	}
+}
+
+// A becomePrimary that committed nothing leaves the transaction with which it began, if nobody received that.
+func TestAReignWithoutCommitsIsRewoundByItself(t *testing.T) {
+	a, b, c := three(t)
+	for range 5 {
+		a.commits(t)
+	}
+	b.has(t, a.st.LastTid())
+	c.has(t, a.st.LastTid())
+	a.End(t)
+	c.End(t)
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	first := b.opened(t)
+	b.End(t)
+	c = c.seated(t, state.RoleSecondary, a.site, b.site)
+	if err := c.keep.Update(
+		func(id *state.State) error { id.ObserveEpoch(2); return nil },
+	); err != nil { // it has heard
+		t.Fatal(err)
+	}
+	if _, err := c.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	again := b.seated(t, state.RoleSecondary, c.site)
+	again.has(t, c.commits(t))
+	m, err := rewind.ReadManifest(b.disk, rewind.FragmentOf("Data.fs", first).Manifest)
+	if err != nil || len(m.Transactions) != 1 || len(m.Transactions[0].Objects) != 0 {
+		t.Errorf("set aside: %+v, %v", m, err)
+	}
+}
+
+// What zrsd rewind asks a person about, or refuses, is not done without one.
+func TestWhatNeedsAWordIsNotRewoundWithoutOne(t *testing.T) {
+	t.Run("more than half of the file", func(t *testing.T) {
+		a, b, _, _, _ := superseded(t, func(a *seat) {
+			for range 40 {
+				a.commitsNothing(t)
+			}
+		})
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+	})
+	t.Run("the blobs are shared", func(t *testing.T) {
+		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
+		if _, err := blobstore.Open("primarys", blobstore.Options{FS: disk}); err != nil {
+			t.Fatal(err)
+		}
+		a.sharedBlobs = "primarys"
+		waitsForAPerson(t, a.seated(t, state.RoleSecondary, b.site), b)
+	})
+	t.Run("the node is a copy", func(t *testing.T) {
+		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
+		keep, err := state.Open(disk, "Data.fs")
+		if err == nil {
+			err = keep.Settle()
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+	})
+	t.Run("a folder of blobs that is not named lies beside the file", func(t *testing.T) {
+		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
+		if _, err := blobstore.Open("blobs", blobstore.Options{FS: disk}); err != nil {
+			t.Fatal(err)
+		}
+		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+	})
+}
+
+func waitsForAPerson(t *testing.T, s, primary *seat) {
+	t.Helper()
+	s.Await(t, "it is refused", isRefused)
+	if err := s.Diverged(t.Context(), primary.to.String()); err != nil || s.keep.State().Rewind != nil {
+		t.Errorf("it is rewound: %v", err)
+	}
+}

@@ -1,0 +1,187 @@
+package cluster
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/primary"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A switchover makes a secondary of this primary the primary.
+type switchover struct {
+	*Node
+	report
+
+	successor *primary.SecondaryStatus
+	epoch     uint64
+	last      zodb.Tid
+}
+
+// Switchover hands over to a secondary: see docs/failover.md.
+//
+//	wait until the successor has nearly everything
+//	hold commits ─────────────────────────┐
+//	wait until it has everything          │ whatever fails here lets commits go on
+//	ask whether it could begin epoch n+1  │
+//	step down, durably ───────────────────┤ from here there is no way back but to promote
+//	tell it to take over                  │ each connection to it says the same again
+//	follow it until it leads ─────────────┘ clients are disconnected, and find it
+func (n *Node) Switchover(ctx context.Context, req admin.SwitchoverRequest, tell func(admin.Step)) (
+	out admin.Change, err error) {
+	err = n.change(ctx, func(ctx context.Context) error {
+		h := &switchover{Node: n, report: report{tell: tell, dry: req.DryRun}}
+		if err := h.chooseSuccessor(req.To); err != nil {
+			return err
+		}
+		if err := h.run(ctx); err != nil {
+			return err
+		}
+		out = h.outcome(n)
+		out.Epoch = h.epoch
+		return nil
+	})
+	return out, err
+}
+
+// chooseSuccessor finds the successor among the secondaries.
+func (h *switchover) chooseSuccessor(to string) error {
+	id := h.keep.State()
+	if !h.IsPrimary() || h.Fenced() {
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: "this node is not the primary: ask the primary to hand " +
+			"over, or promote a secondary when there is none"}
+	}
+	h.epoch = id.Highest() + 1
+	var names []string
+	if h.replicationServer != nil {
+		st := h.replicationServer.Status()
+		for i := range st.Secondaries {
+			s := &st.Secondaries[i]
+			if (s.Name == to || s.Node == to && to != "") &&
+				s.State != primary.StateHandshake && s.State != primary.StateRefused {
+				h.successor = s
+			}
+			names = append(names, fmt.Sprintf("%s (%s)", s.Name, s.State))
+		}
+	}
+	switch {
+	case h.successor == nil:
+		return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("there is no secondary %s; those of this "+
+			"primary are: %s", to, orNone(names))}
+	case h.successor.State == primary.StateDisconnected:
+		return &admin.Refusal{Reason: admin.Unavailable, Text: fmt.Sprintf("%s has been disconnected since %s: its "+
+			"last durable transaction is %v", to, h.successor.GoneSince.UTC().Format(time.RFC3339),
+			h.successor.DurableTid)}
+	case h.successor.ReplicationAddr == "" || h.successor.Node == "":
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: fmt.Sprintf("%s cannot be primary: it has no address "+
+			"for secondaries; start it with --replicate-to", to)}
+	}
+	return nil
+}
+
+func orNone(names []string) string {
+	if len(names) == 0 {
+		return "none"
+	}
+	return strings.Join(names, ", ")
+}
+
+func (h *switchover) run(ctx context.Context) error {
+	if h.dry {
+		h.step("would hand over to %s, which has %v of %v and serves at %s, with epoch %d", h.successor.Name,
+			h.successor.DurableTid, h.st.LastTid(), h.successor.ReplicationAddr, h.epoch)
+		return nil
+	}
+	if err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.st.LastTid()); err != nil {
+		return h.failed("before commits were held", err)
+	}
+	h.step("%s has caught up", h.successor.Name)
+	release, err := h.st.Hold(ctx)
+	if err != nil {
+		return h.failed("while commits in progress were waited for", err)
+	}
+	defer release()
+	begun := time.Now()
+	if err := h.prepare(ctx); err != nil {
+		return err
+	}
+	if err := h.resign(); err != nil {
+		return h.failed("while the handover was saved", err)
+	}
+	err = h.await(ctx)
+	pause := time.Since(begun).Seconds()
+	h.held = &pause
+	h.applyAccess() // clients that write look for the new primary
+	return err
+}
+
+// failed lets commits go on.
+func (h *switchover) failed(when string, err error) error {
+	return fmt.Errorf("not switched over: it failed %s, and this node stays primary: %w", when, err)
+}
+
+// prepare does everything that leaves a way back.
+func (h *switchover) prepare(ctx context.Context) error {
+	h.last = h.st.LastTid()
+	h.step("commits are held; the last transaction is %v", h.last)
+	if err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.last); err != nil {
+		return h.failed("while the secondary got the last transactions", err)
+	}
+	if err := h.replicationServer.CheckHandover(
+		ctx,
+		h.successor.Node,
+		&protocol.HandoverCheck{Epoch: h.epoch, Last: h.last},
+	); err != nil {
+		return h.failed("while the secondary checked that it can take over", err)
+	}
+	h.step("%s has everything and is ready for epoch %d", h.successor.Name, h.epoch)
+	return nil
+}
+
+// resign steps down, durably: whatever happens now, this node begins no epoch by itself.
+func (h *switchover) resign() error {
+	others := append([]string{h.successor.ReplicationAddr}, h.knownAddresses()...)
+	return h.keep.Update(func(id *state.State) error {
+		id.HandOver(h.epoch, h.successor.Node)
+		id.FollowFirst(others)
+		return nil
+	})
+}
+
+// await tells the successor, and follows it until it leads.
+func (h *switchover) await(ctx context.Context) error {
+	h.setPrimary(false)
+	h.step("this node has stepped down")
+	if err := h.replicationServer.TakeOver(
+		h.successor.Node,
+		&protocol.TakeOver{Epoch: h.epoch, Last: h.last},
+	); err != nil {
+		h.opt.Logger.Warn("cannot notify the successor; it learns of the handover when this node connects",
+			"error", err)
+	}
+	h.Renew()
+	h.follow()
+	tick := time.NewTicker(awaitEvery)
+	defer tick.Stop()
+	for {
+		if h.keep.State().Epoch().Number >= h.epoch && h.sec.Status().Connected {
+			h.step("%s is primary since epoch %d", h.successor.Name, h.epoch)
+			return nil
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return fmt.Errorf("this node has handed over to %s and has not seen it as primary yet: ask both with "+
+				"zrsd status; if %s is lost, promote this node or another one: %w", h.successor.Name, h.successor.Name,
+				context.Cause(ctx))
+		}
+	}
+}
+
+// awaitEvery is how often it is looked whether the successor leads.
+const awaitEvery = 2 * time.Millisecond
