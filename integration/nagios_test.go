@@ -18,18 +18,29 @@ import (
 // startZEO runs the real ZEO server on the storages of a configuration, in dir, and returns its address.
 func startZEO(t *testing.T, dir, storages string) string {
 	t.Helper()
-	python(t) // or skip
-	runzeo, err := filepath.Abs("../.venv/zodb/bin/runzeo")
+	return startServer(t, dir, storages, runzeo(t), "-C")
+}
+
+// runzeo is the real one.
+func runzeo(t *testing.T) string {
+	t.Helper()
+	path, err := filepath.Abs(filepath.Join(filepath.Dir(python(t)), "runzeo"))
 	if err != nil {
 		t.Fatal(err)
 	}
+	return path
+}
+
+// startServer runs a ZEO server that takes runzeo's configuration as its last argument, and returns its address.
+func startServer(t *testing.T, dir, storages, name string, args ...string) string {
+	t.Helper()
 	addr, conf := filepath.Join(dir, "zeo"), filepath.Join(dir, "zeo.conf")
-	text := fmt.Sprintf("<zeo>\n  address %s\n</zeo>\n%s\n", addr, storages)
+	text := fmt.Sprintf("<zeo>\n  address %s\n  client-conflict-resolution true\n</zeo>\n%s\n", addr, storages)
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), runzeo, "-C", conf)
+	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), name, append(args, conf)...)
 	cmd.Dir, cmd.Stderr = dir, &log
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -93,7 +93,7 @@ func (c *client) blobEnd(m *wire.Message, a *arguments) error {
 		}
 		c.keepUpload(nil)
 		t.given.record(oid, 0)
-		return t.StoreBlob(oid, serial, record, u)
+		return t.StoreBlob(oid, serial, c.storage.packed(record), u)
 	})
 }
 
@@ -120,7 +120,7 @@ func (c *client) blobShared(m *wire.Message, a *arguments) error {
 			u = lostUpload{fmt.Errorf("taking the file %s beside a blob: %w", name, err)}
 		}
 		t.given.record(oid, 0)
-		return t.StoreBlob(oid, serial, record, u)
+		return t.StoreBlob(oid, serial, c.storage.packed(record), u)
 	})
 }
 

@@ -219,11 +219,14 @@ func (c *client) recordIterNext(m *wire.Message, a *arguments) error {
 		if rec.Size > c.srv.opt.MaxMessage {
 			return raise(classValue, "the record is longer than a message may be")
 		}
-		b := make(pickle.Bytes, rec.Size)
+		b := make([]byte, rec.Size)
 		if _, err := io.ReadFull(rec.Data, b); err != nil {
 			return err
 		}
-		data = b
+		if b, err = c.unpacked(b); err != nil {
+			return err
+		}
+		data = pickle.Bytes(b)
 	}
 	c.reply(m, pickle.Tuple{oidValue(rec.Oid), tidValue(rec.Tid), data, tidOrNone(rec.DataTxn)})
 	return nil

@@ -12,10 +12,10 @@ const (
 	maxTail      = 64 << 10 // what may be after it: the name of the transaction
 )
 
-// largeStore handles the next message if it stores a large record, which then is not in memory as a whole. All others
-// take the general way, with the same answers.
+// largeStore handles the next message if it stores a large record that stays as it is, which then is not in memory as a
+// whole. All others take the general way, with the same answers.
 func (c *client) largeStore(r *bufio.Reader) (handled bool, err error) {
-	if c.storage == nil {
+	if c.storage == nil || c.storage.opt.Compress {
 		return false, nil
 	}
 	n, err := wire.Next(r)

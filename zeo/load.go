@@ -48,7 +48,7 @@ func (c *client) load(r *bufio.Reader) (answered bool, err error) {
 		return false, nil //nolint:nilerr // as above
 	}
 	l, ok := c.codec.Load(message[wire.SizeLen:])
-	if !ok || !c.storage.find(l, c.out, c.codec) {
+	if !ok || !c.storage.find(l, c.out, c.codec, c.srv.opt.MaxMessage) {
 		return false, nil
 	}
 	c.shown.loads.Add(1)
@@ -63,8 +63,9 @@ type buffer [4<<10 + 256]byte
 
 var buffers = sync.Pool{New: func() any { return new(buffer) }}
 
-// find puts the revision that l asks for on an outbox, for the caller to flush, and reports whether there is one.
-func (s *storage) find(l wire.Load, out *outbox, codec wire.Codec) bool {
+// find puts the revision that l asks for on an outbox, for the caller to flush, and reports whether there is one, of at
+// most limit bytes where it is compressed.
+func (s *storage) find(l wire.Load, out *outbox, codec wire.Codec, limit int64) bool {
 	buf := buffers.Get().(*buffer)
 	defer buffers.Put(buf)
 	s.mu.RLock()
@@ -76,9 +77,13 @@ func (s *storage) find(l wire.Load, out *outbox, codec wire.Codec) bool {
 	if rev.Next > s.visible { // rare: the general way looks whether it is one to be seen
 		return false
 	}
+	data, err := s.unpacked(rev.Data, limit)
+	if err != nil {
+		return false
+	}
 	s.stats.loads.Add(1)
-	out.add(len(rev.Data), func(waiting []byte) []byte {
-		return codec.AppendLoaded(waiting, l, wire.Loaded{Data: rev.Data, Tid: rev.Tid, Next: rev.Next})
+	out.add(len(data), func(waiting []byte) []byte {
+		return codec.AppendLoaded(waiting, l, wire.Loaded{Data: data, Tid: rev.Tid, Next: rev.Next})
 	})
 	return true
 }
@@ -96,7 +101,8 @@ func (c *client) loadBefore(m *wire.Message, a *arguments) error {
 		if err != nil || rev == nil {
 			return nil, err
 		}
-		return pickle.Tuple{pickle.Bytes(rev.Data), tidValue(rev.Tid), tidOrNone(rev.Next)}, nil
+		data, err := c.unpacked(rev.Data)
+		return pickle.Tuple{pickle.Bytes(data), tidValue(rev.Tid), tidOrNone(rev.Next)}, err
 	})
 }
 
@@ -114,7 +120,11 @@ func (c *client) loadSerial(m *wire.Message, a *arguments) error {
 		if err == nil && c.storage.hides(tid, visible) {
 			return nil, &zodb.POSKeyError{Oid: oid, Tid: tid}
 		}
-		return pickle.Bytes(data), err
+		if err != nil {
+			return nil, err
+		}
+		record, err := c.unpacked(data)
+		return pickle.Bytes(record), err
 	})
 }
 
@@ -223,7 +233,8 @@ func (c *client) recordNext(m *wire.Message, a *arguments) error {
 			}
 			rev, err := c.storage.before(oid, maxTid, visible)
 			if err == nil && rev != nil {
-				return pickle.Tuple{oidValue(oid), tidValue(rev.Tid), pickle.Bytes(rev.Data), oidOrNone(next)}, nil
+				data, err := c.unpacked(rev.Data)
+				return pickle.Tuple{oidValue(oid), tidValue(rev.Tid), pickle.Bytes(data), oidOrNone(next)}, err
 			}
 			if err != nil && !errors.As(err, &deleted) {
 				return nil, err

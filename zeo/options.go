@@ -105,6 +105,11 @@ type StorageOptions struct {
 	// nil.
 	Behind func()
 
+	// Decompress gives clients the records of zc.zlibstorage as they were before they were compressed, and Compress
+	// compresses what clients send: for clients without <zlibstorage>. Otherwise records pass as they are.
+	Decompress bool
+	Compress   bool
+
 	Watch   *watchdog.Board // is told when clients cannot be told of commits; nil: nobody is
 	PackGC  bool            // let packs collect garbage
 	KeepOld bool            // let packs leave the old file

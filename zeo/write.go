@@ -199,7 +199,7 @@ func (c *client) store(m *wire.Message, a *arguments) error {
 		if c.large != nil {
 			return t.StoreRecord(oid, serial, *c.large)
 		}
-		return t.Store(oid, serial, record)
+		return t.Store(oid, serial, c.storage.packed(record))
 	})
 }
 
@@ -230,7 +230,7 @@ func (c *client) restore(m *wire.Message, a *arguments) error {
 		if c.large != nil {
 			return t.RestoreRecord(oid, tid, *c.large, hint)
 		}
-		return t.Restore(oid, tid, record, hint)
+		return t.Restore(oid, tid, c.storage.packed(record), hint)
 	})
 }
 
@@ -363,8 +363,12 @@ func (c *client) voted(ctx context.Context, m *wire.Message, t *transaction, out
 		err = errors.Join(err, c.storage.await(ctx, conflict.Current))
 	}
 	t.set(buffering)
+	var list *pickle.List
 	if err == nil {
-		c.reply(m, conflictList(out.Conflicts))
+		list, err = c.conflictList(out.Conflicts)
+	}
+	if err == nil {
+		c.reply(m, list)
 		return
 	}
 	c.storage.stats.conflicts.Add(1)
@@ -398,14 +402,18 @@ func newest(conflicts []commit.Conflict) (tid zodb.Tid) {
 }
 
 // conflictList asks the client to resolve.
-func conflictList(conflicts []commit.Conflict) *pickle.List {
+func (c *client) conflictList(conflicts []commit.Conflict) (*pickle.List, error) {
 	list := &pickle.List{}
 	for i := range conflicts {
 		f := &conflicts[i]
+		sent, err := c.unpacked(f.Sent)
+		if err != nil {
+			return nil, err
+		}
 		list.Items = append(list.Items, dict("oid", oidValue(f.Oid),
-			"serials", pickle.Tuple{tidValue(f.Current), tidValue(f.Seen)}, "data", pickle.Bytes(f.Sent)))
+			"serials", pickle.Tuple{tidValue(f.Current), tidValue(f.Seen)}, "data", pickle.Bytes(sent)))
 	}
-	return list
+	return list, nil
 }
 
 // tpc_finish(txn) hands the transaction over. The reply is sent when it becomes visible.

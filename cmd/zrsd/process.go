@@ -55,6 +55,7 @@ func storage(st *config.Storage) node.Storage {
 	out := node.Storage{Name: st.Name}
 	common := node.Config{
 		Data: st.Path.V, Blobs: st.BlobDir.V, PackNoGC: !st.PackGC.V, PackNoOld: !st.PackKeepOld.V,
+		Decompress: st.Zlib.Decompress, Compress: st.Zlib.Compress,
 	}
 	if st.Role == config.Standalone {
 		out.Standalone = &node.StandaloneConfig{Config: common, ReadOnly: st.ReadOnly.V}

@@ -40,12 +40,14 @@ const everyKey = `<zrs main>
   drain-timeout 63s
   ready-lag 64s
   max-record 5MB
-  <filestorage>
-    path Data.fs
-    blob-dir blobs
-    pack-gc off
-    pack-keep-old off
-  </filestorage>
+  <zlibstorage>
+    <filestorage>
+      path Data.fs
+      blob-dir blobs
+      pack-gc off
+      pack-keep-old off
+    </filestorage>
+  </zlibstorage>
   <tls>
     certificate c.pem
     key k.pem

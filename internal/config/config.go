@@ -77,7 +77,14 @@ type Storage struct {
 	ReadOnly    Value[bool]
 	PackGC      Value[bool]
 	PackKeepOld Value[bool]
+	Zlib        Zlib
 	Replication *Replication // nil when alone
+}
+
+// A Zlib says which records of zc.zlibstorage clients send and get.
+type Zlib struct {
+	Decompress bool // <zlibstorage>: they get them as they were
+	Compress   bool // and they are compressed here
 }
 
 // A Replication is <zrs>.

@@ -58,6 +58,12 @@ const everything = `%import zc.zrs
   path Other.fs
 </filestorage>
 </serverzlibstorage>
+<zlibstorage third>
+<filestorage>
+  path Third.fs
+  pack-gc off
+</filestorage>
+</zlibstorage>
 <admin>
   address :8101
   insecure-plain-text yes
@@ -98,16 +104,16 @@ func TestEveryValueIsTypedAndKnowsItsPlace(t *testing.T) {
 		{"path", say(main.Path), "Data.fs from zeo.conf:19:12"},
 		{"pack-gc", say(main.PackGC), "false from zeo.conf:20:15"},
 		{"peer-names", say(main.Replication.TLS.PeerNames), "[a b] from zeo.conf:26:16"},
-		{"admin", say(cfg.Admin.Address), ":8101 from zeo.conf:35:11"},
-		{"log", say(cfg.EventLog.Level), "10 from zeo.conf:39:9"},
-		{"max-size", say(cfg.EventLog.Files[0].MaxSize), "1048576 from zeo.conf:42:14"},
+		{"admin", say(cfg.Admin.Address), ":8101 from zeo.conf:41:11"},
+		{"log", say(cfg.EventLog.Level), "10 from zeo.conf:45:9"},
+		{"max-size", say(cfg.EventLog.Files[0].MaxSize), "1048576 from zeo.conf:48:14"},
 	} {
 		if c.got != c.want {
 			t.Errorf("%s is %s, want %s", c.what, c.got, c.want)
 		}
 	}
 	if len(cfg.Notes) != 4 || !strings.Contains(cfg.Notes[2].String(),
-		"zeo.conf:48:3: user zope: The user to run as") || !strings.Contains(cfg.Notes[3].String(),
+		"zeo.conf:54:3: user zope: The user to run as") || !strings.Contains(cfg.Notes[3].String(),
 		"zeo.conf:29:1: storage 1: a pack removes objects that only another storage refers to") {
 		t.Errorf("the notes are %v", cfg.Notes)
 	}
@@ -180,8 +186,9 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 		{"<logfile>\n</logfile>\n" + fs, "zeo.conf:1:1: <logfile> cannot be outside of sections"},
 		{"<demostorage>\n</demostorage>\n" + fs, "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
 		{"<demostorage>\n</demostorage>\n", "zeo.conf:1:1: demostorage: zrsd serves FileStorages only"},
-		{"<zlibstorage 1>\n</zlibstorage>\n", "zeo.conf:1:1: zlibstorage: zrsd does not change records: write " +
-			"<serverzlibstorage>"},
+		{"<zlibstorage 1>\n</zlibstorage>\n", "zeo.conf:1:1: <zlibstorage> needs a <filestorage>"},
+		{"<zlibstorage 1>\n <zrs>\n </zrs>\n</zlibstorage>\n",
+			"zeo.conf:2:2: <zrs> cannot be in <zlibstorage>: move it"},
 		{"<serverzlibstorage 1>\n</serverzlibstorage>\n", "zeo.conf:1:1: <serverzlibstorage> needs a <filestorage>"},
 		{"<primary 1>\n path a\n</primary>\n", "zeo.conf:1:1: primary: it is a section of ZRS 1: write <zrs 1> with " +
 			"replicate-to HOST:PORT"},
@@ -330,8 +337,31 @@ func TestAServerOfCompressingClientsIsAFileStorage(t *testing.T) {
 			t.Errorf("%s: %v", text, err)
 			continue
 		}
-		if st := cfg.Storages[0]; st.Name != "7" || st.Path.V != "Data.fs" || st.PackGC.V {
+		if st := cfg.Storages[0]; st.Name != "7" || st.Path.V != "Data.fs" || st.PackGC.V || st.Zlib != (Zlib{}) {
 			t.Errorf("%s: %+v", text, st)
+		}
+	}
+}
+
+// A server of clients without <zlibstorage> decompresses for them, and compresses unless it is told not to.
+func TestAServerMayCompressForItsClients(t *testing.T) {
+	const head, inside = "%import zc.zlibstorage\n%import zc.zrs\n<zeo>\n address ./s\n</zeo>\n",
+		"<filestorage>\n path Data.fs\n</filestorage>\n</zlibstorage>\n"
+	for _, c := range []struct {
+		text string
+		want Zlib
+	}{
+		{"<zlibstorage 7>\n" + inside, Zlib{Decompress: true, Compress: true}},
+		{"<zlibstorage 7>\n compress off\n" + inside, Zlib{Decompress: true}},
+		{"<zrs 7>\n replicate-to ./r\n<zlibstorage>\n compress no\n" + inside + "</zrs>\n", Zlib{Decompress: true}},
+	} {
+		cfg, err := load(t, head+c.text)
+		if err != nil {
+			t.Errorf("%s: %v", c.text, err)
+			continue
+		}
+		if st := cfg.Storages[0]; st.Name != "7" || st.Path.V != "Data.fs" || st.Zlib != c.want {
+			t.Errorf("%s: %+v", c.text, st)
 		}
 	}
 }

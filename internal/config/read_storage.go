@@ -6,7 +6,7 @@ import (
 	"github.com/zrsd/zrsd/internal/zconfig"
 )
 
-// storage reads <filestorage>, <blobstorage>, <serverzlibstorage> or <zrs>.
+// storage reads <filestorage>, <blobstorage>, <zlibstorage>, <serverzlibstorage> or <zrs>.
 func (c *checker) storage(s *zconfig.Section) *Storage {
 	st := &Storage{Role: Standalone}
 	switch s.Type {
@@ -22,7 +22,7 @@ func (c *checker) storage(s *zconfig.Section) *Storage {
 // files reads a storage without replication.
 func (c *checker) files(s *zconfig.Section, st *Storage, around string) {
 	switch s.Type {
-	case "serverzlibstorage":
+	case "zlibstorage", "serverzlibstorage":
 		c.zlibstorage(s, st, around)
 	case "blobstorage":
 		c.blobstorage(s, st, around)
@@ -32,11 +32,14 @@ func (c *checker) files(s *zconfig.Section, st *Storage, around string) {
 }
 
 func (c *checker) zlibstorage(s *zconfig.Section, st *Storage, around string) {
-	r := c.read(s, zlibTable, around)
-	get(r, "compress", boolean)
+	r := c.read(s, tableOf(s.Type), around)
+	compress := get(r, "compress", boolean)
+	if s.Type == "zlibstorage" {
+		st.Zlib = Zlib{Decompress: true, Compress: compress.V}
+	}
 	inner := r.one("filestorage", "blobstorage")
 	if inner == nil {
-		r.missing("<serverzlibstorage> needs a <filestorage> or a <blobstorage> inside")
+		r.missing("<" + s.Type + "> needs a <filestorage> or a <blobstorage> inside")
 		return
 	}
 	c.files(inner, st, r.label)
@@ -81,7 +84,7 @@ func (c *checker) zrs(s *zconfig.Section, st *Storage) {
 	default:
 		r.fail(s.Pos, "<zrs> needs replicate-to, replicate-from, or both")
 	}
-	if inner := r.one("filestorage", "blobstorage", "serverzlibstorage"); inner == nil {
+	if inner := r.one("filestorage", "blobstorage", "zlibstorage", "serverzlibstorage"); inner == nil {
 		r.missing("<zrs> needs a <filestorage> or a <blobstorage> inside")
 	} else {
 		c.files(inner, st, r.label)

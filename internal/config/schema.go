@@ -23,12 +23,11 @@ type entry struct {
 }
 
 // storageTypes are the sections that are storages.
-var storageTypes = []string{"filestorage", "blobstorage", "serverzlibstorage", "zrs"}
+var storageTypes = []string{"filestorage", "blobstorage", "zlibstorage", "serverzlibstorage", "zrs"}
 
 // tables are all sections, in the order of the reference.
-var tables = []*table{fileTable, zeoTable, sslTable, filestorageTable, blobstorageTable, zlibTable, zrsTable, tlsTable,
-	adminTable,
-	eventlogTable, logfileTable, runnerTable}
+var tables = []*table{fileTable, zeoTable, sslTable, filestorageTable, blobstorageTable, zlibTable,
+	serverZlibTable, zrsTable, tlsTable, adminTable, eventlogTable, logfileTable, runnerTable}
 
 func tableOf(typ string) *table {
 	for _, t := range tables {
@@ -50,11 +49,6 @@ func (t *table) entry(name string) *entry {
 
 const onlyFileStorages = "zrsd serves FileStorages only: use <filestorage>, or leave this storage to runzeo"
 
-const onlyServerZlib = "zrsd does not change records: write <serverzlibstorage> here, or only its " +
-	"<filestorage>, " +
-	"after you have put <zlibstorage> around the <zeoclient> of every client, which can be done one by one while " +
-	"runzeo still serves: a client without it cannot read the records that are compressed already"
-
 var fileTable = &table{
 	doc: "A file has these sections. `%import` is accepted for the packages whose sections are known here: " +
 		"`zc.zrs`, `zc.zlibstorage`, " +
@@ -67,7 +61,6 @@ var fileTable = &table{
 		"clientstorage":    onlyFileStorages,
 		"zeoclient":        onlyFileStorages,
 		"relstorage":       onlyFileStorages,
-		"zlibstorage":      onlyServerZlib,
 		"beforestorage":    onlyFileStorages,
 		"temporarystorage": onlyFileStorages,
 		"primary": "it is a section of ZRS 1: write <zrs 1> with replicate-to HOST:PORT, where secondaries " +

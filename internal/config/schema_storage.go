@@ -44,6 +44,24 @@ var blobstorageTable = &table{
 }
 
 var zlibTable = &table{
+	typ:   "zlibstorage",
+	named: true,
+	doc: "Of zc.zlibstorage, for clients without it: the storage inside has compressed records, which clients send " +
+		"and get as they were before. It costs processor time here. Where all clients have `<zlibstorage>` around " +
+		"their `<zeoclient>`, write `<serverzlibstorage>` instead.",
+	keys: []entry{
+		{
+			name:   "compress",
+			kind:   "boolean",
+			preset: "true",
+			doc: "Whether records are compressed. Those that are compressed already are decompressed for clients all " +
+				"the same.",
+		},
+	},
+	sections: []string{"filestorage", "blobstorage"},
+}
+
+var serverZlibTable = &table{
 	typ:   "serverzlibstorage",
 	named: true,
 	doc: "Of zc.zlibstorage, for clients that have `<zlibstorage>`: the storage inside has compressed records. " +
@@ -67,7 +85,7 @@ var zrsTable = &table{
 	doc: "Replicates the storage that it has inside. With `replicate-from` it is a secondary, with `replicate-to` " +
 		"it is " +
 		"a primary, with both a secondary that has secondaries of its own. At least one is needed.",
-	sections: []string{"filestorage", "blobstorage", "serverzlibstorage", "tls"},
+	sections: []string{"filestorage", "blobstorage", "zlibstorage", "serverzlibstorage", "tls"},
 	keys: []entry{
 		{name: "replicate-to", kind: "socket-binding-address", doc: "Where secondaries connect."},
 		{name: "replicate-from", kind: "socket-address",

@@ -67,6 +67,8 @@ type Config struct {
 	PackNoGC  bool // packs leave garbage, unless told otherwise
 	PackNoOld bool // packs leave no Data.fs.old, unless told otherwise
 
+	Decompress, Compress bool // zeo.StorageOptions
+
 	// NewIdentity makes the storage a database of its own where it has no state file, or a copy of one. AsItWas makes a
 	// copy the node again that it is a copy of: the files were moved, or the whole cluster was restored. Both are for
 	// one start.

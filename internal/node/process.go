@@ -116,7 +116,7 @@ func (c *Config) join(p *Process, name string) *Config {
 }
 
 // offered makes an open storage available to commands, and to the front, if there is one. opt says what clients may do;
-// how they have it packed is the Config's.
+// how they have it packed, and whether they get its records as they are, is the Config's.
 func (c *Config) offered(st *filestorage.Storage, opt zeo.StorageOptions) (withdraw func()) {
 	remove := c.handle.put(st)
 	if c.offer == nil {
@@ -124,6 +124,7 @@ func (c *Config) offered(st *filestorage.Storage, opt zeo.StorageOptions) (withd
 	}
 	pack := c.packOptions(admin.PackRequest{})
 	opt.PackGC, opt.KeepOld, opt.Watch = pack.GC, pack.KeepOld, c.board
+	opt.Decompress, opt.Compress = c.Decompress, c.Compress
 	leave := c.offer(st, opt)
 	return func() { remove(); leave() }
 }
