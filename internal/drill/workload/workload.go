@@ -127,18 +127,18 @@ func (a *actor) end(op *consistency.Op) {
 	a.Log.Add(op)
 }
 
-// class is that of the objects. No application has it, so nobody resolves their conflicts.
-var class = pickle.Global{Module: "zrsd.drill", Name: "Register"}
+// objectClass is that of the objects. No application has it, so nobody resolves their conflicts.
+var objectClass = pickle.Global{Module: "zrsd.drill", Name: "Register"}
 
 var limits = pickle.Limits{Bytes: 1 << 16}
 
 // record makes the record of a value.
-func record(value string) ([]byte, error) { return pickle.DumpRecord(class, value, limits) }
+func record(value string) ([]byte, error) { return pickle.DumpRecord(objectClass, value, limits) }
 
 // value returns the value in a record, and whether it is one of a drill.
 func value(record []byte) (value string, ours bool) {
 	class, state, err := pickle.LoadRecord(record, limits)
-	if err != nil || class != pickle.Value(class) {
+	if err != nil || class != pickle.Value(objectClass) {
 		return "", false
 	}
 	value, ours = state.(string)

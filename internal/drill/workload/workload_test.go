@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/consistency"
+	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -124,7 +125,11 @@ func TestOnlyRecordsOfDrillsHaveValues(t *testing.T) {
 	if value, ours := value(data); !ours || value != "x" {
 		t.Errorf("read %q, %v", value, ours)
 	}
-	for _, other := range []string{"", "\x80\x03cBTrees.Length\nLength\n.\x80\x03K\x01.", "garbage"} {
+	of, err := pickle.DumpRecord(pickle.Global{Module: "another", Name: "Class"}, "x", limits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, other := range []string{"", "\x80\x03cBTrees.Length\nLength\n.\x80\x03K\x01.", "garbage", string(of)} {
 		if _, ours := value([]byte(other)); ours {
 			t.Errorf("%q is taken for one of a drill", other)
 		}
