@@ -83,7 +83,7 @@ func (p *Primary) CheckHandover(ctx context.Context, node string, m *protocol.Ha
 	}
 }
 
-// TakeOver tells a secondary that this node has stepped down for it.
+// TakeOver notifies a secondary that this node has stepped down for it.
 func (p *Primary) TakeOver(node string, m *protocol.TakeOver) error {
 	c, err := p.find(node)
 	if err != nil {

@@ -47,7 +47,7 @@ func (p *Primary) proves(ctx context.Context, last protocol.Position) *protocol.
 // answerQueries answers questions about the history until there are no more.
 func (c *native) answerQueries(ctx context.Context, s *yamux.Session, control *protocol.Control,
 	query *protocol.HistoryQuery) error {
-	r := c.take(placeComparing) // before it has a name, by which it could be taken for a secondary
+	r := c.take(placeComparing) // before it has a name, by which it could count as a secondary
 	c.introduce(query.Name)
 	if r != nil {
 		return c.refuse(s, control, r)

@@ -37,7 +37,7 @@ type Counting struct {
 	Replaces string // the node that had its name before, and counts no more; empty: none
 }
 
-// A NodeInfo is what a node tells those that connect to it.
+// A NodeInfo is what a node sends to those that connect to it.
 type NodeInfo struct {
 	Node         string // its id
 	IsPrimary    bool   // it is the primary
@@ -88,7 +88,7 @@ func (c *native) answerVoteRequest(
 	control *protocol.Control,
 	req *protocol.VoteRequest,
 ) error {
-	r := c.take(placeAsking) // before it has a name, by which it could be taken for a secondary
+	r := c.take(placeAsking) // before it has a name, by which it could count as a secondary
 	c.introduce(req.Name)
 	if r != nil {
 		return c.refuse(s, control, r)

@@ -49,7 +49,7 @@ func (c *native) trouble(text string) {
 	c.problem = text
 }
 
-// beat sends heartbeats, and gives up a secondary that has been silent for too long.
+// beat sends heartbeats, and closes the connection of a secondary that has been silent for too long.
 func (c *native) beat(ctx context.Context, control *protocol.Control) error {
 	return every(ctx, c.p.opt.Heartbeat, func() error {
 		now := c.p.opt.now()

@@ -101,7 +101,7 @@ func (c *peer) leave(err error) {
 	c.p.roster.leave(c, last, streamed)
 }
 
-// logEnd says why a peer is gone. That it was refused has been said already.
+// logEnd logs why a connection has ended. A refusal has been logged already.
 func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	log := c.log.With("sent", last.SentTid)
 	if !last.Silent {

@@ -14,10 +14,10 @@ const (
 	maxComparing = 4  // that ask about the history, each of which has the disk read
 )
 
-// maxUnproven is how many connections of all addresses may not have proved who they are.
+// maxUnproven is how many connections of all addresses may be unauthenticated.
 const maxUnproven = 32
 
-// Bytes that a connection may send, by what it has proved. Room for a message is made when it is announced.
+// Bytes that a connection may send, by its authentication. Memory for a message is allocated when it is announced.
 const (
 	strangerBytes = 64 << 10  // until the secret is proved, where there is one
 	helloBytes    = 512 << 10 // for a hello with all its epochs, and the request for a stream
@@ -71,7 +71,7 @@ func (c *peer) take(to place) *protocol.Refusal {
 	return nil
 }
 
-// release gives the place of a connection back that is refused: it stays only to hear why.
+// release frees the place of a connection that is refused: it stays only to get the reason.
 func (c *peer) release() {
 	c.p.mu.Lock()
 	proved := c.place != placeUnproven

@@ -62,7 +62,7 @@ type Options struct {
 	MaxPerAddress    int           // connections of one source at a time that are not accepted yet; default 8
 	HandshakeTimeout time.Duration // from accepting to the first message, then to streaming; default 30 s
 	Heartbeat        time.Duration // default 5 s
-	IdleTimeout      time.Duration // of silence, after which a secondary is given up; default 60 s, >= 3 heartbeats
+	IdleTimeout      time.Duration // of silence, after which a secondary is disconnected; default 60 s, >= 3 heartbeats
 	stallAfter       time.Duration // without progress while behind, a secondary counts as stalled; default 30 s
 	DrainTimeout     time.Duration // for Shutdown to let secondaries catch up; default 60 s
 	WriteTimeout     time.Duration // see protocol.SessionOptions
@@ -104,9 +104,9 @@ type Primary struct {
 	src  Source
 	opt  Options
 	log  hclog.Logger
-	hush *door.Quiet // about who is not accepted
-	loud *door.Quiet // about who is: what unauthenticated connections do holds none of that back
-	room *door.Room  // for who has not proved anything yet
+	hush *door.Quiet // about peers that are not accepted
+	loud *door.Quiet // about accepted peers: lines about unauthenticated connections do not use up its limit
+	room *door.Room  // for unauthenticated connections
 
 	quorum *quorum
 
@@ -214,7 +214,7 @@ func (p *Primary) Shutdown(ctx context.Context) error {
 	return err
 }
 
-// stopAccepting closes all listeners and tells the peers to come to an end.
+// stopAccepting closes all listeners and asks the peers to end.
 func (p *Primary) stopAccepting() error {
 	p.mu.Lock()
 	p.drain()
@@ -228,7 +228,7 @@ func (p *Primary) stopAccepting() error {
 	return err
 }
 
-// unfinished says who is cut, and is nil when nobody is.
+// unfinished names the connections that are closed early; nil: there are none.
 func (p *Primary) unfinished(why error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -278,5 +278,5 @@ func refusePreface(ctx context.Context, conn net.Conn, r *protocol.Refusal) {
 }
 
 func closeQuietly(c io.Closer) {
-	_ = c.Close() // the connection is given up; there is nobody to tell
+	_ = c.Close() // the connection is closed; the error has no receiver
 }

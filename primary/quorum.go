@@ -114,7 +114,7 @@ func (q *quorum) ack(node, name string, applied, durable zodb.Tid) {
 	}
 }
 
-// count finds the highest transaction that enough secondaries have. It never takes back what it has once said.
+// count finds the highest transaction that enough secondaries have. It never goes back.
 func (q *quorum) count() {
 	if q.rule.Required == 0 || len(q.credits) < q.rule.Required {
 		return

@@ -86,8 +86,8 @@ func (s *sender) renewed() bool {
 	}
 }
 
-// encode sends a transaction, and tells a failure to read it from a failure to send it. After the former the secondary
-// has time to store what it got before, or it would come no further with each attempt.
+// encode sends a transaction, and distinguishes a failure to read it from a failure to send it. After the former the
+// secondary has time to store what it got before, or it would get no further with each attempt.
 func (s *sender) encode(ctx context.Context, txn zodb.Transaction) error {
 	s.c.progress.sending(txn.Meta().Tid, s.it.Position(), s.c.p.opt.now())
 	err := s.enc.Encode(txn)

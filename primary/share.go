@@ -37,8 +37,8 @@ func (c *peer) share(h *protocol.Hello, w *protocol.Welcome) (done func(), refus
 // shares reports whether a welcome promises that blobs stay where they are.
 func shares(w *protocol.Welcome) bool { return slices.Contains(w.Capabilities, protocol.SharedBlobs) }
 
-// A sharing iterator yields transactions for a secondary that sees the blob directory: what has a blob says so, and the
-// blob does not travel.
+// A sharing iterator yields transactions for a secondary that sees the blob directory: records of blobs are marked, and
+// the blobs are not sent.
 type sharing struct{ zodb.Iterator }
 
 func (s sharing) Next(ctx context.Context) (zodb.Transaction, error) {

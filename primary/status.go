@@ -41,7 +41,7 @@ type Status struct {
 	Size        int64             `json:"size"`      // bytes of the file
 	Draining    bool              `json:"draining"`
 	SourceError string            `json:"source_error"` // the last failure to read the storage
-	Secondaries []SecondaryStatus `json:"secondaries"`  // in the order of connecting; at the end those that are gone
+	Secondaries []SecondaryStatus `json:"secondaries"`  // in the order of connecting; at the end those that have disconnected
 	Refusals    []RefusedPeer     `json:"refusals"`     // the last ones, oldest first
 	Totals      Totals            `json:"totals"`
 }
@@ -87,7 +87,7 @@ type RefusedPeer struct {
 	Tid  zodb.Tid      `json:"tid"`
 }
 
-// A roster is who is connected, who was, and who was refused. The Primary's mutex guards it.
+// A roster has the connections that exist, that have ended, and that were refused. The Primary's mutex guards it.
 type roster struct {
 	peers       []*peer
 	gone        []SecondaryStatus

@@ -81,7 +81,8 @@ func host(addr net.Addr) string {
 	return "this machine"
 }
 
-// judgeZrs2 decides whether such a secondary may follow: nil, or why not. It tells no more of its history than one tid.
+// judgeZrs2 decides whether such a secondary may follow: nil, or why not. One tid is all that it knows of the history
+// of the secondary.
 func (p *Primary) judgeZrs2(ctx context.Context, proto string, start zodb.Tid) *protocol.Refusal {
 	if p.src.HasBlobs() && proto == zrs.V20 {
 		return refuse(protocol.CodeBlobsRequired, 0, "the primary has blobs, and %s cannot carry them; give the "+
@@ -118,7 +119,7 @@ const (
 	hangUpTime   = time.Second           // it has to hang up itself, after that
 )
 
-// deliver sends until there is a reason of our own to end. Then the secondary gets what is on its way.
+// deliver sends until this side has a reason to end. Then the secondary gets what is being sent.
 func (c *zrs2) deliver(ctx context.Context, start zodb.Tid, it zodb.Iterator) error {
 	wire := &countingWriter{w: &patientWriter{c.conn, c.p.opt.IdleTimeout}, n: &c.bytes}
 	enc := &unconfirmed{Encoder: zrs.NewEncoder(wire, start), progress: c.progress, now: c.p.opt.now}
@@ -170,7 +171,7 @@ func (c *zrs2) arrives(ctx context.Context) {
 	}
 }
 
-// listen takes keep-alives until the connection ends. The first tells that there will be more: from then on silence is
+// listen takes keep-alives until the connection ends. The first one shows that more will come: from then on silence is
 // the end.
 func (c *zrs2) listen() error {
 	var longest time.Duration
@@ -229,7 +230,7 @@ func (u *unconfirmed) arrived() {
 	}
 }
 
-// A patientWriter gives up a connection that takes nothing for a while.
+// A patientWriter closes a connection that accepts no data for a while.
 type patientWriter struct {
 	conn  net.Conn
 	limit time.Duration

@@ -56,7 +56,7 @@ func (s *Secondary) apply(ctx context.Context, from *source, out chan pendingCom
 		}
 		from.wire.arrived(tid)
 		select {
-		case <-out: // commits complete in order: who waits for the newest waits for all
+		case <-out: // commits complete in order: to wait for the newest is to wait for all
 		default:
 		}
 		out <- pendingCommit{commit, tid, count}
@@ -118,7 +118,7 @@ func (s *Secondary) records(txn *filestorage.Txn, in zodb.Transaction) (held []h
 	}
 }
 
-// blame tells an error of the storage from one of the stream that the storage was reading.
+// blame distinguishes an error of the storage from one of the stream that the storage was reading.
 func (s *Secondary) blame(ctx context.Context, from *meteredReader, err error) error {
 	switch {
 	case ctx.Err() != nil, from.failed, ofStream(err):

@@ -34,10 +34,10 @@ func (e *notLeadingError) Error() string {
 	return e.name + " is a secondary itself; the primary is searched at the other addresses"
 }
 
-// comparePrimary decides whether to follow who has answered. A node of a lower epoch than the highest that was ever
-// heard of is not followed, whatever it says of itself: it does not know yet that it is primary no more. Among several
-// addresses it is the primary that is followed; another secondary only where a whole round has found none, and then one
-// that is itself connected to a primary.
+// comparePrimary decides whether to follow the node that has answered. A node of a lower epoch than the highest known
+// one is not followed, whatever it answers: it does not know yet that it is no longer primary. Among several addresses
+// the primary is followed; another secondary only if a whole round has found none, and then one that is itself
+// connected to a primary.
 func (s *Secondary) comparePrimary(w *protocol.Welcome) error {
 	id := s.keep.State()
 	switch {

@@ -182,7 +182,7 @@ func silence(heartbeat time.Duration) time.Duration {
 }
 
 func closeQuietly(c io.Closer) {
-	_ = c.Close() // the connection is given up; there is nobody to tell
+	_ = c.Close() // the connection is closed; the error has no receiver
 }
 
 // checkCompatible checks that this storage can hold what the primary has.

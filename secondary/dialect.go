@@ -12,7 +12,7 @@ import (
 // A Protocol is how a secondary speaks to its primary.
 type Protocol string
 
-// The protocols that a secondary can be told to speak.
+// The protocols that a secondary can be configured to use.
 const (
 	ProtocolAuto   Protocol = "auto"   // our own, and zrs2 where the primary does not know that
 	ProtocolNative Protocol = "native" // our own only
@@ -23,10 +23,10 @@ const (
 func (p Protocol) Known() bool { return p == ProtocolAuto || p == ProtocolNative || p == ProtocolZrs2 }
 
 const (
-	// nativeAgain is how long a primary is taken for one that speaks zrs2 only. After that a new connection begins with
-	// our own protocol again: perhaps it was replaced by a zrsd.
+	// nativeAgain is for how long a primary counts as one of protocol zrs2 only. After that a new connection begins
+	// with our own protocol again: perhaps it was replaced by a zrsd.
 	nativeAgain = 10 * time.Minute
-	// patience is how many connections may end without a word before that is taken for a refusal.
+	// patience is how many connections may end without a message before that counts as a refusal.
 	patience = 3
 )
 

@@ -30,7 +30,7 @@ type localError struct{ err error }
 func (e *localError) Error() string { return e.err.Error() }
 func (e *localError) Unwrap() error { return e.err }
 
-// An unfitError says that this secondary cannot follow this primary although the primary would let it.
+// An unfitError says that this secondary cannot follow this primary although the primary would accept it.
 type unfitError struct {
 	text   string
 	rewind bool // what this node has more can be set aside

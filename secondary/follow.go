@@ -52,7 +52,7 @@ func (l *link) report(h pendingCommit, size int64) error {
 	})
 }
 
-// leave tells the primary why the connection ends, as far as it can still hear that.
+// leave sends the primary the reason why the connection ends, as far as it can still receive that.
 func leave(l *link, why error) {
 	var local *localError
 	var err error

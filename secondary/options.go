@@ -63,7 +63,7 @@ type Options struct {
 	// ends Run with that error. Nil: there is nothing to be done.
 	Diverged func(ctx context.Context, addr string) error
 
-	watch  *watchdog.Board // is told when the storage takes no transaction; nil: nobody is
+	watch  *watchdog.Board // is called when the storage takes no transaction; may be nil
 	Logger hclog.Logger
 	now    func() time.Time
 }

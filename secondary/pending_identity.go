@@ -9,10 +9,9 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// A pendingIdentity is what a primary says of its identity. Nothing protects a welcome from damage on its way, and a
-// wrong id, once kept, would make every later handshake fail. So a claim that is new to this secondary is kept in
-// memory first; the next hello presents it, and it is written down when the primary accepts that and says the same
-// again.
+// A pendingIdentity is the identity that a primary claims. Nothing protects a welcome from damage in transit, and a
+// wrong id, once saved, would make every later handshake fail. So a claim that is new to this secondary is kept in
+// memory first; the next hello presents it, and it is saved when the primary accepts that and repeats the same.
 type pendingIdentity struct {
 	storageID string
 	epochs    []protocol.Epoch
@@ -88,7 +87,7 @@ func (s *Secondary) take(w *protocol.Welcome) error {
 	return nil
 }
 
-// unconfirmed gives up a claim that the primary itself denies.
+// unconfirmed drops a claim that the primary itself denies.
 func (s *Secondary) unconfirmed(r *protocol.Refusal) error {
 	if s.claim == nil || r.Code != protocol.CodeWrongStorage {
 		return r
@@ -104,7 +103,7 @@ func (s *Secondary) unconfirmed(r *protocol.Refusal) error {
 func (s *Secondary) foreign() error {
 	id := s.keep.State()
 	if id == nil || id.ExternalHistory {
-		return nil // whoever has no identity yet is known to be foreign by what it has when it takes one
+		return nil // a secondary without an identity is known to be foreign by its transactions when it adopts one
 	}
 	if err := s.keep.Update(func(id *state.State) error { id.ExternalHistory = true; return nil }); err != nil {
 		return &localError{fmt.Errorf("saving that transactions come from a zc.zrs: %w", err)}

@@ -13,8 +13,8 @@ const spread = 0.5
 // turn without a wait; then comes one, longer after each round, and the longest when no address of the round gives
 // hope.
 //
-// An error that looks final is believed when the same address gives the same one again: the first may be the work of
-// a damaged handshake.
+// An error that looks final counts when the same address gives the same one again: the first may come from a damaged
+// handshake.
 type reconnectDelay struct {
 	addresses []string
 	said      []string // by address: the last error

@@ -133,7 +133,7 @@ func atEnd(r io.Reader) (bool, error) {
 	return false, err
 }
 
-// sameExtension compares dictionaries by what is in them: on zrs2 their pickles are made anew.
+// sameExtension compares dictionaries by their content: over zrs2 their pickles are written anew.
 func sameExtension(a, b []byte) bool {
 	if bytes.Equal(a, b) {
 		return true

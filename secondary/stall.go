@@ -56,7 +56,7 @@ func (w *meteredReader) arrived(tid zodb.Tid) {
 	w.handed = tid
 }
 
-// check is told by each heartbeat what the primary has.
+// check gets, from each heartbeat, the last transaction of the primary.
 func (w *meteredReader) check(last zodb.Tid) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()

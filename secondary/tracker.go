@@ -10,7 +10,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A tracker collects what Status tells. It may be used concurrently.
+// A tracker collects what Status shows. It may be used concurrently.
 type tracker struct {
 	now func() time.Time
 

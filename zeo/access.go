@@ -52,7 +52,7 @@ func (s *storage) setAccess(access Access) {
 	}
 }
 
-// leaderFound sends away who is here for want of a node to write on.
+// leaderFound disconnects clients that are here only because no node admitted writers.
 func (s *storage) leaderFound() {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -16,7 +16,7 @@ const (
 	maxLines        = 1000 // a minute about clients that have
 )
 
-// A limiter is who is connected, and what those may cost that have not registered yet.
+// A limiter tracks connections, and bounds what those cost that have not registered yet.
 type limiter struct {
 	clients    map[*client]struct{}
 	registered int
@@ -99,7 +99,8 @@ func (s *Server) forget(c *client) {
 	}
 }
 
-// say logs a line that a client can cause as often as it likes. Why tells it from others of a stranger; it may be nil.
+// say logs a line that a client can cause without limit. why distinguishes lines of unregistered connections; it may be
+// nil.
 func (c *client) say(level hclog.Level, why error, msg string, args ...any) {
 	c.srv.mu.Lock()
 	known := c.known

@@ -36,8 +36,8 @@ func (c *client) keepUpload(u zodb.BlobDraft) {
 	c.shown.uploading.Store(since)
 }
 
-// A lostUpload is a blob that the disk did not take. Its client cannot be told before the vote, which fails then: that
-// is the end of the transaction, and of nothing else.
+// A lostUpload is a blob that did not fit on the disk. Its client gets the error at the vote, which fails: this ends
+// the transaction only.
 type lostUpload struct{ err error }
 
 func (l lostUpload) Write(b []byte) (int, error) { return len(b), nil }

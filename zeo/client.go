@@ -50,11 +50,11 @@ type client struct {
 	readOnly   bool
 	looksAgain *time.Timer // while it seeks: ends the connection
 	turned     bool        // it was refused as a writer, and may come again as a reader
-	onlyReads  bool        // it wants to write and is let in to read, because nobody leads
+	onlyReads  bool        // it wants to write and is admitted as a reader, because no node is primary
 	changes    uint64      // of the seeker, as its place was decided
 	entered    zodb.Tid    // the last transaction that it was told as it entered
 	spoke      bool        // it has asked for something since
-	seeks      bool        // it is one of those for whom the seeker looks on
+	seeks      bool        // the seeker keeps looking for it
 
 	helpers   sync.WaitGroup // goroutines of votes, packs, blobs and the like
 	slots     chan struct{}  // one for each call that background answers
@@ -105,7 +105,7 @@ func (c *client) serve() {
 	writer.Wait()
 }
 
-// end gives back everything that the connection held.
+// end releases everything that the connection held.
 func (c *client) end(err error) {
 	c.stop()
 	c.out.close(err)
@@ -257,8 +257,9 @@ func (c *client) next(r *bufio.Reader) error {
 	return c.dispatch(m)
 }
 
-// behindText is about a client that has left without a word after it was let in. ZEO's does so when its cache is ahead,
-// and says why only in its own log. (One with a fallback also does so when it is let in elsewhere first.)
+// behindText is about a client that has left without a message after it was admitted. ZEO's client does so when its
+// cache is ahead, and logs the reason only in its own log. (One with a fallback also does so when another server has
+// admitted it first.)
 const behindText = "a client has left as soon as it knew the last transaction here. If it logs \"Server behind " +
 	"client\", " +
 	"its cache has seen later ones, and this is an older copy: stop the client, delete its cache files (*.zec), and " +
@@ -285,7 +286,7 @@ func (c *client) encode(m *wire.Message) []byte {
 
 func (c *client) send(m *wire.Message) { c.out.put(c.encode(m)) }
 
-// add is send without waking who writes: flush or wake of the outbox has to follow.
+// add is send without waking the writer: flush or wake of the outbox must follow.
 func (c *client) add(message []byte) {
 	c.out.add(len(message), func(waiting []byte) []byte { return append(waiting, message...) })
 }
@@ -310,8 +311,8 @@ func (c *client) fail(m *wire.Message, err error) error {
 	return nil
 }
 
-// maxBackground is how many calls of a client are answered beside its connection at a time. A blob on its way has a
-// file open.
+// maxBackground is how many calls of a client are answered beside its connection at a time. A blob upload has a file
+// open.
 const maxBackground = 32
 
 // background runs f, which answers m, beside the connection. With too many of them the connection waits.

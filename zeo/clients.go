@@ -90,7 +90,7 @@ func (c *client) info() ClientInfo {
 		info.Storage, info.Encoding, info.Label, info.ReadOnly = e.storage, e.encoding, e.label, e.readOnly
 		info.Doing, info.DoingSince = c.shown.activity()
 	}
-	// Behind the activity, so that who is seen idle has what it has done counted.
+	// After the activity, so that for a client that is seen idle all its calls are counted.
 	info.Loads, info.Stores, info.Commits = c.shown.loads.Load(), c.shown.stores.Load(), c.shown.commits.Load()
 	return info
 }

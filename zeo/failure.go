@@ -42,7 +42,7 @@ func raise(class string, args ...pickle.Value) error {
 	return &callError{failure{class, pickle.Tuple(args)}}
 }
 
-// failureOf returns the exception for an error, and whether it is one of ours: an operator should hear of it.
+// failureOf returns the exception for an error, and whether it is one of ours, which an operator should see.
 func failureOf(err error) (f failure, internal bool) {
 	var (
 		call     *callError
@@ -110,7 +110,7 @@ type trouble struct {
 	told time.Time
 }
 
-// worthTelling reports whether an error is new, or has not been told of for a while.
+// worthTelling reports whether an error is new, or has not been logged for a while.
 func (t *trouble) worthTelling(err error, now time.Time) bool {
 	if text := err.Error(); text != t.text || now.Sub(t.told) >= tellEvery {
 		t.text, t.told = text, now

@@ -26,7 +26,7 @@ type news struct {
 // The most that is kept in told: a client waits for each of its transactions, so that no more come where all is well.
 const maxTold, maxToldOids = 10_000, 1_000_000
 
-// add is what filestorage.Storage.Watch calls. A committer who is here continues to announce it.
+// add is what filestorage.Storage.Watch calls. A committer on this goroutine announces the transaction itself.
 func (n *news) add(told []filestorage.Invalidation, here bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -130,7 +130,7 @@ func (s *storage) follow(ctx context.Context) {
 	}
 }
 
-// errUnreadable ends the connections of clients that cannot be told what is new.
+// errUnreadable ends the connections of clients that cannot get invalidations.
 var errUnreadable = errors.New("what was committed cannot be read")
 
 // disconnect ends the connections of all clients; they may come again.
@@ -187,7 +187,7 @@ func (s *storage) announceHere(c *client) {
 	}
 }
 
-// tell announces transactions as soon as clients may be told of them.
+// tell announces transactions as soon as clients may see them.
 func (s *storage) tell(ctx context.Context, batch []filestorage.Invalidation) error {
 	for {
 		if err := s.cleared(ctx, batch[len(batch)-1].Tid); err != nil {

@@ -110,7 +110,7 @@ type StorageOptions struct {
 	Decompress bool
 	Compress   bool
 
-	Watch   *watchdog.Board // is told when clients cannot be told of commits; nil: nobody is
+	Watch   *watchdog.Board // is called when clients cannot get invalidations; may be nil
 	PackGC  bool            // let packs collect garbage
 	KeepOld bool            // let packs leave the old file
 }
@@ -125,5 +125,5 @@ type Leader struct {
 	For  time.Duration // how long it has taken them; very long where that is not known
 }
 
-// defaultHoldFor is for how long nobody has to lead before clients that want to write are let in to read.
+// defaultHoldFor is for how long there must be no primary before clients that want to write are admitted as readers.
 const defaultHoldFor = 15 * time.Second

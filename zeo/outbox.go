@@ -15,7 +15,7 @@ var errSlow = errors.New("the client does not read its messages; it was disconne
 // reads from the client answers loads without that: it adds as many answers as it has questions, and then writes them
 // itself, unless somebody else is writing.
 type outbox struct {
-	w      io.Writer // used by one at a time: whoever has set writing
+	w      io.Writer // used by one goroutine at a time: the one that has set writing
 	giveUp func()    // when the outbox is closed
 	limit  int64     // bytes that may wait
 
@@ -138,7 +138,7 @@ func (o *outbox) run() error {
 	}
 }
 
-// flush writes what waits, unless somebody else is about to. It waits for him while the outbox is full.
+// flush writes what waits, unless another goroutine is about to. It waits for that one while the outbox is full.
 func (o *outbox) flush() error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -160,7 +160,7 @@ func (o *outbox) wake() {
 	}
 }
 
-// write writes all that waits. It is called with mu held and gives it up meanwhile.
+// write writes all that waits. It is called with mu held and releases it meanwhile.
 func (o *outbox) write() {
 	batch := o.waiting
 	o.waiting, o.spare = o.spare, nil

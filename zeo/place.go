@@ -25,7 +25,7 @@ const (
 // Times of clients that want to write where nobody leads.
 const (
 	holdFor       = 5 * time.Second        // then a client looks at all addresses again
-	clearWithin   = 2 * time.Second        // or one at a node that nobody can write on, where nothing may be told yet
+	clearWithin   = 2 * time.Second        // or one at a node without writers, where no transaction is cleared yet
 	greetingPause = 200 * time.Millisecond // a node that leads is to greet the client first
 )
 
@@ -88,8 +88,8 @@ func (c *client) greet() {
 	}
 }
 
-// patiently runs f, which may wait, and ends its ctx when the client has gone. A client that waits says nothing but
-// that it is still there.
+// patiently runs f, which may wait, and ends its ctx when the client has disconnected. A client that waits sends only
+// keep-alives.
 func (c *client) patiently(f func(ctx context.Context)) {
 	ctx, cancel := context.WithTimeout(c.ctx, c.srv.opt.HandshakeTimeout)
 	defer cancel()

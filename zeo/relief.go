@@ -37,7 +37,7 @@ type relief struct {
 	wake    chan struct{} // one slot
 }
 
-// reliefEvery is between two looks: who is seen by two is relieved.
+// reliefEvery is the time between two checks: a client seen by two of them is relieved.
 const reliefEvery = 10 * time.Millisecond
 
 // restAfter is after how many looks at nothing new there are no more, until somebody waits again.

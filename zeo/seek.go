@@ -28,7 +28,7 @@ type seeker struct {
 	vacant   time.Time     // since when nobody leads; zero: somebody does, or nobody knows
 	changes  uint64        // how often another leader was found, or one after there was none
 	changed  time.Time     // when that was last
-	moved    chan struct{} // closed, and made anew, when any of these changes
+	moved    chan struct{} // closed, and replaced, when any of these changes
 	woken    chan struct{} // one slot: a question is wanted at once
 }
 
@@ -55,7 +55,8 @@ const (
 	unsettled  = 3 * time.Second // after a change, and when a node has begun to lead, clients may miss it
 )
 
-// enter notes one who has to know, until leave, and returns the number of the first question that begins from now on.
+// enter registers a client that needs the answer, until leave, and returns the number of the first question that begins
+// from now on.
 func (k *seeker) enter() (first uint64) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -79,8 +80,8 @@ func (k *seeker) view() view {
 	return view{k.answered, k.leader, k.vacant, k.changes, k.moved}
 }
 
-// restless reports whether the leader is being looked for, was found only now, or began to lead only now: who has come
-// to its address a moment before was sent away there.
+// restless reports whether the leader is being looked for, was found only now, or began to lead only now: a client that
+// came to its address a moment before was refused there.
 func (k *seeker) restless() bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -96,7 +97,7 @@ func (k *seeker) missedBy(came time.Time) bool {
 	return k.leader != "" && k.began.After(came.Add(-startSlack))
 }
 
-// poke wakes who waits for something to change.
+// poke wakes all that wait for a change.
 func (k *seeker) poke() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -116,7 +117,7 @@ func (k *seeker) forget() {
 	k.notify()
 }
 
-// run asks, for as long as there is somebody who has to know, until ctx ends.
+// run asks, for as long as a client needs the answer, until ctx ends.
 func (k *seeker) run(ctx context.Context) {
 	var questions sync.WaitGroup
 	defer questions.Wait()

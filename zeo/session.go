@@ -61,9 +61,8 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 // reopening is how long a client waits whose storage is being opened again.
 const reopening = time.Second
 
-// again makes a client connect to all its addresses anew. ZEO's client forgets its other attempts when one has
-// succeeded, and asks for the last transaction when it was told none: then the end of the connection makes it begin
-// from the start, at once.
+// again makes a client connect to all its addresses again. ZEO's client ends its other attempts when one has succeeded,
+// and asks for the last transaction when it got none: then the end of the connection makes it start again, at once.
 func (c *client) again(m *wire.Message) error {
 	c.logger().Debug("asked a client to look again for a writable server")
 	c.reply(m, nil)
@@ -159,9 +158,9 @@ func (c *client) getInfo(m *wire.Message, _ *arguments) error {
 	})
 }
 
-// getInvalidations(tid) tells what was written since: from memory, or else from the storage, as long as no pack may
-// have dropped transactions in between. None says that nobody knows, and makes the client drop its cache: so it is for
-// a transaction that is not of this history, or that nobody is told of yet.
+// getInvalidations(tid) returns what was written since: from memory, or else from the storage, as long as no pack may
+// have dropped transactions in between. None means unknown, and makes the client drop its cache: it is for a
+// transaction that is not of this history, or that clients must not see yet.
 func (c *client) getInvalidations(m *wire.Message, a *arguments) error {
 	tid := a.tid("tid")
 	if err := a.end(); err != nil {

@@ -27,12 +27,12 @@ type storage struct {
 	log  hclog.Logger
 	keep int // transactions in recent
 
-	unclear  atomic.Bool  // the last one who came could not enter, because nothing may be told yet
+	unclear  atomic.Bool  // the last client could not enter, because its transactions are not cleared yet
 	allowed  atomic.Int32 // an Access; changed with mu held
 	follower sync.WaitGroup
 	stop     func()
 	news     news
-	telling  sync.Mutex // held by whoever announces
+	telling  sync.Mutex // held while transactions are announced
 	relief   relief
 	last     atomic.Pointer[last]
 
@@ -42,7 +42,7 @@ type storage struct {
 	visible   zodb.Tid
 	floor     zodb.Tid                   // who enters waits until this is visible
 	announced chan struct{}              // one slot: invalidations wait to be sent
-	moved     chan struct{}              // closed, and made anew, when visible moves
+	moved     chan struct{}              // closed, and replaced, when visible moves
 	recent    []filestorage.Invalidation // the last transactions up to visible, the oldest first
 	clients   map[*client]struct{}
 	finishing map[zodb.Tid]pendingFinish
@@ -80,7 +80,7 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 	}
 	s.stats.start = time.Now()
 	s.allowed.Store(int32(opt.Access))
-	unwatch := st.Watch(s.news.add) // before what was committed last is read, so that nothing lies between
+	unwatch := st.Watch(s.news.add) // before the last transactions are read, so that none is missed
 	recent, err := st.LastInvalidations(keep)
 	if err != nil {
 		unwatch()
@@ -129,8 +129,7 @@ func (s *storage) use() bool {
 	return !s.closed
 }
 
-// cleared waits until clients may be told of transactions up to tid. The error is that of ctx: as long as there is
-// nothing to tell, clients wait.
+// cleared waits until clients may see transactions up to tid. The error is that of ctx: until then, clients wait.
 func (s *storage) cleared(ctx context.Context, tid zodb.Tid) error {
 	var unanswered trouble
 	for s.opt.Cleared != nil {
@@ -157,8 +156,8 @@ var over = func() context.Context {
 	return ctx
 }()
 
-// stillCleared reports whether clients may be told at this moment. It is asked at last with mu held, for which readers
-// that wait for the disk may have made us wait: what was true before may be true no more.
+// stillCleared reports whether clients may see the transaction at this moment. It is asked with mu held, because
+// readers that wait for the disk may have delayed the lock, and the first answer may be out of date.
 func (s *storage) stillCleared(tid zodb.Tid) bool {
 	return s.opt.Cleared == nil || s.opt.Cleared(over, tid) == nil
 }
@@ -273,7 +272,7 @@ func (s *storage) wakeClients() {
 	}
 }
 
-// announceTo tells a client of transactions of which it has committed some.
+// announceTo sends a client transactions of which it has committed some.
 func (s *storage) announceTo(c *client, batch []filestorage.Invalidation, calls []*wire.Message, each []encodings) {
 	for i := range batch {
 		if f, ok := s.finishing[batch[i].Tid]; ok && f.c == c {
@@ -301,8 +300,8 @@ func (e *encodings) of(c *client, messages ...*wire.Message) []byte {
 	return b
 }
 
-// enter registers a client and answers it, so that it hears of everything after the tid that it is told. It reports
-// whether the storage is still there to be used as it was a moment ago; the client keeps it there until leave.
+// enter registers a client and answers it, so that it gets everything after the tid in the answer. It reports whether
+// the storage can still be used as it was a moment ago; the client keeps it open until leave.
 func (s *storage) enter(c *client, m *wire.Message, readOnly, onlyReads bool) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -468,7 +467,7 @@ func (s *storage) believes(g given, now time.Time) error {
 	return nil
 }
 
-// stats are what server_status tells of a storage.
+// stats are what server_status shows of a storage.
 type stats struct {
 	start                                     time.Time
 	loads, stores, commits, aborts, conflicts atomic.Int64

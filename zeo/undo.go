@@ -133,7 +133,7 @@ func equalValue(got, want pickle.Value) bool {
 	return false
 }
 
-// prefixed reports whether a user name, "/path user", lies below the path of a ZopeUndo.Prefix.Prefix.
+// prefixed reports whether a user name, "/path user", is below the path of a ZopeUndo.Prefix.Prefix.
 func prefixed(user string, prefix *pickle.Object) bool {
 	state, _ := prefix.State.(*pickle.Dict)
 	if prefix.Class != (pickle.Global{Module: "ZopeUndo.Prefix", Name: "Prefix"}) || state == nil {
@@ -213,7 +213,7 @@ func (c *client) pack(m *wire.Message, a *arguments) error {
 	return nil
 }
 
-// pack packs a storage and tells its clients.
+// pack packs a storage and informs its clients.
 func (s *Server) pack(st *storage, stop zodb.Tid, log hclog.Logger) error {
 	begun := time.Now()
 	log.Info("pack started", "storage", st.name, "until", stop)

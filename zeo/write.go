@@ -169,8 +169,8 @@ func (c *client) own(handle pickle.Value) error {
 	return nil
 }
 
-// buffered is what all calls have in common that only buffer: handle is the last argument. Most of them have no answer,
-// so what cannot be kept is told at the vote.
+// buffered is the common part of all calls that only buffer: handle is the last argument. Most of them have no answer,
+// so an error is reported at the vote.
 func (c *client) buffered(m *wire.Message, a *arguments, f func(t *transaction) error) error {
 	handle := a.handle()
 	if err := a.end(); err != nil {
@@ -327,7 +327,7 @@ func (c *client) passed(m *wire.Message, t *transaction, out *commit.Outcome) {
 	}
 }
 
-// A last is who has finished a transaction last, and when.
+// A last is the client that has finished a transaction last, and when.
 type last struct {
 	c  *client
 	at time.Time

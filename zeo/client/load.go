@@ -50,7 +50,7 @@ func (c *Conn) LoadBefore(ctx context.Context, oid zodb.Oid, before zodb.Tid) (*
 // A loadFunc takes what a load has found. The goroutine that reads calls it; Data is valid as long as the call.
 type loadFunc func(oid zodb.Oid, r Revision, err error)
 
-// A loadQueue is who waits for the answers to loads that are the same, in their order.
+// A loadQueue has the callers that wait for the answers to equal loads, in their order.
 type loadQueue struct {
 	first loadFunc
 	more  []loadFunc
@@ -69,7 +69,7 @@ func (c *Conn) ask(out []byte, l wire.Load, got loadFunc) []byte {
 	return c.codec.AppendLoad(out, l)
 }
 
-// loaded hands the answer to a load to who has waited for it longest.
+// loaded gives the answer to a load to the caller that has waited for it longest.
 func (c *Conn) loaded(l wire.Load, r Revision, err error) {
 	c.mu.Lock()
 	q := c.loads[l]

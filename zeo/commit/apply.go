@@ -84,8 +84,9 @@ func (a *applier) write(op *operation, serial zodb.Tid, data []byte) error {
 	return a.txn.Store(op.oid, serial, data)
 }
 
-// resolve asks for a merged record. A revision that is gone leaves it to the client, as does a failure, and one of long
-// ago, which nobody looks for under the commit lock: the client finds it without.
+// resolve asks for a merged record. If the revision does not exist any more it leaves the conflict to the client, as
+// after a failure, and for an old revision, which is not searched for under the commit lock: the client finds it
+// without.
 func (a *applier) resolve(conflict *zodb.ConflictError, sent []byte) ([]byte, bool) {
 	if a.t.opt.Resolve == nil {
 		return nil, false

@@ -56,7 +56,7 @@ type buffer struct {
 	broken error // what could not be kept: nothing is any more, and the vote fails by it
 }
 
-// fails notes an error of f, which keeps something. What was kept is given back to the disk at once.
+// fails notes an error of f, which keeps something. The disk space of what was kept is freed at once.
 func (b *buffer) fails(f func() error) error {
 	if b.broken != nil {
 		return b.broken
@@ -187,7 +187,7 @@ func (b *buffer) drop() error {
 	return err
 }
 
-// A file is one without a name: it is gone when it is closed or the process ends. Data are appended to it.
+// A file is one without a name: it disappears when it is closed or the process ends. Data are appended to it.
 type file struct {
 	f    *os.File
 	size int64
