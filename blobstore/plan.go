@@ -14,8 +14,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// planName is that of the plan of a removal. ZODB's own is .removed; it is not taken for a plan, since ZODB leaves it
-// after when a pack fails.
+// planName is that of the plan of a removal. ZODB's own is .removed; it does not count as a plan, because ZODB leaves
+// it there when a pack fails.
 //
 //	plan      keep LF line*          or rest LF line*, or remove LF line*
 //	line      oid(16) tid(16) LF     hexadecimal

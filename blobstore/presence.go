@@ -76,8 +76,7 @@ func (s *Store) there() bool {
 
 func sameNumber(a, b fs.FileInfo) bool { return vfs.Number(a) != 0 && vfs.Number(a) == vfs.Number(b) }
 
-// confirm looks again for what was not found. That it is missing is believed only when the directory was there before
-// and after.
+// confirm looks again for what was not found. It counts as missing only if the directory was there before and after.
 func (s *Store) confirm(look func() error) error {
 	before := s.there()
 	err := look()

@@ -93,7 +93,7 @@ func (s *Shared) Stat(oid zodb.Oid, tid zodb.Tid) (int64, error) {
 	return size, s.missing(v, err)
 }
 
-// missing believes that a blob is missing only when the directory is still there.
+// missing reports a blob as missing only if the directory is still there.
 func (s *Shared) missing(v *view, err error) error {
 	if key := (*zodb.POSKeyError)(nil); !errors.As(err, &key) {
 		return err

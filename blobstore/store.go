@@ -207,8 +207,8 @@ func (s *Store) writeMarker() error {
 }
 
 // readyTmp makes the folder of incoming files ready for one more. What a crash left there is removed before the first
-// blob is staged and not in Open, because only who stages blobs holds the storage's lock, and can be sure that they are
-// nobody else's. What cannot be removed is in nobody's way. After an error the next blob tries again.
+// blob is staged and not in Open, because only the stager of blobs holds the storage's lock and knows that no other
+// process uses them. What cannot be removed has no effect. After an error the next blob tries again.
 func (s *Store) readyTmp() error {
 	s.tmp.Lock()
 	defer s.tmp.Unlock()
@@ -351,8 +351,8 @@ func (s *Store) Secure(oid zodb.Oid, tid zodb.Tid) error {
 	return nil
 }
 
-// moveBlob renames a blob, or copies it where the new name is on another file system. The name that was is gone only
-// when the new one has all of the content.
+// moveBlob renames a blob, or copies it if the new name is on another file system. The old name is removed only when
+// the new one has all of the content.
 func (s *Store) moveBlob(from, to string) error {
 	if s.sameFile(from, to) { // of which a rename takes neither away
 		return s.fs.Remove(from)

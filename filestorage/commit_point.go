@@ -7,8 +7,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A commitPoint is how far a file is committed: everything in [4, end) may be read by anybody, nothing after it by
-// anybody but the writer. Whoever commits advances it, after the bytes are durable; whoever follows waits for it.
+// A commitPoint is how far a file is committed: everything in [4, end) is for all readers, everything after it only for
+// the writer. A committer advances it, after the bytes are durable; followers wait for it.
 type commitPoint struct {
 	mu      sync.Mutex
 	end     int64

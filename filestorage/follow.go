@@ -135,7 +135,7 @@ func (a *Attached) look(ctx context.Context) error {
 	return a.goOver(ctx, g, at)
 }
 
-// watchTail tells the operator once when what is after the last finished transaction does not get finished.
+// watchTail reports once when a transaction after the last finished one does not get finished.
 func (a *Attached) watchTail(g *dataFile, size int64) {
 	if size <= g.walk.pos || a.tail.pos != g.walk.pos {
 		a.tail = tail{pos: g.walk.pos, since: a.now()}

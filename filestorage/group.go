@@ -19,7 +19,7 @@ type group struct {
 	n       int // how many
 	last    zodb.Tid
 	entries []entry        // records in file order, those of undone transactions left out
-	told    []Invalidation // its transactions; nil once one of them was not to be told of
+	told    []Invalidation // its transactions; nil once one of them has no Tell
 	blobs   []zodb.StagedBlob
 	here    bool  // it is settled by a committer
 	synced  bool  // blobs and records are durable already
@@ -48,7 +48,7 @@ func (g *group) add(t *Txn) {
 	g.weight += t.weight()
 }
 
-// A Commit is a transaction on its way to the disk.
+// A Commit is a transaction that is being made durable.
 type Commit struct {
 	group *group
 	s     *Storage // not nil: the group is this one's to settle
@@ -98,7 +98,7 @@ func (s *Storage) finalizeGroup(g *group) error {
 	return nil
 }
 
-// publishGroup makes the transactions of g visible, and tells those who watch.
+// publishGroup makes the transactions of g visible, and informs the watchers.
 func (s *Storage) publishGroup(g *group) {
 	s.watchers.mu.Lock()
 	defer s.watchers.mu.Unlock()

@@ -28,7 +28,7 @@ type indexSaver struct {
 	paused  bool          // a pack is about to put another file in the place of the one that the index is of
 }
 
-// moved is told each new end, and starts a save when it is time.
+// moved gets each new end, and starts a save when it is time.
 func (v *indexSaver) moved(s *Storage, end int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
@@ -71,7 +71,7 @@ func (v *indexSaver) resume() {
 	v.paused = false
 }
 
-// restart is told where a file ends that has taken the place of another.
+// restart gets the end of a file that has replaced another.
 func (v *indexSaver) restart(end int64) {
 	v.mu.Lock()
 	defer v.mu.Unlock()

@@ -13,14 +13,14 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// How soon work that was left is tried again, and how often a reason that stays the same is logged.
+// How soon left-over work is retried, and how often an unchanged reason is logged.
 const (
 	leftPause = time.Minute
 	leftTold  = time.Hour
 )
 
 // A leftovers is work that a recovery or a pack could not do: blobs to be removed or set aside, names to be removed. It
-// is in nobody's way. It is tried again until it is done, and reported until then.
+// has no effect on service. It is retried until it is done, and reported until then.
 type leftovers struct {
 	log hclog.Logger
 	now func() time.Time
@@ -44,7 +44,7 @@ type lostBlob struct {
 	label string
 }
 
-// leave tells what came of the work: err is why it is left, nil that nothing is. What is left is tried again.
+// leave notes the result of the work: err is why some is left, nil that none is. The rest is retried.
 func (s *Storage) leave(err error) {
 	l := s.left
 	l.mu.Lock()

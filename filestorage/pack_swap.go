@@ -337,8 +337,8 @@ func (s *Storage) finishOpen(ctx context.Context) error {
 	return nil
 }
 
-// setAside moves the blob of a lost transaction out of the way. Where that is impossible it stays for now: nothing
-// leads to it, and should the transaction come again, its blob takes its place. A disk that fails is another matter.
+// setAside moves the blob of a lost transaction aside. If that is impossible it stays for now: nothing refers to it,
+// and if the transaction comes again, its blob replaces it. A failing disk is another matter.
 func (s *Storage) setAside(b lostBlob) error {
 	err := s.blobs.SetAside(b.oid, b.tid, b.label)
 	if err == nil || errors.Is(err, syscall.EIO) {

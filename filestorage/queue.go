@@ -8,7 +8,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// maxUnsynced bounds the weight of the transactions that are on their way to the disk. One more may be added to them.
+// maxUnsynced bounds the weight of the transactions that are not synced yet. One more may be added to them.
 const maxUnsynced = 32 << 20
 
 // maxGroup bounds the transactions of a group. Who looks for the end of the file while others write it, as Attach does,
@@ -121,7 +121,7 @@ func (q *queue) wakeSyncer() {
 	}
 }
 
-// manyPending is from how many records on the room for them is given back when they are not on their way any more.
+// manyPending is from how many records on their memory is freed when they are durable.
 const manyPending = 1 << 12
 
 func (q *queue) end(g *group, err error) {
@@ -171,10 +171,10 @@ func (q *queue) join(t *Txn, settles bool) (g *group, lead bool, err error) {
 // that costs is a tenth of a millisecond, and while a committer waits for the disk it does nothing else.
 const quickDisk = 5 * time.Millisecond
 
-// idle reports whether nothing is on its way to a quick disk. It is called with mu held.
+// idle reports whether nothing is being written to a quick disk. It is called with mu held.
 func (q *queue) idle() bool { return q.syncing == nil && q.forming == nil && q.pace <= quickDisk }
 
-// takeTurn keeps the disk for one who has no group to settle yet, until aheadOf; nil where something is on its way.
+// takeTurn reserves the disk for a caller without a group, until aheadOf; nil if something is being written.
 func (q *queue) takeTurn() *group {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -200,7 +200,7 @@ func (q *queue) took(d time.Duration) {
 	q.pace += (min(d, 4*quickDisk) - q.pace) / 8
 }
 
-// find returns the offset of the newest record of oid that is on its way to the disk.
+// find returns the offset of the newest record of oid that is not durable yet.
 func (q *queue) find(oid zodb.Oid) (pos int64, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
@@ -208,7 +208,7 @@ func (q *queue) find(oid zodb.Oid) (pos int64, ok bool) {
 	return pos, ok
 }
 
-// room waits until less than limit is on its way to the disk.
+// room waits until less than limit is unsynced.
 func (q *queue) room(ctx context.Context, limit int64) error {
 	for {
 		q.mu.Lock()
@@ -231,7 +231,7 @@ func (q *queue) room(ctx context.Context, limit int64) error {
 	}
 }
 
-// busy reports whether transactions are on their way to the disk.
+// busy reports whether transactions are not durable yet.
 func (q *queue) busy() bool {
 	q.mu.Lock()
 	defer q.mu.Unlock()

@@ -170,7 +170,7 @@ func newEdition(path string) *openDataFile {
 	return e
 }
 
-// present returns the present data file to somebody who wants to know its end or its index, not to read its file.
+// present returns the present data file for a caller that needs its end or its index and does not read its file.
 func (s *Storage) present() *openDataFile {
 	s.view.RLock()
 	defer s.view.RUnlock()

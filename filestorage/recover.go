@@ -218,7 +218,7 @@ func (c *scan) nextAfter(tloc, end int64) int64 {
 }
 
 // What a process wrote last need not be on the disk, although it can be read: the process was killed before its fsync,
-// or its fsync failed, after which Linux takes the pages for clean and no later fsync writes them. So nothing is
+// or its fsync failed, after which Linux marks the pages as clean and no later fsync writes them. So nothing is
 // published before it was read, written again, and synced. That is done with
 //
 //   - the transactions after the position of the saved index, which is saved only of what is durable, and of these the

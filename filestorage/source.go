@@ -111,8 +111,8 @@ type revision struct {
 	size int64    // of these data, zodb.NoData when the chain ends without
 }
 
-// resolve follows the back pointer of the record of oid at pos to the end of the chain. Each hop must lead to an
-// earlier record of the same oid, so a chain always ends. The window stays where it is.
+// resolve follows the back pointer of the record of oid at pos to the end of the chain. Each step must lead to an
+// earlier record of the same oid, so a chain always ends. The window does not move.
 func (s *source) resolve(win *window, oid zodb.Oid, pos, back int64) (r revision, err error) {
 	r.size = zodb.NoData
 	for hop := 0; back != 0; hop++ {

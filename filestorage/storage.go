@@ -29,7 +29,7 @@ type Options struct {
 	Progress  func(done, total int64) // called now and then while the file is scanned, in bytes
 	Now       func() time.Time        // the clock of new tids; nil: time.Now
 	Resolve   Resolver                // resolves conflicts in Undo; nil: none is
-	Watch     *watchdog.Board         // is told of waits for the disk and the commit lock; nil: nobody is
+	Watch     *watchdog.Board         // gets waits for the disk and the commit lock; may be nil
 }
 
 // Blobs is what a storage needs of a blob directory. All methods may be called concurrently.
@@ -67,10 +67,10 @@ type Storage struct {
 	*openDataFile
 	magic zodb.Magic // changes while the storage is empty only
 
-	watchers watchers // told of what becomes visible
+	watchers watchers // called with what becomes visible
 
 	maxOid  atomic.Uint64 // the largest oid seen, committed or not
-	queue   *queue        // transactions on their way to the disk
+	queue   *queue        // transactions that are not durable yet
 	commit  chan struct{} // one slot, the commit lock: held from Begin to the end of the transaction
 	waiting atomic.Int32  // how many wait for the commit lock
 	waits   waits
@@ -78,7 +78,7 @@ type Storage struct {
 	saver   indexSaver // saves the index now and then
 	room    room       // on the disk
 
-	packing chan struct{} // one slot, held by a pack, and by whoever does what one has left
+	packing chan struct{} // one slot, held by a pack, and while left-over work of one is done
 	left    *leftovers
 
 	closed   chan struct{} // closed when Close begins

@@ -32,7 +32,7 @@ type Txn struct {
 	blobOf  map[zodb.Oid]int // where in blobs an oid's is
 	staged  int64            // bytes in blobs
 	voted   *group
-	tell    bool // those who watch are told what it changes
+	tell    bool // watchers get the objects that it changes
 	over    bool
 	broken  error // why it can only be aborted
 
@@ -96,7 +96,7 @@ func (s *Storage) BeginNow(meta *zodb.TxnMeta) (*Txn, error) {
 	return s.beginLocked(h, meta, true)
 }
 
-// beginLocked is called with the commit lock, which it gives back after an error.
+// beginLocked is called with the commit lock, which it releases after an error.
 func (s *Storage) beginLocked(h txnHeader, meta *zodb.TxnMeta, ordered bool) (*Txn, error) {
 	t, err := s.begin(h, meta, ordered)
 	if err != nil {
@@ -276,8 +276,8 @@ func (t *Txn) CheckCurrent(oid zodb.Oid, tid zodb.Tid) error {
 	return err
 }
 
-// Current returns the revision that a store must be based on, also when it is still on its way to the disk and no load
-// finds it; *zodb.POSKeyError when there is none, or it has no data.
+// Current returns the revision that a store must be based on, also when it is not durable yet and no load finds it;
+// *zodb.POSKeyError when there is none, or it has no data.
 func (t *Txn) Current(oid zodb.Oid) (data []byte, tid zodb.Tid, err error) {
 	if err := t.usable(); err != nil {
 		return nil, 0, err

@@ -117,8 +117,8 @@ func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 	return t.header.Tid, nil
 }
 
-// Enqueue completes the transaction, puts it on its way to the disk and gives the commit lock to the next one at once.
-// After an error the transaction can be aborted.
+// Enqueue completes the transaction, hands it to the syncer and releases the commit lock at once. After an error the
+// transaction can be aborted.
 func (t *Txn) Enqueue(ctx context.Context) (*Commit, error) { return t.enqueue(ctx, false) }
 
 // EnqueueHere is Enqueue for a caller that waits for the disk itself, which saves a handover where nobody else commits:

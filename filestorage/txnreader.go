@@ -14,8 +14,8 @@ import (
 const (
 	// smallTxn is what a transaction may measure to be brought into the window as a whole.
 	smallTxn = windowLen / 4
-	// smallData is what data may measure to be read through the window; larger ones go from the file to whoever reads
-	// them.
+	// smallData is the size up to which data are read through the window; larger ones go from the file to their reader
+	// directly.
 	smallData = windowLen / 4
 )
 
@@ -124,7 +124,7 @@ func (t *txnReader) NextRecord() (*zodb.Record, error) {
 	return &t.rec, nil
 }
 
-// readHeader reads the header of the next record and checks that the record lies inside the transaction.
+// readHeader reads the header of the next record and checks that the record is inside the transaction.
 func (t *txnReader) readHeader(h *recHeader) error {
 	room := t.end - t.at - recHeaderLen
 	if room < 0 {

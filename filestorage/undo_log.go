@@ -16,7 +16,7 @@ type UndoEntry struct {
 	Size        int64 // in bytes, without the second length
 	User        []byte
 	Description []byte
-	Extension   []byte // raw; ZODB adds the entries of this dictionary to the others, and lets them win
+	Extension   []byte // raw; ZODB adds the entries of this dictionary to the others, and they win
 }
 
 // ID returns the id that ZODB's undo methods know the transaction by: the tid in base64, 12 characters.

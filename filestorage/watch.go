@@ -7,11 +7,11 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// watchers are told of each group as it becomes visible, in the order of the file.
+// watchers get each group as it becomes visible, in the order of the file.
 //
 // Lock order: watchers.mu before Storage.view.
 type watchers struct {
-	mu  sync.Mutex // held while a group becomes visible and all are told of it
+	mu  sync.Mutex // held while a group becomes visible and all are informed
 	all []*watcher
 }
 

@@ -9,7 +9,7 @@ import (
 // windowLen is how much a window reads at a time.
 const windowLen = 256 << 10
 
-// A window reads a file through a buffer that moves where it is told, and never reads what is skipped.
+// A window reads a file through a buffer that is moved on demand, and never reads what is skipped.
 type window struct {
 	file vfs.File
 	size int64

@@ -131,7 +131,7 @@ func maintenanceText(m lease.Maintenance) string {
 	return text
 }
 
-// whoami is for who asks later.
+// whoami is shown to those who ask later.
 func whoami() string {
 	if u, err := user.Current(); err == nil {
 		return u.Username

@@ -264,7 +264,7 @@ func (opt *rewindOptions) tell(out io.Writer, said *rewinding, err error) error 
 	return writeRewinding(out, said, opt.data)
 }
 
-// writeRewinding says for people what goes, or has gone.
+// writeRewinding describes for people what will be set aside, or has been.
 func writeRewinding(out io.Writer, said *rewinding, data string) (err error) {
 	switch {
 	case said.Fragment != nil && said.First == nil:

@@ -12,8 +12,8 @@ import (
 	"github.com/zrsd/zrsd/internal/node"
 )
 
-// sameStop is how long after a signal to stop another one is taken for the same. timeout(1) sends one to its child and
-// one to its group, supervisors and container runtimes do alike: nobody has lost patience then.
+// sameStop is how long after a signal to stop another one counts as the same. timeout(1) sends one to its child and one
+// to its group, and supervisors and container runtimes do the same.
 const sameStop = time.Second
 
 // withSignals returns a context that ends at the first SIGTERM or SIGINT. A later one ends the process at once.

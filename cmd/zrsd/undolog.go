@@ -21,7 +21,7 @@ lock, and can be used beside whatever process writes it. TEXT is a part of what 
 
 It undoes nothing: that is up to an application, which knows a transaction by its undo id.`
 
-// undoLogTimeout is how long a process may look for transactions; it gives up before.
+// undoLogTimeout is how long a process may look for transactions.
 const undoLogTimeout = 30 * time.Second
 
 type undoLogOptions struct {

@@ -107,7 +107,7 @@ type failure struct {
 	Error *Refusal `json:"error"`
 }
 
-// refusalOf returns what is told of an error.
+// refusalOf returns the answer for an error.
 func refusalOf(err error) *Refusal {
 	var refusal *Refusal
 	if errors.As(err, &refusal) {

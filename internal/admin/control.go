@@ -80,7 +80,7 @@ type PackResult struct {
 	Before   int64   `json:"before_bytes"`
 	After    int64   `json:"after_bytes"`
 	Objects  int64   `json:"objects"`       // in the new file
-	Blobs    int64   `json:"dropped_blobs"` // revisions of blobs that are gone
+	Blobs    int64   `json:"dropped_blobs"` // revisions of blobs that were removed
 	Pause    float64 `json:"pause_seconds"` // for which no transaction could begin
 	Duration float64 `json:"duration_seconds"`
 }

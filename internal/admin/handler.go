@@ -110,8 +110,8 @@ func writeText(w http.ResponseWriter, code int, text string) {
 	write(w, code, "text/plain; charset=utf-8", []byte(text+"\n"))
 }
 
-// write sends a body whose type browsers must not guess and proxies must not keep. A client that has gone away gets
-// nothing, and nobody else needs to know.
+// write sends a body whose type browsers must not guess and proxies must not keep. Errors are those of a client that
+// has disconnected, and are ignored.
 func write(w http.ResponseWriter, code int, contentType string, body []byte) {
 	w.Header().Set("Content-Type", contentType)
 	w.Header().Set("X-Content-Type-Options", "nosniff")

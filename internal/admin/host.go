@@ -14,8 +14,8 @@ import (
 // can register.
 const ownHost = "zrsd"
 
-// hosts are the names under which the server answers. A page whose own name was made to mean this address, by whoever
-// answers for that name, would otherwise read everything here in the browser of somebody who may connect.
+// hosts are the names under which the server answers. Otherwise a web page whose own host name an attacker resolves to
+// this address could read everything here through the browser of a user who may connect.
 type hosts []string
 
 // hostsOf returns the names of this machine and those that were configured.

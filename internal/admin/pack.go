@@ -43,7 +43,7 @@ func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
 	defer cancel(nil)
 	out := &lineWriter{w: w, control: http.NewResponseController(w)}
 	if err := out.begin(); err != nil {
-		return // who asked has gone
+		return // the client has disconnected
 	}
 	var latest atomic.Pointer[PackProgress]
 	done := make(chan packLine, 1)
@@ -60,7 +60,7 @@ func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
 	for {
 		select {
 		case last := <-done:
-			_ = out.write(last) // who has gone does not hear it
+			_ = out.write(last) // the client has disconnected
 			return
 		case <-tick.C:
 			if p := latest.Swap(nil); p != nil {

@@ -143,7 +143,7 @@ func ask(ctx context.Context, dial Dialer, method, path string, values url.Value
 
 // hangUp closes a connection when ctx ends, and at the latest when the function that it returns is called.
 func hangUp(ctx context.Context, conn net.Conn) (end func()) {
-	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // somebody else meets the error
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() }) // a later read meets the error
 	return func() {
 		if stop() {
 			_ = conn.Close() // everything of use has been read

@@ -88,8 +88,8 @@ func checkChange(values url.Values) (timeout time.Duration, err error) {
 	return timeout, nil
 }
 
-// serveChange answers one of the commands. A change that has begun continues when who asked for it has gone: half of it
-// would be worse than all.
+// serveChange answers one of the commands. A change that has begun continues when its client has disconnected: half of
+// it would be worse than all.
 func (c *commands) serveChange(command string, do change) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if refusal := permit(r, command); refusal != nil {
@@ -107,7 +107,7 @@ func (c *commands) serveChange(command string, do change) http.HandlerFunc {
 		defer cancel()
 		out := &lineWriter{w: w, control: http.NewResponseController(w)}
 		if err := out.begin(); err != nil {
-			return // who asked has gone
+			return // the client has disconnected
 		}
 		steps := make(chan Step, maxSteps)
 		done := make(chan changeLine, 1)
@@ -126,7 +126,7 @@ func (c *commands) serveChange(command string, do change) http.HandlerFunc {
 			done <- changeLine{Result: listed(&result)}
 		}()
 		for s := range steps {
-			_ = out.write(changeLine{Step: &s}) // who has gone does not hear it
+			_ = out.write(changeLine{Step: &s}) // the client has disconnected
 		}
 		_ = out.write(<-done)
 	}

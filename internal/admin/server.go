@@ -19,7 +19,7 @@ const (
 	writeTimeout = 30 * time.Second
 	idleTimeout  = time.Minute
 	maxHeader    = 16 << 10
-	closeTimeout = time.Second // for answers on their way when the server closes
+	closeTimeout = time.Second // for answers under way when the server closes
 )
 
 // A Server answers on one listener. Make one with Serve.
@@ -47,7 +47,7 @@ func Serve(ln net.Listener, src Source, control Control, logger hclog.Logger, na
 	return s
 }
 
-// Close stops listening, gives answers on their way a moment, and waits until nothing runs any more. It is called once.
+// Close stops listening, gives answers under way a moment, and waits until all have ended. It is called once.
 func (s *Server) Close() error {
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
@@ -112,7 +112,7 @@ func permit(r *http.Request, command string) *Refusal {
 	return nil
 }
 
-// trusted reports whether who is at the other end has this machine's trust: by being on it, or by a certificate.
+// trusted reports whether the other side is trusted: it is on this machine, or has a certificate.
 func trusted(conn net.Conn) bool {
 	switch a := conn.RemoteAddr().(type) {
 	case *net.UnixAddr:

@@ -127,7 +127,7 @@ func coordinatorText(r *Coordinator) string {
 	return text
 }
 
-// syncText says for whom commits wait.
+// syncText names the secondaries that commits wait for.
 func syncText(s *Sync) string {
 	words := fmt.Sprintf("%d secondaries", s.Required)
 	if len(s.Names) > 0 {

@@ -82,9 +82,9 @@ func (p *Process) Await(ctx context.Context, what string, cond func(*admin.Statu
 	return st, nil
 }
 
-// FreeAddress returns an address on the loopback interface where nobody listens now. It lies below the range from which
-// the system takes ports for outgoing connections, so that it stays free until a server of ours takes it, again and
-// again across restarts.
+// FreeAddress returns an address on the loopback interface on which no process listens now. It is below the range from
+// which the system takes ports for outgoing connections, so that it stays free until a server of ours takes it, also
+// across restarts.
 func FreeAddress(ctx context.Context) (string, error) {
 	var last error
 	for range 100 {

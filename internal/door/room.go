@@ -104,13 +104,13 @@ func Cut(conn net.Conn) {
 	if inner, ok := conn.(interface{ NetConn() net.Conn }); ok {
 		conn = inner.NetConn()
 	}
-	_ = conn.Close() // it is given up; there is nobody to tell
+	_ = conn.Close() // it is closed; the error has no receiver
 }
 
-// local stands for everybody on this machine who comes over a Unix socket.
+// local is the source of all processes of this machine that connect over a Unix socket.
 const local = "local"
 
-// ipv6Site is how much of an IPv6 address tells one site from another: whoever has one address there has all of them.
+// ipv6Site is the prefix of an IPv6 address that distinguishes sites: a host with one address there has all of them.
 const ipv6Site = 64
 
 // Source returns where a connection comes from, for limits that one place must not get around: the IP address, of

@@ -72,7 +72,7 @@ func (p peers) leave() error {
 	return errors.Join(errs...)
 }
 
-// lost is an error when a commit that a client was told of is not there any more.
+// lost is an error when an acknowledged commit of a client is not there any more.
 func (p peers) lost() error {
 	var errs []error
 	for _, c := range p {

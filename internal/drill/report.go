@@ -16,7 +16,7 @@ type Report struct {
 	Staging   bool      `json:"staging"` // on a cluster that was there
 	Begun     time.Time `json:"begun"`
 	Held      bool      `json:"held"`   // whether what is promised held in all scenarios
-	Folder    string    `json:"folder"` // where everything lies, as long as it is kept
+	Folder    string    `json:"folder"` // the folder of all files, as long as it is kept
 	Kept      bool      `json:"kept"`
 	Scenarios []Outcome `json:"scenarios"`
 }

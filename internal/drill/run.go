@@ -18,7 +18,7 @@ import (
 // A Run is a scenario while it is played. It is for one goroutine.
 type Run struct {
 	*cluster.Cluster
-	primary *cluster.Node // who is to be primary now
+	primary *cluster.Node // that shall be primary now
 	former  *cluster.Node // who was it before; nil: nobody
 	load    *workload.Load
 	peers   peers

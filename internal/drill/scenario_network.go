@@ -77,7 +77,7 @@ var oldPrimaryReturning = Scenario{
 	},
 }
 
-// lonely lets clients try for a while to commit at a primary whose secondaries do not hear of it.
+// lonely lets clients try for a while to commit at a primary that its secondaries cannot reach.
 func lonely(ctx context.Context, r *Run) error {
 	tried := r.load.Log.Len() + 100
 	return until(ctx, "clients continue", func() bool { return r.load.Log.Len() >= tried })

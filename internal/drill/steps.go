@@ -54,9 +54,9 @@ func startFormer(_ context.Context, r *Run) error {
 	return r.former.Start()
 }
 
-// promote makes one of the secondaries primary. One that refuses because another one is further is left a secondary, as
-// an operator would. When all refuse they are asked again: something may still have been on its way to them, or they
-// are at something else.
+// promote makes one of the secondaries primary. If one refuses because another one has more, the other is promoted, as
+// an operator would do. If all refuse they are asked again: messages may still have been under way to them, or another
+// change is in progress.
 func promote(ctx context.Context, r *Run) error {
 	r.endPrimaryPeriod()
 	for {
@@ -90,8 +90,8 @@ func (r *Run) promoteAny(ctx context.Context) (refusals, err error) {
 	return refusals, nil
 }
 
-// redundancy waits until every node has everything, and does what an operator has to do for that: a node whose history
-// has gone another way is rewound.
+// redundancy waits until every node has everything, and does what an operator has to do for that: a node that has
+// diverged is rewound.
 func redundancy(ctx context.Context, r *Run) error {
 	var mark *admin.Status
 	for {

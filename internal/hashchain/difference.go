@@ -33,8 +33,7 @@ type Difference struct {
 	// First is the first transaction that is not the same on both sides, or is on one side only, though both continue;
 	// 0: there is none.
 	First zodb.Tid
-	// Exact is false when the first difference may be anywhere between Common and First, because a pack went over what
-	// lies there.
+	// Exact is false when the first difference may be anywhere between Common and First, in a packed part.
 	Exact bool
 }
 

@@ -21,7 +21,7 @@ const (
 
 var errNoGreeting = errors.New("it does not send the handshake of a ZEO server")
 
-// askZEO asks a ZEO server. It is errNoGreeting when somebody else is there.
+// askZEO asks a ZEO server. It returns errNoGreeting when the server is of another kind.
 func askZEO(ctx context.Context, dial Dial) (Storages, error) {
 	conn, err := connect(ctx, dial)
 	if err != nil {
@@ -44,7 +44,7 @@ func askZEO(ctx context.Context, dial Dial) (Storages, error) {
 	return parseAnswer(answer)
 }
 
-// ask sends the question and ends our direction, which ends the wait of whoever expects something else.
+// ask sends the question and closes our direction, so that servers that expect something else do not wait.
 func ask(conn net.Conn) error {
 	if _, err := io.WriteString(conn, question); err != nil {
 		return err

@@ -61,7 +61,7 @@ type single struct {
 	s     string
 }
 
-// identity is what tells whether two values are the same object in Python, nil where they are taken for two.
+// identity identifies a value as one object in Python; nil: two equal values count as two objects.
 func identity(v Value) any {
 	switch v := v.(type) {
 	case *List, *Dict, *Object, Global:

@@ -194,11 +194,11 @@ func (r *Remote) Status(ctx context.Context) (*protocol.NodeStatus, error) {
 	return p, nil
 }
 
-// Epochs returns those of the primary, as of Stand.
+// Epochs returns those of the primary, as of Status.
 func (r *Remote) Epochs() []protocol.Epoch { return r.epochs }
 
-// Has is Primary. It comes after Stand: a secondary that named epochs which the primary does not know would be taken
-// for one that knows better.
+// Has is Primary. It must be called after Status: a secondary that named epochs which the primary does not know would
+// make the primary step down.
 func (r *Remote) Has(ctx context.Context, at protocol.Position) (bool, error) {
 	_, err := r.ask(ctx, &protocol.Hello{
 		Version: protocol.MessageVersion, StorageID: r.State.StorageID, Epochs: r.epochs, Last: at, Magic: r.Magic,

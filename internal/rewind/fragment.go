@@ -41,7 +41,7 @@ func nthFragment(dataPath string, first zodb.Tid, n int) Fragment {
 // maxFragments is how many fragments that begin with one transaction are kept apart.
 const maxFragments = 1000
 
-// free returns the number of the first fragment in whose place nothing lies: what was set aside before stays.
+// free returns the number of the first fragment whose names are free: earlier fragments stay.
 func (s *Storage) free(first zodb.Tid) (int, error) {
 	for n := 1; n <= maxFragments; n++ {
 		f := nthFragment(s.Data, first, n)

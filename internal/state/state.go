@@ -119,8 +119,8 @@ const (
 // Epoch returns the last epoch.
 func (s *State) Epoch() protocol.Epoch { return s.Epochs[len(s.Epochs)-1] }
 
-// Own reports whether the last epoch was begun by this node: nobody else leads it. A file of an older version does not
-// say who began an epoch, and is believed.
+// Own reports whether the last epoch was begun by this node: only this node leads it. In a file of an older version the
+// epoch has no node; then it counts as own.
 func (s *State) Own() bool {
 	by := s.Epoch().Node
 	return s.Was == "" && (by == "" || by == s.Node)

@@ -16,7 +16,7 @@ type Waits struct {
 	Behind   zodb.Tid `json:"behind"`           // nothing is said of this transaction and those before it
 	Required int      `json:"required"`         // how many secondaries had what was told, at least
 	Nodes    []string `json:"nodes"`            // the ids of all that were counted since then
-	Paused   bool     `json:"paused,omitempty"` // at present clients may be told of what no secondary has
+	Paused   bool     `json:"paused,omitempty"` // at present commits are acknowledged that no secondary has
 }
 
 // maxCounted is how many secondaries a Waits names.
@@ -59,8 +59,7 @@ func (w *Waits) Without(node string, tid zodb.Tid) *Waits {
 	return &now
 }
 
-// From says that nothing is told without waiting any more, and that nothing is known of a transaction and those before
-// it.
+// From says that commits wait again, and that nothing is known of a transaction and those before it.
 func (w *Waits) From(tid zodb.Tid) *Waits {
 	if w == nil {
 		return nil
@@ -70,7 +69,7 @@ func (w *Waits) From(tid zodb.Tid) *Waits {
 	return &now
 }
 
-// Pause says that clients may be told of what no secondary has.
+// Pause says that commits may be acknowledged that no secondary has.
 func (w *Waits) Pause() *Waits {
 	if w == nil {
 		return nil

@@ -48,7 +48,7 @@ func (c *Credentials) Dial(ctx context.Context, dial func(context.Context) (net.
 	}
 	conn, err := c.Client(ctx, raw, host)
 	if err != nil {
-		_ = raw.Close() // it is given up
+		_ = raw.Close() // it is closed
 		return nil, fmt.Errorf("TLS with %v: %w", raw.RemoteAddr(), err)
 	}
 	return conn, nil
@@ -152,8 +152,8 @@ func (r *replay) Read(b []byte) (int, error) {
 	return r.Conn.Read(b)
 }
 
-// drain reads what the peer still sends until it has heard our last words and closes: to close with something unread
-// would destroy them on their way.
+// drain reads what the peer still sends until it has received our last message and closes: closing with unread data
+// would destroy that message.
 func drain(raw net.Conn) {
 	if half, ok := raw.(interface{ CloseWrite() error }); ok && half.CloseWrite() != nil {
 		return

@@ -25,7 +25,7 @@ func Load(f Files) (*Credentials, error) {
 	return c, c.Reload()
 }
 
-// Reload reads the files again, for connections to come. After an error everything stays as it was.
+// Reload reads the files again, for later connections. After an error nothing changes.
 func (c *Credentials) Reload() error {
 	if err := c.files.check(); err != nil {
 		return err

@@ -194,8 +194,8 @@ func readFile(name string) ([]byte, error) {
 	return b, nil
 }
 
-// minSecret is how many bytes a shared secret has at least. 32 random characters are better; below this somebody who
-// has seen one handshake can guess.
+// minSecret is the least number of bytes of a shared secret. 32 random characters are better; below this an attacker
+// who has seen one handshake can guess it.
 const minSecret = 16
 
 // maxSecret keeps a wrong file name from becoming a secret.

@@ -1,8 +1,8 @@
-// Package watchdog tells of work that makes no progress.
+// Package watchdog reports work that makes no progress.
 //
-// Whoever may wait for something that need not come, such as a disk, a lock, other nodes, has a Place on a Board, and
-// notes there what it waits for and that the wait is over. A wait that is longer than Limit is a Stall. Nothing is
-// decided here: a Dog logs stalls, a node shows them, and gives up waiting for them when it is to stop.
+// Code that may wait without end, for a disk, a lock or other nodes, has a Place on a Board, and notes there what it
+// waits for and that the wait is over. A wait that is longer than Limit is a Stall. Nothing is decided here: a Dog logs
+// stalls, a node shows them, and does not wait for them when it stops.
 //
 // All may be used concurrently. A nil Board has nil Places, which note nothing. The package starts no goroutine.
 package watchdog
@@ -153,7 +153,7 @@ func NewDog(b *Board, log hclog.Logger) *Dog {
 func (d *Dog) Look(now time.Time) {
 	still := map[string]bool{}
 	for _, s := range d.board.Stalls(now) {
-		if still[s.who] { // the longest one of several is told of
+		if still[s.who] { // of several the longest one is reported
 			continue
 		}
 		still[s.who] = true

@@ -105,7 +105,7 @@ func (n *Node) dialSocket(ctx context.Context) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "unix", n.socket("admin"))
 }
 
-// statusTimeout is how long a node may take to say how it is.
+// statusTimeout is how long a node may take to answer with its status.
 const statusTimeout = 5 * time.Second
 
 // Status asks the node for its status.
@@ -141,7 +141,7 @@ const changeTimeout = 20 * time.Second
 
 func changing() admin.ChangeOptions { return admin.ChangeOptions{Timeout: changeTimeout} }
 
-// silently is told of the steps of a change.
+// silently ignores the steps of a change.
 func silently([]byte, *admin.Step) error { return nil }
 
 // Promote makes a secondary the primary.

@@ -1,5 +1,5 @@
-// Package zeoclients runs real ZEO clients, in Python, that commit all the time, and knows when each was told of a
-// commit. A client of our own cannot stand for them: it does not look for the primary as ZEO's does.
+// Package zeoclients runs real ZEO clients, in Python, that commit all the time, and records when each commit was
+// acknowledged. A client of our own cannot replace them: it does not look for the primary as ZEO's does.
 package zeoclients
 
 import (
@@ -35,7 +35,7 @@ type Clients struct {
 	commits map[string][]time.Time // that were acknowledged, in order, by client
 	errors  map[string][]string    // the last ones
 	lost    []string               // the first ones
-	news    chan struct{}          // closed, and made anew, with each commit
+	news    chan struct{}          // closed, and replaced, with each commit
 	ended   error                  // why there is nothing more to hear; nil: there is
 }
 
@@ -144,7 +144,7 @@ func (c *Clients) noteLost(text string) {
 	}
 }
 
-// Lost says which commits that a client was told of were not there when it looked again: the first twenty of them.
+// Lost returns which acknowledged commits of a client were not there when it looked again: the first twenty of them.
 func (c *Clients) Lost() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -167,7 +167,7 @@ func (c *Clients) Close() error {
 	return nil
 }
 
-// AwaitAll waits until each client was told of a commit after a time.
+// AwaitAll waits until a commit of each client was acknowledged after a time.
 func (c *Clients) AwaitAll(ctx context.Context, after time.Time) error {
 	for {
 		missing, news, ended := c.missing(after)
@@ -212,7 +212,8 @@ func (c *Clients) describe(names []string) string {
 	return strings.Join(texts, "; ")
 }
 
-// First returns how long after a time each client was first told of a commit again. Those that were not are left out.
+// First returns how long after a time the first commit of each client was acknowledged. Clients without one are left
+// out.
 func (c *Clients) First(after time.Time) map[string]time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -225,7 +226,7 @@ func (c *Clients) First(after time.Time) map[string]time.Duration {
 	return took
 }
 
-// Pause returns the longest time in which each client was told of no commit, since its first one.
+// Pause returns the longest time in which no commit of each client was acknowledged, since its first one.
 func (c *Clients) Pause() map[string]time.Duration {
 	c.mu.Lock()
 	defer c.mu.Unlock()
