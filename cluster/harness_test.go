@@ -3,6 +3,7 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -16,8 +17,12 @@ import (
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/zeo"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -120,3 +125,77 @@ func refused(t *testing.T, err error, reason admin.Reason, text string) {
 		t.Errorf("got %v, want %s and %q", err, reason, text)
 	}
 }
+
+// three seats a primary with some transactions and two secondaries that have them all.
+func three(t *testing.T) (a, b, c *seat) {
+	t.Helper()
+	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	a = sa.seated(t, state.RolePrimary, sb, sc)
+	b = sb.seated(t, state.RoleSecondary, sa, sc)
+	c = sc.seated(t, state.RoleSecondary, sa, sb)
+	a.Await(t, "the primary is ready", nodetest.Ready) // it had to hear that the others know of no identity
+	b.has(t, a.st.LastTid())
+	c.has(t, a.st.LastTid())
+	return a, b, c
+}
+
+// has waits until a node has a transaction.
+func (s *seat) has(t *testing.T, tid zodb.Tid) {
+	t.Helper()
+	s.Await(t, fmt.Sprintf("it has %v", tid), func(st *admin.Status) bool {
+		return st.Storage.LastTid != nil && *st.Storage.LastTid >= tid
+	})
+}
+
+// commits makes a transaction as a client does that asks whether it may.
+func (s *seat) commits(t *testing.T) zodb.Tid {
+	t.Helper()
+	tid, err := s.tryCommit(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return tid
+}
+
+func (s *seat) tryCommit(ctx context.Context) (zodb.Tid, error) {
+	if err := s.identified(ctx); err != nil {
+		return 0, err
+	}
+	txn, err := s.st.Begin(ctx, &zodb.TxnMeta{})
+	if err != nil {
+		return 0, err
+	}
+	if s.Access() != zeo.Writable {
+		return 0, errors.Join(zodb.ErrReadOnly, txn.Abort())
+	}
+	serial, _ := s.st.GetTid(1)
+	if err := txn.Store(1, serial, []byte("state")); err != nil {
+		return 0, errors.Join(err, txn.Abort())
+	}
+	return txn.Finish(ctx, nil)
+}
+
+// identified waits until a primary has heard that the others know of no identity.
+func (s *seat) identified(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, nodetest.Patience)
+	defer cancel()
+	for s.AsksIdentity() {
+		if pause.For(ctx, time.Millisecond); ctx.Err() != nil {
+			return fmt.Errorf("it has no identity: %w", ctx.Err())
+		}
+	}
+	return nil
+}
+
+func silent(admin.Step) {}
+
+// follows waits until a node follows another one as its primary.
+func (s *seat) follows(t *testing.T, other *seat) {
+	t.Helper()
+	s.Await(t, "it follows the other", func(*admin.Status) bool {
+		now := s.sec.Status()
+		return now.Connected && now.IsPrimary && now.Address == other.to.String()
+	})
+}
+
+func (s *seat) epoch() uint64 { return s.keep.State().Epoch().Number }

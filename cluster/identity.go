@@ -357,3 +357,10 @@ func (c *Identity) BeginOwnEpoch(keep *state.Keeper, upTo zodb.Tid) error {
 		return nil
 	})
 }
+
+// A StartError says that something which a node needs could not be opened or written at its start. Nothing has been
+// served.
+type StartError struct{ Err error }
+
+func (e *StartError) Error() string { return e.Err.Error() }
+func (e *StartError) Unwrap() error { return e.Err }

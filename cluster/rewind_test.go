@@ -3,10 +3,15 @@ package cluster_test
 import (
 	"context"
 	"errors"
+	"net"
+	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/zrsd/zrsd/blobstore"
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/rewind"
@@ -213,5 +218,229 @@ func waitsForAPerson(t *testing.T, s, primary *seat) {
 	s.Await(t, "it is refused", isRefused)
 	if err := s.Diverged(t.Context(), primary.to.String()); err != nil || s.keep.State().Rewind != nil {
 		t.Errorf("it is rewound: %v", err)
+	}
+}
+
+// A former primary has transactions that nobody else has. It is refused, until it is rewound, and then follows.
+func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
+	a, b, c := three(t)
+	common := a.st.LastTid()
+	b.StopFollowing()
+	c.StopFollowing()
+	first := a.commits(t)
+	last := a.commits(t)
+	a.End(t)
+	b.StartFollowing()
+	c.StartFollowing()
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	b.commits(t)
+
+	again := a.seated(t, state.RolePrimary, b.site, c.site)
+	again.isToldToRewindTo(t, b)
+	again.End(t)
+
+	site := &rewind.Storage{FS: a.disk, Data: "Data.fs", Logger: hclog.NewNullLogger()}
+	plan := planned(t, a.site, b)
+	if plan.Last != common || plan.First != first || plan.Until != last {
+		t.Fatalf("the plan is %+v, want %v, %v to %v", plan, common, first, last)
+	}
+	plan.Follow = []string{b.to.String()}
+	if err := site.Begin(plan); err != nil {
+		t.Fatal(err)
+	}
+	rewound := a.seated(t, state.RolePrimary, b.site, c.site) // which finishes it
+	rewound.follows(t, b)
+	rewound.has(t, b.commits(t))
+	if rewound.keep.Node() != again.keep.Node() {
+		t.Error("it is taken for another node because its file is shorter now")
+	}
+	m, err := rewind.ReadManifest(a.disk, rewind.FragmentOf("Data.fs", first).Manifest)
+	if err != nil || len(m.Transactions) != 2 || m.Last != common {
+		t.Errorf("set aside: %+v, %v", m, err)
+	}
+	if rewound.epoch() != 2 || rewound.IsPrimary() {
+		t.Errorf("epoch %d", rewound.epoch())
+	}
+}
+
+// isToldToRewindTo expects that a node is refused, and says the command that helps, with the address of the primary.
+func (s *seat) isToldToRewindTo(t *testing.T, primary *seat) {
+	t.Helper()
+	st := s.Await(t, "it is refused", isRefused)
+	command := "the command for it: zrsd rewind --data Data.fs --primary " + primary.to.String()
+	if st.NotReady == nil || !strings.HasSuffix(*st.NotReady, command) {
+		t.Errorf("it says %v, not: %s", st.NotReady, command)
+	}
+}
+
+// The same when the new primary has packed past what the former one has alone: that it is absent there proves nothing.
+func TestADivergedNodeIsRefusedAfterAPack(t *testing.T) {
+	a, b, c := three(t)
+	b.StopFollowing()
+	c.StopFollowing()
+	first := a.commits(t)
+	last := a.commits(t)
+	a.End(t)
+	b.StartFollowing()
+	c.StartFollowing()
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		b.commits(t)
+	}
+	if res, err := b.st.Pack(t.Context(), b.st.LastTid(), filestorage.PackOptions{}); err != nil || !res.Packed {
+		t.Fatalf("%+v, %v", res, err)
+	}
+	b.commits(t)
+	again := a.seated(t, state.RolePrimary, b.site, c.site)
+	again.Await(t, "it is refused", func(st *admin.Status) bool {
+		return st.Upstream != nil && st.Upstream.State == "refused"
+	})
+	again.End(t)
+	if plan := planned(t, a.site, b); plan.First != first || plan.Until != last {
+		t.Errorf("the plan is %+v, want %v to %v", plan, first, last)
+	}
+}
+
+// A secondary that feeds others tells them of a new epoch before it sends anything of that, so that nobody has
+// something of a reign that it does not know.
+func TestWhoIsFedByASecondaryHearsOfANewEpochFirst(t *testing.T) {
+	a, b, c := three(t)
+	sd := newSite(t, simdisk.New())
+	d := sd.seated(t, state.RoleSecondary, c.site) // fed by a secondary
+	d.has(t, a.st.LastTid())
+	handOver(t, a, b)
+	last := b.commits(t)
+	d.has(t, last)
+	if d.epoch() != 2 {
+		t.Errorf("it has %v of epoch 2, and knows only of epoch %d", last, d.epoch())
+	}
+}
+
+// planned asks a primary how a storage that nobody has open is to be rewound.
+func planned(t *testing.T, s *site, primary *seat) *state.Rewind {
+	t.Helper()
+	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: s.disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	keep, err := state.Open(s.disk, "Data.fs")
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := rewind.Common(t.Context(), st, keep.State(), &rewind.Remote{
+		Dial:  func(ctx context.Context) (net.Conn, error) { return primary.to.Dial(ctx) },
+		State: keep.State(), Magic: st.Magic(), Name: "rewind",
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return plan
+}
+
+// cascaded has the first of four nodes end with what f commits there alone, the second one lead, the third one follow
+// that, and the fourth one the third.
+func cascaded(t *testing.T, f func(a *seat)) (a, b, d *seat) {
+	t.Helper()
+	a, b, c := three(t)
+	for range 8 {
+		a.commits(t)
+	}
+	b.has(t, a.st.LastTid())
+	c.has(t, a.st.LastTid())
+	b.StopFollowing()
+	c.StopFollowing()
+	f(a)
+	a.End(t)
+	b.StartFollowing()
+	c.StartFollowing()
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	c.follows(t, b)
+	d = newSite(t, simdisk.New()).seated(t, state.RoleSecondary, c.site)
+	d.has(t, b.commits(t))
+	return a, b, d
+}
+
+// A node that was refused by a secondary says the address of the primary, also where it knows only a secondary, or a
+// secondary of one.
+func TestTheCommandNamesThePrimary(t *testing.T) {
+	a, b, d := cascaded(t, func(a *seat) { a.commits(t) })
+	again := a.movedAway(t).seated(t, state.RoleSecondary, d.site)
+	again.isToldToRewindTo(t, b)
+}
+
+// It is rewound by itself to what the primary has.
+func TestWhoKnowsOnlyASecondaryIsRewoundByItself(t *testing.T) {
+	var first zodb.Tid
+	a, b, d := cascaded(t, func(a *seat) { first = a.commitsNothing(t) })
+	again := a.movedAway(t).seated(t, state.RoleSecondary, d.site)
+	again.has(t, b.commits(t))
+	if m, err := rewind.ReadManifest(a.disk, rewind.FragmentOf("Data.fs", first).Manifest); err != nil ||
+		len(m.Transactions) != 1 {
+		t.Errorf("set aside: %+v, %v", m, err)
+	}
+}
+
+// movedAway is a node that does not run where nobody knows it, and it nobody.
+func (s *seat) movedAway(t *testing.T) *site {
+	t.Helper()
+	keep, err := state.Open(s.disk, "Data.fs")
+	if err == nil {
+		err = keep.Update(func(id *state.State) error {
+			id.Follow, id.Role = nil, ""
+			return nil
+		})
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return newSite(t, s.disk)
+}
+
+// Power is lost early in the first start after a rewind that was written down, and perhaps finished: the next start
+// finishes it and follows.
+func TestACrashInTheFirstStartAfterARewind(t *testing.T) {
+	for e := 1; e <= 61; e += 6 {
+		a, b, disks := couple(t)
+		b.StopFollowing()
+		first := a.commits(t)
+		a.commits(t)
+		a.End(t)
+		b.StartFollowing()
+		if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+			t.Fatal(err)
+		}
+		last := b.commits(t)
+		plan := planned(t, a.site, b)
+		plan.Follow = []string{b.to.String()}
+		site := &rewind.Storage{FS: disks[0], Data: "Data.fs", Logger: hclog.NewNullLogger()}
+		if err := site.Begin(plan); err != nil {
+			t.Fatal(err)
+		}
+		if e%4 == 1 {
+			if _, err := site.Finish(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		disks[0].PowerOffAt(len(disks[0].Ops()) + e)
+		ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // it may come to nothing more on its disk
+		_ = a.serve(ctx, a.storage(state.RoleSecondary, b.site))
+		cancel()
+		again := newSite(t, disks[0].Crash(uint64(e)))
+		again.to = a.to
+		seat := again.seated(t, state.RolePrimary, b.site)
+		seat.has(t, last)
+		m, err := rewind.ReadManifest(again.disk, rewind.FragmentOf("Data.fs", first).Manifest)
+		if err != nil || len(m.Transactions) != 2 {
+			t.Errorf("operation %d: set aside are %+v, %v", e, m, err)
+		}
+		seat.End(t)
+		b.End(t)
 	}
 }

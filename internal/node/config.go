@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"fmt"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -14,6 +15,7 @@ import (
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/watchdog"
+	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zeo"
 )
@@ -323,4 +325,95 @@ func (c *SecondaryConfig) checkProtocol() error {
 			"a blob directory of this node's own"}
 	}
 	return nil
+}
+
+// Defaults of what peers may cost.
+const (
+	DefaultHandshakeTimeout = 30 * time.Second
+	DefaultIdleTimeout      = time.Minute
+	DefaultMaxPerAddress    = 8
+	DefaultMaxFrame         = protocol.DefaultMaxFrame
+)
+
+// minFrame is room for a frame with nothing in it that varies.
+const minFrame = 1024
+
+// checkLimits fills in the defaults of limits that are zero.
+func (c *Config) checkLimits() error {
+	for _, one := range []struct {
+		flag      string
+		d         *time.Duration
+		otherwise time.Duration
+	}{
+		{"--handshake-timeout", &c.HandshakeTimeout, DefaultHandshakeTimeout},
+		{"--idle-timeout", &c.IdleTimeout, DefaultIdleTimeout},
+	} {
+		if *one.d < 0 {
+			return &ConfigError{fmt.Sprintf("%s %v: give a duration above zero, such as %v", one.flag, *one.d,
+				one.otherwise)}
+		}
+		if *one.d == 0 {
+			*one.d = one.otherwise
+		}
+	}
+	if c.MaxPerAddress < 0 {
+		return &ConfigError{fmt.Sprintf("--max-per-address %d: at least 1 is needed", c.MaxPerAddress)}
+	}
+	if c.MaxPerAddress == 0 {
+		c.MaxPerAddress = DefaultMaxPerAddress
+	}
+	return nil
+}
+
+// checkFrame does the same for the limit that only a secondary has.
+func (c *SecondaryConfig) checkFrame() error {
+	if c.MaxFrame == 0 {
+		c.MaxFrame = DefaultMaxFrame
+	}
+	if c.MaxFrame < minFrame || c.MaxFrame > DefaultMaxFrame {
+		return &ConfigError{fmt.Sprintf("--max-frame %d: give a number of bytes between %d and %d, the most that the "+
+			"protocol has", c.MaxFrame, minFrame, DefaultMaxFrame)}
+	}
+	return nil
+}
+
+// rewindCommand is the command line that sets aside what this node has and the primary at addr never had. The node must
+// not run meanwhile.
+func (c *Config) rewindCommand(addr string) string {
+	words := []string{"zrsd", "rewind", "--data", c.Data}
+	add := func(flag, value string) {
+		if value != "" {
+			words = append(words, flag, value)
+		}
+	}
+	if !c.SharedBlobs {
+		add("--blobs", c.Blobs)
+	}
+	add("--primary", addr)
+	add("--secret-file", c.SecretFile)
+	if t := c.TLS; t != nil {
+		add("--tls-cert", t.Certificate)
+		add("--tls-key", t.Key)
+		add("--tls-password-file", t.PasswordFile)
+		add("--tls-ca", t.Authority)
+		for _, peer := range t.Peers {
+			add("--tls-peer", peer)
+		}
+	}
+	for i, word := range words {
+		words[i] = quoted(word)
+	}
+	return strings.Join(words, " ")
+}
+
+// quoted is a word as a shell takes it.
+func quoted(word string) string {
+	plain := func(r rune) bool {
+		return r >= 'a' && r <= 'z' || r >= 'A' && r <= 'Z' || r >= '0' && r <= '9' ||
+			strings.ContainsRune("_-./:,@%+=[]", r)
+	}
+	if word != "" && strings.IndexFunc(word, func(r rune) bool { return !plain(r) }) < 0 {
+		return word
+	}
+	return "'" + strings.ReplaceAll(word, "'", `'\''`) + "'"
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
@@ -213,5 +214,34 @@ func TestDamageIsNotServed(t *testing.T) {
 	fails[*zodb.CorruptError](t, runSecondary(t.Context(), s.secondaryConfig(s)))
 	if string(nodetest.Content(t, disk, "Data.fs")) != before {
 		t.Error("the damaged file was changed")
+	}
+}
+
+// A server that does not replicate tells its clients of everything.
+func TestWhoServesAloneForgetsWhatCommitsWaitedFor(t *testing.T) {
+	disk := nodetest.DiskWith(t, 3)
+	keep, err := state.Open(disk, "Data.fs")
+	if err == nil {
+		err = errors.Join(keep.Create(), keep.Update(func(id *state.State) error {
+			id.Waits = &state.Waits{Epoch: 1, Required: 1}
+			return nil
+		}))
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	s := newSite(t, disk)
+	cfg := &StandaloneConfig{Config: s.config()}
+	if err := cfg.check(); err != nil {
+		t.Fatal(err)
+	}
+	f := newNodeStatus(roleStandalone, &cfg.Config)
+	st, err := cfg.open(t.Context(), f, blobDir{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	if now, err := state.Load(disk, "Data.fs"); err != nil || now.Waits != nil {
+		t.Errorf("it keeps %+v, %v", now.Waits, err)
 	}
 }

@@ -2,8 +2,11 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"runtime/debug"
 
+	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/zeo"
@@ -127,4 +130,51 @@ func (c *Config) offered(st *filestorage.Storage, opt zeo.StorageOptions) (withd
 	opt.Decompress, opt.Compress = c.Decompress, c.Compress
 	leave := c.offer(st, opt)
 	return func() { remove(); leave() }
+}
+
+// A ConfigError says that a node cannot be run as it was told to. The text says what to tell it instead.
+type ConfigError struct{ Text string }
+
+func (e *ConfigError) Error() string { return e.Text }
+
+// A StartError says that something which a node needs could not be opened: its data, its blobs, its log, an address
+// to listen on. Nothing has been served.
+type StartError = cluster.StartError
+
+// errStopped is the cause of contexts that end because the node was told to stop.
+var errStopped = errors.New("the node is shutting down")
+
+// release is the version of a release, set by the linker: see the target release of the Makefile. Empty in other
+// builds.
+var release string
+
+// Version returns the version of the program: that of the release, or what the Go toolchain recorded: a tag, a pseudo
+// version with the commit, or "(devel)".
+func Version() string {
+	if release != "" {
+		return release
+	}
+	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
+		return info.Main.Version
+	}
+	return "(devel)"
+}
+
+// Commit returns the commit that the program was built from, with a + behind it when files were changed, and "unknown"
+// where the Go toolchain recorded none.
+func Commit() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	commit, changed := "unknown", ""
+	for _, s := range info.Settings {
+		switch {
+		case s.Key == "vcs.revision":
+			commit = s.Value
+		case s.Key == "vcs.modified" && s.Value == "true":
+			changed = "+"
+		}
+	}
+	return commit + changed
 }

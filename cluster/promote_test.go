@@ -1,6 +1,8 @@
 package cluster_test
 
 import (
+	"errors"
+	"fmt"
 	"testing"
 	"time"
 
@@ -10,7 +12,116 @@ import (
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
 )
+
+func TestPromoteWhenThePrimaryIsGone(t *testing.T) {
+	a, b, c := three(t)
+	last := a.commits(t)
+	b.has(t, last)
+	c.has(t, last)
+	a.End(t)
+	change, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !change.Done || change.Role != "primary" || change.Epoch != 2 || *change.LastTid <= last {
+		t.Errorf("it says %+v", change)
+	}
+	next := b.commits(t)
+	c.follows(t, b)
+	c.has(t, next)
+
+	again := a.seated(t, state.RolePrimary, b.site, c.site)
+	again.follows(t, b)
+	again.has(t, next)
+	if again.IsPrimary() || again.epoch() != 2 {
+		t.Errorf("the former primary leads: %v, epoch %d", again.IsPrimary(), again.epoch())
+	}
+}
+
+func TestPromoteIsRefusedWhileThePrimaryAnswers(t *testing.T) {
+	_, b, _ := three(t)
+	for _, dry := range []bool{true, false} {
+		_, err := b.Promote(t.Context(), admin.PromoteRequest{DryRun: dry}, silent)
+		refused(t, err, admin.Unsafe, "is primary of epoch 1 and answers: use zrsd switchover")
+	}
+	if b.IsPrimary() || b.epoch() != 1 {
+		t.Error("it leads")
+	}
+}
+
+// A frozen primary takes no transactions because an operator said so: nobody takes its place by that.
+func TestPromoteIsRefusedWhileAFrozenPrimaryAnswers(t *testing.T) {
+	a, b, _ := three(t)
+	if _, err := a.Freeze(t.Context(), admin.FreezeRequest{}, silent); err != nil {
+		t.Fatal(err)
+	}
+	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, "is primary of epoch 1 and answers: use zrsd switchover")
+}
+
+func TestForcedPromotionFencesThePrimary(t *testing.T) {
+	a, b, c := three(t)
+	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.tryCommit(t.Context()); !errors.Is(err, zodb.ErrReadOnly) {
+		t.Errorf("the former primary still commits: %v", err)
+	}
+	next := b.commits(t)
+	for _, s := range []*seat{a, c} {
+		s.follows(t, b)
+		s.has(t, next)
+	}
+}
+
+func TestPromoteIsRefusedWhereAnotherSecondaryIsFurther(t *testing.T) {
+	a, b, c := three(t)
+	b.StopFollowing() // as if its link were cut
+	last := a.commits(t)
+	c.has(t, last)
+	a.End(t)
+	b.StartFollowing()
+	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, fmt.Sprintf("has more: it has %v", last))
+	if b.IsPrimary() {
+		t.Error("it leads")
+	}
+	if _, err := c.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
+		t.Fatal(err)
+	}
+	b.follows(t, c)
+	b.has(t, last)
+}
+
+// Who does not answer any more counts by what the former primary told of it last.
+func TestPromoteIsRefusedWhereASecondaryThatIsGoneWasFurther(t *testing.T) {
+	a, b, c := three(t)
+	release, err := b.st.Hold(t.Context()) // it hears of everything, and takes nothing
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release()
+	last := a.commits(t)
+	b.Await(t, "it knows that the other is further", func(*admin.Status) bool {
+		for _, m := range b.sec.Status().Roster {
+			if m.Node == c.keep.Node() && m.Durable == last {
+				return true
+			}
+		}
+		return false
+	})
+	b.StopFollowing() // or the primary would wait for it to catch up
+	a.End(t)
+	c.End(t)
+	_, err = b.Promote(t.Context(), admin.PromoteRequest{}, silent)
+	refused(t, err, admin.Unsafe, fmt.Sprintf("has more: it has %v", last))
+	refused(t, err, admin.Unsafe, "; as of ")
+	if b.IsPrimary() {
+		t.Error("it leads")
+	}
+}
 
 // clears waits until clients may be told of a transaction.
 func (s *seat) clears(t *testing.T) {

@@ -1,0 +1,65 @@
+package cluster_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+func TestSwitchoverLosesNothingAndTheOthersFollow(t *testing.T) {
+	a, b, c := three(t)
+	last := a.commits(t)
+	change, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node}, silent)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !change.Done || change.Role != "secondary" || change.Epoch != 2 || *change.LastTid != last ||
+		change.Pause == nil {
+		t.Errorf("it says %+v", change)
+	}
+	if !b.IsPrimary() || b.epoch() != 2 || a.IsPrimary() {
+		t.Errorf("the heir leads: %v, of epoch %d", b.IsPrimary(), b.epoch())
+	}
+	if _, err := a.tryCommit(t.Context()); !errors.Is(err, zodb.ErrReadOnly) {
+		t.Errorf("the former primary still commits: %v", err)
+	}
+	next := b.commits(t)
+	for _, s := range []*seat{a, c} {
+		s.follows(t, b)
+		s.has(t, next)
+		if s.epoch() != 2 {
+			t.Errorf("epoch %d", s.epoch())
+		}
+	}
+}
+
+func TestSwitchoverIsRefusedWhereItCannotWork(t *testing.T) {
+	a, b, _ := three(t)
+	_, err := b.Switchover(t.Context(), admin.SwitchoverRequest{To: "x"}, silent)
+	refused(t, err, admin.NotAllowed, "not the primary")
+	_, err = a.Switchover(t.Context(), admin.SwitchoverRequest{To: "x"}, silent)
+	refused(t, err, admin.Invalid, "there is no secondary x")
+	change, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node, DryRun: true}, silent)
+	if err != nil || change.Done || len(change.Steps) != 1 || !a.IsPrimary() {
+		t.Errorf("a dry run: %+v, %v", change, err)
+	}
+}
+
+func TestAFailedSwitchoverLetsCommitsGoOn(t *testing.T) {
+	a, b, _ := three(t)
+	if err := b.keep.Update(func(id *state.State) error { id.MaxEpochSeen = 9; return nil }); err != nil {
+		t.Fatal(err) // so it refuses to prepare
+	}
+	_, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node}, silent)
+	if err == nil || !strings.Contains(err.Error(), "stays primary") {
+		t.Fatalf("got %v", err)
+	}
+	a.commits(t)
+	if !a.IsPrimary() || a.epoch() != 1 {
+		t.Errorf("it leads: %v, epoch %d", a.IsPrimary(), a.epoch())
+	}
+}
