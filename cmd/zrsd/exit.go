@@ -36,7 +36,7 @@ const exitHelp = `Exit codes:
   5    anything else that failed on the way, such as a full disk
   6    not now: a pack is already under way, or the storage is not open; try again
   7    refused: not over this connection, not to this storage, or not by this process
-  8    refused, because transactions could be lost; --force of promote insists
+  8    refused, because transactions could be lost; promote and rewind have --force
   130  pack was interrupted; a second signal ended a server before it had drained`
 
 // A codedError has an exit code of its own.

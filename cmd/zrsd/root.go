@@ -37,9 +37,9 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "zrsd",
-		Short: "replicate ZODB FileStorages",
-		Long: "zrsd streams the transactions and blobs of a ZODB FileStorage to any number of copies, live and\n" +
-			"from history.\n\n" +
+		Short: "serve and replicate ZODB FileStorages",
+		Long: "zrsd serves ZODB FileStorages to ZEO clients, and streams their transactions and blobs to any\n" +
+			"number of copies, live and from history.\n\n" +
 			addressHelp + "\n\n" + exitHelp,
 		SilenceUsage:      true,
 		SilenceErrors:     true,
