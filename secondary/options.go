@@ -36,8 +36,8 @@ type Options struct {
 	// Chain returns the value of the chain of digests over our history, from after a base up to tid, where that is
 	// known, for the primary to compare with its own. Nil: it never is.
 	Chain func(ctx context.Context, tid zodb.Tid) (base zodb.Tid, value zodb.Digest, ok bool)
-	// EpochsChanged is called when new epochs of the primary are durable, before any of their transactions is taken: the
-	// secondaries of this node must learn of them first. Nil: there are none.
+	// EpochsChanged is called when new epochs of the primary are durable, before any of their transactions is taken:
+	// the secondaries of this node must learn of them first. Nil: there are none.
 	EpochsChanged func()
 	// Rewind returns the command that sets aside what the primary never had, when the node at an address, which may be
 	// one that follows the primary itself, has refused this one. Nil: there is none.

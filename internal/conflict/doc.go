@@ -5,11 +5,11 @@
 //	         /   \
 //	committed     sent          three records of one object, each two pickles: class and state
 //	         \   /
-//	         merged             the class of sent, and the state that both transactions hold in
+//	         merged             the class of sent, and the state with both changes
 //
 // The rules are those of the classes' own _p_resolveConflict, as the C code of the package BTrees has them: the Python
-// code there differs in which of two equal keys it keeps. What is merged is exactly what ZODB would make of the same
-// three records. What is not merged may still be merged by a client, which has the application's classes.
+// code there differs in which of two equal keys it keeps. A merge has exactly the result of ZODB for the same
+// three records. What is not merged here may still be merged by a client, which has the application's classes.
 //
 //	class                   state                              merged
 //	BTrees.Length.Length    number                             committed + sent - old
@@ -18,7 +18,8 @@
 //	BTree, TreeSet          None or ((bucket's state,),)       as its only bucket
 //	                        (children, first bucket)           never
 //
-// Keys and values are compared as Python compares numbers, text, bytes, None, tuples and lists of these. Others have an
-// order, or are equal, only by the word of their classes: a bucket where such a comparison is needed is left to the
-// client, and so is one of a family of numbers with something else in it. What is merely moved may be anything.
+// Keys and values are compared as Python compares numbers, text, bytes, None, tuples and lists of these. Whether others
+// are equal, and their order, only their classes know: a bucket where such a comparison is needed is left to the
+// client, and so is one of a family of numbers with something else in it. Keys and values that are only moved may be
+// anything.
 package conflict

@@ -7,8 +7,8 @@
 //	[::1]:5000       TCP, IPv6; [::]:5000 is all interfaces, IPv6 only
 //	run/zrsd.sock    a Unix socket: anything with a slash
 //
-// A Unix socket that a dead process left behind is replaced; one that somebody listens on, and a file that is no
-// socket, are left alone. Who may connect to a Unix socket is decided by the modes of the socket and its folder,
+// A Unix socket that a dead process has left is replaced; one on which a process listens, and a file that is no
+// socket, are not. Who may connect to a Unix socket is decided by the modes of the socket and its folder,
 // that is, by the umask of the process.
 //
 // An Endpoint is a value and may be used concurrently. The package starts no goroutine.

@@ -1,6 +1,5 @@
-// Package eventlog writes the log in the form that <eventlog> and <logfile> of a ZConfig file ask for, which is that
-// of
-// Python's logging: people and scripts around a ZEO server look for its lines.
+// Package eventlog writes the log in the form that <eventlog> and <logfile> of a ZConfig file ask for, which is that of
+// Python's logging: people and scripts of ZEO servers search for its lines.
 //
 //	hclog.Logger ──▶ Log ── each record to every Sink whose levels let it through
 //	                         │

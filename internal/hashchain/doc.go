@@ -1,12 +1,12 @@
-// Package hashchain keeps a chain of digests over the transactions of a storage, so that two nodes can tell whether
-// their histories are the same, and where they part, without sending them to each other.
+// Package hashchain keeps a chain of digests over the transactions of a storage, so that two nodes can find out whether
+// their histories are the same, and where they differ first, without sending them to each other.
 //
 // # The chain
 //
 // A value stands for all transactions after a base, up to one of them:
 //
 //	value at the base    = 32 zero bytes
-//	value after n       = SHA-256( value before n (32) ‖ tid of n (8, big-endian) ‖ digest of n (32) )
+//	value after n        = SHA-256( value before n (32) ‖ tid of n (8, big-endian) ‖ digest of n (32) )
 //
 //	  base            n1               n2               n3
 //	──┼───────────────┼────────────────┼────────────────┼──▶ tid
@@ -20,22 +20,22 @@
 //
 // # Packs
 //
-// A pack changes transactions up to some time, and marks those that it leaves with status 'p'. Behind them nothing
+// A pack changes transactions up to some time, and marks those that it leaves with status 'p'. After them nothing
 // changes. So a chain can be computed from a file only after the first transaction that follows the last 'p': that is
 // the base of a file that was packed before its chain was begun, and 0 is the base of one that never was. (The last 'p'
 // itself is no base, for the pack may have removed transactions after it.)
 //
-// A chain that is there already outlives packs: its values are facts about what happened, and new transactions are
-// added to them. The usual cluster therefore has one base for ever, that of the file from which it was made, whenever
-// each node packs its own. Only what a pack went over cannot be computed again between two checkpoints.
+// An existing chain survives packs: its values do not depend on the present file, and new transactions are
+// added to them. So a cluster usually keeps one base, that of the file from which it was made, however its nodes
+// pack. Only values between two checkpoints in a packed part cannot be computed again.
 //
-// Who meets 'p' in what is new to it, such as a secondary that is filled from a packed primary, begins again with the
-// base after it. Another node with an earlier base can compute the chain from there, too, by reading.
+// A node that gets new transactions with 'p', such as a secondary that is filled from a packed primary, begins again
+// with the base after them. Another node with an earlier base can compute the chain from there, too, by reading.
 //
 // # Checkpoints
 //
-// A Local follows a storage with an iterator of its own, so that no commit waits for it, and remembers places on the
-// way: every 4096 transactions or 64 MiB, at most 1024 places; then every other one is forgotten and the distance
+// A Local follows a storage with an iterator of its own, so that no commit waits for it, and remembers positions:
+// every 4096 transactions or 64 MiB, at most 1024 places; then every other one is forgotten and the distance
 // doubles. A value between two is computed by reading from the nearest one before it. At most 64 of them are kept
 // with the storage, in the member "chain" of its state file, every half a minute and at the end. What a crash loses is
 // read again.
@@ -45,6 +45,6 @@
 //
 // # Comparing
 //
-// FirstDifference finds where two chains part, by halving the time between a tid at which they are equal and one at
-// which they are not: at most 64 questions to each side.
+// FirstDifference finds where two chains differ first, by bisection of the time between a tid at which they are equal
+// and one at which they are not: at most 64 questions to each side.
 package hashchain

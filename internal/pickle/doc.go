@@ -5,8 +5,8 @@
 //
 //	80 03        protocol 3
 //	58 n.. k     push text                          Load runs it on a stack of Values: what would call Python code
-//	43 n b       push bytes                         becomes a description of the call, so that a value that nobody
-//	86           make a tuple of the two            here understands comes out of Dump as it went into Load.
+//	43 n b       push bytes                         becomes a description of the call, so that a value that is
+//	86           make a tuple of the two            not understood leaves Dump as it entered Load.
 //	2e           stop
 //
 // # Values
@@ -28,7 +28,7 @@
 //
 // # Bounds
 //
-// Load takes time and memory in proportion to the pickle: sizes are checked against what is there before anything is
-// allocated, the memo shares instead of copying, and the number of values and their nesting are limited. Dump writes a
-// shared value as often as it is mentioned, unless its style has a memo, so its output is limited too.
+// Load takes time and memory in proportion to the pickle: sizes are compared with the remaining bytes before anything
+// is allocated, the memo shares instead of copying, and the number of values and their nesting are limited. Dump writes
+// a shared value as often as it is mentioned, unless its style has a memo, so its output is limited too.
 package pickle

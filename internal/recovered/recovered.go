@@ -1,11 +1,11 @@
-// Package recovered lets a panic cost what it was about instead of the process: one connection, one request, one
-// record. It knows two kinds of work.
+// Package recovered limits a panic to one connection, one request or one record instead of the process. There are two
+// kinds of work.
 //
 // Do is for work that reads input of a peer, a client or a file and holds no lock when it panics that it does not
-// give back: the messages of a connection, a list for a client, the references of a record. The panic becomes an error.
+// release: the messages of a connection, a list for a client, the references of a record. The panic becomes an error.
 //
-// Must is for work whose half would be a lie: what is done under the commit lock, a pack, a change of role. There a
-// panic ends the process, whoever recovers above; the next start cuts what was not committed.
+// Must is for work that must not be left half done: under the commit lock, in a pack, in a change of role. There a
+// panic ends the process, even below a Do; the next start cuts what was not committed.
 package recovered
 
 import (

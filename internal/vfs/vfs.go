@@ -1,6 +1,6 @@
-// Package vfs is the one door to the disk. Everything in zrsd that reads or writes a database, an index, a blob or a
-// state file does so through FS, so that a test can put a disk behind it that tears writes, fills up, fails at a chosen
-// operation, or forgets what was not synced (package simdisk).
+// Package vfs is the only way to the disk. Everything in zrsd that reads or writes a database, an index, a blob or a
+// state file does so through FS, so that a test can use a disk that tears writes, fills up, fails at a chosen
+// operation, or loses what was not synced (package simdisk).
 //
 // # What is durable when
 //

@@ -17,12 +17,12 @@
 // no quotes, no comments at the end of a line, no continuation lines.
 //
 // Load returns a Tree in which every section, key and value knows its file, line and column, and all errors of all
-// files at once: after a line that makes no sense the next one is read. What is built from such a tree is of use only
+// files at once: after a wrong line the next one is read. A tree with errors is of use only
 // for finding more errors.
 //
-// # The judge
+// # The reference
 //
-// The real ZConfig decides what is right; a test holds this package against it, with files of the field and random
+// The real ZConfig decides what is right; a test compares this package with it, on real files and random
 // ones. Two rules that its documents do not state follow from it: a %define may be repeated if the text is the same as
 // the value in force, and definitions of an included file hold after the %include. $(NAME:default), which some
 // versions of the documents mention, is an error there and here.

@@ -3,7 +3,7 @@
 //
 //	.z  zlib stream
 //
-// Records of blobs are too short to be compressed, so they are recognised as ever.
+// Records of blobs are too short to be compressed, so they are recognised as without it.
 package zlibrecord
 
 import (

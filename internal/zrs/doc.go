@@ -19,18 +19,18 @@
 //	                                        |  n | ('C', (digest,))                          |
 //	                                        +----+-------------------------------------------+
 //
-// The first two, S, B and C are pickles; package pickle has how they are read and written. The digest is MD5 over the
+// The first two, S, B and C are pickles; package pickle reads and writes them. The digest is MD5 over the
 // secondary's tid and then the content of every message from the primary, up to the C that carries it; it continues
 // after it, and is never begun anew on a connection.
 //
-// # What this wire does not carry
+// # What this protocol does not carry
 //
-//   - The extension of a transaction travels as a dictionary, so the bytes of the primary's file are lost. The Decoder
-//     gives what ZODB would write for that dictionary; values that nobody here understands stay in it.
+//   - The extension of a transaction is sent as a dictionary, so the bytes of the primary's file are lost. The Decoder
+//     gives what ZODB would write for that dictionary; values that this package does not understand stay in it.
 //   - Transactions of status 'u' are not sent: to Python they do not exist.
-//   - Whether a record has a predecessor is unknown. HasPrev is always true, which the storage takes as: the one that
-//     you have, if any; zc.zrs's secondaries do the same.
-//   - The size of a blob shows at its end (BlobSize is zodb.UnknownSize), but for an empty one.
+//   - Whether a record has a predecessor is unknown. HasPrev is always true, which means for the storage: the one that
+//     it has, if any; zc.zrs's secondaries do the same.
+//   - The size of a blob is known only at its end (BlobSize is zodb.UnknownSize), except for an empty one.
 //
 // The Encoder writes byte for byte what a primary on Python 3 does. The Decoder reads primaries on Python 2, too, which
 // write byte strings where the others write calls that make bytes.

@@ -11,7 +11,7 @@
 // # Each renewal is a new lease of etcd
 //
 // A lease of etcd can be kept alive by a message to the leader of etcd, which does not go through its log: the leader
-// answers by what it believes. A renewal here asks for a new lease instead and moves the key to it. Both are
+// answers without asking the others. A renewal here asks for a new lease instead and moves the key to it. Both are
 // entries of the log, so a majority has them before they are answered; a lease begins when its entry is applied, which
 // is later than its request; and a new leader of etcd begins the time of all leases anew. So a lease lasts at least
 // a TTL from the request on, whatever happens to servers of etcd. The lease before is without keys then and runs out.

@@ -3,7 +3,7 @@
 //
 // # What survives
 //
-// The rules are those of package vfs, and no kinder:
+// The rules are exactly those of package vfs:
 //
 //   - The content of a file is what it was at its last Sync, plus any subset of the writes and truncations since, each
 //     write torn into 512-byte sectors that survive one by one.
@@ -12,7 +12,7 @@
 //     takes clean pages out of memory, so that they are read from the disk again.
 //   - The names in a folder are what they were at its last SyncDir, plus any subset of the changes since. A file whose
 //     name did not survive is gone, however often it was synced.
-//   - A rename happens wholly or not at all: the file has its old name, or the new one, or, when only the new
+//   - A rename happens completely or not at all: the file has its old name, or the new one, or, when only the new
 //     folder was synced, both; never neither.
 //
 // Crash draws the subsets from a seed. Some seeds keep nothing, some everything, most a part.
