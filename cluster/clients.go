@@ -43,7 +43,7 @@ func (n *Node) leaderElsewhere(ctx context.Context) zeo.Leader {
 func (n *Node) leaderAmong(ctx context.Context, addresses []string) zeo.Leader {
 	answers := make(chan []answer, len(addresses))
 	for _, addr := range addresses {
-		n.asked.Go(func() { answers <- n.ask(ctx, 0, []string{addr}) })
+		n.asked.Go(func() { answers <- n.askStatus(ctx, []string{addr}) })
 	}
 	for range addresses {
 		for _, a := range <-answers {

@@ -67,9 +67,10 @@ func TestNobodyLeadsInALowerEpochThanWasHeardOf(t *testing.T) {
 func TestASecondaryWithoutAPrimaryLooksFirstWhereOneSaysThatItLeads(t *testing.T) {
 	a, b, _ := couple(t)
 	id := a.keep.State()
-	req := protocol.VoteRequest{StorageID: id.StorageID, MaxEpochBegun: id.Latest(), Node: id.Node, IsPrimary: true,
-		ReplicationAddr: "/nobody"}
-	if _, refusal := b.Vote(t.Context(), &req); refusal != nil {
+	req := protocol.StatusRequest{
+		StorageID: id.StorageID, MaxEpochBegun: id.Latest(), Node: id.Node, IsPrimary: true, ReplicationAddr: "/nobody",
+	}
+	if _, refusal := b.Status(&req); refusal != nil {
 		t.Fatal(refusal)
 	}
 	b.follows(t, a) // which it has already, so that it does not look elsewhere
@@ -81,7 +82,7 @@ func TestASecondaryWithoutAPrimaryLooksFirstWhereOneSaysThatItLeads(t *testing.T
 	}
 	defer ln.Close()
 	req.ReplicationAddr = ln.Addr().String()
-	if _, refusal := b.Vote(t.Context(), &req); refusal != nil {
+	if _, refusal := b.Status(&req); refusal != nil {
 		t.Fatal(refusal)
 	}
 	conn, err := ln.Accept() // it looks there

@@ -144,14 +144,14 @@ func TestAPrimaryOfAnotherStorageIsMet(t *testing.T) {
 	}
 }
 
-// A node that has promised the number of an epoch to another one does not begin that epoch as an heir: the switchover
-// was interrupted, and the other one was promoted meanwhile.
-func TestAnHeirKeepsThePromiseThatItGaveToAnother(t *testing.T) {
+// A node that has voted for another one does not begin that epoch as a successor: the switchover was interrupted, and
+// the other one was promoted meanwhile.
+func TestASuccessorKeepsItsVoteForAnother(t *testing.T) {
 	a, b, c := three(t)
 	id, last := b.keep.State(), a.st.LastTid()
-	if _, refusal := b.Vote(t.Context(), &protocol.VoteRequest{
-		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: 2, Node: c.keep.Node(), Name: "c",
-	}); refusal != nil {
+	if _, refusal := b.Vote(t.Context(), &protocol.VoteRequest{Epoch: 2, StatusRequest: protocol.StatusRequest{
+		Version: protocol.MessageVersion, StorageID: id.StorageID, Node: c.keep.Node(), Name: "c",
+	}}); refusal != nil {
 		t.Fatal(refusal)
 	}
 	err := b.Succeed(t.Context(), 2, last)

@@ -153,11 +153,11 @@ func TestTheLeaseFollowsASwitchover(t *testing.T) {
 		return err == nil && v.Holder != nil && v.Holder.Node == b.keep.State().Node && v.Record.Begun == b.epoch()
 	})
 	if !b.IsPrimary() || b.epoch() < 2 {
-		t.Errorf("the heir leads %v, epoch %d", b.IsPrimary(), b.epoch())
+		t.Errorf("the successor leads %v, epoch %d", b.IsPrimary(), b.epoch())
 	}
 }
 
-// handOver switches over, again when that fails because the heir was just connecting anew.
+// handOver switches over, again when that fails because the successor was just connecting anew.
 func handOver(t *testing.T, from, to *seat) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), nodetest.Patience)

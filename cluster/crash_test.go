@@ -100,7 +100,7 @@ func TestACrashDuringASwitchover(t *testing.T) {
 		for e := 1; e <= 20; e++ {
 			a, b, disks := couple(t)
 			last := a.commits(t)
-			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // for a dead heir
+			ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond) // for a dead successor
 			disks[which].PowerOffAt(len(disks[which].Ops()) + e)
 			_, err := a.Switchover(ctx, admin.SwitchoverRequest{To: b.keep.State().Node}, silent)
 			cancel()

@@ -89,7 +89,7 @@ func (n *Node) checkFollow(ctx context.Context, p *report, follow []string) erro
 				return &admin.Refusal{Reason: admin.Invalid, Text: err.Error()}
 			}
 		}
-		a := n.requestFrom(ctx, addr, &protocol.VoteRequest{
+		a := n.askStatusAt(ctx, addr, protocol.StatusRequest{
 			Version: protocol.MessageVersion, StorageID: id.StorageID, MaxEpochBegun: id.Latest(), Node: id.Node,
 			Name: n.opt.Name,
 		})

@@ -259,7 +259,7 @@ func (n *Node) highestBelieved() zodb.Tid {
 	return max(now, most)
 }
 
-// higherEpochAfter is how many times in a row a primary has to hear of an epoch that was promised and has not begun
+// higherEpochAfter is how many times in a row a primary has to hear of an epoch that got votes and has not begun
 // before it goes on under a higher number. By then a promotion that is under way has come to its end.
 const higherEpochAfter = 3
 
@@ -282,18 +282,18 @@ func (n *Node) tryHigherEpoch(ctx context.Context, said string) string {
 	return err.Error()
 }
 
-// beginHigherEpoch begins another epoch on a primary, when others have promised a higher one to somebody who has not
+// beginHigherEpoch begins another epoch on a primary, when others have voted for a higher one of somebody who has not
 // begun it: a promotion that was refused after all, or broken off. They follow this primary again when its epoch is
-// above what they have promised. Commits are held while they are asked.
+// above the one that they voted for. Commits are held while they are asked.
 //
 // It is a promotion of the node that leads, and takes what one takes: nobody that answers has begun a higher epoch or
-// is further, and where commits wait for secondaries enough of them promise. Where commits do not wait, everybody has
+// is further, and where commits wait for secondaries enough of them vote. Where commits do not wait, everybody has
 // to answer: whoever does not could have begun the epoch.
 func (n *Node) beginHigherEpoch(ctx context.Context) error {
 	if !n.IsPrimary() || n.Fenced() {
 		return nil
 	}
-	id, answers := n.keep.State(), n.ask(ctx, 0, n.others())
+	id, answers := n.keep.State(), n.askStatus(ctx, n.others())
 	epoch := highest(id, answers) + 1
 	switch {
 	case latest(id, answers) > id.Latest():
@@ -310,7 +310,7 @@ func (n *Node) beginHigherEpoch(ctx context.Context) error {
 		return err
 	}
 	defer release()
-	if err := n.oppositionOf(n.ask(ctx, epoch, n.others())); err != nil {
+	if err := n.oppositionOf(n.askVote(ctx, epoch, n.others())); err != nil {
 		return err
 	}
 	if err := context.Cause(ctx); err != nil {

@@ -35,16 +35,18 @@ func namedThree(t *testing.T) (a, b, c *seat) {
 	return a, b, c
 }
 
-// bids has a node make a bid to another one, as a promotion does that then ends with its process.
-func (s *seat) bids(t *testing.T, other *seat, epoch uint64) (*protocol.NodeStatus, error) {
+// requestsVote has a node ask another one for its vote, as a promotion does that then ends with its process.
+func (s *seat) requestsVote(t *testing.T, other *seat, epoch uint64) (*protocol.NodeStatus, error) {
 	t.Helper()
 	id := s.keep.State()
-	return s.Ask(t.Context(), other.to.String(), &protocol.VoteRequest{
-		Version: protocol.MessageVersion, StorageID: id.StorageID, Epoch: epoch, Node: id.Node, Name: s.name,
+	return s.AskVote(t.Context(), other.to.String(), protocol.VoteRequest{
+		Epoch: epoch, StatusRequest: protocol.StatusRequest{
+			Version: protocol.MessageVersion, StorageID: id.StorageID, Node: id.Node, Name: s.name,
+		},
 	})
 }
 
-// A promotion that is refused has changed nothing: nobody has promised anything, and the primary is followed.
+// A promotion that is refused has changed nothing: nobody has voted, and the primary is followed.
 func TestARefusedPromotionChangesNothing(t *testing.T) {
 	a, b, c := namedThree(t)
 	last := a.commits(t)
@@ -67,15 +69,15 @@ func TestARefusedPromotionChangesNothing(t *testing.T) {
 	}
 }
 
-// What a secondary has promised keeps it from following the present primary. If the promotion came to nothing, that
+// The vote of a secondary keeps it from following the present primary. If the promotion came to nothing, that
 // one goes on under a higher number, by itself.
 func TestAPrimaryGoesOnWhereAPromotionCameToNothing(t *testing.T) {
 	a, b, c := three(t)
-	if got, err := b.bids(t, c, 5); err != nil || got.MaxEpochSeen != 5 {
+	if got, err := b.requestsVote(t, c, 5); err != nil || got.MaxEpochSeen != 5 {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	if !a.IsPrimary() || a.Fenced() || a.Access() != zeo.Writable {
-		t.Fatal("a promise to somebody else has ended its time")
+		t.Fatal("a vote for somebody else has ended its time")
 	}
 	tid := a.commits(t)
 	c.has(t, tid)
@@ -87,12 +89,12 @@ func TestAPrimaryGoesOnWhereAPromotionCameToNothing(t *testing.T) {
 	b.has(t, a.commits(t))
 }
 
-// A node that does not answer could have begun the epoch that was promised to it. Where commits wait for secondaries,
-// promises of enough others rule that out; else nothing does.
+// A node that does not answer could have begun the epoch for which it got votes. Where commits wait for secondaries,
+// the votes of enough others rule that out; else nothing does.
 func TestAPrimaryDoesNotGoOnWhereSomebodyElseMayLead(t *testing.T) {
 	t.Run("without waiting", func(t *testing.T) {
 		a, b, c := three(t)
-		_, _ = b.bids(t, c, 5)
+		_, _ = b.requestsVote(t, c, 5)
 		b.End(t)
 		if err := a.BeginHigherEpoch(t.Context()); err == nil || a.epoch() != 1 {
 			t.Errorf("it goes on with epoch %d: %v", a.epoch(), err)
@@ -101,7 +103,7 @@ func TestAPrimaryDoesNotGoOnWhereSomebodyElseMayLead(t *testing.T) {
 	})
 	t.Run("waiting for one of two", func(t *testing.T) {
 		a, b, c := namedThree(t)
-		_, _ = b.bids(t, c, 5)
+		_, _ = b.requestsVote(t, c, 5)
 		b.End(t)
 		if err := a.BeginHigherEpoch(t.Context()); err != nil || a.epoch() != 6 {
 			t.Errorf("it does not go on: epoch %d, %v", a.epoch(), err)
@@ -124,15 +126,23 @@ func TestAPrimaryDoesNotGoOnWhereSomebodyElseMayLead(t *testing.T) {
 func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
 	a, b, c := three(t)
 	id := b.keep.State()
-	for what, req := range map[string]*protocol.VoteRequest{
-		"a bid":         {Epoch: math.MaxUint64},
-		"a question":    {MaxEpochBegun: math.MaxUint64},
-		"a large step":  {Epoch: 2 + state.MaxStep},
-		"and one heard": {MaxEpochBegun: 2 + state.MaxStep},
+	for what, numbers := range map[string]struct{ epoch, begun uint64 }{
+		"a vote request":   {math.MaxUint64, 0},
+		"a status request": {0, math.MaxUint64},
+		"a large step":     {2 + state.MaxStep, 0},
+		"and one begun":    {0, 2 + state.MaxStep},
 	} {
-		req.Version, req.StorageID, req.Node = protocol.MessageVersion, id.StorageID, id.Node
+		req := protocol.StatusRequest{
+			Version: protocol.MessageVersion, StorageID: id.StorageID, Node: id.Node, MaxEpochBegun: numbers.begun,
+		}
+		ask := func(to string) (*protocol.NodeStatus, error) { return b.AskStatus(t.Context(), to, req) }
+		if numbers.epoch != 0 {
+			ask = func(to string) (*protocol.NodeStatus, error) {
+				return b.AskVote(t.Context(), to, protocol.VoteRequest{Epoch: numbers.epoch, StatusRequest: req})
+			}
+		}
 		for _, to := range []*seat{a, c} {
-			if got, err := b.Ask(t.Context(), to.to.String(), req); err == nil {
+			if got, err := ask(to.to.String()); err == nil {
 				t.Errorf("%s: answered with %+v", what, got)
 			}
 			if now := to.keep.State(); now.Highest() != 1 {
@@ -141,8 +151,8 @@ func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
 		}
 	}
 	for what, change := range map[string]func(*state.State){
-		"a secondary that has promised": func(id *state.State) { id.MaxEpochSeen = math.MaxUint64 },
-		"a secondary that has heard":    func(id *state.State) { id.MaxEpochBegun = math.MaxUint64 },
+		"a secondary that has voted": func(id *state.State) { id.MaxEpochSeen = math.MaxUint64 },
+		"a secondary that has heard": func(id *state.State) { id.MaxEpochBegun = math.MaxUint64 },
 	} {
 		err := b.keep.Update(func(id *state.State) error { change(id); return nil })
 		if err != nil {
@@ -181,7 +191,7 @@ func TestPromoteIsRefusedWhereANodeIsAliveAndDoesNotSay(t *testing.T) {
 		"is alive and may be the primary: it refused to tell its status (there is no",
 	)
 	if b.IsPrimary() || b.keep.State().Highest() != 1 || c.keep.State().Highest() != 1 {
-		t.Error("it has promised something, or leads")
+		t.Error("it has voted, or leads")
 	}
 }
 
@@ -221,7 +231,7 @@ func TestAReplacedPrimaryIsToldLast(t *testing.T) {
 		}
 	})
 	if err == nil || !during || a.Fenced() || b.IsPrimary() {
-		t.Errorf("%v; it led while the others promised: %v, fenced %v", err, during, a.Fenced())
+		t.Errorf("%v; it led while the others voted: %v, fenced %v", err, during, a.Fenced())
 	}
 }
 
@@ -278,7 +288,7 @@ func TestAnEpochBeginsAboveAllThatMayHaveBeenLost(t *testing.T) {
 	if begin := b.keep.State().Epoch().Begin; begin >= lost || first <= lost {
 		t.Errorf("epoch 2 begins behind %v with %v, and %v was lost", begin, first, lost)
 	}
-	c.has(t, first) // its promise has let it follow again
+	c.has(t, first) // its vote has let it follow again
 	if next := b.commits(t); next <= first {
 		t.Errorf("committed %v behind %v", next, first)
 	}

@@ -58,8 +58,14 @@ func (n *Node) Succeed(ctx context.Context, epoch uint64, last zodb.Tid) error {
 	return n.changeInTurn(ctx, func(context.Context) error { return n.succeed(&handover{epoch, last}) })
 }
 
-// Ask asks one node.
-func (n *Node) Ask(ctx context.Context, addr string, req *protocol.VoteRequest) (*protocol.NodeStatus, error) {
-	a := n.requestFrom(ctx, addr, req)
+// AskStatus asks one node.
+func (n *Node) AskStatus(ctx context.Context, addr string, req protocol.StatusRequest) (*protocol.NodeStatus, error) {
+	a := n.askStatusAt(ctx, addr, req)
+	return a.status, a.err
+}
+
+// AskVote asks one node.
+func (n *Node) AskVote(ctx context.Context, addr string, req protocol.VoteRequest) (*protocol.NodeStatus, error) {
+	a := n.askVoteAt(ctx, addr, req)
 	return a.status, a.err
 }

@@ -81,7 +81,7 @@ func (c *Identity) Load() (*state.Keeper, error) {
 	return keep, nil
 }
 
-// forgetImpossible drops a promise of an epoch that cannot be. Versions that believed any number wrote it down, and
+// forgetImpossible drops a vote for an epoch that cannot be. Versions that believed any number wrote it down, and
 // nobody could be promoted any more.
 func (c *Identity) forgetImpossible(keep *state.Keeper) error {
 	id := keep.State()
@@ -144,7 +144,7 @@ func (n *Node) renewIdentity(ctx context.Context) error {
 			"storage", id.StorageID)
 		return n.claimByState()
 	}
-	for _, a := range n.request(ctx, &protocol.VoteRequest{}, n.addressesTold()) {
+	for _, a := range n.askIdentity(ctx, n.addressesTold()) {
 		if has := a.identity(); has != "" {
 			return &StartError{fmt.Errorf("--new-identity: %s answers at %s and has the storage %s; where this node "+
 				"is to be a database of its own, take that address out of --replicate-from; otherwise start it with "+
@@ -193,7 +193,7 @@ func (n *Node) AsksIdentity() bool { return n.asksIdentity.Load() }
 // node is primary.
 func (n *Node) beginOwnEpoch(ctx context.Context) error {
 	return n.changeInTurn(ctx, func(ctx context.Context) error {
-		answers := n.ask(ctx, 0, n.others())
+		answers := n.askStatus(ctx, n.others())
 		for _, a := range answers {
 			if a.status != nil && a.status.IsPrimary {
 				n.opt.Logger.Error("another node is primary: this node follows it", "primary", clean(a.status.Name),
@@ -222,7 +222,7 @@ func (n *Node) yieldTo(_ context.Context, addr string) error {
 // none.
 func (n *Node) askForIdentity(ctx context.Context) error {
 	var absent []string
-	for _, a := range n.request(ctx, &protocol.VoteRequest{}, n.addressesTold()) {
+	for _, a := range n.askIdentity(ctx, n.addressesTold()) {
 		switch has := a.identity(); {
 		case has != "":
 			return n.noteIdentityConflict(fmt.Sprintf("this node has no state file, and %s at %s has the storage "+

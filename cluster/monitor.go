@@ -27,7 +27,7 @@ func (n *Node) yieldToHigherEpoch(ctx context.Context) error {
 		return nil
 	}
 	if !n.Fenced() {
-		answers := n.ask(ctx, 0, n.others())
+		answers := n.askStatus(ctx, n.others())
 		top := latest(id, answers)
 		if top == id.Latest() {
 			return n.conclude(n.judgeOthers(id, answers))
@@ -73,7 +73,7 @@ func (n *Node) epochMonitor(ctx context.Context) {
 // An epochMonitor is what the epoch monitor remembers from one look to the next.
 type epochMonitor struct {
 	*Node
-	unbegun int    // how often in a row an epoch above ours was promised to somebody
+	unbegun int    // how often in a row an epoch above ours had votes
 	said    string // what came of that
 }
 
@@ -89,7 +89,7 @@ func (l *epochMonitor) check(ctx context.Context) {
 		l.unbegun, l.said = 0, ""
 		return
 	}
-	answers := l.ask(ctx, 0, l.others())
+	answers := l.askStatus(ctx, l.others())
 	if v := l.judgeOthers(id, answers); v.rival != id.Rival || v.conflict != l.conflictFound.Load() {
 		l.events.note(func(e *pendingEvents) { e.others = &v })
 	}

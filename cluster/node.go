@@ -110,7 +110,7 @@ type Node struct {
 	surpassed      surpassing  // of changing
 	secondaryAhead atomic.Bool // a secondary of this primary's epoch has more than this one
 
-	// changing is held by whoever changes the role, or what is promised, and in the end for good.
+	// changing is held by whoever changes the role, or votes, and in the end for good.
 	changing chan struct{}
 
 	mu        sync.Mutex

@@ -33,12 +33,12 @@ type promotion struct {
 //
 //	ask everybody how things stand ──▶ refuse where something could be lost or too few answer, unless forced
 //	follow nobody any more
-//	have the others promise epoch n+1 ▶ refuse where one is further, or too few answer now
+//	ask the others to vote for n+1 ───▶ refuse where one is further, or too few answer now
 //	tell a primary that is replaced ──▶ it takes no transactions any more
 //	begin the epoch, durably ─────────▶ clients may write, secondaries come
 //
 // Nothing is made durable, here or elsewhere, before the answers say that the promotion will be won. A refusal leaves
-// this node the secondary that it was, with no promise of its own. What others have promised by then keeps them from
+// this node the secondary that it was, with no vote of its own. The votes of others by then keep them from
 // following the present primary, until that has gone on under a higher number: see beginHigherEpoch.
 func (n *Node) Promote(ctx context.Context, req admin.PromoteRequest, tell func(admin.Step)) (out admin.Change,
 	err error) {
@@ -59,7 +59,7 @@ func (p *promotion) run(ctx context.Context) error {
 	if err := p.allowed(); err != nil {
 		return err
 	}
-	answers := p.ask(ctx, 0, p.others())
+	answers := p.askStatus(ctx, p.others())
 	if err := p.judgeStatus(answers); err != nil {
 		return err
 	}
@@ -182,8 +182,8 @@ func (p *promotion) refuse(reasons []string) error {
 		"; --force promotes this node anyway"}
 }
 
-// carryOut has those promise who have answered before, and begins the epoch. Its own promise is that the node follows
-// nobody from here on, and answers no other bid while its role is being changed; it becomes durable together with the
+// carryOut has those vote who have answered before, and begins the epoch. Its own vote is that the node follows
+// nobody from here on, and votes for nobody else while its role is being changed; it becomes durable together with the
 // epoch. After a refusal it is a secondary again. A primary that is to be replaced is told last: it stops only for a
 // promotion that nothing can refuse any more.
 func (p *promotion) carryOut(ctx context.Context, epoch uint64, answers []answer) error {
@@ -193,12 +193,12 @@ func (p *promotion) carryOut(ctx context.Context, epoch uint64, answers []answer
 	}
 	p.step("has stopped following and asks for epoch %d; its last transaction is %v", epoch, p.st.LastTid())
 	replaced, others := leaders(answers)
-	err := p.judgeVotes(p.ask(ctx, epoch, reached(others)))
+	err := p.judgeVotes(p.askVote(ctx, epoch, reached(others)))
 	if err == nil {
 		err = context.Cause(ctx)
 	}
 	if err == nil && len(replaced) > 0 {
-		p.reportReplaced(p.ask(ctx, epoch, reached(replaced)))
+		p.reportReplaced(p.askVote(ctx, epoch, reached(replaced)))
 	}
 	if err == nil {
 		err = p.becomePrimary(epoch, p.voters)
@@ -214,7 +214,7 @@ func (p *promotion) carryOut(ctx context.Context, epoch uint64, answers []answer
 	return nil
 }
 
-// judgeVotes judges the promises.
+// judgeVotes judges the votes.
 func (p *promotion) judgeVotes(answers []answer) error {
 	own := p.st.LastTid()
 	var reasons []string
@@ -232,10 +232,10 @@ func (p *promotion) judgeVotes(answers []answer) error {
 		}
 		voted = append(voted, voter{a.status.Node, a.status.Name})
 	}
-	return p.refuse(append(reasons, p.missing(voted, "promised")...))
+	return p.refuse(append(reasons, p.missing(voted, "voted")...))
 }
 
-// voters returns the nodes that have promised, this one first, of which it is sure that this one, with the transaction
+// voters returns the nodes that have voted, this one first, of which it is sure that this one, with the transaction
 // own as its last, has everything that they have from the last epoch: it is the last one of theirs, too, they have
 // heard of no later one, and are no further. Nothing, where this node has heard of a later one.
 func voters(id *state.State, own zodb.Tid, answers []answer) []string {
@@ -282,7 +282,7 @@ func (p *promotion) reportReplaced(answers []answer) {
 // ownVote is the list of voters that this node is the first of.
 func (p *promotion) ownVote() []voter { return []voter{{p.keep.State().Node, p.opt.Name}} }
 
-// A voter is a node that has promised.
+// A voter is a node that has voted.
 type voter struct{ node, name string }
 
 // votes returns how many of the names have a voter: each name one, and each voter one name.
@@ -296,7 +296,7 @@ func votes(names []string, voters []voter) int {
 	return len(names) - len(free)
 }
 
-// missing says whether enough have promised. Where the former primary waited for N of M secondaries, each of its
+// missing says whether enough have voted. Where the former primary waited for N of M secondaries, each of its
 // commits is on one of any M-N+1 of them: so as many have to be here, and none of them further than this node.
 func (p *promotion) missing(voted []voter, did string) []string {
 	rule := p.rule()
@@ -391,7 +391,7 @@ type election struct {
 	former map[string]bool // nodes that led when they were asked first
 }
 
-// over reports whether the node that promised is a former primary. It is nobody where there was no election.
+// over reports whether the node that answered is a former primary. It is nobody where there was no election.
 func (e *election) over(p *protocol.NodeStatus) bool {
 	if e == nil {
 		return false
@@ -413,7 +413,7 @@ func (n *Node) elect(ctx context.Context, number uint64, tell func(admin.Step)) 
 	if err := p.allowed(); err != nil {
 		return err
 	}
-	answers := p.ask(ctx, 0, p.others())
+	answers := p.askStatus(ctx, p.others())
 	if err := p.judgeStatus(answers); err != nil {
 		return err
 	}

@@ -149,7 +149,7 @@ func (n *Node) LeaderFor(ctx context.Context, refused string) string {
 		if len(next) == 0 || len(asked) > state.MaxMembers {
 			break
 		}
-		answers := n.ask(ctx, 0, next)
+		answers := n.askStatus(ctx, next)
 		asked = append(asked, next...)
 		next = nil
 		for _, a := range answers {

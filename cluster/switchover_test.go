@@ -22,7 +22,7 @@ func TestSwitchoverLosesNothingAndTheOthersFollow(t *testing.T) {
 		t.Errorf("it says %+v", change)
 	}
 	if !b.IsPrimary() || b.epoch() != 2 || a.IsPrimary() {
-		t.Errorf("the heir leads: %v, of epoch %d", b.IsPrimary(), b.epoch())
+		t.Errorf("the successor leads: %v, of epoch %d", b.IsPrimary(), b.epoch())
 	}
 	if _, err := a.tryCommit(t.Context()); !errors.Is(err, zodb.ErrReadOnly) {
 		t.Errorf("the former primary still commits: %v", err)

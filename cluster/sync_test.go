@@ -293,7 +293,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 		}
 		a.seated(t, state.RolePrimary, b.site, c.site).setsAside(t, first, first, common, b.commits(t))
 	})
-	t.Run("a secondary that did not promise has it", func(t *testing.T) {
+	t.Run("a secondary that did not vote has it", func(t *testing.T) {
 		a, b, c := waitingThree(t)
 		b.StopFollowing()
 		tid := a.commits(t)
@@ -308,7 +308,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 		}
 		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
 	})
-	t.Run("a secondary that is further has promised", func(t *testing.T) {
+	t.Run("a secondary that is further has voted", func(t *testing.T) {
 		a, b, c := waitingThree(t)
 		b.StopFollowing()
 		tid := a.commits(t)
@@ -475,7 +475,7 @@ func TestWhoCountsIsNotedFirst(t *testing.T) {
 	}
 }
 
-// A node that is promoted notes it from the beginning of its epoch on, with who had promised that; one that goes on
+// A node that is promoted notes it from the beginning of its epoch on, with who had voted for that; one that goes on
 // under a higher epoch keeps what it had noted. Voters of an epoch that is forgotten are not noted: they say nothing of
 // the one before.
 func TestAnEpochBeginsWithWhatCommitsWaitFor(t *testing.T) {

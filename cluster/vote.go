@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"slices"
 	"sync"
 	"time"
@@ -14,7 +15,7 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// bidTimeout is how long another node may take to answer a bid.
+// requestTimeout is how long another node may take to answer a request for its status or its vote.
 const requestTimeout = 2 * time.Second
 
 // Info is primary.Member.
@@ -31,21 +32,27 @@ func (n *Node) Info() primary.NodeInfo {
 	return st
 }
 
-// Vote is primary.Member: it answers a node that wants to be primary. What it promises is durable, and whom it followed
-// is given up, before it answers.
-func (n *Node) Vote(ctx context.Context, req *protocol.VoteRequest) (*protocol.NodeStatus, *protocol.Refusal) {
-	if refusal := n.believes(req); refusal != nil {
+// Status is primary.Member. What the node that asks says of itself is acted upon later.
+func (n *Node) Status(req *protocol.StatusRequest) (*protocol.NodeStatus, *protocol.Refusal) {
+	if refusal := n.believes(req.StorageID, req.MaxEpochBegun); refusal != nil {
 		return nil, refusal
 	}
-	if req.Epoch == 0 {
-		if id := n.keep.State(); id != nil && req.StorageID == id.StorageID && req.MaxEpochBegun > id.Latest() {
+	if id := n.keep.State(); id != nil && req.StorageID == id.StorageID {
+		if req.MaxEpochBegun > id.Latest() {
 			n.Outranked(req.MaxEpochBegun)
 		}
-		if id := n.keep.State(); id != nil && req.StorageID == id.StorageID && req.IsPrimary &&
-			req.MaxEpochBegun >= id.Latest() {
+		if req.IsPrimary && req.MaxEpochBegun >= id.Latest() {
 			n.events.note(func(e *pendingEvents) { e.leader = req.ReplicationAddr })
 		}
-		return n.ownStatus(), nil
+	}
+	return n.ownStatus(), nil
+}
+
+// Vote is primary.Member: it answers a node that wants to be primary. The vote is durable, and whom this node followed
+// is given up, before it answers.
+func (n *Node) Vote(ctx context.Context, req *protocol.VoteRequest) (*protocol.Vote, *protocol.Refusal) {
+	if refusal := n.believes(req.StorageID, max(req.Epoch, req.MaxEpochBegun)); refusal != nil {
+		return nil, refusal
 	}
 	select {
 	case n.changing <- struct{}{}:
@@ -68,22 +75,22 @@ func (n *Node) Vote(ctx context.Context, req *protocol.VoteRequest) (*protocol.N
 	}
 	n.opt.Logger.Info("voted: this node follows no primary of a lower epoch", "epoch", req.Epoch,
 		"asking_node", req.Name)
-	return n.ownStatus(), nil
+	return &protocol.Vote{Epoch: req.Epoch, NodeStatus: *n.ownStatus()}, nil
 }
 
 // believes refuses numbers of epochs that cannot be: written down, they would leave none for later promotions.
-func (n *Node) believes(req *protocol.VoteRequest) *protocol.Refusal {
+func (n *Node) believes(storageID string, epoch uint64) *protocol.Refusal {
 	id := n.keep.State()
-	if id == nil || req.StorageID != id.StorageID {
+	if id == nil || storageID != id.StorageID {
 		return nil
 	}
-	if err := state.Believe(max(req.Epoch, req.MaxEpochBegun), id.Highest()); err != nil {
+	if err := state.Believe(epoch, id.Highest()); err != nil {
 		return &protocol.Refusal{Code: protocol.CodeOutranked, Tid: n.st.LastTid(), Text: err.Error()}
 	}
 	return nil
 }
 
-// grant makes the promise.
+// grant makes the vote durable.
 func (n *Node) grant(ctx context.Context, req *protocol.VoteRequest) error {
 	n.leader = req.ReplicationAddr // it is looked for there first: other addresses may be silent
 	if n.IsPrimary() {
@@ -98,7 +105,7 @@ func (n *Node) grant(ctx context.Context, req *protocol.VoteRequest) error {
 	})
 }
 
-// promise says how this node stands.
+// ownStatus is what this node tells others of itself.
 func (n *Node) ownStatus() *protocol.NodeStatus {
 	p := &protocol.NodeStatus{
 		Node: n.keep.Node(), Run: n.opt.Self, Name: n.opt.Name, LastTid: n.st.LastTid(),
@@ -165,31 +172,50 @@ func (n *Node) others() (list []string) {
 	return list
 }
 
-// ask sends a vote request to other members, at the same time, and returns the answers of others than this node. Epoch
-// 0 only asks how things stand.
-func (n *Node) ask(ctx context.Context, epoch uint64, addresses []string) []answer {
-	req := &protocol.VoteRequest{Epoch: epoch}
+// askStatus asks other members for their status, at the same time, and returns the answers of others than this node.
+func (n *Node) askStatus(ctx context.Context, addresses []string) []answer {
+	req := n.statusRequest()
 	if id := n.keep.State(); id != nil {
 		req.StorageID, req.MaxEpochBegun = id.StorageID, id.Latest()
 	}
-	return n.request(ctx, req, addresses)
+	return n.askEach(addresses, func(addr string) answer { return n.askStatusAt(ctx, addr, req) })
 }
 
-// request sends a request to several nodes. Who answers with the id of this node is this one only if it is the same
-// process.
-func (n *Node) request(ctx context.Context, req *protocol.VoteRequest, addresses []string) []answer {
-	req.Version, req.Node, req.Run = protocol.MessageVersion, n.keep.Node(), n.opt.Self
-	req.Name, req.ReplicationAddr, req.LastTid = n.opt.Name, n.opt.ReplicationAddr, n.st.LastTid()
-	req.IsPrimary = n.IsPrimary() && !n.Fenced() && !n.stopped()
+// askIdentity is askStatus of a node that has no identity, or gives up the one that it has.
+func (n *Node) askIdentity(ctx context.Context, addresses []string) []answer {
+	req := n.statusRequest()
+	return n.askEach(addresses, func(addr string) answer { return n.askStatusAt(ctx, addr, req) })
+}
+
+// askVote asks other members, as askStatus does, to vote for an epoch that this node wants to begin.
+func (n *Node) askVote(ctx context.Context, epoch uint64, addresses []string) []answer {
+	req := protocol.VoteRequest{Epoch: epoch, StatusRequest: n.statusRequest()}
+	if id := n.keep.State(); id != nil {
+		req.StorageID, req.MaxEpochBegun = id.StorageID, id.Latest()
+	}
+	return n.askEach(addresses, func(addr string) answer { return n.askVoteAt(ctx, addr, req) })
+}
+
+// statusRequest says who asks, but not which storage this node has.
+func (n *Node) statusRequest() protocol.StatusRequest {
+	return protocol.StatusRequest{
+		Version: protocol.MessageVersion, Node: n.keep.Node(), Run: n.opt.Self, Name: n.opt.Name,
+		ReplicationAddr: n.opt.ReplicationAddr, LastTid: n.st.LastTid(),
+		IsPrimary: n.IsPrimary() && !n.Fenced() && !n.stopped(),
+	}
+}
+
+// askEach asks several nodes. Who answers with the id of this node is this one only if it is the same process.
+func (n *Node) askEach(addresses []string, ask func(addr string) answer) []answer {
 	answers := make([]answer, len(addresses))
 	var all sync.WaitGroup
 	for i, addr := range addresses {
-		own := *req // sending writes its sums
-		all.Go(func() { answers[i] = n.requestFrom(ctx, addr, &own) })
+		all.Go(func() { answers[i] = ask(addr) })
 	}
 	all.Wait()
+	self := n.keep.Node()
 	return slices.DeleteFunc(answers, func(a answer) bool {
-		return a.status != nil && a.status.Node == req.Node && (a.status.Run == "" || a.status.Run == req.Run)
+		return a.status != nil && a.status.Node == self && (a.status.Run == "" || a.status.Run == n.opt.Self)
 	})
 }
 
@@ -203,41 +229,54 @@ func reached(answers []answer) (list []string) {
 	return list
 }
 
-// bid asks one node.
-func (n *Node) requestFrom(ctx context.Context, addr string, req *protocol.VoteRequest) answer {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	status, err := n.requestAt(ctx, addr, req)
+// askStatusAt asks one node.
+func (n *Node) askStatusAt(ctx context.Context, addr string, req protocol.StatusRequest) answer {
+	msg, err := n.ask(ctx, addr, &req)
+	status, ok := msg.(*protocol.NodeStatus)
+	if err == nil && !ok {
+		err = fmt.Errorf("it answered a status request with a %T", msg)
+	}
+	return answerOf(addr, status, err, req.StorageID, req.MaxEpochBegun)
+}
+
+// askVoteAt asks one node.
+func (n *Node) askVoteAt(ctx context.Context, addr string, req protocol.VoteRequest) answer {
+	msg, err := n.ask(ctx, addr, &req)
+	vote, ok := msg.(*protocol.Vote)
 	switch {
 	case err != nil:
-		return answer{addr: addr, err: fmt.Errorf("asking %s: %w", addr, err)}
-	case status.StorageID != req.StorageID:
+	case !ok:
+		err = fmt.Errorf("it answered a vote request with a %T", msg)
+	case vote.Epoch != req.Epoch:
+		err = fmt.Errorf("asked to vote for epoch %d, it voted for epoch %d", req.Epoch, vote.Epoch)
+	}
+	if err != nil {
+		return answerOf(addr, nil, err, req.StorageID, 0)
+	}
+	return answerOf(addr, &vote.NodeStatus, nil, req.StorageID, max(req.MaxEpochBegun, req.Epoch))
+}
+
+// ask sends one request and returns the answer.
+func (n *Node) ask(ctx context.Context, addr string, req any) (any, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	dial := func(ctx context.Context) (net.Conn, error) { return n.opt.Dial(ctx, addr) }
+	return protocol.Ask(ctx, dial, n.opt.Secret, req, protocol.SessionOptions{Logger: n.opt.Logger})
+}
+
+// answerOf returns what became of a request of a node that has a storage and knows of epochs up to known.
+func answerOf(addr string, status *protocol.NodeStatus, err error, storageID string, known uint64) answer {
+	if err == nil && status.StorageID != storageID {
 		return answer{addr: addr, otherStorage: status, err: fmt.Errorf("asking %s: it has another storage, %s", addr,
 			clean(status.StorageID))}
 	}
+	if err == nil {
+		err = state.Believe(status.Highest(), known)
+	}
+	if err != nil {
+		return answer{addr: addr, err: fmt.Errorf("asking %s: %w", addr, err)}
+	}
 	return answer{addr: addr, status: status}
-}
-
-func (n *Node) requestAt(ctx context.Context, addr string, req *protocol.VoteRequest) (*protocol.NodeStatus, error) {
-	conn, err := n.opt.Dial(ctx, addr)
-	if err != nil {
-		return nil, err
-	}
-	msg, err := protocol.Ask(ctx, conn, n.opt.Secret, req, protocol.SessionOptions{Logger: n.opt.Logger})
-	if err != nil {
-		return nil, err
-	}
-	m, ok := msg.(*protocol.NodeStatus)
-	if !ok {
-		return nil, fmt.Errorf("it answered a vote request with a %T", msg)
-	}
-	if m.StorageID != req.StorageID {
-		return m, nil
-	}
-	if err := state.Believe(m.Highest(), max(req.MaxEpochBegun, req.Epoch)); err != nil {
-		return nil, err
-	}
-	return m, nil
 }
 
 // maxSaid is how many bytes of a text of another node are shown.
@@ -257,7 +296,7 @@ func latest(id *state.State, answers []answer) uint64 {
 	return top
 }
 
-// highest returns the highest epoch that this node or another one has heard of, or promised.
+// highest returns the highest epoch that this node or another one has heard of, or voted for.
 func highest(id *state.State, answers []answer) uint64 {
 	top := id.Highest()
 	for _, a := range answers {

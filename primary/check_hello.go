@@ -14,7 +14,7 @@ import (
 
 // checkHello decides whether a secondary may follow: nil, or why not. The rules, in this order:
 //
-//  1. It speaks the version of messages that we speak.
+//  1. It speaks a version of the messages that we speak.
 //  2. Its storage id is ours, or it has none yet and adopts ours.
 //  3. It has heard of no epoch above ours, and of none that cannot be.
 //  4. It can keep blobs, if we have any.
@@ -25,9 +25,8 @@ func (p *Primary) checkHello(ctx context.Context, h *protocol.Hello) *protocol.R
 	id, epochs := p.opt.Identity()
 	own := (&protocol.Welcome{Epochs: epochs}).Highest()
 	switch {
-	case h.Version != protocol.MessageVersion:
-		return refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, only version %d; %s",
-			h.Version, protocol.MessageVersion, sameVersion)
+	case !protocol.KnownVersion(h.Version):
+		return unknownVersion(h.Version)
 	case id == "":
 		return refuse(protocol.CodeShuttingDown, 0, "this primary is itself a secondary that has not yet reached "+
 			"its own primary and does not know which storage it holds; no action is needed, it retries")
@@ -140,6 +139,11 @@ func ahead(theirs, ours zodb.Tid) *protocol.Refusal {
 	return refuse(protocol.CodeAhead, theirs, "this secondary is ahead: its last transaction is %v (%s), %s; if the "+
 		"primary was restored from an old copy, restore a newer one or promote this secondary; otherwise %s",
 		theirs, theirs.Stamp(), by, startAgain)
+}
+
+func unknownVersion(version int) *protocol.Refusal {
+	return refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, only versions %d to %d; %s",
+		version, protocol.OldestVersion, protocol.MessageVersion, sameVersion)
 }
 
 // What to do, as several refusals end.

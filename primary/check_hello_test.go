@@ -29,7 +29,7 @@ func TestWhoMayFollow(t *testing.T) {
 		{name: "no storage id yet, and epochs of what was there before", change: func(h *protocol.Hello) {
 			h.StorageID, h.Epochs = "", []protocol.Epoch{{Number: 1, Node: "x"}, {Number: 2, Node: "y"}}
 		}},
-		{name: "no storage id yet, and a promise to another cluster", change: func(h *protocol.Hello) {
+		{name: "no storage id yet, and a vote in another cluster", change: func(h *protocol.Hello) {
 			h.StorageID, h.MaxEpochSeen = "", 3*state.MaxStep
 		}},
 		{name: "a copy without a state, of other content after a pack", src: packed(), change: func(h *protocol.Hello) {
@@ -37,7 +37,7 @@ func TestWhoMayFollow(t *testing.T) {
 		}, code: protocol.CodeDiverged, tid: tidAt(4), says: "no state file"},
 		{name: "another storage", change: func(h *protocol.Hello) { h.StorageID = "other" },
 			code: protocol.CodeWrongStorage, says: "check the address"},
-		{name: "messages of another version", change: func(h *protocol.Hello) { h.Version = 2 },
+		{name: "messages of another version", change: func(h *protocol.Hello) { h.Version = 3 },
 			code: protocol.CodeProtocol, says: "same version of zrsd"},
 		{name: "empty", change: func(h *protocol.Hello) { h.Last, h.Magic = protocol.Position{}, zodb.Magic{} }},
 		{name: "file of Python 2", change: func(h *protocol.Hello) { h.Magic = zodb.MagicFS21 },

@@ -53,9 +53,8 @@ func (c *native) answerQueries(ctx context.Context, s *yamux.Session, control *p
 		return c.refuse(s, control, r)
 	}
 	switch {
-	case query.Version != protocol.MessageVersion:
-		return c.refuse(s, control, refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, "+
-			"only version %d; %s", query.Version, protocol.MessageVersion, sameVersion))
+	case !protocol.KnownVersion(query.Version):
+		return c.refuse(s, control, unknownVersion(query.Version))
 	case c.p.opt.History == nil:
 		return c.refuse(s, control, refuse(protocol.CodeInternal, 0, "%s keeps no hash chain", c.p.opt.Name))
 	}

@@ -101,7 +101,7 @@ func TestQuestionsThatAreRefused(t *testing.T) {
 		query protocol.HistoryQuery
 		code  protocol.Code
 	}{
-		"another version": {Options{History: remembered(t, src)}, protocol.HistoryQuery{Version: 2},
+		"another version": {Options{History: remembered(t, src)}, protocol.HistoryQuery{Version: 3},
 			protocol.CodeProtocol},
 		"no hash chain": {Options{}, protocol.HistoryQuery{Version: 1}, protocol.CodeInternal},
 		"no secret": {Options{History: remembered(t, src), Secret: protocol.Secret("sixteen letters!")},

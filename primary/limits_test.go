@@ -92,18 +92,34 @@ func TestSecondariesKeepTheirPlaces(t *testing.T) {
 	follow(t, p.addr, hello(protocol.Position{})).next()
 }
 
-func TestBidsAreHeardWhereAllPlacesAreTaken(t *testing.T) {
+func TestRequestsAreHeardWhereAllPlacesAreTaken(t *testing.T) {
 	p := start(t, newSource(plain(1)...), Options{MaxSecondaries: 1, MaxPerAddress: 1, Member: voter{}})
 	follow(t, p.addr, hello(protocol.Position{})).next()
 	dial(t, p.addr)
-	c := connect(t, p.addr)
-	if err := c.control.Send(
-		&protocol.VoteRequest{Version: protocol.MessageVersion, StorageID: storageID},
-	); err != nil {
-		t.Fatal(err)
+	if answer, ok := connect(t, p.addr).ask(asksStatus()).(*protocol.NodeStatus); !ok {
+		t.Errorf("a status request was answered with %#v", answer)
 	}
-	if answer, ok := c.receive().(*protocol.NodeStatus); !ok {
-		t.Errorf("a bid was answered with %#v", answer)
+	answer := connect(t, p.addr).ask(&protocol.VoteRequest{Epoch: 2, StatusRequest: *asksStatus()})
+	if vote, ok := answer.(*protocol.Vote); !ok || vote.Epoch != 2 {
+		t.Errorf("a vote request was answered with %#v", answer)
+	}
+}
+
+func asksStatus() *protocol.StatusRequest {
+	return &protocol.StatusRequest{Version: protocol.MessageVersion, StorageID: storageID, Name: "b"}
+}
+
+// A node of another storage may ask for the status, and gets no vote.
+func TestAVoteIsForANodeOfTheSameStorage(t *testing.T) {
+	p := start(t, newSource(plain(1)...), Options{Member: voter{}})
+	other := asksStatus()
+	other.StorageID = "another"
+	if answer, ok := connect(t, p.addr).ask(other).(*protocol.NodeStatus); !ok {
+		t.Errorf("a status request was answered with %#v", answer)
+	}
+	answer := connect(t, p.addr).ask(&protocol.VoteRequest{Epoch: 2, StatusRequest: *other})
+	if r, ok := answer.(*protocol.Refusal); !ok || r.Code != protocol.CodeWrongStorage {
+		t.Errorf("a vote request was answered with %#v", answer)
 	}
 }
 
@@ -111,13 +127,8 @@ func TestBidsAreHeardWhereAllPlacesAreTaken(t *testing.T) {
 // must not find a question.
 func TestWhoOnlyAsksIsNoSecondary(t *testing.T) {
 	p := start(t, newSource(plain(1)...), Options{Member: voter{}})
-	c := connect(t, p.addr)
-	req := &protocol.VoteRequest{Version: protocol.MessageVersion, StorageID: storageID, Name: "b"}
-	if err := c.control.Send(req); err != nil {
-		t.Fatal(err)
-	}
-	if answer, ok := c.receive().(*protocol.NodeStatus); !ok {
-		t.Fatalf("a bid was answered with %#v", answer)
+	if answer, ok := connect(t, p.addr).ask(asksStatus()).(*protocol.NodeStatus); !ok {
+		t.Fatalf("a status request was answered with %#v", answer)
 	}
 	if s := p.Status(); len(s.Secondaries) != 0 || s.Totals.Connections != 1 {
 		t.Errorf("of %d connections these are secondaries: %+v", s.Totals.Connections, s.Secondaries)
@@ -207,7 +218,7 @@ func (s *syncBuilder) String() string {
 	return s.b.String()
 }
 
-// A voter answers every bid.
+// A voter answers every request.
 type voter struct{}
 
 func (voter) Info() NodeInfo             { return NodeInfo{Node: "node", IsPrimary: true} }
@@ -215,6 +226,10 @@ func (voter) Outranked(uint64)           {}
 func (voter) Surpassed(zodb.Tid)         {}
 func (voter) HandedOver(*protocol.Hello) {}
 func (voter) Counts(Counting) error      { return nil }
-func (voter) Vote(context.Context, *protocol.VoteRequest) (*protocol.NodeStatus, *protocol.Refusal) {
+func (voter) Status(*protocol.StatusRequest) (*protocol.NodeStatus, *protocol.Refusal) {
 	return &protocol.NodeStatus{StorageID: storageID}, nil
+}
+
+func (voter) Vote(_ context.Context, req *protocol.VoteRequest) (*protocol.Vote, *protocol.Refusal) {
+	return &protocol.Vote{Epoch: req.Epoch, NodeStatus: protocol.NodeStatus{StorageID: storageID}}, nil
 }

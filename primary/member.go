@@ -12,14 +12,16 @@ import (
 )
 
 // A Member is the node of this Primary as one among others that could be primary. Its methods are called from
-// connections, concurrently, and only Bid may take its time.
+// connections, concurrently, and only Vote may take its time.
 type Member interface {
 	// Info says what the node is now.
 	Info() NodeInfo
 	// Outranked is called when a peer knows of an epoch above ours that has begun.
 	Outranked(epoch uint64)
-	// Vote answers a node that wants to be primary, or asks how things stand.
-	Vote(ctx context.Context, req *protocol.VoteRequest) (*protocol.NodeStatus, *protocol.Refusal)
+	// Status answers a node that asks for the status of this one.
+	Status(req *protocol.StatusRequest) (*protocol.NodeStatus, *protocol.Refusal)
+	// Vote answers a node that wants to be primary.
+	Vote(ctx context.Context, req *protocol.VoteRequest) (*protocol.Vote, *protocol.Refusal)
 	// Surpassed is called with the last transaction of a peer that is later than ours and of another primary's time:
 	// that primary was active beside this one, or before it, and clients may have seen its transactions.
 	Surpassed(last zodb.Tid)
@@ -56,7 +58,7 @@ func (p *Primary) info() NodeInfo {
 }
 
 // outranked refuses a peer that has heard of a higher epoch than ours: where that has begun, this node is not, or no
-// longer, the primary. What was only promised to somebody says nothing about this node.
+// longer, the primary. An epoch that was only voted for says nothing about this node.
 func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
 	if m := p.opt.Member; m != nil {
 		if h.Successor != "" && h.Successor == p.info().Node {
@@ -78,55 +80,75 @@ func (p *Primary) outranked(h *protocol.Hello, own uint64) *protocol.Refusal {
 }
 
 // errAnswered ends the connection of a node that was answered.
-var errAnswered = errors.New("answered the vote request of another node")
+var errAnswered = errors.New("answered the request of another node")
 
-// answerVoteRequest answers a node that wants to be primary. How things stand here is told to whoever may ask, whatever
-// storage that has: it must not take this node's for its own.
-func (c *native) answerVoteRequest(
-	ctx context.Context,
-	s *yamux.Session,
-	control *protocol.Control,
-	req *protocol.VoteRequest,
-) error {
-	r := c.take(placeAsking) // before it has a name, by which it could count as a secondary
-	c.introduce(req.Name)
-	if r != nil {
-		return c.refuse(s, control, r)
-	}
-	ctx, cancel := c.p.handshaking(ctx)
-	defer cancel()
-	id, _ := c.p.opt.Identity()
-	switch {
-	case req.Version != protocol.MessageVersion:
-		return c.refuse(s, control, refuse(protocol.CodeProtocol, 0, "messages of version %d are not supported here, "+
-			"only version %d; %s", req.Version, protocol.MessageVersion, sameVersion))
-	case c.p.opt.Member == nil:
-		return c.refuse(s, control, refuse(protocol.CodeNotMember, 0, "%s does not vote: its files belong to "+
-			"another process", c.p.opt.Name))
-	case req.StorageID != id && req.Epoch != 0:
-		return c.refuse(s, control, refuse(protocol.CodeWrongStorage, 0, "%s holds the storage %s, the node that asks "+
-			"has %s; check the address", c.p.opt.Name, id, clean(req.StorageID)))
-	}
-	status, refusal := c.p.opt.Member.Vote(ctx, req)
+// answerStatus answers a node that asks for the status of this one. Whoever may ask is told, whatever storage it has:
+// it must not take this node's for its own.
+func (c *native) answerStatus(s *yamux.Session, control *protocol.Control, req *protocol.StatusRequest) error {
+	refusal := c.admitRequest(req)
 	if refusal != nil {
 		return c.refuse(s, control, refusal)
 	}
-	if err := control.Send(status); err != nil {
-		return fmt.Errorf("answering a vote request: %w", err)
+	status, refusal := c.p.opt.Member.Status(req)
+	return c.answerRequest(s, control, status, refusal)
+}
+
+// answerVoteRequest answers a node that wants to be primary.
+func (c *native) answerVoteRequest(ctx context.Context, s *yamux.Session, control *protocol.Control,
+	req *protocol.VoteRequest) error {
+	ctx, cancel := c.p.handshaking(ctx)
+	defer cancel()
+	refusal := c.admitRequest(&req.StatusRequest)
+	if refusal != nil {
+		return c.refuse(s, control, refusal)
+	}
+	if id, _ := c.p.opt.Identity(); req.StorageID != id {
+		return c.refuse(s, control, refuse(protocol.CodeWrongStorage, 0, "%s holds the storage %s, the node that asks "+
+			"has %s; check the address", c.p.opt.Name, id, clean(req.StorageID)))
+	}
+	vote, refusal := c.p.opt.Member.Vote(ctx, req)
+	return c.answerRequest(s, control, vote, refusal)
+}
+
+// admitRequest gives a node that asks something its place, or says why it is not answered.
+func (c *native) admitRequest(req *protocol.StatusRequest) *protocol.Refusal {
+	r := c.take(placeAsking) // before it has a name, by which it could count as a secondary
+	c.introduce(req.Name)
+	switch {
+	case r != nil:
+		return r
+	case !protocol.KnownVersion(req.Version):
+		return unknownVersion(req.Version)
+	case c.p.opt.Member == nil:
+		return refuse(protocol.CodeNotMember, 0, "%s does not vote: its files belong to another process", c.p.opt.Name)
+	}
+	return nil
+}
+
+// answerRequest sends an answer, or the refusal if there is one.
+func (c *native) answerRequest(s *yamux.Session, control *protocol.Control, answer any,
+	refusal *protocol.Refusal) error {
+	if refusal != nil {
+		return c.refuse(s, control, refusal)
+	}
+	if err := control.Send(answer); errors.Is(err, yamux.ErrSessionShutdown) {
+		return errAnswered // the other side may have the answer, and be gone, before Send returns
+	} else if err != nil {
+		return fmt.Errorf("answering the request of another node: %w", err)
 	}
 	c.release() // all that is left is to let the other side hang up
 	linger(s)
 	return errAnswered
 }
 
-// member keeps what a secondary says of itself as a member. The primary's mutex guards the fields.
+// member keeps what a secondary says of itself as a member of the cluster. The primary's mutex guards the fields.
 func (c *peer) member(h *protocol.Hello) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.node, c.replicationAddr = clean(h.Node), clean(h.ReplicationAddr)
 }
 
-// roster lists the secondaries that are connected and acknowledge, for each other.
+// rosterEntries lists the secondaries that are connected and acknowledge, for each other.
 func (p *Primary) rosterEntries() []protocol.RosterEntry {
 	var list []protocol.RosterEntry
 	now := p.opt.now()

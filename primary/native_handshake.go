@@ -129,11 +129,13 @@ func (c *native) hello(ctx context.Context, s *yamux.Session) (*protocol.Control
 	}
 	control := protocol.NewControl(conn)
 	msg, err := c.first(ctx, control)
-	if req, ok := msg.(*protocol.VoteRequest); ok {
-		return nil, nil, c.answerVoteRequest(serving, s, control, req)
-	}
-	if query, ok := msg.(*protocol.HistoryQuery); ok {
-		return nil, nil, c.answerQueries(serving, s, control, query)
+	switch m := msg.(type) {
+	case *protocol.StatusRequest:
+		return nil, nil, c.answerStatus(s, control, m)
+	case *protocol.VoteRequest:
+		return nil, nil, c.answerVoteRequest(serving, s, control, m)
+	case *protocol.HistoryQuery:
+		return nil, nil, c.answerQueries(serving, s, control, m)
 	}
 	hello, ok := msg.(*protocol.Hello)
 	var r *protocol.Refusal

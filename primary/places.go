@@ -10,7 +10,7 @@ import (
 // Places of authenticated connections, beside those of secondaries: no secondary keeps out a node that
 // has to be heard for a new primary to be found.
 const (
-	maxAsking    = 32 // nodes that ask for a vote, or how things stand
+	maxAsking    = 32 // nodes that ask for a vote, or for the status
 	maxComparing = 4  // that ask about the history, each of which has the disk read
 )
 
@@ -33,7 +33,7 @@ type place string
 const (
 	placeUnproven  place = "unproven"
 	placeFollowing place = "following"
-	placeAsking    place = "bidding"
+	placeAsking    place = "asking"
 	placeComparing place = "comparing"
 )
 

@@ -39,7 +39,7 @@ func answerOne(ctx context.Context, conn net.Conn, answer any) error {
 
 // Who asks gets the answer, a refusal as an error, and leaves no connection.
 func TestAQuestionIsAnsweredOrRefused(t *testing.T) {
-	question := &VoteRequest{Version: MessageVersion, Node: "n", Name: "asks"}
+	question := &StatusRequest{Version: MessageVersion, Node: "n", Name: "asks"}
 	for name, answer := range map[string]any{
 		"answer":  &NodeStatus{Node: "other"},
 		"refusal": &Refusal{Code: CodeOutranked, Text: "no"},
@@ -48,10 +48,11 @@ func TestAQuestionIsAnsweredOrRefused(t *testing.T) {
 			client, server := tcp(t)
 			served := make(chan error, 1)
 			go func() { served <- answerOne(t.Context(), server, answer) }()
-			got, err := Ask(t.Context(), client, nil, question, SessionOptions{})
+			dial := func(context.Context) (net.Conn, error) { return client, nil }
+			got, err := Ask(t.Context(), dial, nil, question, SessionOptions{})
 			var refusal *Refusal
-			switch promise, ok := got.(*NodeStatus); {
-			case name == "answer" && (!ok || promise.Node != "other" || err != nil):
+			switch status, ok := got.(*NodeStatus); {
+			case name == "answer" && (!ok || status.Node != "other" || err != nil):
 				t.Errorf("got %+v, %v", got, err)
 			case name == "refusal" && (got != nil || !errors.As(err, &refusal) || refusal.Code != CodeOutranked):
 				t.Errorf("got %+v, %v", got, err)

@@ -27,7 +27,7 @@ func checksumOf(m checksummed) uint64 {
 
 // An identityChecksummed message says who a node is and which epochs it knows. It carries the FNV-1a hash, 64 bits, of
 // all of that: of each epoch the number and the beginning, 8 bytes each, big-endian, and the node; then the texts. Each
-// text ends with a zero byte. 0 is not compared: an older version made no such sum.
+// text ends with a zero byte. In version 1 nodes may leave it out, and 0 is not compared.
 type identityChecksummed interface {
 	identityChecksum() *uint64 // where it stands in the message
 	identity() (epochs []Epoch, texts []string)
@@ -49,13 +49,16 @@ func identityChecksumOf(m identityChecksummed) uint64 {
 	return max(h.Sum64(), 1)
 }
 
-// finish makes the sums of a message that has any.
+// setChecksums makes the checksums of a message that has any.
 func setChecksums(msg any) {
 	if m, ok := msg.(checksummed); ok {
 		*m.checksum() = checksumOf(m)
 	}
 	if m, ok := msg.(identityChecksummed); ok {
 		*m.identityChecksum() = identityChecksumOf(m)
+	}
+	if h, ok := msg.(*Hello); ok {
+		h.ChecksumV1 = checksumOf(&helloV1{Epochs: h.Epochs, Last: h.Last}) // all that version 1 reads of it
 	}
 }
 
@@ -64,11 +67,15 @@ func verifyChecksums(msg any) error {
 	if m, ok := msg.(checksummed); ok && *m.checksum() != checksumOf(m) {
 		return errDamaged
 	}
-	if m, ok := msg.(identityChecksummed); ok && *m.identityChecksum() != 0 &&
-		*m.identityChecksum() != identityChecksumOf(m) {
-		return errDamaged
+	m, ok := msg.(identityChecksummed)
+	if !ok {
+		return nil
 	}
-	return nil
+	sum := *m.identityChecksum()
+	if _, mayLack := msg.(messageV1); mayLack && sum == 0 || sum == identityChecksumOf(m) {
+		return nil
+	}
+	return errDamaged
 }
 
 func boolNumber(yes bool) uint64 {
@@ -80,46 +87,38 @@ func boolNumber(yes bool) uint64 {
 
 func (h *Hello) checksum() *uint64         { return &h.Checksum }
 func (w *Welcome) checksum() *uint64       { return &w.Checksum }
-func (b *VoteRequest) checksum() *uint64   { return &b.Checksum }
-func (p *NodeStatus) checksum() *uint64    { return &p.Checksum }
-func (p *HandoverCheck) checksum() *uint64 { return &p.Checksum }
+func (r *StatusRequest) checksum() *uint64 { return &r.Checksum }
+func (s *NodeStatus) checksum() *uint64    { return &s.Checksum }
+func (c *HandoverCheck) checksum() *uint64 { return &c.Checksum }
 func (t *TakeOver) checksum() *uint64      { return &t.Checksum }
 
-// withEpochBegun adds what a node has heard of a begun epoch to the numbers. Older versions say nothing of it.
-func withEpochBegun(numbers []uint64, epoch uint64) []uint64 {
-	if epoch == 0 {
-		return numbers
-	}
-	return append(numbers, epoch)
-}
-
-func (h *Hello) numbers() []uint64 {
-	return withEpochBegun([]uint64{h.Highest(), uint64(h.Last.Tid)}, h.MaxEpochBegun)
-}
+func (h *Hello) numbers() []uint64 { return []uint64{h.Highest(), h.Begun(), uint64(h.Last.Tid)} }
 func (w *Welcome) numbers() []uint64 {
 	return []uint64{w.Highest(), uint64(w.LastTid), boolNumber(w.IsPrimary)}
 }
-func (b *VoteRequest) numbers() []uint64 {
-	return []uint64{b.Epoch, b.MaxEpochBegun, uint64(b.LastTid)}
+func (r *StatusRequest) numbers() []uint64 {
+	return []uint64{r.MaxEpochBegun, uint64(r.LastTid), boolNumber(r.IsPrimary)}
 }
-func (p *NodeStatus) numbers() []uint64 {
-	return withEpochBegun([]uint64{p.Highest(), uint64(p.LastTid), boolNumber(p.IsPrimary)}, p.MaxEpochBegun)
+func (r *VoteRequest) numbers() []uint64 { return append(r.StatusRequest.numbers(), r.Epoch) }
+func (s *NodeStatus) numbers() []uint64 {
+	return []uint64{s.Highest(), s.Begun(), uint64(s.LastTid), boolNumber(s.IsPrimary)}
 }
-func (p *HandoverCheck) numbers() []uint64 { return []uint64{p.Epoch, uint64(p.Last)} }
+func (v *Vote) numbers() []uint64          { return append(v.NodeStatus.numbers(), v.Epoch) }
+func (c *HandoverCheck) numbers() []uint64 { return []uint64{c.Epoch, uint64(c.Last)} }
 func (t *TakeOver) numbers() []uint64      { return []uint64{t.Epoch, uint64(t.Last)} }
 
-func (h *Hello) identityChecksum() *uint64       { return &h.IdentityChecksum }
-func (w *Welcome) identityChecksum() *uint64     { return &w.IdentityChecksum }
-func (b *VoteRequest) identityChecksum() *uint64 { return &b.IdentityChecksum }
-func (p *NodeStatus) identityChecksum() *uint64  { return &p.IdentityChecksum }
+func (h *Hello) identityChecksum() *uint64         { return &h.IdentityChecksum }
+func (w *Welcome) identityChecksum() *uint64       { return &w.IdentityChecksum }
+func (r *StatusRequest) identityChecksum() *uint64 { return &r.IdentityChecksum }
+func (s *NodeStatus) identityChecksum() *uint64    { return &s.IdentityChecksum }
 
 func (h *Hello) identity() ([]Epoch, []string) {
 	return h.Epochs, []string{h.StorageID, h.Node, h.Successor}
 }
 func (w *Welcome) identity() ([]Epoch, []string) { return w.Epochs, []string{w.StorageID, w.Node} }
-func (b *VoteRequest) identity() ([]Epoch, []string) { //nolint:unparam // a bid has no list of epochs
-	return nil, []string{b.StorageID, b.Node, b.Run}
+func (r *StatusRequest) identity() ([]Epoch, []string) { //nolint:unparam // it has no list of epochs
+	return nil, []string{r.StorageID, r.Node, r.Run}
 }
-func (p *NodeStatus) identity() ([]Epoch, []string) {
-	return p.Epochs, []string{p.StorageID, p.Node, p.Run}
+func (s *NodeStatus) identity() ([]Epoch, []string) {
+	return s.Epochs, []string{s.StorageID, s.Node, s.Run}
 }

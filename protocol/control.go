@@ -8,25 +8,33 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
 // maxMessage is the most bytes that a message of the control stream may have.
 const maxMessage = 1 << 20
 
-// MessageVersion is the version of the messages that this package has. Hello and Welcome carry it.
-const MessageVersion = 1
+// MessageVersion is the version of the messages that this package has. The first message of each side carries it.
+const MessageVersion = 2
 
 // keptBuffer is how much room for messages a Control keeps between two of them.
 const keptBuffer = 64 << 10
 
 // A Control sends and receives the messages of a control stream: Hello, Welcome, Refusal, Ack, Heartbeat and Goodbye,
-// before them Authenticate, Challenge and Proof, and for changes of the primary Bid, Promise, Prepare, Prepared and
-// TakeOver, and to compare histories HistoryQuery and HistoryAnswer, always as pointers. Send may be called
-// concurrently, also with Receive; Receive is for one goroutine.
+// before them Authenticate, Challenge and Proof, and for changes of the primary StatusRequest, NodeStatus, VoteRequest,
+// Vote, HandoverCheck, HandoverReady and TakeOver, and to compare histories HistoryQuery and HistoryAnswer, always as
+// pointers. Send may be called concurrently, also with Receive; Receive is for one goroutine.
+//
+// With a peer of an older version of the messages it speaks that one, which its callers do not notice: what they send
+// and receive is of MessageVersion. The peer's version is that of its last message that has one. Who speaks first
+// chooses it with Speak.
 type Control struct {
 	conn    net.Conn
 	timeout time.Duration
+
+	version atomic.Int64  // of the messages that are sent
+	asked   atomic.Uint64 // the epoch of the vote request that was sent last; 0: a status request
 
 	sending sync.Mutex
 
@@ -38,8 +46,13 @@ type Control struct {
 
 // NewControl returns a Control on stream, which is a control stream behind its header. The caller closes the stream.
 func NewControl(stream net.Conn) *Control {
-	return &Control{conn: stream, timeout: defaultWriteTimeout, r: bufio.NewReader(stream)}
+	c := &Control{conn: stream, timeout: defaultWriteTimeout, r: bufio.NewReader(stream)}
+	c.Speak(MessageVersion)
+	return c
 }
+
+// Speak sets the version of the messages that are sent from now on.
+func (c *Control) Speak(version int) { c.version.Store(int64(version)) }
 
 // Limit bounds the messages that are received from now on, in bytes: room for one is made as soon as it is announced.
 func (c *Control) Limit(bytes int) { c.limit = min(bytes, maxMessage) }
@@ -51,7 +64,12 @@ func (c *Control) Send(msg any) error {
 		return err
 	}
 	setChecksums(msg)
-	payload, err := marshalMessage(kind, msg)
+	body := msg
+	if c.version.Load() == OldestVersion {
+		kind, body = toV1(kind, msg)
+		setChecksums(body)
+	}
+	payload, err := marshalMessage(kind, body)
 	if err != nil {
 		return err
 	}
@@ -60,6 +78,7 @@ func (c *Control) Send(msg any) error {
 	}
 	c.sending.Lock()
 	defer c.sending.Unlock()
+	c.remember(msg)
 	if err := c.conn.SetWriteDeadline(time.Now().Add(c.timeout)); err != nil {
 		return fmt.Errorf("sending a %s message: %w", kind, err)
 	}
@@ -103,7 +122,10 @@ func (c *Control) receive() (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	msg := newMessage(kind)
+	if err := c.hearVersion(kind, body); err != nil {
+		return nil, fmt.Errorf("%s: %w", kind, err)
+	}
+	msg := c.newMessage(kind)
 	if msg == nil {
 		return nil, fmt.Errorf("%w: %q", ErrUnknownMessage, truncate(kind, maxPreface))
 	}
@@ -113,7 +135,61 @@ func (c *Control) receive() (any, error) {
 	if err := verifyChecksums(msg); err != nil {
 		return nil, fmt.Errorf("%s: %w", kind, err)
 	}
+	if old, is := msg.(messageV1); is {
+		return c.answered(old.current()), nil
+	}
 	return msg, nil
+}
+
+// remember notes what an answer of version 1 is the answer to: it does not say that.
+func (c *Control) remember(msg any) {
+	switch m := msg.(type) {
+	case *StatusRequest:
+		c.asked.Store(0)
+	case *VoteRequest:
+		c.asked.Store(m.Epoch)
+	}
+}
+
+// answered makes a vote of a status that has come as the answer to a vote request.
+func (c *Control) answered(msg any) any {
+	status, is := msg.(*NodeStatus)
+	if epoch := c.asked.Load(); is && epoch != 0 {
+		return &Vote{Epoch: epoch, NodeStatus: *status}
+	}
+	return msg
+}
+
+// hearVersion takes the version of the peer from a message that has one.
+func (c *Control) hearVersion(kind string, body []byte) error {
+	switch kind {
+	case kindHello, kindWelcome, kindHistoryQuery, kindStatusRequest, kindVoteRequest, kindBid:
+	default:
+		return nil
+	}
+	var says struct {
+		Version int `msgpack:"version"`
+	}
+	if err := unmarshalBody(body, &says); err != nil {
+		return err
+	}
+	if says.Version == OldestVersion {
+		c.Speak(OldestVersion)
+	} else {
+		c.Speak(MessageVersion)
+	}
+	return nil
+}
+
+// newMessage returns an empty message of a kind, in the version that the peer speaks; nil: it has none of this kind.
+func (c *Control) newMessage(kind string) any {
+	if c.version.Load() != OldestVersion {
+		return newMessage(kind)
+	}
+	if msg := newMessageV1(kind); msg != nil {
+		return msg
+	}
+	return newMessage(kind)
 }
 
 // The kinds of messages, as they stand on the wire.
@@ -129,11 +205,13 @@ const (
 	kindChallenge    = "challenge"
 	kindProof        = "proof"
 
-	kindBid      = "bid"
-	kindPromise  = "promise"
-	kindPrepare  = "prepare"
-	kindPrepared = "prepared"
-	kindTakeOver = "take_over"
+	kindStatusRequest = "status_request"
+	kindNodeStatus    = "node_status"
+	kindVoteRequest   = "vote_request"
+	kindVote          = "vote"
+	kindHandoverCheck = "handover_check"
+	kindHandoverReady = "handover_ready"
+	kindTakeOver      = "take_over"
 
 	kindHistoryQuery  = "history_query"
 	kindHistoryAnswer = "history_answer"
@@ -159,13 +237,17 @@ func newMessage(kind string) any {
 		return new(Challenge)
 	case kindProof:
 		return new(Proof)
-	case kindBid:
-		return new(VoteRequest)
-	case kindPromise:
+	case kindStatusRequest:
+		return new(StatusRequest)
+	case kindNodeStatus:
 		return new(NodeStatus)
-	case kindPrepare:
+	case kindVoteRequest:
+		return new(VoteRequest)
+	case kindVote:
+		return new(Vote)
+	case kindHandoverCheck:
 		return new(HandoverCheck)
-	case kindPrepared:
+	case kindHandoverReady:
 		return new(HandoverReady)
 	case kindTakeOver:
 		return new(TakeOver)
@@ -197,14 +279,18 @@ func kindOf(msg any) (string, error) {
 		return kindChallenge, nil
 	case *Proof:
 		return kindProof, nil
-	case *VoteRequest:
-		return kindBid, nil
+	case *StatusRequest:
+		return kindStatusRequest, nil
 	case *NodeStatus:
-		return kindPromise, nil
+		return kindNodeStatus, nil
+	case *VoteRequest:
+		return kindVoteRequest, nil
+	case *Vote:
+		return kindVote, nil
 	case *HandoverCheck:
-		return kindPrepare, nil
+		return kindHandoverCheck, nil
 	case *HandoverReady:
-		return kindPrepared, nil
+		return kindHandoverReady, nil
 	case *TakeOver:
 		return kindTakeOver, nil
 	case *HistoryQuery:

@@ -18,7 +18,7 @@ type Epoch struct {
 	// nobody noted them.
 	By string `msgpack:"by" json:"by,omitempty"`
 	At string `msgpack:"at" json:"at,omitempty"`
-	// Voters are the ids of the nodes, the one that began the epoch among them, which had promised it, had the epoch
+	// Voters are the ids of the nodes, the one that began the epoch among them, which had voted for it, had the epoch
 	// before as their last one, and had nothing that the one that began it had not. Empty: it was not begun by a
 	// promotion, or nobody noted them.
 	Voters []string `msgpack:"voters" json:"voters,omitempty"`

@@ -48,13 +48,13 @@ func TestWhichEpochsAreOne(t *testing.T) {
 		change func(*Epoch)
 		same   bool
 	}{
-		"number":          {func(e *Epoch) { e.Number++ }, false},
-		"beginning":       {func(e *Epoch) { e.Begin++ }, false},
-		"node":            {func(e *Epoch) { e.Node = "b" }, false},
-		"no node":         {func(e *Epoch) { e.Node = "" }, true},
-		"name":            {func(e *Epoch) { e.By = "db2" }, true},
-		"time":            {func(e *Epoch) { e.At = "" }, true},
-		"who promised it": {func(e *Epoch) { e.Voters = []string{"a"} }, true},
+		"number":           {func(e *Epoch) { e.Number++ }, false},
+		"beginning":        {func(e *Epoch) { e.Begin++ }, false},
+		"node":             {func(e *Epoch) { e.Node = "b" }, false},
+		"no node":          {func(e *Epoch) { e.Node = "" }, true},
+		"name":             {func(e *Epoch) { e.By = "db2" }, true},
+		"time":             {func(e *Epoch) { e.At = "" }, true},
+		"who voted for it": {func(e *Epoch) { e.Voters = []string{"a"} }, true},
 	} {
 		other := e
 		c.change(&other)

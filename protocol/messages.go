@@ -31,7 +31,7 @@ type Token struct {
 
 // Hello is the secondary's first message on the control stream.
 type Hello struct {
-	Version      int        `msgpack:"version"` // of these messages; 1
+	Version      int        `msgpack:"version"` // of these messages: MessageVersion
 	StorageID    string     `msgpack:"storage"` // empty: none yet, adopt the primary's
 	Epochs       []Epoch    `msgpack:"epochs"`
 	Last         Position   `msgpack:"last"`  // Tid 0: the storage is empty
@@ -40,13 +40,16 @@ type Hello struct {
 	Name         string     `msgpack:"name"`  // for people: host name and data file
 	Capabilities []string   `msgpack:"capabilities"`
 
-	Node             string `msgpack:"node"`      // id of this copy; empty: none yet
-	MaxEpochSeen     uint64 `msgpack:"promised"`  // the highest epoch heard of or promised to; 0: only those in Epochs
-	MaxEpochBegun    uint64 `msgpack:"heard"`     // the highest epoch known to have begun, where Epochs lacks it
-	Successor        string `msgpack:"handed_to"` // the node to which it, then primary, has handed epoch Promised over
-	ReplicationAddr  string `msgpack:"serves"`    // where secondaries can connect to it; empty: nowhere
-	Checksum         uint64 `msgpack:"check"`     // made by Control.Send
-	IdentityChecksum uint64 `msgpack:"sum"`       // made by Control.Send
+	Node             string `msgpack:"node"`              // id of this copy; empty: none yet
+	MaxEpochSeen     uint64 `msgpack:"max_epoch_seen"`    // heard of, or voted for; 0: only those in Epochs
+	MaxEpochBegun    uint64 `msgpack:"max_epoch_begun"`   // known to have begun, where Epochs lacks it
+	Successor        string `msgpack:"successor"`         // node to which it has handed epoch MaxEpochSeen over
+	ReplicationAddr  string `msgpack:"replication_addr"`  // where secondaries can connect to it; empty: nowhere
+	Checksum         uint64 `msgpack:"checksum"`          // made by Control.Send
+	IdentityChecksum uint64 `msgpack:"identity_checksum"` // made by Control.Send
+	// ChecksumV1, made by Control.Send, is what a primary that speaks only version 1 checks before it looks at Version:
+	// without it that would close the connection without a word.
+	ChecksumV1 uint64 `msgpack:"check"`
 }
 
 // Highest returns the number of the highest epoch that the secondary knows of.
@@ -69,19 +72,19 @@ type Welcome struct {
 	Capabilities []string      `msgpack:"capabilities"`
 	Token        Token         `msgpack:"token"` // zero without SharedBlobs
 
-	Node      string `msgpack:"node"`  // id of the answering copy; empty: of an older version
-	IsPrimary bool   `msgpack:"leads"` // it is the primary; otherwise it is a secondary that feeds others
+	Node      string `msgpack:"node"`       // id of the answering copy; empty: of an older version
+	IsPrimary bool   `msgpack:"is_primary"` // otherwise it is a secondary that feeds others
 	// UpstreamPath are the nodes through which a secondary that feeds others gets its transactions, the primary last.
 	// Empty: it is connected to none.
-	UpstreamPath     []string `msgpack:"path"`
-	Checksum         uint64   `msgpack:"check"` // made by Control.Send
-	IdentityChecksum uint64   `msgpack:"sum"`   // made by Control.Send
+	UpstreamPath     []string `msgpack:"upstream_path"`
+	Checksum         uint64   `msgpack:"checksum"`          // made by Control.Send
+	IdentityChecksum uint64   `msgpack:"identity_checksum"` // made by Control.Send
 }
 
 // Highest returns the number of the last epoch of the answering node.
 func (w *Welcome) Highest() uint64 { return lastEpoch(w.Epochs) }
 
-// MaxUpstreamPath is how many nodes a Path may have.
+// MaxUpstreamPath is how many nodes an UpstreamPath may have.
 const MaxUpstreamPath = 32
 
 // Handover is the capability of a secondary to become the primary when that asks it to.
@@ -109,11 +112,11 @@ type Heartbeat struct {
 // MaxRoster is how many secondaries a Heartbeat tells of.
 const MaxRoster = 64
 
-// A RosterEntry is how far a member of a cluster is, by what the sender knows of it.
+// A RosterEntry is how far a secondary is, by what its primary knows of it.
 type RosterEntry struct {
 	Node            string        `msgpack:"node"`
 	Name            string        `msgpack:"name"`
-	ReplicationAddr string        `msgpack:"serves"` // as in its Hello
+	ReplicationAddr string        `msgpack:"replication_addr"` // as in its Hello
 	Durable         zodb.Tid      `msgpack:"durable"`
 	Age             time.Duration `msgpack:"age"` // since it was last heard
 }
@@ -124,72 +127,85 @@ type SyncRule struct {
 	Names    []string `msgpack:"names"`    // of these; empty: of any
 }
 
-// VoteRequest is the first message of a node that wants to be primary, in place of Hello. With Epoch 0 it only asks how
-// things stand, and then it is answered whatever storage it names. The answer is a Promise or a Refusal.
-type VoteRequest struct {
-	Version          int      `msgpack:"version"`
-	StorageID        string   `msgpack:"storage"` // empty: none yet; only with Epoch 0
-	Epoch            uint64   `msgpack:"epoch"`   // that it wants to begin
-	MaxEpochBegun    uint64   `msgpack:"heard"`   // the highest epoch that it knows to have begun
+// A StatusRequest asks a node for its status, whatever storage it has. It is the first message, in place of Hello, and
+// says who asks. The answer is a NodeStatus or a Refusal.
+type StatusRequest struct {
+	Version          int      `msgpack:"version"` // of these messages: MessageVersion
+	StorageID        string   `msgpack:"storage"` // empty: none yet
+	MaxEpochBegun    uint64   `msgpack:"max_epoch_begun"`
 	Node             string   `msgpack:"node"`
 	Run              string   `msgpack:"run"` // new with each start of the process; empty: of an older version
 	Name             string   `msgpack:"name"`
-	ReplicationAddr  string   `msgpack:"serves"`
-	IsPrimary        bool     `msgpack:"leads"` // it is primary of epoch Heard, at Serves
+	ReplicationAddr  string   `msgpack:"replication_addr"`
+	IsPrimary        bool     `msgpack:"is_primary"` // of epoch MaxEpochBegun, at ReplicationAddr
 	LastTid          zodb.Tid `msgpack:"last"`
-	Checksum         uint64   `msgpack:"check"` // made by Control.Send
-	IdentityChecksum uint64   `msgpack:"sum"`   // made by Control.Send
+	Checksum         uint64   `msgpack:"checksum"`          // made by Control.Send
+	IdentityChecksum uint64   `msgpack:"identity_checksum"` // made by Control.Send
 }
 
-// A NodeStatus is how a node stands. It answers a Bid with an epoch only after it has durably promised never again to
-// follow, or to act as, the primary of a lower one, and has given up the connection to one.
+// A NodeStatus answers a StatusRequest.
 type NodeStatus struct {
 	StorageID     string  `msgpack:"storage"`
 	Node          string  `msgpack:"node"`
-	Run           string  `msgpack:"run"` // as in a Bid: two answers with one Node and two Runs are of two copies
+	Run           string  `msgpack:"run"` // as in a StatusRequest: one Node with two Runs is two copies
 	Name          string  `msgpack:"name"`
 	Epochs        []Epoch `msgpack:"epochs"`
-	MaxEpochSeen  uint64  `msgpack:"promised"`
-	MaxEpochBegun uint64  `msgpack:"heard"`   // the highest epoch known to have begun, where Epochs lacks it
-	IsPrimary     bool    `msgpack:"leads"`   // it is the primary and takes transactions
-	FaultReason   string  `msgpack:"ails"`    // why it takes none now, although it leads; empty: it does
-	UpstreamAddr  string  `msgpack:"follows"` // the address at which it follows another node now; empty: it follows none
-	// PrimarySince is when it began to take transactions, by its own clock, and LeadingFor how many ms ago that is.
-	// Older versions do not say it.
-	PrimarySince string `msgpack:"leading_since"`
-	PrimaryForMS uint64 `msgpack:"leading_for"`
+	MaxEpochSeen  uint64  `msgpack:"max_epoch_seen"`  // heard of, or voted for; 0: only those in Epochs
+	MaxEpochBegun uint64  `msgpack:"max_epoch_begun"` // known to have begun, where Epochs lacks it
+	IsPrimary     bool    `msgpack:"is_primary"`      // it takes transactions, or would without a fault
+	FaultReason   string  `msgpack:"fault_reason"`    // why it takes none now, although it is primary; empty: it does
+	UpstreamAddr  string  `msgpack:"upstream_addr"`   // at which it follows another node now; empty: it follows none
+	// PrimarySince is when it began to take transactions, by its own clock, and PrimaryForMS how many milliseconds ago
+	// that is. Older versions do not say it.
+	PrimarySince string `msgpack:"primary_since"`
+	PrimaryForMS uint64 `msgpack:"primary_for_ms"`
 	// AsksIdentity says that it was started as primary, has no identity yet, and asks before it makes one.
-	AsksIdentity     bool     `msgpack:"wants"`
-	LastTid          zodb.Tid `msgpack:"last"`  // durable
-	Checksum         uint64   `msgpack:"check"` // made by Control.Send
-	IdentityChecksum uint64   `msgpack:"sum"`   // made by Control.Send
+	AsksIdentity     bool     `msgpack:"asks_identity"`
+	LastTid          zodb.Tid `msgpack:"last"`              // durable
+	Checksum         uint64   `msgpack:"checksum"`          // made by Control.Send
+	IdentityChecksum uint64   `msgpack:"identity_checksum"` // made by Control.Send
 }
 
 // Highest returns the number of the highest epoch that the node knows of.
-func (p *NodeStatus) Highest() uint64 { return max(p.Begun(), p.MaxEpochSeen) }
+func (s *NodeStatus) Highest() uint64 { return max(s.Begun(), s.MaxEpochSeen) }
 
 // Begun returns the number of the highest epoch that the node knows to have begun.
-func (p *NodeStatus) Begun() uint64 { return max(lastEpoch(p.Epochs), p.MaxEpochBegun) }
+func (s *NodeStatus) Begun() uint64 { return max(lastEpoch(s.Epochs), s.MaxEpochBegun) }
 
-// HandoverCheck asks a secondary that has everything up to Last whether it could begin the epoch.
+// A VoteRequest asks a node of the same storage to vote for an epoch that the asking node wants to begin. It is the
+// first message, in place of Hello, and says the same of the asking node as a StatusRequest. The answer is a Vote or a
+// Refusal.
+type VoteRequest struct {
+	Epoch         uint64 `msgpack:"epoch"`
+	StatusRequest `msgpack:",inline"`
+}
+
+// A Vote answers a VoteRequest, with the status of the node after the vote: it has durably promised never again to
+// follow, or to act as, the primary of an epoch below this one, and has given up the connection to one.
+type Vote struct {
+	Epoch      uint64 `msgpack:"epoch"`
+	NodeStatus `msgpack:",inline"`
+}
+
+// A HandoverCheck asks a secondary that has everything up to Last whether it could begin the epoch.
 type HandoverCheck struct {
 	Epoch    uint64   `msgpack:"epoch"`
 	Last     zodb.Tid `msgpack:"last"`
-	Checksum uint64   `msgpack:"check"` // made by Control.Send
+	Checksum uint64   `msgpack:"checksum"` // made by Control.Send
 }
 
-// HandoverReady answers Prepare. Error says why not; empty: it could.
+// A HandoverReady answers a HandoverCheck. Error says why the secondary is not ready; empty: it is.
 type HandoverReady struct {
 	Epoch uint64 `msgpack:"epoch"`
 	Error string `msgpack:"error"`
 }
 
-// TakeOver makes a secondary that is prepared begin the epoch: the primary has stepped down, durably. A secondary that
-// missed it learns the same from the HandedTo of the former primary's Hello.
+// TakeOver makes a secondary that is ready begin the epoch: the primary has stepped down, durably. A secondary that
+// missed it learns the same from the Successor of the former primary's Hello.
 type TakeOver struct {
 	Epoch    uint64   `msgpack:"epoch"`
 	Last     zodb.Tid `msgpack:"last"`
-	Checksum uint64   `msgpack:"check"` // made by Control.Send
+	Checksum uint64   `msgpack:"checksum"` // made by Control.Send
 }
 
 // Goodbye announces that the sender is about to close the connection on purpose.
@@ -230,7 +246,7 @@ const (
 	CodeUnknownMessage Code = 11 // a message that the protocol does not have at this place
 	CodeBlobsNotShared Code = 12 // the secondary wants to share the blob directory, and the primary cannot
 	CodeOutranked      Code = 13 // the secondary knows of a higher epoch: another node is primary; look for that
-	CodeNotMember      Code = 14 // the node takes no bids: it has no role that could change
+	CodeNotMember      Code = 14 // the node does not vote: it has no role that could change
 	CodeNameTaken      Code = 15 // another living node has the name; trying again is right
 )
 

@@ -34,23 +34,23 @@ func welcomed(t *testing.T, change func(*state.State), choosy bool, addresses in
 func TestWhomToFollow(t *testing.T) {
 	first, b, me := []protocol.Epoch{{Number: 1}}, []string{"b"}, []string{"me"}
 	for name, c := range map[string]struct {
-		promised  uint64
+		voted     uint64
 		choosy    bool
 		addresses int
 		w         protocol.Welcome
 		follows   bool
 	}{
-		"the primary":                   {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", IsPrimary: true}, true},
-		"an older version":              {0, true, 2, protocol.Welcome{Epochs: first}, true},
-		"a lower epoch than promised":   {2, true, 2, protocol.Welcome{Epochs: first, Node: "a", IsPrimary: true}, false},
-		"itself":                        {0, true, 2, protocol.Welcome{Epochs: first, Node: "me", IsPrimary: true}, false},
-		"another secondary":             {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", UpstreamPath: b}, false},
-		"the only address":              {0, true, 1, protocol.Welcome{Epochs: first, Node: "a"}, true},
-		"a secondary, as nobody leads":  {0, false, 2, protocol.Welcome{Epochs: first, Node: "a", UpstreamPath: b}, true},
-		"a secondary that is lost, too": {0, false, 2, protocol.Welcome{Epochs: first, Node: "a"}, false},
-		"one of its own followers":      {0, false, 1, protocol.Welcome{Epochs: first, Node: "a", UpstreamPath: me}, false},
+		"the primary":               {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", IsPrimary: true}, true},
+		"an older version":          {0, true, 2, protocol.Welcome{Epochs: first}, true},
+		"a lower epoch than voted":  {2, true, 2, protocol.Welcome{Epochs: first, Node: "a", IsPrimary: true}, false},
+		"itself":                    {0, true, 2, protocol.Welcome{Epochs: first, Node: "me", IsPrimary: true}, false},
+		"another secondary":         {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", UpstreamPath: b}, false},
+		"the only address":          {0, true, 1, protocol.Welcome{Epochs: first, Node: "a"}, true},
+		"a secondary, nobody leads": {0, false, 2, protocol.Welcome{Epochs: first, Node: "a", UpstreamPath: b}, true},
+		"a lost secondary":          {0, false, 2, protocol.Welcome{Epochs: first, Node: "a"}, false},
+		"one of its own followers":  {0, false, 1, protocol.Welcome{Epochs: first, Node: "a", UpstreamPath: me}, false},
 	} {
-		err := welcomed(t, func(id *state.State) { id.MaxEpochSeen = c.promised }, c.choosy, c.addresses, c.w)
+		err := welcomed(t, func(id *state.State) { id.MaxEpochSeen = c.voted }, c.choosy, c.addresses, c.w)
 		if (err == nil) != c.follows {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -39,8 +39,9 @@ type link struct {
 	log     hclog.Logger
 }
 
-// connect makes a connection and is welcomed. On success the caller closes the session.
-func (s *Secondary) connect(ctx context.Context, addr string, hello *protocol.Hello) (*link, error) {
+// connect makes a connection, speaks a version of the messages, and is welcomed. On success the caller closes the
+// session.
+func (s *Secondary) connect(ctx context.Context, addr string, version int, hello *protocol.Hello) (*link, error) {
 	conn, err := s.dial(ctx, addr)
 	if err != nil {
 		return nil, err
@@ -50,7 +51,7 @@ func (s *Secondary) connect(ctx context.Context, addr string, hello *protocol.He
 		closeQuietly(conn)
 		return nil, fmt.Errorf("handshake with %s: %w", addr, err)
 	}
-	l, err := s.agree(ctx, session, hello)
+	l, err := s.agree(ctx, session, version, hello)
 	if err != nil {
 		closeQuietly(session)
 		return nil, fmt.Errorf("handshake with %s: %w", addr, err)
@@ -61,11 +62,12 @@ func (s *Secondary) connect(ctx context.Context, addr string, hello *protocol.He
 
 // agree does the handshake within a time limit. What is over the limit loses its session: the deadline of a stream
 // does not end a read while the session is in the middle of a frame.
-func (s *Secondary) agree(ctx context.Context, session *yamux.Session, hello *protocol.Hello) (*link, error) {
+func (s *Secondary) agree(ctx context.Context, session *yamux.Session, version int, hello *protocol.Hello) (
+	*link, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, welcomePatience*s.opt.HandshakeTimeout, errHandshake)
 	defer cancel()
 	defer context.AfterFunc(ctx, func() { closeQuietly(session) })()
-	l, err := s.handshake(ctx, session, hello)
+	l, err := s.handshake(ctx, session, version, hello)
 	if err != nil && ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
@@ -103,8 +105,9 @@ func (s *Secondary) open(ctx context.Context, conn net.Conn) (*yamux.Session, er
 }
 
 // handshake presents this secondary, makes it fit for the primary, and asks for the stream.
-func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello *protocol.Hello) (*link, error) {
-	control, w, err := s.present(ctx, session, hello)
+func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, version int, hello *protocol.Hello) (
+	*link, error) {
+	control, w, err := s.present(ctx, session, version, hello)
 	if err != nil {
 		return nil, err
 	}
@@ -143,7 +146,7 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, hello
 }
 
 // present opens the control stream, proves the secret, if there is one, and exchanges hello for welcome.
-func (s *Secondary) present(ctx context.Context, session *yamux.Session, hello *protocol.Hello) (
+func (s *Secondary) present(ctx context.Context, session *yamux.Session, version int, hello *protocol.Hello) (
 	*protocol.Control, *protocol.Welcome, error) {
 	stream, err := protocol.OpenStream(ctx, session, protocol.StreamHeader{Kind: protocol.StreamControl})
 	if err != nil {
@@ -155,6 +158,7 @@ func (s *Secondary) present(ctx context.Context, session *yamux.Session, hello *
 			return nil, nil, err
 		}
 	}
+	control.Speak(version)
 	if err := control.Send(hello); err != nil {
 		return nil, nil, err
 	}
@@ -188,9 +192,9 @@ func closeQuietly(c io.Closer) {
 // checkCompatible checks that this storage can hold what the primary has.
 func (s *Secondary) checkCompatible(w *protocol.Welcome) error {
 	switch {
-	case w.Version != protocol.MessageVersion:
-		return unfit("the primary sends messages of version %d, this secondary knows only %d; run the same version of "+
-			"zrsd on both sides", w.Version, protocol.MessageVersion)
+	case !protocol.KnownVersion(w.Version):
+		return unfit("the primary sends messages of version %d, this secondary knows only versions %d to %d; run the "+
+			"same version of zrsd on both sides", w.Version, protocol.OldestVersion, protocol.MessageVersion)
 	case w.Blobs && !s.st.HasBlobs():
 		return unfit("the primary has blobs and this secondary has no blob directory; start it with --blobs DIR")
 	case !w.Magic.Known():

@@ -114,7 +114,7 @@ func (s *Secondary) followNative(ctx context.Context, addr string) error {
 	if err != nil {
 		return err
 	}
-	l, err := s.connect(ctx, addr, hello)
+	l, err := protocol.InVersions(func(version int) (*link, error) { return s.connect(ctx, addr, version, hello) })
 	if err != nil {
 		return err
 	}

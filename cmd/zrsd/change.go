@@ -77,8 +77,8 @@ func (f *changeFlags) run(ctx context.Context, what, address string, out io.Writ
 // errSame is about a switchover from a node to itself.
 var errSame = errors.New("PRIMARY and TO are the same node")
 
-// heir asks a node that shall become primary for the name by which the primary knows it.
-func (f *changeFlags) heir(ctx context.Context, address string) (node string, err error) {
+// successor asks a node that shall become primary for the name by which the primary knows it.
+func (f *changeFlags) successor(ctx context.Context, address string) (node string, err error) {
 	addr, dial, err := f.connect(address)
 	if err != nil {
 		return "", err
@@ -162,13 +162,13 @@ func switchoverCommand() *cobra.Command {
 			if _, err := opt.options(); err != nil {
 				return err
 			}
-			heir, err := opt.heir(cmd.Context(), args[1])
+			successor, err := opt.successor(cmd.Context(), args[1])
 			if err != nil {
 				return err
 			}
 			return opt.run(cmd.Context(), "switchover", args[0], cmd.OutOrStdout(), func(ctx context.Context,
 				dial admin.Dialer, o admin.ChangeOptions, tell func([]byte, *admin.Step) error) (*admin.Change, error) {
-				return admin.AskSwitchover(ctx, dial, o, heir, tell)
+				return admin.AskSwitchover(ctx, dial, o, successor, tell)
 			})
 		},
 	}

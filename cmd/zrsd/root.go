@@ -109,10 +109,10 @@ func versionCommand() *cobra.Command {
 			_, err := fmt.Fprintf(cmd.OutOrStdout(), "zrsd %s %s %s/%s\n"+
 				"commit       %s\n"+
 				"ZEO          protocol 5 (Z5, M5): clients of ZEO 5 and 6\n"+
-				"replication  native messages %d; %s, %s of zc.zrs\n"+
+				"replication  native messages %d, %d; %s, %s of zc.zrs\n"+
 				"files        Data.fs FS21, FS30; state file %d\n",
-				node.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, node.Commit(), protocol.MessageVersion,
-				zrs.V20, zrs.V21, state.FormatVersion)
+				node.Version(), runtime.Version(), runtime.GOOS, runtime.GOARCH, node.Commit(), protocol.OldestVersion,
+				protocol.MessageVersion, zrs.V20, zrs.V21, state.FormatVersion)
 			return err
 		},
 	}

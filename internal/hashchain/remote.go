@@ -20,6 +20,7 @@ type Remote struct {
 	secret  protocol.Secret
 	session *yamux.Session
 	control *protocol.Control
+	version int // of the messages, on all connections
 	asked   int // on this connection
 
 	last protocol.HistoryAnswer
@@ -29,7 +30,7 @@ type Remote struct {
 // its operator who asks. The caller closes the Remote.
 func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), secret protocol.Secret, name string) (
 	*Remote, error) {
-	r := &Remote{name: name, dial: dial, secret: secret}
+	r := &Remote{name: name, dial: dial, secret: secret, version: protocol.MessageVersion}
 	if err := r.connect(ctx); err != nil {
 		return nil, err
 	}
@@ -43,6 +44,9 @@ func (r *Remote) connect(ctx context.Context) error {
 	}
 	r.session, r.control, err = protocol.Call(ctx, conn, r.secret, protocol.SessionOptions{})
 	r.asked = 0
+	if err == nil {
+		r.control.Speak(r.version)
+	}
 	return err
 }
 
@@ -81,12 +85,33 @@ func (r *Remote) At(ctx context.Context, base, tid zodb.Tid) (Point, error) {
 	return Point{a.Tid, a.Count, a.Value}, nil
 }
 
-// ask asks one question, on a new connection when the node answers no more on this one.
+// ask asks one question, on a new connection when the node answers no more on this one, or only in an older version.
 func (r *Remote) ask(ctx context.Context, base, tid zodb.Tid) (*protocol.HistoryAnswer, error) {
 	if r.asked == protocol.MaxHistoryQueries {
-		if err := errors.Join(r.session.Close(), r.connect(ctx)); err != nil {
+		if err := r.reconnect(ctx); err != nil {
 			return nil, err
 		}
+	}
+	if r.version != protocol.MessageVersion {
+		return r.askHere(ctx, base, tid)
+	}
+	return protocol.InVersions(func(version int) (*protocol.HistoryAnswer, error) {
+		if version != r.version {
+			r.version = version
+			if err := r.reconnect(ctx); err != nil {
+				return nil, err
+			}
+		}
+		return r.askHere(ctx, base, tid)
+	})
+}
+
+func (r *Remote) reconnect(ctx context.Context) error { return errors.Join(r.Close(), r.connect(ctx)) }
+
+// askHere asks on the present connection.
+func (r *Remote) askHere(ctx context.Context, base, tid zodb.Tid) (*protocol.HistoryAnswer, error) {
+	if r.session == nil {
+		return nil, errors.New("the connection to the node is lost")
 	}
 	r.asked++
 	defer context.AfterFunc(ctx, func() { _ = r.session.Close() })() // wakes whoever waits in the middle of a frame

@@ -54,10 +54,10 @@ func (s *site) session(t *testing.T, starts state.Role, others ...*site) *workin
 func TestANodeThatIsStoppingDoesNotLead(t *testing.T) {
 	a := newSite(t, nodetest.DiskWith(t, 3)).session(t, state.RolePrimary)
 	a.Await(t, "it is ready", nodetest.Ready)
-	question := &protocol.VoteRequest{StorageID: a.keep.State().StorageID, MaxEpochBegun: 1}
+	question := &protocol.StatusRequest{StorageID: a.keep.State().StorageID, MaxEpochBegun: 1}
 	for _, stops := range []bool{false, true} {
 		a.c.leaving.Store(stops)
-		if got, refusal := a.node.Vote(t.Context(), question); refusal != nil || got.IsPrimary == stops {
+		if got, refusal := a.node.Status(question); refusal != nil || got.IsPrimary == stops {
 			t.Errorf("it stops: %v; it says %+v, %v", stops, got, refusal)
 		}
 	}

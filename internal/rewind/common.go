@@ -180,7 +180,7 @@ type Remote struct {
 
 // Status is Primary.
 func (r *Remote) Status(ctx context.Context) (*protocol.NodeStatus, error) {
-	msg, err := r.ask(ctx, &protocol.VoteRequest{
+	msg, err := r.ask(ctx, &protocol.StatusRequest{
 		Version: protocol.MessageVersion, StorageID: r.State.StorageID, Node: r.State.Node, Name: r.Name,
 	})
 	if err != nil {
@@ -213,9 +213,5 @@ func (r *Remote) Has(ctx context.Context, at protocol.Position) (bool, error) {
 
 // ask sends one message, on a connection of its own, and returns the answer. A refusal is an error.
 func (r *Remote) ask(ctx context.Context, question any) (any, error) {
-	conn, err := r.Dial(ctx)
-	if err != nil {
-		return nil, err
-	}
-	return protocol.Ask(ctx, conn, r.Secret, question, protocol.SessionOptions{})
+	return protocol.Ask(ctx, r.Dial, r.Secret, question, protocol.SessionOptions{})
 }

@@ -214,7 +214,7 @@ func TestDamageIsFound(t *testing.T) {
 		"address too long":     sealed(rule(`"follow":["` + strings.Repeat("a", maxAddress+1) + `"]`)),
 		"too many addresses":   sealed(rule(`"follow":["a"` + strings.Repeat(`,"a"`, maxFollow) + `]`)),
 		"handed to nobody":     sealed(rule(`"successor":"?"`)),
-		"promise below 0":      sealed(rule(`"max_epoch_seen":-1`)),
+		"epoch seen below 0":   sealed(rule(`"max_epoch_seen":-1`)),
 		"long tale of epoch":   sealed(valid(someID, `[{"number":1,"begin":"00","by":"`+long+`"}]`)),
 		"begin is no tid":      sealed(valid(someID, `[{"number":1,"begin":"x"}]`)),
 	} {

@@ -92,13 +92,13 @@ func TestAChangeThatTheDiskRefusesIsNotBelieved(t *testing.T) {
 	}
 }
 
-func TestACrashLeavesThePromiseOrTheStateBeforeIt(t *testing.T) {
+func TestACrashLeavesTheVoteOrTheStateBeforeIt(t *testing.T) {
 	create := func(d *simdisk.Disk) {
 		if _, err := adopt(d, crashData, someID, twoEpochs); err != nil {
 			t.Fatal(err)
 		}
 	}
-	promise := func(d *simdisk.Disk) error {
+	vote := func(d *simdisk.Disk) error {
 		k, err := Open(d, crashData)
 		if err != nil {
 			return err
@@ -108,7 +108,7 @@ func TestACrashLeavesThePromiseOrTheStateBeforeIt(t *testing.T) {
 			return nil
 		})
 	}
-	crashes(t, create, promise, func(s *State, err error, done bool) {
+	crashes(t, create, vote, func(s *State, err error, done bool) {
 		if err != nil || s.StorageID != someID || !cmp.Equal(s.Epochs, twoEpochs) {
 			t.Fatalf("left %+v, %v", s, err)
 		}

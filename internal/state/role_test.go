@@ -19,7 +19,7 @@ func leading() *State {
 func TestAChangeOfRoleLeavesNothingOfTheRoleBefore(t *testing.T) {
 	for name, c := range map[string]struct {
 		change func(*State)
-		want   string // role, frozen, follow, promised, to, handed to, begun
+		want   string // role, frozen, follow, max epoch seen, voted for, successor, max epoch begun
 	}{
 		"a secondary": {(*State).BecomeSecondary, "secondary false [b:1] 2 self  0"},
 		"of somebody": {

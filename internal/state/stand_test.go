@@ -12,8 +12,8 @@ import (
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
 
-// promising returns a keeper that has promised epoch 5, and what the file was before.
-func promising(t *testing.T, path string) (k *Keeper, before []byte) {
+// voting returns a keeper that has voted for epoch 5, and what the file was before.
+func voting(t *testing.T, path string) (k *Keeper, before []byte) {
 	t.Helper()
 	k = keeper(t, vfs.OS{}, path)
 	before, err := os.ReadFile(path + Suffix)
@@ -28,7 +28,7 @@ func must(t *testing.T, errs ...error) {
 	}
 }
 
-// What this node has promised stays written, whatever happens to the file while it is in use, and the next start finds
+// What this node has voted for stays written, whatever happens to the file while it is in use, and the next start finds
 // no copy. What was put there is kept.
 func TestAStateFileThatIsTakenAwayIsWrittenAgain(t *testing.T) {
 	for name, c := range map[string]struct {
@@ -52,7 +52,7 @@ func TestAStateFileThatIsTakenAwayIsWrittenAgain(t *testing.T) {
 		for _, update := range []bool{false, true} {
 			t.Run(name, func(t *testing.T) {
 				path := dataPath(t)
-				k, before := promising(t, path)
+				k, before := voting(t, path)
 				must(t, k.Look(), c.happen(path+Suffix, before))
 				if update { // it comes before the next look
 					must(t, k.Update(func(s *State) error { s.Frozen = true; return nil }))
@@ -78,7 +78,7 @@ func TestAStateFileThatIsTakenAwayIsWrittenAgain(t *testing.T) {
 
 func TestAStateFileThatWasOnlyTouchedIsLeftAlone(t *testing.T) {
 	path := dataPath(t)
-	k, _ := promising(t, path)
+	k, _ := voting(t, path)
 	id, err := os.Stat(path + Suffix)
 	must(t, err, os.Chtimes(path+Suffix, time.Now(), time.Now().Add(time.Hour)), k.Look(), k.Look())
 	now, err := os.Stat(path + Suffix)
@@ -99,7 +99,7 @@ func TestAHalfDoneUpdateIsNobodyElses(t *testing.T) {
 	disk.Heal()
 	must(t, k.Look(), k.Look())
 	if s, err := Load(disk, "Data.fs"); err != nil || s.MaxEpochSeen != 0 {
-		t.Errorf("promised %d, %v", s.MaxEpochSeen, err)
+		t.Errorf("voted for %d, %v", s.MaxEpochSeen, err)
 	}
 }
 

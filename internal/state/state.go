@@ -39,7 +39,7 @@ type State struct {
 	// the primary of a lower one. 0: none but those in Epochs.
 	MaxEpochSeen uint64
 	// MaxEpochBegun is the highest epoch that is known to have begun elsewhere, where Epochs does not have it yet. 0:
-	// there is none. What is only promised is in MaxEpochSeen, and may come to nothing.
+	// there is none. What was only voted for is in MaxEpochSeen, and may come to nothing.
 	MaxEpochBegun uint64
 	// VotedFor is the Node that got the vote. Empty: the epoch was only heard of.
 	VotedFor string

@@ -81,7 +81,7 @@ func (w *Waits) Pause() *Waits {
 
 // Untold reports whether it is certain that no client of this node was told of anything after last, where a primary
 // with these epochs has everything up to last and nothing more. What was told is on Required of the nodes that counted.
-// Each of those that promised the epoch after the last common one had that epoch as its last one, and nothing that
+// Each of those that voted for the epoch after the last common one had that epoch as its last one, and nothing that
 // the primary had not; so if fewer than Required of the nodes that counted are not among them, the primary has
 // everything that was told. Where fewer counted at all, nothing was told.
 func (s *State) Untold(last zodb.Tid, theirs []protocol.Epoch) bool {

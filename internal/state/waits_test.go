@@ -18,7 +18,7 @@ const (
 	nodeD = "5b0f6a3d-8f63-4a0d-a6c0-1f5d6f0b9c11"
 )
 
-// Clients were told of nothing that a primary lacks when enough of the nodes that commits waited for had promised its
+// Clients were told of nothing that a primary lacks when enough of the nodes that commits waited for had voted for its
 // epoch, directly after one of this node, and had nothing that it had not.
 func TestWhatIsCertainlyUntold(t *testing.T) {
 	own := protocol.Epoch{Number: 2, Begin: 10, Node: someNode}
@@ -40,7 +40,7 @@ func TestWhatIsCertainlyUntold(t *testing.T) {
 		theirs []protocol.Epoch
 		want   bool
 	}{
-		"all have promised": {
+		"all have voted": {
 			state(as), 20, next(nodeB, nodeC), true,
 		},
 		"one has not": {
@@ -128,7 +128,7 @@ func TestWhatCommitsWaitedForIsKept(t *testing.T) {
 	}
 }
 
-// What the commit before this wrote says nothing of what commits waited for, and of who promised.
+// What the commit before this wrote says nothing of what commits waited for, and of who voted.
 func TestAnOlderStateSaysNothingOfWhatClientsWereTold(t *testing.T) {
 	s, err := decode("x.zrsd", sealed(`{"format":2,"storage":"`+someID+`","node":"`+someNode+`","epochs":[
 		{"number":1,"begin":"0000000000000000","node":"`+someNode+`"}]}`))
