@@ -67,8 +67,8 @@ func (b *bench) packAlone(ctx context.Context, s *source) error {
 	if err != nil {
 		return err
 	}
-	b.report.add("the file behind", float64(ours.left)/1e6, "MB")
-	b.report.add("dd conv=fsync of the file behind", ours.copied.Seconds(), "s")
+	b.report.add("the file afterwards", float64(ours.left)/1e6, "MB")
+	b.report.add("dd conv=fsync of the file afterwards", ours.copied.Seconds(), "s")
 	b.report.add("zrsd, the pack", ours.took.Seconds(), "s")
 	if theirs != nil {
 		b.report.add("runzeo, the pack", theirs.took.Seconds(), "s")

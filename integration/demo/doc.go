@@ -4,7 +4,7 @@
 //	                                               │
 //	                                 zrsd secondary "one"   (killed with -9, and started again)
 //	                                               │
-//	                                 zrsd secondary "two"   (fed by "one")
+//	                                 zrsd secondary "two"   (follows "one")
 //
 // Where the Python packages are not there, this program itself is the application: it owns the files, and the primary
 // follows them with --attach. At the end `zrsd compare` says whether all three databases are the same, and each commit

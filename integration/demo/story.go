@@ -81,8 +81,8 @@ func (s *story) start(ctx context.Context) error {
 			return err
 		}
 	}
-	note("secondary 1  pid %-7d is fed by the primary, streams on %s", s.one.pid(), s.one.addr)
-	note("secondary 2  pid %-7d is fed by secondary 1", s.two.pid())
+	note("secondary 1  pid %-7d follows the primary, serves secondaries at %s", s.one.pid(), s.one.addr)
+	note("secondary 2  pid %-7d follows secondary 1", s.two.pid())
 	return nil
 }
 
@@ -97,7 +97,11 @@ func (s *story) beginWithOwner(ctx context.Context) (err error) {
 		return err
 	}
 	say("Starting a primary beside it")
-	note("primary      pid %-7d follows the application's Data.fs, streams on %s", s.primary.pid(), s.primary.addr)
+	note(
+		"primary      pid %-7d follows the application's Data.fs, serves secondaries at %s",
+		s.primary.pid(),
+		s.primary.addr,
+	)
 	return s.primary.process.Up(ctx)
 }
 
@@ -117,7 +121,12 @@ func (s *story) beginWithClient(ctx context.Context) error {
 	if err := s.primary.process.Up(ctx); err != nil {
 		return err
 	}
-	note("primary      pid %-7d for ZEO clients on %s, streams on %s", s.primary.pid(), address, s.primary.addr)
+	note(
+		"primary      pid %-7d for ZEO clients on %s, serves secondaries at %s",
+		s.primary.pid(),
+		address,
+		s.primary.addr,
+	)
 	say("A Python process with the real ZEO makes a database: %d objects, %d blobs", shape.Objects, shape.Blobs)
 	app, err := startClient(ctx, address, s.dir)
 	if err != nil {
@@ -248,7 +257,7 @@ func (s *story) verdict(ctx context.Context) error {
 		return err
 	}
 	say("All three are the same: every transaction, every object, every blob.\n"+
-		"The %d commits that the application was told are done are there.", len(told))
+		"The %d commits that were acknowledged to the application are there.", len(told))
 	return nil
 }
 
