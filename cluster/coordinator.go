@@ -183,13 +183,13 @@ func (n *Node) followAt(addr string) error {
 // clearEvery is how often it is looked whether transactions that are held need be no longer.
 const clearEvery = 10 * time.Millisecond
 
-// cleared is zeo.StorageOptions.Cleared: enough secondaries have everything, and then, for it is looked at last, the
+// awaitCommitted is zeo.StorageOptions.AwaitCommitted: enough secondaries have everything, and then, for it is looked at last, the
 // coordinator lets this node lead.
-func (n *Node) cleared(ctx context.Context, tid zodb.Tid) error {
-	if err := n.sync.Cleared(ctx, tid); err != nil || n.failover == nil {
+func (n *Node) awaitCommitted(ctx context.Context, tid zodb.Tid) error {
+	if err := n.sync.AwaitCommitted(ctx, tid); err != nil || n.failover == nil {
 		return err
 	}
-	return n.failover.cleared(ctx)
+	return n.failover.awaitLease(ctx)
 }
 
 // TakePart begins to take part in the failover of the cluster, and returns what ends that.
@@ -209,13 +209,13 @@ func (n *Node) TakePart() (leave func()) {
 	}
 }
 
-// cleared returns when clients may be told of what is here: in a lease of this node, or when it follows a
+// awaitLease returns when clients may be told of what is here: in a lease of this node, or when it follows a
 // primary that has it. That it is in a lease is looked at last.
-func (f *failoverNode) cleared(ctx context.Context) error {
+func (f *failoverNode) awaitLease(ctx context.Context) error {
 	if f.mayTell() {
 		return nil
 	}
-	waits := f.node.opt.Watch.Place("a commit")
+	waits := f.node.opt.Watch.Entry("a commit")
 	waits.Waits("this node's lease: the coordinator must grant it")
 	defer waits.Remove()
 	tick := time.NewTicker(clearEvery)

@@ -28,7 +28,7 @@ func (n *Node) StopFollowing()  { n.stopFollowing() }
 func (n *Node) StartFollowing() { n.follow() }
 
 func (n *Node) Elsewhere(ctx context.Context) zeo.Leader           { return n.leaderElsewhere(ctx) }
-func (n *Node) Cleared(ctx context.Context, tid zodb.Tid) error    { return n.cleared(ctx, tid) }
+func (n *Node) Cleared(ctx context.Context, tid zodb.Tid) error    { return n.awaitCommitted(ctx, tid) }
 func (n *Node) Synced() zodb.Tid                                   { return n.replicationServer.Synced() }
 func (n *Node) NoteAccess(access zeo.Access)                       { n.noteAccess(access) }
 func (n *Node) SetSeen(epoch uint64)                               { n.highestLeader.Store(epoch) }

@@ -131,8 +131,8 @@ func (s *syncer) setLeading(leads bool) {
 	}
 }
 
-// Cleared is zeo.StorageOptions.Cleared.
-func (s *syncer) Cleared(ctx context.Context, tid zodb.Tid) error {
+// AwaitCommitted is zeo.StorageOptions.AwaitCommitted.
+func (s *syncer) AwaitCommitted(ctx context.Context, tid zodb.Tid) error {
 	if s.opt.Sync.Required == 0 || s.replicationServer == nil {
 		return nil
 	}
@@ -152,7 +152,7 @@ func (s *syncer) Cleared(ctx context.Context, tid zodb.Tid) error {
 func (s *syncer) await(ctx context.Context, now *syncWindow, tid zodb.Tid) error {
 	s.count(1)
 	defer s.count(-1)
-	waits := s.opt.Watch.Place("a commit")
+	waits := s.opt.Watch.Entry("a commit")
 	waits.Waits(fmt.Sprintf("%d secondaries to have it", s.opt.Sync.Required))
 	defer waits.Remove()
 	ctx, cancel := now.within(ctx)

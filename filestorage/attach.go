@@ -35,7 +35,7 @@ type Attached struct {
 	mu      sync.Mutex
 	current *dataFile
 
-	change  unsettled // these belong to the watcher
+	change  pendingChange // these belong to the watcher
 	tail    tail
 	trouble string // told last
 

@@ -17,7 +17,7 @@ type commitPoint struct {
 	closing error         // set once, wakes everybody
 }
 
-func newFrontier(end int64, last zodb.Tid) *commitPoint {
+func newCommitPoint(end int64, last zodb.Tid) *commitPoint {
 	return &commitPoint{end: end, last: last, moved: make(chan struct{})}
 }
 

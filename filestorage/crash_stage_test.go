@@ -313,7 +313,7 @@ func (st *stage) here(oid zodb.Oid, data, blob string) {
 		st.refused(txn, err)
 		return
 	}
-	c.Settle()
+	c.Finalize()
 	st.wait(c)
 }
 

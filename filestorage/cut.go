@@ -66,7 +66,7 @@ func (s *Storage) cut(at int64) (err error) {
 			err = e
 		}
 	}()
-	s.saver.pause()
+	s.indexSaver.pause()
 	if err := s.checkOwn(); err != nil {
 		return err
 	}

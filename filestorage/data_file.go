@@ -44,7 +44,7 @@ func (a *Attached) openGeneration(ctx context.Context) (*dataFile, error) {
 	if err != nil {
 		return nil, err
 	}
-	g := &dataFile{file: f, commitPoint: newFrontier(magicLen, 0), refs: 1}
+	g := &dataFile{file: f, commitPoint: newCommitPoint(magicLen, 0), refs: 1}
 	if err := g.start(ctx, a); err != nil {
 		return nil, errors.Join(err, f.Close())
 	}

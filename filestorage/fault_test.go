@@ -285,7 +285,7 @@ func TestSaveIndexWhileCommitting(t *testing.T) {
 // The storage saves its index by itself when enough was committed since the last time.
 func TestSaveIndexNowAndThen(t *testing.T) {
 	st := newStage(t, story{prepare: withCommits})
-	v := &st.s.saver
+	v := &st.s.indexSaver
 	saved := v.saved
 	st.commit(3, "a little", "")
 	if v.running != nil || v.saved != saved {

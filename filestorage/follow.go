@@ -128,7 +128,7 @@ func (a *Attached) look(ctx context.Context) error {
 	case missing != nil:
 		return nil //nolint:nilerr // the moment between the two renames of a pack
 	case stands && vfs.SameFile(at, g.id):
-		a.change = unsettled{}
+		a.change = pendingChange{}
 		a.watchTail(g, at.Size())
 		return nil
 	}
@@ -165,13 +165,13 @@ func (a *Attached) goOver(ctx context.Context, g *dataFile, at fs.FileInfo) erro
 		var follows bool
 		if follows, err = next.follows(ctx, g); follows && err == nil {
 			a.log.Info("the data file was replaced, for example by a pack", "file", a.path, "last_tid", g.last.tid)
-			a.change = unsettled{}
+			a.change = pendingChange{}
 			return a.replace(next)
 		}
 		err = errors.Join(err, next.file.Close())
 	}
 	switch {
-	case !a.change.settled(at, a.now(), patience*a.poll):
+	case !a.change.stable(at, a.now(), patience*a.poll):
 		a.log.Debug("the new data file cannot be used yet", "file", a.path, "error", err)
 		return nil
 	case err != nil && !errors.Is(err, errUnfinished):
@@ -224,16 +224,16 @@ func (g *dataFile) emptyAfter(tid zodb.Tid) (bool, error) {
 	}
 }
 
-// An unsettled is a file that does not continue where the one before ended, as it was seen last.
-type unsettled struct {
+// A pendingChange is a file that does not continue where the one before ended, as it was seen last.
+type pendingChange struct {
 	id    fs.FileInfo
 	since time.Time
 }
 
-// settled reports whether the file has not changed for that long.
-func (u *unsettled) settled(at fs.FileInfo, now time.Time, long time.Duration) bool {
+// stable reports whether the file has not changed for that long.
+func (u *pendingChange) stable(at fs.FileInfo, now time.Time, long time.Duration) bool {
 	if u.id == nil || !vfs.SameFile(u.id, at) || u.id.Size() != at.Size() || !u.id.ModTime().Equal(at.ModTime()) {
-		*u = unsettled{at, now}
+		*u = pendingChange{at, now}
 	}
 	return now.Sub(u.since) >= long
 }

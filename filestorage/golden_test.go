@@ -110,7 +110,7 @@ func fileSource(tb testing.TB, path string, end int64, last zodb.Tid) *source {
 	}
 	tb.Cleanup(func() { f.Close() })
 	return &source{
-		commitPoint: newFrontier(end, last), file: f, path: path, release: func() error { return nil },
+		commitPoint: newCommitPoint(end, last), file: f, path: path, release: func() error { return nil },
 	}
 }
 

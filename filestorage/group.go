@@ -63,11 +63,11 @@ func (c *Commit) Err() error { return c.group.err }
 // Leads reports whether Settle has something to do.
 func (c *Commit) Leads() bool { return c.s != nil }
 
-// Settle makes the transaction durable and visible, unless another goroutine does. It must be called after EnqueueHere,
+// Finalize makes the transaction durable and visible, unless another goroutine does. It must be called after EnqueueHere,
 // at once.
-func (c *Commit) Settle() {
+func (c *Commit) Finalize() {
 	if c.s != nil {
-		c.s.settleNext(c.group)
+		c.s.finalizeNext(c.group)
 	}
 }
 
@@ -112,7 +112,7 @@ func (s *Storage) publishGroup(g *group) {
 	for _, w := range s.watchers.all {
 		w.told(g.told, g.here)
 	}
-	s.saver.moved(s, g.end)
+	s.indexSaver.moved(s, g.end)
 	s.room.found()
 }
 

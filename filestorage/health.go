@@ -257,14 +257,14 @@ const (
 
 // waits note where commits are, for a watchdog.
 type waits struct {
-	vote   *watchdog.Place // of the transaction that has the commit lock
-	disk   *watchdog.Place // of what is being made durable
-	lock   *watchdog.Place
+	vote   *watchdog.Entry // of the transaction that has the commit lock
+	disk   *watchdog.Entry // of what is being made durable
+	lock   *watchdog.Entry
 	locked atomic.Int64 // when the commit lock was taken last, Unix nanoseconds
 }
 
 func (w *waits) begin(s *Storage, board *watchdog.Board) {
-	w.vote, w.disk = board.Place("a transaction at its vote"), board.Place("a commit")
+	w.vote, w.disk = board.Entry("a transaction at its vote"), board.Entry("a commit")
 	w.lock = board.Found("beginning a transaction", func() (string, time.Time) {
 		n := s.waiting.Load()
 		if n == 0 || len(s.commit) == 0 {

@@ -76,7 +76,7 @@ func here(t *testing.T, txn *Txn) *Commit {
 }
 
 // commitGroup lets a commit be settled beside the test.
-func settle(c *Commit) { go c.Settle() }
+func settle(c *Commit) { go c.Finalize() }
 
 // Where nothing else is on its way to the disk a committer settles for itself; what comes meanwhile is the syncer's.
 func TestACommitterSettlesForItselfAndLeavesTheOthersToTheSyncer(t *testing.T) {
@@ -125,7 +125,7 @@ func TestASlowDiskIsLeftToTheSyncer(t *testing.T) {
 	if c := here(t, completed(t, s, 2)); !c.Leads() {
 		t.Error("the disk is quick again, and the committer is not to wait for it")
 	} else {
-		c.Settle()
+		c.Finalize()
 	}
 	if err := s.Close(); err != nil {
 		t.Error(err)

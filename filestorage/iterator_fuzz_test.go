@@ -33,7 +33,7 @@ func FuzzIterate(f *testing.F) {
 			x.set(zodb.Oid(i), int64(text[i])+magicLen)
 		}
 		src := &source{
-			commitPoint: newFrontier(int64(len(text)), 0), file: memFile{bytes.NewReader(text)}, path: "Data.fs",
+			commitPoint: newCommitPoint(int64(len(text)), 0), file: memFile{bytes.NewReader(text)}, path: "Data.fs",
 			index: func() *index { return x }, release: func() error { return nil },
 		}
 		it := &iterator{txnReader: txnReader{src: src}, pos: magicLen}

@@ -170,7 +170,7 @@ func TestIterateFollows(t *testing.T) {
 	d := newDataFile()
 	d.fill(n, 10, 100)
 	src := d.source(t)
-	src.commitPoint = newFrontier(magicLen, 0)
+	src.commitPoint = newCommitPoint(magicLen, 0)
 	it, err := iterate(src, 0, true)
 	if err != nil {
 		t.Fatal(err)

@@ -94,9 +94,9 @@ func (l *leftovers) get() (since time.Time, why error) {
 	return l.since, l.why
 }
 
-// Left returns why work of a recovery or a pack is still to be done, and since when; nil when there is none. Nothing
+// Leftovers returns why work of a recovery or a pack is still to be done, and since when; nil when there is none. Nothing
 // waits for it.
-func (s *Storage) Left() (since time.Time, why error) { return s.left.get() }
+func (s *Storage) Leftovers() (since time.Time, why error) { return s.left.get() }
 
 // tendLeft tries again until all is done or the storage is closed.
 func (s *Storage) tendLeft() {

@@ -26,18 +26,18 @@ func checkLeft(t *testing.T, st *stage, want string) {
 	if st.err != nil {
 		t.Fatal(st.err)
 	}
-	since, why := st.s.Left()
+	since, why := st.s.Leftovers()
 	if why == nil || since.IsZero() || !strings.Contains(why.Error(), want) {
 		t.Errorf("left since %v: %v, want %q", since, why, want)
 	}
 	st.commit(2, "life goes on", "")
 	st.s.tryLeft(t.Context())
-	if at, again := st.s.Left(); again == nil || !at.Equal(since) {
+	if at, again := st.s.Leftovers(); again == nil || !at.Equal(since) {
 		t.Errorf("after another attempt: %v since %v", again, at)
 	}
 	st.disk.Heal()
 	st.s.tryLeft(t.Context())
-	if _, why := st.s.Left(); why != nil || st.err != nil {
+	if _, why := st.s.Leftovers(); why != nil || st.err != nil {
 		t.Errorf("after the disk was well: %v, %v", why, st.err)
 	}
 }
@@ -74,7 +74,7 @@ func TestAPlanThatIsNoneKeepsNobodyFromOpening(t *testing.T) {
 		t.Fatal(err)
 	}
 	st.open()
-	if _, why := st.s.Left(); why == nil || !strings.Contains(why.Error(), "remove it") {
+	if _, why := st.s.Leftovers(); why == nil || !strings.Contains(why.Error(), "remove it") {
 		t.Errorf("left: %v", why)
 	}
 	before := contents(t, st.s)
@@ -88,7 +88,7 @@ func TestAPlanThatIsNoneKeepsNobodyFromOpening(t *testing.T) {
 		t.Fatal(err)
 	}
 	st.s.tryLeft(t.Context())
-	if _, why := st.s.Left(); why != nil {
+	if _, why := st.s.Leftovers(); why != nil {
 		t.Errorf("after it was removed: %v", why)
 	}
 	st.end()
@@ -129,7 +129,7 @@ func TestALostBlobThatComesAgainIsKept(t *testing.T) {
 		t.Fatal(err)
 	}
 	st.s.tryLeft(t.Context())
-	if _, why := st.s.Left(); why != nil {
+	if _, why := st.s.Leftovers(); why != nil {
 		t.Errorf("left: %v", why)
 	}
 	f, err := st.s.OpenBlob(lost.oid, lost.tid)

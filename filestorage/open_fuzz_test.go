@@ -51,7 +51,7 @@ func FuzzOpen(f *testing.F) {
 			t.Fatal(err)
 		}
 		mustFinish(t, txn)
-		s.saver.finish(s)
+		s.indexSaver.finish(s)
 		if err := s.release(); err != nil {
 			t.Fatal(err)
 		}

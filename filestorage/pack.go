@@ -94,8 +94,8 @@ func (s *Storage) pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (Pac
 		opt.References = new(references.Scanner).Scan
 	}
 	opt.References = s.scanning(opt.References)
-	s.saver.pause()
-	defer s.saver.resume()
+	s.indexSaver.pause()
+	defer s.indexSaver.resume()
 	e := s.hold()
 	defer e.release()
 	p := &packer{s: s, e: e, opt: opt, stop: stop, way: s.newWay()}

@@ -264,11 +264,11 @@ func (p *packer) wasCurrent(r record) error {
 // keeps reports whether the record of oid at the old offset pos is kept.
 func (v *liveSet) keeps(oid zodb.Oid, pos int64) bool {
 	at, _ := v.current.get(oid)
-	return at == pos|kept || v.retained(pos) != nil
+	return at == pos|kept || v.record(pos) != nil
 }
 
 // liveRecord returns the retained revision with this old offset, nil if there is none.
-func (v *liveSet) retained(pos int64) *liveRecord {
+func (v *liveSet) record(pos int64) *liveRecord {
 	i, ok := slices.BinarySearchFunc(v.extra, pos, func(r liveRecord, pos int64) int {
 		return cmp.Compare(r.old, pos)
 	})

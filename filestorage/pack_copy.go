@@ -112,7 +112,7 @@ func (p *packer) copyCurrent(w *walker, r record, tloc int64) error {
 	if was, _ := p.current.get(r.Oid); was == r.pos|kept {
 		p.current.set(r.Oid, at|kept|moved)
 	}
-	if x := p.retained(r.pos); x != nil {
+	if x := p.record(r.pos); x != nil {
 		x.new = at
 	}
 	h := recHeader{Oid: r.Oid, Tid: r.Tid, Tloc: tloc, PLen: from.PLen}

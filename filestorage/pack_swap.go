@@ -131,7 +131,7 @@ func (p *packer) takeOver(ctx context.Context) error {
 	}
 	err = s.fs.SyncDir(filepath.Dir(s.path))
 	e := newEdition(s.path)
-	e.file, e.id, e.index, e.commitPoint = renamedFile{p.file, s.path}, id, p.index, newFrontier(p.out.pos(), last)
+	e.file, e.id, e.index, e.commitPoint = renamedFile{p.file, s.path}, id, p.index, newCommitPoint(p.out.pos(), last)
 	s.adopt(e)
 	if err != nil {
 		return s.fail(fmt.Errorf("sync the folder after a pack: %w", err))
@@ -146,7 +146,7 @@ func (s *Storage) adopt(e *openDataFile) {
 	s.openDataFile = e
 	s.view.Unlock()
 	s.writer.end, s.writer.out.file = e.size(), e.file
-	s.saver.restart(e.size())
+	s.indexSaver.restart(e.size())
 	old.close(errReplaced)
 	old.release()
 }
@@ -300,7 +300,7 @@ func (p *packer) newOffset(oid zodb.Oid, old int64) (int64, error) {
 		i := sort.Search(len(p.shifts), func(i int) bool { return p.shifts[i].old > old })
 		return old + p.shifts[i-1].by, nil
 	}
-	if x := p.retained(old); x != nil {
+	if x := p.record(old); x != nil {
 		return x.new, nil
 	}
 	at, _ := p.current.get(oid)

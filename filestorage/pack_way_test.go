@@ -83,7 +83,7 @@ func TestWhoCommitsIsSeen(t *testing.T) {
 	if !s.commits() {
 		t.Error("a transaction is on its way to the disk")
 	}
-	c.Settle()
+	c.Finalize()
 	if s.commits() {
 		t.Error("the transaction is there")
 	}

@@ -24,13 +24,13 @@ const maxGroup = nearEnd / 2
 //
 // Lock order: queue.mu before Storage.view before that of the commit point.
 type queue struct {
-	mu      sync.Mutex
-	forming *group // nil when empty
-	syncing *group // nil when nobody is at it
-	weight  int64  // of both
-	pending map[zodb.Oid]int64
-	failed  error         // set once: the storage takes no more transactions
-	pace    time.Duration // what the disk has lately needed for a group
+	mu       sync.Mutex
+	forming  *group // nil when empty
+	syncing  *group // nil when nobody is at it
+	weight   int64  // of both
+	pending  map[zodb.Oid]int64
+	failed   error         // set once: the storage takes no more transactions
+	syncTime time.Duration // what the disk has lately needed for a group
 
 	wake    chan struct{} // one slot
 	stop    chan struct{}
@@ -48,16 +48,16 @@ func newQueue() *queue {
 func (s *Storage) syncGroups() {
 	defer close(s.queue.stopped)
 	for g := s.queue.take(); g != nil; g = s.queue.take() {
-		s.settleNext(g)
+		s.finalizeNext(g)
 	}
 }
 
-// settleNext settles g, which is the one that q.syncing is.
-func (s *Storage) settleNext(g *group) {
+// finalizeNext settles g, which is the one that q.syncing is.
+func (s *Storage) finalizeNext(g *group) {
 	begun := time.Now()
 	err := s.commitGroup(g)
 	s.queue.took(time.Since(begun))
-	s.queue.settled(g, err)
+	s.queue.finished(g, err)
 }
 
 // take waits for a group and returns it, or nil when the queue is closed and empty.
@@ -96,9 +96,9 @@ func (q *queue) takeLast() *group {
 	}
 }
 
-// settled ends the wait of all who have a part in g. After a failure the group after it fails too; otherwise that is
+// finished ends the wait of all who have a part in g. After a failure the group after it fails too; otherwise that is
 // the syncer's.
-func (q *queue) settled(g *group, err error) {
+func (q *queue) finished(g *group, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.syncing = nil
@@ -141,13 +141,13 @@ func (q *queue) end(g *group, err error) {
 // join adds t, which is complete in the file, to the forming group, or makes it the first of one. All but the first get
 // their final status at once: it is that of the first by which they are finished or not. With settles set the caller is
 // ready to make the group durable itself, and does so when lead is true.
-func (q *queue) join(t *Txn, settles bool) (g *group, lead bool, err error) {
+func (q *queue) join(t *Txn, finalizes bool) (g *group, lead bool, err error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if q.failed != nil {
 		return nil, false, q.failed
 	}
-	lead = settles && q.idle() && t.s.waiting.Load() == 0 // those who wait can be in the same group
+	lead = finalizes && q.idle() && t.s.waiting.Load() == 0 // those who wait can be in the same group
 	if g = q.forming; g == nil {
 		g = &group{}
 	} else if err := t.setStatus(); err != nil {
@@ -172,7 +172,7 @@ func (q *queue) join(t *Txn, settles bool) (g *group, lead bool, err error) {
 const quickDisk = 5 * time.Millisecond
 
 // idle reports whether nothing is being written to a quick disk. It is called with mu held.
-func (q *queue) idle() bool { return q.syncing == nil && q.forming == nil && q.pace <= quickDisk }
+func (q *queue) idle() bool { return q.syncing == nil && q.forming == nil && q.syncTime <= quickDisk }
 
 // takeTurn reserves the disk for a caller without a group, until aheadOf; nil if something is being written.
 func (q *queue) takeTurn() *group {
@@ -190,14 +190,14 @@ func (q *queue) aheadOf(t *Txn, turn *group, err error) {
 	q.mu.Lock()
 	t.ahead = err == nil
 	q.mu.Unlock()
-	q.settled(turn, err)
+	q.finished(turn, err)
 }
 
 // took notes what the disk needed for a group. A single long wait counts little.
 func (q *queue) took(d time.Duration) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.pace += (min(d, 4*quickDisk) - q.pace) / 8
+	q.syncTime += (min(d, 4*quickDisk) - q.syncTime) / 8
 }
 
 // find returns the offset of the newest record of oid that is not durable yet.

@@ -58,9 +58,9 @@ func (s *Storage) recoverOnce(ctx context.Context, progress func(done, total int
 			return err
 		}
 	}
-	s.index, s.commitPoint, s.saver.saved = c.index, newFrontier(c.pos, c.last), from
+	s.index, s.commitPoint, s.indexSaver.saved = c.index, newCommitPoint(c.pos, c.last), from
 	if !indexed && !s.readOnly {
-		s.saver.saved = c.pos
+		s.indexSaver.saved = c.pos
 		s.saveIndexAt(c.pos)
 	}
 	return nil

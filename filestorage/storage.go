@@ -69,14 +69,14 @@ type Storage struct {
 
 	watchers watchers // called with what becomes visible
 
-	maxOid  atomic.Uint64 // the largest oid seen, committed or not
-	queue   *queue        // transactions that are not durable yet
-	commit  chan struct{} // one slot, the commit lock: held from Begin to the end of the transaction
-	waiting atomic.Int32  // how many wait for the commit lock
-	waits   waits
-	writer  writer     // belongs to the holder of the commit lock
-	saver   indexSaver // saves the index now and then
-	room    room       // on the disk
+	maxOid     atomic.Uint64 // the largest oid seen, committed or not
+	queue      *queue        // transactions that are not durable yet
+	commit     chan struct{} // one slot, the commit lock: held from Begin to the end of the transaction
+	waiting    atomic.Int32  // how many wait for the commit lock
+	waits      waits
+	writer     writer     // belongs to the holder of the commit lock
+	indexSaver indexSaver // saves the index now and then
+	room       room       // on the disk
 
 	packing chan struct{} // one slot, held by a pack, and while left-over work of one is done
 	left    *leftovers
@@ -170,7 +170,7 @@ func (s *Storage) close() error {
 		s.packing <- struct{}{}
 		s.commit <- struct{}{} // kept for good: no transaction begins any more
 		s.queue.close()
-		s.saver.finish(s)
+		s.indexSaver.finish(s)
 	}
 	s.present().close(zodb.ErrClosed)
 	if err := s.release(); err != nil {

@@ -20,7 +20,7 @@ func (t *Txn) Complete() error {
 	}
 	t.s.waits.vote.Waits(waitWrite)
 	defer t.s.waits.vote.Done()
-	if err := t.seal(); err != nil {
+	if err := t.writeEnd(); err != nil {
 		return t.mayBreak(fmt.Errorf("write transaction %v: %w", t.header.Tid, err))
 	}
 	t.complete = true
@@ -125,7 +125,7 @@ func (t *Txn) Enqueue(ctx context.Context) (*Commit, error) { return t.enqueue(c
 // the caller must call the Commit's Settle next.
 func (t *Txn) EnqueueHere(ctx context.Context) (*Commit, error) { return t.enqueue(ctx, true) }
 
-func (t *Txn) enqueue(ctx context.Context, settles bool) (*Commit, error) {
+func (t *Txn) enqueue(ctx context.Context, finalizes bool) (*Commit, error) {
 	if err := t.alive(); err != nil {
 		return nil, err
 	}
@@ -135,7 +135,7 @@ func (t *Txn) enqueue(ctx context.Context, settles bool) (*Commit, error) {
 	if err := t.Complete(); err != nil {
 		return nil, err
 	}
-	g, lead, err := t.s.queue.join(t, settles)
+	g, lead, err := t.s.queue.join(t, finalizes)
 	if err != nil {
 		return nil, t.mayBreak(fmt.Errorf("enqueue transaction %v: %w", t.header.Tid, err))
 	}
@@ -166,8 +166,8 @@ func (t *Txn) Abort() error {
 	return nil
 }
 
-// seal completes the transaction in the file.
-func (t *Txn) seal() error {
+// writeEnd completes the transaction in the file.
+func (t *Txn) writeEnd() error {
 	out := &t.s.writer.out
 	t.header.Length = uint64(out.pos() - t.start)
 	if _, err := out.Write(binary.BigEndian.AppendUint64(nil, t.header.Length)); err != nil {

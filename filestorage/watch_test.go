@@ -110,7 +110,7 @@ func TestAGroupIsToldOfAsAWhole(t *testing.T) {
 			commits = append(commits, c)
 		}
 		g, _ := s.queue.takeNow()
-		s.settleNext(g)
+		s.finalizeNext(g)
 		for _, c := range commits {
 			<-c.Done()
 		}

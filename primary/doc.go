@@ -41,7 +41,7 @@
 //
 // Until a connection is authenticated it has little: a place among MaxPerAddress of its address and maxUnproven
 // in all, which it loses to newer ones, HandshakeTimeout in all, the smallest window, 64 KiB in all, and few lines in
-// the log (see packages door and protocol, and places.go). With a secret, authentication comes before the hello is
+// the log (see packages admission and protocol, and slots.go). With a secret, authentication comes before the hello is
 // read; without one, a hello is enough. Then secondaries, requests for status and votes, and questions about the
 // history have places of their own kind. Whether the connection is encrypted is not known here.
 //

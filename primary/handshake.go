@@ -13,13 +13,13 @@ import (
 
 // A protocolHandler serves a secondary in the protocol that it has chosen.
 type protocolHandler interface {
-	// feed runs the connection from after its first message to its end.
-	feed(ctx context.Context) error
+	// replicate runs the connection from after its first message to its end.
+	replicate(ctx context.Context) error
 }
 
 // preface learns which protocol the secondary speaks, and says nothing to it.
 func (c *peer) preface(ctx context.Context) (protocolHandler, error) {
-	ctx, cancel := c.proving(ctx)
+	ctx, cancel := c.authenticating(ctx)
 	defer cancel()
 	proto, err := protocol.ServerPreface(ctx, c.conn)
 	switch {
@@ -51,8 +51,8 @@ func (c *peer) preface(ctx context.Context) (protocolHandler, error) {
 	return nil, r
 }
 
-// proving bounds everything until a connection has proved who it is. It also ends when the primary begins to drain.
-func (c *peer) proving(ctx context.Context) (context.Context, context.CancelFunc) {
+// authenticating bounds everything until a connection has proved who it is. It also ends when the primary begins to drain.
+func (c *peer) authenticating(ctx context.Context) (context.Context, context.CancelFunc) {
 	return c.p.before(ctx, c.until, c.p.opt.HandshakeTimeout)
 }
 

@@ -112,7 +112,7 @@ func (c *native) answerVoteRequest(ctx context.Context, s *yamux.Session, contro
 
 // admitRequest gives a node that asks something its place, or says why it is not answered.
 func (c *native) admitRequest(req *protocol.StatusRequest) *protocol.Refusal {
-	r := c.take(placeAsking) // before it has a name, by which it could count as a secondary
+	r := c.take(slotAsking) // before it has a name, by which it could count as a secondary
 	c.introduce(req.Name)
 	switch {
 	case r != nil:

@@ -14,7 +14,7 @@ import (
 // A native peer speaks our own protocol.
 type native struct{ *peer }
 
-func (c *native) feed(ctx context.Context) error {
+func (c *native) replicate(ctx context.Context) error {
 	if err := c.accept(ctx); err != nil {
 		return err
 	}
@@ -44,7 +44,7 @@ func (c *native) stream(ctx context.Context, f *follower, it zodb.Iterator) erro
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(c.recovering(func() error { return c.deliver(inner, f, it) }))
 	g.Go(c.recovering(func() error { return c.receive(inner, f.control) }))
-	g.Go(c.recovering(func() error { return c.beat(inner, f.control) }))
+	g.Go(c.recovering(func() error { return c.sendHeartbeats(inner, f.control) }))
 	g.Go(c.recovering(func() error { return c.count(inner) }))
 	g.Go(c.recovering(func() error { return c.part(inner, f) }))
 	g.Go(c.recovering(func() error { return waitForRenewal(inner, f.renewed) }))

@@ -49,8 +49,8 @@ func (c *native) trouble(text string) {
 	c.problem = text
 }
 
-// beat sends heartbeats, and closes the connection of a secondary that has been silent for too long.
-func (c *native) beat(ctx context.Context, control *protocol.Control) error {
+// sendHeartbeats sends heartbeats, and closes the connection of a secondary that has been silent for too long.
+func (c *native) sendHeartbeats(ctx context.Context, control *protocol.Control) error {
 	return every(ctx, c.p.opt.Heartbeat, func() error {
 		now := c.p.opt.now()
 		if silent := now.Sub(time.Unix(0, c.heard.Load())); silent > c.p.opt.IdleTimeout {

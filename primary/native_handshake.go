@@ -31,7 +31,7 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 		return nil, nil, err
 	}
 	c.member(hello)
-	if r := c.take(placeFollowing); r != nil {
+	if r := c.take(slotFollowing); r != nil {
 		return nil, nil, c.refuse(s, control, r)
 	}
 	renewed := c.p.renewing()
@@ -117,7 +117,7 @@ func (c *native) welcome(ctx context.Context, f *follower, w *protocol.Welcome) 
 // hello waits for the control stream and the first message on it.
 func (c *native) hello(ctx context.Context, s *yamux.Session) (*protocol.Control, *protocol.Hello, error) {
 	serving := ctx
-	ctx, cancel := c.proving(serving)
+	ctx, cancel := c.authenticating(serving)
 	defer cancel()
 	conn, header, err := protocol.AcceptStream(ctx, s)
 	if err != nil {
@@ -189,7 +189,7 @@ func (p *Primary) greeting() *protocol.Welcome {
 
 // accept takes the proposal of our protocol.
 func (c *native) accept(ctx context.Context) error {
-	ctx, cancel := c.proving(ctx)
+	ctx, cancel := c.authenticating(ctx)
 	defer cancel()
 	return protocol.AcceptPreface(ctx, c.conn)
 }

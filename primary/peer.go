@@ -11,7 +11,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/protocol"
@@ -25,13 +25,13 @@ type peer struct {
 	log   hclog.Logger
 	since time.Time
 
-	source string      // see door.Source
-	guest  *door.Guest // while it is unproven
-	place  place       // of Primary.mu
-	asks   bool        // of Primary.mu: it only asks something, and is no secondary
-	named  bool        // of Primary.mu: the name is this one's, see namesake
-	guard  *protocol.Guard
-	until  time.Time // when it must have proved who it is
+	source  string          // see door.Source
+	pending *admission.Conn // while it is unproven
+	slot    slot            // of Primary.mu
+	asks    bool            // of Primary.mu: it only asks something, and is no secondary
+	named   bool            // of Primary.mu: the name is this one's, see namesake
+	guard   *protocol.Guard
+	until   time.Time // when it must have proved who it is
 
 	progress *progress
 	txns     atomic.Int64 // sent
@@ -55,11 +55,11 @@ type peer struct {
 func newPeer(p *Primary, conn net.Conn) *peer {
 	c := &peer{
 		p: p, conn: conn, log: p.log.With("addr", conn.RemoteAddr().String()), since: p.opt.now(),
-		source: door.Source(conn.RemoteAddr()), place: placeUnproven, guard: protocol.NewGuard(strangerBytes),
+		source: admission.Source(conn.RemoteAddr()), slot: slotUnproven, guard: protocol.NewGuard(strangerBytes),
 		until: time.Now().Add(p.opt.HandshakeTimeout), progress: newProgress(), state: StateHandshake,
 		handoverReady: make(chan *protocol.HandoverReady, 1), over: make(chan struct{}),
 	}
-	c.guest = p.newGuest(c)
+	c.pending = p.newGuest(c)
 	return c
 }
 
@@ -67,7 +67,7 @@ func newPeer(p *Primary, conn net.Conn) *peer {
 func (c *peer) serve(ctx context.Context) {
 	err := c.ended(c.recovering(func() error { return c.handle(ctx) })())
 	closeQuietly(c.conn)
-	c.guest.Leave()
+	c.pending.Leave()
 	close(c.over)
 	c.leave(err)
 }
@@ -83,7 +83,7 @@ func (c *peer) handle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return d.feed(ctx)
+	return d.replicate(ctx)
 }
 
 // leave takes the peer off the roster.
@@ -115,9 +115,9 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	case errors.Is(err, errConfirm), errors.Is(err, errAnswered), errors.Is(err, errCompared):
 		c.log.Debug("a status connection ended", "reason", err)
 	case streamed:
-		c.p.loud.Warn(log, c.source+" "+c.name, door.Kind(err), "lost the connection to a secondary", "error", err)
+		c.p.loud.Warn(log, c.source+" "+c.name, admission.Kind(err), "lost the connection to a secondary", "error", err)
 	default:
-		c.p.hush.Warn(c.log, c.source, door.Kind(err), "a connection ended before it was accepted", "error", err)
+		c.p.logLimit.Warn(c.log, c.source, admission.Kind(err), "a connection ended before it was accepted", "error", err)
 	}
 }
 

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -101,12 +101,12 @@ func (o Options) withDefaults() Options {
 
 // A Primary streams one Source to any number of secondaries. Its methods may be called concurrently.
 type Primary struct {
-	src  Source
-	opt  Options
-	log  hclog.Logger
-	hush *door.Quiet // about peers that are not accepted
-	loud *door.Quiet // about accepted peers: lines about unauthenticated connections do not use up its limit
-	room *door.Room  // for unauthenticated connections
+	src      Source
+	opt      Options
+	log      hclog.Logger
+	logLimit *admission.LogLimiter // about peers that are not accepted
+	loud     *admission.LogLimiter // about accepted peers: lines about unauthenticated connections do not use up its limit
+	limiter  *admission.Limiter    // for unauthenticated connections
 
 	quorum *quorum
 
@@ -127,8 +127,8 @@ func New(src Source, opt Options) *Primary {
 	p := &Primary{src: src, opt: opt.withDefaults(), listeners: make(map[net.Listener]struct{}),
 		renewed: make(chan struct{})}
 	p.log = p.opt.Logger.Named("primary")
-	p.hush, p.loud = door.NewQuiet(p.opt.now), door.NewQuiet(p.opt.now)
-	p.room = door.NewRoom(p.opt.MaxPerAddress, maxUnproven)
+	p.logLimit, p.loud = admission.NewLogLimiter(p.opt.now), admission.NewLogLimiter(p.opt.now)
+	p.limiter = admission.NewLimiter(p.opt.MaxPerAddress, maxUnproven)
 	p.quorum = newQuorum(p.opt.Sync, p.opt.SyncApplied)
 	p.draining, p.drain = context.WithCancel(context.Background())
 	p.cutting, p.cut = context.WithCancel(context.Background())
@@ -251,7 +251,7 @@ func (p *Primary) acceptAll(ctx context.Context, l net.Listener, conns *sync.Wai
 			return err
 		}
 		if err != nil {
-			p.hush.Warn(p.log, "", door.Kind(err), "accepting a connection failed, retrying", "listener",
+			p.logLimit.Warn(p.log, "", admission.Kind(err), "accepting a connection failed, retrying", "listener",
 				l.Addr().String(), "error", err)
 			if !pause.For(ctx, acceptPause) {
 				return context.Cause(ctx)

@@ -6,7 +6,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -99,9 +99,9 @@ type roster struct {
 func (r *roster) connected() int { return len(r.peers) }
 
 // at counts the connections that have a place.
-func (r *roster) at(where place) (n int) {
+func (r *roster) at(where slot) (n int) {
 	for _, c := range r.peers {
-		if c.place == where {
+		if c.slot == where {
 			n++
 		}
 	}
@@ -160,7 +160,7 @@ func appendBounded[T any](s []T, v T, limit int) []T {
 
 // refused counts a refusal, and logs and remembers it unless the same was said to the same source a short while ago.
 func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
-	news := p.hush.Warn(p.log, door.Source(addr)+" "+name, r.Text, "refused a secondary", "addr", addr.String(), "name",
+	news := p.logLimit.Warn(p.log, admission.Source(addr)+" "+name, r.Text, "refused a secondary", "addr", addr.String(), "name",
 		name, "code", int(r.Code), "reason", r.Text, "tid", r.Tid)
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -31,12 +31,12 @@ type zrs2 struct {
 
 func newZrs2(c *peer) *zrs2 { return &zrs2{peer: c, gone: make(chan struct{})} }
 
-func (c *zrs2) feed(ctx context.Context) error {
+func (c *zrs2) replicate(ctx context.Context) error {
 	start, err := c.start(ctx)
 	if err != nil {
 		return err
 	}
-	if r := c.take(placeFollowing); r != nil {
+	if r := c.take(slotFollowing); r != nil {
 		c.refused(r)
 		return r
 	}
@@ -61,7 +61,7 @@ func (c *zrs2) feed(ctx context.Context) error {
 // start waits for the last transaction that the secondary has.
 func (c *zrs2) start(ctx context.Context) (zodb.Tid, error) {
 	c.introduce(c.protocol + "@" + host(c.conn.RemoteAddr()))
-	ctx, cancel := c.proving(ctx)
+	ctx, cancel := c.authenticating(ctx)
 	defer cancel()
 	msg, err := protocol.ReceiveSized(ctx, c.conn, tidLen)
 	switch {

@@ -37,7 +37,7 @@ func (a *acker) again() error { return a.send(func(*protocol.Ack) {}) }
 // When ctx ends it waits for a while only; the storage's Close does the rest.
 func (s *Secondary) acknowledge(ctx context.Context, in <-chan pendingCommit, report func(pendingCommit) error,
 	end context.CancelCauseFunc) {
-	ctx, cancel := outliving(ctx, parting)
+	ctx, cancel := outliving(ctx, closeTimeout)
 	defer cancel()
 	var reported uint64
 	for h := range in {

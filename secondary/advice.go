@@ -40,8 +40,8 @@ func (s *Secondary) decide(ctx context.Context, addr string, err error) error {
 	return s.opt.Diverged(ctx, addr)
 }
 
-// said is the text of an error for status: what comes from a peer is bounded, the command is there as a whole.
-func said(err error) string {
+// statusText is the text of an error for status: what comes from a peer is bounded, the command is there as a whole.
+func statusText(err error) string {
 	var diverged *divergedError
 	if errors.As(err, &diverged) {
 		return diverged.Error()
@@ -49,9 +49,9 @@ func said(err error) string {
 	return clean(err.Error())
 }
 
-// shown is the error that status has: that other addresses are not those of the primary does not hide what that one has
+// statusError is the error that status has: that other addresses are not those of the primary does not hide what that one has
 // said.
-func (s *Secondary) shown(err error, progress bool) error {
+func (s *Secondary) statusError(err error, progress bool) error {
 	var diverged *divergedError
 	switch {
 	case errors.As(err, &diverged):

@@ -65,7 +65,7 @@ func (s *Secondary) apply(ctx context.Context, from *source, out chan pendingCom
 
 // ended waits for the reason why the stream ended, which comes on the control stream and then ends ctx.
 func ended(ctx context.Context) error {
-	pause.For(ctx, parting)
+	pause.For(ctx, closeTimeout)
 	return errEnded
 }
 

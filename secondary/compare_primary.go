@@ -54,7 +54,7 @@ func (s *Secondary) comparePrimary(w *protocol.Welcome) error {
 	if w.Node == "" || w.IsPrimary || len(s.opt.Addresses) == 1 {
 		return nil
 	}
-	if s.choosy || len(w.UpstreamPath) == 0 {
+	if s.primaryOnly || len(w.UpstreamPath) == 0 {
 		return &notLeadingError{clean(w.Name)}
 	}
 	return nil
@@ -64,12 +64,12 @@ func (s *Secondary) comparePrimary(w *protocol.Welcome) error {
 // the next round.
 func (s *Secondary) choose(err error, progress, round bool) {
 	var other *notLeadingError
-	s.met = s.met || errors.As(err, &other)
+	s.metSecondary = s.metSecondary || errors.As(err, &other)
 	switch {
 	case progress:
-		s.choosy, s.met = true, false
+		s.primaryOnly, s.metSecondary = true, false
 	case round:
-		s.choosy, s.met = !s.met, false
+		s.primaryOnly, s.metSecondary = !s.metSecondary, false
 	}
 }
 

@@ -18,7 +18,7 @@ func welcomed(t *testing.T, change func(*state.State), choosy bool, addresses in
 		t.Fatal(err)
 	}
 	sec := s.secondary("", func(o *Options) { o.Addresses = make([]string, addresses) })
-	sec.choosy = choosy
+	sec.primaryOnly = choosy
 	w.StorageID = s.keep.State().StorageID
 	for i, id := range w.UpstreamPath {
 		if id == "me" {
@@ -59,19 +59,19 @@ func TestWhomToFollow(t *testing.T) {
 
 // A round that has met only secondaries makes the next one take one of them; after any success it is the primary again.
 func TestChoosingAmongAddresses(t *testing.T) {
-	s := &Secondary{choosy: true}
+	s := &Secondary{primaryOnly: true}
 	other := &notLeadingError{"b"}
 	s.choose(other, false, false)
 	s.choose(errors.New("connection refused"), false, true)
-	if s.choosy {
+	if s.primaryOnly {
 		t.Error("still looks for a primary that no address has")
 	}
 	s.choose(errCut, true, false)
-	if !s.choosy {
+	if !s.primaryOnly {
 		t.Error("takes a secondary although there was a primary")
 	}
 	s.choose(errors.New("connection refused"), false, true)
-	if !s.choosy {
+	if !s.primaryOnly {
 		t.Error("takes a secondary although it has met none")
 	}
 }

@@ -51,9 +51,9 @@ func mustReopen(err error) bool {
 	return errors.As(err, &failed)
 }
 
-// judge says in which state an error leaves the secondary until the next connection is accepted, and whether it looks
+// stateAfter says in which state an error leaves the secondary until the next connection is accepted, and whether it looks
 // as if nothing changed before an operator acts.
-func judge(err error) (saved State, final bool) {
+func stateAfter(err error) (saved State, final bool) {
 	var (
 		refusal *protocol.Refusal
 		not     *unfitError

@@ -11,9 +11,9 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// parting bounds what is waited for at the end of a connection: for the disk when this secondary is to stop, for the
+// closeTimeout bounds what is waited for at the end of a connection: for the disk when this secondary is to stop, for the
 // primary to take our last words, and for its reason when its stream ends without one.
-const parting = 5 * time.Second
+const closeTimeout = 5 * time.Second
 
 // follow applies what comes over l until something ends it, and closes l. When it returns, everything that was handed
 // to the storage is durable or failed, unless ctx has ended and the disk takes its time.
@@ -26,7 +26,7 @@ func (s *Secondary) follow(ctx context.Context, l *link) error {
 	g.Go(func() { end(s.listen(inner, l, end)) })
 	g.Go(func() { s.acknowledge(ctx, out, func(h pendingCommit) error { return l.report(h, s.st.Size()) }, end) })
 	<-inner.Done()
-	limit := time.AfterFunc(parting, func() { closeQuietly(l.session) })
+	limit := time.AfterFunc(closeTimeout, func() { closeQuietly(l.session) })
 	defer limit.Stop()
 	closeQuietly(l.repl) // wakes apply
 	g.Wait()

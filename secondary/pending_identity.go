@@ -27,18 +27,18 @@ func (s *Secondary) identify(w *protocol.Welcome) error {
 	id, epochs := s.Identity()
 	switch {
 	case id == w.StorageID && slices.EqualFunc(epochs, w.Epochs, protocol.Epoch.Equal):
-		s.claim = nil
+		s.pendingID = nil
 		return s.named()
 	case id != "" && id != w.StorageID:
 		return unfit("this secondary holds the storage %s, the primary welcomed it to %s; check the address", id,
 			clean(w.StorageID))
 	}
-	confirmed := s.claim.equal(w.StorageID, w.Epochs)
-	first := s.claim == nil
-	s.claim = &pendingIdentity{w.StorageID, w.Epochs}
+	confirmed := s.pendingID.equal(w.StorageID, w.Epochs)
+	first := s.pendingID == nil
+	s.pendingID = &pendingIdentity{w.StorageID, w.Epochs}
 	switch {
 	case confirmed:
-		s.claim = nil
+		s.pendingID = nil
 		return s.take(w)
 	case first:
 		return errConfirm
@@ -89,13 +89,13 @@ func (s *Secondary) take(w *protocol.Welcome) error {
 
 // unconfirmed drops a claim that the primary itself denies.
 func (s *Secondary) unconfirmed(r *protocol.Refusal) error {
-	if s.claim == nil || r.Code != protocol.CodeWrongStorage {
+	if s.pendingID == nil || r.Code != protocol.CodeWrongStorage {
 		return r
 	}
 	if id, _ := s.Identity(); id != "" {
 		return r
 	}
-	s.claim = nil
+	s.pendingID = nil
 	return fmt.Errorf("the primary's identity arrived damaged: %s", clean(r.Text))
 }
 

@@ -16,19 +16,19 @@ const spread = 0.5
 // An error that looks final counts when the same address gives the same one again: the first may come from a damaged
 // handshake.
 type reconnectDelay struct {
-	addresses []string
-	said      []string // by address: the last error
-	next      int      // into addresses
-	tried     int      // since the last wait
-	hope      bool     // since the last wait: an address that may do better by itself
-	longest   time.Duration
-	policy    *backoff.ExponentialBackOff
+	addresses  []string
+	lastErrors []string // by address: the last error
+	next       int      // into addresses
+	tried      int      // since the last wait
+	hope       bool     // since the last wait: an address that may do better by itself
+	longest    time.Duration
+	policy     *backoff.ExponentialBackOff
 }
 
 func newPace(opt Options) *reconnectDelay {
 	ceiling := time.Duration(float64(opt.MaxBackoff) / (1 + spread))
 	return &reconnectDelay{
-		addresses: opt.Addresses, said: make([]string, len(opt.Addresses)), longest: opt.MaxBackoff,
+		addresses: opt.Addresses, lastErrors: make([]string, len(opt.Addresses)), longest: opt.MaxBackoff,
 		policy: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(min(opt.MinBackoff, ceiling)),
 			backoff.WithRandomizationFactor(spread),
@@ -47,14 +47,14 @@ func (p *reconnectDelay) address() string { return p.addresses[p.next] }
 // the same address.
 func (p *reconnectDelay) failed(err error, progress bool) (wait time.Duration, news bool) {
 	text := err.Error()
-	news = progress || text != p.said[p.next]
-	p.said[p.next] = text
+	news = progress || text != p.lastErrors[p.next]
+	p.lastErrors[p.next] = text
 	if progress {
 		p.policy.Reset()
 		p.tried, p.hope = 0, false
 		return p.policy.NextBackOff(), news
 	}
-	_, final := judge(err)
+	_, final := stateAfter(err)
 	p.hope = p.hope || news || !final
 	p.next = (p.next + 1) % len(p.addresses)
 	if p.tried++; p.tried < len(p.addresses) {

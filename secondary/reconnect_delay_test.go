@@ -151,7 +151,7 @@ func TestWhatAnErrorMeans(t *testing.T) {
 		{fmt.Errorf("begin: %w", zodb.ErrTidOrder), StateRefused, true},
 		{errNoRoom, StateFailed, false},
 	} {
-		if saved, final := judge(fmt.Errorf("wrapped: %w", c.err)); saved != c.state || final != c.final {
+		if saved, final := stateAfter(fmt.Errorf("wrapped: %w", c.err)); saved != c.state || final != c.final {
 			t.Errorf("%v: %s, final %v", c.err, saved, final)
 		}
 	}

@@ -19,20 +19,20 @@ import (
 // A Secondary keeps one storage a copy of a primary's. Run is for one goroutine, the other methods may be called
 // concurrently.
 type Secondary struct {
-	st    *filestorage.Storage
-	opt   Options
-	log   hclog.Logger
-	keep  *state.Keeper
-	claim *pendingIdentity // of the primary last heard, not yet confirmed
+	st        *filestorage.Storage
+	opt       Options
+	log       hclog.Logger
+	keep      *state.Keeper
+	pendingID *pendingIdentity // of the primary last heard, not yet confirmed
 
 	diverged *divergedError // what the primary said last; nil: nothing of the kind
 
-	choosy  bool // only the primary itself is followed; see choose
-	met     bool // in this round: a node that is not the primary
-	track   *tracker
-	handing *watchdog.Place // of a transaction to the storage, while Run runs; nil: nobody watches
-	old     old             // what is known of primaries that speak zrs2
-	pause   func(context.Context, time.Duration) bool
+	primaryOnly  bool // only the primary itself is followed; see choose
+	metSecondary bool // in this round: a node that is not the primary
+	track        *tracker
+	handing      *watchdog.Entry // of a transaction to the storage, while Run runs; nil: nobody watches
+	old          old             // what is known of primaries that speak zrs2
+	pause        func(context.Context, time.Duration) bool
 }
 
 // Open returns a Secondary that writes to st, which stays the caller's to close, after Run. Nobody else may write to
@@ -51,7 +51,7 @@ func New(st *filestorage.Storage, keep *state.Keeper, opt Options) *Secondary {
 	opt = opt.withDefaults()
 	return &Secondary{
 		st: st, keep: keep, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.now), old: newOld(),
-		pause: pause.For, choosy: true,
+		pause: pause.For, primaryOnly: true,
 	}
 }
 
@@ -73,7 +73,7 @@ func (s *Secondary) Run(ctx context.Context) error {
 	if len(s.opt.Addresses) == 0 {
 		return errors.New("a secondary needs the address of its primary")
 	}
-	s.handing = s.opt.watch.Place("what follows the primary")
+	s.handing = s.opt.watch.Entry("what follows the primary")
 	defer s.handing.Remove()
 	p := newPace(s.opt)
 	for ctx.Err() == nil {
@@ -82,8 +82,8 @@ func (s *Secondary) Run(ctx context.Context) error {
 		if ctx.Err() != nil || errors.Is(err, errConfirm) {
 			continue
 		}
-		shown := s.shown(err, progress)
-		saved, _ := judge(shown)
+		shown := s.statusError(err, progress)
+		saved, _ := stateAfter(shown)
 		s.track.failed(saved, shown, err)
 		wait, news := p.failed(err, progress)
 		s.choose(err, progress, wait > 0)
@@ -124,7 +124,7 @@ func (s *Secondary) followNative(ctx context.Context, addr string) error {
 // report logs the end of a connection, and only where it is news with a loud voice.
 func (s *Secondary) report(addr string, err error, news bool, wait time.Duration) {
 	level := hclog.Debug
-	saved, final := judge(err)
+	saved, final := stateAfter(err)
 	switch {
 	case expected(err):
 	case news && (final || saved == StateFailed):
@@ -157,8 +157,8 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	if s.opt.Successor != nil {
 		h.Capabilities = append(h.Capabilities, protocol.Handover)
 	}
-	if h.StorageID == "" && s.claim != nil {
-		h.StorageID, h.Epochs = s.claim.storageID, s.claim.epochs
+	if h.StorageID == "" && s.pendingID != nil {
+		h.StorageID, h.Epochs = s.pendingID.storageID, s.pendingID.epochs
 	}
 	last := s.st.LastTid()
 	if last == 0 {

@@ -20,11 +20,11 @@ type meteredReader struct {
 	failed bool // for the reader only
 	begun  bool // something has arrived; for the reader only
 
-	mu      sync.Mutex
-	waiting bool      // apply is in Read
-	asked   time.Time // when Read began
-	handed  zodb.Tid  // last transaction that arrived and was handed to the storage
-	since   time.Time // of the first heartbeat that told of more while waiting; zero: none since the last byte
+	mu          sync.Mutex
+	waiting     bool      // apply is in Read
+	asked       time.Time // when Read began
+	lastArrived zodb.Tid  // last transaction that arrived and was handed to the storage
+	since       time.Time // of the first heartbeat that told of more while waiting; zero: none since the last byte
 }
 
 func (w *meteredReader) Read(b []byte) (int, error) {
@@ -42,8 +42,8 @@ func (w *meteredReader) wait(waiting bool) {
 	w.waiting, w.since, w.asked = waiting, time.Time{}, w.now()
 }
 
-// quiet reports whether apply has been waiting for d.
-func (w *meteredReader) quiet(d time.Duration) bool {
+// waitedFor reports whether apply has been waiting for d.
+func (w *meteredReader) waitedFor(d time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.waiting && w.now().Sub(w.asked) >= d
@@ -53,7 +53,7 @@ func (w *meteredReader) quiet(d time.Duration) bool {
 func (w *meteredReader) arrived(tid zodb.Tid) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.handed = tid
+	w.lastArrived = tid
 }
 
 // check gets, from each heartbeat, the last transaction of the primary.
@@ -61,7 +61,7 @@ func (w *meteredReader) check(last zodb.Tid) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch now := w.now(); {
-	case !w.waiting || last <= w.handed:
+	case !w.waiting || last <= w.lastArrived:
 		w.since = time.Time{}
 	case w.since.IsZero():
 		w.since = now

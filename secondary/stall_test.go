@@ -33,7 +33,7 @@ func TestAStreamHasStalledWhenWhatIsMissingDoesNotCome(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			now := newClock()
-			w := &meteredReader{now: now.now, limit: 2 * time.Second, handed: all, waiting: true}
+			w := &meteredReader{now: now.now, limit: 2 * time.Second, lastArrived: all, waiting: true}
 			var err error
 			for _, step := range c.steps {
 				err = step(w)

@@ -14,15 +14,15 @@ import (
 type tracker struct {
 	now func() time.Time
 
-	mu        sync.Mutex
-	st        Status
-	connected bool     // accepted by a primary
-	blind     bool     // the primary speaks zrs2: it says nothing of itself
-	settled   bool     // where blind: the stream was once read to its end
-	useful    bool     // the present connection, or the last one, has brought something
-	own       zodb.Tid // last durable transaction here, as of this connection
-	goal      zodb.Tid // live when own has reached it: the primary's last one, as it last told
-	received  zodb.Tid // last transaction that began to arrive
+	mu          sync.Mutex
+	st          Status
+	connected   bool     // accepted by a primary
+	zrs2        bool     // the primary speaks zrs2: it says nothing of itself
+	streamEnded bool     // where blind: the stream was once read to its end
+	useful      bool     // the present connection, or the last one, has brought something
+	own         zodb.Tid // last durable transaction here, as of this connection
+	goal        zodb.Tid // live when own has reached it: the primary's last one, as it last told
+	received    zodb.Tid // last transaction that began to arrive
 
 	clock    time.Time // the primary's, when it was last heard
 	complete time.Time // the primary's clock when this secondary was last known to have everything; zero: never
@@ -62,7 +62,7 @@ func (t *tracker) connecting(addr string) {
 func (t *tracker) welcomed(w *protocol.Welcome, own zodb.Tid) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.connected, t.blind, t.useful = true, false, false
+	t.connected, t.zrs2, t.useful = true, false, false
 	t.st.Protocol = protocol.Native
 	t.own, t.goal, t.received = own, w.LastTid, own
 	t.st.PrimaryName, t.st.PrimarySize, t.st.Heard = clean(w.Name), w.Size, t.now()
@@ -96,7 +96,7 @@ func (t *tracker) heartbeat(h *protocol.Heartbeat) {
 
 // arrive makes a secondary live that has what the primary last told to have.
 func (t *tracker) arrive() {
-	if t.own >= t.goal && (t.settled || !t.blind) {
+	if t.own >= t.goal && (t.streamEnded || !t.zrs2) {
 		t.set(StateLive)
 	}
 }
@@ -130,7 +130,7 @@ func (t *tracker) failed(s State, shown, err error) {
 	defer t.mu.Unlock()
 	t.connected = false
 	t.set(s)
-	t.st.LastError, t.st.LastErrorTime = said(shown), t.now()
+	t.st.LastError, t.st.LastErrorTime = statusText(shown), t.now()
 	var refusal *protocol.Refusal
 	if errors.As(err, &refusal) {
 		t.st.Refusals[refusal.Code]++
@@ -157,8 +157,8 @@ func (t *tracker) snapshot(own zodb.Tid) Status {
 }
 
 func (t *tracker) lag(own, last zodb.Tid) Lag {
-	if t.blind {
-		return t.blindLag(own, last)
+	if t.zrs2 {
+		return t.zrs2Lag(own, last)
 	}
 	if t.connected && own >= last {
 		return Lag{Transactions: new(int64), Bytes: new(int64), Seconds: new(float64)}
@@ -182,7 +182,7 @@ func (t *tracker) lag(own, last zodb.Tid) Lag {
 func (t *tracker) joined(proto string, own zodb.Tid) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.connected, t.blind, t.settled = true, true, false
+	t.connected, t.zrs2, t.streamEnded = true, true, false
 	t.own, t.goal, t.received = own, own, own
 	t.st.PrimaryName, t.st.PrimarySize, t.st.Protocol, t.st.Heard = "", 0, proto, t.now()
 	t.st.Reconnects = t.st.Connections
@@ -190,21 +190,21 @@ func (t *tracker) joined(proto string, own zodb.Tid) {
 	t.set(StateCatchingUp)
 }
 
-// quiet notes that the stream has brought nothing for a while. If all that it brought is durable, that was all.
-func (t *tracker) quiet() {
+// streamQuiet notes that the stream has brought nothing for a while. If all that it brought is durable, that was all.
+func (t *tracker) streamQuiet() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if !t.connected || !t.blind || t.own == 0 || t.received > t.own {
+	if !t.connected || !t.zrs2 || t.own == 0 || t.received > t.own {
 		return
 	}
-	t.settled, t.useful = true, true
+	t.streamEnded, t.useful = true, true
 	t.complete = t.now()
 	t.arrive()
 }
 
-// blindLag is by our own clock.
-func (t *tracker) blindLag(own, last zodb.Tid) Lag {
-	if t.connected && t.settled && own >= last {
+// zrs2Lag is by our own clock.
+func (t *tracker) zrs2Lag(own, last zodb.Tid) Lag {
+	if t.connected && t.streamEnded && own >= last {
 		return Lag{Seconds: new(float64)}
 	}
 	since := t.complete

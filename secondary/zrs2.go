@@ -43,7 +43,7 @@ func (s *Secondary) followOldFrom(ctx context.Context, addr string, last standin
 	defer closeQuietly(conn)
 	l := &oldLink{
 		s: s, conn: conn, last: last, version: zrs.V20,
-		wire: &meteredReader{r: conn, track: s.track, now: s.opt.now, handed: last.tid},
+		wire: &meteredReader{r: conn, track: s.track, now: s.opt.now, lastArrived: last.tid},
 	}
 	if s.st.HasBlobs() {
 		l.version = zrs.V21
@@ -143,10 +143,10 @@ func (l *oldLink) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if l.wire.quiet(opt.quietAfter) {
-			l.s.track.quiet()
+		if l.wire.waitedFor(opt.quietAfter) {
+			l.s.track.streamQuiet()
 		}
-		if l.last.tid != 0 && !l.s.track.hasJoined() && l.wire.quiet(welcomePatience*opt.HandshakeTimeout) {
+		if l.last.tid != 0 && !l.s.track.hasJoined() && l.wire.waitedFor(welcomePatience*opt.HandshakeTimeout) {
 			return errHandshake
 		}
 	}

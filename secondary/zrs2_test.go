@@ -498,12 +498,12 @@ func TestWhatAnOldPrimaryHasIsUnknownUntilItIsQuiet(t *testing.T) {
 		t.Errorf("not yet quiet: %+v", st)
 	}
 	k.began(tid + 1)
-	k.quiet()
+	k.streamQuiet()
 	if st := k.snapshot(tid); st.State != StateCatchingUp {
 		t.Errorf("in a transaction: %+v", st)
 	}
 	k.durable(tid+1, 1)
-	k.quiet()
+	k.streamQuiet()
 	st := k.snapshot(tid + 1)
 	if st.State != StateLive || *st.Lag.Seconds != 0 || st.Lag.Transactions != nil || st.Lag.Bytes != nil {
 		t.Errorf("quiet: %+v", st)

@@ -57,7 +57,7 @@ func (p *peer) finishing(oid zodb.Oid, serial zodb.Tid, data string) (answer int
 
 func TestNobodySeesACommitBeforeItIsCleared(t *testing.T) {
 	g := newBarrier()
-	s := start(t, Options{}, StorageOptions{Cleared: g.cleared})
+	s := start(t, Options{}, StorageOptions{AwaitCommitted: g.cleared})
 	writer, _ := s.register(t)
 	g.open(1)
 	reader, before := s.register(t)
@@ -88,7 +88,7 @@ func TestNobodySeesACommitBeforeItIsCleared(t *testing.T) {
 func TestOthersVoteWhileACommitWaits(t *testing.T) {
 	g := newBarrier()
 	g.open(1)
-	s := start(t, Options{}, StorageOptions{Cleared: g.cleared})
+	s := start(t, Options{}, StorageOptions{AwaitCommitted: g.cleared})
 	one, _ := s.register(t)
 	two, _ := s.register(t)
 	first := one.finishing(1, 0, "one")
@@ -106,7 +106,7 @@ func TestAfterAStartNobodyIsLetInBeforeWhatIsThereIsCleared(t *testing.T) {
 	tid := p.commit(1, 0, "before the crash")
 	open.stop()
 	g := newBarrier()
-	s := offer(t, open.st, Options{}, StorageOptions{Cleared: g.cleared})
+	s := offer(t, open.st, Options{}, StorageOptions{AwaitCommitted: g.cleared})
 	q := s.dial(t, "Z5")
 	answer := q.send(0, "register", "1", false)
 	if asked := <-g.asked; asked != tid {
@@ -121,7 +121,7 @@ func TestAfterAStartNobodyIsLetInBeforeWhatIsThereIsCleared(t *testing.T) {
 func TestAServerEndsWhileCommitsWait(t *testing.T) {
 	g := newBarrier()
 	g.open(1)
-	s := start(t, Options{}, StorageOptions{Cleared: g.cleared})
+	s := start(t, Options{}, StorageOptions{AwaitCommitted: g.cleared})
 	p, _ := s.register(t)
 	for len(g.asked) > 0 {
 		<-g.asked
@@ -184,7 +184,7 @@ func TestWhatWasClearedBeforeTheLockIsAskedForAgain(t *testing.T) {
 	g := newBarrier()
 	var armed, ended atomic.Bool
 	again := make(chan zodb.Tid, 1)
-	s := start(t, Options{}, StorageOptions{Cleared: func(ctx context.Context, tid zodb.Tid) error {
+	s := start(t, Options{}, StorageOptions{AwaitCommitted: func(ctx context.Context, tid zodb.Tid) error {
 		if ended.Load() && ctx.Err() == nil {
 			select {
 			case again <- tid:

@@ -8,7 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/admission"
 )
 
 const (
@@ -20,9 +20,9 @@ const (
 type limiter struct {
 	clients    map[*client]struct{}
 	registered int
-	room       *door.Room
-	hush       *door.Quiet // about those in the room
-	rate       *door.Rate  // of lines about the others
+	pending    *admission.Limiter
+	logLimit   *admission.LogLimiter // about those in the room
+	rate       *admission.Rate       // of lines about the others
 }
 
 // admit makes a client of a connection, unless there are too many that have registered: then it is closed. Where too
@@ -36,12 +36,12 @@ func (s *Server) admit(conn net.Conn) *client {
 	}
 	s.mu.Unlock()
 	if full != nil {
-		door.Cut(conn) // nothing was said
+		admission.Cut(conn) // nothing was said
 		c.stop()
 		c.say(hclog.Warn, full, "refused a client", "reason", full)
 		return nil
 	}
-	c.guest.Enter()
+	c.pending.Enter()
 	return c
 }
 
@@ -59,8 +59,8 @@ func (s *Server) newClient(conn net.Conn) *client {
 	c := &client{srv: s, conn: conn, since: time.Now(), out: newOutbox(w, w.giveUp, s.opt.Backlog),
 		over: make(chan error, 1)}
 	c.slots, c.iterators.room = make(chan struct{}, maxBackground), s.warm
-	c.source = door.Source(conn.RemoteAddr())
-	c.guest = s.room.Guest(c.source, c.makeWay)
+	c.source = admission.Source(conn.RemoteAddr())
+	c.pending = s.pending.NewConn(c.source, c.makeWay)
 	c.logWith()
 	c.ctx, c.stop = context.WithCancel(context.Background())
 	return c
@@ -70,7 +70,7 @@ func (s *Server) newClient(conn net.Conn) *client {
 func (c *client) makeWay(why error) {
 	c.say(hclog.Warn, why, "closed the oldest connection for a new one", "reason", why)
 	c.out.close(violation("%v", why))
-	door.Cut(c.conn)
+	admission.Cut(c.conn)
 }
 
 // registers notes that a client has registered, unless there are too many clients.
@@ -85,12 +85,12 @@ func (s *Server) registers(c *client) error {
 	}
 	c.known = true
 	s.registered++
-	c.guest.Leave()
+	c.pending.Leave()
 	return nil
 }
 
 func (s *Server) forget(c *client) {
-	c.guest.Leave()
+	c.pending.Leave()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.clients, c)
@@ -109,8 +109,8 @@ func (c *client) say(level hclog.Level, why error, msg string, args ...any) {
 	case known:
 		c.srv.rate.Log(c.logger(), level, msg, args...)
 	case why != nil:
-		c.srv.hush.Log(c.logger(), level, c.source, msg+door.Kind(why), msg, args...)
+		c.srv.logLimit.Log(c.logger(), level, c.source, msg+admission.Kind(why), msg, args...)
 	default:
-		c.srv.hush.Log(c.logger(), level, c.source, msg, msg, args...)
+		c.srv.logLimit.Log(c.logger(), level, c.source, msg, msg, args...)
 	}
 }

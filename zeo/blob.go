@@ -33,7 +33,7 @@ func (c *client) keepUpload(u zodb.BlobDraft) {
 	if u != nil {
 		since = now()
 	}
-	c.shown.uploading.Store(since)
+	c.counters.uploading.Store(since)
 }
 
 // A lostUpload is a blob that did not fit on the disk. Its client gets the error at the vote, which fails: this ends

@@ -15,7 +15,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/zeo/commit"
@@ -26,21 +26,21 @@ import (
 // A client is one connection. Its fields belong to the goroutine that reads from it (see relief: not always the same
 // one), but for those that say otherwise.
 type client struct {
-	srv   *Server
-	conn  net.Conn
-	since time.Time  // when it connected
-	shown clientInfo // anybody's
-	log   atomic.Pointer[hclog.Logger]
-	out   *outbox // anybody's
-	ctx   context.Context
-	stop  context.CancelFunc
+	srv      *Server
+	conn     net.Conn
+	since    time.Time  // when it connected
+	counters clientInfo // anybody's
+	log      atomic.Pointer[hclog.Logger]
+	out      *outbox // anybody's
+	ctx      context.Context
+	stop     context.CancelFunc
 
 	until time.Time  // what the client has until it says something; zero: not set
 	over  chan error // one slot: why the last of the goroutines that read has ended, unless it is that of serve
 
-	source string      // see door.Source
-	guest  *door.Guest // until it has registered
-	known  bool        // of Server.mu: it has
+	source  string          // see door.Source
+	pending *admission.Conn // until it has registered
+	known   bool            // of Server.mu: it has
 
 	in         *bufio.Reader
 	greeted    bool       // late, so that a node that leads could greet the client first
@@ -125,7 +125,7 @@ func (c *client) end(err error) {
 	case errors.As(err, &wrong), errors.As(err, &fault), errors.Is(err, errSlow):
 		c.say(hclog.Error, err, "disconnecting a client", "error", err)
 	case c.storage != nil && !c.spoke && !c.turned && left(err):
-		c.srv.hush.Warn(c.logger(), c.source, behindText, behindText, "last", c.entered)
+		c.srv.logLimit.Warn(c.logger(), c.source, behindText, behindText, "last", c.entered)
 		if behind := c.storage.opt.Behind; behind != nil {
 			behind()
 		}

@@ -86,12 +86,12 @@ func (s *Server) Clients() []ClientInfo {
 
 func (c *client) info() ClientInfo {
 	info := ClientInfo{Address: c.address(), Since: c.since, Doing: Connecting, Outbox: c.out.size()}
-	if e := c.shown.entered.Load(); e != nil {
+	if e := c.counters.entered.Load(); e != nil {
 		info.Storage, info.Encoding, info.Label, info.ReadOnly = e.storage, e.encoding, e.label, e.readOnly
-		info.Doing, info.DoingSince = c.shown.activity()
+		info.Doing, info.DoingSince = c.counters.activity()
 	}
 	// After the activity, so that for a client that is seen idle all its calls are counted.
-	info.Loads, info.Stores, info.Commits = c.shown.loads.Load(), c.shown.stores.Load(), c.shown.commits.Load()
+	info.Loads, info.Stores, info.Commits = c.counters.loads.Load(), c.counters.stores.Load(), c.counters.commits.Load()
 	return info
 }
 
@@ -143,5 +143,5 @@ func (t *transaction) apply() {
 
 func (c *client) countStore() {
 	c.storage.stats.stores.Add(1)
-	c.shown.stores.Add(1)
+	c.counters.stores.Add(1)
 }

@@ -53,7 +53,7 @@ func (c *client) largeStore(r *bufio.Reader) (handled bool, err error) {
 func (c *client) take(r io.Reader, size int64) error {
 	from := &io.LimitedReader{R: r, N: size}
 	if t := c.txn; t != nil && t.is() == buffering {
-		t.settle(false) // a vote that is answered
+		t.awaitVote(false) // a vote that is answered
 		record, _ := t.Take(size, from)
 		c.large = &record
 	}

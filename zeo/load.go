@@ -51,7 +51,7 @@ func (c *client) load(r *bufio.Reader) (answered bool, err error) {
 	if !ok || !c.storage.find(l, c.out, c.codec, c.srv.opt.MaxMessage) {
 		return false, nil
 	}
-	c.shown.loads.Add(1)
+	c.counters.loads.Add(1)
 	c.spoke = true
 	_, err = r.Discard(int(n))
 	return true, err
@@ -95,7 +95,7 @@ func (c *client) loadBefore(m *wire.Message, a *arguments) error {
 		return err
 	}
 	c.storage.stats.loads.Add(1)
-	c.shown.loads.Add(1)
+	c.counters.loads.Add(1)
 	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) {
 		rev, err := c.storage.before(oid, tid, visible)
 		if err != nil || rev == nil {

@@ -93,7 +93,7 @@ func (n *news) read(failed bool) {
 func (s *storage) follow(ctx context.Context) {
 	defer s.closeClients(errWithdrawn)
 	var broken trouble
-	watched := s.opt.Watch.Place("the invalidations to ZEO clients")
+	watched := s.opt.Watch.Entry("the invalidations to ZEO clients")
 	defer watched.Remove()
 	for {
 		select {
@@ -190,7 +190,7 @@ func (s *storage) announceHere(c *client) {
 // tell announces transactions as soon as clients may see them.
 func (s *storage) tell(ctx context.Context, batch []filestorage.Invalidation) error {
 	for {
-		if err := s.cleared(ctx, batch[len(batch)-1].Tid); err != nil {
+		if err := s.awaitCommitted(ctx, batch[len(batch)-1].Tid); err != nil {
 			return err
 		}
 		if s.announce(batch, nil) {

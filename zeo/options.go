@@ -83,11 +83,11 @@ const (
 type StorageOptions struct {
 	Access Access // at first
 
-	// Cleared waits until clients may be told of transactions up to tid, for as long as ctx lasts. Until then nobody
+	// AwaitCommitted waits until clients may be told of transactions up to tid, for as long as ctx lasts. Until then nobody
 	// sees them, and the committer gets no answer. Nil: what is durable may be told. It is called from several
 	// goroutines, and should be quick where there is nothing to wait for. It is called a second time just before they
 	// are told, with a lock held and a ctx that has ended: then it says whether they may be told at this moment.
-	Cleared func(ctx context.Context, tid zodb.Tid) error
+	AwaitCommitted func(ctx context.Context, tid zodb.Tid) error
 
 	// Elsewhere asks, for as long as ctx lasts and no longer than a few seconds, which other node takes writers now. It
 	// is used while the storage is ReadOnly. Nil: clients that read as a fallback are not disturbed.

@@ -12,7 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
@@ -28,9 +28,9 @@ type Server struct {
 
 	warm warmth // buffers of iterators
 
-	mu     sync.Mutex
-	served map[string]*storage
-	names  map[string]struct{} // of storages that were offered, now or before
+	mu      sync.Mutex
+	offered map[string]*storage
+	names   map[string]struct{} // of storages that were offered, now or before
 	limiter
 }
 
@@ -38,16 +38,16 @@ type Server struct {
 func New(opt Options) *Server {
 	opt = opt.withDefaults()
 	s := &Server{
-		opt:    opt,
-		log:    opt.Logger,
-		served: make(map[string]*storage),
-		names:  make(map[string]struct{}),
-		warm:   newWarmth(),
+		opt:     opt,
+		log:     opt.Logger,
+		offered: make(map[string]*storage),
+		names:   make(map[string]struct{}),
+		warm:    newWarmth(),
 	}
 	s.limiter = limiter{
 		clients: make(map[*client]struct{}),
-		room:    door.NewRoom(opt.MaxStrangers, maxUnregistered), hush: door.NewQuiet(time.Now),
-		rate: door.NewRate(time.Now, maxLines),
+		pending: admission.NewLimiter(opt.MaxStrangers, maxUnregistered), logLimit: admission.NewLogLimiter(time.Now),
+		rate: admission.NewRate(time.Now, maxLines),
 	}
 	s.packing, s.endPack = context.WithCancel(context.Background())
 	return s
@@ -67,9 +67,9 @@ func (s *Server) Offer(name string, st *filestorage.Storage, opt StorageOptions)
 		return nil, err
 	}
 	s.mu.Lock()
-	_, twice := s.served[name]
+	_, twice := s.offered[name]
 	if !twice {
-		s.served[name] = storage
+		s.offered[name] = storage
 		s.names[name] = struct{}{}
 	}
 	s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *Server) Offer(name string, st *filestorage.Storage, opt StorageOptions)
 	}
 	return func() {
 		s.mu.Lock()
-		delete(s.served, name)
+		delete(s.offered, name)
 		s.mu.Unlock()
 		storage.withdraw()
 	}, nil
@@ -96,7 +96,7 @@ func (s *Server) knows(name string) bool {
 func (s *Server) storage(name string) *storage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.served[name]
+	return s.offered[name]
 }
 
 // storages returns all in the order of their names.
@@ -104,7 +104,7 @@ func (s *Server) storages() []*storage {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var all []*storage
-	for _, st := range s.served {
+	for _, st := range s.offered {
 		all = append(all, st)
 	}
 	slices.SortFunc(all, func(a, b *storage) int {
@@ -153,7 +153,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accepting clients on %v: %w", l.Addr(), err)
 		case err != nil:
-			s.hush.Warn(s.log, "", door.Kind(err), "accepting a client failed, retrying", "error", err)
+			s.logLimit.Warn(s.log, "", admission.Kind(err), "accepting a client failed, retrying", "error", err)
 			pause.For(ctx, acceptPause)
 			continue
 		}

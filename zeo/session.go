@@ -91,7 +91,7 @@ func (s *storage) awaitClear(ctx context.Context) (err error) {
 	}
 	var last zodb.Tid
 	s.view(func(visible zodb.Tid) { last = visible })
-	return s.cleared(ctx, last)
+	return s.awaitCommitted(ctx, last)
 }
 
 // set_client_label(label) names the client in the log.
@@ -103,7 +103,7 @@ func (c *client) setLabel(m *wire.Message, a *arguments) error {
 	if len(label) > maxLabel {
 		label = label[:maxLabel]
 	}
-	c.shown.entered.Store(c.shown.entered.Load().named(label))
+	c.counters.entered.Store(c.counters.entered.Load().named(label))
 	c.logWith("label", label, "storage", c.storage.name)
 	c.say(hclog.Info, nil, fmt.Sprintf("(%s %v) named itself", label, c.conn.RemoteAddr())) // as people search for it
 	c.reply(m, nil)

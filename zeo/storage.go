@@ -38,14 +38,14 @@ type storage struct {
 
 	// mu is held, shared, while an answer about data is made and put on an outbox, and for writing while a transaction
 	// becomes visible.
-	mu        sync.RWMutex
-	visible   zodb.Tid
-	floor     zodb.Tid                   // who enters waits until this is visible
-	announced chan struct{}              // one slot: invalidations wait to be sent
-	moved     chan struct{}              // closed, and replaced, when visible moves
-	recent    []filestorage.Invalidation // the last transactions up to visible, the oldest first
-	clients   map[*client]struct{}
-	finishing map[zodb.Tid]pendingFinish
+	mu              sync.RWMutex
+	visible         zodb.Tid
+	floor           zodb.Tid                   // who enters waits until this is visible
+	announced       chan struct{}              // one slot: invalidations wait to be sent
+	moved           chan struct{}              // closed, and replaced, when visible moves
+	recent          []filestorage.Invalidation // the last transactions up to visible, the oldest first
+	clients         map[*client]struct{}
+	pendingFinishes map[zodb.Tid]pendingFinish
 
 	seek   *seeker        // nil: nobody knows of other nodes
 	users  sync.WaitGroup // of the storage: clients and packs
@@ -57,17 +57,17 @@ type storage struct {
 // serve begins to follow st.
 func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, log hclog.Logger) (*storage, error) {
 	s := &storage{
-		name:      name,
-		st:        st,
-		opt:       opt,
-		log:       log,
-		keep:      keep,
-		news:      news{there: make(chan struct{}, 1)},
-		relief:    newRelief(),
-		announced: make(chan struct{}, 1),
-		moved:     make(chan struct{}),
-		clients:   make(map[*client]struct{}),
-		finishing: make(map[zodb.Tid]pendingFinish),
+		name:            name,
+		st:              st,
+		opt:             opt,
+		log:             log,
+		keep:            keep,
+		news:            news{there: make(chan struct{}, 1)},
+		relief:          newRelief(),
+		announced:       make(chan struct{}, 1),
+		moved:           make(chan struct{}),
+		clients:         make(map[*client]struct{}),
+		pendingFinishes: make(map[zodb.Tid]pendingFinish),
 	}
 	if s.opt.HoldFor <= 0 {
 		s.opt.HoldFor = defaultHoldFor
@@ -129,11 +129,11 @@ func (s *storage) use() bool {
 	return !s.closed
 }
 
-// cleared waits until clients may see transactions up to tid. The error is that of ctx: until then, clients wait.
-func (s *storage) cleared(ctx context.Context, tid zodb.Tid) error {
+// awaitCommitted waits until clients may see transactions up to tid. The error is that of ctx: until then, clients wait.
+func (s *storage) awaitCommitted(ctx context.Context, tid zodb.Tid) error {
 	var unanswered trouble
-	for s.opt.Cleared != nil {
-		err := s.opt.Cleared(ctx, tid)
+	for s.opt.AwaitCommitted != nil {
+		err := s.opt.AwaitCommitted(ctx, tid)
 		switch {
 		case ctx.Err() != nil:
 			return context.Cause(ctx)
@@ -159,7 +159,7 @@ var over = func() context.Context {
 // stillCleared reports whether clients may see the transaction at this moment. It is asked with mu held, because
 // readers that wait for the disk may have delayed the lock, and the first answer may be out of date.
 func (s *storage) stillCleared(tid zodb.Tid) bool {
-	return s.opt.Cleared == nil || s.opt.Cleared(over, tid) == nil
+	return s.opt.AwaitCommitted == nil || s.opt.AwaitCommitted(over, tid) == nil
 }
 
 // clearPause is waited before a failed question is asked again.
@@ -211,7 +211,7 @@ func (s *storage) announce(batch []filestorage.Invalidation, here *client) bool 
 	committers := make(map[*client]struct{})
 	for i := range batch {
 		calls[i] = wire.Call("invalidateTransaction", tidValue(batch[i].Tid), oidList(batch[i].Oids))
-		if f, ok := s.finishing[batch[i].Tid]; ok {
+		if f, ok := s.pendingFinishes[batch[i].Tid]; ok {
 			committers[f.c] = struct{}{}
 		}
 	}
@@ -228,7 +228,7 @@ func (s *storage) announce(batch []filestorage.Invalidation, here *client) bool 
 		}
 	}
 	for i := range batch {
-		delete(s.finishing, batch[i].Tid)
+		delete(s.pendingFinishes, batch[i].Tid)
 	}
 	if len(s.clients) == len(committers) {
 		return true
@@ -275,7 +275,7 @@ func (s *storage) wakeClients() {
 // announceTo sends a client transactions of which it has committed some.
 func (s *storage) announceTo(c *client, batch []filestorage.Invalidation, calls []*wire.Message, each []encodings) {
 	for i := range batch {
-		if f, ok := s.finishing[batch[i].Tid]; ok && f.c == c {
+		if f, ok := s.pendingFinishes[batch[i].Tid]; ok && f.c == c {
 			f.reply()
 		} else {
 			c.add(each[i].of(c, calls[i]))
@@ -312,7 +312,7 @@ func (s *storage) enter(c *client, m *wire.Message, readOnly, onlyReads bool) bo
 	s.clients[c] = struct{}{}
 	c.storage, c.readOnly, c.onlyReads, c.entered = s, readOnly, onlyReads, s.visible
 	c.logWith("storage", s.name)
-	c.shown.entered.Store(&entry{storage: s.name, encoding: c.encoding, readOnly: readOnly})
+	c.counters.entered.Store(&entry{storage: s.name, encoding: c.encoding, readOnly: readOnly})
 	c.reply(m, tidValue(s.visible))
 	return true
 }
@@ -360,7 +360,7 @@ func (s *storage) view(f func(visible zodb.Tid)) {
 func (s *storage) expect(c *client, tid zodb.Tid, reply func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.finishing[tid] = pendingFinish{c, reply}
+	s.pendingFinishes[tid] = pendingFinish{c, reply}
 }
 
 // lost is forget for a transaction that others may wait for. The storage takes no more: none of those that are not
@@ -368,7 +368,7 @@ func (s *storage) expect(c *client, tid zodb.Tid, reply func()) {
 func (s *storage) lost(tid zodb.Tid, why error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.finishing, tid)
+	delete(s.pendingFinishes, tid)
 	s.failed = why
 	close(s.moved)
 	s.moved = make(chan struct{})
@@ -378,7 +378,7 @@ func (s *storage) lost(tid zodb.Tid, why error) {
 func (s *storage) forget(tid zodb.Tid) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.finishing, tid)
+	delete(s.pendingFinishes, tid)
 }
 
 // since returns the oids written after tid, a transaction of this history, from what is remembered. A tid that is not
@@ -522,7 +522,7 @@ func (s *storage) startAgain() {
 	for c := range s.clients {
 		c.out.close(errDown)
 	}
-	clear(s.finishing) // none of theirs is among what a secondary is sent
+	clear(s.pendingFinishes) // none of theirs is among what a secondary is sent
 }
 
 var errDown = errors.New("the tids of this history go down: reconnect")

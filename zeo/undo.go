@@ -195,8 +195,8 @@ func (c *client) pack(m *wire.Message, a *arguments) error {
 		}
 		defer s.users.Done()
 		if wait {
-			c.shown.packing.Store(now())
-			defer c.shown.packing.Store(nil)
+			c.counters.packing.Store(now())
+			defer c.counters.packing.Store(nil)
 		}
 		return nil, c.srv.pack(s, stop, c.logger())
 	}

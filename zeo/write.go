@@ -53,8 +53,8 @@ func (t *transaction) is() voteState {
 	return t.state
 }
 
-// settle waits for a vote that runs, after giving it up if there is no need for it any more.
-func (t *transaction) settle(giveUp bool) {
+// awaitVote waits for a vote that runs, after giving it up if there is no need for it any more.
+func (t *transaction) awaitVote(giveUp bool) {
 	if t.cancel == nil {
 		return
 	}
@@ -86,11 +86,11 @@ func (c *client) dropTransaction() error {
 		return nil
 	}
 	c.txn = nil
-	t.settle(true)
+	t.awaitVote(true)
 	var err error
 	recovered.Must("aborting a transaction", func() { err = t.Abort() })
 	c.unlock(t)
-	c.shown.txn.Store(nil)
+	c.counters.txn.Store(nil)
 	c.storage.stats.active.Add(-1)
 	c.storage.stats.aborts.Add(1)
 	return err
@@ -131,7 +131,7 @@ func (c *client) begin(m *wire.Message, a *arguments) error {
 	}}
 	t.Transaction = commit.New(c.storage.st, meta, opt)
 	c.txn = t
-	c.shown.txn.Store(t)
+	c.counters.txn.Store(t)
 	c.storage.stats.active.Add(1)
 	c.reply(m, nil)
 	return nil
@@ -182,7 +182,7 @@ func (c *client) buffered(m *wire.Message, a *arguments, f func(t *transaction) 
 	if c.txn.is() != buffering {
 		return raise(classTransaction, "the transaction votes, or has voted")
 	}
-	c.txn.settle(false)                                       // a vote that is answered
+	c.txn.awaitVote(false)                                    // a vote that is answered
 	if err := f(c.txn); err != nil && c.txn.Broken() == nil { // the vote says otherwise
 		return err
 	}
@@ -269,7 +269,7 @@ func (c *client) vote(m *wire.Message, a *arguments) error {
 	case locked:
 		return raise(classTransaction, "Already voting (locked)")
 	case buffering:
-		t.settle(false)
+		t.awaitVote(false)
 	}
 	if err := c.storage.believes(t.given, time.Now()); err != nil {
 		return err
@@ -430,7 +430,7 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	if t.is() == waiting {
 		return raise(classTransaction, "tpc_finish before the vote was answered")
 	}
-	t.settle(false)
+	t.awaitVote(false)
 	s := c.storage
 	if err := s.writable(); err != nil {
 		return err
@@ -461,8 +461,8 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 	s.last.Store(&last{c, time.Now()})
 	c.txn = nil
 	c.unlock(t)
-	c.shown.commits.Add(1)
-	c.shown.txn.Store(nil)
+	c.counters.commits.Add(1)
+	c.counters.txn.Store(nil)
 	s.stats.active.Add(-1)
 	s.stats.commits.Add(1)
 	if !done.Leads() {
@@ -472,7 +472,7 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 		})
 		return nil
 	}
-	relieved := c.atDisk(func() { recovered.Must("making a transaction durable", done.Settle) })
+	relieved := c.atDisk(func() { recovered.Must("making a transaction durable", done.Finalize) })
 	if c.committed(tid, done.Err()) {
 		recovered.Must("announcing a transaction", func() { s.announceHere(c) })
 		_ = c.out.flush() // what fails ends the connection

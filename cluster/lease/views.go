@@ -24,7 +24,7 @@ type viewCache struct {
 func (k *viewCache) update(v View, now, ttl time.Duration) (fell bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	blind := !k.known || now-k.lastContact > ttl/2
+	outOfContact := !k.known || now-k.lastContact > ttl/2
 	k.lastContact = now
 	if k.known && v.Revision <= k.view.Revision {
 		return false
@@ -35,7 +35,7 @@ func (k *viewCache) update(v View, now, ttl time.Duration) (fell bool) {
 		k.vacant, k.graceUntil = 0, 0
 	case k.vacant == 0:
 		k.vacant = v.Revision
-		if blind {
+		if outOfContact {
 			k.graceUntil = now + ttl
 		}
 		return true

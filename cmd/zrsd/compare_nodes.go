@@ -35,11 +35,11 @@ type comparedNodes struct {
 	Transactions uint64       `json:"transactions"` // that are the same
 	A            comparedNode `json:"a"`
 	B            comparedNode `json:"b"`
-	Difference   *parting     `json:"difference"`
+	Difference   *divergence  `json:"difference"`
 }
 
-// A parting is where two histories part.
-type parting struct {
+// A divergence is where two histories part.
+type divergence struct {
 	Tid   zodb.Tid `json:"tid"`
 	Exact bool     `json:"exact"` // false: it may be earlier, where a pack went over
 	InA   bool     `json:"in_a"`  // A has a transaction with this tid
@@ -139,7 +139,7 @@ func describeNode(addr string, r *hashchain.Remote, span hashchain.Span) compare
 }
 
 // parts asks which side has the first transaction that is not the same.
-func parts(ctx context.Context, a, b hashchain.Chain, d *hashchain.Difference) (*parting, error) {
+func parts(ctx context.Context, a, b hashchain.Chain, d *hashchain.Difference) (*divergence, error) {
 	inA, err := a.At(ctx, d.Base, d.First)
 	if err != nil {
 		return nil, err
@@ -148,7 +148,7 @@ func parts(ctx context.Context, a, b hashchain.Chain, d *hashchain.Difference) (
 	if err != nil {
 		return nil, err
 	}
-	return &parting{Tid: d.First, Exact: d.Exact, InA: inA.Tid == d.First, InB: inB.Tid == d.First}, nil
+	return &divergence{Tid: d.First, Exact: d.Exact, InA: inA.Tid == d.First, InB: inB.Tid == d.First}, nil
 }
 
 // tellNodes prints what was found.
@@ -188,7 +188,7 @@ func (said *comparedNodes) text() string {
 	return text
 }
 
-func (d *parting) text() string {
+func (d *divergence) text() string {
 	switch {
 	case !d.Exact:
 		return "the difference is there or earlier, in a part that was packed; compare copies of the files to find it"

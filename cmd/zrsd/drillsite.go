@@ -42,7 +42,7 @@ func (f *siteFlags) scenarios() []drill.Scenario {
 }
 
 // places returns where the nodes can be reached, the primary first.
-func (f *siteFlags) places() ([]cluster.Place, error) {
+func (f *siteFlags) places() ([]cluster.Address, error) {
 	if f.primary == "" || f.secondaries == "" || f.zeo == "" {
 		return nil, usage(errors.New("--primary, --secondary and --zeo belong together: give all three, or none"))
 	}
@@ -58,13 +58,13 @@ func (f *siteFlags) places() ([]cluster.Place, error) {
 		return nil, usage(fmt.Errorf("--zeo has %d addresses, and there are %d nodes: give one for each, that of the "+
 			"primary first", len(zeos), len(admins)))
 	}
-	var places []cluster.Place
+	var places []cluster.Address
 	for i, a := range admins {
 		dial, err := f.tls.dialer(a)
 		if err != nil {
 			return nil, err
 		}
-		places = append(places, cluster.Place{Admin: dial, ZEO: zeos[i].String()})
+		places = append(places, cluster.Address{Admin: dial, ZEO: zeos[i].String()})
 	}
 	return places, nil
 }

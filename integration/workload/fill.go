@@ -26,7 +26,7 @@ type Set struct {
 // storage bounds what is on its way.
 func Fill(ctx context.Context, storage *filestorage.Storage, set Set, seed uint64) error {
 	f := &filler{storage: storage, set: set, random: source(seed)}
-	f.dice = rand.New(f.random)
+	f.rng = rand.New(f.random)
 	var last *filestorage.Commit
 	for range set.Transactions {
 		commit, err := f.transaction(ctx)
@@ -55,7 +55,7 @@ type filler struct {
 	storage *filestorage.Storage
 	set     Set
 	random  *rand.ChaCha8
-	dice    *rand.Rand
+	rng     *rand.Rand
 }
 
 func (f *filler) transaction(ctx context.Context) (*filestorage.Commit, error) {
@@ -85,7 +85,7 @@ func (f *filler) commit(ctx context.Context, fill func(t *filestorage.Txn) error
 func (f *filler) record(t *filestorage.Txn) error {
 	oid := f.storage.NewOid()
 	if f.set.BlobMax > 0 {
-		size := f.set.BlobMin + f.dice.Int64N(f.set.BlobMax-f.set.BlobMin+1)
+		size := f.set.BlobMin + f.rng.Int64N(f.set.BlobMax-f.set.BlobMin+1)
 		return t.StoreBlob(oid, 0, blobRecord, io.LimitReader(f.random, size))
 	}
 	return t.Store(oid, 0, f.content())
@@ -120,7 +120,7 @@ func Open(ctx context.Context, data, blobs string) (*filestorage.Storage, error)
 // durable. set must not ask for blobs.
 func FillTwice(ctx context.Context, storage *filestorage.Storage, set Set, seed uint64) error {
 	f := &filler{storage: storage, set: set, random: source(seed)}
-	f.dice = rand.New(f.random)
+	f.rng = rand.New(f.random)
 	oids := make([]zodb.Oid, set.Transactions*set.Records)
 	for i := range oids {
 		oids[i] = zodb.Oid(i + 1)

@@ -23,7 +23,7 @@ type Owner struct {
 	storage  *filestorage.Storage
 	shape    Shape
 	random   *rand.ChaCha8
-	dice     *rand.Rand
+	rng      *rand.Rand
 	mappings []zodb.Oid
 	blobs    []zodb.Oid
 	serials  map[zodb.Oid]zodb.Tid
@@ -32,7 +32,7 @@ type Owner struct {
 // NewOwner creates the root and all objects of shape in an empty storage, in one transaction. seed fixes all content.
 func NewOwner(ctx context.Context, storage *filestorage.Storage, shape Shape, seed uint64) (*Owner, error) {
 	o := &Owner{storage: storage, shape: shape, random: source(seed), serials: map[zodb.Oid]zodb.Tid{}}
-	o.dice = rand.New(o.random)
+	o.rng = rand.New(o.random)
 	for i := range shape.Objects + shape.Blobs {
 		oid := zodb.Oid(i + 1)
 		if i < shape.Objects {
@@ -67,14 +67,14 @@ func (o *Owner) create(t *filestorage.Txn) error {
 // Commit changes one to three objects, now and then a blob, and returns when that is durable and visible.
 func (o *Owner) Commit(ctx context.Context) (zodb.Tid, error) {
 	return o.transaction(ctx, "change something", func(t *filestorage.Txn) error {
-		first := o.dice.IntN(len(o.mappings))
-		for i := range min(1+o.dice.IntN(3), len(o.mappings)) { // distinct ones: ZODB dislikes an oid twice
+		first := o.rng.IntN(len(o.mappings))
+		for i := range min(1+o.rng.IntN(3), len(o.mappings)) { // distinct ones: ZODB dislikes an oid twice
 			if err := o.change(t, o.mappings[(first+i)%len(o.mappings)]); err != nil {
 				return err
 			}
 		}
-		if len(o.blobs) > 0 && o.dice.IntN(5) == 0 {
-			return o.changeBlob(t, o.blobs[o.dice.IntN(len(o.blobs))])
+		if len(o.blobs) > 0 && o.rng.IntN(5) == 0 {
+			return o.changeBlob(t, o.blobs[o.rng.IntN(len(o.blobs))])
 		}
 		return nil
 	})
@@ -97,7 +97,7 @@ func (o *Owner) transaction(ctx context.Context, what string, fill func(*filesto
 }
 
 func (o *Owner) change(t *filestorage.Txn, oid zodb.Oid) error {
-	content := make([]byte, o.dice.IntN(o.shape.RecordSize+1))
+	content := make([]byte, o.rng.IntN(o.shape.RecordSize+1))
 	o.random.Read(content) //nolint:errcheck // never fails
 	serial := o.serials[oid]
 	o.serials[oid] = t.Tid()
@@ -107,7 +107,7 @@ func (o *Owner) change(t *filestorage.Txn, oid zodb.Oid) error {
 func (o *Owner) changeBlob(t *filestorage.Txn, oid zodb.Oid) error {
 	serial := o.serials[oid]
 	o.serials[oid] = t.Tid()
-	size := o.dice.Int64N(o.shape.BlobSize + 1)
+	size := o.rng.Int64N(o.shape.BlobSize + 1)
 	return t.StoreBlob(oid, serial, blobRecord, io.LimitReader(o.random, size))
 }
 

@@ -18,7 +18,7 @@ func Loads(ctx context.Context, conns []*client.Conn, objects, depth int, d time
 	until := time.Now().Add(d)
 	return play(ctx, conns, func(ctx context.Context, c *client.Conn, i int) ([]time.Duration, error) {
 		l := &loader{
-			objects: objects, dice: rand.New(rand.NewPCG(1, uint64(i))), first: depth, now: time.Now(),
+			objects: objects, rng: rand.New(rand.NewPCG(1, uint64(i))), first: depth, now: time.Now(),
 			until: until,
 		}
 		err := c.Loads(ctx, depth, l.next, l.got)
@@ -29,7 +29,7 @@ func Loads(ctx context.Context, conns []*client.Conn, objects, depth int, d time
 // A loader chooses the objects for one connection.
 type loader struct {
 	objects int
-	dice    *rand.Rand
+	rng     *rand.Rand
 	first   int       // loads of the beginning that are yet to come: they are made even when the time is over
 	now     time.Time // when the last answer came
 	until   time.Time
@@ -45,7 +45,7 @@ func (l *loader) next() (oid zodb.Oid, more bool) {
 		return 0, false
 	}
 	for {
-		oid := zodb.Oid(1 + l.dice.IntN(l.objects))
+		oid := zodb.Oid(1 + l.rng.IntN(l.objects))
 		if !slices.Contains(l.oids, oid) {
 			l.oids, l.begun = append(l.oids, oid), append(l.begun, l.now)
 			return oid, true

@@ -10,7 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
-	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/admission"
 )
 
 // Connections that wait for a request, or for the rest of one. Beyond these the oldest is closed for a new one, so that
@@ -26,11 +26,11 @@ const maxAnswering = 64
 // A limited listener gives every connection a place in the room.
 type limited struct {
 	net.Listener
-	room *door.Room
+	limiter *admission.Limiter
 }
 
 func limit(ln net.Listener) net.Listener {
-	return &limited{ln, door.NewRoom(maxPerSource, maxWaiting)}
+	return &limited{ln, admission.NewLimiter(maxPerSource, maxWaiting)}
 }
 
 // Accept waits for a connection.
@@ -40,15 +40,15 @@ func (l *limited) Accept() (net.Conn, error) {
 		return nil, err
 	}
 	c := &counted{Conn: conn}
-	c.guest = l.room.Guest(door.Source(conn.RemoteAddr()), func(error) { door.Cut(conn) })
-	c.guest.Enter()
+	c.pending = l.limiter.NewConn(admission.Source(conn.RemoteAddr()), func(error) { admission.Cut(conn) })
+	c.pending.Enter()
 	return c, nil
 }
 
 // A counted connection has a place while no request of it is answered, until it is closed.
 type counted struct {
 	net.Conn
-	guest *door.Guest
+	pending *admission.Conn
 
 	mu     sync.Mutex
 	closed bool
@@ -59,7 +59,7 @@ func (c *counted) Close() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	c.guest.Leave()
+	c.pending.Leave()
 	return c.Conn.Close()
 }
 
@@ -68,7 +68,7 @@ func (c *counted) waits() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if !c.closed {
-		c.guest.Enter()
+		c.pending.Enter()
 	}
 }
 
@@ -77,7 +77,7 @@ func serve(next http.Handler) http.Handler {
 	answering := make(chan struct{}, maxAnswering)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if c, ok := r.Context().Value(connKey{}).(*counted); ok {
-			c.guest.Leave()
+			c.pending.Leave()
 			defer c.waits()
 		}
 		if r.URL.Path == "/healthz" {
@@ -96,18 +96,18 @@ func serve(next http.Handler) http.Handler {
 
 // A complaint is a writer for what package http logs about its clients: few lines of one kind in a minute.
 type complaint struct {
-	log   hclog.Logger
-	quiet *door.Quiet
+	log      hclog.Logger
+	logLimit *admission.LogLimiter
 }
 
 func complaints(logger hclog.Logger) *log.Logger {
-	return log.New(&complaint{logger, door.NewQuiet(time.Now)}, "", 0)
+	return log.New(&complaint{logger, admission.NewLogLimiter(time.Now)}, "", 0)
 }
 
 // Write takes one line.
 func (c *complaint) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
-	c.quiet.Warn(c.log, "", door.Kind(textError(text)), "the HTTP server reported an error", "error", text)
+	c.logLimit.Warn(c.log, "", admission.Kind(textError(text)), "the HTTP server reported an error", "error", text)
 	return len(line), nil
 }
 

@@ -55,7 +55,7 @@ func Play(ctx context.Context, scenarios []Scenario, opt Options) (*Report, erro
 
 // PlayOn runs scenarios on an existing cluster, whose primary is the first of the places. Binary and Sync
 // are not used. It commits: to objects that it makes.
-func PlayOn(ctx context.Context, scenarios []Scenario, places []cluster.Place, opt Options) (*Report, error) {
+func PlayOn(ctx context.Context, scenarios []Scenario, places []cluster.Address, opt Options) (*Report, error) {
 	rep, err := perform(ctx, scenarios, &opt, &remoteTarget{places})
 	if rep != nil {
 		rep.Staging = true

@@ -12,7 +12,7 @@ type Scenario struct {
 	simulated string // how, where it is not the real thing
 	Steps     []Step
 	// Choose draws the steps of each round instead. May be nil.
-	choose func(dice *rand.Rand) []Step
+	choose func(rng *rand.Rand) []Step
 }
 
 // A Step is a part of a scenario. It returns when what it is about has come true.
@@ -31,12 +31,12 @@ func Mixed() Scenario {
 	return Scenario{
 		Name:  "mixed",
 		about: "Scenarios that change the primary, drawn from the seed, one after the other on the same nodes.",
-		choose: func(dice *rand.Rand) (steps []Step) {
+		choose: func(rng *rand.Rand) (steps []Step) {
 			failovers := []Scenario{
 				switchover, primaryKilled, primaryFrozen, partition, clockJump, packDuringFailover, oldPrimaryReturning,
 			}
 			for range stories {
-				steps = append(steps, failovers[dice.IntN(len(failovers))].Steps...)
+				steps = append(steps, failovers[rng.IntN(len(failovers))].Steps...)
 			}
 			return steps
 		},

@@ -21,20 +21,20 @@ func commitsGoOn(ctx context.Context, r *Run) error {
 }
 
 // handOver is a switchover to a secondary.
-func handOver(ctx context.Context, r *Run) error { return r.handTo(ctx, r.pick()) }
+func handOver(ctx context.Context, r *Run) error { return r.handOverTo(ctx, r.pick()) }
 
-func (r *Run) handTo(ctx context.Context, heir *cluster.Node) error {
+func (r *Run) handOverTo(ctx context.Context, successor *cluster.Node) error {
 	from := r.primary
-	r.note(noteEvent, "%s is to hand over to %s", from.Name, heir.Name)
+	r.note(noteEvent, "%s is to hand over to %s", from.Name, successor.Name)
 	r.endPrimaryPeriod()
 	for {
-		_, err := from.Switchover(ctx, heir)
+		_, err := from.Switchover(ctx, successor)
 		if err == nil {
-			r.beginPrimaryPeriod(heir)
+			r.beginPrimaryPeriod(successor)
 			return nil
 		}
 		if refused(err) != admin.Busy {
-			return fmt.Errorf("switching over from %s to %s: %w", from.Name, heir.Name, err)
+			return fmt.Errorf("switching over from %s to %s: %w", from.Name, successor.Name, err)
 		}
 		if waited := later(ctx, "the primary hands over"); waited != nil {
 			return errors.Join(waited, err)

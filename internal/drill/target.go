@@ -147,7 +147,7 @@ func cutOff(
 
 // remoteTarget is the stage of a cluster that is there already. Its objects are new ones of the storage, and are
 // garbage when the drill is over.
-type remoteTarget struct{ places []cluster.Place }
+type remoteTarget struct{ places []cluster.Address }
 
 // mayLose: what is played there loses nothing, whether commits wait for secondaries or not.
 func (s *remoteTarget) mayLose() bool { return false }
@@ -189,7 +189,7 @@ var thereAndBack = Scenario{
 }
 
 // handBack is a switchover to the former primary.
-func handBack(ctx context.Context, r *Run) error { return r.handTo(ctx, r.former) }
+func handBack(ctx context.Context, r *Run) error { return r.handOverTo(ctx, r.former) }
 
 var freezeAndThaw = Scenario{
 	Name:  "freeze-and-thaw",

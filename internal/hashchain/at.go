@@ -21,8 +21,8 @@ func (e *UnknownError) Error() string {
 // A recent is a mark that was computed on demand. There are at most maxRecent: those that a bisection comes back to,
 // and how far a reading came whose time was over.
 type recent struct {
-	base zodb.Tid
-	mark checkpoint
+	base       zodb.Tid
+	checkpoint checkpoint
 }
 
 const maxRecent = 32
@@ -98,14 +98,14 @@ func (l *Local) nearest(base, tid zodb.Tid) (best checkpoint, exact bool) {
 	}
 	for _, r := range l.recent {
 		if r.base == base {
-			consider(r.mark)
+			consider(r.checkpoint)
 		}
 	}
-	if l.trail.based && l.trail.base == base {
-		for _, m := range l.trail.marks {
+	if l.chain.based && l.chain.base == base {
+		for _, m := range l.chain.checkpoints {
 			consider(m)
 		}
-		consider(l.trail.head)
+		consider(l.chain.head)
 	}
 	return best, best.Tid == tid || best.Count > 0 && best.Tid == last
 }

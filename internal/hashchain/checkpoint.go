@@ -39,10 +39,10 @@ const (
 
 // A chainWriter is a chain as it is followed: its base, marks on the way, and its head.
 type chainWriter struct {
-	base  zodb.Tid
-	based bool       // false: the next transaction is the base
-	head  checkpoint // at the base, its Count is 0
-	marks []checkpoint
+	base        zodb.Tid
+	based       bool       // false: the next transaction is the base
+	head        checkpoint // at the base, its Count is 0
+	checkpoints []checkpoint
 
 	scale int64 // of the distance between marks
 	bytes int64 // of the transactions since the last one
@@ -65,9 +65,9 @@ func (t *chainWriter) take(tid zodb.Tid, digest zodb.Digest, bytes int64) {
 		return
 	}
 	t.txns, t.bytes = 0, 0
-	t.marks = append(t.marks, t.head)
-	if len(t.marks) == maxMarks {
-		t.marks = everySecond(t.marks)
+	t.checkpoints = append(t.checkpoints, t.head)
+	if len(t.checkpoints) == maxMarks {
+		t.checkpoints = everySecond(t.checkpoints)
 		t.scale *= 2
 	}
 }
@@ -82,7 +82,7 @@ func everySecond(marks []checkpoint) (kept []checkpoint) {
 
 // durable returns what is worth keeping: the head, and of the marks as many as there is room for.
 func (t *chainWriter) durable() state.Chain {
-	marks := t.marks
+	marks := t.checkpoints
 	if n := len(marks); n > 0 && marks[n-1] == t.head {
 		marks = marks[:n-1]
 	}

@@ -21,12 +21,12 @@ func TestMarksAreBounded(t *testing.T) {
 			var d zodb.Digest
 			binary.BigEndian.PutUint64(d[:], uint64(i))
 			tr.take(zodb.Tid(i+1), d, bytes)
-			if len(tr.marks) >= maxMarks {
-				t.Fatalf("%s: %d marks", name, len(tr.marks))
+			if len(tr.checkpoints) >= maxMarks {
+				t.Fatalf("%s: %d marks", name, len(tr.checkpoints))
 			}
 		}
 		before := checkpoint{}
-		for _, m := range append(tr.marks, tr.head) {
+		for _, m := range append(tr.checkpoints, tr.head) {
 			if far := int64(m.Count - before.Count); far > tr.scale*max(1, strideTxns/bytes) {
 				t.Errorf("%s: %d transactions between two marks", name, far)
 			}
@@ -34,7 +34,7 @@ func TestMarksAreBounded(t *testing.T) {
 		}
 		c := tr.durable()
 		if len(c.Checkpoints) > state.MaxCheckpoints || c.Last() != tr.head || len(c.Checkpoints) < 30 {
-			t.Errorf("%s: %d of %d marks are kept", name, len(c.Checkpoints), len(tr.marks))
+			t.Errorf("%s: %d of %d marks are kept", name, len(c.Checkpoints), len(tr.checkpoints))
 		}
 	}
 }

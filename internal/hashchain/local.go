@@ -51,7 +51,7 @@ type Local struct {
 	scanning chan struct{} // held by the one who computes a value
 
 	mu     sync.Mutex
-	trail  chainWriter
+	chain  chainWriter
 	pos    int64      // up to which the file has been read
 	recent []recent   // the last ones computed
 	saved  checkpoint // the newest one kept
@@ -107,7 +107,7 @@ func (l *Local) run() {
 // begin is where to follow from: where it was, or where it was when it was saved.
 func (l *Local) begin() (chainWriter, error) {
 	l.mu.Lock()
-	now, read := l.trail, l.pos > 0
+	now, read := l.chain, l.pos > 0
 	l.mu.Unlock()
 	if read {
 		return now, nil
@@ -129,7 +129,7 @@ func (l *Local) follow() (err error) {
 	if l.pos == 0 {
 		l.saved = begin.head
 	}
-	l.trail, l.pos = begin, it.Position()
+	l.chain, l.pos = begin, it.Position()
 	l.mu.Unlock()
 	p := &throttle{since: time.Now(), pos: it.Position()}
 	for {
@@ -154,11 +154,11 @@ func (l *Local) resume() (chainWriter, error) {
 		}
 		if why == "" {
 			return chainWriter{
-				base:  l.opt.Saved.Base,
-				based: true,
-				head:  m,
-				marks: slices.Clone(marks[:i+1]),
-				scale: 1,
+				base:        l.opt.Saved.Base,
+				based:       true,
+				head:        m,
+				checkpoints: slices.Clone(marks[:i+1]),
+				scale:       1,
 			}, nil
 		}
 		l.log.Info("dropped a checkpoint of the hash chain", "tid", m.Tid, "reason", why)
@@ -182,9 +182,9 @@ func (l *Local) take(txn zodb.Transaction, it zodb.Iterator) error {
 	defer l.mu.Unlock()
 	switch {
 	case packed:
-		l.trail.packed()
+		l.chain.packed()
 	case !absent:
-		l.trail.take(tid, digest, pos-l.pos)
+		l.chain.take(tid, digest, pos-l.pos)
 	}
 	l.pos = pos
 	return nil
@@ -210,7 +210,7 @@ func (l *Local) keepSaving(ended <-chan struct{}) {
 
 func (l *Local) save() {
 	l.mu.Lock()
-	chain, saved := l.trail.durable(), l.saved
+	chain, saved := l.chain.durable(), l.saved
 	l.mu.Unlock()
 	if last := chain.Last(); last.Count == 0 || last == saved {
 		return
@@ -238,7 +238,7 @@ func (l *Local) Status() Status {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return Status{
-		Base: l.trail.base, Head: point(l.trail.head), Known: l.pos > 0 && l.trail.based,
+		Base: l.chain.base, Head: point(l.chain.head), Known: l.pos > 0 && l.chain.based,
 		Behind: max(size-l.pos, 0),
 	}
 }

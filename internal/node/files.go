@@ -38,7 +38,7 @@ type trouble struct {
 
 // watch looks until ctx ends. It may hang as the disk does, which is told of.
 func (f *files) watch(ctx context.Context) {
-	waits := f.c.board.Place("a look at the files")
+	waits := f.c.board.Entry("a look at the files")
 	defer waits.Remove()
 	tick := time.NewTicker(filesEvery)
 	defer tick.Stop()

@@ -19,10 +19,10 @@ type Keeper struct {
 
 	node string // id for a state that has still to be made
 
-	writing sync.Mutex
-	now     atomic.Pointer[State] // nobody changes what it points to; nil: there is no state yet
-	torn    bool                  // of writing: after an error the file may be newer than what now points to
-	told    error                 // of writing: what Look has to say of what Update came upon
+	writing   sync.Mutex
+	now       atomic.Pointer[State] // nobody changes what it points to; nil: there is no state yet
+	uncertain bool                  // of writing: after an error the file may be newer than what now points to
+	told      error                 // of writing: what Look has to say of what Update came upon
 }
 
 // Open reads the state of the storage at dataPath, if it has one, and gives it a node id if it has none of its own: it
@@ -129,10 +129,10 @@ func (k *Keeper) Update(change func(*State) error) error {
 		k.told = err
 	}
 	if err := s.Save(); err != nil {
-		k.torn = true
+		k.uncertain = true
 		return err
 	}
-	k.torn = false
+	k.uncertain = false
 	k.now.Store(&s)
 	return nil
 }

@@ -59,12 +59,12 @@ func (k *Keeper) restore() error {
 	if what == "" {
 		return nil
 	}
-	if k.torn { // it was this Keeper
+	if k.uncertain { // it was this Keeper
 		if err := s.Save(); err != nil {
 			return err
 		}
 		k.now.Store(&s)
-		k.torn = false
+		k.uncertain = false
 		return nil
 	}
 	return k.replace(&s, what, content)

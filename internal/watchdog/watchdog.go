@@ -32,11 +32,11 @@ func (s Stall) String() string { return fmt.Sprintf("%s waits for %s", s.who, s.
 // A Board has the waits of one storage.
 type Board struct {
 	mu     sync.Mutex
-	places map[*Place]struct{}
+	places map[*Entry]struct{}
 }
 
-// A Place is where one wait at a time is noted.
-type Place struct {
+// An Entry is where one wait at a time is noted.
+type Entry struct {
 	board *Board
 	who   string
 	found func() (what string, since time.Time) // nil: what and since are noted
@@ -46,23 +46,23 @@ type Place struct {
 	since time.Time
 }
 
-// Place adds a place for who, until Remove.
-func (b *Board) Place(who string) *Place { return b.add(&Place{who: who}) }
+// Entry adds a place for who, until Remove.
+func (b *Board) Entry(who string) *Entry { return b.add(&Entry{who: who}) }
 
 // Found adds a place whose wait is found out by calling f, which must be quick: since when who has waited, and what
 // for; "" for nothing.
-func (b *Board) Found(who string, f func() (what string, since time.Time)) *Place {
-	return b.add(&Place{who: who, found: f})
+func (b *Board) Found(who string, f func() (what string, since time.Time)) *Entry {
+	return b.add(&Entry{who: who, found: f})
 }
 
-func (b *Board) add(p *Place) *Place {
+func (b *Board) add(p *Entry) *Entry {
 	if b == nil {
 		return nil
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	if b.places == nil {
-		b.places = make(map[*Place]struct{})
+		b.places = make(map[*Entry]struct{})
 	}
 	p.board = b
 	b.places[p] = struct{}{}
@@ -70,7 +70,7 @@ func (b *Board) add(p *Place) *Place {
 }
 
 // Remove takes the place off the board.
-func (p *Place) Remove() {
+func (p *Entry) Remove() {
 	if p == nil {
 		return
 	}
@@ -80,7 +80,7 @@ func (p *Place) Remove() {
 }
 
 // Waits notes that a wait begins; one for the same continues.
-func (p *Place) Waits(what string) {
+func (p *Entry) Waits(what string) {
 	if p == nil {
 		return
 	}
@@ -92,7 +92,7 @@ func (p *Place) Waits(what string) {
 }
 
 // Done notes that there is no wait.
-func (p *Place) Done() {
+func (p *Entry) Done() {
 	if p == nil {
 		return
 	}
@@ -101,7 +101,7 @@ func (p *Place) Done() {
 	p.what = ""
 }
 
-func (p *Place) wait() (what string, since time.Time) {
+func (p *Entry) wait() (what string, since time.Time) {
 	if p.found != nil {
 		return p.found()
 	}

@@ -21,7 +21,7 @@ func lines(b *bytes.Buffer) []string {
 // A wait that is too long is a stall until it is over, and a wait for something else is another one.
 func TestAWaitThatIsTooLongIsAStall(t *testing.T) {
 	var b Board
-	p := b.Place("a commit")
+	p := b.Entry("a commit")
 	p.Waits("the disk")
 	begun := p.since
 	p.Waits("the disk") // goes on
@@ -58,7 +58,7 @@ func TestTheLongestStallComesFirst(t *testing.T) {
 // Who has no board notes nothing.
 func TestWithoutABoardNothingIsNoted(t *testing.T) {
 	var b *Board
-	p := b.Place("a commit")
+	p := b.Entry("a commit")
 	p.Waits("x")
 	p.Done()
 	p.Remove()

@@ -81,7 +81,7 @@ func finish(t *testing.T, txn *Transaction) zodb.Tid {
 	t.Helper()
 	tid, c, err := txn.Finish(t.Context(), true)
 	must(t, err)
-	c.Settle()
+	c.Finalize()
 	<-c.Done()
 	must(t, c.Err())
 	return tid
@@ -542,7 +542,7 @@ func TestWhatCannotBeRemovedIsNothingToACommit(t *testing.T) {
 	if c == nil || err == nil {
 		t.Fatalf("got %v, %v", c, err)
 	}
-	c.Settle()
+	c.Finalize()
 	<-c.Done()
 	must(t, c.Err())
 	s.expect(t, 1, "spilled")

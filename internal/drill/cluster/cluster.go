@@ -165,14 +165,14 @@ func (c *Cluster) Close() error {
 	return errors.Join(errs...)
 }
 
-// A Place has the addresses of a node of an existing cluster.
-type Place struct {
+// An Address has the addresses of a node of an existing cluster.
+type Address struct {
 	Admin admin.Dialer
 	ZEO   string
 }
 
 // Join returns an existing cluster. The first place must be that of its primary.
-func Join(ctx context.Context, places []Place) (*Cluster, error) {
+func Join(ctx context.Context, places []Address) (*Cluster, error) {
 	c := &Cluster{Remote: true}
 	for i, p := range places {
 		n := &Node{ZEO: p.ZEO, c: c, dial: p.Admin}

@@ -159,17 +159,17 @@ func TestNodesAreMissingUntilTheyAreLiveAndHaveEverything(t *testing.T) {
 }
 
 func TestAClusterThatIsThereHasThePrimaryFirst(t *testing.T) {
-	place := func(role string) Place {
-		return Place{ZEO: "zeo of " + role, Admin: answering(t, `{"role": "`+role+`", "name": "the `+role+`"}`)}
+	place := func(role string) Address {
+		return Address{ZEO: "zeo of " + role, Admin: answering(t, `{"role": "`+role+`", "name": "the `+role+`"}`)}
 	}
-	c, err := Join(t.Context(), []Place{place("primary"), place("secondary")})
+	c, err := Join(t.Context(), []Address{place("primary"), place("secondary")})
 	if err != nil || len(c.Nodes) != 2 || c.Nodes[1].Name != "the secondary" || !c.Remote {
 		t.Fatalf("%+v, %v", c, err)
 	}
 	if err := c.Close(); err != nil {
 		t.Error(err)
 	}
-	for _, wrong := range [][]Place{
+	for _, wrong := range [][]Address{
 		{place("secondary"), place("primary")}, {place("primary"), place("primary")},
 		{{Admin: func(context.Context) (net.Conn, error) { return nil, net.ErrClosed }}},
 	} {

@@ -15,7 +15,7 @@ type reader struct{ actor }
 // look reads one object as it is, and all of them as of the last transaction.
 func (r *reader) look(ctx context.Context) error {
 	all := r.all()
-	if _, err := r.current(ctx, all[r.dice.IntN(len(all))]); err != nil {
+	if _, err := r.current(ctx, all[r.rng.IntN(len(all))]); err != nil {
 		return err
 	}
 	return r.snapshot(ctx, all)

@@ -61,7 +61,7 @@ func (l *Load) Run(ctx context.Context) {
 type actor struct {
 	*Load
 	name     string
-	dice     *rand.Rand
+	rng      *rand.Rand
 	targets  []Target
 	readOnly bool
 
@@ -71,8 +71,8 @@ type actor struct {
 }
 
 func newActor(l *Load, name string, stream uint64, targets []Target, readOnly bool) actor {
-	dice := rand.New(rand.NewPCG(l.Seed, stream)) //nolint:gosec // to be repeated, not to be secret
-	return actor{Load: l, name: name, dice: dice, targets: targets, readOnly: readOnly}
+	rng := rand.New(rand.NewPCG(l.Seed, stream)) //nolint:gosec // to be repeated, not to be secret
+	return actor{Load: l, name: name, rng: rng, targets: targets, readOnly: readOnly}
 }
 
 // run acts until ctx ends, on one connection after the other.
@@ -82,7 +82,7 @@ func (a *actor) run(ctx context.Context, act func(ctx context.Context) error) {
 			pause.For(ctx, again)
 			continue
 		}
-		for act(ctx) == nil && pause.For(ctx, time.Duration(a.dice.Int64N(2*int64(a.Pause)+1))) {
+		for act(ctx) == nil && pause.For(ctx, time.Duration(a.rng.Int64N(2*int64(a.Pause)+1))) {
 		}
 		a.conn.Close()
 	}
@@ -91,7 +91,7 @@ func (a *actor) run(ctx context.Context, act func(ctx context.Context) error) {
 // connect finds a node.
 func (a *actor) connect(ctx context.Context) error {
 	var addrs []string
-	for _, i := range a.dice.Perm(len(a.targets)) { // so that both sides of a partition have clients
+	for _, i := range a.rng.Perm(len(a.targets)) { // so that both sides of a partition have clients
 		addrs = append(addrs, a.targets[i].Addr)
 	}
 	conn, err := client.Dial(ctx, addrs, client.Options{ReadOnly: a.readOnly, Timeout: a.Timeout})

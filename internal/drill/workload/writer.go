@@ -68,10 +68,10 @@ func (w *writer) once(ctx context.Context, try func(ctx context.Context) error) 
 // connection is of no use any more.
 func (w *writer) transaction(ctx context.Context) error {
 	oids := make([]zodb.Oid, 0, 3)
-	for _, i := range w.dice.Perm(len(w.Objects))[:min(2, len(w.Objects))] {
+	for _, i := range w.rng.Perm(len(w.Objects))[:min(2, len(w.Objects))] {
 		oids = append(oids, w.Objects[i])
 	}
-	if w.dice.IntN(countEvery) == 0 {
+	if w.rng.IntN(countEvery) == 0 {
 		oids = append(oids, w.Counter)
 	}
 	read := map[zodb.Oid]consistency.Seen{}

@@ -1,4 +1,4 @@
-package door
+package admission
 
 import (
 	"fmt"
@@ -40,7 +40,7 @@ func (c *clock) now() time.Time { return c.at }
 
 func TestTheSameLineIsNotRepeated(t *testing.T) {
 	at := &clock{time.Unix(1000, 0)}
-	q := NewQuiet(at.now)
+	q := NewLogLimiter(at.now)
 	var log strings.Builder
 	logger := hclog.New(&hclog.LoggerOptions{Output: &log})
 	for range 3 {
@@ -60,7 +60,7 @@ func TestTheSameLineIsNotRepeated(t *testing.T) {
 
 func TestNobodyCanFillTheLogOrTheMemory(t *testing.T) {
 	at := &clock{time.Unix(1000, 0)}
-	q := NewQuiet(at.now)
+	q := NewLogLimiter(at.now)
 	lines := 0
 	say := func(source, text string) {
 		if _, ok := q.pass(source, text); ok {
@@ -89,7 +89,7 @@ func TestNobodyCanFillTheLogOrTheMemory(t *testing.T) {
 }
 
 func TestPortsDoNotMakeALineAnother(t *testing.T) {
-	q := NewQuiet((&clock{time.Unix(1000, 0)}).now)
+	q := NewLogLimiter((&clock{time.Unix(1000, 0)}).now)
 	lines := 0
 	for port := range 100 {
 		if _, ok := q.pass(
@@ -106,7 +106,7 @@ func TestPortsDoNotMakeALineAnother(t *testing.T) {
 
 func TestManySourcesTogetherHaveFewLines(t *testing.T) {
 	at := &clock{time.Unix(1000, 0)}
-	q := NewQuiet(at.now)
+	q := NewLogLimiter(at.now)
 	lines := 0
 	for i := range 10 * maxLines {
 		if _, ok := q.pass(fmt.Sprint("source ", i), "text"); ok {

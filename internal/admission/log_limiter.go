@@ -1,4 +1,4 @@
-package door
+package admission
 
 import (
 	"hash/maphash"
@@ -19,10 +19,10 @@ const (
 	maxLines   = 64 // of all sources together in that time
 )
 
-// A Quiet keeps unauthenticated peers from filling the log: it lets a line of a source pass once in an
+// A LogLimiter keeps unauthenticated peers from filling the log: it lets a line of a source pass once in an
 // interval, and no more than maxLines of all of them. Beyond maxSources all new ones count as one. It may be used
 // concurrently.
-type Quiet struct {
+type LogLimiter struct {
 	now  func() time.Time
 	seed maphash.Seed
 
@@ -51,19 +51,19 @@ type Rate struct {
 // NewRate returns a Rate of so many lines a minute.
 func NewRate(now func() time.Time, lines int) *Rate { return &Rate{now: now, limit: lines} }
 
-// NewQuiet returns an empty Quiet.
-func NewQuiet(now func() time.Time) *Quiet {
-	return &Quiet{now: now, seed: maphash.MakeSeed(), sources: make(map[string]*complaints),
+// NewLogLimiter returns an empty Quiet.
+func NewLogLimiter(now func() time.Time) *LogLimiter {
+	return &LogLimiter{now: now, seed: maphash.MakeSeed(), sources: make(map[string]*complaints),
 		all: NewRate(now, maxLines)}
 }
 
 // Warn logs a line about a source and reports whether it did. Lines are distinguished by text: of an error its Kind.
-func (q *Quiet) Warn(log hclog.Logger, source, text, msg string, args ...any) bool {
+func (q *LogLimiter) Warn(log hclog.Logger, source, text, msg string, args ...any) bool {
 	return q.Log(log, hclog.Warn, source, text, msg, args...)
 }
 
 // Log is Warn for another level.
-func (q *Quiet) Log(log hclog.Logger, level hclog.Level, source, text, msg string, args ...any) bool {
+func (q *LogLimiter) Log(log hclog.Logger, level hclog.Level, source, text, msg string, args ...any) bool {
 	kept, ok := q.pass(source, text)
 	if !ok {
 		return false
@@ -77,7 +77,7 @@ func (q *Quiet) Log(log hclog.Logger, level hclog.Level, source, text, msg strin
 
 // pass reports whether a line with this text is to be logged, and how many were not before: of this source, or, in the
 // first line of an interval, of all of them for which there was no room.
-func (q *Quiet) pass(source, text string) (kept int, ok bool) {
+func (q *LogLimiter) pass(source, text string) (kept int, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	now := q.now()
@@ -140,7 +140,7 @@ func Kind(err error) string {
 }
 
 // about returns the entry of a source, after forgetting old ones when there is no room.
-func (q *Quiet) about(source string, now time.Time) *complaints {
+func (q *LogLimiter) about(source string, now time.Time) *complaints {
 	if c := q.sources[source]; c != nil {
 		return c
 	}

@@ -3,7 +3,7 @@ package primary
 import (
 	"fmt"
 
-	"github.com/zrsd/zrsd/internal/door"
+	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -24,17 +24,17 @@ const (
 	strangerLine  = 4 << 10   // the longest message before the secret is proved
 )
 
-// A place is what a connection counts as.
-type place string
+// A slot is what a connection counts as.
+type slot string
 
 // The places. A connection is unproven until its first message is complete and, where there is a secret, authenticated.
 // Where TLS asks for certificates no message comes through without. Where there is neither, to speak the protocol is
 // all the proof there is. Who is refused is unproven again.
 const (
-	placeUnproven  place = "unproven"
-	placeFollowing place = "following"
-	placeAsking    place = "asking"
-	placeComparing place = "comparing"
+	slotUnproven   slot = "unproven"
+	slotFollowing  slot = "following"
+	slotAsking     slot = "asking"
+	placeComparing slot = "comparing"
 )
 
 // enter admits a connection; the oldest unauthenticated one may be closed for it.
@@ -42,23 +42,23 @@ func (p *Primary) enter(c *peer) {
 	p.mu.Lock()
 	p.roster.enter(c)
 	p.mu.Unlock()
-	c.guest.Enter()
+	c.pending.Enter()
 }
 
 // take gives a connection that has proved who it is the place it asks for, or says why not.
-func (c *peer) take(to place) *protocol.Refusal {
+func (c *peer) take(to slot) *protocol.Refusal {
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
-	c.asks = to != placeFollowing
-	if c.place == to {
+	c.asks = to != slotFollowing
+	if c.slot == to {
 		return nil
 	}
 	held := c.p.roster.at(to)
 	switch {
-	case to == placeFollowing && held >= c.p.opt.MaxSecondaries:
+	case to == slotFollowing && held >= c.p.opt.MaxSecondaries:
 		return refuse(protocol.CodeTooMany, 0, "this primary serves at most %d secondaries; disconnect one, or raise "+
 			"the primary's limit", c.p.opt.MaxSecondaries)
-	case to == placeAsking && held >= maxAsking, to == placeComparing && held >= maxComparing:
+	case to == slotAsking && held >= maxAsking, to == placeComparing && held >= maxComparing:
 		return refuse(
 			protocol.CodeTooMany,
 			0,
@@ -66,19 +66,19 @@ func (c *peer) take(to place) *protocol.Refusal {
 			held,
 		)
 	}
-	c.guest.Leave()
-	c.place = to
+	c.pending.Leave()
+	c.slot = to
 	return nil
 }
 
 // release frees the place of a connection that is refused: it stays only to get the reason.
 func (c *peer) release() {
 	c.p.mu.Lock()
-	proved := c.place != placeUnproven
-	c.place = placeUnproven
+	proved := c.slot != slotUnproven
+	c.slot = slotUnproven
 	c.p.mu.Unlock()
 	if proved {
-		c.guest.Enter()
+		c.pending.Enter()
 	}
 }
 
@@ -87,7 +87,7 @@ func (c *peer) evict(why error) {
 	c.mu.Lock()
 	c.evicted = why
 	c.mu.Unlock()
-	door.Cut(c.conn)
+	admission.Cut(c.conn)
 }
 
 // ended adds to an error what made a session end: its streams only say that it did.
@@ -107,4 +107,4 @@ func (c *peer) ended(err error) error {
 	return fmt.Errorf("%w (%w)", why, err)
 }
 
-func (p *Primary) newGuest(c *peer) *door.Guest { return p.room.Guest(c.source, c.evict) }
+func (p *Primary) newGuest(c *peer) *admission.Conn { return p.limiter.NewConn(c.source, c.evict) }

@@ -278,7 +278,7 @@ func TestGuestsLookAgainWhenAnotherNodeLeads(t *testing.T) {
 // that would not come back.
 func TestWhoEntersSeesWhatWasThereWhenTheNodeBeganToLead(t *testing.T) {
 	g := newBarrier()
-	s := start(t, Options{}, StorageOptions{Access: ReadOnly, Cleared: g.cleared})
+	s := start(t, Options{}, StorageOptions{Access: ReadOnly, AwaitCommitted: g.cleared})
 	txn, err := s.st.Begin(t.Context(), &zodb.TxnMeta{Description: []byte("an epoch begins")})
 	if err != nil {
 		t.Fatal(err)
@@ -345,7 +345,7 @@ func oidsIn(v pickle.Value) []pickle.Value {
 // What is durable and not told yet is no reason to say that somebody knows it.
 func TestInvalidationsEndWithWhatMayBeTold(t *testing.T) {
 	g := newBarrier()
-	s := start(t, Options{Recent: 1}, StorageOptions{Cleared: g.cleared})
+	s := start(t, Options{Recent: 1}, StorageOptions{AwaitCommitted: g.cleared})
 	g.open(1)
 	p, _ := s.register(t)
 	var tids []zodb.Tid
@@ -408,7 +408,7 @@ func TestWhoCannotEnterYetTriesTheOthersFirst(t *testing.T) {
 	w.commit(1, 0, "of a primary that was lost")
 	open.stop()
 	g := newBarrier()
-	s := offer(t, open.st, Options{}, StorageOptions{Access: ReadOnly, Cleared: g.cleared})
+	s := offer(t, open.st, Options{}, StorageOptions{Access: ReadOnly, AwaitCommitted: g.cleared})
 	p := s.dial(t, wire.Z5)
 	p.looksAgain(p.send(0, "register", "1", true))
 	if !s.storage("1").unclear.Load() {

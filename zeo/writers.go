@@ -12,14 +12,14 @@ import (
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 
-// A place is what becomes of a client that wants to write.
-type place byte
+// A writerDecision is what becomes of a client that wants to write.
+type writerDecision byte
 
 const (
-	admitted  place = iota // it may write here
-	refused                // it may not: another node leads
-	again                  // it is to look at all addresses again
-	onlyReads              // nobody leads: it reads here until somebody does
+	admitted  writerDecision = iota // it may write here
+	refused                         // it may not: another node leads
+	again                           // it is to look at all addresses again
+	onlyReads                       // nobody leads: it reads here until somebody does
 )
 
 // Times of clients that want to write where nobody leads.
@@ -31,7 +31,7 @@ const (
 
 // placeFor decides about a client that wants to write, and waits where nobody knows who leads. greeted says that other
 // nodes had the time to greet it first, came when it connected. It returns how often the leader had changed by then.
-func (s *storage) placeFor(ctx context.Context, came time.Time, greeted bool) (place, uint64) {
+func (s *storage) placeFor(ctx context.Context, came time.Time, greeted bool) (writerDecision, uint64) {
 	switch {
 	case s.access() != ReadOnly:
 		return admitted, 0

@@ -1,4 +1,4 @@
-package door
+package admission
 
 import (
 	"cmp"
@@ -9,47 +9,47 @@ import (
 	"sync"
 )
 
-// A Room holds the connections of those who have not yet proved who they are.
-type Room struct {
+// A Limiter holds the connections of those who have not yet proved who they are.
+type Limiter struct {
 	perSource int
 	total     int
 
-	mu     sync.Mutex
-	guests []*Guest // the oldest first
+	mu    sync.Mutex
+	conns []*Conn // the oldest first
 }
 
-// NewRoom returns a room for total connections, of which one source may have perSource.
-func NewRoom(perSource, total int) *Room { return &Room{perSource: perSource, total: total} }
+// NewLimiter returns a room for total connections, of which one source may have perSource.
+func NewLimiter(perSource, total int) *Limiter { return &Limiter{perSource: perSource, total: total} }
 
-// A Guest is one connection. Its methods may be called concurrently, and more than once.
-type Guest struct {
-	room   *Room
-	source string
-	evict  func(why error)
+// A NewConn is one connection. Its methods may be called concurrently, and more than once.
+type Conn struct {
+	limiter *Limiter
+	source  string
+	evict   func(why error)
 }
 
-// Guest returns the guest of a connection that is not in the room yet. Evict is called, without any lock and at most
+// NewConn returns the guest of a connection that is not in the room yet. Evict is called, without any lock and at most
 // once for each Enter, when the connection is closed for another one: it closes the connection.
-func (r *Room) Guest(source string, evict func(why error)) *Guest {
-	return &Guest{room: r, source: source, evict: evict}
+func (r *Limiter) NewConn(source string, evict func(why error)) *Conn {
+	return &Conn{limiter: r, source: source, evict: evict}
 }
 
 // Enter takes a place in the room; if needed another connection is closed for it. The guest counts as the newest.
-func (g *Guest) Enter() {
-	out, why := g.room.enter(g)
+func (g *Conn) Enter() {
+	out, why := g.limiter.enter(g)
 	if out != nil {
 		out.evict(why)
 	}
 }
 
 // Leave frees the place: the connection is authenticated, or has ended.
-func (g *Guest) Leave() {
-	g.room.mu.Lock()
-	defer g.room.mu.Unlock()
-	g.room.remove(g)
+func (g *Conn) Leave() {
+	g.limiter.mu.Lock()
+	defer g.limiter.mu.Unlock()
+	g.limiter.remove(g)
 }
 
-func (r *Room) enter(g *Guest) (out *Guest, why error) {
+func (r *Limiter) enter(g *Conn) (out *Conn, why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.remove(g)
@@ -58,45 +58,45 @@ func (r *Room) enter(g *Guest) (out *Guest, why error) {
 		out = of[0]
 		why = fmt.Errorf("%d connections of this address have not proved who they are; the oldest was closed for a "+
 			"new one: find out what they are, or raise the limit per address", len(of))
-	case len(r.guests) > 0 && len(r.guests) >= r.total:
+	case len(r.conns) > 0 && len(r.conns) >= r.total:
 		out = r.oldestOfTheMost()
 		why = fmt.Errorf("%d connections have not proved who they are, and most of them are of this address; the "+
-			"oldest was closed for a new one: find out what they are", len(r.guests))
+			"oldest was closed for a new one: find out what they are", len(r.conns))
 	}
 	r.remove(out)
-	r.guests = append(r.guests, g)
+	r.conns = append(r.conns, g)
 	return out, why
 }
 
 // oldestOfTheMost returns the oldest guest of the source that has the most, of several such the oldest.
-func (r *Room) oldestOfTheMost() *Guest {
+func (r *Limiter) oldestOfTheMost() *Conn {
 	count := make(map[string]int)
-	for _, g := range r.guests {
+	for _, g := range r.conns {
 		count[g.source]++
 	}
-	return slices.MaxFunc(r.guests, func(a, b *Guest) int { return cmp.Compare(count[a.source], count[b.source]) })
+	return slices.MaxFunc(r.conns, func(a, b *Conn) int { return cmp.Compare(count[a.source], count[b.source]) })
 }
 
-func (r *Room) of(source string) (guests []*Guest) {
-	for _, g := range r.guests {
+func (r *Limiter) of(source string) (conns []*Conn) {
+	for _, g := range r.conns {
 		if g.source == source {
-			guests = append(guests, g)
+			conns = append(conns, g)
 		}
 	}
-	return guests
+	return conns
 }
 
-func (r *Room) remove(g *Guest) {
-	if i := slices.Index(r.guests, g); i >= 0 {
-		r.guests = slices.Delete(r.guests, i, i+1)
+func (r *Limiter) remove(g *Conn) {
+	if i := slices.Index(r.conns, g); i >= 0 {
+		r.conns = slices.Delete(r.conns, i, i+1)
 	}
 }
 
 // Len returns how many are in the room.
-func (r *Room) Len() int {
+func (r *Limiter) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return len(r.guests)
+	return len(r.conns)
 }
 
 // Cut closes a connection without a word. TLS would wait for a peer that does not read, to say goodbye.

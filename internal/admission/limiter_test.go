@@ -1,4 +1,4 @@
-package door
+package admission
 
 import (
 	"fmt"
@@ -8,12 +8,12 @@ import (
 
 // A lobby is a room whose guests have names, and who had to go.
 type lobby struct {
-	room *Room
-	out  []string
+	limiter *Limiter
+	out     []string
 }
 
-func (l *lobby) enter(source, name string) *Guest {
-	g := l.room.Guest(source, func(error) { l.out = append(l.out, name) })
+func (l *lobby) enter(source, name string) *Conn {
+	g := l.limiter.NewConn(source, func(error) { l.out = append(l.out, name) })
 	g.Enter()
 	return g
 }
@@ -27,7 +27,7 @@ func (l *lobby) want(t *testing.T, out ...string) {
 }
 
 func TestTheOldestOfASourceMakesWay(t *testing.T) {
-	l := &lobby{room: NewRoom(2, 10)}
+	l := &lobby{limiter: NewLimiter(2, 10)}
 	l.enter("a", "a1")
 	l.enter("b", "b1")
 	l.enter("a", "a2")
@@ -39,7 +39,7 @@ func TestTheOldestOfASourceMakesWay(t *testing.T) {
 }
 
 func TestWhoHasTheMostPlacesMakesWay(t *testing.T) {
-	l := &lobby{room: NewRoom(4, 5)}
+	l := &lobby{limiter: NewLimiter(4, 5)}
 	l.enter("honest", "h1") // the oldest of all
 	for i := range 4 {
 		l.enter("greedy", fmt.Sprint("g", i))
@@ -51,7 +51,7 @@ func TestWhoHasTheMostPlacesMakesWay(t *testing.T) {
 }
 
 func TestWhoHasProvedItselfMakesNoWay(t *testing.T) {
-	l := &lobby{room: NewRoom(1, 10)}
+	l := &lobby{limiter: NewLimiter(1, 10)}
 	proved := l.enter("a", "a1")
 	proved.Leave()
 	l.enter("a", "a2")
@@ -60,7 +60,7 @@ func TestWhoHasProvedItselfMakesNoWay(t *testing.T) {
 	l.want(t, "a2")
 	proved.Leave()
 	proved.Leave()
-	if n := l.room.Len(); n != 0 {
+	if n := l.limiter.Len(); n != 0 {
 		t.Errorf("%d are in the room", n)
 	}
 }
