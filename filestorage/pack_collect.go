@@ -52,15 +52,8 @@ func (p *packer) collect(ctx context.Context, end int64) error {
 // objects that were kept already.
 func (p *packer) pointedBackTo(ctx context.Context, end int64) (roots []root, err error) {
 	w := newWalker(ctx, p.in, p.e.path, p.packpos, end)
-	for {
-		more, err := w.next()
-		if err != nil {
-			return nil, err
-		}
-		if !more {
-			break
-		}
-		err = w.records(func(r record) error {
+	err = w.each(func() error {
+		return w.records(func(r record) error {
 			if r.back == 0 || r.back >= p.packpos {
 				return nil
 			}
@@ -75,9 +68,9 @@ func (p *packer) pointedBackTo(ctx context.Context, end int64) (roots []root, er
 			}
 			return nil
 		})
-		if err != nil {
-			return nil, err
-		}
+	})
+	if err != nil {
+		return nil, err
 	}
 	slices.SortFunc(p.extra, func(a, b liveRecord) int { return cmp.Compare(a.old, b.old) })
 	p.extra = slices.Compact(p.extra)

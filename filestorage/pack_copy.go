@@ -52,17 +52,8 @@ func (p *packer) copyKept(ctx context.Context) error {
 	}
 	w := newWalker(ctx, p.in, p.e.path, magicLen, p.packpos)
 	w.progress = func(done, _ int64) { p.report(packCopy, done, p.e.size()) }
-	for {
-		more, err := w.next()
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
-		if err := p.copyKeptOf(w); err != nil {
-			return err
-		}
+	if err := w.each(func() error { return p.copyKeptOf(w) }); err != nil {
+		return err
 	}
 	p.done, p.shifts = p.packpos, []shift{{p.packpos, p.out.pos() - p.packpos}}
 	return p.sync()

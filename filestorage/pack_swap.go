@@ -226,17 +226,8 @@ func (p *packer) catchUp(ctx context.Context) error {
 func (p *packer) copyRest(ctx context.Context, end int64) error {
 	w := newWalker(ctx, p.in, p.e.path, p.done, end)
 	w.progress = func(done, total int64) { p.report(packCopy, done, total) }
-	for {
-		more, err := w.next()
-		if err != nil {
-			return err
-		}
-		if !more {
-			break
-		}
-		if err := p.copyLater(w); err != nil {
-			return err
-		}
+	if err := w.each(func() error { return p.copyLater(w) }); err != nil {
+		return err
 	}
 	p.done = end
 	return p.sync()

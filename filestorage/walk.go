@@ -39,6 +39,18 @@ func (w *walker) next() (bool, error) {
 	return true, w.src.checkTxn(&w.txn, w.pos, w.end)
 }
 
+// each goes to all transactions that are left, and calls f at each, until it returns an error.
+func (w *walker) each(f func() error) error {
+	for {
+		if more, err := w.next(); err != nil || !more {
+			return err
+		}
+		if err := f(); err != nil {
+			return err
+		}
+	}
+}
+
 // records calls f for the records of the transaction, until it returns an error.
 func (w *walker) records(f func(record) error) error {
 	end := w.second()

@@ -26,60 +26,54 @@ const withinTheLargeOne = 1 << 20
 
 func TestNothingOfATransactionIsVisibleAfterAWrongByteOrACutInTheMiddleOfIt(t *testing.T) {
 	t.Parallel()
-	for name, p := range pairings() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			source, target := p.sites(t)
-			first, network, before, last := p.meet(t, source, target)
+	eachPair(t, func(t *testing.T, p pair, source, target *site) {
+		t.Helper()
+		first, network, before, last := p.meet(t, source, target)
 
-			network.strike(wound{direction: towardsSecondary, offset: withinTheLargeOne, harm: flip, bit: 0x10})
-			second := p.to.secondary(t, target, network.addr, "")
-			network.awaitWound(t)
-			network.strike(wound{direction: towardsSecondary, offset: withinTheLargeOne, harm: cut})
-			network.awaitWound(t) // the secondary has found the wrong byte and asked again
-			network.awaitWound(t) // and again after the cut
-			if got := second.last(t); got != before {
-				t.Errorf("the secondary shows %v, of a transaction that never arrived whole; want %v", got, before)
-			}
-			network.strike(wound{})
-			second.reach(t, last)
-			second.reach(t, first.do(t, "commit 3"))
-			second.stop(t)
-			first.stop(t)
-			mustBeReplicated(t, source, target, p.to)
-		})
-	}
+		network.strike(wound{direction: towardsSecondary, offset: withinTheLargeOne, harm: flip, bit: 0x10})
+		second := p.to.secondary(t, target, network.addr, "")
+		network.awaitWound(t)
+		network.strike(wound{direction: towardsSecondary, offset: withinTheLargeOne, harm: cut})
+		network.awaitWound(t) // the secondary has found the wrong byte and asked again
+		network.awaitWound(t) // and again after the cut
+		if got := second.last(t); got != before {
+			t.Errorf("the secondary shows %v, of a transaction that never arrived whole; want %v", got, before)
+		}
+		network.strike(wound{})
+		second.reach(t, last)
+		second.reach(t, first.do(t, "commit 3"))
+		second.stop(t)
+		first.stop(t)
+		mustBeReplicated(t, source, target, p.to)
+	})
 }
 
 func TestAPairGoesOnAfterEitherSideEndedInTheMiddleOfATransaction(t *testing.T) {
 	t.Parallel()
-	for name, p := range pairings() {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			source, target := p.sites(t)
-			first, network, before, last := p.meet(t, source, target)
-			interrupted := func() server {
-				network.strike(wound{direction: towardsSecondary, offset: withinTheLargeOne, harm: lose})
-				second := p.to.secondary(t, target, network.addr, "")
-				network.awaitWound(t)
-				if got := second.last(t); got != before {
-					t.Fatalf("the secondary shows %v, want %v", got, before)
-				}
-				return second
+	eachPair(t, func(t *testing.T, p pair, source, target *site) {
+		t.Helper()
+		first, network, before, last := p.meet(t, source, target)
+		interrupted := func() server {
+			network.strike(wound{direction: towardsSecondary, offset: withinTheLargeOne, harm: lose})
+			second := p.to.secondary(t, target, network.addr, "")
+			network.awaitWound(t)
+			if got := second.last(t); got != before {
+				t.Fatalf("the secondary shows %v, want %v", got, before)
 			}
-			interrupted().kill(t)
-			interrupted().stop(t)
-			second := interrupted()
-			network.strike(wound{})
-			first.kill(t)
-			first = p.from.primary(t, source, network.upstream)
-			second.reach(t, last)
-			second.reach(t, first.do(t, "commit 3"))
-			second.stop(t)
-			first.stop(t)
-			mustBeReplicated(t, source, target, p.to)
-		})
-	}
+			return second
+		}
+		interrupted().kill(t)
+		interrupted().stop(t)
+		second := interrupted()
+		network.strike(wound{})
+		first.kill(t)
+		first = p.from.primary(t, source, network.upstream)
+		second.reach(t, last)
+		second.reach(t, first.do(t, "commit 3"))
+		second.stop(t)
+		first.stop(t)
+		mustBeReplicated(t, source, target, p.to)
+	})
 }
 
 // end kills a secondary at any moment, if it stands that. A zc.zrs that was killed between the vote and the end of a

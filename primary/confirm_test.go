@@ -23,11 +23,15 @@ func (l *logbook) Write(b []byte) (int, error) {
 	return l.b.Write(b)
 }
 
-// lines returns the lines of at least the given level, by its name.
-func (l *logbook) lines(level string) (lines []string) {
+func (l *logbook) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for line := range strings.Lines(l.b.String()) {
+	return l.b.String()
+}
+
+// lines returns the lines of at least the given level, by its name.
+func (l *logbook) lines(level string) (lines []string) {
+	for line := range strings.Lines(l.String()) {
 		if strings.Contains(line, "["+level+"]") {
 			lines = append(lines, line)
 		}

@@ -5,7 +5,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -150,7 +149,7 @@ func TestAStrangerCannotAnnounceALongMessage(t *testing.T) {
 
 // Probes of load balancers end with a reset, whose text has the port in it.
 func TestProbesThatResetMakeOneLine(t *testing.T) {
-	var log syncBuilder
+	var log logbook
 	p := start(t, newSource(plain(1)...), Options{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})})
 	const probes = 20
 	for n := range probes {
@@ -185,7 +184,7 @@ func TestAConnectionThatSendsTooMuchEnds(t *testing.T) {
 }
 
 func TestARefusalIsLoggedOnce(t *testing.T) {
-	var log syncBuilder
+	var log logbook
 	p := start(t, newSource(plain(1)...), Options{
 		Secret: protocol.Secret("s"), Logger: hclog.New(&hclog.LoggerOptions{Output: &log}),
 	})
@@ -198,24 +197,6 @@ func TestARefusalIsLoggedOnce(t *testing.T) {
 	if n := strings.Count(log.String(), "WARN"); n != 1 {
 		t.Errorf("%d lines: %s", n, log.String())
 	}
-}
-
-// A syncBuilder takes a log from several goroutines.
-type syncBuilder struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (s *syncBuilder) Write(b []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(b)
-}
-
-func (s *syncBuilder) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
 }
 
 // A voter answers every request.

@@ -63,6 +63,19 @@ func script(t *testing.T, welcome protocol.Welcome, play func(*scripted) error) 
 }
 
 func serveScript(ctx context.Context, conn net.Conn, w protocol.Welcome, play func(*scripted) error) error {
+	return greet(ctx, conn, func(s *scripted) (err error) {
+		if err := s.control.Send(&w); err != nil {
+			return err
+		}
+		if s.repl, _, err = protocol.AcceptStream(ctx, s.session); err != nil {
+			return err // it has come to have the identity confirmed
+		}
+		return play(s)
+	})
+}
+
+// greet takes a connection up to the hello of the other side, leaves the rest to f, and ends it.
+func greet(ctx context.Context, conn net.Conn, f func(*scripted) error) error {
 	defer conn.Close()
 	if _, err := protocol.ServerPreface(ctx, conn); err != nil {
 		return err
@@ -84,14 +97,8 @@ func serveScript(ctx context.Context, conn net.Conn, w protocol.Welcome, play fu
 	if err != nil {
 		return err
 	}
-	s.hello = msg.(*protocol.Hello)
-	if err := s.control.Send(&w); err != nil {
-		return err
-	}
-	if s.repl, _, err = protocol.AcceptStream(ctx, session); err != nil {
-		return err // it has come to have the identity confirmed
-	}
-	return play(s)
+	s.hello, _ = msg.(*protocol.Hello) // with a secret that comes first
+	return f(s)
 }
 
 // untilGone waits until the secondary has hung up.

@@ -30,32 +30,14 @@ func welcomeOne(ctx context.Context, accept func() (net.Conn, error)) error {
 	if err != nil {
 		return err
 	}
-	defer conn.Close()
-	if _, err := protocol.ServerPreface(ctx, conn); err != nil {
+	return greet(ctx, conn, func(s *scripted) error {
+		err := s.control.Send(&protocol.Welcome{Version: protocol.MessageVersion, StorageID: scriptedID})
+		select {
+		case <-s.session.CloseChan():
+		case <-ctx.Done():
+		}
 		return err
-	}
-	if err := protocol.AcceptPreface(ctx, conn); err != nil {
-		return err
-	}
-	session, err := protocol.ServerSession(conn, protocol.SessionOptions{})
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	stream, _, err := protocol.AcceptStream(ctx, session)
-	if err != nil {
-		return err
-	}
-	control := protocol.NewControl(stream)
-	if _, err := control.Receive(ctx); err != nil {
-		return err
-	}
-	err = control.Send(&protocol.Welcome{Version: protocol.MessageVersion, StorageID: scriptedID})
-	select {
-	case <-session.CloseChan():
-	case <-ctx.Done():
-	}
-	return err
+	})
 }
 
 func TestAPrimaryThatCannotProveTheSecretIsNotFollowed(t *testing.T) {

@@ -220,31 +220,25 @@ Reads work as before, secondaries get everything, and clients stay connected; th
 with ReadOnlyError.`
 
 func freezeCommand() *cobra.Command {
-	var opt changeFlags
-	cmd := &cobra.Command{
-		Use:     "freeze NODE [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
-		Short:   "make a primary refuse commits until thaw",
-		Long:    freezeHelp,
-		Example: "  zrsd freeze 127.0.0.1:5001",
-		Args:    arguments("NODE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			return opt.run(cmd.Context(), "freeze", args[0], cmd.OutOrStdout(), admin.AskFreeze)
-		},
-	}
-	opt.register(cmd.Flags())
-	return cmd
+	return freezingCommand("freeze", "make a primary refuse commits until thaw", freezeHelp, admin.AskFreeze)
 }
 
 func thawCommand() *cobra.Command {
+	return freezingCommand("thaw", "let a frozen primary take commits again",
+		"Lets the frozen primary with the --admin address NODE take commits again: see zrsd freeze.", admin.AskThaw)
+}
+
+// freezingCommand is one of the two.
+func freezingCommand(name, short, long string, ask asker) *cobra.Command {
 	var opt changeFlags
 	cmd := &cobra.Command{
-		Use:     "thaw NODE [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
-		Short:   "let a frozen primary take commits again",
-		Long:    "Lets the frozen primary with the --admin address NODE take commits again: see zrsd freeze.",
-		Example: "  zrsd thaw 127.0.0.1:5001",
+		Use:     name + " NODE [--dry-run] [--timeout 30s] [--storage NAME] [--json]",
+		Short:   short,
+		Long:    long,
+		Example: "  zrsd " + name + " 127.0.0.1:5001",
 		Args:    arguments("NODE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return opt.run(cmd.Context(), "thaw", args[0], cmd.OutOrStdout(), admin.AskThaw)
+			return opt.run(cmd.Context(), name, args[0], cmd.OutOrStdout(), ask)
 		},
 	}
 	opt.register(cmd.Flags())

@@ -7,13 +7,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"net"
 	"os"
 	"strings"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/hashchain"
-	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -102,18 +100,11 @@ func (opt compareOptions) node(ctx context.Context, addr string) (*hashchain.Rem
 	if err != nil {
 		return nil, usage(err)
 	}
-	dial, err := opt.tls.dialer(e)
+	dial, secret, err := opt.tls.peer(e, opt.secretFile)
 	if err != nil {
 		return nil, err
 	}
-	var secret protocol.Secret
-	if opt.secretFile != "" {
-		if secret, _, err = tlsauth.ReadSecret(opt.secretFile); err != nil {
-			return nil, cannotOpen(err)
-		}
-	}
-	plain := func(ctx context.Context) (net.Conn, error) { return dial(ctx) }
-	remote, err := hashchain.Dial(ctx, plain, secret, "zrsd compare")
+	remote, err := hashchain.Dial(ctx, dial, secret, "zrsd compare")
 	if err != nil {
 		return nil, unreachable(fmt.Errorf("asking the node at %s: %w", addr, err))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zeo"
 )
 
@@ -199,6 +200,17 @@ func (f *tlsFlags) dialer(e endpoint.Endpoint) (dialer, error) {
 		return nil, cannotOpen(err)
 	}
 	return func(ctx context.Context) (net.Conn, error) { return credentials.Dial(ctx, e.Dial, e.Host()) }, nil
+}
+
+// peer returns how to connect to e as nodes do, and the secret in a file; without a file there is none.
+func (f *tlsFlags) peer(e endpoint.Endpoint, secretFile string) (
+	dial func(ctx context.Context) (net.Conn, error), secret protocol.Secret, err error,
+) {
+	if dial, err = f.dialer(e); err != nil || secretFile == "" {
+		return dial, nil, err
+	}
+	secret, _, err = tlsauth.ReadSecret(secretFile)
+	return dial, secret, cannotOpen(err)
 }
 
 // identityFlags say who a node is whose state file does not say so beyond doubt.

@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"os"
 	"strings"
 	"time"
@@ -21,9 +20,7 @@ import (
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/state"
-	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/vfs"
-	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -186,17 +183,11 @@ func (opt *rewindOptions) open(ctx context.Context) (*filestorage.Storage, *stat
 
 // remote returns how to ask the primary.
 func (opt *rewindOptions) remote(addr endpoint.Endpoint) (*rewind.Remote, error) {
-	dial, err := opt.tls.dialer(addr)
+	dial, secret, err := opt.tls.peer(addr, opt.secretFile)
 	if err != nil {
 		return nil, err
 	}
-	var secret protocol.Secret
-	if opt.secretFile != "" {
-		if secret, _, err = tlsauth.ReadSecret(opt.secretFile); err != nil {
-			return nil, cannotOpen(err)
-		}
-	}
-	return &rewind.Remote{Dial: func(ctx context.Context) (net.Conn, error) { return dial(ctx) }, Secret: secret}, nil
+	return &rewind.Remote{Dial: dial, Secret: secret}, nil
 }
 
 // describe counts what goes.

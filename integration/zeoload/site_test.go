@@ -3,7 +3,6 @@ package zeoload
 import (
 	"context"
 	"fmt"
-	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -12,6 +11,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/integration/workload"
+	"github.com/zrsd/zrsd/internal/zeotest"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
@@ -56,30 +56,8 @@ func startWith(t *testing.T, opt zeo.Options) *site {
 		t.Fatal(err)
 	}
 	opt.Buffers = dir
-	server := zeo.New(opt)
-	withdraw, err := server.Offer("1", storage, zeo.StorageOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, stop := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx, l) }()
-	t.Cleanup(func() {
-		stop()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-		withdraw()
-		server.Close()
-		if err := storage.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return &site{storage, l.Addr().String()}
+	addr, _ := zeotest.Serve(t, storage, opt, zeo.StorageOptions{})
+	return &site{storage, addr}
 }
 
 // clients returns n connections, whose waits end with ctx.

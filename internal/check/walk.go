@@ -14,17 +14,8 @@ import (
 func (c *checker) walk(ctx context.Context) error {
 	c.reached(c.in.Pos())
 	for txn, err := range c.in.Transactions() {
-		var corrupt *zodb.CorruptError
-		switch {
-		case errors.As(err, &corrupt):
-			corrupt.Got += "; nothing after this point can be checked"
-			c.corrupt(KindStructure, corrupt, nil)
-			c.gap = true
-			return nil
-		case err != nil:
+		if ended, err := c.ended(ctx, err, KindStructure, nil, "nothing after this point can be checked"); ended {
 			return err
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
 		}
 		if err := c.transaction(ctx, txn); err != nil {
 			return err
@@ -42,23 +33,30 @@ func (c *checker) transaction(ctx context.Context, txn *filestorage.RawTransacti
 	c.sum.Transactions++
 	c.tid(txn.Pos, tid)
 	for rec, err := range c.in.Records() {
-		var corrupt *zodb.CorruptError
-		switch {
-		case errors.As(err, &corrupt):
-			corrupt.Got += "; the rest of the transaction is skipped"
-			c.corrupt(KindRecord, corrupt, &tid)
-			c.gap = true
-			return nil
-		case err != nil:
+		if ended, err := c.ended(ctx, err, KindRecord, &tid, "the rest of the transaction is skipped"); ended {
 			return err
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
 		}
 		if err := c.record(txn, rec); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// ended reports whether a range over the file has come to its end with err, or ctx has. Damage is noted, with what
+// follows from it, and is no error.
+func (c *checker) ended(ctx context.Context, err error, kind Kind, tid *zodb.Tid, follows string) (bool, error) {
+	var corrupt *zodb.CorruptError
+	switch {
+	case errors.As(err, &corrupt):
+		corrupt.Got += "; " + follows
+		c.corrupt(kind, corrupt, tid)
+		c.gap = true
+		return true, nil
+	case err != nil:
+		return true, err
+	}
+	return ctx.Err() != nil, context.Cause(ctx)
 }
 
 // tid checks the tid of the transaction at pos. Of those in the future the first one is reported; all are counted.

@@ -1,9 +1,7 @@
 package salvage
 
 import (
-	"context"
 	"io"
-	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -17,6 +15,7 @@ import (
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/zeotest"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zeo/client"
@@ -119,31 +118,14 @@ func fragment(t *testing.T, data string) *Fragment {
 
 func serve(t *testing.T, st *filestorage.Storage) *client.Conn {
 	t.Helper()
-	server := zeo.New(zeo.Options{})
-	withdraw, err := server.Offer("1", st, zeo.StorageOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx, l) }()
-	conn, err := client.Dial(t.Context(), []string{l.Addr().String()}, client.Options{})
+	addr, stop := zeotest.Serve(t, st, zeo.Options{}, zeo.StorageOptions{})
+	conn, err := client.Dial(t.Context(), []string{addr}, client.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
 		conn.Close()
-		cancel()
-		<-served
-		withdraw()
-		server.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
+		stop()
 	})
 	return conn
 }

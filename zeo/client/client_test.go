@@ -16,6 +16,7 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/zeotest"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
@@ -45,27 +46,8 @@ func serve(t *testing.T, opt zeo.Options, of zeo.StorageOptions) (addr string, s
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := zeo.New(opt)
-	withdraw, err := server.Offer("1", st, of)
-	if err != nil {
-		t.Fatal(err)
-	}
-	l := listen(t)
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx, l) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-		withdraw()
-		server.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	})
-	return l.Addr().String(), st
+	addr, _ = zeotest.Serve(t, st, opt, of)
+	return addr, st
 }
 
 func listen(t *testing.T) net.Listener {

@@ -3,7 +3,6 @@ package workload
 import (
 	"bytes"
 	"context"
-	"net"
 	"path/filepath"
 	"testing"
 	"time"
@@ -13,6 +12,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/zeotest"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -29,29 +29,7 @@ func serve(t *testing.T, path string) (addr string, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := zeo.New(zeo.Options{})
-	withdraw, err := server.Offer("1", st, zeo.StorageOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	l, err := new(net.ListenConfig).Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	ctx, cancel := context.WithCancel(context.Background())
-	served := make(chan error, 1)
-	go func() { served <- server.Serve(ctx, l) }()
-	return l.Addr().String(), func() {
-		cancel()
-		if err := <-served; err != nil {
-			t.Error(err)
-		}
-		withdraw()
-		server.Close()
-		if err := st.Close(); err != nil {
-			t.Error(err)
-		}
-	}
+	return zeotest.Serve(t, st, zeo.Options{}, zeo.StorageOptions{})
 }
 
 func TestWhatClientsOfOneServerRecordIsRight(t *testing.T) {
