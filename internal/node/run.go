@@ -105,7 +105,7 @@ func together(ctx context.Context, members []*member, front front) error {
 	var open, served sync.WaitGroup
 	for _, m := range members {
 		open.Go(func() {
-			err := m.named(m.session(storages))
+			err := m.named(besidesStop(storages, m.session(storages)))
 			failures <- err
 			cancel(err)
 		})
@@ -114,7 +114,7 @@ func together(ctx context.Context, members []*member, front front) error {
 	defer shut(nil)
 	if front != nil {
 		served.Go(func() {
-			err := front.Serve(serving)
+			err := besidesStop(serving, front.Serve(serving))
 			failures <- err
 			cancel(err)
 		})
@@ -133,6 +133,32 @@ func together(ctx context.Context, members []*member, front front) error {
 		all = append(all, err)
 	}
 	return errors.Join(all...)
+}
+
+// besidesStop returns what an error says beside that it was told to stop, which may come while a storage is opened:
+// that something could not be closed, for example. Nil: nothing.
+func besidesStop(ctx context.Context, err error) error {
+	if ctx.Err() == nil {
+		return err
+	}
+	var joined interface{ Unwrap() []error }
+	if errors.As(err, &joined) {
+		parts := joined.Unwrap()
+		var rest []error
+		for _, part := range parts {
+			if left := besidesStop(ctx, part); left != nil {
+				rest = append(rest, left)
+			}
+		}
+		if len(rest) < len(parts) {
+			return errors.Join(rest...)
+		}
+		return err
+	}
+	if errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)) {
+		return nil
+	}
+	return err
 }
 
 // named says which storage an error is about, where there are several.

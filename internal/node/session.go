@@ -80,9 +80,6 @@ func (n *replicated) run(ctx context.Context) error {
 	for {
 		n.rewinds, n.noted = false, false
 		err := n.session(ctx)
-		if n.ran && interrupted(ctx, err) {
-			return nil
-		}
 		if err == nil && ctx.Err() == nil && n.rewinds {
 			if !n.noted {
 				n.pause(ctx, reopenPause)
@@ -97,11 +94,6 @@ func (n *replicated) run(ctx context.Context) error {
 		n.c.Logger.Error("the storage failed, reopening it", "error", err, "in", reopenPause)
 		n.pause(ctx, reopenPause)
 	}
-}
-
-// interrupted reports whether an error is only that the node was stopped while it opened its storage again.
-func interrupted(ctx context.Context, err error) bool {
-	return ctx.Err() != nil && (errors.Is(err, context.Canceled) || errors.Is(err, context.Cause(ctx)))
 }
 
 // retryable reports whether opening everything again may help: always, but for damage, for files that somebody moved

@@ -2,6 +2,8 @@ package node
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"testing"
 
 	"github.com/zrsd/zrsd/cluster"
@@ -59,6 +61,52 @@ func TestANodeThatIsStoppingDoesNotLead(t *testing.T) {
 		a.c.leaving.Store(stops)
 		if got, refusal := a.node.Status(question); refusal != nil || got.IsPrimary == stops {
 			t.Errorf("it stops: %v; it says %+v, %v", stops, got, refusal)
+		}
+	}
+}
+
+// A stop while a storage is opened is no error. What else went wrong meanwhile is one.
+func TestAStopHidesNoOtherError(t *testing.T) {
+	ctx, stop := context.WithCancelCause(t.Context())
+	stopped, closing := errors.New("stopped by a signal"), errors.New("the index could not be saved")
+	stop(stopped)
+	opening := &StartError{Err: fmt.Errorf("opening Data.fs: %w", stopped)}
+	for name, c := range map[string]struct{ err, want error }{
+		"nothing went wrong":                    {nil, nil},
+		"opening was interrupted":               {opening, nil},
+		"so was closing":                        {errors.Join(opening, context.Canceled), nil},
+		"closing failed":                        {closing, closing},
+		"closing failed as well":                {errors.Join(opening, closing), closing},
+		"closing failed within what was opened": {&StartError{Err: errors.Join(opening, closing)}, closing},
+		"and was interrupted before":            {errors.Join(errors.Join(stopped, closing), opening), closing},
+	} {
+		if got := besidesStop(ctx, c.err); !errors.Is(got, c.want) || (got == nil) != (c.want == nil) {
+			t.Errorf("%s: got %v, want %v", name, got, c.want)
+		} else if errors.Is(got, stopped) || errors.Is(got, context.Canceled) {
+			t.Errorf("%s: it says that it was stopped: %v", name, got)
+		}
+	}
+}
+
+// A node may be told to stop at any time: here before its storage is open.
+func TestAStopWhileTheStorageOpensIsNoError(t *testing.T) {
+	for name, start := range map[string]func(ctx context.Context, s *site) error{
+		"primary": func(ctx context.Context, s *site) error {
+			return runPrimary(ctx, PrimaryConfig{Config: s.config()})
+		},
+		"secondary": func(ctx context.Context, s *site) error { return runSecondary(ctx, s.secondaryConfig(s)) },
+		"attached": func(ctx context.Context, s *site) error {
+			return runPrimary(ctx, PrimaryConfig{Config: s.config(), Attach: true})
+		},
+		"standalone": func(ctx context.Context, s *site) error {
+			alone := &StandaloneConfig{Config: s.config()}
+			return Serve(ctx, Process{Storages: []Storage{{Name: "1", Standalone: alone}}})
+		},
+	} {
+		ctx, stop := context.WithCancelCause(t.Context())
+		stop(errors.New("stopped by a signal"))
+		if err := start(ctx, newSite(t, nodetest.DiskWith(t, 3))); err != nil {
+			t.Errorf("%s: %v", name, err)
 		}
 	}
 }
