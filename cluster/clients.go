@@ -89,8 +89,12 @@ func (n *Node) isLatest(epoch uint64) bool {
 // serveOptions are those on which clients use the storage as long as it is open.
 func (n *Node) serveOptions() zeo.StorageOptions {
 	return zeo.StorageOptions{
-		Access: n.Access(), AwaitCommitted: n.awaitCommitted, Elsewhere: n.leaderElsewhere, Hold: n.mayLead(), HoldFor: n.holdFor(),
-		Behind: n.clientLeft,
+		Access:         n.Access(),
+		AwaitCommitted: n.awaitCommitted,
+		Elsewhere:      n.leaderElsewhere,
+		Hold:           n.mayLead(),
+		HoldFor:        n.holdFor(),
+		Behind:         n.clientLeft,
 	}
 }
 

@@ -183,8 +183,8 @@ func (n *Node) followAt(addr string) error {
 // clearEvery is how often it is looked whether transactions that are held need be no longer.
 const clearEvery = 10 * time.Millisecond
 
-// awaitCommitted is zeo.StorageOptions.AwaitCommitted: enough secondaries have everything, and then, for it is looked at last, the
-// coordinator lets this node lead.
+// awaitCommitted is zeo.StorageOptions.AwaitCommitted: enough secondaries have everything, and then, for it is looked
+// at last, the coordinator lets this node lead.
 func (n *Node) awaitCommitted(ctx context.Context, tid zodb.Tid) error {
 	if err := n.sync.AwaitCommitted(ctx, tid); err != nil || n.failover == nil {
 		return err

@@ -63,8 +63,8 @@ func (c *Commit) Err() error { return c.group.err }
 // Leads reports whether Settle has something to do.
 func (c *Commit) Leads() bool { return c.s != nil }
 
-// Finalize makes the transaction durable and visible, unless another goroutine does. It must be called after EnqueueHere,
-// at once.
+// Finalize makes the transaction durable and visible, unless another goroutine does. It must be called after
+// EnqueueHere, at once.
 func (c *Commit) Finalize() {
 	if c.s != nil {
 		c.s.finalizeNext(c.group)

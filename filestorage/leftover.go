@@ -94,8 +94,8 @@ func (l *leftovers) get() (since time.Time, why error) {
 	return l.since, l.why
 }
 
-// Leftovers returns why work of a recovery or a pack is still to be done, and since when; nil when there is none. Nothing
-// waits for it.
+// Leftovers returns why work of a recovery or a pack is still to be done, and since when; nil when there is none.
+// Nothing waits for it.
 func (s *Storage) Leftovers() (since time.Time, why error) { return s.left.get() }
 
 // tendLeft tries again until all is done or the storage is closed.

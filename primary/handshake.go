@@ -51,7 +51,8 @@ func (c *peer) preface(ctx context.Context) (protocolHandler, error) {
 	return nil, r
 }
 
-// authenticating bounds everything until a connection has proved who it is. It also ends when the primary begins to drain.
+// authenticating bounds everything until a connection has proved who it is. It also ends when the primary begins to
+// drain.
 func (c *peer) authenticating(ctx context.Context) (context.Context, context.CancelFunc) {
 	return c.p.before(ctx, c.until, c.p.opt.HandshakeTimeout)
 }

@@ -141,7 +141,7 @@ func TestAStrangerCannotAnnounceALongMessage(t *testing.T) {
 		t.Fatal(err)
 	}
 	until[*protocol.Challenge](c)
-	_ = c.control.Send(&protocol.Goodbye{Reason: strings.Repeat("x", strangerLine)}) // the end may come before
+	_ = c.control.Send(&protocol.Goodbye{Reason: strings.Repeat("x", unauthenticatedLine)}) // the end may come before
 	if msg, err := c.control.Receive(c.ctx); err == nil {
 		t.Errorf("it was taken, and answered with %#v", msg)
 	}
@@ -174,7 +174,7 @@ func TestAConnectionThatSendsTooMuchEnds(t *testing.T) {
 		t.Fatal(err)
 	}
 	frame := []byte{0, 1, 0, 0, 0, 0, 0, 77, 0, 0, 0, 0} // of a stream that there is not
-	for range 2 * strangerBytes / len(frame) {
+	for range 2 * unauthenticatedBytes / len(frame) {
 		if _, err := conn.Write(frame); err != nil {
 			break
 		}

@@ -158,7 +158,7 @@ func (c *native) first(ctx context.Context, control *protocol.Control) (any, err
 		c.guard.Allow(helloBytes)
 		control.Limit(helloBytes)
 	} else {
-		control.Limit(strangerLine)
+		control.Limit(unauthenticatedLine)
 	}
 	msg, err := control.Receive(ctx)
 	if err != nil {

@@ -55,11 +55,11 @@ type peer struct {
 func newPeer(p *Primary, conn net.Conn) *peer {
 	c := &peer{
 		p: p, conn: conn, log: p.log.With("addr", conn.RemoteAddr().String()), since: p.opt.now(),
-		source: admission.Source(conn.RemoteAddr()), slot: slotUnproven, guard: protocol.NewGuard(strangerBytes),
+		source: admission.Source(conn.RemoteAddr()), slot: slotUnproven, guard: protocol.NewGuard(unauthenticatedBytes),
 		until: time.Now().Add(p.opt.HandshakeTimeout), progress: newProgress(), state: StateHandshake,
 		handoverReady: make(chan *protocol.HandoverReady, 1), over: make(chan struct{}),
 	}
-	c.pending = p.newGuest(c)
+	c.pending = p.newConn(c)
 	return c
 }
 
@@ -117,7 +117,14 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	case streamed:
 		c.p.loud.Warn(log, c.source+" "+c.name, admission.Kind(err), "lost the connection to a secondary", "error", err)
 	default:
-		c.p.logLimit.Warn(c.log, c.source, admission.Kind(err), "a connection ended before it was accepted", "error", err)
+		c.p.logLimit.Warn(
+			c.log,
+			c.source,
+			admission.Kind(err),
+			"a connection ended before it was accepted",
+			"error",
+			err,
+		)
 	}
 }
 

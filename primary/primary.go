@@ -105,7 +105,7 @@ type Primary struct {
 	opt      Options
 	log      hclog.Logger
 	logLimit *admission.LogLimiter // about peers that are not accepted
-	loud     *admission.LogLimiter // about accepted peers: lines about unauthenticated connections do not use up its limit
+	loud     *admission.LogLimiter // about accepted peers, apart from all others
 	limiter  *admission.Limiter    // for unauthenticated connections
 
 	quorum *quorum

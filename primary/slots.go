@@ -19,9 +19,9 @@ const maxUnproven = 32
 
 // Bytes that a connection may send, by its authentication. Memory for a message is allocated when it is announced.
 const (
-	strangerBytes = 64 << 10  // until the secret is proved, where there is one
-	helloBytes    = 512 << 10 // for a hello with all its epochs, and the request for a stream
-	strangerLine  = 4 << 10   // the longest message before the secret is proved
+	unauthenticatedBytes = 64 << 10  // until the secret is proved, where there is one
+	helloBytes           = 512 << 10 // for a hello with all its epochs, and the request for a stream
+	unauthenticatedLine  = 4 << 10   // the longest message before the secret is proved
 )
 
 // A slot is what a connection counts as.
@@ -107,4 +107,4 @@ func (c *peer) ended(err error) error {
 	return fmt.Errorf("%w (%w)", why, err)
 }
 
-func (p *Primary) newGuest(c *peer) *admission.Conn { return p.limiter.NewConn(c.source, c.evict) }
+func (p *Primary) newConn(c *peer) *admission.Conn { return p.limiter.NewConn(c.source, c.evict) }

@@ -41,7 +41,7 @@ type Status struct {
 	Size        int64             `json:"size"`      // bytes of the file
 	Draining    bool              `json:"draining"`
 	SourceError string            `json:"source_error"` // the last failure to read the storage
-	Secondaries []SecondaryStatus `json:"secondaries"`  // in the order of connecting; at the end those that have disconnected
+	Secondaries []SecondaryStatus `json:"secondaries"`  // in the order of connecting; the disconnected last
 	Refusals    []RefusedPeer     `json:"refusals"`     // the last ones, oldest first
 	Totals      Totals            `json:"totals"`
 }
@@ -160,8 +160,22 @@ func appendBounded[T any](s []T, v T, limit int) []T {
 
 // refused counts a refusal, and logs and remembers it unless the same was said to the same source a short while ago.
 func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
-	news := p.logLimit.Warn(p.log, admission.Source(addr)+" "+name, r.Text, "refused a secondary", "addr", addr.String(), "name",
-		name, "code", int(r.Code), "reason", r.Text, "tid", r.Tid)
+	news := p.logLimit.Warn(
+		p.log,
+		admission.Source(addr)+" "+name,
+		r.Text,
+		"refused a secondary",
+		"addr",
+		addr.String(),
+		"name",
+		name,
+		"code",
+		int(r.Code),
+		"reason",
+		r.Text,
+		"tid",
+		r.Tid,
+	)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.roster.totals.Refused++

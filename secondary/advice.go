@@ -49,8 +49,8 @@ func statusText(err error) string {
 	return clean(err.Error())
 }
 
-// statusError is the error that status has: that other addresses are not those of the primary does not hide what that one has
-// said.
+// statusError is the error that status has: that other addresses are not those of the primary does not hide what that
+// one has said.
 func (s *Secondary) statusError(err error, progress bool) error {
 	var diverged *divergedError
 	switch {

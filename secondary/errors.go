@@ -51,8 +51,8 @@ func mustReopen(err error) bool {
 	return errors.As(err, &failed)
 }
 
-// stateAfter says in which state an error leaves the secondary until the next connection is accepted, and whether it looks
-// as if nothing changed before an operator acts.
+// stateAfter says in which state an error leaves the secondary until the next connection is accepted, and whether it
+// looks as if nothing changed before an operator acts.
 func stateAfter(err error) (saved State, final bool) {
 	var (
 		refusal *protocol.Refusal

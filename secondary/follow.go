@@ -11,8 +11,8 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// closeTimeout bounds what is waited for at the end of a connection: for the disk when this secondary is to stop, for the
-// primary to take our last words, and for its reason when its stream ends without one.
+// closeTimeout bounds what is waited for at the end of a connection: for the disk when this secondary is to stop, for
+// the primary to take our last words, and for its reason when its stream ends without one.
 const closeTimeout = 5 * time.Second
 
 // follow applies what comes over l until something ends it, and closes l. When it returns, everything that was handed

@@ -21,7 +21,7 @@ type limiter struct {
 	clients    map[*client]struct{}
 	registered int
 	pending    *admission.Limiter
-	logLimit   *admission.LogLimiter // about those in the room
+	logLimit   *admission.LogLimiter // about those that are pending
 	rate       *admission.Rate       // of lines about the others
 }
 

@@ -61,7 +61,7 @@ func TestOneClientTooManyIsTurnedAwayAndTheOthersStay(t *testing.T) {
 }
 
 func TestAnAddressHasFewConnectionsThatAreNotRegistered(t *testing.T) {
-	s := start(t, Options{MaxStrangers: 1}, StorageOptions{})
+	s := start(t, Options{MaxUnregistered: 1}, StorageOptions{})
 	for range 3 { // whoever registers makes room
 		p, _ := s.register(t)
 		p.call("ping")

@@ -22,8 +22,8 @@ type Options struct {
 	// TransactionTimeout is how long a client may hold the commit lock; 0: as long as it likes.
 	TransactionTimeout time.Duration
 
-	MaxClients   int // registered at a time; default 10,000
-	MaxStrangers int // connections from one address that have not registered yet; default 1,000
+	MaxClients      int // registered at a time; default 10,000
+	MaxUnregistered int // connections from one address that have not registered yet; default 1,000
 
 	MaxMessage       int64         // bytes; default 512 MiB
 	Backlog          int64         // bytes that may wait for a client to read; default 64 MiB
@@ -52,8 +52,8 @@ func (o Options) withDefaults() Options {
 	if o.MaxClients <= 0 {
 		o.MaxClients = 10_000
 	}
-	if o.MaxStrangers <= 0 {
-		o.MaxStrangers = 1000
+	if o.MaxUnregistered <= 0 {
+		o.MaxUnregistered = 1000
 	}
 	if o.MaxMessage <= 0 {
 		o.MaxMessage = 512 << 20
@@ -83,8 +83,8 @@ const (
 type StorageOptions struct {
 	Access Access // at first
 
-	// AwaitCommitted waits until clients may be told of transactions up to tid, for as long as ctx lasts. Until then nobody
-	// sees them, and the committer gets no answer. Nil: what is durable may be told. It is called from several
+	// AwaitCommitted waits until clients may be told of transactions up to tid, for as long as ctx lasts. Until then
+	// nobody sees them, and the committer gets no answer. Nil: what is durable may be told. It is called from several
 	// goroutines, and should be quick where there is nothing to wait for. It is called a second time just before they
 	// are told, with a lock held and a ctx that has ended: then it says whether they may be told at this moment.
 	AwaitCommitted func(ctx context.Context, tid zodb.Tid) error

@@ -46,8 +46,12 @@ func New(opt Options) *Server {
 	}
 	s.limiter = limiter{
 		clients: make(map[*client]struct{}),
-		pending: admission.NewLimiter(opt.MaxStrangers, maxUnregistered), logLimit: admission.NewLogLimiter(time.Now),
-		rate: admission.NewRate(time.Now, maxLines),
+		pending: admission.NewLimiter(
+			opt.MaxUnregistered,
+			maxUnregistered,
+		),
+		logLimit: admission.NewLogLimiter(time.Now),
+		rate:     admission.NewRate(time.Now, maxLines),
 	}
 	s.packing, s.endPack = context.WithCancel(context.Background())
 	return s

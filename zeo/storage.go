@@ -129,7 +129,8 @@ func (s *storage) use() bool {
 	return !s.closed
 }
 
-// awaitCommitted waits until clients may see transactions up to tid. The error is that of ctx: until then, clients wait.
+// awaitCommitted waits until clients may see transactions up to tid. The error is that of ctx: until then, clients
+// wait.
 func (s *storage) awaitCommitted(ctx context.Context, tid zodb.Tid) error {
 	var unanswered trouble
 	for s.opt.AwaitCommitted != nil {

@@ -188,7 +188,7 @@ func TestANodeThatNeverLeadsRefusesWritersAndSendsFallbackReadersAway(t *testing
 }
 
 func TestWhoWaitsIsCountedAsAClientAndNotAsAStranger(t *testing.T) {
-	s, e := secondary(t, Options{MaxStrangers: 1, MaxClients: 3})
+	s, e := secondary(t, Options{MaxUnregistered: 1, MaxClients: 3})
 	var answers []int64
 	var all []*peer
 	for range 3 {

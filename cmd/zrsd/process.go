@@ -38,7 +38,7 @@ func process(cfg *config.Config, log serverLog, reloads *node.Reloads) node.Proc
 func zeoConfig(z *config.ZEO, log hclog.Logger) *node.ZEOConfig {
 	out := &node.ZEOConfig{Address: z.Address.V, Options: zeo.Options{
 		Msgpack: z.Msgpack.V, ReadOnly: z.ReadOnly.V, Recent: int(z.InvalidationQueueSize.V),
-		MaxClients: int(z.MaxClients.V), MaxStrangers: int(z.MaxPerAddress.V),
+		MaxClients: int(z.MaxClients.V), MaxUnregistered: int(z.MaxPerAddress.V),
 		TransactionTimeout: z.TransactionTimeout.V, Logger: log.ResetNamed("ZEO.StorageServer"),
 		Critical: func(log hclog.Logger, text string) { log.Error(text, eventlog.Severity, eventlog.Critical) },
 	}}

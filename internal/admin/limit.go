@@ -23,7 +23,7 @@ const (
 // maxAnswering is how many requests are answered at a time; for more there is 503, but for probes.
 const maxAnswering = 64
 
-// A limited listener gives every connection a place in the room.
+// A limited listener has every connection counted.
 type limited struct {
 	net.Listener
 	limiter *admission.Limiter

@@ -18,23 +18,23 @@ type Limiter struct {
 	conns []*Conn // the oldest first
 }
 
-// NewLimiter returns a room for total connections, of which one source may have perSource.
+// NewLimiter returns a Limiter for total connections, of which one source may have perSource.
 func NewLimiter(perSource, total int) *Limiter { return &Limiter{perSource: perSource, total: total} }
 
-// A NewConn is one connection. Its methods may be called concurrently, and more than once.
+// A Conn is one connection. Its methods may be called concurrently, and more than once.
 type Conn struct {
 	limiter *Limiter
 	source  string
 	evict   func(why error)
 }
 
-// NewConn returns the guest of a connection that is not in the room yet. Evict is called, without any lock and at most
+// NewConn returns a connection that does not count yet. Evict is called, without any lock and at most
 // once for each Enter, when the connection is closed for another one: it closes the connection.
 func (r *Limiter) NewConn(source string, evict func(why error)) *Conn {
 	return &Conn{limiter: r, source: source, evict: evict}
 }
 
-// Enter takes a place in the room; if needed another connection is closed for it. The guest counts as the newest.
+// Enter counts the connection, as the newest; if needed another one is closed for it.
 func (g *Conn) Enter() {
 	out, why := g.limiter.enter(g)
 	if out != nil {
@@ -42,7 +42,7 @@ func (g *Conn) Enter() {
 	}
 }
 
-// Leave frees the place: the connection is authenticated, or has ended.
+// Leave ends that: the connection is authenticated, or has ended.
 func (g *Conn) Leave() {
 	g.limiter.mu.Lock()
 	defer g.limiter.mu.Unlock()
@@ -68,7 +68,7 @@ func (r *Limiter) enter(g *Conn) (out *Conn, why error) {
 	return out, why
 }
 
-// oldestOfTheMost returns the oldest guest of the source that has the most, of several such the oldest.
+// oldestOfTheMost returns the oldest connection of the source that has the most, of several such the oldest.
 func (r *Limiter) oldestOfTheMost() *Conn {
 	count := make(map[string]int)
 	for _, g := range r.conns {
@@ -92,7 +92,7 @@ func (r *Limiter) remove(g *Conn) {
 	}
 }
 
-// Len returns how many are in the room.
+// Len returns how many count.
 func (r *Limiter) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -51,7 +51,7 @@ type Rate struct {
 // NewRate returns a Rate of so many lines a minute.
 func NewRate(now func() time.Time, lines int) *Rate { return &Rate{now: now, limit: lines} }
 
-// NewLogLimiter returns an empty Quiet.
+// NewLogLimiter returns an empty LogLimiter.
 func NewLogLimiter(now func() time.Time) *LogLimiter {
 	return &LogLimiter{now: now, seed: maphash.MakeSeed(), sources: make(map[string]*complaints),
 		all: NewRate(now, maxLines)}
