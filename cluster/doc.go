@@ -45,9 +45,9 @@
 // # Sync rule
 //
 // Where commits of clients wait for secondaries, the storage makes a commit durable here, and the ZEO server tells
-// nobody of it before Cleared returns: enough secondaries have it, or the node has stopped waiting, which is durable
-// first (sync.go). The state file says since when commits have waited without a gap: from that, a former primary knows
-// later which of its transactions nobody was told of.
+// nobody of it before StorageOptions.Cleared returns: enough secondaries have it, or the node has stopped waiting,
+// which is durable first (sync.go). The state file says since when commits have waited without a gap: from that, a
+// former primary knows later which of its transactions nobody was told of.
 //
 // # Afterwards
 //

@@ -89,32 +89,6 @@ func (n *Node) knownAddresses() (list []string) {
 	return slices.DeleteFunc(list, func(addr string) bool { return addr == "" || addr == n.opt.ReplicationAddr })
 }
 
-// succeed makes this node primary after the former one has stepped down for it. It is idempotent: the former primary
-// tells it again for as long as it hears nothing of the new epoch.
-func (n *Node) succeed(h *handover) error {
-	id := n.keep.State()
-	switch {
-	case id == nil || n.IsPrimary() || h.epoch <= id.Epoch().Number:
-		return nil // it has been done
-	case state.Believe(h.epoch, id.Highest()) != nil:
-		return state.Believe(h.epoch, id.Highest())
-	case h.epoch == id.MaxEpochSeen && id.VotedFor != "" && id.VotedFor != id.Node:
-		return fmt.Errorf("it is for epoch %d, and this node has voted for node %s there", h.epoch, id.VotedFor)
-	case h.epoch < id.MaxEpochSeen:
-		return fmt.Errorf("it is for epoch %d, and this node has since seen epoch %d", h.epoch, id.MaxEpochSeen)
-	}
-	n.stopFollowing()
-	if last := n.st.LastTid(); last != h.last {
-		n.follow()
-		return fmt.Errorf("the last transaction here is %v, the former primary's is %v", last, h.last)
-	}
-	if err := n.becomePrimary(h.epoch, nil); err != nil {
-		n.follow()
-		return err
-	}
-	return nil
-}
-
 // fence ends this node's time as primary because of a higher epoch, one that has begun or one that was given to a node
 // at an address. A secondary only notes it.
 func (n *Node) fence(ctx context.Context, epoch uint64, begun bool, addr string) error {
@@ -161,22 +135,6 @@ func (n *Node) stepDown(ctx context.Context, epoch uint64) error {
 	n.follow()
 	n.opt.Logger.Warn("this node is now a secondary", "epoch", epoch, "follows", n.addresses())
 	n.endForReopening(failed)
-	return nil
-}
-
-// CheckHandover is secondary.Successor.
-func (n *Node) CheckHandover(p *protocol.HandoverCheck) error {
-	id := n.keep.State()
-	switch {
-	case id == nil:
-		return state.ErrNoState
-	case state.Believe(p.Epoch, id.Highest()) != nil:
-		return state.Believe(p.Epoch, id.Highest())
-	case p.Epoch <= id.Highest():
-		return fmt.Errorf("this node has seen epoch %d, so it cannot begin epoch %d", id.Highest(), p.Epoch)
-	case n.st.LastTid() != p.Last:
-		return fmt.Errorf("the last transaction here is %v, not %v", n.st.LastTid(), p.Last)
-	}
 	return nil
 }
 

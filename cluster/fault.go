@@ -23,7 +23,7 @@ func (n *Node) FaultReason() string {
 	return n.sync.overdueReason()
 }
 
-// diskFull reports whether ails is about room on the disk.
+// diskFull reports whether the fault is about room on the disk.
 func (n *Node) diskFull() bool {
 	var full *filestorage.FullError
 	return n.FaultReason() != "" && errors.As(n.st.Ailment(), &full)
@@ -33,8 +33,8 @@ func (n *Node) diskFull() bool {
 // while it is idle.
 func (n *Node) TriesRoom() bool { return n.entered.Load() && n.Access() == zeo.Writable }
 
-// nodesNeeded is how many other nodes have to be well for one of them to be elected and to take transactions without
-// this one, which ails.
+// nodesNeeded is how many other nodes have to be without a fault for one of them to be elected and to take
+// transactions without this one, which has one.
 func (n *Node) nodesNeeded() int {
 	rule := n.SyncRule()
 	if rule.Required == 0 {
@@ -47,7 +47,7 @@ func (n *Node) nodesNeeded() int {
 	return max(votesNeeded, rule.Required+1) // who leads, and for whom its commits wait
 }
 
-// reportReplaced is the last transaction that clients may have been told of, as far as commits wait for secondaries.
+// lastTold is the last transaction that clients may have been told of, as far as commits wait for secondaries.
 func (n *Node) lastTold() zodb.Tid {
 	if n.entered.Load() && n.IsPrimary() && n.opt.Sync.Required > 0 && n.opt.Sync.OnTimeout != SyncDegrade &&
 		n.replicationServer != nil {
@@ -104,7 +104,7 @@ func (n *Node) holdCommits(ctx context.Context) (release func(), failed *filesto
 	return release, nil, err
 }
 
-// spent says that the primary that answered cannot take transactions, so that it is no reason to refuse a promotion.
+// faultOf says that the primary that answered cannot take transactions, so that it is no reason to refuse a promotion.
 func faultOf(p *protocol.NodeStatus) string {
 	if !p.IsPrimary || p.FaultReason == "" {
 		return ""

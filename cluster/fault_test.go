@@ -198,7 +198,7 @@ func TestAPrimaryThatCannotWriteDownTheEndOfItsTimeStopsAllTheSame(t *testing.T)
 	a.follows(t, b)
 }
 
-// diskFull leaves so much room on the disk of a node.
+// full leaves so much room on the disk of a node.
 func (s *seat) full(room int64) {
 	d := s.disk.(*simdisk.Disk)
 	d.SetCapacity(1 << 40)

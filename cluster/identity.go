@@ -308,8 +308,8 @@ func (c *Identity) Compare(ctx context.Context, st past, keep *state.Keeper) (up
 	return upTo, nil
 }
 
-// standing looks for the newest checkpoint that is in the storage; its digest may be another one where transactions
-// came over another protocol. same: it is the newest one of all, or a pack may have taken that away.
+// checkpointInFile looks for the newest checkpoint that is in the storage; its digest may be another one where
+// transactions came over another protocol. same: it is the newest one of all, or a pack may have taken that away.
 func checkpointInFile(ctx context.Context, st past, id *state.State) (upTo zodb.Tid, same bool, err error) {
 	chain := &id.Chain
 	last := st.LastTid()

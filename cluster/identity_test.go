@@ -16,7 +16,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// replaced makes of the storage of a site what a restore makes of it: an older Data.fs, and the state file of then, one
+// restored makes of the storage of a site what a restore makes of it: an older Data.fs, and the state file of then, one
 // that was moved, or none.
 func (s *site) restored(t *testing.T, data, saved []byte) {
 	t.Helper()

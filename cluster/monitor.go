@@ -6,7 +6,6 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/state"
-	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -114,7 +113,7 @@ type events struct {
 	noticed *pendingEvents
 }
 
-// events is what there is to act upon.
+// pendingEvents are what there is to act upon.
 type pendingEvents struct {
 	higher    uint64    // an epoch above our own that has begun, 0: none
 	successor *handover // a primary has stepped down for this node
@@ -123,12 +122,6 @@ type pendingEvents struct {
 
 	later      zodb.Tid // the last transaction of another node, which is later than ours
 	clientLeft bool     // as one does whose cache is ahead
-}
-
-// A handover is an epoch that this node is to begin behind a transaction.
-type handover struct {
-	epoch uint64
-	last  zodb.Tid
 }
 
 func newEvents() events { return events{make(chan struct{}, 1), new(sync.Mutex), new(pendingEvents)} }
@@ -156,16 +149,6 @@ func (e *events) take() pendingEvents {
 // Outranked is primary.Member. The number is one to be believed.
 func (n *Node) Outranked(epoch uint64) {
 	n.events.note(func(e *pendingEvents) { e.higher = max(e.higher, epoch) })
-}
-
-// HandedOver is primary.Member.
-func (n *Node) HandedOver(h *protocol.Hello) {
-	n.events.note(func(e *pendingEvents) { e.successor = &handover{h.MaxEpochSeen, h.Last.Tid} })
-}
-
-// TakeOver is secondary.Successor.
-func (n *Node) TakeOver(t *protocol.TakeOver) {
-	n.events.note(func(e *pendingEvents) { e.successor = &handover{t.Epoch, t.Last} })
 }
 
 // handleEvents does what has been noticed.

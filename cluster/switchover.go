@@ -185,3 +185,63 @@ func (h *switchover) await(ctx context.Context) error {
 
 // awaitEvery is how often it is looked whether the successor leads.
 const awaitEvery = 2 * time.Millisecond
+
+// The other side: what the successor does.
+
+// A handover is an epoch that this node is to begin behind a transaction.
+type handover struct {
+	epoch uint64
+	last  zodb.Tid
+}
+
+// CheckHandover is secondary.Successor.
+func (n *Node) CheckHandover(p *protocol.HandoverCheck) error {
+	id := n.keep.State()
+	switch {
+	case id == nil:
+		return state.ErrNoState
+	case state.Believe(p.Epoch, id.Highest()) != nil:
+		return state.Believe(p.Epoch, id.Highest())
+	case p.Epoch <= id.Highest():
+		return fmt.Errorf("this node has seen epoch %d, so it cannot begin epoch %d", id.Highest(), p.Epoch)
+	case n.st.LastTid() != p.Last:
+		return fmt.Errorf("the last transaction here is %v, not %v", n.st.LastTid(), p.Last)
+	}
+	return nil
+}
+
+// HandedOver is primary.Member.
+func (n *Node) HandedOver(h *protocol.Hello) {
+	n.events.note(func(e *pendingEvents) { e.successor = &handover{h.MaxEpochSeen, h.Last.Tid} })
+}
+
+// TakeOver is secondary.Successor.
+func (n *Node) TakeOver(t *protocol.TakeOver) {
+	n.events.note(func(e *pendingEvents) { e.successor = &handover{t.Epoch, t.Last} })
+}
+
+// succeed makes this node primary after the former one has stepped down for it. It is idempotent: the former primary
+// tells it again for as long as it hears nothing of the new epoch.
+func (n *Node) succeed(h *handover) error {
+	id := n.keep.State()
+	switch {
+	case id == nil || n.IsPrimary() || h.epoch <= id.Epoch().Number:
+		return nil // it has been done
+	case state.Believe(h.epoch, id.Highest()) != nil:
+		return state.Believe(h.epoch, id.Highest())
+	case h.epoch == id.MaxEpochSeen && id.VotedFor != "" && id.VotedFor != id.Node:
+		return fmt.Errorf("it is for epoch %d, and this node has voted for node %s there", h.epoch, id.VotedFor)
+	case h.epoch < id.MaxEpochSeen:
+		return fmt.Errorf("it is for epoch %d, and this node has since seen epoch %d", h.epoch, id.MaxEpochSeen)
+	}
+	n.stopFollowing()
+	if last := n.st.LastTid(); last != h.last {
+		n.follow()
+		return fmt.Errorf("the last transaction here is %v, the former primary's is %v", last, h.last)
+	}
+	if err := n.becomePrimary(h.epoch, nil); err != nil {
+		n.follow()
+		return err
+	}
+	return nil
+}

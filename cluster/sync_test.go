@@ -19,7 +19,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// commitsWait seats a primary whose commits wait for one secondary, and that secondary.
+// waiting seats a primary whose commits wait for one secondary, and that secondary.
 func waiting(t *testing.T, change func(*cluster.SyncConfig)) (a, b *seat) {
 	t.Helper()
 	sa, sb := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New())

@@ -128,7 +128,7 @@ func shortened(b []byte) []byte {
 	return []byte(strings.ToValidUTF8(text[:admin.MaxUndoText-len(more)], "") + more)
 }
 
-// A handle is where commands find the storage of a node, while that is open. It may be used concurrently.
+// A storageHandle is where commands find the storage of a node, while that is open. It may be used concurrently.
 type storageHandle struct {
 	mu   sync.Mutex
 	open *heldStorage // nil: no storage

@@ -22,7 +22,7 @@ const (
 // stateOpening is the state of a secondary whose storage is not open yet; the others are those of package secondary.
 const stateOpening = "opening"
 
-// A status is what a node shows to its admin server, from before the storage is open until the end. It may be used
+// A nodeStatus is what a node shows to its admin server, from before the storage is open until the end. It may be used
 // concurrently.
 type nodeStatus struct {
 	board *watchdog.Board // what the storage and its parts wait for

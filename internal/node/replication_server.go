@@ -14,7 +14,7 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// A serveReplication serves the secondaries of a node.
+// A replicationServer serves the secondaries of a node.
 type replicationServer struct {
 	*primary.Primary
 	c      *Config
