@@ -211,7 +211,7 @@ func (s *storage) announce(batch []filestorage.Invalidation, here *client) bool 
 	calls := make([]*wire.Message, len(batch))
 	committers := make(map[*client]struct{})
 	for i := range batch {
-		calls[i] = wire.Call("invalidateTransaction", tidValue(batch[i].Tid), oidList(batch[i].Oids))
+		calls[i] = wire.Call(wire.InvalidationMethod, tidValue(batch[i].Tid), oidList(batch[i].Oids))
 		if f, ok := s.pendingFinishes[batch[i].Tid]; ok {
 			committers[f.c] = struct{}{}
 		}

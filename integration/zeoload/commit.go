@@ -32,7 +32,17 @@ func NewWriter(c *client.Conn, oid zodb.Oid, size int) (*Writer, error) {
 }
 
 // Vote stores a new revision of both objects and returns when the server has voted for it.
-func (w *Writer) Vote(ctx context.Context) (err error) {
+func (w *Writer) Vote(ctx context.Context) error {
+	if err := w.store(ctx); err != nil {
+		return err
+	}
+	if err := w.txn.Vote(ctx); err != nil {
+		return fmt.Errorf("a commit to objects that no other writer has: %w", err)
+	}
+	return nil
+}
+
+func (w *Writer) store(ctx context.Context) (err error) {
 	if w.txn, err = w.c.Begin(ctx, &zodb.TxnMeta{Description: []byte("load")}); err != nil {
 		return err
 	}
@@ -40,9 +50,6 @@ func (w *Writer) Vote(ctx context.Context) (err error) {
 		if err := w.txn.Store(ctx, oid, w.serial, w.record); err != nil {
 			return err
 		}
-	}
-	if err := w.txn.Vote(ctx); err != nil {
-		return fmt.Errorf("no two writers share an object: %w", err)
 	}
 	return nil
 }
@@ -53,12 +60,15 @@ func (w *Writer) Finish(ctx context.Context) (err error) {
 	return err
 }
 
-// Commit is Vote and Finish.
-func (w *Writer) Commit(ctx context.Context) error {
-	if err := w.Vote(ctx); err != nil {
+// Commit is Vote and Finish, with less for this process to do between them.
+func (w *Writer) Commit(ctx context.Context) (err error) {
+	if err := w.store(ctx); err != nil {
 		return err
 	}
-	return w.Finish(ctx)
+	if w.serial, err = w.txn.Commit(ctx); err != nil {
+		return fmt.Errorf("a commit to objects that no other writer has: %w", err)
+	}
+	return nil
 }
 
 // Tid is that of the last commit.

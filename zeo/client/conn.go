@@ -28,11 +28,11 @@ type Conn struct {
 	out     []byte     // messages that are yet to be written
 
 	reader sync.WaitGroup
-	asked  []byte // loads that the reader has yet to write; nobody else knows of them
+	asked  []byte // calls of the reader that it has yet to write; nobody else knows of them
 
 	mu      sync.Mutex
 	lastID  int64
-	pending map[int64]chan<- reply  // calls under way; each has room for its reply
+	pending map[int64]func(reply)   // calls under way; the reader hands over their replies
 	loads   map[wire.Load]loadQueue // loads under way
 	blobs   map[blobRevision]*fetch // blobs that are being fetched
 	err     error                   // why the connection has ended
@@ -48,7 +48,7 @@ type reply struct {
 func newConn(addr string, conn net.Conn, codec wire.Codec, opt *Options) *Conn {
 	c := &Conn{
 		addr: addr, conn: conn, codec: codec, opt: opt,
-		pending: make(map[int64]chan<- reply), loads: make(map[wire.Load]loadQueue),
+		pending: make(map[int64]func(reply)), loads: make(map[wire.Load]loadQueue),
 		blobs: make(map[blobRevision]*fetch), done: make(chan struct{}),
 	}
 	c.reader.Go(func() { c.end(c.read(bufio.NewReaderSize(conn, readLen))) })
@@ -98,24 +98,39 @@ func (c *Conn) until(ctx context.Context) func() bool {
 func (c *Conn) call(ctx context.Context, method string, args ...pickle.Value) (pickle.Value, error) {
 	defer c.until(ctx)()
 	answer := make(chan reply, 1)
-	c.mu.Lock()
-	c.lastID++
-	id := c.lastID
-	c.pending[id] = answer
-	c.mu.Unlock()
-	err := c.send(&wire.Message{ID: id, Method: method, Args: pickle.Tuple(args)}, true)
-	if err != nil {
+	if err := c.send(c.expect(func(r reply) { answer <- r }, method, args...), true); err != nil {
 		return nil, err
 	}
-	r := c.await(answer)
-	if r.err != nil {
-		r.err = fmt.Errorf("%s: %w", method, r.err)
-	}
+	r := c.await(answer, method)
 	return r.value, r.err
 }
 
-// await returns what came, or why nothing comes any more.
-func (c *Conn) await(answer <-chan reply) reply {
+// expect makes a message of a call whose reply goes to handle, which the reader calls.
+func (c *Conn) expect(handle func(reply), method string, args ...pickle.Value) *wire.Message {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.lastID++
+	c.pending[c.lastID] = func(r reply) {
+		if r.err != nil {
+			r.err = fmt.Errorf("%s: %w", method, r.err)
+		}
+		handle(r)
+	}
+	return &wire.Message{ID: c.lastID, Method: method, Args: pickle.Tuple(args)}
+}
+
+// goOn makes a call with the reply to another: the reader writes it before it waits.
+func (c *Conn) goOn(handle func(reply), method string, args ...pickle.Value) {
+	b, err := c.codec.Append(c.asked, c.expect(handle, method, args...))
+	if err != nil {
+		handle(reply{err: fmt.Errorf("%s: writing its arguments: %w", method, err)})
+		return
+	}
+	c.asked = b
+}
+
+// await returns what came, or why nothing comes any more to what was asked for.
+func (c *Conn) await(answer <-chan reply, what string) reply {
 	select {
 	case r := <-answer:
 		return r
@@ -125,7 +140,7 @@ func (c *Conn) await(answer <-chan reply) reply {
 	case r := <-answer: // just before the end
 		return r
 	default:
-		return reply{err: &endedError{c.Err()}}
+		return reply{err: fmt.Errorf("%s: %w", what, &endedError{c.Err()})}
 	}
 }
 

@@ -35,9 +35,6 @@ func (o Options) withDefaults() Options {
 	if o.Storage == "" {
 		o.Storage = "1"
 	}
-	if o.Invalidated == nil {
-		o.Invalidated = func(zodb.Tid, []zodb.Oid) {}
-	}
 	if o.Timeout <= 0 {
 		o.Timeout = 10 * time.Second
 	}

@@ -40,7 +40,7 @@ func (c *Conn) LoadBefore(ctx context.Context, oid zodb.Oid, before zodb.Tid) (*
 	if err != nil {
 		return nil, fmt.Errorf("loadBefore of oid %v: %w", oid, err)
 	}
-	r := c.await(answer)
+	r := c.await(answer, "loadBefore")
 	if r.err != nil {
 		return nil, r.err
 	}

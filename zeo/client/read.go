@@ -71,6 +71,9 @@ func (c *Conn) take(body []byte) error {
 		c.loaded(l, Revision{Data: r.Data, Tid: r.Tid, Next: r.Next}, nil)
 		return nil
 	}
+	if c.opt.Invalidated == nil && c.codec.Invalidation(body) {
+		return nil
+	}
 	m, err := c.codec.Decode(body)
 	if err == nil && m.IsReply() { // somebody else reads it, and later
 		m, err = c.codec.Decode(bytes.Clone(body))
@@ -94,11 +97,11 @@ func (c *Conn) answered(m *wire.Message) {
 	}
 	id, _ := m.ID.(int64)
 	c.mu.Lock()
-	answer := c.pending[id]
+	handle := c.pending[id]
 	delete(c.pending, id)
 	c.mu.Unlock()
-	if answer != nil {
-		answer <- replyOf(m)
+	if handle != nil {
+		handle(replyOf(m))
 	}
 }
 
@@ -106,7 +109,7 @@ func (c *Conn) answered(m *wire.Message) {
 func (c *Conn) told(m *wire.Message) error {
 	args, _ := m.Args.(pickle.Tuple)
 	switch m.Method {
-	case "invalidateTransaction":
+	case wire.InvalidationMethod:
 		return c.invalidated(args)
 	case "receiveBlobStart", "receiveBlobChunk", "receiveBlobStop":
 		return c.receiveBlob(m.Method, args)
@@ -123,6 +126,8 @@ func (c *Conn) invalidated(args pickle.Tuple) error {
 	if err := errors.Join(err, err2); err != nil {
 		return fmt.Errorf("an invalidation: %w", err)
 	}
-	c.opt.Invalidated(tid, oids)
+	if c.opt.Invalidated != nil {
+		c.opt.Invalidated(tid, oids)
+	}
 	return nil
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zodb"
@@ -69,37 +70,48 @@ func (t *Txn) Delete(ctx context.Context, oid zodb.Oid, serial zodb.Tid) error {
 // Commit commits the transaction and returns its tid. What its errors mean is in the package comment; of those that
 // leave the connection as it was, *zodb.ConflictError is the usual one. They have to be followed by Abort.
 func (t *Txn) Commit(ctx context.Context) (zodb.Tid, error) {
-	if err := t.Vote(ctx); err != nil {
+	c := t.c
+	defer c.until(ctx)()
+	answer := make(chan reply, 1)
+	finished := func(r reply) { answer <- r }
+	var finishing atomic.Bool // from before tpc_finish is sent
+	voted := func(r reply) {
+		if r.err = voteError(r); r.err != nil {
+			answer <- r
+			return
+		}
+		finishing.Store(true)
+		c.goOn(finished, "tpc_finish", txnID)
+	}
+	if err := c.send(c.expect(voted, "vote", txnID), true); err != nil {
 		return 0, err
 	}
-	return t.Finish(ctx)
-}
-
-// Finish is the second half of Commit, for a transaction that Vote has returned no error for.
-func (t *Txn) Finish(ctx context.Context) (zodb.Tid, error) {
-	v, err := t.c.call(ctx, "tpc_finish", txnID)
-	var ended *endedError
-	if errors.As(err, &ended) {
-		return 0, &UnknownError{err}
+	r := c.await(answer, "commit")
+	if !finishing.Load() {
+		return 0, r.err
 	}
-	if err != nil {
-		return 0, err
-	}
-	tid, err := tidOf(v)
-	if err != nil {
-		return 0, &UnknownError{fmt.Errorf("the answer to tpc_finish: %w", err)}
-	}
-	return tid, nil
+	return outcome(r)
 }
 
 // Vote is the first half of Commit: it asks the server whether the transaction can be committed. From then on the
 // server keeps all others waiting until Finish or Abort.
 func (t *Txn) Vote(ctx context.Context) error {
 	v, err := t.c.call(ctx, "vote", txnID)
-	if err != nil {
-		return err
+	return voteError(reply{v, err})
+}
+
+// Finish is the second half of Commit, for a transaction that Vote has returned no error for.
+func (t *Txn) Finish(ctx context.Context) (zodb.Tid, error) {
+	v, err := t.c.call(ctx, "tpc_finish", txnID)
+	return outcome(reply{v, err})
+}
+
+// voteError reads the reply to vote.
+func voteError(r reply) error {
+	if r.err != nil {
+		return r.err
 	}
-	conflict, err := votedOf(v)
+	conflict, err := votedOf(r.value)
 	if err != nil {
 		return fmt.Errorf("the answer to vote: %w", err)
 	}
@@ -107,6 +119,22 @@ func (t *Txn) Vote(ctx context.Context) error {
 		return fmt.Errorf("vote: %w", conflict)
 	}
 	return nil
+}
+
+// outcome reads the reply to tpc_finish.
+func outcome(r reply) (zodb.Tid, error) {
+	var ended *endedError
+	if errors.As(r.err, &ended) {
+		return 0, &UnknownError{r.err}
+	}
+	if r.err != nil {
+		return 0, r.err
+	}
+	tid, err := tidOf(r.value)
+	if err != nil {
+		return 0, &UnknownError{fmt.Errorf("the answer to tpc_finish: %w", err)}
+	}
+	return tid, nil
 }
 
 // votedOf reads the answer to vote: an oid for each object that the server has resolved itself, and a dictionary for

@@ -239,3 +239,16 @@ func (packed) Loaded(body []byte) (l Load, r Loaded, ok bool) {
 	r.Next = c.next(msgpcode.Nil, mark)
 	return l, r, c.ended()
 }
+
+// InvalidationMethod is the call by which servers announce the commits of others.
+const InvalidationMethod = "invalidateTransaction"
+
+func (pickled) Invalidation(body []byte) bool {
+	return hasPrefix(body, "\x80\x03(K\x00\x88X\x15\x00\x00\x00"+InvalidationMethod)
+}
+
+func (packed) Invalidation(body []byte) bool {
+	return hasPrefix(body, "\x94\x00\xc3\xb5"+InvalidationMethod)
+}
+
+func hasPrefix(b []byte, s string) bool { return len(b) >= len(s) && string(b[:len(s)]) == s }

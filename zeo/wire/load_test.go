@@ -177,6 +177,24 @@ func TestLoadsAreWrittenAndTheirAnswersReadAsTheOtherSideDoes(t *testing.T) {
 	})
 }
 
+func TestInvalidationsOfRealServersAreRecognised(t *testing.T) {
+	for _, encoding := range []string{Z5, M5} {
+		codec, _ := CodecFor(encoding)
+		recognised := 0
+		eachMessage(t, encoding, func(name string, l *line, body []byte) {
+			m, err := codec.Decode(body)
+			if is := codec.Invalidation(body); is != (err == nil && m.Method == InvalidationMethod) {
+				t.Errorf("%s: %s: recognised as an invalidation: %v", name, l.Decoded, is)
+			} else if is {
+				recognised++
+			}
+		})
+		if recognised == 0 {
+			t.Errorf("no invalidation in the conversations in %s", encoding)
+		}
+	}
+}
+
 func FuzzLoaded(f *testing.F) {
 	for _, encoding := range []string{Z5, M5} {
 		codec, _ := CodecFor(encoding)
