@@ -33,7 +33,7 @@ func isTimeout(err error) bool {
 	return errors.As(err, &ne) && ne.Timeout()
 }
 
-// isReset reports whether err tells that the peer closed without having read everything.
+// isReset reports whether err means that the peer closed without having read everything.
 func isReset(err error) bool {
 	return errors.Is(err, syscall.ECONNRESET) || errors.Is(err, syscall.EPIPE)
 }

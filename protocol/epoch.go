@@ -6,9 +6,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// An Epoch is one reign of a primary: a promotion begins the next one. It is the same epoch only where its number, its
-// beginning and the node that began it are the same: two nodes that did not hear of each other may give the same
-// number.
+// An Epoch is the time of one primary: a promotion begins the next one. Two epochs are the same only if number, begin
+// and node are the same: two nodes that did not hear of each other may give the same number.
 type Epoch struct {
 	Number uint64   `msgpack:"n" json:"number"`
 	Begin  zodb.Tid `msgpack:"begin" json:"begin"` // tid of the last transaction before the epoch; 0 for the first

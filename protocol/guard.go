@@ -17,8 +17,8 @@ const (
 	maxLogLines = 4  // of yamux, which has one for every frame that it does not like
 )
 
-// A Guard bounds what a session reads before somebody has found out who is there, and remembers why the session ended.
-// Its methods may be called concurrently.
+// A Guard bounds what a session reads before the peer is authenticated, and remembers why the session ended. Its
+// methods may be called concurrently.
 type Guard struct {
 	left atomic.Int64 // bytes that may still come
 

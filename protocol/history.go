@@ -10,7 +10,7 @@ const MaxHistoryQueries = 512
 // where the chain begins and ends.
 type HistoryQuery struct {
 	Version int      `msgpack:"version"`
-	Name    string   `msgpack:"name"` // who asks, for people
+	Name    string   `msgpack:"name"` // the node that asks, for people
 	Base    zodb.Tid `msgpack:"base"`
 	Tid     zodb.Tid `msgpack:"tid"`
 }

@@ -90,7 +90,7 @@ const MaxUpstreamPath = 32
 // Handover is the capability of a secondary to become the primary when that asks it to.
 const Handover = "handover"
 
-// An Ack tells the primary how far the secondary is. Both tids only ever rise within a connection.
+// An Ack has the last transactions of the secondary. Both tids only ever rise within a connection.
 type Ack struct {
 	Applied zodb.Tid `msgpack:"applied"` // visible to the secondary's readers
 	Durable zodb.Tid `msgpack:"durable"` // survives a crash of the secondary
@@ -99,7 +99,8 @@ type Ack struct {
 	Error   string   `msgpack:"error"`   // what stops the secondary at present; empty when nothing does
 }
 
-// A Heartbeat tells the secondary that the primary lives, and how far it is, so that lag is known on both sides.
+// A Heartbeat shows the secondary that the primary is alive, and its last transaction, so that lag is known on both
+// sides.
 type Heartbeat struct {
 	LastTid zodb.Tid  `msgpack:"last"`
 	Size    int64     `msgpack:"size"`
@@ -109,7 +110,7 @@ type Heartbeat struct {
 	Sync   SyncRule      `msgpack:"sync"` // for how many of them commits wait
 }
 
-// MaxRoster is how many secondaries a Heartbeat tells of.
+// MaxRoster is how many secondaries a Heartbeat lists.
 const MaxRoster = 64
 
 // A RosterEntry is how far a secondary is, by what its primary knows of it.
@@ -128,7 +129,7 @@ type SyncRule struct {
 }
 
 // A StatusRequest asks a node for its status, whatever storage it has. It is the first message, in place of Hello, and
-// says who asks. The answer is a NodeStatus or a Refusal.
+// names the node that asks. The answer is a NodeStatus or a Refusal.
 type StatusRequest struct {
 	Version          int      `msgpack:"version"` // of these messages: MessageVersion
 	StorageID        string   `msgpack:"storage"` // empty: none yet
@@ -181,7 +182,7 @@ type VoteRequest struct {
 }
 
 // A Vote answers a VoteRequest, with the status of the node after the vote: it has durably promised never again to
-// follow, or to act as, the primary of an epoch below this one, and has given up the connection to one.
+// follow, or to act as, the primary of a lower epoch, and has ended its connection to one.
 type Vote struct {
 	Epoch      uint64 `msgpack:"epoch"`
 	NodeStatus `msgpack:",inline"`

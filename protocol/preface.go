@@ -73,12 +73,12 @@ func ServerPreface(ctx context.Context, conn net.Conn) (proto string, err error)
 	return proto, err
 }
 
-// AcceptPreface tells the client to go on with a session.
+// AcceptPreface asks the client to continue with a session.
 func AcceptPreface(ctx context.Context, conn net.Conn) error {
 	return withContext(ctx, conn.SetDeadline, func() error { return WriteSized(conn, []byte(Native)) })
 }
 
-// RefusePreface tells the client why not, in a form that a client of every version can read: "refused", the code in
+// RefusePreface sends the client the reason, in a form that a client of every version can read: "refused", the code in
 // decimal and the text, with spaces between.
 func RefusePreface(ctx context.Context, conn net.Conn, r *Refusal) error {
 	text := truncate(strings.ToValidUTF8(r.Text, "?"), maxRefusal-maxPreface)

@@ -46,7 +46,7 @@ func (c *Config) missesBlobs(ctx context.Context, f *nodeStatus) error {
 		return nil
 	}
 	if blank, err := blobstore.Blank(c.FS, c.Blobs); err != nil || !blank {
-		return nil //nolint:nilerr // opening the directory tells
+		return nil //nolint:nilerr // opening the directory reports it
 	}
 	f.waits("looking for blobs in the data file, because the blob directory is empty")
 	rec, err := filestorage.FirstBlob(ctx, c.FS, c.Data, c.tellProgress(f, "looking for blobs"))

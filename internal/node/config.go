@@ -91,7 +91,7 @@ type Config struct {
 	offer func(*filestorage.Storage, zeo.StorageOptions) (withdraw func())
 	// setAccess changes what the clients of the front may do. Nil: there are none.
 	setAccess func(zeo.Access)
-	// resized tells clients that a pack has changed the size of the storage. Nil: there are none.
+	// resized informs clients that a pack has changed the size of the storage. Nil: there are none.
 	resized func()
 }
 

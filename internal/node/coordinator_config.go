@@ -17,7 +17,7 @@ import (
 type CoordinatorConfig struct {
 	Address  string         // etcd://HOST:PORT[,HOST:PORT…]
 	Prefix   string         // of its keys for this storage; empty: /zrsd/ and the storage's id
-	TTL      time.Duration  // of the lease of a primary that has gone silent; 0: the default
+	TTL      time.Duration  // of the lease of a silent primary; 0: the default
 	TLS      *tlsauth.Files // nil: plain text
 	UserFile string         // has USER:PASSWORD; empty: none is needed
 

@@ -36,7 +36,7 @@ type trouble struct {
 	since time.Time
 }
 
-// watch looks until ctx ends. It may hang as the disk does, which is told of.
+// watch checks until ctx ends. It may hang with the disk, which the watchdog reports.
 func (f *files) watch(ctx context.Context) {
 	waits := f.c.board.Entry("a look at the files")
 	defer waits.Remove()
@@ -73,7 +73,7 @@ func (f *files) lookAtData() {
 	}
 }
 
-// lookForRoom returns what is told of a full disk.
+// lookForRoom returns the trouble of a full disk.
 func (f *files) lookForRoom() error {
 	if f.tries == nil || !f.tries() {
 		return nil

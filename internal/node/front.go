@@ -33,7 +33,7 @@ type front interface {
 	Serve(ctx context.Context) error
 	// Clients returns those that are connected now.
 	Clients() []admin.Client
-	// Resized tells the clients of a storage, which is open until it returns, that a pack has changed its size.
+	// Resized sends the clients of a storage, which is open until it returns, its size after a pack.
 	Resized(name string)
 }
 

@@ -29,7 +29,7 @@ func (c *Config) resolve(f *filestorage.Conflict) (merged []byte, err error) {
 	return merged, err
 }
 
-// progress tells how far a scan of the data file is.
+// progress shows how far a scan of the data file is.
 func (c *Config) progress(f *nodeStatus) func(done, total int64) {
 	return c.tellProgress(f, "rebuilding the index")
 }

@@ -56,8 +56,8 @@ func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err erro
 	return nil
 }
 
-// forgetWaits is what a node does that serves clients without replicating: they are told of everything at once. A state
-// file that is a copy's is left as it is: what commits waited for is dropped when it is used.
+// forgetWaits is for a node that serves clients without replicating: all commits are acknowledged at once. The state
+// file of a copy is not changed: what commits waited for is dropped when it is used.
 func (c *Config) forgetWaits() error {
 	s, err := state.Load(c.FS, c.Data)
 	if err != nil || s.Copied || s.Waits == nil {

@@ -49,7 +49,7 @@ func tellSupervisor(ctx context.Context, log hclog.Logger) {
 	}
 }
 
-// watchdogEvery is how often systemd is told; 0: it does not want to know. It gives twice the time.
+// watchdogEvery is how often systemd gets a message; 0: it expects none. It allows twice that time.
 func watchdogEvery() (time.Duration, error) {
 	text, pid := os.Getenv("WATCHDOG_USEC"), os.Getenv("WATCHDOG_PID")
 	if text == "" || pid != "" && pid != strconv.Itoa(os.Getpid()) {
