@@ -14,8 +14,37 @@ import (
 	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
+
+// lone returns a node with a storage of three transactions, which nobody runs. Its name is own.
+func lone(t *testing.T, change func(*Options)) *Node {
+	t.Helper()
+	disk := nodetest.DiskWith(t, 3)
+	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := st.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	keep, err := state.Open(disk, "Data.fs")
+	if err == nil {
+		err = keep.Create()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	opt := Options{
+		Identity: Identity{FS: disk, Data: "Data.fs", Name: "own", Logger: hclog.NewNullLogger()},
+		Storage:  st, State: keep, Starts: state.RolePrimary,
+	}
+	change(&opt)
+	return New(opt)
+}
 
 func TestEachVoterIsOneAndEachNameHasOne(t *testing.T) {
 	for _, c := range []struct {
@@ -124,20 +153,8 @@ func TestHowLongWritersWaitForAPrimary(t *testing.T) {
 
 // A node that was promoted meanwhile, or has got another transaction, is not rewound to what another one has.
 func TestAPlanForAnotherStateIsDropped(t *testing.T) {
-	disk := nodetest.DiskWith(t, 3)
-	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: disk})
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer st.Close()
-	keep, err := state.Open(disk, "Data.fs")
-	if err == nil {
-		err = keep.Create()
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	last := st.LastTid()
+	n := lone(t, func(*Options) {})
+	last := n.st.LastTid()
 	for _, c := range []struct {
 		name  string
 		leads bool
@@ -148,16 +165,176 @@ func TestAPlanForAnotherStateIsDropped(t *testing.T) {
 		{"it has another transaction", false, last - 1, false},
 		{"it is as it was", false, last, true},
 	} {
-		n := New(Options{
-			Identity: Identity{FS: disk, Data: "Data.fs", Logger: hclog.NewNullLogger()}, Storage: st, State: keep,
-		})
 		n.setPrimary(c.leads)
 		n.rewindAfter = &rewindError{plan: &state.Rewind{
-			Last: last - 2, First: last - 1, Until: c.until, Epochs: keep.State().Epochs, Follow: []string{"b:5000"},
+			Last: last - 2, First: last - 1, Until: c.until, Epochs: n.keep.State().Epochs, Follow: []string{"b:5000"},
 		}}
 		ended, noted := n.NoteRewind()
-		if written := keep.State().Rewind != nil; !ended || noted != c.noted || written != c.noted {
-			t.Errorf("%s: ended %v, noted %v: %+v", c.name, ended, noted, keep.State().Rewind)
+		if written := n.keep.State().Rewind != nil; !ended || noted != c.noted || written != c.noted {
+			t.Errorf("%s: ended %v, noted %v: %+v", c.name, ended, noted, n.keep.State().Rewind)
+		}
+	}
+}
+
+// Where commits waited for N of M secondaries, M-N+1 of them have to vote, and the former primary is none of them.
+func TestHowManyVotesAPromotionNeeds(t *testing.T) {
+	own := func(n *Node) voter { return voter{n.keep.Node(), "own"} }
+	b, c, former := voter{"node-b", "b"}, voter{"node-c", "c"}, voter{"node-a", "a"}
+	ledByA := protocol.Epoch{Node: "node-a", By: "a"}
+	ofAll := SyncConfig{Required: 1, Names: []string{"a", "own", "b"}}
+	ofSecondaries := SyncConfig{Required: 1, Names: []string{"own", "b"}}
+	names := func(required int, names ...string) secondary.Status {
+		return secondary.Status{Sync: protocol.SyncRule{Required: required, Names: names}}
+	}
+	roster := secondary.Status{Sync: protocol.SyncRule{Required: 1}, Roster: []protocol.RosterEntry{
+		{Node: "node-b", Name: "db"}, {Node: "node-c", Name: "db"},
+	}}
+	for name, k := range map[string]struct {
+		sync   SyncConfig // of this node
+		before secondary.Status
+		last   protocol.Epoch
+		voters []voter // beside this node
+		want   string  // in the reason against it; empty: it has enough
+	}{
+		"commits did not wait":       {},
+		"one of two":                 {before: names(1, "own", "b"), want: "any 2 of them; 1 have voted"},
+		"both of two":                {before: names(1, "own", "b"), voters: []voter{b}},
+		"two of two were waited for": {before: names(2, "own", "b")},
+		"three were, of two":         {before: names(3, "own", "b")},
+		"one of three":               {before: names(2, "own", "b", "c"), want: "any 2 of them; 1 have voted"},
+		"two of three":               {before: names(2, "own", "b", "c"), voters: []voter{c}},
+		"somebody else":              {before: names(1, "own", "b"), voters: []voter{c}, want: "1 have voted"},
+		"not this node":              {before: names(1, "b", "c"), voters: []voter{b, c}},
+		"by id":                      {before: names(1, "own", "node-b"), voters: []voter{b}},
+		"without names, one of two":  {before: roster, voters: []voter{b}, want: "any 2 of them; 1 have voted"},
+		"without names, both":        {before: roster, voters: []voter{b, c}},
+		"nobody knows for whom":      {before: names(1), want: "without names"},
+		"the former primary is none": {
+			before: names(1, "own", "a"), voters: []voter{former}, last: protocol.Epoch{Node: "node-a"},
+			want: "1 have voted",
+		},
+		"nor by name": {
+			before: names(1, "own", "a"), voters: []voter{former}, last: protocol.Epoch{By: "a"},
+			want: "1 have voted",
+		},
+		"another one of its name is": {
+			before: names(1, "own", "a"), voters: []voter{former}, last: protocol.Epoch{Node: "node-x", By: "a"},
+		},
+		"own rule, of all nodes":      {sync: ofAll, last: ledByA, want: "any 2 of them; 1 have voted"},
+		"own rule, all nodes but one": {sync: ofAll, last: ledByA, voters: []voter{b}},
+		"own rule, of secondaries":    {sync: ofSecondaries, last: ledByA, want: "of 2 secondaries"},
+		"own rule, enough of these":   {sync: ofSecondaries, last: ledByA, voters: []voter{b}},
+	} {
+		n := lone(t, func(opt *Options) {
+			opt.Sync = k.sync
+			for _, addr := range []string{"/a", "/b"} {
+				opt.ReplicateFrom = append(opt.ReplicateFrom, nodetest.Socket(t, addr))
+			}
+		})
+		p := &promotion{Node: n, before: k.before, last: k.last}
+		voters := k.voters
+		if name != "not this node" && !strings.HasPrefix(name, "without names") {
+			voters = append([]voter{own(n)}, voters...)
+		}
+		reasons := strings.Join(p.missing(voters, "voted"), "; ")
+		if k.want == "" && reasons != "" || !strings.Contains(reasons, k.want) {
+			t.Errorf("%s: %q, want %q", name, reasons, k.want)
+		}
+	}
+	n := lone(t, func(*Options) {})
+	led := &promotion{Node: n, before: names(1, "own", "b"), last: protocol.Epoch{Node: n.keep.Node(), By: "own"}}
+	if reasons := led.missing([]voter{own(n), b}, "voted"); reasons != nil {
+		t.Errorf("a node that was the primary itself has what it acknowledged: %v", reasons)
+	}
+}
+
+// A primary begins a higher epoch only where nobody can have begun one: all others answer, or so many that the rest are
+// no majority of those that commits wait for. None of them leads, or has more.
+func TestWhatKeepsAPrimaryFromAHigherEpoch(t *testing.T) {
+	away := answer{err: errors.New("away")}
+	status := func(name string, ahead zodb.Tid, leads bool) func(*Node) answer {
+		return func(n *Node) answer {
+			return answer{status: &protocol.NodeStatus{
+				Node: "node-" + name, Name: name, LastTid: n.st.LastTid() + ahead, IsPrimary: leads,
+			}}
+		}
+	}
+	silent := func(*Node) answer { return away }
+	named := SyncConfig{Required: 1, Names: []string{"own", "b", "c"}}
+	for name, k := range map[string]struct {
+		sync    SyncConfig
+		answers []func(*Node) answer
+		want    string
+	}{
+		"nobody else is there": {},
+		"all answer":           {answers: []func(*Node) answer{status("b", 0, false), status("c", 0, false)}},
+		"one leads, too":       {answers: []func(*Node) answer{status("b", 0, true)}, want: "is primary, too"},
+		"one has more":         {answers: []func(*Node) answer{status("b", 1, false)}, want: "b has more"},
+		"one is away":          {answers: []func(*Node) answer{status("b", 0, false), silent}, want: "not all"},
+		"one is away, without names": {
+			sync: SyncConfig{Required: 1}, answers: []func(*Node) answer{silent},
+			want: "not all",
+		},
+		"one is away, the other votes": {sync: named, answers: []func(*Node) answer{status("b", 0, false), silent}},
+		"one is away, a stranger does": {
+			sync: named, answers: []func(*Node) answer{status("d", 0, false), silent},
+			want: "1 of b, c have to answer, 0 do",
+		},
+		"both are away": {
+			sync: named, answers: []func(*Node) answer{silent, silent},
+			want: "1 of b, c have to answer, 0 do",
+		},
+	} {
+		n := lone(t, func(opt *Options) { opt.Sync = k.sync })
+		var answers []answer
+		for _, a := range k.answers {
+			answers = append(answers, a(n))
+		}
+		err := n.oppositionOf(answers)
+		if (err == nil) != (k.want == "") || err != nil && !strings.Contains(err.Error(), k.want) {
+			t.Errorf("%s: %v, want %q", name, err, k.want)
+		}
+	}
+}
+
+// A primary with a fault gives its lease up only where enough others are there for another one to take transactions.
+func TestHowManyOthersAPrimaryWithAFaultNeeds(t *testing.T) {
+	for name, k := range map[string]struct {
+		sync SyncConfig
+		want int
+	}{
+		"commits do not wait": {SyncConfig{}, 1},
+		"one of two":          {SyncConfig{Required: 1, Names: []string{"own", "b", "c"}}, 2},
+		"two of two":          {SyncConfig{Required: 2, Names: []string{"own", "b", "c"}}, 3},
+		"one of three":        {SyncConfig{Required: 1, Names: []string{"b", "c", "d"}}, 3},
+		"two of two, or none": {SyncConfig{Required: 2, Names: []string{"b", "c"}, OnTimeout: SyncDegrade}, 1},
+		"one of any":          {SyncConfig{Required: 1}, 2},
+	} {
+		n := lone(t, func(opt *Options) { opt.Sync = k.sync })
+		if got := n.nodesNeeded(); got != k.want {
+			t.Errorf("%s: %d others, want %d", name, got, k.want)
+		}
+	}
+}
+
+// Of two primaries of one epoch both find the same one to go on.
+func TestOfTwoPrimariesOfOneEpochBothFindTheSame(t *testing.T) {
+	n := &Node{}
+	for _, k := range []struct {
+		begin  zodb.Tid
+		node   string
+		yields bool
+	}{
+		{5, "z", false}, {7, "a", true}, {6, "a", false}, {6, "z", true},
+	} {
+		id := &state.State{Node: "m", Epochs: []protocol.Epoch{{Number: 2, Begin: 6, Node: "m"}}}
+		theirs := &protocol.NodeStatus{
+			Node: k.node, Epochs: []protocol.Epoch{{Number: 2, Begin: k.begin, Node: k.node}}, IsPrimary: true,
+		}
+		other := &state.State{Node: k.node, Epochs: theirs.Epochs}
+		if n.yieldsTo(id, theirs) != k.yields ||
+			n.yieldsTo(other, &protocol.NodeStatus{Node: "m", Epochs: id.Epochs}) == k.yields {
+			t.Errorf("%+v", k)
 		}
 	}
 }
