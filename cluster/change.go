@@ -9,7 +9,7 @@ import (
 	"github.com/zrsd/zrsd/internal/state"
 )
 
-// A report collects what a change of roles does, and tells it as it happens.
+// A report collects the steps of a change of roles, and passes them on as they happen.
 type report struct {
 	tell  func(admin.Step)
 	dry   bool

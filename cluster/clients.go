@@ -12,8 +12,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// holdFor is for how long nobody has to lead before clients that want to write are let in to read. A coordinator finds
-// a new primary in less.
+// holdFor is for how long there must be no primary before clients that want to write are admitted as readers. A
+// coordinator finds a new primary in less time.
 func (n *Node) holdFor() time.Duration {
 	if n.failover == nil {
 		return defaultHoldFor
@@ -105,9 +105,9 @@ func (n *Node) mayLead() bool {
 
 // A former primary that did not hear at once that its time was over has committed beside the new one, and ZEO clients
 // have seen that. Their caches are ahead of the new primary, and ZEO's client uses no server that is behind its cache:
-// where all have seen it, nobody commits at the new primary, which is behind for ever. So a primary that hears of a
-// later transaction than its own last one, or whose clients leave as those do, writes one more transaction as the one
-// with which its epoch began. The clients then hear that the end of their caches is of another history.
+// if all clients have seen it, none commits at the new primary, which stays behind for ever. So a primary that hears of
+// a later transaction than its own last one, or whose clients leave as those do, writes one more empty transaction like
+// the one with which its epoch began. The clients then learn that the end of their caches is of another history.
 
 // A surpassing is how often such transactions were written only because clients had left, which says little.
 type surpassing struct {

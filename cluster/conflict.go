@@ -32,7 +32,7 @@ type Conflict struct {
 func (n *Node) Conflict() *Conflict {
 	id := n.keep.State()
 	switch met := n.conflictFound.Load(); {
-	case met != nil && (n.IsPrimary() || n.asksIdentity.Load()): // whoever leads no more disputes nothing
+	case met != nil && (n.IsPrimary() || n.asksIdentity.Load()): // a node that is no longer primary has no conflict
 		return met
 	case id == nil:
 		return nil
@@ -151,8 +151,9 @@ func (n *Node) conflictWith(id *state.State, a *answer) *Conflict {
 	return c
 }
 
-// yieldsTo reports whether, of two primaries of one epoch, the other one goes on: the one that had more when it began,
-// or has the higher id. Both come to the same result. With a coordinator who is in its lease goes on.
+// yieldsTo reports whether, of two primaries of one epoch number, the other one continues: the one that had more when
+// it began, or has the higher id. Both come to the same result. With a coordinator the one with a valid lease
+// continues.
 func (n *Node) yieldsTo(id *state.State, p *protocol.NodeStatus) bool {
 	if n.failover != nil && n.failover.mayTell() {
 		return false
@@ -194,7 +195,7 @@ func (n *Node) stopTransactions(ctx context.Context) error {
 	still.Harmless = false
 	n.conflictFound.Store(&still)
 	n.applyAccess()
-	release, err := n.st.Hold(ctx) // what was voted is in, or has been given up with its connection
+	release, err := n.st.Hold(ctx) // voted transactions are committed, or aborted with their connection
 	if err == nil {
 		release()
 	}

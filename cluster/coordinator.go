@@ -19,8 +19,8 @@ type CoordinatorOptions struct {
 	Open   func(storageID string) (lease.Coordinator, error) // it connects when it is used
 }
 
-// A failoverNode has this node lead by the leases of a coordinator: it is a lease.Node. Clients are told of nothing
-// that another node could lead without.
+// A failoverNode has this node lead by the leases of a coordinator: it is a lease.Node. It reports no commits that
+// another node could be primary without.
 type failoverNode struct {
 	node    *Node
 	timing  lease.Timing
@@ -209,8 +209,8 @@ func (n *Node) TakePart() (leave func()) {
 	}
 }
 
-// awaitLease returns when clients may be told of what is here: in a lease of this node, or when it follows a
-// primary that has it. That it is in a lease is looked at last.
+// awaitLease returns when clients may see the transactions that are here: under a lease of this node, or when it
+// follows a primary that has them. The lease is checked last.
 func (f *failoverNode) awaitLease(ctx context.Context) error {
 	if f.mayTell() {
 		return nil
@@ -243,7 +243,7 @@ func (f *failoverNode) mayTell() bool {
 	return f.proven
 }
 
-// HasLease reports whether clients may be told of commits as far as the coordinator is concerned; without one they may.
+// HasLease reports whether commits may be acknowledged as far as the coordinator is concerned; without one they may.
 func (n *Node) HasLease() bool { return n.failover == nil || n.failover.mayTell() }
 
 // Coordinator says how the node stands with its coordinator; nil: it has none. The address is for others to fill in.

@@ -11,7 +11,7 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// Demote makes this node a secondary of whoever is primary at the addresses, or has a secondary look there.
+// Demote makes this node a secondary of the primary at the addresses, or has a secondary look there.
 func (n *Node) Demote(ctx context.Context, req admin.DemoteRequest, tell func(admin.Step)) (out admin.Change,
 	err error) {
 	err = n.change(ctx, func(ctx context.Context) error {
@@ -68,7 +68,7 @@ func (n *Node) keepFollow(p *report, follow []string) error {
 	return err
 }
 
-// checkFollow sees to it that there is somebody to follow.
+// checkFollow checks that there is a node to follow.
 func (n *Node) checkFollow(ctx context.Context, p *report, follow []string) error {
 	id := n.keep.State()
 	switch {
@@ -113,7 +113,8 @@ func (n *Node) checkFollow(ctx context.Context, p *report, follow []string) erro
 	return nil
 }
 
-// Freeze keeps this primary from taking transactions; it is read, and streamed, as before. It stays so across restarts.
+// Freeze keeps this primary from taking transactions; it serves readers and secondaries as before, and stays frozen
+// across restarts.
 func (n *Node) Freeze(ctx context.Context, req admin.FreezeRequest, tell func(admin.Step)) (admin.Change, error) {
 	return n.setFrozen(ctx, req, tell, true)
 }

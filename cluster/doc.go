@@ -28,19 +28,19 @@
 // and acknowledges nothing to one (vote.go). Together with the sync rule that makes a promotion safe: where commits
 // wait for N of M secondaries, each commit is on one of any M-N+1 of them, so that many have to vote, and none of them
 // may have more than the node that is promoted (promote.go). A promotion asks all nodes first and changes nothing until
-// the answers say that it will succeed. Where votes were given and the epoch has not begun, the primary goes on under a
-// higher number (epoch.go).
+// the answers say that it will succeed. Where votes were given and the epoch has not begun, the primary begins a
+// higher epoch (epoch.go).
 //
 // # Changes
 //
 //	promote      a secondary becomes primary, because the primary is lost              promote.go
-//	election     the same, by the lease of a coordinator, where nobody can insist      promote.go, coordinator.go
+//	election     the same, by the lease of a coordinator, without --force              promote.go, coordinator.go
 //	switchover   a primary hands over to a secondary that has everything               switchover.go
 //	demote       a primary becomes a secondary                                         demote.go
 //	freeze       a primary takes no transactions for a while                           demote.go
 //
-// One change at a time is under way on a node. What other nodes say arrives on their connections as events, and is done
-// one after the other by Run (monitor.go).
+// One change at a time is under way on a node. Messages of other nodes arrive on their connections as events, and Run
+// handles them one after the other (monitor.go).
 //
 // # Sync rule
 //
@@ -52,6 +52,7 @@
 // # Afterwards
 //
 // A former primary may have transactions that the new one never had. Where nothing is lost by that it sets them aside
-// by itself, otherwise a person decides (rewind.go). Two primaries of one epoch, a copy of a node, or a node without a
-// state file are conflicts: such a node leads nothing that another one could lead (identity.go, conflict.go).
+// by itself, otherwise an operator decides (rewind.go). Two primaries of one epoch, a copy of a node, or a node without
+// a state file are conflicts: such a node is not primary of what another one could be primary of (identity.go,
+// conflict.go).
 package cluster

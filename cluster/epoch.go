@@ -13,8 +13,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// oidGap is how many oids a new primary leaves out. The one before gave clients up to 100 oids each in advance; those
-// that were not used by then are not known here, and must not be given to somebody else.
+// oidGap is how many oids a new primary leaves out. The former one gave clients up to 100 oids each in advance; those
+// that were not used by then are not known here, and must not be given to another client.
 const oidGap = 1 << 20
 
 // becomePrimary begins an epoch: this node is primary from here on. Nobody is followed at this time. The epoch is
@@ -121,7 +121,7 @@ func (n *Node) fence(ctx context.Context, epoch uint64, begun bool, addr string)
 
 // stepDown makes a primary that takes no transactions any more the secondary that its state file says it is.
 func (n *Node) stepDown(ctx context.Context, epoch uint64) error {
-	release, failed, err := n.holdCommits(ctx) // what was voted is in, or has been given up with its connection
+	release, failed, err := n.holdCommits(ctx) // voted transactions are committed, or aborted with their connection
 	if err != nil {
 		return err
 	}
@@ -139,17 +139,17 @@ func (n *Node) stepDown(ctx context.Context, epoch uint64) error {
 }
 
 // tidGap is how many tids a new epoch leaves out, a second of them. Where clocks are behind the last tid, two nodes
-// would otherwise give the same one to different transactions, and a client could not tell that what it saw is gone.
+// would otherwise give the same one to different transactions, and a client could not notice that the one it saw is
+// lost.
 const tidGap = 1 << 26
 
-// heardAhead is how far ahead of the last transaction here, or of the clock, a tid may be that others have told, to be
-// believed.
+// heardAhead is how far ahead of the last transaction here, or of the clock, a tid from another node may be.
 const heardAhead = time.Hour
 
-// writeFirst writes the transaction with which an epoch begins: empty, durable before any client is let in, and newer
-// than anything that the former primary may have told of and this node does not have. A ZEO client does not use a
-// server whose last transaction is older than its cache; with this one it can, and hears that the end of its cache is
-// of another history.
+// writeFirst writes the transaction with which an epoch begins: empty, durable before any client is admitted, and newer
+// than anything that clients of the former primary may have seen and this node does not have. A ZEO client does not use
+// a server whose last transaction is older than its cache; with this one it can, and learns that the end of its cache
+// is of another history.
 func (n *Node) writeFirst(ctx context.Context) error {
 	id := n.keep.State()
 	if err := n.writeEmpty(ctx, n.lastHeard(), openingText(id.Epoch().Number, n.opt.Name)); err != nil {
@@ -158,7 +158,7 @@ func (n *Node) writeFirst(ctx context.Context) error {
 	return nil
 }
 
-// writeEmpty commits a transaction without records that is later than another one, as far as that is to be believed.
+// writeEmpty commits a transaction without records that is later than another one, as far as that one is plausible.
 func (n *Node) writeEmpty(ctx context.Context, after zodb.Tid, description []byte) error {
 	if err := n.st.SkipTids(ctx, n.tidsToSkip(after)); err != nil {
 		return fmt.Errorf("skipping tids: %w", err)
@@ -191,7 +191,7 @@ func (n *Node) openAgain(ctx context.Context) error {
 	return nil
 }
 
-// lastHeard is the last transaction that the former primary has told of.
+// lastHeard is the last transaction that the former primary has reported.
 func (n *Node) lastHeard() zodb.Tid {
 	before := n.sec.Status()
 	last := before.PrimaryLast
@@ -217,8 +217,8 @@ func (n *Node) highestBelieved() zodb.Tid {
 	return max(now, most)
 }
 
-// higherEpochAfter is how many times in a row a primary has to hear of an epoch that got votes and has not begun
-// before it goes on under a higher number. By then a promotion that is under way has come to its end.
+// higherEpochAfter is how many times in a row a primary has to hear of an epoch that got votes and has not begun before
+// it begins a higher one. By then a promotion that was under way has ended.
 const higherEpochAfter = 3
 
 // tryHigherEpoch has a primary go on under a higher epoch. It returns why that cannot be; said is what it returned

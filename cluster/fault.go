@@ -44,10 +44,10 @@ func (n *Node) nodesNeeded() int {
 	if n.opt.Sync.OnTimeout == SyncDegrade {
 		return max(votesNeeded, 1)
 	}
-	return max(votesNeeded, rule.Required+1) // who leads, and for whom its commits wait
+	return max(votesNeeded, rule.Required+1) // the primary, and those for which its commits wait
 }
 
-// lastTold is the last transaction that clients may have been told of, as far as commits wait for secondaries.
+// lastTold is the last transaction that clients may have seen, as far as commits wait for secondaries.
 func (n *Node) lastTold() zodb.Tid {
 	if n.entered.Load() && n.IsPrimary() && n.opt.Sync.Required > 0 && n.opt.Sync.OnTimeout != SyncDegrade &&
 		n.replicationServer != nil {
@@ -56,8 +56,8 @@ func (n *Node) lastTold() zodb.Tid {
 	return n.st.LastTid()
 }
 
-// noteUnwritten notes that this primary was told of a higher epoch and could not write that down. It takes no
-// transactions all the same.
+// noteUnwritten notes that this primary heard of a higher epoch and could not save that. It takes no transactions all
+// the same.
 func (n *Node) noteUnwritten(epoch uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -86,16 +86,16 @@ func (n *Node) endForReopening(failed *filestorage.FailedError) {
 	}
 }
 
-// StorageFailed is told that the storage takes no transactions any more, which was found while it was idle. A primary
-// goes on being read, and says so; a secondary ends as if it had come upon it with a transaction.
+// StorageFailed is called when an idle storage is found to take no more transactions. A primary still serves reads, and
+// reports it; a secondary ends as after a failed transaction.
 func (n *Node) StorageFailed(failed *filestorage.FailedError) {
 	if !n.IsPrimary() {
 		n.endForReopening(failed)
 	}
 }
 
-// holdCommits waits for what is being committed and keeps anything else from that until release is called. A storage
-// that has failed commits nothing any more; then failed says so, and nothing has to be released.
+// holdCommits waits for commits in progress and keeps others from beginning until release is called. A storage that has
+// failed commits nothing any more; then failed is set, and nothing has to be released.
 func (n *Node) holdCommits(ctx context.Context) (release func(), failed *filestorage.FailedError, err error) {
 	release, err = n.st.Hold(ctx)
 	if errors.As(err, &failed) {

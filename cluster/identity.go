@@ -81,8 +81,8 @@ func (c *Identity) Load() (*state.Keeper, error) {
 	return keep, nil
 }
 
-// forgetImpossible drops a vote for an epoch that cannot be. Versions that believed any number wrote it down, and
-// nobody could be promoted any more.
+// forgetImpossible drops a vote for an implausible epoch. Versions that accepted any number saved it, and then no node
+// could be promoted any more.
 func (c *Identity) forgetImpossible(keep *state.Keeper) error {
 	id := keep.State()
 	if id == nil {

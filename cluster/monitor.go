@@ -146,7 +146,7 @@ func (e *events) take() pendingEvents {
 	return all
 }
 
-// Outranked is primary.Member. The number is one to be believed.
+// Outranked is primary.Member. The number is plausible.
 func (n *Node) Outranked(epoch uint64) {
 	n.events.note(func(e *pendingEvents) { e.higher = max(e.higher, epoch) })
 }

@@ -20,12 +20,13 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Options are what a node is told, and what it works with. Storage, State, Dial, Watch and the Logger are required.
+// Options are the configuration of a node, and what it works with. Storage, State, Dial, Watch and the Logger are
+// required.
 type Options struct {
 	Identity
 
 	Starts          state.Role          // the role while the state file says nothing else
-	ReplicateFrom   []endpoint.Endpoint // the other nodes that it was told of
+	ReplicateFrom   []endpoint.Endpoint // the other nodes of its configuration
 	ReplicationAddr string              // where others connect to this node, as they reach it; empty: nowhere
 	AdminAddr       string              // of its admin server, for the coordinator's list
 	Blobs           string              // path of the blob directory; empty: none
@@ -33,7 +34,7 @@ type Options struct {
 	ReadyLag        time.Duration       // how far behind a node may be that is elected
 	Sync            SyncConfig          // for how many secondaries commits of clients wait
 	Coordinator     *CoordinatorOptions // who decides which node leads; nil: operators do
-	Self            string              // another one with each start of the process: tells the node from a copy of it
+	Self            string              // another one with each start of the process: distinguishes the node from a copy of it
 
 	Storage *filestorage.Storage
 	State   *state.Keeper
@@ -42,12 +43,12 @@ type Options struct {
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// MayDial says why this node must not connect to an address, such as for want of encryption. Nil: it may always.
 	MayDial func(endpoint.Endpoint) error
-	// SetAccess tells the front what clients may do with the storage. It returns when those that may not be connected
-	// any more are gone. Nil: there are no clients.
+	// SetAccess sets what clients may do with the storage. It returns when those that may not be connected any more
+	// have been disconnected. Nil: there are no clients.
 	SetAccess func(zeo.Access)
 	// Stopping reports whether the process is ending, which nobody should take for a primary any more. Nil: never.
 	Stopping func() bool
-	Watch    *watchdog.Board // is told what waits
+	Watch    *watchdog.Board // gets the waits
 }
 
 // canLead reports whether the blobs of this node are its own.
@@ -76,7 +77,7 @@ type ReplicationServer interface {
 	AwaitDurable(ctx context.Context, node string, tid zodb.Tid) error
 	// CheckHandover asks a secondary whether it could take over.
 	CheckHandover(ctx context.Context, node string, p *protocol.HandoverCheck) error
-	// TakeOver tells it to.
+	// TakeOver asks it to.
 	TakeOver(node string, t *protocol.TakeOver) error
 }
 
@@ -110,7 +111,7 @@ type Node struct {
 	surpassed      surpassing  // of changing
 	secondaryAhead atomic.Bool // a secondary of this primary's epoch has more than this one
 
-	// changing is held by whoever changes the role, or votes, and in the end for good.
+	// changing is held while the role changes, or a vote is given, and at the end for good.
 	changing chan struct{}
 
 	mu        sync.Mutex
@@ -118,7 +119,7 @@ type Node struct {
 	since     time.Time  // it leads, or takes transactions again
 	readOnly  bool       // clients could only read here when the access was told last
 	running   *following // nil: nobody is followed
-	// unwritten is a higher epoch that this node was told of as primary and could not write down: see noteUnwritten.
+	// unwritten is a higher epoch that this node heard of as primary and could not save: see noteUnwritten.
 	unwritten uint64
 
 	asksIdentity  atomic.Bool              // started as primary, it still asks whether the storage has an identity
@@ -168,8 +169,8 @@ func (n *Node) Begin(ctx context.Context, sec Secondary) error {
 // Serve gives the node the server of its secondaries. A node that nobody can reach has none.
 func (n *Node) Serve(server ReplicationServer) { n.replicationServer = server }
 
-// Follow makes a secondary follow its primary, unless a vote request has had it done so already. The secondaries of
-// this node are served by then: they have to hear of what is new here.
+// Follow makes a secondary follow its primary, unless a vote request has started that already. The secondaries of this
+// node are served by then: they must learn of new epochs.
 func (n *Node) Follow(ctx context.Context) error {
 	return n.changeInTurn(ctx, func(context.Context) error {
 		n.mu.Lock()
@@ -208,8 +209,8 @@ func (n *Node) Enter(ctx context.Context) {
 	n.monitor.Go(func() { n.epochMonitor(n.life) })
 }
 
-// Run does what connections have noticed, until ctx ends, served sends, or something fails. served has the end of the
-// replication server, which is put back for who waits for it.
+// Run handles the events of connections, until ctx ends, served sends, or something fails. served has the end of the
+// replication server, which is put back for its other receiver.
 func (n *Node) Run(ctx context.Context, served chan error) error {
 	for {
 		select {
@@ -219,7 +220,7 @@ func (n *Node) Run(ctx context.Context, served chan error) error {
 			if !errors.As(err, &n.rewindAfter) {
 				return err
 			}
-			if n.IsPrimary() { // it was promoted meanwhile: what it has is the history now
+			if n.IsPrimary() { // it was promoted meanwhile: its transactions are the history now
 				n.rewindAfter = nil
 				continue
 			}
@@ -317,7 +318,7 @@ func (n *Node) Access() zeo.Access {
 	return zeo.Writable
 }
 
-// applyAccess tells the front what clients may do now, because the role may be another.
+// applyAccess sets what clients may do now, because the role may have changed.
 func (n *Node) applyAccess() {
 	n.failover.roleChanged()
 	access := n.Access()
@@ -328,7 +329,7 @@ func (n *Node) applyAccess() {
 	if n.opt.SetAccess != nil {
 		n.opt.SetAccess(access)
 	}
-	if access == zeo.ReadOnly { // and its writers are gone, so that nobody hears "committed" of what was waiting
+	if access == zeo.ReadOnly { // and its writers are disconnected, so that no client gets an answer to commits that waited
 		n.sync.setLeading(false)
 	}
 }

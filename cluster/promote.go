@@ -15,7 +15,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A promotion makes this node primary where the present one is gone.
+// A promotion makes this node primary when the present primary is lost.
 type promotion struct {
 	*Node
 	report
@@ -23,7 +23,7 @@ type promotion struct {
 	force   bool
 	before  secondary.Status // of the following of the former primary
 	elected *election        // nil: by hand
-	last    protocol.Epoch   // the last one that anybody who has answered knows of
+	last    protocol.Epoch   // the last one that any node that has answered knows
 	voters  []string         // see protocol.Epoch
 
 	lastName string // how the primary of the last epoch calls itself, where it has answered
@@ -31,7 +31,7 @@ type promotion struct {
 
 // Promote makes this secondary the primary: see docs/failover.md.
 //
-//	ask everybody how things stand ──▶ refuse where something could be lost or too few answer, unless forced
+//	ask all nodes for their status ──▶ refuse where something could be lost or too few answer, unless forced
 //	follow nobody any more
 //	ask the others to vote for n+1 ───▶ refuse where one is further, or too few answer now
 //	tell a primary that is replaced ──▶ it takes no transactions any more
@@ -182,10 +182,10 @@ func (p *promotion) refuse(reasons []string) error {
 		"; --force promotes this node anyway"}
 }
 
-// carryOut has those vote who have answered before, and begins the epoch. Its own vote is that the node follows
-// nobody from here on, and votes for nobody else while its role is being changed; it becomes durable together with the
-// epoch. After a refusal it is a secondary again. A primary that is to be replaced is told last: it stops only for a
-// promotion that nothing can refuse any more.
+// carryOut asks those that have answered before for their votes, and begins the epoch. Its own vote is that the node
+// follows no other from here on, and votes for no other while its role changes; it becomes durable together with the
+// epoch. After a refusal it is a secondary again. A primary that is to be replaced is asked last: it stops only for a
+// promotion that cannot be refused any more.
 func (p *promotion) carryOut(ctx context.Context, epoch uint64, answers []answer) error {
 	p.stopFollowing()
 	if err := p.stopTransactions(ctx); err != nil {
@@ -317,7 +317,7 @@ func (p *promotion) missing(voted []voter, did string) []string {
 		"them; %d have %s", rule.required, rule.members, strings.Join(rule.names, ", "), need, have, did)}
 }
 
-// ledLast reports whether a voter is the former primary, another than this node: what it has says nothing about what
+// ledLast reports whether a voter is the former primary, another than this node: its transactions do not show what
 // others have acknowledged to it.
 func (p *promotion) ledLast(v voter) bool {
 	switch {

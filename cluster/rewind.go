@@ -13,10 +13,10 @@ import (
 	"github.com/zrsd/zrsd/protocol"
 )
 
-// A primary whose place another node took may have transactions that nobody received: at least the one with which its
-// epoch began. Where all of them are without records, or where it is certain that no client was told of them, nothing
-// is lost when they go, and the node is rewound without a person: what zrsd rewind does is noted in the state file at
-// the end of the session, when nobody writes any more, and done when the storage is opened again.
+// A primary that was replaced may have transactions that no other node received: at least the one with which its epoch
+// began. If all of them are without records, or if it is certain that no client was told of them, nothing is lost when
+// they are set aside, and the node is rewound without an operator: the rewind is noted in the state file at the end of
+// the session, when nothing is written any more, and done when the storage is opened again.
 
 // planTimeout bounds the questions to the primary about one rewind.
 const planTimeout = time.Minute

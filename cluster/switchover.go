@@ -27,7 +27,7 @@ type switchover struct {
 //
 //	wait until the successor has nearly everything
 //	hold commits ─────────────────────────┐
-//	wait until it has everything          │ whatever fails here lets commits go on
+//	wait until it has everything          │ if a step fails here, commits continue
 //	ask whether it could begin epoch n+1  │
 //	step down, durably ───────────────────┤ from here there is no way back but to promote
 //	tell it to take over                  │ each connection to it says the same again
@@ -125,7 +125,7 @@ func (h *switchover) failed(when string, err error) error {
 	return fmt.Errorf("not switched over: it failed %s, and this node stays primary: %w", when, err)
 }
 
-// prepare does everything that leaves a way back.
+// prepare does all steps that can still be undone.
 func (h *switchover) prepare(ctx context.Context) error {
 	h.last = h.st.LastTid()
 	h.step("commits are held; the last transaction is %v", h.last)
@@ -153,7 +153,7 @@ func (h *switchover) resign() error {
 	})
 }
 
-// await tells the successor, and follows it until it leads.
+// await notifies the successor, and follows it until it leads.
 func (h *switchover) await(ctx context.Context) error {
 	h.setPrimary(false)
 	h.step("this node has stepped down")
@@ -221,7 +221,7 @@ func (n *Node) TakeOver(t *protocol.TakeOver) {
 }
 
 // succeed makes this node primary after the former one has stepped down for it. It is idempotent: the former primary
-// tells it again for as long as it hears nothing of the new epoch.
+// repeats its message until it hears of the new epoch.
 func (n *Node) succeed(h *handover) error {
 	id := n.keep.State()
 	switch {

@@ -98,8 +98,8 @@ func (n *Node) SyncRule() protocol.SyncRule {
 	return protocol.SyncRule{Required: n.opt.Sync.Required, Names: names}
 }
 
-// A syncWindow is a time in which transactions wait. Behind its end clients may be told everything: the node is not
-// primary, and those that write have gone.
+// A syncWindow is a time in which transactions wait. After its end clients may see everything: the node is not primary,
+// and its writers are disconnected.
 type syncWindow struct {
 	life context.Context
 	end  context.CancelFunc
@@ -175,8 +175,8 @@ func (s *syncer) count(e int) {
 	s.waiting += e
 }
 
-// timedOut does what is to be done when secondaries do not answer in time. That commits do not wait is written down
-// before one of them is told; as long as that fails they wait on.
+// timedOut handles secondaries that do not answer in time. That commits do not wait is durable before one of them is
+// acknowledged; while that cannot be saved they keep waiting.
 func (s *syncer) timedOut(ctx context.Context, now *syncWindow, release func(), tid zodb.Tid) {
 	has := s.replicationServer.Synced()
 	if s.opt.Sync.OnTimeout == SyncBlock {
@@ -286,9 +286,9 @@ func (s *syncer) status() *admin.Sync {
 	return out
 }
 
-// A primary whose commits wait for secondaries keeps in its state file of what clients were told only when enough of
-// them had it: identity.Waits. When another node took its place, that says whether what it has alone was told to
-// anybody. Each change of it is durable before a client is told anything by the new rule.
+// A primary whose commits wait for secondaries notes in its state file for which transactions clients were told only
+// what enough secondaries had: state.Waits. When another node has replaced it, this shows whether any client was told
+// of what it alone has. Each change of it is durable before a client is told anything by the new rule.
 
 // commitsWait reports whether commits wait for secondaries while this node leads.
 func (n *Node) commitsWait() bool { return n.opt.Sync.Required > 0 && n.opt.ReplicationAddr != "" }
@@ -357,8 +357,8 @@ func (n *Node) changeWaits(change func(*state.Waits) *state.Waits) error {
 	})
 }
 
-// Counts is primary.Member. A node that comes back with less than it had acknowledged, and one that takes the place of
-// another, may be without something that clients were told.
+// Counts is primary.Member. A node that comes back with less than it had acknowledged, and one that replaces another,
+// may lack something that clients were told.
 func (n *Node) Counts(c primary.Counting) error {
 	if !n.IsPrimary() {
 		return nil
@@ -372,7 +372,7 @@ func (n *Node) Counts(c primary.Counting) error {
 	})
 }
 
-// pauseWaits is called before clients are told of what no secondary has.
+// pauseWaits is called before commits are acknowledged that no secondary has.
 func (n *Node) pauseWaits() error {
 	return n.changeWaits(func(w *state.Waits) *state.Waits {
 		if w == nil || w.Paused {
@@ -382,7 +382,7 @@ func (n *Node) pauseWaits() error {
 	})
 }
 
-// resumeWaits is called when nothing is told any more that enough secondaries do not have.
+// resumeWaits is called when all commits are acknowledged only after enough secondaries have them.
 func (n *Node) resumeWaits() error {
 	return n.changeWaits(func(w *state.Waits) *state.Waits { return w.From(n.st.LastTid()) })
 }

@@ -48,8 +48,8 @@ func (n *Node) Status(req *protocol.StatusRequest) (*protocol.NodeStatus, *proto
 	return n.ownStatus(), nil
 }
 
-// Vote is primary.Member: it answers a node that wants to be primary. The vote is durable, and whom this node followed
-// is given up, before it answers.
+// Vote is primary.Member: it answers a node that wants to be primary. The vote is durable, and the node has ended its
+// connection to its primary, before it answers.
 func (n *Node) Vote(ctx context.Context, req *protocol.VoteRequest) (*protocol.Vote, *protocol.Refusal) {
 	if refusal := n.believes(req.StorageID, max(req.Epoch, req.MaxEpochBegun)); refusal != nil {
 		return nil, refusal
@@ -78,7 +78,7 @@ func (n *Node) Vote(ctx context.Context, req *protocol.VoteRequest) (*protocol.V
 	return &protocol.Vote{Epoch: req.Epoch, NodeStatus: *n.ownStatus()}, nil
 }
 
-// believes refuses numbers of epochs that cannot be: written down, they would leave none for later promotions.
+// believes refuses implausible numbers of epochs: once saved, they would leave none for later promotions.
 func (n *Node) believes(storageID string, epoch uint64) *protocol.Refusal {
 	id := n.keep.State()
 	if id == nil || storageID != id.StorageID {
@@ -105,7 +105,7 @@ func (n *Node) grant(ctx context.Context, req *protocol.VoteRequest) error {
 	})
 }
 
-// ownStatus is what this node tells others of itself.
+// ownStatus is the status that this node sends to others.
 func (n *Node) ownStatus() *protocol.NodeStatus {
 	p := &protocol.NodeStatus{
 		Node: n.keep.Node(), Run: n.opt.Self, Name: n.opt.Name, LastTid: n.st.LastTid(),
@@ -181,7 +181,7 @@ func (n *Node) askStatus(ctx context.Context, addresses []string) []answer {
 	return n.askEach(addresses, func(addr string) answer { return n.askStatusAt(ctx, addr, req) })
 }
 
-// askIdentity is askStatus of a node that has no identity, or gives up the one that it has.
+// askIdentity is askStatus of a node that has no identity, or drops the one that it has.
 func (n *Node) askIdentity(ctx context.Context, addresses []string) []answer {
 	req := n.statusRequest()
 	return n.askEach(addresses, func(addr string) answer { return n.askStatusAt(ctx, addr, req) })
@@ -196,7 +196,7 @@ func (n *Node) askVote(ctx context.Context, epoch uint64, addresses []string) []
 	return n.askEach(addresses, func(addr string) answer { return n.askVoteAt(ctx, addr, req) })
 }
 
-// statusRequest says who asks, but not which storage this node has.
+// statusRequest names the node that asks, but not its storage.
 func (n *Node) statusRequest() protocol.StatusRequest {
 	return protocol.StatusRequest{
 		Version: protocol.MessageVersion, Node: n.keep.Node(), Run: n.opt.Self, Name: n.opt.Name,
