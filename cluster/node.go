@@ -98,15 +98,16 @@ type Node struct {
 
 	life          context.Context // ends with the session
 	endLife       context.CancelCauseFunc
-	entered       atomic.Bool    // clients and commands may come
-	ended         chan error     // why following ended by itself
-	rewindAfter   *rewindError   // why Run ended; nil: for another reason
-	events        events         // by connections
-	begun         chan struct{}  // one slot: it has begun to lead
-	monitor       sync.WaitGroup // the epoch monitor
-	asked         sync.WaitGroup // questions who leads
-	highestLeader atomic.Uint64  // the highest epoch in which another node has said to lead
-	leader        string         // of changing: where others say that the primary is or will be; empty: unknown
+	entered       atomic.Bool               // clients and commands may come
+	ended         chan error                // why following ended by itself
+	rewindAfter   *rewindError              // why Run ended; nil: for another reason
+	stayed        atomic.Pointer[stayError] // logged last
+	events        events                    // by connections
+	begun         chan struct{}             // one slot: it has begun to lead
+	monitor       sync.WaitGroup            // the epoch monitor
+	asked         sync.WaitGroup            // questions who leads
+	highestLeader atomic.Uint64             // the highest epoch in which another node has said to lead
+	leader        string                    // of changing: where others say that the primary is; empty: unknown
 
 	surpassed      surpassing  // of changing
 	secondaryAhead atomic.Bool // a secondary of this primary's epoch has more than this one

@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A primary that was replaced may have transactions that no other node received: at least the one with which its epoch
@@ -38,30 +39,57 @@ func (e *rewindError) Error() string {
 }
 
 // Diverged is called when the node at an address has said that this one has what it never had. It returns a
-// *tailError when that is to be set aside without a person, otherwise nil.
+// *rewindError when that is to be set aside without a person, otherwise nil.
 func (n *Node) Diverged(ctx context.Context, addr string) error {
 	plan, err := n.planRewind(ctx, addr)
-	if err != nil && ctx.Err() == nil {
+	if err == nil {
+		return &rewindError{plan: plan}
+	}
+	n.stays(ctx, addr, err)
+	return nil
+}
+
+// stays logs why nothing is set aside, once.
+func (n *Node) stays(ctx context.Context, addr string, err error) {
+	var stay *stayError
+	switch {
+	case ctx.Err() != nil:
+	case !errors.As(err, &stay):
 		n.opt.Logger.Warn("cannot tell whether the transactions that the primary lacks may be set aside: they stay "+
 			"here",
 			"refused_by", addr, "error", err)
+	default:
+		if before := n.stayed.Swap(stay); before != nil && *before == *stay {
+			break // said already
+		}
+		n.opt.Logger.Warn("the transactions that the primary lacks stay here: a person decides, with zrsd rewind",
+			"refused_by", addr, "last_tid", stay.last, "reason", stay.why)
 	}
-	if plan == nil {
-		return nil
-	}
-	return &rewindError{plan: plan}
 }
 
-// planRewind returns how to take out what this node has alone; nil when that is for a person to decide.
+// A stayError is why a person has to decide what becomes of the transactions up to last, which the primary lacks.
+type stayError struct {
+	why  string
+	last zodb.Tid
+}
+
+func (e *stayError) Error() string { return e.why }
+
+// planRewind returns how to take out what this node has alone, or a *stayError, or what failed.
 func (n *Node) planRewind(ctx context.Context, addr string) (*state.Rewind, error) {
 	id, last := n.keep.State(), n.st.LastTid()
-	blobsElsewhere := n.opt.SharedBlobs || n.opt.Blobs == "" && rewind.FindBlobs(n.opt.FS, n.opt.Data) != ""
-	if id == nil || id.Was != "" || last == 0 || blobsElsewhere {
-		return nil, nil //nolint:nilnil // a person decides
-	}
-	if id.Waits == nil {
-		if empty, err := rewind.Empty(ctx, n.st, last-1); err != nil || !empty {
-			return nil, err // most tails end with data, and the primary need not be asked
+	stay := func(why string) error { return &stayError{why, last} }
+	switch {
+	case id == nil || id.Was != "" || last == 0:
+		return nil, stay("this node has no state of its own")
+	case n.opt.SharedBlobs || n.opt.Blobs == "" && rewind.FindBlobs(n.opt.FS, n.opt.Data) != "":
+		return nil, stay("the blobs are not in the hands of this node")
+	case id.Waits == nil:
+		switch empty, err := rewind.Empty(ctx, n.st, last-1); {
+		case err != nil:
+			return nil, err
+		case !empty: // most such tails end with data, and the primary need not be asked
+			return nil, stay("commits did not wait for secondaries")
 		}
 	}
 	ctx, cancel := context.WithTimeoutCause(ctx, planTimeout, fmt.Errorf("no answer within %v", planTimeout))
@@ -76,18 +104,23 @@ func (n *Node) planRewind(ctx context.Context, addr string) (*state.Rewind, erro
 		err = rewind.NeedsBlobs(ctx, n.st, plan.Last)
 	}
 	var refusal *rewind.Refusal
-	if errors.As(err, &refusal) || err == nil && plan.First == 0 {
-		return nil, nil //nolint:nilnil // a person decides
-	}
-	if err != nil {
+	switch {
+	case errors.As(err, &refusal):
+		return nil, stay(err.Error())
+	case err != nil:
 		return nil, err
+	case plan.First == 0:
+		return nil, stay("the primary has all of them")
 	}
-	if plan.Why, err = n.whyNothingIsLost(ctx, id, plan, remote); err != nil || plan.Why == "" {
+	if plan.Why, err = n.whyNothingIsLost(ctx, id, plan, remote); err != nil {
 		return nil, err
 	}
 	found, err := n.st.Find(ctx, plan.First)
-	if err != nil || n.st.Size()-found.Pos > n.st.Size()/2 {
-		return nil, err // more than half of the file
+	if err != nil {
+		return nil, err
+	}
+	if n.st.Size()-found.Pos > n.st.Size()/2 {
+		return nil, stay("they are more than half of the file")
 	}
 	known := &state.State{Follow: id.Follow}
 	known.FollowFirst([]string{addr})
@@ -95,19 +128,22 @@ func (n *Node) planRewind(ctx context.Context, addr string) (*state.Rewind, erro
 	return plan, nil
 }
 
-// whyNothingIsLost says why nothing is lost by a plan; empty: something may be.
+// whyNothingIsLost says why nothing is lost by a plan. A *stayError says why something may be.
 func (n *Node) whyNothingIsLost(ctx context.Context, id *state.State, plan *state.Rewind, primary *rewind.Remote) (
 	why string, err error) {
 	records, packed, err := rewind.Holds(ctx, n.st, plan.Last)
 	switch {
-	case err != nil || packed:
+	case err != nil:
 		return "", err
+	case packed:
+		return "", &stayError{"a pack has changed them", plan.Until}
 	case !records:
 		return whyEmpty, nil
-	case id.Untold(plan.Last, primary.Epochs()):
-		return whyUntold, nil
 	}
-	return "", nil
+	if why := id.MayBeTold(plan.Last, primary.Epochs()); why != "" {
+		return "", &stayError{why, plan.Until}
+	}
+	return whyUntold, nil
 }
 
 // NoteRewind writes down what the end of Run asks for: that the storage is rewound when it is opened again. It is

@@ -79,31 +79,54 @@ func (w *Waits) Pause() *Waits {
 	return &now
 }
 
-// Untold reports whether it is certain that no client of this node was told of anything after last, where a primary
-// with these epochs has everything up to last and nothing more. What was told is on Required of the nodes that counted.
+// MayBeTold returns why it is not certain that no client of this node was told of anything after last, where a primary
+// with these epochs has everything up to last and nothing more; empty: nobody was told. What was told is on Required of
+// the nodes that counted.
 // Each of those that voted for the epoch after the last common one had that epoch as its last one, and nothing that
 // the primary had not; so if fewer than Required of the nodes that counted are not among them, the primary has
 // everything that was told. Where fewer counted at all, nothing was told.
-func (s *State) Untold(last zodb.Tid, theirs []protocol.Epoch) bool {
+func (s *State) MayBeTold(last zodb.Tid, theirs []protocol.Epoch) (why string) {
 	w := s.Waits
-	if w == nil || w.Paused || s.Was != "" || s.Epoch().Node != s.Node || last < w.Behind {
-		return false
-	}
-	if len(w.Nodes) < w.Required {
-		return true
+	switch {
+	case w == nil:
+		return "commits did not wait for secondaries"
+	case w.Paused:
+		return "commits did not wait for secondaries at the end"
+	case s.Was != "":
+		return "this node is a copy of another one"
+	case s.Epoch().Node != s.Node:
+		return "the last epoch that this node knows is not its own"
+	case last < w.Behind:
+		return fmt.Sprintf(
+			"the last common transaction is %v, and what clients were told is known only from after %v",
+			last,
+			w.Behind,
+		)
+	case len(w.Nodes) < w.Required:
+		return ""
 	}
 	same := 0
 	for same < len(theirs) && same < len(s.Epochs) && theirs[same].Same(s.Epochs[same]) {
 		same++
 	}
-	if same == 0 || same == len(theirs) || s.Epochs[same-1].Number < w.Epoch || last < s.Epochs[same-1].Begin {
-		return false
+	switch {
+	case same == 0 || same == len(theirs):
+		return "this node and the primary have no epoch in common, or the primary has none after it"
+	case s.Epochs[same-1].Number < w.Epoch || last < s.Epochs[same-1].Begin:
+		return fmt.Sprintf("the last common epoch is %d, and what clients were told is known only from epoch %d on",
+			s.Epochs[same-1].Number, w.Epoch)
 	}
-	absent := 0
-	for _, node := range w.Nodes {
-		if !slices.Contains(theirs[same].Voters, node) {
-			absent++
-		}
+	voters := theirs[same].Voters
+	absent := slices.DeleteFunc(slices.Clone(w.Nodes), func(node string) bool { return slices.Contains(voters, node) })
+	if len(absent) < w.Required {
+		return ""
 	}
-	return absent < w.Required
+	return fmt.Sprintf(
+		"commits waited for %d of %v, and %v have not voted for epoch %d, or had seen more than node %s then",
+		w.Required,
+		w.Nodes,
+		absent,
+		theirs[same].Number,
+		theirs[same].Node,
+	)
 }
