@@ -53,6 +53,6 @@
 //
 // A former primary may have transactions that the new one never had. Where nothing is lost by that it sets them aside
 // by itself, otherwise an operator decides (rewind.go). Two primaries of one epoch, a copy of a node, or a node without
-// a state file are conflicts: such a node is not primary of what another one could be primary of (identity.go,
+// a state file are conflicts: such a node does not become primary by itself (identity.go,
 // conflict.go).
 package cluster

@@ -34,7 +34,7 @@ type Options struct {
 	ReadyLag        time.Duration       // how far behind a node may be that is elected
 	Sync            SyncConfig          // for how many secondaries commits of clients wait
 	Coordinator     *CoordinatorOptions // who decides which node leads; nil: operators do
-	Self            string              // another one with each start of the process: distinguishes the node from a copy of it
+	Self            string              // new with each start of the process: distinguishes the node from a copy
 
 	Storage *filestorage.Storage
 	State   *state.Keeper
@@ -330,7 +330,7 @@ func (n *Node) applyAccess() {
 	if n.opt.SetAccess != nil {
 		n.opt.SetAccess(access)
 	}
-	if access == zeo.ReadOnly { // and its writers are disconnected, so that no client gets an answer to commits that waited
+	if access == zeo.ReadOnly { // its writers are disconnected: none gets an answer to a commit that waited
 		n.sync.setLeading(false)
 	}
 }

@@ -9,7 +9,7 @@ import (
 // An Epoch is the time of one primary: a promotion begins the next one. Two epochs are the same only if number, begin
 // and node are the same: two nodes that did not hear of each other may give the same number.
 type Epoch struct {
-	Number uint64   `msgpack:"n" json:"number"`
+	Number uint64   `msgpack:"n"     json:"number"`
 	Begin  zodb.Tid `msgpack:"begin" json:"begin"` // tid of the last transaction before the epoch; 0 for the first
 	// Node is the id of the node that began it. Empty where an older version of zrsd wrote it down.
 	Node string `msgpack:"node" json:"node,omitempty"`

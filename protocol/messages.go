@@ -178,14 +178,14 @@ func (s *NodeStatus) Begun() uint64 { return max(lastEpoch(s.Epochs), s.MaxEpoch
 // Refusal.
 type VoteRequest struct {
 	Epoch         uint64 `msgpack:"epoch"`
-	StatusRequest `msgpack:",inline"`
+	StatusRequest `       msgpack:",inline"`
 }
 
 // A Vote answers a VoteRequest, with the status of the node after the vote: it has durably promised never again to
 // follow, or to act as, the primary of a lower epoch, and has ended its connection to one.
 type Vote struct {
 	Epoch      uint64 `msgpack:"epoch"`
-	NodeStatus `msgpack:",inline"`
+	NodeStatus `       msgpack:",inline"`
 }
 
 // A HandoverCheck asks a secondary that has everything up to Last whether it could begin the epoch.
