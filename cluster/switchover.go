@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
@@ -36,7 +37,7 @@ func (n *Node) Switchover(ctx context.Context, req admin.SwitchoverRequest, tell
 	out admin.Change, err error) {
 	err = n.change(ctx, func(ctx context.Context) error {
 		h := &switchover{Node: n, report: report{tell: tell, dry: req.DryRun}}
-		if err := h.chooseSuccessor(req.To); err != nil {
+		if err := h.awaitSuccessor(ctx, req.To); err != nil {
 			return err
 		}
 		if err := h.run(ctx); err != nil {
@@ -47,6 +48,28 @@ func (n *Node) Switchover(ctx context.Context, req admin.SwitchoverRequest, tell
 		return nil
 	})
 	return out, err
+}
+
+// reconnectLimit is for how long a secondary may have been disconnected for a switchover to wait for it.
+const reconnectLimit = 10 * time.Second
+
+// awaitSuccessor finds the successor among the secondaries. One that was disconnected a moment ago is waited for: a
+// primary that has begun an epoch has all secondaries connect again.
+func (h *switchover) awaitSuccessor(ctx context.Context, to string) error {
+	for told := false; ; told = true {
+		err := h.chooseSuccessor(to)
+		gone := h.successor != nil && h.successor.State == primary.StateDisconnected
+		if !gone || time.Since(h.successor.GoneSince) > reconnectLimit {
+			return err
+		}
+		if !told {
+			h.step("waiting for %s, which was disconnected a moment ago", h.successor.Name)
+		}
+		if !pause.For(ctx, awaitEvery) {
+			return err
+		}
+		h.successor = nil
+	}
 }
 
 // chooseSuccessor finds the successor among the secondaries.

@@ -6,7 +6,9 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -34,6 +36,27 @@ func TestSwitchoverLosesNothingAndTheOthersFollow(t *testing.T) {
 		if s.epoch() != 2 {
 			t.Errorf("epoch %d", s.epoch())
 		}
+	}
+}
+
+// A secondary that was disconnected a moment ago, as all are when an epoch begins, is waited for.
+func TestSwitchoverWaitsForASecondaryThatConnectsAgain(t *testing.T) {
+	sa, sb := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New())
+	sa.name, sb.name = "a", "b"
+	a, b := sa.seated(t, state.RolePrimary, sb), sb.seated(t, state.RoleSecondary, sa)
+	a.Await(t, "the primary is ready", nodetest.Ready)
+	b.has(t, a.st.LastTid())
+	b.StopFollowing()
+	a.Await(t, "it knows that b is gone", func(st *admin.Status) bool { return len(st.Disconnected) == 1 })
+	waits := false
+	_, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: b.keep.State().Node}, func(s admin.Step) {
+		if !waits && strings.Contains(s.Text, "disconnected a moment ago") {
+			waits = true
+			b.StartFollowing()
+		}
+	})
+	if err != nil || !waits || !b.IsPrimary() {
+		t.Errorf("waited: %v, b leads: %v, %v", waits, b.IsPrimary(), err)
 	}
 }
 

@@ -82,6 +82,7 @@ func (s *storage) awaitClear(ctx context.Context) (err error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	defer context.AfterFunc(s.life, cancel)()
 	defer func() { s.unclear.Store(err != nil) }()
 	s.mu.RLock()
 	floor := s.floor

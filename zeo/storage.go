@@ -31,6 +31,7 @@ type storage struct {
 	allowed  atomic.Int32 // an Access; changed with mu held
 	follower sync.WaitGroup
 	stop     func()
+	life     context.Context // ends when it is withdrawn
 	news     news
 	telling  sync.Mutex // held while transactions are announced
 	relief   relief
@@ -90,6 +91,7 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 		s.visible = recent[len(recent)-1].Tid
 	}
 	ctx, stop := context.WithCancel(context.Background())
+	s.life = ctx
 	s.stop = func() { unwatch(); stop() }
 	s.follower.Go(func() { s.send(ctx) })
 	s.follower.Go(func() { s.relief.run(ctx) })

@@ -62,6 +62,8 @@ func (s *storage) placeFor(ctx context.Context, came time.Time, greeted bool) (w
 		case <-v.moved:
 		case <-limit.C:
 			over = true
+		case <-s.life.Done(): // nobody asks any more
+			return again, v.changes
 		case <-ctx.Done():
 			return again, v.changes // to nobody
 		}

@@ -308,6 +308,17 @@ func TestAStorageThatIsBeingOpenedAgainIsNotUnknown(t *testing.T) {
 	q.refused(classValue, "register", "another", false)
 }
 
+// A client that came just before its storage was closed, to be opened again, does not wait for answers that nobody
+// gives any more.
+func TestAWriterWhoseStorageIsBeingOpenedAgainLooksAgain(t *testing.T) {
+	s, _ := secondary(t, Options{})
+	st := s.storage("1")
+	s.withdraw()
+	if decision, _ := st.placeFor(t.Context(), time.Now(), true); decision != again {
+		t.Errorf("decided %d", decision)
+	}
+}
+
 func TestInvalidationsAreToldOnlySinceATransactionOfThisHistory(t *testing.T) {
 	s := start(t, Options{Recent: 4}, StorageOptions{})
 	p, _ := s.register(t)
