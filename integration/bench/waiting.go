@@ -57,7 +57,7 @@ func (b *bench) commitsOf(ctx context.Context, dir, name string, args ...string)
 	defer func() { err = errors.Join(err, stopAll(nodes)) }()
 	server := &zeoServer{addr: nodes[0].zeo}
 	for i, n := range []int{1, waitWriters} {
-		conns, hangUp, err := server.clients(ctx, n, false)
+		conns, hangUp, err := server.clients(ctx, n, zeoload.DialWriter)
 		if err != nil {
 			return found, err
 		}

@@ -78,7 +78,7 @@ func (b *bench) moveBlob(ctx context.Context, p program, dir string, size int64)
 		return m, err
 	}
 	defer server.stop()
-	conns, hangUp, err := server.clients(ctx, 1, false)
+	conns, hangUp, err := server.clients(ctx, 1, all)
 	if err != nil {
 		return m, err
 	}

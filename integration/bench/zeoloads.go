@@ -53,7 +53,7 @@ func (b *bench) loads(ctx context.Context, p program, s *source) (t trial, err e
 		return t, err
 	}
 	defer server.stop()
-	conns, hangUp, err := server.clients(ctx, loadClients, true)
+	conns, hangUp, err := server.clients(ctx, loadClients, all)
 	if err != nil {
 		return t, err
 	}

@@ -99,8 +99,16 @@ func (s *zeoServer) up(ctx context.Context, ended <-chan struct{}) error {
 	}
 }
 
+// A dialer registers a client of the server at an address.
+type dialer func(ctx context.Context, addr string) (*client.Conn, error)
+
+// all is a dialer of clients for everything.
+func all(ctx context.Context, addr string) (*client.Conn, error) {
+	return zeoload.Dial(ctx, addr, false, nil)
+}
+
 // clients registers n clients. hangUp disconnects them.
-func (s *zeoServer) clients(ctx context.Context, n int, readOnly bool) (
+func (s *zeoServer) clients(ctx context.Context, n int, dial dialer) (
 	conns []*client.Conn, hangUp func(), err error,
 ) {
 	hangUp = func() {
@@ -109,7 +117,7 @@ func (s *zeoServer) clients(ctx context.Context, n int, readOnly bool) (
 		}
 	}
 	for range n {
-		c, err := zeoload.Dial(ctx, s.addr, readOnly, nil)
+		c, err := dial(ctx, s.addr)
 		if err != nil {
 			hangUp()
 			return nil, nil, err
@@ -136,7 +144,7 @@ func (p program) onCopy(ctx context.Context, s *source, n int, f func(*zeoServer
 		return err
 	}
 	defer server.stop()
-	conns, hangUp, err := server.clients(ctx, n, false)
+	conns, hangUp, err := server.clients(ctx, n, zeoload.DialWriter)
 	if err != nil {
 		return err
 	}

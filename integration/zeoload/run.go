@@ -21,6 +21,11 @@ func Dial(ctx context.Context, addr string, readOnly bool, invalidated func(tid 
 	})
 }
 
+// DialWriter is Dial for a Writer, or Commits.
+func DialWriter(ctx context.Context, addr string) (*client.Conn, error) {
+	return client.Dial(ctx, []string{addr}, client.Options{AsyncBegin: true, Inline: true})
+}
+
 // An Outcome is what a run measured.
 type Outcome struct {
 	Took      time.Duration

@@ -169,6 +169,37 @@ func TestAConflictIsAnErrorAndLeavesTheConnection(t *testing.T) {
 	}
 }
 
+// An inline client has nobody but its caller to read: replies, what others commit meanwhile, and the end.
+func TestAnInlineClientReadsWhileItWaits(t *testing.T) {
+	addr, _ := serve(t, zeo.Options{}, zeo.StorageOptions{})
+	told := 0
+	c := dial(t, client.Options{
+		Inline: true, AsyncBegin: true, Invalidated: func(zodb.Tid, []zodb.Oid) { told++ },
+	}, addr)
+	other := dial(t, client.Options{}, addr)
+	first := commit(t, c, 1, 0, "one")
+	second := commit(t, other, 1, first, "two")
+	if rev := load(t, c, 1); rev.Tid != second || told != 1 {
+		t.Errorf("loaded %v, want %v; told %d times", rev.Tid, second, told)
+	}
+	txn := begin(t, c, zodb.TxnMeta{})
+	store(t, txn, 1, first, "three")
+	var conflict *zodb.ConflictError
+	if _, err := txn.Commit(within(t)); !errors.As(err, &conflict) {
+		t.Errorf("committed over a change: %v", err)
+	}
+	if err := txn.Abort(within(t)); err != nil {
+		t.Error(err)
+	}
+	commit(t, c, 1, second, "four")
+	c.Close()
+	if _, err := c.Begin(within(t), &zodb.TxnMeta{}); err == nil {
+		if _, err = c.LoadBefore(within(t), 1, zodb.MaxTid); err == nil {
+			t.Error("it loads after its end")
+		}
+	}
+}
+
 func TestATransactionHasItsTidMetadataAndBlob(t *testing.T) {
 	addr, st := serve(t, zeo.Options{}, zeo.StorageOptions{})
 	c := dial(t, client.Options{}, addr)

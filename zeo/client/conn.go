@@ -28,7 +28,8 @@ type Conn struct {
 	out     []byte     // messages that are yet to be written
 
 	reader sync.WaitGroup
-	asked  []byte // calls of the reader that it has yet to write; nobody else knows of them
+	in     *bufio.Reader // of the one who reads
+	asked  []byte        // calls of the reader that it has yet to write; nobody else knows of them
 
 	mu      sync.Mutex
 	lastID  int64
@@ -49,9 +50,11 @@ func newConn(addr string, conn net.Conn, codec wire.Codec, opt *Options) *Conn {
 	c := &Conn{
 		addr: addr, conn: conn, codec: codec, opt: opt,
 		pending: make(map[int64]func(reply)), loads: make(map[wire.Load]loadQueue),
-		blobs: make(map[blobRevision]*fetch), done: make(chan struct{}),
+		blobs: make(map[blobRevision]*fetch), done: make(chan struct{}), in: bufio.NewReaderSize(conn, readLen),
 	}
-	c.reader.Go(func() { c.end(c.read(bufio.NewReaderSize(conn, readLen))) })
+	if !opt.Inline {
+		c.reader.Go(func() { c.end(c.read()) })
+	}
 	return c
 }
 
@@ -131,6 +134,12 @@ func (c *Conn) goOn(handle func(reply), method string, args ...pickle.Value) {
 
 // await returns what came, or why nothing comes any more to what was asked for.
 func (c *Conn) await(answer <-chan reply, what string) reply {
+	for c.opt.Inline && len(answer) == 0 {
+		if err := c.readOne(); err != nil {
+			c.end(err)
+			break
+		}
+	}
 	select {
 	case r := <-answer:
 		return r

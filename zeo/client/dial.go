@@ -25,6 +25,11 @@ type Options struct {
 	// for each transaction. A server that refuses one then ends the connection, without a word why.
 	AsyncBegin bool
 
+	// Inline has nobody read what the server sends but the goroutine that waits for a reply: less to do for each call.
+	// The Conn is for one goroutine then, which must not be away for long: servers disconnect who does not read. Loads
+	// and FetchBlob are not for it.
+	Inline bool
+
 	// Timeout is how long each address may take until it has taken the client; default 10 s.
 	Timeout time.Duration
 	// Dial connects to one of the addresses; default: as package endpoint reads them, without TLS.

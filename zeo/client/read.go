@@ -18,25 +18,30 @@ const (
 
 // read takes what the server sends until that ends, and returns why. While more is at hand it does not write what
 // Loads has asked for meanwhile, so that a burst of replies is followed by a burst of calls, in one write.
-func (c *Conn) read(r *bufio.Reader) error {
+func (c *Conn) read() error {
 	for {
-		if len(c.asked) > 0 && !atHand(r) {
-			c.writing.Lock()
-			c.out = append(c.out, c.asked...)
-			err := c.flush()
-			c.writing.Unlock()
-			if c.asked = c.asked[:0]; err != nil {
-				return err
-			}
-		}
-		body, err := next(r)
-		if err != nil {
-			return fmt.Errorf("reading from the ZEO server: %w", err)
-		}
-		if err := c.take(body); err != nil {
+		if err := c.readOne(); err != nil {
 			return err
 		}
 	}
+}
+
+// readOne takes one message.
+func (c *Conn) readOne() error {
+	if len(c.asked) > 0 && !atHand(c.in) {
+		c.writing.Lock()
+		c.out = append(c.out, c.asked...)
+		err := c.flush()
+		c.writing.Unlock()
+		if c.asked = c.asked[:0]; err != nil {
+			return err
+		}
+	}
+	body, err := next(c.in)
+	if err != nil {
+		return fmt.Errorf("reading from the ZEO server: %w", err)
+	}
+	return c.take(body)
 }
 
 // atHand is whether the next message has arrived as a whole.

@@ -125,10 +125,14 @@ func (r *Running) Await(t *testing.T, what string, ok func(*admin.Status) bool) 
 	defer cancel()
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
+	var last []byte
 	for {
 		raw, st, err := admin.Fetch(ctx, r.Control.Dial, "")
 		if err == nil && ok(st) {
 			return st
+		}
+		if err == nil {
+			last = raw
 		}
 		select {
 		case <-tick.C:
@@ -136,7 +140,7 @@ func (r *Running) Await(t *testing.T, what string, ok func(*admin.Status) bool) 
 			r.Ended <- nil
 			t.Fatalf("ended while waiting until %s: %v", what, err)
 		case <-ctx.Done():
-			t.Fatalf("never %s; last answer: %s, %v", what, raw, err)
+			t.Fatalf("never %s; last answer: %s, and then %v", what, last, err)
 		}
 	}
 }
