@@ -90,7 +90,7 @@ func (n *Node) judgeOthers(id *state.State, answers []answer) (v verdict) {
 	v.rival = id.Rival
 	before, gone := n.conflictFound.Load(), false
 	for _, a := range answers {
-		if a.status != nil && a.status.Node == id.Rival && !rivals(id, a.status) {
+		if a.status != nil && a.status.Node == id.Rival && gaveUp(id, a.status) {
 			v.rival = ""
 		}
 		if before != nil && a.addr == before.addr && (a.status != nil || a.otherStorage != nil) {
@@ -112,6 +112,14 @@ func (n *Node) judgeOthers(id *state.State, answers []answer) (v verdict) {
 		v.conflict = before
 	}
 	return v
+}
+
+// gaveUp reports whether a former rival is none any more: it has a later epoch, or follows another node. One that is
+// not primary at the moment may be stopping, and is primary again after its next start.
+func gaveUp(id *state.State, p *protocol.NodeStatus) bool {
+	same := *p
+	same.IsPrimary = true
+	return !rivals(id, &same) || !p.IsPrimary && p.UpstreamAddr != ""
 }
 
 // rivals reports whether a node is primary of an epoch of the same number.

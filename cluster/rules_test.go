@@ -338,3 +338,26 @@ func TestOfTwoPrimariesOfOneEpochBothFindTheSame(t *testing.T) {
 		}
 	}
 }
+
+// A rival that stops does not end the conflict: it is primary again when it starts. One that follows another node, or
+// has a later epoch, does.
+func TestARivalThatStopsIsStillOne(t *testing.T) {
+	id := &state.State{Node: "m", Rival: "z", Epochs: []protocol.Epoch{{Number: 2, Begin: 6, Node: "m"}}}
+	own := protocol.Epoch{Number: 2, Begin: 7, Node: "z"}
+	for name, c := range map[string]struct {
+		status protocol.NodeStatus
+		rival  string
+	}{
+		"primary":           {protocol.NodeStatus{Epochs: []protocol.Epoch{own}, IsPrimary: true}, "z"},
+		"stopping":          {protocol.NodeStatus{Epochs: []protocol.Epoch{own}}, "z"},
+		"follows a node":    {protocol.NodeStatus{Epochs: []protocol.Epoch{own}, UpstreamAddr: "m"}, ""},
+		"has a later epoch": {protocol.NodeStatus{Epochs: []protocol.Epoch{own, {Number: 3, Begin: 9, Node: "c"}}}, ""},
+		"has none of them":  {protocol.NodeStatus{}, ""},
+	} {
+		n := &Node{}
+		c.status.Node = "z"
+		if v := n.judgeOthers(id, []answer{{addr: "z", status: &c.status}}); v.rival != c.rival {
+			t.Errorf("%s: rival %q, want %q", name, v.rival, c.rival)
+		}
+	}
+}
