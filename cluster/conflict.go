@@ -117,14 +117,17 @@ func (n *Node) judgeOthers(id *state.State, answers []answer) (v verdict) {
 // gaveUp reports whether a former rival is none any more: it has a later epoch, or follows another node. One that is
 // not primary at the moment may be stopping, and is primary again after its next start.
 func gaveUp(id *state.State, p *protocol.NodeStatus) bool {
-	same := *p
-	same.IsPrimary = true
-	return !rivals(id, &same) || !p.IsPrimary && p.UpstreamAddr != ""
+	return !sameEpoch(id, p) || !p.IsPrimary && p.UpstreamAddr != ""
 }
 
 // rivals reports whether a node is primary of an epoch of the same number.
 func rivals(id *state.State, p *protocol.NodeStatus) bool {
-	return p.IsPrimary && len(p.Epochs) > 0 && p.Epochs[len(p.Epochs)-1].Number == id.Epoch().Number
+	return p.IsPrimary && sameEpoch(id, p)
+}
+
+// sameEpoch reports whether the last epoch of a node has the number of this node's.
+func sameEpoch(id *state.State, p *protocol.NodeStatus) bool {
+	return len(p.Epochs) > 0 && p.Epochs[len(p.Epochs)-1].Number == id.Epoch().Number
 }
 
 // conflictWith judges one answer; nil: nothing is wrong with it.

@@ -50,8 +50,11 @@ func (n *Node) Switchover(ctx context.Context, req admin.SwitchoverRequest, tell
 	return out, err
 }
 
-// reconnectLimit is for how long a secondary may have been disconnected for a switchover to wait for it.
-const reconnectLimit = 10 * time.Second
+// A secondary that was disconnected for less than reconnectLimit is waited for, and looked for each reconnectPoll.
+const (
+	reconnectLimit = 10 * time.Second
+	reconnectPoll  = 20 * time.Millisecond
+)
 
 // awaitSuccessor finds the successor among the secondaries. One that was disconnected a moment ago is waited for: a
 // primary that has begun an epoch has all secondaries connect again.
@@ -65,7 +68,7 @@ func (h *switchover) awaitSuccessor(ctx context.Context, to string) error {
 		if !told {
 			h.step("waiting for %s, which was disconnected a moment ago", h.successor.Name)
 		}
-		if !pause.For(ctx, awaitEvery) {
+		if !pause.For(ctx, reconnectPoll) {
 			return err
 		}
 		h.successor = nil

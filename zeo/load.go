@@ -112,18 +112,14 @@ func (c *client) loadSerial(m *wire.Message, a *arguments) error {
 	if err := a.end(); err != nil {
 		return err
 	}
-	data, err := c.storage.st.LoadSerial(oid, tid) // which may be far back: nobody waits meanwhile
+	record, err := c.asClientsSee(c.storage.st.LoadSerial(oid, tid)) // may be far back: nobody waits meanwhile
 	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) {
 		if err != nil && tid >= visible { // it may have come since
-			data, err = c.storage.st.LoadRecent(oid, tid)
+			record, err = c.asClientsSee(c.storage.st.LoadRecent(oid, tid))
 		}
 		if err == nil && c.storage.hides(tid, visible) {
 			return nil, &zodb.POSKeyError{Oid: oid, Tid: tid}
 		}
-		if err != nil {
-			return nil, err
-		}
-		record, err := c.unpacked(data)
 		return pickle.Bytes(record), err
 	})
 }

@@ -7,6 +7,14 @@ func (c *client) unpacked(record []byte) ([]byte, error) {
 	return c.storage.unpacked(record, c.srv.opt.MaxMessage)
 }
 
+// asClientsSee is unpacked for what a load has returned.
+func (c *client) asClientsSee(record []byte, err error) ([]byte, error) {
+	if err != nil {
+		return nil, err
+	}
+	return c.unpacked(record)
+}
+
 func (s *storage) unpacked(record []byte, limit int64) ([]byte, error) {
 	if !s.opt.Decompress {
 		return record, nil
