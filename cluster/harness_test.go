@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -42,11 +41,8 @@ type site struct {
 
 func newSite(t *testing.T, disk vfs.FS) *site {
 	t.Helper()
-	dir := t.TempDir()
-	return &site{
-		disk: disk, to: nodetest.Socket(t, filepath.Join(dir, "to")),
-		control: nodetest.Socket(t, filepath.Join(dir, "admin")),
-	}
+	to, control := nodetest.Sockets(t)
+	return &site{disk: disk, to: to, control: control}
 }
 
 func (s *site) config() node.Config {

@@ -2,7 +2,6 @@ package protocol
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"io"
 	"net"
@@ -269,65 +268,6 @@ func TestWhoKnowsOnlyVersion1IsAskedInThat(t *testing.T) {
 			t.Errorf("%s: asked in %v, got %d, %v", name, asked, got, err)
 		}
 	}
-}
-
-// A node of version 1 refuses the question of version 2, and answers the same question of version 1.
-func TestANodeOfVersion1IsAskedAgain(t *testing.T) {
-	refusal, err := os.ReadFile(filepath.Join(recordings, "session", "refusal-of-status_request.bin"))
-	if err != nil {
-		t.Fatal(err)
-	}
-	answers := [][]byte{refusal, recordedBytes(t, "promise")}
-	asked := make(chan string, len(answers))
-	served := make(chan error, len(answers))
-	dial := func(context.Context) (net.Conn, error) {
-		client, server := tcp(t)
-		answer := answers[0]
-		answers = answers[1:]
-		go func() { served <- answerRaw(t.Context(), server, answer, asked) }()
-		return client, nil
-	}
-	got, err := Ask(t.Context(), dial, nil, recorded()["bid-question"], SessionOptions{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if diff := cmp.Diff(recorded()["promise"], withoutChecksums(got)); diff != "" {
-		t.Error(diff)
-	}
-	if err := errors.Join(<-served, <-served); err != nil {
-		t.Error(err)
-	}
-	if first, second := <-asked, <-asked; first != kindStatusRequest || second != kindBid {
-		t.Errorf("it was asked with %q, then with %q", first, second)
-	}
-}
-
-// answerRaw serves one control stream: it notes the kind of one message and writes the answer.
-func answerRaw(ctx context.Context, conn net.Conn, answer []byte, asked chan<- string) error {
-	if _, err := ServerPreface(ctx, conn); err != nil {
-		return err
-	}
-	if err := AcceptPreface(ctx, conn); err != nil {
-		return err
-	}
-	session, err := ServerSession(conn, SessionOptions{})
-	if err != nil {
-		return err
-	}
-	defer session.Close()
-	stream, _, err := AcceptStream(ctx, session)
-	if err != nil {
-		return err
-	}
-	payload, err := ReadSized(stream, nil, maxMessage)
-	if err != nil {
-		return err
-	}
-	kind, _, err := splitMessage(payload)
-	asked <- kind
-	_, _ = stream.Write(answer) // the client may have it, and be gone, before this returns
-	<-session.CloseChan()
-	return err
 }
 
 // These are the refusals by which a node of version 1 is known; they were recorded from one.

@@ -13,6 +13,7 @@ import (
 	"github.com/hashicorp/yamux"
 
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/protocoltest"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -76,22 +77,11 @@ func serveScript(ctx context.Context, conn net.Conn, w protocol.Welcome, play fu
 
 // greet takes a connection up to the hello of the other side, leaves the rest to f, and ends it.
 func greet(ctx context.Context, conn net.Conn, f func(*scripted) error) error {
-	defer conn.Close()
-	if _, err := protocol.ServerPreface(ctx, conn); err != nil {
-		return err
-	}
-	if err := protocol.AcceptPreface(ctx, conn); err != nil {
-		return err
-	}
-	session, err := protocol.ServerSession(conn, protocol.SessionOptions{})
+	session, stream, err := protocoltest.Accept(ctx, conn)
 	if err != nil {
 		return err
 	}
 	defer session.Close()
-	stream, _, err := protocol.AcceptStream(ctx, session)
-	if err != nil {
-		return err
-	}
 	s := &scripted{ctx: ctx, session: session, control: protocol.NewControl(stream)}
 	msg, err := s.control.Receive(ctx)
 	if err != nil {

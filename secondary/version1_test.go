@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/yamux"
 
+	"github.com/zrsd/zrsd/internal/protocoltest"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/primary"
@@ -300,7 +301,7 @@ func (p *recordedPrimary) serve(t *testing.T) (addr string) {
 	return l.Addr().String()
 }
 
-// accept has f speak on the next connection, with its control stream behind the header, and waits for its end.
+// accept has f speak on the control stream of the next connection, and waits until the secondary closes that.
 func (p *recordedPrimary) accept(ctx context.Context, l net.Listener, f func(context.Context, *yamux.Session,
 	net.Conn) error) error {
 	conn, err := l.Accept()
@@ -308,24 +309,11 @@ func (p *recordedPrimary) accept(ctx context.Context, l net.Listener, f func(con
 		return err
 	}
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })()
-	if _, err := protocol.ServerPreface(ctx, conn); err != nil {
-		return err
-	}
-	if err := protocol.AcceptPreface(ctx, conn); err != nil {
-		return err
-	}
-	session, err := protocol.ServerSession(conn, protocol.SessionOptions{})
+	session, control, err := protocoltest.Accept(ctx, conn)
 	if err != nil {
 		return err
 	}
 	defer session.Close()
-	control, err := session.AcceptStreamWithContext(ctx)
-	if err != nil {
-		return err
-	}
-	if _, err := readSized(control); err != nil { // the header
-		return err
-	}
 	if err := f(ctx, session, control); err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/zrsd/zrsd/internal/protocoltest"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -42,21 +43,11 @@ func TestANodeOfVersion1IsAskedInVersion1(t *testing.T) {
 // answerVersion1 answers questions as a node does that knows only version 1, until the other side has no more, and
 // notes their versions.
 func answerVersion1(ctx context.Context, conn net.Conn, versions *[]int) error {
-	if _, err := protocol.ServerPreface(ctx, conn); err != nil {
-		return err
-	}
-	if err := protocol.AcceptPreface(ctx, conn); err != nil {
-		return err
-	}
-	session, err := protocol.ServerSession(conn, protocol.SessionOptions{})
+	session, stream, err := protocoltest.Accept(ctx, conn)
 	if err != nil {
 		return err
 	}
 	defer session.Close()
-	stream, _, err := protocol.AcceptStream(ctx, session)
-	if err != nil {
-		return err
-	}
 	control := protocol.NewControl(stream)
 	for {
 		msg, err := control.Receive(ctx)

@@ -3,13 +3,11 @@ package node
 import (
 	"context"
 	"errors"
-	"path/filepath"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
-	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -21,29 +19,17 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 type site struct {
 	disk        vfs.FS
 	to, control endpoint.Endpoint
-	coordinator *CoordinatorConfig // nil: none
-	name        string
-	sync        cluster.SyncConfig
-
-	newIdentity, asItWas bool
-
-	sharedBlobs string // the primary's blob directory; empty: none is shared
 }
 
 func newSite(t *testing.T, disk vfs.FS) *site {
 	t.Helper()
-	dir := t.TempDir()
-	return &site{
-		disk: disk, to: nodetest.Socket(t, filepath.Join(dir, "to")),
-		control: nodetest.Socket(t, filepath.Join(dir, "admin")),
-	}
+	to, control := nodetest.Sockets(t)
+	return &site{disk: disk, to: to, control: control}
 }
 
 func (s *site) config() Config {
 	return Config{
-		FS: s.disk, Data: "Data.fs", Name: s.name, Sync: s.sync, ReplicateTo: s.to, Admin: s.control,
-		Coordinator: s.coordinator, NewIdentity: s.newIdentity, AsItWas: s.asItWas,
-		Blobs: s.sharedBlobs, SharedBlobs: s.sharedBlobs != "",
+		FS: s.disk, Data: "Data.fs", ReplicateTo: s.to, Admin: s.control,
 		Heartbeat: 50 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: nodetest.Patience,
 	}
 }

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -94,6 +95,13 @@ func Socket(t *testing.T, path string) endpoint.Endpoint {
 		t.Fatal(err)
 	}
 	return e
+}
+
+// Sockets returns the addresses where a node serves secondaries, and its admin server, in a folder of their own.
+func Sockets(t *testing.T) (replication, control endpoint.Endpoint) {
+	t.Helper()
+	dir := t.TempDir()
+	return Socket(t, filepath.Join(dir, "to")), Socket(t, filepath.Join(dir, "admin"))
 }
 
 // A Running is a node at work.
