@@ -20,7 +20,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/zrsd, static
-	CGO_ENABLED=0 $(GO) build -trimpath -o $(BIN)/zrsd ./cmd/zrsd
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o $(BIN)/zrsd ./cmd/zrsd
 
 demo: ## a ZEO client that writes, a primary, two secondaries, a kill -9, and the proof that all agree
 	@sh integration/venv.sh zodb
@@ -75,8 +75,10 @@ release: ## static binaries of the tag VERSION for linux/amd64 and arm64, checks
 	@test -n "$(VERSION)" || { echo "no tag at this commit: git tag v0.9.0, or make release VERSION=v0.9.0"; exit 2; }
 	@rm -rf $(BIN)/release && mkdir -p $(BIN)/release
 	@for arch in amd64 arm64; do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -ldflags "-s -w -X github.com/zrsd/zrsd/internal/node.release=$(VERSION)" \
+		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=true -ldflags "-s -w -X github.com/zrsd/zrsd/internal/node.release=$(VERSION)" \
 			-o $(BIN)/release/zrsd-$(VERSION)-linux-$$arch ./cmd/zrsd || exit 1; \
+		$(GO) version -m $(BIN)/release/zrsd-$(VERSION)-linux-$$arch | grep -q vcs.modified=false || \
+			{ echo "a release is built from a commit: use a clone, and commit or remove what git status lists"; exit 2; }; \
 	done
 	@cd $(BIN)/release && sha256sum zrsd-* > SHA256SUMS
 	@awk -v want="## $(VERSION:v%=%)" 'index($$0, "## ") == 1 {on = index($$0, want) == 1} on' CHANGELOG.md > $(BIN)/release/CHANGES.md
