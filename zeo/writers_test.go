@@ -5,6 +5,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -103,6 +104,28 @@ func TestAWriterThatHasWaitedLooksAgainWhenAnotherNodeLeads(t *testing.T) {
 	e.asks(t, s)
 	e.leads("b")
 	p.looksAgain(answer)
+}
+
+// Where nobody answers who leads, only a client that tries all addresses again finds another leader.
+func TestAWriterThatWaitsLooksAgainEveryFiveSeconds(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		life, end := context.WithCancel(t.Context())
+		s := &storage{
+			opt: StorageOptions{Hold: true, HoldFor: time.Hour}, life: life,
+			seek: newSeeker(new(elsewhere).ask, func() {}),
+		}
+		s.allowed.Store(int32(ReadOnly))
+		s.follower.Go(func() { s.seek.run(life) })
+		for range 2 {
+			came := time.Now()
+			decision, _ := s.placeFor(t.Context(), came, true)
+			if waited := time.Since(came); decision != again || waited != 5*time.Second {
+				t.Errorf("decided %d after %v", decision, waited)
+			}
+		}
+		end()
+		s.follower.Wait()
+	})
 }
 
 func TestReadersEnterAndStayWhoeverLeads(t *testing.T) {
