@@ -212,13 +212,15 @@ func (p *headerCursor) voted(size int64) int64 {
 
 // confirm goes to pos when a chain of finished transactions leads there; a *zodb.CorruptError says that none does. A
 // chain may also be in the data of a record, such as a copy of a Data.fs; but a record of this file names the offset
-// of its transaction. The chain is followed for as many transactions as one group commit may have.
+// of its transaction. The chain is followed for as many transactions as can be on their way to the disk: the first one
+// of each group says that it is not finished.
 func (p *headerCursor) confirm(ctx context.Context, pos int64) error {
 	if err := p.read(pos); err != nil {
 		return err
 	}
 	here, own := p.txnPosition, false
-	for range nearEnd {
+	var passed chain
+	for passed.n < nearEnd || passed.n < 2*appendTxns && !passed.tooLongForTail {
 		if p.pos == magicLen {
 			own = true
 			break
@@ -235,9 +237,10 @@ func (p *headerCursor) confirm(ctx context.Context, pos int64) error {
 			}
 			own = true
 		}
+		passed.add(p.pos, p.behind()-p.pos)
 	}
 	if !own {
-		return p.src.corrupt(p.pos, "a transaction with records", fmt.Sprintf("%d without", nearEnd))
+		return p.src.corrupt(p.pos, "a transaction with records", fmt.Sprintf("%d without", passed.n))
 	}
 	p.txnPosition = here
 	return nil

@@ -19,6 +19,7 @@ type group struct {
 	n       int // how many
 	last    zodb.Tid
 	entries []entry        // records in file order, those of undone transactions left out
+	newest  offsetTable    // of an appended group, the entries by oid; empty in others
 	told    []Invalidation // its transactions; nil once one of them has no Tell
 	blobs   []zodb.StagedBlob
 	here    bool  // it is settled by a committer

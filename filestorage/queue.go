@@ -11,8 +11,9 @@ import (
 // maxUnsynced bounds the weight of the transactions that are not synced yet. One more may be added to them.
 const maxUnsynced = 32 << 20
 
-// maxGroup bounds the transactions of a group. Who looks for the end of the file while others write it, as Attach does,
-// goes back over twice as many, and comes upon the first one of a group, whose status says that it is not finished.
+// maxGroup bounds the transactions of a group of commits. Who looks for the end of the file while others write it, as
+// Attach does, goes back over twice as many, or twice as many as an appended group has, and comes upon the first one of
+// a group, whose status says that it is not finished.
 const maxGroup = nearEnd / 2
 
 // A queue holds the transactions between Enqueue and the disk: one group that is being made durable, and one that
@@ -134,7 +135,7 @@ func (q *queue) end(g *group, err error) {
 		q.pending = make(map[zodb.Oid]int64) // a map keeps the room that it once needed
 	}
 	q.weight -= g.weight
-	g.err, g.entries, g.blobs = err, nil, nil
+	g.err, g.entries, g.blobs, g.newest = err, nil, nil, offsetTable{}
 	close(g.done)
 }
 
@@ -204,15 +205,51 @@ func (q *queue) took(d time.Duration) {
 func (q *queue) find(oid zodb.Oid) (pos int64, ok bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	pos, ok = q.pending[oid]
-	return pos, ok
+	if pos, ok = q.pending[oid]; ok {
+		return pos, true
+	}
+	for _, g := range [...]*group{q.forming, q.syncing} { // appended ones; what has joined them is in pending
+		if g != nil {
+			if pos, ok = g.newest.get(oid); ok {
+				return pos, true
+			}
+		}
+	}
+	return 0, false
 }
 
-// room waits until less than limit is unsynced.
+// put gives a group that is complete in the file to the syncer. It waits while another one does so. The caller has the
+// commit lock.
+func (q *queue) put(ctx context.Context, g *group) error {
+	if err := q.wait(ctx, func() bool { return q.forming != nil }); err != nil {
+		return err
+	}
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if q.failed != nil {
+		return q.failed
+	}
+	q.forming = g
+	q.weight += g.weight
+	q.wakeSyncer()
+	return nil
+}
+
+// lighter waits until less than limit is unsynced, however many transactions that are.
+func (q *queue) lighter(ctx context.Context, limit int64) error {
+	return q.wait(ctx, func() bool { return q.weight >= limit })
+}
+
+// room waits until less than limit is unsynced, and a transaction can join.
 func (q *queue) room(ctx context.Context, limit int64) error {
+	return q.wait(ctx, func() bool { return q.full(limit) })
+}
+
+// wait waits while full, which is called with mu held, and something is being made durable.
+func (q *queue) wait(ctx context.Context, full func() bool) error {
 	for {
 		q.mu.Lock()
-		failed, full, g := q.failed, q.full(limit), q.syncing
+		failed, full, g := q.failed, full(), q.syncing
 		if g == nil {
 			g = q.forming
 		}

@@ -325,11 +325,16 @@ func (t *Txn) write(r *recHeader) error {
 	if t.header.Status != zodb.StatusUndone {
 		t.entries = append(t.entries, entry{r.Oid, s.writer.out.pos()})
 	}
-	for last := s.maxOid.Load(); last < uint64(r.Oid); last = s.maxOid.Load() {
-		s.maxOid.CompareAndSwap(last, uint64(r.Oid))
-	}
+	s.raiseMaxOid(r.Oid)
 	_, err := s.writer.out.Write(b[:])
 	return t.mayBreak(err)
+}
+
+// raiseMaxOid keeps NewOid from giving an oid that is used.
+func (s *Storage) raiseMaxOid(oid zodb.Oid) {
+	for last := s.maxOid.Load(); last < uint64(oid); last = s.maxOid.Load() {
+		s.maxOid.CompareAndSwap(last, uint64(oid))
+	}
 }
 
 // writePointer writes a record without data: a back pointer, or with back 0 nothing.
@@ -406,9 +411,12 @@ func (c *countingReader) Read(b []byte) (int, error) {
 // weight is what the transaction counts against maxUnsynced: its bytes and those of its blobs, and for what its records
 // and blobs hold until it is durable, memory the ones and open files the others.
 func (t *Txn) weight() int64 {
+	return unsyncedWeight(t.s.writer.out.pos()-t.start+t.staged, len(t.entries), len(t.blobs))
+}
+
+func unsyncedWeight(size int64, records, blobs int) int64 {
 	const recordWeight, blobWeight = 64, 64 << 10
-	return t.s.writer.out.pos() - t.start + t.staged +
-		recordWeight*int64(len(t.entries)) + blobWeight*int64(len(t.blobs))
+	return size + recordWeight*int64(records) + blobWeight*int64(blobs)
 }
 
 // usable is nil while the transaction takes records.
