@@ -106,7 +106,9 @@ func (w *writer) value(v Value) {
 		w.out = binary.BigEndian.AppendUint64(w.out, math.Float64bits(v))
 	case string:
 		w.sized(opBinUnicode, []byte(v))
-		w.remember(v)
+		if w.style.memo { // else remember is not worth the memory for its argument
+			w.remember(v)
+		}
 	case Bytes:
 		w.bytes(v)
 	case ByteString:
@@ -179,7 +181,9 @@ func (w *writer) bytes(b Bytes) {
 	default:
 		w.sized(opBinBytes, b)
 	}
-	w.remember(b)
+	if w.style.memo { // as above
+		w.remember(b)
+	}
 }
 
 func (w *writer) byteString(b ByteString) {

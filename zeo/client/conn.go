@@ -33,11 +33,17 @@ type Conn struct {
 
 	mu      sync.Mutex
 	lastID  int64
-	pending map[int64]func(reply)   // calls under way; the reader hands over their replies
+	pending map[int64]call          // calls under way; the reader hands over their replies
 	loads   map[wire.Load]loadQueue // loads under way
 	blobs   map[blobRevision]*fetch // blobs that are being fetched
 	err     error                   // why the connection has ended
 	done    chan struct{}           // closed then
+}
+
+// A call is one whose reply goes to handle, which the reader calls.
+type call struct {
+	method string
+	handle func(reply)
 }
 
 // A reply is what a call returned.
@@ -49,7 +55,7 @@ type reply struct {
 func newConn(addr string, conn net.Conn, codec wire.Codec, opt *Options) *Conn {
 	c := &Conn{
 		addr: addr, conn: conn, codec: codec, opt: opt,
-		pending: make(map[int64]func(reply)), loads: make(map[wire.Load]loadQueue),
+		pending: make(map[int64]call), loads: make(map[wire.Load]loadQueue),
 		blobs: make(map[blobRevision]*fetch), done: make(chan struct{}), in: bufio.NewReaderSize(conn, readLen),
 	}
 	if !opt.Inline {
@@ -94,6 +100,9 @@ func (c *Conn) end(reason error) {
 
 // until lets the connection end when ctx does, until the function returned is called.
 func (c *Conn) until(ctx context.Context) func() bool {
+	if ctx.Done() == nil { // it never ends
+		return func() bool { return true }
+	}
 	return context.AfterFunc(ctx, func() { c.end(context.Cause(ctx)) })
 }
 
@@ -101,7 +110,7 @@ func (c *Conn) until(ctx context.Context) func() bool {
 func (c *Conn) call(ctx context.Context, method string, args ...pickle.Value) (pickle.Value, error) {
 	defer c.until(ctx)()
 	answer := make(chan reply, 1)
-	if err := c.send(c.expect(func(r reply) { answer <- r }, method, args...), true); err != nil {
+	if err := c.send(c.expect(func(r reply) { answer <- r }, method, args...)); err != nil {
 		return nil, err
 	}
 	r := c.await(answer, method)
@@ -113,12 +122,7 @@ func (c *Conn) expect(handle func(reply), method string, args ...pickle.Value) *
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.lastID++
-	c.pending[c.lastID] = func(r reply) {
-		if r.err != nil {
-			r.err = fmt.Errorf("%s: %w", method, r.err)
-		}
-		handle(r)
-	}
+	c.pending[c.lastID] = call{method, handle}
 	return &wire.Message{ID: c.lastID, Method: method, Args: pickle.Tuple(args)}
 }
 
@@ -153,10 +157,22 @@ func (c *Conn) await(answer <-chan reply, what string) reply {
 	}
 }
 
-// tell makes a call that has no reply. It may be sent together with the next one.
+// tell makes a call that has no reply. It may be sent together with the next one: then nothing waits, and a context
+// that has not ended is not looked at any more.
 func (c *Conn) tell(ctx context.Context, method string, args ...pickle.Value) error {
+	if ctx.Err() != nil {
+		c.end(context.Cause(ctx))
+	}
+	c.writing.Lock()
+	defer c.writing.Unlock()
+	if err := c.put(wire.Call(method, args...)); err != nil {
+		return err
+	}
+	if len(c.out) < writeLen {
+		return nil
+	}
 	defer c.until(ctx)()
-	return c.send(wire.Call(method, args...), false)
+	return named(method, c.flush())
 }
 
 const (
@@ -164,24 +180,35 @@ const (
 	keepLen  = 128 << 10 // the longest buffer that is kept: more than a part of a blob
 )
 
-// send puts a message after those that are yet to be written, and writes them all when this one must not wait.
-func (c *Conn) send(m *wire.Message, now bool) error {
+// send writes a message after those that wait for it.
+func (c *Conn) send(m *wire.Message) error {
 	c.writing.Lock()
 	defer c.writing.Unlock()
+	if err := c.put(m); err != nil {
+		return err
+	}
+	return named(m.Method, c.flush())
+}
+
+// put puts a message after those that are yet to be written. writing is locked.
+func (c *Conn) put(m *wire.Message) error {
 	if err := c.Err(); err != nil {
-		return fmt.Errorf("%s: %w", m.Method, &endedError{err})
+		return named(m.Method, &endedError{err})
 	}
 	b, err := c.codec.Append(c.out, m)
 	if err != nil {
 		return fmt.Errorf("%s: writing its arguments: %w", m.Method, err)
 	}
-	if c.out = b; !now && len(b) < writeLen {
+	c.out = b
+	return nil
+}
+
+// named says in which call an error was.
+func named(method string, err error) error {
+	if err == nil {
 		return nil
 	}
-	if err := c.flush(); err != nil {
-		return fmt.Errorf("%s: %w", m.Method, err)
-	}
-	return nil
+	return fmt.Errorf("%s: %w", method, err)
 }
 
 // flush writes the messages that wait for it. writing is locked. What was not written as a whole ends the connection.

@@ -46,7 +46,7 @@ func FuzzServer(f *testing.F) {
 		defer c.Close()
 		l := wire.Load{Oid: 7, Before: 7}
 		answer := make(chan reply, 1)
-		c.pending[1] = func(r reply) { answer <- r }
+		c.pending[1] = call{handle: func(r reply) { answer <- r }}
 		c.loads[l] = loadQueue{first: func(_ zodb.Oid, _ Revision, err error) { answer <- reply{err: err} }}
 		c.blobs[blobRevision{7, 7}] = &fetch{w: io.Discard}
 		_ = c.take(body) // either is right

@@ -76,13 +76,13 @@ func (c *Conn) take(body []byte) error {
 		c.loaded(l, Revision{Data: r.Data, Tid: r.Tid, Next: r.Next}, nil)
 		return nil
 	}
-	if c.opt.Invalidated == nil && c.codec.Invalidation(body) {
+	switch method, ok := c.codec.Called(body); {
+	case !ok: // a reply: somebody else reads it, and later
+		body = bytes.Clone(body)
+	case !c.wants(method):
 		return nil
 	}
 	m, err := c.codec.Decode(body)
-	if err == nil && m.IsReply() { // somebody else reads it, and later
-		m, err = c.codec.Decode(bytes.Clone(body))
-	}
 	if err != nil {
 		return fmt.Errorf("a message of the ZEO server: %w", err)
 	}
@@ -91,6 +91,17 @@ func (c *Conn) take(body []byte) error {
 		return nil
 	}
 	return c.told(m)
+}
+
+// wants is whether a call of the server's says something that is kept here.
+func (c *Conn) wants(method []byte) bool {
+	switch string(method) {
+	case wire.InvalidationMethod:
+		return c.opt.Invalidated != nil
+	case "receiveBlobStart", "receiveBlobChunk", "receiveBlobStop":
+		return true
+	}
+	return false
 }
 
 // answered hands a reply to its caller.
@@ -102,12 +113,15 @@ func (c *Conn) answered(m *wire.Message) {
 	}
 	id, _ := m.ID.(int64)
 	c.mu.Lock()
-	handle := c.pending[id]
+	call, pending := c.pending[id]
 	delete(c.pending, id)
 	c.mu.Unlock()
-	if handle != nil {
-		handle(replyOf(m))
+	if !pending {
+		return
 	}
+	r := replyOf(m)
+	r.err = named(call.method, r.err)
+	call.handle(r)
 }
 
 // told takes a call of the server's. It keeps none of its arguments.

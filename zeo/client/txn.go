@@ -83,7 +83,7 @@ func (t *Txn) Commit(ctx context.Context) (zodb.Tid, error) {
 		finishing.Store(true)
 		c.goOn(finished, "tpc_finish", txnID)
 	}
-	if err := c.send(c.expect(voted, "vote", txnID), true); err != nil {
+	if err := c.send(c.expect(voted, "vote", txnID)); err != nil {
 		return 0, err
 	}
 	r := c.await(answer, "commit")

@@ -243,12 +243,21 @@ func (packed) Loaded(body []byte) (l Load, r Loaded, ok bool) {
 // InvalidationMethod is the call by which servers announce the commits of others.
 const InvalidationMethod = "invalidateTransaction"
 
-func (pickled) Invalidation(body []byte) bool {
-	return hasPrefix(body, "\x80\x03(K\x00\x88X\x15\x00\x00\x00"+InvalidationMethod)
+func (pickled) Called(body []byte) ([]byte, bool) {
+	c := cursor{b: body}
+	c.skip("\x80\x03(K\x00\x88X")
+	size := c.take(4)
+	if c.bad {
+		return nil, false
+	}
+	method := c.take(uint64(binary.LittleEndian.Uint32(size)))
+	return method, !c.bad
 }
 
-func (packed) Invalidation(body []byte) bool {
-	return hasPrefix(body, "\x94\x00\xc3\xb5"+InvalidationMethod)
+func (packed) Called(body []byte) ([]byte, bool) {
+	c := cursor{b: body}
+	c.skip("\x94\x00\xc3")
+	size := c.code()
+	method := c.take(uint64(size & msgpcode.FixedStrMask))
+	return method, !c.bad && msgpcode.IsFixedString(size)
 }
-
-func hasPrefix(b []byte, s string) bool { return len(b) >= len(s) && string(b[:len(s)]) == s }

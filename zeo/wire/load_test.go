@@ -177,20 +177,30 @@ func TestLoadsAreWrittenAndTheirAnswersReadAsTheOtherSideDoes(t *testing.T) {
 	})
 }
 
-func TestInvalidationsOfRealServersAreRecognised(t *testing.T) {
+func TestCallsOfRealServersAreRecognised(t *testing.T) {
 	for _, encoding := range []string{Z5, M5} {
 		codec, _ := CodecFor(encoding)
-		recognised := 0
+		seen := map[string]int{}
 		eachMessage(t, encoding, func(name string, l *line, body []byte) {
 			m, err := codec.Decode(body)
-			if is := codec.Invalidation(body); is != (err == nil && m.Method == InvalidationMethod) {
-				t.Errorf("%s: %s: recognised as an invalidation: %v", name, l.Decoded, is)
-			} else if is {
-				recognised++
+			if err != nil || l.Dir != "s2c" {
+				return
+			}
+			method, is := codec.Called(body)
+			if is == m.IsReply() || is && string(method) != m.Method {
+				t.Errorf("%s: %s: taken for a call of %q: %v", name, l.Decoded, method, is)
+			}
+			seen[m.Method]++
+			for cut := range min(len(body), 64) {
+				if got, is := codec.Called(body[:cut]); is && string(got) != m.Method {
+					t.Errorf("%s: %s: cut to %d bytes it is a call of %q", name, l.Decoded, cut, got)
+				}
 			}
 		})
-		if recognised == 0 {
-			t.Errorf("no invalidation in the conversations in %s", encoding)
+		for _, method := range []string{InvalidationMethod, "info", "receiveBlobChunk", ReplyMethod} {
+			if seen[method] == 0 {
+				t.Errorf("no %s in the conversations in %s", method, encoding)
+			}
 		}
 	}
 }

@@ -66,9 +66,9 @@ type Codec interface {
 	Load(b []byte) (Load, bool)
 	// AppendLoaded appends what Append would for the reply to l. Data must be shorter than 4 GiB by 100 bytes.
 	AppendLoaded(out []byte, l Load, r Loaded) []byte
-	// Invalidation reports whether a message without its size is an invalidation as servers write it, so that who does
-	// not want to know of one need not decode it.
-	Invalidation(b []byte) bool
+	// Called returns the method of a message without its size if it is a call as servers write theirs, which want no
+	// reply: who does not want to know of one need not decode it. The method is a part of b.
+	Called(b []byte) (method []byte, ok bool)
 	// AppendLoad appends what Append would for the call l.
 	AppendLoad(out []byte, l Load) []byte
 	// Loaded reads a message without its size if it is what AppendLoaded makes: a reply to a Load that has found a
