@@ -10,7 +10,8 @@ import (
 
 // AppendOptions of Append. The zero value takes transactions whose blobs, if any, do not come with them.
 type AppendOptions struct {
-	// HasBlob says whether a revision has a blob that Blobs can give. It is asked for every record; nil: none has.
+	// HasBlob says whether a revision has a blob that Blobs can give. It is asked for every record; nil: Blobs, where it
+	// is set, is asked for those whose data are of a blob, and those with the data of an earlier record.
 	HasBlob func(oid zodb.Oid, tid zodb.Tid) bool
 	// Blobs stages blobs for some of these revisions, at most 128 of one group at a time. A revision that is left out
 	// has none, or has it in the directory already, durably. What it returns with an error is discarded.
@@ -66,6 +67,7 @@ type Appender struct {
 	highest zodb.Tid    // of the group
 	maxOid  zodb.Oid    // of the group
 	most    groupSize   // of a group
+	begin   []byte      // of the header of the first transaction of the group; not written yet
 	touched bool        // something was, or may have been, written to the file behind g.start
 	locked  bool        // the commit lock is held
 	err     error       // set once
@@ -178,7 +180,7 @@ func (a *Appender) ready(ctx context.Context) error {
 		return err
 	}
 	a.g = &group{start: a.stream.offset, end: a.stream.offset, done: make(chan struct{})}
-	a.highest, a.maxOid, a.touched = 0, 0, false
+	a.highest, a.maxOid, a.touched, a.begin = 0, 0, false, a.begin[:0]
 	a.blobs, a.checks, a.entries = a.blobs[:0], a.checks[:0], a.entries[:0]
 	return nil
 }
@@ -207,21 +209,27 @@ func (a *Appender) letOthers(ctx context.Context) error {
 	return nil
 }
 
-// output writes bytes at their offset, with status 'c' for the first transaction of the group.
+// output writes bytes at their offset, with status 'c' for the first transaction of the group. The header of that one is
+// written at once: after a crash it is there with its 'c', or not there at all.
 func (a *Appender) output(p []byte, at int64) error {
 	a.s.waits.vote.Waits(waitWrite)
 	defer a.s.waits.vote.Done()
-	mark := a.g.start + statusAt - at
-	if mark < 0 || mark >= int64(len(p)) {
+	rest := a.g.start + txnHeaderLen - at // of the header
+	if rest <= 0 {
 		return a.writeAt(p, at)
 	}
-	if err := a.writeAt(p[:mark], at); err != nil {
+	n := min(rest, int64(len(p)))
+	a.begin = append(a.begin, p[:n]...)
+	if n < rest {
+		return nil
+	}
+	a.begin[statusAt] = byte(zodb.StatusCheckpoint)
+	err := a.writeAt(a.begin, a.g.start)
+	a.begin = a.begin[:0]
+	if err != nil {
 		return err
 	}
-	if err := a.writeAt([]byte{byte(zodb.StatusCheckpoint)}, at+mark); err != nil {
-		return err
-	}
-	return a.writeAt(p[mark+1:], at+mark+1)
+	return a.writeAt(p[n:], at+n)
 }
 
 func (a *Appender) writeAt(p []byte, at int64) error {

@@ -43,6 +43,7 @@ type appendPart int
 const (
 	partTxn    appendPart = iota // header of a transaction
 	partRecord                   // header of a record
+	partHead                     // the beginning of the data of a record, where it says whether there is a blob
 	partBack                     // back pointer of a record
 	partLength                   // second length of a transaction
 )
@@ -59,7 +60,7 @@ func (c *appendStream) start(pos int64, last zodb.Tid) {
 func (c *appendStream) next(b []byte) (part []byte, n int) {
 	n = int(min(c.skip, int64(len(b))))
 	c.skip -= int64(n)
-	want := partLens[c.part] - len(c.split)
+	want := c.partLen() - len(c.split)
 	switch rest := b[n:]; {
 	case c.skip > 0 || len(rest) == 0:
 	case len(c.split) == 0 && len(rest) >= want:
@@ -73,6 +74,14 @@ func (c *appendStream) next(b []byte) (part []byte, n int) {
 	}
 	c.offset += int64(n)
 	return part, n
+}
+
+// partLen is how many bytes the next fixed part has.
+func (c *appendStream) partLen() int {
+	if c.part == partHead {
+		return int(min(c.rec.PLen, zodb.BlobHeadLen))
+	}
+	return partLens[c.part]
 }
 
 // take passes b up to the end of the group, and returns how much has passed and whether the group is whole.
@@ -89,8 +98,12 @@ func (a *Appender) take(b []byte) (n int, whole bool, err error) {
 			err = a.enterTxn(part)
 		case partRecord:
 			err = a.enterRecord(part)
+		case partHead:
+			a.noteHead(part)
+			err = a.endRecord()
 		case partBack:
 			a.noteBack(int64(binary.BigEndian.Uint64(part)))
+			a.noteLink(int64(binary.BigEndian.Uint64(part)))
 			err = a.endRecord()
 		case partLength:
 			whole, err = a.endTxn(binary.BigEndian.Uint64(part))
@@ -176,6 +189,10 @@ func (a *Appender) enterRecord(b []byte) error {
 		c.part = partBack
 		return nil
 	}
+	if a.opt.Blobs != nil && a.opt.HasBlob == nil {
+		c.part = partHead
+		return nil
+	}
 	c.skip = int64(r.PLen)
 	return a.endRecord()
 }
@@ -184,6 +201,22 @@ func (a *Appender) enterRecord(b []byte) error {
 func (a *Appender) endRecord() error {
 	c := &a.stream
 	return a.expect(c.recAt + c.rec.length())
+}
+
+// noteHead looks at the beginning of the data of a record, which says whether it may have a blob.
+func (a *Appender) noteHead(head []byte) {
+	c := &a.stream
+	if zodb.IsBlobRecord(head) {
+		a.blobs = append(a.blobs, BlobID{c.rec.Oid, c.rec.Tid})
+	}
+	c.skip = int64(c.rec.PLen) - int64(len(head))
+}
+
+// noteLink does the same for a record with the data of an earlier one: that may be of a blob.
+func (a *Appender) noteLink(back int64) {
+	if r := &a.stream.rec; back != 0 && a.opt.Blobs != nil && a.opt.HasBlob == nil {
+		a.blobs = append(a.blobs, BlobID{r.Oid, r.Tid})
+	}
 }
 
 func (a *Appender) noteBlob() {
