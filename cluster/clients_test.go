@@ -122,7 +122,7 @@ func TestANewPrimaryGoesOnAfterWhatAFormerOneHasCommittedBesideIt(t *testing.T) 
 	if err := st.Close(); err != nil {
 		t.Fatal(err)
 	}
-	a.seated(t, state.RolePrimary, b.site, c.site)
+	a.start(t, state.RolePrimary, b.site, c.site)
 	b.Await(t, "it has gone on after that", func(*admin.Status) bool { return b.st.LastTid() > seen })
 	c.has(t, b.st.LastTid())
 	it, err := b.st.Iterate(b.st.LastTid()-1, false)

@@ -16,7 +16,7 @@ import (
 
 // rivalling seats two primaries of epoch 2 that were promoted without hearing of each other, and what each has alone.
 // The first one is who goes on.
-func rivalling(t *testing.T) (first, second *seat, alone map[*seat]zodb.Tid) {
+func rivalling(t *testing.T) (first, second *clusterNode, alone map[*clusterNode]zodb.Tid) {
 	t.Helper()
 	a, b, c := three(t)
 	a.End(t)
@@ -26,16 +26,16 @@ func rivalling(t *testing.T) (first, second *seat, alone map[*seat]zodb.Tid) {
 	}
 	onlyB := b.commits(t)
 	b.End(t)
-	c = c.seated(t, state.RoleSecondary, a.site, b.site)
+	c = c.start(t, state.RoleSecondary, a.site, b.site)
 	if _, err := c.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
 		t.Fatal(err)
 	}
 	onlyC := c.commits(t)
-	b = b.seated(t, state.RoleSecondary, a.site, c.site)
+	b = b.start(t, state.RoleSecondary, a.site, c.site)
 	if b.epoch() != c.epoch() || b.keep.State().Epoch().Same(c.keep.State().Epoch()) {
 		t.Fatalf("epochs %+v and %+v", b.keep.State().Epoch(), c.keep.State().Epoch())
 	}
-	alone = map[*seat]zodb.Tid{b: onlyB, c: onlyC}
+	alone = map[*clusterNode]zodb.Tid{b: onlyB, c: onlyC}
 	if b.keep.State().Epoch().Begin < c.keep.State().Epoch().Begin || b.keep.State().Epoch().Begin ==
 		c.keep.State().Epoch().Begin && strings.Compare(b.keep.Node(), c.keep.Node()) < 0 {
 		b, c = c, b
@@ -58,7 +58,7 @@ func TestOfTwoPrimariesOfOneEpochOneGoesOn(t *testing.T) {
 	}
 	first.End(t)
 	second.End(t)
-	again := second.seated(t, state.RoleSecondary, first.site)
+	again := second.start(t, state.RoleSecondary, first.site)
 	again.disputes(t, cluster.ConflictEpoch, "when it last answered")
 	again.writable(t, false)
 }
@@ -71,7 +71,7 @@ func TestAPromotionEndsAConflictOfEpochs(t *testing.T) {
 		if ofTheSecond {
 			keeps, loses = loses, keeps
 		}
-		for _, s := range []*seat{keeps, loses} {
+		for _, s := range []*clusterNode{keeps, loses} {
 			s.Await(t, "it knows of the conflict", func(st *admin.Status) bool { return st.Conflict != nil })
 		}
 		change, err := keeps.Promote(t.Context(), admin.PromoteRequest{}, silent)
@@ -107,16 +107,16 @@ func TestAPromotionEndsAConflictOfEpochs(t *testing.T) {
 func TestAClonedNodeIsMet(t *testing.T) {
 	disk := nodetest.DiskWith(t, 3)
 	sa := newSite(t, disk)
-	a := sa.seated(t, state.RolePrimary)
+	a := sa.start(t, state.RolePrimary)
 	a.Await(t, "it leads", nodetest.Ready)
 	a.End(t)
 	clone := newSite(t, simdisk.New())
 	for _, path := range []string{"Data.fs", "Data.fs" + state.Suffix} {
 		nodetest.Put(t, clone.disk, path, nodetest.Content(t, disk, path))
 	}
-	a = sa.seated(t, state.RolePrimary, clone)
+	a = sa.start(t, state.RolePrimary, clone)
 	a.disputes(t, "", "")
-	for _, s := range []*seat{a, clone.seated(t, state.RolePrimary, sa)} {
+	for _, s := range []*clusterNode{a, clone.start(t, state.RolePrimary, sa)} {
 		s.disputes(t, cluster.ConflictNode, "has the id of this node")
 		s.writable(t, false)
 	}
@@ -126,17 +126,17 @@ func TestAClonedNodeIsMet(t *testing.T) {
 func TestAPrimaryOfAnotherStorageIsMet(t *testing.T) {
 	sa, sb := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, nodetest.DiskWith(t, 3))
 	for _, s := range []*site{sa, sb} {
-		one := s.seated(t, state.RolePrimary)
+		one := s.start(t, state.RolePrimary)
 		one.Await(t, "it leads", nodetest.Ready)
 		one.End(t)
 	}
-	a, b := sa.seated(t, state.RolePrimary, sb), sb.seated(t, state.RolePrimary, sa)
-	for _, s := range []*seat{a, b} {
+	a, b := sa.start(t, state.RolePrimary, sb), sb.start(t, state.RolePrimary, sa)
+	for _, s := range []*clusterNode{a, b} {
 		s.disputes(t, cluster.ConflictStorage, "of another storage")
 		s.writable(t, false)
 	}
 	b.End(t)
-	alone := sb.seated(t, state.RoleSecondary, newSite(t, simdisk.New()))
+	alone := sb.start(t, state.RoleSecondary, newSite(t, simdisk.New()))
 	a.disputes(t, "", "")
 	a.writable(t, true)
 	if alone.IsPrimary() {

@@ -67,10 +67,10 @@ func (t *awayTenure) Renew(ctx context.Context, c lease.Claim) error {
 const aWhile = 20 * time.Second
 
 // coordinatordThree seats three nodes under one coordinator, the first of which leads.
-func coordinatordThree(t *testing.T) (n *leasetest.Memory, a, b, c *seat) {
+func coordinatordThree(t *testing.T) (n *leasetest.Memory, a, b, c *clusterNode) {
 	t.Helper()
 	n = new(leasetest.Memory)
-	a, b, c = seatedBy(t, aWhile, &awayCoordinator{Memory: n}, &awayCoordinator{Memory: n}, &awayCoordinator{Memory: n})
+	a, b, c = startThree(t, aWhile, &awayCoordinator{Memory: n}, &awayCoordinator{Memory: n}, &awayCoordinator{Memory: n})
 	for v := (lease.View{}); len(v.Members) < 3; {
 		var err error
 		if v, err = n.Read(t.Context(), v.Revision); err != nil {
@@ -80,17 +80,17 @@ func coordinatordThree(t *testing.T) (n *leasetest.Memory, a, b, c *seat) {
 	return n, a, b, c
 }
 
-// seatedBy seats three nodes, each with its way to the coordinator, and waits until the first may tell of commits.
-func seatedBy(t *testing.T, ttl time.Duration, ra, rb, rc lease.Coordinator) (a, b, c *seat) {
+// startThree seats three nodes, each with its way to the coordinator, and waits until the first may tell of commits.
+func startThree(t *testing.T, ttl time.Duration, ra, rb, rc lease.Coordinator) (a, b, c *clusterNode) {
 	t.Helper()
 	by := func(n lease.Coordinator) *node.CoordinatorConfig {
 		return &node.CoordinatorConfig{TTL: ttl, Client: func() lease.Coordinator { return n }}
 	}
 	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
 	sa.coordinator, sb.coordinator, sc.coordinator = by(ra), by(rb), by(rc)
-	a = sa.seated(t, state.RolePrimary, sb, sc)
-	b = sb.seated(t, state.RoleSecondary, sa, sc)
-	c = sc.seated(t, state.RoleSecondary, sa, sb)
+	a = sa.start(t, state.RolePrimary, sb, sc)
+	b = sb.start(t, state.RoleSecondary, sa, sc)
+	c = sc.start(t, state.RoleSecondary, sa, sb)
 	b.has(t, a.st.LastTid())
 	c.has(t, a.st.LastTid())
 	a.tells(t)
@@ -98,7 +98,7 @@ func seatedBy(t *testing.T, ttl time.Duration, ra, rb, rc lease.Coordinator) (a,
 }
 
 // tells waits until clients of the node could be told of its last transaction.
-func (s *seat) tells(t *testing.T) {
+func (s *clusterNode) tells(t *testing.T) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), nodetest.Patience)
 	defer cancel()
@@ -108,7 +108,7 @@ func (s *seat) tells(t *testing.T) {
 }
 
 // leader waits until one of the nodes leads, and returns it first.
-func leader(t *testing.T, b, c *seat) (leads, other *seat) {
+func leader(t *testing.T, b, c *clusterNode) (leads, other *clusterNode) {
 	t.Helper()
 	b.Await(t, "one leads", func(*admin.Status) bool { return b.IsPrimary() || c.IsPrimary() })
 	if c.IsPrimary() {
@@ -132,7 +132,7 @@ func TestTheCoordinatorReplacesAPrimaryThatIsGone(t *testing.T) {
 	other.has(t, tid)
 	other.tells(t)
 
-	again := a.seated(t, state.RolePrimary, b.site, c.site)
+	again := a.start(t, state.RolePrimary, b.site, c.site)
 	again.has(t, tid)
 	again.tells(t)
 	if again.IsPrimary() {
@@ -144,7 +144,7 @@ func TestTheLeaseFollowsASwitchover(t *testing.T) {
 	n, a, b, c := coordinatordThree(t)
 	handOver(t, a, b)
 	tid := b.commits(t)
-	for _, s := range []*seat{b, a, c} {
+	for _, s := range []*clusterNode{b, a, c} {
 		s.has(t, tid)
 		s.tells(t)
 	}
@@ -158,7 +158,7 @@ func TestTheLeaseFollowsASwitchover(t *testing.T) {
 }
 
 // handOver switches over, again when that fails because the successor was just connecting anew.
-func handOver(t *testing.T, from, to *seat) {
+func handOver(t *testing.T, from, to *clusterNode) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), nodetest.Patience)
 	defer cancel()
@@ -179,7 +179,7 @@ func TestCommitsAreHeldWithoutTheCoordinator(t *testing.T) {
 	ra, rb, rc := &awayCoordinator{Memory: memory}, &awayCoordinator{Memory: memory}, &awayCoordinator{Memory: memory}
 	rb.away.Store(true)
 	rc.away.Store(true)
-	a, b, c := seatedBy(t, lease.MinTTL, ra, rb, rc)
+	a, b, c := startThree(t, lease.MinTTL, ra, rb, rc)
 	ra.away.Store(true)
 	a.Await(t, "its lease is over", func(*admin.Status) bool { return !a.HasLease() })
 	tid := a.commits(t)
@@ -204,7 +204,7 @@ func TestCommitsAreHeldWithoutTheCoordinator(t *testing.T) {
 // clear that the new primary has that, too.
 func TestWhatAFormerPrimaryHasAloneIsNotTold(t *testing.T) {
 	_, a, b, c := coordinatordThree(t)
-	for _, s := range []*seat{b, c} {
+	for _, s := range []*clusterNode{b, c} {
 		s.StopFollowing()
 	}
 	surplus := a.commits(t)

@@ -14,30 +14,30 @@ import (
 )
 
 // couple seats a primary on one disk and a secondary that has everything on the other.
-func couple(t *testing.T) (a, b *seat, disks [2]*simdisk.Disk) {
+func couple(t *testing.T) (a, b *clusterNode, disks [2]*simdisk.Disk) {
 	t.Helper()
 	disks = [2]*simdisk.Disk{nodetest.DiskWith(t, 3), simdisk.New()}
 	sa, sb := newSite(t, disks[0]), newSite(t, disks[1])
-	a = sa.seated(t, state.RolePrimary, sb)
-	b = sb.seated(t, state.RoleSecondary, sa)
+	a = sa.start(t, state.RolePrimary, sb)
+	b = sb.start(t, state.RoleSecondary, sa)
 	b.has(t, a.st.LastTid())
 	return a, b, disks
 }
 
 // crashed ends a node whose disk has lost power, and starts it again on what that has kept.
-func (s *seat) crashed(t *testing.T, disk *simdisk.Disk, seed uint64, starts state.Role, other *site) *seat {
+func (s *clusterNode) crashed(t *testing.T, disk *simdisk.Disk, seed uint64, starts state.Role, other *site) *clusterNode {
 	t.Helper()
 	s.Stop()
 	<-s.Ended // with whatever error a disk without power gives
 	s.Ended <- nil
 	again := newSite(t, disk.Crash(seed))
 	again.to = s.to
-	return again.seated(t, starts, other)
+	return again.start(t, starts, other)
 }
 
 // settled expects that of two nodes one at most leads, makes one lead if none does, and that the other follows it and
 // has what both had, and more.
-func settled(t *testing.T, last zodb.Tid, a, b *seat) {
+func settled(t *testing.T, last zodb.Tid, a, b *clusterNode) {
 	t.Helper()
 	if a.IsPrimary() && !a.Fenced() && b.IsPrimary() && !b.Fenced() && a.epoch() == b.epoch() {
 		t.Fatalf("both lead epoch %d", a.epoch())
@@ -61,7 +61,7 @@ func settled(t *testing.T, last zodb.Tid, a, b *seat) {
 }
 
 // promoteUntil promotes a node, as often as that is refused because something is still under way.
-func promoteUntil(t *testing.T, s *seat) {
+func promoteUntil(t *testing.T, s *clusterNode) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), nodetest.Patience)
 	defer cancel()
@@ -89,7 +89,7 @@ func TestACrashDuringAPromotion(t *testing.T) {
 		if err == nil && !again.IsPrimary() {
 			t.Errorf("operation %d: it said that it was primary, and is not any more", e)
 		}
-		former := a.seated(t, state.RolePrimary, again.site)
+		former := a.start(t, state.RolePrimary, again.site)
 		settled(t, last, former, again)
 	}
 }

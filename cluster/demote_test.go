@@ -27,7 +27,7 @@ func TestAFrozenPrimaryIsReadAndTakesNothing(t *testing.T) {
 		t.Errorf("access %v", a.Access())
 	}
 	a.End(t)
-	again := a.seated(t, state.RolePrimary, b.site)
+	again := a.start(t, state.RolePrimary, b.site)
 	st := again.Await(t, "it is open", func(st *admin.Status) bool { return st.Storage.LastTid != nil })
 	if st.Ready || !strings.Contains(*st.NotReady, "frozen") {
 		t.Errorf("after a restart: %+v", st)
@@ -50,7 +50,7 @@ func TestADemotedPrimaryFollows(t *testing.T) {
 		t.Fatal(err)
 	}
 	next := b.commits(t)
-	for _, s := range []*seat{a, c} {
+	for _, s := range []*clusterNode{a, c} {
 		s.follows(t, b)
 		s.has(t, next)
 	}

@@ -20,23 +20,23 @@ import (
 )
 
 // namedThree seats three nodes by name, whose commits wait for one of the others.
-func namedThree(t *testing.T) (a, b, c *seat) {
+func namedThree(t *testing.T) (a, b, c *clusterNode) {
 	t.Helper()
 	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
 	for name, s := range map[string]*site{"a": sa, "b": sb, "c": sc} {
 		s.name = name
 		s.sync = cluster.SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: time.Hour}
 	}
-	a = sa.seated(t, state.RolePrimary, sb, sc)
-	b = sb.seated(t, state.RoleSecondary, sa, sc)
-	c = sc.seated(t, state.RoleSecondary, sa, sb)
+	a = sa.start(t, state.RolePrimary, sb, sc)
+	b = sb.start(t, state.RoleSecondary, sa, sc)
+	c = sc.start(t, state.RoleSecondary, sa, sb)
 	b.has(t, a.st.LastTid())
 	c.has(t, a.st.LastTid())
 	return a, b, c
 }
 
 // requestsVote has a node ask another one for its vote, as a promotion does that then ends with its process.
-func (s *seat) requestsVote(t *testing.T, other *seat, epoch uint64) (*protocol.NodeStatus, error) {
+func (s *clusterNode) requestsVote(t *testing.T, other *clusterNode, epoch uint64) (*protocol.NodeStatus, error) {
 	t.Helper()
 	id := s.keep.State()
 	return s.AskVote(t.Context(), other.to.String(), protocol.VoteRequest{
@@ -52,16 +52,16 @@ func TestARefusedPromotionChangesNothing(t *testing.T) {
 	last := a.commits(t)
 	b.has(t, last)
 	b.End(t)
-	alone := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New())) // it reaches nobody
+	alone := b.start(t, state.RoleSecondary, newSite(t, simdisk.New())) // it reaches nobody
 	_, err := alone.Promote(t.Context(), admin.PromoteRequest{}, silent)
 	refused(t, err, admin.Unsafe, "commits waited for 1 of 2 secondaries")
-	for name, s := range map[string]*seat{"the candidate": alone, "the other": c} {
+	for name, s := range map[string]*clusterNode{"the candidate": alone, "the other": c} {
 		if id := s.keep.State(); id.Highest() != 1 || id.Role == state.RolePrimary {
 			t.Errorf("%s: %+v", name, id)
 		}
 	}
 	alone.End(t)
-	b = b.seated(t, state.RoleSecondary, a.site, c.site)
+	b = b.start(t, state.RoleSecondary, a.site, c.site)
 	b.follows(t, a)
 	b.has(t, a.commits(t))
 	if a.epoch() != 1 {
@@ -141,7 +141,7 @@ func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
 				return b.AskVote(t.Context(), to, protocol.VoteRequest{Epoch: numbers.epoch, StatusRequest: req})
 			}
 		}
-		for _, to := range []*seat{a, c} {
+		for _, to := range []*clusterNode{a, c} {
 			if got, err := ask(to.to.String()); err == nil {
 				t.Errorf("%s: answered with %+v", what, got)
 			}
@@ -170,7 +170,7 @@ func TestAnEpochThatCannotBeIsNotBelieved(t *testing.T) {
 		}
 	}
 	b.End(t) // and what was written down before is dropped at the next start
-	b = b.seated(t, state.RoleSecondary, a.site, c.site)
+	b = b.start(t, state.RoleSecondary, a.site, c.site)
 	b.follows(t, a)
 	a.End(t)
 	if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil || b.epoch() != 2 {
@@ -237,7 +237,7 @@ func TestAReplacedPrimaryIsToldLast(t *testing.T) {
 
 // opened expects that the first transaction of the node's epoch is that with which an epoch begins, and returns its
 // tid.
-func (s *seat) opened(t *testing.T) zodb.Tid {
+func (s *clusterNode) opened(t *testing.T) zodb.Tid {
 	t.Helper()
 	now := s.keep.State().Epoch()
 	it, err := s.st.Iterate(now.Begin, false)
@@ -260,7 +260,7 @@ func (s *seat) opened(t *testing.T) zodb.Tid {
 }
 
 // commitsAt makes an empty transaction with a given tid.
-func (s *seat) commitsAt(t *testing.T, tid zodb.Tid) zodb.Tid {
+func (s *clusterNode) commitsAt(t *testing.T, tid zodb.Tid) zodb.Tid {
 	t.Helper()
 	txn, err := s.st.Begin(t.Context(), &zodb.TxnMeta{Tid: tid})
 	if err != nil {
@@ -350,7 +350,7 @@ func TestAnEpochGivesNoOidsThatTheFormerPrimaryGave(t *testing.T) {
 func TestTheFirstEpochHasNoTransactionOfItsOwn(t *testing.T) {
 	disk := nodetest.DiskWith(t, 1)
 	before := string(nodetest.Content(t, disk, "Data.fs"))
-	s := newSite(t, disk).seated(t, state.RolePrimary)
+	s := newSite(t, disk).start(t, state.RolePrimary)
 	s.Await(t, "the primary is ready", nodetest.Ready)
 	s.End(t)
 	if string(nodetest.Content(t, disk, "Data.fs")) != before {

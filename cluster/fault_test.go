@@ -23,7 +23,7 @@ import (
 )
 
 // tries commits as the ZEO server does, which waits for the disk apart from the lock.
-func (s *seat) tries(t *testing.T) error {
+func (s *clusterNode) tries(t *testing.T) error {
 	t.Helper()
 	txn, err := s.st.Begin(t.Context(), &zodb.TxnMeta{})
 	if err != nil {
@@ -42,7 +42,7 @@ func (s *seat) tries(t *testing.T) error {
 }
 
 // failing lets operations of a kind on the data of a node fail, once or until the end.
-func (s *seat) failing(kind simdisk.Kind, path string, with error) {
+func (s *clusterNode) failing(kind simdisk.Kind, path string, with error) {
 	s.disk.(*simdisk.Disk).FailWhen(func(op simdisk.Op) error {
 		if op.Kind == kind && strings.HasPrefix(op.Path, path) {
 			return with
@@ -52,11 +52,11 @@ func (s *seat) failing(kind simdisk.Kind, path string, with error) {
 }
 
 // quickly seats three nodes under a coordinator that notices soon.
-func quickly(t *testing.T) (a, b, c *seat) {
+func quickly(t *testing.T) (a, b, c *clusterNode) {
 	t.Helper()
 	memory := new(leasetest.Memory)
 	way := func() lease.Coordinator { return &awayCoordinator{Memory: memory} }
-	return seatedBy(t, lease.MinTTL, way(), way(), way())
+	return startThree(t, lease.MinTTL, way(), way(), way())
 }
 
 func TestAPrimaryWhoseDiskHasFailedMakesWay(t *testing.T) {
@@ -95,7 +95,7 @@ func TestAPrimaryWhoseDiskIsFullMakesWay(t *testing.T) {
 }
 
 // Nobody else can serve: the leader lease is kept, and commits go on as soon as there is room.
-func TestAPrimaryThatAilsKeepsTheLeaseWhereNobodyIsBetter(t *testing.T) {
+func TestAPrimaryWithAFaultKeepsTheLeaseWhereNobodyIsBetter(t *testing.T) {
 	a, b, c := quickly(t)
 	b.End(t)
 	c.End(t)
@@ -127,11 +127,11 @@ func TestAPrimaryThatIsCutOffFromItsSecondariesMakesWay(t *testing.T) {
 			Client: func() lease.Coordinator { return &awayCoordinator{Memory: memory} },
 		}
 	}
-	a := sa.seated(t, state.RolePrimary, sb, sc)
-	b := sb.seated(t, state.RoleSecondary, sa, sc)
-	c := sc.seated(t, state.RoleSecondary, sa, sb)
+	a := sa.start(t, state.RolePrimary, sb, sc)
+	b := sb.start(t, state.RoleSecondary, sa, sc)
+	c := sc.start(t, state.RoleSecondary, sa, sb)
 	a.tells(t)
-	for _, s := range []*seat{b, c} {
+	for _, s := range []*clusterNode{b, c} {
 		s.has(t, a.st.LastTid())
 	}
 	if err := os.Rename(a.to.String(), a.to.String()+".away"); err != nil { // nobody can connect to it any more
@@ -185,7 +185,7 @@ func TestAPrimaryThatTakesNothingIsReplacedByHand(t *testing.T) {
 }
 
 // A primary that cannot write down that another one leads takes no transactions either, and writes it when it can.
-func TestAPrimaryThatCannotWriteDownTheEndOfItsTimeStopsAllTheSame(t *testing.T) {
+func TestAPrimaryThatCannotSaveItsStateStopsAllTheSame(t *testing.T) {
 	a, b, _ := three(t)
 	a.failing(simdisk.Create, "Data.fs.zrsd", syscall.ENOSPC)
 	if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
@@ -199,7 +199,7 @@ func TestAPrimaryThatCannotWriteDownTheEndOfItsTimeStopsAllTheSame(t *testing.T)
 }
 
 // full leaves so much room on the disk of a node.
-func (s *seat) full(room int64) {
+func (s *clusterNode) full(room int64) {
 	d := s.disk.(*simdisk.Disk)
 	d.SetCapacity(1 << 40)
 	free, _ := d.Free("")

@@ -73,8 +73,8 @@ func (s *site) serve(ctx context.Context, st node.Storage) error {
 	return node.Serve(ctx, node.Process{Shared: node.Config{Admin: s.control}, Storages: []node.Storage{st}})
 }
 
-// A seat is a node at work, and its storage within reach.
-type seat struct {
+// A running is a node at work, and its storage within reach.
+type clusterNode struct {
 	*site
 	*nodetest.Running
 	*cluster.Node
@@ -84,8 +84,8 @@ type seat struct {
 	sec  cluster.Secondary
 }
 
-// seated runs a node on a site that knows where the others are.
-func (s *site) seated(t *testing.T, starts state.Role, others ...*site) *seat {
+// start runs a node on a site that knows where the others are.
+func (s *site) start(t *testing.T, starts state.Role, others ...*site) *clusterNode {
 	t.Helper()
 	opened := make(chan *cluster.Node, 1)
 	st := s.storage(starts, others...)
@@ -103,7 +103,7 @@ func (s *site) seated(t *testing.T, starts state.Role, others ...*site) *seat {
 	run := nodetest.Run(t, s.control, func(ctx context.Context) error { return s.serve(ctx, st) })
 	select {
 	case e := <-opened:
-		return &seat{s, run, e, e.Storage(), e.Keeper(), e.Following()}
+		return &clusterNode{s, run, e, e.Storage(), e.Keeper(), e.Following()}
 	case err := <-run.Ended:
 		run.Ended <- nil
 		t.Fatalf("it ended before it was open: %v", err)
@@ -123,12 +123,12 @@ func refused(t *testing.T, err error, reason admin.Reason, text string) {
 }
 
 // three seats a primary with some transactions and two secondaries that have them all.
-func three(t *testing.T) (a, b, c *seat) {
+func three(t *testing.T) (a, b, c *clusterNode) {
 	t.Helper()
 	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
-	a = sa.seated(t, state.RolePrimary, sb, sc)
-	b = sb.seated(t, state.RoleSecondary, sa, sc)
-	c = sc.seated(t, state.RoleSecondary, sa, sb)
+	a = sa.start(t, state.RolePrimary, sb, sc)
+	b = sb.start(t, state.RoleSecondary, sa, sc)
+	c = sc.start(t, state.RoleSecondary, sa, sb)
 	a.Await(t, "the primary is ready", nodetest.Ready) // it had to hear that the others know of no identity
 	b.has(t, a.st.LastTid())
 	c.has(t, a.st.LastTid())
@@ -136,7 +136,7 @@ func three(t *testing.T) (a, b, c *seat) {
 }
 
 // has waits until a node has a transaction.
-func (s *seat) has(t *testing.T, tid zodb.Tid) {
+func (s *clusterNode) has(t *testing.T, tid zodb.Tid) {
 	t.Helper()
 	s.Await(t, fmt.Sprintf("it has %v", tid), func(st *admin.Status) bool {
 		return st.Storage.LastTid != nil && *st.Storage.LastTid >= tid
@@ -144,7 +144,7 @@ func (s *seat) has(t *testing.T, tid zodb.Tid) {
 }
 
 // commits makes a transaction as a client does that asks whether it may.
-func (s *seat) commits(t *testing.T) zodb.Tid {
+func (s *clusterNode) commits(t *testing.T) zodb.Tid {
 	t.Helper()
 	tid, err := s.tryCommit(t.Context())
 	if err != nil {
@@ -153,7 +153,7 @@ func (s *seat) commits(t *testing.T) zodb.Tid {
 	return tid
 }
 
-func (s *seat) tryCommit(ctx context.Context) (zodb.Tid, error) {
+func (s *clusterNode) tryCommit(ctx context.Context) (zodb.Tid, error) {
 	if err := s.identified(ctx); err != nil {
 		return 0, err
 	}
@@ -172,7 +172,7 @@ func (s *seat) tryCommit(ctx context.Context) (zodb.Tid, error) {
 }
 
 // identified waits until a primary has heard that the others know of no identity.
-func (s *seat) identified(ctx context.Context) error {
+func (s *clusterNode) identified(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, nodetest.Patience)
 	defer cancel()
 	for s.AsksIdentity() {
@@ -186,7 +186,7 @@ func (s *seat) identified(ctx context.Context) error {
 func silent(admin.Step) {}
 
 // follows waits until a node follows another one as its primary.
-func (s *seat) follows(t *testing.T, other *seat) {
+func (s *clusterNode) follows(t *testing.T, other *clusterNode) {
 	t.Helper()
 	s.Await(t, "it follows the other", func(*admin.Status) bool {
 		now := s.sec.Status()
@@ -194,4 +194,4 @@ func (s *seat) follows(t *testing.T, other *seat) {
 	})
 }
 
-func (s *seat) epoch() uint64 { return s.keep.State().Epoch().Number }
+func (s *clusterNode) epoch() uint64 { return s.keep.State().Epoch().Number }

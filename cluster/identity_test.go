@@ -43,7 +43,7 @@ func (s *site) restored(t *testing.T, data, saved []byte) {
 }
 
 // writable expects that a node takes no transactions, or does.
-func (s *seat) writable(t *testing.T, want bool) {
+func (s *clusterNode) writable(t *testing.T, want bool) {
 	t.Helper()
 	if got := s.IsPrimary() && s.Access() == zeo.Writable; got != want {
 		t.Errorf("it takes transactions: %v, leads %v, access %v, %+v", got, s.IsPrimary(), s.Access(), s.Conflict())
@@ -51,7 +51,7 @@ func (s *seat) writable(t *testing.T, want bool) {
 }
 
 // disputes waits until a node says that it has a conflict of a kind, or none, and returns what it says.
-func (s *seat) disputes(t *testing.T, kind, says string) {
+func (s *clusterNode) disputes(t *testing.T, kind, says string) {
 	t.Helper()
 	s.Await(t, "it has the conflict "+kind, func(st *admin.Status) bool {
 		switch {
@@ -79,7 +79,7 @@ func TestARestoredFormerPrimaryDoesNotLead(t *testing.T) {
 			data = nil
 		}
 		a.restored(t, data, saved)
-		again := a.seated(t, state.RolePrimary, b.site, c.site)
+		again := a.start(t, state.RolePrimary, b.site, c.site)
 		again.writable(t, false)
 		if old { // otherwise it has of an epoch that its state file does not know, and is refused
 			again.follows(t, b)
@@ -99,11 +99,11 @@ func TestACopyLeadsWhenAnOperatorSaysSo(t *testing.T) {
 		a, b, c := three(t)
 		node, storage := a.keep.Node(), a.keep.State().StorageID
 		saved := nodetest.Content(t, a.disk, "Data.fs"+state.Suffix)
-		for _, s := range []*seat{a, b, c} {
+		for _, s := range []*clusterNode{a, b, c} {
 			s.End(t)
 		}
 		a.restored(t, nil, saved)
-		copied := a.seated(t, state.RolePrimary, b.site, c.site)
+		copied := a.start(t, state.RolePrimary, b.site, c.site)
 		copied.disputes(t, cluster.ConflictCopy, "--as-it-was")
 		copied.writable(t, false)
 		if promote {
@@ -115,7 +115,7 @@ func TestACopyLeadsWhenAnOperatorSaysSo(t *testing.T) {
 		}
 		copied.End(t)
 		a.asItWas = true
-		again := a.seated(t, state.RolePrimary, b.site, c.site)
+		again := a.start(t, state.RolePrimary, b.site, c.site)
 		again.Await(t, "it leads", nodetest.Ready)
 		again.writable(t, true)
 		id := again.keep.State()
@@ -136,7 +136,7 @@ func TestACopyIsNotAsItWasBesideAPrimary(t *testing.T) {
 	}
 	a.restored(t, nil, saved)
 	a.asItWas = true
-	again := a.seated(t, state.RolePrimary, b.site, c.site)
+	again := a.start(t, state.RolePrimary, b.site, c.site)
 	again.follows(t, b)
 	again.writable(t, false)
 	b.writable(t, true)
@@ -150,23 +150,23 @@ func TestNoIdentityIsMadeUpBesideAnotherOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	a.restored(t, nil, nil)
-	again := a.seated(t, state.RolePrimary, b.site, c.site)
+	again := a.start(t, state.RolePrimary, b.site, c.site)
 	again.disputes(t, cluster.ConflictIdentity, "has the storage "+b.keep.State().StorageID)
 	again.writable(t, false)
 	if again.keep.State() != nil {
 		t.Errorf("it gave itself the identity %+v", again.keep.State())
 	}
 	again.End(t)
-	for _, s := range []*seat{b, c} {
+	for _, s := range []*clusterNode{b, c} {
 		s.End(t)
 	}
-	alone := a.seated(t, state.RolePrimary, b.site, c.site)
+	alone := a.start(t, state.RolePrimary, b.site, c.site)
 	alone.disputes(t, cluster.ConflictIdentity, "does not answer")
 	alone.writable(t, false)
 	alone.End(t)
 
 	a.newIdentity = true
-	own := a.seated(t, state.RolePrimary, b.site, c.site)
+	own := a.start(t, state.RolePrimary, b.site, c.site)
 	own.Await(t, "it leads", nodetest.Ready)
 	own.writable(t, true)
 	if own.keep.State().StorageID == b.keep.State().StorageID {
@@ -190,11 +190,11 @@ func TestANewIdentityIsRefusedBesideAnotherOne(t *testing.T) {
 }
 
 // Two new nodes that were both started as primary do not become two databases.
-func TestTwoNewPrimariesWaitForAWord(t *testing.T) {
+func TestTwoNewPrimariesWaitForAnOperator(t *testing.T) {
 	sa, sb := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, nodetest.DiskWith(t, 2))
-	a := sa.seated(t, state.RolePrimary, sb)
-	b := sb.seated(t, state.RolePrimary, sa)
-	for _, s := range []*seat{a, b} {
+	a := sa.start(t, state.RolePrimary, sb)
+	b := sb.start(t, state.RolePrimary, sa)
+	for _, s := range []*clusterNode{a, b} {
 		s.disputes(t, cluster.ConflictIdentity, "both were started as primary")
 		s.writable(t, false)
 	}
@@ -204,7 +204,7 @@ func TestTwoNewPrimariesWaitForAWord(t *testing.T) {
 func TestASecondaryDoesNotLeadTheEpochOfAnotherNode(t *testing.T) {
 	a, b, c := three(t)
 	b.End(t)
-	again := b.seated(t, state.RolePrimary, a.site, c.site)
+	again := b.start(t, state.RolePrimary, a.site, c.site)
 	again.follows(t, a)
 	again.writable(t, false)
 	a.End(t)
@@ -215,13 +215,13 @@ func TestASecondaryDoesNotLeadTheEpochOfAnotherNode(t *testing.T) {
 // Where nobody else is known there is nobody to ask: a copy leads, in an epoch of its own.
 func TestACopyThatIsAloneBeginsAnEpoch(t *testing.T) {
 	s := newSite(t, nodetest.DiskWith(t, 3))
-	a := s.seated(t, state.RolePrimary)
+	a := s.start(t, state.RolePrimary)
 	a.Await(t, "it leads", nodetest.Ready)
 	data, saved := nodetest.Content(t, a.disk, "Data.fs"), nodetest.Content(t, a.disk, "Data.fs"+state.Suffix)
 	a.commits(t)
 	a.End(t)
 	s.restored(t, data, saved)
-	again := s.seated(t, state.RolePrimary)
+	again := s.start(t, state.RolePrimary)
 	again.Await(t, "it leads", nodetest.Ready)
 	again.writable(t, true)
 	if id := again.keep.State(); id.Epoch().Number != 2 || !id.Own() || id.Was != "" {
@@ -239,14 +239,14 @@ func TestAnOlderFileBesideItsStateIsACopy(t *testing.T) {
 	a.Await(t, "its chain is up to date", func(st *admin.Status) bool {
 		return st.Storage.Chain != nil && st.Storage.Chain.Tid != nil && *st.Storage.Chain.Tid == a.st.LastTid()
 	})
-	for _, s := range []*seat{a, b, c} {
+	for _, s := range []*clusterNode{a, b, c} {
 		s.End(t)
 	}
 	nodetest.Put(t, a.disk, "Data.fs", data)
 	if err := a.disk.Remove("Data.fs.index"); err != nil {
 		t.Fatal(err)
 	}
-	again := a.seated(t, state.RolePrimary, b.site, c.site)
+	again := a.start(t, state.RolePrimary, b.site, c.site)
 	again.disputes(t, cluster.ConflictCopy, "knows of transactions that")
 	again.writable(t, false)
 }
@@ -254,7 +254,7 @@ func TestAnOlderFileBesideItsStateIsACopy(t *testing.T) {
 // What a pack took away is no reason to take a file for another one.
 func TestAPackedFileIsNoCopy(t *testing.T) {
 	s := newSite(t, nodetest.DiskWith(t, 3))
-	a := s.seated(t, state.RolePrimary)
+	a := s.start(t, state.RolePrimary)
 	a.Await(t, "it leads", nodetest.Ready)
 	for range 5 {
 		a.commits(t)
@@ -268,7 +268,7 @@ func TestAPackedFileIsNoCopy(t *testing.T) {
 	if err := errors.Join(err, st.Close()); err != nil {
 		t.Fatal(err)
 	}
-	again := s.seated(t, state.RolePrimary)
+	again := s.start(t, state.RolePrimary)
 	again.Await(t, "it leads", nodetest.Ready)
 	if again.epoch() != 1 || again.keep.Node() != a.keep.Node() {
 		t.Errorf("it is %+v", again.keep.State())

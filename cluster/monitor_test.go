@@ -23,7 +23,7 @@ func TestAPrimaryThatMeetsAHigherEpochIsOneNoMore(t *testing.T) {
 		t.Errorf("it still commits: %v", err)
 	}
 	a.End(t)
-	again := a.seated(t, state.RolePrimary, b.site)
+	again := a.start(t, state.RolePrimary, b.site)
 	again.Await(t, "it is open", func(st *admin.Status) bool { return st.Storage.LastTid != nil })
 	if again.IsPrimary() {
 		t.Error("after a restart it leads again")

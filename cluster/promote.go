@@ -303,13 +303,13 @@ func (p *promotion) missing(voted []voter, did string) []string {
 	switch {
 	case rule.required == 0:
 		return nil
-	case len(rule.seats) == 0:
+	case len(rule.ids) == 0:
 		return []string{fmt.Sprintf("commits wait for %d secondaries without names, and this node has not learned "+
 			"their ids since its start, so no node knows which of them have the last commits; promote a node that "+
 			"followed the primary to the end", rule.required)}
 	}
 	secondaries := slices.DeleteFunc(voted, p.ledLast)
-	need, have := max(rule.members-rule.required+1, 1), votes(rule.seats, secondaries)
+	need, have := max(rule.members-rule.required+1, 1), votes(rule.ids, secondaries)
 	if have >= need {
 		return nil
 	}
@@ -362,7 +362,7 @@ func (p *promotion) secondariesAmong(names []string) int {
 // A waitRule is for how many secondaries commits waited.
 type waitRule struct {
 	required int
-	seats    []string // by name or node id
+	ids      []string // by name or node id
 	names    []string // the same for people
 	members  int      // how many of them are secondaries
 }
@@ -379,7 +379,7 @@ func (p *promotion) rule() waitRule {
 	}
 	rule := waitRule{required: told.Required, members: len(p.before.Roster)}
 	for _, m := range p.before.Roster { // where names say nothing, two nodes may have the same
-		rule.seats, rule.names = append(rule.seats, m.Node), append(rule.names, m.Name)
+		rule.ids, rule.names = append(rule.ids, m.Node), append(rule.names, m.Name)
 	}
 	return rule
 }

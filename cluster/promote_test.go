@@ -32,7 +32,7 @@ func TestPromoteWhenThePrimaryIsGone(t *testing.T) {
 	c.follows(t, b)
 	c.has(t, next)
 
-	again := a.seated(t, state.RolePrimary, b.site, c.site)
+	again := a.start(t, state.RolePrimary, b.site, c.site)
 	again.follows(t, b)
 	again.has(t, next)
 	if again.IsPrimary() || again.epoch() != 2 {
@@ -70,7 +70,7 @@ func TestForcedPromotionFencesThePrimary(t *testing.T) {
 		t.Errorf("the former primary still commits: %v", err)
 	}
 	next := b.commits(t)
-	for _, s := range []*seat{a, c} {
+	for _, s := range []*clusterNode{a, c} {
 		s.follows(t, b)
 		s.has(t, next)
 	}
@@ -124,7 +124,7 @@ func TestPromoteIsRefusedWhereASecondaryThatIsGoneWasFurther(t *testing.T) {
 }
 
 // clears waits until clients may be told of a transaction.
-func (s *seat) clears(t *testing.T) {
+func (s *clusterNode) clears(t *testing.T) {
 	t.Helper()
 	if err := s.Cleared(t.Context(), s.commits(t)); err != nil {
 		t.Fatal(err)
@@ -134,9 +134,9 @@ func (s *seat) clears(t *testing.T) {
 // The former primary has all of its own commits. That it answers says nothing about who else has them: in an election,
 // and where it is a secondary by now.
 func TestTheVoteOfTheFormerPrimaryIsNotThatOfASecondary(t *testing.T) {
-	for name, elects := range map[string]func(a, b *seat) error{
-		"it leads when it is asked": func(_, b *seat) error { return b.Elect(t.Context(), 2, silent) },
-		"it has been demoted": func(a, b *seat) error {
+	for name, elects := range map[string]func(a, b *clusterNode) error{
+		"it leads when it is asked": func(_, b *clusterNode) error { return b.Elect(t.Context(), 2, silent) },
+		"it has been demoted": func(a, b *clusterNode) error {
 			if err := a.Fence(t.Context(), 2, false, b.to.String()); err != nil {
 				return err
 			}
@@ -148,7 +148,7 @@ func TestTheVoteOfTheFormerPrimaryIsNotThatOfASecondary(t *testing.T) {
 			b.End(t)
 			a.clears(t) // it is on a and c
 			c.End(t)
-			alone := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New())) // it has not connected yet
+			alone := b.start(t, state.RoleSecondary, newSite(t, simdisk.New())) // it has not connected yet
 			if err := alone.keep.Update(func(id *state.State) error {
 				id.FollowFirst([]string{a.to.String()})
 				return nil
@@ -170,9 +170,9 @@ func TestTwoSecondariesOfOneNameAreTwo(t *testing.T) {
 	for _, s := range []*site{sa, sb, sc} {
 		s.sync = cluster.SyncConfig{Required: 1, Timeout: time.Hour}
 	}
-	a := sa.seated(t, state.RolePrimary, sb, sc)
-	b := sb.seated(t, state.RoleSecondary, sa, sc)
-	c := sc.seated(t, state.RoleSecondary, sa, sb)
+	a := sa.start(t, state.RolePrimary, sb, sc)
+	b := sb.start(t, state.RoleSecondary, sa, sc)
+	c := sc.start(t, state.RoleSecondary, sa, sb)
 	c.has(t, a.st.LastTid())
 	b.Await(t, "it knows of both", func(*admin.Status) bool {
 		now := b.sec.Status()
@@ -189,10 +189,10 @@ func TestTwoSecondariesOfOneNameAreTwo(t *testing.T) {
 // Where commits wait for a name, one living node has it.
 func TestASecondLivingNodeOfANameIsRefused(t *testing.T) {
 	a, b, c := namedThree(t)
-	for name, taken := range map[string]*seat{"b": b, "a": a} {
+	for name, taken := range map[string]*clusterNode{"b": b, "a": a} {
 		second := newSite(t, simdisk.New())
 		second.name = name
-		twin := second.seated(t, state.RoleSecondary, a.site)
+		twin := second.start(t, state.RoleSecondary, a.site)
 		twin.Await(t, "it is refused", func(*admin.Status) bool {
 			return twin.sec.Status().Refusals[protocol.CodeNameTaken] > 0
 		})
@@ -215,7 +215,7 @@ func TestAPromotionWithoutNamesTakesSomebodyWhoKnows(t *testing.T) {
 	b.sync = cluster.SyncConfig{Required: 1, Timeout: time.Hour}
 	b.End(t)
 	a.Stop()
-	again := b.seated(t, state.RoleSecondary, newSite(t, simdisk.New()))
+	again := b.start(t, state.RoleSecondary, newSite(t, simdisk.New()))
 	_, err := again.Promote(t.Context(), admin.PromoteRequest{}, silent)
 	refused(t, err, admin.Unsafe, "has not learned their ids")
 }

@@ -21,7 +21,7 @@ import (
 )
 
 // commitsNothing makes a transaction without records.
-func (s *seat) commitsNothing(t *testing.T) zodb.Tid {
+func (s *clusterNode) commitsNothing(t *testing.T) zodb.Tid {
 	t.Helper()
 	txn, err := s.st.Begin(t.Context(), &zodb.TxnMeta{Description: []byte("nothing")})
 	if err != nil {
@@ -35,7 +35,7 @@ func (s *seat) commitsNothing(t *testing.T) zodb.Tid {
 
 // superseded has the first node of a couple end with what f commits there alone, and the second one take its place. It
 // returns the last transaction of both and that of the new primary.
-func superseded(t *testing.T, f func(a *seat)) (a, b *seat, disk *simdisk.Disk, common, last zodb.Tid) {
+func superseded(t *testing.T, f func(a *clusterNode)) (a, b *clusterNode, disk *simdisk.Disk, common, last zodb.Tid) {
 	t.Helper()
 	a, b, disks := couple(t)
 	for range 5 { // so that what goes is less than half of the file
@@ -80,11 +80,11 @@ func (s *site) crashedOrFollows(t *testing.T, disk *simdisk.Disk, tid zodb.Tid) 
 // A former primary that has only transactions without records alone sets them aside and follows, without a person.
 func TestATailWithoutRecordsIsRewoundByItself(t *testing.T) {
 	var first zodb.Tid
-	a, b, _, common, last := superseded(t, func(a *seat) {
+	a, b, _, common, last := superseded(t, func(a *clusterNode) {
 		first = a.commitsNothing(t)
 		a.commitsNothing(t)
 	})
-	again := a.seated(t, state.RolePrimary, b.site)
+	again := a.start(t, state.RolePrimary, b.site)
 	again.has(t, last)
 	again.Await(t, "it follows", func(st *admin.Status) bool {
 		return st.Upstream != nil && st.Upstream.State == "live"
@@ -98,15 +98,15 @@ func TestATailWithoutRecordsIsRewoundByItself(t *testing.T) {
 
 // One record among them, and all of it waits for a person, also when the last transaction has none.
 func TestATailWithARecordWaitsForAPerson(t *testing.T) {
-	for name, f := range map[string]func(t *testing.T, a *seat){
-		"behind":  func(t *testing.T, a *seat) { t.Helper(); a.commitsNothing(t); a.commits(t) },
-		"between": func(t *testing.T, a *seat) { t.Helper(); a.commitsNothing(t); a.commits(t); a.commitsNothing(t) },
-		"before":  func(t *testing.T, a *seat) { t.Helper(); a.commits(t); a.commitsNothing(t) },
+	for name, f := range map[string]func(t *testing.T, a *clusterNode){
+		"behind":  func(t *testing.T, a *clusterNode) { t.Helper(); a.commitsNothing(t); a.commits(t) },
+		"between": func(t *testing.T, a *clusterNode) { t.Helper(); a.commitsNothing(t); a.commits(t); a.commitsNothing(t) },
+		"before":  func(t *testing.T, a *clusterNode) { t.Helper(); a.commits(t); a.commitsNothing(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var had zodb.Tid
-			a, b, _, _, _ := superseded(t, func(a *seat) { f(t, a); had = a.st.LastTid() })
-			again := a.seated(t, state.RolePrimary, b.site)
+			a, b, _, _, _ := superseded(t, func(a *clusterNode) { f(t, a); had = a.st.LastTid() })
+			again := a.start(t, state.RolePrimary, b.site)
 			again.Await(t, "it is refused", isRefused)
 			if err := again.Diverged(t.Context(), b.to.String()); err != nil {
 				t.Errorf("it is rewound: %v", err)
@@ -122,7 +122,7 @@ func TestATailWithARecordWaitsForAPerson(t *testing.T) {
 func TestACrashWhileATailWithoutRecordsIsRewound(t *testing.T) {
 	for e, through := 1, false; !through; e++ {
 		var first zodb.Tid
-		a, b, disk, common, last := superseded(t, func(a *seat) { first = a.commitsNothing(t) })
+		a, b, disk, common, last := superseded(t, func(a *clusterNode) { first = a.commitsNothing(t) })
 		disk.PowerOffAt(len(disk.Ops()) + e)
 		ctx, cancel := context.WithCancel(t.Context())
 		ended := make(chan error, 1)
@@ -132,19 +132,19 @@ func TestACrashWhileATailWithoutRecordsIsRewound(t *testing.T) {
 		<-ended
 		again := newSite(t, disk.Crash(uint64(e)))
 		again.to = a.to
-		seat := again.seated(t, state.RoleSecondary, b.site)
-		seat.has(t, last)
+		running := again.start(t, state.RoleSecondary, b.site)
+		running.has(t, last)
 		m, err := rewind.ReadManifest(again.disk, rewind.FragmentOf("Data.fs", first).Manifest)
 		if err != nil || len(m.Transactions) != 1 || m.Last != common {
 			t.Errorf("operation %d: set aside are %+v, %v", e, m, err)
 		}
-		seat.End(t)
+		running.End(t)
 		b.End(t)
 	}
 }
 
 // A becomePrimary that committed nothing leaves the transaction with which it began, if nobody received that.
-func TestAReignWithoutCommitsIsRewoundByItself(t *testing.T) {
+func TestAnEpochWithoutCommitsIsRewoundByItself(t *testing.T) {
 	a, b, c := three(t)
 	for range 5 {
 		a.commits(t)
@@ -158,7 +158,7 @@ func TestAReignWithoutCommitsIsRewoundByItself(t *testing.T) {
 	}
 	first := b.opened(t)
 	b.End(t)
-	c = c.seated(t, state.RoleSecondary, a.site, b.site)
+	c = c.start(t, state.RoleSecondary, a.site, b.site)
 	if err := c.keep.Update(
 		func(id *state.State) error { id.ObserveEpoch(2); return nil },
 	); err != nil { // it has heard
@@ -167,7 +167,7 @@ func TestAReignWithoutCommitsIsRewoundByItself(t *testing.T) {
 	if _, err := c.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
 		t.Fatal(err)
 	}
-	again := b.seated(t, state.RoleSecondary, c.site)
+	again := b.start(t, state.RoleSecondary, c.site)
 	again.has(t, c.commits(t))
 	m, err := rewind.ReadManifest(b.disk, rewind.FragmentOf("Data.fs", first).Manifest)
 	if err != nil || len(m.Transactions) != 1 || len(m.Transactions[0].Objects) != 0 {
@@ -176,25 +176,25 @@ func TestAReignWithoutCommitsIsRewoundByItself(t *testing.T) {
 }
 
 // What zrsd rewind asks a person about, or refuses, is not done without one.
-func TestWhatNeedsAWordIsNotRewoundWithoutOne(t *testing.T) {
+func TestWhatNeedsAnOperatorIsNotRewoundWithoutOne(t *testing.T) {
 	t.Run("more than half of the file", func(t *testing.T) {
-		a, b, _, _, _ := superseded(t, func(a *seat) {
+		a, b, _, _, _ := superseded(t, func(a *clusterNode) {
 			for range 40 {
 				a.commitsNothing(t)
 			}
 		})
-		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.start(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("the blobs are shared", func(t *testing.T) {
-		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
+		a, b, disk, _, _ := superseded(t, func(a *clusterNode) { a.commitsNothing(t) })
 		if _, err := blobstore.Open("primarys", blobstore.Options{FS: disk}); err != nil {
 			t.Fatal(err)
 		}
 		a.sharedBlobs = "primarys"
-		waitsForAPerson(t, a.seated(t, state.RoleSecondary, b.site), b)
+		waitsForAPerson(t, a.start(t, state.RoleSecondary, b.site), b)
 	})
 	t.Run("the node is a copy", func(t *testing.T) {
-		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
+		a, b, disk, _, _ := superseded(t, func(a *clusterNode) { a.commitsNothing(t) })
 		keep, err := state.Open(disk, "Data.fs")
 		if err == nil {
 			err = keep.Settle()
@@ -202,18 +202,18 @@ func TestWhatNeedsAWordIsNotRewoundWithoutOne(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.start(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("a folder of blobs that is not named lies beside the file", func(t *testing.T) {
-		a, b, disk, _, _ := superseded(t, func(a *seat) { a.commitsNothing(t) })
+		a, b, disk, _, _ := superseded(t, func(a *clusterNode) { a.commitsNothing(t) })
 		if _, err := blobstore.Open("blobs", blobstore.Options{FS: disk}); err != nil {
 			t.Fatal(err)
 		}
-		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.start(t, state.RolePrimary, b.site), b)
 	})
 }
 
-func waitsForAPerson(t *testing.T, s, primary *seat) {
+func waitsForAPerson(t *testing.T, s, primary *clusterNode) {
 	t.Helper()
 	s.Await(t, "it is refused", isRefused)
 	if err := s.Diverged(t.Context(), primary.to.String()); err != nil || s.keep.State().Rewind != nil {
@@ -237,7 +237,7 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 	}
 	b.commits(t)
 
-	again := a.seated(t, state.RolePrimary, b.site, c.site)
+	again := a.start(t, state.RolePrimary, b.site, c.site)
 	again.isToldToRewindTo(t, b)
 	again.End(t)
 
@@ -250,7 +250,7 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 	if err := site.Begin(plan); err != nil {
 		t.Fatal(err)
 	}
-	rewound := a.seated(t, state.RolePrimary, b.site, c.site) // which finishes it
+	rewound := a.start(t, state.RolePrimary, b.site, c.site) // which finishes it
 	rewound.follows(t, b)
 	rewound.has(t, b.commits(t))
 	if rewound.keep.Node() != again.keep.Node() {
@@ -266,7 +266,7 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 }
 
 // isToldToRewindTo expects that a node is refused, and says the command that helps, with the address of the primary.
-func (s *seat) isToldToRewindTo(t *testing.T, primary *seat) {
+func (s *clusterNode) isToldToRewindTo(t *testing.T, primary *clusterNode) {
 	t.Helper()
 	st := s.Await(t, "it is refused", isRefused)
 	command := "the command for it: zrsd rewind --data Data.fs --primary " + primary.to.String()
@@ -295,7 +295,7 @@ func TestADivergedNodeIsRefusedAfterAPack(t *testing.T) {
 		t.Fatalf("%+v, %v", res, err)
 	}
 	b.commits(t)
-	again := a.seated(t, state.RolePrimary, b.site, c.site)
+	again := a.start(t, state.RolePrimary, b.site, c.site)
 	again.Await(t, "it is refused", func(st *admin.Status) bool {
 		return st.Upstream != nil && st.Upstream.State == "refused"
 	})
@@ -307,10 +307,10 @@ func TestADivergedNodeIsRefusedAfterAPack(t *testing.T) {
 
 // A secondary that feeds others tells them of a new epoch before it sends anything of that, so that nobody has
 // something of a reign that it does not know.
-func TestWhoIsFedByASecondaryHearsOfANewEpochFirst(t *testing.T) {
+func TestASecondaryOfASecondaryHearsOfANewEpochFirst(t *testing.T) {
 	a, b, c := three(t)
 	sd := newSite(t, simdisk.New())
-	d := sd.seated(t, state.RoleSecondary, c.site) // fed by a secondary
+	d := sd.start(t, state.RoleSecondary, c.site) // fed by a secondary
 	d.has(t, a.st.LastTid())
 	handOver(t, a, b)
 	last := b.commits(t)
@@ -321,7 +321,7 @@ func TestWhoIsFedByASecondaryHearsOfANewEpochFirst(t *testing.T) {
 }
 
 // planned asks a primary how a storage that nobody has open is to be rewound.
-func planned(t *testing.T, s *site, primary *seat) *state.Rewind {
+func planned(t *testing.T, s *site, primary *clusterNode) *state.Rewind {
 	t.Helper()
 	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: s.disk})
 	if err != nil {
@@ -344,7 +344,7 @@ func planned(t *testing.T, s *site, primary *seat) *state.Rewind {
 
 // cascaded has the first of four nodes end with what f commits there alone, the second one lead, the third one follow
 // that, and the fourth one the third.
-func cascaded(t *testing.T, f func(a *seat)) (a, b, d *seat) {
+func cascaded(t *testing.T, f func(a *clusterNode)) (a, b, d *clusterNode) {
 	t.Helper()
 	a, b, c := three(t)
 	for range 8 {
@@ -362,7 +362,7 @@ func cascaded(t *testing.T, f func(a *seat)) (a, b, d *seat) {
 		t.Fatal(err)
 	}
 	c.follows(t, b)
-	d = newSite(t, simdisk.New()).seated(t, state.RoleSecondary, c.site)
+	d = newSite(t, simdisk.New()).start(t, state.RoleSecondary, c.site)
 	d.has(t, b.commits(t))
 	return a, b, d
 }
@@ -370,16 +370,16 @@ func cascaded(t *testing.T, f func(a *seat)) (a, b, d *seat) {
 // A node that was refused by a secondary says the address of the primary, also where it knows only a secondary, or a
 // secondary of one.
 func TestTheCommandNamesThePrimary(t *testing.T) {
-	a, b, d := cascaded(t, func(a *seat) { a.commits(t) })
-	again := a.movedAway(t).seated(t, state.RoleSecondary, d.site)
+	a, b, d := cascaded(t, func(a *clusterNode) { a.commits(t) })
+	again := a.movedAway(t).start(t, state.RoleSecondary, d.site)
 	again.isToldToRewindTo(t, b)
 }
 
 // It is rewound by itself to what the primary has.
 func TestWhoKnowsOnlyASecondaryIsRewoundByItself(t *testing.T) {
 	var first zodb.Tid
-	a, b, d := cascaded(t, func(a *seat) { first = a.commitsNothing(t) })
-	again := a.movedAway(t).seated(t, state.RoleSecondary, d.site)
+	a, b, d := cascaded(t, func(a *clusterNode) { first = a.commitsNothing(t) })
+	again := a.movedAway(t).start(t, state.RoleSecondary, d.site)
 	again.has(t, b.commits(t))
 	if m, err := rewind.ReadManifest(a.disk, rewind.FragmentOf("Data.fs", first).Manifest); err != nil ||
 		len(m.Transactions) != 1 {
@@ -388,7 +388,7 @@ func TestWhoKnowsOnlyASecondaryIsRewoundByItself(t *testing.T) {
 }
 
 // movedAway is a node that does not run where nobody knows it, and it nobody.
-func (s *seat) movedAway(t *testing.T) *site {
+func (s *clusterNode) movedAway(t *testing.T) *site {
 	t.Helper()
 	keep, err := state.Open(s.disk, "Data.fs")
 	if err == nil {
@@ -434,13 +434,13 @@ func TestACrashInTheFirstStartAfterARewind(t *testing.T) {
 		cancel()
 		again := newSite(t, disks[0].Crash(uint64(e)))
 		again.to = a.to
-		seat := again.seated(t, state.RolePrimary, b.site)
-		seat.has(t, last)
+		running := again.start(t, state.RolePrimary, b.site)
+		running.has(t, last)
 		m, err := rewind.ReadManifest(again.disk, rewind.FragmentOf("Data.fs", first).Manifest)
 		if err != nil || len(m.Transactions) != 2 {
 			t.Errorf("operation %d: set aside are %+v, %v", e, m, err)
 		}
-		seat.End(t)
+		running.End(t)
 		b.End(t)
 	}
 }

@@ -110,7 +110,7 @@ func TestImpossibleRulesForWaitingAreRefused(t *testing.T) {
 	}
 }
 
-func TestTransactionsThatNobodyAskedForGetRare(t *testing.T) {
+func TestTransactionsAgainstCachesThatAreAheadGetRare(t *testing.T) {
 	var s surpassing
 	now := time.Unix(1000, 0)
 	for _, step := range []struct {

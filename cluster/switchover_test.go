@@ -30,7 +30,7 @@ func TestSwitchoverLosesNothingAndTheOthersFollow(t *testing.T) {
 		t.Errorf("the former primary still commits: %v", err)
 	}
 	next := b.commits(t)
-	for _, s := range []*seat{a, c} {
+	for _, s := range []*clusterNode{a, c} {
 		s.follows(t, b)
 		s.has(t, next)
 		if s.epoch() != 2 {
@@ -43,7 +43,7 @@ func TestSwitchoverLosesNothingAndTheOthersFollow(t *testing.T) {
 func TestSwitchoverWaitsForASecondaryThatConnectsAgain(t *testing.T) {
 	sa, sb := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New())
 	sa.name, sb.name = "a", "b"
-	a, b := sa.seated(t, state.RolePrimary, sb), sb.seated(t, state.RoleSecondary, sa)
+	a, b := sa.start(t, state.RolePrimary, sb), sb.start(t, state.RoleSecondary, sa)
 	a.Await(t, "the primary is ready", nodetest.Ready)
 	b.has(t, a.st.LastTid())
 	b.StopFollowing()

@@ -332,7 +332,7 @@ func (n *Node) waitsFrom(id *state.State) *state.Waits {
 	if !n.commitsWait() {
 		return nil
 	}
-	return &state.Waits{Epoch: id.Epoch().Number, Behind: n.st.LastTid(), Required: n.opt.Sync.Required}
+	return &state.Waits{Epoch: id.Epoch().Number, After: n.st.LastTid(), Required: n.opt.Sync.Required}
 }
 
 // setWaits writes it down, if it is news.

@@ -20,13 +20,13 @@ import (
 )
 
 // waiting seats a primary whose commits wait for one secondary, and that secondary.
-func waiting(t *testing.T, change func(*cluster.SyncConfig)) (a, b *seat) {
+func waiting(t *testing.T, change func(*cluster.SyncConfig)) (a, b *clusterNode) {
 	t.Helper()
 	sa, sb := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New())
 	sa.sync = cluster.SyncConfig{Required: 1, Timeout: time.Hour}
 	change(&sa.sync)
-	a = sa.seated(t, state.RolePrimary, sb)
-	b = sb.seated(t, state.RoleSecondary, sa)
+	a = sa.start(t, state.RolePrimary, sb)
+	b = sb.start(t, state.RoleSecondary, sa)
 	b.has(t, a.st.LastTid())
 	return a, b
 }
@@ -122,9 +122,9 @@ func TestAPromotionNeedsOneOfEachQuorum(t *testing.T) {
 		s.name = name
 		s.sync = cluster.SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: time.Hour}
 	}
-	a := sa.seated(t, state.RolePrimary, sb, sc)
-	b := sb.seated(t, state.RoleSecondary, sa, sc)
-	c := sc.seated(t, state.RoleSecondary, sa, sb)
+	a := sa.start(t, state.RolePrimary, sb, sc)
+	b := sb.start(t, state.RoleSecondary, sa, sc)
+	c := sc.start(t, state.RoleSecondary, sa, sb)
 	last := a.commits(t)
 	b.has(t, last)
 	c.has(t, last)
@@ -134,7 +134,7 @@ func TestAPromotionNeedsOneOfEachQuorum(t *testing.T) {
 	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
 	refused(t, err, admin.Unsafe, "commits waited for 1 of 2 secondaries (of b, c), so each is on one of "+
 		"any 2 of them; 1 have")
-	again := sc.seated(t, state.RoleSecondary, sa, sb)
+	again := sc.start(t, state.RoleSecondary, sa, sb)
 	if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
 		t.Fatal(err)
 	}
@@ -154,16 +154,16 @@ func TestAPromotionAfterAStartCountsTheSecondariesOfItsOwnList(t *testing.T) {
 			s.name = name
 			s.sync = cluster.SyncConfig{Required: 1, Names: names, Timeout: time.Hour}
 		}
-		a := sa.seated(t, state.RolePrimary, sb, sc)
-		b := sb.seated(t, state.RoleSecondary, sa, sc)
-		c := sc.seated(t, state.RoleSecondary, sa, sb)
+		a := sa.start(t, state.RolePrimary, sb, sc)
+		b := sb.start(t, state.RoleSecondary, sa, sc)
+		c := sc.start(t, state.RoleSecondary, sa, sb)
 		b.has(t, a.commits(t))
 		b.End(t)
 		last := a.commits(t) // acknowledged by c alone
 		c.has(t, last)
 		c.End(t)
 		a.End(t)
-		again := sb.seated(t, state.RoleSecondary, sa, sc)
+		again := sb.start(t, state.RoleSecondary, sa, sc)
 		_, err := again.Promote(t.Context(), admin.PromoteRequest{}, silent)
 		refused(t, err, admin.Unsafe, "each is on one of any 2 of them; 1 have")
 		again.End(t)
@@ -172,20 +172,20 @@ func TestAPromotionAfterAStartCountsTheSecondariesOfItsOwnList(t *testing.T) {
 
 // waitingThree seats a primary whose commits wait for one of two named secondaries, and these, with some transactions
 // that all have.
-func waitingThree(t *testing.T) (a, b, c *seat) {
+func waitingThree(t *testing.T) (a, b, c *clusterNode) {
 	t.Helper()
 	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
 	for name, s := range map[string]*site{"a": sa, "b": sb, "c": sc} {
 		s.name = name
 		s.sync = cluster.SyncConfig{Required: 1, Names: []string{"a", "b", "c"}, Timeout: time.Hour}
 	}
-	a = sa.seated(t, state.RolePrimary, sb, sc)
-	b = sb.seated(t, state.RoleSecondary, sa, sc)
-	c = sc.seated(t, state.RoleSecondary, sa, sb)
+	a = sa.start(t, state.RolePrimary, sb, sc)
+	b = sb.start(t, state.RoleSecondary, sa, sc)
+	c = sc.start(t, state.RoleSecondary, sa, sb)
 	for range 8 { // so that what goes is less than half of the file
 		a.commits(t)
 	}
-	for _, s := range []*seat{b, c} {
+	for _, s := range []*clusterNode{b, c} {
 		s.has(t, a.st.LastTid())
 		s.Await(t, "it knows the rule", func(*admin.Status) bool { return s.sec.Status().Sync.Required == 1 })
 	}
@@ -193,7 +193,7 @@ func waitingThree(t *testing.T) (a, b, c *seat) {
 }
 
 // alone has the first of two nodes commit what the other one never gets, by f, and the other one take its place.
-func alone(t *testing.T, a, b *seat, f func()) (last zodb.Tid) {
+func alone(t *testing.T, a, b *clusterNode, f func()) (last zodb.Tid) {
 	t.Helper()
 	b.StopFollowing()
 	f()
@@ -206,7 +206,7 @@ func alone(t *testing.T, a, b *seat, f func()) (last zodb.Tid) {
 }
 
 // setsAside waits until a node has set something aside by itself, once, and follows.
-func (s *seat) setsAside(t *testing.T, first, until, last, next zodb.Tid) {
+func (s *clusterNode) setsAside(t *testing.T, first, until, last, next zodb.Tid) {
 	t.Helper()
 	s.has(t, next)
 	st := s.Await(t, "it follows", func(st *admin.Status) bool {
@@ -247,7 +247,7 @@ func TestATailThatNobodyWasToldOfIsRewoundByItself(t *testing.T) {
 			t.Fatal("a client is told of it")
 		}
 	})
-	again := a.seated(t, state.RolePrimary, b.site)
+	again := a.start(t, state.RolePrimary, b.site)
 	again.setsAside(t, first, until, common, next)
 	if id, err := state.Load(again.disk, "Data.fs"); err != nil || id.Waits != nil || id.Rewind != nil {
 		t.Errorf("it keeps %+v, %v", id, err)
@@ -266,12 +266,12 @@ func TestAStartBetweenDoesNotHideWhatNobodyWasToldOf(t *testing.T) {
 	b.StopFollowing()
 	first := a.commits(t)
 	a.End(t)
-	again := a.seated(t, state.RolePrimary, b.site)
+	again := a.start(t, state.RolePrimary, b.site)
 	if !again.IsPrimary() {
 		t.Fatal("it does not lead")
 	}
 	next := alone(t, again, b, func() {})
-	last := a.seated(t, state.RolePrimary, b.site)
+	last := a.start(t, state.RolePrimary, b.site)
 	last.setsAside(t, first, first, common, next)
 }
 
@@ -291,7 +291,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 		if _, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
 			t.Fatal(err)
 		}
-		a.seated(t, state.RolePrimary, b.site, c.site).setsAside(t, first, first, common, b.commits(t))
+		a.start(t, state.RolePrimary, b.site, c.site).setsAside(t, first, first, common, b.commits(t))
 	})
 	t.Run("a secondary that did not vote has it", func(t *testing.T) {
 		a, b, c := waitingThree(t)
@@ -306,7 +306,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 		if _, err := b.Promote(t.Context(), admin.PromoteRequest{Force: true}, silent); err != nil {
 			t.Fatal(err)
 		}
-		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.start(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("a secondary that is further has voted", func(t *testing.T) {
 		a, b, c := waitingThree(t)
@@ -321,7 +321,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 			t.Fatal(err)
 		}
 		c.End(t) // it was told by that one, and does not follow
-		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.start(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("commits did not wait for a while", func(t *testing.T) {
 		a, b := waiting(t, func(c *cluster.SyncConfig) {
@@ -337,7 +337,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 				t.Fatal(err)
 			}
 		})
-		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.start(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("a pack has written it", func(t *testing.T) {
 		a, b := waiting(t, func(*cluster.SyncConfig) {})
@@ -362,7 +362,7 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 				t.Fatalf("%+v, %v", res, err)
 			}
 		})
-		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.start(t, state.RolePrimary, b.site), b)
 	})
 	t.Run("it was started without waiting in between", func(t *testing.T) {
 		a, b := waiting(t, func(*cluster.SyncConfig) {})
@@ -376,11 +376,11 @@ func TestATailThatSomebodyMayHaveBeenToldOfWaitsForAPerson(t *testing.T) {
 		a.End(t)
 		sync := a.sync
 		a.sync = cluster.SyncConfig{}
-		a.seated(t, state.RolePrimary, b.site).End(t) // its clients are told of everything
+		a.start(t, state.RolePrimary, b.site).End(t) // its clients are told of everything
 		a.sync = sync
-		again := a.seated(t, state.RolePrimary, b.site)
+		again := a.start(t, state.RolePrimary, b.site)
 		alone(t, again, b, func() {})
-		waitsForAPerson(t, a.seated(t, state.RolePrimary, b.site), b)
+		waitsForAPerson(t, a.start(t, state.RolePrimary, b.site), b)
 	})
 }
 
@@ -401,12 +401,12 @@ func TestWhatWasCommittedAfterADegradedTimeCounts(t *testing.T) {
 	b.has(t, common)
 	a.Await(t, "commits wait again", func(*admin.Status) bool {
 		w := a.keep.State().Waits
-		return w != nil && !w.Paused && w.Behind == common
+		return w != nil && !w.Paused && w.After == common
 	})
 	b.Await(t, "it knows the rule", func(*admin.Status) bool { return b.sec.Status().Sync.Required == 1 })
 	var first zodb.Tid
 	next := alone(t, a, b, func() { first = a.commits(t) })
-	a.seated(t, state.RolePrimary, b.site).setsAside(t, first, first, common, next)
+	a.start(t, state.RolePrimary, b.site).setsAside(t, first, first, common, next)
 }
 
 // That commits do not wait is durable before one of them is told, wherever power is lost, and where it cannot be
@@ -416,8 +416,8 @@ func TestACrashWhenCommitsBeginNotToWait(t *testing.T) {
 		disk := nodetest.DiskWith(t, 3)
 		sa, sb := newSite(t, disk), newSite(t, simdisk.New())
 		sa.sync = cluster.SyncConfig{Required: 1, Timeout: time.Millisecond, OnTimeout: cluster.SyncDegrade}
-		a := sa.seated(t, state.RolePrimary, sb)
-		b := sb.seated(t, state.RoleSecondary, sa)
+		a := sa.start(t, state.RolePrimary, sb)
+		b := sb.start(t, state.RoleSecondary, sa)
 		b.has(t, a.st.LastTid())
 		b.StopFollowing()
 		tid := a.commits(t)
@@ -457,20 +457,20 @@ func TestWhoCountsIsNotedFirst(t *testing.T) {
 		nodes          []string
 		behind         zodb.Tid
 	}{
-		{b.keep.Node(), "", false, w.Nodes, w.Behind},
-		{other, "", false, append(w.Nodes[:1:1], other), w.Behind},
+		{b.keep.Node(), "", false, w.Nodes, w.After},
+		{other, "", false, append(w.Nodes[:1:1], other), w.After},
 		{other, b.keep.Node(), false, []string{other}, last},
 	} {
 		if err := a.Counts(primary.Counting{Node: c.node, Replaces: c.replaces, Less: c.less}); err != nil {
 			t.Fatal(err)
 		}
-		if now := a.keep.State().Waits; !slices.Equal(now.Nodes, c.nodes) || now.Behind != c.behind {
+		if now := a.keep.State().Waits; !slices.Equal(now.Nodes, c.nodes) || now.After != c.behind {
 			t.Errorf("%+v: it notes %+v", c, now)
 		}
 	}
 	a.commits(t)
 	err := a.Counts(primary.Counting{Node: other, Less: true})
-	if err != nil || a.keep.State().Waits.Behind != a.st.LastTid() {
+	if err != nil || a.keep.State().Waits.After != a.st.LastTid() {
 		t.Errorf("with less than before: it notes %+v, %v", a.keep.State().Waits, err)
 	}
 }
@@ -486,7 +486,7 @@ func TestAnEpochBeginsWithWhatCommitsWaitFor(t *testing.T) {
 	}
 	id := b.keep.State()
 	own := id.Epoch()
-	if w := id.Waits; w == nil || w.Epoch != own.Number || w.Behind != own.Begin || w.Required != 1 || w.Paused {
+	if w := id.Waits; w == nil || w.Epoch != own.Number || w.After != own.Begin || w.Required != 1 || w.Paused {
 		t.Errorf("of epoch %+v it notes %+v", own, id.Waits)
 	}
 	if !slices.Equal(own.Voters, []string{b.keep.Node(), c.keep.Node()}) {
@@ -526,23 +526,23 @@ func TestAStartKeepsOrDropsWhatCommitsWaitedFor(t *testing.T) {
 		after  *waits // Behind 1: the last transaction
 	}{
 		"the same rule": {
-			&waits{Epoch: 1, Behind: 7, Required: 1, Nodes: nodes}, cluster.SyncConfig{Required: 1},
-			&waits{Epoch: 1, Behind: 7, Required: 1, Nodes: nodes},
+			&waits{Epoch: 1, After: 7, Required: 1, Nodes: nodes}, cluster.SyncConfig{Required: 1},
+			&waits{Epoch: 1, After: 7, Required: 1, Nodes: nodes},
 		},
 		"for fewer": {
-			&waits{Epoch: 1, Behind: 7, Required: 2}, cluster.SyncConfig{Required: 1},
-			&waits{Epoch: 1, Behind: 7, Required: 1},
+			&waits{Epoch: 1, After: 7, Required: 2}, cluster.SyncConfig{Required: 1},
+			&waits{Epoch: 1, After: 7, Required: 1},
 		},
 		"for more": {
-			&waits{Epoch: 1, Behind: 7, Required: 1}, cluster.SyncConfig{Required: 2},
-			&waits{Epoch: 1, Behind: 7, Required: 1},
+			&waits{Epoch: 1, After: 7, Required: 1}, cluster.SyncConfig{Required: 2},
+			&waits{Epoch: 1, After: 7, Required: 1},
 		},
-		"for nobody": {&waits{Epoch: 1, Behind: 7, Required: 1}, cluster.SyncConfig{}, nil},
+		"for nobody": {&waits{Epoch: 1, After: 7, Required: 1}, cluster.SyncConfig{}, nil},
 		"they did not wait": {
-			&waits{Epoch: 1, Behind: 7, Required: 1, Nodes: nodes, Paused: true}, cluster.SyncConfig{Required: 1},
-			&waits{Epoch: 1, Behind: 1, Required: 1, Nodes: nodes},
+			&waits{Epoch: 1, After: 7, Required: 1, Nodes: nodes, Paused: true}, cluster.SyncConfig{Required: 1},
+			&waits{Epoch: 1, After: 1, Required: 1, Nodes: nodes},
 		},
-		"of an older version": {nil, cluster.SyncConfig{Required: 1}, &waits{Epoch: 1, Behind: 1, Required: 1}},
+		"of an older version": {nil, cluster.SyncConfig{Required: 1}, &waits{Epoch: 1, After: 1, Required: 1}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			disk := nodetest.DiskWith(t, 3)
@@ -558,13 +558,13 @@ func TestAStartKeepsOrDropsWhatCommitsWaitedFor(t *testing.T) {
 				t.Fatal(err)
 			}
 			s.sync = c.sync
-			seat := s.seated(t, state.RolePrimary)
+			running := s.start(t, state.RolePrimary)
 			want := c.after
-			if want != nil && want.Behind == 1 {
-				want.Behind = seat.st.LastTid()
+			if want != nil && want.After == 1 {
+				want.After = running.st.LastTid()
 			}
-			got := seat.keep.State().Waits
-			if (got == nil) != (want == nil) || got != nil && (got.Epoch != want.Epoch || got.Behind != want.Behind ||
+			got := running.keep.State().Waits
+			if (got == nil) != (want == nil) || got != nil && (got.Epoch != want.Epoch || got.After != want.After ||
 				got.Required != want.Required || !slices.Equal(got.Nodes, want.Nodes) || got.Paused != want.Paused) {
 				t.Errorf("it notes %+v, want %+v", got, want)
 			}

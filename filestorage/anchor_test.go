@@ -9,7 +9,7 @@ import (
 )
 
 // What is after the anchor is after it in the order of the file and in that of the tids.
-func TestAnAnchorIsBelowAllBehindIt(t *testing.T) {
+func TestAnAnchorIsBelowAllAfterIt(t *testing.T) {
 	for _, c := range []struct {
 		tids, behind []zodb.Tid
 		anchor       zodb.Tid

@@ -70,7 +70,7 @@ func firstRecord(t *testing.T, iterate func(zodb.Tid, bool) (zodb.Iterator, erro
 }
 
 // Who reads without blobs does so in the file that a pack has put in place, too.
-func TestRecordsAreReadWithoutBlobsAlsoBehindAPack(t *testing.T) {
+func TestRecordsAreReadWithoutBlobsAlsoAfterAPack(t *testing.T) {
 	s := toPack(t, Options{Blobs: openBlobs(t, filepath.Join(t.TempDir(), "blobs"))})
 	it, err := s.IterateRecords(0, true)
 	if err != nil {

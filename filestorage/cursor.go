@@ -42,7 +42,7 @@ func (c *cursor) first() int64 { return c.pos + c.txn.headerLen() }
 func (c *cursor) second() int64 { return c.pos + int64(c.txn.Length) }
 
 // after returns where the next transaction begins.
-func (c *cursor) behind() int64 { return c.second() + lengthLen }
+func (c *cursor) after() int64 { return c.second() + lengthLen }
 
 // secondLength reads the length after the records.
 func (c *cursor) secondLength(r reader) (uint64, error) {

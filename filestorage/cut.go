@@ -56,7 +56,7 @@ func (s *Storage) endOf(ctx context.Context, tid zodb.Tid) (int64, error) {
 	case p.atEnd() || p.txn.Tid != tid:
 		return 0, fmt.Errorf("transaction %v: %w", tid, zodb.ErrNoTid)
 	}
-	return p.behind(), nil
+	return p.after(), nil
 }
 
 func (s *Storage) cut(at int64) (err error) {

@@ -122,7 +122,7 @@ func (g *dataFile) take(ctx context.Context) error {
 			return context.Cause(ctx)
 		}
 		here := p.txnPosition
-		if err := p.read(p.behind()); err != nil {
+		if err := p.read(p.after()); err != nil {
 			return err
 		}
 		if p.before != here.txn.Length {
@@ -237,7 +237,7 @@ func (p *headerCursor) confirm(ctx context.Context, pos int64) error {
 			}
 			own = true
 		}
-		passed.add(p.pos, p.behind()-p.pos)
+		passed.add(p.pos, p.after()-p.pos)
 	}
 	if !own {
 		return p.src.corrupt(p.pos, "a transaction with records", fmt.Sprintf("%d without", passed.n))

@@ -55,7 +55,7 @@ func TestFullDisk(t *testing.T) {
 
 // The phase after the vote needs no room: whatever room there is, a transaction that could be completed is committed,
 // as the first of a group, in one, and alone, and one that could not leaves the others alone.
-func TestAFullDiskFailsTheVoteAndNothingBehindIt(t *testing.T) {
+func TestAFullDiskFailsTheVoteAndNothingAfterIt(t *testing.T) {
 	committed, refused := 0, 0
 	for room := int64(0); room < 300; room += 7 {
 		st := newStage(t, story{prepare: startIdle})

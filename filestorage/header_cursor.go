@@ -96,7 +96,7 @@ func (p *headerCursor) bytes(pos int64, n int) ([]byte, error) {
 // next goes to the next transaction, or to the end, where it must not be.
 func (p *headerCursor) next() error {
 	left := p.cursor
-	if err := p.load(left.behind()); err != nil {
+	if err := p.load(left.after()); err != nil {
 		return err
 	}
 	return left.compare(p, p.before)
@@ -166,14 +166,14 @@ const (
 )
 
 // after returns the offset after the transaction with this tid, or that of seek when there is none.
-func (s *source) behind(ctx context.Context, tid zodb.Tid) (int64, error) {
+func (s *source) positionAfter(ctx context.Context, tid zodb.Tid) (int64, error) {
 	p, err := s.headerCursor()
 	if err != nil || tid == 0 {
 		return magicLen, err
 	}
 	found, err := p.exact(ctx, tid)
 	if found {
-		return p.behind(), err
+		return p.after(), err
 	}
 	return p.pos, err
 }

@@ -79,7 +79,7 @@ func here(t *testing.T, txn *Txn) *Commit {
 func settle(c *Commit) { go c.Finalize() }
 
 // Where nothing else is on its way to the disk a committer settles for itself; what comes meanwhile is the syncer's.
-func TestACommitterSettlesForItselfAndLeavesTheOthersToTheSyncer(t *testing.T) {
+func TestACommitterCommitsItsOwnGroupAndLeavesTheOthersToTheSyncer(t *testing.T) {
 	s, disk, syncs := openHeld(t)
 	a := here(t, completed(t, s, 1))
 	if !a.Leads() {
@@ -219,7 +219,7 @@ func TestNothingIsSyncedAheadWhereOthersWait(t *testing.T) {
 }
 
 // Where others wait for the commit lock, they would be in one group: the syncer, which comes a little later, has it.
-func TestNobodySettlesForItselfWhereOthersWait(t *testing.T) {
+func TestNobodyCommitsItsOwnGroupWhereOthersWait(t *testing.T) {
 	s, disk, _ := openHeld(t)
 	disk.syncs.Store(nil)
 	txn := completed(t, s, 1)

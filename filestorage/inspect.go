@@ -185,7 +185,7 @@ func (in *Inspector) enter() (*RawTransaction, error) {
 		return nil, err
 	}
 	in.txn = RawTransaction{Pos: in.pos, Length: int64(h.Length), Meta: h.meta(meta)}
-	in.recPos, in.pos = in.at.first(), in.at.behind()
+	in.recPos, in.pos = in.at.first(), in.at.after()
 	return &in.txn, nil
 }
 

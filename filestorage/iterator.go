@@ -23,7 +23,7 @@ type iterator struct {
 
 // iterate returns an iterator over the transactions of src with tids above after. It releases src when it is closed.
 func iterate(src *source, after zodb.Tid, follow bool) (*iterator, error) {
-	pos, err := src.behind(context.Background(), after)
+	pos, err := src.positionAfter(context.Background(), after)
 	if err != nil {
 		return nil, err
 	}
@@ -48,7 +48,7 @@ func (it *iterator) Next(ctx context.Context) (zodb.Transaction, error) {
 	if err := it.open(it.pos, end); err != nil {
 		return nil, err
 	}
-	it.pos, it.last = it.behind(), it.meta.Tid
+	it.pos, it.last = it.after(), it.meta.Tid
 	return &it.txnReader, nil
 }
 
@@ -78,7 +78,7 @@ func (it *iterator) succeed(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	pos, err := next.behind(ctx, it.last)
+	pos, err := next.positionAfter(ctx, it.last)
 	if err != nil {
 		return errors.Join(err, next.release())
 	}

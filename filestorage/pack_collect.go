@@ -214,7 +214,7 @@ func (p *packer) scan(ctx context.Context, end int64) (nothing bool, err error) 
 	p.current, p.packpos = newIndex(), end
 	w := newWalker(ctx, p.in, p.e.path, magicLen, end)
 	w.progress = func(done, total int64) { p.report(packScan, done, total) }
-	packedBefore, packedBehind := true, true
+	packedBefore, packedAfter := true, true
 	for {
 		more, err := w.next()
 		if err != nil {
@@ -224,7 +224,7 @@ func (p *packer) scan(ctx context.Context, end int64) (nothing bool, err error) 
 			break
 		}
 		if w.txn.Tid > p.stop {
-			p.packpos, packedBehind = w.pos, w.txn.Status == zodb.StatusPacked
+			p.packpos, packedAfter = w.pos, w.txn.Status == zodb.StatusPacked
 			break
 		}
 		p.bytes += w.txn.headerLen() + lengthLen
@@ -236,7 +236,7 @@ func (p *packer) scan(ctx context.Context, end int64) (nothing bool, err error) 
 			return false, err
 		}
 	}
-	return packedBefore && packedBehind || p.packpos == magicLen, nil
+	return packedBefore && packedAfter || p.packpos == magicLen, nil
 }
 
 func (p *packer) wasCurrent(r record) error {

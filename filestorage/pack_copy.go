@@ -79,7 +79,7 @@ func (p *packer) copyKeptOf(w *walker) error {
 		}
 		return p.copyCurrent(w, r, tloc)
 	})
-	if last := w.behind() == p.packpos; err == nil && tloc == 0 && last {
+	if last := w.after() == p.packpos; err == nil && tloc == 0 && last {
 		tloc = p.out.pos()
 		err = p.copyHead(w, zodb.StatusPacked)
 	}

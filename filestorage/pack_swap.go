@@ -250,7 +250,7 @@ func (p *packer) copyLater(w *walker) error {
 	if err := p.endTxn(tloc); err != nil {
 		return err
 	}
-	behind := w.behind()
+	behind := w.after()
 	if by := p.out.pos() - behind; by != p.shifts[len(p.shifts)-1].by {
 		p.shifts = append(p.shifts, shift{behind, by})
 	}

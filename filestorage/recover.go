@@ -214,7 +214,7 @@ func (c *scan) nextAfter(tloc, end int64) int64 {
 	if whole, err := lost.whole(c); err != nil || !whole {
 		return -1
 	}
-	return lost.behind()
+	return lost.after()
 }
 
 // What a process wrote last need not be on the disk, although it can be read: the process was killed before its fsync,

@@ -79,7 +79,7 @@ func (c *scan) transaction() (whole bool, err error) {
 	if h.Tid <= c.last {
 		c.disorder++
 	}
-	c.last, c.pos = h.Tid, c.behind()
+	c.last, c.pos = h.Tid, c.after()
 	return true, nil
 }
 
@@ -255,7 +255,7 @@ func (c *scan) checkUnfinished() error {
 	if err != nil {
 		return err
 	}
-	behind, _, err := c.wholeBehind()
+	behind, _, err := c.wholeAfter()
 	if err != nil {
 		return err
 	}
@@ -270,7 +270,7 @@ func (c *scan) checkUnfinished() error {
 // tail if it is the last one and its end is missing. If it is there after all, or if a whole transaction stands
 // after it, the length was damaged, and good data would be lost by cutting.
 func (c *scan) checkTorn(h *txnHeader) error {
-	behind, exact, err := c.wholeBehind()
+	behind, exact, err := c.wholeAfter()
 	if err != nil {
 		return err
 	}
@@ -310,9 +310,9 @@ func (ch *chain) add(at, bytes int64) {
 	ch.tooLongForTail = ch.besides > tailLimit
 }
 
-// wholeBehind follows second lengths backwards from the end of the file for as long as they lead to transactions after
+// wholeAfter follows second lengths backwards from the end of the file for as long as they lead to transactions after
 // pos whose tids rise up to the end. exact says that one led to pos itself.
-func (c *scan) wholeBehind() (ch chain, exact bool, err error) {
+func (c *scan) wholeAfter() (ch chain, exact bool, err error) {
 	next := zodb.Tid(math.MaxUint64)
 	for end := c.size; end-c.pos >= txnHeaderLen+lengthLen && !ch.tooLongForTail; {
 		var b [txnHeaderLen]byte
@@ -354,8 +354,8 @@ func (c *scan) wholeAhead() (ch chain, err error) {
 		if whole, err := next.whole(r); err != nil || !whole {
 			return ch, err
 		}
-		ch.add(at, next.behind()-at)
-		at = next.behind()
+		ch.add(at, next.after()-at)
+		at = next.after()
 	}
 	return ch, nil
 }

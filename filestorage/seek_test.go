@@ -112,7 +112,7 @@ func TestSeekNearEndDoesNotDependOnSize(t *testing.T) {
 }
 
 // An index that does not belong to the file misleads nobody.
-func TestSeekWithForeignIndex(t *testing.T) {
+func TestSeekWithTheIndexOfAnotherFile(t *testing.T) {
 	d, other := newDataFile(), newDataFile()
 	d.fill(10_000, 5000, 100)
 	other.fill(9000, 7000, 120)

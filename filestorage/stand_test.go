@@ -133,7 +133,7 @@ func TestAGroupIntoAFileThatIsNotAtItsPathFails(t *testing.T) {
 }
 
 // A lock file that was removed lets nobody in, neither before nor after the next commit, which makes it again.
-func TestALockFileThatWasRemovedLetsNobodyIn(t *testing.T) {
+func TestALockFileThatWasRemovedStillExcludesOthers(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "Data.fs")
 	s := mustOpen(t, path, Options{})
 	tid := commit(t, s, 1, 0, "before")

@@ -58,7 +58,7 @@ func TestTransactionsAreFoundWhereTidsGoDown(t *testing.T) {
 }
 
 // Whoever follows goes on after the transaction that it has, wherever that stands.
-func TestFollowersGoOnBehindWhatTheyHaveWhereTidsGoDown(t *testing.T) {
+func TestFollowersGoOnAfterWhatTheyHaveWhereTidsGoDown(t *testing.T) {
 	s := tidsDown(t, true)
 	for i, tid := range append([]zodb.Tid{0}, downwards...) {
 		it, err := s.Iterate(tid, true)

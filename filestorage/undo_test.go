@@ -134,7 +134,7 @@ func TestUndoConflicts(t *testing.T) {
 }
 
 // What has no data any more cannot be compared; a deletion is in the way of undoing an earlier change.
-func TestUndoBehindADeletion(t *testing.T) {
+func TestUndoAfterADeletion(t *testing.T) {
 	s := emptyStorage(t, Options{})
 	first := commit(t, s, 1, 0, "first")
 	second := commit(t, s, 1, first, "second")

@@ -28,7 +28,7 @@ func (w *walker) next() (bool, error) {
 		if err := w.checkSecond(w.scan); err != nil {
 			return false, err
 		}
-		w.pos = w.behind()
+		w.pos = w.after()
 	}
 	if w.pos >= w.end {
 		return false, nil

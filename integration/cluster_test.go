@@ -106,8 +106,8 @@ func newerThan(tid zodb.Tid) func(*admin.Status) bool {
 	return func(s *admin.Status) bool { return s.LastTid() > tid }
 }
 
-// feeds is the condition that n secondaries have been accepted and get transactions.
-func feeds(n int) func(*admin.Status) bool {
+// replication is the condition that n secondaries have been accepted and get transactions.
+func serves(n int) func(*admin.Status) bool {
 	return func(s *admin.Status) bool {
 		fed := 0
 		for _, secondary := range s.Secondaries {

@@ -46,15 +46,15 @@ func coordinatedBy(t *testing.T, way func(address string) string) (*etcdtest.Ser
 	t.Cleanup(etcd.Stop)
 	nodes := []*member{{role: "primary"}, {role: "secondary"}, {role: "secondary"}}
 	ways := []string{way(etcd.Address), etcd.Address, etcd.Address}
-	var feeds []string
+	var replication []string
 	for range nodes {
-		feeds = append(feeds, freeAddress(t))
+		replication = append(replication, freeAddress(t))
 	}
 	for i, m := range nodes {
 		m.site, m.zeo = newSite(t, false), freeAddress(t)
-		others := strings.Join(append(append([]string(nil), feeds[:i]...), feeds[i+1:]...), ",")
+		others := strings.Join(append(append([]string(nil), replication[:i]...), replication[i+1:]...), ",")
 		m.flags = []string{
-			"--name", string(rune('a' + i)), "--replicate-to", feeds[i], "--replicate-from", others, "--zeo", m.zeo,
+			"--name", string(rune('a' + i)), "--replicate-to", replication[i], "--replicate-from", others, "--zeo", m.zeo,
 			"--coordinator", "etcd://" + ways[i], "--coordinator-ttl", "10s",
 			"--sync-secondaries", "1", "--sync-names", "a,b,c",
 		}

@@ -32,7 +32,7 @@ func keepCommitting(t *testing.T, owner *workload.Owner) (rest func()) {
 }
 
 func TestRandomKillsOfEitherSideLoseNothingAndInventNothing(t *testing.T) {
-	d := dice(t)
+	d := seededRand(t)
 	source, target := newSite(t, true), newSite(t, true)
 	storage := source.open(t)
 	owner := newOwner(t, storage, d.Uint64())
@@ -66,7 +66,7 @@ func TestRandomKillsOfEitherSideLoseNothingAndInventNothing(t *testing.T) {
 }
 
 func TestRandomKillsWhileCatchingUpLeaveAPrefixOfThePrimary(t *testing.T) {
-	d := dice(t)
+	d := seededRand(t)
 	source, target := newSite(t, true), newSite(t, true)
 	last := ownHistory(t, source, 1500)
 	addr := freeAddress(t)

@@ -24,21 +24,21 @@ const minFailovers = 30
 
 // What is promised holds over failovers of all kinds, with and without waiting for secondaries. In the long run it goes
 // on for hours.
-func TestDrillsOfMixedFailoversKeepThePromise(t *testing.T) {
-	dice := dice(t)
+func TestDrillsOfMixedFailoversKeepTheGuarantee(t *testing.T) {
+	random := seededRand(t)
 	var failovers int
 	begun := time.Now()
 	long := os.Getenv("ZRSD_LONG") == "1"
 	for round := 0; failovers < minFailovers || long && time.Since(begun) < 3*time.Hour; round++ {
-		rep := playDrill(t, []drill.Scenario{drill.Mixed()}, dice.Uint64(), round%(drill.MaxSync+1))
+		rep := playDrill(t, []drill.Scenario{drill.Mixed()}, random.Uint64(), round%(drill.MaxSync+1))
 		failovers += rep.Scenarios[0].Failovers
 	}
 	t.Logf("%d failovers in %v", failovers, time.Since(begun).Round(time.Second))
 }
 
 // Each scenario of which the mixed ones have none.
-func TestDrillsThatKeepThePrimaryKeepThePromise(t *testing.T) {
-	dice := dice(t)
+func TestDrillsThatKeepThePrimaryKeepTheGuarantee(t *testing.T) {
+	random := seededRand(t)
 	var quiet []drill.Scenario
 	for _, s := range drill.Scenarios() {
 		switch s.Name {
@@ -47,7 +47,7 @@ func TestDrillsThatKeepThePrimaryKeepThePromise(t *testing.T) {
 		}
 	}
 	for sync := range drill.MaxSync + 1 {
-		playDrill(t, quiet, dice.Uint64(), sync)
+		playDrill(t, quiet, random.Uint64(), sync)
 	}
 }
 

@@ -22,8 +22,8 @@ import (
 type served struct {
 	*site
 	*daemon.Process
-	name, feed, zeo string
-	conf            string
+	name, replication, zeo string
+	conf                   string
 }
 
 // servedThree starts a primary and two secondaries, with what more is to be in <zrs>.
@@ -31,13 +31,13 @@ func servedThree(t *testing.T, msgpack bool, more ...string) []*served {
 	t.Helper()
 	var nodes []*served
 	for _, name := range []string{"a", "b", "c"} {
-		nodes = append(nodes, &served{site: newSite(t, false), name: name, feed: freeAddress(t), zeo: freeAddress(t)})
+		nodes = append(nodes, &served{site: newSite(t, false), name: name, replication: freeAddress(t), zeo: freeAddress(t)})
 	}
 	nodes[0].open(t).Close()
 	for i, n := range nodes {
 		var others []string
 		for _, o := range slices.Delete(slices.Clone(nodes), i, i+1) {
-			others = append(others, o.feed)
+			others = append(others, o.replication)
 		}
 		role := "members"
 		if i > 0 {
@@ -45,7 +45,7 @@ func servedThree(t *testing.T, msgpack bool, more ...string) []*served {
 		}
 		n.conf = fmt.Sprintf("<zeo>\naddress %s\nmsgpack %v\n</zeo>\n<admin>\naddress %s\n</admin>\n<zrs 1>\nname %s\n"+
 			"replicate-to %s\n%s %s\n%s\n<filestorage>\npath %s\n</filestorage>\n</zrs>\n", n.zeo, msgpack, n.admin(),
-			n.name, n.feed, role, strings.Join(others, ","), strings.Join(more, "\n"), n.data)
+			n.name, n.replication, role, strings.Join(others, ","), strings.Join(more, "\n"), n.data)
 		if err := os.WriteFile(n.file(), []byte(n.conf), 0o600); err != nil {
 			t.Fatal(err)
 		}
@@ -131,7 +131,7 @@ func (n *served) buried(t *testing.T, how death) {
 	if how == nil {
 		return
 	}
-	for _, addr := range []string{n.zeo, n.feed} {
+	for _, addr := range []string{n.zeo, n.replication} {
 		g, err := how(t.Context(), addr)
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,7 @@ import (
 
 // A load is a primary and its secondary with real ZEO clients that write and read all the time, on few objects.
 type load struct {
-	dice      *rand.Rand
+	random    *rand.Rand
 	primary   *machine
 	secondary *machine
 	setup     *loadClient // which has made the objects
@@ -24,7 +24,7 @@ type load struct {
 // that a client was ever told is compared with the history, which the secondary has: it is never packed.
 func TestNoClientUnderLoadEverSeesAStateThatNeverWas(t *testing.T) {
 	t.Parallel()
-	l := &load{dice: dice(t), primary: newMachine(t, "primary"), secondary: newMachine(t, "secondary")}
+	l := &load{random: seededRand(t), primary: newMachine(t, "primary"), secondary: newMachine(t, "secondary")}
 	l.serve(t, l.primary, nil)
 	l.serve(t, l.secondary, l.primary)
 	l.connect(t)
@@ -39,7 +39,7 @@ func TestNoClientUnderLoadEverSeesAStateThatNeverWas(t *testing.T) {
 	}
 	for round := range rounds(2) {
 		for _, incident := range incidents {
-			moment(within(t), l.dice, 2*time.Second)
+			moment(within(t), l.random, 2*time.Second)
 			t.Logf("round %d: %s", round, incident.name)
 			incident.happen(t)
 			l.progress(t)
@@ -87,14 +87,14 @@ func (l *load) beginPack(t *testing.T, packer *pyProcess) (command string) {
 func (l *load) killPrimary(t *testing.T) {
 	t.Helper()
 	l.primary.kill(t)
-	moment(within(t), l.dice, time.Second)
+	moment(within(t), l.random, time.Second)
 	l.serve(t, l.primary, nil)
 }
 
 func (l *load) killSecondary(t *testing.T) {
 	t.Helper()
 	l.secondary.kill(t)
-	moment(within(t), l.dice, time.Second)
+	moment(within(t), l.random, time.Second)
 	l.serve(t, l.secondary, l.primary)
 }
 
@@ -102,7 +102,7 @@ func (l *load) killPackingPrimary(t *testing.T) {
 	t.Helper()
 	packer := l.packer(t)
 	command := l.beginPack(t, packer)
-	moment(within(t), l.dice, 100*time.Millisecond)
+	moment(within(t), l.random, 100*time.Millisecond)
 	l.killPrimary(t)
 	packer.answer(t, command)
 	packer.close(t)

@@ -45,7 +45,7 @@ func somewhere(d *rand.Rand, total int64) (direction string, offset int64) {
 
 func TestRandomCutsLeaveNothingHalfAndAreResumedFrom(t *testing.T) {
 	t.Parallel()
-	d := dice(t)
+	d := seededRand(t)
 	source, target := newSite(t, true), newSite(t, true)
 	last, total := ownHistory(t, source, 200), sizeOf(t, source)
 	addr := freeAddress(t)
@@ -68,7 +68,7 @@ func TestRandomCutsLeaveNothingHalfAndAreResumedFrom(t *testing.T) {
 
 func TestRandomWrongBytesNeverBecomeVisible(t *testing.T) {
 	t.Parallel()
-	d := dice(t)
+	d := seededRand(t)
 	source, target := newSite(t, true), newSite(t, true)
 	last, total := ownHistory(t, source, 200), sizeOf(t, source)
 	addr := freeAddress(t)

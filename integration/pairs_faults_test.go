@@ -93,7 +93,7 @@ func TestRandomKillsAndCutsLeavePairsEqual(t *testing.T) {
 	for name, p := range pairings() {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			d := dice(t)
+			d := seededRand(t)
 			source, target := p.sites(t)
 			addr := freeAddress(t)
 			network := newTamperer(t, addr)

@@ -9,8 +9,8 @@ import (
 	"time"
 )
 
-// dice returns the randomness of a story. The seed is printed, and taken from ZRSD_SEED to play a story again.
-func dice(t *testing.T) *rand.Rand {
+// random returns the randomness of a story. The seed is printed, and taken from ZRSD_SEED to play a story again.
+func seededRand(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())
 	if text := os.Getenv("ZRSD_SEED"); text != "" {

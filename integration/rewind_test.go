@@ -29,7 +29,7 @@ func TestRealZODBOpensWhatARewindHasSetAside(t *testing.T) {
 		owner.do(t, command)
 	}
 	last := owner.close(t)
-	first, transactions := behind(t, source, common)
+	first, transactions := firstAfter(t, source, common)
 	site := &rewind.Storage{FS: vfs.OS{}, Data: source.data, Blobs: source.blobs, Logger: hclog.NewNullLogger()}
 	if err := site.Begin(&state.Rewind{
 		Last: common, First: first, Until: last, Follow: []string{"a:1"}, Epochs: []protocol.Epoch{{Number: 1}},
@@ -56,7 +56,7 @@ func TestRealZODBOpensWhatARewindHasSetAside(t *testing.T) {
 }
 
 // after returns the first transaction after a tid, and how many there are.
-func behind(t *testing.T, s *site, tid zodb.Tid) (first zodb.Tid, n int64) {
+func firstAfter(t *testing.T, s *site, tid zodb.Tid) (first zodb.Tid, n int64) {
 	t.Helper()
 	st, err := filestorage.Open(t.Context(), s.data, filestorage.Options{ReadOnly: true})
 	if err != nil {

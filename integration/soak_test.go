@@ -23,7 +23,7 @@ type soak struct {
 	clients     []*zeoclients.Clients
 	sync        bool
 	coordinator bool
-	dice        *rand.Rand
+	random      *rand.Rand
 	primary     *served
 	failures    map[string]int
 	rewinds     int // by a person
@@ -50,16 +50,16 @@ func soakFor(t *testing.T) time.Duration {
 // and without waiting for a secondary, with and without a coordinator, commit again after each failure, and in sync
 // mode find all that they were told of. In the long run this takes two hours.
 func TestRealClientsGoOnThroughManyFailures(t *testing.T) {
-	dice := dice(t)
+	random := seededRand(t)
 	long := os.Getenv("ZRSD_LONG") == "1"
 	var setups []int
-	if setups = dice.Perm(8); !long {
+	if setups = random.Perm(8); !long {
 		setups = setups[:1]
 	}
 	for _, n := range setups {
 		msgpack, sync, coordinator := n&1 > 0, n&2 > 0, n&4 > 0
 		t.Run(fmt.Sprintf("msgpack %v, sync %v, coordinator %v", msgpack, sync, coordinator), func(t *testing.T) {
-			s := newSoak(t, dice, msgpack, sync, coordinator)
+			s := newSoak(t, random, msgpack, sync, coordinator)
 			begun := time.Now()
 			for round := 0; round < soakRounds || long && time.Since(begun) < soakFor(t); round++ {
 				s.round(t)
@@ -73,7 +73,7 @@ func TestRealClientsGoOnThroughManyFailures(t *testing.T) {
 	}
 }
 
-func newSoak(t *testing.T, dice *rand.Rand, msgpack, sync, coordinator bool) *soak {
+func newSoak(t *testing.T, random *rand.Rand, msgpack, sync, coordinator bool) *soak {
 	t.Helper()
 	var more []string
 	if sync {
@@ -87,7 +87,7 @@ func newSoak(t *testing.T, dice *rand.Rand, msgpack, sync, coordinator bool) *so
 		t.Cleanup(etcd.Stop)
 		more = append(more, "coordinator etcd://"+etcd.Address, "coordinator-ttl 5s")
 	}
-	s := &soak{nodes: servedThree(t, msgpack, more...), sync: sync, coordinator: coordinator, dice: dice,
+	s := &soak{nodes: servedThree(t, msgpack, more...), sync: sync, coordinator: coordinator, random: random,
 		failures: make(map[string]int)}
 	s.primary = s.nodes[0]
 	s.clients = crowds(t, s.nodes)
@@ -106,7 +106,7 @@ func (s *soak) round(t *testing.T) {
 		"secondary": s.losesASecondary,
 	}
 	names := []string{"killed", "stopped", "restarted", "frozen", "handed", "secondary"}
-	name := names[s.dice.IntN(len(names))]
+	name := names[s.random.IntN(len(names))]
 	s.failures[name]++
 	failures[name](t)
 	mustCommit(t, s.clients, time.Now())
@@ -121,7 +121,7 @@ func (s *soak) round(t *testing.T) {
 // others are the nodes but the primary, in any order.
 func (s *soak) others() []*served {
 	list := slices.DeleteFunc(slices.Clone(s.nodes), func(n *served) bool { return n == s.primary })
-	s.dice.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
+	s.random.Shuffle(len(list), func(i, j int) { list[i], list[j] = list[j], list[i] })
 	return list
 }
 
@@ -250,7 +250,7 @@ func (s *soak) redundant(t *testing.T) {
 			if err := n.Kill(); err != nil {
 				t.Fatal(err)
 			}
-			zrsdDoes(t, "rewind", "--data", n.data, "--primary", s.primary.feed, "--yes", "--force")
+			zrsdDoes(t, "rewind", "--data", n.data, "--primary", s.primary.replication, "--yes", "--force")
 			n.start(t)
 		}
 	}

@@ -16,7 +16,7 @@ import (
 const writerEnv = "ZRSD_TEST_WRITER"
 
 func TestRandomKillsOfTheWriterLoseNoAcknowledgedTransaction(t *testing.T) {
-	d := dice(t)
+	d := seededRand(t)
 	for round := range rounds(10) {
 		s := newSite(t, true)
 		acknowledged := 2 + d.IntN(100)

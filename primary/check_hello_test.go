@@ -100,7 +100,7 @@ func twoEpochs(t *testing.T) *running {
 
 // Who has something from after the begin of an epoch that one side does not know has diverged, whether a pack took
 // it away or not, and whatever stands under the same tid.
-func TestWhoseReignItWas(t *testing.T) {
+func TestANodeWithTransactionsOfAnUnknownEpochHasDiverged(t *testing.T) {
 	first, second := protocol.Epoch{Number: 1, Node: "a"}, protocol.Epoch{Number: 2, Begin: tidAt(2), Node: "b"}
 	p := twoEpochs(t)
 	digest := digestOf(t, p.src.(*memSource), tidAt(5))

@@ -64,7 +64,7 @@ func TestManyAddressesKeepNobodyOut(t *testing.T) {
 	})
 }
 
-func TestSecondariesKeepTheirPlaces(t *testing.T) {
+func TestSecondariesKeepTheirSlots(t *testing.T) {
 	p := start(t, newSource(plain(1)...), Options{MaxSecondaries: 2, MaxPerAddress: 1})
 	first := follow(t, p.addr, hello(protocol.Position{}))
 	second := follow(t, p.addr, hello(protocol.Position{}))
@@ -91,7 +91,7 @@ func TestSecondariesKeepTheirPlaces(t *testing.T) {
 	follow(t, p.addr, hello(protocol.Position{})).next()
 }
 
-func TestRequestsAreHeardWhereAllPlacesAreTaken(t *testing.T) {
+func TestRequestsAreAnsweredWhereAllSlotsAreTaken(t *testing.T) {
 	p := start(t, newSource(plain(1)...), Options{MaxSecondaries: 1, MaxPerAddress: 1, Member: voter{}})
 	follow(t, p.addr, hello(protocol.Position{})).next()
 	dial(t, p.addr)
@@ -134,7 +134,7 @@ func TestWhoOnlyAsksIsNoSecondary(t *testing.T) {
 	}
 }
 
-func TestAStrangerCannotAnnounceALongMessage(t *testing.T) {
+func TestWhoHasNotProvedTheSecretCannotAnnounceALongMessage(t *testing.T) {
 	p := start(t, newSource(plain(1)...), Options{Secret: protocol.Secret("s")})
 	c := connect(t, p.addr)
 	if err := c.control.Send(&protocol.Authenticate{}); err != nil {

@@ -40,8 +40,8 @@ func newQuorum(rule protocol.SyncRule, applied bool) *quorum {
 	}
 }
 
-// seat returns as what a secondary counts; empty: it is not one of those that are waited for.
-func (q *quorum) seat(node, name string) string {
+// as returns as what a secondary counts; empty: it is not one of those that are waited for.
+func (q *quorum) countsAs(node, name string) string {
 	names := q.rule.Names
 	switch {
 	case node == "":
@@ -60,16 +60,16 @@ func (q *quorum) seat(node, name string) string {
 func (q *quorum) compare(node, name string, tid zodb.Tid) (c Counting, counts bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	seat := q.seat(node, name)
+	as := q.countsAs(node, name)
 	c.Node = node
-	switch had := q.credits[seat]; {
+	switch had := q.credits[as]; {
 	case had == nil:
 	case had.node != node:
 		c.Replaces = had.node
 	default:
 		c.Less = tid < had.tid
 	}
-	return c, seat != ""
+	return c, as != ""
 }
 
 // begin takes what a secondary has when it connects. It counts until end, and with what it had then.
@@ -77,8 +77,8 @@ func (q *quorum) begin(node, name string, tid zodb.Tid) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	q.living[node]++
-	seat := q.seat(node, name)
-	if seat == "" {
+	as := q.countsAs(node, name)
+	if as == "" {
 		return
 	}
 	for other, c := range q.credits {
@@ -86,7 +86,7 @@ func (q *quorum) begin(node, name string, tid zodb.Tid) {
 			delete(q.credits, other) // this one was made in its place
 		}
 	}
-	q.credits[seat] = &credit{node, name, tid}
+	q.credits[as] = &credit{node, name, tid}
 	q.count()
 }
 
@@ -107,7 +107,7 @@ func (q *quorum) ack(node, name string, applied, durable zodb.Tid) {
 	}
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	c := q.credits[q.seat(node, name)]
+	c := q.credits[q.countsAs(node, name)]
 	if c != nil && c.node == node && tid > c.tid {
 		c.tid = tid
 		q.count()

@@ -253,7 +253,7 @@ func TestOnlyWhatReadersSeeCountsWhereThatIsAsked(t *testing.T) {
 }
 
 // Connections of before are about to end. What they still acknowledge is of the time before.
-func TestNothingCountsBehindARenewal(t *testing.T) {
+func TestNothingCountsAfterARenewal(t *testing.T) {
 	q := newQuorum(protocol.SyncRule{Required: 1}, false)
 	q.begin("n", "a", 8)
 	q.reset()

@@ -76,7 +76,7 @@ func TestAZcZrsSecondaryIsShownWithWhatIsKnownOfIt(t *testing.T) {
 	p.eventually(t, "gone", func(s Status) bool { return only(s).State == StateDisconnected })
 }
 
-func TestWhoMayFollowInTheOldWay(t *testing.T) {
+func TestWhoMayFollowInZrs2(t *testing.T) {
 	for _, tt := range []struct {
 		name    string
 		src     *memSource
@@ -277,7 +277,7 @@ func TestShutdownLetsAZcZrsSecondaryReadEverythingAndThenEnds(t *testing.T) {
 	}
 }
 
-func TestACorruptSourceEndsTheOldStreamBehindWhatIsWhole(t *testing.T) {
+func TestACorruptSourceEndsTheZrs2StreamAfterWhatIsWhole(t *testing.T) {
 	src := newSource(plain(5)...)
 	src.damage = tidAt(2)
 	p := start(t, src, Options{})

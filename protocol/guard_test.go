@@ -68,7 +68,7 @@ func TestPingsWhoseAnswersAreReadGoOnForEver(t *testing.T) {
 	}
 }
 
-func TestAStrangerMaySendFewBytes(t *testing.T) {
+func TestWhoIsNotAcceptedYetMaySendFewBytes(t *testing.T) {
 	guard := NewGuard(1000)
 	client, s := served(t, SessionOptions{Guard: guard})
 	for range 2 { // one stream, whose data is accepted as far as the window goes

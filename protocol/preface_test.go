@@ -107,7 +107,7 @@ func TestAPrefaceEndsWithItsContext(t *testing.T) {
 	}
 }
 
-func TestAPrefaceLeavesNoDeadlineBehind(t *testing.T) {
+func TestAPrefaceLeavesNoDeadline(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	c, s := pipe(t)
 	go func() { _ = WriteSized(c, []byte(Native)) }() // the server's error tells when this fails

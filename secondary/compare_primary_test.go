@@ -11,14 +11,14 @@ import (
 )
 
 // welcomed returns what a secondary with these addresses makes of a welcome.
-func welcomed(t *testing.T, change func(*state.State), choosy bool, addresses int, w protocol.Welcome) error {
+func welcomed(t *testing.T, change func(*state.State), primaryOnly bool, addresses int, w protocol.Welcome) error {
 	t.Helper()
 	s := inMemory(t).named(t)
 	if err := s.keep.Update(func(id *state.State) error { change(id); return nil }); err != nil {
 		t.Fatal(err)
 	}
 	sec := s.secondary("", func(o *Options) { o.Addresses = make([]string, addresses) })
-	sec.primaryOnly = choosy
+	sec.primaryOnly = primaryOnly
 	w.StorageID = s.keep.State().StorageID
 	for i, id := range w.UpstreamPath {
 		if id == "me" {

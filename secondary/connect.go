@@ -113,7 +113,7 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, versi
 	}
 	share := func(w *protocol.Welcome) error { return s.share(ctx, w) }
 	steps := []func(*protocol.Welcome) error{
-		s.comparePrimary, s.kin, s.checkCompatible, share, s.identify, s.takeMagic,
+		s.comparePrimary, s.checkEpochs, s.checkCompatible, share, s.identify, s.takeMagic,
 	}
 	for _, step := range steps {
 		if err := step(w); err != nil {
@@ -206,9 +206,9 @@ func (s *Secondary) checkCompatible(w *protocol.Welcome) error {
 	return nil
 }
 
-// kin checks that what this storage has is not from an epoch that the primary does not know, or from after the
+// checkEpochs checks that what this storage has is not from an epoch that the primary does not know, or from after the
 // beginning of one that this node knows nothing of: then it is another history, whatever a pack has taken away.
-func (s *Secondary) kin(w *protocol.Welcome) error {
+func (s *Secondary) checkEpochs(w *protocol.Welcome) error {
 	id, last := s.keep.State(), s.st.LastTid()
 	if id == nil || id.StorageID != w.StorageID {
 		return nil

@@ -99,8 +99,8 @@ func (s *Secondary) unconfirmed(r *protocol.Refusal) error {
 	return fmt.Errorf("the primary's identity arrived damaged: %s", clean(r.Text))
 }
 
-// foreign notes that transactions come over the protocol of zc.zrs, before the first one is taken.
-func (s *Secondary) foreign() error {
+// noteExternalHistory notes that transactions come over the protocol of zc.zrs, before the first one is taken.
+func (s *Secondary) noteExternalHistory() error {
 	id := s.keep.State()
 	if id == nil || id.ExternalHistory {
 		return nil // a secondary without an identity is known to be foreign by its transactions when it adopts one

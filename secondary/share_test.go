@@ -240,7 +240,7 @@ func TestTheNextInAChainGetsRealBlobsFromTheSharedDirectory(t *testing.T) {
 	}
 }
 
-func TestANodeWhoseSharedDirectoryIsGoneFeedsNobodyWithLess(t *testing.T) {
+func TestANodeWhoseSharedDirectoryIsGoneStreamsNothingWithoutBlobs(t *testing.T) {
 	p := inMemory(t).named(t).history(t, 3)
 	m := mounted(t, p.fs)
 	second := beside(t, m, sharedDir, simdisk.New())

@@ -21,7 +21,7 @@ func (s *Secondary) followOld(ctx context.Context, addr string) error {
 	}
 	last, err := s.standing(ctx)
 	if err == nil {
-		err = s.foreign()
+		err = s.noteExternalHistory()
 	}
 	if err != nil {
 		return err

@@ -187,7 +187,7 @@ func TestFollowingAZrsdPrimaryInZrs2CopiesEverything(t *testing.T) {
 	}
 }
 
-func TestAConnectionInZrs2ResumesBehindTheLastTransaction(t *testing.T) {
+func TestAConnectionInZrs2ResumesAfterTheLastTransaction(t *testing.T) {
 	from := inMemory(t).named(t).history(t, 10)
 	to := inMemory(t)
 	r := to.follow(t, from.asPrimary(t), inZrs2)
@@ -280,7 +280,7 @@ func TestAnOperatorMayFallBack(t *testing.T) {
 
 // A secondary that native secondaries follow has an identity, also where its primary has none. It is not one that
 // keeps it from going on in zrs2.
-func TestWhoFeedsOthersMakesAnIdentity(t *testing.T) {
+func TestASecondaryThatServesOthersMakesAnIdentity(t *testing.T) {
 	addr, _ := oldPrimary(t, serve(func() []*plain { return []*plain{transaction(5, "five")} }))
 	middle := inMemory(t)
 	r := middle.follow(t, addr, inAuto, func(o *Options) { o.NeedsIdentity = true })
@@ -515,7 +515,7 @@ func TestWhatAnOldPrimaryHasIsUnknownUntilItIsQuiet(t *testing.T) {
 	}
 }
 
-func TestAnUnusablePrimaryOfTheOldKindIsGivenUpInTime(t *testing.T) {
+func TestAZcZrsPrimaryThatDoesNotAnswerIsGivenUpInTime(t *testing.T) {
 	addr, _ := oldPrimary(t, (*visit).untilGone)
 	r := holding(t, transaction(4, "four")).follow(t, addr, inZrs2,
 		func(o *Options) { o.HandshakeTimeout = 2 * time.Millisecond })

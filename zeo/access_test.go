@@ -100,7 +100,7 @@ func TestOthersVoteWhileACommitWaits(t *testing.T) {
 	}
 }
 
-func TestAfterAStartNobodyIsLetInBeforeWhatIsThereIsCleared(t *testing.T) {
+func TestAfterAStartNobodyIsAdmittedBeforeWhatIsThereIsCleared(t *testing.T) {
 	open := start(t, Options{}, StorageOptions{})
 	p, _ := open.register(t)
 	tid := p.commit(1, 0, "before the crash")

@@ -84,7 +84,7 @@ func TestClientsBeyondTheLimitCannotRegister(t *testing.T) {
 }
 
 // Scanners, probes and half-open connections end in every way there is, and each end is somebody's ERROR.
-func TestStrangersMakeFewLines(t *testing.T) {
+func TestUnregisteredClientsMakeFewLines(t *testing.T) {
 	var log syncBuilder
 	s := start(t, Options{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})}, StorageOptions{})
 	for i := range 50 {
@@ -131,7 +131,7 @@ func (s *syncBuilder) String() string {
 	return s.b.String()
 }
 
-func TestAStrangerCannotSendMuch(t *testing.T) {
+func TestAnUnregisteredClientCannotSendMuch(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	p := s.dial(t, wire.Z5)
 	if _, err := p.conn.Write([]byte{0, 2, 0, 0}); err != nil {

@@ -238,7 +238,7 @@ func (p *peer) current(oid zodb.Oid) (string, zodb.Tid) {
 	return string(v[0].(pickle.Bytes)), tidIn(p.t, v[1])
 }
 
-func TestACommitIsSeenByTheOthersBehindItsInvalidation(t *testing.T) {
+func TestACommitIsSeenByTheOthersAfterItsInvalidation(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	writer, last := s.register(t)
 	reader, _ := s.register(t)

@@ -210,7 +210,7 @@ func TestANodeThatNeverLeadsRefusesWritersAndSendsFallbackReadersAway(t *testing
 	p.cut()
 }
 
-func TestWhoWaitsIsCountedAsAClientAndNotAsAStranger(t *testing.T) {
+func TestWhoWaitsIsCountedAsARegisteredClient(t *testing.T) {
 	s, e := secondary(t, Options{MaxUnregistered: 1, MaxClients: 3})
 	var answers []int64
 	var all []*peer
@@ -278,7 +278,7 @@ func (s *site) letIn(t *testing.T) *peer {
 }
 
 // A client with a fallback may read for as long as it takes; one without would not come back if it was refused.
-func TestWritersAreLetInToReadWhenNobodyLeadsForLong(t *testing.T) {
+func TestWritersAreAdmittedAsReadersWhenNobodyLeadsForLong(t *testing.T) {
 	e := new(elsewhere)
 	s := start(t, Options{}, StorageOptions{Access: ReadOnly, Elsewhere: e.ask, Hold: true, HoldFor: 1})
 	p := s.letIn(t)
@@ -289,7 +289,7 @@ func TestWritersAreLetInToReadWhenNobodyLeadsForLong(t *testing.T) {
 	p.commit(1, 0, "data")
 }
 
-func TestGuestsLookAgainWhenAnotherNodeLeads(t *testing.T) {
+func TestWritersThatReadMeanwhileLookAgainWhenAnotherNodeLeads(t *testing.T) {
 	e := new(elsewhere)
 	s := start(t, Options{}, StorageOptions{Access: ReadOnly, Elsewhere: e.ask, Hold: true, HoldFor: 1})
 	p := s.letIn(t)
@@ -457,7 +457,7 @@ func TestWhoCannotEnterYetTriesTheOthersFirst(t *testing.T) {
 }
 
 // A copy that has nothing yet would look like a new database.
-func TestNobodyIsLetInToReadNothing(t *testing.T) {
+func TestNobodyIsAdmittedToReadNothing(t *testing.T) {
 	e := new(elsewhere)
 	s := start(t, Options{}, StorageOptions{Access: ReadOnly, Elsewhere: e.ask, Hold: true, HoldFor: 1})
 	for range 3 {

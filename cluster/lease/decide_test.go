@@ -9,7 +9,7 @@ import (
 )
 
 // Three members: a was the last to lead, in epoch 2; b and c have followed it.
-func TestJudge(t *testing.T) {
+func TestDecide(t *testing.T) {
 	const vacant = 10
 	member := func(node string, epoch uint64, tid uint64, revision int64) Member {
 		return Member{

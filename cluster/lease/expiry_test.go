@@ -17,7 +17,7 @@ func (c *setClock) Now() time.Duration { return c.now }
 
 // A expiry that is counted from the sending, on any clock within the drift, ends before the lease that was granted at
 // the sending or later, and by at least the margin where the clock is right.
-func TestATermEndsBeforeItsLease(t *testing.T) {
+func TestTheValidityOfALeaseEndsBeforeTheCoordinatorsLease(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ttl := time.Duration(rapid.Int64Range(int64(MinTTL), int64(time.Hour)).Draw(t, "ttl"))
 		timing, err := NewTiming(ttl)
@@ -41,7 +41,7 @@ func TestATTLThatIsTooShortIsRefused(t *testing.T) {
 	}
 }
 
-func TestATermIsValidUntilItsEnd(t *testing.T) {
+func TestALeaseIsValidUntilItExpires(t *testing.T) {
 	clock := &setClock{now: 100}
 	expiry := &Expiry{clock: clock}
 	if expiry.Valid() {

@@ -28,7 +28,7 @@ func (r lateLease) Renew(context.Context, Claim) error {
 
 func (lateLease) Resign(context.Context) error { return nil }
 
-func TestATermCountsFromTheSending(t *testing.T) {
+func TestALeaseIsCountedFromTheSending(t *testing.T) {
 	clock := &setClock{}
 	timing, err := NewTiming(DefaultTTL)
 	if err != nil {
@@ -49,7 +49,7 @@ func TestATermCountsFromTheSending(t *testing.T) {
 }
 
 // A node that has taken the lease for a new epoch tells of nothing before the record says that the epoch has begun.
-func TestThereIsNoTermBeforeTheEpochHasBegun(t *testing.T) {
+func TestTheLeaseIsNotValidBeforeTheEpochHasBegun(t *testing.T) {
 	clock := &setClock{}
 	l := New(lateCoordinator{clock: clock}, nil, Options{Timing: Timing{TTL: DefaultTTL}, Clock: clock})
 	l.acquire(t.Context(), Record{3, "a", 3, 0}, Record{4, "b", 3, 0}, MemberStatus{Node: "b", Epoch: 3})

@@ -284,7 +284,7 @@ func TestAStoppingPrimaryIsReplacedAtOnce(t *testing.T) {
 }
 
 // The checker is a checker: with a expiry that outlasts its lease it finds two who tell.
-func TestATermWithoutMarginIsNoticed(t *testing.T) {
+func TestALeaseWithoutMarginIsNoticed(t *testing.T) {
 	timing := timing(t)
 	timing.Margin = -timing.TTL
 	cut := []fault{{kind: "cut", node: 0, lasts: time.Hour}}

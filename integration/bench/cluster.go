@@ -15,8 +15,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A seat is one node of a cluster, which can be started again and again.
-type seat struct {
+// A node is one node of a cluster, which can be started again and again.
+type node struct {
 	binary string
 	data   string
 	role   string
@@ -26,11 +26,11 @@ type seat struct {
 	*daemon.Process
 }
 
-// newSeats makes nodes, each with a folder of its name and addresses, none of them started. The first has an empty
+// newNodes makes nodes, each with a folder of its name and addresses, none of them started. The first has an empty
 // storage.
-func (b *bench) newSeats(ctx context.Context, dir string, names ...string) (list []*seat, err error) {
+func (b *bench) newNodes(ctx context.Context, dir string, names ...string) (list []*node, err error) {
 	for _, name := range names {
-		s := &seat{binary: b.zrsd, data: filepath.Join(dir, name, "Data.fs")}
+		s := &node{binary: b.zrsd, data: filepath.Join(dir, name, "Data.fs")}
 		for _, addr := range []*string{&s.to, &s.zeo, &s.control} {
 			if *addr, err = daemon.FreeAddress(ctx); err != nil {
 				return nil, err
@@ -48,10 +48,10 @@ func (b *bench) newSeats(ctx context.Context, dir string, names ...string) (list
 	return list, st.Close()
 }
 
-// seats makes two nodes, a primary and a secondary, that know each other. Further arguments are for both.
-func (b *bench) seats(ctx context.Context, dir string, args ...string) (list []*seat, err error) {
+// twoNodes makes two nodes, a primary and a secondary, that know each other. Further arguments are for both.
+func (b *bench) twoNodes(ctx context.Context, dir string, args ...string) (list []*node, err error) {
 	roles := []string{"primary", "secondary"}
-	if list, err = b.newSeats(ctx, dir, roles...); err != nil {
+	if list, err = b.newNodes(ctx, dir, roles...); err != nil {
 		return nil, err
 	}
 	for i, s := range list {
@@ -70,7 +70,7 @@ func (b *bench) seats(ctx context.Context, dir string, args ...string) (list []*
 }
 
 // start runs the node, and returns when it is ready.
-func (s *seat) start(ctx context.Context) (err error) {
+func (s *node) start(ctx context.Context) (err error) {
 	args := append([]string{s.role, "--data", s.data, "--replicate-to", s.to, "--zeo", s.zeo}, s.args...)
 	if s.Process, err = daemon.Start(s.binary, s.control, nil, args...); err != nil {
 		return err
@@ -79,7 +79,7 @@ func (s *seat) start(ctx context.Context) (err error) {
 	return err
 }
 
-func stopAll(list []*seat) (err error) {
+func stopAll(list []*node) (err error) {
 	for _, s := range list {
 		if s.Process != nil {
 			err = errors.Join(err, s.Kill())
@@ -88,7 +88,7 @@ func stopAll(list []*seat) (err error) {
 	return err
 }
 
-func (s *seat) dial() admin.Dialer {
+func (s *node) dial() admin.Dialer {
 	e, err := endpoint.Parse(s.control)
 	if err != nil {
 		panic(err) // FreeAddress made it
@@ -99,7 +99,7 @@ func (s *seat) dial() admin.Dialer {
 func ignored([]byte, *admin.Step) error { return nil }
 
 // switchTo hands over to another node.
-func (s *seat) switchTo(ctx context.Context, other *seat) (*admin.Change, error) {
+func (s *node) switchTo(ctx context.Context, other *node) (*admin.Change, error) {
 	st, err := other.Status(ctx)
 	if err != nil {
 		return nil, err
@@ -111,14 +111,14 @@ func (s *seat) switchTo(ctx context.Context, other *seat) (*admin.Change, error)
 }
 
 // promote makes the node primary, and returns how long that took.
-func (s *seat) promote(ctx context.Context) (time.Duration, error) {
+func (s *node) promote(ctx context.Context) (time.Duration, error) {
 	begin := time.Now()
 	_, err := admin.AskPromote(ctx, s.dial(), admin.ChangeOptions{}, false, ignored)
 	return time.Since(begin), err
 }
 
 // has returns the tids of all transactions of the node's file, which must not be in use.
-func (s *seat) has(ctx context.Context) (map[zodb.Tid]bool, error) {
+func (s *node) has(ctx context.Context) (map[zodb.Tid]bool, error) {
 	st, err := filestorage.Open(ctx, s.data, filestorage.Options{ReadOnly: true, MustExist: true})
 	if err != nil {
 		return nil, err

@@ -24,7 +24,7 @@ const (
 
 // switchovers hands over back and forth while clients commit, and looks for every commit that was acknowledged.
 func (b *bench) switchovers(ctx context.Context, dir string) (err error) {
-	nodes, err := b.seats(ctx, dir)
+	nodes, err := b.twoNodes(ctx, dir)
 	if err != nil {
 		return err
 	}
@@ -51,7 +51,7 @@ func (b *bench) switchovers(ctx context.Context, dir string) (err error) {
 
 // handOver switches over n times, and returns for how long the servers held commits, and for how long clients saw none
 // acknowledged, both ascending.
-func handOver(ctx context.Context, nodes []*seat, writers *writers, n int) (held, seen []time.Duration, err error) {
+func handOver(ctx context.Context, nodes []*node, writers *writers, n int) (held, seen []time.Duration, err error) {
 	for i := range n {
 		if err := rest(ctx, switchApart); err != nil {
 			return nil, nil, err
@@ -86,8 +86,8 @@ func rest(ctx context.Context, d time.Duration) error {
 }
 
 // missing stops the nodes and counts the transactions that were acknowledged and are not on the one that is primary.
-func missing(ctx context.Context, nodes []*seat, acknowledged []zodb.Tid) (lost int, err error) {
-	var primary *seat
+func missing(ctx context.Context, nodes []*node, acknowledged []zodb.Tid) (lost int, err error) {
+	var primary *node
 	for _, s := range nodes {
 		st, err := s.Status(ctx)
 		if err != nil {
@@ -117,7 +117,7 @@ func missing(ctx context.Context, nodes []*seat, acknowledged []zodb.Tid) (lost 
 
 // promotions kills the primary and promotes the other node, again and again.
 func (b *bench) promotions(ctx context.Context, dir string) (err error) {
-	nodes, err := b.seats(ctx, dir)
+	nodes, err := b.twoNodes(ctx, dir)
 	if err != nil {
 		return err
 	}

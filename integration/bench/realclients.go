@@ -53,7 +53,7 @@ func (b *bench) realClients(ctx context.Context, dir string) error {
 // realFailover returns how long after the promotion the last client of each version commits.
 func (b *bench) realFailover(ctx context.Context, dir string, pythons []string, msgpack bool,
 	death func(context.Context, string) (*grave.Grave, error)) (took map[string]time.Duration, err error) {
-	nodes, err := b.realSeats(ctx, dir, msgpack)
+	nodes, err := b.realNodes(ctx, dir, msgpack)
 	if err != nil {
 		return nil, err
 	}
@@ -116,9 +116,9 @@ func allCommit(ctx context.Context, all []*zeoclients.Clients, after time.Time) 
 // startTimeout is how long nodes may take until they are ready. One whose address somebody else has taken never is.
 const startTimeout = 2 * time.Minute
 
-// realSeats are a primary and two secondaries with configuration files, which choose the encoding.
-func (b *bench) realSeats(ctx context.Context, dir string, msgpack bool) (list []*seat, err error) {
-	if list, err = b.newSeats(ctx, dir, "0", "1", "2"); err != nil {
+// realNodes are a primary and two secondaries with configuration files, which choose the encoding.
+func (b *bench) realNodes(ctx context.Context, dir string, msgpack bool) (list []*node, err error) {
+	if list, err = b.newNodes(ctx, dir, "0", "1", "2"); err != nil {
 		return nil, err
 	}
 	for i, s := range list {
@@ -136,7 +136,7 @@ func (b *bench) realSeats(ctx context.Context, dir string, msgpack bool) (list [
 	return list, nil
 }
 
-func (s *seat) startConfigured(i int, all []*seat, msgpack bool) (err error) {
+func (s *node) startConfigured(i int, all []*node, msgpack bool) (err error) {
 	var others []string
 	for _, o := range all {
 		if o != s {

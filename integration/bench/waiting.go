@@ -50,7 +50,7 @@ func (b *bench) commitsOf(ctx context.Context, dir, name string, args ...string)
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return found, err
 	}
-	nodes, err := b.seats(ctx, dir, args...)
+	nodes, err := b.twoNodes(ctx, dir, args...)
 	if err != nil {
 		return found, err
 	}

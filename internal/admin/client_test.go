@@ -39,8 +39,8 @@ func TestFetchBringsTheDocumentAsItIs(t *testing.T) {
 	}
 }
 
-func TestFetchTellsASilentAddressFromAStranger(t *testing.T) {
-	stranger := func(answer http.HandlerFunc) string {
+func TestFetchTellsASilentAddressFromAnotherServer(t *testing.T) {
+	otherServer := func(answer http.HandlerFunc) string {
 		ts := httptest.NewServer(answer)
 		t.Cleanup(ts.Close)
 		return ts.URL
@@ -50,7 +50,7 @@ func TestFetchTellsASilentAddressFromAStranger(t *testing.T) {
 		"not found":    http.NotFound,
 		"endless":      func(w http.ResponseWriter, _ *http.Request) { w.Write(bytes.Repeat([]byte(" "), 17<<20)) },
 	} {
-		if _, _, err := admin.Fetch(t.Context(), dialer(stranger(answer)), ""); !errors.Is(err, admin.ErrNoStatus) {
+		if _, _, err := admin.Fetch(t.Context(), dialer(otherServer(answer)), ""); !errors.Is(err, admin.ErrNoStatus) {
 			t.Errorf("%s: got %v, want ErrNoStatus", name, err)
 		}
 	}

@@ -323,8 +323,8 @@ func TestAWebPageCannotChangeAnything(t *testing.T) {
 	}
 }
 
-// stranger answers every connection with the same text, once something was asked.
-func stranger(t *testing.T, answer string) admin.Dialer {
+// otherServer answers every connection with the same text, once something was asked.
+func otherServer(t *testing.T, answer string) admin.Dialer {
 	t.Helper()
 	return func(context.Context) (net.Conn, error) {
 		client, server := net.Pipe()

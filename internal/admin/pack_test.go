@@ -76,7 +76,7 @@ func TestAPackEndsWithTheInterestInIt(t *testing.T) {
 }
 
 func TestAServerThatEndsInTheMiddleOfAPackIsNoSuccess(t *testing.T) {
-	dial := stranger(t, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+
+	dial := otherServer(t, "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n"+
 		`{"progress":{"phase":"copy","done":1,"total":2}}`+"\n")
 	_, err := admin.AskPack(t.Context(), dial, "", admin.PackRequest{}, nobody)
 	if !errors.Is(err, admin.ErrCut) {
@@ -84,10 +84,10 @@ func TestAServerThatEndsInTheMiddleOfAPackIsNoSuccess(t *testing.T) {
 	}
 }
 
-func TestAStrangersAnswerIsNone(t *testing.T) {
+func TestTheAnswerOfAnotherServerIsAnError(t *testing.T) {
 	for _, answer := range []string{"hello\r\n", "HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n<html>\n",
 		"HTTP/1.1 404 Not Found\r\nConnection: close\r\n\r\nno\n"} {
-		dial := stranger(t, answer)
+		dial := otherServer(t, answer)
 		_, err := admin.AskPack(t.Context(), dial, "", admin.PackRequest{}, nobody)
 		if !errors.Is(err, admin.ErrNoAnswer) {
 			t.Errorf("%q: pack: %v", answer, err)

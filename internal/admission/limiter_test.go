@@ -6,19 +6,19 @@ import (
 	"testing"
 )
 
-// A lobby is a room whose guests have names, and who had to go.
-type lobby struct {
+// A fixture is a room whose guests have names, and who had to go.
+type fixture struct {
 	limiter *Limiter
 	out     []string
 }
 
-func (l *lobby) enter(source, name string) *Conn {
+func (l *fixture) enter(source, name string) *Conn {
 	g := l.limiter.NewConn(source, func(error) { l.out = append(l.out, name) })
 	g.Enter()
 	return g
 }
 
-func (l *lobby) want(t *testing.T, out ...string) {
+func (l *fixture) want(t *testing.T, out ...string) {
 	t.Helper()
 	if !slices.Equal(l.out, out) {
 		t.Errorf("made way: %q, want %q", l.out, out)
@@ -27,7 +27,7 @@ func (l *lobby) want(t *testing.T, out ...string) {
 }
 
 func TestTheOldestOfASourceMakesWay(t *testing.T) {
-	l := &lobby{limiter: NewLimiter(2, 10)}
+	l := &fixture{limiter: NewLimiter(2, 10)}
 	l.enter("a", "a1")
 	l.enter("b", "b1")
 	l.enter("a", "a2")
@@ -38,8 +38,8 @@ func TestTheOldestOfASourceMakesWay(t *testing.T) {
 	l.want(t, "a2")
 }
 
-func TestWhoHasTheMostPlacesMakesWay(t *testing.T) {
-	l := &lobby{limiter: NewLimiter(4, 5)}
+func TestWhoHasTheMostConnectionsMakesWay(t *testing.T) {
+	l := &fixture{limiter: NewLimiter(4, 5)}
 	l.enter("honest", "h1") // the oldest of all
 	for i := range 4 {
 		l.enter("greedy", fmt.Sprint("g", i))
@@ -51,7 +51,7 @@ func TestWhoHasTheMostPlacesMakesWay(t *testing.T) {
 }
 
 func TestWhoHasProvedItselfMakesNoWay(t *testing.T) {
-	l := &lobby{limiter: NewLimiter(1, 10)}
+	l := &fixture{limiter: NewLimiter(1, 10)}
 	proved := l.enter("a", "a1")
 	proved.Leave()
 	l.enter("a", "a2")

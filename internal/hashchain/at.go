@@ -157,12 +157,12 @@ func (l *Local) read(ctx context.Context, base zodb.Tid, from checkpoint, tid zo
 		case meta.Status == zodb.StatusUndone:
 			continue
 		}
-		behind := meta.Tid
+		here := meta.Tid
 		digest, err := zodb.DigestOf(txn)
 		if err != nil {
 			return to, err
 		}
-		to = next(to, behind, digest)
+		to = next(to, here, digest)
 	}
 	return to, nil
 }

@@ -86,7 +86,7 @@ func TestComputingGoesOnWhereItWas(t *testing.T) {
 	}
 }
 
-func TestAPackedFileHasItsBaseBehindThePack(t *testing.T) {
+func TestAPackedFileHasItsBaseAfterThePack(t *testing.T) {
 	m := newMemory(plain(9)...)
 	m.pack(40)
 	l := keep(t, m, hashchain.Options{})

@@ -33,13 +33,13 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *nodeStatus) (err error) {
 	}
 	chain := c.chain(src, keep)
 	defer chain.Close()
-	fed := c.serveReplication(src, ln, blobs, chain, func() (string, []protocol.Epoch) {
+	server := c.serveReplication(src, ln, blobs, chain, func() (string, []protocol.Epoch) {
 		id := keep.State()
 		return id.StorageID, id.Epochs
 	}, nil, protocol.SyncRule{})
 	files := &files{c: &c.Config, keep: keep, blobs: blobs}
 	f.opened(func(st *admin.Status) {
-		showPrimary(st, src, fed.Status())
+		showPrimary(st, src, server.Status())
 		showChain(&st.Storage, chain)
 		files.show(st)
 	})
@@ -50,10 +50,10 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *nodeStatus) (err error) {
 	defer end()
 	select {
 	case <-ctx.Done():
-		fed.drain()
-		return <-fed.served
-	case err := <-fed.served:
-		fed.drain()
+		server.drain()
+		return <-server.served
+	case err := <-server.served:
+		server.drain()
 		return err
 	}
 }

@@ -50,7 +50,7 @@ func (c *Config) tellProgress(f *nodeStatus, what string) func(done, total int64
 func (c *Config) finishRewind(ctx context.Context, f *nodeStatus) error {
 	f.waits("finishing an interrupted rewind")
 	site := rewind.Storage{FS: c.FS, Data: c.Data, Logger: c.Logger}
-	if site.Foreign = c.SharedBlobs; !site.Foreign {
+	if site.BlobsElsewhere = c.SharedBlobs; !site.BlobsElsewhere {
 		site.Blobs = c.Blobs
 	}
 	if _, err := site.Finish(ctx); err != nil {

@@ -18,7 +18,7 @@ func showPrimary(st *admin.Status, src source, p primary.Status) {
 	st.Storage.ID = admin.NonZero(p.StorageID)
 	st.NotReady = notReadyReason(src, &p)
 	st.Ready = st.NotReady == nil
-	showFed(st, p)
+	showSecondaries(st, p)
 }
 
 // notReadyReason returns why a primary is not ready, nil when it is.
@@ -68,8 +68,8 @@ func lagReason(s *secondary.Status, limit time.Duration) *string {
 	return nil
 }
 
-// showFed fills in the secondaries that a node feeds. Those that are gone are told apart from those that are connected.
-func showFed(st *admin.Status, p primary.Status) {
+// showSecondaries fills in the secondaries that a node feeds. Those that are gone are told apart from those that are connected.
+func showSecondaries(st *admin.Status, p primary.Status) {
 	if p.SourceError != "" {
 		st.Storage.LastError = &p.SourceError
 	}
@@ -172,10 +172,10 @@ func (s *session) show(st *admin.Status) {
 		showSecondary(st, s.st, s.sec.Status(), s.cfg.ReadyLag)
 	}
 	if s.replicationServer != nil {
-		fed := s.replicationServer.Status()
-		showFed(st, fed)
+		server := s.replicationServer.Status()
+		showSecondaries(st, server)
 		if s.node.IsPrimary() && st.NotReady == nil {
-			st.NotReady = notReadyReason(s.st, &fed)
+			st.NotReady = notReadyReason(s.st, &server)
 			st.Ready = st.NotReady == nil
 		}
 	}

@@ -65,7 +65,7 @@ func Common(ctx context.Context, st *filestorage.Storage, id *state.State, p Pri
 		return plan, nil
 	}
 	plan.Until = last
-	plan.First, err = behind(ctx, st, common)
+	plan.First, err = firstAfter(ctx, st, common)
 	return plan, err
 }
 
@@ -94,7 +94,7 @@ func shared(ours, theirs []protocol.Epoch, upTo zodb.Tid) (list []protocol.Epoch
 }
 
 // after returns the first transaction after tid.
-func behind(ctx context.Context, st *filestorage.Storage, tid zodb.Tid) (zodb.Tid, error) {
+func firstAfter(ctx context.Context, st *filestorage.Storage, tid zodb.Tid) (zodb.Tid, error) {
 	it, err := st.Iterate(tid, false)
 	if err != nil {
 		return 0, err

@@ -86,7 +86,7 @@ func TestTheLastCommonTransactionIsFoundInFewQuestions(t *testing.T) {
 
 // What lies after the begin of an epoch that one side does not know goes, although the primary believes of it that
 // a pack took it away, or has something under the same tid.
-func TestWhatIsOfAnotherReignGoes(t *testing.T) {
+func TestTransactionsOfAnotherEpochAreNotKept(t *testing.T) {
 	two := func(begin zodb.Tid, node string) []protocol.Epoch {
 		return []protocol.Epoch{{Number: 2, Begin: begin, Node: node}}
 	}

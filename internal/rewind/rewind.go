@@ -22,9 +22,9 @@ type Storage struct {
 	FS    vfs.FS
 	Data  string // path of the Data.fs
 	Blobs string // path of the blob directory; empty: that of FindBlobs
-	// Foreign says that the blobs are in the directory of another node: they are neither set aside nor removed.
-	Foreign bool
-	Logger  hclog.Logger
+	// BlobsElsewhere says that the blobs are in the directory of another node: they are neither set aside nor removed.
+	BlobsElsewhere bool
+	Logger         hclog.Logger
 }
 
 // Begin notes in the state file that the storage is to be rewound. Finish does it, now or later.
@@ -99,7 +99,7 @@ func (s *Storage) takeOut(ctx context.Context, f *Fragment, id *state.State, pla
 	var blobs *blobstore.Store
 	opt := filestorage.Options{FS: s.FS, MustExist: true, Logger: s.Logger}
 	dir := s.Blobs
-	if dir == "" && !s.Foreign {
+	if dir == "" && !s.BlobsElsewhere {
 		dir = FindBlobs(s.FS, s.Data)
 	}
 	if dir != "" {
@@ -132,7 +132,7 @@ func (s *Storage) split(ctx context.Context, st *filestorage.Storage, f *Fragmen
 		return fmt.Errorf("its last transaction is %v, and %v was the last one to remove: the file has changed since",
 			last, plan.Until)
 	}
-	if !s.Foreign {
+	if !s.BlobsElsewhere {
 		if err := NeedsBlobs(ctx, st, plan.Last); err != nil {
 			return err
 		}

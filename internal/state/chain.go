@@ -37,9 +37,9 @@ func (c *Chain) Last() Checkpoint {
 }
 
 // Forget drops the checkpoints after a transaction: the file does not have them any more.
-func (c *Chain) Forget(behind zodb.Tid) {
+func (c *Chain) Forget(after zodb.Tid) {
 	for i, p := range c.Checkpoints {
-		if p.Tid > behind {
+		if p.Tid > after {
 			c.Checkpoints = c.Checkpoints[:i:i]
 			return
 		}

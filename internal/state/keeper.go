@@ -90,8 +90,8 @@ func (k *Keeper) CreateUnnamed() error {
 }
 
 // Adopt gives the storage, a copy, the identity of what it is a copy of. foreign: it has transactions already.
-func (k *Keeper) Adopt(storageID string, epochs []protocol.Epoch, foreign bool) error {
-	return k.begin(&State{StorageID: storageID, Epochs: epochs, ExternalHistory: foreign})
+func (k *Keeper) Adopt(storageID string, epochs []protocol.Epoch, external bool) error {
+	return k.begin(&State{StorageID: storageID, Epochs: epochs, ExternalHistory: external})
 }
 
 func (k *Keeper) begin(s *State) error {

@@ -13,7 +13,7 @@ import (
 // before clients are told of more. One that is in a State is never changed, but replaced.
 type Waits struct {
 	Epoch    uint64   `json:"epoch"`            // of this node, in which it begins
-	Behind   zodb.Tid `json:"behind"`           // nothing is said of this transaction and those before it
+	After    zodb.Tid `json:"behind"`           // nothing is said of this transaction and those before it
 	Required int      `json:"required"`         // how many secondaries had what was told, at least
 	Nodes    []string `json:"nodes"`            // the ids of all that were counted since then
 	Paused   bool     `json:"paused,omitempty"` // at present commits are acknowledged that no secondary has
@@ -54,7 +54,7 @@ func (w *Waits) Without(node string, tid zodb.Tid) *Waits {
 		return nil
 	}
 	now := *w
-	now.Behind = max(w.Behind, tid)
+	now.After = max(w.After, tid)
 	now.Nodes = slices.DeleteFunc(slices.Clone(w.Nodes), func(counted string) bool { return counted == node })
 	return &now
 }
@@ -65,7 +65,7 @@ func (w *Waits) From(tid zodb.Tid) *Waits {
 		return nil
 	}
 	now := *w
-	now.Behind, now.Paused = max(w.Behind, tid), false
+	now.After, now.Paused = max(w.After, tid), false
 	return &now
 }
 
@@ -96,11 +96,11 @@ func (s *State) MayBeTold(last zodb.Tid, theirs []protocol.Epoch) (why string) {
 		return "this node is a copy of another one"
 	case s.Epoch().Node != s.Node:
 		return "the last epoch that this node knows is not its own"
-	case last < w.Behind:
+	case last < w.After:
 		return fmt.Sprintf(
 			"the last common transaction is %v, and what clients were told is known only from after %v",
 			last,
-			w.Behind,
+			w.After,
 		)
 	case len(w.Nodes) < w.Required:
 		return ""

@@ -25,7 +25,7 @@ func TestWhatIsCertainlyUntold(t *testing.T) {
 	state := func(change func(*State)) *State {
 		s := &State{
 			Node: someNode, Epochs: []protocol.Epoch{{Number: 1}, own},
-			Waits: &Waits{Epoch: 2, Behind: 10, Required: 1, Nodes: []string{nodeB, nodeC}},
+			Waits: &Waits{Epoch: 2, After: 10, Required: 1, Nodes: []string{nodeB, nodeC}},
 		}
 		change(s)
 		return s
@@ -62,10 +62,10 @@ func TestWhatIsCertainlyUntold(t *testing.T) {
 			state(func(s *State) { s.Waits.Paused = true }), 20, next(nodeB, nodeC), false,
 		},
 		"from before commits waited": {
-			state(func(s *State) { s.Waits.Behind = 21 }), 20, next(nodeB, nodeC), false,
+			state(func(s *State) { s.Waits.After = 21 }), 20, next(nodeB, nodeC), false,
 		},
 		"of the epoch before": {
-			state(func(s *State) { s.Waits.Behind = 0 }), 9, next(nodeB, nodeC), false,
+			state(func(s *State) { s.Waits.After = 0 }), 9, next(nodeB, nodeC), false,
 		},
 		"the node is a copy": {
 			state(func(s *State) { s.Was = nodeD }), 20, next(nodeB, nodeC), false,
@@ -116,7 +116,7 @@ func TestWhatCommitsWaitedForIsKept(t *testing.T) {
 		}
 		return string(b)
 	}
-	waits := &Waits{Epoch: 1, Behind: 7, Required: 2, Nodes: []string{nodeB}, Paused: true}
+	waits := &Waits{Epoch: 1, After: 7, Required: 2, Nodes: []string{nodeB}, Paused: true}
 	aside := SetAside{First: 8, Until: 9, Last: 7, File: "Data.fs.rewound-8.fs", At: "2026-11-29T04:05:06Z", Why: "x"}
 	if err := k.Update(func(s *State) error { s.Waits = waits; s.Remember(aside); return nil }); err != nil {
 		t.Fatal(err)

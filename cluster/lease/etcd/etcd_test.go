@@ -123,7 +123,7 @@ func TestOthersAreLeftAlone(t *testing.T) {
 }
 
 // A value that zrsd did not write is an error that names its key.
-func TestAForeignValueIsNamed(t *testing.T) {
+func TestAValueOfAnotherProgramIsNamed(t *testing.T) {
 	s := startServer(t, nil)
 	r := open(t, at(s.Address))
 	for _, key := range []string{"record", "office", "maintenance", "members/a"} {

@@ -88,7 +88,7 @@ func TestAProcessThatDoesNotEndIsKilled(t *testing.T) {
 	}
 }
 
-func TestEveryNodeKnowsTheGatesOfTheOthers(t *testing.T) {
+func TestEveryNodeKnowsTheAddressesOfTheOthers(t *testing.T) {
 	c := newCluster(t, "echo \"$@\"")
 	start(t, c.Nodes[1])
 	<-c.Nodes[1].proc.Exited()

@@ -162,7 +162,7 @@ func TestACutEndsWhatASilentLinkHolds(t *testing.T) {
 	ended(t, conn)
 }
 
-func TestStrangersAreRefused(t *testing.T) {
+func TestProcessesThatAreNotOfTheClusterAreRefused(t *testing.T) {
 	w := newWorld(t)
 	w.mu.Lock()
 	clear(w.names)
