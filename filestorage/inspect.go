@@ -221,16 +221,9 @@ func (in *Inspector) RecordAt(pos int64) (RawRecord, error) {
 // IsBlob reports whether the data of rec, at the end of its chain of back pointers, are those of a blob. A pointer
 // that does not lead back is a *zodb.CorruptError.
 func (in *Inspector) IsBlob(rec *RawRecord) (bool, error) {
-	end := *rec
-	for end.Size == 0 && end.Back != 0 {
-		next, err := in.RecordAt(end.Back)
-		if err != nil {
-			return false, err
-		}
-		if next.Pos >= end.Pos {
-			return false, in.corrupt(end.dataPos(), "a pointer to an earlier record", fmt.Sprint(next.Pos))
-		}
-		end = next
+	end, err := in.resolve(rec)
+	if err != nil {
+		return false, err
 	}
 	var head [zodb.BlobHeadLen]byte
 	n := min(end.Size, zodb.BlobHeadLen)
@@ -238,6 +231,53 @@ func (in *Inspector) IsBlob(rec *RawRecord) (bool, error) {
 		return false, err
 	}
 	return zodb.IsBlobRecord(head[:n]), nil
+}
+
+// resolve returns the record at the end of the chain of back pointers of rec.
+func (in *Inspector) resolve(rec *RawRecord) (RawRecord, error) {
+	end := *rec
+	for end.Size == 0 && end.Back != 0 {
+		next, err := in.RecordAt(end.Back)
+		if err != nil {
+			return end, err
+		}
+		if next.Pos >= end.Pos {
+			return end, in.corrupt(end.dataPos(), "a pointer to an earlier record", fmt.Sprint(next.Pos))
+		}
+		end = next
+	}
+	return end, nil
+}
+
+// Resolved returns the data of rec as a reader of the storage gets them, at the end of its chain of back pointers, and
+// their size, which is zodb.NoData where there are none. The error is as of IsBlob.
+func (in *Inspector) Resolved(rec *RawRecord) (size int64, data io.Reader, err error) {
+	if rec.Size > 0 {
+		return rec.Size, in.Data(rec), nil
+	}
+	end, err := in.resolve(rec)
+	switch {
+	case err != nil:
+		return 0, nil, err
+	case end.Size == 0:
+		return zodb.NoData, nil, nil
+	}
+	return end.Size, io.NewSectionReader(peeker{&in.win}, end.dataPos(), end.Size), nil
+}
+
+// A peeker reads what lies elsewhere, and leaves the window where it is.
+type peeker struct{ win *window }
+
+func (p peeker) ReadAt(b []byte, pos int64) (int, error) {
+	if err := p.win.peek(b, pos); err != nil {
+		return 0, err
+	}
+	return len(b), nil
+}
+
+// SkipTo has Transactions continue with the one at pos, which the caller knows to begin there.
+func (in *Inspector) SkipTo(pos int64) {
+	in.pos, in.recPos, in.txn = pos, pos, RawTransaction{Pos: pos}
 }
 
 // Data returns the data that follow the header of rec.

@@ -38,24 +38,16 @@ func (d *Digest) UnmarshalText(text []byte) error {
 func DigestOf(txn Transaction) (d Digest, err error) {
 	h := sha256.New()
 	m := txn.Meta()
-	head := binary.BigEndian.AppendUint64(nil, uint64(m.Tid))
-	for _, field := range [][]byte{m.User, m.Description, m.Extension} {
-		if len(field) > MaxMetaLen {
-			return d, &TooLongError{Field: "metadata", Len: len(field)}
-		}
-		head = binary.BigEndian.AppendUint16(head, uint16(len(field)))
+	head, err := AppendDigestHead(nil, m)
+	if err != nil {
+		return d, err
 	}
 	h.Write(head)
-	h.Write(m.User)
-	h.Write(m.Description)
-	h.Write(m.Extension)
 	for rec, err := range Records(txn) {
 		if err != nil {
 			return d, fmt.Errorf("digest of transaction %v: %w", m.Tid, err)
 		}
-		head = binary.BigEndian.AppendUint64(head[:0], uint64(rec.Oid))
-		head = binary.BigEndian.AppendUint64(head, uint64(rec.Tid))
-		head = binary.BigEndian.AppendUint64(head, uint64(rec.Size))
+		head = AppendDigestRecord(head[:0], rec.Oid, rec.Tid, rec.Size)
 		h.Write(head)
 		if rec.Size <= 0 {
 			continue
@@ -66,4 +58,25 @@ func DigestOf(txn Transaction) (d Digest, err error) {
 	}
 	h.Sum(d[:0])
 	return d, nil
+}
+
+// AppendDigestHead appends what the digest of a transaction covers before its records, for who reads them by itself.
+func AppendDigestHead(b []byte, m *TxnMeta) ([]byte, error) {
+	b = binary.BigEndian.AppendUint64(b, uint64(m.Tid))
+	for _, field := range [][]byte{m.User, m.Description, m.Extension} {
+		if len(field) > MaxMetaLen {
+			return b, &TooLongError{Field: "metadata", Len: len(field)}
+		}
+		b = binary.BigEndian.AppendUint16(b, uint16(len(field)))
+	}
+	b = append(b, m.User...)
+	b = append(b, m.Description...)
+	return append(b, m.Extension...), nil
+}
+
+// AppendDigestRecord appends what the digest covers of a record before its data. Size is NoData where it has none.
+func AppendDigestRecord(b []byte, oid Oid, tid Tid, size int64) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(oid))
+	b = binary.BigEndian.AppendUint64(b, uint64(tid))
+	return binary.BigEndian.AppendUint64(b, uint64(size))
 }

@@ -74,6 +74,7 @@ func rootCommand() *cobra.Command {
 		salvageCommand(),
 		maintenanceCommand(),
 		checkCommand(),
+		verifyCommand(),
 		compareCommand(),
 		drillCommand(),
 		nagiosCommand(),

@@ -31,6 +31,8 @@ type Options struct {
 	Report func(Finding)
 	// Now is the clock; nil: the system's.
 	Now func() time.Time
+	// Visitor sees all transactions and records as they are read; nil: nobody does. With one, Quick has no effect.
+	Visitor Visitor
 	// Progress is called with how much of the file has been checked; may be nil.
 	Progress func(done, total int64)
 }
@@ -58,6 +60,9 @@ func Run(ctx context.Context, opt Options) (Summary, error) {
 	}
 	c.in = in
 	c.sum.Magic, c.sum.Size = in.Magic().String(), in.Size()
+	if opt.Visitor != nil {
+		opt.Visitor.Start(in, c.now)
+	}
 	err = c.run(ctx)
 	if err := errors.Join(err, in.Close()); err != nil {
 		return c.sum, fmt.Errorf("check %s: %w", opt.Path, err)

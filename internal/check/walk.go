@@ -32,15 +32,18 @@ func (c *checker) transaction(ctx context.Context, txn *filestorage.RawTransacti
 	tid := txn.Meta.Tid
 	c.sum.Transactions++
 	c.tid(txn.Pos, tid)
+	if err := c.begin(txn); err != nil {
+		return err
+	}
 	for rec, err := range c.in.Records() {
 		if ended, err := c.ended(ctx, err, KindRecord, &tid, "the rest of the transaction is skipped"); ended {
-			return err
+			return errors.Join(err, c.end(false))
 		}
 		if err := c.record(txn, rec); err != nil {
 			return err
 		}
 	}
-	return nil
+	return c.end(true)
 }
 
 // ended reports whether a range over the file has come to its end with err, or ctx has. Damage is noted, with what
@@ -99,6 +102,9 @@ func (c *checker) record(txn *filestorage.RawTransaction, rec *filestorage.RawRe
 		}
 	}
 	c.now.Set(rec.Oid, rec.Pos)
+	if c.opt.Visitor != nil {
+		return c.visit(rec)
+	}
 	if c.opt.Quick {
 		return nil
 	}

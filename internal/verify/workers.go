@@ -1,0 +1,100 @@
+package verify
+
+import (
+	"crypto/sha256"
+	"hash"
+	"sync"
+
+	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/internal/references"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A digester computes the chain of a file again, from the batches of a collector.
+type digester struct {
+	chain *hashchain.Recompute
+	found []contradiction
+	sum   hash.Hash
+	// each is called with each point; nil: nobody wants them.
+	each func(hashchain.Place)
+}
+
+// A contradiction is where the chain is not what it was.
+type contradiction struct {
+	hashchain.Contradiction
+	pos int64 // up to where it is
+}
+
+// maxContradictions bounds what is kept of a file that is another one.
+const maxContradictions = 1000
+
+func (d *digester) work(b *batch) {
+	for _, s := range b.steps {
+		if s.end == nil {
+			d.sum.Write(b.buf[s.from:s.to])
+			continue
+		}
+		d.ends(s.end)
+	}
+}
+
+func (d *digester) ends(txn *ended) {
+	var digest *zodb.Digest
+	if txn.whole {
+		digest = new(zodb.Digest)
+		d.sum.Sum(digest[:0])
+	}
+	d.sum.Reset()
+	c := d.chain.Take(txn.tid, txn.status, digest, txn.pos)
+	if c != nil && len(d.found) < maxContradictions {
+		d.found = append(d.found, contradiction{*c, txn.pos})
+	}
+	if d.each != nil {
+		_, _, head, _ := d.chain.Recomputed()
+		d.each(hashchain.Place{Point: head, Pos: txn.pos})
+	}
+}
+
+// start has the batches of a collector worked on, by two goroutines, until end is called, which waits for them. A
+// collector that has finished has had all its batches back.
+func (c *collector) start(d *digester) (end func()) {
+	d.sum = sha256.New()
+	toScan := make(chan *batch, batches)
+	var over sync.WaitGroup
+	over.Go(func() {
+		c.p.opt.thread(func() {
+			defer close(toScan)
+			for b := range c.toDigest {
+				d.work(b)
+				toScan <- b // there is room for all batches
+			}
+		})
+	})
+	over.Go(func() {
+		c.p.opt.thread(func() {
+			defer close(c.scanned)
+			var scanner references.Scanner
+			for b := range toScan {
+				scan(&scanner, b)
+				c.scanned <- b // likewise
+			}
+		})
+	})
+	return func() {
+		c.closeOnce.Do(func() { close(c.toDigest) })
+		over.Wait()
+	}
+}
+
+// scan finds what the records of a batch refer to.
+func scan(scanner *references.Scanner, b *batch) {
+	for i := range b.records {
+		rec := &b.records[i]
+		before := len(b.refs)
+		refs, err := scanner.Scan(b.buf[rec.from:rec.to], b.refs)
+		if rec.err = err; err != nil {
+			continue
+		}
+		b.refs, rec.refs = refs, len(refs)-before
+	}
+}
