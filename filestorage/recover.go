@@ -233,6 +233,9 @@ var errChanged = errors.New("the end of the file reads differently each time: ch
 // secure makes durable what the scan c has found, from the position from on.
 func (s *Storage) secure(c *scan, from int64) error {
 	start, err := c.unsure(from)
+	if noRecord(err) {
+		return errors.Join(errChanged, err) // the scan has come by here
+	}
 	if err != nil {
 		return err
 	}

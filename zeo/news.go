@@ -91,7 +91,6 @@ func (n *news) read(failed bool) {
 
 // follow announces what the storage commits, until ctx ends.
 func (s *storage) follow(ctx context.Context) {
-	defer s.closeClients(errWithdrawn)
 	var broken trouble
 	watched := s.opt.Watch.Entry("the invalidations to ZEO clients")
 	defer watched.Remove()
@@ -155,7 +154,6 @@ func (s *storage) announceNews(ctx context.Context) error {
 			if err = s.readNews(ctx); err != nil {
 				s.news.read(true)
 			}
-			s.news.done(s.visible)
 		case len(batch) == 0:
 			return nil
 		default:

@@ -1,12 +1,18 @@
 package zeo
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"io"
 	"io/fs"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"syscall"
 	"testing"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pickle"
@@ -132,8 +138,12 @@ func commitBeside(t *testing.T, st *filestorage.Storage, f func()) zodb.Tid {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := txn.Store(2, 0, []byte("beside")); err != nil {
-		t.Fatal(err)
+	serial := zodb.Tid(0)
+	if _, last, err := st.Load(2); err == nil {
+		serial = last
+	}
+	if err := txn.Store(2, serial, []byte("beside")); err != nil {
+		t.Fatal(errors.Join(err, txn.Abort()))
 	}
 	tid, err := txn.Finish(t.Context(), func(zodb.Tid) { f() })
 	if err != nil {
@@ -175,5 +185,236 @@ func TestWhatClientsCommitIsAnnouncedFromMemory(t *testing.T) {
 	disk.broken.Store(false)
 	if err := errors.Join(p.conn.Close(), other.conn.Close()); err != nil {
 		t.Error(err)
+	}
+}
+
+// unfollowed is a storage as it is served, without anybody who follows it.
+func unfollowed(t *testing.T, st *filestorage.Storage, clients ...*client) *storage {
+	t.Helper()
+	s := &storage{
+		name: "1", st: st, log: hclog.NewNullLogger(), keep: 10_000, news: news{there: make(chan struct{}, 1)},
+		announced: make(chan struct{}, 1), moved: make(chan struct{}), clients: make(map[*client]struct{}),
+		pendingFinishes: make(map[zodb.Tid]pendingFinish),
+	}
+	for _, c := range clients {
+		s.clients[c] = struct{}{}
+	}
+	return s
+}
+
+// listener is a client of which only what it is sent matters.
+func listener() *client {
+	codec, _ := wire.CodecFor(wire.Z5)
+	return &client{codec: codec, out: newOutbox(nil, func() {}, 1<<30)}
+}
+
+// toldOf returns of which transactions a client was told, in that order.
+func (c *client) toldOf(t *testing.T) (tids []zodb.Tid) {
+	t.Helper()
+	for r := bytes.NewReader(c.out.waiting); r.Len() > 0; {
+		b, err := wire.Read(r, 1<<20)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := c.codec.Decode(b)
+		if err != nil {
+			t.Fatal(err)
+		}
+		args, _ := m.Args.(pickle.Tuple)
+		tids = append(tids, tidIn(t, args[0]))
+	}
+	return tids
+}
+
+func awake(s *storage) bool { return len(s.news.there) > 0 }
+
+// A committer that announces its own transaction leaves to the follower what it would have to wait for: transactions
+// that are to be read, which come first; transactions that clients may not see yet; and everything while somebody else
+// announces. It announces all the rest.
+func TestACommitterLeavesTheRestToTheFollower(t *testing.T) {
+	cleared := errors.New("not yet")
+	for _, c := range []struct {
+		name   string
+		before func(*storage)
+		told   []zodb.Tid
+		left   bool
+	}{
+		{"its own", func(*storage) {}, []zodb.Tid{5}, false},
+		{"another one after it", func(s *storage) {
+			s.news.add([]filestorage.Invalidation{inv(6, 1)}, true)
+		}, []zodb.Tid{5, 6}, false},
+		{"others before it", func(s *storage) { s.news.unread = true }, nil, true},
+		{"others only", func(s *storage) { s.news.told, s.news.unread = nil, true }, nil, true},
+		{"not cleared", func(s *storage) {
+			s.opt.AwaitCommitted = func(context.Context, zodb.Tid) error { return cleared }
+		}, nil, true},
+		{"cleared no more", func(s *storage) {
+			asked := 0
+			s.opt.AwaitCommitted = func(context.Context, zodb.Tid) error {
+				if asked++; asked > 1 {
+					return cleared
+				}
+				return nil
+			}
+		}, nil, true},
+		{"somebody else announces", func(s *storage) { s.telling.Lock() }, nil, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			other := listener()
+			s := unfollowed(t, nil, other)
+			s.news.add([]filestorage.Invalidation{inv(5, 1)}, true)
+			if awake(s) {
+				t.Error("the follower is woken for what a committer announces")
+			}
+			c.before(s)
+			s.announceHere(nil)
+			if got := other.toldOf(t); !slices.Equal(got, c.told) {
+				t.Errorf("told of %v, want %v", got, c.told)
+			}
+			if awake(s) != c.left {
+				t.Errorf("left to the follower: %v", awake(s))
+			}
+		})
+	}
+}
+
+// What others have committed is read to the end of the storage, in as many steps as it takes, and announced before
+// what clients have committed after it. Once it is announced nothing of it comes again.
+func TestManyTransactionsOfOthersAreAnnouncedInOrder(t *testing.T) {
+	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: simdisk.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	other := listener()
+	s := unfollowed(t, st, other)
+	defer st.Watch(s.news.add)()
+	var want []zodb.Tid
+	for range 2*maxBatch + 1 {
+		want = append(want, commitBeside(t, st, func() {}))
+	}
+	s.news.add([]filestorage.Invalidation{inv(1<<60, 1)}, false)
+	if err := s.announceNews(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if got := other.toldOf(t); !slices.Equal(got, append(want, 1<<60)) {
+		t.Errorf("told of %d transactions, want %d", len(got), len(want)+1)
+	}
+	if batch, unread := s.news.next(); len(batch) > 0 || unread {
+		t.Errorf("there are still %v, to be read: %v", batch, unread)
+	}
+}
+
+// listed are transactions of some objects each.
+type listed struct {
+	zodb.Iterator
+	txns []listedTxn
+	at   int
+}
+
+type listedTxn struct {
+	meta zodb.TxnMeta
+	oids []zodb.Oid
+}
+
+func (l *listed) Next(context.Context) (zodb.Transaction, error) {
+	if l.at == len(l.txns) {
+		return nil, io.EOF
+	}
+	l.at++
+	return &l.txns[l.at-1], nil
+}
+
+func (l *listedTxn) Meta() *zodb.TxnMeta { return &l.meta }
+
+func (l *listedTxn) NextRecord() (*zodb.Record, error) {
+	if len(l.oids) == 0 {
+		return nil, io.EOF
+	}
+	oid := l.oids[0]
+	l.oids = l.oids[1:]
+	return &zodb.Record{Oid: oid, Data: strings.NewReader("")}, nil
+}
+
+// What is read is gathered in batches that are bounded as those of news are; transactions that were undone by a pack
+// of old are not announced; an object that a transaction has changed twice is in it once.
+func TestWhatIsReadIsGatheredInBatches(t *testing.T) {
+	many := func(n int) (oids []zodb.Oid) {
+		for i := range n {
+			oids = append(oids, zodb.Oid(i))
+		}
+		return oids
+	}
+	l := &listed{}
+	add := func(status zodb.Status, oids []zodb.Oid) {
+		l.txns = append(l.txns, listedTxn{zodb.TxnMeta{Tid: zodb.Tid(len(l.txns) + 1), Status: status}, oids})
+	}
+	for range maxBatch {
+		add(zodb.StatusCommitted, []zodb.Oid{7, 7})
+	}
+	add(zodb.StatusUndone, []zodb.Oid{7})
+	add(zodb.StatusCommitted, many(maxBatchOids-1))
+	add(zodb.StatusCommitted, many(1))
+	add(zodb.StatusCommitted, many(1))
+	var sizes []int
+	var err error
+	for err == nil {
+		var batch []filestorage.Invalidation
+		batch, err = gather(t.Context(), l)
+		sizes = append(sizes, len(batch))
+		if len(batch) == maxBatch && len(batch[0].Oids) != 1 {
+			t.Errorf("the objects of one are %v", batch[0].Oids)
+		}
+	}
+	if !errors.Is(err, io.EOF) || !slices.Equal(sizes, []int{maxBatch, 2, 1}) {
+		t.Errorf("batches of %v, %v", sizes, err)
+	}
+}
+
+// A counting disk knows how many of its files are open.
+type counting struct {
+	vfs.FS
+	open atomic.Int64
+}
+
+func (d *counting) OpenFile(path string, flag int, perm fs.FileMode) (vfs.File, error) {
+	f, err := d.FS.OpenFile(path, flag, perm)
+	if err == nil {
+		d.open.Add(1)
+	}
+	return &countedFile{f, d}, err
+}
+
+type countedFile struct {
+	vfs.File
+	d *counting
+}
+
+func (f *countedFile) Close() error {
+	f.d.open.Add(-1)
+	return f.File.Close()
+}
+
+// Whoever reads news lets the file go: one that a pack has replaced must not stay open, which would keep its room.
+func TestReadNewsLetTheFileGo(t *testing.T) {
+	disk := &counting{FS: simdisk.New()}
+	st, err := filestorage.Open(t.Context(), "Data.fs", filestorage.Options{FS: disk})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer st.Close()
+	s := unfollowed(t, st)
+	first := commitBeside(t, st, func() {})
+	second := commitBeside(t, st, func() {})
+	open := disk.open.Load()
+	s.news.add(nil, false)
+	if err := s.announceNews(t.Context()); err != nil || s.visible != second {
+		t.Fatalf("%v, visible is %v", err, s.visible)
+	}
+	if r, err := st.Pack(t.Context(), second, filestorage.PackOptions{}); err != nil || !r.Packed {
+		t.Fatalf("packed %v, %v, after %v", r.Packed, err, first)
+	}
+	if n := disk.open.Load(); n != open {
+		t.Errorf("%d files are open, and %d before", n, open)
 	}
 }

@@ -12,7 +12,8 @@ import (
 type state int
 
 const (
-	unreached state = iota // no test comes by
+	untried   state = iota
+	unreached       // no test comes by
 	killed
 	hung
 	survived

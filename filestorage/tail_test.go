@@ -1,0 +1,206 @@
+package filestorage
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A transaction whose length is wrong is a tail only where nothing shows that it was complete: then data are lost by
+// cutting there, and an error says where the damage is.
+func TestADamagedLengthIsNoTornTail(t *testing.T) {
+	long := func(d *builtFile) { binary.BigEndian.PutUint64(d.bytes[d.at[3]+8:], 1<<40) }
+	for _, c := range []struct {
+		name  string
+		build func(*builtFile)
+		torn  bool // else it is damage
+	}{
+		{"the last one, whole", func(d *builtFile) { long(d) }, false},
+		{"before a whole one", func(d *builtFile) { d.add(20, ' ', a5(1)); long(d) }, false},
+		{"before a whole one and a torn one", func(d *builtFile) {
+			d.add(20, ' ', a5(1))
+			d.add(21, ' ', a5(1))
+			d.bytes = d.bytes[:len(d.bytes)-3]
+			long(d)
+		}, false},
+		{"before the header of another one", func(d *builtFile) {
+			d.add(20, ' ', a5(1))
+			d.bytes = d.bytes[:d.at[4]+txnHeaderLen]
+			long(d)
+		}, false},
+		{"before less than a header", func(d *builtFile) {
+			d.add(20, ' ', a5(1))
+			d.bytes = d.bytes[:d.at[4]+txnHeaderLen-1]
+			long(d)
+		}, true},
+		{"before what has a lower tid", func(d *builtFile) {
+			d.add(1, ' ', a5(1))
+			d.bytes = d.bytes[:len(d.bytes)-3]
+			long(d)
+		}, true},
+		{"before what has the same tid", func(d *builtFile) {
+			d.add(d.last, ' ', a5(1))
+			d.bytes = d.bytes[:len(d.bytes)-3]
+			long(d)
+		}, true},
+		{"before what has no status", func(d *builtFile) {
+			d.add(20, 'x', a5(1))
+			d.bytes = d.bytes[:len(d.bytes)-3]
+			long(d)
+		}, true},
+		{"without its end", func(d *builtFile) { long(d); d.bytes = d.bytes[:len(d.bytes)-1] }, true},
+		{"with a wrong second length", func(d *builtFile) { long(d); d.bytes[len(d.bytes)-1]++ }, true},
+		{"with a version, without its end", func(d *builtFile) {
+			long(d)
+			at := d.at[3] + txnHeaderLen + 4
+			binary.BigEndian.PutUint16(d.bytes[at+32:], 3)
+			d.bytes = d.bytes[:len(d.bytes)-1]
+		}, true},
+		{"the same length, torn", func(d *builtFile) { d.bytes = d.bytes[:len(d.bytes)-1] }, true},
+		{"its second length only is missing", func(d *builtFile) { d.bytes = d.bytes[:len(d.bytes)-lengthLen] }, true},
+		{"before one that a tid of the past ends", func(d *builtFile) {
+			d.add(d.tids[2], ' ', a5(1)) // not above the last good one
+			long(d)
+			d.bytes[d.at[4]-1]++ // so that only the way back from the end remains
+		}, true},
+		{"before two of which the second has a lower tid", func(d *builtFile) {
+			d.add(30, ' ', a5(1))
+			d.add(20, ' ', a5(1))
+			long(d)
+		}, false},
+		{"before bytes that look like an end", func(d *builtFile) {
+			long(d)
+			d.bytes = append(d.bytes[:len(d.bytes)-lengthLen], bytes.Repeat([]byte{0, 0, 0, 0, 0, 0, 0, 40}, 20)...)
+		}, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDataFile()
+			d.fill(4, 3, 10)
+			at := d.at[3]
+			c.build(d)
+			got := openVerdict(t, d.bytes, Options{})
+			want := verdict{Pos: at + 8}
+			if c.torn {
+				want = verdict{End: at, Last: d.tids[2], Kept: string(d.bytes[at:])}
+			}
+			if got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+// A transaction that says it is unfinished begins the tail unless more follow than can have been on their way to the
+// disk, found from its end or, where that is torn, from here: the largest does not count.
+func TestAnUnfinishedTransactionBeforeManyIsDamage(t *testing.T) {
+	const most = tailLimit >> 20
+	for _, c := range []struct {
+		name   string
+		follow []int64 // MiB of data
+		torn   bool    // the last one is
+		wrong  int     // this one has a wrong second length, -1: none
+		damage bool
+	}{
+		{"as many as may be", []int64{most / 2, most/2 - 1}, false, -1, false},
+		{"the largest does not count", []int64{4 * most, most / 2, most/2 - 1}, false, -1, false},
+		{"more than may be", []int64{most / 2, most, most / 2}, false, -1, true},
+		{"more than may be, and a torn one", []int64{most / 2, most, most / 2, 1}, true, -1, true},
+		{"few, and many after a gap", []int64{1, 1, most / 2, most, most / 2}, false, 1, true},
+		{"many, and few after a gap", []int64{most / 2, most, most / 2, 1, 1}, false, 4, true},
+		{"a gap in the middle", []int64{most / 2, most / 3, 1, most / 3, most / 2}, false, 2, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			path := filepath.Join(t.TempDir(), "Data.fs")
+			f, err := vfs.OrOS(nil).OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+			good := hollow(t, f, magicLen, 1, ' ', 10)
+			end := hollow(t, f, good, 2, 'c', 10)
+			for i, mib := range c.follow {
+				end = hollow(t, f, end, zodb.Tid(3+i), ' ', mib<<20)
+				if i == c.wrong {
+					if _, err := f.WriteAt([]byte{0xff}, end-1); err != nil {
+						t.Fatal(err)
+					}
+				}
+			}
+			if c.torn {
+				end--
+			}
+			scan := newScan(t.Context(), f, path, end)
+			err = scan.run()
+			var corrupt *zodb.CorruptError
+			switch {
+			case c.damage && (!errors.As(err, &corrupt) || corrupt.Pos != good+statusAt):
+				t.Errorf("got %v at %d, want an error", err, scan.pos)
+			case !c.damage && (err != nil || scan.pos != good || scan.last != 1):
+				t.Errorf("ends at %d with %v, %v", scan.pos, scan.last, err)
+			}
+		})
+	}
+}
+
+// A record that ends after its transaction, or that has no room for the pointer that it should have, is damage.
+func TestARecordThatDoesNotFitIsDamage(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(d *builtFile, rec int64)
+		at     int64 // of the error in the record; -1: good
+	}{
+		{"a pointer", func(d *builtFile, rec int64) {}, -1},
+		{"no room for a pointer", func(d *builtFile, rec int64) {
+			d.bytes = d.bytes[:rec+recHeaderLen]
+			length := uint64(rec + recHeaderLen - d.at[3])
+			binary.BigEndian.PutUint64(d.bytes[d.at[3]+8:], length)
+			d.bytes = binary.BigEndian.AppendUint64(d.bytes, length)
+		}, 34},
+		{"half a record", func(d *builtFile, rec int64) {
+			d.bytes = d.bytes[:rec+recHeaderLen-1]
+			length := uint64(rec + recHeaderLen - 1 - d.at[3])
+			binary.BigEndian.PutUint64(d.bytes[d.at[3]+8:], length)
+			d.bytes = binary.BigEndian.AppendUint64(d.bytes, length)
+		}, 0},
+		{"one byte more than there are", func(d *builtFile, rec int64) {
+			binary.BigEndian.PutUint64(d.bytes[rec+34:], backLen+1)
+		}, 34},
+		{"as many bytes as there are", func(d *builtFile, rec int64) {
+			binary.BigEndian.PutUint64(d.bytes[rec+34:], backLen)
+		}, -1},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDataFile()
+			d.fill(3, 3, 10)
+			rec := d.add(20, ' ', written{oid: 1})[0]
+			c.change(d, rec)
+			want := verdict{Pos: rec + c.at}
+			if c.at < 0 {
+				want = verdict{End: int64(len(d.bytes)), Last: 20}
+			}
+			if got := openVerdict(t, d.bytes, Options{}); got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+}
+
+// A part of the file that was never written begins the tail, whatever the tid: a status is never zero.
+func TestOnlyAHeaderWithoutStatusAndLengthsIsUnwritten(t *testing.T) {
+	for from := range txnHeaderLen {
+		d := newDataFile()
+		d.fill(3, 3, 10)
+		d.add(20, ' ', a5(1))
+		clear(d.bytes[d.at[3]+int64(from) : d.at[3]+txnHeaderLen])
+		got := openVerdict(t, d.bytes, Options{})
+		if isTail := got.End == d.at[3]; isTail != (from <= statusAt) {
+			t.Errorf("zeros from byte %d of the header on: %+v", from, got)
+		}
+	}
+}
