@@ -17,7 +17,13 @@ type draft struct {
 	file vfs.File // nil for one that was adopted
 	path string   // "" once discarded
 	size int64
+
+	begun int64 // bytes that the disk was told to begin with
 }
+
+// writeBackLen is how much of a draft gathers in memory before the disk begins with it. It does so while the rest is
+// received, so that the sync, for which all commits wait, is short.
+const writeBackLen = 4 << 20
 
 // Draft begins a blob whose revision is not known yet.
 func (s *Store) Draft() (zodb.BlobDraft, error) {
@@ -42,6 +48,10 @@ func (d *draft) Write(b []byte) (int, error) {
 	}
 	n, err := d.file.WriteAt(b, d.size)
 	d.size += int64(n)
+	if gathered := d.size - d.begun; gathered >= writeBackLen {
+		vfs.WriteBack(d.file, d.begun, gathered)
+		d.begun = d.size
+	}
 	return n, err
 }
 

@@ -18,6 +18,9 @@ import (
 // blobChunk is how much of a blob goes into a message, as with the reference server.
 const blobChunk = 59_000
 
+// chunkMethod is the call that has a part of a blob. It keeps nothing of its message.
+const chunkMethod = "storeBlobChunk"
+
 func (c *client) dropUpload() {
 	if c.upload != nil {
 		if err := c.upload.Discard(); err != nil {
@@ -28,7 +31,7 @@ func (c *client) dropUpload() {
 }
 
 func (c *client) keepUpload(u zodb.BlobDraft) {
-	c.upload = u
+	c.upload, c.spare = u, nil
 	var since *time.Time
 	if u != nil {
 		since = now()

@@ -61,6 +61,7 @@ type client struct {
 	txn       *transaction   // nil: none
 	large     *commit.Record // the record of the message that is being handled; nil: it is in the message
 	upload    zodb.BlobDraft // of storeBlobStart; nil: none
+	spare     []byte         // for the next chunk of the upload; nil: none
 	iterators iterators
 }
 
@@ -238,7 +239,8 @@ func (c *client) next(r *bufio.Reader) error {
 	if c.storage == nil {
 		limit = maxRegister
 	}
-	body, err := wire.Read(r, limit)
+	body, err := wire.ReadInto(c.spare, r, limit)
+	c.spare = nil // whatever this is, it may keep its message
 	var size *wire.SizeError
 	if errors.As(err, &size) {
 		return violation("%v: raise the server's limit if it is genuine", err)
@@ -254,7 +256,11 @@ func (c *client) next(r *bufio.Reader) error {
 		return nil
 	}
 	c.spoke = c.storage != nil
-	return c.dispatch(m)
+	err = c.dispatch(m)
+	if m.Method == chunkMethod && c.upload != nil && cap(body) <= maxSpare {
+		c.spare = body // the chunk is written, and large messages are what the garbage collector is busy with
+	}
+	return err
 }
 
 // behindText is about a client that has left without a message after it was admitted. ZEO's client does so when its

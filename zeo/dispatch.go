@@ -50,7 +50,7 @@ func init() { //nolint:gochecknoinits // handlers that answer by way of dispatch
 		"restorea":                        {f: (*client).restore, write: true},
 		"undoa":                           {f: (*client).undo, write: true},
 		"storeBlobStart":                  {f: (*client).blobStart, write: true},
-		"storeBlobChunk":                  {f: (*client).blobChunk, write: true},
+		chunkMethod:                       {f: (*client).blobChunk, write: true},
 		"storeBlobEnd":                    {f: (*client).blobEnd, write: true},
 		"storeBlobShared":                 {f: (*client).blobShared, write: true},
 		"vote":                            {f: (*client).vote, write: true},

@@ -69,6 +69,40 @@ func TestUploadsBesideEachOtherAreWholeOrLeaveNothing(t *testing.T) {
 	}
 }
 
+// The chunks of a blob share memory, one after the other. What a client stores between them has its own.
+func TestWhatIsStoredWithinAnUploadKeepsItsRecord(t *testing.T) {
+	w := newWorld(t)
+	p, _ := w.register(t)
+	p.tell("tpc_begin", handle, pickle.Bytes(""), pickle.Bytes(""), &pickle.Dict{}, nil, " ")
+	p.tell("storeBlobStart")
+	var blob, records []string
+	for i := range 6 {
+		chunk := strings.Repeat(fmt.Sprintf("chunk %d. ", i), 500*(1+i%3))
+		p.tell("storeBlobChunk", pickle.Bytes(chunk))
+		blob = append(blob, chunk)
+		record := strings.Repeat(fmt.Sprintf("record %d. ", i), 600)
+		p.tell("storea", oidValue(zodb.Oid(200+i)), tidValue(0), pickle.Bytes(record), handle)
+		records = append(records, record)
+	}
+	record := append([]byte(blobRecord), strings.Repeat(".", 1000)...)
+	p.tell("storeBlobEnd", oidValue(100), tidValue(0), pickle.Bytes(record), handle)
+	p.call("vote", handle)
+	tid := tidIn(t, p.call("tpc_finish", handle))
+	if got := w.blob(100, tid); got != strings.Join(blob, "") {
+		t.Errorf("%d bytes came of the blob, or others than were sent", len(got))
+	}
+	for i, want := range records {
+		if got, _, err := w.st.Load(zodb.Oid(200 + i)); err != nil || string(got) != want {
+			t.Errorf("record %d: %.30q, %v, want %.30q", i, got, err, want)
+		}
+	}
+	if got, _, err := w.st.Load(100); err != nil || !slices.Equal(got, record) {
+		t.Errorf("the record of the blob: %.30q, %v", got, err)
+	}
+	w.must(p.conn.Close())
+	w.shut()
+}
+
 // A blob for which there is no room on the disk is the end of its transaction, at the vote. The client stays connected.
 func TestABlobThatTheDiskDoesNotTakeFailsTheVoteOnly(t *testing.T) {
 	for _, kind := range []simdisk.Kind{simdisk.Create, simdisk.Write} {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/integration/zeoload"
+	"github.com/zrsd/zrsd/internal/daemon"
 )
 
 const (
@@ -45,8 +46,10 @@ func (b *bench) zeoBlobs(ctx context.Context, dir string) error {
 	store, fetch := middle(stores), middle(fetches)
 	b.report.add("storing: TCP loopback copy, one fsync", mb(size, store), "MB/s")
 	b.report.add("storing: zrsd", mb(size, ours.stored), "MB/s")
+	b.report.add("storing: zrsd, processor time of the server", ms(ours.cpu), "ms")
 	if theirs != nil {
 		b.report.add("storing: runzeo", mb(size, theirs.stored), "MB/s")
+		b.report.add("storing: runzeo, processor time of the server", ms(theirs.cpu), "ms")
 	}
 	b.report.atLeast("storing: zrsd in units of the copy", store.Seconds()/ours.stored.Seconds(), "of it", blobShare)
 	b.report.add("fetching: TCP loopback copy", mb(size, fetch), "MB/s")
@@ -59,7 +62,10 @@ func (b *bench) zeoBlobs(ctx context.Context, dir string) error {
 }
 
 // A moved is how long a blob took each way.
-type moved struct{ stored, fetched time.Duration }
+type moved struct {
+	stored, fetched time.Duration
+	cpu             time.Duration // of the server, for storing
+}
 
 func (m moved) key() float64 { return (m.stored + m.fetched).Seconds() }
 
@@ -83,12 +89,19 @@ func (b *bench) moveBlob(ctx context.Context, p program, dir string, size int64)
 		return m, err
 	}
 	defer hangUp()
+	before, err := daemon.CPUTime(server.pid)
+	if err != nil {
+		return m, err
+	}
 	begin := time.Now()
 	tid, err := zeoload.StoreBlob(ctx, conns[0], newOids, size)
 	if err != nil {
 		return m, err
 	}
 	m.stored = time.Since(begin)
+	if m.cpu, err = usedSince(before, server.pid, 1); err != nil {
+		return m, err
+	}
 	begin = time.Now()
 	err = conns[0].FetchBlob(ctx, newOids, tid, io.Discard)
 	m.fetched = time.Since(begin)

@@ -143,7 +143,11 @@ func (e *SizeError) Error() string {
 
 // Read reads the next message, without its size, into memory of its own. The end of r between two messages is io.EOF.
 // It reads in steps, so that a size takes no more memory than 1 MiB, or 16 times as many bytes as follow it.
-func Read(r io.Reader, limit int64) ([]byte, error) {
+func Read(r io.Reader, limit int64) ([]byte, error) { return ReadInto(nil, r, limit) }
+
+// ReadInto is Read into the memory of spare, where the message finds room there and does not keep more than twice its
+// size.
+func ReadInto(spare []byte, r io.Reader, limit int64) ([]byte, error) {
 	var head [SizeLen]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return nil, err
@@ -153,7 +157,12 @@ func Read(r io.Reader, limit int64) ([]byte, error) {
 		return nil, &SizeError{n, limit}
 	}
 	const first, factor = 1 << 20, 16
-	b := make([]byte, 0, min(n, first))
+	var b []byte
+	if room := int64(cap(spare)); n <= room && n >= room/2 {
+		b = spare[:0:n]
+	} else {
+		b = make([]byte, 0, min(n, first))
+	}
 	for int64(len(b)) < n {
 		if len(b) == cap(b) {
 			b = append(make([]byte, 0, min(n, int64(len(b))*factor)), b...)

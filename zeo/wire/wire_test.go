@@ -198,6 +198,26 @@ func TestASizeIsCheckedBeforeAnythingIsRead(t *testing.T) {
 	}
 }
 
+func TestAMessageIsReadIntoMemoryThatIsLargeEnough(t *testing.T) {
+	spare := []byte("12345678")
+	for _, message := range []string{"", "123", "1234", "abcdefgh", "more than there is room for"} {
+		raw := AppendRaw(nil, []byte(message))
+		got, err := ReadInto(spare, bytes.NewReader(append(raw, "next"...)), 1000)
+		if err != nil || string(got) != message {
+			t.Errorf("got %q, %v, want %q", got, err, message)
+		}
+		if shared := len(got) > 0 && &got[0] == &spare[0]; shared != (len(message) >= 4 && len(message) <= 8) {
+			t.Errorf("%q is in the memory that was given: %v", message, shared)
+		}
+		if len(message) > 0 {
+			_, err = ReadInto(spare, bytes.NewReader(raw[:len(raw)-1]), 1000)
+			if !errors.Is(err, io.ErrUnexpectedEOF) {
+				t.Errorf("%q cut off: %v", message, err)
+			}
+		}
+	}
+}
+
 func FuzzDecode(f *testing.F) {
 	for i, encoding := range []string{Z5, M5} {
 		n := 0
