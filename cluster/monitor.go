@@ -191,10 +191,29 @@ func (n *Node) handleEvents(ctx context.Context) {
 func (n *Node) needsLeader(leader string) bool {
 	now := n.sec.Status()
 	switch {
-	case n.IsPrimary() || now.Connected:
+	case n.IsPrimary():
 		return false
+	case now.Connected:
+		return n.leavesSecondary(now)
 	case now.State == secondary.StateRefused || now.State == secondary.StateFailed:
 		return n.leader != leader
 	}
 	return now.State == secondary.StateWaiting || now.Address != leader
+}
+
+// leaveSecondaryPause is how long a node that left another secondary for the primary, and follows a secondary again,
+// stays there before it tries once more: perhaps it cannot reach the primary, although the primary can reach it.
+const leaveSecondaryPause = time.Minute
+
+// leavesSecondary reports whether a connected node follows another secondary although it has several addresses: it took
+// what answered when the primary did not. The primary does not count such a node as one of its secondaries, so that
+// commits do not wait for it, or in vain, and no switchover to it is possible.
+func (n *Node) leavesSecondary(now secondary.Status) bool {
+	if len(n.opt.ReplicateFrom) < 2 || len(now.UpstreamPath) < 2 || time.Since(n.leftSecondary) < leaveSecondaryPause {
+		return false
+	}
+	n.leftSecondary = time.Now()
+	n.opt.Logger.Info("the primary can be reached again: this node leaves the secondary that it follows",
+		"follows", now.Address)
+	return true
 }

@@ -2,12 +2,14 @@ package cluster_test
 
 import (
 	"errors"
+	"os"
 	"testing"
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -55,5 +57,34 @@ func TestAPrimaryAsksTheOthersForAHigherEpoch(t *testing.T) {
 	a.Await(t, "it leads no more", func(st *admin.Status) bool { return st.Role == "secondary" })
 	if _, err := a.tryCommit(t.Context()); !errors.Is(err, zodb.ErrReadOnly) {
 		t.Errorf("it still commits: %v", err)
+	}
+}
+
+// A secondary that could not reach the primary, and follows another secondary, follows the primary again when it can.
+func TestASecondaryLeavesAnotherOneForThePrimary(t *testing.T) {
+	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	a := sa.start(t, state.RolePrimary, sb, sc)
+	b, c := sb.start(t, state.RoleSecondary, sa, sc), sc.start(t, state.RoleSecondary, sa, sb)
+	b.follows(t, a)
+	c.follows(t, a)
+	c.StopFollowing()
+	away := sa.to.String() + ".away"
+	rename(t, sa.to.String(), away) // who is connected stays so
+	c.StartFollowing()
+	c.Await(t, "it follows the other secondary", func(*admin.Status) bool {
+		now := c.sec.Status()
+		return now.Connected && now.Address == sb.to.String()
+	})
+	rename(t, away, sa.to.String())
+	c.follows(t, a)
+	if _, err := a.Switchover(t.Context(), admin.SwitchoverRequest{To: c.keep.State().Node}, silent); err != nil {
+		t.Error("it cannot take over: ", err)
+	}
+}
+
+func rename(t *testing.T, from, to string) {
+	t.Helper()
+	if err := os.Rename(from, to); err != nil {
+		t.Fatal(err)
 	}
 }

@@ -110,6 +110,7 @@ type Node struct {
 	leader        string                    // of changing: where others say that the primary is; empty: unknown
 
 	surpassed      surpassing  // of changing
+	leftSecondary  time.Time   // of changing: when it last left another secondary for the primary
 	secondaryAhead atomic.Bool // a secondary of this primary's epoch has more than this one
 
 	// changing is held while the role changes, or a vote is given, and at the end for good.

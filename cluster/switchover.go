@@ -50,7 +50,8 @@ func (n *Node) Switchover(ctx context.Context, req admin.SwitchoverRequest, tell
 	return out, err
 }
 
-// A secondary that was disconnected for less than reconnectLimit is waited for, and looked for each reconnectPoll.
+// A secondary that was disconnected for less than reconnectLimit, or when this node became primary, which is not longer
+// ago than that, is waited for, and looked for each reconnectPoll.
 const (
 	reconnectLimit = 10 * time.Second
 	reconnectPoll  = 20 * time.Millisecond
@@ -62,7 +63,7 @@ func (h *switchover) awaitSuccessor(ctx context.Context, to string) error {
 	for told := false; ; told = true {
 		err := h.chooseSuccessor(to)
 		gone := h.successor != nil && h.successor.State == primary.StateDisconnected
-		if !gone || time.Since(h.successor.GoneSince) > reconnectLimit {
+		if !gone || time.Since(h.successor.GoneSince) > reconnectLimit && time.Since(h.leadingSince()) > reconnectLimit {
 			return err
 		}
 		if !told {

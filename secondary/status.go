@@ -31,8 +31,8 @@ type Status struct {
 	StorageID   string    // empty: not known yet
 	Epochs      []protocol.Epoch
 
-	// Connected says that a primary has accepted the present connection. Leads: it is the primary itself, not another
-	// secondary, and Path are the ids of the nodes on the way to the primary, nil when that is not known.
+	// Connected says that a node has accepted the present connection. IsPrimary: it is the primary itself, not another
+	// secondary; UpstreamPath are the ids of the nodes on the way to the primary, nil when that is not known.
 	Connected    bool
 	IsPrimary    bool
 	UpstreamPath []string
