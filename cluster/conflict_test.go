@@ -14,7 +14,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// rivalling seats two primaries of epoch 2 that were promoted without hearing of each other, and what each has alone.
+// rivalling starts two primaries of epoch 2 that were promoted without hearing of each other, and what each has alone.
 // The first one is who goes on.
 func rivalling(t *testing.T) (first, second *clusterNode, alone map[*clusterNode]zodb.Tid) {
 	t.Helper()

@@ -66,7 +66,7 @@ func (t *awayTenure) Renew(ctx context.Context, c lease.Claim) error {
 // aWhile is a TTL in which no machine stands still, so that roles change only where a test has them change.
 const aWhile = 20 * time.Second
 
-// coordinatordThree seats three nodes under one coordinator, the first of which leads.
+// coordinatordThree starts three nodes under one coordinator, the first of which leads.
 func coordinatordThree(t *testing.T) (n *leasetest.Memory, a, b, c *clusterNode) {
 	t.Helper()
 	n = new(leasetest.Memory)
@@ -80,7 +80,7 @@ func coordinatordThree(t *testing.T) (n *leasetest.Memory, a, b, c *clusterNode)
 	return n, a, b, c
 }
 
-// startThree seats three nodes, each with its way to the coordinator, and waits until the first may tell of commits.
+// startThree starts three nodes, each with its way to the coordinator, and waits until the first may tell of commits.
 func startThree(t *testing.T, ttl time.Duration, ra, rb, rc lease.Coordinator) (a, b, c *clusterNode) {
 	t.Helper()
 	by := func(n lease.Coordinator) *node.CoordinatorConfig {
@@ -126,7 +126,7 @@ func TestTheCoordinatorReplacesAPrimaryThatIsGone(t *testing.T) {
 	next, other := leader(t, b, c)
 	next.tells(t)
 	if begin := next.keep.State().Epoch().Begin; next.epoch() < 2 || begin != last {
-		t.Errorf("it leads epoch %d behind %v", next.epoch(), begin)
+		t.Errorf("it leads epoch %d after %v", next.epoch(), begin)
 	}
 	tid := next.commits(t)
 	other.has(t, tid)

@@ -13,7 +13,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// couple seats a primary on one disk and a secondary that has everything on the other.
+// couple starts a primary on one disk and a secondary that has everything on the other.
 func couple(t *testing.T) (a, b *clusterNode, disks [2]*simdisk.Disk) {
 	t.Helper()
 	disks = [2]*simdisk.Disk{nodetest.DiskWith(t, 3), simdisk.New()}

@@ -44,7 +44,7 @@ func (n *Node) becomePrimary(epoch uint64, voters []string) error {
 	return nil
 }
 
-// beginEpoch writes down that this node is primary of an epoch from behind a transaction on. What clients were told by
+// beginEpoch writes down that this node is primary of an epoch from after a transaction on. What clients were told by
 // a primary that goes on is part of what that notes of it already.
 func (n *Node) beginEpoch(epoch uint64, last zodb.Tid, voters []string) error {
 	others, goesOn := n.knownAddresses(), n.IsPrimary()
@@ -201,7 +201,7 @@ func (n *Node) lastHeard() zodb.Tid {
 	return last
 }
 
-// tidsToSkip is how many tids to leave out behind the last transaction, to be later than one that was heard of.
+// tidsToSkip is how many tids to leave out after the last transaction, to be later than one that was heard of.
 func (n *Node) tidsToSkip(heard zodb.Tid) uint64 {
 	last := n.st.LastTid()
 	return uint64(min(max(last, heard), n.highestBelieved())-last) + tidGap

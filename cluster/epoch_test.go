@@ -19,7 +19,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// namedThree seats three nodes by name, whose commits wait for one of the others.
+// namedThree starts three nodes by name, whose commits wait for one of the others.
 func namedThree(t *testing.T) (a, b, c *clusterNode) {
 	t.Helper()
 	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
@@ -286,11 +286,11 @@ func TestAnEpochBeginsAboveAllThatMayHaveBeenLost(t *testing.T) {
 	}
 	first := b.opened(t)
 	if begin := b.keep.State().Epoch().Begin; begin >= lost || first <= lost {
-		t.Errorf("epoch 2 begins behind %v with %v, and %v was lost", begin, first, lost)
+		t.Errorf("epoch 2 begins after %v with %v, and %v was lost", begin, first, lost)
 	}
 	c.has(t, first) // its vote has let it follow again
 	if next := b.commits(t); next <= first {
-		t.Errorf("committed %v behind %v", next, first)
+		t.Errorf("committed %v after %v", next, first)
 	}
 }
 
@@ -330,7 +330,7 @@ func TestAnEpochBeginsAboveWhatOnlyClientsWereToldOf(t *testing.T) {
 		t.Fatal(err)
 	}
 	if first := b.opened(t); first <= lost {
-		t.Errorf("the epoch begins with %v behind %v, and %v was lost", first, ahead, lost)
+		t.Errorf("the epoch begins with %v after %v, and %v was lost", first, ahead, lost)
 	}
 }
 

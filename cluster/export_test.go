@@ -53,7 +53,7 @@ func (n *Node) BeginEpoch(epoch uint64, last zodb.Tid, voters []string) error {
 	return n.beginEpoch(epoch, last, voters)
 }
 
-// Succeed begins an epoch behind a transaction, as a primary has told the node to.
+// Succeed begins an epoch after a transaction, as a primary has told the node to.
 func (n *Node) Succeed(ctx context.Context, epoch uint64, last zodb.Tid) error {
 	return n.changeInTurn(ctx, func(context.Context) error { return n.succeed(&handover{epoch, last}) })
 }

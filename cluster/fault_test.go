@@ -51,7 +51,7 @@ func (s *clusterNode) failing(kind simdisk.Kind, path string, with error) {
 	})
 }
 
-// quickly seats three nodes under a coordinator that notices soon.
+// quickly starts three nodes under a coordinator that notices soon.
 func quickly(t *testing.T) (a, b, c *clusterNode) {
 	t.Helper()
 	memory := new(leasetest.Memory)

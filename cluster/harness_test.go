@@ -122,7 +122,7 @@ func refused(t *testing.T, err error, reason admin.Reason, text string) {
 	}
 }
 
-// three seats a primary with some transactions and two secondaries that have them all.
+// three starts a primary with some transactions and two secondaries that have them all.
 func three(t *testing.T) (a, b, c *clusterNode) {
 	t.Helper()
 	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())

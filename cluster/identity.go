@@ -316,7 +316,7 @@ func checkpointInFile(ctx context.Context, st past, id *state.State) (upTo zodb.
 	newest := chain.Last().Tid
 	for i := len(chain.Checkpoints) - 1; i >= 0; i-- {
 		at := chain.Checkpoints[i]
-		found, err := st.Find(ctx, at.Tid) // also behind the last one: tids may go down in a file
+		found, err := st.Find(ctx, at.Tid) // also after the last one: tids may go down in a file
 		packed := found.Status == zodb.StatusPacked
 		switch {
 		case errors.Is(err, zodb.ErrNoTid):

@@ -143,7 +143,7 @@ func TestACrashWhileATailWithoutRecordsIsRewound(t *testing.T) {
 	}
 }
 
-// A becomePrimary that committed nothing leaves the transaction with which it began, if nobody received that.
+// An epoch in which nothing was committed leaves the transaction with which it began, if nobody received that.
 func TestAnEpochWithoutCommitsIsRewoundByItself(t *testing.T) {
 	a, b, c := three(t)
 	for range 5 {
@@ -305,12 +305,12 @@ func TestADivergedNodeIsRefusedAfterAPack(t *testing.T) {
 	}
 }
 
-// A secondary that feeds others tells them of a new epoch before it sends anything of that, so that nobody has
-// something of a reign that it does not know.
+// A secondary that serves others tells them of a new epoch before it sends anything of that, so that nobody has
+// something of an epoch that it does not know.
 func TestASecondaryOfASecondaryHearsOfANewEpochFirst(t *testing.T) {
 	a, b, c := three(t)
 	sd := newSite(t, simdisk.New())
-	d := sd.start(t, state.RoleSecondary, c.site) // fed by a secondary
+	d := sd.start(t, state.RoleSecondary, c.site) // its upstream is a secondary
 	d.has(t, a.st.LastTid())
 	handOver(t, a, b)
 	last := b.commits(t)

@@ -276,7 +276,7 @@ func TestWhatKeepsAPrimaryFromAHigherEpoch(t *testing.T) {
 			want: "not all",
 		},
 		"one is away, the other votes": {sync: named, answers: []func(*Node) answer{status("b", 0, false), silent}},
-		"one is away, a stranger does": {
+		"one is away, an unnamed node does": {
 			sync: named, answers: []func(*Node) answer{status("d", 0, false), silent},
 			want: "1 of b, c have to answer, 0 do",
 		},

@@ -215,7 +215,7 @@ const awaitEvery = 2 * time.Millisecond
 
 // The other side: what the successor does.
 
-// A handover is an epoch that this node is to begin behind a transaction.
+// A handover is an epoch that this node is to begin after a transaction.
 type handover struct {
 	epoch uint64
 	last  zodb.Tid

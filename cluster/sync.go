@@ -327,7 +327,7 @@ func (n *Node) waitsNow(id *state.State) *state.Waits {
 	return w
 }
 
-// waitsFrom is what a primary notes whose commits wait from behind the last transaction on; nil: they do not.
+// waitsFrom is what a primary notes whose commits wait from after the last transaction on; nil: they do not.
 func (n *Node) waitsFrom(id *state.State) *state.Waits {
 	if !n.commitsWait() {
 		return nil

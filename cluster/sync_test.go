@@ -19,7 +19,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// waiting seats a primary whose commits wait for one secondary, and that secondary.
+// waiting starts a primary whose commits wait for one secondary, and that secondary.
 func waiting(t *testing.T, change func(*cluster.SyncConfig)) (a, b *clusterNode) {
 	t.Helper()
 	sa, sb := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New())
@@ -170,7 +170,7 @@ func TestAPromotionAfterAStartCountsTheSecondariesOfItsOwnList(t *testing.T) {
 	}
 }
 
-// waitingThree seats a primary whose commits wait for one of two named secondaries, and these, with some transactions
+// waitingThree starts a primary whose commits wait for one of two named secondaries, and these, with some transactions
 // that all have.
 func waitingThree(t *testing.T) (a, b, c *clusterNode) {
 	t.Helper()
@@ -512,7 +512,7 @@ func TestAnEpochBeginsWithWhatCommitsWaitFor(t *testing.T) {
 		t.Fatal(err)
 	}
 	if e := c.keep.State().Epoch(); e.Number != 8 || e.Voters != nil {
-		t.Errorf("behind a forgotten epoch it begins %+v", e)
+		t.Errorf("after a forgotten epoch it begins %+v", e)
 	}
 }
 

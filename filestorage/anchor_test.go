@@ -11,8 +11,8 @@ import (
 // What is after the anchor is after it in the order of the file and in that of the tids.
 func TestAnAnchorIsBelowAllAfterIt(t *testing.T) {
 	for _, c := range []struct {
-		tids, behind []zodb.Tid
-		anchor       zodb.Tid
+		tids, after []zodb.Tid
+		anchor      zodb.Tid
 	}{
 		{nil, nil, 0},
 		{[]zodb.Tid{10}, []zodb.Tid{10}, 0},
@@ -29,14 +29,14 @@ func TestAnAnchorIsBelowAllAfterIt(t *testing.T) {
 			_, err = txn.Finish(t.Context(), nil)
 			must(t, err)
 		}
-		anchor, behind, err := s.Anchor(t.Context())
+		anchor, after, err := s.Anchor(t.Context())
 		must(t, err)
 		var tids []zodb.Tid
-		for _, n := range behind {
+		for _, n := range after {
 			tids = append(tids, n.Tid)
 		}
-		if anchor != c.anchor || !slices.Equal(tids, c.behind) {
-			t.Errorf("%v: behind %v are %v, want %v and %v", c.tids, anchor, tids, c.anchor, c.behind)
+		if anchor != c.anchor || !slices.Equal(tids, c.after) {
+			t.Errorf("%v: after %v are %v, want %v and %v", c.tids, anchor, tids, c.anchor, c.after)
 		}
 		must(t, s.Close())
 	}

@@ -59,7 +59,7 @@ func (f *follower) iterate(after zodb.Tid) zodb.Iterator {
 	return it
 }
 
-// expect reads the tids from the iterator.
+// expectTids reads the tids from the iterator.
 func expectTids(t *testing.T, it zodb.Iterator, want ...zodb.Tid) {
 	t.Helper()
 	for _, tid := range want {
@@ -191,7 +191,7 @@ func TestAttachDoesNotSeeAGroupInFlight(t *testing.T) {
 		t.Fatal(err)
 	}
 	if a.LastTid() != st.s.LastTid() || a.Size() != st.s.Size() || len(commits) < 100 {
-		t.Errorf("with %d in flight behind %v it sees %v", len(commits), st.s.LastTid(), a.LastTid())
+		t.Errorf("with %d in flight after %v it sees %v", len(commits), st.s.LastTid(), a.LastTid())
 	}
 	must(t, a.Close())
 	go st.s.syncGroups()

@@ -18,7 +18,7 @@ type reader interface {
 // they read, and in what they check beside the lengths.
 //
 //	tid length status … │ records … │ length │ next transaction
-//	└ pos                └ first()  └ second() └ behind()
+//	└ pos                └ first()  └ second() └ after()
 type cursor struct {
 	pos int64
 	txn txnHeader // of the transaction at pos

@@ -55,7 +55,7 @@ func (h *txnHeader) encode(b []byte) {
 	binary.BigEndian.PutUint16(b[21:], h.ELen)
 }
 
-// A recHeader is the fixed part of a data record. Behind it stand PLen bytes of data, or, where PLen is 0, an 8-byte
+// A recHeader is the fixed part of a data record. After it stand PLen bytes of data, or, where PLen is 0, an 8-byte
 // back pointer: the offset of an earlier record of the same oid whose data this revision has, 0 for no data.
 type recHeader struct {
 	Oid  zodb.Oid

@@ -137,7 +137,7 @@ func TestIterateFixtures(t *testing.T) {
 			}
 		}
 		if _, err := it.Next(t.Context()); !errors.Is(err, io.EOF) || it.Pending() {
-			t.Errorf("behind the last: %v, pending %v", err, it.Pending())
+			t.Errorf("after the last: %v, pending %v", err, it.Pending())
 		}
 	})
 }

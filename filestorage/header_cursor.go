@@ -15,7 +15,7 @@ import (
 // them at a time, otherwise 31 bytes for each.
 //
 //	… length(8) │ tid length status … │ … │ length(8) │ tid …
-//	   before   └ pos                                 └ behind()
+//	   before   └ pos                                 └ after()
 type headerCursor struct {
 	src *source
 	win window // as far as the source was committed when the header cursor was made
@@ -165,7 +165,7 @@ const (
 	samples = 4096 // parts of a file from each of which the index gives one record
 )
 
-// after returns the offset after the transaction with this tid, or that of seek when there is none.
+// positionAfter returns the offset after the transaction with this tid, or that of seek when there is none.
 func (s *source) positionAfter(ctx context.Context, tid zodb.Tid) (int64, error) {
 	p, err := s.headerCursor()
 	if err != nil || tid == 0 {
@@ -221,7 +221,7 @@ func (p *headerCursor) exact(ctx context.Context, tid zodb.Tid) (bool, error) {
 	if err := p.seek(ctx, tid); err != nil {
 		return false, err
 	}
-	behind := p.txnPosition
+	after := p.txnPosition
 	if p.pos > magicLen {
 		if err := p.prev(); err != nil {
 			return false, err
@@ -244,7 +244,7 @@ func (p *headerCursor) exact(ctx context.Context, tid zodb.Tid) (bool, error) {
 			return true, nil
 		}
 	}
-	p.txnPosition = behind
+	p.txnPosition = after
 	return false, nil
 }
 
@@ -384,12 +384,12 @@ func (s *source) count(ctx context.Context, after zodb.Tid) (n int64, upTo zodb.
 	return n, upTo, nil
 }
 
-func (p *headerCursor) anchor(ctx context.Context) (tid zodb.Tid, behind []Neighbour, err error) {
+func (p *headerCursor) anchor(ctx context.Context) (tid zodb.Tid, after []Neighbour, err error) {
 	var lowest zodb.Tid
-	for len(behind) <= maxStray {
+	for len(after) <= maxStray {
 		if p.pos == magicLen {
-			slices.Reverse(behind)
-			return 0, behind, nil
+			slices.Reverse(after)
+			return 0, after, nil
 		}
 		if err := context.Cause(ctx); err != nil {
 			return 0, nil, err
@@ -398,14 +398,14 @@ func (p *headerCursor) anchor(ctx context.Context) (tid zodb.Tid, behind []Neigh
 			return 0, nil, err
 		}
 		here := Neighbour{p.txn.Tid, p.txn.Status}
-		if len(behind) > 0 && here.Tid < lowest {
-			slices.Reverse(behind)
-			return here.Tid, behind, nil
+		if len(after) > 0 && here.Tid < lowest {
+			slices.Reverse(after)
+			return here.Tid, after, nil
 		}
-		if len(behind) == 0 || here.Tid < lowest {
+		if len(after) == 0 || here.Tid < lowest {
 			lowest = here.Tid
 		}
-		behind = append(behind, here)
+		after = append(after, here)
 	}
 	return 0, nil, fmt.Errorf("of the last %d transactions of %s none is below all that come after it: %w", maxStray,
 		p.src.path,

@@ -75,10 +75,10 @@ func here(t *testing.T, txn *Txn) *Commit {
 	return c
 }
 
-// commitGroup lets a commit be settled beside the test.
+// settle lets the syncer commit the group of c while the test goes on.
 func settle(c *Commit) { go c.Finalize() }
 
-// Where nothing else is on its way to the disk a committer settles for itself; what comes meanwhile is the syncer's.
+// Where nothing else is on its way to the disk a committer commits its own group; what comes meanwhile is the syncer's.
 func TestACommitterCommitsItsOwnGroupAndLeavesTheOthersToTheSyncer(t *testing.T) {
 	s, disk, syncs := openHeld(t)
 	a := here(t, completed(t, s, 1))

@@ -92,7 +92,7 @@ func TestSkippedOidsAreGivenToNobody(t *testing.T) {
 	before := s.NewOid()
 	s.SkipOids(1000)
 	if after := s.NewOid(); after != before+1001 {
-		t.Errorf("%v came behind %v", after, before)
+		t.Errorf("%v came after %v", after, before)
 	}
 }
 
@@ -118,7 +118,7 @@ func TestSkippedTidsAreOfNoTransaction(t *testing.T) {
 		t.Fatal(err)
 	}
 	if next := commit(0); next != last+1001 {
-		t.Errorf("%v came behind %v", next, last)
+		t.Errorf("%v came after %v", next, last)
 	}
 }
 

@@ -191,7 +191,7 @@ func TestIterateFollows(t *testing.T) {
 		}
 	}
 	if it.Pending() || it.Position() != d.at[n-1] {
-		t.Errorf("position %d, pending %v behind what is committed", it.Position(), it.Pending())
+		t.Errorf("position %d, pending %v after what is committed", it.Position(), it.Pending())
 	}
 	cause := errors.New("enough")
 	ctx, cancel := context.WithCancelCause(t.Context())

@@ -260,7 +260,7 @@ func (v *liveSet) keeps(oid zodb.Oid, pos int64) bool {
 	return at == pos|kept || v.record(pos) != nil
 }
 
-// liveRecord returns the retained revision with this old offset, nil if there is none.
+// record returns the retained revision with this old offset, nil if there is none.
 func (v *liveSet) record(pos int64) *liveRecord {
 	i, ok := slices.BinarySearchFunc(v.extra, pos, func(r liveRecord, pos int64) int {
 		return cmp.Compare(r.old, pos)

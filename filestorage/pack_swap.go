@@ -250,9 +250,9 @@ func (p *packer) copyLater(w *walker) error {
 	if err := p.endTxn(tloc); err != nil {
 		return err
 	}
-	behind := w.after()
-	if by := p.out.pos() - behind; by != p.shifts[len(p.shifts)-1].by {
-		p.shifts = append(p.shifts, shift{behind, by})
+	after := w.after()
+	if by := p.out.pos() - after; by != p.shifts[len(p.shifts)-1].by {
+		p.shifts = append(p.shifts, shift{after, by})
 	}
 	if w.txn.Status != zodb.StatusUndone {
 		for _, e := range p.changed {

@@ -255,11 +255,11 @@ func (c *scan) checkUnfinished() error {
 	if err != nil {
 		return err
 	}
-	behind, _, err := c.wholeAfter()
+	after, _, err := c.wholeAfter()
 	if err != nil {
 		return err
 	}
-	if n := max(ahead.besides, behind.besides); n > tailLimit {
+	if n := max(ahead.besides, after.besides); n > tailLimit {
 		return c.corrupt(c.pos+statusAt,
 			fmt.Sprintf("a finished transaction, since more than %d MiB of them follow", n>>20), "one that is not")
 	}
@@ -270,14 +270,14 @@ func (c *scan) checkUnfinished() error {
 // tail if it is the last one and its end is missing. If it is there after all, or if a whole transaction stands
 // after it, the length was damaged, and good data would be lost by cutting.
 func (c *scan) checkTorn(h *txnHeader) error {
-	behind, exact, err := c.wholeAfter()
+	after, exact, err := c.wholeAfter()
 	if err != nil {
 		return err
 	}
 	var because string
 	switch {
-	case behind.n > 0:
-		because = fmt.Sprintf("the transaction at %d after it is complete", behind.first)
+	case after.n > 0:
+		because = fmt.Sprintf("the transaction at %d after it is complete", after.first)
 	case exact:
 		because = "the file ends with its second length"
 	default:

@@ -326,13 +326,13 @@ func (s *Storage) Count(ctx context.Context, after zodb.Tid) (transactions int64
 // returns its tid, 0 for the start of the file, and the transactions after it in the order of the file. Nearly always
 // this is one, the last. Where tids go down there are more, and a request for everything after that tid gives the same
 // position for every kind of search. More than 20,000 are an error that wraps zodb.ErrNoTid.
-func (s *Storage) Anchor(ctx context.Context) (tid zodb.Tid, behind []Neighbour, err error) {
+func (s *Storage) Anchor(ctx context.Context) (tid zodb.Tid, after []Neighbour, err error) {
 	src := s.source()
 	p, err := src.headerCursor()
 	if err == nil {
-		tid, behind, err = p.anchor(ctx)
+		tid, after, err = p.anchor(ctx)
 	}
-	return tid, behind, errors.Join(err, src.release())
+	return tid, after, errors.Join(err, src.release())
 }
 
 // UndoLog lists transactions that can be undone, the newest first: of those that filter accepts, nil accepting all, the

@@ -73,7 +73,7 @@ func TestStorageIterate(t *testing.T) {
 	} else {
 		expectTids(t, rest, tids[18:]...)
 		if _, err := rest.Next(t.Context()); !errors.Is(err, io.EOF) {
-			t.Errorf("behind the last: %v", err)
+			t.Errorf("after the last: %v", err)
 		}
 	}
 	done := make(chan error)

@@ -77,7 +77,7 @@ func TestFollowersGoOnAfterWhatTheyHaveWhereTidsGoDown(t *testing.T) {
 			t.Error(err)
 		}
 		if diff := cmp.Diff(downwards[i:], got, cmpopts.EquateEmpty()); diff != "" {
-			t.Errorf("behind %v: %s", tid, diff)
+			t.Errorf("after %v: %s", tid, diff)
 		}
 	}
 }

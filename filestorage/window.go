@@ -76,16 +76,16 @@ type ahead struct {
 	buf []byte // what was read ahead
 }
 
-// aheadGap is how far behind the last question one still counts as close.
+// aheadGap is how far after the last question one still counts as close.
 const aheadGap = 32 << 10
 
 func (f *ahead) ReadAt(b []byte, off int64) (int, error) {
-	behind := f.at + int64(len(f.buf))
+	end := f.at + int64(len(f.buf))
 	last := off + int64(len(b))
 	switch {
-	case off >= f.at && last <= behind:
+	case off >= f.at && last <= end:
 		return copy(b, f.buf[off-f.at:]), nil
-	case off < f.at || off > behind+aheadGap || len(b) > windowLen/2 || f.end-off < int64(len(b)):
+	case off < f.at || off > end+aheadGap || len(b) > windowLen/2 || f.end-off < int64(len(b)):
 		f.at, f.buf = last, f.buf[:0]
 		return f.File.ReadAt(b, off)
 	}

@@ -62,7 +62,7 @@ func TestAPrimaryThatIsToldToStopLetsItsSecondariesCatchUpFirst(t *testing.T) {
 	addr := freeAddress(t)
 	primary := start(t, "primary", source, "--replicate-to", addr)
 	secondary := start(t, "secondary", target, "--replicate-from", narrow(t, addr).addr)
-	if _, err := primary.Await(within(t), "the secondary is fed", serves(1)); err != nil {
+	if _, err := primary.Await(within(t), "the secondary gets transactions", serves(1)); err != nil {
 		t.Fatal(err)
 	}
 	mustBeBehind(t, secondary, last)
@@ -80,7 +80,7 @@ func TestASecondaryThatIsToldToStopLetsTheNextOneCatchUpFirst(t *testing.T) {
 	one := start(t, "secondary", middle, "--replicate-from", a, "--replicate-to", b)
 	mustReach(t, one, last)
 	two := start(t, "secondary", target, "--replicate-from", narrow(t, b).addr)
-	if _, err := one.Await(within(t), "the next one is fed", serves(1)); err != nil {
+	if _, err := one.Await(within(t), "the next one gets transactions", serves(1)); err != nil {
 		t.Fatal(err)
 	}
 	mustBeBehind(t, two, last)

@@ -106,7 +106,7 @@ func newerThan(tid zodb.Tid) func(*admin.Status) bool {
 	return func(s *admin.Status) bool { return s.LastTid() > tid }
 }
 
-// replication is the condition that n secondaries have been accepted and get transactions.
+// serves is the condition that n secondaries have been accepted and get transactions.
 func serves(n int) func(*admin.Status) bool {
 	return func(s *admin.Status) bool {
 		fed := 0

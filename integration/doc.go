@@ -1,11 +1,10 @@
-// Package integration proves the promises of zrsd from outside: real zrsd processes, real sockets and files, real
-// ZODB as a peer, and everything that goes wrong in the field done to them on purpose. Each test tells one failure
-// story, and its name is the promise that zrsd keeps.
+// Package integration proves the guarantees of zrsd from outside: real zrsd processes, real sockets and files, real
+// ZODB as a peer, and everything that goes wrong in the field done to them on purpose. Each test is one kind
+// of failure, and its name says what zrsd guarantees.
 //
 //	daemon/    runs zrsd as a process
 //	workload/  plays the application that commits
 //	python/    peers that run the real ZODB and the real zc.zrs, in the virtual environments that `make venv` prepares
-//	history/   judges what clients were told against what is in the file
 //	demo/      the demonstration: make demo
 //	bench/     the figures: make bench
 //	zeoload/   plays many ZEO clients, to measure a server

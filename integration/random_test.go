@@ -9,7 +9,7 @@ import (
 	"time"
 )
 
-// random returns the randomness of a story. The seed is printed, and taken from ZRSD_SEED to play a story again.
+// seededRand returns the randomness of a story. The seed is printed, and taken from ZRSD_SEED to play a story again.
 func seededRand(t *testing.T) *rand.Rand {
 	t.Helper()
 	seed := uint64(time.Now().UnixNano())

@@ -55,7 +55,7 @@ func TestRealZODBOpensWhatARewindHasSetAside(t *testing.T) {
 	surveyOf(t, source)
 }
 
-// after returns the first transaction after a tid, and how many there are.
+// firstAfter returns the first transaction after a tid, and how many there are.
 func firstAfter(t *testing.T, s *site, tid zodb.Tid) (first zodb.Tid, n int64) {
 	t.Helper()
 	st, err := filestorage.Open(t.Context(), s.data, filestorage.Options{ReadOnly: true})

@@ -20,7 +20,7 @@ import (
 //  4. It can keep blobs, if we have any.
 //  5. Its file is of the same Python generation, or empty.
 //  6. What it has is not from an epoch that we do not know (see checkEpochs).
-//  7. Its last transaction is also ours (see judgeHistory).
+//  7. Its last transaction is also ours (see checkHistory).
 func (p *Primary) checkHello(ctx context.Context, h *protocol.Hello) *protocol.Refusal {
 	id, epochs := p.opt.Identity()
 	own := (&protocol.Welcome{Epochs: epochs}).Highest()

@@ -6,7 +6,7 @@
 //	                           │         ▲ zodb.Iterator
 //	                           │         │
 //	                           └▶ receive ◀────────────── control stream      Ack
-//	                              beat ─────────────────▶                     Heartbeat, Goodbye
+//	                              heartbeats ───────────▶                     Heartbeat, Goodbye
 //
 // # Two protocols
 //

@@ -25,7 +25,7 @@ type peer struct {
 	log   hclog.Logger
 	since time.Time
 
-	source  string          // see door.Source
+	source  string          // see admission.Source
 	pending *admission.Conn // while it is unproven
 	slot    slot            // of Primary.mu
 	asks    bool            // of Primary.mu: it only asks something, and is no secondary

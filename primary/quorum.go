@@ -40,7 +40,7 @@ func newQuorum(rule protocol.SyncRule, applied bool) *quorum {
 	}
 }
 
-// as returns as what a secondary counts; empty: it is not one of those that are waited for.
+// countsAs returns the key under which a secondary counts; empty: it is not one of those that are waited for.
 func (q *quorum) countsAs(node, name string) string {
 	names := q.rule.Names
 	switch {

@@ -14,7 +14,7 @@ type blockReader struct {
 	block  int          // left of the current frame
 }
 
-// Read returns an error only when the stream is at its end by it, and io.EOF behind the last byte.
+// Read returns an error only when the stream is at its end by it, and io.EOF after the last byte.
 func (s *blockReader) Read(p []byte) (int, error) {
 	if err := s.ready(); err != nil {
 		return 0, err

@@ -44,7 +44,7 @@ type Control struct {
 	broken error // ends all further receiving
 }
 
-// NewControl returns a Control on stream, which is a control stream behind its header. The caller closes the stream.
+// NewControl returns a Control on stream, which is a control stream after its header. The caller closes the stream.
 func NewControl(stream net.Conn) *Control {
 	c := &Control{conn: stream, timeout: defaultWriteTimeout, r: bufio.NewReader(stream)}
 	c.Speak(MessageVersion)

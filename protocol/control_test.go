@@ -169,7 +169,7 @@ func TestAnUnknownMessageIsNoCorruption(t *testing.T) {
 		t.Fatalf("got %v", err)
 	}
 	if got, err := in.Receive(t.Context()); err != nil {
-		t.Errorf("the message behind: %v, %v", got, err)
+		t.Errorf("the message after: %v, %v", got, err)
 	}
 }
 
@@ -183,7 +183,7 @@ func TestCorruptMessages(t *testing.T) {
 		"a kind that is no str": "\x92\x01\x80",
 		"a body that is no map": "\x92\xa3ack\x90",
 		"no body":               "\x92\xa3ack",
-		"a byte behind the end": "\x92\xa3ack\x80\xc0",
+		"a byte after the end":  "\x92\xa3ack\x80\xc0",
 		"a str beyond the end":  "\x92\xa3ack\x81\xa5error\xdb\xff\xff\xff\xff",
 		"an array of billions":  "\x92\xa5hello\x81\xa6epochs\xdd\xff\xff\xff\xff",
 		"a map of billions":     "\x92\xa5hello\xdf\xff\xff\xff\xff",

@@ -28,7 +28,7 @@ type Encoder struct {
 	digest [md5.Size]byte
 }
 
-// NewEncoder returns an Encoder to w for the transactions behind start, the tid of the replication stream's header.
+// NewEncoder returns an Encoder to w for the transactions after start, the tid of the replication stream's header.
 func NewEncoder(w io.Writer, start zodb.Tid) *Encoder {
 	e := &Encoder{out: frameBuffer{w: w, buf: make([]byte, 0, bufferSize)}, sum: md5.New()}
 	e.mp = msgpack.NewEncoder(&e.out)

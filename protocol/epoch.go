@@ -38,10 +38,10 @@ func (e Epoch) Same(other Epoch) bool {
 		(e.Node == other.Node || e.Node == "" || other.Node == "")
 }
 
-// Part compares the epochs that two nodes know. Where both go on behind the epochs that are the same, or one of them
+// Part compares the epochs that two nodes know. Where both go on after the epochs that are the same, or one of them
 // does, parted is true, and at is the last transaction up to which their histories can be the same: the earliest
-// beginning of an epoch that one of them does not know. What a node has behind it, it has from a reign that the other
-// one knows nothing of.
+// beginning of an epoch that one of them does not know. What a node has after it, it has from an epoch that the
+// other one does not know.
 func Part(a, b []Epoch) (at zodb.Tid, parted bool) {
 	same := 0
 	for same < len(a) && same < len(b) && a[same].Same(b[same]) {

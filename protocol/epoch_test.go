@@ -6,7 +6,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Histories can be the same up to the earliest beginning of a reign that one side knows nothing of.
+// Histories can be the same up to the earliest beginning of an epoch that one side does not know.
 func TestWhereEpochsPart(t *testing.T) {
 	first := Epoch{Number: 1, Node: "a"}
 	b2, c2 := Epoch{Number: 2, Begin: 20, Node: "b"}, Epoch{Number: 2, Begin: 20, Node: "c"}

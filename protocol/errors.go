@@ -21,7 +21,7 @@ var (
 	// and the stream can be read on.
 	ErrUnknownMessage = errors.New("message of an unknown kind: the peer may be of a newer version")
 
-	// errCorruptMessage says that a message is not what its own form promises. Nothing behind it can be trusted.
+	// errCorruptMessage says that a message is not what its own form promises. Nothing after it can be trusted.
 	errCorruptMessage = errors.New("corrupt message")
 )
 

@@ -94,7 +94,7 @@ func (f *fields) check(err error) {
 	}
 }
 
-// end returns the first error. It is one to have anything behind the last element.
+// end returns the first error. It is one to have anything after the last element.
 func (f *fields) end() error {
 	if f.err == nil && f.r.Len() > 0 {
 		f.check(fmt.Errorf("%d bytes after its end", f.r.Len()))

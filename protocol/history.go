@@ -5,7 +5,7 @@ import "github.com/zrsd/zrsd/zodb"
 // MaxHistoryQueries is how many questions about its history a node answers on one connection.
 const MaxHistoryQueries = 512
 
-// A HistoryQuery asks a node for the value of its chain of digests, behind the last transaction at or before Tid, from
+// A HistoryQuery asks a node for the value of its chain of digests, after the last transaction at or before Tid, from
 // Base. It is the first message in place of Hello; further ones may follow each answer. With both tids 0 it asks only
 // where the chain begins and ends.
 type HistoryQuery struct {
@@ -22,8 +22,8 @@ type HistoryAnswer struct {
 	Base      zodb.Tid `msgpack:"base"` // of the node's own chain
 	Last      zodb.Tid `msgpack:"last"` // of the storage
 
-	Tid   zodb.Tid    `msgpack:"tid"`   // of the transaction that was found; the base, when there is none behind it
-	Count uint64      `msgpack:"count"` // transactions from behind the base up to it
+	Tid   zodb.Tid    `msgpack:"tid"`   // of the transaction that was found; the base, when there is none after it
+	Count uint64      `msgpack:"count"` // transactions from after the base up to it
 	Value zodb.Digest `msgpack:"value"`
 
 	// Unknown says why the node cannot tell, and then Tid, Count and Value say nothing. Empty: it can.

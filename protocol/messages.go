@@ -13,7 +13,7 @@ type Position struct {
 	Status zodb.Status `msgpack:"status" json:"-"`      // of that transaction in the sender's file
 	Digest zodb.Digest `msgpack:"digest" json:"digest"` // of its content, zodb.DigestOf; zero when Tid is 0
 
-	// Value is that of the chain of digests from behind Base up to here; see package history. Zero: not known.
+	// Value is that of the chain of digests from after Base up to here; see package history. Zero: not known.
 	Base  zodb.Tid    `msgpack:"base"  json:"base"`
 	Value zodb.Digest `msgpack:"value" json:"value"`
 }
@@ -73,8 +73,8 @@ type Welcome struct {
 	Token        Token         `msgpack:"token"` // zero without SharedBlobs
 
 	Node      string `msgpack:"node"`       // id of the answering copy; empty: of an older version
-	IsPrimary bool   `msgpack:"is_primary"` // otherwise it is a secondary that feeds others
-	// UpstreamPath are the nodes through which a secondary that feeds others gets its transactions, the primary last.
+	IsPrimary bool   `msgpack:"is_primary"` // otherwise it is a secondary that serves others
+	// UpstreamPath are the nodes through which a secondary that serves others gets its transactions, the primary last.
 	// Empty: it is connected to none.
 	UpstreamPath     []string `msgpack:"upstream_path"`
 	Checksum         uint64   `msgpack:"checksum"`          // made by Control.Send

@@ -120,7 +120,7 @@ func TestEveryTruncationIsAnUnexpectedEnd(t *testing.T) {
 		n, between := whole[at]
 		switch {
 		case between && (err != nil || len(got) != n):
-			t.Errorf("cut at %d, behind transaction %d: got %d, %v", at, n, len(got), err)
+			t.Errorf("cut at %d, after transaction %d: got %d, %v", at, n, len(got), err)
 		case !between && !errors.Is(err, io.ErrUnexpectedEOF):
 			t.Errorf("cut at %d: %v", at, err)
 		case !isPrefix(got, sent):
@@ -204,7 +204,7 @@ func TestFramesOutOfPlaceOrMalformed(t *testing.T) {
 		"an empty frame":              frames(t, ""),
 		"too few elements":            frames(t, "95a154"+id+"20c400c400"),
 		"too many elements":           frames(t, "97a154"+id+"20c400c400c400c0"),
-		"bytes behind the elements":   frames(t, txn+"c0"),
+		"bytes after the elements":    frames(t, txn+"c0"),
 		"a tid of 7 bytes":            frames(t, "96a154"+"c40700000000000001"+"20c400c400c400"),
 		"nil for a user":              frames(t, "96a154"+id+"20c0c400c400"),
 		"a user beyond the frame":     frames(t, "96a154"+id+"20c4ffc400c400"),

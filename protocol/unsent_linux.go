@@ -39,7 +39,7 @@ func LimitSilence(conn net.Conn, d time.Duration) error {
 	})
 }
 
-// Unacknowledged returns how many bytes, and the end behind them, the other side's kernel has not confirmed yet; known
+// Unacknowledged returns how many bytes, and the end after them, the other side's kernel has not confirmed yet; known
 // is false where nobody can say.
 func Unacknowledged(conn net.Conn) (bytes int, known bool) {
 	tcp := plainTCP(conn)

@@ -25,7 +25,7 @@ func (s *Secondary) standing(ctx context.Context) (standing, error) {
 	if last == 0 {
 		return standing{}, nil
 	}
-	before, behind, err := s.st.Anchor(ctx)
+	before, after, err := s.st.Anchor(ctx)
 	if errors.Is(err, zodb.ErrNoTid) {
 		return standing{}, unfit("%v: %s", err, noResume)
 	}
@@ -33,7 +33,7 @@ func (s *Secondary) standing(ctx context.Context) (standing, error) {
 		return standing{}, &localError{err}
 	}
 	st := standing{tid: last, before: before}
-	for _, txn := range behind {
+	for _, txn := range after {
 		st.status = txn.Status
 		if txn.Status != zodb.StatusUndone {
 			st.expect = append(st.expect, txn.Tid)

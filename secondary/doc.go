@@ -31,7 +31,7 @@
 //
 // # A primary that speaks zrs2
 //
-// A zc.zrs primary sends transactions and nothing else (see dialect.go for the choice of the protocol, zrs2.go for the
+// A zc.zrs primary sends transactions and nothing else (see protocol.go for the choice of the protocol, zrs2.go for the
 // connection). It cannot check who follows it, so that is done here: the stream is requested from the transaction
 // before our last one, and must begin with our last one, which is compared and not stored (see continuity.go). It does
 // not report its end either: the end is assumed when nothing arrives for a while (see zrs2_status.go).

@@ -117,7 +117,7 @@ func TestAnUndoneTransactionAtTheEndIsNotSentTwice(t *testing.T) {
 	}
 	second := s.follow(t, addr)
 	second.eventually(t, "live", func(st Status) bool { return st.State == StateLive })
-	second.has(t, p.commit(t, 9, "behind it", ""))
+	second.has(t, p.commit(t, 9, "after it", ""))
 	if st := second.Status(); st.Transactions != 1 || st.LastError != "" {
 		t.Errorf("%+v", st)
 	}

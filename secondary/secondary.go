@@ -121,7 +121,7 @@ func (s *Secondary) followNative(ctx context.Context, addr string) error {
 	return s.follow(ctx, l)
 }
 
-// report logs the end of a connection, and only where it is news with a loud voice.
+// report logs the end of a connection: above the level of debug only where it is news.
 func (s *Secondary) report(addr string, err error, news bool, wait time.Duration) {
 	level := hclog.Debug
 	saved, final := stateAfter(err)

@@ -288,7 +288,7 @@ func TestASecondaryThatServesOthersMakesAnIdentity(t *testing.T) {
 	end := inMemory(t)
 	st := end.follow(t, middle.serve(t, r.Identity)).has(t, 5)
 	if st.Protocol != protocol.Native || st.StorageID == "" || st.StorageID != r.Status().StorageID {
-		t.Errorf("%+v behind %+v", st, r.Status())
+		t.Errorf("%+v after %+v", st, r.Status())
 	}
 	inMemory(t).follow(t, middle.serve(t, r.Identity), inZrs2).has(t, 5)
 	if err := r.stop(); err != nil {

@@ -47,7 +47,7 @@ func (g *barrier) cleared(ctx context.Context, tid zodb.Tid) error {
 	}
 }
 
-// pendingFinish sends the messages of a commit up to tpc_finish, whose answer is still to come.
+// finishing sends the messages of a commit up to tpc_finish, whose answer is still to come.
 func (p *peer) finishing(oid zodb.Oid, serial zodb.Tid, data string) (answer int64) {
 	p.t.Helper()
 	p.stored(oid, serial, data)

@@ -82,7 +82,7 @@ func TestTidsMayBeAsFarAheadAsThoseThatAreThere(t *testing.T) {
 		p.giving(tidAt(t, wrong.Time().Add(after)))
 		m := p.answer(p.send(0, "vote", handle))
 		if (m.Flag == 0) != want {
-			t.Errorf("%v behind the last one: %v %v", after, m.Flag, m.Args)
+			t.Errorf("%v after the last one: %v %v", after, m.Flag, m.Args)
 		}
 		if m.Flag != 0 &&
 			!strings.Contains(m.Args.(pickle.Tuple)[1].(pickle.Tuple)[0].(string), "set the clocks right") {

@@ -38,7 +38,7 @@ type client struct {
 	until time.Time  // what the client has until it says something; zero: not set
 	over  chan error // one slot: why the last of the goroutines that read has ended, unless it is that of serve
 
-	source  string          // see door.Source
+	source  string          // see admission.Source
 	pending *admission.Conn // until it has registered
 	known   bool            // of Server.mu: it has
 

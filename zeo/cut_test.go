@@ -69,7 +69,7 @@ func TestACommitThatACrashCutsIsWholeOrNothing(t *testing.T) {
 			v := w.victim(wire.Z5)
 			more := n < len(v.script)
 			told := v.play(n)
-			w.crash(fmt.Sprintf("crash behind %d messages, seed %d", n, seed), seed, told)
+			w.crash(fmt.Sprintf("crash after %d messages, seed %d", n, seed), seed, told)
 			if t.Failed() || !more && seed == 3 {
 				return
 			}
@@ -227,7 +227,7 @@ func (v *victim) append(id int64, flag int, method string, args pickle.Tuple) {
 	v.script = append(v.script, message{b, id})
 }
 
-// say sends the first n messages. Behind each but the last it waits for the answer, as the client does, and it reports
+// say sends the first n messages. After each but the last it waits for the answer, as the client does, and it reports
 // whether none was refused.
 func (v *victim) say(n int) bool {
 	for i, m := range v.script[:n] {

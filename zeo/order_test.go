@@ -282,7 +282,7 @@ func (w *watcher) invalidated(m *wire.Message) error {
 	args, _ := m.Args.(pickle.Tuple)
 	tid := tidIn(w.t, args[0])
 	if tid <= w.last {
-		return fmt.Errorf("it comes behind %v", w.last)
+		return fmt.Errorf("it comes after %v", w.last)
 	}
 	w.last = tid
 	w.told = append(w.told, tid)
@@ -336,7 +336,7 @@ func (h *history) write(t *testing.T, s *site, seed uint64) {
 		}
 		tid := tidIn(t, w.said("tpc_finish", handle))
 		if tid <= w.last {
-			t.Errorf("committed %v behind %v", tid, w.last)
+			t.Errorf("committed %v after %v", tid, w.last)
 		}
 		w.last = tid
 		for _, oid := range changes {
@@ -406,12 +406,12 @@ func (h *history) comeAndGo(t *testing.T, s *site) {
 	for i := 0; (i < 20 || !h.heardOfGaps()) && !t.Failed(); i++ { // a busy machine may be too late each time
 		w := h.watch(t, s, wire.Z5)
 		if from > w.first {
-			t.Errorf("registered at %v behind %v", w.first, from)
+			t.Errorf("registered at %v after %v", w.first, from)
 		}
 		if answer, ok := w.said("getInvalidations", tidValue(from)).(pickle.Tuple); ok && len(answer) == 2 {
 			g := gap{from: from, to: tidIn(t, answer[0])}
 			if g.to != w.last {
-				t.Errorf("invalidations up to %v, behind that of %v", g.to, w.last)
+				t.Errorf("invalidations up to %v, after that of %v", g.to, w.last)
 			}
 			list, _ := items(answer[1])
 			for _, v := range list {

@@ -234,7 +234,7 @@ func (c *voice) hear(t *testing.T) []byte {
 	return got
 }
 
-// awaitVote lets the server come to the end of what was said last, before another connection says something.
+// settle lets the server come to the end of what was said last, before another connection says something.
 func (s *stage) settle() {
 	s.t.Helper()
 	c := s.conns[s.spoke]

@@ -83,13 +83,13 @@ func TestIteratorsGoOnWhereTheyWereWhenTheirBuffersWereGivenBack(t *testing.T) {
 		}
 		for _, id := range recs {
 			if got := p.call("iterator_record_next", id); got != nil {
-				t.Fatalf("behind the end comes %v", got)
+				t.Fatalf("after the end comes %v", got)
 			}
 		}
 	}
 	for _, id := range txns {
 		if got := p.call("iterator_next", id); got != nil {
-			t.Fatalf("behind the end comes %v", got)
+			t.Fatalf("after the end comes %v", got)
 		}
 	}
 }

@@ -7,7 +7,7 @@ import (
 )
 
 // systemClock is CLOCK_BOOTTIME. The clock of package time is CLOCK_MONOTONIC on Linux, which stands still while the
-// machine is suspended: a expiry would go on after that for as long as the suspension took.
+// machine is suspended: a lease would go on after that for as long as the suspension took.
 type systemClock struct{}
 
 func (systemClock) Now() time.Duration {

@@ -106,7 +106,7 @@ func TestDecide(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			got := decide(c.view, c.self, vacant, time.Minute)
 			if got.action != c.want || !strings.Contains(got.why, c.why) {
-				t.Errorf("deed %d because it %q, want deed %d, because of %q", got.action, got.why, c.want, c.why)
+				t.Errorf("action %d because it %q, want action %d, because of %q", got.action, got.why, c.want, c.why)
 			}
 		})
 	}

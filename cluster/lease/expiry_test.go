@@ -15,8 +15,8 @@ type setClock struct{ now time.Duration }
 
 func (c *setClock) Now() time.Duration { return c.now }
 
-// A expiry that is counted from the sending, on any clock within the drift, ends before the lease that was granted at
-// the sending or later, and by at least the margin where the clock is right.
+// The time that a holder counts from the sending, on any clock within the drift, ends before the lease that was granted
+// at the sending or later, and by at least the margin where the clock is right.
 func TestTheValidityOfALeaseEndsBeforeTheCoordinatorsLease(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		ttl := time.Duration(rapid.Int64Range(int64(MinTTL), int64(time.Hour)).Draw(t, "ttl"))
@@ -27,7 +27,7 @@ func TestTheValidityOfALeaseEndsBeforeTheCoordinatorsLease(t *testing.T) {
 		slow := rapid.Float64Range(0, timing.Drift).Draw(t, "slow")
 		longest := time.Duration(float64(timing.Validity()) / (1 - slow))
 		if longest >= ttl {
-			t.Fatalf("on a clock slow by %v a expiry of %v takes %v", slow, timing.Validity(), longest)
+			t.Fatalf("on a clock slow by %v a validity of %v takes %v", slow, timing.Validity(), longest)
 		}
 		if timing.Validity() > ttl-timing.Margin || timing.Validity() < ttl*9/10 {
 			t.Fatalf("expiry %v of TTL %v with margin %v", timing.Validity(), ttl, timing.Margin)

@@ -283,7 +283,7 @@ func TestAStoppingPrimaryIsReplacedAtOnce(t *testing.T) {
 	}
 }
 
-// The checker is a checker: with a expiry that outlasts its lease it finds two who tell.
+// The checker is a checker: where the holder counts longer than its lease lasts it finds two who tell.
 func TestALeaseWithoutMarginIsNoticed(t *testing.T) {
 	timing := timing(t)
 	timing.Margin = -timing.TTL

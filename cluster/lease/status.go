@@ -48,7 +48,7 @@ func (b *statusBoard) getDoing() string {
 	return b.doing
 }
 
-// fail reports whether the error is another than the last.
+// noteError reports whether the error is another than the last.
 func (b *statusBoard) noteError(what string, err error) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -50,7 +50,7 @@ func logKeys(call *ast.CallExpr) []string {
 	switch method.Sel.Name {
 	case "With":
 	case "Debug", "Info", "Warn", "Error":
-		for len(args) > 0 && !isMessage(args[0]) { // a door.Quiet has its logger, source and kind first
+		for len(args) > 0 && !isMessage(args[0]) { // an admission.LogLimiter has its logger, source and kind first
 			args = args[1:]
 		}
 		if len(args) > 0 {

@@ -12,7 +12,7 @@ import (
 	"github.com/zrsd/zrsd/integration/workload"
 )
 
-// after is how many transactions the resuming secondary lacks.
+// behind is how many transactions the resuming secondary lacks.
 const behind = 1000
 
 // resume lets a secondary that lacks 1,000 transactions catch up, on a file of 500 MB and on one of 2 GB. The two

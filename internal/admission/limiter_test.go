@@ -6,7 +6,7 @@ import (
 	"testing"
 )
 
-// A fixture is a room whose guests have names, and who had to go.
+// A fixture is a limiter whose connections have names, and those that were closed to make room.
 type fixture struct {
 	limiter *Limiter
 	out     []string
@@ -40,7 +40,7 @@ func TestTheOldestOfASourceMakesWay(t *testing.T) {
 
 func TestWhoHasTheMostConnectionsMakesWay(t *testing.T) {
 	l := &fixture{limiter: NewLimiter(4, 5)}
-	l.enter("honest", "h1") // the oldest of all
+	l.enter("one", "h1") // the oldest of all
 	for i := range 4 {
 		l.enter("greedy", fmt.Sprint("g", i))
 	}
@@ -61,6 +61,6 @@ func TestWhoHasProvedItselfMakesNoWay(t *testing.T) {
 	proved.Leave()
 	proved.Leave()
 	if n := l.limiter.Len(); n != 0 {
-		t.Errorf("%d are in the room", n)
+		t.Errorf("%d connections are counted", n)
 	}
 }

@@ -72,7 +72,7 @@ func (c *checker) file(root *zconfig.Section) *Config {
 	return cfg
 }
 
-// environment takes a default from a variable.
+// fromEnvironment takes a default from a variable.
 func fromEnvironment[T any](v *Value[T], name string, convert func(string) T) {
 	if text := os.Getenv(name); text != "" && !v.from.given() {
 		*v = Value[T]{convert(text), Source{env: name}}

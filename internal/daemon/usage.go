@@ -19,7 +19,7 @@ func CPUTime(pid int) (time.Duration, error) {
 	if err != nil {
 		return 0, fmt.Errorf("processor time of process %d: %w", pid, err)
 	}
-	// Behind the name, which may hold anything, follow the fields from the third on; 14 and 15 are the times.
+	// After the name, which may hold anything, follow the fields from the third on; 14 and 15 are the times.
 	fields := bytes.Fields(text[bytes.LastIndexByte(text, ')')+1:])
 	if len(fields) < 13 {
 		return 0, fmt.Errorf("%s: %d fields after the name", path, len(fields))

@@ -124,9 +124,9 @@ func rememberHistory(ctx context.Context, r *Run) error {
 	if err != nil {
 		return err
 	}
-	behind := slices.IndexFunc(txns, func(txn consistency.Txn) bool { return txn.Tid > r.mark })
-	if behind >= 0 {
-		txns = txns[:behind]
+	rest := slices.IndexFunc(txns, func(txn consistency.Txn) bool { return txn.Tid > r.mark })
+	if rest >= 0 {
+		txns = txns[:rest]
 	}
 	r.packed = append(r.packed, txns)
 	return nil
@@ -137,7 +137,7 @@ func packAndKill(ctx context.Context, r *Run) error {
 	r.fault("%s is killed while it packs", r.primary.Name)
 	after := time.Duration(r.rand.Int64N(int64(60 * time.Millisecond)))
 	until := time.Now()
-	if at := r.mark.Time(); at.Before(until) { // with a clock that was ahead, everything is behind it
+	if at := r.mark.Time(); at.Before(until) { // with a clock that was ahead, everything is after it
 		until = at
 	}
 	packing, cancel := context.WithCancel(ctx)

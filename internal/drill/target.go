@@ -28,7 +28,7 @@ type target interface {
 	mayLose() bool
 }
 
-// localTarget is the stage of clusters that a drill starts itself.
+// localTarget is for clusters that a drill starts itself.
 type localTarget struct {
 	binary string
 	sync   int
@@ -145,7 +145,7 @@ func cutOff(
 	return consistency.NewTruth(all.Without(truth))
 }
 
-// remoteTarget is the stage of a cluster that is there already. Its objects are new ones of the storage, and are
+// remoteTarget is a cluster that is there already. Its objects are new ones of the storage, and are
 // garbage when the drill is over.
 type remoteTarget struct{ places []cluster.Address }
 

@@ -144,7 +144,7 @@ func (l *Local) follow() (err error) {
 	}
 }
 
-// resume returns the trail up to the newest saved checkpoint that is right, an empty one when none is.
+// resume returns the chain up to the newest saved checkpoint that is right, an empty one when none is.
 func (l *Local) resume() (chainWriter, error) {
 	marks := l.opt.Saved.Checkpoints
 	for i, m := range slices.Backward(marks) {

@@ -172,7 +172,7 @@ func TestTheNewestCheckpointThatIsRightIsUsed(t *testing.T) {
 		"an older copy":              {file: all[:12], reads: 2},
 		"another end":                {file: other, reads: 10},
 		"packed before the last one": {file: all, pack: 120, reads: 5},
-		"packed behind the last one": {file: all, pack: 170, base: 180, reads: 12},
+		"packed after the last one":  {file: all, pack: 170, base: 180, reads: 12},
 	} {
 		m := newMemory(c.file...)
 		if c.pack != 0 {

@@ -20,7 +20,7 @@ func TestAReaderRestsAtTheEndOfATurnOnly(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &throttle{since: time.Now(), pos: 100}
 		if d := p.rests(t.Context(), 100+turn, 7); d != 0 {
-			t.Errorf("it rests %v behind the first turn", d)
+			t.Errorf("it rests %v after the first turn", d)
 		}
 		for _, c := range []struct {
 			what      string
@@ -34,7 +34,7 @@ func TestAReaderRestsAtTheEndOfATurnOnly(t *testing.T) {
 			{"where the storage grew", time.Millisecond, 100 + 4*turn, 8, busyRest},
 			{"where it grew and the turn was long", time.Second, 100 + 5*turn, 9, time.Second},
 			{"where a pack has made the file smaller", time.Millisecond, 4, 3, busyRest},
-			{"in the middle of the turn behind that", time.Second, 3 + turn, 3, 0},
+			{"in the middle of the turn after that", time.Second, 3 + turn, 3, 0},
 		} {
 			time.Sleep(c.took) //nolint:forbidigo // the reading, by the clock of the bubble
 			if d := p.rests(t.Context(), c.pos, c.size); d != c.want {

@@ -80,10 +80,10 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 	if err := encrypted.check(); err != nil {
 		t.Errorf("encrypted, and still refused: %v", err)
 	}
-	noFeed := PrimaryConfig{Config: good().Config}
-	noFeed.ReplicateTo = endpoint.Endpoint{}
-	if err := noFeed.check(); err == nil || !strings.Contains(err.Error(), "--replicate-to 127.0.0.1:5000") {
-		t.Errorf("a primary that feeds nobody: %v", err)
+	noServer := PrimaryConfig{Config: good().Config}
+	noServer.ReplicateTo = endpoint.Endpoint{}
+	if err := noServer.check(); err == nil || !strings.Contains(err.Error(), "--replicate-to 127.0.0.1:5000") {
+		t.Errorf("a primary that serves no secondaries: %v", err)
 	}
 	sharer := PrimaryConfig{Config: good().Config}
 	sharer.SharedBlobs = true

@@ -48,7 +48,7 @@ func OpenLog(opt LogOptions) (*Log, error) {
 }
 
 // A cleaning sink passes on what is printable: parts of a message or of values may come from a peer. Values may have
-// several lines, which the sink behind it marks.
+// several lines, which the sink after it marks.
 type cleaning struct{ hclog.SinkAdapter }
 
 // Accept is hclog.SinkAdapter.

@@ -87,14 +87,14 @@ func (f *nodeStatus) Status() admin.Status {
 	return st
 }
 
-// opened makes the face show what an open node says.
+// opened makes the status show what an open node says.
 func (f *nodeStatus) opened(show func(*admin.Status)) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.show, f.failure = show, ""
 }
 
-// waits makes the face say why there is nothing to show, now or any more.
+// waits makes the status say why there is nothing to show, now or any more.
 func (f *nodeStatus) waits(phase string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -58,7 +58,7 @@ func TestANodeThatIsStoppedLetsItsSecondariesCatchUpFirst(t *testing.T) {
 	first := a.primary(t)
 	first.Await(t, "the primary is ready", nodetest.Ready)
 	second := b.secondary(t, a)
-	first.Await(t, "the secondary is being fed", func(st *admin.Status) bool {
+	first.Await(t, "the secondary gets transactions", func(st *admin.Status) bool {
 		return len(st.Secondaries) == 1 && st.Secondaries[0].State != "handshake"
 	})
 	first.End(t)

@@ -160,7 +160,7 @@ func Version() string {
 	return "(devel)"
 }
 
-// Commit returns the commit that the program was built from, with a + behind it when files were changed, and "unknown"
+// Commit returns the commit that the program was built from, with a + after it when files were changed, and "unknown"
 // where the Go toolchain recorded none.
 func Commit() string {
 	info, ok := debug.ReadBuildInfo()

@@ -26,7 +26,7 @@ import (
 const reopenPause = 5 * time.Second
 
 // A replicated storage is one that this node owns, as the primary or as a secondary. It is opened again after failures
-// that this can mend, and after a rewind: each time it is another session.
+// that this can repair, and after a rewind: each time it is another session.
 type replicated struct {
 	c      *Config
 	cfg    SecondaryConfig // how it follows

@@ -68,7 +68,7 @@ func lagReason(s *secondary.Status, limit time.Duration) *string {
 	return nil
 }
 
-// showSecondaries fills in the secondaries that a node feeds. Those that are gone are told apart from those that are connected.
+// showSecondaries fills in the secondaries that a node serves, and apart from them those that have disconnected.
 func showSecondaries(st *admin.Status, p primary.Status) {
 	if p.SourceError != "" {
 		st.Storage.LastError = &p.SourceError

@@ -53,9 +53,9 @@ func TestWhatPicklesOfEveryAgeSay(t *testing.T) {
 		"an instance of an old class": {
 			"(iapp.model\nThing\n.", &Object{Make: MakeInst, Class: class, Args: Tuple{}},
 		},
-		"what was popped is gone":                {"K\x01K\x020.", int64(1)},
-		"what was doubled is there twice":        {"K\x012\x86.", Tuple{int64(1), int64(1)}},
-		"what is behind a mark can be discarded": {"K\x01(K\x02K\x031.", int64(1)},
+		"what was popped is gone":               {"K\x01K\x020.", int64(1)},
+		"what was doubled is there twice":       {"K\x012\x86.", Tuple{int64(1), int64(1)}},
+		"what is after a mark can be discarded": {"K\x01(K\x02K\x031.", int64(1)},
 	} {
 		t.Run(name, func(t *testing.T) {
 			got, err := Load([]byte(c.in), Limits{})
@@ -150,7 +150,7 @@ func TestHostilePicklesAreRefused(t *testing.T) {
 		"deep tuples":                       "N" + strings.Repeat("\x85", 1000) + ".",
 		"deep lists":                        strings.Repeat("]", 1000) + strings.Repeat("a", 999) + ".",
 		"deep marks":                        strings.Repeat("(", 100000) + ".",
-		"more behind the end":               "N.N",
+		"more after the end":                "N.N",
 		"an object without a class":         "(o.",
 		"a persistent id that is not ASCII": "P\x8b\n.",
 		"a class whose name is a number":    "\x80\x04K\x01K\x02\x93.",

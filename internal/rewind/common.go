@@ -93,7 +93,7 @@ func shared(ours, theirs []protocol.Epoch, upTo zodb.Tid) (list []protocol.Epoch
 	return list
 }
 
-// after returns the first transaction after tid.
+// firstAfter returns the first transaction after tid.
 func firstAfter(ctx context.Context, st *filestorage.Storage, tid zodb.Tid) (zodb.Tid, error) {
 	it, err := st.Iterate(tid, false)
 	if err != nil {

@@ -45,7 +45,7 @@ func TestOnlyWhatNeverHadARecordIsEmpty(t *testing.T) {
 				}
 			}
 			if empty, err := Empty(t.Context(), st, 10); err != nil || empty != c.empty {
-				t.Errorf("behind the first one: %v, %v", empty, err)
+				t.Errorf("after the first one: %v, %v", empty, err)
 			}
 			if empty, err := Empty(t.Context(), st, 9); err != nil || empty {
 				t.Errorf("with the first one, which has a record: %v, %v", empty, err)

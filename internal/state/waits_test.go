@@ -94,7 +94,7 @@ func TestWhatIsCertainlyUntold(t *testing.T) {
 		"a later promotion knew less": {
 			state(as), 20, append(next(nodeB, nodeC), protocol.Epoch{Number: 4, Begin: 30}), true,
 		},
-		"the one behind this node's epoch knew less": {
+		"the one after this node's epoch knew less": {
 			state(as), 20, append(next(), protocol.Epoch{Number: 4, Begin: 30, Voters: []string{nodeB, nodeC}}), false,
 		},
 	} {

@@ -5,7 +5,7 @@ import "io/fs"
 // A Looker is a disk that can tell size, mode and identity of a file without its times.
 //
 // Who asks Linux for the times of a file makes the next change of the file one with a time of its own (since 6.13), and
-// that is a change of the inode, which the sync behind it has to write as well. So who looks before each write must not
+// that is a change of the inode, which the sync after it has to write as well. So who looks before each write must not
 // ask for times.
 type Looker interface {
 	Look(path string) (fs.FileInfo, error)

@@ -618,7 +618,7 @@ func TestWhatCannotBeKeptFailsTheVote(t *testing.T) {
 			txn.Check(3, 0), txn.StoreRecord(5, 0, Record{}), txn.Restore(6, 1, nil, 0),
 		} {
 			if !errors.Is(err, cause) {
-				t.Errorf("%s: behind it: %v", name, err)
+				t.Errorf("%s: after it: %v", name, err)
 			}
 		}
 		if _, voted, err := txn.VoteNow(); voted || err != nil {

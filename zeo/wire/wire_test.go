@@ -165,19 +165,19 @@ func TestBothEncodingsSayTheSame(t *testing.T) {
 
 func TestWhatIsNoMessageIsAnError(t *testing.T) {
 	for name, in := range map[string]struct{ encoding, body string }{
-		"nothing":                      {Z5, ""},
-		"no tuple":                     {Z5, "\x80\x03N."},
-		"three fields":                 {Z5, "\x80\x03K\x01K\x01K\x01\x87."},
-		"a flag that is text":          {Z5, "\x80\x03(K\x01X\x01\x00\x00\x00aX\x01\x00\x00\x00b)t."},
-		"a method that is none":        {Z5, "\x80\x03(K\x01\x89K\x02)t."},
-		"nothing packed":               {M5, ""},
-		"an array without its values":  {M5, "\xdd\x7f\xff\xff\xff"},
-		"a map without its values":     {M5, "\xdf\x7f\xff\xff\xff"},
-		"bytes that are not there":     {M5, "\xc6\x7f\xff\xff\xff"},
-		"text that is not there":       {M5, "\xdb\x7f\xff\xff\xff"},
-		"an extension":                 {M5, "\xd4\x01\x00"},
-		"arrays in arrays in arrays":   {M5, strings.Repeat("\x91", 1000)},
-		"something behind the message": {M5, "\x94\x01\xc2\xa4ping\x90\x00"},
+		"nothing":                     {Z5, ""},
+		"no tuple":                    {Z5, "\x80\x03N."},
+		"three fields":                {Z5, "\x80\x03K\x01K\x01K\x01\x87."},
+		"a flag that is text":         {Z5, "\x80\x03(K\x01X\x01\x00\x00\x00aX\x01\x00\x00\x00b)t."},
+		"a method that is none":       {Z5, "\x80\x03(K\x01\x89K\x02)t."},
+		"nothing packed":              {M5, ""},
+		"an array without its values": {M5, "\xdd\x7f\xff\xff\xff"},
+		"a map without its values":    {M5, "\xdf\x7f\xff\xff\xff"},
+		"bytes that are not there":    {M5, "\xc6\x7f\xff\xff\xff"},
+		"text that is not there":      {M5, "\xdb\x7f\xff\xff\xff"},
+		"an extension":                {M5, "\xd4\x01\x00"},
+		"arrays in arrays in arrays":  {M5, strings.Repeat("\x91", 1000)},
+		"something after the message": {M5, "\x94\x01\xc2\xa4ping\x90\x00"},
 	} {
 		if m, err := codec(t, in.encoding).Decode([]byte(in.body)); err == nil {
 			t.Errorf("%s: got %+v", name, m)

@@ -83,7 +83,7 @@ func (c *Client) Maintain(ctx context.Context, m lease.Maintenance) error {
 	return c.wrap("set maintenance", err)
 }
 
-// lease returns a new lease that lasts for ttl or longer.
+// grantLease returns a new lease that lasts for ttl or longer.
 func (c *Client) grantLease(ctx context.Context, ttl time.Duration) (clientv3.LeaseID, error) {
 	seconds := int64(math.Ceil(ttl.Seconds()))
 	granted, err := c.etcd.Grant(ctx, seconds)
@@ -113,5 +113,5 @@ func encode(v any) string {
 	return string(text)
 }
 
-// errForeign is about a value below the prefix.
+// errNotOurs is about a value below the prefix.
 var errNotOurs = errors.New("it is not what zrsd writes there: see who else uses this prefix, or remove the key")
