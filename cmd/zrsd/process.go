@@ -56,6 +56,9 @@ func storage(st *config.Storage) node.Storage {
 	common := node.Config{
 		Data: st.Path.V, Blobs: st.BlobDir.V, PackNoGC: !st.PackGC.V, PackNoOld: !st.PackKeepOld.V,
 		Decompress: st.Zlib.Decompress, Compress: st.Zlib.Compress,
+		Verify: node.VerifyConfig{
+			Interval: st.VerifyInterval.V, Rate: st.VerifyRate.V, Blobs: st.VerifyBlobs.V, ReclaimAge: st.ReclaimAge.V,
+		},
 	}
 	if st.Role == config.Standalone {
 		out.Standalone = &node.StandaloneConfig{Config: common, ReadOnly: st.ReadOnly.V}

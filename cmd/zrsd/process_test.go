@@ -95,6 +95,8 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"Opened":      true, // tests
 		"offer":       true,
 		"handle":      true,
+		"verifiable":  true,
+		"verifier":    true,
 		"board":       true,
 		"leaving":     true,
 		"resized":     true,

@@ -17,6 +17,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/check"
+	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -122,6 +124,21 @@ func full(t *testing.T) admin.Status {
 			Lag: admin.Lag{admin.Known[int64](2), admin.Known[int64](300),
 				admin.Known(7.5)}, LastError: admin.Known("EOF"),
 		}},
+		Verify: &verify.Status{
+			Format: 1, Name: "db2:/srv/Data.fs", Path: "/srv/Data.fs", Written: at,
+			Next:    admin.Known(at.Add(time.Hour)),
+			Running: &verify.Running{Since: at, Done: 10, Total: 40},
+			Last: &verify.Pass{
+				Path: "/srv/Data.fs", Began: at, Ended: at.Add(2 * time.Second), Seconds: 2, Attempted: 3, Success: 1,
+				Failure: 2, NoChange: 1, Diff: 1, FailureNodes: map[string]string{"db3:5000": "it has another history"},
+				Bytes: 1 << 20, Transactions: 7, Records: 8, Objects: 5, LastTid: last, Index: "good", BlocksKnown: 16,
+				Damages: 1, Kinds: map[check.Kind]int64{verify.KindBlock: 1},
+				Findings: []verify.Finding{{Where: verify.Here, Finding: check.Finding{Severity: check.Damage,
+					Kind: verify.KindBlock, Pos: admin.Known[int64](4711), Tid: last, Text: "a bit has flipped"}}},
+			},
+			Totals: verify.Totals{Passes: 1, Attempted: 3, Success: 1, Failure: 2, NoChange: 1, Diff: 1, Damages: 1,
+				Bytes: 1 << 20},
+		},
 		Troubles: []admin.Trouble{
 			{Text: "a commit waits for the disk", Since: at, Stall: true}, {Text: "a blob is left", Since: at},
 		},

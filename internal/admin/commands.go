@@ -27,6 +27,7 @@ func (c *commands) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /clients", c.clients)
 	mux.HandleFunc("GET /undo-log", c.undoLog)
 	mux.HandleFunc("POST /pack", c.pack)
+	mux.HandleFunc("POST /verify", c.verify)
 	for command, do := range c.changes() {
 		mux.HandleFunc("POST /"+command, c.serveChange(command, do))
 	}

@@ -20,6 +20,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
+	"github.com/zrsd/zrsd/internal/verify"
 )
 
 // A controls is a Control whose answers the test sets; it notes what it was asked for.
@@ -30,9 +31,11 @@ type controls struct {
 	pack        func(ctx context.Context, progress func(admin.PackProgress)) (admin.PackResult, error)
 	err         error
 
-	storage string
-	request admin.PackRequest
-	query   admin.UndoQuery
+	pass      verify.Pass
+	storage   string
+	request   admin.PackRequest
+	verifying admin.VerifyRequest
+	query     admin.UndoQuery
 }
 
 func (c *controls) Clients(storage string) ([]admin.Client, error) {
@@ -47,6 +50,13 @@ func (c *controls) Pack(ctx context.Context, storage string, req admin.PackReque
 		return admin.PackResult{}, c.err
 	}
 	return c.pack(ctx, progress)
+}
+
+func (c *controls) Verify(_ context.Context, storage string, req admin.VerifyRequest,
+	progress func(admin.VerifyProgress)) (verify.Pass, error) {
+	c.storage, c.verifying = storage, req
+	progress(admin.VerifyProgress{Done: 1, Total: 2})
+	return c.pass, c.err
 }
 
 func (c *controls) UndoLog(_ context.Context, storage string, q admin.UndoQuery) ([]admin.UndoEntry, error) {

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/printable"
+	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -15,6 +16,8 @@ type Control interface {
 	Clients(storage string) ([]Client, error)
 	// Pack packs until it is done or ctx ends. Progress is called now and then, and must not wait.
 	Pack(ctx context.Context, storage string, req PackRequest, progress func(PackProgress)) (PackResult, error)
+	// Verify makes one pass. A pass that did not come to its end is no error: it says why itself.
+	Verify(ctx context.Context, storage string, req VerifyRequest, progress func(VerifyProgress)) (verify.Pass, error)
 	UndoLog(ctx context.Context, storage string, q UndoQuery) ([]UndoEntry, error)
 	Roles
 }

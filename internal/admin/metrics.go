@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -43,6 +44,17 @@ var (
 	descSize    = desc("storage_size_bytes", "End of the committed part of the data file.")
 	descObjects = desc("objects", "Objects in the index, deleted ones included.")
 
+	descVerifyRunning  = desc("verify_running", "1 while a verification runs.")
+	descVerifyProgress = desc("verify_progress_ratio", "How much of the data file the verification under way has read.")
+	descVerifyLast     = desc("verify_last_pass_timestamp_seconds", "When the last verification came to its end, Unix "+
+		"time.")
+	descVerifySeconds  = desc("verify_last_pass_seconds", "How long the last verification took.")
+	descVerifyFindings = desc("verify_findings", "Findings of the last verification.", "severity")
+	descVerifyPasses   = desc("verify_passes_total", "Verifications that came to their end.")
+	descVerifyResults  = desc("verify_results_total", "Outcomes of verifications, by the words of commands-json.md.",
+		"result")
+	descVerifyBytes = desc("verify_bytes_total", "Bytes of data files and blobs that verifications have read.")
+
 	descTxns       = desc("transactions_total", "Transactions streamed.", "role", "direction")
 	descBytes      = desc("bytes_total", "Bytes of the transactions streamed.", "role", "direction")
 	descReconnects = desc("reconnects_total", "Reconnects to the primary.")
@@ -73,6 +85,8 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		descConflict, descFrozen,
 		descLeaseRemaining, descMaintenance, descDegraded, descDegrades, descWaiting,
 		descLastTid, descSize, descObjects, descTxns, descBytes,
+		descVerifyRunning, descVerifyProgress, descVerifyLast, descVerifySeconds, descVerifyFindings,
+		descVerifyPasses, descVerifyResults, descVerifyBytes,
 		descReconnects, descRefusals,
 		descSecondaries, descProtocols, descSecSeconds, descSecBytes, descSecTxns,
 		descUpstream, descUpProto, descUpSecs, descUpBytes, descUpTxns,
@@ -91,6 +105,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s.troubles(&st)
 	s.roles(&st)
 	s.storage(&st.Storage)
+	if st.Verify != nil {
+		s.verify(st.Verify)
+	}
 	s.totals(st.Role, &st.Totals)
 	s.secondaries(slices.Concat(st.Secondaries, st.Disconnected))
 	if st.Upstream != nil {
@@ -157,6 +174,35 @@ func (s samples) storage(st *Storage) {
 	if st.Objects != nil {
 		s.gauge(descObjects, float64(*st.Objects))
 	}
+}
+
+// verify has what verifications have found. A pass that did not come to its end counts with what it found.
+func (s samples) verify(v *verify.Status) {
+	s.gauge(descVerifyRunning, oneIf(v.Running != nil))
+	if r := v.Running; r != nil && r.Total > 0 {
+		s.gauge(descVerifyProgress, float64(r.Done)/float64(r.Total))
+	}
+	last := v.Last
+	if last != nil {
+		s.gauge(descVerifyLast, unix(last.Ended))
+		s.gauge(descVerifySeconds, last.Seconds)
+	}
+	if v.Failed != nil {
+		last = v.Failed
+	}
+	if last != nil {
+		s.gauge(descVerifyFindings, float64(last.Damages), "damage")
+		s.gauge(descVerifyFindings, float64(last.Warnings), "warning")
+	}
+	t := &v.Totals
+	s.counter(descVerifyPasses, t.Passes)
+	for result, n := range map[string]int64{
+		"attempted": t.Attempted, "success": t.Success, "failure": t.Failure, "no_change": t.NoChange,
+		"hashmatch": t.HashMatch, "diff": t.Diff, "empty": t.Empty, "removed": t.Removed,
+	} {
+		s.counter(descVerifyResults, n, result)
+	}
+	s.counter(descVerifyBytes, t.Bytes)
 }
 
 func (s samples) totals(role string, t *Totals) {

@@ -19,13 +19,15 @@ const (
 	progressEvery = 200 * time.Millisecond
 )
 
-// A packLine is one line of the answer to POST /pack. Exactly one member is there. The last line is a result or an
-// error.
-type packLine struct {
-	Progress *PackProgress `json:"progress,omitempty"`
-	Result   *PackResult   `json:"result,omitempty"`
-	Error    *Refusal      `json:"error,omitempty"`
+// A longLine is one line of the answer to what takes long: POST /pack and POST /verify. Exactly one member is there.
+// The last line is a result or an error.
+type longLine[P, R any] struct {
+	Progress *P       `json:"progress,omitempty"`
+	Result   *R       `json:"result,omitempty"`
+	Error    *Refusal `json:"error,omitempty"`
 }
+
+type packLine = longLine[PackProgress, PackResult]
 
 // pack runs a pack for as long as somebody waits for it.
 func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
@@ -39,21 +41,29 @@ func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, err)
 		return
 	}
+	answerLong(w, r, packCommand, func(ctx context.Context, progress func(PackProgress)) (PackResult, error) {
+		return c.control.Pack(ctx, values.Get("storage"), req, progress)
+	})
+}
+
+// answerLong has something done for as long as somebody waits for it, and answers with lines.
+func answerLong[P, R any](w http.ResponseWriter, r *http.Request, what string,
+	do func(ctx context.Context, progress func(P)) (R, error)) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	out := &lineWriter{w: w, control: http.NewResponseController(w)}
 	if err := out.begin(); err != nil {
 		return // the client has disconnected
 	}
-	var latest atomic.Pointer[PackProgress]
-	done := make(chan packLine, 1)
+	var latest atomic.Pointer[P]
+	done := make(chan longLine[P, R], 1)
 	go func() {
-		result, err := c.control.Pack(ctx, values.Get("storage"), req, func(p PackProgress) { latest.Store(&p) })
+		result, err := do(ctx, func(p P) { latest.Store(&p) })
 		if err != nil {
-			done <- packLine{Error: refusalOf(err)}
+			done <- longLine[P, R]{Error: refusalOf(err)}
 			return
 		}
-		done <- packLine{Result: &result}
+		done <- longLine[P, R]{Result: &result}
 	}()
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
@@ -64,8 +74,8 @@ func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
 			return
 		case <-tick.C:
 			if p := latest.Swap(nil); p != nil {
-				if err := out.write(packLine{Progress: p}); err != nil {
-					cancel(fmt.Errorf("the client that asked for the pack has disconnected: %w", err))
+				if err := out.write(longLine[P, R]{Progress: p}); err != nil {
+					cancel(fmt.Errorf("the client that asked for the %s has disconnected: %w", what, err))
 				}
 			}
 		}

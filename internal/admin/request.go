@@ -14,14 +14,14 @@ import (
 )
 
 // maxLine bounds a line of an answer.
-const maxLine = 64 << 10
+const maxLine = 256 << 10
 
 // ErrNoAnswer says that the answer is not that of an admin server.
 var ErrNoAnswer = errors.New("the answer is not that of an admin server which knows this command: check that this is " +
 	"the --admin address of a zrsd, and its version")
 
-// ErrCut says that the outcome of a pack is unknown.
-var ErrCut = errors.New("the connection ended before the pack did: see the server's log")
+// ErrCut says that the outcome of a pack or a verification is unknown.
+var ErrCut = errors.New("the connection ended before the work did: see the server's log")
 
 // A Dialer connects to an admin server.
 type Dialer = func(context.Context) (net.Conn, error)

@@ -3,6 +3,7 @@ package admin
 import (
 	"time"
 
+	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -52,6 +53,10 @@ type Status struct {
 	Secondaries  []Secondary `json:"secondaries"`  // connected
 	Disconnected []Secondary `json:"disconnected"` // were connected, the last one of each name
 	Totals       Totals      `json:"totals"`
+
+	// Verify is what verifications have found; its fields are those of package verify. Nil: none was made and none is
+	// planned.
+	Verify *verify.Status `json:"verify"`
 
 	Troubles []Trouble `json:"troubles"` // that are there now
 	// SetAside is what this node has set aside by itself, because its primary never had it; oldest first.

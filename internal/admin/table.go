@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -31,6 +32,9 @@ func WriteTable(w io.Writer, st *Status) error {
 	}
 	row("data", clean(st.Storage.Path)+storageNotes(&st.Storage))
 	row("last tid", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
+	if v := st.Verify; v != nil {
+		row("verified", verifyText(v))
+	}
 	for _, t := range st.Troubles {
 		row("trouble", clean(t.Text), "since "+timeText(&t.Since))
 	}
@@ -66,6 +70,26 @@ func WriteTable(w io.Writer, st *Status) error {
 		return err
 	}
 	return writeSecondaries(w, slices.Concat(st.Secondaries, st.Disconnected))
+}
+
+// verifyText says when the storage was verified and what was found.
+func verifyText(v *verify.Status) string {
+	said := "never"
+	if last := v.Last; last != nil {
+		said = fmt.Sprintf("%s: %d damages, %d warnings", timeText(&last.Ended), last.Damages, last.Warnings)
+	}
+	if f := v.Failed; f != nil {
+		said += fmt.Sprintf("; not finished at %s: %s", timeText(&f.Ended), clean(text(f.Error)))
+	}
+	switch r := v.Running; {
+	case r != nil && r.Total > 0:
+		said += fmt.Sprintf("; now: %d %%", r.Done*100/r.Total)
+	case r != nil:
+		said += "; now"
+	case v.Next != nil:
+		said += "; next " + timeText(v.Next)
+	}
+	return said
 }
 
 func writeSecondaries(w io.Writer, list []Secondary) error {

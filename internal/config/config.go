@@ -77,6 +77,12 @@ type Storage struct {
 	ReadOnly    Value[bool]
 	PackGC      Value[bool]
 	PackKeepOld Value[bool]
+
+	VerifyInterval Value[time.Duration] // 0: never
+	VerifyRate     Value[int64]         // 0: no limit
+	VerifyBlobs    Value[time.Duration]
+	ReclaimAge     Value[time.Duration] // 0: never
+
 	Zlib        Zlib
 	Replication *Replication // nil when alone
 }

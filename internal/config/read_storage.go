@@ -59,6 +59,10 @@ func (c *checker) filestorage(s *zconfig.Section, st *Storage, around string) {
 	get(r, "packer", text)
 	st.PackGC = get(r, "pack-gc", boolean)
 	st.PackKeepOld = get(r, "pack-keep-old", boolean)
+	st.VerifyInterval = get(r, "verify-interval", interval)
+	st.VerifyRate = get(r, "verify-rate", size)
+	st.VerifyBlobs = get(r, "verify-blobs", interval)
+	st.ReclaimAge = get(r, "reclaim-age", interval)
 }
 
 func (c *checker) blobstorage(s *zconfig.Section, st *Storage, around string) {

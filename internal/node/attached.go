@@ -43,6 +43,8 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *nodeStatus) (err error) {
 		showChain(&st.Storage, chain)
 		files.show(st)
 	})
+	defer c.verifies(&verifiable{committed: src.Size, chain: chain, blobs: blobs,
+		peers: func() []string { return followers(server.Status()) }})()
 	watching, end := context.WithCancel(ctx)
 	var looking sync.WaitGroup
 	looking.Go(func() { files.watch(watching) })

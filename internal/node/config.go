@@ -13,6 +13,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/tlsauth"
+	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/protocol"
@@ -71,6 +72,8 @@ type Config struct {
 
 	Decompress, Compress bool // zeo.StorageOptions
 
+	Verify VerifyConfig // how the storage is verified
+
 	// NewIdentity makes the storage a database of its own where it has no state file, or a copy of one. AsItWas makes a
 	// copy the node again that it is a copy of: the files were moved, or the whole cluster was restored. Both are for
 	// one start.
@@ -80,7 +83,9 @@ type Config struct {
 	// is.
 	Opened func(*cluster.Node)
 
-	handle *storageHandle // where commands find the storage
+	handle     *storageHandle              // where commands find the storage
+	verifiable *atomic.Pointer[verifiable] // what a pass needs of it while it is open
+	verifier   *verify.Verifier
 	// board has what the storage and its parts wait for.
 	board *watchdog.Board
 	// leaving is set when the process begins to end, before its clients are disconnected: they look for another primary
@@ -143,6 +148,9 @@ func (c *Config) check() error {
 	if err := c.checkLimits(); err != nil {
 		return err
 	}
+	if err := c.Verify.check(); err != nil {
+		return err
+	}
 	if err := c.Sync.Check(); err != nil {
 		return &ConfigError{err.Error()}
 	}
@@ -183,7 +191,7 @@ func (c *Config) fill() {
 		c.Logger = hclog.NewNullLogger()
 	}
 	if c.handle == nil {
-		c.handle, c.board = new(storageHandle), new(watchdog.Board)
+		c.handle, c.board, c.verifiable = new(storageHandle), new(watchdog.Board), new(atomic.Pointer[verifiable])
 	}
 	if c.leaving == nil {
 		c.leaving = new(atomic.Bool)

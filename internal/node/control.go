@@ -6,6 +6,7 @@ import (
 
 	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/verify"
 )
 
 // A control does what operators ask of a process.
@@ -44,6 +45,16 @@ func (k *control) Pack(ctx context.Context, storage string, req admin.PackReques
 		return admin.PackResult{}, err
 	}
 	return m.c.pack(ctx, req, progress)
+}
+
+// Verify is admin.Control.
+func (k *control) Verify(ctx context.Context, storage string, req admin.VerifyRequest,
+	progress func(admin.VerifyProgress)) (verify.Pass, error) {
+	m, err := k.member(storage)
+	if err != nil {
+		return verify.Pass{}, err
+	}
+	return m.c.verify(ctx, req, progress)
 }
 
 // UndoLog is admin.Control.

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/secondary"
 )
@@ -27,6 +28,8 @@ const stateOpening = "opening"
 type nodeStatus struct {
 	board *watchdog.Board // what the storage and its parts wait for
 	base  admin.Status    // what never changes
+	// verifier has what verifications have found; nil: nothing verifies the storage.
+	verifier *verify.Verifier
 
 	mu      sync.Mutex
 	phase   string              // why the node is not ready, while show is nil
@@ -75,8 +78,10 @@ func (f *nodeStatus) Status() admin.Status {
 	if show != nil {
 		show(&st)
 		showStalls(&st, f.board.Stalls(st.Now))
+		f.showVerify(&st)
 		return st
 	}
+	f.showVerify(&st)
 	st.NotReady = &phase
 	if st.Role == roleSecondary {
 		st.Upstream = &admin.Upstream{State: stateOpening, LastError: admin.NonZero(failure)}

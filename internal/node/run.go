@@ -36,6 +36,10 @@ func runAll(ctx context.Context, c *Config, members []*member, front front) (err
 			m.status.base.Name,
 		)
 	}
+	for _, m := range members {
+		m.c.verifier = m.c.newVerifier()
+		m.status.verifier = m.c.verifier
+	}
 	release, err := loadAll(c, members)
 	if err != nil {
 		return err
@@ -45,6 +49,7 @@ func runAll(ctx context.Context, c *Config, members []*member, front front) (err
 	var helpers sync.WaitGroup
 	helpers.Go(func() { tuneGC(around) })
 	helpers.Go(func() { tellSupervisor(around, c.Logger) })
+	helpers.Go(func() { verifyAll(around, members) })
 	defer helpers.Wait()
 	defer cancel(errStopped)
 	if !c.Admin.IsZero() {

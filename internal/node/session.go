@@ -160,6 +160,7 @@ func (s *session) work(ctx context.Context) error {
 	defer release()
 	defer s.c.offered(s.st, clients)()
 	defer s.node.TakePart()()
+	defer s.c.verifies(s.verifiable())()
 	s.status.opened(s.show)
 	s.ran = true
 	s.node.Enter(ctx)

@@ -17,7 +17,7 @@ func (c *StandaloneConfig) check() error {
 	if c.Data == "" {
 		return errNoData
 	}
-	return nil
+	return c.Verify.check()
 }
 
 // session keeps the storage open for the front until ctx ends.
@@ -52,6 +52,7 @@ func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err erro
 		out.Ready = out.NotReady == nil
 		files.show(out)
 	})
+	defer c.verifies(&verifiable{committed: st.Size, blobs: blobs})()
 	files.watch(ctx)
 	return nil
 }

@@ -51,9 +51,21 @@ func TestEveryFieldOfAPassIsDocumented(t *testing.T) {
 	}
 }
 
+func TestEveryFieldOfAStatusIsDocumented(t *testing.T) {
+	doc := read(t, "../../docs/status-json.md") + read(t, "../../docs/commands-json.md")
+	names := map[string]bool{}
+	jsonNames(reflect.TypeFor[Status](), names)
+	for name := range names {
+		if !strings.Contains(doc, "`"+name+"`") {
+			t.Errorf("neither docs/status-json.md nor docs/commands-json.md explains `%s`", name)
+		}
+	}
+}
+
 func TestEveryKindOfFindingIsDocumented(t *testing.T) {
 	doc := read(t, "../../docs/operations.md")
-	for _, kind := range []check.Kind{KindChain, KindBlock, KindReference, KindPickle, KindState, KindOwnFile} {
+	for _, kind := range []check.Kind{KindChain, KindBlock, KindReference, KindPickle, KindState, KindOwnFile,
+		KindBlobSize, KindBlobDigest, KindPeer, KindUnreadable} {
 		if !strings.Contains(doc, "`"+string(kind)+"`") {
 			t.Errorf("docs/operations.md does not explain the kind `%s`", kind)
 		}

@@ -34,7 +34,6 @@ func (p *pace) turn(n int64, now time.Time) time.Time {
 	if earliest := now.Add(-maxBurst); p.next.Before(earliest) {
 		p.next = earliest
 	}
-	at := p.next
-	p.next = at.Add(time.Duration(float64(n) / float64(p.rate) * float64(time.Second)))
-	return at
+	p.next = p.next.Add(time.Duration(float64(n) / float64(p.rate) * float64(time.Second)))
+	return p.next
 }

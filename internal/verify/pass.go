@@ -28,6 +28,16 @@ type Options struct {
 	Kept func() (state.Chain, error)
 	// Rate limits the bytes that are read per second; 0: no limit.
 	Rate int64
+	// Blobs is the blob directory, at BlobPath; nil: blobs are not looked at, and NoBlobs says why.
+	Blobs    BlobDir
+	BlobPath string
+	NoBlobs  string
+	// BlobAge is how long ago a blob must have been read to be read again; 0: all are read.
+	BlobAge time.Duration
+	// ReclaimAge is how old temporary files must be to be removed; 0: none are.
+	ReclaimAge time.Duration
+	// Peers are the other nodes to compare with.
+	Peers []Peer
 	// Yield has the pass yield processor and disk to whatever else runs, where the system can do that.
 	Yield bool
 	// Progress is called now and then with how much of the file has been read; may be nil.
@@ -53,6 +63,9 @@ func (o *Options) fill() {
 	}
 	if o.Now == nil {
 		o.Now = time.Now
+	}
+	if o.NoBlobs == "" {
+		o.NoBlobs = "no blob directory was named"
 	}
 	if o.Committed == nil {
 		o.Committed = func() int64 { return math.MaxInt64 }
@@ -85,6 +98,8 @@ type pass struct {
 	blocks  *blockCheck
 	chain   *hashchain.Recompute
 	whole   bool // it could be read to the end of what is committed
+	changed []contradiction
+	opens   *reader
 	replace bool // another file has its name by now
 }
 
@@ -118,13 +133,24 @@ func (p *pass) run(ctx context.Context) error {
 			continue
 		}
 		if err != nil {
+			p.unreadable(err)
 			p.result.Failure++
 			return fmt.Errorf("verify %s: %w", p.opt.Path, err)
 		}
 		break
 	}
+	p.reclaim()
 	p.verdict()
-	return nil
+	return p.peers(ctx)
+}
+
+// unreadable reports what the disk does not give.
+func (p *pass) unreadable(err error) {
+	if lost := (*unreadableError)(nil); errors.As(err, &lost) {
+		p.found(check.Finding{Severity: check.Damage, Kind: KindUnreadable, Pos: &lost.at, Text: fmt.Sprintf("the "+
+			"disk does not give what is in the file: %v; nothing after it was verified: replace the disk, and fetch the "+
+			"file from another node or from a backup", lost.err)})
+	}
 }
 
 // verdict counts this copy.
@@ -155,17 +181,20 @@ func (p *pass) data(ctx context.Context) (err error) {
 	d := &disk{FS: p.opt.FS, path: p.opt.Path, open: func(f vfs.File) (*reader, error) {
 		return p.open(ctx, f, before)
 	}}
-	digests := &digester{chain: p.chain}
+	digests := newDigester(p.chain)
 	c := newCollector(ctx, p)
 	end := c.start(digests)
 	defer end()
+	blobs := p.blobs()
+	defer blobs.close()
 	sum, err := check.Run(ctx, check.Options{
-		FS: d, Path: p.opt.Path, Visitor: c, Now: p.opt.Now, Progress: p.opt.Progress,
+		FS: d, Path: p.opt.Path, Visitor: c, Now: p.opt.Now, Progress: p.opt.Progress, Blobs: blobs.files(ctx),
 		Report: func(f check.Finding) {
 			p.whole = p.whole && f.Kind != check.KindStructure
 			p.found(f)
 		},
 	})
+	p.opens = d.opens
 	p.replace = p.replaced(d.opens)
 	p.note(&sum)
 	if err != nil {
@@ -179,10 +208,20 @@ func (p *pass) data(ctx context.Context) (err error) {
 	}
 	end()
 	c.refs.judge(c.now, p.found)
-	p.judgeChain(digests.found)
+	p.changed = digests.found
+	p.judgeChain()
 	p.judgeBlocks()
 	p.saveBlocks()
 	return nil
+}
+
+// blobs returns what looks at the blobs; nil: there are none to look at.
+func (p *pass) blobs() *blobCheck {
+	if p.opt.Blobs == nil {
+		p.result.BlobsSkipped = &p.opt.NoBlobs
+		return nil
+	}
+	return newBlobCheck(p)
 }
 
 // note takes over what a check says.
@@ -236,9 +275,9 @@ func (p *pass) blocksBefore() *blockSums {
 }
 
 // judgeChain reports where the content is not what it was when it was committed.
-func (p *pass) judgeChain(found []contradiction) {
-	for i := range found {
-		c := &found[i]
+func (p *pass) judgeChain() {
+	for i := range p.changed {
+		c := &p.changed[i]
 		f := check.Finding{Severity: check.Damage, Kind: KindChain, Tid: &c.Tid, Text: c.String()}
 		if c.Exact {
 			f.Text += ": fetch it from another node or from a backup"

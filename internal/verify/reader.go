@@ -82,7 +82,7 @@ func (r *reader) fill(ctx context.Context, pace *pace, chunks chan<- chunk, each
 		c := chunk{at: at, buf: r.buffer()}
 		c.buf = c.buf[:min(chunkLen, r.size-at)]
 		if c.err = pace.spend(ctx, int64(len(c.buf))); c.err == nil {
-			_, c.err = r.File.ReadAt(c.buf, at)
+			c.err = readAll(r.File, c.buf, at)
 		}
 		if c.err == nil {
 			each(at, c.buf)
@@ -97,6 +97,33 @@ func (r *reader) fill(ctx context.Context, pace *pace, chunks chan<- chunk, each
 		}
 		at = c.end()
 	}
+}
+
+// An unreadableError says that the disk does not give what is in a file.
+type unreadableError struct {
+	at  int64
+	err error
+}
+
+func (e *unreadableError) Error() string { return fmt.Sprintf("at %d: %v", e.at, e.err) }
+func (e *unreadableError) Unwrap() error { return e.err }
+
+// sector is how much is read at a time to find out which part of a chunk cannot be read.
+const sector = 4 << 10
+
+// readAll fills b from pos. The error is an *unreadableError with the place from where that is not possible.
+func readAll(f vfs.File, b []byte, pos int64) error {
+	if _, err := f.ReadAt(b, pos); err == nil {
+		return nil
+	}
+	for len(b) > 0 {
+		n := min(len(b), sector)
+		if _, err := f.ReadAt(b[:n], pos); err != nil {
+			return &unreadableError{pos, err}
+		}
+		b, pos = b[n:], pos+int64(n)
+	}
+	return nil // it was possible at the second attempt
 }
 
 func (r *reader) buffer() []byte {
@@ -139,11 +166,8 @@ func (r *reader) advance() error {
 		return r.err
 	}
 	c, more := <-r.chunks
-	switch {
-	case !more:
+	if !more {
 		c.err = context.Canceled
-	case c.err != nil:
-		c.err = fmt.Errorf("at %d: %w", c.at, c.err)
 	}
 	if r.err = c.err; r.err != nil {
 		return r.err

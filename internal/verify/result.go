@@ -18,6 +18,7 @@ const (
 	KindBlobSize   check.Kind = "blob-size"   // damage: a blob is not as long as it was
 	KindBlobDigest check.Kind = "blob-digest" // damage: a blob has other content than it had
 	KindState      check.Kind = "state-file"  // damage: the state file cannot be read
+	KindUnreadable check.Kind = "unreadable"  // damage: the disk does not give what is there
 	KindOwnFile    check.Kind = "verify-file" // warning: a file of this package is damaged; it is made anew
 )
 

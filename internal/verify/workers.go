@@ -3,8 +3,10 @@ package verify
 import (
 	"crypto/sha256"
 	"hash"
+	"io"
 	"sync"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/references"
 	"github.com/zrsd/zrsd/zodb"
@@ -15,14 +17,22 @@ type digester struct {
 	chain *hashchain.Recompute
 	found []contradiction
 	sum   hash.Hash
-	// each is called with each point; nil: nobody wants them.
-	each func(hashchain.Place)
+
+	// Of a second reading of a part.
+	skip    zodb.Tid                   // transactions up to it are not digested
+	skipped func(zodb.Tid)             // is told of them; nil: nobody is
+	each    func(hashchain.Place) bool // is told each point, and says whether to go on; nil: nobody is
+}
+
+func newDigester(chain *hashchain.Recompute) *digester {
+	return &digester{chain: chain, sum: sha256.New()}
 }
 
 // A contradiction is where the chain is not what it was.
 type contradiction struct {
 	hashchain.Contradiction
-	pos int64 // up to where it is
+	pos     int64 // up to where it is
+	located bool  // by another node
 }
 
 // maxContradictions bounds what is kept of a file that is another one.
@@ -47,18 +57,13 @@ func (d *digester) ends(txn *ended) {
 	d.sum.Reset()
 	c := d.chain.Take(txn.tid, txn.status, digest, txn.pos)
 	if c != nil && len(d.found) < maxContradictions {
-		d.found = append(d.found, contradiction{*c, txn.pos})
-	}
-	if d.each != nil {
-		_, _, head, _ := d.chain.Recomputed()
-		d.each(hashchain.Place{Point: head, Pos: txn.pos})
+		d.found = append(d.found, contradiction{Contradiction: *c, pos: txn.pos})
 	}
 }
 
 // start has the batches of a collector worked on, by two goroutines, until end is called, which waits for them. A
 // collector that has finished has had all its batches back.
 func (c *collector) start(d *digester) (end func()) {
-	d.sum = sha256.New()
 	toScan := make(chan *batch, batches)
 	var over sync.WaitGroup
 	over.Go(func() {
@@ -97,4 +102,38 @@ func scan(scanner *references.Scanner, b *batch) {
 		}
 		b.refs, rec.refs = refs, len(refs)-before
 	}
+}
+
+// redigest digests one transaction of a second reading. The error is errRead when there is no more to be read.
+func (p *pass) redigest(in *filestorage.Inspector, txn *filestorage.RawTransaction, d *digester) error {
+	head, err := zodb.AppendDigestHead(nil, &txn.Meta)
+	if err != nil {
+		return err
+	}
+	d.sum.Write(head)
+	for rec, err := range in.Records() {
+		if err != nil {
+			return err
+		}
+		size, data, err := in.Resolved(rec)
+		if err != nil {
+			return err
+		}
+		head = zodb.AppendDigestRecord(head[:0], rec.Oid, rec.Tid, size)
+		d.sum.Write(head)
+		if size > 0 {
+			if _, err := io.Copy(d.sum, data); err != nil {
+				return err
+			}
+		}
+	}
+	d.ends(&ended{txn.Meta.Tid, txn.Meta.Status, txn.End(), true})
+	if d.each == nil {
+		return nil
+	}
+	_, _, point, known := d.chain.Recomputed()
+	if known && txn.Meta.Status == zodb.StatusCommitted && !d.each(hashchain.Place{Point: point, Pos: txn.End()}) {
+		return errRead
+	}
+	return nil
 }
