@@ -62,7 +62,7 @@ func (n *Node) stays(ctx context.Context, addr string, err error) {
 		if before := n.stayed.Swap(stay); before != nil && *before == *stay {
 			break // said already
 		}
-		n.opt.Logger.Warn("the transactions that the primary lacks stay here: a person decides, with zrsd rewind",
+		n.opt.Logger.Warn("the transactions that the primary lacks stay here: an operator decides, with zrsd rewind",
 			"refused_by", addr, "last_tid", stay.last, "reason", stay.why)
 	}
 }
@@ -83,7 +83,7 @@ func (n *Node) planRewind(ctx context.Context, addr string) (*state.Rewind, erro
 	case id == nil || id.Was != "" || last == 0:
 		return nil, stay("this node has no state of its own")
 	case n.opt.SharedBlobs || n.opt.Blobs == "" && rewind.FindBlobs(n.opt.FS, n.opt.Data) != "":
-		return nil, stay("the blobs are not in the hands of this node")
+		return nil, stay("the blobs are not in a blob directory of this node")
 	case id.Waits == nil:
 		switch empty, err := rewind.Empty(ctx, n.st, last-1); {
 		case err != nil:

@@ -99,9 +99,14 @@ func TestATailWithoutRecordsIsRewoundByItself(t *testing.T) {
 // One record among them, and all of it waits for a person, also when the last transaction has none.
 func TestATailWithARecordWaitsForAPerson(t *testing.T) {
 	for name, f := range map[string]func(t *testing.T, a *clusterNode){
-		"behind":  func(t *testing.T, a *clusterNode) { t.Helper(); a.commitsNothing(t); a.commits(t) },
-		"between": func(t *testing.T, a *clusterNode) { t.Helper(); a.commitsNothing(t); a.commits(t); a.commitsNothing(t) },
-		"before":  func(t *testing.T, a *clusterNode) { t.Helper(); a.commits(t); a.commitsNothing(t) },
+		"behind": func(t *testing.T, a *clusterNode) { t.Helper(); a.commitsNothing(t); a.commits(t) },
+		"between": func(t *testing.T, a *clusterNode) {
+			t.Helper()
+			a.commitsNothing(t)
+			a.commits(t)
+			a.commitsNothing(t)
+		},
+		"before": func(t *testing.T, a *clusterNode) { t.Helper(); a.commits(t); a.commitsNothing(t) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			var had zodb.Tid

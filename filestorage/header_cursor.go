@@ -407,7 +407,7 @@ func (p *headerCursor) anchor(ctx context.Context) (tid zodb.Tid, after []Neighb
 		}
 		after = append(after, here)
 	}
-	return 0, nil, fmt.Errorf("of the last %d transactions of %s none is below all that come after it: %w", maxStray,
+	return 0, nil, fmt.Errorf("no tid of the last %d transactions of %s is below all later ones: %w", maxStray,
 		p.src.path,
 		zodb.ErrNoTid)
 }

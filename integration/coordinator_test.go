@@ -54,7 +54,8 @@ func coordinatedBy(t *testing.T, way func(address string) string) (*etcdtest.Ser
 		m.site, m.zeo = newSite(t, false), freeAddress(t)
 		others := strings.Join(append(append([]string(nil), replication[:i]...), replication[i+1:]...), ",")
 		m.flags = []string{
-			"--name", string(rune('a' + i)), "--replicate-to", replication[i], "--replicate-from", others, "--zeo", m.zeo,
+			"--name", string(rune('a' + i)), "--replicate-to", replication[i], "--replicate-from", others,
+			"--zeo", m.zeo,
 			"--coordinator", "etcd://" + ways[i], "--coordinator-ttl", "10s",
 			"--sync-secondaries", "1", "--sync-names", "a,b,c",
 		}

@@ -31,7 +31,9 @@ func servedThree(t *testing.T, msgpack bool, more ...string) []*served {
 	t.Helper()
 	var nodes []*served
 	for _, name := range []string{"a", "b", "c"} {
-		nodes = append(nodes, &served{site: newSite(t, false), name: name, replication: freeAddress(t), zeo: freeAddress(t)})
+		nodes = append(nodes, &served{
+			site: newSite(t, false), name: name, replication: freeAddress(t), zeo: freeAddress(t),
+		})
 	}
 	nodes[0].open(t).Close()
 	for i, n := range nodes {

@@ -69,19 +69,19 @@ func ask(ctx context.Context, conn net.Conn, secret Secret, version int, questio
 // of a newer version, or none of ours, and has said so to the first.
 func InVersions[T any](try func(version int) (T, error)) (T, error) {
 	got, err := try(MessageVersion)
-	if !RefusesVersion(err) {
+	if !refusesVersion(err) {
 		return got, err
 	}
 	older, olderErr := try(OldestVersion)
-	if RefusesVersion(olderErr) {
+	if refusesVersion(olderErr) {
 		return got, err
 	}
 	return older, olderErr
 }
 
-// RefusesVersion reports whether an error is the refusal of a peer that does not know the version of a message, or the
+// refusesVersion reports whether an error is the refusal of a peer that does not know the version of a message, or the
 // message itself.
-func RefusesVersion(err error) bool {
+func refusesVersion(err error) bool {
 	var refusal *Refusal
 	return errors.As(err, &refusal) && (refusal.Code == CodeProtocol || refusal.Code == CodeUnknownMessage)
 }

@@ -282,7 +282,7 @@ func TestRecordedRefusalsOfVersion2AreKnown(t *testing.T) {
 			t.Fatal(err)
 		}
 		msg, err := NewControl(wireOf(t, b)).Receive(t.Context())
-		if r, ok := msg.(*Refusal); !ok || !RefusesVersion(r) {
+		if r, ok := msg.(*Refusal); !ok || !refusesVersion(r) {
 			t.Errorf("%s: %+v, %v", file, msg, err)
 		}
 	}

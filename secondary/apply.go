@@ -78,7 +78,7 @@ func (s *Secondary) restore(
 	if err := s.believes(in.Meta().Tid); err != nil {
 		return nil, err
 	}
-	s.handing.Waits("the storage, to take a transaction")
+	s.handing.Waits("the storage to take a transaction")
 	txn, err := s.st.Replay(ctx, in.Meta())
 	s.handing.Done()
 	if err != nil {

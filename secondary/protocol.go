@@ -67,9 +67,9 @@ func (s *Secondary) notBack() string {
 	id := s.keep.State()
 	switch {
 	case len(s.opt.Secret) > 0:
-		return "it has no room for a shared secret"
+		return "it cannot carry a shared secret"
 	case s.opt.SharedBlobs != nil:
-		return "it has no room for shared blobs"
+		return "it cannot carry shared blobs"
 	case id != nil && !id.GeneratedID:
 		return "this secondary has followed a primary that proved its identity, and zrs2 cannot; where a zc.zrs took " +
 			"its place on purpose, use --protocol zrs2"

@@ -73,7 +73,7 @@ func (s *Secondary) Run(ctx context.Context) error {
 	if len(s.opt.Addresses) == 0 {
 		return errors.New("a secondary needs the address of its primary")
 	}
-	s.handing = s.opt.watch.Entry("what follows the primary")
+	s.handing = s.opt.watch.Entry("the replication from the primary")
 	defer s.handing.Remove()
 	p := newPace(s.opt)
 	for ctx.Err() == nil {

@@ -17,7 +17,7 @@ import (
 // followOld follows a primary that speaks zrs2.
 func (s *Secondary) followOld(ctx context.Context, addr string) error {
 	if len(s.opt.Secret) > 0 || s.opt.SharedBlobs != nil {
-		return unfit("zrs2 has no room for a shared secret or for shared blobs; use --protocol native")
+		return unfit("zrs2 can carry neither a shared secret nor shared blobs; use --protocol native")
 	}
 	last, err := s.standing(ctx)
 	if err == nil {
@@ -64,7 +64,7 @@ func (s *Secondary) wordless(addr string, last zodb.Tid) error {
 	if s.old.wordless[addr]++; s.old.wordless[addr] < patience {
 		return errWordless
 	}
-	return unfit("%v, time after time; zc.zrs does so when this secondary is ahead of it (this one ends with %v), "+
+	return unfit("%v, again and again; zc.zrs does so when this secondary is ahead of it (this one ends with %v), "+
 		"when it has blobs and this secondary has no blob directory, and when it cannot read its file: its log says "+
 		"which. Check the address and that log; if the primary was restored from an old copy, restore a newer one or "+
 		"promote this secondary, otherwise keep a copy of this secondary's Data.fs and give it an empty one",

@@ -111,7 +111,7 @@ func (s *storage) follow(ctx context.Context) {
 			}
 			continue
 		}
-		watched.Waits("the storage, which cannot be read")
+		watched.Waits("the storage: it cannot be read")
 		if broken.worthTelling(err, time.Now()) {
 			s.log.Error(
 				"reading committed transactions failed, retrying: clients are disconnected and get no "+

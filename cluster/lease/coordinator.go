@@ -83,9 +83,9 @@ type MemberStatus struct {
 	Time            time.Time `json:"time"` // for people; nothing is concluded from it
 }
 
-// IsAheadOf reports whether s has more of the history than o, or as much and more room, or the lower id: of two members
+// isAheadOf reports whether s has more of the history than o, or as much and more room, or the lower id: of two members
 // that are not the same exactly one is ahead.
-func (s MemberStatus) IsAheadOf(o MemberStatus) bool {
+func (s MemberStatus) isAheadOf(o MemberStatus) bool {
 	switch {
 	case s.Epoch != o.Epoch:
 		return s.Epoch > o.Epoch

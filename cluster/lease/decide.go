@@ -108,7 +108,7 @@ func considerCampaign(v View, self MemberStatus, vacant int64) decision {
 		case m.Node == self.Node || !m.Eligible:
 		case m.Revision <= vacant:
 			unheard = m.Name
-		case m.IsAheadOf(self):
+		case m.isAheadOf(self):
 			return decision{why: fmt.Sprintf("leaves the lease to %s, which has transaction %v of epoch %d; this "+
 				"node has %v of epoch %d", m.Name, m.Tid, m.Epoch, self.Tid, self.Epoch)}
 		}

@@ -29,8 +29,8 @@ func NewTiming(ttl time.Duration) (Timing, error) {
 	return Timing{TTL: ttl, Drift: defaultDrift, Margin: ttl / 20}, nil
 }
 
-// Validity is for how long a renewal counts, from when it was sent.
-func (t Timing) Validity() time.Duration {
+// validity is for how long a renewal counts, from when it was sent.
+func (t Timing) validity() time.Duration {
 	return t.TTL - time.Duration(float64(t.TTL)*t.Drift) - t.Margin
 }
 

@@ -25,12 +25,12 @@ func TestTheValidityOfALeaseEndsBeforeTheCoordinatorsLease(t *testing.T) {
 			t.Fatal(err)
 		}
 		slow := rapid.Float64Range(0, timing.Drift).Draw(t, "slow")
-		longest := time.Duration(float64(timing.Validity()) / (1 - slow))
+		longest := time.Duration(float64(timing.validity()) / (1 - slow))
 		if longest >= ttl {
-			t.Fatalf("on a clock slow by %v a validity of %v takes %v", slow, timing.Validity(), longest)
+			t.Fatalf("on a clock slow by %v a validity of %v takes %v", slow, timing.validity(), longest)
 		}
-		if timing.Validity() > ttl-timing.Margin || timing.Validity() < ttl*9/10 {
-			t.Fatalf("expiry %v of TTL %v with margin %v", timing.Validity(), ttl, timing.Margin)
+		if timing.validity() > ttl-timing.Margin || timing.validity() < ttl*9/10 {
+			t.Fatalf("expiry %v of TTL %v with margin %v", timing.validity(), ttl, timing.Margin)
 		}
 	})
 }

@@ -40,19 +40,19 @@ func (l *Loop) acquire(ctx context.Context, seen, next Record, self MemberStatus
 func (l *Loop) renewed(sent time.Duration, record Record) {
 	l.sent, l.record = sent, record
 	if record.Begun == record.Number {
-		l.expiry.extend(sent + l.opt.Timing.Validity())
+		l.expiry.extend(sent + l.opt.Timing.validity())
 	}
 }
 
 // campaign takes the lease for a new epoch, if the youngest view still calls for it, and has the node lead.
 func (l *Loop) campaign(ctx context.Context, self MemberStatus, vacant int64) {
 	if l.views.inGracePeriod(l.opt.Clock.Now()) {
-		l.status.setDoing("did not see how the lease became vacant, and gives the primary time to come back")
+		l.status.setDoing("did not see how the lease became vacant: waits for the primary to come back")
 		return
 	}
 	if view, _, _ := l.views.latest(); l.maxEpochSeen > view.Record.Number &&
 		l.opt.Clock.Now()-l.maxEpochSeenAt < l.opt.Timing.TTL {
-		l.status.setDoing("a promotion by hand seems to be in progress; waits for it")
+		l.status.setDoing("waits for a promotion by hand, which seems to be in progress")
 		return
 	}
 	reading, cancel := l.request(ctx)

@@ -38,12 +38,12 @@ func TestALeaseIsCountedFromTheSending(t *testing.T) {
 	self := MemberStatus{Node: "a", Epoch: 4, IsPrimary: true}
 
 	l.acquire(t.Context(), Record{}, leaderRecord(self), self)
-	if got, want := l.expiry.Remaining(), timing.Validity()-late; got != want {
+	if got, want := l.expiry.Remaining(), timing.validity()-late; got != want {
 		t.Errorf("after the lease was acquired %v are left, want %v", got, want)
 	}
 	clock.now += l.renewInterval()
 	l.hold(t.Context(), self)
-	if got, want := l.expiry.Remaining(), timing.Validity()-late; got != want {
+	if got, want := l.expiry.Remaining(), timing.validity()-late; got != want {
 		t.Errorf("after it was renewed %v are left, want %v", got, want)
 	}
 }

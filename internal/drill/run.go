@@ -108,7 +108,7 @@ func (r *Run) pick() *cluster.Node { return r.others()[0] }
 // A notTrueError says that a step did not come true in time.
 type notTrueError struct{ what string }
 
-func (e *notTrueError) Error() string { return "it did not come true in time that " + e.what }
+func (e *notTrueError) Error() string { return "timed out, waiting until " + e.what }
 
 // until waits until cond holds.
 func until(ctx context.Context, what string, cond func() bool) error {

@@ -26,7 +26,7 @@ func seconds(s float64) string {
 // WriteText writes the report as tables.
 func (r *Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(t, "%s\n\n", r.Promise())
+	fmt.Fprintf(t, "%s\n\n", r.Guarantee())
 	fmt.Fprintln(t, "scenario\tresult\tcommits\tlost\twrong\tfailovers\twrite pause\tread pause\tredundant after")
 	for i := range r.Scenarios {
 		o := &r.Scenarios[i]
@@ -58,19 +58,19 @@ func (o *Outcome) Result() string {
 	return "FAILED"
 }
 
-// Promise says what had to hold, and whether it did.
-func (r *Report) Promise() string {
-	promise := "commits do not wait for secondaries: what no secondary had may be set aside, but does not vanish"
+// Guarantee says what had to hold, and whether it did.
+func (r *Report) Guarantee() string {
+	guarantee := "commits do not wait for secondaries: what no secondary had may be set aside, but does not vanish"
 	switch {
 	case r.Staging:
-		promise = "planned changes lose nothing"
+		guarantee = "planned changes lose nothing"
 	case r.Sync > 0:
-		promise = fmt.Sprintf("commits wait for %d of 2 secondaries: no acknowledged commit is lost", r.Sync)
+		guarantee = fmt.Sprintf("commits wait for %d of 2 secondaries: no acknowledged commit is lost", r.Sync)
 	}
 	if r.Held {
-		return "The guarantee held: " + promise + "."
+		return "The guarantee held: " + guarantee + "."
 	}
-	return "THE GUARANTEE DID NOT HOLD: " + promise + "."
+	return "THE GUARANTEE DID NOT HOLD: " + guarantee + "."
 }
 
 // Again says how to play the same again.

@@ -19,14 +19,14 @@ type blobDir struct {
 	shared *blobstore.Shared
 }
 
-// A NoBlobsError says that the blob directory is blank, and the data file has blobs.
-type NoBlobsError struct {
+// A noBlobsError says that the blob directory is missing or empty, and the data file has blobs.
+type noBlobsError struct {
 	Dir string
 	Oid zodb.Oid
 	Tid zodb.Tid
 }
 
-func (e *NoBlobsError) Error() string {
+func (e *noBlobsError) Error() string {
 	return fmt.Sprintf(
 		"the data file has blobs (such as that of oid %v in transaction %v), and blob directory %s is missing or "+
 			"empty: check that it is mounted, and name the right one; if its blobs are lost, or were left out of a "+
@@ -54,7 +54,7 @@ func (c *Config) missesBlobs(ctx context.Context, f *nodeStatus) error {
 		return nil
 	}
 	if err == nil && rec != nil {
-		err = &NoBlobsError{c.Blobs, rec.Oid, rec.Tid}
+		err = &noBlobsError{c.Blobs, rec.Oid, rec.Tid}
 	}
 	if err != nil {
 		return &StartError{Err: err}

@@ -94,7 +94,7 @@ func TestAStartWithoutTheMountOfTheBlobsIsRefused(t *testing.T) {
 				c := s.config()
 				c.Blobs = "blobs"
 				for range 2 { // the first one leaves nothing that the second one would believe
-					e := fails[*NoBlobsError](t, begin(t.Context(), s, c))
+					e := fails[*noBlobsError](t, begin(t.Context(), s, c))
 					if e.Oid != 2 || !strings.Contains(e.Error(), "check that it is mounted") {
 						t.Errorf("the words are: %v", e)
 					}

@@ -326,7 +326,7 @@ func (c *SecondaryConfig) checkProtocol() error {
 		return &ConfigError{fmt.Sprintf("--keep-alive-delay %v: give a duration such as 60s, or 0 for none",
 			c.KeepAliveDelay)}
 	case old && c.SecretFile != "":
-		return &ConfigError{"--protocol zrs2: the protocol of zc.zrs has no room for the shared secret of " +
+		return &ConfigError{"--protocol zrs2: the protocol of zc.zrs cannot carry the shared secret of " +
 			"--secret-file; leave out one of them"}
 	case old && c.SharedBlobs:
 		return &ConfigError{"--protocol zrs2: a zc.zrs primary always sends blobs; leave out --blobs-shared and give " +

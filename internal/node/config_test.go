@@ -46,7 +46,7 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 		"--ready-lag 0s":                 func(c *SecondaryConfig) { c.ReadyLag = 0 },
 		"--max-record -5: give a number": func(c *SecondaryConfig) { c.MaxRecord = -5 },
 		"--protocol zrs3: give auto":     func(c *SecondaryConfig) { c.Protocol = "zrs3" },
-		"no room for the shared secret": func(c *SecondaryConfig) {
+		"cannot carry the shared secret": func(c *SecondaryConfig) {
 			c.Protocol, c.SecretFile = secondary.ProtocolZrs2, "secret"
 		},
 		"a zc.zrs primary always sends blobs": func(c *SecondaryConfig) {

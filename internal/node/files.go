@@ -38,7 +38,7 @@ type trouble struct {
 
 // watch checks until ctx ends. It may hang with the disk, which the watchdog reports.
 func (f *files) watch(ctx context.Context) {
-	waits := f.c.board.Entry("a look at the files")
+	waits := f.c.board.Entry("a check of the files")
 	defer waits.Remove()
 	tick := time.NewTicker(filesEvery)
 	defer tick.Stop()

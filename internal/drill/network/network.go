@@ -78,7 +78,7 @@ func (n *Network) Gate(ctx context.Context, member, port, target string) (addr s
 	addr = filepath.Join(n.dir, member+"-"+port+".gate")
 	l, err := new(net.ListenConfig).Listen(ctx, "unix", addr)
 	if err != nil {
-		return "", fmt.Errorf("opening the gate of %s: %w", member, err)
+		return "", fmt.Errorf("opening the proxy of %s: %w", member, err)
 	}
 	n.mu.Lock()
 	n.gates = append(n.gates, l)

@@ -55,7 +55,7 @@ func Check(ctx context.Context, python string) error {
 		return nil
 	}
 	said := strings.TrimSpace(string(out))
-	return fmt.Errorf("%s is no Python that has ZEO: give the path of one: %w", python,
+	return fmt.Errorf("%s is not a Python with ZEO: give the path of one: %w", python,
 		errors.Join(err, errors.New("its output: "+said[max(0, len(said)-maxSaid):])))
 }
 
@@ -90,7 +90,7 @@ func Start(python string, pause time.Duration, addresses ...string) (*Clients, e
 		Clients *[]string `json:"clients"`
 	}{&c.Version, &c.Names}) != nil {
 		_ = c.cmd.Process.Kill() // it has ended, or says something else
-		err := errors.Join(errors.New("it is no Python that has ZEO"), c.cmd.Wait())
+		err := errors.Join(errors.New("it is not a Python with ZEO"), c.cmd.Wait())
 		return nil, fmt.Errorf("starting real ZEO clients with %s: its output is %q: %w: %s", python, lines.Text(), err,
 			c.says)
 	}

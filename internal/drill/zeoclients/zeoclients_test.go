@@ -94,7 +94,7 @@ func TestAnInterpreterIsCheckedForZEO(t *testing.T) {
 		t.Error(err)
 	}
 	for _, python := range []string{interpreter(t), interpreter(t, "no module"), "/no/such/python"} {
-		if err := Check(t.Context(), python); err == nil || !strings.Contains(err.Error(), "no Python that has ZEO") {
+		if err := Check(t.Context(), python); err == nil || !strings.Contains(err.Error(), "not a Python with ZEO") {
 			t.Errorf("%s: %v", python, err)
 		}
 	}

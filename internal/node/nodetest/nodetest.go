@@ -106,7 +106,7 @@ func Sockets(t *testing.T) (replication, control endpoint.Endpoint) {
 
 // A Running is a node at work.
 type Running struct {
-	Control endpoint.Endpoint // of its admin server
+	control endpoint.Endpoint // of its admin server
 	Stop    context.CancelFunc
 	Ended   chan error // one slot; who takes the error puts nil in its place
 }
@@ -135,7 +135,7 @@ func (r *Running) Await(t *testing.T, what string, ok func(*admin.Status) bool) 
 	defer tick.Stop()
 	var last []byte
 	for {
-		raw, st, err := admin.Fetch(ctx, r.Control.Dial, "")
+		raw, st, err := admin.Fetch(ctx, r.control.Dial, "")
 		if err == nil && ok(st) {
 			return st
 		}
