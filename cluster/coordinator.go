@@ -161,10 +161,11 @@ func (f *failoverNode) Follow(ctx context.Context, number uint64, leader lease.M
 	})
 }
 
-// followAt makes a secondary follow the node at an address. It does not wait for others at that: one that was stopped
-// takes connections and does not answer.
+// followAt makes a secondary follow the node at an address, unless it does, or is about to: it may be connected at any
+// moment then. It does not wait for others at that: one that was stopped takes connections and does not answer.
 func (n *Node) followAt(addr string) error {
-	if now := n.sec.Status(); addr == "" || now.Connected && now.Address == addr {
+	now := n.sec.Status()
+	if addr == "" || now.Address == addr && (now.Connected || now.State == secondary.StateConnecting) {
 		return nil
 	}
 	err := n.keep.Update(func(id *state.State) error {

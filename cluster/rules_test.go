@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"errors"
 	"slices"
 	"strings"
@@ -358,6 +359,41 @@ func TestARivalThatStopsIsStillOne(t *testing.T) {
 		c.status.Node = "z"
 		if v := n.judgeOthers(id, []answer{{addr: "z", status: &c.status}}); v.rival != c.rival {
 			t.Errorf("%s: rival %q, want %q", name, v.rival, c.rival)
+		}
+	}
+}
+
+// A fakeSecondary stands as it is told, and notes where it is to look for the primary.
+type fakeSecondary struct {
+	now   secondary.Status
+	looks []string
+}
+
+func (f *fakeSecondary) Status() secondary.Status  { return f.now }
+func (f *fakeSecondary) Look(addresses []string)   { f.looks = addresses }
+func (f *fakeSecondary) Run(context.Context) error { return nil }
+
+// A node that the coordinator sends to the primary is not disturbed where it follows that one, or is about to: a
+// switchover to it would fail.
+func TestWhoConnectsToThePrimaryIsNotDisturbed(t *testing.T) {
+	for _, c := range []struct {
+		now  secondary.Status
+		goes bool
+	}{
+		{secondary.Status{Address: "b:5000", Connected: true, State: secondary.StateLive}, false},
+		{secondary.Status{Address: "b:5000", State: secondary.StateConnecting}, false},
+		{secondary.Status{Address: "c:5000", State: secondary.StateConnecting}, true},
+		{secondary.Status{Address: "b:5000", State: secondary.StateWaiting}, true},
+		{secondary.Status{Address: "c:5000", Connected: true, State: secondary.StateLive}, true},
+	} {
+		n, sec := lone(t, func(o *Options) { o.Starts = state.RoleSecondary }), &fakeSecondary{now: c.now}
+		n.sec = sec
+		if err := n.followAt("b:5000"); err != nil {
+			t.Fatal(err)
+		}
+		n.stopFollowing()
+		if goes := len(sec.looks) > 0; goes != c.goes {
+			t.Errorf("%s, %s: it connects anew: %v, want %v", c.now.Address, c.now.State, goes, c.goes)
 		}
 	}
 }
