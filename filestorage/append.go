@@ -58,19 +58,20 @@ type Appender struct {
 	file *openDataFile
 
 	stream  appendStream
-	g       *group      // what is gathered; nil between two groups
-	newest  offsetTable // its records by oid, without those of the transaction in progress
-	blobs   []BlobID    // of its records
-	pending *group      // the last one that was given to the queue
-	checks  []pointer   // what is to be looked up in the file before the group may become durable
-	entries []entry     // records of the transaction in progress
-	highest zodb.Tid    // of the group
-	maxOid  zodb.Oid    // of the group
-	most    groupSize   // of a group
-	begin   []byte      // of the header of the first transaction of the group; not written yet
-	touched bool        // something was, or may have been, written to the file behind g.start
-	locked  bool        // the commit lock is held
-	err     error       // set once
+	g       *group                      // what is gathered; nil between two groups
+	newest  offsetTable                 // its records by oid, without those of the transaction in progress
+	blobs   []BlobID                    // of its records
+	pending *group                      // the last one that was given to the queue
+	checks  []pointer                   // what is to be looked up in the file before the group may become durable
+	entries []entry                     // records of the transaction in progress
+	whole   struct{ checks, blobs int } // how many of those are of whole transactions
+	highest zodb.Tid                    // of the group
+	maxOid  zodb.Oid                    // of the group
+	most    groupSize                   // of a group
+	begin   []byte                      // of the header of the first transaction of the group; not written yet
+	touched bool                        // something was, or may have been, written to the file behind g.start
+	locked  bool                        // the commit lock is held
+	err     error                       // set once
 }
 
 // Append begins to continue the file with bytes of another copy, at Pos. It waits for the commit lock.
@@ -144,24 +145,26 @@ func (a *Appender) Close(ctx context.Context) error {
 	return nil
 }
 
-func (a *Appender) finish(ctx context.Context) error {
+// finish hands over what is whole and waits for it.
+func (a *Appender) finish(ctx context.Context) (err error) {
 	if a.g != nil {
-		err := a.cutTo(a.g.end)
+		err = a.cutTo(a.g.end)
+		a.checks, a.blobs = a.checks[:a.whole.checks], a.blobs[:a.whole.blobs]
 		if err == nil && a.g.n > 0 {
 			err = a.handOver(ctx)
 		}
 		if err != nil {
-			return errors.Join(err, a.drop())
+			err = errors.Join(err, a.drop())
 		}
 	}
 	if a.pending == nil {
-		return nil
+		return err
 	}
 	select {
 	case <-a.pending.done:
-		return a.pending.err
+		return errors.Join(err, a.pending.err)
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return errors.Join(err, context.Cause(ctx))
 	}
 }
 
@@ -181,6 +184,7 @@ func (a *Appender) ready(ctx context.Context) error {
 	}
 	a.g = &group{start: a.stream.offset, end: a.stream.offset, done: make(chan struct{})}
 	a.highest, a.maxOid, a.touched, a.begin = 0, 0, false, a.begin[:0]
+	a.whole.checks, a.whole.blobs = 0, 0
 	a.blobs, a.checks, a.entries = a.blobs[:0], a.checks[:0], a.entries[:0]
 	return nil
 }

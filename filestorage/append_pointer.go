@@ -9,27 +9,28 @@ import (
 
 // A pointer is what an appended record says about the place of another one, where the index does not confirm it.
 type pointer struct {
-	at   int64 // offset of the record
-	to   int64 // where it leads
-	oid  zodb.Oid
-	tid  zodb.Tid // of its transaction
-	prev bool     // it is the offset of the record before; else a back pointer
+	at      int64 // offset of the record
+	to      int64 // where it leads
+	current int64 // the record of the oid before the transaction, 0 for none
+	oid     zodb.Oid
+	tid     zodb.Tid // of its transaction
+	prev    bool     // it is the offset of the record before; else a back pointer
 }
 
 // notePrev compares the record before, as the record in progress names it, with the one that is current here. A pack
 // leaves it out; and it may be one of an undone transaction, which counts as absent.
-func (a *Appender) notePrev() {
-	c := &a.stream
-	if to := c.rec.Prev; to != 0 && to != a.current(c.rec.Oid) {
-		a.checks = append(a.checks, pointer{c.recAt, to, c.rec.Oid, c.txn.Tid, true})
-	}
-}
+func (a *Appender) notePrev() { a.note(a.stream.rec.Prev, true) }
 
-// noteBack takes the back pointer of the record in progress, which is mostly to the current record.
-func (a *Appender) noteBack(to int64) {
+// noteBack takes the back pointer of the record in progress, which is often to the current record.
+func (a *Appender) noteBack(to int64) { a.note(to, false) }
+
+func (a *Appender) note(to int64, prev bool) {
+	if to == 0 {
+		return
+	}
 	c := &a.stream
-	if to != 0 && to != a.current(c.rec.Oid) {
-		a.checks = append(a.checks, pointer{c.recAt, to, c.rec.Oid, c.txn.Tid, false})
+	if current := a.current(c.rec.Oid); to != current {
+		a.checks = append(a.checks, pointer{c.recAt, to, current, c.rec.Oid, c.txn.Tid, prev})
 	}
 }
 
@@ -42,15 +43,15 @@ func (a *Appender) current(oid zodb.Oid) int64 {
 	return pos
 }
 
-// checkPointers looks up in the file what was noted.
+// checkPointers follows in the file what was noted.
 func (a *Appender) checkPointers(ctx context.Context) error {
 	for _, p := range a.checks {
-		err := a.checkPointer(ctx, p)
+		check, what := a.checkBack, "its back pointer is wrong: "
+		if p.prev {
+			check, what = a.checkPrev, "it names a wrong record before it: "
+		}
+		err := check(ctx, p)
 		if noRecord(err) {
-			what := "its back pointer is wrong: "
-			if p.prev {
-				what = "it names a wrong record before it: "
-			}
 			return &NotIdenticalError{a.s.path, p.at, p.tid, p.oid, what + err.Error()}
 		}
 		if err != nil {
@@ -60,24 +61,51 @@ func (a *Appender) checkPointers(ctx context.Context) error {
 	return nil
 }
 
-// checkPointer looks whether a record of the oid is where p leads, before the one that has p.
-func (a *Appender) checkPointer(ctx context.Context, p pointer) error {
-	e := a.file
-	r, err := e.record(p.oid, p.to, p.at)
-	if err != nil {
-		return err
-	}
-	h, err := a.txnHeader(ctx, r.Tloc, p.to)
-	if err != nil {
-		return err
-	}
-	switch end := r.Tloc + int64(min(h.Length, maxAppendLength)); {
-	case p.to < r.Tloc+h.headerLen() || p.to+r.length() > end:
-		return e.corrupt(p.to, "a record", "an offset outside of the transaction that it names")
-	case p.prev && h.Status != zodb.StatusUndone:
-		return e.corrupt(p.to, "the current record, or one of an undone transaction", "another record of the object")
+// checkBack looks whether a back pointer leads, by way of others, to data of the oid, to a record without any, or to
+// the current record.
+func (a *Appender) checkBack(ctx context.Context, p pointer) error {
+	for at, to := p.at, p.to; to != 0 && to != p.current; {
+		r, _, err := a.target(ctx, p.oid, to, at)
+		if err != nil {
+			return err
+		}
+		at, to = to, r.back
 	}
 	return nil
+}
+
+// checkPrev looks whether the records before are those of undone transactions down to the current one.
+func (a *Appender) checkPrev(ctx context.Context, p pointer) error {
+	for at, to := p.at, p.to; to != 0 && to != p.current; {
+		r, status, err := a.target(ctx, p.oid, to, at)
+		if err != nil {
+			return err
+		}
+		if status != zodb.StatusUndone {
+			return a.file.corrupt(to, "the current record, or one of an undone transaction", "another of the oid")
+		}
+		at, to = to, r.Prev
+	}
+	return nil
+}
+
+// target reads the record of oid at an offset, which must end before another, and the status of its transaction.
+func (a *Appender) target(ctx context.Context, oid zodb.Oid, at, before int64) (r record, _ zodb.Status, err error) {
+	if err := context.Cause(ctx); err != nil {
+		return r, 0, err
+	}
+	e := a.file
+	if r, err = e.record(oid, at, before); err != nil {
+		return r, 0, err
+	}
+	h, err := a.txnHeader(ctx, r.Tloc, at)
+	if err != nil {
+		return r, 0, err
+	}
+	if end := r.Tloc + int64(min(h.Length, maxAppendLength)); at < r.Tloc+h.headerLen() || at+r.length() > end {
+		return r, 0, e.corrupt(at, "a record", "an offset outside of the transaction that it names")
+	}
+	return r, h.Status, nil
 }
 
 // txnHeader reads the header of a transaction, with the status that it has once it is finished.

@@ -244,6 +244,7 @@ func (a *Appender) endTxn(length uint64) (whole bool, err error) {
 	g.entries, a.entries = append(g.entries, a.entries...), a.entries[:0]
 	g.weight = unsyncedWeight(g.end-g.start, len(g.entries), len(a.blobs))
 	a.highest = max(a.highest, h.Tid)
+	a.whole.checks, a.whole.blobs = len(a.checks), len(a.blobs)
 	c.last, c.part = h.Tid, partTxn
 	return g.weight >= a.most.weight || g.n >= a.most.txns || len(a.blobs) >= a.most.blobs, nil
 }

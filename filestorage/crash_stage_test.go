@@ -33,7 +33,7 @@ type story struct {
 	trace   bool // whether its operations come in a fixed order, and are golden
 }
 
-var stories = []story{
+var stories = append([]story{
 	{"create", func(*stage) {}, func(st *stage) { st.open(); st.close() }, true},
 	{"commit", start, func(st *stage) {
 		st.commit(1, "one", "")
@@ -75,7 +75,7 @@ var stories = []story{
 		st.commit(3, "after", "")
 	}, true},
 	{"recovery", interrupted3, func(st *stage) { st.open(); st.commit(1, "next", ""); st.close() }, true},
-}
+}, appendStories...)
 
 func start(st *stage) { st.open(); st.commit(7, "base", "") }
 

@@ -46,8 +46,8 @@
 // after the commit point.
 //
 // Append takes the bytes of another copy of the file, of which this one is the beginning, and makes groups of them,
-// with the same steps: in the bytes that are written a group's first transaction gets status 'c'. Such a group has about
-// maxUnsynced/4 bytes or 16,384 transactions. What the bytes say is checked before step 1.
+// with the same steps: in the bytes that are written a group's first transaction gets status 'c'. Such a group has
+// about maxUnsynced/4 bytes or 16,384 transactions. What the bytes say is checked before step 1.
 //
 // What fails while a transaction is written (a full disk) fails that transaction; Abort cuts it off. What fails in
 // steps 1 to 5 for a group, or in syncing or steps 4 and 5 for a transaction of its own, leaves unknown what the disk
