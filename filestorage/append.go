@@ -69,7 +69,7 @@ type Appender struct {
 	maxOid  zodb.Oid                    // of the group
 	most    groupSize                   // of a group
 	begin   []byte                      // of the header of the first transaction of the group; not written yet
-	touched bool                        // something was, or may have been, written to the file behind g.start
+	touched bool                        // something was, or may have been, written to the file after g.start
 	locked  bool                        // the commit lock is held
 	err     error                       // set once
 }
@@ -213,8 +213,8 @@ func (a *Appender) letOthers(ctx context.Context) error {
 	return nil
 }
 
-// output writes bytes at their offset, with status 'c' for the first transaction of the group. The header of that one is
-// written at once: after a crash it is there with its 'c', or not there at all.
+// output writes bytes at their offset, with status 'c' for the first transaction of the group. The header of that one
+// is written at once: after a crash it is there with its 'c', or not there at all.
 func (a *Appender) output(p []byte, at int64) error {
 	a.s.waits.vote.Waits(waitWrite)
 	defer a.s.waits.vote.Done()

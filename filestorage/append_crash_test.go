@@ -161,6 +161,41 @@ func TestAppendLeavesWholeGroups(t *testing.T) {
 	}
 }
 
+// However the bytes come, the header of the first transaction of a group is one write: of two, the first one and what
+// comes after both might survive a power failure, and would look like damage.
+func TestAppendWritesTheFirstHeaderAtOnce(t *testing.T) {
+	o := makeOther(t)
+	for piece := range 2 * txnHeaderLen {
+		st := newStage(t, story{prepare: start})
+		before := len(st.disk.Ops())
+		a, err := st.s.Append(t.Context(), o.options(st.s))
+		if err != nil {
+			t.Fatal(err)
+		}
+		a.most.txns = 1
+		for rest := o.bytes[a.Pos():]; len(rest) > 0; {
+			n := min(piece+1, len(rest))
+			if err := a.Write(t.Context(), rest[:n]); err != nil {
+				t.Fatal(err)
+			}
+			rest = rest[n:]
+		}
+		if err := a.Close(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		for _, op := range st.disk.Ops()[before:] {
+			for _, at := range o.ends[:len(o.ends)-1] {
+				inside := op.Path == crashPath && op.Off+int64(op.Len) > at && op.Off < at+txnHeaderLen
+				status := op.Off == at+statusAt && op.Len == 1
+				if op.Kind == simdisk.Write && inside && !status && (op.Off != at || op.Len < txnHeaderLen) {
+					t.Fatalf("in pieces of %d: %v, of a header at %d", piece+1, op, at)
+				}
+			}
+		}
+		st.end()
+	}
+}
+
 // A disk that is full, or fails, while bytes are appended: nothing of the group in progress stays, and with room the
 // append continues from where the storage is.
 func TestAppendToAFullDisk(t *testing.T) {

@@ -197,7 +197,7 @@ func (a *Appender) enterRecord(b []byte) error {
 	return a.endRecord()
 }
 
-// endRecord says what comes behind the record.
+// endRecord says what comes after the record.
 func (a *Appender) endRecord() error {
 	c := &a.stream
 	return a.expect(c.recAt + c.rec.length())
@@ -231,7 +231,7 @@ func (a *Appender) endTxn(length uint64) (whole bool, err error) {
 	c, g := &a.stream, a.g
 	h := &c.txn
 	if length != h.Length {
-		return false, a.different(c.second(), false, "length %d behind a transaction of length %d", length, h.Length)
+		return false, a.different(c.second(), false, "length %d after a transaction of length %d", length, h.Length)
 	}
 	if g.n == 0 {
 		g.status = h.Status

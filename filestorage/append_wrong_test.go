@@ -135,18 +135,16 @@ func TestAppendOfAnyWrongByte(t *testing.T) {
 	d, half := allKinds()
 	refused, taken := 0, 0
 	for at := half; at < len(d.bytes); at++ {
-		for _, wrong := range []byte{1, 0x80, 'u' ^ ' '} {
-			sent := bytes.Clone(d.bytes)
-			sent[at] ^= wrong
-			s := inMemory(t, sent[:half])
-			err := appendPieces(t, s, sent, func() int { return 64 })
-			if err != nil {
-				refused++
-			} else {
-				taken++
-			}
-			checkAppended(t, s, sent, err)
+		sent := bytes.Clone(d.bytes)
+		sent[at] ^= [...]byte{1, 0x80, 0x55, 0xff}[at%4]
+		s := inMemory(t, sent[:half])
+		err := appendPieces(t, s, sent, func() int { return 64 })
+		if err != nil {
+			refused++
+		} else {
+			taken++
 		}
+		checkAppended(t, s, sent, err)
 	}
 	if refused < taken || taken == 0 {
 		t.Errorf("%d were refused, %d taken", refused, taken)
@@ -185,7 +183,7 @@ func TestAppendSaysWhatIsWrong(t *testing.T) {
 		{"back pointer", rec + recHeaderLen, "\x00\x00\x00\x00\x00\x00\x00\x05", rec, 1, "back pointer"},
 		{"back pointer to itself", rec + recHeaderLen, "\x00\x00\x00\x00\x00\x00" + string([]byte{byte(rec >> 8), byte(rec)}),
 			rec, 1, "back pointer"},
-		{"second length", second, "\x01", second, 0, "behind a transaction"},
+		{"second length", second, "\x01", second, 0, "after a transaction"},
 	} {
 		sent := bytes.Clone(d.bytes)
 		copy(sent[c.at:], c.bytes)

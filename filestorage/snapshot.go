@@ -36,7 +36,7 @@ func snapshotOf(src *source) *Snapshot {
 	return &Snapshot{src: src, end: end, last: last}
 }
 
-// End is the offset behind the last transaction, 4 where there is none.
+// End is the offset after the last transaction, 4 where there is none.
 func (n *Snapshot) End() int64 { return n.end }
 
 // Last is the tid of the last transaction, 0 where there is none.
