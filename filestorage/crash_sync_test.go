@@ -137,6 +137,15 @@ func TestAStatusThatIsNotDurableIsTakenBack(t *testing.T) {
 	if _, err := st.s.file.ReadAt(b[:], end+statusAt); err != nil || b[0] != byte(zodb.StatusCheckpoint) {
 		t.Errorf("the status is %q, %v", b, err)
 	}
+	for seed := range uint64(20) { // and not on the disk either
+		f, err := st.disk.Crash(seed).OpenFile(crashPath, os.O_RDWR, 0)
+		if err == nil {
+			_, err = f.ReadAt(b[:], end+statusAt)
+		}
+		if err != nil || b[0] != byte(zodb.StatusCheckpoint) {
+			t.Errorf("after a power failure, seed %d, the status is %q, %v", seed, b, err)
+		}
+	}
 	st.end()
 }
 

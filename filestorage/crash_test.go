@@ -130,7 +130,10 @@ func contents(t *testing.T, s *Storage) []string {
 			if err != nil {
 				t.Fatal(err)
 			}
-			data, blob := mustReadAll(t, rec.Data), ""
+			data, blob := "", ""
+			if rec.Data != nil {
+				data = mustReadAll(t, rec.Data)
+			}
 			if rec.Blob != nil {
 				blob = mustReadAll(t, rec.Blob)
 			}

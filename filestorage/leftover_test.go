@@ -1,10 +1,20 @@
 package filestorage
 
 import (
+	"bytes"
+	"errors"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
@@ -164,5 +174,135 @@ func TestAPackThatCannotKeepTheOldIsRefusedBeforehand(t *testing.T) {
 		mustPack(t, st.s, 10000, PackOptions{GC: true, References: toyReferences})
 		checkNoStrayBlobs(t, way, st.s)
 		st.end()
+	}
+}
+
+// A guardedLog may be read while it is written.
+type guardedLog struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (l *guardedLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(b)
+}
+
+func (l *guardedLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.String()
+}
+
+// pass lets time pass in a bubble of synctest.
+func pass(d time.Duration) { time.Sleep(d) } //nolint:forbidigo // the clock of the bubble
+
+// Work that is left is tried again every minute, by one goroutine, until it is done or the storage is closed. Its
+// reason is told at once, once an hour while it stays the same, and so is that it is done.
+func TestWhatIsLeftIsTriedAgainUntilItIsDone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		st := newStage(t, story{prepare: packable})
+		var log guardedLog
+		st.s.left.log = hclog.New(&hclog.LoggerOptions{Output: &log})
+		told := func(what string, n int, text string) {
+			t.Helper()
+			synctest.Wait()
+			if got := strings.Count(log.String(), text); got != n {
+				t.Errorf("%s: %q is told %d times, want %d", what, text, got, n)
+			}
+		}
+		const cannot, done = "cannot finish the cleanup", "finished the cleanup"
+		var tries atomic.Int32
+		st.disk.FailWhen(func(op simdisk.Op) error {
+			if op.Kind == simdisk.Remove && strings.HasPrefix(op.Path, "db/blobs/0x00") {
+				tries.Add(1)
+				return syscall.EACCES
+			}
+			return nil
+		})
+		r, err := st.s.Pack(t.Context(), 10000, PackOptions{GC: true, References: toyReferences})
+		if !r.Packed || err == nil {
+			t.Fatalf("packed %v, %v", r.Packed, err)
+		}
+		told("at first", 1, cannot)
+		_, why := st.s.Leftovers()
+		st.s.leave(why) // again, and it is tried as often
+		told("as it is left again", 1, cannot)
+		once := tries.Load()
+		pass(leftPause + time.Second)
+		synctest.Wait()
+		if tries.Load() != 2*once {
+			t.Errorf("%d attempts at %d removals in a minute", tries.Load(), once)
+		}
+		told("as an attempt fails, in its words", 2, cannot)
+		pass(leftTold - 2*leftPause)
+		told("for almost an hour", 2, cannot)
+		pass(2 * leftPause)
+		told("after an hour", 3, cannot)
+		st.disk.Heal()
+		pass(leftPause)
+		told("at the end", 1, done)
+		if _, why = st.s.Leftovers(); why != nil {
+			t.Errorf("left: %v", why)
+		}
+		if pass(3 * leftPause); st.s.left.tended {
+			t.Error("it is still tried")
+		}
+		told("when all is done", 1, done)
+		st.s.leave(nil) // nothing is left, and nothing was
+		told("when all is done", 1, done)
+		st.s.leave(errChanged)
+		told("something else", 4, cannot)
+		st.end() // which ends the attempts
+	})
+}
+
+// Where a storage is being closed nobody begins to try again.
+func TestNothingIsTriedAgainAfterTheEnd(t *testing.T) {
+	s := emptyStorage(t, Options{})
+	s.left.end()
+	if s.leave(errChanged); s.left.tended {
+		t.Error("it is tried again")
+	}
+}
+
+// Of several blobs that could not be set aside those stay to be tried again that still cannot, and the first reason is
+// told.
+func TestBlobsThatCannotBeSetAsideAreTriedAgain(t *testing.T) {
+	d := newDataFile()
+	d.fill(3, 3, 10)
+	d.add(8, 'c', a5(1), a5(2))
+	dir := t.TempDir()
+	path := filepath.Join(dir, "Data.fs")
+	if err := os.WriteFile(path, d.bytes, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	blobs := &asiding{Store: openBlobs(t, filepath.Join(dir, "blobs")), fail: syscall.EACCES}
+	s := mustOpen(t, path, Options{Blobs: blobs})
+	for range 2 {
+		if _, why := s.Leftovers(); why == nil || !strings.Contains(why.Error(), "2 blobs") ||
+			!errors.Is(why, syscall.EACCES) {
+			t.Errorf("left: %v", why)
+		}
+		s.tryLeft(t.Context())
+	}
+	blobs.fail = nil
+	good, _ := s.index.get(1)
+	s.index.set(1, good+1) // whether the transaction has come again cannot be read
+	before := len(blobs.aside)
+	s.tryLeft(t.Context())
+	if _, why := s.Leftovers(); why == nil || !strings.Contains(why.Error(), "1 blobs") ||
+		!slices.Equal(blobs.aside[before:], []revisionID{{2, 8}}) {
+		t.Errorf("left: %v, set aside %v", why, blobs.aside[before:])
+	}
+	s.index.set(1, good)
+	s.tryLeft(t.Context())
+	if _, why := s.Leftovers(); why != nil || len(blobs.aside) != before+2 {
+		t.Errorf("left: %v, tried %v", why, blobs.aside)
+	}
+	s.tryLeft(t.Context())
+	if len(blobs.aside) != before+2 {
+		t.Errorf("tried again: %v", blobs.aside)
 	}
 }

@@ -342,10 +342,7 @@ func (s *Storage) setAside(b lostBlob) error {
 // finishPack clears up after a pack that was interrupted, by a crash or in Python. A new file that is still there did
 // not come to replace the old one and is removed, with the plan for its blobs; a plan without it is carried out.
 func (s *Storage) finishPack(ctx context.Context) error {
-	blobs, ok := s.blobs.(BlobPacker)
-	if !ok {
-		blobs = nil
-	}
+	blobs, _ := s.blobs.(BlobPacker)
 	_, err := s.fs.Stat(s.path + packSuffix)
 	switch {
 	case err == nil:

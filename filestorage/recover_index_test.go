@@ -42,6 +42,48 @@ func TestAcceptIndex(t *testing.T) {
 		{"last transaction not finished", func(d *builtFile) {
 			d.add(100, 'c', written{oid: 1, data: []byte("a")})
 		}, size, false},
+		{"entry of another object in the last transaction", func(d *builtFile) {
+			d.x.set(1, d.add(100, ' ', a5(1), a5(2))[1])
+		}, size, false},
+		{"entry beside a record of the last transaction", func(d *builtFile) {
+			d.x.set(1, d.add(100, ' ', a5(1))[0]+1)
+		}, size, false},
+		{"entry at the last transaction itself", func(d *builtFile) {
+			d.add(100, ' ', a5(1))
+			d.x.set(1, d.at[5])
+		}, size, false},
+		{"entry at the end of the last transaction", func(d *builtFile) {
+			d.add(100, ' ', a5(1))
+			d.x.set(1, size(d)-lengthLen)
+		}, size, false},
+		{"entry after the last transaction", func(d *builtFile) {
+			d.add(100, ' ', a5(1))
+			d.x.set(1, size(d))
+		}, size, false},
+		{"wrong entry of the second record", func(d *builtFile) {
+			d.add(100, ' ', a5(1), a5(2))
+			d.x.set(2, d.at[2]+27)
+		}, size, false},
+		{"last transaction undone", func(d *builtFile) {
+			at, _ := d.x.get(1)
+			d.add(100, 'u', a5(1))
+			d.x.set(1, at)
+		}, size, true},
+		{"wrong entry before an empty transaction", func(d *builtFile) {
+			d.x.set(1, d.at[0]+27)
+			d.add(100, ' ')
+		}, size, false},
+		{"only empty transactions", func(d *builtFile) {
+			*d = *newDataFile()
+			d.add(100, ' ')
+			d.add(101, ' ')
+		}, size, true},
+		{"of an empty file", func(d *builtFile) { *d = *newDataFile() }, size, true},
+		{"in front of an empty file", func(d *builtFile) { *d = *newDataFile() },
+			func(*builtFile) int64 { return 3 }, false},
+		{"length wrong", func(d *builtFile) { d.bytes[d.at[4]+15]++ }, size, false},
+		{"status unknown", func(d *builtFile) { d.bytes[d.at[4]+statusAt] = 'x' }, size, false},
+		{"metadata without room", func(d *builtFile) { d.bytes[d.at[4]+19] = 0xff }, size, false},
 		{"second length wrong", func(d *builtFile) { d.bytes[len(d.bytes)-1]++ }, size, false},
 		{"second length too long", func(d *builtFile) { d.bytes[len(d.bytes)-8] = 1 }, size, false},
 	}

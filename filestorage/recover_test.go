@@ -310,14 +310,17 @@ func TestCreate(t *testing.T) {
 
 // A file that is no Data.fs is an error and stays as it is.
 func TestOpenOtherFile(t *testing.T) {
-	for _, content := range []string{"F", "FS3", "abc", "FS31 and more", "text file"} {
+	zeros := strings.Repeat("\x00", 100)
+	for _, content := range []string{
+		"F", "FS3", "FS2", zeros[:1], zeros[:4], "abc", "FS31 and more", "text file", "FS", zeros[:5], zeros,
+	} {
 		path := filepath.Join(t.TempDir(), "Data.fs")
 		if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
 			t.Fatal(err)
 		}
 		s, err := Open(t.Context(), path, Options{})
 		var corrupt *zodb.CorruptError
-		if strings.HasPrefix("FS30", content) {
+		if strings.HasPrefix("FS30", content) || strings.HasPrefix("FS21", content) || content <= zeros[:4] {
 			if err != nil {
 				t.Errorf("%q: %v", content, err)
 			} else {

@@ -204,3 +204,53 @@ func TestOnlyAHeaderWithoutStatusAndLengthsIsUnwritten(t *testing.T) {
 		}
 	}
 }
+
+// A whole transaction after one whose length and records are damaged, or the end of that itself, shows that it was
+// complete. What only looks like one, in the data of a torn transaction, does not.
+func TestWhatFollowsADamagedTransactionShowsThatItWasWhole(t *testing.T) {
+	const size = 64
+	for _, c := range []struct {
+		name   string
+		h      txnHeader // of what seems to be a transaction, at the end of the file
+		length uint64    // after it
+		torn   bool
+	}{
+		{"a whole one", txnHeader{Tid: 30, Length: size, Status: ' '}, size, false},
+		{"a packed one", txnHeader{Tid: 30, Length: size, Status: 'p'}, size, false},
+		{"one of metadata only", txnHeader{Tid: 30, Length: size, Status: ' ', ULen: size - txnHeaderLen}, size, false},
+		{"an empty one", txnHeader{Tid: 30, Length: txnHeaderLen, Status: ' '}, txnHeaderLen, false},
+		{"less than a header", txnHeader{Tid: 30, Length: txnHeaderLen - 1, Status: ' '}, txnHeaderLen - 1, true},
+		{"another length", txnHeader{Tid: 30, Length: size + 1, Status: ' '}, size, true},
+		{"more metadata than it has room for", txnHeader{Tid: 30, Length: size, Status: ' ', DLen: size}, size, true},
+		{"no status", txnHeader{Tid: 30, Length: size, Status: 'x'}, size, true},
+		{"a tid of the past", txnHeader{Tid: 3, Length: size, Status: ' '}, size, true},
+		{"the last tid", txnHeader{Tid: 6, Length: size, Status: ' '}, size, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := newDataFile()
+			d.fill(4, 3, 1000)
+			at := d.at[3]
+			binary.BigEndian.PutUint64(d.bytes[at+8:], 1<<40)
+			clear(d.bytes[at+txnHeaderLen+4:]) // its records and its second length
+			seems := make([]byte, max(c.length, txnHeaderLen))
+			c.h.encode(seems)
+			d.bytes = binary.BigEndian.AppendUint64(append(d.bytes, seems[:c.length]...), c.length)
+			got := openVerdict(t, d.bytes, Options{})
+			want := verdict{Pos: at + 8}
+			if c.torn {
+				want = verdict{End: at, Last: 6, Kept: string(d.bytes[at:])}
+			}
+			if got != want {
+				t.Errorf("got %+v, want %+v", got, want)
+			}
+		})
+	}
+	d := newDataFile()
+	d.fill(4, 3, 1000)
+	at := d.at[3]
+	binary.BigEndian.PutUint64(d.bytes[at+8:], 1<<40)
+	clear(d.bytes[at+txnHeaderLen+4 : len(d.bytes)-lengthLen])
+	if got := openVerdict(t, d.bytes, Options{}); got != (verdict{Pos: at + 8}) {
+		t.Errorf("its own second length at the end: got %+v", got)
+	}
+}

@@ -111,7 +111,8 @@ func TestNewsThatCannotBeReadAreReadLater(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer st.Close()
-	s := offer(t, st, Options{}, StorageOptions{})
+	var log bytes.Buffer
+	s := offer(t, st, Options{Logger: hclog.New(&hclog.LoggerOptions{Output: &log})}, StorageOptions{})
 	defer s.stop()
 	p, _ := s.register(t)
 	p.commit(1, 0, "one")
@@ -129,6 +130,12 @@ func TestNewsThatCannotBeReadAreReadLater(t *testing.T) {
 		t.Errorf("there is %q of %v", data, found)
 	}
 	q.commit(3, 0, "goes on")
+	s.stop()
+	for _, text := range []string{"clients are disconnected", "works again"} {
+		if n := strings.Count(log.String(), text); n != 1 {
+			t.Errorf("%q is in the log %d times:\n%s", text, n, log.String())
+		}
+	}
 }
 
 // commitBeside commits oid 2 without a client, and calls f before it is visible.
@@ -290,7 +297,7 @@ func TestManyTransactionsOfOthersAreAnnouncedInOrder(t *testing.T) {
 	s := unfollowed(t, st, other)
 	defer st.Watch(s.news.add)()
 	var want []zodb.Tid
-	for range 2*maxBatch + 1 {
+	for range 2 * maxBatch {
 		want = append(want, commitBeside(t, st, func() {}))
 	}
 	s.news.add([]filestorage.Invalidation{inv(1<<60, 1)}, false)

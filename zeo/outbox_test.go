@@ -3,6 +3,7 @@ package zeo
 import (
 	"bytes"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -93,6 +94,9 @@ func TestAnOutboxTakesWhatItsLimitAllows(t *testing.T) {
 func TestAnOutboxKeepsTheOrder(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		o, w := slowOutbox(t, 1000)
+		if err := o.flush(); err != nil { // there is nothing to write
+			t.Error(err)
+		}
 		ended := began(o.run)
 		o.put([]byte("a")) // run is to write it
 		synctest.Wait()
@@ -120,6 +124,19 @@ func TestAnOutboxKeepsTheOrder(t *testing.T) {
 		}
 		if got := w.all.String(); got != "abcde" {
 			t.Errorf("sent %q", got)
+		}
+		o.add(1, appends('f'))
+		flushed := began(o.flush)
+		o.put([]byte("g")) // run leaves it to who writes, until that has ended
+		synctest.Wait()
+		w.took <- nil
+		if err := <-flushed; err != nil {
+			t.Error(err)
+		}
+		w.took <- nil
+		synctest.Wait()
+		if got := w.all.String(); got != "abcdefg" || !slices.Equal(w.sizes[len(w.sizes)-2:], []int{1, 1}) {
+			t.Errorf("sent %q in steps of %v", got, w.sizes)
 		}
 		o.end()
 		if err := <-ended; !errors.Is(err, errDone) {
@@ -153,6 +170,11 @@ func TestFlushWaitsForAClientThatReadsTooLittle(t *testing.T) {
 		synctest.Wait() // it has room, and writes the rest
 		w.took <- nil
 		if err := <-flushed; err != nil || o.size() != 0 {
+			t.Errorf("%v, %d bytes wait", err, o.size())
+		}
+		o.add(11, appends(make([]byte, 11)...)) // nobody writes, so that there is nobody to wait for
+		w.took <- nil
+		if err := o.flush(); err != nil || o.size() != 0 {
 			t.Errorf("%v, %d bytes wait", err, o.size())
 		}
 	})
@@ -189,6 +211,14 @@ func TestAStreamWaitsForTheClient(t *testing.T) {
 			if err := <-ended; !errors.Is(err, errWithdrawn) {
 				t.Errorf("ended with %v", err)
 			}
+		}
+		o, _ = slowOutbox(t, 1<<30)
+		o.add(maxSpare+1, appends(make([]byte, maxSpare+1)...)) // whose writer has ended
+		next = began(func() error { return o.stream(appends('z')) })
+		waits(t, "a stream with much in memory", next)
+		o.close(errWithdrawn)
+		if err := <-next; !errors.Is(err, errWithdrawn) {
+			t.Errorf("ended with %v", err)
 		}
 	})
 }
@@ -237,6 +267,16 @@ func TestAnOutboxEndsEmpty(t *testing.T) {
 		waits(t, "an end with something to send", ended)
 		w.took <- nil
 		if err := <-ended; !errors.Is(err, errDone) || w.all.String() != "ab" {
+			t.Errorf("ended with %v, sent %q", err, w.all.String())
+		}
+		o, w = slowOutbox(t, 1000)
+		ended = began(o.run)
+		o.add(1, appends('c'))
+		flushed := began(o.flush)
+		o.end()
+		waits(t, "an end while another one writes", ended)
+		w.took <- nil
+		if err := errors.Join(<-flushed, <-ended); !errors.Is(err, errDone) || w.all.String() != "c" {
 			t.Errorf("ended with %v, sent %q", err, w.all.String())
 		}
 	})

@@ -116,7 +116,7 @@ func report(w io.Writer, pkg string, mutants []*mutant, known string) (unexplain
 		unexplained++
 		_, _ = fmt.Fprintln(w, "SURVIVED:", line)
 	}
-	_, _ = fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %d |\n", pkg, len(mutants), count[killed], count[hung],
-		count[unreached], explained, unexplained)
+	_, _ = fmt.Fprintf(w, "| %s | %d | %d | %d | %d | %d | %d |\n", pkg, len(mutants), count[killed]+count[hung],
+		count[hung], count[unreached], explained, unexplained)
 	return unexplained
 }

@@ -124,7 +124,7 @@ func (s *suite) tryEach(ctx context.Context, workers int, mutants []*mutant, pat
 	for range workers {
 		all.Go(func() {
 			for m := range next {
-				by := s.try(ctx, m, time.Duration(patience))
+				by := s.try(ctx, m, patience)
 				mu.Lock()
 				if m.state != hung || patience > 1 {
 					_, err := fmt.Fprintln(w, m.outcome(by))
@@ -145,8 +145,13 @@ func (s *suite) tryEach(ctx context.Context, workers int, mutants []*mutant, pat
 // atOnce is how long the tests may take that one process runs. Each longer one has a process of its own.
 const atOnce = time.Second
 
+// limit is how long tests may take that took this long without a change.
+func limit(takes time.Duration, patience int) time.Duration {
+	return time.Duration(patience) * (10*time.Second + 5*takes).Round(time.Second)
+}
+
 // try runs the tests that come by a change until one notices it, and returns which one, or how the process ended.
-func (s *suite) try(ctx context.Context, m *mutant, patience time.Duration) (by string) {
+func (s *suite) try(ctx context.Context, m *mutant, patience int) (by string) {
 	m.state = unreached
 	var names []string
 	var takes time.Duration
@@ -155,7 +160,7 @@ func (s *suite) try(ctx context.Context, m *mutant, patience time.Duration) (by 
 			continue
 		}
 		if len(names) > 0 && takes+c.takes > atOnce {
-			if m.state, by = s.tryWith(ctx, m, names, patience*(10*time.Second+5*takes)); m.state != survived {
+			if m.state, by = s.tryWith(ctx, m, names, limit(takes, patience)); m.state != survived {
 				return by
 			}
 			names, takes = nil, 0
@@ -163,7 +168,7 @@ func (s *suite) try(ctx context.Context, m *mutant, patience time.Duration) (by 
 		names, takes = append(names, c.name), takes+c.takes
 	}
 	if len(names) > 0 {
-		m.state, by = s.tryWith(ctx, m, names, patience*(10*time.Second+5*takes))
+		m.state, by = s.tryWith(ctx, m, names, limit(takes, patience))
 	}
 	return by
 }
