@@ -17,21 +17,26 @@ import (
 )
 
 type checkOptions struct {
-	json, quick bool
-	blobs       string
+	json, quick         bool
+	blobs               string
+	against, secretFile string
+	tls                 tlsFlags
 }
 
 const checkHelp = `Reads the whole file and checks structure, lengths, back pointers, the saved index against the file,
 and blobs that are missing or orphaned. Changes nothing, takes no lock, and can be run beside a
 server, up to the end of what is committed.
 
-Exits with 0 when there is no damage (there may be warnings), with 1 when there is, with 3 when the
-file cannot be opened.`
+With --against it also says how much of the file is the same as on a running node, at the address where
+its secondaries connect, or as in the Data.fs of a folder: which backup is right, and up to where.
+
+Exits with 0 when there is no damage (there may be warnings) and all that the file has is the same, with
+1 when not, with 3 when a file cannot be opened, with 4 when the node does not answer.`
 
 func checkCommand() *cobra.Command {
 	var opt checkOptions
 	cmd := &cobra.Command{
-		Use:     "check Data.fs [--blobs DIR] [--json] [--quick]",
+		Use:     "check Data.fs [--blobs DIR] [--against ADDR|DIR] [--json] [--quick]",
 		Short:   "look for damage in a data file, its index and its blobs",
 		Long:    checkHelp,
 		Example: "  zrsd check var/Data.fs --blobs var/blobs",
@@ -43,6 +48,10 @@ func checkCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&opt.json, "json", false, "print one JSON object per line, see docs/operations.md")
 	cmd.Flags().BoolVar(&opt.quick, "quick", false, "check the structure only, do not read the data of records")
 	pathVar(cmd.Flags(), &opt.blobs, "blobs", "blob `DIR` to check too")
+	cmd.Flags().StringVar(&opt.against, "against", "", "`ADDR|DIR` of another copy: a node, or a folder or a Data.fs")
+	cmd.Flags().StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication, for "+
+		"--against")
+	opt.tls.register(cmd.Flags(), "", "this side's")
 	return cmd
 }
 
@@ -69,10 +78,11 @@ func (opt checkOptions) run(ctx context.Context, path string, stdout, stderr io.
 	if err := errors.Join(printed, opt.summary(stdout, &sum)); err != nil {
 		return err
 	}
-	if sum.Damages > 0 {
+	against := opt.compare(ctx, path, stdout, stderr)
+	if sum.Damages > 0 && (against == nil || exitCode(against) == exitFound) {
 		return errFound
 	}
-	return nil
+	return against
 }
 
 func (opt checkOptions) finding(w io.Writer, f check.Finding) error {

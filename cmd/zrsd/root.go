@@ -75,6 +75,7 @@ func rootCommand() *cobra.Command {
 		maintenanceCommand(),
 		checkCommand(),
 		verifyCommand(),
+		reconCommand(),
 		compareCommand(),
 		drillCommand(),
 		nagiosCommand(),

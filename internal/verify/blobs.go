@@ -139,14 +139,14 @@ func (c *blobCheck) read(ctx context.Context, oid zodb.Oid, tid zodb.Tid) (d blo
 
 // note keeps what was read for the passes to come. After a failure nothing more is noted.
 func (c *blobCheck) note(d blobDigest) {
-	if c.err == nil {
+	if c.err == nil && !c.p.opt.Dry {
 		c.err = c.log.add(d)
 	}
 }
 
 // close makes durable what was noted.
 func (c *blobCheck) close() {
-	if c == nil {
+	if c == nil || c.p.opt.Dry {
 		return
 	}
 	if c.err == nil {

@@ -38,6 +38,8 @@ type Options struct {
 	ReclaimAge time.Duration
 	// Peers are the other nodes to compare with.
 	Peers []Peer
+	// Dry has the pass note nothing and remove nothing.
+	Dry bool
 	// Yield has the pass yield processor and disk to whatever else runs, where the system can do that.
 	Yield bool
 	// Progress is called now and then with how much of the file has been read; may be nil.
@@ -126,7 +128,7 @@ func (p *pass) run(ctx context.Context) error {
 	began := p.opt.Now().UTC()
 	for tries := 1; ; tries++ {
 		p.result = &Pass{Path: p.opt.Path, Began: began, Attempted: 1, Kinds: map[check.Kind]int64{},
-			FailureNodes: map[string]string{}, Findings: []Finding{}}
+			FailureNodes: map[string]string{}, Findings: []Finding{}, Compared: []Compared{}}
 		err := p.data(ctx)
 		if p.replace && ctx.Err() == nil && tries < maxReplaced && (err != nil || p.result.Damages > 0) {
 			p.opt.Logger.Info("the data file was replaced while it was verified, beginning again", "file", p.opt.Path)
@@ -314,7 +316,7 @@ func (p *pass) judgeBlocks() {
 
 // saveBlocks notes the checksums of a file that was read to its end.
 func (p *pass) saveBlocks() {
-	if p.blocks == nil || !p.whole || p.replace {
+	if p.blocks == nil || !p.whole || p.replace || p.opt.Dry {
 		return
 	}
 	p.noted("the checksums of blocks", p.blocks.result().save(p.opt.FS, p.opt.Path))

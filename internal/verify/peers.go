@@ -103,6 +103,7 @@ func (p *pass) compare(ctx context.Context, peer Peer, mine *history, remote Rem
 		if err := p.locate(ctx, peer, mine, remote, end); err != nil {
 			return err
 		}
+		p.compared(peer, mine, here.Point, span, true)
 		p.result.Success++
 		if mine.head.Tid == span.Last {
 			p.result.NoChange++
@@ -116,8 +117,17 @@ func (p *pass) compare(ctx context.Context, peer Peer, mine *history, remote Rem
 		return err
 	}
 	p.result.Diff++
+	p.compared(peer, mine, d.before, span, false)
 	p.differs(peer, d)
 	return errDiffers
+}
+
+func (p *pass) compared(peer Peer, mine *history, same hashchain.Point, span hashchain.Span, equal bool) {
+	c := Compared{Peer: peer.Name, Equal: equal, Transactions: same.Count, Base: mine.base, Last: span.Last}
+	if same.Count > 0 {
+		c.Tid = same.Tid
+	}
+	p.result.Compared = append(p.result.Compared, c)
 }
 
 // locate finds which transaction it is that has changed on this disk between two checkpoints: the other node has the
@@ -225,7 +235,7 @@ func (h *history) place(tid zodb.Tid) hashchain.Place {
 
 // at returns the point after the last transaction at or before tid.
 func (h *history) at(ctx context.Context, tid zodb.Tid) (hashchain.Place, error) {
-	if tid == h.head.Tid {
+	if tid >= h.head.Tid {
 		return hashchain.Place{Point: h.head}, nil
 	}
 	from := h.place(tid)
@@ -288,7 +298,9 @@ type difference struct {
 	tid   zodb.Tid
 	pos   *int64   // where it is here; nil: it is not
 	there zodb.Tid // the last one at or before it on the other node
-	exact bool     // false: it may be an earlier one
+
+	before hashchain.Point // up to which all is the same
+	exact  bool            // false: it may be an earlier one
 }
 
 // difference finds it, by some dozens of questions. Up to end the histories are not the same.
@@ -317,7 +329,7 @@ func (h *history) difference(ctx context.Context, remote Remote, end zodb.Tid) (
 	if i > 0 {
 		before = region[i-1]
 	}
-	d.tid = to
+	d.tid, d.before = to, before.Point
 	if i < len(region) {
 		begins := before.Pos
 		d.tid = region[i].Tid

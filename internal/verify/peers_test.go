@@ -244,3 +244,31 @@ func TestAPackedFileIsComparedFromAfterThePack(t *testing.T) {
 		t.Errorf("from the other side: %s %v", r.Text(), r.FailureNodes)
 	}
 }
+
+// A copy is compared with another file as with a node, and nothing is written beside either.
+func TestACopyIsComparedWithAFile(t *testing.T) {
+	s := grownSite(t)
+	half := s.st.LastTid()
+	s.grow(20)
+	backup, whole := s.copyOf(half), s.copyOf(s.st.LastTid())
+	at, tid := backup.middle(30)
+	before, other := names(t, filepath.Dir(backup.path)), names(t, filepath.Dir(whole.path))
+	dry := func(path string) *Pass {
+		return runPass(t, Options{Path: path, Dry: true, Peers: []Peer{FilePeer(nil, whole.path)}})
+	}
+	if r := dry(backup.path); r.HashMatch != 1 || r.Compared[0].Tid != half || r.Compared[0].Transactions != 80 ||
+		r.Compared[0].Last != s.st.LastTid() {
+		t.Errorf("got %s, %+v", r.Text(), r.Compared)
+	}
+	if diff := changedNames(before, names(t, filepath.Dir(backup.path))); len(diff) > 0 {
+		t.Errorf("it has written %v", diff)
+	}
+	backup.flip(backup.path, at, 2)
+	r := dry(backup.path)
+	if r.Diff != 1 || r.Compared[0].Equal || r.Compared[0].Transactions != 30 || *r.Findings[0].Tid != tid {
+		t.Errorf("want %v: %s, %+v", tid, r.Text(), r.Compared)
+	}
+	if diff := changedNames(other, names(t, filepath.Dir(whole.path))); len(diff) > 0 {
+		t.Errorf("it has written %v", diff)
+	}
+}

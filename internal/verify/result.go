@@ -86,10 +86,22 @@ type Pass struct {
 	BlobsSkipped *string   `json:"blobs_skipped"` // why blobs were not looked at; nil when they were
 	PeerBytes    int64     `json:"peer_bytes"`    // sent to other nodes and received from them
 
+	Compared []Compared `json:"compared"` // with other nodes that have answered
+
 	Damages  int64                `json:"damages"`
 	Warnings int64                `json:"warnings"`
 	Kinds    map[check.Kind]int64 `json:"kinds"`    // all findings, by kind
 	Findings []Finding            `json:"findings"` // the first ones of each kind
+}
+
+// A Compared is how far this copy is the same as another one.
+type Compared struct {
+	Peer         string   `json:"peer"`
+	Equal        bool     `json:"equal"`        // as far as both have it
+	Tid          zodb.Tid `json:"tid"`          // the last transaction that is the same; 0: none is
+	Transactions uint64   `json:"transactions"` // that are the same, from after Base
+	Base         zodb.Tid `json:"base"`         // they were compared from after this transaction; 0: from the first one
+	Last         zodb.Tid `json:"last_tid"`     // of the other copy
 }
 
 // report counts a finding, and lists it where there is room.

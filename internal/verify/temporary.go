@@ -23,7 +23,7 @@ var temporary = []string{
 
 // reclaim removes temporary files of zrsd that nobody has written to for a long time.
 func (p *pass) reclaim() {
-	if p.opt.ReclaimAge <= 0 {
+	if p.opt.ReclaimAge <= 0 || p.opt.Dry {
 		return
 	}
 	before := p.opt.Now().Add(-p.opt.ReclaimAge)
