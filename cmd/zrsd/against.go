@@ -23,7 +23,9 @@ func (opt *checkOptions) compare(ctx context.Context, path string, stdout, stder
 		return err
 	}
 	bar := newProgress(stderr, "comparing")
-	pass, err := verify.Run(ctx, verify.Options{Path: path, Dry: true, Progress: bar.update, Peers: []verify.Peer{peer}})
+	pass, err := verify.Run(ctx, verify.Options{
+		Path: path, Dry: true, Progress: bar.update, Peers: []verify.Peer{peer},
+	})
 	bar.clear()
 	if err != nil {
 		return asOpenError(err)
@@ -56,8 +58,8 @@ func (opt *checkOptions) text(c *verify.Compared, pass *verify.Pass) string {
 	text := fmt.Sprintf("against %s: ", opt.against)
 	switch {
 	case c.Equal && pass.LastTid != nil && c.Last > *pass.LastTid:
-		text += fmt.Sprintf("all that the file has is right, up to %s; the other one continues to %s", tidAndTime(c.Tid),
-			tidAndTime(c.Last))
+		text += fmt.Sprintf("all that the file has is right, up to %s; the other one continues to %s",
+			tidAndTime(c.Tid), tidAndTime(c.Last))
 	case c.Equal && pass.LastTid != nil && c.Last < *pass.LastTid:
 		text += fmt.Sprintf("all that the other one has is the same, up to %s; the file continues to %s",
 			tidAndTime(c.Tid), tidAndTime(*pass.LastTid))

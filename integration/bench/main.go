@@ -103,6 +103,7 @@ var sections = []section{
 	{"live: commit to visible at 200 transactions/s", (*bench).live},
 	{"resume: 1,000 transactions behind", (*bench).resume},
 	{"open: a million objects", (*bench).open},
+	{"verify: a pass over a file, and two nodes that are equal", (*bench).verify},
 	{"zeo loads: 16 clients with 8 loads of 4 KB in flight", (*bench).zeoLoads},
 	{"zeo commits: two objects of 1 KB", (*bench).zeoCommits},
 	{"zeo pack: a file of which half is garbage, beside 400 commits/s", (*bench).zeoPack},

@@ -39,8 +39,8 @@ func recon(t *testing.T) *admin.Recon {
 func TestReconNamesTheWorst(t *testing.T) {
 	r := recon(t)
 	p, v := r.Replication, r.Verification
-	if p.Reported != 2 || *p.Low != 2 || *p.High != 4 || *p.Average != 3 || *p.Worst != "db3" || p.Oldest.Name != "db3" ||
-		p.Newest.Name != "db1" {
+	if p.Reported != 2 || *p.Low != 2 || *p.High != 4 || *p.Average != 3 || *p.Worst != "db3" ||
+		p.Oldest.Name != "db3" || p.Newest.Name != "db1" {
 		t.Errorf("replication: %+v", p)
 	}
 	if v.Reported != 2 || v.Damages != 3 || v.Failures != 3 || v.Oldest.Name != "db2" || v.Newest.Name != "db3" ||
@@ -52,7 +52,8 @@ func TestReconNamesTheWorst(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, part := range []string{
-		"high 4.0 s (db3)", "DAMAGE on db3", "never: db1", "(50h0m0s ago) by db2", "NO ANSWER from d:1: connection refused",
+		"high 4.0 s (db3)", "DAMAGE on db3", "never: db1", "(50h0m0s ago) by db2",
+		"NO ANSWER from d:1: connection refused",
 	} {
 		if !strings.Contains(text.String(), part) {
 			t.Errorf("it does not say %q:\n%s", part, text.String())

@@ -12,7 +12,8 @@ import (
 // A step is what a batch has for the digester: bytes of a transaction, or its end.
 type step struct {
 	from, to int // of the buffer, when it is about bytes
-	end      *ended
+	ends     bool
+	end      ended
 }
 
 // An ended is a transaction that was read to its end.
@@ -176,7 +177,8 @@ func (c *collector) End(whole bool) error {
 		c.p.blocks.boundary(c.txn.End(), c.txn.Meta.Tid)
 	}
 	c.p.progress.Store(c.in.Pos())
-	c.at.steps = append(c.at.steps, step{end: &ended{c.txn.Meta.Tid, c.txn.Meta.Status, c.txn.End(), whole && c.whole}})
+	c.at.steps = append(c.at.steps, step{ends: true,
+		end: ended{c.txn.Meta.Tid, c.txn.Meta.Status, c.txn.End(), whole && c.whole}})
 	if len(c.at.buf) >= batchLen || len(c.at.steps) >= batchLen/64 {
 		return c.hand()
 	}

@@ -150,8 +150,8 @@ func (p *pass) run(ctx context.Context) error {
 func (p *pass) unreadable(err error) {
 	if lost := (*unreadableError)(nil); errors.As(err, &lost) {
 		p.found(check.Finding{Severity: check.Damage, Kind: KindUnreadable, Pos: &lost.at, Text: fmt.Sprintf("the "+
-			"disk does not give what is in the file: %v; nothing after it was verified: replace the disk, and fetch the "+
-			"file from another node or from a backup", lost.err)})
+			"disk does not give what is in the file: %v; nothing after it was verified: replace the disk, and fetch "+
+			"the file from another node or from a backup", lost.err)})
 	}
 }
 

@@ -18,6 +18,8 @@ type digester struct {
 	found []contradiction
 	sum   hash.Hash
 
+	digest zodb.Digest // of the last transaction
+
 	// Of a second reading of a part.
 	skip    zodb.Tid                   // transactions up to it are not digested
 	skipped func(zodb.Tid)             // is told of them; nil: nobody is
@@ -40,7 +42,7 @@ const maxContradictions = 1000
 
 func (d *digester) work(b *batch) {
 	for _, s := range b.steps {
-		if s.end == nil {
+		if !s.ends {
 			d.sum.Write(b.buf[s.from:s.to])
 			continue
 		}
@@ -48,10 +50,10 @@ func (d *digester) work(b *batch) {
 	}
 }
 
-func (d *digester) ends(txn *ended) {
+func (d *digester) ends(txn ended) {
 	var digest *zodb.Digest
 	if txn.whole {
-		digest = new(zodb.Digest)
+		digest = &d.digest
 		d.sum.Sum(digest[:0])
 	}
 	d.sum.Reset()
@@ -127,7 +129,7 @@ func (p *pass) redigest(in *filestorage.Inspector, txn *filestorage.RawTransacti
 			}
 		}
 	}
-	d.ends(&ended{txn.Meta.Tid, txn.Meta.Status, txn.End(), true})
+	d.ends(ended{txn.Meta.Tid, txn.Meta.Status, txn.End(), true})
 	if d.each == nil {
 		return nil
 	}
