@@ -70,7 +70,8 @@ const aWhile = 20 * time.Second
 func coordinatordThree(t *testing.T) (n *leasetest.Memory, a, b, c *clusterNode) {
 	t.Helper()
 	n = new(leasetest.Memory)
-	a, b, c = startThree(t, aWhile, &awayCoordinator{Memory: n}, &awayCoordinator{Memory: n}, &awayCoordinator{Memory: n})
+	way := func() lease.Coordinator { return &awayCoordinator{Memory: n} }
+	a, b, c = startThree(t, aWhile, way(), way(), way())
 	for v := (lease.View{}); len(v.Members) < 3; {
 		var err error
 		if v, err = n.Read(t.Context(), v.Revision); err != nil {

@@ -25,7 +25,9 @@ func couple(t *testing.T) (a, b *clusterNode, disks [2]*simdisk.Disk) {
 }
 
 // crashed ends a node whose disk has lost power, and starts it again on what that has kept.
-func (s *clusterNode) crashed(t *testing.T, disk *simdisk.Disk, seed uint64, starts state.Role, other *site) *clusterNode {
+func (s *clusterNode) crashed(
+	t *testing.T, disk *simdisk.Disk, seed uint64, starts state.Role, other *site,
+) *clusterNode {
 	t.Helper()
 	s.Stop()
 	<-s.Ended // with whatever error a disk without power gives

@@ -34,11 +34,11 @@ func welcomed(t *testing.T, change func(*state.State), primaryOnly bool, address
 func TestWhomToFollow(t *testing.T) {
 	first, b, me := []protocol.Epoch{{Number: 1}}, []string{"b"}, []string{"me"}
 	for name, c := range map[string]struct {
-		voted     uint64
-		choosy    bool
-		addresses int
-		w         protocol.Welcome
-		follows   bool
+		voted       uint64
+		primaryOnly bool
+		addresses   int
+		w           protocol.Welcome
+		follows     bool
 	}{
 		"the primary":               {0, true, 2, protocol.Welcome{Epochs: first, Node: "a", IsPrimary: true}, true},
 		"an older version":          {0, true, 2, protocol.Welcome{Epochs: first}, true},
@@ -50,7 +50,7 @@ func TestWhomToFollow(t *testing.T) {
 		"a lost secondary":          {0, false, 2, protocol.Welcome{Epochs: first, Node: "a"}, false},
 		"one of its own followers":  {0, false, 1, protocol.Welcome{Epochs: first, Node: "a", UpstreamPath: me}, false},
 	} {
-		err := welcomed(t, func(id *state.State) { id.MaxEpochSeen = c.voted }, c.choosy, c.addresses, c.w)
+		err := welcomed(t, func(id *state.State) { id.MaxEpochSeen = c.voted }, c.primaryOnly, c.addresses, c.w)
 		if (err == nil) != c.follows {
 			t.Errorf("%s: %v", name, err)
 		}

@@ -67,7 +67,7 @@ var oldPrimaryReturning = Scenario{
 	Steps: []Step{
 		commitsGoOn,
 		isolatePrimary,
-		lonely,
+		tryWithoutSecondaries,
 		killPrimary,
 		heal,
 		promote,
@@ -77,8 +77,8 @@ var oldPrimaryReturning = Scenario{
 	},
 }
 
-// lonely lets clients try for a while to commit at a primary that its secondaries cannot reach.
-func lonely(ctx context.Context, r *Run) error {
+// tryWithoutSecondaries lets clients try for a while to commit at a primary that its secondaries cannot reach.
+func tryWithoutSecondaries(ctx context.Context, r *Run) error {
 	tried := r.load.Log.Len() + 100
 	return until(ctx, "clients continue", func() bool { return r.load.Log.Len() >= tried })
 }
