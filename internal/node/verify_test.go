@@ -32,10 +32,11 @@ func (r *running) verify(t *testing.T, req admin.VerifyRequest) *verify.Pass {
 func TestNodesVerifyTheirStorageAndAskEachOther(t *testing.T) {
 	sa, sb := newSite(t, nodetest.DiskWith(t, 5)), newSite(t, simdisk.New())
 	a, b := sa.primary(t), sb.secondary(t, sa)
-	a.Await(t, "it knows where the secondary can be asked", func(st *admin.Status) bool {
-		return len(st.Secondaries) == 1 && st.Secondaries[0].ReplicationAddr != nil && chained(st)
-	})
 	last := a.Await(t, "it is ready", nodetest.Ready).Storage.LastTid
+	b.Await(t, "it has everything", func(st *admin.Status) bool { return chained(st) && *st.Storage.LastTid == *last })
+	a.Await(t, "it knows where the secondary can be asked", func(st *admin.Status) bool {
+		return len(st.Secondaries) == 1 && st.Secondaries[0].State == "live" && st.Secondaries[0].ReplicationAddr != nil
+	})
 	for _, r := range []*running{a, b} {
 		r.Await(t, "its chain is complete", func(st *admin.Status) bool {
 			return chained(st) && *st.Storage.LastTid == *last
