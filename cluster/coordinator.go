@@ -165,7 +165,10 @@ func (f *failoverNode) Follow(ctx context.Context, number uint64, leader lease.M
 // moment then. It does not wait for others at that: one that was stopped takes connections and does not answer.
 func (n *Node) followAt(addr string) error {
 	now := n.sec.Status()
-	if addr == "" || now.Address == addr && (now.Connected || now.State == secondary.StateConnecting) {
+	switch {
+	case addr == "", now.Address == addr && (now.Connected || now.State == secondary.StateConnecting):
+		return nil
+	case now.SeedFrom: // the primary is looked for after the seed
 		return nil
 	}
 	err := n.keep.Update(func(id *state.State) error {

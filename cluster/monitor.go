@@ -191,7 +191,7 @@ func (n *Node) handleEvents(ctx context.Context) {
 func (n *Node) needsLeader(leader string) bool {
 	now := n.sec.Status()
 	switch {
-	case n.IsPrimary():
+	case n.IsPrimary(), now.SeedFrom, now.Seed != nil: // who is seeded connects anew by itself
 		return false
 	case now.Connected:
 		return n.leavesSecondary(now)

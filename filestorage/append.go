@@ -10,8 +10,8 @@ import (
 
 // AppendOptions of Append. The zero value takes transactions whose blobs, if any, do not come with them.
 type AppendOptions struct {
-	// HasBlob says whether a revision has a blob that Blobs can give. It is asked for every record; nil: Blobs, where it
-	// is set, is asked for those whose data are of a blob, and those with the data of an earlier record.
+	// HasBlob says whether a revision has a blob that Blobs can give. It is asked for every record; nil: Blobs, if set,
+	// is asked for those whose data are of a blob, and those with the data of an earlier record.
 	HasBlob func(oid zodb.Oid, tid zodb.Tid) bool
 	// Blobs stages blobs for some of these revisions, at most 128 of one group at a time. A revision that is left out
 	// has none, or has it in the directory already, durably. What it returns with an error is discarded.

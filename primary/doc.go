@@ -31,6 +31,12 @@
 // Shutdown stops accepting, lets every secondary catch up for a bounded time, sends a goodbye and returns when all
 // connections have ended.
 //
+// # Seeding
+//
+// A secondary whose data file is the beginning of ours, byte for byte, may ask for the rest of it as it is, and for
+// blobs (seed.go). It gets them from a snapshot, which a pack leaves readable; at most SeedOptions.Max secondaries at a
+// time, one buffer of protocol.MaxRange for each of at most four streams. Its acknowledgements count for no commit.
+//
 // # Who may follow
 //
 // See checkHello: same storage, common history, compatible files. A secondary that must not follow gets a typed refusal

@@ -29,23 +29,36 @@ func (c *native) replicate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	defer closeQuietly(it) // read only
 	c.guard.Open()
-	c.streaming(f.control)
+	if f.seed != nil {
+		defer c.endSeed(f.seed)
+	} else {
+		defer closeQuietly(it) // read only
+	}
+	c.streaming(f)
 	c.p.quorum.begin(c.node, c.name, c.p.known(f.start))
 	defer c.p.quorum.end(c.node)
+	if f.seed != nil {
+		c.progress.begin(f.start, f.seed.done.from, c.p.opt.now())
+		return c.seeding(ctx, f)
+	}
 	c.progress.begin(f.start, it.Position(), c.p.opt.now())
 	return c.stream(ctx, f, it)
 }
 
-// stream runs the goroutines of an accepted secondary until one of them ends. When ctx ends and the connection
-// is stuck, it is cut after a while.
+// stream runs an accepted secondary that gets its transactions one by one.
 func (c *native) stream(ctx context.Context, f *follower, it zodb.Iterator) error {
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(c.recovering(func() error { return c.deliver(inner, f, it) }))
+	g.Go(c.recovering(func() error { return c.count(inner) }))
+	return c.attend(ctx, inner, g, f)
+}
+
+// attend adds to the goroutines of an accepted secondary those that every one has, and waits until one of them ends.
+// When ctx ends and the connection is stuck, it is cut after a while.
+func (c *native) attend(ctx, inner context.Context, g *errgroup.Group, f *follower) error {
 	g.Go(c.recovering(func() error { return c.receive(inner, f.control) }))
 	g.Go(c.recovering(func() error { return c.sendHeartbeats(inner, f.control) }))
-	g.Go(c.recovering(func() error { return c.count(inner) }))
 	g.Go(c.recovering(func() error { return c.part(inner, f) }))
 	g.Go(c.recovering(func() error { return waitForRenewal(inner, f.renewed) }))
 	done := make(chan error, 1)
@@ -80,7 +93,9 @@ func (c *native) part(inner context.Context, f *follower) error {
 			c.log.Debug("sending goodbye failed", "error", err)
 		}
 	}
-	closeQuietly(f.repl)
+	if f.repl != nil {
+		closeQuietly(f.repl)
+	}
 	return nil
 }
 

@@ -25,6 +25,9 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 		switch m := msg.(type) {
 		case *protocol.Ack:
 			c.trouble(clean(m.Error))
+			if c.seedAck(m, now) {
+				continue
+			}
 			if !c.progress.ack(m.Applied, m.Durable, now) {
 				return goodbye("the secondary acknowledged %v, which was never sent to it", max(m.Applied, m.Durable))
 			}

@@ -18,7 +18,8 @@ import (
 type follower struct {
 	session *yamux.Session
 	control *protocol.Control
-	repl    net.Conn
+	repl    net.Conn // nil: it is seeded
+	seed    *seed    // nil: it gets its transactions one by one
 	start   zodb.Tid
 	renewed <-chan struct{} // see Primary.Renew; taken before the welcome was made
 }
@@ -57,9 +58,14 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 		return nil, nil, c.refuse(s, control, r)
 	}
 	defer done()
+	c.offerRanges(hello, welcome)
 	if err := c.welcome(ctx, f, welcome); err != nil {
 		closeQuietly(it) // read only
 		return nil, nil, confirming(err, hello, welcome)
+	}
+	if f.seed != nil {
+		closeQuietly(it) // read only
+		return f, nil, nil
 	}
 	if shares(welcome) {
 		it = sharing{it}
@@ -94,6 +100,13 @@ func confirming(err error, h *protocol.Hello, w *protocol.Welcome) error {
 	return err
 }
 
+// offerRanges says in the welcome that parts of the data file are to be had.
+func (c *native) offerRanges(h *protocol.Hello, w *protocol.Welcome) {
+	if c.p.opt.Seed.Snapshot != nil && slices.Contains(h.Capabilities, protocol.Ranges) {
+		w.Capabilities = append(w.Capabilities, protocol.Ranges)
+	}
+}
+
 // welcome accepts the secondary and waits for the stream on which it wants its transactions.
 func (c *native) welcome(ctx context.Context, f *follower, w *protocol.Welcome) error {
 	ctx, cancel := c.p.handshaking(ctx)
@@ -101,17 +114,31 @@ func (c *native) welcome(ctx context.Context, f *follower, w *protocol.Welcome) 
 	if err := f.control.Send(w); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
-	repl, header, err := protocol.AcceptStream(ctx, f.session)
-	if err != nil {
-		return fmt.Errorf("handshake: %w", err)
-	}
-	if header.Kind != protocol.StreamReplication || header.Start != f.start {
+	ranges := slices.Contains(w.Capabilities, protocol.Ranges)
+	for {
+		conn, header, err := protocol.AcceptStream(ctx, f.session)
+		if err != nil {
+			return fmt.Errorf("handshake: %w", err)
+		}
+		switch {
+		case header.Start != f.start:
+		case header.Kind == protocol.StreamReplication:
+			f.repl = conn
+			return nil
+		case header.Kind == protocol.StreamRanges && ranges:
+			ranges = false // a refusal is said once
+			if f.seed, err = c.openSeed(ctx, protocol.NewRangeStream(conn), header, f.renewed); err != nil {
+				return fmt.Errorf("handshake: %w", err)
+			}
+			if f.seed != nil {
+				return nil
+			}
+			continue
+		}
 		r := refuse(protocol.CodeUnknownMessage, header.Start, "after the welcome comes a %s stream from %v, not %q "+
 			"from %v; %s", protocol.StreamReplication, f.start, clean(string(header.Kind)), header.Start, sameVersion)
 		return c.refuse(f.session, f.control, r)
 	}
-	f.repl = repl
-	return nil
 }
 
 // hello waits for the control stream and the first message on it.

@@ -48,6 +48,7 @@ type peer struct {
 	replicationAddr string // where others can connect to it
 
 	control       *protocol.Control // once it is accepted, of a native peer
+	seed          *seedProgress     // nil: it gets its transactions one by one
 	handoverReady chan *protocol.HandoverReady
 	over          chan struct{} // closed when the connection has ended
 }
@@ -136,9 +137,12 @@ func (c *peer) setState(s State) {
 }
 
 // streaming notes that the secondary was accepted. What is remembered of an earlier connection of it is out of date.
-func (c *peer) streaming(control *protocol.Control) {
+func (c *peer) streaming(f *follower) {
 	c.mu.Lock()
-	c.state, c.control = StateLive, control
+	c.state, c.control = StateLive, f.control
+	if f.seed != nil {
+		c.seed = &f.seed.done
+	}
 	c.mu.Unlock()
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
@@ -163,7 +167,10 @@ func (c *peer) status(last zodb.Tid, size int64, now time.Time) SecondaryStatus 
 		s.AppliedTid, s.DurableTid = 0, 0
 		s.Lag.Exact = s.Lag.Exact && s.SentTid < last
 	}
-	if c.state == StateLive {
+	switch {
+	case c.state == StateLive && c.seed != nil:
+		c.seed.show(&s, c.problem != "", c.p.opt.stallAfter, size, now)
+	case c.state == StateLive:
 		s.State = c.progress.state(s.Lag, c.problem != "", c.p.opt.stallAfter, now)
 	}
 	return s

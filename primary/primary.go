@@ -41,6 +41,8 @@ type Options struct {
 	// PutToken puts a token into the blob directory, where a secondary that shares it looks for it, until remove is
 	// called. Nil: this node only reads a directory, and cannot prove it.
 	PutToken func() (token protocol.Token, remove func() error, err error)
+	// Seed says how parts of the data file are sent as they are.
+	Seed SeedOptions
 	// History is the chain of digests of the source. Nil: there is none to compare.
 	History History
 	// Member is this node among others that could be primary. Nil: it is the primary, and nothing else.
@@ -90,6 +92,9 @@ func (o Options) withDefaults() Options {
 	if o.MaxPerAddress <= 0 {
 		o.MaxPerAddress = 8
 	}
+	if o.Seed.Max <= 0 {
+		o.Seed.Max = defaultMaxSeeds
+	}
 	if o.Logger == nil {
 		o.Logger = hclog.NewNullLogger()
 	}
@@ -109,6 +114,7 @@ type Primary struct {
 	limiter  *admission.Limiter    // for unauthenticated connections
 
 	quorum *quorum
+	seeds  *seedLimits
 
 	draining context.Context // ends when Shutdown is called
 	drain    context.CancelFunc
@@ -130,6 +136,7 @@ func New(src Source, opt Options) *Primary {
 	p.logLimit, p.loud = admission.NewLogLimiter(p.opt.now), admission.NewLogLimiter(p.opt.now)
 	p.limiter = admission.NewLimiter(p.opt.MaxPerAddress, maxUnproven)
 	p.quorum = newQuorum(p.opt.Sync, p.opt.SyncApplied)
+	p.seeds = &seedLimits{max: p.opt.Seed.Max, rate: p.opt.Seed.Rate}
 	p.draining, p.drain = context.WithCancel(context.Background())
 	p.cutting, p.cut = context.WithCancel(context.Background())
 	return p

@@ -17,6 +17,7 @@ type State string
 // The states of a secondary.
 const (
 	StateHandshake    State = "handshake"    // connected, not yet accepted
+	StateSeeding      State = "seeding"      // gets the data file as it is
 	StateCatchingUp   State = "catching-up"  // applying history
 	StateLive         State = "live"         // following commits as they happen
 	StateStalled      State = "stalled"      // connected and behind, without progress, or reporting an error
@@ -75,6 +76,8 @@ type SecondaryStatus struct {
 	Transactions    int64     `json:"transactions"` // sent on this connection
 	Bytes           int64     `json:"bytes"`        // sent on this connection's replication stream
 	LastError       string    `json:"last_error"`   // its own, from its acknowledgements, or why the connection ended
+	// Seed is how far it is in getting the data file as it is. Nil: it gets its transactions one by one.
+	Seed *SeedStatus `json:"seed"`
 }
 
 // A RefusedPeer is one refused attempt.

@@ -52,7 +52,7 @@ func (c *zrs2) replicate(ctx context.Context) error {
 	if err := protocol.LimitSilence(c.conn, c.p.opt.IdleTimeout); err != nil {
 		return fmt.Errorf("setting up the connection: %w", err)
 	}
-	c.streaming(nil)
+	c.streaming(new(follower))
 	c.log.Info("streaming to a secondary", "protocol", c.protocol, "start", start)
 	c.progress.begin(start, it.Position(), c.p.opt.now())
 	return c.stream(ctx, start, it)

@@ -51,6 +51,12 @@
 // has_prev, one-hop data_txn and the raw bytes of the extension are what a receiver needs to write the very bytes of
 // the sender's file.
 //
+// # Ranges
+//
+// A RangeStream takes the place of the replication stream for a secondary that gets the data file as it is. It asks for
+// ranges and for parts of blobs; each answer has the digest of its bytes in its head, and is used only when that is
+// right.
+//
 // # Memory
 //
 // A frame is built and parsed in a buffer of 256 KiB; record data and blobs pass through it by readers. All lengths are

@@ -19,6 +19,8 @@ const messageParts = 2
 func init() {
 	registerBytes(8, func(v reflect.Value) []byte { b := zodb.Tid(v.Uint()).Bytes(); return b[:] },
 		func(b []byte) zodb.Tid { return tidFrom(b) })
+	registerBytes(8, func(v reflect.Value) []byte { b := zodb.Oid(v.Uint()).Bytes(); return b[:] },
+		func(b []byte) zodb.Oid { return zodb.Oid(tidFrom(b)) })
 	registerBytes(len(zodb.Digest{}), func(v reflect.Value) []byte { d := v.Interface().(zodb.Digest); return d[:] },
 		func(b []byte) zodb.Digest { return zodb.Digest(b) })
 	registerBytes(len(Nonce{}), func(v reflect.Value) []byte { n := v.Interface().(Nonce); return n[:] },

@@ -16,17 +16,19 @@ import (
 // A StreamKind says what a stream carries.
 type StreamKind string
 
-// The kinds of streams. Bulk of other sorts gets streams of its own later, so that it never delays the two that are
-// live.
+// The kinds of streams. Bulk of other sorts gets streams of its own, so that it never delays what is live.
 const (
 	StreamControl     StreamKind = "control"     // messages, both ways; the first stream of a session
 	StreamReplication StreamKind = "replication" // transactions, from primary to secondary
+	StreamRanges      StreamKind = "ranges"      // parts of files, asked for by the secondary; see RangeStream
 )
 
 // A StreamHeader is the first message on each stream, from the side that opened it: always the secondary.
 type StreamHeader struct {
 	Kind  StreamKind `msgpack:"-"`
-	Start zodb.Tid   `msgpack:"start"` // replication: the last transaction that the secondary has, 0 for none
+	Start zodb.Tid   `msgpack:"start"` // the last transaction that the secondary has, 0 for none
+	// Position is where that ends in its data file; of ranges only.
+	Position int64 `msgpack:"position,omitempty"`
 }
 
 // maxHeader bounds a stream header, in bytes.

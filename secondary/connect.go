@@ -32,7 +32,8 @@ type link struct {
 	control *protocol.Control
 	acks    *acker
 	repl    net.Conn
-	wire    *meteredReader // reads repl
+	seed    *seedLink      // nil: transactions come one by one, on repl
+	wire    *meteredReader // reads repl, or the data file
 	start   zodb.Tid       // the stream begins after it
 	size    int64          // of our file at start
 	silence time.Duration  // after which the primary counts as dead
@@ -121,28 +122,30 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, versi
 		}
 	}
 	s.track.welcomed(w, hello.Last.Tid)
-	repl, err := protocol.OpenStream(ctx, session, protocol.StreamHeader{
-		Kind: protocol.StreamReplication, Start: hello.Last.Tid,
-	})
-	if err != nil {
-		return nil, err
-	}
-	return &link{
+	l := &link{
 		session: session,
 		control: control,
 		acks:    newAcker(control, hello.Last.Tid),
-		repl:    repl,
-		wire: &meteredReader{
-			r:           repl,
-			track:       s.track,
-			now:         s.opt.now,
-			limit:       s.opt.StallTimeout,
-			lastArrived: hello.Last.Tid,
-		},
+		wire:    &meteredReader{track: s.track, now: s.opt.now, limit: s.opt.StallTimeout},
 		start:   hello.Last.Tid,
 		size:    s.st.Size(),
 		silence: silence(w.Heartbeat),
-	}, nil
+	}
+	if s.wantsSeed(w) {
+		if l.seed, err = s.openSeed(ctx, session, l.start, l.wire); l.seed != nil || err != nil {
+			return l, err
+		}
+	}
+	if s.seedOnly {
+		return nil, errNoSeed
+	}
+	if l.repl, err = protocol.OpenStream(ctx, session, protocol.StreamHeader{
+		Kind: protocol.StreamReplication, Start: l.start,
+	}); err != nil {
+		return nil, err
+	}
+	l.wire.r, l.wire.lastArrived = l.repl, l.start
+	return l, nil
 }
 
 // present opens the control stream, proves the secret, if there is one, and exchanges hello for welcome.

@@ -61,7 +61,7 @@ func TestADiskThatCannotSyncEndsRunWithAnErrorThatSaysToReopen(t *testing.T) {
 }
 
 // applied runs a secondary on a disk that loses power before operation n, and reports whether it did.
-func applied(t *testing.T, p *site, addr string, n int) (lost bool, after *simdisk.Disk) {
+func applied(t *testing.T, p *site, addr string, n int, change ...func(*Options)) (lost bool, after *simdisk.Disk) {
 	t.Helper()
 	disk := simdisk.New()
 	disk.PowerOffAt(n)
@@ -70,7 +70,7 @@ func applied(t *testing.T, p *site, addr string, n int) (lost bool, after *simdi
 		return true, disk.Crash(uint64(n))
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	sec := s.secondary(addr)
+	sec := s.secondary(addr, change...)
 	sec.pause = func(context.Context, time.Duration) bool {
 		if sec.Status().State == StateFailed {
 			cancel() // there is no time for more

@@ -29,6 +29,18 @@
 // secondary without an identity takes the primary's. The identity in a welcome is covered by no digest, so it
 // is accepted when the primary confirms it: a second connection sends the id and receives it again.
 //
+// # Seeding
+//
+// Where the primary has much more than this storage, and names the capability for it, its data file is taken as it is
+// in place of transactions (seed.go), and appended in order by filestorage.Appender, which checks it, with the blobs
+// that its records need (seed_blobs.go):
+//
+//	handshake ─▶ fetch ─▶ verified parts ─▶ Appender ◀─ stage     streams of ranges    requests, answers
+//	                                        tellSeeded ─────────▶ control stream       Ack
+//
+// The connection ends when all is here that the primary had, and the next hello proves that it is the same history.
+// What is not byte for byte the same is not taken; then the transactions come one by one, from that address for good.
+//
 // # A primary that speaks zrs2
 //
 // A zc.zrs primary sends transactions and nothing else (see protocol.go for the choice of the protocol, zrs2.go for the

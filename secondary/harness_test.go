@@ -113,7 +113,9 @@ var blobRecord = []byte("\x80\x03cZODB.blob\nBlob\nq\x00.\x80\x03N.")
 // commit adds a transaction with a record, and with a blob where there is content for it.
 func (s *site) commit(t *testing.T, oid zodb.Oid, data, blob string) zodb.Tid {
 	t.Helper()
-	txn, err := s.st.Begin(t.Context(), &zodb.TxnMeta{User: []byte("somebody"), Description: []byte(data)})
+	txn, err := s.st.Begin(t.Context(), &zodb.TxnMeta{
+		User: []byte("somebody"), Description: []byte(data[:min(len(data), 100)]),
+	})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -165,10 +167,15 @@ func (s *site) serve(t *testing.T, ident func() (string, []protocol.Epoch)) stri
 	return l.Addr().String()
 }
 
-func (s *site) serveOn(t *testing.T, l net.Listener, ident func() (string, []protocol.Epoch)) {
+func (s *site) serveOn(t *testing.T, l net.Listener, ident func() (string, []protocol.Epoch),
+	change ...func(*primary.Options)) *primary.Primary {
 	t.Helper()
-	p := primary.New(s.st, primary.Options{Identity: ident, PutToken: s.putToken(), Heartbeat: 500 * time.Millisecond,
-		MaxSecondaries: 1000})
+	opt := primary.Options{Identity: ident, PutToken: s.putToken(), Heartbeat: 500 * time.Millisecond,
+		MaxSecondaries: 1000, Seed: s.seeds()}
+	for _, f := range change {
+		f(&opt)
+	}
+	p := primary.New(s.st, opt)
 	ctx, cancel := context.WithCancel(context.Background())
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ctx, l) }()
@@ -178,6 +185,15 @@ func (s *site) serveOn(t *testing.T, l net.Listener, ident func() (string, []pro
 			t.Errorf("Serve: %v", err)
 		}
 	})
+	return p
+}
+
+// seeds lets the site give its data file as it is.
+func (s *site) seeds() primary.SeedOptions {
+	return primary.SeedOptions{
+		Snapshot: func() (primary.Snapshot, error) { return s.st.Snapshot() },
+		OpenBlob: func(oid zodb.Oid, tid zodb.Tid) (primary.BlobFile, error) { return s.st.OpenBlob(oid, tid) },
+	}
 }
 
 // asPrimary starts a primary with the identity that the site has.

@@ -17,16 +17,16 @@ func impatient(opt *Options) {
 }
 
 // counted counts the bytes that a secondary reads from the network until it has everything.
-func counted(t *testing.T, p *site, addr string) int64 {
+func counted(t *testing.T, p *site, addr string, change ...func(*Options)) int64 {
 	t.Helper()
 	var n atomic.Int64
 	s := inMemory(t)
-	r := s.follow(t, addr, func(o *Options) {
+	r := s.follow(t, addr, append(change, func(o *Options) {
 		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
 			conn, err := dial(ctx, addr)
 			return &countingConn{conn, &n}, err
 		}
-	})
+	})...)
 	r.has(t, p.st.LastTid())
 	return n.Load()
 }
@@ -44,10 +44,10 @@ func (c *countingConn) Read(b []byte) (int, error) {
 
 // survives checks that a secondary whose first connections are wounded never shows anything but a beginning of what
 // the primary has, and has all of it in the end.
-func survives(t *testing.T, p *site, addr string, w wound) {
+func survives(t *testing.T, p *site, addr string, w wound, change ...func(*Options)) {
 	t.Helper()
 	s := inMemory(t)
-	sec := s.secondary(addr, impatient, wounded(w))
+	sec := s.secondary(addr, append(change, impatient, wounded(w))...)
 	sec.pause = func(context.Context, time.Duration) bool { mustBePrefix(t, p, s); return true }
 	r := sec.run(t)
 	r.has(t, p.st.LastTid())

@@ -24,6 +24,12 @@ type Options struct {
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// SharedBlobs is the primary's own blob directory, which st was opened with. Nil: blobs are sent.
 	SharedBlobs SharedBlobs
+	// SeedThreshold is how many bytes longer than the data file here the primary's must be for that to be taken as it
+	// is, in place of its transactions one by one. 0: it never is.
+	SeedThreshold int64
+	// SeedFrom are nodes whose data file is taken as it is before the primary is connected to for the first time: other
+	// secondaries, so that the primary is spared.
+	SeedFrom []string
 	// Secret is proved to the primary, which must prove it, too. Empty: none.
 	Secret protocol.Secret
 	// NeedsIdentity says that others follow this secondary, who need to know its storage. It makes an identity of its

@@ -27,7 +27,11 @@ type Secondary struct {
 
 	diverged *divergedError // what the primary said last; nil: nothing of the kind
 
+	addr   string          // of the present connection, or attempt
+	unlike map[string]bool // addresses whose data file is not byte for byte the same as the one here
+
 	primaryOnly  bool // only the primary itself is followed; see choose
+	seedOnly     bool // a node is asked for its data file, and not followed
 	metSecondary bool // in this round: a node that is not the primary
 	track        *tracker
 	handing      *watchdog.Entry // of a transaction to the storage, while Run runs; nil: nobody watches
@@ -51,7 +55,8 @@ func New(st *filestorage.Storage, keep *state.Keeper, opt Options) *Secondary {
 	opt = opt.withDefaults()
 	return &Secondary{
 		st: st, keep: keep, opt: opt, log: opt.Logger.Named("secondary"), track: newTracker(opt.now), old: newOld(),
-		pause: pause.For, primaryOnly: true,
+		unlike: make(map[string]bool),
+		pause:  pause.For, primaryOnly: true,
 	}
 }
 
@@ -75,11 +80,13 @@ func (s *Secondary) Run(ctx context.Context) error {
 	}
 	s.handing = s.opt.watch.Entry("the replication from the primary")
 	defer s.handing.Remove()
+	s.seedFrom(ctx)
 	p := newPace(s.opt)
 	for ctx.Err() == nil {
 		addr := p.address()
 		progress, err := s.attempt(ctx, addr)
-		if ctx.Err() != nil || errors.Is(err, errConfirm) {
+		if ctx.Err() != nil || again(err) {
+			s.track.leaves(err)
 			continue
 		}
 		shown := s.statusError(err, progress)
@@ -103,6 +110,7 @@ func (s *Secondary) Run(ctx context.Context) error {
 // attempt connects to one address and follows the primary there until something ends that. It reports whether the
 // connection was of use.
 func (s *Secondary) attempt(ctx context.Context, addr string) (progress bool, err error) {
+	s.addr = addr
 	s.track.connecting(addr)
 	err = s.advised(ctx, addr, s.followIn(ctx, addr))
 	return s.track.progressed(), err
@@ -117,6 +125,9 @@ func (s *Secondary) followNative(ctx context.Context, addr string) error {
 	l, err := protocol.InVersions(func(version int) (*link, error) { return s.connect(ctx, addr, version, hello) })
 	if err != nil {
 		return err
+	}
+	if l.seed != nil {
+		return s.seed(ctx, l)
 	}
 	return s.follow(ctx, l)
 }
@@ -145,6 +156,9 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	h := &protocol.Hello{Version: protocol.MessageVersion, Blobs: s.st.HasBlobs(), Name: s.opt.Name}
 	if s.opt.SharedBlobs != nil {
 		h.Capabilities = []string{protocol.SharedBlobs}
+	}
+	if s.canSeed() {
+		h.Capabilities = append(h.Capabilities, protocol.Ranges)
 	}
 	h.StorageID, h.Epochs = s.Identity()
 	if id := s.keep.State(); id != nil {

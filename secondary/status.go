@@ -13,6 +13,7 @@ type State string
 // The states of a secondary.
 const (
 	StateConnecting State = "connecting"  // for the first time, or again after a wait
+	StateSeeding    State = "seeding"     // taking the primary's data file as it is
 	StateCatchingUp State = "catching-up" // applying history
 	StateLive       State = "live"        // following commits as they happen
 	StateWaiting    State = "waiting"     // to connect again
@@ -48,6 +49,11 @@ type Status struct {
 	Durable     zodb.Tid  // the last transaction that survives a crash here
 	Lag         Lag
 
+	// Seed is how far the primary's data file is here that is taken as it is. Nil: none is.
+	Seed *Seed
+	// SeedFrom says that the nodes of Options.SeedFrom are asked first, and the primary afterwards.
+	SeedFrom bool
+
 	LastError     string    // stays after a recovery, until the next one
 	LastErrorTime time.Time // zero: there was none
 
@@ -57,6 +63,13 @@ type Status struct {
 	Bytes        int64                   // received on replication streams
 	Transactions int64                   // applied
 	Refusals     map[protocol.Code]int64 // got from primaries
+}
+
+// A Seed is how far a connection is that takes the primary's data file as it is.
+type Seed struct {
+	Done  int64 // bytes that are durable here, since the connection began
+	Total int64 // bytes that there were to get then
+	Begun time.Time
 }
 
 // A Lag is how far the secondary is behind: zero in all three when nothing is missing, nil where it is not known.

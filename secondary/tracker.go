@@ -23,6 +23,7 @@ type tracker struct {
 	own         zodb.Tid // last durable transaction here, as of this connection
 	goal        zodb.Tid // live when own has reached it: the primary's last one, as it last told
 	received    zodb.Tid // last transaction that began to arrive
+	seedFrom    int64    // where the seed began
 
 	clock    time.Time // the primary's, when it was last heard
 	complete time.Time // the primary's clock when this secondary was last known to have everything; zero: never
@@ -43,8 +44,15 @@ func (t *tracker) set(s State) {
 func (t *tracker) enter(s State) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.connected = false
+	t.connected, t.st.Seed = false, nil
 	t.set(s)
+}
+
+// leaves notes that a connection ended which took the primary's data file, and that the next one follows at once.
+func (t *tracker) leaves(err error) {
+	if errors.Is(err, errSeeded) || errors.Is(err, errSameFile) {
+		t.enter(StateConnecting)
+	}
 }
 
 // connecting notes which address is tried. A state that needs an operator stays until something is better.
@@ -66,7 +74,7 @@ func (t *tracker) welcomed(w *protocol.Welcome, own zodb.Tid) {
 	t.st.Protocol = protocol.Native
 	t.own, t.goal, t.received = own, w.LastTid, own
 	t.st.PrimaryName, t.st.PrimarySize, t.st.Heard = clean(w.Name), w.Size, t.now()
-	t.st.UpstreamPath = nil
+	t.st.UpstreamPath, t.st.Seed = nil, nil
 	if w.Node != "" && (w.IsPrimary || len(w.UpstreamPath) > 0) && len(w.UpstreamPath) < protocol.MaxUpstreamPath {
 		t.st.UpstreamPath = append([]string{w.Node}, w.UpstreamPath...)
 	}
@@ -82,7 +90,7 @@ func (t *tracker) welcomed(w *protocol.Welcome, own zodb.Tid) {
 func (t *tracker) heartbeat(h *protocol.Heartbeat) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.own < t.goal {
+	if t.own < t.goal && t.st.Seed == nil {
 		t.set(StateCatchingUp)
 	}
 	t.goal, t.clock = h.LastTid, h.Clock
@@ -96,8 +104,35 @@ func (t *tracker) heartbeat(h *protocol.Heartbeat) {
 
 // arrive makes a secondary live that has what the primary last told to have.
 func (t *tracker) arrive() {
-	if t.own >= t.goal && (t.streamEnded || !t.zrs2) {
+	if t.own >= t.goal && (t.streamEnded || !t.zrs2) && t.st.Seed == nil {
 		t.set(StateLive)
+	}
+}
+
+// seeding notes that the primary's data file is taken as it is, from one position to another.
+func (t *tracker) seeding(from, end int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.st.Seed, t.seedFrom = &Seed{Total: end - from, Begun: t.now()}, from
+	t.set(StateSeeding)
+}
+
+// seedsFrom notes whether nodes that are not the primary are asked for their data file.
+func (t *tracker) seedsFrom(yes bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.st.SeedFrom = yes
+}
+
+// seeded notes that the data file here is durable up to a position.
+func (t *tracker) seeded(pos int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.st.Seed == nil {
+		return
+	}
+	if done := pos - t.seedFrom; done > t.st.Seed.Done {
+		t.st.Seed.Done, t.useful = done, true
 	}
 }
 
@@ -128,7 +163,7 @@ func (t *tracker) read(n int) {
 func (t *tracker) failed(s State, shown, err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.connected = false
+	t.connected, t.st.Seed = false, nil
 	t.set(s)
 	t.st.LastError, t.st.LastErrorTime = statusText(shown), t.now()
 	var refusal *protocol.Refusal
@@ -150,6 +185,10 @@ func (t *tracker) snapshot(own zodb.Tid) Status {
 	defer t.mu.Unlock()
 	st := t.st
 	st.Refusals = maps.Clone(t.st.Refusals)
+	if t.st.Seed != nil {
+		seed := *t.st.Seed
+		st.Seed = &seed
+	}
 	st.Connected = t.connected
 	st.PrimaryLast = max(t.goal, t.received)
 	st.Lag = t.lag(own, st.PrimaryLast)
@@ -160,19 +199,26 @@ func (t *tracker) lag(own, last zodb.Tid) Lag {
 	if t.zrs2 {
 		return t.zrs2Lag(own, last)
 	}
-	if t.connected && own >= last {
+	seed := t.st.Seed // with one, the last transaction here says little where tids go down
+	if t.connected && own >= last && seed == nil {
 		return Lag{Transactions: new(int64), Bytes: new(int64), Seconds: new(float64)}
 	}
 	since := t.complete
 	if own != 0 && own.Time().After(since) {
 		since = own.Time()
 	}
+	var lag Lag
+	if seed != nil {
+		missing := max(t.st.PrimarySize-t.seedFrom-seed.Done, 0)
+		lag.Bytes = &missing
+	}
 	if t.clock.IsZero() || since.IsZero() {
-		return Lag{}
+		return lag
 	}
 	clock := t.clock.Add(t.now().Sub(t.st.Heard))
 	seconds := max(clock.Sub(since).Seconds(), 0)
-	return Lag{Seconds: &seconds}
+	lag.Seconds = &seconds
+	return lag
 }
 
 // A primary that speaks zrs2 sends transactions and nothing else: not where its end is, not its clock, not that it

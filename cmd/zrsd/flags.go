@@ -72,6 +72,12 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"block: keep waiting; degrade: stop waiting until they have caught up")
 	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries,
 		"limit of connected secondaries")
+	flags.IntVar(&f.config.MaxSeeds, "max-seeds", node.DefaultMaxSeeds,
+		"limit of secondaries that take the data file as it is, at a time")
+	flags.Int64Var(&f.config.SeedRate, "seed-rate", 0, "limit of what they get together, in `BYTES` per second; "+
+		"0: none")
+	flags.Int64Var(&f.config.SeedThreshold, "seed-threshold", node.DefaultSeedThreshold,
+		"by how many `BYTES` a primary's data file must be longer for this node to take it as it is; 0: never")
 	flags.IntVar(&f.config.MaxPerAddress, "max-per-address", node.DefaultMaxPerAddress,
 		"limit of unauthenticated connections per address")
 	flags.DurationVar(&f.config.HandshakeTimeout, "handshake-timeout", node.DefaultHandshakeTimeout,

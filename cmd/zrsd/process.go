@@ -81,6 +81,8 @@ func storage(st *config.Storage) node.Storage {
 	common.InsecurePlainText = z.InsecurePlainText.V
 	common.Heartbeat = z.Heartbeat.V
 	common.MaxSecondaries = int(z.MaxSecondaries.V)
+	common.MaxSeeds, common.SeedRate = int(z.MaxSeeds.V), z.SeedRate.V
+	common.SeedThreshold = z.SeedThreshold.V
 	common.MaxPerAddress = int(z.MaxPerAddress.V)
 	common.HandshakeTimeout, common.IdleTimeout = z.HandshakeTimeout.V, z.IdleTimeout.V
 	common.DrainTimeout = z.DrainTimeout.V
@@ -91,7 +93,7 @@ func storage(st *config.Storage) node.Storage {
 	out.Secondary = &node.SecondaryConfig{
 		Config: common, ReplicateFrom: z.ReplicateFrom.V, Protocol: secondary.Protocol(z.Protocol.V),
 		KeepAliveDelay: z.KeepAliveDelay.V, ReadyLag: z.ReadyLag.V, MaxRecord: z.MaxRecord.V,
-		MaxFrame: z.MaxFrame.V,
+		MaxFrame: z.MaxFrame.V, SeedFrom: z.SeedFrom.V,
 	}
 	return out
 }

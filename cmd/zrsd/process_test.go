@@ -33,6 +33,8 @@ const everyKey = `<zrs main>
   coordinator-user-file user
   insecure-plain-text on
   heartbeat 7s
+  seed-rate 10MB
+  seed-from 127.0.0.1:5009
   max-secondaries 3
   max-per-address 4
   handshake-timeout 31s

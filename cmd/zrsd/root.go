@@ -77,6 +77,7 @@ func rootCommand() *cobra.Command {
 		verifyCommand(),
 		reconCommand(),
 		compareCommand(),
+		seedCommand(),
 		drillCommand(),
 		nagiosCommand(),
 		configCommand(),

@@ -17,7 +17,7 @@ SIGTERM and SIGINT stop it after what has arrived is on disk. SIGUSR2 reopens th
 func secondaryCommand() *cobra.Command {
 	var f nodeFlags
 	var who identityFlags
-	var from string
+	var from, seedFrom string
 	var readyLag = node.DefaultReadyLag
 	var maxRecord, maxFrame int64
 	protocol, keepAlive := string(secondary.ProtocolAuto), node.DefaultKeepAliveDelay
@@ -33,11 +33,16 @@ func secondaryCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			seeds, err := addressList("--seed-from", seedFrom)
+			if err != nil {
+				return err
+			}
 			return f.runNode(cmd.Context(), func(common node.Config) node.Storage {
 				who.give(&common)
 				return node.Storage{Secondary: &node.SecondaryConfig{
 					Config: common, ReplicateFrom: list, ReadyLag: readyLag, MaxRecord: maxRecord, MaxFrame: maxFrame,
 					Protocol: secondary.Protocol(protocol), KeepAliveDelay: keepAlive,
+					SeedFrom: seeds,
 				}}
 			})
 		},
@@ -45,6 +50,8 @@ func secondaryCommand() *cobra.Command {
 	f.register(cmd)
 	who.register(cmd.Flags())
 	cmd.Flags().StringVar(&from, "replicate-from", "", "`ADDR[,ADDR]` of the primary, tried in turn")
+	cmd.Flags().StringVar(&seedFrom, "seed-from", "",
+		"`ADDR[,ADDR]` of nodes whose data file is taken as it is, before the primary is connected to")
 	cmd.Flags().StringVar(&protocol, "protocol", protocol,
 		"protocol to the primary: native, zrs2 (of zc.zrs), or auto: native, and zrs2 if the primary does not "+
 			"speak native")

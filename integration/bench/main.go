@@ -98,6 +98,7 @@ var sections = []section{
 	{"set 2: catching up, one small record per transaction", (*bench).set2},
 	{"set 3: catching up, blobs", (*bench).set3},
 	{"large: one large record and one large blob", (*bench).large},
+	{"seed: an empty secondary takes the data file as it is", (*bench).seed},
 	{"zc.zrs: catching up over its protocol", (*bench).zrsProtocol},
 	{"distance: a round trip of 50 ms", (*bench).distance},
 	{"live: commit to visible at 200 transactions/s", (*bench).live},

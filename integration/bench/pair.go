@@ -77,7 +77,8 @@ func sizeOf(paths ...string) (total int64, err error) {
 // A catchUp is the outcome of one secondary reaching its primary.
 type catchUp struct {
 	took             time.Duration
-	primary, replica int64 // peak memory, bytes
+	primary, replica int64         // peak memory, bytes
+	cpu              time.Duration // of both processes, until then
 }
 
 // serve starts a primary process on the source.
@@ -104,6 +105,14 @@ func storageFlags(data, blobs string) []string {
 func (b *bench) follow(ctx context.Context, s *source, dir, from string, flags ...string) (
 	took time.Duration, peak int64, err error,
 ) {
+	took, peak, _, err = b.followed(ctx, s, dir, from, flags...)
+	return took, peak, err
+}
+
+// followed does so, and returns the processor time of the secondary until then as well.
+func (b *bench) followed(ctx context.Context, s *source, dir, from string, flags ...string) (
+	took time.Duration, peak int64, cpu time.Duration, err error,
+) {
 	blobs := ""
 	if s.blobs != "" {
 		blobs = filepath.Join(dir, "blobs")
@@ -113,19 +122,22 @@ func (b *bench) follow(ctx context.Context, s *source, dir, from string, flags .
 	begin := time.Now()
 	p, err := daemon.Start(b.zrsd, filepath.Join(dir, "admin"), nil, args...)
 	if err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	if err := p.Reached(ctx, s.last); err != nil {
-		return 0, 0, errors.Join(err, p.Kill())
+		return 0, 0, 0, errors.Join(err, p.Kill())
 	}
 	took = time.Since(begin)
+	if cpu, err = daemon.CPUTime(p.Pid()); err != nil {
+		return 0, 0, 0, err
+	}
 	if peak, err = p.PeakMemory(); err != nil {
-		return 0, 0, err
+		return 0, 0, 0, err
 	}
 	if code, err := p.Stop(ctx); err != nil || code != 0 {
-		return 0, 0, fmt.Errorf("stopping the secondary: exit code %d, %w\n%s", code, err, p.Log().Tail())
+		return 0, 0, 0, fmt.Errorf("stopping the secondary: exit code %d, %w\n%s", code, err, p.Log().Tail())
 	}
-	return took, peak, nil
+	return took, peak, cpu, nil
 }
 
 // catchUp measures one secondary with the extra flags from empty, with a fresh primary process, and removes its files.
@@ -139,9 +151,18 @@ func (b *bench) catchUp(ctx context.Context, s *source, flags ...string) (c catc
 	if err != nil {
 		return c, err
 	}
-	if c.took, c.replica, err = b.follow(ctx, s, dir, addr, flags...); err != nil {
+	before, err := daemon.CPUTime(p.Pid())
+	if err != nil {
 		return c, err
 	}
+	if c.took, c.replica, c.cpu, err = b.followed(ctx, s, dir, addr, flags...); err != nil {
+		return c, err
+	}
+	after, err := daemon.CPUTime(p.Pid())
+	if err != nil {
+		return c, err
+	}
+	c.cpu += after - before
 	if c.primary, err = p.PeakMemory(); err != nil {
 		return c, err
 	}

@@ -96,6 +96,7 @@ func full(t *testing.T) admin.Status {
 			Protocol: admin.Known("zrsd/1"),
 			Since:    admin.Known(at), LastTid: tid(t, "03f8658010000000"), Applied: last, Durable: last,
 			Lag:       admin.Lag{admin.Known[int64](3), admin.Known[int64](900), admin.Known(12.5)},
+			Seed:      &admin.Seed{Done: 250, Total: 1000, Rate: 50, Left: admin.Known(15.0), Since: at},
 			LastError: admin.Known("connection reset by peer"),
 		},
 		Secondaries: []admin.Secondary{
@@ -109,6 +110,7 @@ func full(t *testing.T) admin.Status {
 				NodeID:          admin.Known("77aa"),
 				ReplicationAddr: admin.Known("db3:5000"),
 				Sent:            last,
+				Seed:            &admin.Seed{Done: 50, Total: 200, Rate: 10, Since: at},
 				Since:           admin.Known(at),
 				Applied:         last,
 				Durable:         last,

@@ -66,6 +66,11 @@ var (
 	descSecBytes    = desc("secondary_lag_bytes", "Lag of a secondary, connected or disconnected.", "name")
 	descSecTxns     = desc("secondary_lag_transactions", "Lag of a secondary, connected or disconnected.", "name")
 
+	descSecSeed = desc("secondary_seed_left_bytes", "What a secondary that takes the data file as it is still lacks "+
+		"of it.", "name")
+	descUpSeed = desc("upstream_seed_left_bytes", "What this secondary, which takes its primary's data file as it is, "+
+		"still lacks of it.")
+
 	descUpstream = desc("upstream_state", "1 for the current state of this secondary.", "state")
 	descUpProto  = desc("upstream_protocol", "1 for the protocol last used to follow the primary.", "protocol")
 	descUpSecs   = desc("upstream_lag_seconds", "Lag of this secondary behind its primary.")
@@ -89,7 +94,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		descVerifyPasses, descVerifyResults, descVerifyBytes,
 		descReconnects, descRefusals,
 		descSecondaries, descProtocols, descSecSeconds, descSecBytes, descSecTxns,
-		descUpstream, descUpProto, descUpSecs, descUpBytes, descUpTxns,
+		descUpstream, descUpProto, descUpSecs, descUpBytes, descUpTxns, descSecSeed, descUpSeed,
 	} {
 		ch <- d
 	}
@@ -222,6 +227,9 @@ func (s samples) upstream(u *Upstream) {
 		s.gauge(descUpProto, 1, *u.Protocol)
 	}
 	s.lag(&u.Lag, descUpSecs, descUpBytes, descUpTxns)
+	if u.Seed != nil {
+		s.gauge(descUpSeed, float64(u.Seed.Total-u.Seed.Done))
+	}
 }
 
 func (s samples) lag(l *Lag, secs, bytes, txns *prometheus.Desc, labels ...string) {
@@ -239,7 +247,7 @@ func (s samples) lag(l *Lag, secs, bytes, txns *prometheus.Desc, labels ...strin
 // secondaries counts connections by state. Several connections may have one name; the one furthest behind counts.
 func (s samples) secondaries(list []Secondary) {
 	states, protocols := map[string]int{}, map[string]int{}
-	worst := map[string]Lag{}
+	worst, seeds := map[string]Lag{}, map[string]int64{}
 	for _, sec := range list {
 		states[sec.State]++
 		if sec.Protocol != nil {
@@ -247,6 +255,12 @@ func (s samples) secondaries(list []Secondary) {
 		}
 		name := strings.ToValidUTF8(sec.Name, "?")
 		worst[name] = worse(worst[name], sec.Lag)
+		if sec.Seed != nil {
+			seeds[name] = max(seeds[name], sec.Seed.Total-sec.Seed.Done)
+		}
+	}
+	for name, left := range seeds {
+		s.gauge(descSecSeed, float64(left), name)
 	}
 	for state, n := range states {
 		s.gauge(descSecondaries, float64(n), state)

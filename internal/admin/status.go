@@ -177,7 +177,17 @@ type Upstream struct {
 	Applied   *zodb.Tid  `json:"applied_tid"`
 	Durable   *zodb.Tid  `json:"durable_tid"`
 	Lag       Lag        `json:"lag"`
+	Seed      *Seed      `json:"seed"` // nil: transactions come one by one
 	LastError *string    `json:"last_error"`
+}
+
+// A Seed is how far a secondary is that takes the data file as it is.
+type Seed struct {
+	Done  int64     `json:"done_bytes"`  // durable at the secondary, since the connection began
+	Total int64     `json:"total_bytes"` // that there were to get then
+	Rate  float64   `json:"bytes_per_second"`
+	Left  *float64  `json:"seconds_left"` // at this rate; nil: not known
+	Since time.Time `json:"since"`        // when the connection began
 }
 
 // A Secondary is one connection of a secondary to this node, open or ended.
@@ -193,6 +203,7 @@ type Secondary struct {
 	Applied         *zodb.Tid  `json:"applied_tid"`
 	Durable         *zodb.Tid  `json:"durable_tid"`
 	Lag             Lag        `json:"lag"`
+	Seed            *Seed      `json:"seed"` // nil: it gets its transactions one by one
 	LastError       *string    `json:"last_error"`
 }
 

@@ -64,6 +64,9 @@ func WriteTable(w io.Writer, st *Status) error {
 		row("applied", tidText(u.Applied))
 		row("durable", tidText(u.Durable))
 		row("behind", lagText(&u.Lag))
+		if u.Seed != nil {
+			row("seed", seedText(u.Seed))
+		}
 		row("last error", clean(text(u.LastError)))
 	}
 	if err := tw.Flush(); err != nil {
@@ -104,11 +107,29 @@ func writeSecondaries(w io.Writer, list []Secondary) error {
 	fmt.Fprintln(tw, "SECONDARY\tADDRESS\tSTATE\tPROTOCOL\tAPPLIED\tDURABLE\tTXNS\tBYTES\tSECONDS\tLAST ERROR")
 	for i := range list {
 		s := &list[i]
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", clean(s.Name), clean(s.Address), s.State,
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", clean(s.Name), clean(s.Address), stateText(s),
 			text(s.Protocol), tidText(s.Applied), tidText(s.Durable),
 			countText(s.Lag.Transactions), bytesText(s.Lag.Bytes), secondsText(s.Lag.Seconds), clean(text(s.LastError)))
 	}
 	return tw.Flush()
+}
+
+// stateText says how far a secondary is that takes the data file as it is.
+func stateText(s *Secondary) string {
+	if s.Seed == nil || s.Seed.Total <= 0 {
+		return s.State
+	}
+	return fmt.Sprintf("%s %d%%", s.State, 100*s.Seed.Done/s.Seed.Total)
+}
+
+// seedText says how far this node is in taking the data file as it is.
+func seedText(s *Seed) string {
+	rate := int64(s.Rate)
+	words := fmt.Sprintf("%s of %s, %s/s", bytesText(&s.Done), bytesText(&s.Total), bytesText(&rate))
+	if s.Left == nil {
+		return words
+	}
+	return fmt.Sprintf("%s, %v left", words, time.Duration(*s.Left*float64(time.Second)).Round(time.Second))
 }
 
 func readyText(st *Status) string {

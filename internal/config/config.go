@@ -114,6 +114,10 @@ type Replication struct {
 	InsecurePlainText   Value[bool]
 	Heartbeat           Value[time.Duration]
 	MaxSecondaries      Value[int64]
+	MaxSeeds            Value[int64]
+	SeedRate            Value[int64]               // bytes per second; 0: no limit
+	SeedThreshold       Value[int64]               // bytes; 0: never
+	SeedFrom            Value[[]endpoint.Endpoint] // nil: none
 	MaxPerAddress       Value[int64]
 	HandshakeTimeout    Value[time.Duration]
 	IdleTimeout         Value[time.Duration]

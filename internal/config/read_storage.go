@@ -3,6 +3,7 @@ package config
 import (
 	"time"
 
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/zconfig"
 )
 
@@ -123,6 +124,10 @@ func (r *reader) replication() *Replication {
 		InsecurePlainText:   get(r, "insecure-plain-text", boolean),
 		Heartbeat:           r.above("heartbeat"),
 		MaxSecondaries:      r.atLeast1("max-secondaries"),
+		MaxSeeds:            r.atLeast1("max-seeds"),
+		SeedRate:            get(r, "seed-rate", size),
+		SeedThreshold:       get(r, "seed-threshold", size),
+		SeedFrom:            get(r, "seed-from", connect),
 		MaxPerAddress:       r.atLeast1("max-per-address"),
 		HandshakeTimeout:    r.above("handshake-timeout"),
 		IdleTimeout:         r.above("idle-timeout"),
@@ -191,9 +196,11 @@ func (r *reader) checkPlainText(z *Replication) {
 	if e := z.ReplicateTo; !e.V.IsZero() && !e.V.Local() {
 		r.fail(e.from.pos, "%v can be reached from other machines, and there is no encryption: %s", e.V, instead)
 	}
-	for _, e := range z.ReplicateFrom.V {
-		if !e.Local() {
-			r.fail(z.ReplicateFrom.from.pos, "%v is another machine, and there is no encryption: %s", e, instead)
+	for _, others := range []Value[[]endpoint.Endpoint]{z.ReplicateFrom, z.SeedFrom} {
+		for _, e := range others.V {
+			if !e.Local() {
+				r.fail(others.from.pos, "%v is another machine, and there is no encryption: %s", e, instead)
+			}
 		}
 	}
 }

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
@@ -96,6 +97,15 @@ func (d blobDir) following() secondary.SharedBlobs {
 		return nil
 	}
 	return d.shared
+}
+
+// openForSeed opens blobs for secondaries that take the data file as it is; nil where there are none.
+func (d blobDir) openForSeed() func(zodb.Oid, zodb.Tid) (primary.BlobFile, error) {
+	dir := d.storage()
+	if dir == nil {
+		return nil
+	}
+	return func(oid zodb.Oid, tid zodb.Tid) (primary.BlobFile, error) { return dir.OpenBlob(oid, tid) }
 }
 
 // putToken proves the directory to secondaries that share it; nil when only its owner can.

@@ -3,6 +3,7 @@ package node
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -25,6 +26,8 @@ import (
 const (
 	DefaultHeartbeat      = 5 * time.Second
 	DefaultMaxSecondaries = 16
+	DefaultMaxSeeds       = 2
+	DefaultSeedThreshold  = 64 << 20
 	DefaultDrainTimeout   = time.Minute
 	DefaultReadyLag       = time.Minute
 	DefaultMaxRecord      = 1 << 30
@@ -60,8 +63,13 @@ type Config struct {
 
 	Heartbeat      time.Duration // how often secondaries hear from this node
 	MaxSecondaries int           // connections at a time
-	DrainTimeout   time.Duration // how long secondaries may take to catch up when the node stops
-	Logger         hclog.Logger  // nil: silent
+	MaxSeeds       int           // of them, those that take the data file as it is; 0: the default
+	SeedRate       int64         // bytes per second that these get together; 0: no limit
+	// SeedThreshold is how many bytes longer a primary's file must be for this node to take it as it is; 0: it never
+	// does.
+	SeedThreshold int64
+	DrainTimeout  time.Duration // how long secondaries may take to catch up when the node stops
+	Logger        hclog.Logger  // nil: silent
 
 	HandshakeTimeout time.Duration // until a peer has proved who it is, then until it streams; 0: the default
 	IdleTimeout      time.Duration // for which a peer may be silent, or send nothing of what it has; 0: the default
@@ -125,6 +133,7 @@ func (c *PrimaryConfig) following() SecondaryConfig {
 type SecondaryConfig struct {
 	Config
 	ReplicateFrom []endpoint.Endpoint // of the primary, tried in this order
+	SeedFrom      []endpoint.Endpoint // of nodes whose data file is taken as it is, before the primary is connected to
 	ReadyLag      time.Duration       // how far behind it may be and still call itself ready
 	MaxRecord     int64               // largest record that it takes, bytes
 	Protocol      secondary.Protocol  // how the primary is spoken to; empty: secondary.ProtocolAuto
@@ -158,6 +167,9 @@ func (c *Config) check() error {
 		return &ConfigError{"--new-identity and --as-it-was: the node is to be another one, and the same one: leave " +
 			"out one of the two"}
 	}
+	if err := c.checkSeeds(); err != nil {
+		return err
+	}
 	if c.MaxSecondaries < 1 {
 		return &ConfigError{fmt.Sprintf("--max-secondaries %d: at least 1 is needed", c.MaxSecondaries)}
 	}
@@ -165,6 +177,21 @@ func (c *Config) check() error {
 		if d <= 0 {
 			return &ConfigError{fmt.Sprintf("%s %v: give a duration above zero, such as 5s", name, d)}
 		}
+	}
+	return nil
+}
+
+func (c *Config) checkSeeds() error {
+	if c.MaxSeeds == 0 {
+		c.MaxSeeds = DefaultMaxSeeds
+	}
+	switch {
+	case c.MaxSeeds < 0:
+		return &ConfigError{fmt.Sprintf("--max-seeds %d: at least 1 is needed", c.MaxSeeds)}
+	case c.SeedRate < 0:
+		return &ConfigError{fmt.Sprintf("--seed-rate %d: give bytes per second, or 0 for no limit", c.SeedRate)}
+	case c.SeedThreshold < 0:
+		return &ConfigError{fmt.Sprintf("--seed-threshold %d: give a number of bytes, or 0 for never", c.SeedThreshold)}
 	}
 	return nil
 }
@@ -310,7 +337,7 @@ func (c *SecondaryConfig) check() error {
 	if err := c.Config.check(); err != nil {
 		return err
 	}
-	return c.checkOthers(c.ReplicateFrom)
+	return c.checkOthers(slices.Concat(c.ReplicateFrom, c.SeedFrom))
 }
 
 // checkProtocol refuses what zrs2 cannot carry.

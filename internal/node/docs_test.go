@@ -22,6 +22,7 @@ func TestEveryStateAndEveryReasonForARefusalIsDocumented(t *testing.T) {
 	names := []string{
 		stateOpening,
 		string(secondary.StateConnecting), string(secondary.StateCatchingUp), string(secondary.StateLive),
+		string(secondary.StateSeeding),
 		string(secondary.StateWaiting), string(secondary.StateRefused), string(secondary.StateFailed),
 		string(primary.StateHandshake), string(primary.StateStalled), string(primary.StateDisconnected),
 	}

@@ -7,6 +7,7 @@ import (
 	"slices"
 
 	"github.com/zrsd/zrsd/cluster"
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/state"
@@ -27,7 +28,7 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 	rule protocol.SyncRule) *replicationServer {
 	f := &replicationServer{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
 		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == cluster.SyncApplied,
-		Own:      c.ownSeat(),
+		Own: c.ownSeat(), Seed: c.seeds(src, blobs),
 		PutToken: blobs.putToken(), Name: c.name(), Secret: c.read.secret,
 		MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout,
 		MaxPerAddress: c.MaxPerAddress, HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout,
@@ -36,6 +37,17 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 	c.Logger.Info("listening for secondaries", "address", ln.Addr().String())
 	go func() { f.served <- f.Serve(context.Background(), ln) }()
 	return f
+}
+
+// seeds says how the data file of src is sent as it is.
+func (c *Config) seeds(src primary.Source, blobs blobDir) primary.SeedOptions {
+	opt := primary.SeedOptions{OpenBlob: blobs.openForSeed(), Max: c.MaxSeeds, Rate: c.SeedRate}
+	if file, can := src.(interface {
+		Snapshot() (*filestorage.Snapshot, error)
+	}); can {
+		opt.Snapshot = func() (primary.Snapshot, error) { return file.Snapshot() }
+	}
+	return opt
 }
 
 // ownSeat is the name of this node among those that commits wait for when others lead; empty: it has none.

@@ -317,6 +317,10 @@ func (s *session) options() secondary.Options {
 		MaxRecord: s.cfg.MaxRecord, MaxFrame: s.cfg.MaxFrame,
 		HandshakeTimeout: s.c.HandshakeTimeout, StallTimeout: s.c.IdleTimeout,
 		MinBackoff: firstWait, Logger: s.c.Logger,
+		SeedThreshold: s.c.SeedThreshold,
+	}
+	for _, e := range s.cfg.SeedFrom {
+		opt.SeedFrom = append(opt.SeedFrom, e.String())
 	}
 	opt.EpochsChanged = s.node.Renew
 	opt.Rewind = func(ctx context.Context, addr string) string {

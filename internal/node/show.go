@@ -45,6 +45,9 @@ func showSecondary(st *admin.Status, src source, s secondary.Status, readyLag ti
 		Lag:       admin.Lag{Transactions: s.Lag.Transactions, Bytes: s.Lag.Bytes, Seconds: s.Lag.Seconds},
 		LastError: admin.NonZero(s.LastError),
 	}
+	if s.Seed != nil {
+		st.Upstream.Seed = seedStatus(s.Seed.Done, s.Seed.Total, s.Seed.Begun, time.Now())
+	}
 	st.Totals.Applied = admin.Traffic{Transactions: s.Transactions, Bytes: s.Bytes}
 	st.Totals.Reconnects = s.Reconnects
 	st.Totals.Refusals = map[string]int64{}
@@ -90,6 +93,9 @@ func showSecondaries(st *admin.Status, p primary.Status) {
 			Lag:             fedLag(&s, p.LastTid),
 			LastError:       admin.NonZero(s.LastError),
 		}
+		if s.Seed != nil {
+			one.Seed = seedStatus(s.Seed.Done, s.Seed.Total, s.Seed.Begun, time.Now())
+		}
 		if s.State == primary.StateDisconnected {
 			one.Since = admin.NonZero(s.GoneSince)
 			st.Disconnected = append(st.Disconnected, one)
@@ -104,8 +110,26 @@ func showSecondaries(st *admin.Status, p primary.Status) {
 	addRefusals(st.Totals.Refusals, p.Totals.Refusals)
 }
 
-// fedLag is not known of a secondary that acknowledges nothing once everything has been sent to it.
+// seedStatus computes the rate of a seed, and the time that is left at that rate.
+func seedStatus(done, total int64, begun, now time.Time) *admin.Seed {
+	s := &admin.Seed{Done: done, Total: total, Since: begun.UTC()}
+	if d := now.Sub(begun).Seconds(); d > 0 && done > 0 {
+		s.Rate = float64(done) / d
+		s.Left = admin.Known(float64(total-done) / s.Rate)
+	}
+	return s
+}
+
+// fedLag is not known of a secondary that acknowledges nothing once everything has been sent to it, and of one that
+// takes the data file as it is only in bytes.
 func fedLag(s *primary.SecondaryStatus, last zodb.Tid) admin.Lag {
+	if s.Seed != nil {
+		lag := admin.Lag{Bytes: &s.Lag.Bytes}
+		if s.DurableTid != 0 {
+			lag.Seconds = &s.Lag.Seconds
+		}
+		return lag
+	}
 	if s.Silent && s.SentTid >= last {
 		return admin.Lag{}
 	}

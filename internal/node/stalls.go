@@ -46,7 +46,7 @@ func showStalls(st *admin.Status, stalls []watchdog.Stall) {
 			stalls[0]))
 	}
 	if u := st.Upstream; u != nil && (u.State == string(secondary.StateLive) ||
-		u.State == string(secondary.StateCatchingUp)) {
+		u.State == string(secondary.StateCatchingUp) || u.State == string(secondary.StateSeeding)) {
 		u.State = stateStalled
 	}
 }

@@ -1,0 +1,98 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/spf13/cobra"
+
+	"github.com/zrsd/zrsd/internal/node"
+)
+
+const seedHelp = `Makes Data.fs, and the blob directory, a copy of those of the node with the replication address ADDR,
+which may be a primary or a secondary, and ends when it has everything that this node had at the
+beginning. What is there already is kept if it is the beginning of the same history. Data.fs is taken
+as it is, in large parts. An interrupted seed is resumed by the next call, or by zrsd secondary, which
+does the same by itself and then stays.`
+
+type seedCommandOptions struct {
+	config  node.SecondaryConfig
+	from    string
+	timeout time.Duration
+	tls     tlsFlags
+	verbose bool
+}
+
+func seedCommand() *cobra.Command {
+	opt := seedCommandOptions{timeout: time.Minute}
+	cmd := &cobra.Command{
+		Use:     "seed --from ADDR --data Data.fs [--blobs DIR]",
+		Short:   "copy a node's storage, without staying its secondary",
+		Long:    seedHelp,
+		Example: "  zrsd seed --from db1:5000 --data copy/Data.fs --blobs copy/blobs",
+		Args:    arguments(),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return opt.run(cmd.Context(), cmd.OutOrStdout(), cmd.ErrOrStderr())
+		},
+	}
+	flags := cmd.Flags()
+	flags.SortFlags = false
+	flags.StringVar(&opt.from, "from", "", "replication `ADDR` of the node")
+	pathVar(flags, &opt.config.Data, "data", "the `Data.fs`")
+	pathVar(flags, &opt.config.Blobs, "blobs", "the blob `DIR`")
+	flags.StringVar(&opt.config.Name, "name", "", "`NAME` of this copy for that node; default: its host and data file")
+	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "how long to try while nothing comes")
+	flags.BoolVar(&opt.verbose, "verbose", false, "log what happens to standard error")
+	flags.StringVar(&opt.config.SecretFile, "secret-file", "", "`FILE` with the shared secret of the replication")
+	flags.BoolVar(&opt.config.InsecurePlainText, "insecure-plain-text", false, "talk to another machine without "+
+		"encryption")
+	opt.tls.register(flags, "", "this node's")
+	return cmd
+}
+
+func (opt *seedCommandOptions) run(ctx context.Context, out, terminal io.Writer) error {
+	switch {
+	case opt.from == "":
+		return usage(errors.New("--from is missing: give the replication address of the node to copy"))
+	case opt.timeout <= 0:
+		return usage(fmt.Errorf("--timeout %v: give a duration above zero, such as 60s", opt.timeout))
+	}
+	list, err := addressList("--from", opt.from)
+	if err != nil {
+		return err
+	}
+	c := opt.config
+	c.ReplicateFrom, c.TLS = list, opt.tls.files()
+	c.Heartbeat, c.DrainTimeout = node.DefaultHeartbeat, node.DefaultDrainTimeout
+	c.MaxSecondaries, c.SeedThreshold = node.DefaultMaxSecondaries, 1
+	c.ReadyLag, c.MaxRecord = node.DefaultReadyLag, node.DefaultMaxRecord
+	c.Logger = hclog.NewNullLogger()
+	if opt.verbose {
+		log, err := node.OpenLog(node.LogOptions{Level: "info"})
+		if err != nil {
+			return err
+		}
+		c.Logger = log.Logger
+	}
+	bar := newProgress(terminal, "seed")
+	var last node.SeedReport
+	begun := time.Now()
+	err = node.Seed(ctx, c, opt.timeout, func(r node.SeedReport) {
+		last = r
+		bar.update(r.Size, r.Total)
+	})
+	bar.clear()
+	if node.Unreachable(err) {
+		return coded(exitUnreachable, err)
+	}
+	if err != nil {
+		return fmt.Errorf("seed of %s from %s: %w; the same command resumes it", c.Data, opt.from, err)
+	}
+	_, err = fmt.Fprintf(out, "%s has everything up to transaction %v, %d bytes, after %v\n", c.Data, last.Last,
+		last.Size, time.Since(begun).Round(time.Millisecond))
+	return err
+}

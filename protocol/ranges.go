@@ -1,0 +1,305 @@
+package protocol
+
+import (
+	"bufio"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"hash"
+	"io"
+	"net"
+	"time"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// Ranges is the capability to send, and to take, parts of the data file as they are. A secondary names it in its
+// hello, a primary in its welcome. Then the secondary may open streams of kind StreamRanges.
+const Ranges = "ranges"
+
+// Bounds of a stream of ranges.
+const (
+	MaxRange = 4 << 20 // bytes that one answer may carry
+
+	maxRangeMessage = 4096 // a request, or the head of an answer, without the bytes
+)
+
+// RangeDigest names the digest in the head of an answer. It is that of SHA-256, 32 bytes: processors do two to three
+// times as many bytes of it per second as of MD5, and it is as long as the digests of the history.
+const RangeDigest = "sha256"
+
+// The messages of a stream of ranges.
+const (
+	kindRanges = "ranges" // the primary's answer to the header
+	kindRange  = "range"
+	kindBlob   = "blob"
+)
+
+// A RangesHead is the primary's answer to the header of a stream of ranges. With a Code nothing follows it, and the
+// secondary may open another stream.
+type RangesHead struct {
+	Code   Code     `msgpack:"code"` // 0: the ranges are to be had
+	Text   string   `msgpack:"text"`
+	End    int64    `msgpack:"end"`    // of what can be asked for: the end of transaction Last
+	Last   zodb.Tid `msgpack:"last"`   // the last transaction in it
+	Digest string   `msgpack:"digest"` // how the digests are computed: RangeDigest
+}
+
+// A RangeRequest asks for a part of the data file.
+type RangeRequest struct {
+	From   int64 `msgpack:"from"`
+	Length int64 `msgpack:"length"` // at most MaxRange
+}
+
+// A rangeAnswer is the head of the answer; Length bytes follow.
+type rangeAnswer struct {
+	From   int64       `msgpack:"from"`
+	Length int64       `msgpack:"length"`
+	Digest zodb.Digest `msgpack:"digest"`
+}
+
+// A BlobRequest asks for a part of a blob, and for its size.
+type BlobRequest struct {
+	Oid    zodb.Oid `msgpack:"oid"`
+	Tid    zodb.Tid `msgpack:"tid"`
+	Offset int64    `msgpack:"offset"`
+	Length int64    `msgpack:"length"` // at most MaxRange; what is behind the end of the blob is left out
+}
+
+// NoBlob is the size of a blob that the primary does not have.
+const NoBlob = -1
+
+// A blobAnswer is the head of the answer; Length bytes follow.
+type blobAnswer struct {
+	Oid    zodb.Oid    `msgpack:"oid"`
+	Tid    zodb.Tid    `msgpack:"tid"`
+	Offset int64       `msgpack:"offset"`
+	Length int64       `msgpack:"length"`
+	Size   int64       `msgpack:"size"` // of the whole blob; NoBlob: there is none
+	Digest zodb.Digest `msgpack:"digest"`
+}
+
+// A RangeError says that an answer on a stream of ranges is not the one to the request, or that its bytes did not
+// arrive as they were sent. None of them was used.
+type RangeError struct {
+	What string // which part
+	Want string
+	Got  string
+}
+
+func (e *RangeError) Error() string {
+	return fmt.Sprintf("the stream of ranges is damaged at %s: want %s, got %s", e.What, e.Want, e.Got)
+}
+
+// A RangeStream is a stream of kind StreamRanges after its header. One goroutine may write to it while another one
+// reads from it. The caller closes the stream.
+type RangeStream struct {
+	conn net.Conn
+	r    *bufio.Reader
+	w    *bufio.Writer
+	buf  []byte // of the reader
+	in   hash.Hash
+	out  hash.Hash
+}
+
+// NewRangeStream returns a RangeStream on conn.
+func NewRangeStream(conn net.Conn) *RangeStream {
+	return &RangeStream{
+		conn: conn, r: bufio.NewReaderSize(conn, 16<<10), w: bufio.NewWriterSize(conn, 16<<10),
+		in: sha256.New(), out: sha256.New(),
+	}
+}
+
+// SendHead sends the answer to the header.
+func (s *RangeStream) SendHead(h *RangesHead) error {
+	if err := s.write(kindRanges, h); err != nil {
+		return err
+	}
+	return s.Flush()
+}
+
+// ReceiveHead waits for the answer to the header.
+func (s *RangeStream) ReceiveHead() (*RangesHead, error) {
+	h := new(RangesHead)
+	if err := s.read(kindRanges, h); err != nil {
+		return nil, err
+	}
+	if h.Code == 0 && h.Digest != RangeDigest {
+		return nil, fmt.Errorf("the primary has digests %q for its ranges, and this secondary knows only %s; run the "+
+			"same version of zrsd on both sides", truncate(h.Digest, maxPreface), RangeDigest)
+	}
+	return h, nil
+}
+
+// Request writes a *RangeRequest or a *BlobRequest, which leaves with the next Flush, or before.
+func (s *RangeStream) Request(request any) error {
+	switch r := request.(type) {
+	case *RangeRequest:
+		return s.write(kindRange, r)
+	case *BlobRequest:
+		return s.write(kindBlob, r)
+	}
+	return fmt.Errorf("%T is no request for a range", request)
+}
+
+// Flush sends what has been written.
+func (s *RangeStream) Flush() error {
+	if err := s.w.Flush(); err != nil {
+		return fmt.Errorf("writing to a stream of ranges: %w", err)
+	}
+	return nil
+}
+
+// Waiting reports whether more requests have arrived already.
+func (s *RangeStream) Waiting() bool { return s.r.Buffered() > 0 }
+
+// ReceiveRequest waits for the next request: a *RangeRequest or a *BlobRequest whose lengths and offsets are possible.
+// The end of the stream is io.EOF.
+func (s *RangeStream) ReceiveRequest() (any, error) {
+	kind, body, err := s.next()
+	if err != nil {
+		return nil, err
+	}
+	switch kind {
+	case kindRange:
+		r := new(RangeRequest)
+		if err := unmarshalBody(body, r); err != nil {
+			return nil, err
+		}
+		if r.From < 0 || r.Length < 1 || r.Length > MaxRange {
+			return nil, fmt.Errorf("%w: a range of %d bytes at %d", errCorruptMessage, r.Length, r.From)
+		}
+		return r, nil
+	case kindBlob:
+		r := new(BlobRequest)
+		if err := unmarshalBody(body, r); err != nil {
+			return nil, err
+		}
+		if r.Offset < 0 || r.Length < 0 || r.Length > MaxRange {
+			return nil, fmt.Errorf("%w: %d bytes at %d of a blob", errCorruptMessage, r.Length, r.Offset)
+		}
+		return r, nil
+	}
+	return nil, fmt.Errorf("%w: %q", ErrUnknownMessage, truncate(kind, maxPreface))
+}
+
+// AnswerRange sends the head of the answer to r. The bytes follow, by Write.
+func (s *RangeStream) AnswerRange(r *RangeRequest, data []byte) error {
+	return s.write(kindRange, &rangeAnswer{From: r.From, Length: int64(len(data)), Digest: sum(s.out, data)})
+}
+
+// AnswerBlob sends the head of the answer to r, about a blob of this size. The bytes follow, by Write.
+func (s *RangeStream) AnswerBlob(r *BlobRequest, size int64, data []byte) error {
+	return s.write(kindBlob, &blobAnswer{
+		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Length: int64(len(data)), Size: size, Digest: sum(s.out, data),
+	})
+}
+
+// Write sends bytes of the answer whose head was sent last.
+func (s *RangeStream) Write(data []byte) (int, error) { return s.w.Write(data) }
+
+// ReceiveRange waits for the answer to r and returns its bytes in buf, which grows where it is too small. They are
+// what the primary sent.
+func (s *RangeStream) ReceiveRange(r *RangeRequest, buf []byte) ([]byte, error) {
+	var head rangeAnswer
+	if err := s.read(kindRange, &head); err != nil {
+		return nil, err
+	}
+	if head.From != r.From || head.Length != r.Length {
+		return nil, &RangeError{
+			What: r.what(), Want: fmt.Sprintf("%d bytes", r.Length),
+			Got: fmt.Sprintf("%d bytes at %d", head.Length, head.From),
+		}
+	}
+	return s.receive(r.what(), head.Length, head.Digest, buf)
+}
+
+// ReceiveBlob waits for the answer to r and returns the size of the blob, NoBlob where there is none, and the bytes of
+// the part in buf, which grows where it is too small.
+func (s *RangeStream) ReceiveBlob(r *BlobRequest, buf []byte) (size int64, data []byte, err error) {
+	var head blobAnswer
+	if err := s.read(kindBlob, &head); err != nil {
+		return 0, nil, err
+	}
+	want := min(r.Length, max(head.Size-r.Offset, 0))
+	if head.Oid != r.Oid || head.Tid != r.Tid || head.Offset != r.Offset || head.Length != want ||
+		head.Size < NoBlob {
+		return 0, nil, &RangeError{
+			What: r.what(), Want: fmt.Sprintf("%d bytes of it", r.Length),
+			Got: fmt.Sprintf("%d of %d bytes at %d of oid %v tid %v", head.Length, head.Size, head.Offset, head.Oid,
+				head.Tid),
+		}
+	}
+	data, err = s.receive(r.what(), head.Length, head.Digest, buf)
+	return head.Size, data, err
+}
+
+func (r *RangeRequest) what() string { return fmt.Sprintf("position %d of the data file", r.From) }
+
+func (r *BlobRequest) what() string {
+	return fmt.Sprintf("position %d of the blob of oid %v tid %v", r.Offset, r.Oid, r.Tid)
+}
+
+// receive reads so many bytes, which were asked for, and checks them.
+func (s *RangeStream) receive(what string, length int64, digest zodb.Digest, buf []byte) ([]byte, error) {
+	if int64(cap(buf)) < length {
+		buf = make([]byte, length)
+	}
+	buf = buf[:length]
+	if _, err := io.ReadFull(s.r, buf); err != nil {
+		return nil, fmt.Errorf("reading from a stream of ranges: %w", cutShort(err))
+	}
+	if got := sum(s.in, buf); got != digest {
+		return nil, &RangeError{What: what, Want: fmt.Sprintf("digest %x", digest[:4]), Got: fmt.Sprintf("%x", got[:4])}
+	}
+	return buf, nil
+}
+
+func sum(h hash.Hash, data []byte) (d zodb.Digest) {
+	h.Reset()
+	h.Write(data) // a hash never fails
+	h.Sum(d[:0])
+	return d
+}
+
+func (s *RangeStream) write(kind string, body any) error {
+	payload, err := marshalMessage(kind, body)
+	if err != nil {
+		return err
+	}
+	if len(payload) > maxRangeMessage {
+		return &TooLargeError{What: kind + " message to send", Size: int64(len(payload)), Max: maxRangeMessage}
+	}
+	return WriteSized(s.w, payload)
+}
+
+// read reads a message of this kind.
+func (s *RangeStream) read(want string, into any) error {
+	kind, body, err := s.next()
+	if err != nil {
+		return cutShort(err)
+	}
+	if kind != want {
+		return fmt.Errorf("%w: %q on a stream of ranges, where %q is due", errCorruptMessage,
+			truncate(kind, maxPreface), want)
+	}
+	return unmarshalBody(body, into)
+}
+
+func (s *RangeStream) next() (kind string, body []byte, err error) {
+	payload, err := ReadSized(s.r, s.buf, maxRangeMessage)
+	if errors.Is(err, io.EOF) {
+		return "", nil, io.EOF
+	}
+	if err != nil {
+		return "", nil, fmt.Errorf("reading from a stream of ranges: %w", err)
+	}
+	s.buf = payload[:0]
+	return splitMessage(payload)
+}
+
+// Deadlines bound the next reads and writes. A write that comes too late closes the session.
+func (s *RangeStream) Deadlines(end time.Time) error { return s.conn.SetDeadline(end) }
+
+// Close closes the stream and wakes who reads from it or writes to it.
+func (s *RangeStream) Close() error { return s.conn.Close() }

@@ -1,0 +1,192 @@
+package protocol
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// A wires is a connection that reads from in and writes to out.
+type wires struct {
+	noConn
+	in  io.Reader
+	out io.Writer
+}
+
+func (w *wires) Read(b []byte) (int, error)  { return w.in.Read(b) }
+func (w *wires) Write(b []byte) (int, error) { return w.out.Write(b) }
+
+// rangesOf returns a stream of ranges that reads from in and writes to out.
+func rangesOf(in io.Reader, out io.Writer) *RangeStream {
+	return NewRangeStream(&wires{in: in, out: out})
+}
+
+// answered returns the bytes of an answer to a request, whose content is data, of a blob of this size.
+func answered(tb testing.TB, request any, size int64, data []byte) []byte {
+	tb.Helper()
+	var out bytes.Buffer
+	s := rangesOf(nil, &out)
+	var err error
+	switch r := request.(type) {
+	case *RangeRequest:
+		err = s.AnswerRange(r, data)
+	case *BlobRequest:
+		err = s.AnswerBlob(r, size, data)
+	}
+	_, failed := s.Write(data)
+	if err := errors.Join(err, failed, s.Flush()); err != nil {
+		tb.Fatal(err)
+	}
+	return out.Bytes()
+}
+
+func TestRequestsForRangesArriveAsTheyWereSent(t *testing.T) {
+	var wire bytes.Buffer
+	requests := []any{
+		&RangeRequest{From: 4, Length: MaxRange},
+		&BlobRequest{Oid: 7, Tid: 0x03f8658010000000, Offset: 1 << 40, Length: 9},
+		&BlobRequest{Oid: 1, Tid: 2}, &RangeRequest{From: 1 << 60, Length: 1},
+	}
+	s := rangesOf(nil, &wire)
+	for _, r := range requests {
+		if err := s.Request(r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	got := rangesOf(&wire, nil)
+	for _, want := range requests {
+		r, err := got.ReceiveRequest()
+		if diff := cmp.Diff(want, r); err != nil || diff != "" {
+			t.Errorf("%v: %s", err, diff)
+		}
+	}
+	if _, err := got.ReceiveRequest(); !errors.Is(err, io.EOF) {
+		t.Errorf("the end is %v", err)
+	}
+}
+
+func TestImpossibleRequestsForRangesAreCorrupt(t *testing.T) {
+	for _, r := range []any{
+		&RangeRequest{From: -1, Length: 1}, &RangeRequest{From: 4}, &RangeRequest{From: 4, Length: MaxRange + 1},
+		&RangeRequest{From: 4, Length: -1}, &BlobRequest{Length: MaxRange + 1}, &BlobRequest{Offset: -1},
+		&BlobRequest{Length: -1},
+	} {
+		var wire bytes.Buffer
+		s := rangesOf(nil, &wire)
+		if err := errors.Join(s.Request(r), s.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := rangesOf(&wire, nil).ReceiveRequest(); !errors.Is(err, errCorruptMessage) {
+			t.Errorf("%+v was received as %+v, %v", r, got, err)
+		}
+	}
+}
+
+func TestARangeArrivesOnlyAsTheAnswerToItsRequest(t *testing.T) {
+	r := &RangeRequest{From: 100, Length: 5}
+	wire := answered(t, r, 0, []byte("hello"))
+	data, err := rangesOf(bytes.NewReader(wire), nil).ReceiveRange(r, nil)
+	if err != nil || string(data) != "hello" {
+		t.Fatalf("%q, %v", data, err)
+	}
+	for _, other := range []*RangeRequest{{From: 101, Length: 5}, {From: 100, Length: 4}, {From: 100, Length: 6}} {
+		var damage *RangeError
+		if _, err := rangesOf(bytes.NewReader(wire), nil).ReceiveRange(other, nil); !errors.As(err, &damage) {
+			t.Errorf("as the answer to %+v: %v", other, err)
+		}
+	}
+}
+
+func TestABlobArrivesOnlyAsTheAnswerToItsRequest(t *testing.T) {
+	r := &BlobRequest{Oid: 1, Tid: 2, Offset: 3, Length: 10}
+	wire := answered(t, r, 8, []byte("hello"))
+	size, data, err := rangesOf(bytes.NewReader(wire), nil).ReceiveBlob(r, nil)
+	if err != nil || string(data) != "hello" || size != 8 {
+		t.Fatalf("%q of %d, %v", data, size, err)
+	}
+	for _, other := range []*BlobRequest{
+		{Oid: 2, Tid: 2, Offset: 3, Length: 10}, {Oid: 1, Tid: 3, Offset: 3, Length: 10},
+		{Oid: 1, Tid: 2, Offset: 2, Length: 10}, {Oid: 1, Tid: 2, Offset: 3, Length: 4},
+	} {
+		var damage *RangeError
+		if _, _, err := rangesOf(bytes.NewReader(wire), nil).ReceiveBlob(other, nil); !errors.As(err, &damage) {
+			t.Errorf("as the answer to %+v: %v", other, err)
+		}
+	}
+	none := answered(t, r, NoBlob, nil)
+	if size, data, err := rangesOf(bytes.NewReader(none), nil).ReceiveBlob(r, nil); err != nil || size != NoBlob ||
+		len(data) > 0 {
+		t.Errorf("no blob is %d bytes, %q, %v", size, data, err)
+	}
+}
+
+// No byte of an answer can be damaged, or be missing, without being noticed.
+func TestADamagedRangeIsNotUsed(t *testing.T) {
+	r := &RangeRequest{From: 100, Length: 5}
+	wire := answered(t, r, 0, []byte("hello"))
+	for at := range wire {
+		for bit := range 8 {
+			bad := bytes.Clone(wire)
+			bad[at] ^= 1 << bit
+			if data, err := rangesOf(bytes.NewReader(bad), nil).ReceiveRange(r, nil); err == nil {
+				t.Errorf("byte %d, bit %d: %q", at, bit, data)
+			}
+		}
+		if data, err := rangesOf(bytes.NewReader(wire[:at]), nil).ReceiveRange(r, nil); err == nil {
+			t.Errorf("cut at %d: %q", at, data)
+		}
+	}
+}
+
+func TestAnAnswerThatPromisesMoreThanWasAskedForGetsNoMemory(t *testing.T) {
+	huge := &blobAnswer{Oid: 1, Tid: 2, Length: 1 << 62, Size: 1 << 62}
+	var wire bytes.Buffer
+	s := rangesOf(nil, &wire)
+	if err := errors.Join(s.write(kindBlob, huge), s.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	var damage *RangeError
+	_, _, err := rangesOf(&wire, nil).ReceiveBlob(&BlobRequest{Oid: 1, Tid: 2, Length: 10}, nil)
+	if !errors.As(err, &damage) {
+		t.Errorf("it is %v", err)
+	}
+}
+
+func TestADigestThatIsNotKnownIsSaid(t *testing.T) {
+	var wire bytes.Buffer
+	if err := rangesOf(nil, &wire).SendHead(&RangesHead{End: 10, Digest: "md7"}); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := rangesOf(&wire, nil).ReceiveHead(); err == nil {
+		t.Errorf("it is taken: %+v", h)
+	}
+}
+
+func FuzzRanges(f *testing.F) {
+	file, blob := &RangeRequest{From: 100, Length: 5}, &BlobRequest{Oid: 1, Tid: 2, Offset: 3, Length: 10}
+	f.Add(answered(f, file, 0, []byte("hello")))
+	f.Add(answered(f, blob, 8, []byte("hello")))
+	f.Add(answered(f, blob, NoBlob, nil))
+	f.Fuzz(func(t *testing.T, wire []byte) {
+		stream := func() *RangeStream { return rangesOf(bytes.NewReader(wire), nil) }
+		if data, err := stream().ReceiveRange(file, nil); err == nil && len(data) != 5 {
+			t.Errorf("%d bytes for a range of 5", len(data))
+		}
+		if size, data, err := stream().ReceiveBlob(blob, nil); err == nil &&
+			int64(len(data)) != min(10, max(size-3, 0)) {
+			t.Errorf("%d bytes of a blob of %d", len(data), size)
+		}
+		if r, err := stream().ReceiveRequest(); err == nil && r == nil {
+			t.Error("neither a request nor an error")
+		}
+		if h, err := stream().ReceiveHead(); err == nil && h.Code == 0 && h.Digest != RangeDigest {
+			t.Errorf("taken with digest %q", h.Digest)
+		}
+	})
+}

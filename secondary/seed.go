@@ -1,0 +1,348 @@
+package secondary
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/yamux"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/recovered"
+	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+const (
+	// seedPart is how many bytes of the data file are asked for, verified and given to the storage at a time.
+	seedPart = 1 << 20
+	// seedAhead is how many parts are asked for before the first of them has arrived: more than the window of the
+	// session, which bounds what is in memory.
+	seedAhead = 32
+	// seedBuffered is how many verified parts may wait for the storage.
+	seedBuffered = 2
+	// seedTold is how often the primary hears how far this secondary is.
+	seedTold = time.Second
+)
+
+// Reasons for the end of a connection, after which the next one follows at once.
+var (
+	errSeeded   = errors.New("the primary's data file is here as it was: connecting again for what came after it")
+	errSameFile = errors.New("connecting again, to take transactions one by one")
+)
+
+// A busyError says that the primary seeds as many secondaries as it may.
+type busyError struct{ text string }
+
+func (e *busyError) Error() string { return "the primary cannot seed this secondary now: " + e.text }
+
+// again reports whether an error only means that the next connection is to follow at once, with the same address.
+func again(err error) bool {
+	return errors.Is(err, errConfirm) || errors.Is(err, errSeeded) || errors.Is(err, errSameFile)
+}
+
+// A seedLink is a stream on which the data file of the primary comes as it is.
+type seedLink struct {
+	stream   *protocol.RangeStream
+	from     int64
+	end      int64
+	last     zodb.Tid // the transaction that ends at end
+	openMore func(ctx context.Context) (*protocol.RangeStream, error)
+}
+
+// canSeed reports whether this secondary would take parts of the primary's data file.
+func (s *Secondary) canSeed() bool { return s.opt.SeedThreshold > 0 }
+
+// wantsSeed reports whether it should now: the primary has so much more that transactions one by one take longer.
+func (s *Secondary) wantsSeed(w *protocol.Welcome) bool {
+	return s.canSeed() && !s.unlike[s.addr] && slices.Contains(w.Capabilities, protocol.Ranges) &&
+		w.Size-s.st.Size() >= s.opt.SeedThreshold
+}
+
+// openSeed asks for parts of the data file. Without an error and without a link the primary does not have them, and
+// takes a request for transactions one by one.
+func (s *Secondary) openSeed(ctx context.Context, session *yamux.Session, last zodb.Tid, wire *meteredReader) (
+	*seedLink, error) {
+	header := protocol.StreamHeader{Kind: protocol.StreamRanges, Start: last, Position: s.st.Size()}
+	open := func(ctx context.Context) (net.Conn, error) { return protocol.OpenStream(ctx, session, header) }
+	conn, err := open(ctx)
+	if err != nil {
+		return nil, err
+	}
+	wire.r = conn
+	l := &seedLink{stream: protocol.NewRangeStream(&meteredConn{conn, wire}), from: header.Position}
+	head, err := l.stream.ReceiveHead()
+	if err != nil {
+		return nil, errors.Join(err, l.stream.Close())
+	}
+	if head.Code != 0 || head.End-l.from < s.opt.SeedThreshold {
+		return nil, errors.Join(s.unseeded(head, last), l.stream.Close())
+	}
+	l.end, l.last = head.End, head.Last
+	l.openMore = func(ctx context.Context) (*protocol.RangeStream, error) {
+		conn, err := open(ctx)
+		if err != nil {
+			return nil, err
+		}
+		more := protocol.NewRangeStream(conn)
+		if _, err := more.ReceiveHead(); err != nil {
+			return nil, errors.Join(err, more.Close())
+		}
+		return more, nil
+	}
+	return l, nil
+}
+
+// unseeded says why the data file does not come as it is. Nil: the transactions come one by one.
+func (s *Secondary) unseeded(head *protocol.RangesHead, last zodb.Tid) error {
+	text := clean(head.Text)
+	if head.Code == protocol.CodeTooMany && last == 0 {
+		return &busyError{text}
+	}
+	if head.Code == 0 {
+		text = fmt.Sprintf("it ends at %d there", head.End)
+	}
+	if head.Code != protocol.CodeTooMany {
+		s.unlike[s.addr] = true
+	}
+	s.log.Info("the primary's data file is not taken as it is; its transactions come one by one", "reason", text,
+		"last", last)
+	return nil
+}
+
+// A meteredConn is a stream whose reads are metered.
+type meteredConn struct {
+	net.Conn
+	in *meteredReader
+}
+
+func (c *meteredConn) Read(b []byte) (int, error) { return c.in.Read(b) }
+
+// seed takes the data file of the primary until it is here, or something ends that, and closes l. When it returns,
+// everything that was handed to the storage is durable or failed, unless ctx has ended and the disk takes its time.
+func (s *Secondary) seed(ctx context.Context, l *link) error {
+	defer closeQuietly(l.session)
+	l.log.Info("taking the primary's data file as it is", "from", l.seed.from, "to", l.seed.end, "last", l.seed.last)
+	s.track.seeding(l.seed.from, l.seed.end)
+	inner, end := context.WithCancelCause(ctx)
+	var g sync.WaitGroup
+	g.Go(func() { end(s.takeFile(inner, l)) })
+	g.Go(func() { end(s.listen(inner, l, end)) })
+	g.Go(func() { end(s.tellSeeded(inner, l)) })
+	<-inner.Done()
+	limit := time.AfterFunc(closeTimeout, func() { closeQuietly(l.session) })
+	defer limit.Stop()
+	closeQuietly(l.seed.stream) // wakes who reads from it
+	g.Wait()
+	err := context.Cause(inner)
+	if ctx.Err() != nil {
+		err = errStopped
+	}
+	s.track.seeded(s.st.Size())
+	l.log.Info("stopped taking the primary's data file as it is", "size", s.st.Size(), "last", s.st.LastTid(),
+		"reason", err)
+	leave(l, err)
+	return err
+}
+
+// tellSeeded has the primary and the status hear how far this secondary is, now and then.
+func (s *Secondary) tellSeeded(ctx context.Context, l *link) error {
+	tick := time.NewTicker(seedTold)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		size, last := s.st.Size(), s.st.LastTid()
+		s.track.seeded(size)
+		if err := l.acks.send(func(a *protocol.Ack) {
+			a.Applied, a.Durable, a.Bytes = last, last, uint64(max(size-l.size, 0))
+		}); err != nil {
+			return err
+		}
+	}
+}
+
+// takeFile gives the rest of the primary's data file to the storage.
+func (s *Secondary) takeFile(ctx context.Context, l *link) error {
+	began := time.Now()
+	blobs := &seedBlobs{s: s, l: l}
+	defer blobs.close()
+	opt := filestorage.AppendOptions{Check: s.believes}
+	if s.st.HasBlobs() {
+		opt.Blobs = blobs.stage
+	}
+	a, err := s.st.Append(ctx, opt)
+	if err != nil {
+		return s.seedError(ctx, err)
+	}
+	ahead, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	parts, free := make(chan []byte, seedBuffered), make(chan []byte, seedBuffered+2)
+	fetched := make(chan error, 1)
+	go func() {
+		defer close(parts)
+		fetched <- recovered.Do(l.log, "reading what the primary sends", func() error {
+			return fetch(ahead, l.seed, parts, free)
+		})
+	}()
+	for part := range parts {
+		if err = a.Write(ctx, part); err != nil {
+			stop(err)
+			closeQuietly(l.seed.stream)
+			break
+		}
+		free <- part
+	}
+	for range parts { // what is fetched is of no use any more
+	}
+	lost := <-fetched
+	ending, cancel := outliving(ctx, closeTimeout)
+	defer cancel()
+	switch closed := a.Close(ending); {
+	case err != nil || closed != nil:
+		return s.seedError(ctx, errors.Join(err, closed))
+	case errors.Is(lost, io.ErrUnexpectedEOF):
+		return ended(ctx)
+	case lost != nil:
+		return lost
+	}
+	s.awaitChain(ctx, time.Since(began))
+	return errSeeded
+}
+
+// awaitChain waits until the chain of digests over the history here is known up to its end, for the next hello to prove
+// with it that this is the history of the primary. That takes no longer than the seed did; without the proof the last
+// transaction has to do, as ever.
+func (s *Secondary) awaitChain(ctx context.Context, patience time.Duration) {
+	id := s.keep.State()
+	if s.opt.Chain == nil || id == nil || id.ExternalHistory {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, min(max(patience, minProof), maxProofWait))
+	defer cancel()
+	for {
+		_, _, known := s.opt.Chain(ctx, s.st.LastTid())
+		if known || !pause.For(ctx, proofLook) {
+			return
+		}
+	}
+}
+
+// How long a seed waits for the proof that it is the history of the primary, and how often it looks.
+const (
+	minProof     = 10 * time.Second
+	maxProofWait = 10 * time.Minute
+	proofLook    = 50 * time.Millisecond
+)
+
+// seedError tells what ends an append from what is wrong with this node's own files.
+func (s *Secondary) seedError(ctx context.Context, err error) error {
+	var (
+		other  *filestorage.NotIdenticalError
+		unfit  *unfitError
+		remote *remoteError
+		local  *localError
+	)
+	switch {
+	case errors.As(err, &other):
+		s.unlike[s.addr] = true
+		s.log.Warn("the primary's data file is not byte for byte the same; its transactions come one by one", "error",
+			err)
+		return fmt.Errorf("%w: %w", errSameFile, err)
+	case errors.Is(err, filestorage.ErrMoved):
+		return fmt.Errorf("%w: %w", errSameFile, err)
+	case ctx.Err() != nil, errors.As(err, &unfit), errors.As(err, &remote), errors.As(err, &local):
+		return err
+	}
+	return &localError{err}
+}
+
+// A remoteError is trouble with what the primary sends.
+type remoteError struct{ err error }
+
+func (e *remoteError) Error() string { return e.err.Error() }
+func (e *remoteError) Unwrap() error { return e.err }
+
+// fetch asks for the parts of the data file, and passes on each one when it is verified, in the order of the file.
+func fetch(ctx context.Context, l *seedLink, parts chan<- []byte, free <-chan []byte) error {
+	part := func(from int64) *protocol.RangeRequest {
+		return &protocol.RangeRequest{From: from, Length: min(seedPart, l.end-from)}
+	}
+	asked := l.from
+	for got := l.from; got < l.end; {
+		for ; asked < l.end && asked-got < seedAhead*seedPart; asked = min(asked+seedPart, l.end) {
+			if err := l.stream.Request(part(asked)); err != nil {
+				return err
+			}
+		}
+		if err := l.stream.Flush(); err != nil {
+			return err
+		}
+		var buf []byte
+		select {
+		case buf = <-free:
+		default:
+		}
+		data, err := l.stream.ReceiveRange(part(got), buf)
+		if err != nil {
+			return err
+		}
+		select {
+		case parts <- data:
+		case <-ctx.Done():
+			return context.Cause(ctx)
+		}
+		got += int64(len(data))
+	}
+	return nil
+}
+
+// errNoSeed says that a node that was asked for its data file has nothing to give.
+var errNoSeed = errors.New("the node has no data file to give that continues the one here by enough")
+
+// seedFrom takes the data file of the nodes that are to be asked for it before the primary is. Whatever comes of that,
+// the rest comes from the primary.
+func (s *Secondary) seedFrom(ctx context.Context) {
+	if !s.canSeed() || len(s.opt.SeedFrom) == 0 {
+		return
+	}
+	s.seedOnly = true
+	s.track.seedsFrom(true)
+	defer func() {
+		s.seedOnly = false
+		s.track.seedsFrom(false)
+	}()
+	for _, addr := range s.opt.SeedFrom {
+		err := s.seedFromNode(ctx, addr)
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.Info("done with a node that was to give its data file", "address", addr, "last", s.st.LastTid(),
+			"reason", err)
+	}
+}
+
+// seedFromNode takes the data file of one node, over as many connections as bring something.
+func (s *Secondary) seedFromNode(ctx context.Context, addr string) error {
+	for {
+		s.addr = addr
+		s.track.connecting(addr)
+		err := s.followNative(ctx, addr)
+		switch {
+		case again(err), ctx.Err() == nil && s.track.progressed() && !mustReopen(err):
+			continue
+		case err != nil:
+			s.track.failed(StateConnecting, err, err)
+		}
+		return err
+	}
+}
