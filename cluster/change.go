@@ -29,14 +29,14 @@ func (p *report) warn(format string, args ...any) {
 	p.warnings = append(p.warnings, fmt.Sprintf(format, args...))
 }
 
-// outcome is the report of what was done to a node.
+// outcome is the report of what was done to a node that has a state.
 func (p *report) outcome(n *Node) admin.Change {
 	last := n.st.LastTid()
 	c := admin.Change{
 		Done: !p.dry, Role: string(n.Role()), Epoch: p.epoch, LastTid: admin.NonZero(last), Pause: p.held,
 		Steps: p.steps, Warnings: p.warnings,
 	}
-	if c.Epoch == 0 && n.keep.State() != nil {
+	if c.Epoch == 0 {
 		c.Epoch = n.keep.State().Epoch().Number
 	}
 	return c

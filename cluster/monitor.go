@@ -21,10 +21,10 @@ const firstSeek = 20 * time.Millisecond
 // from taking transactions, when one of them has heard of a higher epoch. Whoever does not answer is not waited for
 // long.
 func (n *Node) yieldToHigherEpoch(ctx context.Context) error {
-	id := n.keep.State()
-	if n.role() != state.RolePrimary || id == nil {
+	if n.role() != state.RolePrimary {
 		return nil
 	}
+	id := n.keep.State()
 	if !n.Fenced() {
 		answers := n.askStatus(ctx, n.others())
 		top := latest(id, answers)
@@ -178,7 +178,7 @@ func (n *Node) handleEvents(ctx context.Context) {
 	if all.later > 0 || all.clientLeft {
 		n.surpass(ctx, all.later, all.clientLeft)
 	}
-	if all.leader != "" && n.needsLeader(all.leader) {
+	if n.needsLeader(all.leader) {
 		if err := n.followAt(all.leader); err != nil {
 			n.opt.Logger.Error("cannot save the primary's address to the state file", "primary", all.leader,
 				"error", err)
@@ -186,7 +186,8 @@ func (n *Node) handleEvents(ctx context.Context) {
 	}
 }
 
-// needsLeader reports whether this node is a secondary that has found no primary, and is not about to try that address.
+// needsLeader reports whether this node is a secondary that has found no primary, and is not about to try that address,
+// if one was heard of.
 // What was refused there is not tried again before its time.
 func (n *Node) needsLeader(leader string) bool {
 	now := n.sec.Status()

@@ -123,7 +123,7 @@ func (p *promotion) judgeStatus(answers []answer) error {
 			)
 		case faultOf(a.status) != "" && a.status.LastTid <= own:
 			p.warn("%s", faultOf(a.status))
-		case a.status.IsPrimary && a.status.FaultReason != "":
+		case faultOf(a.status) != "":
 			reasons = append(reasons, faultOf(a.status)+"; "+hasMore(a.status.Name, a.status.LastTid, own, 0))
 		case a.status.IsPrimary:
 			reasons = append(reasons, fmt.Sprintf("%s is primary of epoch %d and answers: use zrsd switchover there",
@@ -197,7 +197,7 @@ func (p *promotion) carryOut(ctx context.Context, epoch uint64, answers []answer
 	if err == nil {
 		err = context.Cause(ctx)
 	}
-	if err == nil && len(replaced) > 0 {
+	if err == nil {
 		p.reportReplaced(p.askVote(ctx, epoch, reached(replaced)))
 	}
 	if err == nil {
@@ -209,7 +209,6 @@ func (p *promotion) carryOut(ctx context.Context, epoch uint64, answers []answer
 		}
 		return err
 	}
-	p.epoch = epoch
 	p.step("is primary since epoch %d, which begins after %v", epoch, p.keep.State().Epoch().Begin)
 	return nil
 }

@@ -81,6 +81,7 @@ func TestWhoIsNotedAsAVoter(t *testing.T) {
 		status("further", func(p *protocol.NodeStatus) { p.LastTid = 21 }),
 		status("behind", func(p *protocol.NodeStatus) { p.Epochs = p.Epochs[:1] }),
 		status("heard", func(p *protocol.NodeStatus) { p.MaxEpochBegun = 5 }),
+		status("without epochs", func(p *protocol.NodeStatus) { p.Epochs, p.MaxEpochBegun = nil, 4 }),
 		status("of another one", func(p *protocol.NodeStatus) {
 			p.Epochs = []protocol.Epoch{{Number: 1}, {Number: 4, Begin: 9, Node: "y"}}
 		}),
@@ -221,6 +222,12 @@ func TestHowManyVotesAPromotionNeeds(t *testing.T) {
 		"another one of its name is": {
 			before: names(1, "own", "a"), voters: []voter{former}, last: protocol.Epoch{Node: "node-x", By: "a"},
 		},
+		"an older version has noted the name of the former": {
+			before: names(1, "own", "b"), voters: []voter{b}, last: protocol.Epoch{By: "a"},
+		},
+		"nobody knows who led, and a voter has no name": {
+			before: names(1, "own", "node-b"), voters: []voter{{"node-b", ""}},
+		},
 		"own rule, of all nodes":      {sync: ofAll, last: ledByA, want: "any 2 of them; 1 have voted"},
 		"own rule, all nodes but one": {sync: ofAll, last: ledByA, voters: []voter{b}},
 		"own rule, of secondaries":    {sync: ofSecondaries, last: ledByA, want: "of 2 secondaries"},
@@ -274,6 +281,10 @@ func TestWhatKeepsAPrimaryFromAHigherEpoch(t *testing.T) {
 		"one is away":          {answers: []func(*Node) answer{status("b", 0, false), silent}, want: "not all"},
 		"one is away, without names": {
 			sync: SyncConfig{Required: 1}, answers: []func(*Node) answer{silent},
+			want: "not all",
+		},
+		"one is away, and commits do not wait for those named": {
+			sync: SyncConfig{Names: []string{"own", "b"}}, answers: []func(*Node) answer{status("b", 0, false), silent},
 			want: "not all",
 		},
 		"one is away, the other votes": {sync: named, answers: []func(*Node) answer{status("b", 0, false), silent}},

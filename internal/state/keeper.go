@@ -51,9 +51,9 @@ func Open(disk vfs.FS, dataPath string) (*Keeper, error) {
 	return k, nil
 }
 
-// settle makes a copy a node of its own, which remembers of which one it is a copy.
+// settle makes a copy a node of its own, which remembers of which one it is a copy. A node without an id is none.
 func (s *State) settle() {
-	if s.Copied && s.Was == "" {
+	if s.Was == "" {
 		s.Was = s.Node
 	}
 	s.Node, s.Waits = newID(), nil

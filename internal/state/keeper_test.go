@@ -31,15 +31,103 @@ func keeper(t *testing.T, disk vfs.FS, data string) *Keeper {
 }
 
 func TestAKeeperWithoutAStateHasNoneToChange(t *testing.T) {
-	k, err := Open(vfs.OS{}, dataPath(t))
-	if err != nil || k.State() != nil {
+	k, err := Open(nil, dataPath(t))
+	if err != nil || k.State() != nil || isNoUUID(k.Node()) {
 		t.Fatalf("%+v, %v", k.State(), err)
 	}
+	node := k.Node()
 	if err := k.Update(func(*State) error { return nil }); !errors.Is(err, ErrNoState) {
 		t.Errorf("got %v", err)
 	}
-	if err := k.Adopt(someID, twoEpochs, false); err != nil || k.State().StorageID != someID {
+	if err := k.Adopt(someID, twoEpochs, false); err != nil || k.State().StorageID != someID ||
+		k.State().Node != node || k.Node() != node {
 		t.Errorf("%+v, %v", k.State(), err)
+	}
+}
+
+// A file that a process has written that was killed, and that was read, counts only when it is on the disk: the node
+// answers others by it.
+func TestWhatAStartHasReadSurvivesAPowerFailure(t *testing.T) {
+	for n := 1; n <= 6; n++ { // create, write, sync, rename, sync of the folder, and none
+		for seed := range uint64(8) {
+			disk := folder(t)
+			k, err := Open(disk, crashData)
+			must(t, err, k.Create())
+			disk.KillAt(len(disk.Ops()) + n)
+			_ = k.Update(func(s *State) error { s.MaxEpochSeen = 3; return nil })
+			disk.Revive()
+			again, err := Open(disk, crashData)
+			must(t, err)
+			if s, err := Load(disk.Crash(seed), crashData); err != nil || s.MaxEpochSeen != again.State().MaxEpochSeen {
+				t.Errorf("killed at %d: the start has read %+v, and left %+v, %v", n, again.State(), s, err)
+			}
+		}
+	}
+}
+
+// What cannot be made durable does not count.
+func TestWhatAStartCannotSyncIsRefused(t *testing.T) {
+	for _, kind := range []simdisk.Kind{simdisk.Sync, simdisk.SyncDir} {
+		disk := simdisk.New()
+		keeper(t, disk, "Data.fs")
+		disk.FailWhen(func(op simdisk.Op) error {
+			if op.Kind == kind {
+				return syscall.EIO
+			}
+			return nil
+		})
+		if _, err := Open(disk, "Data.fs"); !errors.Is(err, syscall.EIO) {
+			t.Errorf("%s failed: %v", kind, err)
+		}
+	}
+}
+
+// A file of an older version has no id of its node. It gets one, once, and is no copy.
+func TestANodeWithoutAnIdGetsOne(t *testing.T) {
+	path := dataPath(t)
+	old := sealed(`{"format":1,"storage":"` + someID + `","epochs":[{"number":3,"begin":"00"}]}`)
+	must(t, os.WriteFile(path+Suffix, old, 0o666))
+	k := keeper(t, vfs.OS{}, path)
+	if s := k.State(); isNoUUID(s.Node) || s.Was != "" || s.Copied || !s.Own() {
+		t.Errorf("it is %+v", s)
+	}
+	if again := keeper(t, vfs.OS{}, path); again.Node() != k.Node() {
+		t.Errorf("it was %s, and is %s", k.Node(), again.Node())
+	}
+}
+
+// A copy of a copy is one of the original. One that is found later, by its Data.fs, is known as a copy at once.
+func TestWhatACopyIsACopyOf(t *testing.T) {
+	for was, want := range map[string]string{"": "itself", nodeB: nodeB} {
+		k := keeper(t, simdisk.New(), "Data.fs")
+		node := k.Node()
+		must(t, k.Update(func(s *State) error { s.Was = was; return nil }), k.Settle())
+		if want == "itself" {
+			want = node
+		}
+		if s := k.State(); s.Was != want || s.Node == node || !s.Copied || s.Own() {
+			t.Errorf("it is %+v, want one of %s", s, want)
+		}
+	}
+}
+
+// A disk that does not say which file it is, or when it was made, says nothing of copies; nor does an older state.
+func TestWhichMarksDiffer(t *testing.T) {
+	for _, c := range []struct {
+		a, b   uint64
+		differ bool
+	}{{1, 2, true}, {1, 1, false}, {0, 1, false}, {1, 0, false}, {0, 0, false}} {
+		if differ(c.a, c.b) != c.differ {
+			t.Errorf("%d and %d differ: %v", c.a, c.b, !c.differ)
+		}
+	}
+	path := dataPath(t)
+	for inode, copied := range map[uint64]bool{0: false, 1: true} {
+		content, err := encode(&State{StorageID: someID, Node: someNode, Epochs: twoEpochs, inode: inode})
+		must(t, err, os.WriteFile(path+Suffix, content, 0o666))
+		if s, err := Load(vfs.OS{}, path); err != nil || s.Copied != copied {
+			t.Errorf("written as file %d: %+v, %v", inode, s, err)
+		}
 	}
 }
 
@@ -219,7 +307,20 @@ func TestWhoseEpochItIs(t *testing.T) {
 		t.Fatal(err)
 	}
 	s := k.State()
-	if !s.Own() || s.Was != "" || s.Rival != "" || len(s.Epochs) != 2 || s.Epoch().Number != 5 {
+	if !s.Own() || s.Was != "" || s.Rival != "" || len(s.Epochs) != 2 || s.Epoch().Number != 5 ||
+		s.Epoch().Node != s.Node {
+		t.Errorf("it is %+v", s)
+	}
+	must(t, k.Update(func(s *State) error { s.BeginEpoch(protocol.Epoch{Number: 6, Begin: 7}); return nil }))
+	if s := k.State(); len(s.Epochs) != 3 { // one without transactions is part of the history
+		t.Errorf("it is %+v", s)
+	}
+	must(t, k.Update(func(s *State) error {
+		s.Epochs = []protocol.Epoch{{Number: 6, Begin: 7}}
+		s.BeginEpoch(protocol.Epoch{Number: 7, Begin: 6})
+		return nil
+	}))
+	if s := k.State(); len(s.Epochs) != 1 || s.Epoch().Number != 7 {
 		t.Errorf("it is %+v", s)
 	}
 }

@@ -25,8 +25,17 @@ func TestAChangeOfRoleLeavesNothingOfTheRoleBefore(t *testing.T) {
 		"of somebody": {
 			func(s *State) { s.BecomeSecondaryOf([]string{"c:1"}) }, "secondary false [c:1] 2 self  0",
 		},
-		"hands over":        {func(s *State) { s.HandOver(3, "next") }, "secondary false [b:1] 3 self next 0"},
-		"hears of an epoch": {func(s *State) { s.ObserveEpoch(3) }, "primary true [b:1] 3   0"},
+		"hands over": {
+			func(s *State) { s.HandOver(3, "next") }, "secondary false [b:1] 3 self next 0",
+		},
+		"hears of an epoch":                {func(s *State) { s.ObserveEpoch(3) }, "primary true [b:1] 3   0"},
+		"of the one that it has voted for": {func(s *State) { s.ObserveEpoch(2) }, "primary true [b:1] 2 self  0"},
+		"of the one that it hands over": {
+			func(s *State) { s.HandOver(3, "next"); s.ObserveEpoch(3) }, "secondary false [b:1] 3 self next 0",
+		},
+		"of two that began": {
+			func(s *State) { s.ObserveBegun(4); s.ObserveBegun(3) }, "primary true [b:1] 4   4",
+		},
 		"of a lower one":    {func(s *State) { s.ObserveEpoch(1) }, "primary true [b:1] 2 self  0"},
 		"of one that began": {func(s *State) { s.ObserveBegun(3) }, "primary true [b:1] 3   3"},
 		"votes":             {func(s *State) { s.Vote(4, "next") }, "primary true [b:1] 4 next  0"},

@@ -44,6 +44,24 @@ func TestAStateFileThatIsTakenAwayIsWrittenAgain(t *testing.T) {
 			now, err := os.ReadFile(file)
 			return errors.Join(err, os.WriteFile(file+".new", now, 0o666), os.Rename(file+".new", file))
 		}},
+		"replaced by a copy with its times": {"was replaced", true, func(file string, _ []byte) error {
+			at, err := os.Stat(file)
+			now, read := os.ReadFile(file)
+			must(t, err, read)
+			return errors.Join(os.WriteFile(file+".new", now, 0o666),
+				os.Chtimes(file+".new", at.ModTime(), at.ModTime()), os.Rename(file+".new", file))
+		}},
+		"written over with as much": {"was changed", true, func(file string, _ []byte) error {
+			now, err := os.ReadFile(file)
+			must(t, err)
+			return errors.Join(os.WriteFile(file, append(now[1:], now[0]), 0o666),
+				os.Chtimes(file, time.Now(), time.Now().Add(time.Hour)))
+		}},
+		"cut, with its time": {"was changed", true, func(file string, _ []byte) error {
+			at, err := os.Stat(file)
+			must(t, err)
+			return errors.Join(os.Truncate(file, 0), os.Chtimes(file, at.ModTime(), at.ModTime()))
+		}},
 		"written over": {"was changed", true, func(file string, before []byte) error {
 			return os.WriteFile(file, before, 0o666)
 		}},
@@ -59,7 +77,8 @@ func TestAStateFileThatIsTakenAwayIsWrittenAgain(t *testing.T) {
 				}
 				var replaced *ReplacedError
 				if err := k.Look(); !errors.As(err, &replaced) || replaced.Err != nil ||
-					!strings.Contains(err.Error(), c.says) {
+					!strings.Contains(err.Error(), c.says) || strings.Contains(err.Error(), "is kept as") != c.kept ||
+					!strings.Contains(err.Error(), "it was restored") {
 					t.Errorf("the words are: %v", err)
 				}
 				must(t, k.Look())
@@ -101,6 +120,19 @@ func TestAHalfDoneUpdateIsNobodyElses(t *testing.T) {
 	if s, err := Load(disk, "Data.fs"); err != nil || s.MaxEpochSeen != 0 {
 		t.Errorf("voted for %d, %v", s.MaxEpochSeen, err)
 	}
+	for name, settle := range map[string]func() error{
+		"a look":   k.Look,
+		"a change": func() error { return k.Update(func(s *State) error { s.Frozen = true; return nil }) },
+	} { // from then on it is somebody else's doing again
+		disk.FailAt(len(disk.Ops())+5, syscall.EIO)
+		_ = k.Update(func(s *State) error { s.MaxEpochSeen = 9; return nil })
+		disk.Heal()
+		must(t, settle(), k.Look(), disk.Remove("Data.fs"+Suffix))
+		var replaced *ReplacedError
+		if err := k.Look(); !errors.As(err, &replaced) {
+			t.Errorf("after %s: %v", name, err)
+		}
+	}
 }
 
 // While it cannot be written again each look says so, and tries again.
@@ -116,7 +148,8 @@ func TestAStateFileThatCannotBeWrittenAgain(t *testing.T) {
 	})
 	for range 2 {
 		var replaced *ReplacedError
-		if err := k.Look(); !errors.As(err, &replaced) || !errors.Is(err, syscall.ENOSPC) {
+		if err := k.Look(); !errors.As(err, &replaced) || !errors.Is(err, syscall.ENOSPC) ||
+			!strings.Contains(err.Error(), "it cannot be written again") {
 			t.Errorf("got %v", err)
 		}
 	}

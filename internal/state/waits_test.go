@@ -13,7 +13,7 @@ import (
 )
 
 const (
-	nodeB = "9d3a6c1e-52f0-4b8e-8a77-3f1c20de9b64"
+	nodeB = "3c1f4b7e-0d52-4e6a-9b8f-71a2c6d05e43"
 	nodeC = "0e9b1a52-4f0c-4c36-9d0f-0d9b5a1c77aa"
 	nodeD = "5b0f6a3d-8f63-4a0d-a6c0-1f5d6f0b9c11"
 )
@@ -90,6 +90,24 @@ func TestWhatIsCertainlyUntold(t *testing.T) {
 		},
 		"the primary knows no later epoch": {
 			state(as), 20, next()[:2], false,
+		},
+		"another node led that number, and was followed by one that has all votes": {
+			state(as), 20, []protocol.Epoch{
+				{Number: 1}, {Number: 2, Begin: 10, Node: nodeC},
+				{Number: 3, Begin: 20, Voters: []string{nodeB, nodeC}},
+			}, false,
+		},
+		"the primary is in an epoch before": {state(as), 20, next()[:1], false},
+		"the primary has another history": {
+			state(as), 20,
+			[]protocol.Epoch{{Number: 4, Node: nodeD}, {Number: 5, Voters: []string{nodeB, nodeC}}}, false,
+		},
+		"as many as had to have it counted": {
+			state(func(s *State) { s.Waits.Required = 2 }), 20, next(), false,
+		},
+		"all has gone that was committed": {state(as), 10, next(nodeB, nodeC), true},
+		"the epoch before is the last common transaction": {
+			state(func(s *State) { s.Waits.After = 9 }), 9, next(nodeB, nodeC), false,
 		},
 		"a later promotion knew less": {
 			state(as), 20, append(next(nodeB, nodeC), protocol.Epoch{Number: 4, Begin: 30}), true,
