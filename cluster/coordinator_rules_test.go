@@ -10,6 +10,7 @@ import (
 	"github.com/zrsd/zrsd/cluster/lease/leasetest"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/watchdog"
+	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zeo"
 )
@@ -154,6 +155,10 @@ func TestWhenACommitMayBeToldOf(t *testing.T) {
 	if n.HasLease() {
 		t.Error("a primary without a lease")
 	}
+	later := n.says("b", 0, func(p *protocol.NodeStatus) { p.Epochs = []protocol.Epoch{{Number: 1, Begin: 1}} }).status
+	if !n.yieldsTo(n.keep.State(), later) {
+		t.Error("a primary without a lease does not yield to one that goes before it")
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	told := make(chan error, 1)
 	go func() { told <- n.awaitCommitted(ctx, 1) }()
@@ -170,7 +175,7 @@ func TestWhenACommitMayBeToldOf(t *testing.T) {
 		got.Doing == nil || got.Maintenance {
 		t.Errorf("it shows %+v", got)
 	}
-	if n.yieldsTo(n.keep.State(), n.says("b", 0, nil).status) {
+	if n.yieldsTo(n.keep.State(), later) {
 		t.Error("a primary with a lease yields to one without")
 	}
 	leave()

@@ -178,7 +178,7 @@ func (n *Node) handleEvents(ctx context.Context) {
 	if all.later > 0 || all.clientLeft {
 		n.surpass(ctx, all.later, all.clientLeft)
 	}
-	if n.needsLeader(all.leader) {
+	if all.leader != "" && n.needsLeader(all.leader) {
 		if err := n.followAt(all.leader); err != nil {
 			n.opt.Logger.Error("cannot save the primary's address to the state file", "primary", all.leader,
 				"error", err)
@@ -186,8 +186,7 @@ func (n *Node) handleEvents(ctx context.Context) {
 	}
 }
 
-// needsLeader reports whether this node is a secondary that has found no primary, and is not about to try that address,
-// if one was heard of.
+// needsLeader reports whether this node is a secondary that has found no primary, and is not about to try that address.
 // What was refused there is not tried again before its time.
 func (n *Node) needsLeader(leader string) bool {
 	now := n.sec.Status()

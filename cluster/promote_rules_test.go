@@ -426,6 +426,18 @@ func TestAPromotionAsksWhoIsReplacedLast(t *testing.T) {
 	}
 }
 
+// What a primary that is replaced has to say comes too late.
+func TestAReplacedPrimaryThatDoesNotAnswerIsReplaced(t *testing.T) {
+	n, b, _ := among(t, nil)
+	b.status.IsPrimary, b.status.FaultReason = true, "its disk is full"
+	b.vote = &protocol.Refusal{Code: protocol.CodeInternal, Text: "no"}
+	change, err := n.Promote(t.Context(), admin.PromoteRequest{}, func(admin.Step) {})
+	if err != nil || !n.IsPrimary() ||
+		!strings.Contains(strings.Join(change.Warnings, ";"), "could not be reached at the end") {
+		t.Errorf("%+v, %v", change, err)
+	}
+}
+
 // A promotion that is refused, or whose operator has gone away, leaves a secondary that follows, and no vote of its
 // own. What it had asked of others it did not ask of the primary.
 func TestWhatARefusedPromotionLeaves(t *testing.T) {

@@ -194,12 +194,25 @@ func TestAHandoverThatFailsChangesNothing(t *testing.T) {
 
 // What is written down stays, whatever the successor and the operator do: S3, S4.
 func TestAHandoverIsNotTakenBack(t *testing.T) {
+	for name, what := range map[string]func(*Node, *fakeSecondary){
+		"it follows another secondary": func(_ *Node, sec *fakeSecondary) { sec.set(secondary.Status{Connected: true}) },
+		"the successor has gone again": func(n *Node, sec *fakeSecondary) {
+			begunElsewhere(n, sec)
+			sec.set(secondary.Status{})
+		},
+	} {
+		t.Run(name, func(t *testing.T) { isNotTakenBack(t, what) })
+	}
+}
+
+func isNotTakenBack(t *testing.T, what func(*Node, *fakeSecondary)) {
+	t.Helper()
 	n, sec, server := handingOver(t)
 	server.takeOver = errors.New("gone")
 	ctx, cancel := context.WithCancel(t.Context())
 	_, err := n.Switchover(ctx, admin.SwitchoverRequest{To: "b"}, func(s admin.Step) {
 		if strings.Contains(s.Text, "has stepped down") {
-			sec.set(secondary.Status{Connected: true}) // to another secondary
+			what(n, sec)
 			cancel()
 		}
 	})
@@ -207,6 +220,23 @@ func TestAHandoverIsNotTakenBack(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "has not seen it as primary yet") || n.IsPrimary() ||
 		id.Role != state.RoleSecondary || id.Successor != nodeB || id.MaxEpochSeen != 2 || !n.isFollowing() {
 		t.Errorf("%v: it leads %v, and keeps %+v", err, n.IsPrimary(), id)
+	}
+}
+
+// The successor hears of a handover by a message, and again from whoever has handed over and connects.
+func TestASuccessorHearsOfTheHandover(t *testing.T) {
+	n, _, _ := standing(t, nil)
+	for name, hear := range map[string]func(){
+		"a message": func() { n.TakeOver(&protocol.TakeOver{Epoch: 2, Last: 7}) },
+		"a hello":   func() { n.HandedOver(&protocol.Hello{MaxEpochSeen: 2, Last: protocol.Position{Tid: 7}}) },
+	} {
+		if hear(); len(n.events.news) != 1 {
+			t.Errorf("%s wakes nobody", name)
+		}
+		<-n.events.news
+		if got := n.events.take().successor; got == nil || *got != (handover{2, 7}) {
+			t.Errorf("%s: %+v", name, got)
+		}
 	}
 }
 
