@@ -195,7 +195,10 @@ func TestAHandoverThatFailsChangesNothing(t *testing.T) {
 // What is written down stays, whatever the successor and the operator do: S3, S4.
 func TestAHandoverIsNotTakenBack(t *testing.T) {
 	for name, what := range map[string]func(*Node, *fakeSecondary){
-		"it follows another secondary": func(_ *Node, sec *fakeSecondary) { sec.set(secondary.Status{Connected: true}) },
+		"it follows another secondary": func(_ *Node,
+			sec *fakeSecondary) {
+			sec.set(secondary.Status{Connected: true})
+		},
 		"the successor has gone again": func(n *Node, sec *fakeSecondary) {
 			begunElsewhere(n, sec)
 			sec.set(secondary.Status{})

@@ -52,6 +52,11 @@ func TestDecide(t *testing.T) {
 	idle.DiskFull, idle.NeedsOthers, idle.NeedsTid = true, 1, 49
 	failed.NeedsOthers, failed.NeedsTid = 1, 49
 
+	alone, otherPrimary := full, member("c", 2, 60, 11)
+	alone.NeedsOthers, otherPrimary.IsPrimary = 1, true
+	excused := b
+	excused.Fault = "none of a primary"
+
 	for name, c := range map[string]struct {
 		view View
 		self MemberStatus
@@ -70,6 +75,12 @@ func TestDecide(t *testing.T) {
 			"leaves the lease to another node"},
 		"but not for disks that are nearly full": {behind, idle, actAcquire, "vacant"},
 		"which a failed disk does":               {behind, failed, actWait, "leaves the lease"},
+		"it is not among those others":           {with(member("a", 2, 50, 11)), alone, actAcquire, "vacant"},
+		"nor is one that cannot":                 {with(unable), alone, actAcquire, "vacant"},
+		"nor another primary":                    {with(otherPrimary), alone, actAcquire, "vacant"},
+		"nor one that lacks its epoch":           {with(member("c", 1, 60, 11)), alone, actAcquire, "vacant"},
+		"while one holds the lease it waits for that": {
+			View{Record: last, Holder: holder("c"), Members: two.Members}, full, actWait, "give up the lease"},
 		"or in maintenance": {View{Record: last, Members: two.Members, Maintenance: off}, full, actAcquire,
 			"vacant"},
 		"one promoted by hand takes the lease": {View{Record: last}, promoted, actAcquire, "vacant"},
@@ -82,13 +93,17 @@ func TestDecide(t *testing.T) {
 		"but not in maintenance": {
 			View{Record: record(3, "b", 3), Maintenance: off}, a, actWait, "maintenance",
 		},
-		"a secondary follows the holder":   {View{Record: last, Holder: holder("a")}, b, actFollow, "a"},
-		"its own lease has to expire":      {View{Record: last, Holder: holder("b")}, b, actWait, "expires"},
-		"a lone secondary campaigns":       {View{Record: last}, b, actCampaign, "epoch 3"},
-		"not in maintenance":               {View{Record: last, Maintenance: off}, b, actWait, "maintenance"},
-		"not before there was a primary":   {View{}, b, actWait, "has no epoch"},
-		"not without the last epoch":       {View{Record: record(3, "a", 3)}, b, actWait, "may lack all of epoch 3"},
-		"but without one that never began": {View{Record: record(3, "a", 2)}, b, actCampaign, "epoch 4"},
+		"a secondary follows the holder": {View{Record: last, Holder: holder("a")}, b, actFollow, "a"},
+		"also in maintenance, in a later epoch": {
+			View{Record: record(3, "a", 3), Holder: holder("a"), Maintenance: off}, b, actFollow, "follows a"},
+		"what it lacks in it is not a fault": {two, excused, actCampaign, "epoch 3"},
+		"it does not wait for its own words": {with(member("b", 2, 50, vacant)), b, actCampaign, "epoch 3"},
+		"its own lease has to expire":        {View{Record: last, Holder: holder("b")}, b, actWait, "expires"},
+		"a lone secondary campaigns":         {View{Record: last}, b, actCampaign, "epoch 3"},
+		"not in maintenance":                 {View{Record: last, Maintenance: off}, b, actWait, "maintenance"},
+		"not before there was a primary":     {View{}, b, actWait, "has no epoch"},
+		"not without the last epoch":         {View{Record: record(3, "a", 3)}, b, actWait, "may lack all of epoch 3"},
+		"but without one that never began":   {View{Record: record(3, "a", 2)}, b, actCampaign, "epoch 4"},
 		"not when it cannot": {View{Record: last}, MemberStatus{Node: "b", Epoch: 2, Reason: "it copies"}, actWait,
 			"it copies"},
 		"not when it is far behind":              {View{Record: far}, b, actWait, "1m1s older"},
