@@ -103,6 +103,7 @@ func handingOver(t *testing.T) (n *Node, sec *fakeSecondary, server *fakeServer)
 	t.Helper()
 	n, sec, server = standing(t, nil)
 	n.setPrimary(true)
+	n.since = time.Now().Add(-time.Hour)
 	server.status.Secondaries = []primary.SecondaryStatus{
 		{Name: "c", Node: nodeA, ReplicationAddr: "c:1", State: primary.StateLive},
 		{Name: "b", Node: nodeB, ReplicationAddr: "b:1", State: primary.StateLive},
