@@ -45,7 +45,7 @@ func TestWhatConflictANodeHas(t *testing.T) {
 		"a secondary, of another":       {state.RoleSecondary, false, foreign, ""},
 		"one that follows by now": {state.RolePrimary, false, func(n *Node) {
 			foreign(n)
-			n.sec.(*fakeSecondary).set(secondary.Status{Connected: true})
+			n.sec.(*scriptedSecondary).set(secondary.Status{Connected: true})
 		}, ""},
 	} {
 		n, _, _ := standing(t, func(opt *Options) { opt.Starts = c.starts })

@@ -16,7 +16,7 @@ import (
 )
 
 // coordinated is standing with a coordinator that is asked when takePart is called.
-func coordinated(t *testing.T, change func(*Options)) (n *Node, sec *fakeSecondary, memory *leasetest.Memory) {
+func coordinated(t *testing.T, change func(*Options)) (n *Node, sec *scriptedSecondary, memory *leasetest.Memory) {
 	t.Helper()
 	memory = new(leasetest.Memory)
 	timing, err := lease.NewTiming(lease.DefaultTTL)
@@ -62,7 +62,7 @@ func TestWhatACoordinatorIsToldOfANode(t *testing.T) {
 		}, false, true, false},
 		"one that has handed over": {func(n *Node) {
 			handsOver(n)
-			begunElsewhere(n, n.sec.(*fakeSecondary))
+			begunElsewhere(n, n.sec.(*scriptedSecondary))
 		}, false, true, false},
 		"a copy of one that hands over": {func(n *Node) {
 			handsOver(n)
@@ -74,10 +74,10 @@ func TestWhatACoordinatorIsToldOfANode(t *testing.T) {
 		"one that nobody can follow":   {func(n *Node) { n.opt.ReplicationAddr = "" }, false, false, false},
 		"one without blobs of its own": {func(n *Node) { n.opt.SharedBlobs = true }, false, false, false},
 		"one that is refused": {func(n *Node) {
-			n.sec.(*fakeSecondary).set(secondary.Status{State: secondary.StateRefused})
+			n.sec.(*scriptedSecondary).set(secondary.Status{State: secondary.StateRefused})
 		}, false, false, false},
 		"one that has failed": {func(n *Node) {
-			n.sec.(*fakeSecondary).set(secondary.Status{State: secondary.StateFailed})
+			n.sec.(*scriptedSecondary).set(secondary.Status{State: secondary.StateFailed})
 		}, false, false, false},
 	} {
 		n, _, _ := coordinated(t, nil)

@@ -25,47 +25,47 @@ func nodeOf(name string) string {
 	return map[string]string{"a": nodeA, "b": nodeB, "c": nodeC}[name]
 }
 
-// A fakeSecondary is a Secondary that reaches nobody, and says what it was told to say.
-type fakeSecondary struct {
+// A scriptedSecondary is a Secondary that reaches nobody, and says what it was told to say.
+type scriptedSecondary struct {
 	mu     sync.Mutex
 	status secondary.Status
 	looks  [][]string // where it was told to look, each time
 	runs   int        // at present
 }
 
-func (s *fakeSecondary) Run(ctx context.Context) error {
+func (s *scriptedSecondary) Run(ctx context.Context) error {
 	s.add(1)
 	defer s.add(-1)
 	<-ctx.Done()
 	return nil
 }
 
-func (s *fakeSecondary) add(n int) {
+func (s *scriptedSecondary) add(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.runs += n
 }
 
-func (s *fakeSecondary) Look(addresses []string) {
+func (s *scriptedSecondary) Look(addresses []string) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.looks = append(s.looks, addresses)
 }
 
-func (s *fakeSecondary) Status() secondary.Status {
+func (s *scriptedSecondary) Status() secondary.Status {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.status
 }
 
-func (s *fakeSecondary) set(status secondary.Status) {
+func (s *scriptedSecondary) set(status secondary.Status) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.status = status
 }
 
 // looked returns where it was told to look last; nil: it was never told to.
-func (s *fakeSecondary) looked() []string {
+func (s *scriptedSecondary) looked() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if len(s.looks) == 0 {

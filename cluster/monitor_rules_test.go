@@ -217,11 +217,11 @@ func TestWhatEventsDo(t *testing.T) {
 			want: func(n *Node) bool { return n.keep.State().Rival == "" },
 		},
 		"a primary says where it is": {
-			prepare: func(n *Node) { n.sec.(*fakeSecondary).set(waiting) },
+			prepare: func(n *Node) { n.sec.(*scriptedSecondary).set(waiting) },
 			note:    func(_ *Node, e *pendingEvents) { e.leader = "z:1" },
 			want: func(n *Node) bool {
 				return n.keep.State().Follow[0] == "z:1" && n.isFollowing() &&
-					n.sec.(*fakeSecondary).looked()[0] == "z:1"
+					n.sec.(*scriptedSecondary).looked()[0] == "z:1"
 			},
 		},
 		"it cannot write down that it has a rival": {
@@ -235,18 +235,18 @@ func TestWhatEventsDo(t *testing.T) {
 		"it cannot write down where the primary is": {
 			prepare: func(n *Node) {
 				full(n)
-				n.sec.(*fakeSecondary).set(waiting)
+				n.sec.(*scriptedSecondary).set(waiting)
 			},
 			note: func(_ *Node, e *pendingEvents) { e.leader = "z:1" },
 			want: func(n *Node) bool { return !n.isFollowing() }, logs: "cannot save the primary's address",
 		},
 		"it follows another node that does not say so": {
-			prepare: func(n *Node) { n.sec.(*fakeSecondary).set(secondary.Status{Connected: true, Address: "y:1"}) },
+			prepare: func(n *Node) { n.sec.(*scriptedSecondary).set(secondary.Status{Connected: true, Address: "y:1"}) },
 			note:    func(_ *Node, e *pendingEvents) { e.leader = "z:1" },
 			want:    func(n *Node) bool { return !n.isFollowing() },
 		},
 		"nobody says so": {
-			prepare: func(n *Node) { n.sec.(*fakeSecondary).set(waiting) },
+			prepare: func(n *Node) { n.sec.(*scriptedSecondary).set(waiting) },
 			note:    func(*Node, *pendingEvents) {}, want: func(n *Node) bool { return !n.isFollowing() },
 		},
 		"a later transaction was seen": {

@@ -355,7 +355,7 @@ func TestHowManyOfTheOwnNamesAreSecondaries(t *testing.T) {
 func TestAnElectionForAnEpochThatIsKnownIsOver(t *testing.T) {
 	for highest, want := range map[uint64]string{1: "", 2: "members have heard of epoch 2", 3: "epoch 3"} {
 		n := lone(t, func(*Options) {})
-		n.sec = &fakeSecondary{}
+		n.sec = &scriptedSecondary{}
 		if highest > 1 {
 			update(n, func(id *state.State) { id.ObserveEpoch(highest) })
 		}

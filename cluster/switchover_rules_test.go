@@ -99,7 +99,7 @@ func votedFor(node string, epoch uint64) func(*Node) {
 }
 
 // handingOver is a primary with a secondary, b, and the steps that it told.
-func handingOver(t *testing.T) (n *Node, sec *fakeSecondary, server *fakeServer) {
+func handingOver(t *testing.T) (n *Node, sec *scriptedSecondary, server *fakeServer) {
 	t.Helper()
 	n, sec, server = standing(t, nil)
 	n.setPrimary(true)
@@ -112,7 +112,7 @@ func handingOver(t *testing.T) (n *Node, sec *fakeSecondary, server *fakeServer)
 }
 
 // begunElsewhere has the successor of a handover lead, as the node that has stepped down sees it.
-func begunElsewhere(n *Node, sec *fakeSecondary) {
+func begunElsewhere(n *Node, sec *scriptedSecondary) {
 	update(n, func(id *state.State) {
 		id.Epochs = append(id.Epochs, protocol.Epoch{Number: id.MaxEpochSeen, Begin: n.st.LastTid(), Node: nodeB})
 	})
@@ -195,12 +195,12 @@ func TestAHandoverThatFailsChangesNothing(t *testing.T) {
 
 // What is written down stays, whatever the successor and the operator do: S3, S4.
 func TestAHandoverIsNotTakenBack(t *testing.T) {
-	for name, what := range map[string]func(*Node, *fakeSecondary){
+	for name, what := range map[string]func(*Node, *scriptedSecondary){
 		"it follows another secondary": func(_ *Node,
-			sec *fakeSecondary) {
+			sec *scriptedSecondary) {
 			sec.set(secondary.Status{Connected: true})
 		},
-		"the successor has gone again": func(n *Node, sec *fakeSecondary) {
+		"the successor has gone again": func(n *Node, sec *scriptedSecondary) {
 			begunElsewhere(n, sec)
 			sec.set(secondary.Status{})
 		},
@@ -209,7 +209,7 @@ func TestAHandoverIsNotTakenBack(t *testing.T) {
 	}
 }
 
-func isNotTakenBack(t *testing.T, what func(*Node, *fakeSecondary)) {
+func isNotTakenBack(t *testing.T, what func(*Node, *scriptedSecondary)) {
 	t.Helper()
 	n, sec, server := handingOver(t)
 	server.takeOver = errors.New("gone")

@@ -20,7 +20,7 @@ import (
 // standing is lone with a secondary and a server that do as they are told. It knows of another node.
 //
 // The other node is at b:1, where nobody answers.
-func standing(t *testing.T, change func(*Options)) (*Node, *fakeSecondary, *fakeServer) {
+func standing(t *testing.T, change func(*Options)) (*Node, *scriptedSecondary, *fakeServer) {
 	t.Helper()
 	n := lone(t, func(opt *Options) {
 		opt.ReplicationAddr = "own:1"
@@ -30,7 +30,7 @@ func standing(t *testing.T, change func(*Options)) (*Node, *fakeSecondary, *fake
 			change(opt)
 		}
 	})
-	sec, server := new(fakeSecondary), new(fakeServer)
+	sec, server := new(scriptedSecondary), new(fakeServer)
 	n.sec = sec
 	n.Serve(server)
 	t.Cleanup(n.Retire)
@@ -227,29 +227,29 @@ func TestWhatANodeLearnsFromWhoAsks(t *testing.T) {
 func TestWhoSaysThatItIsPrimary(t *testing.T) {
 	following := secondary.Status{Connected: true, Address: "a:1", UpstreamPath: []string{nodeA}}
 	for name, c := range map[string]struct {
-		change   func(*Node, *fakeSecondary)
+		change   func(*Node, *scriptedSecondary)
 		asPeer   bool   // in its own requests, and to those that connect
 		answers  bool   // in its answers
 		upstream string // its address
 	}{
-		"a primary":   {func(n *Node, _ *fakeSecondary) { n.setPrimary(true) }, true, true, ""},
-		"a secondary": {func(_ *Node, s *fakeSecondary) { s.status = following }, false, false, "a:1"},
-		"one that is not connected": {func(_ *Node, s *fakeSecondary) {
+		"a primary":   {func(n *Node, _ *scriptedSecondary) { n.setPrimary(true) }, true, true, ""},
+		"a secondary": {func(_ *Node, s *scriptedSecondary) { s.status = following }, false, false, "a:1"},
+		"one that is not connected": {func(_ *Node, s *scriptedSecondary) {
 			s.status = secondary.Status{Address: "a:1", UpstreamPath: []string{nodeA}}
 		}, false, false, ""},
-		"a primary with what it followed before": {func(n *Node, s *fakeSecondary) {
+		"a primary with what it followed before": {func(n *Node, s *scriptedSecondary) {
 			s.status = following
 			n.setPrimary(true)
 		}, true, true, ""},
-		"a primary that was replaced": {func(n *Node, _ *fakeSecondary) {
+		"a primary that was replaced": {func(n *Node, _ *scriptedSecondary) {
 			n.setPrimary(true)
 			n.noteUnwritten(2)
 		}, false, false, ""},
-		"a primary with a conflict": {func(n *Node, _ *fakeSecondary) {
+		"a primary with a conflict": {func(n *Node, _ *scriptedSecondary) {
 			n.setPrimary(true)
 			n.conflictFound.Store(&Conflict{Kind: ConflictNode})
 		}, false, true, ""},
-		"a process that ends": {func(n *Node, _ *fakeSecondary) {
+		"a process that ends": {func(n *Node, _ *scriptedSecondary) {
 			n.setPrimary(true)
 			n.opt.Stopping = func() bool { return true }
 		}, true, false, ""},
