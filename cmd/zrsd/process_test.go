@@ -99,6 +99,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"handle":      true,
 		"verifiable":  true,
 		"verifier":    true,
+		"onlyRead":    true,
 		"board":       true,
 		"leaving":     true,
 		"resized":     true,

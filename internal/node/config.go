@@ -94,6 +94,7 @@ type Config struct {
 	handle     *storageHandle              // where commands find the storage
 	verifiable *atomic.Pointer[verifiable] // what a pass needs of it while it is open
 	verifier   *verify.Verifier
+	onlyRead   bool // nothing is written beside the data file
 	// board has what the storage and its parts wait for.
 	board *watchdog.Board
 	// leaving is set when the process begins to end, before its clients are disconnected: they look for another primary

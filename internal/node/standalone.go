@@ -17,6 +17,7 @@ func (c *StandaloneConfig) check() error {
 	if c.Data == "" {
 		return errNoData
 	}
+	c.onlyRead = c.ReadOnly
 	return c.Verify.check()
 }
 

@@ -60,7 +60,8 @@ type verifiable struct {
 // newVerifier makes what verifies the storage of the node.
 func (c *Config) newVerifier() *verify.Verifier {
 	return verify.NewVerifier(verify.VerifierOptions{
-		FS: c.FS, Path: c.Data, Name: c.name(), Interval: c.Verify.Interval, Logger: c.Logger.Named("verify"),
+		FS: c.FS, Path: c.Data, Name: c.name(), Interval: c.Verify.Interval, ReadOnly: c.onlyRead,
+		Logger: c.Logger.Named("verify"),
 	})
 }
 

@@ -23,6 +23,7 @@ const writeEvery = 10 * time.Second
 type Verifier struct {
 	disk     vfs.FS
 	interval time.Duration
+	readOnly bool
 	log      hclog.Logger
 	now      func() time.Time
 
@@ -38,13 +39,14 @@ type VerifierOptions struct {
 	Path     string        // of the Data.fs
 	Name     string        // of the node
 	Interval time.Duration // between passes; 0: they are made by hand only
+	ReadOnly bool          // nothing is written: neither the status nor what passes note
 	Logger   hclog.Logger
 	Now      func() time.Time // nil: the system's
 }
 
 // NewVerifier reads what is known of earlier passes. A file that cannot be read is logged, and written anew.
 func NewVerifier(opt VerifierOptions) *Verifier {
-	v := &Verifier{disk: vfs.OrOS(opt.FS), interval: opt.Interval, log: opt.Logger, now: opt.Now}
+	v := &Verifier{disk: vfs.OrOS(opt.FS), interval: opt.Interval, readOnly: opt.ReadOnly, log: opt.Logger, now: opt.Now}
 	if v.log == nil {
 		v.log = hclog.NewNullLogger()
 	}
@@ -115,6 +117,9 @@ func (v *Verifier) Due() (next, last time.Time) {
 
 // Save writes the status file, as a sign that somebody looks after the storage.
 func (v *Verifier) Save() {
+	if v.readOnly {
+		return
+	}
 	v.writing.Lock()
 	defer v.writing.Unlock()
 	if err := v.Status().save(v.disk); err != nil {
@@ -128,6 +133,7 @@ func (v *Verifier) Once(ctx context.Context, opt Options) (*Pass, error) {
 		return nil, ErrRunning
 	}
 	v.Save()
+	opt.Dry = opt.Dry || v.readOnly
 	tell := opt.Progress
 	next := v.now().Add(writeEvery)
 	opt.Progress = func(done, total int64) {

@@ -160,3 +160,20 @@ func TestADamagedStatusIsWrittenAnew(t *testing.T) {
 	}
 	_ = s.close()
 }
+
+func TestAVerifierThatOnlyReadsWritesNothing(t *testing.T) {
+	disk := simdisk.New()
+	s := newSite(t, disk, "Data.fs")
+	s.grow(80)
+	_ = s.close()
+	before := len(disk.Ops())
+	v := NewVerifier(VerifierOptions{FS: disk, Path: s.path, Interval: time.Hour, ReadOnly: true})
+	v.Save()
+	r, err := v.Once(t.Context(), Options{FS: disk, Path: s.path, ReclaimAge: time.Nanosecond})
+	if err != nil || r.Success != 1 || v.Status().Last == nil {
+		t.Errorf("got %v", err)
+	}
+	if ops := disk.Ops()[before:]; len(ops) > 0 {
+		t.Errorf("it has done %v", ops)
+	}
+}
