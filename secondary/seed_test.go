@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
@@ -317,5 +318,49 @@ func TestBlobsOfASharedDirectoryAreNotSent(t *testing.T) {
 	}
 	if st := r.Status(); st.Bytes > p.st.Size()+20<<10 {
 		t.Errorf("%d bytes came for a file of %d", st.Bytes, p.st.Size())
+	}
+}
+
+// keepChain has the chain of digests of a site kept until the test ends.
+func (s *site) keepChain(t *testing.T) *hashchain.Local {
+	t.Helper()
+	chain := hashchain.Keep(s.st, hashchain.Options{})
+	t.Cleanup(chain.Close)
+	return chain
+}
+
+// A byte of a record that is another one in the primary's file, as of rot on its disk, fits its structure and the digest
+// in the answer. The hash chain of the next hello finds it: such a copy is never live.
+func TestTheHashChainProvesWhatWasSeeded(t *testing.T) {
+	for name, flip := range map[string]byte{"the same": 0, "another byte": 1} {
+		t.Run(name, func(t *testing.T) {
+			p, s := inMemory(t).named(t).history(t, 6), inMemory(t)
+			theirs, own := p.keepChain(t), s.keepChain(t)
+			data := int64(bytes.Index(p.committed(t), []byte("state 0\x00\x00")))
+			at := data + int64(len("state 0")) + 8 + 8 + 8 + 8 + 2 + 8 // behind the description and the record's header
+			_, addr := p.asSeeder(t, func(o *primary.Options) {
+				o.History = theirs
+				o.Seed.Snapshot = func() (primary.Snapshot, error) {
+					whole, err := p.st.Snapshot()
+					return &changedSnapshot{whole, at, flip}, err
+				}
+			})
+			r := s.follow(t, addr, seeded(1), func(o *Options) {
+				o.Chain = func(ctx context.Context, tid zodb.Tid) (zodb.Tid, zodb.Digest, bool) {
+					base, at, ok := own.Near(ctx, tid)
+					return base, at.Value, ok
+				}
+			})
+			want := StateLive
+			if flip != 0 {
+				want = StateRefused
+			}
+			st := r.eventually(t, "decided", func(st Status) bool {
+				return st.State == StateRefused || st.State == StateLive
+			})
+			if st.State != want || flip != 0 && st.Refusals[protocol.CodeDiverged] == 0 {
+				t.Errorf("%s: %s", st.State, st.LastError)
+			}
+		})
 	}
 }
