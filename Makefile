@@ -54,7 +54,7 @@ fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 		done; \
 	done
 
-mutants: ## change the code in small ways that docs/mutants.md names, and say what no test notices. Takes an hour
+mutants: ## change the code in small ways that docs/mutants.md names, and say what no test notices. Takes hours
 	@rm -rf $(BIN)/mutants && git worktree prune && git worktree add -q --detach $(BIN)/mutants HEAD
 	@$(GO) build -o $(BIN)/try-mutants ./integration/mutants
 	@cd $(BIN)/mutants && sed -n 's/^    mutants //p' docs/mutants.md | { status=0; while read -r args; do \

@@ -140,6 +140,9 @@ func TestBlobsOfAllLostTransactionsAreSetAside(t *testing.T) {
 			if !slices.Equal(blobs.aside, c.want) || s.LastTid() != 6 {
 				t.Errorf("set aside are %v, want %v; the last is %v", blobs.aside, c.want, s.LastTid())
 			}
+			if _, why := s.Leftovers(); why != nil {
+				t.Errorf("left: %v", why)
+			}
 		})
 	}
 }

@@ -79,12 +79,17 @@ func (p *packer) copyKeptOf(w *walker) error {
 		}
 		return p.copyCurrent(w, r, tloc)
 	})
-	if last := w.after() == p.packpos; err == nil && tloc == 0 && last {
-		tloc = p.out.pos()
-		err = p.copyHead(w, zodb.StatusPacked)
-	}
-	if err != nil || tloc == 0 {
+	if err != nil {
 		return err
+	}
+	if tloc == 0 && w.after() == p.packpos {
+		tloc = p.out.pos()
+		if err := p.copyHead(w, zodb.StatusPacked); err != nil {
+			return err
+		}
+	}
+	if tloc == 0 {
+		return nil
 	}
 	return p.endTxn(tloc)
 }
@@ -153,8 +158,11 @@ func (p *packer) endTxn(tloc int64) error {
 	if _, err := p.out.Write(length); err != nil {
 		return err
 	}
-	if err := p.out.patch(length, tloc+8); err != nil || p.out.pos()-p.synced < p.syncEvery() {
+	if err := p.out.patch(length, tloc+8); err != nil {
 		return err
+	}
+	if p.out.pos()-p.synced < p.syncEvery() {
+		return nil
 	}
 	return p.startSync()
 }

@@ -14,19 +14,26 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/blobstore"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 // The name of the new file is durable before anybody can commit into it: a power failure must not bring the old file
-// back, without what was acknowledged since.
+// back, without what was acknowledged since. The saved index of the old one is durably gone before.
 func TestTheNewFileHasItsNameBeforeAnybodyCommits(t *testing.T) {
 	st := newStage(t, story{prepare: packable})
-	committed, renamed := false, false
+	st.close()
+	st.open()
+	committed, renamed, removed, gone := false, false, false, false
 	st.disk.FailWhen(func(op simdisk.Op) error {
 		switch {
 		case op.Kind == simdisk.Rename && op.Path == crashPath+packSuffix:
 			renamed = true
+		case op.Kind == simdisk.Remove && op.Path == crashPath+indexSuffix:
+			removed = true
+		case removed && !gone && op.Kind == simdisk.SyncDir:
+			gone = !renamed
 		case renamed && op.Kind == simdisk.SyncDir:
 			renamed = false
 			committed = len(st.s.commit) == 0
@@ -36,6 +43,9 @@ func TestTheNewFileHasItsNameBeforeAnybodyCommits(t *testing.T) {
 	r := mustPack(t, st.s, 10000, PackOptions{GC: true, References: toyReferences})
 	if renamed || committed || !r.Packed {
 		t.Errorf("packed %v; the folder was not synced with the commit lock held: %v", r.Packed, committed || renamed)
+	}
+	if !gone {
+		t.Error("the index of the old file may still be there when the new one has its name")
 	}
 	if r.Pause <= 0 {
 		t.Errorf("a pause of %v", r.Pause)
@@ -110,6 +120,7 @@ func TestWhatIsCommittedDuringAPackIsTheSameAfterIt(t *testing.T) {
 	}
 	stop := commit(t, s, 1, older, "current")
 	before := commit(t, s, 2, s.mustTid(t, 2), "before the pack")
+	again := commit(t, s, 2, before, "and another")
 	var want []string
 	opt := toyOptions()
 	opt.Progress = func(p PackProgress) {
@@ -123,7 +134,7 @@ func TestWhatIsCommittedDuringAPackIsTheSameAfterIt(t *testing.T) {
 		later := commit(t, s, 4, late, "and another")
 		mustUndo(t, s, later)
 		mustUndo(t, s, earlier)
-		mustUndo(t, s, before)
+		mustUndo(t, s, again)
 		txn := mustBegin(t, s, &zodb.TxnMeta{})
 		if err := txn.Delete(5, s.mustTid(t, 5)); err != nil {
 			t.Error(err)
@@ -143,7 +154,7 @@ func TestWhatIsCommittedDuringAPackIsTheSameAfterIt(t *testing.T) {
 			t.Errorf("after the pack:\n%s\nwant\n%s", lines(got), lines(tail))
 		}
 		expectState(t, s, 1, "older")
-		expectState(t, s, 2, "base")
+		expectState(t, s, 2, "before the pack")
 		expectState(t, s, 3, "before the longer copy")
 		expectState(t, s, 4, "after the longer copy")
 		expectState(t, s, 5, "")
@@ -242,4 +253,75 @@ func TestAPackEndsWhereFindingReferencesPanics(t *testing.T) {
 		t.Error("something was changed")
 	}
 	commit(t, s, 3, 0, "goes on")
+}
+
+// The file before the pack stays beside the new one, whoever opens that, and however often.
+func TestTheOldFileIsKept(t *testing.T) {
+	s := toPack(t, Options{})
+	before := mustRead(t, s.Path())
+	opt := toyOptions()
+	opt.KeepOld = true
+	mustPack(t, s, forever, opt)
+	for range 2 {
+		if got := mustRead(t, s.Path()+oldSuffix); !bytes.Equal(got, before) {
+			t.Errorf("the old file has %d bytes, and had %d", len(got), len(before))
+		}
+		s = reopen(t, s)
+	}
+}
+
+// A disk that fails one of the reads of the data file, the n-th.
+type failingRead struct {
+	*simdisk.Disk
+	left int
+}
+
+func (d *failingRead) OpenFile(path string, flag int, perm fs.FileMode) (vfs.File, error) {
+	f, err := d.Disk.OpenFile(path, flag, perm)
+	return failingReadFile{f, d}, err
+}
+
+type failingReadFile struct {
+	vfs.File
+	d *failingRead
+}
+
+func (f failingReadFile) ReadAt(b []byte, pos int64) (int, error) {
+	if f.d.left--; f.d.left == 0 {
+		return 0, &fs.PathError{Op: "read", Path: f.Name(), Err: syscall.EIO}
+	}
+	return f.File.ReadAt(b, pos)
+}
+
+// Whichever read of a pack fails, there is the old file or the new one, whole, and the pack says which.
+func TestAPackThatCannotReadLosesNothing(t *testing.T) {
+	for n, failed := 1, true; failed && !t.Failed(); n++ {
+		st := newStage(t, story{prepare: packable})
+		st.close()
+		disk := &failingRead{Disk: st.disk}
+		opt := st.options()
+		opt.FS = disk
+		s, err := Open(t.Context(), crashPath, opt)
+		if err != nil {
+			t.Fatal(err)
+		}
+		old := contents(t, s)
+		disk.left = n
+		r, err := s.Pack(t.Context(), 10000, PackOptions{GC: true, References: toyReferences})
+		failed = disk.left <= 0
+		disk.left = 0
+		found := contents(t, s)
+		switch {
+		case failed && !errors.Is(err, syscall.EIO), !failed && err != nil:
+			t.Errorf("read %d fails, %v: %v", n, failed, err)
+		case r.Packed == slices.Equal(old, found):
+			t.Errorf("read %d: packed %v, and it has\n%s", n, r.Packed, lines(found))
+		case !r.Packed && failed:
+			mustPack(t, s, 10000, PackOptions{GC: true, References: toyReferences})
+		}
+		checkIndexAgainstFile(t, fmt.Sprintf("read %d", n), s)
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}
 }

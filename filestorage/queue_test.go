@@ -145,3 +145,42 @@ func TestWhatIsOnItsWayIsFound(t *testing.T) {
 	}
 	st.end()
 }
+
+// The room for many records is given back when they are durable, and no other record is forgotten with them.
+func TestManyDurableRecordsTakeNoOtherWithThem(t *testing.T) {
+	for _, more := range []bool{true, false} {
+		q := newQueue()
+		g := &group{done: make(chan struct{})}
+		for oid := range zodb.Oid(manyPending + 1) {
+			g.entries = append(g.entries, entry{oid, int64(oid + 1)})
+			q.pending[oid] = int64(oid + 1)
+		}
+		const later = manyPending + 7
+		if more {
+			q.pending[later] = 1 << 40
+		}
+		q.end(g, nil)
+		if _, ok := q.find(0); ok {
+			t.Error("a durable record is still found")
+		}
+		if pos, ok := q.find(later); ok != more || more && pos != 1<<40 {
+			t.Errorf("one that is on its way is at %d, %v", pos, ok)
+		}
+	}
+}
+
+// A group that comes as a whole counts as its transactions do.
+func TestAGroupThatIsPutCounts(t *testing.T) {
+	soon, cancel := context.WithCancel(t.Context())
+	cancel()
+	q := newQueue()
+	if err := q.put(t.Context(), &group{weight: maxUnsynced, done: make(chan struct{})}); err != nil {
+		t.Fatal(err)
+	}
+	if q.hasRoom() || q.lighter(soon, maxUnsynced) == nil || q.lighter(soon, maxUnsynced+1) != nil {
+		t.Errorf("a weight of %d", q.weight)
+	}
+	if q.put(soon, &group{done: make(chan struct{})}) == nil {
+		t.Error("another one is put before the syncer has taken it")
+	}
+}

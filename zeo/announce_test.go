@@ -106,6 +106,9 @@ func TestClientsMustReconnectWhereTidsGoDown(t *testing.T) {
 	}{{[]zodb.Tid{11, 12}, false}, {[]zodb.Tid{10}, true}, {[]zodb.Tid{9}, true}, {[]zodb.Tid{11, 11}, true}} {
 		reader := listener()
 		s := unfollowed(t, nil, reader)
+		var log bytes.Buffer
+		s.log = hclog.New(&hclog.LoggerOptions{Output: &log})
+		s.expect(reader, 20, func() { t.Error("replied to") })
 		s.visible = 10
 		moved := s.moved
 		var batch []filestorage.Invalidation
@@ -118,6 +121,9 @@ func TestClientsMustReconnectWhereTidsGoDown(t *testing.T) {
 		<-moved // whoever waits looks again
 		if cut := errors.Is(reader.out.err, errDown); cut != c.cut {
 			t.Errorf("%v: the client is cut off: %v", c.tids, cut)
+		}
+		if (len(s.pendingFinishes) == 0) != c.cut || strings.Contains(log.String(), "go down") != c.cut {
+			t.Errorf("%v: %d commits wait for a reply; told %s", c.tids, len(s.pendingFinishes), log.String())
 		}
 	}
 }
