@@ -108,6 +108,8 @@ func hint(err error) string {
 		return "" // they say it themselves
 	case errors.Is(err, admin.ErrNoStatus), errors.Is(err, admin.ErrNoAnswer), errors.As(err, &refusal):
 		return ""
+	case node.Unreachable(err):
+		return "check that the node runs and that --from is its replication address; the same command resumes the seed"
 	case errors.As(err, &coded) && coded.code == exitUnreachable:
 		return "check that the node runs and that the address is that of its --admin"
 	case errors.As(err, &corrupt):

@@ -90,7 +90,7 @@ func (opt *seedCommandOptions) run(ctx context.Context, out, terminal io.Writer)
 		return coded(exitUnreachable, err)
 	}
 	if err != nil {
-		return fmt.Errorf("seed of %s from %s: %w; the same command resumes it", c.Data, opt.from, err)
+		return fmt.Errorf("seed of %s from %s: %w", c.Data, opt.from, err)
 	}
 	_, err = fmt.Fprintf(out, "%s has everything up to transaction %v, %d bytes, after %v\n", c.Data, last.Last,
 		last.Size, time.Since(begun).Round(time.Millisecond))
