@@ -55,7 +55,7 @@ func checkCommand() *cobra.Command {
 	return cmd
 }
 
-func (opt checkOptions) run(ctx context.Context, path string, stdout, stderr io.Writer) error {
+func (opt *checkOptions) run(ctx context.Context, path string, stdout, stderr io.Writer) error {
 	blobs, err := openBlobs(opt.blobs)
 	if err != nil {
 		return err
@@ -85,7 +85,7 @@ func (opt checkOptions) run(ctx context.Context, path string, stdout, stderr io.
 	return against
 }
 
-func (opt checkOptions) finding(w io.Writer, f check.Finding) error {
+func (opt *checkOptions) finding(w io.Writer, f check.Finding) error {
 	if opt.json {
 		return json.NewEncoder(w).Encode(map[string]check.Finding{"finding": f})
 	}
@@ -93,7 +93,7 @@ func (opt checkOptions) finding(w io.Writer, f check.Finding) error {
 	return err
 }
 
-func (opt checkOptions) summary(w io.Writer, s *check.Summary) error {
+func (opt *checkOptions) summary(w io.Writer, s *check.Summary) error {
 	if opt.json {
 		return json.NewEncoder(w).Encode(map[string]*check.Summary{"summary": s})
 	}

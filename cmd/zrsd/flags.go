@@ -86,17 +86,22 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"time limit without any message, or without progress, from a peer")
 	flags.DurationVar(&f.config.DrainTimeout, "drain-timeout", node.DefaultDrainTimeout,
 		"time limit for secondaries to catch up after SIGTERM")
-	flags.DurationVar(&f.config.Verify.Interval, "verify-interval", node.DefaultVerifyInterval,
-		"how often the storage is verified; 0 for never")
-	flags.Int64Var(&f.config.Verify.Rate, "verify-rate", node.DefaultVerifyRate,
-		"limit of `BYTES` that a verification reads per second; 0 for none")
-	flags.DurationVar(&f.config.Verify.Blobs, "verify-blobs", node.DefaultVerifyBlobs,
-		"how long ago a blob must have been verified to be read again")
-	flags.DurationVar(&f.config.Verify.ReclaimAge, "reclaim-age", node.DefaultReclaimAge,
-		"how old temporary files of zrsd must be for a verification to remove them; 0 for never")
+	registerVerify(flags, &f.config.Verify)
 	flags.StringVar(&f.log.Level, "log-level", "info", "trace, debug, info, warn or error")
 	flags.BoolVar(&f.log.JSON, "log-json", false, "log JSON objects instead of text")
 	flags.StringVar(&f.log.File, "log-file", "", "log to `FILE`, reopened on SIGUSR2, instead of standard error")
+}
+
+// registerVerify adds the flags of verifications.
+func registerVerify(flags *pflag.FlagSet, v *node.VerifyConfig) {
+	flags.DurationVar(&v.Interval, "verify-interval", node.DefaultVerifyInterval,
+		"how often the storage is verified; 0 for never")
+	flags.Int64Var(&v.Rate, "verify-rate", node.DefaultVerifyRate,
+		"limit of `BYTES` that a verification reads per second; 0 for none")
+	flags.DurationVar(&v.Blobs, "verify-blobs", node.DefaultVerifyBlobs,
+		"how long ago a blob must have been verified to be read again")
+	flags.DurationVar(&v.ReclaimAge, "reclaim-age", node.DefaultReclaimAge,
+		"how old temporary files of zrsd must be for a verification to remove them; 0 for never")
 }
 
 // runNode reads the common flags, opens the log and runs a node until a signal ends it. storage gives the node its

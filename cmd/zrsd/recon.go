@@ -16,9 +16,9 @@ import (
 
 type reconOptions struct{ askFlags }
 
-const reconHelp = `Asks several nodes at their --admin addresses, and says of all together how far secondaries are behind,
-when each storage was last verified, what was found, and which node is the worst. If a process has
-several storages it asks for each, or for the one of --storage.
+const reconHelp = `Asks several nodes at their --admin addresses, and says of all together how far secondaries
+are behind, when each storage was last verified, what was found, and which node is the worst. If a
+process has several storages it asks for each, or for the one of --storage.
 
 Exits with 0 when all have answered and none has found damage, with 1 when one has found damage, with 4
 when one does not answer.`

@@ -46,7 +46,9 @@ type VerifierOptions struct {
 
 // NewVerifier reads what is known of earlier passes. A file that cannot be read is logged, and written anew.
 func NewVerifier(opt VerifierOptions) *Verifier {
-	v := &Verifier{disk: vfs.OrOS(opt.FS), interval: opt.Interval, readOnly: opt.ReadOnly, log: opt.Logger, now: opt.Now}
+	v := &Verifier{
+		disk: vfs.OrOS(opt.FS), interval: opt.Interval, readOnly: opt.ReadOnly, log: opt.Logger, now: opt.Now,
+	}
 	if v.log == nil {
 		v.log = hclog.NewNullLogger()
 	}
