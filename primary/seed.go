@@ -59,8 +59,9 @@ const (
 	// slow. Then its connection is closed: the data file of before a pack is kept for it.
 	seedPatience = 10 * time.Minute
 
-	// rateStep is how many bytes are sent at a time where the rate is bounded.
-	rateStep = 64 << 10
+	// rangeStep is how many bytes are sent at a time: heartbeats wait for as much, and on a line of some KB per second a
+	// larger write would take longer than one may.
+	rangeStep = 128 << 10
 )
 
 // A seed is what a connection is that gets parts of the data file.
@@ -359,12 +360,8 @@ func (r *rangeSender) room(n int64) []byte {
 
 // send sends the bytes of an answer, as fast as the secondary takes them and all secondaries together may get them.
 func (r *rangeSender) send(data []byte) error {
-	step := len(data)
-	if r.c.p.seeds.rate > 0 {
-		step = rateStep
-	}
 	for len(data) > 0 {
-		part := data[:min(step, len(data))]
+		part := data[:min(rangeStep, len(data))]
 		data = data[len(part):]
 		if err := r.c.p.seeds.wait(r.ctx, len(part)); err != nil {
 			return err
@@ -377,7 +374,7 @@ func (r *rangeSender) send(data []byte) error {
 		if err != nil {
 			return err
 		}
-		if step == rateStep && len(data) > 0 {
+		if len(data) > 0 && r.c.p.seeds.rate > 0 { // the next part may leave much later
 			if err := r.stream.Flush(); err != nil {
 				return err
 			}

@@ -329,8 +329,8 @@ func (s *site) keepChain(t *testing.T) *hashchain.Local {
 	return chain
 }
 
-// A byte of a record that is another one in the primary's file, as of rot on its disk, fits its structure and the digest
-// in the answer. The hash chain of the next hello finds it: such a copy is never live.
+// A byte of a record that is another one in the primary's file, as of rot on its disk, fits its structure and the
+// digest in the answer. The hash chain of the next hello finds it: such a copy is never live.
 func TestTheHashChainProvesWhatWasSeeded(t *testing.T) {
 	for name, flip := range map[string]byte{"the same": 0, "another byte": 1} {
 		t.Run(name, func(t *testing.T) {
