@@ -245,11 +245,11 @@ func TestWhenANodeCampaigns(t *testing.T) {
 		"at once": {func(*Loop, *fakeCoordinator, *setClock) {}, true, ""},
 		"not in the time that a primary has to come back": {func(l *Loop, _ *fakeCoordinator, clock *setClock) {
 			l.views.graceUntil = clock.now + 1
-		}, false, "gives the primary time to come back"},
+		}, false, "waits for the primary to come back"},
 		"after it": {func(l *Loop, _ *fakeCoordinator, clock *setClock) { l.views.graceUntil = clock.now }, true, ""},
 		"not while a promotion is under way": {func(l *Loop, _ *fakeCoordinator, clock *setClock) {
 			l.maxEpochSeen, l.maxEpochSeenAt = 5, clock.now-l.opt.Timing.TTL+1
-		}, false, "a promotion by hand seems to be in progress"},
+		}, false, "waits for a promotion by hand"},
 		"after a TTL": {func(l *Loop, _ *fakeCoordinator, clock *setClock) {
 			l.maxEpochSeen, l.maxEpochSeenAt = 5, clock.now-l.opt.Timing.TTL
 		}, true, ""},
