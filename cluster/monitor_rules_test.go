@@ -241,9 +241,11 @@ func TestWhatEventsDo(t *testing.T) {
 			want: func(n *Node) bool { return !n.isFollowing() }, logs: "cannot save the primary's address",
 		},
 		"it follows another node that does not say so": {
-			prepare: func(n *Node) { n.sec.(*scriptedSecondary).set(secondary.Status{Connected: true, Address: "y:1"}) },
-			note:    func(_ *Node, e *pendingEvents) { e.leader = "z:1" },
-			want:    func(n *Node) bool { return !n.isFollowing() },
+			prepare: func(n *Node) {
+				n.sec.(*scriptedSecondary).set(secondary.Status{Connected: true, Address: "y:1"})
+			},
+			note: func(_ *Node, e *pendingEvents) { e.leader = "z:1" },
+			want: func(n *Node) bool { return !n.isFollowing() },
 		},
 		"nobody says so": {
 			prepare: func(n *Node) { n.sec.(*scriptedSecondary).set(waiting) },
