@@ -63,7 +63,7 @@ func (h *switchover) awaitSuccessor(ctx context.Context, to string) error {
 	for told := false; ; told = true {
 		err := h.chooseSuccessor(to)
 		gone := h.successor != nil && h.successor.State == primary.StateDisconnected
-		if !gone || time.Since(h.successor.GoneSince) > reconnectLimit && time.Since(h.leadingSince()) > reconnectLimit {
+		if !gone || min(time.Since(h.successor.GoneSince), time.Since(h.leadingSince())) > reconnectLimit {
 			return err
 		}
 		if !told {

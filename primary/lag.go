@@ -18,9 +18,15 @@ type Lag struct {
 // maxFlights bounds what a progress remembers of transactions that are sent and not yet acknowledged.
 const maxFlights = 4096
 
-// known bounds what a secondary says to have by our last transaction: old files may have higher tids in their midst, of
-// clocks that were ahead, which say nothing of what is committed now.
-func (p *Primary) known(tid zodb.Tid) zodb.Tid { return min(tid, p.src.LastTid()) }
+// counted is what a secondary counts for whose last transaction is this one: nothing where the tid is above that of our
+// last transaction. Old files may have such tids in their midst, of clocks that were ahead, and who has come as far as
+// there may lack all that was committed since.
+func (p *Primary) counted(tid zodb.Tid) zodb.Tid {
+	if tid > p.src.LastTid() {
+		return 0
+	}
+	return tid
+}
 
 // An inFlight is a transaction that was sent and not yet acknowledged.
 type inFlight struct {

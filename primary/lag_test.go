@@ -167,3 +167,18 @@ func TestAcknowledgementsWhereTidsGoDown(t *testing.T) {
 		t.Error("one that was never sent is taken")
 	}
 }
+
+// A secondary that has come to a tid in the midst of an old file that is above the last one, of a clock that was ahead,
+// counts for nothing: it lacks what follows there, and all that was committed since.
+func TestATidAboveTheLastOneCountsForNothing(t *testing.T) {
+	src := newSource()
+	for _, tid := range []zodb.Tid{tidAt(1), tidAt(9), tidAt(3)} {
+		src.commit(memTxn{tid: tid})
+	}
+	p := &Primary{src: src}
+	for tid, want := range map[zodb.Tid]zodb.Tid{0: 0, tidAt(1): tidAt(1), tidAt(9): 0, tidAt(3): tidAt(3)} {
+		if got := p.counted(tid); got != want {
+			t.Errorf("who has %v counts as one that has %v, want %v", tid, got, want)
+		}
+	}
+}

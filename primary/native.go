@@ -36,7 +36,7 @@ func (c *native) replicate(ctx context.Context) error {
 		defer closeQuietly(it) // read only
 	}
 	c.streaming(f)
-	c.p.quorum.begin(c.node, c.name, c.p.known(f.start))
+	c.p.quorum.begin(c.node, c.name, c.p.counted(f.start))
 	defer c.p.quorum.end(c.node)
 	if f.seed != nil {
 		c.progress.begin(f.start, f.seed.done.from, c.p.opt.now())

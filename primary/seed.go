@@ -59,8 +59,8 @@ const (
 	// slow. Then its connection is closed: the data file of before a pack is kept for it.
 	seedPatience = 10 * time.Minute
 
-	// rangeStep is how many bytes are sent at a time: heartbeats wait for as much, and on a line of some KB per second a
-	// larger write would take longer than one may.
+	// rangeStep is how many bytes are sent at a time: heartbeats wait for as much, and on a line of some KB per second
+	// a larger write would take longer than one may.
 	rangeStep = 128 << 10
 )
 
