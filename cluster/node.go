@@ -261,8 +261,12 @@ func (n *Node) follow() {
 	go func() {
 		defer close(run.done)
 		err := n.sec.Run(ctx)
-		if ctx.Err() == nil {
-			n.ended <- err
+		if ctx.Err() != nil {
+			return
+		}
+		select {
+		case n.ended <- err:
+		case <-ctx.Done(): // who takes it waits for this to end, and an earlier one is there already
 		}
 	}()
 }

@@ -43,6 +43,8 @@ func (e *rewindError) Error() string {
 func (n *Node) Diverged(ctx context.Context, addr string) error {
 	plan, err := n.planRewind(ctx, addr)
 	if err == nil {
+		n.opt.Logger.Info("closing the storage, to set aside transactions that the primary never had",
+			"refused_by", addr, "from", plan.First, "to", plan.Until)
 		return &rewindError{plan: plan}
 	}
 	n.stays(ctx, addr, err)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -407,4 +408,29 @@ func TestWhoConnectsToThePrimaryIsNotDisturbed(t *testing.T) {
 			t.Errorf("%s, %s: it connects anew: %v, want %v", c.now.Address, c.now.State, goes, c.goes)
 		}
 	}
+}
+
+// Following can be stopped when it has ended by itself, also while nobody takes the reason of an earlier end: who takes
+// these may be the one that stops it.
+func TestFollowingThatHasEndedCanBeStopped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := lone(t, func(o *Options) { o.Starts = state.RoleSecondary })
+		n.sec = &fakeSecondary{} // it ends at once
+		n.ended <- errors.New("an earlier end")
+		n.follow()
+		synctest.Wait()
+		stopped := make(chan struct{})
+		go func() {
+			defer close(stopped)
+			n.stopFollowing()
+		}()
+		synctest.Wait()
+		select {
+		case <-stopped:
+		default:
+			t.Error("who stops it waits for ever")
+			<-n.ended // lets it go
+		}
+		<-stopped
+	})
 }
