@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -237,16 +238,12 @@ func (c *scan) standsAt(pos int64, oid zodb.Oid, tloc, end int64) bool {
 // commit. It is above what a storage lets be on its way to the disk (maxUnsynced).
 const tailLimit = 64 << 20
 
-// unwritten reports whether the header b begins a part of the file that grew without ever being written: where the
-// status and the lengths of the metadata belong are zeros, and a status is never zero.
-func unwritten(b []byte) bool {
-	for _, x := range b[statusAt:txnHeaderLen] {
-		if x != 0 {
-			return false
-		}
-	}
-	return true
-}
+// unwritten reports whether the header b begins a part of the file that grew without ever being written: from the status
+// on, or up to it, there are zeros, and a status is never zero. A header may lie in two sectors, of which a power
+// failure leaves either.
+func unwritten(b []byte) bool { return allZero(b[statusAt:txnHeaderLen]) || allZero(b[:statusAt+1]) }
+
+func allZero(b []byte) bool { return !slices.ContainsFunc(b, func(x byte) bool { return x != 0 }) }
 
 // checkUnfinished decides about a transaction at pos that never became final. It begins the tail, also when whole
 // transactions follow: those of its group. More of them than a group can have mean that a good file was damaged here.

@@ -203,6 +203,18 @@ func TestOnlyAHeaderWithoutStatusAndLengthsIsUnwritten(t *testing.T) {
 			t.Errorf("zeros from byte %d of the header on: %+v", from, got)
 		}
 	}
+	for to := 1; to < txnHeaderLen; to++ {
+		d := newDataFile()
+		d.fill(3, 3, 10)
+		d.add(20, ' ', a5(1))
+		header := d.bytes[d.at[3] : d.at[3]+txnHeaderLen]
+		header[txnHeaderLen-1] = 1 // some metadata
+		clear(header[:to])
+		got := openVerdict(t, d.bytes, Options{})
+		if isTail := got.End == d.at[3]; isTail != (to > statusAt) {
+			t.Errorf("zeros up to byte %d of the header: %+v", to, got)
+		}
+	}
 }
 
 // A whole transaction after one whose length and records are damaged, or the end of that itself, shows that it was
