@@ -1,8 +1,10 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -57,23 +59,48 @@ const (
 	reconnectPoll  = 20 * time.Millisecond
 )
 
-// awaitSuccessor finds the successor among the secondaries. One that was disconnected a moment ago is waited for: a
-// primary that has begun an epoch has all secondaries connect again.
+// awaitSuccessor finds the successor among the secondaries. One that was disconnected a moment ago, or has not
+// connected yet, is waited for: a primary that has begun an epoch, or was started, has all secondaries connect again.
 func (h *switchover) awaitSuccessor(ctx context.Context, to string) error {
 	for told := false; ; told = true {
 		err := h.chooseSuccessor(to)
-		gone := h.successor != nil && h.successor.State == primary.StateDisconnected
-		if !gone || min(time.Since(h.successor.GoneSince), time.Since(h.leadingSince())) > reconnectLimit {
+		if err == nil || !h.mayConnect() || !told && !h.answers(ctx, to) {
 			return err
 		}
 		if !told {
-			h.step("waiting for %s, which was disconnected a moment ago", h.successor.Name)
+			h.step("waiting for %s, which was disconnected a moment ago", cmp.Or(h.successorName(), to))
 		}
 		if !pause.For(ctx, reconnectPoll) {
 			return err
 		}
 		h.successor = nil
 	}
+}
+
+// mayConnect reports whether it is early enough for the successor to connect, or to connect again.
+func (h *switchover) mayConnect() bool {
+	switch s := h.successor; {
+	case !h.IsPrimary() || h.Fenced() || s != nil && s.State != primary.StateDisconnected:
+		return false
+	case time.Since(h.leadingSince()) <= reconnectLimit:
+		return true
+	default:
+		return s != nil && time.Since(s.GoneSince) <= reconnectLimit
+	}
+}
+
+// answers reports whether a node that never connected to this primary is there; of one that did that is known.
+func (h *switchover) answers(ctx context.Context, to string) bool {
+	return h.successor != nil || slices.ContainsFunc(h.askStatus(ctx, h.others()), func(a answer) bool {
+		return a.status != nil && to != "" && (a.status.Node == to || a.status.Name == to)
+	})
+}
+
+func (h *switchover) successorName() string {
+	if h.successor == nil {
+		return ""
+	}
+	return h.successor.Name
 }
 
 // chooseSuccessor finds the successor among the secondaries.

@@ -60,6 +60,25 @@ func TestSwitchoverWaitsForASecondaryThatConnectsAgain(t *testing.T) {
 	}
 }
 
+// A secondary that has not connected since the primary was started is waited for, too, if it is there.
+func TestSwitchoverWaitsForASecondaryThatHasNotConnectedYet(t *testing.T) {
+	a, b, c := three(t)
+	c.StopFollowing()
+	a.End(t)
+	again := a.start(t, state.RolePrimary, b.site, c.site)
+	again.Await(t, "the primary is ready", nodetest.Ready)
+	waits := false
+	_, err := again.Switchover(t.Context(), admin.SwitchoverRequest{To: c.keep.State().Node}, func(s admin.Step) {
+		if !waits && strings.Contains(s.Text, "disconnected a moment ago") {
+			waits = true
+			c.StartFollowing()
+		}
+	})
+	if err != nil || !waits || !c.IsPrimary() {
+		t.Errorf("waited: %v, c leads: %v, %v", waits, c.IsPrimary(), err)
+	}
+}
+
 func TestSwitchoverIsRefusedWhereItCannotWork(t *testing.T) {
 	a, b, _ := three(t)
 	_, err := b.Switchover(t.Context(), admin.SwitchoverRequest{To: "x"}, silent)

@@ -238,9 +238,9 @@ func (c *scan) standsAt(pos int64, oid zodb.Oid, tloc, end int64) bool {
 // commit. It is above what a storage lets be on its way to the disk (maxUnsynced).
 const tailLimit = 64 << 20
 
-// unwritten reports whether the header b begins a part of the file that grew without ever being written: from the status
-// on, or up to it, there are zeros, and a status is never zero. A header may lie in two sectors, of which a power
-// failure leaves either.
+// unwritten reports whether the header b begins a part of the file that grew without ever being written: from the
+// status on, or up to it, there are zeros, and a status is never zero. A header may lie in two sectors, of which a
+// power failure leaves either.
 func unwritten(b []byte) bool { return allZero(b[statusAt:txnHeaderLen]) || allZero(b[:statusAt+1]) }
 
 func allZero(b []byte) bool { return !slices.ContainsFunc(b, func(x byte) bool { return x != 0 }) }
