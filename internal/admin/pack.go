@@ -27,8 +27,6 @@ type longLine[P, R any] struct {
 	Error    *Refusal `json:"error,omitempty"`
 }
 
-type packLine = longLine[PackProgress, PackResult]
-
 // pack runs a pack for as long as somebody waits for it.
 func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
 	if refusal := permit(r, packCommand); refusal != nil {

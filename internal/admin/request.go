@@ -48,10 +48,16 @@ func AskUndoLog(ctx context.Context, dial Dialer, storage string, q UndoQuery) (
 // the answer is told as it came, and with its progress, if it is about that.
 func AskPack(ctx context.Context, dial Dialer, storage string, req PackRequest,
 	tell func(line []byte, progress *PackProgress) error) (*PackResult, error) {
-	values := req.values()
+	return askLong[PackProgress, PackResult](ctx, dial, "/pack", storage, req.values(), tell)
+}
+
+// askLong has a command done that takes long, and returns its result. Each line of the answer is told as it came, and
+// with its progress, if it is about that.
+func askLong[Progress, Result any](ctx context.Context, dial Dialer, path, storage string, values url.Values,
+	tell func(line []byte, progress *Progress) error) (*Result, error) {
 	values.Set("storage", storage)
-	var result *PackResult
-	err := askLines(ctx, dial, "/pack", values, ErrCut, func(raw []byte, line *packLine) error {
+	var result *Result
+	err := askLines(ctx, dial, path, values, ErrCut, func(raw []byte, line *longLine[Progress, Result]) error {
 		if err := tell(raw, line.Progress); err != nil {
 			return err
 		}

@@ -24,8 +24,6 @@ type VerifyProgress struct {
 	Total int64 `json:"total"`
 }
 
-type verifyLine = longLine[VerifyProgress, verify.Pass]
-
 // verify runs a pass for as long as somebody waits for it.
 func (c *commands) verify(w http.ResponseWriter, r *http.Request) {
 	if refusal := permit(r, verifyCommand); refusal != nil {
@@ -75,21 +73,5 @@ func (req *VerifyRequest) values() url.Values {
 // line of the answer is told as it came, and with its progress, if it is about that.
 func AskVerify(ctx context.Context, dial Dialer, storage string, req VerifyRequest,
 	tell func(line []byte, progress *VerifyProgress) error) (*verify.Pass, error) {
-	values := req.values()
-	values.Set("storage", storage)
-	var result *verify.Pass
-	err := askLines(ctx, dial, "/"+verifyCommand, values, ErrCut, func(raw []byte, line *verifyLine) error {
-		if err := tell(raw, line.Progress); err != nil {
-			return err
-		}
-		if line.Error != nil {
-			return line.Error
-		}
-		result = line.Result
-		return nil
-	})
-	if err == nil && result == nil {
-		err = ErrCut
-	}
-	return result, err
+	return askLong[VerifyProgress, verify.Pass](ctx, dial, "/"+verifyCommand, storage, req.values(), tell)
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/check"
 	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 )
@@ -110,7 +111,9 @@ func Run(ctx context.Context, opt Options) (*Pass, error) {
 	opt.fill()
 	p := &pass{opt: opt, pace: &pace{rate: opt.Rate}}
 	var err error
-	opt.thread(func() { err = p.run(ctx) })
+	opt.thread(func() {
+		err = recovered.Do(opt.Logger, "a verification", func() error { return p.run(ctx) })
+	})
 	r := p.result
 	r.Ended = opt.Now().UTC()
 	r.Seconds = r.Ended.Sub(r.Began).Seconds()
@@ -238,8 +241,11 @@ func (p *pass) found(f check.Finding) { p.result.report(Finding{Finding: f, Wher
 // open begins to read the data file in its order.
 func (p *pass) open(ctx context.Context, f vfs.File, before *blockSums) (*reader, error) {
 	info, err := f.Stat()
-	if err != nil {
+	switch {
+	case err != nil:
 		return nil, err
+	case !info.Mode().IsRegular():
+		return nil, &fs.PathError{Op: "open", Path: p.opt.Path, Err: errNotRegular}
 	}
 	is, err := sumsOf(f)
 	if err != nil {
@@ -252,6 +258,9 @@ func (p *pass) open(ctx context.Context, f vfs.File, before *blockSums) (*reader
 	size := min(info.Size(), p.opt.Committed())
 	return newReader(ctx, f, info, size, p.opt.thread, p.pace, p.blocks.chunk), nil
 }
+
+// errNotRegular is the reason why a device, a folder or a pipe is not verified.
+var errNotRegular = errors.New("no regular file: give the path of a Data.fs")
 
 // replaced reports whether the name of the data file leads to another file than the one that was read.
 func (p *pass) replaced(r *reader) bool {
@@ -309,7 +318,7 @@ func (p *pass) judgeBlocks() {
 		} else {
 			f.Text = fmt.Sprintf("bytes up to %d have changed since the pass before, the first perhaps %s", b.to, where)
 		}
-		f.Text += ": the disk has lost them; fetch them from another node or from a backup"
+		f.Text += ": the disk does not have what was written; fetch it from another node or from a backup"
 		p.found(f)
 	}
 }

@@ -6,8 +6,11 @@ import (
 	"io"
 	"sync"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/references"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -82,7 +85,7 @@ func (c *collector) start(d *digester) (end func()) {
 			defer close(c.scanned)
 			var scanner references.Scanner
 			for b := range toScan {
-				scan(&scanner, b)
+				scan(c.p.opt.Logger, &scanner, b)
 				c.scanned <- b // likewise
 			}
 		})
@@ -93,16 +96,19 @@ func (c *collector) start(d *digester) (end func()) {
 	}
 }
 
-// scan finds what the records of a batch refer to.
-func scan(scanner *references.Scanner, b *batch) {
+// scan finds what the records of a batch refer to. A panic over the data of a record is an error of that record.
+func scan(log hclog.Logger, scanner *references.Scanner, b *batch) {
 	for i := range b.records {
 		rec := &b.records[i]
-		before := len(b.refs)
-		refs, err := scanner.Scan(b.buf[rec.from:rec.to], b.refs)
-		if rec.err = err; err != nil {
+		refs := b.refs
+		rec.err = recovered.Do(log, "finding references for a verification", func() (err error) {
+			refs, err = scanner.Scan(b.buf[rec.from:rec.to], b.refs)
+			return err
+		})
+		if rec.err != nil {
 			continue
 		}
-		b.refs, rec.refs = refs, len(refs)-before
+		b.refs, rec.refs = refs, len(refs)-len(b.refs)
 	}
 }
 
