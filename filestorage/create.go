@@ -32,6 +32,9 @@ func (s *Storage) openFile(opt Options) error {
 	if err == nil && s.lock != nil {
 		err = s.lock.claim(s.file) // before anything is changed
 	}
+	if err == nil && s.lock != nil {
+		err = finishRepair(s.fs, s.path, s.file, s.now(), s.log)
+	}
 	if err != nil {
 		return err
 	}

@@ -110,4 +110,6 @@
 //	Data.fs.tr0, .tr1, …     what recovery cut off
 //	Data.fs.pack             the new file of a pack under way; removed by Open after one that was interrupted
 //	Data.fs.old              the file before the last pack, if it was to be kept
+//	Data.fs.heal.zrsd        the plan of a repair under way (see Storage.Repair); Open finishes it
+//	quarantine/              damaged bytes that a repair has replaced, each with a file that has the reason
 package filestorage
