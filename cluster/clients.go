@@ -63,12 +63,13 @@ func (n *Node) leaderAmong(ctx context.Context, addresses []string) zeo.Leader {
 func leaderOf(p *protocol.NodeStatus, epoch uint64) zeo.Leader {
 	name := fmt.Sprintf("%s (node %s) in epoch %d", p.Name, p.Node, epoch)
 	if p.PrimarySince == "" { // an older version
-		return zeo.Leader{Name: name, For: time.Hour}
+		return zeo.Leader{Name: name, For: time.Hour, Last: p.LastTid}
 	}
 	ago := min(p.PrimaryForMS, uint64(time.Hour.Milliseconds()))
 	return zeo.Leader{
 		Name: name + " since " + p.PrimarySince,
 		For:  time.Duration(ago) * time.Millisecond,
+		Last: p.LastTid,
 	}
 }
 

@@ -116,11 +116,13 @@ type Node struct {
 	// changing is held while the role changes, or a vote is given, and at the end for good.
 	changing chan struct{}
 
-	mu        sync.Mutex
-	isPrimary bool
-	since     time.Time  // it leads, or takes transactions again
-	readOnly  bool       // clients could only read here when the access was told last
-	running   *following // nil: nobody is followed
+	mu          sync.Mutex
+	isPrimary   bool
+	since       time.Time  // it leads, or takes transactions again
+	admits      time.Time  // since when it has sent no client away that wants to write
+	wasWritable bool       // since it leads
+	readOnly    bool       // clients could only read here when the access was told last
+	running     *following // nil: nobody is followed
 	// unwritten is a higher epoch that this node heard of as primary and could not save: see noteUnwritten.
 	unwritten uint64
 
@@ -352,6 +354,7 @@ func (n *Node) setPrimary(leads bool) {
 	defer n.mu.Unlock()
 	n.isPrimary = leads
 	n.since = time.Now()
+	n.admits, n.wasWritable = n.since, false
 }
 
 // leadingSince is when a primary began to take transactions.
@@ -367,6 +370,18 @@ func (n *Node) noteAccess(access zeo.Access) {
 	defer n.mu.Unlock()
 	if access != zeo.ReadOnly && n.readOnly {
 		n.since = time.Now()
+		if n.wasWritable {
+			n.admits = n.since
+		}
 	}
 	n.readOnly = access == zeo.ReadOnly
+	n.wasWritable = n.wasWritable || !n.readOnly
+}
+
+// admitsFor is for how long this primary has sent no client away that wants to write. Before it takes transactions for
+// the first time, such clients wait here.
+func (n *Node) admitsFor() time.Duration {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return time.Since(n.admits)
 }

@@ -92,6 +92,30 @@ func TestSinceWhenAPrimaryTakesTransactions(t *testing.T) {
 	}
 }
 
+// Before a primary takes transactions for the first time, clients that want to write wait: none is sent away.
+func TestSinceWhenAPrimarySendsNoWriterAway(t *testing.T) {
+	n, _, _ := standing(t, nil)
+	n.noteAccess(zeo.ReadOnly)
+	for range 2 { // also when it is promoted again
+		n.setPrimary(true)
+		longAgo := time.Now().Add(-time.Hour)
+		n.admits = longAgo
+		for i, step := range []struct {
+			access zeo.Access
+			anew   bool
+		}{
+			{zeo.ReadOnly, false}, {zeo.Writable, false}, {zeo.Frozen, false}, {zeo.ReadOnly, false}, {zeo.Writable, true},
+		} {
+			n.noteAccess(step.access)
+			if anew := n.admitsFor() < time.Minute; anew != step.anew {
+				t.Errorf("step %d, %v: for %v", i, step.access, n.admitsFor())
+			}
+		}
+		n.setPrimary(false)
+		n.noteAccess(zeo.ReadOnly)
+	}
+}
+
 // The addresses of the command line come first, then those that were learned. Where one says that the primary is goes
 // before, if it is among them.
 func TestWhereAPrimaryIsLookedFor(t *testing.T) {

@@ -112,9 +112,8 @@ func (n *Node) ownStatus() *protocol.NodeStatus {
 		AsksIdentity: n.asksIdentity.Load(),
 	}
 	if p.IsPrimary = n.IsPrimary() && !n.Fenced() && !n.opt.stopping(); p.IsPrimary {
-		since := n.leadingSince()
-		p.PrimarySince = since.UTC().Format(time.RFC3339Nano)
-		p.PrimaryForMS = uint64(max(0, time.Since(since).Milliseconds()))
+		p.PrimarySince = n.leadingSince().UTC().Format(time.RFC3339Nano)
+		p.PrimaryForMS = uint64(max(0, n.admitsFor().Milliseconds()))
 	}
 	p.FaultReason = n.FaultReason()
 	if now := n.sec.Status(); !p.IsPrimary && now.Connected {

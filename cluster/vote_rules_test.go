@@ -256,7 +256,7 @@ func TestWhoSaysThatItIsPrimary(t *testing.T) {
 	} {
 		n, sec, _ := standing(t, func(opt *Options) { opt.Self = "run-1" })
 		c.change(n, sec)
-		n.since = time.Now().Add(-time.Second)
+		n.admits = time.Now().Add(-time.Second)
 		info, req, p := n.Info(), n.statusRequest(), n.ownStatus()
 		if info.IsPrimary != c.asPeer || req.IsPrimary != c.asPeer || p.IsPrimary != c.answers ||
 			p.UpstreamAddr != c.upstream || (len(info.UpstreamPath) > 0) != (c.upstream != "") {

@@ -156,8 +156,8 @@ type NodeStatus struct {
 	IsPrimary     bool    `msgpack:"is_primary"`      // it takes transactions, or would without a fault
 	FaultReason   string  `msgpack:"fault_reason"`    // why it takes none now, although it is primary; empty: it does
 	UpstreamAddr  string  `msgpack:"upstream_addr"`   // at which it follows another node now; empty: it follows none
-	// PrimarySince is when it began to take transactions, by its own clock, and PrimaryForMS how many milliseconds ago
-	// that is. Older versions do not say it.
+	// PrimarySince is when it began to take transactions, by its own clock, and PrimaryForMS for how many milliseconds
+	// it has sent no client away that wants to write. Older versions do not say it.
 	PrimarySince string `msgpack:"primary_since"`
 	PrimaryForMS uint64 `msgpack:"primary_for_ms"`
 	// AsksIdentity says that it was started as primary, has no identity yet, and asks before it makes one.

@@ -54,6 +54,7 @@ type client struct {
 	changes    uint64      // of the seeker, as its place was decided
 	entered    zodb.Tid    // the last transaction that it was told as it entered
 	spoke      bool        // it has asked for something since
+	leaves     bool        // it is to connect, and then to look for the leader
 	seeks      bool        // the seeker keeps looking for it
 
 	helpers   sync.WaitGroup // goroutines of votes, packs, blobs and the like
@@ -125,7 +126,7 @@ func (c *client) end(err error) {
 	switch {
 	case errors.As(err, &wrong), errors.As(err, &fault), errors.Is(err, errSlow):
 		c.say(hclog.Error, err, "disconnecting a client", "error", err)
-	case c.storage != nil && !c.spoke && !c.turned && left(err):
+	case c.storage != nil && !c.spoke && !c.turned && !c.leaves && left(err):
 		c.srv.logLimit.Warn(c.logger(), c.source, behindText, behindText, "last", c.entered)
 		if behind := c.storage.opt.Behind; behind != nil {
 			behind()

@@ -79,6 +79,8 @@ func (c *client) dispatch(m *wire.Message) error {
 	switch {
 	case !known:
 		return violation("there is no method %.40q here", m.Method)
+	case c.leaves:
+		return c.connect(m, a, h)
 	case h.write && c.readOnly:
 		return c.fail(m, zodb.ErrReadOnly)
 	}

@@ -122,7 +122,8 @@ type Leader struct {
 	// Name is one that no other node has, nor this one in another epoch, nor after a time in which it took none: the
 	// same node under a new name has come back.
 	Name string
-	For  time.Duration // how long it has taken them; very long where that is not known
+	For  time.Duration // for how long it has sent none away; very long where that is not known
+	Last zodb.Tid      // its last transaction when it answered; 0: not known
 }
 
 // defaultHoldFor is for how long there must be no primary before clients that want to write are admitted as readers.

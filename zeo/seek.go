@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A seeker knows where clients can write, for a storage that is only read here. It asks as long as somebody has to
@@ -24,7 +25,8 @@ type seeker struct {
 	begun    uint64        // questions
 	answered uint64        // the last of those that counts
 	leader   string        // as of that
-	began    time.Time     // when it began to lead
+	last     zodb.Tid      // the leader's last transaction, as of that
+	began    time.Time     // since when it has sent no writer away
 	vacant   time.Time     // since when nobody leads; zero: somebody does, or nobody knows
 	changes  uint64        // how often another leader was found, or one after there was none
 	changed  time.Time     // when that was last
@@ -40,6 +42,7 @@ func newSeeker(ask func(context.Context) Leader, found func()) *seeker {
 type view struct {
 	answered uint64
 	leader   string
+	last     zodb.Tid
 	vacant   time.Time
 	changes  uint64
 	moved    <-chan struct{}
@@ -49,10 +52,10 @@ type view struct {
 const (
 	askEvery = 300 * time.Millisecond // a question begins, whether or not the one before is answered
 	askGap   = 20 * time.Millisecond  // at least between two of them
-	// startSlack is for how long a node that begins to lead may not listen for clients yet.
-	startSlack = 500 * time.Millisecond
-	askAtOnce  = 8               // questions under way: addresses that are silent hold them up
-	unsettled  = 3 * time.Second // after a change, and when a node has begun to lead, clients may miss it
+	// cameSlack is how much later than at the leader a client may have come here that connected at the same time.
+	cameSlack = 100 * time.Millisecond
+	askAtOnce = 8               // questions under way: addresses that are silent hold them up
+	unsettled = 3 * time.Second // after a change, and when a node has begun to lead, clients may miss it
 )
 
 // enter registers a client that needs the answer, until leave, and returns the number of the first question that begins
@@ -77,7 +80,7 @@ func (k *seeker) leave() {
 func (k *seeker) view() view {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return view{k.answered, k.leader, k.vacant, k.changes, k.moved}
+	return view{k.answered, k.leader, k.last, k.vacant, k.changes, k.moved}
 }
 
 // restless reports whether the leader is being looked for, was found only now, or began to lead only now: a client that
@@ -89,12 +92,12 @@ func (k *seeker) restless() bool {
 		k.leader != "" && time.Since(k.began) < unsettled
 }
 
-// missedBy reports whether a client that came at a time may have been sent away at the leader's address: it had come
-// there, as ZEO's client comes to all addresses at the same time, before that took writers.
+// missedBy reports whether a client that came at a time may have been sent away at the leader's address: ZEO's client
+// comes to all addresses at the same time. Where nothing listened there yet, it tries again by itself.
 func (k *seeker) missedBy(came time.Time) bool {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.leader != "" && k.began.After(came.Add(-startSlack))
+	return k.leader != "" && k.began.After(came.Add(-cameSlack))
 }
 
 // poke wakes all that wait for a change.
@@ -185,6 +188,6 @@ func (k *seeker) take(number uint64, leader Leader) (news bool) {
 		k.changes++
 		k.changed = time.Now()
 	}
-	k.leader, k.began, k.vacant = leader.Name, time.Now().Add(-leader.For), time.Time{}
+	k.leader, k.last, k.began, k.vacant = leader.Name, leader.Last, time.Now().Add(-leader.For), time.Time{}
 	return news
 }

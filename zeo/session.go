@@ -44,15 +44,20 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 		if !readOnly {
 			where, c.changes = s.placeFor(ctx, c.since, c.greeted)
 		}
-		if where == admitted || where == onlyReads {
+		switch where {
+		case admitted, onlyReads:
 			err = s.awaitClear(ctx)
+		case otherLeads:
+			c.leaves = s.caughtUp(ctx)
 		}
 	})
 	switch {
 	case where == refused:
 		c.turned = true
 		return zodb.ErrReadOnly
-	case err != nil || where == again || !s.enter(c, m, readOnly, where == onlyReads):
+	case err != nil || where == again || where == otherLeads && !c.leaves:
+		return c.again(m)
+	case !s.enter(c, m, readOnly || c.leaves, where == onlyReads):
 		return c.again(m)
 	}
 	return nil
@@ -60,14 +65,6 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 
 // reopening is how long a client waits whose storage is being opened again.
 const reopening = time.Second
-
-// again makes a client connect to all its addresses again. ZEO's client ends its other attempts when one has succeeded,
-// and asks for the last transaction when it got none: then the end of the connection makes it start again, at once.
-func (c *client) again(m *wire.Message) error {
-	c.logger().Debug("asked a client to look again for a writable server")
-	c.reply(m, nil)
-	return errDone
-}
 
 // awaitClear keeps a client out until everything that it would see may be told: after a start, or when another node was
 // primary before, the last transactions may be on this disk alone. And until it sees what this node's time as primary

@@ -16,10 +16,11 @@ import (
 type writerDecision byte
 
 const (
-	admitted  writerDecision = iota // it may write here
-	refused                         // it may not: another node leads
-	again                           // it is to look at all addresses again
-	onlyReads                       // nobody leads: it reads here until somebody does
+	admitted   writerDecision = iota // it may write here
+	refused                          // it may not: another node leads
+	again                            // it is to look at all addresses again
+	otherLeads                       // the same, for another node leads
+	onlyReads                        // nobody leads: it reads here until somebody does
 )
 
 // Times of clients that want to write where nobody leads.
@@ -48,7 +49,7 @@ func (s *storage) placeFor(ctx context.Context, came time.Time, greeted bool) (w
 		case s.access() != ReadOnly:
 			return admitted, v.changes
 		case answered && v.leader != "" && (waited || s.seek.missedBy(came)):
-			return again, v.changes // other nodes may have refused it before there was a leader
+			return otherLeads, v.changes // other nodes may have refused it before there was a leader
 		case answered && (v.leader != "" || !s.opt.Hold):
 			return refused, v.changes
 		case answered && greeted && time.Since(v.vacant) >= s.opt.HoldFor && !s.empty():

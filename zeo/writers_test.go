@@ -166,6 +166,51 @@ func TestAFallbackReaderLooksAgainWhenTheLeaderChanges(t *testing.T) {
 	}
 }
 
+// ZEO's client takes the end of a connection before get_info is answered for the end of its first wait. So a client is
+// let connect first, where it finds all that the leader has.
+func TestAWriterConnectsBeforeItLooksAgainWhereEverythingIsThere(t *testing.T) {
+	s, e := secondary(t, Options{})
+	last := s.replicate(t)
+	wait := func() (*peer, int64) {
+		p := s.dial(t, wire.M5)
+		answer := p.send(0, "register", "1", false)
+		e.asks(t, s)
+		return p, answer
+	}
+	connects, first := wait()
+	writes, second := wait()
+	e.leader.Store(&Leader{Name: "b", For: time.Hour, Last: last})
+
+	if got := tidIn(t, connects.answer(first).Args); got != last {
+		t.Errorf("it enters at %v, want %v", got, last)
+	}
+	if got := tidIn(t, connects.call("lastTransaction")); got != last {
+		t.Errorf("the last transaction is %v, want %v", got, last)
+	}
+	connects.call("getInvalidations", tidValue(last))
+	connects.call("get_info")
+	connects.cut()
+
+	tidIn(t, writes.answer(second).Args)
+	writes.send(0, "new_oids")
+	writes.cut()
+}
+
+// A client whose cache is ahead of the server ends such a connection by itself, and waits for nine seconds.
+func TestAWriterDoesNotConnectFirstWhereSomethingMayBeMissing(t *testing.T) {
+	for name, ahead := range map[string]zodb.Tid{"a transaction is missing": 1, "what it has is not known": 0} {
+		t.Run(name, func(t *testing.T) {
+			s, e := secondary(t, Options{})
+			last := s.replicate(t)
+			p := s.dial(t, wire.Z5)
+			answer := p.send(0, "register", "1", false)
+			e.asks(t, s)
+			e.leader.Store(&Leader{Name: "b", For: time.Hour, Last: (last + 1) * ahead})
+			p.looksAgain(answer)
+		})
+	}
+}
+
 // A leader that has come back may have sent the client away a moment before, and nobody else knows that it was away.
 func TestAWriterIsNotRefusedWhereTheLeaderHasJustBegun(t *testing.T) {
 	for name, hold := range map[string]bool{"on a node that may lead": true, "on one that never does": false} {
@@ -185,7 +230,7 @@ func TestAWriterIsNotRefusedWhereTheLeaderHasJustBegun(t *testing.T) {
 // which whoever waits for it in the client would be told of.
 func TestAWriterThatCameLaterThanTheLeaderIsRefused(t *testing.T) {
 	s, e := secondary(t, Options{})
-	e.leader.Store(&Leader{Name: "a", For: 2 * startSlack})
+	e.leader.Store(&Leader{Name: "a", For: 2 * cameSlack})
 	s.falls(t).call("ping")
 }
 
@@ -254,16 +299,24 @@ func TestAClientThatWaitsMaySayThatItIsThere(t *testing.T) {
 	p.call("ping")
 }
 
-// letIn registers a writer where nobody leads, and looks again for as long as it is sent to.
-func (s *site) letIn(t *testing.T) *peer {
+// replicate adds a transaction that came from elsewhere, and returns its tid.
+func (s *site) replicate(t *testing.T) zodb.Tid {
 	t.Helper()
 	replicated, err := s.st.Begin(t.Context(), &zodb.TxnMeta{})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := replicated.Finish(t.Context(), nil); err != nil {
+	tid, err := replicated.Finish(t.Context(), nil)
+	if err != nil {
 		t.Fatal(err)
 	}
+	return tid
+}
+
+// letIn registers a writer where nobody leads, and looks again for as long as it is sent to.
+func (s *site) letIn(t *testing.T) *peer {
+	t.Helper()
+	s.replicate(t)
 	for sent := 0; ; sent++ {
 		p := s.dial(t, wire.Z5)
 		if p.call("register", "1", false) == nil {
