@@ -124,6 +124,8 @@ func (n *Node) ineligibleReason() string {
 		return "it has no blob directory of its own"
 	case following.State == secondary.StateRefused || following.State == secondary.StateFailed:
 		return "it is not a usable copy now: " + following.LastError
+	case n.keep.State().Learner:
+		return learnerText
 	}
 	return ""
 }

@@ -302,7 +302,7 @@ func (n *Node) oppositionOf(answers []answer) error {
 			return fmt.Errorf("%s is primary, too", a.status.Name)
 		case a.status.LastTid > own:
 			return errors.New(hasMore(a.status.Name, a.status.LastTid, own, 0))
-		default:
+		case !a.status.Learner:
 			voters = append(voters, voter{a.status.Node, a.status.Name})
 		}
 	}

@@ -302,7 +302,7 @@ func (c *Identity) Compare(ctx context.Context, st past, keep *state.Keeper) (up
 	c.Logger.Warn("the state file has seen transactions that the data file lacks: the data file was replaced, for "+
 		"example by an older copy",
 		"file", c.Data, "last_tid", st.LastTid(), "known_tid", id.Chain.Last().Tid)
-	if err := keep.Settle(); err != nil {
+	if err := keep.SettleBehind(); err != nil {
 		return 0, &StartError{err}
 	}
 	return upTo, nil

@@ -248,6 +248,9 @@ func TestAnOlderFileBesideItsStateIsACopy(t *testing.T) {
 	}
 	again := a.start(t, state.RolePrimary, b.site, c.site)
 	again.disputes(t, cluster.ConflictCopy, "knows of transactions that")
+	if !again.keep.State().Learner {
+		t.Error("it is no learner, and lacks what it may have acknowledged")
+	}
 	again.writable(t, false)
 }
 

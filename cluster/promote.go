@@ -97,6 +97,9 @@ func (p *promotion) judgeStatus(answers []answer) error {
 	var reasons []string
 	seen := map[string]bool{p.keep.State().Node: true}
 	p.last = lastEpoch(p.keep.State(), answers)
+	if p.keep.State().Learner {
+		reasons = append(reasons, learnerText)
+	}
 	voted := p.ownVote()
 	for _, a := range answers {
 		if a.status == nil {
@@ -131,7 +134,7 @@ func (p *promotion) judgeStatus(answers []answer) error {
 		case a.status.LastTid > own:
 			reasons = append(reasons, hasMore(a.status.Name, a.status.LastTid, own, 0))
 		default:
-			voted = append(voted, voter{a.status.Node, a.status.Name})
+			voted = p.counted(voted, a.status)
 		}
 	}
 	for _, m := range p.before.Roster { // those that did not answer
@@ -145,6 +148,10 @@ func (p *promotion) judgeStatus(answers []answer) error {
 	}
 	return p.refuse(append(reasons, p.missing(voted, "answered")...))
 }
+
+// learnerText says why a learner does not lead.
+const learnerText = "this copy was begun anew, or from older files, and has not caught up with a primary since: it may " +
+	"lack transactions that clients were told of"
 
 // aliveReason says that somebody is there who would not say how it stands: it may be the primary. An election has the
 // word of the coordinator that it is none any more.
@@ -229,9 +236,19 @@ func (p *promotion) judgeVotes(answers []answer) error {
 		if a.status.LastTid > own && !p.elected.over(a.status) {
 			reasons = append(reasons, hasMore(a.status.Name, a.status.LastTid, own, 0))
 		}
-		voted = append(voted, voter{a.status.Node, a.status.Name})
+		voted = p.counted(voted, a.status)
 	}
 	return p.refuse(append(reasons, p.missing(voted, "voted")...))
+}
+
+// counted adds a node that has answered to those whose votes count. A learner may lack what it, or the node that was
+// at its place, has acknowledged: that it has no more than this node proves nothing.
+func (p *promotion) counted(voted []voter, s *protocol.NodeStatus) []voter {
+	if !s.Learner {
+		return append(voted, voter{s.Node, s.Name})
+	}
+	p.warn("the vote of %s does not count: it was begun anew, and has not caught up with a primary since", s.Name)
+	return voted
 }
 
 // voters returns the nodes that have voted, this one first, of which it is sure that this one, with the transaction
@@ -244,7 +261,7 @@ func voters(id *state.State, own zodb.Tid, answers []answer) []string {
 	list := []string{id.Node}
 	for _, a := range answers {
 		p := a.status
-		if p == nil || p.LastTid > own || len(p.Epochs) == 0 || p.Begun() != id.Epoch().Number ||
+		if p == nil || p.Learner || p.LastTid > own || len(p.Epochs) == 0 || p.Begun() != id.Epoch().Number ||
 			!p.Epochs[len(p.Epochs)-1].Same(id.Epoch()) || slices.Contains(list, p.Node) {
 			continue
 		}
@@ -279,7 +296,12 @@ func (p *promotion) reportReplaced(answers []answer) {
 }
 
 // ownVote is the list of voters that this node is the first of.
-func (p *promotion) ownVote() []voter { return []voter{{p.keep.State().Node, p.opt.Name}} }
+func (p *promotion) ownVote() []voter {
+	if p.keep.State().Learner {
+		return nil
+	}
+	return []voter{{p.keep.State().Node, p.opt.Name}}
+}
 
 // A voter is a node that has voted.
 type voter struct{ node, name string }

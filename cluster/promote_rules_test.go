@@ -254,6 +254,12 @@ func TestWhatVotesRefuseAPromotion(t *testing.T) {
 			votes:  func(n *Node) []answer { return []answer{n.says("a", 0, nil), away} },
 			voters: []string{nodeA}, want: "1 have voted",
 		},
+		"a secondary is a learner": {
+			votes: func(n *Node) []answer {
+				return []answer{n.says("a", 0, nil), n.says("b", 0, func(p *protocol.NodeStatus) { p.Learner = true })}
+			},
+			voters: []string{nodeA}, want: "1 have voted",
+		},
 		"the former primary is away": {
 			votes:  func(n *Node) []answer { return []answer{away, n.says("b", 0, nil)} },
 			voters: []string{nodeB},

@@ -121,7 +121,7 @@ func (n *Node) ownStatus() *protocol.NodeStatus {
 	}
 	if id := n.keep.State(); id != nil {
 		p.StorageID, p.Node, p.Epochs = id.StorageID, id.Node, id.Epochs
-		p.MaxEpochSeen, p.MaxEpochBegun = id.MaxEpochSeen, id.MaxEpochBegun
+		p.MaxEpochSeen, p.MaxEpochBegun, p.Learner = id.MaxEpochSeen, id.MaxEpochBegun, id.Learner
 	}
 	return p
 }

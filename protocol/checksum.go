@@ -101,7 +101,11 @@ func (r *StatusRequest) numbers() []uint64 {
 }
 func (r *VoteRequest) numbers() []uint64 { return append(r.StatusRequest.numbers(), r.Epoch) }
 func (s *NodeStatus) numbers() []uint64 {
-	return []uint64{s.Highest(), s.Begun(), uint64(s.LastTid), boolNumber(s.IsPrimary)}
+	list := []uint64{s.Highest(), s.Begun(), uint64(s.LastTid), boolNumber(s.IsPrimary)}
+	if s.Learner { // so that those who have never heard of it still understand all others
+		list = append(list, 1)
+	}
+	return list
 }
 func (v *Vote) numbers() []uint64          { return append(v.NodeStatus.numbers(), v.Epoch) }
 func (c *HandoverCheck) numbers() []uint64 { return []uint64{c.Epoch, uint64(c.Last)} }

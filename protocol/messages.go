@@ -161,7 +161,9 @@ type NodeStatus struct {
 	PrimarySince string `msgpack:"primary_since"`
 	PrimaryForMS uint64 `msgpack:"primary_for_ms"`
 	// AsksIdentity says that it was started as primary, has no identity yet, and asks before it makes one.
-	AsksIdentity     bool     `msgpack:"asks_identity"`
+	AsksIdentity bool `msgpack:"asks_identity"`
+	// Learner says that it gives no vote yet: it may lack transactions that a node at its place has acknowledged.
+	Learner          bool     `msgpack:"learner,omitempty"`
 	LastTid          zodb.Tid `msgpack:"last"`              // durable
 	Checksum         uint64   `msgpack:"checksum"`          // made by Control.Send
 	IdentityChecksum uint64   `msgpack:"identity_checksum"` // made by Control.Send

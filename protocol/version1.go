@@ -169,6 +169,7 @@ type promiseV1 struct {
 	PrimarySince     string   `msgpack:"leading_since"`
 	PrimaryForMS     uint64   `msgpack:"leading_for"`
 	AsksIdentity     bool     `msgpack:"wants"`
+	Learner          bool     `msgpack:"learner,omitempty"`
 	LastTid          zodb.Tid `msgpack:"last"`
 	Checksum         uint64   `msgpack:"check"`
 	IdentityChecksum uint64   `msgpack:"sum"`

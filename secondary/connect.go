@@ -35,6 +35,8 @@ type link struct {
 	seed    *seedLink      // nil: transactions come one by one, on repl
 	wire    *meteredReader // reads repl, or the data file
 	start   zodb.Tid       // the stream begins after it
+	goal    zodb.Tid       // the primary's last transaction when it answered
+	teaches bool           // who has everything up to goal is no learner
 	size    int64          // of our file at start
 	silence time.Duration  // after which the primary counts as dead
 	log     hclog.Logger
@@ -128,6 +130,8 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, versi
 		acks:    newAcker(control, hello.Last.Tid),
 		wire:    &meteredReader{track: s.track, now: s.opt.now, limit: s.opt.StallTimeout},
 		start:   hello.Last.Tid,
+		goal:    w.LastTid,
+		teaches: s.teaches(w),
 		size:    s.st.Size(),
 		silence: silence(w.Heartbeat),
 	}

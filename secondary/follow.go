@@ -19,12 +19,22 @@ const closeTimeout = 5 * time.Second
 // to the storage is durable or failed, unless ctx has ended and the disk takes its time.
 func (s *Secondary) follow(ctx context.Context, l *link) error {
 	defer closeQuietly(l.session)
+	if err := s.learned(l, l.start); err != nil {
+		return err
+	}
 	inner, end := context.WithCancelCause(ctx)
 	out := make(chan pendingCommit, 1)
 	var g sync.WaitGroup
 	g.Go(func() { end(s.apply(inner, s.stream(l), out)) })
 	g.Go(func() { end(s.listen(inner, l, end)) })
-	g.Go(func() { s.acknowledge(ctx, out, func(h pendingCommit) error { return l.report(h, s.st.Size()) }, end) })
+	g.Go(func() {
+		s.acknowledge(ctx, out, func(h pendingCommit) error {
+			if err := s.learned(l, h.tid); err != nil {
+				return err
+			}
+			return l.report(h, s.st.Size())
+		}, end)
+	})
 	<-inner.Done()
 	limit := time.AfterFunc(closeTimeout, func() { closeQuietly(l.session) })
 	defer limit.Stop()

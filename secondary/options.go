@@ -35,6 +35,9 @@ type Options struct {
 	// NeedsIdentity says that others follow this secondary, who need to know its storage. It makes an identity of its
 	// own when its primary has none to give.
 	NeedsIdentity bool
+	// LearnsFromAny says that a copy that was begun anew has caught up when it has what another secondary had, too. It
+	// is for clusters in which no commits wait for secondaries.
+	LearnsFromAny bool
 	// Name is shown to the primary's operator: host name and data file.
 	Name string
 	// ReplicationAddr is where secondaries connect to this node, as others reach it. Empty: nowhere.

@@ -63,7 +63,11 @@ func (s *Secondary) named() error {
 // take writes the identity down.
 func (s *Secondary) take(w *protocol.Welcome) error {
 	if s.keep.State() == nil {
-		if err := s.keep.Adopt(w.StorageID, w.Epochs, s.st.LastTid() != 0); err != nil {
+		adopt := s.keep.Adopt
+		if !s.hasAll(w) {
+			adopt = s.keep.AdoptAsLearner
+		}
+		if err := adopt(w.StorageID, w.Epochs, s.st.LastTid() != 0); err != nil {
 			return &localError{fmt.Errorf("taking the primary's identity: %w", err)}
 		}
 		s.log.Info("took the storage id of the primary", "storage", w.StorageID)

@@ -43,6 +43,7 @@ type Status struct {
 	Fenced          bool    `json:"fenced"`           // it was primary, another node is now: it takes no transactions
 	Frozen          bool    `json:"frozen"`           // it takes none until it is thawed
 	Copied          bool    `json:"copied"`           // its state file came from another node, when the process began
+	Learner         bool    `json:"learner"`          // begun anew, it has no vote until it has caught up
 	ReplicationAddr *string `json:"replication_addr"` // where secondaries connect, as others reach it
 	Sync            *Sync   `json:"sync"`             // nil: commits wait for nobody, or this node is not the primary
 

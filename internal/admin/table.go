@@ -157,6 +157,9 @@ func epochText(st *Status) string {
 	if st.Frozen {
 		words += "; FROZEN: takes no transactions"
 	}
+	if st.Learner {
+		words += "; LEARNER: no vote until it has caught up with a primary"
+	}
 	return words
 }
 

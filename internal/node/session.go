@@ -317,7 +317,7 @@ func (s *session) options() secondary.Options {
 		MaxRecord: s.cfg.MaxRecord, MaxFrame: s.cfg.MaxFrame,
 		HandshakeTimeout: s.c.HandshakeTimeout, StallTimeout: s.c.IdleTimeout,
 		MinBackoff: firstWait, Logger: s.c.Logger,
-		SeedThreshold: s.c.SeedThreshold,
+		SeedThreshold: s.c.SeedThreshold, LearnsFromAny: s.c.Sync.Required == 0,
 	}
 	for _, e := range s.cfg.SeedFrom {
 		opt.SeedFrom = append(opt.SeedFrom, e.String())

@@ -231,7 +231,7 @@ func (s *session) showMembership(st *admin.Status) {
 		st.SetAside = append(st.SetAside, admin.SetAside(a))
 	}
 	st.Fenced = s.node.IsPrimary() && s.node.Fenced()
-	st.Frozen, st.Copied = id.Frozen, id.Copied
+	st.Frozen, st.Copied, st.Learner = id.Frozen, id.Copied, id.Learner
 }
 
 // notReadyReason returns why a node that is to be primary is not.

@@ -46,6 +46,7 @@ const (
 	memberChain           = "chain"
 	memberWaits           = "waits"
 	memberSetAside        = "set_aside"
+	memberLearner         = "learner"
 )
 
 // former are the names of members in formats below 4.
@@ -151,6 +152,7 @@ func (s *State) members() []member {
 		{memberChain, "a hash chain", &s.Chain, true, len(s.Chain.Checkpoints) > 0},
 		{memberWaits, "what commits waited for", &s.Waits, true, s.Waits != nil},
 		{memberSetAside, "a list of rewinds", &s.SetAside, true, len(s.SetAside) > 0},
+		{memberLearner, "true or false", &s.Learner, true, s.Learner},
 	}
 }
 

@@ -27,7 +27,8 @@
 // Members except "epochs", "format" and "storage" are left out when they are empty, as are "successor", the node to
 // which a primary handed over, "voted_for", the node that got this one's vote for the highest epoch, "rival",
 // another primary of the same epoch number to which this one yields, "was", the node of which this one is a copy,
-// "frozen": true, "external_history": true, where the chain proves nothing, "generated_id": true, where the id was made
+// "frozen": true, "learner": true, of a copy that has no vote before it has caught up with a primary,
+// "external_history": true, where the chain proves nothing, "generated_id": true, where the id was made
 // for a copy of a storage that has none, that of a zc.zrs, "rewind", a rewind to be finished, "set_aside", rewinds that
 // the node did by itself, and "waits", the part of the history of which clients were told only what enough secondaries
 // had: see Waits.

@@ -68,6 +68,15 @@ func (k *Keeper) Settle() error {
 	})
 }
 
+// SettleBehind is Settle for a storage that lacks transactions which it once had.
+func (k *Keeper) SettleBehind() error {
+	return k.Update(func(s *State) error {
+		s.Copied, s.Learner = true, true
+		s.settle()
+		return nil
+	})
+}
+
 // State returns the state as it is now, nil when there is none. It must not be changed.
 func (k *Keeper) State() *State { return k.now.Load() }
 
@@ -92,6 +101,11 @@ func (k *Keeper) CreateUnnamed() error {
 // Adopt gives the storage, a copy, the identity of what it is a copy of. foreign: it has transactions already.
 func (k *Keeper) Adopt(storageID string, epochs []protocol.Epoch, external bool) error {
 	return k.begin(&State{StorageID: storageID, Epochs: epochs, ExternalHistory: external})
+}
+
+// AdoptAsLearner is Adopt for a copy that has not everything of the primary yet.
+func (k *Keeper) AdoptAsLearner(storageID string, epochs []protocol.Epoch, external bool) error {
+	return k.begin(&State{StorageID: storageID, Epochs: epochs, ExternalHistory: external, Learner: true})
 }
 
 func (k *Keeper) begin(s *State) error {

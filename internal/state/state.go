@@ -60,6 +60,9 @@ type State struct {
 	SetAside []SetAside
 	// Frozen says that a primary takes no transactions until it is thawed.
 	Frozen bool
+	// Learner says that this copy may lack transactions that a node at its place has acknowledged: it was begun anew,
+	// or from older files. Its vote does not count before it has caught up with a primary.
+	Learner bool
 	// Chain is what is kept of the digests over the history. It may be behind the file.
 	Chain Chain
 
@@ -138,6 +141,7 @@ func (s *State) BeginEpoch(e protocol.Epoch) {
 		s.Epochs[i].Voters = nil
 	}
 	s.MaxEpochSeen, s.VotedFor, s.MaxEpochBegun, s.Was, s.Rival, s.Successor = e.Number, s.Node, 0, "", "", ""
+	s.Learner = false
 }
 
 // epochsWithVoters is of how many epochs the voters are kept. A former primary that was away for longer waits for a
