@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/yamux"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/protocol"
@@ -58,8 +59,24 @@ func (c *native) answerQueries(ctx context.Context, s *yamux.Session, control *p
 	case c.p.opt.History == nil:
 		return c.refuse(s, control, refuse(protocol.CodeInternal, 0, "%s keeps no hash chain", c.p.opt.Name))
 	}
+	wait, idle, end := c.p.idleFor(ctx, c.p.opt.HandshakeTimeout)
+	g, inner := errgroup.WithContext(wait)
+	if c.p.opt.Seed.Snapshot != nil {
+		g.Go(c.recovering(func() error { return c.lend(inner, s, idle) }))
+	}
+	g.Go(c.recovering(func() error {
+		defer end()
+		return c.answerAll(inner, s, control, query, idle)
+	}))
+	return g.Wait()
+}
+
+// answerAll answers the questions, one after the other.
+func (c *native) answerAll(ctx context.Context, s *yamux.Session, control *protocol.Control,
+	query *protocol.HistoryQuery, idle *idleLimit) error {
 	for range protocol.MaxHistoryQueries {
 		c.guard.Allow(helloBytes)
+		idle.begin()
 		answer, err := c.answer(ctx, query)
 		if err != nil {
 			return c.refuse(s, control, refuse(protocol.CodeInternal, query.Tid, "computing the hash chain: %v",
@@ -68,6 +85,7 @@ func (c *native) answerQueries(ctx context.Context, s *yamux.Session, control *p
 		if err := control.Send(answer); err != nil {
 			return fmt.Errorf("answering about the history: %w", err)
 		}
+		idle.end()
 		if query, err = c.nextQuery(ctx, control); err != nil {
 			return err
 		}
@@ -78,8 +96,6 @@ func (c *native) answerQueries(ctx context.Context, s *yamux.Session, control *p
 
 // nextQuery waits for the next question. When the other side has no more it returns errCompared.
 func (c *native) nextQuery(ctx context.Context, control *protocol.Control) (*protocol.HistoryQuery, error) {
-	ctx, cancel := c.p.handshaking(ctx)
-	defer cancel()
 	msg, err := control.Receive(ctx)
 	if errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown) {
 		return nil, errCompared
@@ -99,7 +115,7 @@ func (c *native) answer(ctx context.Context, query *protocol.HistoryQuery) (*pro
 	ctx, cancel := c.p.within(ctx, queryLimit)
 	defer cancel()
 	id, _ := c.p.opt.Identity()
-	answer := &protocol.HistoryAnswer{StorageID: id, Name: c.p.opt.Name}
+	answer := &protocol.HistoryAnswer{StorageID: id, Name: c.p.opt.Name, Ranges: c.p.opt.Seed.Snapshot != nil}
 	span, err := c.p.opt.History.Span(ctx)
 	answer.Base, answer.Last = span.Base, span.Last
 	if err == nil && query.Tid != 0 {

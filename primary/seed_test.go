@@ -238,9 +238,7 @@ func TestGarbageOnAStreamOfRangesEndsTheConnection(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := io.Copy(conn, bytes.NewReader([]byte(garbage))); err != nil {
-			t.Fatal(err)
-		}
+		_, _ = io.Copy(conn, bytes.NewReader([]byte(garbage))) // the connection may end before all of it has left
 		_ = conn.Close()
 		s.eventually(t, "it is gone", func(st Status) bool { return only(st).State == StateDisconnected })
 		s.closesAll(t)

@@ -28,4 +28,7 @@ type HistoryAnswer struct {
 
 	// Unknown says why the node cannot tell, and then Tid, Count and Value say nothing. Empty: it can.
 	Unknown string `msgpack:"unknown"`
+
+	// Ranges says that parts of the data file are to be had on this connection.
+	Ranges bool `msgpack:"ranges,omitempty"`
 }

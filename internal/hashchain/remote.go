@@ -135,3 +135,28 @@ func (r *Remote) askHere(ctx context.Context, base, tid zodb.Tid) (*protocol.His
 	}
 	return nil, fmt.Errorf("it answered a question about its history with a %T", msg)
 }
+
+// ErrNoRanges says that a node gives no parts of its data file, or is of a version that does not.
+var ErrNoRanges = errors.New("the node gives no parts of its data file: it has none, or is of an older version")
+
+// Ranges opens a stream of parts of the node's data file, and of its blobs, for who has a file in which transaction tid
+// ends at pos. The answer may be a refusal, as where it ends elsewhere in the node's file. The caller closes the stream
+// before it asks for another one.
+func (r *Remote) Ranges(ctx context.Context, tid zodb.Tid, pos int64) (*protocol.RangeStream, *protocol.RangesHead,
+	error) {
+	if r.session == nil || r.session.IsClosed() || !r.last.Ranges {
+		return nil, nil, ErrNoRanges
+	}
+	defer context.AfterFunc(ctx, func() { _ = r.session.Close() })()
+	conn, err := protocol.OpenStream(ctx, r.session,
+		protocol.StreamHeader{Kind: protocol.StreamRanges, Start: tid, Position: pos})
+	if err != nil {
+		return nil, nil, err
+	}
+	stream := protocol.NewRangeStream(conn)
+	head, err := stream.ReceiveHead()
+	if err != nil {
+		return nil, nil, errors.Join(err, stream.Close())
+	}
+	return stream, head, nil
+}
