@@ -18,6 +18,10 @@ type AppendOptions struct {
 	Blobs func(ctx context.Context, revisions []BlobID) ([]zodb.StagedBlob, error)
 	// Check may refuse a transaction by its tid: its error ends the Append. nil: none is refused.
 	Check func(tid zodb.Tid) error
+	// Durable is told the transactions of each group in the order of the file, with the offset where they begin and the
+	// tid of the one before them. They are durable and visible. It is called on the way of all commits to the disk: it
+	// must not write to the storage. nil: nobody is told, and no digests are computed.
+	Durable func(after zodb.Tid, start int64, txns []Appended)
 }
 
 // A BlobID is the revision that a blob belongs to.
@@ -58,6 +62,9 @@ type Appender struct {
 	file *openDataFile
 
 	stream  appendStream
+	digests *digester                   // nil: nobody wants them
+	before  zodb.Tid                    // of the transaction before the group
+	linked  bool                        // a record that has passed, and is not in the file yet, has the data of another
 	g       *group                      // what is gathered; nil between two groups
 	newest  offsetTable                 // its records by oid, without those of the transaction in progress
 	blobs   []BlobID                    // of its records
@@ -90,6 +97,9 @@ func (s *Storage) Append(ctx context.Context, opt AppendOptions) (*Appender, err
 	}
 	a := &Appender{s: s, opt: opt, file: s.openDataFile, locked: true, most: appendedGroup}
 	a.stream.start(s.writer.end, s.writer.last)
+	if a.before = s.writer.last; opt.Durable != nil {
+		a.digests = newDigester(s.openDataFile, s.writer.end, s.writer.last)
+	}
 	return a, nil
 }
 
@@ -111,7 +121,7 @@ func (a *Appender) Write(ctx context.Context, p []byte) error {
 		}
 		n, whole, err := a.take(p)
 		if err == nil {
-			err = a.output(p[:n], a.stream.offset-int64(n))
+			err = a.write(p[:n], a.stream.offset-int64(n))
 		}
 		if err == nil && whole {
 			err = a.handOver(ctx)
@@ -258,6 +268,7 @@ func (a *Appender) handOver(ctx context.Context) error {
 	}
 	g, s := a.g, a.s
 	g.newest, a.newest = a.newest, offsetTable{}
+	g.durable = a.tell()
 	if err := s.queue.put(ctx, g); err != nil {
 		return err
 	}

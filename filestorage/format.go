@@ -19,6 +19,7 @@ const (
 	backLen      = 8
 	lengthLen    = 8  // the second length, after the records
 	statusAt     = 16 // offset of the status in a transaction header
+	plenAt       = 34 // offset of the length of the data in a record header
 )
 
 // A txnHeader is the fixed part of a transaction. Length counts from the tid to the end of the last record, so the

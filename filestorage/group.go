@@ -22,9 +22,10 @@ type group struct {
 	newest  offsetTable    // of an appended group, the entries by oid; empty in others
 	told    []Invalidation // its transactions; nil once one of them has no Tell
 	blobs   []zodb.StagedBlob
-	here    bool  // it is settled by a committer
-	synced  bool  // blobs and records are durable already
-	weight  int64 // see Txn.weight
+	durable func() // called when it is durable and visible; may be nil
+	here    bool   // it is settled by a committer
+	synced  bool   // blobs and records are durable already
+	weight  int64  // see Txn.weight
 	done    chan struct{}
 	err     error // set before done is closed
 }
@@ -136,6 +137,9 @@ func (s *Storage) commitGroup(g *group) error {
 		return s.fail(err)
 	}
 	s.publishGroup(g)
+	if g.durable != nil {
+		g.durable()
+	}
 	return nil
 }
 

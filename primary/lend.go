@@ -54,7 +54,7 @@ func (c *native) lendFile(ctx context.Context, s *yamux.Session, stream *protoco
 	defer closeQuietly(lent.snapshot) // read only
 	lent.stream = stream
 	if err := stream.SendHead(&protocol.RangesHead{
-		End: lent.done.end, Last: lent.done.last, Digest: protocol.RangeDigest,
+		End: lent.done.end, Last: lent.done.last, Digest: protocol.RangeDigest(h.Digest),
 	}); err != nil {
 		return err
 	}

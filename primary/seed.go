@@ -162,7 +162,7 @@ func (c *native) openSeed(ctx context.Context, stream *protocol.RangeStream, h p
 		err = errRenewed
 	default:
 		err = stream.SendHead(&protocol.RangesHead{
-			End: s.done.end, Last: s.done.last, Digest: protocol.RangeDigest,
+			End: s.done.end, Last: s.done.last, Digest: protocol.RangeDigest(h.Digest),
 		})
 	}
 	if err != nil {
@@ -238,7 +238,9 @@ func (c *native) acceptRanges(ctx context.Context, g *errgroup.Group, f *followe
 				h.Start, h.Position)
 		}
 		stream := protocol.NewRangeStream(conn)
-		head := &protocol.RangesHead{End: f.seed.done.end, Last: f.seed.done.last, Digest: protocol.RangeDigest}
+		head := &protocol.RangesHead{
+			End: f.seed.done.end, Last: f.seed.done.last, Digest: protocol.RangeDigest(h.Digest),
+		}
 		if err := stream.SendHead(head); err != nil {
 			return errors.Join(err, stream.Close())
 		}

@@ -2,10 +2,8 @@ package protocol
 
 import (
 	"bufio"
-	"crypto/sha256"
 	"errors"
 	"fmt"
-	"hash"
 	"io"
 	"net"
 	"time"
@@ -24,10 +22,6 @@ const (
 	maxRangeMessage = 4096 // a request, or the head of an answer, without the bytes
 )
 
-// RangeDigest names the digest in the head of an answer. It is that of SHA-256, 32 bytes: processors do two to three
-// times as many bytes of it per second as of MD5, and it is as long as the digests of the history.
-const RangeDigest = "sha256"
-
 // The messages of a stream of ranges.
 const (
 	kindRanges = "ranges" // the primary's answer to the header
@@ -42,7 +36,7 @@ type RangesHead struct {
 	Text   string   `msgpack:"text"`
 	End    int64    `msgpack:"end"`    // of what can be asked for: the end of transaction Last
 	Last   zodb.Tid `msgpack:"last"`   // the last transaction in it
-	Digest string   `msgpack:"digest"` // how the digests are computed: RangeDigest
+	Digest string   `msgpack:"digest"` // how the digests are computed: DigestXX or DigestSHA
 }
 
 // A RangeRequest asks for a part of the data file.
@@ -97,21 +91,23 @@ type RangeStream struct {
 	conn net.Conn
 	r    *bufio.Reader
 	w    *bufio.Writer
-	buf  []byte // of the reader
-	in   hash.Hash
-	out  hash.Hash
+	buf  []byte    // of the reader
+	hash rangeHash // as the head says
 }
 
 // NewRangeStream returns a RangeStream on conn.
 func NewRangeStream(conn net.Conn) *RangeStream {
 	return &RangeStream{
 		conn: conn, r: bufio.NewReaderSize(conn, 16<<10), w: bufio.NewWriterSize(conn, 16<<10),
-		in: sha256.New(), out: sha256.New(),
+		hash: newRangeHash(DigestSHA),
 	}
 }
 
-// SendHead sends the answer to the header.
+// SendHead sends the answer to the header. The answers to requests have the digest that it names.
 func (s *RangeStream) SendHead(h *RangesHead) error {
+	if h.Code == 0 {
+		s.hash = newRangeHash(h.Digest)
+	}
 	if err := s.write(kindRanges, h); err != nil {
 		return err
 	}
@@ -124,9 +120,12 @@ func (s *RangeStream) ReceiveHead() (*RangesHead, error) {
 	if err := s.read(kindRanges, h); err != nil {
 		return nil, err
 	}
-	if h.Code == 0 && h.Digest != RangeDigest {
-		return nil, fmt.Errorf("the primary has digests %q for its ranges, and this secondary knows only %s; run the "+
-			"same version of zrsd on both sides", truncate(h.Digest, maxPreface), RangeDigest)
+	if h.Code != 0 {
+		return h, nil
+	}
+	if s.hash = newRangeHash(h.Digest); s.hash == nil {
+		return nil, fmt.Errorf("the primary has digests %q for its ranges, and this secondary knows only %s and %s; "+
+			"run the same version of zrsd on both sides", truncate(h.Digest, maxPreface), DigestXX, DigestSHA)
 	}
 	return h, nil
 }
@@ -185,13 +184,13 @@ func (s *RangeStream) ReceiveRequest() (any, error) {
 
 // AnswerRange sends the head of the answer to r. The bytes follow, by Write.
 func (s *RangeStream) AnswerRange(r *RangeRequest, data []byte) error {
-	return s.write(kindRange, &rangeAnswer{From: r.From, Length: int64(len(data)), Digest: sum(s.out, data)})
+	return s.write(kindRange, &rangeAnswer{From: r.From, Length: int64(len(data)), Digest: s.hash(data)})
 }
 
 // AnswerBlob sends the head of the answer to r, about a blob of this size. The bytes follow, by Write.
 func (s *RangeStream) AnswerBlob(r *BlobRequest, size int64, data []byte) error {
 	return s.write(kindBlob, &blobAnswer{
-		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Length: int64(len(data)), Size: size, Digest: sum(s.out, data),
+		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Length: int64(len(data)), Size: size, Digest: s.hash(data),
 	})
 }
 
@@ -249,17 +248,10 @@ func (s *RangeStream) receive(what string, length int64, digest zodb.Digest, buf
 	if _, err := io.ReadFull(s.r, buf); err != nil {
 		return nil, fmt.Errorf("reading from a stream of ranges: %w", cutShort(err))
 	}
-	if got := sum(s.in, buf); got != digest {
+	if got := s.hash(buf); got != digest {
 		return nil, &RangeError{What: what, Want: fmt.Sprintf("digest %x", digest[:4]), Got: fmt.Sprintf("%x", got[:4])}
 	}
 	return buf, nil
-}
-
-func sum(h hash.Hash, data []byte) (d zodb.Digest) {
-	h.Reset()
-	h.Write(data) // a hash never fails
-	h.Sum(d[:0])
-	return d
 }
 
 func (s *RangeStream) write(kind string, body any) error {

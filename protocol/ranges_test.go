@@ -24,11 +24,30 @@ func rangesOf(in io.Reader, out io.Writer) *RangeStream {
 	return NewRangeStream(&wires{in: in, out: out})
 }
 
+// bothDigests runs a test with streams of each digest.
+func bothDigests(t *testing.T, test func(t *testing.T, stream func(in io.Reader, out io.Writer) *RangeStream)) {
+	t.Helper()
+	for _, name := range []string{DigestXX, DigestSHA} {
+		t.Run(name, func(t *testing.T) {
+			test(t, func(in io.Reader, out io.Writer) *RangeStream {
+				s := rangesOf(in, out)
+				s.hash = newRangeHash(name)
+				return s
+			})
+		})
+	}
+}
+
 // answered returns the bytes of an answer to a request, whose content is data, of a blob of this size.
 func answered(tb testing.TB, request any, size int64, data []byte) []byte {
 	tb.Helper()
 	var out bytes.Buffer
-	s := rangesOf(nil, &out)
+	answerOn(tb, rangesOf(nil, &out), request, size, data)
+	return out.Bytes()
+}
+
+func answerOn(tb testing.TB, s *RangeStream, request any, size int64, data []byte) {
+	tb.Helper()
 	var err error
 	switch r := request.(type) {
 	case *RangeRequest:
@@ -40,7 +59,6 @@ func answered(tb testing.TB, request any, size int64, data []byte) []byte {
 	if err := errors.Join(err, failed, s.Flush()); err != nil {
 		tb.Fatal(err)
 	}
-	return out.Bytes()
 }
 
 func TestRequestsForRangesArriveAsTheyWereSent(t *testing.T) {
@@ -128,18 +146,50 @@ func TestABlobArrivesOnlyAsTheAnswerToItsRequest(t *testing.T) {
 
 // No byte of an answer can be damaged, or be missing, without being noticed.
 func TestADamagedRangeIsNotUsed(t *testing.T) {
-	r := &RangeRequest{From: 100, Length: 5}
-	wire := answered(t, r, 0, []byte("hello"))
-	for at := range wire {
-		for bit := range 8 {
-			bad := bytes.Clone(wire)
-			bad[at] ^= 1 << bit
-			if data, err := rangesOf(bytes.NewReader(bad), nil).ReceiveRange(r, nil); err == nil {
-				t.Errorf("byte %d, bit %d: %q", at, bit, data)
+	bothDigests(t, func(t *testing.T, stream func(in io.Reader, out io.Writer) *RangeStream) {
+		t.Helper()
+		r := &RangeRequest{From: 100, Length: 5}
+		var out bytes.Buffer
+		answerOn(t, stream(nil, &out), r, 0, []byte("hello"))
+		wire := out.Bytes()
+		if data, err := stream(bytes.NewReader(wire), nil).ReceiveRange(r, nil); err != nil {
+			t.Fatalf("%q, %v", data, err)
+		}
+		for at := range wire {
+			for bit := range 8 {
+				bad := bytes.Clone(wire)
+				bad[at] ^= 1 << bit
+				if data, err := stream(bytes.NewReader(bad), nil).ReceiveRange(r, nil); err == nil {
+					t.Errorf("byte %d, bit %d: %q", at, bit, data)
+				}
+			}
+			if data, err := stream(bytes.NewReader(wire[:at]), nil).ReceiveRange(r, nil); err == nil {
+				t.Errorf("cut at %d: %q", at, data)
 			}
 		}
-		if data, err := rangesOf(bytes.NewReader(wire[:at]), nil).ReceiveRange(r, nil); err == nil {
-			t.Errorf("cut at %d: %q", at, data)
+	})
+}
+
+// A peer gets the digest that it wants, where it is known here, and one that asks for none gets the one of before.
+func TestTheDigestOfRangesIsTheOneThatIsWanted(t *testing.T) {
+	for wanted, want := range map[string]string{
+		DigestXX: DigestXX, DigestSHA: DigestSHA, "": DigestSHA, "md7": DigestSHA,
+	} {
+		name := RangeDigest(wanted)
+		if name != want {
+			t.Errorf("who wants %q gets %q", wanted, name)
+		}
+		var wire bytes.Buffer
+		r, s := &RangeRequest{From: 4, Length: 5}, rangesOf(nil, &wire)
+		if err := s.SendHead(&RangesHead{End: 10, Digest: name}); err != nil {
+			t.Fatal(err)
+		}
+		answerOn(t, s, r, 0, []byte("hello"))
+		got := rangesOf(&wire, nil)
+		_, err := got.ReceiveHead()
+		data, failed := got.ReceiveRange(r, nil)
+		if err := errors.Join(err, failed); err != nil || string(data) != "hello" {
+			t.Errorf("%s: %q, %v", name, data, err)
 		}
 	}
 }
@@ -185,7 +235,7 @@ func FuzzRanges(f *testing.F) {
 		if r, err := stream().ReceiveRequest(); err == nil && r == nil {
 			t.Error("neither a request nor an error")
 		}
-		if h, err := stream().ReceiveHead(); err == nil && h.Code == 0 && h.Digest != RangeDigest {
+		if h, err := stream().ReceiveHead(); err == nil && h.Code == 0 && newRangeHash(h.Digest) == nil {
 			t.Errorf("taken with digest %q", h.Digest)
 		}
 	})

@@ -29,6 +29,8 @@ type StreamHeader struct {
 	Start zodb.Tid   `msgpack:"start"` // the last transaction that the secondary has, 0 for none
 	// Position is where that ends in its data file; of ranges only.
 	Position int64 `msgpack:"position,omitempty"`
+	// Digest is the one that the secondary would like to have; of ranges only.
+	Digest string `msgpack:"digest,omitempty"`
 }
 
 // maxHeader bounds a stream header, in bytes.

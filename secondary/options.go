@@ -7,6 +7,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/protocol"
@@ -45,6 +46,9 @@ type Options struct {
 	// Chain returns the value of the chain of digests over our history, from after a base up to tid, where that is
 	// known, for the primary to compare with its own. Nil: it never is.
 	Chain func(ctx context.Context, tid zodb.Tid) (base zodb.Tid, value zodb.Digest, ok bool)
+	// Appended is filestorage.AppendOptions.Durable, of what is taken of the primary's data file: so the chain need not
+	// read it again. Nil: it does.
+	Appended func(after zodb.Tid, start int64, txns []filestorage.Appended)
 	// EpochsChanged is called when new epochs of the primary are durable, before any of their transactions is taken:
 	// the secondaries of this node must learn of them first. Nil: there are none.
 	EpochsChanged func()

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -199,15 +200,24 @@ const maxYearsAhead = 100
 
 // believes refuses a transaction that would leave no tids for later ones.
 func (s *Secondary) believes(tid zodb.Tid) error {
-	last, bound := s.st.LastTid(), s.opt.now()
-	if last != 0 && last.Time().After(bound) {
-		bound = last.Time()
-	}
-	if most, err := zodb.TidFromTime(bound.AddDate(maxYearsAhead, 0, 0)); err == nil && tid > most {
+	if most := s.believable(); tid > most {
 		return unfit("the primary sends transaction %v, of a time more than %d years ahead: after it there would "+
 			"be almost no tids left; run zrsd check on the primary's file, and look at both clocks",
 			tid,
 			maxYearsAhead)
 	}
 	return nil
+}
+
+// believable is the highest tid that believes takes now.
+func (s *Secondary) believable() zodb.Tid {
+	last, bound := s.st.LastTid(), s.opt.now()
+	if last != 0 && last.Time().After(bound) {
+		bound = last.Time()
+	}
+	most, err := zodb.TidFromTime(bound.AddDate(maxYearsAhead, 0, 0))
+	if err != nil { // there is no tid of such a time
+		return math.MaxUint64
+	}
+	return most
 }

@@ -69,7 +69,9 @@ func (s *Secondary) wantsSeed(w *protocol.Welcome) bool {
 // takes a request for transactions one by one.
 func (s *Secondary) openSeed(ctx context.Context, session *yamux.Session, last zodb.Tid, wire *meteredReader) (
 	*seedLink, error) {
-	header := protocol.StreamHeader{Kind: protocol.StreamRanges, Start: last, Position: s.st.Size()}
+	header := protocol.StreamHeader{
+		Kind: protocol.StreamRanges, Start: last, Position: s.st.Size(), Digest: protocol.DigestXX,
+	}
 	open := func(ctx context.Context) (net.Conn, error) { return protocol.OpenStream(ctx, session, header) }
 	conn, err := open(ctx)
 	if err != nil {
@@ -176,7 +178,13 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 	began := time.Now()
 	blobs := &seedBlobs{s: s, l: l}
 	defer blobs.close()
-	opt := filestorage.AppendOptions{Check: s.believes}
+	most := s.believable() // it only rises
+	opt := filestorage.AppendOptions{Durable: s.opt.Appended, Check: func(tid zodb.Tid) error {
+		if tid <= most {
+			return nil
+		}
+		return s.believes(tid)
+	}}
 	if s.st.HasBlobs() {
 		opt.Blobs = blobs.stage
 	}

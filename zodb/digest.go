@@ -1,6 +1,7 @@
 package zodb
 
 import (
+	"bytes"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -43,6 +44,7 @@ func DigestOf(txn Transaction) (d Digest, err error) {
 		return d, err
 	}
 	h.Write(head)
+	var buf []byte
 	for rec, err := range Records(txn) {
 		if err != nil {
 			return d, fmt.Errorf("digest of transaction %v: %w", m.Tid, err)
@@ -52,12 +54,31 @@ func DigestOf(txn Transaction) (d Digest, err error) {
 		if rec.Size <= 0 {
 			continue
 		}
-		if _, err := io.CopyN(h, rec.Data, rec.Size); err != nil {
+		if buf, err = copyData(h, rec, buf); err != nil {
 			return d, fmt.Errorf("digest of transaction %v: oid %v: %w", m.Tid, rec.Oid, err)
 		}
 	}
 	h.Sum(d[:0])
 	return d, nil
+}
+
+// copyBuffer is how much of a record is read at a time, at most.
+const copyBuffer = 32 << 10
+
+// copyData writes the data of a record, by way of buf, which it returns larger where it was too small.
+func copyData(w io.Writer, rec *Record, buf []byte) ([]byte, error) {
+	if small, ok := rec.Data.(*bytes.Reader); ok && int64(small.Len()) == rec.Size {
+		_, err := small.WriteTo(w)
+		return buf, err
+	}
+	if want := min(rec.Size, copyBuffer); int64(len(buf)) < want {
+		buf = make([]byte, want)
+	}
+	n, err := io.CopyBuffer(w, io.LimitReader(rec.Data, rec.Size), buf)
+	if err == nil && n < rec.Size {
+		err = io.EOF
+	}
+	return buf, err
 }
 
 // AppendDigestHead appends what the digest of a transaction covers before its records, for who reads them by itself.

@@ -147,6 +147,11 @@ func (b *bench) catchUp(ctx context.Context, s *source, flags ...string) (c catc
 		return c, err
 	}
 	defer p.Kill() //nolint:errcheck // it has nothing to lose
+
+	// As that of a primary is that has been up for some time.
+	if _, err := p.Await(ctx, "its chain is complete", chainComplete); err != nil {
+		return c, err
+	}
 	dir, err := os.MkdirTemp(b.dir, "")
 	if err != nil {
 		return c, err

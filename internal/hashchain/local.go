@@ -1,6 +1,7 @@
 package hashchain
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -53,6 +54,8 @@ type Local struct {
 	mu     sync.Mutex
 	chain  chainWriter
 	pos    int64      // up to which the file has been read
+	last   zodb.Tid   // of the transaction that ends there
+	ahead  bool       // an iterator from before is not there yet
 	recent []recent   // the last ones computed
 	saved  checkpoint // the newest one kept
 }
@@ -94,6 +97,9 @@ func (l *Local) run() {
 		if l.life.Err() != nil || errors.Is(err, zodb.ErrClosed) {
 			return
 		}
+		if errors.Is(err, errAhead) {
+			continue
+		}
 		if err.Error() != told {
 			told = err.Error()
 			l.log.Error("cannot continue the hash chain, retrying", "interval", l.opt.Retry, "error", err)
@@ -104,33 +110,42 @@ func (l *Local) run() {
 	}
 }
 
-// begin is where to follow from: where it was, or where it was when it was saved.
-func (l *Local) begin() (chainWriter, error) {
+// begin returns an iterator from where the chain is, or from where it was when it was saved.
+func (l *Local) begin() (zodb.Iterator, error) {
 	l.mu.Lock()
-	now, read := l.chain, l.pos > 0
+	read, last := l.pos > 0, l.last
+	l.ahead = false
 	l.mu.Unlock()
-	if read {
-		return now, nil
+	var kept chainWriter
+	if !read {
+		var err error
+		if kept, err = l.resume(); err != nil {
+			return nil, err
+		}
+		last = kept.head.Tid
 	}
-	return l.resume()
+	it, err := l.src.Iterate(last, true)
+	if err != nil {
+		return nil, err
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	switch {
+	case !read:
+		l.chain, l.saved, l.last = kept, kept.head, last
+	case l.ahead:
+		return nil, errors.Join(errAhead, it.Close())
+	}
+	l.pos = it.Position()
+	return it, nil
 }
 
 func (l *Local) follow() (err error) {
-	begin, err := l.begin()
-	if err != nil {
-		return err
-	}
-	it, err := l.src.Iterate(begin.head.Tid, true)
+	it, err := l.begin()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, it.Close()) }()
-	l.mu.Lock()
-	if l.pos == 0 {
-		l.saved = begin.head
-	}
-	l.chain, l.pos = begin, it.Position()
-	l.mu.Unlock()
 	p := &throttle{since: time.Now(), pos: it.Position()}
 	for {
 		txn, err := it.Next(l.life)
@@ -168,26 +183,66 @@ func (l *Local) resume() (chainWriter, error) {
 
 // take adds a transaction to the chain.
 func (l *Local) take(txn zodb.Transaction, it zodb.Iterator) error {
+	if l.isAhead() {
+		return errAhead
+	}
 	meta := txn.Meta()
-	tid, packed, absent := meta.Tid, meta.Status == zodb.StatusPacked, meta.Status == zodb.StatusUndone
-	var digest zodb.Digest
-	if !packed && !absent {
+	t := filestorage.Appended{Tid: meta.Tid, Status: meta.Status, End: it.Position()}
+	if t.Status != zodb.StatusPacked && t.Status != zodb.StatusUndone {
 		var err error
-		if digest, err = zodb.DigestOf(txn); err != nil {
+		if t.Digest, err = zodb.DigestOf(txn); err != nil {
 			return err
 		}
 	}
-	pos := it.Position()
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	switch {
-	case packed:
-		l.chain.packed()
-	case !absent:
-		l.chain.take(tid, digest, pos-l.pos)
+	if l.ahead {
+		return errAhead
 	}
-	l.pos = pos
+	l.add(&t)
 	return nil
+}
+
+func (l *Local) isAhead() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.ahead
+}
+
+// errAhead says that there are transactions in the chain that the iterator has still to come to.
+var errAhead = errors.New("the chain is ahead of the iterator")
+
+// add adds the next transaction, with mu held.
+func (l *Local) add(t *filestorage.Appended) {
+	switch t.Status {
+	case zodb.StatusPacked:
+		l.chain.packed()
+	case zodb.StatusUndone: // it counts as absent
+	default:
+		l.chain.take(t.Tid, t.Digest, t.End-l.pos)
+	}
+	l.pos, l.last = t.End, t.Tid
+}
+
+// Appended adds transactions whose digests are known, as filestorage.AppendOptions.Durable has them: they begin at
+// start, after transaction after, and are visible. It leaves out those that have been read already. A Local that has
+// not come as far as start reads them later.
+func (l *Local) Appended(after zodb.Tid, start int64, txns []filestorage.Appended) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.pos != start || l.last != after {
+		i, here := slices.BinarySearchFunc(txns, l.pos, func(t filestorage.Appended, pos int64) int {
+			return cmp.Compare(t.End, pos)
+		})
+		if !here || txns[i].Tid != l.last {
+			return
+		}
+		txns = txns[i+1:]
+	}
+	for i := range txns {
+		l.add(&txns[i])
+	}
+	l.ahead = l.ahead || len(txns) > 0
 }
 
 // keepSaving keeps the chain now and then, and once more when following has ended.

@@ -3,9 +3,12 @@ package hashchain_test
 import (
 	"context"
 	"errors"
+	"math"
 	"path/filepath"
 	"testing"
 	"time"
+
+	"pgregory.net/rapid"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/hashchain"
@@ -83,6 +86,131 @@ func TestComputingGoesOnWhereItWas(t *testing.T) {
 	defer m.mu.Unlock()
 	if n := m.reads - before; n > 2 {
 		t.Errorf("%d transactions were read for one", n)
+	}
+}
+
+// appended is what an append says of transactions that end from a position on.
+func appended(t fataler, pos int64, txns []txn) (all []filestorage.Appended) {
+	t.Helper()
+	for _, one := range txns {
+		r := one.reader()
+		pos += txnLen
+		a := filestorage.Appended{Tid: one.tid, Status: r.meta.Status, End: pos}
+		if !one.packed {
+			var err error
+			if a.Digest, err = zodb.DigestOf(r); err != nil {
+				t.Fatalf("%v", err)
+			}
+		}
+		all = append(all, a)
+	}
+	return all
+}
+
+// What an append says of its transactions is the chain of them: nothing has to be read for it.
+func TestAppendedTransactionsNeedNotBeRead(t *testing.T) {
+	m := newMemory(plain(5)...)
+	l := keep(t, m, hashchain.Options{Retry: time.Millisecond})
+	reaches(t, l, 50)
+	m.mu.Lock()
+	m.fails = math.MaxInt
+	m.mu.Unlock()
+	for n := 5; n < 100; n += 5 {
+		more, pos := plain(n + 5)[n:], m.Size()
+		m.commit(more...)
+		l.Appended(zodb.Tid(10*n), pos, appended(t, pos, more))
+	}
+	if st := l.Status(); st.Head != values(t, 0, plain(100))[100] || st.Behind != 0 {
+		t.Errorf("got %+v", st)
+	}
+	m.mu.Lock()
+	m.fails = 0
+	m.mu.Unlock()
+	m.commit(plain(105)[100:]...)
+	if st := reaches(t, l, 1050); st.Head != values(t, 0, plain(105))[105] {
+		t.Errorf("got %+v", st)
+	}
+}
+
+// What is appended to another place than where the chain is, is read when it is there.
+func TestWhatIsAppendedElsewhereIsRead(t *testing.T) {
+	for what, at := range map[string]struct {
+		after zodb.Tid
+		skip  int64
+	}{"after another transaction": {40, 0}, "at another position": {50, txnLen}} {
+		m := newMemory(plain(5)...)
+		l := keep(t, m, hashchain.Options{})
+		reaches(t, l, 50)
+		l.Appended(at.after, m.Size()+at.skip, appended(t, m.Size(), []txn{{tid: 60, data: "wrong"}}))
+		m.commit(plain(7)[5:]...)
+		if st := reaches(t, l, 70); st.Head != values(t, 0, plain(7))[7] {
+			t.Errorf("%s: got %+v", what, st)
+		}
+	}
+}
+
+// Whatever is appended, committed or packed when, the chain is that of the transactions.
+func TestTheChainIsTheSameHoweverTransactionsCome(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		m := newMemory()
+		l := hashchain.Keep(m, hashchain.Options{})
+		defer l.Close()
+		var all []txn
+		base := zodb.Tid(0)
+		for range rapid.IntRange(1, 8).Draw(t, "turns") {
+			last := zodb.Tid(10 * len(all))
+			var more []txn
+			for range rapid.IntRange(1, 5).Draw(t, "n") {
+				packed := rapid.IntRange(0, 9).Draw(t, "p") == 0
+				more = append(more, txn{tid: last + zodb.Tid(10*(len(more)+1)), data: "data", packed: packed})
+			}
+			if rapid.Bool().Draw(t, "caught up") && last > 0 {
+				caughtUp(t, l, m.Size())
+			}
+			pos := m.Size()
+			m.commit(more...)
+			if rapid.Bool().Draw(t, "appended") {
+				l.Appended(last, pos, appended(t, pos, more))
+			}
+			all = append(all, more...)
+		}
+		caughtUp(t, l, m.Size())
+		st := l.Status()
+		var counted []txn
+		for i, one := range all {
+			if one.packed {
+				base, counted = 0, nil
+				if i+1 < len(all) {
+					base = all[i+1].tid
+				}
+				continue
+			}
+			counted = append(counted, one)
+		}
+		if all[len(all)-1].packed {
+			if st.Known {
+				t.Fatalf("the chain after a packed transaction is %+v", st)
+			}
+			return
+		}
+		points := values(t, base, counted)
+		if want := points[len(points)-1]; st.Base != base || st.Head != want {
+			t.Fatalf("got %+v, want %+v after %v", st, want, base)
+		}
+	})
+}
+
+// caughtUp waits until all of a file is in the chain.
+func caughtUp(t fataler, l *hashchain.Local, size int64) {
+	t.Helper()
+	deadline := time.Now().Add(limit)
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for st := l.Status(); st.Behind > 0; st = l.Status() {
+		if time.Now().After(deadline) {
+			t.Fatalf("the chain is %+v, of a file of %d bytes", st, size)
+		}
+		<-tick.C
 	}
 }
 

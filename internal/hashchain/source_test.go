@@ -108,7 +108,14 @@ func (m *memory) Find(_ context.Context, tid zodb.Tid) (found filestorage.Found,
 }
 
 func (m *memory) Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error) {
-	return &memoryIterator{m: m, last: after, follow: follow, pos: 4}, nil
+	it := &memoryIterator{m: m, last: after, follow: follow, pos: 4}
+	txns, _ := m.now()
+	for _, t := range txns {
+		if t.tid <= after {
+			it.pos += txnLen
+		}
+	}
+	return it, nil
 }
 
 type memoryIterator struct {
@@ -177,7 +184,7 @@ func (r *txnReader) NextRecord() (*zodb.Record, error) {
 }
 
 // values computes the points of a chain by the words of its definition.
-func values(t *testing.T, base zodb.Tid, txns []txn) []hashchain.Point {
+func values(t fataler, base zodb.Tid, txns []txn) []hashchain.Point {
 	t.Helper()
 	points := []hashchain.Point{{Tid: base}}
 	for _, one := range txns {
@@ -186,7 +193,7 @@ func values(t *testing.T, base zodb.Tid, txns []txn) []hashchain.Point {
 		}
 		digest, err := zodb.DigestOf(one.reader())
 		if err != nil {
-			t.Fatal(err)
+			t.Fatalf("%v", err)
 		}
 		before, tid := points[len(points)-1], one.tid.Bytes()
 		points = append(points, hashchain.Point{Tid: one.tid, Count: before.Count + 1,

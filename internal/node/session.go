@@ -313,6 +313,7 @@ func (s *session) options() secondary.Options {
 	opt := secondary.Options{
 		SharedBlobs: s.blobs.following(), Name: s.status.base.Name, Dial: s.c.dialServer,
 		Secret: s.c.read.secret, ReplicationAddr: s.replicationAddr, Chain: s.position,
+		Appended: s.chain.Appended,
 		Protocol: s.cfg.Protocol, KeepAliveDelay: s.cfg.KeepAliveDelay, NeedsIdentity: !s.c.ReplicateTo.IsZero(),
 		MaxRecord: s.cfg.MaxRecord, MaxFrame: s.cfg.MaxFrame,
 		HandshakeTimeout: s.c.HandshakeTimeout, StallTimeout: s.c.IdleTimeout,
