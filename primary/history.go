@@ -72,15 +72,18 @@ func (c *native) answerQueries(ctx context.Context, s *yamux.Session, control *p
 }
 
 // answerAll answers the questions, one after the other.
-func (c *native) answerAll(ctx context.Context, s *yamux.Session, control *protocol.Control,
-	query *protocol.HistoryQuery, idle *idleLimit) error {
+func (c *native) answerAll(ctx context.Context, s *yamux.Session, control *protocol.Control, query any,
+	idle *idleLimit) error {
+	blobs := blobComparison{c: c}
 	for range protocol.MaxHistoryQueries {
 		c.guard.Allow(helloBytes)
 		idle.begin()
-		answer, err := c.answer(ctx, query)
+		answer, err := c.answer(ctx, query, &blobs)
 		if err != nil {
-			return c.refuse(s, control, refuse(protocol.CodeInternal, query.Tid, "computing the hash chain: %v",
-				err))
+			return err
+		}
+		if r, refused := answer.(*protocol.Refusal); refused {
+			return c.refuse(s, control, r)
 		}
 		if err := control.Send(answer); err != nil {
 			return fmt.Errorf("answering about the history: %w", err)
@@ -95,27 +98,34 @@ func (c *native) answerAll(ctx context.Context, s *yamux.Session, control *proto
 }
 
 // nextQuery waits for the next question. When the other side has no more it returns errCompared.
-func (c *native) nextQuery(ctx context.Context, control *protocol.Control) (*protocol.HistoryQuery, error) {
-	msg, err := control.Receive(ctx)
+func (c *native) nextQuery(ctx context.Context, control *protocol.Control) (query any, err error) {
+	query, err = control.Receive(ctx)
 	if errors.Is(err, io.EOF) || errors.Is(err, yamux.ErrSessionShutdown) {
 		return nil, errCompared
 	}
-	if err != nil {
-		return nil, err
-	}
-	query, ok := msg.(*protocol.HistoryQuery)
-	if !ok {
-		return nil, goodbye("the other side sent an unexpected message: %T", msg)
-	}
-	return query, nil
+	return query, err
 }
 
-// answer answers one question.
-func (c *native) answer(ctx context.Context, query *protocol.HistoryQuery) (*protocol.HistoryAnswer, error) {
+// answer answers one question; the answer may be a refusal, which is the last one.
+func (c *native) answer(ctx context.Context, query any, blobs *blobComparison) (answer any, err error) {
+	switch q := query.(type) {
+	case *protocol.HistoryQuery:
+		if answer, err = c.aboutHistory(ctx, q); err != nil {
+			return refuse(protocol.CodeInternal, q.Tid, "computing the hash chain: %v", err), nil
+		}
+		return answer, nil
+	case *protocol.BlobQuery:
+		return blobs.answer(q)
+	}
+	return nil, goodbye("the other side sent an unexpected message: %T", query)
+}
+
+func (c *native) aboutHistory(ctx context.Context, query *protocol.HistoryQuery) (*protocol.HistoryAnswer, error) {
 	ctx, cancel := c.p.within(ctx, queryLimit)
 	defer cancel()
 	id, _ := c.p.opt.Identity()
-	answer := &protocol.HistoryAnswer{StorageID: id, Name: c.p.opt.Name, Ranges: c.p.opt.Seed.Snapshot != nil}
+	answer := &protocol.HistoryAnswer{StorageID: id, Name: c.p.opt.Name, Ranges: c.p.opt.Seed.Snapshot != nil,
+		Blobs: c.p.opt.BlobDigests != nil}
 	span, err := c.p.opt.History.Span(ctx)
 	answer.Base, answer.Last = span.Base, span.Last
 	if err == nil && query.Tid != 0 {

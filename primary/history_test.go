@@ -184,3 +184,68 @@ func TestTheChainIsJudged(t *testing.T) {
 		}
 	}
 }
+
+// noted are digests of blobs.
+type noted map[zodb.Oid]protocol.BlobDigest
+
+func (n noted) Find(oid zodb.Oid, tid zodb.Tid) (protocol.BlobDigest, bool) {
+	d, ok := n[oid]
+	return d, ok && d.Tid == tid
+}
+
+func TestANodeComparesBlobsWithWhatItHasNoted(t *testing.T) {
+	src := newSource(plain(3)...)
+	digest := func(oid zodb.Oid, size int64) protocol.BlobDigest {
+		return protocol.BlobDigest{Oid: oid, Tid: tidAt(1), Size: size, Sum: [16]byte{byte(oid), 15: 9}}
+	}
+	query := func(all ...protocol.BlobDigest) *protocol.BlobQuery {
+		q := new(protocol.BlobQuery)
+		for _, d := range all {
+			q.Add(d)
+		}
+		return q
+	}
+	read, fails := 0, errors.New("cannot be read")
+	r := asks(t, start(t, src, Options{History: remembered(t, src), BlobDigests: func() (BlobDigests, error) {
+		if read++; read == 1 {
+			return nil, fails
+		}
+		return noted{1: digest(1, 10), 2: digest(2, 20)}, nil
+	}}), nil)
+	if _, err := r.Blobs(t.Context(), query(digest(1, 10))); err == nil {
+		t.Error("it knows what it could not read")
+	}
+	for range protocol.MaxHistoryQueries + 1 { // what is noted is read once for a connection
+		a, err := r.Blobs(t.Context(), query(digest(1, 10), digest(2, 21), digest(3, 30)))
+		if err != nil || a.Known != 2 || len(a.Other) != 1 || a.Other[0] != 1 {
+			t.Fatalf("got %+v, %v", a, err)
+		}
+	}
+	if read != 3 {
+		t.Errorf("what is noted was read %d times", read)
+	}
+
+	none := asks(t, start(t, src, Options{History: remembered(t, src)}), nil)
+	if _, err := none.Blobs(t.Context(), query(digest(1, 10))); !errors.Is(err, hashchain.ErrNoBlobs) {
+		t.Errorf("a node without blobs: %v", err)
+	}
+}
+
+func TestAQuestionAboutBlobsThatIsNoneEndsTheQuestions(t *testing.T) {
+	src := newSource(plain(3)...)
+	p := start(t, src, Options{History: remembered(t, src), BlobDigests: func() (BlobDigests, error) {
+		return noted{}, nil
+	}})
+	for name, digests := range map[string][]byte{
+		"not whole": make([]byte, 41), "too many": make([]byte, 40*(protocol.MaxBlobQuery+1)),
+	} {
+		conn := connect(t, p.addr)
+		if a, ok := conn.ask(&protocol.HistoryQuery{Version: 2}).(*protocol.HistoryAnswer); !ok || !a.Blobs {
+			t.Fatalf("%s: %+v", name, a)
+		}
+		_ = conn.control.Send(&protocol.BlobQuery{Digests: digests}) // as above
+		if msg, err := conn.control.Receive(conn.ctx); err == nil {
+			t.Errorf("%s: got %#v", name, msg)
+		}
+	}
+}

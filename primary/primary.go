@@ -45,6 +45,8 @@ type Options struct {
 	Seed SeedOptions
 	// History is the chain of digests of the source. Nil: there is none to compare.
 	History History
+	// BlobDigests reads what the node has noted of the content of its blobs. Nil: it notes nothing.
+	BlobDigests func() (BlobDigests, error)
 	// Member is this node among others that could be primary. Nil: it is the primary, and nothing else.
 	Member Member
 	// Sync says how many secondaries must have a transaction before AwaitSynced returns, and SyncApplied that they must

@@ -23,8 +23,8 @@ const keptBuffer = 64 << 10
 
 // A Control sends and receives the messages of a control stream: Hello, Welcome, Refusal, Ack, Heartbeat and Goodbye,
 // before them Authenticate, Challenge and Proof, and for changes of the primary StatusRequest, NodeStatus, VoteRequest,
-// Vote, HandoverCheck, HandoverReady and TakeOver, and to compare histories HistoryQuery and HistoryAnswer, always as
-// pointers. Send may be called concurrently, also with Receive; Receive is for one goroutine.
+// Vote, HandoverCheck, HandoverReady and TakeOver, and to compare copies HistoryQuery, HistoryAnswer, BlobQuery and
+// BlobAnswer, always as pointers. Send may be called concurrently, also with Receive; Receive is for one goroutine.
 //
 // With a peer of an older version of the messages it speaks that one, which its callers do not notice: what they send
 // and receive is of MessageVersion. The peer's version is that of its last message that has one. Who speaks first
@@ -215,6 +215,8 @@ const (
 
 	kindHistoryQuery  = "history_query"
 	kindHistoryAnswer = "history_answer"
+	kindBlobQuery     = "blob_query"
+	kindBlobAnswer    = "blob_answer"
 )
 
 func newMessage(kind string) any {
@@ -255,6 +257,10 @@ func newMessage(kind string) any {
 		return new(HistoryQuery)
 	case kindHistoryAnswer:
 		return new(HistoryAnswer)
+	case kindBlobQuery:
+		return new(BlobQuery)
+	case kindBlobAnswer:
+		return new(BlobAnswer)
 	}
 	return nil
 }
@@ -297,6 +303,10 @@ func kindOf(msg any) (string, error) {
 		return kindHistoryQuery, nil
 	case *HistoryAnswer:
 		return kindHistoryAnswer, nil
+	case *BlobQuery:
+		return kindBlobQuery, nil
+	case *BlobAnswer:
+		return kindBlobAnswer, nil
 	}
 	return "", fmt.Errorf("%T is no message of the control stream", msg)
 }

@@ -67,6 +67,8 @@ func messages() []any {
 		&HistoryQuery{Version: 2, Name: "who", Base: 19, Tid: 20},
 		&HistoryAnswer{StorageID: "id", Name: "primary", Base: 19, Last: 21, Tid: 20, Count: 22,
 			Value: zodb.Digest{7, 31: 8}, Unknown: "packed"},
+		&BlobQuery{Digests: []byte("forty bytes of a blob digest")},
+		&BlobAnswer{Known: 2, Other: []int{1}, Unknown: "cannot be read"},
 	}
 }
 

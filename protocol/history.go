@@ -31,4 +31,7 @@ type HistoryAnswer struct {
 
 	// Ranges says that parts of the data file are to be had on this connection.
 	Ranges bool `msgpack:"ranges,omitempty"`
+
+	// Blobs says that a BlobQuery is answered on this connection.
+	Blobs bool `msgpack:"blobs,omitempty"`
 }

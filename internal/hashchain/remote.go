@@ -110,12 +110,29 @@ func (r *Remote) reconnect(ctx context.Context) error { return errors.Join(r.Clo
 
 // askHere asks on the present connection.
 func (r *Remote) askHere(ctx context.Context, base, tid zodb.Tid) (*protocol.HistoryAnswer, error) {
+	query := &protocol.HistoryQuery{Version: protocol.MessageVersion, Name: r.name, Base: base, Tid: tid}
+	msg, err := r.exchange(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	m, is := msg.(*protocol.HistoryAnswer)
+	if !is {
+		return nil, fmt.Errorf("it answered a question about its history with a %T", msg)
+	}
+	r.last = *m
+	if m.Unknown != "" {
+		return nil, &UnknownError{base, tid, m.Unknown}
+	}
+	return m, nil
+}
+
+// exchange sends a question and returns the answer. A Refusal is an error.
+func (r *Remote) exchange(ctx context.Context, query any) (any, error) {
 	if r.session == nil {
 		return nil, errors.New("the connection to the node is lost")
 	}
 	r.asked++
 	defer context.AfterFunc(ctx, func() { _ = r.session.Close() })() // wakes whoever waits in the middle of a frame
-	query := &protocol.HistoryQuery{Version: protocol.MessageVersion, Name: r.name, Base: base, Tid: tid}
 	if err := r.control.Send(query); err != nil {
 		return nil, err
 	}
@@ -123,17 +140,42 @@ func (r *Remote) askHere(ctx context.Context, base, tid zodb.Tid) (*protocol.His
 	if err != nil {
 		return nil, err
 	}
-	switch m := msg.(type) {
-	case *protocol.HistoryAnswer:
-		r.last = *m
-		if m.Unknown != "" {
-			return nil, &UnknownError{base, tid, m.Unknown}
-		}
-		return m, nil
-	case *protocol.Refusal:
-		return nil, m
+	if refusal, refused := msg.(*protocol.Refusal); refused {
+		return nil, refusal
 	}
-	return nil, fmt.Errorf("it answered a question about its history with a %T", msg)
+	return msg, nil
+}
+
+// ErrNoBlobs says that a node compares no blobs, or is of a version that does not.
+var ErrNoBlobs = errors.New("the node compares no blobs: it has none of its own, or is of an older version")
+
+// Blobs asks the node whether it has noted other content of blobs.
+func (r *Remote) Blobs(ctx context.Context, query *protocol.BlobQuery) (*protocol.BlobAnswer, error) {
+	if r.asked == protocol.MaxHistoryQueries {
+		if err := r.reconnect(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if r.asked == 0 {
+		if _, err := r.Span(ctx); err != nil { // a connection begins with such a question
+			return nil, err
+		}
+	}
+	if !r.last.Blobs {
+		return nil, ErrNoBlobs
+	}
+	msg, err := r.exchange(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	answer, is := msg.(*protocol.BlobAnswer)
+	if !is {
+		return nil, fmt.Errorf("it answered a question about blobs with a %T", msg)
+	}
+	if answer.Unknown != "" {
+		return nil, errors.New(answer.Unknown)
+	}
+	return answer, answer.Check(query.Len())
 }
 
 // ErrNoRanges says that a node gives no parts of its data file, or is of a version that does not.

@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -28,7 +29,7 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 	rule protocol.SyncRule) *replicationServer {
 	f := &replicationServer{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
 		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == cluster.SyncApplied,
-		Own: c.ownSeat(), Seed: c.seeds(src, blobs),
+		Own: c.ownSeat(), Seed: c.seeds(src, blobs), BlobDigests: c.blobDigests(blobs),
 		PutToken: blobs.putToken(), Name: c.name(), Secret: c.read.secret,
 		MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout,
 		MaxPerAddress: c.MaxPerAddress, HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout,
@@ -48,6 +49,14 @@ func (c *Config) seeds(src primary.Source, blobs blobDir) primary.SeedOptions {
 		opt.Snapshot = func() (primary.Snapshot, error) { return file.Snapshot() }
 	}
 	return opt
+}
+
+// blobDigests returns what reads what passes have noted of the blobs; nil: the node has none of its own.
+func (c *Config) blobDigests(blobs blobDir) func() (primary.BlobDigests, error) {
+	if blobs.own == nil {
+		return nil
+	}
+	return func() (primary.BlobDigests, error) { return verify.OpenDigests(c.FS, c.Data) }
 }
 
 // ownSeat is the name of this node among those that commits wait for when others lead; empty: it has none.

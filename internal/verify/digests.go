@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash/crc32"
 	"io/fs"
+	"iter"
 	"os"
 	"path/filepath"
 	"slices"
@@ -127,14 +128,33 @@ func openDigests(disk vfs.FS, path string) (*digestLog, error) {
 
 // find returns what is noted of a blob, which is there.
 func (l *digestLog) find(oid zodb.Oid, tid zodb.Tid) *blobDigest {
-	i, found := slices.BinarySearchFunc(l.known, oid, func(d blobDigest, oid zodb.Oid) int {
-		return d.compare(oid, tid)
-	})
+	i, found := l.index(oid, tid)
 	if !found {
 		return nil
 	}
 	l.seen[i] = true
 	return &l.known[i]
+}
+
+func (l *digestLog) index(oid zodb.Oid, tid zodb.Tid) (i int, found bool) {
+	return slices.BinarySearchFunc(l.known, oid, func(d blobDigest, oid zodb.Oid) int { return d.compare(oid, tid) })
+}
+
+// present yields what is noted of the blobs that are there, once of each.
+func (l *digestLog) present() iter.Seq[*blobDigest] {
+	return func(yield func(*blobDigest) bool) {
+		for i := range l.known {
+			if l.seen[i] && !yield(&l.known[i]) {
+				return
+			}
+		}
+		for i := range l.added {
+			d := &l.added[i]
+			if _, before := l.index(d.oid, d.tid); !before && !yield(d) {
+				return
+			}
+		}
+	}
 }
 
 // digestBatch is how many records are written and synced at once, at most.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -50,6 +51,11 @@ func (f *fileHistory) At(ctx context.Context, base, tid zodb.Tid) (hashchain.Poi
 	}
 	at, err := f.at(ctx, tid)
 	return at.Point, err
+}
+
+// Blobs is Remote: a file has none.
+func (f *fileHistory) Blobs(context.Context, *protocol.BlobQuery) (*protocol.BlobAnswer, error) {
+	return nil, hashchain.ErrNoBlobs
 }
 
 // Close is Remote.

@@ -104,6 +104,8 @@ type pass struct {
 	changed []contradiction
 	opens   *reader
 	replace bool // another file has its name by now
+
+	digests *digestLog // of its blobs, as they are; nil: none were looked at
 }
 
 // Run makes one pass. The error says why it could not come to its end; the Pass has what was found until then.
@@ -226,7 +228,9 @@ func (p *pass) blobs() *blobCheck {
 		p.result.BlobsSkipped = &p.opt.NoBlobs
 		return nil
 	}
-	return newBlobCheck(p)
+	c := newBlobCheck(p)
+	p.digests = c.log
+	return c
 }
 
 // note takes over what a check says.

@@ -12,6 +12,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/check"
 	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -22,9 +23,11 @@ type Peer struct {
 	Ask func(ctx context.Context, count *atomic.Int64) (Remote, error)
 }
 
-// A Remote is the history of another node: a *hashchain.Remote, for example.
+// A Remote is another node: a *hashchain.Remote, for example.
 type Remote interface {
 	hashchain.Chain
+	// Blobs asks whether it has noted other content of blobs; the error is hashchain.ErrNoBlobs where it has none.
+	Blobs(ctx context.Context, query *protocol.BlobQuery) (*protocol.BlobAnswer, error)
 	Close() error
 }
 
@@ -104,6 +107,9 @@ func (p *pass) compare(ctx context.Context, peer Peer, mine *history, remote Rem
 			return err
 		}
 		p.compared(peer, mine, here.Point, span, true)
+		if err := p.comparePeerBlobs(ctx, peer, remote, end); err != nil {
+			return err
+		}
 		p.result.Success++
 		if mine.head.Tid == span.Last {
 			p.result.NoChange++

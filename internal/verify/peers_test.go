@@ -12,6 +12,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -27,6 +28,20 @@ func (n *node) Span(ctx context.Context) (hashchain.Span, error) { n.asked++; re
 func (n *node) At(ctx context.Context, base, tid zodb.Tid) (hashchain.Point, error) {
 	n.asked++
 	return n.chain.At(ctx, base, tid)
+}
+
+// Blobs compares with what the node has noted.
+func (n *node) Blobs(_ context.Context, query *protocol.BlobQuery) (*protocol.BlobAnswer, error) {
+	noted, err := OpenDigests(vfs.OS{}, n.path)
+	answer := new(protocol.BlobAnswer)
+	for i, asked := range query.All() {
+		if is, known := noted.Find(asked.Oid, asked.Tid); known {
+			if answer.Known++; is != asked {
+				answer.Other = append(answer.Other, i)
+			}
+		}
+	}
+	return answer, err
 }
 
 func (n *node) Close() error { return nil }

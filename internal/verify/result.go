@@ -17,6 +17,7 @@ const (
 	KindPickle     check.Kind = "pickle"      // warning: references cannot be read
 	KindBlobSize   check.Kind = "blob-size"   // damage: a blob is not as long as it was
 	KindBlobDigest check.Kind = "blob-digest" // damage: a blob has other content than it had
+	KindBlobPeer   check.Kind = "blob-peer"   // damage: another node has other content of a blob
 	KindState      check.Kind = "state-file"  // damage: the state file cannot be read
 	KindUnreadable check.Kind = "unreadable"  // damage: the disk does not give what is there
 	KindOwnFile    check.Kind = "verify-file" // warning: a file of this package is damaged; it is made anew
@@ -84,6 +85,7 @@ type Pass struct {
 	BlobsRead    int64     `json:"blobs_read"`    // of them, because they were due
 	BlobBytes    int64     `json:"blob_bytes"`    // of these
 	BlobsSkipped *string   `json:"blobs_skipped"` // why blobs were not looked at; nil when they were
+	BlobsPeers   int64     `json:"blobs_peers"`   // compared with what another node has noted, counted for each node
 	PeerBytes    int64     `json:"peer_bytes"`    // sent to other nodes and received from them
 
 	Compared []Compared `json:"compared"` // with other nodes that have answered

@@ -1,0 +1,93 @@
+package protocol
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"iter"
+
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// MaxBlobQuery is how many blobs one BlobQuery may name.
+const MaxBlobQuery = 512
+
+// A BlobDigest is the content of a blob: its size in bytes, and the first half of its SHA-256. On the wire:
+//
+//	oid(8) tid(8) size(8) sum(16)    big-endian
+type BlobDigest struct {
+	Oid  zodb.Oid
+	Tid  zodb.Tid
+	Size int64
+	Sum  [16]byte
+}
+
+const blobDigestLen = 40
+
+// A BlobQuery asks a node whether it has noted other content of some blobs. It may follow a HistoryAnswer that has
+// Blobs.
+type BlobQuery struct {
+	Digests []byte `msgpack:"digests"` // one BlobDigest after the other
+}
+
+// A BlobAnswer answers a BlobQuery.
+type BlobAnswer struct {
+	Known   int    `msgpack:"known"`   // blobs of the query of which the node has noted the content
+	Other   []int  `msgpack:"other"`   // which of them, by number from 0, in ascending order, have other content
+	Unknown string `msgpack:"unknown"` // why the node cannot tell of any; empty: it can
+}
+
+// Add appends a blob to the question.
+func (q *BlobQuery) Add(d BlobDigest) {
+	b := binary.BigEndian.AppendUint64(q.Digests, uint64(d.Oid))
+	b = binary.BigEndian.AppendUint64(b, uint64(d.Tid))
+	b = binary.BigEndian.AppendUint64(b, uint64(d.Size))
+	q.Digests = append(b, d.Sum[:]...)
+}
+
+// Len returns how many blobs the question is about.
+func (q *BlobQuery) Len() int { return len(q.Digests) / blobDigestLen }
+
+// Check reports a question that is none.
+func (q *BlobQuery) Check() error {
+	switch {
+	case len(q.Digests)%blobDigestLen != 0:
+		return errors.New("the last blob of the question is not whole")
+	case q.Len() > MaxBlobQuery:
+		return fmt.Errorf("%d blobs in one question; the limit is %d", q.Len(), MaxBlobQuery)
+	}
+	return nil
+}
+
+// All yields the blobs of a question that Check takes, with their numbers.
+func (q *BlobQuery) All() iter.Seq2[int, BlobDigest] {
+	return func(yield func(int, BlobDigest) bool) {
+		for i := range q.Len() {
+			b := q.Digests[i*blobDigestLen:]
+			d := BlobDigest{
+				Oid: zodb.Oid(binary.BigEndian.Uint64(b)), Tid: zodb.Tid(binary.BigEndian.Uint64(b[8:])),
+				Size: int64(binary.BigEndian.Uint64(b[16:])),
+			}
+			copy(d.Sum[:], b[24:])
+			if !yield(i, d) {
+				return
+			}
+		}
+	}
+}
+
+// Check reports an answer that cannot be one to a question about so many blobs.
+func (a *BlobAnswer) Check(asked int) error {
+	last := -1
+	for _, i := range a.Other {
+		if i <= last || i >= asked {
+			return fmt.Errorf("it was asked about %d blobs, and answers about number %d", asked, i)
+		}
+		last = i
+	}
+	if a.Known < len(a.Other) || a.Known > asked {
+		return fmt.Errorf("it was asked about %d blobs, and knows %d, of which %d are different", asked, a.Known,
+			len(a.Other))
+	}
+	return nil
+}
