@@ -96,7 +96,6 @@ func (c *peer) introduce(name string) {
 
 func (c *peer) refused(r *protocol.Refusal) {
 	c.setState(StateRefused)
-	c.release()
 	c.p.refused(c.conn.RemoteAddr(), c.name, r)
 }
 

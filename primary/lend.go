@@ -64,7 +64,7 @@ func (c *native) lendFile(ctx context.Context, s *yamux.Session, stream *protoco
 		err := out.answer()
 		switch {
 		case ctx.Err() != nil, errors.Is(err, io.EOF), err != nil && s.IsClosed():
-			return nil //nolint:nilerr // it has what it wanted, or the questions say why not
+			return nil // it has what it wanted, or the questions say why not
 		case err != nil:
 			return err
 		}

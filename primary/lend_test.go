@@ -99,11 +99,13 @@ func TestWhatIsOutOfPlaceBesideQuestionsEndsTheConnection(t *testing.T) {
 		},
 		"beyond the end": func(c *client) {
 			stream, _ := c.ranges(4)
-			send(c.t, stream, &protocol.RangeRequest{From: 1000, Length: 5})
+			_ = stream.Request(&protocol.RangeRequest{From: 1000, Length: 5})
+			_ = stream.Flush() // the connection may end before
 		},
 		"a blob that cannot be read": func(c *client) {
 			stream, _ := c.ranges(4)
-			send(c.t, stream, &protocol.BlobRequest{Oid: 2, Tid: 1, Length: 5})
+			_ = stream.Request(&protocol.BlobRequest{Oid: 2, Tid: 1, Length: 5})
+			_ = stream.Flush() // the same
 		},
 		"garbage": func(c *client) {
 			conn, _ := protocol.OpenStream(c.ctx, c.session,
@@ -137,18 +139,18 @@ func TestAnIdleLimitCountsFromTheLastUse(t *testing.T) {
 		idle.begin()
 		idle.begin()
 		idle.end()
-		time.Sleep(time.Hour)
+		<-time.After(time.Hour)
 		synctest.Wait()
 		if ctx.Err() != nil {
 			t.Fatal("it ended while it was used")
 		}
 		idle.end()
-		time.Sleep(59 * time.Second)
+		<-time.After(59 * time.Second)
 		synctest.Wait()
 		if ctx.Err() != nil {
 			t.Fatal("it ended too early")
 		}
-		time.Sleep(2 * time.Second)
+		<-time.After(2 * time.Second)
 		synctest.Wait()
 		if ctx.Err() == nil {
 			t.Error("it goes on for ever")

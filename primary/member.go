@@ -136,7 +136,7 @@ func (c *native) answerRequest(s *yamux.Session, control *protocol.Control, answ
 	} else if err != nil {
 		return fmt.Errorf("answering the request of another node: %w", err)
 	}
-	c.release() // all that is left is to let the other side hang up
+	c.release()
 	linger(s)
 	return errAnswered
 }

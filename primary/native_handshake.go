@@ -200,6 +200,7 @@ func (c *native) refuse(s *yamux.Session, control *protocol.Control, r *protocol
 	if err := control.Send(r); err != nil {
 		return errors.Join(r, err)
 	}
+	c.release()
 	linger(s)
 	return r
 }

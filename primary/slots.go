@@ -71,7 +71,8 @@ func (c *peer) take(to slot) *protocol.Refusal {
 	return nil
 }
 
-// release frees the place of a connection that is refused: it stays only to get the reason.
+// release frees the place of a connection that has got its last message: all that is left is to let the other side hang
+// up.
 func (c *peer) release() {
 	c.p.mu.Lock()
 	proved := c.slot != slotUnproven

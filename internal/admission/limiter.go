@@ -14,8 +14,9 @@ type Limiter struct {
 	perSource int
 	total     int
 
-	mu    sync.Mutex
-	conns []*Conn // the oldest first
+	mu      sync.Mutex
+	arrived uint64  // how many have
+	conns   []*Conn // in the order in which they arrived
 }
 
 // NewLimiter returns a Limiter for total connections, of which one source may have perSource.
@@ -26,6 +27,7 @@ type Conn struct {
 	limiter *Limiter
 	source  string
 	evict   func(why error)
+	arrived uint64 // as which one; 0: it has not
 }
 
 // NewConn returns a connection that does not count yet. Evict is called, without any lock and at most
@@ -34,7 +36,8 @@ func (r *Limiter) NewConn(source string, evict func(why error)) *Conn {
 	return &Conn{limiter: r, source: source, evict: evict}
 }
 
-// Enter counts the connection, as the newest; if needed another one is closed for it.
+// Enter counts the connection; if there are too many, the one that arrived first is closed. A connection that counts
+// again, after Leave, may be that one itself: those that have arrived since are not closed for it.
 func (g *Conn) Enter() {
 	out, why := g.limiter.enter(g)
 	if out != nil {
@@ -53,19 +56,29 @@ func (r *Limiter) enter(g *Conn) (out *Conn, why error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.remove(g)
+	r.insert(g)
 	switch of := r.of(g.source); {
-	case len(of) > 0 && len(of) >= r.perSource:
+	case len(of) > max(1, r.perSource):
 		out = of[0]
 		why = fmt.Errorf("%d connections of this address have not proved who they are; the oldest was closed for a "+
-			"new one: find out what they are, or raise the limit per address", len(of))
-	case len(r.conns) > 0 && len(r.conns) >= r.total:
+			"new one: find out what they are, or raise the limit per address", len(of)-1)
+	case len(r.conns) > max(1, r.total):
 		out = r.oldestOfTheMost()
 		why = fmt.Errorf("%d connections have not proved who they are, and most of them are of this address; the "+
-			"oldest was closed for a new one: find out what they are", len(r.conns))
+			"oldest was closed for a new one: find out what they are", len(r.conns)-1)
 	}
 	r.remove(out)
-	r.conns = append(r.conns, g)
 	return out, why
+}
+
+// insert puts a connection among the others.
+func (r *Limiter) insert(g *Conn) {
+	if g.arrived == 0 {
+		r.arrived++
+		g.arrived = r.arrived
+	}
+	i, _ := slices.BinarySearchFunc(r.conns, g, func(a, b *Conn) int { return cmp.Compare(a.arrived, b.arrived) })
+	r.conns = slices.Insert(r.conns, i, g)
 }
 
 // oldestOfTheMost returns the oldest connection of the source that has the most, of several such the oldest.

@@ -56,11 +56,28 @@ func TestWhoHasProvedItselfMakesNoWay(t *testing.T) {
 	proved.Leave()
 	l.enter("a", "a2")
 	l.want(t)
-	proved.Enter() // is refused in the end, and counts as the newest
-	l.want(t, "a2")
 	proved.Leave()
-	proved.Leave()
-	if n := l.limiter.Len(); n != 0 {
+	l.want(t)
+	if n := l.limiter.Len(); n != 1 {
 		t.Errorf("%d connections are counted", n)
+	}
+}
+
+// One that counts again is closed itself where others have come since, which may just be about to prove themselves.
+func TestWhoCountsAgainMakesWayForWhoCameLater(t *testing.T) {
+	for name, limiter := range map[string]*Limiter{"of an address": NewLimiter(2, 10), "of all": NewLimiter(10, 2)} {
+		t.Run(name, func(t *testing.T) {
+			l := &fixture{limiter: limiter}
+			l.enter("a", "first")
+			answered := l.enter("a", "answered")
+			answered.Leave()
+			l.enter("a", "later")
+			answered.Enter()
+			l.want(t, "first")
+			answered.Leave()
+			l.enter("a", "latest")
+			answered.Enter()
+			l.want(t, "answered")
+		})
 	}
 }
