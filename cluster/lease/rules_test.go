@@ -269,6 +269,9 @@ func TestWhenANodeCampaigns(t *testing.T) {
 		l.views.graceUntil = 0
 		c.prepare(l, coordinator, clock)
 		l.campaign(t.Context(), n.status, 1)
+		if got := l.Status().LastError; (got == "answer: away") != (coordinator.read != nil) {
+			t.Errorf("%s: it says that the coordinator failed to %q", name, got)
+		}
 		leads := c.asks && coordinator.acquire == nil
 		if leads {
 			<-l.taskDone()
