@@ -202,6 +202,16 @@ func (f *fakeNetwork) dial(ctx context.Context, addr string) (net.Conn, error) {
 	return here, nil
 }
 
+// noting is dial, and adds each address to a list.
+func (f *fakeNetwork) noting(dialed *[]string) func(context.Context, string) (net.Conn, error) {
+	return func(ctx context.Context, addr string) (net.Conn, error) {
+		f.mu.Lock()
+		*dialed = append(*dialed, addr)
+		f.mu.Unlock()
+		return f.dial(ctx, addr)
+	}
+}
+
 // serveOne answers one request, and ends with its connection.
 func serveOne(ctx context.Context, conn net.Conn, answer func(any) any) error {
 	_, err := protocol.ServerPreface(ctx, conn)

@@ -102,7 +102,7 @@ func (n *Node) planRewind(ctx context.Context, addr string) (*state.Rewind, erro
 		Secret: n.opt.Secret, State: id, Magic: n.st.Magic(), Name: "zrsd rewind of " + n.opt.Data,
 	}
 	plan, err := rewind.Common(ctx, n.st, id, remote)
-	if err == nil && plan.First != 0 {
+	if err == nil {
 		err = rewind.NeedsBlobs(ctx, n.st, plan.Last)
 	}
 	var refusal *rewind.Refusal

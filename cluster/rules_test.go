@@ -179,6 +179,16 @@ func TestAPlanForAnotherStateIsDropped(t *testing.T) {
 	}
 }
 
+// A rewind that cannot be written down is none: the session ends, and the next one asks again.
+func TestARewindThatCannotBeWrittenDown(t *testing.T) {
+	n := lone(t, func(*Options) {})
+	full(n)
+	n.rewindAfter = &rewindError{plan: &state.Rewind{Until: n.st.LastTid()}}
+	if ended, noted := n.NoteRewind(); !ended || noted || n.keep.State().Rewind != nil {
+		t.Errorf("ended %v, noted %v: %+v", ended, noted, n.keep.State().Rewind)
+	}
+}
+
 // Where commits waited for N of M secondaries, M-N+1 of them have to vote, and the former primary is none of them.
 func TestHowManyVotesAPromotionNeeds(t *testing.T) {
 	own := func(n *Node) voter { return voter{n.keep.Node(), "own"} }

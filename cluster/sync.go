@@ -219,7 +219,7 @@ func (s *syncer) timedOut(ctx context.Context, now *syncWindow, release func(), 
 
 // overdueReason says that commits wait for secondaries that have not answered in time; empty: none does.
 func (s *syncer) overdueReason() string {
-	if s == nil || s.replicationServer == nil { // of a session that begins
+	if s.replicationServer == nil { // nobody can connect
 		return ""
 	}
 	s.mu.Lock()
@@ -346,9 +346,9 @@ func (n *Node) setWaits(w *state.Waits) error {
 	return nil
 }
 
-// changeWaits replaces what is noted, if anything is.
+// changeWaits replaces what is noted. Where nothing is, change returns that.
 func (n *Node) changeWaits(change func(*state.Waits) *state.Waits) error {
-	if id := n.keep.State(); id == nil || id.Waits == nil || change(id.Waits) == id.Waits {
+	if id := n.keep.State(); id == nil || change(id.Waits) == id.Waits {
 		return nil
 	}
 	return n.keep.Update(func(id *state.State) error {
@@ -374,12 +374,7 @@ func (n *Node) Counts(c primary.Counting) error {
 
 // pauseWaits is called before commits are acknowledged that no secondary has.
 func (n *Node) pauseWaits() error {
-	return n.changeWaits(func(w *state.Waits) *state.Waits {
-		if w == nil || w.Paused {
-			return w
-		}
-		return w.Pause()
-	})
+	return n.changeWaits((*state.Waits).Pause)
 }
 
 // resumeWaits is called when all commits are acknowledged only after enough secondaries have them.

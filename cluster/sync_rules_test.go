@@ -14,7 +14,6 @@ import (
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/primary"
-	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -403,93 +402,36 @@ func TestWhoIsNotedAsOneThatCommitsWaitFor(t *testing.T) {
 		n, _, _ := standing(t, nil)
 		n.setPrimary(c.leads)
 		update(n, func(id *state.State) { id.Waits = &state.Waits{Epoch: 1, Required: 1, Nodes: []string{nodeA}} })
+		before := n.keep.State()
 		if err := n.Counts(c.counting); err != nil {
 			t.Fatal(err)
 		}
-		if w := n.keep.State().Waits; !slices.Equal(w.Nodes, c.nodes) || (w.After == n.st.LastTid()) != c.moved {
+		w, same := n.keep.State().Waits, slices.Equal(c.nodes, []string{nodeA}) && !c.moved
+		if !slices.Equal(w.Nodes, c.nodes) || (w.After == n.st.LastTid()) != c.moved {
 			t.Errorf("%s: %+v", name, w)
+		}
+		if (n.keep.State() == before) != same {
+			t.Errorf("%s: it is written down: %v", name, !same)
 		}
 	}
 	n, _, _ := standing(t, nil)
 	n.setPrimary(true)
 	before := n.keep.State()
-	if err := n.Counts(primary.Counting{Node: nodeB}); err != nil || n.keep.State() != before {
-		t.Errorf("nothing was noted, and now %+v, %v", n.keep.State().Waits, err)
-	}
-}
-
-// What a primary with a fault needs of others is said with what clients may have been told: A9.
-func TestWhatClientsMayHaveBeenTold(t *testing.T) {
-	for name, c := range map[string]struct {
-		change func(*Node)
-		synced zodb.Tid // above the last transaction, or below it
-		told   zodb.Tid
-	}{
-		"what a secondary has":   {func(*Node) {}, 1, 1},
-		"commits do not wait":    {func(n *Node) { n.opt.Sync.Required = 0 }, 1, 0},
-		"commits may degrade":    {func(n *Node) { n.opt.Sync.OnTimeout = SyncDegrade }, 1, 0},
-		"nobody can connect":     {func(n *Node) { n.replicationServer = nil }, 1, 0},
-		"it is no primary":       {func(n *Node) { n.setPrimary(false) }, 1, 0},
-		"it opens":               {func(n *Node) { n.entered.Store(false) }, 1, 0},
-		"all, and nothing later": {func(*Node) {}, 0, 0},
+	for name, change := range map[string]func() error{
+		"a node counts": func() error { return n.Counts(primary.Counting{Node: nodeB}) },
+		"it degrades":   n.pauseWaits, "it recovers": n.resumeWaits,
 	} {
-		n, server := waitingPrimary(t, nil)
-		last := n.st.LastTid()
-		server.acknowledge(last + 1 - 2*c.synced)
-		c.change(n)
-		if got := n.lastTold(); got != last-c.told {
-			t.Errorf("%s: up to %v, the last transaction is %v", name, got, last)
+		if err := change(); err != nil || n.keep.State() != before {
+			t.Errorf("%s: nothing was noted, and now %+v, %v", name, n.keep.State().Waits, err)
 		}
 	}
-}
-
-// A primary reports a fault while it is one: not while it opens, nor when it was replaced.
-func TestWhoReportsAFault(t *testing.T) {
-	for name, c := range map[string]struct {
-		change  func(*Node)
-		reports bool
-	}{
-		"a primary":             {func(*Node) {}, true},
-		"one that opens":        {func(n *Node) { n.entered.Store(false) }, false},
-		"a secondary":           {func(n *Node) { n.setPrimary(false) }, false},
-		"one that was replaced": {func(n *Node) { n.noteUnwritten(4) }, false},
-	} {
-		n, _ := waitingPrimary(t, nil)
-		n.sync.overdue = 7
-		c.change(n)
-		if (n.FaultReason() != "") != c.reports || n.diskFull() {
-			t.Errorf("%s: %q, full %v", name, n.FaultReason(), n.diskFull())
-		}
+	update(n, func(id *state.State) { id.Waits = &state.Waits{Epoch: 1, Required: 1, Paused: true} })
+	before = n.keep.State()
+	if err := n.pauseWaits(); err != nil || n.keep.State() != before {
+		t.Errorf("that commits do not wait is written down again: %v", err)
 	}
-	for name, c := range map[string]struct {
-		status protocol.NodeStatus
-		want   bool
-	}{
-		"a primary with a fault": {protocol.NodeStatus{IsPrimary: true, FaultReason: "full"}, true},
-		"a primary without one":  {protocol.NodeStatus{IsPrimary: true}, false},
-		"a secondary":            {protocol.NodeStatus{FaultReason: "full"}, false},
-	} {
-		if got := faultOf(&c.status); (got != "") != c.want {
-			t.Errorf("%s: %q", name, got)
-		}
-	}
-}
-
-// What could not be written down counts until a state file has it, and the highest of it.
-func TestWhatIsUnwrittenCountsUntilItIsWritten(t *testing.T) {
-	n, _, _ := standing(t, nil)
-	n.noteUnwritten(4)
-	n.noteUnwritten(3)
-	if n.unwrittenEpoch() != 4 || !n.Fenced() {
-		t.Errorf("%d", n.unwrittenEpoch())
-	}
-	for seen, want := range map[uint64]uint64{3: 4, 4: 0} {
-		update(n, func(id *state.State) { id.MaxEpochSeen = seen })
-		if got := n.unwrittenEpoch(); got != want {
-			t.Errorf("with epoch %d written down it is %d", seen, got)
-		}
-	}
-	if n.keep = unwritten(); n.unwrittenEpoch() != 0 || n.Fenced() {
-		t.Error("a node without a state was replaced")
+	n.keep = unwritten()
+	if err := n.pauseWaits(); err != nil {
+		t.Error(err)
 	}
 }

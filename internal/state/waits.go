@@ -71,8 +71,8 @@ func (w *Waits) From(tid zodb.Tid) *Waits {
 
 // Pause says that commits may be acknowledged that no secondary has.
 func (w *Waits) Pause() *Waits {
-	if w == nil {
-		return nil
+	if w == nil || w.Paused {
+		return w
 	}
 	now := *w
 	now.Paused = true
