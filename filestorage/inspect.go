@@ -130,6 +130,16 @@ func each[T any](next func() (T, error)) iter.Seq2[T, error] {
 	}
 }
 
+// Next returns the next transaction, which has to be there: where what is committed ends, too, the error is a
+// *zodb.CorruptError.
+func (in *Inspector) Next() (*RawTransaction, error) {
+	txn, err := in.next()
+	if errors.Is(err, io.EOF) {
+		err = in.corrupt(in.pos, "a transaction", "none that is finished")
+	}
+	return txn, err
+}
+
 // next returns the next transaction, whatever was read of the one before. What it returns is valid until the next call.
 func (in *Inspector) next() (*RawTransaction, error) {
 	if in.size-in.pos < txnHeaderLen {
@@ -278,6 +288,18 @@ func (p peeker) ReadAt(b []byte, pos int64) (int, error) {
 // SkipTo has Transactions continue with the one at pos, which the caller knows to begin there.
 func (in *Inspector) SkipTo(pos int64) {
 	in.pos, in.recPos, in.txn = pos, pos, RawTransaction{Pos: pos}
+}
+
+// Before returns the transaction that ends at pos, with nothing of its metadata but tid and status. The error is a
+// *zodb.CorruptError when none does.
+func (in *Inspector) Before(pos int64) (RawTransaction, error) {
+	var h txnHeader
+	c := scan{file: in.file, path: in.path, size: in.size}
+	at, err := c.before(pos, &h)
+	if err != nil {
+		return RawTransaction{}, err
+	}
+	return RawTransaction{Pos: at, Length: int64(h.Length), Meta: zodb.TxnMeta{Tid: h.Tid, Status: h.Status}}, nil
 }
 
 // Data returns the data that follow the header of rec.

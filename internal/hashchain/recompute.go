@@ -13,12 +13,14 @@ import (
 // Between a pack and the first checkpoint after it nothing can be held against anything: what was packed has other
 // content than it had. There the checkpoint is taken as it is, when its transaction has the digest that it names.
 type Recompute struct {
-	kept  []state.Checkpoint // that have still to come
-	from  zodb.Tid           // base of the kept chain
-	head  checkpoint
-	known bool // head is of the chain that begins after base
-	base  zodb.Tid
-	sound zodb.Tid // the last transaction up to which all was as it was kept, or where the chain began
+	kept     []state.Checkpoint // that have still to come
+	from     zodb.Tid           // base of the kept chain
+	head     checkpoint
+	known    bool // head is of the chain that begins after base
+	base     zodb.Tid
+	sound    zodb.Tid // the last transaction up to which all was as it was kept, or where the chain began
+	soundEnd int64    // where the file continues after it
+	end      int64    // of the last transaction taken
 
 	places []Place
 	since  Place // of the last place: how much came after it
@@ -36,6 +38,7 @@ type Place struct {
 // was.
 type Contradiction struct {
 	After zodb.Tid // all up to it is as it was
+	From  int64    // where the file continues after it; 0: at its beginning
 	Tid   zodb.Tid // of the checkpoint
 	Exact bool     // it is this transaction itself
 	Gone  bool     // the file does not have it
@@ -59,6 +62,8 @@ func NewRecompute(kept state.Chain) *Recompute {
 
 // Take takes the next transaction, which ends at pos. Without a digest its content could not be read.
 func (r *Recompute) Take(tid zodb.Tid, status zodb.Status, digest *zodb.Digest, pos int64) *Contradiction {
+	begins := r.end
+	r.end = pos
 	switch {
 	case status == zodb.StatusUndone:
 		return nil
@@ -67,25 +72,26 @@ func (r *Recompute) Take(tid zodb.Tid, status zodb.Status, digest *zodb.Digest, 
 		return nil
 	case !r.known:
 		r.known, r.base, r.head = true, tid, checkpoint{Tid: tid, Digest: *digest}
-		r.sound, r.since = tid, Place{point(r.head), pos}
+		r.sound, r.soundEnd, r.since = tid, pos, Place{point(r.head), pos}
 	default:
 		r.head = next(r.head, tid, *digest)
 		r.txns++
 	}
-	found := r.compare(tid, digest)
+	found := r.compare(tid, digest, begins)
 	r.note(pos)
 	return found
 }
 
 // forget begins again after what follows.
 func (r *Recompute) forget() {
-	*r = Recompute{kept: r.kept, from: r.from, scale: 1}
+	*r = Recompute{kept: r.kept, from: r.from, scale: 1, end: r.end, soundEnd: r.end}
 }
 
-// compare holds the head against the checkpoint of its transaction, if one was kept.
-func (r *Recompute) compare(tid zodb.Tid, digest *zodb.Digest) *Contradiction {
+// compare holds the head against the checkpoint of its transaction, if one was kept. begins is where the transaction
+// does.
+func (r *Recompute) compare(tid zodb.Tid, digest *zodb.Digest, begins int64) *Contradiction {
 	if r.base != r.from {
-		return r.join(tid, digest)
+		return r.join(tid, digest, begins)
 	}
 	if len(r.kept) == 0 || r.kept[0].Count > r.head.Count {
 		return nil
@@ -93,10 +99,10 @@ func (r *Recompute) compare(tid zodb.Tid, digest *zodb.Digest) *Contradiction {
 	kept := r.kept[0]
 	r.kept = r.kept[1:]
 	if kept == r.head {
-		r.sound = tid
+		r.sound, r.soundEnd = tid, r.end
 		return nil
 	}
-	found := &Contradiction{After: r.sound, Tid: kept.Tid}
+	found := &Contradiction{After: r.sound, From: r.soundEnd, Tid: kept.Tid}
 	if kept.Tid == tid {
 		found.Exact = kept.Digest != *digest
 		r.adopt(kept) // what comes after it is looked at by itself
@@ -108,7 +114,7 @@ func (r *Recompute) compare(tid zodb.Tid, digest *zodb.Digest) *Contradiction {
 }
 
 // join continues from the checkpoint of a transaction where nothing is known of those before it.
-func (r *Recompute) join(tid zodb.Tid, digest *zodb.Digest) *Contradiction {
+func (r *Recompute) join(tid zodb.Tid, digest *zodb.Digest, begins int64) *Contradiction {
 	for len(r.kept) > 0 && r.kept[0].Tid < tid { // packed away
 		r.kept = r.kept[1:]
 	}
@@ -118,7 +124,7 @@ func (r *Recompute) join(tid zodb.Tid, digest *zodb.Digest) *Contradiction {
 	kept := r.kept[0]
 	r.kept = r.kept[1:]
 	if kept.Digest != *digest {
-		return &Contradiction{After: tid, Tid: tid, Exact: true}
+		return &Contradiction{After: tid, From: begins, Tid: tid, Exact: true}
 	}
 	r.adopt(kept)
 	return nil
@@ -129,7 +135,7 @@ func (r *Recompute) adopt(kept checkpoint) {
 	if r.base != r.from {
 		r.base, r.places, r.scale = r.from, nil, 1
 	}
-	r.head, r.sound = kept, kept.Tid
+	r.head, r.sound, r.soundEnd = kept, kept.Tid, r.end
 }
 
 // note remembers the place now and then, as a chainWriter does.

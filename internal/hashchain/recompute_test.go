@@ -62,8 +62,8 @@ func TestAChangeIsBetweenTheCheckpointsAroundIt(t *testing.T) {
 	for changed, want := range map[int]Contradiction{
 		3:  {After: 0, Tid: 50},
 		5:  {After: 0, Tid: 50, Exact: true},
-		12: {After: 50, Tid: 200},
-		30: {After: 200, Tid: 300, Exact: true},
+		12: {After: 50, From: 500, Tid: 200},
+		30: {After: 200, From: 2000, Tid: 300, Exact: true},
 	} {
 		_, found := recompute(keptOf(30, 5, 20, 30), 30, func(i int) (*zodb.Digest, zodb.Status) {
 			if i == changed {
@@ -88,7 +88,7 @@ func TestALostTransactionIsFoundAndOnlyOnce(t *testing.T) {
 			found = append(found, *c)
 		}
 	}
-	if diff := cmp.Diff([]Contradiction{{After: 50, Tid: 200, Gone: true}}, found); diff != "" {
+	if diff := cmp.Diff([]Contradiction{{After: 50, From: 5, Tid: 200, Gone: true}}, found); diff != "" {
 		t.Error(diff)
 	}
 }

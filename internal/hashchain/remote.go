@@ -58,6 +58,9 @@ func (r *Remote) Close() error {
 	return r.session.Close()
 }
 
+// Alive reports whether the connection is there.
+func (r *Remote) Alive() bool { return r.session != nil && !r.session.IsClosed() }
+
 // Node returns what the node said of itself: its name, and the id of its storage. They are empty before a question.
 func (r *Remote) Node() (name, storageID string) { return r.last.Name, r.last.StorageID }
 

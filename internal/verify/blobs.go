@@ -107,6 +107,7 @@ func (c *blobCheck) file(ctx context.Context, oid zodb.Oid, tid zodb.Tid, size i
 func (c *blobCheck) found(kind check.Kind, oid zodb.Oid, tid zodb.Tid, text string) {
 	c.p.found(check.Finding{Severity: check.Damage, Kind: kind, Tid: &tid, Oid: &oid,
 		Text: text + ": fetch the blob from another node or from a backup"})
+	c.p.suspect(Suspect{Tid: &tid, Oid: &oid, Blob: true, Found: text})
 }
 
 // read reads a blob.

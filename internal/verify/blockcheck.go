@@ -34,6 +34,7 @@ type badBlock struct {
 	tid *zodb.Tid
 	oid *zodb.Oid
 	pos *int64 // of the record, or the transaction
+	txn int64  // where the transaction begins; 0: not known
 }
 
 // maxBadBlocks bounds what is kept of a file that is another one.
@@ -82,7 +83,9 @@ func (c *blockCheck) at(from, to int64, tid zodb.Tid, oid *zodb.Oid) {
 	for _, bad := range c.bad {
 		if from < bad.to && bad.from < to && (bad.oid == nil && (bad.tid == nil || oid != nil)) {
 			bad.tid, bad.pos = &tid, &from
-			if oid != nil {
+			if oid == nil {
+				bad.txn = from
+			} else {
 				copied := *oid
 				bad.oid = &copied
 			}

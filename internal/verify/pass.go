@@ -104,6 +104,7 @@ type pass struct {
 	changed []contradiction
 	opens   *reader
 	replace bool // another file has its name by now
+	reads   *collector
 
 	digests *digestLog // of its blobs, as they are; nil: none were looked at
 }
@@ -154,6 +155,8 @@ func (p *pass) run(ctx context.Context) error {
 // unreadable reports what the disk does not give.
 func (p *pass) unreadable(err error) {
 	if lost := (*unreadableError)(nil); errors.As(err, &lost) {
+		p.suspect(Suspect{Start: p.reads.begun(lost.at), From: lost.at, To: lost.at + sector,
+			Found: "the disk does not give it: " + lost.err.Error()})
 		p.found(check.Finding{Severity: check.Damage, Kind: KindUnreadable, Pos: &lost.at, Text: fmt.Sprintf("the "+
 			"disk does not give what is in the file: %v; nothing after it was verified: replace the disk, and fetch "+
 			"the file from another node or from a backup", lost.err)})
@@ -190,6 +193,7 @@ func (p *pass) data(ctx context.Context) (err error) {
 	}}
 	digests := newDigester(p.chain)
 	c := newCollector(ctx, p)
+	p.reads = c
 	end := c.start(digests)
 	defer end()
 	blobs := p.blobs()
@@ -199,6 +203,7 @@ func (p *pass) data(ctx context.Context) (err error) {
 		Report: func(f check.Finding) {
 			p.whole = p.whole && f.Kind != check.KindStructure
 			p.found(f)
+			p.suspectFound(&f)
 		},
 	})
 	p.opens = d.opens
@@ -300,6 +305,8 @@ func (p *pass) judgeChain() {
 			f.Text += fmt.Sprintf(", at the latest at offset %d: compare with another node to find which", c.pos)
 		}
 		p.found(f)
+		from := max(c.From, firstTransaction)
+		p.suspect(Suspect{Start: from, From: from, To: c.pos, Tid: f.Tid, Found: c.String()})
 	}
 }
 
@@ -324,6 +331,7 @@ func (p *pass) judgeBlocks() {
 		}
 		f.Text += ": the disk does not have what was written; fetch it from another node or from a backup"
 		p.found(f)
+		p.suspect(Suspect{Start: b.txn, From: b.from, To: b.to, Tid: b.tid, Oid: b.oid, Found: f.Text})
 	}
 }
 

@@ -167,6 +167,7 @@ func (p *pass) locate(ctx context.Context, peer Peer, mine *history, remote Remo
 		p.result.report(Finding{Where: Here, Peer: &peer.Name, Finding: check.Finding{Severity: check.Damage,
 			Kind: KindPeer, Tid: &tid, Pos: &pos, Text: fmt.Sprintf("this transaction has changed on this disk; node "+
 				"%s has it as it was: fetch it from there", peer.Name)}})
+		p.suspect(Suspect{Start: pos, From: pos, To: pos + 1, Tid: &tid, Found: c.String()})
 	}
 	return nil
 }

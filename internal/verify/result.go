@@ -94,6 +94,8 @@ type Pass struct {
 	Warnings int64                `json:"warnings"`
 	Kinds    map[check.Kind]int64 `json:"kinds"`    // all findings, by kind
 	Findings []Finding            `json:"findings"` // the first ones of each kind
+
+	suspects []Suspect // where damage on this disk is to be looked for; the first maxSuspects of them
 }
 
 // A Compared is how far this copy is the same as another one.
@@ -105,6 +107,9 @@ type Compared struct {
 	Base         zodb.Tid `json:"base"`         // they were compared from after this transaction; 0: from the first one
 	Last         zodb.Tid `json:"last_tid"`     // of the other copy
 }
+
+// Suspects are where damage on this disk is to be looked for, to heal it.
+func (r *Pass) Suspects() []Suspect { return r.suspects }
 
 // report counts a finding, and lists it where there is room.
 func (r *Pass) report(f Finding) {
