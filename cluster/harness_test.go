@@ -36,6 +36,8 @@ type site struct {
 
 	newIdentity, asItWas bool
 
+	reseed string // node.Config.Reseed
+
 	sharedBlobs string // the primary's blob directory; empty: none is shared
 }
 
@@ -49,7 +51,7 @@ func (s *site) config() node.Config {
 	return node.Config{
 		FS: s.disk, Data: "Data.fs", Name: s.name, Sync: s.sync, ReplicateTo: s.to,
 		Coordinator: s.coordinator, NewIdentity: s.newIdentity, AsItWas: s.asItWas,
-		Blobs: s.sharedBlobs, SharedBlobs: s.sharedBlobs != "",
+		Reseed: s.reseed, Blobs: s.sharedBlobs, SharedBlobs: s.sharedBlobs != "",
 		Heartbeat: 50 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: nodetest.Patience,
 	}
 }

@@ -30,6 +30,7 @@ type Options struct {
 	ReplicationAddr string              // where others connect to this node, as they reach it; empty: nowhere
 	AdminAddr       string              // of its admin server, for the coordinator's list
 	Blobs           string              // path of the blob directory; empty: none
+	ReseedAuto      bool                // its data file may be set aside as a whole, without an operator
 	SharedBlobs     bool                // it is the primary's own, so that this node cannot be primary
 	ReadyLag        time.Duration       // how far behind a node may be that is elected
 	Sync            SyncConfig          // for how many secondaries commits of clients wait
@@ -221,7 +222,8 @@ func (n *Node) Run(ctx context.Context, served chan error) error {
 		case <-ctx.Done():
 			return nil
 		case err := <-n.ended:
-			if !errors.As(err, &n.rewindAfter) {
+			var aside *ReseedError
+			if !errors.As(err, &n.rewindAfter) && (!errors.As(err, &aside) || !n.IsPrimary()) {
 				return err
 			}
 			if n.IsPrimary() { // it was promoted meanwhile: its transactions are the history now

@@ -150,8 +150,8 @@ func (p *promotion) judgeStatus(answers []answer) error {
 }
 
 // learnerText says why a learner does not lead.
-const learnerText = "this copy was begun anew, or from older files, and has not caught up with a primary since: it may " +
-	"lack transactions that clients were told of"
+const learnerText = "this copy was begun anew, or from older files, and has not caught up with a primary since: it " +
+	"may lack transactions that clients were told of"
 
 // aliveReason says that somebody is there who would not say how it stands: it may be the primary. An election has the
 // word of the coordinator that it is none any more.

@@ -47,8 +47,23 @@ func (n *Node) Diverged(ctx context.Context, addr string) error {
 			"refused_by", addr, "from", plan.First, "to", plan.Until)
 		return &rewindError{plan: plan}
 	}
+	var stay *stayError
+	if errors.As(err, &stay) && stay.nothingLost && n.opt.ReseedAuto {
+		return &ReseedError{Primary: addr, why: stay.why}
+	}
 	n.stays(ctx, addr, err)
 	return nil
+}
+
+// A ReseedError ends a session so that the data file is set aside as a whole: no client was told of what this node
+// alone has, and it is too much to be rewound.
+type ReseedError struct {
+	Primary string // the address of the node that has refused this one
+	why     string
+}
+
+func (e *ReseedError) Error() string {
+	return "this node has transactions that its primary never had and no client was told of: " + e.why
 }
 
 // stays logs why nothing is set aside, once.
@@ -71,8 +86,9 @@ func (n *Node) stays(ctx context.Context, addr string, err error) {
 
 // A stayError is why a person has to decide what becomes of the transactions up to last, which the primary lacks.
 type stayError struct {
-	why  string
-	last zodb.Tid
+	why         string
+	last        zodb.Tid
+	nothingLost bool // it is certain that no client was told of any of them
 }
 
 func (e *stayError) Error() string { return e.why }
@@ -80,7 +96,7 @@ func (e *stayError) Error() string { return e.why }
 // planRewind returns how to take out what this node has alone, or a *stayError, or what failed.
 func (n *Node) planRewind(ctx context.Context, addr string) (*state.Rewind, error) {
 	id, last := n.keep.State(), n.st.LastTid()
-	stay := func(why string) error { return &stayError{why, last} }
+	stay := func(why string) error { return &stayError{why: why, last: last} }
 	switch {
 	case id == nil || id.Was != "" || last == 0:
 		return nil, stay("this node has no state of its own")
@@ -122,7 +138,7 @@ func (n *Node) planRewind(ctx context.Context, addr string) (*state.Rewind, erro
 		return nil, err
 	}
 	if n.st.Size()-found.Pos > n.st.Size()/2 {
-		return nil, stay("they are more than half of the file")
+		return nil, &stayError{why: "they are more than half of the file", last: last, nothingLost: true}
 	}
 	known := &state.State{Follow: id.Follow}
 	known.FollowFirst([]string{addr})
@@ -138,12 +154,12 @@ func (n *Node) whyNothingIsLost(ctx context.Context, id *state.State, plan *stat
 	case err != nil:
 		return "", err
 	case packed:
-		return "", &stayError{"a pack has changed them", plan.Until}
+		return "", &stayError{why: "a pack has changed them", last: plan.Until}
 	case !records:
 		return whyEmpty, nil
 	}
 	if why := id.MayBeTold(plan.Last, primary.Epochs()); why != "" {
-		return "", &stayError{why, plan.Until}
+		return "", &stayError{why: why, last: plan.Until}
 	}
 	return whyUntold, nil
 }

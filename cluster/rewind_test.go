@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net"
@@ -13,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/state"
@@ -216,6 +218,38 @@ func TestWhatNeedsAnOperatorIsNotRewoundWithoutOne(t *testing.T) {
 		}
 		waitsForAPerson(t, a.start(t, state.RolePrimary, b.site), b)
 	})
+}
+
+// With reseed auto, what was told to nobody and is too much to be rewound is set aside with the whole file. What may
+// have been told to a client never is.
+func TestTooMuchToBeRewoundIsSetAsideAsAWhole(t *testing.T) {
+	for name, told := range map[string]bool{"nobody was told": false, "somebody may have been told": true} {
+		t.Run(name, func(t *testing.T) {
+			a, b, disk, _, _ := superseded(t, func(a *clusterNode) {
+				for range 40 {
+					a.commitsNothing(t)
+				}
+				if told {
+					a.commits(t)
+				}
+			})
+			a.reseed = node.ReseedAuto
+			had := nodetest.Content(t, disk, "Data.fs")
+			again := a.start(t, state.RolePrimary, b.site)
+			if told {
+				waitsForAPerson(t, again, b)
+				return
+			}
+			st := again.Await(t, "it is a copy again", func(st *admin.Status) bool {
+				return st.Ready && !st.Learner && len(st.Reseeds) == 1 && st.Role == "secondary"
+			})
+			if st.Reseeds[0].Why != state.ReseedHistory || !bytes.Equal(had,
+				nodetest.Content(t, disk, "Data.fs."+st.Reseeds[0].Name)) {
+				t.Errorf("%+v", st.Reseeds)
+			}
+			again.has(t, b.commits(t))
+		})
+	}
 }
 
 func waitsForAPerson(t *testing.T, s, primary *clusterNode) {

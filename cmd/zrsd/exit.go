@@ -36,7 +36,7 @@ const exitHelp = `Exit codes:
   5    anything else that failed on the way, such as a full disk
   6    not now: a pack or a verification is already under way, or the storage is not open; try again
   7    refused: not over this connection, not to this storage, or not by this process
-  8    refused, because transactions could be lost; promote and rewind have --force
+  8    refused, because transactions could be lost; promote, rewind and reseed have --force
   130  pack was interrupted; a second signal ended a server before it had drained`
 
 // A codedError has an exit code of its own.
@@ -102,8 +102,11 @@ func hint(err error) string {
 		create  *filestorage.CreateError
 		newer   *state.VersionError
 		refusal *admin.Refusal
+		reseed  *node.ReseedNeededError
 	)
 	switch {
+	case errors.As(err, &reseed):
+		return "" // it says the command
 	case errors.As(err, &locked), errors.As(err, &create), errors.As(err, &newer):
 		return "" // they say it themselves
 	case errors.Is(err, admin.ErrNoStatus), errors.Is(err, admin.ErrNoAnswer), errors.As(err, &refusal):

@@ -82,7 +82,7 @@ func storage(st *config.Storage) node.Storage {
 	common.Heartbeat = z.Heartbeat.V
 	common.MaxSecondaries = int(z.MaxSecondaries.V)
 	common.MaxSeeds, common.SeedRate = int(z.MaxSeeds.V), z.SeedRate.V
-	common.SeedThreshold = z.SeedThreshold.V
+	common.SeedThreshold, common.Reseed = z.SeedThreshold.V, z.Reseed.V
 	common.MaxPerAddress = int(z.MaxPerAddress.V)
 	common.HandshakeTimeout, common.IdleTimeout = z.HandshakeTimeout.V, z.IdleTimeout.V
 	common.DrainTimeout = z.DrainTimeout.V

@@ -220,17 +220,24 @@ func (opt *rewindOptions) follow(plan *state.Rewind) error {
 
 // agreed asks whether to continue.
 func (opt *rewindOptions) agreed(in io.Reader, out io.Writer, said *rewinding) error {
-	if opt.yes {
+	var text strings.Builder
+	if err := writeRewinding(&text, said, opt.data); err != nil {
+		return err
+	}
+	hint := "look at the output of --dry-run, then give --yes"
+	return agreed(in, out, opt.yes, opt.json, hint, text.String()+"Set this aside and make the node a secondary?")
+}
+
+// agreed asks a question on a terminal, unless it is answered already. Without a terminal the error has the hint.
+func agreed(in io.Reader, out io.Writer, yes, json bool, hint, question string) error {
+	if yes {
 		return nil
 	}
 	file, ok := in.(*os.File)
-	if !ok || !term.IsTerminal(int(file.Fd())) || opt.json {
-		return usage(errors.New("there is no terminal to ask: look at the output of --dry-run, then give --yes"))
+	if !ok || !term.IsTerminal(int(file.Fd())) || json {
+		return usage(fmt.Errorf("there is no terminal to ask: %s", hint))
 	}
-	if err := writeRewinding(out, said, opt.data); err != nil {
-		return err
-	}
-	if _, err := fmt.Fprint(out, "Set this aside and make the node a secondary? [y/N] "); err != nil {
+	if _, err := fmt.Fprint(out, question+" [y/N] "); err != nil {
 		return err
 	}
 	line, err := bufio.NewReader(in).ReadString('\n')

@@ -71,6 +71,7 @@ func rootCommand() *cobra.Command {
 		freezeCommand(),
 		thawCommand(),
 		rewindCommand(),
+		reseedCommand(),
 		salvageCommand(),
 		maintenanceCommand(),
 		checkCommand(),

@@ -78,6 +78,9 @@ func writeStatus(w http.ResponseWriter, st Status) {
 	if st.Disconnected == nil {
 		st.Disconnected = []Secondary{}
 	}
+	if st.Reseeds == nil {
+		st.Reseeds = []Reseed{}
+	}
 	if st.SetAside == nil {
 		st.SetAside = []SetAside{}
 	}

@@ -63,6 +63,9 @@ type Status struct {
 	// SetAside is what this node has set aside by itself, because its primary never had it; oldest first.
 	SetAside []SetAside `json:"set_aside"`
 
+	// Reseeds are the times when the data file of this node was set aside as a whole; oldest first.
+	Reseeds []Reseed `json:"reseeds"`
+
 	Storages []Member `json:"storages,omitempty"` // of a process with several
 }
 
@@ -85,6 +88,16 @@ type Trouble struct {
 	Text  string    `json:"text"`
 	Since time.Time `json:"since"`
 	Stall bool      `json:"stall"` // commits, or what follows the primary, make no progress: the node is not ready
+}
+
+// A Reseed is a data file that was set aside as a whole, and taken anew from the primary.
+type Reseed struct {
+	Why   string    `json:"why"`     // missing, damaged, history or ordered
+	Found string    `json:"found"`   // in words
+	Had   *zodb.Tid `json:"had_tid"` // the last transaction that it was known to have had
+	Name  string    `json:"name"`    // what the names of all that was set aside have at the end
+	At    string    `json:"at"`
+	Auto  bool      `json:"auto"` // without an operator
 }
 
 // A SetAside is a part of a storage that was taken out without a person.

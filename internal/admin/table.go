@@ -42,6 +42,10 @@ func WriteTable(w io.Writer, st *Status) error {
 		row("set aside", fmt.Sprintf("by itself at %s: %v to %v, after %v, in %s; %s", clean(a.At), a.First, a.Until,
 			a.Last, clean(a.File), clean(a.Why)))
 	}
+	for _, r := range st.Reseeds {
+		row("seeded anew", fmt.Sprintf("at %s (%s): %s; what there was is set aside as %s.%s", clean(r.At),
+			clean(r.Why), clean(r.Found), clean(st.Storage.Path), clean(r.Name)))
+	}
 	if ahead := st.Storage.Future; ahead > 0 {
 		row("", fmt.Sprintf("WARNING: %v in the future: a clock was ahead, or this one is behind",
 			time.Duration(ahead*float64(time.Second)).Round(time.Second)))

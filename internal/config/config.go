@@ -117,6 +117,7 @@ type Replication struct {
 	MaxSeeds            Value[int64]
 	SeedRate            Value[int64]               // bytes per second; 0: no limit
 	SeedThreshold       Value[int64]               // bytes; 0: never
+	Reseed              Value[string]              // ask or auto
 	SeedFrom            Value[[]endpoint.Endpoint] // nil: none
 	MaxPerAddress       Value[int64]
 	HandshakeTimeout    Value[time.Duration]

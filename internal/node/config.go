@@ -82,6 +82,9 @@ type Config struct {
 
 	Verify VerifyConfig // how the storage is verified
 
+	// Reseed is what this node does where it is a secondary that has lost its data file; empty: ReseedAsk.
+	Reseed string
+
 	// NewIdentity makes the storage a database of its own where it has no state file, or a copy of one. AsItWas makes a
 	// copy the node again that it is a copy of: the files were moved, or the whole cluster was restored. Both are for
 	// one start.
@@ -169,6 +172,9 @@ func (c *Config) check() error {
 			"out one of the two"}
 	}
 	if err := c.checkSeeds(); err != nil {
+		return err
+	}
+	if err := c.checkReseed(); err != nil {
 		return err
 	}
 	if c.MaxSecondaries < 1 {
@@ -415,8 +421,13 @@ func (c *SecondaryConfig) checkFrame() error {
 
 // rewindCommand is the command line that sets aside what this node has and the primary at addr never had. The node must
 // not run meanwhile.
-func (c *Config) rewindCommand(addr string) string {
-	words := []string{"zrsd", "rewind", "--data", c.Data}
+func (c *Config) rewindCommand(addr string) string { return c.offlineCommand("rewind", addr) }
+
+// reseedCommand is the one that sets the data file aside, so that the node takes everything anew from a primary.
+func (c *Config) reseedCommand(addr string) string { return c.offlineCommand("reseed", addr) }
+
+func (c *Config) offlineCommand(name, addr string) string {
+	words := []string{"zrsd", name, "--data", c.Data}
 	add := func(flag, value string) {
 		if value != "" {
 			words = append(words, flag, value)

@@ -180,7 +180,7 @@ func (s *session) work(ctx context.Context) error {
 	s.led = s.node.IsPrimary()
 	err = errors.Join(err, s.retire())
 	s.rewinds, s.noted = s.node.NoteRewind()
-	return err
+	return s.noteReseed(s, err)
 }
 
 // served has the end of the replication server; nil where there is none.
@@ -238,8 +238,31 @@ func (c *Config) reachable(at net.Addr) string {
 	return net.JoinHostPort(host, strconv.Itoa(tcp.Port))
 }
 
-// openAll opens the storage, with its blobs and its identity.
+// openAll opens the storage, with its blobs and its identity. A copy that has lost its data file is opened as a new
+// one, where that may be.
 func (s *session) openAll(ctx context.Context) (err error) {
+	if err := s.c.finishReseed(s.status); err != nil {
+		return err
+	}
+	err = s.openFiles(ctx)
+	if lost := s.lostCopy(err); lost != nil {
+		if err = s.reseed(ctx, lost); err == nil {
+			err = s.openFiles(ctx)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := s.identify(ctx); err != nil {
+		return errors.Join(err, s.st.Close())
+	}
+	return nil
+}
+
+func (s *session) openFiles(ctx context.Context) (err error) {
+	if err := s.missesData(); err != nil {
+		return err
+	}
 	if err := s.c.missesBlobs(ctx, s.status); err != nil {
 		return err
 	}
@@ -249,12 +272,9 @@ func (s *session) openAll(ctx context.Context) (err error) {
 	if s.blobs, err = s.c.openBlobs(false); err != nil {
 		return err
 	}
-	mustExist := s.starts == state.RolePrimary && !s.create
+	mustExist := s.starts == state.RolePrimary && !s.create && !s.begunAnew()
 	if s.st, err = s.c.openStorage(ctx, s.status, s.blobs, mustExist); err != nil {
 		return s.lost(err)
-	}
-	if err := s.identify(ctx); err != nil {
-		return errors.Join(err, s.st.Close())
 	}
 	return nil
 }
@@ -300,7 +320,8 @@ func (s *session) newNode() (*cluster.Node, error) {
 		Identity: *s.c.identity(), Starts: s.starts, ReplicateFrom: s.cfg.ReplicateFrom,
 		ReplicationAddr: s.replicationAddr, AdminAddr: s.c.Admin.String(), Blobs: s.c.Blobs,
 		SharedBlobs: s.blobs.shared != nil, ReadyLag: s.cfg.ReadyLag, Sync: s.c.Sync, Coordinator: coordinator,
-		Self: s.self, Storage: s.st, State: s.keep, Secret: s.c.read.secret, Dial: s.c.dialServer,
+		ReseedAuto: s.c.Reseed == ReseedAuto,
+		Self:       s.self, Storage: s.st, State: s.keep, Secret: s.c.read.secret, Dial: s.c.dialServer,
 		MayDial: s.c.mayDial, SetAccess: s.c.setAccess, Stopping: s.c.leaving.Load, Watch: s.c.board,
 	}), nil
 }

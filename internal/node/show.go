@@ -230,6 +230,11 @@ func (s *session) showMembership(st *admin.Status) {
 	for _, a := range id.SetAside {
 		st.SetAside = append(st.SetAside, admin.SetAside(a))
 	}
+	for _, r := range id.Reseeds {
+		st.Reseeds = append(st.Reseeds, admin.Reseed{
+			Why: r.Why, Found: r.Text, Had: admin.NonZero(r.Had), Name: r.Aside, At: r.At, Auto: r.Auto,
+		})
+	}
 	st.Fenced = s.node.IsPrimary() && s.node.Fenced()
 	st.Frozen, st.Copied, st.Learner = id.Frozen, id.Copied, id.Learner
 }

@@ -47,6 +47,7 @@ const (
 	memberWaits           = "waits"
 	memberSetAside        = "set_aside"
 	memberLearner         = "learner"
+	memberReseeds         = "reseeds"
 )
 
 // former are the names of members in formats below 4.
@@ -153,6 +154,7 @@ func (s *State) members() []member {
 		{memberWaits, "what commits waited for", &s.Waits, true, s.Waits != nil},
 		{memberSetAside, "a list of rewinds", &s.SetAside, true, len(s.SetAside) > 0},
 		{memberLearner, "true or false", &s.Learner, true, s.Learner},
+		{memberReseeds, "a list of reseeds", &s.Reseeds, true, len(s.Reseeds) > 0},
 	}
 }
 

@@ -30,8 +30,8 @@
 // "frozen": true, "learner": true, of a copy that has no vote before it has caught up with a primary,
 // "external_history": true, where the chain proves nothing, "generated_id": true, where the id was made
 // for a copy of a storage that has none, that of a zc.zrs, "rewind", a rewind to be finished, "set_aside", rewinds that
-// the node did by itself, and "waits", the part of the history of which clients were told only what enough secondaries
-// had: see Waits.
+// the node did by itself, "reseeds", the times when the data file was set aside as a whole, and "waits", the part of
+// the history of which clients were told only what enough secondaries had: see Waits.
 //
 // Files of formats 1 to 3 are read. They call some members by other names (former, in codec.go); those of format 1 have
 // only "epochs", "format" and "storage", those of format 2 no "waits".

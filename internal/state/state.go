@@ -58,6 +58,8 @@ type State struct {
 	Waits *Waits
 	// SetAside are the last rewinds that the node did by itself, oldest first.
 	SetAside []SetAside
+	// Reseeds are the last times when the data file was set aside as a whole, oldest first.
+	Reseeds []Reseed
 	// Frozen says that a primary takes no transactions until it is thawed.
 	Frozen bool
 	// Learner says that this copy may lack transactions that a node at its place has acknowledged: it was begun anew,
@@ -221,6 +223,9 @@ func (s *State) check() error {
 	}
 	if len(s.SetAside) > maxSetAside {
 		return fmt.Errorf("%d rewinds are recorded, the limit is %d", len(s.SetAside), maxSetAside)
+	}
+	if err := s.checkReseeds(); err != nil {
+		return err
 	}
 	if err := s.Chain.check(); err != nil {
 		return err
