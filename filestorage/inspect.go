@@ -48,18 +48,22 @@ func (r *RawRecord) dataPos() int64 { return r.Pos + recHeaderLen }
 // A *zodb.CorruptError from Records affects only the rest of that transaction, and Transactions continues after it. One
 // from Transactions is the end, because it is unknown where another transaction begins.
 type Inspector struct {
-	file   vfs.File
-	path   string
-	win    window
-	size   int64
-	magic  zodb.Magic
-	txn    RawTransaction
-	at     cursor
-	buf    [txnHeaderLen]byte
-	rec    RawRecord
-	pos    int64 // where the next transaction begins
-	recPos int64 // where the next record begins
+	file    vfs.File
+	path    string
+	win     window
+	size    int64
+	magic   zodb.Magic
+	txn     RawTransaction
+	at      cursor
+	buf     [inspectBuffer]byte
+	rec     RawRecord
+	records iter.Seq2[*RawRecord, error] // the one that Records returns: there are many small transactions
+	pos     int64                        // where the next transaction begins
+	recPos  int64                        // where the next record begins
 }
+
+// inspectBuffer is room for each of the fixed parts that an Inspector reads, and for the beginning of data.
+const inspectBuffer = max(recHeaderLen+backLen, zodb.BlobHeadLen)
 
 // Inspect opens the Data.fs at path; disk nil: on the real one. Another magic than the two known ones is a
 // *zodb.CorruptError.
@@ -69,6 +73,7 @@ func Inspect(disk vfs.FS, path string) (*Inspector, error) {
 		return nil, fmt.Errorf("inspect %s: %w", path, err)
 	}
 	in := &Inspector{file: f, path: path, pos: magicLen}
+	in.records = each(in.nextRecord)
 	if err := in.start(); err != nil {
 		return nil, fmt.Errorf("inspect %s: %w", path, errors.Join(err, f.Close()))
 	}
@@ -116,7 +121,7 @@ func (in *Inspector) Pos() int64 { return in.pos }
 func (in *Inspector) Transactions() iter.Seq2[*RawTransaction, error] { return each(in.next) }
 
 // Records ranges over the records that are left of the transaction that came last, likewise.
-func (in *Inspector) Records() iter.Seq2[*RawRecord, error] { return each(in.nextRecord) }
+func (in *Inspector) Records() iter.Seq2[*RawRecord, error] { return in.records }
 
 // each ranges over what next returns, up to io.EOF, which it leaves out, or another error.
 func each[T any](next func() (T, error)) iter.Seq2[T, error] {
@@ -235,12 +240,11 @@ func (in *Inspector) IsBlob(rec *RawRecord) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	var head [zodb.BlobHeadLen]byte
-	n := min(end.Size, zodb.BlobHeadLen)
-	if err := in.win.peek(head[:n], end.dataPos()); err != nil {
+	head := in.buf[:min(end.Size, zodb.BlobHeadLen)]
+	if err := in.win.peek(head, end.dataPos()); err != nil {
 		return false, err
 	}
-	return zodb.IsBlobRecord(head[:n]), nil
+	return zodb.IsBlobRecord(head), nil
 }
 
 // resolve returns the record at the end of the chain of back pointers of rec.
@@ -309,7 +313,7 @@ func (in *Inspector) Data(rec *RawRecord) io.Reader {
 
 // record reads the record at pos, which must end at or before end.
 func (in *Inspector) record(read func([]byte, int64) error, pos, end int64) (RawRecord, error) {
-	var b [recHeaderLen + backLen]byte
+	b := in.buf[:recHeaderLen+backLen]
 	if pos < magicLen || end-pos < recHeaderLen {
 		return RawRecord{}, in.corrupt(pos, "a data record", "the end")
 	}
@@ -317,7 +321,7 @@ func (in *Inspector) record(read func([]byte, int64) error, pos, end int64) (Raw
 		return RawRecord{}, err
 	}
 	var h recHeader
-	h.decode(b[:])
+	h.decode(b)
 	room := end - pos - recHeaderLen
 	switch {
 	case h.VLen != 0:

@@ -26,8 +26,7 @@ func (b *blobRevision) compare(oid zodb.Oid, tid zodb.Tid) int {
 // noteBlob remembers rec if it is a revision of a blob.
 func (c *checker) noteBlob(rec *filestorage.RawRecord) error {
 	blob, err := c.in.IsBlob(rec)
-	var corrupt *zodb.CorruptError
-	if errors.As(err, &corrupt) { // in a record further back, and reported there
+	if _, corrupt := errors.AsType[*zodb.CorruptError](err); corrupt { // in a record further back, and reported there
 		return nil
 	}
 	if err != nil || !blob {

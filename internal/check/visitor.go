@@ -41,9 +41,9 @@ func (c *checker) end(whole bool) error {
 
 func (c *checker) visit(rec *filestorage.RawRecord) error {
 	size, data, err := c.in.Resolved(rec)
-	var corrupt *zodb.CorruptError
+	_, corrupt := errors.AsType[*zodb.CorruptError](err)
 	switch {
-	case errors.As(err, &corrupt): // the check of the back pointer has reported it, here or further back
+	case corrupt: // the check of the back pointer has reported it, here or further back
 		return c.opt.Visitor.Broken(rec)
 	case err != nil:
 		return err

@@ -29,14 +29,13 @@ func (c *checker) walk(ctx context.Context) error {
 }
 
 func (c *checker) transaction(ctx context.Context, txn *filestorage.RawTransaction) error {
-	tid := txn.Meta.Tid
 	c.sum.Transactions++
-	c.tid(txn.Pos, tid)
+	c.tid(txn.Pos, txn.Meta.Tid)
 	if err := c.begin(txn); err != nil {
 		return err
 	}
 	for rec, err := range c.in.Records() {
-		if ended, err := c.ended(ctx, err, KindRecord, &tid, "the rest of the transaction is skipped"); ended {
+		if ended, err := c.ended(ctx, err, KindRecord, txn, "the rest of the transaction is skipped"); ended {
 			return errors.Join(err, c.end(false))
 		}
 		if err := c.record(txn, rec); err != nil {
@@ -47,32 +46,40 @@ func (c *checker) transaction(ctx context.Context, txn *filestorage.RawTransacti
 }
 
 // ended reports whether a range over the file has come to its end with err, or ctx has. Damage is noted, with what
-// follows from it, and is no error.
-func (c *checker) ended(ctx context.Context, err error, kind Kind, tid *zodb.Tid, follows string) (bool, error) {
-	var corrupt *zodb.CorruptError
+// follows from it, and is no error. txn is the transaction in which it is, nil where there is none.
+func (c *checker) ended(ctx context.Context, err error, kind Kind, txn *filestorage.RawTransaction, follows string) (
+	bool, error) {
+	if err == nil && ctx.Err() == nil {
+		return false, nil
+	}
+	corrupt, ok := errors.AsType[*zodb.CorruptError](err)
 	switch {
-	case errors.As(err, &corrupt):
+	case ok:
 		corrupt.Got += "; " + follows
+		var tid *zodb.Tid
+		if txn != nil {
+			tid = at(txn.Meta.Tid)
+		}
 		c.corrupt(kind, corrupt, tid)
 		c.gap = true
 		return true, nil
 	case err != nil:
 		return true, err
 	}
-	return ctx.Err() != nil, context.Cause(ctx)
+	return true, context.Cause(ctx)
 }
 
 // tid checks the tid of the transaction at pos. Of those in the future the first one is reported; all are counted.
 func (c *checker) tid(pos int64, tid zodb.Tid) {
 	if c.sum.Transactions > 1 && tid <= c.last {
 		c.sum.TidsDown++
-		c.report(Finding{Warning, KindTidOrder, &pos, &tid, nil, fmt.Sprintf("%s is not above that of the previous "+
+		c.report(Finding{Warning, KindTidOrder, at(pos), at(tid), nil, fmt.Sprintf("%s is not above that of the previous "+
 			"transaction, %v (%s): the clock was wrong; readers go by the order of the file", tid.Stamp(), c.last,
 			c.last.Stamp())})
 	}
 	if tid > c.future {
 		if c.sum.TidsFuture++; c.sum.TidsFuture == 1 {
-			c.report(Finding{Warning, KindTidFuture, &pos, &tid, nil, fmt.Sprintf("%s is in the future: the clock was "+
+			c.report(Finding{Warning, KindTidFuture, at(pos), at(tid), nil, fmt.Sprintf("%s is in the future: the clock was "+
 				"ahead, or this machine's is behind; until then new tids only count up from it and carry no time",
 				tid.Stamp())})
 		}

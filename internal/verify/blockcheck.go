@@ -75,9 +75,12 @@ func (c *blockCheck) block(sum uint32) {
 // at says what is in a part of the file: a transaction, or, with an oid, a record of it. The smallest one that has the
 // beginning of a difference is what names it.
 func (c *blockCheck) at(from, to int64, tid zodb.Tid, oid *zodb.Oid) {
-	if !c.some.Load() {
-		return
+	if c.some.Load() {
+		c.name(from, to, tid, oid)
 	}
+}
+
+func (c *blockCheck) name(from, to int64, tid zodb.Tid, oid *zodb.Oid) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	for _, bad := range c.bad {
