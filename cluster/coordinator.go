@@ -156,7 +156,6 @@ func (f *failoverNode) Lead(ctx context.Context, number uint64) error {
 func (f *failoverNode) Follow(ctx context.Context, number uint64, leader lease.MemberStatus) error {
 	return f.node.changeInTurn(ctx, func(ctx context.Context) error {
 		if f.node.IsPrimary() {
-			defer f.node.applyAccess()
 			return f.node.fence(ctx, number, false, leader.ReplicationAddr)
 		}
 		return f.node.followAt(leader.ReplicationAddr)

@@ -3,11 +3,14 @@ package cluster
 import (
 	"context"
 	"errors"
+	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/cluster/lease/leasetest"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/protocol"
@@ -147,7 +150,7 @@ func TestWhenACommitMayBeToldOf(t *testing.T) {
 		t.Error("a secondary with a primary")
 	}
 	sec.set(secondary.Status{})
-	if !n.HasLease() {
+	if n.failover.roleChanged(); !n.HasLease() {
 		t.Error("a secondary that had one")
 	}
 	n.setPrimary(true)
@@ -191,6 +194,47 @@ func TestWhenACommitMayBeToldOf(t *testing.T) {
 	if !without.HasLease() || without.Coordinator() != nil || without.awaitCommitted(t.Context(), 1) != nil {
 		t.Error("without a coordinator")
 	}
+}
+
+// The lease is not all that a commit waits for: one that no secondary has is not told of under a lease.
+func TestACommitThatNoSecondaryHasIsNotToldUnderALease(t *testing.T) {
+	n, _, _ := coordinated(t, func(opt *Options) {
+		opt.Sync = SyncConfig{Required: 1, Timeout: time.Hour, OnTimeout: SyncBlock}
+	})
+	n.setPrimary(true)
+	n.sync.setLeading(true)
+	defer n.TakePart()()
+	until(t, "it has the lease", n.HasLease)
+	ctx, cancel := context.WithCancel(t.Context())
+	told := make(chan error, 1)
+	go func() { told <- n.awaitCommitted(ctx, 1) }()
+	isWaiting(t, n)
+	cancel()
+	if err := <-told; !errors.Is(err, context.Canceled) {
+		t.Errorf("it was told of: %v", err)
+	}
+}
+
+// A commit that waits for the lease is a stall until it is told.
+func TestACommitThatWaitsForTheLeaseIsAStall(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, sec, _ := coordinated(t, nil)
+		told := make(chan error, 1)
+		go func() { told <- n.awaitCommitted(t.Context(), 1) }()
+		pause.For(t.Context(), watchdog.Limit)
+		if got := n.opt.Watch.Stalls(time.Now()); len(got) != 1 || !strings.Contains(got[0].String(),
+			"a commit waits for this node's lease") {
+			t.Errorf("stalls: %v", got)
+		}
+		sec.set(secondary.Status{Connected: true})
+		if err := <-told; err != nil {
+			t.Error(err)
+		}
+		pause.For(t.Context(), watchdog.Limit)
+		if got := n.opt.Watch.Stalls(time.Now()); len(got) > 0 {
+			t.Errorf("it stalls: %v", got)
+		}
+	})
 }
 
 // A node without an identity takes no part yet; one that cannot use its coordinator says why.

@@ -4,14 +4,19 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"net"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zeo"
 )
 
@@ -275,6 +280,69 @@ func TestARetiredNodeIsLeftAlone(t *testing.T) {
 	n.Retire()
 	if n.isFollowing() || sec.runs != 0 || len(n.changing) != 1 {
 		t.Error("its role can be changed still")
+	}
+	<-n.changing // for the cleanup
+}
+
+// What works for clients ends before the storage is withdrawn from them: here that commits wait again, which takes as
+// long as the disk does.
+func TestAWithdrawalWaitsForTheEndOfADegradedTime(t *testing.T) {
+	inBubble(t, SyncDegrade, func(b *waitingBubble) {
+		_, release := b.Open()
+		if err := <-commitOf(b.Context(), b.Node, 7); err != nil {
+			b.Fatal(err)
+		}
+		b.opt.FS.(*simdisk.Disk).FailWhen(func(op simdisk.Op) error {
+			if op.Kind == simdisk.Create {
+				pause.For(b.Context(), time.Minute)
+			}
+			return nil
+		})
+		b.server.acknowledge(b.st.LastTid())
+		if release(); b.keep.State().Waits.Paused {
+			b.Error("the state file is written after the end")
+		}
+	})
+}
+
+// A node that leaves asks nobody any more when that returns.
+func TestANodeThatLeavesAsksNobody(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n, _, _ := standing(t, nil)
+		var asks atomic.Int32
+		n.opt.Dial = func(ctx context.Context, _ string) (net.Conn, error) {
+			asks.Add(1)
+			defer asks.Add(-1)
+			<-ctx.Done()
+			pause.For(t.Context(), time.Second)
+			return nil, ctx.Err()
+		}
+		n.setPrimary(true)
+		n.Enter(t.Context())
+		for asks.Load() == 0 {
+			pause.For(t.Context(), time.Millisecond)
+		}
+		if n.Leave(nil); asks.Load() > 0 {
+			t.Error("it asks still")
+		}
+	})
+}
+
+// A change of the role that waits for others does not keep a node from its end.
+func TestAChangeOfTheRoleEndsWithTheNode(t *testing.T) {
+	n, _, _ := standing(t, nil)
+	begun, ended := make(chan struct{}), make(chan error, 1)
+	go func() {
+		ended <- n.changeInTurn(t.Context(), func(context.Context) error {
+			close(begun)
+			<-n.life.Done()
+			return nil
+		})
+	}()
+	<-begun
+	n.Retire()
+	if err := <-ended; err != nil {
+		t.Error(err)
 	}
 	<-n.changing // for the cleanup
 }

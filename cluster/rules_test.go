@@ -125,6 +125,7 @@ func TestTransactionsAgainstCachesThatAreAheadGetRare(t *testing.T) {
 		{time.Second, 2, false},       // the one that was written
 		{61 * time.Second, 2, true},   // then two minutes
 		{62 * time.Second, 2, false},  //
+		{180 * time.Second, 2, false}, //
 		{182 * time.Second, 2, true},  // then four
 		{183 * time.Second, 7, false}, //
 		{423 * time.Second, 7, true},  // somebody has committed: one

@@ -78,6 +78,10 @@ func TestAcceptIndex(t *testing.T) {
 			d.add(100, ' ')
 			d.add(101, ' ')
 		}, size, true},
+		{"only one, without anything", func(d *builtFile) {
+			*d = *newDataFile()
+			d.bytes, d.last = append(d.bytes, empty(100)...), 100
+		}, size, true},
 		{"of an empty file", func(d *builtFile) { *d = *newDataFile() }, size, true},
 		{"in front of an empty file", func(d *builtFile) { *d = *newDataFile() },
 			func(*builtFile) int64 { return 3 }, false},

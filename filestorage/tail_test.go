@@ -102,18 +102,21 @@ func TestAnUnfinishedTransactionBeforeManyIsDamage(t *testing.T) {
 	const most = tailLimit >> 20
 	for _, c := range []struct {
 		name   string
-		follow []int64 // MiB of data
+		follow []int64 // MiB of data; 0: it is empty
 		torn   bool    // the last one is
+		lower  bool    // the last one has a lower tid than the others
 		wrong  int     // this one has a wrong second length, -1: none
 		damage bool
 	}{
-		{"as many as may be", []int64{most / 2, most/2 - 1}, false, -1, false},
-		{"the largest does not count", []int64{4 * most, most / 2, most/2 - 1}, false, -1, false},
-		{"more than may be", []int64{most / 2, most, most / 2}, false, -1, true},
-		{"more than may be, and a torn one", []int64{most / 2, most, most / 2, 1}, true, -1, true},
-		{"few, and many after a gap", []int64{1, 1, most / 2, most, most / 2}, false, 1, true},
-		{"many, and few after a gap", []int64{most / 2, most, most / 2, 1, 1}, false, 4, true},
-		{"a gap in the middle", []int64{most / 2, most / 3, 1, most / 3, most / 2}, false, 2, false},
+		{"as many as may be", []int64{most / 2, most/2 - 1}, false, false, -1, false},
+		{"the largest does not count", []int64{4 * most, most / 2, most/2 - 1}, false, false, -1, false},
+		{"more than may be", []int64{most / 2, most, most / 2}, false, false, -1, true},
+		{"of which the last one is of another order", []int64{most / 2, most, most / 2}, false, true, -1, true},
+		{"more than may be, and a torn one", []int64{most / 2, most, most / 2, 1}, true, false, -1, true},
+		{"the first is empty, the last one torn", []int64{0, most / 2, most, most / 2, 1}, true, false, -1, true},
+		{"few, and many after a gap", []int64{1, 1, most / 2, most, most / 2}, false, false, 1, true},
+		{"many, and few after a gap", []int64{most / 2, most, most / 2, 1, 1}, false, false, 4, true},
+		{"a gap in the middle", []int64{most / 2, most / 3, 1, most / 3, most / 2}, false, false, 2, false},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			path := filepath.Join(t.TempDir(), "Data.fs")
@@ -125,7 +128,19 @@ func TestAnUnfinishedTransactionBeforeManyIsDamage(t *testing.T) {
 			good := hollow(t, f, magicLen, 1, ' ', 10)
 			end := hollow(t, f, good, 2, 'c', 10)
 			for i, mib := range c.follow {
-				end = hollow(t, f, end, zodb.Tid(3+i), ' ', mib<<20)
+				tid := zodb.Tid(3 + i)
+				if c.lower && i == len(c.follow)-1 {
+					tid = 2
+				}
+				if mib == 0 {
+					n, err := f.WriteAt(empty(tid), end)
+					if err != nil {
+						t.Fatal(err)
+					}
+					end += int64(n)
+				} else {
+					end = hollow(t, f, end, tid, ' ', mib<<20)
+				}
 				if i == c.wrong {
 					if _, err := f.WriteAt([]byte{0xff}, end-1); err != nil {
 						t.Fatal(err)
@@ -265,4 +280,20 @@ func TestWhatFollowsADamagedTransactionShowsThatItWasWhole(t *testing.T) {
 	if got := openVerdict(t, d.bytes, Options{}); got != (verdict{Pos: at + 8}) {
 		t.Errorf("its own second length at the end: got %+v", got)
 	}
+	d = newDataFile()
+	d.fill(3, 3, 10)
+	at = int64(len(d.bytes))
+	d.bytes = append(d.bytes, empty(20)...)
+	d.bytes[at+8], d.bytes[at+18] = 1, 5 // its length, and that of the user
+	if got := openVerdict(t, d.bytes, Options{}); got != (verdict{Pos: at + 8}) {
+		t.Errorf("that of an empty one: got %+v", got)
+	}
+}
+
+// empty is a transaction without anything.
+func empty(tid zodb.Tid) []byte {
+	h := txnHeader{Tid: tid, Status: ' ', Length: txnHeaderLen}
+	var b [txnHeaderLen]byte
+	h.encode(b[:])
+	return binary.BigEndian.AppendUint64(b[:], txnHeaderLen)
 }

@@ -234,6 +234,25 @@ func TestFramesOutOfPlaceOrMalformed(t *testing.T) {
 	}
 }
 
+// A frame of a wrong length ends a copy of the data as it ends a read.
+func TestAFrameOfAWrongLengthEndsACopy(t *testing.T) {
+	const id = "c4080000000000000001"
+	wire := frames(t, "96a154"+id+"20c400c400c400", "96a153"+id+id+"c0c203", "6464")
+	d := NewDecoder(bytes.NewReader(wire), 0, Limits{})
+	txn, err := d.Next()
+	if err != nil {
+		t.Fatal(err)
+	}
+	rec, err := txn.NextRecord()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var frame *FrameError
+	if n, err := io.Copy(io.Discard, rec.Data); n != 0 || !errors.As(err, &frame) {
+		t.Errorf("%d bytes, %v", n, err)
+	}
+}
+
 func TestWhatCannotBeStreamedIsRefusedByTheEncoder(t *testing.T) {
 	for name, bad := range map[string]txn{
 		"voted, not finished": {Tid: 1, Status: 'c'},
