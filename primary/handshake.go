@@ -28,6 +28,9 @@ func (c *peer) preface(ctx context.Context) (protocolHandler, error) {
 		c.refused(r)
 		refusePreface(ctx, c.conn, r) // which TLS takes for what it is: no TLS
 		return nil, r
+	case errors.Is(err, protocol.ErrHTTP):
+		lastAnswer(ctx, c.conn, func(ctx context.Context) error { return protocol.RefuseHTTP(ctx, c.conn) })
+		return nil, err
 	case err != nil:
 		return nil, fmt.Errorf("handshake: %w", err)
 	case proto == protocol.Native:

@@ -85,7 +85,9 @@ func (c *native) answerAll(ctx context.Context, s *yamux.Session, control *proto
 		if r, refused := answer.(*protocol.Refusal); refused {
 			return c.refuse(s, control, r)
 		}
-		if err := control.Send(answer); err != nil {
+		if err := control.Send(answer); errors.Is(err, yamux.ErrSessionShutdown) {
+			return errCompared // the other side may have the answer, and be gone, before Send returns
+		} else if err != nil {
 			return fmt.Errorf("answering about the history: %w", err)
 		}
 		idle.end()

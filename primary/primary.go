@@ -273,17 +273,25 @@ func (p *Primary) acceptAll(ctx context.Context, l net.Listener, conns *sync.Wai
 	}
 }
 
-// refusePreface sends r and waits until the client has closed: a close with something unread would destroy r on its
-// way.
+// refusePreface sends r.
 func refusePreface(ctx context.Context, conn net.Conn, r *protocol.Refusal) {
+	lastAnswer(ctx, conn, func(ctx context.Context) error { return protocol.RefusePreface(ctx, conn, r) })
+}
+
+// maxUnread bounds what is read of a client that has got its answer.
+const maxUnread = 16 << 10
+
+// lastAnswer sends an answer and waits until the client has closed: a close with something unread would destroy the
+// answer on its way.
+func lastAnswer(ctx context.Context, conn net.Conn, send func(context.Context) error) {
 	ctx, cancel := context.WithTimeout(ctx, lingerLimit)
 	defer cancel()
-	if protocol.RefusePreface(ctx, conn, r) != nil {
+	if send(ctx) != nil {
 		return
 	}
 	stop := context.AfterFunc(ctx, func() { closeQuietly(conn) })
 	defer stop()
-	_, _ = io.CopyN(io.Discard, conn, 1) // returns when the client closes, says more, or ctx ends: the same to us
+	_, _ = io.CopyN(io.Discard, conn, maxUnread) // until the client closes, has said enough, or ctx ends: all the same
 }
 
 func closeQuietly(c io.Closer) {

@@ -1,9 +1,13 @@
 package primary
 
 import (
+	"bufio"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -39,11 +43,32 @@ func TestACorruptSourceIsNotTheEndOfTheProcess(t *testing.T) {
 func TestAnOversizeFirstMessageIsNotRead(t *testing.T) {
 	p := start(t, newSource(), Options{})
 	conn := dial(t, p.addr)
-	if _, err := conn.Write([]byte("GET / HTTP/1.1\r\n\r\n")); err != nil {
+	if _, err := conn.Write([]byte("helo, is anybody there?\r\n")); err != nil {
 		t.Fatal(err)
 	}
 	if answer, _ := io.ReadAll(conn); len(answer) > 0 { // closed, or reset, for there was more to read
 		t.Errorf("got the answer %q", answer)
+	}
+	p.eventually(t, "nobody connected", func(s Status) bool { return len(s.Secondaries) == 0 })
+}
+
+// Whoever gives the replication port to a command for the admin address gets words, also where it has more to say.
+func TestARequestOfHTTPIsAnsweredAndNotRead(t *testing.T) {
+	p := start(t, newSource(), Options{})
+	conn := dial(t, p.addr)
+	if _, err := fmt.Fprintf(conn, "POST / HTTP/1.1\r\nContent-Length: 1000\r\n\r\n%1000d", 1); err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.ReadResponse(bufio.NewReader(conn), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(resp.Body)
+	if resp.StatusCode != http.StatusBadRequest || err != nil || !strings.Contains(string(body), "--admin") {
+		t.Errorf("got %s %q, %v", resp.Status, body, err)
+	}
+	if err := errors.Join(resp.Body.Close(), conn.Close()); err != nil {
+		t.Error(err)
 	}
 	p.eventually(t, "nobody connected", func(s Status) bool { return len(s.Secondaries) == 0 })
 }

@@ -17,6 +17,9 @@ var (
 	ErrEncrypted = errors.New("the peer speaks TLS, and this address speaks plain text: give this node certificates, " +
 		"too, or leave them out there")
 
+	// ErrHTTP says that the other side sends a request of HTTP.
+	ErrHTTP = errors.New("this is the replication port of a zrsd, not its admin address: give the address of --admin")
+
 	// ErrUnknownMessage says that a message is whole but of a kind that this version does not have. It was consumed,
 	// and the stream can be read on.
 	ErrUnknownMessage = errors.New("message of an unknown kind: the peer may be of a newer version")

@@ -2,13 +2,17 @@ package protocol
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
+
+	"github.com/zrsd/zrsd/internal/service"
 )
 
 // Native names this protocol in the first sized message of a connection.
@@ -21,8 +25,9 @@ const (
 )
 
 // ClientPreface proposes the native protocol and waits for the answer, until ctx ends. A refusal is a *Refusal; a peer
-// that answers with a TLS alert gives ErrEncrypted, one that closes or answers in another language ErrNotNative. The
-// time that it takes is a round trip, good for SessionOptions.RoundTrip.
+// that answers with a TLS alert gives ErrEncrypted, one that is known to be something else a *service.Error, one that
+// closes or answers in another language ErrNotNative. The time that it takes is a round trip, good for
+// SessionOptions.RoundTrip.
 func ClientPreface(ctx context.Context, conn net.Conn) error {
 	return withContext(ctx, conn.SetDeadline, func() error {
 		if err := WriteSized(conn, []byte(Native)); err != nil {
@@ -33,7 +38,12 @@ func ClientPreface(ctx context.Context, conn net.Conn) error {
 		switch {
 		case errors.As(err, &large) && large.Size>>16 == tlsAlert:
 			return ErrEncrypted
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isReset(err), errors.As(err, &large):
+		case errors.As(err, &large):
+			if other := service.Check(large.begin(), service.WantReplication); other != nil {
+				return other
+			}
+			return fmt.Errorf("%w (%w)", ErrNotNative, err)
+		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isReset(err):
 			return fmt.Errorf("%w (%w)", ErrNotNative, err)
 		case err != nil:
 			return fmt.Errorf("waiting for the answer to %s: %w", Native, err)
@@ -43,9 +53,18 @@ func ClientPreface(ctx context.Context, conn net.Conn) error {
 		if r := parseRefusal(string(answer)); r != nil {
 			return r
 		}
+		if err := service.Check(received(answer), service.WantReplication); err != nil {
+			return err
+		}
 		return fmt.Errorf("%w (it answered %q)", ErrNotNative, truncate(string(answer), maxPreface))
 	})
 }
+
+// received returns a short message as it came.
+func received(payload []byte) []byte { return append([]byte{0, 0, 0, byte(len(payload))}, payload...) }
+
+// begin returns the first bytes of what was no message.
+func (e *TooLargeError) begin() []byte { return binary.BigEndian.AppendUint32(nil, uint32(e.Size)) }
 
 // How a TLS connection begins, and how a server of TLS says that something else did not: records of the types
 // handshake (22) and alert (21), major version 3, read as the length of a sized message.
@@ -56,13 +75,16 @@ const (
 
 // ServerPreface reads which protocol the client proposes. The server then calls AcceptPreface when that is Native, and
 // RefusePreface or nothing otherwise. No more than 64 bytes are read before a client has said that. A client that
-// begins with TLS gives ErrEncrypted.
+// begins with TLS gives ErrEncrypted, one that begins with a request of HTTP ErrHTTP.
 func ServerPreface(ctx context.Context, conn net.Conn) (proto string, err error) {
 	err = withContext(ctx, conn.SetDeadline, func() error {
 		first, err := ReadSized(conn, nil, maxPreface)
 		var large *TooLargeError
 		if errors.As(err, &large) && large.Size>>16 == tlsHandshake {
 			return ErrEncrypted
+		}
+		if errors.As(err, &large) && slices.Contains(httpMethods, string(large.begin())) {
+			return ErrHTTP
 		}
 		if err != nil {
 			return fmt.Errorf("waiting for the name of a protocol: %w", err)
@@ -71,6 +93,19 @@ func ServerPreface(ctx context.Context, conn net.Conn) (proto string, err error)
 		return nil
 	})
 	return proto, err
+}
+
+// httpMethods are how requests of HTTP begin.
+var httpMethods = []string{"GET ", "HEAD", "POST", "PUT ", "DELE", "OPTI", "CONN", "PATC", "TRAC"}
+
+// RefuseHTTP answers a request of HTTP, which may be one to the admin address.
+func RefuseHTTP(ctx context.Context, conn net.Conn) error {
+	return withContext(ctx, conn.SetDeadline, func() error {
+		text := ErrHTTP.Error() + "\n"
+		_, err := fmt.Fprintf(conn, "HTTP/1.1 400 Bad Request\r\nContent-Type: text/plain\r\nConnection: close\r\n"+
+			"Content-Length: %d\r\n\r\n%s", len(text), text)
+		return err
+	})
 }
 
 // AcceptPreface asks the client to continue with a session.

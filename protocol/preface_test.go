@@ -1,12 +1,17 @@
 package protocol
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"io"
 	"net"
+	"net/http"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/zrsd/zrsd/internal/service"
 )
 
 // pipe returns both ends of a connection, closed when the test ends.
@@ -78,7 +83,6 @@ func TestAPeerThatIsNotNative(t *testing.T) {
 	for name, server := range map[string]func(net.Conn) error{
 		"closes":                  func(s net.Conn) error { return s.Close() },
 		"speaks another language": func(s net.Conn) error { return WriteSized(s, []byte("220 hi")) },
-		"speaks HTTP":             func(s net.Conn) error { _, err := s.Write([]byte("HTTP")); return err },
 		"is cut in its answer": func(s net.Conn) error {
 			_, err := s.Write([]byte{0, 0, 0, 6, 'z'})
 			return errors.Join(err, s.Close())
@@ -89,6 +93,50 @@ func TestAPeerThatIsNotNative(t *testing.T) {
 			err := answer(t, server)
 			if !errors.Is(err, ErrNotNative) {
 				t.Errorf("got %v", err)
+			}
+		})
+	}
+}
+
+func TestAClientNamesAnotherServiceThatAnswers(t *testing.T) {
+	for is, answers := range map[service.Kind]string{
+		service.HTTP: "HTTP", service.SSH: "SSH-", service.ZEO: "\x00\x00\x00\x02Z5", // as much as it reads to know
+	} {
+		err := answer(t, func(s net.Conn) error {
+			_, err := s.Write([]byte(answers))
+			return err
+		})
+		var other *service.Error
+		if !errors.As(err, &other) || other.Is != is || errors.Is(err, ErrNotNative) {
+			t.Errorf("%s: %v", is, err)
+		}
+	}
+}
+
+// Whoever gives the replication port to a command for the admin address gets an answer that says so.
+func TestARequestOfHTTPIsAnsweredInHTTP(t *testing.T) {
+	for _, method := range []string{http.MethodGet, http.MethodPost, http.MethodOptions} {
+		t.Run(method, func(t *testing.T) {
+			c, s := pipe(t)
+			ended := make(chan error, 1)
+			go func() {
+				_, err := ServerPreface(t.Context(), s)
+				if errors.Is(err, ErrHTTP) {
+					err = errors.Join(RefuseHTTP(t.Context(), s), s.Close())
+				}
+				ended <- err
+			}()
+			go func() { _, _ = io.WriteString(c, method+" / HTTP/1.1\r\n") }() // it is not read to its end
+			resp, err := http.ReadResponse(bufio.NewReader(c), nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			body, err := io.ReadAll(resp.Body)
+			if resp.StatusCode != http.StatusBadRequest || err != nil || !strings.Contains(string(body), "--admin") {
+				t.Errorf("got %s %q, %v", resp.Status, body, err)
+			}
+			if err := errors.Join(resp.Body.Close(), <-ended); err != nil {
+				t.Error(err)
 			}
 		})
 	}

@@ -140,6 +140,9 @@ func (c *client) end(err error) {
 func (c *client) read() error {
 	c.greet()
 	c.out.put(wire.AppendRaw(nil, []byte(c.srv.announced())))
+	if err := c.out.flush(); err != nil { // before its first message, which may end the connection
+		return err
+	}
 	if err := c.conn.SetReadDeadline(time.Now().Add(c.srv.opt.HandshakeTimeout)); err != nil {
 		return err
 	}
@@ -153,7 +156,7 @@ func (c *client) read() error {
 	}
 	var ok bool
 	if c.codec, ok = wire.CodecFor(string(answer)); !ok {
-		return violation("the client answers %.20q to %q%s", answer, c.srv.announced(), olderClient(string(answer)))
+		return violation("the client answers %.20q to %q%s", answer, c.srv.announced(), strangeClient(string(answer)))
 	}
 	c.encoding = string(answer)
 	return c.handle()

@@ -255,8 +255,12 @@ var olderReleases = []struct{ protocol, release string }{
 	{"2", "ZODB 3.2"},
 }
 
-// olderClient explains the answer of a client that is too old, for the log: its users see a client that never connects.
-func olderClient(answer string) string {
+// strangeClient explains the answer of what is no client of protocol 5, for the log: its users see that it never
+// connects.
+func strangeClient(answer string) string {
+	if strings.HasPrefix(answer, "zrsd/") || strings.HasPrefix(answer, "zrs2.") {
+		return ": it wants to replicate, and this is a ZEO server: give it the address that is --replicate-to"
+	}
 	version, isOne := strings.CutPrefix(answer, "Z")
 	if !isOne {
 		return ""

@@ -31,7 +31,7 @@ func (opt *checkOptions) compare(ctx context.Context, path string, stdout, stder
 		return asOpenError(err)
 	}
 	if len(pass.Compared) == 0 {
-		return unreachable(fmt.Errorf("compare with %s: %s", opt.against, why(pass)))
+		return notReached(fmt.Errorf("compare with %s: %s", opt.against, why(pass)), "--replicate-to")
 	}
 	c := pass.Compared[0]
 	if opt.json {

@@ -106,7 +106,7 @@ func (opt compareOptions) node(ctx context.Context, addr string) (*hashchain.Rem
 	}
 	remote, err := hashchain.Dial(ctx, dial, secret, "zrsd compare")
 	if err != nil {
-		return nil, unreachable(fmt.Errorf("asking the node at %s: %w", addr, err))
+		return nil, notReached(fmt.Errorf("asking the node at %s: %w", addr, err), "--replicate-to")
 	}
 	return remote, nil
 }
@@ -121,7 +121,7 @@ func notCompared(err error) error {
 	case errors.As(err, &refusal):
 		return coded(exitRefused, err)
 	}
-	return unreachable(err)
+	return notReached(err, "--replicate-to")
 }
 
 func describeNode(addr string, r *hashchain.Remote, span hashchain.Span) comparedNode {

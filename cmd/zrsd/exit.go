@@ -9,6 +9,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/node"
+	"github.com/zrsd/zrsd/internal/service"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -43,6 +44,7 @@ const exitHelp = `Exit codes:
 type codedError struct {
 	code int
 	err  error
+	flag string // of a node that was not reached: the one that says which of its addresses was wanted
 }
 
 func (e *codedError) Error() string { return e.err.Error() }
@@ -50,20 +52,28 @@ func (e *codedError) Unwrap() error { return e.err }
 
 func usage(err error) error       { return coded(exitUsage, err) }
 func cannotOpen(err error) error  { return coded(exitOpen, err) }
-func unreachable(err error) error { return coded(exitUnreachable, err) }
+func unreachable(err error) error { return notReached(err, "--admin") }
+
+// notReached is unreachable for another address of a node than that of --admin.
+func notReached(err error, flag string) error {
+	if err == nil {
+		return nil
+	}
+	return &codedError{exitUnreachable, err, flag}
+}
 
 func coded(code int, err error) error {
 	if err == nil {
 		return nil
 	}
-	return &codedError{code, err}
+	return &codedError{code: code, err: err}
 }
 
 // errTold ends a command that has said everything on its standard output.
 var errTold = errors.New("the findings were printed")
 
 // errFound ends a command that looked for something wrong, found it and has told so.
-var errFound = &codedError{exitFound, errTold}
+var errFound = &codedError{code: exitFound, err: errTold}
 
 // exitCode returns the exit code for what a command returned.
 func exitCode(err error) int {
@@ -103,18 +113,18 @@ func hint(err error) string {
 		newer   *state.VersionError
 		refusal *admin.Refusal
 		reseed  *node.ReseedNeededError
+		other   *service.Error
 	)
 	switch {
-	case errors.As(err, &reseed):
-		return "" // it says the command
-	case errors.As(err, &locked), errors.As(err, &create), errors.As(err, &newer):
+	case errors.As(err, &reseed), errors.As(err, &other), errors.As(err, &locked), errors.As(err, &create),
+		errors.As(err, &newer):
 		return "" // they say it themselves
 	case errors.Is(err, admin.ErrNoStatus), errors.Is(err, admin.ErrNoAnswer), errors.As(err, &refusal):
 		return ""
 	case node.Unreachable(err):
 		return "check that the node runs and that --from is its replication address; the same command resumes the seed"
-	case errors.As(err, &coded) && coded.code == exitUnreachable:
-		return "check that the node runs and that the address is that of its --admin"
+	case errors.As(err, &coded) && coded.flag != "":
+		return "check that the node runs and that the address is that of its " + coded.flag
 	case errors.As(err, &corrupt):
 		return "run zrsd check on the file, keep a copy of it, and restore it from a backup or from another node"
 	case errors.Is(err, endpoint.ErrInUse):

@@ -150,7 +150,7 @@ func (opt *rewindOptions) plan(ctx context.Context, addr endpoint.Endpoint) (*st
 	case errors.As(err, &refusal):
 		return nil, nil, coded(exitRefused, err)
 	case err != nil:
-		return nil, nil, unreachable(fmt.Errorf("asking the primary at %v: %w", addr, err))
+		return nil, nil, notReached(fmt.Errorf("asking the primary at %v: %w", addr, err), "--replicate-to")
 	}
 	plan.Follow = []string{addr.String()}
 	said, err := describe(ctx, st, plan)

@@ -122,7 +122,7 @@ func (opt *salvageOptions) judge(ctx context.Context, f *salvage.Fragment, out i
 		Dial: func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) },
 	})
 	if err != nil {
-		return unreachable(err)
+		return notReached(err, "--zeo")
 	}
 	defer conn.Close()
 	do := f.Judge

@@ -10,6 +10,8 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+
+	"github.com/zrsd/zrsd/internal/service"
 )
 
 // maxDocument bounds what Fetch reads: room for tens of thousands of secondaries.
@@ -38,13 +40,22 @@ func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error), st
 	case errors.Is(err, errNoStorage):
 		return nil, nil, err
 	case err != nil:
-		return nil, nil, fmt.Errorf("%w (%w)", ErrNoStatus, err)
+		return nil, nil, notAdmin(ErrNoStatus, err)
 	}
 	st = new(Status)
 	if err := json.Unmarshal(raw, st); err != nil {
 		return nil, nil, fmt.Errorf("%w (%w)", ErrNoStatus, err)
 	}
 	return raw, st, nil
+}
+
+// notAdmin returns what says best why an answer is not the one that was expected.
+func notAdmin(what, err error) error {
+	var other *service.Error
+	if errors.As(err, &other) {
+		return err
+	}
+	return fmt.Errorf("%w (%w)", what, err)
 }
 
 // maxRefusal bounds what is read of a node's reason.
@@ -75,7 +86,11 @@ func get(ctx context.Context, conn net.Conn, storage string) (raw []byte, err er
 		return nil, errors.Join(&noStorageError{clean(strings.TrimSpace(string(text)))}, err)
 	}
 	if resp.StatusCode != http.StatusOK {
-		return nil, fmt.Errorf("it answered %s", resp.Status)
+		text, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
+		if words := clean(strings.TrimSpace(string(text))); err == nil && resp.StatusCode == http.StatusBadRequest {
+			return nil, fmt.Errorf("it answered %s: %s", resp.Status, words)
+		}
+		return nil, errors.Join(fmt.Errorf("it answered %s", resp.Status), err)
 	}
 	raw, err = io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
 	if len(raw) > maxDocument {

@@ -11,6 +11,8 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+
+	"github.com/zrsd/zrsd/internal/service"
 )
 
 // maxLine bounds a line of an answer.
@@ -83,7 +85,7 @@ func askLines[Line any](ctx context.Context, dial Dialer, path string, values ur
 		for lines.Scan() {
 			var line Line
 			if err := json.Unmarshal(lines.Bytes(), &line); err != nil {
-				return fmt.Errorf("%w (%w)", ErrNoAnswer, err)
+				return notAdmin(ErrNoAnswer, err)
 			}
 			if err := take(lines.Bytes(), &line); err != nil {
 				return err
@@ -106,7 +108,7 @@ func document(ctx context.Context, dial Dialer, path string, values url.Values, 
 			return fmt.Errorf("%w (it is longer than %d bytes)", ErrNoAnswer, maxDocument)
 		}
 		if err := json.Unmarshal(raw, doc); err != nil {
-			return fmt.Errorf("%w (%w)", ErrNoAnswer, err)
+			return notAdmin(ErrNoAnswer, err)
 		}
 		return nil
 	})
@@ -138,7 +140,7 @@ func ask(ctx context.Context, dial Dialer, method, path string, values url.Value
 	defer hangUp(ctx, conn)()
 	resp, err := exchange(conn, req)
 	if err != nil {
-		return fmt.Errorf("%w (%w)", ErrNoAnswer, err)
+		return notAdmin(ErrNoAnswer, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // everything of use has been read
 	if resp.StatusCode == http.StatusOK {
@@ -165,9 +167,22 @@ func exchange(conn net.Conn, req *http.Request) (*http.Response, error) {
 		return nil, err
 	}
 	bounded := &io.LimitedReader{R: conn, N: maxHeader}
-	resp, err := http.ReadResponse(bufio.NewReader(bounded), req)
+	in := bufio.NewReader(bounded)
+	if err := checkService(in); err != nil {
+		return nil, err
+	}
+	resp, err := http.ReadResponse(in, req)
 	bounded.N = math.MaxInt64 // who reads the body bounds it
 	return resp, err
+}
+
+// checkService reports a server of another kind.
+func checkService(in *bufio.Reader) error {
+	first, err := in.Peek(len("HTTP/1"))
+	if err != nil {
+		return nil //nolint:nilerr // it comes again
+	}
+	return service.Check(first, service.WantAdmin)
 }
 
 // refusalIn reads why a request was not done.

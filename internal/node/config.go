@@ -327,6 +327,9 @@ func (c *SecondaryConfig) check() error {
 	switch {
 	case len(c.ReplicateFrom) == 0:
 		return &ConfigError{"a secondary needs the address of its primary: give it with --replicate-from HOST:PORT"}
+	case !slices.ContainsFunc(c.ReplicateFrom, c.isAnother):
+		return &ConfigError{fmt.Sprintf("--replicate-from %v is the address of this node itself (--replicate-to): "+
+			"give that of its primary", c.ReplicateFrom[0])}
 	case c.ReadyLag <= 0:
 		return &ConfigError{fmt.Sprintf("--ready-lag %v: give a duration above zero, such as 60s", c.ReadyLag)}
 	case c.SharedBlobs && c.Blobs == "":
@@ -345,6 +348,11 @@ func (c *SecondaryConfig) check() error {
 		return err
 	}
 	return c.checkOthers(slices.Concat(c.ReplicateFrom, c.SeedFrom))
+}
+
+// isAnother reports whether an address is none where this node itself serves secondaries.
+func (c *SecondaryConfig) isAnother(e endpoint.Endpoint) bool {
+	return e.String() != c.ReplicateTo.String() && e.String() != c.Advertise.String()
 }
 
 // checkProtocol refuses what zrs2 cannot carry.

@@ -31,6 +31,7 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 	for want, change := range map[string]func(*SecondaryConfig){
 		"":                             func(*SecondaryConfig) {},
 		"name it with --data":          func(c *SecondaryConfig) { c.Data = "" },
+		"is the address of this node":  func(c *SecondaryConfig) { c.ReplicateFrom[0] = c.ReplicateTo },
 		"0.0.0.0:1 can be reached":     func(c *SecondaryConfig) { c.ReplicateTo = address("0.0.0.0:1") },
 		":9 can be reached":            func(c *SecondaryConfig) { c.Admin = address(":9") },
 		"--max-secondaries 0":          func(c *SecondaryConfig) { c.MaxSecondaries = 0 },

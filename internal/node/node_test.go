@@ -189,7 +189,7 @@ func TestWhatCannotBeOpenedEndsTheNode(t *testing.T) {
 func TestASecondaryDoesNotTryAgainWhatCouldNotBeOpenedAtFirst(t *testing.T) {
 	busy := newSite(t, nodetest.DiskWith(t, 1))
 	busy.primary(t).Await(t, "it is ready", nodetest.Ready)
-	c := newSite(t, simdisk.New()).secondaryConfig(busy)
+	c := newSite(t, simdisk.New()).secondaryConfig(newSite(t, simdisk.New()))
 	c.ReplicateTo = busy.to
 	if e := fails[*StartError](t, runSecondary(t.Context(), c)); !errors.Is(e, endpoint.ErrInUse) {
 		t.Errorf("got %v", e)
@@ -211,7 +211,7 @@ func TestDamageIsNotServed(t *testing.T) {
 	before := string(nodetest.Content(t, disk, "Data.fs"))
 	s := newSite(t, disk)
 	fails[*zodb.CorruptError](t, runPrimary(t.Context(), PrimaryConfig{Config: s.config()}))
-	fails[*zodb.CorruptError](t, runSecondary(t.Context(), s.secondaryConfig(s)))
+	fails[*zodb.CorruptError](t, runSecondary(t.Context(), s.secondaryConfig(newSite(t, simdisk.New()))))
 	if string(nodetest.Content(t, disk, "Data.fs")) != before {
 		t.Error("the damaged file was changed")
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -94,7 +95,9 @@ func TestAStopWhileTheStorageOpensIsNoError(t *testing.T) {
 		"primary": func(ctx context.Context, s *site) error {
 			return runPrimary(ctx, PrimaryConfig{Config: s.config()})
 		},
-		"secondary": func(ctx context.Context, s *site) error { return runSecondary(ctx, s.secondaryConfig(s)) },
+		"secondary": func(ctx context.Context, s *site) error {
+			return runSecondary(ctx, s.secondaryConfig(newSite(t, simdisk.New())))
+		},
 		"attached": func(ctx context.Context, s *site) error {
 			return runPrimary(ctx, PrimaryConfig{Config: s.config(), Attach: true})
 		},

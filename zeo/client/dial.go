@@ -2,12 +2,14 @@ package client
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"net"
 	"time"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/service"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -107,7 +109,7 @@ func greet(ctx context.Context, conn net.Conn) (wire.Codec, error) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // ends the wait
 	announced, err := wire.Read(conn, maxGreeting)
 	if err != nil {
-		return nil, fmt.Errorf("waiting for its protocol: %w", errors.Join(err, context.Cause(ctx)))
+		return nil, fmt.Errorf("waiting for its protocol: %w", errors.Join(otherService(err), context.Cause(ctx)))
 	}
 	codec, known := wire.CodecFor(string(announced))
 	if !known {
@@ -117,6 +119,18 @@ func greet(ctx context.Context, conn net.Conn) (wire.Codec, error) {
 		return nil, fmt.Errorf("answering its protocol: %w", errors.Join(err, context.Cause(ctx)))
 	}
 	return codec, nil
+}
+
+// otherService says which service it is whose first bytes were no message of ZEO.
+func otherService(err error) error {
+	var large *wire.SizeError
+	if errors.As(err, &large) {
+		first := binary.BigEndian.AppendUint32(nil, uint32(large.Size))
+		if other := service.Check(first, service.WantZEO); other != nil {
+			return other
+		}
+	}
+	return err
 }
 
 // register names the storage. Tid is that of its last transaction: all later ones are announced.
