@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"sync"
@@ -80,8 +81,18 @@ func (r *room) failing() bool {
 
 // Roomy reports whether the disk is not nearly full. A disk that does not report its free space counts as roomy.
 func (s *Storage) Roomy() bool {
+	_, enough := s.RoomFor(0)
+	return enough
+}
+
+// RoomFor reports how many bytes are free on the disk of the Data.fs, and whether so many more fit there without making
+// it nearly full. A disk that does not report its free space takes everything.
+func (s *Storage) RoomFor(bytes int64) (free int64, enough bool) {
 	free, err := vfs.Free(s.fs, filepath.Dir(s.path))
-	return errors.Is(err, vfs.ErrNoSpaceInfo) || err == nil && free >= littleRoom
+	if errors.Is(err, vfs.ErrNoSpaceInfo) {
+		return math.MaxInt64, true
+	}
+	return free, err == nil && free-littleRoom >= bytes
 }
 
 // TryRoom finds out, for a storage on which nobody commits, whether a small transaction would find room, if the disk is

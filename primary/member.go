@@ -89,6 +89,7 @@ func (c *native) answerStatus(s *yamux.Session, control *protocol.Control, req *
 	if refusal != nil {
 		return c.refuse(s, control, refusal)
 	}
+	c.p.noteTrouble(c.conn.RemoteAddr(), req)
 	status, refusal := c.p.opt.Member.Status(req)
 	return c.answerRequest(s, control, status, refusal)
 }

@@ -24,7 +24,7 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 		c.heard.Store(now.UnixNano())
 		switch m := msg.(type) {
 		case *protocol.Ack:
-			c.trouble(clean(m.Error))
+			c.trouble(clean(m.Error), m.Trouble)
 			if c.seedAck(m, now) {
 				continue
 			}
@@ -43,13 +43,13 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 }
 
 // trouble takes what the secondary says to stop it, and logs it when it changes.
-func (c *native) trouble(text string) {
+func (c *native) trouble(text, kind string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if text != c.problem && text != "" {
 		c.p.loud.Warn(c.log, c.source+" "+c.name, text, "a secondary reported an error", "error", text)
 	}
-	c.problem = text
+	c.problem, c.problemKind = text, knownTrouble(kind)
 }
 
 // sendHeartbeats sends heartbeats, and closes the connection of a secondary that has been silent for too long.

@@ -41,11 +41,13 @@ type peer struct {
 	mu              sync.Mutex
 	state           State // StateHandshake, StateRefused, or StateLive for all that follow
 	name            string
-	protocol        string // as it names it; empty before the first message
-	problem         string // its own, from its last acknowledgement
-	evicted         error  // it was closed for another connection; nil: no
-	node            string // its id; empty: of an older version, or none yet
-	replicationAddr string // where others can connect to it
+	protocol        string    // as it names it; empty before the first message
+	problem         string    // its own, from its last acknowledgement
+	problemKind     string    // see protocol.Ack
+	replaced        *Replaced // the node that was in its place; nil: it is none other, or not known
+	evicted         error     // it was closed for another connection; nil: no
+	node            string    // its id; empty: of an older version, or none yet
+	replicationAddr string    // where others can connect to it
 
 	control       *protocol.Control // once it is accepted, of a native peer
 	seed          *seedProgress     // nil: it gets its transactions one by one
@@ -146,6 +148,9 @@ func (c *peer) streaming(f *follower) {
 	c.mu.Unlock()
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
+	if before := c.p.roster.lastOf(c.name); before != nil {
+		c.compareBefore(before, f.start)
+	}
 	c.p.roster.forget(c.name)
 }
 
@@ -156,7 +161,8 @@ func (c *peer) status(last zodb.Tid, size int64, now time.Time) SecondaryStatus 
 	s := SecondaryStatus{
 		Name: c.name, Addr: c.conn.RemoteAddr().String(), State: c.state, ConnectedSince: c.since,
 		Lag:          c.progress.lag(last, size, now),
-		Transactions: c.txns.Load(), Bytes: c.bytes.Load(), LastError: c.problem,
+		Transactions: c.txns.Load(), Bytes: c.bytes.Load(), LastError: c.problem, Trouble: c.problemKind,
+		Replaced: c.replaced,
 	}
 	if heard := c.heard.Load(); heard != 0 {
 		s.LastHeard = time.Unix(0, heard)

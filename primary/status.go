@@ -76,8 +76,19 @@ type SecondaryStatus struct {
 	Transactions    int64     `json:"transactions"` // sent on this connection
 	Bytes           int64     `json:"bytes"`        // sent on this connection's replication stream
 	LastError       string    `json:"last_error"`   // its own, from its acknowledgements, or why the connection ended
+	// Trouble is what kind of error it has reported: see protocol.TroubleNotMounted. Empty: another one, or none.
+	Trouble string `json:"trouble"`
+	// Replaced is the node that had its name before and had transactions, where this one began with none: its disk may
+	// not be mounted. Nil: there was none, or that is not known.
+	Replaced *Replaced `json:"replaced"`
 	// Seed is how far it is in getting the data file as it is. Nil: it gets its transactions one by one.
 	Seed *SeedStatus `json:"seed"`
+}
+
+// A Replaced is a node that was in the place of another one.
+type Replaced struct {
+	Node       string   `json:"node"`
+	DurableTid zodb.Tid `json:"durable_tid"`
 }
 
 // A RefusedPeer is one refused attempt.

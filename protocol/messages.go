@@ -92,11 +92,12 @@ const Handover = "handover"
 
 // An Ack has the last transactions of the secondary. Both tids only ever rise within a connection.
 type Ack struct {
-	Applied zodb.Tid `msgpack:"applied"` // visible to the secondary's readers
-	Durable zodb.Tid `msgpack:"durable"` // survives a crash of the secondary
-	Count   uint64   `msgpack:"count"`   // transactions made durable since the connection began
-	Bytes   uint64   `msgpack:"bytes"`   // their length in the file
-	Error   string   `msgpack:"error"`   // what stops the secondary at present; empty when nothing does
+	Applied zodb.Tid `msgpack:"applied"`           // visible to the secondary's readers
+	Durable zodb.Tid `msgpack:"durable"`           // survives a crash of the secondary
+	Count   uint64   `msgpack:"count"`             // transactions made durable since the connection began
+	Bytes   uint64   `msgpack:"bytes"`             // their length in the file
+	Error   string   `msgpack:"error"`             // what stops the secondary at present; empty when nothing does
+	Trouble string   `msgpack:"trouble,omitempty"` // what kind of trouble that is; empty: another one
 }
 
 // A Heartbeat shows the secondary that the primary is alive, and its last transaction, so that lag is known on both
@@ -131,18 +132,28 @@ type SyncRule struct {
 // A StatusRequest asks a node for its status, whatever storage it has. It is the first message, in place of Hello, and
 // names the node that asks. The answer is a NodeStatus or a Refusal.
 type StatusRequest struct {
-	Version          int      `msgpack:"version"` // of these messages: MessageVersion
-	StorageID        string   `msgpack:"storage"` // empty: none yet
-	MaxEpochBegun    uint64   `msgpack:"max_epoch_begun"`
-	Node             string   `msgpack:"node"`
-	Run              string   `msgpack:"run"` // new with each start of the process; empty: of an older version
-	Name             string   `msgpack:"name"`
-	ReplicationAddr  string   `msgpack:"replication_addr"`
-	IsPrimary        bool     `msgpack:"is_primary"` // of epoch MaxEpochBegun, at ReplicationAddr
-	LastTid          zodb.Tid `msgpack:"last"`
-	Checksum         uint64   `msgpack:"checksum"`          // made by Control.Send
-	IdentityChecksum uint64   `msgpack:"identity_checksum"` // made by Control.Send
+	Version         int      `msgpack:"version"` // of these messages: MessageVersion
+	StorageID       string   `msgpack:"storage"` // empty: none yet
+	MaxEpochBegun   uint64   `msgpack:"max_epoch_begun"`
+	Node            string   `msgpack:"node"`
+	Run             string   `msgpack:"run"` // new with each start of the process; empty: of an older version
+	Name            string   `msgpack:"name"`
+	ReplicationAddr string   `msgpack:"replication_addr"`
+	IsPrimary       bool     `msgpack:"is_primary"` // of epoch MaxEpochBegun, at ReplicationAddr
+	LastTid         zodb.Tid `msgpack:"last"`
+	// Trouble is why the node takes no part as a secondary at present, and TroubleText the same in words. Empty: it
+	// does.
+	Trouble          string `msgpack:"trouble,omitempty"`
+	TroubleText      string `msgpack:"trouble_text,omitempty"`
+	Checksum         uint64 `msgpack:"checksum"`          // made by Control.Send
+	IdentityChecksum uint64 `msgpack:"identity_checksum"` // made by Control.Send
 }
+
+// What keeps a node from being a secondary, as it says of itself.
+const (
+	TroubleNotMounted = "not_mounted" // a disk of its files is not mounted
+	TroubleNoSpace    = "no_space"    // its disk is full, or has no room for what is missing
+)
 
 // A NodeStatus answers a StatusRequest.
 type NodeStatus struct {

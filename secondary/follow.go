@@ -67,7 +67,7 @@ func leave(l *link, why error) {
 	var local *localError
 	var err error
 	if errors.As(why, &local) {
-		err = l.acks.send(func(a *protocol.Ack) { a.Error = why.Error() })
+		err = l.acks.send(func(a *protocol.Ack) { a.Error, a.Trouble = why.Error(), troubleOf(why) })
 	}
 	if err == nil {
 		err = l.control.Send(&protocol.Goodbye{Reason: why.Error()})

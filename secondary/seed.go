@@ -132,6 +132,10 @@ func (s *Secondary) seed(ctx context.Context, l *link) error {
 	defer closeQuietly(l.session)
 	l.log.Info("taking the primary's data file as it is", "from", l.seed.from, "to", l.seed.end, "last", l.seed.last)
 	s.track.seeding(l.seed.from, l.seed.end)
+	if err := s.checkRoom(l.seed.end - l.seed.from); err != nil {
+		leave(l, err)
+		return errors.Join(err, l.seed.stream.Close())
+	}
 	inner, end := context.WithCancelCause(ctx)
 	var g sync.WaitGroup
 	g.Go(func() { end(s.takeFile(inner, l)) })
@@ -162,6 +166,9 @@ func (s *Secondary) tellSeeded(ctx context.Context, l *link) error {
 		case <-tick.C:
 		case <-ctx.Done():
 			return context.Cause(ctx)
+		}
+		if err := s.checkRoom(0); err != nil {
+			return err
 		}
 		size, last := s.st.Size(), s.st.LastTid()
 		s.track.seeded(size)

@@ -78,6 +78,8 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"0: none")
 	flags.Int64Var(&f.config.SeedThreshold, "seed-threshold", node.DefaultSeedThreshold,
 		"by how many `BYTES` a primary's data file must be longer for this node to take it as it is; 0: never")
+	flags.BoolVar(&f.config.ExpectData, "expect-data", false,
+		"the files must be there: take an empty folder for a disk that is not mounted, and do not start")
 	flags.StringVar(&f.config.Reseed, "reseed", node.ReseedAsk,
 		"what a secondary does that has lost its data file: ask, or auto: set it aside and take everything anew")
 	flags.IntVar(&f.config.MaxPerAddress, "max-per-address", node.DefaultMaxPerAddress,

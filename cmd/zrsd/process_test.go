@@ -35,6 +35,8 @@ const everyKey = `<zrs main>
   heartbeat 7s
   seed-rate 10MB
   seed-from 127.0.0.1:5009
+  reseed auto
+  expect-data true
   max-secondaries 3
   max-per-address 4
   handshake-timeout 31s

@@ -219,6 +219,17 @@ type Secondary struct {
 	Lag             Lag        `json:"lag"`
 	Seed            *Seed      `json:"seed"` // nil: it gets its transactions one by one
 	LastError       *string    `json:"last_error"`
+	// Trouble is what kind of error that is: not_mounted or no_space; nil: another one, or none.
+	Trouble *string `json:"trouble"`
+	// Replaced is the node of this name that had transactions before, where this one began with none; nil: there was
+	// none, or that is not known.
+	Replaced *Replaced `json:"replaced"`
+}
+
+// Replaced is a node that was in the place of another one.
+type Replaced struct {
+	NodeID  string    `json:"node_id"`
+	Durable *zodb.Tid `json:"durable_tid"`
 }
 
 // A Lag is how far a secondary is behind, in three units. It is zero when nothing is missing.

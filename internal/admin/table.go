@@ -113,9 +113,18 @@ func writeSecondaries(w io.Writer, list []Secondary) error {
 		s := &list[i]
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\n", clean(s.Name), clean(s.Address), stateText(s),
 			text(s.Protocol), tidText(s.Applied), tidText(s.Durable),
-			countText(s.Lag.Transactions), bytesText(s.Lag.Bytes), secondsText(s.Lag.Seconds), clean(text(s.LastError)))
+			countText(s.Lag.Transactions), bytesText(s.Lag.Bytes), secondsText(s.Lag.Seconds), errorText(s))
 	}
 	return tw.Flush()
+}
+
+// errorText is the last error of a secondary, or that its disk may be away.
+func errorText(s *Secondary) string {
+	if s.LastError == nil && s.Replaced != nil {
+		return fmt.Sprintf("began with nothing, in place of a node with %s: was its disk replaced, or is it not "+
+			"mounted?", tidText(s.Replaced.Durable))
+	}
+	return clean(text(s.LastError))
 }
 
 // stateText says how far a secondary is that takes the data file as it is.

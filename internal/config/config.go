@@ -115,8 +115,9 @@ type Replication struct {
 	Heartbeat           Value[time.Duration]
 	MaxSecondaries      Value[int64]
 	MaxSeeds            Value[int64]
-	SeedRate            Value[int64]               // bytes per second; 0: no limit
-	SeedThreshold       Value[int64]               // bytes; 0: never
+	SeedRate            Value[int64] // bytes per second; 0: no limit
+	SeedThreshold       Value[int64] // bytes; 0: never
+	ExpectData          Value[bool]
 	Reseed              Value[string]              // ask or auto
 	SeedFrom            Value[[]endpoint.Endpoint] // nil: none
 	MaxPerAddress       Value[int64]

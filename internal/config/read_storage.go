@@ -127,6 +127,7 @@ func (r *reader) replication() *Replication {
 		MaxSeeds:            r.atLeast1("max-seeds"),
 		SeedRate:            get(r, "seed-rate", size),
 		SeedThreshold:       get(r, "seed-threshold", size),
+		ExpectData:          get(r, "expect-data", boolean),
 		Reseed:              get(r, "reseed", oneOf("ask", "auto")),
 		SeedFrom:            get(r, "seed-from", connect),
 		MaxPerAddress:       r.atLeast1("max-per-address"),

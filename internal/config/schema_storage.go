@@ -150,6 +150,9 @@ var zrsTable = &table{
 			doc: "The limit of what they get together, per second; 0 for none."},
 		{name: "seed-threshold", kind: "byte-size", preset: "64MB", ours: true,
 			doc: "By how much a primary's data file must be longer for this node to take it as it is; 0 for never."},
+		{name: "expect-data", kind: "boolean", preset: "false", ours: true,
+			doc: "The files must be there: an empty folder counts as a disk that is not mounted, and the node does " +
+				"not start."},
 		{name: "reseed", kind: "ask or auto", preset: "ask", ours: true,
 			doc: "What a secondary does that has lost its data file: `ask` says the command for an operator, `auto` " +
 				"sets aside what there is, and takes everything anew from the primary."},

@@ -82,6 +82,8 @@ type Config struct {
 
 	Verify VerifyConfig // how the storage is verified
 
+	// ExpectData says that the files of the node must be there: an empty folder counts as a disk that is not mounted.
+	ExpectData bool
 	// Reseed is what this node does where it is a secondary that has lost its data file; empty: ReseedAsk.
 	Reseed string
 

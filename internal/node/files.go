@@ -28,6 +28,7 @@ type files struct {
 	mu       sync.Mutex
 	troubles map[string]trouble // what was found last, by what was looked at
 	ended    bool
+	marked   bool // the markers of the disks are made, or cannot be made
 }
 
 // A trouble is what was found, and since when it has been so.
@@ -57,6 +58,7 @@ func (f *files) watch(ctx context.Context) {
 // look looks once, and logs what is new. What is wrong with the data file is logged by the storage.
 func (f *files) look(now time.Time) {
 	f.lookAtData()
+	f.mark()
 	f.note("the room on the disk", f.lookForRoom(), now)
 	f.note("the state file", f.lookAtState(), now)
 	f.note("the blob directory", f.lookAtBlobs(), now)

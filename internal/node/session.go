@@ -241,6 +241,9 @@ func (c *Config) reachable(at net.Addr) string {
 // openAll opens the storage, with its blobs and its identity. A copy that has lost its data file is opened as a new
 // one, where that may be.
 func (s *session) openAll(ctx context.Context) (err error) {
+	if err := s.checkMounts(ctx); err != nil {
+		return err
+	}
 	if err := s.c.finishReseed(s.status); err != nil {
 		return err
 	}

@@ -92,6 +92,10 @@ func showSecondaries(st *admin.Status, p primary.Status) {
 			Durable:         admin.NonZero(s.DurableTid),
 			Lag:             fedLag(&s, p.LastTid),
 			LastError:       admin.NonZero(s.LastError),
+			Trouble:         admin.NonZero(s.Trouble),
+		}
+		if s.Replaced != nil {
+			one.Replaced = &admin.Replaced{NodeID: s.Replaced.Node, Durable: admin.NonZero(s.Replaced.DurableTid)}
 		}
 		if s.Seed != nil {
 			one.Seed = seedStatus(s.Seed.Done, s.Seed.Total, s.Seed.Begun, time.Now())
