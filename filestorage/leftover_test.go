@@ -3,6 +3,7 @@ package filestorage
 import (
 	"bytes"
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -304,5 +305,63 @@ func TestBlobsThatCannotBeSetAsideAreTriedAgain(t *testing.T) {
 	s.tryLeft(t.Context())
 	if len(blobs.aside) != before+2 {
 		t.Errorf("tried again: %v", blobs.aside)
+	}
+}
+
+// What an earlier pack has left becomes a part of the work of a later one, unless that is to keep the old state.
+func TestAPackTakesOverWhatAnEarlierOneHasLeft(t *testing.T) {
+	for _, keepOld := range []bool{false, true} {
+		st := newStage(t, story{prepare: packable})
+		refuse(st, simdisk.Remove, "db/blobs/0x00")
+		if r, err := st.s.Pack(t.Context(), 10000, toyOptions()); !r.Packed || err == nil {
+			t.Fatalf("packed %v, %v", r.Packed, err)
+		}
+		st.commit(2, "goes on", "")
+		st.commit(2, "and on", "")
+		opt := toyOptions()
+		opt.KeepOld = keepOld
+		r, err := st.s.Pack(t.Context(), st.s.LastTid(), opt)
+		if r.Packed == keepOld || strings.Contains(err.Error(), "finish the earlier pack first") != keepOld {
+			t.Errorf("keep old %v: packed %v, %v", keepOld, r.Packed, err)
+		}
+		checkLeft(t, st, "permission denied")
+		checkNoStrayBlobs(t, "after both", st.s)
+		st.end()
+	}
+}
+
+// A disk that cannot look for the new file of a pack.
+type blindDisk struct{ *simdisk.Disk }
+
+func (d blindDisk) Stat(path string) (fs.FileInfo, error) {
+	if path == crashPath+packSuffix {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: syscall.EIO}
+	}
+	return d.Disk.Stat(path)
+}
+
+// Where nobody knows whether a pack was interrupted before its new file had its name, its plan is not carried out.
+func TestAPlanWaitsUntilItIsCertainThatThePackIsDone(t *testing.T) {
+	st := newStage(t, story{prepare: packable})
+	refuse(st, simdisk.Remove, "db/blobs/0x00")
+	if r, err := st.s.Pack(t.Context(), 10000, toyOptions()); !r.Packed || err == nil {
+		t.Fatalf("packed %v, %v", r.Packed, err)
+	}
+	st.close()
+	st.disk.Heal()
+	opt := st.options()
+	opt.FS = blindDisk{st.disk}
+	s, err := Open(t.Context(), crashPath, opt)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, why := s.Leftovers(); !errors.Is(why, syscall.EIO) {
+		t.Errorf("left is %v", why)
+	}
+	if _, err := st.disk.Stat("db/blobs/.removed.zrsd"); err != nil {
+		t.Errorf("the plan: %v", err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
 	}
 }

@@ -325,3 +325,45 @@ func TestAPackThatCannotReadLosesNothing(t *testing.T) {
 		}
 	}
 }
+
+// A transaction that was larger than the buffer has its length written afterwards. Where that fails the pack does.
+func TestAPackThatCannotWriteALengthIsNone(t *testing.T) {
+	st := newStage(t, story{prepare: packable})
+	defer st.end()
+	st.commit(2, strings.Repeat("large", 1<<20), "")
+	old := contents(t, st.s)
+	st.disk.FailWhen(func(op simdisk.Op) error {
+		if op.Kind == simdisk.Write && op.Path == crashPath+packSuffix && op.Len == lengthLen {
+			return syscall.EIO
+		}
+		return nil
+	})
+	if r, err := st.s.Pack(t.Context(), 10000, toyOptions()); r.Packed || !errors.Is(err, syscall.EIO) {
+		t.Errorf("packed %v, %v", r.Packed, err)
+	}
+	st.disk.Heal()
+	if !slices.Equal(old, contents(t, st.s)) {
+		t.Error("something was changed")
+	}
+}
+
+// A pack that drops nothing needs as much room as the file has, whatever its time is, and some more for who commits.
+func TestHowMuchRoomAPackNeeds(t *testing.T) {
+	st := newStage(t, story{prepare: start})
+	defer st.end()
+	var tids []zodb.Tid
+	for oid := range zodb.Oid(4) {
+		st.commit(oid, strings.Repeat("data", 1000), "")
+		tids = append(tids, st.s.LastTid())
+	}
+	st.disk.SetCapacity(usedBytes(t, st.disk) + 1)
+	size := st.s.Size()
+	for _, stop := range tids[1:] {
+		var space *SpaceError
+		_, err := st.s.Pack(t.Context(), stop, PackOptions{})
+		if want := size + size/16 + spareSpace; !errors.As(err, &space) || space.Need != want {
+			t.Errorf("at %v: %v, want %d bytes", stop, err, want)
+		}
+	}
+	st.disk.SetCapacity(0)
+}
