@@ -311,7 +311,7 @@ func (r *rangeSender) file(m *protocol.RangeRequest) error {
 	if _, err := io.ReadFull(io.NewSectionReader(r.s.snapshot, m.From, m.Length), data); err != nil {
 		return r.c.p.sourceFailed(fmt.Errorf("read %d bytes at %d for a secondary: %w", m.Length, m.From, err))
 	}
-	if err := r.stream.AnswerRange(m, data); err != nil {
+	if err := r.stream.AnswerRange(m, data); err != nil || m.Bare {
 		return err
 	}
 	return r.send(data)
@@ -323,7 +323,7 @@ func (r *rangeSender) blob(m *protocol.BlobRequest) error {
 	if err != nil {
 		return r.c.p.sourceFailed(fmt.Errorf("read the blob of oid %v tid %v for a secondary: %w", m.Oid, m.Tid, err))
 	}
-	if err := r.stream.AnswerBlob(m, size, data); err != nil {
+	if err := r.stream.AnswerBlob(m, size, data); err != nil || m.Bare {
 		return err
 	}
 	return r.send(data)

@@ -43,13 +43,16 @@ type RangesHead struct {
 type RangeRequest struct {
 	From   int64 `msgpack:"from"`
 	Length int64 `msgpack:"length"` // at most MaxRange
+	// Bare says that the digest is enough, to compare with. Older primaries send the bytes as well.
+	Bare bool `msgpack:"bare,omitempty"`
 }
 
-// A rangeAnswer is the head of the answer; Length bytes follow.
+// A rangeAnswer is the head of the answer; Length bytes follow, unless it is Bare.
 type rangeAnswer struct {
 	From   int64       `msgpack:"from"`
 	Length int64       `msgpack:"length"`
 	Digest zodb.Digest `msgpack:"digest"`
+	Bare   bool        `msgpack:"bare,omitempty"`
 }
 
 // A BlobRequest asks for a part of a blob, and for its size.
@@ -58,12 +61,13 @@ type BlobRequest struct {
 	Tid    zodb.Tid `msgpack:"tid"`
 	Offset int64    `msgpack:"offset"`
 	Length int64    `msgpack:"length"` // at most MaxRange; what is behind the end of the blob is left out
+	Bare   bool     `msgpack:"bare,omitempty"`
 }
 
 // NoBlob is the size of a blob that the primary does not have.
 const NoBlob = -1
 
-// A blobAnswer is the head of the answer; Length bytes follow.
+// A blobAnswer is the head of the answer; Length bytes follow, unless it is Bare.
 type blobAnswer struct {
 	Oid    zodb.Oid    `msgpack:"oid"`
 	Tid    zodb.Tid    `msgpack:"tid"`
@@ -71,6 +75,7 @@ type blobAnswer struct {
 	Length int64       `msgpack:"length"`
 	Size   int64       `msgpack:"size"` // of the whole blob; NoBlob: there is none
 	Digest zodb.Digest `msgpack:"digest"`
+	Bare   bool        `msgpack:"bare,omitempty"`
 }
 
 // A RangeError says that an answer on a stream of ranges is not the one to the request, or that its bytes did not
@@ -182,15 +187,19 @@ func (s *RangeStream) ReceiveRequest() (any, error) {
 	return nil, fmt.Errorf("%w: %q", ErrUnknownMessage, truncate(kind, maxPreface))
 }
 
-// AnswerRange sends the head of the answer to r. The bytes follow, by Write.
+// AnswerRange sends the head of the answer to r. The bytes follow, by Write, unless r is Bare.
 func (s *RangeStream) AnswerRange(r *RangeRequest, data []byte) error {
-	return s.write(kindRange, &rangeAnswer{From: r.From, Length: int64(len(data)), Digest: s.hash(data)})
+	return s.write(kindRange, &rangeAnswer{
+		From: r.From, Length: int64(len(data)), Digest: s.hash(data), Bare: r.Bare,
+	})
 }
 
-// AnswerBlob sends the head of the answer to r, about a blob of this size. The bytes follow, by Write.
+// AnswerBlob sends the head of the answer to r, about a blob of this size. The bytes follow, by Write, unless r is
+// Bare.
 func (s *RangeStream) AnswerBlob(r *BlobRequest, size int64, data []byte) error {
 	return s.write(kindBlob, &blobAnswer{
 		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Length: int64(len(data)), Size: size, Digest: s.hash(data),
+		Bare: r.Bare,
 	})
 }
 
@@ -200,37 +209,83 @@ func (s *RangeStream) Write(data []byte) (int, error) { return s.w.Write(data) }
 // ReceiveRange waits for the answer to r and returns its bytes in buf, which grows where it is too small. They are
 // what the primary sent.
 func (s *RangeStream) ReceiveRange(r *RangeRequest, buf []byte) ([]byte, error) {
-	var head rangeAnswer
-	if err := s.read(kindRange, &head); err != nil {
+	head, err := s.rangeHead(r)
+	if err != nil {
 		return nil, err
 	}
-	if head.From != r.From || head.Length != r.Length {
+	return s.receive(r.what(), head.Length, head.Digest, buf)
+}
+
+// CompareRange waits for the answer to r, which is Bare, and reports whether the primary has the same bytes.
+func (s *RangeStream) CompareRange(r *RangeRequest, have []byte) (same bool, err error) {
+	head, err := s.rangeHead(r)
+	if err != nil {
+		return false, err
+	}
+	return s.compare(r.what(), head.Length, head.Digest, head.Bare, have)
+}
+
+func (s *RangeStream) rangeHead(r *RangeRequest) (*rangeAnswer, error) {
+	head := new(rangeAnswer)
+	if err := s.read(kindRange, head); err != nil {
+		return nil, err
+	}
+	if head.From != r.From || head.Length != r.Length || head.Bare && !r.Bare {
 		return nil, &RangeError{
 			What: r.what(), Want: fmt.Sprintf("%d bytes", r.Length),
 			Got: fmt.Sprintf("%d bytes at %d", head.Length, head.From),
 		}
 	}
-	return s.receive(r.what(), head.Length, head.Digest, buf)
+	return head, nil
+}
+
+// compare compares with bytes here. Those that come all the same are passed.
+func (s *RangeStream) compare(what string, length int64, digest zodb.Digest, bare bool, have []byte) (bool, error) {
+	if !bare {
+		if _, err := s.receive(what, length, digest, nil); err != nil {
+			return false, err
+		}
+	}
+	return int64(len(have)) == length && s.hash(have) == digest, nil
 }
 
 // ReceiveBlob waits for the answer to r and returns the size of the blob, NoBlob where there is none, and the bytes of
 // the part in buf, which grows where it is too small.
 func (s *RangeStream) ReceiveBlob(r *BlobRequest, buf []byte) (size int64, data []byte, err error) {
-	var head blobAnswer
-	if err := s.read(kindBlob, &head); err != nil {
+	head, err := s.blobHead(r)
+	if err != nil {
 		return 0, nil, err
+	}
+	data, err = s.receive(r.what(), head.Length, head.Digest, buf)
+	return head.Size, data, err
+}
+
+// CompareBlob waits for the answer to r, which is Bare, and reports whether the primary has the same bytes in a blob
+// of this size.
+func (s *RangeStream) CompareBlob(r *BlobRequest, size int64, have []byte) (same bool, err error) {
+	head, err := s.blobHead(r)
+	if err != nil {
+		return false, err
+	}
+	same, err = s.compare(r.what(), head.Length, head.Digest, head.Bare, have)
+	return same && head.Size == size, err
+}
+
+func (s *RangeStream) blobHead(r *BlobRequest) (*blobAnswer, error) {
+	head := new(blobAnswer)
+	if err := s.read(kindBlob, head); err != nil {
+		return nil, err
 	}
 	want := min(r.Length, max(head.Size-r.Offset, 0))
 	if head.Oid != r.Oid || head.Tid != r.Tid || head.Offset != r.Offset || head.Length != want ||
-		head.Size < NoBlob {
-		return 0, nil, &RangeError{
+		head.Size < NoBlob || head.Bare && !r.Bare {
+		return nil, &RangeError{
 			What: r.what(), Want: fmt.Sprintf("%d bytes of it", r.Length),
 			Got: fmt.Sprintf("%d of %d bytes at %d of oid %v tid %v", head.Length, head.Size, head.Offset, head.Oid,
 				head.Tid),
 		}
 	}
-	data, err = s.receive(r.what(), head.Length, head.Digest, buf)
-	return head.Size, data, err
+	return head, nil
 }
 
 func (r *RangeRequest) what() string { return fmt.Sprintf("position %d of the data file", r.From) }

@@ -170,6 +170,48 @@ func TestADamagedRangeIsNotUsed(t *testing.T) {
 	})
 }
 
+// Of what is asked for by its digest only, no bytes come, and it is compared with what is here.
+func TestABareAnswerIsCompared(t *testing.T) {
+	bothDigests(t, func(t *testing.T, stream func(in io.Reader, out io.Writer) *RangeStream) {
+		t.Helper()
+		file := &RangeRequest{From: 100, Length: 5, Bare: true}
+		blob := &BlobRequest{Oid: 1, Tid: 2, Offset: 3, Length: 10, Bare: true}
+		var out bytes.Buffer
+		s := stream(nil, &out)
+		if err := errors.Join(s.AnswerRange(file, []byte("hello")), s.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		ofFile := bytes.Clone(out.Bytes())
+		out.Reset()
+		if err := errors.Join(s.AnswerBlob(blob, 8, []byte("world")), s.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		for _, have := range []string{"hello", "hellp", "hell", "hello!", ""} {
+			want := have == "hello"
+			same, err := stream(bytes.NewReader(ofFile), nil).CompareRange(file, []byte(have))
+			if err != nil || same != want {
+				t.Errorf("%q is the same: %v, %v", have, same, err)
+			}
+		}
+		for size, want := range map[int64]bool{8: true, 9: false} {
+			same, err := stream(bytes.NewReader(out.Bytes()), nil).CompareBlob(blob, size, []byte("world"))
+			if err != nil || same != want {
+				t.Errorf("a blob of %d bytes is the same: %v, %v", size, same, err)
+			}
+		}
+		var damage *RangeError // for one who asked for bytes it is no answer
+		_, err := stream(bytes.NewReader(ofFile), nil).ReceiveRange(&RangeRequest{From: 100, Length: 5}, nil)
+		if !errors.As(err, &damage) {
+			t.Errorf("a bare range was received: %v", err)
+		}
+		full := &BlobRequest{Oid: 1, Tid: 2, Offset: 3, Length: 10}
+		_, _, err = stream(bytes.NewReader(out.Bytes()), nil).ReceiveBlob(full, nil)
+		if !errors.As(err, &damage) {
+			t.Errorf("a bare part of a blob was received: %v", err)
+		}
+	})
+}
+
 // A peer gets the digest that it wants, where it is known here, and one that asks for none gets the one of before.
 func TestTheDigestOfRangesIsTheOneThatIsWanted(t *testing.T) {
 	for wanted, want := range map[string]string{
@@ -231,6 +273,12 @@ func FuzzRanges(f *testing.F) {
 		if size, data, err := stream().ReceiveBlob(blob, nil); err == nil &&
 			int64(len(data)) != min(10, max(size-3, 0)) {
 			t.Errorf("%d bytes of a blob of %d", len(data), size)
+		}
+		for _, bare := range []bool{false, true} {
+			asked := &RangeRequest{From: 100, Length: 5, Bare: bare}
+			if same, err := stream().CompareRange(asked, []byte("four")); same {
+				t.Errorf("too few bytes are the same: %v", err)
+			}
 		}
 		if r, err := stream().ReceiveRequest(); err == nil && r == nil {
 			t.Error("neither a request nor an error")

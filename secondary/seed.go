@@ -206,7 +206,7 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 	go func() {
 		defer close(parts)
 		fetched <- recovered.Do(l.log, "reading what the primary sends", func() error {
-			return fetch(ahead, l.seed, parts, free)
+			return (&fetcher{l: l.seed, copy: s.opt.SeedCopy}).run(ahead, parts, free)
 		})
 	}()
 	for part := range parts {
@@ -286,40 +286,6 @@ type remoteError struct{ err error }
 
 func (e *remoteError) Error() string { return e.err.Error() }
 func (e *remoteError) Unwrap() error { return e.err }
-
-// fetch asks for the parts of the data file, and passes on each one when it is verified, in the order of the file.
-func fetch(ctx context.Context, l *seedLink, parts chan<- []byte, free <-chan []byte) error {
-	part := func(from int64) *protocol.RangeRequest {
-		return &protocol.RangeRequest{From: from, Length: min(seedPart, l.end-from)}
-	}
-	asked := l.from
-	for got := l.from; got < l.end; {
-		for ; asked < l.end && asked-got < seedAhead*seedPart; asked = min(asked+seedPart, l.end) {
-			if err := l.stream.Request(part(asked)); err != nil {
-				return err
-			}
-		}
-		if err := l.stream.Flush(); err != nil {
-			return err
-		}
-		var buf []byte
-		select {
-		case buf = <-free:
-		default:
-		}
-		data, err := l.stream.ReceiveRange(part(got), buf)
-		if err != nil {
-			return err
-		}
-		select {
-		case parts <- data:
-		case <-ctx.Done():
-			return context.Cause(ctx)
-		}
-		got += int64(len(data))
-	}
-	return nil
-}
 
 // errNoSeed says that a node that was asked for its data file has nothing to give.
 var errNoSeed = errors.New("the node has no data file to give that continues the one here by enough")

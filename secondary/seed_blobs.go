@@ -73,7 +73,12 @@ func (b *seedBlobs) stage(ctx context.Context, revisions []filestorage.BlobID) (
 		}
 		return nil, nil
 	}
-	staged, large, err := b.small(stream, revisions)
+	staged, others, err := b.fromCopy(stream, revisions)
+	if err != nil {
+		return staged, err
+	}
+	sent, large, err := b.small(stream, others)
+	staged = append(staged, sent...)
 	if err == nil {
 		err = b.rest(stream, large, &staged)
 	}

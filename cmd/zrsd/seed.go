@@ -17,11 +17,16 @@ const seedHelp = `Makes Data.fs, and the blob directory, a copy of those of the 
 which may be a primary or a secondary, and ends when it has everything that this node had at the
 beginning. What is there already is kept if it is the beginning of the same history. Data.fs is taken
 as it is, in large parts. An interrupted seed is resumed by the next call, or by zrsd secondary, which
-does the same by itself and then stays.`
+does the same by itself and then stays.
+
+With --from-files DIR, a folder with another copy of that node's Data.fs and blobs (a backup that was
+restored, an rsync, a copy of the files of a running server), only digests are fetched of what is right
+there, and bytes of the rest. DIR is only read: no identity, state or index comes from it.`
 
 type seedCommandOptions struct {
 	config  node.SecondaryConfig
 	from    string
+	files   string
 	timeout time.Duration
 	tls     tlsFlags
 	verbose bool
@@ -30,7 +35,7 @@ type seedCommandOptions struct {
 func seedCommand() *cobra.Command {
 	opt := seedCommandOptions{timeout: time.Minute}
 	cmd := &cobra.Command{
-		Use:     "seed --from ADDR --data Data.fs [--blobs DIR]",
+		Use:     "seed --from ADDR --data Data.fs [--blobs DIR] [--from-files DIR]",
 		Short:   "copy a node's storage, without staying its secondary",
 		Long:    seedHelp,
 		Example: "  zrsd seed --from db1:5000 --data copy/Data.fs --blobs copy/blobs",
@@ -44,6 +49,8 @@ func seedCommand() *cobra.Command {
 	flags.StringVar(&opt.from, "from", "", "replication `ADDR` of the node")
 	pathVar(flags, &opt.config.Data, "data", "the `Data.fs`")
 	pathVar(flags, &opt.config.Blobs, "blobs", "the blob `DIR`")
+	pathVar(flags, &opt.files, "from-files", "`DIR` with another copy of that node's files, of which is taken what is "+
+		"right")
 	flags.StringVar(&opt.config.Name, "name", "", "`NAME` of this copy for that node; default: its host and data file")
 	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "how long to try while nothing comes")
 	flags.BoolVar(&opt.verbose, "verbose", false, "log what happens to standard error")
@@ -78,6 +85,13 @@ func (opt *seedCommandOptions) run(ctx context.Context, out, terminal io.Writer)
 		}
 		c.Logger = log.Logger
 	}
+	if opt.files != "" {
+		end, err := opt.openCopy(&c)
+		if err != nil {
+			return err
+		}
+		defer end()
+	}
 	bar := newProgress(terminal, "seed")
 	var last node.SeedReport
 	begun := time.Now()
@@ -92,7 +106,11 @@ func (opt *seedCommandOptions) run(ctx context.Context, out, terminal io.Writer)
 	if err != nil {
 		return fmt.Errorf("seed of %s from %s: %w", c.Data, opt.from, err)
 	}
-	_, err = fmt.Fprintf(out, "%s has everything up to transaction %v, %d bytes, after %v\n", c.Data, last.Last,
-		last.Size, time.Since(begun).Round(time.Millisecond))
+	copied := ""
+	if c.SeedCopy != nil {
+		copied = fmt.Sprintf("; %d bytes of the data file and the blobs came from %s", c.SeedCopy.Taken(), opt.files)
+	}
+	_, err = fmt.Fprintf(out, "%s has everything up to transaction %v, %d bytes, after %v%s\n", c.Data, last.Last,
+		last.Size, time.Since(begun).Round(time.Millisecond), copied)
 	return err
 }

@@ -73,14 +73,14 @@ func (c *checker) ended(ctx context.Context, err error, kind Kind, txn *filestor
 func (c *checker) tid(pos int64, tid zodb.Tid) {
 	if c.sum.Transactions > 1 && tid <= c.last {
 		c.sum.TidsDown++
-		c.report(Finding{Warning, KindTidOrder, at(pos), at(tid), nil, fmt.Sprintf("%s is not above that of the previous "+
-			"transaction, %v (%s): the clock was wrong; readers go by the order of the file", tid.Stamp(), c.last,
-			c.last.Stamp())})
+		c.report(Finding{Warning, KindTidOrder, at(pos), at(tid), nil, fmt.Sprintf("%s is not above that of the "+
+			"previous transaction, %v (%s): the clock was wrong; readers go by the order of the file", tid.Stamp(),
+			c.last, c.last.Stamp())})
 	}
 	if tid > c.future {
 		if c.sum.TidsFuture++; c.sum.TidsFuture == 1 {
-			c.report(Finding{Warning, KindTidFuture, at(pos), at(tid), nil, fmt.Sprintf("%s is in the future: the clock was "+
-				"ahead, or this machine's is behind; until then new tids only count up from it and carry no time",
+			c.report(Finding{Warning, KindTidFuture, at(pos), at(tid), nil, fmt.Sprintf("%s is in the future: the "+
+				"clock was ahead, or this machine's is behind; until then new tids only count up from it and carry no time",
 				tid.Stamp())})
 		}
 	}

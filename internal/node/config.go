@@ -140,6 +140,7 @@ type SecondaryConfig struct {
 	Config
 	ReplicateFrom []endpoint.Endpoint // of the primary, tried in this order
 	SeedFrom      []endpoint.Endpoint // of nodes whose data file is taken as it is, before the primary is connected to
+	SeedCopy      *secondary.SeedCopy // is taken where it is the same as the primary's files; nil: none
 	ReadyLag      time.Duration       // how far behind it may be and still call itself ready
 	MaxRecord     int64               // largest record that it takes, bytes
 	Protocol      secondary.Protocol  // how the primary is spoken to; empty: secondary.ProtocolAuto

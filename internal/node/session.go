@@ -344,6 +344,7 @@ func (s *session) options() secondary.Options {
 		MinBackoff: firstWait, Logger: s.c.Logger,
 		SeedThreshold: s.c.SeedThreshold, LearnsFromAny: s.c.Sync.Required == 0,
 	}
+	opt.SeedCopy = s.cfg.SeedCopy
 	for _, e := range s.cfg.SeedFrom {
 		opt.SeedFrom = append(opt.SeedFrom, e.String())
 	}
