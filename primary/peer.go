@@ -146,8 +146,10 @@ func (c *peer) streaming(f *follower) {
 		c.seed = &f.seed.done
 	}
 	c.mu.Unlock()
+	last := c.p.src.LastTid()
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
+	c.p.roster.totals.CatchUps.count(f.seed != nil, f.start, last)
 	if before := c.p.roster.lastOf(c.name); before != nil {
 		c.compareBefore(before, f.start)
 	}

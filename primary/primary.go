@@ -138,7 +138,7 @@ func New(src Source, opt Options) *Primary {
 	p.logLimit, p.loud = admission.NewLogLimiter(p.opt.now), admission.NewLogLimiter(p.opt.now)
 	p.limiter = admission.NewLimiter(p.opt.MaxPerAddress, maxUnproven)
 	p.quorum = newQuorum(p.opt.Sync, p.opt.SyncApplied)
-	p.seeds = &seedLimits{max: p.opt.Seed.Max, rate: p.opt.Seed.Rate}
+	p.seeds = &seedLimits{max: p.opt.Seed.Max, rate: p.opt.Seed.Rate, most: p.opt.Seed.MaxDiffs}
 	p.draining, p.drain = context.WithCancel(context.Background())
 	p.cutting, p.cut = context.WithCancel(context.Background())
 	return p

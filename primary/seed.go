@@ -1,6 +1,7 @@
 package primary
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,8 @@ type SeedOptions struct {
 	Max int
 	// Rate bounds the bytes per second that all of them get together; 0: no bound.
 	Rate int64
+	// MaxDiffs is how many bytes one of them gets in a turn while others wait for theirs; 0: no bound.
+	MaxDiffs int64
 }
 
 const (
@@ -142,7 +145,7 @@ func (c *native) openSeed(ctx context.Context, stream *protocol.RangeStream, h p
 		defer closeQuietly(stream)
 		return nil, stream.SendHead(&protocol.RangesHead{Code: code, Text: text})
 	}
-	if !c.p.seeds.take() {
+	if !c.p.seeds.take(c.identity(), c.p.opt.now()) {
 		return refuse(protocol.CodeTooMany, "%d secondaries are being seeded; it is tried again by itself, or raise "+
 			"the primary's --max-seeds", c.p.opt.Seed.Max)
 	}
@@ -209,6 +212,7 @@ func (c *native) seeding(ctx context.Context, f *follower) error {
 	g.Go(c.recovering(func() error { return c.serveRanges(inner, f, f.seed.stream) }))
 	g.Go(c.recovering(func() error { return c.acceptRanges(inner, g, f) }))
 	g.Go(c.recovering(func() error { return c.untilDrained(inner) }))
+	g.Go(c.recovering(func() error { return c.untilCapped(inner, f) }))
 	return c.attend(ctx, inner, g, f)
 }
 
@@ -220,6 +224,29 @@ func (c *native) untilDrained(ctx context.Context) error {
 	case <-ctx.Done():
 		return nil
 	}
+}
+
+// errCapped ends a seed so that another secondary gets its turn.
+var errCapped = goodbye("other secondaries wait to be seeded, and this one has had its turn; it goes on by itself")
+
+// untilCapped ends a seed when its turn is over: a secondary that takes what it gets slowly, or never comes to its end,
+// must not keep others from being seeded.
+func (c *native) untilCapped(ctx context.Context, f *follower) error {
+	before := c.bytes.Load()
+	return every(ctx, c.p.opt.Heartbeat, func() error {
+		if !c.p.seeds.over(c.identity(), c.bytes.Load()-before, f.seed.done.begun, c.p.opt.now()) {
+			return nil
+		}
+		c.p.caughtUp(func(t *CatchUps) { t.DiffCapped++ })
+		return errCapped
+	})
+}
+
+// identity is what a secondary is known by: its node id, or its name where it has none yet.
+func (c *native) identity() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return cmp.Or(c.node, c.name)
 }
 
 // acceptRanges serves further streams of ranges of the same connection.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"slices"
@@ -204,6 +205,79 @@ func TestNoMoreSecondariesAreSeededThanMayBe(t *testing.T) {
 	s.closesAll(t)
 	if _, head := s.asking(t).ranges(4); head.Code != 0 {
 		t.Errorf("when there is room again: %+v", head)
+	}
+}
+
+// A secondary that is seeded while another one waits has one turn, and then goes behind it.
+func TestASecondaryThatHasHadItsTurnLetsAnotherOneIn(t *testing.T) {
+	s := startSeeder(t, func(o *Options) {
+		o.Seed.Max, o.Seed.MaxDiffs, o.Heartbeat = 1, 100, 10*time.Millisecond
+	})
+	asks := func(name string) (*client, *protocol.RangeStream, *protocol.RangesHead) {
+		c := connect(t, s.addr)
+		h := hello(protocol.Position{})
+		h.Magic, h.Capabilities, h.Name = zodb.Magic{}, []string{protocol.Ranges}, name
+		if w, ok := c.ask(h).(*protocol.Welcome); !ok {
+			t.Fatalf("answer to hello: %#v", w)
+		}
+		file, head := c.ranges(4)
+		return c, file, head
+	}
+	first, file, _ := asks("first")
+	r := &protocol.RangeRequest{From: 4, Length: 500}
+	send(t, file, r)
+	if _, err := file.ReceiveRange(r, nil); err != nil {
+		t.Fatal(err)
+	}
+	if _, _, head := asks("second"); head.Code != protocol.CodeTooMany {
+		t.Errorf("the second one: %+v", head)
+	}
+	if bye := until[*protocol.Goodbye](first); !strings.Contains(bye.Reason, "has had its turn") {
+		t.Errorf("the first one ends with %q", bye.Reason)
+	}
+	first.hangUp()
+	s.closesAll(t)
+	if _, _, head := asks("first"); head.Code != protocol.CodeTooMany {
+		t.Errorf("the first one comes again before the second one: %+v", head)
+	}
+	if _, _, head := asks("second"); head.Code != 0 {
+		t.Errorf("the second one has no turn: %+v", head)
+	}
+	s.eventually(t, "both are counted", func(st Status) bool {
+		got := st.Totals.CatchUps
+		return got.DiffCapped == 1 && got.Seed == 2
+	})
+}
+
+func TestWhoseTurnItIs(t *testing.T) {
+	l := &seedLimits{max: 1, most: 100}
+	at := func(s int) time.Time { return time.Unix(int64(1000+s), 0) }
+	if !l.take("a", at(0)) || l.over("a", 1000, at(0), at(1)) {
+		t.Error("nobody waits, and its turn is over")
+	}
+	if l.take("b", at(2)) || l.over("a", 99, at(0), at(3)) {
+		t.Error("its turn is over before its time")
+	}
+	if l.take("b", at(299)) || !l.over("a", 0, at(0), at(0).Add(seedTurn)) {
+		t.Error("one that takes nothing keeps its turn for good")
+	}
+	l.release()
+	if l.take("a", at(301)) || !l.take("c", at(301)) {
+		t.Error("who has had its turn goes before one that waits, or keeps a third one out")
+	}
+	l.release()
+	if !l.take("a", at(301).Add(seedWaits)) {
+		t.Error("it waits for one that has not come again")
+	}
+	for i := range 2 * maxWaiting {
+		l.take(fmt.Sprint(i), at(600))
+	}
+	if len(l.waiting) > maxWaiting {
+		t.Errorf("%d are remembered", len(l.waiting))
+	}
+	if free := (&seedLimits{max: 1}); !free.take("a", at(0)) || free.take("b", at(1)) ||
+		free.over("a", 1<<40, at(0), at(1).Add(time.Hour)) {
+		t.Error("without a limit a turn ends")
 	}
 }
 

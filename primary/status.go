@@ -55,6 +55,37 @@ type Totals struct {
 	Refusals     map[protocol.Code]int64 `json:"refusals"`
 	Transactions int64                   `json:"transactions"` // sent, to all secondaries together
 	Bytes        int64                   `json:"bytes"`        // sent on replication streams
+	CatchUps     CatchUps                `json:"catch_ups"`
+}
+
+// CatchUps count what secondaries lacked when they connected, in the words of OpenStack Swift's replicators. Each
+// connection that was accepted is one attempt.
+type CatchUps struct {
+	Attempted  int64 `json:"attempted"`
+	NoChange   int64 `json:"no_change"`   // it had everything
+	Diff       int64 `json:"diff"`        // it gets transactions one by one
+	Seed       int64 `json:"seed"`        // it gets parts of the data file
+	DiffCapped int64 `json:"diff_capped"` // seeds that were ended for the turn of another one
+}
+
+// caughtUp changes what is counted of that.
+func (p *Primary) caughtUp(change func(*CatchUps)) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	change(&p.roster.totals.CatchUps)
+}
+
+// count notes what a secondary gets that begins after start.
+func (t *CatchUps) count(seeded bool, start, last zodb.Tid) {
+	t.Attempted++
+	switch {
+	case seeded:
+		t.Seed++
+	case start >= last:
+		t.NoChange++
+	default:
+		t.Diff++
+	}
 }
 
 // A SecondaryStatus is what the primary knows of one secondary.

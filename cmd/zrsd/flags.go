@@ -76,6 +76,8 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"limit of secondaries that take the data file as it is, at a time")
 	flags.Int64Var(&f.config.SeedRate, "seed-rate", 0, "limit of what they get together, in `BYTES` per second; "+
 		"0: none")
+	flags.Int64Var(&f.config.MaxDiffs, "max-diffs", node.DefaultMaxDiffs,
+		"limit of `BYTES` that one of them gets in a turn while others wait for theirs; 0: none")
 	flags.Int64Var(&f.config.SeedThreshold, "seed-threshold", node.DefaultSeedThreshold,
 		"by how many `BYTES` a primary's data file must be longer for this node to take it as it is; 0: never")
 	flags.BoolVar(&f.config.ExpectData, "expect-data", false,

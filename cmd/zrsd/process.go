@@ -83,7 +83,7 @@ func storage(st *config.Storage) node.Storage {
 	common.MaxSecondaries = int(z.MaxSecondaries.V)
 	common.MaxSeeds, common.SeedRate = int(z.MaxSeeds.V), z.SeedRate.V
 	common.SeedThreshold, common.Reseed = z.SeedThreshold.V, z.Reseed.V
-	common.ExpectData = z.ExpectData.V
+	common.ExpectData, common.MaxDiffs = z.ExpectData.V, z.MaxDiffs.V
 	common.MaxPerAddress = int(z.MaxPerAddress.V)
 	common.HandshakeTimeout, common.IdleTimeout = z.HandshakeTimeout.V, z.IdleTimeout.V
 	common.DrainTimeout = z.DrainTimeout.V

@@ -36,6 +36,7 @@ const everyKey = `<zrs main>
   seed-rate 10MB
   seed-from 127.0.0.1:5009
   reseed auto
+  max-diffs 1GB
   expect-data true
   max-secondaries 3
   max-per-address 4

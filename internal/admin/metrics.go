@@ -55,8 +55,10 @@ var (
 		"result")
 	descVerifyBytes = desc("verify_bytes_total", "Bytes of data files and blobs that verifications have read.")
 
-	descTxns       = desc("transactions_total", "Transactions streamed.", "role", "direction")
-	descBytes      = desc("bytes_total", "Bytes of the transactions streamed.", "role", "direction")
+	descTxns     = desc("transactions_total", "Transactions streamed.", "role", "direction")
+	descBytes    = desc("bytes_total", "Bytes of the transactions streamed.", "role", "direction")
+	descCatchUps = desc("catch_ups_total", "What secondaries lacked when they connected, by the words of "+
+		"operations.md.", "result")
 	descReconnects = desc("reconnects_total", "Reconnects to the primary.")
 	descRefusals   = desc("refusals_total", "Handshakes refused, by reason.", "code")
 
@@ -92,7 +94,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		descLastTid, descSize, descObjects, descTxns, descBytes,
 		descVerifyRunning, descVerifyProgress, descVerifyLast, descVerifySeconds, descVerifyFindings,
 		descVerifyPasses, descVerifyResults, descVerifyBytes,
-		descReconnects, descRefusals,
+		descReconnects, descCatchUps, descRefusals,
 		descSecondaries, descProtocols, descSecSeconds, descSecBytes, descSecTxns,
 		descUpstream, descUpProto, descUpSecs, descUpBytes, descUpTxns, descSecSeed, descUpSeed,
 	} {
@@ -216,6 +218,12 @@ func (s samples) totals(role string, t *Totals) {
 	s.counter(descTxns, t.Applied.Transactions, role, "applied")
 	s.counter(descBytes, t.Applied.Bytes, role, "applied")
 	s.counter(descReconnects, t.Reconnects)
+	for result, n := range map[string]int64{
+		"attempted": t.CatchUps.Attempted, "no_change": t.CatchUps.NoChange, "diff": t.CatchUps.Diff,
+		"seed": t.CatchUps.Seed, "diff_capped": t.CatchUps.DiffCapped,
+	} {
+		s.counter(descCatchUps, n, result)
+	}
 	for code, n := range t.Refusals {
 		s.counter(descRefusals, n, code)
 	}

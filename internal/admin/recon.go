@@ -51,6 +51,8 @@ type ReconReplication struct {
 	Average  *float64 `json:"average_seconds"`
 	Worst    *string  `json:"worst"` // the name of the one with High
 
+	CatchUps CatchUps `json:"catch_ups"` // of the secondaries of all nodes
+
 	Oldest *ReconAge `json:"oldest"` // the last transaction of the node with the oldest one
 	Newest *ReconAge `json:"newest"`
 }
@@ -94,6 +96,7 @@ func (r *Recon) Add(address string, st *Status) {
 }
 
 func (r *Recon) replication(n *ReconNode, st *Status) {
+	r.Replication.CatchUps.add(&st.Totals.CatchUps)
 	p := &r.Replication
 	if n.LastTime != nil {
 		note(&p.Oldest, &p.Newest, n.Name, *n.LastTime, st.Now)
@@ -186,6 +189,9 @@ func (r *Recon) text() string {
 		fmt.Fprintf(&b, ", %d do not know their lag", p.NoResult)
 	}
 	fmt.Fprintf(&b, "\n  last transaction: oldest %s, newest %s\n", p.Oldest.text(), p.Newest.text())
+	c := &p.CatchUps
+	fmt.Fprintf(&b, "  catch-ups: %d attempted, %d no_change, %d diff, %d seed, %d diff_capped\n", c.Attempted,
+		c.NoChange, c.Diff, c.Seed, c.DiffCapped)
 	fmt.Fprintf(&b, "verification: %d reported, %d damages, %d failures", v.Reported, v.Damages, v.Failures)
 	if len(v.Damaged) > 0 {
 		fmt.Fprintf(&b, "; DAMAGE on %s", clean(strings.Join(v.Damaged, ", ")))

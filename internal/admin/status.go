@@ -226,6 +226,23 @@ type Secondary struct {
 	Replaced *Replaced `json:"replaced"`
 }
 
+// CatchUps count what secondaries lacked when they connected, in the words of OpenStack Swift's replicators.
+type CatchUps struct {
+	Attempted  int64 `json:"attempted"`
+	NoChange   int64 `json:"no_change"`
+	Diff       int64 `json:"diff"`
+	Seed       int64 `json:"seed"`
+	DiffCapped int64 `json:"diff_capped"`
+}
+
+func (c *CatchUps) add(o *CatchUps) {
+	c.Attempted += o.Attempted
+	c.NoChange += o.NoChange
+	c.Diff += o.Diff
+	c.Seed += o.Seed
+	c.DiffCapped += o.DiffCapped
+}
+
 // Replaced is a node that was in the place of another one.
 type Replaced struct {
 	NodeID  string    `json:"node_id"`
@@ -244,7 +261,8 @@ type Totals struct {
 	Sent       Traffic          `json:"sent"`    // to secondaries
 	Applied    Traffic          `json:"applied"` // from upstream
 	Reconnects int64            `json:"reconnects"`
-	Refusals   map[string]int64 `json:"refusals"` // by code: given to secondaries, and got from upstream
+	CatchUps   CatchUps         `json:"catch_ups"` // of secondaries
+	Refusals   map[string]int64 `json:"refusals"`  // by code: given to secondaries, and got from upstream
 }
 
 // Traffic counts transactions and their bytes.

@@ -116,6 +116,7 @@ type Replication struct {
 	MaxSecondaries      Value[int64]
 	MaxSeeds            Value[int64]
 	SeedRate            Value[int64] // bytes per second; 0: no limit
+	MaxDiffs            Value[int64] // bytes; 0: no limit
 	SeedThreshold       Value[int64] // bytes; 0: never
 	ExpectData          Value[bool]
 	Reseed              Value[string]              // ask or auto

@@ -126,6 +126,7 @@ func (r *reader) replication() *Replication {
 		MaxSecondaries:      r.atLeast1("max-secondaries"),
 		MaxSeeds:            r.atLeast1("max-seeds"),
 		SeedRate:            get(r, "seed-rate", size),
+		MaxDiffs:            get(r, "max-diffs", size),
 		SeedThreshold:       get(r, "seed-threshold", size),
 		ExpectData:          get(r, "expect-data", boolean),
 		Reseed:              get(r, "reseed", oneOf("ask", "auto")),

@@ -148,6 +148,8 @@ var zrsTable = &table{
 			doc: "The limit of secondaries that take the data file as it is, at a time."},
 		{name: "seed-rate", kind: "byte-size", preset: "0", ours: true,
 			doc: "The limit of what they get together, per second; 0 for none."},
+		{name: "max-diffs", kind: "byte-size", preset: "16GB", ours: true,
+			doc: "The limit of what one of them gets in a turn while others wait for theirs; 0 for none."},
 		{name: "seed-threshold", kind: "byte-size", preset: "64MB", ours: true,
 			doc: "By how much a primary's data file must be longer for this node to take it as it is; 0 for never."},
 		{name: "expect-data", kind: "boolean", preset: "false", ours: true,

@@ -55,8 +55,8 @@ func TestWhatCountsAsNotMounted(t *testing.T) {
 	}{
 		"all is there": {change: remove()},
 		"the disk of the Data.fs is away": {
-			remove(everything...), "data", "mount the disk of data; if that was replaced and is empty, move the content " +
-				"of blobs away, with .zrsd-mount",
+			remove(everything...), "data", "mount the disk of data; if that was replaced and is empty, move the " +
+				"content of blobs away, with .zrsd-mount",
 		},
 		"the disk of the blobs is away": {
 			remove("blobs/.zrsd-mount"), "blobs", "if its blobs are lost, or were moved without that file, remove " +

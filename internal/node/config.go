@@ -28,6 +28,7 @@ const (
 	DefaultMaxSecondaries = 16
 	DefaultMaxSeeds       = 2
 	DefaultSeedThreshold  = 64 << 20
+	DefaultMaxDiffs       = 16 << 30
 	DefaultDrainTimeout   = time.Minute
 	DefaultReadyLag       = time.Minute
 	DefaultMaxRecord      = 1 << 30
@@ -65,6 +66,9 @@ type Config struct {
 	MaxSecondaries int           // connections at a time
 	MaxSeeds       int           // of them, those that take the data file as it is; 0: the default
 	SeedRate       int64         // bytes per second that these get together; 0: no limit
+	// MaxDiffs is how many bytes of its data file one secondary gets in a turn while others wait for theirs; 0: no
+	// limit.
+	MaxDiffs int64
 	// SeedThreshold is how many bytes longer a primary's file must be for this node to take it as it is; 0: it never
 	// does.
 	SeedThreshold int64
@@ -200,6 +204,8 @@ func (c *Config) checkSeeds() error {
 		return &ConfigError{fmt.Sprintf("--max-seeds %d: at least 1 is needed", c.MaxSeeds)}
 	case c.SeedRate < 0:
 		return &ConfigError{fmt.Sprintf("--seed-rate %d: give bytes per second, or 0 for no limit", c.SeedRate)}
+	case c.MaxDiffs < 0:
+		return &ConfigError{fmt.Sprintf("--max-diffs %d: give a number of bytes, or 0 for no limit", c.MaxDiffs)}
 	case c.SeedThreshold < 0:
 		return &ConfigError{fmt.Sprintf("--seed-threshold %d: give a number of bytes, or 0 for never", c.SeedThreshold)}
 	}

@@ -42,7 +42,8 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 
 // seeds says how the data file of src is sent as it is.
 func (c *Config) seeds(src primary.Source, blobs blobDir) primary.SeedOptions {
-	opt := primary.SeedOptions{OpenBlob: blobs.openForSeed(), Max: c.MaxSeeds, Rate: c.SeedRate}
+	opt := primary.SeedOptions{OpenBlob: blobs.openForSeed(), Max: c.MaxSeeds, Rate: c.SeedRate,
+		MaxDiffs: c.MaxDiffs}
 	if file, can := src.(interface {
 		Snapshot() (*filestorage.Snapshot, error)
 	}); can {

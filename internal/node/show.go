@@ -108,6 +108,7 @@ func showSecondaries(st *admin.Status, p primary.Status) {
 		st.Secondaries = append(st.Secondaries, one)
 	}
 	st.Totals.Sent = admin.Traffic{Transactions: p.Totals.Transactions, Bytes: p.Totals.Bytes}
+	st.Totals.CatchUps = admin.CatchUps(p.Totals.CatchUps)
 	if st.Totals.Refusals == nil {
 		st.Totals.Refusals = map[string]int64{}
 	}
