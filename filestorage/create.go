@@ -101,7 +101,11 @@ func (s *Storage) readMagic(forNew zodb.Magic) error {
 	if s.readOnly {
 		return nil
 	}
-	return s.writeMagic()
+	if err := s.writeMagic(); err != nil {
+		return err
+	}
+	s.log.Info("created an empty data file; if there should have been one already, check the path", "file", s.path)
+	return nil
 }
 
 // halfMade reports whether b is what a crash can leave of a magic.

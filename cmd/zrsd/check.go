@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"iter"
 
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/check"
+	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -62,7 +64,7 @@ func (opt *checkOptions) run(ctx context.Context, path string, stdout, stderr io
 	}
 	bar := newProgress(stderr, "checking")
 	var printed error
-	what := check.Options{FS: vfs.OS{}, Path: path, Quick: opt.quick, Progress: bar.update,
+	what := check.Options{FS: vfs.OS{}, Path: path, Quick: opt.quick, Progress: bar.update, Seen: seen(path, stderr),
 		Report: func(f check.Finding) {
 			bar.clear()
 			printed = errors.Join(printed, opt.finding(stdout, f))
@@ -83,6 +85,19 @@ func (opt *checkOptions) run(ctx context.Context, path string, stdout, stderr io
 		return errFound
 	}
 	return against
+}
+
+// seen returns the last transaction that the state file of a Data.fs has seen; 0: there is none.
+func seen(path string, stderr io.Writer) zodb.Tid {
+	st, err := state.Load(vfs.OS{}, path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return 0
+	case err != nil:
+		_, _ = fmt.Fprintf(stderr, "warning: not compared with the state file: %v\n", err) // there is no other place
+		return 0
+	}
+	return st.Chain.Last().Tid
 }
 
 func (opt *checkOptions) finding(w io.Writer, f check.Finding) error {

@@ -6,13 +6,15 @@ import (
 	"io"
 	"text/tabwriter"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/internal/config"
+	"github.com/zrsd/zrsd/internal/node"
 )
 
 const configHelp = `Looks at a configuration file of zrsd serve, which is one of runzeo with the sections of zc.zrs
-and our own: see docs/configuration.md. Nothing is opened and nothing is started.`
+and our own: see docs/configuration.md. No storage is opened and nothing is started.`
 
 func configCommand() *cobra.Command {
 	cmd := &cobra.Command{
@@ -33,15 +35,19 @@ func configCommand() *cobra.Command {
 
 func configCheckCommand() *cobra.Command {
 	return &cobra.Command{
-		Use:     "check FILE",
-		Short:   "list all errors in a configuration file",
-		Long:    "Lists all errors, with line and column, and all settings that have no effect in zrsd.",
+		Use:   "check FILE",
+		Short: "list all errors in a configuration file",
+		Long: "Lists all errors, with line and column, and all settings that have no effect in zrsd. Where there is\n" +
+			"no error in the file, reads the certificates and secrets that it names.",
 		Example: "  zrsd config check zeo.conf",
 		Args:    arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			cfg, err := config.Load(args[0])
 			if err == nil {
 				err = served(cfg)
+			}
+			if err == nil {
+				err = node.Check(process(cfg, hclog.NewNullLogger(), new(node.Reloads)))
 			}
 			if err != nil {
 				return usage(err)

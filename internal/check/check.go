@@ -25,6 +25,8 @@ type Options struct {
 	Path string
 	// Blobs yields the files of the blob directory, in any order; nil: blobs are not checked. An error ends the check.
 	Blobs iter.Seq2[BlobFile, error]
+	// Seen is the last transaction that the file is known to have had, as by its state file; 0: none is known.
+	Seen zodb.Tid
 	// Quick skips the data of records: structure, pointers and the index are checked, unreadable sectors are not found.
 	Quick bool
 	// Report is called with each finding.
@@ -101,8 +103,17 @@ func (c *checker) run(ctx context.Context) error {
 	if c.gap { // nobody can tell which blobs are missing or orphaned
 		return nil
 	}
+	if c.opt.Seen > c.last {
+		c.endMissing(&c.opt.Seen, "the state file has seen this transaction, and the file ends before it")
+	}
 	c.sum.Uncommitted = c.in.Size() - c.in.Pos()
 	return c.checkBlobs(ctx)
+}
+
+// endMissing reports that the file was longer. A file that was cut between two transactions shows no damage itself.
+func (c *checker) endMissing(tid *zodb.Tid, why string) {
+	c.report(Finding{Warning, KindEndMissing, nil, tid, nil, why + ": unless an older copy was put in its place on " +
+		"purpose, its last transactions are lost: compare it with another node or with a backup"})
 }
 
 func (c *checker) report(f Finding) {

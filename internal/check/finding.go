@@ -30,6 +30,7 @@ const (
 	KindRecordTid    Kind = "record-tid"    // warning: differs from its transaction's
 	KindIndexEntry   Kind = "index-entry"   // damage: the saved index leads to another record than the current one
 	KindIndexFile    Kind = "index-file"    // warning: it is unusable and will be rebuilt; damage: it has wrong entries
+	KindEndMissing   Kind = "end-missing"   // warning: the file once had transactions after its last one
 	KindBlobMissing  Kind = "blob-missing"  // damage: a revision of a blob has no file
 	KindBlobOrphaned Kind = "blob-orphaned" // warning: a blob file belongs to no revision
 )

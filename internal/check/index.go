@@ -75,6 +75,10 @@ func (c *checker) wrongEntry(f Finding) {
 func (c *checker) judgeIndex() {
 	s := &c.saved
 	switch {
+	case s.entries != nil && !c.gap && s.pos > c.in.Pos():
+		s.state = "unusable"
+		c.endMissing(nil, fmt.Sprintf("%s.index was saved when the file had %d bytes, and it has %d", c.opt.Path, s.pos,
+			c.in.Pos()))
 	case s.entries != nil && !c.gap:
 		s.state = "unusable"
 		c.report(Finding{Warning, KindIndexFile, nil, nil, nil,

@@ -11,6 +11,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/check"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // copyFixture copies a data file and its index to where a test may damage them.
@@ -113,8 +114,10 @@ func TestTheSavedIndexIsComparedUpToWhereItWasSaved(t *testing.T) {
 			[]check.Kind{check.KindIndexFile}},
 		"cut": {"undo", func(b []byte) []byte { return b[:len(b)-3] }, "unusable", nil,
 			[]check.Kind{check.KindIndexFile}},
-		"another place": {"undo", func(b []byte) []byte { b[3]++; return b }, "unusable", nil,
+		"another place": {"undo", func(b []byte) []byte { b[3]--; return b }, "unusable", nil,
 			[]check.Kind{check.KindIndexFile}},
+		"after the end": {"undo", func(b []byte) []byte { b[3]++; return b }, "unusable", nil,
+			[]check.Kind{check.KindEndMissing}},
 		"another record": {"undo", func(b []byte) []byte { b[len(b)-9]++; return b }, "wrong",
 			[]check.Kind{check.KindIndexEntry, check.KindIndexFile}, nil},
 	} {
@@ -203,5 +206,22 @@ func TestWhatCannotBeOpenedIsAnError(t *testing.T) {
 	})
 	if !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("got %v", err)
+	}
+}
+
+// A file that was cut between two transactions shows no damage.
+func TestAFileThatEndsBeforeWhatWasSeenIsSuspect(t *testing.T) {
+	path, _ := copyFixture(t, "undo")
+	sum, _, warnings := run(t, check.Options{Path: path})
+	if len(warnings) > 0 {
+		t.Fatalf("without knowing anything: %v", warnings)
+	}
+	for seen, want := range map[zodb.Tid][]check.Kind{
+		*sum.LastTid: nil, *sum.LastTid - 1: nil, *sum.LastTid + 1: {check.KindEndMissing},
+	} {
+		_, damage, warnings := run(t, check.Options{Path: path, Seen: seen})
+		if len(damage) > 0 || !slices.Equal(warnings, want) {
+			t.Errorf("%v was seen: %v, %v", seen, damage, warnings)
+		}
 	}
 }

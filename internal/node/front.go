@@ -90,6 +90,11 @@ func (f *zeoFront) Serve(ctx context.Context) error {
 		return &StartError{Err: err}
 	}
 	f.log.Info(fmt.Sprintf("listening on %v", ln.Addr()))
+	if f.cfg.TLS == nil && !f.cfg.Address.Local() {
+		f.log.Warn("clients are served in plain text, and other machines can reach this address: who can connect can "+
+			"read and change everything; let only clients reach it, give it certificates (<ssl>, --zeo-tls-cert), or "+
+			"serve at an address of this machine", "address", f.cfg.Address.String())
+	}
 	return f.server.Serve(ctx, ln)
 }
 

@@ -9,6 +9,7 @@ import (
 	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/zeo"
 )
 
@@ -41,12 +42,41 @@ type StandaloneConfig struct {
 // Serve runs a process until ctx ends and returns nil. Otherwise it returns why it could not start or go on:
 // *ConfigError, *StartError, or what failed. When one storage fails for good, all end.
 func Serve(ctx context.Context, p Process) error {
-	p.Shared.fill()
-	if err := p.Shared.checkAdmin(); err != nil {
+	members, err := p.members()
+	if err != nil {
 		return err
 	}
+	return runAll(ctx, &p.Shared, members, p.front)
+}
+
+// Check reports what keeps Serve from starting that can be seen without opening a storage or an address: settings,
+// certificates and secrets.
+func Check(p Process) error {
+	members, err := p.members()
+	if err != nil {
+		return err
+	}
+	release, err := loadAll(&p.Shared, members)
+	if err != nil {
+		return err
+	}
+	release()
+	if p.ZEO != nil && p.ZEO.TLS != nil {
+		if _, err := tlsauth.Load(*p.ZEO.TLS); err != nil {
+			return &StartError{Err: fmt.Errorf("TLS of the ZEO server: %w", err)}
+		}
+	}
+	return nil
+}
+
+// members checks the settings and returns what runs the storages.
+func (p *Process) members() ([]*member, error) {
+	p.Shared.fill()
+	if err := p.Shared.checkAdmin(); err != nil {
+		return nil, err
+	}
 	if len(p.Storages) == 0 {
-		return &ConfigError{"there is no storage to serve"}
+		return nil, &ConfigError{"there is no storage to serve"}
 	}
 	if p.ZEO != nil {
 		p.front = newFront(p.ZEO, p.names())
@@ -56,19 +86,19 @@ func Serve(ctx context.Context, p Process) error {
 	for i := range p.Storages {
 		s := &p.Storages[i]
 		if names[s.Name] {
-			return &ConfigError{fmt.Sprintf("two storages have the name %s: give each its own", s.Name)}
+			return nil, &ConfigError{fmt.Sprintf("two storages have the name %s: give each its own", s.Name)}
 		}
 		names[s.Name] = true
-		m, err := s.member(&p)
+		m, err := s.member(p)
 		if err != nil {
-			return err
+			return nil, err
 		}
 		members = append(members, m)
 	}
 	if len(members) == 1 {
 		members[0].name = ""
 	}
-	return runAll(ctx, &p.Shared, members, p.front)
+	return members, nil
 }
 
 func (p *Process) names() (names []string) {
