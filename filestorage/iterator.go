@@ -46,7 +46,7 @@ func (it *iterator) Next(ctx context.Context) (zodb.Transaction, error) {
 		return nil, context.Cause(ctx)
 	}
 	if err := it.open(it.pos, end); err != nil {
-		return nil, err
+		return nil, it.meets(err)
 	}
 	it.pos, it.last = it.after(), it.meta.Tid
 	return &it.txnReader, nil

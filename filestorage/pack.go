@@ -65,7 +65,7 @@ type PackResult struct {
 func (s *Storage) Pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (PackResult, error) {
 	result, err := s.pack(ctx, stop, opt)
 	if err != nil {
-		err = fmt.Errorf("pack %s: %w", s.path, err)
+		err = fmt.Errorf("pack %s: %w", s.path, s.meets(err))
 	}
 	return result, err
 }

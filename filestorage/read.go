@@ -233,7 +233,7 @@ func (s *Storage) Load(oid zodb.Oid) (data []byte, tid zodb.Tid, err error) {
 	if err == nil && data == nil {
 		err = &zodb.POSKeyError{Oid: oid}
 	}
-	return data, tid, err
+	return data, tid, s.meets(err)
 }
 
 // LoadBefore returns the newest revision with a tid below the given one, nil when all are newer or were packed away.
@@ -256,7 +256,12 @@ const MinRead = recHeaderLen + backLen
 
 // ReadBefore is LoadBefore for those who load often: the data are in buf, of MinRead bytes at least, if their record
 // fits there, and valid as long as buf is left alone. A revision with tid 0 says that all are newer or packed away.
-func (s *Storage) ReadBefore(buf []byte, oid zodb.Oid, tid zodb.Tid) (rev Revision, err error) {
+func (s *Storage) ReadBefore(buf []byte, oid zodb.Oid, tid zodb.Tid) (Revision, error) {
+	rev, err := s.readBefore(buf, oid, tid)
+	return rev, s.meets(err)
+}
+
+func (s *Storage) readBefore(buf []byte, oid zodb.Oid, tid zodb.Tid) (rev Revision, err error) {
 	e, pos, end, ok := s.current(oid)
 	defer e.release()
 	if !ok {
@@ -326,7 +331,8 @@ func (s *Storage) GetTid(oid zodb.Oid) (zodb.Tid, error) {
 	if !ok {
 		return 0, &zodb.POSKeyError{Oid: oid}
 	}
-	return e.tidAt(oid, pos, end)
+	tid, err := e.tidAt(oid, pos, end)
+	return tid, s.meets(err)
 }
 
 // tidAt is GetTid for the record at pos.
@@ -409,7 +415,7 @@ func (s *Storage) history(oid zodb.Oid, f func(e *openDataFile, r record, end in
 			r, more, err = e.older(r, end)
 		}
 	}
-	return err
+	return s.meets(err)
 }
 
 // History returns up to size revisions of an object, the newest first, deletions included.

@@ -2,7 +2,6 @@ package filestorage
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -16,7 +15,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
@@ -451,131 +449,60 @@ func FuzzRepairPlan(f *testing.F) {
 	})
 }
 
-// blobContent is that of the blob in the tests of blob repairs.
-const blobContent = "content of the blob"
-
-// A repaired blob is what it was, and what was there is kept.
-func TestARepairOfABlob(t *testing.T) {
-	for name, there := range map[string]string{"damaged": "Content of the blob", "short": "con", "missing": ""} {
+// Whoever meets damage, it is told where, and only that object, or that reader, has an error. After the repair the same
+// reader goes on.
+func TestWhoMeetsDamageTellsWhere(t *testing.T) {
+	d, records := sampleFile()
+	at := records[2][0] + 24 // the record's transaction
+	for name, meet := range map[string]func(*Storage) error{
+		"load":    func(s *Storage) error { _, _, err := s.Load(3); return err },
+		"before":  func(s *Storage) error { _, err := s.LoadBefore(3, 100); return err },
+		"history": func(s *Storage) error { _, err := s.History(3, 5); return err },
+		"iteration": func(s *Storage) error {
+			for txn, err := range s.Transactions(t.Context(), 0) {
+				for err == nil {
+					_, err = txn.NextRecord()
+				}
+				if !errors.Is(err, io.EOF) {
+					return err
+				}
+			}
+			return nil
+		},
+		"pack": func(s *Storage) error {
+			_, err := s.Pack(t.Context(), 45, PackOptions{})
+			return err
+		},
+	} {
 		t.Run(name, func(t *testing.T) {
-			disk, s := blobDisk(t, there)
-			if err := s.RepairBlob(blobRepair(blobContent)); err != nil {
+			disk := simdisk.New()
+			f := put(t, disk, "Data.fs", d.bytes)
+			var met []int64
+			note := func(e *zodb.CorruptError) { met = append(met, e.Pos) }
+			s := mustOpen(t, "Data.fs", Options{FS: disk, Damaged: note})
+			damaged := flipped(d.bytes, at+7)
+			if name == "load" || name == "before" {
+				damaged = flipped(d.bytes, records[2][0]+7) // they look at the oid
+			}
+			if name == "history" {
+				damaged = flipped(d.bytes, records[2][0]+24) // far away
+			}
+			overwriteDurably(t, f, damaged)
+			if err := meet(s); err == nil {
+				t.Fatal("nothing was met")
+			}
+			if len(met) == 0 || met[0] < d.at[2] || met[0] >= d.at[3] {
+				t.Errorf("met at %v, want within [%d, %d)", met, d.at[2], d.at[3])
+			}
+			if _, _, err := s.Load(2); err != nil {
+				t.Errorf("another object: %v", err)
+			}
+			if err := s.Repair(t.Context(), repairOf(d, 2, damaged)); err != nil {
 				t.Fatal(err)
 			}
-			if now := blobNow(t, s); now != blobContent {
-				t.Errorf("the blob is %q", now)
-			}
-			q := reasons(t, disk, "db/quarantine")
-			if there == "" && q == nil {
-				return
-			}
-			if len(q) != 1 || *q[0].Oid != 1 || *q[0].Tid != 20 || q[0].Length != int64(len(there)) {
-				t.Fatalf("quarantine has %+v", q)
-			}
-			if kept := contentOf(t, disk, "db/quarantine/"+q[0].Bytes); string(kept) != there {
-				t.Errorf("kept %q", kept)
+			if err := meet(s); err != nil {
+				t.Errorf("after the repair: %v", err)
 			}
 		})
 	}
-}
-
-// What is not the right content leaves the blob as it is.
-func TestAWrongBlobIsNotTaken(t *testing.T) {
-	disk, s := blobDisk(t, "Content of the blob")
-	for _, content := range []string{"", "content", "Content of the bloB", blobContent + "."} {
-		r := blobRepair(blobContent)
-		r.Content = strings.NewReader(content)
-		var wrong *BlobContentError
-		if err := s.RepairBlob(r); !errors.As(err, &wrong) {
-			t.Errorf("%q: %v", content, err)
-		}
-		if now := blobNow(t, s); now != "Content of the blob" || reasons(t, disk, "db/quarantine") != nil {
-			t.Errorf("%q: the blob is %q", content, now)
-		}
-	}
-	r := blobRepair(blobContent)
-	r.Tid = 30
-	var missing *zodb.POSKeyError
-	if err := s.RepairBlob(r); !errors.As(err, &missing) {
-		t.Errorf("a blob of no revision: %v", err)
-	}
-}
-
-// A crash leaves the damaged blob or the right one.
-func TestACrashDuringARepairOfABlob(t *testing.T) {
-	const damaged = "Content of the blob"
-	for n, done := 1, false; !done; n++ {
-		for seed := range uint64(6) {
-			disk, s := blobDisk(t, damaged)
-			disk.PowerOffAt(len(disk.Ops()) + n)
-			done = s.RepairBlob(blobRepair(blobContent)) == nil
-			after := disk.Crash(seed)
-			again := mustOpen(t, crashPath, blobOptions(t, after))
-			now := blobNow(t, again)
-			if now != damaged && now != blobContent || done && now != blobContent {
-				t.Fatalf("power off at %d, seed %d: the blob is %q", n, seed, now)
-			}
-			if now == blobContent && len(reasons(t, after, "db/quarantine")) != 1 {
-				t.Fatalf("power off at %d, seed %d: repaired, and the damaged one is not in quarantine", n, seed)
-			}
-			again.Close()
-		}
-	}
-}
-
-func blobOptions(t *testing.T, disk vfs.FS) Options {
-	t.Helper()
-	b, err := blobstore.Open("db/blobs", blobstore.Options{FS: disk})
-	if err != nil {
-		t.Fatal(err)
-	}
-	return Options{FS: disk, Blobs: b}
-}
-
-// blobDisk has a storage with a blob that became what is said; "": it is missing.
-func blobDisk(t *testing.T, there string) (*simdisk.Disk, *Storage) {
-	t.Helper()
-	st := newStage(t, story{prepare: func(st *stage) { start(st); st.commit(1, withBlob, blobContent) }})
-	if st.err != nil {
-		t.Fatal(st.err)
-	}
-	f, err := st.s.OpenBlob(1, 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	path := f.Name()
-	f.Close()
-	if err := st.disk.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	if there != "" {
-		put(t, st.disk, path, []byte(there))
-	}
-	if err := st.disk.SyncDir(filepath.Dir(path)); err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(st.end)
-	return st.disk, st.s
-}
-
-func blobRepair(content string) *BlobRepair {
-	digest := sha256.Sum256([]byte(content))
-	return &BlobRepair{
-		Oid: 1, Tid: 20, Content: strings.NewReader(content), Size: int64(len(content)), Digest: &digest,
-		Damage: Damage{Found: "its digest", By: "a test", Peer: "db2:5000"},
-	}
-}
-
-func blobNow(t *testing.T, s *Storage) string {
-	t.Helper()
-	f, err := s.OpenBlob(1, 20)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	b, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<20))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(b)
 }

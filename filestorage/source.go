@@ -25,6 +25,8 @@ type source struct {
 	index func() *index
 	// successor returns the source to continue with when this one ended with errReplaced.
 	successor func(context.Context) (*source, error)
+	// meets is told of errors that readers meet, and returns them; nil: nobody is told.
+	meets func(error) error
 	// share returns the same for another reader; nil: it is not to be shared.
 	share func() *source
 	// release is called when a reader is done with the source.

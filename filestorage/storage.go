@@ -30,6 +30,8 @@ type Options struct {
 	Now       func() time.Time        // the clock of new tids; nil: time.Now
 	Resolve   Resolver                // resolves conflicts in Undo; nil: none is
 	Watch     *watchdog.Board         // gets waits for the disk and the commit lock; may be nil
+	// Damaged is told of each damage that readers meet, by whoever has met it, and must not wait. Nil: nobody is.
+	Damaged func(*zodb.CorruptError)
 }
 
 // Blobs is what a storage needs of a blob directory. All methods may be called concurrently.
@@ -58,6 +60,7 @@ type Storage struct {
 	log      hclog.Logger
 	now      func() time.Time
 	resolver Resolver // nil: no conflict can be resolved
+	damaged  func(*zodb.CorruptError)
 	readOnly bool
 	lock     *ownership // nil when read-only
 
@@ -110,6 +113,7 @@ func newStorage(path string, opt Options) *Storage {
 		log:          opt.Logger,
 		now:          opt.Now,
 		resolver:     opt.Resolve,
+		damaged:      opt.Damaged,
 		readOnly:     opt.ReadOnly,
 		queue:        newQueue(),
 		commit:       make(chan struct{}, 1),
@@ -188,6 +192,15 @@ func (s *Storage) release() error {
 	}
 	if s.lock != nil {
 		err = errors.Join(err, s.lock.Close())
+	}
+	return err
+}
+
+// meets tells who is to be told of damage, and returns err.
+func (s *Storage) meets(err error) error {
+	var corrupt *zodb.CorruptError
+	if err != nil && s.damaged != nil && errors.As(err, &corrupt) {
+		s.damaged(corrupt)
 	}
 	return err
 }
@@ -356,7 +369,7 @@ func (s *Storage) source() *source {
 // sourceOf takes over what holds e. Whatever comes of the source has the same openBlob.
 func (s *Storage) sourceOf(e *openDataFile, openBlob func(zodb.Oid, zodb.Tid) (vfs.File, error)) *source {
 	return &source{
-		commitPoint: e.commitPoint, file: e.file, path: e.path, openBlob: openBlob,
+		commitPoint: e.commitPoint, file: e.file, path: e.path, openBlob: openBlob, meets: s.meets,
 		index:     func() *index { return e.index },
 		successor: func(context.Context) (*source, error) { return s.sourceOf(s.hold(), openBlob), nil },
 		release:   func() error { e.release(); return nil },

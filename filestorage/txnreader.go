@@ -95,6 +95,25 @@ func (t *txnReader) Meta() *zodb.TxnMeta { return &t.meta }
 
 // NextRecord returns the next record.
 func (t *txnReader) NextRecord() (*zodb.Record, error) {
+	rec, err := t.nextRecord()
+	return rec, t.meets(err)
+}
+
+// meets has it told that there is damage. What was read ahead is dropped: it may have been repaired when it is read
+// again.
+func (t *txnReader) meets(err error) error {
+	var corrupt *zodb.CorruptError
+	if err == nil || !errors.As(err, &corrupt) {
+		return err
+	}
+	t.win.buf = t.win.buf[:0]
+	if t.src.meets == nil {
+		return err
+	}
+	return t.src.meets(err)
+}
+
+func (t *txnReader) nextRecord() (*zodb.Record, error) {
 	if err := t.closeBlob(); err != nil {
 		return nil, err
 	}

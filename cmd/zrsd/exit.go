@@ -29,13 +29,13 @@ const (
 )
 
 const exitHelp = `Exit codes:
-  0    done; for check, verify and compare: nothing wrong, no difference
-  1    check, verify or recon found damage, compare found a difference, or a guarantee did not hold in a drill
+  0    done; for check, verify, heal and compare: nothing wrong, no difference
+  1    check, verify, recon or heal found damage, compare found a difference, or a guarantee did not hold in a drill
   2    wrong usage: an unknown command or flag, a missing or impossible value
   3    something could not be opened: missing, damaged, locked by another process, no permission, address in use
   4    a command to a running server got no answer from that address, or it has no storage of that name
   5    anything else that failed on the way, such as a full disk
-  6    not now: a pack or a verification is already under way, or the storage is not open; try again
+  6    not now: a pack, a verification or a healing is under way, or the storage is not open; try again
   7    refused: not over this connection, not to this storage, or not by this process
   8    refused, because transactions could be lost; promote, rewind and reseed have --force
   130  pack was interrupted; a second signal ended a server before it had drained`

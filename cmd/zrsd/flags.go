@@ -93,6 +93,8 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.config.DrainTimeout, "drain-timeout", node.DefaultDrainTimeout,
 		"time limit for secondaries to catch up after SIGTERM")
 	registerVerify(flags, &f.config.Verify)
+	flags.StringVar(&f.config.Heal, "heal", node.HealByRole, "when damage is replaced by what another node has: auto, "+
+		"ask (zrsd heal), or by-role: auto on a secondary, ask on a primary")
 	flags.StringVar(&f.log.Level, "log-level", "info", "trace, debug, info, warn or error")
 	flags.BoolVar(&f.log.JSON, "log-json", false, "log JSON objects instead of text")
 	flags.StringVar(&f.log.File, "log-file", "", "log to `FILE`, reopened on SIGUSR2, instead of standard error")

@@ -102,6 +102,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"handle":      true,
 		"verifiable":  true,
 		"verifier":    true,
+		"healer":      true,
 		"onlyRead":    true,
 		"board":       true,
 		"leaving":     true,

@@ -76,6 +76,7 @@ func rootCommand() *cobra.Command {
 		maintenanceCommand(),
 		checkCommand(),
 		verifyCommand(),
+		healCommand(),
 		reconCommand(),
 		compareCommand(),
 		seedCommand(),

@@ -141,6 +141,8 @@ func full(t *testing.T) admin.Status {
 			Totals: verify.Totals{Passes: 1, Attempted: 3, Success: 1, Failure: 2, NoChange: 1, Diff: 1, Damages: 1,
 				Bytes: 1 << 20},
 		},
+		Heal: &admin.Heal{Mode: "auto", Pending: 1, Healed: 2, Quarantined: 2, Failed: 1, Last: admin.Known(at),
+			Next: admin.Known(at.Add(time.Minute)), Error: admin.Known("db1:5000: connection refused")},
 		Troubles: []admin.Trouble{
 			{Text: "a commit waits for the disk", Since: at, Stall: true}, {Text: "a blob is left", Since: at},
 		},

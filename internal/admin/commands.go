@@ -28,6 +28,7 @@ func (c *commands) register(mux *http.ServeMux) {
 	mux.HandleFunc("GET /undo-log", c.undoLog)
 	mux.HandleFunc("POST /pack", c.pack)
 	mux.HandleFunc("POST /verify", c.verify)
+	mux.HandleFunc("POST /heal", c.heal)
 	for command, do := range c.changes() {
 		mux.HandleFunc("POST /"+command, c.serveChange(command, do))
 	}

@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
 	"github.com/zrsd/zrsd/internal/verify"
@@ -35,6 +36,8 @@ type controls struct {
 	storage   string
 	request   admin.PackRequest
 	verifying admin.VerifyRequest
+	healing   admin.HealRequest
+	report    heal.Report
 	query     admin.UndoQuery
 }
 
@@ -57,6 +60,13 @@ func (c *controls) Verify(_ context.Context, storage string, req admin.VerifyReq
 	c.storage, c.verifying = storage, req
 	progress(admin.VerifyProgress{Done: 1, Total: 2})
 	return c.pass, c.err
+}
+
+func (c *controls) Heal(_ context.Context, storage string, req admin.HealRequest,
+	progress func(admin.VerifyProgress)) (heal.Report, error) {
+	c.storage, c.healing = storage, req
+	progress(admin.VerifyProgress{Done: 1, Total: 2})
+	return c.report, c.err
 }
 
 func (c *controls) UndoLog(_ context.Context, storage string, q admin.UndoQuery) ([]admin.UndoEntry, error) {

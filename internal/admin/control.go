@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/zodb"
@@ -18,6 +19,8 @@ type Control interface {
 	Pack(ctx context.Context, storage string, req PackRequest, progress func(PackProgress)) (PackResult, error)
 	// Verify makes one pass. A pass that did not come to its end is no error: it says why itself.
 	Verify(ctx context.Context, storage string, req VerifyRequest, progress func(VerifyProgress)) (verify.Pass, error)
+	// Heal verifies, and replaces what is damaged by what other nodes have.
+	Heal(ctx context.Context, storage string, req HealRequest, progress func(VerifyProgress)) (heal.Report, error)
 	UndoLog(ctx context.Context, storage string, q UndoQuery) ([]UndoEntry, error)
 	Roles
 }

@@ -53,6 +53,7 @@ var (
 	descVerifyPasses   = desc("verify_passes_total", "Verifications that came to their end.")
 	descVerifyResults  = desc("verify_results_total", "Outcomes of verifications, by the words of commands-json.md.",
 		"result")
+	descDamaged     = desc("damaged_parts", "Parts of the copy that are known to be damaged and are not healed.")
 	descVerifyBytes = desc("verify_bytes_total", "Bytes of data files and blobs that verifications have read.")
 
 	descTxns     = desc("transactions_total", "Transactions streamed.", "role", "direction")
@@ -93,7 +94,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		descLeaseRemaining, descMaintenance, descDegraded, descDegrades, descWaiting,
 		descLastTid, descSize, descObjects, descTxns, descBytes,
 		descVerifyRunning, descVerifyProgress, descVerifyLast, descVerifySeconds, descVerifyFindings,
-		descVerifyPasses, descVerifyResults, descVerifyBytes,
+		descVerifyPasses, descVerifyResults, descVerifyBytes, descDamaged,
 		descReconnects, descCatchUps, descRefusals,
 		descSecondaries, descProtocols, descSecSeconds, descSecBytes, descSecTxns,
 		descUpstream, descUpProto, descUpSecs, descUpBytes, descUpTxns, descSecSeed, descUpSeed,
@@ -114,6 +115,9 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	s.storage(&st.Storage)
 	if st.Verify != nil {
 		s.verify(st.Verify)
+	}
+	if st.Heal != nil {
+		s.gauge(descDamaged, float64(st.Heal.Pending))
 	}
 	s.totals(st.Role, &st.Totals)
 	s.secondaries(slices.Concat(st.Secondaries, st.Disconnected))
@@ -206,6 +210,7 @@ func (s samples) verify(v *verify.Status) {
 	for result, n := range map[string]int64{
 		"attempted": t.Attempted, "success": t.Success, "failure": t.Failure, "no_change": t.NoChange,
 		"hashmatch": t.HashMatch, "diff": t.Diff, "empty": t.Empty, "removed": t.Removed,
+		"healed": t.Healed, "quarantined": t.Kept,
 	} {
 		s.counter(descVerifyResults, n, result)
 	}

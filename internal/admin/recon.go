@@ -29,6 +29,9 @@ type ReconNode struct {
 	Verified  *time.Time `json:"verified"`          // when the last verification came to its end; nil: never
 	Damages   int64      `json:"damages"`           // that the last one found, also one that did not come to its end
 	Failures  int64      `json:"failures"`          // copies with damage or a difference, or without an answer
+	Healed    int64      `json:"healed"`            // damaged parts, since the process began
+	Kept      int64      `json:"quarantined"`       // likewise: those that are kept in quarantine/
+	Pending   int64      `json:"pending"`           // damaged parts that are known and not healed
 	Failed    *string    `json:"failed"`            // why a later one did not come to its end
 	Running   bool       `json:"verifying"`         // one is under way
 	Next      *time.Time `json:"next_verification"` // nil: none is planned
@@ -89,6 +92,9 @@ func (r *Recon) Add(address string, st *Status) {
 		if v.Failed != nil {
 			n.Failed, n.Damages, n.Failures = v.Failed.Error, v.Failed.Damages, v.Failed.Failure
 		}
+	}
+	if h := st.Heal; h != nil {
+		n.Healed, n.Kept, n.Pending = h.Healed, h.Quarantined, h.Pending
 	}
 	r.Nodes = append(r.Nodes, n)
 	r.replication(&n, st)
@@ -151,7 +157,7 @@ func note(oldest, newest **ReconAge, name string, at, now time.Time) {
 // WriteRecon writes it for people: a line for each node, and what is the worst of them.
 func WriteRecon(w io.Writer, r *Recon) error {
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(tw, "NODE\tROLE\tREADY\tLAG\tVERIFIED\tDAMAGES\tFAILURES\tNEXT\tNOTES")
+	fmt.Fprintln(tw, "NODE\tROLE\tREADY\tLAG\tVERIFIED\tDAMAGES\tFAILURES\tQUARANTINED\tHEALED\tNEXT\tNOTES")
 	for i := range r.Nodes {
 		n := &r.Nodes[i]
 		ready, lag, notes := "yes", unknown, ""
@@ -164,11 +170,14 @@ func WriteRecon(w io.Writer, r *Recon) error {
 		if n.Running {
 			notes = "is verifying"
 		}
+		if n.Pending > 0 {
+			notes = strings.TrimSpace(fmt.Sprintf("%s %d damaged parts are not healed", notes, n.Pending))
+		}
 		if n.Failed != nil {
 			notes = strings.TrimSpace(notes + " not finished: " + clean(*n.Failed))
 		}
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%s\t%s\n", clean(n.Name), n.Role, ready, lag, timeText(n.Verified),
-			n.Damages, n.Failures, timeText(n.Next), notes)
+		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\t%d\t%s\t%s\n", clean(n.Name), n.Role, ready, lag,
+			timeText(n.Verified), n.Damages, n.Failures, n.Kept, n.Healed, timeText(n.Next), notes)
 	}
 	if err := tw.Flush(); err != nil {
 		return err

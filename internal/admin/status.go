@@ -58,6 +58,8 @@ type Status struct {
 	// Verify is what verifications have found; its fields are those of package verify. Nil: none was made and none is
 	// planned.
 	Verify *verify.Status `json:"verify"`
+	// Heal is what is known of damage in the copy. Nil: nothing looks for any.
+	Heal *Heal `json:"heal"`
 
 	Troubles []Trouble `json:"troubles"` // that are there now
 	// SetAside is what this node has set aside by itself, because its primary never had it; oldest first.

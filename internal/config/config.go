@@ -82,6 +82,7 @@ type Storage struct {
 	VerifyRate     Value[int64]         // 0: no limit
 	VerifyBlobs    Value[time.Duration]
 	ReclaimAge     Value[time.Duration] // 0: never
+	Heal           Value[string]        // auto, ask or by-role
 
 	Zlib        Zlib
 	Replication *Replication // nil when alone

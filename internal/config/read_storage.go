@@ -64,6 +64,7 @@ func (c *checker) filestorage(s *zconfig.Section, st *Storage, around string) {
 	st.VerifyRate = get(r, "verify-rate", size)
 	st.VerifyBlobs = get(r, "verify-blobs", interval)
 	st.ReclaimAge = get(r, "reclaim-age", interval)
+	st.Heal = get(r, "heal", oneOf("by-role", "auto", "ask"))
 }
 
 func (c *checker) blobstorage(s *zconfig.Section, st *Storage, around string) {

@@ -35,6 +35,9 @@ var filestorageTable = &table{
 			doc: "How long ago a blob must have been read by a verification to be read again."},
 		{name: "reclaim-age", kind: "time-interval", preset: "7d", ours: true,
 			doc: "How old temporary files of zrsd must be for a verification to remove them; 0 for never."},
+		{name: "heal", kind: "by-role or auto or ask", preset: "by-role", ours: true,
+			doc: "When damage is replaced by what another node has: `auto`, `ask` (with `zrsd heal`), or `by-role`: " +
+				"`auto` on a secondary, `ask` on a primary; see docs/operations.md."},
 	},
 	gone: map[string]string{
 		"stop": "it is no key of ZODB's configuration: leave it out",

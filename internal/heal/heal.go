@@ -1,9 +1,11 @@
 package heal
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -105,7 +107,8 @@ type Report struct {
 	Healed      int64     `json:"healed"`      // or would have been
 	Quarantined int64     `json:"quarantined"` // damaged parts that are kept in quarantine/
 	Failed      int64     `json:"failed"`
-	Items       []Item    `json:"items"` // the first ones
+	Damages     int64     `json:"damages"` // that the last verification found
+	Items       []Item    `json:"items"`   // the first ones
 }
 
 func (r *Report) add(i *Item) {
@@ -157,6 +160,8 @@ func Run(ctx context.Context, opt Options, suspects []verify.Suspect) (*Report, 
 	h := newHealer(opt)
 	defer func() { h.report.Ended = h.opt.Now().UTC() }()
 	defer h.close()
+	suspects = slices.Clone(suspects)
+	slices.SortStableFunc(suspects, func(a, b verify.Suspect) int { return cmp.Compare(a.To-a.From, b.To-b.From) })
 	for i := range suspects {
 		if err := context.Cause(ctx); err != nil {
 			return h.report, err

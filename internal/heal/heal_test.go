@@ -215,7 +215,7 @@ func TestPeersThatCannotHelp(t *testing.T) {
 			if err != nil || h.refresh() != nil {
 				t.Fatal(err)
 			}
-			if err := h.data(t.Context(), &pass.Suspects()[0], &Item{}); !errors.As(err, c.as) {
+			if err := h.data(t.Context(), &pass.Suspects[0], &Item{}); !errors.As(err, c.as) {
 				t.Errorf("%s: %v", c.peer.Name, err)
 			}
 		}

@@ -17,10 +17,10 @@ func Rounds(ctx context.Context, dry bool, verified func(context.Context) (*veri
 	var all *Report
 	for round := 1; ; round++ {
 		pass, err := verified(ctx)
-		if pass == nil || err != nil && len(pass.Suspects()) == 0 {
+		if pass == nil || err != nil && len(pass.Suspects) == 0 {
 			return all, pass, err
 		}
-		report, err := healed(ctx, pass.Suspects())
+		report, err := healed(ctx, pass.Suspects)
 		if all == nil {
 			all = report
 		} else {

@@ -44,7 +44,7 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *nodeStatus) (err error) {
 		files.show(st)
 	})
 	defer c.verifies(&verifiable{committed: src.Size, chain: chain, blobs: blobs,
-		peers: func() []string { return followers(server.Status()) }})()
+		peers: func() []string { return followers(server.Status(), false) }})()
 	watching, end := context.WithCancel(ctx)
 	var looking sync.WaitGroup
 	looking.Go(func() { files.watch(watching) })

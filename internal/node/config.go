@@ -2,6 +2,7 @@ package node
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -85,6 +86,7 @@ type Config struct {
 	Decompress, Compress bool // zeo.StorageOptions
 
 	Verify VerifyConfig // how the storage is verified
+	Heal   string       // when damage is healed: HealByRole, HealAuto or HealAsk
 
 	// ExpectData says that the files of the node must be there: an empty folder counts as a disk that is not mounted.
 	ExpectData bool
@@ -103,6 +105,7 @@ type Config struct {
 	handle     *storageHandle              // where commands find the storage
 	verifiable *atomic.Pointer[verifiable] // what a pass needs of it while it is open
 	verifier   *verify.Verifier
+	healer     *healer
 	onlyRead   bool // nothing is written beside the data file
 	// board has what the storage and its parts wait for.
 	board *watchdog.Board
@@ -168,7 +171,7 @@ func (c *Config) check() error {
 	if err := c.checkLimits(); err != nil {
 		return err
 	}
-	if err := c.Verify.check(); err != nil {
+	if err := errors.Join(c.checkHeal(), c.Verify.check()); err != nil {
 		return err
 	}
 	if err := c.Sync.Check(); err != nil {

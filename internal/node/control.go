@@ -6,6 +6,7 @@ import (
 
 	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/verify"
 )
 
@@ -55,6 +56,16 @@ func (k *control) Verify(ctx context.Context, storage string, req admin.VerifyRe
 		return verify.Pass{}, err
 	}
 	return m.c.verify(ctx, req, progress)
+}
+
+// Heal is admin.Control.
+func (k *control) Heal(ctx context.Context, storage string, req admin.HealRequest,
+	progress func(admin.VerifyProgress)) (heal.Report, error) {
+	m, err := k.member(storage)
+	if err != nil {
+		return heal.Report{}, err
+	}
+	return m.c.healNow(ctx, req, progress)
 }
 
 // UndoLog is admin.Control.

@@ -30,6 +30,7 @@ type nodeStatus struct {
 	base  admin.Status    // what never changes
 	// verifier has what verifications have found; nil: nothing verifies the storage.
 	verifier *verify.Verifier
+	healer   *healer
 
 	mu      sync.Mutex
 	phase   string              // why the node is not ready, while show is nil

@@ -16,8 +16,12 @@ const reportEvery = 5 * time.Second
 
 // storageOptions returns how to open the storage.
 func (c *Config) storageOptions(f *nodeStatus, blobs blobDir) filestorage.Options {
-	return filestorage.Options{FS: c.FS, Blobs: blobs.storage(), Logger: c.Logger.Named("storage"),
+	opt := filestorage.Options{FS: c.FS, Blobs: blobs.storage(), Logger: c.Logger.Named("storage"),
 		Progress: c.progress(f), Resolve: c.resolve, Watch: c.board}
+	if c.healer != nil {
+		opt.Damaged = c.healer.meets
+	}
+	return opt
 }
 
 // resolve merges what an undo and a later transaction made of an object.

@@ -52,7 +52,7 @@ func losses(t *testing.T) map[string]func(disk vfs.FS) []byte {
 
 func (s *site) reseeding(mode string, from *site) SecondaryConfig {
 	c := s.secondaryConfig(from)
-	c.Reseed = mode
+	c.Reseed, c.Heal = mode, HealAsk // what is damaged would be healed before
 	return c
 }
 

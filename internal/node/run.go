@@ -38,7 +38,8 @@ func runAll(ctx context.Context, c *Config, members []*member, front front) (err
 	}
 	for _, m := range members {
 		m.c.verifier = m.c.newVerifier()
-		m.status.verifier = m.c.verifier
+		m.c.healer = newHealer(m.c)
+		m.status.verifier, m.status.healer = m.c.verifier, m.c.healer
 	}
 	release, err := loadAll(c, members)
 	if err != nil {
@@ -67,6 +68,7 @@ func runAll(ctx context.Context, c *Config, members []*member, front front) (err
 		defer func() { err = errors.Join(err, server.Close()) }()
 	}
 	for _, m := range members {
+		helpers.Go(func() { m.c.healer.run(around) })
 		helpers.Go(func() { m.c.watchOver(around) })
 	}
 	err = untilHung(ctx, members, front)

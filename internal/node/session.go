@@ -248,6 +248,12 @@ func (s *session) openAll(ctx context.Context) (err error) {
 		return err
 	}
 	err = s.openFiles(ctx)
+	for range maxClosedHeals {
+		if !s.healsClosed(ctx, err) {
+			break
+		}
+		err = s.openFiles(ctx)
+	}
 	if lost := s.lostCopy(err); lost != nil {
 		if err = s.reseed(ctx, lost); err == nil {
 			err = s.openFiles(ctx)

@@ -18,7 +18,7 @@ func (c *StandaloneConfig) check() error {
 		return errNoData
 	}
 	c.onlyRead = c.ReadOnly
-	return c.Verify.check()
+	return errors.Join(c.checkHeal(), c.Verify.check())
 }
 
 // session keeps the storage open for the front until ctx ends.

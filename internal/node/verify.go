@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io/fs"
 	"net"
 	"slices"
@@ -49,12 +50,23 @@ func (v *VerifyConfig) check() error {
 	return nil
 }
 
+// checkHeal reports a mode of healing that there is not.
+func (c *Config) checkHeal() error {
+	switch c.Heal {
+	case "", HealByRole, HealAuto, HealAsk:
+		return nil
+	}
+	return &ConfigError{fmt.Sprintf("--heal %q: give auto, ask or by-role", c.Heal)}
+}
+
 // A verifiable is what there is of an open storage for a pass.
 type verifiable struct {
 	committed func() int64
 	chain     *hashchain.Local // nil: none is kept
 	blobs     blobDir
 	peers     func() []string // addresses where other nodes answer questions about their history
+	others    func() []string // beside these, where nodes may be that are not connected at present; nil: none are known
+	primary   func() bool     // nil: the storage is not replicated
 }
 
 // newVerifier makes what verifies the storage of the node.
@@ -86,6 +98,7 @@ func (c *Config) verify(ctx context.Context, req admin.VerifyRequest, progress f
 			return &admin.Refusal{Reason: admin.Busy, Text: err.Error()}
 		}
 		pass = *made
+		c.healer.verified(made)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -146,23 +159,34 @@ func (c *Config) peers(v *verifiable) (peers []verify.Peer) {
 
 // verifiable is what passes look at, while the session's storage is open.
 func (s *session) verifiable() *verifiable {
-	return &verifiable{committed: s.st.Size, chain: s.chain, blobs: s.blobs, peers: func() (list []string) {
+	v := &verifiable{committed: s.st.Size, chain: s.chain, blobs: s.blobs, primary: s.node.IsPrimary}
+	v.peers = func() (list []string) {
 		if !s.node.IsPrimary() {
 			if up := s.sec.Status(); up.Address != "" {
 				list = append(list, up.Address)
 			}
 		}
 		if s.replicationServer != nil {
-			list = append(list, followers(s.replicationServer.Status())...)
+			list = append(list, followers(s.replicationServer.Status(), false)...)
 		}
 		return list
-	}}
+	}
+	v.others = func() (list []string) {
+		for _, e := range s.cfg.ReplicateFrom {
+			list = append(list, e.String())
+		}
+		if s.replicationServer != nil {
+			list = append(list, followers(s.replicationServer.Status(), true)...)
+		}
+		return list
+	}
+	return v
 }
 
-// followers are the addresses of connected secondaries that can be asked.
-func followers(st primary.Status) (list []string) {
+// followers are the addresses of secondaries that can be asked: of those that are connected, or of the others.
+func followers(st primary.Status, disconnected bool) (list []string) {
 	for _, sec := range st.Secondaries {
-		if sec.ReplicationAddr != "" && sec.State != primary.StateDisconnected {
+		if sec.ReplicationAddr != "" && disconnected == (sec.State == primary.StateDisconnected) {
 			list = append(list, sec.ReplicationAddr)
 		}
 	}
@@ -236,6 +260,7 @@ func (f *nodeStatus) showVerify(st *admin.Status) {
 	if f.verifier == nil {
 		return
 	}
+	f.healer.show(st)
 	v := f.verifier.Status()
 	if v.Next == nil && v.Last == nil && v.Failed == nil && v.Running == nil {
 		return

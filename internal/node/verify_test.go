@@ -80,7 +80,12 @@ func flip(t *testing.T, disk vfs.FS, path string, at int64) {
 // is over; the node goes on.
 func TestDamageOnOneDiskIsShownUntilItIsOver(t *testing.T) {
 	sa, sb := newSite(t, nodetest.DiskWith(t, 5)), newSite(t, simdisk.New())
-	a, b := sa.primary(t), sb.secondary(t, sa)
+	a := sa.primary(t)
+	b := sb.run(t, func(ctx context.Context) error {
+		cfg := sb.secondaryConfig(sa)
+		cfg.Heal = HealAsk
+		return runSecondary(ctx, cfg)
+	})
 	last := a.Await(t, "it is ready", nodetest.Ready).Storage.LastTid
 	for _, r := range []*running{a, b} {
 		r.Await(t, "its chain is complete", func(st *admin.Status) bool {

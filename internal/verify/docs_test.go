@@ -19,7 +19,7 @@ func jsonNames(typ reflect.Type, names map[string]bool) {
 			return
 		}
 		for f := range typ.Fields() {
-			if tag := strings.Split(f.Tag.Get("json"), ",")[0]; tag != "" {
+			if tag := strings.Split(f.Tag.Get("json"), ",")[0]; tag != "" && tag != "-" {
 				names[tag] = true
 			}
 			jsonNames(f.Type, names)

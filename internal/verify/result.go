@@ -71,6 +71,8 @@ type Pass struct {
 	Diff         int64             `json:"diff"`          // other nodes with another history
 	Empty        int64             `json:"empty"`         // copies without any transaction
 	Removed      int64             `json:"removed"`       // temporary files of zrsd that were older than reclaim-age
+	Quarantined  int64             `json:"quarantined"`   // damaged parts of this copy that are kept in quarantine/
+	Healed       int64             `json:"healed"`        // damaged parts that were replaced since
 	FailureNodes map[string]string `json:"failure_nodes"` // why, by the name of the other node
 
 	Bytes        int64     `json:"bytes"` // of the data file that were read
@@ -95,7 +97,8 @@ type Pass struct {
 	Kinds    map[check.Kind]int64 `json:"kinds"`    // all findings, by kind
 	Findings []Finding            `json:"findings"` // the first ones of each kind
 
-	suspects []Suspect // where damage on this disk is to be looked for; the first maxSuspects of them
+	// Suspects are where damage on this disk is to be looked for, to heal it; the first maxSuspects of them.
+	Suspects []Suspect `json:"-"`
 }
 
 // A Compared is how far this copy is the same as another one.
@@ -107,9 +110,6 @@ type Compared struct {
 	Base         zodb.Tid `json:"base"`         // they were compared from after this transaction; 0: from the first one
 	Last         zodb.Tid `json:"last_tid"`     // of the other copy
 }
-
-// Suspects are where damage on this disk is to be looked for, to heal it.
-func (r *Pass) Suspects() []Suspect { return r.suspects }
 
 // report counts a finding, and lists it where there is room.
 func (r *Pass) report(f Finding) {

@@ -48,6 +48,8 @@ type Totals struct {
 	Empty     int64 `json:"empty"`
 	Removed   int64 `json:"removed"`
 	Damages   int64 `json:"damages"`
+	Healed    int64 `json:"healed"`
+	Kept      int64 `json:"quarantined"`
 	Bytes     int64 `json:"bytes"` // read: of data files and blobs
 }
 

@@ -21,8 +21,8 @@ type Suspect struct {
 const maxSuspects = 1000
 
 func (p *pass) suspect(s Suspect) {
-	if len(p.result.suspects) < maxSuspects {
-		p.result.suspects = append(p.result.suspects, s)
+	if len(p.result.Suspects) < maxSuspects {
+		p.result.Suspects = append(p.result.Suspects, s)
 	}
 }
 

@@ -194,6 +194,21 @@ func (v *Verifier) end(pass *Pass) {
 	}
 }
 
+// NoteHealed counts what became of damage: how many parts were healed, and how many are kept in quarantine.
+func (v *Verifier) NoteHealed(healed, quarantined int64) {
+	v.mu.Lock()
+	v.status.Totals.Healed += healed
+	v.status.Totals.Kept += quarantined
+	if last := v.status.Last; last != nil {
+		counted := *last
+		counted.Healed += healed
+		counted.Quarantined += quarantined
+		v.status.Last = &counted
+	}
+	v.mu.Unlock()
+	v.Save()
+}
+
 // tell logs what was found.
 func (v *Verifier) tell(pass *Pass) {
 	for i := range pass.Findings {
