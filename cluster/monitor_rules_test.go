@@ -3,13 +3,18 @@ package cluster
 import (
 	"bytes"
 	"context"
+	"errors"
+	"net"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/protocol"
@@ -394,4 +399,77 @@ func TestASecondaryIsSentToAnAddress(t *testing.T) {
 			}
 		}
 	}
+}
+
+// A node that asks for an identity does so soon, with growing pauses. One that leads asks every two seconds: H1.
+func TestHowOftenTheOthersAreAsked(t *testing.T) {
+	const ms = time.Millisecond
+	for name, c := range map[string]struct {
+		asksIdentity bool
+		want         []time.Duration
+	}{
+		"for an identity": {true, []time.Duration{20 * ms, 60 * ms, 140 * ms, 300 * ms, 620 * ms, 1260 * ms, 2540 * ms,
+			4540 * ms, 6540 * ms}},
+		"by a primary": {false, []time.Duration{2 * time.Second, 4 * time.Second, 6 * time.Second}},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			n, _, _ := standing(t, nil)
+			var asked []time.Duration
+			began := time.Now()
+			n.opt.Dial = func(context.Context, string) (net.Conn, error) {
+				asked = append(asked, time.Since(began))
+				return nil, errors.New("away")
+			}
+			n.setPrimary(!c.asksIdentity)
+			n.asksIdentity.Store(c.asksIdentity)
+			n.Enter(t.Context())
+			pause.For(t.Context(), 7*time.Second)
+			if n.Leave(nil); !slices.Equal(asked, c.want) {
+				t.Errorf("%s: after %v", name, asked)
+			}
+		})
+	}
+}
+
+// An identity that cannot be written down is reported.
+func TestAnIdentityThatCannotBeWrittenDownIsReported(t *testing.T) {
+	var out bytes.Buffer
+	n, b, c := among(t, func(opt *Options) { opt.Logger = hclog.New(&hclog.LoggerOptions{Output: &out}) })
+	b.status.StorageID, b.status.Epochs, c.status.StorageID, c.status.Epochs = "", nil, "", nil
+	n.asksIdentity.Store(true)
+	l := &epochMonitor{Node: n}
+	n.opt.Sync.Required, n.keep = 1, onceWritten(t)
+	if l.check(t.Context()); !strings.Contains(out.String(), "cannot give the storage an identity") {
+		t.Errorf("it logs %s", out.String())
+	}
+	out.Reset()
+	n.opt.Sync.Required, n.keep = 0, unwritten()
+	if l.check(t.Context()); n.keep.State() == nil || strings.Contains(out.String(), "cannot") {
+		t.Errorf("it gets none: %s", out.String())
+	}
+}
+
+// A node that follows another secondary leaves it when the primary says where it is, once a minute, if it was given
+// several addresses.
+func TestWhoLeavesAnotherSecondary(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			addresses, path int
+			left            time.Duration // ago
+			leaves          bool
+		}{
+			"one that follows a secondary": {2, 2, time.Hour, true},
+			"one that follows the primary": {2, 1, time.Hour, false},
+			"one with one address":         {1, 2, time.Hour, false},
+			"one that has just left":       {2, 2, leaveSecondaryPause - 1, false},
+			"one that left a minute ago":   {2, 2, leaveSecondaryPause, true},
+		} {
+			n, sec, _ := standing(t, func(opt *Options) { opt.ReplicateFrom = at(t, "b:1", "c:1")[:c.addresses] })
+			n.leftSecondary = time.Now().Add(-c.left)
+			sec.set(secondary.Status{Connected: true, Address: "c:1", UpstreamPath: make([]string, c.path)})
+			if got := n.needsLeader("b:1"); got != c.leaves || n.leftSecondary.Equal(time.Now()) != c.leaves {
+				t.Errorf("%s: it leaves %v", name, got)
+			}
+		}
+	})
 }

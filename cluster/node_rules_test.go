@@ -109,7 +109,8 @@ func TestSinceWhenAPrimarySendsNoWriterAway(t *testing.T) {
 			access zeo.Access
 			anew   bool
 		}{
-			{zeo.ReadOnly, false}, {zeo.Writable, false}, {zeo.Frozen, false}, {zeo.ReadOnly, false}, {zeo.Writable, true},
+			{zeo.ReadOnly, false}, {zeo.Writable, false}, {zeo.Frozen, false}, {zeo.ReadOnly, false},
+			{zeo.Writable, true},
 		} {
 			n.noteAccess(step.access)
 			if anew := n.admitsFor() < time.Minute; anew != step.anew {

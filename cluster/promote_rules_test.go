@@ -281,6 +281,10 @@ func TestWhatVotesRefuseAPromotion(t *testing.T) {
 		votes := c.votes(n)
 		p.warnings = nil
 		err := p.judgeVotes(votes)
+		warned := strings.Contains(strings.Join(p.warnings, "; "), "the vote of b does not count")
+		if warned != (name == "a secondary is a learner") {
+			t.Errorf("%s: it warns %q", name, p.warnings)
+		}
 		if away := slices.ContainsFunc(votes, func(a answer) bool { return a.status == nil }); away !=
 			slices.Equal(p.warnings, []string{"away"}) {
 			t.Errorf("%s: it warns %q", name, p.warnings)
@@ -290,6 +294,18 @@ func TestWhatVotesRefuseAPromotion(t *testing.T) {
 		}
 		if want := append([]string{n.keep.Node()}, c.voters...); !slices.Equal(p.voters, want) {
 			t.Errorf("%s: %q are noted as voters, want %q", name, p.voters, want)
+		}
+	}
+}
+
+// A copy that was begun anew does not lead before it has caught up: it may lack what another one has acknowledged.
+func TestALearnerIsNotPromoted(t *testing.T) {
+	for _, learner := range []bool{false, true} {
+		n := lone(t, func(*Options) {})
+		update(n, func(id *state.State) { id.Learner = learner })
+		err := promotionOf(n).judgeStatus([]answer{n.says("b", 0, nil)})
+		if (err != nil) != learner || err != nil && !strings.Contains(err.Error(), "was begun anew") {
+			t.Errorf("a learner %v: %v", learner, err)
 		}
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
@@ -359,4 +360,69 @@ func TestASuccessorThatConnectsAgainIsWaitedFor(t *testing.T) {
 		t.Error(err)
 	}
 	cancel()
+}
+
+// For how long a successor is waited for: since it was disconnected, or since this node became primary, as long as it
+// is that, and the successor is not there in another state.
+func TestHowLongASuccessorIsWaitedFor(t *testing.T) {
+	gone := func(d time.Duration) *primary.SecondaryStatus {
+		return &primary.SecondaryStatus{State: primary.StateDisconnected, GoneSince: time.Now().Add(-d)}
+	}
+	const limit, late = reconnectLimit, reconnectLimit + 1
+	synctest.Test(t, func(t *testing.T) {
+		for name, c := range map[string]struct {
+			prepare   func(*Node)
+			leads     time.Duration // for how long
+			successor *primary.SecondaryStatus
+			waits     bool
+		}{
+			"it has not connected yet":      {leads: limit, waits: true},
+			"for too long":                  {leads: late},
+			"it has gone":                   {leads: time.Hour, successor: gone(limit), waits: true},
+			"for too long again":            {leads: time.Hour, successor: gone(late)},
+			"it has gone, and this started": {leads: limit, successor: gone(time.Hour), waits: true},
+			"it is there, and cannot":       {successor: &primary.SecondaryStatus{State: primary.StateLive}},
+			"this node leads no more":       {prepare: func(n *Node) { n.isPrimary = false }},
+			"this node was replaced":        {prepare: func(n *Node) { n.noteUnwritten(9) }},
+		} {
+			n, _, _ := handingOver(t)
+			if c.prepare != nil {
+				c.prepare(n)
+			}
+			n.since = time.Now().Add(-c.leads)
+			if got := (&switchover{Node: n, successor: c.successor}).mayConnect(); got != c.waits {
+				t.Errorf("%s: it is waited for %v", name, got)
+			}
+		}
+	})
+}
+
+// A node that has never connected here is waited for where it answers, by name or id. That is asked once.
+func TestASuccessorThatAnswersIsWaitedFor(t *testing.T) {
+	for name, c := range map[string]struct {
+		to, named string
+		waits     bool
+	}{
+		"by its name": {"b", "b", true}, "by its id": {nodeB, "b", true}, "another one": {"x", "b", false},
+		"nobody": {"", "b", false}, "nobody, where one has no name": {"", "", false},
+	} {
+		n, b, _ := among(t, func(opt *Options) { opt.ReplicateFrom = at(t, "b:1", "x:1") })
+		b.status.Name = c.named
+		server := n.replicationServer.(*fakeServer)
+		n.setPrimary(true)
+		asked := 0
+		server.asked = func(now *primary.Status) {
+			if asked++; asked == 5 { // once for the addresses
+				now.Secondaries = []primary.SecondaryStatus{{
+					Name: "b", Node: nodeB, ReplicationAddr: "b:1", State: primary.StateLive,
+				}}
+			}
+		}
+		steps := 0
+		h := &switchover{Node: n, report: report{tell: func(admin.Step) { steps++ }}}
+		err := h.awaitSuccessor(t.Context(), c.to)
+		if (err == nil) != c.waits || (steps > 0) != c.waits || (asked == 5) != c.waits || len(b.asked) > 1 {
+			t.Errorf("%s: %v; after %d looks and %d questions", name, err, asked, len(b.asked))
+		}
+	}
 }
