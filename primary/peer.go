@@ -4,12 +4,14 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/yamux"
 
 	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/internal/printable"
@@ -112,22 +114,17 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	}
 	var refusal *protocol.Refusal
 	switch {
-	case errors.Is(err, errDrained), errors.Is(err, errGoodbye):
+	case errors.Is(err, errDrained), errors.Is(err, errGoodbye), errors.Is(err, errRenewed):
 		log.Info("a secondary disconnected", "reason", err)
 	case err == nil, errors.As(err, &refusal):
 	case errors.Is(err, errConfirm), errors.Is(err, errAnswered), errors.Is(err, errCompared):
 		c.log.Debug("a status connection ended", "reason", err)
 	case streamed:
 		c.p.loud.Warn(log, c.source+" "+c.name, admission.Kind(err), "lost the connection to a secondary", "error", err)
+	case errors.Is(err, io.EOF), errors.Is(err, yamux.ErrSessionShutdown): // the other side has changed its mind
+		c.log.Debug("a connection ended before it was accepted", "error", err)
 	default:
-		c.p.logLimit.Warn(
-			c.log,
-			c.source,
-			admission.Kind(err),
-			"a connection ended before it was accepted",
-			"error",
-			err,
-		)
+		c.p.logLimit.Warn(c.log, c.source, admission.Kind(err), "a connection ended before it was accepted", "error", err)
 	}
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -205,22 +207,12 @@ func appendBounded[T any](s []T, v T, limit int) []T {
 
 // refused counts a refusal, and logs and remembers it unless the same was said to the same source a short while ago.
 func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
-	news := p.logLimit.Warn(
-		p.log,
-		admission.Source(addr)+" "+name,
-		r.Text,
-		"refused a secondary",
-		"addr",
-		addr.String(),
-		"name",
-		name,
-		"code",
-		int(r.Code),
-		"reason",
-		r.Text,
-		"tid",
-		r.Tid,
-	)
+	level := hclog.Warn
+	if r.Code == protocol.CodeShuttingDown || r.Code == protocol.CodeOutranked { // it passes by itself
+		level = hclog.Info
+	}
+	news := p.logLimit.Log(p.log, level, admission.Source(addr)+" "+name, r.Text, "refused a secondary", "addr",
+		addr.String(), "name", name, "code", int(r.Code), "reason", r.Text, "tid", r.Tid)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.roster.totals.Refused++

@@ -36,6 +36,7 @@ type link struct {
 	wire    *meteredReader // reads repl, or the data file
 	start   zodb.Tid       // the stream begins after it
 	goal    zodb.Tid       // the primary's last transaction when it answered
+	behind  bool           // goal is not reached
 	teaches bool           // who has everything up to goal is no learner
 	size    int64          // of our file at start
 	silence time.Duration  // after which the primary counts as dead
@@ -131,6 +132,7 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, versi
 		wire:    &meteredReader{track: s.track, now: s.opt.now, limit: s.opt.StallTimeout},
 		start:   hello.Last.Tid,
 		goal:    w.LastTid,
+		behind:  hello.Last.Tid < w.LastTid,
 		teaches: s.teaches(w),
 		size:    s.st.Size(),
 		silence: silence(w.Heartbeat),

@@ -22,6 +22,7 @@ func (s *Secondary) follow(ctx context.Context, l *link) error {
 	if err := s.learned(l, l.start); err != nil {
 		return err
 	}
+	s.followed(l)
 	inner, end := context.WithCancelCause(ctx)
 	out := make(chan pendingCommit, 1)
 	var g sync.WaitGroup
@@ -32,6 +33,7 @@ func (s *Secondary) follow(ctx context.Context, l *link) error {
 			if err := s.learned(l, h.tid); err != nil {
 				return err
 			}
+			l.caughtUp(h.tid)
 			return l.report(h, s.st.Size())
 		}, end)
 	})

@@ -35,6 +35,7 @@ type Secondary struct {
 	seedOnly     bool // a node is asked for its data file, and not followed
 	metSecondary bool // in this round: a node that is not the primary
 	track        *tracker
+	loss         loss
 	handing      *watchdog.Entry // of a transaction to the storage, while Run runs; nil: nobody watches
 	old          old             // what is known of primaries that speak zrs2
 	pause        func(context.Context, time.Duration) bool
@@ -82,6 +83,8 @@ func (s *Secondary) Run(ctx context.Context) error {
 	s.handing = s.opt.watch.Entry("the replication from the primary")
 	defer s.handing.Remove()
 	s.seedFrom(ctx)
+	s.loss.runs(s.opt.now())
+	defer func() { s.loss.ended = s.opt.now() }()
 	p := newPace(s.opt)
 	for ctx.Err() == nil {
 		addr := p.address()
@@ -95,7 +98,7 @@ func (s *Secondary) Run(ctx context.Context) error {
 		s.track.failed(saved, shown, err)
 		wait, news := p.failed(err, progress)
 		s.choose(err, progress, wait > 0)
-		s.report(addr, err, news, wait)
+		s.report(addr, err, progress, news, wait)
 		if mustReopen(err) {
 			return err
 		}
@@ -131,25 +134,6 @@ func (s *Secondary) followNative(ctx context.Context, addr string) error {
 		return s.seed(ctx, l)
 	}
 	return s.follow(ctx, l)
-}
-
-// report logs the end of a connection: above the level of debug only where it is news.
-func (s *Secondary) report(addr string, err error, news bool, wait time.Duration) {
-	level := hclog.Debug
-	saved, final := stateAfter(err)
-	switch {
-	case expected(err):
-	case news && (final || saved == StateFailed):
-		level = hclog.Error
-	case news:
-		level = hclog.Warn
-	}
-	args := []any{"primary", addr, "last", s.st.LastTid(), "error", err, "next_try", wait.Round(time.Millisecond)}
-	var refusal *protocol.Refusal
-	if errors.As(err, &refusal) {
-		args = append(args, "code", int(refusal.Code), "tid", refusal.Tid)
-	}
-	s.log.Log(level, "not following the primary", args...)
 }
 
 // hello says where this secondary stands.
