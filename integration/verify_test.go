@@ -62,7 +62,8 @@ func TestABitThatFlipsUnderARunningNodeIsFoundAndNamed(t *testing.T) {
 	last := ownHistory(t, source, 300)
 	addr := freeAddress(t)
 	primary := start(t, "primary", source, "--replicate-to", addr)
-	secondary := start(t, "secondary", target, "--replicate-from", addr, "--replicate-to", freeAddress(t))
+	secondary := start(t, "secondary", target, "--replicate-from", addr, "--replicate-to", freeAddress(t),
+		"--heal", "ask")
 	mustReach(t, secondary, last)
 	admins := []string{filepath.Join(source.dir, "admin"), filepath.Join(target.dir, "admin")}
 	for i, p := range []*daemon.Process{primary, secondary} {

@@ -92,16 +92,15 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"time limit without any message, or without progress, from a peer")
 	flags.DurationVar(&f.config.DrainTimeout, "drain-timeout", node.DefaultDrainTimeout,
 		"time limit for secondaries to catch up after SIGTERM")
-	registerVerify(flags, &f.config.Verify)
-	flags.StringVar(&f.config.Heal, "heal", node.HealByRole, "when damage is replaced by what another node has: auto, "+
-		"ask (zrsd heal), or by-role: auto on a secondary, ask on a primary")
+	registerVerify(flags, &f.config)
 	flags.StringVar(&f.log.Level, "log-level", "info", "trace, debug, info, warn or error")
 	flags.BoolVar(&f.log.JSON, "log-json", false, "log JSON objects instead of text")
 	flags.StringVar(&f.log.File, "log-file", "", "log to `FILE`, reopened on SIGUSR2, instead of standard error")
 }
 
-// registerVerify adds the flags of verifications.
-func registerVerify(flags *pflag.FlagSet, v *node.VerifyConfig) {
+// registerVerify adds the flags of verifications, and of what follows from them.
+func registerVerify(flags *pflag.FlagSet, c *node.Config) {
+	v := &c.Verify
 	flags.DurationVar(&v.Interval, "verify-interval", node.DefaultVerifyInterval,
 		"how often the storage is verified; 0 for never")
 	flags.Int64Var(&v.Rate, "verify-rate", node.DefaultVerifyRate,
@@ -110,6 +109,8 @@ func registerVerify(flags *pflag.FlagSet, v *node.VerifyConfig) {
 		"how long ago a blob must have been verified to be read again")
 	flags.DurationVar(&v.ReclaimAge, "reclaim-age", node.DefaultReclaimAge,
 		"how old temporary files of zrsd must be for a verification to remove them; 0 for never")
+	flags.StringVar(&c.Heal, "heal", node.HealByRole, "when damage is replaced by what another node has: auto, "+
+		"ask (zrsd heal), or by-role: auto on a secondary, ask on a primary")
 }
 
 // runNode reads the common flags, opens the log and runs a node until a signal ends it. storage gives the node its

@@ -21,6 +21,7 @@ import (
 	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/verify"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -248,7 +249,7 @@ func (f *healedFiles) options() heal.Options {
 }
 
 func (f *healedFiles) kept() (state.Chain, error) {
-	s, err := state.Load(nil, f.opt.data)
+	s, err := state.Load(vfs.OS{}, f.opt.data)
 	if err != nil {
 		return state.Chain{}, err
 	}

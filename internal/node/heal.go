@@ -6,6 +6,7 @@ import (
 	"net"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -75,6 +76,8 @@ type healer struct {
 	kick    chan struct{}
 	working chan struct{} // one slot: one heals at a time
 	rounds  int           // of the goroutine that heals
+	// allBlobs says that the last pass was to read all blobs, and did not come to them.
+	allBlobs atomic.Bool
 
 	mu     sync.Mutex
 	parts  map[partKey]*damagedPart
@@ -92,7 +95,8 @@ func (h *healer) meets(e *zodb.CorruptError) {
 }
 
 // verified takes what a pass has found. What it did not find again is no damage any more, if it came to its end.
-func (h *healer) verified(pass *verify.Pass) {
+func (h *healer) verified(pass *verify.Pass, req *admin.VerifyRequest) {
+	h.allBlobs.Store(req.AllBlobs && missedBlobs(pass))
 	if pass.Error == nil {
 		h.mu.Lock()
 		for k, p := range h.parts {
@@ -192,7 +196,8 @@ func (h *healer) work(ctx context.Context) {
 		return
 	}
 	h.rounds++
-	if _, err := h.c.verify(ctx, admin.VerifyRequest{}, func(admin.VerifyProgress) {}); err != nil {
+	ask := admin.VerifyRequest{AllBlobs: h.allBlobs.Load()}
+	if _, err := h.c.verify(ctx, ask, func(admin.VerifyProgress) {}); err != nil {
 		h.log.Debug("cannot verify after healing", "error", err)
 	}
 }
@@ -337,7 +342,7 @@ func (c *Config) healNow(ctx context.Context, req admin.HealRequest, progress fu
 	ask := admin.VerifyRequest{Rate: req.Rate, AllBlobs: true}
 	report, pass, err := heal.Rounds(ctx, req.DryRun, func(ctx context.Context) (*verify.Pass, error) {
 		pass, err := c.verify(ctx, ask, progress)
-		ask.AllBlobs = false
+		ask.AllBlobs = missedBlobs(&pass)
 		return &pass, err
 	}, func(ctx context.Context, found []verify.Suspect) (*heal.Report, error) {
 		report, err := c.heal(ctx, found, "zrsd heal", req.DryRun)
@@ -377,6 +382,9 @@ func (s *session) healsClosed(ctx context.Context, err error) bool {
 	}
 	return s.c.healClosed(ctx, err, addresses)
 }
+
+// missedBlobs reports whether a pass did not come to the blobs, because of damage before them.
+func missedBlobs(pass *verify.Pass) bool { return pass.Blobs == 0 && pass.BlobsSkipped == nil }
 
 // healClosed heals a data file that could not be opened, from one of some nodes. It reports whether opening it again
 // makes sense.

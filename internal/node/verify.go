@@ -98,7 +98,7 @@ func (c *Config) verify(ctx context.Context, req admin.VerifyRequest, progress f
 			return &admin.Refusal{Reason: admin.Busy, Text: err.Error()}
 		}
 		pass = *made
-		c.healer.verified(made)
+		c.healer.verified(made, &req)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
