@@ -30,7 +30,7 @@ func (s *session) checkMounts(ctx context.Context) error {
 	}
 	var away *mount.Error
 	if errors.As(err, &away) && s.starts == state.RoleSecondary {
-		s.reportTrouble(ctx, protocol.TroubleNotMounted, away.Text)
+		s.reportTrouble(ctx, protocol.TroubleNotMounted, away.Error())
 	}
 	return &StartError{Err: err}
 }

@@ -67,7 +67,9 @@ func open(err error) error {
 
 // suffixes are what the names of the files have after that of the Data.fs that are set aside with it: beside the old
 // and the half packed file no new Data.fs is made.
-var suffixes = []string{"", ".index", ".old", ".pack"}
+//
+// So is the marker of the folder (package mount): the blob directory may be another one from then on.
+var suffixes = []string{"", ".index", ".old", ".pack", ".mount.zrsd"}
 
 // maxText is how many bytes of what was found are noted.
 const maxText = 500

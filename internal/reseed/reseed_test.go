@@ -79,7 +79,8 @@ func content(t *testing.T, disk vfs.FS, dir string) map[string]string {
 }
 
 var lost = []string{
-	"db/Data.fs", "db/Data.fs.index", "db/Data.fs.old", "db/blobs/0x00/0x01/a.blob", "db/blobs/0x05/b.blob",
+	"db/Data.fs", "db/Data.fs.index", "db/Data.fs.old", "db/Data.fs.mount.zrsd",
+	"db/blobs/0x00/0x01/a.blob", "db/blobs/0x05/b.blob",
 }
 
 var stays = []string{"db/blobs/.layout", "db/blobs/tmp/x", "db/Data.fs.tr0", "db/blobs/.aside-before/0x07/c.blob"}
