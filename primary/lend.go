@@ -55,6 +55,7 @@ func (c *native) lendFile(ctx context.Context, s *yamux.Session, stream *protoco
 	lent.stream = stream
 	if err := stream.SendHead(&protocol.RangesHead{
 		End: lent.done.end, Last: lent.done.last, Digest: protocol.RangeDigest(h.Digest),
+		Pack: protocol.RangePacking(h.Pack),
 	}); err != nil {
 		return err
 	}

@@ -166,6 +166,7 @@ func (c *native) openSeed(ctx context.Context, stream *protocol.RangeStream, h p
 	default:
 		err = stream.SendHead(&protocol.RangesHead{
 			End: s.done.end, Last: s.done.last, Digest: protocol.RangeDigest(h.Digest),
+			Pack: protocol.RangePacking(h.Pack),
 		})
 	}
 	if err != nil {
@@ -267,6 +268,7 @@ func (c *native) acceptRanges(ctx context.Context, g *errgroup.Group, f *followe
 		stream := protocol.NewRangeStream(conn)
 		head := &protocol.RangesHead{
 			End: f.seed.done.end, Last: f.seed.done.last, Digest: protocol.RangeDigest(h.Digest),
+			Pack: protocol.RangePacking(h.Pack),
 		}
 		if err := stream.SendHead(head); err != nil {
 			return errors.Join(err, stream.Close())
@@ -338,10 +340,11 @@ func (r *rangeSender) file(m *protocol.RangeRequest) error {
 	if _, err := io.ReadFull(io.NewSectionReader(r.s.snapshot, m.From, m.Length), data); err != nil {
 		return r.c.p.sourceFailed(fmt.Errorf("read %d bytes at %d for a secondary: %w", m.Length, m.From, err))
 	}
-	if err := r.stream.AnswerRange(m, data); err != nil || m.Bare {
+	rest, err := r.stream.AnswerRange(m, data)
+	if err != nil {
 		return err
 	}
-	return r.send(data)
+	return r.send(rest)
 }
 
 // blob answers with a part of a blob.
@@ -350,10 +353,11 @@ func (r *rangeSender) blob(m *protocol.BlobRequest) error {
 	if err != nil {
 		return r.c.p.sourceFailed(fmt.Errorf("read the blob of oid %v tid %v for a secondary: %w", m.Oid, m.Tid, err))
 	}
-	if err := r.stream.AnswerBlob(m, size, data); err != nil || m.Bare {
+	rest, err := r.stream.AnswerBlob(m, size, data)
+	if err != nil {
 		return err
 	}
-	return r.send(data)
+	return r.send(rest)
 }
 
 func (r *rangeSender) readBlob(m *protocol.BlobRequest) (size int64, data []byte, err error) {

@@ -37,6 +37,7 @@ type RangesHead struct {
 	End    int64    `msgpack:"end"`    // of what can be asked for: the end of transaction Last
 	Last   zodb.Tid `msgpack:"last"`   // the last transaction in it
 	Digest string   `msgpack:"digest"` // how the digests are computed: DigestXX or DigestSHA
+	Pack   string   `msgpack:"pack,omitempty"`
 }
 
 // A RangeRequest asks for a part of the data file.
@@ -47,12 +48,14 @@ type RangeRequest struct {
 	Bare bool `msgpack:"bare,omitempty"`
 }
 
-// A rangeAnswer is the head of the answer; Length bytes follow, unless it is Bare.
+// A rangeAnswer is the head of the answer; Length bytes follow, or Packed ones that become as many, or none where it is
+// Bare.
 type rangeAnswer struct {
 	From   int64       `msgpack:"from"`
 	Length int64       `msgpack:"length"`
 	Digest zodb.Digest `msgpack:"digest"`
 	Bare   bool        `msgpack:"bare,omitempty"`
+	Packed int64       `msgpack:"packed,omitempty"`
 }
 
 // A BlobRequest asks for a part of a blob, and for its size.
@@ -67,7 +70,7 @@ type BlobRequest struct {
 // NoBlob is the size of a blob that the primary does not have.
 const NoBlob = -1
 
-// A blobAnswer is the head of the answer; Length bytes follow, unless it is Bare.
+// A blobAnswer is the head of the answer; bytes follow as after a rangeAnswer.
 type blobAnswer struct {
 	Oid    zodb.Oid    `msgpack:"oid"`
 	Tid    zodb.Tid    `msgpack:"tid"`
@@ -76,6 +79,7 @@ type blobAnswer struct {
 	Size   int64       `msgpack:"size"` // of the whole blob; NoBlob: there is none
 	Digest zodb.Digest `msgpack:"digest"`
 	Bare   bool        `msgpack:"bare,omitempty"`
+	Packed int64       `msgpack:"packed,omitempty"`
 }
 
 // A RangeError says that an answer on a stream of ranges is not the one to the request, or that its bytes did not
@@ -98,6 +102,7 @@ type RangeStream struct {
 	w    *bufio.Writer
 	buf  []byte    // of the reader
 	hash rangeHash // as the head says
+	pack *packer   // likewise; nil: nothing is compressed
 }
 
 // NewRangeStream returns a RangeStream on conn.
@@ -112,6 +117,10 @@ func NewRangeStream(conn net.Conn) *RangeStream {
 func (s *RangeStream) SendHead(h *RangesHead) error {
 	if h.Code == 0 {
 		s.hash = newRangeHash(h.Digest)
+		var err error
+		if s.pack, err = packsWith(h.Pack, true); err != nil {
+			return err
+		}
 	}
 	if err := s.write(kindRanges, h); err != nil {
 		return err
@@ -132,7 +141,9 @@ func (s *RangeStream) ReceiveHead() (*RangesHead, error) {
 		return nil, fmt.Errorf("the primary has digests %q for its ranges, and this secondary knows only %s and %s; "+
 			"run the same version of zrsd on both sides", truncate(h.Digest, maxPreface), DigestXX, DigestSHA)
 	}
-	return h, nil
+	var err error
+	s.pack, err = packsWith(h.Pack, false)
+	return h, err
 }
 
 // Request writes a *RangeRequest or a *BlobRequest, which leaves with the next Flush, or before.
@@ -187,19 +198,31 @@ func (s *RangeStream) ReceiveRequest() (any, error) {
 	return nil, fmt.Errorf("%w: %q", ErrUnknownMessage, truncate(kind, maxPreface))
 }
 
-// AnswerRange sends the head of the answer to r. The bytes follow, by Write, unless r is Bare.
-func (s *RangeStream) AnswerRange(r *RangeRequest, data []byte) error {
-	return s.write(kindRange, &rangeAnswer{
-		From: r.From, Length: int64(len(data)), Digest: s.hash(data), Bare: r.Bare,
+// AnswerRange sends the head of the answer to r, and returns the bytes that have to follow, by Write.
+func (s *RangeStream) AnswerRange(r *RangeRequest, data []byte) (rest []byte, err error) {
+	rest, packed := s.rest(data, r.Bare)
+	return rest, s.write(kindRange, &rangeAnswer{
+		From: r.From, Length: int64(len(data)), Digest: s.hash(data), Bare: r.Bare, Packed: packed,
 	})
 }
 
-// AnswerBlob sends the head of the answer to r, about a blob of this size. The bytes follow, by Write, unless r is
-// Bare.
-func (s *RangeStream) AnswerBlob(r *BlobRequest, size int64, data []byte) error {
-	return s.write(kindBlob, &blobAnswer{
+// rest returns what follows the head of an answer, and how long that is when it is compressed.
+func (s *RangeStream) rest(data []byte, bare bool) (rest []byte, packed int64) {
+	if bare {
+		return nil, 0
+	}
+	if short := s.pack.pack(data); short != nil {
+		return short, int64(len(short))
+	}
+	return data, 0
+}
+
+// AnswerBlob does the same for a request about a blob of this size.
+func (s *RangeStream) AnswerBlob(r *BlobRequest, size int64, data []byte) (rest []byte, err error) {
+	rest, packed := s.rest(data, r.Bare)
+	return rest, s.write(kindBlob, &blobAnswer{
 		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Length: int64(len(data)), Size: size, Digest: s.hash(data),
-		Bare: r.Bare,
+		Bare: r.Bare, Packed: packed,
 	})
 }
 
@@ -213,7 +236,7 @@ func (s *RangeStream) ReceiveRange(r *RangeRequest, buf []byte) ([]byte, error) 
 	if err != nil {
 		return nil, err
 	}
-	return s.receive(r.what(), head.Length, head.Digest, buf)
+	return s.receive(r.what(), head.Length, head.Packed, head.Digest, buf)
 }
 
 // CompareRange waits for the answer to r, which is Bare, and reports whether the primary has the same bytes.
@@ -222,7 +245,7 @@ func (s *RangeStream) CompareRange(r *RangeRequest, have []byte) (same bool, err
 	if err != nil {
 		return false, err
 	}
-	return s.compare(r.what(), head.Length, head.Digest, head.Bare, have)
+	return s.compare(r.what(), head.Length, head.Packed, head.Digest, head.Bare, have)
 }
 
 func (s *RangeStream) rangeHead(r *RangeRequest) (*rangeAnswer, error) {
@@ -240,9 +263,10 @@ func (s *RangeStream) rangeHead(r *RangeRequest) (*rangeAnswer, error) {
 }
 
 // compare compares with bytes here. Those that come all the same are passed.
-func (s *RangeStream) compare(what string, length int64, digest zodb.Digest, bare bool, have []byte) (bool, error) {
+func (s *RangeStream) compare(what string, length, packed int64, digest zodb.Digest, bare bool, have []byte) (
+	bool, error) {
 	if !bare {
-		if _, err := s.receive(what, length, digest, nil); err != nil {
+		if _, err := s.receive(what, length, packed, digest, nil); err != nil {
 			return false, err
 		}
 	}
@@ -256,7 +280,7 @@ func (s *RangeStream) ReceiveBlob(r *BlobRequest, buf []byte) (size int64, data 
 	if err != nil {
 		return 0, nil, err
 	}
-	data, err = s.receive(r.what(), head.Length, head.Digest, buf)
+	data, err = s.receive(r.what(), head.Length, head.Packed, head.Digest, buf)
 	return head.Size, data, err
 }
 
@@ -267,7 +291,7 @@ func (s *RangeStream) CompareBlob(r *BlobRequest, size int64, have []byte) (same
 	if err != nil {
 		return false, err
 	}
-	same, err = s.compare(r.what(), head.Length, head.Digest, head.Bare, have)
+	same, err = s.compare(r.what(), head.Length, head.Packed, head.Digest, head.Bare, have)
 	return same && head.Size == size, err
 }
 
@@ -294,14 +318,30 @@ func (r *BlobRequest) what() string {
 	return fmt.Sprintf("position %d of the blob of oid %v tid %v", r.Offset, r.Oid, r.Tid)
 }
 
-// receive reads so many bytes, which were asked for, and checks them.
-func (s *RangeStream) receive(what string, length int64, digest zodb.Digest, buf []byte) ([]byte, error) {
+// receive reads so many bytes, which were asked for, or fewer that become as many, and checks them.
+func (s *RangeStream) receive(what string, length, packed int64, digest zodb.Digest, buf []byte) ([]byte, error) {
 	if int64(cap(buf)) < length {
 		buf = make([]byte, length)
 	}
 	buf = buf[:length]
-	if _, err := io.ReadFull(s.r, buf); err != nil {
+	into := buf
+	if packed != 0 {
+		if s.pack == nil || packed < 0 || packed >= length {
+			return nil, &RangeError{
+				What: what, Want: fmt.Sprintf("%d bytes", length), Got: fmt.Sprintf("%d that are compressed", packed),
+			}
+		}
+		into = s.pack.room(packed)
+	}
+	if _, err := io.ReadFull(s.r, into); err != nil {
 		return nil, fmt.Errorf("reading from a stream of ranges: %w", cutShort(err))
+	}
+	if packed != 0 {
+		if err := s.pack.unpack(into, buf); err != nil {
+			return nil, &RangeError{
+				What: what, Want: fmt.Sprintf("%d bytes that were compressed", length), Got: err.Error(),
+			}
+		}
 	}
 	if got := s.hash(buf); got != digest {
 		return nil, &RangeError{What: what, Want: fmt.Sprintf("digest %x", digest[:4]), Got: fmt.Sprintf("%x", got[:4])}

@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/klauspost/compress/zstd"
 )
 
 // A wires is a connection that reads from in and writes to out.
@@ -51,9 +53,9 @@ func answerOn(tb testing.TB, s *RangeStream, request any, size int64, data []byt
 	var err error
 	switch r := request.(type) {
 	case *RangeRequest:
-		err = s.AnswerRange(r, data)
+		data, err = s.AnswerRange(r, data)
 	case *BlobRequest:
-		err = s.AnswerBlob(r, size, data)
+		data, err = s.AnswerBlob(r, size, data)
 	}
 	_, failed := s.Write(data)
 	if err := errors.Join(err, failed, s.Flush()); err != nil {
@@ -170,6 +172,109 @@ func TestADamagedRangeIsNotUsed(t *testing.T) {
 	})
 }
 
+// packed has a stream that sends, or one that receives, compressed answers.
+func packed(tb testing.TB, s *RangeStream, sends bool) *RangeStream {
+	tb.Helper()
+	var err error
+	if s.pack, err = packsWith(PackZstd, sends); err != nil {
+		tb.Fatal(err)
+	}
+	return s
+}
+
+// Compressed answers are shorter, where that is possible, and become what they were; no byte of them can be damaged, or
+// be missing, without being noticed.
+func TestACompressedRangeArrivesAsItWas(t *testing.T) {
+	dense := make([]byte, 3000) // nothing makes it shorter
+	rand.NewChaCha8([32]byte{}).Read(dense)
+	for _, data := range [][]byte{bytes.Repeat([]byte("hello "), 500), dense, []byte("a")} {
+		r := &RangeRequest{From: 100, Length: int64(len(data))}
+		b := &BlobRequest{Oid: 1, Tid: 2, Length: int64(len(data))}
+		var ofFile, ofBlob bytes.Buffer
+		answerOn(t, packed(t, rangesOf(nil, &ofFile), true), r, 0, data)
+		answerOn(t, packed(t, rangesOf(nil, &ofBlob), true), b, int64(len(data)), data)
+		wire := ofFile.Bytes()
+		receive := func(wire []byte) ([]byte, error) {
+			return packed(t, rangesOf(bytes.NewReader(wire), nil), false).ReceiveRange(r, nil)
+		}
+		if got, err := receive(wire); err != nil || !bytes.Equal(got, data) {
+			t.Fatalf("%d bytes, %v", len(got), err)
+		}
+		if size, got, err := packed(t, rangesOf(&ofBlob, nil), false).ReceiveBlob(b, nil); err != nil ||
+			size != int64(len(data)) || !bytes.Equal(got, data) {
+			t.Fatalf("a blob of %d, %d bytes, %v", size, len(got), err)
+		}
+		if len(data) < 2*len(wire) != (data[0] != 'h') {
+			t.Errorf("%d bytes became %d", len(data), len(wire))
+		}
+		for at := range wire {
+			bad := bytes.Clone(wire)
+			bad[at] ^= 1 << (at % 8)
+			if got, err := receive(bad); err == nil {
+				t.Errorf("byte %d: %d bytes", at, len(got))
+			}
+			if got, err := receive(wire[:at]); err == nil {
+				t.Errorf("cut at %d: %d bytes", at, len(got))
+			}
+		}
+	}
+}
+
+// What was not agreed on is not taken, nor what would become more than was asked for.
+func TestACompressedAnswerIsBounded(t *testing.T) {
+	r := &RangeRequest{From: 100, Length: 10}
+	enc, err := zstd.NewWriter(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bomb := enc.EncodeAll(make([]byte, MaxRange), nil)
+	for name, answer := range map[string]struct {
+		head  rangeAnswer
+		rest  []byte
+		known bool
+	}{
+		"not agreed on": {rangeAnswer{From: 100, Length: 10, Packed: 5}, []byte("12345"), false},
+		"longer":        {rangeAnswer{From: 100, Length: 10, Packed: 1 << 40}, nil, true},
+		"below 0":       {rangeAnswer{From: 100, Length: 10, Packed: -1}, nil, true},
+		"no zstd":       {rangeAnswer{From: 100, Length: 10, Packed: 5}, []byte("12345"), true},
+		"a bomb":        {rangeAnswer{From: 100, Length: 10, Packed: 9}, bomb[:9], true},
+	} {
+		var wire bytes.Buffer
+		s := rangesOf(nil, &wire)
+		if err := errors.Join(s.write(kindRange, &answer.head), s.Flush()); err != nil {
+			t.Fatal(err)
+		}
+		wire.Write(answer.rest)
+		got := rangesOf(&wire, nil)
+		if answer.known {
+			packed(t, got, false)
+		}
+		var damage *RangeError
+		if data, err := got.ReceiveRange(r, nil); !errors.As(err, &damage) {
+			t.Errorf("%s: %q, %v", name, data, err)
+		}
+	}
+}
+
+// Both sides say how answers are compressed; what is not known is an error of the one that gets it, and nothing for the
+// one that is asked for it.
+func TestCompressionIsAgreedOn(t *testing.T) {
+	for wanted, want := range map[string]string{PackZstd: PackZstd, "": "", "lz7": ""} {
+		if got := RangePacking(wanted); got != want {
+			t.Errorf("who wants %q gets %q", wanted, got)
+		}
+	}
+	var wire bytes.Buffer
+	s := rangesOf(nil, &wire)
+	head := &RangesHead{End: 10, Digest: DigestXX, Pack: "lz7"}
+	if err := errors.Join(s.write(kindRanges, head), s.Flush()); err != nil {
+		t.Fatal(err)
+	}
+	if h, err := rangesOf(&wire, nil).ReceiveHead(); err == nil {
+		t.Errorf("it is taken: %+v", h)
+	}
+}
+
 // Of what is asked for by its digest only, no bytes come, and it is compared with what is here.
 func TestABareAnswerIsCompared(t *testing.T) {
 	bothDigests(t, func(t *testing.T, stream func(in io.Reader, out io.Writer) *RangeStream) {
@@ -178,14 +283,10 @@ func TestABareAnswerIsCompared(t *testing.T) {
 		blob := &BlobRequest{Oid: 1, Tid: 2, Offset: 3, Length: 10, Bare: true}
 		var out bytes.Buffer
 		s := stream(nil, &out)
-		if err := errors.Join(s.AnswerRange(file, []byte("hello")), s.Flush()); err != nil {
-			t.Fatal(err)
-		}
+		answerOn(t, s, file, 0, []byte("hello"))
 		ofFile := bytes.Clone(out.Bytes())
 		out.Reset()
-		if err := errors.Join(s.AnswerBlob(blob, 8, []byte("world")), s.Flush()); err != nil {
-			t.Fatal(err)
-		}
+		answerOn(t, s, blob, 8, []byte("world"))
 		for _, have := range []string{"hello", "hellp", "hell", "hello!", ""} {
 			want := have == "hello"
 			same, err := stream(bytes.NewReader(ofFile), nil).CompareRange(file, []byte(have))
@@ -267,6 +368,10 @@ func FuzzRanges(f *testing.F) {
 	f.Add(answered(f, blob, NoBlob, nil))
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		stream := func() *RangeStream { return rangesOf(bytes.NewReader(wire), nil) }
+		squeezed := packed(t, stream(), false)
+		if data, err := squeezed.ReceiveRange(file, nil); err == nil && len(data) != 5 {
+			t.Errorf("%d bytes for a range of 5", len(data))
+		}
 		if data, err := stream().ReceiveRange(file, nil); err == nil && len(data) != 5 {
 			t.Errorf("%d bytes for a range of 5", len(data))
 		}

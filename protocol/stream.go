@@ -31,6 +31,8 @@ type StreamHeader struct {
 	Position int64 `msgpack:"position,omitempty"`
 	// Digest is the one that the secondary would like to have; of ranges only.
 	Digest string `msgpack:"digest,omitempty"`
+	// Pack is how it would like to have answers compressed; of ranges only.
+	Pack string `msgpack:"pack,omitempty"`
 }
 
 // maxHeader bounds a stream header, in bytes.

@@ -46,6 +46,8 @@ type Options struct {
 	// Chain returns the value of the chain of digests over our history, from after a base up to tid, where that is
 	// known, for the primary to compare with its own. Nil: it never is.
 	Chain func(ctx context.Context, tid zodb.Tid) (base zodb.Tid, value zodb.Digest, ok bool)
+	// Compress has the primary compress what it sends of its files as they are, for a thin line.
+	Compress bool
 	// SeedCopy is taken where it is the same as the primary's files, when those are taken as they are. Nil: all comes
 	// from the primary.
 	SeedCopy *SeedCopy

@@ -72,6 +72,9 @@ func (s *Secondary) openSeed(ctx context.Context, session *yamux.Session, last z
 	header := protocol.StreamHeader{
 		Kind: protocol.StreamRanges, Start: last, Position: s.st.Size(), Digest: protocol.DigestXX,
 	}
+	if s.opt.Compress {
+		header.Pack = protocol.PackZstd
+	}
 	open := func(ctx context.Context) (net.Conn, error) { return protocol.OpenStream(ctx, session, header) }
 	conn, err := open(ctx)
 	if err != nil {

@@ -242,9 +242,9 @@ func TestAPrimaryThatKnowsNoBareRequestsServesASeedWithACopy(t *testing.T) {
 	b := &protocol.BlobRequest{Oid: 1, Tid: 2, Length: smallBlob, Bare: true}
 	old, there := pipeStreams(t)
 	go func() {
-		_ = old.AnswerRange(&protocol.RangeRequest{From: magicLen, Length: 5}, []byte("hello"))
+		_, _ = old.AnswerRange(&protocol.RangeRequest{From: magicLen, Length: 5}, []byte("hello"))
 		_, _ = old.Write([]byte("hello"))
-		_ = old.AnswerBlob(&protocol.BlobRequest{Oid: 1, Tid: 2, Length: smallBlob}, 4, []byte("blob"))
+		_, _ = old.AnswerBlob(&protocol.BlobRequest{Oid: 1, Tid: 2, Length: smallBlob}, 4, []byte("blob"))
 		_, _ = old.Write([]byte("blob"))
 		_ = old.Flush()
 	}()

@@ -59,6 +59,19 @@ func TestAnEmptySecondaryTakesTheFileAsItIsAndGoesOnLive(t *testing.T) {
 	mustEqual(t, p, s)
 }
 
+// A seed that is compressed ends with the same bytes, of which fewer were sent.
+func TestACompressedSeedEndsWithTheSameBytes(t *testing.T) {
+	p, s := inMemory(t).named(t).large(t, 30), inMemory(t)
+	_, addr := p.asSeeder(t)
+	r := s.follow(t, addr, seeded(1), func(o *Options) { o.Compress = true })
+	r.has(t, p.st.LastTid())
+	mustEqual(t, p, s)
+	mustHaveTaken(t, r, 0)
+	if got := r.Status().Bytes; got > p.st.Size()/2 {
+		t.Errorf("%d bytes were received of a file of %d", got, p.st.Size())
+	}
+}
+
 // mustHaveTaken ends a secondary, and checks how many transactions came one by one.
 func mustHaveTaken(t *testing.T, r *running, want int64) {
 	t.Helper()

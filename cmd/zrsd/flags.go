@@ -80,6 +80,8 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"limit of `BYTES` that one of them gets in a turn while others wait for theirs; 0: none")
 	flags.Int64Var(&f.config.SeedThreshold, "seed-threshold", node.DefaultSeedThreshold,
 		"by how many `BYTES` a primary's data file must be longer for this node to take it as it is; 0: never")
+	flags.BoolVar(&f.config.SeedCompress, "compress", false,
+		"have the primary compress what it sends of its files as they are: for a thin line")
 	flags.BoolVar(&f.config.ExpectData, "expect-data", false,
 		"the files must be there: take an empty folder for a disk that is not mounted, and do not start")
 	flags.StringVar(&f.config.Reseed, "reseed", node.ReseedAsk,

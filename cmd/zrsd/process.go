@@ -85,6 +85,7 @@ func storage(st *config.Storage) node.Storage {
 	common.MaxSeeds, common.SeedRate = int(z.MaxSeeds.V), z.SeedRate.V
 	common.SeedThreshold, common.Reseed = z.SeedThreshold.V, z.Reseed.V
 	common.ExpectData, common.MaxDiffs = z.ExpectData.V, z.MaxDiffs.V
+	common.SeedCompress = z.SeedCompress.V
 	common.MaxPerAddress = int(z.MaxPerAddress.V)
 	common.HandshakeTimeout, common.IdleTimeout = z.HandshakeTimeout.V, z.IdleTimeout.V
 	common.DrainTimeout = z.DrainTimeout.V

@@ -38,6 +38,7 @@ const everyKey = `<zrs main>
   reseed auto
   max-diffs 1GB
   expect-data true
+  seed-compress true
   max-secondaries 3
   max-per-address 4
   handshake-timeout 31s

@@ -52,6 +52,7 @@ func seedCommand() *cobra.Command {
 	pathVar(flags, &opt.files, "from-files", "`DIR` with another copy of that node's files, of which is taken what is "+
 		"right")
 	flags.StringVar(&opt.config.Name, "name", "", "`NAME` of this copy for that node; default: its host and data file")
+	flags.BoolVar(&opt.config.SeedCompress, "compress", false, "have the node compress what it sends: for a thin line")
 	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "how long to try while nothing comes")
 	flags.BoolVar(&opt.verbose, "verbose", false, "log what happens to standard error")
 	flags.StringVar(&opt.config.SecretFile, "secret-file", "", "`FILE` with the shared secret of the replication")

@@ -80,8 +80,8 @@ func (c *checker) tid(pos int64, tid zodb.Tid) {
 	if tid > c.future {
 		if c.sum.TidsFuture++; c.sum.TidsFuture == 1 {
 			c.report(Finding{Warning, KindTidFuture, at(pos), at(tid), nil, fmt.Sprintf("%s is in the future: the "+
-				"clock was ahead, or this machine's is behind; until then new tids only count up from it and carry no time",
-				tid.Stamp())})
+				"clock was ahead, or this machine's is behind; until then new tids only count up from it and carry no "+
+				"time", tid.Stamp())})
 		}
 	}
 	c.last, c.highest = tid, max(c.highest, tid)

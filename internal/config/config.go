@@ -119,6 +119,7 @@ type Replication struct {
 	SeedRate            Value[int64] // bytes per second; 0: no limit
 	MaxDiffs            Value[int64] // bytes; 0: no limit
 	SeedThreshold       Value[int64] // bytes; 0: never
+	SeedCompress        Value[bool]
 	ExpectData          Value[bool]
 	Reseed              Value[string]              // ask or auto
 	SeedFrom            Value[[]endpoint.Endpoint] // nil: none

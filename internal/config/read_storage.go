@@ -129,6 +129,7 @@ func (r *reader) replication() *Replication {
 		SeedRate:            get(r, "seed-rate", size),
 		MaxDiffs:            get(r, "max-diffs", size),
 		SeedThreshold:       get(r, "seed-threshold", size),
+		SeedCompress:        get(r, "seed-compress", boolean),
 		ExpectData:          get(r, "expect-data", boolean),
 		Reseed:              get(r, "reseed", oneOf("ask", "auto")),
 		SeedFrom:            get(r, "seed-from", connect),

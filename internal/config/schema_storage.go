@@ -155,6 +155,8 @@ var zrsTable = &table{
 			doc: "The limit of what one of them gets in a turn while others wait for theirs; 0 for none."},
 		{name: "seed-threshold", kind: "byte-size", preset: "64MB", ours: true,
 			doc: "By how much a primary's data file must be longer for this node to take it as it is; 0 for never."},
+		{name: "seed-compress", kind: "boolean", preset: "false", ours: true,
+			doc: "The primary compresses what it sends of its files as they are: for a thin line."},
 		{name: "expect-data", kind: "boolean", preset: "false", ours: true,
 			doc: "The files must be there: an empty folder counts as a disk that is not mounted, and the node does " +
 				"not start."},

@@ -70,6 +70,8 @@ type Config struct {
 	// MaxDiffs is how many bytes of its data file one secondary gets in a turn while others wait for theirs; 0: no
 	// limit.
 	MaxDiffs int64
+	// SeedCompress has a primary compress what it sends of its files as they are.
+	SeedCompress bool
 	// SeedThreshold is how many bytes longer a primary's file must be for this node to take it as it is; 0: it never
 	// does.
 	SeedThreshold int64

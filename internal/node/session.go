@@ -348,7 +348,7 @@ func (s *session) options() secondary.Options {
 		MaxRecord: s.cfg.MaxRecord, MaxFrame: s.cfg.MaxFrame,
 		HandshakeTimeout: s.c.HandshakeTimeout, StallTimeout: s.c.IdleTimeout,
 		MinBackoff: firstWait, Logger: s.c.Logger,
-		SeedThreshold: s.c.SeedThreshold, LearnsFromAny: s.c.Sync.Required == 0,
+		SeedThreshold: s.c.SeedThreshold, Compress: s.c.SeedCompress, LearnsFromAny: s.c.Sync.Required == 0,
 	}
 	opt.SeedCopy = s.cfg.SeedCopy
 	for _, e := range s.cfg.SeedFrom {
