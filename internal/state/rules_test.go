@@ -159,6 +159,10 @@ func TestWhatIsKnownOfCommitsThatWaited(t *testing.T) {
 	if got := w.Counts("b"); got != nil {
 		t.Errorf("with one that has no id it is %+v", got)
 	}
+	paused := w.Pause()
+	if again := paused.Pause(); again != paused {
+		t.Errorf("what is paused is paused again: %+v", again)
+	}
 	var none *Waits
 	if none.Counts(nodeB) != nil || none.Without(nodeB, 7) != nil || none.From(7) != nil || none.Pause() != nil {
 		t.Error("something is known of nothing")

@@ -163,3 +163,25 @@ func TestAStateFileThatCannotBeWrittenAgain(t *testing.T) {
 	}
 	must(t, k.Look())
 }
+
+// A look that puts a half-done update right is the end of that, if it succeeds: what happens later is somebody else's
+// doing.
+func TestALookEndsAHalfDoneUpdate(t *testing.T) {
+	disk := simdisk.New()
+	k := keeper(t, disk, "Data.fs")
+	disk.FailAt(len(disk.Ops())+5, syscall.EIO) // the sync of the folder, after the rename
+	if err := k.Update(func(s *State) error { s.MaxEpochSeen = 9; return nil }); !errors.Is(err, syscall.EIO) {
+		t.Fatalf("got %v", err)
+	}
+	disk.Heal()
+	disk.FailAt(len(disk.Ops())+1, syscall.ENOSPC)
+	if err := k.Look(); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("it could not be put right: %v", err)
+	}
+	disk.Heal()
+	must(t, k.Look(), disk.Remove("Data.fs"+Suffix))
+	var replaced *ReplacedError
+	if err := k.Look(); !errors.As(err, &replaced) {
+		t.Errorf("it was removed: %v", err)
+	}
+}
