@@ -59,6 +59,7 @@ func (c *blobCheck) files(ctx context.Context) iter.Seq2[check.BlobFile, error] 
 			}
 			return nil
 		})
+		c.log.walked = err == nil
 		if err != nil && !errors.Is(err, errEnough) {
 			yield(check.BlobFile{}, err)
 		}

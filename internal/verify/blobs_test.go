@@ -309,3 +309,37 @@ func FuzzDecodeDigests(f *testing.F) {
 		}
 	})
 }
+
+// A pass that does not come to the blobs, because of damage before them, keeps what was noted of them, however much
+// the file has grown.
+func TestAPassThatDoesNotComeToTheBlobsKeepsTheirDigests(t *testing.T) {
+	disk := simdisk.New()
+	path := "Data.fs"
+	note := func(walked bool, n int) *digestLog {
+		log, err := openDigests(disk, path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		log.walked = walked
+		for i := range n {
+			if log.find(1, zodb.Tid(i)); err == nil {
+				err = log.add(blobDigest{oid: 1, tid: zodb.Tid(i), size: 5})
+			}
+		}
+		if err = errors.Join(err, log.close()); err != nil {
+			t.Fatal(err)
+		}
+		return log
+	}
+	const blobs = 3
+	for range digestBatch {
+		note(true, blobs)
+	}
+	for range digestBatch {
+		note(false, 1)
+	}
+	note(false, 0)
+	if log := note(false, 0); len(log.known) != blobs {
+		t.Errorf("%d blobs are noted, want %d", len(log.known), blobs)
+	}
+}

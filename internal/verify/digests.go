@@ -100,6 +100,7 @@ type digestLog struct {
 	path    string
 	known   []blobDigest // sorted
 	seen    []bool       // of these, which blobs are still there
+	walked  bool         // all blobs that are there have been seen
 	file    vfs.File     // nil before the first record is added
 	end     int64        // of the file
 	added   []blobDigest // in this pass
@@ -211,8 +212,8 @@ func (l *digestLog) close() error {
 		err = errors.Join(err, l.file.Close())
 	}
 	live := len(l.added)
-	for _, seen := range l.seen {
-		if seen {
+	for i := range l.seen {
+		if l.live(i) {
 			live++
 		}
 	}
@@ -222,11 +223,14 @@ func (l *digestLog) close() error {
 	return writeFile(l.disk, l.path, l.whole())
 }
 
+// live reports whether what is noted of a blob is of use: of a pass that did not come to all blobs, all is.
+func (l *digestLog) live(i int) bool { return l.seen[i] || !l.walked }
+
 // whole returns the content of a file with what is of use.
 func (l *digestLog) whole() []byte {
 	b := append([]byte(nil), digestsMagic[:]...)
 	for i := range l.known {
-		if l.seen[i] {
+		if l.live(i) {
 			b = l.known[i].append(b)
 		}
 	}
