@@ -123,6 +123,7 @@ func (c *native) welcome(ctx context.Context, f *follower, w *protocol.Welcome) 
 		switch {
 		case header.Start != f.start:
 		case header.Kind == protocol.StreamReplication:
+			c.p.seeds.goesOn(c.identity())
 			f.repl = conn
 			return nil
 		case header.Kind == protocol.StreamRanges && ranges:

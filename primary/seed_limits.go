@@ -90,6 +90,13 @@ func (l *seedLimits) over(who string, sent int64, begun, now time.Time) bool {
 	return true
 }
 
+// goesOn notes that a secondary waits no more: it gets its transactions one by one.
+func (l *seedLimits) goesOn(who string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.waiting, who)
+}
+
 func (l *seedLimits) release() {
 	l.mu.Lock()
 	defer l.mu.Unlock()

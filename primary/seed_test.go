@@ -275,6 +275,13 @@ func TestWhoseTurnItIs(t *testing.T) {
 	if len(l.waiting) > maxWaiting {
 		t.Errorf("%d are remembered", len(l.waiting))
 	}
+	busy := &seedLimits{max: 1, most: 100}
+	if !busy.take("a", at(0)) || busy.take("b", at(1)) || !busy.over("a", 100, at(0), at(2)) {
+		t.Error("the turn of one is not over while another one waits")
+	}
+	if busy.goesOn("b"); busy.over("a", 100, at(0), at(3)) {
+		t.Error("its turn is over for one that gets its transactions one by one")
+	}
 	if free := (&seedLimits{max: 1}); !free.take("a", at(0)) || free.take("b", at(1)) ||
 		free.over("a", 1<<40, at(0), at(1).Add(time.Hour)) {
 		t.Error("without a limit a turn ends")
