@@ -99,6 +99,8 @@ var sections = []section{
 	{"set 3: catching up, blobs", (*bench).set3},
 	{"large: one large record and one large blob", (*bench).large},
 	{"seed: an empty secondary takes the data file as it is", (*bench).seed},
+	{"seed, far away: over round trips of 50 and 200 ms", (*bench).seedAfar},
+	{"seed, beside commits: one client that writes", (*bench).seedBeside},
 	{"zc.zrs: catching up over its protocol", (*bench).zrsProtocol},
 	{"distance: a round trip of 50 ms", (*bench).distance},
 	{"live: commit to visible at 200 transactions/s", (*bench).live},
