@@ -91,6 +91,8 @@ type Item struct {
 	Peer     *string   `json:"peer"`     // where the right bytes come from
 	Error    *string   `json:"error"`    // why it failed
 	Evidence bool      `json:"evidence"` // false: a blob of which no digest was noted
+
+	Of verify.Suspect `json:"-"`
 }
 
 // maxItems bounds what is listed; the rest is counted.
@@ -161,7 +163,7 @@ func Run(ctx context.Context, opt Options, suspects []verify.Suspect) (*Report, 
 	defer func() { h.report.Ended = h.opt.Now().UTC() }()
 	defer h.close()
 	suspects = slices.Clone(suspects)
-	slices.SortStableFunc(suspects, func(a, b verify.Suspect) int { return cmp.Compare(a.To-a.From, b.To-b.From) })
+	slices.SortStableFunc(suspects, before)
 	for i := range suspects {
 		if err := context.Cause(ctx); err != nil {
 			return h.report, err
@@ -174,6 +176,17 @@ func Run(ctx context.Context, opt Options, suspects []verify.Suspect) (*Report, 
 		h.tell(item)
 	}
 	return h.report, nil
+}
+
+// before has small parts of the data file come first, and blobs last, whose records have to be readable.
+func before(a, b verify.Suspect) int {
+	switch {
+	case a.Blob == b.Blob:
+		return cmp.Compare(a.To-a.From, b.To-b.From)
+	case a.Blob:
+		return 1
+	}
+	return -1
 }
 
 func newHealer(opt Options) *healer {
@@ -215,7 +228,8 @@ func (h *healer) close() {
 
 // one heals what it can of one suspect.
 func (h *healer) one(ctx context.Context, s *verify.Suspect) *Item {
-	item := &Item{What: "data", Offset: s.From, Tid: s.Tid, Oid: s.Oid, Found: s.Found, Evidence: true}
+	item := &Item{What: "data", Offset: s.From, Tid: s.Tid, Oid: s.Oid, Found: s.Found, Evidence: true,
+		Of: *s}
 	var err error
 	switch {
 	case s.Index:

@@ -94,13 +94,18 @@ func (h *healer) meets(e *zodb.CorruptError) {
 	h.add("a reader", heal.SuspectOf(e))
 }
 
-// verified takes what a pass has found. What it did not find again is no damage any more, if it came to its end.
+// verified takes what a pass has found. What it has looked at and did not find again is no damage any more: blobs, if
+// it has read all of them, and of the data file what it came to.
 func (h *healer) verified(pass *verify.Pass, req *admin.VerifyRequest) {
 	h.allBlobs.Store(req.AllBlobs && missedBlobs(pass))
 	if pass.Error == nil {
 		h.mu.Lock()
 		for k, p := range h.parts {
-			if p.by == byVerify {
+			looked := p.From < pass.Bytes
+			if p.Blob {
+				looked = req.AllBlobs && !missedBlobs(pass)
+			}
+			if p.by == byVerify && looked {
 				delete(h.parts, k)
 			}
 		}
@@ -168,7 +173,6 @@ func (h *healer) due() (list []damagedPart) {
 			list = append(list, *p)
 		}
 	}
-	slices.SortFunc(list, func(a, b damagedPart) int { return int(a.To-a.From) - int(b.To-b.From) })
 	return list
 }
 
@@ -190,7 +194,7 @@ func (h *healer) work(ctx context.Context) {
 		h.log.Debug("cannot heal now", "error", err)
 		return
 	}
-	h.settle(list, report)
+	h.settle(report)
 	verifies := slices.ContainsFunc(list, func(p damagedPart) bool { return p.by == byVerify })
 	if report.Healed == 0 || !verifies || h.rounds >= healRounds {
 		return
@@ -210,7 +214,7 @@ func suspectsOf(list []damagedPart) (suspects []verify.Suspect) {
 }
 
 // settle takes what became of parts.
-func (h *healer) settle(list []damagedPart, report *heal.Report) {
+func (h *healer) settle(report *heal.Report) {
 	now := time.Now().UTC()
 	h.mu.Lock()
 	h.counts.Healed += report.Healed
@@ -218,7 +222,7 @@ func (h *healer) settle(list []damagedPart, report *heal.Report) {
 	h.counts.Failed += report.Failed
 	h.counts.Last = &now
 	for i := range report.Items {
-		item, k := &report.Items[i], keyOf(&list[i].Suspect)
+		item, k := &report.Items[i], keyOf(&report.Items[i].Of)
 		p := h.parts[k]
 		switch {
 		case p == nil:
@@ -349,11 +353,7 @@ func (c *Config) healNow(ctx context.Context, req admin.HealRequest, progress fu
 		if report == nil || req.DryRun {
 			return report, err
 		}
-		list := make([]damagedPart, len(found))
-		for i := range found {
-			list[i].Suspect = found[i]
-		}
-		h.settle(list[:len(report.Items)], report)
+		h.settle(report)
 		return report, err
 	})
 	if report == nil {
@@ -404,6 +404,6 @@ func (c *Config) healClosed(ctx context.Context, opened error, addresses []strin
 			"error", err)
 		return false
 	}
-	c.healer.settle(make([]damagedPart, len(report.Items)), report)
+	c.healer.settle(report)
 	return true
 }
