@@ -124,7 +124,8 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	case errors.Is(err, io.EOF), errors.Is(err, yamux.ErrSessionShutdown): // the other side has changed its mind
 		c.log.Debug("a connection ended before it was accepted", "error", err)
 	default:
-		c.p.logLimit.Warn(c.log, c.source, admission.Kind(err), "a connection ended before it was accepted", "error", err)
+		c.p.logLimit.Warn(c.log, c.source, admission.Kind(err), "a connection ended before it was accepted", "error",
+			err)
 	}
 }
 

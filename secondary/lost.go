@@ -10,8 +10,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// warnAfter is for how long nobody was followed when that is worth a warning. Connections end in normal life: at starts,
-// stops and changes of the primary.
+// warnAfter is for how long nobody was followed when that is worth a warning. Connections end in normal life: at
+// starts, stops and changes of the primary.
 const warnAfter = 15 * time.Second
 
 // A loss is since when a secondary has followed nobody, as of the end of the last connection. It is for Run's goroutine

@@ -49,6 +49,14 @@ func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error), st
 	return raw, st, nil
 }
 
+// statusOf returns the status of an answer, with its words where the replication port of a zrsd answers.
+func statusOf(resp *http.Response, text []byte) string {
+	if resp.StatusCode != http.StatusBadRequest || !strings.HasPrefix(resp.Header.Get("Content-Type"), "text/plain") {
+		return resp.Status
+	}
+	return resp.Status + ": " + clean(strings.TrimSpace(string(text[:min(len(text), maxRefusal)])))
+}
+
 // notAdmin returns what says best why an answer is not the one that was expected.
 func notAdmin(what, err error) error {
 	var other *service.Error
@@ -87,10 +95,7 @@ func get(ctx context.Context, conn net.Conn, storage string) (raw []byte, err er
 	}
 	if resp.StatusCode != http.StatusOK {
 		text, err := io.ReadAll(io.LimitReader(resp.Body, maxRefusal))
-		if words := clean(strings.TrimSpace(string(text))); err == nil && resp.StatusCode == http.StatusBadRequest {
-			return nil, fmt.Errorf("it answered %s: %s", resp.Status, words)
-		}
-		return nil, errors.Join(fmt.Errorf("it answered %s", resp.Status), err)
+		return nil, errors.Join(fmt.Errorf("it answered %s", statusOf(resp, text)), err)
 	}
 	raw, err = io.ReadAll(io.LimitReader(resp.Body, maxDocument+1))
 	if len(raw) > maxDocument {

@@ -188,9 +188,12 @@ func checkService(in *bufio.Reader) error {
 // refusalIn reads why a request was not done.
 func refusalIn(resp *http.Response) error {
 	var f failure
-	err := json.NewDecoder(io.LimitReader(resp.Body, maxLine)).Decode(&f)
+	answer, err := io.ReadAll(io.LimitReader(resp.Body, maxLine))
+	if err == nil {
+		err = json.Unmarshal(answer, &f)
+	}
 	if err != nil || f.Error == nil {
-		return fmt.Errorf("%w (it answered %s)", ErrNoAnswer, resp.Status)
+		return fmt.Errorf("%w (it answered %s)", ErrNoAnswer, statusOf(resp, answer))
 	}
 	return f.Error
 }
