@@ -53,14 +53,19 @@ func (c *Config) tellProgress(f *nodeStatus, what string) func(done, total int64
 // finishRewind does what an interrupted zrsd rewind has left to do: until then the storage must not be used.
 func (c *Config) finishRewind(ctx context.Context, f *nodeStatus) error {
 	f.waits("finishing an interrupted rewind")
-	site := rewind.Storage{FS: c.FS, Data: c.Data, Logger: c.Logger}
-	if site.BlobsElsewhere = c.SharedBlobs; !site.BlobsElsewhere {
-		site.Blobs = c.Blobs
-	}
-	if _, err := site.Finish(ctx); err != nil {
+	if _, err := c.rewound().Finish(ctx); err != nil {
 		return &StartError{Err: err}
 	}
 	return nil
+}
+
+// rewound is the storage as a rewind needs it. Blobs of the primary's are not for this node to set aside.
+func (c *Config) rewound() *rewind.Storage {
+	s := &rewind.Storage{FS: c.FS, Data: c.Data, Logger: c.Logger, BlobsElsewhere: c.SharedBlobs}
+	if !c.SharedBlobs {
+		s.Blobs = c.Blobs
+	}
+	return s
 }
 
 // openStorage opens the storage that this node owns.

@@ -86,7 +86,7 @@ func (n *replicated) run(ctx context.Context) error {
 			}
 			continue
 		}
-		if ctx.Err() != nil || !n.ran || n.led || !retryable(err) {
+		if ctx.Err() != nil || !n.reopens(err) {
 			return err
 		}
 		n.status.failed(err)
@@ -95,6 +95,10 @@ func (n *replicated) run(ctx context.Context) error {
 		n.pause(ctx, reopenPause)
 	}
 }
+
+// reopens reports whether the storage is opened again after a session that ended by an error: one that was open before,
+// and not as primary.
+func (n *replicated) reopens(err error) bool { return n.ran && !n.led && retryable(err) }
 
 // retryable reports whether opening everything again may help: always, but for damage, for files that somebody moved
 // under this node, and when nothing is wrong.
