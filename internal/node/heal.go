@@ -105,7 +105,7 @@ func (h *healer) verified(pass *verify.Pass, req *admin.VerifyRequest) {
 			if p.Blob {
 				looked = req.AllBlobs && !missedBlobs(pass)
 			}
-			if p.by == byVerify && looked {
+			if looked {
 				delete(h.parts, k)
 			}
 		}

@@ -13,8 +13,10 @@ import (
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
+	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // heal has the node heal its storage.
@@ -183,4 +185,32 @@ func TestAnUnknownModeOfHealingIsRefused(t *testing.T) {
 	cfg := s.config()
 	cfg.Heal = "sometimes"
 	fails[*ConfigError](t, runPrimary(t.Context(), PrimaryConfig{Config: cfg}))
+}
+
+// A verification ends what it has looked at and did not find again, whoever had met it, and nothing else.
+func TestWhatAVerificationHasNotLookedAtStaysDamaged(t *testing.T) {
+	oid, tid := zodb.Oid(1), zodb.Tid(2)
+	req := &admin.VerifyRequest{}
+	for name, c := range map[string]struct {
+		pass verify.Pass
+		all  bool
+		left int
+	}{
+		"all of the file":        {verify.Pass{Bytes: 200, Blobs: 1}, false, 1},
+		"up to damage before it": {verify.Pass{Bytes: 50}, false, 2},
+		"with all blobs":         {verify.Pass{Bytes: 200, Blobs: 1}, true, 0},
+		"blobs not reached":      {verify.Pass{Bytes: 200}, true, 1},
+		"not to its end":         {verify.Pass{Bytes: 200, Error: admin.Known("interrupted")}, true, 2},
+	} {
+		cfg := Config{Data: "Data.fs"}
+		cfg.fill()
+		h := newHealer(&cfg)
+		h.meets(&zodb.CorruptError{File: "Data.fs", Pos: 100})
+		h.add(byVerify, verify.Suspect{Blob: true, Oid: &oid, Tid: &tid})
+		req.AllBlobs = c.all
+		h.verified(&c.pass, req)
+		if len(h.parts) != c.left {
+			t.Errorf("%s: %d parts are left, want %d", name, len(h.parts), c.left)
+		}
+	}
 }
