@@ -44,6 +44,11 @@ func (s *Storage) RepairBlob(r *BlobRepair) error {
 	return nil
 }
 
+// HasRevision reports whether transaction tid has a record of oid.
+func (s *Storage) HasRevision(oid zodb.Oid, tid zodb.Tid) (bool, error) {
+	return s.hasRevision(oid, tid)
+}
+
 func (s *Storage) repairBlob(r *BlobRepair) error {
 	if s.blobs == nil {
 		return ErrNoBlobs

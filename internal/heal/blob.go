@@ -36,7 +36,11 @@ func (h *healer) blob(ctx context.Context, s *verify.Suspect, item *Item) error 
 		w.size, w.digest = size, &digest
 	}
 	item.Evidence = w.digest != nil
-	if h.blobSound(w) {
+	has, err := h.opt.Target.HasRevision(w.oid, w.tid) // else a damaged record named it
+	if err != nil {
+		return err
+	}
+	if !has || h.blobSound(w) {
 		item.Result = Sound
 		return nil
 	}

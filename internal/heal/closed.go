@@ -36,6 +36,9 @@ func (c *ClosedFile) Repair(ctx context.Context, r *filestorage.Repair) error {
 // RepairBlob is Target.
 func (c *ClosedFile) RepairBlob(*filestorage.BlobRepair) error { return errClosed }
 
+// HasRevision is Target.
+func (c *ClosedFile) HasRevision(zodb.Oid, zodb.Tid) (bool, error) { return false, errClosed }
+
 // Reindex is Target.
 func (c *ClosedFile) Reindex(context.Context) (int, error) { return 0, errClosed }
 

@@ -46,6 +46,7 @@ func (e *PeerDamagedError) Unwrap() error { return e.Err }
 type Target interface {
 	Repair(ctx context.Context, r *filestorage.Repair) error
 	RepairBlob(r *filestorage.BlobRepair) error
+	HasRevision(oid zodb.Oid, tid zodb.Tid) (bool, error)
 	Reindex(ctx context.Context) (corrected int, err error)
 }
 
@@ -178,15 +179,18 @@ func Run(ctx context.Context, opt Options, suspects []verify.Suspect) (*Report, 
 	return h.report, nil
 }
 
-// before has small parts of the data file come first, and blobs last, whose records have to be readable.
+// before has small parts of the data file come first, and then blobs and the index, for which it has to be right.
 func before(a, b verify.Suspect) int {
-	switch {
-	case a.Blob == b.Blob:
-		return cmp.Compare(a.To-a.From, b.To-b.From)
-	case a.Blob:
-		return 1
+	rank := func(s verify.Suspect) int {
+		switch {
+		case s.Index:
+			return 2
+		case s.Blob:
+			return 1
+		}
+		return 0
 	}
-	return -1
+	return cmp.Or(cmp.Compare(rank(a), rank(b)), cmp.Compare(a.To-a.From, b.To-b.From))
 }
 
 func newHealer(opt Options) *healer {
@@ -258,8 +262,13 @@ func (h *healer) healed(item *Item, peer string, quarantined int64) {
 	h.report.Quarantined += quarantined
 }
 
-// index corrects the index in memory by what is in the file, and saves it.
+// index corrects the index in memory by what is in the file, and saves it. Where something was wrong in the file the
+// next verification says whether the index is.
 func (h *healer) index(ctx context.Context, item *Item) error {
+	if h.report.Found > 0 {
+		item.Result = Sound
+		return nil
+	}
 	item.Result = WouldHeal
 	if h.opt.Dry {
 		return nil
