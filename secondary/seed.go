@@ -95,7 +95,7 @@ func (s *Secondary) openSeed(ctx context.Context, session *yamux.Session, last z
 		if err != nil {
 			return nil, err
 		}
-		more := protocol.NewRangeStream(conn)
+		more := protocol.NewRangeStream(&impatientConn{conn, s.opt.StallTimeout})
 		if _, err := more.ReceiveHead(); err != nil {
 			return nil, errors.Join(err, more.Close())
 		}
@@ -119,6 +119,20 @@ func (s *Secondary) unseeded(head *protocol.RangesHead, last zodb.Tid) error {
 	s.log.Info("the primary's data file is not taken as it is; its transactions come one by one", "reason", text,
 		"last", last)
 	return nil
+}
+
+// An impatientConn is a stream on which a read ends when nothing has come for a while. Whoever reads from it has asked
+// for something.
+type impatientConn struct {
+	net.Conn
+	limit time.Duration
+}
+
+func (c *impatientConn) Read(b []byte) (int, error) {
+	if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
+		return 0, err
+	}
+	return c.Conn.Read(b)
 }
 
 // A meteredConn is a stream whose reads are metered.

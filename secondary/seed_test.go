@@ -159,7 +159,9 @@ func TestADamagedByteOfASeedIsNeverVisible(t *testing.T) {
 	t.Logf("seed %d", seed)
 	dice := rand.New(rand.NewPCG(seed, 0))
 	p := inMemory(t).named(t).history(t, 12)
-	_, addr := p.asSeeder(t)
+	_, addr := p.asSeeder(t, func(o *primary.Options) { // it waits for what a damaged length announces
+		o.HandshakeTimeout = time.Second
+	})
 	end := counted(t, p, addr, seeded(1))
 	for range 30 {
 		survives(t, p, addr, wound{

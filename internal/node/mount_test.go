@@ -40,12 +40,15 @@ func TestADiskThatIsNotMountedIsRefused(t *testing.T) {
 	before := len(disk.Ops())
 	c := b.secondaryConfig(a)
 	c.Name, c.Blobs = "db2", "blobs"
-	away := fails[*mount.Error](t, fails[*StartError](t, runSecondary(t.Context(), c)))
-	if away.Dir != "blobs" || len(disk.Ops()) != before {
-		t.Errorf("%v; it has written %v", away, disk.Ops()[before:])
-	}
 	st := first.Await(t, "the primary shows why it is away", func(st *admin.Status) bool {
-		return inState(st.Disconnected, "not_mounted")
+		if inState(st.Disconnected, "not_mounted") {
+			return true
+		}
+		away := fails[*mount.Error](t, fails[*StartError](t, runSecondary(t.Context(), c))) // it says so at each start
+		if away.Dir != "blobs" || len(disk.Ops()) != before {
+			t.Errorf("%v; it has written %v", away, disk.Ops()[before:])
+		}
+		return false
 	})
 	if gone := st.Disconnected[0]; gone.Name != "db2" || gone.Durable == nil || gone.State != "disconnected" {
 		t.Errorf("%+v", gone)
