@@ -45,7 +45,9 @@ func TestANewCopyIsALearnerUntilItHasCaughtUp(t *testing.T) {
 					o.SeedThreshold = 1
 				}
 			})
-			r.eventually(t, "live", func(st Status) bool { return st.State == StateLive })
+			r.eventually(t, "live", func(st Status) bool { // which may be seen before what is durable was noted
+				return st.State == StateLive && (c.stays || !s.keep.State().Learner)
+			})
 			if err := r.stop(); err != nil {
 				t.Fatal(err)
 			}
