@@ -11,13 +11,17 @@ import (
 	"github.com/spf13/pflag"
 )
 
-func operations(t *testing.T) string {
+// operations returns the pages for operators.
+func operations(t *testing.T) (text string) {
 	t.Helper()
-	b, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
+	for _, page := range []string{"operations.md", "replication.md"} {
+		b, err := os.ReadFile("../../docs/" + page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		text += string(b)
 	}
-	return string(b)
+	return text
 }
 
 func TestEveryFlagIsDocumented(t *testing.T) {
@@ -28,7 +32,7 @@ func TestEveryFlagIsDocumented(t *testing.T) {
 		}
 		cmd.Flags().VisitAll(func(f *pflag.Flag) {
 			if !regexp.MustCompile("--" + f.Name + `\b`).MatchString(doc) {
-				t.Errorf("docs/operations.md does not mention --%s of zrsd %s", f.Name, cmd.Name())
+				t.Errorf("operations.md and replication.md do not mention --%s of zrsd %s", f.Name, cmd.Name())
 			}
 		})
 	}

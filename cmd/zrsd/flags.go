@@ -72,20 +72,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"block: keep waiting; degrade: stop waiting until they have caught up")
 	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries,
 		"limit of connected secondaries")
-	flags.IntVar(&f.config.MaxSeeds, "max-seeds", node.DefaultMaxSeeds,
-		"limit of secondaries that take the data file as it is, at a time")
-	flags.Int64Var(&f.config.SeedRate, "seed-rate", 0, "limit of what they get together, in `BYTES` per second; "+
-		"0: none")
-	flags.Int64Var(&f.config.MaxDiffs, "max-diffs", node.DefaultMaxDiffs,
-		"limit of `BYTES` that one of them gets in a turn while others wait for theirs; 0: none")
-	flags.Int64Var(&f.config.SeedThreshold, "seed-threshold", node.DefaultSeedThreshold,
-		"by how many `BYTES` a primary's data file must be longer for this node to take it as it is; 0: never")
-	flags.BoolVar(&f.config.SeedCompress, "compress", false,
-		"have the primary compress what it sends of its files as they are: for a thin line")
-	flags.BoolVar(&f.config.ExpectData, "expect-data", false,
-		"the files must be there: take an empty folder for a disk that is not mounted, and do not start")
-	flags.StringVar(&f.config.Reseed, "reseed", node.ReseedAsk,
-		"what a secondary does that has lost its data file: ask, or auto: set it aside and take everything anew")
+	registerCopies(flags, &f.config)
 	flags.IntVar(&f.config.MaxPerAddress, "max-per-address", node.DefaultMaxPerAddress,
 		"limit of unauthenticated connections per address")
 	flags.DurationVar(&f.config.HandshakeTimeout, "handshake-timeout", node.DefaultHandshakeTimeout,
@@ -98,6 +85,24 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.log.Level, "log-level", "info", "trace, debug, info, warn or error")
 	flags.BoolVar(&f.log.JSON, "log-json", false, "log JSON objects instead of text")
 	flags.StringVar(&f.log.File, "log-file", "", "log to `FILE`, reopened on SIGUSR2, instead of standard error")
+}
+
+// registerCopies adds the flags of how copies are begun.
+func registerCopies(flags *pflag.FlagSet, c *node.Config) {
+	flags.IntVar(&c.MaxSeeds, "max-seeds", node.DefaultMaxSeeds,
+		"limit of secondaries that take the data file as it is, at a time")
+	flags.Int64Var(&c.SeedRate, "seed-rate", 0, "limit of what they get together, in `BYTES` per second; "+
+		"0: none")
+	flags.Int64Var(&c.MaxDiffs, "max-diffs", node.DefaultMaxDiffs,
+		"limit of `BYTES` that one of them gets in a turn while others wait for theirs; 0: none")
+	flags.Int64Var(&c.SeedThreshold, "seed-threshold", node.DefaultSeedThreshold,
+		"by how many `BYTES` a primary's data file must be longer for this node to take it as it is; 0: never")
+	flags.BoolVar(&c.SeedCompress, "compress", false,
+		"have the primary compress what it sends of its files as they are: for a thin line")
+	flags.BoolVar(&c.ExpectData, "expect-data", false,
+		"the files must be there: take an empty folder for a disk that is not mounted, and do not start")
+	flags.StringVar(&c.Reseed, "reseed", node.ReseedAsk,
+		"what a secondary does that has lost its data file: ask, or auto: set it aside and take everything anew")
 }
 
 // registerVerify adds the flags of verifications, and of what follows from them.

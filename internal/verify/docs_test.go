@@ -63,11 +63,11 @@ func TestEveryFieldOfAStatusIsDocumented(t *testing.T) {
 }
 
 func TestEveryKindOfFindingIsDocumented(t *testing.T) {
-	doc := read(t, "../../docs/operations.md")
+	doc := read(t, "../../docs/replication.md")
 	for _, kind := range []check.Kind{KindChain, KindBlock, KindReference, KindPickle, KindState, KindOwnFile,
-		KindBlobSize, KindBlobDigest, KindPeer, KindUnreadable} {
+		KindBlobSize, KindBlobDigest, KindBlobPeer, KindPeer, KindUnreadable} {
 		if !strings.Contains(doc, "`"+string(kind)+"`") {
-			t.Errorf("docs/operations.md does not explain the kind `%s`", kind)
+			t.Errorf("docs/replication.md does not explain the kind `%s`", kind)
 		}
 	}
 }
