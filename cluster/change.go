@@ -61,13 +61,20 @@ func (n *Node) changeInTurn(ctx context.Context, f func(ctx context.Context) err
 	return f(ctx)
 }
 
-// change has f change the role, if nobody else is at it. Until f returns nobody can.
+// turnWithin is for how long a command waits for what the node does by itself, as after a change before it.
+const turnWithin = 5 * time.Second
+
+// change has f change the role, if nobody else is at it for long. Until f returns nobody can.
 func (n *Node) change(ctx context.Context, f func(ctx context.Context) error) error {
+	limit := time.NewTimer(turnWithin)
+	defer limit.Stop()
 	select {
 	case n.changing <- struct{}{}:
 		defer func() { <-n.changing }()
-	default:
+	case <-limit.C:
 		return &admin.Refusal{Reason: admin.Busy, Text: "the role of this node is being changed already: try again"}
+	case <-ctx.Done():
+		return context.Cause(ctx)
 	}
 	return f(ctx)
 }

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
@@ -193,20 +195,22 @@ func TestWhatFreezingDoes(t *testing.T) {
 	}
 }
 
-// One change is under way at a time: another one is refused.
+// One change is under way at a time: another one waits a moment for its turn, and is refused then.
 func TestOneChangeIsUnderWayAtATime(t *testing.T) {
-	n, _, _ := standing(t, nil)
-	n.setPrimary(true)
-	n.changing <- struct{}{}
-	_, err := n.Freeze(t.Context(), admin.FreezeRequest{}, func(admin.Step) {})
-	var refusal *admin.Refusal
-	if !errors.As(err, &refusal) || refusal.Reason != admin.Busy || n.keep.State().Frozen {
-		t.Errorf("got %v", err)
-	}
-	<-n.changing
-	change, err := n.Freeze(t.Context(), admin.FreezeRequest{}, func(admin.Step) {})
-	if err != nil || change.Epoch != 1 || change.Role != "primary" || *change.LastTid != n.st.LastTid() ||
-		len(n.changing) != 0 {
-		t.Errorf("%+v, %v", change, err)
-	}
+	synctest.Test(t, func(t *testing.T) {
+		n, _, _ := standing(t, nil)
+		n.setPrimary(true)
+		n.changing <- struct{}{}
+		_, err := n.Freeze(t.Context(), admin.FreezeRequest{}, func(admin.Step) {})
+		var refusal *admin.Refusal
+		if !errors.As(err, &refusal) || refusal.Reason != admin.Busy || n.keep.State().Frozen {
+			t.Errorf("got %v", err)
+		}
+		time.AfterFunc(turnWithin-1, func() { <-n.changing })
+		change, err := n.Freeze(t.Context(), admin.FreezeRequest{}, func(admin.Step) {})
+		if err != nil || change.Epoch != 1 || change.Role != "primary" || *change.LastTid != n.st.LastTid() ||
+			len(n.changing) != 0 {
+			t.Errorf("%+v, %v", change, err)
+		}
+	})
 }
