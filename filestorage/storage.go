@@ -198,8 +198,11 @@ func (s *Storage) release() error {
 
 // meets tells who is to be told of damage, and returns err.
 func (s *Storage) meets(err error) error {
+	if err == nil || s.damaged == nil {
+		return err // before there is anything to allocate
+	}
 	var corrupt *zodb.CorruptError
-	if err != nil && s.damaged != nil && errors.As(err, &corrupt) {
+	if errors.As(err, &corrupt) {
 		s.damaged(corrupt)
 	}
 	return err

@@ -102,8 +102,11 @@ func (t *txnReader) NextRecord() (*zodb.Record, error) {
 // meets has it told that there is damage. What was read ahead is dropped: it may have been repaired when it is read
 // again.
 func (t *txnReader) meets(err error) error {
+	if err == nil || errors.Is(err, io.EOF) {
+		return err // before there is anything to allocate
+	}
 	var corrupt *zodb.CorruptError
-	if err == nil || !errors.As(err, &corrupt) {
+	if !errors.As(err, &corrupt) {
 		return err
 	}
 	t.win.buf = t.win.buf[:0]
