@@ -28,6 +28,7 @@ import (
 const (
 	repairSuffix   = ".heal.zrsd"
 	repairPartHead = 13
+	maxPlan        = 16 * MaxRepair // each byte in a part of its own
 )
 
 var repairMagic = [16]byte{'z', 'r', 's', 'd', ' ', 'h', 'e', 'a', 'l', ' ', '1'}
@@ -156,9 +157,12 @@ func (p *repairPlan) fits(f vfs.File) bool {
 // finishRepair finishes a repair of f, the file at path, that was interrupted. A plan that is about another file is
 // put aside.
 func finishRepair(disk vfs.FS, path string, f vfs.File, now time.Time, log hclog.Logger) error {
-	b, err := readPlan(disk, path+repairSuffix)
+	b, err := vfs.ReadFile(disk, path+repairSuffix, maxPlan)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
+	}
+	if errors.Is(err, vfs.ErrTooLong) {
+		return putPlanAside(disk, path, now, log, err)
 	}
 	if err != nil {
 		return fmt.Errorf("read the plan of a repair: %w", err)
@@ -175,19 +179,6 @@ func finishRepair(disk vfs.FS, path string, f vfs.File, now time.Time, log hclog
 	}
 	log.Warn("finished a repair of the data file that was interrupted", "file", path, "parts", len(p.parts))
 	return nil
-}
-
-func readPlan(disk vfs.FS, path string) ([]byte, error) {
-	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.NewSectionReader(f, 0, info.Size()))
 }
 
 // putPlanAside moves a plan that cannot be executed into the quarantine folder.

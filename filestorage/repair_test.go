@@ -506,3 +506,24 @@ func TestWhoMeetsDamageTellsWhere(t *testing.T) {
 		})
 	}
 }
+
+// A plan of which nobody can have made so much is put aside as well: it keeps no storage from being opened.
+func TestAPlanThatIsTooLongIsPutAside(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "Data.fs")
+	if err := errors.Join(os.WriteFile(path, zodb.MagicFS30[:], 0o600), os.WriteFile(path+repairSuffix, nil, 0o600),
+		os.Truncate(path+repairSuffix, maxPlan+1)); err != nil { // without taking room
+		t.Fatal(err)
+	}
+	s, err := Open(t.Context(), path, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+	entries, err := os.ReadDir(filepath.Join(dir, QuarantineFolder))
+	if err != nil || len(entries) != 1 || !strings.HasSuffix(entries[0].Name(), ".plan") {
+		t.Errorf("in quarantine are %v, %v", entries, err)
+	}
+}

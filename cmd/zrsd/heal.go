@@ -116,14 +116,9 @@ func (opt *healOptions) node(ctx context.Context, address string, req admin.Heal
 	if err != nil {
 		return err
 	}
-	bar := newProgress(terminal, "verifying")
-	report, err := admin.AskHeal(ctx, dial, opt.storage, req, func(_ []byte, p *admin.VerifyProgress) error {
-		if p != nil {
-			bar.update(p.Done, p.Total)
-		}
-		return nil
-	})
-	bar.clear()
+	tell, done := verifying(terminal)
+	report, err := admin.AskHeal(ctx, dial, opt.storage, req, tell)
+	done()
 	switch {
 	case ctx.Err() != nil:
 		return coded(exitForced, errors.New("interrupted: the node gives up; what was healed until now stays so"))

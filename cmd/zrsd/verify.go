@@ -96,14 +96,9 @@ func (opt *verifyOptions) node(ctx context.Context, address string, req admin.Ve
 	if err != nil {
 		return err
 	}
-	bar := newProgress(terminal, "verifying")
-	pass, err := admin.AskVerify(ctx, dial, opt.storage, req, func(_ []byte, p *admin.VerifyProgress) error {
-		if p != nil {
-			bar.update(p.Done, p.Total)
-		}
-		return nil
-	})
-	bar.clear()
+	tell, done := verifying(terminal)
+	pass, err := admin.AskVerify(ctx, dial, opt.storage, req, tell)
+	done()
 	switch {
 	case ctx.Err() != nil:
 		return coded(exitForced, errors.New("interrupted: the node gives the verification up"))
@@ -114,6 +109,17 @@ func (opt *verifyOptions) node(ctx context.Context, address string, req admin.Ve
 		return err
 	}
 	return passed(pass)
+}
+
+// verifying shows how far the verification of a running node is, until done is called.
+func verifying(terminal io.Writer) (tell func(line []byte, p *admin.VerifyProgress) error, done func()) {
+	bar := newProgress(terminal, "verifying")
+	return func(_ []byte, p *admin.VerifyProgress) error {
+		if p != nil {
+			bar.update(p.Done, p.Total)
+		}
+		return nil
+	}, bar.clear
 }
 
 // file makes one pass over a data file.

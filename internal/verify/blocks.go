@@ -7,8 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"hash/crc32"
-	"io"
-	"os"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -114,7 +112,7 @@ const maxOwnFile = 1 << 30
 
 // loadBlocks reads the checksums of the data file at path. The error wraps fs.ErrNotExist when there are none.
 func loadBlocks(disk vfs.FS, path string) (*blockSums, error) {
-	b, err := readFile(disk, path+blocksSuffix)
+	b, err := vfs.ReadFile(disk, path+blocksSuffix, maxOwnFile)
 	if err != nil {
 		return nil, err
 	}
@@ -123,19 +121,6 @@ func loadBlocks(disk vfs.FS, path string) (*blockSums, error) {
 		return nil, fmt.Errorf("read %s: %w", path+blocksSuffix, err)
 	}
 	return s, nil
-}
-
-func readFile(disk vfs.FS, path string) ([]byte, error) {
-	f, err := disk.OpenFile(path, os.O_RDONLY, 0)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close() //nolint:errcheck // only read
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	return io.ReadAll(io.NewSectionReader(f, 0, min(info.Size(), maxOwnFile)))
 }
 
 // save replaces the checksums of the data file at path.

@@ -112,7 +112,7 @@ type digestLog struct {
 // of an empty one then.
 func openDigests(disk vfs.FS, path string) (*digestLog, error) {
 	l := &digestLog{disk: disk, path: path + digestsSuffix}
-	b, err := readFile(disk, l.path)
+	b, err := vfs.ReadFile(disk, l.path, maxOwnFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return l, nil
 	}

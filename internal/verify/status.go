@@ -72,7 +72,7 @@ func (t *Totals) add(p *Pass) {
 
 // LoadStatus reads the file of the data file at path. The error wraps fs.ErrNotExist when there is none.
 func LoadStatus(disk vfs.FS, path string) (*Status, error) {
-	b, err := readFile(vfs.OrOS(disk), path+statusSuffix)
+	b, err := vfs.ReadFile(vfs.OrOS(disk), path+statusSuffix, maxOwnFile)
 	if err != nil {
 		return nil, err
 	}

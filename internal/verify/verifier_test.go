@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
 
@@ -70,7 +71,7 @@ func TestTheStatusFileSaysWhatTheLastPassFound(t *testing.T) {
 	s.grow(3)
 	v := s.verifier(&clock{time.Now()}, 0)
 	r := s.once(v)
-	b, err := readFile(s.disk, s.path+statusSuffix)
+	b, err := vfs.ReadFile(s.disk, s.path+statusSuffix, maxOwnFile)
 	if err != nil {
 		t.Fatal(err)
 	}
