@@ -210,10 +210,11 @@ func (c *native) seeding(ctx context.Context, f *follower) error {
 	g, inner := errgroup.WithContext(ctx)
 	defer c.log.Info("stopped seeding a secondary")
 	c.log.Info("seeding a secondary", "from", f.seed.done.from, "to", f.seed.done.end, "last", f.seed.done.last)
+	before := c.bytes.Load() // now: the first answers may be out before the turn is watched
 	g.Go(c.recovering(func() error { return c.serveRanges(inner, f, f.seed.stream) }))
 	g.Go(c.recovering(func() error { return c.acceptRanges(inner, g, f) }))
 	g.Go(c.recovering(func() error { return c.untilDrained(inner) }))
-	g.Go(c.recovering(func() error { return c.untilCapped(inner, f) }))
+	g.Go(c.recovering(func() error { return c.untilCapped(inner, f, before) }))
 	return c.attend(ctx, inner, g, f)
 }
 
@@ -231,9 +232,8 @@ func (c *native) untilDrained(ctx context.Context) error {
 var errCapped = goodbye("other secondaries wait to be seeded, and this one has had its turn; it goes on by itself")
 
 // untilCapped ends a seed when its turn is over: a secondary that takes what it gets slowly, or never comes to its end,
-// must not keep others from being seeded.
-func (c *native) untilCapped(ctx context.Context, f *follower) error {
-	before := c.bytes.Load()
+// must not keep others from being seeded. It had got so many bytes on this connection before its turn began.
+func (c *native) untilCapped(ctx context.Context, f *follower, before int64) error {
 	return every(ctx, c.p.opt.Heartbeat, func() error {
 		if !c.p.seeds.over(c.identity(), c.bytes.Load()-before, f.seed.done.begun, c.p.opt.now()) {
 			return nil
