@@ -3,9 +3,11 @@ package filestorage
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zrsd/zrsd/internal/histogram"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -82,7 +84,7 @@ func (s *Storage) prepare(g *group) error {
 	if err := syncBlobs(g.blobs); err != nil {
 		return err
 	}
-	if err := vfs.SyncData(s.file); err != nil {
+	if err := s.syncData(s.file); err != nil {
 		return s.fail(fmt.Errorf("sync: %w", err))
 	}
 	return nil
@@ -94,11 +96,22 @@ func (s *Storage) finalizeGroup(g *group) error {
 	if _, err := s.file.WriteAt([]byte{byte(g.status)}, g.start+statusAt); err != nil {
 		return s.fail(fmt.Errorf("write the status at %d: %w", g.start+statusAt, err))
 	}
-	if err := vfs.SyncData(s.file); err != nil {
+	if err := s.syncData(s.file); err != nil {
 		return s.fail(errors.Join(fmt.Errorf("sync the status at %d: %w", g.start+statusAt, err), s.unflip(g)))
 	}
 	return nil
 }
+
+// syncData is vfs.SyncData of the data file, measured.
+func (s *Storage) syncData(file vfs.File) error {
+	begun := time.Now()
+	err := vfs.SyncData(file)
+	s.syncTimes.Observe(time.Since(begun))
+	return err
+}
+
+// SyncTimes returns how long syncs of the data file have taken, since it was opened.
+func (s *Storage) SyncTimes() histogram.Snapshot { return s.syncTimes.Snapshot() }
 
 // publishGroup makes the transactions of g visible, and informs the watchers.
 func (s *Storage) publishGroup(g *group) {

@@ -63,12 +63,26 @@ type PackResult struct {
 // *zodb.CorruptError, *FailedError, those of the disk, the context's cause. After an error about blobs the file is
 // packed and the result says so; what is left to do for the blobs is tried again, see Left.
 func (s *Storage) Pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (PackResult, error) {
+	begun := time.Now()
 	result, err := s.pack(ctx, stop, opt)
+	if err == nil || result.Packed {
+		s.lastPack.Store(&LastPack{PackResult: result, Ended: time.Now(), Duration: time.Since(begun)})
+	}
 	if err != nil {
 		err = fmt.Errorf("pack %s: %w", s.path, s.meets(err))
 	}
 	return result, err
 }
+
+// A LastPack is a pack that came to its end.
+type LastPack struct {
+	PackResult
+	Ended    time.Time
+	Duration time.Duration
+}
+
+// LastPack returns the last pack since the storage was opened, nil for none.
+func (s *Storage) LastPack() *LastPack { return s.lastPack.Load() }
 
 func (s *Storage) pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (PackResult, error) {
 	switch {

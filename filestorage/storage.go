@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/internal/histogram"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/zodb"
@@ -80,9 +81,11 @@ type Storage struct {
 	writer     writer     // belongs to the holder of the commit lock
 	indexSaver indexSaver // saves the index now and then
 	room       room       // on the disk
+	syncTimes  histogram.Histogram
 
-	packing chan struct{} // one slot, held by a pack, and while left-over work of one is done
-	left    *leftovers
+	packing  chan struct{} // one slot, held by a pack, and while left-over work of one is done
+	lastPack atomic.Pointer[LastPack]
+	left     *leftovers
 
 	closed   chan struct{} // closed when Close begins
 	closing  sync.Once

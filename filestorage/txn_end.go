@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -48,7 +47,7 @@ func (t *Txn) SyncAhead() func() error {
 		defer e.release()
 		begun := time.Now()
 		s.waits.disk.Waits(waitSync)
-		err := vfs.SyncData(e.file)
+		err := s.syncData(e.file)
 		s.waits.disk.Done()
 		s.queue.took(time.Since(begun))
 		if err != nil {

@@ -119,3 +119,20 @@ func TestAVoteThatHasTheLockIsNotShownAsWaiting(t *testing.T) {
 		t.Errorf("after a conflict it is %s", got)
 	}
 }
+
+func TestWhatClientsDidIsCounted(t *testing.T) {
+	s := start(t, Options{}, StorageOptions{})
+	if _, offered := s.Stats("another"); offered {
+		t.Error("a storage that is not offered has counts")
+	}
+	p, _ := s.register(t)
+	first := p.commit(1, 0, "one")
+	p.commit(1, first, "two")
+	p.current(1)
+	p.stored(1, first, "late")
+	p.call("vote", handle)
+	got, _ := s.Stats("1")
+	if got.Clients != 1 || got.Commits != 2 || got.Stores != 3 || got.Loads == 0 || got.CommitTimes.Count() != 2 {
+		t.Errorf("after two commits and a load there are %+v", got)
+	}
+}

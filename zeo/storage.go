@@ -14,7 +14,6 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pause"
-	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -188,6 +187,7 @@ func oidsOf(txn zodb.Transaction) ([]zodb.Oid, error) {
 type pendingFinish struct {
 	c     *client
 	reply func() // adds the reply to the client's outbox
+	begun time.Time
 }
 
 // announce makes transactions visible to all clients in one step. It reports false, and has done nothing, when they may
@@ -280,6 +280,7 @@ func (s *storage) announceTo(c *client, batch []filestorage.Invalidation, calls 
 	for i := range batch {
 		if f, ok := s.pendingFinishes[batch[i].Tid]; ok && f.c == c {
 			f.reply()
+			s.stats.commitTimes.Observe(time.Since(f.begun))
 		} else {
 			c.add(each[i].of(c, calls[i]))
 		}
@@ -363,7 +364,7 @@ func (s *storage) view(f func(visible zodb.Tid)) {
 func (s *storage) expect(c *client, tid zodb.Tid, reply func()) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.pendingFinishes[tid] = pendingFinish{c, reply}
+	s.pendingFinishes[tid] = pendingFinish{c, reply, time.Now()}
 }
 
 // lost is forget for a transaction that others may wait for. The storage takes no more: none of those that are not
@@ -468,34 +469,6 @@ func (s *storage) believes(g given, now time.Time) error {
 		)
 	}
 	return nil
-}
-
-// stats are what server_status shows of a storage.
-type stats struct {
-	start                                     time.Time
-	loads, stores, commits, aborts, conflicts atomic.Int64
-	resolved                                  atomic.Int64 // conflicts that no client saw
-	active, waiting                           atomic.Int64
-	locked                                    atomic.Int64 // Unix microseconds; 0: the lock is free
-}
-
-// status has the keys of the reference server in their order; zeo-nagios reads it.
-func (s *storage) status(visible zodb.Tid, connections int, timeout bool) *pickle.Dict {
-	st := &s.stats
-	var lockTime, thread pickle.Value = nil, "stub"
-	if at := st.locked.Load(); at != 0 {
-		lockTime = float64(at) / 1e6
-	}
-	if timeout {
-		thread = true
-	}
-	return dict(
-		"connections", int64(connections), "loads", st.loads.Load(), "stores", st.stores.Load(),
-		"commits", st.commits.Load(), "aborts", st.aborts.Load(), "active_txns", st.active.Load(),
-		"lock_time", lockTime, "conflicts", st.conflicts.Load(), "conflicts_resolved", st.resolved.Load(),
-		"start", st.start.Format(time.ANSIC), "waiting", st.waiting.Load(), "timeout-thread-is-alive", thread,
-		"last-transaction", visible.String(),
-	)
 }
 
 // Tids rise along a history, but in files of clocks that were wrong: such a file is served by the order of its

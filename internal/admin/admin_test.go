@@ -18,6 +18,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/check"
+	"github.com/zrsd/zrsd/internal/histogram"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -49,6 +50,13 @@ func tid(t *testing.T, s string) *zodb.Tid {
 		t.Fatal(err)
 	}
 	return &id
+}
+
+// times is what a histogram has that has seen one duration.
+func times(d time.Duration) histogram.Snapshot {
+	var h histogram.Histogram
+	h.Observe(d)
+	return h.Snapshot()
 }
 
 // full is a Status in which everything is known. A real node has either an upstream or not; the document has both.
@@ -90,7 +98,11 @@ func full(t *testing.T) admin.Status {
 			Size:    4096,
 			Objects: admin.Known[int64](17), LastTid: last, LastTime: admin.Known(last.Time()),
 			LastError: admin.Known("bad sector"),
+			LastPack:  &admin.LastPack{Ended: at, Duration: 2.5, Packed: true, Before: 8192, After: 4096},
+			Sync:      admin.DurationsOf(times(3 * time.Millisecond)),
 		},
+		ZEO: &admin.ZEO{Clients: 2, Loads: 30, Stores: 20, Commits: 10, Aborts: 1, Conflicts: 3, Resolved: 4, Voting: 1,
+			Commit: admin.DurationsOf(times(7 * time.Millisecond))},
 		Upstream: &admin.Upstream{
 			Address: admin.Known("db1:5000"), Name: admin.Known("db1:/srv/Data.fs"), State: "catching up",
 			Protocol: admin.Known("zrsd/1"),

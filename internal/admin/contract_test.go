@@ -72,7 +72,9 @@ func jsonNames(typ reflect.Type, names map[string]bool) map[string]bool {
 			return names
 		}
 		for f := range typ.Fields() {
-			names[strings.Split(f.Tag.Get("json"), ",")[0]] = true
+			if tag := f.Tag.Get("json"); tag != "-" {
+				names[strings.Split(tag, ",")[0]] = true
+			}
 			jsonNames(f.Type, names)
 		}
 	}

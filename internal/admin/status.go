@@ -3,6 +3,7 @@ package admin
 import (
 	"time"
 
+	"github.com/zrsd/zrsd/internal/histogram"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -50,6 +51,7 @@ type Status struct {
 	Coordinator *Coordinator `json:"coordinator"` // nil: roles are changed by hand
 
 	Storage      Storage     `json:"storage"`
+	ZEO          *ZEO        `json:"zeo"`          // nil: no ZEO clients are served now
 	Upstream     *Upstream   `json:"upstream"`     // nil on a primary
 	Secondaries  []Secondary `json:"secondaries"`  // connected
 	Disconnected []Secondary `json:"disconnected"` // were connected, the last one of each name
@@ -169,8 +171,52 @@ type Storage struct {
 	// Future is by how much LastTime is ahead of the node's clock.
 	Future float64 `json:"future_seconds"`
 	Chain  *Chain  `json:"chain"` // nil where none is kept
+	// LastPack is the last one since the storage was opened; nil: there was none.
+	LastPack *LastPack `json:"last_pack"`
+	// Sync is how long syncs of the data file take, since it was opened. Nil: this process does not write it.
+	Sync *Durations `json:"sync_seconds"`
 	// LastError is the last failure to read the storage for secondaries.
 	LastError *string `json:"last_error"`
+}
+
+// ZEO is what ZEO clients of the storage do, and did since it was opened.
+type ZEO struct {
+	Clients   int        `json:"clients"` // connected now
+	Loads     int64      `json:"loads"`
+	Stores    int64      `json:"stores"`
+	Commits   int64      `json:"commits"`
+	Aborts    int64      `json:"aborts"`
+	Conflicts int64      `json:"conflicts"`          // that clients were told
+	Resolved  int64      `json:"conflicts_resolved"` // merged by the server, so that no client was told
+	Voting    int64      `json:"voting"`             // transactions that vote or wait for the commit lock
+	Commit    *Durations `json:"commit_seconds"`     // from tpc_finish to its answer
+}
+
+// A LastPack is a pack that came to its end.
+type LastPack struct {
+	Ended    time.Time `json:"ended"`
+	Duration float64   `json:"duration_seconds"`
+	Packed   bool      `json:"packed"` // false: there was nothing to drop
+	Before   int64     `json:"before_bytes"`
+	After    int64     `json:"after_bytes"`
+}
+
+// Durations say how long something takes that is done often.
+type Durations struct {
+	Count uint64             `json:"count"`
+	Sum   float64            `json:"sum"`
+	P50   *float64           `json:"p50"` // nil: it was never done
+	P99   *float64           `json:"p99"`
+	Times histogram.Snapshot `json:"-"`
+}
+
+// DurationsOf returns what a histogram has counted.
+func DurationsOf(times histogram.Snapshot) *Durations {
+	d := &Durations{Count: times.Count(), Sum: times.Sum().Seconds(), Times: times}
+	if d.Count > 0 {
+		d.P50, d.P99 = Known(times.Quantile(0.5).Seconds()), Known(times.Quantile(0.99).Seconds())
+	}
+	return d
 }
 
 // A Chain is the chain of digests over the history, from after its base. All but Behind is nil while it is not known.

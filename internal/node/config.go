@@ -119,6 +119,8 @@ type Config struct {
 	offer func(*filestorage.Storage, zeo.StorageOptions) (withdraw func())
 	// setAccess changes what the clients of the front may do. Nil: there are none.
 	setAccess func(zeo.Access)
+	// clientStats is what the clients of the front did, false while there are none. Nil: there is no front.
+	clientStats func() (zeo.Stats, bool)
 	// resized informs clients that a pack has changed the size of the storage. Nil: there are none.
 	resized func()
 }

@@ -48,8 +48,12 @@ func TestAnOwnedStorageIsPackedInItsProcess(t *testing.T) {
 	if err != nil || !got.Packed || got.After >= got.Before || got.Objects != 1 || got.Duration <= 0 {
 		t.Errorf("until now: %+v, %v", got, err)
 	}
-	if st := r.Await(t, "it answers", nodetest.Ready); st.Storage.Size != got.After {
+	st := r.Await(t, "it answers", nodetest.Ready)
+	if st.Storage.Size != got.After {
 		t.Errorf("the file has %d bytes, and %d were told", st.Storage.Size, got.After)
+	}
+	if p := st.Storage.LastPack; p == nil || p.Before != got.Before || p.After != got.After || !p.Packed {
+		t.Errorf("the last pack is shown as %+v", p)
 	}
 	if _, err := s.disk.OpenFile("Data.fs.old", 0, 0); err == nil {
 		t.Error("the old file is there although the configuration says no")

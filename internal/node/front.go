@@ -33,6 +33,8 @@ type front interface {
 	Serve(ctx context.Context) error
 	// Clients returns those that are connected now.
 	Clients() []admin.Client
+	// Stats returns what the clients of a storage did since it was offered, false when it is not.
+	Stats(name string) (zeo.Stats, bool)
 	// Resized sends the clients of a storage, which is open until it returns, its size after a pack.
 	Resized(name string)
 }
@@ -116,6 +118,9 @@ func (f *zeoFront) SetAccess(name string, access zeo.Access) { f.server.SetAcces
 
 // Resized is of front.
 func (f *zeoFront) Resized(name string) { f.server.Resized(name) }
+
+// Stats is of front.
+func (f *zeoFront) Stats(name string) (zeo.Stats, bool) { return f.server.Stats(name) }
 
 // Clients is of front.
 func (f *zeoFront) Clients() []admin.Client {

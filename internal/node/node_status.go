@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/secondary"
+	"github.com/zrsd/zrsd/zeo"
 )
 
 // The roles, as status, logs and metrics name them.
@@ -27,7 +28,9 @@ const stateOpening = "opening"
 // concurrently.
 type nodeStatus struct {
 	board *watchdog.Board // what the storage and its parts wait for
-	base  admin.Status    // what never changes
+	// clients is what ZEO clients did, false while there are none. Nil: this process serves none.
+	clients func() (zeo.Stats, bool)
+	base    admin.Status // what never changes
 	// verifier has what verifications have found; nil: nothing verifies the storage.
 	verifier *verify.Verifier
 	healer   *healer
@@ -40,7 +43,7 @@ type nodeStatus struct {
 
 func newNodeStatus(role string, c *Config) *nodeStatus {
 	return &nodeStatus{
-		board: c.board,
+		board: c.board, clients: c.clientStats,
 		base: admin.Status{
 			Version: Version(), Role: role, Name: c.name(), Started: time.Now().UTC(),
 			Storage: admin.Storage{Path: c.Data, Blobs: c.Blobs != "", Shared: c.SharedBlobs},
@@ -78,6 +81,7 @@ func (f *nodeStatus) Status() admin.Status {
 	st.Now = time.Now().UTC()
 	if show != nil {
 		show(&st)
+		f.showClients(&st)
 		showStalls(&st, f.board.Stalls(st.Now))
 		f.showVerify(&st)
 		return st
@@ -91,6 +95,21 @@ func (f *nodeStatus) Status() admin.Status {
 		}
 	}
 	return st
+}
+
+// showClients fills in what ZEO clients do and did.
+func (f *nodeStatus) showClients(st *admin.Status) {
+	if f.clients == nil {
+		return
+	}
+	s, offered := f.clients()
+	if !offered {
+		return
+	}
+	st.ZEO = &admin.ZEO{
+		Clients: s.Clients, Loads: s.Loads, Stores: s.Stores, Commits: s.Commits, Aborts: s.Aborts,
+		Conflicts: s.Conflicts, Resolved: s.Resolved, Voting: s.Voting, Commit: admin.DurationsOf(s.CommitTimes),
+	}
 }
 
 // opened makes the status show what an open node says.

@@ -144,6 +144,7 @@ func (c *Config) join(p *Process, name string) *Config {
 		c.offer = func(st *filestorage.Storage, opt zeo.StorageOptions) func() { return p.front.Offer(name, st, opt) }
 		c.setAccess = func(access zeo.Access) { p.front.SetAccess(name, access) }
 		c.resized = func() { p.front.Resized(name) }
+		c.clientStats = func() (zeo.Stats, bool) { return p.front.Stats(name) }
 	}
 	return c
 }

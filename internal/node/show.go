@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
@@ -148,12 +149,24 @@ func showStorage(out *admin.Storage, src source, now time.Time) {
 	if st, ok := src.(interface{ Len() int }); ok { // who attaches keeps no index
 		out.Objects = admin.Known(int64(st.Len()))
 	}
+	if st, ok := src.(*filestorage.Storage); ok { // who attaches neither writes nor packs the file
+		showWriting(out, st)
+	}
 	if last := src.LastTid(); last != 0 {
 		out.LastTid = &last
 		out.LastTime = admin.Known(lastTime(last))
 		if ahead := last.Time().Sub(now); ahead > time.Second { // clocks are as much apart
 			out.Future = ahead.Seconds()
 		}
+	}
+}
+
+// showWriting fills in how the file was written and packed.
+func showWriting(out *admin.Storage, st *filestorage.Storage) {
+	out.Sync = admin.DurationsOf(st.SyncTimes())
+	if p := st.LastPack(); p != nil {
+		out.LastPack = &admin.LastPack{Ended: p.Ended.UTC(), Duration: p.Duration.Seconds(), Packed: p.Packed,
+			Before: p.Before, After: p.After}
 	}
 }
 
