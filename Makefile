@@ -14,7 +14,7 @@ BENCHSTAT    := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build demo test race end-to-end vet lint fuzz mutants bench benchcmp release longrun soak venv tools fmt clean
+.PHONY: help build generate demo test race end-to-end vet lint fuzz mutants bench benchcmp release longrun soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ lint: tools ## golangci-lint and staticcheck
 
 fmt: tools ## format all Go files
 	$(BIN)/golangci-lint fmt $(PKG)
+
+generate: ## the parts of docs/ that are made from tables in the code
+	$(GO) test ./internal/warning -run 'TestTheRunbook' -update
 
 fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 	@for pkg in $$($(GO) list $(PKG)); do \

@@ -54,6 +54,13 @@ func (s *Server) full() error {
 		s.registered)
 }
 
+// Registered returns how many clients are registered, and how many may be.
+func (s *Server) Registered() (clients, limit int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.registered, s.opt.MaxClients
+}
+
 func (s *Server) newClient(conn net.Conn) *client {
 	w := &patientWriter{conn: conn, limit: s.opt.WriteTimeout}
 	c := &client{srv: s, conn: conn, since: time.Now(), out: newOutbox(w, w.giveUp, s.opt.Backlog),

@@ -20,6 +20,7 @@ import (
 	"github.com/zrsd/zrsd/internal/check"
 	"github.com/zrsd/zrsd/internal/histogram"
 	"github.com/zrsd/zrsd/internal/verify"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -100,6 +101,7 @@ func full(t *testing.T) admin.Status {
 			LastError: admin.Known("bad sector"),
 			LastPack:  &admin.LastPack{Ended: at, Duration: 2.5, Packed: true, Before: 8192, After: 4096},
 			Sync:      admin.DurationsOf(times(3 * time.Millisecond)),
+			Disks:     []admin.Disk{{Folder: "/srv", Free: 1 << 30, Size: 1 << 40}},
 		},
 		ZEO: &admin.ZEO{Clients: 2, Loads: 30, Stores: 20, Commits: 10, Aborts: 1, Conflicts: 3, Resolved: 4, Voting: 1,
 			Commit: admin.DurationsOf(times(7 * time.Millisecond))},
@@ -156,8 +158,13 @@ func full(t *testing.T) admin.Status {
 		Heal: &admin.Heal{Mode: "auto", Pending: 1, Healed: 2, Quarantined: 2, Failed: 1, Last: admin.Known(at),
 			Next: admin.Known(at.Add(time.Minute)), Error: admin.Known("db1:5000: connection refused")},
 		Troubles: []admin.Trouble{
-			{Text: "a commit waits for the disk", Since: at, Stall: true}, {Text: "a blob is left", Since: at},
+			{Code: warning.Stalled, Text: "a commit waits for the disk", Since: at, Stall: true},
+			{Code: warning.CleanupLeft, Text: "a blob is left", Since: at},
 		},
+		Warnings: []warning.Warning{{
+			Code: warning.Stalled, Severity: warning.Critical, Text: "a commit waits for the disk", Cure: "look",
+			Since: at,
+		}},
 		Learner: true,
 		Reseeds: []admin.Reseed{{
 			Why: "damaged", Found: "offset 0", Had: tid(t, "03f8658005555555"), Name: "aside-20260304T050607Z-damaged",

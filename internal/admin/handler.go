@@ -10,6 +10,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/zrsd/zrsd/internal/recovered"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // maxScrapes is how many scrapes may run at a time; more are answered with 503.
@@ -86,6 +87,12 @@ func writeStatus(w http.ResponseWriter, st Status) {
 	}
 	if st.Troubles == nil {
 		st.Troubles = []Trouble{}
+	}
+	if st.Warnings == nil {
+		st.Warnings = []warning.Warning{}
+	}
+	if st.Storage.Disks == nil {
+		st.Storage.Disks = []Disk{}
 	}
 	if st.Totals.Refusals == nil {
 		st.Totals.Refusals = map[string]int64{}

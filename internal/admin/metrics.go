@@ -9,6 +9,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 
 	"github.com/zrsd/zrsd/internal/verify"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -24,6 +25,8 @@ var (
 
 	descStall    = desc("stall_seconds", "Seconds without progress of commits or of replication from the primary.")
 	descTroubles = desc("troubles", "Problems that need an operator, stalls included.")
+
+	descWarning = desc("warnings", "Warnings that hold now, by code: docs/runbook.md.", "code", "severity")
 
 	descRole           = desc("role", "1 for the current role of the node.", "role")
 	descEpoch          = desc("epoch", "The last epoch that is known to have begun.")
@@ -89,7 +92,7 @@ func newCollector(src Source) collector { return collector{src} }
 // Describe is part of prometheus.Collector.
 func (c collector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		descBuild, descStart, descReady, descStall, descTroubles, descRole, descEpoch, descFenced,
+		descBuild, descStart, descReady, descStall, descTroubles, descWarning, descRole, descEpoch, descFenced,
 		descConflict, descFrozen,
 		descLeaseRemaining, descMaintenance, descDegraded, descDegrades, descWaiting,
 		descLastTid, descSize, descObjects, descTxns, descBytes,
@@ -160,6 +163,15 @@ func (s samples) troubles(st *Status) {
 	}
 	s.gauge(descStall, stall)
 	s.gauge(descTroubles, float64(len(st.Troubles)))
+	active := map[warning.Code]int{}
+	for _, w := range st.Warnings {
+		active[w.Code]++
+	}
+	for i := range warning.Table {
+		if k := &warning.Table[i]; !k.Doctor {
+			s.gauge(descWarning, float64(active[k.Code]), string(k.Code), string(k.Severity))
+		}
+	}
 }
 
 func (s samples) gauge(d *prometheus.Desc, v float64, labels ...string) {

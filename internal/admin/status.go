@@ -5,6 +5,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/histogram"
 	"github.com/zrsd/zrsd/internal/verify"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -33,6 +34,8 @@ type Status struct {
 
 	Ready    bool    `json:"ready"`
 	NotReady *string `json:"not_ready_because"`
+	Closed   bool    `json:"closed"` // the storage is not open: not yet, or for a while
+	Fault    *string `json:"fault"`  // why it takes no transactions although it should; nil: it does, or should not
 
 	NodeID       *string `json:"node_id"`        // of this copy; nil before it has met a primary
 	Epoch        *Epoch  `json:"epoch"`          // the last one that it knows to have begun
@@ -64,6 +67,8 @@ type Status struct {
 	Heal *Heal `json:"heal"`
 
 	Troubles []Trouble `json:"troubles"` // that are there now
+	// Warnings are all that an operator should know, troubles included, critical ones first.
+	Warnings []warning.Warning `json:"warnings"`
 	// SetAside is what this node has set aside by itself, because its primary never had it; oldest first.
 	SetAside []SetAside `json:"set_aside"`
 
@@ -89,9 +94,10 @@ type Conflict struct {
 
 // A Trouble is something that an operator should look at, and that is over by itself once its cause is.
 type Trouble struct {
-	Text  string    `json:"text"`
-	Since time.Time `json:"since"`
-	Stall bool      `json:"stall"` // commits, or what follows the primary, make no progress: the node is not ready
+	Code  warning.Code `json:"code"`
+	Text  string       `json:"text"`
+	Since time.Time    `json:"since"`
+	Stall bool         `json:"stall"` // commits, or what follows the primary, make no progress: the node is not ready
 }
 
 // A Reseed is a data file that was set aside as a whole, and taken anew from the primary.
@@ -175,6 +181,8 @@ type Storage struct {
 	LastPack *LastPack `json:"last_pack"`
 	// Sync is how long syncs of the data file take, since it was opened. Nil: this process does not write it.
 	Sync *Durations `json:"sync_seconds"`
+	// Disks are those of the data file and, if it has another one, of the blob directory.
+	Disks []Disk `json:"disks"`
 	// LastError is the last failure to read the storage for secondaries.
 	LastError *string `json:"last_error"`
 }
@@ -217,6 +225,14 @@ func DurationsOf(times histogram.Snapshot) *Durations {
 		d.P50, d.P99 = Known(times.Quantile(0.5).Seconds()), Known(times.Quantile(0.99).Seconds())
 	}
 	return d
+}
+
+// A Disk is a file system with files of the node, as it was seconds ago.
+type Disk struct {
+	Folder string  `json:"folder"` // that is on it
+	Free   int64   `json:"free_bytes"`
+	Size   int64   `json:"size_bytes"`
+	Error  *string `json:"error"` // why these are not known; nil: they are
 }
 
 // A Chain is the chain of digests over the history, from after its base. All but Behind is nil while it is not known.

@@ -114,7 +114,9 @@ type Config struct {
 	// leaving is set when the process begins to end, before its clients are disconnected: they look for another primary
 	// at once, and nobody should say then that this one leads.
 	leaving *atomic.Bool
-	read    credentials // what is in the files of certificates and secrets, while the node runs
+	read    credentials                    // what is in the files of certificates and secrets, while the node runs
+	zeo     *ZEOConfig                     // how clients are served; nil: they are not
+	clients func() (registered, limit int) // of the front
 	// offer gives the storage to the front of the process. Nil: there is none.
 	offer func(*filestorage.Storage, zeo.StorageOptions) (withdraw func())
 	// setAccess changes what the clients of the front may do. Nil: there are none.

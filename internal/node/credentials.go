@@ -21,6 +21,7 @@ type credentials struct {
 	admin       *tlsauth.Credentials
 	coordinator *tlsauth.Credentials
 	secret      protocol.Secret
+	exposed     bool // every user of the machine can read the secret
 }
 
 // loadCredentials reads the files, and reads them again at every signal until release is called.
@@ -69,7 +70,7 @@ func (c *Config) loadSecret() error {
 		c.Logger.Warn("every user on this machine can read the shared secret: chmod 600 its file, and replace the "+
 			"secret if another user may have read it", "file", c.SecretFile)
 	}
-	c.read.secret = secret
+	c.read.secret, c.read.exposed = secret, exposed
 	return nil
 }
 
@@ -84,15 +85,7 @@ func (c *Config) reload(what string, loaded *tlsauth.Credentials) {
 
 func (c *Config) logCertificate(event, what string, loaded *tlsauth.Credentials) {
 	cert := loaded.Certificate()
-	log := c.Logger.With("for", what, "certificate", cert.Subject.String(), "expires", cert.NotAfter)
-	switch left := time.Until(cert.NotAfter); {
-	case left < 0:
-		log.Warn(event + ", and this node's certificate has expired: no peer accepts it; renew it")
-	case left < expiresSoon:
-		log.Warn(event + ", and this node's certificate expires soon: renew it, then send SIGHUP")
-	default:
-		log.Info(event)
-	}
+	c.Logger.With("for", what, "certificate", cert.Subject.String(), "expires", cert.NotAfter).Info(event)
 }
 
 // listenForServers begins to listen for secondaries.

@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // filesEvery is how often it is looked whether the files that a storage uses are still the ones that others find.
@@ -27,6 +28,7 @@ type files struct {
 
 	mu       sync.Mutex
 	troubles map[string]trouble // what was found last, by what was looked at
+	disks    []admin.Disk
 	ended    bool
 	marked   bool // the markers of the disks are made, or cannot be made
 }
@@ -62,6 +64,10 @@ func (f *files) look(now time.Time) {
 	f.note("the room on the disk", f.lookForRoom(), now)
 	f.note("the state file", f.lookAtState(), now)
 	f.note("the blob directory", f.lookAtBlobs(), now)
+	disks := f.c.disks()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.disks = disks
 }
 
 func (f *files) lookAtData() {
@@ -134,9 +140,12 @@ func (f *files) note(about string, err error, now time.Time) {
 func (f *files) show(st *admin.Status) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	st.Storage.Disks = f.disks
 	for _, about := range slices.Sorted(maps.Keys(f.troubles)) {
 		t := f.troubles[about]
-		st.Troubles = append(st.Troubles, admin.Trouble{Text: t.err.Error(), Since: t.since.UTC()})
+		st.Troubles = append(st.Troubles, admin.Trouble{
+			Code: warning.FilesWrong, Text: t.err.Error(), Since: t.since.UTC(),
+		})
 		if st.Ready {
 			st.Ready, st.NotReady = false, admin.Known(t.err.Error())
 		}

@@ -35,6 +35,8 @@ type front interface {
 	Clients() []admin.Client
 	// Stats returns what the clients of a storage did since it was offered, false when it is not.
 	Stats(name string) (zeo.Stats, bool)
+	// Registered returns how many clients are registered, and how many may be.
+	Registered() (clients, limit int)
 	// Resized sends the clients of a storage, which is open until it returns, its size after a pack.
 	Resized(name string)
 }
@@ -121,6 +123,9 @@ func (f *zeoFront) Resized(name string) { f.server.Resized(name) }
 
 // Stats is of front.
 func (f *zeoFront) Stats(name string) (zeo.Stats, bool) { return f.server.Stats(name) }
+
+// Registered is of front.
+func (f *zeoFront) Registered() (clients, limit int) { return f.server.Registered() }
 
 // Clients is of front.
 func (f *zeoFront) Clients() []admin.Client {

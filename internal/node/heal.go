@@ -17,6 +17,7 @@ import (
 	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/verify"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -269,7 +270,7 @@ func (h *healer) show(st *admin.Status) {
 	} else if out.Error != nil {
 		text += "; healing failed: " + *out.Error
 	}
-	st.Troubles = append(st.Troubles, admin.Trouble{Since: first.since, Text: text})
+	st.Troubles = append(st.Troubles, admin.Trouble{Code: warning.Damaged, Since: first.since, Text: text})
 }
 
 // heal heals parts of the open storage.

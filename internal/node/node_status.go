@@ -9,6 +9,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/verify"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zeo"
@@ -34,6 +35,8 @@ type nodeStatus struct {
 	// verifier has what verifications have found; nil: nothing verifies the storage.
 	verifier *verify.Verifier
 	healer   *healer
+	configs  []*Config // what settings may be wrong in
+	warnings warning.List
 
 	mu      sync.Mutex
 	phase   string              // why the node is not ready, while show is nil
@@ -43,7 +46,7 @@ type nodeStatus struct {
 
 func newNodeStatus(role string, c *Config) *nodeStatus {
 	return &nodeStatus{
-		board: c.board, clients: c.clientStats,
+		board: c.board, clients: c.clientStats, configs: []*Config{c},
 		base: admin.Status{
 			Version: Version(), Role: role, Name: c.name(), Started: time.Now().UTC(),
 			Storage: admin.Storage{Path: c.Data, Blobs: c.Blobs != "", Shared: c.SharedBlobs},
@@ -84,16 +87,18 @@ func (f *nodeStatus) Status() admin.Status {
 		f.showClients(&st)
 		showStalls(&st, f.board.Stalls(st.Now))
 		f.showVerify(&st)
+		f.showWarnings(&st)
 		return st
 	}
 	f.showVerify(&st)
-	st.NotReady = &phase
+	st.NotReady, st.Closed = &phase, true
 	if st.Role == roleSecondary {
 		st.Upstream = &admin.Upstream{State: stateOpening, LastError: admin.NonZero(failure)}
 		if failure != "" {
 			st.Upstream.State = string(secondary.StateFailed)
 		}
 	}
+	f.showWarnings(&st)
 	return st
 }
 

@@ -140,7 +140,9 @@ func (c *Config) join(p *Process, name string) *Config {
 	if len(p.Storages) > 1 {
 		c.Logger = c.Logger.With("storage", name)
 	}
+	c.zeo = p.ZEO
 	if p.front != nil {
+		c.clients = p.front.Registered
 		c.offer = func(st *filestorage.Storage, opt zeo.StorageOptions) func() { return p.front.Offer(name, st, opt) }
 		c.setAccess = func(access zeo.Access) { p.front.SetAccess(name, access) }
 		c.resized = func() { p.front.Resized(name) }

@@ -41,6 +41,9 @@ func runAll(ctx context.Context, c *Config, members []*member, front front) (err
 		m.c.healer = newHealer(m.c)
 		m.status.verifier, m.status.healer = m.c.verifier, m.c.healer
 	}
+	if first := members[0]; first.c != c { // what all share is told of once
+		first.status.configs = append(first.status.configs, c)
+	}
 	release, err := loadAll(c, members)
 	if err != nil {
 		return err
@@ -70,6 +73,7 @@ func runAll(ctx context.Context, c *Config, members []*member, front front) (err
 	for _, m := range members {
 		helpers.Go(func() { m.c.healer.run(around) })
 		helpers.Go(func() { m.c.watchOver(around) })
+		helpers.Go(func() { m.logWarnings(around) })
 	}
 	err = untilHung(ctx, members, front)
 	logEnd(c.Logger, err)

@@ -208,7 +208,7 @@ func (s *session) show(st *admin.Status) {
 	if s.node.IsPrimary() {
 		showStorage(&st.Storage, s.st, time.Now())
 		showLeft(st, s.st)
-		st.NotReady = s.notReadyReason()
+		st.NotReady, st.Fault = s.notReadyReason(), admin.NonZero(s.node.FaultReason())
 		st.Ready = st.NotReady == nil
 	} else {
 		showSecondary(st, s.st, s.sec.Status(), s.cfg.ReadyLag)

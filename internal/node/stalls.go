@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/secondary"
 )
@@ -35,7 +36,9 @@ const stateStalled = "stalled"
 // not follow live, whatever its parts say: each knows of itself only.
 func showStalls(st *admin.Status, stalls []watchdog.Stall) {
 	for _, s := range stalls {
-		st.Troubles = append(st.Troubles, admin.Trouble{Text: s.String(), Since: s.Since.UTC(), Stall: true})
+		st.Troubles = append(st.Troubles, admin.Trouble{
+			Code: warning.Stalled, Text: s.String(), Since: s.Since.UTC(), Stall: true,
+		})
 	}
 	if len(stalls) == 0 {
 		return
@@ -58,7 +61,9 @@ func showLeft(st *admin.Status, src any) {
 		return
 	}
 	if since, why := storage.Left(); why != nil {
-		st.Troubles = append(st.Troubles, admin.Trouble{Text: why.Error(), Since: since.UTC()})
+		st.Troubles = append(st.Troubles, admin.Trouble{
+			Code: warning.CleanupLeft, Text: why.Error(), Since: since.UTC(),
+		})
 	}
 }
 

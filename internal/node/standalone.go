@@ -48,7 +48,7 @@ func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err erro
 		showStorage(&out.Storage, st, time.Now())
 		showLeft(out, st)
 		if err := st.Ailment(); err != nil {
-			out.NotReady = admin.Known("it takes no transactions: " + err.Error())
+			out.NotReady, out.Fault = admin.Known("it takes no transactions: "+err.Error()), admin.Known(err.Error())
 		}
 		out.Ready = out.NotReady == nil
 		files.show(out)

@@ -15,6 +15,7 @@ import (
 	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/verify"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/primary"
 )
 
@@ -268,7 +269,7 @@ func (f *nodeStatus) showVerify(st *admin.Status) {
 	st.Verify = v
 	for _, pass := range []*verify.Pass{v.Last, v.Failed} {
 		if pass != nil && pass.Damages > 0 {
-			st.Troubles = append(st.Troubles, admin.Trouble{Since: pass.Ended,
+			st.Troubles = append(st.Troubles, admin.Trouble{Code: warning.Damaged, Since: pass.Ended,
 				Text: "the verification of the storage found damage: " + pass.Findings[0].String()})
 		}
 	}

@@ -118,6 +118,25 @@ func (OS) Free(folder string) (int64, error) {
 	return int64(st.Bavail) * st.Bsize, nil
 }
 
+// Space is the room of a file system.
+type Space struct {
+	Free int64 // bytes for users other than root
+	Size int64
+	ID   [2]int32 // tells file systems apart
+}
+
+// SpaceOf asks a disk for its room; known is false where it does not say.
+func SpaceOf(disk FS, folder string) (space Space, known bool, err error) {
+	if disk != nil && disk != FS(OS{}) {
+		return Space{}, false, nil
+	}
+	var st unix.Statfs_t
+	if err := unix.Statfs(folder, &st); err != nil {
+		return Space{}, true, &fs.PathError{Op: "statfs", Path: folder, Err: err}
+	}
+	return Space{int64(st.Bavail) * st.Bsize, int64(st.Blocks) * st.Bsize, st.Fsid.Val}, st.Blocks > 0, nil
+}
+
 // A DataSyncer is a file that can make its content durable without the times of its last changes, which no reader needs
 // and which cost a write of their own.
 type DataSyncer interface {

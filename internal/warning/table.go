@@ -1,0 +1,311 @@
+package warning
+
+import "time"
+
+// The codes.
+const (
+	Stalled        Code = "stalled"
+	StorageFailed  Code = "storage_failed"
+	StorageClosed  Code = "storage_closed"
+	FilesWrong     Code = "files_wrong"
+	CleanupLeft    Code = "cleanup_left"
+	Damaged        Code = "damaged"
+	VerifyFailed   Code = "verify_failed"
+	VerifyOverdue  Code = "verify_overdue"
+	FutureTid      Code = "future_tid"
+	DiskFull       Code = "disk_full"
+	DiskLow        Code = "disk_low"
+	DiskUnknown    Code = "disk_unknown"
+	Conflict       Code = "conflict"
+	Fenced         Code = "fenced"
+	Frozen         Code = "frozen"
+	NoLease        Code = "no_lease"
+	Maintenance    Code = "maintenance"
+	Learner        Code = "learner"
+	SyncDegraded   Code = "sync_degraded"
+	SyncImpossible Code = "sync_impossible"
+
+	UpstreamLost    Code = "upstream_lost"
+	UpstreamRefused Code = "upstream_refused"
+	UpstreamFailed  Code = "upstream_failed"
+	UpstreamLag     Code = "upstream_lag"
+
+	NoSecondary         Code = "no_secondary"
+	SecondaryLost       Code = "secondary_lost"
+	SecondaryLag        Code = "secondary_lag"
+	SecondaryStalled    Code = "secondary_stalled"
+	SecondaryFailed     Code = "secondary_failed"
+	SecondaryNotMounted Code = "secondary_not_mounted"
+	SecondaryNoSpace    Code = "secondary_no_space"
+	SecondaryReplaced   Code = "secondary_replaced"
+
+	CertificateExpired Code = "certificate_expired"
+	CertificateExpires Code = "certificate_expires"
+	SecretExposed      Code = "secret_exposed"
+	PlainZEO           Code = "zeo_plain_text"
+	PlainReplication   Code = "replication_plain_text"
+	PlainAdmin         Code = "admin_plain_text"
+	ManyClients        Code = "clients_near_limit"
+)
+
+// SecondsBehind is how far a secondary may be behind.
+const SecondsBehind = 30
+
+const (
+	byItsOwner = "it is found when the process starts, and does not change while it runs"
+)
+
+// Table has every kind, in the order of docs/runbook.md.
+var Table = []Kind{
+	{
+		Code: Stalled, Severity: Critical, LoggedBy: "internal/watchdog",
+		Title: "Commits, or what follows the primary, have made no progress for ten seconds.",
+		Means: "Clients wait, or the secondary falls behind. The node is not ready. Nothing that was " +
+			"acknowledged is lost.",
+		Cure: "look at what the text names: the disk (dmesg, iostat), the other nodes (zrsd status), the " +
+			"coordinator; " +
+			"where the disk hangs for good, stop the node and promote another one",
+	},
+	{
+		Code: StorageFailed, Severity: Critical, LoggedBy: "filestorage",
+		Title: "The primary takes no transactions.",
+		Means: "Its disk has failed or is full, or too few secondaries answer. Clients can read and cannot commit.",
+		Cure: "do what the text says: make room, repair the disk, start the secondaries; or make another node the " +
+			"primary (zrsd switchover, zrsd promote)",
+	},
+	{
+		Code: StorageClosed, Severity: Critical, After: time.Minute,
+		Title: "The storage is not open.",
+		Means: "No client is served and nothing is replicated. A large file without a saved index takes minutes " +
+			"to open.",
+		Cure: "wait where the text says that it is being opened; otherwise remove the cause that it names",
+	},
+	{
+		Code: FilesWrong, Severity: Critical, LoggedBy: "internal/node",
+		Title: "A file or folder of the node is not as it has to be: the blob directory, the state file, room on " +
+			"the disk.",
+		Means: "The node is not ready: it cannot show what it is to serve, or would not know who it is after a " +
+			"restart.",
+		Cure: "mend what the text names, such as mounting the disk or making room; the node notices by itself",
+	},
+	{
+		Code: Damaged, Severity: Critical, LoggedBy: "internal/verify",
+		Title: "The node's copy is damaged.",
+		Means: "Some objects or blobs cannot be read here, or are not what was committed.",
+		Cure: "see what zrsd status and zrsd verify name; zrsd heal takes the right bytes from another node; " +
+			"look for " +
+			"the cause at the disk (smartctl, dmesg)",
+	},
+	{
+		Code: DiskFull, Severity: Critical,
+		Title: "The disk is nearly full.",
+		Means: "When no room is left the node takes no more transactions.",
+		Cure:  "make room or enlarge the disk now; a pack needs as much room as the packed file will have",
+	},
+	{
+		Code: DiskLow, Severity: Minor,
+		Title: "The disk has little room left.",
+		Means: "A pack may find too little room, and the disk will be full some day.",
+		Cure:  "enlarge the disk, or pack while there is room for the packed file",
+	},
+	{
+		Code: DiskUnknown, Severity: Minor, After: time.Minute, NoAlert: "a disk that fails has other warnings",
+		Title: "The room on the disk cannot be found out.",
+		Means: "Nobody is warned before the disk is full.",
+		Cure:  "do what the error says; the folder must be there and readable",
+	},
+	{
+		Code: CleanupLeft, Severity: Minor, LoggedBy: "filestorage",
+		Title: "A recovery or a pack could not finish its cleanup.",
+		Means: "Files that nobody needs use room. Commits continue, and it is tried again.",
+		Cure:  "make possible what the text says could not be done, such as removing a file",
+	},
+	{
+		Code: VerifyFailed, Severity: Minor, NoAlert: "damage that was found has an alert of its own, and so has a " +
+			"verification that is overdue",
+		Title: "The last verification did not come to its end.",
+		Means: "Damage that there is may be unknown.",
+		Cure:  "remove the cause that the text names, then run zrsd verify --once ADDR",
+	},
+	{
+		Code: VerifyOverdue, Severity: Minor,
+		Title: "The storage was not verified when it should have been.",
+		Means: "Damage that there is may be unknown.",
+		Cure:  "see why with zrsd status (verified); a higher --verify-rate lets a pass end sooner",
+	},
+	{
+		Code: FutureTid, Severity: Minor, After: time.Minute,
+		Title: "The last transaction is in the future.",
+		Means: "A clock was ahead, or this one is behind. Times in the history are wrong; packs by age keep too much.",
+		Cure:  "set the clocks of all nodes (chronyc tracking); tids continue from the last one by themselves",
+	},
+	{
+		Code: Conflict, Severity: Critical, LoggedBy: "cluster",
+		Title: "It is not clear which node may be primary.",
+		Means: "A node with a conflict takes no transactions, so that no commit is made twice or lost.",
+		Cure:  "do what the text says; docs/operations.md, \"Who a node is\", has each kind",
+	},
+	{
+		Code: Fenced, Severity: Critical, LoggedBy: "cluster",
+		Title: "This node was primary, and another node is now.",
+		Means: "It takes no transactions and follows nobody.",
+		Cure:  "make it follow the new primary with zrsd demote; docs/failover.md, \"Coming back\"",
+	},
+	{
+		Code: Frozen, Severity: Minor, LoggedBy: "cluster", After: 10 * time.Minute,
+		Title: "The primary is frozen.",
+		Means: "It takes no transactions until it is thawed.",
+		Cure:  "zrsd thaw ADDR, when what it was frozen for is done",
+	},
+	{
+		Code: NoLease, Severity: Critical, After: 5 * time.Second, LoggedBy: "cluster/lease",
+		Title: "The primary has no lease from the coordinator.",
+		Means: "Commits are held. Another node may become primary.",
+		Cure:  "see whether etcd answers (etcdctl endpoint health) and the coordinator's last error in zrsd status",
+	},
+	{
+		Code: Maintenance, Severity: Minor, After: time.Hour,
+		Title: "No node is promoted or demoted automatically.",
+		Means: "If the primary fails, nobody takes its place.",
+		Cure:  "zrsd maintenance off ADDR, when the work is done",
+	},
+	{
+		Code: Learner, Severity: Minor, After: 10 * time.Minute, NoAlert: "its causes, being behind or without a " +
+			"primary, have their own",
+		Title: "This copy was begun anew and has not caught up with a primary.",
+		Means: "It has no vote and cannot become primary.",
+		Cure:  "let it catch up; see state and last error in zrsd status",
+	},
+	{
+		Code: SyncDegraded, Severity: Critical, LoggedBy: "cluster",
+		Title: "Commits do not wait for secondaries.",
+		Means: "What is committed now may be lost with this node.",
+		Cure:  "start the secondaries, or see why they are behind (zrsd status); it ends by itself",
+	},
+	{
+		Code: SyncImpossible, Severity: Critical, After: 15 * time.Second,
+		Title: "Fewer secondaries are connected than commits have to wait for.",
+		Means: "Commits block, or degrade, until enough are connected.",
+		Cure:  "start the secondaries, or lower --sync-secondaries; names must be those that --name gives",
+	},
+	{
+		Code: UpstreamRefused, Severity: Critical, LoggedBy: "secondary",
+		Title: "The primary refuses this secondary.",
+		Means: "It is not replicated to any more, and falls behind.",
+		Cure:  "do what the text says; docs/operations.md has a table of the reasons for a refusal",
+	},
+	{
+		Code: UpstreamFailed, Severity: Critical, LoggedBy: "secondary",
+		Title: "The storage of this secondary takes no transactions.",
+		Means: "It falls behind and cannot replace the primary.",
+		Cure:  "remove the cause that the text names: a full or failing disk, files that were moved",
+	},
+	{
+		Code: UpstreamLost, Severity: Minor, After: 15 * time.Second, LoggedBy: "secondary",
+		Title: "This secondary follows no primary.",
+		Means: "It falls behind. If all secondaries say so there is no primary.",
+		Cure: "see whether the primary runs and whether its replication address can be reached from here; if it is " +
+			"lost, promote a secondary (zrsd promote)",
+	},
+	{
+		Code: UpstreamLag, Severity: Minor, After: 15 * time.Second,
+		Title: "This secondary is behind its primary.",
+		Means: "Its clients read old states, and a promotion has to wait or would lose transactions.",
+		Cure:  "see whether the lag falls; if not, look at the disk here and at the network between the nodes",
+	},
+	{
+		Code: NoSecondary, Severity: Minor, After: 5 * time.Minute,
+		Title: "No secondary is connected to the primary.",
+		Means: "If this node is lost, everything since the last backup is.",
+		Cure:  "start a secondary; where none is wanted, serve without replication",
+	},
+	{
+		Code: SecondaryNotMounted, Severity: Critical,
+		Title: "A secondary does not start because its disk is not mounted.",
+		Means: "It is not replicated to.",
+		Cure:  "mount the disk on that node and start it again",
+	},
+	{
+		Code: SecondaryNoSpace, Severity: Critical,
+		Title: "A secondary has no room on its disk.",
+		Means: "It falls behind.",
+		Cure:  "make room on that node",
+	},
+	{
+		Code: SecondaryFailed, Severity: Critical,
+		Title: "A secondary reports an error.",
+		Means: "It falls behind while the error lasts.",
+		Cure:  "remove the cause that the text names on that node; its log has more",
+	},
+	{
+		Code: SecondaryReplaced, Severity: Minor,
+		Title: "A secondary began with nothing, in place of one of the same name that had transactions.",
+		Means: "Its disk was replaced, or is not mounted.",
+		Cure: "if the disk was not replaced, stop that node and mount its disk; otherwise let it catch up: the " +
+			"warning " +
+			"ends with the next start of the primary",
+	},
+	{
+		Code: SecondaryStalled, Severity: Minor, After: 15 * time.Second,
+		Title: "A secondary is behind and makes no progress.",
+		Means: "It falls further behind.",
+		Cure:  "look at the disk and the log of that node",
+	},
+	{
+		Code: SecondaryLost, Severity: Minor, After: time.Minute,
+		Title: "A secondary was connected and is not any more.",
+		Means: "It falls behind.",
+		Cure: "start it, or see why it cannot connect; of one that was removed for good the primary forgets with its " +
+			"next start",
+	},
+	{
+		Code: SecondaryLag, Severity: Minor, After: 15 * time.Second,
+		Title: "A secondary is behind this node.",
+		Means: "Its clients read old states, and it cannot replace this node without a loss.",
+		Cure:  "see whether the lag falls; if not, look at the disk there and at the network between the nodes",
+	},
+	{
+		Code: CertificateExpired, Severity: Critical,
+		Title: "The node's certificate has expired.",
+		Means: "No peer accepts new connections with it.",
+		Cure:  "renew it, then send SIGHUP",
+	},
+	{
+		Code: CertificateExpires, Severity: Minor,
+		Title: "The node's certificate expires within two weeks.",
+		Means: "After that no peer accepts new connections with it.",
+		Cure:  "renew it, then send SIGHUP",
+	},
+	{
+		Code: SecretExposed, Severity: Minor, LoggedBy: "internal/node", NoAlert: byItsOwner,
+		Title: "Every user of the machine can read the shared secret.",
+		Means: "Every user of the machine can read and change the database.",
+		Cure:  "chmod 600 its file, and replace the secret if another user may have read it",
+	},
+	{
+		Code: PlainZEO, Severity: Minor, LoggedBy: "internal/node", NoAlert: byItsOwner,
+		Title: "Clients are served in plain text at an address that other machines can reach.",
+		Means: "Everybody who can connect can read and change everything.",
+		Cure: "let only clients reach it, give it certificates (<ssl>, --zeo-tls-cert), or serve at an address " +
+			"of this " +
+			"machine",
+	},
+	{
+		Code: PlainReplication, Severity: Minor, LoggedBy: "internal/node", NoAlert: byItsOwner,
+		Title: "Nodes replicate in plain text over the network.",
+		Means: "Everybody on the way can read and change everything.",
+		Cure:  "use certificates (--tls-cert, --tls-key, --tls-ca)",
+	},
+	{
+		Code: PlainAdmin, Severity: Minor, LoggedBy: "internal/node", NoAlert: byItsOwner,
+		Title: "The admin server answers in plain text at an address that other machines can reach.",
+		Means: "Everybody on the way can read names, paths and sizes.",
+		Cure:  "use certificates (--admin-tls-cert), or a loopback address or Unix socket",
+	},
+	{
+		Code: ManyClients, Severity: Minor,
+		Title: "Nearly as many clients are connected as may be.",
+		Means: "Further clients are refused.",
+		Cure:  "find out who connects (zrsd clients); raise max-clients if they are genuine",
+	},
+}
