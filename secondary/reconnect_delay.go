@@ -1,9 +1,16 @@
 package secondary
 
 import (
+	"crypto/tls"
+	"errors"
+	"net"
+	"slices"
 	"time"
 
 	"github.com/cenkalti/backoff/v4"
+
+	"github.com/zrsd/zrsd/internal/service"
+	"github.com/zrsd/zrsd/protocol"
 )
 
 // spread is by how much a wait is made shorter or longer at random, so that many secondaries do not return together.
@@ -18,6 +25,7 @@ const spread = 0.5
 type reconnectDelay struct {
 	addresses  []string
 	lastErrors []string // by address: the last error
+	finals     []bool   // by address: whether time does not mend that
 	next       int      // into addresses
 	tried      int      // since the last wait
 	hope       bool     // since the last wait: an address that may do better by itself
@@ -28,7 +36,8 @@ type reconnectDelay struct {
 func newPace(opt Options) *reconnectDelay {
 	ceiling := time.Duration(float64(opt.MaxBackoff) / (1 + spread))
 	return &reconnectDelay{
-		addresses: opt.Addresses, lastErrors: make([]string, len(opt.Addresses)), longest: opt.MaxBackoff,
+		addresses: opt.Addresses, lastErrors: make([]string, len(opt.Addresses)),
+		finals: make([]bool, len(opt.Addresses)), longest: opt.MaxBackoff,
 		policy: backoff.NewExponentialBackOff(
 			backoff.WithInitialInterval(min(opt.MinBackoff, ceiling)),
 			backoff.WithRandomizationFactor(spread),
@@ -48,13 +57,13 @@ func (p *reconnectDelay) address() string { return p.addresses[p.next] }
 func (p *reconnectDelay) failed(err error, progress bool) (wait time.Duration, news bool) {
 	text := err.Error()
 	news = progress || text != p.lastErrors[p.next]
-	p.lastErrors[p.next] = text
+	_, final := stateAfter(err)
+	p.lastErrors[p.next], p.finals[p.next] = text, final || wrongAddress(err)
 	if progress {
 		p.policy.Reset()
 		p.tried, p.hope = 0, false
 		return p.policy.NextBackOff(), news
 	}
-	_, final := stateAfter(err)
 	p.hope = p.hope || news || !final
 	p.next = (p.next + 1) % len(p.addresses)
 	if p.tried++; p.tried < len(p.addresses) {
@@ -67,4 +76,24 @@ func (p *reconnectDelay) failed(err error, progress bool) (wait time.Duration, n
 	}
 	p.tried, p.hope = 0, false
 	return wait, news
+}
+
+// final returns err, the last error, where all addresses have given one that time does not mend.
+func (p *reconnectDelay) final(err error) error {
+	if slices.Contains(p.finals, false) {
+		return nil
+	}
+	return err
+}
+
+// wrongAddress reports whether an error says that the address, or what this node proves itself with, is wrong.
+func wrongAddress(err error) bool {
+	var (
+		other  *service.Error
+		plain  tls.RecordHeaderError
+		theirs *tls.CertificateVerificationError
+		ours   *net.OpError
+	)
+	return errors.As(err, &other) || errors.Is(err, protocol.ErrEncrypted) || errors.As(err, &plain) ||
+		errors.As(err, &theirs) || errors.As(err, &ours) && ours.Op == "remote error"
 }

@@ -1,11 +1,14 @@
 package secondary
 
 import (
+	"crypto/tls"
 	"errors"
 	"fmt"
+	"net"
 	"testing"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/service"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -153,6 +156,37 @@ func TestWhatAnErrorMeans(t *testing.T) {
 	} {
 		if saved, final := stateAfter(fmt.Errorf("wrapped: %w", c.err)); saved != c.state || final != c.final {
 			t.Errorf("%v: %s, final %v", c.err, saved, final)
+		}
+	}
+}
+
+func TestNoHopeIsLeftWhenEachAddressHasGivenWhatTimeDoesNotMend(t *testing.T) {
+	wrong := fmt.Errorf("handshake: %w", service.Check([]byte("HTTP/1.1 400"), service.WantReplication))
+	for name, c := range map[string]struct {
+		of   []error // by address in turn, a and b
+		want error
+	}{
+		"one address is not tried yet":             {[]error{errFinal}, nil},
+		"both refuse":                              {[]error{errFinal, errFinal}, errFinal},
+		"other services":                           {[]error{wrong, wrong}, wrong},
+		"one is away":                              {[]error{wrong, errCut}, nil},
+		"one was away, and refuses now":            {[]error{wrong, errCut, wrong, errFinal}, errFinal},
+		"one refused, and may come back by itself": {[]error{errFinal, wrong, errCut}, nil},
+		"encrypted, and not": {[]error{
+			fmt.Errorf("handshake: %w", protocol.ErrEncrypted), fmt.Errorf("dial: %w", tls.RecordHeaderError{}),
+		}, tls.RecordHeaderError{}},
+		"certificates": {[]error{
+			&tls.CertificateVerificationError{Err: errCut}, &net.OpError{Op: "remote error", Err: errCut},
+		}, errCut},
+	} {
+		p := paceOf("a", "b")
+		var got error
+		for _, err := range c.of {
+			p.failed(err, false)
+			got = p.final(err)
+		}
+		if (got == nil) != (c.want == nil) || got != nil && !errors.Is(got, c.want) {
+			t.Errorf("%s: %v, want %v", name, got, c.want)
 		}
 	}
 }

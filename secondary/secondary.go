@@ -31,6 +31,7 @@ type Secondary struct {
 	addr   string          // of the present connection, or attempt
 	unlike map[string]bool // addresses whose data file is not byte for byte the same as the one here
 
+	seeded       bool // the last connection has taken a data file up to its end
 	primaryOnly  bool // only the primary itself is followed; see choose
 	seedOnly     bool // a node is asked for its data file, and not followed
 	metSecondary bool // in this round: a node that is not the primary
@@ -97,6 +98,7 @@ func (s *Secondary) Run(ctx context.Context) error {
 		saved, _ := stateAfter(shown)
 		s.track.failed(saved, shown, err)
 		wait, news := p.failed(err, progress)
+		s.track.final(p.final(err))
 		s.choose(err, progress, wait > 0)
 		s.report(addr, err, progress, news, wait)
 		if mustReopen(err) {
@@ -133,6 +135,7 @@ func (s *Secondary) followNative(ctx context.Context, addr string) error {
 	if l.seed != nil {
 		return s.seed(ctx, l)
 	}
+	s.seeded = false
 	return s.follow(ctx, l)
 }
 

@@ -27,6 +27,8 @@ const (
 	seedAhead = 32
 	// seedBuffered is how many verified parts may wait for the storage.
 	seedBuffered = 2
+	// seedAgain is how much more the primary must have when its file has been taken up to an end, to be taken again.
+	seedAgain = 64 << 20
 	// seedTold is how often the primary hears how far this secondary is.
 	seedTold = time.Second
 )
@@ -62,7 +64,16 @@ func (s *Secondary) canSeed() bool { return s.opt.SeedThreshold > 0 }
 // wantsSeed reports whether it should now: the primary has so much more that transactions one by one take longer.
 func (s *Secondary) wantsSeed(w *protocol.Welcome) bool {
 	return s.canSeed() && !s.unlike[s.addr] && slices.Contains(w.Capabilities, protocol.Ranges) &&
-		w.Size-s.st.Size() >= s.opt.SeedThreshold
+		w.Size-s.st.Size() >= s.seedThreshold()
+}
+
+// seedThreshold is how much more the primary must have. What it has committed while its file was taken comes one by
+// one: otherwise one that commits all the time would be seeded from for ever, over one connection after the other.
+func (s *Secondary) seedThreshold() int64 {
+	if s.seeded {
+		return max(s.opt.SeedThreshold, seedAgain)
+	}
+	return s.opt.SeedThreshold
 }
 
 // openSeed asks for parts of the data file. Without an error and without a link the primary does not have them, and
@@ -86,7 +97,7 @@ func (s *Secondary) openSeed(ctx context.Context, session *yamux.Session, last z
 	if err != nil {
 		return nil, errors.Join(err, l.stream.Close())
 	}
-	if head.Code != 0 || head.End-l.from < s.opt.SeedThreshold {
+	if head.Code != 0 || head.End-l.from < s.seedThreshold() {
 		return nil, errors.Join(s.unseeded(head, last), l.stream.Close())
 	}
 	l.end, l.last = head.End, head.Last
@@ -248,6 +259,7 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 		return lost
 	}
 	s.awaitChain(ctx, time.Since(began))
+	s.seeded = true
 	return errSeeded
 }
 

@@ -98,6 +98,23 @@ func TestASecondaryThatIsBehindTakesTheRestOfTheFileAsItIs(t *testing.T) {
 	mustHaveTaken(t, again, 0)
 }
 
+// Each time that its file is opened, the primary commits once more.
+func TestWhatIsCommittedDuringASeedComesAsTransactionsHoweverSmallTheThresholdIs(t *testing.T) {
+	p, s := inMemory(t).named(t).large(t, 10), inMemory(t)
+	_, addr := p.asSeeder(t, func(o *primary.Options) {
+		open := o.Seed.Snapshot
+		o.Seed.Snapshot = func() (primary.Snapshot, error) {
+			snapshot, err := open()
+			p.commit(t, 1, "committed meanwhile", "")
+			return snapshot, err
+		}
+	})
+	r := s.follow(t, addr, seeded(1))
+	r.eventually(t, "live", func(st Status) bool { return st.State == StateLive })
+	mustEqual(t, p, s)
+	mustHaveTaken(t, r, 1)
+}
+
 func TestASmallDifferenceComesAsTransactions(t *testing.T) {
 	p, s := inMemory(t).named(t).large(t, 10), inMemory(t)
 	_, addr := p.asSeeder(t)

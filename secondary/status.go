@@ -56,6 +56,9 @@ type Status struct {
 
 	LastError     string    // stays after a recovery, until the next one
 	LastErrorTime time.Time // zero: there was none
+	// Final is the last error where each address has given one that time does not mend, such as a refusal or another
+	// service that listens there. It is tried on, because somebody may mend it. Nil: there is hope.
+	Final error
 
 	// Counters, since New.
 	Connections  int64                   // that a primary accepted

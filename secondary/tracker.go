@@ -73,7 +73,7 @@ func (t *tracker) welcomed(w *protocol.Welcome, own zodb.Tid) {
 	t.connected, t.zrs2, t.useful = true, false, false
 	t.st.Protocol = protocol.Native
 	t.own, t.goal, t.received = own, w.LastTid, own
-	t.st.PrimaryName, t.st.PrimarySize, t.st.Heard = clean(w.Name), w.Size, t.now()
+	t.st.PrimaryName, t.st.PrimarySize, t.st.Heard, t.st.Final = clean(w.Name), w.Size, t.now(), nil
 	t.st.UpstreamPath, t.st.Seed = nil, nil
 	if w.Node != "" && (w.IsPrimary || len(w.UpstreamPath) > 0) && len(w.UpstreamPath) < protocol.MaxUpstreamPath {
 		t.st.UpstreamPath = append([]string{w.Node}, w.UpstreamPath...)
@@ -157,6 +157,13 @@ func (t *tracker) read(n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.st.Bytes += int64(n)
+}
+
+// final notes the last error where no address gives hope; nil: one does.
+func (t *tracker) final(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.st.Final = err
 }
 
 // failed notes why a connection ended, or did not come about, and the error that is to be shown for it.

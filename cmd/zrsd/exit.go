@@ -115,13 +115,14 @@ func hint(err error) string {
 		reseed  *node.ReseedNeededError
 		other   *service.Error
 	)
+	_, hope := node.Unreachable(err)
 	switch {
 	case errors.As(err, &reseed), errors.As(err, &other), errors.As(err, &locked), errors.As(err, &create),
 		errors.As(err, &newer):
 		return "" // they say it themselves
 	case errors.Is(err, admin.ErrNoStatus), errors.Is(err, admin.ErrNoAnswer), errors.As(err, &refusal):
 		return ""
-	case node.Unreachable(err):
+	case hope:
 		return "check that the node runs and that --from is its replication address; the same command resumes the seed"
 	case errors.As(err, &coded) && coded.flag != "":
 		return "check that the node runs and that the address is that of its " + coded.flag

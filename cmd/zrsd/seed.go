@@ -101,7 +101,7 @@ func (opt *seedCommandOptions) run(ctx context.Context, out, terminal io.Writer)
 		bar.update(r.Size, r.Total)
 	})
 	bar.clear()
-	if node.Unreachable(err) {
+	if unreachable, _ := node.Unreachable(err); unreachable {
 		return coded(exitUnreachable, err)
 	}
 	if err != nil {

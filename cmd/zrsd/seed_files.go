@@ -6,6 +6,8 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/node"
@@ -64,14 +66,19 @@ func (opt *seedCommandOptions) useCopy(c *node.SecondaryConfig, f *os.File) erro
 
 // firstOf returns the first of these names that is in a folder.
 func firstOf(dir string, names ...string) (string, error) {
-	var all error
+	if _, err := os.Stat(dir); err != nil {
+		return "", cannotOpen(fmt.Errorf("--from-files: %w", err))
+	}
+	names = slices.Compact(names)
 	for _, name := range names {
 		path := filepath.Join(dir, name)
 		_, err := os.Stat(path)
 		if err == nil {
 			return path, nil
 		}
-		all = errors.Join(all, err)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return "", cannotOpen(fmt.Errorf("--from-files: %w", err))
+		}
 	}
-	return "", cannotOpen(fmt.Errorf("--from-files: %w", all))
+	return "", cannotOpen(fmt.Errorf("--from-files %s: %w there: %s", dir, fs.ErrNotExist, strings.Join(names, ", ")))
 }

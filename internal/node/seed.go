@@ -22,20 +22,26 @@ type SeedReport struct {
 // An unseededError says that a Seed ended before everything was here.
 type unseededError struct {
 	why         string
+	err         error // nil: only the words are known
 	unreachable bool
 }
 
 func (e *unseededError) Error() string { return e.why }
+func (e *unseededError) Unwrap() error { return e.err }
 
-// Unreachable reports whether an error of Seed says that no node answered.
-func Unreachable(err error) bool {
+// Unreachable reports whether an error of Seed says that no node was reached, and whether that may be otherwise later
+// although nobody changes anything.
+func Unreachable(err error) (unreachable, hope bool) {
 	var unseeded *unseededError
-	return errors.As(err, &unseeded) && unseeded.unreachable
+	if !errors.As(err, &unseeded) {
+		return false, false
+	}
+	return unseeded.unreachable, unseeded.unreachable && unseeded.err == nil
 }
 
 // Seed makes a storage a copy of that of another node, without serving anybody, and returns when it has everything that
 // the other had when it was reached. For so long it is a secondary, which can be interrupted at any time and resumes
-// where it was. It fails when for patience nothing comes.
+// where it was. It fails when for patience nothing comes, and at once when no address gives hope.
 func Seed(ctx context.Context, c SecondaryConfig, patience time.Duration, tell func(SeedReport)) error {
 	p := Process{Storages: []Storage{{Secondary: &c}}}
 	p.Shared.Logger = c.Logger
@@ -111,8 +117,10 @@ func (g *seedGoal) look(st *secondary.Status, size int64, now time.Time) (done b
 	}
 	g.report = SeedReport{Size: size, Total: max(g.report.Total, size), Last: st.Durable}
 	switch {
-	case st.State == secondary.StateRefused, st.State == secondary.StateFailed:
+	case st.State == secondary.StateFailed:
 		return false, &unseededError{why: st.LastError}
+	case st.Final != nil:
+		return false, &unseededError{why: st.LastError, err: st.Final, unreachable: st.State != secondary.StateRefused}
 	case st.State == secondary.StateLive, g.known && st.Connected && st.Seed == nil && st.Durable >= g.last:
 		return true, nil
 	case now.Sub(g.moved) > g.patience:

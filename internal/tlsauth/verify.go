@@ -30,7 +30,8 @@ func (e *nameError) Error() string {
 		"certificate with one that is", has, strings.Join(e.allowed, ", "))
 }
 
-func (e *nameError) Unwrap() error { return e.err }
+// Unwrap says that it is a certificate which does not pass.
+func (e *nameError) Unwrap() error { return &tls.CertificateVerificationError{Err: e.err} }
 
 // verifyServer is for VerifyConnection of a client.
 func (s *set) verifyServer(cs tls.ConnectionState, host string) error {
