@@ -14,7 +14,7 @@ BENCHSTAT    := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build generate demo test race end-to-end vet lint fuzz mutants bench benchcmp release longrun soak venv tools fmt clean
+.PHONY: help build generate demo test race end-to-end vet lint fuzz mutants bench benchcmp release packages wheel longrun soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -87,6 +87,19 @@ release: ## static binaries of the tag VERSION for linux/amd64 and arm64, checks
 	@awk -v want="## $(VERSION:v%=%)" 'index($$0, "## ") == 1 {on = index($$0, want) == 1} on' CHANGELOG.md > $(BIN)/release/CHANGES.md
 	@test -s $(BIN)/release/CHANGES.md || { echo "CHANGELOG.md has no section '## $(VERSION:v%=%)'"; exit 2; }
 	@cat $(BIN)/release/SHA256SUMS
+
+packages: ## deb and rpm packages of this commit in bin/packages, installed in a throwaway system (as root, on Debian)
+	@sh integration/venv.sh zodb
+	@rm -rf $(BIN)/packages $(BIN)/packages-before
+	GO="$(GO)" sh packaging/packages.sh $(BIN)/packages
+	GO="$(GO)" VERSION=v0.0.0-alpha ARCHS=amd64 sh packaging/packages.sh $(BIN)/packages-before
+	sh packaging/tests/packages.sh $(BIN)/packages-before $(BIN)/packages
+
+wheel: ## Python wheels of this commit in bin/wheels, installed in an environment, with a buildout of plone.recipe.zeoserver
+	@sh integration/venv.sh zodb
+	@rm -rf $(BIN)/wheels
+	GO="$(GO)" sh packaging/wheel/build.sh $(BIN)/wheels
+	sh packaging/tests/wheel.sh $(BIN)/wheels
 
 longrun: venv ## the random crash and network stories, 200 rounds and more; prints the seeds
 	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run Random ./integration

@@ -1,3 +1,5 @@
+//go:build !packaging
+
 // Command zrsd replicates ZODB FileStorages. See the help of each command, docs/quick-start.md and docs/operations.md.
 package main
 
