@@ -176,7 +176,7 @@ func TestTwoSecondariesOfOneNameAreTwo(t *testing.T) {
 	c.has(t, a.st.LastTid())
 	b.Await(t, "it knows of both", func(*admin.Status) bool {
 		now := b.sec.Status()
-		return len(now.Roster) == 2 && now.Sync.Required == 1
+		return len(now.Roster) == 2 && now.Sync.Required == 1 && !b.keep.State().Learner
 	})
 	b.StopFollowing()
 	a.clears(t)
