@@ -94,6 +94,7 @@ func (p *promotion) allowed() error {
 // judgeStatus refuses where the answers, or what the former primary told last, say that something would be lost.
 func (p *promotion) judgeStatus(answers []answer) error {
 	own := p.st.LastTid()
+	p.tellAge(own)
 	var reasons []string
 	seen := map[string]bool{p.keep.State().Node: true}
 	p.last = lastEpoch(p.keep.State(), answers)
@@ -147,6 +148,22 @@ func (p *promotion) judgeStatus(answers []answer) error {
 			age(time.Since(p.before.Heard)), own)
 	}
 	return p.refuse(append(reasons, p.missing(voted, "answered")...))
+}
+
+// tellAge says how old what this node has is, and when its primary was last there.
+func (p *promotion) tellAge(own zodb.Tid) {
+	if own != 0 {
+		p.step("the last transaction here is %v, of %s ago", own, age(time.Since(own.Time())))
+	}
+	if p.before.Heard.IsZero() {
+		return
+	}
+	who := "the primary"
+	if p.before.PrimaryName != "" {
+		who += " " + p.before.PrimaryName
+	}
+	p.step("%s was last heard at %s, %s ago", who, p.before.Heard.UTC().Format("2006-01-02 15:04:05 UTC"),
+		age(time.Since(p.before.Heard)))
 }
 
 // learnerText says why a learner does not lead.

@@ -30,7 +30,7 @@ func (e *LockError) Error() string {
 	if !strings.HasSuffix(e.Path, lockSuffix) {
 		why = "; its lock file was removed or replaced, which does not let anybody else in"
 	}
-	return fmt.Sprintf("%s has the storage open for writing (%s is locked%s): stop it first, or attach to its files",
+	return fmt.Sprintf("%s has the storage open for writing (%s is locked%s): stop it first",
 		who, e.Path, why)
 }
 

@@ -3,6 +3,8 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io/fs"
+	"os"
 
 	"github.com/spf13/pflag"
 
@@ -26,12 +28,39 @@ func (f *askFlags) register(flags *pflag.FlagSet) {
 
 // connect returns how to reach the admin server at an address.
 func (f *askFlags) connect(address string) (endpoint.Endpoint, dialer, error) {
-	addr, err := endpoint.Parse(address)
+	addr, err := adminAddress(address)
 	if err != nil {
-		return addr, nil, usage(err)
+		return addr, nil, badAddress(err)
 	}
 	dial, err := f.tls.dialer(addr)
 	return addr, dial, err
+}
+
+// adminAddress reads the admin address of a node, or the path of its data file, beside which a node answers that was
+// given no such address.
+func adminAddress(address string) (endpoint.Endpoint, error) {
+	info, err := os.Stat(address)
+	if err != nil || !info.Mode().IsRegular() {
+		return endpoint.Parse(address)
+	}
+	beside, err := endpoint.BesideData(address)
+	if err == nil {
+		_, err = os.Stat(beside.String())
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		err = coded(exitUnreachable, fmt.Errorf("no zrsd has an admin socket beside %s: start it, or give the address "+
+			"that is its --admin", address))
+	}
+	return beside, err
+}
+
+// badAddress gives an error its exit code that has none.
+func badAddress(err error) error {
+	var coded *codedError
+	if errors.As(err, &coded) {
+		return err
+	}
+	return usage(err)
 }
 
 // asked gives what became of a request to addr its exit code.

@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/zrsd/zrsd/internal/config"
 	"github.com/zrsd/zrsd/internal/node"
@@ -34,15 +35,16 @@ func configCommand() *cobra.Command {
 }
 
 func configCheckCommand() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check FILE",
+	var file string
+	cmd := &cobra.Command{
+		Use:   "check {FILE | -C FILE}",
 		Short: "list all errors in a configuration file",
 		Long: "Lists all errors, with line and column, and all settings that have no effect in zrsd. Where there is\n" +
 			"no error in the file, reads the certificates and secrets that it names.",
 		Example: "  zrsd config check zeo.conf",
-		Args:    arguments("FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := config.Load(args[0])
+		Args:    fileArgument(&file),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(file)
 			if err == nil {
 				err = served(cfg)
 			}
@@ -58,18 +60,40 @@ func configCheckCommand() *cobra.Command {
 			return nil
 		},
 	}
+	configureFlag(cmd.Flags(), &file)
+	return cmd
+}
+
+// configureFlag adds the option by which a server is given its configuration file.
+func configureFlag(flags *pflag.FlagSet, file *string) {
+	flags.StringVarP(file, "configure", "C", "", "configuration `FILE`, as for zrsd serve")
+}
+
+// fileArgument takes the configuration file as an argument, where the option does not give it.
+func fileArgument(file *string) cobra.PositionalArgs {
+	return func(cmd *cobra.Command, args []string) error {
+		if *file != "" {
+			return arguments()(cmd, args)
+		}
+		if err := arguments("FILE")(cmd, args); err != nil {
+			return err
+		}
+		*file = args[0]
+		return nil
+	}
 }
 
 func configShowCommand() *cobra.Command {
 	var asJSON bool
+	var file string
 	cmd := &cobra.Command{
-		Use:     "show FILE [--json]",
+		Use:     "show {FILE | -C FILE} [--json]",
 		Short:   "show every value in effect and where it came from",
 		Long:    "Shows every value in effect, defaults included, and where it came from.",
 		Example: "  zrsd config show zeo.conf",
-		Args:    arguments("FILE"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			cfg, err := config.Load(args[0])
+		Args:    fileArgument(&file),
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg, err := config.Load(file)
 			if err != nil {
 				return usage(err)
 			}
@@ -79,6 +103,7 @@ func configShowCommand() *cobra.Command {
 			return showSettings(cmd.OutOrStdout(), cfg)
 		},
 	}
+	configureFlag(cmd.Flags(), &file)
 	cmd.Flags().BoolVar(&asJSON, "json", false, "a list of objects with section, key, value, source and default")
 	return cmd
 }

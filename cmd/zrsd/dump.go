@@ -10,7 +10,6 @@ import (
 
 	"github.com/zrsd/zrsd/internal/dump"
 	"github.com/zrsd/zrsd/internal/vfs"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 type dumpOptions struct {
@@ -20,34 +19,37 @@ type dumpOptions struct {
 }
 
 const dumpHelp = `Shows the contents of the file, with offsets, up to the first damage. Changes nothing, takes no
-lock, and can be run beside a server. A TID is 16 hexadecimal digits, as it is printed.`
+lock, and can be run beside a server.
+
+` + momentHelp
 
 func dumpCommand() *cobra.Command {
 	var opt dumpOptions
 	cmd := &cobra.Command{
-		Use:     "dump Data.fs [--blobs DIR] [--from TID] [--to TID] [--json]",
-		Short:   "show the transactions and records of a data file",
-		Long:    dumpHelp,
-		Example: "  zrsd dump var/Data.fs --from 03f8658010000000 --json",
-		Args:    arguments("Data.fs"),
+		Use:   "dump Data.fs [--blobs DIR] [--from TID|TIME] [--to TID|TIME] [--json]",
+		Short: "show the transactions and records of a data file",
+		Long:  dumpHelp,
+		Example: "  zrsd dump var/Data.fs --from 03f8658010000000 --json\n" +
+			"  zrsd dump var/Data.fs --from 2026-01-31 --to 2026-01-31",
+		Args: arguments("Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return opt.run(cmd.Context(), vfs.CleanPath(args[0]), cmd.OutOrStdout())
 		},
 	}
 	cmd.Flags().BoolVar(&opt.json, "json", false, "print one JSON object per line, see docs/operations.md")
 	pathVar(cmd.Flags(), &opt.blobs, "blobs", "blob `DIR`, to show which blob files exist")
-	cmd.Flags().StringVar(&opt.from, "from", "", "first `TID` to show")
-	cmd.Flags().StringVar(&opt.to, "to", "", "last `TID` to show")
+	cmd.Flags().StringVar(&opt.from, "from", "", "first transaction to show: `TID|TIME`")
+	cmd.Flags().StringVar(&opt.to, "to", "", "last transaction to show: `TID|TIME`")
 	return cmd
 }
 
 func (opt dumpOptions) run(ctx context.Context, path string, w io.Writer) error {
 	what := dump.Options{FS: vfs.OS{}, Path: path}
 	var err error
-	if what.From, err = optionalTid("--from", opt.from); err != nil {
+	if what.From, err = optionalMoment("--from", opt.from, false); err != nil {
 		return err
 	}
-	if what.To, err = optionalTid("--to", opt.to); err != nil {
+	if what.To, err = optionalMoment("--to", opt.to, true); err != nil {
 		return err
 	}
 	blobs, err := openBlobs(opt.blobs)
@@ -64,12 +66,4 @@ func (opt dumpOptions) run(ctx context.Context, path string, w io.Writer) error 
 	}
 	err = dump.Run(ctx, what, printer)
 	return errors.Join(asOpenError(err), out.Flush())
-}
-
-func optionalTid(flag, s string) (zodb.Tid, error) {
-	if s == "" {
-		return 0, nil
-	}
-	tid, err := zodb.ParseTid(s)
-	return tid, flagError(flag, err)
 }

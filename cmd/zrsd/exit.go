@@ -114,11 +114,12 @@ func hint(err error) string {
 		refusal *admin.Refusal
 		reseed  *node.ReseedNeededError
 		other   *service.Error
+		state   *state.DamagedError
 	)
 	_, hope := node.Unreachable(err)
 	switch {
 	case errors.As(err, &reseed), errors.As(err, &other), errors.As(err, &locked), errors.As(err, &create),
-		errors.As(err, &newer):
+		errors.As(err, &newer), errors.As(err, &state):
 		return "" // they say it themselves
 	case errors.Is(err, admin.ErrNoStatus), errors.Is(err, admin.ErrNoAnswer), errors.As(err, &refusal):
 		return ""

@@ -45,7 +45,8 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.StringVar(&f.replicateTo, "replicate-to", "", "`ADDR` where secondaries connect")
 	flags.StringVar(&f.advertise, "advertise", "", "`ADDR` where other nodes reach --replicate-to, if they cannot "+
 		"use that address or this machine's name")
-	flags.StringVar(&f.admin, "admin", "", "`ADDR` for status, metrics, health and commands over HTTP")
+	flags.StringVar(&f.admin, "admin", "", "`ADDR` for status, metrics, health and commands over HTTP; default: "+
+		"a Unix socket, Data.fs.admin")
 	flags.StringSliceVar(&f.config.AdminNames, "admin-names", nil,
 		"`NAME[,NAME]` of hosts under which --admin answers, beside this machine's")
 	f.zeo.register(flags)
@@ -132,6 +133,7 @@ func (f *nodeFlags) runNode(ctx context.Context, storage func(common node.Config
 	if f.config.Admin, err = optionalAddress("--admin", f.admin); err != nil {
 		return err
 	}
+	f.config.AdminBeside = true
 	f.config.TLS, f.config.AdminTLS = f.tls.files(), f.adminTLS.files()
 	if f.config.Coordinator, err = f.coordinator.config(); err != nil {
 		return err

@@ -19,7 +19,7 @@ import (
 
 // process turns a configuration into what node runs.
 func process(cfg *config.Config, log hclog.Logger, reloads *node.Reloads) node.Process {
-	p := node.Process{Shared: node.Config{Logger: log, Reloads: reloads}}
+	p := node.Process{Shared: node.Config{Logger: log, Reloads: reloads, AdminBeside: true}}
 	if a := cfg.Admin; a != nil {
 		p.Shared.Admin, p.Shared.AdminTLS = a.Address.V, trustFiles(a.TLS)
 		p.Shared.AdminNames = a.Names.V

@@ -91,6 +91,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 	// These are the process's own, which Serve gives to each storage, or have no key.
 	second.FS, second.Logger, second.Reloads = p.Shared.FS, hclog.NewNullLogger(), p.Shared.Reloads
 	without := map[string]bool{
+		"AdminBeside": true, // always
 		"FS":          true,
 		"Admin":       true,
 		"AdminTLS":    true,

@@ -38,57 +38,57 @@ func rootCommand() *cobra.Command {
 	root := &cobra.Command{
 		Use:   "zrsd",
 		Short: "serve and replicate ZODB FileStorages",
-		Long: "zrsd serves ZODB FileStorages to ZEO clients, and streams their transactions and blobs to any\n" +
-			"number of copies, live and from history.\n\n" +
+		Long: "zrsd is a ZEO server: it serves ZODB FileStorages to ZEO clients, in the place of runzeo, and\n" +
+			"streams their transactions and blobs to any number of copies, live and from history.\n\n" +
 			addressHelp + "\n\n" + exitHelp,
+		Version:           node.Version(),
 		SilenceUsage:      true,
 		SilenceErrors:     true,
 		CompletionOptions: cobra.CompletionOptions{HiddenDefaultCmd: true},
 		Args:              cobra.ArbitraryArgs,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if len(args) > 0 {
-				return usage(fmt.Errorf("there is no command %q: see zrsd --help", args[0]))
+				return usage(fmt.Errorf("there is no command %q: %ssee zrsd --help", args[0], meant(cmd, args[0])))
 			}
 			return cmd.Help()
 		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return usage(fmt.Errorf("%w: see %s --help", err, cmd.CommandPath()))
+		return usage(fmt.Errorf("%w: see %s --help", plainFlagError(err), cmd.CommandPath()))
 	})
-	root.AddCommand(
-		serveCommand(),
-		runzeoCommand(),
-		primaryCommand(),
-		secondaryCommand(),
-		statusCommand(),
-		clientsCommand(),
-		packCommand(),
-		undoLogCommand(),
-		dumpCommand(),
-		promoteCommand(),
-		switchoverCommand(),
-		demoteCommand(),
-		freezeCommand(),
-		thawCommand(),
-		rewindCommand(),
-		reseedCommand(),
-		salvageCommand(),
-		maintenanceCommand(),
-		checkCommand(),
-		verifyCommand(),
-		healCommand(),
-		reconCommand(),
-		compareCommand(),
-		seedCommand(),
-		drillCommand(),
-		nagiosCommand(),
-		configCommand(),
-		versionCommand(),
-	)
+	root.SetVersionTemplate("zrsd {{.Version}}\n")
+	addGroup(root, "Serve ZEO clients:", serveCommand(), runzeoCommand(), packCommand(), undoLogCommand(),
+		clientsCommand(), configCommand())
+	addGroup(root, "Replicate:", primaryCommand(), secondaryCommand(), seedCommand(), reseedCommand())
+	addGroup(root, "Fail over:", switchoverCommand(), promoteCommand(), demoteCommand(), freezeCommand(), thawCommand(),
+		maintenanceCommand(), rewindCommand(), salvageCommand(), drillCommand())
+	addGroup(root, "Inspect:", statusCommand(), reconCommand(), nagiosCommand(), dumpCommand(), compareCommand(),
+		versionCommand())
+	addGroup(root, "Check and repair:", checkCommand(), verifyCommand(), healCommand())
 	return root
 }
 
-const addressHelp = `ADDR is host:port, :port for all interfaces, or a path with a slash for a Unix socket.`
+// meant returns the commands that a name may have been meant to be, as a part of a sentence.
+func meant(root *cobra.Command, name string) string {
+	root.SuggestionsMinimumDistance = 2
+	list := root.SuggestionsFor(name)
+	if len(list) == 0 {
+		return ""
+	}
+	return "did you mean " + strings.Join(list, " or ") + "? "
+}
+
+// addGroup adds commands that the help lists together.
+func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
+	root.AddGroup(&cobra.Group{ID: title, Title: title})
+	for _, cmd := range commands {
+		cmd.GroupID = title
+	}
+	root.AddCommand(commands...)
+}
+
+const addressHelp = `ADDR is host:port, :port for all interfaces, or a path with a slash for a Unix socket. For a
+command to a running node it may also be the path of the Data.fs, where the node was started without --admin.`
 
 // arguments is the check that a command has its arguments, named as in its usage line.
 func arguments(names ...string) cobra.PositionalArgs {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"net"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -22,7 +21,7 @@ import (
 )
 
 const salvageHelp = `Lists the transactions that a rewind has set aside in FRAGMENT, Data.fs.rewound-TID.fs: who wrote
-them, when, and which objects.
+them, when, and of which classes the objects are that they changed; --json has every object.
 
 With --against it asks the primary's ZEO server, as a client that only reads, which of them could be
 committed again: those whose objects nobody has changed since. With --apply it commits these, one
@@ -102,7 +101,7 @@ func (opt *salvageOptions) run(ctx context.Context, name string, out io.Writer) 
 	case opt.json:
 		return writeJSON(out, f.Transactions())
 	}
-	return writeFragment(out, f.Transactions())
+	return writeFragment(out, f.Transactions(), nil)
 }
 
 // judge asks the primary, and commits again where that is wanted.
@@ -133,7 +132,7 @@ func (opt *salvageOptions) judge(ctx context.Context, f *salvage.Fragment, out i
 	if opt.json {
 		return errors.Join(writeJSON(out, list), err)
 	}
-	return errors.Join(writeVerdicts(out, list), err)
+	return errors.Join(writeFragment(out, f.Transactions(), list), err)
 }
 
 func writeJSON(out io.Writer, v any) error {
@@ -143,46 +142,4 @@ func writeJSON(out io.Writer, v any) error {
 	}
 	_, err = fmt.Fprintf(out, "%s\n", text)
 	return err
-}
-
-func writeFragment(out io.Writer, list []rewind.Transaction) error {
-	tw := tabwriter.NewWriter(out, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(tw, "TIME\tTID\tUSER\tDESCRIPTION\tOBJECTS")
-	for i := range list {
-		t := &list[i]
-		var objects []string
-		for _, o := range t.Objects {
-			text := o.Oid.String()
-			if o.Class != "" {
-				text += " " + o.Class
-			}
-			if o.Blob {
-				text += " (blob)"
-			}
-			objects = append(objects, text)
-		}
-		fmt.Fprintf(tw, "%s\t%v\t%q\t%q\t%s\n", stamp(t.Tid), t.Tid, t.User, t.Description, strings.Join(objects, ", "))
-	}
-	return tw.Flush()
-}
-
-var verdictWords = map[string]string{
-	salvage.Free: "could be committed again", salvage.Applied: "is at the primary already",
-	salvage.Conflict: "conflict", salvage.Done: "committed again as",
-}
-
-func writeVerdicts(out io.Writer, list []salvage.Verdict) error {
-	for _, v := range list {
-		words := verdictWords[v.State]
-		switch v.State {
-		case salvage.Done:
-			words += " " + v.New.String()
-		case salvage.Conflict:
-			words += ": " + v.Why
-		}
-		if _, err := fmt.Fprintf(out, "%v  %s\n", v.Tid, words); err != nil {
-			return err
-		}
-	}
-	return nil
 }

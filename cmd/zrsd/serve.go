@@ -8,6 +8,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 
 	"github.com/zrsd/zrsd/internal/config"
 	"github.com/zrsd/zrsd/internal/eventlog"
@@ -25,7 +26,8 @@ or --data and --blobs. What is missing there is created.
 SIGTERM and SIGINT stop it. SIGUSR2 reopens the log files, SIGHUP reloads certificates.`
 
 type serveOptions struct {
-	file, dir, data, blobs string
+	dir, data, blobs string
+	line             config.CommandLine
 
 	who identityFlags
 }
@@ -37,17 +39,35 @@ func serveCommand() *cobra.Command {
 		Short:   "serve storages as a configuration file says",
 		Long:    serveHelp,
 		Example: "  zrsd serve -C zeo.conf",
-		Args:    arguments(),
+		Args:    onlyOptions,
 		RunE:    func(cmd *cobra.Command, _ []string) error { return opt.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
-	flags.StringVarP(&opt.file, "configure", "C", "", "configuration `FILE`")
+	flags.StringVarP(&opt.line.File, "configure", "C", "", "configuration `FILE`")
+	flags.StringVar(&opt.line.Address, "zeo", "", "where clients connect, instead of what the file or ZEO_PORT says: "+
+		"PORT, HOST:PORT, or a `PATH` with a slash; also --listen")
+	flags.StringVar(&opt.line.Admin, "admin", "", "`ADDR` for status, metrics, health and commands over HTTP, instead "+
+		"of that of <admin>; default: a Unix socket, Data.fs.admin")
 	flags.StringVar(&opt.dir, "dir", "", "`DIR` of filestorage/Data.fs and blobstorage; default: the working "+
 		"directory")
 	pathVar(flags, &opt.data, "data", "the `Data.fs`, instead of that below --dir")
 	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`, instead of that below --dir")
 	opt.who.registerNew(flags)
+	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
+		if name == "listen" {
+			name = "zeo"
+		}
+		return pflag.NormalizedName(name)
+	})
 	return cmd
+}
+
+// onlyOptions refuses arguments, and says how a file is given.
+func onlyOptions(cmd *cobra.Command, args []string) error {
+	if len(args) == 1 {
+		return usage(fmt.Errorf("%s: give a configuration file with -C, and a data file with --data", args[0]))
+	}
+	return arguments()(cmd, args)
 }
 
 func (opt *serveOptions) run(ctx context.Context) error {
@@ -94,10 +114,10 @@ func served(cfg *config.Config) error {
 // load reads the file, or makes up a configuration from the environment.
 func (opt *serveOptions) load() (*config.Config, error) {
 	switch given := opt.dir + opt.data + opt.blobs; {
-	case opt.file != "" && given != "":
+	case opt.line.File != "" && given != "":
 		return nil, errors.New("--configure names the storages: leave out --dir, --data and --blobs")
-	case opt.file != "":
-		return config.Load(opt.file)
+	case opt.line.File != "":
+		return opt.line.Load()
 	case opt.dir != "" && opt.data != "":
 		return nil, errors.New("--dir and --data both name the storage: leave one out")
 	}
@@ -108,7 +128,7 @@ func (opt *serveOptions) load() (*config.Config, error) {
 			blobs = filepath.Join(opt.dir, "blobstorage")
 		}
 	}
-	return config.FromEnvironment(data, blobs)
+	return config.FromEnvironment(data, blobs, opt.line)
 }
 
 // A serverLog is what the parts of a server that act on signals need of a log.

@@ -38,9 +38,9 @@ func statusCommand() *cobra.Command {
 		Example: "  zrsd status 127.0.0.1:5001",
 		Args:    arguments("ADDR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			addr, err := endpoint.Parse(args[0])
+			addr, err := adminAddress(args[0])
 			if err != nil {
-				return usage(err)
+				return badAddress(err)
 			}
 			dial, err := opt.tls.dialer(addr)
 			if err != nil {

@@ -166,7 +166,7 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 	const fs = "<filestorage>\n path Data.fs\n</filestorage>\n"
 	for _, c := range []struct{ text, want string }{
 		{"", "zeo.conf:1:1: there is no storage: write <filestorage 1>"},
-		{"<zeo>\n</zeo>\n" + fs, "zeo.conf:1:1: <zeo> needs a address"},
+		{"<zeo>\n</zeo>\n" + fs, "zeo.conf:1:1: <zeo>: the key address is missing"},
 		{"<zeo>\n address 1\n read-onky on\n</zeo>\n" + fs,
 			"zeo.conf:3:2: there is no key read-onky in <zeo>: did you mean read-only?"},
 		{"<zeo>\n address 1\n address 2\n</zeo>\n" + fs,

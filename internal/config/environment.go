@@ -12,8 +12,9 @@ var containerDefaults = map[string]string{
 	"ZEO_PORT": "8100", "ZEO_READ_ONLY": "false", "ZEO_INVALIDATION_QUEUE_SIZE": "100", "ZEO_PACK_KEEP_OLD": "true",
 }
 
-// FromEnvironment returns the configuration of that image for one storage, whose folders it creates.
-func FromEnvironment(data, blobs string) (*Config, error) {
+// FromEnvironment returns the configuration of that image for one storage, whose folders it creates. What l says of
+// addresses wins over the environment.
+func FromEnvironment(data, blobs string, l CommandLine) (*Config, error) {
 	for _, dir := range []string{filepath.Dir(data), blobs} {
 		if dir == "" {
 			continue
@@ -32,6 +33,7 @@ func FromEnvironment(data, blobs string) (*Config, error) {
 			At: zconfig.Pos{File: "--blobs"}})
 	}
 	root := &zconfig.Section{Sections: []*zconfig.Section{zeo, file}}
+	l.replace(root)
 	cfg := c.file(root)
 	c.check(cfg)
 	if len(c.errs) > 0 {

@@ -12,7 +12,7 @@ func TestTheEnvironmentOfTheContainerImageIsAConfiguration(t *testing.T) {
 	t.Setenv("ZEO_PORT", "8200")
 	t.Setenv("ZEO_PACK_KEEP_OLD", "false")
 	data, blobs := filepath.Join("filestorage", "Data.fs"), "blobstorage"
-	cfg, err := FromEnvironment(data, blobs)
+	cfg, err := FromEnvironment(data, blobs, CommandLine{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestTheEnvironmentOfTheContainerImageIsAConfiguration(t *testing.T) {
 func TestAVariableThatMakesNoSenseIsNamed(t *testing.T) {
 	t.Chdir(t.TempDir())
 	t.Setenv("ZEO_READ_ONLY", "perhaps")
-	_, err := FromEnvironment("Data.fs", "")
+	_, err := FromEnvironment("Data.fs", "", CommandLine{})
 	if err == nil || !strings.HasPrefix(err.Error(), `environment ZEO_READ_ONLY: read-only: "perhaps" is neither`) {
 		t.Errorf("got %v", err)
 	}

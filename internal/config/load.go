@@ -24,6 +24,11 @@ func (l CommandLine) Load() (*Config, error) {
 		tree, err = zconfig.Load(l.File, zconfig.Options{})
 		errors.As(err, &syntax)
 	}
+	if isClient(tree.Root) {
+		return nil, zconfig.Errors{{Pos: tree.Root.Sections[0].Pos, Text: "this file configures a client, such as " +
+			"Zope: zrsd is the server that its <zeoclient> connects to, and takes the zeo.conf of runzeo, with <zeo> and " +
+			"<filestorage>"}}
+	}
 	l.replace(tree.Root)
 	c := &checker{errs: syntax, broken: len(syntax) > 0}
 	for _, i := range tree.Imports {
@@ -43,6 +48,13 @@ func (l CommandLine) Load() (*Config, error) {
 	}
 	cfg.Notes, cfg.Settings = c.notes, c.settings
 	return cfg, nil
+}
+
+// isClient reports whether a file is that of a Zope instance or of another client.
+func isClient(root *zconfig.Section) bool {
+	return slices.ContainsFunc(root.Sections, func(s *zconfig.Section) bool {
+		return s.Type == "zodb_db" || s.Type == "zodb" || s.Type == "zeoclient"
+	})
 }
 
 // file reads what is outside of sections.
@@ -97,6 +109,7 @@ func sortByPlace(errs zconfig.Errors, files []string) {
 type CommandLine struct {
 	File      string   // -C: the configuration file; "": there is none
 	Address   string   // -a: where clients connect
+	Admin     string   // --admin: where the admin server answers
 	Filenames []string // -f: FileStorages without blobs, named 1, 2, …, instead of all storages of the file
 	Timeout   string   // -t: transaction-timeout, in seconds
 	PIDFile   string   // --pid-file
@@ -104,9 +117,10 @@ type CommandLine struct {
 
 // replace puts the options into the sections of a file.
 func (l CommandLine) replace(root *zconfig.Section) {
-	setKey(root, "address", l.Address, "-a")
-	setKey(root, "transaction-timeout", l.Timeout, "-t")
-	setKey(root, "pid-filename", l.PIDFile, "--pid-file")
+	setKey(root, "zeo", "address", l.Address, "-a")
+	setKey(root, "zeo", "transaction-timeout", l.Timeout, "-t")
+	setKey(root, "zeo", "pid-filename", l.PIDFile, "--pid-file")
+	setKey(root, "admin", "address", l.Admin, "--admin")
 	if len(l.Filenames) == 0 {
 		return
 	}
@@ -122,18 +136,18 @@ func (l CommandLine) replace(root *zconfig.Section) {
 	}
 }
 
-// setKey sets a key of <zeo>, which is added where there is none.
-func setKey(root *zconfig.Section, name, value, option string) {
+// setKey sets a key of a section, which is added where there is none.
+func setKey(root *zconfig.Section, section, name, value, option string) {
 	if value == "" {
 		return
 	}
-	i := slices.IndexFunc(root.Sections, func(s *zconfig.Section) bool { return s.Type == "zeo" })
+	i := slices.IndexFunc(root.Sections, func(s *zconfig.Section) bool { return s.Type == section })
 	if i < 0 {
 		i = len(root.Sections)
-		root.Sections = append(root.Sections, &zconfig.Section{Type: "zeo", Pos: zconfig.Pos{File: option}})
+		root.Sections = append(root.Sections, &zconfig.Section{Type: section, Pos: zconfig.Pos{File: option}})
 	}
-	zeo := root.Sections[i]
+	s := root.Sections[i]
 	at := zconfig.Pos{File: option}
-	zeo.Keys = slices.DeleteFunc(zeo.Keys, func(k zconfig.Key) bool { return k.Name == name })
-	zeo.Keys = append(zeo.Keys, zconfig.Key{Name: name, Value: value, Raw: value, Pos: at, At: at})
+	s.Keys = slices.DeleteFunc(s.Keys, func(k zconfig.Key) bool { return k.Name == name })
+	s.Keys = append(s.Keys, zconfig.Key{Name: name, Value: value, Raw: value, Pos: at, At: at})
 }

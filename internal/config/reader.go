@@ -129,7 +129,7 @@ func get[T any](r *reader, name string, k kind[T]) Value[T] {
 		}
 		v.V = read
 	case e.required:
-		r.fail(r.section.Pos, "<%s> needs a %s", r.section.Type, name)
+		r.fail(r.section.Pos, "<%s>: the key %s is missing", r.section.Type, name)
 	}
 	r.show(e, given.Value, v.from)
 	return v

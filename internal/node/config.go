@@ -45,8 +45,11 @@ type Config struct {
 	SharedBlobs bool              // Blobs is the primary's own directory: blobs are not sent, and it is only read
 	ReplicateTo endpoint.Endpoint // where secondaries connect; required on a primary
 	Advertise   endpoint.Endpoint // where others reach ReplicateTo; zero: there, by this machine's name
-	Admin       endpoint.Endpoint // zero: no admin server
-	AdminNames  []string          // under which it answers, beside those of this machine
+	Admin       endpoint.Endpoint // zero: no admin server, or see AdminBeside
+	// AdminBeside has the admin server answer at a Unix socket beside the data file, where Admin is zero. One that
+	// cannot be made there is told in the log, and is no reason not to start.
+	AdminBeside bool
+	AdminNames  []string // under which it answers, beside those of this machine
 
 	TLS      *tlsauth.Files // between servers, both sides with certificates; nil: plain text
 	AdminTLS *tlsauth.Files // of the admin server, which asks for certificates when it has an authority; nil: plain

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -101,8 +103,12 @@ func (c *Config) listenForServers(ctx context.Context) (net.Listener, error) {
 	return ln, nil
 }
 
-// listenForAdmin begins to listen for the clients of the admin server.
-func (c *Config) listenForAdmin(ctx context.Context) (net.Listener, error) {
+// listenForAdmin begins to listen for the clients of the admin server. Without an error and without a listener there is
+// none.
+func (c *Config) listenForAdmin(ctx context.Context, members []*member) (net.Listener, error) {
+	if c.Admin.IsZero() {
+		return c.listenBeside(ctx, members), nil
+	}
 	ln, err := c.Admin.Listen(ctx)
 	switch {
 	case err != nil:
@@ -112,6 +118,31 @@ func (c *Config) listenForAdmin(ctx context.Context) (net.Listener, error) {
 	}
 	c.warnPlain("the admin server answers", c.Admin)
 	return ln, nil
+}
+
+// listenBeside listens at a socket beside the first data file that this process may write to, for its own user only.
+func (c *Config) listenBeside(ctx context.Context, members []*member) net.Listener {
+	i := slices.IndexFunc(members, func(m *member) bool { return !m.c.onlyRead })
+	if !c.AdminBeside || i < 0 {
+		return nil
+	}
+	at, err := endpoint.BesideData(members[i].c.Data)
+	var ln net.Listener
+	if err == nil {
+		ln, err = at.Listen(ctx)
+	}
+	if err == nil {
+		err = os.Chmod(at.String(), 0o600)
+	}
+	if err != nil {
+		if ln != nil {
+			_ = ln.Close() // nobody has connected
+		}
+		c.Logger.Warn("there is no admin address, so that zrsd status, pack and other commands cannot reach this "+
+			"process: give it one (--admin, <admin>)", "error", err)
+		return nil
+	}
+	return ln
 }
 
 // adminNames are the names under which the admin server answers, beside those of the machine.

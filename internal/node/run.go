@@ -56,11 +56,11 @@ func runAll(ctx context.Context, c *Config, members []*member, front front) (err
 	helpers.Go(func() { verifyAll(around, members) })
 	defer helpers.Wait()
 	defer cancel(errStopped)
-	if !c.Admin.IsZero() {
-		ln, err := c.listenForAdmin(ctx)
-		if err != nil {
-			return err
-		}
+	ln, err := c.listenForAdmin(ctx, members)
+	if err != nil {
+		return err
+	}
+	if ln != nil {
 		c.Logger.Info("the admin server is listening", "address", ln.Addr().String())
 		server := admin.Serve(
 			ln,

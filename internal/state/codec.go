@@ -168,14 +168,23 @@ func verify(path string, content []byte) ([]byte, error) {
 	}
 	body, last := content[:len(content)-sumLen], content[len(content)-sumLen:]
 	if want := sumLine(body); !bytes.Equal(last, want) {
-		return nil, damaged(path, fmt.Sprintf("%q as the last line", want), fmt.Sprintf("%q", last))
+		return nil, damaged(path, "a last line with the checksum of what is before it", "another one")
 	}
 	return body, nil
 }
 
+// A DamagedError says that the content of a state file is not what was written.
+type DamagedError struct{ *zodb.CorruptError }
+
+func (e *DamagedError) Error() string {
+	return e.CorruptError.Error() + "; restore the state file from a backup of this node, or remove it if this is a " +
+		"secondary: it then takes the identity of its primary"
+}
+
+func (e *DamagedError) Unwrap() error { return e.CorruptError }
+
 func damaged(path, want, got string) error {
-	return fmt.Errorf("%w; restore the state file from a backup of this node, or remove it if this is a secondary: "+
-		"it then takes the identity of its primary", &zodb.CorruptError{File: path, Want: want, Got: got})
+	return &DamagedError{&zodb.CorruptError{File: path, Want: want, Got: got}}
 }
 
 // encode returns the content of the state file of s, which must keep the rules.
