@@ -38,13 +38,10 @@ func Handler(src Source, control Control, names ...string) http.Handler {
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { answerStatus(w, r, src) })
 	mux.HandleFunc("GET /cluster", func(w http.ResponseWriter, r *http.Request) { answerCluster(w, r, src) })
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeText(w, http.StatusOK,
-			"alive")
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, src.Status()) })
+	registerProbes(mux, src)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		writeText(w, http.StatusOK, "zrsd: see /status, /metrics, /healthz, /readyz, /clients, /undo-log")
+		writeText(w, http.StatusOK, "zrsd: see /status, /metrics, /livez, /readyz, /primary, /replica, "+
+			"/clients, /undo-log")
 	})
 	if control != nil {
 		(&commands{control, make(chan struct{}, maxListings)}).register(mux)
@@ -142,17 +139,6 @@ func writeJSON(w http.ResponseWriter, document any) {
 		return
 	}
 	write(w, http.StatusOK, "application/json", append(body, '\n'))
-}
-
-func writeReady(w http.ResponseWriter, st Status) {
-	switch {
-	case st.Ready:
-		writeText(w, http.StatusOK, "ready")
-	case st.NotReady != nil:
-		writeText(w, http.StatusServiceUnavailable, "not ready: "+*st.NotReady)
-	default:
-		writeText(w, http.StatusServiceUnavailable, "not ready")
-	}
 }
 
 func writeText(w http.ResponseWriter, code int, text string) {
