@@ -31,9 +31,8 @@ type Options struct {
 	Now       func() time.Time        // the clock of new tids; nil: time.Now
 	Resolve   Resolver                // resolves conflicts in Undo; nil: none is
 	Watch     *watchdog.Board         // gets waits for the disk and the commit lock; may be nil
-	// Damaged is told of each damage that readers meet, by whoever has met it, and must not wait: a *zodb.CorruptError
-	// or an *UnreadableError. Nil: nobody is.
-	Damaged func(error)
+	// Damaged is told of each damage that readers meet, by whoever has met it, and must not wait. Nil: nobody is.
+	Damaged func(*zodb.CorruptError)
 }
 
 // Blobs is what a storage needs of a blob directory. All methods may be called concurrently.
@@ -62,7 +61,7 @@ type Storage struct {
 	log      hclog.Logger
 	now      func() time.Time
 	resolver Resolver // nil: no conflict can be resolved
-	damaged  func(error)
+	damaged  func(*zodb.CorruptError)
 	readOnly bool
 	lock     *ownership // nil when read-only
 
@@ -205,8 +204,9 @@ func (s *Storage) meets(err error) error {
 	if err == nil || s.damaged == nil {
 		return err // before there is anything to allocate
 	}
-	if damage := DamageIn(err); damage != nil {
-		s.damaged(damage)
+	var corrupt *zodb.CorruptError
+	if errors.As(err, &corrupt) {
+		s.damaged(corrupt)
 	}
 	return err
 }

@@ -105,11 +105,15 @@ func (t *txnReader) meets(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err // before there is anything to allocate
 	}
-	if DamageIn(err) == nil {
+	var corrupt *zodb.CorruptError
+	if !errors.As(err, &corrupt) {
 		return err
 	}
 	t.win.buf = t.win.buf[:0]
-	return t.src.met(err)
+	if t.src.meets == nil {
+		return err
+	}
+	return t.src.meets(err)
 }
 
 func (t *txnReader) nextRecord() (*zodb.Record, error) {

@@ -103,7 +103,7 @@ func confirming(err error, h *protocol.Hello, w *protocol.Welcome) error {
 // offerRanges says in the welcome that parts of the data file are to be had.
 func (c *native) offerRanges(h *protocol.Hello, w *protocol.Welcome) {
 	if c.p.opt.Seed.Snapshot != nil && slices.Contains(h.Capabilities, protocol.Ranges) {
-		w.Capabilities = append(w.Capabilities, protocol.Ranges)
+		w.Capabilities = append(w.Capabilities, protocol.Ranges, protocol.RangesAtOnce)
 	}
 }
 
@@ -114,7 +114,11 @@ func (c *native) welcome(ctx context.Context, f *follower, w *protocol.Welcome) 
 	if err := f.control.Send(w); err != nil {
 		return fmt.Errorf("handshake: %w", err)
 	}
-	ranges := slices.Contains(w.Capabilities, protocol.Ranges)
+	ranges := 0
+	if slices.Contains(w.Capabilities, protocol.Ranges) {
+		ranges = protocol.MaxRangeStreams
+	}
+	refused := false
 	for {
 		conn, header, err := protocol.AcceptStream(ctx, f.session)
 		if err != nil {
@@ -126,8 +130,12 @@ func (c *native) welcome(ctx context.Context, f *follower, w *protocol.Welcome) 
 			c.p.seeds.goesOn(c.identity())
 			f.repl = conn
 			return nil
-		case header.Kind == protocol.StreamRanges && ranges:
-			ranges = false // a refusal is said once
+		case header.Kind == protocol.StreamRanges && refused && ranges > 0:
+			ranges--
+			closeQuietly(conn) // it was opened at once with the one that was refused
+			continue
+		case header.Kind == protocol.StreamRanges && ranges > 0:
+			refused = true
 			if f.seed, err = c.openSeed(ctx, protocol.NewRangeStream(conn), header, f.renewed); err != nil {
 				return fmt.Errorf("handshake: %w", err)
 			}

@@ -54,10 +54,6 @@ type SeedOptions struct {
 const (
 	defaultMaxSeeds = 2
 
-	// maxRangeStreams is how many streams of ranges one connection may have: one for the data file, one for blobs, and
-	// two that were closed a moment ago.
-	maxRangeStreams = 4
-
 	// seedPatience is how long a secondary that is seeded may take nothing and ask for nothing, as when its disk is
 	// slow. Then its connection is closed: the data file of before a pack is kept for it.
 	seedPatience = 10 * time.Minute
@@ -252,7 +248,7 @@ func (c *native) identity() string {
 
 // acceptRanges serves further streams of ranges of the same connection.
 func (c *native) acceptRanges(ctx context.Context, g *errgroup.Group, f *follower) error {
-	for range maxRangeStreams - 1 {
+	for range protocol.MaxRangeStreams - 1 {
 		conn, h, err := protocol.AcceptStream(ctx, f.session)
 		if err != nil && f.session.IsClosed() {
 			return nil // why, the control stream says

@@ -326,6 +326,48 @@ func TestGarbageOnAStreamOfRangesEndsTheConnection(t *testing.T) {
 	}
 }
 
+// All streams may be opened, and asked on, before the first head; where that is a refusal the others just end.
+func TestStreamsThatAreOpenedAtOnceAreAnsweredOrRefusedTogether(t *testing.T) {
+	s := startSeeder(t, func(o *Options) { o.Seed.Max = 1 })
+	r := &protocol.RangeRequest{From: 4, Length: 100}
+	open := func(c *client) (list []*protocol.RangeStream) {
+		for range 8 {
+			conn, err := protocol.OpenStream(c.ctx, c.session,
+				protocol.StreamHeader{Kind: protocol.StreamRanges, Position: 4})
+			if err != nil {
+				t.Fatal(err)
+			}
+			list = append(list, protocol.NewRangeStream(conn))
+			send(t, list[len(list)-1], r)
+		}
+		return list
+	}
+	first, second := s.asking(t), s.asking(t)
+	for _, stream := range open(first) {
+		if head, err := stream.ReceiveHead(); err != nil || head.Code != 0 {
+			t.Fatalf("%+v, %v", head, err)
+		}
+		if got, err := stream.ReceiveRange(r, nil); err != nil || string(got) != s.data[4:104] {
+			t.Errorf("%q, %v", got, err)
+		}
+	}
+	for i, stream := range open(second) {
+		head, err := stream.ReceiveHead()
+		if i == 0 && (err != nil || head.Code != protocol.CodeTooMany) || i > 0 && err == nil {
+			t.Errorf("stream %d: %+v, %v", i, head, err)
+		}
+	}
+	conn, err := protocol.OpenStream(second.ctx, second.session,
+		protocol.StreamHeader{Kind: protocol.StreamReplication})
+	if err != nil {
+		t.Fatal(err)
+	}
+	second.decoder = protocol.NewDecoder(conn, 0, protocol.Limits{})
+	if tid := second.next(); tid != tidAt(0) {
+		t.Errorf("the first transaction is %v", tid)
+	}
+}
+
 func TestASecondSeedStreamOfAnotherPlaceEndsTheConnection(t *testing.T) {
 	s := startSeeder(t)
 	c := s.asking(t)

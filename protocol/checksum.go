@@ -1,9 +1,12 @@
 package protocol
 
 import (
+	"crypto/sha256"
 	"encoding/binary"
 	"errors"
 	"hash/fnv"
+
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // errDamaged says that a message arrived other than it was sent. Trying again is right.
@@ -49,6 +52,21 @@ func identityChecksumOf(m identityChecksummed) uint64 {
 	return max(h.Sum64(), 1)
 }
 
+// identityDigest is SHA-256 over the storage id, and of each epoch the number, the beginning and how many voters it
+// has, 8 bytes each, big-endian, then node, by, at and the voters. Each text ends with a zero byte.
+func (w *Welcome) identityDigest() zodb.Digest {
+	b := append([]byte(w.StorageID), 0)
+	for _, e := range w.Epochs {
+		for _, n := range []uint64{e.Number, uint64(e.Begin), uint64(len(e.Voters))} {
+			b = binary.BigEndian.AppendUint64(b, n)
+		}
+		for _, text := range append([]string{e.Node, e.By, e.At}, e.Voters...) {
+			b = append(append(b, text...), 0)
+		}
+	}
+	return sha256.Sum256(b)
+}
+
 // setChecksums makes the checksums of a message that has any.
 func setChecksums(msg any) {
 	if m, ok := msg.(checksummed); ok {
@@ -56,6 +74,9 @@ func setChecksums(msg any) {
 	}
 	if m, ok := msg.(identityChecksummed); ok {
 		*m.identityChecksum() = identityChecksumOf(m)
+	}
+	if w, ok := msg.(*Welcome); ok {
+		w.IdentityDigest = w.identityDigest()
 	}
 	if h, ok := msg.(*Hello); ok {
 		h.ChecksumV1 = checksumOf(&helloV1{Epochs: h.Epochs, Last: h.Last}) // all that version 1 reads of it
@@ -65,6 +86,9 @@ func setChecksums(msg any) {
 // verifyChecksums compares them.
 func verifyChecksums(msg any) error {
 	if m, ok := msg.(checksummed); ok && *m.checksum() != checksumOf(m) {
+		return errDamaged
+	}
+	if w, ok := msg.(*Welcome); ok && w.IdentityDigest != (zodb.Digest{}) && w.IdentityDigest != w.identityDigest() {
 		return errDamaged
 	}
 	m, ok := msg.(identityChecksummed)

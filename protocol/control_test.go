@@ -358,3 +358,36 @@ func FuzzControl(f *testing.F) {
 
 // noConn is a connection that must not be used.
 type noConn struct{ net.Conn }
+
+// A welcome has a digest of all that is kept of it for good; who sends none is of an older version.
+func TestAWelcomeProvesTheIdentityThatItGives(t *testing.T) {
+	sent := func() *Welcome {
+		w := &Welcome{StorageID: "id", Epochs: []Epoch{
+			{Number: 1, Node: "n"}, {Number: 2, Begin: 7, Node: "m", By: "db1", At: "now", Voters: []string{"n", "m"}},
+		}}
+		setChecksums(w)
+		return w
+	}
+	if err := verifyChecksums(sent()); err != nil {
+		t.Fatal(err)
+	}
+	for what, damage := range map[string]func(*Welcome){
+		"the id":          func(w *Welcome) { w.StorageID = "ie" },
+		"an epoch more":   func(w *Welcome) { w.Epochs = append(w.Epochs, Epoch{}) },
+		"who began it":    func(w *Welcome) { w.Epochs[1].By = "db2" },
+		"when":            func(w *Welcome) { w.Epochs[1].At = "then" },
+		"a voter":         func(w *Welcome) { w.Epochs[1].Voters[0] = "o" },
+		"a voter less":    func(w *Welcome) { w.Epochs[1].Voters = w.Epochs[1].Voters[:1] },
+		"a voter as node": func(w *Welcome) { w.Epochs[0].Voters, w.Epochs[1].Voters = []string{"n"}, []string{"m"} },
+	} {
+		w := sent()
+		if damage(w); verifyChecksums(w) == nil {
+			t.Errorf("%s is another one, and nobody notices", what)
+		}
+	}
+	w := sent()
+	w.IdentityDigest = zodb.Digest{}
+	if err := verifyChecksums(w); err != nil {
+		t.Errorf("of an older version: %v", err)
+	}
+}

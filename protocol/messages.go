@@ -79,6 +79,9 @@ type Welcome struct {
 	UpstreamPath     []string `msgpack:"upstream_path"`
 	Checksum         uint64   `msgpack:"checksum"`          // made by Control.Send
 	IdentityChecksum uint64   `msgpack:"identity_checksum"` // made by Control.Send
+	// IdentityDigest covers StorageID and all of Epochs, so that they can be kept for good. Made by Control.Send, and
+	// compared by Control.Receive; zero: of an older version, and the identity has to be heard twice.
+	IdentityDigest zodb.Digest `msgpack:"identity_digest"`
 }
 
 // Highest returns the number of the last epoch of the answering node.
@@ -155,9 +158,6 @@ const (
 	TroubleNoSpace    = "no_space"    // its disk is full, or has no room for what is missing
 )
 
-// MaxReport is how many bytes of a report are sent and read.
-const MaxReport = 64 << 10
-
 // A NodeStatus answers a StatusRequest.
 type NodeStatus struct {
 	StorageID     string  `msgpack:"storage"`
@@ -177,10 +177,7 @@ type NodeStatus struct {
 	// AsksIdentity says that it was started as primary, has no identity yet, and asks before it makes one.
 	AsksIdentity bool `msgpack:"asks_identity"`
 	// Learner says that it gives no vote yet: it may lack transactions that a node at its place has acknowledged.
-	Learner bool `msgpack:"learner,omitempty"`
-	// Report is what the node says of itself for people, as JSON, at most MaxReport bytes. No node acts upon it. A vote
-	// has none.
-	Report           []byte   `msgpack:"report,omitempty"`
+	Learner          bool     `msgpack:"learner,omitempty"`
 	LastTid          zodb.Tid `msgpack:"last"`              // durable
 	Checksum         uint64   `msgpack:"checksum"`          // made by Control.Send
 	IdentityChecksum uint64   `msgpack:"identity_checksum"` // made by Control.Send

@@ -15,6 +15,17 @@ import (
 // hello, a primary in its welcome. Then the secondary may open streams of kind StreamRanges.
 const Ranges = "ranges"
 
+// RangesAtOnce is the capability of a primary to take all streams of ranges of a secondary as soon as it has sent its
+// welcome, and requests on each of them before the head. Without it only the first stream may be opened before its
+// head has come, with no request, and all in all there may be no more than RangeStreamsOneByOne.
+const RangesAtOnce = "ranges-at-once"
+
+// How many streams of ranges one session may have.
+const (
+	MaxRangeStreams      = 24
+	RangeStreamsOneByOne = 4
+)
+
 // Bounds of a stream of ranges.
 const (
 	MaxRange = 4 << 20 // bytes that one answer may carry

@@ -23,8 +23,8 @@ const (
 	defaultWindow = 4 << 20
 	maxWindow     = 16 << 20
 
-	targetRate = 160 << 20 // bytes per second that a stream should reach over a long link
-	backlog    = 4         // streams that may wait to be accepted; there are two, and room for three more kinds
+	targetRate = 160 << 20           // bytes per second that a stream should reach over a long link
+	backlog    = MaxRangeStreams + 2 // streams that may wait to be accepted: those of ranges, one of each other kind
 )
 
 // SessionOptions tune a session. The zero value is good for a short link.
@@ -50,10 +50,10 @@ type SessionOptions struct {
 // the window has been read, so a stream runs at window / 2 per round trip for certain and at window per round trip at
 // best. It is also what a receiver that is slower than the network may have to keep in memory, up to three times over
 // while a buffer grows. So it is as large as this link needs and no larger: 2 * round trip * 160 MiB/s, at least 1 MiB
-// and at most 16 MiB.
+// and at most 16 MiB. Who needs more, and says how much comes at a time, opens several streams.
 func ClientSession(conn net.Conn, opt SessionOptions) (*yamux.Session, error) {
 	if opt.Window == 0 {
-		opt.Window = windowFor(opt.RoundTrip)
+		opt.Window = WindowFor(opt.RoundTrip)
 	}
 	return newSession(conn, opt, yamux.Client)
 }
@@ -101,7 +101,8 @@ func (opt SessionOptions) config() *yamux.Config {
 	}
 }
 
-func windowFor(roundTrip time.Duration) uint32 {
+// WindowFor returns the window that a client chooses for a round trip.
+func WindowFor(roundTrip time.Duration) uint32 {
 	if roundTrip <= 0 {
 		return defaultWindow
 	}

@@ -156,7 +156,7 @@ func TestTheWindowFitsTheRoundTrip(t *testing.T) {
 		50 * time.Millisecond: 16 << 20,
 		time.Second:           16 << 20,
 	} {
-		if got := windowFor(roundTrip); got != want {
+		if got := WindowFor(roundTrip); got != want {
 			t.Errorf("%v: got %d, want %d", roundTrip, got, want)
 		}
 	}

@@ -67,11 +67,12 @@ type welcomeV1 struct {
 	Capabilities []string      `msgpack:"capabilities"`
 	Token        Token         `msgpack:"token"`
 
-	Node             string   `msgpack:"node"`
-	IsPrimary        bool     `msgpack:"leads"`
-	UpstreamPath     []string `msgpack:"path"`
-	Checksum         uint64   `msgpack:"check"`
-	IdentityChecksum uint64   `msgpack:"sum"`
+	Node             string      `msgpack:"node"`
+	IsPrimary        bool        `msgpack:"leads"`
+	UpstreamPath     []string    `msgpack:"path"`
+	Checksum         uint64      `msgpack:"check"`
+	IdentityChecksum uint64      `msgpack:"sum"`
+	IdentityDigest   zodb.Digest `msgpack:"-"`
 }
 
 func (w *welcomeV1) checksum() *uint64             { return &w.Checksum }
@@ -170,7 +171,6 @@ type promiseV1 struct {
 	PrimaryForMS     uint64   `msgpack:"leading_for"`
 	AsksIdentity     bool     `msgpack:"wants"`
 	Learner          bool     `msgpack:"learner,omitempty"`
-	Report           []byte   `msgpack:"-"`
 	LastTid          zodb.Tid `msgpack:"last"`
 	Checksum         uint64   `msgpack:"check"`
 	IdentityChecksum uint64   `msgpack:"sum"`

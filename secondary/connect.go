@@ -102,8 +102,9 @@ func (s *Secondary) open(ctx context.Context, conn net.Conn) (*yamux.Session, er
 	if err := protocol.ClientPreface(ctx, conn); err != nil {
 		return nil, err
 	}
+	s.roundTrip = time.Since(began)
 	return protocol.ClientSession(conn, protocol.SessionOptions{
-		RoundTrip: time.Since(began), Window: s.opt.Window,
+		RoundTrip: s.roundTrip, Window: s.opt.Window,
 		WriteTimeout: s.opt.WriteTimeout, KeepAlive: s.opt.KeepAlive, Logger: s.log,
 	})
 }
@@ -138,7 +139,7 @@ func (s *Secondary) handshake(ctx context.Context, session *yamux.Session, versi
 		silence: silence(w.Heartbeat),
 	}
 	if s.wantsSeed(w) {
-		if l.seed, err = s.openSeed(ctx, session, l.start, l.wire); l.seed != nil || err != nil {
+		if l.seed, err = s.openSeed(ctx, session, w, l); l.seed != nil || err != nil {
 			return l, err
 		}
 	}

@@ -60,7 +60,7 @@ func survives(t *testing.T, p *site, addr string, w wound, change ...func(*Optio
 	}
 }
 
-// The first connection confirms the identity; so two are cut, and the second one at every byte of the stream.
+// Two connections are cut at each byte.
 func TestACutAtAnyByteIsResumedFrom(t *testing.T) {
 	p := inMemory(t).named(t).history(t, 6)
 	addr := p.asPrimary(t)

@@ -7,11 +7,13 @@ import (
 
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
 )
 
-// A pendingIdentity is the identity that a primary claims. Nothing protects a welcome from damage in transit, and a
-// wrong id, once saved, would make every later handshake fail. So a claim that is new to this secondary is kept in
-// memory first; the next hello presents it, and it is saved when the primary accepts that and repeats the same.
+// A pendingIdentity is the identity that a primary of an older version claims. Nothing protects its welcome from damage
+// in transit, and a wrong id, once saved, would make every later handshake fail. So a claim that is new to this
+// secondary is kept in memory first; the next hello presents it, and it is saved when the primary accepts that and
+// repeats the same. The welcome of a present one has a digest of it.
 type pendingIdentity struct {
 	storageID string
 	epochs    []protocol.Epoch
@@ -33,7 +35,7 @@ func (s *Secondary) identify(w *protocol.Welcome) error {
 		return unfit("this secondary holds the storage %s, the primary welcomed it to %s; check the address", id,
 			clean(w.StorageID))
 	}
-	confirmed := s.pendingID.equal(w.StorageID, w.Epochs)
+	confirmed := w.IdentityDigest != (zodb.Digest{}) || s.pendingID.equal(w.StorageID, w.Epochs)
 	first := s.pendingID == nil
 	s.pendingID = &pendingIdentity{w.StorageID, w.Epochs}
 	switch {

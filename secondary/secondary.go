@@ -28,8 +28,9 @@ type Secondary struct {
 
 	diverged *divergedError // what the primary said last; nil: nothing of the kind
 
-	addr   string          // of the present connection, or attempt
-	unlike map[string]bool // addresses whose data file is not byte for byte the same as the one here
+	addr      string          // of the present connection, or attempt
+	roundTrip time.Duration   // of the present connection
+	unlike    map[string]bool // addresses whose data file is not byte for byte the same as the one here
 
 	seeded       bool // the last connection has taken a data file up to its end
 	primaryOnly  bool // only the primary itself is followed; see choose

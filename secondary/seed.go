@@ -5,12 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"slices"
 	"sync"
 	"time"
-
-	"github.com/hashicorp/yamux"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pause"
@@ -22,11 +19,6 @@ import (
 const (
 	// seedPart is how many bytes of the data file are asked for, verified and given to the storage at a time.
 	seedPart = 1 << 20
-	// seedAhead is how many parts are asked for before the first of them has arrived: more than the window of the
-	// session, which bounds what is in memory.
-	seedAhead = 32
-	// seedBuffered is how many verified parts may wait for the storage.
-	seedBuffered = 2
 	// seedAgain is how much more the primary must have when its file has been taken up to an end, to be taken again.
 	seedAgain = 64 << 20
 	// seedTold is how often the primary hears how far this secondary is.
@@ -49,15 +41,6 @@ func again(err error) bool {
 	return errors.Is(err, errConfirm) || errors.Is(err, errSeeded) || errors.Is(err, errSameFile)
 }
 
-// A seedLink is a stream on which the data file of the primary comes as it is.
-type seedLink struct {
-	stream   *protocol.RangeStream
-	from     int64
-	end      int64
-	last     zodb.Tid // the transaction that ends at end
-	openMore func(ctx context.Context) (*protocol.RangeStream, error)
-}
-
 // canSeed reports whether this secondary would take parts of the primary's data file.
 func (s *Secondary) canSeed() bool { return s.opt.SeedThreshold > 0 }
 
@@ -74,45 +57,6 @@ func (s *Secondary) seedThreshold() int64 {
 		return max(s.opt.SeedThreshold, seedAgain)
 	}
 	return s.opt.SeedThreshold
-}
-
-// openSeed asks for parts of the data file. Without an error and without a link the primary does not have them, and
-// takes a request for transactions one by one.
-func (s *Secondary) openSeed(ctx context.Context, session *yamux.Session, last zodb.Tid, wire *meteredReader) (
-	*seedLink, error) {
-	header := protocol.StreamHeader{
-		Kind: protocol.StreamRanges, Start: last, Position: s.st.Size(), Digest: protocol.DigestXX,
-	}
-	if s.opt.Compress {
-		header.Pack = protocol.PackZstd
-	}
-	open := func(ctx context.Context) (net.Conn, error) { return protocol.OpenStream(ctx, session, header) }
-	conn, err := open(ctx)
-	if err != nil {
-		return nil, err
-	}
-	wire.r = conn
-	l := &seedLink{stream: protocol.NewRangeStream(&meteredConn{conn, wire}), from: header.Position}
-	head, err := l.stream.ReceiveHead()
-	if err != nil {
-		return nil, errors.Join(err, l.stream.Close())
-	}
-	if head.Code != 0 || head.End-l.from < s.seedThreshold() {
-		return nil, errors.Join(s.unseeded(head, last), l.stream.Close())
-	}
-	l.end, l.last = head.End, head.Last
-	l.openMore = func(ctx context.Context) (*protocol.RangeStream, error) {
-		conn, err := open(ctx)
-		if err != nil {
-			return nil, err
-		}
-		more := protocol.NewRangeStream(&impatientConn{conn, s.opt.StallTimeout})
-		if _, err := more.ReceiveHead(); err != nil {
-			return nil, errors.Join(err, more.Close())
-		}
-		return more, nil
-	}
-	return l, nil
 }
 
 // unseeded says why the data file does not come as it is. Nil: the transactions come one by one.
@@ -132,28 +76,6 @@ func (s *Secondary) unseeded(head *protocol.RangesHead, last zodb.Tid) error {
 	return nil
 }
 
-// An impatientConn is a stream on which a read ends when nothing has come for a while. Whoever reads from it has asked
-// for something.
-type impatientConn struct {
-	net.Conn
-	limit time.Duration
-}
-
-func (c *impatientConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
-}
-
-// A meteredConn is a stream whose reads are metered.
-type meteredConn struct {
-	net.Conn
-	in *meteredReader
-}
-
-func (c *meteredConn) Read(b []byte) (int, error) { return c.in.Read(b) }
-
 // seed takes the data file of the primary until it is here, or something ends that, and closes l. When it returns,
 // everything that was handed to the storage is durable or failed, unless ctx has ended and the disk takes its time.
 func (s *Secondary) seed(ctx context.Context, l *link) error {
@@ -162,7 +84,8 @@ func (s *Secondary) seed(ctx context.Context, l *link) error {
 	s.track.seeding(l.seed.from, l.seed.end)
 	if err := s.checkRoom(l.seed.end - l.seed.from); err != nil {
 		leave(l, err)
-		return errors.Join(err, l.seed.stream.Close())
+		l.seed.close()
+		return err
 	}
 	inner, end := context.WithCancelCause(ctx)
 	var g sync.WaitGroup
@@ -172,7 +95,7 @@ func (s *Secondary) seed(ctx context.Context, l *link) error {
 	<-inner.Done()
 	limit := time.AfterFunc(closeTimeout, func() { closeQuietly(l.session) })
 	defer limit.Stop()
-	closeQuietly(l.seed.stream) // wakes who reads from it
+	l.seed.close()
 	g.Wait()
 	err := context.Cause(inner)
 	if ctx.Err() != nil {
@@ -227,27 +150,26 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 	if err != nil {
 		return s.seedError(ctx, err)
 	}
-	ahead, stop := context.WithCancelCause(ctx)
-	defer stop(nil)
-	parts, free := make(chan []byte, seedBuffered), make(chan []byte, seedBuffered+2)
-	fetched := make(chan error, 1)
-	go func() {
-		defer close(parts)
-		fetched <- recovered.Do(l.log, "reading what the primary sends", func() error {
-			return (&fetcher{l: l.seed, copy: s.opt.SeedCopy}).run(ahead, parts, free)
+	parts := l.seed.parts
+	defer context.AfterFunc(ctx, func() { parts.fail(context.Cause(ctx)) })()
+	var lanes sync.WaitGroup
+	for _, f := range l.seed.lanes {
+		lanes.Go(func() {
+			if err := recovered.Do(l.log, "reading what the primary sends", f.run); err != nil {
+				parts.fail(err)
+			}
 		})
-	}()
-	for part := range parts {
+	}
+	for part := parts.take(); part != nil; part = parts.take() {
 		if err = a.Write(ctx, part); err != nil {
-			stop(err)
-			closeQuietly(l.seed.stream)
+			parts.fail(err)
 			break
 		}
-		free <- part
+		parts.giveBack(part)
 	}
-	for range parts { // what is fetched is of no use any more
-	}
-	lost := <-fetched
+	l.seed.close()
+	lanes.Wait()
+	lost := parts.failed()
 	ending, cancel := outliving(ctx, closeTimeout)
 	defer cancel()
 	switch closed := a.Close(ending); {

@@ -21,32 +21,33 @@ type meteredReader struct {
 	begun  bool // something has arrived; for the reader only
 
 	mu          sync.Mutex
-	waiting     bool      // apply is in Read
+	waiting     int       // how many are in Read: apply, or the lanes of a seed
 	asked       time.Time // when Read began
 	lastArrived zodb.Tid  // last transaction that arrived and was handed to the storage
 	since       time.Time // of the first heartbeat that told of more while waiting; zero: none since the last byte
 }
 
 func (w *meteredReader) Read(b []byte) (int, error) {
-	w.wait(true)
+	w.wait(1)
 	n, err := w.r.Read(b)
-	w.wait(false)
+	w.wait(-1)
 	w.track.read(n)
 	w.failed, w.begun = err != nil, w.begun || n > 0
 	return n, err
 }
 
-func (w *meteredReader) wait(waiting bool) {
+func (w *meteredReader) wait(more int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.waiting, w.since, w.asked = waiting, time.Time{}, w.now()
+	w.waiting += more
+	w.since, w.asked = time.Time{}, w.now()
 }
 
 // waitedFor reports whether apply has been waiting for d.
 func (w *meteredReader) waitedFor(d time.Duration) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.waiting && w.now().Sub(w.asked) >= d
+	return w.waiting > 0 && w.now().Sub(w.asked) >= d
 }
 
 // arrived notes a transaction that is complete.
@@ -61,7 +62,7 @@ func (w *meteredReader) check(last zodb.Tid) error {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	switch now := w.now(); {
-	case !w.waiting || last <= w.lastArrived:
+	case w.waiting == 0 || last <= w.lastArrived:
 		w.since = time.Time{}
 	case w.since.IsZero():
 		w.since = now

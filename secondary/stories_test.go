@@ -1,7 +1,9 @@
 package secondary
 
 import (
+	"context"
 	"fmt"
+	"net"
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/state"
@@ -17,9 +19,7 @@ func TestALateJoinerGetsAllHistoryThenEachCommit(t *testing.T) {
 	for i := range 10 {
 		r.has(t, p.commit(t, 1, fmt.Sprintf("live %d", i), "live blob"))
 	}
-	st := r.eventually(t, "live with everything", func(st Status) bool {
-		return st.State == StateLive && st.Transactions >= 40 // which are counted after they are durable
-	})
+	st := r.eventually(t, "live with everything", func(st Status) bool { return st.State == StateLive })
 	mustEqual(t, p, s)
 	if st.Transactions != 40 || st.Reconnects != 0 || st.LastError != "" || st.PrimaryLast != p.st.LastTid() {
 		t.Errorf("%+v", st)
@@ -32,6 +32,23 @@ func TestALateJoinerGetsAllHistoryThenEachCommit(t *testing.T) {
 	}
 	if st := r.Status(); st.State != StateStopped {
 		t.Errorf("afterwards it is %s", st.State)
+	}
+}
+
+// A welcome proves the identity that it gives, so that one connection is enough.
+func TestANewSecondaryConnectsOnce(t *testing.T) {
+	p, s := inMemory(t).named(t).history(t, 3), inMemory(t)
+	dials := 0
+	r := s.follow(t, p.asPrimary(t), func(o *Options) {
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			dials++
+			return dial(ctx, addr)
+		}
+	})
+	r.has(t, p.st.LastTid())
+	mustHaveTaken(t, r, 3)
+	if dials != 1 {
+		t.Errorf("it connected %d times", dials)
 	}
 }
 

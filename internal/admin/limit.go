@@ -80,7 +80,7 @@ func serve(next http.Handler) http.Handler {
 			c.pending.Leave()
 			defer c.waits()
 		}
-		if isProbe(r.URL.Path) {
+		if r.URL.Path == "/healthz" {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -1,0 +1,98 @@
+package secondary
+
+import (
+	"bytes"
+	"errors"
+	"math/rand/v2"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// all deals everything that there is now.
+func (q *partQueue) all() (list []*protocol.RangeRequest) {
+	for r := q.deal(false); r != nil; r = q.deal(false) {
+		list = append(list, r)
+	}
+	return list
+}
+
+func queueOf(parts int64, roundTrip time.Duration) (*partQueue, *clock) {
+	now := newClock()
+	return newPartQueue(magicLen, magicLen+parts*seedPart, roundTrip, nil, now.now), now
+}
+
+// In whatever order parts come, the storage gets them in the order of the file, each once.
+func TestPartsAreTakenInTheOrderOfTheFile(t *testing.T) {
+	q, _ := queueOf(10, 0)
+	q.settle(magicLen + 10*seedPart + 5)
+	var got []byte
+	var want []byte
+	for i := 0; len(got) < 11; {
+		dealt := q.all()
+		rand.Shuffle(len(dealt), func(a, b int) { dealt[a], dealt[b] = dealt[b], dealt[a] })
+		for _, r := range dealt {
+			if n := int64(seedPart); r.Length != n && r.From+r.Length != q.end {
+				t.Errorf("a part of %d bytes at %d", r.Length, r.From)
+			}
+			q.put(r.From, bytes.Repeat([]byte{byte(r.From / seedPart)}, int(r.Length)))
+		}
+		for range dealt {
+			part := q.take()
+			got, want = append(got, part[0]), append(want, byte(i))
+			i++
+		}
+	}
+	if !slices.Equal(got, want) || q.take() != nil || q.deal(true) != nil || q.failed() != nil {
+		t.Errorf("taken %d, then more", got)
+	}
+}
+
+// However long the line, no more is asked for than may be in memory, and where the storage is slow, less.
+func TestNoMoreIsAskedForThanTheStorageTakes(t *testing.T) {
+	for name, c := range map[string]struct {
+		roundTrip time.Duration
+		perPart   time.Duration // of the storage
+		least     int64
+		most      int64
+	}{
+		"near":             {100 * time.Microsecond, time.Millisecond, minAhead, minAhead + seedPart},
+		"far":              {200 * time.Millisecond, 2 * time.Millisecond, maxAhead, maxAhead},
+		"far, a slow disk": {200 * time.Millisecond, time.Second / 10, minAhead, minAhead + 4*seedPart},
+	} {
+		q, now := queueOf(1000, c.roundTrip)
+		if first := int64(len(q.all())) * seedPart; first > firstAhead {
+			t.Errorf("%s: at first %d bytes are asked for", name, first)
+		}
+		for range 500 {
+			q.put(q.taken, make([]byte, seedPart))
+			q.take()
+			now.passes(c.perPart)
+			q.all()
+			if out := q.next - q.taken; out > maxAhead {
+				t.Fatalf("%s: %d bytes are asked for", name, out)
+			}
+		}
+		if out := q.next - q.taken; out < c.least-seedPart || out > c.most {
+			t.Errorf("%s: in the end %d bytes are asked for, want %d to %d", name, out, c.least, c.most)
+		}
+	}
+}
+
+// After an error what is there up to the first part that is missing can be used; nobody waits for more.
+func TestAQueueThatFailsGivesWhatIsThere(t *testing.T) {
+	q, _ := queueOf(100, 0)
+	dealt, broken := q.all(), errors.New("broken")
+	for _, i := range []int{0, 1, 3} {
+		q.put(dealt[i].From, make([]byte, seedPart))
+	}
+	waits := make(chan bool)
+	go func() { waits <- q.deal(true) == nil }()
+	q.fail(broken)
+	q.fail(errors.New("another"))
+	if !<-waits || q.take() == nil || q.take() == nil || q.take() != nil || !errors.Is(q.failed(), broken) {
+		t.Error("it gives more, or less, than the parts before the first that is missing")
+	}
+}
