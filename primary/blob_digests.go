@@ -39,7 +39,7 @@ func (b *blobComparison) answer(query *protocol.BlobQuery) (*protocol.BlobAnswer
 		if noted, known := b.noted.Find(asked.Oid, asked.Tid); known {
 			answer.Known++
 			if noted != asked {
-				answer.Other = append(answer.Other, i)
+				answer.AddOther(i, noted)
 			}
 		}
 	}

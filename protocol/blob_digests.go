@@ -34,15 +34,43 @@ type BlobQuery struct {
 type BlobAnswer struct {
 	Known   int    `msgpack:"known"`   // blobs of the query of which the node has noted the content
 	Other   []int  `msgpack:"other"`   // which of them, by number from 0, in ascending order, have other content
+	Digests []byte `msgpack:"digests"` // of those in Other, one after the other; empty: an older node does not say
 	Unknown string `msgpack:"unknown"` // why the node cannot tell of any; empty: it can
 }
 
 // Add appends a blob to the question.
-func (q *BlobQuery) Add(d BlobDigest) {
-	b := binary.BigEndian.AppendUint64(q.Digests, uint64(d.Oid))
+func (q *BlobQuery) Add(d BlobDigest) { q.Digests = d.append(q.Digests) }
+
+func (d *BlobDigest) append(b []byte) []byte {
+	b = binary.BigEndian.AppendUint64(b, uint64(d.Oid))
 	b = binary.BigEndian.AppendUint64(b, uint64(d.Tid))
 	b = binary.BigEndian.AppendUint64(b, uint64(d.Size))
-	q.Digests = append(b, d.Sum[:]...)
+	return append(b, d.Sum[:]...)
+}
+
+// decodeBlobDigest reads the first one of b.
+func decodeBlobDigest(b []byte) BlobDigest {
+	d := BlobDigest{
+		Oid: zodb.Oid(binary.BigEndian.Uint64(b)), Tid: zodb.Tid(binary.BigEndian.Uint64(b[8:])),
+		Size: int64(binary.BigEndian.Uint64(b[16:])),
+	}
+	copy(d.Sum[:], b[24:])
+	return d
+}
+
+// AddOther notes that number i of the question has other content.
+func (a *BlobAnswer) AddOther(i int, noted BlobDigest) {
+	a.Other = append(a.Other, i)
+	a.Digests = noted.append(a.Digests)
+}
+
+// OtherDigest returns what the node has noted of the blob that is at place n in Other, of an answer that was checked;
+// ok is false where it does not say.
+func (a *BlobAnswer) OtherDigest(n int) (d BlobDigest, ok bool) {
+	if len(a.Digests) == 0 {
+		return d, false
+	}
+	return decodeBlobDigest(a.Digests[n*blobDigestLen:]), true
 }
 
 // Len returns how many blobs the question is about.
@@ -63,13 +91,7 @@ func (q *BlobQuery) Check() error {
 func (q *BlobQuery) All() iter.Seq2[int, BlobDigest] {
 	return func(yield func(int, BlobDigest) bool) {
 		for i := range q.Len() {
-			b := q.Digests[i*blobDigestLen:]
-			d := BlobDigest{
-				Oid: zodb.Oid(binary.BigEndian.Uint64(b)), Tid: zodb.Tid(binary.BigEndian.Uint64(b[8:])),
-				Size: int64(binary.BigEndian.Uint64(b[16:])),
-			}
-			copy(d.Sum[:], b[24:])
-			if !yield(i, d) {
+			if !yield(i, decodeBlobDigest(q.Digests[i*blobDigestLen:])) {
 				return
 			}
 		}
@@ -84,6 +106,9 @@ func (a *BlobAnswer) Check(asked int) error {
 			return fmt.Errorf("it was asked about %d blobs, and answers about number %d", asked, i)
 		}
 		last = i
+	}
+	if n := len(a.Digests); n != 0 && n != len(a.Other)*blobDigestLen {
+		return fmt.Errorf("it has digests of %d bytes for %d blobs", n, len(a.Other))
 	}
 	if a.Known < len(a.Other) || a.Known > asked {
 		return fmt.Errorf("it was asked about %d blobs, and knows %d, of which %d are different", asked, a.Known,

@@ -47,6 +47,9 @@ func TestBlobAnswersMustFitTheQuestion(t *testing.T) {
 		"a negative number": {BlobAnswer{Known: 3, Other: []int{-1}}, false},
 		"a number twice":    {BlobAnswer{Known: 3, Other: []int{1, 1}}, false},
 		"too many known":    {BlobAnswer{Known: 4}, false},
+		"with its digest":   {BlobAnswer{Known: 1, Other: []int{0}, Digests: make([]byte, blobDigestLen)}, true},
+		"a digest too many": {BlobAnswer{Known: 1, Other: []int{0}, Digests: make([]byte, 2*blobDigestLen)}, false},
+		"half a digest":     {BlobAnswer{Known: 1, Other: []int{0}, Digests: make([]byte, 20)}, false},
 		"more than known":   {BlobAnswer{Known: 1, Other: []int{0, 1}}, false},
 	} {
 		if err := c.answer.Check(3); (err == nil) != c.right {

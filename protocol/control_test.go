@@ -68,7 +68,9 @@ func messages() []any {
 		&HistoryAnswer{StorageID: "id", Name: "primary", Base: 19, Last: 21, Tid: 20, Count: 22,
 			Value: zodb.Digest{7, 31: 8}, Unknown: "packed"},
 		&BlobQuery{Digests: []byte("forty bytes of a blob digest")},
-		&BlobAnswer{Known: 2, Other: []int{1}, Unknown: "cannot be read"},
+		&BlobAnswer{
+			Known: 2, Other: []int{1}, Digests: []byte("forty more bytes of a blob digest"), Unknown: "cannot be read",
+		},
 	}
 }
 

@@ -1,9 +1,12 @@
 package verify
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/zrsd/zrsd/internal/check"
 	"github.com/zrsd/zrsd/internal/hashchain"
@@ -39,34 +42,56 @@ func (d *blobDigest) forPeers() protocol.BlobDigest {
 	return protocol.BlobDigest{Oid: d.oid, Tid: d.tid, Size: d.size, Sum: [16]byte(d.digest[:16])}
 }
 
+// blobVotes are what nodes have noted of a blob of which one of them has noted other content than this node. A blob
+// has no digest in the data file, and each noted what it found at first: which copy is right the majority says.
+type blobVotes struct {
+	mine  *blobDigest
+	other []blobVote
+	same  int // nodes that have noted what this one has
+}
+
+type blobVote struct {
+	peer   string
+	digest *protocol.BlobDigest // nil: an older node, which does not say
+}
+
+// maxVotes bounds the blobs of which is collected what nodes have noted.
+const maxVotes = 10_000
+
+// votes returns those about a blob; nil where there are too many already.
+func (p *pass) votesOf(d *blobDigest) *blobVotes {
+	k := blobKey{d.oid, d.tid}
+	if p.votes[k] == nil && len(p.votes) < maxVotes {
+		p.votes[k] = &blobVotes{mine: d}
+	}
+	return p.votes[k]
+}
+
 // comparePeerBlobs compares what is noted of the blobs up to a transaction with what another node has noted of its own.
 func (p *pass) comparePeerBlobs(ctx context.Context, peer Peer, remote Remote, end zodb.Tid) error {
 	if p.digests == nil {
 		return nil
 	}
-	found := p.result.Kinds[KindBlobPeer]
+	c := &peerBlobs{p: p, peer: peer.Name, remote: remote, end: end, knows: true}
 	batch := make([]*blobDigest, 0, protocol.MaxBlobQuery)
-	ask := func() error {
-		if len(batch) == 0 {
-			return nil
-		}
-		defer func() { batch = batch[:0] }()
-		return p.askBlobs(ctx, peer, remote, batch)
-	}
 	for d := range p.digests.present() {
 		if d.tid > end {
 			continue
 		}
 		if batch = append(batch, d); len(batch) == protocol.MaxBlobQuery {
-			if err := ask(); err != nil {
+			if err := c.ask(ctx, batch); err != nil {
 				return ignoreNoBlobs(err)
 			}
+			batch = batch[:0]
 		}
 	}
-	if err := ask(); err != nil {
+	if err := c.ask(ctx, batch); err != nil {
 		return ignoreNoBlobs(err)
 	}
-	if p.result.Kinds[KindBlobPeer] > found {
+	if c.knows {
+		p.knowing = append(p.knowing, c)
+	}
+	if c.differs {
 		p.result.Diff++
 		return errDiffers
 	}
@@ -81,22 +106,113 @@ func ignoreNoBlobs(err error) error {
 	return err
 }
 
-func (p *pass) askBlobs(ctx context.Context, peer Peer, remote Remote, batch []*blobDigest) error {
+// peerBlobs are the answers of one node.
+type peerBlobs struct {
+	p       *pass
+	peer    string
+	remote  Remote
+	end     zodb.Tid // it was asked for the blobs up to here
+	knows   bool     // it has noted all of them
+	differs bool
+}
+
+func (c *peerBlobs) ask(ctx context.Context, batch []*blobDigest) error {
+	if len(batch) == 0 {
+		return nil
+	}
 	query := new(protocol.BlobQuery)
 	for _, d := range batch {
 		query.Add(d.forPeers())
 	}
-	answer, err := remote.Blobs(ctx, query)
+	answer, err := c.remote.Blobs(ctx, query)
 	if err != nil {
 		return err
 	}
-	p.result.BlobsPeers += int64(answer.Known)
-	for _, i := range answer.Other {
-		d := batch[i]
-		p.result.report(Finding{Where: Unknown, Peer: &peer.Name, Finding: check.Finding{Severity: check.Damage,
-			Kind: KindBlobPeer, Tid: &d.tid, Oid: &d.oid, Text: fmt.Sprintf("node %s has noted other content of this "+
-				"blob than its %d bytes here; each noted what it found at first, so one of the two was damaged before "+
-				"that: compare both with a third node, or with a backup", peer.Name, d.size)}})
+	c.p.result.BlobsPeers += int64(answer.Known)
+	c.knows = c.knows && answer.Known == len(batch)
+	for n, i := range answer.Other {
+		c.differs = true
+		vote := blobVote{peer: c.peer}
+		if digest, says := answer.OtherDigest(n); says {
+			vote.digest = &digest
+		}
+		votes := c.p.votesOf(batch[i])
+		if votes == nil {
+			votes = &blobVotes{mine: batch[i]}
+			c.p.reportBlob(votes, &vote, Unknown)
+			continue
+		}
+		votes.other = append(votes.other, vote)
 	}
 	return nil
+}
+
+// judgeBlobs reports the blobs of which nodes have noted different contents, when all have been asked.
+func (p *pass) judgeBlobs() {
+	for _, k := range slices.SortedFunc(maps.Keys(p.votes), blobKey.compare) {
+		v := p.votes[k]
+		for _, c := range p.knowing {
+			if k.tid <= c.end && !v.differs(c.peer) {
+				v.same++
+			}
+		}
+		for i := range v.other {
+			p.reportBlob(v, &v.other[i], v.judge())
+		}
+	}
+}
+
+func (v *blobVotes) differs(peer string) bool {
+	return slices.ContainsFunc(v.other, func(o blobVote) bool { return o.peer == peer })
+}
+
+// judge says where the content is that fewer nodes have.
+func (v *blobVotes) judge() Where {
+	switch mine, most := 1+v.same, v.most(); {
+	case mine > most:
+		return There
+	case mine < most:
+		return Here
+	}
+	return Unknown
+}
+
+// most returns how many nodes have noted the same other content.
+func (v *blobVotes) most() (most int) {
+	counts := map[protocol.BlobDigest]int{}
+	for _, o := range v.other {
+		n := 1
+		if o.digest != nil {
+			counts[*o.digest]++
+			n = counts[*o.digest]
+		}
+		most = max(most, n)
+	}
+	return most
+}
+
+func (p *pass) reportBlob(v *blobVotes, o *blobVote, where Where) {
+	text := fmt.Sprintf("node %s has noted other content of this blob than its %d bytes here; each noted what it found "+
+		"at first, so one of the two was damaged before that: ", o.peer, v.mine.size)
+	switch where {
+	case Here:
+		text += fmt.Sprintf("%d other nodes have noted the same content, and %d have that of this node, so it is this one: "+
+			"see docs/replication.md on how to take theirs", v.most(), v.same)
+	case There:
+		text += fmt.Sprintf("%d other nodes have noted that of this node, so it is probably the other one", v.same)
+	default:
+		text += "compare both with a third node, or with a backup"
+	}
+	p.result.report(Finding{Where: where, Peer: &o.peer, Finding: check.Finding{Severity: check.Damage,
+		Kind: KindBlobPeer, Tid: &v.mine.tid, Oid: &v.mine.oid, Text: text}})
+}
+
+// A blobKey names a blob.
+type blobKey struct {
+	oid zodb.Oid
+	tid zodb.Tid
+}
+
+func (k blobKey) compare(other blobKey) int {
+	return cmp.Or(cmp.Compare(k.oid, other.oid), cmp.Compare(k.tid, other.tid))
 }

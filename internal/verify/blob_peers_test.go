@@ -64,3 +64,51 @@ func TestABlobThatDiffersFromThatOfAnotherNodeIsNamed(t *testing.T) {
 		}
 	}
 }
+
+// Of three nodes that have noted different contents of a blob the one has the wrong one that is alone with it: the
+// others name it, and it names itself. Where all three differ nobody knows.
+func TestAMajorityTellsWhichBlobIsWrong(t *testing.T) {
+	s := newBlobSite(t, vfs.OS{}, t.TempDir(), 3)
+	t.Cleanup(func() { _ = s.st.Close() })
+	second, third := s.copyBlobs(), s.copyBlobs()
+	s.flip(s.file(1), 500, 0)           // wrong on the first
+	second.flip(second.file(2), 500, 0) // wrong on the second
+	second.flip(second.file(3), 400, 0) // wrong on the second, and otherwise
+	third.flip(third.file(3), 500, 0)   // on the third
+	sites := map[string]*blobSite{"1": s, "2": second, "3": third}
+	nodes := map[string]*node{"1": s.follow(), "2": second.follow(), "3": third.follow()}
+	for name, site := range sites {
+		if r := runPass(t, site.options()); r.BlobsRead != 3 {
+			t.Fatalf("%s: %s", name, r.Text())
+		}
+	}
+	where := func(name string, oid zodb.Oid, peer string) Where {
+		opt := sites[name].options()
+		opt.Kept = sites[name].kept()
+		for _, other := range []string{"1", "2", "3"} {
+			if other != name {
+				opt.Peers = append(opt.Peers, nodes[other].peer(other))
+			}
+		}
+		for _, f := range runPass(t, opt).Findings {
+			if f.Kind == KindBlobPeer && *f.Oid == oid && *f.Peer == peer {
+				return f.Where
+			}
+		}
+		return ""
+	}
+	for _, c := range []struct {
+		node string
+		oid  zodb.Oid
+		peer string
+		want Where
+	}{
+		{"1", 1, "2", Here}, {"1", 1, "3", Here}, {"2", 1, "1", There}, {"3", 1, "1", There}, {"2", 1, "3", ""},
+		{"1", 2, "2", There}, {"2", 2, "1", Here}, {"2", 2, "3", Here}, {"3", 2, "2", There},
+		{"1", 3, "2", Unknown}, {"1", 3, "3", Unknown}, {"2", 3, "3", Unknown}, {"3", 3, "1", Unknown},
+	} {
+		if got := where(c.node, c.oid, c.peer); got != c.want {
+			t.Errorf("node %s, blob %d, compared with %s: %q, want %q", c.node, c.oid, c.peer, got, c.want)
+		}
+	}
+}

@@ -107,6 +107,10 @@ type pass struct {
 	reads   *collector
 
 	digests *digestLog // of its blobs, as they are; nil: none were looked at
+
+	// Of the comparison with other nodes.
+	votes   map[blobKey]*blobVotes
+	knowing []*peerBlobs // nodes that have noted all blobs that they were asked about
 }
 
 // Run makes one pass. The error says why it could not come to its end; the Pass has what was found until then.

@@ -38,6 +38,8 @@ const peerTimeout = 3 * time.Minute
 func (p *pass) peers(ctx context.Context) error {
 	var bytes atomic.Int64
 	defer func() { p.result.PeerBytes = bytes.Load() }()
+	p.votes, p.knowing = map[blobKey]*blobVotes{}, nil
+	defer p.judgeBlobs()
 	for _, peer := range p.opt.Peers {
 		if p.result.Transactions > 0 && !p.ownHistory().known {
 			p.opt.Logger.Info("not compared with another node: everything here was packed", "peer", peer.Name)

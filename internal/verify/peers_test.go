@@ -37,7 +37,7 @@ func (n *node) Blobs(_ context.Context, query *protocol.BlobQuery) (*protocol.Bl
 	for i, asked := range query.All() {
 		if is, known := noted.Find(asked.Oid, asked.Tid); known {
 			if answer.Known++; is != asked {
-				answer.Other = append(answer.Other, i)
+				answer.AddOther(i, is)
 			}
 		}
 	}
