@@ -18,7 +18,7 @@ func (opt *checkOptions) compare(ctx context.Context, path string, stdout, stder
 	if opt.against == "" {
 		return nil
 	}
-	peer, err := opt.other()
+	peer, err := opt.other(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,11 +83,11 @@ func (opt *checkOptions) text(c *verify.Compared, pass *verify.Pass) string {
 }
 
 // other is the copy that --against names.
-func (opt *checkOptions) other() (verify.Peer, error) {
+func (opt *checkOptions) other(ctx context.Context) (verify.Peer, error) {
 	if isNode(opt.against) {
 		ask := verifyOptions{peers: []string{opt.against}, secretFile: opt.secretFile}
 		ask.tls = opt.tls
-		peers, err := ask.others()
+		peers, err := ask.others(ctx)
 		if err != nil {
 			return verify.Peer{}, err
 		}

@@ -196,9 +196,12 @@ func demoteCommand() *cobra.Command {
 			if follow == "" {
 				return usage(errors.New("--follow is missing: give the --replicate-to address of the node to follow"))
 			}
-			list, err := endpoint.ParseList(follow)
+			list, err := addressList("--follow", follow)
+			if err == nil {
+				list, err = opt.tls.replications(cmd.Context(), "--follow", list)
+			}
 			if err != nil {
-				return flagError("--follow", err)
+				return err
 			}
 			var addresses []string
 			for _, e := range list {
@@ -211,7 +214,7 @@ func demoteCommand() *cobra.Command {
 		},
 	}
 	opt.register(cmd.Flags())
-	cmd.Flags().StringVar(&follow, "follow", "", "`ADDR[,ADDR]` where secondaries of the others connect")
+	cmd.Flags().StringVar(&follow, "follow", "", "admin or replication `ADDR[,ADDR]` of the others")
 	return cmd
 }
 

@@ -27,7 +27,7 @@ const compareHelp = `Compares two data files transaction by transaction: tids, s
 where both blob directories are given, the content of blobs. Offsets and packing marks do not count.
 Changes nothing, takes no lock; a file that is being written to is compared as it is at the beginning.
 
-A and B may also be running nodes: the addresses where their secondaries connect. Then their histories
+A and B may also be running nodes, by their admin or replication addresses. Then their histories
 are compared by digests of all transactions, with some dozens of requests to each, up to the end of the
 shorter one. Blobs are not compared.
 

@@ -96,9 +96,9 @@ func (opt compareOptions) runNodes(ctx context.Context, addrA, addrB string, std
 
 // node connects to a running node.
 func (opt compareOptions) node(ctx context.Context, addr string) (*hashchain.Remote, error) {
-	e, err := endpoint.Parse(addr)
+	e, err := opt.tls.replication(ctx, "compare", addr)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	dial, secret, err := opt.tls.peer(e, opt.secretFile)
 	if err != nil {

@@ -16,7 +16,6 @@ import (
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/state"
@@ -77,7 +76,7 @@ func healCommand() *cobra.Command {
 	flags.BoolVar(&opt.dry, "dry-run", false, "write nothing, say what would be done")
 	pathVar(flags, &opt.data, "data", "`Data.fs` of a node that is not running")
 	pathVar(flags, &opt.blobs, "blobs", "its blob `DIR`")
-	flags.StringVar(&opt.from, "from", "", "replication `ADDR` of the node that has what is damaged, for --data")
+	flags.StringVar(&opt.from, "from", "", "admin or replication `ADDR` of the node that has what is damaged, for --data")
 	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication, for --from")
 	flags.Int64Var(&opt.rate, "rate", 0, "limit of `BYTES` read per second; 0 for none; default: the node's, or none")
 	flags.BoolVar(&opt.verbose, "verbose", false, "log what happens to standard error, for --data")
@@ -154,9 +153,9 @@ func (opt *healOptions) print(w io.Writer, r *heal.Report) error {
 
 // files heals the files of a node that is not running.
 func (opt *healOptions) files(ctx context.Context, out, terminal io.Writer) error {
-	addr, err := endpoint.Parse(opt.from)
+	addr, err := opt.tls.replication(ctx, "--from", opt.from)
 	if err != nil {
-		return flagError("--from", err)
+		return err
 	}
 	dial, secret, err := opt.tls.peer(addr, opt.secretFile)
 	if err != nil {

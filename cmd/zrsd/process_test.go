@@ -99,6 +99,9 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"MaxFrame":    true,
 		"Config":      true,
 		"read":        true,
+		"zeo":         true,
+		"clients":     true,
+		"clientStats": true,
 		"Opened":      true, // tests
 		"offer":       true,
 		"handle":      true,

@@ -51,7 +51,7 @@ func reseedCommand() *cobra.Command {
 	flags.SortFlags = false
 	pathVar(flags, &opt.data, "data", "the `Data.fs`")
 	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`")
-	flags.StringVar(&opt.primary, "primary", "", "replication `ADDR` of the primary")
+	flags.StringVar(&opt.primary, "primary", "", "admin or replication `ADDR` of the primary")
 	flags.BoolVar(&opt.yes, "yes", false, "do not ask")
 	flags.BoolVar(&opt.force, "force", false, "do it although no primary has everything that this copy had")
 	flags.BoolVar(&opt.json, "json", false, "print the result as JSON")
@@ -77,9 +77,9 @@ func (opt *reseedOptions) run(ctx context.Context, in io.Reader, out io.Writer) 
 	case opt.timeout <= 0:
 		return usage(fmt.Errorf("--timeout %v: give a duration above zero, such as 60s", opt.timeout))
 	}
-	addr, err := endpoint.Parse(opt.primary)
+	addr, err := opt.tls.replication(ctx, "--primary", opt.primary)
 	if err != nil {
-		return flagError("--primary", err)
+		return err
 	}
 	site := &reseed.Storage{FS: vfs.OS{}, Data: opt.data, Blobs: opt.blobs, Logger: hclog.NewNullLogger()}
 	release, err := site.Hold()

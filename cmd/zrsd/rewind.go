@@ -27,7 +27,7 @@ import (
 const rewindHelp = `Removes the transactions of a former primary that the new primary does not have, so that the node
 can follow it. Stop the node first.
 
-ADDR is the replication address of the new primary. The command asks it for the last transaction that
+ADDR is the admin or the replication address of the new primary. The command asks it for the last transaction that
 both have. All later transactions are set aside in Data.fs.rewound-TID.fs, a FileStorage of its own,
 with their blobs beside it and a list of users, descriptions and objects; zrsd salvage works with it.
 Then they are cut off, and the node is a secondary from its next start on. An interrupted rewind is
@@ -56,7 +56,7 @@ func rewindCommand() *cobra.Command {
 	flags.SortFlags = false
 	pathVar(flags, &opt.data, "data", "the `Data.fs`")
 	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`")
-	flags.StringVar(&opt.primary, "primary", "", "replication `ADDR` of the new primary")
+	flags.StringVar(&opt.primary, "primary", "", "admin or replication `ADDR` of the new primary")
 	flags.BoolVar(&opt.dryRun, "dry-run", false, "show what would be set aside, and change nothing")
 	flags.BoolVar(&opt.yes, "yes", false, "do not ask")
 	flags.BoolVar(&opt.force, "force", false, "allow setting aside more than half of the file")
@@ -83,13 +83,13 @@ func (opt *rewindOptions) run(ctx context.Context, in io.Reader, out io.Writer) 
 	case opt.data == "":
 		return usage(errors.New("no data file: name it with --data Data.fs"))
 	case opt.primary == "":
-		return usage(errors.New("--primary is missing: give the replication address of the new primary"))
+		return usage(errors.New("--primary is missing: give the address of the new primary"))
 	case opt.timeout <= 0:
 		return usage(fmt.Errorf("--timeout %v: give a duration above zero, such as 60s", opt.timeout))
 	}
-	addr, err := endpoint.Parse(opt.primary)
+	addr, err := opt.tls.replication(ctx, "--primary", opt.primary)
 	if err != nil {
-		return flagError("--primary", err)
+		return err
 	}
 	if opt.blobs == "" {
 		opt.blobs = rewind.FindBlobs(vfs.OS{}, opt.data)

@@ -6,13 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/salvage"
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -54,7 +52,7 @@ func salvageCommand() *cobra.Command {
 	flags.StringSliceVar(&opt.transactions, "transactions", nil, "`TID[,TID]` of the transactions to use; default: "+
 		"all")
 	pathVar(flags, &opt.export, "export", "copy them into a new storage, `FILE`, with blobs in FILE.blobs")
-	flags.StringVar(&opt.against, "against", "", "`ADDR` of the primary's ZEO server: say which could be "+
+	flags.StringVar(&opt.against, "against", "", "`ADDR` of the primary, admin or ZEO: say which could be "+
 		"committed again")
 	flags.BoolVar(&opt.apply, "apply", false, "commit those, through that server")
 	flags.StringVarP(&opt.zeo, "storage", "S", opt.zeo, "`NAME` of the storage there")
@@ -106,22 +104,11 @@ func (opt *salvageOptions) run(ctx context.Context, name string, out io.Writer) 
 
 // judge asks the primary, and commits again where that is wanted.
 func (opt *salvageOptions) judge(ctx context.Context, f *salvage.Fragment, out io.Writer) error {
-	addr, err := endpoint.Parse(opt.against)
-	if err != nil {
-		return flagError("--against", err)
-	}
-	dial, err := opt.tls.dialer(addr)
-	if err != nil {
-		return err
-	}
 	ctx, cancel := context.WithTimeoutCause(ctx, opt.timeout, fmt.Errorf("not done within %v", opt.timeout))
 	defer cancel()
-	conn, err := client.Dial(ctx, []string{opt.against}, client.Options{
-		Storage: opt.zeo, ReadOnly: !opt.apply,
-		Dial: func(ctx context.Context, _ string) (net.Conn, error) { return dial(ctx) },
-	})
+	conn, err := opt.tls.dialZEO(ctx, "--against", opt.against, client.Options{Storage: opt.zeo, ReadOnly: !opt.apply})
 	if err != nil {
-		return notReached(err, "--zeo")
+		return err
 	}
 	defer conn.Close()
 	do := f.Judge

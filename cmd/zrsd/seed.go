@@ -46,7 +46,7 @@ func seedCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&opt.from, "from", "", "replication `ADDR` of the node")
+	flags.StringVar(&opt.from, "from", "", "admin or replication `ADDR` of the node")
 	pathVar(flags, &opt.config.Data, "data", "the `Data.fs`")
 	pathVar(flags, &opt.config.Blobs, "blobs", "the blob `DIR`")
 	pathVar(flags, &opt.files, "from-files", "`DIR` with another copy of that node's files, of which is taken what is "+
@@ -70,6 +70,9 @@ func (opt *seedCommandOptions) run(ctx context.Context, out, terminal io.Writer)
 		return usage(fmt.Errorf("--timeout %v: give a duration above zero, such as 60s", opt.timeout))
 	}
 	list, err := addressList("--from", opt.from)
+	if err == nil {
+		list, err = opt.tls.replications(ctx, "--from", list)
+	}
 	if err != nil {
 		return err
 	}

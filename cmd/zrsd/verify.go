@@ -15,7 +15,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -137,7 +136,7 @@ func (opt *verifyOptions) file(ctx context.Context, path string, stdout, stderr 
 	if blobs != nil {
 		what.Blobs = blobs
 	}
-	if what.Peers, err = opt.others(); err != nil {
+	if what.Peers, err = opt.others(ctx); err != nil {
 		return err
 	}
 	pass, err := verify.Run(ctx, what)
@@ -152,11 +151,11 @@ func (opt *verifyOptions) file(ctx context.Context, path string, stdout, stderr 
 }
 
 // others are the nodes that --peer names.
-func (opt *verifyOptions) others() (peers []verify.Peer, err error) {
+func (opt *verifyOptions) others(ctx context.Context) (peers []verify.Peer, err error) {
 	for _, address := range opt.peers {
-		addr, err := endpoint.Parse(address)
+		addr, err := opt.tls.replication(ctx, "--peer", address)
 		if err != nil {
-			return nil, flagError("--peer", err)
+			return nil, err
 		}
 		dial, secret, err := opt.tls.peer(addr, opt.secretFile)
 		if err != nil {

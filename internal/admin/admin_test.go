@@ -84,7 +84,7 @@ func full(t *testing.T) admin.Status {
 			By:     admin.Known("db1"),
 			At:     admin.Known("2026-03-04T05:06:07Z"),
 		},
-		ReplicationAddr: admin.Known("db2:5000"),
+		ReplicationAddr: admin.Known("db2:5000"), ZEOAddr: admin.Known(":8100"),
 		Sync: &admin.Sync{
 			Required: 1, Names: []string{"db2", "db3"}, Ack: "durable", Timeout: 10, OnTimeout: "degrade",
 			Degraded: true, DegradedSince: admin.Known(at), Degradations: 2, Waiting: 1, SyncedTid: last,

@@ -49,6 +49,7 @@ type Status struct {
 	Copied          bool    `json:"copied"`           // its state file came from another node, when the process began
 	Learner         bool    `json:"learner"`          // begun anew, it has no vote until it has caught up
 	ReplicationAddr *string `json:"replication_addr"` // where secondaries connect, as others reach it
+	ZEOAddr         *string `json:"zeo_addr"`         // where ZEO clients connect, as it was given; nil: none do
 	Sync            *Sync   `json:"sync"`             // nil: commits wait for nobody, or this node is not the primary
 
 	Coordinator *Coordinator `json:"coordinator"` // nil: roles are changed by hand

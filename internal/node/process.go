@@ -93,6 +93,9 @@ func (p *Process) members() ([]*member, error) {
 		if err != nil {
 			return nil, err
 		}
+		if p.ZEO != nil {
+			m.status.base.ZEOAddr = admin.Known(p.ZEO.Address.String())
+		}
 		members = append(members, m)
 	}
 	if len(members) == 1 {
