@@ -142,6 +142,9 @@ func (a *Appender) Write(ctx context.Context, p []byte) error {
 // ends, transactions that wait for the disk are left to the storage, which makes them durable.
 func (a *Appender) Close(ctx context.Context) error {
 	err := a.finish(ctx)
+	if a.g != nil { // without a whole transaction
+		a.g.many.close()
+	}
 	if a.locked {
 		a.locked = false
 		<-a.s.commit
@@ -196,7 +199,7 @@ func (a *Appender) ready(ctx context.Context) error {
 	a.highest, a.maxOid, a.touched, a.begin = 0, 0, false, a.begin[:0]
 	a.whole.checks, a.whole.blobs = 0, 0
 	a.blobs, a.checks, a.entries = a.blobs[:0], a.checks[:0], a.entries[:0]
-	return nil
+	return a.together()
 }
 
 // letOthers gives the commit lock to those who wait for it, such as a pack at its end, and takes it again.
@@ -279,28 +282,12 @@ func (a *Appender) handOver(ctx context.Context) error {
 	return nil
 }
 
-// stageBlobs gets the blobs of the group. Of those only the last ones are left open.
-func (a *Appender) stageBlobs(ctx context.Context) error {
-	for todo := a.blobs; len(todo) > 0; {
-		n := min(len(todo), maxOpenBlobs)
-		staged, err := a.opt.Blobs(ctx, todo[:n])
-		a.g.blobs = append(a.g.blobs, staged...)
-		if todo = todo[n:]; err == nil && len(todo) > 0 {
-			err = syncBlobs(staged)
-		}
-		if err != nil {
-			return fmt.Errorf("blobs of the transactions up to %v: %w", a.g.last, err)
-		}
-	}
-	return nil
-}
-
 // drop takes the group in progress off the file, with its blobs.
 func (a *Appender) drop() error {
 	if a.g == nil {
 		return nil
 	}
-	err := errors.Join(eachBlob(a.g.blobs, zodb.StagedBlob.Discard), a.cutTo(a.g.start))
+	err := errors.Join(a.discardBlobs(), a.cutTo(a.g.start))
 	a.stream.start(a.g.start, a.s.writer.last)
 	a.g = nil
 	return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"syscall"
@@ -87,7 +88,10 @@ func (o *otherCopy) options(to *Storage) AppendOptions {
 }
 
 // append continues the storage with the other copy up to an offset, in groups of so many transactions.
-func (st *stage) append(o *otherCopy, to int64, txns int) {
+func (st *stage) append(o *otherCopy, to int64, txns int) { st.appendWith(o, to, txns, togetherFrom) }
+
+// appendWith has so many blobs or more of a group made durable together.
+func (st *stage) appendWith(o *otherCopy, to int64, txns, together int) {
 	if st.s == nil {
 		return
 	}
@@ -103,7 +107,7 @@ func (st *stage) append(o *otherCopy, to int64, txns int) {
 		st.note(err)
 		return
 	}
-	a.most.txns = txns
+	a.most.txns, a.most.together = txns, together
 	for rest := o.bytes[a.Pos():to]; len(rest) > 0 && err == nil; {
 		n := min(1000, len(rest))
 		err, rest = a.Write(st.t.Context(), rest[:n]), rest[n:]
@@ -129,6 +133,11 @@ var appendStories = []story{
 		st.append(o, int64(len(o.bytes)), 100)
 		st.close()
 	}, false},
+	{"append-together", start, func(st *stage) {
+		o := makeOther(st.t)
+		st.appendWith(o, int64(len(o.bytes)), 3, 1)
+		st.commitAfter(o, "after")
+	}, false},
 }
 
 // commitAfter commits when all of the other copy is there.
@@ -139,12 +148,21 @@ func (st *stage) commitAfter(o *otherCopy, data string) {
 	}
 }
 
-// After a power failure before any operation of an append what is there ends with a group, blobs included.
+// After a power failure before any operation of an append what is there ends with a group, blobs included, however
+// those are made durable.
 func TestAppendLeavesWholeGroups(t *testing.T) {
+	for _, together := range []int{1, togetherFrom} {
+		appendLeavesWholeGroups(t, together)
+	}
+}
+
+func appendLeavesWholeGroups(t *testing.T, together int) {
+	t.Helper()
 	o := makeOther(t)
+	whole := func(st *stage) { st.appendWith(o, int64(len(o.bytes)), 3, together) }
 	for n, done := 1, false; !done; n++ {
 		for seed := range uint64(4) {
-			st := play(t, story{prepare: start, play: func(st *stage) { st.append(o, int64(len(o.bytes)), 3) }}, n)
+			st := play(t, story{prepare: start, play: whole}, n)
 			done = st.err == nil
 			crashed := &stage{t: t, disk: st.disk.Crash(seed)}
 			st.end()
@@ -152,9 +170,12 @@ func TestAppendLeavesWholeGroups(t *testing.T) {
 			if crashed.err != nil {
 				t.Fatal(crashed.err)
 			}
-			found := len(contents(t, crashed.s))
-			if (found-1)%3 != 0 && found != len(o.tried) {
-				t.Errorf("power off at operation %d: %d transactions are there", n, found)
+			got := contents(t, crashed.s)
+			if (len(got)-1)%3 != 0 && len(got) != len(o.tried) {
+				t.Errorf("power off at operation %d: %d transactions are there", n, len(got))
+			}
+			if diff := cmp.Diff(lines(o.tried[:len(got)]), lines(got)); diff != "" {
+				t.Errorf("power off at operation %d (-want +got):\n%s", n, diff)
 			}
 			crashed.end()
 		}
@@ -307,22 +328,52 @@ func TestAppendWithoutItsBlobs(t *testing.T) {
 	st.end()
 }
 
-// A transaction with more blobs than may be open has them all, and few of them open at a time.
-func TestAppendOfManyBlobs(t *testing.T) {
-	from := newStage(t, story{prepare: start})
+// withManyBlobs returns the file of a storage with a transaction of so many blobs.
+func withManyBlobs(t *testing.T, blobs int) (from *stage, data []byte) {
+	t.Helper()
+	from = newStage(t, story{prepare: start})
 	txn := from.begin()
-	const blobs = 3*maxOpenBlobs + 1
 	for oid := range zodb.Oid(blobs) {
 		if err := txn.StoreBlob(100+oid, 0, []byte(withBlob), strings.NewReader(fmt.Sprint("blob ", oid))); err != nil {
 			t.Fatal(err)
 		}
 	}
 	mustFinish(t, txn)
-	data := make([]byte, from.s.Size())
+	data = make([]byte, from.s.Size())
 	if _, err := from.s.file.ReadAt(data, 0); err != nil {
 		t.Fatal(err)
 	}
+	return from, data
+}
+
+// Where the disk can, blobs are made durable together: contents once, and names once.
+func TestManyAppendedBlobsAreMadeDurableTogether(t *testing.T) {
+	from, data := withManyBlobs(t, 3*maxOpenBlobs+1)
 	st := newStage(t, story{prepare: start})
+	before := len(st.disk.Ops())
+	if err := appendBytesOf(t, st.s, data, 100, blobsFrom(from.s, st.s)); err != nil {
+		t.Fatal(err)
+	}
+	var all []simdisk.Kind
+	for _, op := range st.disk.Ops()[before:] {
+		if op.Kind == simdisk.SyncAll || op.Kind == simdisk.SyncDir ||
+			op.Kind == simdisk.Sync && strings.Contains(op.Path, "/blobs/") {
+			all = append(all, op.Kind)
+		}
+	}
+	if want := []simdisk.Kind{simdisk.SyncAll, simdisk.SyncAll}; !slices.Equal(all, want) {
+		t.Errorf("%v, want %v", all, want)
+	}
+	st.end()
+	from.end()
+}
+
+// A transaction with more blobs than may be open has them all, and few of them open at a time.
+func TestAppendOfManyBlobs(t *testing.T) {
+	const blobs = 3*maxOpenBlobs + 1
+	from, data := withManyBlobs(t, blobs)
+	st := newStage(t, story{prepare: start})
+	st.disk.SyncsOneByOne()
 	unsynced, most := 0, 0
 	st.disk.FailWhen(func(op simdisk.Op) error {
 		switch {

@@ -69,7 +69,9 @@ func TestAnAppendTellsTheDigestsOfWhatPasses(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		a.most = groupSize{int64(rapid.IntRange(1, 9000).Draw(t, "weight")), rapid.IntRange(1, 9).Draw(t, "txns"), 1}
+		a.most = groupSize{
+			int64(rapid.IntRange(1, 9000).Draw(t, "weight")), rapid.IntRange(1, 9).Draw(t, "txns"), 1, togetherFrom,
+		}
 		cut := rapid.IntRange(half, len(d.bytes)).Draw(t, "cut")
 		for rest := d.bytes[half:cut]; len(rest) > 0; {
 			n := min(rapid.IntRange(1, 3000).Draw(t, "n"), len(rest))
@@ -103,7 +105,7 @@ func TestNobodyIsToldOfAGroupThatIsNotIdentical(t *testing.T) {
 		s := inMemory(t, d.bytes[:half])
 		var told []Appended
 		a := mustAppend(t, s, toldOf(t, s, &told))
-		a.most = groupSize{1, 1, 1}
+		a.most = groupSize{1, 1, 1, togetherFrom}
 		err := a.Write(t.Context(), bad[half:])
 		var other *NotIdenticalError
 		if err := errors.Join(err, a.Close(t.Context())); !errors.As(err, &other) {

@@ -14,6 +14,8 @@ type groupSize struct {
 	weight int64
 	txns   int
 	blobs  int
+
+	together int // from how many blobs on they are made durable together
 }
 
 const (
@@ -21,7 +23,7 @@ const (
 	appendTxns  = 16 << 10
 )
 
-var appendedGroup = groupSize{appendBytes, appendTxns, maxOpenBlobs}
+var appendedGroup = groupSize{appendBytes, appendTxns, maxOpenBlobs, togetherFrom}
 
 // An appendStream is where in the other copy's file an Appender is: bytes go by, and it decodes the fixed parts of
 // transactions and records.
@@ -243,9 +245,9 @@ func (a *Appender) endTxn(length uint64) (whole bool, err error) {
 		a.newest.set(e.oid, e.pos)
 	}
 	g.entries, a.entries = append(g.entries, a.entries...), a.entries[:0]
-	g.weight = unsyncedWeight(g.end-g.start, len(g.entries), len(a.blobs))
+	g.weight = a.weigh(g.end-g.start, len(g.entries))
 	a.highest = max(a.highest, h.Tid)
 	a.whole.checks, a.whole.blobs = len(a.checks), len(a.blobs)
 	c.last, c.part = h.Tid, partTxn
-	return g.weight >= a.most.weight || g.n >= a.most.txns || len(a.blobs) >= a.most.blobs, nil
+	return a.full(), nil
 }

@@ -51,7 +51,7 @@ func appendPieces(t failer, s *Storage, data []byte, next func() int) error {
 	if err != nil {
 		t.Fatal(err)
 	}
-	a.most = groupSize{3000, 3, 1}
+	a.most = groupSize{3000, 3, 1, togetherFrom}
 	for rest := data[a.Pos():]; len(rest) > 0 && err == nil; {
 		p := rest[:min(next(), len(rest))]
 		err, rest = a.Write(t.Context(), p), rest[len(p):]

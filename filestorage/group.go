@@ -20,10 +20,11 @@ type group struct {
 	end     int64
 	n       int // how many
 	last    zodb.Tid
-	entries []entry        // records in file order, those of undone transactions left out
-	newest  offsetTable    // of an appended group, the entries by oid; empty in others
-	told    []Invalidation // its transactions; nil once one of them has no Tell
-	blobs   []zodb.StagedBlob
+	entries []entry           // records in file order, those of undone transactions left out
+	newest  offsetTable       // of an appended group, the entries by oid; empty in others
+	told    []Invalidation    // its transactions; nil once one of them has no Tell
+	blobs   []zodb.StagedBlob // each with syncs of its own
+	many    manyBlobs
 	durable func() // called when it is durable and visible; may be nil
 	here    bool   // it is settled by a committer
 	synced  bool   // blobs and records are durable already
@@ -81,7 +82,7 @@ func (s *Storage) prepare(g *group) error {
 		return nil
 	}
 	s.waits.disk.Waits(waitSync)
-	if err := syncBlobs(g.blobs); err != nil {
+	if err := errors.Join(syncBlobs(g.blobs), g.many.sync()); err != nil {
 		return err
 	}
 	if err := s.syncData(s.file); err != nil {
@@ -141,7 +142,7 @@ func (s *Storage) commitGroup(g *group) error {
 	}
 	if err == nil {
 		s.waits.disk.Waits(waitNames)
-		err = publishBlobs(g.blobs)
+		err = errors.Join(publishBlobs(g.blobs), g.many.publish())
 	}
 	if err == nil {
 		err = s.finalizeGroup(g)

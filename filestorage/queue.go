@@ -135,6 +135,7 @@ func (q *queue) end(g *group, err error) {
 		q.pending = make(map[zodb.Oid]int64) // a map keeps the room that it once needed
 	}
 	q.weight -= g.weight
+	g.many.close()
 	g.err, g.entries, g.blobs, g.newest, g.durable = err, nil, nil, offsetTable{}, nil
 	close(g.done)
 }

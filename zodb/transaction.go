@@ -138,6 +138,16 @@ type StagedBlob interface {
 	Discard() error
 }
 
+// A BlobBatch makes many staged blobs durable at a time, where that costs less than one after the other.
+type BlobBatch interface {
+	// Add reports whether the batch makes this blob durable; else its own Sync and SyncDir do. Nothing may be written
+	// to it later on.
+	Add(StagedBlob) (bool, error)
+	// Sync makes content and names of all that were added durable, as they are now.
+	Sync() error
+	Close() error
+}
+
 // Transactions ranges over what it has left to return, which stays the caller's to close:
 //
 //	for txn, err := range zodb.Transactions(ctx, it) {

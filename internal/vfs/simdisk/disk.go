@@ -24,6 +24,7 @@ type Disk struct {
 	killAt   int
 	off      bool
 	capacity int64
+	oneByOne bool // it is no vfs.AllSyncer
 	locks    map[*node]bool
 }
 

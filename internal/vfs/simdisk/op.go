@@ -26,6 +26,7 @@ const (
 	Remove   Kind = "remove"
 	Chmod    Kind = "chmod"
 	SyncDir  Kind = "syncdir"
+	SyncAll  Kind = "syncall"
 )
 
 // An Op is one operation that changes something, or makes it durable.
@@ -134,20 +135,11 @@ func (d *Disk) Free(string) (int64, error) {
 func (d *Disk) Evict() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	evictAll(d.root, map[*node]bool{})
-}
-
-func evictAll(n *node, seen map[*node]bool) {
-	if seen[n] {
-		return
-	}
-	seen[n] = true
-	if !n.isDir() {
-		n.evict()
-	}
-	for _, e := range n.names {
-		evictAll(e, seen)
-	}
+	each(d.root, map[*node]bool{}, func(n *node) {
+		if !n.isDir() {
+			n.evict()
+		}
+	})
 }
 
 // Ops returns the operations so far, those that failed included.
