@@ -50,6 +50,19 @@ func TestAnAdministratorLooksAfterAServerWithARealClient(t *testing.T) {
 	if len(undoable.Transactions) != 5 {
 		t.Errorf("after the pack there were five transactions, and %+v can be undone", undoable)
 	}
+	client.do(t, "commit 4")
+	decode(t, command(t, "undo-log", server, "--json", "-n", "4"), &undoable)
+	args := []string{"undo", server}
+	for _, one := range undoable.Transactions {
+		args = append(args, one.Tid.String())
+	}
+	if said := command(t, append(args, "--dry-run")...); !strings.Contains(said, "nothing was changed") {
+		t.Errorf("a dry run says %s", said)
+	}
+	if said := command(t, args...); !strings.HasPrefix(said, "undid ") {
+		t.Errorf("an undo says %s", said)
+	}
+	client.do(t, "reread") // as it was remembered: the client is told what has changed
 
 	client.do(t, "vote")
 	awaitClients(t, server, "it holds the lock", func(list []admin.Client) bool {

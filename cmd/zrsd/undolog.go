@@ -19,7 +19,7 @@ const undoLogHelp = `Lists transactions that can be undone unless later ones are
 after the last pack. ADDR is the --admin address of a process; --data reads a file instead, takes no
 lock, and can be used beside whatever process writes it. TEXT is a part of what the transaction has.
 
-It undoes nothing: that is up to an application, which knows a transaction by its undo id.`
+It undoes nothing: zrsd undo does that, and applications, which know a transaction by its undo id.`
 
 // undoLogTimeout is how long a process may look for transactions.
 const undoLogTimeout = 30 * time.Second

@@ -57,10 +57,10 @@ func WriteUndoLog(w io.Writer, list []UndoEntry) error {
 		return err
 	}
 	tw := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(tw, "TIME\tUNDO ID\tSIZE\tUSER\tDESCRIPTION")
+	fmt.Fprintln(tw, "TIME\tTID\tUNDO ID\tSIZE\tUSER\tDESCRIPTION")
 	for i := range list {
 		e := &list[i]
-		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\n", timeText(&e.Time), clean(e.ID), bytesText(&e.Size),
+		fmt.Fprintf(tw, "%s\t%v\t%s\t%s\t%s\t%s\n", timeText(&e.Time), e.Tid, clean(e.ID), bytesText(&e.Size),
 			brief(e.User, 40), brief(e.Description, 100))
 	}
 	return tw.Flush() // as above

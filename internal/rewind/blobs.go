@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -52,7 +53,7 @@ func hasNoBlob(txn zodb.Transaction) error {
 		if err != nil {
 			return err
 		}
-		if classOf(data) == blobClass {
+		if pickle.ClassName(data) == blobClass {
 			return refuse(
 				"transaction %v has a blob of oid %v, which has to be set aside with it: say where the blobs are "+
 					"with --blobs DIR",

@@ -175,25 +175,10 @@ func moveRecord(st *filestorage.Storage, txn *filestorage.Txn, rec *zodb.Record)
 		if err != nil {
 			return nil, err
 		}
-		o.Class = classOf(data)
+		o.Class = pickle.ClassName(data)
 		rec.Data = strings.NewReader(string(data))
 	}
 	return o, txn.Restore(rec)
-}
-
-// classOf returns the class that a record names plainly.
-func classOf(data []byte) string {
-	class, _, err := pickle.LoadRecord(data, pickle.Limits{})
-	if err != nil {
-		return ""
-	}
-	if t, ok := class.(pickle.Tuple); ok && len(t) > 0 { // the class, and arguments for it
-		class = t[0]
-	}
-	if g, ok := class.(pickle.Global); ok {
-		return g.Module + "." + g.Name
-	}
-	return ""
 }
 
 func readable(b []byte) string { return strings.ToValidUTF8(string(b), string(utf8.RuneError)) }

@@ -56,6 +56,10 @@ func exception(class string, details pickle.Value) error {
 				return err
 			}
 		}
+	case "ZODB.POSException.UndoError", "ZODB.POSException.MultipleUndoErrors":
+		if d, ok := details.(*pickle.Dict); ok {
+			return undoError(d)
+		}
 	case "ZODB.POSException.ReadOnlyError":
 		return zodb.ErrReadOnly
 	case "ZODB.POSException.POSKeyError":
@@ -82,6 +86,26 @@ func conflictOf(d *pickle.Dict) *zodb.ConflictError {
 		}
 	}
 	return &zodb.ConflictError{Oid: zodb.Oid(ids[0]), Current: zodb.Tid(ids[1]), Seen: zodb.Tid(ids[2])}
+}
+
+// undoError reads the attributes of what keeps a transaction from being undone: objects that later ones have changed,
+// or one reason.
+func undoError(d *pickle.Dict) error {
+	list, _ := item(d, "_errs").(*pickle.List)
+	if list == nil {
+		return &zodb.UndoError{Reason: text(item(d, "_reason"))}
+	}
+	e := &zodb.MultipleUndoError{}
+	for _, v := range list.Items {
+		one, _ := v.(pickle.Tuple)
+		if len(one) != 2 {
+			continue
+		}
+		if oid, err := idOf(one[0]); err == nil {
+			e.Failures = append(e.Failures, zodb.UndoFailure{Oid: zodb.Oid(oid), Reason: text(one[1])})
+		}
+	}
+	return e
 }
 
 // maxText bounds what of a server's words is repeated.

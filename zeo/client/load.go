@@ -18,6 +18,9 @@ type Revision struct {
 	Next zodb.Tid // of the one that replaced it; 0 for the current one
 }
 
+// Class returns the class of the object, as module.name; empty where its record does not name it plainly.
+func (r *Revision) Class() string { return pickle.ClassName(r.Data) }
+
 // Load returns the current revision of an object. The error is a *zodb.POSKeyError when there is none.
 func (c *Conn) Load(ctx context.Context, oid zodb.Oid) (*Revision, error) {
 	return c.LoadBefore(ctx, oid, zodb.MaxTid)

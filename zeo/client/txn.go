@@ -2,6 +2,7 @@ package client
 
 import (
 	"context"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"sync/atomic"
@@ -67,6 +68,13 @@ func (t *Txn) Delete(ctx context.Context, oid zodb.Oid, serial zodb.Tid) error {
 	return t.c.tell(ctx, "deleteObject", idValue(oid), idValue(serial), txnID)
 }
 
+// Undo adds the undoing of a transaction. Whether it can be undone shows at Vote, as *zodb.UndoError or
+// *zodb.MultipleUndoError. Several are undone in the order of the calls.
+func (t *Txn) Undo(ctx context.Context, tid zodb.Tid) error {
+	b := tid.Bytes()
+	return t.c.tell(ctx, "undoa", pickle.Bytes(base64.StdEncoding.EncodeToString(b[:])), txnID)
+}
+
 // Commit commits the transaction and returns its tid. What its errors mean is in the package comment; of those that
 // leave the connection as it was, *zodb.ConflictError is the usual one. They have to be followed by Abort.
 func (t *Txn) Commit(ctx context.Context) (zodb.Tid, error) {
@@ -96,8 +104,17 @@ func (t *Txn) Commit(ctx context.Context) (zodb.Tid, error) {
 // Vote is the first half of Commit: it asks the server whether the transaction can be committed. From then on the
 // server keeps all others waiting until Finish or Abort.
 func (t *Txn) Vote(ctx context.Context) error {
+	_, err := t.VoteOids(ctx)
+	return err
+}
+
+// VoteOids is Vote that says which objects undos have changed, and of which the server has resolved a conflict.
+func (t *Txn) VoteOids(ctx context.Context) ([]zodb.Oid, error) {
 	v, err := t.c.call(ctx, "vote", txnID)
-	return voteError(reply{v, err})
+	if err := voteError(reply{v, err}); err != nil {
+		return nil, err
+	}
+	return oidsOf(v)
 }
 
 // Finish is the second half of Commit, for a transaction that Vote has returned no error for.
