@@ -221,7 +221,7 @@ func (f *failoverNode) awaitLease(ctx context.Context) error {
 		return nil
 	}
 	waits := f.node.opt.Watch.Entry("a commit")
-	waits.Waits("this node's lease: the coordinator must grant it")
+	waits.WaitsForOthers("this node's lease: the coordinator must grant it")
 	defer waits.Remove()
 	tick := time.NewTicker(clearEvery)
 	defer tick.Stop()

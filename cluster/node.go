@@ -47,6 +47,8 @@ type Options struct {
 	// SetAccess sets what clients may do with the storage. It returns when those that may not be connected any more
 	// have been disconnected. Nil: there are no clients.
 	SetAccess func(zeo.Access)
+	// Report is what this node says of itself to other nodes, for people: see protocol.NodeStatus. Nil: nothing.
+	Report func() []byte
 	// Stopping reports whether the process is ending, which nobody should take for a primary any more. Nil: never.
 	Stopping func() bool
 	Watch    *watchdog.Board // gets the waits
@@ -105,8 +107,9 @@ type Node struct {
 	stayed        atomic.Pointer[stayError] // logged last
 	events        events                    // by connections
 	begun         chan struct{}             // one slot: it has begun to lead
-	monitor       sync.WaitGroup            // the epoch monitor
+	monitor       sync.WaitGroup            // the epoch monitor, and what asks the peers
 	asked         sync.WaitGroup            // questions who leads
+	peers         peers                     // what is known of the other nodes
 	highestLeader atomic.Uint64             // the highest epoch in which another node has said to lead
 	leader        string                    // of changing: where others say that the primary is; empty: unknown
 
@@ -142,7 +145,7 @@ type following struct {
 func New(opt Options) *Node {
 	n := &Node{
 		opt: opt, st: opt.Storage, keep: opt.State, changing: make(chan struct{}, 1), ended: make(chan error, 1),
-		events: newEvents(), begun: make(chan struct{}, 1),
+		events: newEvents(), begun: make(chan struct{}, 1), peers: newPeers(),
 	}
 	n.life, n.endLife = context.WithCancelCause(context.Background())
 	n.sync = &syncer{Node: n}
@@ -212,6 +215,7 @@ func (n *Node) Enter(ctx context.Context) {
 	}
 	n.entered.Store(true)
 	n.monitor.Go(func() { n.epochMonitor(n.life) })
+	n.monitor.Go(func() { n.watchPeers(n.life) })
 }
 
 // Run handles the events of connections, until ctx ends, served sends, or something fails. served has the end of the

@@ -153,7 +153,7 @@ func (s *syncer) await(ctx context.Context, now *syncWindow, tid zodb.Tid) error
 	s.count(1)
 	defer s.count(-1)
 	waits := s.opt.Watch.Entry("a commit")
-	waits.Waits(fmt.Sprintf("%d secondaries to have it", s.opt.Sync.Required))
+	waits.WaitsForOthers(fmt.Sprintf("%d secondaries to have it", s.opt.Sync.Required))
 	defer waits.Remove()
 	ctx, cancel := now.within(ctx)
 	defer cancel()

@@ -45,7 +45,11 @@ func (n *Node) Status(req *protocol.StatusRequest) (*protocol.NodeStatus, *proto
 			n.events.note(func(e *pendingEvents) { e.leader = req.ReplicationAddr })
 		}
 	}
-	return n.ownStatus(), nil
+	own := n.ownStatus()
+	if n.opt.Report != nil {
+		own.Report = n.opt.Report()
+	}
+	return own, nil
 }
 
 // Vote is primary.Member: it answers a node that wants to be primary. The vote is durable, and the node has ended its

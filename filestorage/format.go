@@ -96,13 +96,26 @@ func (r *recHeader) encode(b []byte) {
 // readFull fills b from pos. A file that ends before is an io.ErrUnexpectedEOF.
 func readFull(file vfs.File, b []byte, pos int64) error {
 	n, err := file.ReadAt(b, pos)
-	switch {
-	case n == len(b):
+	if n == len(b) {
 		return nil
+	}
+	return notRead(file, pos+int64(n), pos+int64(len(b)), err)
+}
+
+// notRead says why a file was not read from pos to end. Where the file is long enough it is an *UnreadableError.
+func notRead(file vfs.File, pos, end int64, err error) error {
+	var corrupt *zodb.CorruptError
+	switch {
 	case errors.Is(err, fs.ErrClosed):
 		err = zodb.ErrClosed
+	case errors.As(err, &corrupt):
 	case err == nil || errors.Is(err, io.EOF):
 		err = io.ErrUnexpectedEOF
+		if info, failed := vfs.LookAt(file); failed == nil && info.Size() >= end {
+			return &UnreadableError{File: file.Name(), Pos: pos, Err: err}
+		}
+	default:
+		return &UnreadableError{File: file.Name(), Pos: pos, Err: err}
 	}
 	return fmt.Errorf("read %s at %d: %w", file.Name(), pos, err)
 }

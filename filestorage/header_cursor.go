@@ -82,7 +82,7 @@ func (p *headerCursor) bytes(pos int64, n int) ([]byte, error) {
 	case 0 <= distance && distance <= nearby:
 		return p.win.view(pos, n)
 	case -nearby <= distance && distance < 0:
-		if err := p.win.move(max(pos+int64(n)-windowLen, magicLen)); err != nil {
+		if err := p.win.move(max(pos+int64(n)-windowLen, magicLen)); err != nil && !p.win.has(n, pos) {
 			return nil, readError(err)
 		}
 	}

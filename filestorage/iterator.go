@@ -25,7 +25,7 @@ type iterator struct {
 func iterate(src *source, after zodb.Tid, follow bool) (*iterator, error) {
 	pos, err := src.positionAfter(context.Background(), after)
 	if err != nil {
-		return nil, err
+		return nil, src.met(err)
 	}
 	return &iterator{txnReader: txnReader{src: src}, follow: follow, pos: pos, last: after}, nil
 }

@@ -80,9 +80,11 @@ func (e *openDataFile) fetchInto(buf []byte, oid zodb.Oid, pos, end int64) (reco
 	if pos < magicLen+txnHeaderLen || len(head) < recHeaderLen {
 		return record{}, nil, e.corrupt(pos, "a record of oid "+oid.String(), "an offset outside of the transactions")
 	}
-	if err := readFull(e.file, head, pos); err != nil {
-		return record{}, nil, err
+	n, err := e.file.ReadAt(head, pos) // what is after the record may not be readable
+	if least := min(len(head), recHeaderLen+backLen); n < least {
+		return record{}, nil, notRead(e.file, pos+int64(n), pos+int64(least), err)
 	}
+	head = head[:n]
 	r, err := e.parseRecord(head, oid, pos, end)
 	if err != nil || r.PLen == 0 {
 		return r, nil, err
@@ -161,6 +163,11 @@ type openDataFile struct {
 	index        *index       // oid to the offset of its current committed record
 	*commitPoint              // end and last tid of what is committed: nothing after it is for readers
 	holders      atomic.Int64 // readers, and the storage while the data file is the present one
+
+	correcting  sync.Mutex
+	corrections corrections                  // of correcting
+	corrected   atomic.Pointer[openDataFile] // with the corrections; nil: there are none
+	base        *openDataFile                // of a corrected one
 }
 
 // newEdition returns a data file without a file, held by its storage.
@@ -186,7 +193,7 @@ func (s *Storage) hold() *openDataFile {
 }
 
 // current returns the offset of the current record of oid, the end of what is committed at the same moment, and the
-// data file that both are of, for the caller to release.
+// data file that both are of, with what is known of its damage, for the caller to release.
 func (s *Storage) current(oid zodb.Oid) (e *openDataFile, pos, end int64, ok bool) {
 	s.view.RLock()
 	defer s.view.RUnlock()
@@ -194,7 +201,7 @@ func (s *Storage) current(oid zodb.Oid) (e *openDataFile, pos, end int64, ok boo
 	e.holders.Add(1)
 	pos, ok = e.index.get(oid)
 	end, _ = e.get()
-	return e, pos, end, ok
+	return e.asReadersSee(), pos, end, ok
 }
 
 // size returns where the committed part of the data file ends.
@@ -205,6 +212,9 @@ func (e *openDataFile) size() int64 {
 
 // release lets go of the data file. The last one to do so closes the file, of which nothing is left to be written.
 func (e *openDataFile) release() {
+	if e.base != nil {
+		e = e.base
+	}
 	if e.holders.Add(-1) == 0 {
 		_ = e.file.Close()
 	}

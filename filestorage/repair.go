@@ -1,6 +1,7 @@
 package filestorage
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -48,9 +49,10 @@ type Damage struct {
 //	4  write the plan, atomically and durably              the next open finishes the repair
 //	5  write the bytes to their places, sync the file      the same
 //	6  remove the plan, sync the folder                    the repaired file; or the next open writes the same again
+//	7  read the bytes                                      the repaired file
 //
-// Errors: *zodb.CorruptError about the patched file, ErrPacking, zodb.ErrReadOnly, *FailedError, *DisplacedError, and
-// those of the disk. After an error in step 5 the next open finishes the repair.
+// Errors: *zodb.CorruptError about the patched file, ErrPacking, zodb.ErrReadOnly, *FailedError, *DisplacedError,
+// *NotKeptError of step 7, and those of the disk. After an error in step 5 the next open finishes the repair.
 func (s *Storage) Repair(ctx context.Context, r *Repair) error {
 	if err := s.repair(ctx, r); err != nil {
 		return fmt.Errorf("repair of %s at %d: %w", s.path, r.From, err)
@@ -83,6 +85,9 @@ func (s *Storage) repair(ctx context.Context, r *Repair) error {
 	}
 	s.log.Warn("repaired damage in the data file", "file", s.path, "from", r.From, "to", r.To, "found", r.Found,
 		"found_by", r.By, "peer", r.Peer, "kept_in", m.kept)
+	if err := e.change(func(c *corrections) error { return c.repaired(Part{r.From, r.To}) }); err != nil {
+		return err
+	}
 	if len(wrong) == 0 {
 		return nil
 	}
@@ -296,5 +301,38 @@ func (m *mender) mend(r *Repair) error {
 	if err := p.save(m.fs, m.path); err != nil {
 		return err
 	}
-	return p.execute(m.fs, m.path, m.file)
+	if err := p.execute(m.fs, m.path, m.file); err != nil {
+		return err
+	}
+	return m.readBack(r.Patches)
+}
+
+// A NotKeptError says that the disk does not give what a repair has just written.
+type NotKeptError struct {
+	Path string
+	Pos  int64
+	Err  error // nil: it gives something else
+}
+
+func (e *NotKeptError) Error() string {
+	why := "it gives something else"
+	if e.Err != nil {
+		why = e.Err.Error()
+	}
+	return fmt.Sprintf("the disk of %s does not give what was written at %d (%s): replace the disk, and have this "+
+		"node filled anew", e.Path, e.Pos, why)
+}
+
+func (e *NotKeptError) Unwrap() error { return e.Err }
+
+// readBack reads what was written.
+func (m *mender) readBack(patches []Patch) error {
+	for i := range patches {
+		p := &patches[i]
+		is := make([]byte, len(p.Data))
+		if err := readFull(m.file, is, p.Pos); err != nil || !bytes.Equal(is, p.Data) {
+			return &NotKeptError{m.path, p.Pos, err}
+		}
+	}
+	return nil
 }

@@ -478,7 +478,12 @@ func TestWhoMeetsDamageTellsWhere(t *testing.T) {
 			disk := simdisk.New()
 			f := put(t, disk, "Data.fs", d.bytes)
 			var met []int64
-			note := func(e *zodb.CorruptError) { met = append(met, e.Pos) }
+			note := func(e error) {
+				var corrupt *zodb.CorruptError
+				if errors.As(e, &corrupt) {
+					met = append(met, corrupt.Pos)
+				}
+			}
 			s := mustOpen(t, "Data.fs", Options{FS: disk, Damaged: note})
 			damaged := flipped(d.bytes, at+7)
 			if name == "load" || name == "before" {

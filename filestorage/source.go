@@ -48,6 +48,14 @@ func (s *source) corrupt(pos int64, want, got string) error {
 	return corruptAt(s.path, pos, want, got)
 }
 
+// met tells who is to be told of damage, and returns err.
+func (s *source) met(err error) error {
+	if s.meets == nil {
+		return err
+	}
+	return s.meets(err)
+}
+
 // checkTxn decides whether h can be the header at pos of a transaction that ends at or before end.
 func (s *source) checkTxn(h *txnHeader, pos, end int64) error {
 	room := end - pos - lengthLen
@@ -66,7 +74,7 @@ func (s *source) checkTxn(h *txnHeader, pos, end int64) error {
 // not inside it. They are valid until the window moves.
 func (w *window) view(pos int64, n int) ([]byte, error) {
 	if !w.has(n, pos) {
-		if err := w.move(pos); err != nil {
+		if err := w.move(pos); err != nil && !w.has(n, pos) {
 			return nil, readError(err)
 		}
 	}

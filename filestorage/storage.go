@@ -31,8 +31,9 @@ type Options struct {
 	Now       func() time.Time        // the clock of new tids; nil: time.Now
 	Resolve   Resolver                // resolves conflicts in Undo; nil: none is
 	Watch     *watchdog.Board         // gets waits for the disk and the commit lock; may be nil
-	// Damaged is told of each damage that readers meet, by whoever has met it, and must not wait. Nil: nobody is.
-	Damaged func(*zodb.CorruptError)
+	// Damaged is told of each damage that readers meet, by whoever has met it, and must not wait: a *zodb.CorruptError
+	// or an *UnreadableError. Nil: nobody is.
+	Damaged func(error)
 }
 
 // Blobs is what a storage needs of a blob directory. All methods may be called concurrently.
@@ -61,7 +62,7 @@ type Storage struct {
 	log      hclog.Logger
 	now      func() time.Time
 	resolver Resolver // nil: no conflict can be resolved
-	damaged  func(*zodb.CorruptError)
+	damaged  func(error)
 	readOnly bool
 	lock     *ownership // nil when read-only
 
@@ -204,9 +205,8 @@ func (s *Storage) meets(err error) error {
 	if err == nil || s.damaged == nil {
 		return err // before there is anything to allocate
 	}
-	var corrupt *zodb.CorruptError
-	if errors.As(err, &corrupt) {
-		s.damaged(corrupt)
+	if damage := DamageIn(err); damage != nil {
+		s.damaged(damage)
 	}
 	return err
 }

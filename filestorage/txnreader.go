@@ -105,15 +105,11 @@ func (t *txnReader) meets(err error) error {
 	if err == nil || errors.Is(err, io.EOF) {
 		return err // before there is anything to allocate
 	}
-	var corrupt *zodb.CorruptError
-	if !errors.As(err, &corrupt) {
+	if DamageIn(err) == nil {
 		return err
 	}
 	t.win.buf = t.win.buf[:0]
-	if t.src.meets == nil {
-		return err
-	}
-	return t.src.meets(err)
+	return t.src.met(err)
 }
 
 func (t *txnReader) nextRecord() (*zodb.Record, error) {

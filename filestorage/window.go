@@ -1,7 +1,9 @@
 package filestorage
 
 import (
+	"errors"
 	"fmt"
+	"io"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 )
@@ -20,7 +22,7 @@ type window struct {
 // read fills b from pos, and moves the window there when b is not inside it.
 func (w *window) read(b []byte, pos int64) error {
 	if !w.has(len(b), pos) && len(b) <= windowLen {
-		if err := w.move(pos); err != nil {
+		if err := w.move(pos); err != nil && !w.has(len(b), pos) {
 			return err
 		}
 	}
@@ -33,30 +35,35 @@ func (w *window) peek(b []byte, pos int64) error {
 		copy(b, w.buf[pos-w.at:])
 		return nil
 	}
-	return w.load(b, pos)
+	_, err := w.load(b, pos)
+	return err
 }
 
 func (w *window) has(n int, pos int64) bool {
 	return pos >= w.at && pos+int64(n) <= w.at+int64(len(w.buf))
 }
 
+// move reads from pos on. With an error the window has what could be read.
 func (w *window) move(pos int64) error {
 	if cap(w.buf) == 0 {
 		w.buf = make([]byte, windowLen)
 	}
 	w.at, w.buf = pos, w.buf[:max(min(windowLen, w.size-pos), 0)]
-	err := w.load(w.buf, pos)
-	if err != nil {
-		w.buf = w.buf[:0]
-	}
+	n, err := w.load(w.buf, pos)
+	w.buf = w.buf[:n]
 	return err
 }
 
-func (w *window) load(b []byte, pos int64) error {
-	if _, err := w.file.ReadAt(b, pos); err != nil {
-		return fmt.Errorf("read %s at %d: %w", w.file.Name(), pos, err)
+// load fills b from pos, or returns how much it could.
+func (w *window) load(b []byte, pos int64) (int, error) {
+	n, err := w.file.ReadAt(b, pos)
+	switch {
+	case n == len(b):
+		return n, nil
+	case errors.Is(err, io.EOF):
+		return n, fmt.Errorf("read %s at %d: %w", w.file.Name(), pos, err)
 	}
-	return nil
+	return n, notRead(w.file, pos+int64(n), pos+int64(len(b)), err)
 }
 
 // ReadAt is io.ReaderAt; a read beyond the size fails as a whole.

@@ -158,6 +158,9 @@ const (
 	TroubleNoSpace    = "no_space"    // its disk is full, or has no room for what is missing
 )
 
+// MaxReport is how many bytes of a report are sent and read.
+const MaxReport = 64 << 10
+
 // A NodeStatus answers a StatusRequest.
 type NodeStatus struct {
 	StorageID     string  `msgpack:"storage"`
@@ -177,7 +180,10 @@ type NodeStatus struct {
 	// AsksIdentity says that it was started as primary, has no identity yet, and asks before it makes one.
 	AsksIdentity bool `msgpack:"asks_identity"`
 	// Learner says that it gives no vote yet: it may lack transactions that a node at its place has acknowledged.
-	Learner          bool     `msgpack:"learner,omitempty"`
+	Learner bool `msgpack:"learner,omitempty"`
+	// Report is what the node says of itself for people, as JSON, at most MaxReport bytes. No node acts upon it. A vote
+	// has none.
+	Report           []byte   `msgpack:"report,omitempty"`
 	LastTid          zodb.Tid `msgpack:"last"`              // durable
 	Checksum         uint64   `msgpack:"checksum"`          // made by Control.Send
 	IdentityChecksum uint64   `msgpack:"identity_checksum"` // made by Control.Send

@@ -117,8 +117,11 @@ func TestAnUndoneTransactionAtTheEndIsNotSentTwice(t *testing.T) {
 	}
 	second := s.follow(t, addr)
 	second.eventually(t, "live", func(st Status) bool { return st.State == StateLive })
-	second.has(t, p.commit(t, 9, "after it", ""))
-	if st := second.Status(); st.Transactions != 1 || st.LastError != "" {
+	after := p.commit(t, 9, "after it", "")
+	st := second.eventually(t, "it is there, and counted", func(st Status) bool {
+		return st.Durable == after && st.Transactions > 0
+	})
+	if st.Transactions != 1 || st.LastError != "" {
 		t.Errorf("%+v", st)
 	}
 	mustEqual(t, p, s)

@@ -328,17 +328,21 @@ const maxBackground = 32
 // background runs f, which answers m, beside the connection. With too many of them the connection waits.
 func (c *client) background(m *wire.Message, f func() (pickle.Value, error)) {
 	c.slots <- struct{}{}
+	c.run(m, func() error {
+		result, err := f()
+		if err == nil {
+			c.reply(m, result)
+			return nil
+		}
+		return c.fail(m, err)
+	})
+}
+
+// run runs f, which answers m, in a slot that it lets go of.
+func (c *client) run(m *wire.Message, f func() error) {
 	c.helpers.Go(func() {
 		defer func() { <-c.slots }()
-		err := recovered.Do(c.logger(), "answering a client's "+m.Method, func() error {
-			result, err := f()
-			if err == nil {
-				c.reply(m, result)
-				return nil
-			}
-			return c.fail(m, err)
-		})
-		if err != nil {
+		if err := recovered.Do(c.logger(), "answering a client's "+m.Method, f); err != nil {
 			c.out.close(err)
 		}
 	})

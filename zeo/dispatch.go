@@ -1,6 +1,7 @@
 package zeo
 
 import (
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
@@ -100,14 +101,19 @@ func (c *client) answered(m *wire.Message, err error) error {
 
 // answerInView answers with what f finds in the storage as of the last visible transaction. An error is an answer, too:
 // that there is no such object must not come after the invalidation of the transaction that made it.
-func (c *client) answerInView(m *wire.Message, f func(visible zodb.Tid) (pickle.Value, error)) (err error) {
-	c.storage.view(func(visible zodb.Tid) {
-		result, failure := f(visible)
-		if failure == nil {
-			c.reply(m, result)
-		} else {
-			err = c.answered(m, failure)
-		}
+func (c *client) answerInView(m *wire.Message, f func(visible zodb.Tid) (pickle.Value, error)) error {
+	return c.answerCorrected(m, func(last bool) (err, damage error) {
+		c.storage.view(func(visible zodb.Tid) {
+			result, failure := f(visible)
+			switch {
+			case failure == nil:
+				c.reply(m, result)
+			case !last && filestorage.DamageIn(failure) != nil:
+				damage = failure
+			default:
+				err = c.answered(m, failure)
+			}
+		})
+		return err, damage
 	})
-	return err
 }

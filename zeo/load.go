@@ -112,15 +112,25 @@ func (c *client) loadSerial(m *wire.Message, a *arguments) error {
 	if err := a.end(); err != nil {
 		return err
 	}
-	record, err := c.asClientsSee(c.storage.st.LoadSerial(oid, tid)) // may be far back: nobody waits meanwhile
-	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) {
-		if err != nil && tid >= visible { // it may have come since
-			record, err = c.asClientsSee(c.storage.st.LoadRecent(oid, tid))
+	return c.answerCorrected(m, func(last bool) (err, damage error) {
+		record, failure := c.asClientsSee(c.storage.st.LoadSerial(oid, tid)) // may be far back: nobody waits meanwhile
+		if !last && filestorage.DamageIn(failure) != nil {
+			return nil, failure
 		}
-		if err == nil && c.storage.hides(tid, visible) {
-			return nil, &zodb.POSKeyError{Oid: oid, Tid: tid}
-		}
-		return pickle.Bytes(record), err
+		c.storage.view(func(visible zodb.Tid) {
+			if failure != nil && tid >= visible { // it may have come since
+				record, failure = c.asClientsSee(c.storage.st.LoadRecent(oid, tid))
+			}
+			if failure == nil && c.storage.hides(tid, visible) {
+				failure = &zodb.POSKeyError{Oid: oid, Tid: tid}
+			}
+			if failure != nil {
+				err = c.answered(m, failure)
+			} else {
+				c.reply(m, pickle.Bytes(record))
+			}
+		})
+		return err, nil
 	})
 }
 

@@ -89,6 +89,11 @@ type StorageOptions struct {
 	// are told, with a lock held and a ctx that has ended: then it says whether they may be told at this moment.
 	AwaitCommitted func(ctx context.Context, tid zodb.Tid) error
 
+	// Correct is told of damage that a load has met, see filestorage.DamageIn, and has readers see what has to be
+	// there, if that can be found out: then it reports true, and the load is tried again. It is called from several
+	// goroutines, for as long as ctx lasts, and bounds its time by itself. Nil: such a load fails.
+	Correct func(ctx context.Context, damage error) bool
+
 	// Elsewhere asks, for as long as ctx lasts and no longer than a few seconds, which other node takes writers now. It
 	// is used while the storage is ReadOnly. Nil: clients that read as a fallback are not disturbed.
 	Elsewhere func(ctx context.Context) Leader

@@ -21,7 +21,6 @@ import (
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/vfs"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 type healOptions struct {
@@ -204,8 +203,8 @@ func (f *healedFiles) run(ctx context.Context) (report *heal.Report, err error) 
 	report = &heal.Report{Path: f.opt.data, Dry: f.opt.dry, Items: []heal.Item{}}
 	for range maxClosed {
 		st, err := f.open(ctx, blobs)
-		var corrupt *zodb.CorruptError
-		if !errors.As(err, &corrupt) {
+		suspect, damaged := heal.SuspectOf(f.opt.data, err)
+		if !damaged {
 			if err != nil {
 				return nil, cannotOpen(err)
 			}
@@ -216,7 +215,7 @@ func (f *healedFiles) run(ctx context.Context) (report *heal.Report, err error) 
 			}
 			return report, errors.Join(err, st.Close())
 		}
-		one, err := f.closed(ctx, corrupt)
+		one, err := f.closed(ctx, suspect)
 		if err != nil {
 			return nil, err
 		}
@@ -251,11 +250,11 @@ func (f *healedFiles) kept() (state.Chain, error) {
 }
 
 // closed heals what keeps the file from being opened.
-func (f *healedFiles) closed(ctx context.Context, e *zodb.CorruptError) (*heal.Report, error) {
+func (f *healedFiles) closed(ctx context.Context, s verify.Suspect) (*heal.Report, error) {
 	file := &heal.ClosedFile{Path: f.opt.data, Logger: f.log}
 	opt := f.options()
 	opt.Target, opt.Boundary = file, file.Boundary
-	return heal.Run(ctx, opt, []verify.Suspect{heal.SuspectOf(e)})
+	return heal.Run(ctx, opt, []verify.Suspect{s})
 }
 
 // heal verifies and heals the open storage.

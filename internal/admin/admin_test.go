@@ -155,7 +155,8 @@ func full(t *testing.T) admin.Status {
 			Totals: verify.Totals{Passes: 1, Attempted: 3, Success: 1, Failure: 2, NoChange: 1, Diff: 1, Damages: 1,
 				Bytes: 1 << 20},
 		},
-		Heal: &admin.Heal{Mode: "auto", Pending: 1, Healed: 2, Quarantined: 2, Failed: 1, Last: admin.Known(at),
+		Heal: &admin.Heal{Mode: "auto", Pending: 1, Healed: 2, Quarantined: 2, Failed: 1, Answered: 3, Unanswered: 1,
+			Last: admin.Known(at),
 			Next: admin.Known(at.Add(time.Minute)), Error: admin.Known("db1:5000: connection refused")},
 		Troubles: []admin.Trouble{
 			{Code: warning.Stalled, Text: "a commit waits for the disk", Since: at, Stall: true},

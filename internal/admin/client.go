@@ -26,14 +26,22 @@ var errNoStorage = errors.New("no such storage")
 // Fetch gets the status document of the node that dial reaches, as it came and decoded: of one storage among several,
 // or with an empty name that of the process. The error is that of dial, ErrNoStatus,
 // errNoStorage, or the cause of ctx.
-func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error), storage string) (raw []byte, st *Status,
-	err error) {
+func Fetch(ctx context.Context, dial Dialer, storage string) (raw []byte, st *Status, err error) {
+	return fetch[Status](ctx, dial, "/status", storage)
+}
+
+// FetchCluster is Fetch of what the node knows of all nodes of a storage. Older nodes have no such page.
+func FetchCluster(ctx context.Context, dial Dialer, storage string) (raw []byte, c *Cluster, err error) {
+	return fetch[Cluster](ctx, dial, "/cluster", storage)
+}
+
+func fetch[T any](ctx context.Context, dial Dialer, path, storage string) (raw []byte, document *T, err error) {
 	conn, err := dial(ctx)
 	if err != nil {
 		return nil, nil, err
 	}
 	defer hangUp(ctx, conn)()
-	raw, err = get(ctx, conn, storage)
+	raw, err = get(ctx, conn, path, storage)
 	switch {
 	case ctx.Err() != nil:
 		return nil, nil, context.Cause(ctx)
@@ -42,11 +50,11 @@ func Fetch(ctx context.Context, dial func(context.Context) (net.Conn, error), st
 	case err != nil:
 		return nil, nil, notAdmin(ErrNoStatus, err)
 	}
-	st = new(Status)
-	if err := json.Unmarshal(raw, st); err != nil {
+	document = new(T)
+	if err := json.Unmarshal(raw, document); err != nil {
 		return nil, nil, fmt.Errorf("%w (%w)", ErrNoStatus, err)
 	}
-	return raw, st, nil
+	return raw, document, nil
 }
 
 // statusOf returns the status of an answer, with its words where the replication port of a zrsd answers.
@@ -75,8 +83,8 @@ type noStorageError struct{ text string }
 func (e *noStorageError) Error() string { return e.text }
 func (e *noStorageError) Unwrap() error { return errNoStorage }
 
-func get(ctx context.Context, conn net.Conn, storage string) (raw []byte, err error) {
-	address := "http://" + ownHost + "/status"
+func get(ctx context.Context, conn net.Conn, path, storage string) (raw []byte, err error) {
+	address := "http://" + ownHost + path
 	if storage != "" {
 		address += "?storage=" + url.QueryEscape(storage)
 	}

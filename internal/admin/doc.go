@@ -2,6 +2,7 @@
 //
 //	GET /status   JSON: the whole status, a documented contract (docs/status-json.md)
 //	                    of several storages in one process: ?storage=NAME has the document of one
+//	GET /cluster  JSON: what the node knows of all nodes of a storage (?storage=NAME), after asking them
 //	GET /metrics  Prometheus text, computed from the same Status at each scrape
 //	GET /healthz  200 while the process runs, whatever replication does: a probe must not restart a node that waits
 //	GET /readyz   200 when the node is ready, else 503 with the reason as text

@@ -1,9 +1,11 @@
 package admin
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
@@ -12,6 +14,9 @@ import (
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/warning"
 )
+
+// clusterTimeout is how long other nodes are waited for, before what is known of them is answered.
+const clusterTimeout = 3 * time.Second
 
 // maxScrapes is how many scrapes may run at a time; more are answered with 503.
 const maxScrapes = 4
@@ -32,13 +37,11 @@ func Handler(src Source, control Control, names ...string) http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /metrics", promhttp.HandlerFor(registry, promhttp.HandlerOpts{MaxRequestsInFlight: maxScrapes}))
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { answerStatus(w, r, src) })
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) {
-		writeText(w, http.StatusOK,
-			"alive")
-	})
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) { writeReady(w, src.Status()) })
+	mux.HandleFunc("GET /cluster", func(w http.ResponseWriter, r *http.Request) { answerCluster(w, r, src) })
+	registerProbes(mux, src)
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		writeText(w, http.StatusOK, "zrsd: see /status, /metrics, /healthz, /readyz, /clients, /undo-log")
+		writeText(w, http.StatusOK, "zrsd: see /status, /metrics, /livez, /readyz, /primary, /replica, "+
+			"/clients, /undo-log")
 	})
 	if control != nil {
 		(&commands{control, make(chan struct{}, maxListings)}).register(mux)
@@ -61,15 +64,44 @@ func registerStorages(registry prometheus.Registerer, src Source) {
 
 // answerStatus answers about the process, or about the storage that ?storage= names.
 func answerStatus(w http.ResponseWriter, r *http.Request, src Source) {
-	name, named := r.URL.Query()["storage"]
-	if several, are := src.(Sources); are && named {
-		if src = several.Storage(name[0]); src == nil {
-			writeText(w, http.StatusNotFound, fmt.Sprintf("there is no storage of that name: there are %q",
-				several.Names()))
-			return
-		}
+	if one := sourceOf(w, r, src); one != nil {
+		writeStatus(w, one.Status())
 	}
-	writeStatus(w, src.Status())
+}
+
+// sourceOf returns src, or that of the storage that ?storage= names. It is nil where there is none of that name, which
+// has been answered then.
+func sourceOf(w http.ResponseWriter, r *http.Request, src Source) Source {
+	name, named := r.URL.Query()["storage"]
+	several, are := src.(Sources)
+	if !are || !named {
+		return src
+	}
+	one := several.Storage(name[0])
+	if one == nil {
+		writeText(w, http.StatusNotFound, fmt.Sprintf("there is no storage of that name: there are %q",
+			several.Names()))
+	}
+	return one
+}
+
+// answerCluster answers what is known of the nodes of a storage: of the first one, where none is named.
+func answerCluster(w http.ResponseWriter, r *http.Request, src Source) {
+	one := sourceOf(w, r, src)
+	if one == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), clusterTimeout)
+	defer cancel()
+	writeJSON(w, ClusterOf(ctx, firstOf(one)))
+}
+
+// firstOf returns the source of the first storage of several.
+func firstOf(src Source) Source {
+	if several, are := src.(Sources); are {
+		return several.Storage(several.Names()[0])
+	}
+	return src
 }
 
 func writeStatus(w http.ResponseWriter, st Status) {
@@ -97,23 +129,16 @@ func writeStatus(w http.ResponseWriter, st Status) {
 	if st.Totals.Refusals == nil {
 		st.Totals.Refusals = map[string]int64{}
 	}
-	body, err := json.MarshalIndent(st, "", "  ")
+	writeJSON(w, st)
+}
+
+func writeJSON(w http.ResponseWriter, document any) {
+	body, err := json.MarshalIndent(document, "", "  ")
 	if err != nil {
-		writeText(w, http.StatusInternalServerError, fmt.Sprintf("status cannot be written as JSON: %v", err))
+		writeText(w, http.StatusInternalServerError, fmt.Sprintf("this cannot be written as JSON: %v", err))
 		return
 	}
 	write(w, http.StatusOK, "application/json", append(body, '\n'))
-}
-
-func writeReady(w http.ResponseWriter, st Status) {
-	switch {
-	case st.Ready:
-		writeText(w, http.StatusOK, "ready")
-	case st.NotReady != nil:
-		writeText(w, http.StatusServiceUnavailable, "not ready: "+*st.NotReady)
-	default:
-		writeText(w, http.StatusServiceUnavailable, "not ready")
-	}
 }
 
 func writeText(w http.ResponseWriter, code int, text string) {

@@ -26,6 +26,8 @@ type Heal struct {
 	Healed      int64      `json:"healed"`      // since the process began
 	Quarantined int64      `json:"quarantined"` // likewise: damaged parts that are kept in quarantine/
 	Failed      int64      `json:"failed"`      // likewise: attempts that failed
+	Answered    int64      `json:"answered"`    // likewise: loads of damaged parts that another node has answered
+	Unanswered  int64      `json:"unanswered"`  // likewise: that failed
 	Last        *time.Time `json:"last"`        // when it was tried last
 	Next        *time.Time `json:"next_try"`    // nil: nothing is to be tried
 	Error       *string    `json:"error"`       // why one of the pending parts could not be healed

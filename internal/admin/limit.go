@@ -80,7 +80,7 @@ func serve(next http.Handler) http.Handler {
 			c.pending.Leave()
 			defer c.waits()
 		}
-		if r.URL.Path == "/healthz" {
+		if isProbe(r.URL.Path) {
 			next.ServeHTTP(w, r)
 			return
 		}

@@ -56,7 +56,9 @@ var (
 	descVerifyPasses   = desc("verify_passes_total", "Verifications that came to their end.")
 	descVerifyResults  = desc("verify_results_total", "Outcomes of verifications, by the words of commands-json.md.",
 		"result")
-	descDamaged     = desc("damaged_parts", "Parts of the copy that are known to be damaged and are not healed.")
+	descDamaged      = desc("damaged_parts", "Parts of the copy that are known to be damaged and are not healed.")
+	descDamagedLoads = desc("damaged_loads_total", "Calls of clients that met damage, by whether another node had "+
+		"what was to be there.", "result")
 	descVerifyBytes = desc("verify_bytes_total", "Bytes of data files and blobs that verifications have read.")
 
 	descTxns     = desc("transactions_total", "Transactions streamed.", "role", "direction")
@@ -97,7 +99,7 @@ func (c collector) Describe(ch chan<- *prometheus.Desc) {
 		descLeaseRemaining, descMaintenance, descDegraded, descDegrades, descWaiting,
 		descLastTid, descSize, descObjects, descTxns, descBytes,
 		descVerifyRunning, descVerifyProgress, descVerifyLast, descVerifySeconds, descVerifyFindings,
-		descVerifyPasses, descVerifyResults, descVerifyBytes, descDamaged,
+		descVerifyPasses, descVerifyResults, descVerifyBytes, descDamaged, descDamagedLoads,
 		descReconnects, descCatchUps, descRefusals,
 		descSecondaries, descProtocols, descSecSeconds, descSecBytes, descSecTxns,
 		descUpstream, descUpProto, descUpSecs, descUpBytes, descUpTxns, descSecSeed, descUpSeed,
@@ -121,6 +123,8 @@ func (c collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if st.Heal != nil {
 		s.gauge(descDamaged, float64(st.Heal.Pending))
+		s.counter(descDamagedLoads, st.Heal.Answered, "answered")
+		s.counter(descDamagedLoads, st.Heal.Unanswered, "failed")
 	}
 	s.totals(st.Role, &st.Totals)
 	s.secondaries(slices.Concat(st.Secondaries, st.Disconnected))

@@ -116,8 +116,18 @@ func document(ctx context.Context, dial Dialer, path string, values url.Values, 
 }
 
 // ask sends one request and has its answer read, on a connection of its own.
-func ask(ctx context.Context, dial Dialer, method, path string, values url.Values, read func(io.Reader) error) (
-	err error) {
+func ask(ctx context.Context, dial Dialer, method, path string, values url.Values, read func(io.Reader) error) error {
+	return send(ctx, dial, method, path, values, func(resp *http.Response) error {
+		if resp.StatusCode == http.StatusOK {
+			return read(resp.Body)
+		}
+		return refusalIn(resp)
+	})
+}
+
+// send is ask for who reads other answers than those with status 200, too.
+func send(ctx context.Context, dial Dialer, method, path string, values url.Values,
+	read func(*http.Response) error) (err error) {
 	defer func() {
 		if err != nil && ctx.Err() != nil {
 			err = context.Cause(ctx)
@@ -143,10 +153,7 @@ func ask(ctx context.Context, dial Dialer, method, path string, values url.Value
 		return notAdmin(ErrNoAnswer, err)
 	}
 	defer resp.Body.Close() //nolint:errcheck // everything of use has been read
-	if resp.StatusCode == http.StatusOK {
-		return read(resp.Body)
-	}
-	return refusalIn(resp)
+	return read(resp)
 }
 
 // hangUp closes a connection when ctx ends, and at the latest when the function that it returns is called.

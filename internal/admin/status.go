@@ -34,8 +34,10 @@ type Status struct {
 
 	Ready    bool    `json:"ready"`
 	NotReady *string `json:"not_ready_because"`
-	Closed   bool    `json:"closed"` // the storage is not open: not yet, or for a while
-	Fault    *string `json:"fault"`  // why it takes no transactions although it should; nil: it does, or should not
+	NotLive  *string `json:"not_live_because"` // why only another start can help; nil: the process works, or waits
+	ReadOnly bool    `json:"read_only"`        // standalone, and no client may commit
+	Closed   bool    `json:"closed"`           // the storage is not open: not yet, or for a while
+	Fault    *string `json:"fault"`            // why it takes no transactions though it should; nil: none
 
 	NodeID       *string `json:"node_id"`        // of this copy; nil before it has met a primary
 	Epoch        *Epoch  `json:"epoch"`          // the last one that it knows to have begun

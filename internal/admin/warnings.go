@@ -115,9 +115,9 @@ func (c *conditions) disk(d *Disk) {
 	switch {
 	case d.Error != nil:
 		c.add(warning.DiskUnknown, d.Folder, "%s", *d.Error)
-	case d.Free < min(d.Size/100, 2*gib):
+	case d.Free < min(d.Size/100, gib):
 		c.add(warning.DiskFull, d.Folder, "%s", room)
-	case d.Free < min(d.Size/20, 20*gib):
+	case d.Free < min(d.Size/20, 10*gib):
 		c.add(warning.DiskLow, d.Folder, "%s", room)
 	}
 }

@@ -26,8 +26,8 @@ func (l CommandLine) Load() (*Config, error) {
 	}
 	if isClient(tree.Root) {
 		return nil, zconfig.Errors{{Pos: tree.Root.Sections[0].Pos, Text: "this file configures a client, such as " +
-			"Zope: zrsd is the server that its <zeoclient> connects to, and takes the zeo.conf of runzeo, with <zeo> and " +
-			"<filestorage>"}}
+			"Zope: zrsd is the server that its <zeoclient> connects to, and takes the zeo.conf of runzeo, with " +
+			"<zeo> and <filestorage>"}}
 	}
 	l.replace(tree.Root)
 	c := &checker{errs: syntax, broken: len(syntax) > 0}

@@ -16,9 +16,21 @@ import (
 // errClosed says that something can be healed only where the storage is open.
 var errClosed = errors.New("the storage is not open")
 
-// SuspectOf is where damage is that a reader has met.
-func SuspectOf(e *zodb.CorruptError) verify.Suspect {
-	return verify.Suspect{From: e.Pos, To: e.Pos + 1, Found: "want " + e.Want + ", got " + e.Got}
+// SuspectOf is where damage of the data file at path is that a reader has met; ok is false where an error is about
+// nothing of the kind.
+func SuspectOf(path string, err error) (s verify.Suspect, ok bool) {
+	var corrupt *zodb.CorruptError
+	var lost *filestorage.UnreadableError
+	switch {
+	case errors.As(err, &corrupt) && corrupt.File == path:
+		return verify.Suspect{From: corrupt.Pos, To: corrupt.Pos + 1,
+			Found: "want " + corrupt.Want + ", got " + corrupt.Got}, true
+	case errors.As(err, &lost) && lost.File == path:
+		from := lost.Pos - lost.Pos%sectorLen
+		return verify.Suspect{From: from, To: from + sectorLen,
+			Found: "the disk does not give it: " + lost.Err.Error()}, true
+	}
+	return s, false
 }
 
 // A ClosedFile is the Target of a data file that cannot be opened because of its damage.

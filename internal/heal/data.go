@@ -19,6 +19,11 @@ const firstTransaction = 4
 
 // data heals a part of the data file.
 func (h *healer) data(ctx context.Context, s *verify.Suspect, item *Item) error {
+	if h.opt.Committed != nil {
+		within := *s
+		within.To = min(s.To, h.opt.Committed()) // a sector may have more
+		s = &within
+	}
 	start, before, err := h.begins(ctx, s)
 	if err != nil {
 		return err
@@ -61,7 +66,11 @@ func (h *healer) begins(ctx context.Context, s *verify.Suspect) (start int64, be
 // sound reports whether it is proved that nothing is wrong in the file as it is.
 func (h *healer) sound(ctx context.Context, start int64, s *verify.Suspect) bool {
 	from, to, err := ends(ctx, h.opt.FS, h.opt.Path, start, s)
-	return err == nil && h.copy.Prove(ctx, nil, from, to) == nil
+	if err != nil || h.copy.Prove(ctx, nil, from, to) != nil {
+		return false
+	}
+	h.proved(from, to, nil)
+	return true
 }
 
 // ends follows transactions from start to the end of a suspect, in a file on disk. It begins at 0 where the magic is
@@ -97,13 +106,13 @@ func (h *healer) from(ctx context.Context, f *remoteFile, p Peer, c *connected, 
 	if err != nil {
 		return h.blame(p, c, start, err)
 	}
-	patches, err := h.proved(ctx, f, from, to)
+	patches, err := h.proven(ctx, f, from, to)
 	if unproved(err) {
 		// Something else may be damaged between the same two checkpoints.
 		lo, hi, known, e := h.copy.Span(ctx, disk, max(from, firstTransaction), to)
 		if e == nil && known && (lo < from || hi > to) {
 			from, to = min(lo, from), hi
-			patches, err = h.proved(ctx, f, from, to)
+			patches, err = h.proven(ctx, f, from, to)
 		}
 	}
 	if err != nil {
@@ -116,6 +125,7 @@ func (h *healer) from(ctx context.Context, f *remoteFile, p Peer, c *connected, 
 		item.Length += int64(len(patches[i].Data))
 	}
 	item.Offset = patches[0].Pos
+	h.proved(from, to, patches)
 	if !h.opt.Dry {
 		err := h.opt.Target.Repair(ctx, &filestorage.Repair{From: from, To: to, Patches: patches,
 			Damage: filestorage.Damage{Tid: s.Tid, Oid: s.Oid, Found: s.Found, By: h.opt.By, Peer: p.Name}})
@@ -130,8 +140,8 @@ func (h *healer) from(ctx context.Context, f *remoteFile, p Peer, c *connected, 
 	return nil
 }
 
-// proved returns what is different in [from, to), if it is proved that the file with it is what it was.
-func (h *healer) proved(ctx context.Context, f *remoteFile, from, to int64) ([]filestorage.Patch, error) {
+// proven returns what is different in [from, to), if it is proved that the file with it is what it was.
+func (h *healer) proven(ctx context.Context, f *remoteFile, from, to int64) ([]filestorage.Patch, error) {
 	patches, err := h.differences(ctx, f, from, to)
 	if err != nil || len(patches) == 0 {
 		return nil, err

@@ -57,6 +57,8 @@ type Options struct {
 	Target Target
 	// Kept returns the hash chain as it was computed when the transactions were committed.
 	Kept func() (state.Chain, error)
+	// Committed returns up to where the file is committed. Nil: what is suspected is taken as it is.
+	Committed func() int64
 	// Boundary returns where a transaction begins, at or before an offset. Nil: transactions are followed from the
 	// front.
 	Boundary func(ctx context.Context, pos int64) (int64, error)
@@ -65,6 +67,11 @@ type Options struct {
 	Peers    []Peer
 	By       string // what has found the damage
 	Dry      bool   // nothing is written
+	// Proved is told what a part of the data file has to be, or without patches that it is right as it is, before
+	// anything is written; may be nil.
+	Proved func(part filestorage.Part, patches []filestorage.Patch)
+	// Patience bounds the time for one other node; 0: it is only bounded for each of its answers.
+	Patience time.Duration
 	Logger   hclog.Logger
 	Now      func() time.Time // nil: the system's
 }
@@ -93,7 +100,8 @@ type Item struct {
 	Error    *string   `json:"error"`    // why it failed
 	Evidence bool      `json:"evidence"` // false: a blob of which no digest was noted
 
-	Of verify.Suspect `json:"-"`
+	Of    verify.Suspect `json:"-"`
+	Final bool           `json:"-"` // it makes no sense to try it again
 }
 
 // maxItems bounds what is listed; the rest is counted.
@@ -248,6 +256,8 @@ func (h *healer) one(ctx context.Context, s *verify.Suspect) *Item {
 	if err != nil {
 		text := err.Error()
 		item.Result, item.Error = Failed, &text
+		notKept := (*filestorage.NotKeptError)(nil)
+		item.Final = errors.As(err, &notKept)
 	}
 	return item
 }
@@ -284,11 +294,7 @@ var errNoPeer = errors.New("no other node can be asked: none is known, or none i
 func (h *healer) each(ctx context.Context, try func(context.Context, Peer, *connected) error) error {
 	errs := []error{}
 	for _, p := range h.opt.Peers {
-		c := h.connect(ctx, p)
-		err := c.err
-		if err == nil {
-			err = try(ctx, p, c)
-		}
+		err := h.ask(ctx, p, try)
 		if err == nil {
 			return nil
 		}
@@ -301,6 +307,27 @@ func (h *healer) each(ctx context.Context, try func(context.Context, Peer, *conn
 		return errNoPeer
 	}
 	return errors.Join(errs...)
+}
+
+// ask tries one node.
+func (h *healer) ask(ctx context.Context, p Peer, try func(context.Context, Peer, *connected) error) error {
+	if h.opt.Patience > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, h.opt.Patience)
+		defer cancel()
+	}
+	c := h.connect(ctx, p)
+	if c.err != nil {
+		return c.err
+	}
+	return try(ctx, p, c)
+}
+
+// proved tells who is to be told what a part of the data file has to be.
+func (h *healer) proved(from, to int64, patches []filestorage.Patch) {
+	if h.opt.Proved != nil {
+		h.opt.Proved(filestorage.Part{From: from, To: to}, patches)
+	}
 }
 
 // connect returns a node that answers, or why it does not.

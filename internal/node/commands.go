@@ -149,6 +149,8 @@ type undoLister interface {
 
 var errClosing = &admin.Refusal{Reason: admin.Unavailable, Text: "given up: the storage is closing"}
 
+var errNotOpen = &admin.Refusal{Reason: admin.Unavailable, Text: "the storage is not open now: zrsd status says why"}
+
 // put lets commands use st until remove is called, which ends those at work and waits for them.
 func (d *storageHandle) put(st undoLister) (remove func()) {
 	closing, end := context.WithCancelCause(context.Background())
@@ -171,7 +173,7 @@ func (d *storageHandle) set(it *heldStorage) {
 func (d *storageHandle) use(ctx context.Context, command func(context.Context, undoLister) error) error {
 	it := d.take()
 	if it == nil {
-		return &admin.Refusal{Reason: admin.Unavailable, Text: "the storage is not open now: zrsd status says why"}
+		return errNotOpen
 	}
 	defer it.users.Done()
 	ctx, cancel := context.WithCancelCause(ctx)

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"slices"
 	"sync"
@@ -40,12 +41,16 @@ const (
 	healRounds = 100
 )
 
+// healedAgain is how often the same place is healed. What is damaged again after that the disk does not keep.
+const healedAgain = 3
+
 // maxDamaged bounds what is remembered of damaged parts.
 const maxDamaged = 1000
 
 // A damagedPart is one that is known and not healed yet.
 type damagedPart struct {
 	verify.Suspect
+	known bool // loads get what has to be there
 	by    string
 	tries int
 	due   time.Time
@@ -79,20 +84,24 @@ type healer struct {
 	rounds  int           // of the goroutine that heals
 	// allBlobs says that the last pass was to read all blobs, and did not come to them.
 	allBlobs atomic.Bool
+	answers  *answers // of loads
 
 	mu     sync.Mutex
 	parts  map[partKey]*damagedPart
-	counts admin.Heal // without what is taken from parts
+	healed map[partKey]int // how often
+	counts admin.Heal      // without what is taken from parts
 }
 
 func newHealer(c *Config) *healer {
 	return &healer{c: c, log: c.Logger.Named("heal"), kick: make(chan struct{}, 1), working: make(chan struct{}, 1),
-		parts: map[partKey]*damagedPart{}}
+		parts: map[partKey]*damagedPart{}, healed: map[partKey]int{}, answers: newAnswers()}
 }
 
 // meets is filestorage.Options.Damaged.
-func (h *healer) meets(e *zodb.CorruptError) {
-	h.add("a reader", heal.SuspectOf(e))
+func (h *healer) meets(damage error) {
+	if s, ok := heal.SuspectOf(h.c.Data, damage); ok {
+		h.add("a reader", s)
+	}
 }
 
 // verified takes what a pass has found. What it has looked at and did not find again is no damage any more: blobs, if
@@ -124,7 +133,12 @@ func (h *healer) add(by string, suspects ...verify.Suspect) {
 	for i := range suspects {
 		k := keyOf(&suspects[i])
 		if h.parts[k] == nil && len(h.parts) < maxDamaged {
-			h.parts[k] = &damagedPart{Suspect: suspects[i], by: by, since: now, due: now}
+			p := &damagedPart{Suspect: suspects[i], by: by, since: now, due: now}
+			if n := h.healed[k]; n >= healedAgain {
+				p.giveUp(fmt.Sprintf("it was healed %d times and is damaged again: replace the disk, and have this "+
+					"node filled anew", n))
+			}
+			h.parts[k] = p
 		}
 	}
 	h.mu.Unlock()
@@ -160,8 +174,51 @@ func (h *healer) run(ctx context.Context) {
 		}
 		if h.auto() {
 			h.work(ctx)
+		} else {
+			h.look(ctx)
 		}
 	}
+}
+
+// look finds out what has to be where damage is known, so that loads get it before an operator agrees to a repair.
+func (h *healer) look(ctx context.Context) {
+	for _, p := range h.due() {
+		if p.known || p.Blob || p.Index {
+			continue
+		}
+		err := h.c.handle.use(ctx, func(ctx context.Context, st undoLister) error {
+			own, is := st.(*filestorage.Storage)
+			if !is {
+				return errors.New("the storage belongs to the process that this one is attached to")
+			}
+			return h.c.correct(ctx, own, p.Suspect)
+		})
+		h.looked(&p.Suspect, err)
+	}
+}
+
+// looked notes whether loads get what has to be at a place now.
+func (h *healer) looked(s *verify.Suspect, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.parts[keyOf(s)]
+	switch {
+	case p == nil:
+	case err == nil:
+		p.known, p.err = true, ""
+	default:
+		p.later(time.Now().UTC(), err.Error())
+	}
+}
+
+// giveUp has a part not tried again.
+func (p *damagedPart) giveUp(why string) { p.tries, p.err = healTries, why }
+
+// later has a part tried again some time after now.
+func (p *damagedPart) later(now time.Time, why string) {
+	p.due = now.Add(min(healFirst<<p.tries, healLast))
+	p.tries++
+	p.err = why
 }
 
 // due returns the parts that are to be tried now.
@@ -224,15 +281,18 @@ func (h *healer) settle(report *heal.Report) {
 	h.counts.Last = &now
 	for i := range report.Items {
 		item, k := &report.Items[i], keyOf(&report.Items[i].Of)
+		if item.Result == heal.Healed && len(h.healed) < maxDamaged {
+			h.healed[k]++
+		}
 		p := h.parts[k]
 		switch {
 		case p == nil:
+		case item.Final:
+			p.giveUp(*item.Error)
 		case item.Result != heal.Failed:
 			delete(h.parts, k)
 		default:
-			p.due = now.Add(min(healFirst<<p.tries, healLast))
-			p.tries++
-			p.err = *item.Error
+			p.later(now, *item.Error)
 		}
 	}
 	h.mu.Unlock()
@@ -247,6 +307,7 @@ func (h *healer) show(st *admin.Status) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	out := h.counts
+	out.Answered, out.Unanswered = h.answers.counts()
 	out.Mode, out.Pending = mode, int64(len(h.parts))
 	var first *damagedPart
 	for _, p := range h.parts {
@@ -284,7 +345,7 @@ func (c *Config) heal(ctx context.Context, suspects []verify.Suspect, by string,
 			return &admin.Refusal{Reason: admin.NotAllowed,
 				Text: "the storage belongs to the process that this one is attached to: heal it there"}
 		case v == nil:
-			return &admin.Refusal{Reason: admin.Unavailable, Text: "the storage is not open now: zrsd status says why"}
+			return errNotOpen
 		case c.onlyRead:
 			return &admin.Refusal{Reason: admin.NotAllowed, Text: "the storage is open for reading only"}
 		}
@@ -297,7 +358,7 @@ func (c *Config) heal(ctx context.Context, suspects []verify.Suspect, by string,
 func (c *Config) healOptions(v *verifiable, st *filestorage.Storage, by string, dry bool) heal.Options {
 	opt := heal.Options{
 		FS: c.FS, Path: c.Data, Target: st, Boundary: st.Boundary, By: by, Dry: dry, Logger: c.Logger.Named("heal"),
-		Kept: c.keptChain, MaxBlob: protocol.Limits{}.WithDefaults().MaxBlob,
+		Committed: v.committed, Kept: c.keptChain, MaxBlob: protocol.Limits{}.WithDefaults().MaxBlob,
 	}
 	if v.chain != nil {
 		opt.Kept = func() (state.Chain, error) { return v.chain.Kept(), nil }
@@ -390,8 +451,8 @@ func missedBlobs(pass *verify.Pass) bool { return pass.Blobs == 0 && pass.BlobsS
 // healClosed heals a data file that could not be opened, from one of some nodes. It reports whether opening it again
 // makes sense.
 func (c *Config) healClosed(ctx context.Context, opened error, addresses []string) bool {
-	var corrupt *zodb.CorruptError
-	if !errors.As(opened, &corrupt) || corrupt.File != c.Data || len(addresses) == 0 {
+	suspect, is := heal.SuspectOf(c.Data, opened)
+	if !is || len(addresses) == 0 {
 		return false
 	}
 	log := c.Logger.Named("heal")
@@ -399,10 +460,10 @@ func (c *Config) healClosed(ctx context.Context, opened error, addresses []strin
 	report, err := heal.Run(ctx, heal.Options{
 		FS: c.FS, Path: c.Data, Target: file, Boundary: file.Boundary, By: "the start", Logger: log, Kept: c.keptChain,
 		Peers: c.healPeers(addresses),
-	}, []verify.Suspect{heal.SuspectOf(corrupt)})
+	}, []verify.Suspect{suspect})
 	if err != nil || report.Healed == 0 {
-		log.Error("the storage cannot be opened, and its damage could not be healed", "file", c.Data, "at", corrupt.Pos,
-			"error", err)
+		log.Error("the storage cannot be opened, and its damage could not be healed", "file", c.Data, "at",
+			suspect.From, "error", err)
 		return false
 	}
 	c.healer.settle(report)

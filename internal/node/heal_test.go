@@ -57,6 +57,13 @@ func couple(t *testing.T) (a, b *running) {
 	t.Helper()
 	sa, sb := newSite(t, nodetest.DiskWith(t, 20)), newSite(t, simdisk.New())
 	a, b = sa.primary(t), sb.secondary(t, sa)
+	sameHistory(t, a, b)
+	return a, b
+}
+
+// sameHistory waits until a secondary has what its primary has, both with complete chains, and can be asked.
+func sameHistory(t *testing.T, a, b *running) {
+	t.Helper()
 	last := a.Await(t, "it is ready", nodetest.Ready).Storage.LastTid
 	for _, r := range []*running{a, b} {
 		r.Await(t, "its chain is complete", func(st *admin.Status) bool {
@@ -67,7 +74,6 @@ func couple(t *testing.T) (a, b *running) {
 	a.Await(t, "it knows where the secondary can be asked", func(st *admin.Status) bool {
 		return len(st.Secondaries) == 1 && st.Secondaries[0].State == "live" && st.Secondaries[0].ReplicationAddr != nil
 	})
-	return a, b
 }
 
 // A secondary heals by itself what a verification has found, and verifies again until nothing is wrong.

@@ -1,12 +1,14 @@
 package node
 
 import (
+	"context"
 	"fmt"
 	"os"
 	"path/filepath"
 	"sync"
 	"time"
 
+	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/warning"
@@ -42,6 +44,8 @@ type nodeStatus struct {
 	phase   string              // why the node is not ready, while show is nil
 	failure string              // what made the storage close before its time
 	show    func(*admin.Status) // fills in what an open storage and its parts say
+	// peers is what is known of the other nodes. Nil: there are none, or the storage is not open.
+	peers func(context.Context) []cluster.Peer
 }
 
 func newNodeStatus(role string, c *Config) *nodeStatus {
@@ -124,11 +128,18 @@ func (f *nodeStatus) opened(show func(*admin.Status)) {
 	f.show, f.failure = show, ""
 }
 
+// joined makes what is known of other nodes seen, until the storage is closed.
+func (f *nodeStatus) joined(n *cluster.Node) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.peers = n.Peers
+}
+
 // waits makes the status say why there is nothing to show, now or any more.
 func (f *nodeStatus) waits(phase string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.show, f.phase = nil, phase
+	f.show, f.peers, f.phase = nil, nil, phase
 }
 
 // failed notes why the storage was closed before its time.

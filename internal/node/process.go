@@ -164,6 +164,9 @@ func (c *Config) offered(st *filestorage.Storage, opt zeo.StorageOptions) (withd
 	pack := c.packOptions(admin.PackRequest{})
 	opt.PackGC, opt.KeepOld, opt.Watch = pack.GC, pack.KeepOld, c.board
 	opt.Decompress, opt.Compress = c.Decompress, c.Compress
+	if c.healer != nil {
+		opt.Correct = func(ctx context.Context, damage error) bool { return c.healer.correct(ctx, st, damage) }
+	}
 	leave := c.offer(st, opt)
 	return func() { remove(); leave() }
 }

@@ -168,6 +168,7 @@ func (s *session) work(ctx context.Context) error {
 	s.status.opened(s.show)
 	s.ran = true
 	s.node.Enter(ctx)
+	s.status.joined(s.node)
 	s.now.Store(s)
 	if s.c.Opened != nil {
 		s.c.Opened(s.node)
@@ -336,6 +337,7 @@ func (s *session) newNode() (*cluster.Node, error) {
 		ReseedAuto: s.c.Reseed == ReseedAuto,
 		Self:       s.self, Storage: s.st, State: s.keep, Secret: s.c.read.secret, Dial: s.c.dialServer,
 		MayDial: s.c.mayDial, SetAccess: s.c.setAccess, Stopping: s.c.leaving.Load, Watch: s.c.board,
+		Report: s.status.report,
 	}), nil
 }
 

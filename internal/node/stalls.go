@@ -39,6 +39,9 @@ func showStalls(st *admin.Status, stalls []watchdog.Stall) {
 		st.Troubles = append(st.Troubles, admin.Trouble{
 			Code: warning.Stalled, Text: s.String(), Since: s.Since.UTC(), Stall: true,
 		})
+		if st.NotLive == nil && s.Hung(st.Now) {
+			st.NotLive = admin.Known(fmt.Sprintf("%v, since %s", s, s.Since.UTC().Format(time.RFC3339)))
+		}
 	}
 	if len(stalls) == 0 {
 		return

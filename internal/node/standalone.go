@@ -46,6 +46,7 @@ func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err erro
 	files := &files{c: &c.Config, st: st, blobs: blobs, tries: func() bool { return !c.ReadOnly }}
 	f.opened(func(out *admin.Status) {
 		showStorage(&out.Storage, st, time.Now())
+		out.ReadOnly = c.ReadOnly
 		showLeft(out, st)
 		if err := st.Ailment(); err != nil {
 			out.NotReady, out.Fault = admin.Known("it takes no transactions: "+err.Error()), admin.Known(err.Error())

@@ -10,6 +10,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/pause"
@@ -87,18 +88,20 @@ func (c *Config) verifies(v *verifiable) (done func()) {
 // verify makes one pass over the open storage.
 func (c *Config) verify(ctx context.Context, req admin.VerifyRequest, progress func(admin.VerifyProgress)) (
 	pass verify.Pass, err error) {
-	err = c.handle.use(ctx, func(ctx context.Context, _ undoLister) error {
+	err = c.handle.use(ctx, func(ctx context.Context, st undoLister) error {
 		v := c.verifiable.Load()
 		if v == nil {
-			return &admin.Refusal{Reason: admin.Unavailable, Text: "the storage is not open now: zrsd status says why"}
+			return errNotOpen
 		}
 		opt := c.passOptions(v, req)
 		opt.Progress = func(done, total int64) { progress(admin.VerifyProgress{Done: done, Total: total}) }
+		marks := damageMarks(st)
 		made, err := c.verifier.Once(ctx, opt)
 		if errors.Is(err, verify.ErrRunning) {
 			return &admin.Refusal{Reason: admin.Busy, Text: err.Error()}
 		}
 		pass = *made
+		marks(made)
 		c.healer.verified(made, &req)
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -106,6 +109,26 @@ func (c *Config) verify(ctx context.Context, req admin.VerifyRequest, progress f
 		return nil // it says itself why it did not come to its end
 	})
 	return pass, err
+}
+
+// damageMarks returns what has loads of damaged records fail, by what a pass finds that begins now.
+func damageMarks(st undoLister) func(*verify.Pass) {
+	own, is := st.(*filestorage.Storage)
+	if !is {
+		return func(*verify.Pass) {}
+	}
+	file := own.Edition()
+	return func(pass *verify.Pass) {
+		var parts []filestorage.Part
+		for i := range pass.Suspects {
+			if s := &pass.Suspects[i]; s.Exact {
+				parts = append(parts, filestorage.Part{From: s.From, To: s.To})
+			}
+		}
+		if pass.Error == nil || len(parts) > 0 {
+			own.SetDamaged(file, parts)
+		}
+	}
 }
 
 func (c *Config) passOptions(v *verifiable, req admin.VerifyRequest) verify.Options {

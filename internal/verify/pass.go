@@ -335,7 +335,8 @@ func (p *pass) judgeBlocks() {
 		}
 		f.Text += ": the disk does not have what was written; fetch it from another node or from a backup"
 		p.found(f)
-		p.suspect(Suspect{Start: b.txn, From: b.from, To: b.to, Tid: b.tid, Oid: b.oid, Found: f.Text})
+		p.suspect(Suspect{Start: b.txn, From: b.from, To: b.to, Tid: b.tid, Oid: b.oid, Found: f.Text,
+			Exact: b.exact && b.oid != nil})
 	}
 }
 

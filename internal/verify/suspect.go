@@ -14,6 +14,7 @@ type Suspect struct {
 	Oid   *zodb.Oid // of the record, or of the blob; nil: not known
 	Blob  bool      // it is the blob
 	Index bool      // it is the saved index
+	Exact bool      // it is known which byte of a record is wrong
 	Found string    // what is wrong
 }
 

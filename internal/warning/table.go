@@ -103,7 +103,7 @@ var Table = []Kind{
 		Cure:  "make room or enlarge the disk now; a pack needs as much room as the packed file will have",
 	},
 	{
-		Code: DiskLow, Severity: Minor,
+		Code: DiskLow, Severity: Minor, After: time.Minute,
 		Title: "The disk has little room left.",
 		Means: "A pack may find too little room, and the disk will be full some day.",
 		Cure:  "enlarge the disk, or pack while there is room for the packed file",

@@ -39,7 +39,7 @@ func TestNoConditionHidesAnother(t *testing.T) {
 	var l warning.List
 	got := l.Update([]warning.Condition{
 		{Code: warning.FilesWrong, Text: "one"}, {Code: warning.FilesWrong, Text: "two"},
-		{Code: warning.DiskLow, About: "/srv", Text: "low"},
+		{Code: warning.DiskLow, About: "/srv", Text: "low", Since: noon.Add(-time.Hour)},
 	}, noon)
 	if len(got) != 3 || got[0].Severity != warning.Critical || got[2].Code != warning.DiskLow {
 		t.Errorf("got %v", got)

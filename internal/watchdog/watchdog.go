@@ -20,12 +20,20 @@ import (
 // Limit is for how long a wait is no stall.
 const Limit = 10 * time.Second
 
+// hungLimit is for how long a wait for this machine may last before nobody believes in its end.
+const hungLimit = 3 * Limit
+
 // A Stall is a wait that is too long.
 type Stall struct {
 	who      string // what waits, such as "a commit"
 	waitsFor string // what for
+	others   bool   // other processes have to end it
 	Since    time.Time
 }
+
+// Hung reports whether the process should be started again: no other one has to end the wait, and it has lasted for so
+// long that it will hardly end by itself.
+func (s Stall) Hung(now time.Time) bool { return !s.others && now.Sub(s.Since) >= hungLimit }
 
 func (s Stall) String() string { return fmt.Sprintf("%s waits for %s", s.who, s.waitsFor) }
 
@@ -41,9 +49,10 @@ type Entry struct {
 	who   string
 	found func() (what string, since time.Time) // nil: what and since are noted
 
-	mu    sync.Mutex
-	what  string // empty: there is no wait
-	since time.Time
+	mu     sync.Mutex
+	what   string // empty: there is no wait
+	others bool
+	since  time.Time
 }
 
 // Entry adds a place for who, until Remove.
@@ -79,15 +88,20 @@ func (p *Entry) Remove() {
 	delete(p.board.places, p)
 }
 
-// Waits notes that a wait begins; one for the same continues.
-func (p *Entry) Waits(what string) {
+// Waits notes that a wait begins that this machine has to end: one for a disk or a lock. One for the same continues.
+func (p *Entry) Waits(what string) { p.begin(what, false) }
+
+// WaitsForOthers notes that a wait begins that other machines have to end. One for the same continues.
+func (p *Entry) WaitsForOthers(what string) { p.begin(what, true) }
+
+func (p *Entry) begin(what string, others bool) {
 	if p == nil {
 		return
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.what != what {
-		p.what, p.since = what, time.Now()
+		p.what, p.others, p.since = what, others, time.Now()
 	}
 }
 
@@ -101,13 +115,15 @@ func (p *Entry) Done() {
 	p.what = ""
 }
 
-func (p *Entry) wait() (what string, since time.Time) {
+// stall returns the wait of now; one for nothing if there is none.
+func (p *Entry) stall() Stall {
 	if p.found != nil {
-		return p.found()
+		what, since := p.found()
+		return Stall{p.who, what, true, since} // why is not known here: what it waits for has a place of its own
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return p.what, p.since
+	return Stall{p.who, p.what, p.others, p.since}
 }
 
 // Stalls returns the waits that are too long at a time, the longest first.
@@ -118,8 +134,8 @@ func (b *Board) Stalls(now time.Time) (list []Stall) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for p := range b.places {
-		if what, since := p.wait(); what != "" && now.Sub(since) >= Limit {
-			list = append(list, Stall{p.who, what, since})
+		if s := p.stall(); s.waitsFor != "" && now.Sub(s.Since) >= Limit {
+			list = append(list, s)
 		}
 	}
 	slices.SortFunc(list, func(a, b Stall) int {

@@ -55,6 +55,23 @@ func TestTheLongestStallComesFirst(t *testing.T) {
 	}
 }
 
+// A process is started again for waits that it has with this machine, not for those that others have to end.
+func TestOnlyAWaitForThisMachineMeansThatTheProcessHangs(t *testing.T) {
+	var b Board
+	p := b.Entry("a commit")
+	p.Waits("the disk")
+	if s := b.Stalls(p.since.Add(hungLimit - 1)); len(s) != 1 || s[0].Hung(p.since.Add(hungLimit-1)) {
+		t.Errorf("too early: %v", s)
+	}
+	if s := b.Stalls(p.since.Add(hungLimit)); len(s) != 1 || !s[0].Hung(p.since.Add(hungLimit)) {
+		t.Errorf("it does not hang: %v", s)
+	}
+	p.WaitsForOthers("secondaries")
+	if s := b.Stalls(p.since.Add(time.Hour)); len(s) != 1 || s[0].Hung(p.since.Add(time.Hour)) {
+		t.Errorf("secondaries make it hang: %v", s)
+	}
+}
+
 // Who has no board notes nothing.
 func TestWithoutABoardNothingIsNoted(t *testing.T) {
 	var b *Board

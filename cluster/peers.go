@@ -1,0 +1,123 @@
+package cluster
+
+import (
+	"context"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/zrsd/zrsd/protocol"
+)
+
+// How often the other nodes are asked how they are: while somebody looks, and while nobody does, so that of a node that
+// has become silent it is known how it was. maxPeers bounds how many are asked.
+const (
+	peersWatched = 2 * time.Second
+	peersIdle    = 15 * time.Second
+	maxPeers     = 64
+)
+
+// A Peer is what this node knows of another one, for people.
+type Peer struct {
+	Address string               // where it is asked
+	Status  *protocol.NodeStatus // its last answer; nil: there was none
+	Heard   time.Time            // when it came
+	Err     error                // why it did not answer the last time; nil: it did
+}
+
+// peers is what the other nodes have answered. It may be used concurrently.
+type peers struct {
+	wanted chan struct{} // one slot: somebody looks
+
+	mu    sync.Mutex
+	known map[string]Peer // by address
+	asked time.Time       // when the last round ended
+	round chan struct{}   // closed, and replaced, when a round has ended
+}
+
+func newPeers() peers {
+	return peers{wanted: make(chan struct{}, 1), known: map[string]Peer{}, round: make(chan struct{})}
+}
+
+// Peers returns what is known of the other nodes, by their addresses. Where that is no news it asks them, and waits for
+// the answers until ctx ends.
+func (n *Node) Peers(ctx context.Context) []Peer {
+	p := &n.peers
+	p.mu.Lock()
+	round, old := p.round, time.Since(p.asked) > peersWatched
+	p.mu.Unlock()
+	if old {
+		select {
+		case p.wanted <- struct{}{}:
+		default:
+		}
+		select {
+		case <-round:
+		case <-n.life.Done():
+		case <-ctx.Done():
+		}
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	list := make([]Peer, 0, len(p.known))
+	for _, addr := range slices.Sorted(maps.Keys(p.known)) {
+		list = append(list, p.known[addr])
+	}
+	return list
+}
+
+// watchPeers asks the other nodes until ctx ends. The questions name no storage, so that nobody acts upon them.
+func (n *Node) watchPeers(ctx context.Context) {
+	for {
+		n.askPeers(ctx)
+		idle := time.NewTimer(peersIdle)
+		select {
+		case <-n.peers.wanted:
+		case <-idle.C:
+		case <-ctx.Done():
+		}
+		idle.Stop()
+		if ctx.Err() != nil {
+			return
+		}
+	}
+}
+
+// askPeers asks each once, unless that was just done, and forgets those that are not among the others any more.
+func (n *Node) askPeers(ctx context.Context) {
+	p, addresses := &n.peers, n.others()
+	p.mu.Lock()
+	recent := time.Since(p.asked) < peersWatched
+	p.mu.Unlock()
+	if recent {
+		return
+	}
+	addresses = addresses[:min(len(addresses), maxPeers)]
+	answers := n.askEach(addresses, func(addr string) answer { return n.askStatusAt(ctx, addr, n.statusRequest()) })
+	if ctx.Err() != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	before := p.known
+	p.known = make(map[string]Peer, len(answers))
+	for _, a := range answers {
+		peer := Peer{Address: a.addr, Status: before[a.addr].Status, Heard: before[a.addr].Heard, Err: a.err}
+		switch {
+		case a.status != nil:
+			peer.Status = a.status
+		case a.otherStorage != nil: // of this node's, which was not named
+			peer.Status, peer.Err = a.otherStorage, nil
+		}
+		if peer.Err == nil {
+			peer.Heard = time.Now()
+		}
+		if s := peer.Status; s == nil || s.Node != n.keep.Node() || s.Run != n.opt.Self {
+			p.known[a.addr] = peer
+		}
+	}
+	p.asked = time.Now()
+	close(p.round)
+	p.round = make(chan struct{})
+}

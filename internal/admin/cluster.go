@@ -1,0 +1,345 @@
+package admin
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/printable"
+	"github.com/zrsd/zrsd/internal/warning"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Cluster is what one node knows of all nodes of a storage, and what they do not agree on: the document at /cluster.
+type Cluster struct {
+	Now      time.Time     `json:"now"`
+	Storage  string        `json:"storage"` // its name, where a process has several; empty otherwise
+	Nodes    []ClusterNode `json:"nodes"`   // the node that answers comes first
+	Problems []Problem     `json:"problems"`
+}
+
+// A ClusterNode is what is known of one node, and since when.
+type ClusterNode struct {
+	Address string `json:"address"` // where it was asked; empty: it cannot be asked
+	Name    string `json:"name"`    // empty: it has never answered
+	NodeID  string `json:"node_id"`
+	Run     string `json:"run"` // new with each start of its process; empty: not known
+	Storage string `json:"storage_id"`
+	// Source says from where this is known: "itself", "answer", its last one, "told", by the node that it follows, or
+	// "nothing".
+	Source string     `json:"source"`
+	Heard  *time.Time `json:"heard"`       // of when this is; nil: nothing is known
+	Age    float64    `json:"age_seconds"` // since then
+	Error  *string    `json:"error"`       // why it does not answer now
+	Epoch  *Epoch     `json:"epoch"`
+	// MaxEpochSeen is the highest epoch that it has heard of, when that is above Epoch.
+	MaxEpochSeen *uint64   `json:"max_epoch_seen"`
+	LastTid      *zodb.Tid `json:"last_tid"`
+	Report
+}
+
+// A Report is what a node says of itself to other nodes, for people.
+type Report struct {
+	Version  string  `json:"version"`
+	Role     string  `json:"role"`  // as in a Status; empty: not known
+	State    string  `json:"state"` // of its connection to the node that it follows; empty: it follows none
+	Follows  *string `json:"follows"`
+	Ready    *bool   `json:"ready"` // nil: not known
+	NotReady *string `json:"not_ready_because"`
+	Fenced   bool    `json:"fenced"`
+	Frozen   bool    `json:"frozen"`
+	Learner  bool    `json:"learner"`
+	Lag      Lag     `json:"lag"`
+	// Warnings are those that it has, critical ones first.
+	Warnings []warning.Warning `json:"warnings"`
+	// Followers are the nodes that follow it.
+	Followers []Follower `json:"followers"`
+}
+
+// A Follower is a node that follows another one, as that one knows it.
+type Follower struct {
+	Name    string    `json:"name"`
+	NodeID  string    `json:"node_id"`
+	Address string    `json:"replication_addr"`
+	State   string    `json:"state"`
+	Durable *zodb.Tid `json:"durable_tid"`
+	Lag     Lag       `json:"lag"`
+}
+
+// A Problem is something that nodes do not agree on.
+type Problem struct {
+	Code string `json:"code"`
+	Text string `json:"text"`
+}
+
+// The bounds on what other nodes say.
+const (
+	maxClusterNodes = 128
+	maxFollowers    = 64
+	maxPeerWarnings = 16
+	maxPeerText     = 1000
+)
+
+// A PeerSource is a Source that knows other nodes of its storage.
+type PeerSource interface {
+	Source
+	// Peers returns what is known of them. It may ask them, until ctx ends.
+	Peers(ctx context.Context) []ClusterNode
+}
+
+// ClusterOf returns what src knows.
+func ClusterOf(ctx context.Context, src Source) Cluster {
+	var peers []ClusterNode
+	if p, can := src.(PeerSource); can {
+		peers = p.Peers(ctx)
+	}
+	st := src.Status()
+	return Join(st.Now, append([]ClusterNode{NodeOf(&st)}, peers...))
+}
+
+// NodeOf is how a node is shown by its own status.
+func NodeOf(st *Status) ClusterNode {
+	return ClusterNode{
+		Address: orEmpty(st.ReplicationAddr), Name: st.Name, NodeID: orEmpty(st.NodeID),
+		Storage: orEmpty(st.Storage.ID), Source: "itself", Heard: Known(st.Now), Epoch: st.Epoch,
+		MaxEpochSeen: st.MaxEpochSeen, LastTid: st.Storage.LastTid, Report: ReportOf(st),
+	}
+}
+
+func orEmpty(s *string) string {
+	if s == nil {
+		return ""
+	}
+	return *s
+}
+
+// ReportOf is what a node with this status says to others.
+func ReportOf(st *Status) Report {
+	r := Report{Version: st.Version, Role: st.Role, Ready: Known(st.Ready), NotReady: st.NotReady, Fenced: st.Fenced,
+		Frozen: st.Frozen, Learner: st.Learner,
+		Warnings: st.Warnings[:min(len(st.Warnings), maxPeerWarnings)]}
+	if u := st.Upstream; u != nil {
+		r.State, r.Lag, r.Follows = u.State, u.Lag, u.Name
+		if u.Name == nil {
+			r.Follows = u.Address
+		}
+	}
+	for _, s := range slices.Concat(st.Secondaries, st.Disconnected) {
+		if s.Name != "" && len(r.Followers) < maxFollowers { // the others have not said who they are
+			r.Followers = append(r.Followers, followerOf(&s))
+		}
+	}
+	return r
+}
+
+func followerOf(s *Secondary) Follower {
+	return Follower{Name: s.Name, NodeID: orEmpty(s.NodeID), Address: orEmpty(s.ReplicationAddr),
+		State: s.State, Durable: s.Durable, Lag: s.Lag}
+}
+
+// Encode returns the report as other nodes are sent it: nothing when it does not fit into a number of bytes.
+func (r *Report) Encode(limit int) []byte {
+	b, err := json.Marshal(r)
+	if err != nil || len(b) > limit {
+		r.Followers = nil
+		if b, err = json.Marshal(r); err != nil || len(b) > limit {
+			return nil
+		}
+	}
+	return b
+}
+
+// ReadReport returns what another node has said. What cannot be read counts as not said: it is for people only.
+func ReadReport(b []byte) (r Report) {
+	if err := json.Unmarshal(b, &r); err != nil {
+		return Report{}
+	}
+	r.Followers = r.Followers[:min(len(r.Followers), maxFollowers)]
+	r.Warnings = r.Warnings[:min(len(r.Warnings), maxPeerWarnings)]
+	for i := range r.Warnings {
+		w := &r.Warnings[i]
+		w.Code, w.Severity = warning.Code(shortened(string(w.Code))), warning.Severity(shortened(string(w.Severity)))
+		w.About, w.Text, w.Cure = shortened(w.About), shortened(w.Text), shortened(w.Cure)
+	}
+	for _, s := range []*string{&r.Version, &r.Role, &r.State, r.Follows, r.NotReady} {
+		shorten(s)
+	}
+	for i := range r.Followers {
+		f := &r.Followers[i]
+		for _, s := range []*string{&f.Name, &f.NodeID, &f.Address, &f.State} {
+			shorten(s)
+		}
+	}
+	return r
+}
+
+func shorten(s *string) {
+	if s != nil {
+		*s = shortened(*s)
+	}
+}
+
+func shortened(s string) string { return printable.Short(s, maxPeerText) }
+
+// Join puts together what is known of each node, adds those that only the node knows that they follow, and says what
+// they do not agree on.
+func Join(now time.Time, nodes []ClusterNode) Cluster {
+	c := Cluster{Now: now}
+	for i := range nodes {
+		if !slices.ContainsFunc(c.Nodes, func(n ClusterNode) bool { return n.same(&nodes[i]) }) {
+			c.Nodes = append(c.Nodes, nodes[i])
+		}
+	}
+	c.addFollowers()
+	for i := range c.Nodes {
+		n := &c.Nodes[i]
+		if n.Heard != nil {
+			n.Age = max(0, now.Sub(*n.Heard).Seconds())
+		}
+		if n.Followers == nil {
+			n.Followers = []Follower{}
+		}
+		if n.Warnings == nil {
+			n.Warnings = []warning.Warning{}
+		}
+	}
+	c.Problems = problems(c.Nodes)
+	return c
+}
+
+// same reports whether two answers are of one process.
+func (n *ClusterNode) same(o *ClusterNode) bool {
+	if n.NodeID == "" || o.NodeID == "" {
+		return n.Address == o.Address && (n.Address != "" || n.Name == o.Name)
+	}
+	return n.NodeID == o.NodeID && (n.Run == o.Run || n.Run == "" || o.Run == "")
+}
+
+// addFollowers adds the nodes of which only those that they follow know, such as those that nobody can connect to. Of
+// those that have never answered it takes what these know.
+func (c *Cluster) addFollowers() {
+	told := slices.Clone(c.Nodes)
+	slices.SortStableFunc(told, func(a, b ClusterNode) int { return cmp.Compare(rank(&a), rank(&b)) })
+	for i := range told {
+		from := &told[i]
+		for _, f := range from.Followers {
+			n := ClusterNode{Address: f.Address, Name: f.Name, NodeID: f.NodeID, Storage: from.Storage, Source: "told",
+				Heard: from.Heard, LastTid: f.Durable,
+				Report: Report{Role: "secondary", State: f.State, Follows: Known(from.Name), Lag: f.Lag}}
+			at := slices.IndexFunc(c.Nodes, func(o ClusterNode) bool { return n.same(&o) })
+			switch {
+			case at < 0 && len(c.Nodes) < maxClusterNodes:
+				c.Nodes = append(c.Nodes, n)
+			case at >= 0 && c.Nodes[at].Heard == nil:
+				n.Error = c.Nodes[at].Error
+				c.Nodes[at] = n
+			}
+		}
+	}
+}
+
+// rank puts those first whose word about their followers counts most.
+func rank(n *ClusterNode) int {
+	if n.Role == "primary" && n.Error == nil {
+		return 0
+	}
+	return 1
+}
+
+// problems says what nodes do not agree on, and what keeps commits from being taken.
+func problems(nodes []ClusterNode) []Problem {
+	list := []Problem{}
+	add := func(code, format string, args ...any) {
+		list = append(list, Problem{code, fmt.Sprintf(format, args...)})
+	}
+	var leads, silent []string
+	var top *ClusterNode // of the highest epoch
+	replicated := false
+	for i := range nodes {
+		n := &nodes[i]
+		replicated = replicated || n.Role == "secondary"
+		if n.Role == "primary" && n.Error == nil && !n.Fenced {
+			leads = append(leads, n.Name)
+		}
+		if n.Error != nil {
+			silent = append(silent, cmp.Or(n.Name, n.Address))
+		}
+		if n.Epoch != nil && (top == nil || n.Epoch.Number > top.Epoch.Number) {
+			top = n
+		}
+	}
+	switch {
+	case len(leads) > 1:
+		add("two_primaries", "%s are both primary: commits may go to either. Stop clients from writing, and see "+
+			"zrsd status of each; the one with the lower epoch has to be demoted", strings.Join(leads, " and "))
+	case len(leads) == 0 && replicated:
+		add("no_primary", "no node that answers is primary: nobody takes commits. Start the primary, or promote a "+
+			"secondary (zrsd promote)")
+	}
+	if len(silent) > 0 {
+		add("no_answer", "%s: no answer. Check that the node runs and that its replication address can be reached",
+			strings.Join(silent, ", "))
+	}
+	for i := range nodes {
+		problemsWith(&nodes[i], top, add)
+		for j := range i {
+			if id := nodes[i].NodeID; id != "" && id == nodes[j].NodeID {
+				add("copies", "%s and %s have one node id, %s: one is a copy of the other. See zrsd status of both",
+					cmp.Or(nodes[j].Address, nodes[j].Name), cmp.Or(nodes[i].Address, nodes[i].Name), id)
+			}
+		}
+	}
+	return append(list, storageProblems(nodes)...)
+}
+
+// problemsWith says where a node has another history than that of the highest epoch.
+func problemsWith(n, top *ClusterNode, add func(code, format string, args ...any)) {
+	if n.Epoch == nil || top == nil || n == top || n.Error != nil {
+		return
+	}
+	switch {
+	case n.Epoch.Number < top.Epoch.Number:
+		add("epochs_differ", "%s is of epoch %d, %s of epoch %d: the former has not followed the primary of the new "+
+			"epoch yet", n.Name, n.Epoch.Number, top.Name, top.Epoch.Number)
+	case differ(n.Epoch.Begin, top.Epoch.Begin) || differ(n.Epoch.By, top.Epoch.By):
+		add("histories_differ", "%s and %s began epoch %d in different ways: their histories are not the same. Find "+
+			"out which one is right before anything is written (zrsd compare)", n.Name, top.Name, n.Epoch.Number)
+	}
+}
+
+func differ[T comparable](a, b *T) bool { return a != nil && b != nil && *a != *b }
+
+// storageProblems says which nodes have another storage, or another version of the program.
+func storageProblems(nodes []ClusterNode) (list []Problem) {
+	storages, versions := map[string][]string{}, map[string][]string{}
+	for i := range nodes {
+		n := &nodes[i]
+		if n.Storage != "" {
+			storages[n.Storage] = append(storages[n.Storage], n.Name)
+		}
+		if n.Version != "" && n.Error == nil {
+			versions[n.Version] = append(versions[n.Version], n.Name)
+		}
+	}
+	if len(storages) > 1 {
+		list = append(list, Problem{"storages_differ", "not all nodes have the same storage: " + grouped(storages)})
+	}
+	if len(versions) > 1 {
+		list = append(list, Problem{"versions_differ", "not all nodes run the same version: " + grouped(versions)})
+	}
+	return list
+}
+
+// grouped lists names by what they have in common.
+func grouped(by map[string][]string) string {
+	var parts []string
+	for what, names := range by {
+		parts = append(parts, fmt.Sprintf("%s (%s)", what, strings.Join(names, ", ")))
+	}
+	slices.Sort(parts)
+	return strings.Join(parts, "; ")
+}
