@@ -14,7 +14,7 @@ BENCHSTAT    := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build generate demo test race end-to-end vet lint fuzz mutants bench benchcmp release packages wheel longrun soak venv tools fmt clean
+.PHONY: help build generate demo test race end-to-end vet lint fuzz mutants bench benchcmp release packages wheel container longrun soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -100,6 +100,13 @@ wheel: ## Python wheels of this commit in bin/wheels, installed in an environmen
 	@rm -rf $(BIN)/wheels
 	GO="$(GO)" sh packaging/wheel/build.sh $(BIN)/wheels
 	sh packaging/tests/wheel.sh $(BIN)/wheels
+
+container: ## the container image of this commit, built without a registry and run as plone-zeo is (as root, with Debian's buildah and podman)
+	@sh integration/venv.sh zodb
+	@rm -rf $(BIN)/container && mkdir -p $(BIN)/container
+	GO="$(GO)" sh packaging/tests/container-image.sh $(BIN)/container "v$$(sh packaging/version.sh)"
+	sh packaging/tests/container.sh $(BIN)/container
+	@rm -rf $(BIN)/container
 
 longrun: venv ## the random crash and network stories, 200 rounds and more; prints the seeds
 	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run Random ./integration

@@ -28,6 +28,7 @@ SIGTERM and SIGINT stop it. SIGUSR2 reopens the log files, SIGHUP reloads certif
 type serveOptions struct {
 	dir, data, blobs string
 	line             config.CommandLine
+	makeFolders      bool
 
 	who identityFlags
 }
@@ -52,6 +53,8 @@ func serveCommand() *cobra.Command {
 		"directory")
 	pathVar(flags, &opt.data, "data", "the `Data.fs`, instead of that below --dir")
 	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`, instead of that below --dir")
+	flags.BoolVar(&opt.makeFolders, "make-folders", false, "create the folders of the files that -C names: for a new "+
+		"volume")
 	opt.who.registerNew(flags)
 	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "listen" {
@@ -116,6 +119,11 @@ func (opt *serveOptions) load() (*config.Config, error) {
 	switch given := opt.dir + opt.data + opt.blobs; {
 	case opt.line.File != "" && given != "":
 		return nil, errors.New("--configure names the storages: leave out --dir, --data and --blobs")
+	case opt.line.File != "" && opt.makeFolders:
+		if err := config.MakeFolders(opt.line.File); err != nil {
+			return nil, err
+		}
+		fallthrough
 	case opt.line.File != "":
 		return opt.line.Load()
 	case opt.dir != "" && opt.data != "":

@@ -20,11 +20,11 @@ from BTrees.Length import Length
 from ZODB.POSException import POSError
 
 
-def database(address, blobs):
+def database(address, blobs, read_only):
     if "/" not in address:
         host, port = address.rsplit(":", 1)
         address = (host, int(port))
-    return ZEO.DB(address, wait=True, wait_timeout=30, blob_dir=blobs)
+    return ZEO.DB(address, wait=True, wait_timeout=30, blob_dir=blobs, read_only=read_only)
 
 
 def write(root, name):
@@ -60,7 +60,7 @@ def keep(connection, name):
 
 def main(what, address, name):
     with tempfile.TemporaryDirectory() as blobs:
-        run(what, database(address, blobs), name)
+        run(what, database(address, blobs, what == "read"), name)
 
 
 def run(what, db, name):
