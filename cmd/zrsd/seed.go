@@ -11,6 +11,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/internal/node"
+	"github.com/zrsd/zrsd/internal/priority"
 )
 
 const seedHelp = `Makes Data.fs, and the blob directory, a copy of those of the node with the replication address ADDR,
@@ -96,6 +97,7 @@ func (opt *seedCommandOptions) run(ctx context.Context, out, terminal io.Writer)
 		}
 		defer end()
 	}
+	priority.LowerAll(priority.Background) // nobody is served here, and others may be on this machine
 	bar := newProgress(terminal, "seed")
 	var last node.SeedReport
 	begun := time.Now()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"math"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/check"
 	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/internal/priority"
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -51,11 +53,16 @@ type Options struct {
 
 // thread runs f on a thread that yields, if it is to.
 func (o *Options) thread(f func()) {
-	if o.Yield {
-		withLowPriority(f)
-	} else {
+	if !o.Yield {
 		f()
+		return
 	}
+	var g sync.WaitGroup
+	g.Go(func() {
+		priority.Lower(priority.Idle)
+		f()
+	})
+	g.Wait()
 }
 
 // fill fills in what has a default.

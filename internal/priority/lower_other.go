@@ -1,0 +1,9 @@
+//go:build !linux
+
+package priority
+
+// Lower changes nothing here.
+func Lower(Level) {}
+
+// LowerAll changes nothing here.
+func LowerAll(Level) {}
