@@ -270,6 +270,9 @@ func (f *failoverNode) show() *admin.Coordinator {
 	now := loop.Status()
 	out.LeaseRemaining = now.Remaining.Seconds()
 	out.Doing, out.LastError = admin.NonZero(now.Doing), admin.NonZero(now.LastError)
+	if now.LastError != "" {
+		out.LastErrorAt = admin.Known(now.ErrorTime.UTC())
+	}
 	if !now.Known {
 		return out
 	}

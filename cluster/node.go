@@ -49,6 +49,8 @@ type Options struct {
 	SetAccess func(zeo.Access)
 	// Report is what this node says of itself to other nodes, for people: see protocol.NodeStatus. Nil: nothing.
 	Report func() []byte
+	// Followers returns where the nodes can be asked that a report names. Nil: a report is not read.
+	Followers func(report []byte) []string
 	// Stopping reports whether the process is ending, which nobody should take for a primary any more. Nil: never.
 	Stopping func() bool
 	Watch    *watchdog.Board // gets the waits

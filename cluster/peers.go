@@ -16,6 +16,7 @@ const (
 	peersWatched = 2 * time.Second
 	peersIdle    = 15 * time.Second
 	maxPeers     = 64
+	peersKept    = time.Hour // for how long one is asked that no other node names any more
 )
 
 // A Peer is what this node knows of another one, for people.
@@ -84,17 +85,46 @@ func (n *Node) watchPeers(ctx context.Context) {
 	}
 }
 
-// askPeers asks each once, unless that was just done, and forgets those that are not among the others any more.
+// named returns where those can be asked that other nodes follow, and that follow them, each once.
+func (n *Node) named(answers []answer) (list []string) {
+	for _, a := range answers {
+		s := a.otherStorage // of this node's storage, which was not named
+		if s == nil {
+			continue
+		}
+		if s.UpstreamAddr != "" {
+			list = append(list, s.UpstreamAddr)
+		}
+		if n.opt.Followers != nil {
+			list = append(list, n.opt.Followers(s.Report)...)
+		}
+	}
+	slices.Sort(list)
+	return slices.Compact(list)
+}
+
+// askPeers asks each once, unless that was just done, and those that these name.
 func (n *Node) askPeers(ctx context.Context) {
 	p, addresses := &n.peers, n.others()
 	p.mu.Lock()
 	recent := time.Since(p.asked) < peersWatched
+	for addr := range p.known {
+		if time.Since(p.known[addr].Heard) < peersKept && !slices.Contains(addresses, addr) {
+			addresses = append(addresses, addr)
+		}
+	}
 	p.mu.Unlock()
 	if recent {
 		return
 	}
-	addresses = addresses[:min(len(addresses), maxPeers)]
-	answers := n.askEach(addresses, func(addr string) answer { return n.askStatusAt(ctx, addr, n.statusRequest()) })
+	var answers []answer
+	for asked := []string{n.opt.ReplicationAddr}; len(addresses) > 0; { // on the way to the primary, and to others
+		addresses = addresses[:min(len(addresses), max(0, maxPeers-len(asked)))]
+		asked = append(asked, addresses...)
+		news := n.askEach(addresses, func(addr string) answer { return n.askStatusAt(ctx, addr, n.statusRequest()) })
+		answers = append(answers, news...)
+		addresses = slices.DeleteFunc(n.named(news), func(addr string) bool { return slices.Contains(asked, addr) })
+	}
 	if ctx.Err() != nil {
 		return
 	}

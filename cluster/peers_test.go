@@ -7,6 +7,8 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
+	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 )
 
 // sees waits until a node knows of all nodes what is wanted.
@@ -65,4 +67,19 @@ func TestANodeThatIsSilentIsShownAsItWas(t *testing.T) {
 		return n.Error != nil && n.Role == "primary" && n.Epoch != nil && n.Age >= time.Since(heard).Seconds()-1 &&
 			missed["no_primary"] && missed["no_answer"]
 	})
+}
+
+// A node at the end of a chain knows the primary, and the primary knows it.
+func TestNodesOfAChainKnowEachOther(t *testing.T) {
+	sa, sb, sc := newSite(t, nodetest.DiskWith(t, 3)), newSite(t, simdisk.New()), newSite(t, simdisk.New())
+	sa.name, sb.name, sc.name = "a", "b", "c"
+	a := sa.start(t, state.RolePrimary)
+	b := sb.start(t, state.RoleSecondary, sa)
+	c := sc.start(t, state.RoleSecondary, sb)
+	for _, s := range []*clusterNode{a, b, c} {
+		s.sees(t, s.name+" knows of three", func(by map[string]admin.ClusterNode, doc *admin.Cluster) bool {
+			return len(doc.Nodes) == 3 && by["a"].Role == "primary" && by["c"].State == "live" &&
+				*by["c"].Follows == "b" && by["c"].Epoch != nil && by["a"].Epoch != nil && len(doc.Problems) == 0
+		})
+	}
 }

@@ -137,7 +137,7 @@ func (p *Primary) sourceFailed(err error) error {
 	log.Error("reading the storage failed; run zrsd check on it", "error", err)
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.roster.sourceError = err.Error()
+	p.roster.sourceError, p.roster.sourceErrorTime = err.Error(), p.opt.now()
 	return goodbye("the primary cannot read its own storage: %w; check it there", err)
 }
 

@@ -37,16 +37,18 @@ const (
 
 // A Status is a snapshot of a Primary, in the form in which it is shown as JSON.
 type Status struct {
-	StorageID   string            `json:"storage_id"`
-	Epochs      []protocol.Epoch  `json:"epochs"`
-	LastTid     zodb.Tid          `json:"last_tid"`
-	LastTime    time.Time         `json:"last_time"` // that LastTid encodes
-	Size        int64             `json:"size"`      // bytes of the file
-	Draining    bool              `json:"draining"`
-	SourceError string            `json:"source_error"` // the last failure to read the storage
-	Secondaries []SecondaryStatus `json:"secondaries"`  // in the order of connecting; the disconnected last
-	Refusals    []RefusedPeer     `json:"refusals"`     // the last ones, oldest first
-	Totals      Totals            `json:"totals"`
+	StorageID string           `json:"storage_id"`
+	Epochs    []protocol.Epoch `json:"epochs"`
+	LastTid   zodb.Tid         `json:"last_tid"`
+	LastTime  time.Time        `json:"last_time"` // that LastTid encodes
+	Size      int64            `json:"size"`      // bytes of the file
+	Draining  bool             `json:"draining"`
+	// SourceError is the last failure to read the storage, until a secondary has got everything again.
+	SourceError     string            `json:"source_error"`
+	SourceErrorTime time.Time         `json:"source_error_time"`
+	Secondaries     []SecondaryStatus `json:"secondaries"` // in the order of connecting; the disconnected last
+	Refusals        []RefusedPeer     `json:"refusals"`    // the last ones, oldest first
+	Totals          Totals            `json:"totals"`
 }
 
 // Totals only ever rise while the process lives.
@@ -141,6 +143,8 @@ type roster struct {
 	refusals    []RefusedPeer
 	totals      Totals
 	sourceError string
+	// sourceErrorTime is when it came. It is over when a secondary that connected later has got everything.
+	sourceErrorTime time.Time
 }
 
 func (r *roster) connected() int { return len(r.peers) }
@@ -242,7 +246,6 @@ func (p *Primary) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	s.Draining = p.draining.Err() != nil
-	s.SourceError = p.roster.sourceError
 	s.Refusals = append(s.Refusals, p.roster.refusals...)
 	s.Totals = p.roster.totals
 	s.Totals.Refusals = maps.Clone(p.roster.totals.Refusals)
@@ -253,6 +256,12 @@ func (p *Primary) Status() Status {
 		if !c.asks {
 			s.Secondaries = append(s.Secondaries, one)
 		}
+		if one.State == StateLive && one.ConnectedSince.After(p.roster.sourceErrorTime) {
+			p.roster.sourceError = ""
+		}
+	}
+	if s.SourceError = p.roster.sourceError; s.SourceError != "" {
+		s.SourceErrorTime = p.roster.sourceErrorTime
 	}
 	for _, one := range p.roster.gone {
 		one.Lag = lagOfGone(one, s.LastTid, now)

@@ -54,8 +54,8 @@ type Status struct {
 	// SeedFrom says that the nodes of Options.SeedFrom are asked first, and the primary afterwards.
 	SeedFrom bool
 
-	LastError     string    // stays after a recovery, until the next one
-	LastErrorTime time.Time // zero: there was none
+	LastError     string    // why a connection ended or did not come about; empty once this is live again
+	LastErrorTime time.Time // zero: there is none
 	// Final is the last error where each address has given one that time does not mend, such as a refusal or another
 	// service that listens there. It is tried on, because somebody may mend it. Nil: there is hope.
 	Final error

@@ -106,6 +106,7 @@ func (t *tracker) heartbeat(h *protocol.Heartbeat) {
 func (t *tracker) arrive() {
 	if t.own >= t.goal && (t.streamEnded || !t.zrs2) && t.st.Seed == nil {
 		t.set(StateLive)
+		t.st.LastError, t.st.LastErrorTime = "", time.Time{}
 	}
 }
 

@@ -11,7 +11,7 @@ type Status struct {
 	Known     bool // there is a view
 	Remaining time.Duration
 	Doing     string    // and why
-	LastError string    // of the coordinator, and when; empty: none yet
+	LastError string    // of the coordinator, and when; empty: none, or it is over
 	ErrorTime time.Time // by the wall clock, for people
 }
 
@@ -56,6 +56,15 @@ func (b *statusBoard) noteError(what string, err error) bool {
 	news := text != b.lastError
 	b.lastError, b.errorTime = text, time.Now()
 	return news
+}
+
+// works notes that the coordinator did what it was asked to: an error that has not come again for some time is over.
+func (b *statusBoard) works(now time.Time, again time.Duration) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if now.Sub(b.errorTime) > again {
+		b.lastError, b.errorTime = "", time.Time{}
+	}
 }
 
 func (b *statusBoard) standAside(until time.Duration, because string) {

@@ -88,6 +88,9 @@ func (l *Loop) publishStatus(ctx context.Context) {
 		cancel()
 		l.failed("take the status of this node", err)
 		pause := l.renewInterval()
+		if err == nil {
+			l.status.works(time.Now(), 2*pause)
+		}
 		if _, vacant, _ := l.views.latest(); err != nil || vacant != 0 {
 			pause = 2 * l.stepInterval()
 		}

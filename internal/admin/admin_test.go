@@ -92,16 +92,16 @@ func full(t *testing.T) admin.Status {
 		Coordinator: &admin.Coordinator{
 			Address: "etcd://e1:2379", Leader: admin.Known("db1"), Epoch: admin.Known[uint64](3), LeaseRemaining: 7.5,
 			Maintenance: true, Members: []string{"db1", "db2"}, Doing: admin.Known("follows db1"),
-			LastError: admin.Known("timed out"),
+			LastError: admin.Known("timed out"), LastErrorAt: admin.Known(at),
 		},
 		Storage: admin.Storage{
 			Path: "/srv/Data.fs", ID: admin.Known("5b1f"), Magic: admin.Known("FS30"), Blobs: true, Shared: true,
 			Size:    4096,
 			Objects: admin.Known[int64](17), LastTid: last, LastTime: admin.Known(last.Time()),
-			LastError: admin.Known("bad sector"),
-			LastPack:  &admin.LastPack{Ended: at, Duration: 2.5, Packed: true, Before: 8192, After: 4096},
-			Sync:      admin.DurationsOf(times(3 * time.Millisecond)),
-			Disks:     []admin.Disk{{Folder: "/srv", Free: 1 << 30, Size: 1 << 40}},
+			LastError: admin.Known("bad sector"), LastErrorAt: admin.Known(at),
+			LastPack: &admin.LastPack{Ended: at, Duration: 2.5, Packed: true, Before: 8192, After: 4096},
+			Sync:     admin.DurationsOf(times(3 * time.Millisecond)),
+			Disks:    []admin.Disk{{Folder: "/srv", Free: 1 << 30, Size: 1 << 40}},
 		},
 		ZEO: &admin.ZEO{Clients: 2, Loads: 30, Stores: 20, Commits: 10, Aborts: 1, Conflicts: 3, Resolved: 4, Voting: 1,
 			Commit: admin.DurationsOf(times(7 * time.Millisecond))},
@@ -111,7 +111,7 @@ func full(t *testing.T) admin.Status {
 			Since:    admin.Known(at), LastTid: tid(t, "03f8658010000000"), Applied: last, Durable: last,
 			Lag:       admin.Lag{admin.Known[int64](3), admin.Known[int64](900), admin.Known(12.5)},
 			Seed:      &admin.Seed{Done: 250, Total: 1000, Rate: 50, Left: admin.Known(15.0), Since: at},
-			LastError: admin.Known("connection reset by peer"),
+			LastError: admin.Known("connection reset by peer"), LastErrorAt: admin.Known(at),
 		},
 		Secondaries: []admin.Secondary{
 			{

@@ -276,7 +276,7 @@ func problems(nodes []ClusterNode) []Problem {
 	case len(leads) > 1:
 		add("two_primaries", "%s are both primary: commits may go to either. Stop clients from writing, and see "+
 			"zrsd status of each; the one with the lower epoch has to be demoted", strings.Join(leads, " and "))
-	case len(leads) == 0 && replicated:
+	case len(leads) == 0 && replicated && !followsUnknown(nodes):
 		add("no_primary", "no node that answers is primary: nobody takes commits. Start the primary, or promote a "+
 			"secondary (zrsd promote)")
 	}
@@ -294,6 +294,22 @@ func problems(nodes []ClusterNode) []Problem {
 		}
 	}
 	return append(list, storageProblems(nodes)...)
+}
+
+// followsUnknown reports whether a node has a connection to one that cannot be asked, such as a primary of zc.zrs.
+func followsUnknown(nodes []ClusterNode) bool {
+	return slices.ContainsFunc(nodes, func(n ClusterNode) bool {
+		return n.Error == nil && slices.Contains([]string{"live", "catching-up", "seeding"}, n.State) &&
+			!slices.ContainsFunc(nodes, func(o ClusterNode) bool { return follows(&n, &o) })
+	})
+}
+
+// follows reports whether n follows o.
+func follows(n, o *ClusterNode) bool {
+	if n.Follows == nil || *n.Follows == "" || n.Role == "primary" {
+		return false
+	}
+	return *n.Follows == o.Name || *n.Follows == o.Address
 }
 
 // problemsWith says where a node has another history than that of the highest epoch.

@@ -1,5 +1,6 @@
 // Package admin is the HTTP server for operators and their tools, beside the replication port.
 //
+//	GET /         HTML for browsers: the status page (?storage=NAME); text for others
 //	GET /status   JSON: the whole status, a documented contract (docs/status-json.md)
 //	                    of several storages in one process: ?storage=NAME has the document of one
 //	GET /cluster  JSON: what the node knows of all nodes of a storage (?storage=NAME), after asking them

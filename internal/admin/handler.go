@@ -24,6 +24,11 @@ const maxScrapes = 4
 // Handler answers the paths of the package comment about src, and has control do commands. Without one there are none.
 // It answers under IP addresses, the names of this machine and the given ones.
 func Handler(src Source, control Control, names ...string) http.Handler {
+	return handlerOf(src, control, newHistories(src), names)
+}
+
+// handlerOf is Handler with what remembers the last hour.
+func handlerOf(src Source, control Control, past histories, names []string) http.Handler {
 	registry := prometheus.NewPedanticRegistry()
 	registerStorages(registry, src)
 	registry.MustRegister(
@@ -39,10 +44,7 @@ func Handler(src Source, control Control, names ...string) http.Handler {
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, r *http.Request) { answerStatus(w, r, src) })
 	mux.HandleFunc("GET /cluster", func(w http.ResponseWriter, r *http.Request) { answerCluster(w, r, src) })
 	registerProbes(mux, src)
-	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		writeText(w, http.StatusOK, "zrsd: see /status, /metrics, /livez, /readyz, /primary, /replica, "+
-			"/clients, /undo-log")
-	})
+	(&page{src: src, control: control, histories: past, making: make(chan struct{}, maxPages)}).register(mux)
 	if control != nil {
 		(&commands{control, make(chan struct{}, maxListings)}).register(mux)
 	}

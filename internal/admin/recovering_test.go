@@ -26,8 +26,8 @@ func TestAPanicCostsOneRequest(t *testing.T) {
 		t.Fatal(err)
 	}
 	var log strings.Builder
-	s := Serve(ln, falling{}, nil, hclog.New(&hclog.LoggerOptions{Output: &log}))
 	before := recovered.Count()
+	s := Serve(ln, falling{}, nil, hclog.New(&hclog.LoggerOptions{Output: &log}))
 	get := func(path string) (int, error) {
 		req, err := http.NewRequestWithContext(
 			context.Background(),

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
+	"sync"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -24,15 +25,19 @@ const (
 
 // A Server answers on one listener. Make one with Serve.
 type Server struct {
-	http *http.Server
-	done chan error
+	http  *http.Server
+	done  chan error
+	stop  context.CancelFunc // ends what remembers the last hour
+	hours sync.WaitGroup
 }
 
 // Serve answers on ln, which it owns from now on, until Close. Control and names are as of Handler.
 func Serve(ln net.Listener, src Source, control Control, logger hclog.Logger, names ...string) *Server {
+	past := newHistories(src)
+	ctx, stop := context.WithCancel(context.Background())
 	s := &Server{
 		http: &http.Server{
-			Handler:           serve(recovering(Handler(src, control, names...), logger)),
+			Handler:           serve(recovering(handlerOf(src, control, past, names), logger)),
 			ConnContext:       withConn,
 			ReadHeaderTimeout: readTimeout,
 			ReadTimeout:       readTimeout,
@@ -42,13 +47,17 @@ func Serve(ln net.Listener, src Source, control Control, logger hclog.Logger, na
 			ErrorLog:          complaints(logger),
 		},
 		done: make(chan error, 1),
+		stop: stop,
 	}
+	s.hours.Go(func() { past.run(ctx, logger) })
 	go func() { s.done <- s.http.Serve(limit(ln)) }()
 	return s
 }
 
 // Close stops listening, gives answers under way a moment, and waits until all have ended. It is called once.
 func (s *Server) Close() error {
+	s.stop()
+	defer s.hours.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeTimeout)
 	defer cancel()
 	err := s.http.Shutdown(ctx)

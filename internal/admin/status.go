@@ -140,7 +140,9 @@ type Coordinator struct {
 	Maintenance    bool     `json:"maintenance"`             // nobody is promoted or demoted
 	Members        []string `json:"members"`                 // the names of the live ones
 	Doing          *string  `json:"doing"`                   // what the node does about the leader lease, and why
-	LastError      *string  `json:"last_error"`              // of the coordinator; it stays until the next one
+	LastError      *string  `json:"last_error"`              // of the coordinator; nil: it answers
+	// LastErrorAt is when that came last.
+	LastErrorAt *time.Time `json:"last_error_at"`
 }
 
 // Sync is how commits wait for secondaries.
@@ -186,8 +188,9 @@ type Storage struct {
 	Sync *Durations `json:"sync_seconds"`
 	// Disks are those of the data file and, if it has another one, of the blob directory.
 	Disks []Disk `json:"disks"`
-	// LastError is the last failure to read the storage for secondaries.
-	LastError *string `json:"last_error"`
+	// LastError is the last failure to read the storage for secondaries, and when it came; nil: it is over.
+	LastError   *string    `json:"last_error"`
+	LastErrorAt *time.Time `json:"last_error_at"`
 }
 
 // ZEO is what ZEO clients of the storage do, and did since it was opened.
@@ -249,17 +252,19 @@ type Chain struct {
 
 // An Upstream is the connection of a secondary to where its transactions come from.
 type Upstream struct {
-	Address   *string    `json:"address"` // the one in use, or tried last
-	Name      *string    `json:"name"`    // how the primary calls itself
-	State     string     `json:"state"`
-	Since     *time.Time `json:"since"`    // when it entered the state
-	Protocol  *string    `json:"protocol"` // "zrsd/1", "zrs2.0" or "zrs2.1"; nil before the first connection
-	LastTid   *zodb.Tid  `json:"last_tid"`
-	Applied   *zodb.Tid  `json:"applied_tid"`
-	Durable   *zodb.Tid  `json:"durable_tid"`
-	Lag       Lag        `json:"lag"`
-	Seed      *Seed      `json:"seed"` // nil: transactions come one by one
-	LastError *string    `json:"last_error"`
+	Address  *string    `json:"address"` // the one in use, or tried last
+	Name     *string    `json:"name"`    // how the primary calls itself
+	State    string     `json:"state"`
+	Since    *time.Time `json:"since"`    // when it entered the state
+	Protocol *string    `json:"protocol"` // "zrsd/1", "zrs2.0" or "zrs2.1"; nil before the first connection
+	LastTid  *zodb.Tid  `json:"last_tid"`
+	Applied  *zodb.Tid  `json:"applied_tid"`
+	Durable  *zodb.Tid  `json:"durable_tid"`
+	Lag      Lag        `json:"lag"`
+	Seed     *Seed      `json:"seed"` // nil: transactions come one by one
+	// LastError is why the last connection ended or did not come about, and when; nil: that is over, the state is live.
+	LastError   *string    `json:"last_error"`
+	LastErrorAt *time.Time `json:"last_error_at"`
 }
 
 // A Seed is how far a secondary is that takes the data file as it is.

@@ -52,13 +52,12 @@ func WriteTable(w io.Writer, st *Status) error {
 	}
 	if st.Coordinator != nil {
 		row("coordinator", clean(st.Coordinator.Address), coordinatorText(st.Coordinator))
+		errorRow(row, "its error", st.Coordinator.LastError, st.Coordinator.LastErrorAt)
 	}
 	if st.Sync != nil {
 		row("waits for", syncText(st.Sync))
 	}
-	if e := st.Storage.LastError; e != nil {
-		row("read error", clean(*e))
-	}
+	errorRow(row, "read error", st.Storage.LastError, st.Storage.LastErrorAt)
 	row("size", bytesText(&st.Storage.Size), countText(st.Storage.Objects)+" objects")
 	if u := st.Upstream; u != nil {
 		row("primary", clean(text(u.Name)), clean(text(u.Address)))
@@ -71,12 +70,19 @@ func WriteTable(w io.Writer, st *Status) error {
 		if u.Seed != nil {
 			row("seed", seedText(u.Seed))
 		}
-		row("last error", clean(text(u.LastError)))
+		errorRow(row, "last error", u.LastError, u.LastErrorAt)
 	}
 	if err := tw.Flush(); err != nil {
 		return err
 	}
 	return writeSecondaries(w, slices.Concat(st.Secondaries, st.Disconnected))
+}
+
+// errorRow is for an error that is not over.
+func errorRow(row func(...string), name string, err *string, at *time.Time) {
+	if err != nil {
+		row(name, clean(*err), errorNote(at))
+	}
 }
 
 // verifyText says when the storage was verified and what was found.
@@ -264,20 +270,6 @@ func secondsText(s *float64) string {
 		return unknown
 	}
 	return strconv.FormatFloat(*s, 'f', 1, 64)
-}
-
-func bytesText(n *int64) string {
-	switch {
-	case n == nil:
-		return unknown
-	case *n < 10<<10:
-		return fmt.Sprintf("%d B", *n)
-	case *n < 10<<20:
-		return fmt.Sprintf("%.1f KiB", float64(*n)/(1<<10))
-	case *n < 10<<30:
-		return fmt.Sprintf("%.1f MiB", float64(*n)/(1<<20))
-	}
-	return fmt.Sprintf("%.1f GiB", float64(*n)/(1<<30))
 }
 
 // clean makes text from elsewhere harmless for a terminal and for the columns.

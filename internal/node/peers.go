@@ -16,6 +16,20 @@ func (f *nodeStatus) report() []byte {
 	return r.Encode(protocol.MaxReport)
 }
 
+// followersIn returns where the nodes can be asked that a report of another one names.
+func followersIn(report []byte) (list []string) {
+	if len(report) > protocol.MaxReport {
+		return nil
+	}
+	r := admin.ReadReport(report)
+	for i := range r.Followers {
+		if addr := r.Followers[i].Address; addr != "" && r.Followers[i].State != "disconnected" {
+			list = append(list, addr)
+		}
+	}
+	return list
+}
+
 // Peers is admin.PeerSource.
 func (f *nodeStatus) Peers(ctx context.Context) (list []admin.ClusterNode) {
 	f.mu.Lock()

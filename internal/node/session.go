@@ -337,7 +337,7 @@ func (s *session) newNode() (*cluster.Node, error) {
 		ReseedAuto: s.c.Reseed == ReseedAuto,
 		Self:       s.self, Storage: s.st, State: s.keep, Secret: s.c.read.secret, Dial: s.c.dialServer,
 		MayDial: s.c.mayDial, SetAccess: s.c.setAccess, Stopping: s.c.leaving.Load, Watch: s.c.board,
-		Report: s.status.report,
+		Report: s.status.report, Followers: followersIn,
 	}), nil
 }
 

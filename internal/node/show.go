@@ -46,6 +46,9 @@ func showSecondary(st *admin.Status, src source, s secondary.Status, readyLag ti
 		Lag:       admin.Lag{Transactions: s.Lag.Transactions, Bytes: s.Lag.Bytes, Seconds: s.Lag.Seconds},
 		LastError: admin.NonZero(s.LastError),
 	}
+	if s.LastError != "" {
+		st.Upstream.LastErrorAt = admin.Known(s.LastErrorTime.UTC())
+	}
 	if s.Seed != nil {
 		st.Upstream.Seed = seedStatus(s.Seed.Done, s.Seed.Total, s.Seed.Begun, time.Now())
 	}
@@ -75,7 +78,7 @@ func lagReason(s *secondary.Status, limit time.Duration) *string {
 // showSecondaries fills in the secondaries that a node serves, and apart from them those that have disconnected.
 func showSecondaries(st *admin.Status, p primary.Status) {
 	if p.SourceError != "" {
-		st.Storage.LastError = &p.SourceError
+		st.Storage.LastError, st.Storage.LastErrorAt = &p.SourceError, admin.Known(p.SourceErrorTime.UTC())
 	}
 	for _, s := range p.Secondaries {
 		one := admin.Secondary{
