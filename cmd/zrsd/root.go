@@ -21,7 +21,7 @@ import (
 func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root := rootCommand()
 	root.SetArgs(args)
-	root.SetOut(printable.Writer(stdout)) // what it shows may come from a peer, or from a file
+	root.SetOut(newOutput(stdout))
 	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
 	if err != nil && !errors.Is(err, errTold) {
@@ -58,7 +58,7 @@ func rootCommand() *cobra.Command {
 	})
 	root.SetVersionTemplate("zrsd {{.Version}}\n")
 	addGroup(root, "Serve ZEO clients:", serveCommand(), runzeoCommand(), packCommand(), undoLogCommand(),
-		undoCommand(), clientsCommand(), configCommand())
+		undoCommand(), clientsCommand(), topCommand(), configCommand())
 	addGroup(root, "Replicate:", primaryCommand(), secondaryCommand(), seedCommand(), reseedCommand())
 	addGroup(root, "Fail over:", switchoverCommand(), promoteCommand(), demoteCommand(), freezeCommand(), thawCommand(),
 		maintenanceCommand(), rewindCommand(), salvageCommand(), drillCommand())

@@ -28,15 +28,18 @@ func WriteClients(w io.Writer, list []Client) error {
 	fmt.Fprintln(tw, "ADDRESS\tLABEL\tSTORAGE\tPROTOCOL\tMODE\tCONNECTED SINCE\tDOING\tOUTBOX\tLOADS\tSTORES\tCOMMITS")
 	for i := range list {
 		c := &list[i]
-		mode := "writer"
-		if c.ReadOnly {
-			mode = "reader"
-		}
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%s\t%d\t%d\t%d\n", clean(text(c.Address)), clean(text(c.Label)),
-			clean(text(c.Storage)), clean(text(c.Protocol)), mode, timeText(&c.Since), doingText(c),
+			clean(text(c.Storage)), clean(text(c.Protocol)), modeOf(c), timeText(&c.Since), doingText(c),
 			bytesText(&c.Outbox), c.Loads, c.Stores, c.Commits)
 	}
 	return tw.Flush() // returns what went wrong above
+}
+
+func modeOf(c *Client) string {
+	if c.ReadOnly {
+		return "reader"
+	}
+	return "writer"
 }
 
 func doingText(c *Client) string {
