@@ -126,6 +126,8 @@ func (n *Node) ineligibleReason() string {
 		return "it is not a usable copy now: " + following.LastError
 	case n.keep.State().Learner:
 		return learnerText
+	case n.SpareIdle():
+		return spareText
 	}
 	return ""
 }

@@ -31,6 +31,11 @@
 // the answers say that it will succeed. Where votes were given and the epoch has not begun, the primary begins a
 // higher epoch (epoch.go).
 //
+// # Spares
+//
+// A spare follows the primary only while another node is out (spare.go). For all rules it is a secondary like any
+// other.
+//
 // # Changes
 //
 //	promote      a secondary becomes primary, because the primary is lost              promote.go

@@ -38,6 +38,8 @@ type site struct {
 
 	reseed string // node.Config.Reseed
 
+	spare bool // node.SecondaryConfig.Spare, of nodes that are out at all
+
 	sharedBlobs string // the primary's blob directory; empty: none is shared
 }
 
@@ -67,6 +69,7 @@ func (s *site) storage(starts state.Role, others ...*site) node.Storage {
 	}
 	return node.Storage{Name: "1", Secondary: &node.SecondaryConfig{
 		Config: s.config(), ReplicateFrom: from, ReadyLag: time.Minute, MaxRecord: 1 << 20,
+		Spare: s.spare, SpareAfter: 1,
 	}}
 }
 

@@ -35,6 +35,7 @@ type Options struct {
 	ReadyLag        time.Duration       // how far behind a node may be that is elected
 	Sync            SyncConfig          // for how many secondaries commits of clients wait
 	Coordinator     *CoordinatorOptions // who decides which node leads; nil: operators do
+	SpareAfter      time.Duration       // a spare takes the place of a node that is out for so long; 0: it is no spare
 	Self            string              // new with each start of the process: distinguishes the node from a copy
 
 	Storage *filestorage.Storage
@@ -100,6 +101,7 @@ type Node struct {
 	replicationServer ReplicationServer // nil: nobody can connect
 	sync              *syncer
 	failover          *failoverNode // nil: there is no coordinator
+	spare             spare
 
 	life          context.Context // ends with the session
 	endLife       context.CancelCauseFunc
@@ -268,9 +270,13 @@ func (n *Node) follow() {
 	n.mu.Lock()
 	n.running = run
 	n.mu.Unlock()
+	follows := n.sec.Run
+	if n.isSpare() {
+		follows = n.followAsSpare
+	}
 	go func() {
 		defer close(run.done)
-		err := n.sec.Run(ctx)
+		err := follows(ctx)
 		if ctx.Err() != nil {
 			return
 		}

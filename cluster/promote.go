@@ -101,6 +101,9 @@ func (p *promotion) judgeStatus(answers []answer) error {
 	if p.keep.State().Learner {
 		reasons = append(reasons, learnerText)
 	}
+	if p.SpareIdle() {
+		reasons = append(reasons, spareText)
+	}
 	voted := p.ownVote()
 	for _, a := range answers {
 		if a.status == nil {

@@ -119,7 +119,7 @@ func (n *Node) ownStatus() *protocol.NodeStatus {
 		p.PrimarySince = n.leadingSince().UTC().Format(time.RFC3339Nano)
 		p.PrimaryForMS = uint64(max(0, n.admitsFor().Milliseconds()))
 	}
-	p.FaultReason = n.FaultReason()
+	p.FaultReason, p.Spare = n.FaultReason(), n.isSpare()
 	if now := n.sec.Status(); !p.IsPrimary && now.Connected {
 		p.UpstreamAddr = now.Address
 	}

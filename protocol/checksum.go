@@ -129,6 +129,9 @@ func (s *NodeStatus) numbers() []uint64 {
 	if s.Learner { // so that those who have never heard of it still understand all others
 		list = append(list, 1)
 	}
+	if s.Spare {
+		list = append(list, 2)
+	}
 	return list
 }
 func (v *Vote) numbers() []uint64          { return append(v.NodeStatus.numbers(), v.Epoch) }

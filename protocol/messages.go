@@ -181,6 +181,8 @@ type NodeStatus struct {
 	AsksIdentity bool `msgpack:"asks_identity"`
 	// Learner says that it gives no vote yet: it may lack transactions that a node at its place has acknowledged.
 	Learner bool `msgpack:"learner,omitempty"`
+	// Spare says that it follows a primary only while another node is out.
+	Spare bool `msgpack:"spare,omitempty"`
 	// Report is what the node says of itself for people, as JSON, at most MaxReport bytes. No node acts upon it. A vote
 	// has none.
 	Report           []byte   `msgpack:"report,omitempty"`

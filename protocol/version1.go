@@ -171,6 +171,7 @@ type promiseV1 struct {
 	PrimaryForMS     uint64   `msgpack:"leading_for"`
 	AsksIdentity     bool     `msgpack:"wants"`
 	Learner          bool     `msgpack:"learner,omitempty"`
+	Spare            bool     `msgpack:"spare,omitempty"`
 	Report           []byte   `msgpack:"-"`
 	LastTid          zodb.Tid `msgpack:"last"`
 	Checksum         uint64   `msgpack:"check"`

@@ -39,6 +39,7 @@ const everyKey = `<zrs main>
   max-diffs 1GB
   expect-data true
   seed-compress true
+  spare true
   max-secondaries 3
   max-per-address 4
   handshake-timeout 31s

@@ -3,6 +3,7 @@ package main
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/secondary"
 )
@@ -18,7 +19,8 @@ func secondaryCommand() *cobra.Command {
 	var f nodeFlags
 	var who identityFlags
 	var from, seedFrom string
-	var readyLag = node.DefaultReadyLag
+	var spare bool
+	var spareAfter, readyLag = cluster.DefaultSpareAfter, node.DefaultReadyLag
 	var maxRecord, maxFrame int64
 	protocol, keepAlive := string(secondary.ProtocolAuto), node.DefaultKeepAliveDelay
 	cmd := &cobra.Command{
@@ -42,7 +44,7 @@ func secondaryCommand() *cobra.Command {
 				return node.Storage{Secondary: &node.SecondaryConfig{
 					Config: common, ReplicateFrom: list, ReadyLag: readyLag, MaxRecord: maxRecord, MaxFrame: maxFrame,
 					Protocol: secondary.Protocol(protocol), KeepAliveDelay: keepAlive,
-					SeedFrom: seeds,
+					SeedFrom: seeds, Spare: spare, SpareAfter: spareAfter,
 				}}
 			})
 		},
@@ -52,6 +54,9 @@ func secondaryCommand() *cobra.Command {
 	cmd.Flags().StringVar(&from, "replicate-from", "", "`ADDR[,ADDR]` of the primary, tried in turn")
 	cmd.Flags().StringVar(&seedFrom, "seed-from", "",
 		"`ADDR[,ADDR]` of nodes whose data file is taken as it is, before the primary is connected to")
+	cmd.Flags().BoolVar(&spare, "spare", false,
+		"follow the primary only while another node of --replicate-from is out")
+	cmd.Flags().DurationVar(&spareAfter, "spare-after", spareAfter, "for how long it must be out")
 	cmd.Flags().StringVar(&protocol, "protocol", protocol,
 		"protocol to the primary: native, zrs2 (of zc.zrs), or auto: native, and zrs2 if the primary does not "+
 			"speak native")

@@ -166,7 +166,7 @@ func full(t *testing.T) admin.Status {
 			Code: warning.Stalled, Severity: warning.Critical, Text: "a commit waits for the disk", Cure: "look",
 			Since: at,
 		}},
-		Learner: true,
+		Learner: true, Spare: true,
 		Reseeds: []admin.Reseed{{
 			Why: "damaged", Found: "offset 0", Had: tid(t, "03f8658005555555"), Name: "aside-20260304T050607Z-damaged",
 			At: "2026-03-04T05:06:07Z", Auto: true,

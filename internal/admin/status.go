@@ -49,6 +49,7 @@ type Status struct {
 	Fenced          bool    `json:"fenced"`           // it was primary, another node is now: it takes no transactions
 	Frozen          bool    `json:"frozen"`           // it takes none until it is thawed
 	Copied          bool    `json:"copied"`           // its state file came from another node, when the process began
+	Spare           bool    `json:"spare"`            // it follows nobody, for no other node is out
 	Learner         bool    `json:"learner"`          // begun anew, it has no vote until it has caught up
 	ReplicationAddr *string `json:"replication_addr"` // where secondaries connect, as others reach it
 	ZEOAddr         *string `json:"zeo_addr"`         // where ZEO clients connect, as it was given; nil: none do

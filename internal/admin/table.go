@@ -176,6 +176,9 @@ func epochText(st *Status) string {
 	if st.Frozen {
 		words += "; FROZEN: takes no transactions"
 	}
+	if st.Spare {
+		words += "; SPARE: follows nobody while all other nodes have everything"
+	}
 	if st.Learner {
 		words += "; LEARNER: no vote until it has caught up with a primary"
 	}

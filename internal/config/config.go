@@ -123,6 +123,8 @@ type Replication struct {
 	ExpectData          Value[bool]
 	Reseed              Value[string]              // ask or auto
 	SeedFrom            Value[[]endpoint.Endpoint] // nil: none
+	Spare               Value[bool]
+	SpareAfter          Value[time.Duration]
 	MaxPerAddress       Value[int64]
 	HandshakeTimeout    Value[time.Duration]
 	IdleTimeout         Value[time.Duration]

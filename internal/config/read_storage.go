@@ -133,6 +133,8 @@ func (r *reader) replication() *Replication {
 		ExpectData:          get(r, "expect-data", boolean),
 		Reseed:              get(r, "reseed", oneOf("ask", "auto")),
 		SeedFrom:            get(r, "seed-from", connect),
+		Spare:               get(r, "spare", boolean),
+		SpareAfter:          r.above("spare-after"),
 		MaxPerAddress:       r.atLeast1("max-per-address"),
 		HandshakeTimeout:    r.above("handshake-timeout"),
 		IdleTimeout:         r.above("idle-timeout"),

@@ -166,6 +166,10 @@ var zrsTable = &table{
 		{name: "seed-from", kind: "socket-address", ours: true,
 			doc: "Nodes whose data file is taken as it is, before the primary is connected to: other secondaries, " +
 				"to spare it. A setting of secondaries."},
+		{name: "spare", kind: "boolean", preset: "false", ours: true,
+			doc: "This secondary follows the primary only while another node of `replicate-from` is out."},
+		{name: "spare-after", kind: "time-interval", preset: "30s", ours: true,
+			doc: "For how long a node must be out before a spare takes its place."},
 		{name: "max-per-address", kind: "integer", preset: "8", ours: true,
 			doc: "The limit of unauthenticated connections per address; a new one replaces the oldest."},
 		{name: "handshake-timeout", kind: "time-interval", preset: "30s", ours: true,

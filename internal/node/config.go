@@ -157,6 +157,8 @@ type SecondaryConfig struct {
 	ReplicateFrom []endpoint.Endpoint // of the primary, tried in this order
 	SeedFrom      []endpoint.Endpoint // of nodes whose data file is taken as it is, before the primary is connected to
 	SeedCopy      *secondary.SeedCopy // is taken where it is the same as the primary's files; nil: none
+	Spare         bool                // it follows only while another node of ReplicateFrom is out
+	SpareAfter    time.Duration       // for how long that must be; 0: cluster.DefaultSpareAfter
 	ReadyLag      time.Duration       // how far behind it may be and still call itself ready
 	MaxRecord     int64               // largest record that it takes, bytes
 	Protocol      secondary.Protocol  // how the primary is spoken to; empty: secondary.ProtocolAuto
@@ -344,6 +346,14 @@ func (c *Config) mayDial(e endpoint.Endpoint) error {
 	return nil
 }
 
+// spareAfter is cluster.Options.SpareAfter.
+func (c *SecondaryConfig) spareAfter() time.Duration {
+	if !c.Spare {
+		return 0
+	}
+	return cmp.Or(c.SpareAfter, cluster.DefaultSpareAfter)
+}
+
 func (c *SecondaryConfig) check() error {
 	switch {
 	case len(c.ReplicateFrom) == 0:
@@ -356,6 +366,11 @@ func (c *SecondaryConfig) check() error {
 	case c.SharedBlobs && c.Blobs == "":
 		return &ConfigError{"--blobs-shared: name the primary's blob directory, as it is mounted here, with " +
 			"--blobs DIR"}
+	case c.Spare && c.ReplicateTo.IsZero():
+		return &ConfigError{"--spare: other nodes have to reach a spare that takes the place of one of them: give it " +
+			"--replicate-to, too"}
+	case c.SpareAfter < 0:
+		return &ConfigError{fmt.Sprintf("--spare-after %v: give a duration above zero, such as 30s", c.SpareAfter)}
 	case c.MaxRecord <= 0:
 		return &ConfigError{fmt.Sprintf("--max-record %d: give a number of bytes above zero", c.MaxRecord)}
 	}

@@ -334,8 +334,8 @@ func (s *session) newNode() (*cluster.Node, error) {
 		Identity: *s.c.identity(), Starts: s.starts, ReplicateFrom: s.cfg.ReplicateFrom,
 		ReplicationAddr: s.replicationAddr, AdminAddr: s.c.Admin.String(), Blobs: s.c.Blobs,
 		SharedBlobs: s.blobs.shared != nil, ReadyLag: s.cfg.ReadyLag, Sync: s.c.Sync, Coordinator: coordinator,
-		ReseedAuto: s.c.Reseed == ReseedAuto,
-		Self:       s.self, Storage: s.st, State: s.keep, Secret: s.c.read.secret, Dial: s.c.dialServer,
+		ReseedAuto: s.c.Reseed == ReseedAuto, SpareAfter: s.cfg.spareAfter(),
+		Self: s.self, Storage: s.st, State: s.keep, Secret: s.c.read.secret, Dial: s.c.dialServer,
 		MayDial: s.c.mayDial, SetAccess: s.c.setAccess, Stopping: s.c.leaving.Load, Watch: s.c.board,
 		Report: s.status.report, Followers: followersIn,
 	}), nil

@@ -215,6 +215,10 @@ func (s *session) show(st *admin.Status) {
 		st.Ready = st.NotReady == nil
 	} else {
 		showSecondary(st, s.st, s.sec.Status(), s.cfg.ReadyLag)
+		if s.node.SpareIdle() {
+			st.Spare, st.Ready = true, false
+			st.NotReady = admin.Known("a spare: it follows nobody while all other nodes have everything")
+		}
 	}
 	if s.replicationServer != nil {
 		server := s.replicationServer.Status()
