@@ -48,6 +48,7 @@ fmt: tools ## format all Go files
 
 generate: ## the parts of docs/ that are made from tables in the code
 	$(GO) test ./internal/warning -run 'TestTheRunbook' -update
+	$(GO) test ./internal/admin -run 'TestThePageOfMetrics' -update
 
 fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 	@for pkg in $$($(GO) list $(PKG)); do \

@@ -114,6 +114,9 @@ func (s *Storage) syncData(file vfs.File) error {
 // SyncTimes returns how long syncs of the data file have taken, since it was opened.
 func (s *Storage) SyncTimes() histogram.Snapshot { return s.syncTimes.Snapshot() }
 
+// LockTimes returns how long transactions have waited for the commit lock, since the storage was opened.
+func (s *Storage) LockTimes() histogram.Snapshot { return s.lockTimes.Snapshot() }
+
 // publishGroup makes the transactions of g visible, and informs the watchers.
 func (s *Storage) publishGroup(g *group) {
 	s.watchers.mu.Lock()

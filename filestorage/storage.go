@@ -83,6 +83,7 @@ type Storage struct {
 	indexSaver indexSaver // saves the index now and then
 	room       room       // on the disk
 	syncTimes  histogram.Histogram
+	lockTimes  histogram.Histogram
 
 	packing  chan struct{} // one slot, held by a pack, and while left-over work of one is done
 	lastPack atomic.Pointer[LastPack]

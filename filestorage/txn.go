@@ -86,6 +86,7 @@ func (s *Storage) BeginNow(meta *zodb.TxnMeta) (*Txn, error) {
 		return nil, nil //nolint:nilnil // Begin has the error
 	case s.commit <- struct{}{}:
 		s.waits.tookLock()
+		s.lockTimes.Observe(0)
 	default:
 		return nil, nil //nolint:nilnil // as above
 	}
@@ -138,14 +139,17 @@ func (s *Storage) lockCommit(ctx context.Context) error {
 	select {
 	case s.commit <- struct{}{}:
 		s.waits.tookLock()
+		s.lockTimes.Observe(0)
 		return nil
 	default:
 	}
+	begun := time.Now()
 	s.waiting.Add(1)
 	defer s.waiting.Add(-1)
 	select {
 	case s.commit <- struct{}{}:
 		s.waits.tookLock()
+		s.lockTimes.Observe(time.Since(begun))
 		return nil
 	case <-s.closed:
 		return zodb.ErrClosed

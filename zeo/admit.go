@@ -62,9 +62,9 @@ func (s *Server) Registered() (clients, limit int) {
 }
 
 func (s *Server) newClient(conn net.Conn) *client {
-	w := &patientWriter{conn: conn, limit: s.opt.WriteTimeout}
-	c := &client{srv: s, conn: conn, since: time.Now(), out: newOutbox(w, w.giveUp, s.opt.Backlog),
-		over: make(chan error, 1)}
+	c := &client{srv: s, conn: conn, since: time.Now(), over: make(chan error, 1)}
+	w := &patientWriter{conn: conn, limit: s.opt.WriteTimeout, sent: &c.counters.sent}
+	c.out = newOutbox(w, w.giveUp, s.opt.Backlog)
 	c.slots, c.iterators.room = make(chan struct{}, maxBackground), s.warm
 	c.source = admission.Source(conn.RemoteAddr())
 	c.pending = s.pending.NewConn(c.source, c.makeWay)

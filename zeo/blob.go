@@ -95,6 +95,7 @@ func (c *client) blobEnd(m *wire.Message, a *arguments) error {
 			return raise(classValue, "storeBlobEnd outside of a blob")
 		}
 		c.keepUpload(nil)
+		c.storage.stats.uploads.Add(1)
 		t.given.record(oid, 0)
 		return t.StoreBlob(oid, serial, c.storage.packed(record), u)
 	})
@@ -165,6 +166,7 @@ func (c *client) transfer(f vfs.File, oid zodb.Oid, tid zodb.Tid) error {
 			return err
 		}
 	}
+	c.storage.stats.downloads.Add(1)
 	return c.stream(wire.Call("receiveBlobStop", id...))
 }
 

@@ -146,7 +146,7 @@ func (c *client) read() error {
 	if err := c.conn.SetReadDeadline(time.Now().Add(c.srv.opt.HandshakeTimeout)); err != nil {
 		return err
 	}
-	c.in = bufio.NewReaderSize(c.conn, 32<<10)
+	c.in = bufio.NewReaderSize(countingReader{c.conn, &c.counters.received}, 32<<10)
 	answer, err := wire.Read(c.in, maxAnswer)
 	if err != nil {
 		return err
@@ -352,6 +352,7 @@ func (c *client) run(m *wire.Message, f func() error) {
 type patientWriter struct {
 	conn  net.Conn
 	limit time.Duration
+	sent  *atomic.Int64 // bytes
 
 	mu   sync.Mutex // of the deadline
 	over bool
@@ -361,7 +362,21 @@ func (w *patientWriter) Write(b []byte) (int, error) {
 	if err := w.begin(); err != nil {
 		return 0, err
 	}
-	return w.conn.Write(b)
+	n, err := w.conn.Write(b)
+	w.sent.Add(int64(n))
+	return n, err
+}
+
+// A countingReader counts the bytes of a connection.
+type countingReader struct {
+	conn net.Conn
+	n    *atomic.Int64
+}
+
+func (r countingReader) Read(b []byte) (int, error) {
+	n, err := r.conn.Read(b)
+	r.n.Add(int64(n))
+	return n, err
 }
 
 func (w *patientWriter) begin() error {

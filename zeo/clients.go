@@ -47,6 +47,7 @@ type clientInfo struct {
 	packing   atomic.Pointer[time.Time]
 
 	loads, stores, commits atomic.Int64
+	received, sent         atomic.Int64 // bytes
 }
 
 // An entry is what a client said when it entered. It is never changed.

@@ -3,6 +3,7 @@ package zeo
 import (
 	"fmt"
 	"io"
+	"strings"
 	"testing"
 	"time"
 
@@ -134,5 +135,21 @@ func TestWhatClientsDidIsCounted(t *testing.T) {
 	got, _ := s.Stats("1")
 	if got.Clients != 1 || got.Commits != 2 || got.Stores != 3 || got.Loads == 0 || got.CommitTimes.Count() != 2 {
 		t.Errorf("after two commits and a load there are %+v", got)
+	}
+}
+
+// The bytes of a client count while it is connected and after it has gone, and so do invalidations.
+func TestTheTrafficOfClientsIsCounted(t *testing.T) {
+	s := start(t, Options{}, StorageOptions{})
+	p, _ := s.register(t)
+	p.commit(1, 0, strings.Repeat("x", 10_000))
+	first, _ := s.Stats("1")
+	if first.Received < 10_000 || first.Sent == 0 || first.Invalidations != 1 || first.Queued != 0 {
+		t.Errorf("with one client there are %+v", first)
+	}
+	p.conn.Close()
+	s.awaitClients(t, "nobody", func(all []ClientInfo) bool { return len(all) == 0 })
+	if got, _ := s.Stats("1"); got.Clients > 0 || got.Received < first.Received || got.Sent < first.Sent {
+		t.Errorf("before the client went there were %+v, and then %+v", first, got)
 	}
 }

@@ -15,6 +15,9 @@ type stats struct {
 	loads, stores, commits, aborts, conflicts atomic.Int64
 	resolved                                  atomic.Int64 // conflicts that no client saw
 	commitTimes                               histogram.Histogram
+	invalidations                             atomic.Int64 // messages
+	uploads, downloads                        atomic.Int64 // of blobs
+	received, sent                            atomic.Int64 // bytes, of clients that have gone
 	active, waiting                           atomic.Int64
 	locked                                    atomic.Int64 // Unix microseconds; 0: the lock is free
 }
@@ -26,6 +29,10 @@ type Stats struct {
 	Conflicts, Resolved            int64              // told to clients; and merged here, so that no client saw them
 	Voting                         int64              // transactions that vote or wait for the commit lock
 	CommitTimes                    histogram.Snapshot // from tpc_finish to its answer
+	Invalidations                  int64              // messages that were put out for clients
+	Uploads, Downloads             int64              // of blobs
+	Received, Sent                 int64              // bytes
+	Queued                         int64              // bytes that wait for clients to read them
 }
 
 // Stats returns what the clients of a storage did; false: none of that name is offered now.
@@ -34,15 +41,21 @@ func (s *Server) Stats(name string) (Stats, bool) {
 	if st == nil {
 		return Stats{}, false
 	}
-	st.mu.RLock()
-	clients := len(st.clients)
-	st.mu.RUnlock()
 	n := &st.stats
-	return Stats{
-		Clients: clients, Loads: n.loads.Load(), Stores: n.stores.Load(), Commits: n.commits.Load(),
+	out := Stats{Loads: n.loads.Load(), Stores: n.stores.Load(), Commits: n.commits.Load(),
 		Aborts: n.aborts.Load(), Conflicts: n.conflicts.Load(), Resolved: n.resolved.Load(), Voting: n.waiting.Load(),
-		CommitTimes: n.commitTimes.Snapshot(),
-	}, true
+		CommitTimes: n.commitTimes.Snapshot(), Invalidations: n.invalidations.Load(),
+		Uploads: n.uploads.Load(), Downloads: n.downloads.Load(),
+	}
+	st.mu.RLock()
+	defer st.mu.RUnlock()
+	out.Clients, out.Received, out.Sent = len(st.clients), n.received.Load(), n.sent.Load()
+	for c := range st.clients {
+		out.Received += c.counters.received.Load()
+		out.Sent += c.counters.sent.Load()
+		out.Queued += c.out.size()
+	}
+	return out, true
 }
 
 // status has the keys of the reference server in their order; zeo-nagios reads it.

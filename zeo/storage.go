@@ -210,6 +210,7 @@ func (s *storage) announce(batch []filestorage.Invalidation, here *client) bool 
 		s.startAgain()
 		return true
 	}
+	s.stats.invalidations.Add(int64(len(batch) * len(s.clients)))
 	calls := make([]*wire.Message, len(batch))
 	committers := make(map[*client]struct{})
 	for i := range batch {
@@ -346,6 +347,8 @@ func (s *storage) leave(c *client) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	delete(s.clients, c)
+	s.stats.received.Add(c.counters.received.Load())
+	s.stats.sent.Add(c.counters.sent.Load())
 	if c.seeks {
 		s.seek.leave()
 		c.looksAgain.Stop()

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/zrsd/zrsd/internal/admin"
 )
 
 var (
@@ -79,8 +81,7 @@ func exists(t *testing.T, name string) bool {
 		cmd, _, err := rootCommand().Find(strings.Fields(name)[1:])
 		return err == nil && cmd.HasParent()
 	case strings.HasPrefix(name, "zrsd_"):
-		metrics := readText(t, "../../internal/admin/metrics.go")
-		return strings.Contains(metrics, ` = desc("`+strings.TrimPrefix(name, "zrsd_")+`", `)
+		return slices.Contains(admin.MetricNames(), name)
 	case strings.HasPrefix(name, "--"):
 		for _, cmd := range rootCommand().Commands() {
 			if cmd.Flags().Lookup(strings.TrimPrefix(name, "--")) != nil {

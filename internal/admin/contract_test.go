@@ -5,7 +5,6 @@ import (
 	"net/http"
 	"os"
 	"reflect"
-	"regexp"
 	"strings"
 	"testing"
 	"time"
@@ -80,20 +79,4 @@ func jsonNames(typ reflect.Type, names map[string]bool) map[string]bool {
 		}
 	}
 	return names
-}
-
-func TestEveryMetricIsDocumented(t *testing.T) {
-	doc, err := os.ReadFile("../../docs/operations.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, url := serve(t, full(t))
-	for sample := range scrape(t, url) {
-		name, _, _ := strings.Cut(sample, "{")
-		family := regexp.MustCompile("_(seconds|bytes|transactions)$").ReplaceAllString(name, "")
-		if strings.HasPrefix(name, "zrsd_") && !strings.Contains(string(doc), "`"+name+"`") &&
-			!strings.Contains(string(doc), "`"+family+"_seconds`, `_bytes`, `_transactions`") {
-			t.Errorf("docs/operations.md does not explain %s", name)
-		}
-	}
 }

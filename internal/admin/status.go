@@ -187,6 +187,8 @@ type Storage struct {
 	LastPack *LastPack `json:"last_pack"`
 	// Sync is how long syncs of the data file take, since it was opened. Nil: this process does not write it.
 	Sync *Durations `json:"sync_seconds"`
+	// Lock is how long transactions wait for the commit lock. Nil as of Sync.
+	Lock *Durations `json:"commit_lock_seconds"`
 	// Disks are those of the data file and, if it has another one, of the blob directory.
 	Disks []Disk `json:"disks"`
 	// LastError is the last failure to read the storage for secondaries, and when it came; nil: it is over.
@@ -205,6 +207,13 @@ type ZEO struct {
 	Resolved  int64      `json:"conflicts_resolved"` // merged by the server, so that no client was told
 	Voting    int64      `json:"voting"`             // transactions that vote or wait for the commit lock
 	Commit    *Durations `json:"commit_seconds"`     // from tpc_finish to its answer
+
+	Invalidations int64 `json:"invalidations"`  // messages that were put out for clients
+	Uploads       int64 `json:"blob_uploads"`   // by clients; those of a shared blob directory are not
+	Downloads     int64 `json:"blob_downloads"` // likewise
+	Received      int64 `json:"received_bytes"`
+	Sent          int64 `json:"sent_bytes"`
+	Queued        int64 `json:"queued_bytes"` // that wait for clients to read them
 }
 
 // A LastPack is a pack that came to its end.
@@ -290,7 +299,8 @@ type Secondary struct {
 	Applied         *zodb.Tid  `json:"applied_tid"`
 	Durable         *zodb.Tid  `json:"durable_tid"`
 	Lag             Lag        `json:"lag"`
-	Seed            *Seed      `json:"seed"` // nil: it gets its transactions one by one
+	Total           Traffic    `json:"total"` // sent to it on this connection; bytes on the wire
+	Seed            *Seed      `json:"seed"`  // nil: it gets its transactions one by one
 	LastError       *string    `json:"last_error"`
 	// Trouble is what kind of error that is: not_mounted or no_space; nil: another one, or none.
 	Trouble *string `json:"trouble"`

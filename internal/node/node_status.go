@@ -118,6 +118,8 @@ func (f *nodeStatus) showClients(st *admin.Status) {
 	st.ZEO = &admin.ZEO{
 		Clients: s.Clients, Loads: s.Loads, Stores: s.Stores, Commits: s.Commits, Aborts: s.Aborts,
 		Conflicts: s.Conflicts, Resolved: s.Resolved, Voting: s.Voting, Commit: admin.DurationsOf(s.CommitTimes),
+		Invalidations: s.Invalidations, Uploads: s.Uploads, Downloads: s.Downloads, Received: s.Received, Sent: s.Sent,
+		Queued: s.Queued,
 	}
 }
 

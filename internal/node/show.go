@@ -95,6 +95,7 @@ func showSecondaries(st *admin.Status, p primary.Status) {
 			Applied:         admin.NonZero(s.AppliedTid),
 			Durable:         admin.NonZero(s.DurableTid),
 			Lag:             fedLag(&s, p.LastTid),
+			Total:           admin.Traffic{Transactions: s.Transactions, Bytes: s.Bytes},
 			LastError:       admin.NonZero(s.LastError),
 			Trouble:         admin.NonZero(s.Trouble),
 		}
@@ -166,7 +167,7 @@ func showStorage(out *admin.Storage, src source, now time.Time) {
 
 // showWriting fills in how the file was written and packed.
 func showWriting(out *admin.Storage, st *filestorage.Storage) {
-	out.Sync = admin.DurationsOf(st.SyncTimes())
+	out.Sync, out.Lock = admin.DurationsOf(st.SyncTimes()), admin.DurationsOf(st.LockTimes())
 	if p := st.LastPack(); p != nil {
 		out.LastPack = &admin.LastPack{Ended: p.Ended.UTC(), Duration: p.Duration.Seconds(), Packed: p.Packed,
 			Before: p.Before, After: p.After}
