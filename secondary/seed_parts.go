@@ -9,20 +9,21 @@ import (
 
 // A partQueue is what is missing of a data file, in parts. Several streams ask for parts at a time and put in what has
 // come, in any order; the storage takes them in the order of the file. Of what was dealt and not taken there is never
-// more than ahead: all of that may come to be in memory, where the disk is slow. So it is what the storage takes in one
-// and a half round trips, and no more than maxAhead. Its methods may be called concurrently.
+// more than ahead: all of that may come to be in memory, where the disk is slow. It grows while the storage has to
+// wait, as for a long line, and shrinks by what is there already when the storage comes for it. Its methods may be
+// called concurrently.
 type partQueue struct {
-	roundTrip time.Duration
-	copy      *SeedCopy // nil: none
-	now       func() time.Time
+	copy *SeedCopy // nil: none
+	now  func() time.Time
+	most int64         // bound of ahead
+	fits time.Duration // how often ahead is fitted
 
 	mu    sync.Mutex
 	moved *sync.Cond
 	ahead int64
-	since struct { // when ahead was last fitted
-		at    time.Time
-		taken int64
-	}
+	since time.Time // ahead was fitted
+	waits bool      // since then: the storage has had to wait
+	least int       // since then: parts that were ready when the storage came
 	end   int64
 	next  int64            // of the next part to be dealt
 	taken int64            // what is before it was given to the storage
@@ -33,38 +34,40 @@ type partQueue struct {
 
 // Bounds of what is asked for ahead of the storage.
 const (
-	minAhead   = (laneAhead + 4) * seedPart
-	firstAhead = 48 << 20 // on a long link, until it is known how fast the storage is
+	minAhead   = (laneAhead + spareParts) * seedPart
+	firstAhead = 48 << 20 // on a long line
 	maxAhead   = 96 << 20
+	// spareParts are those that may be ready when the storage comes for one.
+	spareParts = 4
+	// fitEvery is how often ahead is fitted on a short line.
+	fitEvery = 100 * time.Millisecond
 )
 
 func newPartQueue(from, end int64, roundTrip time.Duration, begin *SeedCopy, now func() time.Time) *partQueue {
+	most := min(minAhead+int64(1.5*laneRate*roundTrip.Seconds()), maxAhead)
 	q := &partQueue{
-		roundTrip: roundTrip, copy: begin, now: now, end: end, next: from, taken: from, ready: make(map[int64][]byte),
-		ahead: min(aheadFor(laneRate, roundTrip), firstAhead),
+		copy: begin, now: now, most: most, fits: max(roundTrip, fitEvery), ahead: min(most, firstAhead),
+		since: now(), end: end, next: from, taken: from, ready: make(map[int64][]byte),
 	}
-	q.since.at, q.since.taken = now(), from
 	q.moved = sync.NewCond(&q.mu)
 	return q
 }
 
-// aheadFor is what to ask for ahead of a storage that takes so many bytes per second.
-func aheadFor(rate float64, roundTrip time.Duration) int64 {
-	return min(minAhead+int64(1.5*rate*roundTrip.Seconds()), maxAhead)
-}
-
-// fitEvery is how often ahead is fitted at most.
-const fitEvery = 100 * time.Millisecond
-
-// fit fits ahead to how fast the storage is.
-func (q *partQueue) fit() {
+// fit fits ahead to how fast the storage is and how long the line, when it has been as it is for a round trip. So many
+// parts are ready.
+func (q *partQueue) fit(ready int) {
+	q.least = min(q.least, ready)
 	now := q.now()
-	past := now.Sub(q.since.at)
-	if past < max(q.roundTrip, fitEvery) {
+	if now.Sub(q.since) < q.fits {
 		return
 	}
-	q.ahead = aheadFor(float64(q.taken-q.since.taken)/past.Seconds(), q.roundTrip)
-	q.since.at, q.since.taken = now, q.taken
+	switch {
+	case q.waits:
+		q.ahead = min(q.ahead*3/2, q.most)
+	case q.least > spareParts:
+		q.ahead = max(q.ahead-int64(q.least-spareParts)*seedPart, minAhead)
+	}
+	q.since, q.waits, q.least = now, false, len(q.ready)
 }
 
 // settle says where the file ends, which may be later than was known at first.
@@ -79,8 +82,8 @@ func (q *partQueue) deal(wait bool) *protocol.RangeRequest {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	for q.err == nil && q.next < q.end {
-		if q.next < q.taken+q.ahead {
-			r := &protocol.RangeRequest{From: q.next, Length: min(seedPart, q.end-q.next)}
+		r := &protocol.RangeRequest{From: q.next, Length: min(seedPart, q.end-q.next)}
+		if r.From+r.Length <= q.taken+q.ahead {
 			if q.copy.has(r.From) {
 				r.Bare, r.Length = true, min(r.Length, q.copy.Size-r.From)
 			}
@@ -122,25 +125,28 @@ func (q *partQueue) take() []byte {
 	defer q.mu.Unlock()
 	for q.taken < q.end {
 		if data, is := q.ready[q.taken]; is {
+			q.fit(len(q.ready))
 			delete(q.ready, q.taken)
 			q.taken += int64(len(data))
-			q.fit()
 			q.moved.Broadcast()
 			return data
 		}
 		if q.err != nil {
 			break
 		}
+		q.waits = true
 		q.moved.Wait()
 	}
 	return nil
 }
 
-// giveBack takes a buffer back that take has returned.
+// giveBack takes a buffer back that take has returned. Few are kept: as many as are ready there are only now and then.
 func (q *partQueue) giveBack(buf []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.free = append(q.free, buf)
+	if len(q.free) < laneAhead {
+		q.free = append(q.free, buf)
+	}
 }
 
 // fail ends it. What is ready can still be taken, up to the first part that is missing.
