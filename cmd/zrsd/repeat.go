@@ -28,8 +28,8 @@ func newOutput(stdout io.Writer) *output {
 // clearScreen is what a terminal clears itself for.
 const clearScreen = "\x1b[H\x1b[2J"
 
-// repeat shows something at an interval until ctx ends, which is no error, or for so many rounds; 0: without an end. On a
-// terminal each round takes the place of the one before, where inPlace says so; otherwise there is a line between.
+// repeat shows something at an interval until ctx ends, which is no error, or for so many rounds; 0: without an end. On
+// a terminal each round takes the place of the one before, where inPlace says so; otherwise there is a line between.
 func repeat(ctx context.Context, out io.Writer, interval time.Duration, rounds int, inPlace bool,
 	show func(context.Context) error) error {
 	o, _ := out.(*output)
@@ -49,7 +49,7 @@ func repeat(ctx context.Context, out io.Writer, interval time.Duration, rounds i
 		}
 		switch {
 		case ctx.Err() != nil:
-			return nil //nolint:nilerr // the interruption is what was asked for
+			return nil // the interruption is what was asked for
 		case err != nil || n == rounds:
 			return err
 		}

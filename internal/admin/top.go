@@ -80,8 +80,8 @@ func WriteTop(w io.Writer, list []ClientRate) error {
 	for i := range list {
 		c := &list[i]
 		fmt.Fprintf(tw, "%s\t%s\t%s\t%s\t%s\t%s\t%.1f\t%.1f\t%.1f\n", clean(text(c.Address)), clean(text(c.Label)),
-			clean(text(c.Storage)), modeOf(&c.Client), doingText(&c.Client), bytesText(&c.Outbox), c.LoadRate, c.StoreRate,
-			c.CommitRate)
+			clean(text(c.Storage)), modeOf(&c.Client), doingText(&c.Client), bytesText(&c.Outbox), c.LoadRate,
+			c.StoreRate, c.CommitRate)
 	}
 	return tw.Flush() // returns what went wrong above
 }

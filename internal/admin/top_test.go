@@ -35,8 +35,8 @@ func TestRatesAreThoseSinceTheListBefore(t *testing.T) {
 	if err := admin.WriteTop(&out, next); err != nil {
 		t.Fatal(err)
 	}
-	if text := out.String(); !strings.HasPrefix(text, "3 clients: 1 with the commit lock, 1 waiting for it; per second "+
-		"25.0 loads, 10.0 stores, 2.0 commits\n") || strings.Contains(text, "\x1b") {
+	if text := out.String(); !strings.HasPrefix(text, "3 clients: 1 with the commit lock, 1 waiting for it; per "+
+		"second 25.0 loads, 10.0 stores, 2.0 commits\n") || strings.Contains(text, "\x1b") {
 		t.Errorf("got\n%s", text)
 	}
 }
