@@ -52,6 +52,9 @@ func words(line string) (args []string) {
 		if strings.ContainsAny(word[:1], "|&;><") {
 			break
 		}
+		if word[0] == '$' { // options that the page has said before
+			continue
+		}
 		args = append(args, strings.Trim(word, `"'`))
 	}
 	return args
