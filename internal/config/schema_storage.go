@@ -131,16 +131,18 @@ var zrsTable = &table{
 			doc: "File with a secret that both sides must have. It does not encrypt."},
 		{name: "coordinator", kind: "string", ours: true,
 			doc: "The coordinator that decides which node is primary: `etcd://host:2379`, several hosts with " +
-				"commas between. Without it you change roles by hand."},
+				"commas between, or `kubernetes://` in a pod. Without it you change roles by hand."},
 		{name: "coordinator-prefix", kind: "string", ours: true,
-			doc: "Where the keys of this storage are; default: `/zrsd/` and the storage id."},
+			doc: "Where the keys of this storage are, or the name of its Lease; default: `/zrsd/` or `zrsd-`, and the " +
+				"storage id."},
 		{name: "coordinator-ttl", kind: "time-interval", preset: "10s", ours: true,
 			doc: "How long a silent primary keeps its lease."},
 		{name: "coordinator-authority", kind: "path", ours: true,
 			doc: "The authorities of the coordinator's certificates, for TLS."},
 		{name: "coordinator-certificate", kind: "path", ours: true, doc: "The certificate to show to the coordinator."},
 		{name: "coordinator-key", kind: "path", ours: true, doc: "Its key, if that is not in the same file."},
-		{name: "coordinator-user-file", kind: "path", ours: true, doc: "File with USER:PASSWORD for the coordinator."},
+		{name: "coordinator-user-file", kind: "path", ours: true, doc: "File with USER:PASSWORD for the " +
+			"coordinator, or the token for Kubernetes; default: the pod's."},
 		{name: "insecure-plain-text", kind: "boolean", preset: "false", ours: true,
 			doc: "Allows connections to other machines without `<tls>`."},
 		{name: "heartbeat", kind: "time-interval", preset: "5s", ours: true,

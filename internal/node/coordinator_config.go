@@ -9,17 +9,18 @@ import (
 	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/cluster/lease/etcd"
+	"github.com/zrsd/zrsd/cluster/lease/kubernetes"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 )
 
 // A CoordinatorConfig says who decides which node of a cluster leads. Address is required.
 type CoordinatorConfig struct {
-	Address  string         // etcd://HOST:PORT[,HOST:PORT…]
-	Prefix   string         // of its keys for this storage; empty: /zrsd/ and the storage's id
+	Address  string         // etcd://HOST:PORT[,HOST:PORT…], or kubernetes://[NAMESPACE]
+	Prefix   string         // of its keys, or name of its Lease; empty: /zrsd/ or zrsd-, and the storage's id
 	TTL      time.Duration  // of the lease of a silent primary; 0: the default
 	TLS      *tlsauth.Files // nil: plain text
-	UserFile string         // has USER:PASSWORD; empty: none is needed
+	UserFile string         // has USER:PASSWORD, or the token of Kubernetes; empty: none, or the pod's
 
 	// Client opens the coordinator instead, in tests.
 	Client func() lease.Coordinator
@@ -31,8 +32,8 @@ const etcdScheme = "etcd://"
 func (c *CoordinatorConfig) hosts() ([]string, error) {
 	list, ok := strings.CutPrefix(c.Address, etcdScheme)
 	if !ok {
-		return nil, fmt.Errorf("--coordinator %s: no such kind of coordinator: give %sHOST:2379[,HOST:2379]", c.Address,
-			etcdScheme)
+		return nil, fmt.Errorf("--coordinator %s: no such kind of coordinator: give %sHOST:2379[,HOST:2379], or %s in "+
+			"a pod", c.Address, etcdScheme, kubernetesScheme)
 	}
 	hosts, err := endpoint.ParseList(list)
 	if err != nil {
@@ -66,11 +67,14 @@ func (c *CoordinatorConfig) check(plainText bool) error {
 	if c.Client != nil {
 		return nil
 	}
-	hosts, err := c.hosts()
-	if err != nil {
+	if _, err := c.timing(); err != nil {
 		return &ConfigError{err.Error()}
 	}
-	if _, err := c.timing(); err != nil {
+	if c.isKubernetes() { // always with TLS
+		return nil
+	}
+	hosts, err := c.hosts()
+	if err != nil {
 		return &ConfigError{err.Error()}
 	}
 	if c.TLS != nil || plainText {
@@ -116,6 +120,15 @@ func (c *CoordinatorConfig) opener(tls *tlsauth.Credentials) (open func(storageI
 	err error) {
 	if c.Client != nil {
 		return func(string) (lease.Coordinator, error) { return c.Client(), nil }, nil
+	}
+	if c.isKubernetes() {
+		opt, err := c.kubernetesOptions(tls)
+		return func(storageID string) (lease.Coordinator, error) {
+			if opt.Name = c.Prefix; opt.Name == "" {
+				opt.Name = "zrsd-" + storageID
+			}
+			return kubernetes.Open(opt)
+		}, err
 	}
 	opt, err := c.options()
 	if err != nil {
