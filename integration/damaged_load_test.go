@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"os"
+	"path/filepath"
 	"testing"
 
 	"github.com/zrsd/zrsd/filestorage"
@@ -51,6 +53,42 @@ func TestRealClientsGetDamagedRecordsFromTheOtherNode(t *testing.T) {
 		}
 	}
 	mustBeIdentical(t, source, target)
+}
+
+// A secondary has lost all its blobs: real clients that read them there get them, and the secondary has them again.
+func TestRealClientsGetMissingBlobsFromTheOtherNode(t *testing.T) {
+	source, target := newSite(t, true), newSite(t, true)
+	source.open(t).Close()
+	to, first, second := freeAddress(t), freeAddress(t), freeAddress(t)
+	start(t, "primary", source, "--replicate-to", to, "--zeo", first)
+	secondary := start(t, "secondary", target, "--replicate-from", to, "--zeo", second, "--verify-interval", "0")
+	writer := startPython(t, "zodb", "zeo_client.py", newSite(t, true).blobs, first)
+	writer.do(t, "create 9")
+	last := writer.do(t, "commit 5")
+	writer.close(t)
+	mustReach(t, secondary, last)
+	lost := blobFiles(t, target.blobs)
+	for name := range lost {
+		if err := os.Remove(filepath.Join(target.blobs, name)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, environment := range []string{"zodb", "zeo5"} {
+		reader := startPython(t, environment, "zeo_reader.py", "reader", newSite(t, true).blobs, second)
+		reader.do(t, "see "+last.String())
+		reader.close(t)
+	}
+	_, err := secondary.Await(within(t), "it says so", func(st *admin.Status) bool {
+		return st.Heal.Answered > 0 && st.Heal.Healed > 0 && st.Heal.Unanswered == 0 && st.Heal.Pending == 0
+	})
+	if err != nil {
+		t.Error(err)
+	}
+	for name := range blobFiles(t, target.blobs) {
+		if _, was := lost[name]; !was {
+			t.Errorf("%s was not there before", name)
+		}
+	}
 }
 
 // currentRecords are where the newest revisions of objects are.

@@ -136,9 +136,35 @@ func (c *client) sendBlob(m *wire.Message, a *arguments) error {
 	}
 	f, err := c.storage.st.OpenBlob(oid, tid)
 	if err != nil {
-		return err
+		return c.sendCorrected(m, oid, tid, err)
 	}
 	c.background(m, func() (pickle.Value, error) { return nil, c.transfer(f, oid, tid) })
+	return nil
+}
+
+// sendCorrected is sendBlob for one that cannot be opened.
+func (c *client) sendCorrected(m *wire.Message, oid zodb.Oid, tid zodb.Tid, err error) error {
+	correct := c.storage.opt.CorrectBlob
+	if correct == nil {
+		return err
+	}
+	began := c.beside(m, func() error {
+		var f vfs.File
+		if correct(c.ctx, oid, tid) {
+			f, err = c.storage.st.OpenBlob(oid, tid)
+		}
+		if err == nil {
+			err = c.transfer(f, oid, tid)
+		}
+		if err != nil {
+			return c.fail(m, err)
+		}
+		c.reply(m, nil)
+		return nil
+	})
+	if !began {
+		return err
+	}
 	return nil
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/zeo"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A Process is several storages, each with its own role, and what they share.
@@ -166,6 +167,9 @@ func (c *Config) offered(st *filestorage.Storage, opt zeo.StorageOptions) (withd
 	opt.Decompress, opt.Compress = c.Decompress, c.Compress
 	if c.healer != nil {
 		opt.Correct = func(ctx context.Context, damage error) bool { return c.healer.correct(ctx, st, damage) }
+		opt.CorrectBlob = func(ctx context.Context, oid zodb.Oid, tid zodb.Tid) bool {
+			return c.healer.correctBlob(ctx, st, oid, tid)
+		}
 	}
 	leave := c.offer(st, opt)
 	return func() { remove(); leave() }
