@@ -11,10 +11,11 @@ BENCHPKG     ?= ./filestorage ./zeo/... ./protocol
 
 GOLANGCI     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BENCHSTAT    := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
+PROMTOOL     := github.com/prometheus/prometheus/cmd/promtool@v0.315.1
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build generate demo test race end-to-end vet lint fuzz mutants bench benchcmp release packages wheel container longrun soak venv tools fmt clean
+.PHONY: help build generate alerts demo test race end-to-end vet lint fuzz mutants bench benchcmp release packages wheel container longrun soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -47,8 +48,11 @@ fmt: tools ## format all Go files
 	$(BIN)/golangci-lint fmt $(PKG)
 
 generate: ## the parts of docs/ that are made from tables in the code
-	$(GO) test ./internal/warning -run 'TestTheRunbook' -update
+	$(GO) test ./internal/warning -run 'TestTheRunbook|TestTheAlertRules' -update
 	$(GO) test ./internal/admin -run 'TestThePageOfMetrics' -update
+
+alerts: ## the tests of the alert rules, by promtool, which takes minutes to build
+	$(GO) run $(PROMTOOL) test rules packaging/prometheus/zrsd.rules.test.yml
 
 fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 	@for pkg in $$($(GO) list $(PKG)); do \

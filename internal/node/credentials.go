@@ -7,6 +7,7 @@ import (
 	"os"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
@@ -192,13 +193,25 @@ func refusePlainHTTP(raw net.Conn) {
 // Reloads carries a signal to everything in a process that can read its files again. The zero value is ready, nil
 // is one that never gets a signal. Its methods may be called concurrently.
 type Reloads struct {
+	told atomic.Bool // systemd has been told that the process serves
+
 	mu   sync.Mutex
 	next int
 	all  map[int]func()
 }
 
+// serves notes that systemd has been told that the process serves: from now on it hears of reloads.
+func (r *Reloads) serves() {
+	if r != nil {
+		r.told.Store(true)
+	}
+}
+
 // Reload has all files read again and returns how many owners of files there were.
 func (r *Reloads) Reload() int {
+	if r.told.Load() {
+		defer tellReload()()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for _, reload := range r.all {

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"sync/atomic"
 
 	"github.com/hashicorp/go-hclog"
 
@@ -46,6 +47,8 @@ type zeoFront struct {
 	cfg    *ZEOConfig
 	log    hclog.Logger
 	server *zeo.Server
+
+	listening atomic.Bool
 
 	mu      sync.Mutex
 	missing map[string]struct{} // storages that were not offered yet
@@ -93,6 +96,7 @@ func (f *zeoFront) Serve(ctx context.Context) error {
 	if err != nil {
 		return &StartError{Err: err}
 	}
+	f.listening.Store(true)
 	f.log.Info(fmt.Sprintf("listening on %v", ln.Addr()))
 	if f.cfg.TLS == nil && !f.cfg.Address.Local() {
 		f.log.Warn("clients are served in plain text, and other machines can reach this address: who can connect can "+

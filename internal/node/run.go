@@ -52,7 +52,7 @@ func runAll(ctx context.Context, c *Config, members []*member, front front) (err
 	around, cancel := context.WithCancelCause(context.WithoutCancel(ctx))
 	var helpers sync.WaitGroup
 	helpers.Go(func() { tuneGC(around) })
-	helpers.Go(func() { tellSupervisor(around, c.Logger) })
+	helpers.Go(func() { tellSupervisor(around, ctx, c, members, front) })
 	helpers.Go(func() { verifyAll(around, members) })
 	defer helpers.Wait()
 	defer cancel(errStopped)

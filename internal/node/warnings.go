@@ -54,7 +54,7 @@ func (c *Config) conditions(now time.Time) (list []warning.Condition) {
 	}{
 		{"replication", c.read.servers}, {"the admin server", c.read.admin}, {"the coordinator", c.read.coordinator},
 	} {
-		if one.loaded == nil {
+		if one.loaded == nil || one.loaded.Certificate() == nil {
 			continue
 		}
 		switch end := one.loaded.Certificate().NotAfter; {
