@@ -137,7 +137,7 @@ func (b *staged) comeNear(folder string) error {
 		return errors.Join(err, copied.Discard())
 	}
 	before := *b
-	b.file, b.path = copied.file, copied.path
+	b.file, b.path, b.isPart = copied.file, copied.path, false
 	return before.Discard()
 }
 

@@ -117,6 +117,14 @@ func (s *Shared) AdoptDraft(string) (zodb.BlobDraft, error) {
 	return nil, s.refused("take over a blob")
 }
 
+// KeepParts does nothing: there are none.
+func (s *Shared) KeepParts(bool) {}
+
+// Part refuses, as Stage does.
+func (s *Shared) Part(oid zodb.Oid, tid zodb.Tid) (zodb.BlobPart, error) {
+	return nil, s.refused(fmt.Sprintf("begin blob of oid %v tid %v", oid, tid))
+}
+
 func (s *Shared) refused(what string) error {
 	return fmt.Errorf("%s: blob directory %s is the primary's: %w", what, s.dir, zodb.ErrReadOnly)
 }

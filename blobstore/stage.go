@@ -22,6 +22,8 @@ type staged struct {
 	tid  zodb.Tid
 	file vfs.File // open until Sync
 	path string   // present name; "" once discarded
+
+	isPart bool // it stays when it is discarded before it was published
 }
 
 // Stage reads content to its end into a temporary file. The result must be published or discarded.
@@ -108,7 +110,8 @@ func (b *staged) publish() error {
 		return err
 	}
 	b.s.near.Delete(b.path)
-	b.path = final
+	b.s.parts.Delete(b.path)
+	b.path, b.isPart = final, false
 	return nil
 }
 
@@ -117,13 +120,18 @@ func (b *staged) SyncDir() error {
 	return b.wrap("sync the folder of", b.s.folders.sync(filepath.Dir(b.path)))
 }
 
-// Discard removes the blob, durably if it has its final name: a crash must not bring that back. Folders that were
-// made for it stay: they are empty, and as good as absent.
+// Discard removes the blob, durably if it has its final name: a crash must not bring that back. One that has come in
+// ranges and has no final name stays, to be gone on with. Folders that were made for it stay: they are empty, and as
+// good as absent.
 func (b *staged) Discard() error {
 	var err error
 	if b.file != nil {
 		err = b.file.Close()
 		b.file = nil
+	}
+	if b.isPart {
+		b.s.parts.Delete(b.path)
+		b.path = ""
 	}
 	if b.path != "" {
 		err = errors.Join(err, vfs.RemoveIfThere(b.s.fs, b.path))

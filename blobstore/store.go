@@ -72,10 +72,12 @@ type Store struct {
 
 	presence presence
 
-	tmp  sync.Mutex // of cleaned
-	near sync.Map   // paths of blobs that wait in the folders of their objects
+	tmp   sync.Mutex // of what is below
+	near  sync.Map   // paths of blobs that wait in the folders of their objects
+	parts sync.Map   // paths of those that come in ranges and are in use
 
-	cleaned bool // what a crash left in tmp is removed
+	cleaned   bool // what a crash left in tmp is removed
+	keepParts bool // but for blobs that come in ranges
 
 	oldTokens func() // removes what a crash left of tokens, once
 }
@@ -224,16 +226,20 @@ func (s *Store) readyTmp() error {
 		return fmt.Errorf("the folder of incoming blobs: %w", err)
 	}
 	for _, e := range entries {
-		if !strings.HasPrefix(e.Name(), tmpPrefix) {
-			continue
-		}
-		s.log.Info("removing an incomplete blob upload", "dir", s.dir, "name", e.Name())
-		if err := s.fs.Remove(filepath.Join(tmp, e.Name())); err != nil {
-			s.log.Warn("cannot remove an incomplete blob; it only uses space", "dir", tmp, "error", err)
+		if strings.HasPrefix(e.Name(), tmpPrefix) && (!s.keepParts || !strings.HasPrefix(e.Name(), partPrefix)) {
+			s.removeUpload(filepath.Join(tmp, e.Name()))
 		}
 	}
 	s.cleaned = true
 	return nil
+}
+
+// removeUpload removes what nobody needs. What cannot be removed has no effect.
+func (s *Store) removeUpload(path string) {
+	s.log.Info("removing an incomplete blob upload", "dir", s.dir, "name", filepath.Base(path))
+	if err := s.fs.Remove(path); err != nil {
+		s.log.Warn("cannot remove an incomplete blob; it only uses space", "dir", filepath.Dir(path), "error", err)
+	}
 }
 
 func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string {

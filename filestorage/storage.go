@@ -44,6 +44,11 @@ type Blobs interface {
 	Draft() (zodb.BlobDraft, error)
 	// AdoptDraft makes a draft of a complete file on the file system of the directory, and removes its name.
 	AdoptDraft(path string) (zodb.BlobDraft, error)
+	// KeepParts says whether what is there of blobs that come in ranges is kept, for a seed to go on with. It is called
+	// before the first blob of a seed comes; when no seed is to go on, what is left is removed.
+	KeepParts(yes bool)
+	// Part opens what is there of a blob that comes in ranges.
+	Part(oid zodb.Oid, tid zodb.Tid) (zodb.BlobPart, error)
 	BlobOpener
 	// SetAside moves a published blob out of the way, to where an operator finds it under label, durably. Where there
 	// is no such blob it does nothing.

@@ -33,6 +33,7 @@ type Secondary struct {
 	unlike    map[string]bool // addresses whose data file is not byte for byte the same as the one here
 
 	seeded       bool // the last connection has taken a data file up to its end
+	partsKept    bool // what is there of large blobs is kept for the next seed
 	primaryOnly  bool // only the primary itself is followed; see choose
 	seedOnly     bool // a node is asked for its data file, and not followed
 	metSecondary bool // in this round: a node that is not the primary
@@ -137,6 +138,7 @@ func (s *Secondary) followNative(ctx context.Context, addr string) error {
 		return s.seed(ctx, l)
 	}
 	s.seeded = false
+	s.keepParts(false)
 	return s.follow(ctx, l)
 }
 

@@ -145,6 +145,7 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 	}}
 	if s.st.HasBlobs() {
 		opt.Blobs = blobs.stage
+		s.keepParts(true)
 	}
 	a, err := s.st.Append(ctx, opt)
 	if err != nil {

@@ -5,8 +5,10 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"iter"
+	"net"
 	"sync"
+
+	"golang.org/x/sync/errgroup"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/protocol"
@@ -16,53 +18,70 @@ import (
 const (
 	// smallBlob is how much of a blob is asked for at first. Smaller ones take one round trip, many of them together.
 	smallBlob = 64 << 10
-	// blobPart is how much of a larger one is asked for at a time, and blobsAhead how many such parts.
+	// blobPart is how much of a larger one is asked for at a time, and blobsAhead how many such parts on one stream.
 	blobPart   = 1 << 20
-	blobsAhead = 16
+	blobsAhead = 8
+	// blobStreams is on how many streams large blobs come.
+	blobStreams = 3
+	// blobWriters is how many small blobs are written at a time.
+	blobWriters = 4
 )
 
-// A seedBlobs gets the blobs of transactions that come as parts of the data file, on a stream of their own.
+// A seedBlobs gets the blobs of transactions that come as parts of the data file, on streams of their own.
 type seedBlobs struct {
 	s *Secondary
 	l *link
 
-	mu     sync.Mutex
-	stream *protocol.RangeStream // nil: it is not open yet
-	closed bool
+	own bool // the blob directory has blobs already; they are kept where the primary has the same
+
+	mu      sync.Mutex
+	streams []*protocol.RangeStream // none: they are not open yet
+	closed  bool
 }
 
-// open opens the stream, when the first blob is needed.
-func (b *seedBlobs) open(ctx context.Context) (*protocol.RangeStream, error) {
+// open opens the streams, when the first blob is needed.
+func (b *seedBlobs) open(ctx context.Context) ([]*protocol.RangeStream, error) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.stream != nil || b.closed {
-		return b.stream, nil
+	if b.closed {
+		return nil, &remoteError{fmt.Errorf("the streams for blobs: %w", net.ErrClosed)}
 	}
-	stream, err := b.l.seed.openMore(ctx)
+	if len(b.streams) > 0 {
+		return b.streams, nil
+	}
+	empty, err := b.s.st.NoBlobs()
 	if err != nil {
-		return nil, fmt.Errorf("opening a stream for blobs: %w", err)
+		return nil, &localError{err}
 	}
-	b.stream = stream
-	return stream, nil
+	b.own = !empty
+	for range b.l.seed.forBlobs {
+		stream, err := b.l.seed.openMore(ctx)
+		if err != nil {
+			return nil, &remoteError{fmt.Errorf("opening a stream for blobs: %w", err)}
+		}
+		b.streams = append(b.streams, stream)
+	}
+	return b.streams, nil
 }
 
-// close closes the stream, and wakes who reads from it.
+// close closes the streams, and wakes who reads from them.
 func (b *seedBlobs) close() {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
-	if b.stream != nil {
-		closeQuietly(b.stream)
+	for _, stream := range b.streams {
+		closeQuietly(stream)
 	}
 }
 
 // stage is filestorage.AppendOptions.Blobs.
 func (b *seedBlobs) stage(ctx context.Context, revisions []filestorage.BlobID) ([]zodb.StagedBlob, error) {
 	defer context.AfterFunc(ctx, b.close)()
-	stream, err := b.open(ctx)
+	streams, err := b.open(ctx)
 	if err != nil {
-		return nil, &remoteError{err}
+		return nil, err
 	}
+	stream := streams[0]
 	if b.s.opt.SharedBlobs != nil {
 		held, err := held(stream, revisions)
 		if err != nil {
@@ -73,16 +92,39 @@ func (b *seedBlobs) stage(ctx context.Context, revisions []filestorage.BlobID) (
 		}
 		return nil, nil
 	}
-	staged, others, err := b.fromCopy(stream, revisions)
+	if b.own {
+		_, revisions, err = b.fromFiles(stream, revisions, b.openOwn, b.keepOwn)
+	}
+	if err != nil {
+		return nil, err
+	}
+	var staged []zodb.StagedBlob
+	if c := b.s.opt.SeedCopy; c != nil && c.OpenBlob != nil {
+		staged, revisions, err = b.fromFiles(stream, revisions, c.OpenBlob, b.stageCopied)
+	}
 	if err != nil {
 		return staged, err
 	}
-	sent, large, err := b.small(stream, others)
+	sent, large, err := b.small(stream, revisions)
 	staged = append(staged, sent...)
-	if err == nil {
-		err = b.rest(stream, large, &staged)
+	if err != nil || len(large) == 0 {
+		return staged, err
 	}
-	return staged, err
+	sent, err = b.rest(streams, large)
+	return append(staged, sent...), err
+}
+
+// openOwn opens a blob that is here already.
+func (b *seedBlobs) openOwn(oid zodb.Oid, tid zodb.Tid) (CopiedBlob, error) {
+	return b.s.st.BlobInPlace(oid, tid)
+}
+
+// keepOwn leaves a blob where it is, and makes that durable: nobody knows who put it there.
+func (b *seedBlobs) keepOwn(f *copiedFile, content io.Reader) (zodb.StagedBlob, error) {
+	if _, err := io.Copy(io.Discard, content); err != nil {
+		return nil, err
+	}
+	return nil, b.s.st.SecureBlob(f.Oid, f.Tid)
 }
 
 // held asks which of these revisions have a blob, which is in a directory that both sides see.
@@ -113,140 +155,48 @@ func request(stream *protocol.RangeStream, revisions []filestorage.BlobID, lengt
 	return stream.Flush()
 }
 
-// A largeBlob is one of which only the beginning is here.
-type largeBlob struct {
-	filestorage.BlobID
-	size  int64
-	begin []byte
-}
-
 // small stages the blobs that are no longer than what is asked for at first, and returns the others.
 func (b *seedBlobs) small(stream *protocol.RangeStream, revisions []filestorage.BlobID) (
 	staged []zodb.StagedBlob, large []*largeBlob, err error) {
 	if err := request(stream, revisions, smallBlob); err != nil {
 		return nil, nil, &remoteError{err}
 	}
-	var buf []byte
-	for _, r := range revisions {
-		size, data, err := stream.ReceiveBlob(&protocol.BlobRequest{Oid: r.Oid, Tid: r.Tid, Length: smallBlob}, buf)
+	list := make([]zodb.StagedBlob, len(revisions))
+	var writers errgroup.Group
+	writers.SetLimit(blobWriters)
+	for i, r := range revisions {
+		size, data, e := stream.ReceiveBlob(&protocol.BlobRequest{Oid: r.Oid, Tid: r.Tid, Length: smallBlob}, nil)
 		switch {
-		case err != nil:
-			return staged, nil, &remoteError{err}
-		case size == protocol.NoBlob:
-			continue
+		case e != nil:
+			err = &remoteError{e}
 		case size > b.s.maxBlob():
-			return staged, nil, &remoteError{&protocol.TooLargeError{
+			err = &remoteError{&protocol.TooLargeError{
 				What: "blob", Tid: r.Tid, Oid: r.Oid, Size: size, Max: b.s.maxBlob(),
 			}}
 		case size > int64(len(data)):
-			large = append(large, &largeBlob{r, size, bytes.Clone(data)})
-			continue
+			large = append(large, &largeBlob{BlobID: r, size: size, begin: data})
+		case size != protocol.NoBlob:
+			writers.Go(func() (err error) {
+				list[i], err = b.s.st.StageBlob(r.Oid, r.Tid, bytes.NewReader(data))
+				return err
+			})
 		}
-		buf = data
-		one, err := b.s.st.StageBlob(r.Oid, r.Tid, bytes.NewReader(data))
 		if err != nil {
-			return staged, nil, &localError{err}
+			break
 		}
-		staged = append(staged, one)
 	}
-	return staged, large, nil
+	if e := writers.Wait(); e != nil && err == nil {
+		err = &localError{e}
+	}
+	for _, one := range list {
+		if one != nil {
+			staged = append(staged, one)
+		}
+	}
+	return staged, large, err
 }
 
 // maxBlob is the largest blob that is taken.
 func (s *Secondary) maxBlob() int64 {
 	return protocol.Limits{MaxBlob: s.opt.MaxBlob}.WithDefaults().MaxBlob
-}
-
-// rest gets what is missing of large blobs, one after the other, while the next parts are on their way.
-func (b *seedBlobs) rest(stream *protocol.RangeStream, large []*largeBlob, staged *[]zodb.StagedBlob) error {
-	in := newBlobParts(stream, large)
-	defer in.stop()
-	for _, l := range large {
-		in.of, in.left = l, l.size-int64(len(l.begin))
-		one, err := b.s.st.StageBlob(l.Oid, l.Tid, io.MultiReader(bytes.NewReader(l.begin), in))
-		switch {
-		case in.err != nil:
-			return &remoteError{in.err}
-		case err != nil:
-			return &localError{err}
-		}
-		*staged = append(*staged, one)
-	}
-	return nil
-}
-
-// A blobParts reads one large blob after the other, as a storage does, and has their parts asked for ahead of that.
-type blobParts struct {
-	stream *protocol.RangeStream
-	next   func() (*protocol.BlobRequest, bool)
-	stop   func()
-
-	of   *largeBlob // the present one
-	left int64      // of it
-	err  error      // of the stream
-
-	asked []*protocol.BlobRequest // whose answers are on their way
-	data  []byte                  // the rest of the last one that has arrived
-	buf   []byte
-}
-
-func newBlobParts(stream *protocol.RangeStream, large []*largeBlob) *blobParts {
-	next, stop := iter.Pull(func(yield func(*protocol.BlobRequest) bool) {
-		for _, l := range large {
-			for at := int64(len(l.begin)); at < l.size; at += blobPart {
-				r := &protocol.BlobRequest{Oid: l.Oid, Tid: l.Tid, Offset: at, Length: min(blobPart, l.size-at)}
-				if !yield(r) {
-					return
-				}
-			}
-		}
-	})
-	return &blobParts{stream: stream, next: next, stop: stop}
-}
-
-func (p *blobParts) Read(b []byte) (int, error) {
-	if p.left == 0 {
-		return 0, io.EOF
-	}
-	if len(p.data) == 0 {
-		if err := p.fill(); err != nil {
-			p.err = err
-			return 0, err
-		}
-	}
-	n := copy(b, p.data)
-	p.data = p.data[n:]
-	p.left -= int64(n)
-	return n, nil
-}
-
-// fill takes the next part.
-func (p *blobParts) fill() error {
-	for len(p.asked) < blobsAhead {
-		r, more := p.next()
-		if !more {
-			break
-		}
-		if err := p.stream.Request(r); err != nil {
-			return err
-		}
-		p.asked = append(p.asked, r)
-	}
-	if err := p.stream.Flush(); err != nil {
-		return err
-	}
-	r := p.asked[0]
-	p.asked = p.asked[1:]
-	size, data, err := p.stream.ReceiveBlob(r, p.buf)
-	if err != nil {
-		return err
-	}
-	if size != p.of.size {
-		return &protocol.RangeError{
-			What: fmt.Sprintf("the blob of oid %v tid %v", r.Oid, r.Tid), Want: fmt.Sprintf("%d bytes", p.of.size),
-			Got: fmt.Sprintf("%d, as of another one", size),
-		}
-	}
-	p.data, p.buf = data, data
-	return nil
 }

@@ -73,13 +73,11 @@ func otherHistory(here, there []byte) error {
 // errDiffers says that a blob of a copy is not that of the primary.
 var errDiffers = errors.New("the blob of the copy is not that of the primary")
 
-// fromCopy stages blobs that the copy has as the primary has them, and returns the revisions of the others.
-func (b *seedBlobs) fromCopy(stream *protocol.RangeStream, revisions []filestorage.BlobID) (
+// fromFiles has taken what the primary has as well of the blobs that are to be had here, and returns what was staged of
+// that, and the revisions of the others.
+func (b *seedBlobs) fromFiles(stream *protocol.RangeStream, revisions []filestorage.BlobID,
+	open func(zodb.Oid, zodb.Tid) (CopiedBlob, error), take func(*copiedFile, io.Reader) (zodb.StagedBlob, error)) (
 	staged []zodb.StagedBlob, others []filestorage.BlobID, err error) {
-	c := b.s.opt.SeedCopy
-	if c == nil || c.OpenBlob == nil {
-		return nil, revisions, nil
-	}
 	var files []*copiedFile
 	defer func() {
 		for _, f := range files {
@@ -87,7 +85,7 @@ func (b *seedBlobs) fromCopy(stream *protocol.RangeStream, revisions []filestora
 		}
 	}()
 	for _, r := range revisions {
-		f := openCopied(c, r)
+		f := openCopied(open, r)
 		if f == nil {
 			others = append(others, r)
 			continue
@@ -108,7 +106,7 @@ func (b *seedBlobs) fromCopy(stream *protocol.RangeStream, revisions []filestora
 			if small != (f.size <= smallBlob) {
 				continue
 			}
-			one, err := b.stageCopied(stream, f)
+			one, err := compared(stream, f, take)
 			switch {
 			case errors.Is(err, errDiffers):
 				others = append(others, f.BlobID)
@@ -116,8 +114,9 @@ func (b *seedBlobs) fromCopy(stream *protocol.RangeStream, revisions []filestora
 			case err != nil:
 				return staged, nil, err
 			}
-			staged = append(staged, one)
-			c.taken.Add(f.size)
+			if one != nil {
+				staged = append(staged, one)
+			}
 		}
 	}
 	return staged, others, nil
@@ -131,8 +130,8 @@ type copiedFile struct {
 }
 
 // openCopied returns nil where the copy does not have the blob.
-func openCopied(c *SeedCopy, r filestorage.BlobID) *copiedFile {
-	file, err := c.OpenBlob(r.Oid, r.Tid)
+func openCopied(open func(zodb.Oid, zodb.Tid) (CopiedBlob, error), r filestorage.BlobID) *copiedFile {
+	file, err := open(r.Oid, r.Tid)
 	if err != nil {
 		return nil
 	}
@@ -148,8 +147,9 @@ func (f *copiedFile) request(offset, length int64) *protocol.BlobRequest {
 	return &protocol.BlobRequest{Oid: f.Oid, Tid: f.Tid, Offset: offset, Length: length, Bare: true}
 }
 
-// stageCopied stages a blob of the copy. A small one has been asked about already.
-func (b *seedBlobs) stageCopied(stream *protocol.RangeStream, f *copiedFile) (zodb.StagedBlob, error) {
+// compared has a blob taken, as far as the primary confirms it. A small one has been asked about already.
+func compared(stream *protocol.RangeStream, f *copiedFile, take func(*copiedFile, io.Reader) (zodb.StagedBlob, error)) (
+	zodb.StagedBlob, error) {
 	if f.size <= smallBlob {
 		have := readPart(f.file, 0, f.size, nil)
 		same, err := stream.CompareBlob(f.request(0, smallBlob), f.size, have)
@@ -159,10 +159,10 @@ func (b *seedBlobs) stageCopied(stream *protocol.RangeStream, f *copiedFile) (zo
 		case !same:
 			return nil, errDiffers
 		}
-		return b.stageLocally(f, bytes.NewReader(have))
+		return taken(take(f, bytes.NewReader(have)))
 	}
 	in := &comparedBlob{stream: stream, f: f}
-	one, err := b.stageLocally(f, in)
+	one, err := taken(take(f, in))
 	if in.err == nil {
 		return one, err
 	}
@@ -172,12 +172,20 @@ func (b *seedBlobs) stageCopied(stream *protocol.RangeStream, f *copiedFile) (zo
 	return nil, in.err
 }
 
-func (b *seedBlobs) stageLocally(f *copiedFile, content io.Reader) (zodb.StagedBlob, error) {
-	one, err := b.s.st.StageBlob(f.Oid, f.Tid, content)
+func taken(one zodb.StagedBlob, err error) (zodb.StagedBlob, error) {
 	if err != nil {
 		return nil, &localError{err}
 	}
 	return one, nil
+}
+
+// stageCopied stages a blob of the copy.
+func (b *seedBlobs) stageCopied(f *copiedFile, content io.Reader) (zodb.StagedBlob, error) {
+	one, err := b.s.st.StageBlob(f.Oid, f.Tid, content)
+	if err == nil {
+		b.s.opt.SeedCopy.taken.Add(f.size)
+	}
+	return one, err
 }
 
 // A comparedBlob reads a blob of a copy, each part after the primary has confirmed it.

@@ -24,6 +24,7 @@ const (
 type seedLink struct {
 	open     func(context.Context) (net.Conn, error) // one more of them
 	patience time.Duration                           // for what was asked for on a stream for blobs
+	forBlobs int                                     // how many streams there may be for these
 	lanes    []*lane
 	parts    *partQueue
 	from     int64
@@ -44,12 +45,12 @@ func (s *Secondary) openSeed(ctx context.Context, session *yamux.Session, w *pro
 	}
 	l := &seedLink{
 		open:     func(ctx context.Context) (net.Conn, error) { return protocol.OpenStream(ctx, session, header) },
-		patience: s.opt.StallTimeout, from: header.Position,
+		patience: s.opt.StallTimeout, from: header.Position, forBlobs: blobStreams,
 		parts: newPartQueue(header.Position, w.Size, s.roundTrip, s.opt.SeedCopy, s.opt.now),
 	}
 	first, most := s.lanes(), s.lanes()
 	if !slices.Contains(w.Capabilities, protocol.RangesAtOnce) {
-		first, most = 1, min(most, protocol.RangeStreamsOneByOne-1) // the other one is for blobs
+		first, most, l.forBlobs = 1, min(most, protocol.RangeStreamsOneByOne-1), 1
 	}
 	taken, err := l.begin(ctx, first, most, at.wire, s.seedThreshold())
 	if err != nil || !taken {

@@ -138,6 +138,18 @@ type StagedBlob interface {
 	Discard() error
 }
 
+// A BlobPart is what is there of a blob whose content comes in ranges, in any order. It outlives interruptions, and
+// nobody takes it for a blob. ReadAt and WriteAt may be called concurrently.
+type BlobPart interface {
+	io.ReaderAt
+	io.WriterAt
+	Size() (int64, error)
+	// Stage is called in place of Close when all of the content is there, with its size. What it returns is kept as a
+	// part when it is discarded.
+	Stage(size int64) (StagedBlob, error)
+	Close() error
+}
+
 // A BlobBatch makes many staged blobs durable at a time, where that costs less than one after the other.
 type BlobBatch interface {
 	// Add reports whether the batch makes this blob durable; else its own Sync and SyncDir do. Nothing may be written

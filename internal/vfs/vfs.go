@@ -93,6 +93,12 @@ func Number(info fs.FileInfo) uint64 {
 	return 0
 }
 
+// HasOtherNames reports whether a file is known to have more names than the one by which it was found.
+func HasOtherNames(info fs.FileInfo) bool {
+	st, ok := info.Sys().(*syscall.Stat_t)
+	return ok && st.Nlink > 1
+}
+
 // ErrNoSpaceInfo says that a file system does not report its free space.
 var ErrNoSpaceInfo = errors.New("the file system does not report its free space")
 
