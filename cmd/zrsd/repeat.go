@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"os"
@@ -28,29 +29,32 @@ func newOutput(stdout io.Writer) *output {
 // clearScreen is what a terminal clears itself for.
 const clearScreen = "\x1b[H\x1b[2J"
 
-// repeat shows something at an interval until ctx ends, which is no error, or for so many rounds; 0: without an end. On
-// a terminal each round takes the place of the one before, where inPlace says so; otherwise there is a line between.
+// repeat shows something at an interval until ctx ends, which is no error, or for so many rounds; 0: without an end.
+// On a terminal each round takes the place of the one before, where inPlace says so; otherwise there is a line between.
+// A round is written when all of it is there.
 func repeat(ctx context.Context, out io.Writer, interval time.Duration, rounds int, inPlace bool,
-	show func(context.Context) error) error {
+	show func(context.Context, io.Writer) error) error {
 	o, _ := out.(*output)
 	screen := inPlace && o != nil && o.terminal != nil
 	tick := time.NewTicker(interval)
 	defer tick.Stop()
 	for n := 1; ; n++ {
-		var err error
+		var round bytes.Buffer
+		err := show(ctx, &round)
 		switch {
+		case ctx.Err() != nil:
+			return nil // the interruption is what was asked for
+		case err != nil:
+			return err
 		case screen:
 			_, err = o.terminal.WriteString(clearScreen)
 		case inPlace && n > 1:
 			_, err = io.WriteString(out, "\n")
 		}
 		if err == nil {
-			err = show(ctx)
+			_, err = round.WriteTo(out)
 		}
-		switch {
-		case ctx.Err() != nil:
-			return nil // the interruption is what was asked for
-		case err != nil || n == rounds:
+		if err != nil || n == rounds {
 			return err
 		}
 		select {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net"
@@ -20,67 +21,67 @@ const statusTimeout = 10 * time.Second
 type dialer = func(context.Context) (net.Conn, error)
 
 type statusOptions struct {
-	json    bool
-	storage string
+	askFlags
 	watch   time.Duration
-	tls     tlsFlags
+	cluster bool
 }
 
-const statusHelp = `Shows the status of the node with the --admin address ADDR: its role, its last transaction and the
-lag of each secondary. If the process has several storages it shows each, or the one of --storage.`
+const statusHelp = `Shows the status of the node with the admin address ADDR: its role, its last transaction and the lag
+of each secondary. If the process has several storages it shows each, or the one of --storage.
+
+With --cluster it shows all nodes that the node knows, in one table: who is primary, who follows whom, how
+far behind they are, and what they do not agree on. With several addresses it asks each of these, and with none
+the nodes on this machine: those of the same user, for root all. It finds these by their command lines in /proc.
+
+A table ends with exit code 1 when the nodes do not agree or one is not ready, else with 4 when one does not answer.`
 
 func statusCommand() *cobra.Command {
 	var opt statusOptions
 	cmd := &cobra.Command{
-		Use:     "status ADDR [--storage NAME] [--json] [--watch 2s]",
-		Short:   "show node status",
+		Use:     "status [ADDR...] [--cluster] [--storage NAME] [--json] [--watch 2s]",
+		Short:   "show node status, or one table of all nodes",
 		Long:    statusHelp,
-		Example: "  zrsd status 127.0.0.1:5001",
-		Args:    arguments("ADDR"),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			addr, err := adminAddress(args[0])
-			if err != nil {
-				return badAddress(err)
+		Example: "  zrsd status\n  zrsd status 127.0.0.1:5001\n  zrsd status --cluster db1:5001",
+		Args: func(_ *cobra.Command, args []string) error {
+			if opt.cluster && len(args) != 1 {
+				return usage(errors.New("--cluster needs one ADDR, that of the node that is asked for all"))
 			}
-			dial, err := opt.tls.dialer(addr)
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) != 1 || opt.cluster {
+				return opt.repeat(cmd.Context(), cmd.OutOrStdout(), func(out io.Writer) error {
+					return opt.table(cmd.Context(), args, out)
+				})
+			}
+			addr, dial, err := opt.connect(args[0])
 			if err != nil {
 				return err
 			}
-			return opt.run(cmd.Context(), addr, dial, cmd.OutOrStdout())
+			return opt.repeat(cmd.Context(), cmd.OutOrStdout(), func(out io.Writer) error {
+				return opt.show(cmd.Context(), addr, dial, out)
+			})
 		},
 	}
-	cmd.Flags().BoolVar(&opt.json, "json", false, "print the node's answer as JSON, see docs/status-json.md")
-	cmd.Flags().StringVar(&opt.storage, "storage", "", "`NAME` of the storage, where there are several")
-	cmd.Flags().DurationVar(&opt.watch, "watch", 0, "repeat at this `INTERVAL` until interrupted")
-	opt.tls.register(cmd.Flags(), "", "this client's")
+	opt.register(cmd.Flags())
+	cmd.Flags().BoolVar(&opt.cluster, "cluster", false, "show all nodes that the node at ADDR knows, in one table")
+	cmd.Flags().DurationVar(&opt.watch, "watch", 0, "repeat at this `INTERVAL` until interrupted: on a terminal in "+
+		"the same place")
 	return cmd
 }
 
-func (opt statusOptions) run(ctx context.Context, addr endpoint.Endpoint, dial dialer, out io.Writer) error {
+// repeat shows something once, or with --watch until ctx ends. Then nodes that do not answer or do not agree do not end
+// it.
+func (opt statusOptions) repeat(ctx context.Context, out io.Writer, show func(io.Writer) error) error {
 	if opt.watch <= 0 {
-		return opt.show(ctx, addr, dial, out)
+		return show(out)
 	}
-	tick := time.NewTicker(opt.watch)
-	defer tick.Stop()
-	for {
-		err := opt.show(ctx, addr, dial, out)
-		if ctx.Err() != nil {
-			return nil // the interruption is what was asked for
-		}
-		if err != nil {
+	return repeat(ctx, out, opt.watch, 0, !opt.json, func(_ context.Context, out io.Writer) error {
+		if err := show(out); !errors.Is(err, errTold) {
 			return err
 		}
-		select {
-		case <-tick.C:
-		case <-ctx.Done():
-			return nil
-		}
-		if !opt.json {
-			if _, err := fmt.Fprintln(out); err != nil {
-				return err
-			}
-		}
-	}
+		return nil
+	})
 }
 
 func (opt statusOptions) show(ctx context.Context, addr endpoint.Endpoint, dial dialer, out io.Writer) error {

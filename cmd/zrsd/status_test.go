@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"io"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -40,7 +41,9 @@ func TestWatchingAsksAgainUntilItIsInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	out := &watcher{answers: 3, enough: cancel}
-	if err := (statusOptions{watch: time.Millisecond}).run(ctx, addr, addr.Dial, out); err != nil {
+	opt := statusOptions{watch: time.Millisecond}
+	show := func(out io.Writer) error { return opt.show(ctx, addr, addr.Dial, out) }
+	if err := opt.repeat(ctx, out, show); err != nil {
 		t.Fatal(err)
 	}
 	if got := strings.Count(out.String(), "no secondaries"); got != 3 {

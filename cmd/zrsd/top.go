@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -48,7 +49,7 @@ func (opt *topOptions) run(cmd *cobra.Command, address string) error {
 	}
 	out := cmd.OutOrStdout()
 	var rates admin.ClientRates
-	return repeat(cmd.Context(), out, opt.interval, opt.rounds, !opt.json, func(ctx context.Context) error {
+	show := func(ctx context.Context, out io.Writer) error {
 		ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("no answer within %v", statusTimeout))
 		defer cancel()
 		_, doc, err := admin.AskClients(ctx, dial, opt.storage)
@@ -60,5 +61,6 @@ func (opt *topOptions) run(cmd *cobra.Command, address string) error {
 			return writeJSON(out, list)
 		}
 		return admin.WriteTop(out, list)
-	})
+	}
+	return repeat(cmd.Context(), out, opt.interval, opt.rounds, !opt.json, show)
 }

@@ -281,11 +281,15 @@ func problems(nodes []ClusterNode) []Problem {
 			"secondary (zrsd promote)")
 	}
 	if len(silent) > 0 {
-		add("no_answer", "%s: no answer. Check that the node runs and that its replication address can be reached",
+		add("no_answer", "%s: no answer. Check that the node runs and that its address can be reached from here",
 			strings.Join(silent, ", "))
 	}
 	for i := range nodes {
 		problemsWith(&nodes[i], top, add)
+		if nodes[i].Role == "standalone" && len(nodes) > 1 {
+			add("standalone", "%s serves without replication: what is committed there no other node gets. Start it "+
+				"with the addresses of the others", nodes[i].Name)
+		}
 		for j := range i {
 			if id := nodes[i].NodeID; id != "" && id == nodes[j].NodeID {
 				add("copies", "%s and %s have one node id, %s: one is a copy of the other. See zrsd status of both",

@@ -46,6 +46,7 @@ func TestWhatNodesDoNotAgreeOnIsAProblem(t *testing.T) {
 			[]string{"histories_differ"}},
 		"another storage": {func(a, b, _ *admin.ClusterNode) { a.Storage, b.Storage = "x", "y" },
 			[]string{"storages_differ"}},
+		"standalone":      {func(_, b, _ *admin.ClusterNode) { b.Role = "standalone" }, []string{"standalone"}},
 		"another version": {func(_, b, _ *admin.ClusterNode) { b.Version = "v2" }, []string{"versions_differ"}},
 		"a copy": {func(_, b, c *admin.ClusterNode) { c.NodeID, b.Run, c.Run = b.NodeID, "1", "2" },
 			[]string{"copies"}},

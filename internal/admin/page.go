@@ -72,8 +72,8 @@ func harden(w http.ResponseWriter) {
 func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Vary", "Accept")
 	if !strings.Contains(r.Header.Get("Accept"), "text/html") {
-		writeText(w, http.StatusOK, "zrsd: see /status, /cluster, /metrics, /livez, /readyz, /primary, /replica, /clients, "+
-			"/undo-log; a browser gets a page here")
+		writeText(w, http.StatusOK, "zrsd: see /status, /cluster, /metrics, /livez, /readyz, /primary, /replica, "+
+			"/clients, /undo-log; a browser gets a page here")
 		return
 	}
 	one := sourceOf(w, r, p.src)

@@ -56,7 +56,8 @@ func (v *pageView) RoleText() string {
 }
 
 // criticalProblems are those that keep clients from working, or put data at risk.
-var criticalProblems = []string{"no_primary", "two_primaries", "histories_differ", "storages_differ", "copies"}
+var criticalProblems = []string{"no_primary", "two_primaries", "histories_differ", "storages_differ", "copies",
+	"standalone"}
 
 // warnings lists what nodes do not agree on, then what this node warns of, then the others.
 func (v *pageView) warnings() {
@@ -154,7 +155,7 @@ func (v *pageView) wellText() string {
 type pageNode struct {
 	Name, Role, State, StateClass, Epoch     string
 	LagTime, LagTransactions, LagBytes, Last string
-	Version, Known, Class, Follows           string
+	Version, Known, Class, Follows, Address  string
 	Marks                                    []string
 	Depth                                    int
 	Self                                     bool
@@ -163,9 +164,10 @@ type pageNode struct {
 // maxDepth is how deep the tree of who follows whom is drawn.
 const maxDepth = 4
 
-// nodes lists each node below the one that it follows.
-func (v *pageView) nodes() {
-	list := v.Cluster.Nodes
+func (v *pageView) nodes() { v.Nodes = nodeLines(v.Cluster.Nodes) }
+
+// nodeLines lists each node below the one that it follows.
+func nodeLines(list []ClusterNode) (lines []pageNode) {
 	seen := make([]bool, len(list))
 	var below func(i, depth int)
 	below = func(i, depth int) {
@@ -173,7 +175,7 @@ func (v *pageView) nodes() {
 			return
 		}
 		seen[i] = true
-		v.Nodes = append(v.Nodes, v.nodeLine(&list[i], min(depth, maxDepth)))
+		lines = append(lines, nodeLine(&list[i], min(depth, maxDepth)))
 		for j := range list {
 			if follows(&list[j], &list[i]) {
 				below(j, depth+1)
@@ -193,14 +195,15 @@ func (v *pageView) nodes() {
 	for i := range list { // those that follow each other in a circle
 		below(i, 0)
 	}
+	return lines
 }
 
-func (v *pageView) nodeLine(n *ClusterNode, depth int) pageNode {
+func nodeLine(n *ClusterNode, depth int) pageNode {
 	line := pageNode{
 		Name: cmp.Or(n.Name, n.Address), Role: cmp.Or(n.Role, "unknown"), Epoch: unknown, Depth: depth,
 		LagTime: spanText(n.Lag.Seconds), LagTransactions: numberText(asFloat(n.Lag.Transactions)),
 		LagBytes: bytesText(n.Lag.Bytes), Version: cmp.Or(n.Version, unknown), Last: unknown,
-		Self: n.Source == "itself", Known: knownText(n), Follows: orEmpty(n.Follows),
+		Address: n.Address, Self: n.Source == "itself", Known: knownText(n), Follows: orEmpty(n.Follows),
 	}
 	if n.Role == "primary" {
 		line.LagTime, line.LagTransactions, line.LagBytes = "", "", ""
