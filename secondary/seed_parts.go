@@ -34,11 +34,11 @@ type partQueue struct {
 
 // Bounds of what is asked for ahead of the storage.
 const (
-	minAhead   = (laneAhead + spareParts) * seedPart
+	minAhead   = 6 * seedPart
 	firstAhead = 48 << 20 // on a long line
 	maxAhead   = 96 << 20
 	// spareParts are those that may be ready when the storage comes for one.
-	spareParts = 4
+	spareParts = 2
 	// fitEvery is how often ahead is fitted on a short line.
 	fitEvery = 100 * time.Millisecond
 )
@@ -144,7 +144,7 @@ func (q *partQueue) take() []byte {
 func (q *partQueue) giveBack(buf []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.free) < laneAhead {
+	if len(q.free) < spareParts {
 		q.free = append(q.free, buf)
 	}
 }
