@@ -15,7 +15,7 @@ PROMTOOL     := github.com/prometheus/prometheus/cmd/promtool@v0.315.1
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build generate alerts demo test race end-to-end vet lint fuzz mutants bench benchcmp release packages wheel container longrun soak venv tools fmt clean
+.PHONY: help build generate alerts demo test race end-to-end vet lint fuzz mutants bench benchcmp release reproducible packages wheel container helm longrun soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,19 +79,16 @@ benchcmp: ## the Go benchmarks of BENCHPKG at commit BASE and here, ten runs a s
 	@git worktree remove --force $(BIN)/base
 	$(GO) run $(BENCHSTAT) $(BIN)/bench-base.txt $(BIN)/bench-here.txt
 
-release: ## static binaries of the tag VERSION for linux/amd64 and arm64, checksums, and its section of CHANGELOG.md, in bin/release
+release: ## static binaries of the tag VERSION for linux/amd64 and arm64, SBOMs, checksums, and its section of CHANGELOG.md, in bin/release
 	@test -n "$(VERSION)" || { echo "no tag at this commit: git tag v0.9.0, or make release VERSION=v0.9.0"; exit 2; }
 	@rm -rf $(BIN)/release && mkdir -p $(BIN)/release
-	@for arch in amd64 arm64; do \
-		CGO_ENABLED=0 GOOS=linux GOARCH=$$arch $(GO) build -trimpath -buildvcs=true -ldflags "-s -w -X github.com/zrsd/zrsd/internal/node.release=$(VERSION)" \
-			-o $(BIN)/release/zrsd-$(VERSION)-linux-$$arch ./cmd/zrsd || exit 1; \
-		$(GO) version -m $(BIN)/release/zrsd-$(VERSION)-linux-$$arch | grep -q vcs.modified=false || \
-			{ echo "a release is built from a commit: use a clone, and commit or remove what git status lists"; exit 2; }; \
-	done
-	@cd $(BIN)/release && sha256sum zrsd-* > SHA256SUMS
+	@GO="$(GO)" VERSION=$(VERSION) sh packaging/release.sh $(BIN)/release
 	@awk -v want="## $(VERSION:v%=%)" 'index($$0, "## ") == 1 {on = index($$0, want) == 1} on' CHANGELOG.md > $(BIN)/release/CHANGES.md
 	@test -s $(BIN)/release/CHANGES.md || { echo "CHANGELOG.md has no section '## $(VERSION:v%=%)'"; exit 2; }
-	@cat $(BIN)/release/SHA256SUMS
+
+reproducible: ## the release of this commit, built in two clones, must be the same bytes; both binaries serve a client (arm64 in an emulator)
+	@sh integration/venv.sh zodb
+	GO="$(GO)" sh packaging/tests/release.sh
 
 packages: ## deb and rpm packages of this commit in bin/packages, installed in a throwaway system (as root, on Debian)
 	@sh integration/venv.sh zodb
@@ -112,6 +109,9 @@ container: ## the container image of this commit, built without a registry and r
 	GO="$(GO)" sh packaging/tests/container-image.sh $(BIN)/container "v$$(sh packaging/version.sh)"
 	sh packaging/tests/container.sh $(BIN)/container
 	@rm -rf $(BIN)/container
+
+helm: build ## the Helm chart, linted, rendered, and held against the schemas of the API of Kubernetes
+	GO="$(GO)" sh packaging/tests/helm.sh $(BIN)/zrsd
 
 longrun: venv ## the random crash and network stories, 200 rounds and more; prints the seeds
 	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run Random ./integration
