@@ -59,11 +59,11 @@ func showStalls(st *admin.Status, stalls []watchdog.Stall) {
 
 // showLeft adds what a recovery or a pack has left to be done, for which nothing waits.
 func showLeft(st *admin.Status, src any) {
-	storage, ok := src.(interface{ Left() (time.Time, error) })
+	storage, ok := src.(interface{ Leftovers() (time.Time, error) })
 	if !ok {
 		return
 	}
-	if since, why := storage.Left(); why != nil {
+	if since, why := storage.Leftovers(); why != nil {
 		st.Troubles = append(st.Troubles, admin.Trouble{
 			Code: warning.CleanupLeft, Text: why.Error(), Since: since.UTC(),
 		})

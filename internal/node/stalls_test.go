@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/secondary"
@@ -79,3 +80,18 @@ func TestAProcessThatIsNotHungEndsWithItsMembers(t *testing.T) {
 		t.Errorf("got %v", err)
 	}
 }
+
+// The status asks a storage by an interface, which a rename of its method would miss.
+func TestWhatIsLeftToBeDoneIsShown(t *testing.T) {
+	var _ interface{ Leftovers() (time.Time, error) } = (*filestorage.Storage)(nil)
+	st := new(admin.Status)
+	showLeft(st, leaves{})
+	if len(st.Troubles) != 1 || st.Troubles[0].Text != "a blob is left" {
+		t.Errorf("the troubles are %+v", st.Troubles)
+	}
+}
+
+// leaves is a storage with something left to be done.
+type leaves struct{}
+
+func (leaves) Leftovers() (time.Time, error) { return time.Unix(1, 0), errors.New("a blob is left") }
