@@ -32,8 +32,8 @@ func (s *Storage) BlobPart(oid zodb.Oid, tid zodb.Tid) (zodb.BlobPart, error) {
 	return s.blobs.Part(oid, tid)
 }
 
-// BlobInPlace opens a blob of the directory, whether its transaction is in the file or not: AppendOptions.Blobs may leave
-// it out. Nothing says what its content is.
+// BlobInPlace opens a blob of the directory, whether its transaction is in the file or not, so that AppendOptions.Blobs
+// may leave it out. Nothing says what its content is.
 func (s *Storage) BlobInPlace(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
 	if s.blobs == nil {
 		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}

@@ -133,7 +133,6 @@ func (s *Secondary) tellSeeded(ctx context.Context, l *link) error {
 
 // takeFile gives the rest of the primary's data file to the storage.
 func (s *Secondary) takeFile(ctx context.Context, l *link) error {
-	began := time.Now()
 	blobs := &seedBlobs{s: s, l: l}
 	defer blobs.close()
 	most := s.believable() // it only rises
@@ -147,6 +146,7 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 		opt.Blobs = blobs.stage
 		s.keepParts(true)
 	}
+	s.awaitChain(ctx, chainFirst) // it takes what is appended only where it has come to its beginning
 	a, err := s.st.Append(ctx, opt)
 	if err != nil {
 		return s.seedError(ctx, err)
@@ -181,20 +181,19 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 	case lost != nil:
 		return lost
 	}
-	s.awaitChain(ctx, time.Since(began))
+	s.awaitChain(ctx, min(minProof+time.Duration(s.st.Size()/proofRate)*time.Second, maxProofWait))
 	s.seeded = true
 	return errSeeded
 }
 
 // awaitChain waits until the chain of digests over the history here is known up to its end, for the next hello to prove
-// with it that this is the history of the primary. That takes no longer than the seed did; without the proof the last
-// transaction has to do, as ever.
+// with it that this is the history of the primary. Without the proof the last transaction has to do, as ever.
 func (s *Secondary) awaitChain(ctx context.Context, patience time.Duration) {
 	id := s.keep.State()
-	if s.opt.Chain == nil || id == nil || id.ExternalHistory {
+	if s.opt.Chain == nil || id == nil || id.ExternalHistory || s.st.LastTid() == 0 {
 		return
 	}
-	ctx, cancel := context.WithTimeout(ctx, min(max(patience, minProof), maxProofWait))
+	ctx, cancel := context.WithTimeout(ctx, patience)
 	defer cancel()
 	for {
 		_, _, known := s.opt.Chain(ctx, s.st.LastTid())
@@ -204,9 +203,12 @@ func (s *Secondary) awaitChain(ctx context.Context, patience time.Duration) {
 	}
 }
 
-// How long a seed waits for the proof that it is the history of the primary, and how often it looks.
+// How long a seed waits for the proof that it is the history of the primary: as long as a slow disk takes to give the
+// file, where all of that has to be read again; and how often it looks.
 const (
+	chainFirst   = 10 * time.Second // before it begins
 	minProof     = 10 * time.Second
+	proofRate    = 20 << 20 // bytes per second
 	maxProofWait = 10 * time.Minute
 	proofLook    = 50 * time.Millisecond
 )

@@ -58,6 +58,9 @@ type Local struct {
 	ahead  bool       // an iterator from before is not there yet
 	recent []recent   // the last ones computed
 	saved  checkpoint // the newest one kept
+	dueAt  int64      // of the file: from there on it is kept again
+
+	due chan struct{} // one slot
 }
 
 // Keep begins to follow src, from the newest saved checkpoint that is still right. The caller closes the Local before
@@ -72,7 +75,8 @@ func Keep(src Source, opt Options) *Local {
 	if opt.Logger == nil {
 		opt.Logger = hclog.NewNullLogger()
 	}
-	l := &Local{src: src, opt: opt, log: opt.Logger.Named("history"), scanning: make(chan struct{}, 1)}
+	l := &Local{src: src, opt: opt, log: opt.Logger.Named("history"), scanning: make(chan struct{}, 1),
+		due: make(chan struct{}, 1)}
 	l.life, l.end = context.WithCancel(context.Background())
 	caught := make(chan struct{})
 	l.running.Go(func() {
@@ -243,7 +247,17 @@ func (l *Local) Appended(after zodb.Tid, start int64, txns []filestorage.Appende
 		l.add(&txns[i])
 	}
 	l.ahead = l.ahead || len(txns) > 0
+	if l.pos >= l.dueAt {
+		l.dueAt = l.pos + saveBytes
+		select {
+		case l.due <- struct{}{}:
+		default:
+		}
+	}
 }
+
+// saveBytes is after how much of what is appended the chain is kept: so much a process that was killed reads again.
+const saveBytes = 128 << 20
 
 // keepSaving keeps the chain now and then, and once more when following has ended.
 func (l *Local) keepSaving(ended <-chan struct{}) {
@@ -255,6 +269,8 @@ func (l *Local) keepSaving(ended <-chan struct{}) {
 	for {
 		select {
 		case <-ticker.C:
+			l.save()
+		case <-l.due:
 			l.save()
 		case <-ended:
 			l.save()
