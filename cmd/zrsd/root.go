@@ -62,7 +62,8 @@ func rootCommand() *cobra.Command {
 	addGroup(root, "Replicate:", primaryCommand(), secondaryCommand(), seedCommand(), reseedCommand())
 	addGroup(root, "Fail over:", switchoverCommand(), promoteCommand(), demoteCommand(), freezeCommand(), thawCommand(),
 		maintenanceCommand(), rewindCommand(), salvageCommand(), drillCommand())
-	addGroup(root, "Inspect:", statusCommand(), healthCommand(), reconCommand(), nagiosCommand(), dumpCommand(),
+	addGroup(root, "Inspect:",
+		statusCommand(), healthCommand(), doctorCommand(), reconCommand(), nagiosCommand(), dumpCommand(),
 		compareCommand(), versionCommand())
 	addGroup(root, "Check and repair:", checkCommand(), verifyCommand(), healCommand())
 	return root

@@ -108,17 +108,11 @@ func (c *conditions) storage(st *Status) {
 	}
 }
 
-// disk compares the room on a disk with a part of it, which is bounded on large ones.
 func (c *conditions) disk(d *Disk) {
-	const gib = 1 << 30
-	room := fmt.Sprintf("%s left of %s on the disk of %s", bytesText(&d.Free), bytesText(&d.Size), d.Folder)
-	switch {
-	case d.Error != nil:
+	if d.Error != nil {
 		c.add(warning.DiskUnknown, d.Folder, "%s", *d.Error)
-	case d.Free < min(d.Size/100, gib):
-		c.add(warning.DiskFull, d.Folder, "%s", room)
-	case d.Free < min(d.Size/20, 10*gib):
-		c.add(warning.DiskLow, d.Folder, "%s", room)
+	} else if code := warning.ForDisk(d.Free, d.Size); code != "" {
+		c.add(code, d.Folder, "%s left of %s on the disk of %s", bytesText(&d.Free), bytesText(&d.Size), d.Folder)
 	}
 }
 

@@ -88,3 +88,35 @@ func (c *Config) conditions(now time.Time) (list []warning.Condition) {
 func isOpen(e endpoint.Endpoint) bool { return !e.IsZero() && !e.Local() }
 
 func utc(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
+
+// Conditions returns what is wrong with the settings of a process, before it is started. The error is that of Check.
+func Conditions(p Process, now time.Time) (list []warning.Condition, err error) {
+	members, err := p.members()
+	if err != nil {
+		return nil, err
+	}
+	release, err := loadAll(&p.Shared, members)
+	if err != nil {
+		return nil, err
+	}
+	defer release()
+	for _, m := range members {
+		for _, one := range append(m.c.conditions(now), p.Shared.conditions(now)...) {
+			if !slices.Contains(list, one) {
+				list = append(list, one)
+			}
+		}
+	}
+	return list, nil
+}
+
+// Settings returns what all roles have in common.
+func (s *Storage) Settings() *Config {
+	switch {
+	case s.Primary != nil:
+		return &s.Primary.Config
+	case s.Secondary != nil:
+		return &s.Secondary.Config
+	}
+	return &s.Standalone.Config
+}

@@ -46,12 +46,24 @@ const (
 	PlainReplication   Code = "replication_plain_text"
 	PlainAdmin         Code = "admin_plain_text"
 	ManyClients        Code = "clients_near_limit"
+
+	ConfigWrong    Code = "config_wrong"
+	NotOwner       Code = "not_owner"
+	NetworkDisk    Code = "network_disk"
+	SlowSync       Code = "slow_sync"
+	FewFiles       Code = "few_open_files"
+	WrongPort      Code = "wrong_port"
+	ClockSkew      Code = "clock_skew"
+	VersionsDiffer Code = "versions_differ"
+	PackOld        Code = "pack_old"
+	BackupOld      Code = "backup_old"
 )
 
 // SecondsBehind is how far a secondary may be behind.
 const SecondsBehind = 30
 
 const (
+	byDoctor   = "only zrsd doctor looks for it"
 	byItsOwner = "it is found when the process starts, and does not change while it runs"
 )
 
@@ -307,5 +319,67 @@ var Table = []Kind{
 		Title: "Nearly as many clients are connected as may be.",
 		Means: "Further clients are refused.",
 		Cure:  "find out who connects (zrsd clients); raise max-clients if they are genuine",
+	},
+	{
+		Code: ConfigWrong, Severity: Critical, Doctor: true, NoAlert: byDoctor,
+		Title: "The configuration has an error, or names a file that cannot be used.",
+		Means: "The server does not start with it.",
+		Cure:  "do what the text says; zrsd config check shows all errors",
+	},
+	{
+		Code: NotOwner, Severity: Critical, Doctor: true, NoAlert: byDoctor,
+		Title: "The files do not belong to the user of the server.",
+		Means: "The server does not start, or makes files that another user cannot use.",
+		Cure:  "run the server, and this command, as the user that owns the files; or chown the files",
+	},
+	{
+		Code: NetworkDisk, Severity: Minor, Doctor: true, NoAlert: byDoctor,
+		Title: "The data file is on a network file system, or in memory.",
+		Means: "Locks and syncs may not do what they do on a local disk: a power loss or a second server may damage " +
+			"the file.",
+		Cure: "put the Data.fs on a local disk, and let replication make copies",
+	},
+	{
+		Code: SlowSync, Severity: Minor, Doctor: true,
+		NoAlert: "the alert ZrsdSlowDisk goes by the syncs of real commits",
+		Title:   "The disk is slow to make data durable.",
+		Means:   "Each commit waits for two syncs.",
+		Cure:    "use a disk with power loss protection, or see what else writes to this one (iostat -x)",
+	},
+	{
+		Code: FewFiles, Severity: Minor, Doctor: true, NoAlert: byDoctor,
+		Title: "The limit of open files is too low for the clients that may connect.",
+		Means: "Connections fail when it is reached.",
+		Cure:  "raise it (LimitNOFILE in systemd, ulimit -n), or lower max-clients",
+	},
+	{
+		Code: WrongPort, Severity: Critical, Doctor: true, NoAlert: byDoctor,
+		Title: "Something else listens at an address of the configuration.",
+		Means: "The server does not start, or peers reach the wrong service.",
+		Cure:  "stop it, or give another address",
+	},
+	{
+		Code: ClockSkew, Severity: Minor, Doctor: true, NoAlert: byDoctor,
+		Title: "The clocks of machines are apart.",
+		Means: "Times in the history are wrong after a switchover, and lag in seconds is.",
+		Cure:  "let chrony or systemd-timesyncd set the clocks of all machines",
+	},
+	{
+		Code: VersionsDiffer, Severity: Minor, Doctor: true, NoAlert: byDoctor,
+		Title: "The nodes have different versions of zrsd.",
+		Means: "That is meant for the time of an upgrade only.",
+		Cure:  "upgrade the others, secondaries first",
+	},
+	{
+		Code: PackOld, Severity: Minor, Doctor: true, NoAlert: byDoctor,
+		Title: "The storage was not packed for a month.",
+		Means: "The file grows without end.",
+		Cure:  "zrsd pack ADDR, once a week or so (pack-schedule, or a cron job)",
+	},
+	{
+		Code: BackupOld, Severity: Critical, Doctor: true, NoAlert: byDoctor,
+		Title: "There is no backup of the last day.",
+		Means: "What is deleted by mistake on one node is deleted on all: replication is no backup.",
+		Cure:  "see why the backup job does not run; take one now (repozo)",
 	},
 }

@@ -1,0 +1,118 @@
+// Package doctor looks for what is wrong, or will be, with a node that runs and with the place where one is to run. It
+// changes nothing but for one small file that it removes again, and each look has an end: what hangs is reported.
+package doctor
+
+import (
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/printable"
+	"github.com/zrsd/zrsd/internal/warning"
+)
+
+// A Level says how bad a finding is.
+type Level string
+
+// The levels.
+const (
+	OK   Level = "ok"
+	Warn Level = "warn"
+	Bad  Level = "bad"
+)
+
+// A Finding is one line of the report.
+type Finding struct {
+	Level Level        `json:"level"`
+	Code  warning.Code `json:"code"` // of docs/runbook.md; empty when nothing is wrong
+	Text  string       `json:"text"`
+	Cure  string       `json:"cure"` // empty when nothing is wrong
+}
+
+// A Report is what was found, in the order of the looks.
+type Report struct {
+	Format   int       `json:"format"`
+	Findings []Finding `json:"findings"`
+}
+
+// Worst returns the worst level of all findings.
+func (r *Report) Worst() Level {
+	worst := OK
+	for _, f := range r.Findings {
+		if f.Level == Bad || f.Level == Warn && worst == OK {
+			worst = f.Level
+		}
+	}
+	return worst
+}
+
+func (r *Report) ok(format string, args ...any) {
+	r.Findings = append(r.Findings, Finding{Level: OK, Text: fmt.Sprintf(format, args...)})
+}
+
+// Wrong adds what is wrong.
+func (r *Report) Wrong(code warning.Code, format string, args ...any) {
+	kind, level := warning.Of(code), Warn
+	if kind.Severity == warning.Critical {
+		level = Bad
+	}
+	r.Findings = append(r.Findings, Finding{level, code, fmt.Sprintf(format, args...), kind.Cure})
+}
+
+// Write writes the report for people.
+func (r *Report) Write(w io.Writer) error {
+	for _, f := range r.Findings {
+		line := fmt.Sprintf("%-4s  %s", f.Level, f.Text)
+		if f.Cure != "" {
+			line += fmt.Sprintf("\n      %s: %s", f.Code, f.Cure)
+		}
+		if _, err := fmt.Fprintln(w, printable.Text(line)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// How far clocks may be apart, and how old packs may be.
+const (
+	maxSkew    = 2 * time.Second
+	maxPackAge = 31 * 24 * time.Hour
+)
+
+// Node adds what a running node says of itself. It was asked and answered at these times of this machine's clock.
+func (r *Report) Node(st *admin.Status, asked, answered time.Time) {
+	r.ok("%s: %s, version %s", st.Name, st.Role, st.Version)
+	for _, w := range st.Warnings {
+		level := Warn
+		if w.Severity == warning.Critical {
+			level = Bad
+		}
+		r.Findings = append(r.Findings, Finding{level, w.Code, st.Name + ": " + w.Text, w.Cure})
+	}
+	if len(st.Warnings) == 0 {
+		r.ok("%s: it has no warnings", st.Name)
+	}
+	if st.Now.Before(asked.Add(-maxSkew)) || st.Now.After(answered.Add(maxSkew)) {
+		r.Wrong(warning.ClockSkew, "%s: its clock says %s, and that of this machine %s", st.Name,
+			st.Now.Format(time.RFC3339), answered.UTC().Format(time.RFC3339))
+	} else {
+		r.ok("%s: its clock agrees with that of this machine", st.Name)
+	}
+}
+
+// Cluster adds whether the nodes have one version.
+func (r *Report) Cluster(c *admin.Cluster) {
+	versions := map[string]string{}
+	for i := range c.Nodes {
+		if n := &c.Nodes[i]; n.Version != "" {
+			versions[n.Version] = n.Name
+		}
+	}
+	switch {
+	case len(versions) > 1:
+		r.Wrong(warning.VersionsDiffer, "the nodes have different versions: %v", versions)
+	case len(c.Nodes) > 1:
+		r.ok("the nodes have the same version")
+	}
+}
