@@ -44,7 +44,8 @@ func TestEveryFormSaysWhatWasFound(t *testing.T) {
 		"JSON": {func(r *Report, b *bytes.Buffer) error { return r.WriteJSON(b) },
 			[]string{`"seed": 7`, `"held": false`, `"write_pause_seconds": 1.5`}},
 		"HTML": {func(r *Report, b *bytes.Buffer) error { return r.WriteHTML(b) },
-			[]string{"<svg", "a is &lt;killed&gt;", `class="fault"`, `class="primary"`, "THE GUARANTEE DID NOT HOLD"}},
+			[]string{"<svg", "<ol class=\"faults\">", "acknowledged commits<li>", ">0 s</text>",
+				"a is &lt;killed&gt;", `class="fault"`, `class="primary"`, "THE GUARANTEE DID NOT HOLD"}},
 	} {
 		var out bytes.Buffer
 		if err := form.write(sample(), &out); err != nil {

@@ -30,7 +30,10 @@ const (
 	plotWidth  = 900
 	plotHeight = 60 // of the commits
 	laneHeight = 16 // of a node
-	plotLeft   = 30
+	plotLeft   = 110
+	plotRight  = 20 // for half of the last number
+	axisHeight = 18 // of the seconds, below
+	marksTop   = 14 // of the numbers of faults, above
 )
 
 // A timeline is a scenario as a drawing: commits over time above, and below who was primary.
@@ -39,6 +42,14 @@ type timeline struct {
 	Bars                      []box // commits
 	Lanes                     []lane
 	Marks                     []mark
+	Seconds                   []tick
+	Faults                    []mark // those with a number
+}
+
+// A tick is a time on the axis.
+type tick struct {
+	X    float64
+	Text string
 }
 
 type box struct{ X, Y, W, H float64 }
@@ -54,11 +65,19 @@ type lane struct {
 type mark struct {
 	X          float64
 	Kind, Text string
+	Number     int // of a fault, from 1
+	At         float64
 }
+
+// Drawn is the height of all that is drawn, with the numbers of faults above and the seconds below.
+func (t timeline) Drawn() int { return marksTop + t.Height + axisHeight }
+
+// PlotWidth is how wide the time is.
+func (timeline) PlotWidth() int { return plotWidth }
 
 func timelineOf(o *Outcome) timeline {
 	t := timeline{
-		Width: plotLeft + plotWidth, Height: plotHeight + laneHeight*len(o.Nodes), Plot: plotHeight, Left: plotLeft,
+		Width: plotLeft + plotWidth + plotRight, Height: plotHeight + laneHeight*len(o.Nodes), Plot: plotHeight, Left: plotLeft,
 	}
 	if o.Duration <= 0 {
 		return t
@@ -86,7 +105,26 @@ func timelineOf(o *Outcome) timeline {
 		t.Lanes = append(t.Lanes, l)
 	}
 	for _, e := range o.Events {
-		t.Marks = append(t.Marks, mark{at(e.At), e.Kind, e.Text})
+		m := mark{X: at(e.At), Kind: e.Kind, Text: e.Text, At: time.Duration(e.At).Seconds()}
+		if e.Kind == "fault" {
+			m.Number = len(t.Faults) + 1
+			t.Faults = append(t.Faults, m)
+		}
+		t.Marks = append(t.Marks, m)
+	}
+	step := tickStep(o.Duration)
+	for s := 0.0; s <= o.Duration; s += step {
+		t.Seconds = append(t.Seconds, tick{plotLeft + plotWidth*s/o.Duration, fmt.Sprintf("%g s", s)})
 	}
 	return t
+}
+
+// tickStep returns how many seconds are between two ticks, so that there are at most twelve.
+func tickStep(duration float64) float64 {
+	for _, step := range []float64{1, 2, 5, 10, 20, 30, 60, 120, 300, 600} {
+		if duration/step <= 12 {
+			return step
+		}
+	}
+	return duration / 10
 }
