@@ -46,13 +46,13 @@ func (s *Storage) Correct(prove func(disk vfs.FS) (Part, []Patch, error)) error 
 }
 
 // SetDamaged has the readers of single objects get a *zodb.CorruptError for each record that is in one of the parts,
-// unless it is known what has to be there. Parts of an earlier call do not count any more. After a pack it does
-// nothing.
+// unless a patch is there. What was proved without one was right on the disk then: it may be wrong by now. Parts of an
+// earlier call do not count any more. After a pack it does nothing.
 func (s *Storage) SetDamaged(of Edition, parts []Part) {
 	_ = of.e.change(func(c *corrections) error { // nothing in it fails
 		c.damaged = slices.Clone(parts)
-		for _, p := range c.proved {
-			c.damaged = without(c.damaged, p)
+		for i := range c.patches {
+			c.damaged = without(c.damaged, c.patches[i].part())
 		}
 		return nil
 	})
@@ -83,7 +83,6 @@ func (d *editionDisk) OpenFile(path string, flag int, perm fs.FileMode) (vfs.Fil
 // corrections are what is known of damage in a file. They do not change once readers see them.
 type corrections struct {
 	patches []Patch // ascending
-	proved  []Part  // what was proved with them
 	damaged []Part  // of which nothing is proved
 }
 
@@ -113,16 +112,13 @@ func (c *corrections) prove(part Part, patches []Patch) error {
 	}
 	slices.SortFunc(kept, func(a, b Patch) int { return cmp.Compare(a.Pos, b.Pos) })
 	c.patches, c.damaged = kept, without(c.damaged, part)
-	if len(patches) > 0 {
-		c.proved = append(without(c.proved, part), part)
-	}
 	return nil
 }
 
 // repaired forgets what was known of a part that has been repaired.
 func (c *corrections) repaired(part Part) error {
 	c.patches = slices.DeleteFunc(slices.Clone(c.patches), func(p Patch) bool { return part.overlaps(p.part()) })
-	c.proved, c.damaged = without(c.proved, part), without(c.damaged, part)
+	c.damaged = without(c.damaged, part)
 	return nil
 }
 

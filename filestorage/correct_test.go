@@ -119,9 +119,21 @@ func TestReadersSeeWhatIsKnownOfDamage(t *testing.T) {
 	if got, _, err := s.Load(3); err != nil || !bytes.Equal(got, right) {
 		t.Errorf("got %q, %v, want %q", got, err, right)
 	}
+	whole := func(vfs.FS) (Part, []Patch, error) {
+		return Part{magicLen, file.e.size()}, []Patch{{at, d.bytes[at : at+1]}}, nil
+	}
+	if err := s.Correct(whole); err != nil {
+		t.Fatal(err)
+	}
+	other := records[4][0] + recHeaderLen // it was right when the whole file was proved, and is wrong now
+	s.SetDamaged(file, []Part{{at, at + 1}, {other, other + 1}})
+	if _, _, err := s.Load(2); DamageIn(err) == nil {
+		t.Errorf("of what was damaged after it was proved: %v", err)
+	}
 	if err := s.Repair(t.Context(), r); err != nil {
 		t.Fatal(err)
 	}
+	s.SetDamaged(file, nil)
 	if got, _, err := s.Load(3); err != nil || !bytes.Equal(got, right) || s.present().corrected.Load() != nil {
 		t.Errorf("after the repair: got %q, %v, want %q, from the file", got, err, right)
 	}

@@ -92,15 +92,17 @@ func TestTheCommandsOfThePagesAreRightAsWritten(t *testing.T) {
 
 var (
 	errUnknown = errors.New("there is no such command")
-	samplePath = regexp.MustCompile(`(?m)^\s*(?:path|blob-dir|pid-filename|certificate|key|authority|secret-file)\s+(\S+)`)
-	instance   = regexp.MustCompile(`(?m)^%define INSTANCE (\S+)`)
-	included   = regexp.MustCompile(`(?m)^%include (\S+)`)
+	samplePath = regexp.MustCompile(
+		`(?m)^\s*(?:path|blob-dir|pid-filename|certificate|key|authority|secret-file)\s+([^\s$]\S*)`)
+	instance = regexp.MustCompile(`(?m)^%define INSTANCE (\S+)`)
+	included = regexp.MustCompile(`(?m)^%include (\S+)`)
 )
 
 // provide makes the folders and files that a configuration in dir names.
 func provide(t *testing.T, dir, text string) {
 	t.Helper()
 	t.Setenv("BLOBS", filepath.Join(dir, "blobs"))
+	t.Chdir(dir)
 	var paths []string
 	for _, m := range samplePath.FindAllStringSubmatch(text, -1) {
 		paths = append(paths, m[1])
@@ -109,7 +111,7 @@ func provide(t *testing.T, dir, text string) {
 		paths = append(paths, filepath.Join(m[1], "var", "Data.fs"))
 	}
 	for _, path := range paths {
-		if strings.HasPrefix(path, dir) {
+		if strings.HasPrefix(path, dir) || !filepath.IsAbs(path) {
 			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
 				t.Fatal(err)
 			}

@@ -322,10 +322,10 @@ func (f *coordinatorFlags) register(flags *pflag.FlagSet) {
 		return pflag.NormalizedName(strings.Replace(name, "referee", "coordinator", 1)) // as it was before version 0.9
 	})
 	flags.StringVar(&f.Address, "coordinator", "",
-		"`etcd://HOST:PORT[,HOST:PORT]`, or kubernetes:// in a pod, that decides which node is primary; without it you "+
-			"change roles by hand")
-	flags.StringVar(&f.Prefix, "coordinator-prefix", "", "`PREFIX` of its keys, or name of its Lease; default: /zrsd/ or "+
-		"zrsd-, and the storage id")
+		"`etcd://HOST:PORT[,HOST:PORT]`, or kubernetes:// in a pod, that decides which node is primary; without it "+
+			"you change roles by hand")
+	flags.StringVar(&f.Prefix, "coordinator-prefix", "", "`PREFIX` of its keys, or name of its Lease; default: /zrsd/ "+
+		"or zrsd-, and the storage id")
 	flags.StringVar(&f.tls.Authority, "coordinator-tls-ca", "",
 		"`FILE` or folder with the authorities of the coordinator's certificates, for TLS")
 	flags.StringVar(
@@ -335,8 +335,8 @@ func (f *coordinatorFlags) register(flags *pflag.FlagSet) {
 		"`FILE` with the certificate to show to the coordinator",
 	)
 	flags.StringVar(&f.tls.Key, "coordinator-tls-key", "", "`FILE` with its key, if it is not in the certificate file")
-	flags.StringVar(&f.UserFile, "coordinator-user-file", "", "`FILE` with USER:PASSWORD for the coordinator, or the token for "+
-		"Kubernetes; default: the pod's")
+	flags.StringVar(&f.UserFile, "coordinator-user-file", "", "`FILE` with USER:PASSWORD for the coordinator, "+
+		"or the token for Kubernetes; default: the pod's")
 }
 
 // config returns nil when no coordinator was given.

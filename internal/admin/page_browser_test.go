@@ -35,8 +35,8 @@ type movingSource struct{ *moving }
 
 func (m movingSource) Status() admin.Status { return m.status() }
 
-// chromium loads a page in a browser without a window, lets some seconds of its time pass, and returns the document as it
-// is then, and what the browser has logged.
+// chromium loads a page in a browser without a window, lets some seconds of its time pass, and returns the document as
+// it is then, and what the browser has logged.
 func chromium(t *testing.T, url string) (dom, log string) {
 	t.Helper()
 	program, err := exec.LookPath("chromium")

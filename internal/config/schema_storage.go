@@ -133,8 +133,8 @@ var zrsTable = &table{
 			doc: "The coordinator that decides which node is primary: `etcd://host:2379`, several hosts with " +
 				"commas between, or `kubernetes://` in a pod. Without it you change roles by hand."},
 		{name: "coordinator-prefix", kind: "string", ours: true,
-			doc: "Where the keys of this storage are, or the name of its Lease; default: `/zrsd/` or `zrsd-`, and the " +
-				"storage id."},
+			doc: "Where the keys of this storage are, or the name of its Lease; default: `/zrsd/` or `zrsd-`, and " +
+				"the storage id."},
 		{name: "coordinator-ttl", kind: "time-interval", preset: "10s", ours: true,
 			doc: "How long a silent primary keeps its lease."},
 		{name: "coordinator-authority", kind: "path", ours: true,

@@ -192,12 +192,12 @@ func (v *blobVotes) most() (most int) {
 }
 
 func (p *pass) reportBlob(v *blobVotes, o *blobVote, where Where) {
-	text := fmt.Sprintf("node %s has noted other content of this blob than its %d bytes here; each noted what it found "+
-		"at first, so one of the two was damaged before that: ", o.peer, v.mine.size)
+	text := fmt.Sprintf("node %s has noted other content of this blob than its %d bytes here; each noted what it "+
+		"found at first, so one of the two was damaged before that: ", o.peer, v.mine.size)
 	switch where {
 	case Here:
-		text += fmt.Sprintf("%d other nodes have noted the same content, and %d have that of this node, so it is this one: "+
-			"see docs/replication.md on how to take theirs", v.most(), v.same)
+		text += fmt.Sprintf("%d other nodes have noted the same content, and %d have that of this node, so it is this "+
+			"one: see docs/replication.md on how to take theirs", v.most(), v.same)
 	case There:
 		text += fmt.Sprintf("%d other nodes have noted that of this node, so it is probably the other one", v.same)
 	default:
