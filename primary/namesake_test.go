@@ -57,3 +57,38 @@ func TestANameThatIsWaitedForHasOneLivingNode(t *testing.T) {
 		follow(t, p.addr, as("a", "n2"))
 	})
 }
+
+// That a node stands in the place of another one stays known when it connects again before the end of its connection
+// has been noticed.
+func TestWhomANodeHasReplacedStaysKnown(t *testing.T) {
+	src := newSource(plain(1)...)
+	p := start(t, src, Options{})
+	as := func(node string, last protocol.Position) *client {
+		h := hello(last)
+		h.Name, h.Node = "b", node
+		return follow(t, p.addr, h)
+	}
+	replaced := func(connections int) func(Status) bool {
+		return func(s Status) bool {
+			known := 0
+			for i := range s.Secondaries {
+				if r := s.Secondaries[i].Replaced; r != nil && r.Node == "b1" && r.DurableTid == tidAt(0) {
+					known++
+				}
+			}
+			return known == connections
+		}
+	}
+	before := as("b1", protocol.Position{})
+	before.next()
+	before.ack(tidAt(0))
+	p.eventually(t, "it has everything", func(s Status) bool {
+		return len(s.Secondaries) == 1 && s.Secondaries[0].DurableTid == tidAt(0)
+	})
+	before.hangUp()
+	p.eventually(t, "it is gone", func(s Status) bool { return s.Secondaries[0].State == StateDisconnected })
+	as("b2", protocol.Position{})
+	p.eventually(t, "the other one is in its place", replaced(1))
+	as("b2", protocol.Position{})
+	p.eventually(t, "on both connections", replaced(2))
+}

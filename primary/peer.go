@@ -150,6 +150,8 @@ func (c *peer) streaming(f *follower) {
 	c.p.roster.totals.CatchUps.count(f.seed != nil, f.start, last)
 	if before := c.p.roster.lastOf(c.name); before != nil {
 		c.compareBefore(before, f.start)
+	} else {
+		c.keepReplaced()
 	}
 	c.p.roster.forget(c.name)
 }

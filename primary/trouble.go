@@ -55,6 +55,24 @@ func (r *roster) lastOf(name string) *SecondaryStatus {
 	return nil
 }
 
+// keepReplaced takes over what another connection of this node has noted, whose end has not been noticed yet. The
+// caller has the mutex of the Primary.
+func (c *peer) keepReplaced() {
+	for _, other := range c.p.roster.peers {
+		if other == c {
+			continue
+		}
+		other.mu.Lock()
+		name, node, replaced := other.name, other.node, other.replaced
+		other.mu.Unlock()
+		c.mu.Lock()
+		if replaced != nil && name == c.name && node == c.node {
+			c.replaced = replaced
+		}
+		c.mu.Unlock()
+	}
+}
+
 // compareBefore notes that a secondary which begins after start has nothing where another node of its name had
 // something: its disk was replaced, or is not mounted. The caller has the mutex of the Primary.
 func (c *peer) compareBefore(before *SecondaryStatus, start zodb.Tid) {

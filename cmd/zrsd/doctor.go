@@ -18,8 +18,8 @@ import (
 	"github.com/zrsd/zrsd/internal/warning"
 )
 
-const doctorHelp = `Looks for what is wrong, or will be: with the nodes that run at these --admin addresses, or, with -C,
-with the place where a server is to run with this configuration file, before or while it does. Each
+const doctorHelp = `Looks for what is wrong, or will be: with the nodes that run at these --admin addresses, or, with
+-C, with the place where a server is to run with this configuration file, before or while it does. Each
 line is ok, warn or bad; what is wrong has the code of the runbook and what to do.
 
 Nothing is changed; one small file beside the data is written and removed, to measure the disk. Run

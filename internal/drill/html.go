@@ -77,7 +77,8 @@ func (timeline) PlotWidth() int { return plotWidth }
 
 func timelineOf(o *Outcome) timeline {
 	t := timeline{
-		Width: plotLeft + plotWidth + plotRight, Height: plotHeight + laneHeight*len(o.Nodes), Plot: plotHeight, Left: plotLeft,
+		Width: plotLeft + plotWidth + plotRight, Height: plotHeight + laneHeight*len(o.Nodes), Plot: plotHeight,
+		Left: plotLeft,
 	}
 	if o.Duration <= 0 {
 		return t
