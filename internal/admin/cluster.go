@@ -257,26 +257,23 @@ func problems(nodes []ClusterNode) []Problem {
 		list = append(list, Problem{code, fmt.Sprintf(format, args...)})
 	}
 	var leads, silent []string
-	var top *ClusterNode // of the highest epoch
-	replicated := false
+	top := highest(nodes)
+	replicated, outdated := false, false
 	for i := range nodes {
 		n := &nodes[i]
-		replicated = replicated || n.Role == "secondary"
-		if n.Role == "primary" && n.Error == nil && !n.Fenced {
+		replicated, outdated = replicated || n.Role == "secondary", outdated || n.isOfBefore(top)
+		if n.Role == "primary" && n.Error == nil && !n.Fenced && !n.isOfBefore(top) {
 			leads = append(leads, n.Name)
 		}
 		if n.Error != nil {
 			silent = append(silent, cmp.Or(n.Name, n.Address))
-		}
-		if n.Epoch != nil && (top == nil || n.Epoch.Number > top.Epoch.Number) {
-			top = n
 		}
 	}
 	switch {
 	case len(leads) > 1:
 		add("two_primaries", "%s are both primary: commits may go to either. Stop clients from writing, and see "+
 			"zrsd status of each; the one with the lower epoch has to be demoted", strings.Join(leads, " and "))
-	case len(leads) == 0 && replicated && !followsUnknown(nodes):
+	case len(leads) == 0 && replicated && !outdated && !followsUnknown(nodes):
 		add("no_primary", "no node that answers is primary: nobody takes commits. Start the primary, or promote a "+
 			"secondary (zrsd promote)")
 	}
@@ -300,6 +297,30 @@ func problems(nodes []ClusterNode) []Problem {
 	return append(list, storageProblems(nodes)...)
 }
 
+// highest returns a node of the highest epoch, nil where none is known.
+func highest(nodes []ClusterNode) (top *ClusterNode) {
+	for i := range nodes {
+		if n := &nodes[i]; n.Epoch != nil && (top == nil || n.Epoch.Number > top.Epoch.Number) {
+			top = n
+		}
+	}
+	return top
+}
+
+// epochSettles is how long after the beginning of an epoch an answer has to have come to be taken for one that knows of
+// it: the beginning is known to the second.
+const epochSettles = 2 * time.Second
+
+// isOfBefore reports whether what is known of a node is of before the epoch of another one began: nodes are asked at
+// different times, and what one said before a switchover contradicts nothing.
+func (n *ClusterNode) isOfBefore(top *ClusterNode) bool {
+	if n == top || n.Heard == nil || n.Epoch == nil || top.Epoch.At == nil || n.Epoch.Number >= top.Epoch.Number {
+		return false
+	}
+	begun, err := time.Parse(time.RFC3339, *top.Epoch.At)
+	return err == nil && n.Heard.Before(begun.Add(epochSettles)) && (top.Heard == nil || begun.Before(*top.Heard))
+}
+
 // followsUnknown reports whether a node has a connection to one that cannot be asked, such as a primary of zc.zrs.
 func followsUnknown(nodes []ClusterNode) bool {
 	return slices.ContainsFunc(nodes, func(n ClusterNode) bool {
@@ -318,7 +339,7 @@ func follows(n, o *ClusterNode) bool {
 
 // problemsWith says where a node has another history than that of the highest epoch.
 func problemsWith(n, top *ClusterNode, add func(code, format string, args ...any)) {
-	if n.Epoch == nil || top == nil || n == top || n.Error != nil {
+	if n.Epoch == nil || top == nil || n == top || n.Error != nil || n.isOfBefore(top) {
 		return
 	}
 	switch {

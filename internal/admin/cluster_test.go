@@ -115,3 +115,32 @@ func TestWhatAPeerSaysIsBounded(t *testing.T) {
 		t.Error("half a report is read")
 	}
 }
+
+// What a node said before the epoch of another one began contradicts nothing; what it says afterwards does. A clock that is
+// ahead hides nothing.
+func TestAnAnswerOfBeforeTheEpochIsNoContradiction(t *testing.T) {
+	begun := time.Date(2026, 11, 29, 19, 45, 37, 0, time.UTC)
+	for name, c := range map[string]struct {
+		heard, top time.Duration // after the beginning
+		want       []string
+	}{
+		"said before":               {-time.Second, time.Second, nil},
+		"said in the same second":   {900 * time.Millisecond, time.Second, nil},
+		"said afterwards":           {3 * time.Second, 3 * time.Second, []string{"two_primaries", "epochs_differ"}},
+		"by a clock that is behind": {-time.Hour, -time.Hour, []string{"two_primaries", "epochs_differ"}},
+	} {
+		a, b := clusterNode("a", "", 1), clusterNode("b", "", 2)
+		b.Epoch.At = admin.Known(begun.Format(time.RFC3339))
+		a.Heard, b.Heard = admin.Known(begun.Add(c.heard)), admin.Known(begun.Add(c.top))
+		now := begun.Add(max(c.heard, c.top))
+		got := codes(admin.Join(now, []admin.ClusterNode{b, a}))
+		if diff := cmp.Diff(c.want, got); diff != "" {
+			t.Errorf("%s: %s", name, diff)
+		}
+		a.Role, b.Role = "secondary", "secondary" // b was primary, and a has become that since it answered
+		got = codes(admin.Join(now, []admin.ClusterNode{b, a}))
+		if slices.Contains(got, "no_primary") != (c.want != nil) {
+			t.Errorf("%s, of a former primary: %v", name, got)
+		}
+	}
+}
