@@ -116,8 +116,8 @@ func TestWhatAPeerSaysIsBounded(t *testing.T) {
 	}
 }
 
-// What a node said before the epoch of another one began contradicts nothing; what it says afterwards does. A clock that is
-// ahead hides nothing.
+// What a node said before the epoch of another one began contradicts nothing; what it says afterwards does. A clock
+// that is ahead hides nothing.
 func TestAnAnswerOfBeforeTheEpochIsNoContradiction(t *testing.T) {
 	begun := time.Date(2026, 11, 29, 19, 45, 37, 0, time.UTC)
 	for name, c := range map[string]struct {
