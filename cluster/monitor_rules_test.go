@@ -422,6 +422,7 @@ func TestHowOftenTheOthersAreAsked(t *testing.T) {
 			}
 			n.setPrimary(!c.asksIdentity)
 			n.asksIdentity.Store(c.asksIdentity)
+			n.peers.asked = began // for people they were asked just now
 			n.Enter(t.Context())
 			pause.For(t.Context(), 7*time.Second)
 			if n.Leave(nil); !slices.Equal(asked, c.want) {
