@@ -59,13 +59,7 @@ func TestAPartIsKeptUntilItIsABlob(t *testing.T) {
 		if _, err := p.ReadAt(b, 0); err != nil || string(b) != "begin" {
 			t.Errorf("%q, %v", b, err)
 		}
-		if _, err := p.WriteAt([]byte("ning and more"), 5); err != nil {
-			t.Fatal(err)
-		}
-		one, err := p.Stage(9)
-		if err != nil {
-			t.Fatal(err)
-		}
+		one := stagePart(t, p, "ning and more", 5, 9)
 		if err := one.Discard(); err != nil {
 			t.Fatal(err)
 		}
@@ -142,13 +136,7 @@ func TestAPartThatIsABlobAsWellIsNotWrittenTo(t *testing.T) {
 	}
 	s.KeepParts(true)
 	p := partOf(t, s, 1)
-	if _, err := p.WriteAt([]byte("right"), 0); err != nil {
-		t.Fatal(err)
-	}
-	one, err := p.Stage(5)
-	if err != nil {
-		t.Fatal(err)
-	}
+	one := stagePart(t, p, "right", 0, 5)
 	if err := one.Publish(); err != nil {
 		t.Fatal(err)
 	}
@@ -166,4 +154,18 @@ func TestAPartThatIsABlobAsWellIsNotWrittenTo(t *testing.T) {
 	if content, err := os.ReadFile(s.path(1, 1)); err != nil || string(content) != "right" {
 		t.Errorf("%q, %v", content, err)
 	}
+}
+
+// stagePart writes into a part and makes it a blob of so many bytes that is not published yet.
+func stagePart(t *testing.T, p zodb.BlobPart, text string, at, size int64) zodb.StagedBlob {
+	t.Helper()
+	_, err := p.WriteAt([]byte(text), at)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one, err := p.Stage(size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return one
 }

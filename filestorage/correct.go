@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
+	"sort"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -50,10 +51,7 @@ func (s *Storage) Correct(prove func(disk vfs.FS) (Part, []Patch, error)) error 
 // earlier call do not count any more. After a pack it does nothing.
 func (s *Storage) SetDamaged(of Edition, parts []Part) {
 	_ = of.e.change(func(c *corrections) error { // nothing in it fails
-		c.damaged = slices.Clone(parts)
-		for i := range c.patches {
-			c.damaged = without(c.damaged, c.patches[i].part())
-		}
+		c.damaged = slices.DeleteFunc(slices.Clone(parts), c.patched)
 		return nil
 	})
 }
@@ -92,6 +90,12 @@ func (p Part) overlaps(q Part) bool { return p.From < q.To && q.From < p.To }
 // without returns the parts that do not overlap with one.
 func without(parts []Part, gone Part) []Part {
 	return slices.DeleteFunc(slices.Clone(parts), gone.overlaps)
+}
+
+// patched reports whether a patch has bytes of a part.
+func (c *corrections) patched(p Part) bool {
+	i := sort.Search(len(c.patches), func(i int) bool { return c.patches[i].End() > p.From })
+	return i < len(c.patches) && c.patches[i].Pos < p.To
 }
 
 // part is where a patch is.

@@ -72,12 +72,18 @@ func (n *served) start(t *testing.T) {
 		t.Fatal(err)
 	}
 	n.Process = p
+	untilTheEnd(t, n.name, p)
+}
+
+// untilTheEnd waits until a process answers, and ends it with the test, which shows its log where it has failed.
+func untilTheEnd(t *testing.T, name string, p *daemon.Process) {
+	t.Helper()
 	t.Cleanup(func() {
 		if err := p.Kill(); err != nil {
 			t.Error(err)
 		}
 		if t.Failed() {
-			t.Logf("log of %s:\n%s", n.name, p.Log().Tail())
+			t.Logf("log of %s:\n%s", name, p.Log().Tail())
 		}
 	})
 	if err := p.Up(within(t)); err != nil {

@@ -146,17 +146,7 @@ func TestClientsBehindHaproxyFollowASwitchover(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		t.Cleanup(func() {
-			if err := p.Kill(); err != nil {
-				t.Error(err)
-			}
-			if t.Failed() {
-				t.Logf("log of %s:\n%s", n.name, p.Log().Tail())
-			}
-		})
-		if err := p.Up(within(t)); err != nil {
-			t.Fatal(err)
-		}
+		untilTheEnd(t, n.name, p)
 		nodes = append(nodes, p)
 	}
 	for _, p := range nodes {

@@ -115,6 +115,9 @@ func (opt *undoOptions) undo(ctx context.Context, conn *client.Conn, said *undon
 	}
 	for _, oid := range oids {
 		o, err := objectNow(ctx, conn, oid)
+		if err != nil && said.Done {
+			return fmt.Errorf("it was undone in transaction %v, but the objects cannot be listed: %w", *said.Tid, err)
+		}
 		if err != nil {
 			return err
 		}
@@ -148,7 +151,7 @@ func objectNow(ctx context.Context, conn *client.Conn, oid zodb.Oid) (rewind.Obj
 	rev, err := conn.Load(ctx, oid)
 	var none *zodb.POSKeyError
 	if errors.As(err, &none) {
-		return rewind.Object{Oid: oid, Size: -1, Base: 1}, nil
+		return rewind.Object{Oid: oid, Size: -1}, nil
 	}
 	if err != nil {
 		return rewind.Object{}, err
