@@ -41,6 +41,16 @@ func (s *site) awaitClients(t *testing.T, what string, cond func([]ClientInfo) b
 	}
 }
 
+// awaitStats waits for counts that follow an answer: what has been sent is counted after the client may have read it.
+func (s *site) awaitStats(t *testing.T, what string, cond func(Stats) bool) (now Stats) {
+	t.Helper()
+	s.awaitClients(t, what, func([]ClientInfo) bool {
+		now, _ = s.Stats("1")
+		return cond(now)
+	})
+	return now
+}
+
 func TestClientsAreShownWithWhatTheySayOfThemselves(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	if got := s.Clients(); len(got) != 0 {
@@ -143,8 +153,8 @@ func TestTheTrafficOfClientsIsCounted(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	p, _ := s.register(t)
 	p.commit(1, 0, strings.Repeat("x", 10_000))
-	first, _ := s.Stats("1")
-	if first.Received < 10_000 || first.Sent == 0 || first.Invalidations != 1 || first.Queued != 0 {
+	first := s.awaitStats(t, "nothing queued", func(n Stats) bool { return n.Queued == 0 })
+	if first.Received < 10_000 || first.Sent == 0 || first.Invalidations != 1 {
 		t.Errorf("with one client there are %+v", first)
 	}
 	p.conn.Close()

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -134,13 +135,24 @@ func (r *Running) Await(t *testing.T, what string, ok func(*admin.Status) bool) 
 	tick := time.NewTicker(5 * time.Millisecond)
 	defer tick.Stop()
 	var last []byte
+	var failed error
 	for {
+		asked := time.Now()
 		raw, st, err := admin.Fetch(ctx, r.control.Dial, "")
 		if err == nil && ok(st) {
 			return st
 		}
 		if err == nil {
-			last = raw
+			last, failed = raw, nil
+		}
+		if ctx.Err() != nil {
+			if waited := time.Since(asked); waited > Patience/4 {
+				t.Logf("the last question has waited for %v; the goroutines are:\n%s", waited, stacks())
+			}
+			t.Fatalf("never %s; last answer: %s, and then %v", what, last, errors.Join(failed, err))
+		}
+		if err != nil {
+			failed = err
 		}
 		select {
 		case <-tick.C:
@@ -148,9 +160,14 @@ func (r *Running) Await(t *testing.T, what string, ok func(*admin.Status) bool) 
 			r.Ended <- nil
 			t.Fatalf("ended while waiting until %s: %v", what, err)
 		case <-ctx.Done():
-			t.Fatalf("never %s; last answer: %s, and then %v", what, last, err)
 		}
 	}
+}
+
+// stacks returns what all goroutines do.
+func stacks() []byte {
+	b := make([]byte, 4<<20)
+	return b[:runtime.Stack(b, true)]
 }
 
 // End stops the node and expects that this is no error.
