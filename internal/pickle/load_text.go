@@ -22,6 +22,10 @@ func (m *machine) text(op byte) bool {
 		m.push(Bytes(m.take(uint64(m.byte()))), 0)
 	case opBinBytes8:
 		m.push(Bytes(m.take(m.uint64())), 0)
+	case opByteArray8:
+		m.push(byteArray(m.take(m.uint64())), 2)
+	case opNextBuffer, opReadOnlyBuffer:
+		m.fail("a buffer that is outside of the pickle")
 	case opString:
 		m.push(m.quoted(m.line()), 0)
 	case opBinString:
@@ -32,6 +36,11 @@ func (m *machine) text(op byte) bool {
 		return false
 	}
 	return true
+}
+
+// byteArray returns what protocols below 5 have for a bytearray.
+func byteArray(b []byte) *Object {
+	return &Object{Make: MakeReduce, Class: Global{"builtins", "bytearray"}, Args: Tuple{Bytes(b)}}
 }
 
 // unicode pushes text. Python writes lone surrogates as if they were characters; nothing else may be wrong with it.

@@ -70,10 +70,14 @@ const (
 	opStackGlobal  = 0x93
 	opMemoize      = 0x94
 	opFrame        = 0x95
+
+	opByteArray8     = 0x96 // protocol 5
+	opNextBuffer     = 0x97
+	opReadOnlyBuffer = 0x98
 )
 
 // maxProtocol is the highest protocol that is read.
-const maxProtocol = 4
+const maxProtocol = 5
 
 // maxLongLen is how many bytes an integer may have.
 const maxLongLen = 1024
