@@ -9,9 +9,13 @@ import (
 
 // Errors that carry nothing but their meaning.
 var (
-	// ErrNotNative says that the other side is not one of ours: it closed, or answered in another language.
+	// ErrNotNative says that the other side is not one of ours: it closed without an answer, as a zc.zrs does.
 	ErrNotNative = errors.New("the peer does not speak " + Native + ": perhaps it is a zc.zrs primary, or no zrsd at " +
 		"all; check the address")
+
+	// ErrUnreadable says that the other side answered in another language, or that its answer was damaged.
+	ErrUnreadable = errors.New("the peer did not answer in " + Native + ": its answer was damaged on the way, or it " +
+		"is no zrsd; check the address")
 
 	// ErrEncrypted says that the other side speaks TLS.
 	ErrEncrypted = errors.New("the peer speaks TLS, and this address speaks plain text: give this node certificates, " +

@@ -26,8 +26,8 @@ const (
 
 // ClientPreface proposes the native protocol and waits for the answer, until ctx ends. A refusal is a *Refusal; a peer
 // that answers with a TLS alert gives ErrEncrypted, one that is known to be something else a *service.Error, one that
-// closes or answers in another language ErrNotNative. The time that it takes is a round trip, good for
-// SessionOptions.RoundTrip.
+// closes without an answer ErrNotNative, any other answer ErrUnreadable. The time that it takes is a round trip, good
+// for SessionOptions.RoundTrip.
 func ClientPreface(ctx context.Context, conn net.Conn) error {
 	return withContext(ctx, conn.SetDeadline, func() error {
 		if err := WriteSized(conn, []byte(Native)); err != nil {
@@ -42,8 +42,10 @@ func ClientPreface(ctx context.Context, conn net.Conn) error {
 			if other := service.Check(large.begin(), service.WantReplication); other != nil {
 				return other
 			}
-			return fmt.Errorf("%w (%w)", ErrNotNative, err)
-		case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), isReset(err):
+			return fmt.Errorf("%w (%w)", ErrUnreadable, err)
+		case errors.Is(err, io.ErrUnexpectedEOF):
+			return fmt.Errorf("%w (%w)", ErrUnreadable, err)
+		case errors.Is(err, io.EOF), isReset(err):
 			return fmt.Errorf("%w (%w)", ErrNotNative, err)
 		case err != nil:
 			return fmt.Errorf("waiting for the answer to %s: %w", Native, err)
@@ -56,7 +58,7 @@ func ClientPreface(ctx context.Context, conn net.Conn) error {
 		if err := service.Check(received(answer), service.WantReplication); err != nil {
 			return err
 		}
-		return fmt.Errorf("%w (it answered %q)", ErrNotNative, truncate(string(answer), maxPreface))
+		return fmt.Errorf("%w (it answered %q)", ErrUnreadable, truncate(string(answer), maxPreface))
 	})
 }
 

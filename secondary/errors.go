@@ -18,10 +18,11 @@ var (
 	errSilent    = errors.New("nothing received from the primary for too long: the connection counts as dead")
 	errStalled   = errors.New("the primary answers and has more transactions, but none arrive: the stream counts " +
 		"as broken")
-	errEnded    = errors.New("the primary ended the replication stream without saying why")
-	errOver     = errors.New("the primary ended the stream")
-	errWordless = errors.New("the primary closed the connection without a reason")
-	errConfirm  = errors.New("connecting again to have the identity of the primary's storage confirmed")
+	errIncomplete = errors.New("a transaction has begun to arrive and its rest does not: the stream counts as broken")
+	errEnded      = errors.New("the primary ended the replication stream without saying why")
+	errOver       = errors.New("the primary ended the stream")
+	errWordless   = errors.New("the primary closed the connection without a reason")
+	errConfirm    = errors.New("connecting again to have the identity of the primary's storage confirmed")
 )
 
 // A localError is trouble with this node's own files. The peer did nothing wrong.

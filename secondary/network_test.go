@@ -1,12 +1,18 @@
 package secondary
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"io"
 	"math/rand/v2"
 	"net"
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/zrsd/zrsd/internal/zrs"
+	"github.com/zrsd/zrsd/protocol"
 )
 
 // impatient makes a secondary notice quickly that a handshake hangs.
@@ -92,5 +98,73 @@ func TestADamagedByteIsNeverVisible(t *testing.T) {
 		survives(t, p, addr, wound{
 			after: dice.Int64N(end), flip: 1 << dice.IntN(8), times: 1 + dice.IntN(3), written: dice.IntN(5) == 0,
 		})
+	}
+}
+
+// The protocol of zc.zrs has no heartbeats: what is waited for in the middle of a transaction is known to be missing.
+func TestADamagedByteOfZrs2IsNeverVisible(t *testing.T) {
+	seed := uint64(time.Now().UnixNano())
+	t.Logf("seed %d", seed)
+	dice := rand.New(rand.NewPCG(seed, 0))
+	p := inMemory(t).history(t, 12)
+	addr := p.asPrimary(t)
+	end := counted(t, p, addr, inZrs2)
+	for range 40 {
+		survives(t, p, addr, wound{
+			after: dice.Int64N(end), flip: 1 << dice.IntN(8), times: 1 + dice.IntN(3),
+		}, inZrs2)
+	}
+}
+
+func TestADamagedLengthOfZrs2IsNotWaitedFor(t *testing.T) {
+	p := inMemory(t).history(t, 3)
+	addr := p.asPrimary(t)
+	stream := recordedStream(t, p)
+	for _, at := range append([]int{0}, boundaries(stream)...) {
+		for _, longer := range []wound{{after: 1, flip: 1}, {after: 2, flip: 128}} {
+			if longer.after += int64(at); longer.after < int64(len(stream)) {
+				longer.times = 1
+				survives(t, p, addr, longer, inZrs2)
+			}
+		}
+	}
+}
+
+// recordedStream returns what a primary with this history sends.
+func recordedStream(t *testing.T, p *site) []byte {
+	t.Helper()
+	it, err := p.st.Iterate(0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer it.Close()
+	var b bytes.Buffer
+	enc := zrs.NewEncoder(&b, 0)
+	for {
+		txn, err := it.Next(t.Context())
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err := errors.Join(err, enc.Encode(txn)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := enc.Flush(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// A zc.zrs gives no answer to our own protocol. So one that is damaged does not make a primary one that speaks zrs2,
+// which proves nothing and acknowledges nothing.
+func TestADamagedAnswerDoesNotChangeTheProtocol(t *testing.T) {
+	p := inMemory(t).named(t).history(t, 2)
+	addr := p.asPrimary(t)
+	for after := range int64(len(protocol.Native) + 4) {
+		s := inMemory(t)
+		st := s.follow(t, addr, impatient, wounded(wound{after: after, flip: 4, times: 1})).has(t, p.st.LastTid())
+		if st.Protocol != protocol.Native {
+			t.Errorf("byte %d of the answer damaged: %s is spoken", after, st.Protocol)
+		}
 	}
 }

@@ -95,8 +95,11 @@ func (l *oldLink) run(ctx context.Context) error {
 	inner, end := context.WithCancelCause(ctx)
 	out := make(chan pendingCommit, 1)
 	var g sync.WaitGroup
-	g.Go(func() { end(l.s.apply(inner, l.source(), out)) })
-	g.Go(func() { end(l.watch(inner)) })
+	dec := zrs.NewDecoder(l.wire, l.last.before, protocol.Limits{
+		MaxRecord: l.s.opt.MaxRecord, MaxBlob: l.s.opt.MaxBlob,
+	})
+	g.Go(func() { end(l.s.apply(inner, l.source(dec), out)) })
+	g.Go(func() { end(l.watch(inner, dec.Idle)) })
 	g.Go(func() { end(l.keepAlive(inner)) })
 	g.Go(func() { l.s.acknowledge(ctx, out, func(pendingCommit) error { return l.s.needsIdentity() }, end) })
 	<-inner.Done()
@@ -119,10 +122,8 @@ func (l *oldLink) ask() error {
 	return zrs.WriteHello(l.conn, l.version, l.last.before)
 }
 
-// source decodes the stream, which begins with the proof that it continues our history.
-func (l *oldLink) source() *source {
-	opt := &l.s.opt
-	dec := zrs.NewDecoder(l.wire, l.last.before, protocol.Limits{MaxRecord: opt.MaxRecord, MaxBlob: opt.MaxBlob})
+// source is the stream, which begins with the proof that it continues our history.
+func (l *oldLink) source(dec *zrs.Decoder) *source {
 	ended := func(context.Context) error {
 		if !l.wire.begun {
 			return errWordless
@@ -132,10 +133,11 @@ func (l *oldLink) source() *source {
 	return &source{&continuity{decoder: dec, l: l, proved: l.last.proved}, l.wire, ended}
 }
 
-// watch notices when there is nothing more to read, and when there never was.
-func (l *oldLink) watch(ctx context.Context) error {
+// watch notices when there is nothing more to read, when there never was, and when a message stays incomplete: a
+// primary sends a transaction without a pause, so its length was damaged on the way, or the rest of it was lost.
+func (l *oldLink) watch(ctx context.Context, idle func() bool) error {
 	opt := &l.s.opt
-	t := time.NewTicker(opt.quietAfter / 4)
+	t := time.NewTicker(min(opt.quietAfter, opt.StallTimeout) / 4)
 	defer t.Stop()
 	for {
 		select {
@@ -143,8 +145,12 @@ func (l *oldLink) watch(ctx context.Context) error {
 		case <-ctx.Done():
 			return context.Cause(ctx)
 		}
-		if l.wire.waitedFor(opt.quietAfter) {
-			l.s.track.streamQuiet()
+		if idle() { // asked first: what is waited for then is what it says
+			if l.wire.waitedFor(opt.quietAfter) {
+				l.s.track.streamQuiet()
+			}
+		} else if l.wire.waitedFor(opt.StallTimeout) {
+			return errIncomplete
 		}
 		if l.last.tid != 0 && !l.s.track.hasJoined() && l.wire.waitedFor(welcomePatience*opt.HandshakeTimeout) {
 			return errHandshake

@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"sync/atomic"
 
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -23,6 +24,7 @@ type Decoder struct {
 	err  error // ends everything
 	meta zodb.TxnMeta
 	open bool // T has been read, C has not
+	idle atomic.Bool
 	rec  zodb.Record
 	data data
 	blob blob
@@ -41,6 +43,10 @@ func NewDecoder(r io.Reader, start zodb.Tid, lim protocol.Limits) *Decoder {
 	d.sum.Write(seed[:])
 	return d
 }
+
+// Idle reports whether the Decoder waits for the first byte of a message between two transactions: the primary may be
+// silent there for as long as nobody commits, and nowhere else. It may be called concurrently.
+func (d *Decoder) Idle() bool { return d.idle.Load() }
 
 // Next returns the next transaction, after reading what is left of the one before. Nothing of a transaction may be
 // made visible before its NextRecord has returned io.EOF: only then has its digest been found right. The end of the
@@ -68,7 +74,10 @@ func (d *Decoder) Next() (zodb.Transaction, error) {
 // firstMessage skips keep-alives, which may come between transactions.
 func (d *Decoder) firstMessage() ([]byte, error) {
 	for {
-		if _, err := d.r.Peek(1); err != nil {
+		d.idle.Store(true)
+		_, err := d.r.Peek(1)
+		d.idle.Store(false)
+		if err != nil {
 			return nil, between(err, d.meta.Tid)
 		}
 		message, err := d.message()
