@@ -3,6 +3,7 @@ package cluster
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ type switchover struct {
 	*Node
 	report
 
+	to        string // name or id of the successor, as the operator gave it
 	successor *primary.SecondaryStatus
 	epoch     uint64
 	last      zodb.Tid
@@ -38,8 +40,8 @@ type switchover struct {
 func (n *Node) Switchover(ctx context.Context, req admin.SwitchoverRequest, tell func(admin.Step)) (
 	out admin.Change, err error) {
 	err = n.change(ctx, func(ctx context.Context) error {
-		h := &switchover{Node: n, report: report{tell: tell, dry: req.DryRun}}
-		if err := h.awaitSuccessor(ctx, req.To); err != nil {
+		h := &switchover{Node: n, to: req.To, report: report{tell: tell, dry: req.DryRun}}
+		if err := h.awaitSuccessor(ctx); err != nil {
 			return err
 		}
 		if err := h.run(ctx); err != nil {
@@ -61,19 +63,40 @@ const (
 
 // awaitSuccessor finds the successor among the secondaries. One that was disconnected a moment ago, or has not
 // connected yet, is waited for: a primary that has begun an epoch, or was started, has all secondaries connect again.
-func (h *switchover) awaitSuccessor(ctx context.Context, to string) error {
+func (h *switchover) awaitSuccessor(ctx context.Context) error {
 	for told := false; ; told = true {
-		err := h.chooseSuccessor(to)
-		if err == nil || !h.mayConnect() || !told && !h.answers(ctx, to) {
+		h.successor = nil
+		err := h.chooseSuccessor()
+		if err == nil || !h.mayConnect() || !told && !h.answers(ctx) {
 			return err
 		}
 		if !told {
-			h.step("waiting for %s, which was disconnected a moment ago", cmp.Or(h.successorName(), to))
+			h.step("waiting for %s, which was disconnected a moment ago", cmp.Or(h.successorName(), h.to))
 		}
 		if !pause.For(ctx, reconnectPoll) {
 			return err
 		}
-		h.successor = nil
+	}
+}
+
+// awaitCaughtUp waits until the successor has nearly everything. A connection that ends meanwhile is waited for as at
+// the beginning, and so is one over which it still catches up.
+func (h *switchover) awaitCaughtUp(ctx context.Context) error {
+	for told := false; ; {
+		err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.st.LastTid())
+		if !errors.Is(err, primary.ErrNotConnected) {
+			return err
+		}
+		if err := h.awaitSuccessor(ctx); err != nil {
+			return err
+		}
+		if h.successor.State != primary.StateLive && !told {
+			told = true
+			h.step("waiting for %s, which is %s", h.successor.Name, h.successor.State)
+		}
+		if !pause.For(ctx, reconnectPoll) {
+			return err
+		}
 	}
 }
 
@@ -90,9 +113,9 @@ func (h *switchover) mayConnect() bool {
 }
 
 // answers reports whether a node that never connected to this primary is there; of one that did that is known.
-func (h *switchover) answers(ctx context.Context, to string) bool {
+func (h *switchover) answers(ctx context.Context) bool {
 	return h.successor != nil || slices.ContainsFunc(h.askStatus(ctx, h.others()), func(a answer) bool {
-		return a.status != nil && to != "" && (a.status.Node == to || a.status.Name == to)
+		return a.status != nil && h.to != "" && (a.status.Node == h.to || a.status.Name == h.to)
 	})
 }
 
@@ -104,7 +127,7 @@ func (h *switchover) successorName() string {
 }
 
 // chooseSuccessor finds the successor among the secondaries.
-func (h *switchover) chooseSuccessor(to string) error {
+func (h *switchover) chooseSuccessor() error {
 	id := h.keep.State()
 	if !h.IsPrimary() || h.Fenced() {
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: "this node is not the primary: ask the primary to hand " +
@@ -116,7 +139,7 @@ func (h *switchover) chooseSuccessor(to string) error {
 		st := h.replicationServer.Status()
 		for i := range st.Secondaries {
 			s := &st.Secondaries[i]
-			if (s.Name == to || s.Node == to && to != "") &&
+			if (s.Name == h.to || s.Node == h.to && h.to != "") &&
 				s.State != primary.StateHandshake && s.State != primary.StateRefused {
 				h.successor = s
 			}
@@ -126,14 +149,17 @@ func (h *switchover) chooseSuccessor(to string) error {
 	switch {
 	case h.successor == nil:
 		return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("there is no secondary %s; those of this "+
-			"primary are: %s", to, orNone(names))}
+			"primary are: %s", h.to, orNone(names))}
 	case h.successor.State == primary.StateDisconnected:
 		return &admin.Refusal{Reason: admin.Unavailable, Text: fmt.Sprintf("%s has been disconnected since %s: its "+
-			"last durable transaction is %v", to, h.successor.GoneSince.UTC().Format(time.RFC3339),
+			"last durable transaction is %v", h.to, h.successor.GoneSince.UTC().Format(time.RFC3339),
 			h.successor.DurableTid)}
+	case h.successor.State == primary.StateSeeding:
+		return &admin.Refusal{Reason: admin.Unavailable, Text: h.successor.Name + " is seeding: it cannot be primary " +
+			"before it has everything; zrsd status shows how far it is"}
 	case h.successor.ReplicationAddr == "" || h.successor.Node == "":
 		return &admin.Refusal{Reason: admin.NotAllowed, Text: fmt.Sprintf("%s cannot be primary: it has no address "+
-			"for secondaries; start it with --replicate-to", to)}
+			"for secondaries; start it with --replicate-to", h.to)}
 	}
 	return nil
 }
@@ -151,7 +177,7 @@ func (h *switchover) run(ctx context.Context) error {
 			h.successor.DurableTid, h.st.LastTid(), h.successor.ReplicationAddr, h.epoch)
 		return nil
 	}
-	if err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.st.LastTid()); err != nil {
+	if err := h.awaitCaughtUp(ctx); err != nil {
 		return h.failed("before commits were held", err)
 	}
 	h.step("%s has caught up", h.successor.Name)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -287,6 +288,10 @@ func TestWhoCanBeTheSuccessor(t *testing.T) {
 				s.State, s.GoneSince = primary.StateDisconnected, time.Now().Add(-2*reconnectLimit)
 			}, admin.Unavailable, "has been disconnected since",
 		},
+		"one that is seeding": {
+			"b", func(_ *Node, s *primary.SecondaryStatus) { s.State = primary.StateSeeding }, admin.Unavailable,
+			"b is seeding",
+		},
 		"one without an address": {
 			"b", func(_ *Node, s *primary.SecondaryStatus) { s.ReplicationAddr = "" }, admin.NotAllowed,
 			"cannot be primary",
@@ -310,8 +315,8 @@ func TestWhoCanBeTheSuccessor(t *testing.T) {
 		s := b
 		c.change(n, &s)
 		server.status.Secondaries = []primary.SecondaryStatus{s}
-		h := &switchover{Node: n, report: report{tell: func(admin.Step) {}}}
-		err := h.awaitSuccessor(t.Context(), c.to)
+		h := &switchover{Node: n, to: c.to, report: report{tell: func(admin.Step) {}}}
+		err := h.awaitSuccessor(t.Context())
 		var refusal *admin.Refusal
 		switch {
 		case c.want == "":
@@ -336,8 +341,8 @@ func TestASuccessorThatConnectsAgainIsWaitedFor(t *testing.T) {
 		}
 	}
 	steps := 0
-	h := &switchover{Node: n, report: report{tell: func(admin.Step) { steps++ }}}
-	if err := h.awaitSuccessor(t.Context(), "b"); err != nil || steps != 1 || asked != 4 ||
+	h := &switchover{Node: n, to: "b", report: report{tell: func(admin.Step) { steps++ }}}
+	if err := h.awaitSuccessor(t.Context()); err != nil || steps != 1 || asked != 4 ||
 		h.successor.State != primary.StateLive {
 		t.Errorf("after %d steps: %v", steps, err)
 	}
@@ -348,18 +353,51 @@ func TestASuccessorThatConnectsAgainIsWaitedFor(t *testing.T) {
 		}
 	}
 	var forgotten *admin.Refusal
-	h = &switchover{Node: n, report: report{tell: func(admin.Step) {}}}
-	if err := h.awaitSuccessor(t.Context(), "b"); !errors.As(err, &forgotten) || forgotten.Reason != admin.Invalid {
+	h = &switchover{Node: n, to: "b", report: report{tell: func(admin.Step) {}}}
+	if err := h.awaitSuccessor(t.Context()); !errors.As(err, &forgotten) || forgotten.Reason != admin.Invalid {
 		t.Errorf("it was forgotten meanwhile: %v", err)
 	}
 	server.asked, server.status.Secondaries = nil, server.status.Secondaries[:2]
 	ctx, cancel := context.WithCancel(t.Context())
-	h = &switchover{Node: n, report: report{tell: func(admin.Step) { cancel() }}}
+	h = &switchover{Node: n, to: "b", report: report{tell: func(admin.Step) { cancel() }}}
 	var refusal *admin.Refusal
-	if err := h.awaitSuccessor(ctx, "b"); !errors.As(err, &refusal) || refusal.Reason != admin.Unavailable {
+	if err := h.awaitSuccessor(ctx); !errors.As(err, &refusal) || refusal.Reason != admin.Unavailable {
 		t.Error(err)
 	}
 	cancel()
+}
+
+// A connection that ends, or that catches up, while the successor is to get the rest is waited for like one that had
+// ended before: S5.
+func TestASuccessorThatReconnectsWhileItCatchesUpIsWaitedFor(t *testing.T) {
+	n, _, server := handingOver(t)
+	b := &server.status.Secondaries[1]
+	server.durable = []error{primary.ErrNotConnected, primary.ErrNotConnected, primary.ErrNotConnected}
+	states := []primary.State{
+		primary.StateLive, primary.StateDisconnected, primary.StateCatchingUp, primary.StateCatchingUp, primary.StateLive,
+	}
+	asked := 0
+	server.asked = func(*primary.Status) {
+		b.State, b.GoneSince = states[min(asked, len(states)-1)], time.Now()
+		asked++
+	}
+	var steps []string
+	h := &switchover{Node: n, to: "b", report: report{tell: func(s admin.Step) { steps = append(steps, s.Text) }}}
+	if err := errors.Join(h.awaitSuccessor(t.Context()), h.awaitCaughtUp(t.Context())); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"waiting for b, which was disconnected a moment ago", "waiting for b, which is catching-up"}
+	if !slices.Equal(steps, want) || asked != len(states) || len(server.durable) > 0 {
+		t.Errorf("after %d looks it said %q", asked, steps)
+	}
+
+	b.State = primary.StateDisconnected
+	server.durable = []error{primary.ErrNotConnected}
+	server.asked = func(*primary.Status) { b.State, b.GoneSince = primary.StateDisconnected, time.Now().Add(-time.Hour) }
+	var refusal *admin.Refusal
+	if err := h.awaitCaughtUp(t.Context()); !errors.As(err, &refusal) || refusal.Reason != admin.Unavailable {
+		t.Errorf("it stays away: %v", err)
+	}
 }
 
 // For how long a successor is waited for: since it was disconnected, or since this node became primary, as long as it
@@ -419,8 +457,8 @@ func TestASuccessorThatAnswersIsWaitedFor(t *testing.T) {
 			}
 		}
 		steps := 0
-		h := &switchover{Node: n, report: report{tell: func(admin.Step) { steps++ }}}
-		err := h.awaitSuccessor(t.Context(), c.to)
+		h := &switchover{Node: n, to: c.to, report: report{tell: func(admin.Step) { steps++ }}}
+		err := h.awaitSuccessor(t.Context())
 		if (err == nil) != c.waits || (steps > 0) != c.waits || (asked == 5) != c.waits || len(b.asked) > 1 {
 			t.Errorf("%s: %v; after %d looks and %d questions", name, err, asked, len(b.asked))
 		}

@@ -13,7 +13,6 @@ import (
 	"slices"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
@@ -163,9 +162,12 @@ func TestNobodyThereIsAConnectError(t *testing.T) {
 
 func TestASilentServerIsNotWaitedForLongerThanTheContext(t *testing.T) {
 	tired := errors.New("tired")
-	ctx, cancel := context.WithTimeoutCause(t.Context(), 20*time.Millisecond, tired)
-	defer cancel()
-	silent := serve(t, func(net.Conn) { <-ctx.Done() })
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	silent := serve(t, func(net.Conn) {
+		cancel(tired)
+		<-ctx.Done()
+	})
 	if _, err := Ask(ctx, silent); !errors.Is(err, tired) {
 		t.Errorf("got %v", err)
 	}
