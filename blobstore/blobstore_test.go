@@ -62,14 +62,14 @@ func TestPathsAreThoseOfZODB(t *testing.T) {
 			want string
 		}{{bushy{}, p.Bushy}, {lawn{}, p.Lawn}} {
 			folder := c.l.folder(p.Oid)
-			if got := filepath.Join(folder, fileName(p.Tid)); got != c.want {
+			if got := filepath.Join(folder, FileName(p.Tid)); got != c.want {
 				t.Errorf("%s path of %v %v is %s, want %s", c.l.name(), p.Oid, p.Tid, got, c.want)
 			}
 			if oid, ok := c.l.oid(strings.Split(folder, "/")); !ok || oid != p.Oid {
 				t.Errorf("%s: %s reads back as %v, %v", c.l.name(), folder, oid, ok)
 			}
-			if tid, ok := parseFileName(fileName(p.Tid)); !ok || tid != p.Tid {
-				t.Errorf("%s reads back as %v, %v", fileName(p.Tid), tid, ok)
+			if tid, ok := ParseFileName(FileName(p.Tid)); !ok || tid != p.Tid {
+				t.Errorf("%s reads back as %v, %v", FileName(p.Tid), tid, ok)
 			}
 		}
 	}
@@ -83,7 +83,7 @@ func TestOnlyNamesThatWouldBeWrittenAreRead(t *testing.T) {
 		if oid, ok := (lawn{}).oid([]string{name}); ok {
 			t.Errorf("lawn reads %q as %v", name, oid)
 		}
-		if tid, ok := parseFileName(name + suffix); ok {
+		if tid, ok := ParseFileName(name + suffix); ok {
 			t.Errorf("%q reads as tid %v", name+suffix, tid)
 		}
 	}

@@ -75,9 +75,11 @@ func (lawn) oid(names []string) (zodb.Oid, bool) {
 	return zodb.Oid(n), ok
 }
 
-func fileName(tid zodb.Tid) string { return formatHex(uint64(tid)) + suffix }
+// FileName is the name of the file of a blob, in the folder of its object.
+func FileName(tid zodb.Tid) string { return formatHex(uint64(tid)) + suffix }
 
-func parseFileName(name string) (zodb.Tid, bool) {
+// ParseFileName is the inverse of FileName; false for a name that it would not return.
+func ParseFileName(name string) (zodb.Tid, bool) {
 	digits, ok := strings.CutSuffix(name, suffix)
 	if !ok {
 		return 0, false

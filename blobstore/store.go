@@ -243,7 +243,7 @@ func (s *Store) removeUpload(path string) {
 }
 
 func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string {
-	return filepath.Join(s.dir, s.layout.folder(oid), fileName(tid))
+	return filepath.Join(s.dir, s.layout.folder(oid), FileName(tid))
 }
 
 // Folder returns where the blobs of an object lie. ZEO clients that share the directory put their files there.

@@ -3,6 +3,7 @@ package blobstore
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 
 	"github.com/zrsd/zrsd/zodb"
@@ -11,7 +12,32 @@ import (
 // Walk calls visit for each blob file in the directory, in the order of names, with its size in bytes and its path. An
 // error of visit ends the walk and is returned. Other files are passed over.
 func (s *Store) Walk(visit func(oid zodb.Oid, tid zodb.Tid, size int64, path string) error) error {
-	if err := s.walk(nil, visit, func(err error) error { return err }); err != nil {
+	return s.Survey(Surveyor{Blob: func(oid zodb.Oid, tid zodb.Tid, path string, info fs.FileInfo) error {
+		return visit(oid, tid, info.Size(), path)
+	}})
+}
+
+// A Surveyor is told of what is in a blob directory. An error of it ends the survey.
+type Surveyor struct {
+	// Blob is called with what has the name of a blob of the directory's layout: a file, or a symbolic link, which is
+	// not followed.
+	Blob func(oid zodb.Oid, tid zodb.Tid, path string, info fs.FileInfo) error
+	// Other is called with what has another name, and with folders that cannot lead to a blob. It is not looked into
+	// them. nil: they are passed over.
+	Other func(path string, entry fs.DirEntry) error
+	// Unreadable is called when a folder cannot be read; nil: that ends the survey.
+	Unreadable func(err error) error
+}
+
+// Survey goes through the directory in the order of names. It follows no symbolic link below the directory.
+func (s *Store) Survey(to Surveyor) error {
+	if to.Unreadable == nil {
+		to.Unreadable = func(err error) error { return err }
+	}
+	if to.Other == nil {
+		to.Other = func(string, fs.DirEntry) error { return nil }
+	}
+	if err := s.survey(s.layout, nil, &to); err != nil {
 		return fmt.Errorf("walk blob directory %s: %w", s.dir, err)
 	}
 	return nil
@@ -19,45 +45,61 @@ func (s *Store) Walk(visit func(oid zodb.Oid, tid zodb.Tid, size int64, path str
 
 // walkPast is Walk past folders that cannot be read, which are noted.
 func (s *Store) walkPast(visit func(zodb.Oid, zodb.Tid, int64, string) error, note func(error)) error {
-	return s.walk(nil, visit, func(err error) error { note(err); return nil })
+	return s.Survey(Surveyor{
+		Blob: func(oid zodb.Oid, tid zodb.Tid, path string, info fs.FileInfo) error {
+			return visit(oid, tid, info.Size(), path)
+		},
+		Unreadable: func(err error) error { note(err); return nil },
+	})
 }
 
-func (s *Store) walk(names []string, visit func(zodb.Oid, zodb.Tid, int64, string) error,
-	unreadable func(error) error) error {
+// survey looks into the folder that names lead to.
+func (s *Store) survey(l layout, names []string, to *Surveyor) error {
 	dir := filepath.Join(append([]string{s.dir}, names...)...)
 	entries, err := s.fs.ReadDir(dir)
 	if err != nil {
-		return unreadable(err)
+		return to.Unreadable(err)
 	}
-	if len(names) < s.layout.depth() {
-		for _, e := range entries {
-			if _, ok := parseHex(e.Name()); !ok || !e.IsDir() {
-				continue
-			}
-			if err := s.walk(append(names[:len(names):len(names)], e.Name()), visit, unreadable); err != nil {
-				return err
-			}
-		}
-		return nil
-	}
-	oid, ok := s.layout.oid(names)
-	if !ok {
-		return nil
-	}
+	oid, ok := l.oid(names)
 	for _, e := range entries {
-		tid, ok := parseFileName(e.Name())
-		if !ok || e.IsDir() {
-			continue
+		switch {
+		case ok:
+			err = s.surveyBlob(oid, dir, e, to)
+		case e.IsDir() && leads(l, names, e.Name()):
+			err = s.survey(l, append(names[:len(names):len(names)], e.Name()), to)
+		default:
+			err = to.Other(filepath.Join(dir, e.Name()), e)
 		}
-		info, err := e.Info()
 		if err != nil {
-			return err
-		}
-		if err := visit(oid, tid, info.Size(), filepath.Join(dir, e.Name())); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// leads reports whether a folder of some name, below those of names, can lead to blobs.
+func leads(l layout, names []string, name string) bool {
+	_, is := parseHex(name)
+	if is && len(names)+1 == l.depth() {
+		_, is = l.oid(append(names[:len(names):len(names)], name))
+	}
+	return is
+}
+
+func (s *Store) surveyBlob(oid zodb.Oid, dir string, e fs.DirEntry, to *Surveyor) error {
+	tid, ok := ParseFileName(e.Name())
+	path := filepath.Join(dir, e.Name())
+	if !ok || e.IsDir() {
+		return to.Other(path, e)
+	}
+	info, err := e.Info()
+	if errors.Is(err, fs.ErrNotExist) { // it was removed meanwhile
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	return to.Blob(oid, tid, path, info)
 }
 
 var errFound = errors.New("found")

@@ -65,7 +65,7 @@ func rootCommand() *cobra.Command {
 	addGroup(root, "Inspect:",
 		statusCommand(), healthCommand(), doctorCommand(), reconCommand(), nagiosCommand(), dumpCommand(),
 		compareCommand(), versionCommand())
-	addGroup(root, "Check and repair:", checkCommand(), verifyCommand(), healCommand())
+	addGroup(root, "Check and repair:", checkCommand(), verifyCommand(), healCommand(), blobsCommand())
 	return root
 }
 

@@ -29,6 +29,7 @@ func (c *commands) register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /pack", c.pack)
 	mux.HandleFunc("POST /verify", c.verify)
 	mux.HandleFunc("POST /heal", c.heal)
+	mux.HandleFunc("POST /"+auditCommand, c.auditBlobs)
 	for command, do := range c.changes() {
 		mux.HandleFunc("POST /"+command, c.serveChange(command, do))
 	}

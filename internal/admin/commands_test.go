@@ -18,6 +18,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/blobtools"
 	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
@@ -38,6 +39,8 @@ type controls struct {
 	verifying admin.VerifyRequest
 	healing   admin.HealRequest
 	report    heal.Report
+	findings  []blobtools.Finding
+	audit     blobtools.Summary
 	query     admin.UndoQuery
 }
 
@@ -67,6 +70,18 @@ func (c *controls) Heal(_ context.Context, storage string, req admin.HealRequest
 	c.storage, c.healing = storage, req
 	progress(admin.VerifyProgress{Done: 1, Total: 2})
 	return c.report, c.err
+}
+
+func (c *controls) AuditBlobs(_ context.Context, storage string, found func(*blobtools.Finding) error,
+	progress func(admin.VerifyProgress)) (*blobtools.Summary, error) {
+	c.storage = storage
+	progress(admin.VerifyProgress{Done: 1, Total: 2})
+	for i := range c.findings {
+		if err := found(&c.findings[i]); err != nil {
+			return nil, err
+		}
+	}
+	return &c.audit, c.err
 }
 
 func (c *controls) UndoLog(_ context.Context, storage string, q admin.UndoQuery) ([]admin.UndoEntry, error) {
@@ -374,5 +389,24 @@ func TestEveryFieldOfACommandIsDocumented(t *testing.T) {
 		if !strings.Contains(string(doc), "`"+name+"`") && !strings.Contains(string(doc), `"`+name+`"`) {
 			t.Errorf("docs/commands-json.md does not explain `%s`", name)
 		}
+	}
+}
+
+// An audit tells each finding as it comes, and ends with what was looked at.
+func TestAuditsTellWhatTheyFind(t *testing.T) {
+	c := &controls{audit: blobtools.Summary{Path: "Data.fs", Damages: 2},
+		findings: []blobtools.Finding{{Kind: blobtools.Missing, Path: "a"}, {Kind: blobtools.Missing, Path: "b"}}}
+	dial := serveOn(t, listen(t, "unix", filepath.Join(t.TempDir(), "s")), c)
+	var paths []string
+	found := func(f *blobtools.Finding) error { paths = append(paths, f.Path); return nil }
+	sum, err := admin.AskAudit(t.Context(), dial, "main", found, func(admin.VerifyProgress) {})
+	if err != nil || sum.Damages != 2 || !slices.Equal(paths, []string{"a", "b"}) || c.storage != "main" {
+		t.Errorf("%+v, %v, %v, of %q", sum, err, paths, c.storage)
+	}
+	c.err = &admin.Refusal{Reason: admin.Unavailable, Text: "not now"}
+	var refusal *admin.Refusal
+	_, err = admin.AskAudit(t.Context(), dial, "", found, func(admin.VerifyProgress) {})
+	if !errors.As(err, &refusal) || refusal.Reason != admin.Unavailable {
+		t.Errorf("a refusal is %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/blobtools"
 	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/verify"
@@ -21,6 +22,9 @@ type Control interface {
 	Verify(ctx context.Context, storage string, req VerifyRequest, progress func(VerifyProgress)) (verify.Pass, error)
 	// Heal verifies, and replaces what is damaged by what other nodes have.
 	Heal(ctx context.Context, storage string, req HealRequest, progress func(VerifyProgress)) (heal.Report, error)
+	// AuditBlobs compares the blobs of a storage with its records.
+	AuditBlobs(ctx context.Context, storage string, found func(*blobtools.Finding) error,
+		progress func(VerifyProgress)) (*blobtools.Summary, error)
 	UndoLog(ctx context.Context, storage string, q UndoQuery) ([]UndoEntry, error)
 	Roles
 }
