@@ -12,10 +12,11 @@ BENCHPKG     ?= ./filestorage ./zeo/... ./protocol
 GOLANGCI     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BENCHSTAT    := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
 PROMTOOL     := github.com/prometheus/prometheus/cmd/promtool@v0.315.1
+VERSITYGW    := github.com/versity/versitygw/cmd/versitygw@v1.8.0
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help build generate alerts demo test race end-to-end vet lint fuzz mutants bench benchcmp release reproducible packages wheel container helm longrun soak venv tools fmt clean
+.PHONY: help versitygw build generate alerts demo test race end-to-end vet lint fuzz mutants bench benchcmp release reproducible packages wheel container helm longrun soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,10 +33,16 @@ test: build vet venv race end-to-end ## everything: build, vet, all packages wit
 vet:
 	$(GO) vet $(PKG)
 
-race: ## all packages except the end-to-end tests, with the race detector
+versitygw: $(BIN)/versitygw ## bin/versitygw, the S3 server of the tests
+
+$(BIN)/versitygw: Makefile
+	GOBIN=$(BIN) $(GO) install $(VERSITYGW)
+	@touch $@
+
+race: versitygw ## all packages except the end-to-end tests, with the race detector
 	$(GO) test -race -timeout 15m $$($(GO) list $(PKG) | grep -v /integration)
 
-end-to-end: venv ## real zrsd processes, faults and Python peers
+end-to-end: venv versitygw ## real zrsd processes, faults and Python peers
 	@mkdir -p $(BIN) && rm -f $(BIN)/run-again.txt
 	ZRSD_RUN_AGAIN=$(BIN)/run-again.txt $(GO) test -timeout 20m -parallel 4 ./integration/...; status=$$?; \
 		if [ -f $(BIN)/run-again.txt ]; then cat $(BIN)/run-again.txt; fi; exit $$status
