@@ -88,6 +88,22 @@ func ParseFileName(name string) (zodb.Tid, bool) {
 	return zodb.Tid(n), ok
 }
 
+// ParseFolder returns the oid whose blobs are in a folder, by the last parts of its path, in either layout: eight of
+// bushy, or one of lawn that is not in a folder of another number, as what is only a part of a bushy path is.
+func ParseFolder(names []string) (zodb.Oid, bool) {
+	if n := len(names); n >= (bushy{}).depth() {
+		if oid, ok := (bushy{}).oid(names[n-bushy{}.depth():]); ok {
+			return oid, true
+		}
+	}
+	if n := len(names); n > 1 {
+		if _, is := parseHex(names[n-2]); is {
+			return 0, false
+		}
+	}
+	return lawn{}.oid(names[max(len(names)-1, 0):])
+}
+
 // formatHex writes n as 0x and whole bytes, without leading zero bytes, at least one.
 func formatHex(n uint64) string {
 	b := zodb.Oid(n).Bytes()

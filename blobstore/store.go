@@ -246,6 +246,9 @@ func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string {
 	return filepath.Join(s.dir, s.layout.folder(oid), FileName(tid))
 }
 
+// BlobPath returns where the blob of a revision is, or belongs.
+func (s *Store) BlobPath(oid zodb.Oid, tid zodb.Tid) string { return s.path(oid, tid) }
+
 // Folder returns where the blobs of an object lie. ZEO clients that share the directory put their files there.
 func (s *Store) Folder(oid zodb.Oid) string { return filepath.Dir(s.path(oid, 0)) }
 

@@ -283,7 +283,7 @@ func (a *audit) missing(ctx context.Context) error {
 			return err
 		}
 		r := a.rec.Blobs[i]
-		path := filepath.Join(a.opt.Blobs.Folder(r.Oid), blobstore.FileName(r.Tid))
+		path := a.opt.Blobs.BlobPath(r.Oid, r.Tid)
 		if info, err := a.opt.FS.Stat(path); err == nil { // a heal or a recovery has just brought it
 			if info.Mode().IsRegular() {
 				a.sum.Files++

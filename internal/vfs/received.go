@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -25,13 +26,24 @@ type Received interface {
 // Receive opens the file at path, below root, for reading. No symbolic link below root is followed. ErrNotPlain when
 // there is one, and when the file is none, or has other names.
 func Receive(disk FS, root, path string) (Received, error) {
+	return receivePlain(disk, root, path, 1)
+}
+
+// OpenBelow opens the file at path, below root, for reading, and follows no symbolic link below root. ErrNotPlain when
+// there is one, and when it is no file.
+func OpenBelow(disk FS, root, path string) (File, error) {
+	return receivePlain(disk, root, path, math.MaxUint64)
+}
+
+// receivePlain opens a file that has at most so many names.
+func receivePlain(disk FS, root, path string, limit uint64) (Received, error) {
 	r, err := receive(disk, root, path)
 	if err != nil {
 		return nil, err
 	}
 	info, err := r.Stat()
-	if err == nil && (!info.Mode().IsRegular() || names(info) > 1) {
-		err = &fs.PathError{Op: "receive", Path: path, Err: ErrNotPlain}
+	if err == nil && (!info.Mode().IsRegular() || names(info) > limit) {
+		err = &fs.PathError{Op: "open", Path: path, Err: ErrNotPlain}
 	}
 	if err != nil {
 		return nil, errors.Join(err, r.Close())

@@ -1,0 +1,90 @@
+package integration
+
+import (
+	"encoding/json"
+	"errors"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// blobsCommand runs a command for blobs with --json, and returns its summary and the exit code.
+func blobsCommand(t *testing.T, args ...string) (summary map[string]any, code int) {
+	t.Helper()
+	out, err := exec.CommandContext(within(t), zrsd, append([]string{"blobs"}, append(args, "--json")...)...).Output()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		code, err = exit.ExitCode(), nil
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	var last struct {
+		Summary map[string]any `json:"summary"`
+	}
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &last); err != nil || last.Summary == nil {
+		t.Fatalf("zrsd blobs %q: exit code %d, %v in %s", args, code, err, out)
+	}
+	return last.Summary, code
+}
+
+// A site had set its ZEO clients to private blobs and given all of them the same cache. So nobody noticed that the
+// server's blob directory was moved. What the caches have comes back into it, and the real ZODB finds the database to
+// be what it was.
+func TestBlobsComeBackFromTheSharedCacheOfZEOClients(t *testing.T) {
+	s := newSite(t, true)
+	cache := filepath.Join(s.dir, "cache")
+	zeo := filepath.Join(s.dir, "zeo")
+	server := start(t, "serve", s, "--zeo", zeo)
+	var revisions float64
+	ask(t, &revisions, "blob_cache.py", zeo, cache)
+	if summary, code := blobsCommand(t, "audit", filepath.Join(s.dir, "admin")); code != 0 ||
+		summary["blob_revisions"] != revisions {
+		t.Errorf("the running node says %v, exit code %d", summary, code)
+	}
+	stop(t, server)
+	before := surveyOf(t, s)
+	moved := s.blobs + ".moved"
+	if err := errors.Join(os.Rename(s.blobs, moved), os.Mkdir(s.blobs, 0o777)); err != nil {
+		t.Fatal(err)
+	}
+
+	// One blob of the cache was evicted, and one download was interrupted.
+	files := blobFilesOf(t, cache)
+	if len(files) != int(revisions) {
+		t.Fatalf("the cache has %d files, want %v", len(files), revisions)
+	}
+	if err := errors.Join(os.Remove(files[0]), os.Rename(files[1], files[1]+".dl")); err != nil {
+		t.Fatal(err)
+	}
+	recovering := []string{"recover", s.data, "--blobs", s.blobs, "--from", cache}
+	summary, code := blobsCommand(t, append(recovering, "--dry-run")...)
+	if code != 1 || summary["missing"] != revisions || summary["left"] != 2.0 || len(blobFilesOf(t, s.blobs)) != 0 {
+		t.Errorf("a dry run says %v, exit code %d", summary, code)
+	}
+	if summary, code = blobsCommand(t, recovering...); code != 1 || summary["recovered"] != revisions-2 {
+		t.Errorf("from the cache: %v, exit code %d", summary, code)
+	}
+	summary, code = blobsCommand(t, append(recovering, "--from", moved)...)
+	if code != 0 || summary["recovered"] != 2.0 {
+		t.Errorf("from the cache and the directory that was moved: %v, exit code %d", summary, code)
+	}
+	if after := surveyOf(t, s); after.BlobHistory != before.BlobHistory || after.Current != before.Current {
+		t.Errorf("the real ZODB sees %+v, before it was %+v", after, before)
+	}
+	if summary, code := blobsCommand(t, "audit", s.data, "--blobs", s.blobs); code != 0 || summary["warnings"] != 0.0 {
+		t.Errorf("the audit says %v, exit code %d", summary, code)
+	}
+}
+
+// blobFilesOf lists the paths of all blobs below a folder.
+func blobFilesOf(t *testing.T, dir string) (paths []string) {
+	t.Helper()
+	for name := range blobFiles(t, dir) {
+		paths = append(paths, filepath.Join(dir, name))
+	}
+	return paths
+}
