@@ -21,6 +21,9 @@ type PackOptions struct {
 
 	// References appends to oids those that keep an object alive for which the record does. nil: references.Scanner.
 	References func(record []byte, oids []zodb.Oid) ([]zodb.Oid, error)
+	// Refuse returns why the storage must not be packed: it is asked before a pack, and again before the new file takes
+	// its place. nil: nothing forbids it.
+	Refuse func() error
 	// Progress is called now and then, by the goroutine that packs: the pack waits for it, and so does Close.
 	Progress func(PackProgress)
 }
@@ -60,8 +63,8 @@ type PackResult struct {
 // does, wholly or not at all, in a crash.
 //
 // Errors: zodb.ErrReadOnly, zodb.ErrClosed, ErrPacking, *SpaceError, *RecordError and *DanglingError of GC,
-// *zodb.CorruptError, *FailedError, those of the disk, the context's cause. After an error about blobs the file is
-// packed and the result says so; what is left to do for the blobs is tried again, see Left.
+// *zodb.CorruptError, *FailedError, that of Refuse, those of the disk, the context's cause. After an error about blobs
+// the file is packed and the result says so; what is left to do for the blobs is tried again, see Left.
 func (s *Storage) Pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (PackResult, error) {
 	begun := time.Now()
 	result, err := s.pack(ctx, stop, opt)
@@ -112,10 +115,21 @@ func (s *Storage) pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (Pac
 	defer s.indexSaver.resume()
 	e := s.hold()
 	defer e.release()
+	if err := opt.refused(); err != nil {
+		return PackResult{}, err
+	}
 	p := &packer{s: s, e: e, opt: opt, stop: stop, way: s.newWay()}
 	p.in = politeFile{e.file, p.way}
 	p.blobs, _ = s.blobs.(BlobPacker)
 	return p.run(ctx)
+}
+
+// refused asks whether the storage may be packed.
+func (opt *PackOptions) refused() error {
+	if opt.Refuse == nil {
+		return nil
+	}
+	return opt.Refuse()
 }
 
 // scanning makes a panic over a record the error of the pack, which has changed nothing by then.

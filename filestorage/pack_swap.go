@@ -53,6 +53,9 @@ func (p *packer) make(ctx context.Context) error {
 	if ctx.Err() != nil {
 		return context.Cause(ctx)
 	}
+	if err := p.opt.refused(); err != nil {
+		return err
+	}
 	if err := p.prepare(); err != nil {
 		return err
 	}

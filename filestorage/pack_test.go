@@ -244,6 +244,29 @@ func TestPackIsGivenUp(t *testing.T) {
 	}
 }
 
+// What forbids a pack may become known while it runs.
+func TestAPackThatIsRefusedLateChangesNothing(t *testing.T) {
+	s := toPack(t, Options{})
+	refusal, asked := errors.New("damage is known"), 0
+	for _, last := range []int{1, 2} {
+		opt, before := toyOptions(), s.Size()
+		asked = 0
+		opt.Refuse = func() error {
+			if asked++; asked == last {
+				return refusal
+			}
+			return nil
+		}
+		if r, err := s.Pack(t.Context(), forever, opt); !errors.Is(err, refusal) || r.Packed || s.Size() != before {
+			t.Errorf("refused when asked %d times: %+v, %v", last, r, err)
+		}
+		if exists(s.Path()+".old") || exists(s.Path()+".pack") {
+			t.Error("there are left-overs")
+		}
+	}
+	mustPack(t, s, forever, toyOptions())
+}
+
 // Close ends a pack that is under way, and waits for it.
 func TestCloseEndsAPack(t *testing.T) {
 	s := toPack(t, Options{})

@@ -6,8 +6,8 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/watchdog"
-
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -118,9 +118,8 @@ type StorageOptions struct {
 	Decompress bool
 	Compress   bool
 
-	Watch   *watchdog.Board // is called when clients cannot get invalidations; may be nil
-	PackGC  bool            // let packs collect garbage
-	KeepOld bool            // let packs leave the old file
+	Watch *watchdog.Board         // is called when clients cannot get invalidations; may be nil
+	Pack  filestorage.PackOptions // how clients have it packed
 }
 
 const defaultFallbackFor = 5 * time.Minute

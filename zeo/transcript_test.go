@@ -126,7 +126,8 @@ func replay(t *testing.T, name, encoding string) {
 			t.Error(err)
 		}
 	})
-	s.site = offer(t, st, Options{Msgpack: encoding == wire.M5}, StorageOptions{PackGC: true})
+	s.site = offer(t, st, Options{Msgpack: encoding == wire.M5},
+		StorageOptions{Pack: filestorage.PackOptions{GC: true}})
 	lines := conversation(t, name, encoding)
 	for i, l := range lines {
 		s.hold(l, lines[i+1:])

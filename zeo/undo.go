@@ -220,7 +220,7 @@ func (s *Server) pack(st *storage, stop zodb.Tid, log hclog.Logger) error {
 	var result filestorage.PackResult
 	var err error
 	recovered.Must("packing", func() {
-		result, err = st.st.Pack(s.packing, stop, filestorage.PackOptions{GC: st.opt.PackGC, KeepOld: st.opt.KeepOld})
+		result, err = st.st.Pack(s.packing, stop, st.opt.Pack)
 	})
 	if err != nil {
 		return err

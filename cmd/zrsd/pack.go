@@ -23,19 +23,24 @@ interrupt it, the pack is aborted and the file stays as it was.
 days before. Without them everything up to now is packed. For garbage collection and the old file the
 server's configuration counts, unless you give the options here.
 
+A file with known damage is not packed: heal it first, for a pack copies damage into a file of which
+nothing was noted, and then no node can prove what is right.
+
 Packs are not replicated: pack each node. The admin server accepts this command only from its own machine
 or with a client certificate that it verifies.`
 
 type packOptions struct {
 	askFlags
-	days int
-	time string
+	days       int
+	time       string
+	copyDamage bool
 }
 
 func packCommand() *cobra.Command {
 	var opt packOptions
 	cmd := &cobra.Command{
-		Use:     "pack ADDR [--days N] [--time HH:MM:SS] [--storage NAME] [--no-gc] [--no-keep-old] [--json]",
+		Use: "pack ADDR [--days N] [--time HH:MM:SS] [--storage NAME] [--no-gc] [--no-keep-old] " +
+			"[--copy-damage] [--json]",
 		Short:   "pack a storage of a running server",
 		Long:    packHelp,
 		Example: "  zrsd pack 127.0.0.1:5001 --days 7",
@@ -57,6 +62,7 @@ func packCommand() *cobra.Command {
 	flags.Bool("no-gc", false, "keep them")
 	flags.Bool("keep-old", false, "keep the old file as Data.fs.old, whatever is configured")
 	flags.Bool("no-keep-old", false, "remove it")
+	flags.BoolVar(&opt.copyDamage, "copy-damage", false, "pack although damage is known, which cannot be healed then")
 	opt.register(flags)
 	return cmd
 }
@@ -66,6 +72,7 @@ func (opt *packOptions) request(flags *pflag.FlagSet, now time.Time) (req admin.
 	if req.Until, err = packTime(now, opt.days, opt.time); err != nil {
 		return req, err
 	}
+	req.CopyDamage = opt.copyDamage
 	for name, into := range map[string]**bool{"gc": &req.GC, "keep-old": &req.KeepOld} {
 		yes, no := flags.Changed(name), flags.Changed("no-"+name)
 		if yes && no {

@@ -75,6 +75,8 @@ type PackRequest struct {
 	Until   time.Time // zero: the node's time when it begins
 	GC      *bool     // nil: as configured
 	KeepOld *bool     // nil: as configured
+
+	CopyDamage bool // although damage is known, which the new file would have
 }
 
 // PackProgress says how far a pack is, in units of the phase: bytes, but objects in the phase "mark".

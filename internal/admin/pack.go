@@ -98,6 +98,13 @@ func packRequest(values url.Values) (req PackRequest, err error) {
 			*into = &yes
 		}
 	}
+	if text := values.Get("copy_damage"); text != "" {
+		yes, e := strconv.ParseBool(text)
+		if e != nil {
+			err = errors.Join(err, &Refusal{Invalid, fmt.Sprintf("copy_damage %.20q: give true or false", text)})
+		}
+		req.CopyDamage = yes
+	}
 	return req, err
 }
 
@@ -110,6 +117,9 @@ func (req *PackRequest) values() url.Values {
 		if b != nil {
 			values.Set(name, strconv.FormatBool(*b))
 		}
+	}
+	if req.CopyDamage {
+		values.Set("copy_damage", "true")
 	}
 	return values
 }

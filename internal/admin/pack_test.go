@@ -25,6 +25,7 @@ func TestAPackTellsItsProgressAndThenItsResult(t *testing.T) {
 	var lines []string
 	req := admin.PackRequest{
 		Until: time.Date(2026, 1, 2, 3, 4, 5, 600, time.UTC), GC: admin.Known(true), KeepOld: admin.Known(false),
+		CopyDamage: true,
 	}
 	got, err := admin.AskPack(t.Context(), local(t, c), "main", req,
 		func(line []byte, progress *admin.PackProgress) error {

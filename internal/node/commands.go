@@ -47,6 +47,9 @@ func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req a
 	}
 	c.Logger.Info("pack started by zrsd pack", "until", stop, "gc", opt.GC, "keep_old", opt.KeepOld)
 	r, err := st.Pack(ctx, stop, opt)
+	if r.Packed && c.healer != nil {
+		c.healer.packed()
+	}
 	if r.Packed && c.resized != nil {
 		c.resized()
 	}
@@ -68,7 +71,11 @@ func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req a
 
 // packOptions are how the storage is packed, for a command or for a ZEO client, whose request says nothing of it.
 func (c *Config) packOptions(req admin.PackRequest) filestorage.PackOptions {
-	return filestorage.PackOptions{GC: orElse(req.GC, !c.PackNoGC), KeepOld: orElse(req.KeepOld, !c.PackNoOld)}
+	opt := filestorage.PackOptions{GC: orElse(req.GC, !c.PackNoGC), KeepOld: orElse(req.KeepOld, !c.PackNoOld)}
+	if c.healer != nil && !req.CopyDamage {
+		opt.Refuse = c.healer.refusesPack
+	}
+	return opt
 }
 
 func orElse(choice *bool, otherwise bool) bool {
@@ -80,7 +87,10 @@ func orElse(choice *bool, otherwise bool) bool {
 
 // packError puts into words why a pack failed.
 func packError(r filestorage.PackResult, err error) error {
+	var damaged *DamagedError
 	switch {
+	case errors.As(err, &damaged):
+		return &admin.Refusal{Reason: admin.NotAllowed, Text: err.Error()}
 	case errors.Is(err, filestorage.ErrPacking):
 		return &admin.Refusal{Reason: admin.Busy, Text: err.Error()}
 	case errors.Is(err, zodb.ErrReadOnly):

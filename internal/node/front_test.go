@@ -60,7 +60,7 @@ func TestAClientPacksAsTheConfigurationSays(t *testing.T) {
 	}
 	r.End(t)
 	for name, want := range map[string]bool{"one": true, "two": true, "three": false} {
-		if opt := front.options[name]; opt.PackGC != want || opt.KeepOld != want {
+		if opt := front.options[name]; opt.Pack.GC != want || opt.Pack.KeepOld != want {
 			t.Errorf("storage %s is packed with %+v, want %v", name, opt, want)
 		}
 	}

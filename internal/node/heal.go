@@ -87,6 +87,7 @@ type healer struct {
 	answers  *answers // of loads
 
 	mu     sync.Mutex
+	since  time.Time // what verifications before it have found is not in parts; zero: nor in the data file
 	parts  map[partKey]*damagedPart
 	healed map[partKey]int // how often
 	counts admin.Heal      // without what is taken from parts
@@ -94,7 +95,7 @@ type healer struct {
 
 func newHealer(c *Config) *healer {
 	return &healer{c: c, log: c.Logger.Named("heal"), kick: make(chan struct{}, 1), working: make(chan struct{}, 1),
-		parts: map[partKey]*damagedPart{}, healed: map[partKey]int{}, answers: newAnswers()}
+		parts: map[partKey]*damagedPart{}, healed: map[partKey]int{}, answers: newAnswers(), since: time.Now()}
 }
 
 // meets is filestorage.Options.Damaged.

@@ -162,8 +162,7 @@ func (c *Config) offered(st *filestorage.Storage, opt zeo.StorageOptions) (withd
 	if c.offer == nil {
 		return remove
 	}
-	pack := c.packOptions(admin.PackRequest{})
-	opt.PackGC, opt.KeepOld, opt.Watch = pack.GC, pack.KeepOld, c.board
+	opt.Pack, opt.Watch = c.packOptions(admin.PackRequest{}), c.board
 	opt.Decompress, opt.Compress = c.Decompress, c.Compress
 	if c.healer != nil {
 		opt.Correct = func(ctx context.Context, damage error) bool { return c.healer.correct(ctx, st, damage) }
