@@ -307,11 +307,10 @@ func TestAFormerPrimaryIsRewoundAndFollows(t *testing.T) {
 // isToldToRewindTo expects that a node is refused, and says the command that helps, with the address of the primary.
 func (s *clusterNode) isToldToRewindTo(t *testing.T, primary *clusterNode) {
 	t.Helper()
-	st := s.Await(t, "it is refused", isRefused)
 	command := "the command for it: zrsd rewind --data Data.fs --primary " + primary.to.String()
-	if st.NotReady == nil || !strings.HasSuffix(*st.NotReady, command) {
-		t.Errorf("it says %v, not: %s", st.NotReady, command)
-	}
+	s.Await(t, "it is refused, and says: "+command, func(st *admin.Status) bool { // once it has heard of the primary
+		return isRefused(st) && st.NotReady != nil && strings.HasSuffix(*st.NotReady, command)
+	})
 }
 
 // The same when the new primary has packed past what the former one has alone: that it is absent there proves nothing.

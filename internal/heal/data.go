@@ -118,6 +118,10 @@ func (h *healer) from(ctx context.Context, f *remoteFile, p Peer, c *connected, 
 	if err != nil {
 		return h.blame(p, c, start, err)
 	}
+	if len(patches) == 0 && h.sound(ctx, start, s) { // it was healed meanwhile
+		item.Result = Sound
+		return nil
+	}
 	if len(patches) == 0 {
 		return &PeerDamagedError{Peer: p.Name, Pos: start}
 	}

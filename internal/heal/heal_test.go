@@ -227,6 +227,33 @@ func TestPeersThatCannotHelp(t *testing.T) {
 	}
 }
 
+// What another one has repaired while a node was asked is sound, and no damage of that node.
+func TestWhatWasHealedMeanwhileIsSound(t *testing.T) {
+	here, there := pair(t, 60)
+	if pass, err := here.pass(t.Context()); err != nil || pass.Damages > 0 { // checksums are noted
+		t.Fatal(pass.Text(), err)
+	}
+	at := places(t, here)[5].at
+	flip(t, here.data(), at, 3)
+	peer := there.serve("db2")
+	ask := peer.Ask
+	peer.Ask = func(ctx context.Context) (*hashchain.Remote, error) {
+		flip(t, here.data(), at, 3)
+		return ask(ctx)
+	}
+	h := newHealer(here.options(peer))
+	defer h.close()
+	pass, err := here.pass(t.Context())
+	if err := errors.Join(err, h.refresh()); err != nil {
+		t.Fatal(err)
+	}
+	var item Item
+	if err := h.data(t.Context(), &pass.Suspects[0], &item); err != nil || item.Result != Sound {
+		t.Errorf("%+v, %v", item, err)
+	}
+	same(t, here, there)
+}
+
 func duplicateOpen(t *testing.T, c *copied) string {
 	t.Helper()
 	c.close()
