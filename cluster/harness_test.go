@@ -54,7 +54,7 @@ func (s *site) config() node.Config {
 		FS: s.disk, Data: "Data.fs", Name: s.name, Sync: s.sync, ReplicateTo: s.to,
 		Coordinator: s.coordinator, NewIdentity: s.newIdentity, AsItWas: s.asItWas,
 		Reseed: s.reseed, Blobs: s.sharedBlobs, SharedBlobs: s.sharedBlobs != "",
-		Heartbeat: 50 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: nodetest.Patience,
+		Heartbeat: 200 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: nodetest.Patience,
 	}
 }
 

@@ -30,7 +30,7 @@ func newSite(t *testing.T, disk vfs.FS) *site {
 func (s *site) config() Config {
 	return Config{
 		FS: s.disk, Data: "Data.fs", ReplicateTo: s.to, Admin: s.control,
-		Heartbeat: 50 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: nodetest.Patience,
+		Heartbeat: 200 * time.Millisecond, MaxSecondaries: 4, DrainTimeout: nodetest.Patience,
 	}
 }
 
