@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"path/filepath"
+	"strings"
 	"sync"
 
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -79,9 +80,27 @@ func sameNumber(a, b fs.FileInfo) bool { return vfs.Number(a) != 0 && vfs.Number
 // confirm looks again for what was not found. It counts as missing only if the directory was there before and after.
 func (s *Store) confirm(look func() error) error {
 	before := s.there()
+	s.noteLayout()
 	err := look()
 	if errors.Is(err, fs.ErrNotExist) && (!before || !s.there()) {
 		return &GoneError{s.dir}
 	}
 	return err
+}
+
+// noteLayout takes the layout from the marker if that is another file than before: another process has converted the
+// directory.
+func (s *Store) noteLayout() {
+	marker, err := s.fs.Stat(filepath.Join(s.dir, markerName))
+	p := &s.presence
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil || p.marker != nil && vfs.SameFile(marker, p.marker) {
+		return
+	}
+	text, err := s.readMarker()
+	if l, known := layoutNamed(strings.TrimSpace(text)); err == nil && known {
+		s.shape.Store(&l)
+		p.marker = marker
+	}
 }

@@ -61,7 +61,7 @@ func (e *LayoutError) Error() string {
 type Store struct {
 	fs       vfs.FS
 	dir      string
-	layout   layout
+	shape    atomic.Pointer[layout]
 	folders  *folders
 	readOnly bool
 	blank    bool // there was neither a marker nor anything else to tell the layout by
@@ -113,8 +113,10 @@ func Blank(disk vfs.FS, dir string) (bool, error) {
 // Dir returns the directory given to Open.
 func (s *Store) Dir() string { return s.dir }
 
+func (s *Store) layout() layout { return *s.shape.Load() }
+
 // Layout returns Bushy or Lawn.
-func (s *Store) Layout() string { return s.layout.name() }
+func (s *Store) Layout() string { return s.layout().name() }
 
 // Close releases nothing: a Store keeps no file open.
 func (s *Store) Close() error { return nil }
@@ -144,7 +146,7 @@ func (s *Store) open(want string) error {
 	case want != "" && want != found:
 		return &LayoutError{Dir: s.dir, Want: want, Found: found}
 	}
-	s.layout = l
+	s.shape.Store(&l)
 	if !s.readOnly {
 		if err := s.prepare(marked); err != nil {
 			return err
@@ -203,7 +205,7 @@ func (s *Store) prepare(marked bool) error {
 
 func (s *Store) writeMarker() error {
 	return vfs.WriteFileAtomic(s.fs, filepath.Join(s.dir, markerName), ".tmp", func(f vfs.File) error {
-		_, err := f.WriteAt([]byte(s.layout.name()), 0)
+		_, err := f.WriteAt([]byte(s.layout().name()), 0)
 		return err
 	})
 }
@@ -243,7 +245,7 @@ func (s *Store) removeUpload(path string) {
 }
 
 func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string {
-	return filepath.Join(s.dir, s.layout.folder(oid), FileName(tid))
+	return filepath.Join(s.dir, s.layout().folder(oid), FileName(tid))
 }
 
 // BlobPath returns where the blob of a revision is, or belongs.

@@ -88,3 +88,32 @@ func blobFilesOf(t *testing.T, dir string) (paths []string) {
 	}
 	return paths
 }
+
+// The real ZODB opens what a conversion has made, in both directions, and finds the same blobs.
+func TestTheRealZODBOpensAConvertedBlobDirectory(t *testing.T) {
+	s := newSite(t, true)
+	var revisions float64
+	server := start(t, "serve", s, "--zeo", filepath.Join(s.dir, "zeo"))
+	ask(t, &revisions, "blob_cache.py", filepath.Join(s.dir, "zeo"), filepath.Join(s.dir, "cache"))
+	converting := []string{"blobs", "convert", s.data, "--blobs", s.blobs, "--to"}
+	out, err := exec.CommandContext(within(t), zrsd, append(converting, "lawn")...).CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 3 || !strings.Contains(string(out), "another process") {
+		t.Errorf("beside a server: %v, %s", err, out)
+	}
+	stop(t, server)
+	before := surveyOf(t, s)
+	for _, layout := range []string{"lawn", "bushy"} {
+		command(t, append(converting, layout)...)
+		if marker, err := os.ReadFile(filepath.Join(s.blobs, ".layout")); err != nil || string(marker) != layout {
+			t.Errorf("the marker is %q, %v", marker, err)
+		}
+		if after := surveyOf(t, s); after.BlobHistory != before.BlobHistory || after.Blobs != int(revisions) {
+			t.Errorf("as %s the real ZODB sees %+v, before it was %+v", layout, after, before)
+		}
+		summary, code := blobsCommand(t, "audit", s.data, "--blobs", s.blobs)
+		if code != 0 || summary["warnings"] != 0.0 {
+			t.Errorf("the audit of %s says %v, exit code %d", layout, summary, code)
+		}
+	}
+}

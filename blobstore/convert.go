@@ -1,0 +1,306 @@
+package blobstore
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// convertName is that of the plan of a conversion: the two layouts in which blobs may have names at present.
+//
+//	plan      layout SP layout LF
+const convertName = ".convert.zrsd"
+
+// A Conversion says what a conversion did, or would do.
+type Conversion struct {
+	From    string `json:"from"`
+	To      string `json:"to"`
+	Blobs   int64  `json:"blobs"`   // that got a name in the new layout
+	Bytes   int64  `json:"bytes"`   // of them
+	Removed int64  `json:"removed"` // old names
+	Left    int64  `json:"left"`    // files with the name of a blob that stayed where they are: links, or other content
+}
+
+// A converter is one conversion.
+type converter struct {
+	s        *Store
+	from, to layout
+	did      Conversion
+	progress func(Conversion)
+}
+
+// Convert changes the layout of the directory. The caller holds the lock of the storage. progress may be nil.
+//
+//	plan       durable
+//	link       each blob gets its name in the new layout, beside the old one; all of them durable
+//	marker     replaced: from here on the directory has the new layout
+//	remove     the old names, where the new one leads to the same content, and the folders that become empty
+//	plan       removed
+//
+// So a crash at any step leaves a directory in which every blob has its name in the layout that the marker says, and
+// the next call goes on. Called with the old layout it goes back. A file system without links has each blob copied.
+func (s *Store) Convert(ctx context.Context, to string, progress func(Conversion)) (*Conversion, error) {
+	c := &converter{s: s, from: s.layout(), progress: progress}
+	if c.progress == nil {
+		c.progress = func(Conversion) {}
+	}
+	var known bool
+	if c.to, known = layoutNamed(to); !known {
+		return nil, fmt.Errorf("there is no layout %q: give %s or %s", to, Bushy, Lawn)
+	}
+	if s.readOnly {
+		return nil, zodb.ErrReadOnly
+	}
+	c.did.From, c.did.To = s.layout().name(), to
+	if err := c.run(ctx); err != nil {
+		return &c.did, fmt.Errorf("convert blob directory %s from %s to %s: %w", s.dir, c.did.From, to, err)
+	}
+	return &c.did, nil
+}
+
+// Converting reports whether a conversion was interrupted.
+func (s *Store) Converting() (bool, error) {
+	_, err := s.fs.Stat(s.convertPlan())
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+func (s *Store) convertPlan() string { return filepath.Join(s.dir, convertName) }
+
+func (c *converter) run(ctx context.Context) error {
+	s := c.s
+	switch began, err := s.Converting(); {
+	case err != nil:
+		return err
+	case !began && c.from == c.to:
+		return nil
+	case !began:
+		if err := c.plan(); err != nil {
+			return err
+		}
+	}
+	if c.from != c.to {
+		if err := c.linkAll(ctx); err != nil {
+			return err
+		}
+		if err := c.switchTo(); err != nil {
+			return err
+		}
+	} else {
+		c.from = otherThan(c.to) // what is left to do is to remove its names
+	}
+	if err := c.removeAll(ctx); err != nil {
+		return err
+	}
+	if err := s.fs.Remove(s.convertPlan()); err != nil {
+		return err
+	}
+	return s.fs.SyncDir(s.dir)
+}
+
+func otherThan(l layout) layout {
+	if l.name() == Bushy {
+		return lawn{}
+	}
+	return bushy{}
+}
+
+func (c *converter) plan() error {
+	return vfs.WriteFileAtomic(c.s.fs, c.s.convertPlan(), ".tmp", func(f vfs.File) error {
+		_, err := f.WriteAt([]byte(c.from.name()+" "+c.to.name()+"\n"), 0)
+		return err
+	})
+}
+
+func (c *converter) path(l layout, oid zodb.Oid, tid zodb.Tid) string {
+	return filepath.Join(c.s.dir, l.folder(oid), FileName(tid))
+}
+
+// linkAll gives each blob its name in the new layout, durably.
+func (c *converter) linkAll(ctx context.Context) error {
+	root, all, err := c.syncer()
+	if err != nil {
+		return err
+	}
+	if all != nil {
+		defer root.Close() //nolint:errcheck // only read
+	}
+	err = c.walk(ctx, c.from, func(oid zodb.Oid, tid zodb.Tid, path string, info fs.FileInfo) error {
+		to := c.path(c.to, oid, tid)
+		if err := c.s.withoutLinks(filepath.Dir(to)); err != nil {
+			return err
+		}
+		if err := c.s.folders.make(filepath.Dir(to)); err != nil {
+			return err
+		}
+		if err := c.link(path, to); err != nil {
+			return err
+		}
+		c.did.Blobs++
+		c.did.Bytes += info.Size()
+		c.progress(c.did)
+		if all != nil {
+			return nil
+		}
+		return c.s.folders.sync(filepath.Dir(to))
+	})
+	if err == nil && all != nil {
+		err = all.SyncAll(root)
+	}
+	return err
+}
+
+// syncer returns what makes all names durable at a time; nil where the disk cannot.
+func (c *converter) syncer() (vfs.File, vfs.AllSyncer, error) {
+	disk, can := c.s.fs.(vfs.AllSyncer)
+	if !can {
+		return nil, nil, nil
+	}
+	root, err := c.s.fs.OpenFile(c.s.dir, os.O_RDONLY, 0)
+	if err != nil {
+		return nil, nil, err
+	}
+	if !disk.SyncsAll(root) {
+		return nil, nil, root.Close()
+	}
+	return root, disk, nil
+}
+
+// walk calls do with each blob of a layout. What only has the name of one stays where it is.
+func (c *converter) walk(ctx context.Context, l layout, do func(zodb.Oid, zodb.Tid, string, fs.FileInfo) error) error {
+	return c.s.survey(l, nil, &Surveyor{
+		Blob: func(oid zodb.Oid, tid zodb.Tid, path string, info fs.FileInfo) error {
+			if err := context.Cause(ctx); err != nil {
+				return err
+			}
+			if !info.Mode().IsRegular() {
+				c.did.Left++
+				return nil
+			}
+			return do(oid, tid, path, info)
+		},
+		Other:      func(string, fs.DirEntry) error { return nil },
+		Unreadable: func(err error) error { return err },
+	})
+}
+
+// link gives a blob a second name, which nothing else may have.
+func (c *converter) link(from, to string) error {
+	err := c.s.fs.Link(from, to)
+	switch {
+	case errors.Is(err, fs.ErrExist):
+		same, err := c.same(from, to)
+		if err == nil && !same {
+			err = fmt.Errorf("%s and %s have different content: move away the one that is wrong", from, to)
+		}
+		return err
+	case noLinks(err):
+		if err = c.s.copyBlob(from, to); err == nil {
+			err = c.s.folders.sync(filepath.Dir(to))
+		}
+	}
+	return err
+}
+
+// same reports whether two names lead to the same content. A link in the place of a file does not.
+func (c *converter) same(a, b string) (bool, error) {
+	if vfs.LinkTarget(c.s.fs, b) != "" {
+		return false, nil
+	}
+	one, err := c.s.fs.Stat(a)
+	if err != nil {
+		return false, err
+	}
+	other, err := c.s.fs.Stat(b)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	case err != nil:
+		return false, err
+	case vfs.SameFile(one, other):
+		return true, nil
+	case one.Size() != other.Size():
+		return false, nil
+	}
+	return c.equal(a, b, one.Size())
+}
+
+func (c *converter) equal(a, b string, size int64) (bool, error) {
+	f, err := vfs.OpenPlain(c.s.fs, a)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close() //nolint:errcheck // only read
+	g, err := vfs.OpenPlain(c.s.fs, b)
+	if err != nil {
+		return false, err
+	}
+	defer g.Close() //nolint:errcheck // only read
+	x, y := make([]byte, blockSize), make([]byte, blockSize)
+	for at := int64(0); at < size; at += blockSize {
+		n := min(blockSize, size-at)
+		_, err1 := f.ReadAt(x[:n], at)
+		_, err2 := g.ReadAt(y[:n], at)
+		if err := errors.Join(notEnd(err1), notEnd(err2)); err != nil {
+			return false, err
+		}
+		if !bytes.Equal(x[:n], y[:n]) {
+			return false, nil
+		}
+	}
+	return true, nil
+}
+
+func notEnd(err error) error {
+	if errors.Is(err, io.EOF) {
+		return nil
+	}
+	return err
+}
+
+// switchTo replaces the marker.
+func (c *converter) switchTo() error {
+	before := c.s.layout()
+	c.s.shape.Store(&c.to)
+	if err := c.s.writeMarker(); err != nil {
+		c.s.shape.Store(&before)
+		return err
+	}
+	return c.s.notePresence()
+}
+
+// removeAll removes the names of the old layout.
+func (c *converter) removeAll(ctx context.Context) error {
+	changed := map[string]bool{}
+	err := c.walk(ctx, c.from, func(oid zodb.Oid, tid zodb.Tid, path string, _ fs.FileInfo) error {
+		same, err := c.same(path, c.path(c.to, oid, tid))
+		if err != nil {
+			return err
+		}
+		if !same {
+			c.did.Left++
+			return nil
+		}
+		if err := c.s.fs.Remove(path); err != nil {
+			return err
+		}
+		c.did.Removed++
+		c.progress(c.did)
+		dir, err := c.s.prune(filepath.Dir(path))
+		if len(changed) < maxDurable { // a name that comes back after a crash is only one too many
+			changed[dir] = true
+		}
+		return err
+	})
+	return errors.Join(err, c.s.syncChanged(changed))
+}
