@@ -40,7 +40,7 @@ const patience = time.Minute
 //	patch FILE POS HEX    overwrite bytes
 //	commit Data.fs N      commit a transaction with a record of N bytes to a storage that no process has open
 //
-// $CERTS is a folder with certificates: see certificates.
+// $CERTS is a folder with certificates: see certificates. $SITE is one with site.fs and catalog.fs.
 func TestScripts(t *testing.T) {
 	certs := certificates(t)
 	testscript.Run(t, testscript.Params{
@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CERTS", certs)
+			env.Setenv("SITE", mustAbs("../../internal/inside/testdata"))
 			return nil
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -44,10 +44,10 @@ func (b *builder) btree(tree, pairs bool, t pickle.Tuple) *Node {
 	if tree {
 		return b.tree(items, t)
 	}
-	n := dict("keys", &Node{Kind: List})
+	n := dict(entry{"keys", &Node{Kind: List}})
 	switch {
 	case pairs && len(items)%2 == 0:
-		n = dict("entries", &Node{Kind: Dict, Pairs: b.pairs(inPairs(items))})
+		n = dict(entry{"entries", &Node{Kind: Dict, Pairs: b.pairs(inPairs(items))}})
 	case pairs:
 		return nil
 	default:
@@ -72,8 +72,8 @@ func (b *builder) tree(items, t pickle.Tuple) *Node {
 			keys = append(keys, v)
 		}
 	}
-	return dict("children", &Node{Kind: List, Items: b.nodes(children)},
-		"keys", &Node{Kind: List, Items: b.nodes(keys)}, "first", b.node(t[1]))
+	return dict(entry{"children", &Node{Kind: List, Items: b.nodes(children)}},
+		entry{"keys", &Node{Kind: List, Items: b.nodes(keys)}}, entry{"first", b.node(t[1])})
 }
 
 func inPairs(items []pickle.Value) []pickle.Pair {

@@ -62,13 +62,16 @@ type Reference struct {
 
 func text(s string) *Node { return &Node{Kind: Text, Text: s} }
 
-// dict is a dictionary with names as keys: name, value, name, value, …
-func dict(entries ...any) *Node {
+// dict is a dictionary with names as keys.
+func dict(entries ...entry) *Node {
 	n := &Node{Kind: Dict}
-	for i := 0; i < len(entries); i += 2 {
-		name, _ := entries[i].(string)
-		value, _ := entries[i+1].(*Node)
-		n.Pairs = append(n.Pairs, Pair{text(name), value})
+	for _, e := range entries {
+		n.Pairs = append(n.Pairs, Pair{text(e.name), e.value})
 	}
 	return n
+}
+
+type entry struct {
+	name  string
+	value *Node
 }

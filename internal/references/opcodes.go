@@ -10,6 +10,9 @@ func (s *Scanner) step(op byte) {
 		s.skip(1)
 	case 0x95: // FRAME
 		s.skip(8)
+		if s.in != nil {
+			s.in.Frames = append(s.in.Frames, s.op)
+		}
 	case '(': // MARK
 		s.marks = append(s.marks, len(s.stack))
 	case '0': // POP, which may be of a mark
@@ -18,9 +21,14 @@ func (s *Scanner) step(op byte) {
 		} else {
 			s.pop()
 		}
-	case '1', 'e', 'u', 0x90: // POP_MARK, APPENDS, SETITEMS, ADDITEMS
+	case '1', 'u', 0x90: // POP_MARK, SETITEMS, ADDITEMS
 		s.popMark()
-	case 'a', 'b': // APPEND, BUILD
+	case 'e': // APPENDS
+		s.fill(s.popMark())
+	case 'a': // APPEND
+		v := s.pop()
+		s.fill([]value{v})
+	case 'b': // BUILD
 		s.pop()
 	case 's': // SETITEM
 		s.drop(2)
@@ -64,16 +72,28 @@ func (s *Scanner) make(op byte) {
 	case ']': // EMPTY_LIST
 		s.push(list)
 	case 'l': // LIST
-		s.popMark()
+		items := s.popMark()
+		var room [2]value
+		n := copy(room[:], items)
 		s.push(list)
+		if len(items) == n {
+			s.fill(room[:n])
+		}
 	case 'd', 'o', 0x91: // DICT, OBJ, FROZENSET
 		s.popMark()
 		s.push(other)
 	case 'R': // REDUCE
 		s.reduce()
-	case 0x81, 0x93: // NEWOBJ, STACK_GLOBAL
+	case 0x81: // NEWOBJ
 		s.drop(2)
 		s.push(other)
+	case 0x93: // STACK_GLOBAL
+		name, module := s.pop(), s.pop()
+		v := value{kind: global}
+		if s.in != nil {
+			v.class = s.in.mention(Mention{Kind: Stack, At: s.op, End: s.pos, Module: module.text, Name: name.text})
+		}
+		s.stack = append(s.stack, v)
 	case 0x92: // NEWOBJ_EX
 		s.drop(3)
 		s.push(other)
@@ -102,27 +122,34 @@ func (s *Scanner) literal(op byte) {
 	case 0x8b: // LONG4
 		s.take(s.uint(4))
 	case 'c': // GLOBAL
-		if module, name := s.line(), s.line(); string(module) == "_codecs" && string(name) == "encode" {
+		k.kind = global
+		module, name := s.line(), s.line()
+		if string(module) == "_codecs" && string(name) == "encode" {
 			k.kind = encode
 		}
+		if s.in != nil {
+			k.class = s.in.literal(s.op, s.pos, module, name)
+		}
 	case 'i': // INST
-		s.line()
-		s.line()
+		module, name := s.line(), s.line()
 		s.popMark()
+		if s.in != nil {
+			s.in.literal(s.op, s.pos, module, name)
+		}
 	case 'U', 'C': // SHORT_BINSTRING, SHORT_BINBYTES
-		k = bytes(s.take(s.uint(1)))
+		k = s.spanned(bytes, s.uint(1))
 	case 'T', 'B': // BINSTRING, BINBYTES
-		k = bytes(s.take(s.uint(4)))
+		k = s.spanned(bytes, s.uint(4))
 	case 0x8e: // BINBYTES8
-		k = bytes(s.take(s.uint(8)))
+		k = s.spanned(bytes, s.uint(8))
 	case 0x96: // BYTEARRAY8
 		s.take(s.uint(8))
 	case 0x8c: // SHORT_BINUNICODE
-		k = text(s.take(s.uint(1)))
+		k = s.spanned(text, s.uint(1))
 	case 'X': // BINUNICODE
-		k = text(s.take(s.uint(4)))
+		k = s.spanned(text, s.uint(4))
 	case 0x8d: // BINUNICODE8
-		k = text(s.take(s.uint(8)))
+		k = s.spanned(text, s.uint(8))
 	case 'S': // STRING
 		k = bytes(unquote(s.line()))
 	case 'V': // UNICODE

@@ -64,6 +64,15 @@ func (s *Scanner) decimal() uint64 {
 	return n
 }
 
+// spanned takes the next n bytes as a string, with its place.
+func (s *Scanner) spanned(of func([]byte) value, n uint64) value {
+	v := of(s.take(n))
+	if s.err == nil {
+		v.text = Span{At: uint32(s.pos) - uint32(n), Len: uint32(n)}
+	}
+	return v
+}
+
 // bytes is the value of a string of bytes.
 func bytes(b []byte) value {
 	if len(b) != 8 {

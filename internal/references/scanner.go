@@ -25,6 +25,7 @@ const (
 	oid               // a string of 8 bytes
 	tuple             // begins with one
 	list
+	global // a class, or a function
 
 	// Python 3 writes bytes in protocols below 3 as a call: _codecs.encode(text, 'latin1').
 	chars     // a text of 8 characters up to U+00FF, not all of them ASCII
@@ -34,10 +35,17 @@ const (
 	both      // the arguments, with a text that is ASCII: a tuple, too
 )
 
-// A value is a Python object on the stack or in the memo.
+// A value is a Python object on the stack or in the memo. The fields of Contents are only for what Read returns:
+//
+//	text     the place of its characters in the record
+//	class    of a class, and of a tuple with one inside: see Contents.class
+//	form     of a list: the letter that it begins with
 type value struct {
-	oid  zodb.Oid
-	kind kind
+	oid   zodb.Oid
+	text  Span
+	class int32
+	kind  kind
+	form  byte
 }
 
 // unpackLimit is how large a compressed record may be inside. Tests have less.
@@ -52,6 +60,8 @@ type Scanner struct {
 	memo  []value
 	found []zodb.Oid
 	err   error
+	op    int       // offset of the current opcode
+	in    *Contents // nil: only oids are wanted
 }
 
 // Scan reads records of zc.zlibstorage, too. It appends to oids the objects that the record refers to, in its order;
@@ -61,12 +71,10 @@ func (s *Scanner) Scan(record []byte, oids []zodb.Oid) ([]zodb.Oid, error) {
 	if err != nil {
 		return oids, &formatError{reason: err.Error()}
 	}
-	s.data, s.pos, s.found, s.err = record, 0, oids, nil
-	s.memo = s.memo[:0]
-	for range 2 {
-		s.stack, s.marks = s.stack[:0], s.marks[:0]
-		s.pickle()
-	}
+	s.begin(record)
+	s.found = oids
+	s.pickle()
+	s.pickle()
 	found := s.found
 	s.data, s.found = nil, nil
 	if s.err != nil {
@@ -75,15 +83,23 @@ func (s *Scanner) Scan(record []byte, oids []zodb.Oid) ([]zodb.Oid, error) {
 	return found, nil
 }
 
-func (s *Scanner) pickle() {
+func (s *Scanner) begin(record []byte) {
+	s.data, s.pos, s.found, s.err, s.in = record, 0, nil, nil, nil
+	s.memo = s.memo[:0]
+}
+
+// pickle runs the next one and returns what it makes.
+func (s *Scanner) pickle() value {
+	s.stack, s.marks = s.stack[:0], s.marks[:0]
 	for s.err == nil {
+		s.op = s.pos
 		op := s.byte()
 		if op == opStop {
-			s.pop()
-			return
+			return s.pop()
 		}
 		s.step(op)
 	}
+	return value{}
 }
 
 func (s *Scanner) fail(reason string, args ...any) {
@@ -94,6 +110,9 @@ func (s *Scanner) fail(reason string, args ...any) {
 
 // refer takes note of a persistent id.
 func (s *Scanner) refer(id value) {
+	if s.in != nil {
+		s.in.refer(id)
+	}
 	switch id.kind {
 	case oid, tuple, both:
 		s.found = append(s.found, id.oid)
@@ -157,7 +176,27 @@ func (s *Scanner) pushTuple(items []value) {
 	default:
 		made = value{}
 	}
+	made.text, made.class = Span{}, 0
+	if s.in != nil {
+		made.class = s.in.tuple(items, s.op, s.pos)
+	}
 	s.stack = append(s.stack, made)
+}
+
+// fill puts items into the list on top, of which a reference may be made: a letter, and what is referred to.
+func (s *Scanner) fill(items []value) {
+	last := len(s.stack) - 1
+	if s.in == nil || last < 0 || s.stack[last].kind != list || len(items) > 2 {
+		return
+	}
+	l := &s.stack[last]
+	for _, v := range items {
+		if v.text.Len == 1 && l.form == 0 {
+			l.form = s.data[v.text.At]
+		} else {
+			l.oid, l.class = v.oid, v.class
+		}
+	}
 }
 
 // tupleOf makes a tuple of the uppermost n values.
@@ -200,5 +239,9 @@ func (s *Scanner) get(i uint64) {
 		s.fail("nothing in the memo under %d", i)
 		return
 	}
-	s.stack = append(s.stack, s.memo[i])
+	v := s.memo[i]
+	if s.in != nil && v.kind == global {
+		v.class = s.in.again(v.class, s.op, s.pos)
+	}
+	s.stack = append(s.stack, v)
 }
