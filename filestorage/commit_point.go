@@ -15,10 +15,11 @@ type commitPoint struct {
 	last    zodb.Tid
 	moved   chan struct{} // closed and replaced when end moves
 	closing error         // set once, wakes everybody
+	over    chan struct{} // closed when closing is set
 }
 
 func newCommitPoint(end int64, last zodb.Tid) *commitPoint {
-	return &commitPoint{end: end, last: last, moved: make(chan struct{})}
+	return &commitPoint{end: end, last: last, moved: make(chan struct{}), over: make(chan struct{})}
 }
 
 // get returns the end of the committed part and the tid of its last transaction, 0 when there is none.
@@ -42,6 +43,7 @@ func (f *commitPoint) close(err error) {
 	defer f.mu.Unlock()
 	if f.closing == nil {
 		f.closing = err
+		close(f.over)
 		f.wake()
 	}
 }

@@ -375,6 +375,12 @@ func (s *Storage) RecordNext(from *zodb.Oid) (oid zodb.Oid, tid zodb.Tid, data [
 	return oid, tid, data, next, err
 }
 
+// NextOid returns the first oid that is not below from, of a deleted object too; ok is false where there is none.
+func (s *Storage) NextOid(from zodb.Oid) (oid zodb.Oid, ok bool) {
+	oid, _, ok = s.present().index.next(from)
+	return oid, ok
+}
+
 // NewOid returns an oid that no object has and that was not handed out before since Open. Should the largest oid be
 // taken, it returns 0, the root's.
 func (s *Storage) NewOid() zodb.Oid {
@@ -456,8 +462,12 @@ func (s *Storage) History(oid zodb.Oid, size int) ([]HistoryEntry, error) {
 func (s *Storage) LastInvalidations(n int) ([]Invalidation, error) {
 	e := s.hold()
 	defer e.release()
+	return e.invalidationsBefore(e.size(), n)
+}
+
+// invalidationsBefore returns the last n transactions before pos, the oldest first.
+func (e *openDataFile) invalidationsBefore(pos int64, n int) ([]Invalidation, error) {
 	var list []Invalidation
-	pos, _ := e.get()
 	for len(list) < n && pos > magicLen {
 		h, at, err := e.txnBefore(pos)
 		if err != nil {

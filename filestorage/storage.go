@@ -179,7 +179,9 @@ func (s *Storage) Close() error {
 }
 
 func (s *Storage) close() error {
-	if !s.readOnly {
+	if s.readOnly {
+		s.commit <- struct{}{} // kept for good: no Refresh begins any more
+	} else {
 		s.left.end()
 		s.packing <- struct{}{}
 		s.commit <- struct{}{} // kept for good: no transaction begins any more

@@ -134,7 +134,7 @@ func (c *client) sendBlob(m *wire.Message, a *arguments) error {
 	if err := a.end(); err != nil {
 		return err
 	}
-	f, err := c.storage.st.OpenBlob(oid, tid)
+	f, err := c.storage.openBlob(oid, tid)
 	if err != nil {
 		return c.sendCorrected(m, oid, tid, err)
 	}
@@ -151,7 +151,7 @@ func (c *client) sendCorrected(m *wire.Message, oid zodb.Oid, tid zodb.Tid, err 
 	began := c.beside(m, func() error {
 		var f vfs.File
 		if correct(c.ctx, oid, tid) {
-			f, err = c.storage.st.OpenBlob(oid, tid)
+			f, err = c.storage.openBlob(oid, tid)
 		}
 		if err == nil {
 			err = c.transfer(f, oid, tid)

@@ -123,7 +123,9 @@ func (c *client) iteratorStart(m *wire.Message, a *arguments) error {
 	t := &txnIterator{it: it, stop: stop}
 	c.storage.view(func(visible zodb.Tid) { t.visible = visible })
 	t.end = it.Committed() // before the last tid: what comes in between is after the end
-	t.last = c.storage.st.LastTid()
+	if t.last = c.storage.st.LastTid(); c.storage.opt.Moment != nil {
+		t.last = maxTid
+	}
 	c.iterators.txns[id] = t
 	c.reply(m, id)
 	return nil

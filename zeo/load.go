@@ -3,7 +3,7 @@ package zeo
 import (
 	"bufio"
 	"errors"
-	"io"
+	"math"
 	"sync"
 
 	"github.com/zrsd/zrsd/filestorage"
@@ -14,6 +14,9 @@ import (
 
 // before returns the revision of oid before tid as it is while visible is the last transaction.
 func (s *storage) before(oid zodb.Oid, tid, visible zodb.Tid) (*filestorage.Revision, error) {
+	if s.opt.Moment != nil {
+		return s.beforeMoment(oid, tid, visible)
+	}
 	rev, err := s.st.LoadBefore(oid, min(tid, visible+1))
 	switch {
 	case err != nil, tid <= visible+1, rev != nil && rev.Next <= visible:
@@ -30,8 +33,10 @@ func (s *storage) before(oid zodb.Oid, tid, visible zodb.Tid) (*filestorage.Revi
 
 // hides reports whether a transaction that was read from the storage is not yet to be seen while visible is the last
 // one. Above visible are those that are committed and not announced, up to the storage's last; above that are only
-// those of a clock that was ahead, in the midst of the file.
-func (s *storage) hides(tid, visible zodb.Tid) bool { return tid > visible && tid <= s.st.LastTid() }
+// those of a clock that was ahead, in the midst of the file. As of a moment nothing above is to be seen.
+func (s *storage) hides(tid, visible zodb.Tid) bool {
+	return tid > visible && (s.opt.Moment != nil || tid <= s.st.LastTid())
+}
 
 // load answers the next message if it is a load as clients write it and there is what it asks for. All others take the
 // general way, with the same answers.
@@ -74,7 +79,11 @@ func (s *storage) find(l wire.Load, out *outbox, codec wire.Codec, limit int64) 
 	if err != nil || rev.Tid == 0 {
 		return false
 	}
-	if rev.Next > s.visible { // rare: the general way looks whether it is one to be seen
+	switch {
+	case rev.Next <= s.visible:
+	case s.moment != nil:
+		rev.Next = 0
+	default: // rare: the general way looks whether it is one to be seen
 		return false
 	}
 	data, err := s.unpacked(rev.Data, limit)
@@ -217,40 +226,61 @@ func items(v pickle.Value) ([]pickle.Value, bool) {
 	return nil, false
 }
 
-// record_iternext(oid): the first object from oid on that is not deleted, and the oid after it.
+// record_iternext(oid): the first object from oid on that is not deleted, and the one after it.
 func (c *client) recordNext(m *wire.Message, a *arguments) error {
-	var from *zodb.Oid
+	var from zodb.Oid
 	if a.more() && !a.none() {
-		oid := a.oid()
-		from = &oid
+		from = a.oid()
 	}
 	if err := a.end(); err != nil {
 		return err
 	}
 	return c.answerInView(m, func(visible zodb.Tid) (pickle.Value, error) {
-		for {
-			oid, _, _, next, err := c.storage.st.RecordNext(from)
-			var deleted *zodb.POSKeyError
-			switch {
-			case errors.Is(err, io.EOF):
-				return nil, raise(classValue, "no key satisfies the conditions")
-			case err != nil && !errors.As(err, &deleted):
-				return nil, err
-			}
-			rev, err := c.storage.before(oid, maxTid, visible)
-			if err == nil && rev != nil {
-				data, err := c.unpacked(rev.Data)
-				return pickle.Tuple{oidValue(oid), tidValue(rev.Tid), pickle.Bytes(data), oidOrNone(next)}, err
-			}
-			if err != nil && !errors.As(err, &deleted) {
-				return nil, err
-			}
-			if next == nil {
-				return nil, raise(classValue, "no key satisfies the conditions")
-			}
-			from = next
+		oid, err := c.storage.existing(&from, visible)
+		if err != nil {
+			return nil, err
 		}
+		if oid == nil {
+			return nil, raise(classValue, "no key satisfies the conditions")
+		}
+		rev, err := c.storage.before(*oid, maxTid, visible)
+		if err != nil {
+			return nil, err
+		}
+		data, err := c.unpacked(rev.Data)
+		if err != nil {
+			return nil, err
+		}
+		var next *zodb.Oid
+		if *oid < math.MaxUint64 {
+			after := *oid + 1
+			next, err = c.storage.existing(&after, visible)
+		}
+		return pickle.Tuple{oidValue(*oid), tidValue(rev.Tid), pickle.Bytes(data), oidOrNone(next)}, err
 	})
+}
+
+// existing returns the first object from an oid on that is there while visible is the last transaction, nil where there
+// is none.
+func (s *storage) existing(from *zodb.Oid, visible zodb.Tid) (*zodb.Oid, error) {
+	for {
+		oid, ok := s.st.NextOid(*from)
+		if !ok {
+			return nil, nil //nolint:nilnil // the end is an answer
+		}
+		rev, err := s.before(oid, maxTid, visible)
+		if deleted := (*zodb.POSKeyError)(nil); err != nil && !errors.As(err, &deleted) {
+			return nil, err
+		}
+		switch {
+		case err == nil && rev != nil:
+			return &oid, nil
+		case oid == math.MaxUint64:
+			return nil, nil //nolint:nilnil // as above
+		}
+		oid++
+		from = &oid
+	}
 }
 
 func oidOrNone(oid *zodb.Oid) pickle.Value {

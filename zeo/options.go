@@ -83,6 +83,10 @@ const (
 type StorageOptions struct {
 	Access Access // at first
 
+	// Moment makes the storage one state of its history: clients see nothing of what was committed later, until
+	// Server.Step. Access is to be ReadOnly. Nil: they see what is committed, as it is.
+	Moment *filestorage.Moment
+
 	// AwaitCommitted waits until clients may be told of transactions up to tid, for as long as ctx lasts. Until then
 	// nobody sees them, and the committer gets no answer. Nil: what is durable may be told. It is called from several
 	// goroutines, and should be quick where there is nothing to wait for. It is called a second time just before they

@@ -31,6 +31,7 @@ type Server struct {
 	mu      sync.Mutex
 	offered map[string]*storage
 	names   map[string]struct{} // of storages that were offered, now or before
+	over    map[string]error    // why a storage is not offered any more, for its clients; see End
 	limiter
 }
 
@@ -42,6 +43,7 @@ func New(opt Options) *Server {
 		log:     opt.Logger,
 		offered: make(map[string]*storage),
 		names:   make(map[string]struct{}),
+		over:    make(map[string]error),
 		warm:    newWarmth(),
 	}
 	s.limiter = limiter{
@@ -75,6 +77,7 @@ func (s *Server) Offer(name string, st *filestorage.Storage, opt StorageOptions)
 	if !twice {
 		s.offered[name] = storage
 		s.names[name] = struct{}{}
+		delete(s.over, name)
 	}
 	s.mu.Unlock()
 	if twice {

@@ -26,6 +26,9 @@ func (c *client) register(m *wire.Message, a *arguments) error {
 		return err
 	}
 	s, known := c.srv.storage(name), c.srv.knows(name)
+	if ended := c.srv.ended(name); s == nil && ended != nil {
+		return raise(classStorage, ended.Error())
+	}
 	switch {
 	case s == nil && known: // it is being opened again
 		pause.For(c.ctx, reopening)
@@ -150,7 +153,7 @@ func (c *client) getInfo(m *wire.Message, _ *arguments) error {
 	s := c.storage
 	return c.answerInView(m, func(zodb.Tid) (pickle.Value, error) {
 		return dict(
-			"length", int64(s.st.Len()), "size", s.st.Size(), "name", filepath.Base(s.st.Path()), "supportsUndo", true,
+			"length", s.length(), "size", s.size(), "name", filepath.Base(s.st.Path()), "supportsUndo", true,
 			"supports_record_iternext", true, "interfaces", s.interfaces(),
 		), nil
 	})

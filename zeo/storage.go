@@ -40,6 +40,7 @@ type storage struct {
 	// becomes visible.
 	mu              sync.RWMutex
 	visible         zodb.Tid
+	moment          *filestorage.Moment        // what is visible ends with it, see moment.go; nil: with the storage
 	floor           zodb.Tid                   // who enters waits until this is visible
 	announced       chan struct{}              // one slot: invalidations wait to be sent
 	moved           chan struct{}              // closed, and replaced, when visible moves
@@ -68,6 +69,7 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 		moved:           make(chan struct{}),
 		clients:         make(map[*client]struct{}),
 		pendingFinishes: make(map[zodb.Tid]pendingFinish),
+		moment:          opt.Moment,
 	}
 	if s.opt.HoldFor <= 0 {
 		s.opt.HoldFor = defaultHoldFor
@@ -80,25 +82,40 @@ func serve(name string, st *filestorage.Storage, opt StorageOptions, keep int, l
 	}
 	s.stats.start = time.Now()
 	s.allowed.Store(int32(opt.Access))
-	unwatch := st.Watch(s.news.add) // before the last transactions are read, so that none is missed
-	recent, err := st.LastInvalidations(keep)
+	unwatch, err := s.begin()
 	if err != nil {
-		unwatch()
 		return nil, fmt.Errorf("reading the last transactions of storage %s: %w", name, err)
-	}
-	if s.recent = recent; len(recent) > 0 {
-		s.visible = recent[len(recent)-1].Tid
 	}
 	ctx, stop := context.WithCancel(context.Background())
 	s.life = ctx
 	s.stop = func() { unwatch(); stop() }
 	s.follower.Go(func() { s.send(ctx) })
 	s.follower.Go(func() { s.relief.run(ctx) })
-	s.follower.Go(func() { s.follow(ctx) })
+	if s.moment == nil {
+		s.follower.Go(func() { s.follow(ctx) })
+	}
 	if s.seek != nil {
 		s.follower.Go(func() { s.seek.run(ctx) })
 	}
 	return s, nil
+}
+
+// begin finds out what is visible at first, and has the storage report what is committed from then on.
+func (s *storage) begin() (unwatch func(), err error) {
+	if s.moment != nil {
+		s.visible = s.moment.Tid
+		s.recent, err = s.st.InvalidationsUpTo(context.Background(), s.visible, s.keep)
+		return func() {}, err
+	}
+	unwatch = s.st.Watch(s.news.add) // before the last transactions are read, so that none is missed
+	if s.recent, err = s.st.LastInvalidations(s.keep); err != nil {
+		unwatch()
+		return nil, err
+	}
+	if n := len(s.recent); n > 0 {
+		s.visible = s.recent[n-1].Tid
+	}
+	return unwatch, nil
 }
 
 // withdraw disconnects all clients, stops following, and returns when nobody uses the storage any more.

@@ -189,6 +189,9 @@ func (c *client) pack(m *wire.Message, a *arguments) error {
 		return raise(classValue, err.Error())
 	}
 	s := c.storage
+	if s.opt.Moment != nil {
+		return zodb.ErrReadOnly
+	}
 	run := func() (pickle.Value, error) {
 		if !s.use() {
 			return nil, errWithdrawn
@@ -239,10 +242,10 @@ func (s *Server) Resized(name string) {
 }
 
 func (s *storage) tellSize() {
-	info := wire.Call("info", dict("length", int64(s.st.Len()), "size", s.st.Size()))
-	var encoded encodings
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	info := wire.Call("info", dict("length", s.length(), "size", s.size()))
+	var encoded encodings
 	for c := range s.clients {
 		c.out.put(encoded.of(c, info))
 	}

@@ -29,7 +29,12 @@ func process(cfg *config.Config, log hclog.Logger, reloads *node.Reloads) node.P
 		p.ZEO = zeoConfig(cfg.ZEO, log)
 	}
 	for _, st := range cfg.Storages {
-		p.Storages = append(p.Storages, storage(st))
+		one := storage(st)
+		for _, m := range cfg.Moments(st.Name) {
+			c := one.Common()
+			c.Moments = append(c.Moments, node.MomentConfig{Name: m.Name, At: m.At.V})
+		}
+		p.Storages = append(p.Storages, one)
 	}
 	return p
 }

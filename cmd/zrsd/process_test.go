@@ -63,6 +63,12 @@ const everyKey = `<zrs main>
     peer-names a b
   </tls>
 </zrs>
+<zeo>
+  address 127.0.0.1:8100
+</zeo>
+<as-of old>
+  at yesterday
+</as-of>
 <admin>
   address 127.0.0.1:5003
   insecure-plain-text on
@@ -84,7 +90,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := process(cfg, nil, new(node.Reloads))
+	p := process(cfg, hclog.NewNullLogger(), new(node.Reloads))
 	second := p.Storages[0].Secondary
 	if second == nil || p.Storages[0].Name != "main" {
 		t.Fatalf("the storage became %+v", p.Storages[0])
@@ -110,6 +116,9 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"verifier":    true,
 		"healer":      true,
 		"onlyRead":    true,
+		"onlyMoments": true,
+		"views":       true,
+		"front":       true,
 		"board":       true,
 		"leaving":     true,
 		"resized":     true,

@@ -91,5 +91,5 @@ func runzeo(ctx context.Context, opt config.CommandLine) error {
 	if err != nil {
 		return usage(err)
 	}
-	return serve(ctx, cfg, identityFlags{})
+	return serve(ctx, cfg, new(identityFlags).giveAll)
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -12,12 +13,19 @@ import (
 
 	"github.com/zrsd/zrsd/internal/config"
 	"github.com/zrsd/zrsd/internal/eventlog"
+	"github.com/zrsd/zrsd/internal/moment"
 	"github.com/zrsd/zrsd/internal/node"
 )
 
 const serveHelp = `Serves one or more storages as a configuration file of runzeo says, with the sections of zc.zrs and
 our own: see docs/configuration.md. The role of each storage follows from replicate-from and
 replicate-to, as with zc.zrs.
+
+With --as-of clients see the storage as it was at a moment, and nothing that was committed later: a
+report over hours reads one state. The files are only read, no lock is taken, and whatever process writes
+them goes on. MOMENT is a TID, a TIME such as "2026-01-31 14:05", or one that moves on with the clock:
+yesterday (the beginning of today), "each day at 06:30", "each hour", "4h ago". A node serves moments of
+its storages itself by <as-of NAME> in its configuration: see docs/reports.md.
 
 Without a file, the environment of the plone-zeo container image counts: ZEO_PORT, ZEO_READ_ONLY,
 ZEO_INVALIDATION_QUEUE_SIZE and ZEO_PACK_KEEP_OLD, with filestorage/Data.fs and blobstorage below --dir,
@@ -29,6 +37,7 @@ type serveOptions struct {
 	dir, data, blobs string
 	line             config.CommandLine
 	makeFolders      bool
+	asOf             string
 
 	who identityFlags
 }
@@ -36,12 +45,13 @@ type serveOptions struct {
 func serveCommand() *cobra.Command {
 	var opt serveOptions
 	cmd := &cobra.Command{
-		Use:     "serve [-C zeo.conf | --dir DIR | --data Data.fs [--blobs DIR]]",
-		Short:   "serve storages as a configuration file says",
-		Long:    serveHelp,
-		Example: "  zrsd serve -C zeo.conf",
-		Args:    onlyOptions,
-		RunE:    func(cmd *cobra.Command, _ []string) error { return opt.run(cmd.Context()) },
+		Use:   "serve [-C zeo.conf | --dir DIR | --data Data.fs [--blobs DIR]]",
+		Short: "serve storages as a configuration file says",
+		Long:  serveHelp,
+		Example: "  zrsd serve -C zeo.conf\n" +
+			"  zrsd serve --data var/Data.fs --blobs var/blobs --as-of yesterday --zeo 127.0.0.1:8200",
+		Args: onlyOptions,
+		RunE: func(cmd *cobra.Command, _ []string) error { return opt.run(cmd.Context()) },
 	}
 	flags := cmd.Flags()
 	flags.StringVarP(&opt.line.File, "configure", "C", "", "configuration `FILE`")
@@ -55,6 +65,8 @@ func serveCommand() *cobra.Command {
 	pathVar(flags, &opt.blobs, "blobs", "the blob `DIR`, instead of that below --dir")
 	flags.BoolVar(&opt.makeFolders, "make-folders", false, "create the folders of the files that -C names: for a new "+
 		"volume")
+	flags.StringVar(&opt.asOf, "as-of", "", "serve the files as of this `MOMENT`, for reading only, beside whatever "+
+		"process writes them")
 	opt.who.registerNew(flags)
 	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "listen" {
@@ -78,11 +90,37 @@ func (opt *serveOptions) run(ctx context.Context) error {
 	if err != nil {
 		return usage(err)
 	}
-	return serve(ctx, cfg, opt.who)
+	adapt := opt.who.giveAll
+	if opt.asOf != "" {
+		if adapt, err = opt.onlyAsOf(); err != nil {
+			return err
+		}
+	}
+	return serve(ctx, cfg, adapt)
+}
+
+// onlyAsOf returns what makes of a process one that serves its storage as of a moment, and nothing else.
+func (opt *serveOptions) onlyAsOf() (adapt func(node.Process) node.Process, err error) {
+	at, err := moment.Parse(opt.asOf, time.Local)
+	switch {
+	case err != nil:
+		return nil, flagError("--as-of", err)
+	case opt.line.File != "":
+		return nil, usage(errors.New("--as-of with -C: write <as-of NAME> into the file, or name the files with " +
+			"--data and --blobs"))
+	}
+	return func(p node.Process) node.Process {
+		for i := range p.Storages {
+			alone := p.Storages[i].Standalone
+			alone.ReadOnly, alone.OnlyMoments = true, true
+			alone.Moments = []node.MomentConfig{{Name: p.Storages[i].Name, At: at}}
+		}
+		return p
+	}, nil
 }
 
 // serve runs the storages of a configuration until the process is told to stop.
-func serve(ctx context.Context, cfg *config.Config, who identityFlags) (err error) {
+func serve(ctx context.Context, cfg *config.Config, adapt func(node.Process) node.Process) (err error) {
 	if err := served(cfg); err != nil {
 		return usage(err)
 	}
@@ -97,7 +135,7 @@ func serve(ctx context.Context, cfg *config.Config, who identityFlags) (err erro
 	reloads := new(node.Reloads)
 	ctx, stop := withSignals(ctx, log, reloads)
 	defer stop()
-	return withPIDFile(cfg.ZEO, log, func() error { return node.Serve(ctx, who.giveAll(process(cfg, log, reloads))) })
+	return withPIDFile(cfg.ZEO, log, func() error { return node.Serve(ctx, adapt(process(cfg, log, reloads))) })
 }
 
 // served reports what a configuration asks for that nobody could use, or that this build does not do.

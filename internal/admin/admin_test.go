@@ -172,6 +172,9 @@ func full(t *testing.T) admin.Status {
 			Why: "damaged", Found: "offset 0", Had: tid(t, "03f8658005555555"), Name: "aside-20260304T050607Z-damaged",
 			At: "2026-03-04T05:06:07Z", Auto: true,
 		}},
+		AsOf: []admin.Moment{{
+			Name: "old", At: "each hour", Tid: last, Time: admin.Known(last.Time().UTC()), Error: admin.Known("no file"),
+		}},
 		SetAside: []admin.SetAside{{
 			First: *last, Until: *last, Last: *last - 1, File: "/srv/Data.fs.rewound-03f8658005555555.fs",
 			At: "2026-11-29T04:05:06Z", Why: "no client was told",

@@ -119,6 +119,9 @@ func writeStatus(w http.ResponseWriter, st Status) {
 	if st.SetAside == nil {
 		st.SetAside = []SetAside{}
 	}
+	if st.AsOf == nil {
+		st.AsOf = []Moment{}
+	}
 	if st.Troubles == nil {
 		st.Troubles = []Trouble{}
 	}

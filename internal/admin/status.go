@@ -79,7 +79,19 @@ type Status struct {
 	// Reseeds are the times when the data file of this node was set aside as a whole; oldest first.
 	Reseeds []Reseed `json:"reseeds"`
 
+	// AsOf are the moments of the storage that are served to ZEO clients as storages of their own.
+	AsOf []Moment `json:"as_of"`
+
 	Storages []Member `json:"storages,omitempty"` // of a process with several
+}
+
+// A Moment is a state of the storage that is served as a storage of its own.
+type Moment struct {
+	Name  string     `json:"name"`  // as clients ask for it
+	At    string     `json:"at"`    // as it was configured
+	Tid   *zodb.Tid  `json:"tid"`   // the last transaction that its clients see; nil: none, or it was never served
+	Time  *time.Time `json:"time"`  // the time in Tid
+	Error *string    `json:"error"` // why it is not served, or does not move on; nil: all is well
 }
 
 // LastTid returns the last transaction of the storage, 0 for none.

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/moment"
 	"github.com/zrsd/zrsd/internal/zconfig"
 )
 
@@ -12,6 +13,7 @@ type Config struct {
 	files    []string // that were read
 	ZEO      *ZEO     // nil: no ZEO clients
 	Storages []*Storage
+	AsOf     []*AsOf
 	EventLog *EventLog // nil: to standard error
 	Admin    *Admin    // nil: no admin server
 	Notes    []Note
@@ -136,6 +138,14 @@ type Replication struct {
 	CoordinatorAuthority, CoordinatorCertificate, CoordinatorKey Value[string]
 
 	TLS *TLS // nil: plain text
+}
+
+// An AsOf is <as-of>.
+type AsOf struct {
+	Name    string
+	pos     zconfig.Pos
+	Storage Value[string] // "": the only one
+	At      Value[moment.Spec]
 }
 
 // An EventLog is <eventlog>.

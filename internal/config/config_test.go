@@ -76,6 +76,10 @@ const everything = `%import zc.zrs
     old-files 3
   </logfile>
 </eventlog>
+<as-of old>
+  at yesterday
+  storage main
+</as-of>
 <runner>
   program bin/runzeo
   user zope
@@ -113,7 +117,7 @@ func TestEveryValueIsTypedAndKnowsItsPlace(t *testing.T) {
 		}
 	}
 	if len(cfg.Notes) != 4 || !strings.Contains(cfg.Notes[2].String(),
-		"zeo.conf:54:3: user zope: The user to run as") || !strings.Contains(cfg.Notes[3].String(),
+		"zeo.conf:58:3: user zope: The user to run as") || !strings.Contains(cfg.Notes[3].String(),
 		"zeo.conf:29:1: storage 1: a pack removes objects that only another storage refers to") {
 		t.Errorf("the notes are %v", cfg.Notes)
 	}
@@ -228,6 +232,13 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 		{fs + "<admin>\n address 0.0.0.0:1\n</admin>", "zeo.conf:5:10: 0.0.0.0:1 can be reached from other machines"},
 		{fs + "<zeo>\n address 127.0.0.1:1\n</zeo>\n<admin>\n address 127.0.0.1:1\n</admin>",
 			"zeo.conf:8:10: <admin>: <zeo> listens at 127.0.0.1:1 already"},
+		{fs + "<as-of old>\n at yesterday\n</as-of>", "zeo.conf:4:1: <as-of old>: nobody can use it"},
+		{zeoServer + fs + "<as-of>\n at yesterday\n</as-of>", "zeo.conf:7:1: <as-of> needs a name for its clients"},
+		{zeoServer + fs + "<as-of old>\n</as-of>", "zeo.conf:7:1: <as-of>: the key at is missing"},
+		{zeoServer + fs + "<as-of old>\n at soon\n</as-of>", `zeo.conf:8:5: at: moment "soon": write a TID`},
+		{zeoServer + fs + "<as-of 1>\n at yesterday\n</as-of>", "zeo.conf:7:1: a second storage of the name 1"},
+		{zeoServer + fs + "<as-of old>\n storage 2\n at yesterday\n</as-of>",
+			"zeo.conf:8:10: storage: there is no storage 2 in this file"},
 		{fs + "<eventlog>\n level loud\n</eventlog>", `zeo.conf:5:8: level: "loud" is no level`},
 		{fs + logfile("format %(lineno)d"), "zeo.conf:7:9: format: format: there is no field lineno"},
 		{fs + logfile("dateformat %Q"), "zeo.conf:7:13: dateformat: dateformat: %Q is not known"},
@@ -243,6 +254,9 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 		}
 	}
 }
+
+// zeoServer has three lines.
+const zeoServer = "<zeo>\n address 127.0.0.1:1\n</zeo>\n"
 
 // zrs returns a replicated storage: line 3 is a key of the file, keys of <zrs> begin in line 6.
 func zrs(keys, inner string) string {
@@ -344,6 +358,23 @@ func TestAServerOfCompressingClientsIsAFileStorage(t *testing.T) {
 }
 
 // A server of clients without <zlibstorage> decompresses for them, and compresses unless it is told not to.
+func TestAMomentIsOfTheOnlyStorageOrOfTheNamedOne(t *testing.T) {
+	const one = zeoServer + "<filestorage main>\n path Data.fs\n</filestorage>\n"
+	cfg, err := load(t, one+"<as-of old>\n at each day at 06:30\n</as-of>\n")
+	if err != nil || len(cfg.Moments("main")) != 1 || cfg.Moments("main")[0].At.V.String() != "each day at 06:30" {
+		t.Errorf("of the only one: %v, %v", cfg, err)
+	}
+	const two = one + "<filestorage b>\n path b.fs\n</filestorage>\n"
+	cfg, err = load(t, two+"<as-of old>\n storage b\n at today\n</as-of>\n")
+	if err != nil || len(cfg.Moments("main")) != 0 || len(cfg.Moments("b")) != 1 {
+		t.Errorf("of the named one: %v, %v", cfg, err)
+	}
+	_, err = load(t, two+"<as-of old>\n at today\n</as-of>\n")
+	if err == nil || !strings.Contains(err.Error(), "there are several storages") {
+		t.Errorf("of one of two: %v", err)
+	}
+}
+
 func TestAServerMayCompressForItsClients(t *testing.T) {
 	const head, inside = "%import zc.zlibstorage\n%import zc.zrs\n<zeo>\n address ./s\n</zeo>\n",
 		"<filestorage>\n path Data.fs\n</filestorage>\n</zlibstorage>\n"

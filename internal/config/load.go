@@ -68,6 +68,9 @@ func (c *checker) file(root *zconfig.Section) *Config {
 		if slices.Contains(storageTypes, s.Type) {
 			cfg.Storages = append(cfg.Storages, c.storage(s))
 		}
+		if s.Type == "as-of" {
+			cfg.AsOf = append(cfg.AsOf, c.asOf(s))
+		}
 	}
 	if s := r.one("admin"); s != nil {
 		cfg.Admin = c.admin(s)

@@ -98,6 +98,9 @@ type Config struct {
 	// Reseed is what this node does where it is a secondary that has lost its data file; empty: ReseedAsk.
 	Reseed string
 
+	// Moments of the storage are served as storages of their own.
+	Moments []MomentConfig
+
 	// NewIdentity makes the storage a database of its own where it has no state file, or a copy of one. AsItWas makes a
 	// copy the node again that it is a copy of: the files were moved, or the whole cluster was restored. Both are for
 	// one start.
@@ -107,11 +110,14 @@ type Config struct {
 	// is.
 	Opened func(*cluster.Node)
 
-	handle     *storageHandle              // where commands find the storage
-	verifiable *atomic.Pointer[verifiable] // what a pass needs of it while it is open
-	verifier   *verify.Verifier
-	healer     *healer
-	onlyRead   bool // nothing is written beside the data file
+	handle      *storageHandle              // where commands find the storage
+	verifiable  *atomic.Pointer[verifiable] // what a pass needs of it while it is open
+	verifier    *verify.Verifier
+	healer      *healer
+	onlyRead    bool // nothing is written beside the data file
+	onlyMoments bool // clients do not get the storage as it is
+	views       *atomic.Pointer[[]*momentView]
+	front       front // of the process; nil: there is none
 	// board has what the storage and its parts wait for.
 	board *watchdog.Board
 	// leaving is set when the process begins to end, before its clients are disconnected: they look for another primary
@@ -249,6 +255,9 @@ func (c *Config) fill() {
 	}
 	if c.handle == nil {
 		c.handle, c.board, c.verifiable = new(storageHandle), new(watchdog.Board), new(atomic.Pointer[verifiable])
+	}
+	if c.views == nil {
+		c.views = new(atomic.Pointer[[]*momentView])
 	}
 	if c.leaving == nil {
 		c.leaving = new(atomic.Bool)

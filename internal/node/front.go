@@ -38,6 +38,10 @@ type front interface {
 	Stats(name string) (zeo.Stats, bool)
 	// Registered returns how many clients are registered, and how many may be.
 	Registered() (clients, limit int)
+	// Step has the clients of a moment go on to a later one.
+	Step(ctx context.Context, name string, to filestorage.Moment) error
+	// End says why a storage that was withdrawn does not come back.
+	End(name string, why error)
 	// Resized sends the clients of a storage, which is open until it returns, its size after a pack.
 	Resized(name string)
 }
@@ -55,14 +59,21 @@ type zeoFront struct {
 	ready   chan struct{}       // closed when none is missing
 }
 
-// newFront returns what serves storages of these names.
-func newFront(cfg *ZEOConfig, names []string) *zeoFront {
+// newFront returns what serves storages of these names. It listens when these are there; clients of the moments wait
+// for theirs.
+func newFront(cfg *ZEOConfig, names, moments []string) *zeoFront {
 	f := &zeoFront{
 		cfg: cfg, log: cfg.Options.Logger, server: zeo.New(cfg.Options),
 		missing: make(map[string]struct{}), ready: make(chan struct{}),
 	}
 	for _, name := range names {
 		f.missing[name] = struct{}{}
+	}
+	if len(names) == 0 {
+		close(f.ready)
+	}
+	for _, name := range moments {
+		f.server.Expect(name)
 	}
 	return f
 }
@@ -121,6 +132,14 @@ func (f *zeoFront) listen(ctx context.Context) (net.Listener, error) {
 
 // SetAccess is of front.
 func (f *zeoFront) SetAccess(name string, access zeo.Access) { f.server.SetAccess(name, access) }
+
+// Step is of front.
+func (f *zeoFront) Step(ctx context.Context, name string, to filestorage.Moment) error {
+	return f.server.Step(ctx, name, to)
+}
+
+// End is of front.
+func (f *zeoFront) End(name string, why error) { f.server.End(name, why) }
 
 // Resized is of front.
 func (f *zeoFront) Resized(name string) { f.server.Resized(name) }

@@ -89,6 +89,7 @@ func (f *nodeStatus) Status() admin.Status {
 	if show != nil {
 		show(&st)
 		f.showClients(&st)
+		f.showMoments(&st)
 		showStalls(&st, f.board.Stalls(st.Now))
 		f.showVerify(&st)
 		f.showWarnings(&st)
@@ -120,6 +121,13 @@ func (f *nodeStatus) showClients(st *admin.Status) {
 		Conflicts: s.Conflicts, Resolved: s.Resolved, Voting: s.Voting, Commit: admin.DurationsOf(s.CommitTimes),
 		Invalidations: s.Invalidations, Uploads: s.Uploads, Downloads: s.Downloads, Received: s.Received, Sent: s.Sent,
 		Queued: s.Queued,
+	}
+}
+
+// showMoments fills in the moments that are served.
+func (f *nodeStatus) showMoments(st *admin.Status) {
+	for _, c := range f.configs {
+		c.showMoments(st)
 	}
 }
 

@@ -37,7 +37,8 @@ type Storage struct {
 // A StandaloneConfig describes a storage that is not replicated.
 type StandaloneConfig struct {
 	Config
-	ReadOnly bool // no lock, nothing written
+	ReadOnly    bool // no lock, nothing written
+	OnlyMoments bool // clients do not get the storage as it is, only as of its Moments
 }
 
 // Serve runs a process until ctx ends and returns nil. Otherwise it returns why it could not start or go on:
@@ -80,16 +81,18 @@ func (p *Process) members() ([]*member, error) {
 		return nil, &ConfigError{"there is no storage to serve"}
 	}
 	if p.ZEO != nil {
-		p.front = newFront(p.ZEO, p.names())
+		p.front = newFront(p.ZEO, p.names(), p.moments())
 	}
 	var members []*member
 	names := map[string]bool{}
+	for _, name := range append(p.names(), p.moments()...) {
+		if names[name] {
+			return nil, &ConfigError{fmt.Sprintf("two storages have the name %s: give each its own", name)}
+		}
+		names[name] = true
+	}
 	for i := range p.Storages {
 		s := &p.Storages[i]
-		if names[s.Name] {
-			return nil, &ConfigError{fmt.Sprintf("two storages have the name %s: give each its own", s.Name)}
-		}
-		names[s.Name] = true
 		m, err := s.member(p)
 		if err != nil {
 			return nil, err
@@ -105,11 +108,35 @@ func (p *Process) members() ([]*member, error) {
 	return members, nil
 }
 
+// names are those of the storages that clients get as they are.
 func (p *Process) names() (names []string) {
 	for i := range p.Storages {
-		names = append(names, p.Storages[i].Name)
+		if alone := p.Storages[i].Standalone; alone == nil || !alone.OnlyMoments {
+			names = append(names, p.Storages[i].Name)
+		}
 	}
 	return names
+}
+
+// moments are the names of those that clients get as of a moment.
+func (p *Process) moments() (names []string) {
+	for i := range p.Storages {
+		for _, one := range p.Storages[i].Common().Moments {
+			names = append(names, one.Name)
+		}
+	}
+	return names
+}
+
+// Common returns what the storage has in any role.
+func (s *Storage) Common() *Config {
+	switch {
+	case s.Primary != nil:
+		return &s.Primary.Config
+	case s.Secondary != nil:
+		return &s.Secondary.Config
+	}
+	return &s.Standalone.Config
 }
 
 // member returns what runs a storage.
@@ -145,7 +172,7 @@ func (c *Config) join(p *Process, name string) *Config {
 		c.Logger = c.Logger.With("storage", name)
 	}
 	c.zeo = p.ZEO
-	if p.front != nil {
+	if c.front = p.front; p.front != nil {
 		c.clients = p.front.Registered
 		c.offer = func(st *filestorage.Storage, opt zeo.StorageOptions) func() { return p.front.Offer(name, st, opt) }
 		c.setAccess = func(access zeo.Access) { p.front.SetAccess(name, access) }
@@ -170,8 +197,12 @@ func (c *Config) offered(st *filestorage.Storage, opt zeo.StorageOptions) (withd
 			return c.healer.correctBlob(ctx, st, oid, tid)
 		}
 	}
-	leave := c.offer(st, opt)
-	return func() { remove(); leave() }
+	end := c.serveMoments(st, opt)
+	leave := func() {}
+	if !c.onlyMoments {
+		leave = c.offer(st, opt)
+	}
+	return func() { remove(); end(); leave() }
 }
 
 // A ConfigError says that a node cannot be run as it was told to. The text says what to tell it instead.

@@ -30,11 +30,14 @@ type counter struct {
 	changed chan struct{}
 	clients []admin.Client
 	resized chan string
+	steps   chan filestorage.Moment
+	ends    chan error
 }
 
 func newCounter() *counter {
 	return &counter{offers: map[string]*filestorage.Storage{}, access: map[string]zeo.Access{},
-		options: map[string]zeo.StorageOptions{}, changed: make(chan struct{}, 16), resized: make(chan string, 16)}
+		options: map[string]zeo.StorageOptions{}, changed: make(chan struct{}, 16), resized: make(chan string, 16),
+		steps: make(chan filestorage.Moment, 16), ends: make(chan error, 16)}
 }
 
 func (c *counter) Offer(name string, st *filestorage.Storage, opt zeo.StorageOptions) func() {
@@ -63,6 +66,13 @@ func (c *counter) Clients() []admin.Client { return c.clients }
 
 func (c *counter) Stats(string) (zeo.Stats, bool)   { return zeo.Stats{}, false }
 func (c *counter) Registered() (clients, limit int) { return 9, 10 }
+
+func (c *counter) Step(_ context.Context, _ string, to filestorage.Moment) error {
+	c.steps <- to
+	return nil
+}
+
+func (c *counter) End(_ string, why error) { c.ends <- why }
 
 func (c *counter) Resized(name string) { c.resized <- name }
 

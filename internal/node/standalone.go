@@ -17,7 +17,7 @@ func (c *StandaloneConfig) check() error {
 	if c.Data == "" {
 		return errNoData
 	}
-	c.onlyRead = c.ReadOnly
+	c.onlyRead, c.onlyMoments = c.ReadOnly, c.OnlyMoments
 	return errors.Join(c.checkHeal(), c.Verify.check())
 }
 
