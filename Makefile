@@ -11,8 +11,8 @@ BENCHPKG     ?= ./filestorage ./zeo/... ./protocol
 
 GOLANGCI     := github.com/golangci/golangci-lint/v2/cmd/golangci-lint@v2.15.0
 BENCHSTAT    := golang.org/x/perf/cmd/benchstat@v0.0.0-20260908200009-22c9c6c9d4da
-PROMTOOL     := github.com/prometheus/prometheus/cmd/promtool@v0.315.1
 VERSITYGW    := github.com/versity/versitygw/cmd/versitygw@v1.8.0
+PROMTOOL     ?= $(GO) tool -modfile=packaging/prometheus/promtool.mod promtool
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
@@ -58,8 +58,8 @@ generate: ## the parts of docs/ that are made from tables in the code
 	$(GO) test ./internal/warning -run 'TestTheRunbook|TestTheAlertRules' -update
 	$(GO) test ./internal/admin -run 'TestThePageOfMetrics' -update
 
-alerts: ## the tests of the alert rules, by promtool, which takes minutes to build
-	$(GO) run $(PROMTOOL) test rules packaging/prometheus/zrsd.rules.test.yml
+alerts: ## the tests of the alert rules, by promtool: the first build takes long, PROMTOOL=promtool takes an installed one
+	$(PROMTOOL) test rules packaging/prometheus/zrsd.rules.test.yml
 
 fuzz: ## every fuzz target for FUZZTIME each (default 30s)
 	@for pkg in $$($(GO) list $(PKG)); do \

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/histogram"
 	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/primary"
@@ -86,7 +87,8 @@ type syncer struct {
 	since   time.Time   // of being degraded; zero: it is not
 	times   int64       // that it was
 	waiting int
-	overdue zodb.Tid // commits up to this one have waited for too long; 0: none has
+	waits   histogram.Histogram // of commits, for secondaries
+	overdue zodb.Tid            // commits up to this one have waited for too long; 0: none has
 }
 
 // SyncRule is what this node waits for when it is primary. The list of names may be the same on all nodes: its own is
@@ -152,6 +154,8 @@ func (s *syncer) AwaitCommitted(ctx context.Context, tid zodb.Tid) error {
 func (s *syncer) await(ctx context.Context, now *syncWindow, tid zodb.Tid) error {
 	s.count(1)
 	defer s.count(-1)
+	begun := time.Now()
+	defer func() { s.waits.Observe(time.Since(begun)) }()
 	waits := s.opt.Watch.Entry("a commit")
 	waits.WaitsForOthers(fmt.Sprintf("%d secondaries to have it", s.opt.Sync.Required))
 	defer waits.Remove()
@@ -275,7 +279,7 @@ func (s *syncer) status() *admin.Sync {
 	out := &admin.Sync{
 		Required: c.Required, Names: slices.Clone(c.Names), Ack: c.Ack, Timeout: c.Timeout.Seconds(),
 		OnTimeout: c.OnTimeout, Degraded: !s.since.IsZero(), Degradations: s.times, Waiting: min(s.waiting, 1),
-		SyncedTid: admin.NonZero(s.replicationServer.Synced()),
+		SyncedTid: admin.NonZero(s.replicationServer.Synced()), Waits: admin.DurationsOf(s.waits.Snapshot()),
 	}
 	if out.Names == nil {
 		out.Names = []string{}

@@ -115,6 +115,9 @@ func TestACommitIsToldWhenEnoughSecondariesHaveIt(t *testing.T) {
 	if err := <-commitOf(t.Context(), n, 7); err != nil {
 		t.Error(err)
 	}
+	if got := n.Sync().Waits.Count; got != 1 {
+		t.Errorf("%d waits were measured, want that of the one commit that had to wait", got)
+	}
 	ctx, cancel := context.WithCancel(t.Context())
 	told = commitOf(ctx, n, 8)
 	isWaiting(t, n)

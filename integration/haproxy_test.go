@@ -43,18 +43,8 @@ func haproxyFile(t *testing.T, bind, readOnly, zeoPort, adminPort string) string
 // runHaproxy runs a real haproxy until the end of the test.
 func runHaproxy(t *testing.T, conf string) {
 	t.Helper()
-	path, err := exec.LookPath("haproxy")
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/haproxy")
-	}
-	if err != nil {
-		if os.Getenv("ZRSD_REQUIRE_PYTHON") == "1" {
-			t.Fatal("there is no haproxy: apt-get install haproxy")
-		}
-		t.Skip("there is no haproxy: apt-get install haproxy")
-	}
 	var said strings.Builder
-	cmd := exec.Command(path, "-db", "-f", conf)
+	cmd := exec.Command(needsProgram(t, "haproxy"), "-db", "-f", conf)
 	cmd.Stdout, cmd.Stderr = &said, &said
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)

@@ -168,3 +168,19 @@ func TestADamagedAnswerDoesNotChangeTheProtocol(t *testing.T) {
 		}
 	}
 }
+
+// A flipped bit in the content of a transaction is counted, and a cut is not: a network that damages what it carries is
+// to be seen.
+func TestWhatArrivedDamagedIsCounted(t *testing.T) {
+	p := inMemory(t).named(t).history(t, 12)
+	addr := p.asPrimary(t)
+	end := counted(t, p, addr)
+	for _, w := range []wound{{after: end / 2, flip: 1, times: 2}, {after: end / 2, times: 2}} {
+		s := inMemory(t)
+		r := s.secondary(addr, impatient, wounded(w)).run(t)
+		r.has(t, p.st.LastTid())
+		if got := r.Status().DigestErrors > 0; got != (w.flip != 0) {
+			t.Errorf("%+v: counted: %v", w, got)
+		}
+	}
+}

@@ -65,6 +65,7 @@ type Status struct {
 	Reconnects   int64                   // all of these but the first
 	Bytes        int64                   // received on replication streams
 	Transactions int64                   // applied
+	DigestErrors int64                   // connections that ended because what arrived was not what was sent
 	Refusals     map[protocol.Code]int64 // got from primaries
 }
 

@@ -178,6 +178,11 @@ func (t *tracker) failed(s State, shown, err error) {
 	if errors.As(err, &refusal) {
 		t.st.Refusals[refusal.Code]++
 	}
+	var digest *protocol.DigestError
+	var part *protocol.RangeError
+	if errors.As(err, &digest) || errors.As(err, &part) {
+		t.st.DigestErrors++
+	}
 }
 
 // progressed reports whether the last connection was of use.

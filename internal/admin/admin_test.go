@@ -87,6 +87,7 @@ func full(t *testing.T) admin.Status {
 		Sync: &admin.Sync{
 			Required: 1, Names: []string{"db2", "db3"}, Ack: "durable", Timeout: 10, OnTimeout: "degrade",
 			Degraded: true, DegradedSince: admin.Known(at), Degradations: 2, Waiting: 1, SyncedTid: last,
+			Waits: admin.DurationsOf(times(5 * time.Millisecond)),
 		},
 		Coordinator: &admin.Coordinator{
 			Address: "etcd://e1:2379", Leader: admin.Known("db1"), Epoch: admin.Known[uint64](3), LeaseRemaining: 7.5,
@@ -146,6 +147,7 @@ func full(t *testing.T) admin.Status {
 			Next:    admin.Known(at.Add(time.Hour)),
 			Running: &verify.Running{Since: at, Done: 10, Total: 40},
 			Last: &verify.Pass{
+				Blobs: 2, BlobSize: 3 << 20,
 				Path: "/srv/Data.fs", Began: at, Ended: at.Add(2 * time.Second), Seconds: 2, Attempted: 3, Success: 1,
 				Failure: 2, NoChange: 1, Diff: 1, FailureNodes: map[string]string{"db3:5000": "it has another history"},
 				Bytes: 1 << 20, Transactions: 7, Records: 8, Objects: 5, LastTid: last, Index: "good", BlocksKnown: 16,
@@ -180,7 +182,7 @@ func full(t *testing.T) admin.Status {
 			At: "2026-11-29T04:05:06Z", Why: "no client was told",
 		}},
 		Totals: admin.Totals{
-			Sent: admin.Traffic{10, 1000}, Applied: admin.Traffic{20, 2000}, Reconnects: 2,
+			Sent: admin.Traffic{10, 1000}, Applied: admin.Traffic{20, 2000}, Reconnects: 2, DigestErrors: 1,
 			Refusals: map[string]int64{"wrong_storage": 1},
 		},
 	}

@@ -84,6 +84,7 @@ func (s samples) roles(st *Status) {
 		s.gauge(mDegraded, oneIf(st.Sync.Degraded))
 		s.counter(mDegrades, st.Sync.Degradations)
 		s.gauge(mWaiting, float64(st.Sync.Waiting))
+		s.durations(mSyncWait, st.Sync.Waits)
 	}
 }
 
@@ -184,7 +185,7 @@ func (s samples) verify(v *verify.Status) {
 	if last != nil {
 		s.gauge(mVerifyLast, unix(last.Ended))
 		s.gauge(mVerifySeconds, last.Seconds)
-		s.gauge(mBlobs, float64(last.Blobs))
+		s.blobs(last)
 	}
 	if v.Failed != nil {
 		last = v.Failed
@@ -205,12 +206,24 @@ func (s samples) verify(v *verify.Status) {
 	s.counter(mVerifyBytes, t.Bytes)
 }
 
+// blobs has how many there were at the last pass. One of before sizes were counted has none.
+func (s samples) blobs(last *verify.Pass) {
+	if last.BlobsSkipped != nil {
+		return
+	}
+	s.gauge(mBlobs, float64(last.Blobs))
+	if last.BlobSize > 0 || last.Blobs == 0 {
+		s.gauge(mBlobSize, float64(last.BlobSize))
+	}
+}
+
 func (s samples) totals(role string, t *Totals) {
 	s.counter(mTxns, t.Sent.Transactions, role, "sent")
 	s.counter(mBytes, t.Sent.Bytes, role, "sent")
 	s.counter(mTxns, t.Applied.Transactions, role, "applied")
 	s.counter(mBytes, t.Applied.Bytes, role, "applied")
 	s.counter(mReconnects, t.Reconnects)
+	s.counter(mDigestErrors, t.DigestErrors)
 	for result, n := range map[string]int64{
 		"attempted": t.CatchUps.Attempted, "no_change": t.CatchUps.NoChange, "diff": t.CatchUps.Diff,
 		"seed": t.CatchUps.Seed, "diff_capped": t.CatchUps.DiffCapped,

@@ -95,6 +95,7 @@ var (
 	mDiskFree = theStorage.gauge("disk_free_bytes", "Room on the disks with files of the node.", "folder")
 	mDiskSize = theStorage.gauge("disk_size_bytes", "Size of the disks with files of the node.", "folder")
 	mBlobs    = theStorage.gauge("blob_files", "Files of blobs, as of the last verification.")
+	mBlobSize = theStorage.gauge("blob_size_bytes", "Size of all blobs, as of the last verification.")
 
 	mPackLast = theStorage.gauge("pack_last_timestamp_seconds", "When the last pack since the start ended, Unix "+
 		"time.")
@@ -128,8 +129,10 @@ var (
 		"direction")
 	mCatchUps = replication.counter("catch_ups_total", "What secondaries lacked when they connected, by the words of "+
 		"docs/replication.md.", "result")
-	mReconnects = replication.counter("reconnects_total", "Connections to the primary that had to be made again.")
-	mRefusals   = replication.counter("refusals_total", "Handshakes refused, given and received, by reason.", "code")
+	mReconnects   = replication.counter("reconnects_total", "Connections to the primary that had to be made again.")
+	mDigestErrors = replication.counter("digest_errors_total", "Connections to the primary that ended because what "+
+		"arrived was not what was sent.")
+	mRefusals = replication.counter("refusals_total", "Handshakes refused, given and received, by reason.", "code")
 
 	mSecondaries = replication.gauge("secondaries", "Secondaries, disconnected ones included.", "state")
 	mProtocols   = replication.gauge("secondaries_by_protocol", "Secondaries, disconnected ones included.", "protocol")
@@ -174,6 +177,7 @@ var (
 	mDegraded = failover.gauge("sync_degraded", "1 while commits do not wait for secondaries although they should.")
 	mDegrades = failover.counter("sync_degraded_total", "How often commits stopped waiting for secondaries.")
 	mWaiting  = failover.gauge("sync_waiting", "1 while transactions wait for secondaries.")
+	mSyncWait = failover.histogram("sync_wait_seconds", "Time that a commit waits for secondaries.")
 )
 
 // MetricNames returns the names of all metrics of our own that have one storage, as Prometheus has them.

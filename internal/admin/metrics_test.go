@@ -58,6 +58,7 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 		{`zrsd_bytes_total{direction="applied",role="secondary"}`, 2000, 2001,
 			func(st *admin.Status) { st.Totals.Applied.Bytes = 2001 }},
 		{`zrsd_reconnects_total`, 2, 3, func(st *admin.Status) { st.Totals.Reconnects = 3 }},
+		{`zrsd_digest_errors_total`, 1, 2, func(st *admin.Status) { st.Totals.DigestErrors = 2 }},
 		{`zrsd_refusals_total{code="wrong_storage"}`, 1, 5,
 			func(st *admin.Status) { st.Totals.Refusals["wrong_storage"] = 5 }},
 		{`zrsd_secondaries{state="live"}`, 1, 2,
@@ -107,7 +108,8 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 		{`zrsd_storage_commit_lock_wait_seconds_sum`, 0.001, 60, func(st *admin.Status) { st.Storage.Lock = long }},
 		{`zrsd_disk_free_bytes{folder="/srv"}`, 1 << 30, 1, func(st *admin.Status) { st.Storage.Disks[0].Free = 1 }},
 		{`zrsd_disk_size_bytes{folder="/srv"}`, 1 << 40, 1, func(st *admin.Status) { st.Storage.Disks[0].Size = 1 }},
-		{`zrsd_blob_files`, 0, 9, pass(func(p *verify.Pass) { p.Blobs = 9 })},
+		{`zrsd_blob_files`, 2, 9, pass(func(p *verify.Pass) { p.Blobs = 9 })},
+		{`zrsd_blob_size_bytes`, 3 << 20, 1, pass(func(p *verify.Pass) { p.BlobSize = 1 })},
 		{`zrsd_pack_last_timestamp_seconds`, 1772600767, 1772600768, func(st *admin.Status) {
 			st.Storage.LastPack.Ended = st.Storage.LastPack.Ended.Add(time.Second)
 		}},
@@ -153,6 +155,7 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 		{`zrsd_coordinator_maintenance`, 1, 0, func(st *admin.Status) { st.Coordinator.Maintenance = false }},
 		{`zrsd_sync_degraded`, 1, 0, func(st *admin.Status) { st.Sync.Degraded = false }},
 		{`zrsd_sync_degraded_total`, 2, 3, func(st *admin.Status) { st.Sync.Degradations = 3 }},
+		{`zrsd_sync_wait_seconds_sum`, 0.005, 60, func(st *admin.Status) { st.Sync.Waits = long }},
 		{`zrsd_sync_waiting`, 1, 0, func(st *admin.Status) { st.Sync.Waiting = 0 }},
 	} {
 		name, _, _ := strings.Cut(c.sample, "{")

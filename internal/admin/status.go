@@ -170,6 +170,7 @@ type Sync struct {
 	Degradations  int64      `json:"degradations"` // how often, since the process began
 	Waiting       int        `json:"waiting"`      // 1 while something waits for acknowledgements
 	SyncedTid     *zodb.Tid  `json:"synced_tid"`   // the last transaction that enough secondaries have
+	Waits         *Durations `json:"wait_seconds"` // how long commits waited for secondaries, since the process began
 }
 
 // A Member is one storage among several of a process.
@@ -353,11 +354,12 @@ type Lag struct {
 
 // Totals only rise while the process lives, and begin at zero with it.
 type Totals struct {
-	Sent       Traffic          `json:"sent"`    // to secondaries
-	Applied    Traffic          `json:"applied"` // from upstream
-	Reconnects int64            `json:"reconnects"`
-	CatchUps   CatchUps         `json:"catch_ups"` // of secondaries
-	Refusals   map[string]int64 `json:"refusals"`  // by code: given to secondaries, and got from upstream
+	Sent         Traffic          `json:"sent"`    // to secondaries
+	Applied      Traffic          `json:"applied"` // from upstream
+	Reconnects   int64            `json:"reconnects"`
+	DigestErrors int64            `json:"digest_errors"` // from upstream came something else than was sent
+	CatchUps     CatchUps         `json:"catch_ups"`     // of secondaries
+	Refusals     map[string]int64 `json:"refusals"`      // by code: given to secondaries, and got from upstream
 }
 
 // Traffic counts transactions and their bytes.

@@ -53,7 +53,7 @@ func showSecondary(st *admin.Status, src source, s secondary.Status, readyLag ti
 		st.Upstream.Seed = seedStatus(s.Seed.Done, s.Seed.Total, s.Seed.Begun, time.Now())
 	}
 	st.Totals.Applied = admin.Traffic{Transactions: s.Transactions, Bytes: s.Bytes}
-	st.Totals.Reconnects = s.Reconnects
+	st.Totals.Reconnects, st.Totals.DigestErrors = s.Reconnects, s.DigestErrors
 	st.Totals.Refusals = map[string]int64{}
 	addRefusals(st.Totals.Refusals, s.Refusals)
 	st.NotReady = lagReason(&s, readyLag)

@@ -73,6 +73,7 @@ var errEnough = errors.New("enough")
 func (c *blobCheck) file(ctx context.Context, oid zodb.Oid, tid zodb.Tid, size int64) error {
 	r := c.p.result
 	r.Blobs++
+	r.BlobSize += size
 	was := c.log.find(oid, tid)
 	if was != nil && was.size != size {
 		c.found(KindBlobSize, oid, tid, fmt.Sprintf("it has %d bytes, and had %d when it was first verified", size,
@@ -87,6 +88,7 @@ func (c *blobCheck) file(ctx context.Context, oid zodb.Oid, tid zodb.Tid, size i
 	switch {
 	case errors.As(err, &gone), errors.Is(err, fs.ErrNotExist):
 		r.Blobs--
+		r.BlobSize -= size
 		return nil
 	case ctx.Err() != nil:
 		return context.Cause(ctx)

@@ -31,6 +31,15 @@ type blobSite struct {
 	now   time.Time
 }
 
+// blobSize is that of all files, as a walk finds it.
+func (s *blobSite) blobSize() (sum int64) {
+	err := s.blobs.Walk(func(_ zodb.Oid, _ zodb.Tid, size int64, _ string) error { sum += size; return nil })
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	return sum
+}
+
 func newBlobSite(t *testing.T, disk vfs.FS, dir string, n int) *blobSite {
 	t.Helper()
 	s := &blobSite{site: &site{t: t, disk: disk, path: filepath.Join(dir, "Data.fs")}, dir: filepath.Join(dir, "blobs"),
@@ -112,6 +121,9 @@ func TestASecondPassReadsTheBlobsThatAreDue(t *testing.T) {
 		sound(t, r)
 		if r.Blobs != want.blobs || r.BlobsRead != want.read || r.Warnings > 0 {
 			t.Errorf("%d blobs, %d read, want %d, %d", r.Blobs, r.BlobsRead, want.blobs, want.read)
+		}
+		if r.BlobSize != s.blobSize() {
+			t.Errorf("blobs of %d bytes, want %d", r.BlobSize, s.blobSize())
 		}
 	}
 	s.close()

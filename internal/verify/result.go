@@ -84,6 +84,7 @@ type Pass struct {
 	BlocksKnown  int64     `json:"blocks_known"`  // checksums of blocks that there were to compare with
 	ChainKnown   int64     `json:"chain_known"`   // checkpoints of the hash chain that there were to compare with
 	Blobs        int64     `json:"blobs"`         // files
+	BlobSize     int64     `json:"blob_size"`     // of all of them
 	BlobsRead    int64     `json:"blobs_read"`    // of them, because they were due
 	BlobBytes    int64     `json:"blob_bytes"`    // of these
 	BlobsSkipped *string   `json:"blobs_skipped"` // why blobs were not looked at; nil when they were
