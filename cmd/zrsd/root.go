@@ -58,7 +58,7 @@ func rootCommand() *cobra.Command {
 	})
 	root.SetVersionTemplate("zrsd {{.Version}}\n")
 	addGroup(root, "Serve ZEO clients:", serveCommand(), runzeoCommand(), packCommand(), undoLogCommand(),
-		undoCommand(), clientsCommand(), topCommand(), configCommand())
+		undoCommand(), feedCommand(), clientsCommand(), topCommand(), configCommand())
 	addGroup(root, "Replicate:", primaryCommand(), secondaryCommand(), seedCommand(), reseedCommand())
 	addGroup(root, "Fail over:", switchoverCommand(), promoteCommand(), demoteCommand(), freezeCommand(), thawCommand(),
 		maintenanceCommand(), rewindCommand(), salvageCommand(), drillCommand())

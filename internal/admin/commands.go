@@ -21,6 +21,7 @@ const (
 type commands struct {
 	control  Control
 	listings chan struct{}
+	feeds    chan struct{}
 }
 
 func (c *commands) register(mux *http.ServeMux) {
@@ -29,6 +30,7 @@ func (c *commands) register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /pack", c.pack)
 	mux.HandleFunc("POST /verify", c.verify)
 	mux.HandleFunc("POST /heal", c.heal)
+	mux.HandleFunc("POST /"+feedCommand, c.feed)
 	mux.HandleFunc("POST /"+auditCommand, c.auditBlobs)
 	for command, do := range c.changes() {
 		mux.HandleFunc("POST /"+command, c.serveChange(command, do))

@@ -3,6 +3,7 @@ package admin_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -19,6 +20,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/blobtools"
+	"github.com/zrsd/zrsd/internal/feed"
 	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
@@ -82,6 +84,25 @@ func (c *controls) AuditBlobs(_ context.Context, storage string, found func(*blo
 		}
 	}
 	return &c.audit, c.err
+}
+
+func (c *controls) Feed(ctx context.Context, storage string, q admin.FeedQuery, to admin.FeedSink) error {
+	if storage != "" {
+		return &admin.Refusal{Reason: admin.NoStorage, Text: "there is none of that name"}
+	}
+	if err := to.Idle(ctx); err != nil {
+		return err
+	}
+	for tid := q.After + 1; tid <= 5; tid++ {
+		doc := fmt.Sprintf("{\"tid\":\"%v\",\"objects\":[%s]}\n", tid, strings.Repeat("1,", int(tid)*100_000)+"1")
+		if err := to.Put(ctx, []feed.Line{{Tid: tid, JSON: []byte(doc)}}); err != nil {
+			return err
+		}
+	}
+	if q.Follow {
+		return &admin.Refusal{Reason: admin.Unavailable, Text: "the storage is closing"}
+	}
+	return nil
 }
 
 func (c *controls) UndoLog(_ context.Context, storage string, q admin.UndoQuery) ([]admin.UndoEntry, error) {

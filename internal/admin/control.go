@@ -25,6 +25,8 @@ type Control interface {
 	// AuditBlobs compares the blobs of a storage with its records.
 	AuditBlobs(ctx context.Context, storage string, found func(*blobtools.Finding) error,
 		progress func(VerifyProgress)) (*blobtools.Summary, error)
+	// Feed puts transactions into a sink, until the end or until ctx ends.
+	Feed(ctx context.Context, storage string, q FeedQuery, to FeedSink) error
 	UndoLog(ctx context.Context, storage string, q UndoQuery) ([]UndoEntry, error)
 	Roles
 }

@@ -1,0 +1,166 @@
+package integration
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"encoding/json"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// TestAFeedThatIsKilledMissesNothingAndRepeatsNothing kills a feed a hundred times, each a little later in its life,
+// while transactions are committed. What is in its file in the end is each of them, once, in order.
+func TestAFeedThatIsKilledMissesNothingAndRepeatsNothing(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, false)
+	st := s.open(t)
+	defer st.Close()
+	var want []zodb.Tid
+	commit := func(n int) {
+		for range n {
+			txn, err := st.Begin(t.Context(), &zodb.TxnMeta{Description: []byte("/a/page")})
+			if err != nil {
+				t.Fatal(err)
+			}
+			var serial zodb.Tid
+			if len(want) > 0 {
+				serial = want[len(want)-1]
+			}
+			if err := txn.Store(7, serial, []byte("\x80\x03cm\nC\n.N.")); err != nil {
+				t.Fatal(err)
+			}
+			if _, err := txn.Enqueue(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			want = append(want, txn.Tid())
+		}
+	}
+	out := filepath.Join(s.dir, "changes.jsonl")
+	args := []string{"feed", "--data", s.data, "--output", out}
+	commit(500)
+	for kill := range 100 {
+		life, cancel := context.WithTimeout(t.Context(), time.Duration(20+2*kill)*time.Millisecond)
+		cmd := exec.CommandContext(life, zrsd, append(args, "--follow")...) // its context kills it
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		commit(20)
+		_ = cmd.Wait() // it was killed
+		cancel()
+	}
+	durable(t, st)
+	if text, err := exec.CommandContext(within(t), zrsd, args...).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, text)
+	}
+	got := fedTids(t, out)
+	if len(got) != len(want) {
+		t.Fatalf("the feed has %d transactions of %d", len(got), len(want))
+	}
+	for i := range want {
+		if got[i] != want[i] {
+			t.Fatalf("transaction %d is %v, want %v", i, got[i], want[i])
+		}
+	}
+}
+
+// durable waits until all that was committed is.
+func durable(t *testing.T, st *filestorage.Storage) {
+	t.Helper()
+	release, err := st.Hold(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	release()
+}
+
+// fedTids returns the transactions in the file of a feed.
+func fedTids(t *testing.T, path string) (tids []zodb.Tid) {
+	t.Helper()
+	f, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		var doc struct {
+			Tid     zodb.Tid `json:"tid"`
+			Objects []struct {
+				Class string `json:"class"`
+			} `json:"objects"`
+		}
+		if err := json.Unmarshal(lines.Bytes(), &doc); err != nil || len(doc.Objects) != 1 ||
+			doc.Objects[0].Class != "m.C" {
+			t.Fatalf("%s: %v", lines.Text(), err)
+		}
+		tids = append(tids, doc.Tid)
+	}
+	return tids
+}
+
+// TestAFeedOfASecondaryGoesOnWhereItWas follows a secondary by its admin address, over a restart of it.
+func TestAFeedOfASecondaryGoesOnWhereItWas(t *testing.T) {
+	t.Parallel()
+	a, b := newSite(t, true), newSite(t, true)
+	a.open(t).Close()
+	to, zeo := freeAddress(t), freeAddress(t)
+	start(t, "primary", a, "--replicate-to", to, "--zeo", zeo)
+	secondary := start(t, "secondary", b, "--replicate-from", to)
+	writer := startPython(t, "zodb", "zeo_client.py", newSite(t, true).blobs, zeo)
+	writer.do(t, "create 6")
+	out := filepath.Join(b.dir, "changes.jsonl")
+	feed := exec.CommandContext(within(t), zrsd, "feed", filepath.Join(b.dir, "admin"), "--follow", "--output", out)
+	if err := feed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	mustReach(t, secondary, writer.do(t, "commit 10"))
+	stop(t, secondary)
+	secondary = start(t, "secondary", b, "--replicate-from", to)
+	last := writer.close(t)
+	mustReach(t, secondary, last)
+	awaitFed(t, out, last)
+	if err := feed.Process.Signal(os.Interrupt); err != nil {
+		t.Fatal(err)
+	}
+	if err := feed.Wait(); err != nil {
+		t.Errorf("the feed was told to end: %v", err)
+	}
+	var want []zodb.Tid
+	stop(t, secondary)
+	st := b.open(t)
+	defer st.Close()
+	for txn, err := range st.Transactions(t.Context(), 0) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, txn.Meta().Tid)
+	}
+	text, err := os.ReadFile(out)
+	if n := bytes.Count(text, []byte("\n")); err != nil || n != len(want) {
+		t.Errorf("the feed has %d transactions of %d, %v", n, len(want), err)
+	}
+}
+
+// awaitFed waits until a transaction is in the file of a feed.
+func awaitFed(t *testing.T, path string, tid zodb.Tid) {
+	t.Helper()
+	ctx := within(t)
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		if text, err := os.ReadFile(path); err == nil && bytes.Contains(text, []byte(tid.String()+`","time"`)) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			t.Fatalf("transaction %v did not come to %s", tid, path)
+		}
+	}
+}

@@ -1,0 +1,181 @@
+package feed
+
+import (
+	"fmt"
+	"io"
+	"path"
+	"strings"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/record"
+	"github.com/zrsd/zrsd/internal/zlibrecord"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// A Document is one transaction. It is a contract: see docs/reports.md.
+type Document struct {
+	Tid         zodb.Tid  `json:"tid"`
+	Time        time.Time `json:"time"`
+	User        string    `json:"user"`        // what is no UTF-8 is replaced
+	Description string    `json:"description"` // likewise
+	Objects     []Object  `json:"objects"`     // that it wrote, in the order of the file
+}
+
+// An Object is one object as a transaction wrote it.
+type Object struct {
+	Oid     zodb.Oid `json:"oid"`
+	Class   string   `json:"class,omitempty"` // module.name
+	Size    int64    `json:"size,omitempty"`  // bytes of its record
+	Deleted bool     `json:"deleted,omitempty"`
+	// DataTid is the transaction whose data it has again, where an undo wrote it.
+	DataTid zodb.Tid     `json:"data_tid,omitzero"`
+	Blob    *Blob        `json:"blob,omitempty"`
+	State   *record.Node `json:"state,omitempty"`
+	// Error says why the state cannot be shown.
+	Error string `json:"error,omitempty"`
+}
+
+// A Blob is the file of an object.
+type Blob struct {
+	Name string `json:"name"` // below the blob directory of layout bushy
+	Size int64  `json:"size"`
+}
+
+// Options say what is in a Document.
+type Options struct {
+	Classes []string // only objects of these: module.name with the wildcards of package path; none: all
+	States  bool     // with their decoded states
+}
+
+// Check reports a pattern that is none.
+func (o *Options) Check() error {
+	for _, pattern := range o.Classes {
+		if _, err := path.Match(pattern, ""); err != nil {
+			return fmt.Errorf("class %q: %w: write module.name, with * for any text", pattern, err)
+		}
+	}
+	return nil
+}
+
+func (o *Options) wants(class string) bool {
+	for _, pattern := range o.Classes {
+		if ok, _ := path.Match(pattern, class); ok {
+			return true
+		}
+	}
+	return len(o.Classes) == 0
+}
+
+// maxHead is how much of a large record is read for its class.
+const maxHead = 64 << 10
+
+// maxState is the largest record whose state is shown.
+const maxState = 16 << 20
+
+// Read makes the document of a transaction. ok is false where there is none: it counts as absent, or has no object of
+// the classes that are asked for.
+func (o *Options) Read(txn zodb.Transaction) (doc *Document, ok bool, err error) {
+	meta := txn.Meta()
+	if meta.Status == zodb.StatusUndone {
+		return nil, false, nil
+	}
+	doc = &Document{
+		Tid: meta.Tid, Time: meta.Tid.Time().UTC(), User: strings.ToValidUTF8(string(meta.User), "\uFFFD"),
+		Description: strings.ToValidUTF8(string(meta.Description), "\uFFFD"), Objects: []Object{},
+	}
+	for rec, err := range zodb.Records(txn) {
+		if err != nil {
+			return nil, false, err
+		}
+		object, err := o.object(rec)
+		if err != nil {
+			return nil, false, fmt.Errorf("read oid %v of transaction %v: %w", rec.Oid, meta.Tid, err)
+		}
+		if o.wants(object.Class) {
+			doc.Objects = append(doc.Objects, object)
+		}
+	}
+	return doc, len(doc.Objects) > 0 || len(o.Classes) == 0, nil
+}
+
+func (o *Options) object(rec *zodb.Record) (Object, error) {
+	object := Object{Oid: rec.Oid, DataTid: rec.DataTxn}
+	if rec.Size == zodb.NoData {
+		object.Deleted = true
+		return object, nil
+	}
+	object.Size = rec.Size
+	data, err := o.data(rec)
+	if err != nil {
+		return object, err
+	}
+	object.Class = className(data)
+	if rec.Blob != nil {
+		object.Blob = &Blob{Name: blobName(rec.Oid, rec.Tid), Size: rec.BlobSize}
+	}
+	if !o.States || !o.wants(object.Class) {
+		return object, nil
+	}
+	if rec.Size > maxState {
+		object.Error = fmt.Sprintf("the record has %d bytes, more than are shown", rec.Size)
+		return object, nil
+	}
+	decoded, err := record.Decode(data, record.Limits{})
+	if err != nil {
+		object.Error = err.Error()
+		return object, nil
+	}
+	object.Class, object.State = decoded.Class, decoded.State
+	return object, nil
+}
+
+// data reads as much of a record as is needed.
+func (o *Options) data(rec *zodb.Record) ([]byte, error) {
+	data := make([]byte, min(rec.Size, maxHead))
+	if _, err := io.ReadFull(rec.Data, data); err != nil {
+		return nil, err
+	}
+	if rec.Size <= maxHead || rec.Size > maxState || !o.States && !zlibrecord.Is(data) {
+		return data, nil
+	}
+	rest := make([]byte, rec.Size-maxHead)
+	_, err := io.ReadFull(rec.Data, rest)
+	return append(data, rest...), err
+}
+
+// className reads the class at the beginning of a record; empty where it is named in no usual way.
+func className(data []byte) string {
+	data, err := zlibrecord.Unpack(data, maxState)
+	if err != nil {
+		return ""
+	}
+	v, _, err := pickle.LoadPrefix(data, pickle.Limits{})
+	if err != nil {
+		return ""
+	}
+	if t, ok := v.(pickle.Tuple); ok && len(t) > 0 {
+		v = t[0]
+	}
+	if t, ok := v.(pickle.Tuple); ok && len(t) == 2 {
+		module, ok := pickle.Text(t[0])
+		name, too := pickle.Text(t[1])
+		if ok && too {
+			return module + "." + name
+		}
+	}
+	if g, ok := v.(pickle.Global); ok {
+		return g.Module + "." + g.Name
+	}
+	return ""
+}
+
+// blobName is where ZODB keeps a blob in a directory of layout bushy.
+func blobName(oid zodb.Oid, tid zodb.Tid) string {
+	var name strings.Builder
+	for _, b := range oid.Bytes() {
+		fmt.Fprintf(&name, "0x%02x/", b)
+	}
+	fmt.Fprintf(&name, "0x%016x.blob", uint64(tid))
+	return name.String()
+}

@@ -1,0 +1,91 @@
+package node
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/feed"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// feedIdle is how often a feed says that it is alive while nothing is committed.
+const feedIdle = 10 * time.Second
+
+// Feed is admin.Control.
+func (k *control) Feed(ctx context.Context, storage string, q admin.FeedQuery, to admin.FeedSink) error {
+	m, err := k.member(storage)
+	if err != nil {
+		return err
+	}
+	return m.c.handle.use(ctx, func(ctx context.Context, st undoLister) error {
+		return Feed(ctx, st.(feedable), q, to)
+	})
+}
+
+// A feedable is a storage, owned or attached to.
+type feedable interface {
+	Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error)
+	Find(ctx context.Context, tid zodb.Tid) (filestorage.Found, error)
+	LastTid() zodb.Tid
+}
+
+// Feed puts the transactions of a storage into a sink, as q asks for them.
+func Feed(ctx context.Context, st feedable, q admin.FeedQuery, to admin.FeedSink) error {
+	if err := q.Check(); err != nil {
+		return &admin.Refusal{Reason: admin.Invalid, Text: err.Error()}
+	}
+	if q.Latest {
+		q.After = st.LastTid()
+	}
+	if q.Exact {
+		if err := inHistory(ctx, st, q.After); err != nil {
+			return err
+		}
+	}
+	it, err := st.Iterate(q.After, q.Follow)
+	if err != nil {
+		return err
+	}
+	err = feed.Run(ctx, &livelySource{feed.FromIterator(it, q.Options), to}, to, nil)
+	return errors.Join(err, it.Close())
+}
+
+// inHistory refuses to go on after a transaction that is not in this history: who has it has what was lost here.
+func inHistory(ctx context.Context, st feedable, tid zodb.Tid) error {
+	found, err := st.Find(ctx, tid)
+	switch {
+	case !errors.Is(err, zodb.ErrNoTid):
+		return err
+	case found.After.Status == zodb.StatusPacked:
+		return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("transaction %v was packed away, and so may have "+
+			"been some after it: begin anew", tid)}
+	}
+	return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("transaction %v is not in this history: this is "+
+		"another database, or a node that lost it, or was rewound; the last one here is %v", tid, st.LastTid())}
+}
+
+// A livelySource has its sink told that all is well while there is nothing to be put into it.
+type livelySource struct {
+	feed.Source
+	to admin.FeedSink
+}
+
+// Next is of feed.Source.
+func (s *livelySource) Next(ctx context.Context) (feed.Line, error) {
+	for {
+		waiting, cancel := context.WithTimeout(ctx, feedIdle)
+		line, err := s.Source.Next(waiting)
+		idle := waiting.Err() != nil && ctx.Err() == nil && errors.Is(err, context.DeadlineExceeded)
+		cancel()
+		if !idle {
+			return line, err
+		}
+		if err := s.to.Idle(ctx); err != nil {
+			return feed.Line{}, err
+		}
+	}
+}
