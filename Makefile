@@ -16,7 +16,7 @@ PROMTOOL     ?= $(GO) tool -modfile=packaging/prometheus/promtool.mod promtool
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help versitygw build generate alerts demo test race end-to-end vet lint fuzz mutants bench benchcmp release reproducible packages wheel container helm longrun soak venv tools fmt clean
+.PHONY: help versitygw build generate alerts demo test race end-to-end vet lint fuzz mutants bench benchcmp release reproducible packages wheel container helm longrun blobcache soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -122,6 +122,9 @@ helm: build ## the Helm chart, linted, rendered, and held against the schemas of
 
 longrun: venv ## the random crash and network stories, 200 rounds and more; prints the seeds
 	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run Random ./integration
+
+blobcache: venv ## 100,000 blobs behind a blob cache for 1,000 of them, ten real readers, kills
+	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 2h -run ReadersOfABlobCache ./integration
 
 soak: venv ## hours of failovers with real clients, both encodings, sync and async, with and without etcd, and all they saw compared
 	ZRSD_LONG=1 $(GO) test -v -count=1 -timeout 6h -run 'NoClientUnderLoad|Drills|ManyFailures' ./integration

@@ -112,7 +112,14 @@ func (b *staged) publish() error {
 	b.s.near.Delete(b.path)
 	b.s.parts.Delete(b.path)
 	b.path, b.isPart = final, false
-	return nil
+	if b.s.Published == nil {
+		return nil
+	}
+	info, err := b.s.fs.Stat(final)
+	if err == nil {
+		b.s.Published(b.oid, b.tid, info.Size())
+	}
+	return err
 }
 
 // SyncDir makes the final name durable.

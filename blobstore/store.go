@@ -80,6 +80,9 @@ type Store struct {
 	keepParts bool // but for blobs that come in ranges
 
 	oldTokens func() // removes what a crash left of tokens, once
+
+	// Published, if set before the Store is used, is told of each blob that gets its final name. It must not wait.
+	Published func(oid zodb.Oid, tid zodb.Tid, size int64)
 }
 
 // Open opens the blob directory at dir, and creates it, with its marker and its tmp folder, unless it is opened

@@ -55,11 +55,11 @@ func (c *native) lendFile(ctx context.Context, s *yamux.Session, stream *protoco
 	lent.stream = stream
 	if err := stream.SendHead(&protocol.RangesHead{
 		End: lent.done.end, Last: lent.done.last, Digest: protocol.RangeDigest(h.Digest),
-		Pack: protocol.RangePacking(h.Pack),
+		Pack: protocol.RangePacking(h.Pack), BlobCache: c.p.opt.Seed.BlobHere != nil,
 	}); err != nil {
 		return err
 	}
-	out := &rangeSender{ctx: ctx, c: c, s: lent, stream: stream}
+	out := &rangeSender{ctx: ctx, c: c, s: lent, stream: stream, open: c.p.opt.Seed.BlobHere}
 	for {
 		c.guard.Allow(helloBytes)
 		err := out.answer()

@@ -45,7 +45,7 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 	if r := c.counts(hello.Last.Tid); r != nil {
 		return nil, nil, c.refuse(s, control, r)
 	}
-	it, err := c.p.src.Iterate(hello.Last.Tid, true)
+	it, onDemand, err := c.p.iterate(hello)
 	if err != nil {
 		err = c.p.sourceFailed(err)
 		return nil, nil, c.refuse(s, control, refuse(protocol.CodeInternal, hello.Last.Tid, "%v", err))
@@ -59,6 +59,9 @@ func (c *native) handshake(ctx context.Context, s *yamux.Session) (*follower, zo
 	}
 	defer done()
 	c.offerRanges(hello, welcome)
+	if onDemand {
+		welcome.Capabilities = append(welcome.Capabilities, protocol.BlobsOnDemand)
+	}
 	if err := c.welcome(ctx, f, welcome); err != nil {
 		closeQuietly(it) // read only
 		return nil, nil, confirming(err, hello, welcome)

@@ -43,6 +43,10 @@ type SeedOptions struct {
 	// OpenBlob opens the blob of a revision; the error is a *zodb.POSKeyError where there is none. Nil: there are no
 	// blobs.
 	OpenBlob func(zodb.Oid, zodb.Tid) (BlobFile, error)
+	// BlobHere is OpenBlob of a node that has a part of the blobs, without fetching one that is not here. Nil: OpenBlob
+	// fetches none. Nodes that only ask for some blobs get no others: two that fetch from each other would wait for
+	// each other.
+	BlobHere func(zodb.Oid, zodb.Tid) (BlobFile, error)
 	// Max is how many secondaries may be seeded at a time; default 2.
 	Max int
 	// Rate bounds the bytes per second that all of them get together; 0: no bound.
@@ -300,6 +304,7 @@ type rangeSender struct {
 	c      *native
 	s      *seed
 	stream *protocol.RangeStream
+	open   func(zodb.Oid, zodb.Tid) (BlobFile, error) // nil: that of SeedOptions
 	buf    []byte
 }
 
@@ -357,10 +362,14 @@ func (r *rangeSender) blob(m *protocol.BlobRequest) error {
 }
 
 func (r *rangeSender) readBlob(m *protocol.BlobRequest) (size int64, data []byte, err error) {
-	if r.c.p.opt.Seed.OpenBlob == nil {
+	open := r.open
+	if open == nil {
+		open = r.c.p.opt.Seed.OpenBlob
+	}
+	if open == nil {
 		return protocol.NoBlob, nil, nil
 	}
-	f, err := r.c.p.opt.Seed.OpenBlob(m.Oid, m.Tid)
+	f, err := open(m.Oid, m.Tid)
 	var missing *zodb.POSKeyError
 	if errors.As(err, &missing) {
 		return protocol.NoBlob, nil, nil

@@ -60,3 +60,19 @@ func (s sharingTxn) NextRecord() (*zodb.Record, error) {
 	out.Blob, out.SharedBlob = nil, true
 	return &out, nil
 }
+
+// A recordSource also yields transactions without their blobs, which it does not open.
+type recordSource interface {
+	IterateRecords(after zodb.Tid, follow bool) (zodb.Iterator, error)
+}
+
+// iterate begins where a secondary is, without blobs where it asks for each that somebody needs.
+func (p *Primary) iterate(h *protocol.Hello) (it zodb.Iterator, onDemand bool, err error) {
+	src, can := p.src.(recordSource)
+	if can && p.src.HasBlobs() && slices.Contains(h.Capabilities, protocol.BlobsOnDemand) {
+		it, err = src.IterateRecords(h.Last.Tid, true)
+		return it, true, err
+	}
+	it, err = p.src.Iterate(h.Last.Tid, true)
+	return it, false, err
+}

@@ -18,6 +18,10 @@ type Position struct {
 	Value zodb.Digest `msgpack:"value" json:"value"`
 }
 
+// BlobsOnDemand is the capability to follow without blobs. A secondary names it when it asks for each blob when somebody
+// needs it; a primary that names it, too, sends it records only.
+const BlobsOnDemand = "blobs-on-demand"
+
 // SharedBlobs is the capability to share a blob directory. A secondary names it when it sees the primary's directory
 // and wants no blobs sent, a primary when it agrees; then its Welcome has a Token, and blobs come as H frames.
 const SharedBlobs = "shared-blobs"

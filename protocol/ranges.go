@@ -49,6 +49,8 @@ type RangesHead struct {
 	Last   zodb.Tid `msgpack:"last"`   // the last transaction in it
 	Digest string   `msgpack:"digest"` // how the digests are computed: DigestXX or DigestSHA
 	Pack   string   `msgpack:"pack,omitempty"`
+	// BlobCache says that the node has a part of the blobs, and may drop any of them at any time.
+	BlobCache bool `msgpack:"blob_cache,omitempty"`
 }
 
 // A RangeRequest asks for a part of the data file.

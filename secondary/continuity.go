@@ -104,7 +104,7 @@ func (p *continuity) Next() (zodb.Transaction, error) {
 // pass reads what this storage has already, where tids go down at its end, and compares it. What is new comes after
 // it, whatever tid it has.
 func (p *continuity) pass() error {
-	it, err := p.l.s.st.Iterate(p.l.last.before, false)
+	it, err := p.l.s.st.IterateRecords(p.l.last.before, false)
 	if err != nil {
 		return &localError{err}
 	}

@@ -23,7 +23,11 @@ var errProved = errors.New("the transaction is the same as far as it was compare
 // affair does not count: back pointers, links, blob files that one side has not, and the bytes of an extension that has
 // the same content.
 func (s *Secondary) differs(theirs zodb.Transaction) (what string, err error) {
-	it, err := s.st.Iterate(theirs.Meta().Tid-1, false)
+	iterate := s.st.Iterate
+	if s.opt.BlobsOnDemand { // it sends none either
+		iterate = s.st.IterateRecords
+	}
+	it, err := iterate(theirs.Meta().Tid-1, false)
 	if err != nil {
 		return "", &localError{err}
 	}

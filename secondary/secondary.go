@@ -148,6 +148,9 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	if s.opt.SharedBlobs != nil {
 		h.Capabilities = []string{protocol.SharedBlobs}
 	}
+	if s.opt.BlobsOnDemand {
+		h.Capabilities = append(h.Capabilities, protocol.BlobsOnDemand)
+	}
 	if s.canSeed() {
 		h.Capabilities = append(h.Capabilities, protocol.Ranges)
 	}

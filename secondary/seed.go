@@ -142,7 +142,7 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 		}
 		return s.believes(tid)
 	}}
-	if s.st.HasBlobs() {
+	if s.st.HasBlobs() && !s.opt.BlobsOnDemand {
 		opt.Blobs = blobs.stage
 		s.keepParts(true)
 	}

@@ -135,11 +135,26 @@ func (c *client) sendBlob(m *wire.Message, a *arguments) error {
 		return err
 	}
 	f, err := c.storage.openBlob(oid, tid)
+	if err != nil && c.storage.st.FetchesBlobs() && !c.storage.hidesBlob(tid) {
+		c.sendFetched(m, oid, tid)
+		return nil
+	}
 	if err != nil {
 		return c.sendCorrected(m, oid, tid, err)
 	}
 	c.background(m, func() (pickle.Value, error) { return nil, c.transfer(f, oid, tid) })
 	return nil
+}
+
+// sendFetched is sendBlob for one that is not here, where another node or an object store may have it.
+func (c *client) sendFetched(m *wire.Message, oid zodb.Oid, tid zodb.Tid) {
+	c.background(m, func() (pickle.Value, error) {
+		f, err := c.storage.st.FetchBlob(c.ctx, oid, tid)
+		if err != nil {
+			return nil, err
+		}
+		return nil, c.transfer(f, oid, tid)
+	})
 }
 
 // sendCorrected is sendBlob for one that cannot be opened.

@@ -112,16 +112,20 @@ func (s *storage) size() int64 {
 	return s.st.Size()
 }
 
-// openBlob opens a blob that clients may see.
+// openBlob opens a blob that clients may see, and that is here.
 func (s *storage) openBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
-	hidden := false
+	if s.hidesBlob(tid) {
+		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
+	}
+	return s.st.BlobHere(oid, tid)
+}
+
+// hidesBlob reports whether clients may not see the blobs of a transaction.
+func (s *storage) hidesBlob(tid zodb.Tid) (hidden bool) {
 	if s.opt.Moment != nil {
 		s.view(func(visible zodb.Tid) { hidden = s.hides(tid, visible) })
 	}
-	if hidden {
-		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
-	}
-	return s.st.OpenBlob(oid, tid)
+	return hidden
 }
 
 // Expect says that a storage of this name will be offered: clients that ask for it before wait.

@@ -199,7 +199,7 @@ func (s *storage) tell(ctx context.Context, batch []filestorage.Invalidation) er
 
 // readNews announces what is in the storage after the last transaction that was announced.
 func (s *storage) readNews(ctx context.Context) error {
-	it, err := s.st.Iterate(s.visible, false)
+	it, err := s.st.IterateRecords(s.visible, false)
 	if err != nil {
 		return err
 	}

@@ -24,5 +24,6 @@ func blobsCommand() *cobra.Command {
 		},
 	}
 	cmd.AddCommand(blobsAuditCommand(), blobsRecoverCommand(), blobsConvertCommand())
+	cmd.AddCommand(blobsPushCommand(), blobsPullCommand(), blobsVerifyCommand())
 	return cmd
 }

@@ -74,6 +74,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.IntVar(&f.config.MaxSecondaries, "max-secondaries", node.DefaultMaxSecondaries,
 		"limit of connected secondaries")
 	registerCopies(flags, &f.config)
+	registerBlobs(flags, &f.config.BlobPlaces)
 	flags.IntVar(&f.config.MaxPerAddress, "max-per-address", node.DefaultMaxPerAddress,
 		"limit of unauthenticated connections per address")
 	flags.DurationVar(&f.config.HandshakeTimeout, "handshake-timeout", node.DefaultHandshakeTimeout,
@@ -104,6 +105,18 @@ func registerCopies(flags *pflag.FlagSet, c *node.Config) {
 		"the files must be there: take an empty folder for a disk that is not mounted, and do not start")
 	flags.StringVar(&c.Reseed, "reseed", node.ReseedAsk,
 		"what a secondary does that has lost its data file: ask, or auto: set it aside and take everything anew")
+}
+
+// registerBlobs adds the flags of where blobs are beside the blob directory.
+func registerBlobs(flags *pflag.FlagSet, b *node.BlobConfig) {
+	flags.Int64Var(&b.CacheSize, "blob-cache-size", 0, "target size of the blob directory, in `BYTES`: other blobs "+
+		"are fetched when somebody asks; 0: it has all blobs")
+	flags.IntVar(&b.CacheCheck, "blob-cache-size-check", node.DefaultBlobCheck,
+		"how many `PERCENT` of it come before it is looked what is too much")
+	flags.StringVar(&b.Store, "blobs-store", "", "`URL` of an object store that has all blobs: s3://, gs://, "+
+		"azblob:// or file://")
+	flags.StringVar(&b.Upload, "blobs-upload", node.UploadNow,
+		"when blobs are put there: now, before clients hear of a commit, or later")
 }
 
 // registerVerify adds the flags of verifications, and of what follows from them.

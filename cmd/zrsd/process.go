@@ -72,6 +72,10 @@ func storage(st *config.Storage) node.Storage {
 	}
 	z := st.Replication
 	common.SharedBlobs = z.Blobs.V == "shared"
+	common.BlobPlaces = node.BlobConfig{
+		CacheSize: z.BlobCacheSize.V, CacheCheck: int(z.BlobCacheSizeCheck.V), Store: z.BlobsStore.V,
+		Upload: z.BlobsUpload.V,
+	}
 	common.ReplicateTo = z.ReplicateTo.V
 	common.Advertise, common.Name = z.Advertise.V, z.Name.V
 	common.Sync = cluster.SyncConfig{

@@ -150,6 +150,7 @@ func (s samples) zeo(z *ZEO) {
 }
 
 func (s samples) storage(st *Storage) {
+	s.blobPlaces(st)
 	if st.LastTid != nil {
 		s.gauge(mLastTid, tidUnix(*st.LastTid))
 	}
@@ -355,3 +356,22 @@ func oneIf(b bool) float64 {
 func unix(t time.Time) float64 { return float64(t.UnixNano()) / 1e9 }
 
 func tidUnix(t zodb.Tid) float64 { return t.TimeStamp().Unix() }
+
+// blobPlaces are those of a blob cache and an object store, where there are any.
+func (s samples) blobPlaces(st *Storage) {
+	if c := st.BlobCache; c != nil {
+		s.gauge(mCacheBytes, float64(c.Bytes))
+		s.gauge(mCacheTarget, float64(c.Target))
+		s.counter(mCacheHits, c.Hits)
+		s.counter(mCacheMisses, c.Misses)
+		s.counter(mCacheFailed, c.Failed)
+		s.counter(mCacheFetched, c.Fetched)
+		s.counter(mCacheEvicted, c.Evicted)
+	}
+	if b := st.BlobStore; b != nil {
+		s.gauge(mStoreWaiting, float64(b.Waiting))
+		s.gauge(mStoreFails, oneIf(b.LastError != nil))
+		s.counter(mStoreUploads, b.Uploaded)
+		s.counter(mStoreUploaded, b.Bytes)
+	}
+}

@@ -97,6 +97,19 @@ var (
 	mBlobs    = theStorage.gauge("blob_files", "Files of blobs, as of the last verification.")
 	mBlobSize = theStorage.gauge("blob_size_bytes", "Size of all blobs, as of the last verification.")
 
+	mCacheBytes   = theStorage.gauge("blob_cache_bytes", "Blobs in the blob cache.")
+	mCacheTarget  = theStorage.gauge("blob_cache_target_bytes", "What it is kept at.")
+	mCacheHits    = theStorage.counter("blob_cache_hits_total", "Blobs that were asked for and in the blob cache.")
+	mCacheMisses  = theStorage.counter("blob_cache_fetches_total", "Blobs that were asked for elsewhere.")
+	mCacheFailed  = theStorage.counter("blob_cache_fetch_failures_total", "Of these, those that did not come.")
+	mCacheFetched = theStorage.counter("blob_cache_fetched_bytes_total", "What came.")
+	mCacheEvicted = theStorage.counter("blob_cache_evicted_total", "Blobs that were dropped from it.")
+	mStoreWaiting = theStorage.gauge("blob_store_waiting", "Blobs that were committed here and are not in the object "+
+		"store yet.")
+	mStoreFails    = theStorage.gauge("blob_store_failing", "1 while uploads to the object store fail.")
+	mStoreUploads  = theStorage.counter("blob_store_uploads_total", "Blobs that were put into the object store.")
+	mStoreUploaded = theStorage.counter("blob_store_uploaded_bytes_total", "Their size.")
+
 	mPackLast = theStorage.gauge("pack_last_timestamp_seconds", "When the last pack since the start ended, Unix "+
 		"time.")
 	mPackSeconds = theStorage.gauge("pack_last_duration_seconds", "How long it took.")

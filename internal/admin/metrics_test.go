@@ -110,6 +110,18 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 		{`zrsd_disk_size_bytes{folder="/srv"}`, 1 << 40, 1, func(st *admin.Status) { st.Storage.Disks[0].Size = 1 }},
 		{`zrsd_blob_files`, 2, 9, pass(func(p *verify.Pass) { p.Blobs = 9 })},
 		{`zrsd_blob_size_bytes`, 3 << 20, 1, pass(func(p *verify.Pass) { p.BlobSize = 1 })},
+		{`zrsd_blob_cache_bytes`, 3000, 1, func(st *admin.Status) { st.Storage.BlobCache.Bytes = 1 }},
+		{`zrsd_blob_cache_target_bytes`, 4000, 1, func(st *admin.Status) { st.Storage.BlobCache.Target = 1 }},
+		{`zrsd_blob_cache_hits_total`, 70, 71, func(st *admin.Status) { st.Storage.BlobCache.Hits++ }},
+		{`zrsd_blob_cache_fetches_total`, 9, 10, func(st *admin.Status) { st.Storage.BlobCache.Misses++ }},
+		{`zrsd_blob_cache_fetch_failures_total`, 1, 2, func(st *admin.Status) { st.Storage.BlobCache.Failed++ }},
+		{`zrsd_blob_cache_fetched_bytes_total`, 8000, 1, func(st *admin.Status) { st.Storage.BlobCache.Fetched = 1 }},
+		{`zrsd_blob_cache_evicted_total`, 5, 6, func(st *admin.Status) { st.Storage.BlobCache.Evicted++ }},
+		{`zrsd_blob_store_waiting`, 2, 3, func(st *admin.Status) { st.Storage.BlobStore.Waiting++ }},
+		{`zrsd_blob_store_failing`, 1, 0, func(st *admin.Status) { st.Storage.BlobStore.LastError = nil }},
+		{`zrsd_blob_store_uploads_total`, 30, 31, func(st *admin.Status) { st.Storage.BlobStore.Uploaded++ }},
+		{`zrsd_blob_store_uploaded_bytes_total`, 30000, 1, func(st *admin.Status) { st.Storage.BlobStore.Bytes = 1 }},
+		{`zrsd_blob_files`, 0, 9, pass(func(p *verify.Pass) { p.Blobs = 9 })},
 		{`zrsd_pack_last_timestamp_seconds`, 1772600767, 1772600768, func(st *admin.Status) {
 			st.Storage.LastPack.Ended = st.Storage.LastPack.Ended.Add(time.Second)
 		}},

@@ -204,7 +204,36 @@ type Storage struct {
 	Lock *Durations `json:"commit_lock_seconds"`
 	// Disks are those of the data file and, if it has another one, of the blob directory.
 	Disks []Disk `json:"disks"`
+	// BlobCache is nil where the blob directory has all blobs, and BlobStore where there is no object store.
+	BlobCache *BlobCache `json:"blob_cache"`
+	BlobStore *BlobStore `json:"blob_store"`
 	// LastError is the last failure to read the storage for secondaries, and when it came; nil: it is over.
+	LastError   *string    `json:"last_error"`
+	LastErrorAt *time.Time `json:"last_error_at"`
+}
+
+// A BlobCache is a blob directory that has a part of the blobs.
+type BlobCache struct {
+	Target  int64 `json:"target_bytes"`
+	Bytes   int64 `json:"bytes"`         // that are here
+	Blobs   int64 `json:"blobs"`         // likewise
+	Hits    int64 `json:"hits"`          // blobs that were asked for and here
+	Misses  int64 `json:"misses"`        // fetches that were begun
+	Fetched int64 `json:"fetched_bytes"` // by those that came to their end
+	Failed  int64 `json:"failed"`        // fetches
+	Evicted int64 `json:"evicted"`       // blobs
+	Stuck   int64 `json:"kept"`          // how often a blob could not go because nobody else was known to have it
+}
+
+// A BlobStore is an object store that has all blobs.
+type BlobStore struct {
+	Store    string    `json:"store"`          // URL, without parameters and credentials
+	Upload   string    `json:"upload"`         // "now" or "later"
+	Waiting  int64     `json:"waiting"`        // blobs that were committed here and are not in it yet
+	Uploaded int64     `json:"uploaded"`       // blobs, since the storage was opened
+	Bytes    int64     `json:"uploaded_bytes"` // of them
+	Tid      *zodb.Tid `json:"complete_tid"`   // up to here it is known to have all; nil: nothing is known
+	// LastError is why uploads fail at present, since LastErrorAt; nil: they do not.
 	LastError   *string    `json:"last_error"`
 	LastErrorAt *time.Time `json:"last_error_at"`
 }

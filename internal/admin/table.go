@@ -223,8 +223,20 @@ func storageNotes(s *Storage) string {
 	switch {
 	case s.Shared:
 		notes = append(notes, "with shared blobs")
+	case s.BlobCache != nil:
+		notes = append(notes, fmt.Sprintf("with a blob cache: %s of %s", bytesText(&s.BlobCache.Bytes),
+			bytesText(&s.BlobCache.Target)))
 	case s.Blobs:
 		notes = append(notes, "with blobs")
+	}
+	if b := s.BlobStore; b != nil {
+		notes = append(notes, fmt.Sprintf("blobs in %s", b.Store))
+		if b.Waiting > 0 {
+			notes = append(notes, fmt.Sprintf("%d still to upload", b.Waiting))
+		}
+		if b.LastError != nil {
+			notes = append(notes, "uploads fail: "+*b.LastError)
+		}
 	}
 	if len(notes) == 0 {
 		return ""

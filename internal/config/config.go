@@ -109,6 +109,10 @@ type Replication struct {
 	KeepAliveDelay      Value[time.Duration]
 	Protocol            Value[string] // auto, native or zrs2
 	Blobs               Value[string] // local or shared
+	BlobCacheSize       Value[int64]  // bytes; 0: all blobs are here
+	BlobCacheSizeCheck  Value[int64]  // percent
+	BlobsStore          Value[string] // URL; "": none
+	BlobsUpload         Value[string] // now or later
 	SecretFile          Value[string]
 	Coordinator         Value[string] // "": roles are changed by hand
 	CoordinatorPrefix   Value[string] // "": made of the storage id

@@ -127,6 +127,18 @@ var zrsTable = &table{
 			doc: "`shared`: the blob directory is the primary's own, as on a NAS: blobs are not sent, nothing is " +
 				"written " +
 				"there. A setting of secondaries."},
+		{name: "blob-cache-size", kind: "byte-size", preset: "0", ours: true,
+			doc: "The target size of the blob directory, which is a cache then: other blobs are fetched from " +
+				"another node or the object store when somebody asks; 0: it has all blobs. The key of ZEO's " +
+				"clients."},
+		{name: "blob-cache-size-check", kind: "integer", preset: "10", ours: true,
+			doc: "How many percent of it come before it is looked what is too much, and are free afterwards."},
+		{name: "blobs-store", kind: "string", ours: true,
+			doc: "URL of an object store that has all blobs: `s3://`, `gs://`, `azblob://` or `file://`, see " +
+				"[blobs](blobs.md)."},
+		{name: "blobs-upload", kind: "now or later", preset: "now", ours: true,
+			doc: "When a blob is put there: `now`, before clients hear of the commit, or `later`, before it may " +
+				"leave this node."},
 		{name: "secret-file", kind: "path", ours: true,
 			doc: "File with a secret that both sides must have. It does not encrypt."},
 		{name: "coordinator", kind: "string", ours: true,

@@ -175,7 +175,10 @@ func (c *Config) correct(ctx context.Context, st *filestorage.Storage, s verify.
 // that needs no operator, before the client is answered.
 func (h *healer) correctBlob(ctx context.Context, st *filestorage.Storage, oid zodb.Oid, tid zodb.Tid) bool {
 	v := h.c.verifiable.Load()
-	if data, err := st.LoadSerial(oid, tid); v == nil || v.blobs.own == nil || err != nil || !zodb.IsBlobRecord(data) {
+	if v == nil || v.blobs.own == nil || v.blobs.cached() {
+		return false
+	}
+	if data, err := st.LoadSerial(oid, tid); err != nil || !zodb.IsBlobRecord(data) {
 		return false // there has to be none
 	}
 	s := verify.Suspect{Blob: true, Oid: &oid, Tid: &tid, Found: "a client has asked for it, and it cannot be opened"}

@@ -18,6 +18,7 @@ import (
 type blobDir struct {
 	own    *blobstore.Store
 	shared *blobstore.Shared
+	places *blobPlaces // nil: the directory is all there is
 }
 
 // A noBlobsError says that the blob directory is missing or empty, and the data file has blobs.
@@ -43,7 +44,7 @@ func (e *noBlobsError) Error() string {
 // mounted there is away. New blobs would go where nobody finds them later, and secondaries would get the records of old
 // ones without them. The data file is looked through for that only then.
 func (c *Config) missesBlobs(ctx context.Context, f *nodeStatus) error {
-	if c.Blobs == "" || c.SharedBlobs {
+	if c.Blobs == "" || c.SharedBlobs || c.BlobPlaces.CacheSize > 0 {
 		return nil
 	}
 	if blank, err := blobstore.Blank(c.FS, c.Blobs); err != nil || !blank {
@@ -83,12 +84,25 @@ func (c *Config) openBlobs(readOnly bool) (d blobDir, err error) {
 // storage is the directory as a storage needs it.
 func (d blobDir) storage() filestorage.Blobs {
 	switch {
+	case d.cached():
+		return d.places.cache
 	case d.own != nil:
 		return d.own
 	case d.shared != nil:
 		return d.shared
 	}
 	return nil
+}
+
+// cached reports whether only a part of the blobs is here.
+func (d blobDir) cached() bool { return d.places != nil && d.places.cache != nil }
+
+// lend opens blobs that are here for nodes that ask for some; nil: as for others.
+func (d blobDir) lend() func(zodb.Oid, zodb.Tid) (primary.BlobFile, error) {
+	if !d.cached() {
+		return nil
+	}
+	return func(oid zodb.Oid, tid zodb.Tid) (primary.BlobFile, error) { return d.own.OpenBlob(oid, tid) }
 }
 
 // following is the directory as a secondary verifies it; nil when blobs are sent.

@@ -43,6 +43,7 @@ type Config struct {
 	Name        string            // how others call this node; empty: host and data file
 	Blobs       string            // path of the blob directory; empty: none
 	SharedBlobs bool              // Blobs is the primary's own directory: blobs are not sent, and it is only read
+	BlobPlaces  BlobConfig        // where blobs are beside that
 	ReplicateTo endpoint.Endpoint // where secondaries connect; required on a primary
 	Advertise   endpoint.Endpoint // where others reach ReplicateTo; zero: there, by this machine's name
 	Admin       endpoint.Endpoint // zero: no admin server, or see AdminBeside
@@ -199,6 +200,9 @@ func (c *Config) check() error {
 			"out one of the two"}
 	}
 	if err := c.checkSeeds(); err != nil {
+		return err
+	}
+	if err := c.checkBlobs(); err != nil {
 		return err
 	}
 	if err := c.checkReseed(); err != nil {
@@ -385,6 +389,10 @@ func (c *SecondaryConfig) check() error {
 	}
 	if err := c.checkProtocol(); err != nil {
 		return err
+	}
+	if c.Protocol == secondary.ProtocolZrs2 && c.BlobPlaces.CacheSize > 0 && c.BlobPlaces.Store == "" {
+		return &ConfigError{"--protocol zrs2 with --blob-cache-size: a zc.zrs primary gives no single blobs; name an " +
+			"object store with --blobs-store, or leave out the cache"}
 	}
 	if err := c.checkFrame(); err != nil {
 		return err

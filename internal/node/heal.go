@@ -364,7 +364,7 @@ func (c *Config) healOptions(v *verifiable, st *filestorage.Storage, by string, 
 	if v.chain != nil {
 		opt.Kept = func() (state.Chain, error) { return v.chain.Kept(), nil }
 	}
-	if v.blobs.own != nil && v.blobs.own.Here() == nil {
+	if v.blobs.own != nil && !v.blobs.cached() && v.blobs.own.Here() == nil {
 		opt.Blobs = v.blobs.own
 	}
 	if v.peers != nil {

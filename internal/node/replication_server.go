@@ -14,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A replicationServer serves the secondaries of a node.
@@ -42,7 +43,7 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 
 // seeds says how the data file of src is sent as it is.
 func (c *Config) seeds(src primary.Source, blobs blobDir) primary.SeedOptions {
-	opt := primary.SeedOptions{OpenBlob: blobs.openForSeed(), Max: c.MaxSeeds, Rate: c.SeedRate,
+	opt := primary.SeedOptions{OpenBlob: blobs.openForSeed(), BlobHere: blobs.lend(), Max: c.MaxSeeds, Rate: c.SeedRate,
 		MaxDiffs: c.MaxDiffs}
 	if file, can := src.(interface {
 		Snapshot() (*filestorage.Snapshot, error)
@@ -88,7 +89,18 @@ func (c *Config) chain(src hashchain.Source, keep *state.Keeper) *hashchain.Loca
 	if id := keep.State(); id != nil {
 		opt.Saved = id.Chain
 	}
+	if st, can := src.(*filestorage.Storage); can {
+		src = recordsOnly{st}
+	}
 	return hashchain.Keep(src, opt)
+}
+
+// recordsOnly is a storage for who needs no blobs: a blob cache would fetch each.
+type recordsOnly struct{ *filestorage.Storage }
+
+// Iterate is IterateRecords.
+func (r recordsOnly) Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error) {
+	return r.IterateRecords(after, follow)
 }
 
 // showChain fills in how far the digests over the history are.

@@ -135,6 +135,7 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
+	defer func() { err = errors.Join(err, s.blobs.places.close()) }()
 	if err := s.openAll(ctx); err != nil {
 		return errors.Join(err, closeListener(ln))
 	}
@@ -162,7 +163,7 @@ func (s *session) work(ctx context.Context) error {
 	}
 	clients, release := s.node.Open()
 	defer release()
-	defer s.c.offered(s.st, clients)()
+	defer s.c.offered(s.st, s.blobs.places.awaits(clients))()
 	defer s.node.TakePart()()
 	defer s.c.verifies(s.verifiable())()
 	s.status.opened(s.show)
@@ -177,6 +178,7 @@ func (s *session) work(ctx context.Context) error {
 	defer end()
 	var looking sync.WaitGroup
 	looking.Go(func() { s.files.watch(life) })
+	looking.Go(func() { s.blobs.places.run(life) })
 	err := s.node.Run(ctx, s.served())
 	s.now.Store(nil)
 	s.node.Leave(errStopped)
@@ -286,6 +288,9 @@ func (s *session) openFiles(ctx context.Context) (err error) {
 	if s.blobs, err = s.c.openBlobs(false); err != nil {
 		return err
 	}
+	if err := s.openPlaces(ctx); err != nil {
+		return err
+	}
 	mustExist := s.starts == state.RolePrimary && !s.create && !s.begunAnew()
 	if s.st, err = s.c.openStorage(ctx, s.status, s.blobs, mustExist); err != nil {
 		return s.lost(err)
@@ -347,7 +352,8 @@ const firstWait = 20 * time.Millisecond
 // options are how the primary is followed.
 func (s *session) options() secondary.Options {
 	opt := secondary.Options{
-		SharedBlobs: s.blobs.following(), Name: s.status.base.Name, Dial: s.c.dialServer,
+		SharedBlobs: s.blobs.following(), BlobsOnDemand: s.blobs.cached(), Name: s.status.base.Name,
+		Dial:   s.c.dialServer,
 		Secret: s.c.read.secret, ReplicationAddr: s.replicationAddr, Chain: s.position,
 		Appended: s.chain.Appended,
 		Protocol: s.cfg.Protocol, KeepAliveDelay: s.cfg.KeepAliveDelay, NeedsIdentity: !s.c.ReplicateTo.IsZero(),

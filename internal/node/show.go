@@ -230,6 +230,7 @@ func (s *session) show(st *admin.Status) {
 		}
 	}
 	showChain(&st.Storage, s.chain)
+	s.blobs.places.show(&st.Storage)
 	s.files.show(st)
 	s.showMembership(st)
 	s.showConflict(st)

@@ -148,6 +148,8 @@ func (c *Config) passOptions(v *verifiable, req admin.VerifyRequest) verify.Opti
 	switch {
 	case v.blobs.shared != nil:
 		opt.NoBlobs = "the blob directory is the primary's own, which verifies it"
+	case v.blobs.cached():
+		opt.NoBlobs = "the blob directory is a cache: each blob is verified when it is fetched"
 	case v.blobs.own == nil:
 		opt.NoBlobs = "there is no blob directory"
 	case v.blobs.own.Here() != nil:

@@ -45,8 +45,8 @@ func openBucket(ctx context.Context, u *url.URL, prefix string, page int) (*buck
 	return &bucket{at, page}, nil
 }
 
-// put uploads content and then looks at what the store has made of it. Where the store tells no MD5, as for an upload in
-// parts or an encrypted one, it is read back.
+// put uploads content and then looks at what the store has made of it. Where the store tells no MD5, as for an upload
+// in parts or an encrypted one, it is read back.
 func (b *bucket) put(ctx context.Context, key string, c *checked) error {
 	err := b.at.Upload(ctx, key, c, &blob.WriterOptions{
 		ContentType:    "application/octet-stream",

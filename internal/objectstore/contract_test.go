@@ -96,6 +96,7 @@ func get(t *testing.T, s *objectstore.Store, key string, from, length int64) []b
 }
 
 func wholeObjects(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	s := open(objectstore.Options{})
 	for i, size := range []int{0, 1, 100_000, 20 << 20} { // the last one goes in parts
 		content, key := noise(size), fmt.Sprintf("whole/%d.blob", i)
@@ -110,6 +111,7 @@ func wholeObjects(t *testing.T, open func(objectstore.Options) *objectstore.Stor
 }
 
 func createOnly(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	s := open(objectstore.Options{})
 	for _, size := range []int{10, 20 << 20} {
 		key, mine, other := fmt.Sprintf("only/%d", size), noise(size), noise(size + 1)[1:]
@@ -127,6 +129,7 @@ func createOnly(t *testing.T, open func(objectstore.Options) *objectstore.Store)
 }
 
 func oneWins(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	s := open(objectstore.Options{AtOnce: 8})
 	won := make([]bool, 8)
 	var all sync.WaitGroup
@@ -149,6 +152,7 @@ func oneWins(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
 }
 
 func ranges(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	s := open(objectstore.Options{})
 	content := noise(1000)
 	put(t, s, "range", content)
@@ -164,6 +168,7 @@ func ranges(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
 }
 
 func notThere(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	s := open(objectstore.Options{})
 	put(t, s, "there/and/deep", nil)
 	for _, key := range []string{"absent", "there", "there/and", "there/and/deep.not"} {
@@ -187,6 +192,7 @@ func notThere(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
 }
 
 func lists(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	s := open(objectstore.Options{Page: 3})
 	keys := []string{"a", "b-1", "b/0", "b/1/x", "b/1/y", "b/1.z", "b/2", "b0", "c/d/e", "c/d/f", "c/e"}
 	for _, key := range keys {
@@ -216,6 +222,7 @@ func lists(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
 }
 
 func oddKeys(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	s := open(objectstore.Options{})
 	for _, key := range []string{"", "/a", "a/", "a//b", "../a", "a/../b", ".tmp/a", "a b", "a\x00b", "ä",
 		string(bytes.Repeat([]byte("a/b"), 400)), string(bytes.Repeat([]byte("a"), 201))} {
@@ -241,6 +248,7 @@ func (c *changingContent) ReadAt(b []byte, at int64) (int, error) {
 }
 
 func changing(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	s := open(objectstore.Options{})
 	for _, size := range []int{100, 20 << 20} {
 		key := fmt.Sprintf("changing/%d", size)
@@ -255,6 +263,7 @@ func changing(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
 }
 
 func turns(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	s := open(objectstore.Options{AtOnce: 1})
 	put(t, s, "turn", []byte("x"))
 	r, err := s.Read(t.Context(), "turn", 0, -1)
@@ -275,6 +284,7 @@ func turns(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
 }
 
 func observed(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	var calls []objectstore.Call
 	s := open(objectstore.Options{Observe: func(c objectstore.Call) { calls = append(calls, c) }})
 	put(t, s, "seen", noise(300))
@@ -290,6 +300,7 @@ func observed(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
 }
 
 func endedContext(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
 	s := open(objectstore.Options{})
 	put(t, s, "ended", noise(10))
 	ctx, cancel := context.WithCancel(t.Context())
@@ -299,7 +310,8 @@ func endedContext(t *testing.T, open func(objectstore.Options) *objectstore.Stor
 	var listErr error
 	for _, listErr = range s.List(ctx, "") {
 	}
-	for op, err := range map[string]error{"put": putErr, "read": readErr, "list": listErr, "delete": s.Delete(ctx, "ended")} {
+	all := map[string]error{"put": putErr, "read": readErr, "list": listErr, "delete": s.Delete(ctx, "ended")}
+	for op, err := range all {
 		if !errors.Is(err, context.Canceled) || objectstore.IsTemporary(err) {
 			t.Errorf("%s: %v", op, err)
 		}

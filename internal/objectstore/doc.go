@@ -12,7 +12,8 @@
 //
 // Credentials come from where the provider's own tools look for them: the environment (AWS_ACCESS_KEY_ID and the like,
 // GOOGLE_APPLICATION_CREDENTIALS, AZURE_STORAGE_ACCOUNT), files in the home folder, or the machine's role. Further
-// parameters are those of gocloud.dev/blob: profile, role, ssetype, kmskeyid, disable_https, request_checksum_calculation.
+// parameters are those of gocloud.dev/blob: profile, role, ssetype, kmskeyid, disable_https,
+// request_checksum_calculation.
 //
 // # What holds
 //
@@ -25,8 +26,9 @@
 //	   └── read again ────────────┘ (other bytes than before: nothing is stored)
 //
 // Read goes on where it was after an interruption. An error says which of these it is: ErrNotExist, ErrExists,
-// ErrPermission, ErrClock, ErrDamaged, ErrRefused, or ErrAway, which alone is tried again. That an object does not exist
-// is said only by a store that is there: a bucket that does not exist and a directory that was unmounted are ErrAway.
+// ErrPermission, ErrClock, ErrDamaged, ErrContent, ErrRefused, or ErrAway, which alone is tried again. That an object
+// does not exist is said only by a store that is there: a bucket that does not exist and a directory that was unmounted
+// are ErrAway.
 //
 // # Limits
 //

@@ -17,7 +17,7 @@ var (
 	ErrNotExist   = errors.New("there is no such object")
 	ErrExists     = errors.New("there is an object of this name with other content")
 	ErrPermission = errors.New("the store does not permit it: check the credentials and what they may do")
-	ErrClock      = errors.New("the clocks of this machine and of the store differ: set the clock, for example with NTP")
+	ErrClock      = errors.New("the clocks of this machine and the store differ: set the clock, for example with NTP")
 	ErrDamaged    = errors.New("the content is not what it should be")
 	ErrContent    = errors.New("what is to be stored cannot be read")
 	ErrRefused    = errors.New("the store refuses the request")

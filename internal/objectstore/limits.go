@@ -100,7 +100,7 @@ func (m *movingReader) Read(b []byte) (int, error) {
 
 // attempt calls do until it succeeds, fails for good, or has been tried often enough.
 func (s *Store) attempt(ctx context.Context, c *Call, do func(p *progress) error) error {
-	b := backoff.WithContext(backoff.WithMaxRetries(s.waits(), uint64(s.opt.Attempts-1)), ctx) //nolint:gosec // small
+	b := backoff.WithContext(backoff.WithMaxRetries(s.waits(), uint64(s.opt.Attempts-1)), ctx)
 	return backoff.Retry(func() error {
 		p := s.watch(ctx)
 		defer p.stop()

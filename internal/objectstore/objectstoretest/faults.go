@@ -90,6 +90,7 @@ func (p *Proxy) next(r *http.Request) Fault {
 }
 
 func (p *Proxy) serve(t *testing.T, through http.Handler, w http.ResponseWriter, r *http.Request) {
+	t.Helper()
 	f := p.next(r)
 	if f.Skew != 0 {
 		sign(t, r, time.Now().Add(f.Skew), secret)
@@ -115,6 +116,7 @@ func (p *Proxy) serve(t *testing.T, through http.Handler, w http.ResponseWriter,
 
 // sign signs a request anew.
 func sign(t *testing.T, r *http.Request, at time.Time, with string) {
+	t.Helper()
 	r.Header.Del("Authorization")
 	r.Header.Del("X-Amz-Date")
 	who := aws.Credentials{AccessKeyID: access, SecretAccessKey: with}

@@ -21,7 +21,7 @@ type Server struct {
 const (
 	bucket = "zrsd-test"
 	access = "zrsd-test-key"
-	secret = "zrsd-test-secret" //nolint:gosec // of a server that lives as long as a test
+	secret = "zrsd-test-secret"
 	region = "us-east-1"
 )
 
@@ -46,7 +46,8 @@ func Start(t *testing.T) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(t.Context(), program, "--port", s.Address, "--access", access, "--secret", secret,
+	cmd := exec.CommandContext(t.Context(), program, //nolint:gosec // that make has installed
+		"--port", s.Address, "--access", access, "--secret", secret,
 		"--region", region, "--iam-dir", filepath.Join(dir, "users"),
 		"posix", "--sidecar", filepath.Join(dir, "meta"), filepath.Join(dir, "data"))
 	cmd.Stdout, cmd.Stderr = log, log
