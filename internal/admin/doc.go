@@ -10,6 +10,7 @@
 //
 //	GET /clients  JSON: the ZEO connections
 //	GET /undo-log JSON: transactions that can be undone
+//	POST /feed    JSON lines: the transactions after one, as documents of package feed
 //	POST /pack    packs a storage: JSON lines about its progress, then its result or an error
 //
 // All three take ?storage=NAME. An error is {"error": {"reason": …, "text": …}}.
