@@ -21,11 +21,18 @@ type folders struct {
 	root string
 
 	mu      sync.Mutex
-	durable map[string]bool // folders of which all names are durable
+	durable map[string]bool     // folders of which all names are durable
+	syncing map[string]*syncing // folders that are being synced
+}
+
+// A syncing is a folder that is being synced, by some at a time. Nobody waits for it who needs other folders.
+type syncing struct {
+	by      int
+	changed bool // it got a new name meanwhile
 }
 
 func newFolders(disk vfs.FS, root string) *folders {
-	return &folders{fs: disk, root: root, durable: map[string]bool{}}
+	return &folders{fs: disk, root: root, durable: map[string]bool{}, syncing: map[string]*syncing{}}
 }
 
 // makeRoot makes the root and what is missing above it, durably.
@@ -48,6 +55,9 @@ func (f *folders) make(dir string) error {
 	changed, err := f.makeAll(dir)
 	for _, dir := range changed {
 		delete(f.durable, dir)
+		if s := f.syncing[dir]; s != nil {
+			s.changed = true
+		}
 	}
 	return err
 }
@@ -90,8 +100,6 @@ func foldersAbove(root, dir string) (list []string, err error) {
 
 // sync makes the names in dir durable, and dir itself.
 func (f *folders) sync(dir string) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
 	if err := f.fs.SyncDir(dir); err != nil {
 		return err
 	}
@@ -100,16 +108,45 @@ func (f *folders) sync(dir string) error {
 		return err
 	}
 	for _, dir := range above {
-		if f.durable[dir] {
+		if !f.begin(dir) {
 			continue
 		}
-		if err := f.fs.SyncDir(dir); err != nil {
+		err := f.fs.SyncDir(dir)
+		f.end(dir, err == nil)
+		if err != nil {
 			return err
 		}
-		if len(f.durable) == maxDurable {
-			clear(f.durable)
-		}
-		f.durable[dir] = true
 	}
 	return nil
+}
+
+// begin reports whether a folder is to be synced, and notes that it is being.
+func (f *folders) begin(dir string) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.durable[dir] {
+		return false
+	}
+	if f.syncing[dir] == nil {
+		f.syncing[dir] = &syncing{}
+	}
+	f.syncing[dir].by++
+	return true
+}
+
+// end notes what became of it. A name that came meanwhile may not have been synced.
+func (f *folders) end(dir string, synced bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	s := f.syncing[dir]
+	if s.by--; s.by == 0 {
+		delete(f.syncing, dir)
+	}
+	if !synced || s.changed {
+		return
+	}
+	if len(f.durable) == maxDurable {
+		clear(f.durable)
+	}
+	f.durable[dir] = true
 }

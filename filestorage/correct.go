@@ -13,8 +13,8 @@ import (
 )
 
 // What is known of damage changes what the readers of single objects get, before a repair, or without one: the right
-// bytes where they are known, and an error where only the place is known. Nothing is written, and packs and iterators
-// read the file as it is.
+// bytes where they are known, and an error where only the place is known. Iterators and snapshots get the right bytes
+// where they are known. Nothing is written, and packs read the file as it is.
 
 // maxCorrections bounds the bytes of patches that are kept.
 const maxCorrections = 16 << 20
@@ -139,8 +139,9 @@ func (e *openDataFile) change(how func(*corrections) error) error {
 		e.corrected.Store(nil)
 		return nil
 	}
+	proved := Patched(e.file, c.patches)
 	e.corrected.Store(&openDataFile{path: e.path, id: e.id, index: e.index, commitPoint: e.commitPoint, base: e,
-		file: &correctedFile{Patched(e.file, c.patches), e.path, c.damaged}})
+		proved: proved, file: &correctedFile{proved, e.path, c.damaged}})
 	return nil
 }
 
@@ -175,6 +176,21 @@ func (f *correctedFile) ReadAt(b []byte, off int64) (int, error) {
 		err = corruptAt(f.path, at, "what was written", "damage that a verification has found")
 	}
 	return n, err
+}
+
+// A provedFile is the file with what is proved of it at the time of each read. Iterators and seeds read it: what is right
+// they give out as soon as it is known, and what is not known they leave to the digests of who receives it.
+type provedFile struct {
+	vfs.File
+	e *openDataFile
+}
+
+// ReadAt is vfs.File.
+func (f *provedFile) ReadAt(b []byte, off int64) (int, error) {
+	if c := f.e.corrected.Load(); c != nil {
+		return c.proved.ReadAt(b, off)
+	}
+	return f.File.ReadAt(b, off)
 }
 
 // An UnreadableError says that the disk does not give a part of a file that has it.

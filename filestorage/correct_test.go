@@ -173,3 +173,48 @@ func TestCorrectionsAreBounded(t *testing.T) {
 		t.Errorf("got %v, with %d", err, len(c.patches))
 	}
 }
+
+// Iterators and seeds give out right bytes as soon as they are known: no copy is to be made of known damage.
+func TestIteratorsAndSnapshotsSeeWhatIsProved(t *testing.T) {
+	d, records := sampleFile()
+	disk := simdisk.New()
+	f := put(t, disk, "Data.fs", d.bytes)
+	s := mustOpen(t, "Data.fs", Options{FS: disk})
+	overwriteDurably(t, f, flipped(d.bytes, records[2][0]+recHeaderLen))
+	snapshot, err := s.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer snapshot.Close()
+	all, err := s.Iterate(0, false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer all.Close()
+	r := repairOf(d, 2, flipped(d.bytes, records[2][0]+recHeaderLen))
+	prove := func(vfs.FS) (Part, []Patch, error) { return Part{r.From, r.To}, r.Patches, nil }
+	if err := s.Correct(prove); err != nil { // after both were opened
+		t.Fatal(err)
+	}
+	got := make([]byte, len(d.bytes))
+	if _, err := snapshot.ReadAt(got, 0); err != nil || !bytes.Equal(got, d.bytes) {
+		t.Errorf("the snapshot has other bytes than were written: %v", err)
+	}
+	for n := 0; n <= 2; n++ {
+		txn, err := all.Next(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n < 2 {
+			continue
+		}
+		rec, err := txn.NextRecord()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := d.bytes[records[2][0]+recHeaderLen:][:rec.Size]
+		if data, err := io.ReadAll(rec.Data); err != nil || !bytes.Equal(data, want) {
+			t.Errorf("the iterator has %q, %v, want %q", data, err, want)
+		}
+	}
+}

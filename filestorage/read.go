@@ -169,6 +169,7 @@ type openDataFile struct {
 	corrections corrections                  // of correcting
 	corrected   atomic.Pointer[openDataFile] // with the corrections; nil: there are none
 	base        *openDataFile                // of a corrected one
+	proved      vfs.File                     // of a corrected one: with the patches, and as it is elsewhere
 }
 
 // newEdition returns a data file without a file, held by its storage.

@@ -383,7 +383,7 @@ func (s *Storage) source() *source {
 // sourceOf takes over what holds e. Whatever comes of the source has the same openBlob.
 func (s *Storage) sourceOf(e *openDataFile, openBlob func(zodb.Oid, zodb.Tid) (vfs.File, error)) *source {
 	return &source{
-		commitPoint: e.commitPoint, file: e.file, path: e.path, openBlob: openBlob, meets: s.meets,
+		commitPoint: e.commitPoint, file: &provedFile{e.file, e}, path: e.path, openBlob: openBlob, meets: s.meets,
 		index:     func() *index { return e.index },
 		successor: func(context.Context) (*source, error) { return s.sourceOf(s.hold(), openBlob), nil },
 		release:   func() error { e.release(); return nil },

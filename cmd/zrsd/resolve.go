@@ -7,6 +7,8 @@ import (
 	"net"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/zeo/client"
@@ -38,17 +40,18 @@ func (f *tlsFlags) replication(ctx context.Context, flag, given string) (endpoin
 	return found, flagError(flag, err)
 }
 
-// replications does so for several addresses.
+// replications does so for several addresses, at the same time: one that is silent takes as long as all of them.
 func (f *tlsFlags) replications(ctx context.Context, flag string, given []endpoint.Endpoint) ([]endpoint.Endpoint,
 	error) {
 	list := make([]endpoint.Endpoint, len(given))
+	var g errgroup.Group
 	for i, one := range given {
-		var err error
-		if list[i], err = f.replication(ctx, flag, one.String()); err != nil {
-			return nil, err
-		}
+		g.Go(func() (err error) {
+			list[i], err = f.replication(ctx, flag, one.String())
+			return err
+		})
 	}
-	return list, nil
+	return list, g.Wait()
 }
 
 // dialZEO connects to the ZEO server that a flag names: by its address, or by the admin address of the node or the path
