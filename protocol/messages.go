@@ -18,8 +18,8 @@ type Position struct {
 	Value zodb.Digest `msgpack:"value" json:"value"`
 }
 
-// BlobsOnDemand is the capability to follow without blobs. A secondary names it when it asks for each blob when somebody
-// needs it; a primary that names it, too, sends it records only.
+// BlobsOnDemand is the capability to follow without blobs. A secondary names it when it asks for each blob when
+// somebody needs it; a primary that names it, too, sends it records only.
 const BlobsOnDemand = "blobs-on-demand"
 
 // SharedBlobs is the capability to share a blob directory. A secondary names it when it sees the primary's directory

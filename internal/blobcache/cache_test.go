@@ -76,11 +76,16 @@ func (s *source) Fetch(ctx context.Context, oid zodb.Oid, tid zodb.Tid, into zod
 
 func newCache(t *testing.T, disk vfs.FS, target int64, sources ...blobcache.Source) *blobcache.Dir {
 	t.Helper()
-	store, err := blobstore.Open("/blobs", blobstore.Options{FS: disk})
+	return newCacheAt(t, disk, "/blobs", target, sources...)
+}
+
+func newCacheAt(tb testing.TB, disk vfs.FS, dir string, target int64, sources ...blobcache.Source) *blobcache.Dir {
+	tb.Helper()
+	store, err := blobstore.Open(dir, blobstore.Options{FS: disk})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return blobcache.New(t.Context(), blobcache.Options{Store: store, Target: target,
+	return blobcache.New(tb.Context(), blobcache.Options{Store: store, Target: target,
 		Sources: func() []blobcache.Source { return sources }})
 }
 

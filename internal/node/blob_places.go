@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"sync"
+	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
@@ -67,6 +68,8 @@ type blobPlaces struct {
 	cache   *blobcache.Dir     // nil: the directory has all blobs
 	upload  *blobcache.Uploader
 
+	leads func() bool
+
 	mu    sync.Mutex
 	peers map[string]*blobcache.Peer
 }
@@ -78,6 +81,7 @@ func (s *session) openPlaces(ctx context.Context) error {
 		return nil
 	}
 	p := &blobPlaces{c: s.c, peers: map[string]*blobcache.Peer{}}
+	p.leads = func() bool { return s.node != nil && s.node.IsPrimary() }
 	s.blobs.places = p
 	if b.Store != "" {
 		store, err := objectstore.Open(ctx, b.Store, objectstore.Options{FS: s.c.FS})
@@ -102,7 +106,7 @@ func (s *session) openPlaces(ctx context.Context) error {
 func (s *session) uploader(p *blobPlaces) *blobcache.Uploader {
 	opt := blobcache.UploadOptions{
 		Objects: *p.objects, FS: vfs.OrOS(s.c.FS), Data: s.c.Data, Later: s.c.BlobPlaces.Upload == UploadLater,
-		Open: s.blobs.own.OpenBlob, Leads: func() bool { return s.node != nil && s.node.IsPrimary() },
+		Open: s.blobs.own.OpenBlob, Leads: p.leads,
 		Records: func(after zodb.Tid) (zodb.Iterator, error) { return s.st.IterateRecords(after, false) },
 		Last:    func() zodb.Tid { return s.st.LastTid() }, Logger: s.c.Logger.Named("blobs"),
 	}
@@ -187,11 +191,44 @@ func (p *blobPlaces) run(ctx context.Context) {
 	var all sync.WaitGroup
 	if p.cache != nil {
 		all.Go(func() { p.cache.Run(ctx) })
+		all.Go(func() { p.tellPromotions(ctx) })
 	}
 	if p.upload != nil {
 		all.Go(func() { p.upload.Run(ctx) })
 	}
 	all.Wait()
+}
+
+// leadsLook is how often it is looked whether the node has become primary.
+const leadsLook = time.Second
+
+// tellPromotions has an operator know that a primary has a part of the blobs, and where the others are.
+func (p *blobPlaces) tellPromotions(ctx context.Context) {
+	tick := time.NewTicker(leadsLook)
+	defer tick.Stop()
+	for led := false; ; {
+		if leads := p.leads(); leads != led {
+			led = leads
+			if led {
+				p.tellPromotion()
+			}
+		}
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (p *blobPlaces) tellPromotion() {
+	var others []string
+	for _, s := range p.sources() {
+		others = append(others, s.String())
+	}
+	have := p.cache.Stats()
+	p.c.Logger.Warn("this primary has a part of the blobs only; others have to stay where they are", "blobs", have.Blobs,
+		"size", have.Bytes, "others", others)
 }
 
 // close closes connections, after the storage.
