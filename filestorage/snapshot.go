@@ -2,10 +2,12 @@ package filestorage
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"sync"
 
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -76,6 +78,30 @@ func (n *Snapshot) EndsAt(ctx context.Context, tid zodb.Tid, pos int64) (bool, e
 		return false, fmt.Errorf("transaction %v before offset %d of %s: %w", tid, pos, n.src.path, readError(err))
 	}
 	return h.Tid == tid && h.Status != zodb.StatusCheckpoint, nil
+}
+
+// Renew takes what was committed since, of the same file, and reports whether that is still the file of the storage.
+// When a pack has put another in its place, it has its last end then, and does not grow any more. Nobody else may use
+// the snapshot meanwhile.
+func (n *Snapshot) Renew() (current bool, err error) {
+	ended := n.src.ended() // first: what ends it comes after the last change
+	n.end, n.last = n.src.get()
+	switch {
+	case errors.Is(ended, errReplaced):
+		return false, nil
+	case ended != nil:
+		return false, fmt.Errorf("snapshot of %s: %w", n.src.path, ended)
+	}
+	return true, nil
+}
+
+// Number is that of the file on its disk, which no other file there has; 0: the disk has none.
+func (n *Snapshot) Number() (uint64, error) {
+	info, err := vfs.LookAt(n.src.file)
+	if err != nil {
+		return 0, fmt.Errorf("look at %s: %w", n.src.path, err)
+	}
+	return vfs.Number(info), nil
 }
 
 // Close lets go of the file.

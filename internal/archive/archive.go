@@ -1,0 +1,210 @@
+package archive
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/objectstore"
+)
+
+// ErrEmpty says that there is no archive at a place.
+var ErrEmpty = errors.New("there is no archive here yet: check the URL; an archive is made by the first node that " +
+	"writes to it")
+
+// An Archive is what is at a place. It may be used concurrently.
+type Archive struct {
+	store    Store
+	packer   *packer
+	Identity Identity
+}
+
+// Open reads what the archive at a place is of. ErrEmpty: there is none.
+func Open(ctx context.Context, store Store, keys Keys) (*Archive, error) {
+	p, err := newPacker(keys)
+	if err != nil {
+		return nil, err
+	}
+	a := &Archive{store: store, packer: p}
+	b, err := read(ctx, store, identityName, 0, -1, maxManifest)
+	if missing(err) {
+		return nil, fmt.Errorf("%s: %w", store, ErrEmpty)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return a, decodeDocument(identityName, b, &a.Identity)
+}
+
+// found makes the archive of a storage, or returns that which is there already.
+func found(ctx context.Context, store Store, keys Keys, storage, by string, recipients []string) (*Archive, error) {
+	a, err := Open(ctx, store, keys)
+	if !errors.Is(err, ErrEmpty) {
+		return a, err
+	}
+	id := Identity{
+		Format: format, Archive: rand.Text(), Storage: storage, Made: time.Now().UTC().Truncate(time.Second), By: by,
+		Recipients: recipients,
+	}
+	b, err := encodeDocument(&id)
+	if err != nil {
+		return nil, err
+	}
+	if _, err := store.Put(
+		ctx,
+		identityName,
+		bytes.NewReader(b),
+	); err != nil &&
+		!errors.Is(err, objectstore.ErrExists) {
+		return nil, err
+	}
+	return Open(ctx, store, keys)
+}
+
+// has reports whether there is an object.
+func (a *Archive) has(ctx context.Context, name string) (bool, error) {
+	_, err := a.store.Stat(ctx, name)
+	if missing(err) {
+		return false, nil
+	}
+	return err == nil, err
+}
+
+// String is where the archive is.
+func (a *Archive) String() string { return a.store.String() }
+
+// numbers returns the generations that have a manifest, in order.
+func (a *Archive) numbers(ctx context.Context) (list []uint64, err error) {
+	for o, err := range a.store.List(ctx, generations) {
+		if err != nil {
+			return nil, err
+		}
+		if n, ok := parseGeneration(o.Key); ok {
+			list = append(list, n)
+		}
+	}
+	slices.Sort(list)
+	return list, nil
+}
+
+// manifest reads that of a generation.
+func (a *Archive) manifest(ctx context.Context, n uint64) (*Manifest, error) {
+	b, err := read(ctx, a.store, generationName(n), 0, -1, maxManifest)
+	if err != nil {
+		return nil, err
+	}
+	m, err := decodeManifest(n, b)
+	if err == nil && (m.Archive != a.Identity.Archive || m.Storage != a.Identity.Storage) {
+		err = damaged(generationName(n), "it is of another archive")
+	}
+	return m, err
+}
+
+// header reads the fixed part of a segment. Its absence is objectstore.ErrNotExist.
+func (a *Archive) header(ctx context.Context, id SegmentID) (*Header, error) {
+	b, err := read(ctx, a.store, id.name(), 0, HeaderLen, HeaderLen)
+	if err != nil {
+		return nil, err
+	}
+	return decodeHeader(id, b)
+}
+
+// A Segment is a whole segment, verified.
+type Segment struct {
+	*Header
+	Blobs []BlobEntry
+	Bytes []byte // of the data file; nil: they are encrypted and there is no identity
+}
+
+// segment reads a segment as a whole.
+func (a *Archive) segment(ctx context.Context, id SegmentID) (*Segment, error) {
+	b, err := read(ctx, a.store, id.name(), 0, -1, HeaderLen+2*maxStored)
+	if err != nil {
+		return nil, err
+	}
+	return a.decodeSegment(id, b)
+}
+
+func (a *Archive) decodeSegment(id SegmentID, b []byte) (*Segment, error) {
+	h, err := decodeHeader(id, b)
+	if err != nil {
+		return nil, err
+	}
+	if int64(len(b)) != h.size() {
+		return nil, damaged(id.name(), "it has %d bytes, want %d", len(b), h.size())
+	}
+	s := &Segment{Header: h}
+	if s.Blobs, err = a.decodeBlobs(h, b[HeaderLen:][:h.TableLen]); err != nil {
+		return nil, err
+	}
+	body := b[HeaderLen+h.TableLen:]
+	if sum := sumOf(body); sum != h.BodySum {
+		return nil, damaged(id.name(), "its body has digest %x…, want %x…", sum[:4], h.BodySum[:4])
+	}
+	if h.Age && len(a.packer.keys.Identities) == 0 {
+		return s, nil
+	}
+	if s.Bytes, err = a.packer.unpack(h, body); err != nil {
+		return nil, damaged(id.name(), "%v", err)
+	}
+	return s, nil
+}
+
+func (a *Archive) decodeBlobs(h *Header, table []byte) ([]BlobEntry, error) {
+	if sum := sumOf(table); sum != h.TableSum {
+		return nil, damaged(h.ID.name(), "its table has digest %x…, want %x…", sum[:4], h.TableSum[:4])
+	}
+	if h.Blobs == 0 {
+		return nil, nil
+	}
+	plain, err := a.packer.decompress(table, int64(h.Blobs)*entryLen)
+	if err != nil {
+		return nil, damaged(h.ID.name(), "its table: %v", err)
+	}
+	list, err := decodeTable(plain, h.Blobs)
+	if err != nil {
+		return nil, damaged(h.ID.name(), "%v", err)
+	}
+	return list, nil
+}
+
+// blobsOf reads the table of a segment only.
+func (a *Archive) blobsOf(ctx context.Context, h *Header) ([]BlobEntry, error) {
+	if h.Blobs == 0 {
+		return nil, nil
+	}
+	b, err := read(ctx, a.store, h.ID.name(), HeaderLen, h.TableLen, maxStored)
+	if err != nil {
+		return nil, err
+	}
+	return a.decodeBlobs(h, b)
+}
+
+// encodeSegment completes a header and returns the object.
+func (p *packer) encodeSegment(h *Header, content []byte, list []BlobEntry) ([]byte, error) {
+	body, err := p.pack(content)
+	if err != nil {
+		return nil, err
+	}
+	var table []byte
+	if len(list) > 0 {
+		table = p.compress(encodeTable(list))
+	}
+	h.Range, h.Age, h.Blobs = sumOf(content), p.encrypts(), uint64(len(list))
+	h.After = chainAfter(h.Before, h.From, h.To, h.Range)
+	h.TableLen, h.TableSum = int64(len(table)), sumOf(table)
+	h.BodyLen, h.BodySum = int64(len(body)), sumOf(body)
+	return slices.Concat(h.encode(), table, body), nil
+}
+
+// randomName is that of a new blob object.
+func randomName() uint64 {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // never fails: it ends the process where the system has no randomness
+	return binary.BigEndian.Uint64(b[:])
+}

@@ -1,0 +1,116 @@
+package archive
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+
+	"filippo.io/age"
+	"github.com/klauspost/compress/zstd"
+)
+
+// Keys are for whom the content of an archive is encrypted, and who reads it.
+type Keys struct {
+	Recipients []age.Recipient // none: it is not encrypted
+	Identities []age.Identity  // none: what is encrypted cannot be read
+}
+
+// ErrNoIdentity says that content is encrypted and nothing here can read it.
+var ErrNoIdentity = errors.New("it is encrypted: give the file with the age identity, with --identity")
+
+// A packer compresses and encrypts. It may be used concurrently.
+type packer struct {
+	keys Keys
+	enc  *zstd.Encoder
+	dec  *zstd.Decoder
+}
+
+var sharedPacker = sync.OnceValues(func() (*packer, error) {
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2))
+	if err != nil {
+		return nil, err
+	}
+	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRange+maxSegBlobs*entryLen),
+		zstd.WithDecoderConcurrency(4))
+	return &packer{enc: enc, dec: dec}, err
+})
+
+func newPacker(keys Keys) (*packer, error) {
+	shared, err := sharedPacker()
+	if err != nil {
+		return nil, err
+	}
+	return &packer{keys, shared.enc, shared.dec}, nil
+}
+
+// compress returns b compressed.
+func (p *packer) compress(b []byte) []byte { return p.enc.EncodeAll(b, nil) }
+
+// decompress returns what becomes of b, which has to be of this length.
+func (p *packer) decompress(b []byte, length int64) ([]byte, error) {
+	out, err := p.dec.DecodeAll(b, make([]byte, 0, length))
+	if err != nil {
+		return nil, fmt.Errorf("it cannot be decompressed: %w", err)
+	}
+	if int64(len(out)) != length {
+		return nil, fmt.Errorf("it becomes %d bytes, want %d", len(out), length)
+	}
+	return out, nil
+}
+
+func (p *packer) encrypts() bool { return len(p.keys.Recipients) > 0 }
+
+// pack returns the body of a segment.
+func (p *packer) pack(content []byte) ([]byte, error) {
+	b := p.compress(content)
+	if !p.encrypts() {
+		return b, nil
+	}
+	var out bytes.Buffer
+	w, err := age.Encrypt(&out, p.keys.Recipients...)
+	if err != nil {
+		return nil, fmt.Errorf("encrypt a segment: %w", err)
+	}
+	if _, err := w.Write(b); err != nil {
+		return nil, fmt.Errorf("encrypt a segment: %w", err)
+	}
+	if err := w.Close(); err != nil {
+		return nil, fmt.Errorf("encrypt a segment: %w", err)
+	}
+	return out.Bytes(), nil
+}
+
+// unpack returns what a body has, and verifies it.
+func (p *packer) unpack(h *Header, body []byte) ([]byte, error) {
+	if h.Age {
+		plain, err := p.decrypt(bytes.NewReader(body))
+		if err != nil {
+			return nil, err
+		}
+		if body, err = io.ReadAll(io.LimitReader(plain, maxStored+1)); err != nil {
+			return nil, fmt.Errorf("it cannot be decrypted: %w", err)
+		}
+	}
+	content, err := p.decompress(body, h.To-h.From)
+	if err != nil {
+		return nil, err
+	}
+	if sum := sha256.Sum256(content); sum != h.Range {
+		return nil, fmt.Errorf("its content has digest %x…, want %x…", sum[:4], h.Range[:4])
+	}
+	return content, nil
+}
+
+func (p *packer) decrypt(r io.Reader) (io.Reader, error) {
+	if len(p.keys.Identities) == 0 {
+		return nil, ErrNoIdentity
+	}
+	plain, err := age.Decrypt(r, p.keys.Identities...)
+	if err != nil {
+		return nil, fmt.Errorf("it cannot be decrypted: %w", err)
+	}
+	return plain, nil
+}
