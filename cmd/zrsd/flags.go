@@ -84,6 +84,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 	flags.DurationVar(&f.config.DrainTimeout, "drain-timeout", node.DefaultDrainTimeout,
 		"time limit for secondaries to catch up after SIGTERM")
 	registerVerify(flags, &f.config)
+	registerArchive(flags, &f.config.Archive)
 	flags.StringVar(&f.log.Level, "log-level", "info", "trace, debug, info, warn or error")
 	flags.BoolVar(&f.log.JSON, "log-json", false, "log JSON objects instead of text")
 	flags.StringVar(&f.log.File, "log-file", "", "log to `FILE`, reopened on SIGUSR2, instead of standard error")
@@ -132,6 +133,27 @@ func registerVerify(flags *pflag.FlagSet, c *node.Config) {
 		"how old temporary files of zrsd must be for a verification to remove them; 0 for never")
 	flags.StringVar(&c.Heal, "heal", node.HealByRole, "when damage is replaced by what another node has: auto, "+
 		"ask (zrsd heal), or by-role: auto on a secondary, ask on a primary")
+}
+
+// registerArchive adds the flags of the archive.
+func registerArchive(flags *pflag.FlagSet, a *node.ArchiveConfig) {
+	flags.StringVar(&a.URL, "archive", "", "archive the storage at `URL`: a folder, s3://…, gs://… or azblob://…")
+	registerArchiveHow(flags, a)
+}
+
+// registerArchiveHow adds those of how it is written.
+func registerArchiveHow(flags *pflag.FlagSet, a *node.ArchiveConfig) {
+	flags.DurationVar(&a.Interval, "archive-interval", node.DefaultArchiveInterval,
+		"how long what was committed may wait to be archived")
+	flags.Int64Var(&a.Bytes, "archive-bytes", node.DefaultArchiveBytes, "with how many `BYTES` it does not wait")
+	flags.Int64Var(
+		&a.Rate,
+		"archive-rate",
+		0,
+		"limit of what is written to the archive, in `BYTES` per second; 0: none",
+	)
+	flags.StringSliceVar(&a.Recipients, "archive-recipients", nil,
+		"`AGE[,AGE]` public keys of age for whom the content of the archive is encrypted")
 }
 
 // runNode reads the common flags, opens the log and runs a node until a signal ends it. storage gives the node its

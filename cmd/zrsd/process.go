@@ -98,6 +98,10 @@ func storage(st *config.Storage) node.Storage {
 	common.MaxPerAddress = int(z.MaxPerAddress.V)
 	common.HandshakeTimeout, common.IdleTimeout = z.HandshakeTimeout.V, z.IdleTimeout.V
 	common.DrainTimeout = z.DrainTimeout.V
+	common.Archive = node.ArchiveConfig{
+		URL: z.Archive.V, Interval: z.ArchiveInterval.V, Bytes: z.ArchiveBytes.V, Rate: z.ArchiveRate.V,
+		Recipients: z.ArchiveRecipients.V,
+	}
 	if st.Role == config.Primary {
 		out.Primary = &node.PrimaryConfig{Config: common, Create: true, ReplicateFrom: z.Members.V}
 		return out
@@ -106,6 +110,7 @@ func storage(st *config.Storage) node.Storage {
 		Config: common, ReplicateFrom: z.ReplicateFrom.V, Protocol: secondary.Protocol(z.Protocol.V),
 		KeepAliveDelay: z.KeepAliveDelay.V, ReadyLag: z.ReadyLag.V, MaxRecord: z.MaxRecord.V,
 		MaxFrame: z.MaxFrame.V, SeedFrom: z.SeedFrom.V, Spare: z.Spare.V, SpareAfter: z.SpareAfter.V,
+		SeedArchive: z.SeedArchive.V,
 	}
 	return out
 }

@@ -36,6 +36,10 @@ const everyKey = `<zrs main>
   seed-rate 10MB
   seed-from 127.0.0.1:5009
   reseed auto
+  seed-archive file:///archive
+  archive s3://backup/app
+  archive-rate 1MB
+  archive-recipients age1 age2
   max-diffs 1GB
   expect-data true
   seed-compress true
@@ -114,6 +118,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"handle":      true,
 		"verifiable":  true,
 		"verifier":    true,
+		"archiver":    true,
 		"healer":      true,
 		"onlyRead":    true,
 		"onlyMoments": true,
@@ -126,6 +131,8 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"NewIdentity": true,
 		"AsItWas":     true, // for one start, by flags
 		"SeedCopy":    true, // of zrsd seed
+
+		"archiveFailed": true,
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(second.Config), reflect.ValueOf(*second)} {
 		for i := range v.NumField() {

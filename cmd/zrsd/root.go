@@ -60,6 +60,7 @@ func rootCommand() *cobra.Command {
 	addGroup(root, "Serve ZEO clients:", serveCommand(), runzeoCommand(), packCommand(), undoLogCommand(),
 		undoCommand(), feedCommand(), clientsCommand(), topCommand(), configCommand())
 	addGroup(root, "Replicate:", primaryCommand(), secondaryCommand(), seedCommand(), reseedCommand())
+	addGroup(root, "Back up:", archiveCommand())
 	addGroup(root, "Fail over:", switchoverCommand(), promoteCommand(), demoteCommand(), freezeCommand(), thawCommand(),
 		maintenanceCommand(), rewindCommand(), salvageCommand(), drillCommand())
 	addGroup(root, "Inspect:",

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"strings"
+
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/cluster"
@@ -35,7 +37,8 @@ func secondaryCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			seeds, err := addressList("--seed-from", seedFrom)
+			archive, others := splitSeeds(seedFrom)
+			seeds, err := addressList("--seed-from", others)
 			if err != nil {
 				return err
 			}
@@ -44,7 +47,7 @@ func secondaryCommand() *cobra.Command {
 				return node.Storage{Secondary: &node.SecondaryConfig{
 					Config: common, ReplicateFrom: list, ReadyLag: readyLag, MaxRecord: maxRecord, MaxFrame: maxFrame,
 					Protocol: secondary.Protocol(protocol), KeepAliveDelay: keepAlive,
-					SeedFrom: seeds, Spare: spare, SpareAfter: spareAfter,
+					SeedFrom: seeds, SeedArchive: archive, Spare: spare, SpareAfter: spareAfter,
 				}}
 			})
 		},
@@ -53,7 +56,8 @@ func secondaryCommand() *cobra.Command {
 	who.register(cmd.Flags())
 	cmd.Flags().StringVar(&from, "replicate-from", "", "`ADDR[,ADDR]` of the primary, tried in turn")
 	cmd.Flags().StringVar(&seedFrom, "seed-from", "",
-		"`ADDR[,ADDR]` of nodes whose data file is taken as it is, before the primary is connected to")
+		"`ADDR[,ADDR]` of nodes whose data file is taken as it is, before the primary is connected to; or the URL of "+
+			"an archive from which an empty one is filled")
 	cmd.Flags().BoolVar(&spare, "spare", false,
 		"follow the primary only while another node of --replicate-from is out")
 	cmd.Flags().DurationVar(&spareAfter, "spare-after", spareAfter, "for how long it must be out")
@@ -69,4 +73,17 @@ func secondaryCommand() *cobra.Command {
 	cmd.Flags().Int64Var(&maxFrame, "max-frame", node.DefaultMaxFrame,
 		"size limit of a frame, in `BYTES`: the metadata of a transaction")
 	return cmd
+}
+
+// splitSeeds tells the URL of an archive from addresses.
+func splitSeeds(list string) (archive, others string) {
+	var addresses []string
+	for _, one := range strings.Split(list, ",") {
+		if strings.Contains(one, "://") {
+			archive = one
+		} else if one != "" {
+			addresses = append(addresses, one)
+		}
+	}
+	return archive, strings.Join(addresses, ",")
 }

@@ -47,6 +47,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if st.Verify != nil {
 		s.verify(st.Verify)
 	}
+	if st.Archive != nil {
+		s.archive(st.Archive)
+	}
 	if st.Heal != nil {
 		s.gauge(mDamaged, float64(st.Heal.Pending))
 		s.counter(mDamagedLoads, st.Heal.Answered, "answered")
@@ -216,6 +219,20 @@ func (s samples) blobs(last *verify.Pass) {
 	if last.BlobSize > 0 || last.Blobs == 0 {
 		s.gauge(mBlobSize, float64(last.BlobSize))
 	}
+}
+
+// archive has how far the archive is.
+func (s samples) archive(a *Archive) {
+	s.gauge(mArchiveState, 1, a.State)
+	s.gauge(mArchiveComplete, oneIf(a.Complete))
+	s.gauge(mArchiveLagBytes, float64(a.LagBytes))
+	s.gauge(mArchiveLagSecs, a.LagSeconds)
+	if a.Archived != nil {
+		s.gauge(mArchiveLast, unix(*a.Archived))
+	}
+	s.counter(mArchiveBytes, a.Bytes, "segments")
+	s.counter(mArchiveBytes, a.BlobBytes, "blobs")
+	s.counter(mArchiveFailures, int64(a.Failures))
 }
 
 func (s samples) totals(role string, t *Totals) {

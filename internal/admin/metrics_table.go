@@ -23,7 +23,7 @@ type group struct {
 }
 
 // groups are all metrics, in the order of the page.
-var groups = []*group{&aProcess, &zeoClients, &theStorage, &verification, &replication, &failover}
+var groups = []*group{&aProcess, &zeoClients, &theStorage, &archiving, &verification, &replication, &failover}
 
 func (g *group) add(kind, name, help string, labels []string) *metric {
 	name = "zrsd_" + name
@@ -117,6 +117,20 @@ var (
 )
 
 var (
+	archiving = group{title: "Archive"}
+
+	mArchiveState    = archiving.gauge("archive_state", "1 for the state of the archive.", "state")
+	mArchiveComplete = archiving.gauge("archive_complete", "1 when the present can be restored from the archive.")
+	mArchiveLagBytes = archiving.gauge("archive_lag_bytes", "Bytes of the data file that are not in the archive.")
+	mArchiveLagSecs  = archiving.gauge("archive_lag_seconds", "For how long something has not been in the archive.")
+	mArchiveLast     = archiving.gauge(
+		"archive_last_timestamp_seconds",
+		"When everything was in the archive last, Unix "+
+			"time.",
+	)
+	mArchiveBytes    = archiving.counter("archive_bytes_total", "Bytes that were stored in the archive.", "kind")
+	mArchiveFailures = archiving.counter("archive_failures_total", "Attempts to write to the archive that failed.")
+
 	verification = group{title: "Verification and damage"}
 
 	mVerifyRunning  = verification.gauge("verify_running", "1 while a verification runs.")

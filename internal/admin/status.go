@@ -67,6 +67,8 @@ type Status struct {
 	// Verify is what verifications have found; its fields are those of package verify. Nil: none was made and none is
 	// planned.
 	Verify *verify.Status `json:"verify"`
+	// Archive is how far the archive is. Nil: the node writes none.
+	Archive *Archive `json:"archive"`
 	// Heal is what is known of damage in the copy. Nil: nothing looks for any.
 	Heal *Heal `json:"heal"`
 

@@ -32,6 +32,9 @@ func WriteTable(w io.Writer, st *Status) error {
 	}
 	row("data", clean(st.Storage.Path)+storageNotes(&st.Storage))
 	row("last tid", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
+	if st.Archive != nil {
+		row("archive", archiveText(st.Archive))
+	}
 	if v := st.Verify; v != nil {
 		row("verified", verifyText(v))
 	}

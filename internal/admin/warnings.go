@@ -22,6 +22,9 @@ func (st *Status) Conditions() []warning.Condition {
 		c.upstream(u)
 	}
 	c.secondaries(st)
+	if st.Archive != nil {
+		c.archive(st.Archive)
+	}
 	return c
 }
 

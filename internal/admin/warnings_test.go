@@ -64,6 +64,14 @@ func TestTheDocumentSaysWhatThereIsToWarnAbout(t *testing.T) {
 		}, []warning.Code{warning.VerifyFailed}},
 		"verify late": {func(st *admin.Status) { st.Verify = &verify.Status{Next: &long} },
 			[]warning.Code{warning.VerifyOverdue}},
+		"archive refused": {func(st *admin.Status) { st.Archive = &admin.Archive{State: "refused"} },
+			[]warning.Code{warning.ArchiveRefused}},
+		"archive away": {func(st *admin.Status) { st.Archive = &admin.Archive{State: "away"} },
+			[]warning.Code{warning.ArchiveAway}},
+		"archive late": {func(st *admin.Status) {
+			st.Archive = &admin.Archive{State: "archiving", LagSeconds: 301}
+		}, []warning.Code{warning.ArchiveLate}},
+		"archive of another node": {func(st *admin.Status) { st.Archive = &admin.Archive{State: "standby"} }, nil},
 		"verify runs": {func(st *admin.Status) {
 			st.Verify = &verify.Status{Next: &long, Running: &verify.Running{}}
 		}, nil},

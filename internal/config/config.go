@@ -129,6 +129,12 @@ type Replication struct {
 	ExpectData          Value[bool]
 	Reseed              Value[string]              // ask or auto
 	SeedFrom            Value[[]endpoint.Endpoint] // nil: none
+	SeedArchive         Value[string]              // "": none
+	Archive             Value[string]              // "": none
+	ArchiveInterval     Value[time.Duration]
+	ArchiveBytes        Value[int64]
+	ArchiveRate         Value[int64] // bytes per second; 0: no limit
+	ArchiveRecipients   Value[[]string]
 	Spare               Value[bool]
 	SpareAfter          Value[time.Duration]
 	MaxPerAddress       Value[int64]

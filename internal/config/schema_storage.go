@@ -180,6 +180,29 @@ var zrsTable = &table{
 		{name: "seed-from", kind: "socket-address", ours: true,
 			doc: "Nodes whose data file is taken as it is, before the primary is connected to: other secondaries, " +
 				"to spare it. A setting of secondaries."},
+		{name: "seed-archive", kind: "string", ours: true,
+			doc: "The URL of an archive from which an empty secondary is filled, before the primary is connected to."},
+		{
+			name: "archive",
+			kind: "string",
+			ours: true,
+			doc: "The URL of an archive to which the storage is archived continuously: a folder " +
+				"(`file:///backup/app`), " +
+				"`s3://bucket/folder`, `gs://…` or `azblob://…`. See docs/backup.md.",
+		},
+		{name: "archive-interval", kind: "time-interval", preset: "10s", ours: true,
+			doc: "How long what was committed may wait to be archived."},
+		{name: "archive-bytes", kind: "byte-size", preset: "8MB", ours: true,
+			doc: "With how much it does not wait."},
+		{name: "archive-rate", kind: "byte-size", preset: "0", ours: true,
+			doc: "The limit of what is written to the archive, per second; 0 for none."},
+		{
+			name: "archive-recipients",
+			kind: "string-list",
+			ours: true,
+			doc: "Public keys of age (`age1…`), with spaces between, for whom the content of the archive is " +
+				"encrypted.",
+		},
 		{name: "spare", kind: "boolean", preset: "false", ours: true,
 			doc: "This secondary follows the primary only while another node of `replicate-from` is out."},
 		{name: "spare-after", kind: "time-interval", preset: "30s", ours: true,

@@ -8,6 +8,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/archive"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
@@ -43,6 +44,7 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *nodeStatus) (err error) {
 		showChain(&st.Storage, chain)
 		files.show(st)
 	})
+	defer c.archives(archived{src, keep, chain, blobs, func() bool { return true }})()
 	defer c.verifies(&verifiable{committed: src.Size, chain: chain, blobs: blobs,
 		peers: func() []string { return followers(server.Status(), false) }})()
 	watching, end := context.WithCancel(ctx)
@@ -80,6 +82,7 @@ func (c *PrimaryConfig) attachedIdentity(ctx context.Context, src source) (*stat
 // A source is a storage that can be streamed and is ours to close.
 type source interface {
 	primary.Source
+	archive.Storage
 	io.Closer
 }
 

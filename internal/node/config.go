@@ -13,6 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/archive"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/verify"
@@ -91,8 +92,9 @@ type Config struct {
 
 	Decompress, Compress bool // zeo.StorageOptions
 
-	Verify VerifyConfig // how the storage is verified
-	Heal   string       // when damage is healed: HealByRole, HealAuto or HealAsk
+	Verify  VerifyConfig  // how the storage is verified
+	Archive ArchiveConfig // where it is archived
+	Heal    string        // when damage is healed: HealByRole, HealAuto or HealAsk
 
 	// ExpectData says that the files of the node must be there: an empty folder counts as a disk that is not mounted.
 	ExpectData bool
@@ -110,6 +112,9 @@ type Config struct {
 	// Opened is called with the node each time that its storage was opened, by tests of package cluster. Nil: nobody
 	// is.
 	Opened func(*cluster.Node)
+
+	archiver      *atomic.Pointer[archive.Writer] // while the storage is open
+	archiveFailed *atomic.Pointer[error]          // why there is none
 
 	handle      *storageHandle              // where commands find the storage
 	verifiable  *atomic.Pointer[verifiable] // what a pass needs of it while it is open
@@ -163,6 +168,7 @@ type SecondaryConfig struct {
 	Config
 	ReplicateFrom []endpoint.Endpoint // of the primary, tried in this order
 	SeedFrom      []endpoint.Endpoint // of nodes whose data file is taken as it is, before the primary is connected to
+	SeedArchive   string              // URL of an archive from which an empty copy is filled first; empty: none
 	SeedCopy      *secondary.SeedCopy // is taken where it is the same as the primary's files; nil: none
 	Spare         bool                // it follows only while another node of ReplicateFrom is out
 	SpareAfter    time.Duration       // for how long that must be; 0: cluster.DefaultSpareAfter
@@ -189,7 +195,7 @@ func (c *Config) check() error {
 	if err := c.checkLimits(); err != nil {
 		return err
 	}
-	if err := errors.Join(c.checkHeal(), c.Verify.check()); err != nil {
+	if err := errors.Join(c.checkHeal(), c.Verify.check(), c.Archive.Check()); err != nil {
 		return err
 	}
 	if err := c.Sync.Check(); err != nil {
@@ -262,6 +268,9 @@ func (c *Config) fill() {
 	}
 	if c.views == nil {
 		c.views = new(atomic.Pointer[[]*momentView])
+	}
+	if c.archiver == nil {
+		c.archiver, c.archiveFailed = new(atomic.Pointer[archive.Writer]), new(atomic.Pointer[error])
 	}
 	if c.leaving == nil {
 		c.leaving = new(atomic.Bool)

@@ -92,10 +92,12 @@ func (f *nodeStatus) Status() admin.Status {
 		f.showMoments(&st)
 		showStalls(&st, f.board.Stalls(st.Now))
 		f.showVerify(&st)
+		f.showArchive(&st)
 		f.showWarnings(&st)
 		return st
 	}
 	f.showVerify(&st)
+	f.showArchive(&st)
 	st.NotReady, st.Closed = &phase, true
 	if st.Role == roleSecondary {
 		st.Upstream = &admin.Upstream{State: stateOpening, LastError: admin.NonZero(failure)}

@@ -166,6 +166,7 @@ func (s *session) work(ctx context.Context) error {
 	defer s.c.offered(s.st, s.blobs.places.awaits(clients))()
 	defer s.node.TakePart()()
 	defer s.c.verifies(s.verifiable())()
+	defer s.c.archives(archived{s.st, s.keep, s.chain, s.blobs, s.node.IsPrimary})()
 	s.status.opened(s.show)
 	s.ran = true
 	s.node.Enter(ctx)
@@ -254,6 +255,7 @@ func (s *session) openAll(ctx context.Context) (err error) {
 	if err := s.c.finishReseed(s.status); err != nil {
 		return err
 	}
+	s.seedFromArchive(ctx)
 	err = s.openFiles(ctx)
 	for range maxClosedHeals {
 		if !s.healsClosed(ctx, err) {

@@ -12,6 +12,9 @@ const (
 	Damaged        Code = "damaged"
 	VerifyFailed   Code = "verify_failed"
 	VerifyOverdue  Code = "verify_overdue"
+	ArchiveRefused Code = "archive_refused"
+	ArchiveAway    Code = "archive_away"
+	ArchiveLate    Code = "archive_late"
 	FutureTid      Code = "future_tid"
 	DiskFull       Code = "disk_full"
 	DiskLow        Code = "disk_low"
@@ -144,6 +147,30 @@ var Table = []Kind{
 		Title: "The storage was not verified when it should have been.",
 		Means: "Damage that there is may be unknown.",
 		Cure:  "see why with zrsd status (verified); a higher --verify-rate lets a pass end sooner",
+	},
+	{
+		Code: ArchiveRefused, Severity: Critical, After: time.Minute,
+		Title: "This node must not write to the archive.",
+		Means: "What is committed is not archived. The text says whether the archive has another history, a newer " +
+			"epoch, or is of another storage.",
+		Cure: "do what the text says; docs/backup.md, \"When a node is refused\"",
+	},
+	{
+		Code: ArchiveAway, Severity: Critical, After: 5 * time.Minute,
+		Title: "The archive takes nothing.",
+		Means: "Commits go on and are not archived: a restore would end where the archive ends.",
+		Cure: "see the text: the network, the credentials, the room of the store; the node goes on by itself, and " +
+			"archives what it missed",
+	},
+	{
+		Code:     ArchiveLate,
+		Severity: Minor,
+		After:    time.Minute,
+		Title:    "The archive is behind.",
+		Means: "What was committed last is not archived yet. After a pack that is so until the packed file " +
+			"is archived.",
+		Cure: "wait after a pack; otherwise raise --archive-rate, or see whether the network and the store " +
+			"are slow",
 	},
 	{
 		Code: FutureTid, Severity: Minor, After: time.Minute,
