@@ -62,7 +62,7 @@ func (s *Storage) VisitCurrent(ctx context.Context, v CurrentVisit) error {
 	blocks := v.Workers + 2
 	free, full := make(chan *block, blocks), make(chan *block, blocks)
 	for range blocks {
-		free <- &block{buf: make([]byte, blockLen)}
+		free <- &block{buf: make([]byte, min(blockLen, r.end))}
 	}
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {

@@ -72,6 +72,7 @@ func classesCommand() *cobra.Command {
 		},
 	}
 	opt.register(cmd.Flags(), 10)
+	cmd.AddCommand(rewriteCommand())
 	return cmd
 }
 
