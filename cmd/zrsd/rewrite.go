@@ -15,8 +15,8 @@ import (
 	"github.com/zrsd/zrsd/zeo/client"
 )
 
-const rewriteHelp = `Gives classes other names, in records and in the references to their objects. Each line of FILE is a
-rule:
+const rewriteHelp = `Gives classes other names, in records and in the references to their objects. Each line of FILE
+is a rule:
 
   old.module Old = new.module New    a class has another name; files of zodbupdate -s are read, too
   0x1f = new.module New              this object, and all references to it, have that class
@@ -54,7 +54,8 @@ func rewriteCommand() *cobra.Command {
 	flags.SortFlags = false
 	pathVar(flags, &opt.rules, "rules", "read rules from `FILE`")
 	flags.BoolVar(&opt.dryRun, "dry-run", false, "say what would change, and change nothing")
-	flags.StringVar(&opt.through, "through", "", "commit through the ZEO server at `ADDR`, or the admin address of its node")
+	flags.StringVar(&opt.through, "through", "", "commit through the ZEO server at `ADDR`, or the admin address of "+
+		"its node")
 	flags.StringVarP(&opt.storage, "storage", "S", opt.storage, "`NAME` of the storage there")
 	flags.IntVar(&opt.records, "records", opt.records, "change at most `N` objects in a transaction")
 	flags.StringVar(&opt.user, "user", "", "`TEXT` as the user of the transactions")

@@ -16,8 +16,8 @@ import (
 // blobClass is of records that are never changed: zodbupdate leaves them alone, too.
 var blobClass = Class{"ZODB.blob", "Blob"}
 
-// A Rewrite changes the classes in a storage. What was committed stays committed when it is stopped: it is started again, and
-// finds only what is left.
+// A Rewrite changes the classes in a storage. What was committed stays committed when it is stopped: it is started
+// again, and finds only what is left.
 type Rewrite struct {
 	Rules       *Rules
 	User        string
@@ -228,8 +228,8 @@ func (p *RewritePlan) Result() *Rewritten {
 	return done
 }
 
-// Apply rewrites the objects of the plan in a store, each from its revision at that moment. With an error the result says what
-// was committed before it.
+// Apply rewrites the objects of the plan in a store, each from its revision at that moment. With an error the result
+// says what was committed before it.
 func (p *RewritePlan) Apply(ctx context.Context, store Store) (*Rewritten, error) {
 	done := p.Result()
 	done.Objects = 0

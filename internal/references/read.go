@@ -83,7 +83,7 @@ func bytes(b []byte) value {
 
 // text is the value of a string of characters in UTF-8.
 func text(b []byte) value {
-	if len(b) > 2*8 {
+	if len(b) > 2*8 || len(b) < len("latin1") {
 		return value{}
 	}
 	var room [2 * 8]byte

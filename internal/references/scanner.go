@@ -225,7 +225,14 @@ func (s *Scanner) put(i uint64) {
 		return
 	}
 	v := s.pop()
-	s.stack = append(s.stack, v)
+	if s.err != nil {
+		return
+	}
+	s.stack = s.stack[:len(s.stack)+1] // where it still is
+	if i == uint64(len(s.memo)) {      // as nearly always
+		s.memo = append(s.memo, v)
+		return
+	}
 	for uint64(len(s.memo)) <= i {
 		s.memo = append(s.memo, value{})
 	}
