@@ -13,7 +13,7 @@ import (
 // How often the other nodes are asked how they are: while somebody looks, and while nobody does, so that of a node that
 // has become silent it is known how it was. maxPeers bounds how many are asked.
 const (
-	peersWatched = 2 * time.Second
+	PeersWatched = 2 * time.Second
 	peersIdle    = 15 * time.Second
 	maxPeers     = 64
 	peersKept    = time.Hour // for how long one is asked that no other node names any more
@@ -34,6 +34,8 @@ type peers struct {
 	mu    sync.Mutex
 	known map[string]Peer // by address
 	asked time.Time       // when the last round ended
+	begun time.Time       // when it began
+	need  time.Time       // it is to have begun after this
 	round chan struct{}   // closed, and replaced, when a round has ended
 }
 
@@ -41,14 +43,20 @@ func newPeers() peers {
 	return peers{wanted: make(chan struct{}, 1), known: map[string]Peer{}, round: make(chan struct{})}
 }
 
-// Peers returns what is known of the other nodes, by their addresses. Where that is no news it asks them, and waits for
-// the answers until ctx ends.
-func (n *Node) Peers(ctx context.Context) []Peer {
+// PeersSince returns what is known of the other nodes, by their addresses. Where they were asked before a time it asks
+// them again, and waits for the answers until ctx ends.
+func (n *Node) PeersSince(ctx context.Context, since time.Time) []Peer {
 	p := &n.peers
-	p.mu.Lock()
-	round, old := p.round, time.Since(p.asked) > peersWatched
-	p.mu.Unlock()
-	if old {
+	for ctx.Err() == nil && n.life.Err() == nil {
+		p.mu.Lock()
+		round, old := p.round, p.begun.Before(since)
+		if old && since.After(p.need) {
+			p.need = since
+		}
+		p.mu.Unlock()
+		if !old {
+			break
+		}
 		select {
 		case p.wanted <- struct{}{}:
 		default:
@@ -107,7 +115,8 @@ func (n *Node) named(answers []answer) (list []string) {
 func (n *Node) askPeers(ctx context.Context) {
 	p, addresses := &n.peers, n.others()
 	p.mu.Lock()
-	recent := time.Since(p.asked) < peersWatched
+	begun := time.Now()
+	recent := begun.Sub(p.asked) < PeersWatched && !p.begun.Before(p.need)
 	for addr := range p.known {
 		if time.Since(p.known[addr].Heard) < peersKept && !slices.Contains(addresses, addr) {
 			addresses = append(addresses, addr)
@@ -147,7 +156,7 @@ func (n *Node) askPeers(ctx context.Context) {
 			p.known[a.addr] = peer
 		}
 	}
-	p.asked = time.Now()
+	p.asked, p.begun = time.Now(), begun
 	close(p.round)
 	p.round = make(chan struct{})
 }

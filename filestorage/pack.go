@@ -67,6 +67,8 @@ type PackResult struct {
 // the file is packed and the result says so; what is left to do for the blobs is tried again, see Left.
 func (s *Storage) Pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (PackResult, error) {
 	begun := time.Now()
+	s.packers.Add(1)
+	defer s.packers.Add(-1)
 	result, err := s.pack(ctx, stop, opt)
 	if err == nil || result.Packed {
 		s.lastPack.Store(&LastPack{PackResult: result, Ended: time.Now(), Duration: time.Since(begun)})
@@ -86,6 +88,9 @@ type LastPack struct {
 
 // LastPack returns the last pack since the storage was opened, nil for none.
 func (s *Storage) LastPack() *LastPack { return s.lastPack.Load() }
+
+// Packing reports whether a pack is under way.
+func (s *Storage) Packing() bool { return s.packers.Load() > 0 }
 
 func (s *Storage) pack(ctx context.Context, stop zodb.Tid, opt PackOptions) (PackResult, error) {
 	switch {

@@ -92,6 +92,7 @@ type Storage struct {
 
 	packing  chan struct{} // one slot, held by a pack, and while left-over work of one is done
 	lastPack atomic.Pointer[LastPack]
+	packers  atomic.Int32 // calls of Pack
 	left     *leftovers
 
 	closed   chan struct{} // closed when Close begins

@@ -65,9 +65,9 @@ func servedThree(t *testing.T, msgpack bool, more ...string) []*served {
 func (n *served) admin() string { return filepath.Join(n.dir, "admin") }
 func (n *served) file() string  { return filepath.Join(n.dir, "zrsd.conf") }
 
-func (n *served) start(t *testing.T) {
+func (n *served) start(t *testing.T, flags ...string) {
 	t.Helper()
-	p, err := daemon.StartConfigured(zrsd, n.admin(), nil, "serve", "-C", n.file())
+	p, err := daemon.StartConfigured(zrsd, n.admin(), nil, append([]string{"serve", "-C", n.file()}, flags...)...)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -28,8 +28,8 @@ func (p *Primary) checkHello(ctx context.Context, h *protocol.Hello) *protocol.R
 	case !protocol.KnownVersion(h.Version):
 		return unknownVersion(h.Version)
 	case id == "":
-		return refuse(protocol.CodeShuttingDown, 0, "this primary is itself a secondary that has not yet reached "+
-			"its own primary and does not know which storage it holds; no action is needed, it retries")
+		return refuse(protocol.CodeShuttingDown, 0, "this node does not know yet which storage it holds: it has "+
+			"not reached its own primary, or has a conflict of identity (zrsd status of it says); it is tried again")
 	case h.StorageID != "" && h.StorageID != id:
 		return refuse(protocol.CodeWrongStorage, 0, "this secondary holds the storage %s, the primary has %s; check "+
 			"the address, or, if it is to become a copy of this primary, give it an empty Data.fs without a state file",

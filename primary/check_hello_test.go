@@ -88,6 +88,15 @@ func TestWhoMayFollow(t *testing.T) {
 	}
 }
 
+// A node without an identity may be a secondary, or a primary with a conflict: it says where to look.
+func TestANodeWithoutAnIdentitySaysWhereToLook(t *testing.T) {
+	p := start(t, newSource(plain(5)...), Options{Identity: func() (string, []protocol.Epoch) { return "", nil }})
+	r, ok := connect(t, p.addr).ask(hello(protocol.Position{})).(*protocol.Refusal)
+	if !ok || r.Code != protocol.CodeShuttingDown || !strings.Contains(r.Text, "zrsd status of it says") {
+		t.Errorf("got %#v", r)
+	}
+}
+
 // twoEpochs is a history of two epochs: the second one begins after second 2, and everything up to 3 was packed since.
 func twoEpochs(t *testing.T) *running {
 	t.Helper()

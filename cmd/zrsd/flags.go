@@ -83,6 +83,7 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 		"time limit without any message, or without progress, from a peer")
 	flags.DurationVar(&f.config.DrainTimeout, "drain-timeout", node.DefaultDrainTimeout,
 		"time limit for secondaries to catch up after SIGTERM")
+	registerPacks(flags, &f.config)
 	registerVerify(flags, &f.config)
 	registerArchive(flags, &f.config.Archive)
 	flags.StringVar(&f.log.Level, "log-level", "info", "trace, debug, info, warn or error")
@@ -118,6 +119,13 @@ func registerBlobs(flags *pflag.FlagSet, b *node.BlobConfig) {
 		"azblob:// or file://")
 	flags.StringVar(&b.Upload, "blobs-upload", node.UploadNow,
 		"when blobs are put there: now, before clients hear of a commit, or later")
+}
+
+// registerPacks adds the flags of packs by schedule.
+func registerPacks(flags *pflag.FlagSet, c *node.Config) {
+	flags.StringVar(&c.PackSchedule, "pack-schedule", "", "`WHEN` the storage is packed by itself, as in a crontab: "+
+		"\"0 3 * * sun\"; give it to all nodes")
+	flags.IntVar(&c.PackDays, "pack-days", node.DefaultPackDays, "how many days of history such packs leave")
 }
 
 // registerVerify adds the flags of verifications, and of what follows from them.

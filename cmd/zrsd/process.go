@@ -64,7 +64,7 @@ func storage(st *config.Storage) node.Storage {
 		Verify: node.VerifyConfig{
 			Interval: st.VerifyInterval.V, Rate: st.VerifyRate.V, Blobs: st.VerifyBlobs.V, ReclaimAge: st.ReclaimAge.V,
 		},
-		Heal: st.Heal.V,
+		Heal: st.Heal.V, PackSchedule: st.PackSchedule.V, PackDays: int(st.PackDays.V),
 	}
 	if st.Role == config.Standalone {
 		out.Standalone = &node.StandaloneConfig{Config: common, ReadOnly: st.ReadOnly.V}

@@ -57,6 +57,8 @@ const everyKey = `<zrs main>
       blob-dir blobs
       pack-gc off
       pack-keep-old off
+      pack-schedule @weekly
+      pack-days 7
     </filestorage>
   </zlibstorage>
   <tls>
@@ -102,37 +104,37 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 	// These are the process's own, which Serve gives to each storage, or have no key.
 	second.FS, second.Logger, second.Reloads = p.Shared.FS, hclog.NewNullLogger(), p.Shared.Reloads
 	without := map[string]bool{
-		"AdminBeside": true, // always
-		"FS":          true,
-		"Admin":       true,
-		"AdminTLS":    true,
-		"AdminNames":  true,
-		"MaxFrame":    true,
-		"Config":      true,
-		"read":        true,
-		"zeo":         true,
-		"clients":     true,
-		"clientStats": true,
-		"Opened":      true, // tests
-		"offer":       true,
-		"handle":      true,
-		"verifiable":  true,
-		"verifier":    true,
-		"archiver":    true,
-		"healer":      true,
-		"onlyRead":    true,
-		"onlyMoments": true,
-		"views":       true,
-		"front":       true,
-		"board":       true,
-		"leaving":     true,
-		"resized":     true,
-		"setAccess":   true,
-		"NewIdentity": true,
-		"AsItWas":     true, // for one start, by flags
-		"SeedCopy":    true, // of zrsd seed
-
+		"AdminBeside":   true, // always
+		"FS":            true,
+		"Admin":         true,
+		"AdminTLS":      true,
+		"AdminNames":    true,
+		"MaxFrame":      true,
+		"Config":        true,
+		"read":          true,
+		"zeo":           true,
+		"clients":       true,
+		"clientStats":   true,
+		"Opened":        true, // tests
+		"offer":         true,
+		"handle":        true,
+		"verifiable":    true,
+		"verifier":      true,
+		"archiver":      true,
+		"healer":        true,
+		"onlyRead":      true,
+		"onlyMoments":   true,
+		"views":         true,
+		"front":         true,
+		"board":         true,
+		"leaving":       true,
+		"resized":       true,
+		"setAccess":     true,
+		"NewIdentity":   true,
+		"AsItWas":       true, // for one start, by flags
+		"SeedCopy":      true, // of zrsd seed
 		"archiveFailed": true,
+		"packSchedule":  true, // of PackSchedule, when it is checked
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(second.Config), reflect.ValueOf(*second)} {
 		for i := range v.NumField() {

@@ -18,6 +18,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/check"
 	"github.com/zrsd/zrsd/internal/histogram"
+	"github.com/zrsd/zrsd/internal/packplan"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
@@ -66,6 +67,7 @@ func full(t *testing.T) admin.Status {
 	last := tid(t, "03f8658005555555")
 	return admin.Status{
 		Version:      "v1.2.3",
+		Packs:        &packplan.State{Schedule: "0 3 * * sun", Days: 1, Next: &at, Since: at, Done: &at, Ended: &at},
 		Role:         "secondary",
 		Name:         "db2:/srv/Data.fs",
 		Started:      at,

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/packplan"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
@@ -53,9 +54,13 @@ type Report struct {
 	Fenced   bool    `json:"fenced"`
 	Frozen   bool    `json:"frozen"`
 	Learner  bool    `json:"learner"`
+	Spare    bool    `json:"spare"` // and follows nobody
 	Lag      Lag     `json:"lag"`
 	// Warnings are those that it has, critical ones first.
 	Warnings []warning.Warning `json:"warnings"`
+	Packing  bool              `json:"packing"` // its storage is being packed
+	// Packs are those by schedule; nil: it has none.
+	Packs *packplan.State `json:"packs"`
 	// Followers are the nodes that follow it.
 	Followers []Follower `json:"followers"`
 }
@@ -120,7 +125,7 @@ func orEmpty(s *string) string {
 // ReportOf is what a node with this status says to others.
 func ReportOf(st *Status) Report {
 	r := Report{Version: st.Version, Role: st.Role, Ready: Known(st.Ready), NotReady: st.NotReady, Fenced: st.Fenced,
-		Frozen: st.Frozen, Learner: st.Learner,
+		Frozen: st.Frozen, Learner: st.Learner, Spare: st.Spare, Packing: st.Storage.Packing, Packs: st.Packs,
 		Warnings: st.Warnings[:min(len(st.Warnings), maxPeerWarnings)]}
 	if u := st.Upstream; u != nil {
 		r.State, r.Lag, r.Follows = u.State, u.Lag, u.Name
@@ -167,6 +172,15 @@ func ReadReport(b []byte) (r Report) {
 	}
 	for _, s := range []*string{&r.Version, &r.Role, &r.State, r.Follows, r.NotReady} {
 		shorten(s)
+	}
+	if p := r.Packs; p != nil {
+		p.Schedule = shortened(p.Schedule)
+		for _, s := range []*string{p.Failed, p.Waits} {
+			shorten(s)
+		}
+		if p.LeftOut != nil {
+			p.LeftOut.Why = shortened(p.LeftOut.Why)
+		}
 	}
 	for i := range r.Followers {
 		f := &r.Followers[i]

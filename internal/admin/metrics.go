@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/zrsd/zrsd/internal/packplan"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
@@ -49,6 +50,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	}
 	if st.Archive != nil {
 		s.archive(st.Archive)
+	}
+	if st.Packs != nil {
+		s.packs(st.Packs)
 	}
 	if st.Heal != nil {
 		s.gauge(mDamaged, float64(st.Heal.Pending))
@@ -177,6 +181,17 @@ func (s samples) storage(st *Storage) {
 		s.gauge(mPackSeconds, p.Duration)
 		s.gauge(mPackFreed, float64(p.Before-p.After))
 	}
+	s.gauge(mPackRunning, oneIf(st.Packing))
+}
+
+func (s samples) packs(p *packplan.State) {
+	if p.Next != nil {
+		s.gauge(mPackNext, unix(*p.Next))
+	}
+	if p.Ended != nil {
+		s.gauge(mPackDone, unix(*p.Ended))
+	}
+	s.gauge(mPackLate, oneIf(p.Waits != nil || p.Failed != nil || p.LeftOut != nil))
 }
 
 // verify has what verifications have found. A pass that did not come to its end counts with what it found.

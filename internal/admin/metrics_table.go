@@ -114,6 +114,13 @@ var (
 		"time.")
 	mPackSeconds = theStorage.gauge("pack_last_duration_seconds", "How long it took.")
 	mPackFreed   = theStorage.gauge("pack_last_reclaimed_bytes", "By how much it made the data file shorter.")
+
+	mPackRunning = theStorage.gauge("pack_running", "1 while the storage is being packed.")
+	mPackNext    = theStorage.gauge("pack_schedule_next_timestamp_seconds", "When the next pack by schedule is due, "+
+		"Unix time.")
+	mPackDone = theStorage.gauge("pack_schedule_last_timestamp_seconds", "When the last pack by schedule ended, "+
+		"Unix time, over restarts.")
+	mPackLate = theStorage.gauge("pack_schedule_late", "1 while a pack by schedule waits, was left out, or failed.")
 )
 
 var (

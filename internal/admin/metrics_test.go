@@ -124,6 +124,14 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 		{`zrsd_pack_last_timestamp_seconds`, 1772600767, 1772600768, func(st *admin.Status) {
 			st.Storage.LastPack.Ended = st.Storage.LastPack.Ended.Add(time.Second)
 		}},
+		{`zrsd_pack_running`, 0, 1, func(st *admin.Status) { st.Storage.Packing = true }},
+		{`zrsd_pack_schedule_next_timestamp_seconds`, 1772600767, 1772600768, func(st *admin.Status) {
+			st.Packs.Next = admin.Known(st.Packs.Next.Add(time.Second))
+		}},
+		{`zrsd_pack_schedule_last_timestamp_seconds`, 1772600767, 1772600768, func(st *admin.Status) {
+			st.Packs.Ended = admin.Known(st.Packs.Ended.Add(time.Second))
+		}},
+		{`zrsd_pack_schedule_late`, 0, 1, func(st *admin.Status) { st.Packs.Waits = admin.Known("db2 is out") }},
 		{`zrsd_pack_last_duration_seconds`, 2.5, 3, func(st *admin.Status) { st.Storage.LastPack.Duration = 3 }},
 		{`zrsd_pack_last_reclaimed_bytes`, 4096, 8192, func(st *admin.Status) { st.Storage.LastPack.After = 0 }},
 		{`zrsd_archive_state{state="archiving"}`, 1, 0, func(st *admin.Status) { st.Archive.State = "away" }},

@@ -77,6 +77,9 @@ func (v *pageView) packTile() {
 			t.Note = "there was nothing to drop"
 		}
 	}
+	if p := v.Node.Packs; p != nil {
+		t.Note += "; next " + timeText(p.Next)
+	}
 	v.Tiles = append(v.Tiles, t)
 }
 

@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/histogram"
+	"github.com/zrsd/zrsd/internal/packplan"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
@@ -71,6 +72,9 @@ type Status struct {
 	Archive *Archive `json:"archive"`
 	// Heal is what is known of damage in the copy. Nil: nothing looks for any.
 	Heal *Heal `json:"heal"`
+
+	// Packs are those by schedule; its fields are those of package packplan. Nil: there is no schedule.
+	Packs *packplan.State `json:"packs"`
 
 	Troubles []Trouble `json:"troubles"` // that are there now
 	// Warnings are all that an operator should know, troubles included, critical ones first.
@@ -200,6 +204,7 @@ type Storage struct {
 	Chain  *Chain  `json:"chain"` // nil where none is kept
 	// LastPack is the last one since the storage was opened; nil: there was none.
 	LastPack *LastPack `json:"last_pack"`
+	Packing  bool      `json:"packing"` // one is under way
 	// Sync is how long syncs of the data file take, since it was opened. Nil: this process does not write it.
 	Sync *Durations `json:"sync_seconds"`
 	// Lock is how long transactions wait for the commit lock. Nil as of Sync.

@@ -10,6 +10,7 @@ import (
 	"time"
 	"unicode"
 
+	"github.com/zrsd/zrsd/internal/packplan"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -37,6 +38,9 @@ func WriteTable(w io.Writer, st *Status) error {
 	}
 	if v := st.Verify; v != nil {
 		row("verified", verifyText(v))
+	}
+	if p := st.Packs; p != nil {
+		row("packs", packsText(p))
 	}
 	for _, t := range st.Troubles {
 		row("trouble", clean(t.Text), "since "+timeText(&t.Since))
@@ -104,6 +108,24 @@ func verifyText(v *verify.Status) string {
 		said += "; now"
 	case v.Next != nil:
 		said += "; next " + timeText(v.Next)
+	}
+	return said
+}
+
+// packsText says when the storage is packed by schedule, and when it was.
+func packsText(p *packplan.State) string {
+	said := fmt.Sprintf("%s, next %s", clean(p.Schedule), timeText(p.Next))
+	if p.Done != nil {
+		said += fmt.Sprintf("; that of %s ended %s", timeText(p.Done), timeText(p.Ended))
+	}
+	if p.Failed != nil {
+		said += ": FAILED: " + clean(*p.Failed)
+	}
+	if p.LeftOut != nil {
+		said += fmt.Sprintf("; LEFT OUT at %s: %s", timeText(&p.LeftOut.Time), clean(p.LeftOut.Why))
+	}
+	if p.Waits != nil {
+		said += "; WAITS: " + clean(*p.Waits)
 	}
 	return said
 }

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/packplan"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/warning"
 )
@@ -98,6 +99,9 @@ func (c *conditions) storage(st *Status) {
 	for _, d := range st.Storage.Disks {
 		c.disk(&d)
 	}
+	if st.Packs != nil {
+		c.packs(st.Packs)
+	}
 	v := st.Verify
 	if v == nil {
 		return
@@ -108,6 +112,19 @@ func (c *conditions) storage(st *Status) {
 	}
 	if v.Running == nil && v.Next != nil && st.Now.Sub(*v.Next) > overdue {
 		c.add(warning.VerifyOverdue, "", "the storage should have been verified at %s", timeText(v.Next))
+	}
+}
+
+func (c *conditions) packs(p *packplan.State) {
+	if p.LeftOut != nil {
+		c.add(warning.PackSkipped, "", "not all nodes have packed at %s, as scheduled: %s", timeText(&p.LeftOut.Time),
+			p.LeftOut.Why)
+	}
+	if p.Failed != nil {
+		c.add(warning.PackSkipped, "", "the pack that was scheduled for %s has failed: %s", timeText(p.Done), *p.Failed)
+	}
+	if p.Waits != nil {
+		c.add(warning.PackSkipped, "", "the pack that was scheduled waits: %s", *p.Waits)
 	}
 }
 

@@ -80,6 +80,9 @@ type Storage struct {
 	PackGC      Value[bool]
 	PackKeepOld Value[bool]
 
+	PackSchedule Value[string] // as in a crontab; empty: never
+	PackDays     Value[int64]  // how many days of history such packs leave
+
 	VerifyInterval Value[time.Duration] // 0: never
 	VerifyRate     Value[int64]         // 0: no limit
 	VerifyBlobs    Value[time.Duration]

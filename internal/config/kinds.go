@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/packplan"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/zconfig"
 )
@@ -34,7 +35,12 @@ var (
 	}}
 	connect = kind[[]endpoint.Endpoint]{"socket-address", addresses}
 	words   = kind[[]string]{"string-list", func(s string) ([]string, error) { return strings.Fields(s), nil }}
-	level   = kind[Level]{"logging-level", readLevel}
+	// schedule leaves the text as it is: it is read again where it is used.
+	schedule = kind[string]{"crontab", func(s string) (string, error) {
+		_, err := packplan.Parse(s)
+		return s, err
+	}}
+	level = kind[Level]{"logging-level", readLevel}
 )
 
 // oneOf is a kind of which all values are known.

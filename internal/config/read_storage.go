@@ -60,6 +60,8 @@ func (c *checker) filestorage(s *zconfig.Section, st *Storage, around string) {
 	get(r, "packer", text)
 	st.PackGC = get(r, "pack-gc", boolean)
 	st.PackKeepOld = get(r, "pack-keep-old", boolean)
+	st.PackSchedule = get(r, "pack-schedule", schedule)
+	st.PackDays = get(r, "pack-days", integer)
 	st.VerifyInterval = get(r, "verify-interval", interval)
 	st.VerifyRate = get(r, "verify-rate", size)
 	st.VerifyBlobs = get(r, "verify-blobs", interval)

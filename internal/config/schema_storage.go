@@ -27,6 +27,11 @@ var filestorageTable = &table{
 			doc: "Whether packing removes objects without references (garbage collection)."},
 		{name: "pack-keep-old", kind: "boolean", preset: "true",
 			doc: "Whether packing keeps the old file as Data.fs.old."},
+		{name: "pack-schedule", kind: "crontab", ours: true,
+			doc: "When the storage is packed by itself: the five fields of a crontab, such as `0 3 * * sun`. In a " +
+				"cluster write it on all nodes; see docs/operations.md, \"Packs by schedule\"."},
+		{name: "pack-days", kind: "integer", preset: "1", ours: true,
+			doc: "How many days of history packs by schedule leave."},
 		{name: "verify-interval", kind: "time-interval", preset: "7d", ours: true,
 			doc: "How often the storage is verified: see docs/operations.md. 0 for never."},
 		{name: "verify-rate", kind: "byte-size", preset: "64MB", ours: true,

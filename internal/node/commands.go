@@ -15,8 +15,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// pack packs the storage of this node, as a command asks for it.
-func (c *Config) pack(ctx context.Context, req admin.PackRequest, progress func(admin.PackProgress)) (
+// pack packs the storage of this node; by says for the log who wants it.
+func (c *Config) pack(ctx context.Context, req admin.PackRequest, by string, progress func(admin.PackProgress)) (
 	result admin.PackResult, err error) {
 	err = c.handle.use(ctx, func(ctx context.Context, st undoLister) error {
 		own, ok := st.(*filestorage.Storage)
@@ -24,13 +24,13 @@ func (c *Config) pack(ctx context.Context, req admin.PackRequest, progress func(
 			return &admin.Refusal{Reason: admin.NotAllowed,
 				Text: "the storage belongs to the process that this one is attached to: pack it there"}
 		}
-		result, err = c.packStorage(ctx, own, req, progress)
+		result, err = c.packStorage(ctx, own, req, by, progress)
 		return err
 	})
 	return result, err
 }
 
-func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req admin.PackRequest,
+func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req admin.PackRequest, by string,
 	progress func(admin.PackProgress)) (admin.PackResult, error) {
 	begun := time.Now()
 	if req.Until.IsZero() {
@@ -45,7 +45,7 @@ func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req a
 	opt.Progress = func(p filestorage.PackProgress) {
 		progress(admin.PackProgress{Phase: p.Phase, Done: p.Done, Total: p.Total})
 	}
-	c.Logger.Info("pack started by zrsd pack", "until", stop, "gc", opt.GC, "keep_old", opt.KeepOld)
+	c.Logger.Info("pack started by "+by, "until", stop, "gc", opt.GC, "keep_old", opt.KeepOld)
 	r, err := st.Pack(ctx, stop, opt)
 	if r.Packed && c.healer != nil {
 		c.healer.packed()

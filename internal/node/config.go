@@ -15,6 +15,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/archive"
 	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/packplan"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -89,6 +90,10 @@ type Config struct {
 
 	PackNoGC  bool // packs leave garbage, unless told otherwise
 	PackNoOld bool // packs leave no Data.fs.old, unless told otherwise
+
+	PackSchedule string // when the storage is packed by itself, as in a crontab; empty: never
+	PackDays     int    // how many days of history such packs leave
+	packSchedule *packplan.Schedule
 
 	Decompress, Compress bool // zeo.StorageOptions
 
@@ -195,7 +200,7 @@ func (c *Config) check() error {
 	if err := c.checkLimits(); err != nil {
 		return err
 	}
-	if err := errors.Join(c.checkHeal(), c.Verify.check(), c.Archive.Check()); err != nil {
+	if err := errors.Join(c.checkHeal(), c.Verify.check(), c.Archive.Check(), c.checkPacks()); err != nil {
 		return err
 	}
 	if err := c.Sync.Check(); err != nil {
@@ -328,6 +333,10 @@ func (c *PrimaryConfig) check() error {
 		return &ConfigError{"a primary needs an address for its secondaries: give one with " +
 			"--replicate-to 127.0.0.1:5000"}
 	}
+	if c.Attach && c.PackSchedule != "" {
+		return &ConfigError{"--pack-schedule with --attach: the data file belongs to another process: have that one " +
+			"pack it"}
+	}
 	if c.Attach && c.Coordinator != nil {
 		return &ConfigError{
 			"--attach with --coordinator: who owns the file decides who leads: leave out one of the two",
@@ -396,7 +405,7 @@ func (c *SecondaryConfig) check() error {
 	case c.MaxRecord <= 0:
 		return &ConfigError{fmt.Sprintf("--max-record %d: give a number of bytes above zero", c.MaxRecord)}
 	}
-	if err := c.checkProtocol(); err != nil {
+	if err := errors.Join(c.checkProtocol(), c.checkPacks()); err != nil {
 		return err
 	}
 	if c.Protocol == secondary.ProtocolZrs2 && c.BlobPlaces.CacheSize > 0 && c.BlobPlaces.Store == "" {

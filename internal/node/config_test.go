@@ -29,11 +29,19 @@ func TestAConfigurationThatMakesNoSenseIsRefusedWithAnInstruction(t *testing.T) 
 		}
 	}
 	for want, change := range map[string]func(*SecondaryConfig){
-		"":                             func(*SecondaryConfig) {},
-		"name it with --data":          func(c *SecondaryConfig) { c.Data = "" },
-		"is the address of this node":  func(c *SecondaryConfig) { c.ReplicateFrom[0] = c.ReplicateTo },
-		"0.0.0.0:1 can be reached":     func(c *SecondaryConfig) { c.ReplicateTo = address("0.0.0.0:1") },
-		":9 can be reached":            func(c *SecondaryConfig) { c.Admin = address(":9") },
+		"":                            func(*SecondaryConfig) {},
+		"name it with --data":         func(c *SecondaryConfig) { c.Data = "" },
+		"is the address of this node": func(c *SecondaryConfig) { c.ReplicateFrom[0] = c.ReplicateTo },
+		"0.0.0.0:1 can be reached":    func(c *SecondaryConfig) { c.ReplicateTo = address("0.0.0.0:1") },
+		":9 can be reached":           func(c *SecondaryConfig) { c.Admin = address(":9") },
+		"is no schedule":              func(c *SecondaryConfig) { c.PackSchedule = "Sunday" },
+		"--pack-days -1":              func(c *SecondaryConfig) { c.PackSchedule, c.PackDays = "@daily", -1 },
+		"whether it packs": func(c *SecondaryConfig) {
+			c.PackSchedule, c.ReplicateTo = "@daily", endpoint.Endpoint{}
+		},
+		"zc.zrs gives no turns": func(c *SecondaryConfig) {
+			c.PackSchedule, c.Protocol = "@daily", secondary.ProtocolZrs2
+		},
 		"--max-secondaries 0":          func(c *SecondaryConfig) { c.MaxSecondaries = 0 },
 		"db1:5 is another machine":     func(c *SecondaryConfig) { c.ReplicateFrom[0] = address("db1:5") },
 		"give --tls-cert and --tls-ca": func(c *SecondaryConfig) { c.TLS = &tlsauth.Files{Certificate: "c"} },

@@ -45,7 +45,7 @@ func (k *control) Pack(ctx context.Context, storage string, req admin.PackReques
 	if err != nil {
 		return admin.PackResult{}, err
 	}
-	return m.c.pack(ctx, req, progress)
+	return m.c.pack(ctx, req, "zrsd pack", progress)
 }
 
 // Verify is admin.Control.

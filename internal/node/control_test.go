@@ -157,10 +157,10 @@ func TestOnlyOnePackAtATime(t *testing.T) {
 	remove := c.handle.put(st)
 	no := admin.PackRequest{GC: admin.Known(false)}
 	asked := false
-	_, err = c.pack(t.Context(), no, func(admin.PackProgress) {
+	_, err = c.pack(t.Context(), no, "a test", func(admin.PackProgress) {
 		if !asked {
 			asked = true
-			_, err := c.pack(t.Context(), no, nil)
+			_, err := c.pack(t.Context(), no, "a test", nil)
 			refused(t, err, admin.Busy, "already running")
 		}
 	})
@@ -168,7 +168,7 @@ func TestOnlyOnePackAtATime(t *testing.T) {
 		t.Errorf("the first pack: %v; a second one was tried: %v", err, asked)
 	}
 	remove()
-	_, err = c.pack(t.Context(), no, nil)
+	_, err = c.pack(t.Context(), no, "a test", nil)
 	refused(t, err, admin.Unavailable, "not open")
 }
 

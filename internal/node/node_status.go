@@ -10,6 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/packplan"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/internal/watchdog"
@@ -37,7 +38,8 @@ type nodeStatus struct {
 	// verifier has what verifications have found; nil: nothing verifies the storage.
 	verifier *verify.Verifier
 	healer   *healer
-	configs  []*Config // what settings may be wrong in
+	packs    *packplan.Plan // nil: there is no schedule
+	configs  []*Config      // what settings may be wrong in
 	warnings warning.List
 
 	mu      sync.Mutex
@@ -45,7 +47,7 @@ type nodeStatus struct {
 	failure string              // what made the storage close before its time
 	show    func(*admin.Status) // fills in what an open storage and its parts say
 	// peers is what is known of the other nodes. Nil: there are none, or the storage is not open.
-	peers func(context.Context) []cluster.Peer
+	peers func(ctx context.Context, since time.Time) []cluster.Peer
 }
 
 func newNodeStatus(role string, c *Config) *nodeStatus {
@@ -91,6 +93,7 @@ func (f *nodeStatus) Status() admin.Status {
 		f.showClients(&st)
 		f.showMoments(&st)
 		showStalls(&st, f.board.Stalls(st.Now))
+		f.showPacks(&st)
 		f.showVerify(&st)
 		f.showArchive(&st)
 		f.showWarnings(&st)
@@ -98,6 +101,7 @@ func (f *nodeStatus) Status() admin.Status {
 	}
 	f.showVerify(&st)
 	f.showArchive(&st)
+	f.showPacks(&st)
 	st.NotReady, st.Closed = &phase, true
 	if st.Role == roleSecondary {
 		st.Upstream = &admin.Upstream{State: stateOpening, LastError: admin.NonZero(failure)}
@@ -144,7 +148,7 @@ func (f *nodeStatus) opened(show func(*admin.Status)) {
 func (f *nodeStatus) joined(n *cluster.Node) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.peers = n.Peers
+	f.peers = n.PeersSince
 }
 
 // waits makes the status say why there is nothing to show, now or any more.

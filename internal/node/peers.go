@@ -2,6 +2,7 @@ package node
 
 import (
 	"context"
+	"time"
 
 	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/internal/admin"
@@ -31,14 +32,19 @@ func followersIn(report []byte) (list []string) {
 }
 
 // Peers is admin.PeerSource.
-func (f *nodeStatus) Peers(ctx context.Context) (list []admin.ClusterNode) {
+func (f *nodeStatus) Peers(ctx context.Context) []admin.ClusterNode {
+	return f.peersSince(ctx, time.Now().Add(-cluster.PeersWatched))
+}
+
+// peersSince returns what is known of the other nodes. Those that were asked before a time are asked again.
+func (f *nodeStatus) peersSince(ctx context.Context, since time.Time) (list []admin.ClusterNode) {
 	f.mu.Lock()
 	ask := f.peers
 	f.mu.Unlock()
 	if ask == nil {
 		return nil
 	}
-	for _, p := range ask(ctx) {
+	for _, p := range ask(ctx, since) {
 		list = append(list, peerNode(&p))
 	}
 	return list

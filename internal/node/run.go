@@ -19,6 +19,7 @@ type member struct {
 	c       *Config
 	status  *nodeStatus
 	session func(context.Context) error
+	packer  *packer                  // nil: there is no schedule
 	now     *atomic.Pointer[session] // what changes its role, while it is open; nil: it has one role for good
 }
 
@@ -40,6 +41,9 @@ func runAll(ctx context.Context, c *Config, members []*member, front front) (err
 		m.c.verifier = m.c.newVerifier()
 		m.c.healer = newHealer(m.c)
 		m.status.verifier, m.status.healer = m.c.verifier, m.c.healer
+		if m.packer = newPacker(m.c, m.status); m.packer != nil {
+			m.status.packs = m.packer.plan
+		}
 	}
 	if first := members[0]; first.c != c { // what all share is told of once
 		first.status.configs = append(first.status.configs, c)
@@ -74,6 +78,9 @@ func runAll(ctx context.Context, c *Config, members []*member, front front) (err
 		helpers.Go(func() { m.c.healer.run(around) })
 		helpers.Go(func() { m.c.watchOver(around) })
 		helpers.Go(func() { m.logWarnings(around) })
+		if m.packer != nil {
+			helpers.Go(func() { m.packer.run(around) })
+		}
 	}
 	err = untilHung(ctx, members, front)
 	logEnd(c.Logger, err)

@@ -168,6 +168,7 @@ func showStorage(out *admin.Storage, src source, now time.Time) {
 // showWriting fills in how the file was written and packed.
 func showWriting(out *admin.Storage, st *filestorage.Storage) {
 	out.Sync, out.Lock = admin.DurationsOf(st.SyncTimes()), admin.DurationsOf(st.LockTimes())
+	out.Packing = st.Packing()
 	if p := st.LastPack(); p != nil {
 		out.LastPack = &admin.LastPack{Ended: p.Ended.UTC(), Duration: p.Duration.Seconds(), Packed: p.Packed,
 			Before: p.Before, After: p.After}

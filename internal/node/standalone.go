@@ -18,7 +18,7 @@ func (c *StandaloneConfig) check() error {
 		return errNoData
 	}
 	c.onlyRead, c.onlyMoments = c.ReadOnly, c.OnlyMoments
-	return errors.Join(c.checkHeal(), c.Verify.check())
+	return errors.Join(c.checkHeal(), c.Verify.check(), c.checkPacks())
 }
 
 // session keeps the storage open for the front until ctx ends.

@@ -15,6 +15,7 @@ const (
 	ArchiveRefused Code = "archive_refused"
 	ArchiveAway    Code = "archive_away"
 	ArchiveLate    Code = "archive_late"
+	PackSkipped    Code = "pack_skipped"
 	FutureTid      Code = "future_tid"
 	DiskFull       Code = "disk_full"
 	DiskLow        Code = "disk_low"
@@ -171,6 +172,13 @@ var Table = []Kind{
 			"is archived.",
 		Cure: "wait after a pack; otherwise raise --archive-rate, or see whether the network and the store " +
 			"are slow",
+	},
+	{
+		Code: PackSkipped, Severity: Minor, After: time.Minute,
+		Title: "A pack by schedule was left out, has failed, or waits.",
+		Means: "The data files grow until the next one.",
+		Cure: "remove the cause that the text names; a pack that waits is begun then, for one that was left out use " +
+			"zrsd pack on that node, or wait for the next one, with which the warning ends",
 	},
 	{
 		Code: FutureTid, Severity: Minor, After: time.Minute,
