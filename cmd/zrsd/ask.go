@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -26,9 +27,9 @@ func (f *askFlags) register(flags *pflag.FlagSet) {
 	f.tls.register(flags, "", "this client's")
 }
 
-// connect returns how to reach the admin server at an address.
-func (f *askFlags) connect(address string) (endpoint.Endpoint, dialer, error) {
-	addr, err := adminAddress(address)
+// connect returns how to reach the admin server of a node that was given by its address or name.
+func (f *askFlags) connect(ctx context.Context, address string) (endpoint.Endpoint, dialer, error) {
+	addr, err := f.tls.adminAddress(ctx, address)
 	if err != nil {
 		return addr, nil, badAddress(err)
 	}
@@ -36,12 +37,17 @@ func (f *askFlags) connect(address string) (endpoint.Endpoint, dialer, error) {
 	return addr, dial, err
 }
 
-// adminAddress reads the admin address of a node, or the path of its data file, beside which a node answers that was
-// given no such address.
-func adminAddress(address string) (endpoint.Endpoint, error) {
+// adminAddress reads the admin address of a node, or its name, or the path of its configuration, or of its data file,
+// beside which a node answers that was given no such address.
+func (f *tlsFlags) adminAddress(ctx context.Context, address string) (endpoint.Endpoint, error) {
 	info, err := os.Stat(address)
-	if err != nil || !info.Mode().IsRegular() {
+	switch {
+	case err != nil && mayBeName(address):
+		return f.byName(ctx, address)
+	case err != nil || !info.Mode().IsRegular():
 		return endpoint.Parse(address)
+	case isConfiguration(address, info):
+		return ofFile(address)
 	}
 	beside, err := endpoint.BesideData(address)
 	if err == nil {

@@ -49,7 +49,7 @@ func (f *changeFlags) run(ctx context.Context, what, address string, out io.Writ
 	if err != nil {
 		return err
 	}
-	addr, dial, err := f.connect(address)
+	addr, dial, err := f.connect(ctx, address)
 	if err != nil {
 		return err
 	}
@@ -79,7 +79,7 @@ var errSame = errors.New("PRIMARY and TO are the same node")
 
 // successor asks a node that shall become primary for the name by which the primary knows it.
 func (f *changeFlags) successor(ctx context.Context, address string) (node string, err error) {
-	addr, dial, err := f.connect(address)
+	addr, dial, err := f.connect(ctx, address)
 	if err != nil {
 		return "", err
 	}
@@ -196,10 +196,7 @@ func demoteCommand() *cobra.Command {
 			if follow == "" {
 				return usage(errors.New("--follow is missing: give the --replicate-to address of the node to follow"))
 			}
-			list, err := addressList("--follow", follow)
-			if err == nil {
-				list, err = opt.tls.replications(cmd.Context(), "--follow", list)
-			}
+			list, err := opt.tls.replications(cmd.Context(), "--follow", follow)
 			if err != nil {
 				return err
 			}

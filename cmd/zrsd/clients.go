@@ -33,7 +33,7 @@ func clientsCommand() *cobra.Command {
 }
 
 func listClients(ctx context.Context, opt *askFlags, address string, out io.Writer) error {
-	addr, dial, err := opt.connect(address)
+	addr, dial, err := opt.connect(ctx, address)
 	if err != nil {
 		return err
 	}

@@ -46,7 +46,7 @@ func compareCommand() *cobra.Command {
 			if (opt.blobsA == "") != (opt.blobsB == "") {
 				return usage(errors.New("blobs are compared with blobs: give both --blobs-a and --blobs-b, or none"))
 			}
-			if nodeA, nodeB := isNode(args[0]), isNode(args[1]); nodeA && nodeB {
+			if nodeA, nodeB := isOther(args[0], args[1]), isOther(args[1], args[0]); nodeA && nodeB {
 				return opt.runNodes(cmd.Context(), args[0], args[1], cmd.OutOrStdout())
 			} else if nodeA || nodeB {
 				return usage(errors.New("a running node is compared with another one, and a file with a file"))

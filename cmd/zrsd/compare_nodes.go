@@ -44,15 +44,22 @@ type divergence struct {
 	InB   bool     `json:"in_b"`
 }
 
-// isNode reports whether an argument is the address of a node and not a file: a socket, or what is no file and has
-// the form of host:port.
+// isNode reports whether an argument is the address or the name of a node and not a file: a socket, or what is no file
+// and has the form of host:port, or may be a name.
 func isNode(arg string) bool {
 	info, err := os.Stat(arg)
 	if err == nil {
 		return info.Mode()&fs.ModeSocket != 0
 	}
 	_, err = endpoint.Parse(arg)
-	return err == nil && !strings.Contains(arg, "/")
+	return err == nil && !strings.Contains(arg, "/") || mayBeName(arg)
+}
+
+// isOther is isNode where the argument is to be compared with another one: beside a file, what is there under no name is
+// a file that is missing, and no node.
+func isOther(arg, with string) bool {
+	info, err := os.Stat(with)
+	return isNode(arg) && !(err == nil && info.Mode().IsRegular() && mayBeName(arg))
 }
 
 // runNodes compares two running nodes.

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/config"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // A docBlock is what a page has between two lines of backquotes.
@@ -86,6 +87,34 @@ func TestTheCommandsOfThePagesAreRightAsWritten(t *testing.T) {
 		}
 	}
 	if count < 30 {
+		t.Errorf("only %d commands were found", count)
+	}
+}
+
+var cureCommand = regexp.MustCompile(`zrsd [a-z]+(?: (?:off|on|ADDR|--[a-z-]+|[A-Z]{2,}\b|etcd://\S+|Data\.fs)\b)*`)
+
+// Every command that a warning tells to use is one that zrsd takes.
+func TestTheCommandsOfCuresAreRight(t *testing.T) {
+	count := 0
+	for _, kind := range warning.Table {
+		for _, line := range cureCommand.FindAllString(kind.Cure, -1) {
+			args := words(line)
+			cmd, rest, err := rootCommand().Find(args)
+			if err == nil && cmd.Name() == "zrsd" {
+				err = errUnknown
+			}
+			if err == nil && len(rest) > 0 { // a name alone is no command line
+				count++
+				if err = cmd.ParseFlags(rest); err == nil {
+					err = cmd.ValidateArgs(cmd.Flags().Args())
+				}
+			}
+			if err != nil {
+				t.Errorf("%s: %s: %v", kind.Code, line, err)
+			}
+		}
+	}
+	if count < 3 {
 		t.Errorf("only %d commands were found", count)
 	}
 }

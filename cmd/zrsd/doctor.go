@@ -104,7 +104,7 @@ func (opt *doctorOptions) look(ctx context.Context, addresses []string) (*doctor
 	report := &doctor.Report{Format: 1}
 	for i, address := range addresses {
 		asks := askFlags{tls: opt.tls}
-		addr, dial, err := asks.connect(address)
+		addr, dial, err := asks.connect(ctx, address)
 		if err != nil {
 			return nil, err
 		}

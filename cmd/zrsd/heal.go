@@ -110,7 +110,7 @@ func (opt *healOptions) check(cmd *cobra.Command, args []string) error {
 // node has a running node heal its copy.
 func (opt *healOptions) node(ctx context.Context, address string, req admin.HealRequest, out,
 	terminal io.Writer) error {
-	addr, dial, err := opt.connect(address)
+	addr, dial, err := opt.connect(ctx, address)
 	if err != nil {
 		return err
 	}

@@ -63,7 +63,7 @@ func (opt *healthOptions) run(ctx context.Context, address string, out io.Writer
 		return usage(fmt.Errorf("--timeout %v: give a duration above zero, such as 5s", opt.timeout))
 	}
 	asks := askFlags{tls: opt.tls}
-	addr, dial, err := asks.connect(address)
+	addr, dial, err := asks.connect(ctx, address)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,6 @@ import (
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
-	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/nagios"
 )
 
@@ -75,7 +74,7 @@ func compareServers(ctx context.Context, primary, secondary string, opt nagios.O
 }
 
 func askServer(ctx context.Context, addr string, tls *tlsFlags) (nagios.Storages, error) {
-	e, err := endpoint.Parse(addr)
+	e, err := tls.adminAddress(ctx, addr)
 	if err != nil {
 		return nil, err
 	}

@@ -123,7 +123,7 @@ var errInterrupted = errors.New("interrupted: the server aborts the pack and the
 	"pack has just ended")
 
 func (opt *packOptions) run(ctx context.Context, address string, req admin.PackRequest, out, terminal io.Writer) error {
-	addr, dial, err := opt.connect(address)
+	addr, dial, err := opt.connect(ctx, address)
 	if err != nil {
 		return err
 	}

@@ -135,6 +135,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"SeedCopy":      true, // of zrsd seed
 		"archiveFailed": true,
 		"packSchedule":  true, // of PackSchedule, when it is checked
+		"adminAt":       true,
 	}
 	for _, v := range []reflect.Value{reflect.ValueOf(second.Config), reflect.ValueOf(*second)} {
 		for i := range v.NumField() {

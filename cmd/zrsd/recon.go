@@ -11,7 +11,6 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/internal/admin"
-	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
 type reconOptions struct{ askFlags }
@@ -50,7 +49,7 @@ func (opt *reconOptions) run(ctx context.Context, addresses []string, out io.Wri
 	defer cancel()
 	dials := make([]dialer, len(addresses))
 	for i, address := range addresses {
-		addr, err := endpoint.Parse(address)
+		addr, err := opt.tls.adminAddress(ctx, address)
 		if err != nil {
 			return usage(err)
 		}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"strings"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -21,7 +22,7 @@ const probeTimeout = 3 * time.Second
 // node's admin address or the path of its data file, what the node says. A replication port answers the question with
 // its name, and logs nothing.
 func (f *tlsFlags) replication(ctx context.Context, flag, given string) (endpoint.Endpoint, error) {
-	addr, err := adminAddress(given)
+	addr, err := f.adminAddress(ctx, given)
 	if err != nil {
 		return addr, badFlagAddress(flag, err)
 	}
@@ -40,14 +41,15 @@ func (f *tlsFlags) replication(ctx context.Context, flag, given string) (endpoin
 	return found, flagError(flag, err)
 }
 
-// replications does so for several addresses, at the same time: one that is silent takes as long as all of them.
-func (f *tlsFlags) replications(ctx context.Context, flag string, given []endpoint.Endpoint) ([]endpoint.Endpoint,
-	error) {
-	list := make([]endpoint.Endpoint, len(given))
+// replications does so for several addresses with commas between them, at the same time: one that is silent takes as
+// long as all of them.
+func (f *tlsFlags) replications(ctx context.Context, flag, given string) ([]endpoint.Endpoint, error) {
+	names := strings.Split(given, ",")
+	list := make([]endpoint.Endpoint, len(names))
 	var g errgroup.Group
-	for i, one := range given {
+	for i, one := range names {
 		g.Go(func() (err error) {
-			list[i], err = f.replication(ctx, flag, one.String())
+			list[i], err = f.replication(ctx, flag, strings.TrimSpace(one))
 			return err
 		})
 	}
@@ -57,7 +59,7 @@ func (f *tlsFlags) replications(ctx context.Context, flag string, given []endpoi
 // dialZEO connects to the ZEO server that a flag names: by its address, or by the admin address of the node or the path
 // of its data file.
 func (f *tlsFlags) dialZEO(ctx context.Context, flag, given string, opt client.Options) (*client.Conn, error) {
-	addr, err := adminAddress(given)
+	addr, err := f.adminAddress(ctx, given)
 	if err != nil {
 		return nil, badFlagAddress(flag, err)
 	}

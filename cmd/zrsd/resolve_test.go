@@ -4,6 +4,7 @@ import (
 	"io"
 	"net"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 
@@ -49,7 +50,11 @@ func TestSeveralAddressesAreAskedAtTheSameTime(t *testing.T) {
 			}
 		})
 	}
-	found, err := new(tlsFlags).replications(t.Context(), "--from", given)
+	var names []string
+	for _, addr := range given {
+		names = append(names, addr.String())
+	}
+	found, err := new(tlsFlags).replications(t.Context(), "--from", strings.Join(names, ","))
 	if err != nil || !slices.Equal(found, given) {
 		t.Errorf("got %v, %v, want %v", found, err, given)
 	}

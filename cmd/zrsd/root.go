@@ -91,7 +91,8 @@ func addGroup(root *cobra.Command, title string, commands ...*cobra.Command) {
 }
 
 const addressHelp = `ADDR is host:port, :port for all interfaces, or a path with a slash for a Unix socket. For a
-command to a running node it may also be the path of the Data.fs, where the node was started without --admin.`
+command to a running node it may also be the name of the node, where it or a node that knows it runs on this
+machine; the path of its configuration (zeo.conf); or that of the Data.fs, where it was started without --admin.`
 
 // arguments is the check that a command has its arguments, named as in its usage line.
 func arguments(names ...string) cobra.PositionalArgs {

@@ -70,10 +70,7 @@ func (opt *seedCommandOptions) run(ctx context.Context, out, terminal io.Writer)
 	case opt.timeout <= 0:
 		return usage(fmt.Errorf("--timeout %v: give a duration above zero, such as 60s", opt.timeout))
 	}
-	list, err := addressList("--from", opt.from)
-	if err == nil {
-		list, err = opt.tls.replications(ctx, "--from", list)
-	}
+	list, err := opt.tls.replications(ctx, "--from", opt.from)
 	if err != nil {
 		return err
 	}

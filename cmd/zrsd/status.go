@@ -54,7 +54,7 @@ func statusCommand() *cobra.Command {
 					return opt.table(cmd.Context(), args, out)
 				})
 			}
-			addr, dial, err := opt.connect(args[0])
+			addr, dial, err := opt.connect(cmd.Context(), args[0])
 			if err != nil {
 				return err
 			}

@@ -71,7 +71,7 @@ func (opt statusOptions) clusters(ctx context.Context, args []string) (list []ad
 	ctx, cancel := context.WithTimeoutCause(ctx, statusTimeout, fmt.Errorf("no answer within %v", statusTimeout))
 	defer cancel()
 	if opt.cluster {
-		addr, dial, err := opt.connect(args[0])
+		addr, dial, err := opt.connect(ctx, args[0])
 		if err != nil {
 			return nil, nil, err
 		}
@@ -127,7 +127,7 @@ func (opt statusOptions) askOne(ctx context.Context, address string) (list []ask
 		text := err.Error()
 		return []askedNode{{admin.ClusterNode{Address: address, Source: "nothing", Error: &text}, opt.storage}}
 	}
-	_, dial, err := opt.connect(address)
+	_, dial, err := opt.connect(ctx, address)
 	if err != nil {
 		return failed(err)
 	}

@@ -43,7 +43,7 @@ func (opt *topOptions) run(cmd *cobra.Command, address string) error {
 		return usage(fmt.Errorf("--interval %v, --count %d: give a time above zero, such as 2s, and no negative number",
 			opt.interval, opt.rounds))
 	}
-	addr, dial, err := opt.connect(address)
+	addr, dial, err := opt.connect(cmd.Context(), address)
 	if err != nil {
 		return err
 	}

@@ -83,7 +83,7 @@ func (opt *undoLogOptions) list(ctx context.Context, args []string) ([]byte, *ad
 	if opt.data != "" {
 		return opt.read(ctx)
 	}
-	addr, dial, err := opt.connect(args[0])
+	addr, dial, err := opt.connect(ctx, args[0])
 	if err != nil {
 		return nil, nil, err
 	}

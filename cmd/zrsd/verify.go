@@ -91,7 +91,7 @@ func verifyCommand() *cobra.Command {
 // node has a running node make a pass.
 func (opt *verifyOptions) node(ctx context.Context, address string, req admin.VerifyRequest, out, terminal io.Writer) (
 	err error) {
-	addr, dial, err := opt.connect(address)
+	addr, dial, err := opt.connect(ctx, address)
 	if err != nil {
 		return err
 	}

@@ -55,7 +55,9 @@ type Report struct {
 	Frozen   bool    `json:"frozen"`
 	Learner  bool    `json:"learner"`
 	Spare    bool    `json:"spare"` // and follows nobody
-	Lag      Lag     `json:"lag"`
+	// AdminAddr is where other machines reach its admin server; empty: they cannot, or it is not known.
+	AdminAddr string `json:"admin_addr"`
+	Lag       Lag    `json:"lag"`
 	// Warnings are those that it has, critical ones first.
 	Warnings []warning.Warning `json:"warnings"`
 	Packing  bool              `json:"packing"` // its storage is being packed
@@ -126,7 +128,8 @@ func orEmpty(s *string) string {
 func ReportOf(st *Status) Report {
 	r := Report{Version: st.Version, Role: st.Role, Ready: Known(st.Ready), NotReady: st.NotReady, Fenced: st.Fenced,
 		Frozen: st.Frozen, Learner: st.Learner, Spare: st.Spare, Packing: st.Storage.Packing, Packs: st.Packs,
-		Warnings: st.Warnings[:min(len(st.Warnings), maxPeerWarnings)]}
+		AdminAddr: orEmpty(st.AdminAddr),
+		Warnings:  st.Warnings[:min(len(st.Warnings), maxPeerWarnings)]}
 	if u := st.Upstream; u != nil {
 		r.State, r.Lag, r.Follows = u.State, u.Lag, u.Name
 		if u.Name == nil {
@@ -170,7 +173,7 @@ func ReadReport(b []byte) (r Report) {
 		w.Code, w.Severity = warning.Code(shortened(string(w.Code))), warning.Severity(shortened(string(w.Severity)))
 		w.About, w.Text, w.Cure = shortened(w.About), shortened(w.Text), shortened(w.Cure)
 	}
-	for _, s := range []*string{&r.Version, &r.Role, &r.State, r.Follows, r.NotReady} {
+	for _, s := range []*string{&r.Version, &r.Role, &r.State, &r.AdminAddr, r.Follows, r.NotReady} {
 		shorten(s)
 	}
 	if p := r.Packs; p != nil {

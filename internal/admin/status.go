@@ -53,6 +53,7 @@ type Status struct {
 	Spare           bool    `json:"spare"`            // it follows nobody, for no other node is out
 	Learner         bool    `json:"learner"`          // begun anew, it has no vote until it has caught up
 	ReplicationAddr *string `json:"replication_addr"` // where secondaries connect, as others reach it
+	AdminAddr       *string `json:"admin_addr"`       // where other machines reach this server; nil: they cannot
 	ZEOAddr         *string `json:"zeo_addr"`         // where ZEO clients connect, as it was given; nil: none do
 	Sync            *Sync   `json:"sync"`             // nil: commits wait for nobody, or this node is not the primary
 

@@ -135,6 +135,7 @@ type Config struct {
 	// at once, and nobody should say then that this one leads.
 	leaving *atomic.Bool
 	read    credentials                    // what is in the files of certificates and secrets, while the node runs
+	adminAt endpoint.Endpoint              // of the process
 	zeo     *ZEOConfig                     // how clients are served; nil: they are not
 	clients func() (registered, limit int) // of the front
 	// offer gives the storage to the front of the process. Nil: there is none.

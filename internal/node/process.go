@@ -167,7 +167,7 @@ func (s *Storage) member(p *Process) (*member, error) {
 // join gives a storage what it shares with the others.
 func (c *Config) join(p *Process, name string) *Config {
 	c.Reloads = p.Shared.Reloads
-	c.Logger = p.Shared.Logger
+	c.Logger, c.adminAt = p.Shared.Logger, p.Shared.Admin
 	if len(p.Storages) > 1 {
 		c.Logger = c.Logger.With("storage", name)
 	}

@@ -339,7 +339,7 @@ func (s *session) newNode() (*cluster.Node, error) {
 	}
 	return cluster.New(cluster.Options{
 		Identity: *s.c.identity(), Starts: s.starts, ReplicateFrom: s.cfg.ReplicateFrom,
-		ReplicationAddr: s.replicationAddr, AdminAddr: s.c.Admin.String(), Blobs: s.c.Blobs,
+		ReplicationAddr: s.replicationAddr, AdminAddr: s.c.adminAt.String(), Blobs: s.c.Blobs,
 		SharedBlobs: s.blobs.shared != nil, ReadyLag: s.cfg.ReadyLag, Sync: s.c.Sync, Coordinator: coordinator,
 		ReseedAuto: s.c.Reseed == ReseedAuto, SpareAfter: s.cfg.spareAfter(),
 		Self: s.self, Storage: s.st, State: s.keep, Secret: s.c.read.secret, Dial: s.c.dialServer,

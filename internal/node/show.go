@@ -2,6 +2,7 @@ package node
 
 import (
 	"fmt"
+	"net"
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
@@ -240,6 +241,7 @@ func (s *session) show(st *admin.Status) {
 // showMembership fills in what the node is among others.
 func (s *session) showMembership(st *admin.Status) {
 	st.ReplicationAddr, st.Sync = admin.NonZero(s.replicationAddr), s.node.Sync()
+	st.AdminAddr = admin.NonZero(s.c.adminFor(s.replicationAddr))
 	if st.Coordinator = s.node.Coordinator(); st.Coordinator != nil {
 		st.Coordinator.Address = s.c.Coordinator.Address
 	}
@@ -299,4 +301,21 @@ func (s *session) showConflict(st *admin.Status) {
 	if !c.Harmless {
 		st.NotReady, st.Ready = admin.Known(c.Kind+" conflict: "+c.Text), false
 	}
+}
+
+// adminFor returns where other machines reach the admin server of this node, by its host in another address of it;
+// empty: they cannot.
+func (c *Config) adminFor(replicationAddr string) string {
+	if !isOpen(c.adminAt) {
+		return ""
+	}
+	if own := c.adminAt.Host(); own != "" && !net.ParseIP(own).IsUnspecified() {
+		return c.adminAt.String()
+	}
+	host, _, err := net.SplitHostPort(replicationAddr)
+	_, port, portErr := net.SplitHostPort(c.adminAt.String())
+	if err != nil || portErr != nil {
+		return ""
+	}
+	return net.JoinHostPort(host, port)
 }

@@ -214,7 +214,7 @@ var Table = []Kind{
 		Code: Maintenance, Severity: Minor, After: time.Hour,
 		Title: "No node is promoted or demoted automatically.",
 		Means: "If the primary fails, nobody takes its place.",
-		Cure:  "zrsd maintenance off ADDR, when the work is done",
+		Cure:  "zrsd maintenance off --coordinator etcd://HOST:2379 --data Data.fs, when the work is done",
 	},
 	{
 		Code: Learner, Severity: Minor, After: 10 * time.Minute, NoAlert: "its causes, being behind or without a " +
