@@ -40,7 +40,7 @@ func (n *Node) becomePrimary(epoch uint64, voters []string) error {
 	case n.begun <- struct{}{}:
 	default: // it is about to tell the others
 	}
-	n.opt.Logger.Warn("this node is now the primary", "epoch", epoch, "last_tid", last)
+	n.opt.Logger.Info("this node is now the primary", "epoch", epoch, "last_tid", last)
 	return nil
 }
 

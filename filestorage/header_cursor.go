@@ -178,6 +178,14 @@ func (s *source) positionAfter(ctx context.Context, tid zodb.Tid) (int64, error)
 	return p.pos, err
 }
 
+// SizeAt returns how long the file is up to its last transaction that is not later than tid. What a pack went over is
+// shorter than it was.
+func (s *Storage) SizeAt(ctx context.Context, tid zodb.Tid) (int64, error) {
+	src := s.source()
+	defer src.release() //nolint:errcheck // only reads
+	return src.seek(ctx, tid)
+}
+
 // seek returns the offset of the first transaction with a tid above after, the end when there is none.
 func (s *source) seek(ctx context.Context, after zodb.Tid) (int64, error) {
 	p, err := s.headerCursor()

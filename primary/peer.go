@@ -121,7 +121,8 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 		c.log.Debug("a status connection ended", "reason", err)
 	case streamed:
 		c.p.loud.Warn(log, c.source+" "+c.name, admission.Kind(err), "lost the connection to a secondary", "error", err)
-	case errors.Is(err, io.EOF), errors.Is(err, yamux.ErrSessionShutdown): // the other side has changed its mind
+	case errors.Is(err, io.EOF), errors.Is(err, yamux.ErrSessionShutdown), // the other side has changed its mind
+		errors.Is(err, protocol.ErrHTTP): // commands ask so what listens here, and were told
 		c.log.Debug("a connection ended before it was accepted", "error", err)
 	default:
 		c.p.logLimit.Warn(c.log, c.source, admission.Kind(err), "a connection ended before it was accepted", "error",

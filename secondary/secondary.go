@@ -92,6 +92,9 @@ func (s *Secondary) Run(ctx context.Context) error {
 	for ctx.Err() == nil {
 		addr := p.address()
 		progress, err := s.attempt(ctx, addr)
+		if progress { // whatever has ended it, such as that this node becomes primary
+			s.loss.begins(s.opt.now(), true)
+		}
 		if ctx.Err() != nil || again(err) {
 			s.track.leaves(err)
 			continue

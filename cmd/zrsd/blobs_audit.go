@@ -85,7 +85,7 @@ func (opt *blobsAuditOptions) node(ctx context.Context, address string, found fu
 	if opt.blobs != "" {
 		return nil, usage(errors.New("--blobs: a running node knows that itself: leave it out"))
 	}
-	addr, dial, err := opt.connect(address)
+	addr, dial, err := opt.connect(ctx, address)
 	if err != nil {
 		return nil, err
 	}

@@ -101,6 +101,7 @@ func full(t *testing.T) admin.Status {
 			Size:    4096,
 			Objects: admin.Known[int64](17), LastTid: last, LastTime: admin.Known(last.Time()),
 			LastError: admin.Known("bad sector"), LastErrorAt: admin.Known(at),
+			Growth:   []admin.Size{{At: at, Bytes: 4096}},
 			LastPack: &admin.LastPack{Ended: at, Duration: 2.5, Packed: true, Before: 8192, After: 4096},
 			Sync:     admin.DurationsOf(times(3 * time.Millisecond)),
 			Lock:     admin.DurationsOf(times(time.Millisecond)),

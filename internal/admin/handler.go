@@ -128,6 +128,9 @@ func writeStatus(w http.ResponseWriter, st Status) {
 	if st.Warnings == nil {
 		st.Warnings = []warning.Warning{}
 	}
+	if st.Storage.Growth == nil {
+		st.Storage.Growth = []Size{}
+	}
 	if st.Storage.Disks == nil {
 		st.Storage.Disks = []Disk{}
 	}

@@ -188,21 +188,41 @@ func (h *history) all() []sample {
 	return slices.Clone(h.samples)
 }
 
-// minDiskHours is for how many hours a disk must have been watched before a day is told on which it will be full.
-const minDiskHours = 6
+// minDiskTime is how long it must be known how a disk was before a day is told on which it will be full.
+const minDiskTime = 6 * time.Hour
 
 // A fullDay says when a disk will be full, if what is written to it stays what it was.
 type fullDay struct {
-	known bool      // it has been watched for long enough
+	known bool      // it has been known for long enough how it was
 	at    time.Time // zero: it does not fill up
 }
 
-// fullDay looks at a disk with so much free now: the line through all hours that is nearest to them.
-func (h *history) fullDay(d *Disk, now time.Time) fullDay {
+// before puts before the first measurement what was free when the data file was shorter; of the disk that has it, and
+// as far as nothing else was written.
+func before(hours []diskHour, growth []Size, free int64, now time.Time) (list []diskHour) {
+	if len(growth) == 0 {
+		return hours
+	}
+	if len(hours) == 0 {
+		hours = []diskHour{{now, free}}
+	}
+	first, last := hours[0], growth[len(growth)-1]
+	for _, g := range growth {
+		if g.At.Before(first.at) {
+			list = append(list, diskHour{g.At, first.free + last.Bytes - g.Bytes})
+		}
+	}
+	return append(list, hours...)
+}
+
+// fullDay looks at a disk with so much free now: the line through all that is known which is nearest to it. The growth
+// is that of the data file, where it is on this disk.
+func (h *history) fullDay(d *Disk, growth []Size, now time.Time) fullDay {
 	h.mu.Lock()
 	hours := h.disks[d.Folder]
 	h.mu.Unlock()
-	if len(hours) < minDiskHours {
+	hours = before(hours, growth, d.Free, now)
+	if len(hours) < 2 || hours[len(hours)-1].at.Sub(hours[0].at) < minDiskTime-time.Hour {
 		return fullDay{}
 	}
 	var meanX, meanY float64

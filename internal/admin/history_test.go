@@ -62,16 +62,17 @@ func TestAnHourIsKeptAndNoMore(t *testing.T) {
 func TestTheDayWhenADiskIsFullIsToldOnceItIsKnown(t *testing.T) {
 	h := newHistory(nil)
 	const gib = 1 << 30
+	hours := int(minDiskTime.Hours())
 	disk := Disk{Folder: "/srv", Size: 100 * gib}
 	for hour := range 24 {
 		now := time.Unix(0, 0).Add(time.Duration(hour) * time.Hour)
 		disk.Free = int64(48-hour) * gib
 		h.add(&Status{Now: now, Storage: Storage{Disks: []Disk{disk}}})
-		got := h.fullDay(&disk, now)
+		got := h.fullDay(&disk, nil, now)
 		switch {
-		case hour < minDiskHours-1 && got.known:
+		case hour < hours-1 && got.known:
 			t.Errorf("after %d hours the day is known", hour)
-		case hour >= minDiskHours-1 && got.at.Sub(time.Unix(0, 0)).Round(time.Minute) != 48*time.Hour:
+		case hour >= hours-1 && got.at.Sub(time.Unix(0, 0)).Round(time.Minute) != 48*time.Hour:
 			t.Errorf("after %d hours it is full at %v", hour, got.at)
 		}
 	}
@@ -79,7 +80,7 @@ func TestTheDayWhenADiskIsFullIsToldOnceItIsKnown(t *testing.T) {
 	for hour := range 24 {
 		h.disks["/srv"][hour].free = 40 * gib
 	}
-	if got := h.fullDay(&full, time.Unix(24*3600, 0)); !got.known || !got.at.IsZero() {
+	if got := h.fullDay(&full, nil, time.Unix(24*3600, 0)); !got.known || !got.at.IsZero() {
 		t.Errorf("a disk that does not fill up is full at %v", got.at)
 	}
 }
@@ -122,5 +123,30 @@ func TestSizesAndTimesAreWrittenInTheUnitThatFits(t *testing.T) {
 		if got := spanText(&s); got != want {
 			t.Errorf("%v s are %q, want %q", s, got, want)
 		}
+	}
+}
+
+// A process that has just begun knows from the data file how fast the disk fills up.
+func TestTheDayOfTheFullDiskIsKnownAtOnce(t *testing.T) {
+	h, now := newHistory(nil), time.Unix(1_000_000_000, 0)
+	var growth []Size
+	for day := range 11 { // 10 bytes a day
+		growth = append(growth, Size{At: now.AddDate(0, 0, day-10), Bytes: int64(1000 + 10*day)})
+	}
+	full := now.Add(50 * 24 * time.Hour).Round(time.Minute)
+	disk := Disk{Folder: "/srv", Free: 500}
+	if got := h.fullDay(&disk, growth, now); !got.known || !got.at.Round(time.Minute).Equal(full) {
+		t.Errorf("with 500 bytes left, and 10 more a day, it is full on %v", got)
+	}
+	if got := h.fullDay(&disk, growth[9:], now); !got.known {
+		t.Error("a day is enough")
+	}
+	if got := h.fullDay(&disk, growth[10:], now); got.known {
+		t.Errorf("a file that has just begun says nothing: %v", got)
+	}
+	h.addDisks(&Status{Now: now, Storage: Storage{Disks: []Disk{{Folder: "/srv", Free: 500}}}})
+	disk.Free = 490 // a day later
+	if got := h.fullDay(&disk, growth, now.AddDate(0, 0, 1)); !got.known || !got.at.Round(time.Minute).Equal(full) {
+		t.Errorf("what was measured and what was before do not fit together: %v", got)
 	}
 }

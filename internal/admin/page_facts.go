@@ -21,8 +21,10 @@ type pageDisk struct {
 }
 
 func (v *pageView) disks(h *history) {
-	for _, d := range v.Node.Storage.Disks {
-		v.full = append(v.full, pageDisk{d, h.fullDay(&d, v.Node.Now)})
+	growth := v.Node.Storage.Growth
+	for _, d := range v.Node.Storage.Disks { // the first is that of the data file
+		v.full = append(v.full, pageDisk{d, h.fullDay(&d, growth, v.Node.Now)})
+		growth = nil
 	}
 }
 
@@ -122,7 +124,7 @@ func (d *pageDisk) tile(now time.Time, named bool) tile {
 func (d *pageDisk) fullText(now time.Time) string {
 	switch {
 	case !d.full.known:
-		return fmt.Sprintf("full on: not known before %d hours have been watched", minDiskHours)
+		return fmt.Sprintf("full on: not known before %.0f hours have been watched", minDiskTime.Hours())
 	case d.full.at.IsZero():
 		return "it does not fill up"
 	case d.full.at.Sub(now) < 24*time.Hour:

@@ -210,6 +210,9 @@ type Storage struct {
 	Sync *Durations `json:"sync_seconds"`
 	// Lock is how long transactions wait for the commit lock. Nil as of Sync.
 	Lock *Durations `json:"commit_lock_seconds"`
+	// Growth is how long the data file was in the two weeks before the process began, by its transactions; the last
+	// entry is of the beginning.
+	Growth []Size `json:"growth"`
 	// Disks are those of the data file and, if it has another one, of the blob directory.
 	Disks []Disk `json:"disks"`
 	// BlobCache is nil where the blob directory has all blobs, and BlobStore where there is no object store.
@@ -291,6 +294,12 @@ func DurationsOf(times histogram.Snapshot) *Durations {
 		d.P50, d.P99 = Known(times.Quantile(0.5).Seconds()), Known(times.Quantile(0.99).Seconds())
 	}
 	return d
+}
+
+// A Size is how long the data file was.
+type Size struct {
+	At    time.Time `json:"at"`
+	Bytes int64     `json:"bytes"`
 }
 
 // A Disk is a file system with files of the node, as it was seconds ago.

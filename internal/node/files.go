@@ -29,6 +29,7 @@ type files struct {
 	mu       sync.Mutex
 	troubles map[string]trouble // what was found last, by what was looked at
 	disks    []admin.Disk
+	growth   []admin.Size
 	ended    bool
 	marked   bool // the markers of the disks are made, or cannot be made
 }
@@ -43,6 +44,14 @@ type trouble struct {
 func (f *files) watch(ctx context.Context) {
 	waits := f.c.board.Entry("a check of the files")
 	defer waits.Remove()
+	if f.st != nil {
+		waits.Waits("the disk")
+		grown := growth(ctx, f.st, time.Now())
+		waits.Done()
+		f.mu.Lock()
+		f.growth = grown
+		f.mu.Unlock()
+	}
 	tick := time.NewTicker(filesEvery)
 	defer tick.Stop()
 	for {
@@ -140,7 +149,7 @@ func (f *files) note(about string, err error, now time.Time) {
 func (f *files) show(st *admin.Status) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	st.Storage.Disks = f.disks
+	st.Storage.Disks, st.Storage.Growth = f.disks, f.growth
 	for _, about := range slices.Sorted(maps.Keys(f.troubles)) {
 		t := f.troubles[about]
 		st.Troubles = append(st.Troubles, admin.Trouble{
