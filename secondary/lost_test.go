@@ -70,3 +70,20 @@ func TestALossBeginsAnewAfterAnotherRole(t *testing.T) {
 		l.ended = now
 	}
 }
+
+// A node that is made primary while it follows ends Run in the middle of a connection. When it follows again soon, that
+// connection counts, and not what was before it.
+func TestAConnectionOfUseEndsALossWhateverEndsIt(t *testing.T) {
+	p, s := inMemory(t).named(t).history(t, 3), inMemory(t)
+	node := s.secondary(p.asPrimary(t))
+	lost := node.opt.now().Add(-time.Hour)
+	node.loss.since, node.loss.ended = lost, node.opt.now()
+	r := node.run(t)
+	r.has(t, p.st.LastTid())
+	if err := r.stop(); err != nil {
+		t.Fatal(err)
+	}
+	if !node.loss.since.After(lost) {
+		t.Error("nobody was followed, as it seems, since before the connection")
+	}
+}
