@@ -191,7 +191,7 @@ func (quietSink) Idle(context.Context) error { return nil }
 
 // ask feeds from a node, and again from where it was when the node was away.
 func (opt *feedOptions) ask(ctx context.Context, address string, sink feed.Sink) error {
-	addr, dial, err := opt.connect(address)
+	addr, dial, err := opt.connect(ctx, address)
 	if err != nil {
 		return err
 	}
