@@ -51,10 +51,10 @@ func (f *tlsFlags) byName(ctx context.Context, name string) (endpoint.Endpoint, 
 	switch {
 	case len(found) == 0:
 		return endpoint.Endpoint{}, fmt.Errorf("%q is no address, no file, and no name of a node that is known here: "+
-			"write host:port, :port or a path with a slash%s", name, listed(known))
+			"write host:port, :port or a path with a slash%s", name, listedNodes(known))
 	case len(found) > 1:
 		return endpoint.Endpoint{}, fmt.Errorf("the name %q means several nodes: give the address of one%s", name,
-			listed(found))
+			listedNodes(found))
 	case found[0].addr == "":
 		return endpoint.Endpoint{}, unreachable(fmt.Errorf("node %s has no admin address that other machines can reach: "+
 			"call zrsd there, or give it one with --admin", found[0].name))
@@ -62,8 +62,8 @@ func (f *tlsFlags) byName(ctx context.Context, name string) (endpoint.Endpoint, 
 	return endpoint.Parse(found[0].addr)
 }
 
-// listed says which nodes are known.
-func listed(nodes []namedNode) string {
+// listedNodes says which nodes are known.
+func listedNodes(nodes []namedNode) string {
 	if len(nodes) == 0 {
 		return ". No nodes are known by name: none of this user runs on this machine, or none answers"
 	}
