@@ -4,6 +4,7 @@ import (
 	"iter"
 	"sync"
 
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -97,6 +98,15 @@ func (s *Storage) saveIndexAt(end int64) {
 		s.log.Warn("cannot save the index; the next start takes longer",
 			"file", s.path+indexSuffix, "error", err)
 	}
+}
+
+// SaveIndexTo writes the index to another file, durably, as Data.fs.index of a copy of the Data.fs up to Size. It is
+// for a storage that is open for reading only, to which nothing is added meanwhile.
+func (s *Storage) SaveIndexTo(disk vfs.FS, path string) error {
+	e := s.hold()
+	defer e.release()
+	end, _ := e.get()
+	return saveIndex(vfs.OrOS(disk), path, e.entriesAt(end), end)
 }
 
 // entriesAt yields the index as it was when the file ended at end.

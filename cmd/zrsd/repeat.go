@@ -16,14 +16,23 @@ import (
 type output struct {
 	io.Writer
 	terminal *os.File // nil: it is none
+	bytes    io.Writer
 }
 
 func newOutput(stdout io.Writer) *output {
-	o := &output{Writer: printable.Writer(stdout)}
+	o := &output{Writer: printable.Writer(stdout), bytes: stdout}
 	if f, ok := stdout.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
 		o.terminal = f
 	}
 	return o
+}
+
+// bytesOf returns where bytes go that are not text.
+func bytesOf(out io.Writer) io.Writer {
+	if o, ok := out.(*output); ok {
+		return o.bytes
+	}
+	return out
 }
 
 // clearScreen is what a terminal clears itself for.

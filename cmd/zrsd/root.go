@@ -67,7 +67,8 @@ func rootCommand() *cobra.Command {
 		statusCommand(), healthCommand(), doctorCommand(), reconCommand(), nagiosCommand(), dumpCommand(),
 		compareCommand(), versionCommand())
 	addGroup(root, "Look inside:", classesCommand(), refsCommand(), findCommand(), duCommand(), graphCommand())
-	addGroup(root, "Check and repair:", checkCommand(), verifyCommand(), healCommand(), blobsCommand())
+	addGroup(root, "Check and repair:", checkCommand(), verifyCommand(), healCommand(), blobsCommand(),
+		repozoCommand())
 	return root
 }
 
