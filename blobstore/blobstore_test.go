@@ -338,3 +338,21 @@ func TestAContentThatFailsLeavesNothing(t *testing.T) {
 type failing struct{ err error }
 
 func (f *failing) Read([]byte) (int, error) { return 0, f.err }
+
+// A blob that a pack removes during a walk is passed over.
+func TestAWalkPassesOverABlobThatIsRemovedMeanwhile(t *testing.T) {
+	s := open(t, t.TempDir(), Options{})
+	for tid := zodb.Tid(1); tid <= 3; tid++ {
+		put(t, s, 1, tid)
+	}
+	var seen []zodb.Tid
+	err := s.Walk(func(_ zodb.Oid, tid zodb.Tid, _ int64, _ string) error {
+		if seen = append(seen, tid); tid == 1 {
+			return s.Remove(1, 2)
+		}
+		return nil
+	})
+	if err != nil || len(seen) != 2 || seen[1] != 3 {
+		t.Errorf("seen %v, %v", seen, err)
+	}
+}
