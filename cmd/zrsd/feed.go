@@ -205,7 +205,7 @@ func (opt *feedOptions) ask(ctx context.Context, address string, sink feed.Sink)
 		var own *sinkError
 		switch {
 		case err == nil, ctx.Err() != nil:
-			return nil
+			return nil //nolint:nilerr // it was told to end
 		case errors.As(err, &own):
 			return own.err
 		case errors.As(err, &refusal) && !passes(refusal.Reason), !opt.follow:

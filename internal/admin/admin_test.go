@@ -199,7 +199,8 @@ func full(t *testing.T) admin.Status {
 			At: "2026-03-04T05:06:07Z", Auto: true,
 		}},
 		AsOf: []admin.Moment{{
-			Name: "old", At: "each hour", Tid: last, Time: admin.Known(last.Time().UTC()), Error: admin.Known("no file"),
+			Name: "old", At: "each hour", Tid: last, Time: admin.Known(last.Time().UTC()),
+			Error: admin.Known("no file"),
 		}},
 		SetAside: []admin.SetAside{{
 			First: *last, Until: *last, Last: *last - 1, File: "/srv/Data.fs.rewound-03f8658005555555.fs",

@@ -124,7 +124,7 @@ func (o *Options) object(rec *zodb.Record) (Object, error) {
 	decoded, err := record.Decode(data, record.Limits{})
 	if err != nil {
 		object.Error = err.Error()
-		return object, nil
+		return object, nil //nolint:nilerr // it is shown
 	}
 	object.Class, object.State = decoded.Class, decoded.State
 	return object, nil
@@ -139,9 +139,9 @@ func (o *Options) data(rec *zodb.Record) ([]byte, error) {
 	if rec.Size <= maxHead || rec.Size > maxState || !o.States && !zlibrecord.Is(data) {
 		return data, nil
 	}
-	rest := make([]byte, rec.Size-maxHead)
-	_, err := io.ReadFull(rec.Data, rest)
-	return append(data, rest...), err
+	whole := make([]byte, rec.Size)
+	_, err := io.ReadFull(rec.Data, whole[copy(whole, data):])
+	return whole, err
 }
 
 // className reads the class at the beginning of a record; empty where it is named in no usual way.

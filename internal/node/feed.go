@@ -61,8 +61,8 @@ func inHistory(ctx context.Context, st feedable, tid zodb.Tid) error {
 	case !errors.Is(err, zodb.ErrNoTid):
 		return err
 	case found.After.Status == zodb.StatusPacked:
-		return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("transaction %v was packed away, and so may have "+
-			"been some after it: begin anew", tid)}
+		return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("transaction %v was packed away, and so may "+
+			"have been some after it: begin anew", tid)}
 	}
 	return &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("transaction %v is not in this history: this is "+
 		"another database, or a node that lost it, or was rewound; the last one here is %v", tid, st.LastTid())}
