@@ -162,9 +162,9 @@ func (w *Writer) otherBytes(ctx context.Context, head *Header, higher bool) erro
 	behind := rel == relationLacks && !w.node.Primary && w.file.Last() <= head.Last
 	switch {
 	case rel == relationHas && higher:
-		return w.newGeneration(ctx, &Manifest{Why: WhyEpoch, Since: head.Highest})
-	case rel == relationHas:
-		return w.newGeneration(ctx, &Manifest{Why: WhyPack, Since: head.Highest})
+		return w.newGeneration(ctx, &Manifest{Why: WhyEpoch, Since: w.file.Last()})
+	case rel == relationHas: // before its last transaction this file was perhaps another one
+		return w.newGeneration(ctx, &Manifest{Why: WhyPack, Since: w.file.Last()})
 	case behind:
 		return &BehindError{w.file.Last().String(), head.Last.String()}
 	}
