@@ -17,8 +17,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-const archiveRestoreHelp = `Makes a data file, its blobs and its state file as they were at a moment, byte for byte, verified
-by the digests of the archive to the last byte. Nothing that is there is overwritten. A call that
+const archiveRestoreHelp = `Makes a data file, its blobs and its state file as they were at a moment, byte for byte,
+verified by the digests of the archive to the last byte. Nothing that is there is overwritten. A call that
 was interrupted is gone on with by the next one; with --to latest that is for the same moment as
 before.
 

@@ -45,7 +45,7 @@ func WriteStamp(path string, r *VerifyReport, now time.Time) error {
 		r.Bytes+r.BlobBytes,
 	)
 	part := path + ".tmp"
-	if err := os.WriteFile(part, []byte(text), 0o644); err != nil { //nolint:gosec // for the collector to read
+	if err := os.WriteFile(part, []byte(text), 0o644); err != nil {
 		return err
 	}
 	return os.Rename(part, path)

@@ -292,11 +292,11 @@ func (r *restore) restoreBlob(ctx context.Context, e *BlobEntry) (err error) {
 	checked := make(chan error, 1)
 	go func() {
 		err := r.archive.checkBlob(ctx, e, to)
-		to.CloseWithError(err) //nolint:errcheck // it returns none
+		_ = to.CloseWithError(err) // it returns none
 		checked <- err
 	}()
 	staged, err := r.blobs.Stage(e.Oid, e.Tid, pipe)
-	pipe.CloseWithError(errors.New("the blob could not be written")) //nolint:errcheck // it returns none
+	_ = pipe.CloseWithError(errors.New("the blob could not be written")) // it returns none
 	if failed := <-checked; failed != nil {
 		err = failed
 	}
