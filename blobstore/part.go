@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -36,7 +37,8 @@ func (s *Store) KeepParts(yes bool) {
 	tmp := filepath.Join(s.dir, tmpName)
 	entries, err := s.fs.ReadDir(tmp)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		s.log.Warn("cannot look for incomplete blobs; they only use space", "dir", tmp, "error", err)
+		s.log.Warn("cannot look for incomplete blobs; they only use space", "dir", tmp, "error", err,
+			"warning", warning.CleanupLeft)
 	}
 	for _, e := range entries {
 		path := filepath.Join(tmp, e.Name())

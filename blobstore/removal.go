@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -113,7 +114,7 @@ func (s *Store) linkAllOld(ctx context.Context) error {
 	if failed > 0 {
 		s.log.Warn("some kept blobs could not be copied to the directory of old blobs; they are still in the blob "+
 			"directory",
-			"dir", s.dir, "old", s.dir+oldSuffix, "number", failed, "error", first)
+			"dir", s.dir, "old", s.dir+oldSuffix, "number", failed, "error", first, "warning", warning.CleanupLeft)
 	}
 	return err
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -243,7 +244,8 @@ func (s *Store) readyTmp() error {
 func (s *Store) removeUpload(path string) {
 	s.log.Info("removing an incomplete blob upload", "dir", s.dir, "name", filepath.Base(path))
 	if err := s.fs.Remove(path); err != nil {
-		s.log.Warn("cannot remove an incomplete blob; it only uses space", "dir", filepath.Dir(path), "error", err)
+		s.log.Warn("cannot remove an incomplete blob; it only uses space", "dir", filepath.Dir(path), "error", err,
+			"warning", warning.CleanupLeft)
 	}
 }
 

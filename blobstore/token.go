@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 const (
@@ -91,7 +92,8 @@ func (s *Store) removeOldTokens() {
 			continue
 		}
 		if err := s.fs.Remove(filepath.Join(tmp, e.Name())); err != nil {
-			s.log.Warn("cannot remove an old token", "dir", s.dir, "name", e.Name(), "error", err)
+			s.log.Warn("cannot remove an old token", "dir", s.dir, "name", e.Name(), "error", err,
+				"warning", warning.CleanupLeft)
 		}
 	}
 }

@@ -180,7 +180,7 @@ func (n *Node) surpass(ctx context.Context, later zodb.Tid, clientLeft bool) {
 	text := fmt.Appendf(nil, "zrsd: %.200s, primary of epoch %d, goes on after what others have seen",
 		n.opt.Name, id.Epoch().Number)
 	if err := n.writeEmpty(ctx, later, text); err != nil {
-		n.opt.Logger.Warn("some clients may have caches newer than this node; they can connect after the next commit",
+		n.opt.Logger.Info("some clients may have caches newer than this node; they can connect after the next commit",
 			"last_tid", last, "seen_tid", later, "error", err)
 		return
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -184,9 +185,9 @@ func (n *Node) conclude(v verdict) error {
 	before := n.conflictFound.Swap(v.conflict)
 	switch {
 	case v.conflict != nil && (before == nil || before.Text != v.conflict.Text):
-		n.opt.Logger.Error("conflict: "+v.conflict.Text, "kind", v.conflict.Kind)
+		n.opt.Logger.Error("conflict: "+v.conflict.Text, "kind", v.conflict.Kind, "warning", warning.Conflict)
 	case v.conflict == nil && before != nil:
-		n.opt.Logger.Warn("the conflict is resolved", "kind", before.Kind)
+		n.opt.Logger.Info("the conflict is resolved", "kind", before.Kind)
 	}
 	if was != n.stopped() && n.entered.Load() {
 		n.applyAccess()

@@ -9,6 +9,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -56,7 +57,8 @@ func (f *failoverNode) run(ctx context.Context) {
 	}
 	ref, err := f.open(f.node.keep.State().StorageID)
 	if err != nil {
-		f.node.opt.Logger.Error("cannot use the coordinator: this node does not become primary", "error", err)
+		f.node.opt.Logger.Error("cannot use the coordinator: this node does not become primary", "error", err,
+			"warning", warning.CoordinatorLost)
 		f.mu.Lock()
 		f.failed = err.Error()
 		f.mu.Unlock()
@@ -71,7 +73,7 @@ func (f *failoverNode) run(ctx context.Context) {
 	f.mu.Unlock()
 	loop.Run(ctx)
 	if err := ref.Close(); err != nil {
-		f.node.opt.Logger.Warn("leaving the coordinator failed", "error", err)
+		f.node.opt.Logger.Info("leaving the coordinator failed", "error", err)
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -159,7 +160,12 @@ func (n *Node) freeze(ctx context.Context, p *report, frozen bool) error {
 	}
 	n.applyAccess()
 	p.step("%s", frozenText(frozen, "takes"))
-	n.opt.Logger.Warn("this primary "+frozenText(frozen, "takes"), "last_tid", n.st.LastTid())
+	if frozen {
+		n.opt.Logger.Warn("this primary "+frozenText(true, "takes"), "last_tid", n.st.LastTid(),
+			"warning", warning.Frozen)
+	} else {
+		n.opt.Logger.Info("this primary "+frozenText(false, "takes"), "last_tid", n.st.LastTid())
+	}
 	return nil
 }
 

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -114,7 +115,7 @@ func (n *Node) fence(ctx context.Context, epoch uint64, begun bool, addr string)
 		return err
 	}
 	n.opt.Logger.Error("another node is now primary: this node takes no more transactions", "epoch",
-		n.keep.State().Epoch().Number, "other_epoch", epoch)
+		n.keep.State().Epoch().Number, "other_epoch", epoch, "warning", warning.Fenced)
 	n.applyAccess()
 	return n.stepDown(ctx, epoch)
 }
@@ -133,7 +134,7 @@ func (n *Node) stepDown(ctx context.Context, epoch uint64) error {
 	n.setPrimary(false)
 	n.Renew()
 	n.follow()
-	n.opt.Logger.Warn("this node is now a secondary", "epoch", epoch, "follows", n.addresses())
+	n.opt.Logger.Info("this node is now a secondary", "epoch", epoch, "follows", n.addresses())
 	n.endForReopening(failed)
 	return nil
 }
@@ -234,7 +235,7 @@ func (n *Node) tryHigherEpoch(ctx context.Context, said string) string {
 				"cannot begin a higher epoch: start the nodes that do not answer, or promote the node that shall "+
 				"be primary",
 			"error",
-			err,
+			err, "warning", warning.ChangeFailed,
 		)
 	}
 	return err.Error()
@@ -278,11 +279,12 @@ func (n *Node) beginHigherEpoch(ctx context.Context) error {
 	if err := n.beginEpoch(epoch, last, nil); err != nil {
 		return err
 	}
-	n.opt.Logger.Warn("this primary began a higher epoch, because nodes had voted for one that no node has begun",
+	n.opt.Logger.Info("this primary began a higher epoch, because nodes had voted for one that no node has begun",
 		"epoch", epoch, "last_tid", last)
 	release()
 	if err := n.writeFirst(n.life); err != nil {
-		n.opt.Logger.Error("cannot write the first transaction of the epoch", "error", err)
+		n.opt.Logger.Error("cannot write the first transaction of the epoch", "error", err,
+			"warning", warning.StorageFailed)
 	}
 	n.Renew()
 	n.applyAccess()

@@ -12,6 +12,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -73,7 +74,7 @@ func (c *Identity) Load() (*state.Keeper, error) {
 	}
 	if id := keep.State(); id != nil && id.Copied {
 		c.Logger.Warn("the state file is a copy, or was moved to another disk: this node has a new node id", "file",
-			id.Path(), "storage", id.StorageID, "node", id.Node, "was", id.Was)
+			id.Path(), "storage", id.StorageID, "node", id.Node, "was", id.Was, "warning", warning.CopyChanged)
 	}
 	if err := c.forgetImpossible(keep); err != nil {
 		return nil, &StartError{err}
@@ -92,7 +93,7 @@ func (c *Identity) forgetImpossible(keep *state.Keeper) error {
 	if err == nil {
 		return nil
 	}
-	c.Logger.Warn("the state file has a vote for an implausible epoch: the vote is dropped", "file", id.Path(),
+	c.Logger.Info("the state file has a vote for an implausible epoch: the vote is dropped", "file", id.Path(),
 		"error", err)
 	return keep.Update(func(id *state.State) error {
 		id.MaxEpochSeen, id.MaxEpochBegun = 0, 0
@@ -131,7 +132,7 @@ func (n *Node) claimByState() error {
 		return nil
 	}
 	c := n.notOwn(id)
-	n.opt.Logger.Error("conflict: "+c.Text, "kind", c.Kind)
+	n.opt.Logger.Error("conflict: "+c.Text, "kind", c.Kind, "warning", warning.Conflict)
 	return nil
 }
 
@@ -141,7 +142,7 @@ func (n *Node) renewIdentity(ctx context.Context) error {
 	if id != nil && id.Was == "" {
 		n.opt.Logger.Warn("--new-identity has no effect: this node has its identity already; remove the option, or, "+
 			"if this is to be another database, move the state file away", "file", id.Path(),
-			"storage", id.StorageID)
+			"storage", id.StorageID, "warning", warning.OptionLeft)
 		return n.claimByState()
 	}
 	for _, a := range n.askIdentity(ctx, n.addressesTold()) {
@@ -157,7 +158,7 @@ func (n *Node) renewIdentity(ctx context.Context) error {
 	if err := n.keep.Update(func(s *state.State) error { s.Renew(); return nil }); err != nil {
 		return &StartError{err}
 	}
-	n.opt.Logger.Warn("this storage has a new identity: it is now a separate database", "storage",
+	n.opt.Logger.Info("this storage has a new identity: it is now a separate database", "storage",
 		n.keep.State().StorageID, "was",
 		id.StorageID)
 	return nil
@@ -172,13 +173,14 @@ func (n *Node) restoreIdentity() error {
 			"if this is a database of its own now", n.opt.Data, state.Suffix)}
 	}
 	if id.Was == "" {
-		n.opt.Logger.Warn("--as-it-was has no effect: this node did not change; remove the option", "node", id.Node)
+		n.opt.Logger.Warn("--as-it-was has no effect: this node did not change; remove the option", "node", id.Node,
+			"warning", warning.OptionLeft)
 		return n.claimByState()
 	}
 	if err := n.keep.Update(func(s *state.State) error { s.Restore(); return nil }); err != nil {
 		return &StartError{err}
 	}
-	n.opt.Logger.Warn("this node keeps its identity and role", "node", n.keep.State().Node, "role", n.toldRole())
+	n.opt.Logger.Info("this node keeps its identity and role", "node", n.keep.State().Node, "role", n.toldRole())
 	if n.role() == state.RolePrimary {
 		n.startsEpoch = true
 		return nil
@@ -196,7 +198,7 @@ func (n *Node) beginOwnEpoch(ctx context.Context) error {
 		answers := n.askStatus(ctx, n.others())
 		for _, a := range answers {
 			if a.status != nil && a.status.IsPrimary {
-				n.opt.Logger.Error("another node is primary: this node follows it", "primary", clean(a.status.Name),
+				n.opt.Logger.Info("another node is primary: this node follows it", "primary", clean(a.status.Name),
 					"address", a.addr, "epoch", a.status.Highest())
 				return n.yieldTo(ctx, a.addr)
 			}
@@ -264,7 +266,7 @@ func (n *Node) askForIdentity(ctx context.Context) error {
 func (n *Node) noteIdentityConflict(why string) error {
 	before := n.conflictFound.Swap(&Conflict{Kind: ConflictIdentity, Text: why})
 	if before == nil || before.Text != why {
-		n.opt.Logger.Error("conflict: "+why, "kind", ConflictIdentity)
+		n.opt.Logger.Error("conflict: "+why, "kind", ConflictIdentity, "warning", warning.Conflict)
 	}
 	return nil
 }
@@ -301,7 +303,7 @@ func (c *Identity) Compare(ctx context.Context, st past, keep *state.Keeper) (up
 	}
 	c.Logger.Warn("the state file has seen transactions that the data file lacks: the data file was replaced, for "+
 		"example by an older copy",
-		"file", c.Data, "last_tid", st.LastTid(), "known_tid", id.Chain.Last().Tid)
+		"file", c.Data, "last_tid", st.LastTid(), "known_tid", id.Chain.Last().Tid, "warning", warning.CopyChanged)
 	if err := keep.SettleBehind(); err != nil {
 		return 0, &StartError{err}
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -38,7 +39,7 @@ func (n *Node) yieldToHigherEpoch(ctx context.Context) error {
 		}
 	}
 	id = n.keep.State()
-	n.opt.Logger.Warn("another node became primary while this node was down", "epoch", id.Epoch().Number, "other_epoch",
+	n.opt.Logger.Info("another node became primary while this node was down", "epoch", id.Epoch().Number, "other_epoch",
 		id.MaxEpochSeen)
 	if len(n.addresses()) == 0 {
 		return nil
@@ -81,7 +82,7 @@ func (l *epochMonitor) check(ctx context.Context) {
 	switch {
 	case l.asksIdentity.Load():
 		if err := l.askForIdentity(ctx); err != nil && ctx.Err() == nil {
-			l.opt.Logger.Error("cannot give the storage an identity", "error", err)
+			l.opt.Logger.Error("cannot give the storage an identity", "error", err, "warning", warning.FilesWrong)
 		}
 		return
 	case id == nil || !l.IsPrimary() || l.Fenced() && l.unwrittenEpoch() == 0: // what is not written is tried again
@@ -162,17 +163,20 @@ func (n *Node) handleEvents(ctx context.Context) {
 	}
 	if all.successor != nil {
 		if err := n.succeed(all.successor); err != nil {
-			n.opt.Logger.Error("the primary handed over to this node, but it cannot become primary", "error", err)
+			n.opt.Logger.Error("the primary handed over to this node, but it cannot become primary", "error", err,
+				"warning", warning.ChangeFailed)
 		}
 	}
 	if all.others != nil && n.IsPrimary() && !n.Fenced() {
 		if err := n.conclude(*all.others); err != nil {
-			n.opt.Logger.Error("another node is primary, and the state file cannot be written", "error", err)
+			n.opt.Logger.Error("another node is primary, and the state file cannot be written", "error", err,
+				"warning", warning.FilesWrong)
 		}
 	}
 	if id := n.keep.State(); id != nil && all.higher > id.Latest() {
 		if err := n.fence(ctx, all.higher, true, ""); err != nil {
-			n.opt.Logger.Error("another node is now primary, and the state file cannot be written", "error", err)
+			n.opt.Logger.Error("another node is now primary, and the state file cannot be written", "error", err,
+				"warning", warning.FilesWrong)
 		}
 	}
 	if all.later > 0 || all.clientLeft {
@@ -181,7 +185,7 @@ func (n *Node) handleEvents(ctx context.Context) {
 	if all.leader != "" && n.needsLeader(all.leader) {
 		if err := n.followAt(all.leader); err != nil {
 			n.opt.Logger.Error("cannot save the primary's address to the state file", "primary", all.leader,
-				"error", err)
+				"error", err, "warning", warning.FilesWrong)
 		}
 	}
 }

@@ -165,7 +165,7 @@ func (n *Node) Begin(ctx context.Context, sec Secondary) error {
 	}
 	role := n.role()
 	if n.toldRole() != n.opt.Starts {
-		n.opt.Logger.Warn("this node keeps the role of the last failover, not the one it was started with",
+		n.opt.Logger.Info("this node keeps the role of the last failover, not the one it was started with",
 			"role", role, "started_as", n.opt.Starts)
 	}
 	n.setPrimary(role == state.RolePrimary && !n.startsEpoch)

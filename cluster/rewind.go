@@ -10,6 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -74,13 +75,13 @@ func (n *Node) stays(ctx context.Context, addr string, err error) {
 	case !errors.As(err, &stay):
 		n.opt.Logger.Warn("cannot tell whether the transactions that the primary lacks may be set aside: they stay "+
 			"here",
-			"refused_by", addr, "error", err)
+			"refused_by", addr, "error", err, "warning", warning.UpstreamRefused)
 	default:
 		if before := n.stayed.Swap(stay); before != nil && *before == *stay {
 			break // said already
 		}
 		n.opt.Logger.Warn("the transactions that the primary lacks stay here: an operator decides, with zrsd rewind",
-			"refused_by", addr, "last_tid", stay.last, "reason", stay.why)
+			"refused_by", addr, "last_tid", stay.last, "reason", stay.why, "warning", warning.UpstreamRefused)
 	}
 }
 
@@ -181,13 +182,13 @@ func (n *Node) noteRewind(tail *rewindError) {
 	}
 	site := rewind.Storage{FS: n.opt.FS, Data: n.opt.Data, Logger: n.opt.Logger}
 	if failed := site.Note(n.keep, tail.plan); failed != nil {
-		n.opt.Logger.Error("cannot save the rewind to the state file", "error", failed)
+		n.opt.Logger.Error("cannot save the rewind to the state file", "error", failed, "warning", warning.FilesWrong)
 		return
 	}
 	tail.noted = true
 	n.opt.Logger.Warn("this node has transactions that its primary never had: it sets them aside by itself; no "+
 		"acknowledged commit is lost", "reason", tail.plan.Why, "from", tail.plan.First, "to", tail.plan.Until,
-		"last_tid", tail.plan.Last)
+		"last_tid", tail.plan.Last, "warning", warning.SetAside)
 }
 
 // LeaderFor returns where the primary is, when the node at an address has refused this one: that may be a secondary

@@ -103,7 +103,7 @@ func (n *Node) awaitNeed(ctx context.Context) bool {
 			return false
 		}
 		if n.spare.missing(found, time.Now(), n.opt.SpareAfter) {
-			n.opt.Logger.Warn("another node is out: this spare takes its place", "address", found.out)
+			n.opt.Logger.Info("another node is out: this spare takes its place", "address", found.out)
 			n.spare.set(false)
 			return true
 		}

@@ -241,7 +241,7 @@ func (h *switchover) await(ctx context.Context) error {
 		h.successor.Node,
 		&protocol.TakeOver{Epoch: h.epoch, Last: h.last},
 	); err != nil {
-		h.opt.Logger.Warn("cannot notify the successor; it learns of the handover when this node connects",
+		h.opt.Logger.Info("cannot notify the successor; it learns of the handover when this node connects",
 			"error", err)
 	}
 	h.Renew()

@@ -13,6 +13,7 @@ import (
 	"github.com/zrsd/zrsd/internal/histogram"
 	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -186,7 +187,7 @@ func (s *syncer) timedOut(ctx context.Context, now *syncWindow, release func(), 
 	if s.opt.Sync.OnTimeout == SyncBlock {
 		s.opt.Logger.Error("commits wait for secondaries that do not answer: start them, or lower --sync-secondaries",
 			"required", s.opt.Sync.Required, "names", s.opt.Sync.Names, "waiting_tid", tid, "secondaries_have", has,
-			"after", s.opt.Sync.Timeout)
+			"after", s.opt.Sync.Timeout, "warning", warning.SyncImpossible)
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		s.overdue = max(s.overdue, tid)
@@ -202,7 +203,7 @@ func (s *syncer) timedOut(ctx context.Context, now *syncWindow, release func(), 
 		}
 		if !said {
 			s.opt.Logger.Error("commits keep waiting for secondaries: degraded mode cannot be saved to the state file",
-				"error", err, "retry_in", s.opt.Sync.Timeout)
+				"error", err, "retry_in", s.opt.Sync.Timeout, "warning", warning.FilesWrong)
 		}
 		pause.For(ctx, s.opt.Sync.Timeout)
 	}
@@ -215,7 +216,8 @@ func (s *syncer) timedOut(ctx context.Context, now *syncWindow, release func(), 
 	s.mu.Unlock()
 	if first {
 		s.opt.Logger.Error("DEGRADED: commits no longer wait for secondaries, and may be lost with this node",
-			"required", s.opt.Sync.Required, "names", s.opt.Sync.Names, "last_tid", tid, "secondaries_have", has)
+			"required", s.opt.Sync.Required, "names", s.opt.Sync.Names, "last_tid", tid, "secondaries_have", has,
+			"warning", warning.SyncDegraded)
 		s.recovering.Go(func() { s.recover(now) })
 	}
 	release()
@@ -261,9 +263,9 @@ func (s *syncer) recover(now *syncWindow) {
 	s.mu.Unlock()
 	if err := s.resumeWaits(); err != nil {
 		s.opt.Logger.Warn("cannot save that commits wait for secondaries again: if another node becomes primary, "+
-			"transactions that only this node has wait for zrsd rewind", "error", err)
+			"transactions that only this node has wait for zrsd rewind", "error", err, "warning", warning.FilesWrong)
 	}
-	s.opt.Logger.Warn("commits wait for secondaries again", "degraded_for", time.Since(since).Round(time.Millisecond))
+	s.opt.Logger.Info("commits wait for secondaries again", "degraded_for", time.Since(since).Round(time.Millisecond))
 }
 
 // Sync is what is shown of that; nil: commits do not wait here.

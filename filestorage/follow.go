@@ -11,6 +11,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -39,7 +40,7 @@ func (a *Attached) watch(ctx context.Context) {
 	defer close(a.done)
 	watcher, err := a.subscribe()
 	if err != nil {
-		a.log.Warn("no file change notifications; polling the file", "interval", a.poll, "error", err)
+		a.log.Info("no file change notifications; polling the file", "interval", a.poll, "error", err)
 		watcher = &fsnotify.Watcher{}
 	} else {
 		defer watcher.Close() //nolint:errcheck // it has nothing to lose
@@ -94,13 +95,13 @@ func (a *Attached) lookAgain(ctx context.Context) bool {
 	case ctx.Err() != nil:
 		return false
 	case errors.As(err, &diverged):
-		a.log.Error("stopped following", "error", err)
+		a.log.Error("stopped following", "error", err, "warning", warning.StorageFailed)
 		a.suspend(a.dataFile())
 		a.dataFile().close(diverged)
 		return false
 	case err.Error() != a.trouble:
 		a.trouble = err.Error()
-		a.log.Warn("cannot follow the file, retrying", "file", a.path, "error", err)
+		a.log.Warn("cannot follow the file, retrying", "file", a.path, "error", err, "warning", warning.FilesWrong)
 	}
 	return true
 }
@@ -145,7 +146,7 @@ func (a *Attached) watchTail(g *dataFile, size int64) {
 		return
 	}
 	a.tail.told = true
-	a.log.Warn("the file has bytes after the last finished transaction: its writer is in a commit, was killed in "+
+	a.log.Info("the file has bytes after the last finished transaction: its writer is in a commit, was killed in "+
 		"one (it cuts them off at its next start), or the file is damaged there",
 		"file", a.path, "offset", g.walk.pos, "bytes", size-g.walk.pos)
 }

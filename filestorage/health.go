@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -202,11 +203,12 @@ func (s *Storage) checkHold() error {
 			"holds it now (pid %d, by that file)", other.Path, other.Pid), "stop that one")
 	}
 	if err != nil {
-		s.log.Warn("the lock file was removed and cannot be created again", "file", s.lock.path, "error", err)
+		s.log.Warn("the lock file was removed and cannot be created again", "file", s.lock.path, "error", err,
+			"warning", warning.FilesWrong)
 		return nil
 	}
 	s.log.Warn("the lock file was removed or replaced while this server held it; it is held again: leave it alone",
-		"file", s.lock.path)
+		"file", s.lock.path, "warning", warning.FilesWrong)
 	return nil
 }
 

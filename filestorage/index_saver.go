@@ -5,6 +5,7 @@ import (
 	"sync"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -96,7 +97,7 @@ func (s *Storage) saveIndexAt(end int64) {
 	}
 	if err != nil {
 		s.log.Warn("cannot save the index; the next start takes longer",
-			"file", s.path+indexSuffix, "error", err)
+			"file", s.path+indexSuffix, "error", err, "warning", warning.FilesWrong)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -76,7 +77,7 @@ func (l *leftovers) note(err error) {
 	case err != nil && (l.why.Error() != err.Error() || now.Sub(l.told) >= leftTold):
 		l.told = now
 		l.log.Error("cannot finish the cleanup after a recovery or a pack, retrying; commits continue",
-			"in", leftPause, "error", err)
+			"in", leftPause, "error", err, "warning", warning.CleanupLeft)
 	}
 	l.why = err
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/references"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -321,7 +322,8 @@ func (p *packer) tryWays(ctx context.Context) error {
 			err,
 		)
 	case err != nil:
-		p.s.log.Warn("cannot finish the cleanup of an earlier pack; this pack takes it over", "error", err)
+		p.s.log.Warn("cannot finish the cleanup of an earlier pack; this pack takes it over", "error", err,
+			"warning", warning.CleanupLeft)
 	}
 	return p.blobs.TryRemoval(p.opt.KeepOld)
 }

@@ -349,7 +349,7 @@ func (s *Storage) finishPack(ctx context.Context) error {
 	_, err := s.fs.Stat(s.path + packSuffix)
 	switch {
 	case err == nil:
-		s.log.Warn("removing files of an interrupted pack", "file", s.path+packSuffix)
+		s.log.Info("removing files of an interrupted pack", "file", s.path+packSuffix)
 		if blobs != nil {
 			err = blobs.CancelRemoval()
 		}

@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -300,7 +301,8 @@ func (s *Storage) fail(err error) error {
 	defer s.queue.mu.Unlock()
 	if s.queue.failed == nil {
 		s.queue.failed = &FailedError{Path: s.path, Cause: err}
-		s.log.Error("the storage takes no more transactions", "file", s.path, "error", err)
+		s.log.Error("the storage takes no more transactions", "file", s.path, "error", err, "warning",
+			warning.StorageFailed)
 	}
 	return s.queue.failed
 }

@@ -25,7 +25,7 @@ func (s *Storage) recover(ctx context.Context, progress func(done, total int64))
 		if n == readings || !errors.Is(err, errChanged) {
 			return err
 		}
-		s.log.Warn(
+		s.log.Info(
 			"the end of the file on disk differs from what was read: reading it again",
 			"file",
 			s.path,
@@ -77,7 +77,7 @@ func (s *Storage) startFromIndex(c *scan) bool {
 		err = c.accept(x, pos)
 	}
 	if err != nil {
-		s.log.Warn("cannot use the saved index, scanning the file", "file", s.path+indexSuffix, "error", err)
+		s.log.Info("cannot use the saved index, scanning the file", "file", s.path+indexSuffix, "error", err)
 	}
 	return err == nil
 }
@@ -85,11 +85,11 @@ func (s *Storage) startFromIndex(c *scan) bool {
 // warn logs what a scan saw that is odd but does no harm.
 func (s *Storage) warn(c *scan, from int64) {
 	if c.strange > 0 {
-		s.log.Warn("some records have a wrong pointer to their previous revision; current data are not affected",
+		s.log.Info("some records have a wrong pointer to their previous revision; current data are not affected",
 			"file", s.path, "records", c.strange, "from", from)
 	}
 	if c.disorder > 0 {
-		s.log.Warn(
+		s.log.Info(
 			"some tids are not above the tid before them: a clock was wrong; transactions are served in file order",
 			"file",
 			s.path,
@@ -123,7 +123,7 @@ func (s *Storage) cutTail(c *scan) error {
 	if err := s.file.Sync(); err != nil {
 		return fmt.Errorf("cut off the tail at %d: %w", c.pos, err)
 	}
-	s.log.Warn("cut off what an interrupted commit left after the last good transaction", "file", s.path, "at", c.pos,
+	s.log.Info("cut off what an interrupted commit left after the last good transaction", "file", s.path, "at", c.pos,
 		"bytes", c.size-c.pos, "kept_in", kept, "last_tid", c.last)
 	return nil
 }

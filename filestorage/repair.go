@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -84,7 +85,7 @@ func (s *Storage) repair(ctx context.Context, r *Repair) error {
 		return err
 	}
 	s.log.Warn("repaired damage in the data file", "file", s.path, "from", r.From, "to", r.To, "found", r.Found,
-		"found_by", r.By, "peer", r.Peer, "kept_in", m.kept)
+		"found_by", r.By, "peer", r.Peer, "kept_in", m.kept, "warning", warning.Damaged)
 	if err := e.change(func(c *corrections) error { return c.repaired(Part{r.From, r.To}) }); err != nil {
 		return err
 	}
@@ -156,7 +157,7 @@ func RepairFile(ctx context.Context, disk vfs.FS, path string, log hclog.Logger,
 		return fmt.Errorf("repair of %s at %d: %w", path, r.From, err)
 	}
 	log.Warn("repaired damage in the data file", "file", path, "from", r.From, "to", r.To, "found", r.Found,
-		"found_by", r.By, "peer", r.Peer, "kept_in", m.kept)
+		"found_by", r.By, "peer", r.Peer, "kept_in", m.kept, "warning", warning.Damaged)
 	return nil
 }
 

@@ -8,6 +8,7 @@ import (
 	"io"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -88,7 +89,7 @@ func (s *Storage) repairBlob(r *BlobRepair) error {
 		return err
 	}
 	s.log.Warn("repaired a damaged blob", "oid", r.Oid, "tid", r.Tid, "found", r.Found, "found_by", r.By, "peer",
-		r.Peer, "kept_in", kept)
+		r.Peer, "kept_in", kept, "warning", warning.Damaged)
 	return nil
 }
 

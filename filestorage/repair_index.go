@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -103,7 +104,7 @@ func (s *Storage) Reindex(ctx context.Context) (corrected int, err error) {
 	corrected = s.take(e, c.index, end)
 	if corrected > 0 {
 		s.log.Warn("the index had wrong entries, which were corrected by reading the file", "file", s.path, "entries",
-			corrected)
+			corrected, "warning", warning.Damaged)
 	}
 	s.saveIndexAt(e.size())
 	return corrected, nil

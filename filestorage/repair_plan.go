@@ -15,6 +15,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // The plan of a repair. All numbers are big-endian:
@@ -177,7 +178,7 @@ func finishRepair(disk vfs.FS, path string, f vfs.File, now time.Time, log hclog
 	if err := p.execute(disk, path, f); err != nil {
 		return fmt.Errorf("finish the repair of %s that was interrupted: %w", path, err)
 	}
-	log.Warn("finished a repair of the data file that was interrupted", "file", path, "parts", len(p.parts))
+	log.Info("finished a repair of the data file that was interrupted", "file", path, "parts", len(p.parts))
 	return nil
 }
 
@@ -191,6 +192,7 @@ func putPlanAside(disk vfs.FS, path string, now time.Time, log hclog.Logger, why
 	if err := disk.Rename(path+repairSuffix, to); err != nil {
 		return fmt.Errorf("put the plan of a repair aside (%w): %w", why, err)
 	}
-	log.Warn("the plan of a repair was put aside", "file", path, "reason", why, "kept_in", to)
+	log.Warn("the plan of a repair was put aside", "file", path, "reason", why, "kept_in", to,
+		"warning", warning.Damaged)
 	return errors.Join(disk.SyncDir(folder), disk.SyncDir(filepath.Dir(path)))
 }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/histogram"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/internal/watchdog"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -444,7 +445,7 @@ func (s *Storage) tellOddities() {
 			"time",
 			last.Time().UTC().Format(time.RFC3339),
 			"ahead_by",
-			ahead.Round(time.Second).String(),
+			ahead.Round(time.Second).String(), "warning", warning.FutureTid,
 		)
 	}
 	if s.magic == zodb.MagicFS21 && end > magicLen {
@@ -457,7 +458,7 @@ func (s *Storage) tellOddities() {
 				"Python 3 itself refuses to "+
 				"open the file. Convert it first: zodbverify, then zodbupdate --convert-py3, with no server running",
 			"file",
-			s.path,
+			s.path, "warning", warning.PythonTwo,
 		)
 	}
 }

@@ -30,7 +30,7 @@ func (b *blobComparison) answer(query *protocol.BlobQuery) (*protocol.BlobAnswer
 	if b.noted == nil {
 		var err error
 		if b.noted, err = c.p.opt.BlobDigests(); err != nil {
-			c.log.Warn("what is noted of blobs cannot be read", "error", err)
+			c.log.Info("what is noted of blobs cannot be read", "error", err)
 			return &protocol.BlobAnswer{Unknown: "what it has noted of its blobs cannot be read"}, nil
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -47,7 +48,8 @@ func (c *native) trouble(text, kind string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if text != c.problem && text != "" {
-		c.p.loud.Warn(c.log, c.source+" "+c.name, text, "a secondary reported an error", "error", text)
+		c.p.loud.Warn(c.log, c.source+" "+c.name, text, "a secondary reported an error", "error", text,
+			"warning", warning.SecondaryFailed)
 	}
 	c.problem, c.problemKind = text, knownTrouble(kind)
 }

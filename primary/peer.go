@@ -120,12 +120,14 @@ func (c *peer) logEnd(err error, streamed bool, last *SecondaryStatus) {
 	case errors.Is(err, errConfirm), errors.Is(err, errAnswered), errors.Is(err, errCompared):
 		c.log.Debug("a status connection ended", "reason", err)
 	case streamed:
-		c.p.loud.Warn(log, c.source+" "+c.name, admission.Kind(err), "lost the connection to a secondary", "error", err)
+		c.p.loud.Log(log, hclog.Info, c.source+" "+c.name, admission.Kind(err),
+			"lost the connection to a secondary", "error", err)
 	case errors.Is(err, io.EOF), errors.Is(err, yamux.ErrSessionShutdown), // the other side has changed its mind
 		errors.Is(err, protocol.ErrHTTP): // commands ask so what listens here, and were told
 		c.log.Debug("a connection ended before it was accepted", "error", err)
 	default:
-		c.p.logLimit.Warn(c.log, c.source, admission.Kind(err), "a connection ended before it was accepted", "error",
+		c.p.logLimit.Log(c.log, hclog.Info, c.source, admission.Kind(err),
+			"a connection ended before it was accepted", "error",
 			err)
 	}
 }
@@ -198,7 +200,7 @@ func (c *peer) count(ctx context.Context) error {
 		case err == nil:
 			c.progress.count(after, n, upTo)
 		case ctx.Err() == nil && !errors.Is(err, zodb.ErrNoTid):
-			c.log.Warn("counting a secondary's missing transactions failed; its lag is shown as a lower bound",
+			c.log.Info("counting a secondary's missing transactions failed; its lag is shown as a lower bound",
 				"error", err)
 		}
 		return nil

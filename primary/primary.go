@@ -14,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -193,7 +194,7 @@ func (p *Primary) leave(l net.Listener) {
 		return
 	}
 	if err := l.Close(); err != nil {
-		p.log.Warn("closing a listener failed", "listener", l.Addr().String(), "error", err)
+		p.log.Info("closing a listener failed", "listener", l.Addr().String(), "error", err)
 	}
 }
 
@@ -261,7 +262,7 @@ func (p *Primary) acceptAll(ctx context.Context, l net.Listener, conns *sync.Wai
 		}
 		if err != nil {
 			p.logLimit.Warn(p.log, "", admission.Kind(err), "accepting a connection failed, retrying", "listener",
-				l.Addr().String(), "error", err)
+				l.Addr().String(), "error", err, "warning", warning.FewFiles)
 			if !pause.For(ctx, acceptPause) {
 				return context.Cause(ctx)
 			}

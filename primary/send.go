@@ -6,6 +6,7 @@ import (
 	"io"
 	"sync/atomic"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -134,7 +135,7 @@ func (p *Primary) sourceFailed(err error) error {
 	if errors.As(err, &damage) {
 		log = log.With("file", damage.File, "pos", damage.Pos)
 	}
-	log.Error("reading the storage failed; run zrsd check on it", "error", err)
+	log.Error("reading the storage failed; run zrsd check on it", "error", err, "warning", warning.Damaged)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.roster.sourceError, p.roster.sourceErrorTime = err.Error(), p.opt.now()

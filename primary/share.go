@@ -4,6 +4,7 @@ import (
 	"context"
 	"slices"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -29,7 +30,8 @@ func (c *peer) share(h *protocol.Hello, w *protocol.Welcome) (done func(), refus
 	w.Token = token
 	return func() {
 		if err := remove(); err != nil {
-			c.log.Warn("cannot remove the token in the blob directory", "name", token.Name, "error", err)
+			c.log.Warn("cannot remove the token in the blob directory", "name", token.Name, "error", err,
+				"warning", warning.CleanupLeft)
 		}
 	}, nil
 }

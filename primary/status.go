@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/admission"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -211,12 +212,12 @@ func appendBounded[T any](s []T, v T, limit int) []T {
 
 // refused counts a refusal, and logs and remembers it unless the same was said to the same source a short while ago.
 func (p *Primary) refused(addr net.Addr, name string, r *protocol.Refusal) {
-	level := hclog.Warn
-	if r.Code == protocol.CodeShuttingDown || r.Code == protocol.CodeOutranked { // it passes by itself
-		level = hclog.Info
+	level := hclog.Info
+	args := []any{"addr", addr.String(), "name", name, "code", int(r.Code), "reason", r.Text, "tid", r.Tid}
+	if r.Code != protocol.CodeShuttingDown && r.Code != protocol.CodeOutranked { // these pass by themselves
+		level, args = hclog.Warn, append(args, "warning", warning.SecondaryRefused)
 	}
-	news := p.logLimit.Log(p.log, level, admission.Source(addr)+" "+name, r.Text, "refused a secondary", "addr",
-		addr.String(), "name", name, "code", int(r.Code), "reason", r.Text, "tid", r.Tid)
+	news := p.logLimit.Log(p.log, level, admission.Source(addr)+" "+name, r.Text, "refused a secondary", args...)
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.roster.totals.Refused++

@@ -3,6 +3,7 @@ package primary
 import (
 	"net"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -18,6 +19,11 @@ func knownTrouble(kind string) string {
 	return ""
 }
 
+// troubleCodes are the warnings about what nodes report that do not start.
+var troubleCodes = map[string]warning.Code{
+	protocol.TroubleNotMounted: warning.SecondaryNotMounted, protocol.TroubleNoSpace: warning.SecondaryNoSpace,
+}
+
 // noteTrouble keeps what a node reports that does not start: it is not connected, and for this reason.
 func (p *Primary) noteTrouble(addr net.Addr, req *protocol.StatusRequest) {
 	kind, name := knownTrouble(req.Trouble), clean(req.Name)
@@ -26,7 +32,7 @@ func (p *Primary) noteTrouble(addr net.Addr, req *protocol.StatusRequest) {
 	}
 	text := clean(req.TroubleText)
 	p.loud.Warn(p.log, name, kind, "a secondary does not start", "name", name, "addr", addr.String(), "trouble", kind,
-		"error", text)
+		"error", text, "warning", troubleCodes[kind])
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.roster.streams(name) {
@@ -85,6 +91,6 @@ func (c *peer) compareBefore(before *SecondaryStatus, start zodb.Tid) {
 		c.replaced = &Replaced{before.Node, before.DurableTid}
 		c.p.loud.Warn(c.log, c.source+" "+c.name, "begun anew", "a secondary has nothing, and a node of its name had "+
 			"transactions: its disk was replaced, or is not mounted", "name", c.name, "node", c.node,
-			"replaced_node", before.Node, "durable", before.DurableTid)
+			"replaced_node", before.Node, "durable", before.DurableTid, "warning", warning.SecondaryReplaced)
 	}
 }

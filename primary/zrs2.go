@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/internal/zrs"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -125,7 +126,7 @@ func (c *zrs2) deliver(ctx context.Context, start zodb.Tid, it zodb.Iterator) er
 	enc := &unconfirmed{Encoder: zrs.NewEncoder(wire, start), progress: c.progress, now: c.p.opt.now}
 	enc.Garbled = func(tid zodb.Tid, err error) {
 		c.log.Warn("the extension of a transaction cannot be sent in this protocol; an empty one is sent", "tid", tid,
-			"error", err)
+			"error", err, "warning", warning.ExtensionLost)
 	}
 	err := c.send(ctx, &sender{c: c.peer, it: it, enc: enc, wire: wire})
 	if !isGoodbye(err) || ctx.Err() != nil {

@@ -161,10 +161,10 @@ func (l *sparing) Printf(format string, v ...any) { l.line(fmt.Sprintf(format, v
 func (l *sparing) line(text string) {
 	level := hclog.Debug
 	if rest, ok := strings.CutPrefix(text, "[ERR] "); ok {
-		level, text = hclog.Error, rest
+		level, text = hclog.Info, rest
 		_ = l.guard.end(fmt.Errorf("%s", rest)) // kept, not returned
 	} else if rest, ok := strings.CutPrefix(text, "[WARN] "); ok {
-		level, text = hclog.Warn, rest
+		level, text = hclog.Info, rest
 	}
 	switch n := l.lines.Add(1); {
 	case n < maxLogLines:

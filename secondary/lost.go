@@ -6,6 +6,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -42,13 +43,17 @@ func (s *Secondary) report(addr string, err error, progress, news bool, wait tim
 	now := s.opt.now()
 	s.loss.begins(now, progress)
 	level, text := hclog.Debug, "not following the primary"
+	var code warning.Code
 	saved, final := stateAfter(err)
 	switch {
 	case expected(err):
 	case news && (final || saved == StateFailed):
-		level = hclog.Error
+		level, code = hclog.Error, warning.UpstreamRefused
+		if saved == StateFailed {
+			code = warning.UpstreamFailed
+		}
 	case now.Sub(s.loss.since) >= warnAfter && !s.loss.warned:
-		level, text = hclog.Warn, "no primary is followed"
+		level, text, code = hclog.Warn, "no primary is followed", warning.UpstreamLost
 		s.loss.warned = true
 	case news:
 		level = hclog.Info
@@ -60,6 +65,9 @@ func (s *Secondary) report(addr string, err error, progress, news bool, wait tim
 	var refusal *protocol.Refusal
 	if errors.As(err, &refusal) {
 		args = append(args, "code", int(refusal.Code), "tid", refusal.Tid)
+	}
+	if code != "" {
+		args = append(args, "warning", code)
 	}
 	s.log.Log(level, text, args...)
 }

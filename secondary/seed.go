@@ -224,7 +224,7 @@ func (s *Secondary) seedError(ctx context.Context, err error) error {
 	switch {
 	case errors.As(err, &other):
 		s.unlike[s.addr] = true
-		s.log.Warn("the primary's data file is not byte for byte the same; its transactions come one by one", "error",
+		s.log.Info("the primary's data file is not byte for byte the same; its transactions come one by one", "error",
 			err)
 		return fmt.Errorf("%w: %w", errSameFile, err)
 	case errors.Is(err, filestorage.ErrMoved):

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/admission"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 const (
@@ -38,7 +39,7 @@ func (s *Server) admit(conn net.Conn) *client {
 	if full != nil {
 		admission.Cut(conn) // nothing was said
 		c.stop()
-		c.say(hclog.Warn, full, "refused a client", "reason", full)
+		c.say(hclog.Warn, full, "refused a client", "reason", full, "warning", warning.ManyClients)
 		return nil
 	}
 	c.pending.Enter()
@@ -75,7 +76,7 @@ func (s *Server) newClient(conn net.Conn) *client {
 
 // makeWay ends a connection that has not registered, for another.
 func (c *client) makeWay(why error) {
-	c.say(hclog.Warn, why, "closed the oldest connection for a new one", "reason", why)
+	c.say(hclog.Warn, why, "closed the oldest connection for a new one", "reason", why, "warning", warning.ManyClients)
 	c.out.close(violation("%v", why))
 	admission.Cut(c.conn)
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -24,7 +25,7 @@ const chunkMethod = "storeBlobChunk"
 func (c *client) dropUpload() {
 	if c.upload != nil {
 		if err := c.upload.Discard(); err != nil {
-			c.logger().Warn("removing an unused blob upload failed", "error", err)
+			c.logger().Warn("removing an unused blob upload failed", "error", err, "warning", warning.CleanupLeft)
 		}
 		c.keepUpload(nil)
 	}
@@ -199,7 +200,8 @@ func (c *client) transfer(f vfs.File, oid zodb.Oid, tid zodb.Tid) error {
 	for at := int64(0); at < info.Size(); at += blobChunk {
 		b := chunk[:min(blobChunk, info.Size()-at)]
 		if _, err := f.ReadAt(b, at); err != nil {
-			c.logger().Error("reading a blob failed while it was sent", "oid", oid, "tid", tid, "error", err)
+			c.logger().Error("reading a blob failed while it was sent", "oid", oid, "tid", tid, "error", err,
+				"warning", warning.Damaged)
 			c.out.close(err)
 			return err
 		}

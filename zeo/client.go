@@ -18,6 +18,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/internal/recovered"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zeo/commit"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
@@ -114,7 +115,8 @@ func (c *client) end(err error) {
 	_ = c.conn.Close() // given up
 	c.helpers.Wait()
 	if e := c.dropTransaction(); e != nil {
-		c.logger().Error("aborting the transaction of a disconnected client failed", "error", e)
+		c.logger().Error("aborting the transaction of a disconnected client failed", "error", e,
+			"warning", warning.StorageFailed)
 	}
 	c.dropUpload()
 	c.iterators.close()
@@ -125,9 +127,9 @@ func (c *client) end(err error) {
 	var fault *recovered.Error
 	switch {
 	case errors.As(err, &wrong), errors.As(err, &fault), errors.Is(err, errSlow):
-		c.say(hclog.Error, err, "disconnecting a client", "error", err)
+		c.say(hclog.Info, err, "disconnecting a client", "error", err)
 	case c.storage != nil && !c.spoke && !c.turned && !c.leaves && left(err):
-		c.srv.logLimit.Warn(c.logger(), c.source, behindText, behindText, "last", c.entered)
+		c.srv.logLimit.Log(c.logger(), hclog.Info, c.source, behindText, behindText, "last", c.entered)
 		if behind := c.storage.opt.Behind; behind != nil {
 			behind()
 		}
@@ -284,7 +286,7 @@ func (c *client) encode(m *wire.Message) []byte {
 	if err == nil {
 		return b
 	}
-	c.say(hclog.Error, err, "an answer cannot be written", "method", m.Method, "error", err)
+	c.say(hclog.Error, err, "an answer cannot be written", "method", m.Method, "error", err, "warning", warning.Fault)
 	why := pickle.Tuple{"the result cannot be sent: " + err.Error()}
 	b, err = c.codec.Append(nil, wire.Failure(m.ID, classValue, why))
 	if err != nil {
@@ -312,7 +314,7 @@ func (c *client) reply(m *wire.Message, result pickle.Value) {
 func (c *client) fail(m *wire.Message, err error) error {
 	f, internal := failureOf(err)
 	if internal {
-		c.say(hclog.Error, err, "a call failed", "method", m.Method, "error", err)
+		c.say(hclog.Error, err, "a call failed", "method", m.Method, "error", err, "warning", warning.StorageFailed)
 	}
 	if m.OneWay() {
 		return violation("%s failed, and the protocol has no way to tell the caller: %v %v", m.Method, f.class, err)

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -121,7 +122,7 @@ func (s *storage) follow(ctx context.Context) {
 				"interval",
 				clearPause,
 				"error",
-				err,
+				err, "warning", warning.StorageFailed,
 			)
 		}
 		s.disconnect(errUnreadable)

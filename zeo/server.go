@@ -14,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 
@@ -141,7 +142,7 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 	var conns sync.WaitGroup
 	shut := sync.OnceFunc(func() {
 		if err := l.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
-			s.log.Warn("closing a listener failed", "listener", l.Addr().String(), "error", err)
+			s.log.Info("closing a listener failed", "listener", l.Addr().String(), "error", err)
 		}
 		s.disconnectAll()
 	})
@@ -160,7 +161,8 @@ func (s *Server) Serve(ctx context.Context, l net.Listener) error {
 		case errors.Is(err, net.ErrClosed):
 			return fmt.Errorf("accepting clients on %v: %w", l.Addr(), err)
 		case err != nil:
-			s.logLimit.Warn(s.log, "", admission.Kind(err), "accepting a client failed, retrying", "error", err)
+			s.logLimit.Warn(s.log, "", admission.Kind(err), "accepting a client failed, retrying", "error", err,
+				"warning", warning.FewFiles)
 			pause.For(ctx, acceptPause)
 			continue
 		}
@@ -192,5 +194,5 @@ func (s *Server) critical(c *client, text string) {
 		s.opt.Critical(c.logger(), text)
 		return
 	}
-	c.logger().Error(text)
+	c.logger().Error(text, "warning", warning.ClientTimeout)
 }

@@ -14,6 +14,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -161,7 +162,7 @@ func (s *storage) awaitCommitted(ctx context.Context, tid zodb.Tid) error {
 		}
 		if unanswered.worthTelling(err, time.Now()) {
 			s.log.Error("commit clearance failed, retrying", "storage", s.name,
-				"interval", clearPause, "error", err)
+				"interval", clearPause, "error", err, "warning", warning.StorageFailed)
 		}
 		pause.For(ctx, clearPause)
 	}
@@ -508,7 +509,7 @@ func rising(last zodb.Tid, batch []filestorage.Invalidation) bool {
 // startAgain disconnects all clients, because none takes an invalidation whose tid is not above the one before. What is
 // new they learn when they come again. It is called with mu held.
 func (s *storage) startAgain() {
-	s.log.Warn(
+	s.log.Info(
 		"the tids of this history go down here: clients must reconnect",
 		"storage",
 		s.name,

@@ -10,6 +10,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/internal/recovered"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -210,7 +211,7 @@ func (c *client) pack(m *wire.Message, a *arguments) error {
 	c.reply(m, nil)
 	c.srv.packs.Go(func() {
 		if _, err := run(); err != nil {
-			c.logger().Error("packing failed", "error", err)
+			c.logger().Error("packing failed", "error", err, "warning", warning.PackFailed)
 		}
 	})
 	return nil

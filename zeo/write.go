@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/internal/conflict"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/internal/recovered"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zeo/commit"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
@@ -310,7 +311,7 @@ func (c *client) syncAhead(t *transaction) error {
 	log := c.logger()
 	return c.atDisk(func() {
 		if err := sync(); err != nil {
-			log.Error("cannot commit a transaction that has voted", "error", err)
+			log.Error("cannot commit a transaction that has voted", "error", err, "warning", warning.StorageFailed)
 		}
 	})
 }
@@ -456,7 +457,8 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 		return err
 	}
 	if err != nil {
-		c.logger().Warn("removing temporary data of a transaction failed", "tid", tid, "error", err)
+		c.logger().Warn("removing temporary data of a transaction failed", "tid", tid, "error", err,
+			"warning", warning.CleanupLeft)
 	}
 	s.last.Store(&last{c, time.Now()})
 	c.txn = nil
@@ -484,7 +486,7 @@ func (c *client) finish(m *wire.Message, a *arguments) error {
 func (c *client) committed(tid zodb.Tid, err error) bool {
 	if err != nil {
 		c.storage.lost(tid, err)
-		c.logger().Error("a commit failed", "tid", tid, "error", err)
+		c.logger().Error("a commit failed", "tid", tid, "error", err, "warning", warning.StorageFailed)
 		c.out.close(err) // whether it is there shows when the client comes again
 	}
 	return err == nil

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"time"
+
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // leaderRecord is the record of a node that leads.
@@ -78,7 +80,8 @@ func (l *Loop) hold(ctx context.Context, self MemberStatus) {
 	view, _, _ := l.views.latest()
 	switch {
 	case self.IsPrimary && l.task == nil && replaceable(view, self):
-		l.opt.Logger.Error("this primary takes no transactions and gives up the lease", "reason", self.Fault)
+		l.opt.Logger.Error("this primary takes no transactions and gives up the lease", "reason", self.Fault,
+			"warning", warning.StorageFailed)
 		l.status.setDoing("gives up the lease: " + self.Fault)
 		l.resign(ctx)
 		return
@@ -133,7 +136,8 @@ func (l *Loop) logExpiry(self MemberStatus) {
 	held := self.IsPrimary && !l.expiry.Valid()
 	switch {
 	case held && !l.held:
-		l.opt.Logger.Warn("commits are held: this primary has no lease", "reason", l.status.getDoing())
+		l.opt.Logger.Warn("commits are held: this primary has no lease", "reason", l.status.getDoing(),
+			"warning", warning.NoLease)
 	case !held && l.held && self.IsPrimary:
 		l.opt.Logger.Info("commits continue: this node has the lease", "lease_remaining", l.expiry.Remaining())
 	}

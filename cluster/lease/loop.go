@@ -7,6 +7,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // A Node is what the loop leads by. Status is called at any time and answers at once, by itself or beside another
@@ -175,7 +177,7 @@ func (l *Loop) failed(what string, err error) {
 		return
 	}
 	if l.status.noteError(what, err) {
-		l.opt.Logger.Warn("the coordinator failed to "+what, "error", err)
+		l.opt.Logger.Warn("the coordinator failed to "+what, "error", err, "warning", warning.CoordinatorLost)
 	}
 }
 

@@ -3,6 +3,8 @@ package lease
 import (
 	"context"
 	"fmt"
+
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // A task is what the node is doing for the loop, beside the steps, which go on renewing the lease meanwhile.
@@ -72,7 +74,7 @@ func (l *Loop) finishTask() {
 	l.task = nil
 	switch {
 	case a.err != nil:
-		l.opt.Logger.Error("the node failed to "+a.what, "error", a.err)
+		l.opt.Logger.Error("the node failed to "+a.what, "error", a.err, "warning", warning.ChangeFailed)
 		l.status.standAside(l.opt.Clock.Now()+l.opt.Timing.TTL, fmt.Sprintf("it could not %s: %v", a.what, a.err))
 	case !a.leads:
 		l.followed = a.target

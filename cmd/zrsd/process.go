@@ -13,6 +13,7 @@ import (
 	"github.com/zrsd/zrsd/internal/eventlog"
 	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/internal/tlsauth"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zeo"
 )
@@ -45,7 +46,9 @@ func zeoConfig(z *config.ZEO, log hclog.Logger) *node.ZEOConfig {
 		Msgpack: z.Msgpack.V, ReadOnly: z.ReadOnly.V, Recent: int(z.InvalidationQueueSize.V),
 		MaxClients: int(z.MaxClients.V), MaxUnregistered: int(z.MaxPerAddress.V),
 		TransactionTimeout: z.TransactionTimeout.V, Logger: log.ResetNamed("ZEO.StorageServer"),
-		Critical: func(log hclog.Logger, text string) { log.Error(text, eventlog.Severity, eventlog.Critical) },
+		Critical: func(log hclog.Logger, text string) {
+			log.Error(text, eventlog.Severity, eventlog.Critical, "warning", warning.ClientTimeout)
+		},
 	}}
 	if ssl := z.SSL; ssl != nil {
 		out.TLS = &tlsauth.Files{
@@ -152,13 +155,13 @@ func withPIDFile(z *config.ZEO, log hclog.Logger, run func() error) error {
 	}
 	path := z.PIDFile.V
 	if err := writePID(path); err != nil {
-		log.Error("cannot write the pid file", "error", err)
+		log.Error("cannot write the pid file", "error", err, "warning", warning.FilesWrong)
 		return run()
 	}
 	log.Info("created the pid file", "file", path)
 	defer func() {
 		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			log.Error("cannot remove the pid file", "error", err)
+			log.Error("cannot remove the pid file", "error", err, "warning", warning.FilesWrong)
 		}
 	}()
 	return run()

@@ -57,7 +57,7 @@ func watch(signals <-chan os.Signal, done <-chan struct{}, log serverLog, reload
 				stopping = now()
 				log.Info("ignored a repeated signal within one second", "signal", sig.String())
 			default:
-				log.Warn("stopped by a second signal before connections were drained", "signal", sig.String())
+				log.Info("stopped by a second signal before connections were drained", "signal", sig.String())
 				exit(exitForced)
 			}
 		}

@@ -107,7 +107,8 @@ func complaints(logger hclog.Logger) *log.Logger {
 // Write takes one line.
 func (c *complaint) Write(line []byte) (int, error) {
 	text := strings.TrimSpace(string(line))
-	c.logLimit.Warn(c.log, "", admission.Kind(textError(text)), "the HTTP server reported an error", "error", text)
+	c.logLimit.Log(c.log, hclog.Info, "", admission.Kind(textError(text)), "the HTTP server reported an error",
+		"error", text)
 	return len(line), nil
 }
 

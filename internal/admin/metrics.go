@@ -110,7 +110,7 @@ func (s samples) troubles(st *Status) {
 		active[w.Code]++
 	}
 	for i := range warning.Table {
-		if k := &warning.Table[i]; !k.Doctor {
+		if k := &warning.Table[i]; !k.Doctor && !k.Event {
 			s.gauge(mWarnings, float64(active[k.Code]), string(k.Code), string(k.Severity))
 		}
 	}

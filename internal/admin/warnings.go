@@ -54,6 +54,9 @@ func (c *conditions) roles(st *Status) {
 		if st.Role == "primary" && !st.Fenced && r.LeaseRemaining <= 0 {
 			c.add(warning.NoLease, "", "commits are held: this primary has no lease; %s", text(r.Doing))
 		}
+		if r.LastError != nil {
+			c.add(warning.CoordinatorLost, "", "the coordinator does not answer as it should: %s", *r.LastError)
+		}
 		if r.Maintenance {
 			c.add(warning.Maintenance, "", "maintenance: no node is promoted or demoted automatically")
 		}

@@ -75,7 +75,8 @@ func (l *Log) Reopen() {
 		files++
 		if err := s.file.reopen(); err != nil {
 			failed = true
-			l.Error("Log files could not be reopened; logging continues to the old file", "error", err)
+			l.Error("Log files could not be reopened; logging continues to the old file", "error", err,
+				"warning", "log_lost")
 		}
 	}
 	switch {

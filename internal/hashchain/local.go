@@ -13,6 +13,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -106,7 +107,8 @@ func (l *Local) run() {
 		}
 		if err.Error() != told {
 			told = err.Error()
-			l.log.Error("cannot continue the hash chain, retrying", "interval", l.opt.Retry, "error", err)
+			l.log.Error("cannot continue the hash chain, retrying", "interval", l.opt.Retry, "error", err,
+				"warning", warning.Damaged)
 		}
 		if !pause.For(l.life, l.opt.Retry) {
 			return
@@ -287,7 +289,8 @@ func (l *Local) save() {
 		return
 	}
 	if err := l.opt.Save(chain); err != nil {
-		l.log.Warn("cannot save the hash chain; the next start reads more of the file again", "error", err)
+		l.log.Warn("cannot save the hash chain; the next start reads more of the file again", "error", err,
+			"warning", warning.FilesWrong)
 		return
 	}
 	l.mu.Lock()

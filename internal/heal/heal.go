@@ -15,6 +15,7 @@ import (
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -217,7 +218,7 @@ func newHealer(opt Options) *healer {
 func (h *healer) refresh() error {
 	kept, err := h.opt.Kept()
 	if err != nil {
-		h.opt.Logger.Warn("healing does without the checkpoints of the hash chain", "error", err)
+		h.opt.Logger.Info("healing does without the checkpoints of the hash chain", "error", err)
 	}
 	h.copy, err = verify.OpenCopy(h.opt.FS, h.opt.Path, kept)
 	return err
@@ -226,7 +227,7 @@ func (h *healer) refresh() error {
 func (h *healer) tell(i *Item) {
 	if i.Result == Failed {
 		h.opt.Logger.Error("damage could not be healed", "file", h.opt.Path, "what", i.What, "offset", i.Offset,
-			"found", i.Found, "error", *i.Error)
+			"found", i.Found, "error", *i.Error, "warning", warning.Damaged)
 	}
 }
 

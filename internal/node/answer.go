@@ -10,6 +10,7 @@ import (
 	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -137,7 +138,7 @@ func (h *healer) correct(ctx context.Context, st *filestorage.Storage, damage er
 		err := h.c.correct(ctx, st, s)
 		if err != nil {
 			h.log.Warn("a load met damage, and no other node could answer it", "file", h.c.Data, "offset", s.From,
-				"found", s.Found, "error", err)
+				"found", s.Found, "error", err, "warning", warning.Damaged)
 		}
 		return err == nil
 	})
@@ -165,7 +166,7 @@ func (c *Config) correct(ctx context.Context, st *filestorage.Storage, s verify.
 		}
 		if item.Peer != nil {
 			c.healer.log.Warn("loads of a damaged part are answered by what another node has", "file", c.Data, "offset",
-				item.Offset, "length", item.Length, "found", s.Found, "peer", *item.Peer)
+				item.Offset, "length", item.Length, "found", s.Found, "peer", *item.Peer, "warning", warning.Damaged)
 		}
 		return part, patches, nil
 	})

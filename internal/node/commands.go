@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -54,7 +55,7 @@ func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req a
 		c.resized()
 	}
 	if err != nil {
-		c.Logger.Error("pack failed", "error", err, "packed", r.Packed)
+		c.Logger.Error("pack failed", "error", err, "packed", r.Packed, "warning", warning.PackFailed)
 		return admin.PackResult{}, packError(r, err)
 	}
 	c.Logger.Info("pack done", "packed", r.Packed, "before", r.Before, "after", r.After, "pause", r.Pause,

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/tlsauth"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -71,7 +72,7 @@ func (c *Config) loadSecret() error {
 	}
 	if exposed {
 		c.Logger.Warn("every user on this machine can read the shared secret: chmod 600 its file, and replace the "+
-			"secret if another user may have read it", "file", c.SecretFile)
+			"secret if another user may have read it", "file", c.SecretFile, "warning", warning.SecretExposed)
 	}
 	c.read.secret, c.read.exposed = secret, exposed
 	return nil
@@ -80,7 +81,8 @@ func (c *Config) loadSecret() error {
 // reload takes the files as they are now, or goes on with what they were.
 func (c *Config) reload(what string, loaded *tlsauth.Credentials) {
 	if err := loaded.Reload(); err != nil {
-		c.Logger.Error("cannot reload the certificates; the old ones stay in use", "for", what, "error", err)
+		c.Logger.Error("cannot reload the certificates; the old ones stay in use", "for", what, "error", err,
+			"warning", warning.ReloadFailed)
 		return
 	}
 	c.logCertificate("certificates reloaded", what, loaded)
@@ -100,7 +102,7 @@ func (c *Config) listenForServers(ctx context.Context) (net.Listener, error) {
 	case c.read.servers != nil:
 		return c.read.servers.Listen(ln, refusePlain), nil
 	}
-	c.warnPlain("secondaries are served", c.ReplicateTo)
+	c.warnPlain(warning.PlainReplication, "secondaries are served", c.ReplicateTo)
 	return ln, nil
 }
 
@@ -117,7 +119,7 @@ func (c *Config) listenForAdmin(ctx context.Context, members []*member) (net.Lis
 	case c.read.admin != nil:
 		return c.read.admin.Listen(ln, refusePlainHTTP), nil
 	}
-	c.warnPlain("the admin server answers", c.Admin)
+	c.warnPlain(warning.PlainAdmin, "the admin server answers", c.Admin)
 	return ln, nil
 }
 
@@ -140,7 +142,7 @@ func (c *Config) listenBeside(ctx context.Context, members []*member) net.Listen
 			_ = ln.Close() // nobody has connected
 		}
 		c.Logger.Warn("there is no admin address, so that zrsd status, pack and other commands cannot reach this "+
-			"process: give it one (--admin, <admin>)", "error", err)
+			"process: give it one (--admin, <admin>)", "error", err, "warning", warning.NoAdmin)
 		return nil
 	}
 	return ln
@@ -163,10 +165,10 @@ func (c *Config) dialServer(ctx context.Context, addr string) (net.Conn, error) 
 	return c.read.servers.Dial(ctx, e.Dial, e.Host())
 }
 
-func (c *Config) warnPlain(what string, e endpoint.Endpoint) {
+func (c *Config) warnPlain(code warning.Code, what string, e endpoint.Endpoint) {
 	if !e.Local() {
 		c.Logger.Warn(what+" in plain text: anybody on the network path can read and change everything; "+
-			"use certificates to prevent that", "address", e.String())
+			"use certificates to prevent that", "address", e.String(), "warning", code)
 	}
 }
 

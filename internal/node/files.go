@@ -110,7 +110,7 @@ func (f *files) lookAtState() error {
 	}
 	err := f.keep.Look()
 	if replaced := (*state.ReplacedError)(nil); errors.As(err, &replaced) && replaced.Err == nil {
-		f.c.Logger.Error(err.Error())
+		f.c.Logger.Error(err.Error(), "warning", warning.FilesWrong)
 		return nil
 	}
 	return err
@@ -129,10 +129,10 @@ func (f *files) note(about string, err error, now time.Time) {
 	before, was := f.troubles[about]
 	switch {
 	case err != nil && !was:
-		f.c.Logger.Error(err.Error())
+		f.c.Logger.Error(err.Error(), "warning", warning.FilesWrong)
 		before.since = now
 	case err == nil && was:
-		f.c.Logger.Warn(about + ": recovered")
+		f.c.Logger.Info(about + ": recovered")
 	}
 	if err == nil {
 		delete(f.troubles, about)

@@ -13,6 +13,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/tlsauth"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zeo"
 )
 
@@ -82,7 +83,7 @@ func newFront(cfg *ZEOConfig, names, moments []string) *zeoFront {
 func (f *zeoFront) Offer(name string, st *filestorage.Storage, opt zeo.StorageOptions) (withdraw func()) {
 	withdraw, err := f.server.Offer(name, st, opt)
 	if err != nil {
-		f.log.Error("cannot serve a storage", "storage", name, "error", err)
+		f.log.Error("cannot serve a storage", "storage", name, "error", err, "warning", warning.StorageClosed)
 		withdraw = func() {}
 	}
 	f.mu.Lock()
@@ -112,7 +113,7 @@ func (f *zeoFront) Serve(ctx context.Context) error {
 	if f.cfg.TLS == nil && !f.cfg.Address.Local() {
 		f.log.Warn("clients are served in plain text, and other machines can reach this address: who can connect can "+
 			"read and change everything; let only clients reach it, give it certificates (<ssl>, --zeo-tls-cert), or "+
-			"serve at an address of this machine", "address", f.cfg.Address.String())
+			"serve at an address of this machine", "address", f.cfg.Address.String(), "warning", warning.PlainZEO)
 	}
 	return f.server.Serve(ctx, ln)
 }

@@ -464,7 +464,7 @@ func (c *Config) healClosed(ctx context.Context, opened error, addresses []strin
 	}, []verify.Suspect{suspect})
 	if err != nil || report.Healed == 0 {
 		log.Error("the storage cannot be opened, and its damage could not be healed", "file", c.Data, "at",
-			suspect.From, "error", err)
+			suspect.From, "error", err, "warning", warning.Damaged)
 		return false
 	}
 	c.healer.settle(report)

@@ -9,6 +9,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/printable"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // LogOptions say what is logged, how and where.
@@ -77,7 +78,8 @@ func (l *Log) Reopen() {
 		return
 	}
 	if err := l.file.reopen(); err != nil {
-		l.Error("Log files could not be reopened; logging continues to the old file", "error", err)
+		l.Error("Log files could not be reopened; logging continues to the old file", "error", err,
+			"warning", warning.LogLost)
 		return
 	}
 	l.Info("Log files reopened", "file", l.file.path)

@@ -9,6 +9,7 @@ import (
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/mount"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -70,6 +71,6 @@ func (f *files) mark() {
 	f.marked = true
 	if err := f.c.mounts().Mark(f.keep.State().StorageID); err != nil {
 		f.c.Logger.Warn("cannot mark the disks of this node: when one of them is not mounted at a later start, that "+
-			"may not be noticed", "error", err)
+			"may not be noticed", "error", err, "warning", warning.FilesWrong)
 	}
 }

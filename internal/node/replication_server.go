@@ -12,6 +12,7 @@ import (
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/verify"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -73,7 +74,7 @@ func (c *Config) ownSeat() string {
 // where they are when they connect again, so that is worth a warning only.
 func (f *replicationServer) drain() {
 	if err := f.Shutdown(context.Background()); err != nil {
-		f.c.Logger.Warn("not all secondaries caught up before the stop", "error", err)
+		f.c.Logger.Warn("not all secondaries caught up before the stop", "error", err, "warning", warning.SecondaryLag)
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/internal/reseed"
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -147,7 +148,7 @@ func (s *session) reseed(ctx context.Context, lost *lostError) error {
 		return ask(err.Error())
 	}
 	s.c.Logger.Error("this copy has lost its data file: it is set aside, and taken anew, when a primary answers that "+
-		"has all of it", "file", s.c.Data, "reason", lost.why, "error", lost)
+		"has all of it", "file", s.c.Data, "reason", lost.why, "error", lost, "warning", warning.SetAside)
 	if err := s.awaitPrimary(ctx, id, lost); err != nil {
 		return err
 	}
@@ -181,7 +182,8 @@ func (s *session) awaitPrimary(ctx context.Context, id *state.State, lost *lostE
 		}
 		s.status.waits(fmt.Sprintf("%v; it is taken anew when a primary answers that has all of it: %s", lost, why))
 		if why != said {
-			s.c.Logger.Warn("no primary is there yet that has all of what this copy had", "answers", why)
+			s.c.Logger.Warn("no primary is there yet that has all of what this copy had", "answers", why,
+				"warning", warning.UpstreamLost)
 			said = why
 		}
 		select {

@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // A member is one storage of a process, with what runs it.
@@ -189,7 +190,7 @@ func (m *member) named(err error) error {
 
 func logEnd(log hclog.Logger, err error) {
 	if err != nil {
-		log.Error("stopped by an error", "error", err)
+		log.Error("stopped by an error", "error", err, "warning", warning.Stopped)
 		return
 	}
 	log.Info("stopped")

@@ -18,6 +18,7 @@ import (
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/secondary"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -74,7 +75,7 @@ func (c *SecondaryConfig) addTo(m *member) *replicated {
 func (n *replicated) run(ctx context.Context) error {
 	if n.c.TLS == nil {
 		for _, e := range n.cfg.ReplicateFrom {
-			n.c.warnPlain("the primary is read", e)
+			n.c.warnPlain(warning.PlainReplication, "the primary is read", e)
 		}
 	}
 	for {
@@ -91,7 +92,8 @@ func (n *replicated) run(ctx context.Context) error {
 		}
 		n.status.failed(err)
 		n.status.waits("the storage failed, reopening it: " + err.Error())
-		n.c.Logger.Error("the storage failed, reopening it", "error", err, "in", reopenPause)
+		n.c.Logger.Error("the storage failed, reopening it", "error", err, "in", reopenPause,
+			"warning", warning.StorageFailed)
 		n.pause(ctx, reopenPause)
 	}
 }

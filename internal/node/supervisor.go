@@ -11,6 +11,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // How often a supervisor is told how the node is: while it starts, and then.
@@ -46,7 +47,7 @@ type supervisor struct {
 func tellSupervisor(around, stopping context.Context, c *Config, members []*member, front front) {
 	if told, err := daemon.SdNotify(false, "STATUS=starting"); !told {
 		if err != nil {
-			c.Logger.Warn("cannot notify systemd", "error", err)
+			c.Logger.Warn("cannot notify systemd", "error", err, "warning", warning.SupervisorLost)
 		}
 		return
 	}
@@ -59,7 +60,7 @@ func tellSupervisor(around, stopping context.Context, c *Config, members []*memb
 	}
 	limit, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
-		c.Logger.Warn("systemd watchdog notifications are off", "error", err)
+		c.Logger.Warn("systemd watchdog notifications are off", "error", err, "warning", warning.SupervisorLost)
 	}
 	s.run(around, stopping, limit)
 }
@@ -116,7 +117,8 @@ func (s *supervisor) look(watched bool, now time.Time) {
 		s.tell(daemon.SdNotifyWatchdog)
 	}
 	if watched && hangs != "" && !s.hangs {
-		s.log.Error("this process hangs: systemd's watchdog is not told any more that it works", "reason", hangs)
+		s.log.Error("this process hangs: systemd's watchdog is not told any more that it works", "reason", hangs,
+			"warning", warning.Stalled)
 	}
 	s.hangs = hangs != ""
 }
@@ -124,7 +126,7 @@ func (s *supervisor) look(watched bool, now time.Time) {
 func (s *supervisor) tell(state string) {
 	err := s.notify(state)
 	if err != nil && !s.failed {
-		s.log.Warn("cannot notify systemd", "error", err)
+		s.log.Warn("cannot notify systemd", "error", err, "warning", warning.SupervisorLost)
 	}
 	s.failed = err != nil
 }

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 var (
@@ -68,7 +70,7 @@ func note(log hclog.Logger, what string, v any, stack []byte) error {
 			"stack",
 			string(stack[:min(len(stack), maxStack)]),
 			"panics",
-			n,
+			n, "warning", warning.Fault,
 		)
 	}
 	return &Error{what, v}

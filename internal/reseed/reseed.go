@@ -13,6 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // A Storage is a storage that no process has open.
@@ -141,7 +142,7 @@ func (s *Storage) Finish(keep *state.Keeper) (*state.Reseed, error) {
 		return nil, fmt.Errorf("noting that %s was set aside: %w", s.Data, err)
 	}
 	s.Logger.Warn("set the data file aside as a whole: this node takes everything anew from its primary", "file",
-		s.Data, "reason", r.Why, "found", r.Text, "name", r.Aside, "had", r.Had)
+		s.Data, "reason", r.Why, "found", r.Text, "name", r.Aside, "had", r.Had, "warning", warning.SetAside)
 	return &r, nil
 }
 

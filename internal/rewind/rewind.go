@@ -14,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -67,7 +68,7 @@ func (s *Storage) Finish(ctx context.Context) (*Fragment, error) {
 	}
 	plan := id.Rewind
 	f := nthFragment(s.Data, plan.First, plan.Nth)
-	s.Logger.Warn("rewinding: setting aside transactions that the primary never had", "from", plan.First, "to",
+	s.Logger.Info("rewinding: setting aside transactions that the primary never had", "from", plan.First, "to",
 		plan.Until, "into", f.Data)
 	if err := s.takeOut(ctx, &f, id, plan); err != nil {
 		return nil, fmt.Errorf("rewinding %s to %v: %w", s.Data, plan.Last, err)
@@ -90,7 +91,7 @@ func (s *Storage) Finish(ctx context.Context) (*Fragment, error) {
 	if err != nil {
 		return nil, fmt.Errorf("rewinding %s to %v: %w", s.Data, plan.Last, err)
 	}
-	s.Logger.Warn("rewound", "last_tid", plan.Last, "fragment", f.Data)
+	s.Logger.Warn("rewound", "last_tid", plan.Last, "fragment", f.Data, "warning", warning.SetAside)
 	return &f, nil
 }
 

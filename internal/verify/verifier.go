@@ -10,6 +10,7 @@ import (
 	"github.com/hashicorp/go-hclog"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // ErrRunning says that a pass over the storage is under way.
@@ -57,7 +58,7 @@ func NewVerifier(opt VerifierOptions) *Verifier {
 	}
 	before, err := statusBefore(v.disk, opt.Path)
 	if err != nil {
-		v.log.Warn("cannot read what is known of earlier verifications", "error", err)
+		v.log.Info("cannot read what is known of earlier verifications", "error", err)
 	}
 	v.status = *before
 	v.status.Name = opt.Name
@@ -125,7 +126,7 @@ func (v *Verifier) Save() {
 	v.writing.Lock()
 	defer v.writing.Unlock()
 	if err := v.Status().save(v.disk); err != nil {
-		v.log.Warn("cannot write the status file of verifications", "error", err)
+		v.log.Warn("cannot write the status file of verifications", "error", err, "warning", warning.FilesWrong)
 	}
 }
 
@@ -214,12 +215,14 @@ func (v *Verifier) tell(pass *Pass) {
 	for i := range pass.Findings {
 		f := &pass.Findings[i]
 		if f.Severity == "damage" {
-			v.log.Error("verification found damage", "file", pass.Path, "finding", f.String())
+			v.log.Error("verification found damage", "file", pass.Path, "finding", f.String(),
+				"warning", warning.Damaged)
 		}
 	}
 	switch {
 	case pass.Error != nil:
-		v.log.Error("verification did not come to its end", "file", pass.Path, "error", *pass.Error)
+		v.log.Error("verification did not come to its end", "file", pass.Path, "error", *pass.Error,
+			"warning", warning.VerifyFailed)
 	default:
 		v.log.Info("verification ended", "file", pass.Path, "damages", pass.Damages, "warnings", pass.Warnings,
 			"seconds", pass.Seconds, "bytes", pass.Bytes, "blobs_read", pass.BlobsRead)

@@ -26,6 +26,8 @@ func (k *Kind) Runbook() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "### `%s`\n\n%s *(%s", k.Code, k.Title, k.Severity)
 	switch {
+	case k.Event:
+		b.WriteString(", in the log")
 	case k.Doctor:
 		b.WriteString(", `zrsd doctor`")
 	case k.After > 0:

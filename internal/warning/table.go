@@ -4,30 +4,31 @@ import "time"
 
 // The codes.
 const (
-	Stalled        Code = "stalled"
-	StorageFailed  Code = "storage_failed"
-	StorageClosed  Code = "storage_closed"
-	FilesWrong     Code = "files_wrong"
-	CleanupLeft    Code = "cleanup_left"
-	Damaged        Code = "damaged"
-	VerifyFailed   Code = "verify_failed"
-	VerifyOverdue  Code = "verify_overdue"
-	ArchiveRefused Code = "archive_refused"
-	ArchiveAway    Code = "archive_away"
-	ArchiveLate    Code = "archive_late"
-	PackSkipped    Code = "pack_skipped"
-	FutureTid      Code = "future_tid"
-	DiskFull       Code = "disk_full"
-	DiskLow        Code = "disk_low"
-	DiskUnknown    Code = "disk_unknown"
-	Conflict       Code = "conflict"
-	Fenced         Code = "fenced"
-	Frozen         Code = "frozen"
-	NoLease        Code = "no_lease"
-	Maintenance    Code = "maintenance"
-	Learner        Code = "learner"
-	SyncDegraded   Code = "sync_degraded"
-	SyncImpossible Code = "sync_impossible"
+	Stalled         Code = "stalled"
+	StorageFailed   Code = "storage_failed"
+	StorageClosed   Code = "storage_closed"
+	FilesWrong      Code = "files_wrong"
+	CleanupLeft     Code = "cleanup_left"
+	Damaged         Code = "damaged"
+	VerifyFailed    Code = "verify_failed"
+	VerifyOverdue   Code = "verify_overdue"
+	ArchiveRefused  Code = "archive_refused"
+	ArchiveAway     Code = "archive_away"
+	ArchiveLate     Code = "archive_late"
+	PackSkipped     Code = "pack_skipped"
+	FutureTid       Code = "future_tid"
+	DiskFull        Code = "disk_full"
+	DiskLow         Code = "disk_low"
+	DiskUnknown     Code = "disk_unknown"
+	Conflict        Code = "conflict"
+	Fenced          Code = "fenced"
+	Frozen          Code = "frozen"
+	NoLease         Code = "no_lease"
+	Maintenance     Code = "maintenance"
+	Learner         Code = "learner"
+	SyncDegraded    Code = "sync_degraded"
+	CoordinatorLost Code = "coordinator_lost"
+	SyncImpossible  Code = "sync_impossible"
 
 	UpstreamLost    Code = "upstream_lost"
 	UpstreamRefused Code = "upstream_refused"
@@ -61,6 +62,22 @@ const (
 	VersionsDiffer Code = "versions_differ"
 	PackOld        Code = "pack_old"
 	BackupOld      Code = "backup_old"
+
+	PackFailed       Code = "pack_failed"
+	ChangeFailed     Code = "change_failed"
+	CopyChanged      Code = "copy_changed"
+	SetAside         Code = "set_aside"
+	OptionLeft       Code = "option_left"
+	SecondaryRefused Code = "secondary_refused"
+	ExtensionLost    Code = "extension_lost"
+	PythonTwo        Code = "python_two"
+	ClientTimeout    Code = "client_timeout"
+	ReloadFailed     Code = "reload_failed"
+	LogLost          Code = "log_lost"
+	NoAdmin          Code = "no_admin"
+	SupervisorLost   Code = "supervisor_lost"
+	Fault            Code = "fault"
+	Stopped          Code = "stopped"
 )
 
 // SecondsBehind is how far a secondary may be behind.
@@ -68,6 +85,7 @@ const SecondsBehind = 30
 
 const (
 	byDoctor   = "only zrsd doctor looks for it"
+	inLog      = "it is a line of the log, of when it happened"
 	byItsOwner = "it is found when the process starts, and does not change while it runs"
 )
 
@@ -209,6 +227,13 @@ var Table = []Kind{
 		Title: "The primary has no lease from the coordinator.",
 		Means: "Commits are held. Another node may become primary.",
 		Cure:  "see whether etcd answers (etcdctl endpoint health) and the coordinator's last error in zrsd status",
+	},
+	{
+		Code: CoordinatorLost, Severity: Critical, After: 30 * time.Second, LoggedBy: "cluster/lease",
+		Title: "The coordinator does not answer this node as it should.",
+		Means: "While it does not, no node is promoted automatically, and a primary whose lease ends holds commits.",
+		Cure: "see whether etcd (etcdctl endpoint health) or the API server of Kubernetes answers from this machine, " +
+			"and whether certificates and rights are right",
 	},
 	{
 		Code: Maintenance, Severity: Minor, After: time.Hour,
@@ -416,5 +441,97 @@ var Table = []Kind{
 		Title: "There is no backup of the last day.",
 		Means: "What is deleted by mistake on one node is deleted on all: replication is no backup.",
 		Cure:  "see why the backup job does not run; take one now (repozo)",
+	},
+	{
+		Code: PackFailed, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "A pack has failed.",
+		Means: "The file stays as large as it is. Nothing is lost.",
+		Cure:  "remove the cause that the text names, such as too little room, then pack again (zrsd pack ADDR)",
+	},
+	{
+		Code: ChangeFailed, Severity: Critical, Event: true, NoAlert: inLog,
+		Title: "A change of roles could not be carried out.",
+		Means: "The node may stay what it was, while other nodes have changed.",
+		Cure: "look at all nodes (zrsd status --cluster ADDR), and remove the cause that the text names; where it does " +
+			"not come right by itself, promote the node that shall be primary",
+	},
+	{
+		Code: CopyChanged, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "The files of the node were copied, moved or replaced while it was down.",
+		Means: "It counts as a new copy, or has to catch up from what it has now.",
+		Cure: "nothing, if that was on purpose; otherwise see what replaced them; docs/operations.md, " +
+			"\"Who a node is\"",
+	},
+	{
+		Code: SetAside, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "Transactions, or a whole copy, were set aside.",
+		Means: "The node goes on without them; they are in a file or folder beside the data file.",
+		Cure:  "see with zrsd salvage what they changed; remove them when nobody needs them any more",
+	},
+	{
+		Code: OptionLeft, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "An option that is for one start only is still given.",
+		Means: "It does nothing now, and would after the files were replaced.",
+		Cure:  "remove it from the command or configuration with which the node is started",
+	},
+	{
+		Code: SecondaryRefused, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "This node has refused a secondary.",
+		Means: "That node is not replicated to by this one.",
+		Cure:  "do what the reason says; docs/operations.md has a table of the reasons for a refusal",
+	},
+	{
+		Code: ExtensionLost, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "The extension of a transaction cannot be sent in the protocol of zc.zrs.",
+		Means: "The copy of that secondary has an empty one; its objects are the same.",
+		Cure:  "replace the zc.zrs secondary by zrsd, which takes all",
+	},
+	{
+		Code: PythonTwo, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "The data file was written by Python 2.",
+		Means: "It is served as it is, and clients of Python 3 do not read it as it was meant.",
+		Cure:  "convert it with zodbverify and zodbupdate --convert-py3, with no server running",
+	},
+	{
+		Code: ClientTimeout, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "A client held the commit lock for longer than transaction-timeout.",
+		Means: "Its transaction was aborted and it was disconnected; others had to wait meanwhile.",
+		Cure:  "see what that client does in a commit (zrsd top ADDR), or whether its machine hangs",
+	},
+	{
+		Code: ReloadFailed, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "Certificates could not be read again.",
+		Means: "The old ones stay in use, until they expire.",
+		Cure:  "mend the files that the text names, then send SIGHUP again",
+	},
+	{
+		Code: LogLost, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "The log file could not be opened under its name again.",
+		Means: "Lines go to the file that was moved away.",
+		Cure:  "make its folder there and writable, then send SIGUSR2 or SIGHUP again",
+	},
+	{
+		Code: NoAdmin, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "There is no admin address.",
+		Means: "Commands such as zrsd status, pack and promote cannot reach the node.",
+		Cure:  "give it one (--admin, <admin>)",
+	},
+	{
+		Code: SupervisorLost, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "Systemd cannot be told how the process is.",
+		Means: "Systemd may stop it, because it takes it for one that does not start, or that hangs.",
+		Cure:  "see that the unit has Type=notify and NotifyAccess=main, and that nothing changes NOTIFY_SOCKET",
+	},
+	{
+		Code: Fault, Severity: Minor, Event: true, NoAlert: "the alert ZrsdPanics counts them",
+		Title: "A fault in zrsd cost one connection or one request.",
+		Means: "No data are at risk; where they could be, the process ends instead.",
+		Cure:  "report it, with the stack that the log has",
+	},
+	{
+		Code: Stopped, Severity: Critical, Event: true, NoAlert: "the alert ZrsdDown is about it",
+		Title: "The process has ended by an error.",
+		Means: "Clients and secondaries are without this node.",
+		Cure:  "remove the cause that the text names, and start it again",
 	},
 }

@@ -34,6 +34,7 @@ type Kind struct {
 	After    time.Duration // for how long it must have lasted before it is a warning
 	LoggedBy string        // what logs it where it is found, in more words; empty: a Log does
 	NoAlert  string        // why there is no alert for it; empty: there is one
+	Event    bool          // it is a line of the log when it happens, and does not hold for a time
 	Doctor   bool          // only zrsd doctor looks for it
 }
 

@@ -15,6 +15,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // Limit is for how long a wait is no stall.
@@ -176,13 +178,13 @@ func (d *Dog) Look(now time.Time) {
 		if last, known := d.told[s.who]; known && last.stall.Since.Equal(s.Since) && now.Sub(last.at) < tellEvery {
 			continue
 		}
-		d.log.Error("no progress: "+s.String(), "for", now.Sub(s.Since).Round(time.Second))
+		d.log.Error("no progress: "+s.String(), "for", now.Sub(s.Since).Round(time.Second), "warning", warning.Stalled)
 		d.told[s.who] = telling{s, now}
 	}
 	for who, last := range d.told {
 		if !still[who] {
 			delete(d.told, who)
-			d.log.Warn("progress again: "+last.stall.String()+" no longer", "after",
+			d.log.Info("progress again: "+last.stall.String()+" no longer", "after",
 				now.Sub(last.stall.Since).Round(time.Second))
 		}
 	}
