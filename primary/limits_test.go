@@ -162,7 +162,7 @@ func TestProbesThatResetMakeOneLine(t *testing.T) {
 			return len(s.Secondaries) == 0 && s.Totals.Connections == int64(n+1)
 		})
 	}
-	if n := strings.Count(log.String(), "WARN"); n != 1 {
+	if n := strings.Count(log.String(), "ended before it was accepted"); n != 1 {
 		t.Errorf("%d lines: %s", n, log.String())
 	}
 }

@@ -160,7 +160,7 @@ func TestWhoSaysMoreThanKeepAlivesIsCut(t *testing.T) {
 			}
 			hungUpOn(t, c.conn)
 			p.eventually(t, "gone", func(s Status) bool { return only(s).State == StateDisconnected })
-			if lines := log.lines("WARN"); len(lines) != 1 {
+			if lines := log.lines("lost the connection to a secondary"); len(lines) != 1 {
 				t.Errorf("logged %q", lines)
 			}
 		})
@@ -181,7 +181,7 @@ func TestAStartThatIsNoTidEndsTheHandshake(t *testing.T) {
 			t.Errorf("%q: the primary said %q", second, said)
 		}
 		p.eventually(t, "forgotten", func(s Status) bool { return len(s.Secondaries) == 0 })
-		if lines := log.lines("WARN"); len(lines) != 1 {
+		if lines := log.lines("ended before it was accepted"); len(lines) != 1 {
 			t.Errorf("%q: logged %q", second, lines)
 		}
 	}

@@ -131,6 +131,9 @@ func askNode(ctx context.Context, report *doctor.Report, dial dialer, first bool
 		return err
 	}
 	report.Node(st, begun, time.Now())
+	if _, list, err := admin.AskClients(ctx, dial, ""); err == nil { // a node that serves none has no list
+		report.Clients(st, list.Clients)
+	}
 	if !first {
 		return nil
 	}

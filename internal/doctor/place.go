@@ -93,7 +93,10 @@ func (r *Report) fileSystem(folder string) {
 	if name := networkTypes[st.Type]; name != "" {
 		r.Wrong(warning.NetworkDisk, "%s is on %s", folder, name)
 	}
-	free, size := int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize
+	r.room(folder, int64(st.Bavail)*st.Bsize, int64(st.Blocks)*st.Bsize)
+}
+
+func (r *Report) room(folder string, free, size int64) {
 	switch code := warning.ForDisk(free, size); code {
 	case "":
 		r.ok("%s: %d MiB of %d MiB are free", folder, free>>20, size>>20)

@@ -62,6 +62,21 @@ func (c *Config) loadCredentials() (release func(), err error) {
 	return release, nil
 }
 
+// loadFront reads the files of the server for ZEO clients, and reads them again at every signal until release is called.
+func (c *Config) loadFront() (release func(), err error) {
+	if c.zeo == nil || c.zeo.TLS == nil {
+		return func() {}, nil
+	}
+	const what = "ZEO server"
+	loaded, err := tlsauth.Load(*c.zeo.TLS)
+	if err != nil {
+		return nil, &StartError{Err: fmt.Errorf("TLS of the %s: %w", what, err)}
+	}
+	c.zeo.loaded = loaded
+	c.logCertificate("TLS is on", what, loaded)
+	return c.Reloads.add(func() { c.reload(what, loaded) }), nil
+}
+
 func (c *Config) loadSecret() error {
 	if c.SecretFile == "" {
 		return nil

@@ -21,7 +21,16 @@ import (
 type ZEOConfig struct {
 	Address endpoint.Endpoint
 	TLS     *tlsauth.Files // nil: plain text
+	loaded  *tlsauth.Credentials
 	Options zeo.Options    // of the server; its Logger is required
+}
+
+// credentials returns what is used for TLS; nil: plain text, or no clients are served.
+func (z *ZEOConfig) credentials() *tlsauth.Credentials {
+	if z == nil {
+		return nil
+	}
+	return z.loaded
 }
 
 // A front serves the storages of a process to ZEO clients.
@@ -123,12 +132,7 @@ func (f *zeoFront) listen(ctx context.Context) (net.Listener, error) {
 	if err != nil || f.cfg.TLS == nil {
 		return ln, err
 	}
-	credentials, err := tlsauth.Load(*f.cfg.TLS)
-	if err != nil {
-		_ = ln.Close() // nobody has connected
-		return nil, err
-	}
-	return credentials.Listen(ln, nil), nil
+	return f.cfg.loaded.Listen(ln, nil), nil
 }
 
 // SetAccess is of front.

@@ -110,6 +110,12 @@ func loadAll(c *Config, members []*member) (release func(), err error) {
 		}
 		ends = append(ends, end)
 	}
+	end, err := members[0].c.loadFront() // all have the same one
+	if err != nil {
+		release()
+		return nil, err
+	}
+	ends = append(ends, end)
 	return release, nil
 }
 

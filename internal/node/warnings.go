@@ -53,6 +53,7 @@ func (c *Config) conditions(now time.Time) (list []warning.Condition) {
 		loaded *tlsauth.Credentials
 	}{
 		{"replication", c.read.servers}, {"the admin server", c.read.admin}, {"the coordinator", c.read.coordinator},
+		{"ZEO clients", c.zeo.credentials()},
 	} {
 		if one.loaded == nil || one.loaded.Certificate() == nil {
 			continue

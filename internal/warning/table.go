@@ -61,6 +61,7 @@ const (
 	ClockSkew      Code = "clock_skew"
 	VersionsDiffer Code = "versions_differ"
 	PackOld        Code = "pack_old"
+	CacheSmall     Code = "client_cache_small"
 	BackupOld      Code = "backup_old"
 
 	PackFailed       Code = "pack_failed"
@@ -435,6 +436,13 @@ var Table = []Kind{
 		Title: "The storage was not packed for a month.",
 		Means: "The file grows without end.",
 		Cure:  "zrsd pack ADDR, once a week or so (pack-schedule, or a cron job)",
+	},
+	{
+		Code: CacheSmall, Severity: Minor, Doctor: true, NoAlert: byDoctor,
+		Title: "A client loads the same objects again and again.",
+		Means: "Its cache is too small for what it works with. Each load costs it a round trip, and the server work.",
+		Cure: "raise cache-size of <zeoclient> there, which is 20 MB unless it is set (with client NAME it survives a " +
+			"restart), then cache-size of <zodb_db>",
 	},
 	{
 		Code: BackupOld, Severity: Critical, Doctor: true, NoAlert: byDoctor,
