@@ -272,7 +272,7 @@ func TestShutdownLetsAZcZrsSecondaryReadEverythingAndThenEnds(t *testing.T) {
 	case <-time.After(limit):
 		t.Fatal("it waits for a secondary that has everything")
 	}
-	if lines := log.lines("WARN"); len(lines) != 0 {
+	if lines := log.lines("lost the connection"); len(lines) != 0 {
 		t.Errorf("logged %q", lines)
 	}
 }
