@@ -26,8 +26,9 @@ import (
 type member struct {
 	*site
 	*daemon.Process
-	role, zeo string
-	flags     []string
+	role, zeo   string
+	flags       []string
+	environment []string // NAME=VALUE
 }
 
 // coordinated starts an etcd and three nodes, of which the first leads.
@@ -44,8 +45,14 @@ func coordinatedBy(t *testing.T, way func(address string) string) (*etcdtest.Ser
 		t.Fatal(err)
 	}
 	t.Cleanup(etcd.Stop)
-	nodes := []*member{{role: "primary"}, {role: "secondary"}, {role: "secondary"}}
 	ways := []string{way(etcd.Address), etcd.Address, etcd.Address}
+	return etcd, threeMembers(t, nil, func(i int) []string { return []string{"--coordinator", "etcd://" + ways[i]} })
+}
+
+// threeMembers starts three nodes, of which the first leads, with these flags for the coordinator.
+func threeMembers(t *testing.T, environment []string, coordinator func(i int) []string) []*member {
+	t.Helper()
+	nodes := []*member{{role: "primary"}, {role: "secondary"}, {role: "secondary"}}
 	var replication []string
 	for range nodes {
 		replication = append(replication, freeAddress(t))
@@ -53,12 +60,11 @@ func coordinatedBy(t *testing.T, way func(address string) string) (*etcdtest.Ser
 	for i, m := range nodes {
 		m.site, m.zeo = newSite(t, false), freeAddress(t)
 		others := strings.Join(append(append([]string(nil), replication[:i]...), replication[i+1:]...), ",")
-		m.flags = []string{
+		m.environment = environment
+		m.flags = append([]string{
 			"--name", string(rune('a' + i)), "--replicate-to", replication[i], "--replicate-from", others,
-			"--zeo", m.zeo,
-			"--coordinator", "etcd://" + ways[i], "--coordinator-ttl", "10s",
-			"--sync-secondaries", "1", "--sync-names", "a,b,c",
-		}
+			"--zeo", m.zeo, "--coordinator-ttl", "10s", "--sync-secondaries", "1", "--sync-names", "a,b,c",
+		}, coordinator(i)...)
 	}
 	nodes[0].open(t).Close()
 	for _, m := range nodes {
@@ -67,13 +73,25 @@ func coordinatedBy(t *testing.T, way func(address string) string) (*etcdtest.Ser
 	nodes[0].await(t, "all are members, and it has a lease", func(s *admin.Status) bool {
 		return len(s.Coordinator.Members) == 3 && s.Coordinator.LeaseRemaining > 0
 	})
-	return etcd, nodes
+	return nodes
 }
 
 func (m *member) start(t *testing.T) {
 	t.Helper()
-	m.Process = start(t, m.role, m.site, m.flags...)
+	if len(m.environment) == 0 {
+		m.Process = start(t, m.role, m.site, m.flags...)
+		return
+	}
+	args := append(append(slices.Clone(m.environment), zrsd, m.role), append(m.site.flags(), m.flags...)...)
+	p, err := daemon.Start("env", m.admin(), nil, args...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m.Process = p
+	untilTheEnd(t, m.role, p)
 }
+
+func (m *member) admin() string { return filepath.Join(m.dir, "admin") }
 
 func (m *member) await(t *testing.T, what string, cond func(*admin.Status) bool) *admin.Status {
 	t.Helper()

@@ -104,8 +104,11 @@ func (c *Config) reload(what string, loaded *tlsauth.Credentials) {
 }
 
 func (c *Config) logCertificate(event, what string, loaded *tlsauth.Credentials) {
-	cert := loaded.Certificate()
-	c.Logger.With("for", what, "certificate", cert.Subject.String(), "expires", cert.NotAfter).Info(event)
+	log := c.Logger.With("for", what)
+	if cert := loaded.Certificate(); cert != nil { // a client may have authorities only
+		log = log.With("certificate", cert.Subject.String(), "expires", cert.NotAfter)
+	}
+	log.Info(event)
 }
 
 // listenForServers begins to listen for secondaries.

@@ -16,6 +16,7 @@ import (
 
 	"github.com/zrsd/zrsd/cluster/lease"
 	"github.com/zrsd/zrsd/cluster/lease/kubernetes"
+	"github.com/zrsd/zrsd/cluster/lease/kubernetes/kubernetestest"
 	"github.com/zrsd/zrsd/cluster/lease/leasetest"
 )
 
@@ -35,14 +36,12 @@ func TestContractWithFaults(t *testing.T) {
 		t.Helper()
 		s := startServer(t)
 		var requests atomic.Int64
-		s.fault = func(r *http.Request) fault { // with s.mu
-			o := s.objects["zrsd-1"]
-			if r.Method == http.MethodPut && o != nil && requests.Add(1)%2 == 1 {
-				labels := map[string]any{"by": r.RemoteAddr}
-				s.store("zrsd-1", merge(o, map[string]any{"metadata": map[string]any{"labels": labels}}))
+		s.SetFault(func(r *http.Request) kubernetestest.Fault {
+			if r.Method == http.MethodPut && requests.Add(1)%2 == 1 {
+				s.Relabel("zrsd-1", map[string]any{"by": r.RemoteAddr})
 			}
-			return none
-		}
+			return kubernetestest.None
+		})
 		return func() lease.Coordinator { return s.open(t) }
 	})
 }
@@ -82,8 +81,8 @@ func TestTheClockOfAnotherMachineIsNotBelieved(t *testing.T) {
 			s := startServer(t)
 			_, err := s.open(t).Acquire(t.Context(), lease.Record{}, claim("a", 1, short))
 			must(t, err)
-			s.change("zrsd-1", func(o map[string]any) map[string]any {
-				return merge(o, map[string]any{"spec": map[string]any{"renewTime": time, "acquireTime": time}})
+			s.Change("zrsd-1", func(o map[string]any) map[string]any {
+				return kubernetestest.Merge(o, map[string]any{"spec": map[string]any{"renewTime": time, "acquireTime": time}})
 			})
 			b := s.open(t)
 			v := read(t, b)
@@ -105,22 +104,24 @@ func TestTheClockOfAnotherMachineIsNotBelieved(t *testing.T) {
 
 // A renewal that was done and not answered does not cost the lease, nor does one that was not done.
 func TestALostAnswerLosesNoLease(t *testing.T) {
-	for name, what := range map[string]fault{"done": lostAnswer, "not done": fails} {
+	for name, what := range map[string]kubernetestest.Fault{
+		"done": kubernetestest.LostAnswer, "not done": kubernetestest.Fails,
+	} {
 		t.Run(name, func(t *testing.T) {
 			s := startServer(t)
 			a := s.open(t)
 			held, err := a.Acquire(t.Context(), lease.Record{}, claim("a", 1, long))
 			must(t, err)
-			s.setFault(func(r *http.Request) fault {
+			s.SetFault(func(r *http.Request) kubernetestest.Fault {
 				if r.Method == http.MethodPut {
 					return what
 				}
-				return none
+				return kubernetestest.None
 			})
 			if err := held.Renew(t.Context(), claim("a", 1, long)); err == nil || errors.Is(err, lease.ErrLost) {
 				t.Fatalf("a renewal without an answer: %v", err)
 			}
-			s.setFault(nil)
+			s.SetFault(nil)
 			must(t, held.Renew(t.Context(), claim("a", 1, long)))
 		})
 	}
@@ -130,17 +131,17 @@ func TestALostAnswerLosesNoLease(t *testing.T) {
 func TestALostAcquisitionRunsOut(t *testing.T) {
 	s := startServer(t)
 	a := s.open(t)
-	s.setFault(func(r *http.Request) fault {
+	s.SetFault(func(r *http.Request) kubernetestest.Fault {
 		if r.Method == http.MethodPost {
-			return lostAnswer
+			return kubernetestest.LostAnswer
 		}
-		return none
+		return kubernetestest.None
 	})
 	_, err := a.Acquire(t.Context(), lease.Record{}, claim("a", 1, short))
 	if err == nil || errors.Is(err, lease.ErrTaken) {
 		t.Fatalf("an acquisition without an answer: %v", err)
 	}
-	s.setFault(nil)
+	s.SetFault(nil)
 	v := read(t, a)
 	if v.Holder == nil || v.Record.Number != 1 {
 		t.Fatalf("the acquisition was not done: %+v", v)
@@ -173,7 +174,7 @@ func TestALeaseThatWasDeletedIsLost(t *testing.T) {
 	a := s.open(t)
 	held, err := a.Acquire(t.Context(), lease.Record{}, claim("a", 1, long))
 	must(t, err)
-	s.change("zrsd-1", func(map[string]any) map[string]any { return nil })
+	s.Change("zrsd-1", func(map[string]any) map[string]any { return nil })
 	if err := held.Renew(t.Context(), claim("a", 1, long)); !errors.Is(err, lease.ErrLost) {
 		t.Errorf("renewed: %v", err)
 	}
@@ -188,11 +189,11 @@ func TestAWatchOfWhatIsCompactedAwayReads(t *testing.T) {
 	a := s.open(t)
 	v := read(t, a)
 	must(t, a.Publish(t.Context(), lease.MemberStatus{Node: "a"}, long))
-	s.setFault(func(r *http.Request) fault {
+	s.SetFault(func(r *http.Request) kubernetestest.Fault {
 		if r.URL.Query().Get("watch") != "" {
-			return gone
+			return kubernetestest.Gone
 		}
-		return none
+		return kubernetestest.None
 	})
 	next, err := a.Read(t.Context(), v.Revision)
 	must(t, err)
@@ -208,9 +209,7 @@ func TestTheTokenIsReadEachTime(t *testing.T) {
 	must(t, os.WriteFile(token, []byte("first"), 0o600))
 	a := s.openWith(t, token)
 	read(t, a)
-	s.mu.Lock()
-	s.token = "second"
-	s.mu.Unlock()
+	s.SetToken("second")
 	if _, err := a.Read(t.Context(), 0); err == nil || !strings.Contains(err.Error(), "401") {
 		t.Errorf("with an old token: %v", err)
 	}
@@ -222,7 +221,7 @@ func TestTheTokenIsReadEachTime(t *testing.T) {
 func TestAnErrorNamesTheLease(t *testing.T) {
 	s := startServer(t)
 	a := s.open(t)
-	s.setFault(func(*http.Request) fault { return fails })
+	s.SetFault(func(*http.Request) kubernetestest.Fault { return kubernetestest.Fails })
 	_, err := a.Read(t.Context(), 0)
 	want := "read at Kubernetes " + s.URL + ", leases zrsd-1 in namespace plone: the API server answers 500 Internal " +
 		"Server Error: etcd is away"
@@ -261,7 +260,7 @@ func TestAMemberThatIsGoneForLongIsRemoved(t *testing.T) {
 	must(t, b.Publish(t.Context(), lease.MemberStatus{Node: "back"}, short))
 	must(t, a.Publish(t.Context(), lease.MemberStatus{Node: "a"}, short))
 	want := []string{"zrsd-1-member-a", "zrsd-1-member-back"}
-	if got := s.names(); !slices.Equal(got, want) {
+	if got := s.Names(); !slices.Equal(got, want) {
 		t.Errorf("there are %v, want %v", got, want)
 	}
 }
