@@ -135,18 +135,23 @@ func clientName(c *admin.Client) string {
 	return "on this machine"
 }
 
-// Cluster adds whether the nodes have one version.
+// Cluster adds which nodes do not answer, and whether the others have one version.
 func (r *Report) Cluster(c *admin.Cluster) {
-	versions := map[string]string{}
+	versions, known := map[string]string{}, 0
 	for i := range c.Nodes {
-		if n := &c.Nodes[i]; n.Version != "" {
+		n := &c.Nodes[i]
+		if n.Error != nil {
+			r.Wrong(warning.NodeSilent, "%s does not answer: %s", n.Name, *n.Error)
+		}
+		if n.Version != "" {
 			versions[n.Version] = n.Name
+			known++
 		}
 	}
 	switch {
 	case len(versions) > 1:
 		r.Wrong(warning.VersionsDiffer, "the nodes have different versions: %v", versions)
-	case len(c.Nodes) > 1:
-		r.ok("the nodes have the same version")
+	case known > 1:
+		r.ok("%d of %d nodes say their version, and it is the same", known, len(c.Nodes))
 	}
 }

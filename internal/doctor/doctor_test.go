@@ -110,9 +110,17 @@ func TestNodesOfOneVersion(t *testing.T) {
 	}
 	var r Report
 	r.Cluster(nodes("v1", "v1", ""))
-	finds(t, &r, OK, "", "same version")
+	finds(t, &r, OK, "", "2 of 3 nodes say their version, and it is the same")
 	r.Cluster(nodes("v1", "v2"))
 	finds(t, &r, Warn, warning.VersionsDiffer, "v2")
+	silent := nodes("v1", "")
+	silent.Nodes[1].Name, silent.Nodes[1].Error = "db2", admin.Known("connection refused")
+	r = Report{}
+	r.Cluster(silent)
+	finds(t, &r, Warn, warning.NodeSilent, "db2 does not answer: connection refused")
+	if len(r.Findings) != 1 {
+		t.Errorf("one node alone was compared: %+v", r.Findings)
+	}
 }
 
 // A client loads what it works with once, and again what was changed.

@@ -59,6 +59,7 @@ const (
 	FewFiles       Code = "few_open_files"
 	WrongPort      Code = "wrong_port"
 	ClockSkew      Code = "clock_skew"
+	NodeSilent     Code = "node_silent"
 	VersionsDiffer Code = "versions_differ"
 	PackOld        Code = "pack_old"
 	CacheSmall     Code = "client_cache_small"
@@ -424,6 +425,12 @@ var Table = []Kind{
 		Title: "The clocks of machines are apart.",
 		Means: "Times in the history are wrong after a switchover, and lag in seconds is.",
 		Cure:  "let chrony or systemd-timesyncd set the clocks of all machines",
+	},
+	{
+		Code: NodeSilent, Severity: Minor, Doctor: true, NoAlert: "the alert ZrsdDown is about it",
+		Title: "A node of the cluster does not answer.",
+		Means: "What is said of it is what other nodes know, and it may take no part.",
+		Cure:  "start it, or see why its admin address cannot be reached from the node that was asked",
 	},
 	{
 		Code: VersionsDiffer, Severity: Minor, Doctor: true, NoAlert: byDoctor,
