@@ -11,6 +11,7 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/moment"
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -165,7 +166,8 @@ func (v *momentView) troubled(err error) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if text := err.Error(); v.shown.Error == nil || *v.shown.Error != text {
-		v.c.Logger.Warn("cannot serve a moment", "as_of", v.cfg.Name, "error", err)
+		v.c.Logger.Warn("cannot serve a moment", "as_of", v.cfg.Name, "error", err, "warning",
+			warning.StorageClosed)
 		v.shown.Error = &text
 	}
 }
