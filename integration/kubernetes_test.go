@@ -46,26 +46,27 @@ func away(api *kubernetestest.Server) (back func()) {
 	return func() { api.SetFault(nil) }
 }
 
-// TestKubernetesFindsANewPrimaryForOneThatWasKilled: everything that clients were told is there, and real clients, which
-// know all nodes, go on.
+// TestKubernetesFindsANewPrimaryForOneThatWasKilled: everything that clients were told is there, and real clients,
+// which know all nodes, go on.
 func TestKubernetesFindsANewPrimaryForOneThatWasKilled(t *testing.T) {
 	t.Parallel()
 	_, nodes := inPods(t)
-	real, err := zeoclients.Start(interpreter(t, "zodb"), 50*time.Millisecond, nodes[0].zeo, nodes[1].zeo, nodes[2].zeo)
+	crowd, err := zeoclients.Start(interpreter(t, "zodb"), 50*time.Millisecond, nodes[0].zeo, nodes[1].zeo,
+		nodes[2].zeo)
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := real.Close(); err != nil && !t.Failed() {
+		if err := crowd.Close(); err != nil && !t.Failed() {
 			t.Error(err)
 		}
 	})
-	mustCommit(t, []*zeoclients.Clients{real}, time.Now())
+	mustCommit(t, []*zeoclients.Clients{crowd}, time.Now())
 	const first, last = 1_000_000, 1_000_010
 	commits(t, nodes[0].client(t), first, last, nodes[0])
 	kill(t, nodes[0].Process)
 	next := leader(t, nodes[1:])
-	mustCommit(t, []*zeoclients.Clients{real}, time.Now())
+	mustCommit(t, []*zeoclients.Clients{crowd}, time.Now())
 	c := next.client(t)
 	for i := first; i <= last; i++ {
 		if _, err := c.Load(within(t), zodb.Oid(i)); err != nil {

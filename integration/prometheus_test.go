@@ -18,7 +18,8 @@ import (
 	"github.com/zrsd/zrsd/internal/drill/zeoclients"
 )
 
-// needsProgram returns the path of a program of the system. Where it is missing a user's run skips the test, and CI fails.
+// needsProgram returns the path of a program of the system. Where it is missing a user's run skips the test, and CI
+// fails.
 func needsProgram(t *testing.T, name string) string {
 	t.Helper()
 	for _, path := range []string{name, "/usr/sbin/" + name} {
@@ -168,7 +169,8 @@ func TestARealPrometheusFillsTheDashboardAndAlerts(t *testing.T) {
 	zeo := freeAddress(t)
 	var nodes []*daemon.Process
 	for i, args := range [][]string{
-		append([]string{"primary", "--replicate-to", replication, "--sync-secondaries", "1", "--zeo", zeo}, source.flags()...),
+		append([]string{"primary", "--replicate-to", replication, "--sync-secondaries", "1", "--zeo", zeo},
+			source.flags()...),
 		append([]string{"secondary", "--replicate-from", replication, "--zeo", freeAddress(t)}, target.flags()...),
 	} {
 		p, err := daemon.Start(zrsd, admins[i], nil, append(args, "--verify-interval=1m")...)

@@ -104,9 +104,9 @@ func (r *Report) Node(st *admin.Status, asked, answered time.Time) {
 // settled is for how long a client must be connected before its loads say something about its cache.
 const settled = 10 * time.Minute
 
-// Clients adds which clients have caches that are too small. A cache that holds what a client works with loads an object
-// once, and again when it was changed: a client that has loaded twice as much as there are objects and were changes
-// loads what it had.
+// Clients adds which clients have caches that are too small. A cache that holds what a client works with loads an
+// object once, and again when it was changed: a client that has loaded twice as much as there are objects and were
+// changes loads what it had.
 func (r *Report) Clients(st *admin.Status, clients []admin.Client) {
 	if st.ZEO == nil || st.Storage.Objects == nil || len(clients) == 0 {
 		return
@@ -117,8 +117,8 @@ func (r *Report) Clients(st *admin.Status, clients []admin.Client) {
 		c := &clients[i]
 		if connected := st.Now.Sub(c.Since); connected >= settled && c.Loads > enough {
 			small++
-			r.Wrong(warning.CacheSmall, "%s: the client %s has loaded %d objects in %v, and the storage has %d", st.Name,
-				clientName(c), c.Loads, connected.Round(time.Minute), *st.Storage.Objects)
+			r.Wrong(warning.CacheSmall, "%s: the client %s has loaded %d objects in %v, and the storage has %d",
+				st.Name, clientName(c), c.Loads, connected.Round(time.Minute), *st.Storage.Objects)
 		}
 	}
 	if small == 0 {

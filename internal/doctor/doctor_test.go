@@ -37,7 +37,8 @@ func TestTheWorstFindingCounts(t *testing.T) {
 		levels []Level
 		want   Level
 	}{
-		{nil, OK}, {[]Level{OK, OK}, OK}, {[]Level{Warn, OK}, Warn}, {[]Level{Warn, Bad, OK}, Bad}, {[]Level{Bad, Warn}, Bad},
+		{nil, OK}, {[]Level{OK, OK}, OK}, {[]Level{Warn, OK}, Warn}, {[]Level{Warn, Bad, OK}, Bad},
+		{[]Level{Bad, Warn}, Bad},
 	} {
 		var r Report
 		for _, l := range c.levels {
@@ -138,7 +139,8 @@ func TestAClientWhoseCacheIsTooSmall(t *testing.T) {
 		words  string
 	}{
 		{client(300, time.Hour), OK, "", "none of 1 clients"},
-		{client(301, time.Hour), Warn, warning.CacheSmall, "web1 has loaded 301 objects in 1h0m0s, and the storage has 100"},
+		{client(301, time.Hour), Warn, warning.CacheSmall,
+			"web1 has loaded 301 objects in 1h0m0s, and the storage has 100"},
 		{client(9000, time.Minute), OK, "", "none of 1 clients"},
 	} {
 		var r Report

@@ -62,7 +62,8 @@ func (c *Config) loadCredentials() (release func(), err error) {
 	return release, nil
 }
 
-// loadFront reads the files of the server for ZEO clients, and reads them again at every signal until release is called.
+// loadFront reads the files of the server for ZEO clients, and reads them again at every signal until release is
+// called.
 func (c *Config) loadFront() (release func(), err error) {
 	if c.zeo == nil || c.zeo.TLS == nil {
 		return func() {}, nil

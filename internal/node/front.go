@@ -22,7 +22,7 @@ type ZEOConfig struct {
 	Address endpoint.Endpoint
 	TLS     *tlsauth.Files // nil: plain text
 	loaded  *tlsauth.Credentials
-	Options zeo.Options    // of the server; its Logger is required
+	Options zeo.Options // of the server; its Logger is required
 }
 
 // credentials returns what is used for TLS; nil: plain text, or no clients are served.

@@ -18,7 +18,8 @@ func AlertRules() string {
 		fmt.Fprintf(&b, "      - alert: %s\n        expr: zrsd_warnings{code=%q} > 0\n        for: %s\n", k.AlertName(),
 			k.Code, lasts(k.Severity))
 		fmt.Fprintf(&b, "        labels: {severity: %s}\n        annotations:\n          summary: %q\n"+
-			"          description: %q\n          runbook: %q\n", k.Severity, "{{ $labels.instance }}{{ with $labels.storage }} ({{ . }}){{ end }}: "+k.Title,
+			"          description: %q\n          runbook: %q\n", k.Severity,
+			"{{ $labels.instance }}{{ with $labels.storage }} ({{ . }}){{ end }}: "+k.Title,
 			k.description(), k.runbookAnchor())
 	}
 	return b.String()
@@ -37,14 +38,14 @@ func AlertTests() string {
 		if lasts(k.Severity) > 0 {
 			quiet, fires = "90s", "2m"
 		}
-		fmt.Fprintf(&b, "  - interval: 30s\n    input_series:\n      - {series: 'zrsd_warnings{instance=\"db1\", code=%q, "+
-			"severity=%q}', values: '0x1 1x5 0x3'}\n    alert_rule_test:\n", k.Code, k.Severity)
+		fmt.Fprintf(&b, "  - interval: 30s\n    input_series:\n      - {series: 'zrsd_warnings{instance=\"db1\", "+
+			"code=%q, severity=%q}', values: '0x1 1x5 0x3'}\n    alert_rule_test:\n", k.Code, k.Severity)
 		for _, at := range []string{quiet, "4m"} {
 			fmt.Fprintf(&b, "      - {eval_time: %s, alertname: %s}\n", at, k.AlertName())
 		}
-		fmt.Fprintf(&b, "      - eval_time: %s\n        alertname: %s\n        exp_alerts:\n          - exp_labels: {severity: "+
-			"%s, instance: db1, code: %s}\n            exp_annotations:\n              summary: %q\n              "+
-			"description: %q\n              runbook: %q\n", fires, k.AlertName(), k.Severity, k.Code, "db1: "+k.Title,
+		fmt.Fprintf(&b, "      - eval_time: %s\n        alertname: %s\n        exp_alerts:\n          - exp_labels: "+
+			"{severity: %s, instance: db1, code: %s}\n            exp_annotations:\n              summary: %q\n"+
+			"              description: %q\n              runbook: %q\n", fires, k.AlertName(), k.Severity, k.Code, "db1: "+k.Title,
 			k.description(), k.runbookAnchor())
 	}
 	return b.String()

@@ -83,7 +83,8 @@ func TestEachAlertHasACaseInWhichItFiresAndOneInWhichItDoesNot(t *testing.T) {
 	}
 	for _, name := range alertNames(t) {
 		if !fires[name] || !quiet[name] {
-			t.Errorf("%s: there is a case in which it fires: %v, in which it does not: %v", name, fires[name], quiet[name])
+			t.Errorf("%s: there is a case in which it fires: %v, in which it does not: %v", name, fires[name],
+				quiet[name])
 		}
 	}
 }

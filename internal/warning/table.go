@@ -448,8 +448,8 @@ var Table = []Kind{
 		Code: CacheSmall, Severity: Minor, Doctor: true, NoAlert: byDoctor,
 		Title: "A client loads the same objects again and again.",
 		Means: "Its cache is too small for what it works with. Each load costs it a round trip, and the server work.",
-		Cure: "raise cache-size of <zeoclient> there, which is 20 MB unless it is set (with client NAME it survives a " +
-			"restart), then cache-size of <zodb_db>",
+		Cure: "raise cache-size of <zeoclient> there, which is 20 MB unless it is set (with client NAME it survives " +
+			"a restart), then cache-size of <zodb_db>",
 	},
 	{
 		Code: BackupOld, Severity: Critical, Doctor: true, NoAlert: byDoctor,
@@ -467,8 +467,8 @@ var Table = []Kind{
 		Code: ChangeFailed, Severity: Critical, Event: true, NoAlert: inLog,
 		Title: "A change of roles could not be carried out.",
 		Means: "The node may stay what it was, while other nodes have changed.",
-		Cure: "look at all nodes (zrsd status --cluster ADDR), and remove the cause that the text names; where it does " +
-			"not come right by itself, promote the node that shall be primary",
+		Cure: "look at all nodes (zrsd status --cluster ADDR), and remove the cause that the text names; where it " +
+			"does not come right by itself, promote the node that shall be primary",
 	},
 	{
 		Code: CopyChanged, Severity: Minor, Event: true, NoAlert: inLog,

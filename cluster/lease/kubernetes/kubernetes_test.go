@@ -82,7 +82,8 @@ func TestTheClockOfAnotherMachineIsNotBelieved(t *testing.T) {
 			_, err := s.open(t).Acquire(t.Context(), lease.Record{}, claim("a", 1, short))
 			must(t, err)
 			s.Change("zrsd-1", func(o map[string]any) map[string]any {
-				return kubernetestest.Merge(o, map[string]any{"spec": map[string]any{"renewTime": time, "acquireTime": time}})
+				times := map[string]any{"renewTime": time, "acquireTime": time}
+				return kubernetestest.Merge(o, map[string]any{"spec": times})
 			})
 			b := s.open(t)
 			v := read(t, b)
