@@ -227,7 +227,7 @@ func (p *blobPlaces) tellPromotion() {
 		others = append(others, s.String())
 	}
 	have := p.cache.Stats()
-	p.c.Logger.Warn("this primary has a part of the blobs only; others have to stay where they are", "blobs", have.Blobs,
+	p.c.Logger.Info("this primary has a part of the blobs only; others have to stay where they are", "blobs", have.Blobs,
 		"size", have.Bytes, "others", others)
 }
 
