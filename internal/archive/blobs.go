@@ -9,6 +9,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -64,7 +65,8 @@ func (w *Writer) storeBlob(ctx context.Context, r blobRecord) (BlobEntry, error)
 	b, err := w.src.Blob(ctx, r.Oid, r.Tid)
 	var none *zodb.POSKeyError
 	if errors.As(err, &none) {
-		w.opt.Logger.Warn("a blob is missing here, and in the archive, too", "oid", r.Oid, "tid", r.Tid)
+		w.opt.Logger.Warn("a blob is missing here, and in the archive, too", "oid", r.Oid, "tid", r.Tid,
+			"warning", warning.Damaged)
 		return e, nil
 	}
 	if err != nil {

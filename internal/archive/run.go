@@ -7,6 +7,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/objectstore"
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 const (
@@ -29,7 +30,8 @@ func (w *Writer) Run(ctx context.Context, stop bool) error {
 		state := stateOf(err)
 		w.is(state, err)
 		if text := state + textOf(err); text != told && err != nil {
-			w.opt.Logger.Warn("nothing is archived at present", "state", state, "error", err)
+			w.opt.Logger.Warn("nothing is archived at present", "state", state, "error", err,
+				"warning", warning.ArchiveAway)
 			told = text
 		} else if err == nil && told != "" {
 			w.opt.Logger.Info("the archive takes transactions again")
@@ -138,7 +140,7 @@ func (w *Writer) standBy(ctx context.Context, current bool) error {
 		return &OtherWriterError{Node: head.Node, Written: head.Written, ID: head.ID}
 	}
 	w.closeFile()
-	w.opt.Logger.Warn(
+	w.opt.Logger.Info(
 		"the node that wrote to the archive is silent: this node goes on",
 		"node",
 		head.Node.String(),

@@ -222,7 +222,7 @@ func (w *Writer) save(next Digest) {
 		File: w.file.Number(), At: w.opt.Now().UTC(),
 	}
 	if err := w.opt.Save(w.opt.Saved); err != nil {
-		w.opt.Logger.Warn(
+		w.opt.Logger.Info(
 			"cannot keep how far the archive is: after a restart the data file is read once more",
 			"error",
 			err,

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -19,7 +20,7 @@ const (
 // Run finds what is here, and keeps the target until ctx ends.
 func (d *Dir) Run(ctx context.Context) {
 	if err := d.scan(ctx); err != nil && ctx.Err() == nil {
-		d.opt.Logger.Warn("the blob cache could not be looked through; what was not found stays", "dir", d.Dir(),
+		d.opt.Logger.Info("the blob cache could not be looked through; what was not found stays", "dir", d.Dir(),
 			"error", err)
 	}
 	again := time.NewTicker(askAgain)
@@ -125,7 +126,8 @@ func (d *Dir) evict(e entry) {
 	}
 	d.mu.Unlock()
 	if err := d.Evict(e.oid, e.tid); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		d.opt.Logger.Warn("a blob cannot be removed from the blob cache", "oid", e.oid, "tid", e.tid, "error", err)
+		d.opt.Logger.Warn("a blob cannot be removed from the blob cache", "oid", e.oid, "tid", e.tid, "error", err,
+			"warning", warning.CleanupLeft)
 		return
 	}
 	d.counts.evicted.Add(1)

@@ -42,7 +42,7 @@ func (u *Uploader) loadMark() mark {
 		tid, err = zodb.ParseTid(f.Uploaded)
 	}
 	if err != nil {
-		u.opt.Logger.Warn("the file that says what was uploaded cannot be read; all blobs are looked for again",
+		u.opt.Logger.Info("the file that says what was uploaded cannot be read; all blobs are looked for again",
 			"path", u.opt.Data+markSuffix, "error", err)
 		return m
 	}

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/objectstore"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -205,7 +206,8 @@ func (u *Uploader) noteTrouble(err error) {
 		u.trouble, u.since = nil, time.Time{}
 	case err != nil && u.trouble == nil && !errors.Is(err, context.Canceled):
 		u.opt.Logger.Error("a blob cannot be uploaded; it stays here, and is tried again",
-			"store", u.opt.Objects.Store.String(), "waiting", u.pending.Len(), "error", err)
+			"store", u.opt.Objects.Store.String(), "waiting", u.pending.Len(), "error", err,
+			"warning", warning.UploadFailed)
 		u.trouble, u.since = err, time.Now()
 	}
 }
@@ -255,7 +257,8 @@ func (u *Uploader) catchUps(ctx context.Context) {
 		}
 	}
 	if err := u.saveMark(); err != nil {
-		u.opt.Logger.Warn("what was uploaded cannot be noted; it is looked for again at the next start", "error", err)
+		u.opt.Logger.Warn("what was uploaded cannot be noted; it is looked for again at the next start", "error", err,
+			"warning", warning.FilesWrong)
 	}
 }
 

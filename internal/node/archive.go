@@ -21,6 +21,7 @@ import (
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // Defaults of an archive.
@@ -126,7 +127,7 @@ func (c *Config) archives(a archived) (done func()) {
 					"error",
 					err,
 					"retry_in",
-					reopenPause,
+					reopenPause, "warning", warning.ArchiveAway,
 				)
 				pause.For(ctx, reopenPause)
 			}
@@ -146,7 +147,7 @@ func (c *Config) archive(ctx context.Context, a archived) error {
 	}
 	defer end()
 	if opt.Saved, err = c.savedArchive(); err != nil {
-		c.Logger.Warn("what is known of the archive cannot be read: the data file is read once more", "error", err)
+		c.Logger.Info("what is known of the archive cannot be read: the data file is read once more", "error", err)
 	}
 	opt.Save = c.saveArchive
 	src := &archive.Local{

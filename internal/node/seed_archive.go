@@ -25,7 +25,7 @@ func (s *session) seedFromArchive(ctx context.Context) {
 	s.status.waits("filling the storage from the archive " + s.cfg.SeedArchive)
 	r, err := s.restoreLatest(ctx)
 	if err != nil {
-		s.c.Logger.Warn("the storage cannot be filled from the archive; everything comes from the primary", "archive",
+		s.c.Logger.Info("the storage cannot be filled from the archive; everything comes from the primary", "archive",
 			s.cfg.SeedArchive, "error", err)
 		return
 	}

@@ -65,6 +65,7 @@ const (
 	CacheSmall     Code = "client_cache_small"
 	BackupOld      Code = "backup_old"
 
+	UploadFailed     Code = "upload_failed"
 	PackFailed       Code = "pack_failed"
 	ChangeFailed     Code = "change_failed"
 	CopyChanged      Code = "copy_changed"
@@ -456,6 +457,13 @@ var Table = []Kind{
 		Title: "There is no backup of the last day.",
 		Means: "What is deleted by mistake on one node is deleted on all: replication is no backup.",
 		Cure:  "see why the backup job does not run; take one now (repozo)",
+	},
+	{
+		Code: UploadFailed, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "A blob cannot be uploaded to the object store.",
+		Means: "It stays on the disk of the node, and is tried again. The disk fills while that lasts.",
+		Cure: "do what the error says: the network, the rights or the room of the store; the log " +
+			"says when it works again",
 	},
 	{
 		Code: PackFailed, Severity: Minor, Event: true, NoAlert: inLog,
