@@ -76,7 +76,7 @@ func newPacker(c *Config, status *nodeStatus) *packer {
 	plan, err := packplan.Open(c.FS, c.Data, c.packSchedule, c.PackDays, now)
 	if err != nil {
 		c.Logger.Warn("packs by schedule: their record was begun anew, so that a time may be met twice or not at all; "+
-			"see that the folder can be written", "error", err)
+			"see that the folder can be written", "error", err, "warning", warning.FilesWrong)
 	}
 	c.Logger.Info("packs are made by schedule", "schedule", c.packSchedule.String(), "days", c.PackDays,
 		"time_zone", now.Format("MST -07:00"), "next", c.packSchedule.Next(now))
@@ -189,7 +189,7 @@ func (p *packer) giveUp(at time.Time, why string) {
 func (p *packer) written(err error) {
 	if err != nil {
 		p.c.Logger.Error("cannot write what was packed by schedule: after a restart it may be packed once more",
-			"error", err)
+			"error", err, "warning", warning.FilesWrong)
 	}
 }
 
