@@ -374,7 +374,8 @@ func TestASuccessorThatReconnectsWhileItCatchesUpIsWaitedFor(t *testing.T) {
 	b := &server.status.Secondaries[1]
 	server.durable = []error{primary.ErrNotConnected, primary.ErrNotConnected, primary.ErrNotConnected}
 	states := []primary.State{
-		primary.StateLive, primary.StateDisconnected, primary.StateCatchingUp, primary.StateCatchingUp, primary.StateLive,
+		primary.StateLive, primary.StateDisconnected, primary.StateCatchingUp, primary.StateCatchingUp,
+		primary.StateLive,
 	}
 	asked := 0
 	server.asked = func(*primary.Status) {
@@ -393,7 +394,9 @@ func TestASuccessorThatReconnectsWhileItCatchesUpIsWaitedFor(t *testing.T) {
 
 	b.State = primary.StateDisconnected
 	server.durable = []error{primary.ErrNotConnected}
-	server.asked = func(*primary.Status) { b.State, b.GoneSince = primary.StateDisconnected, time.Now().Add(-time.Hour) }
+	server.asked = func(*primary.Status) {
+		b.State, b.GoneSince = primary.StateDisconnected, time.Now().Add(-time.Hour)
+	}
 	var refusal *admin.Refusal
 	if err := h.awaitCaughtUp(t.Context()); !errors.As(err, &refusal) || refusal.Reason != admin.Unavailable {
 		t.Errorf("it stays away: %v", err)

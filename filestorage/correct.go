@@ -178,8 +178,8 @@ func (f *correctedFile) ReadAt(b []byte, off int64) (int, error) {
 	return n, err
 }
 
-// A provedFile is the file with what is proved of it at the time of each read. Iterators and seeds read it: what is right
-// they give out as soon as it is known, and what is not known they leave to the digests of who receives it.
+// A provedFile is the file with what is proved of it at the time of each read. Iterators and seeds read it: what is
+// right they give out as soon as it is known, and what is not known they leave to the digests of who receives it.
 type provedFile struct {
 	vfs.File
 	e *openDataFile

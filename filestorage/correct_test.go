@@ -200,7 +200,7 @@ func TestIteratorsAndSnapshotsSeeWhatIsProved(t *testing.T) {
 	if _, err := snapshot.ReadAt(got, 0); err != nil || !bytes.Equal(got, d.bytes) {
 		t.Errorf("the snapshot has other bytes than were written: %v", err)
 	}
-	for n := 0; n <= 2; n++ {
+	for n := range 3 {
 		txn, err := all.Next(t.Context())
 		if err != nil {
 			t.Fatal(err)

@@ -22,7 +22,6 @@ that node must not. With --once it archives what there is and ends. The data fil
 once when it starts, to prove that it is what the archive has.`
 
 type archiveRunOptions struct {
-	archiveFlags
 	config     node.ArchiveConfig
 	from       string
 	secretFile string

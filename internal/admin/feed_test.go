@@ -28,7 +28,8 @@ func TestAFeedBringsEveryDocumentAndItsEnd(t *testing.T) {
 				}
 			})
 		var refusal *admin.Refusal
-		if follow && (!errors.As(err, &refusal) || refusal.Reason != admin.Unavailable) || !follow && !errors.Is(err, io.EOF) {
+		if follow && (!errors.As(err, &refusal) || refusal.Reason != admin.Unavailable) ||
+			!follow && !errors.Is(err, io.EOF) {
 			t.Errorf("follow %v: it ended with %v", follow, err)
 		}
 		if len(got) != 3 || got[0] != 3 || got[2] != 5 {

@@ -74,7 +74,7 @@ func (w *Writer) storeBlob(ctx context.Context, r blobRecord) (BlobEntry, error)
 	}
 	defer b.Close() //nolint:errcheck // only read
 	e.Size, e.Name = b.Size(), randomName()
-	content := Blob(b)
+	content := b
 	if w.archive.packer.encrypts() {
 		e.Age = true
 		if e.Digest, content, err = w.archive.packer.encrypted(b); err != nil {

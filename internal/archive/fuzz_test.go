@@ -9,8 +9,8 @@ import (
 )
 
 // someSegment returns a segment that is right.
-func someSegment(t testing.TB, p *packer) (SegmentID, []byte) {
-	t.Helper()
+func someSegment(tb testing.TB, p *packer) (SegmentID, []byte) {
+	tb.Helper()
 	h := &Header{
 		ID:           SegmentID{2, 7},
 		Epoch:        3,
@@ -25,7 +25,7 @@ func someSegment(t testing.TB, p *packer) (SegmentID, []byte) {
 	}
 	b, err := p.encodeSegment(h, bytes.Repeat([]byte("abcd"), 16), []BlobEntry{{Oid: 1, Tid: 5, Size: 3, Name: 77}})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return h.ID, b
 }
@@ -46,7 +46,7 @@ func FuzzSegment(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if again := s.Header.encode(); !bytes.Equal(again, b[:HeaderLen]) {
+		if again := s.encode(); !bytes.Equal(again, b[:HeaderLen]) {
 			t.Fatalf("a header that is taken for right is encoded in another way")
 		}
 		if sumOf(s.Bytes) != s.Range {

@@ -33,16 +33,16 @@ const storageID = "1b4e28ba-2fa1-41d2-883f-0016d3cca427"
 func nodeID(n int) string { return fmt.Sprintf("00000000-0000-4000-8000-%012d", n) }
 
 // newStore returns an empty archive in a folder of a simulated disk.
-func newStore(t testing.TB, disk vfs.FS) *objectstore.Store {
-	t.Helper()
+func newStore(tb testing.TB, disk vfs.FS) *objectstore.Store {
+	tb.Helper()
 	if err := disk.Mkdir("/archive", 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	s, err := objectstore.Open(t.Context(), "file:///archive", objectstore.Options{FS: disk})
+	s, err := objectstore.Open(tb.Context(), "file:///archive", objectstore.Options{FS: disk})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
+	tb.Cleanup(func() { s.Close() })
 	return s
 }
 
@@ -70,19 +70,19 @@ var firstTid = func() zodb.Tid {
 	return tid
 }()
 
-func newSite(t testing.TB, n int) *site {
-	t.Helper()
+func newSite(tb testing.TB, n int) *site {
+	tb.Helper()
 	disk, dir := simdisk.New(), fmt.Sprintf("/node%d", n)
 	if err := disk.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	return newSiteOn(t, n, disk, dir)
+	return newSiteOn(tb, n, disk, dir)
 }
 
-func newSiteOn(t testing.TB, n int, disk vfs.FS, dir string) *site {
-	t.Helper()
+func newSiteOn(tb testing.TB, n int, disk vfs.FS, dir string) *site {
+	tb.Helper()
 	s := &site{
-		t: t, disk: disk, dir: dir, rand: rand.New(rand.NewPCG(1, uint64(n))),
+		t: tb, disk: disk, dir: dir, rand: rand.New(rand.NewPCG(1, uint64(n))),
 		now: time.Date(2026, 11, 29, 12, 0, 0, 0, time.UTC), tid: firstTid,
 		node: Node{
 			Storage: storageID, ID: nodeID(n), Name: fmt.Sprintf("node%d", n), Primary: true,
@@ -225,48 +225,48 @@ type look struct {
 	blobs map[string]string
 }
 
-func lookAt(t testing.TB, disk vfs.FS, data, blobs string) look {
-	t.Helper()
-	b := readFile(t, disk, data)
+func lookAt(tb testing.TB, disk vfs.FS, data, blobs string) look {
+	tb.Helper()
+	b := readFile(tb, disk, data)
 	l := look{sha256.Sum256(b), int64(len(b)), map[string]string{}}
 	dir, err := blobstore.Open(blobs, blobstore.Options{FS: disk})
 	if err == nil {
 		err = dir.Walk(func(oid zodb.Oid, tid zodb.Tid, _ int64, path string) error {
-			l.blobs[fmt.Sprintf("%v %v", oid, tid)] = string(readFile(t, disk, path))
+			l.blobs[fmt.Sprintf("%v %v", oid, tid)] = string(readFile(tb, disk, path))
 			return nil
 		})
 	}
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return l
 }
 
 func (s *site) look() look { return lookAt(s.t, s.disk, s.path(), filepath.Join(s.dir, "blobs")) }
 
-func readFile(t testing.TB, disk vfs.FS, path string) []byte {
-	t.Helper()
+func readFile(tb testing.TB, disk vfs.FS, path string) []byte {
+	tb.Helper()
 	b, err := vfs.ReadFile(disk, path, 1<<30)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return b
 }
 
 // same compares what was restored with what there was.
-func same(t testing.TB, what string, got, want look) {
-	t.Helper()
+func same(tb testing.TB, what string, got, want look) {
+	tb.Helper()
 	if got.data != want.data || got.size != want.size {
-		t.Errorf("%s: the data file is not the one that there was: %d bytes, want %d", what, got.size, want.size)
+		tb.Errorf("%s: the data file is not the one that there was: %d bytes, want %d", what, got.size, want.size)
 	}
 	for name, content := range want.blobs {
 		if got.blobs[name] != content {
-			t.Errorf("%s: blob %s has %d bytes, want %d", what, name, len(got.blobs[name]), len(content))
+			tb.Errorf("%s: blob %s has %d bytes, want %d", what, name, len(got.blobs[name]), len(content))
 		}
 	}
 	for name := range got.blobs {
 		if _, was := want.blobs[name]; !was {
-			t.Errorf("%s: there is a blob %s, which there was not", what, name)
+			tb.Errorf("%s: there is a blob %s, which there was not", what, name)
 		}
 	}
 }
@@ -286,65 +286,65 @@ func (s *site) promoted(n int) *site {
 	return next
 }
 
-func copyFolder(t testing.TB, from vfs.FS, fromDir string, to vfs.FS, toDir string) {
-	t.Helper()
+func copyFolder(tb testing.TB, from vfs.FS, fromDir string, to vfs.FS, toDir string) {
+	tb.Helper()
 	entries, err := from.ReadDir(fromDir)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	for _, e := range entries {
 		src, dst := filepath.Join(fromDir, e.Name()), filepath.Join(toDir, e.Name())
 		if e.IsDir() {
 			if err := to.Mkdir(dst, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-				t.Fatal(err)
+				tb.Fatal(err)
 			}
-			copyFolder(t, from, src, to, dst)
+			copyFolder(tb, from, src, to, dst)
 			continue
 		}
 		if strings.HasSuffix(e.Name(), ".lock") || strings.HasSuffix(e.Name(), ".index") {
 			continue
 		}
-		b := readFile(t, from, src)
+		b := readFile(tb, from, src)
 		if err := vfs.WriteNewFile(to, dst, func(f vfs.File) error {
 			_, err := f.WriteAt(b, 0)
 			return err
 		}); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 }
 
-func open(t testing.TB, store Store, keys Keys) *Archive {
-	t.Helper()
-	a, err := Open(t.Context(), store, keys)
+func open(tb testing.TB, store Store, keys Keys) *Archive {
+	tb.Helper()
+	a, err := Open(tb.Context(), store, keys)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return a
 }
 
 // restored restores a moment into a new disk.
-func restored(t testing.TB, a *Archive, tid zodb.Tid, exact bool) (vfs.FS, *RestoreReport, error) {
-	t.Helper()
-	m, err := a.Moment(t.Context(), tid, exact)
+func restored(tb testing.TB, a *Archive, tid zodb.Tid, exact bool) (vfs.FS, *RestoreReport, error) {
+	tb.Helper()
+	m, err := a.Moment(tb.Context(), tid, exact)
 	if err != nil {
 		return nil, nil, err
 	}
 	disk := simdisk.New()
 	if err := disk.Mkdir("/copy", 0o755); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	r, err := m.Restore(t.Context(), RestoreOptions{FS: disk, Data: "/copy/Data.fs", Blobs: "/copy/blobs", AtOnce: 3})
+	r, err := m.Restore(tb.Context(), RestoreOptions{FS: disk, Data: "/copy/Data.fs", Blobs: "/copy/blobs", AtOnce: 3})
 	return disk, r, err
 }
 
-func mustRestore(t testing.TB, a *Archive, tid zodb.Tid) look {
-	t.Helper()
-	disk, _, err := restored(t, a, tid, tid != Latest)
+func mustRestore(tb testing.TB, a *Archive, tid zodb.Tid) look {
+	tb.Helper()
+	disk, _, err := restored(tb, a, tid, tid != Latest)
 	if err != nil {
-		t.Fatalf("restore of %v: %v", tid, err)
+		tb.Fatalf("restore of %v: %v", tid, err)
 	}
-	return lookAt(t, disk, "/copy/Data.fs", "/copy/blobs")
+	return lookAt(tb, disk, "/copy/Data.fs", "/copy/blobs")
 }
 
 // A countedSource counts what is read of its file.
@@ -370,19 +370,19 @@ func (f *countedFile) ReadAt(b []byte, pos int64) (int, error) {
 }
 
 // flip changes one byte of a file, and returns what takes that back.
-func flip(t testing.TB, disk vfs.FS, path string, at int64) (back func()) {
-	t.Helper()
+func flip(tb testing.TB, disk vfs.FS, path string, at int64) (back func()) {
+	tb.Helper()
 	change := func() {
 		f, err := disk.OpenFile(path, os.O_RDWR, 0)
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		var b [1]byte
 		_, err = f.ReadAt(b[:], at)
 		b[0] ^= 0x10
 		_, werr := f.WriteAt(b[:], at)
 		if err = errors.Join(err, werr, f.Close()); err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 	}
 	change()

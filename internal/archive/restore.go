@@ -133,7 +133,7 @@ func (r *restore) prepare() error {
 		if err := vfs.RemoveIfThere(r.disk, r.opt.Data+partSuffix); err != nil {
 			return err
 		}
-		p := plan{r.archive.Identity.Archive, r.Moment.Generation.Generation, r.Tid}
+		p := plan{r.archive.Identity.Archive, r.Generation.Generation, r.Tid}
 		if err := writeJSON(r.disk, r.opt.Data+planSuffix, &p); err != nil {
 			return err
 		}
@@ -152,7 +152,7 @@ func (r *restore) resumes() bool {
 	b, err := vfs.ReadFile(r.disk, r.opt.Data+planSuffix, maxManifest)
 	var p plan
 	return err == nil && json.Unmarshal(b, &p) == nil &&
-		p == plan{r.archive.Identity.Archive, r.Moment.Generation.Generation, r.Tid}
+		p == plan{r.archive.Identity.Archive, r.Generation.Generation, r.Tid}
 }
 
 func (r *restore) openPart() (err error) {

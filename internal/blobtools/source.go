@@ -31,7 +31,8 @@ type fileName struct {
 //	lawn       0x2a/0x<tid>.blob                             one folder, which is not in another one of this kind
 //	set aside  <oid>.<tid>.blob                              16 hexadecimal digits each, as a rewind leaves them
 //
-// A name that ends with .dl is a download that was interrupted. Whether there is such a blob the caller has to find out.
+// A name that ends with .dl is a download that was interrupted. Whether there is such a blob the caller has to find
+// out.
 func decode(names []string) (f fileName, ok bool) {
 	if len(names) == 0 {
 		return f, false

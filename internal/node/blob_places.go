@@ -227,8 +227,8 @@ func (p *blobPlaces) tellPromotion() {
 		others = append(others, s.String())
 	}
 	have := p.cache.Stats()
-	p.c.Logger.Info("this primary has a part of the blobs only; others have to stay where they are", "blobs", have.Blobs,
-		"size", have.Bytes, "others", others)
+	p.c.Logger.Info("this primary has a part of the blobs only; others have to stay where they are",
+		"blobs", have.Blobs, "size", have.Bytes, "others", others)
 }
 
 // close closes connections, after the storage.

@@ -23,8 +23,8 @@ func (e *DamagedError) Error() string {
 		at = fmt.Sprintf(" at %d", e.Pos)
 	}
 	return fmt.Sprintf("%d damaged places are known in the data file, one of them%s (%s), and a pack would make "+
-		"them impossible to heal: nothing was changed; use zrsd heal first, or zrsd verify --once if that was done, or "+
-		"zrsd pack --copy-damage to pack all the same", e.Places, at, e.Found)
+		"them impossible to heal: nothing was changed; use zrsd heal first, or zrsd verify --once if that was done, "+
+		"or zrsd pack --copy-damage to pack all the same", e.Places, at, e.Found)
 }
 
 // refusesPack is filestorage.PackOptions.Refuse.

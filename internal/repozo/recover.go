@@ -74,8 +74,8 @@ func (r *repository) concat(ctx context.Context, list []*piece, opt *RecoverOpti
 		}
 		switch {
 		case p.line != nil && p.line.begin != total:
-			return &VerifyError{r.path(p.name), fmt.Sprintf("it begins at %d, and what is before it ends at %d: a file "+
-				"is missing", p.line.begin, total)}
+			return &VerifyError{r.path(p.name), fmt.Sprintf("it begins at %d, and what is before it ends at %d: a "+
+				"file is missing", p.line.begin, total)}
 		case opt.Verify && p.line == nil:
 			return &VerifyError{r.path(p.name), "the .dat file has no line of it"}
 		case opt.Verify:
