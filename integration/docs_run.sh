@@ -30,7 +30,10 @@ zrsd() {
 	address=${address:-$data}
 	for _ in $(seq 600); do
 		if "$ZRSD" status "$address" > /dev/null 2>&1; then
-			servers="${servers:-} $pid"
+			for _ in $(seq 100); do # a spare is never ready
+				"$ZRSD" health "$address" > /dev/null 2>&1 && break
+				sleep 0.1
+			done
 			return
 		fi
 		kill -0 $pid 2> /dev/null || break

@@ -63,12 +63,23 @@ var docStories = []docStory{
 		before: "fixture A; fixture B\n"},
 	{block: "migrating-from-zc-zrs.md: zrsd primary --attach --data Data.fs --blobs blobs --replicate-to 127.0.0.1:5000 " +
 		"--admin 127.0.0.1:5002", before: "fixture .\n"},
+	{block: "blobs.md: zrsd blobs audit var/Data.fs --blobs var/blobs",
+		before: "fixture var; zrsd serve --data var/Data.fs --blobs var/blobs --zeo 127.0.0.1:8100 --admin 127.0.0.1:5001\n"},
+	{block: "blobs.md: zrsd blobs convert var/Data.fs --blobs var/blobs --to bushy --dry-run", before: "fixture var\n"},
+	{block: "reports.md: zrsd serve --data var/Data.fs --blobs var/blobs --as-of \"2026-01-31 18:00\" --zeo " +
+		"127.0.0.1:8200 --admin 127.0.0.1:8201", before: "fixture var\n"},
 	{block: "commands-json.md: curl --unix-socket var/admin -X POST -H 'Zrsd-Command: pack' http://zrsd/pack",
 		before: "fixture var; zrsd serve --data var/Data.fs --blobs var/blobs --zeo 127.0.0.1:8100 --admin var/admin\n"},
 }
 
 // notRun are the blocks that cannot be run here, and why.
 var notRun = map[string]string{
+	"blobs.md: zrsd blobs push   var/Data.fs --blobs var/blobs --store 's3://site-blobs/app?region=eu-central-1' " +
+		"--dry-run": "it needs a store of Amazon; script blobs_store.txtar tries them with a folder",
+	"blobs.md: zrsd blobs recover var/Data.fs --blobs var/blobs --from /srv/client1/blob-cache --from " +
+		"/srv/client2/blob-cache --dry-run": "it needs a backup at /backup; script blobs.txtar tries it",
+	"reports.md: zrsd feed db2.example:5001 --after latest --follow --output changes.jsonl": "it goes on until it is " +
+		"interrupted; the tests of the feed try it",
 	"README.md: make demo     # needs Go, uses Python 3 where it is there; about a minute": "it is what CI runs",
 	"README.md: zrsd drill --scenario primary-killed --report drill.html": "drills take minutes, have tests of their " +
 		"own, and the nodes of the second line are those of another page",
