@@ -33,7 +33,8 @@ type docStory struct {
 // A site that exists, as the pages assume it: a Data.fs, and blobs where they are named.
 const (
 	aSite = "fixture site\n"
-	aConf = "mkdir -p var && printf '<zeo>\\naddress 127.0.0.1:8100\\n</zeo>\\n<filestorage 1>\\npath var/Data.fs\\n" +
+	aConf = "mkdir -p var && printf '<zeo>\\naddress 127.0.0.1:8100\\n</zeo>\\n<filestorage 1>\\npath " +
+		"var/Data.fs\\n" +
 		"</filestorage>\\n' > zeo.conf\n"
 	certificates = "certificates\nmachines a b c d\nmkdir b c d run\nfixture a; mv a/blobs a.blobs\n"
 )
@@ -45,8 +46,10 @@ var docStories = []docStory{
 	{block: "quick-start.md: zrsd primary --attach --data site/Data.fs --blobs site/blobs \\", before: aSite},
 	{block: "quick-start.md: mkdir copy", goOn: true},
 	{block: "quick-start.md: zrsd status 127.0.0.1:5001", goOn: true},
-	{block: "quick-start.md: zrsd compare site/Data.fs copy/Data.fs --blobs-a site/blobs --blobs-b copy/blobs", goOn: true},
-	{block: "zeo.md: zrsd primary --data var/Data.fs --blobs var/blobs --replicate-to 127.0.0.1:5000 --zeo 127.0.0.1:8100",
+	{block: "quick-start.md: zrsd compare site/Data.fs copy/Data.fs --blobs-a site/blobs --blobs-b " +
+		"copy/blobs", goOn: true},
+	{block: "zeo.md: zrsd primary --data var/Data.fs --blobs var/blobs --replicate-to 127.0.0.1:5000 " +
+		"--zeo 127.0.0.1:8100",
 		before: "fixture var; mkdir copy\n", after: "zrsd status copy/Data.fs"},
 	{block: "failover.md: tls=\"--tls-cert node.crt --tls-key node.key --tls-ca ca.pem\"", before: certificates,
 		after: "await 'zrsd status --cluster run/a'"},
@@ -61,15 +64,19 @@ var docStories = []docStory{
 	{block: "migrating-from-zc-zrs.md: zrsd check Data.fs --blobs blobs", before: "fixture .\n"},
 	{block: "migrating-from-zc-zrs.md: zrsd compare A/Data.fs B/Data.fs --blobs-a A/blobs --blobs-b B/blobs",
 		before: "fixture A; fixture B\n"},
-	{block: "migrating-from-zc-zrs.md: zrsd primary --attach --data Data.fs --blobs blobs --replicate-to 127.0.0.1:5000 " +
+	{block: "migrating-from-zc-zrs.md: zrsd primary --attach --data Data.fs --blobs blobs --replicate-to " +
+		"127.0.0.1:5000 " +
 		"--admin 127.0.0.1:5002", before: "fixture .\n"},
 	{block: "blobs.md: zrsd blobs audit var/Data.fs --blobs var/blobs",
-		before: "fixture var; zrsd serve --data var/Data.fs --blobs var/blobs --zeo 127.0.0.1:8100 --admin 127.0.0.1:5001\n"},
-	{block: "blobs.md: zrsd blobs convert var/Data.fs --blobs var/blobs --to bushy --dry-run", before: "fixture var\n"},
+		before: "fixture var; zrsd serve --data var/Data.fs --blobs var/blobs --zeo 127.0.0.1:8100 " +
+			"--admin 127.0.0.1:5001\n"},
+	{block: "blobs.md: zrsd blobs convert var/Data.fs --blobs var/blobs --to bushy " +
+		"--dry-run", before: "fixture var\n"},
 	{block: "reports.md: zrsd serve --data var/Data.fs --blobs var/blobs --as-of \"2026-01-31 18:00\" --zeo " +
 		"127.0.0.1:8200 --admin 127.0.0.1:8201", before: "fixture var\n"},
 	{block: "commands-json.md: curl --unix-socket var/admin -X POST -H 'Zrsd-Command: pack' http://zrsd/pack",
-		before: "fixture var; zrsd serve --data var/Data.fs --blobs var/blobs --zeo 127.0.0.1:8100 --admin var/admin\n"},
+		before: "fixture var; zrsd serve --data var/Data.fs --blobs var/blobs --zeo 127.0.0.1:8100 " +
+			"--admin var/admin\n"},
 }
 
 // notRun are the blocks that cannot be run here, and why.
@@ -78,27 +85,37 @@ var notRun = map[string]string{
 		"--dry-run": "it needs a store of Amazon; script blobs_store.txtar tries them with a folder",
 	"blobs.md: zrsd blobs recover var/Data.fs --blobs var/blobs --from /srv/client1/blob-cache --from " +
 		"/srv/client2/blob-cache --dry-run": "it needs a backup at /backup; script blobs.txtar tries it",
-	"reports.md: zrsd feed db2.example:5001 --after latest --follow --output changes.jsonl": "it goes on until it is " +
+	"reports.md: zrsd feed db2.example:5001 --after latest --follow --output changes.jsonl": "it goes on " +
+		"until it is " +
 		"interrupted; the tests of the feed try it",
 	"README.md: make demo     # needs Go, uses Python 3 where it is there; about a minute": "it is what CI runs",
-	"README.md: zrsd drill --scenario primary-killed --report drill.html": "drills take minutes, have tests of their " +
+	"README.md: zrsd drill --scenario primary-killed --report drill.html": "drills take minutes, have " +
+		"tests of their " +
 		"own, and the nodes of the second line are those of another page",
-	"drills.md: zrsd drill                                             # every scenario once, half a minute to some " +
+	"drills.md: zrsd drill                                             # every scenario once, half a " +
+		"minute to some " +
 		"minutes": "drills take up to an hour, and have tests of their own",
-	"drills.md: zrsd drill --primary db1:5001 --secondary db2:5001,db3:5001 --zeo db1:8100,db2:8100,db3:8100": "as above",
-	"installing.md: apt install ./zrsd_0.9.0-1_amd64.deb        # or: dnf install ./zrsd-0.9.0-1.x86_64.rpm": "apt and " +
+	"drills.md: zrsd drill --primary db1:5001 --secondary db2:5001,db3:5001 --zeo " +
+		"db1:8100,db2:8100,db3:8100": "as above",
+	"installing.md: apt install ./zrsd_0.9.0-1_amd64.deb        # or: dnf install " +
+		"./zrsd-0.9.0-1.x86_64.rpm": "apt and " +
 		"systemd: make packages tries it in a throwaway system",
 	"installing.md: python3 -m venv env": "pip: make wheel tries it",
-	"installing.md: docker build -f packaging/container/Dockerfile --build-arg VERSION=v0.9.0 -t zrsd .": "docker: make " +
+	"installing.md: docker build -f packaging/container/Dockerfile --build-arg VERSION=v0.9.0 -t zrsd " +
+		".": "docker: make " +
 		"container tries it",
-	"installing.md: helm install zodb packaging/helm/zrsd --namespace plone --set image.repository=REGISTRY/zrsd,image.tag=" +
+	"installing.md: helm install zodb packaging/helm/zrsd --namespace plone --set " +
+		"image.repository=REGISTRY/zrsd,image.tag=" +
 		"v0.9.0": "helm: make helm tries it",
-	"operations.md: $ zrsd status --cluster db1:5001": "it shows an answer of a cluster, and status --cluster is run for " +
+	"operations.md: $ zrsd status --cluster db1:5001": "it shows an answer of a cluster, and status " +
+		"--cluster is run for " +
 		"failover.md",
-	"operations.md: etcd …                                    # once: three or five members, on machines of their own " +
+	"operations.md: etcd …                                    # once: three or five members, on machines " +
+		"of their own " +
 		"where that is possible": "etcd: TestTheCoordinator… runs such a cluster",
 	"operations.md: 30 3 * * 0  zodb  zrsd pack /srv/zodb/admin --days 7": "a line of a crontab",
-	"quick-start.md: zrsd primary … --replicate-to :5000 --insecure-plain-text": "it stands for the commands above it, " +
+	"quick-start.md: zrsd primary … --replicate-to :5000 --insecure-plain-text": "it stands for the " +
+		"commands above it, " +
 		"with other options",
 	"migrating-from-zc-zrs.md: zrsd config check zrsd.conf": "its file is the sample above it, which " +
 		"TestTheConfigurationsOfThePagesAreRightAsWritten loads",
@@ -106,8 +123,8 @@ var notRun = map[string]string{
 
 var (
 	fencedBlock = regexp.MustCompile("(?ms)^ *```([a-z]*)\n(.*?)^ *```")
-	commandLine = regexp.MustCompile(`(?m)^\s*(?:\S*\$ )?(?:zrsd|apt|curl|docker|etcd|etcdctl|helm|kubectl|make|openssl|` +
-		`pip|python3|systemctl|\S+=\S* zrsd|\d[*\d/ ]* \S+ +zrsd) `)
+	commandLine = regexp.MustCompile(`(?m)^\s*(?:\S*\$ )?(?:zrsd|apt|curl|docker|etcd|etcdctl|helm|kubectl|make|` +
+		`openssl|pip|python3|systemctl|\S+=\S* zrsd|\d[*\d/ ]* \S+ +zrsd) `)
 )
 
 // docBlocks returns the blocks of the pages that have commands.
@@ -159,6 +176,7 @@ var docsShell string
 // What the pages tell to type works as it is written: with the same names of machines, ports and files, each story in a
 // network and a folder of its own.
 func TestTheBlocksOfThePagesRunAsTheyAreWritten(t *testing.T) {
+	t.Parallel()
 	if out, err := exec.Command("unshare", "-rmn", "true").CombinedOutput(); err != nil {
 		if os.Getenv("ZRSD_REQUIRE_PYTHON") == "1" {
 			t.Fatalf("no network of its own can be made: %v: %s", err, out)

@@ -55,11 +55,11 @@ func isNode(arg string) bool {
 	return err == nil && !strings.Contains(arg, "/") || mayBeName(arg)
 }
 
-// isOther is isNode where the argument is to be compared with another one: beside a file, what is there under no name is
-// a file that is missing, and no node.
+// isOther is isNode where the argument is to be compared with another one: beside a file, what does not exist is a file
+// that is missing, and no node.
 func isOther(arg, with string) bool {
 	info, err := os.Stat(with)
-	return isNode(arg) && !(err == nil && info.Mode().IsRegular() && mayBeName(arg))
+	return isNode(arg) && (err != nil || !info.Mode().IsRegular() || !mayBeName(arg))
 }
 
 // runNodes compares two running nodes.

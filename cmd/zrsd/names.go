@@ -56,8 +56,8 @@ func (f *tlsFlags) byName(ctx context.Context, name string) (endpoint.Endpoint, 
 		return endpoint.Endpoint{}, fmt.Errorf("the name %q means several nodes: give the address of one%s", name,
 			listedNodes(found))
 	case found[0].addr == "":
-		return endpoint.Endpoint{}, unreachable(fmt.Errorf("node %s has no admin address that other machines can reach: "+
-			"call zrsd there, or give it one with --admin", found[0].name))
+		return endpoint.Endpoint{}, unreachable(fmt.Errorf("node %s has no admin address that other machines can "+
+			"reach: call zrsd there, or give it one with --admin", found[0].name))
 	}
 	return endpoint.Parse(found[0].addr)
 }

@@ -36,12 +36,7 @@ func WriteTable(w io.Writer, st *Status) error {
 	if st.Archive != nil {
 		row("archive", archiveText(st.Archive))
 	}
-	if v := st.Verify; v != nil {
-		row("verified", verifyText(v))
-	}
-	if p := st.Packs; p != nil {
-		row("packs", packsText(p))
-	}
+	rowsOfWork(row, st)
 	for _, t := range st.Troubles {
 		row("trouble", clean(t.Text), "since "+timeText(&t.Since))
 	}
@@ -83,6 +78,16 @@ func WriteTable(w io.Writer, st *Status) error {
 		return err
 	}
 	return writeSecondaries(w, slices.Concat(st.Secondaries, st.Disconnected))
+}
+
+// rowsOfWork are about what a node does by itself, now and then.
+func rowsOfWork(row func(...string), st *Status) {
+	if st.Verify != nil {
+		row("verified", verifyText(st.Verify))
+	}
+	if st.Packs != nil {
+		row("packs", packsText(st.Packs))
+	}
 }
 
 // errorRow is for an error that is not over.
