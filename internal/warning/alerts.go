@@ -45,8 +45,8 @@ func AlertTests() string {
 		}
 		fmt.Fprintf(&b, "      - eval_time: %s\n        alertname: %s\n        exp_alerts:\n          - exp_labels: "+
 			"{severity: %s, instance: db1, code: %s}\n            exp_annotations:\n              summary: %q\n"+
-			"              description: %q\n              runbook: %q\n", fires, k.AlertName(), k.Severity, k.Code, "db1: "+k.Title,
-			k.description(), k.runbookAnchor())
+			"              description: %q\n              runbook: %q\n", fires, k.AlertName(), k.Severity, k.Code,
+			"db1: "+k.Title, k.description(), k.runbookAnchor())
 	}
 	return b.String()
 }
