@@ -10,6 +10,7 @@ import (
 	"syscall"
 
 	"github.com/zrsd/zrsd/blobstore"
+	"github.com/zrsd/zrsd/internal/mount"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -221,7 +222,7 @@ func (a *audit) other(path string, e fs.DirEntry) error {
 	}
 	f := &Finding{Severity: Warning, Path: path}
 	switch name := e.Name(); {
-	case below == ".layout" || name == ".lock":
+	case below == ".layout", below == mount.BlobName, name == ".lock":
 		return nil
 	case below == "tmp" && e.IsDir():
 		return a.incoming(path)

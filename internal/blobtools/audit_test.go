@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/blobtools"
+	"github.com/zrsd/zrsd/internal/mount"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -73,6 +74,7 @@ func TestEveryKindIsFound(t *testing.T) {
 			s.write(filepath.Join(s.dir, "tmp", "BUC1.tmp"), "x", 0o644)
 			s.write(filepath.Join(filepath.Dir(s.path(4, tid)), "0x0400abcd.tmp"), "x", 0o644)
 			s.write(filepath.Join(s.dir, "notes.txt"), "x", 0o644)
+			s.write(filepath.Join(s.dir, mount.BlobName), "of a node that runs here", 0o644)
 			must(t, os.Symlink("/", filepath.Join(s.dir, "0xfe")))
 			must(t, os.Remove(filepath.Join(s.dir, ".layout")))
 			if layout == blobstore.Bushy {
