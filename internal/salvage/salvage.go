@@ -87,8 +87,10 @@ func (f *Fragment) Export(ctx context.Context, path string) (err error) {
 		if err := records(in, txn.Restore); err != nil {
 			return errors.Join(err, txn.Abort())
 		}
-		_, err = txn.Finish(ctx, nil)
-		return err
+		if _, err = txn.Finish(ctx, nil); err != nil {
+			return errors.Join(err, txn.Abort()) // else the storage could not be closed
+		}
+		return nil
 	})
 }
 
