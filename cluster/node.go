@@ -299,11 +299,16 @@ func first(addr string, list []string) []string {
 func (n *Node) stopFollowing() {
 	n.mu.Lock()
 	run := n.running
-	n.running = nil
 	n.mu.Unlock()
-	if run != nil {
-		run.cancel()
-		<-run.done
+	if run == nil {
+		return
+	}
+	run.cancel()
+	<-run.done
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.running == run { // nobody else has waited for it, and begun anew
+		n.running = nil
 	}
 }
 

@@ -136,7 +136,10 @@ func (u *Uploader) waitsFor(tid zodb.Tid) (bool, <-chan struct{}) {
 
 // Run uploads until ctx ends.
 func (u *Uploader) Run(ctx context.Context) {
-	u.mark = u.loadMark()
+	kept := u.loadMark()
+	u.mu.Lock()
+	u.mark = kept
+	u.mu.Unlock()
 	var all sync.WaitGroup
 	for range uploadsAtOnce {
 		all.Go(func() { u.work(ctx) })
