@@ -6,7 +6,6 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 	"time"
 
@@ -81,16 +80,7 @@ func TestKubernetesFindsANewPrimaryForOneThatWasKilled(t *testing.T) {
 func TestAPrimaryInAPodThatWasStoppedTellsNobodyOfACommitThatTheNewOneLacks(t *testing.T) {
 	t.Parallel()
 	_, nodes := inPods(t)
-	w := write(t, nodes[0].client(t))
-	if err := nodes[0].Signal(syscall.SIGSTOP); err != nil {
-		t.Fatal(err)
-	}
-	next := leader(t, nodes[1:])
-	commits(t, next.client(t), 1_000_000, 1_000_010, nodes[1:]...)
-	if err := nodes[0].Signal(syscall.SIGCONT); err != nil {
-		t.Fatal(err)
-	}
-	w.allAt(t, next)
+	isReplacedWhileItIsStopped(t, nodes)
 }
 
 // TestCommitsAreHeldWhileTheAPIServerIsAway: after the end of the lease nobody hears of a commit; they go on when it is
