@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"os/exec"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/admin"
@@ -43,6 +46,29 @@ func TestRealZODBReadsWhatIsRestoredFromAnArchive(t *testing.T) {
 		mustBeSound(t, copied)
 		mustAgree(t, want, copied)
 	}
+	mustTellOfTheVerification(t, source, archive)
+}
+
+// mustTellOfTheVerification checks that a node shows, in every way, that the archive was verified elsewhere.
+func mustTellOfTheVerification(t *testing.T, s *site, archive string) {
+	t.Helper()
+	node := start(t, "primary", s, "--replicate-to", freeAddress(t), "--archive", archive)
+	st, err := node.Await(within(t), "it knows of the verification", func(s *admin.Status) bool {
+		return s.Archive != nil && s.Archive.Verified != nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if a := st.Archive; a.LagTransactions == nil || *a.LagTransactions != 0 || a.VerifyProblem != nil {
+		t.Errorf("%+v", a)
+	}
+	for _, command := range []string{"status", "doctor"} { // the latter has other things to warn of
+		text, _ := exec.CommandContext(within(t), zrsd, command, filepath.Join(s.dir, "admin")).CombinedOutput()
+		if !strings.Contains(string(text), "; verified ") {
+			t.Errorf("zrsd %s says nothing of it:\n%s", command, text)
+		}
+	}
+	stop(t, node)
 }
 
 // An empty secondary fills itself from the archive, and goes on with what its primary has committed since.

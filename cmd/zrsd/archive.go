@@ -268,7 +268,7 @@ func archiveAllowCommand() *cobra.Command {
 				return err
 			}
 			defer end()
-			host, _ := os.Hostname() // for people
+			host := hostName()
 			if err := a.Allow(cmd.Context(), generation, epoch, id, host); err != nil {
 				return archiveError(err)
 			}
@@ -298,4 +298,13 @@ func plural(n uint64, one, many string) string {
 
 func list(numbers []uint64) string {
 	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(numbers)), ", "), "[]")
+}
+
+// hostName is the name of this machine, for people; empty: it has none.
+func hostName() string {
+	name, err := os.Hostname()
+	if err != nil {
+		return ""
+	}
+	return name
 }

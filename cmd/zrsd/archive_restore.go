@@ -146,13 +146,17 @@ const archiveVerifyHelp = `Reads everything once from which moments are restored
 finds nothing wrong with can be restored byte for byte. It needs no room on a disk. Without the identity of an
 encrypted archive it verifies what is stored, and says so.
 
+What it has found is kept in the archive: nodes that write to it show when it was verified last, and warn when that
+is long ago or something is wrong. --no-record leaves that out, for credentials that only read.
+
 Exits with 1 when something is wrong, or nothing could be restored.`
 
 func archiveVerifyCommand() *cobra.Command {
 	var opt archiveFlags
 	var stamp string
+	var noRecord bool
 	cmd := &cobra.Command{
-		Use:     "verify URL [--identity FILE] [--stamp FILE] [--rate BYTES] [--json]",
+		Use:     "verify URL [--identity FILE] [--no-record] [--stamp FILE] [--rate BYTES] [--json]",
 		Short:   "prove that everything can be restored from an archive",
 		Long:    archiveVerifyHelp,
 		Example: "  zrsd archive verify s3://backup/app --rate 50000000",
@@ -165,6 +169,7 @@ func archiveVerifyCommand() *cobra.Command {
 				return err
 			}
 			defer end()
+			begun := time.Now()
 			bar := newProgress(cmd.ErrOrStderr(), "verify")
 			r, err := a.Verify(ctx, opt.atOnce, func(r *archive.VerifyReport) { bar.update(r.Bytes+r.BlobBytes, -1) })
 			bar.clear()
@@ -178,21 +183,27 @@ func archiveVerifyCommand() *cobra.Command {
 			); err != nil {
 				return err
 			}
-			if len(r.Problems) > 0 {
-				return coded(exitFound, errTold)
+			if !noRecord {
+				if err := a.Record(ctx, r, hostName(), begun, time.Now()); err != nil {
+					return archiveError(fmt.Errorf("%w; credentials that only read need --no-record", err))
+				}
 			}
-			if stamp != "" {
-				return archive.WriteStamp(stamp, r, time.Now())
+			switch {
+			case len(r.Problems) > 0:
+				return coded(exitFound, errTold)
+			case stamp != "" && !r.Encrypted:
+				return archive.WriteStamp(stamp, r, begun)
 			}
 			return nil
 		},
 	}
 	opt.register(cmd.Flags(), true)
+	cmd.Flags().BoolVar(&noRecord, "no-record", false, "keep nothing in the archive of what was found")
 	pathVar(
 		cmd.Flags(),
 		&stamp,
 		"stamp",
-		"`FILE` that gets the time of this verification when nothing is wrong, in the text "+
+		"`FILE` that gets when this verification began, if it reads all and finds nothing wrong, in the text "+
 			"format of Prometheus, for the textfile collector of its node exporter",
 	)
 	return cmd

@@ -242,6 +242,22 @@ func (s samples) archive(a *Archive) {
 	s.gauge(mArchiveComplete, oneIf(a.Complete))
 	s.gauge(mArchiveLagBytes, float64(a.LagBytes))
 	s.gauge(mArchiveLagSecs, a.LagSeconds)
+	if a.LagTransactions != nil {
+		s.gauge(mArchiveLagTxns, float64(*a.LagTransactions))
+	}
+	if a.Generation != nil {
+		s.gauge(mArchiveGen, float64(*a.Generation))
+	}
+	if a.LastTid != nil {
+		s.gauge(mArchiveTid, unix(a.LastTid.Time()))
+	}
+	if a.Verified != nil {
+		s.gauge(mArchiveVerified, unix(*a.Verified))
+	}
+	if a.Made != nil {
+		s.gauge(mArchiveDamaged, oneIf(a.VerifyProblem != nil))
+	}
+	s.counter(mArchiveSegments, int64(a.Segments))
 	if a.Archived != nil {
 		s.gauge(mArchiveLast, unix(*a.Archived))
 	}

@@ -129,6 +129,7 @@ var (
 	mArchiveState    = archiving.gauge("archive_state", "1 for the state of the archive.", "state")
 	mArchiveComplete = archiving.gauge("archive_complete", "1 when the present can be restored from the archive.")
 	mArchiveLagBytes = archiving.gauge("archive_lag_bytes", "Bytes of the data file that are not in the archive.")
+	mArchiveLagTxns  = archiving.gauge("archive_lag_transactions", "Transactions that are not in the archive.")
 	mArchiveLagSecs  = archiving.gauge("archive_lag_seconds", "For how long something has not been in the archive.")
 	mArchiveLast     = archiving.gauge(
 		"archive_last_timestamp_seconds",
@@ -136,7 +137,15 @@ var (
 			"time.",
 	)
 	mArchiveBytes    = archiving.counter("archive_bytes_total", "Bytes that were stored in the archive.", "kind")
+	mArchiveSegments = archiving.counter("archive_segments_total", "Segments that were stored in the archive.")
 	mArchiveFailures = archiving.counter("archive_failures_total", "Attempts to write to the archive that failed.")
+	mArchiveGen      = archiving.gauge("archive_generation", "Generation of the archive that is written.")
+	mArchiveTid      = archiving.gauge("archive_tid_timestamp_seconds", "Time in the last tid that is in the archive, "+
+		"Unix time.")
+	mArchiveVerified = archiving.gauge("archive_verified_timestamp_seconds", "When the last verification of the "+
+		"archive began that found nothing wrong, Unix time.")
+	mArchiveDamaged = archiving.gauge("archive_damaged", "1 when the last verification of the archive found something "+
+		"wrong.")
 
 	verification = group{title: "Verification and damage"}
 

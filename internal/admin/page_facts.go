@@ -49,6 +49,7 @@ func (v *pageView) tiles() {
 	add("Size of the data file", bytesText(&st.Storage.Size), objects)
 	v.packTile()
 	v.verifyTile()
+	v.archiveTile()
 	for i := range v.full {
 		t := v.full[i].tile(st.Now, len(v.full) > 1)
 		for _, w := range st.Warnings {
@@ -159,6 +160,9 @@ func (v *pageView) facts() {
 		if e := st.Coordinator.LastError; e != nil {
 			add("its last error", *e, errorNote(st.Coordinator.LastErrorAt))
 		}
+	}
+	if st.Archive != nil {
+		add("archive", st.Archive.Text(st.Now), "")
 	}
 	if st.Sync != nil {
 		add("commits wait for", syncText(st.Sync), "")

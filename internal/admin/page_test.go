@@ -7,8 +7,10 @@ import (
 	"net/http/httptest"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/warning"
 )
 
 // clusterOf is a source that knows other nodes.
@@ -128,5 +130,31 @@ func TestEachStorageHasItsPage(t *testing.T) {
 	}
 	if code, _, _ := browse(t, s.URL+"/?storage=none"); code != http.StatusNotFound {
 		t.Errorf("an unknown storage is answered with %d", code)
+	}
+}
+
+// The page shows how far the archive is and when it was verified, and what is wrong with it in the colour of that.
+func TestThePageShowsTheArchive(t *testing.T) {
+	const behind = `2.5 s behind <span class="note">2.5 s, 4.0 KiB, 12 transactions; `
+	for want, change := range map[string]func(*admin.Status){
+		`<div class=""><dt>Archive</dt><dd>` + behind + `verified 1 h ago`: func(*admin.Status) {},
+		`<div class=""><dt>Archive</dt><dd>up to date <span class="note">never verified`: func(st *admin.Status) {
+			st.Archive.LagBytes, st.Archive.Verified = 0, nil
+		},
+		`<div class="bad"><dt>Archive</dt><dd>` + behind + `damaged: a gap`: func(st *admin.Status) {
+			st.Archive.VerifyProblem = admin.Known("a gap")
+			st.Warnings = []warning.Warning{{Code: warning.ArchiveDamaged, Severity: warning.Critical}}
+		},
+	} {
+		st := full(t)
+		st.Now = st.Archive.Verified.Add(time.Hour)
+		change(&st)
+		s := httptest.NewServer(admin.Handler(source(st), nil))
+		_, _, body := browse(t, s.URL+"/")
+		s.Close()
+		if !strings.Contains(body, want) {
+			_, tile, _ := strings.Cut(body, "<dt>Archive</dt>")
+			t.Errorf("%s is missing; there is %.200s", want, tile)
+		}
 	}
 }

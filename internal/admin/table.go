@@ -34,7 +34,7 @@ func WriteTable(w io.Writer, st *Status) error {
 	row("data", clean(st.Storage.Path)+storageNotes(&st.Storage))
 	row("last tid", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
 	if st.Archive != nil {
-		row("archive", archiveText(st.Archive))
+		row("archive", clean(st.Archive.Text(st.Now)))
 	}
 	rowsOfWork(row, st)
 	for _, t := range st.Troubles {

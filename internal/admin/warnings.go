@@ -24,7 +24,7 @@ func (st *Status) Conditions() []warning.Condition {
 	}
 	c.secondaries(st)
 	if st.Archive != nil {
-		c.archive(st.Archive)
+		c.archive(st.Archive, st.Now)
 	}
 	return c
 }

@@ -15,7 +15,7 @@ func behind(seconds float64) admin.Lag { return admin.Lag{Seconds: &seconds} }
 // What an operator has to know is a warning, whichever part of the document says it; and a healthy node has none.
 func TestTheDocumentSaysWhatThereIsToWarnAbout(t *testing.T) {
 	now := time.Date(2026, 3, 4, 5, 6, 7, 0, time.UTC)
-	long := now.Add(-48 * time.Hour)
+	long, old := now.Add(-48*time.Hour), now.AddDate(0, -2, 0)
 	upstream := func(state string, lag admin.Lag) func(*admin.Status) {
 		return func(st *admin.Status) {
 			st.Role, st.Upstream = "secondary", &admin.Upstream{State: state, Lag: lag}
@@ -71,6 +71,24 @@ func TestTheDocumentSaysWhatThereIsToWarnAbout(t *testing.T) {
 		"archive late": {func(st *admin.Status) {
 			st.Archive = &admin.Archive{State: "archiving", LagSeconds: 301}
 		}, []warning.Code{warning.ArchiveLate}},
+		"archive never verified": {func(st *admin.Status) {
+			st.Archive = &admin.Archive{State: "archiving", Made: &old}
+		}, []warning.Code{warning.ArchiveUnverified}},
+		"archive verified long ago": {func(st *admin.Status) {
+			st.Archive = &admin.Archive{State: "archiving", Made: &old, Verified: &old}
+		}, []warning.Code{warning.ArchiveUnverified}},
+		"archive verified": {func(st *admin.Status) {
+			st.Archive = &admin.Archive{State: "archiving", Made: &old, Verified: &long}
+		}, nil},
+		"new archive": {func(st *admin.Status) {
+			st.Archive = &admin.Archive{State: "archiving", Made: &long}
+		}, nil},
+		"archive damaged": {func(st *admin.Status) {
+			st.Archive = &admin.Archive{State: "archiving", Made: &old, Verified: &old, VerifyProblem: some}
+		}, []warning.Code{warning.ArchiveDamaged}},
+		"archive damaged, of another node": {func(st *admin.Status) {
+			st.Archive = &admin.Archive{State: "standby", Made: &old, VerifyProblem: some}
+		}, nil},
 		"archive of another node": {func(st *admin.Status) { st.Archive = &admin.Archive{State: "standby"} }, nil},
 		"verify runs": {func(st *admin.Status) {
 			st.Verify = &verify.Status{Next: &long, Running: &verify.Running{}}

@@ -146,7 +146,7 @@ func (w *Writer) resume(ctx context.Context, head *Header) error {
 	if err := w.startScan(); err != nil {
 		return err
 	}
-	w.began(w.path, w.at, w.opt.Now())
+	w.began(w.path, w.at, head)
 	if head != nil && head.ID.Generation == w.path.Generation {
 		return w.otherIsActive(head)
 	}
@@ -266,7 +266,11 @@ func (w *Writer) newGeneration(ctx context.Context, m *Manifest) error {
 	}
 	w.opt.Logger.Info("a generation of the archive begins", "generation", m.Generation, "why", m.Why, "since", m.Since,
 		"shared", m.Start.To, "size", m.Whole)
-	w.began(w.path, w.at, w.opt.Now())
+	head, err := w.path.head(ctx)
+	if err != nil {
+		return err
+	}
+	w.began(w.path, w.at, head)
 	return w.startScan()
 }
 

@@ -8,6 +8,7 @@
 //	seg/00000003/0000000017  a segment: a range of bytes of that data file
 //	blob/OID/TID-NAME        a blob, once for all generations that have it
 //	allow/GEN-EPOCH-NODE     an operator's word that a node may go on after a generation
+//	verified/TIME-NAME.json  what a verification has found
 //
 // Every object is made once, under a name that must not exist, and never changed. So of two writers of one segment one
 // gets an error, on every store, and no lock is needed to write.

@@ -4,16 +4,18 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/zrsd/zrsd/zodb"
 )
 
 const (
-	identityName = "archive.json"
-	generations  = "gen/"
-	segments     = "seg/"
-	blobs        = "blob/"
-	allowed      = "allow/"
+	identityName  = "archive.json"
+	generations   = "gen/"
+	segments      = "seg/"
+	blobs         = "blob/"
+	allowed       = "allow/"
+	verifications = "verified/"
 )
 
 // A SegmentID names a segment.
@@ -35,6 +37,11 @@ func generationName(n uint64) string { return fmt.Sprintf("%s%08d.json", generat
 // allowName is that of an operator's word that a node may go on after a generation without what it lacks of it.
 func allowName(generation, epoch uint64, node string) string {
 	return fmt.Sprintf("%s%08d-%d-%s", allowed, generation, epoch, node)
+}
+
+// verificationName is that of what a verification has found: names sort by time.
+func verificationName(ended time.Time, random uint64) string {
+	return fmt.Sprintf("%s%s-%016x.json", verifications, ended.UTC().Format("20060102T150405.000000000Z"), random)
 }
 
 // name is where the blob of an entry is.

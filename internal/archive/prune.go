@@ -44,7 +44,7 @@ func (a *Archive) Prune(ctx context.Context, opt PruneOptions) (*PruneReport, er
 	if err := p.decide(ctx); err != nil {
 		return nil, err
 	}
-	for _, step := range []func(context.Context) error{p.manifests, p.segments, p.unusedBlobs} {
+	for _, step := range []func(context.Context) error{p.manifests, p.segments, p.unusedBlobs, p.oldVerifications} {
 		if err := step(ctx); err != nil {
 			return &p.report, err
 		}

@@ -14,6 +14,8 @@ const (
 	lookEvery   = time.Second      // how often it is looked whether there is something to archive
 	firstWait   = time.Second      // before another attempt
 	longestWait = 30 * time.Second // likewise
+
+	verificationsEvery = 10 * time.Minute // how often it is looked what verifications have found
 )
 
 // Run archives until ctx ends. What goes wrong is tried again; Status says what. With stop it returns, too, when
@@ -27,6 +29,7 @@ func (w *Writer) Run(ctx context.Context, stop bool) error {
 		if ctx.Err() != nil {
 			break
 		}
+		w.lookForVerifications(ctx)
 		state := stateOf(err)
 		w.is(state, err)
 		if text := state + textOf(err); text != told && err != nil {
@@ -59,6 +62,22 @@ func (w *Writer) Run(ctx context.Context, stop bool) error {
 		wait = min(2*wait, longestWait)
 	}
 	return nil
+}
+
+// lookForVerifications notes what verifications have found that ran elsewhere. While the archive is away it is not
+// known better than before, and that the archive is away is told anyway.
+func (w *Writer) lookForVerifications(ctx context.Context) {
+	now := w.opt.Now()
+	if w.archive == nil || now.Sub(w.looked) < verificationsEvery {
+		return
+	}
+	last, proof, err := w.archive.Verifications(ctx)
+	if err != nil {
+		w.opt.Logger.Debug("it is not known when the archive was verified", "error", err)
+		return
+	}
+	w.looked = now
+	w.verified(w.archive.Identity.Made, last, proof)
 }
 
 func textOf(err error) string {
@@ -133,6 +152,7 @@ func (w *Writer) standBy(ctx context.Context, current bool) error {
 	if err != nil {
 		return err
 	}
+	w.began(w.path, w.at, head)
 	if err := w.otherIsActive(head); err != nil {
 		return err
 	}

@@ -25,6 +25,7 @@ type Status struct {
 	Generation uint64     `json:"generation,omitempty"`
 	Complete   bool       `json:"complete"`           // moments of now can be restored from the generation
 	Last       *zodb.Tid  `json:"last_tid,omitempty"` // the last transaction in the archive
+	History    History    `json:"-"`                  // after it; count 0: it is not known
 	Archived   *time.Time `json:"archived,omitempty"` // when all that this node had then was in the archive
 	LagBytes   int64      `json:"lag_bytes"`          // of the data file, not in the archive yet
 	LagSeconds float64    `json:"lag_seconds"`        // for how long something has not been in the archive
@@ -35,6 +36,10 @@ type Status struct {
 	Missing    uint64     `json:"blobs_missing"` // that this node did not have
 	Failures   uint64     `json:"failures"`      // attempts that failed
 	LastError  *string    `json:"last_error,omitempty"`
+
+	Made     *time.Time    `json:"made,omitempty"`     // when the archive was made; nil: it was not looked at yet
+	Verified *Verification `json:"verified,omitempty"` // the last verification
+	Proved   *time.Time    `json:"proved,omitempty"`   // when the last one began that found nothing wrong
 }
 
 // A tracker is what a Writer shows. It may be used concurrently.
@@ -77,13 +82,27 @@ func (t *tracker) due(now time.Time, interval time.Duration) bool {
 	return !t.since.IsZero() && now.Sub(t.since) >= interval
 }
 
-// began notes the generation that is written.
-func (t *tracker) began(p *Path, at Place, _ time.Time) {
+// began notes the generation that is written. head is the last segment of its path; nil: there is none.
+func (t *tracker) began(p *Path, at Place, head *Header) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.st.Generation, t.whole = p.Generation, p.Whole
 	t.st.Complete = at.End > 0 && at.End >= p.Whole
 	t.reached(at.Last)
+	t.st.History = History{}
+	if head != nil && head.Last == at.Last {
+		t.st.History = head.History
+	}
+}
+
+// verified notes which verifications the archive has.
+func (t *tracker) verified(made time.Time, last, proof *Verification) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.st.Made, t.st.Verified, t.st.Proved = &made, last, nil
+	if proof != nil {
+		t.st.Proved = &proof.Begun
+	}
 }
 
 func (t *tracker) reached(last zodb.Tid) {
@@ -107,6 +126,7 @@ func (t *tracker) wrote(h *Header, stored int64, list []BlobEntry, now time.Time
 	t.st.Bytes += stored
 	t.st.Complete = t.st.Complete || h.End >= t.whole
 	t.reached(h.Last)
+	t.st.History = h.History
 	t.since = time.Time{}
 	if t.st.LagBytes -= h.To - h.From; t.st.LagBytes > 0 {
 		t.since = now

@@ -91,7 +91,8 @@ type Writer struct {
 	scan    *scanner
 	known   map[blobRecord]BlobEntry // blobs of earlier generations that are not to be stored again
 	pending pendingBlobs
-	yields  bool // another writer was there first
+	yields  bool      // another writer was there first
+	looked  time.Time // when it looked for verifications last
 }
 
 // NewWriter returns a writer, which Run starts.

@@ -216,3 +216,34 @@ func TestATransactionThatIsTooLargeForASegmentIsRestored(t *testing.T) {
 		same(t, tid.String(), mustRestore(t, a, tid), want)
 	}
 }
+
+// Who stands by shows what the other one has archived since, and how far that is behind its own file.
+func TestAWriterThatStandsByShowsWhatTheOtherArchived(t *testing.T) {
+	store := newStore(t, simdisk.New())
+	one := newSite(t, 1)
+	defer one.close()
+	one.commit(5, 100, false)
+	first := one.writer(store)
+	one.archive(first)
+	one.commit(5, 100, false)
+	last := one.commit(5, 100, false)
+	two := one.twin(2)
+	defer two.close()
+	second := two.writer(store)
+	stands := func() Status {
+		t.Helper()
+		var other *OtherWriterError
+		if _, err := second.step(t.Context()); !errors.As(err, &other) {
+			t.Fatalf("the second writer: %v", err)
+		}
+		return second.Status(two.now)
+	}
+	if st := stands(); st.Last == nil || *st.Last >= last || st.History.Count != 1 {
+		t.Errorf("before: last %v, history %v", st.Last, st.History)
+	}
+	one.archive(first)
+	stands() // it follows
+	if st := stands(); *st.Last != last || st.LagBytes != 0 || st.History.Count != 3 {
+		t.Errorf("after: last %v, want %v, %d bytes behind, history %v", *st.Last, last, st.LagBytes, st.History)
+	}
+}

@@ -5,6 +5,8 @@ package doctor
 import (
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
@@ -93,12 +95,22 @@ func (r *Report) Node(st *admin.Status, asked, answered time.Time) {
 	if len(st.Warnings) == 0 {
 		r.ok("%s: it has no warnings", st.Name)
 	}
+	if st.Archive != nil && !hasWarning(st, "archive_") {
+		r.ok("%s: archive: %s", st.Name, st.Archive.Text(st.Now))
+	}
 	if st.Now.Before(asked.Add(-maxSkew)) || st.Now.After(answered.Add(maxSkew)) {
 		r.Wrong(warning.ClockSkew, "%s: its clock says %s, and that of this machine %s", st.Name,
 			st.Now.Format(time.RFC3339), answered.UTC().Format(time.RFC3339))
 	} else {
 		r.ok("%s: its clock agrees with that of this machine", st.Name)
 	}
+}
+
+// hasWarning reports whether a node has a warning whose code begins so.
+func hasWarning(st *admin.Status, prefix string) bool {
+	return slices.ContainsFunc(st.Warnings, func(w warning.Warning) bool {
+		return strings.HasPrefix(string(w.Code), prefix)
+	})
 }
 
 // settled is for how long a client must be connected before its loads say something about its cache.

@@ -226,4 +226,21 @@ func (f *nodeStatus) showArchive(st *admin.Status) {
 	if s.Generation != 0 {
 		out.Generation = &s.Generation
 	}
+	out.LagTransactions = lagTransactions(st.Storage.Chain, &s)
+	out.Made, out.Verified = s.Made, s.Proved
+	if v := s.Verified; v != nil && v.Problems > 0 {
+		out.VerifyProblem = admin.Known(fmt.Sprintf("%d problems at %s on %s, the first: %s", v.Problems,
+			v.Ended.Format(time.RFC3339), v.By, v.Problem))
+	}
+}
+
+// lagTransactions is how many transactions are not archived; nil: the hash chain over transactions does not tell.
+func lagTransactions(chain *admin.Chain, s *archive.Status) *int64 {
+	switch {
+	case s.LagBytes == 0 && s.Archived != nil:
+		return admin.Known[int64](0)
+	case chain == nil || chain.Count == nil || chain.Behind > 0, s.History.Count == 0, s.History.Base != *chain.Base:
+		return nil
+	}
+	return admin.Known(max(0, int64(*chain.Count)-int64(s.History.Count)))
 }

@@ -4,31 +4,33 @@ import "time"
 
 // The codes.
 const (
-	Stalled         Code = "stalled"
-	StorageFailed   Code = "storage_failed"
-	StorageClosed   Code = "storage_closed"
-	FilesWrong      Code = "files_wrong"
-	CleanupLeft     Code = "cleanup_left"
-	Damaged         Code = "damaged"
-	VerifyFailed    Code = "verify_failed"
-	VerifyOverdue   Code = "verify_overdue"
-	ArchiveRefused  Code = "archive_refused"
-	ArchiveAway     Code = "archive_away"
-	ArchiveLate     Code = "archive_late"
-	PackSkipped     Code = "pack_skipped"
-	FutureTid       Code = "future_tid"
-	DiskFull        Code = "disk_full"
-	DiskLow         Code = "disk_low"
-	DiskUnknown     Code = "disk_unknown"
-	Conflict        Code = "conflict"
-	Fenced          Code = "fenced"
-	Frozen          Code = "frozen"
-	NoLease         Code = "no_lease"
-	Maintenance     Code = "maintenance"
-	Learner         Code = "learner"
-	SyncDegraded    Code = "sync_degraded"
-	CoordinatorLost Code = "coordinator_lost"
-	SyncImpossible  Code = "sync_impossible"
+	Stalled           Code = "stalled"
+	StorageFailed     Code = "storage_failed"
+	StorageClosed     Code = "storage_closed"
+	FilesWrong        Code = "files_wrong"
+	CleanupLeft       Code = "cleanup_left"
+	Damaged           Code = "damaged"
+	VerifyFailed      Code = "verify_failed"
+	VerifyOverdue     Code = "verify_overdue"
+	ArchiveRefused    Code = "archive_refused"
+	ArchiveAway       Code = "archive_away"
+	ArchiveLate       Code = "archive_late"
+	ArchiveDamaged    Code = "archive_damaged"
+	ArchiveUnverified Code = "archive_unverified"
+	PackSkipped       Code = "pack_skipped"
+	FutureTid         Code = "future_tid"
+	DiskFull          Code = "disk_full"
+	DiskLow           Code = "disk_low"
+	DiskUnknown       Code = "disk_unknown"
+	Conflict          Code = "conflict"
+	Fenced            Code = "fenced"
+	Frozen            Code = "frozen"
+	NoLease           Code = "no_lease"
+	Maintenance       Code = "maintenance"
+	Learner           Code = "learner"
+	SyncDegraded      Code = "sync_degraded"
+	CoordinatorLost   Code = "coordinator_lost"
+	SyncImpossible    Code = "sync_impossible"
 
 	UpstreamLost    Code = "upstream_lost"
 	UpstreamRefused Code = "upstream_refused"
@@ -193,6 +195,20 @@ var Table = []Kind{
 			"is archived.",
 		Cure: "wait after a pack; otherwise raise --archive-rate, or see whether the network and the store " +
 			"are slow",
+	},
+	{
+		Code: ArchiveDamaged, Severity: Critical,
+		Title: "A verification has found that the archive cannot be restored as a whole.",
+		Means: "Moments that need what is damaged cannot be restored. Nothing that is archived is ever written again.",
+		Cure: "zrsd archive verify names all that is wrong; bring back what the store has lost, if it can, and " +
+			"verify again; otherwise give --archive another folder, and keep the old one for what can be restored from it",
+	},
+	{
+		Code: ArchiveUnverified, Severity: Minor,
+		Title: "The archive was not verified for a long time.",
+		Means: "Whether everything can be restored is not known.",
+		Cure: "run zrsd archive verify URL, by a timer too (docs/backup.md), for an encrypted archive with " +
+			"--identity; the node looks every ten minutes for what it has found",
 	},
 	{
 		Code: PackSkipped, Severity: Minor, After: time.Minute,
