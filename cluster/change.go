@@ -1,12 +1,14 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/state"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A report collects the steps of a change of roles, and passes them on as they happen.
@@ -15,6 +17,8 @@ type report struct {
 	dry   bool
 	epoch uint64
 	held  *float64 // seconds for which commits were held; nil: not measured
+
+	lastTid zodb.Tid // of the node when it gave up its role, since it may have more by the end; 0: what it has then
 
 	steps, warnings []string
 }
@@ -31,7 +35,7 @@ func (p *report) warn(format string, args ...any) {
 
 // outcome is the report of what was done to a node that has a state.
 func (p *report) outcome(n *Node) admin.Change {
-	last := n.st.LastTid()
+	last := cmp.Or(p.lastTid, n.st.LastTid())
 	c := admin.Change{
 		Done: !p.dry, Role: string(n.Role()), Epoch: p.epoch, LastTid: admin.NonZero(last), Pause: p.held,
 		Steps: p.steps, Warnings: p.warnings,

@@ -50,11 +50,12 @@ func (n *Node) demote(ctx context.Context, p *report, follow []string) error {
 	if err := n.keepFollow(p, follow); err != nil {
 		return fmt.Errorf("not demoted: %w", err)
 	}
+	p.lastTid = n.st.LastTid()
 	n.setPrimary(false)
 	n.applyAccess()
 	n.Renew()
 	n.follow()
-	p.step("is a secondary; its last transaction is %v", n.st.LastTid())
+	p.step("is a secondary; its last transaction is %v", p.lastTid)
 	return nil
 }
 

@@ -25,7 +25,6 @@ type switchover struct {
 	to        string // name or id of the successor, as the operator gave it
 	successor *primary.SecondaryStatus
 	epoch     uint64
-	last      zodb.Tid
 }
 
 // Switchover hands over to a secondary: see docs/failover.md.
@@ -207,15 +206,15 @@ func (h *switchover) failed(when string, err error) error {
 
 // prepare does all steps that can still be undone.
 func (h *switchover) prepare(ctx context.Context) error {
-	h.last = h.st.LastTid()
-	h.step("commits are held; the last transaction is %v", h.last)
-	if err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.last); err != nil {
+	h.lastTid = h.st.LastTid()
+	h.step("commits are held; the last transaction is %v", h.lastTid)
+	if err := h.replicationServer.AwaitDurable(ctx, h.successor.Node, h.lastTid); err != nil {
 		return h.failed("while the secondary got the last transactions", err)
 	}
 	if err := h.replicationServer.CheckHandover(
 		ctx,
 		h.successor.Node,
-		&protocol.HandoverCheck{Epoch: h.epoch, Last: h.last},
+		&protocol.HandoverCheck{Epoch: h.epoch, Last: h.lastTid},
 	); err != nil {
 		return h.failed("while the secondary checked that it can take over", err)
 	}
@@ -239,7 +238,7 @@ func (h *switchover) await(ctx context.Context) error {
 	h.step("this node has stepped down")
 	if err := h.replicationServer.TakeOver(
 		h.successor.Node,
-		&protocol.TakeOver{Epoch: h.epoch, Last: h.last},
+		&protocol.TakeOver{Epoch: h.epoch, Last: h.lastTid},
 	); err != nil {
 		h.opt.Logger.Info("cannot notify the successor; it learns of the handover when this node connects",
 			"error", err)

@@ -258,6 +258,18 @@ func TestATrialOfAHandoverChangesNothing(t *testing.T) {
 	}
 }
 
+// What a node has got as a secondary by the end of the change is not what it handed over.
+func TestTheLastTransactionOfAChangeIsThatOfTheRoleGivenUp(t *testing.T) {
+	n, _, _ := handingOver(t)
+	last := n.st.LastTid()
+	for given, want := range map[zodb.Tid]zodb.Tid{0: last, last - 1: last - 1} {
+		p := report{lastTid: given}
+		if got := p.outcome(n).LastTid; got == nil || *got != want {
+			t.Errorf("%v was given up: the outcome is %v, want %v", given, got, want)
+		}
+	}
+}
+
 // Who can be the successor, and what an operator is told otherwise.
 func TestWhoCanBeTheSuccessor(t *testing.T) {
 	b := primary.SecondaryStatus{Name: "b", Node: nodeB, ReplicationAddr: "b:1", State: primary.StateLive}

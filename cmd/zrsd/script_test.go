@@ -48,6 +48,7 @@ func TestScripts(t *testing.T) {
 		RequireExplicitExec: true,
 		Setup: func(env *testscript.Env) error {
 			env.Setenv("CERTS", certs)
+			env.Setenv("RUN", strconv.Itoa(os.Getpid()))
 			env.Setenv("SITE", mustAbs("../../internal/inside/testdata"))
 			return nil
 		},

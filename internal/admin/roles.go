@@ -54,7 +54,7 @@ type Change struct {
 	Done     bool      `json:"done"` // false: it was a dry run, and nothing was changed
 	Role     string    `json:"role"` // of the node that was asked, afterwards
 	Epoch    uint64    `json:"epoch"`
-	LastTid  *zodb.Tid `json:"last_tid"`
+	LastTid  *zodb.Tid `json:"last_tid"`      // of that node; if it gave up its role, then
 	Pause    *float64  `json:"pause_seconds"` // for which no transaction could be committed; nil: not measured
 	Steps    []string  `json:"steps"`
 	Warnings []string  `json:"warnings"`
