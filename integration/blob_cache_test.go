@@ -87,6 +87,32 @@ func TestReadersOfABlobCacheGetNoWrongByte(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Logf("the cache: %+v; read again after a cut: %d", *st.Storage.BlobCache, found[0].Again)
+	auditEvicted(t, b, true, int64(blobs)-st.Storage.BlobCache.Blobs)
+	stop(t, secondary)
+	auditEvicted(t, b, false, int64(blobs)-st.Storage.BlobCache.Blobs)
+}
+
+// auditEvicted has a blob cache audited, by its node or without one: what it has evicted is not missing.
+func auditEvicted(t *testing.T, s *site, runs bool, evicted int64) {
+	t.Helper()
+	args, kind := []string{"blobs", "audit", s.data, "--blobs", s.blobs, "--json"}, "unasked"
+	if runs {
+		args, kind = []string{"blobs", "audit", filepath.Join(s.dir, "admin"), "--json"}, "elsewhere"
+	}
+	out, err := exec.CommandContext(within(t), zrsd, args...).Output()
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	var last struct {
+		Summary struct {
+			Found   map[string]int64
+			Damages int64
+		}
+	}
+	if err == nil {
+		err = json.Unmarshal([]byte(lines[len(lines)-1]), &last)
+	}
+	if sum := last.Summary; err != nil || sum.Damages > 0 || sum.Found[kind] != evicted {
+		t.Errorf("zrsd %q: %v: of %d evicted blobs: %+v", args, err, evicted, sum)
+	}
 }
 
 // readings are what a client has read.

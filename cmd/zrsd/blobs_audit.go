@@ -12,7 +12,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/blobcache"
 	"github.com/zrsd/zrsd/internal/blobtools"
+	"github.com/zrsd/zrsd/internal/objectstore"
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
@@ -20,6 +22,8 @@ const blobsAuditHelp = `Compares the files of a blob directory with the records 
 missing, files that no revision has or that cannot be of this storage, empty blobs, wrong modes and owners,
 what interrupted uploads have left, the layout marker. Each with its object, and the transaction that wrote it.
 Changes nothing, takes no lock, and can be run beside a server, or by a running node: ADDR.
+Blobs that a blob cache has evicted are not missing when somebody else has them: a node asks the others
+and its object store, and --store has the command look there.
 
 Exits with 0 when every blob can be read (there may be warnings), with 1 when one cannot, with 3 when a
 file cannot be opened, with 4 when the node does not answer.`
@@ -27,6 +31,7 @@ file cannot be opened, with 4 when the node does not answer.`
 type blobsAuditOptions struct {
 	askFlags
 	blobs string
+	store string
 	shown map[blobtools.Kind]int
 }
 
@@ -37,7 +42,7 @@ const maxShown = 100
 func blobsAuditCommand() *cobra.Command {
 	opt := blobsAuditOptions{shown: map[blobtools.Kind]int{}}
 	cmd := &cobra.Command{
-		Use:   "audit ADDR|Data.fs [--blobs DIR] [--storage NAME] [--json]",
+		Use:   "audit ADDR|Data.fs [--blobs DIR] [--store URL] [--storage NAME] [--json]",
 		Short: "look for blobs that are missing, and files that do not belong there",
 		Long:  blobsAuditHelp,
 		Example: "  zrsd blobs audit var/Data.fs --blobs var/blobs\n" +
@@ -52,6 +57,7 @@ func blobsAuditCommand() *cobra.Command {
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	pathVar(flags, &opt.blobs, "blobs", "blob `DIR` of the Data.fs")
+	flags.StringVar(&opt.store, "store", "", "`URL` of the object store that has blobs, too")
 	opt.register(flags)
 	return cmd
 }
@@ -82,8 +88,8 @@ func (opt *blobsAuditOptions) run(ctx context.Context, where string, out, termin
 
 func (opt *blobsAuditOptions) node(ctx context.Context, address string, found func(*blobtools.Finding) error,
 	bar *progress) (*blobtools.Summary, error) {
-	if opt.blobs != "" {
-		return nil, usage(errors.New("--blobs: a running node knows that itself: leave it out"))
+	if opt.blobs != "" || opt.store != "" {
+		return nil, usage(errors.New("--blobs and --store: a running node knows them itself: leave them out"))
 	}
 	addr, dial, err := opt.connect(ctx, address)
 	if err != nil {
@@ -95,16 +101,23 @@ func (opt *blobsAuditOptions) node(ctx context.Context, address string, found fu
 }
 
 func (opt *blobsAuditOptions) files(ctx context.Context, path string, found func(*blobtools.Finding) error,
-	bar *progress) (*blobtools.Summary, error) {
+	bar *progress) (sum *blobtools.Summary, err error) {
 	if opt.blobs == "" {
 		return nil, errNoBlobsFlag
 	}
-	blobs, err := openBlobs(opt.blobs)
-	if err != nil {
+	what := blobtools.AuditOptions{Path: vfs.CleanPath(path), Report: found, Progress: bar.update}
+	if what.Blobs, err = openBlobs(opt.blobs); err != nil {
 		return nil, err
 	}
-	sum, err := blobtools.Audit(ctx, blobtools.AuditOptions{Path: vfs.CleanPath(path), Blobs: blobs, Report: found,
-		Progress: bar.update})
+	if opt.store != "" {
+		store, err := objectstore.Open(ctx, opt.store, objectstore.Options{})
+		if err != nil {
+			return nil, coded(exitUnreachable, err)
+		}
+		defer store.Close() //nolint:errcheck // only read
+		what.Store = blobcache.Objects{Store: store}
+	}
+	sum, err = blobtools.Audit(ctx, what)
 	return sum, blobsError(err)
 }
 
@@ -122,6 +135,9 @@ func blobsError(err error) error {
 func (opt *blobsAuditOptions) finding(w io.Writer, f *blobtools.Finding) error {
 	if opt.json {
 		return json.NewEncoder(w).Encode(map[string]*blobtools.Finding{"finding": f})
+	}
+	if f.Severity == blobtools.Note {
+		return nil // the summary counts them
 	}
 	if opt.shown[f.Kind]++; opt.shown[f.Kind] > maxShown {
 		return nil

@@ -71,6 +71,9 @@ func (opt *checkOptions) run(ctx context.Context, path string, stdout, stderr io
 		}}
 	if blobs != nil {
 		what.Blobs = blobFiles(blobs)
+		if what.Partial, err = blobs.Partial(); err != nil {
+			return cannotOpen(err)
+		}
 	}
 	sum, err := check.Run(ctx, what)
 	bar.clear()
@@ -127,6 +130,10 @@ func notes(s *check.Summary) (text string) {
 		text += fmt.Sprintf(", %d blobs in %d files", s.BlobRecords, *s.BlobFiles)
 	case s.BlobRecords > 0:
 		text += fmt.Sprintf(", %d blobs not checked (give --blobs)", s.BlobRecords)
+	}
+	if s.BlobsEvicted > 0 {
+		text += fmt.Sprintf(", %d blobs were evicted from the blob cache (zrsd blobs audit asks who has them)",
+			s.BlobsEvicted)
 	}
 	if s.TidsDown > 0 {
 		text += fmt.Sprintf(", tids go down in %d places", s.TidsDown)

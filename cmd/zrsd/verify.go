@@ -135,6 +135,9 @@ func (opt *verifyOptions) file(ctx context.Context, path string, stdout, stderr 
 	}
 	if blobs != nil {
 		what.Blobs = blobs
+		if what.Partial, err = blobs.Partial(); err != nil {
+			return cannotOpen(err)
+		}
 	}
 	if what.Peers, err = opt.others(ctx); err != nil {
 		return err

@@ -151,6 +151,16 @@ func (d *Dir) Stat(oid zodb.Oid, tid zodb.Tid) (int64, error) {
 	return size, err
 }
 
+// Where asks who else has a blob. The errors are those of the package's documentation.
+func (d *Dir) Where(ctx context.Context, oid zodb.Oid, tid zodb.Tid) (source string, err error) {
+	err = d.ask(ctx, revision{oid, tid}, func(s Source) error {
+		source = s.String()
+		_, err := s.Size(ctx, oid, tid)
+		return err
+	})
+	return source, err
+}
+
 // An AwayError says that a blob is not here, and that who may have it cannot be asked now.
 type AwayError struct {
 	Oid    zodb.Oid

@@ -44,6 +44,24 @@ func (o Objects) String() string { return "object store " + o.Store.String() }
 // Keeps is Source.
 func (Objects) Keeps() bool { return true }
 
+// Each calls visit for each blob that the store has.
+func (o Objects) Each(ctx context.Context, visit func(zodb.Oid, zodb.Tid, objectstore.Object)) error {
+	for at, err := range o.Store.List(ctx, Prefix) {
+		if err != nil {
+			return err
+		}
+		if oid, tid, ok := ParseKey(at.Key); ok {
+			visit(oid, tid, at)
+		}
+	}
+	return nil
+}
+
+// Blobs calls visit for each blob that the store has.
+func (o Objects) Blobs(ctx context.Context, visit func(zodb.Oid, zodb.Tid)) error {
+	return o.Each(ctx, func(oid zodb.Oid, tid zodb.Tid, _ objectstore.Object) { visit(oid, tid) })
+}
+
 // Size is Source.
 func (o Objects) Size(ctx context.Context, oid zodb.Oid, tid zodb.Tid) (int64, error) {
 	at, err := o.Store.Stat(ctx, Key(oid, tid))

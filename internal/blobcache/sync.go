@@ -136,15 +136,9 @@ func (s *syncing) count(f Finding) {
 
 // list notes what the store has, some 100 bytes in memory for each.
 func (s *syncing) list(ctx context.Context) error {
-	for o, err := range s.opt.Objects.Store.List(ctx, Prefix) {
-		if err != nil {
-			return err
-		}
-		if oid, tid, ok := ParseKey(o.Key); ok {
-			s.there[revision{oid, tid}] = objectstore.Object{Size: o.Size, Changed: o.Changed}
-		}
-	}
-	return nil
+	return s.opt.Objects.Each(ctx, func(oid zodb.Oid, tid zodb.Tid, o objectstore.Object) {
+		s.there[revision{oid, tid}] = objectstore.Object{Size: o.Size, Changed: o.Changed}
+	})
 }
 
 // all goes through the records.

@@ -22,13 +22,18 @@ type AuditOptions struct {
 	Blobs    *blobstore.Store
 	Report   func(*Finding) error // an error of it ends the audit
 	Progress func(done, total int64)
+	// Store is an object store with blobs; nil: there is none, or it is not looked at.
+	Store BlobLister
+	// Ask asks who else has a blob that is not here; nil: nobody is asked. A *zodb.POSKeyError says that nobody has it,
+	// any other error that who may have it cannot be asked.
+	Ask func(ctx context.Context, oid zodb.Oid, tid zodb.Tid) (where string, err error)
 }
 
 // An audit is one run.
 type audit struct {
 	opt   AuditOptions
 	rec   *Records
-	seen  []uint64 // one bit for each revision
+	seen  bitset // what has a file
 	sum   Summary
 	owner int64 // of the directory; -1: the disk does not say
 	root  string
@@ -56,7 +61,7 @@ func Audit(ctx context.Context, opt AuditOptions) (*Summary, error) {
 	a := &audit{opt: opt, rec: rec, root: opt.Blobs.Dir(), owner: -1}
 	a.sum = Summary{Path: opt.Path, Dir: a.root, Layout: opt.Blobs.Layout(), LastTid: rec.Last,
 		Revisions: int64(len(rec.Blobs)), Found: map[Kind]int64{}}
-	a.seen = make([]uint64, (len(rec.Blobs)+63)/64)
+	a.seen = newBitset(len(rec.Blobs))
 	if err := errors.Join(a.run(ctx), rec.Close()); err != nil {
 		return nil, fmt.Errorf("audit of blob directory %s: %w", a.root, err)
 	}
@@ -114,10 +119,12 @@ func ownerOf(info fs.FileInfo) int64 {
 }
 
 func (a *audit) found(f *Finding) error {
-	if f.Severity == Damage {
+	switch f.Severity {
+	case Damage:
 		a.sum.Damages++
-	} else {
+	case Warning:
 		a.sum.Warnings++
+	case Note:
 	}
 	a.sum.Found[f.Kind]++
 	return a.opt.Report(f)
@@ -128,7 +135,7 @@ func (a *audit) file(oid zodb.Oid, tid zodb.Tid, path string, info fs.FileInfo) 
 	f := Finding{Severity: Warning, Oid: &oid, Tid: &tid, Path: path}
 	i := a.rec.find(oid, tid)
 	if i >= 0 {
-		a.seen[i/64] |= 1 << (i % 64)
+		a.seen.set(i)
 	}
 	if !info.Mode().IsRegular() {
 		f.Severity, f.Kind = Damage, NotPlain
@@ -222,7 +229,7 @@ func (a *audit) other(path string, e fs.DirEntry) error {
 	}
 	f := &Finding{Severity: Warning, Path: path}
 	switch name := e.Name(); {
-	case below == ".layout", below == mount.BlobName, name == ".lock":
+	case blobstore.IsMarker(below), below == mount.BlobName, name == ".lock":
 		return nil
 	case below == "tmp" && e.IsDir():
 		return a.incoming(path)
@@ -267,34 +274,6 @@ func (a *audit) incoming(dir string) error {
 		err = a.found(&Finding{Severity: Warning, Kind: Leftover, Path: filepath.Join(dir, e.Name()), Size: &size,
 			Text: "an incoming blob, last written " + info.ModTime().UTC().Format("2006-01-02 15:04:05") +
 				": unless a client is uploading it, it only takes up space"})
-		if err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// missing reports the revisions that have no file.
-func (a *audit) missing(ctx context.Context) error {
-	for i := range a.rec.Blobs {
-		if a.seen[i/64]&(1<<(i%64)) != 0 {
-			continue
-		}
-		if err := context.Cause(ctx); err != nil {
-			return err
-		}
-		r := a.rec.Blobs[i]
-		path := a.opt.Blobs.BlobPath(r.Oid, r.Tid)
-		if info, err := a.opt.FS.Stat(path); err == nil { // a heal or a recovery has just brought it
-			if info.Mode().IsRegular() {
-				a.sum.Files++
-				a.sum.Bytes += info.Size()
-			}
-			continue
-		}
-		err := a.withTransaction(&Finding{Severity: Damage, Kind: Missing, Oid: &r.Oid, Tid: &r.Tid, Path: path,
-			Text: "the blob has no file: zrsd blobs recover looks for it in caches and copies, zrsd heal on other " +
-				"nodes"})
 		if err != nil {
 			return err
 		}

@@ -12,10 +12,11 @@ import (
 // A Severity says how bad a finding is.
 type Severity string
 
-// The two severities.
+// The severities.
 const (
 	Damage  Severity = "damage"  // a reader of the storage gets an error
 	Warning Severity = "warning" // unusual or wasteful
+	Note    Severity = "note"    // as it should be
 )
 
 // A Kind names what was found. Kinds are part of the JSON output and keep their names.
@@ -24,6 +25,9 @@ type Kind string
 // The kinds of finding.
 const (
 	Missing    Kind = "missing"    // damage: a revision has no file
+	Away       Kind = "away"       // damage: evicted, and who may have it cannot be asked
+	Unasked    Kind = "unasked"    // warning: evicted, and nobody was asked who has it
+	Elsewhere  Kind = "elsewhere"  // note: evicted, and somebody else has it
 	NotPlain   Kind = "not-plain"  // damage: a link, or something else that is no file, has the name of a blob
 	Unreadable Kind = "unreadable" // damage: a folder, or a file that its owner may not read
 	Layout     Kind = "layout"     // warning: the marker is not there, or a blob has its name in the other layout
@@ -105,6 +109,10 @@ func (s *Summary) String() string {
 	if s.Damages+s.Warnings > 0 {
 		verdict = fmt.Sprintf("%d damages, %d warnings", s.Damages, s.Warnings)
 	}
-	return fmt.Sprintf("%s with %s (%s): %s: %d revisions, %d files, %d bytes, %d bytes of them belong to no revision",
+	text := fmt.Sprintf("%s with %s (%s): %s: %d revisions, %d files, %d bytes, %d bytes of them belong to no revision",
 		s.Path, s.Dir, s.Layout, verdict, s.Revisions, s.Files, s.Bytes, s.WastedSize)
+	if n := s.Found[Elsewhere]; n > 0 {
+		text += fmt.Sprintf(", %d blobs are elsewhere", n)
+	}
+	return text
 }

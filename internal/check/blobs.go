@@ -55,7 +55,12 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 		c.blobFile(file)
 	}
 	for i := range c.blobs {
-		if b := &c.blobs[i]; !b.found {
+		b := &c.blobs[i]
+		switch {
+		case b.found:
+		case c.opt.Partial:
+			c.sum.BlobsEvicted++
+		default:
 			c.report(Finding{Damage, KindBlobMissing, at(b.pos), at(b.tid), at(b.oid),
 				"this blob has no file: restore it from a backup or copy it from a secondary"})
 		}

@@ -25,6 +25,8 @@ type Options struct {
 	Path string
 	// Blobs yields the files of the blob directory, in any order; nil: blobs are not checked. An error ends the check.
 	Blobs iter.Seq2[BlobFile, error]
+	// Partial says that the directory is a blob cache: blobs that are not in it are elsewhere.
+	Partial bool
 	// Seen is the last transaction that the file is known to have had, as by its state file; 0: none is known.
 	Seen zodb.Tid
 	// Quick skips the data of records: structure, pointers and the index are checked, unreadable sectors are not found.

@@ -77,7 +77,8 @@ type Summary struct {
 	TidsFuture   int64     `json:"tids_future"` // transactions whose tid is later than the clock of this machine
 	Index        string    `json:"index"`       // "good", "stale", "absent", "unusable", "wrong", "not reached"
 	BlobRecords  int64     `json:"blob_records"`
-	BlobFiles    *int64    `json:"blob_files"` // nil when the blob directory was not checked
+	BlobFiles    *int64    `json:"blob_files"`    // nil when the blob directory was not checked
+	BlobsEvicted int64     `json:"blobs_evicted"` // revisions without a file in a blob cache
 	Damages      int64     `json:"damages"`
 	Warnings     int64     `json:"warnings"`
 }

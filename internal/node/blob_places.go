@@ -77,7 +77,13 @@ type blobPlaces struct {
 // openPlaces opens what the configuration says.
 func (s *session) openPlaces(ctx context.Context) error {
 	b := &s.c.BlobPlaces
-	if s.blobs.own == nil || b.CacheSize == 0 && b.Store == "" {
+	if s.blobs.own == nil {
+		return nil
+	}
+	if err := s.blobs.own.SetPartial(b.CacheSize > 0); err != nil {
+		return &StartError{Err: err}
+	}
+	if b.CacheSize == 0 && b.Store == "" {
 		return nil
 	}
 	p := &blobPlaces{c: s.c, peers: map[string]*blobcache.Peer{}}

@@ -16,16 +16,24 @@ func (k *control) AuditBlobs(ctx context.Context, storage string, found func(*bl
 		return nil, err
 	}
 	var sum *blobtools.Summary
-	err = m.c.withBlobs(ctx, func(ctx context.Context, blobs *blobstore.Store) error {
-		sum, err = blobtools.Audit(ctx, blobtools.AuditOptions{FS: m.c.FS, Path: m.c.Data, Blobs: blobs, Report: found,
-			Progress: func(done, total int64) { progress(admin.VerifyProgress{Done: done, Total: total}) }})
+	err = m.c.withBlobs(ctx, func(ctx context.Context, blobs *blobstore.Store, places *blobPlaces) error {
+		opt := blobtools.AuditOptions{FS: m.c.FS, Path: m.c.Data, Blobs: blobs, Report: found,
+			Progress: func(done, total int64) { progress(admin.VerifyProgress{Done: done, Total: total}) }}
+		if places != nil && places.objects != nil {
+			opt.Store = places.objects
+		}
+		if places != nil && places.cache != nil {
+			opt.Ask = places.cache.Where
+		}
+		sum, err = blobtools.Audit(ctx, opt)
 		return err
 	})
 	return sum, err
 }
 
 // withBlobs has a command work with the blob directory of the open storage.
-func (c *Config) withBlobs(ctx context.Context, command func(context.Context, *blobstore.Store) error) error {
+func (c *Config) withBlobs(ctx context.Context,
+	command func(context.Context, *blobstore.Store, *blobPlaces) error) error {
 	return c.handle.use(ctx, func(ctx context.Context, _ undoLister) error {
 		v := c.verifiable.Load()
 		switch {
@@ -40,6 +48,6 @@ func (c *Config) withBlobs(ctx context.Context, command func(context.Context, *b
 		if err := v.blobs.own.Here(); err != nil {
 			return err
 		}
-		return command(ctx, v.blobs.own)
+		return command(ctx, v.blobs.own, v.blobs.places)
 	})
 }

@@ -35,6 +35,8 @@ type Options struct {
 	Blobs    BlobDir
 	BlobPath string
 	NoBlobs  string
+	// Partial says that the directory is a blob cache: blobs that are not in it are elsewhere.
+	Partial bool
 	// BlobAge is how long ago a blob must have been read to be read again; 0: all are read.
 	BlobAge time.Duration
 	// ReclaimAge is how old temporary files must be to be removed; 0: none are.
@@ -211,6 +213,7 @@ func (p *pass) data(ctx context.Context) (err error) {
 	defer blobs.close()
 	sum, err := check.Run(ctx, check.Options{
 		FS: d, Path: p.opt.Path, Visitor: c, Now: p.opt.Now, Progress: p.opt.Progress, Blobs: blobs.files(ctx),
+		Partial: p.opt.Partial,
 		Report: func(f check.Finding) {
 			p.whole = p.whole && f.Kind != check.KindStructure
 			p.found(f)

@@ -1,0 +1,52 @@
+package blobstore
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/zrsd/zrsd/internal/vfs"
+)
+
+// partialName is the marker of a directory that has a part of the blobs.
+const partialName = ".cache.zrsd"
+
+const partialText = "This directory is a blob cache: what is not here is on other nodes or in an object store.\n"
+
+// SetPartial notes durably whether blobs that are not here may be elsewhere, because they were evicted. It has to be
+// noted before the first one is. Where the directory is read-only, its owner notes that.
+func (s *Store) SetPartial(partial bool) error {
+	is, err := s.Partial()
+	if err != nil || is == partial || s.readOnly {
+		return err
+	}
+	path := filepath.Join(s.dir, partialName)
+	if partial {
+		err = vfs.WriteFileAtomic(s.fs, path, ".tmp", func(f vfs.File) error {
+			_, err := f.WriteAt([]byte(partialText), 0)
+			return err
+		})
+	} else if err = s.fs.Remove(path); err == nil {
+		err = s.fs.SyncDir(s.dir)
+	}
+	if err != nil {
+		return fmt.Errorf("note in %s whether the directory is a blob cache: %w", path, err)
+	}
+	return nil
+}
+
+// Partial reports whether blobs that are not here may be elsewhere.
+func (s *Store) Partial() (bool, error) {
+	_, err := s.fs.Stat(filepath.Join(s.dir, partialName))
+	switch {
+	case err == nil:
+		return true, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
+	}
+	return false, fmt.Errorf("look whether blob directory %s is a blob cache: %w", s.dir, err)
+}
+
+// IsMarker reports whether a file at the top of a blob directory is one of those by which a Store knows it.
+func IsMarker(name string) bool { return name == markerName || name == partialName }
