@@ -80,8 +80,8 @@ func feedCommand() *cobra.Command {
 	flags.SortFlags = false
 	flags.StringVar(&opt.after, "after", "0", "begin after this `TID`, this time, or the latest transaction")
 	flags.BoolVar(&opt.follow, "follow", false, "wait for more at the end")
-	flags.StringSliceVar(&opt.feed.Classes, "class", nil, "`CLASS` as module.name, with * for any text: only objects "+
-		"of these, and transactions with some")
+	flags.StringSliceVar((*[]string)(&opt.feed.Classes), "class", nil, "`CLASS` as module.name, with * for any text: "+
+		"only objects of these, and transactions with some")
 	flags.BoolVar(&opt.feed.States, "states", false, "with the state of each object, decoded")
 	flags.StringVar(&opt.output, "output", "", "append to `FILE`, which is the cursor, too")
 	flags.StringVar(&opt.http, "http", "", "post CloudEvents to `URL`")
@@ -133,7 +133,7 @@ func (opt *feedOptions) check() error {
 			return fmt.Errorf("--http %q: give http://host/path or https://host/path", opt.http)
 		}
 	}
-	return opt.feed.Check()
+	return opt.feed.Classes.Check()
 }
 
 // begin reads where a feed without a cursor begins.

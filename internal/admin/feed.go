@@ -48,7 +48,7 @@ func feedQuery(values url.Values) (q FeedQuery, err error) {
 		return q, &Refusal{Invalid, fmt.Sprintf("after: %v", err)}
 	}
 	q.Classes = values["class"]
-	if err := q.Check(); err != nil {
+	if err := q.Classes.Check(); err != nil {
 		return q, &Refusal{Invalid, err.Error()}
 	}
 	q.Latest, q.Follow = values.Get("latest") == "true", values.Get("follow") == "true"

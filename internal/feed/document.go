@@ -3,7 +3,6 @@ package feed
 import (
 	"fmt"
 	"io"
-	"path"
 	"strings"
 	"time"
 
@@ -44,27 +43,8 @@ type Blob struct {
 
 // Options say what is in a Document.
 type Options struct {
-	Classes []string // only objects of these: module.name with the wildcards of package path; none: all
-	States  bool     // with their decoded states
-}
-
-// Check reports a pattern that is none.
-func (o *Options) Check() error {
-	for _, pattern := range o.Classes {
-		if _, err := path.Match(pattern, ""); err != nil {
-			return fmt.Errorf("class %q: %w: write module.name, with * for any text", pattern, err)
-		}
-	}
-	return nil
-}
-
-func (o *Options) wants(class string) bool {
-	for _, pattern := range o.Classes {
-		if ok, _ := path.Match(pattern, class); ok {
-			return true
-		}
-	}
-	return len(o.Classes) == 0
+	Classes record.ClassPatterns // only objects of these
+	States  bool                 // with their decoded states
 }
 
 // maxHead is how much of a large record is read for its class.
@@ -92,7 +72,7 @@ func (o *Options) Read(txn zodb.Transaction) (doc *Document, ok bool, err error)
 		if err != nil {
 			return nil, false, fmt.Errorf("read oid %v of transaction %v: %w", rec.Oid, meta.Tid, err)
 		}
-		if o.wants(object.Class) {
+		if o.Classes.Match(object.Class) {
 			doc.Objects = append(doc.Objects, object)
 		}
 	}
@@ -114,7 +94,7 @@ func (o *Options) object(rec *zodb.Record) (Object, error) {
 	if rec.Blob != nil {
 		object.Blob = &Blob{Name: blobName(rec.Oid, rec.Tid), Size: rec.BlobSize}
 	}
-	if !o.States || !o.wants(object.Class) {
+	if !o.States || !o.Classes.Match(object.Class) {
 		return object, nil
 	}
 	if rec.Size > maxState {

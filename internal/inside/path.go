@@ -56,52 +56,71 @@ func (s *Survey) path(number uint32) (path Path) {
 	return path
 }
 
-// nameIn returns by which name an object refers to another.
+// maxNames bounds how many names of references are remembered; then it begins anew.
+const maxNames = 1 << 18
+
+// nameIn returns by which name an object refers to another. Paths have their beginnings in common, and an object is
+// asked for many of its references: so its names are remembered.
 func (s *Survey) nameIn(from, to zodb.Oid) string {
+	names, ok := s.refNames[from]
+	if !ok {
+		names = s.namesIn(from)
+		if s.refNameCount += len(names) + 1; s.refNames == nil || s.refNameCount > maxNames {
+			s.refNames, s.refNameCount = make(map[zodb.Oid]map[zodb.Oid]string), len(names)+1
+		}
+		s.refNames[from] = names
+	}
+	return names[to]
+}
+
+// namesIn returns the names by which an object refers to others; nil where its record cannot be read.
+func (s *Survey) namesIn(from zodb.Oid) map[zodb.Oid]string {
 	data, _, err := s.st.Load(from)
 	if err != nil {
-		return ""
+		return nil
 	}
 	d, err := record.Decode(data, record.Limits{})
 	if err != nil {
-		return ""
+		return nil
 	}
-	name, _ := nameOf(d.State, to, "")
-	if strings.HasPrefix(d.Class, "BTrees.") && inner[name] {
-		return ""
-	}
-	return name
+	names := refNames{btree: strings.HasPrefix(d.Class, "BTrees."), of: make(map[zodb.Oid]string)}
+	names.add(d.State, "")
+	return names.of
 }
 
 // inner are the names that record.Decode gives to parts of BTrees.
 var inner = map[string]bool{"children": true, "first": true, "next": true}
 
-// nameOf looks for a reference, and returns the last key on the way to it.
-func nameOf(n *record.Node, to zodb.Oid, name string) (string, bool) {
+// refNames are the names of references by where they lead: the last key on the way to the first one.
+type refNames struct {
+	btree bool
+	of    map[zodb.Oid]string
+}
+
+func (r refNames) add(n *record.Node, name string) {
 	if n == nil {
-		return "", false
+		return
 	}
-	if n.Kind == record.Ref {
-		return name, n.Ref.Oid == to && n.Ref.Database == "" && !n.Ref.Weak
+	if n.Kind == record.Ref && n.Ref.Database == "" && !n.Ref.Weak {
+		if r.btree && inner[name] {
+			name = ""
+		}
+		if _, ok := r.of[n.Ref.Oid]; !ok {
+			r.of[n.Ref.Oid] = name
+		}
+		return
 	}
 	for _, p := range n.Pairs {
 		key := name
 		if p.Key.Kind == record.Text || p.Key.Kind == record.Int {
 			key = p.Key.Text
 		}
-		if found, ok := nameOf(p.Value, to, key); ok {
-			return found, true
-		}
-		if found, ok := nameOf(p.Key, to, name); ok {
-			return found, true
-		}
+		r.add(p.Value, key)
+		r.add(p.Key, name)
 	}
 	for _, list := range [][]*record.Node{n.Items, n.Args, {n.State}} {
 		for _, v := range list {
-			if found, ok := nameOf(v, to, name); ok {
-				return found, true
-			}
+			r.add(v, name)
 		}
 	}
-	return "", false
 }

@@ -33,6 +33,9 @@ type Survey struct {
 	suspect []atomic.Uint32 // bits: references do not all believe the same class, or not that of the record
 	ways    *ways           // see Survey.walk
 
+	refNames     map[zodb.Oid]map[zodb.Oid]string // see Survey.nameIn
+	refNameCount int
+
 	mu       sync.Mutex
 	findings findings
 }

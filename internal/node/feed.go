@@ -35,7 +35,7 @@ type feedable interface {
 
 // Feed puts the transactions of a storage into a sink, as q asks for them.
 func Feed(ctx context.Context, st feedable, q admin.FeedQuery, to admin.FeedSink) error {
-	if err := q.Check(); err != nil {
+	if err := q.Classes.Check(); err != nil {
 		return &admin.Refusal{Reason: admin.Invalid, Text: err.Error()}
 	}
 	if q.Latest {
