@@ -174,6 +174,20 @@ func TestWhatIsNowhereElseStays(t *testing.T) {
 	}
 }
 
+// TestWhatIsNowhereElseAnyMoreStays: a node that gave a blob is lost, and what is in the cache is all that is left of it.
+func TestWhatIsNowhereElseAnyMoreStays(t *testing.T) {
+	s := &source{n: 20, size: 100, keeps: true}
+	d := newCache(t, simdisk.New(), 1000, s)
+	for oid := zodb.Oid(1); oid <= 11; oid++ {
+		mustRead(t, d, oid, 100)
+	}
+	s.away.Store(true)
+	run(t, d)
+	if st := d.Stats(); st.Blobs != 11 || st.Evicted != 0 {
+		t.Errorf("blobs have gone whose source cannot be asked: %+v", st)
+	}
+}
+
 // commit makes a blob as a transaction does.
 func commit(t *testing.T, d *blobcache.Dir, oid zodb.Oid, size int) {
 	t.Helper()

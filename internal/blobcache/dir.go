@@ -73,7 +73,6 @@ type revision struct {
 type entry struct {
 	revision
 	size int64
-	kept bool // a source that keeps blobs has it
 }
 
 // New returns the directory as a cache. Run has to be called, too.

@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -15,6 +17,8 @@ import (
 const (
 	askFor   = 30 * time.Second // how long a source may take to say whether it has a blob
 	askAgain = time.Minute      // after which blobs that could not go are looked at again
+
+	evictAtOnce = peerLines
 )
 
 // Run finds what is here, and keeps the target until ctx ends.
@@ -78,14 +82,15 @@ func (d *Dir) KeepTarget(ctx context.Context) {
 			return
 		}
 		left -= int64(len(list))
+		var all errgroup.Group
+		all.SetLimit(evictAtOnce)
 		for _, e := range list {
-			if e.kept || d.elsewhere(ctx, e) {
-				d.evict(e)
-			} else {
-				d.counts.stuck.Add(1)
-				d.used(e.revision) // so that others are looked at first
-			}
+			all.Go(func() error {
+				d.evictKept(ctx, e)
+				return nil
+			})
 		}
+		_ = all.Wait() // none has an error
 	}
 }
 
@@ -103,6 +108,16 @@ func (d *Dir) oldest(goal int64) (list []entry) {
 		over -= e.size
 	}
 	return list
+}
+
+// evictKept removes a blob if a source says now that it keeps it. That one did so before says nothing: it may be gone.
+func (d *Dir) evictKept(ctx context.Context, e entry) {
+	if d.elsewhere(ctx, e) {
+		d.evict(e)
+		return
+	}
+	d.counts.stuck.Add(1)
+	d.used(e.revision) // so that others are looked at first
 }
 
 // elsewhere asks whether a source that keeps blobs has this one.

@@ -92,9 +92,6 @@ func (d *Dir) from(ctx context.Context, r revision, s Source) error {
 		return fmt.Errorf("keep the blob that was fetched: %w", errors.Join(err, staged.Discard()))
 	}
 	d.counts.fetched.Add(size)
-	if s.Keeps() {
-		d.isKept(r)
-	}
 	return nil
 }
 
@@ -104,15 +101,3 @@ func (d *Dir) Fetching(oid zodb.Oid, tid zodb.Tid) bool {
 	defer d.mu.Unlock()
 	return d.flights[revision{oid, tid}] != nil
 }
-
-// isKept notes that a blob may go.
-func (d *Dir) isKept(r revision) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if at := d.known[r]; at != nil {
-		at.Value.(*entry).kept = true
-	}
-}
-
-// Kept is told by who knows that a source keeps a blob now.
-func (d *Dir) Kept(oid zodb.Oid, tid zodb.Tid) { d.isKept(revision{oid, tid}) }

@@ -17,7 +17,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// UploadOptions of NewUploader. All but Kept, Later and Logger are required.
+// UploadOptions of NewUploader. All but Later and Logger are required.
 type UploadOptions struct {
 	Objects Objects
 	FS      vfs.FS
@@ -25,7 +25,6 @@ type UploadOptions struct {
 	Later   bool   // commits do not wait
 	// Open opens a blob that is here; *zodb.POSKeyError: it is not.
 	Open func(oid zodb.Oid, tid zodb.Tid) (vfs.File, error)
-	Kept func(oid zodb.Oid, tid zodb.Tid) // is told of each blob that the object store has; nil: nobody is
 	// Leads reports whether blobs come to be by commits here. Only such a node uploads.
 	Leads   func() bool
 	Records func(after zodb.Tid) (zodb.Iterator, error) // to the end of what is there now
@@ -64,9 +63,6 @@ type upload struct {
 
 // NewUploader returns one. Run has to be called, too.
 func NewUploader(opt UploadOptions) *Uploader {
-	if opt.Kept == nil {
-		opt.Kept = func(zodb.Oid, zodb.Tid) {}
-	}
 	if opt.Logger == nil {
 		opt.Logger = hclog.NewNullLogger()
 	}
@@ -228,7 +224,6 @@ func (u *Uploader) upload(ctx context.Context, r revision) (size int64, err erro
 	if size, err = u.opt.Objects.Put(ctx, r.oid, r.tid, f); err != nil {
 		return 0, err
 	}
-	u.opt.Kept(r.oid, r.tid)
 	return size, nil
 }
 
@@ -337,14 +332,10 @@ func (u *Uploader) has(ctx context.Context, rec *zodb.Record) error {
 	case err != nil:
 		return err
 	case at.Size == info.Size():
-		u.opt.Kept(rec.Oid, rec.Tid)
 		return nil
 	}
-	if _, err := u.opt.Objects.Put(ctx, rec.Oid, rec.Tid, f); err != nil {
-		return err
-	}
-	u.opt.Kept(rec.Oid, rec.Tid)
-	return nil
+	_, err = u.opt.Objects.Put(ctx, rec.Oid, rec.Tid, f)
+	return err
 }
 
 // IsBlob reports whether a record is one of a blob. It reads the beginning of its data.

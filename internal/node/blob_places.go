@@ -117,9 +117,6 @@ func (s *session) uploader(p *blobPlaces) *blobcache.Uploader {
 		Last:    func() zodb.Tid { return s.st.LastTid() }, Logger: s.c.Logger.Named("blobs"),
 	}
 	before := s.blobs.own.Published
-	if p.cache != nil {
-		opt.Kept = p.cache.Kept
-	}
 	u := blobcache.NewUploader(opt)
 	s.blobs.own.Published = func(oid zodb.Oid, tid zodb.Tid, size int64) {
 		if before != nil {
