@@ -135,8 +135,10 @@ func three(t *testing.T) (a, b, c *clusterNode) {
 	b = sb.start(t, state.RoleSecondary, sa, sc)
 	c = sc.start(t, state.RoleSecondary, sa, sb)
 	a.Await(t, "the primary is ready", nodetest.Ready) // it had to hear that the others know of no identity
-	b.has(t, a.st.LastTid())
-	c.has(t, a.st.LastTid())
+	for _, s := range []*clusterNode{b, c} {
+		s.has(t, a.st.LastTid())
+		s.Await(t, "its vote counts", func(*admin.Status) bool { return !s.keep.State().Learner })
+	}
 	return a, b, c
 }
 
