@@ -130,6 +130,8 @@ func (n *Node) ineligibleReason() string {
 		return learnerText
 	case n.SpareIdle():
 		return spareText
+	case n.isDelayed():
+		return delayedText
 	}
 	return ""
 }

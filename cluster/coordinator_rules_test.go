@@ -79,6 +79,11 @@ func TestWhatACoordinatorIsToldOfANode(t *testing.T) {
 		"one that is refused": {func(n *Node) {
 			n.sec.(*scriptedSecondary).set(secondary.Status{State: secondary.StateRefused})
 		}, false, false, false},
+		"one with an apply delay": {func(n *Node) { n.opt.ApplyDelay = time.Hour }, false, false, false},
+		"a primary with an apply delay": {func(n *Node) {
+			n.opt.ApplyDelay = time.Hour
+			n.setPrimary(true)
+		}, true, true, false},
 		"one that has failed": {func(n *Node) {
 			n.sec.(*scriptedSecondary).set(secondary.Status{State: secondary.StateFailed})
 		}, false, false, false},

@@ -36,6 +36,8 @@ type Options struct {
 	Sync            SyncConfig          // for how many secondaries commits of clients wait
 	Coordinator     *CoordinatorOptions // who decides which node leads; nil: operators do
 	SpareAfter      time.Duration       // a spare takes the place of a node that is out for so long; 0: it is no spare
+	ApplyDelay      time.Duration       // how much later its readers see what it receives, as a secondary; 0: at once
+	Shown           func() zodb.Tid     // with ApplyDelay, the last transaction that they see
 	Self            string              // new with each start of the process: distinguishes the node from a copy
 
 	Storage *filestorage.Storage

@@ -59,6 +59,9 @@ func (p *promotion) run(ctx context.Context) error {
 	if err := p.allowed(); err != nil {
 		return err
 	}
+	if err := p.tellHidden(ctx); err != nil {
+		return err
+	}
 	answers := p.askStatus(ctx, p.others())
 	if err := p.judgeStatus(answers); err != nil {
 		return err
@@ -103,6 +106,9 @@ func (p *promotion) judgeStatus(answers []answer) error {
 	}
 	if p.SpareIdle() {
 		reasons = append(reasons, spareText)
+	}
+	if held := p.heldText(); held != "" {
+		reasons = append(reasons, held)
 	}
 	voted := p.ownVote()
 	for _, a := range answers {

@@ -285,6 +285,8 @@ func (n *Node) CheckHandover(p *protocol.HandoverCheck) error {
 		return fmt.Errorf("this node has seen epoch %d, so it cannot begin epoch %d", id.Highest(), p.Epoch)
 	case n.st.LastTid() != p.Last:
 		return fmt.Errorf("the last transaction here is %v, not %v", n.st.LastTid(), p.Last)
+	case n.heldText() != "":
+		return errors.New(n.heldText())
 	}
 	return nil
 }

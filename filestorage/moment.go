@@ -54,8 +54,8 @@ func (s *Storage) momentIn(ctx context.Context, src *source, tid zodb.Tid) (m Mo
 		return m, err
 	}
 	m.Size, m.Len = p.pos, src.index().len()
-	if !p.atEnd() && p.txn.Status == zodb.StatusPacked {
-		return m, &MomentPackedError{Path: s.path, At: tid, Packed: p.txn.Tid}
+	if err := s.unpacked(p, tid); err != nil {
+		return m, err
 	}
 	for p.pos > magicLen && m.Tid == 0 {
 		if err := p.prev(); err != nil {
@@ -65,15 +65,22 @@ func (s *Storage) momentIn(ctx context.Context, src *source, tid zodb.Tid) (m Mo
 			m.Tid = p.txn.Tid
 		}
 	}
-	later, err := src.created(ctx, m.Size)
+	later, err := src.created(ctx, m.Size, p.win.size)
 	m.Len -= later
 	return m, err
 }
 
-// created counts the objects whose first record is at pos or later.
-func (s *source) created(ctx context.Context, pos int64) (n int, err error) {
+// unpacked refuses a moment where the transaction after it, at which p is, was written by a pack.
+func (s *Storage) unpacked(p *headerCursor, tid zodb.Tid) error {
+	if !p.atEnd() && p.txn.Status == zodb.StatusPacked {
+		return &MomentPackedError{Path: s.path, At: tid, Packed: p.txn.Tid}
+	}
+	return nil
+}
+
+// created counts the objects whose first record is at pos or later, before end.
+func (s *source) created(ctx context.Context, pos, end int64) (n int, err error) {
 	e := &openDataFile{path: s.path, file: s.file, commitPoint: s.commitPoint}
-	end, _ := s.get()
 	for pos < end {
 		if ctx.Err() != nil {
 			return 0, context.Cause(ctx)

@@ -109,3 +109,44 @@ func TestAMomentIsTheLastTransactionUpToATid(t *testing.T) {
 		}
 	}
 }
+
+// A cursor finds what is found without it, from wherever it is, also in the file of a pack.
+func TestAMomentCursorFindsEachMomentFromAnyOther(t *testing.T) {
+	s, err := Open(t.Context(), "Data.fs", Options{FS: simdisk.New()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	var tids []zodb.Tid
+	for _, oids := range [][]zodb.Oid{{0, 1}, {1}, {1, 2}, {3}} {
+		tids = append(tids, commitOf(t, s, false, oids...))
+	}
+	c := s.Moments()
+	check := func(at zodb.Tid, next zodb.Tid) {
+		t.Helper()
+		want, err := s.MomentAt(t.Context(), at)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, after, err := c.To(t.Context(), at); err != nil || got != want || after != next {
+			t.Errorf("at %v: %+v, then %v, %v; want %+v, then %v", at, got, after, err, want, next)
+		}
+	}
+	check(0, tids[0])
+	check(tids[1], tids[2])
+	check(tids[1], tids[2])
+	check(tids[3]+9, 0)
+	check(tids[0], tids[1])
+	tids = append(tids, commitOf(t, s, false, 4, 0))
+	check(tids[4], 0)
+	if _, err := s.Pack(t.Context(), tids[2], PackOptions{}); err != nil {
+		t.Fatal(err)
+	}
+	check(tids[4], 0)
+	check(tids[3], tids[4])
+	var packed *MomentPackedError
+	if _, _, err := c.To(t.Context(), tids[0]); !errors.As(err, &packed) {
+		t.Errorf("before the pack: %v", err)
+	}
+	check(tids[2], tids[3])
+}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/yamux"
 
@@ -147,6 +148,18 @@ func (c *peer) member(h *protocol.Hello) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.node, c.replicationAddr = clean(h.Node), clean(h.ReplicationAddr)
+	c.delayed = slices.Contains(h.Capabilities, protocol.ApplyDelay)
+}
+
+// countsAs is the node as which a secondary counts for commits; empty: it does not, because commits wait until readers
+// see them, and its readers see them later.
+func (c *peer) countsAs() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.delayed && c.p.opt.SyncApplied {
+		return ""
+	}
+	return c.node
 }
 
 // rosterEntries lists the secondaries that are connected and acknowledge, for each other.

@@ -36,8 +36,9 @@ func (c *native) replicate(ctx context.Context) error {
 		defer closeQuietly(it) // read only
 	}
 	c.streaming(f)
-	c.p.quorum.begin(c.node, c.name, c.p.counted(f.start))
-	defer c.p.quorum.end(c.node)
+	node := c.countsAs()
+	c.p.quorum.begin(node, c.name, c.p.counted(f.start))
+	defer c.p.quorum.end(node)
 	if f.seed != nil {
 		c.progress.begin(f.start, f.seed.done.from, c.p.opt.now())
 		return c.seeding(ctx, f)

@@ -32,7 +32,7 @@ func (c *native) receive(ctx context.Context, control *protocol.Control) error {
 			if !c.progress.ack(m.Applied, m.Durable, now) {
 				return goodbye("the secondary acknowledged %v, which was never sent to it", max(m.Applied, m.Durable))
 			}
-			c.p.quorum.ack(c.node, c.name, c.p.counted(m.Applied), c.p.counted(m.Durable))
+			c.p.quorum.ack(c.countsAs(), c.name, c.p.counted(m.Applied), c.p.counted(m.Durable))
 		case *protocol.HandoverReady:
 			c.takeHandoverReady(m)
 		case *protocol.Goodbye:

@@ -82,7 +82,7 @@ func (c *native) counts(last zodb.Tid) *protocol.Refusal {
 	if m == nil || c.p.opt.Sync.Required == 0 {
 		return nil
 	}
-	counting, counts := c.p.quorum.compare(c.node, c.name, c.p.counted(last))
+	counting, counts := c.p.quorum.compare(c.countsAs(), c.name, c.p.counted(last))
 	if !counts {
 		return nil
 	}

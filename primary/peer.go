@@ -49,6 +49,7 @@ type peer struct {
 	replaced        *Replaced // the node that was in its place; nil: it is none other, or not known
 	evicted         error     // it was closed for another connection; nil: no
 	node            string    // its id; empty: of an older version, or none yet
+	delayed         bool      // its readers see what it has later
 	replicationAddr string    // where others can connect to it
 
 	control       *protocol.Control // once it is accepted, of a native peer

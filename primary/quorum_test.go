@@ -330,3 +330,18 @@ func TestTheNodeIsToldWhoCounts(t *testing.T) {
 		t.Errorf("where it cannot be noted: %#v", answer)
 	}
 }
+
+// Where commits wait until readers see them, a secondary whose readers see them later does not count; it does where
+// they wait for a disk.
+func TestASecondaryWithAnApplyDelayCountsForItsDiskOnly(t *testing.T) {
+	for _, applied := range []bool{false, true} {
+		p := New(newSource(), Options{Sync: protocol.SyncRule{Required: 1}, SyncApplied: applied})
+		c := &peer{p: p}
+		c.member(&protocol.Hello{Node: "n1", Capabilities: []string{protocol.ApplyDelay}})
+		p.quorum.begin(c.countsAs(), "b", 5)
+		p.quorum.ack(c.countsAs(), "b", 6, 6)
+		if synced, _ := p.quorum.state(); (synced == 6) == applied {
+			t.Errorf("applied %v: synced up to %d", applied, synced)
+		}
+	}
+}

@@ -22,6 +22,10 @@ type Position struct {
 // somebody needs it; a primary that names it, too, sends it records only.
 const BlobsOnDemand = "blobs-on-demand"
 
+// ApplyDelay is named by a secondary whose readers see what it has later. It does not count where commits wait until
+// readers see them.
+const ApplyDelay = "apply-delay"
+
 // SharedBlobs is the capability to share a blob directory. A secondary names it when it sees the primary's directory
 // and wants no blobs sent, a primary when it agrees; then its Welcome has a Token, and blobs come as H frames.
 const SharedBlobs = "shared-blobs"

@@ -25,6 +25,8 @@ type Options struct {
 	Dial func(ctx context.Context, addr string) (net.Conn, error)
 	// SharedBlobs is the primary's own blob directory, which st was opened with. Nil: blobs are sent.
 	SharedBlobs SharedBlobs
+	// ApplyDelay says that readers see what is received later.
+	ApplyDelay bool
 	// BlobsOnDemand says that blobs are fetched when somebody asks for them, and need not be sent.
 	BlobsOnDemand bool
 	// SeedThreshold is how many bytes longer than the data file here the primary's must be for that to be taken as it

@@ -154,6 +154,9 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	if s.opt.BlobsOnDemand {
 		h.Capabilities = append(h.Capabilities, protocol.BlobsOnDemand)
 	}
+	if s.opt.ApplyDelay {
+		h.Capabilities = append(h.Capabilities, protocol.ApplyDelay)
+	}
 	if s.canSeed() {
 		h.Capabilities = append(h.Capabilities, protocol.Ranges)
 	}

@@ -75,6 +75,32 @@ func (s *storage) step(ctx context.Context, to filestorage.Moment) error {
 	return nil
 }
 
+// Show has the clients of a storage of StorageOptions.Moment see all that was committed up to a later moment: each
+// transaction with an invalidation of its own, in the order of the file, as those of a secondary. A name that is not
+// served is ignored.
+func (s *Server) Show(ctx context.Context, name string, to filestorage.Moment) error {
+	st := s.storage(name)
+	if st == nil {
+		return nil
+	}
+	if err := st.showUpTo(ctx, to); err != nil {
+		return fmt.Errorf("show storage %s up to %v: %w", name, to.Tid, err)
+	}
+	return nil
+}
+
+func (s *storage) showUpTo(ctx context.Context, to filestorage.Moment) error {
+	s.telling.Lock()
+	defer s.telling.Unlock()
+	if err := s.readUpTo(ctx, to.Tid); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.moment = &to
+	return nil
+}
+
 // errStepped ends connections of clients that learn what has changed when they come again.
 var errStepped = errors.New("the moment that is shown has moved too far for invalidations: reconnect")
 

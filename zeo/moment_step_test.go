@@ -123,3 +123,38 @@ func TestAMomentThatHasEndedSaysWhy(t *testing.T) {
 	s.End("old", errors.New("it was packed away"))
 	s.dial(t, wire.M5).refused(classStorage, "register", "old", true)
 }
+
+// What becomes seen little by little is announced as by a secondary: each transaction once, in order, and no other.
+func TestShowAnnouncesEachTransactionUpToAMoment(t *testing.T) {
+	s := start(t, Options{}, StorageOptions{})
+	writer, _ := s.register(t)
+	one := writer.commit(1, 0, "a")
+	reader := s.asOf(t)
+	two := writer.commit(2, 0, "a")
+	three := writer.commit(1, one, "b")
+	upTo := s.moment(t)
+	four := writer.commit(1, three, "c")
+	for range 2 { // the second time there is nothing new
+		if err := s.Show(t.Context(), "old", upTo); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, want := range []filestorage.Invalidation{
+		{Tid: two, Oids: []zodb.Oid{2}}, {Tid: three, Oids: []zodb.Oid{1}},
+	} {
+		if tid, oids := reader.invalidation(); tid != want.Tid || !slices.Equal(oids, want.Oids) {
+			t.Errorf("%v of %v was announced, want %v", oids, tid, want)
+		}
+	}
+	if got := tidIn(t, reader.call("lastTransaction")); got != three {
+		t.Errorf("the last transaction is %v, want %v", got, three)
+	}
+	answer, _ := reader.call("loadBefore", oidValue(1), tidValue(maxTid)).(pickle.Tuple)
+	if len(answer) != 3 || tidIn(t, answer[1]) != three || answer[2] != nil {
+		t.Errorf("of %v, %v and %v the object is %v", one, three, four, answer)
+	}
+	info, _ := reader.call("get_info").(*pickle.Dict)
+	if size, ok := info.Get("size"); !ok || size != upTo.Size {
+		t.Errorf("the size is %v, want %v", size, upTo.Size)
+	}
+}

@@ -199,14 +199,17 @@ func (s *storage) tell(ctx context.Context, batch []filestorage.Invalidation) er
 }
 
 // readNews announces what is in the storage after the last transaction that was announced.
-func (s *storage) readNews(ctx context.Context) error {
+func (s *storage) readNews(ctx context.Context) error { return s.readUpTo(ctx, maxTid) }
+
+// readUpTo is readNews up to the first transaction above last.
+func (s *storage) readUpTo(ctx context.Context, last zodb.Tid) error {
 	it, err := s.st.IterateRecords(s.visible, false)
 	if err != nil {
 		return err
 	}
 	defer it.Close() //nolint:errcheck // read only
 	for {
-		batch, err := gather(ctx, it)
+		batch, err := gather(ctx, it, last)
 		if len(batch) > 0 {
 			if err := s.tell(ctx, batch); err != nil {
 				return err
@@ -221,15 +224,18 @@ func (s *storage) readNews(ctx context.Context) error {
 	}
 }
 
-// gather returns the next transactions, as many as are announced at once. An error, io.EOF at the end, comes with what
-// was read before it.
-func gather(ctx context.Context, it zodb.Iterator) (batch []filestorage.Invalidation, err error) {
+// gather returns the next transactions, as many as are announced at once. An error, io.EOF at the end and before the
+// first transaction above last, comes with what was read before it.
+func gather(ctx context.Context, it zodb.Iterator, last zodb.Tid) (batch []filestorage.Invalidation, err error) {
 	for oids := 0; len(batch) < maxBatch && oids < maxBatchOids; {
 		txn, err := it.Next(ctx)
 		if err != nil {
 			return batch, err
 		}
 		tid := txn.Meta().Tid
+		if tid > last {
+			return batch, io.EOF
+		}
 		if txn.Meta().Status == zodb.StatusUndone {
 			continue
 		}

@@ -367,7 +367,7 @@ func TestWhatIsReadIsGatheredInBatches(t *testing.T) {
 	var err error
 	for err == nil {
 		var batch []filestorage.Invalidation
-		batch, err = gather(t.Context(), l)
+		batch, err = gather(t.Context(), l, maxTid)
 		sizes = append(sizes, len(batch))
 		if len(batch) == maxBatch && len(batch[0].Oids) != 1 {
 			t.Errorf("the objects of one are %v", batch[0].Oids)

@@ -113,6 +113,7 @@ func storage(st *config.Storage) node.Storage {
 		Config: common, ReplicateFrom: z.ReplicateFrom.V, Protocol: secondary.Protocol(z.Protocol.V),
 		KeepAliveDelay: z.KeepAliveDelay.V, ReadyLag: z.ReadyLag.V, MaxRecord: z.MaxRecord.V,
 		MaxFrame: z.MaxFrame.V, SeedFrom: z.SeedFrom.V, Spare: z.Spare.V, SpareAfter: z.SpareAfter.V,
+		ApplyDelay:  z.ApplyDelay.V,
 		SeedArchive: z.SeedArchive.V,
 	}
 	return out

@@ -44,6 +44,7 @@ const everyKey = `<zrs main>
   expect-data true
   seed-compress true
   spare true
+  apply-delay 4h
   max-secondaries 3
   max-per-address 4
   handshake-timeout 31s
@@ -117,6 +118,8 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"clientStats":   true,
 		"Opened":        true, // tests
 		"offer":         true,
+		"zeoName":       true,
+		"delay":         true,
 		"handle":        true,
 		"verifiable":    true,
 		"verifier":      true,

@@ -59,7 +59,8 @@ func rootCommand() *cobra.Command {
 	root.SetVersionTemplate("zrsd {{.Version}}\n")
 	addGroup(root, "Serve ZEO clients:", serveCommand(), runzeoCommand(), packCommand(), undoLogCommand(),
 		undoCommand(), feedCommand(), clientsCommand(), topCommand(), configCommand())
-	addGroup(root, "Replicate:", primaryCommand(), secondaryCommand(), seedCommand(), reseedCommand())
+	addGroup(root, "Replicate:", primaryCommand(), secondaryCommand(), applyUntilCommand(), seedCommand(),
+		reseedCommand())
 	addGroup(root, "Back up:", archiveCommand())
 	addGroup(root, "Fail over:", switchoverCommand(), promoteCommand(), demoteCommand(), freezeCommand(), thawCommand(),
 		maintenanceCommand(), rewindCommand(), salvageCommand(), drillCommand())

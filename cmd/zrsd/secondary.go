@@ -2,6 +2,7 @@ package main
 
 import (
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -23,6 +24,7 @@ func secondaryCommand() *cobra.Command {
 	var from, seedFrom string
 	var spare bool
 	var spareAfter, readyLag = cluster.DefaultSpareAfter, node.DefaultReadyLag
+	var applyDelay time.Duration
 	var maxRecord, maxFrame int64
 	protocol, keepAlive := string(secondary.ProtocolAuto), node.DefaultKeepAliveDelay
 	cmd := &cobra.Command{
@@ -48,6 +50,7 @@ func secondaryCommand() *cobra.Command {
 					Config: common, ReplicateFrom: list, ReadyLag: readyLag, MaxRecord: maxRecord, MaxFrame: maxFrame,
 					Protocol: secondary.Protocol(protocol), KeepAliveDelay: keepAlive,
 					SeedFrom: seeds, SeedArchive: archive, Spare: spare, SpareAfter: spareAfter,
+					ApplyDelay: applyDelay,
 				}}
 			})
 		},
@@ -61,6 +64,8 @@ func secondaryCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&spare, "spare", false,
 		"follow the primary only while another node of --replicate-from is out")
 	cmd.Flags().DurationVar(&spareAfter, "spare-after", spareAfter, "for how long it must be out")
+	cmd.Flags().DurationVar(&applyDelay, "apply-delay", 0,
+		"how old a transaction has to be before ZEO clients of this node see it, such as 4h: it is received at once")
 	cmd.Flags().StringVar(&protocol, "protocol", protocol,
 		"protocol to the primary: native, zrs2 (of zc.zrs), or auto: native, and zrs2 if the primary does not "+
 			"speak native")

@@ -201,6 +201,10 @@ func full(t *testing.T) admin.Status {
 			Why: "damaged", Found: "offset 0", Had: tid(t, "03f8658005555555"), Name: "aside-20260304T050607Z-damaged",
 			At: "2026-03-04T05:06:07Z", Auto: true,
 		}},
+		ApplyDelay: &admin.Delay{
+			Seconds: 14400, Shown: last, ShownTime: admin.Known(last.Time().UTC()), Hidden: admin.Known(3600.5),
+			Until: last, Error: admin.Known("it was packed"),
+		},
 		AsOf: []admin.Moment{{
 			Name: "old", At: "each hour", Tid: last, Time: admin.Known(last.Time().UTC()),
 			Error: admin.Known("no file"),

@@ -30,6 +30,7 @@ func (c *commands) register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /pack", c.pack)
 	mux.HandleFunc("POST /verify", c.verify)
 	mux.HandleFunc("POST /heal", c.heal)
+	mux.HandleFunc("POST /"+applyUntilCommand, c.applyUntil)
 	mux.HandleFunc("POST /"+feedCommand, c.feed)
 	mux.HandleFunc("POST /"+auditCommand, c.auditBlobs)
 	for command, do := range c.changes() {

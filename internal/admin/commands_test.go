@@ -44,6 +44,8 @@ type controls struct {
 	findings  []blobtools.Finding
 	audit     blobtools.Summary
 	query     admin.UndoQuery
+	holding   admin.ApplyUntilRequest
+	held      admin.ApplyUntil
 }
 
 func (c *controls) Clients(storage string) ([]admin.Client, error) {
@@ -103,6 +105,12 @@ func (c *controls) Feed(ctx context.Context, storage string, q admin.FeedQuery, 
 		return &admin.Refusal{Reason: admin.Unavailable, Text: "the storage is closing"}
 	}
 	return nil
+}
+
+func (c *controls) ApplyUntil(_ context.Context, storage string, req admin.ApplyUntilRequest) (admin.ApplyUntil,
+	error) {
+	c.storage, c.holding = storage, req
+	return c.held, c.err
 }
 
 func (c *controls) UndoLog(_ context.Context, storage string, q admin.UndoQuery) ([]admin.UndoEntry, error) {

@@ -27,6 +27,8 @@ type Control interface {
 		progress func(VerifyProgress)) (*blobtools.Summary, error)
 	// Feed puts transactions into a sink, until the end or until ctx ends.
 	Feed(ctx context.Context, storage string, q FeedQuery, to FeedSink) error
+	// ApplyUntil says how far clients of a secondary with an apply delay get to see.
+	ApplyUntil(ctx context.Context, storage string, req ApplyUntilRequest) (ApplyUntil, error)
 	UndoLog(ctx context.Context, storage string, q UndoQuery) ([]UndoEntry, error)
 	Roles
 }

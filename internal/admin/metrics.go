@@ -64,6 +64,9 @@ func (c *collector) Collect(ch chan<- prometheus.Metric) {
 	if st.Upstream != nil {
 		s.upstream(st.Upstream)
 	}
+	if st.ApplyDelay != nil {
+		s.delay(st.ApplyDelay)
+	}
 }
 
 // samples are those of one scrape.

@@ -177,6 +177,12 @@ var (
 		"arrived was not what was sent.")
 	mRefusals = replication.counter("refusals_total", "Handshakes refused, given and received, by reason.", "code")
 
+	mDelay = replication.gauge("apply_delay_seconds", "How old a transaction has to be before clients of this "+
+		"secondary see it.")
+	mShown = replication.gauge("shown_tid_timestamp_seconds", "With such a delay, the time in the last tid that "+
+		"clients see, Unix time.")
+	mHeld = replication.gauge("apply_until", "1 while zrsd apply-until holds what clients see.")
+
 	mSecondaries = replication.gauge("secondaries", "Secondaries, disconnected ones included.", "state")
 	mProtocols   = replication.gauge("secondaries_by_protocol", "Secondaries, disconnected ones included.", "protocol")
 	mSecSeconds  = replication.gauge("secondary_lag_seconds", "Lag of a secondary; of several connections of one name "+

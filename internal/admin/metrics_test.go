@@ -75,6 +75,11 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 		{`zrsd_upstream_lag_seconds`, 12.5, 1, func(st *admin.Status) { *st.Upstream.Lag.Seconds = 1 }},
 		{`zrsd_upstream_lag_bytes`, 900, 1, func(st *admin.Status) { *st.Upstream.Lag.Bytes = 1 }},
 		{`zrsd_upstream_lag_transactions`, 3, 1, func(st *admin.Status) { *st.Upstream.Lag.Transactions = 1 }},
+		{`zrsd_apply_delay_seconds`, 14400, 60, func(st *admin.Status) { st.ApplyDelay.Seconds = 60 }},
+		{`zrsd_shown_tid_timestamp_seconds`, 1714982401.25, 1714982402.25, func(st *admin.Status) {
+			st.ApplyDelay.ShownTime = admin.Known(st.ApplyDelay.ShownTime.Add(time.Second))
+		}},
+		{`zrsd_apply_until`, 1, 0, func(st *admin.Status) { st.ApplyDelay.Until = nil }},
 		{`zrsd_build_info{goversion="` + runtime.Version() + `",role="secondary",version="v1.2.3"}`, 1, 0,
 			func(st *admin.Status) { st.Version = "v2" }},
 		{`zrsd_live`, 1, 0, func(st *admin.Status) { st.NotLive = admin.Known("it hangs") }},

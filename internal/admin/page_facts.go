@@ -144,6 +144,9 @@ func (v *pageView) facts() {
 	}
 	add("data", st.Storage.Path+storageNotes(&st.Storage), "")
 	add("last transaction", tidText(st.Storage.LastTid), timeText(st.Storage.LastTime))
+	if st.ApplyDelay != nil {
+		add("shown to clients", delayText(st.ApplyDelay), "")
+	}
 	if u := st.Upstream; u != nil {
 		add("follows", text(u.Name), text(u.Address))
 		add("state", u.State, "since "+timeText(u.Since))

@@ -100,7 +100,12 @@ func askLines[Line any](ctx context.Context, dial Dialer, path string, values ur
 
 // document gets a document, as it came and decoded into doc.
 func document(ctx context.Context, dial Dialer, path string, values url.Values, doc any) (raw []byte, err error) {
-	err = ask(ctx, dial, http.MethodGet, path, values, func(body io.Reader) error {
+	return documentBy(ctx, dial, http.MethodGet, path, values, doc)
+}
+
+func documentBy(ctx context.Context, dial Dialer, method, path string, values url.Values, doc any) (raw []byte,
+	err error) {
+	err = ask(ctx, dial, method, path, values, func(body io.Reader) error {
 		if raw, err = io.ReadAll(io.LimitReader(body, maxDocument+1)); err != nil {
 			return fmt.Errorf("reading the answer: %w", err)
 		}

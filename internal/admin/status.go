@@ -86,6 +86,9 @@ type Status struct {
 	// Reseeds are the times when the data file of this node was set aside as a whole; oldest first.
 	Reseeds []Reseed `json:"reseeds"`
 
+	// ApplyDelay is how much later clients see what this secondary receives. Nil: it has no delay.
+	ApplyDelay *Delay `json:"apply_delay"`
+
 	// AsOf are the moments of the storage that are served to ZEO clients as storages of their own.
 	AsOf []Moment `json:"as_of"`
 

@@ -36,6 +36,9 @@ func WriteTable(w io.Writer, st *Status) error {
 	if st.Archive != nil {
 		row("archive", clean(st.Archive.Text(st.Now)))
 	}
+	if st.ApplyDelay != nil {
+		row("shown", delayText(st.ApplyDelay))
+	}
 	rowsOfWork(row, st)
 	for _, t := range st.Troubles {
 		row("trouble", clean(t.Text), "since "+timeText(&t.Since))

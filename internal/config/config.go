@@ -140,6 +140,7 @@ type Replication struct {
 	ArchiveRecipients   Value[[]string]
 	Spare               Value[bool]
 	SpareAfter          Value[time.Duration]
+	ApplyDelay          Value[time.Duration]
 	MaxPerAddress       Value[int64]
 	HandshakeTimeout    Value[time.Duration]
 	IdleTimeout         Value[time.Duration]

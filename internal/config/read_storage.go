@@ -147,6 +147,7 @@ func (r *reader) replication() *Replication {
 		ArchiveRecipients:   get(r, "archive-recipients", words),
 		Spare:               get(r, "spare", boolean),
 		SpareAfter:          r.above("spare-after"),
+		ApplyDelay:          get(r, "apply-delay", interval),
 		MaxPerAddress:       r.atLeast1("max-per-address"),
 		HandshakeTimeout:    r.above("handshake-timeout"),
 		IdleTimeout:         r.above("idle-timeout"),

@@ -212,6 +212,9 @@ var zrsTable = &table{
 			doc: "This secondary follows the primary only while another node of `replicate-from` is out."},
 		{name: "spare-after", kind: "time-interval", preset: "30s", ours: true,
 			doc: "For how long a node must be out before a spare takes its place."},
+		{name: "apply-delay", kind: "time-interval", preset: "0s", ours: true,
+			doc: "How old a transaction has to be before ZEO clients of this secondary see it, such as `4h`. It is " +
+				"received at once. See docs/reports.md."},
 		{name: "max-per-address", kind: "integer", preset: "8", ours: true,
 			doc: "The limit of unauthenticated connections per address; a new one replaces the oldest."},
 		{name: "handshake-timeout", kind: "time-interval", preset: "30s", ours: true,

@@ -42,6 +42,17 @@ func (c *Config) packStorage(ctx context.Context, st *filestorage.Storage, req a
 		return admin.PackResult{}, &admin.Refusal{Reason: admin.Invalid, Text: fmt.Sprintf("packing until %v: %v",
 			req.Until, err)}
 	}
+	if c.delay != nil {
+		limit, all := c.delay.packLimit()
+		switch {
+		case all || stop <= limit:
+		case limit == 0:
+			return admin.PackResult{}, &admin.Refusal{Reason: admin.NotAllowed, Text: "clients of this secondary see " +
+				"nothing yet: what it shows next must stay in the file"}
+		default:
+			stop = limit // what is not shown yet, and what is shown now, must stay
+		}
+	}
 	opt := c.packOptions(req)
 	opt.Progress = func(p filestorage.PackProgress) {
 		progress(admin.PackProgress{Phase: p.Phase, Done: p.Done, Total: p.Total})

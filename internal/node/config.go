@@ -128,7 +128,9 @@ type Config struct {
 	onlyRead    bool // nothing is written beside the data file
 	onlyMoments bool // clients do not get the storage as it is
 	views       *atomic.Pointer[[]*momentView]
-	front       front // of the process; nil: there is none
+	front       front    // of the process; nil: there is none
+	zeoName     string   // of the storage, as its clients ask for it
+	delay       *delayed // what its clients see later; nil: they see it as it comes
 	// board has what the storage and its parts wait for.
 	board *watchdog.Board
 	// leaving is set when the process begins to end, before its clients are disconnected: they look for another primary
@@ -178,9 +180,11 @@ type SecondaryConfig struct {
 	SeedCopy      *secondary.SeedCopy // is taken where it is the same as the primary's files; nil: none
 	Spare         bool                // it follows only while another node of ReplicateFrom is out
 	SpareAfter    time.Duration       // for how long that must be; 0: cluster.DefaultSpareAfter
-	ReadyLag      time.Duration       // how far behind it may be and still call itself ready
-	MaxRecord     int64               // largest record that it takes, bytes
-	Protocol      secondary.Protocol  // how the primary is spoken to; empty: secondary.ProtocolAuto
+	// ApplyDelay is how old a transaction has to be before clients see it; 0: they see each as it comes.
+	ApplyDelay time.Duration
+	ReadyLag   time.Duration      // how far behind it may be and still call itself ready
+	MaxRecord  int64              // largest record that it takes, bytes
+	Protocol   secondary.Protocol // how the primary is spoken to; empty: secondary.ProtocolAuto
 	// KeepAliveDelay is the time between keep-alives to a zc.zrs primary; 0: none.
 	KeepAliveDelay time.Duration
 	MaxFrame       int64 // largest frame that it takes, bytes; 0: the default
@@ -401,6 +405,11 @@ func (c *SecondaryConfig) check() error {
 	case c.Spare && c.ReplicateTo.IsZero():
 		return &ConfigError{"--spare: other nodes have to reach a spare that takes the place of one of them: give it " +
 			"--replicate-to, too"}
+	case c.ApplyDelay < 0:
+		return &ConfigError{fmt.Sprintf("--apply-delay %v: give a duration above zero, such as 4h", c.ApplyDelay)}
+	case c.ApplyDelay > 0 && len(c.Moments) > 0:
+		return &ConfigError{"an apply delay and <as-of>: a moment would show what is to be seen later: have the " +
+			"moments served by another node"}
 	case c.SpareAfter < 0:
 		return &ConfigError{fmt.Sprintf("--spare-after %v: give a duration above zero, such as 30s", c.SpareAfter)}
 	case c.MaxRecord <= 0:

@@ -50,6 +50,8 @@ type front interface {
 	Registered() (clients, limit int)
 	// Step has the clients of a moment go on to a later one.
 	Step(ctx context.Context, name string, to filestorage.Moment) error
+	// Show has the clients of a moment see each transaction up to a later one.
+	Show(ctx context.Context, name string, to filestorage.Moment) error
 	// End says why a storage that was withdrawn does not come back.
 	End(name string, why error)
 	// Resized sends the clients of a storage, which is open until it returns, its size after a pack.
@@ -95,6 +97,12 @@ func (f *zeoFront) Offer(name string, st *filestorage.Storage, opt zeo.StorageOp
 		f.log.Error("cannot serve a storage", "storage", name, "error", err, "warning", warning.StorageClosed)
 		withdraw = func() {}
 	}
+	f.arrived(name)
+	return withdraw
+}
+
+// arrived notes that a storage is not waited for any more.
+func (f *zeoFront) arrived(name string) {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if _, first := f.missing[name]; first {
@@ -102,7 +110,6 @@ func (f *zeoFront) Offer(name string, st *filestorage.Storage, opt zeo.StorageOp
 			close(f.ready)
 		}
 	}
-	return withdraw
 }
 
 // Serve is of front. It listens when all storages are open: a client that came before would hear that there is none.
@@ -143,8 +150,16 @@ func (f *zeoFront) Step(ctx context.Context, name string, to filestorage.Moment)
 	return f.server.Step(ctx, name, to)
 }
 
-// End is of front.
-func (f *zeoFront) End(name string, why error) { f.server.End(name, why) }
+// Show is of front.
+func (f *zeoFront) Show(ctx context.Context, name string, to filestorage.Moment) error {
+	return f.server.Show(ctx, name, to)
+}
+
+// End is of front. A storage that has ended is not waited for.
+func (f *zeoFront) End(name string, why error) {
+	f.server.End(name, why)
+	f.arrived(name)
+}
 
 // Resized is of front.
 func (f *zeoFront) Resized(name string) { f.server.Resized(name) }

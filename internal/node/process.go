@@ -172,7 +172,7 @@ func (c *Config) join(p *Process, name string) *Config {
 		c.Logger = c.Logger.With("storage", name)
 	}
 	c.zeo = p.ZEO
-	if c.front = p.front; p.front != nil {
+	if c.front, c.zeoName = p.front, name; p.front != nil {
 		c.clients = p.front.Registered
 		c.offer = func(st *filestorage.Storage, opt zeo.StorageOptions) func() { return p.front.Offer(name, st, opt) }
 		c.setAccess = func(access zeo.Access) { p.front.SetAccess(name, access) }

@@ -72,6 +72,11 @@ func (c *counter) Step(_ context.Context, _ string, to filestorage.Moment) error
 	return nil
 }
 
+func (c *counter) Show(_ context.Context, _ string, to filestorage.Moment) error {
+	c.steps <- to
+	return nil
+}
+
 func (c *counter) End(_ string, why error) { c.ends <- why }
 
 func (c *counter) Resized(name string) { c.resized <- name }

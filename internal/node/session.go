@@ -64,6 +64,9 @@ func (c *PrimaryConfig) addTo(m *member) {
 // addTo gives a member what runs it as this secondary.
 func (c *SecondaryConfig) addTo(m *member) *replicated {
 	m.status = newNodeStatus(roleSecondary, &c.Config)
+	if c.ApplyDelay > 0 {
+		c.delays(c.ApplyDelay)
+	}
 	n := &replicated{c: &c.Config, cfg: *c, starts: state.RoleSecondary, status: m.status, pause: pause.For,
 		self: rand.Text()}
 	m.session, m.now = n.run, &n.now
@@ -162,6 +165,9 @@ func (n *replicated) session(ctx context.Context) (err error) {
 func (s *session) work(ctx context.Context) error {
 	s.files = &files{
 		c: s.c, st: s.st, keep: s.keep, blobs: s.blobs, ends: s.node.StorageFailed, tries: s.node.TriesRoom,
+	}
+	if s.c.delay != nil {
+		s.c.delay.begin(s)
 	}
 	clients, release := s.node.Open()
 	defer release()
@@ -344,6 +350,7 @@ func (s *session) newNode() (*cluster.Node, error) {
 		ReplicationAddr: s.replicationAddr, AdminAddr: s.c.adminAt.String(), Blobs: s.c.Blobs,
 		SharedBlobs: s.blobs.shared != nil, ReadyLag: s.cfg.ReadyLag, Sync: s.c.Sync, Coordinator: coordinator,
 		ReseedAuto: s.c.Reseed == ReseedAuto, SpareAfter: s.cfg.spareAfter(),
+		ApplyDelay: s.cfg.ApplyDelay, Shown: s.c.delay.shownUpTo,
 		Self: s.self, Storage: s.st, State: s.keep, Secret: s.c.read.secret, Dial: s.c.dialServer,
 		MayDial: s.c.mayDial, SetAccess: s.c.setAccess, Stopping: s.c.leaving.Load, Watch: s.c.board,
 		Report: s.status.report, Followers: followersIn,
@@ -366,7 +373,7 @@ func (s *session) options() secondary.Options {
 		MinBackoff: firstWait, Logger: s.c.Logger,
 		SeedThreshold: s.c.SeedThreshold, Compress: s.c.SeedCompress, LearnsFromAny: s.c.Sync.Required == 0,
 	}
-	opt.SeedCopy = s.cfg.SeedCopy
+	opt.SeedCopy, opt.ApplyDelay = s.cfg.SeedCopy, s.cfg.ApplyDelay > 0
 	for _, e := range s.cfg.SeedFrom {
 		opt.SeedFrom = append(opt.SeedFrom, e.String())
 	}

@@ -223,6 +223,9 @@ func (s *session) show(st *admin.Status) {
 			st.NotReady = admin.Known("a spare: it follows nobody while all other nodes have everything")
 		}
 	}
+	if s.c.delay != nil && !s.node.IsPrimary() {
+		s.c.delay.show(st)
+	}
 	if s.replicationServer != nil {
 		server := s.replicationServer.Status()
 		showSecondaries(st, server)

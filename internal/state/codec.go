@@ -47,6 +47,7 @@ const (
 	memberWaits           = "waits"
 	memberSetAside        = "set_aside"
 	memberLearner         = "learner"
+	memberApplyUntil      = "apply_until"
 	memberReseeds         = "reseeds"
 )
 
@@ -154,6 +155,7 @@ func (s *State) members() []member {
 		{memberWaits, "what commits waited for", &s.Waits, true, s.Waits != nil},
 		{memberSetAside, "a list of rewinds", &s.SetAside, true, len(s.SetAside) > 0},
 		{memberLearner, "true or false", &s.Learner, true, s.Learner},
+		{memberApplyUntil, "a tid", &s.ApplyUntil, true, s.ApplyUntil != 0},
 		{memberReseeds, "a list of reseeds", &s.Reseeds, true, len(s.Reseeds) > 0},
 	}
 }

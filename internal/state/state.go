@@ -62,6 +62,8 @@ type State struct {
 	Reseeds []Reseed
 	// Frozen says that a primary takes no transactions until it is thawed.
 	Frozen bool
+	// ApplyUntil is the last transaction that readers of this secondary get to see; 0: nothing holds it there.
+	ApplyUntil zodb.Tid
 	// Learner says that this copy may lack transactions that a node at its place has acknowledged: it was begun anew,
 	// or from older files. Its vote does not count before it has caught up with a primary.
 	Learner bool
@@ -143,7 +145,7 @@ func (s *State) BeginEpoch(e protocol.Epoch) {
 		s.Epochs[i].Voters = nil
 	}
 	s.MaxEpochSeen, s.VotedFor, s.MaxEpochBegun, s.Was, s.Rival, s.Successor = e.Number, s.Node, 0, "", "", ""
-	s.Learner = false
+	s.Learner, s.ApplyUntil = false, 0
 }
 
 // epochsWithVoters is of how many epochs the voters are kept. A former primary that was away for longer waits for a
