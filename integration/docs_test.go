@@ -74,6 +74,9 @@ var docStories = []docStory{
 		"--dry-run", before: "fixture var\n"},
 	{block: "reports.md: zrsd serve --data var/Data.fs --blobs var/blobs --as-of \"2026-01-31 18:00\" --zeo " +
 		"127.0.0.1:8200 --admin 127.0.0.1:8201", before: "fixture var\n"},
+	{block: "reports.md: zrsd diff var/Data.fs \"4h ago\" latest", before: "fixture var\n"},
+	{block: "reports.md: zrsd export var/Data.fs -o site.sqlite --format sqlite --paths", before: "fixture var\n",
+		after: "test -f site/plone.app.contenttypes.content.Document.parquet"},
 	{block: "commands-json.md: curl --unix-socket var/admin -X POST -H 'Zrsd-Command: pack' http://zrsd/pack",
 		before: "fixture var; zrsd serve --data var/Data.fs --blobs var/blobs --zeo 127.0.0.1:8100 " +
 			"--admin var/admin\n"},

@@ -30,7 +30,7 @@ const (
 
 const exitHelp = `Exit codes:
   0    done; for check, verify, heal, blobs, compare and diff: nothing wrong, no difference
-  1    check, verify, recon, heal or blobs: damage; compare, diff, status: a difference; health, doctor: no; drill: failed
+  1    check, verify, recon, heal or blobs: damage; compare, diff, status: a difference; health, doctor, drill: no
   2    wrong usage: an unknown command or flag, a missing or impossible value
   3    something could not be opened: missing, damaged, locked by another process, no permission, address in use
   4    a command to a running server got no answer from that address, or it has no storage of that name

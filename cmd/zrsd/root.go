@@ -67,8 +67,8 @@ func rootCommand() *cobra.Command {
 	addGroup(root, "Inspect:",
 		statusCommand(), healthCommand(), doctorCommand(), reconCommand(), nagiosCommand(), dumpCommand(),
 		compareCommand(), versionCommand())
-	addGroup(root, "Look inside:", classesCommand(), refsCommand(), findCommand(), diffCommand(), duCommand(),
-		graphCommand())
+	addGroup(root, "Look inside:", classesCommand(), refsCommand(), findCommand(), diffCommand(), exportCommand(),
+		duCommand(), graphCommand())
 	addGroup(root, "Check and repair:", checkCommand(), verifyCommand(), healCommand(), blobsCommand(),
 		repozoCommand())
 	return root

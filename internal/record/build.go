@@ -12,7 +12,8 @@ import (
 
 // A builder makes trees of what package pickle has read.
 type builder struct {
-	left       int // how many nodes more
+	left       int  // how many nodes more
+	cut        bool // there were more
 	above      []pickle.Value
 	references []Reference
 }
@@ -26,6 +27,7 @@ func (b *builder) node(v pickle.Value) *Node {
 		return b.count(&Node{Kind: Cycle, Up: up})
 	}
 	if b.left <= 0 || len(b.above) >= maxDepth {
+		b.cut = b.cut || b.left <= 0
 		return &Node{Kind: Cut, Text: "more than is shown"}
 	}
 	b.above = append(b.above, v)
@@ -133,6 +135,7 @@ func (b *builder) nodes(values []pickle.Value) []*Node {
 	list := make([]*Node, 0, min(len(values), max(b.left, 0)+1))
 	for i, v := range values {
 		if b.left <= 0 {
+			b.cut = true
 			return append(list, &Node{Kind: Cut, Text: fmt.Sprintf("%d more items", len(values)-i)})
 		}
 		list = append(list, b.node(v))
@@ -144,6 +147,7 @@ func (b *builder) pairs(items []pickle.Pair) []Pair {
 	list := make([]Pair, 0, min(len(items), max(b.left, 0)+1))
 	for i, p := range items {
 		if b.left <= 0 {
+			b.cut = true
 			cut := &Node{Kind: Cut, Text: fmt.Sprintf("%d more entries", len(items)-i)}
 			return append(list, Pair{cut, cut})
 		}

@@ -27,6 +27,7 @@ type Decoded struct {
 	Args       *Node       `json:"args,omitempty"`
 	State      *Node       `json:"state"`
 	References []Reference `json:"references"` // in the order of the record, one may come several times
+	Cut        bool        `json:"-"`          // it has more values than Limits.Nodes
 }
 
 // Decode reads the record of an object, one of zc.zlibstorage, too.
@@ -55,6 +56,7 @@ func Decode(data []byte, lim Limits) (*Decoded, error) {
 		d.Args = b.node(args)
 	}
 	d.State = b.state(d.Class, state)
+	d.Cut = b.cut
 	b.collect(class, state)
 	d.References = append(d.References, b.references...)
 	return d, nil
