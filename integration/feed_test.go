@@ -22,36 +22,17 @@ func TestAFeedThatIsKilledMissesNothingAndRepeatsNothing(t *testing.T) {
 	s := newSite(t, false)
 	st := s.open(t)
 	defer st.Close()
-	var want []zodb.Tid
-	commit := func(n int) {
-		for range n {
-			txn, err := st.Begin(t.Context(), &zodb.TxnMeta{Description: []byte("/a/page")})
-			if err != nil {
-				t.Fatal(err)
-			}
-			var serial zodb.Tid
-			if len(want) > 0 {
-				serial = want[len(want)-1]
-			}
-			if err := txn.Store(7, serial, []byte("\x80\x03cm\nC\n.N.")); err != nil {
-				t.Fatal(err)
-			}
-			if _, err := txn.Enqueue(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			want = append(want, txn.Tid())
-		}
-	}
+	w := &pageWriter{st: st}
 	out := filepath.Join(s.dir, "changes.jsonl")
 	args := []string{"feed", "--data", s.data, "--output", out}
-	commit(500)
+	w.commit(t, 500)
 	for kill := range 100 {
 		life, cancel := context.WithTimeout(t.Context(), time.Duration(20+2*kill)*time.Millisecond)
 		cmd := exec.CommandContext(life, zrsd, append(args, "--follow")...) // its context kills it
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
-		commit(20)
+		w.commit(t, 20)
 		_ = cmd.Wait() // it was killed
 		cancel()
 	}
@@ -60,13 +41,41 @@ func TestAFeedThatIsKilledMissesNothingAndRepeatsNothing(t *testing.T) {
 		t.Fatalf("%v\n%s", err, text)
 	}
 	got := fedTids(t, out)
-	if len(got) != len(want) {
-		t.Fatalf("the feed has %d transactions of %d", len(got), len(want))
+	if len(got) != len(w.tids) {
+		t.Fatalf("the feed has %d transactions of %d", len(got), len(w.tids))
 	}
-	for i := range want {
-		if got[i] != want[i] {
-			t.Fatalf("transaction %d is %v, want %v", i, got[i], want[i])
+	for i := range w.tids {
+		if got[i] != w.tids[i] {
+			t.Fatalf("transaction %d is %v, want %v", i, got[i], w.tids[i])
 		}
+	}
+}
+
+// A pageWriter commits transactions of one object each.
+type pageWriter struct {
+	st   *filestorage.Storage
+	tids []zodb.Tid
+}
+
+// commit commits n of them, which need not be durable yet.
+func (w *pageWriter) commit(t *testing.T, n int) {
+	t.Helper()
+	for range n {
+		txn, err := w.st.Begin(t.Context(), &zodb.TxnMeta{Description: []byte("/a/page")})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var serial zodb.Tid
+		if len(w.tids) > 0 {
+			serial = w.tids[len(w.tids)-1]
+		}
+		if err := txn.Store(7, serial, []byte("\x80\x03cm\nC\n.N.")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := txn.Enqueue(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		w.tids = append(w.tids, txn.Tid())
 	}
 }
 

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"os/signal"
+	"strings"
 	"syscall"
 	"time"
 
@@ -27,13 +28,16 @@ const feedHelp = `Tells what was committed: one JSON document a transaction, in 
 and their classes: see docs/reports.md. ADDR is the --admin address of a node; a secondary costs the
 primary nothing. --data reads a file instead, beside whatever process writes it.
 
-It begins after --after: a TID, a TIME, latest, or 0 for everything that is in the file. --output and
---http keep a cursor, which counts from the second start on:
+It begins after --after: a TID, a TIME, latest, or 0 for everything that is in the file. --output, --http
+and --to keep a cursor, which counts from the second start on:
 
   --output FILE          appends to FILE, whose last line is the cursor: each transaction is there
                          exactly once, whatever was killed or lost its power
   --http URL             posts each as a CloudEvent, until it is taken; its id is the tid. The cursor
     --cursor FILE        is in FILE: after a crash a transaction may be posted again, with the same id
+  --to nats://HOST:PORT/STREAM/SUBJECT
+                         publishes into a stream of NATS JetStream that nobody else writes, whose last
+                         message is the cursor: each transaction is there exactly once
 
 Without one of these it writes to standard output, and its reader keeps the tid of the last line.
 
@@ -47,6 +51,7 @@ type feedOptions struct {
 	data, blobs          string
 	after                string
 	output, http, cursor string
+	to                   string
 	follow               bool
 	feed                 feed.Options
 	query                admin.FeedQuery
@@ -57,12 +62,13 @@ func feedCommand() *cobra.Command {
 	var opt feedOptions
 	cmd := &cobra.Command{
 		Use: "feed {ADDR [--storage NAME] | --data Data.fs [--blobs DIR]} [--after TID|TIME|latest] [--follow] " +
-			"[--output FILE | --http URL --cursor FILE]",
+			"[--output FILE | --http URL --cursor FILE | --to URL]",
 		Short: "tell other programs what was committed",
 		Long:  feedHelp,
 		Example: "  zrsd feed db2:5001 --after latest --follow --output changes.jsonl\n" +
 			"  zrsd feed --data var/Data.fs --after 2026-01-31 --class 'plone.app.*' --states\n" +
-			"  zrsd feed db2:5001 --follow --http https://index.example/zodb --cursor index.cursor",
+			"  zrsd feed db2:5001 --follow --http https://index.example/zodb --cursor index.cursor\n" +
+			"  zrsd feed db2:5001 --follow --to nats://nats.example:4222/ZODB/zodb.main",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if opt.data != "" {
 				return arguments()(cmd, args)
@@ -86,6 +92,8 @@ func feedCommand() *cobra.Command {
 	flags.StringVar(&opt.output, "output", "", "append to `FILE`, which is the cursor, too")
 	flags.StringVar(&opt.http, "http", "", "post CloudEvents to `URL`")
 	flags.StringVar(&opt.cursor, "cursor", "", "`FILE` of the cursor, for --http")
+	flags.StringVar(&opt.to, "to", "", "publish into a stream of NATS JetStream: nats://HOST:PORT/STREAM/SUBJECT as "+
+		"`URL`")
 	pathVar(flags, &opt.data, "data", "read this `Data.fs`")
 	pathVar(flags, &opt.blobs, "blobs", "its blob `DIR`, for names and sizes of blobs")
 	flags.StringVarP(&opt.storage, "storage", "S", "", "`NAME` of the storage, where there are several")
@@ -101,7 +109,7 @@ func (opt *feedOptions) run(ctx context.Context, args []string, out io.Writer) (
 	if err := opt.begin(); err != nil {
 		return err
 	}
-	sink, closeSink, err := opt.open(out)
+	sink, closeSink, err := opt.open(ctx, out)
 	if err != nil {
 		return cannotOpen(err)
 	}
@@ -121,8 +129,10 @@ func (opt *feedOptions) run(ctx context.Context, args []string, out io.Writer) (
 
 func (opt *feedOptions) check() error {
 	switch {
-	case opt.output != "" && opt.http != "":
-		return errors.New("--output and --http are two places: leave one out, or run two feeds")
+	case opt.output != "" && opt.http+opt.to != "", opt.http != "" && opt.to != "":
+		return errors.New("--output, --http and --to are different places: leave all but one out, or run several feeds")
+	case opt.to != "" && !strings.HasPrefix(opt.to, "nats://") && !strings.HasPrefix(opt.to, "tls://"):
+		return fmt.Errorf("--to %q: give nats://HOST:PORT/STREAM/SUBJECT", opt.to)
 	case (opt.http == "") != (opt.cursor == ""):
 		return errors.New("--http and --cursor belong together: give both")
 	case opt.data == "" && opt.blobs != "":
@@ -147,9 +157,16 @@ func (opt *feedOptions) begin() (err error) {
 }
 
 // open opens where the feed goes to.
-func (opt *feedOptions) open(out io.Writer) (sink feed.Sink, closes func() error, err error) {
+func (opt *feedOptions) open(ctx context.Context, out io.Writer) (sink feed.Sink, closes func() error, err error) {
 	nothing := func() error { return nil }
+	trouble := func(err error) { fmt.Fprintf(opt.log, "zrsd: %v\n", err) }
 	switch {
+	case opt.to != "":
+		s, err := feed.OpenJetStream(ctx, opt.to, trouble)
+		if err != nil {
+			return nil, nil, err
+		}
+		return s, s.Close, nil
 	case opt.output != "":
 		f, err := feed.OpenFile(vfs.OS{}, opt.output)
 		if err != nil {
@@ -159,7 +176,7 @@ func (opt *feedOptions) open(out io.Writer) (sink feed.Sink, closes func() error
 	case opt.http != "":
 		return &feed.HTTP{
 			URL: opt.http, Source: "zrsd/" + opt.storage, Client: &http.Client{Timeout: time.Minute}, Disk: vfs.OS{},
-			File: opt.cursor, Trouble: func(err error) { fmt.Fprintf(opt.log, "zrsd: %v\n", err) },
+			File: opt.cursor, Trouble: trouble,
 		}, nothing, nil
 	}
 	return feed.Writer{To: out}, nothing, nil

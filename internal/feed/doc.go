@@ -4,7 +4,8 @@
 //	storage, or a node's stream ──▶ Document ──▶ Run ──▶ Sink
 //	                                                      ├─ Writer  standard output: the reader keeps the cursor
 //	                                                      ├─ File    the last whole line is the cursor
-//	                                                      └─ HTTP    CloudEvents; the cursor is a file of its own
+//	                                                      ├─ HTTP    CloudEvents; the cursor is a file of its own
+//	                                                      └─ JetStream   the last message is the cursor
 //
 // # Cursor
 //
