@@ -310,7 +310,7 @@ func (f *identityFlags) registerNew(flags *pflag.FlagSet) {
 
 func (f *identityFlags) give(c *node.Config) { c.NewIdentity, c.AsItWas = f.fresh, f.asItWas }
 
-// giveAll does so for every storage that is replicated.
+// giveAll does so for every storage.
 func (f *identityFlags) giveAll(p node.Process) node.Process {
 	for i := range p.Storages {
 		switch st := &p.Storages[i]; {
@@ -318,6 +318,8 @@ func (f *identityFlags) giveAll(p node.Process) node.Process {
 			f.give(&st.Primary.Config)
 		case st.Secondary != nil:
 			st.Secondary.AsItWas = f.asItWas
+		default: // it has an identity where it is archived
+			f.give(&st.Standalone.Config)
 		}
 	}
 	return p

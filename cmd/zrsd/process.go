@@ -67,6 +67,10 @@ func storage(st *config.Storage) node.Storage {
 		Verify: node.VerifyConfig{
 			Interval: st.VerifyInterval.V, Rate: st.VerifyRate.V, Blobs: st.VerifyBlobs.V, ReclaimAge: st.ReclaimAge.V,
 		},
+		Archive: node.ArchiveConfig{
+			URL: st.Archive.URL.V, Interval: st.Archive.Interval.V, Bytes: st.Archive.Bytes.V, Rate: st.Archive.Rate.V,
+			Recipients: st.Archive.Recipients.V,
+		},
 		Heal: st.Heal.V, PackSchedule: st.PackSchedule.V, PackDays: int(st.PackDays.V),
 	}
 	if st.Role == config.Standalone {
@@ -101,10 +105,6 @@ func storage(st *config.Storage) node.Storage {
 	common.MaxPerAddress = int(z.MaxPerAddress.V)
 	common.HandshakeTimeout, common.IdleTimeout = z.HandshakeTimeout.V, z.IdleTimeout.V
 	common.DrainTimeout = z.DrainTimeout.V
-	common.Archive = node.ArchiveConfig{
-		URL: z.Archive.V, Interval: z.ArchiveInterval.V, Bytes: z.ArchiveBytes.V, Rate: z.ArchiveRate.V,
-		Recipients: z.ArchiveRecipients.V,
-	}
 	if st.Role == config.Primary {
 		out.Primary = &node.PrimaryConfig{Config: common, Create: true, ReplicateFrom: z.Members.V}
 		return out

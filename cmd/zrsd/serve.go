@@ -31,6 +31,8 @@ Without a file, the environment of the plone-zeo container image counts: ZEO_POR
 ZEO_INVALIDATION_QUEUE_SIZE and ZEO_PACK_KEEP_OLD, with filestorage/Data.fs and blobstorage below --dir,
 or --data and --blobs. What is missing there is created.
 
+With --archive the storage is archived continuously, as that of a primary is: see docs/backup.md.
+
 SIGTERM and SIGINT stop it. SIGUSR2 reopens the log files, SIGHUP reloads certificates.`
 
 type serveOptions struct {
@@ -38,6 +40,7 @@ type serveOptions struct {
 	line             config.CommandLine
 	makeFolders      bool
 	asOf             string
+	archive          node.ArchiveConfig
 
 	who identityFlags
 }
@@ -67,6 +70,7 @@ func serveCommand() *cobra.Command {
 		"volume")
 	flags.StringVar(&opt.asOf, "as-of", "", "serve the files as of this `MOMENT`, for reading only, beside whatever "+
 		"process writes them")
+	registerArchive(flags, &opt.archive)
 	opt.who.registerNew(flags)
 	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "listen" {
@@ -90,13 +94,27 @@ func (opt *serveOptions) run(ctx context.Context) error {
 	if err != nil {
 		return usage(err)
 	}
-	adapt := opt.who.giveAll
+	adapt := func(p node.Process) node.Process { return opt.archived(opt.who.giveAll(p)) }
+	switch {
+	case opt.archive.URL != "" && opt.line.File != "":
+		return usage(errors.New("--archive with -C: write archive into <filestorage> in the file"))
+	case opt.archive.URL != "" && opt.asOf != "":
+		return usage(errors.New("--archive with --as-of: these files are only read, and archived where they are written"))
+	}
 	if opt.asOf != "" {
 		if adapt, err = opt.onlyAsOf(); err != nil {
 			return err
 		}
 	}
 	return serve(ctx, cfg, adapt)
+}
+
+// archived has the storage archived that the command line names.
+func (opt *serveOptions) archived(p node.Process) node.Process {
+	if opt.archive.URL != "" {
+		p.Storages[0].Standalone.Archive = opt.archive
+	}
+	return p
 }
 
 // onlyAsOf returns what makes of a process one that serves its storage as of a moment, and nothing else.

@@ -89,8 +89,18 @@ type Storage struct {
 	ReclaimAge     Value[time.Duration] // 0: never
 	Heal           Value[string]        // auto, ask or by-role
 
+	Archive     Archive
 	Zlib        Zlib
 	Replication *Replication // nil when alone
+}
+
+// An Archive says where and how a storage is archived.
+type Archive struct {
+	URL        Value[string] // "": it is not
+	Interval   Value[time.Duration]
+	Bytes      Value[int64]
+	Rate       Value[int64] // bytes per second; 0: no limit
+	Recipients Value[[]string]
 }
 
 // A Zlib says which records of zc.zlibstorage clients send and get.
@@ -133,11 +143,6 @@ type Replication struct {
 	Reseed              Value[string]              // ask or auto
 	SeedFrom            Value[[]endpoint.Endpoint] // nil: none
 	SeedArchive         Value[string]              // "": none
-	Archive             Value[string]              // "": none
-	ArchiveInterval     Value[time.Duration]
-	ArchiveBytes        Value[int64]
-	ArchiveRate         Value[int64] // bytes per second; 0: no limit
-	ArchiveRecipients   Value[[]string]
 	Spare               Value[bool]
 	SpareAfter          Value[time.Duration]
 	ApplyDelay          Value[time.Duration]

@@ -215,6 +215,11 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 			"zeo.conf:3:2: quota cannot be honoured: zrsd has no quota"},
 		{"<filestorage>\n path a\n packer x.y\n</filestorage>",
 			"zeo.conf:3:2: packer cannot be honoured: zrsd runs no Python"},
+		{"<filestorage>\n path a\n archive-rate 1MB\n</filestorage>", "zeo.conf:3:2: archive-rate: there is no archive"},
+		{"<filestorage>\n path a\n read-only on\n archive /b\n</filestorage>",
+			"zeo.conf:4:10: archive: a storage that is read-only is archived where it is written"},
+		{zrs("replicate-to ./a\narchive /a\n", " archive /b\n"),
+			"zeo.conf:7:9: archive: <filestorage> has one already"},
 		{"<blobstorage>\n blob-dir b\n</blobstorage>", "zeo.conf:1:1: <blobstorage> needs a <filestorage> inside"},
 		{zrs("replicate-to ./a\n", " read-only on\n"), "zeo.conf:3:12: read-only: a storage in <zrs> writes"},
 		{zrs("", ""), "zeo.conf:1:1: <zrs> needs replicate-to, replicate-from, or both"},
@@ -393,6 +398,25 @@ func TestAServerMayCompressForItsClients(t *testing.T) {
 		}
 		if st := cfg.Storages[0]; st.Name != "7" || st.Path.V != "Data.fs" || st.Zlib != c.want {
 			t.Errorf("%s: %+v", c.text, st)
+		}
+	}
+}
+
+// Where a storage is archived is written in <filestorage>, with any role, or around it in <zrs>.
+func TestTheArchiveOfAStorage(t *testing.T) {
+	const keys = "archive /backup\narchive-interval 5s\narchive-recipients age1a age1b\n"
+	for name, text := range map[string]string{
+		"alone":          "<filestorage>\n path a\n" + keys + "</filestorage>\n",
+		"in the storage": zrs("replicate-to ./a\n", keys),
+		"around it":      zrs("replicate-from ./a\n"+keys, ""),
+	} {
+		cfg, err := load(t, text)
+		if err != nil {
+			t.Fatalf("%s: %v", name, err)
+		}
+		a := cfg.Storages[0].Archive
+		if a.URL.V != "/backup" || a.Interval.V != 5*time.Second || len(a.Recipients.V) != 2 || a.Bytes.V != 8<<20 {
+			t.Errorf("%s: %+v", name, a)
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package config
 
 import (
+	"strings"
 	"time"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
@@ -67,6 +68,10 @@ func (c *checker) filestorage(s *zconfig.Section, st *Storage, around string) {
 	st.VerifyBlobs = get(r, "verify-blobs", interval)
 	st.ReclaimAge = get(r, "reclaim-age", interval)
 	st.Heal = get(r, "heal", oneOf("by-role", "auto", "ask"))
+	st.Archive = r.archive()
+	if url := st.Archive.URL; url.V != "" && st.ReadOnly.V {
+		r.fail(url.from.pos, "archive: a storage that is read-only is archived where it is written: leave it out")
+	}
 }
 
 func (c *checker) blobstorage(s *zconfig.Section, st *Storage, around string) {
@@ -96,6 +101,12 @@ func (c *checker) zrs(s *zconfig.Section, st *Storage) {
 		r.missing("<zrs> needs a <filestorage> or a <blobstorage> inside")
 	} else {
 		c.files(inner, st, r.label)
+	}
+	if a := r.archive(); a.URL.V != "" {
+		if st.Archive.URL.V != "" {
+			r.fail(a.URL.from.pos, "archive: <filestorage> has one already: leave one of them out")
+		}
+		st.Archive = a
 	}
 	if t := r.one("tls"); t != nil {
 		z.TLS = c.tls(t, r.label)
@@ -140,11 +151,6 @@ func (r *reader) replication() *Replication {
 		Reseed:              get(r, "reseed", oneOf("ask", "auto")),
 		SeedFrom:            get(r, "seed-from", connect),
 		SeedArchive:         get(r, "seed-archive", text),
-		Archive:             get(r, "archive", text),
-		ArchiveInterval:     r.above("archive-interval"),
-		ArchiveBytes:        get(r, "archive-bytes", size),
-		ArchiveRate:         get(r, "archive-rate", size),
-		ArchiveRecipients:   get(r, "archive-recipients", words),
 		Spare:               get(r, "spare", boolean),
 		SpareAfter:          r.above("spare-after"),
 		ApplyDelay:          get(r, "apply-delay", interval),
@@ -160,6 +166,20 @@ func (r *reader) replication() *Replication {
 		CoordinatorCertificate: get(r, "coordinator-certificate", path),
 		CoordinatorKey:         get(r, "coordinator-key", path),
 	}
+}
+
+// archive reads what says where and how a storage is archived.
+func (r *reader) archive() Archive {
+	a := Archive{
+		URL: get(r, "archive", text), Interval: r.above("archive-interval"), Bytes: get(r, "archive-bytes", size),
+		Rate: get(r, "archive-rate", size), Recipients: get(r, "archive-recipients", words),
+	}
+	for name, key := range r.keys {
+		if a.URL.V == "" && strings.HasPrefix(name, "archive-") {
+			r.fail(key.Pos, "%s: there is no archive: give its URL in this section", name)
+		}
+	}
+	return a
 }
 
 // above reads a time that must be above zero.

@@ -1,12 +1,39 @@
 package config
 
+import "slices"
+
+// archiveKeys are of the storage, and may be written around it.
+var archiveKeys = []entry{
+	{
+		name: "archive",
+		kind: "string",
+		ours: true,
+		doc: "The URL of an archive to which the storage is archived continuously: a folder " +
+			"(`file:///backup/app`), " +
+			"`s3://bucket/folder`, `gs://…` or `azblob://…`. See docs/backup.md.",
+	},
+	{name: "archive-interval", kind: "time-interval", preset: "10s", ours: true,
+		doc: "How long what was committed may wait to be archived."},
+	{name: "archive-bytes", kind: "byte-size", preset: "8MB", ours: true,
+		doc: "With how much it does not wait."},
+	{name: "archive-rate", kind: "byte-size", preset: "0", ours: true,
+		doc: "The limit of what is written to the archive, per second; 0 for none."},
+	{
+		name: "archive-recipients",
+		kind: "string-list",
+		ours: true,
+		doc: "Public keys of age (`age1…`), with spaces between, for whom the content of the archive is " +
+			"encrypted.",
+	},
+}
+
 var filestorageTable = &table{
 	typ:   "filestorage",
 	named: true,
 	doc: "A Data.fs. Its name is what clients ask for; one storage may have none, and is called `1`. Inside " +
 		"`<zrs>` or " +
 		"`<blobstorage>` the outer name counts.",
-	keys: []entry{
+	keys: slices.Concat([]entry{
 		{name: "path", kind: "existing-dirpath", required: true,
 			doc: "The Data.fs. Where there is none, an empty one is created."},
 		{name: "blob-dir", kind: "existing-dirpath", doc: "The blob directory. Without one blobs are refused."},
@@ -43,7 +70,7 @@ var filestorageTable = &table{
 		{name: "heal", kind: "by-role or auto or ask", preset: "by-role", ours: true,
 			doc: "When damage is replaced by what another node has: `auto`, `ask` (with `zrsd heal`), or `by-role`: " +
 				"`auto` on a secondary, `ask` on a primary; see docs/operations.md."},
-	},
+	}, archiveKeys),
 	gone: map[string]string{
 		"stop": "it is no key of ZODB's configuration: leave it out",
 	},
@@ -102,7 +129,7 @@ var zrsTable = &table{
 		"it is " +
 		"a primary, with both a secondary that has secondaries of its own. At least one is needed.",
 	sections: []string{"filestorage", "blobstorage", "zlibstorage", "serverzlibstorage", "tls"},
-	keys: []entry{
+	keys: slices.Concat([]entry{
 		{name: "replicate-to", kind: "socket-binding-address", doc: "Where secondaries connect."},
 		{name: "replicate-from", kind: "socket-address",
 			doc: "The address of the primary. Ours: several addresses with commas between; they are tried in turn."},
@@ -187,27 +214,6 @@ var zrsTable = &table{
 				"to spare it. A setting of secondaries."},
 		{name: "seed-archive", kind: "string", ours: true,
 			doc: "The URL of an archive from which an empty secondary is filled, before the primary is connected to."},
-		{
-			name: "archive",
-			kind: "string",
-			ours: true,
-			doc: "The URL of an archive to which the storage is archived continuously: a folder " +
-				"(`file:///backup/app`), " +
-				"`s3://bucket/folder`, `gs://…` or `azblob://…`. See docs/backup.md.",
-		},
-		{name: "archive-interval", kind: "time-interval", preset: "10s", ours: true,
-			doc: "How long what was committed may wait to be archived."},
-		{name: "archive-bytes", kind: "byte-size", preset: "8MB", ours: true,
-			doc: "With how much it does not wait."},
-		{name: "archive-rate", kind: "byte-size", preset: "0", ours: true,
-			doc: "The limit of what is written to the archive, per second; 0 for none."},
-		{
-			name: "archive-recipients",
-			kind: "string-list",
-			ours: true,
-			doc: "Public keys of age (`age1…`), with spaces between, for whom the content of the archive is " +
-				"encrypted.",
-		},
 		{name: "spare", kind: "boolean", preset: "false", ours: true,
 			doc: "This secondary follows the primary only while another node of `replicate-from` is out."},
 		{name: "spare-after", kind: "time-interval", preset: "30s", ours: true,
@@ -230,7 +236,7 @@ var zrsTable = &table{
 		{name: "max-frame", kind: "byte-size", preset: "196748", ours: true,
 			doc: "The size limit of a frame of the native protocol on a secondary: the metadata of a transaction. " +
 				"The default is the maximum of the protocol."},
-	},
+	}, archiveKeys),
 	gone: map[string]string{
 		"replication-address": "zc.zrs 2 calls it replicate-to",
 	},

@@ -28,7 +28,7 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *nodeStatus) (err error) {
 		f.waits("the storage is closing")
 		err = errors.Join(err, src.Close())
 	}()
-	keep, err := c.attachedIdentity(ctx, src)
+	keep, err := c.ownIdentity(ctx, src)
 	if err != nil {
 		return errors.Join(err, ln.Close())
 	}
@@ -62,8 +62,8 @@ func (c *PrimaryConfig) attach(ctx context.Context, f *nodeStatus) (err error) {
 	}
 }
 
-// attachedIdentity reads the state file, or makes one.
-func (c *PrimaryConfig) attachedIdentity(ctx context.Context, src source) (*state.Keeper, error) {
+// ownIdentity reads the state file, or makes one, for a node that has no role to claim.
+func (c *Config) ownIdentity(ctx context.Context, src source) (*state.Keeper, error) {
 	id := c.identity()
 	keep, err := id.Load()
 	if err != nil {

@@ -3,6 +3,7 @@ package node
 import (
 	"context"
 	"errors"
+	"fmt"
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
@@ -18,7 +19,10 @@ func (c *StandaloneConfig) check() error {
 		return errNoData
 	}
 	c.onlyRead, c.onlyMoments = c.ReadOnly, c.OnlyMoments
-	return errors.Join(c.checkHeal(), c.Verify.check(), c.checkPacks())
+	if c.Archive.URL != "" && c.ReadOnly {
+		return &ConfigError{"--archive: files that are only read are archived where they are written: leave it out"}
+	}
+	return errors.Join(c.checkHeal(), c.Verify.check(), c.Archive.Check(), c.checkPacks())
 }
 
 // session keeps the storage open for the front until ctx ends.
@@ -44,8 +48,16 @@ func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err erro
 	}
 	defer c.offered(st, zeo.StorageOptions{Access: access})()
 	files := &files{c: &c.Config, st: st, blobs: blobs, tries: func() bool { return !c.ReadOnly }}
+	a, done, err := c.archived(ctx, st, blobs)
+	if err != nil {
+		return err
+	}
+	defer done()
 	f.opened(func(out *admin.Status) {
 		showStorage(&out.Storage, st, time.Now())
+		if a.chain != nil {
+			showChain(&out.Storage, a.chain)
+		}
 		out.ReadOnly = c.ReadOnly
 		showLeft(out, st)
 		if err := st.Ailment(); err != nil {
@@ -57,6 +69,27 @@ func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err erro
 	defer c.verifies(&verifiable{committed: st.Size, blobs: blobs})()
 	files.watch(ctx)
 	return nil
+}
+
+// archived has the storage archived until done is called, if that is wanted. It gets an identity then, as the only node
+// of its history: by that an archive tells it from others.
+func (c *StandaloneConfig) archived(ctx context.Context, st *filestorage.Storage, blobs blobDir) (a archived,
+	done func(), err error) {
+	if c.Archive.URL == "" {
+		return a, func() {}, nil
+	}
+	keep, err := c.ownIdentity(ctx, st)
+	if err != nil {
+		return a, nil, err
+	}
+	if !keep.State().Own() {
+		return a, nil, &StartError{Err: fmt.Errorf("--archive: %s belongs to a cluster, and another node began its last "+
+			"epoch: archive from the primary; or, to go on with these files as a database of its own, move %s away",
+			c.Data, keep.State().Path())}
+	}
+	a = archived{st, keep, c.chain(st, keep), blobs, func() bool { return true }}
+	stop := c.archives(a)
+	return a, func() { stop(); a.chain.Close() }, nil
 }
 
 // forgetWaits is for a node that serves clients without replicating: all commits are acknowledged at once. The state
