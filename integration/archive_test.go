@@ -1,6 +1,9 @@
 package integration
 
 import (
+	"encoding/json"
+	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -90,4 +93,69 @@ func TestAnEmptySecondaryIsFilledFromAnArchive(t *testing.T) {
 	stop(t, secondary)
 	stop(t, primary)
 	mustBeIdentical(t, source, copied)
+}
+
+// A drill restores the latest moment and others of an archive that grows, compares them with the node, and has the real
+// ZEO read them. It leaves nothing. Of an archive that is damaged it says that it cannot be restored.
+func TestADrillRestoresAnArchive(t *testing.T) {
+	s, archive, scratch, addr := newSite(t, true), t.TempDir(), t.TempDir(), freeAddress(t)
+	owner := startOwner(t, s)
+	owner.do(t, "create 5")
+	last := owner.do(t, "commit 5")
+	owner.close(t)
+	node := start(t, "primary", s, "--replicate-to", addr, "--archive", archive, "--archive-interval", "1s")
+	_, err := node.Await(within(t), "everything is archived", func(st *admin.Status) bool {
+		return st.Archive != nil && st.Archive.LastTid != nil && *st.Archive.LastTid == last
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	report := filepath.Join(t.TempDir(), "report.json")
+	drill := []string{"drill", "--scenario", "restore", "--archive", archive, "--node", addr, "--dir", scratch,
+		"--python", python(t), "--report", report, "--seed", "4"}
+	mustRun(t, drill...)
+	var got struct {
+		Held      bool
+		Scenarios []struct{ Restores []restored }
+	}
+	b, err := os.ReadFile(report)
+	if err == nil {
+		err = json.Unmarshal(b, &got)
+	}
+	if err != nil || !got.Held || len(got.Scenarios[0].Restores) != 2 {
+		t.Fatalf("%v\n%s", err, b)
+	}
+	if latest := got.Scenarios[0].Restores[0]; latest.Tid != last.String() || !latest.Writer || latest.Python == 0 {
+		t.Errorf("the latest moment: %+v", latest)
+	}
+	for _, one := range got.Scenarios[0].Restores {
+		if !strings.HasPrefix(one.Node, "the same ") || one.Objects == 0 || one.Objects != one.Python {
+			t.Errorf("%+v", one)
+		}
+	}
+	if left, err := os.ReadDir(scratch); err != nil || len(left) > 0 {
+		t.Errorf("it has left %v, %v", left, err)
+	}
+	segment := filepath.Join(archive, "seg", "00000001", "0000000001")
+	if b, err = os.ReadFile(segment); err == nil {
+		b[len(b)-1] ^= 1
+		err = os.WriteFile(segment, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(within(t), zrsd, drill...).CombinedOutput()
+	if exit := (*exec.ExitError)(nil); !errors.As(err, &exit) || exit.ExitCode() != 1 ||
+		!strings.Contains(string(out), "DID NOT HOLD") {
+		t.Errorf("of a damaged archive: %v\n%s", err, out)
+	}
+	stop(t, node)
+}
+
+// A restored moment, as a report has it.
+type restored struct {
+	Tid, Node string
+	Writer    bool `json:"as_archived"`
+	Objects   int
+	Python    int `json:"python_objects"`
 }

@@ -100,6 +100,8 @@ var notRun = map[string]string{
 	"drills.md: zrsd drill                                             # every scenario once, half a " +
 		"minute to some " +
 		"minutes": "drills take up to an hour, and have tests of their own",
+	"drills.md: zrsd drill --scenario restore --archive s3://backup/app --node db2:5000 --dir /srv/scratch " +
+		"--report restore.html": "it needs a store of Amazon; TestADrillRestoresAnArchive tries it with a folder",
 	"drills.md: zrsd drill --primary db1:5001 --secondary db2:5001,db3:5001 --zeo " +
 		"db1:8100,db2:8100,db3:8100": "as above",
 	"installing.md: apt install ./zrsd_0.9.0-1_amd64.deb        # or: dnf install " +

@@ -17,6 +17,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/internal/drill"
+	"github.com/zrsd/zrsd/internal/drill/restore"
 	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/internal/printable"
 )
@@ -29,6 +30,10 @@ With --primary, --secondary and --zeo it uses an existing cluster, of a staging 
 switches over and back, freezes, and packs. It commits to objects of its own, which are
 garbage afterwards, and asks before it does.
 
+With --scenario restore --archive URL it rehearses a restore instead: the latest moment of the archive and
+one that is drawn are restored into a temporary folder, compared with what was archived and with the
+history of --node, served for reading only, and read by clients. It is not one of all.
+
 Exits with 0 when all guarantees held, and with 1 when one did not; then the folder is kept, and the
 seed repeats the same choices. docs/drills.md says what each scenario does and what it proves.`
 
@@ -40,16 +45,19 @@ type drillOptions struct {
 	keep             bool
 	pythons          []string
 	site             siteFlags
+	restore          restoreFlags
+	scratch          string
 }
 
 func drillCommand() *cobra.Command {
 	var opt drillOptions
 	cmd := &cobra.Command{
-		Use:     "drill [--scenario NAME|all] [--duration D] [--seed N] [--report FILE]",
-		Short:   "rehearse failovers and check the result",
-		Long:    drillHelp,
-		Example: "  zrsd drill --scenario primary-killed --report drill.html",
-		Args:    arguments(),
+		Use:   "drill [--scenario NAME|all] [--duration D] [--seed N] [--report FILE]",
+		Short: "rehearse failovers and check the result",
+		Long:  drillHelp,
+		Example: "  zrsd drill --scenario primary-killed --report drill.html\n" +
+			"  zrsd drill --scenario restore --archive s3://backup/app --node db2:5000 --dir /srv/scratch",
+		Args: arguments(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if !cmd.Flags().Changed("seed") {
 				opt.seed = rand.Uint64() //nolint:gosec // to be repeated, not to be secret
@@ -64,13 +72,19 @@ func drillCommand() *cobra.Command {
 				return usage(errors.New("--sync-secondaries is for clusters of the drill's own: leave it out with " +
 					"--primary"))
 			}
+			if opt.scenario == restore.Name {
+				return opt.restores(cmd)
+			}
+			if opt.restore.url+opt.restore.node != "" {
+				return usage(errors.New("--archive and --node are for --scenario " + restore.Name))
+			}
 			return opt.run(cmd)
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.StringVar(&opt.scenario, "scenario", "all", "`NAME` of one: "+
-		strings.Join(namesOf(append(drill.Scenarios(), drill.Mixed())), ", "))
+		strings.Join(append(namesOf(append(drill.Scenarios(), drill.Mixed())), restore.Name), ", "))
 	flags.DurationVar(&opt.duration, "duration", 0,
 		"repeat each scenario for this long; 0: once")
 	flags.Uint64Var(&opt.seed, "seed", 0, "seed for repeating the same choices; default: a new one each time")
@@ -80,6 +94,8 @@ func drillCommand() *cobra.Command {
 	flags.StringSliceVar(&opt.pythons, "python", nil,
 		"also run real ZEO clients with these Python `INTERPRETERS`; they must find each new primary")
 	flags.BoolVar(&opt.keep, "keep", false, "keep the folder, also when the drill passes")
+	pathVar(flags, &opt.scratch, "dir", "existing `DIR` with room for that folder; default: that of temporary files")
+	opt.restore.register(flags)
 	opt.site.register(flags)
 	return cmd
 }
@@ -147,6 +163,11 @@ func (o *drillOptions) run(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
+	return o.tell(cmd, rep, write)
+}
+
+// tell writes the report.
+func (o *drillOptions) tell(cmd *cobra.Command, rep *drill.Report, write func(*drill.Report, io.Writer) error) error {
 	rep.Version = node.Version()
 	if err := rep.WriteText(cmd.OutOrStdout()); err != nil {
 		return err
@@ -172,7 +193,7 @@ func (o *drillOptions) play(ctx context.Context, perform player, scenarios []dri
 	if err := drill.CheckPythons(ctx, o.pythons); err != nil {
 		return nil, usage(fmt.Errorf("--python: %w", err))
 	}
-	dir, err := os.MkdirTemp("", "zrsd-drill-")
+	dir, err := os.MkdirTemp(o.scratch, "zrsd-drill-")
 	if err != nil {
 		return nil, cannotOpen(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/consistency"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A Report is what a drill has found. Durations are seconds.
@@ -14,6 +15,7 @@ type Report struct {
 	Seed      uint64    `json:"seed"`
 	Sync      int       `json:"sync_secondaries"`
 	Staging   bool      `json:"staging"` // on a cluster that was there
+	Restore   bool      `json:"restore"` // of an archive
 	Begun     time.Time `json:"begun"`
 	Held      bool      `json:"held"`   // whether what is promised held in all scenarios
 	Folder    string    `json:"folder"` // the folder of all files, as long as it is kept
@@ -40,6 +42,7 @@ type Outcome struct {
 	ByHand     int                  `json:"rewound_by_hand"`   // how often an operator had to rewind a node
 	ByItself   int                  `json:"rewound_by_itself"` // how often a node did that
 	Peers      []ClientPause        `json:"zeo_clients"`       // real ones, if there were any
+	Restores   []Restored           `json:"restores,omitempty"`
 
 	Duration       float64                     `json:"duration_seconds"`
 	Events         []Event                     `json:"events"`
@@ -51,6 +54,43 @@ type Outcome struct {
 type Aside struct {
 	Path         string `json:"path"`
 	Transactions int    `json:"transactions"` // that are not in the files of the cluster
+}
+
+// A Restored is a moment that was restored from an archive.
+type Restored struct {
+	Moment       string   `json:"moment"` // latest, or drawn
+	Tid          zodb.Tid `json:"tid"`
+	Generation   uint64   `json:"generation"`
+	Size         int64    `json:"size"` // of the data file
+	Blobs        uint64   `json:"blobs"`
+	Missing      uint64   `json:"blobs_missing"` // that the nodes which archived did not have
+	Seconds      float64  `json:"seconds"`       // for the restore
+	Transactions uint64   `json:"transactions"`
+	Writer       bool     `json:"as_archived"`    // the history is what its writer said; false: it said nothing of it
+	Node         string   `json:"node,omitempty"` // what a node says of it; empty: none was asked
+	Objects      int      `json:"objects"`        // that a client has read
+	Python       int      `json:"python_objects"` // likewise, in Python
+}
+
+// String is the moment in a line.
+func (r *Restored) String() string {
+	text := fmt.Sprintf("%s: transaction %v (%s), generation %d: %d transactions, %d bytes and %d blobs in %s", r.Moment,
+		r.Tid, r.Tid.Time().UTC().Format("2006-01-02 15:04:05 UTC"), r.Generation, r.Transactions, r.Size, r.Blobs,
+		seconds(r.Seconds))
+	if r.Missing > 0 {
+		text += fmt.Sprintf(", %d blobs were missing when it was archived", r.Missing)
+	}
+	if r.Writer {
+		text += "; the history is what was archived"
+	}
+	if r.Node != "" {
+		text += "; the node: " + r.Node
+	}
+	text += fmt.Sprintf("; a ZEO client has read %d objects", r.Objects)
+	if r.Python > 0 {
+		text += fmt.Sprintf(", one in Python %d", r.Python)
+	}
+	return text
 }
 
 // brief is the outcome in a line.

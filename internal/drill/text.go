@@ -27,6 +27,9 @@ func seconds(s float64) string {
 func (r *Report) WriteText(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(t, "%s\n\n", r.Guarantee())
+	if r.Restore {
+		return r.writeRestores(t, w)
+	}
 	fmt.Fprintln(t, "scenario\tresult\tcommits\tlost\twrong\tfailovers\twrite pause\tread pause\tredundant after")
 	for i := range r.Scenarios {
 		o := &r.Scenarios[i]
@@ -50,6 +53,24 @@ func (r *Report) WriteText(w io.Writer) error {
 	return err
 }
 
+// writeRestores writes what was restored.
+func (r *Report) writeRestores(t *tabwriter.Writer, w io.Writer) error {
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for i := range r.Scenarios {
+		o := &r.Scenarios[i]
+		for k := range o.Restores {
+			fmt.Fprintln(w, printable.Text(o.Restores[k].String()))
+		}
+		if o.Error != "" {
+			fmt.Fprintln(w, "FAILED:", printable.Text(o.Error))
+		}
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", r.Again())
+	return err
+}
+
 // Result is the outcome in a word.
 func (o *Outcome) Result() string {
 	if o.Held {
@@ -62,6 +83,8 @@ func (o *Outcome) Result() string {
 func (r *Report) Guarantee() string {
 	guarantee := "commits do not wait for secondaries: what no secondary had may be set aside, but does not vanish"
 	switch {
+	case r.Restore:
+		guarantee = "what was archived can be restored, and read, as it was"
 	case r.Staging:
 		guarantee = "planned changes lose nothing"
 	case r.Sync > 0:
@@ -76,7 +99,7 @@ func (r *Report) Guarantee() string {
 // Again says how to play the same again.
 func (r *Report) Again() string {
 	text := fmt.Sprintf("The same choices again: --seed %d", r.Seed)
-	if !r.Staging {
+	if !r.Staging && !r.Restore {
 		text += fmt.Sprintf(" --sync-secondaries %d", r.Sync)
 	}
 	if r.Kept {
