@@ -99,7 +99,8 @@ func (opt *serveOptions) run(ctx context.Context) error {
 	case opt.archive.URL != "" && opt.line.File != "":
 		return usage(errors.New("--archive with -C: write archive into <filestorage> in the file"))
 	case opt.archive.URL != "" && opt.asOf != "":
-		return usage(errors.New("--archive with --as-of: these files are only read, and archived where they are written"))
+		return usage(errors.New("--archive with --as-of: these files are only read, and archived where they are " +
+			"written"))
 	}
 	if opt.asOf != "" {
 		if adapt, err = opt.onlyAsOf(); err != nil {

@@ -74,9 +74,9 @@ type Restored struct {
 
 // String is the moment in a line.
 func (r *Restored) String() string {
-	text := fmt.Sprintf("%s: transaction %v (%s), generation %d: %d transactions, %d bytes and %d blobs in %s", r.Moment,
-		r.Tid, r.Tid.Time().UTC().Format("2006-01-02 15:04:05 UTC"), r.Generation, r.Transactions, r.Size, r.Blobs,
-		seconds(r.Seconds))
+	text := fmt.Sprintf("%s: transaction %v (%s), generation %d: %d transactions, %d bytes and %d blobs in %s",
+		r.Moment, r.Tid, r.Tid.Time().UTC().Format("2006-01-02 15:04:05 UTC"), r.Generation, r.Transactions, r.Size,
+		r.Blobs, seconds(r.Seconds))
 	if r.Missing > 0 {
 		text += fmt.Sprintf(", %d blobs were missing when it was archived", r.Missing)
 	}

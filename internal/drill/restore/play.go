@@ -17,8 +17,8 @@ import (
 // Name is that of the scenario.
 const Name = "restore"
 
-const about = "The latest moment of an archive and one that is drawn are restored into an empty folder, compared with " +
-	"what the nodes have, and served to clients that read. What was restored is removed again."
+const about = "The latest moment of an archive and one that is drawn are restored into an empty folder, compared " +
+	"with what the nodes have, and served to clients that read. What was restored is removed again."
 
 // Options say what to restore, and how.
 type Options struct {

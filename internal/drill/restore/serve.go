@@ -50,7 +50,9 @@ func (c *copied) serve(ctx context.Context) (err error) {
 	defer func() { err = errors.Join(err, p.Kill()) }() // it only reads
 	up, end := context.WithTimeout(ctx, starting)
 	defer end()
-	_, err = p.Await(up, "it serves what was restored", func(st *admin.Status) bool { return st.Ready && st.ZEO != nil })
+	_, err = p.Await(up, "it serves what was restored", func(st *admin.Status) bool {
+		return st.Ready && st.ZEO != nil
+	})
 	if err != nil {
 		return err
 	}
@@ -115,7 +117,8 @@ func (c *copied) readByPython(ctx context.Context) error {
 	for i := range c.sample {
 		fmt.Fprintln(&oids, c.sample[i].oid, c.sample[i].tid)
 	}
-	cmd := exec.CommandContext(ctx, c.Python, "-c", script, filepath.Join(c.dir, "zeo"), c.moment.Tid.String())
+	args := []string{"-c", script, filepath.Join(c.dir, "zeo"), c.moment.Tid.String()}
+	cmd := exec.CommandContext(ctx, c.Python, args...) //nolint:gosec // the operator names it
 	cmd.Stdin = strings.NewReader(oids.String())
 	cmd.WaitDelay = 5 * time.Second
 	out, err := cmd.CombinedOutput()
