@@ -351,7 +351,7 @@ func (p *promotion) missing(voted []voter, did string) []string {
 	case rule.required == 0:
 		return nil
 	case len(rule.ids) == 0:
-		return []string{fmt.Sprintf("commits wait for %d secondaries without names, and this node has not learned "+
+		return []string{fmt.Sprintf("commits wait for secondaries without names (%d), and this node has not learned "+
 			"their ids since its start, so no node knows which of them have the last commits; promote a node that "+
 			"followed the primary to the end", rule.required)}
 	}

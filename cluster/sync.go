@@ -158,7 +158,7 @@ func (s *syncer) await(ctx context.Context, now *syncWindow, tid zodb.Tid) error
 	begun := time.Now()
 	defer func() { s.waits.Observe(time.Since(begun)) }()
 	waits := s.opt.Watch.Entry("a commit")
-	waits.WaitsForOthers(fmt.Sprintf("%d secondaries to have it", s.opt.Sync.Required))
+	waits.WaitsForOthers(admin.Secondaries(s.opt.Sync.Required) + " to have it")
 	defer waits.Remove()
 	ctx, cancel := now.within(ctx)
 	defer cancel()

@@ -47,7 +47,7 @@ func TestACommitThatWaitsIsAStallUntilItIsTold(t *testing.T) {
 			told := commitOf(b.Context(), b.Node, 7)
 			b.pass(watchdog.Limit)
 			if got := b.opt.Watch.Stalls(time.Now()); len(got) != 1 ||
-				got[0].String() != "a commit waits for 1 secondaries to have it" {
+				got[0].String() != "a commit waits for 1 secondary to have it" {
 				b.Errorf("%s: stalls %v", onTimeout, got)
 			}
 			b.server.acknowledge(7)

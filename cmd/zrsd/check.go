@@ -70,7 +70,7 @@ func (opt *checkOptions) run(ctx context.Context, path string, stdout, stderr io
 			printed = errors.Join(printed, opt.finding(stdout, f))
 		}}
 	if blobs != nil {
-		what.Blobs = blobFiles(blobs)
+		what.Blobs, what.LaterBlobs = blobFiles(blobs), true
 		if what.Partial, err = blobs.Partial(); err != nil {
 			return cannotOpen(err)
 		}

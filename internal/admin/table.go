@@ -230,9 +230,17 @@ func coordinatorText(r *Coordinator) string {
 	return text
 }
 
+// Secondaries says how many there are.
+func Secondaries(n int) string {
+	if n == 1 {
+		return "1 secondary"
+	}
+	return fmt.Sprintf("%d secondaries", n)
+}
+
 // syncText names the secondaries that commits wait for.
 func syncText(s *Sync) string {
-	words := fmt.Sprintf("%d secondaries", s.Required)
+	words := Secondaries(s.Required)
 	if len(s.Names) > 0 {
 		words = fmt.Sprintf("%d of %s", s.Required, clean(strings.Join(s.Names, ", ")))
 	}

@@ -80,8 +80,8 @@ func (c *conditions) sync(st *Status, s *Sync) {
 		}
 	}
 	if st.Role == "primary" && connected < s.Required {
-		c.add(warning.SyncImpossible, "", "commits wait for %d secondaries, and %d of those that count are connected",
-			s.Required, connected)
+		c.add(warning.SyncImpossible, "", "commits wait for %s, and of those that count %d are connected",
+			Secondaries(s.Required), connected)
 	}
 }
 

@@ -54,6 +54,10 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 		files++
 		c.blobFile(file)
 	}
+	if c.later != 0 {
+		c.endMissing(&c.later, "there is a blob of this transaction, and the file ends before it, or it was never "+
+			"committed, or it has still to come to this copy")
+	}
 	for i := range c.blobs {
 		b := &c.blobs[i]
 		switch {
@@ -82,5 +86,7 @@ func (c *checker) blobFile(file BlobFile) {
 	case file.Tid <= c.highest: // a later one is of a transaction that was committed since the check began
 		c.report(Finding{Warning, KindBlobOrphaned, nil, at(file.Tid), at(file.Oid),
 			fmt.Sprintf("no revision has the file %s: it only takes up space, move it away", file.Path)})
+	case c.opt.LaterBlobs && file.Tid < c.before:
+		c.later = max(c.later, file.Tid)
 	}
 }

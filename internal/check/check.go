@@ -29,6 +29,9 @@ type Options struct {
 	Partial bool
 	// Seen is the last transaction that the file is known to have had, as by its state file; 0: none is known.
 	Seen zodb.Tid
+	// LaterBlobs takes a blob of a transaction after the last one for a sign that the file was longer. A secondary may
+	// have blobs before their transactions.
+	LaterBlobs bool
 	// Quick skips the data of records: structure, pointers and the index are checked, unreadable sectors are not found.
 	Quick bool
 	// Report is called with each finding.
@@ -49,7 +52,12 @@ func Run(ctx context.Context, opt Options) (Summary, error) {
 		clock = opt.Now
 	}
 	var err error
-	if c.future, err = zodb.TidFromTime(clock().Add(tolerance)); err != nil {
+	begun := clock()
+	c.future, err = zodb.TidFromTime(begun.Add(tolerance))
+	if err == nil {
+		c.before, err = zodb.TidFromTime(begun.Add(-tolerance))
+	}
+	if err != nil {
 		return c.sum, fmt.Errorf("reading the clock: %w", err)
 	}
 	c.loadIndex() // before the file, so that the index is not newer than what is seen of the file
@@ -90,6 +98,8 @@ type checker struct {
 
 	highest zodb.Tid // of all transactions
 	future  zodb.Tid // what is above has not been yet
+	before  zodb.Tid // what is below was before the check began
+	later   zodb.Tid // the highest tid of a blob that should have been in the file then; 0: there is none
 }
 
 func (c *checker) run(ctx context.Context) error {

@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+	"time"
 
 	"github.com/zrsd/zrsd/internal/check"
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -222,6 +223,38 @@ func TestAFileThatEndsBeforeWhatWasSeenIsSuspect(t *testing.T) {
 		_, damage, warnings := run(t, check.Options{Path: path, Seen: seen})
 		if len(damage) > 0 || !slices.Equal(warnings, want) {
 			t.Errorf("%v was seen: %v, %v", seen, damage, warnings)
+		}
+	}
+}
+
+// So does a blob of a transaction that is after the last one of the file. One of now is of a commit that goes on, or
+// of a transaction that came since the check began.
+func TestABlobOfALaterTransactionMakesTheEndSuspect(t *testing.T) {
+	path, _ := copyFixture(t, "undo")
+	sum, _, _ := run(t, check.Options{Path: path})
+	now := sum.LastTid.Time().Add(time.Hour)
+	tid := func(ago time.Duration) zodb.Tid {
+		tid, err := zodb.TidFromTime(now.Add(-ago))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return tid
+	}
+	for name, c := range map[string]struct {
+		blob zodb.Tid
+		want []check.Kind
+	}{
+		"of now":                 {tid(time.Second), nil},
+		"of a clock ahead":       {tid(-time.Hour), nil},
+		"of half an hour before": {tid(30 * time.Minute), []check.Kind{check.KindEndMissing}},
+	} {
+		blobs := func(yield func(check.BlobFile, error) bool) {
+			yield(check.BlobFile{Oid: 1, Tid: c.blob, Path: "blob"}, nil)
+		}
+		_, damage, warnings := run(t, check.Options{Path: path, Blobs: blobs, LaterBlobs: true,
+			Now: func() time.Time { return now }})
+		if len(damage) > 0 || !slices.Equal(warnings, c.want) {
+			t.Errorf("%s: %v, %v", name, damage, warnings)
 		}
 	}
 }

@@ -148,7 +148,7 @@ func statusLine(name string, st *admin.Status) string {
 		}
 	}
 	if n := len(st.Secondaries); n > 0 {
-		words = append(words, fmt.Sprintf("%d secondaries", n))
+		words = append(words, admin.Secondaries(n))
 	}
 	if !st.Ready && st.NotReady != nil {
 		words = append(words, "not ready: "+strings.ReplaceAll(*st.NotReady, "\n", " "))
