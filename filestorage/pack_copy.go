@@ -69,6 +69,9 @@ func (p *packer) copyKeptOf(w *walker) error {
 			return nil
 		}
 		if !p.keeps(r.Oid, r.pos) {
+			if p.blobs == nil {
+				return nil
+			}
 			return p.noteDropped(w, &r)
 		}
 		if tloc == 0 {
@@ -214,9 +217,6 @@ func (p *packer) endSync() error {
 // noteDropped notes a record that is not kept if it has a blob of its own. A transaction may have stored an object
 // twice, with one blob.
 func (p *packer) noteDropped(w *walker, r *record) error {
-	if p.blobs == nil {
-		return nil
-	}
 	from := *r
 	var err error
 	if r.PLen == 0 {

@@ -11,7 +11,7 @@ They work with the files, beside a running server too, or have a running node do
 
 func blobsCommand() *cobra.Command {
 	cmd := &cobra.Command{
-		Use:     "blobs audit|recover|convert",
+		Use:     "blobs audit|recover|convert|stats|push|pull|verify",
 		Short:   "audit, convert, recover and count the blobs of a storage",
 		Long:    blobsHelp,
 		Example: "  zrsd blobs audit var/Data.fs --blobs var/blobs",
@@ -23,7 +23,7 @@ func blobsCommand() *cobra.Command {
 			return cmd.Help()
 		},
 	}
-	cmd.AddCommand(blobsAuditCommand(), blobsRecoverCommand(), blobsConvertCommand())
+	cmd.AddCommand(blobsAuditCommand(), blobsRecoverCommand(), blobsConvertCommand(), blobsStatsCommand())
 	cmd.AddCommand(blobsPushCommand(), blobsPullCommand(), blobsVerifyCommand())
 	return cmd
 }

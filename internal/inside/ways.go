@@ -1,6 +1,10 @@
 package inside
 
-import "slices"
+import (
+	"slices"
+
+	"github.com/zrsd/zrsd/zodb"
+)
 
 // none is the parent of what cannot be reached, and of the root.
 const none = ^uint32(0)
@@ -58,6 +62,21 @@ func (w *ways) path(number uint32) []uint32 {
 	}
 	slices.Reverse(path)
 	return path
+}
+
+// Referrer returns the class of the object that refers to another one on a shortest way from the root; false where there
+// is none.
+func (s *Survey) Referrer(oid zodb.Oid) (class string, ok bool) {
+	number, ok := s.oids.number(oid)
+	if !ok {
+		return "", false
+	}
+	parent := s.walk().parent[number]
+	if parent == none {
+		return "", false
+	}
+	own, _ := s.class(parent)
+	return s.name(own), true
 }
 
 // sums returns, by number, the bytes of each object and of all that is reached through it.
