@@ -28,6 +28,7 @@ type CurrentVisit struct {
 	// Visit is called for each current record, by a worker with this number. An error ends the visit.
 	Visit    func(worker int, r *CurrentRecord) error
 	Progress func(done, total int64) // called now and then, in bytes; may be nil
+	Begin    func()                  // is what each goroutine of the visit does first; may be nil
 }
 
 const (
@@ -65,12 +66,17 @@ func (s *Storage) VisitCurrent(ctx context.Context, v CurrentVisit) error {
 		free <- &block{buf: make([]byte, min(blockLen, r.end))}
 	}
 	group, ctx := errgroup.WithContext(ctx)
+	if v.Begin == nil {
+		v.Begin = func() {}
+	}
 	group.Go(func() error {
 		defer close(full)
+		v.Begin()
 		return r.read(ctx, free, full)
 	})
 	for worker := range v.Workers {
 		group.Go(func() error {
+			v.Begin()
 			for b := range full {
 				if err := r.work(ctx, worker, b); err != nil {
 					return err

@@ -1,37 +1,46 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"os/signal"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
 
+	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/inside"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
 const insideHelp = `Data.fs may be any copy or backup, or the file of a running server: it is read once, by all cores,
-without a lock and as of its last commit. Nothing in it is executed, and the site's code is not needed.`
+without a lock and as of its last commit. Nothing in it is executed, and the site's code is not needed.
+ADDR, the admin address of a node, has the node do that, one question at a time, while its clients go first.`
 
 // insideOptions are what commands have in common that look into a storage.
 type insideOptions struct {
-	json  bool
+	askFlags
 	limit int
 }
 
 func (opt *insideOptions) register(flags *pflag.FlagSet, limit int) {
-	flags.SortFlags = false
+	opt.askFlags.register(flags)
+	flags.Lookup("json").Usage = "print the answer as JSON, see docs/inside.md"
 	flags.IntVarP(&opt.limit, "limit", "n", limit, "list at most `N` of each kind")
-	flags.BoolVar(&opt.json, "json", false, "print the answer as JSON, see docs/inside.md")
 }
 
 // ask has a question answered, and prints the answer.
 func (opt *insideOptions) ask(cmd *cobra.Command, source string, q inside.Question) (answer any, err error) {
 	q.Limit = opt.limit
 	bar := newProgress(cmd.ErrOrStderr(), "reading")
+	if isNode(source) {
+		return opt.askNode(cmd, source, q, bar)
+	}
 	answer, err = inside.Answer(cmd.Context(), vfs.CleanPath(source), q, inside.Options{Progress: bar.update})
 	bar.clear()
 	if errors.Is(err, inside.ErrQuestion) {
@@ -46,6 +55,39 @@ func (opt *insideOptions) ask(cmd *cobra.Command, source string, q inside.Questi
 	return answer, writeInside(cmd.OutOrStdout(), answer)
 }
 
+// askNode has a node answer.
+func (opt *insideOptions) askNode(cmd *cobra.Command, address string, q inside.Question, bar *progress) (any, error) {
+	if len(q.Others) > 0 {
+		return nil, usage(errors.New("--database: a node looks into its own storage only: leave it out, or give the " +
+			"Data.fs"))
+	}
+	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	addr, dial, err := opt.connect(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	document, err := admin.AskInside(ctx, dial, opt.storage, &q,
+		func(p admin.VerifyProgress) { bar.update(p.Done, p.Total) })
+	bar.clear()
+	if err != nil {
+		return nil, asked("question about what is inside", addr, err)
+	}
+	answer, err := q.DecodeAnswer(document)
+	if err != nil {
+		return nil, asked("answer", addr, fmt.Errorf("%w: its version may be another one", err))
+	}
+	if !opt.json {
+		return answer, writeInside(cmd.OutOrStdout(), answer)
+	}
+	var text bytes.Buffer
+	if err := json.Indent(&text, document, "", "  "); err != nil {
+		return nil, err
+	}
+	_, err = fmt.Fprintln(cmd.OutOrStdout(), text.String())
+	return answer, err
+}
+
 const classesHelp = `Counts the classes of the objects in Data.fs, by what their records say, and how many references
 name each class. A reference carries the class that it believes its object to have. Where the record says
 another class, a process shows the object as the one or the other, depending on how it was reached
@@ -58,11 +100,11 @@ Exit code 1: there are mismatches, or records that cannot be read.`
 func classesCommand() *cobra.Command {
 	var opt insideOptions
 	cmd := &cobra.Command{
-		Use:     "classes Data.fs [--limit N] [--json]",
+		Use:     "classes ADDR|Data.fs [--limit N] [--json]",
 		Short:   "count classes, and find references that believe in other ones",
 		Long:    classesHelp,
-		Example: "  zrsd classes var/Data.fs\n  zrsd classes var/Data.fs --json",
-		Args:    arguments("Data.fs"),
+		Example: "  zrsd classes var/Data.fs\n  zrsd classes 127.0.0.1:5001 --json",
+		Args:    arguments("ADDR|Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			answer, err := opt.ask(cmd, args[0], inside.Question{Ask: inside.AskClasses})
 			if c, ok := answer.(*inside.Census); err == nil && ok && len(c.Mismatches)+len(c.Unread) > 0 {
@@ -92,11 +134,11 @@ func refsCommand() *cobra.Command {
 	var opt insideOptions
 	var others map[string]string
 	cmd := &cobra.Command{
-		Use:     "refs Data.fs [--database NAME=Data.fs]… [--limit N] [--json]",
+		Use:     "refs ADDR|Data.fs [--database NAME=Data.fs]… [--limit N] [--json]",
 		Short:   "find dangling references, and objects that nothing refers to",
 		Long:    refsHelp,
 		Example: "  zrsd refs var/Data.fs\n  zrsd refs var/Data.fs --database catalog=var/catalog.fs",
-		Args:    arguments("Data.fs"),
+		Args:    arguments("ADDR|Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			answer, err := opt.ask(cmd, args[0], inside.Question{Ask: inside.AskRefs, Others: others})
 			if r, ok := answer.(*inside.Refs); err == nil && ok && wrong(r) {
@@ -129,13 +171,13 @@ func findCommand() *cobra.Command {
 	var at string
 	var byTid bool
 	cmd := &cobra.Command{
-		Use:   "find Data.fs {OID | CLASS | TEXT | --tid TID} [--at TID|TIME] [--limit N] [--json]",
+		Use:   "find ADDR|Data.fs {OID | CLASS | TEXT | --tid TID} [--at TID|TIME] [--limit N] [--json]",
 		Short: "find objects, and show what is in them",
 		Long:  findHelp,
 		Example: "  zrsd find var/Data.fs 0x1f --at 2026-01-31\n" +
 			"  zrsd find var/Data.fs plone.registry.registry.Registry\n" +
 			"  zrsd find var/Data.fs --tid 040d353c7d3a5050",
-		Args: arguments("Data.fs", "OID"),
+		Args: arguments("ADDR|Data.fs", "OID"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q, err := findQuestion(args[1], at, byTid)
 			if err != nil {
@@ -193,9 +235,9 @@ func treeCommand(use, short, long, example, ask string, depth, limit int) *cobra
 		Use: use, Short: short, Long: long + "\n\n" + insideHelp, Example: example,
 		Args: func(cmd *cobra.Command, args []string) error {
 			if len(args) < 2 {
-				return arguments("Data.fs")(cmd, args)
+				return arguments("ADDR|Data.fs")(cmd, args)
 			}
-			return arguments("Data.fs", "OID")(cmd, args)
+			return arguments("ADDR|Data.fs", "OID")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
 			q := inside.Question{Ask: ask, Depth: depth}
@@ -216,14 +258,14 @@ func treeCommand(use, short, long, example, ask string, depth, limit int) *cobra
 }
 
 func duCommand() *cobra.Command {
-	return treeCommand("du Data.fs [OID] [--depth N] [--limit N] [--json]", "show which parts of a storage are large",
+	return treeCommand("du ADDR|Data.fs [OID] [--depth N] [--limit N] [--json]", "show which parts of a storage are large",
 		"Sums up the bytes of an object, by default the root, and of all that is reached through it, with its\n"+
 			"largest parts. Each object counts once, where the shortest path from the root leads to it.",
 		"  zrsd du var/Data.fs --depth 3\n  zrsd du var/Data.fs 0x1f", inside.AskUsage, 2, 10)
 }
 
 func graphCommand() *cobra.Command {
-	return treeCommand("graph Data.fs [OID] [--depth N] [--limit N] [--json]",
+	return treeCommand("graph ADDR|Data.fs [OID] [--depth N] [--limit N] [--json]",
 		"draw objects and their references as DOT",
 		"Writes an object, by default the root, and what it refers to as a graph in the language of Graphviz.",
 		"  zrsd graph var/Data.fs 0x1f --depth 3 | dot -Tsvg > graph.svg", inside.AskGraph, 2, 300)

@@ -22,6 +22,7 @@ import (
 	"github.com/zrsd/zrsd/internal/blobtools"
 	"github.com/zrsd/zrsd/internal/feed"
 	"github.com/zrsd/zrsd/internal/heal"
+	"github.com/zrsd/zrsd/internal/inside"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/internal/tlsauth/tlsauthtest"
 	"github.com/zrsd/zrsd/internal/verify"
@@ -46,6 +47,7 @@ type controls struct {
 	query     admin.UndoQuery
 	holding   admin.ApplyUntilRequest
 	held      admin.ApplyUntil
+	inside    func(ctx context.Context, q inside.Question) (any, error)
 }
 
 func (c *controls) Clients(storage string) ([]admin.Client, error) {
@@ -86,6 +88,13 @@ func (c *controls) AuditBlobs(_ context.Context, storage string, found func(*blo
 		}
 	}
 	return &c.audit, c.err
+}
+
+func (c *controls) Inside(ctx context.Context, storage string, q inside.Question,
+	progress func(admin.VerifyProgress)) (any, error) {
+	c.storage = storage
+	progress(admin.VerifyProgress{Done: 1, Total: 2})
+	return c.inside(ctx, q)
 }
 
 func (c *controls) Feed(ctx context.Context, storage string, q admin.FeedQuery, to admin.FeedSink) error {

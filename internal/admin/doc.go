@@ -10,10 +10,11 @@
 //
 //	GET /clients  JSON: the ZEO connections
 //	GET /undo-log JSON: transactions that can be undone
+//	POST /inside  answers a question about what is inside of a storage: JSON lines with parts of a document
 //	POST /feed    JSON lines: the transactions after one, as documents of package feed
 //	POST /pack    packs a storage: JSON lines about its progress, then its result or an error
 //
-// All three take ?storage=NAME. An error is {"error": {"reason": …, "text": …}}.
+// They take ?storage=NAME. An error is {"error": {"reason": …, "text": …}}.
 //
 // The package knows no storage and no role. It declares the struct Status and gets it from a
 // Source, and passes commands to a Control; the node implements both. Nothing is counted here: a number

@@ -46,7 +46,8 @@ func handlerOf(src Source, control Control, past histories, names []string) http
 	registerProbes(mux, src)
 	(&page{src: src, control: control, histories: past, making: make(chan struct{}, maxPages)}).register(mux)
 	if control != nil {
-		(&commands{control, make(chan struct{}, maxListings), make(chan struct{}, maxFeeds)}).register(mux)
+		(&commands{control, make(chan struct{}, maxListings), make(chan struct{}, maxFeeds),
+			make(chan struct{}, maxInside)}).register(mux)
 	}
 	return hostsOf(names).check(mux)
 }

@@ -47,6 +47,14 @@ func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
 // answerLong has something done for as long as somebody waits for it, and answers with lines.
 func answerLong[P, R any](w http.ResponseWriter, r *http.Request, what string,
 	do func(ctx context.Context, progress func(P)) (R, error)) {
+	doLong(w, r, what, do, func(out *lineWriter, result R) {
+		_ = out.write(longLine[P, R]{Result: &result}) // else the client has disconnected
+	})
+}
+
+// doLong is answerLong with a result that is written by tell.
+func doLong[P, R any](w http.ResponseWriter, r *http.Request, what string,
+	do func(ctx context.Context, progress func(P)) (R, error), tell func(*lineWriter, R)) {
 	ctx, cancel := context.WithCancelCause(r.Context())
 	defer cancel(nil)
 	out := &lineWriter{w: w, control: http.NewResponseController(w)}
@@ -54,21 +62,23 @@ func answerLong[P, R any](w http.ResponseWriter, r *http.Request, what string,
 		return // the client has disconnected
 	}
 	var latest atomic.Pointer[P]
-	done := make(chan longLine[P, R], 1)
+	var result R
+	done := make(chan error, 1)
 	go func() {
-		result, err := do(ctx, func(p P) { latest.Store(&p) })
-		if err != nil {
-			done <- longLine[P, R]{Error: refusalOf(err)}
-			return
-		}
-		done <- longLine[P, R]{Result: &result}
+		var err error
+		result, err = do(ctx, func(p P) { latest.Store(&p) })
+		done <- err
 	}()
 	tick := time.NewTicker(progressEvery)
 	defer tick.Stop()
 	for {
 		select {
-		case last := <-done:
-			_ = out.write(last) // the client has disconnected
+		case err := <-done:
+			if err == nil {
+				tell(out, result)
+				return
+			}
+			_ = out.write(longLine[P, R]{Error: refusalOf(err)}) // else the client has disconnected
 			return
 		case <-tick.C:
 			if p := latest.Swap(nil); p != nil {

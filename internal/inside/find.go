@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -32,9 +33,9 @@ type Found struct {
 // A Detail is all about one object.
 type Detail struct {
 	History []Revision      `json:"history"`
-	At      zodb.Tid        `json:"at"` // the revision that is shown
-	Object  *record.Decoded `json:"object"`
-	Text    string          `json:"text"` // its state, for people
+	At      zodb.Tid        `json:"at"`     // the revision that is shown
+	Object  json.RawMessage `json:"object"` // a record.Decoded; null: it cannot be read
+	Text    string          `json:"text"`   // its state, for people
 	Why     string          `json:"why,omitempty"`
 }
 
@@ -122,12 +123,14 @@ func (s *Survey) detail(oid zodb.Oid, at zodb.Tid) (*Detail, error) {
 		return d, nil
 	}
 	d.At = rev.Tid
-	if d.Object, err = record.Decode(rev.Data, record.Limits{}); err != nil {
+	object, err := record.Decode(rev.Data, record.Limits{})
+	if err != nil {
 		d.Why = err.Error()
 		return d, nil //nolint:nilerr // it is the answer
 	}
-	d.Text = d.Object.State.String()
-	return d, nil
+	d.Text = object.State.String()
+	d.Object, err = json.Marshal(object)
+	return d, err
 }
 
 // referrers lists who refers to an object, the first ones with their names and paths.
@@ -198,7 +201,7 @@ func (s *Survey) FindText(ctx context.Context, text string, limit int) (*Finds, 
 	var mu sync.Mutex
 	var numbers []uint32
 	err := s.st.VisitCurrent(ctx, filestorage.CurrentVisit{
-		Workers: s.opt.Workers, Progress: s.opt.Progress,
+		Workers: s.opt.Workers, Progress: s.opt.Progress, Begin: s.opt.begin,
 		Visit: func(_ int, r *filestorage.CurrentRecord) error {
 			data, err := zlibrecord.Unpack(r.Data, zlibrecord.Limit)
 			if err != nil || !bytes.Contains(data, []byte(text)) {

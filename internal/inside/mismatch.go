@@ -56,7 +56,7 @@ func (s *Survey) mismatches(ctx context.Context, limit int) ([]Mismatch, error) 
 		}
 	}
 	err := s.st.VisitCurrent(ctx, filestorage.CurrentVisit{
-		Workers: s.opt.Workers, Progress: s.opt.Progress,
+		Workers: s.opt.Workers, Progress: s.opt.Progress, Begin: s.opt.begin,
 		Visit: func(worker int, r *filestorage.CurrentRecord) error { return workers[worker].visit(r) },
 	})
 	if err != nil {
@@ -84,7 +84,7 @@ func (s *Survey) mismatches(ctx context.Context, limit int) ([]Mismatch, error) 
 
 func (w *mismatchFinder) visit(r *filestorage.CurrentRecord) error {
 	number, ok := w.oids.number(r.Oid)
-	if !ok || r.Data == nil || r.Err != nil || w.scanner.Read(r.Data, &w.contents) != nil {
+	if !ok || r.Data == nil || r.Err != nil || w.opt.scan(&w.scanner, r.Data, &w.contents) != nil {
 		return nil //nolint:nilerr // told by the first pass
 	}
 	for i := range w.contents.References {

@@ -2,10 +2,12 @@ package inside
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -41,14 +43,50 @@ const (
 // ErrQuestion is in the error of a question that cannot be answered as it is.
 var ErrQuestion = errors.New("not a question about a storage")
 
+// DecodeAnswer reads an answer from its JSON.
+func (q *Question) DecodeAnswer(document []byte) (answer any, err error) {
+	switch q.Ask {
+	case AskClasses:
+		answer = new(Census)
+	case AskRefs:
+		answer = new(Refs)
+	case AskUsage:
+		answer = new(Usage)
+	case AskGraph:
+		answer = new(Graph)
+	default:
+		answer = new(Finds)
+	}
+	err = json.Unmarshal(document, answer)
+	return answer, err
+}
+
 // Answer opens the storage at a path, read-only and without a lock, and answers a question: *Census, *Refs, *Finds,
 // *Usage or *Graph. It can be used beside the process that writes it.
 func Answer(ctx context.Context, path string, q Question, opt Options) (any, error) {
 	if q.Limit < 1 || q.Limit > MaxLimit || q.Depth < 0 || q.Depth > MaxDepth {
 		return nil, fmt.Errorf("a limit of %d and a depth of %d: %w", q.Limit, q.Depth, ErrQuestion)
 	}
+	opt.fill()
+	if !opt.Yield {
+		return q.open(ctx, path, opt)
+	}
+	var answer any
+	done := make(chan error, 1)
+	go func() {
+		opt.begin()
+		done <- recovered.Do(opt.Logger, "a question about what is inside", func() (err error) {
+			answer, err = q.open(ctx, path, opt)
+			return err
+		})
+	}()
+	err := <-done
+	return answer, err
+}
+
+func (q *Question) open(ctx context.Context, path string, opt Options) (any, error) {
 	st, err := filestorage.Open(ctx, path, filestorage.Options{
-		ReadOnly: true, MustExist: true, Progress: opt.Progress,
+		FS: opt.FS, ReadOnly: true, MustExist: true, Progress: opt.Progress,
 	})
 	if err != nil {
 		return nil, err

@@ -10,8 +10,13 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/priority"
+	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/references"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -19,6 +24,34 @@ import (
 type Options struct {
 	Workers  int                     // 0: as many as there are cores
 	Progress func(done, total int64) // in bytes; may be nil
+	FS       vfs.FS                  // nil: the real disk
+	Yield    bool                    // clients of the process go first
+	Logger   hclog.Logger            // nil: silent
+}
+
+// begin is what each goroutine does first.
+func (opt *Options) begin() {
+	if opt.Yield {
+		priority.Lower(priority.Background)
+	}
+}
+
+// fill gives what is not set its default.
+func (opt *Options) fill() {
+	if opt.Workers <= 0 {
+		opt.Workers = runtime.GOMAXPROCS(0)
+		if opt.Yield {
+			opt.Workers = max(1, opt.Workers/2)
+		}
+	}
+	if opt.Logger == nil {
+		opt.Logger = hclog.NewNullLogger()
+	}
+}
+
+// scan reads a record, of which nothing is known.
+func (opt *Options) scan(s *references.Scanner, data []byte, into *references.Contents) error {
+	return recovered.Do(opt.Logger, "reading the record of an object", func() error { return s.Read(data, into) })
 }
 
 // A Survey is what one pass over a storage has found. It is for one goroutine.
@@ -68,9 +101,7 @@ type cross struct {
 // Take makes a survey of the objects of a storage. The storage must take no commits meanwhile, as one that was opened
 // read-only does.
 func Take(ctx context.Context, st *filestorage.Storage, opt Options) (*Survey, error) {
-	if opt.Workers <= 0 {
-		opt.Workers = runtime.GOMAXPROCS(0)
-	}
+	opt.fill()
 	oids := numberOids(st.Oids())
 	if oids.count >= math.MaxUint32 {
 		return nil, fmt.Errorf("%s has more objects than can be numbered", st.Path())
@@ -88,7 +119,7 @@ func Take(ctx context.Context, st *filestorage.Storage, opt Options) (*Survey, e
 		workers[i] = newSurveyor(s)
 	}
 	err := st.VisitCurrent(ctx, filestorage.CurrentVisit{
-		Workers: opt.Workers, Progress: opt.Progress,
+		Workers: opt.Workers, Progress: opt.Progress, Begin: opt.begin,
 		Visit: func(worker int, r *filestorage.CurrentRecord) error { return workers[worker].visit(r) },
 	})
 	if err != nil {
@@ -174,7 +205,7 @@ func (w *surveyor) visit(r *filestorage.CurrentRecord) error {
 		return nil
 	}
 	if err == nil {
-		err = w.scanner.Read(r.Data, &w.contents)
+		err = w.opt.scan(&w.scanner, r.Data, &w.contents)
 	}
 	if err != nil {
 		w.mu.Lock()
