@@ -58,7 +58,7 @@ func rootCommand() *cobra.Command {
 	})
 	root.SetVersionTemplate("zrsd {{.Version}}\n")
 	addGroup(root, "Serve ZEO clients:", serveCommand(), runzeoCommand(), packCommand(), undoLogCommand(),
-		undoCommand(), feedCommand(), clientsCommand(), topCommand(), configCommand())
+		undoCommand(), revertCommand(), feedCommand(), clientsCommand(), topCommand(), configCommand())
 	addGroup(root, "Replicate:", primaryCommand(), secondaryCommand(), applyUntilCommand(), seedCommand(),
 		reseedCommand())
 	addGroup(root, "Back up:", archiveCommand())
