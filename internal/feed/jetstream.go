@@ -92,8 +92,8 @@ func (s *JetStream) resume(ctx context.Context) error {
 		return fmt.Errorf("read message %d of stream %s: %w", state.LastSeq, s.stream, err)
 	}
 	if s.last, err = zodb.ParseTid(msg.Header.Get(tidHeader)); err != nil || msg.Subject != s.subject {
-		return fmt.Errorf("%w: message %d of stream %s, of subject %.100q, is no transaction: a feed needs a stream of "+
-			"its own", errNotOurs, state.LastSeq, s.stream, msg.Subject)
+		return fmt.Errorf("%w: message %d of stream %s, of subject %.100q, is no transaction: a feed needs a stream "+
+			"of its own", errNotOurs, state.LastSeq, s.stream, msg.Subject)
 	}
 	return nil
 }
@@ -145,8 +145,8 @@ func (s *JetStream) rest(before zodb.Tid, lines []Line) ([]Line, error) {
 			return lines[i+1:], nil
 		}
 	}
-	return nil, fmt.Errorf("%w: the last message of stream %s is transaction %v, which this feed has not published: is "+
-		"there another feed? Each needs a stream of its own", errNotOurs, s.stream, s.last)
+	return nil, fmt.Errorf("%w: the last message of stream %s is transaction %v, which this feed has not published: "+
+		"is there another feed? Each needs a stream of its own", errNotOurs, s.stream, s.last)
 }
 
 // publish sends lines, each as the next one of the stream, and waits until all are stored. On an error some may be.
