@@ -14,22 +14,20 @@ const partialName = ".cache.zrsd"
 
 const partialText = "This directory is a blob cache: what is not here is on other nodes or in an object store.\n"
 
-// SetPartial notes durably whether blobs that are not here may be elsewhere, because they were evicted. It has to be
-// noted before the first one is. Where the directory is read-only, its owner notes that.
-func (s *Store) SetPartial(partial bool) error {
-	is, err := s.Partial()
-	if err != nil || is == partial || s.readOnly {
+// PartialMarker is the path of the marker in a directory.
+func PartialMarker(dir string) string { return filepath.Join(dir, partialName) }
+
+// MarkPartial notes durably that blobs which are not here may be elsewhere, because they were evicted. It has to be
+// noted before the first one is. Who has brought all of them back removes PartialMarker.
+func (s *Store) MarkPartial() error {
+	if is, err := s.Partial(); is || err != nil {
 		return err
 	}
-	path := filepath.Join(s.dir, partialName)
-	if partial {
-		err = vfs.WriteFileAtomic(s.fs, path, ".tmp", func(f vfs.File) error {
-			_, err := f.WriteAt([]byte(partialText), 0)
-			return err
-		})
-	} else if err = s.fs.Remove(path); err == nil {
-		err = s.fs.SyncDir(s.dir)
-	}
+	path := PartialMarker(s.dir)
+	err := vfs.WriteFileAtomic(s.fs, path, ".tmp", func(f vfs.File) error {
+		_, err := f.WriteAt([]byte(partialText), 0)
+		return err
+	})
 	if err != nil {
 		return fmt.Errorf("note in %s whether the directory is a blob cache: %w", path, err)
 	}
@@ -38,7 +36,7 @@ func (s *Store) SetPartial(partial bool) error {
 
 // Partial reports whether blobs that are not here may be elsewhere.
 func (s *Store) Partial() (bool, error) {
-	_, err := s.fs.Stat(filepath.Join(s.dir, partialName))
+	_, err := s.fs.Stat(PartialMarker(s.dir))
 	switch {
 	case err == nil:
 		return true, nil

@@ -21,7 +21,8 @@ import (
 )
 
 const revertHelp = `Brings objects back to what they were at a moment, all in one new transaction that is committed as a
-client of the server does it. With --subtree also all objects that they referred to then, and so on.
+client of the server does it. With --subtree also all objects that they referred to then, and so on,
+but for what they are in (__parent__).
 ADDR is the address of the primary, admin or ZEO. Nothing is lost: the revert is undone like any other
 transaction, with zrsd undo.
 

@@ -57,7 +57,9 @@ func evicted(t *testing.T, lost int, partial bool) (*site, zodb.Tid) {
 	for oid := range lost {
 		must(t, os.Remove(s.path(zodb.Oid(oid+1), tid)))
 	}
-	must(t, s.store.SetPartial(partial))
+	if partial {
+		must(t, s.store.MarkPartial())
+	}
 	return s, tid
 }
 

@@ -79,6 +79,11 @@ func (s *Survey) namesIn(from zodb.Oid) map[zodb.Oid]string {
 	if err != nil {
 		return nil
 	}
+	return namesOf(data)
+}
+
+// namesOf returns the names of the references of a record.
+func namesOf(data []byte) map[zodb.Oid]string {
 	d, err := record.Decode(data, record.Limits{})
 	if err != nil {
 		return nil

@@ -22,7 +22,7 @@ type History interface {
 }
 
 // A Revert brings objects back to what they were at a moment: the given ones, or with Subtree all that they referred to
-// then, and so on.
+// then, and so on, but for what they are in.
 type Revert struct {
 	To      zodb.Tid // the state after the last transaction up to this one
 	Oids    []zodb.Oid
@@ -48,6 +48,10 @@ type Reverted struct {
 	Why   string     `json:"why,omitempty"`
 	Blob  bool       `json:"blob"`
 }
+
+// parentName is the attribute by which an object of zope.location, and so of Plone, refers to what it is in: that is not
+// of its subtree. By it each subtree would be the whole site.
+const parentName = "__parent__"
 
 // maxReverted bounds the objects of a subtree that are looked at.
 const maxReverted = 1_000_000
@@ -161,8 +165,11 @@ func (w *reverting) walk(ctx context.Context,
 		if err != nil {
 			return nil, fmt.Errorf("references of object %v in transaction %v: %w", oid, tid, err)
 		}
+		names := namesOf(data)
 		for _, ref := range refs {
-			s.add(ref, oid)
+			if names[ref] != parentName {
+				s.add(ref, oid)
+			}
 		}
 		if len(s.order) > maxReverted {
 			return nil, fmt.Errorf("the subtree has more than %d objects: name smaller ones", maxReverted)

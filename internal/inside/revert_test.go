@@ -49,7 +49,12 @@ func recordWith(t *testing.T, class, text string, oids ...zodb.Oid) []byte {
 		b := oid.Bytes()
 		list.Items = append(list.Items, pickle.Persistent{ID: pickle.Tuple{pickle.Bytes(b[:]), global}})
 	}
-	record, err := pickle.DumpRecord(global, list, pickle.Limits{})
+	return dumped(t, global, list)
+}
+
+func dumped(t *testing.T, class pickle.Global, state pickle.Value) []byte {
+	t.Helper()
+	record, err := pickle.DumpRecord(class, state, pickle.Limits{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -101,5 +106,27 @@ func TestARevertSaysWhatBecomesOfEachObjectOfASubtree(t *testing.T) {
 	alone, err := (&Revert{To: 3, Oids: []zodb.Oid{3}}).Plan(t.Context(), h)
 	if err != nil || !slices.Equal(said(alone.Objects), []string{"3 5>1"}) || alone.Conflicts != nil {
 		t.Errorf("an object alone: %+v, %v", alone, err)
+	}
+}
+
+// What an object is in is not of its subtree, although it refers to that: else each subtree would be the whole site.
+func TestTheSubtreeOfAnObjectHasNotWhatItIsIn(t *testing.T) {
+	page := func(text string) []byte {
+		refer := func(oid zodb.Oid) pickle.Value {
+			b := oid.Bytes()
+			return pickle.Persistent{ID: pickle.Tuple{pickle.Bytes(b[:]), pickle.Global{Module: "m", Name: "Doc"}}}
+		}
+		return dumped(t, pickle.Global{Module: "m", Name: "Page"}, &pickle.Dict{Items: []pickle.Pair{
+			{Key: "title", Value: text}, {Key: "__parent__", Value: refer(1)}, {Key: "body", Value: refer(3)},
+		}})
+	}
+	h := fakeHistory{
+		1: {{1, recordWith(t, "m Site", "a", 2)}, {5, recordWith(t, "m Site", "b", 2)}},
+		2: {{1, page("a")}, {5, page("b")}},
+		3: {{1, recordWith(t, "m Doc", "a")}, {5, recordWith(t, "m Doc", "b")}},
+	}
+	p, err := (&Revert{To: 3, Oids: []zodb.Oid{2}, Subtree: true}).Plan(t.Context(), h)
+	if err != nil || len(p.Objects) != 2 || p.Objects[0].Oid != 2 || p.Objects[1].Oid != 3 {
+		t.Errorf("%+v, %v", p, err)
 	}
 }

@@ -80,9 +80,6 @@ func (s *session) openPlaces(ctx context.Context) error {
 	if s.blobs.own == nil {
 		return nil
 	}
-	if err := s.blobs.own.SetPartial(b.CacheSize > 0); err != nil {
-		return &StartError{Err: err}
-	}
 	if b.CacheSize == 0 && b.Store == "" {
 		return nil
 	}

@@ -64,6 +64,27 @@ func (c *Config) missesBlobs(ctx context.Context, f *nodeStatus) error {
 	return nil
 }
 
+// A partialBlobsError says that a blob directory was a blob cache, and would be taken for one with all blobs.
+type partialBlobsError struct{ Dir string }
+
+func (e *partialBlobsError) Error() string {
+	return fmt.Sprintf("blob directory %s was a blob cache: blobs that were evicted are not in it, and clients would "+
+		"hear that they do not exist; give --blob-cache-size as before, or bring all blobs back with zrsd blobs pull "+
+		"or zrsd blobs recover, and then remove %s", e.Dir, blobstore.PartialMarker(e.Dir))
+}
+
+// whole refuses a blob cache where all blobs are expected, and notes that a directory becomes a cache.
+func (c *Config) whole(own *blobstore.Store) error {
+	if c.BlobPlaces.CacheSize > 0 {
+		return own.MarkPartial()
+	}
+	is, err := own.Partial()
+	if err == nil && is {
+		err = &partialBlobsError{own.Dir()}
+	}
+	return err
+}
+
 // openBlobs opens the blob directory, if there is to be one.
 func (c *Config) openBlobs(readOnly bool) (d blobDir, err error) {
 	switch {
@@ -74,6 +95,9 @@ func (c *Config) openBlobs(readOnly bool) (d blobDir, err error) {
 	default:
 		d.own, err = blobstore.Open(c.Blobs, blobstore.Options{FS: c.FS, ReadOnly: readOnly,
 			Logger: c.Logger.Named("blobs")})
+		if err == nil && !readOnly {
+			err = c.whole(d.own)
+		}
 	}
 	if err != nil {
 		return d, &StartError{Err: err}

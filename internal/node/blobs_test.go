@@ -8,6 +8,9 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
+	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
@@ -144,4 +147,20 @@ func TestANewBlobDirectoryIsMadeWhereThereAreNoBlobs(t *testing.T) {
 			t.Error(err)
 		}
 	}
+}
+
+func TestABlobCacheIsNotTakenForAllBlobs(t *testing.T) {
+	c := newSite(t, nodetest.DiskWith(t, 1)).config()
+	c.Blobs, c.BlobPlaces.CacheSize, c.Logger = "blobs", 1000, hclog.NewNullLogger()
+	_, err := c.openBlobs(false)
+	must(t, err)
+
+	c.BlobPlaces.CacheSize = 0
+	var partial *partialBlobsError
+	if e := fails[*StartError](t, runPrimary(t.Context(), PrimaryConfig{Config: c})); !errors.As(e, &partial) {
+		t.Errorf("without a cache size: %v", e)
+	}
+	must(t, c.FS.Remove(blobstore.PartialMarker("blobs")))
+	_, err = c.openBlobs(false)
+	must(t, err)
 }
