@@ -135,18 +135,16 @@ func three(t *testing.T) (a, b, c *clusterNode) {
 	b = sb.start(t, state.RoleSecondary, sa, sc)
 	c = sc.start(t, state.RoleSecondary, sa, sb)
 	a.Await(t, "the primary is ready", nodetest.Ready) // it had to hear that the others know of no identity
-	for _, s := range []*clusterNode{b, c} {
-		s.has(t, a.st.LastTid())
-		s.Await(t, "its vote counts", func(*admin.Status) bool { return !s.keep.State().Learner })
-	}
+	b.has(t, a.st.LastTid())
+	c.has(t, a.st.LastTid())
 	return a, b, c
 }
 
-// has waits until a node has a transaction.
+// has waits until a node has a transaction, and its vote counts: that is noted a moment later.
 func (s *clusterNode) has(t *testing.T, tid zodb.Tid) {
 	t.Helper()
 	s.Await(t, fmt.Sprintf("it has %v", tid), func(st *admin.Status) bool {
-		return st.Storage.LastTid != nil && *st.Storage.LastTid >= tid
+		return st.Storage.LastTid != nil && *st.Storage.LastTid >= tid && !st.Learner
 	})
 }
 

@@ -82,12 +82,12 @@ func TestPromoteIsRefusedWhereAnotherSecondaryIsFurther(t *testing.T) {
 	last := a.commits(t)
 	c.has(t, last)
 	a.End(t)
-	b.StartFollowing()
 	_, err := b.Promote(t.Context(), admin.PromoteRequest{}, silent)
 	refused(t, err, admin.Unsafe, fmt.Sprintf("has more: it has %v", last))
 	if b.IsPrimary() {
 		t.Error("it leads")
 	}
+	b.StartFollowing() // not before: it may get from c what it lacks
 	if _, err := c.Promote(t.Context(), admin.PromoteRequest{}, silent); err != nil {
 		t.Fatal(err)
 	}

@@ -14,7 +14,8 @@ func TestAnExportIsWhatTheRealZODBReadsAtThatMoment(t *testing.T) {
 	data, out := filepath.Join(dir, "Data.fs"), filepath.Join(dir, "site.sqlite")
 	var tid string
 	ask(t, &tid, "export_rows.py", "make", data)
-	cmd := exec.CommandContext(within(t), zrsd, "export", data, "-o", out, "--format", "sqlite", "--as-of", tid, "--paths")
+	cmd := exec.CommandContext(within(t), zrsd, "export", data, "-o", out, "--format", "sqlite", "--as-of", tid,
+		"--paths")
 	if text, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
 	}

@@ -68,7 +68,8 @@ func TestAFeedToJetStreamThatIsKilledMissesAndRepeatsNothing(t *testing.T) {
 func startJetStream(t *testing.T) (address string, stream jetstream.Stream) {
 	t.Helper()
 	srv, err := natsserver.NewServer(&natsserver.Options{
-		Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true, NoLog: true,
+		Host: "127.0.0.1", Port: natsserver.RANDOM_PORT, JetStream: true, StoreDir: t.TempDir(), NoSigs: true,
+		NoLog: true,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -40,8 +40,8 @@ type exportOptions struct {
 func exportCommand() *cobra.Command {
 	var opt exportOptions
 	cmd := &cobra.Command{
-		Use: "export Data.fs -o OUT [--format jsonl|sqlite|parquet] [--as-of MOMENT] [--class CLASS]… [--paths] [--all] " +
-			"[--force] [--json]",
+		Use: "export Data.fs -o OUT [--format jsonl|sqlite|parquet] [--as-of MOMENT] [--class CLASS]… [--paths] " +
+			"[--all] [--force] [--json]",
 		Short: "write the objects of a moment into tables for reports",
 		Long:  exportHelp,
 		Example: "  zrsd export var/Data.fs -o site.sqlite --format sqlite --as-of yesterday --paths\n" +

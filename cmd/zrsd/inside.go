@@ -258,7 +258,8 @@ func treeCommand(use, short, long, example, ask string, depth, limit int) *cobra
 }
 
 func duCommand() *cobra.Command {
-	return treeCommand("du ADDR|Data.fs [OID] [--depth N] [--limit N] [--json]", "show which parts of a storage are large",
+	return treeCommand("du ADDR|Data.fs [OID] [--depth N] [--limit N] [--json]",
+		"show which parts of a storage are large",
 		"Sums up the bytes of an object, by default the root, and of all that is reached through it, with its\n"+
 			"largest parts. Each object counts once, where the shortest path from the root leads to it.",
 		"  zrsd du var/Data.fs --depth 3\n  zrsd du var/Data.fs 0x1f", inside.AskUsage, 2, 10)

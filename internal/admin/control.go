@@ -27,7 +27,8 @@ type Control interface {
 	AuditBlobs(ctx context.Context, storage string, found func(*blobtools.Finding) error,
 		progress func(VerifyProgress)) (*blobtools.Summary, error)
 	// Inside answers a question about what is in a storage: *inside.Census, *inside.Refs, …
-	Inside(ctx context.Context, storage string, q inside.Question, progress func(VerifyProgress)) (answer any, err error)
+	Inside(ctx context.Context, storage string, q inside.Question, progress func(VerifyProgress)) (answer any,
+		err error)
 	// Feed puts transactions into a sink, until the end or until ctx ends.
 	Feed(ctx context.Context, storage string, q FeedQuery, to FeedSink) error
 	// ApplyUntil says how far clients of a secondary with an apply delay get to see.

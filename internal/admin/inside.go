@@ -100,8 +100,8 @@ func insideValues(q *inside.Question) url.Values {
 		"limit": {strconv.Itoa(q.Limit)}, "depth": {strconv.Itoa(q.Depth)}}
 }
 
-// AskInside has a node answer a question about what is in a storage, and returns the JSON document. The answer ends when
-// ctx does.
+// AskInside has a node answer a question about what is in a storage, and returns the JSON document. The answer ends
+// when ctx does.
 func AskInside(ctx context.Context, dial Dialer, storage string, q *inside.Question, tell func(VerifyProgress)) (
 	document []byte, err error) {
 	values := insideValues(q)

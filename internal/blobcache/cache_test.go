@@ -174,7 +174,7 @@ func TestWhatIsNowhereElseStays(t *testing.T) {
 	}
 }
 
-// TestWhatIsNowhereElseAnyMoreStays: a node that gave a blob is lost, and what is in the cache is all that is left of it.
+// TestWhatIsNowhereElseAnyMoreStays: a node that gave a blob is lost, and what is in the cache is all that is left.
 func TestWhatIsNowhereElseAnyMoreStays(t *testing.T) {
 	s := &source{n: 20, size: 100, keeps: true}
 	d := newCache(t, simdisk.New(), 1000, s)

@@ -15,8 +15,9 @@
 // # What may go
 //
 // A blob goes only when a source that keeps blobs was asked just now and has it with the same size. That it came from
-// there is not enough: the node may be lost since. Another cache is no such source: two caches must not each rely on the other. So a blob
-// that was committed here stays until it is somewhere else, and nothing about that has to be written down.
+// there is not enough: the node may be lost since. Another cache is no such source: two caches must not each rely on
+// the other. So a blob that was committed here stays until it is somewhere else, and nothing about that has to be
+// written down.
 //
 // # What an answer means
 //

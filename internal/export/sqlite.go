@@ -53,7 +53,7 @@ func (w *database) table(ctx context.Context, name string, columns []Column) (ta
 		defined = append(defined, quoted(c.Name)+" "+sqliteType[c.Type])
 		places = append(places, "?")
 	}
-	create := "CREATE TABLE " + quoted(name) + " (" + strings.Join(defined, ", ") + ")"
+	create := "CREATE TABLE " + quoted(name) + " (" + strings.Join(defined, ", ") + ")" //nolint:gosec // quoted
 	if _, err := w.db.ExecContext(ctx, create); err != nil {
 		return nil, fmt.Errorf("create table %s: %w", name, err)
 	}
@@ -61,8 +61,8 @@ func (w *database) table(ctx context.Context, name string, columns []Column) (ta
 	if err != nil {
 		return nil, err
 	}
-	statement := fmt.Sprintf("INSERT INTO %s VALUES (%s)", quoted(name), strings.Join(places, ", "))
-	insert, err := tx.PrepareContext(ctx, statement) //nolint:gosec // the name is quoted
+	statement := "INSERT INTO " + quoted(name) + " VALUES (" + strings.Join(places, ", ") + ")" //nolint:gosec // quoted
+	insert, err := tx.PrepareContext(ctx, statement)
 	if err != nil {
 		return nil, errors.Join(err, tx.Rollback())
 	}

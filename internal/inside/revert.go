@@ -49,8 +49,8 @@ type Reverted struct {
 	Blob  bool       `json:"blob"`
 }
 
-// parentName is the attribute by which an object of zope.location, and so of Plone, refers to what it is in: that is not
-// of its subtree. By it each subtree would be the whole site.
+// parentName is the attribute by which an object of zope.location, and so of Plone, refers to what it is in: that is
+// not of its subtree. By it each subtree would be the whole site.
 const parentName = "__parent__"
 
 // maxReverted bounds the objects of a subtree that are looked at.

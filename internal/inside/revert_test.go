@@ -71,7 +71,7 @@ func TestARevertSaysWhatBecomesOfEachObjectOfASubtree(t *testing.T) {
 		4:  {{1, of("m Doc", "a")}, {5, nil}},                                     // deleted
 		5:  {{1, of("m Doc", "a")}, {5, of("m Doc", "b")}},                        // changed, and taken out
 		6:  {{1, of("m Doc", "a")}, {4, of("m Doc", "b")}, {5, of("m Doc", "a")}}, // the same again
-		7:  {{4, of("m Doc", "a")}},                                               // referred to then, and not in the file any more
+		7:  {{4, of("m Doc", "a")}},                                               // packed away since
 		8:  {{1, of("ZODB.blob Blob", "")}, {4, of("ZODB.blob Blob", "")}},
 		9:  {{1, of("BTrees.OOBTree OOBucket", "a")}, {4, of("BTrees.OOBTree OOBucket", "b")}}, // emptied and dropped
 		10: {{4, of("m Doc", "new", 2)}},

@@ -64,8 +64,8 @@ func (w *ways) path(number uint32) []uint32 {
 	return path
 }
 
-// Referrer returns the class of the object that refers to another one on a shortest way from the root; false where there
-// is none.
+// Referrer returns the class of the object that refers to another one on a shortest way from the root; false where
+// there is none.
 func (s *Survey) Referrer(oid zodb.Oid) (class string, ok bool) {
 	number, ok := s.oids.number(oid)
 	if !ok {

@@ -84,8 +84,8 @@ func (c *StandaloneConfig) archived(ctx context.Context, st *filestorage.Storage
 	}
 	if !keep.State().Own() {
 		return a, nil, &StartError{Err: fmt.Errorf("--archive: %s belongs to a cluster, and another node began its "+
-			"last epoch: archive from the primary; or, to go on with these files as a database of its own, move %s away",
-			c.Data, keep.State().Path())}
+			"last epoch: archive from the primary; or, to go on with these files as a database of its own, move %s "+
+			"away", c.Data, keep.State().Path())}
 	}
 	a = archived{st, keep, c.chain(st, keep), blobs, func() bool { return true }}
 	stop := c.archives(a)

@@ -201,7 +201,8 @@ var Table = []Kind{
 		Title: "A verification has found that the archive cannot be restored as a whole.",
 		Means: "Moments that need what is damaged cannot be restored. Nothing that is archived is ever written again.",
 		Cure: "zrsd archive verify names all that is wrong; bring back what the store has lost, if it can, and " +
-			"verify again; otherwise give --archive another folder, and keep the old one for what can be restored from it",
+			"verify again; otherwise give --archive another folder, and keep the old one for what can be restored " +
+			"from it",
 	},
 	{
 		Code: ArchiveUnverified, Severity: Minor,
