@@ -32,7 +32,7 @@ func TestADelayedSecondaryShowsLaterStopsBeforeAMistakeAndIsPromoted(t *testing.
 	want := readAsOf(t, zeoA, good)
 	mustReach(t, secondary, good)
 	at := filepath.Join(b.dir, "admin")
-	command(t, "apply-until", good.String(), at)
+	command(t, "apply-until", at, good.String())
 	mistake := writer.do(t, "commit 10")
 	mustReach(t, secondary, mistake)
 
@@ -51,7 +51,7 @@ func TestADelayedSecondaryShowsLaterStopsBeforeAMistakeAndIsPromoted(t *testing.
 	}
 
 	reader := startPython(t, "zodb", "zeo_reader.py", "reader", newSite(t, true).blobs, zeoB)
-	command(t, "apply-until", "--resume", at)
+	command(t, "apply-until", at, "--resume")
 	last := writer.do(t, "commit 10")
 	reader.do(t, "see "+last.String())
 	if now := time.Now(); now.Before(last.Time().Add(applyDelay)) {
@@ -65,12 +65,12 @@ func TestADelayedSecondaryShowsLaterStopsBeforeAMistakeAndIsPromoted(t *testing.
 	if err := primary.Kill(); err != nil {
 		t.Fatal(err)
 	}
-	command(t, "apply-until", last.String(), at)
+	command(t, "apply-until", at, last.String())
 	out, err := exec.CommandContext(within(t), zrsd, "promote", at, "--dry-run").CombinedOutput()
 	if err == nil || !strings.Contains(string(out), "apply-until --resume first") {
 		t.Errorf("while it is held it is promoted: %v\n%s", err, out)
 	}
-	command(t, "apply-until", "--resume", at)
+	command(t, "apply-until", at, "--resume")
 	if text := command(t, "promote", at); !strings.Contains(text, "become seen") {
 		t.Errorf("a promotion does not say what it shows:\n%s", text)
 	}

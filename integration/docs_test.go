@@ -72,6 +72,7 @@ var docStories = []docStory{
 			"--admin 127.0.0.1:5001\n"},
 	{block: "blobs.md: zrsd blobs convert var/Data.fs --blobs var/blobs --to bushy " +
 		"--dry-run", before: "fixture var\n"},
+	{block: "blobs.md: zrsd blobs stats var/Data.fs --blobs var/blobs", before: "fixture var\n"},
 	{block: "reports.md: zrsd serve --data var/Data.fs --blobs var/blobs --as-of \"2026-01-31 18:00\" --zeo " +
 		"127.0.0.1:8200 --admin 127.0.0.1:8201", before: "fixture var\n"},
 	{block: "reports.md: zrsd diff var/Data.fs \"4h ago\" latest", before: "fixture var\n"},
@@ -88,11 +89,19 @@ var notRun = map[string]string{
 		"--dry-run": "it needs a store of Amazon; script blobs_store.txtar tries them with a folder",
 	"blobs.md: zrsd blobs recover var/Data.fs --blobs var/blobs --from /srv/client1/blob-cache --from " +
 		"/srv/client2/blob-cache --dry-run": "it needs a backup at /backup; script blobs.txtar tries it",
+	"blobs.md: zrsd blobs audit var/Data.fs --blobs var/cache --store 's3://site-blobs/app?region=eu-central-1'": "it " +
+		"needs a store of Amazon; script blobs.txtar tries it with a folder",
 	"reports.md: nats stream add ZODB --subjects zodb.main --storage file --retention limits --defaults": "it goes " +
 		"on until it is interrupted, and needs a NATS server; TestAFeedToJetStream… has one",
 	"reports.md: zrsd feed db2.example:5001 --after latest --follow --output changes.jsonl": "it goes on " +
 		"until it is " +
 		"interrupted; the tests of the feed try it",
+	"reports.md: zrsd secondary --data copy/Data.fs --blobs copy/blobs --replicate-from db1:5000 --zeo :8300 " +
+		"--apply-delay 4h --admin 127.0.0.1:5002": "it shows something after four hours; TestADelayedSecondary… " +
+		"runs one with less",
+	"reports.md: zrsd undo-log 127.0.0.1:5002 --count 5": "its moments are those of a mistake; as above",
+	"reports.md: zrsd revert 127.0.0.1:5001 --to \"2026-01-31 14:05\" --oid 0x1f --subtree --dry-run": "likewise; " +
+		"TestAClientReadsATreeThatWasReverted reverts one",
 	"README.md: make demo     # needs Go, uses Python 3 where it is there; about a minute": "it is what CI runs",
 	"README.md: zrsd drill --scenario primary-killed --report drill.html": "drills take minutes, have " +
 		"tests of their " +

@@ -31,24 +31,24 @@ type applyUntilOptions struct {
 func applyUntilCommand() *cobra.Command {
 	var opt applyUntilOptions
 	cmd := &cobra.Command{
-		Use:   "apply-until (UNTIL | --resume) ADDR [--before] [--dry-run] [--storage NAME] [--json]",
+		Use:   "apply-until ADDR (UNTIL | --resume) [--before] [--dry-run] [--storage NAME] [--json]",
 		Short: "stop what a delayed secondary shows before a mistake",
 		Long:  applyUntilHelp,
-		Example: "  zrsd apply-until '2026-01-31 14:05' 127.0.0.1:5002\n" +
-			"  zrsd apply-until --before 03f8658030000000 127.0.0.1:5002\n" +
-			"  zrsd apply-until --resume 127.0.0.1:5002",
+		Example: "  zrsd apply-until 127.0.0.1:5002 '2026-01-31 14:05'\n" +
+			"  zrsd apply-until 127.0.0.1:5002 03f8658030000000 --before\n" +
+			"  zrsd apply-until 127.0.0.1:5002 --resume",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if opt.resume {
 				return arguments("ADDR")(cmd, args)
 			}
-			return arguments("UNTIL", "ADDR")(cmd, args)
+			return arguments("ADDR", "UNTIL")(cmd, args)
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
-			req, err := opt.request(args)
+			req, err := opt.request(args[1:])
 			if err != nil {
 				return usage(err)
 			}
-			return opt.run(cmd.Context(), req, args[len(args)-1], cmd.OutOrStdout())
+			return opt.run(cmd.Context(), req, args[0], cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()

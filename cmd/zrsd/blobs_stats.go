@@ -119,7 +119,7 @@ func (opt *blobsStatsOptions) print(w io.Writer, s *blobtools.Stats) error {
 	row := func(name string, c blobtools.Count) { t.line("%10d %16d  %s", c.Blobs, c.Bytes, printable.Line(name)) }
 	row("all that are here", s.All)
 	row("of these: last revisions of their objects", s.Current)
-	row(fmt.Sprintf("of these: the next pack removes them (%d days of history stay)", opt.days), *s.Pack)
+	row(fmt.Sprintf("of these: the next pack removes them (leaving days of history: %d)", opt.days), *s.Pack)
 	row("files that no revision has: zrsd blobs audit", s.Unowned)
 	if s.NotHere > 0 {
 		t.line("%10d %16s  are not here: zrsd blobs audit", s.NotHere, "")

@@ -97,6 +97,9 @@ func (opt *revertOptions) run(ctx context.Context, address string, out io.Writer
 	}
 	defer conn.Close()
 	plan, err := r.Plan(ctx, zeoHistory{conn})
+	if none := (*inside.NoObjectError)(nil); errors.As(err, &none) {
+		return usage(err)
+	}
 	if err != nil {
 		return fmt.Errorf("revert: %w", err)
 	}

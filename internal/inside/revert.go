@@ -12,6 +12,17 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
+// A NoObjectError says that an object that is to be reverted is not there, and was not at the moment.
+type NoObjectError struct {
+	Oid zodb.Oid
+	To  zodb.Tid
+}
+
+func (e *NoObjectError) Error() string {
+	return fmt.Sprintf("there is no object %v now, and there was none at %v: zrsd find knows the oids of objects", e.Oid,
+		e.To)
+}
+
 // A History is a storage whose objects can be read as they are and as they were. A *zodb.POSKeyError says that there is
 // no such object.
 type History interface {
@@ -68,10 +79,13 @@ func (r *Revert) Plan(ctx context.Context, h History) (*RevertPlan, error) {
 		return nil, err
 	}
 	p := new(RevertPlan)
-	for _, oid := range then.order {
+	for i, oid := range then.order {
 		one, err := w.compare(ctx, oid, then)
 		if err != nil {
 			return nil, err
+		}
+		if i < len(w.Oids) && one.Then == 0 && one.Base == 0 {
+			return nil, &NoObjectError{oid, r.To}
 		}
 		_, inside := now.from[oid]
 		p.add(one, inside)

@@ -2,6 +2,7 @@ package inside
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -106,6 +107,10 @@ func TestARevertSaysWhatBecomesOfEachObjectOfASubtree(t *testing.T) {
 	alone, err := (&Revert{To: 3, Oids: []zodb.Oid{3}}).Plan(t.Context(), h)
 	if err != nil || !slices.Equal(said(alone.Objects), []string{"3 5>1"}) || alone.Conflicts != nil {
 		t.Errorf("an object alone: %+v, %v", alone, err)
+	}
+	none := (*NoObjectError)(nil)
+	if _, err := (&Revert{To: 3, Oids: []zodb.Oid{1, 99}}).Plan(t.Context(), h); !errors.As(err, &none) || none.Oid != 99 {
+		t.Errorf("an object that never was: %v", err)
 	}
 }
 
