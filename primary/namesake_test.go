@@ -92,3 +92,28 @@ func TestWhomANodeHasReplacedStaysKnown(t *testing.T) {
 	as("b2", protocol.Position{})
 	p.eventually(t, "on both connections", replaced(2))
 }
+
+// The end of a connection may be noticed only after another node has come in its place.
+func TestWhomANodeHasReplacedIsKnownWhenItLeavesLater(t *testing.T) {
+	src := newSource(plain(1)...)
+	p := start(t, src, Options{})
+	as := func(node string) *client {
+		h := hello(protocol.Position{})
+		h.Name, h.Node = "b", node
+		return follow(t, p.addr, h)
+	}
+	before := as("b1")
+	before.next()
+	before.ack(tidAt(0))
+	p.eventually(t, "it has everything", func(s Status) bool {
+		return len(s.Secondaries) == 1 && s.Secondaries[0].DurableTid == tidAt(0)
+	})
+	as("b2")
+	p.eventually(t, "both are connected", func(s Status) bool {
+		return len(s.Secondaries) == 2 && s.Secondaries[1].SentTid != 0 && s.Secondaries[1].Replaced == nil
+	})
+	before.hangUp()
+	p.eventually(t, "the other one is in its place", func(s Status) bool {
+		return len(s.Secondaries) == 1 && s.Secondaries[0].Replaced != nil && s.Secondaries[0].Replaced.Node == "b1"
+	})
+}

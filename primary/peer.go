@@ -47,6 +47,7 @@ type peer struct {
 	problem         string    // its own, from its last acknowledgement
 	problemKind     string    // see protocol.Ack
 	replaced        *Replaced // the node that was in its place; nil: it is none other, or not known
+	start           zodb.Tid  // after which its stream began; 0: it had nothing
 	evicted         error     // it was closed for another connection; nil: no
 	node            string    // its id; empty: of an older version, or none yet
 	delayed         bool      // its readers see what it has later
@@ -143,7 +144,7 @@ func (c *peer) setState(s State) {
 // streaming notes that the secondary was accepted. What is remembered of an earlier connection of it is out of date.
 func (c *peer) streaming(f *follower) {
 	c.mu.Lock()
-	c.state, c.control = StateLive, f.control
+	c.state, c.control, c.start = StateLive, f.control, f.start
 	if f.seed != nil {
 		c.seed = &f.seed.done
 	}
@@ -153,7 +154,7 @@ func (c *peer) streaming(f *follower) {
 	defer c.p.mu.Unlock()
 	c.p.roster.totals.CatchUps.count(f.seed != nil, f.start, last)
 	if before := c.p.roster.lastOf(c.name); before != nil {
-		c.compareBefore(before, f.start)
+		c.compareBefore(before)
 	} else {
 		c.keepReplaced()
 	}

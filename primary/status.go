@@ -3,7 +3,6 @@ package primary
 import (
 	"maps"
 	"net"
-	"slices"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -176,19 +175,29 @@ func (r *roster) leave(c *peer, last SecondaryStatus, keep bool) {
 	}
 	r.totals.Transactions += last.Transactions
 	r.totals.Bytes += last.Bytes
-	if keep && !r.streams(last.Name) {
+	if !keep {
+		return
+	}
+	live := r.streams(last.Name)
+	if len(live) == 0 {
 		r.forget(last.Name)
 		r.gone = appendBounded(r.gone, last, maxGone)
 	}
+	for _, c := range live { // it came before the end of this one was noticed
+		c.compareBefore(&last)
+	}
 }
 
-// streams reports whether a secondary of that name is connected and accepted.
-func (r *roster) streams(name string) bool {
-	return slices.ContainsFunc(r.peers, func(c *peer) bool {
+// streams returns the connections of secondaries of that name that are accepted.
+func (r *roster) streams(name string) (list []*peer) {
+	for _, c := range r.peers {
 		c.mu.Lock()
-		defer c.mu.Unlock()
-		return c.name == name && c.state == StateLive
-	})
+		if c.name == name && c.state == StateLive {
+			list = append(list, c)
+		}
+		c.mu.Unlock()
+	}
+	return list
 }
 
 // forget drops the gone secondary of that name.

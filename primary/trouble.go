@@ -1,11 +1,11 @@
 package primary
 
 import (
+	"cmp"
 	"net"
 
 	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 // What nodes say of themselves, or what can be seen of them, when a disk of theirs is away.
@@ -35,7 +35,7 @@ func (p *Primary) noteTrouble(addr net.Addr, req *protocol.StatusRequest) {
 		"error", text, "warning", troubleCodes[kind])
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.roster.streams(name) {
+	if len(p.roster.streams(name)) > 0 {
 		return // another process of this name, or an older one, is at work
 	}
 	now := p.opt.now()
@@ -79,15 +79,15 @@ func (c *peer) keepReplaced() {
 	}
 }
 
-// compareBefore notes that a secondary which begins after start has nothing where another node of its name had
-// something: its disk was replaced, or is not mounted. The caller has the mutex of the Primary.
-func (c *peer) compareBefore(before *SecondaryStatus, start zodb.Tid) {
+// compareBefore notes that a secondary had nothing where another node of its name had something: its disk was replaced,
+// or is not mounted. The caller has the mutex of the Primary.
+func (c *peer) compareBefore(before *SecondaryStatus) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	switch {
 	case before.Node == c.node:
-		c.replaced = before.Replaced
-	case before.Node != "" && before.DurableTid != 0 && start == 0:
+		c.replaced = cmp.Or(before.Replaced, c.replaced)
+	case before.Node != "" && before.DurableTid != 0 && c.start == 0:
 		c.replaced = &Replaced{before.Node, before.DurableTid}
 		c.p.loud.Warn(c.log, c.source+" "+c.name, "begun anew", "a secondary has nothing, and a node of its name had "+
 			"transactions: its disk was replaced, or is not mounted", "name", c.name, "node", c.node,
