@@ -89,8 +89,8 @@ var notRun = map[string]string{
 		"--dry-run": "it needs a store of Amazon; script blobs_store.txtar tries them with a folder",
 	"blobs.md: zrsd blobs recover var/Data.fs --blobs var/blobs --from /srv/client1/blob-cache --from " +
 		"/srv/client2/blob-cache --dry-run": "it needs a backup at /backup; script blobs.txtar tries it",
-	"blobs.md: zrsd blobs audit var/Data.fs --blobs var/cache --store 's3://site-blobs/app?region=eu-central-1'": "it " +
-		"needs a store of Amazon; script blobs.txtar tries it with a folder",
+	"blobs.md: zrsd blobs audit var/Data.fs --blobs var/cache --store 's3://site-blobs/app?region=eu-central-1'": "" +
+		"it needs a store of Amazon; script blobs.txtar tries it with a folder",
 	"reports.md: nats stream add ZODB --subjects zodb.main --storage file --retention limits --defaults": "it goes " +
 		"on until it is interrupted, and needs a NATS server; TestAFeedToJetStream… has one",
 	"reports.md: zrsd feed db2.example:5001 --after latest --follow --output changes.jsonl": "it goes on " +

@@ -19,8 +19,8 @@ type NoObjectError struct {
 }
 
 func (e *NoObjectError) Error() string {
-	return fmt.Sprintf("there is no object %v now, and there was none at %v: zrsd find knows the oids of objects", e.Oid,
-		e.To)
+	return fmt.Sprintf("there is no object %v now, and there was none at %v: zrsd find knows the oids of objects",
+		e.Oid, e.To)
 }
 
 // A History is a storage whose objects can be read as they are and as they were. A *zodb.POSKeyError says that there is

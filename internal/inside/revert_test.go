@@ -109,7 +109,8 @@ func TestARevertSaysWhatBecomesOfEachObjectOfASubtree(t *testing.T) {
 		t.Errorf("an object alone: %+v, %v", alone, err)
 	}
 	none := (*NoObjectError)(nil)
-	if _, err := (&Revert{To: 3, Oids: []zodb.Oid{1, 99}}).Plan(t.Context(), h); !errors.As(err, &none) || none.Oid != 99 {
+	_, err = (&Revert{To: 3, Oids: []zodb.Oid{1, 99}}).Plan(t.Context(), h)
+	if !errors.As(err, &none) || none.Oid != 99 {
 		t.Errorf("an object that never was: %v", err)
 	}
 }
