@@ -2,13 +2,12 @@ package blobstore
 
 import (
 	"fmt"
-	"path/filepath"
 
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Evict removes a blob that is somewhere else, too, and the folders that become empty. It is not synced: a blob that
-// comes back in a crash is the same.
+// Evict removes a blob that is somewhere else, too. It is not synced: a blob that comes back in a crash is the same. Its
+// folder stays: a commit that has just published the blob may still have to sync it.
 func (s *Store) Evict(oid zodb.Oid, tid zodb.Tid) error {
 	if s.readOnly {
 		return zodb.ErrReadOnly
@@ -16,25 +15,7 @@ func (s *Store) Evict(oid zodb.Oid, tid zodb.Tid) error {
 	if err := s.fs.Remove(s.path(oid, tid)); err != nil {
 		return fmt.Errorf("remove blob of oid %v tid %v, which is somewhere else: %w", oid, tid, err)
 	}
-	s.leave(filepath.Dir(s.path(oid, tid)))
 	return nil
-}
-
-// leave removes a folder if it is empty, and those above it that become so. What cannot be removed is not empty, or has
-// no effect. No blob is published meanwhile, see prune; while one is, the folder stays, so that none ever waits for the
-// other.
-func (s *Store) leave(dir string) {
-	above, err := foldersAbove(s.dir, dir)
-	if err != nil || !s.publishing.TryLock() {
-		return
-	}
-	defer s.publishing.Unlock()
-	for _, next := range above {
-		if s.fs.Remove(dir) != nil {
-			return
-		}
-		dir = next
-	}
 }
 
 // Came returns when a blob at a path of Walk was written, in nanoseconds since 1970; 0 where that is not known.

@@ -33,5 +33,5 @@
 // # Locks
 //
 // One mutex guards the list of what was used when, and is held for a few instructions; files are opened, removed and
-// looked at without it. Folders that become empty go, unless a blob gets its final name at that moment.
+// looked at without it. Folders that become empty stay.
 package blobcache
