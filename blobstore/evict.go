@@ -6,8 +6,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// Evict removes a blob that is somewhere else, too. It is not synced: a blob that comes back in a crash is the same. Its
-// folder stays: a commit that has just published the blob may still have to sync it.
+// Evict removes a blob that is somewhere else, too. It is not synced: a blob that comes back in a crash is the same.
+// Its folder stays: a commit that has just published the blob may still have to sync it.
 func (s *Store) Evict(oid zodb.Oid, tid zodb.Tid) error {
 	if s.readOnly {
 		return zodb.ErrReadOnly
