@@ -152,6 +152,13 @@ func TestAnExportReplacesOnlyAnExportAndOnlyByForce(t *testing.T) {
 		if err := again(); !errors.As(err, &exists) || exists.Export {
 			t.Errorf("%s: in the place of a folder that is no export: %v", format, err)
 		}
+		opt.Output = filepath.Join(t.TempDir(), "Data.fs")
+		if err := os.WriteFile(opt.Output, []byte("FS30"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if err := again(); !errors.As(err, &exists) || exists.Export {
+			t.Errorf("%s: in the place of a file that is no export: %v", format, err)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package export
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -42,7 +43,7 @@ func prepare(path string, folder, force bool) (*output, error) {
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil:
-		earlier := info.Mode().IsRegular() && !folder || info.IsDir() && folder && isExport(path)
+		earlier := info.Mode().IsRegular() && !folder && isSQLite(path) || info.IsDir() && folder && isExport(path)
 		if !force || !earlier {
 			return nil, &ExistsError{path, earlier}
 		}
@@ -56,6 +57,19 @@ func prepare(path string, folder, force bool) (*output, error) {
 func isExport(folder string) bool {
 	_, err := os.Stat(filepath.Join(folder, manifest))
 	return err == nil
+}
+
+// isSQLite reports whether a file begins as each SQLite database does.
+func isSQLite(path string) bool {
+	const head = "SQLite format 3\x00"
+	f, err := os.Open(path)
+	if err != nil {
+		return false
+	}
+	defer f.Close() //nolint:errcheck // only read
+	b := make([]byte, len(head))
+	_, err = io.ReadFull(f, b)
+	return err == nil && string(b) == head
 }
 
 // remove removes what is at the temporary name.

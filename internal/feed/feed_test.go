@@ -13,6 +13,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -134,6 +135,7 @@ func TestAFileOfAnotherKindIsLeftAlone(t *testing.T) {
 // A server that fails, is busy, or loses its answer gets each event until it has taken it, in order and under one id.
 // What it refuses for good ends the feed, before any later event.
 func TestEventsArePostedUntilTheyAreTaken(t *testing.T) {
+	var mu sync.Mutex // each request may come on a connection of its own
 	var seen []string
 	answers := []int{500, 429, 200, 0, 204, 200, 400}
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -142,6 +144,8 @@ func TestEventsArePostedUntilTheyAreTaken(t *testing.T) {
 			r.Header.Get("Content-Type") != "application/cloudevents+json" || event.SpecVersion != "1.0" {
 			t.Errorf("posted %+v, %v", event, err)
 		}
+		mu.Lock()
+		defer mu.Unlock()
 		seen = append(seen, event.ID[15:])
 		code := answers[0]
 		answers = answers[1:]
@@ -167,6 +171,8 @@ func TestEventsArePostedUntilTheyAreTaken(t *testing.T) {
 	if err := Run(t.Context(), &numbers{cursor, 5}, sink(), nil); err == nil {
 		t.Error("an event was refused, and the feed went on")
 	}
+	mu.Lock()
+	defer mu.Unlock()
 	if want := []string{"1", "1", "1", "2", "2", "3", "4"}; !slices.Equal(seen, want) || troubles != 3 {
 		t.Errorf("posted %v with %d troubles, want %v with 3", seen, troubles, want)
 	}

@@ -105,7 +105,6 @@ func (s *JetStream) Cursor(context.Context) (tid zodb.Tid, ok bool, err error) {
 
 // Put is of Sink. It ends when all lines were taken, when the stream has something else, or with ctx.
 func (s *JetStream) Put(ctx context.Context, lines []Line) error {
-	before := s.last
 	for _, line := range lines {
 		if size := int64(len(line.JSON)); size > s.conn.MaxPayload() {
 			return fmt.Errorf("transaction %v has %d bytes, and the NATS server takes %d: raise its max_payload, or "+
@@ -118,6 +117,7 @@ func (s *JetStream) Put(ctx context.Context, lines []Line) error {
 			return nil
 		}
 		s.trouble(fmt.Errorf("publish to stream %s, asking it where it is: %w", s.stream, err))
+		before := s.last
 		for err = s.resume(ctx); err != nil; err = s.resume(ctx) {
 			if errors.Is(err, errNotOurs) {
 				return err
@@ -131,6 +131,14 @@ func (s *JetStream) Put(ctx context.Context, lines []Line) error {
 		}
 		if lines, err = s.rest(before, lines); err != nil || len(lines) == 0 {
 			return err
+		}
+		if s.last == before { // the stream answers, and takes nothing
+			pause.For(ctx, retry)
+			if ctx.Err() != nil {
+				return context.Cause(ctx)
+			}
+		} else {
+			retry = firstRetry
 		}
 	}
 }

@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -172,4 +173,33 @@ func openError(t *testing.T, address string) error {
 		err = sink.Close()
 	}
 	return err
+}
+
+// A stream that answers and takes nothing, as a full one, is waited for, and continued where it stands.
+func TestAStreamThatIsFullIsWaitedFor(t *testing.T) {
+	s := newNatsStream(t)
+	cfg := jetstream.StreamConfig{
+		Name: "ZODB", Subjects: []string{"zodb.main", "other"}, MaxMsgs: 2, Discard: jetstream.DiscardNew,
+	}
+	resize := func() error { _, err := s.js.UpdateStream(t.Context(), cfg); return err }
+	if err := resize(); err != nil {
+		t.Fatal(err)
+	}
+	refusals := 0
+	sink, err := OpenJetStream(t.Context(), s.address, func(error) {
+		if refusals++; refusals == 2 { // the first time two were taken, the second time none
+			cfg.MaxMsgs = -1
+			if err := resize(); err != nil {
+				t.Error(err)
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = errors.Join(sink.Put(t.Context(), natsLines(1, 4)), sink.Close())
+	want := []string{"1 line 1", "2 line 2", "3 line 3", "4 line 4"}
+	if got := s.tids(t); err != nil || refusals != 2 || !slices.Equal(got, want) {
+		t.Errorf("%q after %d refusals: %v", got, refusals, err)
+	}
 }

@@ -142,17 +142,29 @@ func (c *copied) draw(ctx context.Context, st *filestorage.Storage) error {
 		}
 		o := object{oid, tid, string(data), -1}
 		if zodb.IsBlobRecord(data) {
-			if f, err := st.OpenBlob(oid, tid); err == nil {
-				info, err := f.Stat()
-				if err = errors.Join(err, f.Close()); err != nil {
-					return err
-				}
-				o.blob = info.Size()
+			if o.blob, err = blobSize(st, oid, tid); err != nil {
+				return err
 			}
 		}
 		c.sample = append(c.sample, o)
 	}
 	return nil
+}
+
+// blobSize is that of a blob; -1: there is none, because no node had it when it was archived.
+func blobSize(st *filestorage.Storage, oid zodb.Oid, tid zodb.Tid) (int64, error) {
+	f, err := st.OpenBlob(oid, tid)
+	if none := (*zodb.POSKeyError)(nil); errors.As(err, &none) {
+		return -1, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	info, err := f.Stat()
+	if err = errors.Join(err, f.Close()); err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
 }
 
 // records is a storage without its blobs.
