@@ -56,8 +56,11 @@ func (b *bucket) put(ctx context.Context, key string, c *checked) error {
 		ContentMD5:     c.sums.md5[:],
 		IfNotExist:     true,
 	})
+	if err = classify(err); IsTemporary(err) && b.has(ctx, key) {
+		return ErrExists
+	}
 	if err != nil {
-		return classify(err)
+		return err
 	}
 	attrs, err := b.at.Attributes(ctx, key)
 	switch {
@@ -71,6 +74,14 @@ func (b *bucket) put(ctx context.Context, key string, c *checked) error {
 		return fmt.Errorf("%w: the store has MD5 %x, and %x was sent", ErrDamaged, attrs.MD5, c.sums.md5)
 	}
 	return nil
+}
+
+// has reports whether the store has an object. It is asked after an upload that was not answered: what was uploaded may
+// be there. And a server refuses what exists before it has read the content, which a gateway may turn into an error of
+// its own.
+func (b *bucket) has(ctx context.Context, key string) bool {
+	there, err := b.at.Exists(ctx, key)
+	return err == nil && there
 }
 
 func (b *bucket) readBack(ctx context.Context, key string, c *checked) error {

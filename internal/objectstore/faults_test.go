@@ -64,6 +64,18 @@ func TestFaultsOfAStoreAreSurvivedOrNamed(t *testing.T) {
 			t.Errorf("another content: %v", err)
 		}
 	})
+	t.Run("a gateway that answers no upload hides neither what succeeded nor what was there", func(t *testing.T) {
+		proxy.Make(func(r *http.Request) objectstoretest.Fault {
+			if r.Method == http.MethodPut {
+				return objectstoretest.Fault{Lost: true, Status: http.StatusBadGateway}
+			}
+			return objectstoretest.Fault{}
+		})
+		put(t, s, "gateway", content)
+		if _, err := s.Put(t.Context(), "gateway", bytes.NewReader(content[1:])); !errors.Is(err, objectstore.ErrExists) {
+			t.Errorf("another content: %v", err)
+		}
+	})
 	t.Run("a store that answers nothing is given up", func(t *testing.T) {
 		stalling := quick
 		stalling.Stall, stalling.Attempts = 50*time.Millisecond, 2

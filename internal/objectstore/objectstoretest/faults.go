@@ -17,7 +17,7 @@ import (
 
 // A Fault is what happens to one request. The zero Fault is none.
 type Fault struct {
-	Status int           // the answer is this error, and the server sees nothing
+	Status int           // the answer is this error, and, if it is not Lost, the server sees nothing
 	Cut    int64         // the connection is cut after so many bytes of the answer's body
 	Lost   bool          // the server does what it is asked to do, and the answer is lost
 	Hang   bool          // no answer comes before the client gives up
@@ -99,14 +99,17 @@ func (p *Proxy) serve(t *testing.T, through http.Handler, w http.ResponseWriter,
 		sign(t, r, time.Now(), "another secret")
 	}
 	switch {
+	case f.Lost:
+		through.ServeHTTP(httptest.NewRecorder(), r)
+		if f.Status == 0 {
+			panic(http.ErrAbortHandler)
+		}
+		w.WriteHeader(f.Status)
 	case f.Status != 0:
 		w.WriteHeader(f.Status)
 	case f.Hang:
 		_, _ = io.Copy(io.Discard, r.Body) // else nobody notices that the client leaves
 		<-r.Context().Done()
-	case f.Lost:
-		through.ServeHTTP(httptest.NewRecorder(), r)
-		panic(http.ErrAbortHandler)
 	case f.Cut > 0:
 		through.ServeHTTP(&cutWriter{w, f.Cut}, r)
 	default:
