@@ -336,6 +336,25 @@ func (s *Storage) loadSerial(oid zodb.Oid, tid zodb.Tid, most int64) ([]byte, er
 	return found, err
 }
 
+// OffsetOf returns where in the Data.fs the record of the revision is that tid wrote; *zodb.POSKeyError when there is
+// none.
+func (s *Storage) OffsetOf(oid zodb.Oid, tid zodb.Tid) (pos int64, err error) {
+	older := 0
+	err = s.history(oid, func(_ *openDataFile, r record, _ int64) (more bool, err error) {
+		if r.Tid == tid {
+			pos = r.pos
+		}
+		if r.Tid < tid { // tids may go down here and there
+			older++
+		}
+		return pos == 0 && older <= maxOlder, nil
+	})
+	if err == nil && pos == 0 {
+		err = &zodb.POSKeyError{Oid: oid, Tid: tid}
+	}
+	return pos, err
+}
+
 // GetTid returns the tid of the current revision; *zodb.POSKeyError when the object is unknown or deleted.
 func (s *Storage) GetTid(oid zodb.Oid) (zodb.Tid, error) {
 	e, pos, end, ok := s.current(oid)

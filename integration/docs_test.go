@@ -85,6 +85,8 @@ var docStories = []docStory{
 
 // notRun are the blocks that cannot be run here, and why.
 var notRun = map[string]string{
+	"reports.md: zrsd serve --from-archive s3://backup/app --as-of \"2026-01-31 18:00\" --cache /srv/cache --zeo " +
+		"127.0.0.1:8200": "it needs a store of Amazon; TestClientsReadAMomentFromAnArchive runs it",
 	"blobs.md: zrsd blobs push   var/Data.fs --blobs var/blobs --store 's3://site-blobs/app?region=eu-central-1' " +
 		"--dry-run": "it needs a store of Amazon; script blobs_store.txtar tries them with a folder",
 	"blobs.md: zrsd blobs recover var/Data.fs --blobs var/blobs --from /srv/client1/blob-cache --from " +

@@ -27,6 +27,11 @@ them goes on. MOMENT is a TID, a TIME such as "2026-01-31 14:05", or one that mo
 yesterday (the beginning of today), "each day at 06:30", "each hour", "4h ago". A node serves moments of
 its storages itself by <as-of NAME> in its configuration: see docs/reports.md.
 
+With --from-archive such a moment is read from an archive (zrsd archive), and nothing has to be restored:
+what clients read is fetched, verified, and kept in the folder --cache, up to --cache-size. The first start
+reads the whole data file once, for the index of that moment; later ones do not. The cache of an encrypted
+archive is not encrypted, and readable by its owner only.
+
 Without a file, the environment of the plone-zeo container image counts: ZEO_PORT, ZEO_READ_ONLY,
 ZEO_INVALIDATION_QUEUE_SIZE and ZEO_PACK_KEEP_OLD, with filestorage/Data.fs and blobstorage below --dir,
 or --data and --blobs. What is missing there is created.
@@ -40,6 +45,9 @@ type serveOptions struct {
 	line             config.CommandLine
 	makeFolders      bool
 	asOf             string
+	from             node.FromArchive
+	cache            string
+	blobCache        int64
 	archive          node.ArchiveConfig
 
 	who identityFlags
@@ -52,6 +60,7 @@ func serveCommand() *cobra.Command {
 		Short: "serve storages as a configuration file says",
 		Long:  serveHelp,
 		Example: "  zrsd serve -C zeo.conf\n" +
+			"  zrsd serve --from-archive s3://backup/app --as-of yesterday --cache var/cache --zeo 127.0.0.1:8201\n" +
 			"  zrsd serve --data var/Data.fs --blobs var/blobs --as-of yesterday --zeo 127.0.0.1:8200",
 		Args: onlyOptions,
 		RunE: func(cmd *cobra.Command, _ []string) error { return opt.run(cmd.Context()) },
@@ -71,6 +80,7 @@ func serveCommand() *cobra.Command {
 	flags.StringVar(&opt.asOf, "as-of", "", "serve the files as of this `MOMENT`, for reading only, beside whatever "+
 		"process writes them")
 	registerArchive(flags, &opt.archive)
+	opt.registerFrom(flags)
 	opt.who.registerNew(flags)
 	flags.SetNormalizeFunc(func(_ *pflag.FlagSet, name string) pflag.NormalizedName {
 		if name == "listen" {
@@ -79,6 +89,40 @@ func serveCommand() *cobra.Command {
 		return pflag.NormalizedName(name)
 	})
 	return cmd
+}
+
+// registerFrom registers what is about an archive that is read.
+func (opt *serveOptions) registerFrom(flags *pflag.FlagSet) {
+	flags.StringVar(&opt.from.URL, "from-archive", "", "with --as-of: read from the archive at this `URL`; nothing of "+
+		"the storage is here")
+	pathVar(flags, &opt.from.Identity, "identity", "`FILE` with age identities, for an archive that is encrypted")
+	pathVar(flags, &opt.cache, "cache", "`DIR` in which a part of the archive is kept; of this process only")
+	flags.Int64Var(&opt.from.Size, "cache-size", node.DefaultViewSize, "how many `BYTES` of the data file are kept in "+
+		"--cache")
+	flags.Int64Var(&opt.blobCache, "blob-cache-size", node.DefaultViewSize, "likewise, of blobs")
+	flags.Int64Var(&opt.from.Rate, "from-archive-rate", 0, "limit of `BYTES` per second; 0 for none")
+}
+
+// checkFrom reports what makes no sense about it.
+func (opt *serveOptions) checkFrom() error {
+	switch given := opt.dir + opt.data + opt.blobs; {
+	case opt.from.URL == "" && opt.cache+opt.from.Identity != "":
+		return errors.New("--cache and --identity are for --from-archive: name the archive, or leave them out")
+	case opt.from.URL == "":
+		return nil
+	case opt.asOf == "":
+		return errors.New("--from-archive: name the moment with --as-of, such as --as-of yesterday")
+	case opt.line.File != "":
+		return errors.New("--from-archive with -C: leave out the file; the address for clients is --zeo")
+	case given != "":
+		return errors.New("--from-archive: nothing of the storage is here: leave out --dir, --data and --blobs")
+	case opt.cache == "":
+		return errors.New("--from-archive: name a folder with --cache, for what is kept of the archive")
+	case opt.blobCache <= 0:
+		return fmt.Errorf("--blob-cache-size %d: give a number of bytes", opt.blobCache)
+	}
+	opt.data, opt.blobs = filepath.Join(opt.cache, "Data.fs"), filepath.Join(opt.cache, "blobs")
+	return nil
 }
 
 // onlyOptions refuses arguments, and says how a file is given.
@@ -90,6 +134,9 @@ func onlyOptions(cmd *cobra.Command, args []string) error {
 }
 
 func (opt *serveOptions) run(ctx context.Context) error {
+	if err := opt.checkFrom(); err != nil {
+		return usage(err)
+	}
 	cfg, err := opt.load()
 	if err != nil {
 		return usage(err)
@@ -131,7 +178,10 @@ func (opt *serveOptions) onlyAsOf() (adapt func(node.Process) node.Process, err 
 	return func(p node.Process) node.Process {
 		for i := range p.Storages {
 			alone := p.Storages[i].Standalone
-			alone.ReadOnly, alone.OnlyMoments = true, true
+			alone.ReadOnly, alone.OnlyMoments, alone.From = true, true, opt.from
+			if opt.from.URL != "" {
+				alone.BlobPlaces.CacheSize = opt.blobCache
+			}
 			alone.Moments = []node.MomentConfig{{Name: p.Storages[i].Name, At: at}}
 		}
 		return p

@@ -7,6 +7,9 @@ directory there.
 
 read HEX    read everything by every method, and expect nothing of after transaction HEX, which is the last one; the
             answer has, as a tid, a digest of all that was read
+broken N TEXT
+            load the objects below N that are not in the cache, of which some must be there and others must fail with
+            an error that has TEXT; the answer has, as a tid, how many failed
 refused     try to commit, and expect that it must not
 close       close the storage and end
 """
@@ -19,6 +22,7 @@ import ZEO.ClientStorage
 import ZODB.blob
 import ZODB.DB
 import ZODB.POSException
+import ZODB.utils
 
 
 def check(true, text):
@@ -81,6 +85,20 @@ class Reader:
             then = self.db.open(at=txn.tid)
             digest.update(repr(sorted(then.root().keys())).encode())
             then.close()
+
+    def broken(self, count, *text):
+        failed = loaded = 0
+        for oid in range(1, int(count)):
+            try:
+                self.storage.loadBefore(ZODB.utils.p64(oid), b'\x7f' + b'\xff' * 7)
+                loaded += 1
+            except ZODB.POSException.POSKeyError:
+                pass
+            except ZODB.POSException.StorageError as e:
+                check(' '.join(text) in str(e), str(e))
+                failed += 1
+        check(loaded > 0, 'no object could be loaded')
+        return {'tid': '%016x' % failed}
 
     def refused(self):
         connection = self.db.open(transaction.TransactionManager())

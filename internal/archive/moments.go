@@ -99,6 +99,35 @@ func of(list []*Generation, tid zodb.Tid) (*Generation, zodb.Tid, error) {
 	return nil, 0, &NoMomentError{tid, why}
 }
 
+// GenerationAt returns the generation from which a moment is read, and the tid up to which it goes there. settled says
+// that nothing more of the moment will come.
+func (a *Archive) GenerationAt(ctx context.Context, tid zodb.Tid) (g *Generation, at zodb.Tid, settled bool,
+	err error) {
+	list, err := a.Generations(ctx)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	g, at, err = of(list, tid)
+	if err != nil {
+		return nil, 0, false, err
+	}
+	return g, at, at < g.End.Highest || g != list[len(list)-1], nil
+}
+
+// Newest returns the number of the newest generation, complete or not; 0: there is none.
+func (a *Archive) Newest(ctx context.Context) (uint64, error) {
+	numbers, err := a.numbers(ctx)
+	if err != nil || len(numbers) == 0 {
+		return 0, err
+	}
+	return numbers[len(numbers)-1], nil
+}
+
+// MomentIn is the moment of a generation.
+func (g *Generation) MomentIn(ctx context.Context, tid zodb.Tid) (*Moment, error) {
+	return g.moment(ctx, tid)
+}
+
 // A Moment is a data file as it was, and where it is in the archive.
 type Moment struct {
 	*Generation

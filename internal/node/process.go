@@ -37,8 +37,9 @@ type Storage struct {
 // A StandaloneConfig describes a storage that is not replicated.
 type StandaloneConfig struct {
 	Config
-	ReadOnly    bool // no lock, nothing written
-	OnlyMoments bool // clients do not get the storage as it is, only as of its Moments
+	ReadOnly    bool        // no lock, nothing written
+	OnlyMoments bool        // clients do not get the storage as it is, only as of its Moments
+	From        FromArchive // where its one moment is read; zero: here
 }
 
 // Serve runs a process until ctx ends and returns nil. Otherwise it returns why it could not start or go on:

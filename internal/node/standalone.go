@@ -22,11 +22,14 @@ func (c *StandaloneConfig) check() error {
 	if c.Archive.URL != "" && c.ReadOnly {
 		return &ConfigError{"--archive: files that are only read are archived where they are written: leave it out"}
 	}
-	return errors.Join(c.checkHeal(), c.Verify.check(), c.Archive.Check(), c.checkPacks())
+	return errors.Join(c.checkHeal(), c.Verify.check(), c.Archive.Check(), c.checkPacks(), c.From.Check())
 }
 
 // session keeps the storage open for the front until ctx ends.
 func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err error) {
+	if c.From.URL != "" {
+		return c.sessionFromArchive(ctx, f)
+	}
 	if err := c.missesBlobs(ctx, f); err != nil {
 		return err
 	}

@@ -16,6 +16,7 @@ const (
 	ArchiveAway       Code = "archive_away"
 	ArchiveLate       Code = "archive_late"
 	ArchiveDamaged    Code = "archive_damaged"
+	ArchiveUnread     Code = "archive_unread"
 	ArchiveUnverified Code = "archive_unverified"
 	PackSkipped       Code = "pack_skipped"
 	FutureTid         Code = "future_tid"
@@ -474,6 +475,14 @@ var Table = []Kind{
 		Title: "There is no backup of the last day.",
 		Means: "What is deleted by mistake on one node is deleted on all: replication is no backup.",
 		Cure:  "see why the backup job does not run; take one now (repozo)",
+	},
+	{
+		Code: ArchiveUnread, Severity: Minor, Event: true, NoAlert: inLog,
+		Title: "An archive from which clients are served cannot be read, or a part of it.",
+		Means: "Clients get an error, with the reason, for objects that are there and not in the local cache. All " +
+			"others they read as before.",
+		Cure: "see the text: where the store is away, it goes on by itself; what is damaged stays so: run zrsd " +
+			"archive verify, and serve another moment, or one of another generation",
 	},
 	{
 		Code: UploadFailed, Severity: Minor, Event: true, NoAlert: inLog,
