@@ -24,12 +24,8 @@ const (
 	fullFor   = 2 * time.Second
 )
 
-// littleRoom is how much has to be left on a disk for it not to be nearly full. tryBytes is what an idle storage on a
-// disk with less than that tries whether it finds room.
-const (
-	littleRoom = 64 << 20
-	tryBytes   = 64 << 10
-)
+// tryBytes is what an idle storage on a nearly full disk tries whether it finds room.
+const tryBytes = 64 << 10
 
 // A FullError says that transactions fail for want of room on the disk. It ends with the first one that finds room.
 type FullError struct {
@@ -93,7 +89,7 @@ func (s *Storage) RoomFor(bytes int64) (free int64, enough bool) {
 	if errors.Is(err, vfs.ErrNoSpaceInfo) {
 		return math.MaxInt64, true
 	}
-	return free, err == nil && free-littleRoom >= bytes
+	return free, err == nil && free-warning.LittleRoom >= bytes
 }
 
 // TryRoom finds out, for a storage on which nobody commits, whether a small transaction would find room, if the disk is

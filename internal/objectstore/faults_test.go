@@ -76,6 +76,18 @@ func TestFaultsOfAStoreAreSurvivedOrNamed(t *testing.T) {
 			t.Errorf("another content: %v", err)
 		}
 	})
+	t.Run("an object that the store refuses to replace and does not show yet is asked for again", func(t *testing.T) {
+		asked := 0
+		proxy.Make(func(r *http.Request) objectstoretest.Fault {
+			if r.Method == http.MethodHead {
+				if asked++; asked == 1 {
+					return objectstoretest.Fault{Status: http.StatusNotFound}
+				}
+			}
+			return objectstoretest.Fault{}
+		})
+		put(t, s, "object", content)
+	})
 	t.Run("a store that answers nothing is given up", func(t *testing.T) {
 		stalling := quick
 		stalling.Stall, stalling.Attempts = 50*time.Millisecond, 2

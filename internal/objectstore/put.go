@@ -47,6 +47,9 @@ func (s *Store) Put(ctx context.Context, key string, content Content) (Object, e
 // isThis is nil when the store has this very content under the key.
 func (s *Store) isThis(p *progress, key string, want Object) error {
 	got, err := s.place.stat(p.ctx, key)
+	if errors.Is(err, ErrNotExist) { // removed meanwhile, or two uploads at once: the other one is not shown yet
+		return fmt.Errorf("%w: it refuses the upload for an object that it does not show", ErrAway)
+	}
 	if err != nil {
 		return err
 	}
