@@ -6,9 +6,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/internal/record"
-	"github.com/zrsd/zrsd/internal/zlibrecord"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -46,9 +44,6 @@ type Options struct {
 	Classes record.ClassPatterns // only objects of these
 	States  bool                 // with their decoded states
 }
-
-// maxHead is how much of a large record is read for its class.
-const maxHead = 64 << 10
 
 // maxState is the largest record whose state is shown.
 const maxState = 16 << 20
@@ -90,7 +85,7 @@ func (o *Options) object(rec *zodb.Record) (Object, error) {
 	if err != nil {
 		return object, err
 	}
-	object.Class = className(data)
+	object.Class = record.ClassOf(data)
 	if rec.Blob != nil {
 		object.Blob = &Blob{Name: blobName(rec.Oid, rec.Tid), Size: rec.BlobSize}
 	}
@@ -112,42 +107,16 @@ func (o *Options) object(rec *zodb.Record) (Object, error) {
 
 // data reads as much of a record as is needed.
 func (o *Options) data(rec *zodb.Record) ([]byte, error) {
-	data := make([]byte, min(rec.Size, maxHead))
+	data := make([]byte, min(rec.Size, record.HeadLen))
 	if _, err := io.ReadFull(rec.Data, data); err != nil {
 		return nil, err
 	}
-	if rec.Size <= maxHead || rec.Size > maxState || !o.States && !zlibrecord.Is(data) {
+	if rec.Size <= record.HeadLen || rec.Size > maxState || !o.States {
 		return data, nil
 	}
 	whole := make([]byte, rec.Size)
 	_, err := io.ReadFull(rec.Data, whole[copy(whole, data):])
 	return whole, err
-}
-
-// className reads the class at the beginning of a record; empty where it is named in no usual way.
-func className(data []byte) string {
-	data, err := zlibrecord.Unpack(data, maxState)
-	if err != nil {
-		return ""
-	}
-	v, _, err := pickle.LoadPrefix(data, pickle.Limits{})
-	if err != nil {
-		return ""
-	}
-	if t, ok := v.(pickle.Tuple); ok && len(t) > 0 {
-		v = t[0]
-	}
-	if t, ok := v.(pickle.Tuple); ok && len(t) == 2 {
-		module, ok := pickle.Text(t[0])
-		name, too := pickle.Text(t[1])
-		if ok && too {
-			return module + "." + name
-		}
-	}
-	if g, ok := v.(pickle.Global); ok {
-		return g.Module + "." + g.Name
-	}
-	return ""
 }
 
 // blobName is where ZODB keeps a blob in a directory of layout bushy.

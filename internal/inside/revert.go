@@ -7,7 +7,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/record"
 	"github.com/zrsd/zrsd/internal/references"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -224,7 +224,7 @@ func (w *reverting) compare(ctx context.Context, oid zodb.Oid, s *subtree) (o Re
 	if then == 0 {
 		data = is
 	}
-	o = Reverted{Oid: oid, Class: pickle.ClassName(data), Path: s.path(oid), Base: base, Then: then, Size: len(data)}
+	o = Reverted{Oid: oid, Class: record.ClassOf(data), Path: s.path(oid), Base: base, Then: then, Size: len(data)}
 	o.Blob = o.Class == blobClass.String()
 	same := string(was) == string(is)
 	if o.Blob && same && then != 0 && base != then {

@@ -26,21 +26,6 @@ func LoadPrefix(data []byte, lim Limits) (v Value, rest []byte, err error) {
 	return v, data[m.at:], err
 }
 
-// ClassName returns the class that a record names plainly, as module.name; empty where it does not.
-func ClassName(record []byte) string {
-	class, _, err := LoadRecord(record, Limits{})
-	if err != nil {
-		return ""
-	}
-	if t, ok := class.(Tuple); ok && len(t) > 0 { // the class, and arguments for it
-		class = t[0]
-	}
-	if g, ok := class.(Global); ok {
-		return g.Module + "." + g.Name
-	}
-	return ""
-}
-
 // LoadRecord reads the record of a ZODB object: two pickles with one memo, of what makes the object and of its state.
 // Errors are those of Load.
 func LoadRecord(data []byte, lim Limits) (class, state Value, err error) {

@@ -62,6 +62,23 @@ func Decode(data []byte, lim Limits) (*Decoded, error) {
 	return d, nil
 }
 
+// HeadLen is how much of a record is looked at for its class.
+const HeadLen = 64 << 10
+
+// ClassOf returns the class that a record names, as module.name; empty where it does not. The beginning of the record is
+// enough, HeadLen bytes at most.
+func ClassOf(head []byte) string {
+	v, _, err := pickle.LoadPrefix(zlibrecord.Head(head, HeadLen), pickle.Limits{})
+	if err != nil {
+		return ""
+	}
+	class, _, err := classOf(v)
+	if err != nil {
+		return ""
+	}
+	return class
+}
+
 // classOf reads what makes an object: a class, or a tuple of it and of arguments, where a class may be a tuple of its
 // module and name.
 func classOf(v pickle.Value) (class string, args pickle.Value, err error) {

@@ -11,6 +11,9 @@ import (
 	"testing"
 
 	"go.uber.org/goleak"
+
+	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/zlibrecord"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -159,4 +162,36 @@ func FuzzDecode(f *testing.F) {
 			t.Errorf("%d bytes of text for a record of %d", n, len(data))
 		}
 	})
+}
+
+// The class is read from the beginning of a record, compressed or not.
+func TestTheClassIsInTheBeginning(t *testing.T) {
+	for _, s := range samples(t) {
+		whole := s.bytes(t)
+		d, err := Decode(whole, Limits{})
+		if err != nil {
+			t.Fatalf("%s: %v", s.Oid, err)
+		}
+		plain, err := zlibrecord.Unpack(whole, zlibrecord.Limit)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, state, err := pickle.LoadPrefix(plain, pickle.Limits{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		packed := zlibrecord.Pack(append(plain, make([]byte, 1<<20)...))
+		for name, head := range map[string][]byte{
+			"whole": whole, "cut": plain[:len(plain)-len(state)], "packed": packed, "packed and cut": packed[:len(packed)-9],
+		} {
+			if class := ClassOf(head); class != d.Class {
+				t.Errorf("%s, %s: %q, want %q", s.Oid, name, class, d.Class)
+			}
+		}
+	}
+	for _, hostile := range []string{"", ".z", ".zx", "\x80", "x", ".z" + strings.Repeat("\x00", 100), "N.", "(."} {
+		if class := ClassOf([]byte(hostile)); class != "" {
+			t.Errorf("%q: %q", hostile, class)
+		}
+	}
 }

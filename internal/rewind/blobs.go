@@ -6,7 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/record"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -46,14 +46,14 @@ func hasNoBlob(txn zodb.Transaction) error {
 		if err != nil {
 			return err
 		}
-		if rec.Data == nil || rec.Size < 0 || rec.Size > classBytes {
+		if rec.Data == nil || rec.Size < 0 || rec.Size > record.HeadLen {
 			continue
 		}
 		data, err := io.ReadAll(rec.Data)
 		if err != nil {
 			return err
 		}
-		if pickle.ClassName(data) == blobClass {
+		if record.ClassOf(data) == blobClass {
 			return refuse(
 				"transaction %v has a blob of oid %v, which has to be set aside with it: say where the blobs are "+
 					"with --blobs DIR",

@@ -1,6 +1,7 @@
 package rewind
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -12,7 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
-	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/record"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -161,22 +162,19 @@ func move(ctx context.Context, st, out *filestorage.Storage, in zodb.Transaction
 	return listed, commit, nil
 }
 
-// classBytes is how much of a record is looked at for its class.
-const classBytes = 64 << 10
-
 func moveRecord(st *filestorage.Storage, txn *filestorage.Txn, rec *zodb.Record) (*Object, error) {
 	base, err := st.Predecessor(rec.Oid, rec.Tid)
 	if err != nil {
 		return nil, err
 	}
 	o := &Object{Oid: rec.Oid, Size: rec.Size, Blob: rec.Blob != nil, Base: base}
-	if rec.Data != nil && rec.Size >= 0 && rec.Size <= classBytes {
-		data, err := io.ReadAll(rec.Data)
+	if rec.Data != nil && rec.Size >= 0 {
+		head, err := io.ReadAll(io.LimitReader(rec.Data, record.HeadLen))
 		if err != nil {
 			return nil, err
 		}
-		o.Class = pickle.ClassName(data)
-		rec.Data = strings.NewReader(string(data))
+		o.Class = record.ClassOf(head)
+		rec.Data = io.MultiReader(bytes.NewReader(head), rec.Data)
 	}
 	return o, txn.Restore(rec)
 }

@@ -55,6 +55,19 @@ func Unpack(record []byte, limit int64) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
+// Head returns at most limit bytes of what is in a record, of which only the beginning may be given.
+func Head(record []byte, limit int64) []byte {
+	if !Is(record) {
+		return record[:min(int64(len(record)), limit)]
+	}
+	r, err := zlib.NewReader(bytes.NewReader(record[len(prefix):]))
+	if err != nil {
+		return nil
+	}
+	head, _ := io.ReadAll(io.LimitReader(r, limit)) // up to where the record is cut, or damaged
+	return head
+}
+
 // Pack compresses a record where that makes it shorter.
 func Pack(record []byte) []byte {
 	if len(record) <= shortest || Is(record) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/pickle"
+	"github.com/zrsd/zrsd/internal/record"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -19,7 +20,7 @@ type Revision struct {
 }
 
 // Class returns the class of the object, as module.name; empty where its record does not name it plainly.
-func (r *Revision) Class() string { return pickle.ClassName(r.Data) }
+func (r *Revision) Class() string { return record.ClassOf(r.Data) }
 
 // Load returns the current revision of an object. The error is a *zodb.POSKeyError when there is none.
 func (c *Conn) Load(ctx context.Context, oid zodb.Oid) (*Revision, error) {
