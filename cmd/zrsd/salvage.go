@@ -24,26 +24,30 @@ them, when, and of which classes the objects are that they changed; --json has e
 With --against it asks the primary's ZEO server, as a client that only reads, which of them could be
 committed again: those whose objects nobody has changed since. With --apply it commits these, one
 after the other, through the primary; a transaction that is there already is not committed twice.
---export copies transactions into a storage of their own. --transactions names some of them.`
+--export copies transactions into a storage of their own. --transactions names some of them. --paths
+shows where objects are: it needs a node, or a data file, that has what the fragment came from.`
 
 type salvageOptions struct {
 	transactions         []string
 	export, against, zeo string
 	apply, json          bool
 	timeout              time.Duration
+	paths                pathFinder
 	tls                  tlsFlags
 }
 
 func salvageCommand() *cobra.Command {
 	opt := salvageOptions{zeo: zeoStorage, timeout: time.Minute}
 	cmd := &cobra.Command{
-		Use:   "salvage FRAGMENT [--transactions TID,…] [--export FILE] [--against ADDR [--apply]] [--json]",
+		Use: "salvage FRAGMENT [--transactions TID,…] [--export FILE] [--against ADDR [--apply]] " +
+			"[--paths ADDR|Data.fs] [--json]",
 		Short: "list, export or recommit transactions that a rewind set aside",
 		Long:  salvageHelp,
 		Example: "  zrsd salvage Data.fs.rewound-040d353c7d3a5050.fs\n" +
 			"  zrsd salvage Data.fs.rewound-040d353c7d3a5050.fs --against 127.0.0.1:8100 --apply",
 		Args: arguments("FRAGMENT"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			opt.paths.bar = newProgress(cmd.ErrOrStderr(), "reading")
 			return opt.run(cmd.Context(), vfs.CleanPath(args[0]), cmd.OutOrStdout())
 		},
 	}
@@ -55,6 +59,7 @@ func salvageCommand() *cobra.Command {
 	flags.StringVar(&opt.against, "against", "", "`ADDR` of the primary, admin or ZEO: say which could be "+
 		"committed again")
 	flags.BoolVar(&opt.apply, "apply", false, "commit those, through that server")
+	opt.paths.register(flags)
 	flags.StringVarP(&opt.zeo, "storage", "S", opt.zeo, "`NAME` of the storage there")
 	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "time limit for all requests to the ZEO server")
 	flags.BoolVar(&opt.json, "json", false, "print the list, or the results, as JSON")
@@ -82,6 +87,10 @@ func (opt *salvageOptions) run(ctx context.Context, name string, out io.Writer) 
 		}
 		tids = append(tids, tid)
 	}
+	opt.paths.storage, opt.paths.tls = opt.zeo, &opt.tls
+	if err := opt.paths.check(ctx); err != nil {
+		return err
+	}
 	f, err := salvage.Open(ctx, rewind.Fragment{Data: name, Blobs: base + ".blobs", Manifest: base + ".json"}, tids...)
 	if err != nil {
 		return cannotOpen(err)
@@ -96,10 +105,25 @@ func (opt *salvageOptions) run(ctx context.Context, name string, out io.Writer) 
 		return err
 	case opt.against != "":
 		return opt.judge(ctx, f, out)
-	case opt.json:
-		return writeJSON(out, f.Transactions())
 	}
-	return writeFragment(out, f.Transactions(), nil)
+	list, err := opt.list(ctx, f)
+	if err != nil {
+		return err
+	}
+	if opt.json {
+		return writeJSON(out, list)
+	}
+	return writeFragment(out, list, nil)
+}
+
+// list returns the transactions, with the paths of their objects where they were asked for.
+func (opt *salvageOptions) list(ctx context.Context, f *salvage.Fragment) ([]rewind.Transaction, error) {
+	list := f.Transactions()
+	var objects [][]rewind.Object
+	for i := range list {
+		objects = append(objects, list[i].Objects)
+	}
+	return list, opt.paths.add(ctx, objects...)
 }
 
 // judge asks the primary, and commits again where that is wanted.
@@ -119,7 +143,8 @@ func (opt *salvageOptions) judge(ctx context.Context, f *salvage.Fragment, out i
 	if opt.json {
 		return errors.Join(writeJSON(out, list), err)
 	}
-	return errors.Join(writeFragment(out, f.Transactions(), list), err)
+	transactions, failed := opt.list(ctx, f)
+	return errors.Join(writeFragment(out, transactions, list), err, failed)
 }
 
 func writeJSON(out io.Writer, v any) error {

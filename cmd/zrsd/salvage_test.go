@@ -1,9 +1,11 @@
 package main
 
 import (
+	"slices"
 	"strings"
 	"testing"
 
+	"github.com/zrsd/zrsd/internal/inside"
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/salvage"
 	"github.com/zrsd/zrsd/zodb"
@@ -36,5 +38,19 @@ func TestAFragmentIsShownByClass(t *testing.T) {
 `
 	if out.String() != want {
 		t.Errorf("got\n%s\nwant\n%s", &out, want)
+	}
+}
+
+// Paths are looked for where they are shown: first those of the objects that each transaction's list names.
+func TestPathsAreThoseOfWhatIsListed(t *testing.T) {
+	many := make([]rewind.Object, 2*inside.MaxOids)
+	for i := range many {
+		many[i] = rewind.Object{Oid: zodb.Oid(i), Class: "BTrees.IOBTree.IOBucket", Base: 1}
+	}
+	page := []rewind.Object{many[1], {Oid: 0xffff, Class: "plone.Document", Base: 1}}
+	got := pathOids([][]rewind.Object{many, page})
+	want := []zodb.Oid{0, 1, 2, 0xffff, 3, 4}
+	if len(got) != inside.MaxOids || !slices.Equal(got[:len(want)], want) {
+		t.Errorf("%d oids, %v", len(got), got[:len(want)])
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/salvage"
 	"github.com/zrsd/zrsd/zodb"
@@ -62,10 +63,15 @@ func transactionText(t *rewind.Transaction, v *salvage.Verdict) string {
 	if v != nil {
 		fmt.Fprintf(&text, "    %s\n", verdictText(v))
 	}
-	for _, g := range groupObjects(t.Objects) {
-		fmt.Fprintf(&text, "    %5d  %s: %s\n", len(g.oids), g.what, oidsText(g.oids))
-	}
+	writeGroups(&text, t.Objects)
 	return text.String()
+}
+
+// writeGroups shows objects by class.
+func writeGroups(text *strings.Builder, objects []rewind.Object) {
+	for _, g := range groupObjects(objects) {
+		fmt.Fprintf(text, "    %5d  %s: %s\n", len(g.objects), printable.Line(g.what), g.text())
+	}
 }
 
 func verdictText(v *salvage.Verdict) string {
@@ -81,8 +87,28 @@ func verdictText(v *salvage.Verdict) string {
 
 // An objectGroup is the objects of one class with which a transaction did the same.
 type objectGroup struct {
-	what string
-	oids []zodb.Oid
+	what    string
+	objects []*rewind.Object
+}
+
+// text names the first objects, with their paths where these were asked for.
+func (g *objectGroup) text() string {
+	var parts []string
+	for _, o := range g.objects[:min(len(g.objects), maxOids)] {
+		part := o.Oid.String()
+		switch {
+		case o.Path == nil:
+		case *o.Path == "":
+			part += " (not reached from the root)"
+		default:
+			part += " " + printable.Line(*o.Path)
+		}
+		parts = append(parts, part)
+	}
+	if len(g.objects) > maxOids {
+		parts = append(parts, "…")
+	}
+	return strings.Join(parts, ", ")
 }
 
 // groupObjects returns the groups, the smallest first: what was edited is before the indexes that followed.
@@ -93,9 +119,9 @@ func groupObjects(objects []rewind.Object) (groups []objectGroup) {
 		if at < 0 {
 			at, groups = len(groups), append(groups, objectGroup{what: what})
 		}
-		groups[at].oids = append(groups[at].oids, objects[i].Oid)
+		groups[at].objects = append(groups[at].objects, &objects[i])
 	}
-	slices.SortStableFunc(groups, func(a, b objectGroup) int { return cmp.Compare(len(a.oids), len(b.oids)) })
+	slices.SortStableFunc(groups, func(a, b objectGroup) int { return cmp.Compare(len(a.objects), len(b.objects)) })
 	return groups
 }
 

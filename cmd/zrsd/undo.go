@@ -21,32 +21,37 @@ their objects become again what they were before. zrsd undo-log lists what can b
 address of the primary, admin or ZEO. It fails as a whole, and changes nothing, where later transactions
 have changed the same objects: undo these as well, in the same call.
 
---dry-run asks the server what would change, and commits nothing.`
+--dry-run asks the server what would change, and commits nothing. --paths shows also where the objects
+are, as the root leads to them afterwards.`
 
 type undoOptions struct {
 	storage, user, description string
 	dryRun, json               bool
 	timeout                    time.Duration
+	paths                      pathFinder
 	tls                        tlsFlags
 }
 
 func undoCommand() *cobra.Command {
 	opt := undoOptions{storage: zeoStorage, timeout: time.Minute}
 	cmd := &cobra.Command{
-		Use:     "undo ADDR TID… [--dry-run] [--storage NAME] [--json]",
-		Short:   "undo transactions",
-		Long:    undoHelp,
-		Example: "  zrsd undo 127.0.0.1:5001 03f8658030000000 --dry-run",
+		Use:   "undo ADDR TID… [--dry-run] [--paths ADDR|Data.fs] [--storage NAME] [--json]",
+		Short: "undo transactions",
+		Long:  undoHelp,
+		Example: "  zrsd undo 127.0.0.1:5001 03f8658030000000 --dry-run\n" +
+			"  zrsd undo 127.0.0.1:5001 03f8658030000000 --paths 127.0.0.1:5001",
 		Args: func(cmd *cobra.Command, args []string) error {
 			return arguments("ADDR", "TID")(cmd, args[:min(len(args), 2)])
 		},
 		RunE: func(cmd *cobra.Command, args []string) error {
+			opt.paths.bar = newProgress(cmd.ErrOrStderr(), "reading")
 			return opt.run(cmd.Context(), args[0], args[1:], cmd.OutOrStdout())
 		},
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
 	flags.BoolVar(&opt.dryRun, "dry-run", false, "say what would change, and change nothing")
+	opt.paths.register(flags)
 	flags.StringVar(&opt.user, "user", "", "`TEXT` as the user of the new transaction")
 	flags.StringVar(&opt.description, "description", "", "`TEXT` as its description; default: which are undone")
 	flags.StringVarP(&opt.storage, "storage", "S", opt.storage, "`NAME` of the storage")
@@ -76,6 +81,23 @@ func (opt *undoOptions) run(ctx context.Context, address string, tids []string, 
 	slices.Sort(said.Undone)
 	said.Undone = slices.Compact(said.Undone)
 	slices.Reverse(said.Undone) // the newest first: each is undone on top of what the one before it has left
+	opt.paths.storage, opt.paths.tls = opt.storage, &opt.tls
+	if err := opt.paths.check(ctx); err != nil {
+		return err
+	}
+	if err := opt.ask(ctx, address, said); err != nil {
+		return err
+	}
+	err := opt.paths.add(ctx, said.Objects) // what was done is said in any case
+	if opt.json {
+		return errors.Join(writeJSON(out, said), err)
+	}
+	_, failed := io.WriteString(out, said.text())
+	return errors.Join(failed, err)
+}
+
+// ask has the server undo, or say what that would change.
+func (opt *undoOptions) ask(ctx context.Context, address string, said *undone) error {
 	ctx, cancel := context.WithTimeoutCause(ctx, opt.timeout, fmt.Errorf("not done within %v", opt.timeout))
 	defer cancel()
 	conn, err := opt.tls.dialZEO(ctx, "undo", address, client.Options{Storage: opt.storage})
@@ -83,14 +105,7 @@ func (opt *undoOptions) run(ctx context.Context, address string, tids []string, 
 		return err
 	}
 	defer conn.Close()
-	if err := opt.undo(ctx, conn, said); err != nil {
-		return undoRefused(err)
-	}
-	if opt.json {
-		return writeJSON(out, said)
-	}
-	_, err = io.WriteString(out, said.text())
-	return err
+	return undoRefused(opt.undo(ctx, conn, said))
 }
 
 // undo undoes, or says what that would change.
@@ -189,9 +204,7 @@ func (said *undone) text() string {
 		fmt.Fprintf(&text, "would undo %s: %d objects would change; nothing was changed\n", tidsText(said.Undone),
 			len(said.Objects))
 	}
-	for _, g := range groupObjects(said.Objects) {
-		fmt.Fprintf(&text, "    %5d  %s: %s\n", len(g.oids), g.what, oidsText(g.oids))
-	}
+	writeGroups(&text, said.Objects)
 	return text.String()
 }
 

@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 
 	"github.com/zrsd/zrsd/internal/inside"
 	"github.com/zrsd/zrsd/zodb"
@@ -84,19 +85,44 @@ func insideQuestion(values url.Values) (q inside.Question, err error) {
 	if len(q.Text) > maxInsideText {
 		return q, &Refusal{Invalid, fmt.Sprintf("text: give at most %d bytes", maxInsideText)}
 	}
-	var errs [4]error
+	var errs [5]error
+	q.Oids, errs[4] = parseOids(values.Get("oids"))
 	q.Oid, errs[0] = zodb.ParseOid(values.Get("oid"))
 	q.Tid, errs[1] = zodb.ParseTid(values.Get("tid"))
 	q.Limit, errs[2] = strconv.Atoi(values.Get("limit"))
 	q.Depth, errs[3] = strconv.Atoi(values.Get("depth"))
 	if err := errors.Join(errs[:]...); err != nil {
-		return q, &Refusal{Invalid, fmt.Sprintf("not a question: give ask, oid, tid, text, limit and depth: %v", err)}
+		return q, &Refusal{Invalid, fmt.Sprintf("not a question: give ask, oid, tid, text, limit and depth, and for "+
+			"paths oids: %v", err)}
 	}
 	return q, nil
 }
 
+// parseOids reads oids as oidsText writes them; none where there are none.
+func parseOids(text string) (oids []zodb.Oid, err error) {
+	if text == "" {
+		return nil, nil
+	}
+	for one := range strings.SplitSeq(text, ",") {
+		oid, err := zodb.ParseOid(one)
+		if err != nil {
+			return nil, err
+		}
+		oids = append(oids, oid)
+	}
+	return oids, nil
+}
+
+func oidsText(oids []zodb.Oid) string {
+	var list []string
+	for _, oid := range oids {
+		list = append(list, oid.String())
+	}
+	return strings.Join(list, ",")
+}
+
 func insideValues(q *inside.Question) url.Values {
-	return url.Values{"ask": {q.Ask}, "oid": {q.Oid.String()}, "tid": {q.Tid.String()}, "text": {q.Text},
+	return url.Values{"ask": {q.Ask}, "oids": {oidsText(q.Oids)}, "oid": {q.Oid.String()}, "tid": {q.Tid.String()}, "text": {q.Text},
 		"limit": {strconv.Itoa(q.Limit)}, "depth": {strconv.Itoa(q.Depth)}}
 }
 

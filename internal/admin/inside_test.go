@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/inside"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 func ignoreProgress(admin.VerifyProgress) {}
@@ -19,6 +20,9 @@ func ignoreProgress(admin.VerifyProgress) {}
 // An answer of many lines arrives as it is, and the question as it was asked.
 func TestALongAnswerComesInParts(t *testing.T) {
 	question := inside.Question{Ask: inside.AskText, Oid: 1, Tid: 2, Text: "käse & brot", Limit: 3, Depth: 4}
+	for oid := range zodb.Oid(inside.MaxOids) {
+		question.Oids = append(question.Oids, ^oid)
+	}
 	long := strings.Repeat("<ä>", 300_000)
 	var got inside.Question
 	c := &controls{inside: func(_ context.Context, q inside.Question) (any, error) {

@@ -4,10 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"time"
 	"unicode/utf8"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/record"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -39,6 +41,7 @@ type Record struct {
 	Pos     int64     `json:"pos"`
 	Oid     zodb.Oid  `json:"oid"`
 	Tid     zodb.Tid  `json:"tid"`
+	Class   string    `json:"class"` // module.name, of the revision; empty where the record does not name one
 	Kind    string    `json:"kind"`
 	Size    int64     `json:"size_bytes"` // of data that stand here, otherwise 0
 	Prev    *int64    `json:"previous_pos"`
@@ -48,6 +51,9 @@ type Record struct {
 	BlobSize *int64 `json:"blob_bytes"`
 	// NoBlob is true when the revision is a blob, blobs were asked for, and there is no file.
 	NoBlob bool `json:"blob_missing"`
+	// Path leads from the root to the object in the last state of the file; empty where no path does. Null where paths
+	// were not asked for.
+	Path *string `json:"path,omitempty"`
 }
 
 // Options say what to show. FS and Path are required.
@@ -57,6 +63,8 @@ type Options struct {
 	From, To zodb.Tid // both inclusive; To 0: up to the end
 	// BlobSize returns the size of a blob file, a *zodb.POSKeyError where there is none; nil: blobs are not looked for.
 	BlobSize func(oid zodb.Oid, tid zodb.Tid) (int64, error)
+	// PathOf returns by which path an object is reached from the root; nil: paths are not shown.
+	PathOf func(zodb.Oid) string
 }
 
 // A Printer writes one form of output.
@@ -74,7 +82,7 @@ func Run(ctx context.Context, opt Options, out Printer) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, in.Close()) }()
-	d := &dumper{opt, in, out}
+	d := &dumper{opt, in, out, make([]byte, headLen)}
 	for txn, err := range in.Transactions() {
 		if err != nil {
 			return err
@@ -99,7 +107,11 @@ type dumper struct {
 	opt Options
 	in  *filestorage.Inspector
 	out Printer
+	buf []byte
 }
+
+// headLen is how much of a record is read for its class.
+const headLen = 4 << 10
 
 func (d *dumper) transaction(ctx context.Context, txn *filestorage.RawTransaction) error {
 	m := &txn.Meta
@@ -138,10 +150,32 @@ func (d *dumper) record(raw *filestorage.RawRecord) error {
 	case raw.Size == 0:
 		r.Kind = kindNone
 	}
-	if err := d.blob(raw, &r); err != nil {
+	if err := errors.Join(d.class(raw, &r), d.blob(raw, &r)); err != nil {
 		return err
 	}
+	if d.opt.PathOf != nil {
+		path := d.opt.PathOf(raw.Oid)
+		r.Path = &path
+	}
 	return d.out.Record(r)
+}
+
+// class finds the class of a revision. A chain of back pointers that is damaged leads to none.
+func (d *dumper) class(raw *filestorage.RawRecord, r *Record) error {
+	size, data, err := d.in.Resolved(raw)
+	var corrupt *zodb.CorruptError
+	if errors.As(err, &corrupt) || size == zodb.NoData {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	head := d.buf[:min(size, headLen)]
+	if _, err := io.ReadFull(data, head); err != nil {
+		return fmt.Errorf("read oid %v at %d: %w", raw.Oid, raw.Pos, err)
+	}
+	r.Class = record.ClassOf(head)
+	return nil
 }
 
 func (d *dumper) blob(raw *filestorage.RawRecord, r *Record) error {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"io"
 	"strings"
+
+	"github.com/zrsd/zrsd/internal/printable"
 )
 
 // JSON returns a Printer of JSON lines.
@@ -57,7 +59,11 @@ func quoted(b *strings.Builder, name string, text *string, hex string) {
 
 func (p textPrinter) Record(r Record) error {
 	var b strings.Builder
-	fmt.Fprintf(&b, "  oid %v at %d", r.Oid, r.Pos)
+	fmt.Fprintf(&b, "  oid %v", r.Oid)
+	if r.Class != "" {
+		b.WriteString(" " + printable.Line(r.Class))
+	}
+	fmt.Fprintf(&b, " at %d", r.Pos)
 	switch r.Kind {
 	case kindBack:
 		fmt.Fprintf(&b, ", data of %v at %d", *r.DataTxn, *r.Back)
@@ -74,6 +80,13 @@ func (p textPrinter) Record(r Record) error {
 		fmt.Fprintf(&b, ", blob of %d bytes", *r.BlobSize)
 	case r.NoBlob:
 		b.WriteString(", blob without a file")
+	}
+	switch {
+	case r.Path == nil:
+	case *r.Path == "":
+		b.WriteString(", not reached from the root")
+	default:
+		b.WriteString(", path " + printable.Line(*r.Path))
 	}
 	b.WriteByte('\n')
 	return p.write(&b)

@@ -5,13 +5,16 @@ import (
 	"encoding/json"
 	"errors"
 	"testing"
+
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A node sends its answer as JSON: who reads that has the same answer.
 func TestAnswersAreTheSameAfterTheirJSON(t *testing.T) {
 	for _, q := range []Question{
 		{Ask: AskClasses}, {Ask: AskRefs}, {Ask: AskOid, Oid: 7}, {Ask: AskOid, Oid: 7, Tid: 1},
-		{Ask: AskText, Text: "Document"}, {Ask: AskUsage, Depth: 2}, {Ask: AskGraph, Depth: 2},
+		{Ask: AskText, Text: "Document"}, {Ask: AskPaths, Oids: []zodb.Oid{7, 1 << 40, 0}},
+		{Ask: AskUsage, Depth: 2}, {Ask: AskGraph, Depth: 2},
 	} {
 		q.Limit = 100
 		answer, err := Answer(t.Context(), siteFile, q, Options{Yield: true})

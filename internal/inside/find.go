@@ -149,6 +149,18 @@ func (s *Survey) referrers(number uint32, limit int) (list []Referrer, all int64
 	return list, int64(len(from))
 }
 
+// FindPaths finds objects that are known, for their classes and paths. It leaves out those that are not there.
+func (s *Survey) FindPaths(oids []zodb.Oid) *Finds {
+	finds := s.finds()
+	for _, oid := range oids {
+		if number, ok := s.oids.number(oid); ok && s.exists(number) {
+			finds.Objects = append(finds.Objects, s.found(number))
+		}
+	}
+	finds.All = int64(len(finds.Objects))
+	return finds
+}
+
 // FindClass finds the objects of a class, module.name.
 func (s *Survey) FindClass(class string, limit int) *Finds {
 	finds := s.finds()

@@ -19,6 +19,7 @@ const (
 	AskClass   = "class"   // Finds
 	AskTid     = "tid"     // Finds
 	AskText    = "text"    // Finds
+	AskPaths   = "paths"   // Finds
 	AskUsage   = "usage"   // Usage
 	AskGraph   = "graph"   // Graph
 )
@@ -27,6 +28,7 @@ const (
 type Question struct {
 	Ask    string
 	Oid    zodb.Oid
+	Oids   []zodb.Oid // for paths: at most MaxOids
 	Tid    zodb.Tid
 	Text   string            // class, or text
 	Limit  int               // of each list
@@ -38,6 +40,7 @@ type Question struct {
 const (
 	MaxLimit = 1_000_000
 	MaxDepth = 1000
+	MaxOids  = 500
 )
 
 // ErrQuestion is in the error of a question that cannot be answered as it is.
@@ -66,6 +69,9 @@ func (q *Question) DecodeAnswer(document []byte) (answer any, err error) {
 func Answer(ctx context.Context, path string, q Question, opt Options) (any, error) {
 	if q.Limit < 1 || q.Limit > MaxLimit || q.Depth < 0 || q.Depth > MaxDepth {
 		return nil, fmt.Errorf("a limit of %d and a depth of %d: %w", q.Limit, q.Depth, ErrQuestion)
+	}
+	if len(q.Oids) > MaxOids {
+		return nil, fmt.Errorf("%d oids, where %d can be asked for: %w", len(q.Oids), MaxOids, ErrQuestion)
 	}
 	opt.fill()
 	if !opt.Yield {
@@ -113,6 +119,8 @@ func (q *Question) answer(ctx context.Context, st *filestorage.Storage, opt Opti
 		return s.FindTid(ctx, q.Tid, q.Limit)
 	case AskText:
 		return q.text(ctx, s)
+	case AskPaths:
+		return s.FindPaths(q.Oids), nil
 	case AskUsage:
 		return s.Usage(q.Oid, q.Depth, q.Limit)
 	case AskGraph:

@@ -36,6 +36,8 @@ type Object struct {
 	Size  int64    `json:"size"`            // bytes of the record, -1 for a deletion
 	Blob  bool     `json:"blob,omitempty"`
 	Base  zodb.Tid `json:"base"` // the revision that it replaced; 0: it was new
+	// Path leads from the root to it, where somebody looked for that; empty where none does.
+	Path *string `json:"path,omitempty"`
 }
 
 // maxManifest bounds what is read of a manifest, in bytes.
