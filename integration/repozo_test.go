@@ -219,3 +219,46 @@ func TestAPackBeginsANewChain(t *testing.T) {
 		}
 	}
 }
+
+// The Data.fs of a running node is backed up over its replication address, while clients write to it: in full, then as
+// deltas, and in full again after a pack. Python's repozo verifies and restores all of it, and goes on with it from the
+// file.
+func TestTheDataFileOfARunningNodeIsBackedUp(t *testing.T) {
+	python, ours := backupers(t)
+	s, to, live := newSite(t, true), freeAddress(t), freeAddress(t)
+	repository := filepath.Join(s.dir, "backups")
+	if err := os.Mkdir(repository, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	s.open(t).Close()
+	node := start(t, "primary", s, "--replicate-to", to, "--zeo", live)
+	writer := startPython(t, "zodb", "zeo_client.py", newSite(t, true).blobs, live)
+	writer.do(t, "create 9")
+	for i, args := range [][]string{nil, nil, {"-Q"}, {"-z"}} {
+		writer.begin(t, "commit 40") // meanwhile
+		ours.backUp(t, repository, append([]string{"--from", to}, args...)...)
+		writer.answer(t, "commit 40")
+		python.must(t, "-V", "-r", repository)
+		if names := pieces(t, repository); len(names) != i+1 || i > 0 && !strings.Contains(names[i], "delta") {
+			t.Fatalf("after backup %d there is %q", i, names)
+		}
+	}
+	command(t, "pack", filepath.Join(s.dir, "admin"), "--no-gc")
+	ours.backUp(t, repository, "--from", filepath.Join(s.dir, "admin")) // the admin address leads to the other one
+	if names := pieces(t, repository); len(names) != 5 || strings.Contains(names[4], "delta") {
+		t.Errorf("after a pack there is %q", names)
+	}
+	writer.close(t)
+	stop(t, node)
+	for _, b := range []backuper{python, ours} {
+		mustRestore(t, &b, s, repository)
+	}
+	commitMore(t, s, 5)
+	python.backUp(t, repository, "-f", s.data)
+	if names := pieces(t, repository); len(names) != 6 || !strings.Contains(names[5], "delta") {
+		t.Errorf("Python's repozo has not gone on: %q", names)
+	}
+	if ok, text := ours.run(t, "-B", "-r", repository, "--from", to); ok || !strings.Contains(text, to) {
+		t.Errorf("of a node that is stopped: %s", text)
+	}
+}

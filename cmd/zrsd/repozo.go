@@ -11,14 +11,20 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zrsd/zrsd/internal/archive"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/repozo"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/protocol"
 )
 
 const repozoHelp = `Backs up a Data.fs to a folder, restores it, and verifies backups, with the options of ZODB's
 repozo and in its repositories: each of the two programs goes on with what the other one wrote. Blobs are not in
 them, as with repozo.
+
+With --from ADDR it is the Data.fs of a running node, over its replication address: as it is when that
+begins, to its last transaction. A full backup is sent twice, the second time for the index; a delta also
+compares what was backed up before, unless -Q is given. A pack of the node meanwhile is an error.
 
 -B adds a full backup, or a delta where the last backup is the beginning of the Data.fs. A server may be
 running on the Data.fs, and a pack may replace it meanwhile: what is backed up is one file, up to its last
@@ -31,16 +37,20 @@ Exits with 0 when it is done, with 1 when a backup is missing, damaged or not wh
 type repozoOptions struct {
 	backup, recover, verify, verbose       bool
 	repository, file, date, output         string
+	from, secretFile                       string
+	tls                                    tlsFlags
 	full, quick, gzip, killOld, withVerify bool
 }
 
 func repozoCommand() *cobra.Command {
 	var opt repozoOptions
 	cmd := &cobra.Command{
-		Use:   "repozo {-B -f Data.fs | -R [-o FILE] [-D DATE] | -V} -r DIR [-F] [-Q] [-z] [-k] [-w] [-v]",
+		Use: "repozo {-B {-f Data.fs | --from ADDR} | -R [-o FILE] [-D DATE] | -V} -r DIR [-F] [-Q] [-z] [-k] " +
+			"[-w] [-v]",
 		Short: "back up, restore and verify a Data.fs as ZODB's repozo does",
 		Long:  repozoHelp,
 		Example: "  zrsd repozo -Bvz -r /backup/zodb -f var/Data.fs\n" +
+			"  zrsd repozo -BvzQ -r /backup/zodb --from db2:5000\n" +
 			"  zrsd repozo -Rv -r /backup/zodb -o restored/Data.fs -D 2026-11-29-20\n" +
 			"  zrsd repozo -V -r /backup/zodb",
 		Args: arguments(),
@@ -58,6 +68,9 @@ func repozoCommand() *cobra.Command {
 	flags.BoolVarP(&opt.verbose, "verbose", "v", false, "say what is done, to standard error")
 	flags.StringVarP(&opt.repository, "repository", "r", "", "`DIR` with the backups, which must be there")
 	flags.StringVarP(&opt.file, "file", "f", "", "-B: the `Data.fs`")
+	flags.StringVar(&opt.from, "from", "", "-B: admin or replication `ADDR` of a running node, instead of -f")
+	flags.StringVar(&opt.secretFile, "secret-file", "", "--from: `FILE` with the shared secret of the replication")
+	opt.tls.register(flags, "", "this client's")
 	flags.BoolVarP(&opt.full, "full", "F", false, "-B: make a full backup, whatever is there")
 	flags.BoolVarP(&opt.quick, "quick", "Q", false, "-B: compare only the last backup with the Data.fs; -V: compare "+
 		"sizes only")
@@ -86,8 +99,12 @@ func (opt *repozoOptions) check() error {
 		return errors.New("-B, -R and -V: give only one of them")
 	case opt.repository == "":
 		return errors.New("-r (--repository) is missing: name the folder with the backups")
-	case opt.backup && opt.file == "":
-		return errors.New("-f (--file) is missing: name the Data.fs")
+	case opt.backup && opt.file == "" && opt.from == "":
+		return errors.New("-f (--file) is missing: name the Data.fs, or a running node with --from ADDR")
+	case opt.file != "" && opt.from != "":
+		return errors.New("-f and --from: leave out one of them")
+	case !opt.backup && opt.from != "":
+		return errors.New("--from is for -B (--backup): what is restored or verified is in the repository")
 	case opt.recover:
 		return repozo.CheckDate(opt.date)
 	}
@@ -108,7 +125,7 @@ func (opt *repozoOptions) run(ctx context.Context, out, terminal io.Writer) erro
 	var err error
 	switch {
 	case opt.backup:
-		_, err = repozo.Backup(ctx, repozo.BackupOptions{Dir: dir, File: vfs.CleanPath(opt.file), Full: opt.full,
+		err = opt.backUp(ctx, repozo.BackupOptions{Dir: dir, File: vfs.CleanPath(opt.file), Full: opt.full,
 			Quick: opt.quick, Gzip: opt.gzip, KillOld: opt.killOld, Log: log})
 	case opt.recover:
 		err = repozo.Recover(ctx, repozo.RecoverOptions{Dir: dir, Date: opt.date, Output: vfs.CleanPath(opt.output),
@@ -123,5 +140,28 @@ func (opt *repozoOptions) run(ctx context.Context, out, terminal io.Writer) erro
 	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
 		return cannotOpen(err)
 	}
+	return err
+}
+
+// backUp backs up a file, or that of a running node.
+func (opt *repozoOptions) backUp(ctx context.Context, how repozo.BackupOptions) error {
+	if opt.from != "" {
+		addr, err := opt.tls.replication(ctx, "--from", opt.from)
+		if err != nil {
+			return err
+		}
+		dial, secret, err := opt.tls.peer(addr, opt.secretFile)
+		if err != nil {
+			return err
+		}
+		remote := archive.NewRemote(protocol.Dialer(dial), secret, "repozo")
+		defer remote.Close() //nolint:errcheck // it only read
+		file, err := remote.SteadyFile(ctx)
+		if err != nil {
+			return coded(exitUnreachable, fmt.Errorf("open the data file of %s: %w", opt.from, err))
+		}
+		how.File, how.Source = opt.from, file
+	}
+	_, err := repozo.Backup(ctx, how)
 	return err
 }

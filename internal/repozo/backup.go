@@ -19,6 +19,7 @@ type BackupOptions struct {
 	FS      vfs.FS // nil: the real disk
 	Dir     string
 	File    string // the Data.fs; a server may be running on it
+	Source  Source // is backed up instead; File is its name then. nil: File is
 	Full    bool
 	Quick   bool // compare only the last piece with the Data.fs
 	Gzip    bool
@@ -38,8 +39,8 @@ type Result struct {
 type backup struct {
 	opt  BackupOptions
 	repo *repository
-	st   *filestorage.Storage
-	src  *filestorage.Snapshot // one file, whatever a pack puts in its place
+	st   *filestorage.Storage // nil: the source is elsewhere
+	src  Source               // one file, whatever a pack puts in its place
 }
 
 // Backup adds a full backup or a delta to a repository, or nothing where nothing has changed.
@@ -60,15 +61,20 @@ func Backup(ctx context.Context, opt BackupOptions) (result *Result, err error) 
 		return nil, fmt.Errorf("another backup may be writing to %s: %w", opt.Dir, err)
 	}
 	defer func() { err = errors.Join(err, lock.Close()) }()
+	if b.src = opt.Source; b.src != nil {
+		return b.run(ctx)
+	}
 	b.st, err = filestorage.Open(ctx, opt.File, filestorage.Options{FS: opt.FS, ReadOnly: true, MustExist: true})
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.st.Close()) }()
-	if b.src, err = b.st.Snapshot(); err != nil {
+	snapshot, err := b.st.Snapshot()
+	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, b.src.Close()) }()
+	defer func() { err = errors.Join(err, snapshot.Close()) }()
+	b.src = snapshot
 	return b.run(ctx)
 }
 
@@ -94,7 +100,7 @@ func (b *backup) run(ctx context.Context) (*Result, error) {
 		return &Result{}, nil
 	}
 	b.opt.Log("doing incremental, starting at: %d", end)
-	return b.write(ctx, list[0], end)
+	return b.write(ctx, list[0], b.repo.path(list[len(list)-1].stem()+".index"), end)
 }
 
 // same returns up to where a chain is the beginning of the Data.fs, or why it is not.
@@ -193,15 +199,16 @@ type sourceError struct{ error }
 func (e *sourceError) Unwrap() error { return e.error }
 
 func (b *backup) full(ctx context.Context) (*Result, error) {
-	result, err := b.write(ctx, nil, 0)
+	result, err := b.write(ctx, nil, "", 0)
 	if err == nil && b.opt.KillOld {
 		err = b.killOld(result.Path)
 	}
 	return result, err
 }
 
-// write writes a piece from an offset on: a delta of full, or where that is nil a full backup.
-func (b *backup) write(ctx context.Context, full *piece, begin int64) (*Result, error) {
+// write writes a piece from an offset on: a delta of full, or where that is nil a full backup. index is that of the
+// last backup, where there is one.
+func (b *backup) write(ctx context.Context, full *piece, index string, begin int64) (*Result, error) {
 	ext := ".fs"
 	if full != nil {
 		ext = ".deltafs"
@@ -219,7 +226,7 @@ func (b *backup) write(ctx context.Context, full *piece, begin int64) (*Result, 
 		return nil, errors.Join(err, fmt.Errorf("%w, or of a later one: %s", ErrExists, dest))
 	}
 	b.opt.Log("writing index")
-	if err := b.st.SaveIndexTo(b.opt.FS, b.repo.path(stem+".index")); err != nil {
+	if err := b.saveIndex(ctx, b.repo.path(stem+".index"), index); err != nil {
 		return nil, err
 	}
 	b.opt.Log("writing %s: %d bytes", dest, end-begin)
