@@ -102,8 +102,12 @@ func (o *Outcome) brief() string {
 		return fmt.Sprintf("%s: FAILED: %d violations, such as: %v", o.Name, len(o.Verdict.Violations),
 			o.Verdict.Violations[0])
 	}
-	return fmt.Sprintf("%s: held: %d commits acknowledged, %d lost as allowed, %d failovers", o.Name,
-		o.Verdict.Acknowledged, len(o.Verdict.Lost), o.Failovers)
+	lost := "none lost"
+	if n := len(o.Verdict.Lost); n > 0 {
+		lost = fmt.Sprintf("%d lost as allowed", n)
+	}
+	return fmt.Sprintf("%s: held: %d commits acknowledged, %s, %d failovers", o.Name, o.Verdict.Acknowledged, lost,
+		o.Failovers)
 }
 
 // fill takes what the run knows.

@@ -69,11 +69,16 @@ var primaryRestarted = Scenario{
 
 // startPrimary starts the primary again.
 func startPrimary(ctx context.Context, r *Run) error {
+	r.endPrimaryPeriod()
 	r.note(noteEvent, "%s is started again", r.primary.Name)
 	if err := r.primary.Start(); err != nil {
 		return err
 	}
-	return r.primary.Await(ctx, "is open", isReady)
+	if err := r.primary.Await(ctx, "is open", isReady); err != nil {
+		return err
+	}
+	r.beginPrimaryPeriod(r.primary)
+	return nil
 }
 
 var primaryFrozen = Scenario{

@@ -45,6 +45,7 @@ func (r *Run) handOverTo(ctx context.Context, successor *cluster.Node) error {
 // killPrimary is SIGKILL.
 func killPrimary(_ context.Context, r *Run) error {
 	r.fault("%s is killed", r.primary.Name)
+	defer r.endPrimaryPeriod()
 	return r.primary.Kill()
 }
 
