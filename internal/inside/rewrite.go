@@ -208,9 +208,6 @@ func (w *planner) count(oid zodb.Oid) {
 	}
 }
 
-// Objects is how many objects are to be rewritten.
-func (p *RewritePlan) Objects() int { return len(p.oids) }
-
 // Result says what would change.
 func (p *RewritePlan) Result() *Rewritten {
 	done := &Rewritten{

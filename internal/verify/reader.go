@@ -182,16 +182,6 @@ func (r *reader) advance() error {
 	return nil
 }
 
-// finish reads what nobody has asked for.
-func (r *reader) finish() error {
-	for r.now.end() < r.size {
-		if err := r.advance(); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 // Stat has the size up to which the file is read.
 func (r *reader) Stat() (fs.FileInfo, error) { return sized{r.info, r.size}, nil }
 
