@@ -117,6 +117,10 @@ var sections = []section{
 	{"failover: commits that wait for one secondary", (*bench).waiting},
 	{"failover: rewinding 1,000 transactions in a file of 2 GB", (*bench).rewinding},
 	{"zeo blobs: one large blob to and from a client", (*bench).zeoBlobs},
+	{"time: an archive of two objects of 1 KB per transaction", (*bench).archive},
+	{"time: 16 clients with 8 loads of 4 KB in flight, as of a moment", (*bench).asOf},
+	{"time: repozo", (*bench).repozo},
+	{"time: a feed", (*bench).feed},
 }
 
 func (b *bench) measure(ctx context.Context, only *regexp.Regexp) error {
