@@ -89,6 +89,9 @@ var notRun = map[string]string{
 		"127.0.0.1:8200": "it needs a store of Amazon; TestClientsReadAMomentFromAnArchive runs it",
 	"blobs.md: zrsd blobs push   var/Data.fs --blobs var/blobs --store 's3://site-blobs/app?region=eu-central-1' " +
 		"--dry-run": "it needs a store of Amazon; script blobs_store.txtar tries them with a folder",
+	"blobs.md: zrsd primary --data var/Data.fs --blobs var/blobs --replicate-to db1:5000 --zeo :8100 --blobs-store " +
+		"'s3://site-blobs/app?region=eu-central-1' --blobs-store-grace 720h": "likewise; " +
+		"TestAPrimaryRemovesWhatPacksLeaveInTheObjectStore runs one with a server here",
 	"blobs.md: zrsd blobs recover var/Data.fs --blobs var/blobs --from /srv/client1/blob-cache --from " +
 		"/srv/client2/blob-cache --dry-run": "it needs a backup at /backup; script blobs.txtar tries it",
 	"blobs.md: zrsd blobs audit var/Data.fs --blobs var/cache --store 's3://site-blobs/app?region=eu-central-1'": "" +

@@ -118,6 +118,8 @@ func (c *native) answer(ctx context.Context, query any, blobs *blobComparison) (
 		return answer, nil
 	case *protocol.BlobQuery:
 		return blobs.answer(q)
+	case *protocol.RecordQuery:
+		return c.aboutRecords(q)
 	}
 	return nil, goodbye("the other side sent an unexpected message: %T", query)
 }
@@ -127,7 +129,7 @@ func (c *native) aboutHistory(ctx context.Context, query *protocol.HistoryQuery)
 	defer cancel()
 	id, _ := c.p.opt.Identity()
 	answer := &protocol.HistoryAnswer{StorageID: id, Name: c.p.opt.Name, Ranges: c.p.opt.Seed.Snapshot != nil,
-		Blobs: c.p.opt.BlobDigests != nil}
+		Blobs: c.p.opt.BlobDigests != nil, Records: c.p.opt.HasRevision != nil}
 	span, err := c.p.opt.History.Span(ctx)
 	answer.Base, answer.Last = span.Base, span.Last
 	if err == nil && query.Tid != 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -244,6 +245,56 @@ func TestAQuestionAboutBlobsThatIsNoneEndsTheQuestions(t *testing.T) {
 			t.Fatalf("%s: %+v", name, a)
 		}
 		_ = conn.control.Send(&protocol.BlobQuery{Digests: digests}) // as above
+		if msg, err := conn.control.Receive(conn.ctx); err == nil {
+			t.Errorf("%s: got %#v", name, msg)
+		}
+	}
+}
+
+func TestANodeTellsWhichRevisionsItHas(t *testing.T) {
+	src := newSource(plain(3)...)
+	query := new(protocol.RecordQuery)
+	for oid := range zodb.Oid(4) {
+		query.Add(oid, tidAt(1))
+	}
+	fails := errors.New("cannot be read")
+	r := asks(t, start(t, src, Options{History: remembered(t, src), HasRevision: func(oid zodb.Oid, tid zodb.Tid) (
+		bool, error) {
+		if tid != tidAt(1) {
+			return false, fails
+		}
+		return oid%2 == 1, nil
+	}}), nil)
+	for range protocol.MaxHistoryQueries + 1 {
+		if a, err := r.Records(t.Context(), query); err != nil || !slices.Equal(a.There, []int{1, 3}) {
+			t.Fatalf("got %+v, %v", a, err)
+		}
+	}
+	wrong := new(protocol.RecordQuery)
+	wrong.Add(1, tidAt(2))
+	if a, err := r.Records(t.Context(), wrong); err == nil {
+		t.Errorf("what cannot be read is answered: %+v", a)
+	}
+
+	none := asks(t, start(t, src, Options{History: remembered(t, src)}), nil)
+	if _, err := none.Records(t.Context(), query); !errors.Is(err, hashchain.ErrNoRecords) {
+		t.Errorf("a node that does not tell: %v", err)
+	}
+}
+
+func TestAQuestionAboutRecordsThatIsNoneEndsTheQuestions(t *testing.T) {
+	src := newSource(plain(3)...)
+	p := start(t, src, Options{History: remembered(t, src), HasRevision: func(zodb.Oid, zodb.Tid) (bool, error) {
+		return false, nil
+	}})
+	for name, revisions := range map[string][]byte{
+		"not whole": make([]byte, 17), "too many": make([]byte, 16*(protocol.MaxRecordQuery+1)),
+	} {
+		conn := connect(t, p.addr)
+		if a, ok := conn.ask(&protocol.HistoryQuery{Version: 2}).(*protocol.HistoryAnswer); !ok || !a.Records {
+			t.Fatalf("%s: %+v", name, a)
+		}
+		_ = conn.control.Send(&protocol.RecordQuery{Revisions: revisions}) // it may be gone
 		if msg, err := conn.control.Receive(conn.ctx); err == nil {
 			t.Errorf("%s: got %#v", name, msg)
 		}

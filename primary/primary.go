@@ -48,6 +48,8 @@ type Options struct {
 	History History
 	// BlobDigests reads what the node has noted of the content of its blobs. Nil: it notes nothing.
 	BlobDigests func() (BlobDigests, error)
+	// HasRevision reports whether the data file has a record. Nil: that cannot be told.
+	HasRevision func(oid zodb.Oid, tid zodb.Tid) (bool, error)
 	// Member is this node among others that could be primary. Nil: it is the primary, and nothing else.
 	Member Member
 	// Sync says how many secondaries must have a transaction before AwaitSynced returns, and SyncApplied that they must

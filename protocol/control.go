@@ -23,8 +23,9 @@ const keptBuffer = 64 << 10
 
 // A Control sends and receives the messages of a control stream: Hello, Welcome, Refusal, Ack, Heartbeat and Goodbye,
 // before them Authenticate, Challenge and Proof, and for changes of the primary StatusRequest, NodeStatus, VoteRequest,
-// Vote, HandoverCheck, HandoverReady and TakeOver, and to compare copies HistoryQuery, HistoryAnswer, BlobQuery and
-// BlobAnswer, always as pointers. Send may be called concurrently, also with Receive; Receive is for one goroutine.
+// Vote, HandoverCheck, HandoverReady and TakeOver, and to compare copies HistoryQuery, HistoryAnswer, BlobQuery,
+// BlobAnswer, RecordQuery and RecordAnswer, always as pointers. Send may be called concurrently, also with Receive;
+// Receive is for one goroutine.
 //
 // With a peer of an older version of the messages it speaks that one, which its callers do not notice: what they send
 // and receive is of MessageVersion. The peer's version is that of its last message that has one. Who speaks first
@@ -217,6 +218,8 @@ const (
 	kindHistoryAnswer = "history_answer"
 	kindBlobQuery     = "blob_query"
 	kindBlobAnswer    = "blob_answer"
+	kindRecordQuery   = "record_query"
+	kindRecordAnswer  = "record_answer"
 )
 
 func newMessage(kind string) any {
@@ -261,6 +264,10 @@ func newMessage(kind string) any {
 		return new(BlobQuery)
 	case kindBlobAnswer:
 		return new(BlobAnswer)
+	case kindRecordQuery:
+		return new(RecordQuery)
+	case kindRecordAnswer:
+		return new(RecordAnswer)
 	}
 	return nil
 }
@@ -307,6 +314,10 @@ func kindOf(msg any) (string, error) {
 		return kindBlobQuery, nil
 	case *BlobAnswer:
 		return kindBlobAnswer, nil
+	case *RecordQuery:
+		return kindRecordQuery, nil
+	case *RecordAnswer:
+		return kindRecordAnswer, nil
 	}
 	return "", fmt.Errorf("%T is no message of the control stream", msg)
 }

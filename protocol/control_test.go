@@ -71,6 +71,8 @@ func messages() []any {
 		&BlobAnswer{
 			Known: 2, Other: []int{1}, Digests: []byte("forty more bytes of a blob digest"), Unknown: "cannot be read",
 		},
+		&RecordQuery{Revisions: []byte("sixteen bytes of")},
+		&RecordAnswer{There: []int{1}, Unknown: "cannot be read"},
 	}
 }
 

@@ -34,4 +34,7 @@ type HistoryAnswer struct {
 
 	// Blobs says that a BlobQuery is answered on this connection.
 	Blobs bool `msgpack:"blobs,omitempty"`
+
+	// Records says that a RecordQuery is answered on this connection.
+	Records bool `msgpack:"records,omitempty"`
 }

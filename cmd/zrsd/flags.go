@@ -119,6 +119,8 @@ func registerBlobs(flags *pflag.FlagSet, b *node.BlobConfig) {
 		"azblob:// or file://")
 	flags.StringVar(&b.Upload, "blobs-upload", node.UploadNow,
 		"when blobs are put there: now, before clients hear of a commit, or later")
+	flags.DurationVar(&b.Grace, "blobs-store-grace", 0,
+		"remove an object from there that nothing has needed for this `TIME`, as 720h; 0: none")
 }
 
 // registerPacks adds the flags of packs by schedule.

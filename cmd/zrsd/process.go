@@ -81,7 +81,7 @@ func storage(st *config.Storage) node.Storage {
 	common.SharedBlobs = z.Blobs.V == "shared"
 	common.BlobPlaces = node.BlobConfig{
 		CacheSize: z.BlobCacheSize.V, CacheCheck: int(z.BlobCacheSizeCheck.V), Store: z.BlobsStore.V,
-		Upload: z.BlobsUpload.V,
+		Upload: z.BlobsUpload.V, Grace: z.BlobsStoreGrace.V,
 	}
 	common.ReplicateTo = z.ReplicateTo.V
 	common.Advertise, common.Name = z.Advertise.V, z.Name.V

@@ -2,6 +2,7 @@
 
     blob_readers.py fill DATA BLOBS LIST NUMBER SIZE     with the real FileStorage; which blobs there are goes into LIST
     blob_readers.py write ADDRESS CACHE LIST NUMBER SIZE  through a server; each that is acknowledged is printed
+    blob_readers.py rewrite ADDRESS CACHE LIST            each once more, as a new revision of the same object
     blob_readers.py read ADDRESS CACHE LIST SEED COUNT    COUNT of them, at random; what came is printed as JSON
 
 A read that the server refuses, or that is cut, is made again. A POSKeyError says that there is no such blob: it counts
@@ -73,6 +74,27 @@ def write(server, cache, path, count, size):
             make(db, int(count), int(size), each, 1)
         except (ZODB.POSException.StorageError, ZEO.Exceptions.ClientDisconnected):
             pass  # the server was killed: what was acknowledged is in the list
+    print('{}')
+
+
+def rewrite(server, cache, path):
+    with open(path) as f:
+        blobs = json.load(f)
+    db = ZODB.DB(ZEO.ClientStorage.ClientStorage(address(server), blob_dir=cache, wait_timeout=60))
+    connection = db.open()
+    for first in range(0, len(blobs), 10):
+        made = [(one, connection.get(bytes.fromhex(one[1]))) for one in blobs[first:first + 10]]
+        for one, blob in made:
+            with blob.open('w') as f:
+                f.write(content(one[0], one[3]))
+        transaction.commit()
+        for one, blob in made:
+            blob._p_activate()
+            one[2] = blob._p_serial.hex()
+    with open(path, 'w') as f:
+        json.dump(blobs, f)
+    connection.close()
+    db.close()
     print('{}')
 
 

@@ -424,5 +424,17 @@ func (s samples) blobPlaces(st *Storage) {
 		s.gauge(mStoreFails, oneIf(b.LastError != nil))
 		s.counter(mStoreUploads, b.Uploaded)
 		s.counter(mStoreUploaded, b.Bytes)
+		s.cleaning(b.Cleaning)
 	}
+}
+
+func (s samples) cleaning(c *BlobCleaning) {
+	if c == nil {
+		return
+	}
+	s.gauge(mStoreUnneeded, float64(c.Unneeded))
+	s.gauge(mStoreUnneededBytes, float64(c.UnneededBytes))
+	s.counter(mStoreRemoved, c.Removed)
+	s.counter(mStoreRemovedBytes, c.RemovedBytes)
+	s.gauge(mStoreCleanFails, oneIf(c.LastError != nil))
 }

@@ -109,6 +109,13 @@ var (
 	mStoreFails    = theStorage.gauge("blob_store_failing", "1 while uploads to the object store fail.")
 	mStoreUploads  = theStorage.counter("blob_store_uploads_total", "Blobs that were put into the object store.")
 	mStoreUploaded = theStorage.counter("blob_store_uploaded_bytes_total", "Their size.")
+	mStoreUnneeded = theStorage.gauge("blob_store_unneeded", "Objects in the object store that nothing needs any "+
+		"more, and that stay for the grace time.")
+	mStoreUnneededBytes = theStorage.gauge("blob_store_unneeded_bytes", "Their size.")
+	mStoreRemoved       = theStorage.counter("blob_store_removed_total", "Objects that were removed from the object "+
+		"store.")
+	mStoreRemovedBytes = theStorage.counter("blob_store_removed_bytes_total", "Their size.")
+	mStoreCleanFails   = theStorage.gauge("blob_store_cleaning_failing", "1 while unneeded objects cannot be removed.")
 
 	mPackLast = theStorage.gauge("pack_last_timestamp_seconds", "When the last pack since the start ended, Unix "+
 		"time.")

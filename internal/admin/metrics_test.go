@@ -126,6 +126,17 @@ func TestEachMetricMovesWithTheStatus(t *testing.T) {
 		{`zrsd_blob_store_failing`, 1, 0, func(st *admin.Status) { st.Storage.BlobStore.LastError = nil }},
 		{`zrsd_blob_store_uploads_total`, 30, 31, func(st *admin.Status) { st.Storage.BlobStore.Uploaded++ }},
 		{`zrsd_blob_store_uploaded_bytes_total`, 30000, 1, func(st *admin.Status) { st.Storage.BlobStore.Bytes = 1 }},
+		{`zrsd_blob_store_unneeded`, 4, 5, func(st *admin.Status) { st.Storage.BlobStore.Cleaning.Unneeded++ }},
+		{`zrsd_blob_store_unneeded_bytes`, 400, 1, func(st *admin.Status) {
+			st.Storage.BlobStore.Cleaning.UnneededBytes = 1
+		}},
+		{`zrsd_blob_store_removed_total`, 6, 7, func(st *admin.Status) { st.Storage.BlobStore.Cleaning.Removed++ }},
+		{`zrsd_blob_store_removed_bytes_total`, 600, 1, func(st *admin.Status) {
+			st.Storage.BlobStore.Cleaning.RemovedBytes = 1
+		}},
+		{`zrsd_blob_store_cleaning_failing`, 1, 0, func(st *admin.Status) {
+			st.Storage.BlobStore.Cleaning.LastError = nil
+		}},
 		{`zrsd_pack_last_timestamp_seconds`, 1772600767, 1772600768, func(st *admin.Status) {
 			st.Storage.LastPack.Ended = st.Storage.LastPack.Ended.Add(time.Second)
 		}},

@@ -250,6 +250,21 @@ type BlobStore struct {
 	// LastError is why uploads fail at present, since LastErrorAt; nil: they do not.
 	LastError   *string    `json:"last_error"`
 	LastErrorAt *time.Time `json:"last_error_at"`
+	// Cleaning is what becomes of objects that nothing needs any more; nil: they stay.
+	Cleaning *BlobCleaning `json:"cleaning"`
+}
+
+// BlobCleaning is how a primary removes what packs leave in an object store.
+type BlobCleaning struct {
+	Grace         float64    `json:"grace_seconds"`
+	Unneeded      int64      `json:"unneeded"` // objects that the last look has found, and that are still there
+	UnneededBytes int64      `json:"unneeded_bytes"`
+	Removed       int64      `json:"removed"` // objects, since the storage was opened
+	RemovedBytes  int64      `json:"removed_bytes"`
+	Looked        *time.Time `json:"looked_at"` // when the last look ended that nothing stopped; nil: none has
+	// LastError is why nothing is removed at present, since LastErrorAt; nil: nothing is wrong.
+	LastError   *string    `json:"last_error"`
+	LastErrorAt *time.Time `json:"last_error_at"`
 }
 
 // ZEO is what ZEO clients of the storage do, and did since it was opened.

@@ -278,6 +278,9 @@ func storageNotes(s *Storage) string {
 		if b.LastError != nil {
 			notes = append(notes, "uploads fail: "+*b.LastError)
 		}
+		if c := b.Cleaning; c != nil && c.LastError != nil {
+			notes = append(notes, "unneeded objects stay there: "+*c.LastError)
+		}
 	}
 	if len(notes) == 0 {
 		return ""

@@ -17,7 +17,7 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// UploadOptions of NewUploader. All but Later and Logger are required.
+// UploadOptions of NewUploader. All but Later, Claim and Logger are required.
 type UploadOptions struct {
 	Objects Objects
 	FS      vfs.FS
@@ -26,7 +26,9 @@ type UploadOptions struct {
 	// Open opens a blob that is here; *zodb.POSKeyError: it is not.
 	Open func(oid zodb.Oid, tid zodb.Tid) (vfs.File, error)
 	// Leads reports whether blobs come to be by commits here. Only such a node uploads.
-	Leads   func() bool
+	Leads func() bool
+	// Claim is made in the store before the first blob of an epoch. False, or nil: there is none to be made.
+	Claim   func() (Claim, bool)
 	Records func(after zodb.Tid) (zodb.Iterator, error) // to the end of what is there now
 	Last    func() zodb.Tid
 	Logger  hclog.Logger
@@ -54,6 +56,7 @@ type Uploader struct {
 	done    int64
 	bytes   int64
 	mark    mark
+	claimed Claim // the last one that was made
 }
 
 type upload struct {
@@ -221,10 +224,34 @@ func (u *Uploader) upload(ctx context.Context, r revision) (size int64, err erro
 		return 0, err
 	}
 	defer f.Close() //nolint:errcheck // only read
+	if err := u.claim(ctx); err != nil {
+		return 0, err
+	}
 	if size, err = u.opt.Objects.Put(ctx, r.oid, r.tid, f); err != nil {
 		return 0, err
 	}
 	return size, nil
+}
+
+// claim makes the claim of the epoch in which this node leads, once. It comes before the blobs of that epoch.
+func (u *Uploader) claim(ctx context.Context) error {
+	if u.opt.Claim == nil {
+		return nil
+	}
+	now, leads := u.opt.Claim()
+	u.mu.Lock()
+	done := !leads || u.claimed == now
+	u.mu.Unlock()
+	if done {
+		return nil
+	}
+	if err := now.put(ctx, u.opt.Objects); err != nil && !errors.Is(err, objectstore.ErrExists) {
+		return err
+	}
+	u.mu.Lock()
+	u.claimed = now
+	u.mu.Unlock()
+	return nil
 }
 
 // Put stores a blob, verified and durable. *objectstore.Error with ErrExists: another content is there.
@@ -262,6 +289,9 @@ func (u *Uploader) catchUps(ctx context.Context) {
 
 // catchUp goes through the records after the mark, and moves it.
 func (u *Uploader) catchUp(ctx context.Context) error {
+	if err := u.claim(ctx); err != nil {
+		return err
+	}
 	u.mu.Lock()
 	idle := u.pending.Len() == 0
 	after := u.mark.uploaded

@@ -126,6 +126,7 @@ type Replication struct {
 	BlobCacheSizeCheck  Value[int64]  // percent
 	BlobsStore          Value[string] // URL; "": none
 	BlobsUpload         Value[string] // now or later
+	BlobsStoreGrace     Value[time.Duration]
 	SecretFile          Value[string]
 	Coordinator         Value[string] // "": roles are changed by hand
 	CoordinatorPrefix   Value[string] // "": made of the storage id

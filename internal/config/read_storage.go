@@ -134,6 +134,7 @@ func (r *reader) replication() *Replication {
 		BlobCacheSizeCheck:  r.atLeast1("blob-cache-size-check"),
 		BlobsStore:          get(r, "blobs-store", text),
 		BlobsUpload:         get(r, "blobs-upload", oneOf("now", "later")),
+		BlobsStoreGrace:     get(r, "blobs-store-grace", interval),
 		SecretFile:          get(r, "secret-file", path),
 		Coordinator:         get(r, "coordinator", text),
 		CoordinatorPrefix:   get(r, "coordinator-prefix", text),

@@ -171,6 +171,8 @@ var zrsTable = &table{
 		{name: "blobs-upload", kind: "now or later", preset: "now", ours: true,
 			doc: "When a blob is put there: `now`, before clients hear of the commit, or `later`, before it may " +
 				"leave this node."},
+		{name: "blobs-store-grace", kind: "time-interval", preset: "0s", ours: true,
+			doc: "The primary removes an object from there that nothing has needed for so long; 0: none."},
 		{name: "secret-file", kind: "path", ours: true,
 			doc: "File with a secret that both sides must have. It does not encrypt."},
 		{name: "coordinator", kind: "string", ours: true,

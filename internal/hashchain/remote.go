@@ -181,6 +181,38 @@ func (r *Remote) Blobs(ctx context.Context, query *protocol.BlobQuery) (*protoco
 	return answer, answer.Check(query.Len())
 }
 
+// ErrNoRecords says that a node does not tell which records it has, or is of a version that does not.
+var ErrNoRecords = errors.New("the node does not tell which records it has: it may be of an older version")
+
+// Records asks the node which of some revisions its data file has.
+func (r *Remote) Records(ctx context.Context, query *protocol.RecordQuery) (*protocol.RecordAnswer, error) {
+	if r.asked == protocol.MaxHistoryQueries {
+		if err := r.reconnect(ctx); err != nil {
+			return nil, err
+		}
+	}
+	if r.asked == 0 {
+		if _, err := r.Span(ctx); err != nil { // a connection begins with such a question
+			return nil, err
+		}
+	}
+	if !r.last.Records {
+		return nil, ErrNoRecords
+	}
+	msg, err := r.exchange(ctx, query)
+	if err != nil {
+		return nil, err
+	}
+	answer, is := msg.(*protocol.RecordAnswer)
+	if !is {
+		return nil, fmt.Errorf("it answered a question about records with a %T", msg)
+	}
+	if answer.Unknown != "" {
+		return nil, errors.New(answer.Unknown)
+	}
+	return answer, answer.Check(query.Len())
+}
+
 // ErrNoRanges says that a node gives no parts of its data file, or is of a version that does not.
 var ErrNoRanges = errors.New("the node gives no parts of its data file: it has none, or is of an older version")
 

@@ -13,6 +13,7 @@ import (
 	"github.com/zrsd/zrsd/internal/blobcache"
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/objectstore"
+	"github.com/zrsd/zrsd/internal/priority"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zeo"
@@ -34,6 +35,8 @@ type BlobConfig struct {
 	CacheCheck int    // percent of it; 0: the default
 	Store      string // URL of an object store that has all blobs; empty: there is none
 	Upload     string // UploadNow or UploadLater; empty: UploadNow
+	// Grace is how long an object must have been unneeded to be removed from the store by the primary; 0: none is.
+	Grace time.Duration
 }
 
 // checkBlobs reports what makes no sense, and fills in the defaults.
@@ -52,6 +55,11 @@ func (c *Config) checkBlobs() error {
 		return &ConfigError{fmt.Sprintf("--blob-cache-size-check %d: give a percentage from 1 to 99", b.CacheCheck)}
 	case b.Upload != UploadNow && b.Upload != UploadLater:
 		return &ConfigError{fmt.Sprintf("--blobs-upload %q: give now or later", b.Upload)}
+	case b.Grace != 0 && b.Store == "":
+		return &ConfigError{"--blobs-store-grace: there is no object store: give --blobs-store, or leave it out"}
+	case b.Grace < 0 || b.Grace > 0 && b.Grace < time.Second:
+		return &ConfigError{fmt.Sprintf("--blobs-store-grace %v: give a duration such as 720h, or 0 for never",
+			b.Grace)}
 	case (b.CacheSize > 0 || b.Store != "") && c.Blobs == "":
 		return &ConfigError{"--blob-cache-size and --blobs-store need a blob directory: give one with --blobs DIR"}
 	case (b.CacheSize > 0 || b.Store != "") && c.SharedBlobs:
@@ -67,6 +75,7 @@ type blobPlaces struct {
 	objects *blobcache.Objects // nil: there is no object store
 	cache   *blobcache.Dir     // nil: the directory has all blobs
 	upload  *blobcache.Uploader
+	clean   *blobcache.Cleaner // nil: nothing is removed from the object store
 
 	leads func() bool
 
@@ -101,6 +110,9 @@ func (s *session) openPlaces(ctx context.Context) error {
 	}
 	if p.objects != nil {
 		p.upload = s.uploader(p)
+		if b.Grace > 0 {
+			p.clean = s.cleaner(p)
+		}
 	}
 	return nil
 }
@@ -109,7 +121,7 @@ func (s *session) openPlaces(ctx context.Context) error {
 func (s *session) uploader(p *blobPlaces) *blobcache.Uploader {
 	opt := blobcache.UploadOptions{
 		Objects: *p.objects, FS: vfs.OrOS(s.c.FS), Data: s.c.Data, Later: s.c.BlobPlaces.Upload == UploadLater,
-		Open: s.blobs.own.OpenBlob, Leads: p.leads,
+		Open: s.blobs.own.OpenBlob, Leads: p.leads, Claim: s.claim,
 		Records: func(after zodb.Tid) (zodb.Iterator, error) { return s.st.IterateRecords(after, false) },
 		Last:    func() zodb.Tid { return s.st.LastTid() }, Logger: s.c.Logger.Named("blobs"),
 	}
@@ -195,6 +207,12 @@ func (p *blobPlaces) run(ctx context.Context) {
 	}
 	if p.upload != nil {
 		all.Go(func() { p.upload.Run(ctx) })
+	}
+	if p.clean != nil {
+		all.Go(func() {
+			priority.Lower(priority.Idle)
+			p.clean.Run(ctx)
+		})
 	}
 	all.Wait()
 }
@@ -282,6 +300,7 @@ func (p *blobPlaces) show(out *admin.Storage) {
 	if s.Trouble != nil {
 		out.BlobStore.LastError, out.BlobStore.LastErrorAt = admin.Known(s.Trouble.Error()), admin.Known(s.Since.UTC())
 	}
+	p.showCleaning(out.BlobStore)
 }
 
 var _ filestorage.Blobs = (*blobcache.Dir)(nil)

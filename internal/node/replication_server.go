@@ -31,7 +31,7 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 	rule protocol.SyncRule) *replicationServer {
 	f := &replicationServer{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
 		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == cluster.SyncApplied,
-		Own: c.ownSeat(), Seed: c.seeds(src, blobs), BlobDigests: c.blobDigests(blobs),
+		Own: c.ownSeat(), Seed: c.seeds(src, blobs), BlobDigests: c.blobDigests(blobs), HasRevision: hasRevision(src),
 		PutToken: blobs.putToken(), Name: c.name(), Secret: c.read.secret,
 		MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout,
 		MaxPerAddress: c.MaxPerAddress, HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout,
@@ -60,6 +60,14 @@ func (c *Config) blobDigests(blobs blobDir) func() (primary.BlobDigests, error) 
 		return nil
 	}
 	return func() (primary.BlobDigests, error) { return verify.OpenDigests(c.FS, c.Data) }
+}
+
+// hasRevision returns what tells other nodes which records this one has; nil: its storage does not tell.
+func hasRevision(src primary.Source) func(zodb.Oid, zodb.Tid) (bool, error) {
+	if st, can := src.(*filestorage.Storage); can {
+		return st.HasRevision
+	}
+	return nil
 }
 
 // ownSeat is the name of this node among those that commits wait for when others lead; empty: it has none.
