@@ -7,48 +7,48 @@ import (
 	"io"
 	"os/signal"
 	"syscall"
-	"time"
 
+	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
 
-	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/blobtools"
-	"github.com/zrsd/zrsd/internal/inside"
+	"github.com/zrsd/zrsd/internal/node"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/vfs"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 const blobsStatsHelp = `Counts the blobs of a Data.fs that have a file in the blob directory, and their bytes: by age,
 by size, by the class of the object that refers to the blob, and how many of them the next pack removes.
-Changes nothing, takes no lock, and can be run beside a server.
+Changes nothing, takes no lock, and can be run beside a server, or by a running node: ADDR.
 
 --pack-days says how many days of history that pack leaves; 0: it packs to this moment. --pack-gc=false: it
 does not drop what cannot be reached from the root.
 
-Exits with 3 when a file cannot be opened, with 6 when a pack has replaced the Data.fs meanwhile.`
+Exits with 3 when a file cannot be opened, with 4 when the node does not answer, with 6 when a pack has
+replaced the Data.fs meanwhile.`
 
 type blobsStatsOptions struct {
+	askFlags
 	blobs string
 	days  int
 	gc    bool
 	limit int
-	json  bool
 }
 
 func blobsStatsCommand() *cobra.Command {
 	var opt blobsStatsOptions
 	cmd := &cobra.Command{
-		Use:   "stats Data.fs --blobs DIR [--pack-days N] [--pack-gc=false] [--limit N] [--json]",
+		Use:   "stats ADDR|Data.fs [--blobs DIR] [--pack-days N] [--pack-gc=false] [--limit N] [--json]",
 		Short: "count blobs by age, size and owner, and what a pack would remove",
 		Long:  blobsStatsHelp,
 		Example: "  zrsd blobs stats var/Data.fs --blobs var/blobs\n" +
-			"  zrsd blobs stats var/Data.fs --blobs var/blobs --pack-days 30 --json",
-		Args: arguments("Data.fs"),
+			"  zrsd blobs stats 127.0.0.1:5001 --pack-days 30 --json",
+		Args: arguments("ADDR|Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
 			defer stop()
-			return opt.run(ctx, vfs.CleanPath(args[0]), cmd.OutOrStdout(), cmd.ErrOrStderr())
+			return opt.run(ctx, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	flags := cmd.Flags()
@@ -57,44 +57,24 @@ func blobsStatsCommand() *cobra.Command {
 	flags.IntVar(&opt.days, "pack-days", 1, "count what a pack removes that leaves `N` days of history")
 	flags.BoolVar(&opt.gc, "pack-gc", true, "count what a pack removes that drops unreachable objects")
 	flags.IntVarP(&opt.limit, "limit", "n", 20, "list at most `N` classes")
-	flags.BoolVar(&opt.json, "json", false, "print a JSON object, see docs/commands-json.md")
+	opt.register(flags)
+	flags.Lookup("json").Usage = "print a JSON object, see docs/commands-json.md"
 	return cmd
 }
 
-func (opt *blobsStatsOptions) run(ctx context.Context, path string, out, terminal io.Writer) (err error) {
-	switch {
-	case opt.blobs == "":
-		return errNoBlobsFlag
-	case opt.days < 0 || opt.limit < 1:
+func (opt *blobsStatsOptions) run(ctx context.Context, where string, out, terminal io.Writer) error {
+	if opt.days < 0 || opt.limit < 1 {
 		return usage(errors.New("--pack-days and --limit: give a number from 0, and one from 1"))
 	}
 	bar := newProgress(terminal, "counting")
-	defer bar.clear()
-	st, err := filestorage.Open(ctx, path, filestorage.Options{ReadOnly: true, MustExist: true, Progress: bar.update})
-	if err != nil {
-		return asOpenError(err)
+	ask := opt.files
+	if isNode(where) {
+		ask = opt.node
 	}
-	defer func() { err = errors.Join(err, st.Close()) }()
-	survey, err := inside.Take(ctx, st, inside.Options{Progress: bar.update})
-	if err != nil {
-		return asOpenError(err)
-	}
-	what := blobtools.StatsOptions{Path: path, Now: time.Now(), Progress: bar.update, Owner: owner(survey)}
-	if what.Blobs, err = openBlobs(opt.blobs); err != nil {
-		return err
-	}
-	until, err := zodb.TidFromTime(what.Now.AddDate(0, 0, -opt.days))
-	if err != nil {
-		return usage(fmt.Errorf("--pack-days %d: %w", opt.days, err))
-	}
-	what.Dropped = func(ctx context.Context, drop func(zodb.Oid, zodb.Tid)) error {
-		progress := func(p filestorage.PackProgress) { bar.update(p.Done, p.Total) }
-		return st.PlannedPack(ctx, until, filestorage.PackOptions{GC: opt.gc, Progress: progress}, drop)
-	}
-	stats, err := blobtools.CountBlobs(ctx, what)
+	stats, err := ask(ctx, where, bar)
 	bar.clear()
 	if err != nil {
-		return blobsError(err)
+		return err
 	}
 	if opt.json {
 		return writeJSON(out, stats)
@@ -102,14 +82,38 @@ func (opt *blobsStatsOptions) run(ctx context.Context, path string, out, termina
 	return opt.print(out, stats)
 }
 
-// owner returns the class of what refers to a blob.
-func owner(survey *inside.Survey) func(zodb.Oid) string {
-	return func(oid zodb.Oid) string {
-		if class, ok := survey.Referrer(oid); ok {
-			return class
-		}
-		return "(not reached from the root)"
+func (opt *blobsStatsOptions) query() admin.StatsQuery {
+	return admin.StatsQuery{Days: opt.days, GC: opt.gc}
+}
+
+func (opt *blobsStatsOptions) node(ctx context.Context, address string, bar *progress) (*blobtools.Stats, error) {
+	if opt.blobs != "" {
+		return nil, usage(errors.New("--blobs: a running node knows its directory itself: leave it out"))
 	}
+	addr, dial, err := opt.connect(ctx, address)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := admin.AskStats(ctx, dial, opt.storage, opt.query(),
+		func(p admin.VerifyProgress) { bar.update(p.Done, p.Total) })
+	return stats, asked("count of the blobs", addr, err)
+}
+
+func (opt *blobsStatsOptions) files(ctx context.Context, path string, bar *progress) (*blobtools.Stats, error) {
+	if opt.blobs == "" {
+		return nil, errNoBlobsFlag
+	}
+	blobs, err := openBlobs(opt.blobs)
+	if err != nil {
+		return nil, err
+	}
+	stats, err := node.CountBlobs(ctx, node.BlobCounting{Data: vfs.CleanPath(path), Blobs: blobs, Query: opt.query(),
+		Progress: bar.update, Logger: hclog.NewNullLogger()})
+	var refused *admin.Refusal
+	if errors.As(err, &refused) {
+		return nil, usage(err)
+	}
+	return stats, blobsError(err)
 }
 
 func (opt *blobsStatsOptions) print(w io.Writer, s *blobtools.Stats) error {

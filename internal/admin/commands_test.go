@@ -48,6 +48,8 @@ type controls struct {
 	holding   admin.ApplyUntilRequest
 	held      admin.ApplyUntil
 	inside    func(ctx context.Context, q inside.Question) (any, error)
+	counting  admin.StatsQuery
+	counted   blobtools.Stats
 }
 
 func (c *controls) Clients(storage string) ([]admin.Client, error) {
@@ -88,6 +90,13 @@ func (c *controls) AuditBlobs(_ context.Context, storage string, found func(*blo
 		}
 	}
 	return &c.audit, c.err
+}
+
+func (c *controls) CountBlobs(_ context.Context, storage string, q admin.StatsQuery,
+	progress func(admin.VerifyProgress)) (*blobtools.Stats, error) {
+	c.storage, c.counting = storage, q
+	progress(admin.VerifyProgress{Done: 1, Total: 2})
+	return &c.counted, c.err
 }
 
 func (c *controls) Inside(ctx context.Context, storage string, q inside.Question,
@@ -427,6 +436,28 @@ func TestEveryFieldOfACommandIsDocumented(t *testing.T) {
 		if !strings.Contains(string(doc), "`"+name+"`") && !strings.Contains(string(doc), `"`+name+`"`) {
 			t.Errorf("docs/commands-json.md does not explain `%s`", name)
 		}
+	}
+}
+
+// A count comes as it is, to the question as it was asked; days that are none are refused.
+func TestBlobsAreCountedForWhoAsks(t *testing.T) {
+	c := &controls{counted: blobtools.Stats{Path: "Data.fs", NotHere: 3, Pack: &blobtools.Count{Blobs: 2, Bytes: 5}}}
+	dial := serveOn(t, listen(t, "unix", filepath.Join(t.TempDir(), "s")), c)
+	q := admin.StatsQuery{Days: 30, GC: true}
+	stats, err := admin.AskStats(t.Context(), dial, "main", q, ignoreProgress)
+	if err != nil || stats.NotHere != 3 || stats.Pack == nil || stats.Pack.Bytes != 5 || c.storage != "main" ||
+		c.counting != q {
+		t.Errorf("%+v, %v, of %q, %+v", stats, err, c.storage, c.counting)
+	}
+	for _, days := range []int{-1, 100_001} {
+		if _, err := admin.AskStats(t.Context(), dial, "", admin.StatsQuery{Days: days}, ignoreProgress); reasonOf(
+			err) != admin.Invalid {
+			t.Errorf("%d days: %v", days, err)
+		}
+	}
+	c.err = &admin.Refusal{Reason: admin.Unavailable, Text: "not now"}
+	if _, err := admin.AskStats(t.Context(), dial, "", q, ignoreProgress); reasonOf(err) != admin.Unavailable {
+		t.Errorf("a refusal is %v", err)
 	}
 }
 

@@ -26,6 +26,9 @@ type Control interface {
 	// AuditBlobs compares the blobs of a storage with its records.
 	AuditBlobs(ctx context.Context, storage string, found func(*blobtools.Finding) error,
 		progress func(VerifyProgress)) (*blobtools.Summary, error)
+	// CountBlobs counts the blobs of a storage.
+	CountBlobs(ctx context.Context, storage string, q StatsQuery, progress func(VerifyProgress)) (*blobtools.Stats,
+		error)
 	// Inside answers a question about what is in a storage: *inside.Census, *inside.Refs, …
 	Inside(ctx context.Context, storage string, q inside.Question, progress func(VerifyProgress)) (answer any,
 		err error)
