@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // partialName is the marker of a directory that has a part of the blobs.
@@ -48,3 +49,41 @@ func (s *Store) Partial() (bool, error) {
 
 // IsMarker reports whether a file at the top of a blob directory is one of those by which a Store knows it.
 func IsMarker(name string) bool { return name == markerName || name == partialName }
+
+// An EvictedError says that a blob is not in a directory which is, or was, a blob cache.
+type EvictedError struct {
+	Dir string
+	Oid zodb.Oid
+	Tid zodb.Tid
+}
+
+func (e *EvictedError) Error() string {
+	return fmt.Sprintf("blob of oid %v tid %v was evicted from blob cache %s: a node of the same storage or its "+
+		"object store may have it; read it by way of a running node, or bring it back with zrsd blobs pull or zrsd "+
+		"blobs recover",
+		e.Oid, e.Tid, e.Dir)
+}
+
+// A Cached is a directory in which a part of the blobs is, for who only reads, and can ask nobody for the others.
+type Cached struct{ *Store }
+
+// AsCache returns the directory as one in which a part of the blobs is.
+func (s *Store) AsCache() Cached { return Cached{s} }
+
+// OpenBlob is that of the Store, but a blob that is not there may exist: *EvictedError.
+func (c Cached) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
+	f, err := c.Store.OpenBlob(oid, tid)
+	if missing := (*zodb.POSKeyError)(nil); errors.As(err, &missing) {
+		return nil, &EvictedError{c.Dir(), oid, tid}
+	}
+	return f, err
+}
+
+// Stat is that of the Store, likewise.
+func (c Cached) Stat(oid zodb.Oid, tid zodb.Tid) (int64, error) {
+	size, err := c.Store.Stat(oid, tid)
+	if missing := (*zodb.POSKeyError)(nil); errors.As(err, &missing) {
+		return 0, &EvictedError{c.Dir(), oid, tid}
+	}
+	return size, err
+}

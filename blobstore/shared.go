@@ -55,6 +55,12 @@ func (s *Shared) look() error {
 		return fmt.Errorf("shared blob directory %s has no %s file: check that it is mounted, and start the primary "+
 			"first", s.dir, markerName)
 	}
+	if is, err := store.Partial(); err != nil {
+		return err
+	} else if is {
+		return fmt.Errorf("shared blob directory %s is, or was, a blob cache: blobs that were evicted are not in it; "+
+			"give this node a directory of its own", s.dir)
+	}
 	s.view.Store(&view{store, id})
 	return nil
 }

@@ -51,9 +51,15 @@ func (p *packer) plan(ctx context.Context) error {
 			return p.noteDropped(w, &r)
 		})
 	})
+	p.sortDropped()
+	return err
+}
+
+// sortDropped sorts the blobs that are dropped, and leaves each there once: a transaction may have stored an object
+// twice, with one blob.
+func (p *packer) sortDropped() {
 	slices.SortFunc(p.dropped, func(a, b revisionID) int {
 		return cmp.Or(cmp.Compare(a.oid, b.oid), cmp.Compare(a.tid, b.tid))
 	})
 	p.dropped = slices.Compact(p.dropped)
-	return err
 }

@@ -226,6 +226,8 @@ func TestAPackRemovesTheBlobsOfWhatItDrops(t *testing.T) {
 	d.add(14, ' ', written{oid: 2, data: blob}, written{oid: 2, data: blob})
 	d.add(16, ' ', written{oid: 3, data: blob[:10]})
 	d.add(18, ' ', written{oid: 3, data: blob})
+	d.add(20, ' ', written{oid: 4, data: blob}, written{oid: 5, data: blob}, written{oid: 4, data: blob}) // one blob
+	d.add(22, ' ', written{oid: 4, data: blob}, written{oid: 5, data: blob})
 	dir := t.TempDir()
 	path := filepath.Join(dir, "Data.fs")
 	if err := os.WriteFile(path, d.bytes, 0o666); err != nil {
@@ -234,7 +236,7 @@ func TestAPackRemovesTheBlobsOfWhatItDrops(t *testing.T) {
 	blobs := &planning{Store: openBlobs(t, filepath.Join(dir, "blobs"))}
 	s := mustOpen(t, path, Options{Blobs: blobs})
 	r := mustPack(t, s, 100, PackOptions{})
-	if want := []revisionID{{1, 2}, {1, 6}}; !slices.Equal(blobs.plan, want) || r.Blobs != len(want) {
+	if want := []revisionID{{1, 2}, {1, 6}, {4, 20}, {5, 20}}; !slices.Equal(blobs.plan, want) || r.Blobs != len(want) {
 		t.Errorf("to be removed are %v, %d in the result; want %v", blobs.plan, r.Blobs, want)
 	}
 }

@@ -67,6 +67,7 @@ func (p *packer) prepare() error {
 	if err := p.s.checkPlace(p.e.size(), false); err != nil {
 		return err
 	}
+	p.sortDropped()
 	if p.blobs != nil {
 		if err := p.planBlobs(); err != nil {
 			return err

@@ -2,9 +2,11 @@ package integration
 
 import (
 	"encoding/json"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/admin"
@@ -119,4 +121,54 @@ func sameTid(t *testing.T, primary, secondary *daemon.Process) {
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+// TestAFormerBlobCacheThatIsServedSaysThatBlobsWereEvicted has a real ZEO client read each blob from a read-only
+// server of what was the blob cache of a primary: what is there comes, and of all else it hears that it was evicted,
+// never that it does not exist.
+func TestAFormerBlobCacheThatIsServedSaysThatBlobsWereEvicted(t *testing.T) {
+	t.Parallel()
+	const blobs, size = 20, 3000
+	a := newSite(t, true)
+	store := filepath.Join(a.dir, "store")
+	if err := os.Mkdir(store, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	list := filepath.Join(a.dir, "list")
+	scripted(t, "fill", a.data, a.blobs, list, strconv.Itoa(blobs), strconv.Itoa(size))
+	command(t, "blobs", "push", a.data, "--blobs", a.blobs, "--store", "file://"+store)
+	p := start(t, "primary", a, "--replicate-to", freeAddress(t), "--zeo", freeAddress(t), "--blobs-store",
+		"file://"+store, "--blob-cache-size", "10000")
+	st, err := p.Await(within(t), "it has its target", func(s *admin.Status) bool {
+		c := s.Storage.BlobCache
+		return c != nil && c.Bytes <= c.Target && c.Evicted > 0
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	stop(t, p)
+	kept := len(blobFiles(t, a.blobs))
+	if kept == 0 || kept >= blobs {
+		t.Fatalf("%d blobs are left, %+v", kept, st.Storage.BlobCache)
+	}
+	zeo := freeAddress(t)
+	server := start(t, "serve", a, "--as-of", st.Storage.LastTid.String(), "--zeo", zeo)
+	out, err := exec.CommandContext(within(t), python(t), "python/blob_readers.py", "once", zeo,
+		newSite(t, true).blobs, list).CombinedOutput()
+	var found struct {
+		Right, Wrong int
+		Errors       []string
+	}
+	if err == nil {
+		err = json.Unmarshal(out, &found)
+	}
+	if err != nil || found.Right != kept || found.Wrong != 0 || len(found.Errors) != blobs-kept {
+		t.Errorf("%v: %d blobs are there, and a client got %s", err, kept, out)
+	}
+	for _, text := range found.Errors {
+		if !strings.Contains(text, "was evicted from blob cache") || strings.Contains(text, "POSKeyError") {
+			t.Errorf("a client heard %s", text)
+		}
+	}
+	stop(t, server)
 }

@@ -29,7 +29,7 @@ func TestARecordedStreamOfZcZrsBecomesTheSameStorage(t *testing.T) {
 			})
 			from, to := fixture(t, name), onDisk(t, vfs.OS{}, t.TempDir())
 			to.follow(t, addr, inZrs2).has(t, from.st.LastTid())
-			res, err := compare.Run(t.Context(), from.st, to.st, nil)
+			res, err := compare.Run(t.Context(), from.st, to.st, compare.Options{})
 			if err != nil || !res.Equal {
 				t.Errorf("%v, %v", res.Difference, err)
 			}

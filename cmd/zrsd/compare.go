@@ -77,7 +77,14 @@ func (opt compareOptions) run(ctx context.Context, pathA, pathB string, stdout, 
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	bar := newProgress(stderr, "comparing")
-	res, err := compare.Run(ctx, a, b, func(pos int64) { bar.update(pos, a.Size()) })
+	what := compare.Options{Progress: func(pos int64) { bar.update(pos, a.Size()) }}
+	if what.PartialA, err = isCache(opt.blobsA); err != nil {
+		return err
+	}
+	if what.PartialB, err = isCache(opt.blobsB); err != nil {
+		return err
+	}
+	res, err := compare.Run(ctx, a, b, what)
 	bar.clear()
 	if err != nil {
 		return asOpenError(err)
@@ -89,6 +96,16 @@ func (opt compareOptions) run(ctx context.Context, pathA, pathB string, stdout, 
 		return errFound
 	}
 	return nil
+}
+
+// isCache reports whether a blob directory is, or was, a blob cache.
+func isCache(dir string) (bool, error) {
+	blobs, err := openBlobs(dir)
+	if blobs == nil || err != nil {
+		return false, err
+	}
+	is, err := blobs.Partial()
+	return is, cannotOpen(err)
 }
 
 // openForReading opens a storage as it is now.
@@ -116,6 +133,10 @@ func (opt compareOptions) print(w io.Writer, res *compare.Result) error {
 	verdict := "equal"
 	if !res.Equal {
 		verdict = res.Difference.String() + "\nequal before that"
+	}
+	if res.NotHere > 0 {
+		verdict += fmt.Sprintf(" (but for %d blobs that a blob cache has evicted; zrsd blobs audit says where they "+
+			"are)", res.NotHere)
 	}
 	_, err := fmt.Fprintf(w, "%s: %d transactions, %d records, %d blobs, last tid %s\n", verdict,
 		res.Transactions, res.Records, res.Blobs, last)

@@ -4,6 +4,7 @@
     blob_readers.py write ADDRESS CACHE LIST NUMBER SIZE  through a server; each that is acknowledged is printed
     blob_readers.py rewrite ADDRESS CACHE LIST            each once more, as a new revision of the same object
     blob_readers.py read ADDRESS CACHE LIST SEED COUNT    COUNT of them, at random; what came is printed as JSON
+    blob_readers.py once ADDRESS CACHE LIST               each once; how many came, and what the errors were, is printed
 
 A read that the server refuses, or that is cut, is made again. A POSKeyError says that there is no such blob: it counts
 as wrong.
@@ -122,6 +123,22 @@ def read(server, cache, path, seed, count):
             found['right'] += 1
         else:
             found['wrong'].append([name, len(got), got[:80].decode('latin-1')])
+    storage.close()
+    print(json.dumps(found))
+
+
+def once(server, cache, path):
+    with open(path) as f:
+        blobs = json.load(f)
+    storage = ZEO.ClientStorage.ClientStorage(address(server), blob_dir=cache, blob_cache_size=1, read_only=True,
+                                              wait_timeout=60)
+    found = {'right': 0, 'wrong': 0, 'errors': []}
+    for name, oid, serial, size in blobs:
+        try:
+            with open(storage.loadBlob(bytes.fromhex(oid), bytes.fromhex(serial)), 'rb') as f:
+                found['right' if f.read() == content(name, size) else 'wrong'] += 1
+        except Exception as e:
+            found['errors'].append('%s: %s' % (type(e).__name__, e))
     storage.close()
     print(json.dumps(found))
 

@@ -61,11 +61,18 @@ type Result struct {
 	Blobs        int64       `json:"blobs"`
 	LastTid      *zodb.Tid   `json:"last_tid"` // of the last transaction found equal
 	Difference   *Difference `json:"difference"`
+	// NotHere counts blobs that were not compared because a side whose directory is a blob cache does not have them.
+	NotHere int64 `json:"blobs_not_here"`
+}
+
+// Options of Run. All may be absent.
+type Options struct {
+	PartialA, PartialB bool             // the blob directory is a blob cache: what is not in it may be elsewhere
+	Progress           func(posA int64) // is called with how far A has been read
 }
 
 // Run compares a with b up to the first difference. The error is about not being able to read one of them.
-// Progress, which may be nil, is called with how far A has been read.
-func Run(ctx context.Context, a, b Side, progress func(posA int64)) (res Result, err error) {
+func Run(ctx context.Context, a, b Side, opt Options) (res Result, err error) {
 	itA, err := a.Iterate(0, false)
 	if err != nil {
 		return res, fmt.Errorf("reading A: %w", err)
@@ -76,21 +83,22 @@ func Run(ctx context.Context, a, b Side, progress func(posA int64)) (res Result,
 		return res, fmt.Errorf("reading B: %w", err)
 	}
 	defer func() { err = errors.Join(err, itB.Close()) }()
-	c := &comparison{res: &res}
+	c := &comparison{res: &res, opt: opt}
 	for {
 		more, err := c.next(ctx, itA, itB)
 		if err != nil || !more {
 			res.Equal = err == nil && res.Difference == nil
 			return res, err
 		}
-		if progress != nil {
-			progress(itA.Position())
+		if opt.Progress != nil {
+			opt.Progress(itA.Position())
 		}
 	}
 }
 
 // A comparison is one run.
 type comparison struct {
+	opt        Options
 	res        *Result
 	tid        zodb.Tid
 	bufA, bufB [64 << 10]byte

@@ -97,7 +97,7 @@ func history() memory {
 
 func run(t *testing.T, a, b memory) compare.Result {
 	t.Helper()
-	res, err := compare.Run(t.Context(), a, b, nil)
+	res, err := compare.Run(t.Context(), a, b, compare.Options{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -214,7 +214,7 @@ func TestASideThatCannotBeReadIsAnError(t *testing.T) {
 		} else {
 			b[0].records[0].fail = broken
 		}
-		_, err := compare.Run(t.Context(), a, b, nil)
+		_, err := compare.Run(t.Context(), a, b, compare.Options{})
 		if !errors.Is(err, broken) || !strings.Contains(err.Error(), "reading "+side) {
 			t.Errorf("got %v", err)
 		}
@@ -240,7 +240,7 @@ func TestComparisonAgreesWithTheValues(t *testing.T) {
 	})
 	rapid.Check(t, func(t *rapid.T) {
 		a, b := gen.Draw(t, "a"), gen.Draw(t, "b")
-		res, err := compare.Run(context.Background(), a, b, nil)
+		res, err := compare.Run(context.Background(), a, b, compare.Options{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -259,4 +259,32 @@ func flat(m memory) []byte {
 		}
 	}
 	return b.Bytes()
+}
+
+// TestWhatABlobCacheHasEvictedIsNoDifference, on the side that is one only.
+func TestWhatABlobCacheHasEvictedIsNoDifference(t *testing.T) {
+	evicted := func() memory {
+		m := history()
+		for _, txn := range m {
+			for i := range txn.records {
+				txn.records[i].blob = nil
+			}
+		}
+		return m
+	}
+	for _, c := range []struct {
+		a, b  memory
+		opt   compare.Options
+		equal bool
+	}{
+		{evicted(), history(), compare.Options{PartialA: true}, true},
+		{history(), evicted(), compare.Options{PartialB: true}, true},
+		{evicted(), history(), compare.Options{PartialB: true}, false},
+		{history(), evicted(), compare.Options{PartialA: true}, false},
+	} {
+		res, err := compare.Run(t.Context(), c.a, c.b, c.opt)
+		if err != nil || res.Equal != c.equal || c.equal && (res.NotHere != 2 || res.Blobs != 0) {
+			t.Errorf("%+v: %+v, %v", c.opt, res, err)
+		}
+	}
 }

@@ -55,7 +55,7 @@ func TestFixturesCompared(t *testing.T) {
 		{"packed-gc", "Data.fs", "Data.fs.before", compare.FieldTransaction},
 	} {
 		t.Run(c.fixture+" "+c.b, func(t *testing.T) {
-			res, err := compare.Run(t.Context(), open(t, c.fixture, c.a), open(t, c.fixture, c.b), nil)
+			res, err := compare.Run(t.Context(), open(t, c.fixture, c.a), open(t, c.fixture, c.b), compare.Options{})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -19,6 +19,8 @@ type blobDir struct {
 	own    *blobstore.Store
 	shared *blobstore.Shared
 	places *blobPlaces // nil: the directory is all there is
+	// partial says that own is, or was, a blob cache, and that nobody can be asked for what is not there.
+	partial bool
 }
 
 // A noBlobsError says that the blob directory is missing or empty, and the data file has blobs.
@@ -73,14 +75,21 @@ func (e *partialBlobsError) Error() string {
 		"or zrsd blobs recover, and then remove %s", e.Dir, blobstore.PartialMarker(e.Dir))
 }
 
-// whole refuses a blob cache where all blobs are expected, and notes that a directory becomes a cache.
-func (c *Config) whole(own *blobstore.Store) error {
-	if c.BlobPlaces.CacheSize > 0 {
-		return own.MarkPartial()
+// whole refuses a blob cache where all blobs are expected, and notes that a directory becomes a cache. Who only reads
+// for clients says of what is not there that it was evicted.
+func (c *Config) whole(d *blobDir, readOnly bool) error {
+	if c.BlobPlaces.CacheSize > 0 && !readOnly {
+		return d.own.MarkPartial()
 	}
-	is, err := own.Partial()
-	if err == nil && is {
-		err = &partialBlobsError{own.Dir()}
+	is, err := d.own.Partial()
+	switch {
+	case err != nil || !is:
+	case c.onlyRead:
+		d.partial = true
+		c.Logger.Info("the blob directory is, or was, a blob cache: clients get errors for the blobs that are not "+
+			"there", "dir", d.own.Dir())
+	default:
+		err = &partialBlobsError{d.own.Dir()}
 	}
 	return err
 }
@@ -95,8 +104,8 @@ func (c *Config) openBlobs(readOnly bool) (d blobDir, err error) {
 	default:
 		d.own, err = blobstore.Open(c.Blobs, blobstore.Options{FS: c.FS, ReadOnly: readOnly,
 			Logger: c.Logger.Named("blobs")})
-		if err == nil && !readOnly {
-			err = c.whole(d.own)
+		if err == nil {
+			err = c.whole(&d, readOnly)
 		}
 	}
 	if err != nil {
@@ -108,6 +117,8 @@ func (c *Config) openBlobs(readOnly bool) (d blobDir, err error) {
 // storage is the directory as a storage needs it.
 func (d blobDir) storage() filestorage.Blobs {
 	switch {
+	case d.partial:
+		return d.own.AsCache()
 	case d.cached():
 		return d.places.cache
 	case d.own != nil:
@@ -119,7 +130,7 @@ func (d blobDir) storage() filestorage.Blobs {
 }
 
 // cached reports whether only a part of the blobs is here.
-func (d blobDir) cached() bool { return d.places != nil && d.places.cache != nil }
+func (d blobDir) cached() bool { return d.partial || d.places != nil && d.places.cache != nil }
 
 // lend opens blobs that are here for nodes that ask for some; nil: as for others.
 func (d blobDir) lend() func(zodb.Oid, zodb.Tid) (primary.BlobFile, error) {
