@@ -214,6 +214,7 @@ func (r *blockReader) leave(rest []byte) error {
 
 // work has the current records of a block visited.
 func (r *blockReader) work(ctx context.Context, worker int, b *block) error {
+	var cur CurrentRecord // one for all: what is visited is valid until the visit ends
 	for i := range b.records {
 		if i%1024 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
@@ -222,15 +223,15 @@ func (r *blockReader) work(ctx context.Context, worker int, b *block) error {
 		if pos, ok := r.e.index.get(rec.Oid); !ok || pos != rec.pos {
 			continue
 		}
-		if err := r.one(worker, b, rec); err != nil {
+		if err := r.one(worker, b, rec, &cur); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func (r *blockReader) one(worker int, b *block, rec *blockRecord) error {
-	cur := CurrentRecord{Oid: rec.Oid, Tid: rec.Tid, Pos: rec.pos, Size: rec.length()}
+func (r *blockReader) one(worker int, b *block, rec *blockRecord, cur *CurrentRecord) error {
+	*cur = CurrentRecord{Oid: rec.Oid, Tid: rec.Tid, Pos: rec.pos, Size: rec.length()}
 	from := rec.pos - b.at + recHeaderLen
 	switch {
 	case rec.PLen > largestVisited:
@@ -242,5 +243,5 @@ func (r *blockReader) one(worker int, b *block, rec *blockRecord) error {
 	default:
 		cur.Data = b.buf[from : from+int64(rec.PLen) : from+int64(rec.PLen)]
 	}
-	return r.visit.Visit(worker, &cur)
+	return r.visit.Visit(worker, cur)
 }

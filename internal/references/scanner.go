@@ -115,7 +115,9 @@ func (s *Scanner) refer(id value) {
 	}
 	switch id.kind {
 	case oid, tuple, both:
-		s.found = append(s.found, id.oid)
+		if s.in == nil { // else they are in Contents
+			s.found = append(s.found, id.oid)
+		}
 	case list:
 	default:
 		s.fail("a reference in no known form")
