@@ -133,6 +133,7 @@ venv: ## the Python peers below .venv
 	@sh integration/venv.sh zodb
 	@sh integration/venv.sh zeo5
 	@sh integration/venv.sh zrs
+	@sh integration/venv.sh tools
 
 tools: $(BIN)/golangci-lint $(BIN)/staticcheck
 

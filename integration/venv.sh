@@ -1,5 +1,5 @@
 #!/bin/sh
-# venv.sh zodb|zeo5|zrs: prepares .venv/NAME with the pinned packages, once per content of the requirements file.
+# venv.sh zodb|zeo5|zrs|tools: prepares .venv/NAME with the pinned packages, once per content of the requirements file.
 # Without Python it says so and succeeds, so that the other tests run; with ZRSD_REQUIRE_PYTHON=1 that is a failure.
 set -eu
 name=$1
@@ -9,7 +9,8 @@ case $name in
 zodb) requirements=$here/requirements.txt ;;
 zeo5) requirements=$here/requirements-zeo5.txt ;;
 zrs) requirements=$here/requirements-zrs.txt ;;
-*) echo "usage: venv.sh zodb|zeo5|zrs" >&2; exit 2 ;;
+tools) requirements=$here/requirements-tools.txt ;;
+*) echo "usage: venv.sh zodb|zeo5|zrs|tools" >&2; exit 2 ;;
 esac
 
 if cmp -s "$requirements" "$venv/installed.txt"; then

@@ -8,7 +8,8 @@
 // is a process: so it knows the moment at which each transaction became visible on the primary.
 //
 // The ZEO server is measured as a process, with the clients of package zeoload in this program, and beside it the real
-// runzeo with the same configuration file, the same clients and a copy of the same Data.fs.
+// runzeo with the same configuration file, the same clients and a copy of the same Data.fs. What is inside of a Data.fs
+// is looked for by zrsd classes and refs, and in the same file by zodbupdate's dry run and ZODB's fsrefs.
 //
 //	go run ./integration/bench -scale 0.1          # a tenth of everything, for a first look
 //	go run ./integration/bench -only 'set 1|live'  # some of it

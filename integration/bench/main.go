@@ -20,6 +20,7 @@ type bench struct {
 	zrs    string  // a Python that has zc.zrs; empty: none
 	zeo    string  // a Python that has ZEO; empty: none
 	zeo5   string  // a Python that has ZEO 5; empty: none
+	tools  string  // a Python that has zodbupdate; empty: none
 	scale  float64 // of every set
 	runs   int     // of each figure; the median counts
 	report *report
@@ -43,6 +44,7 @@ func run(ctx context.Context) (err error) {
 	flag.StringVar(&b.zrs, "zrs", ".venv/zrs/bin/python", "Python interpreter that has zc.zrs")
 	flag.StringVar(&b.zeo, "zeo", ".venv/zodb/bin/python", "Python interpreter that has ZEO")
 	flag.StringVar(&b.zeo5, "zeo5", ".venv/zeo5/bin/python", "Python interpreter that has ZEO 5")
+	flag.StringVar(&b.tools, "tools", ".venv/tools/bin/python", "Python interpreter that has zodbupdate")
 	flag.Float64Var(&b.scale, "scale", 1, "size of all data sets, 1 for the reference")
 	flag.IntVar(&b.runs, "runs", 3, "how often each figure is measured; the median counts")
 	flag.StringVar(&out, "out", "bin/bench", "where to write the report, without .json and .md")
@@ -79,6 +81,10 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	if _, err := os.Stat(b.zeo5); err != nil {
 		fmt.Fprintf(os.Stderr, "ZEO 5 is not measured: %v\n", err)
 		b.zeo5 = ""
+	}
+	if _, err := os.Stat(b.tools); err != nil {
+		fmt.Fprintln(os.Stderr, "no zodbupdate and fsrefs to compare with: run sh integration/venv.sh tools")
+		b.tools = ""
 	}
 	if _, err := os.Stat(b.zeo); err != nil {
 		fmt.Fprintln(os.Stderr, "no runzeo to compare with: run sh integration/venv.sh zodb")
@@ -121,6 +127,8 @@ var sections = []section{
 	{"time: 16 clients with 8 loads of 4 KB in flight, as of a moment", (*bench).asOf},
 	{"time: repozo", (*bench).repozo},
 	{"time: a feed", (*bench).feed},
+	{"blob cache: one blob to a client", (*bench).blobCache},
+	{"inside: classes and references of a million objects", (*bench).inside},
 }
 
 func (b *bench) measure(ctx context.Context, only *regexp.Regexp) error {
