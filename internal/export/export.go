@@ -77,6 +77,7 @@ var Formats = []string{"jsonl", "sqlite", "parquet"}
 
 const (
 	batch      = 512     // objects that are decoded beside each other
+	batchBytes = 8 << 20 // of their records; one that has more is alone
 	maxNodes   = 2000000 // values of a record
 	shownWrong = 100
 )
@@ -242,7 +243,9 @@ func (e *exporter) unread(o *object, group []inside.Members) {
 // each calls do for objects in their order. They are decoded by all cores, a batch at a time.
 func (e *exporter) each(ctx context.Context, oids []zodb.Oid, do func(*object) error) error {
 	objects := make([]object, min(batch, len(oids)))
-	for part := range slices.Chunk(oids, batch) {
+	for len(oids) > 0 {
+		part := oids[:e.next(oids)]
+		oids = oids[len(part):]
 		if ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
@@ -264,6 +267,18 @@ func (e *exporter) each(ctx context.Context, oids []zodb.Oid, do func(*object) e
 		}
 	}
 	return nil
+}
+
+// next is how many of these objects, at least one, are decoded beside each other: their rows are in memory together.
+func (e *exporter) next(oids []zodb.Oid) (n int) {
+	bytes := int64(0)
+	for n < min(batch, len(oids)) {
+		if bytes += e.survey.RecordSize(oids[n]); n > 0 && bytes > batchBytes {
+			break
+		}
+		n++
+	}
+	return n
 }
 
 var errLarge = fmt.Errorf("the record has more than %d values", maxNodes)

@@ -13,6 +13,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/parquet-go/parquet-go"
 
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/inside"
 	"github.com/zrsd/zrsd/internal/record"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -178,5 +180,44 @@ func TestAnInterruptedExportLeavesNothing(t *testing.T) {
 		if list, err := os.ReadDir(dir); err != nil || len(list) != 0 {
 			t.Errorf("%s left %v, %v", format, list, err)
 		}
+	}
+}
+
+// What is decoded at a time is bounded in objects and in bytes, and a record that is above that is alone.
+func TestABatchIsBoundedInBytes(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "Data.fs")
+	st, err := filestorage.Open(t.Context(), path, filestorage.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	txn, err := st.Begin(t.Context(), &zodb.TxnMeta{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var oids []zodb.Oid
+	for i, size := range []int{100, batchBytes / 2, batchBytes / 3, batchBytes / 3, batchBytes + 1, 100} {
+		oids = append(oids, zodb.Oid(i))
+		if err := txn.Store(zodb.Oid(i), 0, []byte(strings.Repeat("x", size))); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := txn.Finish(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	if err := st.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, err := inside.OpenSurvey(t.Context(), path, zodb.MaxTid, inside.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	e, got := &exporter{survey: s}, []int{}
+	for len(oids) > 0 {
+		got = append(got, e.next(oids))
+		oids = oids[got[len(got)-1]:]
+	}
+	if diff := cmp.Diff([]int{3, 1, 1, 1}, got); diff != "" {
+		t.Errorf("-want +got\n%s", diff)
 	}
 }

@@ -65,3 +65,12 @@ func (s *Survey) Top(oid zodb.Oid, inner func(class string) bool) zodb.Oid {
 	}
 	return s.oids.oid(number)
 }
+
+// RecordSize is how many bytes the record of an object has in the file, 4 GiB at most; 0: there is none.
+func (s *Survey) RecordSize(oid zodb.Oid) int64 {
+	number, ok := s.oids.number(oid)
+	if !ok {
+		return 0
+	}
+	return int64(s.sizes[number])
+}

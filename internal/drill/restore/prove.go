@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -31,7 +32,7 @@ type copied struct {
 type object struct {
 	oid  zodb.Oid
 	tid  zodb.Tid
-	data string
+	data [sha256.Size]byte
 	blob int64 // size; -1: it has none
 }
 
@@ -140,7 +141,7 @@ func (c *copied) draw(ctx context.Context, st *filestorage.Storage) error {
 		if err != nil {
 			return err
 		}
-		o := object{oid, tid, string(data), -1}
+		o := object{oid, tid, sha256.Sum256(data), -1}
 		if zodb.IsBlobRecord(data) {
 			if o.blob, err = blobSize(st, oid, tid); err != nil {
 				return err

@@ -29,7 +29,7 @@ func TestABlobThatCannotBeReadIsNotAMissingOne(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer st.Close() //nolint:errcheck // nothing is written any more
+	defer st.Close()
 	txn, err := st.Begin(t.Context(), &zodb.TxnMeta{Tid: tid})
 	if err != nil {
 		t.Fatal(err)

@@ -2,6 +2,7 @@ package restore
 
 import (
 	"context"
+	"crypto/sha256"
 	_ "embed" // the script
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zeo/client"
 )
 
@@ -56,7 +58,7 @@ func (c *copied) serve(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := c.read(ctx); err != nil {
+	if err := c.read(ctx, up, p.Exited()); err != nil {
 		return fmt.Errorf("a client of what was restored: %w", err)
 	}
 	if c.Python == "" {
@@ -65,9 +67,27 @@ func (c *copied) serve(ctx context.Context) (err error) {
 	return c.readByPython(ctx)
 }
 
+// dial connects a client. A server says that it is ready a moment before it listens.
+func (c *copied) dial(up context.Context, exited <-chan struct{}) (*client.Conn, error) {
+	for {
+		conn, err := client.Dial(up, []string{filepath.Join(c.dir, "zeo")}, client.Options{ReadOnly: true})
+		if err == nil {
+			return conn, nil
+		}
+		select {
+		case <-exited:
+			return nil, err
+		default:
+		}
+		if !pause.For(up, 20*time.Millisecond) {
+			return nil, err
+		}
+	}
+}
+
 // read compares what a client gets with what is in the file.
-func (c *copied) read(ctx context.Context) error {
-	conn, err := client.Dial(ctx, []string{filepath.Join(c.dir, "zeo")}, client.Options{ReadOnly: true})
+func (c *copied) read(ctx, up context.Context, exited <-chan struct{}) error {
+	conn, err := c.dial(up, exited)
 	if err != nil {
 		return err
 	}
@@ -85,7 +105,7 @@ func (c *copied) read(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if r.Tid != o.tid || string(r.Data) != o.data {
+		if r.Tid != o.tid || sha256.Sum256(r.Data) != o.data {
 			return fmt.Errorf("oid %v is another one than in the file", o.oid)
 		}
 		c.one.Objects++
