@@ -19,8 +19,9 @@ import (
 
 const cachedBlob = 64 << 20
 
-// blobCache measures how long a client waits for a blob: from a node that has all blobs, from one with a blob cache that
-// has it, and from that one when it has to fetch it first, beside a plain copy over the loopback interface into a file.
+// blobCache measures how long a client waits for a blob: from a node that has all blobs, from one with a blob cache
+// that has it, and from that one when it has to fetch it first, beside a plain copy over the loopback interface into a
+// file.
 func (b *bench) blobCache(ctx context.Context, dir string) (err error) {
 	size := int64(b.scaled(cachedBlob))
 	plain := filepath.Join(dir, "plain")
@@ -34,7 +35,7 @@ func (b *bench) blobCache(ctx context.Context, dir string) (err error) {
 	defer pair.stop()
 	var copies, locals, misses, hits []time.Duration
 	for i := range b.runs {
-		oid := zodb.Oid(newOids) + zodb.Oid(i)
+		oid := newOids + zodb.Oid(i)
 		tid, err := zeoload.StoreBlob(ctx, pair.primary, oid, size)
 		if err != nil {
 			return err
@@ -115,7 +116,8 @@ func (b *bench) cacheNode(ctx context.Context, p *cachePair, dir string, readOnl
 	if err != nil {
 		return nil, nil, err
 	}
-	args = append(append(args, "--zeo", zeo), storageFlags(filepath.Join(dir, "Data.fs"), filepath.Join(dir, "blobs"))...)
+	args = append(args, "--zeo", zeo)
+	args = append(args, storageFlags(filepath.Join(dir, "Data.fs"), filepath.Join(dir, "blobs"))...)
 	node, err := daemon.Start(b.zrsd, filepath.Join(dir, "admin"), nil, args...)
 	if err != nil {
 		return nil, nil, err

@@ -122,7 +122,8 @@ func oidsText(oids []zodb.Oid) string {
 }
 
 func insideValues(q *inside.Question) url.Values {
-	return url.Values{"ask": {q.Ask}, "oids": {oidsText(q.Oids)}, "oid": {q.Oid.String()}, "tid": {q.Tid.String()}, "text": {q.Text},
+	return url.Values{"ask": {q.Ask}, "oids": {oidsText(q.Oids)}, "oid": {q.Oid.String()},
+		"tid": {q.Tid.String()}, "text": {q.Text},
 		"limit": {strconv.Itoa(q.Limit)}, "depth": {strconv.Itoa(q.Depth)}}
 }
 

@@ -65,8 +65,8 @@ func Decode(data []byte, lim Limits) (*Decoded, error) {
 // HeadLen is how much of a record is looked at for its class.
 const HeadLen = 64 << 10
 
-// ClassOf returns the class that a record names, as module.name; empty where it does not. The beginning of the record is
-// enough, HeadLen bytes at most.
+// ClassOf returns the class that a record names, as module.name; empty where it does not. The beginning of the record
+// is enough, HeadLen bytes at most.
 func ClassOf(head []byte) string {
 	v, _, err := pickle.LoadPrefix(zlibrecord.Head(head, HeadLen), pickle.Limits{})
 	if err != nil {

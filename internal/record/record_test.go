@@ -182,7 +182,8 @@ func TestTheClassIsInTheBeginning(t *testing.T) {
 		}
 		packed := zlibrecord.Pack(append(plain, make([]byte, 1<<20)...))
 		for name, head := range map[string][]byte{
-			"whole": whole, "cut": plain[:len(plain)-len(state)], "packed": packed, "packed and cut": packed[:len(packed)-9],
+			"whole": whole, "cut": plain[:len(plain)-len(state)], "packed": packed,
+			"packed and cut": packed[:len(packed)-9],
 		} {
 			if class := ClassOf(head); class != d.Class {
 				t.Errorf("%s, %s: %q, want %q", s.Oid, name, class, d.Class)

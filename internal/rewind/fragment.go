@@ -25,8 +25,8 @@ type Fragment struct {
 	Manifest string `json:"manifest"`
 }
 
-// nthFragment returns the paths of the n-th fragment, from 1, of the storage at dataPath that begins with the transaction
-// first.
+// nthFragment returns the paths of the n-th fragment, from 1, of the storage at dataPath that begins with the
+// transaction first.
 func nthFragment(dataPath string, first zodb.Tid, n int) Fragment {
 	base := dataPath + ".rewound-" + first.String()
 	if n > 1 {
