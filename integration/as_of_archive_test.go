@@ -2,6 +2,7 @@ package integration
 
 import (
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -47,6 +48,30 @@ func TestClientsReadAMomentFromAnArchive(t *testing.T) {
 			}
 			stop(t, node)
 		}
+		if info, err := os.Stat(cache); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("others can read what is kept: %v, %v", info, err)
+		}
+	}
+}
+
+// What is kept of an encrypted archive is not encrypted: a folder that others can enter is refused.
+func TestWhatIsKeptOfAnEncryptedArchiveIsItsOwners(t *testing.T) {
+	id, err := age.GenerateX25519Identity()
+	if err != nil {
+		t.Fatal(err)
+	}
+	identity, archive, cache := filepath.Join(t.TempDir(), "identity"), t.TempDir(), t.TempDir()
+	if err := os.WriteFile(identity, []byte(id.String()+"\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	moment, _ := archivedStory(t, archive, "--archive-recipients", id.Recipient().String())
+	if err := os.Chmod(cache, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	out, err := exec.CommandContext(t.Context(), zrsd, "serve", "--from-archive", archive, "--as-of", moment.String(),
+		"--cache", cache, "--identity", identity, "--zeo", freeAddress(t)).CombinedOutput()
+	if err == nil || !strings.Contains(string(out), "chmod 700 "+cache) {
+		t.Errorf("%v: %s", err, out)
 	}
 }
 

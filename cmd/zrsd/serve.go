@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -30,7 +31,7 @@ its storages itself by <as-of NAME> in its configuration: see docs/reports.md.
 With --from-archive such a moment is read from an archive (zrsd archive), and nothing has to be restored:
 what clients read is fetched, verified, and kept in the folder --cache, up to --cache-size. The first start
 reads the whole data file once, for the index of that moment; later ones do not. The cache of an encrypted
-archive is not encrypted, and readable by its owner only.
+archive is not encrypted: its folder must have mode 0700.
 
 Without a file, the environment of the plone-zeo container image counts: ZEO_PORT, ZEO_READ_ONLY,
 ZEO_INVALIDATION_QUEUE_SIZE and ZEO_PACK_KEEP_OLD, with filestorage/Data.fs and blobstorage below --dir,
@@ -103,7 +104,7 @@ func (opt *serveOptions) registerFrom(flags *pflag.FlagSet) {
 	flags.Int64Var(&opt.from.Rate, "from-archive-rate", 0, "limit of `BYTES` per second; 0 for none")
 }
 
-// checkFrom reports what makes no sense about it.
+// checkFrom reports what makes no sense about it, and makes the folder of the cache.
 func (opt *serveOptions) checkFrom() error {
 	switch given := opt.dir + opt.data + opt.blobs; {
 	case opt.from.URL == "" && opt.cache+opt.from.Identity != "":
@@ -122,6 +123,9 @@ func (opt *serveOptions) checkFrom() error {
 		return fmt.Errorf("--blob-cache-size %d: give a number of bytes", opt.blobCache)
 	}
 	opt.data, opt.blobs = filepath.Join(opt.cache, "Data.fs"), filepath.Join(opt.cache, "blobs")
+	if err := os.MkdirAll(opt.cache, 0o700); err != nil {
+		return fmt.Errorf("--cache: %w", err)
+	}
 	return nil
 }
 

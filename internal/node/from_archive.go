@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync"
 	"time"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/internal/blobcache"
 	"github.com/zrsd/zrsd/internal/objectstore"
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -89,11 +91,28 @@ func (c *StandaloneConfig) openArchive(ctx context.Context) (a *archive.Archive,
 		return nil, nil, err
 	}
 	end = func() { _ = store.Close() }
-	if a, err = archive.Open(ctx, store, keys); err != nil {
+	if a, err = archive.Open(ctx, store, keys); err == nil && c.From.Identity != "" {
+		err = ownersOnly(c.FS, filepath.Dir(c.Data))
+	}
+	if err != nil {
 		end()
 		return nil, nil, err
 	}
 	return a, end, nil
+}
+
+// ownersOnly refuses a folder that others than its owner can enter: what is kept there of an encrypted archive is not
+// encrypted.
+func ownersOnly(disk vfs.FS, dir string) error {
+	info, err := disk.Stat(dir)
+	if err != nil {
+		return err
+	}
+	if mode := info.Mode().Perm(); mode&0o077 != 0 {
+		return fmt.Errorf("others can enter the folder %s (mode %#o), where what is kept of an encrypted archive is not "+
+			"encrypted: chmod 700 %s", dir, mode, dir)
+	}
+	return nil
 }
 
 // A viewSession is the time for which one generation of an archive is served.

@@ -25,8 +25,12 @@ type Fragment struct {
 	Manifest string `json:"manifest"`
 }
 
-// nthFragment returns the paths of the n-th fragment, from 1, of the storage at dataPath that begins with the
-// transaction first.
+// FragmentOf returns the paths of the fragment of the storage at dataPath that begins with the transaction first.
+func FragmentOf(dataPath string, first zodb.Tid) Fragment {
+	return nthFragment(dataPath, first, 1)
+}
+
+// nthFragment is FragmentOf where others that begin with the same transaction were set aside before.
 func nthFragment(dataPath string, first zodb.Tid, n int) Fragment {
 	base := dataPath + ".rewound-" + first.String()
 	if n > 1 {

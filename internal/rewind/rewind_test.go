@@ -207,7 +207,7 @@ func blobsIn(t *testing.T, disk vfs.FS, dir string) string {
 // fragment expects a complete one.
 func (s *stage) fragment(t *testing.T, disk vfs.FS) {
 	t.Helper()
-	f := nthFragment(s.Data, s.plan.First, 1)
+	f := FragmentOf(s.Data, s.plan.First)
 	m, err := ReadManifest(disk, f.Manifest)
 	if err != nil {
 		t.Fatal(err)
@@ -384,7 +384,7 @@ func TestAStorageThatWasChangedMeanwhileIsLeftAlone(t *testing.T) {
 // the first time stays, and is not taken for what is set aside now.
 func TestWhatWasSetAsideBeforeIsNeitherLostNorTakenForThis(t *testing.T) {
 	s := toRewind(t)
-	earlier := nthFragment(s.Data, s.plan.First, 1)
+	earlier := FragmentOf(s.Data, s.plan.First)
 	old := &Manifest{Storage: "another rewind", Last: s.plan.Last, Transactions: []Transaction{{Tid: s.plan.First}}}
 	if err := old.write(s.disk, earlier.Manifest); err != nil {
 		t.Fatal(err)
@@ -412,7 +412,7 @@ func TestAListOfAnotherRewindStopsThisOne(t *testing.T) {
 		t.Fatal(err)
 	}
 	old := &Manifest{Storage: "another rewind", Last: s.plan.Last, Transactions: []Transaction{{Tid: s.plan.First}}}
-	if err := old.write(s.disk, nthFragment(s.Data, s.plan.First, 1).Manifest); err != nil {
+	if err := old.write(s.disk, FragmentOf(s.Data, s.plan.First).Manifest); err != nil {
 		t.Fatal(err)
 	}
 	before := read(t, s.disk, s.Data)
@@ -472,7 +472,7 @@ func TestARewoundStorageKnowsOfThePrimarysEpoch(t *testing.T) {
 		}
 		noted := len(id.SetAside) == 1 && id.SetAside[0].Why == why && id.SetAside[0].First == s.plan.First &&
 			id.SetAside[0].Until == s.plan.Until && id.SetAside[0].Last == s.plan.Last &&
-			id.SetAside[0].File == nthFragment(s.Data, s.plan.First, 1).Data
+			id.SetAside[0].File == FragmentOf(s.Data, s.plan.First).Data
 		if noted != (why != "") {
 			t.Errorf("%s: it remembers %+v", name, id.SetAside)
 		}
