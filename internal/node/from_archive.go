@@ -192,8 +192,7 @@ func (s *viewSession) openView(ctx context.Context, f *nodeStatus) (v *archive.V
 		}
 		size = m.Size
 	}
-	s.c.Logger.Info("serving a moment from an archive", "archive", s.a.String(), "generation", g.Generation, "size",
-		max(size, g.End.End))
+	s.c.Logger.Info("serving a moment from an archive", "archive", s.a.String(), "generation", g.Generation)
 	return s.a.OpenView(ctx, g, size, archive.ViewOptions{
 		FS: s.c.FS, Data: s.c.Data, Size: s.c.From.Size, AtOnce: archiveAtOnce, Logger: s.c.Logger.Named("archive"),
 		Progress: s.c.tellProgress(f, "reading what the archive has"),
