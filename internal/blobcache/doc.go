@@ -24,6 +24,14 @@
 // *zodb.POSKeyError: there is no such blob, as every source has said. *AwayError: it may be there, but a source that
 // may have it could not be asked. A blob that was evicted is never taken for one that does not exist.
 //
+// # What packs leave
+//
+// A Cleaner, on the node that leads, removes objects from the store that nothing has needed for a grace time:
+//
+//	Data.fs, Data.fs.old ── what is needed ──▶ the list of objects ──▶ claims ──▶ notes ──▶ all other nodes ──▶ delete
+//
+// Its order is that of safety; see Cleaner.Look. A Claim is an object by which the store says who leads in which epoch.
+//
 // # Crashes
 //
 // A fetched blob gets its final name when its content is synced, so a crash leaves it whole or absent, or a part that
