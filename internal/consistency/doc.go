@@ -45,9 +45,10 @@
 //	node b ──────────────────────────────┤▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓▓
 //
 // A PrimaryPeriod begins when its promotion was answered, and ends when the next one was requested, or the node was
-// killed. Answers that lie completely within that time must be linearisable. Answers before and after that count as those
-// of a secondary: a primary that the network has cut off cannot know that it has been replaced, so it may show an old
-// state, but one that existed, and it never goes back. Clients without a common clock have no such periods, and no order is looked for.
+// killed. Answers that lie completely within that time must be linearisable. Answers before and after that count as
+// those of a secondary: a primary that the network has cut off cannot know that it has been replaced, so it may show an
+// old state, but one that existed, and it never goes back. Clients without a common clock have no such periods, and no
+// order is looked for.
 //
 // Porcupine looks for an order of all commits and all primary reads of an object. A write is a compare and
 // swap, since it says which revision it replaces.

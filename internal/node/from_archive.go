@@ -109,8 +109,8 @@ func ownersOnly(disk vfs.FS, dir string) error {
 		return err
 	}
 	if mode := info.Mode().Perm(); mode&0o077 != 0 {
-		return fmt.Errorf("others can enter the folder %s (mode %#o), where what is kept of an encrypted archive is not "+
-			"encrypted: chmod 700 %s", dir, mode, dir)
+		return fmt.Errorf("others can enter the folder %s (mode %#o), where what is kept of an encrypted archive is "+
+			"not encrypted: chmod 700 %s", dir, mode, dir)
 	}
 	return nil
 }

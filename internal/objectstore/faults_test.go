@@ -72,7 +72,8 @@ func TestFaultsOfAStoreAreSurvivedOrNamed(t *testing.T) {
 			return objectstoretest.Fault{}
 		})
 		put(t, s, "gateway", content)
-		if _, err := s.Put(t.Context(), "gateway", bytes.NewReader(content[1:])); !errors.Is(err, objectstore.ErrExists) {
+		_, err := s.Put(t.Context(), "gateway", bytes.NewReader(content[1:]))
+		if !errors.Is(err, objectstore.ErrExists) {
 			t.Errorf("another content: %v", err)
 		}
 	})
