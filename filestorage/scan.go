@@ -143,10 +143,11 @@ func (c *scan) bytes(pos int64, n int) ([]byte, error) {
 		return nil, c.corrupt(pos, fmt.Sprintf("%d bytes", n), "the end of the file")
 	}
 	c.report(pos)
-	if c.buf == nil {
-		c.buf = make([]byte, 0, scanBuf)
+	ahead := min(scanBuf, c.size-pos)
+	if int64(cap(c.buf)) < ahead {
+		c.buf = make([]byte, ahead)
 	}
-	c.at, c.buf = pos, c.buf[:min(scanBuf, c.size-pos)]
+	c.at, c.buf = pos, c.buf[:ahead]
 	if err := readFull(c.file, c.buf, pos); err != nil {
 		c.buf = c.buf[:0]
 		return nil, err

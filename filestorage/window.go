@@ -45,10 +45,11 @@ func (w *window) has(n int, pos int64) bool {
 
 // move reads from pos on. With an error the window has what could be read.
 func (w *window) move(pos int64) error {
-	if cap(w.buf) == 0 {
-		w.buf = make([]byte, windowLen)
+	ahead := max(min(windowLen, w.size-pos), 0)
+	if int64(cap(w.buf)) < ahead {
+		w.buf = make([]byte, ahead)
 	}
-	w.at, w.buf = pos, w.buf[:max(min(windowLen, w.size-pos), 0)]
+	w.at, w.buf = pos, w.buf[:ahead]
 	n, err := w.load(w.buf, pos)
 	w.buf = w.buf[:n]
 	return err
