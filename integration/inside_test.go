@@ -6,11 +6,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/inside"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // tell runs zrsd, and decodes the JSON that it prints into answer. It may say that something was found.
@@ -22,8 +24,9 @@ func tell(t *testing.T, answer any, args ...string) {
 	}
 }
 
-// TestPythonsToolsFindNothingThatZrsdDoesNot compares what fsrefs reports, and what cannot be unpickled as zodbverify
-// tries it, with what zrsd finds in the same files. Where Python cannot import a class, zrsd shows its name.
+// TestPythonsToolsFindNothingThatZrsdDoesNot compares what fsrefs and zodbverify report with what zrsd finds in the same
+// files. Where Python cannot import a class, zrsd shows its name. zodbverify ends at the first object that was deleted:
+// the file that has some is unpickled as zodbverify does it.
 func TestPythonsToolsFindNothingThatZrsdDoesNot(t *testing.T) {
 	t.Parallel()
 	made := newSite(t, false)
@@ -46,7 +49,15 @@ func TestPythonsToolsFindNothingThatZrsdDoesNot(t *testing.T) {
 		tell(t, &refs, "refs", path, "--json", "--limit", "100000")
 		var classes inside.Census
 		tell(t, &classes, "classes", path, "--json", "--limit", "100000")
-		found += fsrefsIsASubset(t, path, &refs) + zodbverifyIsASubset(t, path, &classes)
+		var loads [][3]string
+		ask(t, &loads, "findings.py", "loads", path)
+		if reported, all := zodbverify(t, path); all {
+			if len(reported) != len(loads) {
+				t.Errorf("%s: zodbverify reports %d objects, and %d cannot be unpickled", path, len(reported), len(loads))
+			}
+			loads = reported
+		}
+		found += fsrefsIsASubset(t, path, &refs) + unreadIsASubset(t, path, loads, &classes)
 	}
 	if found < 4 {
 		t.Errorf("Python's tools have found %d faults: the files have too few", found)
@@ -69,14 +80,48 @@ func fsrefsIsASubset(t *testing.T, path string, ours *inside.Refs) int {
 	return len(theirs)
 }
 
-func zodbverifyIsASubset(t *testing.T, path string, ours *inside.Census) int {
+// zodbverify runs the real one, and returns the objects that it could not load, each with the kind of the error and its
+// text. all is false where it did not come to its end.
+func zodbverify(t *testing.T, path string) (reported [][3]string, all bool) {
+	t.Helper()
+	program := filepath.Join(filepath.Dir(interpreter(t, "tools")), "zodbverify")
+	cmd := exec.CommandContext(within(t), program, "-f", path)
+	classes, err := filepath.Abs("python")
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), "PYTHONPATH="+classes)
+	out, err := cmd.CombinedOutput()
+	_, summary, all := strings.Cut(string(out), "Done! Scanned ")
+	if !all {
+		if err == nil || !strings.Contains(string(out), "POSKeyError") {
+			t.Fatalf("zodbverify %s: %v\n%s", path, err, out)
+		}
+		return nil, false
+	}
+	var kind, text string
+	for _, line := range strings.Split(summary, "\n") {
+		if !strings.HasPrefix(line, "0x") { // the error, of which the objects are in the next line
+			kind, text, _ = strings.Cut(line, ": ")
+			continue
+		}
+		for _, oid := range strings.Fields(line) {
+			n, err := strconv.ParseUint(oid, 0, 64)
+			if err != nil {
+				t.Fatal(err)
+			}
+			reported = append(reported, [3]string{zodb.Oid(n).String(), kind, text})
+		}
+	}
+	return reported, true
+}
+
+func unreadIsASubset(t *testing.T, path string, theirs [][3]string, ours *inside.Census) int {
 	t.Helper()
 	unread := map[string]bool{}
 	for _, u := range ours.Unread {
 		unread[u.Oid.String()] = true
 	}
-	var theirs [][3]string
-	ask(t, &theirs, "findings.py", "loads", path)
 	for _, r := range theirs {
 		oid, kind, text := r[0], r[1], r[2]
 		imported := kind == "ModuleNotFoundError" || kind == "AttributeError"
