@@ -24,9 +24,9 @@ func tell(t *testing.T, answer any, args ...string) {
 	}
 }
 
-// TestPythonsToolsFindNothingThatZrsdDoesNot compares what fsrefs and zodbverify report with what zrsd finds in the same
-// files. Where Python cannot import a class, zrsd shows its name. zodbverify ends at the first object that was deleted:
-// the file that has some is unpickled as zodbverify does it.
+// TestPythonsToolsFindNothingThatZrsdDoesNot compares what fsrefs and zodbverify report with what zrsd finds in the
+// same files. Where Python cannot import a class, zrsd shows its name. zodbverify ends at the first object that was
+// deleted: the file that has some is unpickled as zodbverify does it.
 func TestPythonsToolsFindNothingThatZrsdDoesNot(t *testing.T) {
 	t.Parallel()
 	made := newSite(t, false)
@@ -53,7 +53,8 @@ func TestPythonsToolsFindNothingThatZrsdDoesNot(t *testing.T) {
 		ask(t, &loads, "findings.py", "loads", path)
 		if reported, all := zodbverify(t, path); all {
 			if len(reported) != len(loads) {
-				t.Errorf("%s: zodbverify reports %d objects, and %d cannot be unpickled", path, len(reported), len(loads))
+				t.Errorf("%s: zodbverify reports %d objects, and %d cannot be unpickled", path, len(reported),
+					len(loads))
 			}
 			loads = reported
 		}
