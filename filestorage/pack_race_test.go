@@ -125,7 +125,7 @@ func loadBoth(t *testing.T, s *Storage, stop chan struct{}) {
 func readTids(t *testing.T, it zodb.Iterator, n int) (tids []zodb.Tid) {
 	t.Helper()
 	defer it.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	for range n {
 		txn, err := it.Next(ctx)

@@ -15,7 +15,7 @@ import (
 )
 
 // limit is how long a test waits for what must happen.
-const limit = 20 * time.Second
+const limit = 5 * time.Minute
 
 // A running is a Primary that serves on a loopback socket until the test ends.
 type running struct {

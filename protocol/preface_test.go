@@ -162,7 +162,7 @@ func TestAPrefaceEndsWithItsContext(t *testing.T) {
 }
 
 func TestAPrefaceLeavesNoDeadline(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	c, s := pipe(t)
 	go func() { _ = WriteSized(c, []byte(Native)) }() // the server's error tells when this fails
 	if _, err := ServerPreface(ctx, s); err != nil {

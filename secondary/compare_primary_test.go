@@ -110,7 +110,7 @@ func TestASecondaryPreparesAndIsToldToTakeOver(t *testing.T) {
 	})
 	h := &scriptedSuccessor{over: make(chan *protocol.TakeOver, 1)}
 	inMemory(t).follow(t, addr, func(o *Options) { o.Successor = h })
-	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()
 	for _, want := range []bool{false, true} { // it lacks a transaction; it has everything
 		select {

@@ -26,7 +26,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // limit is how long a test waits for what must happen.
-const limit = 60 * time.Second
+const limit = 5 * time.Minute
 
 // A site is a storage with blobs, on a disk.
 type site struct {

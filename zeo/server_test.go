@@ -24,7 +24,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience ends every wait; a healthy run never comes near it.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // A site is a server with one storage, "1".
 type site struct {

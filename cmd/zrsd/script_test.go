@@ -28,7 +28,7 @@ func TestMain(m *testing.M) {
 }
 
 // patience ends every wait of a script; a healthy run never comes near it.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // Each script is one story. Beside the commands of testscript there are:
 //

@@ -22,7 +22,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience ends every wait of a test; a healthy run never comes near it.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // pair returns both ends of a TCP connection, with a deadline, closed when the test ends.
 func pair(t *testing.T) (client, server net.Conn) {

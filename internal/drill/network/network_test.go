@@ -18,7 +18,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // patience ends every wait; a healthy run never comes near it.
-const patience = time.Minute
+const patience = 5 * time.Minute
 
 // A world is a network with an echo, b, and this process as a.
 type world struct {

@@ -21,7 +21,7 @@ import (
 )
 
 // Patience is how long a test waits for what must happen.
-const Patience = time.Minute
+const Patience = 5 * time.Minute
 
 // DiskWith returns a disk with a storage of n transactions.
 func DiskWith(t *testing.T, n int) *simdisk.Disk {
