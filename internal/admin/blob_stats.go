@@ -42,13 +42,11 @@ func (c *commands) countBlobs(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, err)
 		return
 	}
-	select {
-	case c.inside <- struct{}{}:
-		defer func() { <-c.inside }()
-	default:
-		answer(w, nil, &Refusal{Busy, "another question about what is inside is being answered: try again"})
+	if busy := c.beginInside(); busy != nil {
+		answer(w, nil, busy)
 		return
 	}
+	defer c.endInside()
 	doLong(w, r, statsCommand, func(ctx context.Context, progress func(VerifyProgress)) (*blobtools.Stats, error) {
 		return c.control.CountBlobs(ctx, values.Get("storage"), q, progress)
 	}, func(out *lineWriter, stats *blobtools.Stats) {

@@ -34,6 +34,18 @@ type insideLine struct {
 	Error    *Refusal        `json:"error,omitempty"`
 }
 
+// beginInside takes the turn of a question about what is inside: one is answered at a time. endInside gives it back.
+func (c *commands) beginInside() error {
+	select {
+	case c.inside <- struct{}{}:
+		return nil
+	default:
+		return &Refusal{Busy, "another question about what is inside is being answered: try again"}
+	}
+}
+
+func (c *commands) endInside() { <-c.inside }
+
 // askInside answers a question about what is in a storage, for as long as somebody waits for it.
 func (c *commands) askInside(w http.ResponseWriter, r *http.Request) {
 	if refusal := permit(r, insideCommand); refusal != nil {
@@ -46,13 +58,11 @@ func (c *commands) askInside(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, err)
 		return
 	}
-	select {
-	case c.inside <- struct{}{}:
-		defer func() { <-c.inside }()
-	default:
-		answer(w, nil, &Refusal{Busy, "another question about what is inside is being answered: try again"})
+	if busy := c.beginInside(); busy != nil {
+		answer(w, nil, busy)
 		return
 	}
+	defer c.endInside()
 	doLong(w, r, insideCommand, func(ctx context.Context, progress func(VerifyProgress)) ([]byte, error) {
 		found, err := c.control.Inside(ctx, values.Get("storage"), q, progress)
 		if errors.Is(err, inside.ErrQuestion) {

@@ -149,20 +149,27 @@ func (r *Remote) exchange(ctx context.Context, query any) (any, error) {
 	return msg, nil
 }
 
+// begin makes a connection that can be asked about other things than the history.
+func (r *Remote) begin(ctx context.Context) error {
+	if r.asked == protocol.MaxHistoryQueries {
+		if err := r.reconnect(ctx); err != nil {
+			return err
+		}
+	}
+	if r.asked > 0 {
+		return nil
+	}
+	_, err := r.Span(ctx) // a connection begins with such a question
+	return err
+}
+
 // ErrNoBlobs says that a node compares no blobs, or is of a version that does not.
 var ErrNoBlobs = errors.New("the node compares no blobs: it has none of its own, or is of an older version")
 
 // Blobs asks the node whether it has noted other content of blobs.
 func (r *Remote) Blobs(ctx context.Context, query *protocol.BlobQuery) (*protocol.BlobAnswer, error) {
-	if r.asked == protocol.MaxHistoryQueries {
-		if err := r.reconnect(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if r.asked == 0 {
-		if _, err := r.Span(ctx); err != nil { // a connection begins with such a question
-			return nil, err
-		}
+	if err := r.begin(ctx); err != nil {
+		return nil, err
 	}
 	if !r.last.Blobs {
 		return nil, ErrNoBlobs
@@ -186,15 +193,8 @@ var ErrNoRecords = errors.New("the node does not tell which records it has: it m
 
 // Records asks the node which of some revisions its data file has.
 func (r *Remote) Records(ctx context.Context, query *protocol.RecordQuery) (*protocol.RecordAnswer, error) {
-	if r.asked == protocol.MaxHistoryQueries {
-		if err := r.reconnect(ctx); err != nil {
-			return nil, err
-		}
-	}
-	if r.asked == 0 {
-		if _, err := r.Span(ctx); err != nil { // a connection begins with such a question
-			return nil, err
-		}
+	if err := r.begin(ctx); err != nil {
+		return nil, err
 	}
 	if !r.last.Records {
 		return nil, ErrNoRecords
