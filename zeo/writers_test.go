@@ -230,7 +230,7 @@ func TestAWriterIsNotRefusedWhereTheLeaderHasJustBegun(t *testing.T) {
 // which whoever waits for it in the client would be told of.
 func TestAWriterThatCameLaterThanTheLeaderIsRefused(t *testing.T) {
 	s, e := secondary(t, Options{})
-	e.leader.Store(&Leader{Name: "a", For: 2 * cameSlack})
+	e.leader.Store(&Leader{Name: "a", For: time.Hour})
 	s.falls(t).call("ping")
 }
 

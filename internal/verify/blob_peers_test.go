@@ -22,7 +22,7 @@ func (s *blobSite) copyBlobs() *blobSite {
 		s.t.Fatal(err)
 	}
 	c := &blobSite{site: &site{t: s.t, disk: s.disk, path: filepath.Join(dir, "Data.fs")},
-		dir: filepath.Join(dir, "blobs"), now: s.now}
+		dir: filepath.Join(dir, "blobs"), ahead: s.ahead}
 	if err := os.WriteFile(c.path, data, 0o600); err != nil {
 		s.t.Fatal(err)
 	}

@@ -28,7 +28,7 @@ type blobSite struct {
 	*site
 	dir   string
 	blobs *blobstore.Store
-	now   time.Time
+	ahead time.Duration // its clock is
 }
 
 // blobSize is that of all files, as a walk finds it.
@@ -42,14 +42,15 @@ func (s *blobSite) blobSize() (sum int64) {
 
 func newBlobSite(t *testing.T, disk vfs.FS, dir string, n int) *blobSite {
 	t.Helper()
-	s := &blobSite{site: &site{t: t, disk: disk, path: filepath.Join(dir, "Data.fs")}, dir: filepath.Join(dir, "blobs"),
-		now: time.Now()}
+	s := &blobSite{site: &site{t: t, disk: disk, path: filepath.Join(dir, "Data.fs")}, dir: filepath.Join(dir, "blobs")}
 	s.reopen()
 	for oid := 1; oid <= n; oid++ {
 		s.put(zodb.Oid(oid), bytes.Repeat([]byte{byte(oid)}, 1000+oid))
 	}
 	return s
 }
+
+func (s *blobSite) now() time.Time { return time.Now().Add(s.ahead) }
 
 func (s *blobSite) reopen() {
 	s.t.Helper()
@@ -95,7 +96,7 @@ func (s *blobSite) file(oid zodb.Oid) string {
 
 func (s *blobSite) options() Options {
 	return Options{FS: s.disk, Path: s.path, Committed: s.st.Size, Blobs: s.blobs, BlobPath: s.dir,
-		BlobAge: 24 * time.Hour, ReclaimAge: 24 * time.Hour, Now: func() time.Time { return s.now }}
+		BlobAge: 24 * time.Hour, ReclaimAge: 24 * time.Hour, Now: s.now}
 }
 
 func TestASecondPassReadsTheBlobsThatAreDue(t *testing.T) {
@@ -111,7 +112,7 @@ func TestASecondPassReadsTheBlobsThatAreDue(t *testing.T) {
 		{23 * time.Hour, 6, 5},
 		{25 * time.Hour, 6, 6},
 	} {
-		s.now = s.now.Add(want.wait)
+		s.ahead += want.wait
 		if want.blobs == 6 {
 			if _, err := s.st.GetTid(6); err != nil {
 				s.put(6, []byte("new"))
@@ -158,7 +159,7 @@ func TestABlobThatIsNotWhatItWasIsFound(t *testing.T) {
 			if err := c.do(s, s.file(3)); err != nil {
 				t.Fatal(err)
 			}
-			s.now = s.now.Add(48 * time.Hour)
+			s.ahead += 48 * time.Hour
 			for range 2 { // also the pass after it
 				r := runPass(t, s.options())
 				if diff := cmp.Diff(c.want, kindsOf(r)); diff != "" || r.Failure != 1 || *r.Findings[0].Oid != 3 {
@@ -226,7 +227,7 @@ func TestACrashLeavesDigestsThatAreTrue(t *testing.T) {
 			s.disk = disk.Crash(seed)
 			s.reopen()
 			sound(t, runPass(t, s.options()))
-			s.now = s.now.Add(48 * time.Hour)
+			s.ahead += 48 * time.Hour
 			r := runPass(t, s.options())
 			if sound(t, r); r.BlobsRead != 8 || r.Warnings > 0 {
 				t.Errorf("operation %d, seed %d: %s", n, seed, r.Text())
@@ -282,8 +283,7 @@ func TestTheLogOfDigestsDoesNotGrowForEver(t *testing.T) {
 func TestOldTemporaryFilesAreRemoved(t *testing.T) {
 	dir := t.TempDir()
 	s := newBlobSite(t, vfs.OS{}, dir, 2)
-	s.now = time.Now()
-	old := s.now.Add(-25 * time.Hour)
+	old := s.now().Add(-25 * time.Hour)
 	runPass(t, s.options()) // it begins the list of digests, under a temporary name
 	for name, removed := range map[string]bool{
 		"blobs/tmp/zrsd-draft-1.blob": true, "blobs/tmp/zrsd-0000000000000001-2-3.blob": true,
@@ -292,7 +292,7 @@ func TestOldTemporaryFilesAreRemoved(t *testing.T) {
 		"blobs/tmp/BUCxyz.tmp": false, "blobs/tmp/share-my-notes": false, "Data.fs.tmp": false, "Data.fs.tr0": false,
 		"Data.fs.old": false, "blobs/zrsd-draft-1.blob": false,
 	} {
-		for _, age := range []time.Time{old, s.now.Add(-time.Hour)} {
+		for _, age := range []time.Time{old, s.now().Add(-time.Hour)} {
 			path := filepath.Join(dir, name)
 			if err := errors.Join(os.WriteFile(path, []byte("x"), 0o600), os.Chtimes(path, age, age)); err != nil {
 				t.Fatal(err)
