@@ -184,7 +184,7 @@ func (a *Attached) goOver(ctx context.Context, g *dataFile, at fs.FileInfo) erro
 // follows reports whether g continues where old ended: it has the last transaction taken from old. A pack removes that
 // one only if it has no records: whatever else a transaction has changed last is current, and stays. (A pack also
 // removes a last transaction of which nothing can be reached. That looks like an older backup that was packed, and is
-// taken for one.)
+// taken for one. So are two packs while this process did not look, where the second one has removed it.)
 func (g *dataFile) follows(ctx context.Context, old *dataFile) (bool, error) {
 	if old.last.pos == 0 {
 		return true, nil

@@ -57,6 +57,7 @@ func TestPacksBesideEverything(t *testing.T) {
 			}
 			if r.Packed {
 				packs++
+				awaitBeyond(attached, s.LastTid(), stop)
 			}
 		}
 	})
@@ -80,6 +81,18 @@ func TestPacksBesideEverything(t *testing.T) {
 	checkNoStrayBlobs(t, "packed", s)
 	if got := readBlob(t, s, 2, serial); got != fmt.Sprint("content ", rounds) {
 		t.Errorf("the blob is %q after %d packs", got, packs)
+	}
+}
+
+// awaitBeyond returns when a follower elsewhere has a transaction of after a pack, and so the file that the pack made: of
+// two packs while it has no processor it would see only what the second one has left.
+func awaitBeyond(a *Attached, packed zodb.Tid, stop chan struct{}) {
+	for a.LastTid() <= packed {
+		select {
+		case <-stop:
+			return
+		case <-time.After(time.Millisecond):
+		}
 	}
 }
 

@@ -92,6 +92,9 @@ func TestThePrimaryShowsANodeThatHasBegunWithNothing(t *testing.T) {
 	second := b.blobCopy(t, a)
 	st := second.Await(t, "it has everything", func(st *admin.Status) bool { return st.Ready && !st.Learner })
 	had, node := *st.Storage.LastTid, *st.NodeID
+	first.Await(t, "the primary knows that", func(st *admin.Status) bool {
+		return len(st.Secondaries) == 1 && st.Secondaries[0].Durable != nil && *st.Secondaries[0].Durable == had
+	})
 	second.End(t)
 	b.disk = simdisk.New()
 	b.blobCopy(t, a)
