@@ -84,8 +84,8 @@ func TestPacksBesideEverything(t *testing.T) {
 	}
 }
 
-// awaitBeyond returns when a follower elsewhere has a transaction of after a pack, and so the file that the pack made: of
-// two packs while it has no processor it would see only what the second one has left.
+// awaitBeyond returns when a follower elsewhere has a transaction of after a pack, and so the file that the pack made:
+// of two packs while it has no processor it would see only what the second one has left.
 func awaitBeyond(a *Attached, packed zodb.Tid, stop chan struct{}) {
 	for a.LastTid() <= packed {
 		select {
