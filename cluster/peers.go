@@ -23,6 +23,7 @@ const (
 type Peer struct {
 	Address string               // where it is asked
 	Status  *protocol.NodeStatus // its last answer; nil: there was none
+	Asked   time.Time            // when it was asked for it
 	Heard   time.Time            // when it came
 	Err     error                // why it did not answer the last time; nil: it did
 }
@@ -130,7 +131,12 @@ func (n *Node) askPeers(ctx context.Context) {
 	for asked := []string{n.opt.ReplicationAddr}; len(addresses) > 0; { // on the way to the primary, and to others
 		addresses = addresses[:min(len(addresses), max(0, maxPeers-len(asked)))]
 		asked = append(asked, addresses...)
-		news := n.askEach(addresses, func(addr string) answer { return n.askStatusAt(ctx, addr, n.statusRequest()) })
+		news := n.askEach(addresses, func(addr string) answer {
+			sent := time.Now()
+			a := n.askStatusAt(ctx, addr, n.statusRequest())
+			a.asked, a.heard = sent, time.Now()
+			return a
+		})
 		answers = append(answers, news...)
 		addresses = slices.DeleteFunc(n.named(news), func(addr string) bool { return slices.Contains(asked, addr) })
 	}
@@ -142,7 +148,8 @@ func (n *Node) askPeers(ctx context.Context) {
 	before := p.known
 	p.known = make(map[string]Peer, len(answers))
 	for _, a := range answers {
-		peer := Peer{Address: a.addr, Status: before[a.addr].Status, Heard: before[a.addr].Heard, Err: a.err}
+		peer := before[a.addr]
+		peer.Address, peer.Err = a.addr, a.err
 		switch {
 		case a.status != nil:
 			peer.Status = a.status
@@ -150,7 +157,7 @@ func (n *Node) askPeers(ctx context.Context) {
 			peer.Status, peer.Err = a.otherStorage, nil
 		}
 		if peer.Err == nil {
-			peer.Heard = time.Now()
+			peer.Asked, peer.Heard = a.asked, a.heard
 		}
 		if s := peer.Status; s == nil || s.Node != n.keep.Node() || s.Run != n.opt.Self {
 			p.known[a.addr] = peer

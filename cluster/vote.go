@@ -136,6 +136,8 @@ type answer struct {
 	status       *protocol.NodeStatus // nil: err says why
 	otherStorage *protocol.NodeStatus // of a node of another storage; nil: it is none
 	err          error
+	// asked and heard are when the question was sent and the answer came, where somebody wants to know.
+	asked, heard time.Time
 }
 
 // identity returns the id of the storage at an address, something where only that it has one is known, and nothing

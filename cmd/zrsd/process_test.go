@@ -118,6 +118,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"clientStats":   true,
 		"Opened":        true, // tests
 		"offer":         true,
+		"onePack":       true,
 		"zeoName":       true,
 		"delay":         true,
 		"handle":        true,

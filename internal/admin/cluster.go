@@ -40,21 +40,26 @@ type ClusterNode struct {
 	// MaxEpochSeen is the highest epoch that it has heard of, when that is above Epoch.
 	MaxEpochSeen *uint64   `json:"max_epoch_seen"`
 	LastTid      *zodb.Tid `json:"last_tid"`
+	// ClockAhead is by how many seconds its clock is, at least, ahead of that of the node that asked it, negative where
+	// it is behind. Nil: not known.
+	ClockAhead *float64 `json:"clock_ahead_seconds"`
 	Report
 }
 
 // A Report is what a node says of itself to other nodes, for people.
 type Report struct {
-	Version  string  `json:"version"`
-	Role     string  `json:"role"`  // as in a Status; empty: not known
-	State    string  `json:"state"` // of its connection to the node that it follows; empty: it follows none
-	Follows  *string `json:"follows"`
-	Ready    *bool   `json:"ready"` // nil: not known
-	NotReady *string `json:"not_ready_because"`
-	Fenced   bool    `json:"fenced"`
-	Frozen   bool    `json:"frozen"`
-	Learner  bool    `json:"learner"`
-	Spare    bool    `json:"spare"` // and follows nobody
+	Version string `json:"version"`
+	// Now is its clock when it said this; nil: not known.
+	Now      *time.Time `json:"now"`
+	Role     string     `json:"role"`  // as in a Status; empty: not known
+	State    string     `json:"state"` // of its connection to the node that it follows; empty: it follows none
+	Follows  *string    `json:"follows"`
+	Ready    *bool      `json:"ready"` // nil: not known
+	NotReady *string    `json:"not_ready_because"`
+	Fenced   bool       `json:"fenced"`
+	Frozen   bool       `json:"frozen"`
+	Learner  bool       `json:"learner"`
+	Spare    bool       `json:"spare"` // and follows nobody
 	// AdminAddr is where other machines reach its admin server; empty: they cannot, or it is not known.
 	AdminAddr string `json:"admin_addr"`
 	Lag       Lag    `json:"lag"`
@@ -126,7 +131,7 @@ func orEmpty(s *string) string {
 
 // ReportOf is what a node with this status says to others.
 func ReportOf(st *Status) Report {
-	r := Report{Version: st.Version, Role: st.Role, Ready: Known(st.Ready), NotReady: st.NotReady, Fenced: st.Fenced,
+	r := Report{Version: st.Version, Now: Known(st.Now), Role: st.Role, Ready: Known(st.Ready), NotReady: st.NotReady, Fenced: st.Fenced,
 		Frozen: st.Frozen, Learner: st.Learner, Spare: st.Spare, Packing: st.Storage.Packing, Packs: st.Packs,
 		AdminAddr: orEmpty(st.AdminAddr),
 		Warnings:  st.Warnings[:min(len(st.Warnings), maxPeerWarnings)]}

@@ -147,8 +147,9 @@ func clientName(c *admin.Client) string {
 	return "on this machine"
 }
 
-// Cluster adds which nodes do not answer, and whether the others have one version.
+// Cluster adds which nodes do not answer, and whether the others have one version and one time.
 func (r *Report) Cluster(c *admin.Cluster) {
+	r.clocks(c.Nodes)
 	versions, known := map[string]string{}, 0
 	for i := range c.Nodes {
 		n := &c.Nodes[i]
@@ -165,5 +166,30 @@ func (r *Report) Cluster(c *admin.Cluster) {
 		r.Wrong(warning.VersionsDiffer, "the nodes have different versions: %v", versions)
 	case known > 1:
 		r.ok("%d of %d nodes say their version, and it is the same", known, len(c.Nodes))
+	}
+}
+
+// clocks adds whose clock is apart from that of the node which asked them, the first one.
+func (r *Report) clocks(nodes []admin.ClusterNode) {
+	known, apart := 0, 0
+	for i := range nodes {
+		n := &nodes[i]
+		if n.ClockAhead == nil || n.Error != nil {
+			continue
+		}
+		known++
+		ahead := time.Duration(*n.ClockAhead * float64(time.Second)).Round(time.Millisecond)
+		if ahead.Abs() <= maxSkew {
+			continue
+		}
+		apart++
+		where := "ahead of"
+		if ahead < 0 {
+			where = "behind"
+		}
+		r.Wrong(warning.ClockSkew, "%s: its clock is %v %s that of %s", n.Name, ahead.Abs(), where, nodes[0].Name)
+	}
+	if known > 0 && apart == 0 {
+		r.ok("%s: its clock agrees with those of %d other nodes", nodes[0].Name, known)
 	}
 }

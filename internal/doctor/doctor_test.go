@@ -124,6 +124,34 @@ func TestNodesOfOneVersion(t *testing.T) {
 	}
 }
 
+// The clocks of the nodes are compared with each other, not only with that of the machine that looks: a node that is
+// silent says nothing of its clock now.
+func TestNodesOfOneTime(t *testing.T) {
+	for name, c := range map[string]struct {
+		ahead  float64
+		silent bool
+		level  Level
+		code   warning.Code
+		words  string
+	}{
+		"agrees":    {ahead: 1.5, level: OK, words: "agrees with those of 2 other"},
+		"ahead":     {ahead: 90, level: Warn, code: warning.ClockSkew, words: "db3: its clock is 1m30s ahead of"},
+		"behind":    {ahead: -2.5, level: Warn, code: warning.ClockSkew, words: "db3: its clock is 2.5s behind that"},
+		"is silent": {ahead: 90, silent: true, level: OK, words: "with those of 1 other nodes"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			nodes := []admin.ClusterNode{{Name: "db1"}, {Name: "db2", ClockAhead: admin.Known(0.0)},
+				{Name: "db3", ClockAhead: &c.ahead}}
+			if c.silent {
+				nodes[2].Error = admin.Known("connection refused")
+			}
+			var r Report
+			r.clocks(nodes)
+			finds(t, &r, c.level, c.code, c.words)
+		})
+	}
+}
+
 // A client loads what it works with once, and again what was changed.
 func TestAClientWhoseCacheIsTooSmall(t *testing.T) {
 	now := time.Now()

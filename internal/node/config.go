@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -140,6 +141,8 @@ type Config struct {
 	adminAt endpoint.Endpoint              // of the process
 	zeo     *ZEOConfig                     // how clients are served; nil: they are not
 	clients func() (registered, limit int) // of the front
+	// onePack is held while a storage of the process is packed by schedule.
+	onePack *sync.Mutex
 	// offer gives the storage to the front of the process. Nil: there is none.
 	offer func(*filestorage.Storage, zeo.StorageOptions) (withdraw func())
 	// setAccess changes what the clients of the front may do. Nil: there are none.

@@ -42,6 +42,8 @@ type front interface {
 	SetAccess(name string, access zeo.Access)
 	// Serve accepts clients until ctx ends, and returns when none is connected any more. That is no error.
 	Serve(ctx context.Context) error
+	// Listening reports whether clients can connect.
+	Listening() bool
 	// Clients returns those that are connected now.
 	Clients() []admin.Client
 	// Stats returns what the clients of a storage did since it was offered, false when it is not.
@@ -125,6 +127,7 @@ func (f *zeoFront) Serve(ctx context.Context) error {
 		return &StartError{Err: err}
 	}
 	f.listening.Store(true)
+	defer f.listening.Store(false)
 	f.log.Info(fmt.Sprintf("listening on %v", ln.Addr()))
 	if f.cfg.TLS == nil && !f.cfg.Address.Local() {
 		f.log.Warn("clients are served in plain text, and other machines can reach this address: who can connect can "+
@@ -133,6 +136,9 @@ func (f *zeoFront) Serve(ctx context.Context) error {
 	}
 	return f.server.Serve(ctx, ln)
 }
+
+// Listening is of front.
+func (f *zeoFront) Listening() bool { return f.listening.Load() }
 
 func (f *zeoFront) listen(ctx context.Context) (net.Listener, error) {
 	ln, err := f.cfg.Address.Listen(ctx)

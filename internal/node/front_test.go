@@ -2,12 +2,14 @@ package node
 
 import (
 	"context"
+	"errors"
 	"path/filepath"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/node/nodetest"
 	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zeo"
@@ -22,6 +24,37 @@ func TestTheFrontListensWhenAllStoragesAreOpen(t *testing.T) {
 	site.run(t, func(ctx context.Context) error { return Serve(ctx, p) })
 	for _, name := range []string{"three", "two", "one"} {
 		connect(t, addr, name).Close()
+	}
+}
+
+// A node is ready only while ZEO clients can connect: who waits for a ready node, and connects, is not refused.
+func TestANodeIsReadyOnlyWhileClientsCanConnect(t *testing.T) {
+	zeoAt := nodetest.Socket(t, filepath.Join(t.TempDir(), "zeo"))
+	f := newFront(&ZEOConfig{Address: zeoAt, Options: zeo.Options{Logger: hclog.NewNullLogger()}}, []string{"1"}, nil)
+	s := &nodeStatus{front: f, show: func(st *admin.Status) { st.Ready = true }}
+	if st := s.Status(); st.Ready || st.NotReady == nil {
+		t.Fatal("it was ready before anybody could connect")
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- f.Serve(ctx) }()
+	f.End("1", errors.New("this test has no storage"))
+	for !s.Status().Ready {
+		if pause.For(t.Context(), time.Millisecond); t.Context().Err() != nil {
+			t.Fatal("it never became ready")
+		}
+	}
+	conn, err := zeoAt.Dial(t.Context())
+	if err != nil {
+		t.Fatal("it was ready, and refused a connection:", err)
+	}
+	_ = conn.Close()
+	stop()
+	if err := <-ended; err != nil {
+		t.Fatal(err)
+	}
+	if s.Status().Ready {
+		t.Error("it was ready after clients were disconnected")
 	}
 }
 

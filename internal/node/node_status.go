@@ -34,6 +34,7 @@ type nodeStatus struct {
 	board *watchdog.Board // what the storage and its parts wait for
 	// clients is what ZEO clients did, false while there are none. Nil: this process serves none.
 	clients func() (zeo.Stats, bool)
+	front   front        // nil: likewise
 	base    admin.Status // what never changes
 	// verifier has what verifications have found; nil: nothing verifies the storage.
 	verifier *verify.Verifier
@@ -52,7 +53,7 @@ type nodeStatus struct {
 
 func newNodeStatus(role string, c *Config) *nodeStatus {
 	return &nodeStatus{
-		board: c.board, clients: c.clientStats, configs: []*Config{c},
+		board: c.board, clients: c.clientStats, front: c.front, configs: []*Config{c},
 		base: admin.Status{
 			Version: Version(), Role: role, Name: c.name(), Started: time.Now().UTC(),
 			Storage: admin.Storage{Path: c.Data, Blobs: c.Blobs != "", Shared: c.SharedBlobs},
@@ -90,6 +91,7 @@ func (f *nodeStatus) Status() admin.Status {
 	st.Now = time.Now().UTC()
 	if show != nil {
 		show(&st)
+		f.showFront(&st)
 		f.showClients(&st)
 		f.showMoments(&st)
 		showStalls(&st, f.board.Stalls(st.Now))
@@ -111,6 +113,14 @@ func (f *nodeStatus) Status() admin.Status {
 	}
 	f.showWarnings(&st)
 	return st
+}
+
+// showFront makes a node that ZEO clients cannot reach yet, or not any more, one that is not ready.
+func (f *nodeStatus) showFront(st *admin.Status) {
+	if st.Ready && f.front != nil && !f.front.Listening() {
+		st.Ready, st.NotReady = false, admin.Known("the ZEO server takes no connections: it begins when all storages "+
+			"of this process are open, and ends before they close")
+	}
 }
 
 // showClients fills in what ZEO clients do and did.

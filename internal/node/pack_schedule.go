@@ -165,8 +165,13 @@ func turnOf(nodes []admin.ClusterNode, own *string) *packplan.Turn {
 	return primary.Packs.Turn
 }
 
-// pack says to others that this node is about to pack, and packs if it still is to.
+// pack says to others that this node is about to pack, and packs if it still is to. While another storage of this
+// process is packed by schedule it does nothing: they share the processor, and mostly the disk. It is tried again.
 func (p *packer) pack(ctx context.Context, turn *packplan.Turn, still func() bool) bool {
+	if !p.c.onePack.TryLock() {
+		return false
+	}
+	defer p.c.onePack.Unlock()
 	p.plan.Claim(true)
 	defer p.plan.Claim(false)
 	if !still() {

@@ -84,3 +84,25 @@ func TestWhatKeepsAClusterFromPacking(t *testing.T) {
 		}
 	}
 }
+
+// Where the times of several storages of one process meet, one is packed after the other.
+func TestTheStoragesOfAProcessArePackedOneAfterTheOther(t *testing.T) {
+	process, _ := sample(t, nil)
+	members, err := process.members()
+	if err != nil {
+		t.Fatal(err)
+	}
+	asked := 0
+	turnEnded := func() bool { asked++; return false }
+	packerOf := func(m *member) *packer { return &packer{c: m.c, plan: new(packplan.Plan)} }
+	one, two := packerOf(members[0]), packerOf(members[1])
+	one.pack(t.Context(), nil, func() bool {
+		if two.pack(t.Context(), nil, turnEnded) || asked != 0 || two.plan.Claimed() {
+			t.Error("two storages of a process claimed their turns at once")
+		}
+		return false
+	})
+	if two.pack(t.Context(), nil, turnEnded); asked != 1 {
+		t.Error("a storage does not come after the other one has ended")
+	}
+}

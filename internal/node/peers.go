@@ -53,6 +53,20 @@ func (f *nodeStatus) peersSince(ctx context.Context, since time.Time) (list []ad
 // maxPeerText is how much of a text of another node is shown.
 const maxPeerText = 300
 
+// clockAhead is by how many seconds the clock of a node is at least ahead of this one's. It showed a time between the
+// question and the answer.
+func clockAhead(shows *time.Time, asked, heard time.Time) *float64 {
+	switch {
+	case shows == nil:
+		return nil
+	case shows.After(heard):
+		return admin.Known(shows.Sub(heard).Seconds())
+	case shows.Before(asked):
+		return admin.Known(shows.Sub(asked).Seconds())
+	}
+	return admin.Known(0.0)
+}
+
 // peerNode is what another node has said, for people. Older versions say less.
 func peerNode(p *cluster.Peer) admin.ClusterNode {
 	n := admin.ClusterNode{Address: p.Address, Source: "nothing"}
@@ -70,6 +84,7 @@ func peerNode(p *cluster.Peer) admin.ClusterNode {
 	if len(s.Report) <= protocol.MaxReport {
 		n.Report = admin.ReadReport(s.Report)
 	}
+	n.ClockAhead = clockAhead(n.Now, p.Asked, p.Heard)
 	n.Learner = s.Learner
 	n.Role = roleSecondary
 	if s.IsPrimary || n.Fenced { // a fenced one is still to be the primary, by its own words

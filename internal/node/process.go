@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"runtime/debug"
+	"sync"
 
 	"github.com/zrsd/zrsd/cluster"
 	"github.com/zrsd/zrsd/filestorage"
@@ -22,7 +23,8 @@ type Process struct {
 	Storages []Storage
 	ZEO      *ZEOConfig // nil: storages are only replicated
 
-	front front // what serves clients instead, in tests
+	front   front       // what serves clients instead, in tests
+	onePack *sync.Mutex // see Config
 }
 
 // A Storage is one storage of a process. Exactly one of the roles is set; its Admin, AdminTLS and Reloads are those
@@ -81,6 +83,7 @@ func (p *Process) members() ([]*member, error) {
 	if len(p.Storages) == 0 {
 		return nil, &ConfigError{"there is no storage to serve"}
 	}
+	p.onePack = new(sync.Mutex)
 	if p.ZEO != nil {
 		p.front = newFront(p.ZEO, p.names(), p.moments())
 	}
@@ -168,7 +171,7 @@ func (s *Storage) member(p *Process) (*member, error) {
 // join gives a storage what it shares with the others.
 func (c *Config) join(p *Process, name string) *Config {
 	c.Reloads = p.Shared.Reloads
-	c.Logger, c.adminAt = p.Shared.Logger, p.Shared.Admin
+	c.Logger, c.adminAt, c.onePack = p.Shared.Logger, p.Shared.Admin, p.onePack
 	if len(p.Storages) > 1 {
 		c.Logger = c.Logger.With("storage", name)
 	}

@@ -65,6 +65,7 @@ func (c *counter) SetAccess(name string, access zeo.Access) {
 func (c *counter) Clients() []admin.Client { return c.clients }
 
 func (c *counter) Stats(string) (zeo.Stats, bool)   { return zeo.Stats{}, false }
+func (c *counter) Listening() bool                  { return true }
 func (c *counter) Registered() (clients, limit int) { return 9, 10 }
 
 func (c *counter) Step(_ context.Context, _ string, to filestorage.Moment) error {

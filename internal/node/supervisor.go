@@ -55,8 +55,8 @@ func tellSupervisor(around, stopping context.Context, c *Config, members []*memb
 		_, err := daemon.SdNotify(false, state)
 		return err
 	}}
-	if z, is := front.(*zeoFront); is {
-		s.serves = z.listening.Load
+	if front != nil {
+		s.serves = front.Listening
 	}
 	limit, err := daemon.SdWatchdogEnabled(false)
 	if err != nil {
