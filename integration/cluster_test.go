@@ -9,6 +9,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -26,7 +27,7 @@ func within(t *testing.T) context.Context {
 // freeAddress returns a TCP address that a process of the story can listen on, again after each restart.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	addr, err := daemon.FreeAddress(t.Context())
+	addr, err := endpoint.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/zrsd/zrsd/internal/consistency"
 	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/internal/drill"
+	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
 // minFailovers is what a run of the test below comes to at least.
@@ -106,7 +107,7 @@ func startStaging(t *testing.T) (a, b place) {
 	for _, p := range []*place{&a, &b} {
 		for _, addr := range []*string{&p.repl, &p.zeo, &p.admin} {
 			var err error
-			if *addr, err = daemon.FreeAddress(t.Context()); err != nil {
+			if *addr, err = endpoint.FreeAddress(t.Context()); err != nil {
 				t.Fatal(err)
 			}
 		}

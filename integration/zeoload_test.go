@@ -14,7 +14,7 @@ import (
 
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/integration/zeoload"
-	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -22,7 +22,7 @@ import (
 // startRunzeo serves data with the real ZEO server until the test ends, and returns its address. Blobs are beside data.
 func startRunzeo(t *testing.T, data string) string {
 	t.Helper()
-	addr, err := daemon.FreeAddress(t.Context())
+	addr, err := endpoint.FreeAddress(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}

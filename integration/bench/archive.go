@@ -12,6 +12,7 @@ import (
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/integration/zeoload"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/zeo/client"
 )
 
@@ -169,7 +170,7 @@ func (b *bench) asOf(ctx context.Context, dir string) error {
 
 // loadsOf measures loads from a server with these arguments.
 func (b *bench) loadsOf(ctx context.Context, s *source, args []string) (t trial, err error) {
-	addr, err := daemon.FreeAddress(ctx)
+	addr, err := endpoint.FreeAddress(ctx)
 	if err != nil {
 		return t, err
 	}

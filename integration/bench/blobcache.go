@@ -13,6 +13,7 @@ import (
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/integration/zeoload"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -96,7 +97,7 @@ func (b *bench) cachePair(ctx context.Context, dir string) (p *cachePair, err er
 	if _, err := generate(ctx, from, workload.Set{Transactions: 1, Records: 1}); err != nil {
 		return p, err
 	}
-	addr, err := daemon.FreeAddress(ctx)
+	addr, err := endpoint.FreeAddress(ctx)
 	if err != nil {
 		return p, err
 	}
@@ -112,7 +113,7 @@ func (b *bench) cachePair(ctx context.Context, dir string) (p *cachePair, err er
 // cacheNode starts a node in a folder, and a client of it.
 func (b *bench) cacheNode(ctx context.Context, p *cachePair, dir string, readOnly bool, args ...string) (
 	*daemon.Process, *client.Conn, error) {
-	zeo, err := daemon.FreeAddress(ctx)
+	zeo, err := endpoint.FreeAddress(ctx)
 	if err != nil {
 		return nil, nil, err
 	}

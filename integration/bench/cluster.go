@@ -32,7 +32,7 @@ func (b *bench) newNodes(ctx context.Context, dir string, names ...string) (list
 	for _, name := range names {
 		s := &node{binary: b.zrsd, data: filepath.Join(dir, name, "Data.fs")}
 		for _, addr := range []*string{&s.to, &s.zeo, &s.control} {
-			if *addr, err = daemon.FreeAddress(ctx); err != nil {
+			if *addr, err = endpoint.FreeAddress(ctx); err != nil {
 				return nil, err
 			}
 		}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -83,7 +84,7 @@ type catchUp struct {
 
 // serve starts a primary process on the source.
 func (b *bench) serve(ctx context.Context, s *source) (p *daemon.Process, addr string, err error) {
-	if addr, err = daemon.FreeAddress(ctx); err != nil {
+	if addr, err = endpoint.FreeAddress(ctx); err != nil {
 		return nil, "", err
 	}
 	args := append([]string{"primary", "--replicate-to", addr}, storageFlags(s.data, s.blobs)...)

@@ -13,6 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/integration/zeoload"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
 // seedAfar compares a seed over round trips of 50 and 200 ms with one through the same delay line without a delay.
@@ -79,11 +80,11 @@ func (b *bench) seedBeside(ctx context.Context, dir string) error {
 // bytes these had.
 func (b *bench) commitsBeside(ctx context.Context, s *source, turn, rate int, seeds bool) (found *zeoload.Outcome,
 	bytes int64, err error) {
-	addr, err := daemon.FreeAddress(ctx)
+	addr, err := endpoint.FreeAddress(ctx)
 	if err != nil {
 		return nil, 0, err
 	}
-	clients, err := daemon.FreeAddress(ctx)
+	clients, err := endpoint.FreeAddress(ctx)
 	if err != nil {
 		return nil, 0, err
 	}

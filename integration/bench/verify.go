@@ -13,6 +13,7 @@ import (
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/verify"
 )
 
@@ -76,7 +77,7 @@ func (b *bench) verifyOnce(ctx context.Context, args ...string) (*verify.Pass, e
 // compareEqual measures comparing two nodes of the first set, beyond what each reads of its own file.
 func (b *bench) compareEqual(ctx context.Context, dir string) error {
 	data := filepath.Join(dir, "large", "Data.fs")
-	addr, err := daemon.FreeAddress(ctx)
+	addr, err := endpoint.FreeAddress(ctx)
 	if err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/integration/zeoload"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/zeo/client"
 )
 
@@ -52,7 +53,7 @@ func (b *bench) runzeo() program {
 
 // serve starts the program on a Data.fs and its blobs, empty for none, and returns when clients can register.
 func (p program) serve(ctx context.Context, data, blobs string) (*zeoServer, error) {
-	addr, err := daemon.FreeAddress(ctx)
+	addr, err := endpoint.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}

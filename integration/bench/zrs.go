@@ -11,7 +11,7 @@ import (
 	"path/filepath"
 	"time"
 
-	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
 // zrsPair is the script that runs either side of a zc.zrs pair.
@@ -61,7 +61,7 @@ func (b *bench) zrsCatchUp(ctx context.Context, s *source) (time.Duration, error
 
 // zrsServe runs a zc.zrs primary on the source until stop is called.
 func (b *bench) zrsServe(ctx context.Context, s *source) (addr string, stop func(), err error) {
-	if addr, err = daemon.FreeAddress(ctx); err != nil {
+	if addr, err = endpoint.FreeAddress(ctx); err != nil {
 		return "", nil, err
 	}
 	ctx, cancel := context.WithCancel(ctx)

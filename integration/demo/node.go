@@ -12,6 +12,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/integration/workload"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -29,7 +30,7 @@ func newNode(ctx context.Context, binary, dir string) (*node, error) {
 	if err := os.Mkdir(dir, 0o755); err != nil {
 		return nil, err
 	}
-	addr, err := daemon.FreeAddress(ctx)
+	addr, err := endpoint.FreeAddress(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
 // The phases of the test: how long the application runs in each.
@@ -107,7 +108,7 @@ func (s *story) beginWithOwner(ctx context.Context) (err error) {
 
 // beginWithClient lets a real ZEO client write to the primary.
 func (s *story) beginWithClient(ctx context.Context) error {
-	address, err := daemon.FreeAddress(ctx)
+	address, err := endpoint.FreeAddress(ctx)
 	if err != nil {
 		return err
 	}

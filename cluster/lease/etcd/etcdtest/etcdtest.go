@@ -4,12 +4,12 @@ package etcdtest
 import (
 	"context"
 	"fmt"
-	"math/rand/v2"
-	"net"
 	"net/url"
 
 	"go.etcd.io/etcd/server/v3/embed"
 	"go.uber.org/zap"
+
+	"github.com/zrsd/zrsd/internal/endpoint"
 )
 
 // A Server can be stopped, and started again with what it had. It is for one goroutine at a time.
@@ -30,7 +30,7 @@ func New(folder string, change func(*embed.Config)) *Server {
 // Start returns when the server answers.
 func (s *Server) Start(ctx context.Context) (err error) {
 	if s.Address == "" {
-		if s.Address, err = freeAddress(ctx); err != nil {
+		if s.Address, err = endpoint.FreeAddress(ctx); err != nil {
 			return err
 		}
 	}
@@ -63,19 +63,4 @@ func (s *Server) Stop() {
 		s.etcd.Close()
 		s.etcd = nil
 	}
-}
-
-// freeAddress returns an address where nobody listens now. It lies below the range from which the system takes ports
-// for outgoing connections, so that it stays free while the server is stopped.
-func freeAddress(ctx context.Context) (string, error) {
-	var last error
-	for range 100 {
-		addr := fmt.Sprintf("127.0.0.1:%d", 12000+rand.IntN(20000)) //nolint:gosec // any port will do
-		l, err := new(net.ListenConfig).Listen(ctx, "tcp", addr)
-		if err == nil {
-			return addr, l.Close()
-		}
-		last = err
-	}
-	return "", fmt.Errorf("looking for a free port: %w", last)
 }
