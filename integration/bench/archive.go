@@ -89,13 +89,15 @@ func (b *bench) restores(ctx context.Context, s *source, archive string) error {
 	if err != nil {
 		return err
 	}
+	var cpus []time.Duration
 	restored, err := b.median(func() (time.Duration, error) {
 		if err := cold(); err != nil {
 			return 0, err
 		}
 		to := filepath.Join(s.dir, "restored")
-		took, _, err := timed(ctx, b.zrsd, "archive", "restore", archive, "--data", filepath.Join(to, "Data.fs"),
+		took, cpu, err := timed(ctx, b.zrsd, "archive", "restore", archive, "--data", filepath.Join(to, "Data.fs"),
 			"--no-blobs")
+		cpus = append(cpus, cpu)
 		return took, errors.Join(err, os.RemoveAll(to))
 	})
 	if err != nil {
@@ -104,6 +106,7 @@ func (b *bench) restores(ctx context.Context, s *source, archive string) error {
 	b.report.add("reading the archive from the disk", mb(s.bytes, read), "MB/s of the file")
 	b.report.add("dd of the file with fsync", mb(s.bytes, written), "MB/s")
 	b.report.add("a restore", mb(s.bytes, restored), "MB/s")
+	b.report.add("a restore, processor time", mb(s.bytes, middle(cpus)), "MB/s of one core")
 	b.report.atLeast("a restore in units of the slower of both", max(read, written).Seconds()/restored.Seconds(),
 		"times", 0.8)
 	return nil
@@ -149,6 +152,7 @@ func (b *bench) asOf(ctx context.Context, dir string) error {
 			filepath.Join(dir, "cache")}},
 	}
 	rates := make([][]time.Duration, len(servers)) // of a load: what median takes
+	cpus := make([][]time.Duration, len(servers))
 	for range b.runs {
 		for i, one := range servers {
 			t, err := b.loadsOf(ctx, s, one.args)
@@ -156,10 +160,14 @@ func (b *bench) asOf(ctx context.Context, dir string) error {
 				return fmt.Errorf("%s: %w", one.name, err)
 			}
 			rates[i] = append(rates[i], time.Duration(float64(time.Second)/t.rate))
+			cpus[i] = append(cpus[i], t.cpu)
 		}
 	}
 	live := middle(rates[0])
 	b.report.add("loads of the live server", 1/live.Seconds(), "loads/s")
+	for i, one := range servers {
+		b.report.add("loads "+one.name+", processor time of the server", us(middle(cpus[i])), "µs/load")
+	}
 	for i, one := range servers[1:] {
 		took := middle(rates[i+1])
 		b.report.add("loads "+one.name, 1/took.Seconds(), "loads/s")

@@ -7,6 +7,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -123,11 +124,52 @@ type Segment struct {
 
 // segment reads a segment as a whole.
 func (a *Archive) segment(ctx context.Context, id SegmentID) (*Segment, error) {
-	b, err := read(ctx, a.store, id.name(), 0, -1, HeaderLen+2*maxStored)
+	var fresh spares
+	h, rest, err := a.stored(ctx, id, fresh)
 	if err != nil {
 		return nil, err
 	}
-	return a.decodeSegment(id, b)
+	return a.decode(h, rest, fresh)
+}
+
+// stored reads a segment as it is stored: its header, and in one of the buffers the table and the body.
+func (a *Archive) stored(ctx context.Context, id SegmentID, buffers spares) (h *Header, rest []byte, err error) {
+	r, err := a.store.Read(ctx, id.name(), 0, -1)
+	if err != nil {
+		return nil, nil, err
+	}
+	defer func() { err = errors.Join(err, r.Close()) }()
+	head := make([]byte, HeaderLen)
+	n, err := io.ReadFull(r, head)
+	if err != nil && !tooShort(err) {
+		return nil, nil, err
+	}
+	if h, err = decodeHeader(id, head[:n]); err != nil {
+		return nil, nil, err
+	}
+	rest = buffers.get(h.TableLen + h.BodyLen)
+	if n, err = io.ReadFull(r, rest); tooShort(err) {
+		err = damaged(id.name(), "it has %d bytes, want %d", HeaderLen+n, h.size())
+	}
+	if err != nil {
+		return nil, nil, err
+	}
+	return h, rest, noMore(id, r)
+}
+
+// tooShort reports whether an error of io.ReadFull says that there are fewer bytes.
+func tooShort(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// noMore returns an error where the object of a segment goes on after what its header says.
+func noMore(id SegmentID, r io.Reader) error {
+	_, err := io.ReadFull(r, make([]byte, 1))
+	switch {
+	case tooShort(err):
+		return nil
+	case err == nil:
+		return damaged(id.name(), "it has more bytes than its header says")
+	}
+	return err
 }
 
 func (a *Archive) decodeSegment(id SegmentID, b []byte) (*Segment, error) {
@@ -138,19 +180,24 @@ func (a *Archive) decodeSegment(id SegmentID, b []byte) (*Segment, error) {
 	if int64(len(b)) != h.size() {
 		return nil, damaged(id.name(), "it has %d bytes, want %d", len(b), h.size())
 	}
-	s := &Segment{Header: h}
-	if s.Blobs, err = a.decodeBlobs(h, b[HeaderLen:][:h.TableLen]); err != nil {
+	return a.decode(h, b[HeaderLen:], nil)
+}
+
+// decode verifies the table and the body of a segment. The content is in one of the buffers.
+func (a *Archive) decode(h *Header, rest []byte, buffers spares) (s *Segment, err error) {
+	s = &Segment{Header: h}
+	if s.Blobs, err = a.decodeBlobs(h, rest[:h.TableLen]); err != nil {
 		return nil, err
 	}
-	body := b[HeaderLen+h.TableLen:]
+	body := rest[h.TableLen:]
 	if sum := sumOf(body); sum != h.BodySum {
-		return nil, damaged(id.name(), "its body has digest %x…, want %x…", sum[:4], h.BodySum[:4])
+		return nil, damaged(h.ID.name(), "its body has digest %x…, want %x…", sum[:4], h.BodySum[:4])
 	}
 	if h.Age && len(a.packer.keys.Identities) == 0 {
 		return s, nil
 	}
-	if s.Bytes, err = a.packer.unpack(h, body); err != nil {
-		return nil, damaged(id.name(), "%v", err)
+	if s.Bytes, err = a.packer.unpack(h, body, buffers); err != nil {
+		return nil, damaged(h.ID.name(), "%v", err)
 	}
 	return s, nil
 }
@@ -162,7 +209,7 @@ func (a *Archive) decodeBlobs(h *Header, table []byte) ([]BlobEntry, error) {
 	if h.Blobs == 0 {
 		return nil, nil
 	}
-	plain, err := a.packer.decompress(table, int64(h.Blobs)*entryLen)
+	plain, err := a.packer.decompress(table, make([]byte, int64(h.Blobs)*entryLen))
 	if err != nil {
 		return nil, damaged(h.ID.name(), "its table: %v", err)
 	}

@@ -49,14 +49,14 @@ func newPacker(keys Keys) (*packer, error) {
 // compress returns b compressed.
 func (p *packer) compress(b []byte) []byte { return p.enc.EncodeAll(b, nil) }
 
-// decompress returns what becomes of b, which has to be of this length.
-func (p *packer) decompress(b []byte, length int64) ([]byte, error) {
-	out, err := p.dec.DecodeAll(b, make([]byte, 0, length))
+// decompress returns what becomes of b, in a buffer of the length that it has to have.
+func (p *packer) decompress(b, into []byte) ([]byte, error) {
+	out, err := p.dec.DecodeAll(b, into[:0])
 	if err != nil {
 		return nil, fmt.Errorf("it cannot be decompressed: %w", err)
 	}
-	if int64(len(out)) != length {
-		return nil, fmt.Errorf("it becomes %d bytes, want %d", len(out), length)
+	if len(out) != len(into) {
+		return nil, fmt.Errorf("it becomes %d bytes, want %d", len(out), len(into))
 	}
 	return out, nil
 }
@@ -83,18 +83,20 @@ func (p *packer) pack(content []byte) ([]byte, error) {
 	return out.Bytes(), nil
 }
 
-// unpack returns what a body has, and verifies it.
-func (p *packer) unpack(h *Header, body []byte) ([]byte, error) {
+// unpack returns what a body has, in one of the buffers, and verifies it.
+func (p *packer) unpack(h *Header, body []byte, buffers spares) ([]byte, error) {
 	if h.Age {
 		plain, err := p.decrypt(bytes.NewReader(body))
 		if err != nil {
 			return nil, err
 		}
-		if body, err = io.ReadAll(io.LimitReader(plain, maxStored+1)); err != nil {
+		b := bytes.NewBuffer(make([]byte, 0, len(body)+bytes.MinRead)) // it is longer than what is in it
+		if _, err := b.ReadFrom(plain); err != nil {
 			return nil, fmt.Errorf("it cannot be decrypted: %w", err)
 		}
+		body = b.Bytes()
 	}
-	content, err := p.decompress(body, h.To-h.From)
+	content, err := p.decompress(body, buffers.get(h.To-h.From))
 	if err != nil {
 		return nil, err
 	}

@@ -111,7 +111,8 @@ type restore struct {
 	part   vfs.File
 	had    int64 // bytes that an interrupted restore has left
 	blobs  *blobstore.Store
-	report RestoreReport
+	work   *errgroup.Group // what goes on beside each other
+	report RestoreReport   // of the goroutine that fills the data file
 }
 
 // prepare looks that nothing is overwritten, and notes what is restored.
@@ -185,15 +186,22 @@ func writeJSON(disk vfs.FS, path string, v any) error {
 	})
 }
 
-// fill writes the data file and the blobs.
+// fill writes the data file, and the blobs beside it.
 func (r *restore) fill(ctx context.Context) error {
+	work, ctx := errgroup.WithContext(ctx)
+	work.SetLimit(1 + r.opt.AtOnce) // the data file, and blobs
+	r.work = work
+	work.Go(func() error { return r.fillData(ctx) })
+	return work.Wait()
+}
+
+func (r *restore) fillData(ctx context.Context) error {
 	first, at, err := r.have(ctx)
 	if err != nil {
 		return err
 	}
 	r.report.Done, r.report.Reused = min(at.To, r.Size), min(at.To, r.Size)
-	src := &reader{r.Path, r.opt.AtOnce}
-	return src.each(ctx, first, r.Segments, at, func(i uint64, s *Segment) error {
+	return newReader(r.Path, r.opt.AtOnce).each(ctx, first, r.Segments, at, func(i uint64, s *Segment) error {
 		if s.Bytes == nil {
 			return fmt.Errorf("%v: %w", s.ID, ErrNoIdentity)
 		}
@@ -204,9 +212,8 @@ func (r *restore) fill(ctx context.Context) error {
 		if _, err := r.part.WriteAt(b, s.From); err != nil {
 			return fmt.Errorf("write the restored file: %w", err)
 		}
-		if err := r.restoreBlobs(ctx, i, s.Blobs); err != nil {
-			return err
-		}
+		vfs.WriteBack(r.part, s.From, int64(len(b))) // the disk works while the next segments come
+		r.restoreBlobs(ctx, i, s.Blobs)
 		r.report.Done = s.From + int64(len(b))
 		r.tell()
 		return nil
@@ -249,9 +256,7 @@ func (r *restore) have(ctx context.Context) (i uint64, at Place, err error) {
 		if err != nil {
 			return i, at, err
 		}
-		if err := r.restoreBlobs(ctx, i, list); err != nil {
-			return i, at, err
-		}
+		r.restoreBlobs(ctx, i, list)
 		at = h.place()
 		r.report.Done = at.To
 		r.tell()
@@ -259,9 +264,9 @@ func (r *restore) have(ctx context.Context) (i uint64, at Place, err error) {
 	return i, at, nil
 }
 
-// restoreBlobs makes the blobs of segment i durable.
-func (r *restore) restoreBlobs(ctx context.Context, i uint64, list []BlobEntry) error {
-	var todo []*BlobEntry
+// restoreBlobs has the blobs of segment i made, durably, while others of the work go on; it waits for one of the turns
+// for each.
+func (r *restore) restoreBlobs(ctx context.Context, i uint64, list []BlobEntry) {
 	for k := range list {
 		e := &list[k]
 		switch {
@@ -271,17 +276,11 @@ func (r *restore) restoreBlobs(ctx context.Context, i uint64, list []BlobEntry) 
 		case r.blobs == nil:
 			r.report.LeftOut++
 		default:
-			todo = append(todo, e)
 			r.report.Blobs++
 			r.report.BlobBytes += e.Size
+			r.work.Go(func() error { return r.restoreBlob(ctx, e) })
 		}
 	}
-	g, inner := errgroup.WithContext(ctx)
-	g.SetLimit(r.opt.AtOnce)
-	for _, e := range todo {
-		g.Go(func() error { return r.restoreBlob(inner, e) })
-	}
-	return g.Wait()
 }
 
 func (r *restore) restoreBlob(ctx context.Context, e *BlobEntry) (err error) {

@@ -10,67 +10,6 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
-// A reader streams the segments of a path up to a number, several at a time, in order.
-type reader struct {
-	path   *Path
-	atOnce int
-}
-
-// A fetched segment, or why there is none.
-type fetched struct {
-	*Segment
-	err error
-}
-
-// each calls do with each segment from number first up to n, in order, after it was verified, and that it follows the
-// one before. So many are in memory at a time.
-func (r *reader) each(ctx context.Context, first, n uint64, at Place, do func(i uint64, s *Segment) error) error {
-	ctx, end := context.WithCancel(ctx)
-	defer end()
-	turns := make(chan chan fetched, r.atOnce-1)
-	g, inner := errgroup.WithContext(ctx)
-	g.Go(func() error {
-		defer close(turns)
-		for i := first; i < n; i++ {
-			turn := make(chan fetched, 1)
-			select {
-			case turns <- turn:
-			case <-inner.Done():
-				return context.Cause(inner)
-			}
-			id := r.path.ID(i)
-			g.Go(func() error {
-				s, err := r.path.archive.segment(inner, id)
-				if missing(err) {
-					err = &LostError{id.name(), fmt.Sprintf("generation %d", r.path.Generation), err}
-				}
-				turn <- fetched{s, err}
-				return nil
-			})
-		}
-		return nil
-	})
-	g.Go(func() error {
-		i := first
-		for turn := range turns {
-			f := <-turn
-			if f.err != nil {
-				return f.err
-			}
-			if err := f.follows(&at); err != nil {
-				return err
-			}
-			if err := do(i, f.Segment); err != nil {
-				return err
-			}
-			at = f.place()
-			i++
-		}
-		return context.Cause(inner)
-	})
-	return g.Wait()
-}
-
 // checkBlob reads a blob as a whole into to, and verifies it.
 func (a *Archive) checkBlob(ctx context.Context, e *BlobEntry, to io.Writer) (err error) {
 	r, err := a.openBlob(ctx, e)
@@ -191,7 +130,7 @@ func (v *verifier) generation(ctx context.Context, n uint64) error {
 	if first >= p.shared() && first == p.shared() && at != m.Start {
 		v.report.problem(damaged(generationName(n), "its parts do not end where it begins"))
 	}
-	err = (&reader{p, v.atOnce}).each(ctx, first, p.Len(), at, func(i uint64, s *Segment) error {
+	err = newReader(p, v.atOnce).each(ctx, first, p.Len(), at, func(i uint64, s *Segment) error {
 		at = s.place()
 		if i+1 == p.shared() && at != m.Start {
 			v.report.problem(damaged(generationName(n), "its parts do not end where it begins"))
