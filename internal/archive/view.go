@@ -119,6 +119,7 @@ func (v *View) Close() error {
 	v.fetches.close()
 	v.growing.Lock()
 	defer v.growing.Unlock()
+	v.kept.close()
 	return errors.Join(v.saveTable(), v.lock.Close())
 }
 

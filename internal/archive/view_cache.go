@@ -5,6 +5,7 @@ import (
 	"container/list"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -36,6 +37,7 @@ type segmentCache struct {
 	bytes int64     // of them, those that are being written included
 	names uint64    // of files that are being written
 	full  bool      // it was logged that nothing can be written
+	open  openSegments
 }
 
 type keptSegment struct {
@@ -44,6 +46,8 @@ type keptSegment struct {
 
 	checking sync.Mutex
 	checked  atomic.Bool
+
+	at *list.Element // of its open file; nil: there is none. Under mu
 }
 
 const unfinishedPrefix = "part-"
@@ -100,17 +104,16 @@ func (c *segmentCache) has(id SegmentID) bool {
 
 // read fills b with the bytes at an offset of a segment; false: it is not here.
 func (c *segmentCache) read(id SegmentID, want span, b []byte, off int64) bool {
-	e := c.used(id)
+	e, f, err := c.use(id)
 	if e == nil {
 		return false
 	}
-	f, err := c.disk.OpenFile(c.path(id), os.O_RDONLY, 0)
 	if err == nil {
 		err = c.check(e, f, want)
 		if err == nil {
 			_, err = f.ReadAt(b, HeaderLen+off)
 		}
-		err = errors.Join(err, f.Close())
+		c.done(f)
 	}
 	if err == nil {
 		return true
@@ -126,19 +129,56 @@ func (c *segmentCache) read(id SegmentID, want span, b []byte, off int64) bool {
 	return false
 }
 
-func (c *segmentCache) used(id SegmentID) *keptSegment {
+// use returns a segment that is here, and its file, which done takes back; nil: it is not here.
+func (c *segmentCache) use(id SegmentID) (*keptSegment, *openSegment, error) {
 	c.mu.Lock()
-	defer c.mu.Unlock()
 	at := c.known[id]
 	if at == nil {
-		return nil
+		c.mu.Unlock()
+		return nil, nil, nil
 	}
 	c.order.MoveToFront(at)
-	return at.Value.(*keptSegment)
+	e := at.Value.(*keptSegment)
+	f := c.open.use(e)
+	c.mu.Unlock()
+	if f != nil {
+		return e, f, nil
+	}
+	file, err := c.disk.OpenFile(c.path(id), os.O_RDONLY, 0)
+	if err != nil {
+		return e, nil, err
+	}
+	f = &openSegment{File: file, of: e, users: 1}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if at = c.known[id]; at != nil && at.Value == any(e) {
+		c.open.keep(f)
+	}
+	return e, f, nil
+}
+
+// done ends the use of a file.
+func (c *segmentCache) done(f *openSegment) {
+	c.mu.Lock()
+	f.users--
+	last := f.users == 0 && !f.kept
+	c.mu.Unlock()
+	if last {
+		_ = f.Close() // it was only read
+	}
+}
+
+// close closes the files, those that are being read after that. Nothing is here any more.
+func (c *segmentCache) close() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	clear(c.known)
+	c.order.Init()
+	c.open.forgetAll()
 }
 
 // check verifies a file when it is used for the first time.
-func (c *segmentCache) check(e *keptSegment, f vfs.File, want span) error {
+func (c *segmentCache) check(e *keptSegment, f io.ReaderAt, want span) error {
 	if e.checked.Load() {
 		return nil
 	}
@@ -222,12 +262,13 @@ func (c *segmentCache) room(bytes int64) bool {
 	return c.bytes+bytes <= c.limit
 }
 
-// drop removes a segment, with mu held. Who has its file open goes on reading.
+// drop removes a segment, with mu held. Who reads its file goes on reading; the disk has its room back after that.
 func (c *segmentCache) drop(at *list.Element) {
 	e := at.Value.(*keptSegment)
 	c.order.Remove(at)
 	delete(c.known, e.id)
 	c.bytes -= e.size
+	c.open.forget(e)
 	if err := vfs.RemoveIfThere(c.disk, c.path(e.id)); err != nil {
 		c.log.Info("a segment cannot be removed from the local disk", "file", c.path(e.id), "error", err)
 	}
