@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/zrsd/zrsd/integration/workload"
@@ -212,53 +213,84 @@ func reading(ctx context.Context, addr string) (*client.Conn, error) {
 	return zeoload.Dial(ctx, addr, true, nil)
 }
 
-// repozo measures full backups and verifications beside those of ZODB's repozo, from and to the page cache.
+// repozo measures backups and verifications beside those of ZODB's repozo and what bounds them, from and to the page
+// cache.
 func (b *bench) repozo(ctx context.Context, dir string) error {
 	s, err := generate(ctx, dir, b.timeSet())
 	if err != nil {
 		return err
 	}
-	programs := []struct {
-		name string
-		args []string
-	}{{"zrsd repozo", []string{b.zrsd, "repozo"}}, {"repozo", []string{b.zeo, "-m", "ZODB.scripts.repozo"}}}
+	md5, err := b.median(func() (time.Duration, error) { return md5sum(s.data) })
+	if err != nil {
+		return err
+	}
+	written, err := b.median(func() (time.Duration, error) { return dd(ctx, s.data) })
+	if err != nil {
+		return err
+	}
+	b.report.add("md5 of the file on one core", mb(s.bytes, md5), "MB/s")
+	b.report.add("dd of the file with fsync", mb(s.bytes, written), "MB/s")
+	programs := [][]string{{b.zrsd, "repozo"}, {b.zeo, "-m", "ZODB.scripts.repozo"}}
 	if b.zeo == "" {
 		programs = programs[:1]
 	}
-	backups, verified := make([][]time.Duration, 2), make([][]time.Duration, 2)
+	took := make([]map[string][]time.Duration, len(programs))
 	for range b.runs {
 		for i, p := range programs {
-			repository, err := os.MkdirTemp(dir, "")
-			if err != nil {
+			if took[i] == nil {
+				took[i] = map[string][]time.Duration{}
+			}
+			if err := repozoOnce(ctx, dir, s.data, p, took[i]); err != nil {
 				return err
 			}
-			run := func(args ...string) (time.Duration, error) {
-				took, _, err := timed(ctx, p.args[0], append(append(p.args[1:len(p.args):len(p.args)], args...), "-r",
-					repository)...)
-				return took, err
-			}
-			full, err := run("-B", "-F", "-f", s.data)
-			if err != nil {
-				return err
-			}
-			verify, err := run("-V")
-			if err = errors.Join(err, os.RemoveAll(repository)); err != nil {
-				return err
-			}
-			backups[i], verified[i] = append(backups[i], full), append(verified[i], verify)
 		}
 	}
-	for i, p := range programs {
-		b.report.add("a full backup of "+p.name, mb(s.bytes, middle(backups[i])), "MB/s")
-		b.report.add("a verification of "+p.name, mb(s.bytes, middle(verified[i])), "MB/s")
-	}
-	if b.zeo != "" {
-		b.report.atLeast("a full backup in units of repozo's",
-			middle(backups[1]).Seconds()/middle(backups[0]).Seconds(), "times", 5)
-		b.report.atLeast("a verification in units of repozo's",
-			middle(verified[1]).Seconds()/middle(verified[0]).Seconds(), "times", 10)
+	for _, f := range []struct {
+		name string
+		goal float64
+	}{{fullBackup, 5}, {verification, 10}, {zippedBackup, 5}} {
+		mine := middle(took[0][f.name])
+		b.report.add(f.name+" of zrsd repozo", mb(s.bytes, mine), "MB/s")
+		if b.zeo != "" {
+			theirs := middle(took[1][f.name])
+			b.report.add(f.name+" of repozo", mb(s.bytes, theirs), "MB/s")
+			b.report.atLeast(f.name+" in units of repozo's", theirs.Seconds()/mine.Seconds(), "times", f.goal)
+		}
 	}
 	return nil
+}
+
+const (
+	fullBackup   = "a full backup"
+	verification = "a verification"
+	zippedBackup = "a full backup with gzip"
+)
+
+// repozoOnce notes how long each command takes with a repozo.
+func repozoOnce(ctx context.Context, dir, data string, program []string, into map[string][]time.Duration) error {
+	run := func(name, repository string, args ...string) error {
+		took, _, err := timed(ctx, program[0], slices.Concat(program[1:], args, []string{"-r", repository})...)
+		into[name] = append(into[name], took)
+		return err
+	}
+	repository, err := os.MkdirTemp(dir, "")
+	if err != nil {
+		return err
+	}
+	zipped, err := os.MkdirTemp(dir, "")
+	if err != nil {
+		return err
+	}
+	if err := run(fullBackup, repository, "-B", "-F", "-f", data); err != nil {
+		return err
+	}
+	if err := run(verification, repository, "-V"); err != nil {
+		return err
+	}
+	if err := run(zippedBackup, zipped, "-B", "-F", "-z", "-f", data); err != nil {
+		return err
+	}
+	return errors.Join(os.RemoveAll(repository), os.RemoveAll(zipped))
 }
 
 // feed measures a feed of everything from a node, without decoded states.

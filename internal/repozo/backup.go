@@ -8,8 +8,6 @@ import (
 	"io"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
-
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/vfs"
 )
@@ -247,7 +245,10 @@ func (b *backup) copy(ctx context.Context, dest string, begin, end int64) (check
 		out := io.Writer(&sequential{f: f})
 		finish := func() error { return nil }
 		if b.opt.Gzip {
-			z := gzip.NewWriter(out)
+			z, err := newZipper(out)
+			if err != nil {
+				return err
+			}
 			out, finish = z, z.Close
 		}
 		size, got, err := sum(ctx, io.NewSectionReader(b.src, begin, end-begin), out)
