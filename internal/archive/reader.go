@@ -21,11 +21,12 @@ type reader struct {
 	stored   spares
 	contents spares
 	atOnce   int
+	all      bool // digests, those of what is stored included
 }
 
-func newReader(path *Path, atOnce int) *reader {
+func newReader(path *Path, atOnce int, all bool) *reader {
 	return &reader{
-		path: path, atOnce: atOnce, decoding: make(chan struct{}, runtime.GOMAXPROCS(0)),
+		path: path, atOnce: atOnce, all: all, decoding: make(chan struct{}, runtime.GOMAXPROCS(0)),
 		stored: make(spares, atOnce), contents: make(spares, atOnce),
 	}
 }
@@ -101,5 +102,5 @@ func (r *reader) fetch(ctx context.Context, id SegmentID) (*Segment, error) {
 	case <-ctx.Done():
 		return nil, context.Cause(ctx)
 	}
-	return r.path.archive.decode(h, stored, r.contents)
+	return r.path.archive.decode(h, stored, r.contents, r.all)
 }

@@ -50,7 +50,7 @@ func TestAReaderUsesBuffersAgainAndNoneThatIsInUse(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			counted := &countedReads{Store: a.store}
 			m.archive = &Archive{store: counted, packer: a.packer}
-			r, last := newReader(m.Path, atOnce), uint64(0)
+			r, last := newReader(m.Path, atOnce, atOnce%2 == 0), uint64(0)
 			err := r.each(t.Context(), 0, m.Segments, Place{}, func(i uint64, s *Segment) error {
 				synctest.Wait() // until all that may go on without this has gone on
 				last = i
@@ -131,5 +131,30 @@ func TestASegmentHasTheLengthThatItsHeaderSays(t *testing.T) {
 		if _, _, err := restored(t, a, Latest, false); err == nil {
 			t.Errorf("%s: it was restored", what)
 		}
+	}
+}
+
+// The digest of what is stored is verified where that is all that proves something, and by a verification.
+func TestTheDigestOfWhatIsStoredIsVerified(t *testing.T) {
+	p, err := newPacker(Keys{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	id, b := someSegment(t, p)
+	h, err := decodeHeader(id, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.BodySum[0] ^= 1
+	a := &Archive{packer: p}
+	if s, err := a.decode(h, b[HeaderLen:], nil, false); err != nil || sumOf(s.Bytes) != h.Range {
+		t.Errorf("content that is right is not believed: %v", err)
+	}
+	if _, err := a.decode(h, b[HeaderLen:], nil, true); err == nil {
+		t.Error("a verification does not find it")
+	}
+	h.Age = true
+	if _, err := a.decode(h, b[HeaderLen:], nil, false); err == nil {
+		t.Error("it is not found where the content cannot be read")
 	}
 }

@@ -201,7 +201,7 @@ func (r *restore) fillData(ctx context.Context) error {
 		return err
 	}
 	r.report.Done, r.report.Reused = min(at.To, r.Size), min(at.To, r.Size)
-	return newReader(r.Path, r.opt.AtOnce).each(ctx, first, r.Segments, at, func(i uint64, s *Segment) error {
+	return newReader(r.Path, r.opt.AtOnce, false).each(ctx, first, r.Segments, at, func(i uint64, s *Segment) error {
 		if s.Bytes == nil {
 			return fmt.Errorf("%v: %w", s.ID, ErrNoIdentity)
 		}
