@@ -29,7 +29,7 @@ func TestNothingButAPlainFileIsAdopted(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			must(t, os.WriteFile(secret, []byte("the secret"), 0o640))
 			s := open(t, filepath.Join(t.TempDir(), "blobs"), Options{})
-			folder := s.Folder(1)
+			folder := s.Folders(1)[0]
 			must(t, os.MkdirAll(folder, 0o777))
 			must(t, put(folder, filepath.Join(folder, "secret.tmp")))
 			if _, err := s.AdoptDraft(filepath.Join(folder, "secret.tmp")); !errors.Is(err, vfs.ErrNotPlain) {
@@ -75,7 +75,7 @@ func TestANameExchangedWhileItIsAdoptedLeadsNowhere(t *testing.T) {
 func TestALinkIsNoBlob(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "blobs"), Options{})
 	secret := filepath.Join(t.TempDir(), "secret")
-	must(t, errors.Join(os.WriteFile(secret, nil, 0o600), os.MkdirAll(s.Folder(1), 0o777),
+	must(t, errors.Join(os.WriteFile(secret, nil, 0o600), os.MkdirAll(s.Folders(1)[0], 0o777),
 		os.Symlink(secret, s.path(1, 2))))
 	if _, err := s.OpenBlob(1, 2); !errors.Is(err, vfs.ErrNotPlain) {
 		t.Errorf("got %v, want vfs.ErrNotPlain", err)

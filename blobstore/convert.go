@@ -16,8 +16,13 @@ import (
 
 // convertName is that of the plan of a conversion: the two layouts in which blobs may have names at present.
 //
-//	plan      layout SP layout LF
-const convertName = ".convert.zrsd"
+//	plan      layout SP layout LF, or layout SP layout SP end LF
+//
+// With end, names are being removed, and a blob that comes gets one.
+const (
+	convertName = ".convert.zrsd"
+	planEnd     = "end"
+)
 
 // A Conversion says what a conversion did, or would do.
 type Conversion struct {
@@ -27,6 +32,8 @@ type Conversion struct {
 	Bytes   int64  `json:"bytes"`   // of them
 	Removed int64  `json:"removed"` // old names
 	Left    int64  `json:"left"`    // files with the name of a blob that stayed where they are: links, or other content
+
+	OldNames bool `json:"old_names"` // the names of the other layout are, or would be, still there
 }
 
 // A converter is one conversion.
@@ -35,6 +42,7 @@ type converter struct {
 	from, to layout
 	did      Conversion
 	progress func(Conversion)
+	beside   *BesideOptions // nil: nobody else uses the directory
 }
 
 // Convert changes the layout of the directory. The caller holds the lock of the storage. progress may be nil.
@@ -48,7 +56,12 @@ type converter struct {
 // So a crash at any step leaves a directory in which every blob has its name in the layout that the marker says, and
 // the next call goes on. Called with the old layout it goes back. A file system without links has each blob copied.
 func (s *Store) Convert(ctx context.Context, to string, progress func(Conversion)) (*Conversion, error) {
-	c := &converter{s: s, from: s.layout(), progress: progress}
+	return s.converted(ctx, to, &converter{progress: progress}, (*converter).run)
+}
+
+func (s *Store) converted(ctx context.Context, to string, c *converter,
+	run func(*converter, context.Context) error) (*Conversion, error) {
+	c.s, c.from = s, s.layout()
 	if c.progress == nil {
 		c.progress = func(Conversion) {}
 	}
@@ -59,12 +72,21 @@ func (s *Store) Convert(ctx context.Context, to string, progress func(Conversion
 	if s.readOnly {
 		return nil, zodb.ErrReadOnly
 	}
+	select {
+	case s.convert <- struct{}{}:
+		defer func() { <-s.convert }()
+	default:
+		return nil, ErrConverting
+	}
 	c.did.From, c.did.To = s.layout().name(), to
-	if err := c.run(ctx); err != nil {
+	if err := run(c, ctx); err != nil {
 		return &c.did, fmt.Errorf("convert blob directory %s from %s to %s: %w", s.dir, c.did.From, to, err)
 	}
 	return &c.did, nil
 }
+
+// ErrConverting says that a conversion of the directory goes on.
+var ErrConverting = errors.New("a conversion of the blob directory goes on already: wait for its end")
 
 // Converting reports whether a conversion was interrupted.
 func (s *Store) Converting() (bool, error) {
@@ -85,7 +107,7 @@ func (c *converter) run(ctx context.Context) error {
 	case !began && c.from == c.to:
 		return nil
 	case !began:
-		if err := c.plan(); err != nil {
+		if err := c.plan(""); err != nil {
 			return err
 		}
 	}
@@ -102,10 +124,20 @@ func (c *converter) run(ctx context.Context) error {
 	if err := c.removeAll(ctx); err != nil {
 		return err
 	}
-	if err := s.fs.Remove(s.convertPlan()); err != nil {
+	return c.dropPlan()
+}
+
+func (c *converter) dropPlan() error {
+	if err := c.s.fs.Remove(c.s.convertPlan()); err != nil {
 		return err
 	}
-	return s.fs.SyncDir(s.dir)
+	if err := c.s.fs.SyncDir(c.s.dir); err != nil {
+		return err
+	}
+	c.s.publishing.Lock()
+	defer c.s.publishing.Unlock()
+	c.s.doubling.Store(int32(single))
+	return nil
 }
 
 func otherThan(l layout) layout {
@@ -115,15 +147,12 @@ func otherThan(l layout) layout {
 	return bushy{}
 }
 
-func (c *converter) plan() error {
+// plan writes the plan, durably.
+func (c *converter) plan(end string) error {
 	return vfs.WriteFileAtomic(c.s.fs, c.s.convertPlan(), ".tmp", func(f vfs.File) error {
-		_, err := f.WriteAt([]byte(c.from.name()+" "+c.to.name()+"\n"), 0)
+		_, err := f.WriteAt([]byte(c.from.name()+" "+c.to.name()+end+"\n"), 0)
 		return err
 	})
-}
-
-func (c *converter) path(l layout, oid zodb.Oid, tid zodb.Tid) string {
-	return filepath.Join(c.s.dir, l.folder(oid), FileName(tid))
 }
 
 // linkAll gives each blob its name in the new layout, durably.
@@ -136,14 +165,8 @@ func (c *converter) linkAll(ctx context.Context) error {
 		defer root.Close() //nolint:errcheck // only read
 	}
 	err = c.walk(ctx, c.from, func(oid zodb.Oid, tid zodb.Tid, path string, info fs.FileInfo) error {
-		to := c.path(c.to, oid, tid)
-		if err := c.s.withoutLinks(filepath.Dir(to)); err != nil {
-			return err
-		}
-		if err := c.s.folders.make(filepath.Dir(to)); err != nil {
-			return err
-		}
-		if err := c.link(path, to); err != nil {
+		to := c.s.pathIn(c.to, oid, tid)
+		if linked, err := c.linkOne(path, to); err != nil || !linked {
 			return err
 		}
 		c.did.Blobs++
@@ -152,12 +175,30 @@ func (c *converter) linkAll(ctx context.Context) error {
 		if all != nil {
 			return nil
 		}
-		return c.s.folders.sync(filepath.Dir(to))
+		return c.s.syncThere(filepath.Dir(to)) // it may be removed meanwhile, with its folder
 	})
 	if err == nil && all != nil {
 		err = all.SyncAll(root)
 	}
 	return err
+}
+
+// linkOne gives a blob its new name, if it is still there.
+func (c *converter) linkOne(path, to string) (linked bool, err error) {
+	c.s.publishing.Lock() // nobody removes the blob meanwhile, or a folder
+	defer c.s.publishing.Unlock()
+	if c.beside != nil {
+		if _, err := c.s.fs.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			return false, nil
+		}
+	}
+	if err := c.s.withoutLinks(filepath.Dir(to)); err != nil {
+		return false, err
+	}
+	if err := c.s.folders.make(filepath.Dir(to)); err != nil {
+		return false, err
+	}
+	return true, c.link(path, to)
 }
 
 // syncer returns what makes all names durable at a time; nil where the disk cannot.
@@ -187,10 +228,20 @@ func (c *converter) walk(ctx context.Context, l layout, do func(zodb.Oid, zodb.T
 				c.did.Left++
 				return nil
 			}
+			if c.beside != nil {
+				if err := c.beside.Pace(ctx); err != nil {
+					return err
+				}
+			}
 			return do(oid, tid, path, info)
 		},
-		Other:      func(string, fs.DirEntry) error { return nil },
-		Unreadable: func(err error) error { return err },
+		Other: func(string, fs.DirEntry) error { return nil },
+		Unreadable: func(err error) error {
+			if c.beside != nil && errors.Is(err, fs.ErrNotExist) {
+				return c.s.Here() // a folder that became empty was removed meanwhile
+			}
+			return err
+		},
 	})
 }
 
@@ -204,7 +255,7 @@ func (c *converter) link(from, to string) error {
 			err = fmt.Errorf("%s and %s have different content: move away the one that is wrong", from, to)
 		}
 		return err
-	case noLinks(err):
+	case noLinks(err) && c.beside == nil:
 		if err = c.s.copyBlob(from, to); err == nil {
 			err = c.s.folders.sync(filepath.Dir(to))
 		}
@@ -283,18 +334,9 @@ func (c *converter) switchTo() error {
 func (c *converter) removeAll(ctx context.Context) error {
 	changed := map[string]bool{}
 	err := c.walk(ctx, c.from, func(oid zodb.Oid, tid zodb.Tid, path string, _ fs.FileInfo) error {
-		same, err := c.same(path, c.path(c.to, oid, tid))
-		if err != nil {
+		if removed, err := c.removeOne(path, c.s.pathIn(c.to, oid, tid)); err != nil || !removed {
 			return err
 		}
-		if !same {
-			c.did.Left++
-			return nil
-		}
-		if err := c.s.fs.Remove(path); err != nil {
-			return err
-		}
-		c.did.Removed++
 		c.progress(c.did)
 		dir, err := c.s.prune(filepath.Dir(path))
 		if len(changed) < maxDurable { // a name that comes back after a crash is only one too many
@@ -302,5 +344,61 @@ func (c *converter) removeAll(ctx context.Context) error {
 		}
 		return err
 	})
+	if err == nil {
+		err = c.pruneAll(ctx, nil, changed)
+	}
 	return errors.Join(err, c.s.syncChanged(changed))
+}
+
+// pruneAll removes the folders of the old layout that are empty, as those that a client or a commit has made for a blob
+// that did not come.
+func (c *converter) pruneAll(ctx context.Context, names []string, changed map[string]bool) error {
+	if err := context.Cause(ctx); err != nil {
+		return err
+	}
+	dir := filepath.Join(append([]string{c.s.dir}, names...)...)
+	entries, err := c.s.fs.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) && len(names) > 0 {
+		return nil // it was above one that was removed
+	}
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if e.IsDir() && len(names) < c.from.depth() && leads(c.from, names, e.Name()) {
+			if err := c.pruneAll(ctx, append(names[:len(names):len(names)], e.Name()), changed); err != nil {
+				return err
+			}
+		}
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	left, err := c.s.prune(dir)
+	if left != dir && len(changed) < maxDurable {
+		changed[left] = true
+	}
+	return err
+}
+
+// removeOne removes the old name of a blob, if the new one leads to the same content.
+func (c *converter) removeOne(path, to string) (removed bool, err error) {
+	c.s.publishing.Lock() // the blob keeps its new name meanwhile
+	defer c.s.publishing.Unlock()
+	same, err := c.same(path, to)
+	if errors.Is(err, fs.ErrNotExist) && c.beside != nil {
+		return false, nil // it was removed meanwhile, with both names
+	}
+	if err != nil {
+		return false, err
+	}
+	if !same {
+		c.did.Left++
+		return false, nil
+	}
+	if err := c.s.fs.Remove(path); err != nil {
+		return false, err
+	}
+	c.did.Removed++
+	return true, nil
 }

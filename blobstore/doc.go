@@ -11,6 +11,10 @@
 // Numbers are lower-case hexadecimal without leading zero bytes, at least one byte, except that bushy always has all
 // eight folders. Names that this package would not write are not blobs of the directory, and are left alone.
 //
+// While a conversion from one to the other has begun and not ended, which the plan .convert.zrsd says, each blob has
+// its name in the layout of the marker, and may have one in the other, too. A blob that comes gets both, and who
+// removes one removes both.
+//
 // # From upload to final name
 //
 // A blob is first copied into tmp/, which is on the same file system, under a name that begins with "zrsd-". What is

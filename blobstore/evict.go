@@ -2,6 +2,7 @@ package blobstore
 
 import (
 	"fmt"
+	"io/fs"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -12,7 +13,11 @@ func (s *Store) Evict(oid zodb.Oid, tid zodb.Tid) error {
 	if s.readOnly {
 		return zodb.ErrReadOnly
 	}
-	if err := s.fs.Remove(s.path(oid, tid)); err != nil {
+	_, had, err := s.unname(oid, tid)
+	if err == nil && !had {
+		err = fs.ErrNotExist
+	}
+	if err != nil {
 		return fmt.Errorf("remove blob of oid %v tid %v, which is somewhere else: %w", oid, tid, err)
 	}
 	return nil

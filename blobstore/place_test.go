@@ -57,7 +57,7 @@ func TestAFolderThatTakesNoBlobIsFoundAtTheVote(t *testing.T) {
 	for name, block := range map[string]func(t *testing.T, s *Store){
 		"a file in place of the folder": func(t *testing.T, s *Store) {
 			t.Helper()
-			must(t, os.WriteFile(s.Folder(1), nil, 0o666))
+			must(t, os.WriteFile(s.Folders(1)[0], nil, 0o666))
 		},
 		"a folder in place of the blob": func(t *testing.T, s *Store) {
 			t.Helper()
@@ -73,8 +73,8 @@ func TestAFolderThatTakesNoBlobIsFoundAtTheVote(t *testing.T) {
 			_, drafted := draft.Stage(1, 2)
 			for how, err := range map[string]error{"staged": staged, "drafted": drafted} {
 				var folder *FolderError
-				if !errors.As(err, &folder) || folder.Folder != s.Folder(1) {
-					t.Errorf("%s: %v, want a FolderError of %s", how, err, s.Folder(1))
+				if !errors.As(err, &folder) || folder.Folder != s.Folders(1)[0] {
+					t.Errorf("%s: %v, want a FolderError of %s", how, err, s.Folders(1)[0])
 				}
 			}
 			publish(t, s, 3, 2, "another object")
@@ -94,7 +94,7 @@ func TestTmpMayBeOnAnotherFileSystem(t *testing.T) {
 	publishDraft(t, d, 1, 3)
 	lost := stage(t, s, 1, 4, []byte("refused"))
 	must(t, errors.Join(d.Discard(), lost.Discard()))
-	path := filepath.Join(s.Folder(1), "x.tmp")
+	path := filepath.Join(s.Folders(1)[0], "x.tmp")
 	must(t, os.WriteFile(path, []byte("adopted"), 0o600))
 	adopted, err := s.AdoptDraft(path)
 	must(t, err)
@@ -108,7 +108,7 @@ func TestTmpMayBeOnAnotherFileSystem(t *testing.T) {
 	if left := tmpNames(t, dir); len(left) > 0 {
 		t.Errorf("left in tmp: %v", left)
 	}
-	if entries, err := os.ReadDir(s.Folder(1)); err != nil || len(entries) != 3 {
+	if entries, err := os.ReadDir(s.Folders(1)[0]); err != nil || len(entries) != 3 {
 		t.Errorf("the folder has %v, %v", entries, err)
 	}
 }
@@ -121,7 +121,7 @@ func TestABlobThatACrashLeftInAFolderGoesWithTheNext(t *testing.T) {
 	waits := stage(t, s, 1, 3, []byte("waits"))
 	publish(t, s, 1, 4, "next")
 	must(t, errors.Join(waits.Sync(), waits.Publish(), waits.SyncDir()))
-	if entries, err := os.ReadDir(s.Folder(1)); err != nil || len(entries) != 2 {
+	if entries, err := os.ReadDir(s.Folders(1)[0]); err != nil || len(entries) != 2 {
 		t.Errorf("the folder has %v, %v", entries, err)
 	}
 }
@@ -144,7 +144,7 @@ func TestBlobsHaveTheModeOfZODB(t *testing.T) {
 				t.Errorf("with umask %03o blob %v has mode %v, want %v", mask, tid, info.Mode(), want)
 			}
 		}
-		if info, err := os.Stat(s.Folder(1)); err != nil || info.Mode().Perm() != 0o777&^fs.FileMode(mask) {
+		if info, err := os.Stat(s.Folders(1)[0]); err != nil || info.Mode().Perm() != 0o777&^fs.FileMode(mask) {
 			t.Errorf("with umask %03o a folder has mode %v, %v", mask, info.Mode(), err)
 		}
 	}

@@ -58,6 +58,11 @@ func (s *Store) FinishRemoval(ctx context.Context, needed func(zodb.Oid, zodb.Ti
 
 func (s *Store) carryOut(ctx context.Context, p *plan, needed func(zodb.Oid, zodb.Tid) (bool, error)) (
 	*RemovalError, error) {
+	end, err := s.keepLayout(ctx)
+	if err != nil {
+		return nil, err
+	}
+	defer end()
 	keepOld := p.head != planRemove
 	if keepOld {
 		if err := s.makeOld(); err != nil {
@@ -78,7 +83,7 @@ func (s *Store) carryOut(ctx context.Context, p *plan, needed func(zodb.Oid, zod
 		if keep {
 			continue
 		}
-		if err := s.retire(s.path(r.oid, r.tid), keepOld, changed); err != nil {
+		if err := s.retire(r, keepOld, changed); err != nil {
 			left.revisions = append(left.revisions, r)
 			first = cmp.Or(first, err)
 		}
@@ -161,19 +166,40 @@ func (s *Store) syncChanged(changed map[string]bool) error {
 	return nil
 }
 
-// retire removes a blob, or moves it to the directory with .old, and notes the folder in which a name went. Where there
-// is no such blob it does nothing.
-func (s *Store) retire(path string, keepOld bool, changed map[string]bool) error {
-	if _, err := s.fs.Stat(path); errors.Is(err, fs.ErrNotExist) {
-		return nil
+// retire removes a blob, or moves it to the directory with .old, and notes the folders in which a name went. Where
+// there is no such blob it does nothing.
+func (s *Store) retire(r revision, keepOld bool, changed map[string]bool) error {
+	folders, err := s.takeNames(r, keepOld)
+	for _, dir := range folders {
+		left, pruned := s.prune(dir)
+		changed[left] = true
+		err = errors.Join(err, pruned)
 	}
-	err := s.takeAway(path, keepOld)
-	if err != nil {
-		return err
-	}
-	dir, err := s.prune(filepath.Dir(path))
-	changed[dir] = true
 	return err
+}
+
+// takeNames takes the names of a blob away, and returns the folders in which they were.
+func (s *Store) takeNames(r revision, keepOld bool) (folders []string, err error) {
+	s.publishing.RLock()
+	defer s.publishing.RUnlock()
+	path, second := s.names(r.oid, r.tid)
+	for _, name := range []string{path, second} {
+		if name == "" {
+			continue
+		}
+		dir := filepath.Dir(name)
+		if _, err := s.fs.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			if name == second { // a conversion may have removed it, not durably
+				folders = append(folders, dir)
+			}
+			continue
+		}
+		if err := s.takeAway(name, keepOld && name == path); err != nil {
+			return folders, err
+		}
+		folders = append(folders, dir)
+	}
+	return folders, nil
 }
 
 func (s *Store) takeAway(path string, keepOld bool) error {
@@ -195,6 +221,10 @@ func (s *Store) prune(dir string) (string, error) {
 	above, err := foldersAbove(s.dir, dir)
 	for _, next := range above {
 		entries, err := s.fs.ReadDir(dir)
+		if errors.Is(err, fs.ErrNotExist) { // somebody else has removed it
+			dir = next
+			continue
+		}
 		if err != nil || !s.removeTries(dir, entries) {
 			return dir, err
 		}

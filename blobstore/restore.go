@@ -48,6 +48,9 @@ func (s *Store) restore(oid zodb.Oid, tid zodb.Tid, content io.Reader, right fun
 	if err == nil {
 		err = s.folders.sync(folder)
 	}
+	if err == nil {
+		err = s.nameMissed(oid, tid, final)
+	}
 	return errors.Join(err, vfs.RemoveIfThere(s.fs, temp))
 }
 

@@ -54,7 +54,7 @@ func TestRestoreReplacesNothing(t *testing.T) {
 	if err := s.Restore(1, 3, strings.NewReader("x"), func() error { return wrong }); !errors.Is(err, wrong) {
 		t.Errorf("got %v", err)
 	}
-	entries, err := s.fs.ReadDir(s.Folder(1))
+	entries, err := s.fs.ReadDir(s.Folders(1)[0])
 	if err != nil || len(entries) != 1 {
 		t.Errorf("in the folder there is %v, %v", entries, err)
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"path/filepath"
 	"sync"
 
@@ -22,6 +23,9 @@ type staged struct {
 	tid  zodb.Tid
 	file vfs.File // open until Sync
 	path string   // present name; "" once discarded
+
+	second    string // another one, after Publish during a conversion of the layout
+	published bool
 
 	isPart bool // it stays when it is discarded before it was published
 }
@@ -102,7 +106,7 @@ func (b *staged) Publish() error {
 func (b *staged) publish() error {
 	b.s.publishing.RLock()
 	defer b.s.publishing.RUnlock()
-	final := b.s.path(b.oid, b.tid)
+	final, second := b.s.names(b.oid, b.tid)
 	if err := b.s.folders.make(filepath.Dir(final)); err != nil {
 		return err
 	}
@@ -111,7 +115,8 @@ func (b *staged) publish() error {
 	}
 	b.s.near.Delete(b.path)
 	b.s.parts.Delete(b.path)
-	b.path, b.isPart = final, false
+	b.path, b.isPart, b.published = final, false, true
+	b.second = b.s.nameTwice(final, second)
 	if b.s.Published == nil {
 		return nil
 	}
@@ -123,8 +128,18 @@ func (b *staged) publish() error {
 }
 
 // SyncDir makes the final name durable.
-func (b *staged) SyncDir() error {
-	return b.wrap("sync the folder of", b.s.folders.sync(filepath.Dir(b.path)))
+func (b *staged) SyncDir() error { return b.wrap("sync the folder of", b.syncDir()) }
+
+func (b *staged) syncDir() error {
+	err := b.s.folders.sync(filepath.Dir(b.path))
+	if now := b.s.path(b.oid, b.tid); errors.Is(err, fs.ErrNotExist) && now != b.path {
+		b.path = now // a conversion has removed the folder meanwhile
+		err = b.s.folders.sync(filepath.Dir(now))
+	}
+	if err == nil && b.second != "" {
+		err = b.s.syncThere(filepath.Dir(b.second))
+	}
+	return err
 }
 
 // Discard removes the blob, durably if it has its final name: a crash must not bring that back. One that has come in
@@ -140,14 +155,16 @@ func (b *staged) Discard() error {
 		b.s.parts.Delete(b.path)
 		b.path = ""
 	}
-	if b.path != "" {
+	switch {
+	case b.path == "":
+	case b.published:
+		folders, _, e := b.s.unname(b.oid, b.tid)
+		err = errors.Join(err, e, b.s.syncThere(folders...))
+	default:
 		err = errors.Join(err, vfs.RemoveIfThere(b.s.fs, b.path))
-		if b.path == b.s.path(b.oid, b.tid) {
-			err = errors.Join(err, b.s.folders.sync(filepath.Dir(b.path)))
-		}
 		b.s.near.Delete(b.path)
-		b.path = ""
 	}
+	b.path = ""
 	return b.wrap("discard", err)
 }
 

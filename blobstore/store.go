@@ -69,7 +69,13 @@ type Store struct {
 	log      hclog.Logger
 	serial   atomic.Uint64 // of temporary names
 
-	publishing sync.RWMutex // held by Publish, and wholly to remove empty folders
+	publishing sync.RWMutex // held by who gives or takes names, and wholly to remove empty folders or to convert
+
+	doubling atomic.Int32  // what a conversion wants
+	missed   atomic.Int64  // second names that could not be given
+	walks    walks         // who goes through the directory
+	steady   chan struct{} // has an element while the layout must stay
+	convert  chan struct{} // has an element while a conversion runs
 
 	presence presence
 
@@ -90,7 +96,10 @@ type Store struct {
 // read-only. Errors: *LayoutError, and those of the disk.
 func Open(dir string, opt Options) (*Store, error) {
 	dir = vfs.CleanPath(dir)
-	s := &Store{fs: vfs.OrOS(opt.FS), dir: dir, readOnly: opt.ReadOnly, log: opt.Logger}
+	s := &Store{
+		fs: vfs.OrOS(opt.FS), dir: dir, readOnly: opt.ReadOnly, log: opt.Logger,
+		steady: make(chan struct{}, 1), convert: make(chan struct{}, 1),
+	}
 	if s.log == nil {
 		s.log = hclog.NewNullLogger()
 	}
@@ -153,6 +162,9 @@ func (s *Store) open(want string) error {
 	s.shape.Store(&l)
 	if !s.readOnly {
 		if err := s.prepare(marked); err != nil {
+			return err
+		}
+		if err := s.noteDoubling(); err != nil {
 			return err
 		}
 	}
@@ -249,15 +261,10 @@ func (s *Store) removeUpload(path string) {
 	}
 }
 
-func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string {
-	return filepath.Join(s.dir, s.layout().folder(oid), FileName(tid))
-}
+func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string { return s.pathIn(s.layout(), oid, tid) }
 
 // BlobPath returns where the blob of a revision is, or belongs.
 func (s *Store) BlobPath(oid zodb.Oid, tid zodb.Tid) string { return s.path(oid, tid) }
-
-// Folder returns where the blobs of an object lie. ZEO clients that share the directory put their files there.
-func (s *Store) Folder(oid zodb.Oid) string { return filepath.Dir(s.path(oid, 0)) }
 
 // OpenBlob opens the blob of a revision. It is a *zodb.POSKeyError with Blob set when there is none, and a *GoneError
 // when that is not known because the directory is not there.
@@ -305,22 +312,13 @@ func (s *Store) SetAside(oid zodb.Oid, tid zodb.Tid, label string) error {
 	if s.readOnly {
 		return zodb.ErrReadOnly
 	}
-	from := s.path(oid, tid)
-	if _, err := s.fs.Stat(from); errors.Is(err, fs.ErrNotExist) {
-		if err := s.folders.sync(filepath.Dir(from)); !errors.Is(err, fs.ErrNotExist) {
-			return err
-		}
-		return nil
-	}
 	folder := filepath.Join(s.dir, "."+label)
-	err := s.folders.make(folder)
-	if err == nil {
-		err = s.moveBlob(from, filepath.Join(folder, fmt.Sprintf("%v.%v%s", oid, tid, suffix)))
+	from, moved, err := s.takeAside(oid, tid, folder)
+	if err == nil && moved {
+		err = s.folders.sync(folder)
 	}
-	for _, dir := range []string{folder, filepath.Dir(from)} {
-		if err == nil {
-			err = s.folders.sync(dir)
-		}
+	if err == nil {
+		err = s.syncThere(from...)
 	}
 	if err != nil {
 		return fmt.Errorf("set aside blob of oid %v tid %v: %w", oid, tid, err)
@@ -328,18 +326,39 @@ func (s *Store) SetAside(oid zodb.Oid, tid zodb.Tid, label string) error {
 	return nil
 }
 
+// takeAside moves a blob into a folder, and removes its second name. It returns the folders in which it had one.
+func (s *Store) takeAside(oid zodb.Oid, tid zodb.Tid, folder string) (from []string, moved bool, err error) {
+	s.publishing.RLock()
+	defer s.publishing.RUnlock()
+	path, second := s.names(oid, tid)
+	to := filepath.Join(folder, fmt.Sprintf("%v.%v%s", oid, tid, suffix))
+	for _, name := range []string{path, second} {
+		if name == "" {
+			continue
+		}
+		from = append(from, filepath.Dir(name))
+		if _, err := s.fs.Stat(name); errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err := s.folders.make(folder); err != nil {
+			return from, moved, err
+		}
+		if err := s.moveBlob(name, to); err != nil {
+			return from, moved, err
+		}
+		moved = true
+	}
+	return from, moved, nil
+}
+
 // Remove removes a published blob, durably. Where there is no such blob it does nothing.
 func (s *Store) Remove(oid zodb.Oid, tid zodb.Tid) error {
 	if s.readOnly {
 		return zodb.ErrReadOnly
 	}
-	path := s.path(oid, tid)
-	err := s.fs.Remove(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err == nil {
-		err = s.folders.sync(filepath.Dir(path))
+	folders, had, err := s.unname(oid, tid)
+	if err == nil && had {
+		err = s.syncThere(folders...)
 	}
 	if err != nil {
 		return fmt.Errorf("remove blob of oid %v tid %v: %w", oid, tid, err)
@@ -350,7 +369,7 @@ func (s *Store) Remove(oid zodb.Oid, tid zodb.Tid) error {
 // Secure makes the content and the name of a published blob durable, for one that another process published and may not
 // have synced. Where there is no such blob it does nothing.
 func (s *Store) Secure(oid zodb.Oid, tid zodb.Tid) error {
-	path := s.path(oid, tid)
+	path, second := s.names(oid, tid)
 	f, err := s.fs.OpenFile(path, os.O_RDONLY, 0)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
@@ -360,6 +379,9 @@ func (s *Store) Secure(oid zodb.Oid, tid zodb.Tid) error {
 	}
 	if err == nil {
 		err = s.folders.sync(filepath.Dir(path))
+	}
+	if err == nil && second != "" {
+		err = s.syncThere(filepath.Dir(second))
 	}
 	if err != nil {
 		return fmt.Errorf("make blob of oid %v tid %v durable: %w", oid, tid, err)

@@ -37,7 +37,9 @@ func (s *Store) Survey(to Surveyor) error {
 	if to.Other == nil {
 		to.Other = func(string, fs.DirEntry) error { return nil }
 	}
-	if err := s.survey(s.layout(), nil, &to); err != nil {
+	l, end := s.beginWalk()
+	defer end()
+	if err := s.survey(l, nil, &to); err != nil {
 		return fmt.Errorf("walk blob directory %s: %w", s.dir, err)
 	}
 	return nil

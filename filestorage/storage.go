@@ -224,13 +224,14 @@ func (s *Storage) meets(err error) error {
 // Path returns the path of the Data.fs as given to Open.
 func (s *Storage) Path() string { return s.path }
 
-// BlobFolder returns where the blobs of an object lie, for who shares the blob directory, and whether that is known.
-func (s *Storage) BlobFolder(oid zodb.Oid) (string, bool) {
-	where, ok := s.blobs.(interface{ Folder(oid zodb.Oid) string })
+// BlobFolders returns where clients that share the blob directory may have put the file of a blob of an object; none:
+// that is not known.
+func (s *Storage) BlobFolders(oid zodb.Oid) []string {
+	where, ok := s.blobs.(interface{ Folders(oid zodb.Oid) []string })
 	if !ok {
-		return "", false
+		return nil
 	}
-	return where.Folder(oid), true
+	return where.Folders(oid)
 }
 
 // NewDraft begins a blob for a later StoreDraft. ErrNoBlobs without a blob directory.

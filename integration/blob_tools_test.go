@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -8,6 +9,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
+
+	"github.com/zrsd/zrsd/internal/pause"
 )
 
 // blobsCommand runs a command for blobs with --json, and returns its summary and the exit code.
@@ -116,4 +120,84 @@ func TestTheRealZODBOpensAConvertedBlobDirectory(t *testing.T) {
 			t.Errorf("the audit of %s says %v, exit code %d", layout, summary, code)
 		}
 	}
+}
+
+// The layout of a blob directory is changed beside a running server, which is killed meanwhile, and real ZEO clients
+// commit and read blobs all the time: one that shares the directory, and knows only the layout that it has read at its
+// start, and one with a cache of its own. Then the real ZODB opens the directory.
+func TestBlobsAreConvertedBesideRealZEOClients(t *testing.T) {
+	t.Parallel()
+	s := newSite(t, true)
+	zeo := filepath.Join(s.dir, "zeo")
+	server := start(t, "serve", s, "--zeo", zeo)
+	clients := startPython(t, "zodb", "converting_clients.py", zeo, s.blobs, filepath.Join(s.dir, "cache"))
+	clients.do(t, "round")
+	convert := []string{"blobs", "convert", filepath.Join(s.dir, "admin"), "--rate", "100000", "--json", "--to"}
+
+	slow := exec.CommandContext(within(t), zrsd, append(convert, "lawn", "--rate", "4")...)
+	if err := slow.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitFile(t, filepath.Join(s.blobs, ".convert.zrsd"))
+	clients.do(t, "round")
+	kill(t, server)
+	if err := slow.Wait(); err == nil {
+		t.Error("a conversion whose server was killed says that it is done")
+	}
+	server = start(t, "serve", s, "--zeo", zeo)
+	clients.do(t, "round")
+
+	var did struct {
+		Blobs, Removed, Left int
+		OldNames             bool `json:"old_names"`
+	}
+	decode(t, command(t, append(convert, "lawn")...), &did)
+	if marker, err := os.ReadFile(filepath.Join(s.blobs, ".layout")); err != nil || string(marker) != "lawn" ||
+		did.Blobs < 30 || did.Removed != 0 || !did.OldNames {
+		t.Errorf("the marker is %q, %v; it says %+v", marker, err, did)
+	}
+	clients.do(t, "round")
+	clients.do(t, "restart")
+	clients.do(t, "round")
+	decode(t, command(t, append(convert, "lawn", "--finish")...), &did)
+	if did.Removed < 30 || did.Left != 0 || did.OldNames {
+		t.Errorf("the end says %+v", did)
+	}
+	clients.do(t, "round")
+	clients.close(t)
+	mustBeConverted(t, s, "a conversion beside clients")
+	stop(t, server)
+	before := surveyOf(t, s)
+
+	server = start(t, "serve", s, "--zeo", zeo)
+	command(t, append(convert, "bushy", "--finish")...)
+	stop(t, server)
+	mustBeConverted(t, s, "one without clients that share the directory")
+	after := surveyOf(t, s)
+	if after.BlobHistory != before.BlobHistory || after.Blobs != before.Blobs || after.Blobs < 40 {
+		t.Errorf("the real ZODB sees %+v, before it was %+v", after, before)
+	}
+}
+
+// mustBeConverted looks whether each blob is there, under one name. What else there may be is the file that a client
+// had put there for a commit which was cut off.
+func mustBeConverted(t *testing.T, s *site, after string) {
+	t.Helper()
+	summary, code := blobsCommand(t, "audit", s.data, "--blobs", s.blobs)
+	if code != 0 || summary["damages"] != 0.0 || summary["wasted_bytes"] != 0.0 ||
+		summary["blob_revisions"] != float64(len(blobFiles(t, s.blobs))) {
+		t.Errorf("after %s the audit says %v, exit code %d", after, summary, code)
+	}
+}
+
+// awaitFile waits until a file is there.
+func awaitFile(t *testing.T, path string) {
+	t.Helper()
+	ctx := within(t)
+	for pause.For(ctx, 5*time.Millisecond) {
+		if _, err := os.Stat(path); err == nil {
+			return
+		}
+	}
+	t.Fatalf("%s: %v", path, context.Cause(ctx))
 }

@@ -72,6 +72,9 @@ var docStories = []docStory{
 			"--admin 127.0.0.1:5001\n"},
 	{block: "blobs.md: zrsd blobs convert var/Data.fs --blobs var/blobs --to bushy " +
 		"--dry-run", before: "fixture var\n"},
+	{block: "blobs.md: zrsd blobs convert 127.0.0.1:5001 --to bushy",
+		before: "fixture var; zrsd serve --data var/Data.fs --blobs var/blobs --zeo 127.0.0.1:8100 " +
+			"--admin 127.0.0.1:5001\n"},
 	{block: "blobs.md: zrsd blobs stats var/Data.fs --blobs var/blobs",
 		before: "fixture var; zrsd serve --data var/Data.fs --blobs var/blobs --zeo 127.0.0.1:8100 " +
 			"--admin 127.0.0.1:5001\n"},

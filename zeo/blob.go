@@ -112,14 +112,14 @@ func (c *client) blobShared(m *wire.Message, a *arguments) error {
 		if !sharedName.MatchString(name) || filepath.Base(name) != name {
 			return raise(classValue, "not a name of a file beside a blob: "+name)
 		}
-		folder, ok := c.storage.st.BlobFolder(oid)
-		if !ok {
+		folders := c.storage.st.BlobFolders(oid)
+		if len(folders) == 0 {
 			return raise(classValue, "the storage has no blobs")
 		}
-		// A link could make a blob of any file that the server may read.
-		u, err := c.storage.st.AdoptDraft(filepath.Join(folder, name))
+		u, err := c.storage.adopt(folders, name)
 		if errors.Is(err, vfs.ErrNotPlain) || errors.Is(err, fs.ErrNotExist) {
-			return errors.Join(raise(classValue, "not a file beside a blob: "+name), err)
+			return errors.Join(raise(classValue, "not a file beside a blob: "+name+" (if the layout of the blob "+
+				"directory was converted since this client has started, restart the client)"), err)
 		}
 		if err != nil {
 			u = lostUpload{fmt.Errorf("taking the file %s beside a blob: %w", name, err)}
@@ -127,6 +127,18 @@ func (c *client) blobShared(m *wire.Message, a *arguments) error {
 		t.given.record(oid, 0)
 		return t.StoreBlob(oid, serial, c.storage.packed(record), u)
 	})
+}
+
+// adopt takes a file over that a client has put into one of the folders. A link could make a blob of any file that the
+// server may read.
+func (s *storage) adopt(folders []string, name string) (u zodb.BlobDraft, err error) {
+	for _, folder := range folders {
+		u, err = s.st.AdoptDraft(filepath.Join(folder, name))
+		if !errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+	}
+	return u, err
 }
 
 // sendBlob(oid, tid) sends the blob in calls of its own, then the answer. It waits for the client to read.

@@ -13,7 +13,7 @@ import (
 func TestAFileThatAClientHasPutBesideABlobIsTakenOver(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	p, _ := s.register(t)
-	folder, _ := s.st.BlobFolder(1)
+	folder := s.st.BlobFolders(1)[0]
 	if err := os.MkdirAll(folder, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -42,7 +42,7 @@ func TestAFileThatAClientHasPutBesideABlobIsTakenOver(t *testing.T) {
 func TestAClientCannotMakeABlobOfAnotherFile(t *testing.T) {
 	s := start(t, Options{}, StorageOptions{})
 	p, _ := s.register(t)
-	folder, _ := s.st.BlobFolder(1)
+	folder := s.st.BlobFolders(1)[0]
 	secret := filepath.Join(t.TempDir(), "secret.tmp")
 	if err := os.MkdirAll(filepath.Join(folder, "folder.tmp"), 0o700); err != nil {
 		t.Fatal(err)

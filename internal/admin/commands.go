@@ -35,6 +35,7 @@ func (c *commands) register(mux *http.ServeMux) {
 	mux.HandleFunc("POST /"+feedCommand, c.feed)
 	mux.HandleFunc("POST /"+auditCommand, c.auditBlobs)
 	mux.HandleFunc("POST /"+statsCommand, c.countBlobs)
+	mux.HandleFunc("POST /"+convertCommand, c.convertBlobs)
 	mux.HandleFunc("POST /"+insideCommand, c.askInside)
 	for command, do := range c.changes() {
 		mux.HandleFunc("POST /"+command, c.serveChange(command, do))

@@ -18,6 +18,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/blobtools"
 	"github.com/zrsd/zrsd/internal/feed"
@@ -50,6 +51,9 @@ type controls struct {
 	inside    func(ctx context.Context, q inside.Question) (any, error)
 	counting  admin.StatsQuery
 	counted   blobtools.Stats
+
+	converting admin.ConvertQuery
+	converted  blobstore.Conversion
 }
 
 func (c *controls) Clients(storage string) ([]admin.Client, error) {
@@ -97,6 +101,13 @@ func (c *controls) CountBlobs(_ context.Context, storage string, q admin.StatsQu
 	c.storage, c.counting = storage, q
 	progress(admin.VerifyProgress{Done: 1, Total: 2})
 	return &c.counted, c.err
+}
+
+func (c *controls) ConvertBlobs(_ context.Context, storage string, q admin.ConvertQuery,
+	progress func(blobstore.Conversion)) (blobstore.Conversion, error) {
+	c.storage, c.converting = storage, q
+	progress(blobstore.Conversion{Blobs: 1})
+	return c.converted, c.err
 }
 
 func (c *controls) Inside(ctx context.Context, storage string, q inside.Question,
@@ -457,6 +468,27 @@ func TestBlobsAreCountedForWhoAsks(t *testing.T) {
 	}
 	c.err = &admin.Refusal{Reason: admin.Unavailable, Text: "not now"}
 	if _, err := admin.AskStats(t.Context(), dial, "", q, ignoreProgress); reasonOf(err) != admin.Unavailable {
+		t.Errorf("a refusal is %v", err)
+	}
+}
+
+// A conversion is done as it was asked for, and what makes no sense is refused.
+func TestBlobsAreConvertedForWhoAsks(t *testing.T) {
+	c := &controls{converted: blobstore.Conversion{From: "lawn", To: "bushy", Blobs: 3, OldNames: true}}
+	dial := serveOn(t, listen(t, "unix", filepath.Join(t.TempDir(), "s")), c)
+	ignore := func(blobstore.Conversion) {}
+	q := admin.ConvertQuery{To: "bushy", Finish: true, Dry: true, Rate: 7}
+	did, err := admin.AskConvert(t.Context(), dial, "main", q, ignore)
+	if err != nil || *did != c.converted || c.storage != "main" || c.converting != q {
+		t.Errorf("%+v, %v, of %q, %+v", did, err, c.storage, c.converting)
+	}
+	for _, q := range []admin.ConvertQuery{{To: "zeocache", Rate: 1}, {To: "lawn"}, {To: "lawn", Rate: 1e7}} {
+		if _, err := admin.AskConvert(t.Context(), dial, "", q, ignore); reasonOf(err) != admin.Invalid {
+			t.Errorf("%+v: %v", q, err)
+		}
+	}
+	c.err = &admin.Refusal{Reason: admin.Busy, Text: "not now"}
+	if _, err := admin.AskConvert(t.Context(), dial, "", q, ignore); reasonOf(err) != admin.Busy {
 		t.Errorf("a refusal is %v", err)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/blobtools"
 	"github.com/zrsd/zrsd/internal/heal"
 	"github.com/zrsd/zrsd/internal/inside"
@@ -29,6 +30,9 @@ type Control interface {
 	// CountBlobs counts the blobs of a storage.
 	CountBlobs(ctx context.Context, storage string, q StatsQuery, progress func(VerifyProgress)) (*blobtools.Stats,
 		error)
+	// ConvertBlobs changes the layout of the blob directory, while it is in use.
+	ConvertBlobs(ctx context.Context, storage string, q ConvertQuery, progress func(blobstore.Conversion)) (
+		blobstore.Conversion, error)
 	// Inside answers a question about what is in a storage: *inside.Census, *inside.Refs, …
 	Inside(ctx context.Context, storage string, q inside.Question, progress func(VerifyProgress)) (answer any,
 		err error)

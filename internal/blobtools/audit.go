@@ -236,7 +236,8 @@ func (a *audit) other(path string, e fs.DirEntry) error {
 	case below == ".removed.zrsd":
 		f.Kind, f.Text = Leftover, "a pack has planned to remove blobs, and a start of the server will do so"
 	case below == ".convert.zrsd":
-		f.Kind, f.Text = Leftover, "a conversion of the layout was interrupted: call zrsd blobs convert again"
+		f.Kind, f.Text = Leftover, "a conversion of the layout has not ended, and blobs may have two names: call zrsd "+
+			"blobs convert again"
 	case below == ".removed" || isTemporary(name):
 		f.Kind, f.Text = Leftover, "an interrupted commit or removal has left it"
 	case e.Type()&fs.ModeSymlink != 0:

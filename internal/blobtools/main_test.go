@@ -77,7 +77,7 @@ func (s *site) commit(oids ...int) zodb.Tid {
 func content(oid zodb.Oid, tid zodb.Tid) string { return fmt.Sprintf("the blob %v of %v", oid, tid) }
 
 func (s *site) path(oid zodb.Oid, tid zodb.Tid) string {
-	return filepath.Join(s.store.Folder(oid), blobstore.FileName(tid))
+	return filepath.Join(s.store.Folders(oid)[0], blobstore.FileName(tid))
 }
 
 func (s *site) write(path, text string, mode fs.FileMode) {

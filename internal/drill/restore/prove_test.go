@@ -47,7 +47,7 @@ func TestABlobThatCannotBeReadIsNotAMissingOne(t *testing.T) {
 	if size, err := blobSize(st, 1, tid); size != int64(len(content)) || err != nil {
 		t.Errorf("one that is there: %d, %v", size, err)
 	}
-	path := filepath.Join(blobs.Folder(1), blobstore.FileName(tid))
+	path := filepath.Join(blobs.Folders(1)[0], blobstore.FileName(tid))
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
