@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -153,6 +154,24 @@ func TestAFormerBlobCacheThatIsServedSaysThatBlobsWereEvicted(t *testing.T) {
 	}
 	zeo := freeAddress(t)
 	server := start(t, "serve", a, "--as-of", st.Storage.LastTid.String(), "--zeo", zeo)
+	mustSayWhatWasEvicted(t, zeo, list, kept, blobs-kept)
+	stop(t, server)
+
+	conf, socket := filepath.Join(a.dir, "zeo.conf"), filepath.Join(a.dir, "admin")
+	zeo = freeAddress(t)
+	text := fmt.Sprintf("<zeo>\n  address %s\n</zeo>\n<admin>\n  address %s\n</admin>\n<filestorage 1>\n  path %s\n"+
+		"  blob-dir %s\n  read-only true\n</filestorage>\n", zeo, socket, a.data, a.blobs)
+	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	server = configured(t, socket, "-C", conf)
+	mustSayWhatWasEvicted(t, zeo, list, kept, blobs-kept)
+	stop(t, server)
+}
+
+// mustSayWhatWasEvicted has a real client read each blob of the list.
+func mustSayWhatWasEvicted(t *testing.T, zeo, list string, kept, evicted int) {
+	t.Helper()
 	out, err := exec.CommandContext(within(t), python(t), "python/blob_readers.py", "once", zeo,
 		newSite(t, true).blobs, list).CombinedOutput()
 	var found struct {
@@ -162,7 +181,7 @@ func TestAFormerBlobCacheThatIsServedSaysThatBlobsWereEvicted(t *testing.T) {
 	if err == nil {
 		err = json.Unmarshal(out, &found)
 	}
-	if err != nil || found.Right != kept || found.Wrong != 0 || len(found.Errors) != blobs-kept {
+	if err != nil || found.Right != kept || found.Wrong != 0 || len(found.Errors) != evicted {
 		t.Errorf("%v: %d blobs are there, and a client got %s", err, kept, out)
 	}
 	for _, text := range found.Errors {
@@ -170,5 +189,4 @@ func TestAFormerBlobCacheThatIsServedSaysThatBlobsWereEvicted(t *testing.T) {
 			t.Errorf("a client heard %s", text)
 		}
 	}
-	stop(t, server)
 }
