@@ -26,7 +26,7 @@ const (
 	// nativeAgain is for how long a primary counts as one of protocol zrs2 only. After that a new connection begins
 	// with our own protocol again: perhaps it was replaced by a zrsd.
 	nativeAgain = 10 * time.Minute
-	// patience is how many connections may end without a message before that counts as a refusal.
+	// patience is how many connections must end without a message before that counts as a refusal.
 	patience = 3
 )
 
@@ -48,7 +48,7 @@ func (s *Secondary) followIn(ctx context.Context, addr string) error {
 		return s.followOld(ctx, addr)
 	}
 	delete(s.old.since, addr)
-	err := s.followNative(ctx, addr)
+	err := s.insistNative(ctx, addr)
 	if s.opt.Protocol == ProtocolNative || !errors.Is(err, protocol.ErrNotNative) {
 		return err
 	}
@@ -60,6 +60,17 @@ func (s *Secondary) followIn(ctx context.Context, addr string) error {
 		return fmt.Errorf("%w; in zrs2: %w", err, older)
 	}
 	return older
+}
+
+// insistNative follows the primary in our own protocol. A zc.zrs ends each connection that begins with it; one that ends
+// without an answer may also have been cut on its way, so that counts only again and again.
+func (s *Secondary) insistNative(ctx context.Context, addr string) (err error) {
+	for range patience {
+		if err = s.followNative(ctx, addr); !errors.Is(err, protocol.ErrNotNative) {
+			break
+		}
+	}
+	return err
 }
 
 // notBack returns why this secondary must not fall back to zrs2 by itself; empty when it may.

@@ -2,6 +2,7 @@ package secondary
 
 import (
 	"bytes"
+	"context"
 	"encoding/binary"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -207,10 +209,40 @@ func TestAutoFindsOutWhatThePrimarySpeaks(t *testing.T) {
 	r := inMemory(t).follow(t, addr, inAuto)
 	r.has(t, 5)
 	r.eventually(t, "live", func(st Status) bool { return st.State == StateLive && st.Protocol == zrs.V21 })
-	if n := spoken(protocol.Native); n != 1 {
+	if n := spoken(protocol.Native); n != patience {
 		t.Errorf("%d times native", n)
 	}
 }
+
+// A connection that is cut before the primary has answered says nothing of what it speaks: one that speaks both
+// protocols is followed in our own.
+func TestAFirstConnectionThatIsResetDoesNotLeadToZrs2(t *testing.T) {
+	from := inMemory(t).named(t).history(t, 10)
+	to := inMemory(t)
+	cut := 0
+	r := to.follow(t, from.asPrimary(t), inAuto, func(o *Options) {
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, addr)
+			if cut++; err == nil && cut == 1 {
+				conn = resetConn{conn}
+			}
+			return conn, err
+		}
+	})
+	r.has(t, from.st.LastTid())
+	r.eventually(t, "live", func(st Status) bool {
+		if st.Protocol == zrs.V20 || st.Protocol == zrs.V21 {
+			t.Fatalf("it follows in %s", st.Protocol)
+		}
+		return st.State == StateLive
+	})
+	mustEqual(t, from, to)
+}
+
+// A resetConn is reset before anything comes from the other side.
+type resetConn struct{ net.Conn }
+
+func (resetConn) Read([]byte) (int, error) { return 0, &net.OpError{Op: "read", Err: syscall.ECONNRESET} }
 
 func TestAutoRemembersWhatThePrimarySpeaksForAWhile(t *testing.T) {
 	var late timeShift
@@ -226,7 +258,7 @@ func TestAutoRemembersWhatThePrimarySpeaksForAWhile(t *testing.T) {
 	for spoken(zrs.V21) < 6 {
 		<-tick.C
 	}
-	if n := spoken(protocol.Native); n != 2 {
+	if n := spoken(protocol.Native); n != 2*patience {
 		t.Errorf("%d times native, want once at first and once when it is time to look again", n)
 	}
 }
