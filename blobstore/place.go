@@ -167,9 +167,12 @@ func (s *Store) removeOldNear(folder string) error {
 }
 
 // create makes a new file under the first name that is free: a process that crashed may have left some.
-func (s *Store) create(name func() string) (vfs.File, error) {
+func (s *Store) create(name func() string) (vfs.File, error) { return s.createAs(name, os.O_WRONLY) }
+
+// createAs is create for a file that is also read.
+func (s *Store) createAs(name func() string, access int) (vfs.File, error) {
 	for {
-		f, err := s.fs.OpenFile(name(), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+		f, err := s.fs.OpenFile(name(), access|os.O_CREATE|os.O_EXCL, 0o666)
 		if !errors.Is(err, fs.ErrExist) {
 			return f, err
 		}

@@ -66,12 +66,14 @@ func (s *Storage) repairBlob(r *BlobRepair) error {
 	if err != nil {
 		return err
 	}
-	content := &summedReader{r: r.Content, sum: sha256.New()}
-	staged, err := s.blobs.Stage(r.Oid, r.Tid, content)
-	if err != nil {
+	var staged zodb.StagedBlob
+	err = r.Read(func(content io.Reader) (err error) {
+		staged, err = s.blobs.Stage(r.Oid, r.Tid, content)
+		return err
+	})
+	if staged == nil {
 		return err
 	}
-	err = r.compare(content)
 	if err == nil {
 		err = staged.Sync()
 	}
@@ -91,6 +93,16 @@ func (s *Storage) repairBlob(r *BlobRepair) error {
 	s.log.Warn("repaired a damaged blob", "oid", r.Oid, "tid", r.Tid, "found", r.Found, "found_by", r.By, "peer",
 		r.Peer, "kept_in", kept, "warning", warning.Damaged)
 	return nil
+}
+
+// Read has into read Content to its end, and then compares what was read with what the blob has to be: a
+// *BlobContentError says that it is something else.
+func (r *BlobRepair) Read(into func(content io.Reader) error) error {
+	content := &summedReader{r: r.Content, sum: sha256.New()}
+	if err := into(content); err != nil {
+		return err
+	}
+	return r.compare(content)
 }
 
 // compare reports whether the content is what it has to be.

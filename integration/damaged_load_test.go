@@ -91,6 +91,102 @@ func TestRealClientsGetMissingBlobsFromTheOtherNode(t *testing.T) {
 	}
 }
 
+// A primary whose blobs are missing, cut off, or changed, and that waits for its operator, gives real clients what its
+// secondary has, and leaves its files as they are until the operator agrees.
+func TestRealClientsGetDamagedBlobsOfAPrimaryThatAsks(t *testing.T) {
+	source, target := newSite(t, true), newSite(t, true)
+	source.open(t).Close()
+	to, at := freeAddress(t), freeAddress(t)
+	primary := start(t, "primary", source, "--replicate-to", to, "--zeo", at, "--verify-interval", "0")
+	secondary := start(t, "secondary", target, "--replicate-from", to, "--replicate-to", freeAddress(t),
+		"--verify-interval", "0")
+	writer := startPython(t, "zodb", "zeo_client.py", newSite(t, true).blobs, at)
+	writer.do(t, "create 9")
+	last := writer.do(t, "commit 5")
+	writer.close(t)
+	mustReach(t, secondary, last)
+	for _, p := range []*daemon.Process{primary, secondary} {
+		if _, err := p.Await(within(t), "its chain is complete", chainComplete); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, code := healed(t, filepath.Join(source.dir, "admin"), "--dry-run"); code != 0 { // it notes sizes and digests
+		t.Fatalf("a dry run of what is right ends with %d", code)
+	}
+	i := 0
+	damaged := map[string][]byte{} // nil: missing
+	for name := range blobFiles(t, source.blobs) {
+		path := filepath.Join(source.blobs, name)
+		damageBlob(t, path, i%3)
+		damaged[name], _ = os.ReadFile(path)
+		i++
+	}
+	if i < 3 {
+		t.Fatalf("there are only %d blobs", i)
+	}
+	if report, _ := healed(t, filepath.Join(source.dir, "admin"), "--dry-run"); report.Healed != int64(i) {
+		t.Errorf("a dry run finds %+v, want %d blobs", report, i)
+	}
+	want := contents(t, target.blobs)
+	for _, environment := range []string{"zodb", "zeo5"} {
+		cache := newSite(t, true).blobs
+		reader := startPython(t, environment, "zeo_reader.py", "reader", cache, at)
+		reader.do(t, "see "+last.String())
+		reader.close(t)
+		for content := range contents(t, cache) {
+			if !want[content] {
+				t.Errorf("%s: a client got a blob of %d bytes that no node had", environment, len(content))
+			}
+		}
+	}
+	for name, was := range damaged {
+		if now, _ := os.ReadFile(filepath.Join(source.blobs, name)); string(now) != string(was) {
+			t.Errorf("%s was changed before an operator has agreed", name)
+		}
+	}
+	if report, _ := healed(t, filepath.Join(source.dir, "admin")); report.Healed != int64(i) || report.Failed > 0 {
+		t.Errorf("got %+v", report)
+	}
+	mustBeIdentical(t, source, target)
+}
+
+// damageBlob removes a blob, cuts it off, or changes it.
+func damageBlob(t *testing.T, path string, how int) {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err == nil {
+		err = os.Chmod(path, 0o644)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	switch how {
+	case 0:
+		err = os.Remove(path)
+	case 1:
+		err = os.Truncate(path, info.Size()/2)
+	default:
+		flipBit(t, path, info.Size()/2)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// contents are those of the blobs in a folder.
+func contents(t *testing.T, dir string) map[string]bool {
+	t.Helper()
+	all := map[string]bool{}
+	for name := range blobFiles(t, dir) {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		all[string(b)] = true
+	}
+	return all
+}
+
 // currentRecords are where the newest revisions of objects are.
 func currentRecords(t *testing.T, path string) (places []int64) {
 	t.Helper()

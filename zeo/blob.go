@@ -152,6 +152,9 @@ func (c *client) sendBlob(m *wire.Message, a *arguments) error {
 		c.sendFetched(m, oid, tid)
 		return nil
 	}
+	if err == nil {
+		err = c.storage.blobDamage(f, oid, tid)
+	}
 	if err != nil {
 		return c.sendCorrected(m, oid, tid, err)
 	}
@@ -170,17 +173,14 @@ func (c *client) sendFetched(m *wire.Message, oid zodb.Oid, tid zodb.Tid) {
 	})
 }
 
-// sendCorrected is sendBlob for one that cannot be opened.
-func (c *client) sendCorrected(m *wire.Message, oid zodb.Oid, tid zodb.Tid, err error) error {
-	correct := c.storage.opt.CorrectBlob
-	if correct == nil {
-		return err
+// sendCorrected is sendBlob for one that cannot be opened, or is known to be damaged.
+func (c *client) sendCorrected(m *wire.Message, oid zodb.Oid, tid zodb.Tid, damage error) error {
+	blobs := c.storage.opt.DamagedBlobs
+	if blobs == nil || c.storage.hidesBlob(tid) {
+		return damage
 	}
 	began := c.beside(m, func() error {
-		var f vfs.File
-		if correct(c.ctx, oid, tid) {
-			f, err = c.storage.openBlob(oid, tid)
-		}
+		f, err := blobs.Open(c.ctx, oid, tid, damage)
 		if err == nil {
 			err = c.transfer(f, oid, tid)
 		}
@@ -191,7 +191,7 @@ func (c *client) sendCorrected(m *wire.Message, oid zodb.Oid, tid zodb.Tid, err 
 		return nil
 	})
 	if !began {
-		return err
+		return damage
 	}
 	return nil
 }
@@ -214,6 +214,7 @@ func (c *client) transfer(f vfs.File, oid zodb.Oid, tid zodb.Tid) error {
 		if _, err := f.ReadAt(b, at); err != nil {
 			c.logger().Error("reading a blob failed while it was sent", "oid", oid, "tid", tid, "error", err,
 				"warning", warning.Damaged)
+			c.storage.unreadableBlob(oid, tid, err)
 			c.out.close(err)
 			return err
 		}

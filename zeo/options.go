@@ -98,8 +98,8 @@ type StorageOptions struct {
 	// goroutines, for as long as ctx lasts, and bounds its time by itself. Nil: such a load fails.
 	Correct func(ctx context.Context, damage error) bool
 
-	// CorrectBlob is Correct for a blob that cannot be opened.
-	CorrectBlob func(ctx context.Context, oid zodb.Oid, tid zodb.Tid) bool
+	// DamagedBlobs is Correct for blobs; may be nil.
+	DamagedBlobs DamagedBlobs
 
 	// Elsewhere asks, for as long as ctx lasts and no longer than a few seconds, which other node takes writers now. It
 	// is used while the storage is ReadOnly. Nil: clients that read as a fallback are not disturbed.

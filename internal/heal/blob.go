@@ -49,7 +49,7 @@ func (h *healer) blob(ctx context.Context, s *verify.Suspect, item *Item) error 
 			return fmt.Errorf("no digest of the blob was noted here, and the node does not prove that its history is "+
 				"the same: %w", c.same)
 		}
-		f, err := openRemote(ctx, c.remote, p.Name, 0, firstTransaction)
+		f, err := h.openRemote(ctx, c.remote, p.Name, 0, firstTransaction)
 		if err != nil {
 			return err
 		}

@@ -33,7 +33,7 @@ func (h *healer) data(ctx context.Context, s *verify.Suspect, item *Item) error 
 		return nil
 	}
 	return h.each(ctx, func(ctx context.Context, p Peer, c *connected) error {
-		f, err := openRemote(ctx, c.remote, p.Name, before, start)
+		f, err := h.openRemote(ctx, c.remote, p.Name, before, start)
 		if err != nil {
 			return err
 		}

@@ -73,6 +73,7 @@ type Options struct {
 	Proved func(part filestorage.Part, patches []filestorage.Patch)
 	// Patience bounds the time for one other node; 0: it is only bounded for each of its answers.
 	Patience time.Duration
+	Answer   time.Duration // bounds the time for one answer; 0: 30 s
 	Logger   hclog.Logger
 	Now      func() time.Time // nil: the system's
 }
@@ -207,6 +208,9 @@ func newHealer(opt Options) *healer {
 	if opt.Now == nil {
 		opt.Now = time.Now
 	}
+	if opt.Answer == 0 {
+		opt.Answer = patience
+	}
 	if opt.Logger == nil {
 		opt.Logger = hclog.NewNullLogger()
 	}
@@ -338,7 +342,7 @@ func (h *healer) connect(ctx context.Context, p Peer) *connected {
 	}
 	c := &connected{}
 	h.peers[p.Name] = c
-	ctx, cancel := context.WithTimeout(ctx, patience)
+	ctx, cancel := context.WithTimeout(ctx, h.opt.Answer)
 	defer cancel()
 	if c.remote, c.err = p.Ask(ctx); c.err != nil {
 		c.remote = nil

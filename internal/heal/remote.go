@@ -23,7 +23,7 @@ type Peer struct {
 const (
 	partLen   = 256 << 10        // bytes that are asked for at a time
 	partsKept = 8                // that are kept of what was received
-	patience  = 30 * time.Second // for one answer
+	patience  = 30 * time.Second // for one answer, unless Options say another
 )
 
 var errReadOnly = errors.New("the file of another node cannot be written")
@@ -34,6 +34,7 @@ type remoteFile struct {
 	stream *protocol.RangeStream
 	end    int64
 	name   string
+	answer time.Duration // bounds the time for one answer
 	kept   []part
 	stop   func() bool
 }
@@ -44,8 +45,9 @@ type part struct {
 }
 
 // openRemote opens the data file of a node, in which transaction tid has to end at pos.
-func openRemote(ctx context.Context, r *hashchain.Remote, peer string, tid zodb.Tid, pos int64) (*remoteFile, error) {
-	ctx, cancel := context.WithTimeout(ctx, patience)
+func (h *healer) openRemote(ctx context.Context, r *hashchain.Remote, peer string, tid zodb.Tid, pos int64) (*remoteFile,
+	error) {
+	ctx, cancel := context.WithTimeout(ctx, h.opt.Answer)
 	defer cancel()
 	stream, head, err := r.Ranges(ctx, tid, pos)
 	if err != nil {
@@ -54,7 +56,7 @@ func openRemote(ctx context.Context, r *hashchain.Remote, peer string, tid zodb.
 	if head.Code != 0 {
 		return nil, errors.Join(&OtherHistoryError{Peer: peer, Text: fmt.Sprintf("%.300q", head.Text)}, stream.Close())
 	}
-	return &remoteFile{stream: stream, end: head.End, name: peer}, nil
+	return &remoteFile{stream: stream, end: head.End, name: peer, answer: h.opt.Answer}, nil
 }
 
 // while has reads end with ctx.
@@ -90,7 +92,7 @@ func (f *remoteFile) part(at int64) (part, error) {
 		return part{}, err
 	}
 	req := &protocol.RangeRequest{From: at, Length: min(partLen, f.end-at)}
-	err := errors.Join(f.stream.Deadlines(time.Now().Add(patience)), f.stream.Request(req), f.stream.Flush())
+	err := errors.Join(f.stream.Deadlines(time.Now().Add(f.answer)), f.stream.Request(req), f.stream.Flush())
 	if err != nil {
 		return part{}, err
 	}
@@ -158,7 +160,7 @@ func (f *remoteFile) openBlob(oid zodb.Oid, tid zodb.Tid) (*remoteBlob, error) {
 
 func (b *remoteBlob) fill() error {
 	f := b.f
-	err := errors.Join(f.stream.Deadlines(time.Now().Add(patience)), f.stream.Request(&b.req), f.stream.Flush())
+	err := errors.Join(f.stream.Deadlines(time.Now().Add(f.answer)), f.stream.Request(&b.req), f.stream.Flush())
 	if err != nil {
 		return err
 	}

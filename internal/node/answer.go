@@ -11,7 +11,6 @@ import (
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/warning"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 // A load that meets damage is answered by what another node has. The bytes are proved as those of a repair are, and are
@@ -170,25 +169,6 @@ func (c *Config) correct(ctx context.Context, st *filestorage.Storage, s verify.
 		}
 		return part, patches, nil
 	})
-}
-
-// correctBlob is zeo.StorageOptions.CorrectBlob. A blob that is missing is damage like any other: it is healed, where
-// that needs no operator, before the client is answered.
-func (h *healer) correctBlob(ctx context.Context, st *filestorage.Storage, oid zodb.Oid, tid zodb.Tid) bool {
-	v := h.c.verifiable.Load()
-	if v == nil || v.blobs.own == nil || v.blobs.cached() {
-		return false
-	}
-	if data, err := st.LoadSerial(oid, tid); err != nil || !zodb.IsBlobRecord(data) {
-		return false // there has to be none
-	}
-	s := verify.Suspect{Blob: true, Oid: &oid, Tid: &tid, Found: "a client has asked for it, and it cannot be opened"}
-	h.add("a reader", s)
-	ctx, cancel := context.WithTimeout(ctx, answerWithin)
-	defer cancel()
-	right := h.auto() && h.answers.ask(ctx, keyOf(&s), func(ctx context.Context) bool { return h.healOne(ctx, s) })
-	h.answers.count(right)
-	return right
 }
 
 // healOne heals one part, when nobody else heals, and reports whether it is right now.

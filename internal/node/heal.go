@@ -85,6 +85,8 @@ type healer struct {
 	// allBlobs says that the last pass was to read all blobs, and did not come to them.
 	allBlobs atomic.Bool
 	answers  *answers // of loads
+	blobs    *blobAnswers
+	sizes    atomic.Pointer[verify.NotedSizes] // of blobs, as of the last verification; nil: not read yet
 
 	mu     sync.Mutex
 	since  time.Time // what verifications before it have found is not in parts; zero: nor in the data file
@@ -95,7 +97,8 @@ type healer struct {
 
 func newHealer(c *Config) *healer {
 	return &healer{c: c, log: c.Logger.Named("heal"), kick: make(chan struct{}, 1), working: make(chan struct{}, 1),
-		parts: map[partKey]*damagedPart{}, healed: map[partKey]int{}, answers: newAnswers(), since: time.Now()}
+		parts: map[partKey]*damagedPart{}, healed: map[partKey]int{}, answers: newAnswers(),
+		blobs: newBlobAnswers(), since: time.Now()}
 }
 
 // meets is filestorage.Options.Damaged.
@@ -123,6 +126,7 @@ func (h *healer) verified(pass *verify.Pass, req *admin.VerifyRequest) {
 		h.mu.Unlock()
 	}
 	h.add(byVerify, pass.Suspects...)
+	h.readSizes()
 }
 
 const byVerify = "a verification"
@@ -164,6 +168,7 @@ func (h *healer) mode() string {
 
 // run heals until ctx ends.
 func (h *healer) run(ctx context.Context) {
+	h.readSizes()
 	tick := time.NewTicker(healFirst)
 	defer tick.Stop()
 	for {

@@ -47,7 +47,7 @@ func (c *Config) serveMoments(st *filestorage.Storage, opt zeo.StorageOptions) (
 	if c.front == nil || len(c.Moments) == 0 {
 		return func() {}
 	}
-	opt = zeo.StorageOptions{Access: zeo.ReadOnly, Correct: opt.Correct, CorrectBlob: opt.CorrectBlob,
+	opt = zeo.StorageOptions{Access: zeo.ReadOnly, Correct: opt.Correct, DamagedBlobs: opt.DamagedBlobs,
 		Decompress: opt.Decompress, Watch: opt.Watch}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup

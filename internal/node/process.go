@@ -12,7 +12,6 @@ import (
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/tlsauth"
 	"github.com/zrsd/zrsd/zeo"
-	"github.com/zrsd/zrsd/zodb"
 )
 
 // A Process is several storages, each with its own role, and what they share.
@@ -197,9 +196,7 @@ func (c *Config) offered(st *filestorage.Storage, opt zeo.StorageOptions) (withd
 	opt.Decompress, opt.Compress = c.Decompress, c.Compress
 	if c.healer != nil {
 		opt.Correct = func(ctx context.Context, damage error) bool { return c.healer.correct(ctx, st, damage) }
-		opt.CorrectBlob = func(ctx context.Context, oid zodb.Oid, tid zodb.Tid) bool {
-			return c.healer.correctBlob(ctx, st, oid, tid)
-		}
+		opt.DamagedBlobs = &damagedBlobs{c.healer, st}
 	}
 	end := c.serveMoments(st, opt)
 	leave := func() {}

@@ -1,0 +1,43 @@
+package zeo
+
+import (
+	"context"
+	"errors"
+
+	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zodb"
+)
+
+// DamagedBlobs know which blobs are damaged, and what other nodes have. They are called from several goroutines.
+type DamagedBlobs interface {
+	// Known returns what is known to be wrong with a blob whose file has size bytes, nil where nothing is. It is called
+	// for each blob that a client asks for, and does not wait.
+	Known(oid zodb.Oid, tid zodb.Tid, size int64) error
+	// Unreadable is told of a blob whose file cannot be read to its end.
+	Unreadable(oid zodb.Oid, tid zodb.Tid, err error)
+	// Open opens what a blob has to be that cannot be opened or is known to be damaged, if that can be found out; else it
+	// returns the error that its client gets. It works for as long as ctx lasts, and bounds its time by itself.
+	Open(ctx context.Context, oid zodb.Oid, tid zodb.Tid, damage error) (vfs.File, error)
+}
+
+// blobDamage returns what is known to be wrong with a blob, and closes it then.
+func (s *storage) blobDamage(f vfs.File, oid zodb.Oid, tid zodb.Tid) error {
+	if s.opt.DamagedBlobs == nil || s.st.FetchesBlobs() {
+		return nil
+	}
+	info, err := f.Stat()
+	if err == nil {
+		err = s.opt.DamagedBlobs.Known(oid, tid, info.Size())
+	}
+	if err != nil {
+		err = errors.Join(err, f.Close())
+	}
+	return err
+}
+
+// unreadableBlob tells who is to be told that the file of a blob cannot be read.
+func (s *storage) unreadableBlob(oid zodb.Oid, tid zodb.Tid, err error) {
+	if s.opt.DamagedBlobs != nil && !s.st.FetchesBlobs() {
+		s.opt.DamagedBlobs.Unreadable(oid, tid, err)
+	}
+}
