@@ -118,7 +118,7 @@ func (d *digester) link(back int64) {
 	if err == nil {
 		d.write(binary.BigEndian.AppendUint64(nil, uint64(r.size)))
 		if r.size != zodb.NoData {
-			_, err = io.Copy(d.w, &fileRange{d.file.file, r.pos, r.pos + r.size})
+			_, err = io.Copy(d.w, &fileRange{file: d.file.file, pos: r.pos, end: r.pos + r.size})
 		}
 	}
 	d.err = errors.Join(d.err, err)

@@ -100,6 +100,7 @@ func readError(err error) error {
 type fileRange struct {
 	file     vfs.File
 	pos, end int64
+	of       *txnReader // is told of what the disk does not give; nil: nobody is
 }
 
 func (r *fileRange) Read(b []byte) (int, error) {
@@ -108,8 +109,11 @@ func (r *fileRange) Read(b []byte) (int, error) {
 	}
 	n, err := r.file.ReadAt(b[:min(int64(len(b)), r.end-r.pos)], r.pos)
 	r.pos += int64(n)
-	if n > 0 || err == nil {
+	switch {
+	case n > 0 || err == nil:
 		return n, nil
+	case r.of != nil:
+		return 0, r.of.meets(notRead(r.file, r.pos, r.end, err))
 	}
 	return 0, fmt.Errorf("read %s at %d: %w", r.file.Name(), r.pos, readError(err))
 }

@@ -178,7 +178,7 @@ func (t *txnReader) attachData(data revision) error {
 		t.small.Reset(t.win.buf[data.pos-t.win.at:][:data.size])
 		t.rec.Data = &t.small
 	} else {
-		t.large = fileRange{t.src.file, data.pos, data.pos + data.size}
+		t.large = fileRange{t.src.file, data.pos, data.pos + data.size, t}
 		t.rec.Data = &t.large
 	}
 	return t.attachBlob(data)
@@ -209,7 +209,7 @@ func (t *txnReader) attachBlob(data revision) error {
 	if err != nil {
 		return fmt.Errorf("blob of oid %v tid %v: %w", t.rec.Oid, t.rec.Tid, errors.Join(err, t.closeBlob()))
 	}
-	t.inner = fileRange{f, 0, info.Size()}
+	t.inner = fileRange{file: f, end: info.Size()}
 	t.rec.Blob, t.rec.BlobSize = &t.inner, info.Size()
 	return nil
 }

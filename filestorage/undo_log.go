@@ -49,6 +49,9 @@ func (s *source) listUndo(ctx context.Context, first, last int, filter func(*Und
 		last = first - last
 	}
 	list, err := s.undoLog(ctx, first, last, filter)
+	if err != nil {
+		err = s.met(err)
+	}
 	if err = errors.Join(err, s.release()); err != nil {
 		return nil, fmt.Errorf("list what can be undone in %s: %w", s.path, err)
 	}

@@ -1,6 +1,7 @@
 package zeo
 
 import (
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/zeo/wire"
 )
 
@@ -29,6 +30,19 @@ func (c *client) answerCorrected(m *wire.Message, attempt func(last bool) (err, 
 		err, _ = attempt(true)
 	}
 	return err
+}
+
+// corrected calls f again when it has met damage and it is known what has to be there, and returns the error of the last
+// call. Who calls it waits.
+func (c *client) corrected(f func() error) error {
+	correct := c.storage.opt.Correct
+	for tries := 0; ; tries++ {
+		err := f()
+		damage := filestorage.DamageIn(err)
+		if damage == nil || correct == nil || tries == maxCorrections || !correct(c.ctx, damage) {
+			return err
+		}
+	}
 }
 
 // beside runs f, which answers m, beside the connection, unless half of its slots are taken: nothing that comes after

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zeo/wire"
 	"github.com/zrsd/zrsd/zodb"
@@ -62,9 +63,57 @@ func (t *txnIterator) next(ctx context.Context) (zodb.Transaction, error) {
 
 // A recIterator yields the records of a transaction that it reads by itself.
 type recIterator struct {
-	it  zodb.Iterator
-	txn zodb.Transaction
+	it   zodb.Iterator
+	txn  zodb.Transaction
+	done int  // records that were returned
+	lost bool // it has met damage, and has to begin again
 }
+
+// next returns the next record and its data, at most limit bytes.
+func (r *recIterator) next(ctx context.Context, limit int64) (rec *zodb.Record, data []byte, err error) {
+	if r.lost {
+		if err := r.again(ctx); err != nil {
+			return nil, nil, err
+		}
+	}
+	rec, err = r.txn.NextRecord()
+	if err == nil && rec.Size != zodb.NoData {
+		if rec.Size > limit {
+			return nil, nil, raise(classValue, "the record is longer than a message may be")
+		}
+		data = make([]byte, rec.Size)
+		_, err = io.ReadFull(rec.Data, data)
+	}
+	if err != nil {
+		r.lost = filestorage.DamageIn(err) != nil
+		return nil, nil, err
+	}
+	r.done++
+	return rec, data, nil
+}
+
+// again reads the transaction anew, up to the record that was returned last.
+func (r *recIterator) again(ctx context.Context) error {
+	old, can := r.it.(rereader)
+	if !can {
+		return errReadOnce
+	}
+	it, err := old.Again()
+	if err != nil {
+		return err
+	}
+	txn, err := it.Next(ctx)
+	for n := 0; err == nil && n < r.done; n++ {
+		_, err = txn.NextRecord()
+	}
+	if err != nil {
+		return errors.Join(err, it.Close())
+	}
+	r.it, r.txn, r.lost = it, txn, false
+	return old.Close()
+}
+
+var errReadOnce = errors.New("the transactions of this storage cannot be read twice")
 
 func (is *iterators) add() (int64, error) {
 	if len(is.txns)+len(is.recs) >= maxIterators {
@@ -112,13 +161,17 @@ func (c *client) iteratorStart(m *wire.Message, a *arguments) error {
 	if err != nil {
 		return err
 	}
-	all, err := c.storage.st.IterateRecords(max(start, 1)-1, false)
+	var all zodb.Iterator
+	err = c.corrected(func() (err error) {
+		all, err = c.storage.st.IterateRecords(max(start, 1)-1, false)
+		return err
+	})
 	if err != nil {
 		return err
 	}
 	it, ok := all.(rereader)
 	if !ok {
-		return errors.Join(errors.New("the transactions of this storage cannot be read twice"), all.Close())
+		return errors.Join(errReadOnce, all.Close())
 	}
 	t := &txnIterator{it: it, stop: stop}
 	c.storage.view(func(visible zodb.Tid) { t.visible = visible })
@@ -146,7 +199,11 @@ func (c *client) iteratorNext(m *wire.Message, a *arguments) error {
 		}
 	}()
 	for {
-		txn, err := t.next(c.ctx)
+		var txn zodb.Transaction
+		err := c.corrected(func() (err error) {
+			txn, err = t.next(c.ctx)
+			return err
+		})
 		if err != nil {
 			return err
 		}
@@ -183,7 +240,11 @@ func (c *client) recordStart(m *wire.Message, a *arguments) error {
 	if err != nil {
 		return err
 	}
-	txn, err := it.Next(c.ctx)
+	var txn zodb.Transaction
+	err = c.corrected(func() (err error) {
+		txn, err = it.Next(c.ctx)
+		return err
+	})
 	if err != nil {
 		return errors.Join(err, it.Close())
 	}
@@ -202,12 +263,21 @@ func (c *client) recordIterNext(m *wire.Message, a *arguments) error {
 	if r == nil {
 		return raise(classKey, id)
 	}
+	was := r.it
 	defer func() {
+		if r.it != was {
+			c.iterators.cool(id)
+		}
 		if c.iterators.recs[id] != nil {
 			c.iterators.used(id, r.it)
 		}
 	}()
-	rec, err := r.txn.NextRecord()
+	var rec *zodb.Record
+	var b []byte
+	err := c.corrected(func() (err error) {
+		rec, b, err = r.next(c.ctx, c.srv.opt.MaxMessage)
+		return err
+	})
 	if errors.Is(err, io.EOF) {
 		c.iterators.drop(id)
 		c.reply(m, nil)
@@ -218,13 +288,6 @@ func (c *client) recordIterNext(m *wire.Message, a *arguments) error {
 	}
 	var data pickle.Value
 	if rec.Size != zodb.NoData {
-		if rec.Size > c.srv.opt.MaxMessage {
-			return raise(classValue, "the record is longer than a message may be")
-		}
-		b := make([]byte, rec.Size)
-		if _, err := io.ReadFull(rec.Data, b); err != nil {
-			return err
-		}
 		if b, err = c.unpacked(b); err != nil {
 			return err
 		}

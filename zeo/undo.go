@@ -57,8 +57,12 @@ func (c *client) listUndo(m *wire.Message, first, last int64, filter *pickle.Dic
 	c.background(m, func() (pickle.Value, error) {
 		var visible zodb.Tid
 		c.storage.view(func(tid zodb.Tid) { visible = tid })
-		entries, err := c.storage.st.UndoLog(c.ctx, int(first), int(last), func(e *filestorage.UndoEntry) bool {
-			return !c.storage.hides(e.Tid, visible) && (filter == nil || matches(c.undoEntry(e), filter))
+		var entries []filestorage.UndoEntry
+		err := c.corrected(func() (err error) {
+			entries, err = c.storage.st.UndoLog(c.ctx, int(first), int(last), func(e *filestorage.UndoEntry) bool {
+				return !c.storage.hides(e.Tid, visible) && (filter == nil || matches(c.undoEntry(e), filter))
+			})
+			return err
 		})
 		if err != nil {
 			return nil, err

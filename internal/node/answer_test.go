@@ -263,3 +263,41 @@ func TestAPlaceIsNotHealedForEver(t *testing.T) {
 		}
 	}
 }
+
+// What can be undone is listed, and transactions are iterated over, with what another node has where a length is
+// damaged, on a primary that asks its operator before it repairs.
+func TestAListOfWhatCanBeUndoneIsAnsweredFromAnotherNode(t *testing.T) {
+	a, _, atA, _ := shops(t, 20, HealAsk)
+	atA.mu.Lock()
+	st, correct := atA.st, atA.opt.Correct
+	atA.mu.Unlock()
+	flip(t, a.disk, "Data.fs", endOfFirst(t, a.disk)+14) // the length of the second one
+	count := func() (n int, err error) {
+		list, err := st.UndoLog(t.Context(), 0, 100, nil)
+		if err != nil {
+			return 0, err
+		}
+		for txn, err := range st.Transactions(t.Context(), 0) {
+			if err != nil {
+				return n, err
+			}
+			if len(list) == 20 && txn.Meta().Tid == list[19-n].Tid {
+				n++
+			}
+		}
+		return n, nil
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), nodetest.Patience)
+	defer cancel()
+	n, err := count()
+	if filestorage.DamageIn(err) == nil {
+		t.Fatalf("nothing was met: %d, %v", n, err)
+	}
+	for err != nil && filestorage.DamageIn(err) != nil && (correct(ctx, err) || pause.For(ctx, answerAgain/10)) {
+		n, err = count()
+	}
+	if n != 20 || err != nil {
+		t.Errorf("%d transactions, %v", n, err)
+	}
+	a.Await(t, "it is known", func(st *admin.Status) bool { return st.Heal.Pending > 0 && st.Heal.Healed == 0 })
+}
