@@ -11,8 +11,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// A file without a name has its content for who has it open, and leaves nothing: neither in the directory, nor where its
-// content does not come to its end.
+// A file without a name has its content for who has it open, and leaves nothing: neither in the directory, nor where
+// its content does not come to its end.
 func TestAFileWithoutANameLeavesNothing(t *testing.T) {
 	disk := simdisk.New()
 	s, err := Open("blobs", Options{FS: disk})

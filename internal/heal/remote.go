@@ -45,8 +45,8 @@ type part struct {
 }
 
 // openRemote opens the data file of a node, in which transaction tid has to end at pos.
-func (h *healer) openRemote(ctx context.Context, r *hashchain.Remote, peer string, tid zodb.Tid, pos int64) (*remoteFile,
-	error) {
+func (h *healer) openRemote(ctx context.Context, r *hashchain.Remote, peer string, tid zodb.Tid, pos int64) (
+	*remoteFile, error) {
 	ctx, cancel := context.WithTimeout(ctx, h.opt.Answer)
 	defer cancel()
 	stream, head, err := r.Ranges(ctx, tid, pos)
