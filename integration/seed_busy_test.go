@@ -83,7 +83,8 @@ func TestASeedOfABusyPrimaryComesToItsEnd(t *testing.T) {
 	source, target := newSite(t, true), newSite(t, true)
 	storage := source.open(t)
 	for i, set := range []workload.Set{
-		{Transactions: 2000, Records: 5, RecordSize: 5000}, {Transactions: 100, Records: 1, BlobMin: 1, BlobMax: 200 << 10},
+		{Transactions: 2000, Records: 5, RecordSize: 5000},
+		{Transactions: 100, Records: 1, BlobMin: 1, BlobMax: 200 << 10},
 	} {
 		if err := workload.Fill(t.Context(), storage, set, uint64(i)); err != nil {
 			t.Fatal(err)

@@ -62,8 +62,8 @@ func (s *Secondary) followIn(ctx context.Context, addr string) error {
 	return older
 }
 
-// insistNative follows the primary in our own protocol. A zc.zrs ends each connection that begins with it; one that ends
-// without an answer may also have been cut on its way, so that counts only again and again.
+// insistNative follows the primary in our own protocol. A zc.zrs ends each connection that begins with it; one that
+// ends without an answer may also have been cut on its way, so that counts only again and again.
 func (s *Secondary) insistNative(ctx context.Context, addr string) (err error) {
 	for range patience {
 		if err = s.followNative(ctx, addr); !errors.Is(err, protocol.ErrNotNative) {

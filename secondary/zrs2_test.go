@@ -242,7 +242,9 @@ func TestAFirstConnectionThatIsResetDoesNotLeadToZrs2(t *testing.T) {
 // A resetConn is reset before anything comes from the other side.
 type resetConn struct{ net.Conn }
 
-func (resetConn) Read([]byte) (int, error) { return 0, &net.OpError{Op: "read", Err: syscall.ECONNRESET} }
+func (resetConn) Read([]byte) (int, error) {
+	return 0, &net.OpError{Op: "read", Err: syscall.ECONNRESET}
+}
 
 func TestAutoRemembersWhatThePrimarySpeaksForAWhile(t *testing.T) {
 	var late timeShift

@@ -32,8 +32,8 @@ func (c *client) answerCorrected(m *wire.Message, attempt func(last bool) (err, 
 	return err
 }
 
-// corrected calls f again when it has met damage and it is known what has to be there, and returns the error of the last
-// call. Who calls it waits.
+// corrected calls f again when it has met damage and it is known what has to be there, and returns the error of the
+// last call. Who calls it waits.
 func (c *client) corrected(f func() error) error {
 	correct := c.storage.opt.Correct
 	for tries := 0; ; tries++ {

@@ -73,7 +73,8 @@ func TestAnIterationThatCannotReadALongRecordGoesOn(t *testing.T) {
 	s := offer(t, st, Options{}, StorageOptions{Correct: func(_ context.Context, damage error) bool {
 		lost := (*filestorage.UnreadableError)(nil)
 		return errors.As(damage, &lost) && st.Correct(func(vfs.FS) (filestorage.Part, []filestorage.Patch, error) {
-			return filestorage.Part{From: 4, To: st.Size()}, []filestorage.Patch{{Pos: lost.Pos, Data: []byte("x")}}, nil
+			right := []filestorage.Patch{{Pos: lost.Pos, Data: []byte("x")}}
+			return filestorage.Part{From: 4, To: st.Size()}, right, nil
 		}) == nil
 	}})
 	defer s.stop()
@@ -131,8 +132,8 @@ func (f *badSectorFile) ReadAt(b []byte, off int64) (int, error) {
 	return n, errors.Join(err, syscall.EIO)
 }
 
-// Iterations of clients, and their lists of what can be undone, that meet damage go on with what has to be there, at the
-// transaction and the record where they were.
+// Iterations of clients, and their lists of what can be undone, that meet damage go on with what has to be there, at
+// the transaction and the record where they were.
 func TestIterationsAndUndoLogsThatMeetDamageGoOn(t *testing.T) {
 	for _, what := range []string{"length", "status", "second length", "record's length"} {
 		for name, list := range map[string]func(c *caller) string{
@@ -158,7 +159,8 @@ func TestIterationsAndUndoLogsThatMeetDamageGoOn(t *testing.T) {
 			var right byte
 			s := offer(t, st, Options{}, StorageOptions{Correct: func(context.Context, error) bool {
 				return st.Correct(func(vfs.FS) (filestorage.Part, []filestorage.Patch, error) {
-					return filestorage.Part{From: 4, To: st.Size()}, []filestorage.Patch{{Pos: at, Data: []byte{right}}}, nil
+					patch := filestorage.Patch{Pos: at, Data: []byte{right}}
+					return filestorage.Part{From: 4, To: st.Size()}, []filestorage.Patch{patch}, nil
 				}) == nil
 			}})
 			p, _ := s.register(t)

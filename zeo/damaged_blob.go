@@ -15,8 +15,8 @@ type DamagedBlobs interface {
 	Known(oid zodb.Oid, tid zodb.Tid, size int64) error
 	// Unreadable is told of a blob whose file cannot be read to its end.
 	Unreadable(oid zodb.Oid, tid zodb.Tid, err error)
-	// Open opens what a blob has to be that cannot be opened or is known to be damaged, if that can be found out; else it
-	// returns the error that its client gets. It works for as long as ctx lasts, and bounds its time by itself.
+	// Open opens what a blob has to be that cannot be opened or is known to be damaged, if that can be found out; else
+	// it returns the error that its client gets. It works for as long as ctx lasts, and bounds its time by itself.
 	Open(ctx context.Context, oid zodb.Oid, tid zodb.Tid, damage error) (vfs.File, error)
 }
 

@@ -33,8 +33,8 @@ type damagedBlobError struct {
 }
 
 func (e *damagedBlobError) Error() string {
-	return fmt.Sprintf("the blob of oid %v tid %v is damaged, and no other node has answered with what it has to be: %s",
-		e.Oid, e.Tid, e.Found)
+	return fmt.Sprintf("the blob of oid %v tid %v is damaged, and no other node has answered with what it has to be: "+
+		"%s", e.Oid, e.Tid, e.Found)
 }
 
 // damagedBlobs is zeo.DamagedBlobs.
@@ -279,7 +279,7 @@ func (l *lentBlob) giveBack() error {
 	if l.of.lent[l.key] == l {
 		delete(l.of.lent, l.key)
 	}
-	return l.File.Close()
+	return l.Close()
 }
 
 // A borrowedBlob is the file of a lentBlob for one client.

@@ -92,7 +92,7 @@ func (s *shop) blob(ctx context.Context, b blobRevision) (string, error) {
 			return "", err
 		}
 	}
-	defer f.Close() //nolint:errcheck // only read
+	defer f.Close()
 	content, err := io.ReadAll(io.NewSectionReader(f, 0, 1<<30))
 	return string(content), err
 }
