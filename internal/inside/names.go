@@ -25,14 +25,24 @@ func newClassNames() *classNames {
 type nameCache struct {
 	*classNames
 	seen map[string]classID
-	key  []byte
+	key  []byte  // module\nname that was looked up last
+	last classID // its number; 0: none was
 }
 
-func (c *nameCache) id(module, name []byte) (classID, error) {
-	c.key = append(append(append(c.key[:0], module...), '\n'), name...)
-	if id, ok := c.seen[string(c.key)]; ok {
-		return id, nil
+func (c *nameCache) id(module, name []byte) (id classID, err error) {
+	if m := len(module); c.last != 0 && len(c.key) == m+1+len(name) && string(c.key[:m]) == string(module) &&
+		string(c.key[m+1:]) == string(name) {
+		return c.last, nil
 	}
+	c.key = append(append(append(c.key[:0], module...), '\n'), name...)
+	if c.last = c.seen[string(c.key)]; c.last == 0 {
+		c.last, err = c.number()
+	}
+	return c.last, err
+}
+
+// number gives the class of key its number.
+func (c *nameCache) number() (classID, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	key := string(c.key)

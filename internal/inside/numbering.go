@@ -73,17 +73,33 @@ func (n *numbering) number(oid zodb.Oid) (number uint32, ok bool) {
 		i, ok := slices.BinarySearch(n.list, oid)
 		return uint32(i), ok
 	}
-	i := sort.Search(len(n.pages), func(i int) bool { return n.pages[i].first > oid }) - 1
-	if i < 0 || oid-n.pages[i].first >= pageBits {
+	p := n.page(oid)
+	if p == nil {
 		return 0, false
 	}
-	p := &n.pages[i]
 	at := oid - p.first
 	word, bit := p.bits[at/64], uint64(1)<<(at%64)
 	if word&bit == 0 {
 		return 0, false
 	}
 	return p.before + uint32(p.ranks[at/64]) + uint32(bits.OnesCount64(word&(bit-1))), true
+}
+
+// page returns the page of an oid; nil where there is none. Where oids have no gaps it is where it would be expected.
+func (n *numbering) page(oid zodb.Oid) *numberPage {
+	if len(n.pages) == 0 || oid < n.pages[0].first {
+		return nil
+	}
+	expected := min(uint64(oid-n.pages[0].first)/pageBits, uint64(len(n.pages)-1))
+	p := &n.pages[expected]
+	if oid < p.first { // there are gaps before it
+		i := sort.Search(int(expected), func(i int) bool { return n.pages[i].first > oid }) - 1
+		p = &n.pages[i]
+	}
+	if oid-p.first >= pageBits {
+		return nil
+	}
+	return p
 }
 
 // oid returns the oid of a number.

@@ -2,9 +2,42 @@ package references
 
 const opStop = '.'
 
-// step executes one opcode of protocols 0 to 5, but for buffers outside of the pickle. The groups are by what an opcode
-// does to the stack.
+// A group is of opcodes, by what they do to the stack.
+type group uint8
+
+const (
+	pushes group = iota // what is in the pickle after it, as most do; also that of opcodes that are not known
+	makes               // a value of others, or takes one into or out of the memo
+	takes               // values away, or does nothing to them
+)
+
+// groups has the group of each opcode.
+var groups = grouped()
+
+func grouped() (of [256]group) {
+	for _, op := range []byte("\x80\x95(01ueabs2PQ\x90") {
+		of[op] = takes
+	}
+	for _, op := range []byte("pqr\x94ghj)t\x85\x86\x87]ldo\x91R\x81\x93\x92") {
+		of[op] = makes
+	}
+	return of
+}
+
+// step executes one opcode of protocols 0 to 5, but for buffers outside of the pickle.
 func (s *Scanner) step(op byte) {
+	switch groups[op] {
+	case pushes:
+		s.literal(op)
+	case makes:
+		s.make(op)
+	case takes:
+		s.takeAway(op)
+	}
+}
+
+// takeAway executes an opcode that takes values away, or does nothing to them.
+func (s *Scanner) takeAway(op byte) {
 	switch op {
 	case 0x80: // PROTO
 		s.skip(1)
@@ -41,8 +74,6 @@ func (s *Scanner) step(op byte) {
 	case 'Q': // BINPERSID
 		s.refer(s.pop())
 		s.push(other)
-	default:
-		s.make(op)
 	}
 }
 
@@ -97,8 +128,6 @@ func (s *Scanner) make(op byte) {
 	case 0x92: // NEWOBJ_EX
 		s.drop(3)
 		s.push(other)
-	default:
-		s.literal(op)
 	}
 }
 
