@@ -150,15 +150,16 @@ func (s *Store) unname(oid zodb.Oid, tid zodb.Tid) (folders []string, had bool, 
 	return folders, had, err
 }
 
-// syncThere makes the names in folders durable; where one is not there any more, that it is not.
+// syncThere makes the names in folders durable, as far as the folders are there. During a conversion, which removes
+// some, it makes durable as well that one is not.
 func (s *Store) syncThere(folders ...string) error {
 	for _, dir := range folders {
 		err := s.folders.sync(dir)
-		for errors.Is(err, fs.ErrNotExist) && dir != s.dir {
+		for errors.Is(err, fs.ErrNotExist) && dir != s.dir && s.doubled() != single {
 			dir = filepath.Dir(dir)
 			err = s.folders.sync(dir)
 		}
-		if err != nil {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
 	}
