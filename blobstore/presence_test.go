@@ -139,6 +139,18 @@ func TestALinkThatLeadsNowhereIsNoBlobDirectory(t *testing.T) {
 	}
 }
 
+// A blob of a commit that failed is discarded only where the directory is: one that was unmounted still has it.
+func TestABlobIsNotDiscardedWhereTheDirectoryWas(t *testing.T) {
+	dir, aside := filepath.Join(t.TempDir(), "blobs"), filepath.Join(t.TempDir(), "aside")
+	s := open(t, dir, Options{})
+	b := stage(t, s, 1, 2, []byte("content"))
+	must(t, errors.Join(b.Sync(), b.Publish(), os.Rename(dir, aside)))
+	var gone *GoneError
+	if err := b.Discard(); !errors.As(err, &gone) {
+		t.Errorf("got %v, want a GoneError", err)
+	}
+}
+
 // A blob is not put into a directory that has taken the place of the one that it belongs to: the vote fails. When the
 // right one is back it goes on.
 func TestNoBlobIsPutIntoADirectoryOfSomebodyElse(t *testing.T) {

@@ -159,7 +159,7 @@ func (b *staged) Discard() error {
 	case b.path == "":
 	case b.published:
 		folders, _, e := b.s.unname(b.oid, b.tid)
-		err = errors.Join(err, e, b.s.syncThere(folders...))
+		err = errors.Join(err, e, b.s.syncThere(folders...), b.s.Here()) // what was unmounted may have the blob
 	default:
 		err = errors.Join(err, vfs.RemoveIfThere(b.s.fs, b.path))
 		b.s.near.Delete(b.path)
