@@ -114,14 +114,14 @@ func (f *fetches) start(i uint64) *flight {
 	one := &flight{done: make(chan struct{})}
 	f.flights[i] = one
 	f.under.Go(func() {
-		one.content, one.err = f.fly(i)
+		one.content, one.err = f.fetch(i)
 		f.ended(i, one.err)
 		close(one.done)
 	})
 	return one
 }
 
-func (f *fetches) fly(i uint64) ([]byte, error) {
+func (f *fetches) fetch(i uint64) ([]byte, error) {
 	wait := f.view.opt.Wait
 	ctx, cancel := context.WithTimeoutCause(f.life, wait, fmt.Errorf("it did not answer within %v", wait))
 	defer cancel()

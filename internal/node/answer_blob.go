@@ -203,8 +203,8 @@ func (u *unnamedBlob) close() error {
 	return err
 }
 
-// A lentBlob is a file without a name that several clients read at a time.
-type lentBlob struct {
+// A sharedFile is a file without a name that several clients read at a time.
+type sharedFile struct {
 	vfs.File
 	of    *blobAnswers
 	key   partKey
@@ -216,26 +216,26 @@ type lentBlob struct {
 type blobAnswers struct {
 	asks *answers
 
-	mu   sync.Mutex
-	lent map[partKey]*lentBlob
+	mu     sync.Mutex
+	shared map[partKey]*sharedFile
 }
 
 func newBlobAnswers() *blobAnswers {
-	return &blobAnswers{asks: newAnswers(), lent: map[partKey]*lentBlob{}}
+	return &blobAnswers{asks: newAnswers(), shared: map[partKey]*sharedFile{}}
 }
 
 // open returns the file of a blob, which fetch gets unless somebody reads it, or fetches it, already.
 func (b *blobAnswers) open(ctx context.Context, key partKey, fetch func(context.Context) (vfs.File, error)) (vfs.File,
 	error) {
 	for {
-		if f := b.borrow(key); f != nil {
+		if f := b.ref(key); f != nil {
 			return f, nil
 		}
 		var mine vfs.File
 		right := b.asks.ask(ctx, key, func(ctx context.Context) bool {
 			f, err := fetch(ctx)
 			if err == nil {
-				mine = b.lend(key, f)
+				mine = b.share(key, f)
 			}
 			return err == nil
 		})
@@ -248,49 +248,49 @@ func (b *blobAnswers) open(ctx context.Context, key partKey, fetch func(context.
 	}
 }
 
-// borrow returns a file that somebody reads; nil: nobody does.
-func (b *blobAnswers) borrow(key partKey) vfs.File {
+// ref returns a file that somebody reads; nil: nobody does.
+func (b *blobAnswers) ref(key partKey) vfs.File {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := b.lent[key]
+	l := b.shared[key]
 	if l == nil {
 		return nil
 	}
 	l.users++
-	return &borrowedBlob{lentBlob: l}
+	return &fileRef{sharedFile: l}
 }
 
-// lend lets others read f until it is closed.
-func (b *blobAnswers) lend(key partKey, f vfs.File) vfs.File {
+// share lets others read f until it is closed.
+func (b *blobAnswers) share(key partKey, f vfs.File) vfs.File {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	l := &lentBlob{File: f, of: b, key: key, users: 1}
-	b.lent[key] = l
-	return &borrowedBlob{lentBlob: l}
+	l := &sharedFile{File: f, of: b, key: key, users: 1}
+	b.shared[key] = l
+	return &fileRef{sharedFile: l}
 }
 
-// giveBack closes the file when nobody reads it any more.
-func (l *lentBlob) giveBack() error {
+// release closes the file when nobody reads it any more.
+func (l *sharedFile) release() error {
 	l.of.mu.Lock()
 	defer l.of.mu.Unlock()
 	if l.users--; l.users > 0 {
 		return nil
 	}
-	if l.of.lent[l.key] == l {
-		delete(l.of.lent, l.key)
+	if l.of.shared[l.key] == l {
+		delete(l.of.shared, l.key)
 	}
 	return l.Close()
 }
 
-// A borrowedBlob is the file of a lentBlob for one client.
-type borrowedBlob struct {
-	*lentBlob
+// A fileRef is the file of a sharedFile for one client.
+type fileRef struct {
+	*sharedFile
 	once sync.Once
 	err  error
 }
 
 // Close is vfs.File.
-func (b *borrowedBlob) Close() error {
-	b.once.Do(func() { b.err = b.giveBack() })
+func (b *fileRef) Close() error {
+	b.once.Do(func() { b.err = b.release() })
 	return b.err
 }

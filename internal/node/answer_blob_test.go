@@ -244,7 +244,7 @@ func TestClientsShareTheCopyOfABlob(t *testing.T) {
 		t.Errorf("it was fetched %d times", fetched)
 	}
 	must(t, second.Close())
-	if read(second) == nil || len(blobs.lent) > 0 {
+	if read(second) == nil || len(blobs.shared) > 0 {
 		t.Error("the copy is still open")
 	}
 	third, err := blobs.open(t.Context(), key, fetch)

@@ -19,11 +19,11 @@ const (
 // A zipper compresses on all cores into one gzip stream. Close waits until all of it was written.
 type zipper struct {
 	*pgzip.Writer
-	out *steadfast
+	out *stickyWriter
 }
 
 func newZipper(to io.Writer) (*zipper, error) {
-	out := &steadfast{to: to}
+	out := &stickyWriter{to: to}
 	z := pgzip.NewWriter(out)
 	if err := z.SetConcurrency(zipBlockLen, min(runtime.GOMAXPROCS(0), maxZipCores)); err != nil {
 		return nil, fmt.Errorf("compress: %w", err)
@@ -42,16 +42,16 @@ func (z *zipper) Write(b []byte) (int, error) {
 // Close writes the rest.
 func (z *zipper) Close() error { return errors.Join(z.Writer.Close(), z.out.failed()) }
 
-// A steadfast writer writes nothing more after an error, and tells it later: a pgzip.Writer that hears of one never
+// A stickyWriter writes nothing more after an error, and tells it later: a pgzip.Writer that hears of one never
 // ends its goroutine.
-type steadfast struct {
+type stickyWriter struct {
 	to  io.Writer
 	mu  sync.Mutex
 	err error
 }
 
 // Write is io.Writer.
-func (s *steadfast) Write(b []byte) (int, error) {
+func (s *stickyWriter) Write(b []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.err == nil {
@@ -60,7 +60,7 @@ func (s *steadfast) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
-func (s *steadfast) failed() error {
+func (s *stickyWriter) failed() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.err
