@@ -131,10 +131,12 @@ func orEmpty(s *string) string {
 
 // ReportOf is what a node with this status says to others.
 func ReportOf(st *Status) Report {
-	r := Report{Version: st.Version, Now: Known(st.Now), Role: st.Role, Ready: Known(st.Ready), NotReady: st.NotReady, Fenced: st.Fenced,
-		Frozen: st.Frozen, Learner: st.Learner, Spare: st.Spare, Packing: st.Storage.Packing, Packs: st.Packs,
-		AdminAddr: orEmpty(st.AdminAddr),
-		Warnings:  st.Warnings[:min(len(st.Warnings), maxPeerWarnings)]}
+	r := Report{
+		Version: st.Version, Now: Known(st.Now), Role: st.Role, Ready: Known(st.Ready), NotReady: st.NotReady,
+		Fenced: st.Fenced, Frozen: st.Frozen, Learner: st.Learner, Spare: st.Spare, Packing: st.Storage.Packing,
+		Packs: st.Packs, AdminAddr: orEmpty(st.AdminAddr),
+		Warnings: st.Warnings[:min(len(st.Warnings), maxPeerWarnings)],
+	}
 	if u := st.Upstream; u != nil {
 		r.State, r.Lag, r.Follows = u.State, u.Lag, u.Name
 		if u.Name == nil {
