@@ -167,7 +167,7 @@ func (opt *blobsConvertOptions) print(out io.Writer, where string, c *blobstore.
 	}
 	_, err := fmt.Fprintf(out, "%s, which was %s, %s the layout %s: %d blobs with %d bytes, %d old names removed, "+
 		"%d files left\n", where, c.From, verb, c.To, c.Blobs, c.Bytes, c.Removed, c.Left)
-	if err == nil && c.OldNames {
+	if err == nil && c.OldNames && !opt.dry {
 		_, err = fmt.Fprintf(out, "blobs keep their names in both layouts: restart all ZEO clients that share the "+
 			"blob directory, then call this again with --finish; go back with --to %s\n", otherLayout(c.To))
 	}
