@@ -43,9 +43,7 @@ type blobsConvertOptions struct {
 	rate        int
 }
 
-const (
-	defaultConvertRate = 1000
-)
+const defaultConvertRate = 1000 // blobs a second
 
 func blobsConvertCommand() *cobra.Command {
 	var opt blobsConvertOptions
