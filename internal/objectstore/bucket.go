@@ -89,7 +89,7 @@ func (b *bucket) readBack(ctx context.Context, key string, c *checked) error {
 	if err != nil {
 		return fmt.Errorf("read back what was uploaded: %w", err)
 	}
-	got, err := sumOf(c.moved.reader(r))
+	got, err := sumOf(c.moved.reader(r), false)
 	if err = errors.Join(err, r.Close()); err != nil {
 		return fmt.Errorf("read back what was uploaded: %w", classify(err))
 	}

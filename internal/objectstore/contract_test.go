@@ -27,6 +27,7 @@ func TestEachKindOfStoreKeepsTheContract(t *testing.T) {
 		"a list has all of a prefix, in order":     lists,
 		"keys that lead elsewhere are refused":     oddKeys,
 		"content that changes is not stored":       changing,
+		"content in memory is stored as any other": inMemory,
 		"no more objects at a time than are set":   turns,
 		"calls are observed":                       observed,
 		"a context that has ended ends every call": endedContext,
@@ -228,6 +229,28 @@ func oddKeys(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
 		string(bytes.Repeat([]byte("a/b"), 400)), string(bytes.Repeat([]byte("a"), 201))} {
 		if _, err := s.Put(t.Context(), key, bytes.NewReader(nil)); !errors.Is(err, objectstore.ErrRefused) {
 			t.Errorf("put of %.20q: %v", key, err)
+		}
+	}
+}
+
+func inMemory(t *testing.T, open func(objectstore.Options) *objectstore.Store) {
+	t.Helper()
+	s := open(objectstore.Options{})
+	for _, size := range []int{0, 1, 20 << 20} {
+		key, content := fmt.Sprintf("memory/%d", size), noise(size)
+		for range 2 { // an answer may have been lost
+			o, err := s.Put(t.Context(), key, objectstore.Memory(content))
+			if err != nil || o.Size != int64(size) || o.SHA256 != sha256.Sum256(content) {
+				t.Fatalf("%d bytes were stored with size %d and SHA-256 %x: %v", size, o.Size, o.SHA256, err)
+			}
+		}
+		if got := get(t, s, key, 0, -1); !bytes.Equal(got, content) {
+			t.Errorf("of %d bytes %d came back, or others", size, len(got))
+		}
+		for _, other := range [][]byte{noise(size + 1), bytes.Repeat([]byte{7}, max(size, 1))} {
+			if _, err := s.Put(t.Context(), key, objectstore.Memory(other)); !errors.Is(err, objectstore.ErrExists) {
+				t.Errorf("%d bytes where there are others: %v", len(other), err)
+			}
 		}
 	}
 }

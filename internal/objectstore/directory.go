@@ -116,7 +116,7 @@ func (d *directory) write(key string, c *checked) (err error) {
 	temp := filepath.Join(d.root, incoming, rand.Text())
 	defer func() { err = errors.Join(err, vfs.RemoveIfThere(d.disk, temp)) }()
 	err = vfs.WriteNewFile(d.disk, temp, func(f vfs.File) error {
-		n, err := io.Copy(io.NewOffsetWriter(f, 0), c)
+		n, err := io.CopyBuffer(io.NewOffsetWriter(f, 0), c, make([]byte, burst))
 		if err == nil && n != c.size {
 			err = fmt.Errorf("%w: %d bytes came of %d", ErrDamaged, n, c.size)
 		}

@@ -25,6 +25,8 @@
 //	   │                          ▲                              └─ no MD5: the object is read back
 //	   └── read again ────────────┘ (other bytes than before: nothing is stored)
 //
+// A directory needs no MD5, and of content that is in memory (Memory) no digest before it is written: it is read once.
+//
 // Read goes on where it was after an interruption. An error says which of these it is: ErrNotExist, ErrExists,
 // ErrPermission, ErrClock, ErrDamaged, ErrContent, ErrRefused, or ErrAway, which alone is tried again. That an object
 // does not exist is said only by a store that is there: a bucket that does not exist and a directory that was unmounted

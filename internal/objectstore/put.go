@@ -1,6 +1,7 @@
 package objectstore
 
 import (
+	"bytes"
 	"context"
 	"crypto/md5" // what stores tell of their objects; SHA-256 is what counts
 	"crypto/sha256"
@@ -15,26 +16,33 @@ type Content interface {
 	Size() int64
 }
 
+// memory is content that does not change while it is stored.
+type memory struct{ *bytes.Reader }
+
+// Memory is content that is in memory, and that nobody changes before Put returns nil; after an error of Put nobody
+// changes it at all. A directory needs no digest of it before it is written.
+func Memory(b []byte) Content { return memory{bytes.NewReader(b)} }
+
 type sums struct {
 	sha256 [sha256.Size]byte
-	md5    [md5.Size]byte
+	md5    [md5.Size]byte // of content for a bucket
 }
 
 // Put stores an object, unless there is another one: see the package's documentation.
 func (s *Store) Put(ctx context.Context, key string, content Content) (Object, error) {
 	o := Object{Key: key, Size: content.Size(), Digest: true}
 	err := s.call(ctx, "put", key, func(c *Call) error {
-		sum, err := sumOf(io.NewSectionReader(content, 0, o.Size))
+		sum, err := s.sumBefore(content)
 		if err != nil {
 			return fmt.Errorf("%w: %w", ErrContent, err)
 		}
-		o.SHA256 = sum.sha256
 		return s.attempt(ctx, c, func(p *progress) error {
 			in := newChecked(content, o.Size, sum, p)
 			err := s.place.put(p.ctx, key, in)
 			if in.err != nil {
 				return in.err
 			}
+			o.SHA256 = in.sums.sha256
 			if errors.Is(err, ErrExists) {
 				return s.isThis(p, key, o)
 			}
@@ -42,6 +50,17 @@ func (s *Store) Put(ctx context.Context, key string, content Content) (Object, e
 		})
 	})
 	return o, err
+}
+
+// sumBefore returns the digests that have to be known before an upload begins; nil: none.
+func (s *Store) sumBefore(content Content) (*sums, error) {
+	_, steady := content.(memory)
+	_, bucket := s.place.(*bucket)
+	if steady && !bucket {
+		return nil, nil //nolint:nilnil // none
+	}
+	sum, err := sumOf(io.NewSectionReader(content, 0, content.Size()), bucket)
+	return &sum, err
 }
 
 // isThis is nil when the store has this very content under the key.
@@ -58,7 +77,7 @@ func (s *Store) isThis(p *progress, key string, want Object) error {
 		if err != nil {
 			return err
 		}
-		sum, err := sumOf(p.reader(r))
+		sum, err := sumOf(p.reader(r), false)
 		if err = errors.Join(err, r.Close()); err != nil {
 			return err
 		}
@@ -70,14 +89,19 @@ func (s *Store) isThis(p *progress, key string, want Object) error {
 	return nil
 }
 
-func sumOf(r io.Reader) (sums, error) {
+func sumOf(r io.Reader, withMD5 bool) (sums, error) {
 	one, two := sha256.New(), md5.New()
-	_, err := io.CopyBuffer(io.MultiWriter(one, two), r, make([]byte, burst))
+	to := io.Writer(one)
+	if withMD5 {
+		to = io.MultiWriter(one, two)
+	}
+	_, err := io.CopyBuffer(to, r, make([]byte, burst))
 	return sums{[sha256.Size]byte(one.Sum(nil)), [md5.Size]byte(two.Sum(nil))}, err
 }
 
 // checked reads content for an upload. At its end it fails, instead of ending, when it has read other bytes than those
-// of which the sums are: the upload then fails before anything is stored.
+// of which the sums are: the upload then fails before anything is stored. Where they were not known before, it has the
+// digest of what it has read at its end.
 type checked struct {
 	io.Reader
 	size  int64
@@ -86,15 +110,18 @@ type checked struct {
 	err   error // of the content
 }
 
-func newChecked(content Content, size int64, want sums, p *progress) *checked {
-	c := &checked{size: size, sums: want, moved: p}
+func newChecked(content Content, size int64, want *sums, p *progress) *checked {
+	c := &checked{size: size, moved: p}
+	if want != nil {
+		c.sums = *want
+	}
 	sum := sha256.New()
 	from := p.reader(io.NewSectionReader(content, 0, size))
 	c.Reader = readerFunc(func(b []byte) (int, error) {
 		n, err := from.Read(b)
 		sum.Write(b[:n])
-		if errors.Is(err, io.EOF) && [sha256.Size]byte(sum.Sum(nil)) != want.sha256 {
-			err = errors.New("it has changed meanwhile")
+		if errors.Is(err, io.EOF) {
+			err = c.end([sha256.Size]byte(sum.Sum(nil)), want)
 		}
 		if err != nil && !errors.Is(err, io.EOF) && p.ctx.Err() == nil {
 			c.err = fmt.Errorf("%w: %w", ErrContent, err)
@@ -102,6 +129,17 @@ func newChecked(content Content, size int64, want sums, p *progress) *checked {
 		return n, err
 	})
 	return c
+}
+
+// end returns io.EOF where what was read is what it has to be.
+func (c *checked) end(got [sha256.Size]byte, want *sums) error {
+	switch {
+	case want == nil:
+		c.sums.sha256 = got
+	case got != want.sha256:
+		return errors.New("it has changed meanwhile")
+	}
+	return io.EOF
 }
 
 type readerFunc func(b []byte) (int, error)
