@@ -236,21 +236,24 @@ func (a *Archive) blobsOf(ctx context.Context, h *Header) ([]BlobEntry, error) {
 	return a.decodeBlobs(h, b)
 }
 
-// encodeSegment completes a header and returns the object.
-func (p *packer) encodeSegment(h *Header, content []byte, list []BlobEntry) ([]byte, error) {
-	body, err := p.pack(content)
+// encodeSegment completes a header and returns the object, in a buffer that grows where it is too small.
+func (p *packer) encodeSegment(h *Header, content []byte, list []BlobEntry, buf []byte) ([]byte, error) {
+	b := slices.Grow(buf[:0], HeaderLen)[:HeaderLen]
+	if len(list) > 0 {
+		b = p.compress(b, encodeTable(list))
+	}
+	at := len(b)
+	b, err := p.pack(b, content)
 	if err != nil {
 		return nil, err
 	}
-	var table []byte
-	if len(list) > 0 {
-		table = p.compress(encodeTable(list))
-	}
+	table, body := b[HeaderLen:at], b[at:]
 	h.Range, h.Age, h.Blobs = sumOf(content), p.encrypts(), uint64(len(list))
 	h.After = chainAfter(h.Before, h.From, h.To, h.Range)
 	h.TableLen, h.TableSum = int64(len(table)), sumOf(table)
 	h.BodyLen, h.BodySum = int64(len(body)), sumOf(body)
-	return slices.Concat(h.encode(), table, body), nil
+	copy(b, h.encode())
+	return b, nil
 }
 
 // randomName is that of a new blob object.

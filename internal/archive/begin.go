@@ -289,6 +289,6 @@ func (w *Writer) startScan() error {
 		}
 		pos += int64(len(b))
 	}
-	w.scan.ends, w.scan.blobs = nil, nil // the segments before have them
+	w.scan.ends, w.scan.blobs, w.scan.whole = nil, nil, 0 // the segments before have them
 	return nil
 }

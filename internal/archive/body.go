@@ -29,12 +29,14 @@ type packer struct {
 }
 
 var sharedPacker = sync.OnceValues(func() (*packer, error) {
-	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2))
+	// Digests say more than a checksum of zstd's.
+	enc, err := zstd.NewWriter(nil, zstd.WithEncoderLevel(zstd.SpeedFastest), zstd.WithEncoderConcurrency(2),
+		zstd.WithEncoderCRC(false))
 	if err != nil {
 		return nil, err
 	}
 	dec, err := zstd.NewReader(nil, zstd.WithDecoderMaxMemory(maxRange+maxSegBlobs*entryLen),
-		zstd.WithDecoderConcurrency(4))
+		zstd.WithDecoderConcurrency(4), zstd.IgnoreChecksum(true))
 	return &packer{enc: enc, dec: dec}, err
 })
 
@@ -46,8 +48,8 @@ func newPacker(keys Keys) (*packer, error) {
 	return &packer{keys, shared.enc, shared.dec}, nil
 }
 
-// compress returns b compressed.
-func (p *packer) compress(b []byte) []byte { return p.enc.EncodeAll(b, nil) }
+// compress appends b compressed.
+func (p *packer) compress(to, b []byte) []byte { return p.enc.EncodeAll(b, to) }
 
 // decompress returns what becomes of b, in a buffer of the length that it has to have.
 func (p *packer) decompress(b, into []byte) ([]byte, error) {
@@ -63,18 +65,17 @@ func (p *packer) decompress(b, into []byte) ([]byte, error) {
 
 func (p *packer) encrypts() bool { return len(p.keys.Recipients) > 0 }
 
-// pack returns the body of a segment.
-func (p *packer) pack(content []byte) ([]byte, error) {
-	b := p.compress(content)
+// pack appends the body of a segment.
+func (p *packer) pack(to, content []byte) ([]byte, error) {
 	if !p.encrypts() {
-		return b, nil
+		return p.compress(to, content), nil
 	}
-	var out bytes.Buffer
-	w, err := age.Encrypt(&out, p.keys.Recipients...)
+	out := bytes.NewBuffer(to)
+	w, err := age.Encrypt(out, p.keys.Recipients...)
 	if err != nil {
 		return nil, fmt.Errorf("encrypt a segment: %w", err)
 	}
-	if _, err := w.Write(b); err != nil {
+	if _, err := w.Write(p.compress(nil, content)); err != nil {
 		return nil, fmt.Errorf("encrypt a segment: %w", err)
 	}
 	if err := w.Close(); err != nil {

@@ -23,7 +23,8 @@ func someSegment(tb testing.TB, p *packer) (SegmentID, []byte) {
 		Transactions: 1,
 		History:      History{1, 2, Digest{3}},
 	}
-	b, err := p.encodeSegment(h, bytes.Repeat([]byte("abcd"), 16), []BlobEntry{{Oid: 1, Tid: 5, Size: 3, Name: 77}})
+	list := []BlobEntry{{Oid: 1, Tid: 5, Size: 3, Name: 77}}
+	b, err := p.encodeSegment(h, bytes.Repeat([]byte("abcd"), 16), list, nil)
 	if err != nil {
 		tb.Fatal(err)
 	}

@@ -307,16 +307,15 @@ func (f *remoteFile) ReadAt(b []byte, pos int64) (n int, err error) {
 	defer f.r.mu.Unlock()
 	for n < len(b) && pos < f.end {
 		q := &protocol.RangeRequest{From: pos, Length: min(int64(len(b)-n), f.end-pos, protocol.MaxRange)}
-		var part []byte
-		err := f.r.request(context.Background(), q, func(s *protocol.RangeStream) (err error) {
-			part, err = s.ReceiveRange(q, nil)
+		err := f.r.request(context.Background(), q, func(s *protocol.RangeStream) error {
+			_, err := s.ReceiveRange(q, b[n:]) // that is where they come: there is room for all
 			return err
 		})
 		if err != nil {
 			return n, err
 		}
-		n += copy(b[n:], part)
-		pos += int64(len(part))
+		n += int(q.Length)
+		pos += q.Length
 	}
 	if n < len(b) {
 		return n, io.EOF

@@ -51,6 +51,7 @@ type scanner struct {
 	}
 
 	// What was found.
+	whole  int // blobs of transactions that have ended
 	ends   []boundary
 	begins []boundary // without a file: where transactions begin
 	blobs  []blobRecord
@@ -80,8 +81,15 @@ func newScanner(file io.ReaderAt, pos int64) *scanner {
 // after returns the scanner as it is after b, and leaves s as it is.
 func (s *scanner) after(b []byte) (*scanner, error) {
 	next := *s
-	next.split, next.ends, next.blobs = slices.Clone(s.split), nil, nil
+	next.split, next.ends, next.blobs, next.whole = slices.Clone(s.split), nil, nil, 0
 	return &next, next.take(b)
+}
+
+// atLastEnd returns the scanner as it was where the last transaction ended.
+func (s *scanner) atLastEnd() *scanner {
+	at := newScanner(s.file, s.ends[len(s.ends)-1].End)
+	at.ends, at.blobs, at.whole = s.ends, s.blobs[:s.whole], s.whole
+	return at
 }
 
 func (s *scanner) partLen() int64 {
@@ -157,6 +165,7 @@ func (s *scanner) pass(b []byte) error {
 			return fmt.Errorf("transaction %v has length %d before it and %d after it", s.tid, s.length, got)
 		}
 		s.ends = append(s.ends, boundary{s.tid, s.offset})
+		s.whole = len(s.blobs)
 		s.part = scanTxn
 	}
 	return nil

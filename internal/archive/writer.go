@@ -1,7 +1,6 @@
 package archive
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -93,6 +92,9 @@ type Writer struct {
 	pending pendingBlobs
 	yields  bool      // another writer was there first
 	looked  time.Time // when it looked for verifications last
+
+	// Buffers for the bytes of a segment, and for its object.
+	content, object reused
 }
 
 // NewWriter returns a writer, which Run starts.
@@ -124,6 +126,9 @@ func (w *Writer) step(ctx context.Context) (more bool, err error) {
 	w.saw(w.file.End(), w.file.Last(), left, w.opt.Now())
 	if w.yields {
 		return false, w.standBy(ctx, current)
+	}
+	if left == 0 {
+		w.content, w.object = nil, nil
 	}
 	switch {
 	case w.file.Last() == 0:
@@ -183,12 +188,16 @@ func (w *Writer) write(ctx context.Context) error {
 	if err := w.fillIn(ctx, h); err != nil {
 		return err
 	}
-	object, err := w.archive.packer.encodeSegment(h, content, list)
+	object, err := w.archive.packer.encodeSegment(h, content, list, w.object.of(int64(len(content))))
 	if err != nil {
 		return err
 	}
+	w.object.is(object)
 	w.save(h.After) // before: after a crash it is known that this node's file had what the segment has
-	_, err = w.archive.store.Put(ctx, h.ID.name(), bytes.NewReader(object))
+	_, err = w.archive.store.Put(ctx, h.ID.name(), objectstore.Memory(object))
+	if err != nil {
+		w.object = nil // who uploads it may not have noticed yet that it is over
+	}
 	if errors.Is(err, objectstore.ErrExists) {
 		return w.wasFirst(ctx, h.ID)
 	}
@@ -198,7 +207,7 @@ func (w *Writer) write(ctx context.Context) error {
 	w.path.own++
 	w.proved++
 	w.path.remember(w.path.Len()-1, h)
-	next.ends, next.blobs = nil, nil
+	next.ends, next.blobs, next.whole = nil, nil, 0
 	w.at, w.scan, w.pending = h.place(), next, pendingBlobs{}
 	w.wrote(h, int64(len(object)), list, w.opt.Now())
 	w.opt.Logger.Debug("archived a part of the data file", "segment", h.ID.Sequence, "generation", h.ID.Generation,
@@ -234,7 +243,7 @@ func (w *Writer) save(next Digest) {
 // cut reads the bytes of the next segment, up to the end of a transaction where that is possible, and returns the
 // scanner as it is after them.
 func (w *Writer) cut() (h *Header, content []byte, next *scanner, err error) {
-	content = make([]byte, min(w.file.End()-w.at.To, max(w.opt.Bytes, bulkBytes)))
+	content = w.content.of(min(w.file.End()-w.at.To, max(w.opt.Bytes, bulkBytes)))
 	if _, err := io.ReadFull(io.NewSectionReader(w.file, w.at.To, int64(len(content))), content); err != nil {
 		return nil, nil, nil, fmt.Errorf(
 			"read %d bytes of the data file at %d for the archive: %w",
@@ -249,10 +258,7 @@ func (w *Writer) cut() (h *Header, content []byte, next *scanner, err error) {
 	to := w.at.To + int64(len(content))
 	if n := len(next.ends); n > 0 && next.ends[n-1].End < to {
 		to = next.ends[n-1].End
-		content = content[:to-w.at.To]
-		if next, err = w.scan.after(content); err != nil {
-			return nil, nil, nil, err
-		}
+		content, next = content[:to-w.at.To], next.atLastEnd()
 	}
 	h = &Header{
 		ID: w.path.ID(w.path.Len()), From: w.at.To, To: to, End: w.at.End, Last: w.at.Last, Highest: w.at.Highest,
