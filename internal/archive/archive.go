@@ -118,47 +118,81 @@ func (a *Archive) header(ctx context.Context, id SegmentID) (*Header, error) {
 // A Segment is a whole segment, verified.
 type Segment struct {
 	*Header
-	Blobs []BlobEntry
-	Bytes []byte // of the data file; nil: they are encrypted and there is no identity
+	Blobs  []BlobEntry
+	Bytes  []byte // of the data file; nil: they were not asked for, or are closed
+	Closed bool   // they are encrypted and there is no identity
 }
 
 // segment reads a segment as a whole.
-func (a *Archive) segment(ctx context.Context, id SegmentID) (*Segment, error) {
-	var fresh spares
-	h, rest, err := a.stored(ctx, id, fresh)
+func (a *Archive) segment(ctx context.Context, id SegmentID) (s *Segment, err error) {
+	r, err := a.store.Read(ctx, id.name(), 0, -1)
 	if err != nil {
 		return nil, err
 	}
-	return a.decode(h, rest, fresh, false)
+	defer func() { err = errors.Join(err, r.Close()) }()
+	return a.decodeSegment(id, r)
 }
 
-// stored reads a segment as it is stored: its header, and in one of the buffers the table and the body.
-func (a *Archive) stored(ctx context.Context, id SegmentID, buffers spares) (h *Header, rest []byte, err error) {
-	r, err := a.store.Read(ctx, id.name(), 0, -1)
-	if err != nil {
-		return nil, nil, err
+// decodeSegment reads a segment as a whole from its object.
+func (a *Archive) decodeSegment(id SegmentID, r io.Reader) (*Segment, error) {
+	var all *bytes.Buffer
+	s, err := a.stream(id, r, func(h *Header) (io.Writer, error) {
+		all = bytes.NewBuffer(make([]byte, 0, h.To-h.From))
+		return all, nil
+	})
+	if err == nil && !s.Closed {
+		s.Bytes = all.Bytes()
 	}
-	defer func() { err = errors.Join(err, r.Close()) }()
+	return s, err
+}
+
+// stream reads a segment from its object, and verifies all of it. Begin, which is told what is to come, returns where
+// the bytes of the data file go: they are verified only when stream has returned. It reads no further than the object
+// goes by its header, and one byte.
+func (a *Archive) stream(id SegmentID, r io.Reader, begin func(*Header) (io.Writer, error)) (*Segment, error) {
+	in := a.packer.buffered(r)
+	defer a.packer.free(in)
 	head := make([]byte, HeaderLen)
-	n, err := io.ReadFull(r, head)
+	n, err := io.ReadFull(in, head)
 	if err != nil && !tooShort(err) {
-		return nil, nil, err
+		return nil, err
 	}
-	if h, err = decodeHeader(id, head[:n]); err != nil {
-		return nil, nil, err
-	}
-	rest = buffers.get(h.TableLen + h.BodyLen)
-	if n, err = io.ReadFull(r, rest); tooShort(err) {
-		err = damaged(id.name(), "it has %d bytes, want %d", HeaderLen+n, h.size())
-	}
+	h, err := decodeHeader(id, head[:n])
 	if err != nil {
-		return nil, nil, err
+		return nil, err
 	}
-	return h, rest, noMore(id, r)
+	to, err := begin(h)
+	if err != nil {
+		return nil, err
+	}
+	s := &Segment{Header: h, Closed: h.Age && len(a.packer.keys.Identities) == 0}
+	table := make([]byte, h.TableLen)
+	if _, err := io.ReadFull(in, table); err != nil {
+		return nil, cutOff(h, err)
+	}
+	if s.Blobs, err = a.decodeBlobs(h, table); err != nil {
+		return nil, err
+	}
+	body := &io.LimitedReader{R: in, N: h.BodyLen}
+	if err := a.packer.unpack(h, body, to); err != nil {
+		return nil, err
+	}
+	if body.N > 0 { // after the end of what is encrypted or compressed
+		return nil, damaged(id.name(), "its body ends %d bytes before its end", body.N)
+	}
+	return s, noMore(id, in)
 }
 
 // tooShort reports whether an error of io.ReadFull says that there are fewer bytes.
 func tooShort(err error) bool { return errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) }
+
+// cutOff is the error for an object that ends too early, or cannot be read.
+func cutOff(h *Header, err error) error {
+	if tooShort(err) {
+		return damaged(h.ID.name(), "it ends before the %d bytes that it has by its header", h.size())
+	}
+	return err
+}
 
 // noMore returns an error where the object of a segment goes on after what its header says.
 func noMore(id SegmentID, r io.Reader) error {
@@ -170,40 +204,6 @@ func noMore(id SegmentID, r io.Reader) error {
 		return damaged(id.name(), "it has more bytes than its header says")
 	}
 	return err
-}
-
-func (a *Archive) decodeSegment(id SegmentID, b []byte) (*Segment, error) {
-	h, err := decodeHeader(id, b)
-	if err != nil {
-		return nil, err
-	}
-	if int64(len(b)) != h.size() {
-		return nil, damaged(id.name(), "it has %d bytes, want %d", len(b), h.size())
-	}
-	return a.decode(h, b[HeaderLen:], nil, true)
-}
-
-// decode verifies the table and the content of a segment, which is in one of the buffers. all: the digest of what is
-// stored is verified, too, which proves nothing more where the content can be read.
-func (a *Archive) decode(h *Header, rest []byte, buffers spares, all bool) (s *Segment, err error) {
-	s = &Segment{Header: h}
-	if s.Blobs, err = a.decodeBlobs(h, rest[:h.TableLen]); err != nil {
-		return nil, err
-	}
-	body := rest[h.TableLen:]
-	closed := h.Age && len(a.packer.keys.Identities) == 0
-	if all || closed {
-		if sum := sumOf(body); sum != h.BodySum {
-			return nil, damaged(h.ID.name(), "its body has digest %x…, want %x…", sum[:4], h.BodySum[:4])
-		}
-	}
-	if closed {
-		return s, nil
-	}
-	if s.Bytes, err = a.packer.unpack(h, body, buffers); err != nil {
-		return nil, damaged(h.ID.name(), "%v", err)
-	}
-	return s, nil
 }
 
 func (a *Archive) decodeBlobs(h *Header, table []byte) ([]BlobEntry, error) {

@@ -3,32 +3,23 @@ package archive
 import (
 	"context"
 	"fmt"
-	"runtime"
+	"io"
 
 	"golang.org/x/sync/errgroup"
 )
 
-// A reader streams the segments of a path, several at a time, in order.
+// A reader streams the segments of a path, several at a time, each in small pieces: of a segment there is never more in
+// memory than what zstd looks back to.
 //
-//	store ── so many reads at a time ──▶ stored bytes ── one a core ──▶ verified content ── in order ──▶ do
-//	              ▲                           │                              │
-//	              └──── buffers of both kinds, used again ◀─────────────────┘
+//	store ──▶ segment 1: decrypt ▶ decompress ▶ digest ▶ into ──┐
+//	store ──▶ segment 2: decrypt ▶ decompress ▶ digest ▶ into ──┴─ verified, in order ──▶ do
 //
-// There are never more than atOnce segments in memory, in either form.
+// Before the first byte of a segment goes on, its header has been proved to follow that of the segment before.
 type reader struct {
-	path     *Path
-	decoding chan struct{} // turns to use a core
-	stored   spares
-	contents spares
-	atOnce   int
-	all      bool // digests, those of what is stored included
-}
-
-func newReader(path *Path, atOnce int, all bool) *reader {
-	return &reader{
-		path: path, atOnce: atOnce, all: all, decoding: make(chan struct{}, runtime.GOMAXPROCS(0)),
-		stored: make(spares, atOnce), contents: make(spares, atOnce),
-	}
+	path   *Path
+	atOnce int
+	// into takes the bytes of a segment, which are verified only when do is called for it; nil: nobody needs them.
+	into func(h *Header) (io.Writer, error)
 }
 
 // A fetched segment, or why there is none.
@@ -37,8 +28,7 @@ type fetched struct {
 	err error
 }
 
-// each calls do with each segment from number first up to n, in order, after it was verified, and that it follows the
-// one before. Its bytes are valid until do returns.
+// each calls do with each segment from number first up to n, in order, after it was verified.
 func (r *reader) each(ctx context.Context, first, n uint64, at Place, do func(i uint64, s *Segment) error) error {
 	ctx, end := context.WithCancel(ctx)
 	defer end()
@@ -46,6 +36,8 @@ func (r *reader) each(ctx context.Context, first, n uint64, at Place, do func(i 
 	g, inner := errgroup.WithContext(ctx)
 	g.Go(func() error {
 		defer close(turns)
+		before := make(chan Place, 1)
+		before <- at
 		for i := first; i < n; i++ {
 			turn := make(chan fetched, 1)
 			select {
@@ -53,12 +45,13 @@ func (r *reader) each(ctx context.Context, first, n uint64, at Place, do func(i 
 			case <-inner.Done():
 				return context.Cause(inner)
 			}
-			id := r.path.ID(i)
+			id, from, to := r.path.ID(i), before, make(chan Place, 1)
 			g.Go(func() error {
-				s, err := r.fetch(inner, id)
+				s, err := r.fetch(inner, id, from, to)
 				turn <- fetched{s, err}
 				return nil
 			})
+			before = to
 		}
 		return nil
 	})
@@ -69,15 +62,8 @@ func (r *reader) each(ctx context.Context, first, n uint64, at Place, do func(i 
 			if f.err != nil {
 				return f.err
 			}
-			if err := f.follows(&at); err != nil {
-				return err
-			}
 			if err := do(i, f.Segment); err != nil {
 				return err
-			}
-			at = f.place()
-			if f.Bytes != nil {
-				r.contents.put(f.Bytes)
 			}
 			i++
 		}
@@ -86,21 +72,49 @@ func (r *reader) each(ctx context.Context, first, n uint64, at Place, do func(i 
 	return g.Wait()
 }
 
-// fetch reads a segment and verifies it. The memory of what is stored is free again when it returns.
-func (r *reader) fetch(ctx context.Context, id SegmentID) (*Segment, error) {
-	h, stored, err := r.path.archive.stored(ctx, id, r.stored)
+// fetch reads a segment, and verifies it. From is where the one before ends, to where this one does.
+func (r *reader) fetch(ctx context.Context, id SegmentID, from <-chan Place, to chan<- Place) (s *Segment, err error) {
+	in, err := r.path.archive.store.Read(ctx, id.name(), 0, -1)
 	if missing(err) {
 		return nil, &LostError{id.name(), fmt.Sprintf("generation %d", r.path.Generation), err}
 	}
 	if err != nil {
 		return nil, err
 	}
-	defer r.stored.put(stored)
-	select {
-	case r.decoding <- struct{}{}:
-		defer func() { <-r.decoding }()
-	case <-ctx.Done():
-		return nil, context.Cause(ctx)
+	s, err = r.path.archive.stream(id, in, func(h *Header) (io.Writer, error) {
+		select {
+		case at := <-from:
+			if err := h.follows(&at); err != nil {
+				return nil, err
+			}
+		case <-ctx.Done():
+			return nil, context.Cause(ctx)
+		}
+		to <- h.place()
+		into := io.Discard
+		if r.into != nil {
+			var err error
+			if into, err = r.into(h); err != nil {
+				return nil, err
+			}
+		}
+		return &until{ctx, into}, nil
+	})
+	if failed := in.Close(); err == nil {
+		err = failed
 	}
-	return r.path.archive.decode(h, stored, r.contents, r.all)
+	return s, err
+}
+
+// until writes as long as a context lasts.
+type until struct {
+	ctx context.Context //nolint:containedctx // of the one call that writes
+	to  io.Writer
+}
+
+func (u *until) Write(b []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.to.Write(b)
 }

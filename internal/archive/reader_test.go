@@ -1,10 +1,12 @@
 package archive
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -38,9 +40,9 @@ func (c *countedReads) Read(ctx context.Context, key string, from, length int64)
 	return c.Store.Read(ctx, key, from, length)
 }
 
-// A buffer is used again only when nobody reads it any more: what do gets stays what the header says until it returns,
-// whatever comes meanwhile. No more segments than was asked for are in memory.
-func TestAReaderUsesBuffersAgainAndNoneThatIsInUse(t *testing.T) {
+// However many segments are read at a time, each is told of in order, after all of its bytes have come, in order, and
+// no more objects are read than was asked for.
+func TestAReaderStreamsSegmentsAndTellsOfThemInOrder(t *testing.T) {
 	a, _ := unequal(t)
 	m, err := a.Moment(t.Context(), Latest, false)
 	if err != nil {
@@ -49,60 +51,87 @@ func TestAReaderUsesBuffersAgainAndNoneThatIsInUse(t *testing.T) {
 	for atOnce := 1; atOnce <= 4; atOnce++ {
 		synctest.Test(t, func(t *testing.T) {
 			counted := &countedReads{Store: a.store}
-			m.archive = &Archive{store: counted, packer: a.packer}
-			r, last := newReader(m.Path, atOnce, atOnce%2 == 0), uint64(0)
+			own := &codecs{enc: a.packer.enc, dec: a.packer.dec} // what is used again stays in the bubble
+			m.archive = &Archive{store: counted, packer: &packer{codecs: own}}
+			var mu sync.Mutex
+			contents, last := map[SegmentID]*bytes.Buffer{}, uint64(0)
+			r := &reader{path: m.Path, atOnce: atOnce, into: func(h *Header) (io.Writer, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				contents[h.ID] = new(bytes.Buffer)
+				return contents[h.ID], nil
+			}}
 			err := r.each(t.Context(), 0, m.Segments, Place{}, func(i uint64, s *Segment) error {
 				synctest.Wait() // until all that may go on without this has gone on
 				last = i
 				if begun := counted.begun.Load(); begun > int64(i)+int64(atOnce) {
 					return fmt.Errorf("segment %d: %d have been read", i, begun)
 				}
-				if sum := sumOf(s.Bytes); sum != s.Range {
-					return fmt.Errorf("segment %d: its bytes have changed", i)
+				mu.Lock()
+				defer mu.Unlock()
+				if s.ID != m.ID(i) || sumOf(contents[s.ID].Bytes()) != s.Range {
+					return fmt.Errorf("segment %d: %v has other bytes", i, s.ID)
 				}
-				return unused(r.contents, s.Bytes)
+				return nil
 			})
 			if err != nil || last != m.Segments-1 {
 				t.Errorf("%d at once: ended after segment %d of %d: %v", atOnce, last, m.Segments, err)
-			}
-			if len(r.contents) == 0 || len(r.stored) == 0 {
-				t.Errorf("%d at once: no buffer is left to be used again", atOnce)
 			}
 		})
 	}
 }
 
-// unused returns an error where b is one of the spares.
-func unused(s spares, b []byte) error {
-	for range len(s) {
-		spare := <-s
-		if &spare[:1][0] == &b[0] {
-			return errors.New("the bytes of a segment are free for the next one")
-		}
-		s.put(spare)
+// Of a segment that does not follow the one before nothing goes on, and what is damaged is not told of.
+func TestAReaderStopsBeforeWhatDoesNotFollow(t *testing.T) {
+	a, disk := unequal(t)
+	m, err := a.Moment(t.Context(), Latest, false)
+	if err != nil {
+		t.Fatal(err)
 	}
-	return nil
+	path := func(i uint64) string { return "/archive/" + m.ID(i).name() }
+	other := func(tb testing.TB) []byte { // with a header that is right by itself, and that claims the whole file
+		tb.Helper()
+		h, err := m.Header(tb.Context(), 3)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		forged := *h
+		forged.From, forged.To = 0, h.To-h.From
+		b, err := a.packer.encodeSegment(&forged, make([]byte, forged.To), nil, nil)
+		if err != nil {
+			tb.Fatal(err)
+		}
+		return b
+	}
+	whole := readFile(t, disk, path(3))
+	damaged := bytes.Clone(whole)
+	damaged[len(damaged)-9] ^= 1
+	for what, content := range map[string][]byte{"another segment": other(t), "damaged": damaged} {
+		overwrite(t, disk, path(3), content)
+		began := atomic.Bool{}
+		r := &reader{path: m.Path, atOnce: 4, into: func(h *Header) (io.Writer, error) {
+			if h.From == 0 && h.ID == m.ID(3) {
+				began.Store(true)
+			}
+			return io.Discard, nil
+		}}
+		told := uint64(0)
+		err := r.each(t.Context(), 0, m.Segments, Place{}, func(i uint64, _ *Segment) error { told = i; return nil })
+		var format *FormatError
+		if !errors.As(err, &format) || told != 2 || began.Load() {
+			t.Errorf("%s: told of %d, its bytes came: %v, %v", what, told, began.Load(), err)
+		}
+	}
 }
 
-func TestSparesAreOfTheLengthThatIsAskedFor(t *testing.T) {
-	s := make(spares, 1)
-	s.put(make([]byte, 10))
-	s.put(make([]byte, 20)) // there is no room for it
-	if b := s.get(4); len(b) != 4 || cap(b) != 10 {
-		t.Errorf("got %d of %d bytes", len(b), cap(b))
+func overwrite(tb testing.TB, disk vfs.FS, path string, content []byte) {
+	tb.Helper()
+	if err := vfs.WriteFileAtomic(disk, path, ".new", func(f vfs.File) error {
+		_, err := f.WriteAt(content, 0)
+		return err
+	}); err != nil {
+		tb.Fatal(err)
 	}
-	s.put(make([]byte, 10))
-	if b := s.get(11); len(b) != 11 {
-		t.Errorf("got %d bytes", len(b))
-	}
-	if len(s) != 0 {
-		t.Error("a buffer that is too small is kept")
-	}
-	var none spares
-	if b := none.get(3); len(b) != 3 {
-		t.Errorf("got %d bytes", len(b))
-	}
-	none.put(make([]byte, 3))
 }
 
 // A segment whose object ends before or after what its header says is damaged.
@@ -118,12 +147,7 @@ func TestASegmentHasTheLengthThatItsHeaderSays(t *testing.T) {
 		"one byte more":     append(whole[:len(whole):len(whole)], 0),
 		"one segment twice": append(whole[:len(whole):len(whole)], whole...),
 	} {
-		if err := vfs.WriteFileAtomic(disk, path, ".new", func(f vfs.File) error {
-			_, err := f.WriteAt(content, 0)
-			return err
-		}); err != nil {
-			t.Fatal(err)
-		}
+		overwrite(t, disk, path, content)
 		r, err := a.Verify(t.Context(), 1, nil)
 		if err != nil || len(r.Problems) == 0 {
 			t.Errorf("%s: verify finds nothing wrong: %v", what, err)
@@ -134,8 +158,8 @@ func TestASegmentHasTheLengthThatItsHeaderSays(t *testing.T) {
 	}
 }
 
-// The digest of what is stored is verified where that is all that proves something, and by a verification.
-func TestTheDigestOfWhatIsStoredIsVerified(t *testing.T) {
+// What is verified is what can be read: the content, or what is stored where that is closed.
+func TestTheDigestOfWhatIsStoredIsVerifiedWhereContentIsClosed(t *testing.T) {
 	p, err := newPacker(Keys{})
 	if err != nil {
 		t.Fatal(err)
@@ -145,16 +169,29 @@ func TestTheDigestOfWhatIsStoredIsVerified(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	h.BodySum[0] ^= 1
-	a := &Archive{packer: p}
-	if s, err := a.decode(h, b[HeaderLen:], nil, false); err != nil || sumOf(s.Bytes) != h.Range {
-		t.Errorf("content that is right is not believed: %v", err)
+	body := b[int64(len(b))-h.BodyLen:]
+	unpack := func(h Header, body []byte) error {
+		return p.unpack(&h, &io.LimitedReader{R: bytes.NewReader(body), N: h.BodyLen}, io.Discard)
 	}
-	if _, err := a.decode(h, b[HeaderLen:], nil, true); err == nil {
-		t.Error("a verification does not find it")
+	closed, wrong := *h, *h
+	closed.Age = true
+	wrong.BodySum[0] ^= 1
+	wrongContent := *h
+	wrongContent.Range[0] ^= 1
+	longer := *h
+	longer.To--
+	for what, err := range map[string]error{"open": unpack(*h, body), "closed": unpack(closed, body),
+		"content proves more": unpack(wrong, body)} {
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
-	h.Age = true
-	if _, err := a.decode(h, b[HeaderLen:], nil, false); err == nil {
-		t.Error("it is not found where the content cannot be read")
+	wrong.Age = true
+	for what, err := range map[string]error{"closed": unpack(wrong, body), "open": unpack(wrongContent, body),
+		"too long": unpack(longer, body), "cut off": unpack(*h, body[:len(body)-1]),
+		"closed, cut off": unpack(closed, body[:len(body)-1])} {
+		if format := (*FormatError)(nil); !errors.As(err, &format) {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }

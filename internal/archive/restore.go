@@ -201,23 +201,48 @@ func (r *restore) fillData(ctx context.Context) error {
 		return err
 	}
 	r.report.Done, r.report.Reused = min(at.To, r.Size), min(at.To, r.Size)
-	return newReader(r.Path, r.opt.AtOnce, false).each(ctx, first, r.Segments, at, func(i uint64, s *Segment) error {
-		if s.Bytes == nil {
-			return fmt.Errorf("%v: %w", s.ID, ErrNoIdentity)
-		}
-		if s.From > r.Size {
-			return damaged(s.ID.name(), "it begins at %d, and the file ends at %d", s.From, r.Size)
-		}
-		b := s.Bytes[:min(s.To, r.Size)-s.From]
-		if _, err := r.part.WriteAt(b, s.From); err != nil {
-			return fmt.Errorf("write the restored file: %w", err)
-		}
-		vfs.WriteBack(r.part, s.From, int64(len(b))) // the disk works while the next segments come
+	segments := &reader{path: r.Path, atOnce: r.opt.AtOnce, into: r.content}
+	return segments.each(ctx, first, r.Segments, at, func(i uint64, s *Segment) error {
 		r.restoreBlobs(ctx, i, s.Blobs)
-		r.report.Done = s.From + int64(len(b))
+		r.report.Done = min(s.To, r.Size)
 		r.tell()
 		return nil
 	})
+}
+
+// content returns where the bytes of a segment go. What is written before it is verified is in a file that has not its
+// name yet, and who goes on with that verifies it again.
+func (r *restore) content(h *Header) (io.Writer, error) {
+	if h.Age && len(r.archive.packer.keys.Identities) == 0 {
+		return nil, fmt.Errorf("%v: %w", h.ID, ErrNoIdentity)
+	}
+	if h.From > r.Size {
+		return nil, damaged(h.ID.name(), "it begins at %d, and the file ends at %d", h.From, r.Size)
+	}
+	return &pieces{file: r.part, at: h.From, begun: h.From, end: min(h.To, r.Size), last: h.To}, nil
+}
+
+// pieces are the bytes of a segment that go into the file up to its end. The disk begins with them as they come.
+type pieces struct {
+	file      vfs.File
+	at, begun int64
+	end, last int64
+}
+
+const writeBack = 4 << 20 // with how much the disk begins
+
+func (p *pieces) Write(b []byte) (int, error) {
+	if part := b[:max(0, min(int64(len(b)), p.end-p.at))]; len(part) > 0 {
+		if _, err := p.file.WriteAt(part, p.at); err != nil {
+			return 0, fmt.Errorf("write the restored file: %w", err)
+		}
+	}
+	p.at += int64(len(b))
+	if p.at-p.begun >= writeBack || p.at == p.last {
+		vfs.WriteBack(p.file, p.begun, p.at-p.begun)
+		p.begun = p.at
+	}
+	return len(b), nil
 }
 
 func (r *restore) tell() {

@@ -130,7 +130,7 @@ func (v *verifier) generation(ctx context.Context, n uint64) error {
 	if first >= p.shared() && first == p.shared() && at != m.Start {
 		v.report.problem(damaged(generationName(n), "its parts do not end where it begins"))
 	}
-	err = newReader(p, v.atOnce, true).each(ctx, first, p.Len(), at, func(i uint64, s *Segment) error {
+	err = (&reader{path: p, atOnce: v.atOnce}).each(ctx, first, p.Len(), at, func(i uint64, s *Segment) error {
 		at = s.place()
 		if i+1 == p.shared() && at != m.Start {
 			v.report.problem(damaged(generationName(n), "its parts do not end where it begins"))
@@ -138,7 +138,7 @@ func (v *verifier) generation(ctx context.Context, n uint64) error {
 		v.seen[s.ID] = at
 		v.report.Segments++
 		v.report.Bytes += s.To - s.From
-		v.report.Encrypted = v.report.Encrypted || s.Bytes == nil
+		v.report.Encrypted = v.report.Encrypted || s.Closed
 		return v.blobsOf(ctx, s)
 	})
 	if err != nil {
