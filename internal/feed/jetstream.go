@@ -11,7 +11,6 @@ import (
 	"github.com/nats-io/nats.go"
 	"github.com/nats-io/nats.go/jetstream"
 
-	"github.com/zrsd/zrsd/internal/pause"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -68,8 +67,6 @@ func OpenJetStream(ctx context.Context, address string, trouble func(error)) (*J
 	return s, nil
 }
 
-var errNotOurs = errors.New("the stream cannot be continued")
-
 // resume asks the stream for its last message.
 func (s *JetStream) resume(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, natsWait)
@@ -85,15 +82,15 @@ func (s *JetStream) resume(ctx context.Context) error {
 	}
 	msg, err := stream.GetMsg(ctx, state.LastSeq)
 	if errors.Is(err, jetstream.ErrMsgNotFound) {
-		return fmt.Errorf("%w: stream %s no longer has its last message, which is the cursor: use a new stream, with "+
-			"limits that keep at least one message", errNotOurs, s.stream)
+		return fmt.Errorf("%v %w: it no longer has its last message, which is the cursor: use a new stream, with "+
+			"limits that keep at least one message", s, errFinal)
 	}
 	if err != nil {
 		return fmt.Errorf("read message %d of stream %s: %w", state.LastSeq, s.stream, err)
 	}
 	if s.last, err = zodb.ParseTid(msg.Header.Get(tidHeader)); err != nil || msg.Subject != s.subject {
-		return fmt.Errorf("%w: message %d of stream %s, of subject %.100q, is no transaction: a feed needs a stream "+
-			"of its own", errNotOurs, state.LastSeq, s.stream, msg.Subject)
+		return fmt.Errorf("%v %w: message %d, of subject %.100q, is no transaction: a feed needs a stream of its own",
+			s, errFinal, state.LastSeq, msg.Subject)
 	}
 	return nil
 }
@@ -111,51 +108,13 @@ func (s *JetStream) Put(ctx context.Context, lines []Line) error {
 				"choose objects with --class", line.Tid, size, s.conn.MaxPayload())
 		}
 	}
-	for retry := firstRetry; ; retry = min(2*retry, lastRetry) {
-		err := s.publish(ctx, lines)
-		if err == nil {
-			return nil
-		}
-		s.trouble(fmt.Errorf("publish to stream %s, asking it where it is: %w", s.stream, err))
-		before := s.last
-		for err = s.resume(ctx); err != nil; err = s.resume(ctx) {
-			if errors.Is(err, errNotOurs) {
-				return err
-			}
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-			s.trouble(fmt.Errorf("ask stream %s, trying again in %v: %w", s.stream, retry, err))
-			pause.For(ctx, retry)
-			retry = min(2*retry, lastRetry)
-		}
-		if lines, err = s.rest(before, lines); err != nil || len(lines) == 0 {
-			return err
-		}
-		if s.last == before { // the stream answers, and takes nothing
-			pause.For(ctx, retry)
-			if ctx.Err() != nil {
-				return context.Cause(ctx)
-			}
-		} else {
-			retry = firstRetry
-		}
-	}
+	return publishAll(ctx, s, lines, s.trouble)
 }
 
-// rest returns the lines that the stream does not have yet.
-func (s *JetStream) rest(before zodb.Tid, lines []Line) ([]Line, error) {
-	if s.last == before {
-		return lines, nil
-	}
-	for i := range lines {
-		if lines[i].Tid == s.last {
-			return lines[i+1:], nil
-		}
-	}
-	return nil, fmt.Errorf("%w: the last message of stream %s is transaction %v, which this feed has not published: "+
-		"is there another feed? Each needs a stream of its own", errNotOurs, s.stream, s.last)
-}
+func (s *JetStream) position() zodb.Tid { return s.last }
+
+// String is of fmt.Stringer.
+func (s *JetStream) String() string { return "stream " + s.stream }
 
 // publish sends lines, each as the next one of the stream, and waits until all are stored. On an error some may be.
 func (s *JetStream) publish(ctx context.Context, lines []Line) error {
