@@ -16,7 +16,7 @@ PROMTOOL     ?= $(GO) tool -modfile=packaging/prometheus/promtool.mod promtool
 STATICCHECK  := honnef.co/go/tools/cmd/staticcheck@v0.8.2
 
 .DEFAULT_GOAL := build
-.PHONY: help versitygw build generate alerts demo test race end-to-end vet lint fuzz mutants bench benchcmp release reproducible packages wheel container helm longrun blobcache soak venv tools fmt clean
+.PHONY: help versitygw kafka build generate alerts demo test race end-to-end vet lint fuzz mutants bench benchcmp release reproducible packages wheel container helm longrun blobcache soak venv tools fmt clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,10 +39,17 @@ $(BIN)/versitygw: Makefile
 	GOBIN=$(BIN) $(GO) install $(VERSITYGW)
 	@touch $@
 
-race: versitygw ## all packages except the end-to-end tests, with the race detector
+kafka: $(BIN)/kafka/fetched ## bin/kafka, the broker of the tests, by Maven; without Maven these are skipped
+
+$(BIN)/kafka/fetched: internal/feed/kafkatest/pom.xml
+	@if command -v mvn >/dev/null; then rm -rf $(@D) && \
+		mvn -q -B -f $< dependency:copy-dependencies -DoutputDirectory=$(@D) && touch $@; \
+	else echo "there is no mvn: tests with Kafka are skipped"; fi
+
+race: versitygw kafka ## all packages except the end-to-end tests, with the race detector
 	$(GO) test -race -timeout 15m $$($(GO) list $(PKG) | grep -v /integration)
 
-end-to-end: venv versitygw ## real zrsd processes, faults and Python peers
+end-to-end: venv versitygw kafka ## real zrsd processes, faults and Python peers
 	@mkdir -p $(BIN) && rm -f $(BIN)/run-again.txt
 	ZRSD_RUN_AGAIN=$(BIN)/run-again.txt $(GO) test -timeout 20m -parallel 4 ./integration/...; status=$$?; \
 		if [ -f $(BIN)/run-again.txt ]; then cat $(BIN)/run-again.txt; fi; exit $$status

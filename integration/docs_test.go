@@ -103,6 +103,8 @@ var notRun = map[string]string{
 		"it needs a store of Amazon; script blobs.txtar tries it with a folder",
 	"reports.md: nats stream add ZODB --subjects zodb.main --storage file --retention limits --defaults": "it goes " +
 		"on until it is interrupted, and needs a NATS server; TestAFeedToJetStream… has one",
+	"reports.md: kafka-topics.sh --bootstrap-server kafka.example:9092 --create --topic zodb --partitions 1": "it " +
+		"goes on without end; TestAFeedToKafkaThatIsKilledMissesAndRepeatsNothing does it",
 	"reports.md: zrsd feed db2.example:5001 --after latest --follow --output changes.jsonl": "it goes on " +
 		"until it is " +
 		"interrupted; the tests of the feed try it",

@@ -38,6 +38,11 @@ and --to keep a cursor, which counts from the second start on:
   --to nats://HOST:PORT/STREAM/SUBJECT
                          publishes into a stream of NATS JetStream that nobody else writes, whose last
                          message is the cursor: each transaction is there exactly once
+  --to kafka://HOST:PORT[,HOST:PORT…]/TOPIC
+                         writes into partition 0 of a topic of Kafka that nobody else writes, and the
+                         cursor into topic TOPIC-zrsd-cursor, in one transaction of Kafka: who reads
+                         with read_committed sees each transaction exactly once. kafka+tls:// is with
+                         TLS, USER:PASSWORD@ with a password: see docs/reports.md
 
 Without one of these it writes to standard output, and its reader keeps the tid of the last line.
 
@@ -68,7 +73,8 @@ func feedCommand() *cobra.Command {
 		Example: "  zrsd feed db2:5001 --after latest --follow --output changes.jsonl\n" +
 			"  zrsd feed --data var/Data.fs --after 2026-01-31 --class 'plone.app.*' --states\n" +
 			"  zrsd feed db2:5001 --follow --http https://index.example/zodb --cursor index.cursor\n" +
-			"  zrsd feed db2:5001 --follow --to nats://nats.example:4222/ZODB/zodb.main",
+			"  zrsd feed db2:5001 --follow --to nats://nats.example:4222/ZODB/zodb.main\n" +
+			"  zrsd feed db2:5001 --follow --to kafka://kafka.example:9092/zodb",
 		Args: func(cmd *cobra.Command, args []string) error {
 			if opt.data != "" {
 				return arguments()(cmd, args)
@@ -92,8 +98,7 @@ func feedCommand() *cobra.Command {
 	flags.StringVar(&opt.output, "output", "", "append to `FILE`, which is the cursor, too")
 	flags.StringVar(&opt.http, "http", "", "post CloudEvents to `URL`")
 	flags.StringVar(&opt.cursor, "cursor", "", "`FILE` of the cursor, for --http")
-	flags.StringVar(&opt.to, "to", "", "publish into a stream of NATS JetStream: nats://HOST:PORT/STREAM/SUBJECT as "+
-		"`URL`")
+	flags.StringVar(&opt.to, "to", "", "publish into a stream of NATS JetStream or a topic of Kafka, of this `URL`")
 	pathVar(flags, &opt.data, "data", "read this `Data.fs`")
 	pathVar(flags, &opt.blobs, "blobs", "its blob `DIR`, for names and sizes of blobs")
 	flags.StringVarP(&opt.storage, "storage", "S", "", "`NAME` of the storage, where there are several")
@@ -131,8 +136,8 @@ func (opt *feedOptions) check() error {
 	switch {
 	case opt.output != "" && opt.http+opt.to != "", opt.http != "" && opt.to != "":
 		return errors.New("--output, --http and --to are different places: leave all but one out, or run several feeds")
-	case opt.to != "" && !strings.HasPrefix(opt.to, "nats://") && !strings.HasPrefix(opt.to, "tls://"):
-		return fmt.Errorf("--to %q: give nats://HOST:PORT/STREAM/SUBJECT", opt.to)
+	case opt.to != "" && opt.publisher() == nil:
+		return fmt.Errorf("--to %.100q: give nats://HOST:PORT/STREAM/SUBJECT or kafka://HOST:PORT/TOPIC", opt.to)
 	case (opt.http == "") != (opt.cursor == ""):
 		return errors.New("--http and --cursor belong together: give both")
 	case opt.data == "" && opt.blobs != "":
@@ -162,11 +167,7 @@ func (opt *feedOptions) open(ctx context.Context, out io.Writer) (sink feed.Sink
 	trouble := func(err error) { fmt.Fprintf(opt.log, "zrsd: %v\n", err) }
 	switch {
 	case opt.to != "":
-		s, err := feed.OpenJetStream(ctx, opt.to, trouble)
-		if err != nil {
-			return nil, nil, err
-		}
-		return s, s.Close, nil
+		return opt.publisher()(ctx, opt.to, trouble)
 	case opt.output != "":
 		f, err := feed.OpenFile(vfs.OS{}, opt.output)
 		if err != nil {
@@ -180,6 +181,32 @@ func (opt *feedOptions) open(ctx context.Context, out io.Writer) (sink feed.Sink
 		}, nothing, nil
 	}
 	return feed.Writer{To: out}, nothing, nil
+}
+
+// A publisher opens the place of an address.
+type publisher func(ctx context.Context, address string, trouble func(error)) (feed.Sink, func() error, error)
+
+// publisher returns what opens the address of --to, nil for an unknown scheme.
+func (opt *feedOptions) publisher() publisher {
+	switch scheme, _, _ := strings.Cut(opt.to, "://"); scheme {
+	case "nats", "tls":
+		return func(ctx context.Context, to string, trouble func(error)) (feed.Sink, func() error, error) {
+			s, err := feed.OpenJetStream(ctx, to, trouble)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, s.Close, nil
+		}
+	case "kafka", "kafka+tls":
+		return func(ctx context.Context, to string, trouble func(error)) (feed.Sink, func() error, error) {
+			s, err := feed.OpenKafka(ctx, to, trouble)
+			if err != nil {
+				return nil, nil, err
+			}
+			return s, s.Close, nil
+		}
+	}
+	return nil
 }
 
 // read feeds from a file.

@@ -5,7 +5,8 @@
 //	                                                      ├─ Writer  standard output: the reader keeps the cursor
 //	                                                      ├─ File    the last whole line is the cursor
 //	                                                      ├─ HTTP    CloudEvents; the cursor is a file of its own
-//	                                                      └─ JetStream   the last message is the cursor
+//	                                                      ├─ JetStream   the last message is the cursor
+//	                                                      └─ Kafka   the cursor is in the transaction of the data
 //
 // # Cursor
 //
