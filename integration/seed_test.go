@@ -84,3 +84,35 @@ func TestRandomKillsOfBothSidesWhileSeedingLeaveAPrefixOfThePrimary(t *testing.T
 	stop(t, secondary)
 	mustBeIdentical(t, source, target)
 }
+
+// A seed takes parts from two nodes at once, one of which is killed and started again in the middle, and later the one
+// whose data file is taken, so that the other one goes on in its place.
+func TestASeedFromTwoNodesGoesOnWhicheverIsKilled(t *testing.T) {
+	d := seededRand(t)
+	source, second, target := newSite(t, true), newSite(t, true), newSite(t, true)
+	last := ownHistory(t, source, 1500)
+	addr, other := freeAddress(t), freeAddress(t)
+	limited := []string{"--seed-rate", "4000000", "--replicate-to"}
+	follows := append(append([]string{"--replicate-from", addr}, limited...), other)
+	primary := start(t, "primary", source, append(limited, addr)...)
+	secondary := start(t, "secondary", second, append(follows, "--seed-threshold", "0")...)
+	mustReach(t, secondary, last)
+	takes := append([]string{"--replicate-from", addr, "--seed-from", addr + "," + other}, asItIs...)
+	for range rounds(4) {
+		third := launch(t, "secondary", target, takes...)
+		moment(within(t), d, 300*time.Millisecond)
+		kill(t, secondary)
+		moment(within(t), d, 300*time.Millisecond)
+		secondary = start(t, "secondary", second, follows...)
+		kill(t, primary)
+		moment(within(t), d, 300*time.Millisecond)
+		primary = start(t, "primary", source, append(limited, addr)...)
+		kill(t, third)
+		mustBePrefix(t, target, source)
+	}
+	third := start(t, "secondary", target, takes...)
+	mustReach(t, third, last)
+	stop(t, third)
+	mustBeIdentical(t, source, target)
+	mustBeSound(t, target)
+}

@@ -154,6 +154,8 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 	parts := l.seed.parts
 	defer context.AfterFunc(ctx, func() { parts.fail(context.Cause(ctx)) })()
 	var lanes sync.WaitGroup
+	others := s.askOthers(ctx, l, blobs)
+	defer others.stop()
 	for _, f := range l.seed.lanes {
 		lanes.Go(func() {
 			if err := recovered.Do(l.log, "reading what the primary sends", f.run); err != nil {
@@ -169,6 +171,7 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 		parts.giveBack(part)
 	}
 	l.seed.close()
+	others.parts.stop()
 	lanes.Wait()
 	lost := parts.failed()
 	ending, cancel := outliving(ctx, closeTimeout)

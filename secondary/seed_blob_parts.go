@@ -32,6 +32,7 @@ type blobRanges struct {
 	todo   []*largeBlob
 	open   map[*largeBlob]bool
 	staged []zodb.StagedBlob
+	again  []*blobRange // which other nodes were asked for and have not given
 }
 
 // A blobRange is a part of a blob that was asked for.
@@ -44,6 +45,17 @@ type blobRange struct {
 func (q *blobRanges) deal() (*blobRange, error) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if n := len(q.again); n > 0 {
+		r := q.again[n-1]
+		q.again = q.again[:n-1]
+		return r, nil
+	}
+	return q.following(false)
+}
+
+// following returns the next range of what was not asked for yet, only if there is nothing of it here where that is to
+// be missing.
+func (q *blobRanges) following(missing bool) (*blobRange, error) {
 	if len(q.todo) == 0 {
 		return nil, nil //nolint:nilnil // all have been dealt
 	}
@@ -52,6 +64,9 @@ func (q *blobRanges) deal() (*blobRange, error) {
 		if err := q.begin(l); err != nil {
 			return nil, &localError{err}
 		}
+	}
+	if missing && l.next < l.kept {
+		return nil, nil //nolint:nilnil // nothing now
 	}
 	r := &blobRange{of: l}
 	r.BlobRequest = protocol.BlobRequest{Oid: l.Oid, Tid: l.Tid, Offset: l.next, Length: min(blobPart, l.size-l.next)}
@@ -104,19 +119,83 @@ func (q *blobRanges) close() {
 // rest gets what is missing of large blobs, on several streams at a time.
 func (b *seedBlobs) rest(streams []*protocol.RangeStream, large []*largeBlob) ([]zodb.StagedBlob, error) {
 	q := &blobRanges{st: b.s.st, todo: large, open: make(map[*largeBlob]bool)}
+	done := make(chan struct{})
 	var g errgroup.Group
-	for _, stream := range streams {
+	for i, stream := range streams {
 		g.Go(func() error {
-			err := (&blobLane{q: q, stream: stream}).run()
-			if err != nil {
-				b.close() // wakes the others
+			if i == 0 {
+				defer close(done)
 			}
-			return err
+			return b.awake((&blobLane{q: q, stream: stream}).run())
 		})
 	}
+	for _, o := range b.sources {
+		g.Go(func() error { return b.awake(o.borrow(done, sourceAhead, q.lend)) })
+	}
 	err := g.Wait()
+	if err == nil { // what the others did not give
+		err = (&blobLane{q: q, stream: streams[0]}).run()
+	}
 	q.close()
 	return q.staged, err
+}
+
+// awake wakes who reads from the streams when one of them has failed.
+func (b *seedBlobs) awake(err error) error {
+	if err != nil {
+		b.close()
+	}
+	return err
+}
+
+// lend is deal for another node. What was kept here is compared with what the node has whose data file is taken.
+func (q *blobRanges) lend(bool) (loan, error) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	r, err := q.following(true)
+	if r == nil || err != nil {
+		return nil, err
+	}
+	return &rangeLoan{blobRange: r, q: q}, nil
+}
+
+// A rangeLoan is a range of a blob.
+type rangeLoan struct {
+	*blobRange
+	q    *blobRanges
+	size int64
+	data []byte
+}
+
+func (l *rangeLoan) blob(bare bool) *protocol.BlobRequest {
+	r := l.BlobRequest
+	r.Bare = bare
+	return &r
+}
+
+func (l *rangeLoan) request(bare bool) any { return l.blob(bare) }
+
+func (l *rangeLoan) receive(from *protocol.RangeStream) (n int64, err error) {
+	l.size, l.data, err = from.ReceiveBlob(l.blob(false), nil)
+	return int64(len(l.data)), err
+}
+
+func (l *rangeLoan) same(proof *protocol.RangeStream) (bool, error) {
+	same, err := proof.CompareBlob(l.blob(true), l.size, l.data)
+	return same && l.size == l.of.size, err
+}
+
+func (l *rangeLoan) use() error {
+	if _, err := l.of.part.WriteAt(l.data, l.Offset); err != nil {
+		return &localError{err}
+	}
+	return l.q.done(l.of)
+}
+
+func (l *rangeLoan) refuse() {
+	l.q.mu.Lock()
+	defer l.q.mu.Unlock()
+	l.q.again = append(l.q.again, l.blobRange)
 }
 
 // A blobLane is a stream on which ranges of blobs come.

@@ -1,14 +1,11 @@
 package secondary
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"sync"
-
-	"golang.org/x/sync/errgroup"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/protocol"
@@ -23,8 +20,6 @@ const (
 	blobsAhead = 8
 	// blobStreams is on how many streams large blobs come.
 	blobStreams = 3
-	// blobWriters is how many small blobs are written at a time.
-	blobWriters = 4
 )
 
 // A seedBlobs gets the blobs of transactions that come as parts of the data file, on streams of their own.
@@ -33,6 +28,8 @@ type seedBlobs struct {
 	l *link
 
 	own bool // the blob directory has blobs already; they are kept where the primary has the same
+
+	sources []*blobSource
 
 	mu      sync.Mutex
 	streams []*protocol.RangeStream // none: they are not open yet
@@ -153,47 +150,6 @@ func request(stream *protocol.RangeStream, revisions []filestorage.BlobID, lengt
 		}
 	}
 	return stream.Flush()
-}
-
-// small stages the blobs that are no longer than what is asked for at first, and returns the others.
-func (b *seedBlobs) small(stream *protocol.RangeStream, revisions []filestorage.BlobID) (
-	staged []zodb.StagedBlob, large []*largeBlob, err error) {
-	if err := request(stream, revisions, smallBlob); err != nil {
-		return nil, nil, &remoteError{err}
-	}
-	list := make([]zodb.StagedBlob, len(revisions))
-	var writers errgroup.Group
-	writers.SetLimit(blobWriters)
-	for i, r := range revisions {
-		size, data, e := stream.ReceiveBlob(&protocol.BlobRequest{Oid: r.Oid, Tid: r.Tid, Length: smallBlob}, nil)
-		switch {
-		case e != nil:
-			err = &remoteError{e}
-		case size > b.s.maxBlob():
-			err = &remoteError{&protocol.TooLargeError{
-				What: "blob", Tid: r.Tid, Oid: r.Oid, Size: size, Max: b.s.maxBlob(),
-			}}
-		case size > int64(len(data)):
-			large = append(large, &largeBlob{BlobID: r, size: size, begin: data})
-		case size != protocol.NoBlob:
-			writers.Go(func() (err error) {
-				list[i], err = b.s.st.StageBlob(r.Oid, r.Tid, bytes.NewReader(data))
-				return err
-			})
-		}
-		if err != nil {
-			break
-		}
-	}
-	if e := writers.Wait(); e != nil && err == nil {
-		err = &localError{e}
-	}
-	for _, one := range list {
-		if one != nil {
-			staged = append(staged, one)
-		}
-	}
-	return staged, large, err
 }
 
 // maxBlob is the largest blob that is taken.

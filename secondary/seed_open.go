@@ -25,6 +25,7 @@ type seedLink struct {
 	open     func(context.Context) (net.Conn, error) // one more of them
 	patience time.Duration                           // for what was asked for on a stream for blobs
 	forBlobs int                                     // how many streams there may be for these
+	sources  []*seedSource
 	lanes    []*lane
 	parts    *partQueue
 	from     int64
@@ -51,6 +52,8 @@ func (s *Secondary) openSeed(ctx context.Context, session *yamux.Session, w *pro
 	first, most := s.lanes(), s.lanes()
 	if !slices.Contains(w.Capabilities, protocol.RangesAtOnce) {
 		first, most, l.forBlobs = 1, min(most, protocol.RangeStreamsOneByOne-1), 1
+	} else {
+		l.sources = s.sources(header, w.StorageID)
 	}
 	taken, err := l.begin(ctx, first, most, at.wire, s.seedThreshold())
 	if err != nil || !taken {

@@ -8,7 +8,8 @@ import (
 )
 
 // A partQueue is what is missing of a data file, in parts. Several streams ask for parts at a time and put in what has
-// come, in any order; the storage takes them in the order of the file. Of what was dealt and not taken there is never
+// come, in any order; the storage takes them in the order of the file. Parts that another node is asked for are lent:
+// the storage never waits for one while nobody else has anything to do. Of what was dealt and not taken there is never
 // more than ahead: all of that may come to be in memory, where the disk is slow. It grows while the storage has to
 // wait, as for a long line, and shrinks by what is there already when the storage comes for it. Its methods may be
 // called concurrently.
@@ -16,6 +17,7 @@ type partQueue struct {
 	copy *SeedCopy // nil: none
 	now  func() time.Time
 	most int64         // bound of ahead
+	low  int64         // likewise, from below
 	fits time.Duration // how often ahead is fitted
 
 	mu    sync.Mutex
@@ -29,7 +31,11 @@ type partQueue struct {
 	taken int64            // what is before it was given to the storage
 	ready map[int64][]byte // verified parts that were not taken, by where they begin
 	free  [][]byte
-	err   error // why there are no more; set once
+
+	lent    map[int64]int64          // the lengths of parts that other nodes are asked for, by where they begin
+	refused []*protocol.RangeRequest // parts that those have not given
+	starved bool                     // the storage waits for the next part
+	err     error                    // why there are no more; set once
 }
 
 // Bounds of what is asked for ahead of the storage.
@@ -46,8 +52,8 @@ const (
 func newPartQueue(from, end int64, roundTrip time.Duration, begin *SeedCopy, now func() time.Time) *partQueue {
 	most := min(minAhead+int64(1.5*laneRate*roundTrip.Seconds()), maxAhead)
 	q := &partQueue{
-		copy: begin, now: now, most: most, fits: max(roundTrip, fitEvery), ahead: min(most, firstAhead),
-		since: now(), end: end, next: from, taken: from, ready: make(map[int64][]byte),
+		copy: begin, now: now, most: most, low: minAhead, fits: max(roundTrip, fitEvery), ahead: min(most, firstAhead),
+		since: now(), end: end, next: from, taken: from, ready: make(map[int64][]byte), lent: make(map[int64]int64),
 	}
 	q.moved = sync.NewCond(&q.mu)
 	return q
@@ -65,7 +71,7 @@ func (q *partQueue) fit(ready int) {
 	case q.waits:
 		q.ahead = min(q.ahead*3/2, q.most)
 	case q.least > spareParts:
-		q.ahead = max(q.ahead-int64(q.least-spareParts)*seedPart, minAhead)
+		q.ahead = max(q.ahead-int64(q.least-spareParts)*seedPart, q.low)
 	}
 	q.since, q.waits, q.least = now, false, len(q.ready)
 }
@@ -77,13 +83,25 @@ func (q *partQueue) settle(end int64) {
 	q.end = end
 }
 
-// deal returns the next part to ask for. Nil: there is none, or, where it must not wait, none now.
+// widen makes room for parts that other nodes are asked for.
+func (q *partQueue) widen(bytes int64) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.low, q.ahead, q.most = min(q.low+bytes, maxAhead), min(q.ahead+bytes, maxAhead), min(q.most+bytes, maxAhead)
+}
+
+// deal returns the next part to ask for. Nil: there is none, or, where it must not wait, none now. Who may wait has
+// nothing else to do, and is given what is lent if the storage waits for that.
 func (q *partQueue) deal(wait bool) *protocol.RangeRequest {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	for q.err == nil && q.next < q.end {
-		r := &protocol.RangeRequest{From: q.next, Length: min(seedPart, q.end-q.next)}
-		if r.From+r.Length <= q.taken+q.ahead {
+	for q.err == nil && (q.next < q.end || len(q.lent) > 0 || len(q.refused) > 0) {
+		if n := len(q.refused); n > 0 {
+			r := q.refused[n-1]
+			q.refused = q.refused[:n-1]
+			return r
+		}
+		if r := q.following(q.end); r != nil {
 			if q.copy.has(r.From) {
 				r.Bare, r.Length = true, min(r.Length, q.copy.Size-r.From)
 			}
@@ -93,9 +111,51 @@ func (q *partQueue) deal(wait bool) *protocol.RangeRequest {
 		if !wait {
 			break
 		}
+		if length, is := q.lent[q.taken]; is && q.starved {
+			delete(q.lent, q.taken)
+			return &protocol.RangeRequest{From: q.taken, Length: length}
+		}
 		q.moved.Wait()
 	}
 	return nil
+}
+
+// following returns what is to be asked for next, of what is before an end. Nil: nothing now.
+func (q *partQueue) following(end int64) *protocol.RangeRequest {
+	r := &protocol.RangeRequest{From: q.next, Length: min(seedPart, q.end-q.next)}
+	if r.Length <= 0 || r.From+r.Length > min(end, q.taken+q.ahead) {
+		return nil
+	}
+	return r
+}
+
+// lend is deal for a node that has the file up to an end. What is in the copy is not asked of it.
+func (q *partQueue) lend(wait bool, end int64) *protocol.RangeRequest {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	for q.err == nil && q.next < min(q.end, end) {
+		if r := q.following(end); r != nil && !q.copy.has(r.From) {
+			q.next += r.Length
+			q.lent[r.From] = r.Length
+			return r
+		}
+		if !wait || q.next+min(seedPart, q.end-q.next) > end {
+			break
+		}
+		q.moved.Wait()
+	}
+	return nil
+}
+
+// refuse says that a part that was lent is not to be had there.
+func (q *partQueue) refuse(r *protocol.RangeRequest) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	if _, is := q.lent[r.From]; is { // nobody else was asked for it meanwhile
+		delete(q.lent, r.From)
+		q.refused = append(q.refused, r)
+		q.moved.Broadcast()
+	}
 }
 
 // room returns a buffer for a part, which may be too small.
@@ -111,10 +171,15 @@ func (q *partQueue) room() []byte {
 	return buf
 }
 
-// put puts in a part that begins at an offset.
+// put puts in a part that begins at an offset. One that somebody else was asked for as well may be there already.
 func (q *partQueue) put(from int64, data []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	delete(q.lent, from)
+	if _, there := q.ready[from]; there || from < q.taken {
+		q.keep(data)
+		return
+	}
 	q.ready[from] = data
 	q.moved.Broadcast()
 }
@@ -125,6 +190,7 @@ func (q *partQueue) take() []byte {
 	defer q.mu.Unlock()
 	for q.taken < q.end {
 		if data, is := q.ready[q.taken]; is {
+			q.starved = false
 			q.fit(len(q.ready))
 			delete(q.ready, q.taken)
 			q.taken += int64(len(data))
@@ -134,7 +200,10 @@ func (q *partQueue) take() []byte {
 		if q.err != nil {
 			break
 		}
-		q.waits = true
+		if q.waits = true; !q.starved {
+			q.starved = true
+			q.moved.Broadcast()
+		}
 		q.moved.Wait()
 	}
 	return nil
@@ -144,6 +213,10 @@ func (q *partQueue) take() []byte {
 func (q *partQueue) giveBack(buf []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	q.keep(buf)
+}
+
+func (q *partQueue) keep(buf []byte) {
 	if len(q.free) < spareParts {
 		q.free = append(q.free, buf)
 	}

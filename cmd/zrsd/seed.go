@@ -18,7 +18,8 @@ const seedHelp = `Makes Data.fs, and the blob directory, a copy of those of the 
 which may be a primary or a secondary, and ends when it has everything that this node had at the
 beginning. What is there already is kept if it is the beginning of the same history. Data.fs is taken
 as it is, in large parts. An interrupted seed is resumed by the next call, or by zrsd secondary, which
-does the same by itself and then stays.
+does the same by itself and then stays. With several ADDR the copy is that of the first one that answers,
+and the others give parts at the same time, where they are the same: the digest of each part is the first one's.
 
 With --from-files DIR, a folder with another copy of that node's Data.fs and blobs (a backup that was
 restored, an rsync, a copy of the files of a running server), only digests are fetched of what is right
@@ -36,7 +37,7 @@ type seedCommandOptions struct {
 func seedCommand() *cobra.Command {
 	opt := seedCommandOptions{timeout: time.Minute}
 	cmd := &cobra.Command{
-		Use:     "seed --from ADDR --data Data.fs [--blobs DIR] [--from-files DIR]",
+		Use:     "seed --from ADDR[,ADDR] --data Data.fs [--blobs DIR] [--from-files DIR]",
 		Short:   "copy a node's storage, without staying its secondary",
 		Long:    seedHelp,
 		Example: "  zrsd seed --from db1:5000 --data copy/Data.fs --blobs copy/blobs",
@@ -47,7 +48,8 @@ func seedCommand() *cobra.Command {
 	}
 	flags := cmd.Flags()
 	flags.SortFlags = false
-	flags.StringVar(&opt.from, "from", "", "admin or replication `ADDR` of the node")
+	flags.StringVar(&opt.from, "from", "",
+		"admin or replication `ADDR[,ADDR]` of the node, and of others that have the same")
 	pathVar(flags, &opt.config.Data, "data", "the `Data.fs`")
 	pathVar(flags, &opt.config.Blobs, "blobs", "the blob `DIR`")
 	pathVar(flags, &opt.files, "from-files", "`DIR` with another copy of that node's files, of which is taken what is "+
@@ -76,6 +78,9 @@ func (opt *seedCommandOptions) run(ctx context.Context, out, terminal io.Writer)
 	}
 	c := opt.config
 	c.ReplicateFrom, c.TLS = list, opt.tls.files()
+	if len(list) > 1 {
+		c.SeedFrom = list
+	}
 	c.Heartbeat, c.DrainTimeout = node.DefaultHeartbeat, node.DefaultDrainTimeout
 	c.MaxSecondaries, c.SeedThreshold = node.DefaultMaxSecondaries, 1
 	c.ReadyLag, c.MaxRecord = node.DefaultReadyLag, node.DefaultMaxRecord
