@@ -64,7 +64,7 @@ func (f *archiveFlags) register(flags *pflag.FlagSet, reads bool) {
 			"how many objects are read at a time, `N`; each takes up to 64 MiB of memory",
 		)
 	}
-	flags.Int64Var(&f.rate, "rate", 0, "limit of `BYTES` per second, both ways; 0 for none")
+	bytesVar(flags, &f.rate, "rate", 0, "limit of `BYTES` per second, both ways; 0 for none")
 	flags.BoolVar(&f.json, "json", false, "print the result as JSON")
 }
 

@@ -27,7 +27,7 @@ type restoreFlags struct {
 func (f *restoreFlags) register(flags *pflag.FlagSet) {
 	flags.StringVar(&f.url, "archive", "", "`URL` of the archive, for the scenario "+restore.Name)
 	pathVar(flags, &f.identity, "identity", "`FILE` with age identities, for an archive that is encrypted")
-	flags.Int64Var(&f.rate, "rate", 0, "limit of `BYTES` per second that are read from the archive; 0 for none")
+	bytesVar(flags, &f.rate, "rate", 0, "limit of `BYTES` per second that are read from the archive; 0 for none")
 	flags.StringVar(&f.node, "node", "", "`ADDR` of a node whose history is compared with what is restored")
 	pathVar(flags, &f.secretFile, "secret-file", "`FILE` with the shared secret of the replication, for --node")
 }

@@ -11,7 +11,7 @@ import (
 var flagForms = map[string]string{
 	"duration": "give a time such as 500ms, 30s or 2h",
 	"int":      "give a whole number",
-	"int64":    "give a whole number",
+	"bytes":    "give a number of bytes, such as 64KB, 10MB or 1GB",
 	"float64":  "give a number",
 	"bool":     "give true or false",
 }

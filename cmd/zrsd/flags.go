@@ -95,11 +95,11 @@ func (f *nodeFlags) register(cmd *cobra.Command) {
 func registerCopies(flags *pflag.FlagSet, c *node.Config) {
 	flags.IntVar(&c.MaxSeeds, "max-seeds", node.DefaultMaxSeeds,
 		"limit of secondaries that take the data file as it is, at a time")
-	flags.Int64Var(&c.SeedRate, "seed-rate", 0, "limit of what they get together, in `BYTES` per second; "+
+	bytesVar(flags, &c.SeedRate, "seed-rate", 0, "limit of what they get together, in `BYTES` per second; "+
 		"0: none")
-	flags.Int64Var(&c.MaxDiffs, "max-diffs", node.DefaultMaxDiffs,
+	bytesVar(flags, &c.MaxDiffs, "max-diffs", node.DefaultMaxDiffs,
 		"limit of `BYTES` that one of them gets in a turn while others wait for theirs; 0: none")
-	flags.Int64Var(&c.SeedThreshold, "seed-threshold", node.DefaultSeedThreshold,
+	bytesVar(flags, &c.SeedThreshold, "seed-threshold", node.DefaultSeedThreshold,
 		"by how many `BYTES` a primary's data file must be longer for this node to take it as it is; 0: never")
 	flags.BoolVar(&c.SeedCompress, "compress", false,
 		"have the primary compress what it sends of its files as they are: for a thin line")
@@ -111,7 +111,7 @@ func registerCopies(flags *pflag.FlagSet, c *node.Config) {
 
 // registerBlobs adds the flags of where blobs are beside the blob directory.
 func registerBlobs(flags *pflag.FlagSet, b *node.BlobConfig) {
-	flags.Int64Var(&b.CacheSize, "blob-cache-size", 0, "target size of the blob directory, in `BYTES`: other blobs "+
+	bytesVar(flags, &b.CacheSize, "blob-cache-size", 0, "target size of the blob directory, in `BYTES`: other blobs "+
 		"are fetched when somebody asks; 0: it has all blobs")
 	flags.IntVar(&b.CacheCheck, "blob-cache-size-check", node.DefaultBlobCheck,
 		"how many `PERCENT` of it come before it is looked what is too much")
@@ -135,7 +135,7 @@ func registerVerify(flags *pflag.FlagSet, c *node.Config) {
 	v := &c.Verify
 	flags.DurationVar(&v.Interval, "verify-interval", node.DefaultVerifyInterval,
 		"how often the storage is verified; 0 for never")
-	flags.Int64Var(&v.Rate, "verify-rate", node.DefaultVerifyRate,
+	bytesVar(flags, &v.Rate, "verify-rate", node.DefaultVerifyRate,
 		"limit of `BYTES` that a verification reads per second; 0 for none")
 	flags.DurationVar(&v.Blobs, "verify-blobs", node.DefaultVerifyBlobs,
 		"how long ago a blob must have been verified to be read again")
@@ -155,8 +155,8 @@ func registerArchive(flags *pflag.FlagSet, a *node.ArchiveConfig) {
 func registerArchiveHow(flags *pflag.FlagSet, a *node.ArchiveConfig) {
 	flags.DurationVar(&a.Interval, "archive-interval", node.DefaultArchiveInterval,
 		"how long what was committed may wait to be archived")
-	flags.Int64Var(&a.Bytes, "archive-bytes", node.DefaultArchiveBytes, "with how many `BYTES` it does not wait")
-	flags.Int64Var(
+	bytesVar(flags, &a.Bytes, "archive-bytes", node.DefaultArchiveBytes, "with how many `BYTES` it does not wait")
+	bytesVar(flags,
 		&a.Rate,
 		"archive-rate",
 		0,

@@ -77,7 +77,7 @@ func healCommand() *cobra.Command {
 	pathVar(flags, &opt.blobs, "blobs", "its blob `DIR`")
 	flags.StringVar(&opt.from, "from", "", "admin or replication `ADDR` of the other node, for --data")
 	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication, for --from")
-	flags.Int64Var(&opt.rate, "rate", 0, "limit of `BYTES` read per second; 0 for none; default: the node's, or none")
+	bytesVar(flags, &opt.rate, "rate", 0, "limit of `BYTES` read per second; 0 for none; default: the node's, or none")
 	flags.BoolVar(&opt.verbose, "verbose", false, "log what happens to standard error, for --data")
 	opt.register(flags)
 	return cmd

@@ -74,8 +74,8 @@ func secondaryCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&f.config.SharedBlobs, "blobs-shared", false,
 		"--blobs is the primary's own directory: no blobs are sent, nothing is written there")
 	cmd.Flags().DurationVar(&readyLag, "ready-lag", readyLag, "lag up to which /readyz answers yes")
-	cmd.Flags().Int64Var(&maxRecord, "max-record", node.DefaultMaxRecord, "size limit of a record, in `BYTES`")
-	cmd.Flags().Int64Var(&maxFrame, "max-frame", node.DefaultMaxFrame,
+	bytesVar(cmd.Flags(), &maxRecord, "max-record", node.DefaultMaxRecord, "size limit of a record, in `BYTES`")
+	bytesVar(cmd.Flags(), &maxFrame, "max-frame", node.DefaultMaxFrame,
 		"size limit of a frame, in `BYTES`: the metadata of a transaction")
 	return cmd
 }

@@ -98,10 +98,10 @@ func (opt *serveOptions) registerFrom(flags *pflag.FlagSet) {
 		"the storage is here")
 	pathVar(flags, &opt.from.Identity, "identity", "`FILE` with age identities, for an archive that is encrypted")
 	pathVar(flags, &opt.cache, "cache", "`DIR` in which a part of the archive is kept; of this process only")
-	flags.Int64Var(&opt.from.Size, "cache-size", node.DefaultViewSize, "how many `BYTES` of the data file are kept in "+
+	bytesVar(flags, &opt.from.Size, "cache-size", node.DefaultViewSize, "how many `BYTES` of the data file are kept in "+
 		"--cache")
-	flags.Int64Var(&opt.blobCache, "blob-cache-size", node.DefaultViewSize, "likewise, of blobs")
-	flags.Int64Var(&opt.from.Rate, "from-archive-rate", 0, "limit of `BYTES` per second; 0 for none")
+	bytesVar(flags, &opt.blobCache, "blob-cache-size", node.DefaultViewSize, "likewise, of blobs")
+	bytesVar(flags, &opt.from.Rate, "from-archive-rate", 0, "limit of `BYTES` per second; 0 for none")
 }
 
 // checkFrom reports what makes no sense about it, and makes the folder of the cache.

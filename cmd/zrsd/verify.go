@@ -81,7 +81,7 @@ func verifyCommand() *cobra.Command {
 	flags.BoolVar(&opt.allBlobs, "all-blobs", false, "read all blobs, also those that were read not long ago")
 	flags.StringSliceVar(&opt.peers, "peer", nil, "`ADDR[,ADDR]` of other nodes to compare a Data.fs with")
 	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication, for --peer")
-	flags.Int64Var(&opt.rate, "rate", 0, "limit of `BYTES` read per second; 0 for none; default: the node's, or none")
+	bytesVar(flags, &opt.rate, "rate", 0, "limit of `BYTES` read per second; 0 for none; default: the node's, or none")
 	flags.DurationVar(&opt.reclaim, "reclaim-age", verify.DefaultReclaimAge,
 		"how old temporary files of zrsd must be to be removed; 0 for never")
 	opt.register(flags)
