@@ -215,15 +215,12 @@ func (r *blockReader) leave(rest []byte) error {
 // work has the current records of a block visited.
 func (r *blockReader) work(ctx context.Context, worker int, b *block) error {
 	var cur CurrentRecord // one for all: what is visited is valid until the visit ends
+	b.records = r.e.index.current(b.records)
 	for i := range b.records {
 		if i%1024 == 0 && ctx.Err() != nil {
 			return context.Cause(ctx)
 		}
-		rec := &b.records[i]
-		if pos, ok := r.e.index.get(rec.Oid); !ok || pos != rec.pos {
-			continue
-		}
-		if err := r.one(worker, b, rec, &cur); err != nil {
+		if err := r.one(worker, b, &b.records[i], &cur); err != nil {
 			return err
 		}
 	}

@@ -57,6 +57,24 @@ func (x *index) len() int { return int(x.n.Load()) }
 func (x *index) get(oid zodb.Oid) (pos int64, ok bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
+	return x.lookUp(oid)
+}
+
+// current leaves of records those that are the current ones of their objects.
+func (x *index) current(records []blockRecord) []blockRecord {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	left := records[:0]
+	for i := range records {
+		if pos, ok := x.lookUp(records[i].Oid); ok && pos == records[i].pos {
+			left = append(left, records[i])
+		}
+	}
+	return left
+}
+
+// lookUp is get with mu held.
+func (x *index) lookUp(oid zodb.Oid) (pos int64, ok bool) {
 	i := x.find(oid)
 	if i < 0 {
 		return 0, false
