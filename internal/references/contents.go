@@ -114,18 +114,24 @@ func (c *Contents) Names(i int) (module, name []byte) {
 	return m.Module.Of(c.Record), m.Name.Of(c.Record)
 }
 
-// mention adds one and returns its number.
-func (c *Contents) mention(m Mention) int32 {
-	c.Mentions = append(c.Mentions, m)
-	return int32(len(c.Mentions))
+// mention adds one, to be filled where it is, and returns its number.
+func (c *Contents) mention(kind MentionKind, at, end int) (*Mention, int32) {
+	c.Mentions = append(c.Mentions, Mention{})
+	m := &c.Mentions[len(c.Mentions)-1]
+	m.Kind, m.At, m.End = kind, at, end
+	return m, int32(len(c.Mentions))
+}
+
+// named adds a mention with both names.
+func (c *Contents) named(kind MentionKind, at, end int, module, name Span) int32 {
+	m, number := c.mention(kind, at, end)
+	m.Module, m.Name = module, name
+	return number
 }
 
 func (c *Contents) literal(at, end int, module, name []byte) int32 {
-	return c.mention(Mention{
-		Kind: Literal, At: at, End: end,
-		Module: Span{uint32(at + 1), uint32(len(module))},
-		Name:   Span{uint32(at + 2 + len(module)), uint32(len(name))},
-	})
+	return c.named(Literal, at, end, Span{uint32(at + 1), uint32(len(module))},
+		Span{uint32(at + 2 + len(module)), uint32(len(name))})
 }
 
 // again is a class from the memo, which is a mention of its own: another class may be wanted there.
@@ -133,13 +139,13 @@ func (c *Contents) again(class int32, at, end int) int32 {
 	if class <= 0 || class >= multiBase {
 		return class
 	}
-	first := c.Mentions[class-1]
-	if first.Kind != Again {
-		first.First = int(class - 1)
+	m, number := c.mention(Again, at, end)
+	first := &c.Mentions[class-1]
+	m.Module, m.Name, m.First = first.Module, first.Name, int(class-1)
+	if first.Kind == Again {
+		m.First = first.First
 	}
-	return c.mention(Mention{
-		Kind: Again, At: at, End: end, Module: first.Module, Name: first.Name, First: first.First,
-	})
+	return number
 }
 
 // tuple returns the class of a tuple of these items.
@@ -169,7 +175,7 @@ func (c *Contents) mentioned(class int32) int {
 	if class < 0 {
 		p := &c.pairs[-class-1]
 		if p.mention == 0 {
-			p.mention = c.mention(Mention{Kind: Names, At: p.at, End: p.end, Module: p.first, Name: p.second})
+			p.mention = c.named(Names, p.at, p.end, p.first, p.second)
 		}
 		class = p.mention
 	}

@@ -121,3 +121,21 @@ func TestContentsHaveTheReferencesOfScan(t *testing.T) {
 		}
 	}
 }
+
+// BenchmarkRead reads a small persistent mapping with three references and a text, in protocol 3.
+func BenchmarkRead(b *testing.B) {
+	record := []byte("\x80\x03cpersistent.mapping\nPersistentMapping\nq\x00.\x80\x03}q\x01X\x04\x00\x00\x00dataq\x02}q\x03(")
+	for _, name := range "abc" {
+		record = append(record, "X\x01\x00\x00\x00"+string(name)+"C\x08\x00\x00\x00\x00\x00\x00\x12\x34h\x00\x86Q"...)
+	}
+	record = append(record, "X\x04\x00\x00\x00textX\xc8\x00\x00\x00"+strings.Repeat("text", 50)+"us."...)
+	var s Scanner
+	var c Contents
+	b.SetBytes(int64(len(record)))
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := s.Read(record, &c); err != nil {
+			b.Fatal(err)
+		}
+	}
+}

@@ -120,9 +120,9 @@ func (s *Scanner) make(op byte) {
 		s.push(other)
 	case 0x93: // STACK_GLOBAL
 		name, module := s.pop(), s.pop()
-		v := value{kind: global}
+		v := value{shape: shape{kind: global}}
 		if s.in != nil {
-			v.class = s.in.mention(Mention{Kind: Stack, At: s.op, End: s.pos, Module: module.text, Name: name.text})
+			v.class = s.in.named(Stack, s.op, s.pos, module.text, name.text)
 		}
 		s.stack = append(s.stack, v)
 	case 0x92: // NEWOBJ_EX
@@ -151,14 +151,9 @@ func (s *Scanner) literal(op byte) {
 	case 0x8b: // LONG4
 		s.take(s.uint(4))
 	case 'c': // GLOBAL
-		k.kind = global
 		module, name := s.line(), s.line()
-		if string(module) == "_codecs" && string(name) == "encode" {
-			k.kind = encode
-		}
-		if s.in != nil {
-			k.class = s.in.literal(s.op, s.pos, module, name)
-		}
+		s.pushGlobal(module, name)
+		return
 	case 'i': // INST
 		module, name := s.line(), s.line()
 		s.popMark()
@@ -166,11 +161,11 @@ func (s *Scanner) literal(op byte) {
 			s.in.literal(s.op, s.pos, module, name)
 		}
 	case 'U', 'C': // SHORT_BINSTRING, SHORT_BINBYTES
-		k = s.spanned(bytes, s.uint(1))
+		k = s.spanned(byteString, s.uint(1))
 	case 'T', 'B': // BINSTRING, BINBYTES
-		k = s.spanned(bytes, s.uint(4))
+		k = s.spanned(byteString, s.uint(4))
 	case 0x8e: // BINBYTES8
-		k = s.spanned(bytes, s.uint(8))
+		k = s.spanned(byteString, s.uint(8))
 	case 0x96: // BYTEARRAY8
 		s.take(s.uint(8))
 	case 0x8c: // SHORT_BINUNICODE
@@ -180,11 +175,23 @@ func (s *Scanner) literal(op byte) {
 	case 0x8d: // BINUNICODE8
 		k = s.spanned(text, s.uint(8))
 	case 'S': // STRING
-		k = bytes(unquote(s.line()))
+		k = byteString(unquote(s.line()))
 	case 'V': // UNICODE
 		k = latin(unescape(s.line()))
 	default:
 		s.fail("opcode 0x%02x is not known", op)
 	}
 	s.stack = append(s.stack, k)
+}
+
+// pushGlobal pushes the class, or the function, that the opcode before pos names.
+func (s *Scanner) pushGlobal(module, name []byte) {
+	v := value{shape: shape{kind: global}}
+	if string(module) == "_codecs" && string(name) == "encode" {
+		v.kind = encode
+	}
+	if s.in != nil {
+		v.class = s.in.literal(s.op, s.pos, module, name)
+	}
+	s.stack = append(s.stack, v)
 }

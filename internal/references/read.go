@@ -2,6 +2,7 @@ package references
 
 import (
 	"encoding/binary"
+	"slices"
 	"strconv"
 
 	"github.com/zrsd/zrsd/zodb"
@@ -73,20 +74,29 @@ func (s *Scanner) spanned(of func([]byte) value, n uint64) value {
 	return v
 }
 
-// bytes is the value of a string of bytes.
-func bytes(b []byte) value {
+// byteString is the value of a string of bytes.
+func byteString(b []byte) value {
 	if len(b) != 8 {
 		return value{}
 	}
-	return value{oid: zodb.Oid(binary.BigEndian.Uint64(b)), kind: oid}
+	return value{oid: zodb.Oid(binary.BigEndian.Uint64(b)), shape: shape{kind: oid}}
 }
+
+// Other lengths of a text in UTF-8 matter to nobody.
+const (
+	shortestCodec = len("latin1")
+	longestOid    = 2 * 8
+)
 
 // text is the value of a string of characters in UTF-8.
 func text(b []byte) value {
-	if len(b) > 2*8 || len(b) < len("latin1") {
+	switch {
+	case len(b) > longestOid || len(b) < shortestCodec:
 		return value{}
+	case len(b) > 8 && !slices.ContainsFunc(b, func(c byte) bool { return c > 0x7f }):
+		return value{} // as most names
 	}
-	var room [2 * 8]byte
+	var room [longestOid]byte
 	one := room[:0]
 	for _, c := range string(b) {
 		if c > 0xff {
@@ -100,7 +110,7 @@ func text(b []byte) value {
 // latin is the value of a string of characters, one byte for each. It is an oid only when all are ASCII; others can be
 // encoded to one.
 func latin(b []byte) value {
-	v := bytes(b)
+	v := byteString(b)
 	if string(b) == "latin1" || string(b) == "latin-1" {
 		v.kind = codec
 	}

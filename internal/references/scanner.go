@@ -44,8 +44,13 @@ type value struct {
 	oid   zodb.Oid
 	text  Span
 	class int32
-	kind  kind
-	form  byte
+	shape
+}
+
+// A shape is a part of a value: the compiler keeps a value in registers only as long as it has four fields at most.
+type shape struct {
+	kind kind
+	form byte
 }
 
 // unpackLimit is how large a compressed record may be inside. Tests have less.
@@ -62,6 +67,7 @@ type Scanner struct {
 	err   error
 	op    int       // offset of the current opcode
 	in    *Contents // nil: only oids are wanted
+	slow  bool      // each opcode by step: for tests
 }
 
 // Scan reads records of zc.zlibstorage, too. It appends to oids the objects that the record refers to, in its order;
@@ -92,6 +98,9 @@ func (s *Scanner) begin(record []byte) {
 func (s *Scanner) pickle() value {
 	s.stack, s.marks = s.stack[:0], s.marks[:0]
 	for s.err == nil {
+		if !s.slow {
+			s.quick()
+		}
 		s.op = s.pos
 		op := s.byte()
 		if op == opStop {
@@ -124,7 +133,7 @@ func (s *Scanner) refer(id value) {
 	}
 }
 
-func (s *Scanner) push(k kind) { s.stack = append(s.stack, value{kind: k}) }
+func (s *Scanner) push(k kind) { s.stack = append(s.stack, value{shape: shape{kind: k}}) }
 
 // pop takes the uppermost value, which must not stand below a mark.
 func (s *Scanner) pop() value {
@@ -214,7 +223,7 @@ func (s *Scanner) tupleOf(n int) {
 func (s *Scanner) reduce() {
 	args, function := s.pop(), s.pop()
 	if function.kind == encode && (args.kind == encodable || args.kind == both) {
-		s.stack = append(s.stack, value{oid: args.oid, kind: oid})
+		s.stack = append(s.stack, value{oid: args.oid, shape: shape{kind: oid}})
 		return
 	}
 	s.push(other)
