@@ -41,11 +41,17 @@ type Unread struct {
 
 // Census counts classes. A Limit of examples is shown of each mismatch.
 func (s *Survey) Census(ctx context.Context, limit int) (*Census, error) {
+	suspect := s.anySuspect()
+	if suspect || len(s.findings.unread) > 0 { // paths are shown
+		if err := s.connect(ctx); err != nil {
+			return nil, err
+		}
+	}
 	c := &Census{
 		Path: s.st.Path(), LastTid: s.st.LastTid(), Objects: s.findings.records - int64(len(s.findings.gone)),
 		Bytes: s.findings.bytes, Unread: s.unread(limit), Classes: s.counts(), Mismatches: []Mismatch{},
 	}
-	if !s.anySuspect() {
+	if !suspect {
 		return c, nil
 	}
 	var err error
@@ -59,10 +65,10 @@ func (s *Survey) counts() []ClassCount {
 		if !s.exists(number) {
 			continue
 		}
-		own, _ := s.class(number)
+		own := s.classes[number]
 		c := &counts[own]
 		c.Objects++
-		c.Bytes += int64(s.sizes[number])
+		c.Bytes += s.sizes.of(number)
 		if len(c.First) < shownOids {
 			c.First = append(c.First, s.oids.oid(number))
 		}

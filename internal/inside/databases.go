@@ -74,7 +74,7 @@ func (s *Survey) appendCross(list []CrossReference, c cross, limit int) []CrossR
 	if len(list) >= limit {
 		return list
 	}
-	own, _ := s.class(c.from)
+	own := s.classes[c.from]
 	r := CrossReference{
 		From: s.oids.oid(c.from), FromClass: s.name(own), FromPath: s.path(c.from), To: c.to,
 	}

@@ -278,12 +278,12 @@ func (d *differ) same(oid zodb.Oid) bool {
 }
 
 func (s *Survey) className(number uint32) string {
-	own, _ := s.class(number)
+	own := s.classes[number]
 	return s.name(own)
 }
 
 func (s *Survey) version(oid zodb.Oid, p presence, state bool) *Version {
-	v := &Version{Class: s.className(p.number), Bytes: int64(s.sizes[p.number])}
+	v := &Version{Class: s.className(p.number), Bytes: s.sizes.of(p.number)}
 	v.Tid, _ = s.st.GetTid(oid)
 	v.Time = v.Tid.Time().UTC()
 	if p.rooted {

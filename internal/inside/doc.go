@@ -8,17 +8,17 @@
 // Objects are numbered by their oids, ascending:
 //
 //	oids      a page of bits for each 4,096 oids, where they are dense; else a sorted list
+//	said      4 bytes   in the pass what the record and the first reference say; then by which object it is reached
 //	class     2 bytes   what the record says
-//	believed  2 bytes   what the first reference says that was met
-//	size      4 bytes   of the record in the file
-//	edges     4 bytes   where the list of its references begins: distances of numbers, of 1 to 5 bytes each
+//	size      2 bytes   of the record in the file; what does not fit is in a map
+//	edges     4 bytes   where the list of its references begins: distances of ascending numbers, of 1 to 5 bytes each
 //
-// During the pass the index of the storage, with 9 bytes, is in memory as well; afterwards parent (4 bytes), by which
-// an object is reached from the root on a shortest way. That makes less than 30 bytes for an object with three
-// references.
+// The index of the storage, with 9 bytes, is in memory as well. That makes 30 bytes for an object with three references
+// to objects anywhere. Where only classes are asked for, the references are not kept, and that is 17 bytes. They are
+// read again, without the classes, if there is something to show the path of.
 //
-// A reference that believes another class than the first one did, or than the record has, makes its target suspect. A
-// second pass, only where there are suspects, lists who believes what.
+// A reference that believes another class than the first one did, or than the record has, makes its target suspect. One
+// more pass, only where there are suspects, lists who believes what.
 //
 // # Rewriting
 //

@@ -1,9 +1,16 @@
 package inside
 
 import (
+	"context"
 	"encoding/binary"
 	"errors"
+	"slices"
 	"sync"
+
+	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/recovered"
+	"github.com/zrsd/zrsd/internal/references"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // edgeChunk is how much memory a worker takes at a time for lists of references.
@@ -11,8 +18,8 @@ const edgeChunk = 256 << 10
 
 var errTooManyEdges = errors.New("the references of this storage take more than the 4 GiB that can be kept of them")
 
-// edges are the lists of references of all objects: how many, and for each the distance from the number before, the
-// first from that of the object itself.
+// edges are the lists of references of all objects, ascending: how many, and for each the distance from the number
+// before, the first from that of the object itself.
 type edges struct {
 	at     []uint32 // by number: where the list begins, 0 for none
 	mu     sync.Mutex
@@ -32,16 +39,16 @@ type edgeWriter struct {
 	buf   []byte
 }
 
-// add keeps the references of an object.
+// add keeps the references of an object, which it sorts.
 func (w *edgeWriter) add(from uint32, to []uint32) error {
 	if len(to) == 0 {
 		return nil
 	}
+	slices.Sort(to)
 	w.buf = binary.AppendUvarint(w.buf[:0], uint64(len(to)))
-	last := int64(from)
-	for _, t := range to {
-		w.buf = binary.AppendVarint(w.buf, int64(t)-last)
-		last = int64(t)
+	w.buf = binary.AppendVarint(w.buf, int64(to[0])-int64(from))
+	for i, t := range to[1:] {
+		w.buf = binary.AppendUvarint(w.buf, uint64(t-to[i]))
 	}
 	if len(w.buf) > edgeChunk/4 {
 		w.mu.Lock()
@@ -75,6 +82,49 @@ func (w *edgeWriter) next() error {
 	return nil
 }
 
+// connect reads the references, where the survey was made without them.
+func (s *Survey) connect(ctx context.Context) error {
+	if s.edges != nil {
+		return nil
+	}
+	s.edges = newEdges(s.oids.count)
+	workers := make([]connector, s.opt.Workers)
+	for i := range workers {
+		workers[i] = connector{Survey: s, edges: edgeWriter{edges: s.edges}}
+	}
+	return s.visit(ctx, func(worker int, r *filestorage.CurrentRecord) error { return workers[worker].visit(r) })
+}
+
+// A connector is a worker of connect.
+type connector struct {
+	*Survey
+	scanner references.Scanner
+	edges   edgeWriter
+	oids    []zodb.Oid
+	to      []uint32
+}
+
+func (w *connector) visit(r *filestorage.CurrentRecord) error {
+	number, ok := w.Survey.oids.number(r.Oid)
+	if !ok || r.Data == nil || r.Err != nil {
+		return nil //nolint:nilerr // told by the first pass
+	}
+	err := recovered.Do(w.opt.Logger, "reading the references of an object", func() (err error) {
+		w.oids, err = w.scanner.Scan(r.Data, w.oids[:0])
+		return err
+	})
+	if err != nil {
+		return nil //nolint:nilerr // likewise
+	}
+	w.to = w.to[:0]
+	for _, oid := range w.oids {
+		if to, ok := w.Survey.oids.number(oid); ok {
+			w.to = append(w.to, to)
+		}
+	}
+	return w.edges.add(number, w.to)
+}
+
 // of appends the numbers that an object refers to.
 func (e *edges) of(from uint32, to []uint32) []uint32 {
 	at := e.at[from]
@@ -83,13 +133,13 @@ func (e *edges) of(from uint32, to []uint32) []uint32 {
 	}
 	b := e.chunks[at/edgeChunk][at%edgeChunk:]
 	count, n := binary.Uvarint(b)
-	last := int64(from)
-	for range count {
-		b = b[n:]
-		var distance int64
-		distance, n = binary.Varint(b)
-		last += distance
-		to = append(to, uint32(last))
+	first, m := binary.Varint(b[n:])
+	last := uint32(int64(from) + first)
+	to = append(to, last)
+	for b = b[n+m:]; count > 1; count-- {
+		distance, n := binary.Uvarint(b)
+		last, b = last+uint32(distance), b[n:]
+		to = append(to, last)
 	}
 	return to
 }

@@ -72,8 +72,8 @@ func (s *Survey) finds() *Finds {
 }
 
 func (s *Survey) found(number uint32) Found {
-	own, _ := s.class(number)
-	f := Found{Oid: s.oids.oid(number), Class: s.name(own), Bytes: int64(s.sizes[number]), Path: s.path(number)}
+	own := s.classes[number]
+	f := Found{Oid: s.oids.oid(number), Class: s.name(own), Bytes: s.sizes.of(number), Path: s.path(number)}
 	f.Tid, _ = s.st.GetTid(f.Oid)
 	return f
 }
@@ -142,7 +142,7 @@ func (s *Survey) referrers(number uint32, limit int) (list []Referrer, all int64
 		}
 	})
 	for _, f := range from[:min(len(from), limit)] {
-		own, _ := s.class(f)
+		own := s.classes[f]
 		oid := s.oids.oid(f)
 		list = append(list, Referrer{oid, s.name(own), s.nameIn(oid, s.oids.oid(number)), s.path(f)})
 	}
@@ -165,7 +165,7 @@ func (s *Survey) FindPaths(oids []zodb.Oid) *Finds {
 func (s *Survey) FindClass(class string, limit int) *Finds {
 	finds := s.finds()
 	for number := range uint32(s.oids.count) {
-		own, _ := s.class(number)
+		own := s.classes[number]
 		if own == 0 || !s.exists(number) || s.name(own) != class {
 			continue
 		}
@@ -271,28 +271,43 @@ func (s *Survey) Usage(oid zodb.Oid, depth, limit int) (*Usage, error) {
 	if !w.reached(top) {
 		return nil, fmt.Errorf("object %v cannot be reached from the root: zrsd refs lists what cannot", oid)
 	}
-	sums := s.sums()
-	counts := make([]uint32, s.oids.count)
-	children := make(map[uint32][]uint32)
-	depths := map[uint32]int{top: 0}
-	for _, number := range w.order { // parents come before what is below them
-		if d, ok := depths[w.parent[number]]; ok && number != top && w.parent[number] != none && d < depth {
-			depths[number] = d + 1
-			children[w.parent[number]] = append(children[w.parent[number]], number)
-		}
+	t := usageTree{
+		sums: make([]uint64, s.oids.count), counts: make([]uint32, s.oids.count), children: s.below(top, depth),
 	}
-	for _, number := range slices.Backward(w.order) {
-		counts[number]++
-		if parent := w.parent[number]; parent != none {
-			counts[parent] += counts[number]
-		}
+	for number := range uint32(s.oids.count) {
+		t.sums[number], t.counts[number] = uint64(s.sizes.of(number)), 1
 	}
+	w.upwards(func(number, parent uint32) {
+		t.sums[parent] += t.sums[number]
+		t.counts[parent] += t.counts[number]
+	})
 	u := &Usage{
-		Path: s.st.Path(), LastTid: s.st.LastTid(), Of: s.path(top), Bytes: int64(sums[top]),
-		Objects: int64(counts[top]), Parts: []UsagePart{},
+		Path: s.st.Path(), LastTid: s.st.LastTid(), Of: s.path(top), Bytes: int64(t.sums[top]),
+		Objects: int64(t.counts[top]), Parts: []UsagePart{},
 	}
-	s.addParts(u, usageTree{sums, counts, children}, top, 1, limit)
+	s.addParts(u, t, top, 1, limit)
 	return u, nil
+}
+
+// below returns what is right below an object, and below that, down to a depth.
+func (s *Survey) below(top uint32, depth int) map[uint32][]uint32 {
+	children := make(map[uint32][]uint32)
+	level := []uint32{top}
+	var to []uint32
+	for ; depth > 0 && len(level) > 0; depth-- {
+		var next []uint32
+		for _, from := range level {
+			to = s.edges.of(from, to[:0])
+			for _, t := range slices.Compact(to) {
+				if s.ways.above(t) == from {
+					children[from] = append(children[from], t)
+					next = append(next, t)
+				}
+			}
+		}
+		level = next
+	}
+	return children
 }
 
 type usageTree struct {
@@ -308,7 +323,7 @@ func (s *Survey) addParts(u *Usage, t usageTree, number uint32, depth, limit int
 		return cmp.Or(cmp.Compare(t.sums[b], t.sums[a]), cmp.Compare(a, b))
 	})
 	for _, n := range list[:min(len(list), limit)] {
-		own, _ := s.class(n)
+		own := s.classes[n]
 		u.Parts = append(u.Parts, UsagePart{
 			Oid: s.oids.oid(n), Class: s.name(own), Name: s.nameIn(s.oids.oid(number), s.oids.oid(n)), Depth: depth,
 			Bytes: int64(t.sums[n]), Objects: int64(t.counts[n]),

@@ -45,8 +45,8 @@ func (s *Survey) Graph(oid zodb.Oid, depth, limit int) (*Graph, error) {
 	shown := make(map[zodb.Oid]bool)
 	for ; len(queue) > 0 && len(g.Nodes) < limit; queue = queue[1:] {
 		from := queue[0]
-		own, _ := s.class(from)
-		g.Nodes = append(g.Nodes, GraphNode{s.oids.oid(from), s.name(own), int64(s.sizes[from]), !s.exists(from)})
+		own := s.classes[from]
+		g.Nodes = append(g.Nodes, GraphNode{s.oids.oid(from), s.name(own), s.sizes.of(from), !s.exists(from)})
 		if depths[from] == depth {
 			continue
 		}

@@ -60,8 +60,9 @@ func (s *Survey) Top(oid zodb.Oid, inner func(class string) bool) zodb.Oid {
 	if !ok {
 		return oid
 	}
-	for parent := s.walk().parent; parent[number] != none && inner(s.className(parent[number])); {
-		number = parent[number]
+	w := s.walk()
+	for above := w.above(number); above != none && inner(s.className(above)); above = w.above(number) {
+		number = above
 	}
 	return s.oids.oid(number)
 }
@@ -72,5 +73,5 @@ func (s *Survey) RecordSize(oid zodb.Oid) int64 {
 	if !ok {
 		return 0
 	}
-	return int64(s.sizes[number])
+	return s.sizes.of(number)
 }

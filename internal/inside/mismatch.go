@@ -55,10 +55,7 @@ func (s *Survey) mismatches(ctx context.Context, limit int) ([]Mismatch, error) 
 			counts: make(map[mismatchKey]int64), examples: make(map[mismatchKey][]wrongReference),
 		}
 	}
-	err := s.st.VisitCurrent(ctx, filestorage.CurrentVisit{
-		Workers: s.opt.Workers, Progress: s.opt.Progress, Begin: s.opt.begin,
-		Visit: func(worker int, r *filestorage.CurrentRecord) error { return workers[worker].visit(r) },
-	})
+	err := s.visit(ctx, func(worker int, r *filestorage.CurrentRecord) error { return workers[worker].visit(r) })
 	if err != nil {
 		return nil, err
 	}
@@ -98,7 +95,7 @@ func (w *mismatchFinder) visit(r *filestorage.CurrentRecord) error {
 		if err != nil {
 			return err
 		}
-		own, _ := w.class(to)
+		own := w.classes[to]
 		if believed == own {
 			continue
 		}
@@ -119,7 +116,7 @@ func (s *Survey) examples(key mismatchKey, found []wrongReference, limit int) []
 	found = slices.Compact(found)
 	list := []WrongReference{}
 	for _, f := range found[:min(len(found), limit)] {
-		own, _ := s.class(f.from)
+		own := s.classes[f.from]
 		w := WrongReference{From: s.oids.oid(f.from), To: s.oids.oid(f.to), FromClass: s.name(own)}
 		w.FromPath = s.path(f.from)
 		believed, record := s.names.names[key.believed], s.names.names[key.record]

@@ -46,7 +46,7 @@ func (s *Survey) Path(oid zodb.Oid) Path {
 
 func (s *Survey) path(number uint32) (path Path) {
 	for i, n := range s.walk().path(number) {
-		own, _ := s.class(n)
+		own := s.classes[n]
 		step := Step{Oid: s.oids.oid(n), Class: s.name(own)}
 		if i > 0 && i < maxSteps {
 			step.Name = s.nameIn(path[i-1].Oid, step.Oid)

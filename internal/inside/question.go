@@ -102,6 +102,7 @@ func (q *Question) open(ctx context.Context, path string, opt Options) (any, err
 }
 
 func (q *Question) answer(ctx context.Context, st *filestorage.Storage, opt Options) (any, error) {
+	opt.noEdges = q.Ask == AskClasses
 	s, err := Take(ctx, st, opt)
 	if err != nil {
 		return nil, err

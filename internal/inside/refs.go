@@ -100,7 +100,7 @@ func (s *Survey) dangling(limit int) (list []Dangling, all int64) {
 	finds = slices.Compact(finds)
 	list = []Dangling{}
 	for _, f := range finds[:min(len(finds), limit)] {
-		own, _ := s.class(f.from)
+		own := s.classes[f.from]
 		d := Dangling{
 			To: f.to, Reason: f.reason, From: s.oids.oid(f.from), FromClass: s.name(own), FromPath: s.path(f.from),
 		}
@@ -147,19 +147,19 @@ func (s *Survey) unreachable(limit int) Unreachable {
 		if w.reached(number) || !s.exists(number) {
 			continue
 		}
-		own, _ := s.class(number)
+		own := s.classes[number]
 		c := counts[own]
 		if c == nil {
 			c = &ClassCount{Class: s.name(own)}
 			counts[own] = c
 		}
 		c.Objects++
-		c.Bytes += int64(s.sizes[number])
+		c.Bytes += s.sizes.of(number)
 		if len(c.First) < shownOids {
 			c.First = append(c.First, s.oids.oid(number))
 		}
 		u.Objects++
-		u.Bytes += int64(s.sizes[number])
+		u.Bytes += s.sizes.of(number)
 	}
 	for _, c := range counts {
 		c.Share = float64(c.Bytes) / float64(max(u.Bytes, 1))
@@ -186,9 +186,9 @@ func (s *Survey) group(members []uint32) (g Group) {
 	slices.Sort(members)
 	for _, m := range members {
 		g.Objects++
-		g.Bytes += int64(s.sizes[m])
+		g.Bytes += s.sizes.of(m)
 		if len(g.First) < shownOids {
-			own, _ := s.class(m)
+			own := s.classes[m]
 			g.First = append(g.First, s.oids.oid(m))
 			g.Classes = append(g.Classes, s.name(own))
 		}

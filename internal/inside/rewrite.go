@@ -126,7 +126,7 @@ func (p *RewritePlan) recordOf(oid zodb.Oid) (Class, bool) {
 	if !ok || !p.records.exists(number) {
 		return Class{}, false
 	}
-	own, _ := p.records.class(number)
+	own := p.records.classes[number]
 	if own == 0 {
 		return Class{}, false
 	}

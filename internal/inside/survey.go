@@ -27,6 +27,8 @@ type Options struct {
 	FS       vfs.FS                  // nil: the real disk
 	Yield    bool                    // clients of the process go first
 	Logger   hclog.Logger            // nil: silent
+
+	noEdges bool // references are not kept: they are read again where a path is wanted, see Survey.connect
 }
 
 // begin is what each goroutine does first.
@@ -60,11 +62,14 @@ type Survey struct {
 	opt     Options
 	oids    *numbering
 	names   *classNames
-	classes []atomic.Uint32 // by number: what the record says, and in the upper half what the first reference believes
-	sizes   []uint32        // of the record in the file
-	edges   *edges
+	classes []classID // by number: what the record says
+	sizes   *sizes
+	edges   *edges          // nil: not known yet
 	suspect []atomic.Uint32 // bits: references do not all believe the same class, or not that of the record
 	ways    *ways           // see Survey.walk
+	// said is, during the pass, by number, what the record says, and in the upper half what the first reference
+	// believes. Afterwards its memory is for the ways.
+	said []atomic.Uint32
 
 	refNames     map[zodb.Oid]map[zodb.Oid]string // see Survey.nameIn
 	refNameCount int
@@ -107,31 +112,55 @@ func Take(ctx context.Context, st *filestorage.Storage, opt Options) (*Survey, e
 		return nil, fmt.Errorf("%s has more objects than can be numbered", st.Path())
 	}
 	s := &Survey{
-		st: st, opt: opt, oids: oids, names: newClassNames(), edges: newEdges(oids.count),
-		classes: make([]atomic.Uint32, oids.count), sizes: make([]uint32, oids.count),
+		st: st, opt: opt, oids: oids, names: newClassNames(),
+		said: make([]atomic.Uint32, oids.count), sizes: newSizes(oids.count),
 		suspect: make([]atomic.Uint32, oids.count/32+1),
 		findings: findings{
 			gone: make(map[uint32]bool), unread: make(map[uint32]string),
 		},
 	}
+	if !opt.noEdges {
+		s.edges = newEdges(oids.count)
+	}
 	workers := make([]*surveyor, opt.Workers)
 	for i := range workers {
 		workers[i] = newSurveyor(s)
 	}
-	err := st.VisitCurrent(ctx, filestorage.CurrentVisit{
-		Workers: opt.Workers, Progress: opt.Progress, Begin: opt.begin,
-		Visit: func(worker int, r *filestorage.CurrentRecord) error { return workers[worker].visit(r) },
-	})
+	err := s.visit(ctx, func(worker int, r *filestorage.CurrentRecord) error { return workers[worker].visit(r) })
 	if err != nil {
 		return nil, err
 	}
 	for _, w := range workers {
+		w.flush()
 		s.findings.weak += w.weak
 		s.findings.records += w.records
 		s.findings.bytes += w.bytes
 		s.findings.addNamed(w.named)
 	}
+	s.settle()
 	return s, nil
+}
+
+// settle keeps of what was said the classes, and who is suspect.
+func (s *Survey) settle() {
+	s.classes = make([]classID, len(s.said))
+	for number := range s.said {
+		both := s.said[number].Load()
+		own, believed := classID(both), classID(both>>16)
+		s.classes[number] = own
+		if own == 0 {
+			s.suspect[number/32].And(^(uint32(1) << (number % 32)))
+		} else if believed != 0 && believed != own {
+			s.suspect[number/32].Or(1 << (number % 32))
+		}
+	}
+}
+
+// visit reads the storage once.
+func (s *Survey) visit(ctx context.Context, one func(worker int, r *filestorage.CurrentRecord) error) error {
+	return s.st.VisitCurrent(ctx, filestorage.CurrentVisit{
+		Workers: s.opt.Workers, Progress: s.opt.Progress, Begin: s.opt.begin, Visit: one,
+	})
 }
 
 func (f *findings) addNamed(named []int64) {
@@ -148,12 +177,6 @@ func grown(counts []int64, length int) []int64 {
 	return append(counts, make([]int64, length-len(counts))...)
 }
 
-// class returns what the record of an object says, and what the first reference to it believes.
-func (s *Survey) class(number uint32) (own, believed classID) {
-	both := s.classes[number].Load()
-	return classID(both), classID(both >> 16)
-}
-
 func (s *Survey) exists(number uint32) bool { return !s.findings.gone[number] }
 
 // name returns a class as module.name, "?" where a record does not name one.
@@ -168,159 +191,14 @@ const unknownClass = "?"
 
 func dotted(name string) string { return strings.Replace(name, "\n", ".", 1) }
 
-// A surveyor is a worker of a survey.
-type surveyor struct {
-	*Survey
-	scanner  references.Scanner
-	contents references.Contents
-	names    nameCache
-	edges    edgeWriter
-	to       []uint32
-	weak     int64
-	records  int64
-	bytes    int64
-	named    []int64
-}
-
-func newSurveyor(s *Survey) *surveyor {
-	return &surveyor{
-		Survey: s, names: nameCache{classNames: s.names, seen: make(map[string]classID)},
-		edges: edgeWriter{edges: s.edges},
-	}
-}
-
-func (w *surveyor) visit(r *filestorage.CurrentRecord) error {
-	number, ok := w.oids.number(r.Oid)
-	if !ok {
-		return fmt.Errorf("object %v was not there when the pass began", r.Oid)
-	}
-	w.sizes[number] = uint32(min(r.Size, math.MaxUint32))
-	w.records++
-	w.bytes += r.Size
-	err := r.Err
-	if err == nil && r.Data == nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.findings.gone[number] = true
-		return nil
-	}
-	if err == nil {
-		err = w.opt.scan(&w.scanner, r.Data, &w.contents)
-	}
-	if err != nil {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.findings.unread[number] = err.Error()
-		return nil
-	}
-	return w.take(number)
-}
-
-// take keeps what is in the record of an object.
-func (w *surveyor) take(number uint32) error {
-	own, err := w.classOf(w.contents.Class)
-	if err != nil {
-		return err
-	}
-	w.setClass(number, own)
-	w.to = w.to[:0]
-	for i := range w.contents.References {
-		if err := w.refer(number, &w.contents.References[i]); err != nil {
-			return err
-		}
-	}
-	return w.edges.add(number, w.to)
-}
-
-func (w *surveyor) classOf(mention int) (classID, error) {
-	if mention < 0 {
-		return 0, nil
-	}
-	module, name := w.contents.Names(mention)
-	if len(name) == 0 {
-		return 0, nil
-	}
-	return w.names.id(module, name)
-}
-
-func (w *surveyor) refer(from uint32, r *references.Reference) error {
-	if r.Weak {
-		w.weak++
-		return nil
-	}
-	class, err := w.classOf(r.Class)
-	if err != nil {
-		return err
-	}
-	w.named = grown(w.named, int(class)+1)
-	w.named[class]++
-	if r.Database.Len > 0 {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.findings.cross = append(w.findings.cross, cross{from, r.Oid, class, w.database(r.Database)})
-		return nil
-	}
-	to, ok := w.oids.number(r.Oid)
-	if !ok {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.findings.dangling = append(w.findings.dangling, dangling{from, r.Oid, class})
-		return nil
-	}
-	w.to = append(w.to, to)
-	if class != 0 {
-		w.believe(to, class)
-	}
-	return nil
-}
-
-// database returns a name, of which there are few, so that cross references share it. mu is locked.
-func (w *surveyor) database(span references.Span) string {
-	name := span.Of(w.contents.Record)
-	if n := len(w.findings.cross); n > 0 && w.findings.cross[n-1].database == string(name) {
-		return w.findings.cross[n-1].database
-	}
-	return string(name)
-}
-
-func (w *surveyor) setClass(number uint32, own classID) {
-	for {
-		before := w.classes[number].Load()
-		if w.classes[number].CompareAndSwap(before, before&^0xffff|uint32(own)) {
-			return
-		}
-	}
-}
-
-// believe takes note of the class that a reference names.
-func (w *surveyor) believe(to uint32, class classID) {
-	for {
-		before := w.classes[to].Load()
-		first := classID(before >> 16)
-		switch {
-		case first == class:
-			return
-		case first != 0:
-			w.suspect[to/32].Or(1 << (to % 32))
-			return
-		case w.classes[to].CompareAndSwap(before, before|uint32(class)<<16):
-			return
-		}
-	}
-}
-
 // isSuspect reports whether a reference to an object may believe another class than its record says.
 func (s *Survey) isSuspect(number uint32) bool {
-	own, believed := s.class(number)
-	if own == 0 {
-		return false
-	}
-	return believed != 0 && believed != own || s.suspect[number/32].Load()&(1<<(number%32)) != 0
+	return s.suspect[number/32].Load()&(1<<(number%32)) != 0
 }
 
 func (s *Survey) anySuspect() bool {
-	for number := range uint32(s.oids.count) {
-		if s.isSuspect(number) {
+	for i := range s.suspect {
+		if s.suspect[i].Load() != 0 {
 			return true
 		}
 	}

@@ -2,6 +2,7 @@ package inside
 
 import (
 	"slices"
+	"sync/atomic"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -11,9 +12,8 @@ const none = ^uint32(0)
 
 // ways are how objects are reached from the root, each on a shortest way.
 type ways struct {
-	parent []uint32 // by number
-	order  []uint32 // what can be reached, the nearest first
-	rooted bool     // there is a root
+	parent []atomic.Uint32 // by number; atomic only for the pass, whose memory it was
+	root   uint32          // none: there is none
 }
 
 // walk finds them, when it is asked for the first time.
@@ -21,34 +21,40 @@ func (s *Survey) walk() *ways {
 	if s.ways != nil {
 		return s.ways
 	}
-	w := &ways{parent: make([]uint32, s.oids.count), order: make([]uint32, 0, s.oids.count)}
+	w := &ways{parent: s.said, root: none}
 	for i := range w.parent {
-		w.parent[i] = none
+		w.parent[i].Store(none)
 	}
-	s.ways = w
+	s.ways, s.said = w, nil
 	root, ok := s.oids.number(0)
 	if !ok {
 		return w
 	}
-	w.rooted = true
-	w.order = append(w.order, root)
+	w.root = root
+	level, next := newNumberSet(s.oids.count), newNumberSet(s.oids.count)
+	next.add(root)
 	var to []uint32
-	for i := 0; i < len(w.order); i++ {
-		from := w.order[i]
-		to = s.edges.of(from, to[:0])
-		for _, t := range to {
-			if t != root && w.parent[t] == none {
-				w.parent[t] = from
-				w.order = append(w.order, t)
+	for !next.empty() {
+		level, next = next, level
+		level.drain(func(from uint32) {
+			to = s.edges.of(from, to[:0])
+			for _, t := range to {
+				if t != root && w.above(t) == none {
+					w.parent[t].Store(from)
+					next.add(t)
+				}
 			}
-		}
+		})
 	}
 	return w
 }
 
+// above returns the parent of an object, none where it has none.
+func (w *ways) above(number uint32) uint32 { return w.parent[number].Load() }
+
 // reached reports whether an object can be reached from the root.
 func (w *ways) reached(number uint32) bool {
-	return w.parent[number] != none || w.rooted && w.order[0] == number
+	return w.above(number) != none || w.root == number
 }
 
 // path returns the numbers from the root to an object; nil where it cannot be reached.
@@ -57,7 +63,7 @@ func (w *ways) path(number uint32) []uint32 {
 		return nil
 	}
 	var path []uint32
-	for ; number != none; number = w.parent[number] {
+	for ; number != none; number = w.above(number) {
 		path = append(path, number)
 	}
 	slices.Reverse(path)
@@ -71,25 +77,32 @@ func (s *Survey) Referrer(oid zodb.Oid) (class string, ok bool) {
 	if !ok {
 		return "", false
 	}
-	parent := s.walk().parent[number]
+	parent := s.walk().above(number)
 	if parent == none {
 		return "", false
 	}
-	own, _ := s.class(parent)
+	own := s.classes[parent]
 	return s.name(own), true
 }
 
-// sums returns, by number, the bytes of each object and of all that is reached through it.
-func (s *Survey) sums() []uint64 {
-	w := s.walk()
-	sums := make([]uint64, s.oids.count)
-	for i, size := range s.sizes {
-		sums[i] = uint64(size)
-	}
-	for _, number := range slices.Backward(w.order) {
-		if parent := w.parent[number]; parent != none {
-			sums[parent] += sums[number]
+// upwards calls do for each object that has a parent, once it was called for all objects below it.
+func (w *ways) upwards(do func(number, parent uint32)) {
+	open := make([]uint32, len(w.parent)) // objects right below one that are to come
+	for number := range uint32(len(w.parent)) {
+		if parent := w.above(number); parent != none {
+			open[parent]++
 		}
 	}
-	return sums
+	for i := range w.parent {
+		for number := uint32(i); open[number] == 0; {
+			parent := w.above(number)
+			open[number] = none // done
+			if parent == none {
+				break
+			}
+			do(number, parent)
+			open[parent]--
+			number = parent
+		}
+	}
 }
