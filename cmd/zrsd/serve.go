@@ -98,8 +98,8 @@ func (opt *serveOptions) registerFrom(flags *pflag.FlagSet) {
 		"the storage is here")
 	pathVar(flags, &opt.from.Identity, "identity", "`FILE` with age identities, for an archive that is encrypted")
 	pathVar(flags, &opt.cache, "cache", "`DIR` in which a part of the archive is kept; of this process only")
-	bytesVar(flags, &opt.from.Size, "cache-size", node.DefaultViewSize, "how many `BYTES` of the data file are kept in "+
-		"--cache")
+	bytesVar(flags, &opt.from.Size, "cache-size", node.DefaultViewSize,
+		"how many `BYTES` of the data file are kept in --cache")
 	bytesVar(flags, &opt.blobCache, "blob-cache-size", node.DefaultViewSize, "likewise, of blobs")
 	bytesVar(flags, &opt.from.Rate, "from-archive-rate", 0, "limit of `BYTES` per second; 0 for none")
 }
