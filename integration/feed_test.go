@@ -8,10 +8,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/feed"
+	"github.com/zrsd/zrsd/internal/inside"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -171,5 +174,53 @@ func awaitFed(t *testing.T, path string, tid zodb.Tid) {
 		case <-ctx.Done():
 			t.Fatalf("transaction %v did not come to %s", tid, path)
 		}
+	}
+}
+
+// TestAFeedHasPaths compares the paths that a node gives with those from the file, and the last ones with those that
+// zrsd find has, of a database that has folders, BTrees and a catalog.
+func TestAFeedHasPaths(t *testing.T) {
+	t.Parallel()
+	content, err := os.ReadFile("../testdata/filestorage/plone-like/Data.fs")
+	s := newSite(t, false)
+	if err == nil {
+		err = os.WriteFile(s.data, content, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := start(t, "primary", s, "--replicate-to", freeAddress(t))
+	var texts []string
+	for _, from := range [][]string{{filepath.Join(s.dir, "admin")}, {"--data", s.data}} {
+		text, err := exec.CommandContext(within(t), zrsd, append([]string{"feed", "--paths"}, from...)...).Output()
+		if err != nil {
+			t.Fatalf("feed of %v: %v", from, err)
+		}
+		texts = append(texts, string(text))
+	}
+	stop(t, p)
+	if texts[0] != texts[1] {
+		t.Errorf("the node says\n%s\nand the file\n%s", texts[0], texts[1])
+	}
+	paths := make(map[zodb.Oid]string)
+	for line := range strings.Lines(texts[1]) {
+		var doc feed.Document
+		if err := json.Unmarshal([]byte(line), &doc); err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range doc.Objects {
+			paths[o.Oid] = o.Path
+		}
+	}
+	known := 0
+	for oid, path := range paths {
+		var finds struct{ Objects []struct{ Path inside.Path } }
+		if tell(t, &finds, "find", s.data, oid.String(), "--json"); len(finds.Objects) == 1 &&
+			path == finds.Objects[0].Path.String() {
+			known++
+		}
+	}
+	if known < len(paths)/2 || known < 10 {
+		t.Errorf("of %d objects %d have the path that zrsd find has", len(paths), known)
 	}
 }

@@ -46,6 +46,8 @@ and --to keep a cursor, which counts from the second start on:
 
 Without one of these it writes to standard output, and its reader keeps the tid of the last line.
 
+--paths adds to each object a path from the root after its transaction: it reads the whole file first.
+
 --follow waits for more at the end, and connects again when the node is away.`
 
 // feedRetry is waited before a node is asked again.
@@ -95,6 +97,8 @@ func feedCommand() *cobra.Command {
 	flags.StringSliceVar((*[]string)(&opt.feed.Classes), "class", nil, "`CLASS` as module.name, with * for any text: "+
 		"only objects of these, and transactions with some")
 	flags.BoolVar(&opt.feed.States, "states", false, "with the state of each object, decoded")
+	flags.BoolVar(&opt.feed.Paths, "paths", false, "with a path from the root to each object: reads the "+
+		"whole file first")
 	flags.StringVar(&opt.output, "output", "", "append to `FILE`, which is the cursor, too")
 	flags.StringVar(&opt.http, "http", "", "post CloudEvents to `URL`")
 	flags.StringVar(&opt.cursor, "cursor", "", "`FILE` of the cursor, for --http")
@@ -224,7 +228,7 @@ func (opt *feedOptions) read(ctx context.Context, sink feed.Sink) (err error) {
 		return asOpenError(err)
 	}
 	defer func() { err = errors.Join(err, st.Close()) }()
-	return feedRefused(node.Feed(ctx, st, opt.query, quietSink{sink}))
+	return feedRefused(node.Feed(ctx, st, opt.query, quietSink{sink}, node.Paths{Data: opt.data}))
 }
 
 // A quietSink needs no signs of life.

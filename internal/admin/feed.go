@@ -40,6 +40,7 @@ func (q *FeedQuery) values() url.Values {
 	return url.Values{
 		"after": {q.After.String()}, "latest": {strconv.FormatBool(q.Latest)}, "follow": {strconv.FormatBool(q.Follow)},
 		"states": {strconv.FormatBool(q.States)}, "exact": {strconv.FormatBool(q.Exact)}, "class": q.Classes,
+		"paths": {strconv.FormatBool(q.Paths)},
 	}
 }
 
@@ -53,6 +54,7 @@ func feedQuery(values url.Values) (q FeedQuery, err error) {
 	}
 	q.Latest, q.Follow = values.Get("latest") == "true", values.Get("follow") == "true"
 	q.States, q.Exact = values.Get("states") == "true", values.Get("exact") == "true"
+	q.Paths = values.Get("paths") == "true"
 	return q, nil
 }
 

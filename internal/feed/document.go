@@ -1,6 +1,7 @@
 package feed
 
 import (
+	"context"
 	"fmt"
 	"io"
 	"strings"
@@ -29,6 +30,8 @@ type Object struct {
 	DataTid zodb.Tid     `json:"data_tid,omitzero"`
 	Blob    *Blob        `json:"blob,omitempty"`
 	State   *record.Node `json:"state,omitempty"`
+	// Path is one by which the root leads to it, where it is asked for; empty where none is known.
+	Path string `json:"path,omitempty"`
 	// Error says why the state cannot be shown.
 	Error string `json:"error,omitempty"`
 }
@@ -43,6 +46,18 @@ type Blob struct {
 type Options struct {
 	Classes record.ClassPatterns // only objects of these
 	States  bool                 // with their decoded states
+	Paths   bool                 // with their paths: the source has to know Places
+	Places  Places               // nil: no paths
+}
+
+// Places knows how objects are reached, while transactions come one after the other. inside.Places is one.
+type Places interface {
+	// Begin is called with a transaction, Add with each record that it has written, nil for none, and then End.
+	Begin(ctx context.Context, tid zodb.Tid) error
+	Add(oid zodb.Oid, data []byte)
+	End()
+	// Path returns a path after that, false where none is known.
+	Path(oid zodb.Oid) (path string, ok bool)
 }
 
 // maxState is the largest record whose state is shown.
@@ -50,7 +65,7 @@ const maxState = 16 << 20
 
 // Read makes the document of a transaction. ok is false where there is none: it counts as absent, or has no object of
 // the classes that are asked for.
-func (o *Options) Read(txn zodb.Transaction) (doc *Document, ok bool, err error) {
+func (o *Options) Read(ctx context.Context, txn zodb.Transaction) (doc *Document, ok bool, err error) {
 	meta := txn.Meta()
 	if meta.Status == zodb.StatusUndone {
 		return nil, false, nil
@@ -58,6 +73,11 @@ func (o *Options) Read(txn zodb.Transaction) (doc *Document, ok bool, err error)
 	doc = &Document{
 		Tid: meta.Tid, Time: meta.Tid.Time().UTC(), User: strings.ToValidUTF8(string(meta.User), "\uFFFD"),
 		Description: strings.ToValidUTF8(string(meta.Description), "\uFFFD"), Objects: []Object{},
+	}
+	if o.Places != nil {
+		if err := o.Places.Begin(ctx, meta.Tid); err != nil {
+			return nil, false, err
+		}
 	}
 	for rec, err := range zodb.Records(txn) {
 		if err != nil {
@@ -71,19 +91,43 @@ func (o *Options) Read(txn zodb.Transaction) (doc *Document, ok bool, err error)
 			doc.Objects = append(doc.Objects, object)
 		}
 	}
+	o.findPaths(doc)
 	return doc, len(doc.Objects) > 0 || len(o.Classes) == 0, nil
+}
+
+// findPaths gives the objects of a transaction their paths, when all of it was read.
+func (o *Options) findPaths(doc *Document) {
+	if o.Places == nil {
+		return
+	}
+	o.Places.End()
+	for i := range doc.Objects {
+		if !doc.Objects[i].Deleted {
+			doc.Objects[i].Path, _ = o.Places.Path(doc.Objects[i].Oid)
+		}
+	}
 }
 
 func (o *Options) object(rec *zodb.Record) (Object, error) {
 	object := Object{Oid: rec.Oid, DataTid: rec.DataTxn}
 	if rec.Size == zodb.NoData {
 		object.Deleted = true
+		if o.Places != nil {
+			o.Places.Add(rec.Oid, nil)
+		}
 		return object, nil
 	}
 	object.Size = rec.Size
 	data, err := o.data(rec)
 	if err != nil {
 		return object, err
+	}
+	if o.Places != nil {
+		known := data
+		if int64(len(data)) < rec.Size {
+			known = nil
+		}
+		o.Places.Add(rec.Oid, known)
 	}
 	object.Class = record.ClassOf(data)
 	if rec.Blob != nil {
@@ -111,7 +155,7 @@ func (o *Options) data(rec *zodb.Record) ([]byte, error) {
 	if _, err := io.ReadFull(rec.Data, data); err != nil {
 		return nil, err
 	}
-	if rec.Size <= record.HeadLen || rec.Size > maxState || !o.States {
+	if rec.Size <= record.HeadLen || rec.Size > maxState || !o.States && o.Places == nil {
 		return data, nil
 	}
 	whole := make([]byte, rec.Size)

@@ -82,7 +82,7 @@ func (s *iteration) Next(ctx context.Context) (Line, error) {
 		if err != nil {
 			return Line{}, err
 		}
-		doc, ok, err := s.opt.Read(txn)
+		doc, ok, err := s.opt.Read(ctx, txn)
 		if err != nil {
 			return Line{}, err
 		}

@@ -9,6 +9,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/feed"
+	"github.com/zrsd/zrsd/internal/inside"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -22,7 +23,9 @@ func (k *control) Feed(ctx context.Context, storage string, q admin.FeedQuery, t
 		return err
 	}
 	return m.c.handle.use(ctx, func(ctx context.Context, st undoLister) error {
-		return Feed(ctx, st.(feedable), q, to)
+		return Feed(ctx, st.(feedable), q, to, Paths{m.c.Data, inside.Options{
+			FS: m.c.FS, Yield: true, Logger: m.c.Logger,
+		}})
 	})
 }
 
@@ -33,8 +36,14 @@ type feedable interface {
 	LastTid() zodb.Tid
 }
 
-// Feed puts the transactions of a storage into a sink, as q asks for them.
-func Feed(ctx context.Context, st feedable, q admin.FeedQuery, to admin.FeedSink) error {
+// Paths say where a storage is, to find the paths of its objects.
+type Paths struct {
+	Data string // its Data.fs
+	inside.Options
+}
+
+// Feed puts the transactions of a storage into a sink, as q asks for them. at says where the storage is, for paths.
+func Feed(ctx context.Context, st feedable, q admin.FeedQuery, to admin.FeedSink, at Paths) (err error) {
 	if err := q.Classes.Check(); err != nil {
 		return &admin.Refusal{Reason: admin.Invalid, Text: err.Error()}
 	}
@@ -46,12 +55,48 @@ func Feed(ctx context.Context, st feedable, q admin.FeedQuery, to admin.FeedSink
 			return err
 		}
 	}
+	if q.Paths {
+		places, err := findPlaces(ctx, q.After, to, at)
+		if err != nil {
+			return err
+		}
+		defer func() { err = errors.Join(err, places.Close()) }()
+		q.Places = places
+	}
 	it, err := st.Iterate(q.After, q.Follow)
 	if err != nil {
 		return err
 	}
 	err = feed.Run(ctx, &livelySource{feed.FromIterator(it, q.Options), to}, to, nil)
 	return errors.Join(err, it.Close())
+}
+
+// findPlaces reads the file for the paths of then, beside which the sink is told that all is well.
+func findPlaces(ctx context.Context, after zodb.Tid, to admin.FeedSink, at Paths) (places *inside.Places, err error) {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		places, err = inside.NewPlaces(ctx, at.Data, after, at.Options)
+		done <- err
+	}()
+	alive := time.NewTicker(feedIdle)
+	defer alive.Stop()
+	for {
+		select {
+		case err := <-done:
+			return places, err
+		case <-alive.C:
+			if err := to.Idle(ctx); err != nil {
+				cancel()
+				if <-done == nil {
+					err = errors.Join(err, places.Close())
+				}
+				return nil, err
+			}
+		}
+	}
 }
 
 // inHistory refuses to go on after a transaction that is not in this history: who has it has what was lost here.

@@ -33,7 +33,7 @@ func TestAFeedGoesOnOnlyAfterATransactionOfTheHistory(t *testing.T) {
 	}
 	feedAfter := func(q admin.FeedQuery) (lines int, err error) {
 		var out bytes.Buffer
-		err = Feed(t.Context(), st, q, buffered{feed.Writer{To: &out}})
+		err = Feed(t.Context(), st, q, buffered{feed.Writer{To: &out}}, Paths{})
 		return strings.Count(out.String(), "\n"), err
 	}
 	for after, want := range map[zodb.Tid]int{0: 4, tids[0] - 1: 4, tids[1]: 2, tids[3]: 0} {
