@@ -63,6 +63,24 @@ func TestWhoAsksAboutTheHistoryGetsRanges(t *testing.T) {
 	s.closesAll(t)
 }
 
+// Ranges of blobs have the digest of seeds, whatever history there is, and are checked by it.
+func TestRangesOfBlobsHaveTheDigestOfSeeds(t *testing.T) {
+	s := startLender(t)
+	stream, head, err := s.asked(t).BlobRanges(t.Context())
+	if err != nil || head.Code != 0 || head.Digest != protocol.DigestXX {
+		t.Fatalf("%+v, %v", head, err)
+	}
+	blob := &protocol.BlobRequest{Oid: 1, Tid: 1, Length: 100}
+	send(t, stream, blob)
+	if size, b, err := stream.ReceiveBlob(blob, nil); err != nil || size != 7 || string(b) != "content" {
+		t.Errorf("got %d, %q, %v", size, b, err)
+	}
+	if err := stream.Close(); err != nil {
+		t.Error(err)
+	}
+	s.closesAll(t)
+}
+
 // Where the transaction ends elsewhere nothing is to be had, and another place may be tried.
 func TestRangesOfAnotherFileAreRefused(t *testing.T) {
 	s := startLender(t)

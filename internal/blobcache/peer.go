@@ -20,8 +20,6 @@ const (
 	peerPatience = 30 * time.Second // for one answer
 	peerIdle     = 10 * time.Second // after which a connection is closed: the node keeps its present data file for it
 	peerLines    = 4                // idle connections
-
-	firstTransaction = 4 // where every data file has its first one
 )
 
 // A Peer is another node of the cluster as a source. It gives ranges of blobs as to a secondary that is seeded, each
@@ -125,7 +123,7 @@ func (p *Peer) open(ctx context.Context, remote *hashchain.Remote) (*line, error
 	if _, id := remote.Node(); id != p.storageID() {
 		return nil, fmt.Errorf("it has storage %.40q, and this node %q", id, p.storageID())
 	}
-	stream, head, err := remote.Ranges(ctx, 0, firstTransaction)
+	stream, head, err := remote.BlobRanges(ctx)
 	if err != nil {
 		return nil, err
 	}

@@ -221,12 +221,27 @@ var ErrNoRanges = errors.New("the node gives no parts of its data file: it has n
 // before it asks for another one.
 func (r *Remote) Ranges(ctx context.Context, tid zodb.Tid, pos int64) (*protocol.RangeStream, *protocol.RangesHead,
 	error) {
+	return r.ranges(ctx, protocol.StreamHeader{Kind: protocol.StreamRanges, Start: tid, Position: pos})
+}
+
+// firstTransaction is where every data file has its first one.
+const firstTransaction = 4
+
+// BlobRanges is Ranges for who wants blobs, wherever the histories are. Digests are those of a seed, XXH64 where the
+// node knows it: SHA-256 on both sides would take more time than all else.
+func (r *Remote) BlobRanges(ctx context.Context) (*protocol.RangeStream, *protocol.RangesHead, error) {
+	return r.ranges(ctx, protocol.StreamHeader{
+		Kind: protocol.StreamRanges, Position: firstTransaction, Digest: protocol.DigestXX,
+	})
+}
+
+func (r *Remote) ranges(ctx context.Context, h protocol.StreamHeader) (*protocol.RangeStream, *protocol.RangesHead,
+	error) {
 	if r.session == nil || r.session.IsClosed() || !r.last.Ranges {
 		return nil, nil, ErrNoRanges
 	}
 	defer context.AfterFunc(ctx, func() { _ = r.session.Close() })()
-	conn, err := protocol.OpenStream(ctx, r.session,
-		protocol.StreamHeader{Kind: protocol.StreamRanges, Start: tid, Position: pos})
+	conn, err := protocol.OpenStream(ctx, r.session, h)
 	if err != nil {
 		return nil, nil, err
 	}
