@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -75,9 +76,81 @@ func TestWhatIsKeptOfAnEncryptedArchiveIsItsOwners(t *testing.T) {
 	}
 }
 
+// Three moments of an archive, two of them in a data file of before a pack, are storages of one process beside one that
+// is here, with one bounded cache. Real clients of both releases read each as it was, also after a restart.
+func TestClientsReadSeveralMomentsOfAnArchive(t *testing.T) {
+	archive := t.TempDir()
+	wants := map[zodb.Tid]zodb.Tid{}
+	archivedStories(t, archive, func(i int, moment, want zodb.Tid) {
+		if i != 0 { // one with nothing to compare with
+			wants[moment] = want
+		}
+	})
+	here := newSite(t, true)
+	here.open(t).Close()
+	at, cache, zeo := filepath.Join(here.dir, "admin"), filepath.Join(t.TempDir(), "cache"), freeAddress(t)
+	var text strings.Builder
+	fmt.Fprintf(&text, `<zeo>
+  address %s
+</zeo>
+<admin>
+  address %s
+</admin>
+<filestorage here>
+  path %s
+  blob-dir %s
+</filestorage>
+<from-archive backup>
+  archive %s
+  cache %s
+  cache-size 256MB
+  blob-cache-size 1MB
+</from-archive>
+<as-of never>
+  storage backup
+  at 2001-01-01
+</as-of>
+`, zeo, at, here.data, here.blobs, archive, cache)
+	for moment := range wants {
+		fmt.Fprintf(&text, "<as-of %v>\n  storage backup\n  at %[1]v\n</as-of>\n", moment)
+	}
+	conf := filepath.Join(here.dir, "zeo.conf")
+	if err := os.WriteFile(conf, []byte(text.String()), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the second time from what is kept
+		node := configured(t, at, "-C", conf)
+		for moment, want := range wants {
+			for _, environment := range []string{"zodb", "zeo5"} {
+				reader := startPython(t, environment, "as_of.py", newSite(t, true).blobs, zeo, "", moment.String())
+				if got := reader.do(t, "read "+moment.String()); got != want {
+					t.Errorf("%v: a client of %s reads other data than the one of then", moment, environment)
+				}
+				reader.close(t)
+			}
+		}
+		kept, err := filepath.Glob(filepath.Join(cache, "generation-*", "Data.fs.index"))
+		if err != nil || len(kept) != 2 {
+			t.Errorf("there are indexes of %v, want those of two generations: %v", kept, err)
+		}
+		stop(t, node)
+	}
+}
+
 // archivedStory writes a storage with the real ZODB and archives it, and returns a moment in the middle of that, and a
 // digest of what a client read then.
 func archivedStory(t *testing.T, url string, archived ...string) (moment, want zodb.Tid) {
+	t.Helper()
+	archivedStories(t, url, func(i int, last, read zodb.Tid) {
+		if i == 1 {
+			moment, want = last, read
+		}
+	}, archived...)
+	return moment, want
+}
+
+// archivedStories tells of the end of each part, and of a digest of what a client read then.
+func archivedStories(t *testing.T, url string, tell func(i int, last, read zodb.Tid), archived ...string) {
 	t.Helper()
 	s, to, live := newSite(t, true), freeAddress(t), freeAddress(t)
 	for i, commands := range [][]string{
@@ -96,14 +169,11 @@ func archivedStory(t *testing.T, url string, archived ...string) (moment, want z
 		if err != nil {
 			t.Fatal(err)
 		}
-		if i == 1 {
-			reader := startPython(t, "zodb", "as_of.py", newSite(t, true).blobs, live, "")
-			moment, want = last, reader.do(t, "read "+last.String())
-			reader.close(t)
-		}
+		reader := startPython(t, "zodb", "as_of.py", newSite(t, true).blobs, live, "")
+		tell(i, last, reader.do(t, "read "+last.String()))
+		reader.close(t)
 		stop(t, primary)
 	}
-	return moment, want
 }
 
 // fromArchive serves a moment of an archive.

@@ -77,14 +77,14 @@ func (s *gatedSnapshot) ReadAt(b []byte, pos int64) (int, error) {
 }
 
 // leading starts the node whose data file is taken. It gives what is behind a place only when gate is closed.
-func (s *site) leading(t *testing.T, from int64, gate <-chan struct{}, more ...func(*primary.Options)) string {
+func (s *site) leading(t *testing.T, from int64, gate <-chan struct{}) string {
 	t.Helper()
-	_, addr := s.asSeeder(t, append([]func(*primary.Options){func(o *primary.Options) {
+	_, addr := s.asSeeder(t, func(o *primary.Options) {
 		o.Seed.Snapshot = func() (primary.Snapshot, error) {
 			whole, err := s.st.Snapshot()
 			return &gatedSnapshot{whole, from, gate}, err
 		}
-	}}, more...)...)
+	})
 	return addr
 }
 
@@ -97,33 +97,20 @@ func (s *site) parts(t *testing.T, n int) *site {
 	return s
 }
 
-// seedingFrom has a secondary take the data file of the first of these nodes, and parts from the others. However slow
-// the handshake was, the first one is asked for eight parts at a time.
+// seedingFrom has a secondary take the data file of the first of these nodes, and parts from the others.
 func seedingFrom(addrs ...string) func(*Options) {
-	return func(o *Options) { o.SeedThreshold, o.SeedFrom, o.seedLanes = 1, addrs, 1 }
+	return func(o *Options) { o.SeedThreshold, o.SeedFrom = 1, addrs }
 }
 
 // The first node gives no more than three parts until the second one has been asked for one.
 func TestASeedTakesPartsFromSeveralNodesAtOnce(t *testing.T) {
-	secret := protocol.Secret("one for all of them")
-	for name, c := range map[string]struct {
-		there func(*primary.Options)
-		here  func(*Options)
-	}{
-		"plain":      {func(*primary.Options) {}, func(*Options) {}},
-		"secret":     {func(o *primary.Options) { o.Secret = secret }, func(o *Options) { o.Secret = secret }},
-		"compressed": {func(*primary.Options) {}, func(o *Options) { o.Compress = true }},
-	} {
-		t.Run(name, func(t *testing.T) {
-			p, s := inMemory(t).named(t).parts(t, 14).large(t, 8), inMemory(t)
-			other := p.asLender(t, nil, c.there)
-			first := p.leading(t, 3*seedPart, other.asked, c.there)
-			r := s.follow(t, first, seedingFrom(first, other.addr), c.here)
-			r.has(t, p.st.LastTid())
-			mustEqual(t, p, s)
-			mustHaveTaken(t, r, 0)
-		})
-	}
+	p, s := inMemory(t).named(t).parts(t, 14).large(t, 8), inMemory(t)
+	other := p.asLender(t, nil)
+	first := p.leading(t, 3*seedPart, other.asked)
+	r := s.follow(t, first, seedingFrom(first, other.addr))
+	r.has(t, p.st.LastTid())
+	mustEqual(t, p, s)
+	mustHaveTaken(t, r, 0)
 }
 
 // Whatever another node gives, or does not: the copy is that of the node whose data file is taken.

@@ -85,7 +85,7 @@ func adminOf(args []string, cwd string) (addr string, serves bool, err error) {
 		if cfg.Admin != nil && !cfg.Admin.Address.V.IsZero() {
 			return within(cwd, cfg.Admin.Address.V.String()), true, nil
 		}
-		data = cfg.Storages[0].Path.V
+		data = cfg.Path()
 	case data == "":
 		data = filepath.Join(given("dir"), "filestorage", "Data.fs")
 	}

@@ -155,7 +155,7 @@ func ofFile(path string) (endpoint.Endpoint, error) {
 	if cfg.Admin != nil && !cfg.Admin.Address.V.IsZero() {
 		return onHost(cfg.Admin.Address.V, "127.0.0.1"), nil
 	}
-	return endpoint.BesideData(cfg.Storages[0].Path.V)
+	return endpoint.BesideData(cfg.Path())
 }
 
 // isConfiguration reports whether a file is one of a server, by its name.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"github.com/hashicorp/go-hclog"
@@ -29,15 +30,33 @@ func process(cfg *config.Config, log hclog.Logger, reloads *node.Reloads) node.P
 	if cfg.ZEO != nil {
 		p.ZEO = zeoConfig(cfg.ZEO, log)
 	}
-	for _, st := range cfg.Storages {
-		one := storage(st)
-		for _, m := range cfg.Moments(st.Name) {
+	add := func(one node.Storage) {
+		for _, m := range cfg.Moments(one.Name) {
 			c := one.Common()
 			c.Moments = append(c.Moments, node.MomentConfig{Name: m.Name, At: m.At.V})
 		}
 		p.Storages = append(p.Storages, one)
 	}
+	for _, st := range cfg.Storages {
+		add(storage(st))
+	}
+	for _, a := range cfg.Archives {
+		add(fromArchive(a))
+	}
 	return p
+}
+
+// fromArchive is an archive of which clients read moments.
+func fromArchive(a *config.FromArchive) node.Storage {
+	return node.Storage{Name: a.Name, Standalone: &node.StandaloneConfig{
+		Config: node.Config{
+			Data: a.Data(), Blobs: filepath.Join(a.Cache.V, "blobs"),
+			BlobPlaces: node.BlobConfig{CacheSize: a.BlobSize.V},
+		},
+		ReadOnly: true, OnlyMoments: true,
+		From: node.FromArchive{URL: a.URL.V, Identity: a.Identity.V, Size: a.Size.V, Rate: a.Rate.V,
+			Patient: true},
+	}}
 }
 
 // zeoConfig says where clients are served.

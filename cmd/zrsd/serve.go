@@ -31,7 +31,8 @@ its storages itself by <as-of NAME> in its configuration: see docs/reports.md.
 With --from-archive such a moment is read from an archive (zrsd archive), and nothing has to be restored:
 what clients read is fetched, verified, and kept in the folder --cache, up to --cache-size. The first start
 reads the whole data file once, for the index of that moment; later ones do not. The cache of an encrypted
-archive is not encrypted: its folder must have mode 0700.
+archive is not encrypted: its folder must have mode 0700. With -C several moments are served, by
+<from-archive NAME> in the file.
 
 Without a file, the environment of the plone-zeo container image counts: ZEO_PORT, ZEO_READ_ONLY,
 ZEO_INVALIDATION_QUEUE_SIZE and ZEO_PACK_KEEP_OLD, with filestorage/Data.fs and blobstorage below --dir,
@@ -114,7 +115,8 @@ func (opt *serveOptions) checkFrom() error {
 	case opt.asOf == "":
 		return errors.New("--from-archive: name the moment with --as-of, such as --as-of yesterday")
 	case opt.line.File != "":
-		return errors.New("--from-archive with -C: leave out the file; the address for clients is --zeo")
+		return errors.New("--from-archive with -C: write <from-archive NAME> into the file, and <as-of> with it as " +
+			"storage")
 	case given != "":
 		return errors.New("--from-archive: nothing of the storage is here: leave out --dir, --data and --blobs")
 	case opt.cache == "":

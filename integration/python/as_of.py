@@ -1,8 +1,8 @@
 """A real ZEO client that reads a storage as of a moment, and obeys one command per line.
 
-    as_of.py CACHE ADDRESS SHARED
+    as_of.py CACHE ADDRESS SHARED [STORAGE]
 
-Blobs come through a cache of its own in the folder CACHE, or, where SHARED is not empty, from the server's own blob
+The storage is "1" where no other name is given. Blobs come through a cache of its own in the folder CACHE, or, where SHARED is not empty, from the server's own blob
 directory there.
 
 read HEX    read everything by every method, and expect nothing of after transaction HEX, which is the last one; the
@@ -32,10 +32,11 @@ def check(true, text):
 
 class Reader:
 
-    def __init__(self, cache, address, shared):
+    def __init__(self, cache, address, shared, name='1'):
         host, port = address.rsplit(':', 1)
         self.storage = ZEO.ClientStorage.ClientStorage(
-            (host, int(port)), read_only=True, wait_timeout=60, blob_dir=shared or cache, shared_blob_dir=bool(shared))
+            (host, int(port)), storage=name, read_only=True, wait_timeout=60, blob_dir=shared or cache,
+            shared_blob_dir=bool(shared))
         self.db = ZODB.DB(self.storage)
 
     def read(self, text):
@@ -116,7 +117,7 @@ class Reader:
 
 
 def main():
-    reader = Reader(*sys.argv[1:4])
+    reader = Reader(*sys.argv[1:5])
     print(json.dumps({}), flush=True)
     for line in sys.stdin:
         command, *args = line.split()

@@ -17,11 +17,11 @@ import (
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
-// ViewOptions are what OpenView is told. Data and Size are required.
+// ViewOptions are what OpenView is told. Data and Cache are required.
 type ViewOptions struct {
-	FS       vfs.FS        // nil: the real disk
-	Data     string        // the path at which the data file is seen; what is kept of it is beside that
-	Size     int64         // bytes of segments that are kept
+	FS       vfs.FS // nil: the real disk
+	Data     string // the path at which the data file is seen; where its segments are is kept beside that
+	Cache    *ViewCache
 	AtOnce   int           // segments that are read at a time; 0: 4
 	Wait     time.Duration // how long a reader waits for a segment; 0: 30 s
 	Logger   hclog.Logger
@@ -54,7 +54,6 @@ type View struct {
 	archive *Archive
 	opt     ViewOptions
 	disk    vfs.FS
-	lock    io.Closer
 	kept    *segmentCache
 	table   viewTable
 	fetches fetches
@@ -62,15 +61,47 @@ type View struct {
 	growing sync.Mutex
 	path    *Path // of growing
 	saved   int   // entries of the table that are saved; of growing
-	grows   bool
 
 	last atomic.Uint64 // the segment that was read last, plus one
 	run  atomic.Int64  // how many were read one after the other
 }
 
+// A ViewCache keeps segments on the local disk for views, so many bytes of all together. What generations share is
+// there once.
+type ViewCache struct {
+	lock io.Closer
+	kept *segmentCache
+}
+
+// OpenViewCache opens the cache of a folder, which one process at a time has.
+func OpenViewCache(disk vfs.FS, dir string, size int64, log hclog.Logger) (*ViewCache, error) {
+	if log == nil {
+		log = hclog.NewNullLogger()
+	}
+	disk = vfs.OrOS(disk)
+	lock, err := disk.Lock(filepath.Join(dir, "Data.fs.lock"), fmt.Sprintln(os.Getpid()))
+	if errors.Is(err, vfs.ErrLocked) {
+		err = fmt.Errorf("folder %s is in use: each process needs a cache of its own: %w", dir, err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	kept, err := openSegmentCache(disk, filepath.Join(dir, "Data.fs"+segmentsSuffix), size, log)
+	if err != nil {
+		return nil, errors.Join(err, lock.Close())
+	}
+	return &ViewCache{lock, kept}, nil
+}
+
+// Close is for when all views are closed.
+func (c *ViewCache) Close() error {
+	c.kept.close()
+	return c.lock.Close()
+}
+
 // OpenView returns the data file of a generation up to size, which is where a transaction ends; 0: as far as it is
-// archived, and Grow has it go on. It reads the headers of all segments that it does not know yet. One process at a
-// time has the files beside the path.
+// archived, and Grow has it go on. It reads the headers of all segments that it does not know yet. Views of different
+// generations have different paths.
 func (a *Archive) OpenView(ctx context.Context, g *Generation, size int64, opt ViewOptions) (*View, error) {
 	if opt.AtOnce == 0 {
 		opt.AtOnce = defaultViewAtOnce
@@ -81,37 +112,18 @@ func (a *Archive) OpenView(ctx context.Context, g *Generation, size int64, opt V
 	if opt.Logger == nil {
 		opt.Logger = hclog.NewNullLogger()
 	}
-	v := &View{archive: a, opt: opt, disk: vfs.OrOS(opt.FS), path: g.Path, grows: size == 0}
-	lock, err := v.disk.Lock(opt.Data+".lock", fmt.Sprintln(os.Getpid()))
-	if errors.Is(err, vfs.ErrLocked) {
-		err = fmt.Errorf("folder %s is in use: each process needs a cache of its own: %w", filepath.Dir(opt.Data), err)
-	}
-	if err != nil {
-		return nil, err
-	}
-	v.lock = lock
+	v := &View{archive: a, opt: opt, disk: vfs.OrOS(opt.FS), kept: opt.Cache.kept, path: g.Path}
 	if size == 0 {
 		size = g.End.End
 	}
-	if err := v.open(ctx, size); err != nil {
-		return nil, errors.Join(err, lock.Close())
-	}
-	return v, nil
-}
-
-func (v *View) open(ctx context.Context, size int64) (err error) {
-	v.kept, err = openSegmentCache(v.disk, v.opt.Data+segmentsSuffix, v.opt.Size, v.opt.Logger)
-	if err != nil {
-		return err
-	}
 	if err := v.loadTable(ctx); err != nil {
-		return err
+		return nil, err
 	}
 	if err := v.extend(ctx, size); err != nil {
-		return err
+		return nil, err
 	}
 	v.fetches.begin(v)
-	return nil
+	return v, nil
 }
 
 // Close ends all reads. What is known of the segments is saved.
@@ -119,8 +131,7 @@ func (v *View) Close() error {
 	v.fetches.close()
 	v.growing.Lock()
 	defer v.growing.Unlock()
-	v.kept.close()
-	return errors.Join(v.saveTable(), v.lock.Close())
+	return v.saveTable()
 }
 
 // Size is where the file ends.
@@ -149,11 +160,8 @@ func (v *View) Look(ctx context.Context) error {
 	return err
 }
 
-// Grow looks for what was archived since, where the view has no end.
+// Grow looks for what was archived since, and has the view go on.
 func (v *View) Grow(ctx context.Context) error {
-	if !v.grows {
-		return nil
-	}
 	v.growing.Lock()
 	defer v.growing.Unlock()
 	if err := v.path.grow(ctx); err != nil {

@@ -46,6 +46,7 @@ type keptSegment struct {
 
 	checking sync.Mutex
 	checked  atomic.Bool
+	is       span // where it is in the data file, when it was checked
 
 	at *list.Element // of its open file; nil: there is none. Under mu
 }
@@ -109,7 +110,10 @@ func (c *segmentCache) read(id SegmentID, want span, b []byte, off int64) bool {
 		return false
 	}
 	if err == nil {
-		err = c.check(e, f, want)
+		if err = c.check(e, f, want); err == nil && e.is != want {
+			c.done(f)
+			return false // it is right for another view, which began with another archive at this place
+		}
 		if err == nil {
 			_, err = f.ReadAt(b, HeaderLen+off)
 		}
@@ -205,13 +209,14 @@ func (c *segmentCache) check(e *keptSegment, f io.ReaderAt, want span) error {
 	if sum := sumOf(b[HeaderLen:]); sum != h.Range {
 		return fmt.Errorf("its bytes have digest %x…, want %x…", sum[:4], h.Range[:4])
 	}
+	e.is = want
 	e.checked.Store(true)
 	return nil
 }
 
 // put keeps a segment that was verified. What cannot be written is not kept.
 func (c *segmentCache) put(s *Segment) {
-	e := &keptSegment{id: s.ID, size: HeaderLen + int64(len(s.Bytes))}
+	e := &keptSegment{id: s.ID, size: HeaderLen + int64(len(s.Bytes)), is: span{s.From, s.To, s.After}}
 	e.checked.Store(true)
 	c.mu.Lock()
 	if c.known[s.ID] != nil || !c.room(e.size) {

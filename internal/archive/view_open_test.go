@@ -208,3 +208,18 @@ func TestNoMoreFilesOfSegmentsAreOpenThanAreRead(t *testing.T) {
 		t.Errorf("%d files are open", n)
 	}
 }
+
+// What one view has verified is not taken for right by another one that expects something else at its place.
+func TestASegmentOfAnotherViewIsNotTakenForTheRightOne(t *testing.T) {
+	c, _ := someCache(t, 3)
+	putSome(c, 1)
+	b := make([]byte, 10)
+	for _, other := range []span{{to: smallSegment, after: Digest{1}}, {from: 5, to: smallSegment + 5}} {
+		if c.read(SegmentID{1, 1}, other, b, 0) {
+			t.Errorf("%+v was read", other)
+		}
+	}
+	if !reads(t, c, 1) {
+		t.Error("the view to which it belongs has lost it")
+	}
+}

@@ -43,8 +43,32 @@ func viewOf(ctx context.Context, a *Archive, tid zodb.Tid, disk vfs.FS) (*View, 
 	if err != nil {
 		return nil, err
 	}
-	return a.OpenView(ctx, m.Generation, m.Size, ViewOptions{FS: disk, Data: viewData, Size: 100 << 10, AtOnce: 3,
-		again: time.Nanosecond})
+	return viewWith(ctx, a, m.Generation, m.Size, 100<<10, ViewOptions{FS: disk, AtOnce: 3, again: time.Nanosecond})
+}
+
+// caches are those of views that are open, each with one of its own.
+var caches sync.Map
+
+// viewWith opens a view with a cache of its own, of so many bytes.
+func viewWith(ctx context.Context, a *Archive, g *Generation, size, bytes int64, opt ViewOptions) (*View, error) {
+	cache, err := OpenViewCache(opt.FS, filepath.Dir(viewData), bytes, nil)
+	if err != nil {
+		return nil, err
+	}
+	opt.Data, opt.Cache = viewData, cache
+	v, err := a.OpenView(ctx, g, size, opt)
+	if err != nil {
+		return nil, errors.Join(err, cache.Close())
+	}
+	caches.Store(v, cache)
+	return v, nil
+}
+
+// endView closes a view, and its cache.
+func endView(v *View) error {
+	err := v.Close()
+	cache, _ := caches.LoadAndDelete(v)
+	return errors.Join(err, cache.(*ViewCache).Close())
 }
 
 func mustView(tb testing.TB, a *Archive, tid zodb.Tid, disk vfs.FS) *View {
@@ -58,7 +82,7 @@ func mustView(tb testing.TB, a *Archive, tid zodb.Tid, disk vfs.FS) *View {
 
 func closeView(tb testing.TB, v *View) {
 	tb.Helper()
-	if err := v.Close(); err != nil {
+	if err := endView(v); err != nil {
 		tb.Error(err)
 	}
 }
@@ -233,7 +257,7 @@ func TestAViewIsKeptForTheNextStart(t *testing.T) {
 			t.Fatal(err)
 		}
 		before := counted.reads.Load()
-		v, err := a.OpenView(t.Context(), m.Generation, m.Size, ViewOptions{FS: disk, Data: viewData, Size: 10 << 20})
+		v, err := viewWith(t.Context(), a, m.Generation, m.Size, 10<<20, ViewOptions{FS: disk})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -401,7 +425,7 @@ func TestAnArchiveThatHangsIsNotWaitedForForEver(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := a.OpenView(t.Context(), m.Generation, m.Size, ViewOptions{FS: cacheDisk(t), Data: viewData, Size: 1 << 20,
+	v, err := viewWith(t.Context(), a, m.Generation, m.Size, 1<<20, ViewOptions{FS: cacheDisk(t),
 		Wait: 50 * time.Millisecond, again: time.Nanosecond})
 	if err != nil {
 		t.Fatal(err)
@@ -437,7 +461,7 @@ func TestAViewGrowsWithTheArchive(t *testing.T) {
 	if err != nil || settled {
 		t.Fatal(settled, err)
 	}
-	v, err := a.OpenView(t.Context(), g, 0, ViewOptions{FS: disk, Data: viewData, Size: 1 << 20})
+	v, err := viewWith(t.Context(), a, g, 0, 1<<20, ViewOptions{FS: disk})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -490,8 +514,7 @@ func TestAViewOfAnEncryptedArchive(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, err = open(t, store, Keys{}).OpenView(t.Context(), g, 0, ViewOptions{FS: cacheDisk(t), Data: viewData,
-		Size: 1 << 20})
+	_, err = viewWith(t.Context(), open(t, store, Keys{}), g, 0, 1<<20, ViewOptions{FS: cacheDisk(t)})
 	if !errors.Is(err, ErrNoIdentity) {
 		t.Errorf("without an identity: %v", err)
 	}
@@ -550,7 +573,7 @@ func usesView(t *testing.T, a *Archive, disk vfs.FS, file []byte) bool {
 	if failed != nil || !bytes.Equal(got, file) {
 		t.Fatalf("the file is another one: %v", failed)
 	}
-	if err = errors.Join(err, v.Close()); err != nil {
+	if err = errors.Join(err, endView(v)); err != nil {
 		return mustBeOfDisk(t, err)
 	}
 	return true

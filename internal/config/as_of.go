@@ -14,7 +14,7 @@ var asOfTable = &table{
 		"docs/reports.md. Its name is what clients ask for. Nothing is copied. Ours.",
 	keys: []entry{
 		{name: "storage", kind: "string", ours: true,
-			doc: "The name of the storage; where there is only one, that one."},
+			doc: "The name of the storage, or of `<from-archive>`; where there is only one, that one."},
 		{name: "at", kind: "moment", required: true, ours: true,
 			doc: "The moment: a tid, a time (`2026-01-31 14:05`, of this machine's zone), or one that moves on: " +
 				"`yesterday` (the beginning of today), `each day at 06:30`, `each hour`, `4h ago`."},
@@ -33,22 +33,26 @@ func (c *checker) asOf(s *zconfig.Section) *AsOf {
 
 // checkMoments finds the storage of each moment, and holds their names apart.
 func (c *checker) checkMoments(cfg *Config) {
-	storages := map[string]*Storage{}
+	storages := map[string]bool{}
+	var only string
 	for _, st := range cfg.Storages {
-		storages[st.Name] = st
+		storages[st.Name], only = true, st.Name
+	}
+	for _, a := range cfg.Archives {
+		storages[a.Name], only = true, a.Name
 	}
 	names := map[string]bool{}
 	for _, m := range cfg.AsOf {
 		switch {
 		case cfg.ZEO == nil:
 			c.fail(m.pos, "<as-of %s>: nobody can use it, as there is no <zeo> for clients", m.Name)
-		case storages[m.Name] != nil || names[m.Name]:
+		case storages[m.Name] || names[m.Name]:
 			c.fail(m.pos, "a second storage of the name %s: give it another name", m.Name)
-		case m.Storage.V == "" && len(cfg.Storages) > 1:
+		case m.Storage.V == "" && len(storages) > 1:
 			c.fail(m.pos, "<as-of %s>: there are several storages: say which one with the key storage", m.Name)
-		case m.Storage.V == "" && len(cfg.Storages) == 1:
-			m.Storage.V = cfg.Storages[0].Name
-		case storages[m.Storage.V] == nil:
+		case m.Storage.V == "":
+			m.Storage.V = only
+		case !storages[m.Storage.V]:
 			c.fail(m.Storage.from.pos, "storage: there is no storage %s in this file", m.Storage.V)
 		}
 		names[m.Name] = true

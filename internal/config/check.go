@@ -7,6 +7,7 @@ func (c *checker) check(cfg *Config) {
 	c.checkNames(cfg.Storages)
 	c.checkPaths(cfg.Storages)
 	c.checkMoments(cfg)
+	c.checkArchives(cfg)
 	c.checkAddresses(cfg)
 	for _, st := range cfg.Storages {
 		for _, key := range []Value[bool]{st.PackGC, st.PackKeepOld} {

@@ -13,6 +13,7 @@ type Config struct {
 	files    []string // that were read
 	ZEO      *ZEO     // nil: no ZEO clients
 	Storages []*Storage
+	Archives []*FromArchive
 	AsOf     []*AsOf
 	EventLog *EventLog // nil: to standard error
 	Admin    *Admin    // nil: no admin server
@@ -158,6 +159,14 @@ type Replication struct {
 	CoordinatorAuthority, CoordinatorCertificate, CoordinatorKey Value[string]
 
 	TLS *TLS // nil: plain text
+}
+
+// A FromArchive is <from-archive>.
+type FromArchive struct {
+	Name                 string
+	pos                  zconfig.Pos
+	URL, Cache, Identity Value[string]
+	Size, BlobSize, Rate Value[int64]
 }
 
 // An AsOf is <as-of>.

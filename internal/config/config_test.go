@@ -84,6 +84,18 @@ const everything = `%import zc.zrs
   program bin/runzeo
   user zope
 </runner>
+<from-archive backup>
+  archive s3://backup/app
+  cache /srv/cache
+  cache-size 1GB
+  blob-cache-size 2GB
+  identity /etc/zrsd/identity
+  rate 1MB
+</from-archive>
+<as-of before>
+  storage backup
+  at each day at 06:30
+</as-of>
 `
 
 func TestEveryValueIsTypedAndKnowsItsPlace(t *testing.T) {
@@ -168,6 +180,7 @@ func TestEveryKeyOfATableIsRead(t *testing.T) {
 
 func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 	const fs = "<filestorage>\n path Data.fs\n</filestorage>\n"
+	const ofA = "<as-of old>\n storage a\n at yesterday\n</as-of>"
 	for _, c := range []struct{ text, want string }{
 		{"", "zeo.conf:1:1: there is no storage: write <filestorage 1>"},
 		{"<zeo>\n</zeo>\n" + fs, "zeo.conf:1:1: <zeo>: the key address is missing"},
@@ -242,6 +255,24 @@ func TestEveryMistakeIsNamedWithItsPlaceAndWhatToDo(t *testing.T) {
 		{zeoServer + fs + "<as-of>\n at yesterday\n</as-of>", "zeo.conf:7:1: <as-of> needs a name for its clients"},
 		{zeoServer + fs + "<as-of old>\n</as-of>", "zeo.conf:7:1: <as-of>: the key at is missing"},
 		{zeoServer + fs + "<as-of old>\n at soon\n</as-of>", `zeo.conf:8:5: at: moment "soon": write a TID`},
+		{zeoServer + fs + "<from-archive>\n archive /a\n cache /c\n</from-archive>",
+			"zeo.conf:7:1: <from-archive> needs a name for <as-of>"},
+		{zeoServer + fs + "<from-archive a>\n cache /c\n</from-archive>\n" + ofA,
+			"zeo.conf:7:1: <from-archive>: the key archive is missing"},
+		{zeoServer + fs + "<from-archive a>\n archive /a\n cache /c\n cache-size 1MB\n</from-archive>\n" + ofA,
+			"zeo.conf:10:13: cache-size: give at least 256MB"},
+		{zeoServer + fs + "<from-archive a>\n archive /a\n cache /c\n</from-archive>",
+			"zeo.conf:7:1: <from-archive a>: no <as-of> names it: write one with storage a"},
+		{zeoServer + fs + "<from-archive 1>\n archive /a\n cache /c\n</from-archive>\n" +
+			"<as-of old>\n storage 1\n at yesterday\n</as-of>", "zeo.conf:7:1: a second storage of the name 1"},
+		{zeoServer + fs + "<from-archive a>\n archive /a\n cache Data.fs\n</from-archive>\n" +
+			"<as-of old>\n storage a\n at yesterday\n</as-of>", "zeo.conf:9:8: cache: Data.fs is of storage 1 already"},
+		{zeoServer + fs + "<from-archive a>\n archive /a\n cache /c\n</from-archive>\n" +
+			"<as-of old>\n at yesterday\n</as-of>", "zeo.conf:11:1: <as-of old>: there are several storages"},
+		{zeoServer + "<from-archive a>\n archive /a\n cache /c\n</from-archive>\n" +
+			"<from-archive b>\n archive /b\n cache /c\n</from-archive>\n" +
+			"<as-of x>\n storage a\n at yesterday\n</as-of>\n<as-of y>\n storage b\n at yesterday\n</as-of>",
+			"zeo.conf:10:8: cache: /c is of <from-archive a> already"},
 		{zeoServer + fs + "<as-of 1>\n at yesterday\n</as-of>", "zeo.conf:7:1: a second storage of the name 1"},
 		{zeoServer + fs + "<as-of old>\n storage 2\n at yesterday\n</as-of>",
 			"zeo.conf:8:10: storage: there is no storage 2 in this file"},

@@ -68,8 +68,11 @@ func (c *checker) file(root *zconfig.Section) *Config {
 		if slices.Contains(storageTypes, s.Type) {
 			cfg.Storages = append(cfg.Storages, c.storage(s))
 		}
-		if s.Type == "as-of" {
+		switch s.Type {
+		case "as-of":
 			cfg.AsOf = append(cfg.AsOf, c.asOf(s))
+		case "from-archive":
+			cfg.Archives = append(cfg.Archives, c.fromArchive(s))
 		}
 	}
 	if s := r.one("admin"); s != nil {
@@ -81,7 +84,7 @@ func (c *checker) file(root *zconfig.Section) *Config {
 	if s := r.one("runner"); s != nil {
 		c.runner(s)
 	}
-	if len(cfg.Storages) == 0 && !c.broken {
+	if len(cfg.Storages)+len(cfg.Archives) == 0 && !c.broken {
 		r.missing("there is no storage: write <filestorage 1> with a path")
 	}
 	return cfg

@@ -27,7 +27,8 @@ var storageTypes = []string{"filestorage", "blobstorage", "zlibstorage", "server
 
 // tables are all sections, in the order of the reference.
 var tables = []*table{fileTable, zeoTable, sslTable, filestorageTable, blobstorageTable, zlibTable,
-	serverZlibTable, zrsTable, asOfTable, tlsTable, adminTable, eventlogTable, logfileTable, runnerTable}
+	serverZlibTable, zrsTable, asOfTable, fromArchiveTable, tlsTable, adminTable, eventlogTable, logfileTable,
+	runnerTable}
 
 func tableOf(typ string) *table {
 	for _, t := range tables {
@@ -53,7 +54,7 @@ var fileTable = &table{
 	doc: "A file has these sections. `%import` is accepted for the packages whose sections are known here: " +
 		"`zc.zrs`, `zc.zlibstorage`, " +
 		"`ZEO`, `ZODB`, `zdaemon` and `ZConfig.components.logger`.",
-	sections: append([]string{"zeo", "as-of", "admin", "eventlog", "runner"}, storageTypes...),
+	sections: append([]string{"zeo", "as-of", "from-archive", "admin", "eventlog", "runner"}, storageTypes...),
 	gone: map[string]string{
 		"logger":           "only <eventlog> is known to runzeo and zrsd: move its <logfile> there",
 		"mappingstorage":   onlyFileStorages,

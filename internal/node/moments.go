@@ -49,21 +49,43 @@ func (c *Config) serveMoments(st *filestorage.Storage, opt zeo.StorageOptions) (
 	}
 	opt = zeo.StorageOptions{Access: zeo.ReadOnly, Correct: opt.Correct, DamagedBlobs: opt.DamagedBlobs,
 		Decompress: opt.Decompress, Watch: opt.Watch}
-	ctx, cancel := context.WithCancel(context.Background())
-	var running sync.WaitGroup
 	var views []*momentView
+	var ends []func()
 	for _, one := range c.Moments {
-		v := &momentView{cfg: one, c: c, st: st, opt: opt, front: c.front, now: time.Now}
-		v.shown = admin.Moment{Name: one.Name, At: one.At.String()}
+		v := newMomentView(c, one)
 		views = append(views, v)
-		running.Go(func() { v.run(ctx) })
+		ends = append(ends, v.begin(context.Background(), st, opt))
 	}
 	c.views.Store(&views)
 	return func() {
-		cancel()
-		running.Wait()
+		for _, end := range ends {
+			end()
+		}
 		c.views.Store(nil)
 	}
+}
+
+func newMomentView(c *Config, one MomentConfig) *momentView {
+	return &momentView{cfg: one, c: c, front: c.front, now: time.Now,
+		shown: admin.Moment{Name: one.Name, At: one.At.String()}}
+}
+
+// begin serves the moment from an open storage until end is called, or ctx ends.
+func (v *momentView) begin(ctx context.Context, st *filestorage.Storage, opt zeo.StorageOptions) (end func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	v.st, v.opt = st, opt
+	var running sync.WaitGroup
+	running.Go(func() { v.run(ctx) })
+	return func() {
+		cancel()
+		running.Wait()
+	}
+}
+
+// nowhere says that there is no storage that has the moment.
+func (v *momentView) nowhere(err error) {
+	v.troubled(err)
+	v.ends(err)
 }
 
 // run serves the moment until ctx ends, or until there is nothing to be served any more.
