@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"errors"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -40,6 +42,13 @@ func TestADelayedSecondaryShowsLaterStopsBeforeAMistakeAndIsPromoted(t *testing.
 	if got := readAsOf(t, zeoB, good); got != want {
 		t.Error("its clients do not read what there was before the mistake")
 	}
+	mustTell(t, at, good, mistake)
+	fed := filepath.Join(b.dir, "changes.jsonl")
+	feed := exec.CommandContext(within(t), zrsd, "feed", at, "--follow", "--output", fed)
+	if err := feed.Start(); err != nil {
+		t.Fatal(err)
+	}
+	awaitFed(t, fed, good)
 	if err := secondary.Kill(); err != nil {
 		t.Fatal(err)
 	}
@@ -58,9 +67,11 @@ func TestADelayedSecondaryShowsLaterStopsBeforeAMistakeAndIsPromoted(t *testing.
 		t.Errorf("a client sees at %v what was committed at %v", now, last.Time())
 	}
 	reader.close(t)
+	awaitFed(t, fed, last)
 
 	hidden := writer.do(t, "commit 10")
 	mustReach(t, secondary, hidden)
+	mustTell(t, at, last, hidden)
 	writer.kill(t)
 	if err := primary.Kill(); err != nil {
 		t.Fatal(err)
@@ -79,6 +90,27 @@ func TestADelayedSecondaryShowsLaterStopsBeforeAMistakeAndIsPromoted(t *testing.
 		t.Errorf("a client commits %v after %v", tid, hidden)
 	}
 	writer.close(t)
+	awaitFed(t, fed, hidden)
+	if err := errors.Join(feed.Process.Signal(os.Interrupt), feed.Wait()); err != nil {
+		t.Errorf("the feed: %v", err)
+	}
+}
+
+// mustTell looks for transactions in the feed and in the undo log of a node: they have the first one, and not the
+// second one, which only the undo log of everything that was received has.
+func mustTell(t *testing.T, at string, shown, hidden zodb.Tid) {
+	t.Helper()
+	for text, want := range map[string]bool{
+		command(t, "feed", at): false, command(t, "undo-log", at): false,
+		command(t, "undo-log", at, "--received"): true,
+	} {
+		if !strings.Contains(text, shown.String()) || strings.Contains(text, hidden.String()) != want {
+			t.Errorf("it has to have %v, and %v: %t:\n%s", shown, hidden, want, text)
+		}
+	}
+	if text := command(t, "feed", at, "--after", "latest"); text != "" {
+		t.Errorf("after the latest transaction the feed has\n%s", text)
+	}
 }
 
 // mustShow waits until clients see everything up to a transaction, and nothing after it.

@@ -18,6 +18,7 @@ import (
 const undoLogHelp = `Lists transactions that can be undone unless later ones are in the way, the newest first: those
 after the last pack. ADDR is the --admin address of a process; --data reads a file instead, takes no
 lock, and can be used beside whatever process writes it. TEXT is a part of what the transaction has.
+A secondary with --apply-delay lists what its clients see, and with --received all that it has.
 
 It undoes nothing: zrsd undo does that, and applications, which know a transaction by its undo id.`
 
@@ -33,7 +34,8 @@ type undoLogOptions struct {
 func undoLogCommand() *cobra.Command {
 	var opt undoLogOptions
 	cmd := &cobra.Command{
-		Use:   "undo-log {ADDR [--storage NAME] | --data Data.fs} [-n COUNT] [--first N] [--user TEXT] [--json]",
+		Use: "undo-log {ADDR [--storage NAME] | --data Data.fs} [-n COUNT] [--first N] [--user TEXT] [--received] " +
+			"[--json]",
 		Short: "list transactions that can be undone",
 		Long:  undoLogHelp,
 		Example: "  zrsd undo-log 127.0.0.1:5001 --user admin\n" +
@@ -54,6 +56,7 @@ func undoLogCommand() *cobra.Command {
 	flags.IntVar(&opt.q.First, "first", 0, "skip the `N` newest")
 	flags.StringVar(&opt.q.User, "user", "", "only those with `TEXT` in the user")
 	flags.StringVar(&opt.q.Description, "description", "", "only those with `TEXT` in the description")
+	flags.BoolVar(&opt.q.Received, "received", false, "also those that a node with an apply delay does not show yet")
 	opt.register(flags)
 	return cmd
 }
@@ -64,6 +67,8 @@ func (opt *undoLogOptions) run(ctx context.Context, args []string, out io.Writer
 		return usage(fmt.Errorf("--count %d: give a number from 1 to %d", q.Count, admin.MaxUndoCount))
 	case q.First < 0 || q.First > admin.MaxUndoFirst:
 		return usage(fmt.Errorf("--first %d: give a number from 0 to %d", q.First, admin.MaxUndoFirst))
+	case opt.data != "" && opt.q.Received:
+		return usage(errors.New("--received is of a node: a file has everything that was received"))
 	case opt.data != "" && opt.storage != "":
 		return usage(errors.New("--data names a file: leave out --storage"))
 	}

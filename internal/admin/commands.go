@@ -86,7 +86,10 @@ func (c *commands) undoLog(w http.ResponseWriter, r *http.Request) {
 
 // undoQuery reads an UndoQuery as values writes it.
 func undoQuery(values url.Values) (q UndoQuery, err error) {
-	q = UndoQuery{Count: 20, User: values.Get("user"), Description: values.Get("description")}
+	q = UndoQuery{
+		Count: 20, User: values.Get("user"), Description: values.Get("description"),
+		Received: values.Get("received") == "true",
+	}
 	number := func(name string, least, most int, into *int) {
 		text := values.Get(name)
 		if text == "" {
@@ -108,7 +111,7 @@ func undoQuery(values url.Values) (q UndoQuery, err error) {
 func (q *UndoQuery) values() url.Values {
 	return url.Values{
 		"first": {strconv.Itoa(q.First)}, "count": {strconv.Itoa(q.Count)},
-		"user": {q.User}, "description": {q.Description},
+		"user": {q.User}, "description": {q.Description}, "received": {strconv.FormatBool(q.Received)},
 	}
 }
 

@@ -122,6 +122,7 @@ const (
 type UndoQuery struct {
 	First, Count      int    // to skip and to list at most, of those that the texts let through
 	User, Description string // a part of what the transaction has
+	Received          bool   // also what a delayed node does not show yet
 }
 
 // MaxUndoText is how many bytes of a user or a description are shown at most.

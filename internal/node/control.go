@@ -75,6 +75,9 @@ func (k *control) UndoLog(ctx context.Context, storage string, q admin.UndoQuery
 		return nil, err
 	}
 	err = m.c.handle.use(ctx, func(ctx context.Context, st undoLister) error {
+		if !q.Received {
+			st = m.c.view(st)
+		}
 		list, err = UndoLog(ctx, st, q)
 		return err
 	})

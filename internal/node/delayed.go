@@ -51,6 +51,7 @@ type delayed struct {
 
 	mu    sync.Mutex
 	shown *filestorage.Moment // what clients see; nil: nothing, or everything
+	moved chan struct{}       // closed when that changes
 	err   error               // why they see nothing
 }
 
@@ -62,7 +63,8 @@ const (
 
 // delays makes the clients of a node see the storage later.
 func (c *Config) delays(delay time.Duration) *delayed {
-	d := &delayed{c: c, delay: delay, front: c.offer, set: c.setAccess, poked: make(chan struct{}, 1)}
+	d := &delayed{c: c, delay: delay, front: c.offer, set: c.setAccess, poked: make(chan struct{}, 1),
+		moved: make(chan struct{})}
 	c.offer, c.setAccess, c.delay = d.offer, d.setAccess, d
 	return d
 }
@@ -157,6 +159,7 @@ func (d *delayed) showAll() {
 	if !d.showsAll() {
 		d.leave()
 		d.offerNow(d.opt)
+		d.shows(nil)
 	}
 }
 
@@ -186,7 +189,7 @@ func (d *delayed) showDue(ctx context.Context) (wait time.Duration, err error) {
 	} else if err := d.advance(ctx, m); err != nil {
 		return delayLook, err
 	}
-	d.shows(m)
+	d.shows(&m)
 	return d.waitFor(next), nil
 }
 
@@ -266,15 +269,27 @@ func (d *delayed) leave() {
 	d.offering.Lock()
 	d.whole = false
 	d.offering.Unlock()
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.shown = nil
+	d.shows(nil)
 }
 
-func (d *delayed) shows(m filestorage.Moment) {
+// shows notes what clients see, and tells those who wait for more.
+func (d *delayed) shows(m *filestorage.Moment) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.shown = &m
+	d.shown = m
+	close(d.moved)
+	d.moved = make(chan struct{})
+}
+
+// sight is up to which transaction clients see, 0 for nothing; all: everything. changed is closed when it is otherwise.
+func (d *delayed) sight() (upTo zodb.Tid, all bool, changed <-chan struct{}) {
+	d.mu.Lock()
+	if d.shown != nil {
+		upTo = d.shown.Tid
+	}
+	changed = d.moved
+	d.mu.Unlock()
+	return upTo, d.showsAll(), changed // in this order: what is otherwise by now closes changed
 }
 
 // now is what clients see; nil: nothing, or everything.

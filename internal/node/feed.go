@@ -23,7 +23,7 @@ func (k *control) Feed(ctx context.Context, storage string, q admin.FeedQuery, t
 		return err
 	}
 	return m.c.handle.use(ctx, func(ctx context.Context, st undoLister) error {
-		return Feed(ctx, st.(feedable), q, to, Paths{m.c.Data, inside.Options{
+		return Feed(ctx, m.c.view(st).(feedable), q, to, Paths{m.c.Data, inside.Options{
 			FS: m.c.FS, Yield: true, Logger: m.c.Logger,
 		}})
 	})
@@ -31,6 +31,7 @@ func (k *control) Feed(ctx context.Context, storage string, q admin.FeedQuery, t
 
 // A feedable is a storage, owned or attached to.
 type feedable interface {
+	undoLister
 	Iterate(after zodb.Tid, follow bool) (zodb.Iterator, error)
 	Find(ctx context.Context, tid zodb.Tid) (filestorage.Found, error)
 	LastTid() zodb.Tid
