@@ -17,6 +17,7 @@ type draft struct {
 	file vfs.File // nil for one that was adopted
 	path string   // "" once discarded
 	size int64
+	sum  *contentSum // nil for one that was adopted
 
 	begun int64 // bytes that the disk was told to begin with
 }
@@ -38,7 +39,7 @@ func (s *Store) Draft() (zodb.BlobDraft, error) {
 	if err != nil {
 		return nil, fmt.Errorf("begin a blob: %w", err)
 	}
-	return &draft{s: s, file: f, path: f.Name()}, nil
+	return &draft{s: s, file: f, path: f.Name(), sum: s.newSum()}, nil
 }
 
 // Write appends.
@@ -48,6 +49,7 @@ func (d *draft) Write(b []byte) (int, error) {
 	}
 	n, err := d.file.WriteAt(b, d.size)
 	d.size += int64(n)
+	_, _ = d.sum.Write(b[:n])
 	if gathered := d.size - d.begun; gathered >= writeBackLen {
 		vfs.WriteBack(d.file, d.begun, gathered)
 		d.begun = d.size
@@ -68,7 +70,7 @@ func (d *draft) Stage(oid zodb.Oid, tid zodb.Tid) (zodb.StagedBlob, error) {
 	if !linked {
 		return d.copy(oid, tid)
 	}
-	b := &staged{s: d.s, oid: oid, tid: tid, path: path}
+	b := &staged{s: d.s, oid: oid, tid: tid, path: path, size: d.size, digest: d.sum.digest(), fresh: true}
 	f, err := vfs.OpenPlain(d.s.fs, path)
 	if err == nil {
 		b.file = f

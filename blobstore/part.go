@@ -113,7 +113,7 @@ func (p *part) Size() (int64, error) {
 }
 
 func (p *part) Stage(size int64) (zodb.StagedBlob, error) {
-	b := &staged{s: p.s, oid: p.oid, tid: p.tid, file: p.file, path: p.path, isPart: true}
+	b := &staged{s: p.s, oid: p.oid, tid: p.tid, file: p.file, path: p.path, isPart: true, size: size}
 	err := p.file.Truncate(size)
 	if err == nil {
 		err = b.takePlace()

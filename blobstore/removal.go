@@ -175,6 +175,9 @@ func (s *Store) retire(r revision, keepOld bool, changed map[string]bool) error 
 		changed[left] = true
 		err = errors.Join(err, pruned)
 	}
+	if err == nil {
+		s.forget(r.oid, r.tid, false)
+	}
 	return err
 }
 

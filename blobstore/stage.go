@@ -1,6 +1,7 @@
 package blobstore
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io"
@@ -23,6 +24,10 @@ type staged struct {
 	tid  zodb.Tid
 	file vfs.File // open until Sync
 	path string   // present name; "" once discarded
+
+	size   int64
+	digest *[sha256.Size]byte // nil: it was not computed
+	fresh  bool               // a client of this storage gave the content
 
 	second    string // another one, after Publish during a conversion of the layout
 	published bool
@@ -51,7 +56,9 @@ func (s *Store) stage(oid zodb.Oid, tid zodb.Tid, content io.Reader) (*staged, e
 		return nil, err
 	}
 	b := &staged{s: s, oid: oid, tid: tid, file: f, path: f.Name()}
-	if err = copyTo(f, content); err == nil {
+	sum := s.newSum()
+	if err = copyTo(f, io.TeeReader(content, sum)); err == nil {
+		b.size, b.digest = sum.n, sum.digest()
 		err = b.takePlace()
 	}
 	if err != nil {
@@ -142,6 +149,14 @@ func (b *staged) syncDir() error {
 	return err
 }
 
+// Committed is told when the transaction of the blob is durable: what its content has to be is noted only then, so that
+// nothing is noted of a blob that a crash removes.
+func (b *staged) Committed() {
+	if b.s.Notes != nil && b.published {
+		b.s.Notes.Content(b.oid, b.tid, b.size, b.digest, b.fresh)
+	}
+}
+
 // Discard removes the blob, durably if it has its final name: a crash must not bring that back. One that has come in
 // ranges and has no final name stays, to be gone on with. Folders that were made for it stay: they are empty, and as
 // good as absent.
@@ -160,6 +175,7 @@ func (b *staged) Discard() error {
 	case b.published:
 		folders, _, e := b.s.unname(b.oid, b.tid)
 		err = errors.Join(err, e, b.s.syncThere(folders...), b.s.Here()) // what was unmounted may have the blob
+		b.s.forget(b.oid, b.tid, true)
 	default:
 		err = errors.Join(err, vfs.RemoveIfThere(b.s.fs, b.path))
 		b.s.near.Delete(b.path)

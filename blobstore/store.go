@@ -90,6 +90,12 @@ type Store struct {
 
 	// Published, if set before the Store is used, is told of each blob that gets its final name. It must not wait.
 	Published func(oid zodb.Oid, tid zodb.Tid, size int64)
+
+	// Notes, if set before the Store is used, keeps what the content of blobs has to be.
+	Notes Notes
+
+	// Damaged, if set before the Store is used, is told of each blob that OpenBlob refuses. It must not wait.
+	Damaged func(*zodb.DamagedBlobError)
 }
 
 // Open opens the blob directory at dir, and creates it, with its marker and its tmp folder, unless it is opened
@@ -266,9 +272,21 @@ func (s *Store) path(oid zodb.Oid, tid zodb.Tid) string { return s.pathIn(s.layo
 // BlobPath returns where the blob of a revision is, or belongs.
 func (s *Store) BlobPath(oid zodb.Oid, tid zodb.Tid) string { return s.path(oid, tid) }
 
-// OpenBlob opens the blob of a revision. It is a *zodb.POSKeyError with Blob set when there is none, and a *GoneError
-// when that is not known because the directory is not there.
-func (s *Store) OpenBlob(oid zodb.Oid, tid zodb.Tid) (f vfs.File, err error) {
+// OpenBlob opens the blob of a revision. It is a *zodb.POSKeyError with Blob set when there is none, a *GoneError when
+// that is not known because the directory is not there, and a *zodb.DamagedBlobError when another size was noted.
+func (s *Store) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
+	f, err := s.OpenAsIs(oid, tid)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.compareSize(f, oid, tid); err != nil {
+		return nil, err
+	}
+	return f, nil
+}
+
+// OpenAsIs is OpenBlob for who looks at a blob that may be damaged: its size is not compared.
+func (s *Store) OpenAsIs(oid zodb.Oid, tid zodb.Tid) (f vfs.File, err error) {
 	open := func() error {
 		f, err = vfs.OpenPlain(s.fs, s.path(oid, tid)) // clients that share the directory may have put a link there
 		return err
@@ -323,6 +341,7 @@ func (s *Store) SetAside(oid zodb.Oid, tid zodb.Tid, label string) error {
 	if err != nil {
 		return fmt.Errorf("set aside blob of oid %v tid %v: %w", oid, tid, err)
 	}
+	s.forget(oid, tid, true)
 	return nil
 }
 
@@ -363,6 +382,7 @@ func (s *Store) Remove(oid zodb.Oid, tid zodb.Tid) error {
 	if err != nil {
 		return fmt.Errorf("remove blob of oid %v tid %v: %w", oid, tid, err)
 	}
+	s.forget(oid, tid, true)
 	return nil
 }
 

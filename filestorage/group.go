@@ -154,10 +154,21 @@ func (s *Storage) commitGroup(g *group) error {
 		return s.fail(err)
 	}
 	s.publishGroup(g)
+	tellBlobs(g.blobs)
+	tellBlobs(g.many.blobs)
 	if g.durable != nil {
 		g.durable()
 	}
 	return nil
+}
+
+// tellBlobs tells blobs that their transactions are durable, as far as they want to know.
+func tellBlobs(blobs []zodb.StagedBlob) {
+	for _, b := range blobs {
+		if told, ok := b.(interface{ Committed() }); ok {
+			told.Committed()
+		}
+	}
 }
 
 // blobWorkers is how many blobs are synced or published at a time: disks do several at once faster than one by one.

@@ -90,6 +90,9 @@ func (s *Storage) repairBlob(r *BlobRepair) error {
 	if err := staged.SyncDir(); err != nil {
 		return err
 	}
+	if r.Digest == nil { // else it is what was noted
+		tellBlobs([]zodb.StagedBlob{staged})
+	}
 	s.log.Warn("repaired a damaged blob", "oid", r.Oid, "tid", r.Tid, "found", r.Found, "found_by", r.By, "peer",
 		r.Peer, "kept_in", kept, "warning", warning.Damaged)
 	return nil
@@ -122,7 +125,7 @@ func (r *BlobRepair) compare(c *summedReader) error {
 
 // quarantineBlob keeps the blob that is replaced, and returns where; nowhere when there is none.
 func (s *Storage) quarantineBlob(r *BlobRepair) (kept string, err error) {
-	old, err := s.blobs.OpenBlob(r.Oid, r.Tid)
+	old, err := s.blobAsIs(r.Oid, r.Tid)
 	if missing := (*zodb.POSKeyError)(nil); errors.As(err, &missing) {
 		return "nowhere: it was missing", nil
 	}

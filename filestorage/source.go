@@ -21,6 +21,8 @@ type source struct {
 
 	// openBlob opens the blob of a revision; a *zodb.POSKeyError says that there is none. nil: no blob directory.
 	openBlob func(zodb.Oid, zodb.Tid) (vfs.File, error)
+	// damagedBlob opens what a blob has to be whose file is damaged; nil: nobody knows.
+	damagedBlob func(*zodb.DamagedBlobError) (vfs.File, error)
 	// index returns offsets of records all over the file, as hints for a search; nil when there are none.
 	index func() *index
 	// successor returns the source to continue with when this one ended with errReplaced.

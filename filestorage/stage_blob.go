@@ -38,6 +38,16 @@ func (s *Storage) BlobInPlace(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
 	if s.blobs == nil {
 		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid, Blob: true}
 	}
+	return s.blobAsIs(oid, tid)
+}
+
+// blobAsIs opens a blob of the directory that may be damaged.
+func (s *Storage) blobAsIs(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
+	if dir, can := s.blobs.(interface {
+		OpenAsIs(oid zodb.Oid, tid zodb.Tid) (vfs.File, error)
+	}); can {
+		return dir.OpenAsIs(oid, tid)
+	}
 	return s.blobs.OpenBlob(oid, tid)
 }
 

@@ -35,6 +35,9 @@ type Options struct {
 	// Damaged is told of each damage that readers meet, by whoever has met it, and must not wait: a *zodb.CorruptError
 	// or an *UnreadableError. Nil: nobody is.
 	Damaged func(error)
+	// DamagedBlob is asked by iterators for what a blob has to be whose file is damaged; after an error, and where it
+	// is nil, the record goes without. It bounds its time by itself.
+	DamagedBlob func(*zodb.DamagedBlobError) (vfs.File, error)
 }
 
 // Blobs is what a storage needs of a blob directory. All methods may be called concurrently.
@@ -69,8 +72,10 @@ type Storage struct {
 	now      func() time.Time
 	resolver Resolver // nil: no conflict can be resolved
 	damaged  func(error)
-	readOnly bool
-	lock     *ownership // nil when read-only
+	// damagedBlob is Options.DamagedBlob.
+	damagedBlob func(*zodb.DamagedBlobError) (vfs.File, error)
+	readOnly    bool
+	lock        *ownership // nil when read-only
 
 	// Published state. A group is published under the write lock of view: its index entries, then the commit point. So
 	// is a data file.
@@ -126,6 +131,7 @@ func newStorage(path string, opt Options) *Storage {
 		now:          opt.Now,
 		resolver:     opt.Resolve,
 		damaged:      opt.Damaged,
+		damagedBlob:  opt.DamagedBlob,
 		readOnly:     opt.ReadOnly,
 		queue:        newQueue(),
 		commit:       make(chan struct{}, 1),
@@ -387,9 +393,10 @@ func (s *Storage) source() *source {
 func (s *Storage) sourceOf(e *openDataFile, openBlob func(zodb.Oid, zodb.Tid) (vfs.File, error)) *source {
 	return &source{
 		commitPoint: e.commitPoint, file: &provedFile{e.file, e}, path: e.path, openBlob: openBlob, meets: s.meets,
-		index:     func() *index { return e.index },
-		successor: func(context.Context) (*source, error) { return s.sourceOf(s.hold(), openBlob), nil },
-		release:   func() error { e.release(); return nil },
+		damagedBlob: s.damagedBlob,
+		index:       func() *index { return e.index },
+		successor:   func(context.Context) (*source, error) { return s.sourceOf(s.hold(), openBlob), nil },
+		release:     func() error { e.release(); return nil },
 		share: func() *source {
 			e.holders.Add(1)
 			return s.sourceOf(e, openBlob)

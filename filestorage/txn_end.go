@@ -111,6 +111,7 @@ func (t *Txn) Finish(ctx context.Context, f func(zodb.Tid)) (zodb.Tid, error) {
 		f(t.header.Tid)
 	}
 	t.s.publishGroup(t.voted)
+	tellBlobs(t.blobs)
 	t.s.writer.end, t.s.writer.last = t.voted.end, t.header.Tid
 	t.release()
 	return t.header.Tid, nil

@@ -185,7 +185,8 @@ func (t *txnReader) attachData(data revision) error {
 }
 
 // attachBlob opens the blob of a blob record. Blobs may be missing, since a copy without them, or a pack, leaves the
-// record: then the record goes without.
+// record: then the record goes without. So it does where a blob is damaged and nobody knows what it has to be: a wrong
+// copy would be taken for a right one, and all that comes after it must not wait for a repair.
 func (t *txnReader) attachBlob(data revision) error {
 	if t.src.openBlob == nil {
 		return nil
@@ -200,6 +201,15 @@ func (t *txnReader) attachBlob(data revision) error {
 	f, err := t.src.openBlob(t.rec.Oid, t.rec.Tid)
 	if missing := (*zodb.POSKeyError)(nil); errors.As(err, &missing) {
 		return nil
+	}
+	if damage := (*zodb.DamagedBlobError)(nil); errors.As(err, &damage) {
+		t.rec.BlobDamaged = true
+		if t.src.damagedBlob == nil {
+			return nil
+		}
+		if f, err = t.src.damagedBlob(damage); err != nil {
+			return nil //nolint:nilerr // who was asked has said why
+		}
 	}
 	if err != nil {
 		return fmt.Errorf("open blob of oid %v tid %v: %w", t.rec.Oid, t.rec.Tid, err)

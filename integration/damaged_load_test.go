@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"errors"
 	"os"
 	"path/filepath"
 	"testing"
@@ -211,4 +212,53 @@ func currentRecords(t *testing.T, path string) (places []int64) {
 		places = append(places, at)
 	}
 	return places
+}
+
+// A blob is cut off at the primary before any verification has read it. Real clients get it as the secondary has it,
+// and a secondary that comes later has it whole or not at all, with all that was committed after it.
+func TestRealClientsGetNoBlobThatWasCutBeforeAVerification(t *testing.T) {
+	source, target, later := newSite(t, true), newSite(t, true), newSite(t, true)
+	source.open(t).Close()
+	to, at := freeAddress(t), freeAddress(t)
+	args := []string{"--verify-interval", "0", "--heal", "ask"}
+	primary := start(t, "primary", source, append(args, "--replicate-to", to, "--zeo", at)...)
+	secondary := start(t, "secondary", target, append(args, "--replicate-from", to, "--replicate-to",
+		freeAddress(t))...)
+	writer := startPython(t, "zodb", "zeo_client.py", newSite(t, true).blobs, at)
+	writer.do(t, "create 9")
+	last := writer.do(t, "commit 5")
+	writer.close(t)
+	mustReach(t, secondary, last)
+	cut := blobFiles(t, source.blobs)
+	for name := range cut {
+		path := filepath.Join(source.blobs, name)
+		if err := errors.Join(os.Chmod(path, 0o600), os.Truncate(path, 3)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := contents(t, target.blobs)
+	for _, environment := range []string{"zodb", "zeo5"} {
+		cache := newSite(t, true).blobs
+		reader := startPython(t, environment, "zeo_reader.py", "reader", cache, at)
+		reader.do(t, "see "+last.String())
+		reader.close(t)
+		for content := range contents(t, cache) {
+			if !want[content] {
+				t.Errorf("%s: a client got a blob of %d bytes that no node had", environment, len(content))
+			}
+		}
+	}
+	third := start(t, "secondary", later, append(args, "--replicate-from", to)...)
+	mustReach(t, third, last)
+	for content := range contents(t, later.blobs) {
+		if !want[content] {
+			t.Errorf("the later secondary has a blob of %d bytes that was never committed", len(content))
+		}
+	}
+	_, err := primary.Await(within(t), "it says so", func(st *admin.Status) bool {
+		return st.Heal.Pending > 0 && st.Heal.Healed == 0
+	})
+	if err != nil || len(cut) < 3 {
+		t.Errorf("%d blobs: %v", len(cut), err)
+	}
 }

@@ -7,8 +7,9 @@ import (
 
 // BlobDigests are what the node has noted of the content of its blobs: a *verify.Digests.
 type BlobDigests interface {
-	// Find returns what is noted of a blob, and whether something is.
-	Find(oid zodb.Oid, tid zodb.Tid) (protocol.BlobDigest, bool)
+	// Find returns what is noted of a blob, whether that was when a client gave it to this node, and whether something
+	// is.
+	Find(oid zodb.Oid, tid zodb.Tid) (noted protocol.BlobDigest, committed, known bool)
 }
 
 // A blobComparison answers the questions of one connection about the content of blobs, from what is noted. That is read
@@ -36,10 +37,15 @@ func (b *blobComparison) answer(query *protocol.BlobQuery) (*protocol.BlobAnswer
 	}
 	answer := new(protocol.BlobAnswer)
 	for i, asked := range query.All() {
-		if noted, known := b.noted.Find(asked.Oid, asked.Tid); known {
-			answer.Known++
-			if noted != asked {
-				answer.AddOther(i, noted)
+		noted, committed, known := b.noted.Find(asked.Oid, asked.Tid)
+		if !known {
+			continue
+		}
+		answer.Known++
+		if noted != asked {
+			answer.AddOther(i, noted)
+			if committed {
+				answer.Committed = append(answer.Committed, i)
 			}
 		}
 	}

@@ -189,9 +189,10 @@ func TestTheChainIsJudged(t *testing.T) {
 // noted are digests of blobs.
 type noted map[zodb.Oid]protocol.BlobDigest
 
-func (n noted) Find(oid zodb.Oid, tid zodb.Tid) (protocol.BlobDigest, bool) {
-	d, ok := n[oid]
-	return d, ok && d.Tid == tid
+// Find says that those with an even oid were committed here.
+func (n noted) Find(oid zodb.Oid, tid zodb.Tid) (d protocol.BlobDigest, committed, known bool) {
+	d, known = n[oid]
+	return d, oid%2 == 0, known && d.Tid == tid
 }
 
 func TestANodeComparesBlobsWithWhatItHasNoted(t *testing.T) {
@@ -211,14 +212,14 @@ func TestANodeComparesBlobsWithWhatItHasNoted(t *testing.T) {
 		if read++; read == 1 {
 			return nil, fails
 		}
-		return noted{1: digest(1, 10), 2: digest(2, 20)}, nil
+		return noted{1: digest(1, 10), 2: digest(2, 20), 5: digest(5, 50)}, nil
 	}}), nil)
 	if _, err := r.Blobs(t.Context(), query(digest(1, 10))); err == nil {
 		t.Error("it knows what it could not read")
 	}
 	for range protocol.MaxHistoryQueries + 1 { // what is noted is read once for a connection
-		a, err := r.Blobs(t.Context(), query(digest(1, 10), digest(2, 21), digest(3, 30)))
-		if err != nil || a.Known != 2 || len(a.Other) != 1 || a.Other[0] != 1 {
+		a, err := r.Blobs(t.Context(), query(digest(1, 10), digest(2, 21), digest(3, 30), digest(5, 51)))
+		if err != nil || a.Known != 3 || !slices.Equal(a.Other, []int{1, 3}) || !slices.Equal(a.Committed, []int{1}) {
 			t.Fatalf("got %+v, %v", a, err)
 		}
 	}

@@ -59,7 +59,7 @@ func (c *native) lendFile(ctx context.Context, s *yamux.Session, stream *protoco
 	}); err != nil {
 		return err
 	}
-	out := &rangeSender{ctx: ctx, c: c, s: lent, stream: stream, open: c.p.opt.Seed.BlobHere}
+	out := &rangeSender{ctx: ctx, c: c, s: lent, stream: stream, open: c.p.opt.Seed.BlobHere, lends: true}
 	for {
 		c.guard.Allow(helloBytes)
 		err := out.answer()

@@ -12,6 +12,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -305,7 +306,9 @@ type rangeSender struct {
 	s      *seed
 	stream *protocol.RangeStream
 	open   func(zodb.Oid, zodb.Tid) (BlobFile, error) // nil: that of SeedOptions
-	buf    []byte
+	// lends says that single blobs are asked for: to call a damaged one missing would be wrong.
+	lends bool
+	buf   []byte
 }
 
 // answer answers the next request. Nothing is read that was not asked for, and nothing beyond the snapshot.
@@ -351,6 +354,9 @@ func (r *rangeSender) file(m *protocol.RangeRequest) error {
 // blob answers with a part of a blob.
 func (r *rangeSender) blob(m *protocol.BlobRequest) error {
 	size, data, err := r.readBlob(m)
+	if damaged := (*zodb.DamagedBlobError)(nil); errors.As(err, &damaged) {
+		return goodbye("%v; ask another node", err)
+	}
 	if err != nil {
 		return r.c.p.sourceFailed(fmt.Errorf("read the blob of oid %v tid %v for a secondary: %w", m.Oid, m.Tid, err))
 	}
@@ -371,10 +377,15 @@ func (r *rangeSender) readBlob(m *protocol.BlobRequest) (size int64, data []byte
 	}
 	f, err := open(m.Oid, m.Tid)
 	var missing *zodb.POSKeyError
-	if errors.As(err, &missing) {
+	var damaged *zodb.DamagedBlobError
+	switch {
+	case errors.As(err, &missing):
 		return protocol.NoBlob, nil, nil
-	}
-	if err != nil {
+	case errors.As(err, &damaged) && !r.lends:
+		r.c.log.Warn("a secondary that is seeded gets a blob that is damaged here as one that is missing", "oid", m.Oid,
+			"tid", m.Tid, "error", err, "warning", warning.Damaged)
+		return protocol.NoBlob, nil, nil
+	case err != nil:
 		return 0, nil, err
 	}
 	defer closeQuietly(f) // read only

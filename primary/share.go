@@ -59,7 +59,7 @@ func (s sharingTxn) NextRecord() (*zodb.Record, error) {
 		return rec, err
 	}
 	out := *rec
-	out.Blob, out.SharedBlob = nil, true
+	out.Blob, out.SharedBlob = nil, !rec.BlobDamaged
 	return &out, nil
 }
 

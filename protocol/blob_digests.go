@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -35,7 +36,10 @@ type BlobAnswer struct {
 	Known   int    `msgpack:"known"`   // blobs of the query of which the node has noted the content
 	Other   []int  `msgpack:"other"`   // which of them, by number from 0, in ascending order, have other content
 	Digests []byte `msgpack:"digests"` // of those in Other, one after the other; empty: an older node does not say
-	Unknown string `msgpack:"unknown"` // why the node cannot tell of any; empty: it can
+	// Committed are those of Other that were noted when a client gave them to the node: they cannot have been damaged
+	// before.
+	Committed []int  `msgpack:"committed"`
+	Unknown   string `msgpack:"unknown"` // why the node cannot tell of any; empty: it can
 }
 
 // Add appends a blob to the question.
@@ -63,6 +67,9 @@ func (a *BlobAnswer) AddOther(i int, noted BlobDigest) {
 	a.Other = append(a.Other, i)
 	a.Digests = noted.append(a.Digests)
 }
+
+// IsCommitted reports whether number i of the question is one of Committed.
+func (a *BlobAnswer) IsCommitted(i int) bool { return slices.Contains(a.Committed, i) }
 
 // OtherDigest returns what the node has noted of the blob that is at place n in Other, of an answer that was checked;
 // ok is false where it does not say.
@@ -104,6 +111,13 @@ func (a *BlobAnswer) Check(asked int) error {
 	for _, i := range a.Other {
 		if i <= last || i >= asked {
 			return fmt.Errorf("it was asked about %d blobs, and answers about number %d", asked, i)
+		}
+		last = i
+	}
+	last = -1
+	for _, i := range a.Committed {
+		if i <= last || !slices.Contains(a.Other, i) {
+			return fmt.Errorf("it says that number %d was committed there, and not that it is different", i)
 		}
 		last = i
 	}

@@ -51,6 +51,9 @@ func TestBlobAnswersMustFitTheQuestion(t *testing.T) {
 		"a digest too many": {BlobAnswer{Known: 1, Other: []int{0}, Digests: make([]byte, 2*blobDigestLen)}, false},
 		"half a digest":     {BlobAnswer{Known: 1, Other: []int{0}, Digests: make([]byte, 20)}, false},
 		"more than known":   {BlobAnswer{Known: 1, Other: []int{0, 1}}, false},
+		"committed there":   {BlobAnswer{Known: 2, Other: []int{0, 2}, Committed: []int{2}}, true},
+		"and not different": {BlobAnswer{Known: 2, Other: []int{0}, Committed: []int{1}}, false},
+		"committed twice":   {BlobAnswer{Known: 2, Other: []int{0}, Committed: []int{0, 0}}, false},
 	} {
 		if err := c.answer.Check(3); (err == nil) != c.right {
 			t.Errorf("%s: %v", name, err)

@@ -10,9 +10,9 @@ import (
 
 // DamagedBlobs know which blobs are damaged, and what other nodes have. They are called from several goroutines.
 type DamagedBlobs interface {
-	// Known returns what is known to be wrong with a blob whose file has size bytes, nil where nothing is. It is called
+	// Known returns what is known to be wrong with a blob whose file can be opened, nil where nothing is. It is called
 	// for each blob that a client asks for, and does not wait.
-	Known(oid zodb.Oid, tid zodb.Tid, size int64) error
+	Known(oid zodb.Oid, tid zodb.Tid) error
 	// Unreadable is told of a blob whose file cannot be read to its end.
 	Unreadable(oid zodb.Oid, tid zodb.Tid, err error)
 	// Open opens what a blob has to be that cannot be opened or is known to be damaged, if that can be found out; else
@@ -25,14 +25,10 @@ func (s *storage) blobDamage(f vfs.File, oid zodb.Oid, tid zodb.Tid) error {
 	if s.opt.DamagedBlobs == nil || s.st.FetchesBlobs() {
 		return nil
 	}
-	info, err := f.Stat()
-	if err == nil {
-		err = s.opt.DamagedBlobs.Known(oid, tid, info.Size())
+	if err := s.opt.DamagedBlobs.Known(oid, tid); err != nil {
+		return errors.Join(err, f.Close())
 	}
-	if err != nil {
-		err = errors.Join(err, f.Close())
-	}
-	return err
+	return nil
 }
 
 // unreadableBlob tells who is to be told that the file of a blob cannot be read.

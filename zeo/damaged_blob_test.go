@@ -25,7 +25,7 @@ type fakeDamage struct {
 	unreadable chan zodb.Oid
 }
 
-func (d *fakeDamage) Known(oid zodb.Oid, _ zodb.Tid, _ int64) error { return d.known[oid] }
+func (d *fakeDamage) Known(oid zodb.Oid, _ zodb.Tid) error { return d.known[oid] }
 
 func (d *fakeDamage) Unreadable(oid zodb.Oid, _ zodb.Tid, _ error) { d.unreadable <- oid }
 

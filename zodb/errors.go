@@ -74,6 +74,19 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("%s: damaged at offset %d: want %s, got %s", e.File, e.Pos, e.Want, e.Got)
 }
 
+// A DamagedBlobError says that the file of a blob has another size than was noted when the blob was committed or
+// received.
+type DamagedBlobError struct {
+	Oid         Oid
+	Tid         Tid
+	Size, Noted int64
+}
+
+func (e *DamagedBlobError) Error() string {
+	return fmt.Sprintf("the blob of oid %v tid %v is damaged: its file has %d bytes, and %d were noted of it", e.Oid,
+		e.Tid, e.Size, e.Noted)
+}
+
 // An UndoError says why a transaction cannot be undone at all. It is ZODB's UndoError; Reason is its text.
 type UndoError struct {
 	Tid    Tid

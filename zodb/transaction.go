@@ -78,6 +78,8 @@ type Record struct {
 	// SharedBlob says that there is a blob of BlobSize bytes in a directory which both sides see, and that it does not
 	// travel: Blob is nil.
 	SharedBlob bool
+	// BlobDamaged says that the file of the blob is damaged: Blob is what another node has, or nil.
+	BlobDamaged bool
 }
 
 // NoData is the Size of a revision that has no data.

@@ -43,19 +43,19 @@ type damagedBlobs struct {
 	st *filestorage.Storage
 }
 
-// Known is zeo.DamagedBlobs. A size that is not the one that a verification has noted is damage as one that it finds.
-func (d *damagedBlobs) Known(oid zodb.Oid, tid zodb.Tid, size int64) error {
+// Known is zeo.DamagedBlobs.
+func (d *damagedBlobs) Known(oid zodb.Oid, tid zodb.Tid) error {
 	if found, known := d.h.knows(oid, tid); known {
 		return &damagedBlobError{oid, tid, found}
 	}
-	if noted := d.h.sizes.Load(); noted != nil {
-		if want, known := noted.Of(oid, tid); known && want != size {
-			found := fmt.Sprintf("it has %d bytes, and had %d when it was first verified", size, want)
-			d.h.add("a reader", verify.Suspect{Blob: true, Oid: &oid, Tid: &tid, Found: found})
-			return &damagedBlobError{oid, tid, found}
-		}
-	}
 	return nil
+}
+
+// shortBlob is blobstore.Store.Damaged. A size that is not the noted one is damage as one that a verification finds.
+func (h *healer) shortBlob(damage *zodb.DamagedBlobError) {
+	oid, tid := damage.Oid, damage.Tid
+	h.add("a reader", verify.Suspect{Blob: true, Oid: &oid, Tid: &tid,
+		Found: fmt.Sprintf("it has %d bytes, and %d were noted of it", damage.Size, damage.Noted)})
 }
 
 // Unreadable is zeo.DamagedBlobs.
@@ -74,6 +74,9 @@ func (d *damagedBlobs) Open(ctx context.Context, oid zodb.Oid, tid zodb.Tid, dam
 	s := verify.Suspect{Blob: true, Oid: &oid, Tid: &tid, Found: "a client has asked for it, and it cannot be opened"}
 	if found, known := h.knows(oid, tid); known {
 		s.Found = found
+		if short := (*zodb.DamagedBlobError)(nil); errors.As(damage, &short) {
+			damage = &damagedBlobError{oid, tid, found}
+		}
 	} else {
 		if data, err := d.st.LoadSerial(oid, tid); err != nil || !zodb.IsBlobRecord(data) {
 			return nil, damage // there has to be none
@@ -122,11 +125,33 @@ func (h *healer) knows(oid zodb.Oid, tid zodb.Tid) (found string, known bool) {
 	return p.Found, true
 }
 
-// readSizes reads which sizes blobs have to have.
-func (h *healer) readSizes() {
-	if h.c.Blobs != "" {
-		h.sizes.Store(verify.ReadNotedSizes(h.c.FS, h.c.Data))
+// streamAgain is how long streams do not ask for damaged blobs after one that nobody could answer: many may be damaged,
+// and all that is committed after them waits.
+const streamAgain = 30 * time.Second
+
+// streamBlob is filestorage.Options.DamagedBlob.
+func (h *healer) streamBlob(damage *zodb.DamagedBlobError) (f vfs.File, err error) {
+	oid, tid := damage.Oid, damage.Tid
+	if time.Since(time.Unix(0, h.unanswered.Load())) > streamAgain {
+		ctx, cancel := context.WithTimeout(context.Background(), blobWithin)
+		defer cancel()
+		err = h.c.handle.use(ctx, func(ctx context.Context, st undoLister) error {
+			own, is := st.(*filestorage.Storage)
+			if !is {
+				return errNotAnswered
+			}
+			found := fmt.Sprintf("it has %d bytes, and %d were noted of it", damage.Size, damage.Noted)
+			f, err = (&damagedBlobs{h, own}).open(ctx, &verify.Suspect{Blob: true, Oid: &oid, Tid: &tid, Found: found})
+			return err
+		})
+		if err == nil {
+			return f, nil
+		}
+		h.unanswered.Store(time.Now().UnixNano())
 	}
+	h.log.Warn("a blob that is damaged here is left out of what another node gets", "oid", oid, "tid", tid, "error",
+		damage, "warning", warning.Damaged)
+	return nil, errors.Join(damage, err)
 }
 
 // answerBlob opens what a blob has to be: as it is, where that is right by now, else as another node has it.

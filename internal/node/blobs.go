@@ -8,6 +8,7 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/secondary"
@@ -18,7 +19,8 @@ import (
 type blobDir struct {
 	own    *blobstore.Store
 	shared *blobstore.Shared
-	places *blobPlaces // nil: the directory is all there is
+	places *blobPlaces       // nil: the directory is all there is
+	notes  *verify.BlobNotes // of own, while its storage is open; nil: nothing is noted
 	// partial says that own is, or was, a blob cache, and that nobody can be asked for what is not there.
 	partial bool
 }
@@ -112,6 +114,41 @@ func (c *Config) openBlobs(readOnly bool) (d blobDir, err error) {
 		return d, &StartError{Err: err}
 	}
 	return d, nil
+}
+
+// noteBlobs has the content of blobs noted as they come. The caller calls Begin when the storage is open, and runs the
+// notes.
+func (c *Config) noteBlobs(d *blobDir) {
+	if d.own == nil {
+		return
+	}
+	d.notes = verify.OpenBlobNotes(verify.BlobNotesOptions{FS: c.FS, Path: c.Data, Logger: c.Logger.Named("blobs"),
+		Open: d.own.OpenAsIs})
+	d.own.Notes = d.notes
+	if c.healer != nil && !d.cached() {
+		d.own.Damaged = c.healer.shortBlob
+	}
+}
+
+// begin notes what follows of a storage that was just opened and ends with a transaction.
+func (d blobDir) begin(last zodb.Tid) {
+	if d.notes != nil {
+		d.notes.Begin(last)
+	}
+}
+
+// run writes notes until ctx ends.
+func (d blobDir) run(ctx context.Context) {
+	if d.notes != nil {
+		d.notes.Run(ctx)
+	}
+}
+
+// written has all that was noted in the file.
+func (d blobDir) written() {
+	if d.notes != nil {
+		d.notes.Write()
+	}
 }
 
 // storage is the directory as a storage needs it.

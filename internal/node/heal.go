@@ -86,7 +86,8 @@ type healer struct {
 	allBlobs atomic.Bool
 	answers  *answers // of loads
 	blobs    *blobAnswers
-	sizes    atomic.Pointer[verify.NotedSizes] // of blobs, as of the last verification; nil: not read yet
+	// unanswered is when a stream has last met a damaged blob of which no other node could say what it has to be.
+	unanswered atomic.Int64
 
 	mu     sync.Mutex
 	since  time.Time // what verifications before it have found is not in parts; zero: nor in the data file
@@ -126,7 +127,6 @@ func (h *healer) verified(pass *verify.Pass, req *admin.VerifyRequest) {
 		h.mu.Unlock()
 	}
 	h.add(byVerify, pass.Suspects...)
-	h.readSizes()
 }
 
 const byVerify = "a verification"
@@ -168,7 +168,6 @@ func (h *healer) mode() string {
 
 // run heals until ctx ends.
 func (h *healer) run(ctx context.Context) {
-	h.readSizes()
 	tick := time.NewTicker(healFirst)
 	defer tick.Stop()
 	for {
@@ -370,7 +369,8 @@ func (c *Config) healOptions(v *verifiable, st *filestorage.Storage, by string, 
 		opt.Kept = func() (state.Chain, error) { return v.chain.Kept(), nil }
 	}
 	if v.blobs.own != nil && !v.blobs.cached() && v.blobs.own.Here() == nil {
-		opt.Blobs = v.blobs.own
+		v.blobs.written()
+		opt.Blobs = v.blobs.own.AsIs()
 	}
 	if v.peers != nil {
 		opt.Peers = c.healPeers(append(v.peers(), v.others()...))

@@ -19,7 +19,7 @@ func (c *Config) storageOptions(f *nodeStatus, blobs blobDir) filestorage.Option
 	opt := filestorage.Options{FS: c.FS, Blobs: blobs.storage(), Logger: c.Logger.Named("storage"),
 		Progress: c.progress(f), Resolve: c.resolve, Watch: c.board}
 	if c.healer != nil {
-		opt.Damaged = c.healer.meets
+		opt.Damaged, opt.DamagedBlob = c.healer.meets, c.healer.streamBlob
 	}
 	return opt
 }

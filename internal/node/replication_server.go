@@ -59,7 +59,10 @@ func (c *Config) blobDigests(blobs blobDir) func() (primary.BlobDigests, error) 
 	if blobs.own == nil {
 		return nil
 	}
-	return func() (primary.BlobDigests, error) { return verify.OpenDigests(c.FS, c.Data) }
+	return func() (primary.BlobDigests, error) {
+		blobs.written()
+		return verify.OpenDigests(c.FS, c.Data)
+	}
 }
 
 // hasRevision returns what tells other nodes which records this one has; nil: its storage does not tell.

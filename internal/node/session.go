@@ -147,6 +147,7 @@ func (n *replicated) session(ctx context.Context) (err error) {
 	defer func() {
 		n.status.waits("the storage is closing")
 		err = errors.Join(err, s.st.Close())
+		s.blobs.written()
 	}()
 	s.chain = s.c.chain(s.st, s.keep)
 	defer s.chain.Close()
@@ -188,6 +189,7 @@ func (s *session) work(ctx context.Context) error {
 	var looking sync.WaitGroup
 	looking.Go(func() { s.files.watch(life) })
 	looking.Go(func() { s.blobs.places.run(life) })
+	looking.Go(func() { s.blobs.run(life) })
 	err := s.node.Run(ctx, s.served())
 	s.now.Store(nil)
 	s.node.Leave(errStopped)
@@ -301,10 +303,12 @@ func (s *session) openFiles(ctx context.Context) (err error) {
 	if err := s.openPlaces(ctx); err != nil {
 		return err
 	}
+	s.c.noteBlobs(&s.blobs)
 	mustExist := s.starts == state.RolePrimary && !s.create && !s.begunAnew()
 	if s.st, err = s.c.openStorage(ctx, s.status, s.blobs, mustExist); err != nil {
 		return s.lost(err)
 	}
+	s.blobs.begin(s.st.LastTid())
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"sync"
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
@@ -37,14 +38,22 @@ func (c *StandaloneConfig) session(ctx context.Context, f *nodeStatus) (err erro
 	if err != nil {
 		return err
 	}
+	c.noteBlobs(&blobs)
 	st, err := c.open(ctx, f, blobs)
 	if err != nil {
 		return err
 	}
+	var noting sync.WaitGroup
 	defer func() {
 		f.waits("the storage is closing")
+		noting.Wait()
 		err = errors.Join(err, st.Close())
+		blobs.written()
 	}()
+	if !c.ReadOnly {
+		blobs.begin(st.LastTid())
+		noting.Go(func() { blobs.run(ctx) })
+	}
 	access := zeo.Writable
 	if c.ReadOnly {
 		access = zeo.ReadOnly

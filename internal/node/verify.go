@@ -155,7 +155,7 @@ func (c *Config) passOptions(v *verifiable, req admin.VerifyRequest) verify.Opti
 	case v.blobs.own.Here() != nil:
 		opt.NoBlobs = v.blobs.own.Here().Error()
 	default:
-		opt.Blobs, opt.BlobPath = v.blobs.own, v.blobs.own.Dir()
+		opt.Blobs, opt.BlobPath, opt.Notes = v.blobs.own.AsIs(), v.blobs.own.Dir(), v.blobs.notes
 	}
 	return opt
 }

@@ -28,13 +28,14 @@ func OpenDigests(disk vfs.FS, path string) (*Digests, error) {
 	return &Digests{*l}, nil
 }
 
-// Find returns what is noted of a blob, and whether something is. It may be called concurrently.
-func (d *Digests) Find(oid zodb.Oid, tid zodb.Tid) (protocol.BlobDigest, bool) {
+// Find returns what is noted of a blob, whether that was when a client gave it, and whether something is. It may be
+// called concurrently.
+func (d *Digests) Find(oid zodb.Oid, tid zodb.Tid) (noted protocol.BlobDigest, committed, known bool) {
 	i, found := d.known.index(oid, tid)
 	if !found {
-		return protocol.BlobDigest{}, false
+		return protocol.BlobDigest{}, false, false
 	}
-	return d.known.known[i].forPeers(), true
+	return d.known.known[i].forPeers(), d.known.known[i].origin == originCommit, true
 }
 
 // forPeers is what is told of a blob to other nodes.
@@ -43,7 +44,8 @@ func (d *blobDigest) forPeers() protocol.BlobDigest {
 }
 
 // blobVotes are what nodes have noted of a blob of which one of them has noted other content than this node. A blob
-// has no digest in the data file, and each noted what it found at first: which copy is right the majority says.
+// has no digest in the data file. What was noted at the commit is right; where all have noted what they found or
+// received at first, the majority says which copy is.
 type blobVotes struct {
 	mine  *blobDigest
 	other []blobVote
@@ -53,6 +55,7 @@ type blobVotes struct {
 type blobVote struct {
 	peer   string
 	digest *protocol.BlobDigest // nil: an older node, which does not say
+	commit bool                 // it was noted when a client gave it to that node
 }
 
 // maxVotes bounds the blobs of which is collected what nodes have noted.
@@ -132,7 +135,7 @@ func (c *peerBlobs) ask(ctx context.Context, batch []*blobDigest) error {
 	c.knows = c.knows && answer.Known == len(batch)
 	for n, i := range answer.Other {
 		c.differs = true
-		vote := blobVote{peer: c.peer}
+		vote := blobVote{peer: c.peer, commit: answer.IsCommitted(i)}
 		if digest, says := answer.OtherDigest(n); says {
 			vote.digest = &digest
 		}
@@ -166,9 +169,21 @@ func (v *blobVotes) differs(peer string) bool {
 	return slices.ContainsFunc(v.other, func(o blobVote) bool { return o.peer == peer })
 }
 
-// judge says where the content is that fewer nodes have.
+// committed reports whether a node has noted other content at the commit.
+func (v *blobVotes) committed() bool {
+	return slices.ContainsFunc(v.other, func(o blobVote) bool { return o.commit })
+}
+
+// judge says where the content is that was not committed, or, where nobody knows, that fewer nodes have.
 func (v *blobVotes) judge() Where {
-	switch mine, most := 1+v.same, v.most(); {
+	mine, most := 1+v.same, v.most()
+	if here, there := v.mine.origin == originCommit, v.committed(); here != there {
+		mine, most = 0, 1
+		if here {
+			mine, most = 1, 0
+		}
+	}
+	switch {
 	case mine > most:
 		return There
 	case mine < most:
@@ -192,13 +207,24 @@ func (v *blobVotes) most() (most int) {
 }
 
 func (p *pass) reportBlob(v *blobVotes, o *blobVote, where Where) {
-	text := fmt.Sprintf("node %s has noted other content of this blob than its %d bytes here; each noted what it "+
-		"found at first, so one of the two was damaged before that: ", o.peer, v.mine.size)
-	switch where {
-	case Here:
+	text := fmt.Sprintf("node %s has noted other content of this blob than its %d bytes here; ", o.peer, v.mine.size)
+	committed := v.mine.origin == originCommit
+	if committed != v.committed() {
+		text += "what was noted at the commit is right: "
+	} else {
+		text += "each noted what it found at first, so one of the two was damaged before that: "
+	}
+	switch {
+	case where == There && committed && !v.committed():
+		text += "that is what was noted here, so it is the other one, which may have received the blob when the file " +
+			"of this node was damaged"
+	case where == Here && !committed && v.committed():
+		text += "that is what the other node has noted, so it is this one, which received the blob damaged: see " +
+			"docs/replication.md on how to take theirs"
+	case where == Here:
 		text += fmt.Sprintf("%d other nodes have noted the same content, and %d have that of this node, so it is this "+
 			"one: see docs/replication.md on how to take theirs", v.most(), v.same)
-	case There:
+	case where == There:
 		text += fmt.Sprintf("%d other nodes have noted that of this node, so it is probably the other one", v.same)
 	default:
 		text += "compare both with a third node, or with a backup"

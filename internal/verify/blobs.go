@@ -33,9 +33,13 @@ type blobCheck struct {
 func newBlobCheck(p *pass) *blobCheck {
 	c := &blobCheck{p: p, due: p.opt.Now().Add(-p.opt.BlobAge).Unix(), buf: make([]byte, chunkLen)}
 	var err error
-	c.log, err = openDigests(p.opt.FS, p.opt.Path)
+	notes := p.opt.Notes
+	if notes == nil {
+		notes = notesAt(p.opt.FS, p.opt.Path)
+	}
+	c.log, err = notes.read()
 	if err == nil && c.log.damaged > 0 {
-		err = fmt.Errorf("%s: %d records are damaged", c.log.path, c.log.damaged)
+		err = fmt.Errorf("%s: %d records are damaged", notes.path, c.log.damaged)
 	}
 	if err != nil {
 		p.found(check.Finding{Severity: check.Warning, Kind: KindOwnFile,
@@ -76,8 +80,8 @@ func (c *blobCheck) file(ctx context.Context, oid zodb.Oid, tid zodb.Tid, size i
 	r.BlobSize += size
 	was := c.log.find(oid, tid)
 	if was != nil && was.size != size {
-		c.found(KindBlobSize, oid, tid, fmt.Sprintf("it has %d bytes, and had %d when it was first verified", size,
-			was.size))
+		c.found(KindBlobSize, oid, tid, fmt.Sprintf("it has %d bytes, and had %d %s", size, was.size,
+			was.origin.when()))
 		return nil
 	}
 	if was != nil && was.read > c.due {
@@ -99,9 +103,15 @@ func (c *blobCheck) file(ctx context.Context, oid zodb.Oid, tid zodb.Tid, size i
 	r.BlobsRead++
 	r.BlobBytes += is.size
 	if was != nil && is.digest != was.digest {
-		c.found(KindBlobDigest, oid, tid, fmt.Sprintf("it has other content than when it was first verified, until %s "+
-			"at the latest", time.Unix(was.read, 0).UTC().Format(time.RFC3339)))
+		text := "it has other content than " + was.origin.when()
+		if was.read > 0 {
+			text += fmt.Sprintf(", until %s at the latest", time.Unix(was.read, 0).UTC().Format(time.RFC3339))
+		}
+		c.found(KindBlobDigest, oid, tid, text)
 		return nil
+	}
+	if was != nil {
+		is.origin = was.origin
 	}
 	c.note(is)
 	return nil
@@ -124,7 +134,7 @@ func (c *blobCheck) read(ctx context.Context, oid zodb.Oid, tid zodb.Tid) (d blo
 	if err != nil {
 		return d, err
 	}
-	d = blobDigest{oid: oid, tid: tid, size: info.Size(), read: c.p.opt.Now().Unix()}
+	d = blobDigest{oid: oid, tid: tid, size: info.Size(), read: c.p.opt.Now().Unix(), origin: originFound}
 	sum := sha256.New()
 	for at := int64(0); at < d.size; {
 		b := c.buf[:min(int64(len(c.buf)), d.size-at)]
@@ -141,6 +151,17 @@ func (c *blobCheck) read(ctx context.Context, oid zodb.Oid, tid zodb.Tid) (d blo
 	return d, nil
 }
 
+// when says it in words.
+func (o origin) when() string {
+	switch o {
+	case originCommit:
+		return "when it was committed"
+	case originReceived:
+		return "when it was received"
+	}
+	return "when it was first verified"
+}
+
 // note keeps what was read for the passes to come. After a failure nothing more is noted.
 func (c *blobCheck) note(d blobDigest) {
 	if c.err == nil && !c.p.opt.Dry {
@@ -155,8 +176,6 @@ func (c *blobCheck) close() {
 	}
 	if c.err == nil {
 		c.err = c.log.close()
-	} else if c.log.file != nil {
-		_ = c.log.file.Close() // the error before it counts
 	}
 	c.p.noted("the digests of blobs", c.err)
 }

@@ -35,6 +35,8 @@ type Options struct {
 	Blobs    BlobDir
 	BlobPath string
 	NoBlobs  string
+	// Notes are those of the blob directory while a storage is open; nil: those that the file beside the data file has.
+	Notes *BlobNotes
 	// Partial says that the directory is a blob cache: blobs that are not in it are elsewhere.
 	Partial bool
 	// BlobAge is how long ago a blob must have been read to be read again; 0: all are read.

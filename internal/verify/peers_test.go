@@ -35,9 +35,14 @@ func (n *node) Blobs(_ context.Context, query *protocol.BlobQuery) (*protocol.Bl
 	noted, err := OpenDigests(vfs.OS{}, n.path)
 	answer := new(protocol.BlobAnswer)
 	for i, asked := range query.All() {
-		if is, known := noted.Find(asked.Oid, asked.Tid); known {
-			if answer.Known++; is != asked {
-				answer.AddOther(i, is)
+		is, committed, known := noted.Find(asked.Oid, asked.Tid)
+		if !known {
+			continue
+		}
+		if answer.Known++; is != asked {
+			answer.AddOther(i, is)
+			if committed {
+				answer.Committed = append(answer.Committed, i)
 			}
 		}
 	}

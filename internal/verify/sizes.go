@@ -1,7 +1,6 @@
 package verify
 
 import (
-	"bytes"
 	"cmp"
 	"errors"
 	"io"
@@ -12,8 +11,8 @@ import (
 	"github.com/zrsd/zrsd/zodb"
 )
 
-// NotedSizes are the sizes that blobs had when they were read first: what is known of a blob without reading it. It
-// takes 24 bytes for each.
+// NotedSizes are the sizes that blobs had when they were noted: what is known of a blob without reading it. It takes 24
+// bytes for each.
 type NotedSizes struct {
 	known []blobSize // sorted
 }
@@ -38,13 +37,14 @@ func ReadNotedSizes(disk vfs.FS, path string) *NotedSizes {
 	}
 	defer f.Close() //nolint:errcheck // only read
 	magic := make([]byte, len(digestsMagic))
-	if _, err := f.ReadAt(magic, 0); err != nil || !bytes.Equal(magic, digestsMagic[:]) {
+	if _, err := f.ReadAt(magic, 0); err != nil || recordLen(magic) == 0 {
 		return n
 	}
-	buf := make([]byte, digestBatch*digestLen)
+	length := recordLen(magic)
+	buf := make([]byte, digestBatch*length)
 	for at := int64(len(magic)); ; at += int64(len(buf)) {
 		got, err := f.ReadAt(buf, at)
-		n.add(buf[:got])
+		n.add(buf[:got], length)
 		if err != nil {
 			if !errors.Is(err, io.EOF) {
 				return &NotedSizes{}
@@ -57,20 +57,20 @@ func ReadNotedSizes(disk vfs.FS, path string) *NotedSizes {
 }
 
 // add takes records, as they are in the file.
-func (n *NotedSizes) add(b []byte) {
-	for ; len(b) >= digestLen; b = b[digestLen:] {
-		if d, ok := decodeDigest(b[:digestLen]); ok {
+func (n *NotedSizes) add(b []byte, length int) {
+	for ; len(b) >= length; b = b[length:] {
+		if d, ok := decodeDigest(b[:length]); ok {
 			n.known = append(n.known, blobSize{d.oid, d.tid, d.size})
 		}
 	}
 }
 
-// sort keeps the last one of each blob.
+// sort keeps the last one of each blob of which something is noted.
 func (n *NotedSizes) sort() {
 	slices.SortStableFunc(n.known, func(a, b blobSize) int { return a.compare(b.oid, b.tid) })
 	kept := n.known[:0]
 	for i, s := range n.known {
-		if i+1 == len(n.known) || s.compare(n.known[i+1].oid, n.known[i+1].tid) != 0 {
+		if (i+1 == len(n.known) || s.compare(n.known[i+1].oid, n.known[i+1].tid) != 0) && s.size >= 0 {
 			kept = append(kept, s)
 		}
 	}
