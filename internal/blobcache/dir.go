@@ -14,6 +14,7 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -121,13 +122,17 @@ func (d *Dir) OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
 // evictedMeanwhile is how often a blob is fetched again that went before it could be opened.
 const evictedMeanwhile = 5
 
-// Open is OpenBlob with a context.
+// Open is OpenBlob with a context. A blob whose file has another size than was noted of it is fetched again.
 func (d *Dir) Open(ctx context.Context, oid zodb.Oid, tid zodb.Tid) (vfs.File, error) {
 	for n := 0; ; n++ {
 		f, err := d.OpenHere(oid, tid)
-		missing := (*zodb.POSKeyError)(nil)
-		if !errors.As(err, &missing) || n == evictedMeanwhile {
+		missing, damaged := (*zodb.POSKeyError)(nil), (*zodb.DamagedBlobError)(nil)
+		if !errors.As(err, &missing) && !errors.As(err, &damaged) || n == evictedMeanwhile {
 			return f, err
+		}
+		if damaged != nil {
+			d.opt.Logger.Warn("a blob in the cache is damaged, fetching it again", "oid", oid, "tid", tid, "error", err,
+				"warning", warning.Damaged)
 		}
 		if err := d.fetch(ctx, revision{oid, tid}); err != nil {
 			return nil, err

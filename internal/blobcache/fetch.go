@@ -65,8 +65,8 @@ func (d *Dir) inTurn(ctx context.Context, r revision) error {
 	case <-ctx.Done():
 		return context.Cause(ctx)
 	}
-	if _, err := d.Store.Stat(r.oid, r.tid); err == nil {
-		return nil // another fetch has just ended
+	if f, err := d.Store.OpenBlob(r.oid, r.tid); err == nil {
+		return f.Close() // another fetch has just ended
 	}
 	return d.ask(ctx, r, func(s Source) error { return d.from(ctx, r, s) })
 }
@@ -78,6 +78,13 @@ func (d *Dir) from(ctx context.Context, r revision, s Source) error {
 		return err
 	}
 	size, err := s.Fetch(ctx, r.oid, r.tid, part)
+	known := false
+	if n := d.Notes; n != nil && err == nil {
+		var noted int64
+		if noted, known = n.Size(r.oid, r.tid); known && noted != size {
+			err = &zodb.DamagedBlobError{Oid: r.oid, Tid: r.tid, Size: size, Noted: noted}
+		}
+	}
 	if err != nil {
 		return errors.Join(err, part.Close())
 	}
@@ -90,6 +97,9 @@ func (d *Dir) from(ctx context.Context, r revision, s Source) error {
 	}
 	if err != nil {
 		return fmt.Errorf("keep the blob that was fetched: %w", errors.Join(err, staged.Discard()))
+	}
+	if told, can := staged.(interface{ Committed() }); can && !known {
+		told.Committed()
 	}
 	d.counts.fetched.Add(size)
 	return nil
