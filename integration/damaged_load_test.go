@@ -161,10 +161,12 @@ func damageBlob(t *testing.T, path string, how int) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	switch how {
-	case 0:
+	switch {
+	case how == 0:
 		err = os.Remove(path)
-	case 1:
+	case info.Size() == 0: // which cannot be cut
+		err = os.Truncate(path, 1)
+	case how == 1:
 		err = os.Truncate(path, info.Size()/2)
 	default:
 		flipBit(t, path, info.Size()/2)
