@@ -13,6 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/inside"
 	"github.com/zrsd/zrsd/internal/record"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -26,6 +27,7 @@ type Options struct {
 	Paths    bool                    // with the path of each object
 	All      bool                    // also objects that the root does not lead to
 	Progress func(done, total int64) // while the file is read, in bytes; may be nil
+	FS       vfs.FS                  // the disk of a folder; nil: the real one, on which SQLite writes always
 }
 
 // A Table is one that was written.
@@ -85,7 +87,7 @@ const (
 // Export writes the objects of the storage at a path to opt.Output, which is there when all of it is durable, and not
 // before. It reads beside whatever process writes the storage.
 func Export(ctx context.Context, path string, opt Options) (*Summary, error) {
-	out, err := prepare(opt.Output, opt.Format != "sqlite", opt.Force)
+	out, err := prepare(vfs.OrOS(opt.FS), opt.Output, opt.Format != "sqlite", opt.Force)
 	if err != nil {
 		return nil, err
 	}
@@ -111,7 +113,7 @@ type exporter struct {
 }
 
 func (e *exporter) write(ctx context.Context, out *output) (err error) {
-	if e.to, err = newWriter(e.opt.Format, out.temporary); err != nil {
+	if e.to, err = newWriter(out.disk, e.opt.Format, out.temporary); err != nil {
 		return errors.Join(fmt.Errorf("begin the export in %s: %w", out.temporary, err), out.remove())
 	}
 	for _, members := range e.groups() {

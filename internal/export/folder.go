@@ -15,24 +15,43 @@ import (
 )
 
 // newWriter begins an export.
-func newWriter(format, path string) (writer, error) {
+func newWriter(disk vfs.FS, format, path string) (writer, error) {
 	switch format {
 	case "sqlite":
 		return newSQLite(path)
 	case "jsonl", "parquet":
-		return &folder{path: path, format: format}, os.Mkdir(path, 0o777)
+		return &folder{disk: disk, path: path, format: format}, disk.Mkdir(path, 0o777)
 	}
 	return nil, fmt.Errorf("there is no format %q", format)
 }
 
 // A folder has one file for each table, and the manifest.
 type folder struct {
+	disk         vfs.FS
 	path, format string
+}
+
+// A growing file is written from its beginning to its end.
+type growing struct {
+	vfs.File
+	size int64
+}
+
+func (f *growing) Write(b []byte) (int, error) {
+	n, err := f.WriteAt(b, f.size)
+	f.size += int64(n)
+	return n, err
+}
+
+// create makes a file of the export.
+func (w *folder) create(name string) (*growing, error) {
+	f, err := w.disk.OpenFile(filepath.Join(w.path, name), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	return &growing{File: f}, err
 }
 
 // table is of writer.
 func (w *folder) table(_ context.Context, name string, columns []Column) (tableWriter, error) {
-	f, err := os.OpenFile(filepath.Join(w.path, name+"."+w.format), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	f, err := w.create(name + "." + w.format)
 	if err != nil {
 		return nil, err
 	}
@@ -48,14 +67,17 @@ func (w *folder) finish(_ context.Context, sum *Summary) error {
 	if err != nil {
 		return err
 	}
-	path := filepath.Join(w.path, manifest)
-	if err := os.WriteFile(path, append(text, '\n'), 0o666); err != nil {
+	f, err := w.create(manifest)
+	if err != nil {
 		return err
 	}
-	if err := syncFile(path); err != nil {
+	if _, err = f.Write(append(text, '\n')); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
 		return err
 	}
-	return vfs.OS{}.SyncDir(w.path)
+	return w.disk.SyncDir(w.path)
 }
 
 // abort is of writer.
@@ -63,13 +85,13 @@ func (w *folder) abort() error { return nil }
 
 // lines is a file with an object in JSON for each row.
 type lines struct {
-	file *os.File
+	file *growing
 	buf  *bufio.Writer
 	keys [][]byte // of the columns, with what is before and after
 	line []byte
 }
 
-func newLines(f *os.File, columns []Column) *lines {
+func newLines(f *growing, columns []Column) *lines {
 	w := &lines{file: f, buf: bufio.NewWriterSize(f, 1<<18)}
 	for i, c := range columns {
 		before := byte(',')

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
-	"os"
 	"slices"
 	"time"
 
@@ -18,14 +17,14 @@ const rowGroup = 32 << 20
 
 // A parquetFile is a table as Apache Parquet. All columns are optional, and in the order of their names.
 type parquetFile struct {
-	file  *os.File
+	file  *growing
 	to    *parquet.GenericWriter[any]
 	order []int // of the columns of the file: which of the table
 	row   parquet.Row
 	bytes int
 }
 
-func newParquet(f *os.File, name string, columns []Column) *parquetFile {
+func newParquet(f *growing, name string, columns []Column) *parquetFile {
 	w := &parquetFile{file: f, order: make([]int, len(columns))}
 	group := make(parquet.Group, len(columns))
 	for i, c := range columns {
