@@ -125,5 +125,9 @@ func applyUntilText(doc *admin.ApplyUntil) string {
 	}
 	tid("seen now", doc.Shown)
 	tid("received", doc.Received)
+	if doc.Until != nil && (doc.Received == nil || *doc.Until > *doc.Received) {
+		fmt.Fprintf(&text, "%s is after all that was received: clients go on seeing what is older than the delay, up "+
+			"to then\n", doc.Until.Stamp())
+	}
 	return text.String()
 }

@@ -29,7 +29,8 @@ transaction, with zrsd undo.
 Try --dry-run first: it lists each object that would change. Objects that were created since are left
 as they are. It is refused, unless forced, where an object was changed since and is not in the subtree
 any more, since it may be used elsewhere, and where what an object was is not in the file any more. When
-somebody commits a change of the subtree at the same moment, nothing is changed.`
+somebody commits a change of the subtree at the same moment, nothing is changed, and the objects are
+named; where objects were only written as they were, it is tried again, five times at most.`
 
 type revertOptions struct {
 	storage, user, description string
@@ -106,10 +107,11 @@ func (opt *revertOptions) run(ctx context.Context, address string, out io.Writer
 	said := &reverted{To: r.To, Objects: plan.Objects, Created: plan.Created, Conflicts: plan.Conflicts}
 	refused := len(plan.Conflicts) > 0 && !opt.force
 	if !opt.dryRun && !refused && len(plan.Objects) > 0 {
-		tid, err := opt.commit(ctx, conn, r, plan)
+		tid, err := opt.commitPlanned(ctx, conn, r, &plan)
 		if err != nil {
 			return revertRefused(err)
 		}
+		said.Objects = plan.Objects
 		said.Done, said.Tid = true, &tid
 	}
 	if opt.json {
@@ -141,6 +143,51 @@ func (opt *revertOptions) revert() (r *inside.Revert, err error) {
 	}
 	return r, nil
 }
+
+// revertTries is how often a revert is tried where others commit without changing what is reverted.
+const revertTries = 5
+
+// commitPlanned commits a plan, and after a conflict a new one as long as that says the same.
+func (opt *revertOptions) commitPlanned(ctx context.Context, conn *client.Conn, r *inside.Revert,
+	plan **inside.RevertPlan) (tid zodb.Tid, err error) {
+	for try := 1; ; try++ {
+		tid, err := opt.commit(ctx, conn, r, *plan)
+		var conflict *zodb.ConflictError
+		if err == nil || try == revertTries || !errors.As(err, &conflict) ||
+			conflict.Seen == 0 && conflict.Current != 0 {
+			return tid, err
+		}
+		later, err := r.Plan(ctx, zeoHistory{conn})
+		if err != nil {
+			return 0, err
+		}
+		changed, err := (*plan).Changed(ctx, zeoHistory{conn}, later)
+		if err != nil {
+			return 0, err
+		}
+		if len(changed) > 0 {
+			return 0, &changedError{changed}
+		}
+		*plan = later
+	}
+}
+
+// A changedError names what somebody has changed since the plan.
+type changedError struct{ objects []inside.Reverted }
+
+func (e *changedError) Error() string {
+	var list []string
+	for _, o := range e.objects[:min(len(e.objects), maxRevertNamed)] {
+		list = append(list, fmt.Sprintf("object %v (%s) in transaction %v", o.Oid, o.Class, o.Base))
+	}
+	if more := len(e.objects) - len(list); more > 0 {
+		list = append(list, fmt.Sprintf("and %d more", more))
+	}
+	return "nothing was reverted: somebody has just changed " + strings.Join(list, ", ") + ": look again with --dry-run"
+}
+
+// maxRevertNamed is how many objects a changedError names.
+const maxRevertNamed = 10
 
 // commit writes the transaction. What is as it was is checked to stay so, and what changes must be as it was planned.
 func (opt *revertOptions) commit(ctx context.Context, conn *client.Conn, r *inside.Revert, plan *inside.RevertPlan) (
@@ -219,7 +266,10 @@ func (opt *revertOptions) words(r *inside.Revert) string {
 // revertRefused gives its exit code to what keeps objects from being reverted.
 func revertRefused(err error) error {
 	var conflict *zodb.ConflictError
+	var changed *changedError
 	switch {
+	case errors.As(err, &changed):
+		return coded(exitRefused, err)
 	case errors.Is(err, zodb.ErrReadOnly):
 		return coded(exitRefused, errors.New("revert: this server takes no commits: give the address of the primary"))
 	case errors.As(err, &conflict) && conflict.Seen == 0 && conflict.Current != 0:

@@ -105,6 +105,47 @@ func (r *Revert) Plan(ctx context.Context, h History) (*RevertPlan, error) {
 	return p, nil
 }
 
+// Changed returns the objects that somebody has changed after this plan was made, by a plan for the same revert that
+// was made later. One that was written again as it was has not changed, and this plan holds with the bases of the
+// later one.
+func (p *RevertPlan) Changed(ctx context.Context, h History, later *RevertPlan) (changed []Reverted, err error) {
+	before := make(map[zodb.Oid]Reverted)
+	for _, o := range slices.Concat(p.Objects, p.Conflicts) {
+		before[o.Oid] = o
+	}
+	for _, o := range slices.Concat(later.Objects, later.Conflicts) {
+		same := false
+		if was, planned := before[o.Oid]; planned {
+			if same, err = sameRevision(ctx, h, &o, was.Base); err != nil {
+				return nil, err
+			}
+		}
+		if !same && !slices.ContainsFunc(changed, func(c Reverted) bool { return c.Oid == o.Oid }) {
+			changed = append(changed, o)
+		}
+	}
+	return changed, nil
+}
+
+// sameRevision compares what an object is with what it was in an earlier revision; 0: it did not exist.
+func sameRevision(ctx context.Context, h History, o *Reverted, earlier zodb.Tid) (bool, error) {
+	if o.Base == earlier || o.Base == 0 || earlier == 0 {
+		return o.Base == earlier, nil
+	}
+	is, _, err := h.LoadBefore(ctx, o.Oid, o.Base+1)
+	if err != nil {
+		return false, fmt.Errorf("read object %v of transaction %v: %w", o.Oid, o.Base, err)
+	}
+	was, _, err := h.LoadBefore(ctx, o.Oid, earlier+1)
+	if err != nil {
+		return false, fmt.Errorf("read object %v of transaction %v: %w", o.Oid, earlier, err)
+	}
+	if !o.Blob || string(is) != string(was) {
+		return string(is) == string(was), nil
+	}
+	return h.SameBlob(ctx, o.Oid, earlier, o.Base)
+}
+
 // add sorts an object of the subtree of then. inside: it is in the subtree of now, too.
 func (p *RevertPlan) add(o Reverted, inside bool) {
 	switch {

@@ -136,3 +136,50 @@ func TestTheSubtreeOfAnObjectHasNotWhatItIsIn(t *testing.T) {
 		t.Errorf("%+v, %v", p, err)
 	}
 }
+
+// After a conflict a plan holds where objects were only written as they were; what was changed is named.
+func TestAPlanHoldsUntilAnObjectIsChanged(t *testing.T) {
+	doc := func(text string) []byte { return recordWith(t, "m Doc", text) }
+	blob := recordWith(t, "ZODB.blob Blob", "")
+	h := fakeHistory{
+		1: {{1, recordWith(t, "m Folder", "then", 2, 3, 4, 5)}},
+		2: {{1, doc("a")}, {5, doc("b")}}, 3: {{1, doc("a")}, {5, doc("b")}}, 4: {{1, doc("a")}},
+		5: {{1, blob}, {4, blob}},
+	}
+	r := &Revert{To: 3, Oids: []zodb.Oid{1}, Subtree: true}
+	plan := func() *RevertPlan {
+		p, err := r.Plan(t.Context(), h)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	first := plan()
+	for _, step := range []struct {
+		oid  zodb.Oid
+		rev  fakeRevision
+		want []zodb.Oid
+	}{
+		{2, fakeRevision{6, doc("b")}, nil},
+		{4, fakeRevision{7, doc("a")}, nil},
+		{3, fakeRevision{7, doc("a")}, nil}, // somebody has brought it back
+		{5, fakeRevision{8, blob}, nil},
+		{5, fakeRevision{9, blob}, nil}, // by now it is as it was at first
+		{4, fakeRevision{10, doc("c")}, []zodb.Oid{4}},
+		{2, fakeRevision{11, doc("d")}, []zodb.Oid{2, 4}},
+		{1, fakeRevision{12, nil}, []zodb.Oid{1, 2, 4}},
+	} {
+		h[step.oid] = append(h[step.oid], step.rev)
+		changed, err := first.Changed(t.Context(), h, plan())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []zodb.Oid
+		for _, o := range changed {
+			got = append(got, o.Oid)
+		}
+		if !slices.Equal(got, step.want) {
+			t.Errorf("after transaction %v changed are %v, want %v", step.rev.tid, got, step.want)
+		}
+	}
+}

@@ -31,7 +31,12 @@ var timeForms = []string{time.RFC3339Nano, "2006-01-02 15:04:05Z07:00", "2006-01
 // day alone is its end.
 func ParseFixed(text string, zone *time.Location, end bool) (zodb.Tid, error) {
 	if !strings.Contains(text, "-") {
-		return zodb.ParseTid(text)
+		tid, err := zodb.ParseTid(text)
+		if err != nil {
+			return 0, fmt.Errorf("%.100q is no tid of up to 16 hexadecimal digits, and no time, such as 2026-01-31, "+
+				"\"2026-01-31 14:05\" or 2026-01-31T14:05:09Z", text)
+		}
+		return tid, nil
 	}
 	if day, err := time.ParseInLocation(time.DateOnly, text, zone); err == nil {
 		if !end {
