@@ -34,6 +34,9 @@ type Conversion struct {
 	Left    int64  `json:"left"`    // files with the name of a blob that stayed where they are: links, or other content
 
 	OldNames bool `json:"old_names"` // the names of the other layout are, or would be, still there
+
+	// Total is, while it goes on, how many names there were to give and to remove when it began; 0: not known.
+	Total int64 `json:"total,omitempty"`
 }
 
 // A converter is one conversion.
@@ -62,9 +65,6 @@ func (s *Store) Convert(ctx context.Context, to string, progress func(Conversion
 func (s *Store) converted(ctx context.Context, to string, c *converter,
 	run func(*converter, context.Context) error) (*Conversion, error) {
 	c.s, c.from = s, s.layout()
-	if c.progress == nil {
-		c.progress = func(Conversion) {}
-	}
 	var known bool
 	if c.to, known = layoutNamed(to); !known {
 		return nil, fmt.Errorf("there is no layout %q: give %s or %s", to, Bushy, Lawn)
@@ -79,10 +79,25 @@ func (s *Store) converted(ctx context.Context, to string, c *converter,
 		return nil, ErrConverting
 	}
 	c.did.From, c.did.To = s.layout().name(), to
-	if err := run(c, ctx); err != nil {
+	c.count(ctx)
+	err := run(c, ctx)
+	if c.did.Total = 0; err != nil {
 		return &c.did, fmt.Errorf("convert blob directory %s from %s to %s: %w", s.dir, c.did.From, to, err)
 	}
 	return &c.did, nil
+}
+
+// count finds out how much there is to do, for who watches. Where it cannot, as when folders go meanwhile, nobody
+// knows.
+func (c *converter) count(ctx context.Context) {
+	if c.progress == nil {
+		c.progress = func(Conversion) {}
+		return
+	}
+	would, err := c.s.WouldConvert(ctx, c.to.name(), c.beside != nil && c.beside.OldNames)
+	if err == nil {
+		c.did.Total = would.Blobs + would.Removed
+	}
 }
 
 // ErrConverting says that a conversion of the directory goes on.

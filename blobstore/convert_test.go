@@ -168,3 +168,31 @@ func TestWhoReadsIsToldOfAConversion(t *testing.T) {
 		mustHaveAll(t, reader, "the reader")
 	}
 }
+
+// Who watches is told from the first step on how many there are, in each part of the work.
+func TestAConversionKnowsHowMuchItHasToDo(t *testing.T) {
+	n := int64(len(converted))
+	s := open(t, "blobs", Options{FS: simdisk.New()})
+	fillAll(t, s)
+	var last Conversion
+	watch := func(want int64) func(Conversion) {
+		return func(c Conversion) {
+			if last = c; c.Total != want {
+				t.Errorf("%d names of %d, want %d", c.Blobs+c.Removed, c.Total, want)
+			}
+		}
+	}
+	check := func(did *Conversion, err error, want int64) {
+		t.Helper()
+		if err != nil || did.Total != 0 || last.Blobs+last.Removed != want {
+			t.Errorf("%+v, %v; the last step: %+v", did, err, last)
+		}
+	}
+	did, err := s.Convert(t.Context(), Lawn, watch(2*n))
+	check(did, err, 2*n)
+	pace := func(context.Context) error { return nil }
+	did, err = s.ConvertBeside(t.Context(), Bushy, BesideOptions{OldNames: true, Pace: pace, Progress: watch(n)})
+	check(did, err, n)
+	did, err = s.ConvertBeside(t.Context(), Bushy, BesideOptions{Pace: pace, Progress: watch(n)})
+	check(did, err, n)
+}

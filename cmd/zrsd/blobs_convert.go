@@ -106,7 +106,11 @@ func (opt *blobsConvertOptions) node(ctx context.Context, address string, out, t
 }
 
 func (*blobsConvertOptions) show(bar *progress, c blobstore.Conversion) {
-	bar.update(c.Blobs+c.Removed, 2*c.Blobs)
+	did := c.Blobs + c.Removed
+	if c.Total == 0 { // not known, as of an older node
+		c.Total = 2 * c.Blobs
+	}
+	bar.update(did, max(c.Total, did)) // blobs may have come meanwhile
 }
 
 func (opt *blobsConvertOptions) files(ctx context.Context, path string, out, terminal io.Writer) (err error) {
