@@ -198,7 +198,7 @@ func (c *client) sendCorrected(m *wire.Message, oid zodb.Oid, tid zodb.Tid, dama
 
 // transfer sends a blob that is open. Once begun it must come to its end: a client that got a part of a blob takes it
 // for the whole later on.
-func (c *client) transfer(f vfs.File, oid zodb.Oid, tid zodb.Tid) error {
+func (c *client) transfer(f BlobFile, oid zodb.Oid, tid zodb.Tid) error {
 	defer f.Close() //nolint:errcheck // only read
 	info, err := f.Stat()
 	if err != nil {

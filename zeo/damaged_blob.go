@@ -3,6 +3,8 @@ package zeo
 import (
 	"context"
 	"errors"
+	"io"
+	"io/fs"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -17,7 +19,14 @@ type DamagedBlobs interface {
 	Unreadable(oid zodb.Oid, tid zodb.Tid, err error)
 	// Open opens what a blob has to be that cannot be opened or is known to be damaged, if that can be found out; else
 	// it returns the error that its client gets. It works for as long as ctx lasts, and bounds its time by itself.
-	Open(ctx context.Context, oid zodb.Oid, tid zodb.Tid, damage error) (vfs.File, error)
+	Open(ctx context.Context, oid zodb.Oid, tid zodb.Tid, damage error) (BlobFile, error)
+}
+
+// A BlobFile is an open blob, as an *os.File is one.
+type BlobFile interface {
+	io.ReaderAt
+	io.Closer
+	Stat() (fs.FileInfo, error)
 }
 
 // blobDamage returns what is known to be wrong with a blob, and closes it then.

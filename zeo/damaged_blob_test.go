@@ -29,7 +29,7 @@ func (d *fakeDamage) Known(oid zodb.Oid, _ zodb.Tid) error { return d.known[oid]
 
 func (d *fakeDamage) Unreadable(oid zodb.Oid, _ zodb.Tid, _ error) { d.unreadable <- oid }
 
-func (d *fakeDamage) Open(_ context.Context, oid zodb.Oid, _ zodb.Tid, damage error) (vfs.File, error) {
+func (d *fakeDamage) Open(_ context.Context, oid zodb.Oid, _ zodb.Tid, damage error) (BlobFile, error) {
 	content, ok := d.right[oid]
 	if !ok {
 		return nil, damage

@@ -10,7 +10,7 @@ import (
 
 // An example is what a program outside of this module can copy: it uses nothing that only this module may import.
 func TestExamplesUseOnlyPublicPackages(t *testing.T) {
-	for _, dir := range []string{"filestorage", "zeo/client", "secondary"} {
+	for _, dir := range []string{"filestorage", "zeo", "zeo/client", "secondary"} {
 		path := filepath.Join("../..", dir, "example_test.go")
 		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
 		if err != nil {

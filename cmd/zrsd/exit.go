@@ -131,6 +131,9 @@ func hint(err error) string {
 		return "run zrsd check on the file, keep a copy of it, and restore it from a backup or from another node"
 	case errors.Is(err, endpoint.ErrInUse):
 		return "choose another address, or stop the process that listens there"
+	case errors.Is(err, node.ErrNoData):
+		return "check the path; zrsd serve makes a first Data.fs, a copy or a backup is one, and zrsd secondary " +
+			"fetches one from another node"
 	case errors.Is(err, fs.ErrNotExist):
 		return "check the path"
 	case errors.Is(err, fs.ErrPermission):

@@ -31,6 +31,7 @@ func TestEachKindOfErrorHasItsExitCodeAndSaysWhatToDo(t *testing.T) {
 		{cannotOpen(missing), exitOpen, "check the path"},
 		{asOpenError(fmt.Errorf("dump: %w", corrupt)), exitOpen, "run zrsd check"},
 		{&node.StartError{Err: missing}, exitOpen, "check the path"},
+		{&node.StartError{Err: fmt.Errorf("%w (%w)", missing, node.ErrNoData)}, exitOpen, "zrsd serve makes a first"},
 		{&node.StartError{Err: fmt.Errorf("listening: %w", endpoint.ErrInUse)}, exitOpen, "choose another address"},
 		{&node.StartError{Err: &fs.PathError{Err: fs.ErrPermission}}, exitOpen, "run as the user"},
 		{&node.StartError{Err: &filestorage.LockError{}}, exitOpen, ""},

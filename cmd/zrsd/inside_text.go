@@ -49,7 +49,8 @@ func (t *insideText) census(c *inside.Census) {
 		t.line("%10d %14d %5.1f%% %11d  %s %v", n.Objects, n.Bytes, 100*n.Share, n.References, n.Class, n.First)
 	}
 	for _, m := range c.Mismatches {
-		t.line("MISMATCH: %d references believe %s, the records say %s", m.References, m.Believed, m.Record)
+		t.line("MISMATCH: %s %s, the records say %s", plural(uint64(m.References), "reference believes",
+			"references believe"), m.Believed, m.Record)
 		for _, e := range m.Examples {
 			t.line("    object %v, from %v %s at %v (%s), since transaction %v", e.To, e.From, e.FromClass, e.FromPath,
 				e.FromTid, e.MadeBy)
@@ -127,12 +128,12 @@ func (t *insideText) detail(o *inside.Found) {
 	for _, s := range o.Path {
 		t.line("    %v %s %s", s.Oid, s.Class, s.Name)
 	}
-	t.line("  history: %d revisions", len(d.History))
+	t.line("  history: %s", plural(uint64(len(d.History)), "revision", "revisions"))
 	for _, r := range d.History {
 		t.line("    %v %s, %d bytes, user %q, %q", r.Tid, r.Time.Format("2006-01-02 15:04:05 UTC"), r.Bytes, r.User,
 			r.Description)
 	}
-	t.line("  referred to by %d objects", o.ReferrersAll)
+	t.line("  referred to by %s", plural(uint64(o.ReferrersAll), "object", "objects"))
 	for _, r := range o.Referrers {
 		t.line("    %v %s as %q, at %v", r.Oid, r.Class, r.Name, r.Path)
 	}

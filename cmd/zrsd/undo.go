@@ -198,11 +198,11 @@ func undoRefused(err error) error {
 func (said *undone) text() string {
 	var text strings.Builder
 	if said.Done {
-		fmt.Fprintf(&text, "undid %s in transaction %v: %d objects changed\n", tidsText(said.Undone), *said.Tid,
-			len(said.Objects))
+		fmt.Fprintf(&text, "undid %s in transaction %v: %s changed\n", tidsText(said.Undone), *said.Tid,
+			plural(uint64(len(said.Objects)), "object", "objects"))
 	} else {
-		fmt.Fprintf(&text, "would undo %s: %d objects would change; nothing was changed\n", tidsText(said.Undone),
-			len(said.Objects))
+		fmt.Fprintf(&text, "would undo %s: %s would change; nothing was changed\n", tidsText(said.Undone),
+			plural(uint64(len(said.Objects)), "object", "objects"))
 	}
 	writeGroups(&text, said.Objects)
 	return text.String()

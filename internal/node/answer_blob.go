@@ -15,6 +15,7 @@ import (
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/warning"
+	"github.com/zrsd/zrsd/zeo"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -65,7 +66,7 @@ func (d *damagedBlobs) Unreadable(oid zodb.Oid, tid zodb.Tid, err error) {
 }
 
 // Open is zeo.DamagedBlobs.
-func (d *damagedBlobs) Open(ctx context.Context, oid zodb.Oid, tid zodb.Tid, damage error) (vfs.File, error) {
+func (d *damagedBlobs) Open(ctx context.Context, oid zodb.Oid, tid zodb.Tid, damage error) (zeo.BlobFile, error) {
 	h := d.h
 	v := h.c.verifiable.Load()
 	if v == nil || v.blobs.own == nil || v.blobs.cached() {

@@ -77,6 +77,7 @@ func (s *shop) blob(ctx context.Context, b blobRevision) (string, error) {
 	s.mu.Lock()
 	st, damaged := s.st, s.opt.DamagedBlobs
 	s.mu.Unlock()
+	var f zeo.BlobFile
 	f, err := st.BlobHere(b.oid, b.tid)
 	if err == nil {
 		if err = damaged.Known(b.oid, b.tid); err != nil {

@@ -2,7 +2,9 @@ package node
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"time"
 
 	"github.com/zrsd/zrsd/filestorage"
@@ -68,6 +70,9 @@ func (c *Config) rewound() *rewind.Storage {
 	return s
 }
 
+// ErrNoData says why a primary does not begin with an empty storage: a mistyped path would be one.
+var ErrNoData = errors.New("a primary makes no Data.fs")
+
 // openStorage opens the storage that this node owns.
 func (c *Config) openStorage(ctx context.Context, f *nodeStatus, blobs blobDir, mustExist bool) (*filestorage.Storage,
 	error) {
@@ -75,6 +80,9 @@ func (c *Config) openStorage(ctx context.Context, f *nodeStatus, blobs blobDir, 
 	opt := c.storageOptions(f, blobs)
 	opt.MustExist = mustExist
 	st, err := filestorage.Open(ctx, c.Data, opt)
+	if mustExist && errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w (%w)", err, ErrNoData)
+	}
 	if err != nil {
 		return nil, &StartError{Err: err}
 	}
