@@ -330,7 +330,11 @@ func (h *healer) show(st *admin.Status) {
 	if first == nil {
 		return
 	}
-	text := "damage is known and not healed: " + first.Found
+	text := "damage is known and not healed: "
+	if first.Blob && first.Oid != nil && first.Tid != nil {
+		text += fmt.Sprintf("the blob of oid %v tid %v: ", *first.Oid, *first.Tid)
+	}
+	text += first.Found
 	if mode == HealAsk {
 		text += "; zrsd heal replaces it by what another node has"
 	} else if out.Error != nil {

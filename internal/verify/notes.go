@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
 
@@ -43,7 +44,7 @@ type BlobNotes struct {
 
 // Bounds of what is in memory. What does not fit the next verification notes.
 const (
-	maxRecent     = 4096    // before they are sorted in
+	maxRecent     = 4096    // before they are sorted in; more where a sixteenth of all is more
 	maxNoteBuffer = 4 << 20 // bytes that are not written yet
 	maxUnread     = 4096
 )
@@ -80,18 +81,16 @@ func notesAt(disk vfs.FS, path string) *BlobNotes {
 // Begin forgets what is noted of blobs of transactions after last, the last one of the storage that was just opened.
 func (n *BlobNotes) Begin(last zodb.Tid) {
 	n.mu.Lock()
-	var gone []blobKey
-	for i := range n.sizes.known {
-		if s := &n.sizes.known[i]; s.tid > last {
-			gone = append(gone, blobKey{s.oid, s.tid})
-		}
-	}
+	before := len(n.sizes.known)
+	n.sizes.known = slices.DeleteFunc(n.sizes.known, func(s blobSize) bool { return s.tid > last })
+	forgets := len(n.sizes.known) < before
 	n.mu.Unlock()
-	for _, k := range gone {
-		n.Gone(k.oid, k.tid, false)
+	if !forgets {
+		return
 	}
-	if len(gone) > 0 {
-		n.write(true)
+	if err := n.rewrite(func(d *blobDigest) bool { return d.tid <= last }); err != nil {
+		n.log.Info("cannot forget what was noted of blobs of lost transactions; the next start tries again", "file",
+			n.path, "error", err)
 	}
 }
 
@@ -145,7 +144,7 @@ func (n *BlobNotes) Gone(oid zodb.Oid, tid zodb.Tid, another bool) {
 func (n *BlobNotes) learn(k blobKey, size int64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	if n.recent[k] = size; len(n.recent) < maxRecent {
+	if n.recent[k] = size; len(n.recent) < max(maxRecent, len(n.sizes.known)/16) {
 		return
 	}
 	for k, size := range n.recent {
@@ -288,6 +287,9 @@ func (n *BlobNotes) read() (*digestLog, error) {
 	defer n.writing.Unlock()
 	l := &digestLog{notes: n}
 	err := l.load()
+	if err != nil && !errors.Is(err, errBlocks) {
+		return l, err
+	}
 	sizes := &NotedSizes{known: make([]blobSize, 0, len(l.known))}
 	for i := range l.known {
 		d := &l.known[i]
@@ -296,10 +298,14 @@ func (n *BlobNotes) read() (*digestLog, error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.sizes = sizes
-	for k, size := range n.recent {
-		if was, known := sizes.Of(k.oid, k.tid); known && was == size || !known && size == forgotten {
-			delete(n.recent, k)
-		}
+	clear(n.recent)
+	for i := range n.unread {
+		d := &n.unread[i]
+		n.recent[blobKey{d.oid, d.tid}] = d.size
+	}
+	for b := n.buf; len(b) > 0; b = b[digestLen:] { // what was noted since the file was written
+		d, _ := decodeDigest(b[:digestLen])
+		n.recent[blobKey{d.oid, d.tid}] = d.size
 	}
 	return l, err
 }

@@ -443,3 +443,23 @@ func TestNotesAreWrittenByThemselves(t *testing.T) {
 	}
 	s.close()
 }
+
+// An operator has removed the file beside a running node: the next verification notes all blobs anew.
+func TestNotesThatWereRemovedAreMadeAnew(t *testing.T) {
+	for _, verified := range []bool{false, true} {
+		disk := simdisk.New()
+		s := notedSite(t, disk, 3)
+		s.notes.Write()
+		if verified {
+			sound(t, runPass(t, s.options()))
+		}
+		if err := disk.Remove(s.path + digestsSuffix); err != nil {
+			t.Fatal(err)
+		}
+		sound(t, runPass(t, s.options()))
+		if n := ReadNotedSizes(disk, s.path); len(n.known) != 3 {
+			t.Errorf("verified before %v: %d are noted", verified, len(n.known))
+		}
+		s.close()
+	}
+}
