@@ -63,8 +63,11 @@ func (c *StandaloneConfig) sessionFromArchive(ctx context.Context, f *nodeStatus
 	for {
 		err := c.onceFromArchive(ctx, f)
 		var start *StartError
-		if !c.From.Patient || ctx.Err() != nil || !errors.As(err, &start) {
+		switch {
+		case !c.From.Patient || !errors.As(err, &start):
 			return err
+		case ctx.Err() != nil:
+			return nil //nolint:nilerr // it was not opened before that: no failure
 		}
 		f.waits("the archive cannot be opened, and is tried again: " + err.Error())
 		c.Logger.Error("the archive cannot be opened: it is tried again", "archive", c.From.URL, "error", err, "in",

@@ -265,7 +265,9 @@ func TestAnArchiveThatIsAwayEndsNoOtherStorage(t *testing.T) {
 			}
 		}
 		cancel()
-		<-ended
+		if err := <-ended; err != nil {
+			t.Errorf("that it is stopped meanwhile is a failure: %v", err)
+		}
 	}
 }
 
