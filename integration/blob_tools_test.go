@@ -1,12 +1,14 @@
 package integration
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -61,7 +63,9 @@ func TestBlobsComeBackFromTheSharedCacheOfZEOClients(t *testing.T) {
 	if len(files) != int(revisions) {
 		t.Fatalf("the cache has %d files, want %v", len(files), revisions)
 	}
-	if err := errors.Join(os.Remove(files[0]), os.Rename(files[1], files[1]+".dl")); err != nil {
+	slices.SortFunc(files, func(a, b string) int { return cmp.Compare(lengthOf(t, b), lengthOf(t, a)) }) // the largest first
+	if err := errors.Join(os.Truncate(files[0], lengthOf(t, files[0])-1), os.Rename(files[0], files[0]+".dl"),
+		os.Remove(files[1])); err != nil {
 		t.Fatal(err)
 	}
 	recovering := []string{"recover", s.data, "--blobs", s.blobs, "--from", cache}
@@ -82,6 +86,15 @@ func TestBlobsComeBackFromTheSharedCacheOfZEOClients(t *testing.T) {
 	if summary, code := blobsCommand(t, "audit", s.data, "--blobs", s.blobs); code != 0 || summary["warnings"] != 0.0 {
 		t.Errorf("the audit says %v, exit code %d", summary, code)
 	}
+}
+
+func lengthOf(t *testing.T, path string) int64 {
+	t.Helper()
+	info, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return info.Size()
 }
 
 // blobFilesOf lists the paths of all blobs below a folder.
