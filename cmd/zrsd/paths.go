@@ -23,6 +23,8 @@ type pathFinder struct {
 	storage string // there
 	tls     *tlsFlags
 	bar     *progress
+	// more adds the paths of objects that the source does not have; nil: nobody knows more.
+	more func(ctx context.Context, paths map[zodb.Oid]string) error
 }
 
 func (f *pathFinder) register(flags *pflag.FlagSet) {
@@ -60,6 +62,11 @@ func (f *pathFinder) add(ctx context.Context, lists ...[]rewind.Object) error {
 	paths := make(map[zodb.Oid]string)
 	for i := range finds.Objects {
 		paths[finds.Objects[i].Oid] = pathText(finds.Objects[i].Path)
+	}
+	if f.more != nil {
+		if err := f.more(ctx, paths); err != nil {
+			return err
+		}
 	}
 	for _, list := range lists {
 		for i := range list {

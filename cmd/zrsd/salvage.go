@@ -25,7 +25,8 @@ With --against it asks the primary's ZEO server, as a client that only reads, wh
 committed again: those whose objects nobody has changed since. With --apply it commits these, one
 after the other, through the primary; a transaction that is there already is not committed twice.
 --export copies transactions into a storage of their own. --transactions names some of them. --paths
-shows where objects are: it needs a node, or a data file, that has what the fragment came from.`
+shows where objects are: it needs a node, or a data file, that has what the fragment came from. What only
+the fragment has is shown where its records put it.`
 
 type salvageOptions struct {
 	transactions         []string
@@ -119,6 +120,7 @@ func (opt *salvageOptions) run(ctx context.Context, name string, out io.Writer) 
 // list returns the transactions, with the paths of their objects where they were asked for.
 func (opt *salvageOptions) list(ctx context.Context, f *salvage.Fragment) ([]rewind.Transaction, error) {
 	list := f.Transactions()
+	opt.paths.more = f.Places
 	var objects [][]rewind.Object
 	for i := range list {
 		objects = append(objects, list[i].Objects)

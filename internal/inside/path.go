@@ -79,11 +79,12 @@ func (s *Survey) namesIn(from zodb.Oid) map[zodb.Oid]string {
 	if err != nil {
 		return nil
 	}
-	return namesOf(data)
+	return RefNames(data)
 }
 
-// namesOf returns the names of the references of a record.
-func namesOf(data []byte) map[zodb.Oid]string {
+// RefNames returns the names of the references of a record by where they lead: a key, or an attribute; an empty one
+// inside of a BTree. It is nil where the record cannot be read.
+func RefNames(data []byte) map[zodb.Oid]string {
 	d, err := record.Decode(data, record.Limits{})
 	if err != nil {
 		return nil

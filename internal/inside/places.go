@@ -307,7 +307,7 @@ func (p *Places) forget(oid zodb.Oid) {
 
 // namesIn returns the names of references. Those of a record that cannot be decoded have none.
 func (p *Places) namesIn(data []byte) map[zodb.Oid]string {
-	if names := namesOf(data); names != nil || data == nil {
+	if names := RefNames(data); names != nil || data == nil {
 		return names
 	}
 	names := make(map[zodb.Oid]string)

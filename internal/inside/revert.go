@@ -220,7 +220,7 @@ func (w *reverting) walk(ctx context.Context,
 		if err != nil {
 			return nil, fmt.Errorf("references of object %v in transaction %v: %w", oid, tid, err)
 		}
-		names := namesOf(data)
+		names := RefNames(data)
 		for _, ref := range refs {
 			if names[ref] != parentName {
 				s.add(ref, oid)

@@ -14,4 +14,9 @@
 //
 // A transaction of which every object is at the primary with the same data is called applied: it was committed again
 // before. So to apply a fragment twice does nothing the second time.
+//
+// # Where objects are
+//
+// Objects that only the fragment has are in no data file that could be asked. But somebody refers to them, and that
+// record is in the fragment, as it was changed with them: from there the paths are completed.
 package salvage
