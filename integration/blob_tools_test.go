@@ -63,7 +63,8 @@ func TestBlobsComeBackFromTheSharedCacheOfZEOClients(t *testing.T) {
 	if len(files) != int(revisions) {
 		t.Fatalf("the cache has %d files, want %v", len(files), revisions)
 	}
-	slices.SortFunc(files, func(a, b string) int { return cmp.Compare(lengthOf(t, b), lengthOf(t, a)) }) // the largest first
+	largestFirst := func(a, b string) int { return cmp.Compare(lengthOf(t, b), lengthOf(t, a)) }
+	slices.SortFunc(files, largestFirst)
 	if err := errors.Join(os.Truncate(files[0], lengthOf(t, files[0])-1), os.Rename(files[0], files[0]+".dl"),
 		os.Remove(files[1])); err != nil {
 		t.Fatal(err)
