@@ -36,7 +36,12 @@ func (opt *insideOptions) register(flags *pflag.FlagSet, limit int) {
 
 // ask has a question answered, and prints the answer.
 func (opt *insideOptions) ask(cmd *cobra.Command, source string, q inside.Question) (answer any, err error) {
-	q.Limit = opt.limit
+	switch q.Limit = opt.limit; {
+	case q.Limit < 1 || q.Limit > inside.MaxLimit:
+		return nil, usage(fmt.Errorf("--limit %d: give a number from 1 to %d", q.Limit, inside.MaxLimit))
+	case q.Depth < 0 || q.Depth > inside.MaxDepth:
+		return nil, usage(fmt.Errorf("--depth %d: give a number from 0 to %d", q.Depth, inside.MaxDepth))
+	}
 	bar := newProgress(cmd.ErrOrStderr(), "reading")
 	if isNode(source) {
 		return opt.askNode(cmd, source, q, bar)
