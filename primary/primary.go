@@ -70,6 +70,7 @@ type Options struct {
 	HandshakeTimeout time.Duration // from accepting to the first message, then to streaming; default 30 s
 	Heartbeat        time.Duration // default 5 s
 	IdleTimeout      time.Duration // of silence, after which a secondary is disconnected; default 60 s, >= 3 heartbeats
+	seedPatience     time.Duration // of a seed that asks for nothing; default 10 min
 	stallAfter       time.Duration // without progress while behind, a secondary counts as stalled; default 30 s
 	DrainTimeout     time.Duration // for Shutdown to let secondaries catch up; default 60 s
 	WriteTimeout     time.Duration // see protocol.SessionOptions
@@ -89,6 +90,7 @@ func (o Options) withDefaults() Options {
 	orElse(&o.Heartbeat, 5*time.Second)
 	orElse(&o.IdleTimeout, 60*time.Second)
 	o.IdleTimeout = max(o.IdleTimeout, 3*o.Heartbeat)
+	orElse(&o.seedPatience, seedPatience)
 	orElse(&o.stallAfter, 30*time.Second)
 	orElse(&o.DrainTimeout, 60*time.Second)
 	if o.MaxSecondaries <= 0 {

@@ -7,7 +7,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"net"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -59,7 +61,8 @@ type SeedOptions struct {
 const (
 	defaultMaxSeeds = 2
 
-	// seedPatience is how long a secondary that is seeded may take nothing and ask for nothing, as when its disk is
+	// seedPatience is how long a secondary that is seeded may take nothing of what it asked for, and ask for nothing on
+	// any stream, as when its disk is
 	// slow. Then its connection is closed: the data file of before a pack is kept for it.
 	seedPatience = 10 * time.Minute
 
@@ -70,6 +73,7 @@ const (
 
 // A seed is what a connection is that gets parts of the data file.
 type seed struct {
+	asked    atomic.Int64 // requests, on all streams
 	snapshot Snapshot
 	stream   *protocol.RangeStream
 	done     seedProgress
@@ -313,13 +317,8 @@ type rangeSender struct {
 
 // answer answers the next request. Nothing is read that was not asked for, and nothing beyond the snapshot.
 func (r *rangeSender) answer() error {
-	if err := r.stream.Deadlines(time.Now().Add(seedPatience)); err != nil {
+	if err := r.await(); err != nil {
 		return err
-	}
-	if !r.stream.Waiting() {
-		if err := r.stream.Flush(); err != nil {
-			return err
-		}
 	}
 	request, err := r.stream.ReceiveRequest()
 	if err != nil {
@@ -332,6 +331,31 @@ func (r *rangeSender) answer() error {
 		return r.blob(m)
 	}
 	return fmt.Errorf("a request of type %T", request)
+}
+
+// await waits for the next request, for as long as something is asked for on this stream or another one of the seed:
+// there may be no blobs for hours, or nothing to be asked of a node beside which others give parts.
+func (r *rangeSender) await() error {
+	for {
+		before := r.s.asked.Load()
+		if err := r.stream.Deadlines(time.Now().Add(r.c.p.opt.seedPatience)); err != nil {
+			return err
+		}
+		if !r.stream.Waiting() {
+			if err := r.stream.Flush(); err != nil {
+				return err
+			}
+		}
+		err := r.stream.Await()
+		if err == nil {
+			r.s.asked.Add(1)
+			return nil
+		}
+		var late net.Error
+		if !errors.As(err, &late) || !late.Timeout() || r.s.asked.Load() == before {
+			return err
+		}
+	}
 }
 
 // file answers with a part of the data file.
@@ -415,7 +439,7 @@ func (r *rangeSender) send(data []byte) error {
 		if err := r.c.p.seeds.wait(r.ctx, len(part)); err != nil {
 			return err
 		}
-		if err := r.stream.Deadlines(time.Now().Add(seedPatience)); err != nil {
+		if err := r.stream.Deadlines(time.Now().Add(r.c.p.opt.seedPatience)); err != nil {
 			return err
 		}
 		n, err := r.stream.Write(part)

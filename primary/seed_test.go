@@ -368,6 +368,27 @@ func TestStreamsThatAreOpenedAtOnceAreAnsweredOrRefusedTogether(t *testing.T) {
 	}
 }
 
+// One stream is asked for something again and again, until another one would have been idle for too long several times.
+func TestAnIdleStreamOfASeedThatGoesOnStaysOpen(t *testing.T) {
+	const patience = time.Second
+	s := startSeeder(t, func(o *Options) { o.seedPatience = patience })
+	c := s.asking(t)
+	busy, _ := c.ranges(4)
+	idle, _ := c.ranges(4)
+	r := &protocol.RangeRequest{From: 4, Length: 10}
+	for began := time.Now(); time.Since(began) < 5*patience/2; {
+		send(t, busy, r)
+		if _, err := busy.ReceiveRange(r, nil); err != nil {
+			t.Fatal(err)
+		}
+	}
+	send(t, idle, r)
+	if _, err := idle.ReceiveRange(r, nil); err != nil {
+		t.Errorf("the stream that nothing was asked on: %v", err)
+	}
+	s.closesAll(t) // when nothing is asked for on either
+}
+
 func TestASecondSeedStreamOfAnotherPlaceEndsTheConnection(t *testing.T) {
 	s := startSeeder(t)
 	c := s.asking(t)

@@ -181,6 +181,16 @@ func (s *RangeStream) Flush() error {
 // Waiting reports whether more requests have arrived already.
 func (s *RangeStream) Waiting() bool { return s.r.Buffered() > 0 }
 
+// Await waits for the first byte of the next request. After a deadline it can be called again.
+func (s *RangeStream) Await() error {
+	if _, err := s.r.Peek(1); errors.Is(err, io.EOF) {
+		return io.EOF
+	} else if err != nil {
+		return fmt.Errorf("waiting for a request on a stream of ranges: %w", err)
+	}
+	return nil
+}
+
 // ReceiveRequest waits for the next request: a *RangeRequest or a *BlobRequest whose lengths and offsets are possible.
 // The end of the stream is io.EOF.
 func (s *RangeStream) ReceiveRequest() (any, error) {
