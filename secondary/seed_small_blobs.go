@@ -20,10 +20,11 @@ type smallBlobs struct {
 	s       *Secondary
 	writers errgroup.Group
 
-	mu     sync.Mutex
-	todo   []filestorage.BlobID
-	staged []zodb.StagedBlob
-	large  []*largeBlob
+	mu      sync.Mutex
+	todo    []filestorage.BlobID
+	refused []filestorage.BlobID // which other nodes were asked for and have not given
+	staged  []zodb.StagedBlob
+	large   []*largeBlob
 }
 
 // small stages the small ones of these blobs, and returns the others.
@@ -58,13 +59,20 @@ func (b *seedBlobs) small(stream *protocol.RangeStream, revisions []filestorage.
 }
 
 // deal returns the next revision.
-func (q *smallBlobs) deal() (r filestorage.BlobID, is bool) {
+func (q *smallBlobs) deal() (filestorage.BlobID, bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	if len(q.todo) == 0 {
+	if r, is := next(&q.refused); is {
+		return r, true
+	}
+	return next(&q.todo)
+}
+
+func next(list *[]filestorage.BlobID) (r filestorage.BlobID, is bool) {
+	if len(*list) == 0 {
 		return r, false
 	}
-	r, q.todo = q.todo[0], q.todo[1:]
+	r, *list = (*list)[0], (*list)[1:]
 	return r, true
 }
 
@@ -127,9 +135,11 @@ func (q *smallBlobs) put(id filestorage.BlobID, size int64, data []byte) error {
 	return nil
 }
 
-// lend is deal for another node.
+// lend is deal for another node, which is not asked for what was refused.
 func (q *smallBlobs) lend(bool) (loan, error) {
-	id, is := q.deal()
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	id, is := next(&q.todo)
 	if !is {
 		return nil, nil //nolint:nilnil // there are no more
 	}
@@ -164,5 +174,5 @@ func (l *smallLoan) use() error { return l.q.put(l.BlobID, l.size, l.data) }
 func (l *smallLoan) refuse() {
 	l.q.mu.Lock()
 	defer l.q.mu.Unlock()
-	l.q.todo = append(l.q.todo, l.BlobID)
+	l.q.refused = append(l.q.refused, l.BlobID)
 }

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/primary"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -310,5 +311,25 @@ func TestFewNodesAreAskedBesidesTheOneWhoseFileIsTaken(t *testing.T) {
 	}
 	if strings.Join(got, " ") != "a:1 b:1 d:1" {
 		t.Errorf("asked %v", got)
+	}
+}
+
+// A blob that another node does not have as it has to be is asked for once there.
+func TestABlobThatIsRefusedIsAskedForAtTheFirstNode(t *testing.T) {
+	q := &smallBlobs{todo: []filestorage.BlobID{{Oid: 1}, {Oid: 2}}}
+	one, err := q.lend(false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	one.refuse()
+	two, err := q.lend(false)
+	if err != nil || two.(*smallLoan).Oid != 2 {
+		t.Errorf("lent %+v, %v", two, err)
+	}
+	if none, err := q.lend(false); none != nil || err != nil {
+		t.Errorf("lent %+v again, %v", none, err)
+	}
+	if r, is := q.deal(); !is || r.Oid != 1 {
+		t.Errorf("dealt %+v", r)
 	}
 }
