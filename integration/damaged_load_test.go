@@ -9,6 +9,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/daemon"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // Real clients load from a node some of whose records are damaged: they get what the other node has, on a primary as on
@@ -129,17 +130,7 @@ func TestRealClientsGetDamagedBlobsOfAPrimaryThatAsks(t *testing.T) {
 		t.Errorf("a dry run finds %+v, want %d blobs", report, i)
 	}
 	want := contents(t, target.blobs)
-	for _, environment := range []string{"zodb", "zeo5"} {
-		cache := newSite(t, true).blobs
-		reader := startPython(t, environment, "zeo_reader.py", "reader", cache, at)
-		reader.do(t, "see "+last.String())
-		reader.close(t)
-		for content := range contents(t, cache) {
-			if !want[content] {
-				t.Errorf("%s: a client got a blob of %d bytes that no node had", environment, len(content))
-			}
-		}
-	}
+	clientsGet(t, at, last, want)
 	for name, was := range damaged {
 		if now, _ := os.ReadFile(filepath.Join(source.blobs, name)); string(now) != string(was) {
 			t.Errorf("%s was changed before an operator has agreed", name)
@@ -239,17 +230,7 @@ func TestRealClientsGetNoBlobThatWasCutBeforeAVerification(t *testing.T) {
 		}
 	}
 	want := contents(t, target.blobs)
-	for _, environment := range []string{"zodb", "zeo5"} {
-		cache := newSite(t, true).blobs
-		reader := startPython(t, environment, "zeo_reader.py", "reader", cache, at)
-		reader.do(t, "see "+last.String())
-		reader.close(t)
-		for content := range contents(t, cache) {
-			if !want[content] {
-				t.Errorf("%s: a client got a blob of %d bytes that no node had", environment, len(content))
-			}
-		}
-	}
+	clientsGet(t, at, last, want)
 	third := start(t, "secondary", later, append(args, "--replicate-from", to)...)
 	mustReach(t, third, last)
 	for content := range contents(t, later.blobs) {
@@ -262,5 +243,21 @@ func TestRealClientsGetNoBlobThatWasCutBeforeAVerification(t *testing.T) {
 	})
 	if err != nil || len(cut) < 3 {
 		t.Errorf("%d blobs: %v", len(cut), err)
+	}
+}
+
+// clientsGet has clients of both releases read everything up to a transaction, and no blob but those that are wanted.
+func clientsGet(t *testing.T, at string, last zodb.Tid, want map[string]bool) {
+	t.Helper()
+	for _, environment := range []string{"zodb", "zeo5"} {
+		cache := newSite(t, true).blobs
+		reader := startPython(t, environment, "zeo_reader.py", "reader", cache, at)
+		reader.do(t, "see "+last.String())
+		reader.close(t)
+		for content := range contents(t, cache) {
+			if !want[content] {
+				t.Errorf("%s: a client got a blob of %d bytes that no node had", environment, len(content))
+			}
+		}
 	}
 }
