@@ -121,19 +121,10 @@ func (s *Storage) loadSerial(oid zodb.Oid, tid zodb.Tid, most int64) ([]byte, er
 // OffsetOf returns where in the Data.fs the record of the revision is that tid wrote; *zodb.POSKeyError when there is
 // none.
 func (s *Storage) OffsetOf(oid zodb.Oid, tid zodb.Tid) (pos int64, err error) {
-	older := 0
-	err = s.history(oid, func(_ *openDataFile, r record, _ int64) (more bool, err error) {
-		if r.Tid == tid {
-			pos = r.pos
-		}
-		if r.Tid < tid { // tids may go down here and there
-			older++
-		}
-		return pos == 0 && older <= maxOlder, nil
+	err = s.exactly(oid, tid, func(_ *openDataFile, r record, _ int64) error {
+		pos = r.pos
+		return nil
 	})
-	if err == nil && pos == 0 {
-		err = &zodb.POSKeyError{Oid: oid, Tid: tid}
-	}
 	return pos, err
 }
 

@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"maps"
@@ -204,6 +205,14 @@ func checkLoads(t *testing.T, s *Storage, want *apiAnswers) {
 	for _, w := range want.LoadSerial {
 		data, err := s.LoadSerial(w.Oid, w.Serial)
 		compareAnswer(t, &w, data, 0, err)
+		part := make([]byte, len(data)/2+2)
+		n, size, e := s.ReadRevision(part, w.Oid, w.Serial, int64(len(data)/2))
+		if err == nil && (size != int64(len(data)) || string(part[:n]) != string(data[len(data)/2:])) || e == nil {
+			t.Errorf("the second half of %v at %v is %q of %d bytes, %v", w.Oid, w.Serial, part[:n], size, e)
+		}
+		if err != nil && fmt.Sprint(e) != fmt.Sprint(err) {
+			t.Errorf("the second half of %v at %v fails with %v, and all of it with %v", w.Oid, w.Serial, e, err)
+		}
 	}
 	for _, w := range want.LoadBefore {
 		rev, err := s.LoadBefore(w.Oid, w.Before)

@@ -129,7 +129,8 @@ func (c *native) aboutHistory(ctx context.Context, query *protocol.HistoryQuery)
 	defer cancel()
 	id, _ := c.p.opt.Identity()
 	answer := &protocol.HistoryAnswer{StorageID: id, Name: c.p.opt.Name, Ranges: c.p.opt.Seed.Snapshot != nil,
-		Blobs: c.p.opt.BlobDigests != nil, Records: c.p.opt.HasRevision != nil}
+		Blobs: c.p.opt.BlobDigests != nil, Records: c.p.opt.HasRevision != nil,
+		Data: c.p.opt.Seed.Snapshot != nil && c.p.opt.Revisions != nil}
 	span, err := c.p.opt.History.Span(ctx)
 	answer.Base, answer.Last = span.Base, span.Last
 	if err == nil && query.Tid != 0 {

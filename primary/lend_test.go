@@ -2,6 +2,7 @@ package primary
 
 import (
 	"context"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -81,6 +82,65 @@ func TestRangesOfBlobsHaveTheDigestOfSeeds(t *testing.T) {
 	s.closesAll(t)
 }
 
+// storedRecords has the data of one record.
+type storedRecords struct{}
+
+func (storedRecords) ReadRevision(b []byte, oid zodb.Oid, tid zodb.Tid, off int64) (n int, size int64, err error) {
+	switch oid {
+	case 1:
+		n, err = strings.NewReader("content").ReadAt(b, off)
+		return n, 7, err
+	case 2:
+		return 0, 0, errAway
+	}
+	return 0, 0, &zodb.POSKeyError{Oid: oid, Tid: tid}
+}
+
+func (storedRecords) TransactionText(oid zodb.Oid, tid zodb.Tid) ([]byte, error) {
+	if oid != 1 {
+		return nil, &zodb.POSKeyError{Oid: oid, Tid: tid}
+	}
+	return []byte("userdescription"), nil
+}
+
+// Who asks about the history gets the data of single records, and texts of transactions, where the answer says so.
+func TestWhoAsksAboutTheHistoryGetsSingleRecords(t *testing.T) {
+	s := startSeeder(t, func(opt *Options) {
+		opt.History, opt.Revisions = remembered(t, newSource(plain(10)...)), storedRecords{}
+	})
+	r := s.asked(t)
+	stream, head, err := r.Ranges(t.Context(), 0, 4)
+	if err != nil || head.Code != 0 || !r.Data() {
+		t.Fatalf("%+v, %v", head, err)
+	}
+	for _, c := range []struct {
+		ask  protocol.RecordRequest
+		size int64
+		data string
+	}{
+		{protocol.RecordRequest{Oid: 1, Tid: 1, Length: 100}, 7, "content"},
+		{protocol.RecordRequest{Oid: 1, Tid: 1, Offset: 3, Length: 2}, 7, "te"},
+		{protocol.RecordRequest{Oid: 1, Tid: 1, Offset: 30, Length: 2}, 7, ""},
+		{protocol.RecordRequest{Oid: 2, Tid: 1, Length: 100}, protocol.NoRecord, ""}, // cannot be read there
+		{protocol.RecordRequest{Oid: 3, Tid: 1, Length: 100}, protocol.NoRecord, ""},
+		{protocol.RecordRequest{Oid: 1, Tid: 1, Length: 100, Text: true}, 15, "userdescription"},
+		{protocol.RecordRequest{Oid: 1, Tid: 1, Offset: 20, Length: 100, Text: true}, 15, ""},
+		{protocol.RecordRequest{Oid: 3, Tid: 1, Length: 100, Text: true}, protocol.NoRecord, ""},
+	} {
+		send(t, stream, &c.ask)
+		if size, b, err := stream.ReceiveRecord(&c.ask, nil); err != nil || size != c.size || string(b) != c.data {
+			t.Errorf("%+v: got %d, %q, %v", c.ask, size, b, err)
+		}
+	}
+	if err := stream.Close(); err != nil {
+		t.Error(err)
+	}
+	s.closesAll(t)
+	if startLender(t).asked(t).Data() {
+		t.Error("a node without such records says that it gives them")
+	}
+}
+
 // Where the transaction ends elsewhere nothing is to be had, and another place may be tried.
 func TestRangesOfAnotherFileAreRefused(t *testing.T) {
 	s := startLender(t)
@@ -114,6 +174,12 @@ func TestWhatIsOutOfPlaceBesideQuestionsEndsTheConnection(t *testing.T) {
 	for what, do := range map[string]func(*client){
 		"another kind of stream": func(c *client) {
 			_, _ = protocol.OpenStream(c.ctx, c.session, protocol.StreamHeader{Kind: protocol.StreamReplication})
+		},
+		"a record, of which none are given": func(c *client) {
+			stream, _ := c.ranges(4)
+			_ = stream.Request(&protocol.RecordRequest{Oid: 1, Length: 5})
+			_ = stream.Flush()
+			_, _, _ = stream.ReceiveRecord(&protocol.RecordRequest{Oid: 1, Length: 5}, nil)
 		},
 		"beyond the end": func(c *client) {
 			stream, _ := c.ranges(4)

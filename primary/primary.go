@@ -50,6 +50,9 @@ type Options struct {
 	BlobDigests func() (BlobDigests, error)
 	// HasRevision reports whether the data file has a record. Nil: that cannot be told.
 	HasRevision func(oid zodb.Oid, tid zodb.Tid) (bool, error)
+	// Revisions gives the data of single records to nodes that have damage in theirs. Nil: it is given in parts of the
+	// data file only.
+	Revisions Revisions
 	// Member is this node among others that could be primary. Nil: it is the primary, and nothing else.
 	Member Member
 	// Sync says how many secondaries must have a transaction before AwaitSynced returns, and SyncApplied that they must

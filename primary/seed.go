@@ -310,7 +310,7 @@ type rangeSender struct {
 	s      *seed
 	stream *protocol.RangeStream
 	open   func(zodb.Oid, zodb.Tid) (BlobFile, error) // nil: that of SeedOptions
-	// lends says that single blobs are asked for: to call a damaged one missing would be wrong.
+	// lends says that single blobs and records are asked for: to call a damaged blob missing would be wrong.
 	lends bool
 	buf   []byte
 }
@@ -329,6 +329,8 @@ func (r *rangeSender) answer() error {
 		return r.file(m)
 	case *protocol.BlobRequest:
 		return r.blob(m)
+	case *protocol.RecordRequest:
+		return r.record(m)
 	}
 	return fmt.Errorf("a request of type %T", request)
 }

@@ -37,4 +37,7 @@ type HistoryAnswer struct {
 
 	// Records says that a RecordQuery is answered on this connection.
 	Records bool `msgpack:"records,omitempty"`
+
+	// Data says that a RecordRequest is answered on streams of ranges of this connection.
+	Data bool `msgpack:"data,omitempty"`
 }

@@ -38,6 +38,7 @@ const (
 	kindRanges = "ranges" // the primary's answer to the header
 	kindRange  = "range"
 	kindBlob   = "blob"
+	kindRecord = "record"
 )
 
 // A RangesHead is the primary's answer to the header of a stream of ranges. With a Code nothing follows it, and the
@@ -159,13 +160,15 @@ func (s *RangeStream) ReceiveHead() (*RangesHead, error) {
 	return h, err
 }
 
-// Request writes a *RangeRequest or a *BlobRequest, which leaves with the next Flush, or before.
+// Request writes a *RangeRequest, a *BlobRequest or a *RecordRequest, which leaves with the next Flush, or before.
 func (s *RangeStream) Request(request any) error {
 	switch r := request.(type) {
 	case *RangeRequest:
 		return s.write(kindRange, r)
 	case *BlobRequest:
 		return s.write(kindBlob, r)
+	case *RecordRequest:
+		return s.write(kindRecord, r)
 	}
 	return fmt.Errorf("%T is no request for a range", request)
 }
@@ -191,8 +194,8 @@ func (s *RangeStream) Await() error {
 	return nil
 }
 
-// ReceiveRequest waits for the next request: a *RangeRequest or a *BlobRequest whose lengths and offsets are possible.
-// The end of the stream is io.EOF.
+// ReceiveRequest waits for the next request: a *RangeRequest, a *BlobRequest or a *RecordRequest, whose lengths and
+// offsets are possible. The end of the stream is io.EOF.
 func (s *RangeStream) ReceiveRequest() (any, error) {
 	kind, body, err := s.next()
 	if err != nil {
@@ -217,6 +220,12 @@ func (s *RangeStream) ReceiveRequest() (any, error) {
 			return nil, fmt.Errorf("%w: %d bytes at %d of a blob", errCorruptMessage, r.Length, r.Offset)
 		}
 		return r, nil
+	case kindRecord:
+		r := new(RecordRequest)
+		if err := unmarshalBody(body, r); err != nil {
+			return nil, err
+		}
+		return r, r.check()
 	}
 	return nil, fmt.Errorf("%w: %q", ErrUnknownMessage, truncate(kind, maxPreface))
 }

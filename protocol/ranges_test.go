@@ -56,6 +56,8 @@ func answerOn(tb testing.TB, s *RangeStream, request any, size int64, data []byt
 		data, err = s.AnswerRange(r, data)
 	case *BlobRequest:
 		data, err = s.AnswerBlob(r, size, data)
+	case *RecordRequest:
+		data, err = s.AnswerRecord(r, size, data)
 	}
 	_, failed := s.Write(data)
 	if err := errors.Join(err, failed, s.Flush()); err != nil {
@@ -69,6 +71,8 @@ func TestRequestsForRangesArriveAsTheyWereSent(t *testing.T) {
 		&RangeRequest{From: 4, Length: MaxRange},
 		&BlobRequest{Oid: 7, Tid: 0x03f8658010000000, Offset: 1 << 40, Length: 9},
 		&BlobRequest{Oid: 1, Tid: 2}, &RangeRequest{From: 1 << 60, Length: 1},
+		&RecordRequest{Oid: 7, Tid: 0x03f8658010000000, Offset: 1 << 40, Length: 9, Bare: true},
+		&RecordRequest{Oid: 1, Tid: 2, Text: true, Length: MaxRange},
 	}
 	s := rangesOf(nil, &wire)
 	for _, r := range requests {
@@ -95,7 +99,8 @@ func TestImpossibleRequestsForRangesAreCorrupt(t *testing.T) {
 	for _, r := range []any{
 		&RangeRequest{From: -1, Length: 1}, &RangeRequest{From: 4}, &RangeRequest{From: 4, Length: MaxRange + 1},
 		&RangeRequest{From: 4, Length: -1}, &BlobRequest{Length: MaxRange + 1}, &BlobRequest{Offset: -1},
-		&BlobRequest{Length: -1},
+		&BlobRequest{Length: -1}, &RecordRequest{Length: MaxRange + 1}, &RecordRequest{Offset: -1},
+		&RecordRequest{Length: -1},
 	} {
 		var wire bytes.Buffer
 		s := rangesOf(nil, &wire)
@@ -366,6 +371,9 @@ func FuzzRanges(f *testing.F) {
 	f.Add(answered(f, file, 0, []byte("hello")))
 	f.Add(answered(f, blob, 8, []byte("hello")))
 	f.Add(answered(f, blob, NoBlob, nil))
+	record := &RecordRequest{Oid: 1, Tid: 2, Offset: 3, Length: 10}
+	f.Add(answered(f, record, 8, []byte("hello")))
+	f.Add(answered(f, record, NoRecord, nil))
 	f.Fuzz(func(t *testing.T, wire []byte) {
 		stream := func() *RangeStream { return rangesOf(bytes.NewReader(wire), nil) }
 		squeezed := packed(t, stream(), false)
@@ -378,6 +386,10 @@ func FuzzRanges(f *testing.F) {
 		if size, data, err := stream().ReceiveBlob(blob, nil); err == nil &&
 			int64(len(data)) != min(10, max(size-3, 0)) {
 			t.Errorf("%d bytes of a blob of %d", len(data), size)
+		}
+		if size, data, err := stream().ReceiveRecord(record, nil); err == nil &&
+			int64(len(data)) != min(10, max(size-3, 0)) {
+			t.Errorf("%d bytes of a record of %d", len(data), size)
 		}
 		for _, bare := range []bool{false, true} {
 			asked := &RangeRequest{From: 100, Length: 5, Bare: bare}

@@ -224,6 +224,10 @@ func (r *Remote) Ranges(ctx context.Context, tid zodb.Tid, pos int64) (*protocol
 	return r.ranges(ctx, protocol.StreamHeader{Kind: protocol.StreamRanges, Start: tid, Position: pos})
 }
 
+// Data reports whether the node gives the data of single records, by a protocol.RecordRequest on a stream of Ranges.
+// One of an older version does not.
+func (r *Remote) Data() bool { return r.last.Ranges && r.last.Data }
+
 // firstTransaction is where every data file has its first one.
 const firstTransaction = 4
 

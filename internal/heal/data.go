@@ -33,14 +33,37 @@ func (h *healer) data(ctx context.Context, s *verify.Suspect, item *Item) error 
 		return nil
 	}
 	return h.each(ctx, func(ctx context.Context, p Peer, c *connected) error {
-		f, err := h.openRemote(ctx, c.remote, p.Name, before, start)
-		if err != nil {
+		err := h.byRanges(ctx, p, c, start, before, s, item)
+		if c.other != nil || !elsewhere(err) {
 			return err
 		}
-		f.while(ctx)
-		defer f.Close() //nolint:errcheck // it was only read
-		return h.from(ctx, f, p, c, start, s, item)
+		if !c.remote.Data() {
+			return fmt.Errorf("%w; and it does not give single records: it may be of an older version", err)
+		}
+		if e := h.byRecords(ctx, p, c, start, s, item); e != nil {
+			return fmt.Errorf("%w; and by single records: %w", err, e)
+		}
+		return nil
 	})
+}
+
+// elsewhere reports whether an error may come from a file that has its transactions at other offsets.
+func elsewhere(err error) bool {
+	var other *OtherHistoryError
+	var damaged *PeerDamagedError
+	return errors.As(err, &other) || errors.As(err, &damaged)
+}
+
+// byRanges heals a part of the file with what a node has at the same offsets; transaction before ends at start.
+func (h *healer) byRanges(ctx context.Context, p Peer, c *connected, start int64, before zodb.Tid, s *verify.Suspect,
+	item *Item) error {
+	f, err := h.openRemote(ctx, c.remote, p.Name, before, start)
+	if err != nil {
+		return err
+	}
+	f.while(ctx)
+	defer f.Close() //nolint:errcheck // it was only read
+	return h.from(ctx, f, p, c, start, s, item)
 }
 
 // begins returns where the transactions begin that are looked at, and the tid of the one before them.
@@ -118,6 +141,12 @@ func (h *healer) from(ctx context.Context, f *remoteFile, p Peer, c *connected, 
 	if err != nil {
 		return h.blame(p, c, start, err)
 	}
+	return h.replace(ctx, p, filestorage.Part{From: from, To: to}, patches, start, s, item)
+}
+
+// replace has the patches, which were proved, take their places in a part of the file.
+func (h *healer) replace(ctx context.Context, p Peer, part filestorage.Part, patches []filestorage.Patch, start int64,
+	s *verify.Suspect, item *Item) error {
 	if len(patches) == 0 && h.sound(ctx, start, s) { // it was healed meanwhile
 		item.Result = Sound
 		return nil
@@ -129,9 +158,9 @@ func (h *healer) from(ctx context.Context, f *remoteFile, p Peer, c *connected, 
 		item.Length += int64(len(patches[i].Data))
 	}
 	item.Offset = patches[0].Pos
-	h.proved(from, to, patches)
+	h.proved(part.From, part.To, patches)
 	if !h.opt.Dry {
-		err := h.opt.Target.Repair(ctx, &filestorage.Repair{From: from, To: to, Patches: patches,
+		err := h.opt.Target.Repair(ctx, &filestorage.Repair{From: part.From, To: part.To, Patches: patches,
 			Damage: filestorage.Damage{Tid: s.Tid, Oid: s.Oid, Found: s.Found, By: h.opt.By, Peer: p.Name}})
 		if err == nil {
 			err = h.copy.Repaired(patches)
@@ -195,8 +224,7 @@ func (h *healer) differences(ctx context.Context, f *remoteFile, from, to int64)
 		found := differ(mine, here[:n], there[:n], at)
 		for _, p := range found {
 			if total += len(p.Data); total > filestorage.MaxRepair {
-				return nil, fmt.Errorf("more than %d bytes are different after %d: let this node be filled anew",
-					filestorage.MaxRepair, from)
+				return nil, errTooDifferent(from)
 			}
 		}
 		patches = append(patches, found...)

@@ -11,4 +11,7 @@
 //
 // Nothing of another node is believed: what proves the bytes was noted here. A node whose history is another one, or
 // whose copy is damaged at the same place, is passed over. Where nothing was noted nothing is replaced.
+//
+// A node that was packed at another time has other offsets. It gives data of records by oid and tid, and texts of
+// transactions, which are put into their places here and proved in the same way: see records.go.
 package heal

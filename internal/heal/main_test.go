@@ -175,7 +175,10 @@ func pair(t *testing.T, txns int) (here, there *copied) {
 }
 
 // serve answers other nodes until the test ends, and returns the copy as a peer.
-func (c *copied) serve(name string) Peer {
+func (c *copied) serve(name string) Peer { return c.serveWith(name, c.st) }
+
+// serveWith is serve with the data of single records from elsewhere; nil: it gives none, as an older version.
+func (c *copied) serveWith(name string, records primary.Revisions) Peer {
 	c.t.Helper()
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
@@ -183,7 +186,7 @@ func (c *copied) serve(name string) Peer {
 	}
 	p := primary.New(c.st, primary.Options{
 		Identity: func() (string, []protocol.Epoch) { return "storage", []protocol.Epoch{{Number: 1}} },
-		History:  c.chain, Name: name, MaxPerAddress: 100,
+		History:  c.chain, Name: name, MaxPerAddress: 100, Revisions: records,
 		Seed: primary.SeedOptions{
 			Snapshot: func() (primary.Snapshot, error) { return c.st.Snapshot() },
 			OpenBlob: func(oid zodb.Oid, tid zodb.Tid) (primary.BlobFile, error) { return c.blobs.OpenBlob(oid, tid) },

@@ -32,7 +32,8 @@ func (c *Config) serveReplication(src primary.Source, ln net.Listener, blobs blo
 	f := &replicationServer{c: c, served: make(chan error, 1), Primary: primary.New(src, primary.Options{
 		Identity: identity, History: chain, Member: member, Sync: rule, SyncApplied: c.Sync.Ack == cluster.SyncApplied,
 		Own: c.ownSeat(), Seed: c.seeds(src, blobs), BlobDigests: c.blobDigests(blobs), HasRevision: hasRevision(src),
-		PutToken: blobs.putToken(), Name: c.name(), Secret: c.read.secret,
+		Revisions: revisions(src),
+		PutToken:  blobs.putToken(), Name: c.name(), Secret: c.read.secret,
 		MaxSecondaries: c.MaxSecondaries, Heartbeat: c.Heartbeat, DrainTimeout: c.DrainTimeout,
 		MaxPerAddress: c.MaxPerAddress, HandshakeTimeout: c.HandshakeTimeout, IdleTimeout: c.IdleTimeout,
 		Logger: c.Logger,
@@ -69,6 +70,14 @@ func (c *Config) blobDigests(blobs blobDir) func() (primary.BlobDigests, error) 
 func hasRevision(src primary.Source) func(zodb.Oid, zodb.Tid) (bool, error) {
 	if st, can := src.(*filestorage.Storage); can {
 		return st.HasRevision
+	}
+	return nil
+}
+
+// revisions are the records of src that other nodes get whose own are damaged; nil: its storage gives none.
+func revisions(src primary.Source) primary.Revisions {
+	if st, can := src.(*filestorage.Storage); can {
+		return st
 	}
 	return nil
 }

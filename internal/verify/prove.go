@@ -309,6 +309,11 @@ func (p *proof) checksums() (known bool, err error) {
 	return known, nil
 }
 
+// Blocks returns the blocks, each of which is noted with a checksum, that have bytes of [from, to).
+func Blocks(from, to int64) (start, end int64) {
+	return from - from%blockLen, (to + blockLen - 1) / blockLen * blockLen
+}
+
 // stands reports whether the file is, up to pos, the one of which blocks were noted.
 func (p *proof) stands(pos int64) bool {
 	marks := p.blocks.marks
