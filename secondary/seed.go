@@ -19,6 +19,10 @@ import (
 const (
 	// seedPart is how many bytes of the data file are asked for, verified and given to the storage at a time.
 	seedPart = 1 << 20
+	// seedWithBlobs is how much longer the primary's file has to be for a copy that gets blobs, whatever the threshold
+	// is: a record of 100 bytes may have a blob of some GB, and the primary does not know how many bytes the blobs of a
+	// part of its history have. A new copy begins with the file as it is in any case.
+	seedWithBlobs = 4 << 20
 	// seedAgain is how much more the primary must have when its file has been taken up to an end, to be taken again.
 	seedAgain = 64 << 20
 	// seedTold is how often the primary hears how far this secondary is.
@@ -53,10 +57,21 @@ func (s *Secondary) wantsSeed(w *protocol.Welcome) bool {
 // seedThreshold is how much more the primary must have. What it has committed while its file was taken comes one by
 // one: otherwise one that commits all the time would be seeded from for ever, over one connection after the other.
 func (s *Secondary) seedThreshold() int64 {
-	if s.seeded {
-		return max(s.opt.SeedThreshold, seedAgain)
+	switch least := s.opt.SeedThreshold; {
+	case s.seeded:
+		return max(least, seedAgain)
+	case s.st.LastTid() == 0:
+		return min(least, 1)
+	case s.wantsBlobs():
+		return min(least, seedWithBlobs)
+	default:
+		return least
 	}
-	return s.opt.SeedThreshold
+}
+
+// wantsBlobs reports whether blobs come with what is taken.
+func (s *Secondary) wantsBlobs() bool {
+	return s.st.HasBlobs() && !s.opt.BlobsOnDemand && s.opt.SharedBlobs == nil
 }
 
 // unseeded says why the data file does not come as it is. Nil: the transactions come one by one.
@@ -258,6 +273,7 @@ func (s *Secondary) seedFrom(ctx context.Context) {
 	defer func() {
 		s.seedOnly = false
 		s.track.seedsFrom(false)
+		s.track.left()
 	}()
 	for _, addr := range s.opt.SeedFrom {
 		err := s.seedFromNode(ctx, addr)
@@ -276,7 +292,10 @@ func (s *Secondary) seedFromNode(ctx context.Context, addr string) error {
 		s.track.connecting(addr)
 		err := s.followNative(ctx, addr)
 		switch {
-		case again(err), ctx.Err() == nil && s.track.progressed() && !mustReopen(err):
+		case again(err):
+			s.track.leaves(err)
+			continue
+		case ctx.Err() == nil && s.track.progressed() && !mustReopen(err):
 			continue
 		case err != nil:
 			s.track.failed(StateConnecting, err, err)

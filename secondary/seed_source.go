@@ -97,7 +97,7 @@ func (s *Secondary) askOthers(ctx context.Context, l *link, blobs *seedBlobs) *o
 		for range each {
 			o.run(&o.parts, source.lendParts)
 		}
-		if s.st.HasBlobs() && !s.opt.BlobsOnDemand && s.opt.SharedBlobs == nil {
+		if s.wantsBlobs() {
 			one := newBlobSource(source)
 			blobs.sources = append(blobs.sources, one)
 			o.run(&o.blobs, one.run)

@@ -50,7 +50,7 @@ func TestAnEmptySecondaryTakesTheFileAsItIsAndGoesOnLive(t *testing.T) {
 	r.eventually(t, "live", func(st Status) bool { return st.State == StateLive })
 	mustEqual(t, p, s)
 	st := r.Status()
-	if st.Transactions != 0 || st.Bytes < p.st.Size() || st.LastError != "" || st.Seed != nil {
+	if st.Transactions != 0 || st.Bytes < p.st.Size() || st.Reconnects != 0 || st.LastError != "" || st.Seed != nil {
 		t.Errorf("%+v", st)
 	}
 	for i := range 5 {
@@ -115,12 +115,48 @@ func TestWhatIsCommittedDuringASeedComesAsTransactionsHoweverSmallTheThresholdIs
 	mustHaveTaken(t, r, 1)
 }
 
-func TestASmallDifferenceComesAsTransactions(t *testing.T) {
-	p, s := inMemory(t).named(t).large(t, 10), inMemory(t)
-	_, addr := p.asSeeder(t)
-	r := s.follow(t, addr, seeded(p.st.Size()))
-	r.has(t, p.st.LastTid())
-	mustHaveTaken(t, r, 10)
+// A threshold is about a file that is there already, and does not count blobs: a small file may have many of them.
+func TestWhatADifferenceIsTakenAs(t *testing.T) {
+	const threshold = 8 << 20
+	for name, c := range map[string]struct {
+		before, after int // transactions of 20 KB that both have, and that only the primary has
+		blobs         bool
+		asItIs        bool
+	}{
+		"a new copy of next to nothing":    {0, 1, true, true},
+		"a new copy without blobs":         {0, 10, false, true},
+		"a new copy with blobs":            {0, 10, true, true},
+		"a small difference":               {1, 30, true, false},
+		"a larger one without blobs":       {1, 300, false, false},
+		"a larger one with blobs":          {1, 300, true, true},
+		"a difference above the threshold": {1, 500, false, true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p, s := inMemory(t).named(t), inMemory(t)
+			_, addr := p.asSeeder(t)
+			follow := func(threshold int64) *running {
+				return s.follow(t, addr, seeded(threshold), func(o *Options) { o.BlobsOnDemand = !c.blobs })
+			}
+			state := strings.Repeat("s", 20_000)
+			for range c.before {
+				p.commit(t, 1, state, "")
+			}
+			if c.before > 0 {
+				r := follow(0)
+				r.has(t, p.st.LastTid())
+				mustHaveTaken(t, r, int64(c.before))
+			}
+			for range c.after {
+				p.commit(t, 1, state, "")
+			}
+			r := follow(threshold)
+			r.has(t, p.st.LastTid())
+			if c.asItIs {
+				c.after = 0
+			}
+			mustHaveTaken(t, r, int64(c.after))
+		})
+	}
 }
 
 // Each side without the other's knowledge of ranges.

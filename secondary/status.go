@@ -62,7 +62,7 @@ type Status struct {
 
 	// Counters, since New.
 	Connections  int64                   // that a primary accepted
-	Reconnects   int64                   // all of these but the first
+	Reconnects   int64                   // those of them that followed one that was lost
 	Bytes        int64                   // received on replication streams
 	Transactions int64                   // applied
 	DigestErrors int64                   // connections that ended because what arrived was not what was sent

@@ -19,6 +19,7 @@ type tracker struct {
 	connected   bool     // accepted by a primary
 	zrs2        bool     // the primary speaks zrs2: it says nothing of itself
 	streamEnded bool     // where blind: the stream was once read to its end
+	planned     bool     // the last connection was left for the next one
 	useful      bool     // the present connection, or the last one, has brought something
 	own         zodb.Tid // last durable transaction here, as of this connection
 	goal        zodb.Tid // live when own has reached it: the primary's last one, as it last told
@@ -48,8 +49,27 @@ func (t *tracker) enter(s State) {
 	t.set(s)
 }
 
-// leaves notes that a connection ended which took the primary's data file, and that the next one follows at once.
+// accepted counts a connection that a primary accepted.
+func (t *tracker) accepted() {
+	if t.st.Connections > 0 && !t.planned {
+		t.st.Reconnects++
+	}
+	t.planned = false
+	t.st.Connections++
+}
+
+// left notes that the last connection ended as it was to.
+func (t *tracker) left() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.planned = true
+}
+
+// leaves notes that a connection ended, and that the next one follows at once where that is what it was to do.
 func (t *tracker) leaves(err error) {
+	if again(err) {
+		t.left()
+	}
 	if errors.Is(err, errSeeded) || errors.Is(err, errSameFile) {
 		t.enter(StateConnecting)
 	}
@@ -79,8 +99,7 @@ func (t *tracker) welcomed(w *protocol.Welcome, own zodb.Tid) {
 		t.st.UpstreamPath = append([]string{w.Node}, w.UpstreamPath...)
 	}
 	t.st.IsPrimary = w.IsPrimary
-	t.st.Reconnects = t.st.Connections
-	t.st.Connections++
+	t.accepted()
 	t.set(StateCatchingUp)
 	t.arrive()
 }
@@ -244,8 +263,7 @@ func (t *tracker) joined(proto string, own zodb.Tid) {
 	t.connected, t.zrs2, t.streamEnded = true, true, false
 	t.own, t.goal, t.received = own, own, own
 	t.st.PrimaryName, t.st.PrimarySize, t.st.Protocol, t.st.Heard = "", 0, proto, t.now()
-	t.st.Reconnects = t.st.Connections
-	t.st.Connections++
+	t.accepted()
 	t.set(StateCatchingUp)
 }
 

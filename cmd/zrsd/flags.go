@@ -100,7 +100,8 @@ func registerCopies(flags *pflag.FlagSet, c *node.Config) {
 	bytesVar(flags, &c.MaxDiffs, "max-diffs", node.DefaultMaxDiffs,
 		"limit of `BYTES` that one of them gets in a turn while others wait for theirs; 0: none")
 	bytesVar(flags, &c.SeedThreshold, "seed-threshold", node.DefaultSeedThreshold,
-		"by how many `BYTES` a primary's data file must be longer for this node to take it as it is; 0: never")
+		"by how many `BYTES` a primary's data file must be longer for this node to take it as it is, at most 4MB "+
+			"where blobs are sent, too; a new copy always does; 0: never")
 	flags.BoolVar(&c.SeedCompress, "compress", false,
 		"have the primary compress what it sends of its files as they are: for a thin line")
 	flags.BoolVar(&c.ExpectData, "expect-data", false,

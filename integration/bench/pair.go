@@ -80,6 +80,7 @@ type catchUp struct {
 	took             time.Duration
 	primary, replica int64         // peak memory, bytes
 	cpu              time.Duration // of both processes, until then
+	seeds            int64         // connections on which the file was taken as it is
 }
 
 // serve starts a primary process on the source.
@@ -172,5 +173,10 @@ func (b *bench) catchUp(ctx context.Context, s *source, flags ...string) (c catc
 	if c.primary, err = p.PeakMemory(); err != nil {
 		return c, err
 	}
+	st, err := p.Status(ctx)
+	if err != nil {
+		return c, err
+	}
+	c.seeds = st.Totals.CatchUps.Seed
 	return c, os.RemoveAll(dir)
 }

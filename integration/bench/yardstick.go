@@ -86,13 +86,18 @@ func tcpCopy(ctx context.Context, file string) (time.Duration, error) {
 // tcpDiscard sends the file over a loopback connection into nothing.
 func tcpDiscard(ctx context.Context, file string) (time.Duration, error) {
 	return tcpSend(ctx, file, func(conn net.Conn) error {
-		_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{conn}, make([]byte, 256<<10))
+		_, err := io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{conn}, make([]byte, copyBuffer))
 		return errors.Join(err, conn.Close())
 	})
 }
 
 // tcpSend sends the file over a loopback connection to receive, which closes its end.
 func tcpSend(ctx context.Context, file string, receive func(conn net.Conn) error) (time.Duration, error) {
+	return overLoopback(ctx, func(conn net.Conn) error { return sendFile(conn, file) }, receive)
+}
+
+// overLoopback runs both sides of a connection, each of which closes its end, and returns the time.
+func overLoopback(ctx context.Context, send, receive func(conn net.Conn) error) (time.Duration, error) {
 	l, err := (&net.ListenConfig{}).Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {
 		return 0, err
@@ -100,7 +105,13 @@ func tcpSend(ctx context.Context, file string, receive func(conn net.Conn) error
 	defer l.Close() //nolint:errcheck // nothing was written to it
 	begin := time.Now()
 	sent := make(chan error, 1)
-	go func() { sent <- sendFile(ctx, l.Addr().String(), file) }()
+	go func() {
+		conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", l.Addr().String())
+		if err == nil {
+			err = send(conn)
+		}
+		sent <- err
+	}()
 	conn, err := l.Accept()
 	if err != nil {
 		return 0, errors.Join(err, <-sent)
@@ -109,17 +120,17 @@ func tcpSend(ctx context.Context, file string, receive func(conn net.Conn) error
 	return time.Since(begin), err
 }
 
-func sendFile(ctx context.Context, addr, file string) error {
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
-	if err != nil {
-		return err
-	}
+// copyBuffer is how many bytes a plain copy has in memory.
+const copyBuffer = 256 << 10
+
+func sendFile(conn net.Conn, file string) error {
 	f, err := os.Open(file)
 	if err != nil {
 		return errors.Join(err, conn.Close())
 	}
-	defer f.Close()                                                             //nolint:errcheck // only read
-	_, err = io.CopyBuffer(struct{ io.Writer }{conn}, f, make([]byte, 256<<10)) // hiding sendfile: zrsd cannot use it
+	defer f.Close() //nolint:errcheck // only read
+	// Hiding sendfile: zrsd cannot use it.
+	_, err = io.CopyBuffer(struct{ io.Writer }{conn}, f, make([]byte, copyBuffer))
 	return errors.Join(err, conn.Close())
 }
 
@@ -129,7 +140,7 @@ func receiveFile(conn net.Conn, target string) error {
 	if err != nil {
 		return err
 	}
-	_, err = io.CopyBuffer(struct{ io.Writer }{f}, conn, make([]byte, 256<<10))
+	_, err = io.CopyBuffer(struct{ io.Writer }{f}, conn, make([]byte, copyBuffer))
 	return errors.Join(err, f.Sync(), f.Close())
 }
 

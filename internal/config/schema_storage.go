@@ -202,7 +202,8 @@ var zrsTable = &table{
 		{name: "max-diffs", kind: "byte-size", preset: "16GB", ours: true,
 			doc: "The limit of what one of them gets in a turn while others wait for theirs; 0 for none."},
 		{name: "seed-threshold", kind: "byte-size", preset: "64MB", ours: true,
-			doc: "By how much a primary's data file must be longer for this node to take it as it is; 0 for never."},
+			doc: "By how much a primary's data file must be longer for this node to take it as it is, at most 4MB " +
+				"where blobs are sent, too; a new copy always does; 0 for never."},
 		{name: "seed-compress", kind: "boolean", preset: "false", ours: true,
 			doc: "The primary compresses what it sends of its files as they are: for a thin line."},
 		{name: "expect-data", kind: "boolean", preset: "false", ours: true,

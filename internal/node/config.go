@@ -80,7 +80,7 @@ type Config struct {
 	// SeedCompress has a primary compress what it sends of its files as they are.
 	SeedCompress bool
 	// SeedThreshold is how many bytes longer a primary's file must be for this node to take it as it is; 0: it never
-	// does.
+	// does. A new copy always does, and one that gets blobs from 4 MiB on.
 	SeedThreshold int64
 	DrainTimeout  time.Duration // how long secondaries may take to catch up when the node stops
 	Logger        hclog.Logger  // nil: silent
