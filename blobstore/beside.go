@@ -63,7 +63,7 @@ func (s *Store) WouldConvert(ctx context.Context, to string, oldNames bool) (*Co
 				return context.Cause(ctx)
 			},
 			Other:      func(string, fs.DirEntry) error { return nil },
-			Unreadable: func(err error) error { return err },
+			Unreadable: func(_ string, err error) error { return err },
 		})
 	}
 	return would, err

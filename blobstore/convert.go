@@ -251,7 +251,7 @@ func (c *converter) walk(ctx context.Context, l layout, do func(zodb.Oid, zodb.T
 			return do(oid, tid, path, info)
 		},
 		Other: func(string, fs.DirEntry) error { return nil },
-		Unreadable: func(err error) error {
+		Unreadable: func(_ string, err error) error {
 			if c.beside != nil && errors.Is(err, fs.ErrNotExist) {
 				return c.s.Here() // a folder that became empty was removed meanwhile
 			}

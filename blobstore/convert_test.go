@@ -98,7 +98,7 @@ func mustHaveNoOther(t *testing.T, s *Store, when string) {
 			return fmt.Errorf("%s is there", path)
 		},
 		Other:      func(string, fs.DirEntry) error { return nil },
-		Unreadable: func(err error) error { return err },
+		Unreadable: func(_ string, err error) error { return err },
 	})
 	left, err2 := s.Converting()
 	if err != nil || err2 != nil || left {

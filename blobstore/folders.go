@@ -64,21 +64,27 @@ func (f *folders) make(dir string) error {
 
 // makeAll returns the folders that got a new name in them.
 func (f *folders) makeAll(dir string) (changed []string, err error) {
-	err = f.fs.Mkdir(dir, 0o777)
 	above := filepath.Dir(dir)
-	switch {
-	case err == nil:
-		return []string{above}, nil
-	case errors.Is(err, fs.ErrExist):
-		return nil, nil
-	case !errors.Is(err, fs.ErrNotExist) || above == dir:
-		return nil, err
+	made, err := f.makeOne(dir)
+	if errors.Is(err, fs.ErrNotExist) && above != dir {
+		if changed, err = f.makeAll(above); err != nil {
+			return changed, err
+		}
+		made, err = f.makeOne(dir) // where that is not enough, as below a link to nothing, it never is
 	}
-	if changed, err = f.makeAll(above); err != nil {
-		return changed, err
+	if made {
+		changed = append(changed, above)
 	}
-	more, err := f.makeAll(dir)
-	return append(changed, more...), err
+	return changed, err
+}
+
+// makeOne reports whether a folder was made, and not there before.
+func (f *folders) makeOne(dir string) (made bool, err error) {
+	err = f.fs.Mkdir(dir, 0o777)
+	if errors.Is(err, fs.ErrExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // foldersAbove returns the folders above dir up to root, the nearest first; none for root itself. There are as many as

@@ -1,6 +1,9 @@
 package blobstore
 
 import (
+	"errors"
+	"io/fs"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -83,5 +86,18 @@ func TestANameThatComesDuringASyncIsSyncedAgain(t *testing.T) {
 	}
 	if len(f.syncing) != 0 {
 		t.Errorf("left: %v", f.syncing)
+	}
+}
+
+// Where a disk is not mounted a link may lead to nothing. Below it no folder can be made, however often it is tried.
+func TestAFolderBelowALinkToNothingIsAnError(t *testing.T) {
+	dir := t.TempDir()
+	site := filepath.Join(dir, "site")
+	if err := os.Symlink(filepath.Join(dir, "away"), site); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Open(filepath.Join(site, "var", "blobs"), Options{})
+	if !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("got %v", err)
 	}
 }

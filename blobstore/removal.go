@@ -112,10 +112,13 @@ func (s *Store) linkAllOld(ctx context.Context) error {
 			failed, first = failed+1, cmp.Or(first, err)
 		}
 	}
-	err := s.walkPast(func(_ zodb.Oid, _ zodb.Tid, _ int64, path string) error {
+	err := s.WalkPast(func(_ zodb.Oid, _ zodb.Tid, _ int64, path string) error {
 		note(s.linkOld(path))
 		return context.Cause(ctx)
-	}, note)
+	}, func(_ string, err error) error {
+		note(err)
+		return nil
+	})
 	if failed > 0 {
 		s.log.Warn("some kept blobs could not be copied to the directory of old blobs; they are still in the blob "+
 			"directory",

@@ -26,13 +26,13 @@ type Surveyor struct {
 	// them. nil: they are passed over.
 	Other func(path string, entry fs.DirEntry) error
 	// Unreadable is called when a folder cannot be read; nil: that ends the survey.
-	Unreadable func(err error) error
+	Unreadable func(dir string, err error) error
 }
 
 // Survey goes through the directory in the order of names. It follows no symbolic link below the directory.
 func (s *Store) Survey(to Surveyor) error {
 	if to.Unreadable == nil {
-		to.Unreadable = func(err error) error { return err }
+		to.Unreadable = func(_ string, err error) error { return err }
 	}
 	if to.Other == nil {
 		to.Other = func(string, fs.DirEntry) error { return nil }
@@ -45,13 +45,14 @@ func (s *Store) Survey(to Surveyor) error {
 	return nil
 }
 
-// walkPast is Walk past folders that cannot be read, which are noted.
-func (s *Store) walkPast(visit func(zodb.Oid, zodb.Tid, int64, string) error, note func(error)) error {
+// WalkPast is Walk past folders that cannot be read: unreadable is called with each, and an error of it ends the walk.
+func (s *Store) WalkPast(visit func(oid zodb.Oid, tid zodb.Tid, size int64, path string) error,
+	unreadable func(dir string, err error) error) error {
 	return s.Survey(Surveyor{
 		Blob: func(oid zodb.Oid, tid zodb.Tid, path string, info fs.FileInfo) error {
 			return visit(oid, tid, info.Size(), path)
 		},
-		Unreadable: func(err error) error { note(err); return nil },
+		Unreadable: unreadable,
 	})
 }
 
@@ -59,8 +60,11 @@ func (s *Store) walkPast(visit func(zodb.Oid, zodb.Tid, int64, string) error, no
 func (s *Store) survey(l layout, names []string, to *Surveyor) error {
 	dir := filepath.Join(append([]string{s.dir}, names...)...)
 	entries, err := s.fs.ReadDir(dir)
+	if errors.Is(err, fs.ErrNotExist) && len(names) > 0 && s.Here() == nil {
+		return nil // it became empty, and was removed meanwhile
+	}
 	if err != nil {
-		return to.Unreadable(err)
+		return to.Unreadable(dir, err)
 	}
 	oid, ok := l.oid(names)
 	for _, e := range entries {

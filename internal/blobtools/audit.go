@@ -33,7 +33,8 @@ type AuditOptions struct {
 type audit struct {
 	opt   AuditOptions
 	rec   *Records
-	seen  bitset // what has a file
+	seen  bitset   // what has a file
+	dark  []string // folders that cannot be read
 	sum   Summary
 	owner int64 // of the directory; -1: the disk does not say
 	root  string
@@ -80,8 +81,10 @@ func (a *audit) run(ctx context.Context) error {
 			return a.file(oid, tid, path, info)
 		},
 		Other: a.other,
-		Unreadable: func(err error) error {
-			return a.found(&Finding{Severity: Damage, Kind: Unreadable, Path: a.root, Text: err.Error()})
+		Unreadable: func(dir string, err error) error {
+			a.dark = append(a.dark, dir+string(filepath.Separator))
+			return a.found(&Finding{Severity: Damage, Kind: Unreadable, Path: dir,
+				Text: err.Error() + ": which blobs are in it is not known"})
 		},
 	})
 	if err == nil {

@@ -3,6 +3,7 @@ package blobtools_test
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -13,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/blobtools"
 	"github.com/zrsd/zrsd/internal/mount"
+	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -163,5 +165,57 @@ func TestTheTransactionOfAFileIsFound(t *testing.T) {
 		if known := slices.Contains(tids, *f.Tid); known != (f.Txn != nil) {
 			t.Fatalf("of tid %v: %+v", *f.Tid, f.Txn)
 		}
+	}
+}
+
+// A darkDisk does not let one folder be read.
+type darkDisk struct {
+	vfs.FS
+	dir string
+}
+
+func (d *darkDisk) ReadDir(dir string) ([]fs.DirEntry, error) {
+	if dir == d.dir {
+		return nil, &fs.PathError{Op: "open", Path: dir, Err: fs.ErrPermission}
+	}
+	return d.FS.ReadDir(dir)
+}
+
+func (d *darkDisk) Stat(path string) (fs.FileInfo, error) {
+	if filepath.Dir(path) == d.dir {
+		return nil, &fs.PathError{Op: "stat", Path: path, Err: fs.ErrPermission}
+	}
+	return d.FS.Stat(path)
+}
+
+// A folder that cannot be read is named, and its blobs are not called missing. What is missing elsewhere comes back.
+func TestAFolderThatCannotBeReadHoldsNothingElseUp(t *testing.T) {
+	s := newSite(t, blobstore.Bushy)
+	tid := s.commit(1, 2, 3)
+	cache := t.TempDir()
+	s.write(cachePath(cache, 3, tid), s.blob(3, tid), 0o444)
+	must(t, os.Remove(s.path(3, tid)))
+	disk := &darkDisk{vfs.OS{}, filepath.Dir(s.path(2, tid))}
+	blobs, err := blobstore.Open(s.dir, blobstore.Options{FS: disk, ReadOnly: true})
+	must(t, err)
+	var list []blobtools.Finding
+	_, err = blobtools.Audit(t.Context(), blobtools.AuditOptions{FS: disk, Path: s.data, Blobs: blobs,
+		Report: func(f *blobtools.Finding) error { list = append(list, *f); return nil }})
+	must(t, err)
+	if len(list) != 2 || list[0].Path != disk.dir || list[0].Kind != blobtools.Unreadable ||
+		list[1].Kind != blobtools.Missing || *list[1].Oid != 3 {
+		t.Errorf("found %+v", list)
+	}
+
+	blobs, err = blobstore.Open(s.dir, blobstore.Options{FS: disk})
+	must(t, err)
+	results := map[zodb.Oid]string{}
+	sum, err := blobtools.RecoverBlobs(t.Context(), blobtools.RecoverOptions{FS: disk, Path: s.data, Blobs: blobs,
+		From:   []string{cache},
+		Report: func(r *blobtools.Recovered) error { results[r.Oid] = r.Result; return nil }})
+	must(t, err)
+	want := map[zodb.Oid]string{2: blobtools.CannotSay, 3: blobtools.Recover}
+	if diff := cmp.Diff(want, results); diff != "" || sum.Left != 1 || sum.Recovered != 1 {
+		t.Errorf("%s%+v", diff, sum)
 	}
 }

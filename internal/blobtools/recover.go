@@ -9,6 +9,7 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"path/filepath"
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/hashchain"
@@ -112,6 +113,7 @@ type recovery struct {
 	rec   *Records
 	sum   RecoverSummary
 	found map[int][]candidate // by the place in rec.Blobs
+	dark  []string            // folders of the blob directory that cannot be read
 
 	remotes map[string]*hashchain.Remote // nil: the node does not answer
 	waiting []*Recovered                 // that only other nodes may have
@@ -165,12 +167,19 @@ func (r *recovery) run(ctx context.Context) error {
 // missing returns the places of the revisions without a file.
 func (r *recovery) missing(ctx context.Context) (list []int, err error) {
 	seen := make([]bool, len(r.rec.Blobs))
-	err = r.opt.Blobs.Survey(blobstore.Surveyor{Blob: func(oid zodb.Oid, tid zodb.Tid, _ string, _ fs.FileInfo) error {
-		if i := r.rec.find(oid, tid); i >= 0 {
-			seen[i] = true
-		}
-		return context.Cause(ctx)
-	}})
+	err = r.opt.Blobs.Survey(blobstore.Surveyor{
+		Blob: func(oid zodb.Oid, tid zodb.Tid, _ string, _ fs.FileInfo) error {
+			if i := r.rec.find(oid, tid); i >= 0 {
+				seen[i] = true
+			}
+			return context.Cause(ctx)
+		},
+		Unreadable: func(dir string, err error) error {
+			r.dark = append(r.dark, dir+string(filepath.Separator))
+			r.opt.Warn(fmt.Errorf("which blobs are in a folder is not known: %w", err))
+			return nil
+		},
+	})
 	for i := range seen {
 		if !seen[i] {
 			r.found[i] = nil
@@ -204,6 +213,10 @@ func (r *recovery) one(ctx context.Context, i int) error {
 	}
 	item := &Recovered{Result: NotFound, Oid: rev.Oid, Tid: rev.Tid, Txn: shown(meta),
 		Path: r.opt.Blobs.BlobPath(rev.Oid, rev.Tid), Why: "no source has a file of it"}
+	if within(item.Path, r.dark) {
+		item.Result, item.Why = CannotSay, "the folder cannot be read in which it belongs: nobody knows what is there"
+		return r.settle(item)
+	}
 	best, err := r.choose(ctx, r.found[i], item)
 	if err != nil {
 		return err

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/zodb"
@@ -51,6 +53,10 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 		if err := errors.Join(err, context.Cause(ctx)); err != nil {
 			return err
 		}
+		if file.Unreadable != nil {
+			c.blobFolder(file)
+			continue
+		}
 		files++
 		c.blobFile(file)
 	}
@@ -61,7 +67,7 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 	for i := range c.blobs {
 		b := &c.blobs[i]
 		switch {
-		case b.found:
+		case b.found || c.inTheDark(b):
 		case c.opt.Partial:
 			c.sum.BlobsEvicted++
 		default:
@@ -70,6 +76,22 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// blobFolder reports a folder that cannot be read. It is one finding, whatever is in it.
+func (c *checker) blobFolder(folder BlobFile) {
+	c.dark = append(c.dark, folder.Path+string(filepath.Separator))
+	c.report(Finding{Damage, KindBlobFolder, nil, nil, nil, fmt.Sprintf("which blobs are in a folder is not known, "+
+		"for it cannot be read: %v: give it to the user of the server, or look at the disk", folder.Unreadable)})
+}
+
+// inTheDark reports whether a blob belongs into a folder that cannot be read.
+func (c *checker) inTheDark(b *blobRevision) bool {
+	if len(c.dark) == 0 || c.opt.BlobPath == nil {
+		return false
+	}
+	path := c.opt.BlobPath(b.oid, b.tid)
+	return slices.ContainsFunc(c.dark, func(dir string) bool { return strings.HasPrefix(path, dir) })
 }
 
 func (c *checker) blobFile(file BlobFile) {

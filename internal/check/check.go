@@ -17,6 +17,8 @@ type BlobFile struct {
 	Oid  zodb.Oid
 	Tid  zodb.Tid
 	Path string
+	// Unreadable says why a folder cannot be read: it is at Path, and which blobs are in it is not known. Nil: a file.
+	Unreadable error
 }
 
 // Options say what to check, and what to call with the findings. FS and Report are required.
@@ -25,6 +27,9 @@ type Options struct {
 	Path string
 	// Blobs yields the files of the blob directory, in any order; nil: blobs are not checked. An error ends the check.
 	Blobs iter.Seq2[BlobFile, error]
+	// BlobPath returns where the blob of a revision belongs: one that belongs into a folder that cannot be read is not
+	// called missing. Nil: no folder is unreadable.
+	BlobPath func(zodb.Oid, zodb.Tid) string
 	// Partial says that the directory is a blob cache: blobs that are not in it are elsewhere.
 	Partial bool
 	// Seen is the last transaction that the file is known to have had, as by its state file; 0: none is known.
@@ -92,6 +97,7 @@ type checker struct {
 	now   *filestorage.Offsets // of what has been walked over
 	saved savedIndex
 	blobs []blobRevision // in file order
+	dark  []string       // folders of the blob directory that cannot be read
 	last  zodb.Tid       // of the transaction walked over last
 	gap   bool           // something was skipped: what is known of the file is not all that is in it
 	sum   Summary

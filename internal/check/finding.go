@@ -31,6 +31,7 @@ const (
 	KindIndexEntry   Kind = "index-entry"   // damage: the saved index leads to another record than the current one
 	KindIndexFile    Kind = "index-file"    // warning: it is unusable and will be rebuilt; damage: it has wrong entries
 	KindEndMissing   Kind = "end-missing"   // warning: the file once had transactions after its last one
+	KindBlobFolder   Kind = "blob-folder"   // damage: a folder of blobs cannot be read
 	KindBlobMissing  Kind = "blob-missing"  // damage: a revision of a blob has no file
 	KindBlobOrphaned Kind = "blob-orphaned" // warning: a blob file belongs to no revision
 )

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -256,5 +258,24 @@ func TestABlobOfALaterTransactionMakesTheEndSuspect(t *testing.T) {
 		if len(damage) > 0 || !slices.Equal(warnings, c.want) {
 			t.Errorf("%s: %v, %v", name, damage, warnings)
 		}
+	}
+}
+
+// What is in a folder that cannot be read is not known: it is one finding, and its blobs are not called missing.
+func TestBlobsInAFolderThatCannotBeReadAreNotMissing(t *testing.T) {
+	path, e := copyFixture(t, "blobs-bushy")
+	dark := e.Blobs[0].Oid
+	files := func(yield func(check.BlobFile, error) bool) {
+		for f, err := range blobsOf(e) {
+			if f.Oid != dark && !yield(f, err) {
+				return
+			}
+		}
+		yield(check.BlobFile{Path: "blobs/" + dark.String(), Unreadable: fs.ErrPermission}, nil)
+	}
+	sum, damage, warnings := run(t, check.Options{Path: path, Blobs: files,
+		BlobPath: func(oid zodb.Oid, tid zodb.Tid) string { return fmt.Sprintf("blobs/%v/%v.blob", oid, tid) }})
+	if !slices.Equal(damage, []check.Kind{check.KindBlobFolder}) || len(warnings) > 0 || sum.Damages != 1 {
+		t.Errorf("got %v, %v, %+v", damage, warnings, sum)
 	}
 }

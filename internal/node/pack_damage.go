@@ -78,8 +78,9 @@ func (h *healer) damagedBefore() *DamagedError {
 
 // ofDataFile reports whether a finding is damage of the data file on this disk.
 func ofDataFile(f *verify.Finding) bool {
-	return f.Severity == check.Damage && f.Where == verify.Here && !slices.Contains([]check.Kind{
-		check.KindBlobMissing, check.KindIndexEntry, check.KindIndexFile,
+	blob := f.Kind == verify.KindUnreadable && f.Pos == nil
+	return f.Severity == check.Damage && f.Where == verify.Here && !blob && !slices.Contains([]check.Kind{
+		check.KindBlobMissing, check.KindBlobFolder, check.KindIndexEntry, check.KindIndexFile,
 		verify.KindBlobSize, verify.KindBlobDigest, verify.KindBlobPeer, verify.KindState,
 	}, f.Kind)
 }

@@ -137,17 +137,22 @@ func (d *directory) write(key string, c *checked) (err error) {
 
 // makeAll makes a folder and those above it, below the root.
 func (d *directory) makeAll(folder string) error {
+	err := d.makeOne(folder)
+	if errors.Is(err, fs.ErrNotExist) && folder != d.root {
+		if err = d.makeAll(filepath.Dir(folder)); err == nil {
+			err = d.makeOne(folder) // where that is not enough, as below a link to nothing, it never is
+		}
+	}
+	return err
+}
+
+func (d *directory) makeOne(folder string) error {
 	err := d.disk.Mkdir(folder, 0o777)
 	if err == nil {
 		d.forget(folder)
 	}
 	if errors.Is(err, fs.ErrExist) {
 		return nil
-	}
-	if errors.Is(err, fs.ErrNotExist) && folder != d.root {
-		if err = d.makeAll(filepath.Dir(folder)); err == nil {
-			err = d.makeAll(folder)
-		}
 	}
 	return err
 }

@@ -100,3 +100,15 @@ func mustBeAway(t *testing.T, s *objectstore.Store) {
 		}
 	}
 }
+
+// A folder that is a link to nothing takes no object, however often it is tried.
+func TestAFolderBelowALinkToNothingIsAnError(t *testing.T) {
+	root := t.TempDir()
+	if err := os.Symlink(filepath.Join(root, "away"), filepath.Join(root, "blobs")); err != nil {
+		t.Fatal(err)
+	}
+	s := open(t, "file://"+root, objectstore.Options{Attempts: 1})
+	if _, err := s.Put(t.Context(), "blobs/1f/2.blob", bytes.NewReader([]byte("x"))); err == nil {
+		t.Error("an object was put there")
+	}
+}

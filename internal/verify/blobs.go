@@ -16,7 +16,9 @@ import (
 
 // A BlobDir is a blob directory that this node owns; *blobstore.Store is one.
 type BlobDir interface {
-	Walk(visit func(oid zodb.Oid, tid zodb.Tid, size int64, path string) error) error
+	WalkPast(visit func(oid zodb.Oid, tid zodb.Tid, size int64, path string) error,
+		unreadable func(dir string, err error) error) error
+	BlobPath(oid zodb.Oid, tid zodb.Tid) string
 	OpenBlob(oid zodb.Oid, tid zodb.Tid) (vfs.File, error)
 }
 
@@ -54,16 +56,23 @@ func (c *blobCheck) files(ctx context.Context) iter.Seq2[check.BlobFile, error] 
 		return nil
 	}
 	return func(yield func(check.BlobFile, error) bool) {
-		err := c.p.opt.Blobs.Walk(func(oid zodb.Oid, tid zodb.Tid, size int64, path string) error {
-			if err := c.file(ctx, oid, tid, size); err != nil {
-				return err
-			}
-			if !yield(check.BlobFile{Oid: oid, Tid: tid, Path: path}, nil) {
+		tell := func(f check.BlobFile) error {
+			if !yield(f, nil) {
 				return errEnough
 			}
 			return nil
+		}
+		all := true
+		err := c.p.opt.Blobs.WalkPast(func(oid zodb.Oid, tid zodb.Tid, size int64, path string) error {
+			if err := c.file(ctx, oid, tid, size); err != nil {
+				return err
+			}
+			return tell(check.BlobFile{Oid: oid, Tid: tid, Path: path})
+		}, func(dir string, err error) error {
+			all = false
+			return tell(check.BlobFile{Path: dir, Unreadable: err})
 		})
-		c.log.walked = err == nil
+		c.log.walked = all && err == nil // else what is noted of the others stays
 		if err != nil && !errors.Is(err, errEnough) {
 			yield(check.BlobFile{}, err)
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -366,4 +367,52 @@ func TestAPassThatDoesNotComeToTheBlobsKeepsTheirDigests(t *testing.T) {
 	if log := note(false, 0); len(log.known) != blobs {
 		t.Errorf("%d blobs are noted, want %d", len(log.known), blobs)
 	}
+}
+
+// A darkDisk does not let one folder be read.
+type darkDisk struct {
+	vfs.FS
+	dir string
+}
+
+func (d *darkDisk) ReadDir(dir string) ([]fs.DirEntry, error) {
+	if dir == d.dir {
+		return nil, &fs.PathError{Op: "open", Path: dir, Err: fs.ErrPermission}
+	}
+	return d.FS.ReadDir(dir)
+}
+
+// A folder of blobs that cannot be read is damage. It keeps nothing else from being verified, its blobs are not called
+// missing, and what is noted of them stays.
+func TestAFolderOfBlobsThatCannotBeReadIsOneFinding(t *testing.T) {
+	disk := &darkDisk{FS: simdisk.New()}
+	s := newBlobSite(t, disk, "", 5)
+	sound(t, runPass(t, s.options()))
+	disk.dir = filepath.Dir(s.file(3))
+	if err := disk.Chmod(s.file(4), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.flip(s.file(4), 500, 3)
+	s.ahead += 48 * time.Hour
+	for range 2 {
+		r := runPass(t, s.options())
+		want := []check.Kind{KindBlobDigest, check.KindBlobFolder}
+		if diff := cmp.Diff(want, kindsOf(r)); diff != "" || r.Blobs != 4 {
+			t.Errorf("%s%d blobs", diff, r.Blobs)
+		}
+		if len(r.Suspects) != 1 || *r.Suspects[0].Oid != 4 {
+			t.Errorf("to be healed: %+v", r.Suspects)
+		}
+	}
+	s.flip(s.file(4), 500, 3)
+	disk.dir = ""
+	if err := disk.Chmod(s.file(3), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.flip(s.file(3), 500, 3)
+	r := runPass(t, s.options())
+	if diff := cmp.Diff([]check.Kind{KindBlobDigest}, kindsOf(r)); diff != "" || *r.Findings[0].Oid != 3 {
+		t.Errorf("after it can be read again: %s", diff)
+	}
+	s.close()
 }

@@ -65,7 +65,7 @@ func TestEveryFieldOfAStatusIsDocumented(t *testing.T) {
 func TestEveryKindOfFindingIsDocumented(t *testing.T) {
 	doc := read(t, "../../docs/replication.md")
 	for _, kind := range []check.Kind{KindChain, KindBlock, KindReference, KindPickle, KindState, KindOwnFile,
-		KindBlobSize, KindBlobDigest, KindBlobPeer, KindPeer, KindUnreadable} {
+		KindBlobSize, KindBlobDigest, KindBlobPeer, KindPeer, KindUnreadable, check.KindBlobFolder} {
 		if !strings.Contains(doc, "`"+string(kind)+"`") {
 			t.Errorf("docs/replication.md does not explain the kind `%s`", kind)
 		}

@@ -18,6 +18,7 @@ import (
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // Options say what a pass looks at. Path is required.
@@ -215,7 +216,7 @@ func (p *pass) data(ctx context.Context) (err error) {
 	defer blobs.close()
 	sum, err := check.Run(ctx, check.Options{
 		FS: d, Path: p.opt.Path, Visitor: c, Now: p.opt.Now, Progress: p.opt.Progress, Blobs: blobs.files(ctx),
-		Partial: p.opt.Partial,
+		BlobPath: p.blobPath(), Partial: p.opt.Partial,
 		Report: func(f check.Finding) {
 			p.whole = p.whole && f.Kind != check.KindStructure
 			p.found(f)
@@ -252,6 +253,14 @@ func (p *pass) blobs() *blobCheck {
 	c := newBlobCheck(p)
 	p.digests = c.log
 	return c
+}
+
+// blobPath returns where a blob belongs; nil: blobs are not looked at.
+func (p *pass) blobPath() func(zodb.Oid, zodb.Tid) string {
+	if p.opt.Blobs == nil {
+		return nil
+	}
+	return p.opt.Blobs.BlobPath
 }
 
 // note takes over what a check says.

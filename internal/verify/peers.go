@@ -196,7 +196,11 @@ func (p *pass) differs(peer Peer, d *difference) {
 	if !d.exact {
 		f.Text += "; the first difference is there or earlier, in a part that was packed"
 	}
-	if f.Where != Here {
+	switch {
+	case f.Where == Here:
+	case p.result.ChainKnown == 0:
+		f.Text += ": nothing is noted here that says which of the two is right: verify both"
+	default:
 		f.Text += ": what this node has noted of its own is right: verify the other one"
 	}
 	p.result.report(f)

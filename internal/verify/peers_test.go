@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"sync/atomic"
 	"testing"
 
@@ -287,6 +288,9 @@ func TestACopyIsComparedWithAFile(t *testing.T) {
 	r := dry(backup.path)
 	if r.Diff != 1 || r.Compared[0].Equal || r.Compared[0].Transactions != 30 || *r.Findings[0].Tid != tid {
 		t.Errorf("want %v: %s, %+v", tid, r.Text(), r.Compared)
+	}
+	if f := &r.Findings[0]; f.Where != Unknown || !strings.Contains(f.Text, "nothing is noted here that says which") {
+		t.Errorf("the damaged one has no notes, and says of the other one: %s", f.Text)
 	}
 	if diff := changedNames(other, names(t, filepath.Dir(whole.path))); len(diff) > 0 {
 		t.Errorf("it has written %v", diff)

@@ -151,10 +151,29 @@ func (v *Verifier) Once(ctx context.Context, opt Options) (*Pass, error) {
 	}
 	v.log.Info("verification began", "file", opt.Path, "rate", opt.Rate)
 	pass, err := Run(ctx, opt)
+	if givenUp := err != nil && ctx.Err() != nil; givenUp {
+		v.giveUp()
+		v.Save()
+		v.log.Info("verification was given up", "file", opt.Path, "reason", context.Cause(ctx).Error())
+		return pass, err
+	}
 	v.end(pass)
 	v.Save()
 	v.tell(pass)
 	return pass, err
+}
+
+// giveUp notes that a pass was ended by who wanted it, or because the node stops. That is no failure: one that was due
+// is made within an hour, and one by hand changes nothing.
+func (v *Verifier) giveUp() {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.status.Running = nil
+	now := v.now().UTC()
+	if v.interval > 0 && (v.status.Next == nil || !v.status.Next.After(now)) {
+		due := now.Add(min(jittered(v.interval), retryAfter))
+		v.status.Next = &due
+	}
 }
 
 func (v *Verifier) begin() bool {

@@ -1,6 +1,7 @@
 package verify
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"os"
@@ -177,4 +178,32 @@ func TestAVerifierThatOnlyReadsWritesNothing(t *testing.T) {
 	if ops := disk.Ops()[before:]; len(ops) > 0 {
 		t.Errorf("it has done %v", ops)
 	}
+}
+
+// A pass that somebody ends, or that ends with the node, has not failed: nothing is reported, and a pass that was made
+// by hand puts the next one neither off nor forward.
+func TestAPassThatIsGivenUpIsNoFailure(t *testing.T) {
+	s := newSite(t, simdisk.New(), "Data.fs")
+	s.grow(3)
+	c := &clock{time.Now()}
+	v := s.verifier(c, 24*time.Hour)
+	s.once(v)
+	before, _ := v.Due()
+	giveUp := func() *Status {
+		ctx, cancel := context.WithCancel(t.Context())
+		defer cancel()
+		_, err := v.Once(ctx, Options{FS: s.disk, Path: s.path, Progress: func(int64, int64) { cancel() }})
+		if !errors.Is(err, context.Canceled) {
+			t.Fatalf("it came to its end: %v", err)
+		}
+		return v.Status()
+	}
+	if st := giveUp(); st.Failed != nil || st.Running != nil || st.Totals.Failure != 0 || !st.Next.Equal(before) {
+		t.Errorf("by hand: %+v", st)
+	}
+	c.at = before.Add(time.Minute)
+	if st := giveUp(); st.Failed != nil || !st.Next.After(c.at) || st.Next.Sub(c.at) > retryAfter {
+		t.Errorf("when it was due: %+v", st)
+	}
+	_ = s.close()
 }
