@@ -1,6 +1,8 @@
 package integration
 
 import (
+	"os/exec"
+	"strings"
 	"testing"
 	"time"
 
@@ -113,6 +115,26 @@ func TestASeedFromTwoNodesGoesOnWhicheverIsKilled(t *testing.T) {
 	third := start(t, "secondary", target, takes...)
 	mustReach(t, third, last)
 	stop(t, third)
+	mustBeIdentical(t, source, target)
+	mustBeSound(t, target)
+}
+
+// Of several nodes that a seed may take everything from, the primary may be lost: then it has what a secondary has, and
+// does not look for a primary.
+func TestASeedNeedsNoPrimaryAmongItsNodes(t *testing.T) {
+	source, second, target := newSite(t, true), newSite(t, true), newSite(t, true)
+	last := ownHistory(t, source, 100)
+	addr, other := freeAddress(t), freeAddress(t)
+	primary := start(t, "primary", source, "--replicate-to", addr)
+	follows := start(t, "secondary", second, "--replicate-from", addr, "--replicate-to", other)
+	mustReach(t, follows, last)
+	kill(t, primary)
+	out, err := exec.CommandContext(within(t), zrsd, "seed", "--from", addr+","+other, "--data", target.data,
+		"--blobs", target.blobs).CombinedOutput()
+	if err != nil || !strings.Contains(string(out), "has everything up to transaction "+last.String()) {
+		t.Errorf("%v: %s", err, out)
+	}
+	stop(t, follows)
 	mustBeIdentical(t, source, target)
 	mustBeSound(t, target)
 }

@@ -44,6 +44,9 @@ type Options struct {
 	// LearnsFromAny says that a copy that was begun anew has caught up when it has what another secondary had, too. It
 	// is for clusters in which no commits wait for secondaries.
 	LearnsFromAny bool
+	// AnyNode says that a secondary without a primary will do, too, where there are several addresses: for a seed,
+	// which wants what one of these nodes has, and follows nobody.
+	AnyNode bool
 	// Name is shown to the primary's operator: host name and data file.
 	Name string
 	// ReplicationAddr is where secondaries connect to this node, as others reach it. Empty: nowhere.

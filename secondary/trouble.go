@@ -19,7 +19,8 @@ type NoSpaceError struct {
 
 func (e *NoSpaceError) Error() string {
 	return fmt.Sprintf("no space: the disk of %s has %d bytes left, and %d bytes are to come, blobs not counted; it "+
-		"must not become nearly full: free some space there, it goes on by itself", e.Path, e.Free, e.Need)
+		"must not become nearly full: free some space there; a node goes on by itself, zrsd seed when it is called "+
+		"again", e.Path, e.Free, e.Need)
 }
 
 // checkRoom looks whether so many bytes of a data file fit on the disk. A secondary that follows live uses what there

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -31,7 +30,11 @@ func (opt *checkOptions) compare(ctx context.Context, path string, stdout, stder
 		return asOpenError(err)
 	}
 	if len(pass.Compared) == 0 {
-		return notReached(fmt.Errorf("compare with %s: %s", opt.against, why(pass)), "--replicate-to")
+		err := fmt.Errorf("compare with %s: %s", opt.against, why(pass))
+		if !isNode(opt.against) {
+			return cannotOpen(err)
+		}
+		return notReached(err, "--replicate-to")
 	}
 	c := pass.Compared[0]
 	if opt.json {
@@ -101,7 +104,8 @@ func (opt *checkOptions) other(ctx context.Context) (verify.Peer, error) {
 	if info.IsDir() {
 		path = filepath.Join(path, "Data.fs")
 		if _, err := os.Stat(path); err != nil {
-			return verify.Peer{}, cannotOpen(errors.Join(err, errors.New("name the Data.fs of that folder")))
+			err = fmt.Errorf("a folder is expected to have a Data.fs; else name the file: %w", err)
+			return verify.Peer{}, cannotOpen(err)
 		}
 	}
 	return verify.FilePeer(nil, path), nil

@@ -112,7 +112,7 @@ func (opt *blobsAuditOptions) files(ctx context.Context, path string, found func
 	if opt.store != "" {
 		store, err := objectstore.Open(ctx, opt.store, objectstore.Options{})
 		if err != nil {
-			return nil, coded(exitUnreachable, err)
+			return nil, storeError(err)
 		}
 		defer store.Close() //nolint:errcheck // only read
 		what.Store = blobcache.Objects{Store: store}

@@ -9,6 +9,7 @@ import (
 	"maps"
 	"os/signal"
 	"slices"
+	"strings"
 	"syscall"
 	"time"
 
@@ -34,7 +35,7 @@ Each is verified, and nothing here is overwritten. The server must not run: a ru
 fetches by itself.
 
 Exits with 0 when all blobs are here, with 1 when one is missing, or is another one there, with 3 when a file
-cannot be opened or a server has it, with 4 when the store is away or does not permit it.`
+cannot be opened, with 4 when the store is away or does not permit it, with 6 when a server has the Data.fs.`
 
 const blobsVerifyHelp = `Compares a blob directory and an object store with the records of the Data.fs: blobs
 that are neither here nor there, that have another size there, and objects that no record needs. With
@@ -112,8 +113,11 @@ func (s *blobsSync) run(ctx context.Context, path string, out, terminal io.Write
 	writes := s.locks && !s.dryRun
 	if writes {
 		lock, err := vfs.OS{}.Lock(path+".lock", "")
-		if err != nil {
-			return coded(exitNotNow, fmt.Errorf("lock %s: %w: stop the server that has it", path, err))
+		switch {
+		case errors.Is(err, vfs.ErrLocked):
+			return coded(exitNotNow, fmt.Errorf("%w: stop the server that has it", err))
+		case err != nil:
+			return cannotOpen(fmt.Errorf("lock %s: %w", path, err))
 		}
 		defer lock.Close() //nolint:errcheck // it ends with the process
 	}
@@ -133,12 +137,20 @@ func (s *blobsSync) run(ctx context.Context, path string, out, terminal io.Write
 	defer func() { err = errors.Join(err, it.Close()) }()
 	store, err := objectstore.Open(ctx, s.store, objectstore.Options{})
 	if err != nil {
-		return coded(exitUnreachable, err)
+		return storeError(err)
 	}
 	defer func() { err = errors.Join(err, store.Close()) }()
 	dir.KeepParts(true)
 	return s.sync(ctx, path, blobcache.SyncOptions{Objects: blobcache.Objects{Store: store}, Dir: dir, Records: it,
 		DryRun: s.dryRun, Read: s.read}, out, terminal)
+}
+
+// storeError gives an error of opening an object store its exit code.
+func storeError(err error) error {
+	if errors.Is(err, objectstore.ErrURL) {
+		return usage(err)
+	}
+	return coded(exitUnreachable, err)
 }
 
 func (s *blobsSync) sync(ctx context.Context, path string, opt blobcache.SyncOptions, out, terminal io.Writer) error {
@@ -193,8 +205,17 @@ func (s *blobsSync) print(w io.Writer, f blobcache.Finding) error {
 	if s.json {
 		return json.NewEncoder(w).Encode(map[string]blobcache.Finding{"finding": f})
 	}
-	_, err := fmt.Fprintf(w, "%s: oid %v tid %v %s\n", f.What, f.Oid, f.Tid, f.Text)
+	line := strings.TrimSpace(fmt.Sprintf("%s: oid %v tid %v %s", s.done(f.What), f.Oid, f.Tid, f.Text))
+	_, err := fmt.Fprintln(w, line)
 	return err
+}
+
+// done says what was done with a blob, or would be.
+func (s *blobsSync) done(what string) string {
+	if s.dryRun && slices.Contains([]string{blobcache.Pushed, blobcache.Pulled, blobcache.Removed}, what) {
+		return "would be " + what
+	}
+	return what
 }
 
 func (s *blobsSync) summary(w io.Writer, sum *blobcache.Summary, shown int) error {
@@ -208,7 +229,7 @@ func (s *blobsSync) summary(w io.Writer, sum *blobcache.Summary, shown int) erro
 	}
 	text := fmt.Sprintf("%d blobs, %d as they should be", sum.Records, sum.Same)
 	for _, what := range slices.Sorted(maps.Keys(sum.Said)) {
-		text += fmt.Sprintf(", %d %s", sum.Said[what], what)
+		text += fmt.Sprintf(", %d %s", sum.Said[what], s.done(what))
 	}
 	if s.dryRun {
 		text += "; nothing was written"

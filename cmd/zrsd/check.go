@@ -70,7 +70,7 @@ func (opt *checkOptions) run(ctx context.Context, path string, stdout, stderr io
 			printed = errors.Join(printed, opt.finding(stdout, f))
 		}}
 	if blobs != nil {
-		what.Blobs, what.LaterBlobs = blobFiles(blobs), true
+		what.Blobs, what.BlobPath, what.LaterBlobs = blobFiles(blobs), blobs.BlobPath, true
 		if what.Partial, err = blobs.Partial(); err != nil {
 			return cannotOpen(err)
 		}
@@ -159,11 +159,16 @@ func openBlobs(dir string) (*blobstore.Store, error) {
 // blobFiles yields the files of a blob directory as a check wants them.
 func blobFiles(blobs *blobstore.Store) iter.Seq2[check.BlobFile, error] {
 	return func(yield func(check.BlobFile, error) bool) {
-		err := blobs.Walk(func(oid zodb.Oid, tid zodb.Tid, _ int64, path string) error {
-			if !yield(check.BlobFile{Oid: oid, Tid: tid, Path: path}, nil) {
+		tell := func(f check.BlobFile) error {
+			if !yield(f, nil) {
 				return errEnough
 			}
 			return nil
+		}
+		err := blobs.WalkPast(func(oid zodb.Oid, tid zodb.Tid, _ int64, path string) error {
+			return tell(check.BlobFile{Oid: oid, Tid: tid, Path: path})
+		}, func(dir string, err error) error {
+			return tell(check.BlobFile{Path: dir, Unreadable: err})
 		})
 		if err != nil && !errors.Is(err, errEnough) {
 			yield(check.BlobFile{}, err)

@@ -121,7 +121,8 @@ func hint(err error) string {
 	case errors.As(err, &reseed), errors.As(err, &other), errors.As(err, &locked), errors.As(err, &create),
 		errors.As(err, &newer), errors.As(err, &state):
 		return "" // they say it themselves
-	case errors.Is(err, admin.ErrNoStatus), errors.Is(err, admin.ErrNoAnswer), errors.As(err, &refusal):
+	case errors.Is(err, admin.ErrNoStatus), errors.Is(err, admin.ErrNoAnswer), errors.Is(err, admin.ErrNoStorage),
+		errors.As(err, &refusal):
 		return ""
 	case hope:
 		return "check that the node runs and that --from is its replication address; the same command resumes the seed"

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"os"
 	"os/signal"
 	"syscall"
 
@@ -152,6 +153,11 @@ func (opt *healOptions) print(w io.Writer, r *heal.Report) error {
 
 // files heals the files of a node that is not running.
 func (opt *healOptions) files(ctx context.Context, out, terminal io.Writer) error {
+	if opt.blobs != "" {
+		if _, err := os.Stat(opt.blobs); err != nil { // where it is mistyped, all blobs would be fetched into it
+			return cannotOpen(fmt.Errorf("blob directory: %w", err))
+		}
+	}
 	addr, err := opt.tls.replication(ctx, "--from", opt.from)
 	if err != nil {
 		return err

@@ -154,6 +154,7 @@ func refsCommand() *cobra.Command {
 	}
 	opt.register(cmd.Flags(), 20)
 	cmd.Flags().StringToStringVar(&others, "database", nil, "`NAME=Data.fs`: the storage of another database")
+	cmd.Flags().Lookup("database").DefValue = ""
 	return cmd
 }
 
@@ -169,7 +170,9 @@ const findHelp = `Finds objects: by OID (16 hexadecimal digits, or 0x…) with i
 from the root and its state, with --at as of another transaction; by CLASS (module.name); by TID (with
 --tid), which objects a transaction has changed; or by TEXT that their records contain.
 
-` + insideHelp
+` + insideHelp + `
+
+Exit code 1: nothing was found.`
 
 func findCommand() *cobra.Command {
 	var opt insideOptions
@@ -216,6 +219,9 @@ func findQuestion(what, at string, byTid bool) (q inside.Question, err error) {
 	}
 	if at != "" {
 		return q, usage(fmt.Errorf("--at needs an OID, and %.40q is none", what))
+	}
+	if what == "" {
+		return q, usage(errors.New("OID, CLASS or TEXT is empty: say what to look for"))
 	}
 	q.Ask, q.Text = inside.AskText, what
 	return q, nil

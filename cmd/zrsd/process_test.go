@@ -137,6 +137,7 @@ func TestEveryKeyOfAFileReachesTheNode(t *testing.T) {
 		"NewIdentity":   true,
 		"AsItWas":       true, // for one start, by flags
 		"SeedCopy":      true, // of zrsd seed
+		"seedEnds":      true, // likewise
 		"archiveFailed": true,
 		"packSchedule":  true, // of PackSchedule, when it is checked
 		"adminAt":       true,

@@ -68,7 +68,7 @@ func rewriteCommand() *cobra.Command {
 func (opt *rewriteOptions) run(cmd *cobra.Command, path string) (err error) {
 	rules, err := opt.readRules()
 	if err != nil {
-		return usage(err)
+		return err
 	}
 	if opt.records < 1 {
 		return usage(fmt.Errorf("--records %d: give a number from 1", opt.records))
@@ -97,18 +97,19 @@ func (opt *rewriteOptions) run(cmd *cobra.Command, path string) (err error) {
 
 func (opt *rewriteOptions) readRules() (*inside.Rules, error) {
 	if opt.rules == "" {
-		return nil, errors.New("--rules is missing: name a file with lines such as: old.module Old = new.module New")
+		return nil, usage(errors.New("--rules is missing: name a file with lines such as: " +
+			"old.module Old = new.module New"))
 	}
 	f, err := os.Open(opt.rules)
 	if err != nil {
-		return nil, fmt.Errorf("--rules: %w", err)
+		return nil, cannotOpen(fmt.Errorf("--rules: %w", err))
 	}
 	rules, err := inside.ReadRules(f)
 	if err = errors.Join(err, f.Close()); err != nil {
-		return nil, fmt.Errorf("--rules %s: %w", opt.rules, err)
+		return nil, usage(fmt.Errorf("--rules %s: %w", opt.rules, err))
 	}
 	if rules.Empty() {
-		return nil, fmt.Errorf("--rules %s: there is no rule in it", opt.rules)
+		return nil, usage(fmt.Errorf("--rules %s: there is no rule in it", opt.rules))
 	}
 	return rules, nil
 }

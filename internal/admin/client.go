@@ -20,12 +20,12 @@ const maxDocument = 16 << 20
 // ErrNoStatus says that the answer is not a status document.
 var ErrNoStatus = errors.New("the answer is no status document: check that this is the --admin address of a zrsd")
 
-// errNoStorage says that a process has no storage of the name asked for. The error that wraps it has the node's words.
-var errNoStorage = errors.New("no such storage")
+// ErrNoStorage says that a process has no storage of the name asked for. The error that wraps it has the node's words.
+var ErrNoStorage = errors.New("no such storage")
 
 // Fetch gets the status document of the node that dial reaches, as it came and decoded: of one storage among several,
 // or with an empty name that of the process. The error is that of dial, ErrNoStatus,
-// errNoStorage, or the cause of ctx.
+// ErrNoStorage, or the cause of ctx.
 func Fetch(ctx context.Context, dial Dialer, storage string) (raw []byte, st *Status, err error) {
 	return fetch[Status](ctx, dial, "/status", storage)
 }
@@ -45,7 +45,7 @@ func fetch[T any](ctx context.Context, dial Dialer, path, storage string) (raw [
 	switch {
 	case ctx.Err() != nil:
 		return nil, nil, context.Cause(ctx)
-	case errors.Is(err, errNoStorage):
+	case errors.Is(err, ErrNoStorage):
 		return nil, nil, err
 	case err != nil:
 		return nil, nil, notAdmin(ErrNoStatus, err)
@@ -81,7 +81,7 @@ const maxRefusal = 4 << 10
 type noStorageError struct{ text string }
 
 func (e *noStorageError) Error() string { return e.text }
-func (e *noStorageError) Unwrap() error { return errNoStorage }
+func (e *noStorageError) Unwrap() error { return ErrNoStorage }
 
 func get(ctx context.Context, conn net.Conn, path, storage string) (raw []byte, err error) {
 	address := "http://" + ownHost + path

@@ -75,17 +75,15 @@ func answerStatus(w http.ResponseWriter, r *http.Request, src Source) {
 // sourceOf returns src, or that of the storage that ?storage= names. It is nil where there is none of that name, which
 // has been answered then.
 func sourceOf(w http.ResponseWriter, r *http.Request, src Source) Source {
-	name, named := r.URL.Query()["storage"]
-	several, are := src.(Sources)
-	if !are || !named {
-		return src
+	name := r.URL.Query().Get("storage")
+	if why := noStorage(src, name); why != "" {
+		writeText(w, http.StatusNotFound, why)
+		return nil
 	}
-	one := several.Storage(name[0])
-	if one == nil {
-		writeText(w, http.StatusNotFound, fmt.Sprintf("there is no storage of that name: there are %q",
-			several.Names()))
+	if several, are := src.(Sources); are && name != "" {
+		return several.Storage(name)
 	}
-	return one
+	return src
 }
 
 // answerCluster answers what is known of the nodes of a storage: of the first one, where none is named.

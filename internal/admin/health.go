@@ -59,17 +59,14 @@ func answerProbe(w http.ResponseWriter, r *http.Request, src Source, ask probe) 
 	if name == "" {
 		name = values.Get("storage")
 	}
-	several, are := src.(Sources)
-	names := []string{""}
-	if are {
-		names = several.Names()
+	if why := noStorage(src, name); why != "" {
+		writeText(w, http.StatusNotFound, why)
+		return
 	}
-	if are && name != "" {
-		if !slices.Contains(names, name) {
-			writeText(w, http.StatusNotFound, fmt.Sprintf("there is no storage of that name: there are %q", names))
-			return
-		}
-		names = []string{name}
+	several, are := src.(Sources)
+	names := []string{name}
+	if are && name == "" {
+		names = several.Names()
 	}
 	code, text := http.StatusOK, ""
 	for _, one := range names {

@@ -117,3 +117,32 @@ func TestAStorageCanBeAskedFor(t *testing.T) {
 		}
 	}
 }
+
+// An onlyStorage is a process with one storage.
+type onlyStorage struct {
+	*node
+	name string
+}
+
+func (o onlyStorage) OnlyStorage() string { return o.name }
+
+// A process with one storage has none of another name, whoever asks for it.
+func TestTheOnlyStorageHasOneName(t *testing.T) {
+	for name, want := range map[string]string{
+		"1": `there is no storage of that name: there are ["1"]`,
+		"":  "the only storage of this process has no name: leave it out",
+	} {
+		src := onlyStorage{primaryThat(nothing), name}
+		for _, path := range []string{"/primary/other", "/readyz?storage=other", "/status?storage=other",
+			"/cluster?storage=other"} {
+			if code, text := probe(t, src, http.MethodGet, path); code != http.StatusNotFound || text != want {
+				t.Errorf("%s: %d %s", path, code, text)
+			}
+		}
+		for _, path := range []string{"/primary/" + name, "/readyz?storage=" + name, "/status?storage=" + name} {
+			if code, text := probe(t, src, http.MethodGet, strings.TrimSuffix(path, "/")); code != http.StatusOK {
+				t.Errorf("%s: %d %s", path, code, text)
+			}
+		}
+	}
+}

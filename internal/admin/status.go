@@ -1,6 +1,8 @@
 package admin
 
 import (
+	"fmt"
+	"slices"
 	"time"
 
 	"github.com/zrsd/zrsd/internal/histogram"
@@ -22,6 +24,35 @@ type Sources interface {
 	Source
 	Names() []string
 	Storage(name string) Source // nil when there is none of that name
+}
+
+// An Only is a Source that says what its only storage is called; empty: it has no name.
+type Only interface {
+	Source
+	OnlyStorage() string
+}
+
+// noStorage says why a process has no storage of that name; it is empty where it has one, or none was asked for.
+func noStorage(src Source, name string) (why string) {
+	if name == "" {
+		return ""
+	}
+	var names []string
+	switch src := src.(type) {
+	case Sources:
+		names = src.Names()
+	case Only:
+		names = []string{src.OnlyStorage()}
+	default:
+		return ""
+	}
+	switch {
+	case slices.Contains(names, name):
+		return ""
+	case len(names) == 1 && names[0] == "":
+		return "the only storage of this process has no name: leave it out"
+	}
+	return fmt.Sprintf("there is no storage of that name: there are %q", names)
 }
 
 // A Status is the document at /status. Sizes are bytes, times are UTC, durations are seconds. A nil pointer is null in

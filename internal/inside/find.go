@@ -81,6 +81,9 @@ func (s *Survey) found(number uint32) Found {
 // FindOid finds an object, as it was after the transaction at; 0: as it is.
 func (s *Survey) FindOid(oid zodb.Oid, at zodb.Tid, limit int) (*Finds, error) {
 	number, err := s.numberOf(oid)
+	if errors.Is(err, errNotThere) {
+		return s.finds(), nil
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -205,7 +208,7 @@ func (s *Survey) FindTid(ctx context.Context, tid zodb.Tid, limit int) (*Finds, 
 		}
 		return finds, nil
 	}
-	return nil, fmt.Errorf("transaction %v: %w", tid, zodb.ErrNoTid)
+	return finds, nil
 }
 
 // FindText finds the objects whose current records have a text, in UTF-8, in any place.

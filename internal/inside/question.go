@@ -164,5 +164,11 @@ func (q *Question) compare(ctx context.Context, s *Survey, r *Refs, name, path s
 		}
 		return errors.Join(err, st.Close())
 	}
-	return nil // nothing refers to it
+	st, err := filestorage.Open(ctx, path, filestorage.Options{ReadOnly: true, MustExist: true})
+	if err != nil {
+		return err
+	}
+	r.Databases = append(r.Databases, Database{Name: name, Compared: true, // nothing refers to it
+		Missing: []CrossReference{}, Lost: []CrossReference{}})
+	return st.Close()
 }

@@ -121,8 +121,8 @@ func TestStateAsOfATransaction(t *testing.T) {
 	if d := mustFind(t, s, 7, 1); d.Why == "" || d.Object != nil {
 		t.Errorf("as of before all time: %+v", d)
 	}
-	if _, err := s.FindOid(0x123456, 0, 10); err == nil {
-		t.Error("an object that is not there was found")
+	if f, err := s.FindOid(0x123456, 0, 10); err != nil || len(f.Objects) != 0 || f.All != 0 {
+		t.Errorf("of an object that is not there: %+v, %v", f, err)
 	}
 }
 
@@ -141,8 +141,10 @@ func TestFindTransaction(t *testing.T) {
 	if err != nil || f.All != 1 || f.Objects[0].Oid != 1 {
 		t.Errorf("%+v, %v", f, err)
 	}
-	if _, err := s.FindTid(t.Context(), 5, 10); err == nil {
-		t.Error("a transaction that is not there was found")
+	for _, tid := range []zodb.Tid{0, 5, zodb.MaxTid} {
+		if f, err := s.FindTid(t.Context(), tid, 10); err != nil || len(f.Objects) != 0 {
+			t.Errorf("of a transaction that is not there: %+v, %v", f, err)
+		}
 	}
 }
 

@@ -180,6 +180,7 @@ type SecondaryConfig struct {
 	ReplicateFrom []endpoint.Endpoint // of the primary, tried in this order
 	SeedFrom      []endpoint.Endpoint // of nodes whose data file is taken as it is, before the primary is connected to
 	SeedArchive   string              // URL of an archive from which an empty copy is filled first; empty: none
+	seedEnds      bool                // it ends when it has what one of the nodes had: see Seed
 	SeedCopy      *secondary.SeedCopy // is taken where it is the same as the primary's files; nil: none
 	Spare         bool                // it follows only while another node of ReplicateFrom is out
 	SpareAfter    time.Duration       // for how long that must be; 0: cluster.DefaultSpareAfter

@@ -36,6 +36,7 @@ type nodeStatus struct {
 	clients func() (zeo.Stats, bool)
 	front   front        // nil: likewise
 	base    admin.Status // what never changes
+	storage string       // what the only storage of a process is called; empty: it has no name, or there are others
 	// verifier has what verifications have found; nil: nothing verifies the storage.
 	verifier *verify.Verifier
 	healer   *healer
@@ -81,6 +82,9 @@ func nodeName(data string) string {
 	}
 	return host + ":" + data
 }
+
+// OnlyStorage is admin.Only.
+func (f *nodeStatus) OnlyStorage() string { return f.storage }
 
 // Status is admin.Source.
 func (f *nodeStatus) Status() admin.Status {
@@ -180,6 +184,7 @@ type nodeStatuses []*member
 
 func sourceOf(members []*member) admin.Source {
 	if len(members) == 1 {
+		members[0].status.storage = members[0].storage
 		return members[0].status
 	}
 	return nodeStatuses(members)

@@ -43,6 +43,7 @@ func Unreachable(err error) (unreachable, hope bool) {
 // the other had when it was reached. For so long it is a secondary, which can be interrupted at any time and resumes
 // where it was. It fails when for patience nothing comes, and at once when no address gives hope.
 func Seed(ctx context.Context, c SecondaryConfig, patience time.Duration, tell func(SeedReport)) error {
+	c.seedEnds = true
 	p := Process{Storages: []Storage{{Secondary: &c}}}
 	p.Shared.Logger = c.Logger
 	p.Shared.fill()
@@ -107,6 +108,15 @@ type seedGoal struct {
 	report   SeedReport
 }
 
+// silence says that nothing came, and what went wrong last, if anything did.
+func (g *seedGoal) silence(last string) string {
+	text := fmt.Sprintf("nothing came for %v", g.patience)
+	if last != "" {
+		text += "; the last error: " + last
+	}
+	return text
+}
+
 // look reports whether everything is here.
 func (g *seedGoal) look(st *secondary.Status, size int64, now time.Time) (done bool, err error) {
 	if st.Connected && !g.known {
@@ -125,7 +135,7 @@ func (g *seedGoal) look(st *secondary.Status, size int64, now time.Time) (done b
 		return true, nil
 	case now.Sub(g.moved) > g.patience:
 		return false, &unseededError{
-			why:         fmt.Sprintf("nothing came for %v; the last error: %s", g.patience, st.LastError),
+			why:         g.silence(st.LastError),
 			unreachable: true,
 		}
 	case !st.Connected:

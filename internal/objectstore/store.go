@@ -119,7 +119,7 @@ func openPlace(ctx context.Context, u *url.URL, opt Options) (place, error) {
 	switch u.Scheme {
 	case "file":
 		if u.Host != "" || u.RawQuery != "" {
-			return nil, errors.New("write file:///folder, with three slashes and without parameters")
+			return nil, fmt.Errorf("%w: write file:///folder, with three slashes and without parameters", ErrURL)
 		}
 		return openDirectory(vfs.OrOS(opt.FS), u.Path, opt.Page)
 	case "s3", "gs", "azblob":
@@ -134,8 +134,11 @@ func openPlace(ctx context.Context, u *url.URL, opt Options) (place, error) {
 		bare.Path = ""
 		return openBucket(ctx, &bare, prefix, opt.Page)
 	}
-	return nil, fmt.Errorf("scheme %q is not known: s3, gs, azblob and file are", u.Scheme)
+	return nil, fmt.Errorf("%w: scheme %q is not known: s3, gs, azblob and file are", ErrURL, u.Scheme)
 }
+
+// ErrURL says that a URL is not that of an object store.
+var ErrURL = errors.New("not the URL of an object store")
 
 // String returns the URL without credentials and parameters.
 func (s *Store) String() string { return s.name }

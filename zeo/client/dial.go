@@ -108,8 +108,11 @@ const maxGreeting = 100
 func greet(ctx context.Context, conn net.Conn) (wire.Codec, error) {
 	defer context.AfterFunc(ctx, func() { _ = conn.Close() })() // ends the wait
 	announced, err := wire.Read(conn, maxGreeting)
-	if err != nil {
-		return nil, fmt.Errorf("waiting for its protocol: %w", errors.Join(otherService(err), context.Cause(ctx)))
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, fmt.Errorf("it said nothing, where a ZEO server speaks first: %w", context.Cause(ctx))
+	case err != nil:
+		return nil, fmt.Errorf("waiting for its protocol: %w", otherService(err))
 	}
 	codec, known := wire.CodecFor(string(announced))
 	if !known {

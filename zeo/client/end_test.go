@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"net"
+	"strings"
 	"testing"
+	"time"
 
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/zeo/client"
@@ -186,5 +188,20 @@ func TestWrongAnswersAreErrors(t *testing.T) {
 				t.Errorf("%s answered with %#v: no error", method, answer)
 			}
 		}
+	}
+}
+
+// A port where nothing speaks, as that of another service, is told from a ZEO server that is busy.
+func TestAPortThatIsSilentIsNamedSo(t *testing.T) {
+	ln, err := (&net.ListenConfig{}).Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	_, err = client.Dial(t.Context(), []string{ln.Addr().String()}, client.Options{Timeout: 20 * time.Millisecond})
+	const want = "it said nothing, where a ZEO server speaks first"
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), want) ||
+		strings.Contains(err.Error(), "\n") {
+		t.Errorf("got %v", err)
 	}
 }
