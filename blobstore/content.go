@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"hash"
+	"sync"
 
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -94,4 +95,31 @@ func (c *contentSum) digest() *[sha256.Size]byte {
 		return nil
 	}
 	return (*[sha256.Size]byte)(c.sum.Sum(nil))
+}
+
+// An orderedSum is that of content that comes in pieces, as long as each of them follows the one before. Its methods
+// may be called concurrently.
+type orderedSum struct {
+	*contentSum
+
+	mu   sync.Mutex
+	lost bool
+}
+
+func (o *orderedSum) take(b []byte, at int64) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.lost = o.lost || at != o.n; !o.lost {
+		_, _ = o.Write(b) // a hash takes all
+	}
+}
+
+// whole returns the digest of content of this size; nil where it is not known.
+func (o *orderedSum) whole(size int64) *[sha256.Size]byte {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if o.lost || o.n != size {
+		return nil
+	}
+	return o.digest()
 }

@@ -56,7 +56,11 @@ func TestTheContentOfABlobIsToldWhenItIsCommitted(t *testing.T) {
 		fresh  bool
 		digest bool
 	}{
-		"staged": {staging, false, true}, "drafted": {drafting, true, true}, "in ranges": {inRanges, false, false},
+		"staged": {staging, false, true}, "drafted": {drafting, true, true},
+		"in ranges":                          {inRanges(0, 600, 1000), false, true},
+		"in ranges in another order":         {inRanges(0, 1000, 600), false, false},
+		"in ranges, the first at last":       {inRanges(600, 1000, 0), false, false},
+		"in ranges of which one comes twice": {inRanges(0, 600, 0, 1000), false, false},
 	} {
 		s, n := notedStore(t, simdisk.New())
 		for tid := zodb.Tid(1); tid <= 2; tid++ {
@@ -86,15 +90,26 @@ func TestTheContentOfABlobIsToldWhenItIsCommitted(t *testing.T) {
 	}
 }
 
-func inRanges(s *Store, tid zodb.Tid, content []byte) (zodb.StagedBlob, error) {
-	p, err := s.Part(1, tid)
-	if err != nil {
-		return nil, err
+// inRanges writes ranges that begin at these places, in this order. Each ends where the next place is.
+func inRanges(places ...int) way {
+	return func(s *Store, tid zodb.Tid, content []byte) (zodb.StagedBlob, error) {
+		p, err := s.Part(1, tid)
+		if err != nil {
+			return nil, err
+		}
+		for _, at := range places {
+			end := len(content)
+			for _, other := range places {
+				if other > at {
+					end = min(end, other)
+				}
+			}
+			if _, err := p.WriteAt(content[at:end], int64(at)); err != nil {
+				return nil, err
+			}
+		}
+		return p.Stage(int64(len(content)))
 	}
-	if _, err := p.WriteAt(content, 0); err != nil {
-		return nil, err
-	}
-	return p.Stage(int64(len(content)))
 }
 
 // A blob whose file has another size than was noted is not opened, but by who looks at damaged ones.

@@ -23,6 +23,7 @@ type part struct {
 	tid  zodb.Tid
 	file vfs.File
 	path string
+	sum  orderedSum
 }
 
 // KeepParts says whether what is there of blobs that come in ranges is kept, for a seed to go on with. It is called
@@ -51,7 +52,7 @@ func (s *Store) KeepParts(yes bool) {
 // Part opens what is there of a blob, while parts are kept. Nothing of it is known to be right: a crash may have left
 // anything.
 func (s *Store) Part(oid zodb.Oid, tid zodb.Tid) (zodb.BlobPart, error) {
-	p := &part{s: s, oid: oid, tid: tid}
+	p := &part{s: s, oid: oid, tid: tid, sum: orderedSum{contentSum: s.newSum()}}
 	if err := p.open(); err != nil {
 		return nil, fmt.Errorf("the part of the blob of oid %v tid %v: %w", oid, tid, err)
 	}
@@ -100,6 +101,7 @@ func (p *part) ReadAt(b []byte, at int64) (int, error) { return p.file.ReadAt(b,
 // WriteAt has the disk begin with what was written.
 func (p *part) WriteAt(b []byte, at int64) (int, error) {
 	n, err := p.file.WriteAt(b, at)
+	p.sum.take(b[:n], at)
 	vfs.WriteBack(p.file, at, int64(n))
 	return n, err
 }
@@ -113,7 +115,8 @@ func (p *part) Size() (int64, error) {
 }
 
 func (p *part) Stage(size int64) (zodb.StagedBlob, error) {
-	b := &staged{s: p.s, oid: p.oid, tid: p.tid, file: p.file, path: p.path, isPart: true, size: size}
+	b := &staged{s: p.s, oid: p.oid, tid: p.tid, file: p.file, path: p.path, isPart: true, size: size,
+		digest: p.sum.whole(size)}
 	err := p.file.Truncate(size)
 	if err == nil {
 		err = b.takePlace()

@@ -23,7 +23,7 @@ type largeBlob struct {
 	left int           // ranges that are still to come
 }
 
-// A blobRanges deals out the ranges of large blobs, in order, and makes each blob complete. Its methods may be called
+// A blobRanges deals out the ranges of large blobs, and makes each blob complete. Its methods may be called
 // concurrently.
 type blobRanges struct {
 	st *filestorage.Storage
@@ -41,41 +41,62 @@ type blobRange struct {
 	of *largeBlob
 }
 
+// A blobTaker is dealt the ranges of one blob after the other, in order: whoever writes a blob from front to back knows
+// its digest at the end. When all are being taken, it helps with those of which most is left.
+type blobTaker struct {
+	q  *blobRanges
+	of *largeBlob
+}
+
 // deal returns the next range, and nil when there is none. What was kept of a blob is asked for bare.
-func (q *blobRanges) deal() (*blobRange, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if n := len(q.again); n > 0 {
-		r := q.again[n-1]
-		q.again = q.again[:n-1]
+func (t *blobTaker) deal() (*blobRange, error) {
+	t.q.mu.Lock()
+	defer t.q.mu.Unlock()
+	if n := len(t.q.again); n > 0 {
+		r := t.q.again[n-1]
+		t.q.again = t.q.again[:n-1]
 		return r, nil
 	}
-	return q.following(false)
+	return t.following(false)
 }
 
 // following returns the next range of what was not asked for yet, only if there is nothing of it here where that is to
 // be missing.
-func (q *blobRanges) following(missing bool) (*blobRange, error) {
-	if len(q.todo) == 0 {
-		return nil, nil //nolint:nilnil // all have been dealt
+func (t *blobTaker) following(missing bool) (*blobRange, error) {
+	if err := t.choose(missing); err != nil || t.of == nil {
+		return nil, err
 	}
-	l := q.todo[0]
-	if l.part == nil {
-		if err := q.begin(l); err != nil {
-			return nil, &localError{err}
-		}
-	}
-	if missing && l.next < l.kept {
-		return nil, nil //nolint:nilnil // nothing now
-	}
+	l := t.of
 	r := &blobRange{of: l}
 	r.BlobRequest = protocol.BlobRequest{Oid: l.Oid, Tid: l.Tid, Offset: l.next, Length: min(blobPart, l.size-l.next)}
 	l.next += r.Length
 	r.Bare = l.next <= l.kept
-	if l.next == l.size {
-		q.todo = q.todo[1:]
-	}
 	return r, nil
+}
+
+// choose takes another blob when the one before has been dealt; nil when there is none.
+func (t *blobTaker) choose(missing bool) error {
+	rest := func(l *largeBlob) int64 {
+		if l == nil || missing && l.next < l.kept {
+			return 0
+		}
+		return l.size - l.next
+	}
+	for rest(t.of) == 0 && len(t.q.todo) > 0 {
+		t.of, t.q.todo = t.q.todo[0], t.q.todo[1:]
+		if err := t.q.begin(t.of); err != nil {
+			return &localError{err}
+		}
+	}
+	if rest(t.of) == 0 {
+		t.of = nil
+		for l := range t.q.open {
+			if rest(l) > rest(t.of) {
+				t.of = l
+			}
+		}
+	}
+	return nil
 }
 
 // begin opens what is there of a blob.
@@ -126,15 +147,15 @@ func (b *seedBlobs) rest(streams []*protocol.RangeStream, large []*largeBlob) ([
 			if i == 0 {
 				defer close(done)
 			}
-			return b.awake((&blobLane{q: q, stream: stream}).run())
+			return b.awake(newBlobLane(q, stream).run())
 		})
 	}
 	for _, o := range b.sources {
-		g.Go(func() error { return b.awake(o.borrow(done, sourceAhead, q.lend)) })
+		g.Go(func() error { return b.awake(o.borrow(done, sourceAhead, (&blobTaker{q: q}).lend)) })
 	}
 	err := g.Wait()
 	if err == nil { // what the others did not give
-		err = (&blobLane{q: q, stream: streams[0]}).run()
+		err = newBlobLane(q, streams[0]).run()
 	}
 	q.close()
 	return q.staged, err
@@ -149,14 +170,14 @@ func (b *seedBlobs) awake(err error) error {
 }
 
 // lend is deal for another node. What was kept here is compared with what the node has whose data file is taken.
-func (q *blobRanges) lend(bool) (loan, error) {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	r, err := q.following(true)
+func (t *blobTaker) lend(bool) (loan, error) {
+	t.q.mu.Lock()
+	defer t.q.mu.Unlock()
+	r, err := t.following(true)
 	if r == nil || err != nil {
 		return nil, err
 	}
-	return &rangeLoan{blobRange: r, q: q}, nil
+	return &rangeLoan{blobRange: r, q: t.q}, nil
 }
 
 // A rangeLoan is a range of a blob.
@@ -200,10 +221,14 @@ func (l *rangeLoan) refuse() {
 
 // A blobLane is a stream on which ranges of blobs come.
 type blobLane struct {
-	q      *blobRanges
+	blobTaker
 	stream *protocol.RangeStream
 	asked  []*blobRange // whose answers are on their way
 	buf    []byte
+}
+
+func newBlobLane(q *blobRanges, stream *protocol.RangeStream) *blobLane {
+	return &blobLane{blobTaker: blobTaker{q: q}, stream: stream}
 }
 
 func (l *blobLane) run() error {
@@ -225,7 +250,7 @@ func (l *blobLane) run() error {
 // ask has as many ranges on their way as there may be.
 func (l *blobLane) ask() error {
 	for len(l.asked) < blobsAhead {
-		r, err := l.q.deal()
+		r, err := l.deal()
 		if err != nil {
 			return err
 		}

@@ -2,11 +2,13 @@ package secondary
 
 import (
 	"context"
+	"crypto/sha256"
 	"math/rand/v2"
 	"net"
 	"os"
 	"path"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -205,5 +207,53 @@ func TestBlobsThatAreThereAreKeptWhereTheyAreRight(t *testing.T) {
 	mustEqual(t, p, s)
 	if most := int64(len(blobs[4])) + blobPart; n.Load() > most {
 		t.Errorf("%d bytes came, want at most %d", n.Load(), most)
+	}
+}
+
+// A digestNotes keeps the digests of which blobs are known when they are committed.
+type digestNotes struct {
+	mu      sync.Mutex
+	digests map[zodb.Tid][sha256.Size]byte
+	without int
+}
+
+func (n *digestNotes) Content(_ zodb.Oid, tid zodb.Tid, _ int64, digest *[sha256.Size]byte, _ bool) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if digest == nil {
+		n.without++
+		return
+	}
+	n.digests[tid] = *digest
+}
+
+func (n *digestNotes) Gone(zodb.Oid, zodb.Tid, bool) {}
+
+func (n *digestNotes) Size(zodb.Oid, zodb.Tid) (int64, bool) { return 0, false }
+
+// Each stream brings blobs of its own, from front to back, so that nobody has to read them again for their digest. Only
+// those at the end come on several streams.
+func TestTheDigestOfALargeBlobIsKnownWhenItIsThere(t *testing.T) {
+	p, s := inMemory(t).named(t), inMemory(t)
+	notes := &digestNotes{digests: make(map[zodb.Tid][sha256.Size]byte)}
+	s.own.Notes = notes
+	const blobs = 9
+	want := make(map[zodb.Tid][sha256.Size]byte)
+	for i := range zodb.Oid(blobs) {
+		text := largeText(6)[i:]
+		want[p.commit(t, i, "with a blob", text)] = sha256.Sum256([]byte(text))
+	}
+	_, addr := p.asSeeder(t)
+	s.follow(t, addr, seeded(1)).has(t, p.st.LastTid())
+	mustEqual(t, p, s)
+	notes.mu.Lock()
+	defer notes.mu.Unlock()
+	if notes.without >= blobStreams || len(notes.digests)+notes.without != blobs {
+		t.Errorf("%d blobs came with their digest, %d without", len(notes.digests), notes.without)
+	}
+	for tid, digest := range notes.digests {
+		if digest != want[tid] {
+			t.Errorf("the digest of the blob of %v is not that of what is there", tid)
+		}
 	}
 }
