@@ -1,6 +1,7 @@
 package protocol
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"net"
@@ -67,18 +68,26 @@ func (g *Guard) take(n int) error {
 // goroutine wait for each of them.
 type guarded struct {
 	net.Conn
-	guard *Guard
-	pings atomic.Int64 // that are not answered yet
+	guard  *Guard
+	intake *Intake      // nil: everything is taken as it comes
+	pings  atomic.Int64 // that are not answered yet
 
 	in, out frameScan // each of one goroutine
 }
 
 func (c *guarded) Read(b []byte) (int, error) {
+	if c.intake.watches() { // and wants to wait between two frames
+		if c.in.between() {
+			c.intake.wait()
+		}
+		b = b[:min(int64(len(b)), c.in.rest())]
+	}
 	n, err := c.Conn.Read(b)
 	if e := c.guard.take(n); e != nil {
 		return 0, e
 	}
 	c.in.scan(b[:n], func(f frame) {
+		c.intake.came(f)
 		if f.ping() && !f.answers() {
 			c.pings.Add(1)
 		}
@@ -89,6 +98,11 @@ func (c *guarded) Read(b []byte) (int, error) {
 		)
 	}
 	return n, err
+}
+
+func (c *guarded) Close() error {
+	c.intake.End() // a session waits for its goroutines when it is closed
+	return c.Conn.Close()
 }
 
 func (c *guarded) Write(b []byte) (int, error) {
@@ -118,14 +132,27 @@ func (f frame) body() int64 {
 	if f[1] != frameData {
 		return 0
 	}
-	return int64(f[8])<<24 | int64(f[9])<<16 | int64(f[10])<<8 | int64(f[11])
+	return int64(binary.BigEndian.Uint32(f[8:]))
 }
+
+func (f frame) stream() uint32 { return binary.BigEndian.Uint32(f[4:]) }
 
 // frameScan follows one direction of a session from header to header.
 type frameScan struct {
 	header frame
 	have   int   // bytes of header
 	skip   int64 // bytes of a body still to come
+}
+
+// between reports whether one frame is over and nothing of the next one has come.
+func (s *frameScan) between() bool { return s.skip == 0 && s.have == 0 }
+
+// rest is how much there is still to come of the header, or of the body.
+func (s *frameScan) rest() int64 {
+	if s.skip > 0 {
+		return s.skip
+	}
+	return int64(len(s.header) - s.have)
 }
 
 func (s *frameScan) scan(b []byte, each func(frame)) {

@@ -42,6 +42,8 @@ type SessionOptions struct {
 	Logger hclog.Logger
 	// Guard bounds what is read. Nil: everything may come.
 	Guard *Guard
+	// Intake bounds what is in memory of it. Nil: nothing but the windows does.
+	Intake *Intake
 }
 
 // ClientSession turns conn, after ClientPreface, into a session of streams. Closing the session closes conn.
@@ -75,7 +77,7 @@ func newSession(conn net.Conn, opt SessionOptions,
 	if opt.Guard == nil {
 		opt.Guard = NewGuard(math.MaxInt64)
 	}
-	s, err := start(&guarded{Conn: conn, guard: opt.Guard}, opt.config())
+	s, err := start(&guarded{Conn: conn, guard: opt.Guard, intake: opt.Intake}, opt.config())
 	if err != nil {
 		return nil, fmt.Errorf("starting a session with %v: %w", conn.RemoteAddr(), err)
 	}

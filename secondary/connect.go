@@ -103,8 +103,9 @@ func (s *Secondary) open(ctx context.Context, conn net.Conn) (*yamux.Session, er
 		return nil, err
 	}
 	s.roundTrip = time.Since(began)
+	s.intake = protocol.NewIntake()
 	return protocol.ClientSession(conn, protocol.SessionOptions{
-		RoundTrip: s.roundTrip, Window: s.opt.Window,
+		RoundTrip: s.roundTrip, Window: s.opt.Window, Intake: s.intake,
 		WriteTimeout: s.opt.WriteTimeout, KeepAlive: s.opt.KeepAlive, Logger: s.log,
 	})
 }

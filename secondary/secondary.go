@@ -28,9 +28,10 @@ type Secondary struct {
 
 	diverged *divergedError // what the primary said last; nil: nothing of the kind
 
-	addr      string          // of the present connection, or attempt
-	roundTrip time.Duration   // of the present connection
-	unlike    map[string]bool // addresses whose data file is not byte for byte the same as the one here
+	addr      string           // of the present connection, or attempt
+	roundTrip time.Duration    // of the present connection
+	intake    *protocol.Intake // likewise
+	unlike    map[string]bool  // addresses whose data file is not byte for byte the same as the one here
 
 	seeded       bool // the last connection has taken a data file up to its end
 	partsKept    bool // what is there of large blobs is kept for the next seed

@@ -171,6 +171,7 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 	var lanes sync.WaitGroup
 	others := s.askOthers(ctx, l, blobs)
 	defer others.stop()
+	l.seed.intake.Begin(parts.patience)
 	for _, f := range l.seed.lanes {
 		lanes.Go(func() {
 			if err := recovered.Do(l.log, "reading what the primary sends", f.run); err != nil {

@@ -47,18 +47,45 @@ func (f *lane) receiveHead() (_ *protocol.RangesHead, err error) {
 	return f.head, err
 }
 
-// ask asks for parts ahead. Where none is on its way, it may wait until there is one to ask for.
+// askAll asks for the first parts, one on each stream in turn: answers come on all of them at a time, and what is the
+// first one of each stream is all that can arrive before its turn.
+func askAll(lanes []*lane) error {
+	for range laneAhead {
+		for _, f := range lanes {
+			if err := f.more(1, false); err != nil {
+				return err
+			}
+		}
+	}
+	for _, f := range lanes {
+		if err := f.stream.Flush(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// ask asks for parts ahead, as askAll does: with each answer that has come, for one and one more. Where none is on its
+// way, it may wait until there is one to ask for.
 func (f *lane) ask(wait bool) error {
-	for len(f.asked) < laneAhead {
+	if err := f.more(2, wait); err != nil {
+		return err
+	}
+	return f.stream.Flush()
+}
+
+// more asks for so many parts, as far as there are any now and the stream has room for them.
+func (f *lane) more(n int, wait bool) error {
+	for range min(n, laneAhead-len(f.asked)) {
 		r := f.parts.deal(wait && len(f.asked) == 0)
 		if r == nil {
-			break
+			return nil
 		}
 		if err := f.again(r); err != nil {
 			return err
 		}
 	}
-	return f.stream.Flush()
+	return nil
 }
 
 func (f *lane) again(r *protocol.RangeRequest) error {

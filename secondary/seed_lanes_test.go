@@ -132,3 +132,42 @@ func giveParts(stream *protocol.RangeStream, file []byte, p *site) {
 		}
 	}
 }
+
+// What comes on all streams at a time is what the storage takes next: little has to wait for its turn in memory.
+func TestPartsAreAskedForOnAllStreamsInTurn(t *testing.T) {
+	const lanes = 5
+	q, _ := queueOf(1000, time.Second)
+	all := make([]*lane, lanes)
+	here, there := make([]net.Conn, lanes), make([]*protocol.RangeStream, lanes)
+	for i := range all {
+		var conn net.Conn
+		here[i], conn = net.Pipe()
+		t.Cleanup(func() { _ = conn.Close() })
+		all[i], there[i] = &lane{stream: protocol.NewRangeStream(here[i]), parts: q}, protocol.NewRangeStream(conn)
+	}
+	asked := make(chan error, 1)
+	go func() { asked <- askAll(all) }()
+	for i, stream := range there {
+		for turn := range laneAhead {
+			r, err := stream.ReceiveRequest()
+			if err != nil {
+				t.Fatal(err)
+			}
+			want := magicLen + int64(turn*lanes+i)*seedPart
+			if m, is := r.(*protocol.RangeRequest); !is || m.From != want {
+				t.Fatalf("request %d on stream %d is %+v, want one for %d", turn, i, r, want)
+			}
+		}
+	}
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
+	all[0].asked = all[0].asked[1:]
+	go func() { asked <- all[0].ask(false) }()
+	if r, err := there[0].ReceiveRequest(); err != nil || len(all[0].asked) != laneAhead {
+		t.Errorf("after an answer comes %+v, %v, and %d are on their way", r, err, len(all[0].asked))
+	}
+	if err := <-asked; err != nil {
+		t.Fatal(err)
+	}
+}

@@ -26,6 +26,7 @@ type seedLink struct {
 	patience time.Duration                           // for what was asked for on a stream for blobs
 	forBlobs int                                     // how many streams there may be for these
 	sources  []*seedSource
+	intake   *protocol.Intake
 	lanes    []*lane
 	parts    *partQueue
 	from     int64
@@ -45,10 +46,11 @@ func (s *Secondary) openSeed(ctx context.Context, session *yamux.Session, w *pro
 		header.Pack = protocol.PackZstd
 	}
 	l := &seedLink{
-		open:     func(ctx context.Context) (net.Conn, error) { return protocol.OpenStream(ctx, session, header) },
-		patience: s.opt.StallTimeout, from: header.Position, forBlobs: blobStreams,
+		open:   func(ctx context.Context) (net.Conn, error) { return protocol.OpenStream(ctx, session, header) },
+		intake: s.intake, patience: s.opt.StallTimeout, from: header.Position, forBlobs: blobStreams,
 		parts: newPartQueue(header.Position, w.Size, s.roundTrip, s.opt.SeedCopy, s.opt.now),
 	}
+	l.parts.patience = min(readyPatience, at.silence/4)
 	first, most := s.lanes(), s.lanes()
 	if !slices.Contains(w.Capabilities, protocol.RangesAtOnce) {
 		first, most, l.forBlobs = 1, min(most, protocol.RangeStreamsOneByOne-1), 1
@@ -105,13 +107,11 @@ func (l *seedLink) openLanes(ctx context.Context, n int, wire *meteredReader) er
 		if err != nil {
 			return err
 		}
-		f := &lane{stream: protocol.NewRangeStream(&meteredConn{conn, wire}), parts: l.parts}
-		l.lanes = append(l.lanes, f)
-		if err := f.ask(false); err != nil {
-			return err
-		}
+		l.lanes = append(l.lanes, &lane{
+			stream: protocol.NewRangeStream(&meteredConn{l.intake.Watch(conn), wire}), parts: l.parts,
+		})
 	}
-	return nil
+	return askAll(l.lanes)
 }
 
 // openMore opens a stream for blobs.
@@ -129,6 +129,7 @@ func (l *seedLink) openMore(ctx context.Context) (*protocol.RangeStream, error) 
 
 // close closes the streams of the data file, and wakes who reads from them.
 func (l *seedLink) close() {
+	l.intake.End()
 	for _, f := range l.lanes {
 		closeQuietly(f.stream)
 	}

@@ -14,11 +14,12 @@ import (
 // wait, as for a long line, and shrinks by what is there already when the storage comes for it. Its methods may be
 // called concurrently.
 type partQueue struct {
-	copy *SeedCopy // nil: none
-	now  func() time.Time
-	most int64         // bound of ahead
-	low  int64         // likewise, from below
-	fits time.Duration // how often ahead is fitted
+	copy     *SeedCopy // nil: none
+	now      func() time.Time
+	most     int64         // bound of ahead
+	low      int64         // likewise, from below
+	fits     time.Duration // how often ahead is fitted
+	patience time.Duration // see maxReady
 
 	mu    sync.Mutex
 	moved *sync.Cond
@@ -29,6 +30,7 @@ type partQueue struct {
 	end   int64
 	next  int64            // of the next part to be dealt
 	taken int64            // what is before it was given to the storage
+	moves time.Time        // the storage has taken something last
 	ready map[int64][]byte // verified parts that were not taken, by where they begin
 	free  [][]byte
 
@@ -43,6 +45,10 @@ const (
 	minAhead   = 6 * seedPart
 	firstAhead = 48 << 20 // on a long line
 	maxAhead   = 96 << 20
+	// maxReady is how many parts may be ready before no more are read, if the storage has something to do; more than
+	// come at a time, on all streams. For so long nothing else of the connection is read either, so only for a while.
+	maxReady      = 24
+	readyPatience = 2 * time.Second
 	// spareParts are those that may be ready when the storage comes for one.
 	spareParts = 2
 	// fitEvery is how often ahead is fitted on a short line.
@@ -53,7 +59,8 @@ func newPartQueue(from, end int64, roundTrip time.Duration, begin *SeedCopy, now
 	most := min(minAhead+int64(1.5*laneRate*roundTrip.Seconds()), maxAhead)
 	q := &partQueue{
 		copy: begin, now: now, most: most, low: minAhead, fits: max(roundTrip, fitEvery), ahead: min(most, firstAhead),
-		since: now(), end: end, next: from, taken: from, ready: make(map[int64][]byte), lent: make(map[int64]int64),
+		patience: readyPatience, since: now(), moves: now(), end: end, next: from, taken: from,
+		ready: make(map[int64][]byte), lent: make(map[int64]int64),
 	}
 	q.moved = sync.NewCond(&q.mu)
 	return q
@@ -158,10 +165,16 @@ func (q *partQueue) refuse(r *protocol.RangeRequest) {
 	}
 }
 
-// room returns a buffer for a part, which may be too small.
+// room returns a buffer for a part, which may be too small. It waits while enough is ready: what is not read stays with
+// the kernel, and with the primary.
 func (q *partQueue) room() []byte {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	for q.enough() {
+		late := time.AfterFunc(q.patience, q.moved.Broadcast)
+		q.moved.Wait()
+		late.Stop()
+	}
 	if len(q.free) == 0 {
 		return nil
 	}
@@ -171,13 +184,19 @@ func (q *partQueue) room() []byte {
 	return buf
 }
 
+// enough reports whether the storage is what everything waits for.
+func (q *partQueue) enough() bool {
+	_, next := q.ready[q.taken]
+	return next && q.err == nil && len(q.ready) >= maxReady && q.now().Sub(q.moves) < q.patience
+}
+
 // put puts in a part that begins at an offset. One that somebody else was asked for as well may be there already.
 func (q *partQueue) put(from int64, data []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	delete(q.lent, from)
 	if _, there := q.ready[from]; there || from < q.taken {
-		q.keep(data)
+		q.free = append(q.free, data)
 		return
 	}
 	q.ready[from] = data
@@ -194,6 +213,7 @@ func (q *partQueue) take() []byte {
 			q.fit(len(q.ready))
 			delete(q.ready, q.taken)
 			q.taken += int64(len(data))
+			q.moves = q.now()
 			q.moved.Broadcast()
 			return data
 		}
@@ -209,17 +229,12 @@ func (q *partQueue) take() []byte {
 	return nil
 }
 
-// giveBack takes a buffer back that take has returned. Few are kept: as many as are ready there are only now and then.
+// giveBack takes a buffer back that take has returned. All are kept, of which there are never more than may be ready:
+// to make them anew would need twice as much memory, until the next collection.
 func (q *partQueue) giveBack(buf []byte) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	q.keep(buf)
-}
-
-func (q *partQueue) keep(buf []byte) {
-	if len(q.free) < spareParts {
-		q.free = append(q.free, buf)
-	}
+	q.free = append(q.free, buf)
 }
 
 // fail ends it. What is ready can still be taken, up to the first part that is missing.

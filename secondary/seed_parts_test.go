@@ -112,3 +112,60 @@ func TestAQueueThatFailsGivesWhatIsThere(t *testing.T) {
 		t.Error("it gives more, or less, than the parts before the first that is missing")
 	}
 }
+
+// ready puts in so many parts of those that are dealt, from one on.
+func (q *partQueue) readied(from, parts int64) {
+	for i := range parts {
+		q.put(magicLen+(from+i)*seedPart, make([]byte, seedPart))
+	}
+}
+
+// Where the storage is slow, parts stay with the kernel and with the primary, until the storage takes one.
+func TestNoMoreIsReadThanTheStorageNeeds(t *testing.T) {
+	for name, goOn := range map[string]func(*partQueue, *clock){
+		"the storage takes one": func(q *partQueue, _ *clock) { q.take() },
+		"it has failed":         func(q *partQueue, _ *clock) { q.fail(errors.New("broken")) },
+		"the storage takes so long that a heartbeat may wait": func(q *partQueue, now *clock) {
+			q.mu.Lock()
+			now.passes(q.patience)
+			q.mu.Unlock()
+			q.moved.Broadcast()
+		},
+	} {
+		q, now := queueOf(100, time.Second)
+		q.patience = time.Hour
+		q.readied(0, maxReady-1)
+		q.room() // one more may be read
+		q.readied(maxReady-1, 1)
+		if !q.full() {
+			t.Fatalf("%s: %d parts are ready, and more are read", name, maxReady)
+		}
+		room := make(chan []byte)
+		go func() { room <- q.room() }()
+		select {
+		case <-room:
+			t.Fatalf("%s: there was room before that", name)
+		default:
+		}
+		goOn(q, now)
+		<-room
+	}
+}
+
+func (q *partQueue) full() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return q.enough()
+}
+
+// What the storage waits for is read, however much else is there.
+func TestThePartThatTheStorageWaitsForIsRead(t *testing.T) {
+	q, _ := queueOf(100, time.Second)
+	q.patience = time.Hour
+	q.readied(1, 2*maxReady)
+	q.room()
+	q.readied(0, 1)
+	if !q.full() {
+		t.Error("more is read after it")
+	}
+}
