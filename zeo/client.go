@@ -15,6 +15,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/internal/recovered"
@@ -314,13 +315,21 @@ func (c *client) reply(m *wire.Message, result pickle.Value) {
 func (c *client) fail(m *wire.Message, err error) error {
 	f, internal := failureOf(err)
 	if internal {
-		c.say(hclog.Error, err, "a call failed", "method", m.Method, "error", err, "warning", warning.StorageFailed)
+		c.say(hclog.Error, err, "a call failed", "method", m.Method, "error", err, "warning", warningOf(err))
 	}
 	if m.OneWay() {
 		return violation("%s failed, and the protocol has no way to tell the caller: %v %v", m.Method, f.class, err)
 	}
 	c.send(wire.Failure(m.ID, f.class, f.details))
 	return nil
+}
+
+// warningOf is what an operator hears about when a call fails with an error that is no answer.
+func warningOf(err error) warning.Code {
+	if errors.Is(err, zodb.ErrDamagedBlob) || filestorage.DamageIn(err) != nil {
+		return warning.Damaged
+	}
+	return warning.StorageFailed
 }
 
 // maxBackground is how many calls of a client are answered beside its connection at a time. A blob upload has a file

@@ -12,8 +12,8 @@ import (
 
 // DamagedBlobs know which blobs are damaged, and what other nodes have. They are called from several goroutines.
 type DamagedBlobs interface {
-	// Known returns what is known to be wrong with a blob whose file can be opened, nil where nothing is. It is called
-	// for each blob that a client asks for, and does not wait.
+	// Known returns what is known to be wrong with a blob whose file can be opened, nil where nothing is: an error that
+	// is zodb.ErrDamagedBlob. It is called for each blob that a client asks for, and does not wait.
 	Known(oid zodb.Oid, tid zodb.Tid) error
 	// Unreadable is told of a blob whose file cannot be read to its end.
 	Unreadable(oid zodb.Oid, tid zodb.Tid, err error)

@@ -1,19 +1,25 @@
 package zeo
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/hashicorp/go-hclog"
+
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/pickle"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/internal/vfs/simdisk"
+	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -96,6 +102,36 @@ func TestADamagedBlobIsAnsweredByWhatItHasToBe(t *testing.T) {
 	}
 	if got, failed := p.receivedBlob(lost, tids[lost]); !failed || got != "" {
 		t.Errorf("got %q of a blob that is known to be wrong", got)
+	}
+}
+
+// What fails because of damage is logged as that, and not as a storage that takes no transactions.
+func TestACallThatFailsBecauseOfDamageIsLoggedAsDamaged(t *testing.T) {
+	w := newWorld(t)
+	w.stop()
+	damage := &fakeDamage{w: w, known: map[zodb.Oid]error{}, unreadable: make(chan zodb.Oid, 1)}
+	var log bytes.Buffer
+	s := offer(t, w.st, Options{Buffers: w.buffers, Logger: hclog.New(&hclog.LoggerOptions{Output: &log})},
+		StorageOptions{DamagedBlobs: damage})
+	defer w.st.Close()
+	p, _ := s.register(t)
+	tid := p.storedBlob(10, "content")
+	damage.known[10] = &zodb.DamagedBlobError{Oid: 10, Tid: tid, Size: 3, Noted: 7}
+	if got, failed := p.receivedBlob(10, tid); !failed {
+		t.Errorf("got %q of a damaged blob", got)
+	}
+	s.stop()
+	if got := log.String(); !strings.Contains(got, "a call failed") || !strings.Contains(got, "warning=damaged") ||
+		strings.Contains(got, "storage_failed") {
+		t.Errorf("the log has: %s", got)
+	}
+	for err, want := range map[error]warning.Code{
+		&zodb.CorruptError{}: warning.Damaged, &filestorage.UnreadableError{Err: io.EOF}: warning.Damaged,
+		errors.New("no space"): warning.StorageFailed,
+	} {
+		if got := warningOf(fmt.Errorf("load: %w", err)); got != want {
+			t.Errorf("%v is logged as %s", err, got)
+		}
 	}
 }
 

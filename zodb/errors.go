@@ -74,6 +74,9 @@ func (e *CorruptError) Error() string {
 	return fmt.Sprintf("%s: damaged at offset %d: want %s, got %s", e.File, e.Pos, e.Want, e.Got)
 }
 
+// ErrDamagedBlob is what errors about damaged blobs are, by errors.Is.
+var ErrDamagedBlob = errors.New("the blob is damaged")
+
 // A DamagedBlobError says that the file of a blob has another size than was noted when the blob was committed or
 // received.
 type DamagedBlobError struct {
@@ -86,6 +89,9 @@ func (e *DamagedBlobError) Error() string {
 	return fmt.Sprintf("the blob of oid %v tid %v is damaged: its file has %d bytes, and %d were noted of it", e.Oid,
 		e.Tid, e.Size, e.Noted)
 }
+
+// Is is for errors.Is.
+func (e *DamagedBlobError) Is(target error) bool { return target == ErrDamagedBlob }
 
 // An UndoError says why a transaction cannot be undone at all. It is ZODB's UndoError; Reason is its text.
 type UndoError struct {

@@ -38,6 +38,9 @@ func (e *damagedBlobError) Error() string {
 		"%s", e.Oid, e.Tid, e.Found)
 }
 
+// Is is for errors.Is.
+func (e *damagedBlobError) Is(target error) bool { return target == zodb.ErrDamagedBlob }
+
 // damagedBlobs is zeo.DamagedBlobs.
 type damagedBlobs struct {
 	h  *healer
@@ -57,6 +60,23 @@ func (h *healer) shortBlob(damage *zodb.DamagedBlobError) {
 	oid, tid := damage.Oid, damage.Tid
 	h.add("a reader", verify.Suspect{Blob: true, Oid: &oid, Tid: &tid,
 		Found: fmt.Sprintf("it has %d bytes, and %d were noted of it", damage.Size, damage.Noted)})
+}
+
+// cameWithout returns secondary.Options.MissingBlobs. A blob that did not come is damage as one that a verification
+// misses.
+func (h *healer) cameWithout(st *filestorage.Storage) func([]filestorage.BlobID) {
+	return func(blobs []filestorage.BlobID) {
+		for _, b := range blobs {
+			if f, err := st.OpenBlob(b.Oid, b.Tid); err == nil { // it is here from before
+				_ = f.Close() // only read
+				continue
+			}
+			if data, err := st.LoadSerial(b.Oid, b.Tid); err == nil && zodb.IsBlobRecord(data) {
+				h.add("replication", verify.Suspect{Blob: true, Oid: &b.Oid, Tid: &b.Tid,
+					Found: "it did not come with its record: it is missing, or damaged, where that came from"})
+			}
+		}
+	}
 }
 
 // Unreadable is zeo.DamagedBlobs.
