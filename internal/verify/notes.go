@@ -45,7 +45,7 @@ type BlobNotes struct {
 // Bounds of what is in memory. What does not fit the next verification notes.
 const (
 	maxRecent     = 4096    // before they are sorted in; more where a sixteenth of all is more
-	maxNoteBuffer = 4 << 20 // bytes that are not written yet
+	maxNoteBuffer = 4 << 20 // bytes that are not written yet; with as many, who notes that a blob is gone writes them
 	maxUnread     = 4096
 )
 
@@ -132,9 +132,10 @@ func (n *BlobNotes) Gone(oid zodb.Oid, tid zodb.Tid, another bool) {
 	n.mu.Lock()
 	d := blobDigest{oid: oid, tid: tid, size: forgotten}
 	n.buf = d.append(n.buf)
+	full := len(n.buf) >= maxNoteBuffer // a pack may remove any number; none of these can be left out
 	n.mu.Unlock()
-	if another {
-		n.write(true)
+	if another || full {
+		n.write(another)
 	} else {
 		n.wake()
 	}

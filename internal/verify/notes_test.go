@@ -463,3 +463,25 @@ func TestNotesThatWereRemovedAreMadeAnew(t *testing.T) {
 		s.close()
 	}
 }
+
+// However many blobs a pack removes at once, what is noted of that has a bound in memory, and is in the file.
+func TestNotesOfBlobsThatAreGoneHaveABound(t *testing.T) {
+	disk := simdisk.New()
+	n := OpenBlobNotes(BlobNotesOptions{FS: disk, Path: "Data.fs"})
+	const blobs = maxNoteBuffer/digestLen + 1000
+	for oid := range zodb.Oid(blobs) {
+		if n.Content(oid, 1, 10, &[32]byte{1}, true); oid%1000 == 0 {
+			n.Write()
+		}
+	}
+	n.Write()
+	for oid := range zodb.Oid(blobs) {
+		if n.Gone(oid, 1, false); len(n.buf) > maxNoteBuffer {
+			t.Fatalf("after %d blobs there are %d bytes in memory", oid, len(n.buf))
+		}
+	}
+	n.Write()
+	if known := ReadNotedSizes(disk, "Data.fs").known; len(known) > 0 {
+		t.Errorf("of %d blobs that are gone something is noted", len(known))
+	}
+}
