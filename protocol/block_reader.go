@@ -30,6 +30,19 @@ func (s *blockReader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
+// Peek returns the first bytes that are left of the section, n at most, and fewer at the end of a frame, without
+// reading them.
+func (s *blockReader) Peek(n int) ([]byte, error) {
+	if err := s.ready(); err != nil || s.left == 0 {
+		return nil, err
+	}
+	b, err := s.d.r.Peek(min(n, s.block))
+	if err != nil {
+		return nil, s.d.fail(s.d.cut(err))
+	}
+	return b, nil
+}
+
 // WriteTo writes the section from the read buffer, without a copy between. An error of w's leaves the stream as it is.
 func (s *blockReader) WriteTo(w io.Writer) (written int64, err error) {
 	for {

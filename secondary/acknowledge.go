@@ -52,6 +52,7 @@ func (s *Secondary) acknowledge(ctx context.Context, in <-chan pendingCommit, re
 		}
 		s.track.durable(h.tid, int64(h.count-reported))
 		reported = h.count
+		s.tellMissing(h.lacks)
 		if err := report(h); err != nil {
 			end(err)
 		}

@@ -19,7 +19,8 @@ import (
 type pendingCommit struct {
 	commit *filestorage.Commit
 	tid    zodb.Tid
-	count  uint64 // transactions of this connection up to this one
+	count  uint64               // transactions of this connection up to this one
+	lacks  []filestorage.BlobID // blobs that did not come with this one, or with those that it has replaced
 }
 
 // A source is the stream that apply reads.
@@ -50,16 +51,17 @@ func (s *Secondary) apply(ctx context.Context, from *source, out chan pendingCom
 		}
 		tid := txn.Meta().Tid
 		s.track.began(tid)
-		commit, err := s.restore(ctx, txn, from.wire)
+		commit, lacks, err := s.restore(ctx, txn, from.wire)
 		if err != nil {
 			return fmt.Errorf("transaction %v: %w", tid, err)
 		}
 		from.wire.arrived(tid)
 		select {
-		case <-out: // commits complete in order: to wait for the newest is to wait for all
+		case before := <-out: // commits complete in order: to wait for the newest is to wait for all
+			lacks = missing(before.lacks, lacks)
 		default:
 		}
-		out <- pendingCommit{commit, tid, count}
+		out <- pendingCommit{commit, tid, count, lacks}
 	}
 }
 
@@ -69,51 +71,55 @@ func ended(ctx context.Context) error {
 	return errEnded
 }
 
-// restore writes one transaction to the storage and hands it over for commit, or aborts it.
+// restore writes one transaction to the storage and hands it over for commit, or aborts it. It returns which blobs did
+// not come with it.
 func (s *Secondary) restore(
 	ctx context.Context,
 	in zodb.Transaction,
 	from *meteredReader,
-) (*filestorage.Commit, error) {
+) (commit *filestorage.Commit, lacks []filestorage.BlobID, err error) {
 	if err := s.believes(in.Meta().Tid); err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	s.handing.Waits("the storage to take a transaction")
 	txn, err := s.st.Replay(ctx, in.Meta())
 	s.handing.Done()
 	if err != nil {
-		return nil, s.blame(ctx, from, err)
+		return nil, nil, s.blame(ctx, from, err)
 	}
-	held, err := s.records(txn, in)
+	held, lacks, err := s.records(txn, in)
 	if err == nil {
 		err = s.awaitBlobs(ctx, held)
 	}
-	if err != nil {
-		return nil, s.blame(ctx, from, errors.Join(err, txn.Abort()))
+	if err == nil {
+		commit, err = txn.Enqueue(ctx)
 	}
-	commit, err := txn.Enqueue(ctx)
 	if err != nil {
-		return nil, s.blame(ctx, from, errors.Join(err, txn.Abort()))
+		return nil, nil, s.blame(ctx, from, errors.Join(err, txn.Abort()))
 	}
-	return commit, nil
+	return commit, lacks, nil
 }
 
-// records restores all records, and returns which blobs did not come with them. The error is nil only when the digest
-// of the transaction was right.
-func (s *Secondary) records(txn *filestorage.Txn, in zodb.Transaction) (held []heldBlob, err error) {
+// records restores all records, and returns which blobs are elsewhere, and which lack though they had to come. The
+// error is nil only when the digest of the transaction was right.
+func (s *Secondary) records(txn *filestorage.Txn, in zodb.Transaction) (held []heldBlob, lacks []filestorage.BlobID,
+	err error) {
 	for {
 		rec, err := in.NextRecord()
 		if errors.Is(err, io.EOF) {
-			return held, nil
+			return held, lacks, nil
 		}
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 		if rec.SharedBlob {
 			held = append(held, heldBlob{rec.Oid, rec.Tid, rec.BlobSize})
 		}
+		if s.lacks(rec) {
+			lacks = missing(lacks, []filestorage.BlobID{{Oid: rec.Oid, Tid: rec.Tid}})
+		}
 		if err := txn.Restore(rec); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }

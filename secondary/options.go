@@ -54,6 +54,9 @@ type Options struct {
 	// Chain returns the value of the chain of digests over our history, from after a base up to tid, where that is
 	// known, for the primary to compare with its own. Nil: it never is.
 	Chain func(ctx context.Context, tid zodb.Tid) (base zodb.Tid, value zodb.Digest, ok bool)
+	// MissingBlobs is told of blobs that did not come with their records, or may be such, when the records are durable:
+	// they are missing, or damaged, where they came from. It does not wait. Nil: nobody is told.
+	MissingBlobs func([]filestorage.BlobID)
 	// Compress has the primary compress what it sends of its files as they are, for a thin line.
 	Compress bool
 	// SeedCopy is taken where it is the same as the primary's files, when those are taken as they are. Nil: all comes

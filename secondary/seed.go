@@ -149,7 +149,10 @@ func (s *Secondary) tellSeeded(ctx context.Context, l *link) error {
 // takeFile gives the rest of the primary's data file to the storage.
 func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 	blobs := &seedBlobs{s: s, l: l}
-	defer blobs.close()
+	defer func() {
+		blobs.close()
+		s.tellMissing(blobs.lacking())
+	}()
 	most := s.believable() // it only rises
 	opt := filestorage.AppendOptions{Durable: s.opt.Appended, Check: func(tid zodb.Tid) error {
 		if tid <= most {

@@ -32,6 +32,7 @@ type seedBlobs struct {
 	sources []*blobSource
 
 	mu      sync.Mutex
+	lacks   []filestorage.BlobID    // that the primary does not have, if they are blobs
 	streams []*protocol.RangeStream // none: they are not open yet
 	closed  bool
 }
@@ -59,6 +60,13 @@ func (b *seedBlobs) open(ctx context.Context) ([]*protocol.RangeStream, error) {
 		b.streams = append(b.streams, stream)
 	}
 	return b.streams, nil
+}
+
+// lacking returns what did not come.
+func (b *seedBlobs) lacking() []filestorage.BlobID {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.lacks
 }
 
 // close closes the streams, and wakes who reads from them.

@@ -25,6 +25,7 @@ type smallBlobs struct {
 	refused []filestorage.BlobID // which other nodes were asked for and have not given
 	staged  []zodb.StagedBlob
 	large   []*largeBlob
+	lacks   []filestorage.BlobID // that the primary does not have, if they are blobs
 }
 
 // small stages the small ones of these blobs, and returns the others.
@@ -55,6 +56,9 @@ func (b *seedBlobs) small(stream *protocol.RangeStream, revisions []filestorage.
 	if e := q.writers.Wait(); e != nil && err == nil {
 		err = &localError{e}
 	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.lacks = missing(b.lacks, q.lacks)
 	return q.staged, q.large, err
 }
 
@@ -131,6 +135,10 @@ func (q *smallBlobs) put(id filestorage.BlobID, size int64, data []byte) error {
 			q.staged = append(q.staged, one)
 			return nil
 		})
+	default:
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.lacks = append(q.lacks, id)
 	}
 	return nil
 }

@@ -147,7 +147,7 @@ func holding(t *testing.T, txns ...*plain) *site {
 	s := inMemory(t)
 	for _, txn := range txns {
 		txn.read = false
-		if _, err := (&Secondary{st: s.st, opt: Options{}.withDefaults()}).restore(
+		if _, _, err := (&Secondary{st: s.st, opt: Options{}.withDefaults()}).restore(
 			t.Context(),
 			linked{txn},
 			&meteredReader{},

@@ -51,6 +51,9 @@ func TestADamagedBlobIsNotPassedOn(t *testing.T) {
 			mustTruncate(t, a.disk, all[1].path, 5)
 			b, atB := blobCopy(t, from, threshold)
 			sameHistory(t, a, b)
+			b.Await(t, "it knows that it has a blob less", func(st *admin.Status) bool {
+				return st.Heal.Pending == 1 && len(st.Troubles) > 0
+			})
 			for i, blob := range all {
 				got, err := fileAt(b.disk, blob.path)
 				if i == 1 {

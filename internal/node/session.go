@@ -377,6 +377,9 @@ func (s *session) options() secondary.Options {
 		MinBackoff: firstWait, Logger: s.c.Logger,
 		SeedThreshold: s.c.SeedThreshold, Compress: s.c.SeedCompress, LearnsFromAny: s.c.Sync.Required == 0,
 	}
+	if s.c.healer != nil {
+		opt.MissingBlobs = s.c.healer.cameWithout(s.st)
+	}
 	opt.SeedCopy, opt.ApplyDelay, opt.AnyNode = s.cfg.SeedCopy, s.cfg.ApplyDelay > 0, s.cfg.seedEnds
 	for _, e := range s.cfg.SeedFrom {
 		opt.SeedFrom = append(opt.SeedFrom, e.String())
