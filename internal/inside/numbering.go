@@ -13,7 +13,7 @@ const (
 	pageBits = 4096
 	pageLen  = pageBits / 64
 	// sparse is how few oids a page may have on average before a list of them takes less memory.
-	sparse = 80
+	sparse = 130
 )
 
 // A numbering gives each oid a number, ascending from 0.
@@ -21,14 +21,22 @@ type numbering struct {
 	pages []numberPage
 	list  []zodb.Oid // instead of pages, where oids are far apart
 	count int
+	// first is where the first page begins, and whole how many pages there are, if none is missing between them.
+	first zodb.Oid
+	whole int
 }
 
 // A numberPage has a bit for each of pageBits oids.
 type numberPage struct {
 	first  zodb.Oid
 	before uint32 // numbers in pages before it
-	bits   [pageLen]uint64
-	ranks  [pageLen]uint16 // numbers in this page before each word
+	words  [pageLen]numberWord
+}
+
+// A numberWord has a bit for each of 64 oids.
+type numberWord struct {
+	bits   uint64
+	before uint32 // numbers before it
 }
 
 func numberOids(oids iter.Seq[zodb.Oid]) *numbering {
@@ -44,17 +52,21 @@ func numberOids(oids iter.Seq[zodb.Oid]) *numbering {
 			}
 		}
 		at := oid % pageBits
-		n.pages[last].bits[at/64] |= 1 << (at % 64)
+		n.pages[last].words[at/64].bits |= 1 << (at % 64)
 		n.count++
 	}
+	n.pages = slices.Clip(n.pages)
 	for i := range n.pages {
-		rank := 0
-		for w, word := range n.pages[i].bits {
-			n.pages[i].ranks[w] = uint16(rank)
-			rank += bits.OnesCount64(word)
+		number := n.pages[i].before
+		for w := range n.pages[i].words {
+			word := &n.pages[i].words[w]
+			word.before = number
+			number += uint32(bits.OnesCount64(word.bits))
 		}
 	}
-	n.pages = slices.Clip(n.pages)
+	if last >= 0 && uint64(n.pages[last].first-n.pages[0].first)/pageBits == uint64(last) {
+		n.first, n.whole = n.pages[0].first, len(n.pages)
+	}
 	return n
 }
 
@@ -69,37 +81,34 @@ func listOids(oids iter.Seq[zodb.Oid]) *numbering {
 
 // number returns the number of an oid.
 func (n *numbering) number(oid zodb.Oid) (number uint32, ok bool) {
+	i := uint64(oid-n.first) / pageBits
+	if i >= uint64(n.whole) {
+		return n.lookUp(oid)
+	}
+	word, bit := &n.pages[i].words[oid/64%pageLen], uint64(1)<<(oid%64)
+	return word.before + uint32(bits.OnesCount64(word.bits&(bit-1))), word.bits&bit != 0
+}
+
+// lookUp is number without knowing where the page is.
+func (n *numbering) lookUp(oid zodb.Oid) (number uint32, ok bool) {
 	if n.list != nil {
 		i, ok := slices.BinarySearch(n.list, oid)
 		return uint32(i), ok
 	}
-	p := n.page(oid)
-	if p == nil {
+	if len(n.pages) == 0 || oid < n.pages[0].first {
 		return 0, false
 	}
-	at := oid - p.first
-	word, bit := p.bits[at/64], uint64(1)<<(at%64)
-	if word&bit == 0 {
-		return 0, false
-	}
-	return p.before + uint32(p.ranks[at/64]) + uint32(bits.OnesCount64(word&(bit-1))), true
+	p := n.search(oid)
+	word, bit := &p.words[oid/64%pageLen], uint64(1)<<(oid%64)
+	return word.before + uint32(bits.OnesCount64(word.bits&(bit-1))), oid-p.first < pageBits && word.bits&bit != 0
 }
 
-// page returns the page of an oid; nil where there is none. Where oids have no gaps it is where it would be expected.
-func (n *numbering) page(oid zodb.Oid) *numberPage {
-	if len(n.pages) == 0 || oid < n.pages[0].first {
-		return nil
-	}
-	expected := min(uint64(oid-n.pages[0].first)/pageBits, uint64(len(n.pages)-1))
-	p := &n.pages[expected]
-	if oid < p.first { // there are gaps before it
-		i := sort.Search(int(expected), func(i int) bool { return n.pages[i].first > oid }) - 1
-		p = &n.pages[i]
-	}
-	if oid-p.first >= pageBits {
-		return nil
-	}
-	return p
+// search returns the last page that begins at or before an oid. That is not after the place where it would be without
+// gaps.
+func (n *numbering) search(oid zodb.Oid) *numberPage {
+	expected := uint64(oid-n.pages[0].first) / pageBits
+	after := min(expected, uint64(len(n.pages)-1)) + 1
+	return &n.pages[sort.Search(int(after), func(i int) bool { return n.pages[i].first > oid })-1]
 }
 
 // oid returns the oid of a number.
@@ -109,10 +118,9 @@ func (n *numbering) oid(number uint32) zodb.Oid {
 	}
 	i := sort.Search(len(n.pages), func(i int) bool { return n.pages[i].before > number }) - 1
 	p := &n.pages[i]
-	rank := int(number - p.before)
-	w := sort.Search(pageLen, func(w int) bool { return int(p.ranks[w]) > rank }) - 1
-	word := p.bits[w]
-	for range rank - int(p.ranks[w]) {
+	w := sort.Search(pageLen, func(w int) bool { return p.words[w].before > number }) - 1
+	word := p.words[w].bits
+	for range number - p.words[w].before {
 		word &= word - 1
 	}
 	return p.first + zodb.Oid(w*64+bits.TrailingZeros64(word))

@@ -131,7 +131,9 @@ func Take(ctx context.Context, st *filestorage.Storage, opt Options) (*Survey, e
 		return nil, err
 	}
 	for _, w := range workers {
-		w.flush()
+		if err := w.flush(); err != nil {
+			return nil, err
+		}
 		s.findings.weak += w.weak
 		s.findings.records += w.records
 		s.findings.bytes += w.bytes

@@ -2,9 +2,12 @@ package inside
 
 import (
 	"fmt"
+	"math"
+	"slices"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/references"
+	"github.com/zrsd/zrsd/zodb"
 )
 
 // A surveyor is a worker of a survey.
@@ -13,8 +16,9 @@ type surveyor struct {
 	scanner  references.Scanner
 	contents references.Contents
 	names    nameCache
+	own      classID   // of the object
 	ids      []classID // by mention of contents: the class, where it has been looked up
-	beliefs  []belief  // not noted yet
+	kept     []kept    // references that are not noted yet: whole records
 	edges    edgeWriter
 	to       []uint32
 	weak     int64
@@ -23,20 +27,22 @@ type surveyor struct {
 	named    []int64
 }
 
-// A belief is the class that a reference names.
-type belief struct {
-	to    uint32
-	class classID
+// A kept reference is still to be noted.
+type kept struct {
+	to    zodb.Oid
+	from  uint32
+	class classID // that it names
 }
 
-// beliefsKept is how many beliefs are noted together: each is at another place of memory, and these are waited for
-// at the same time then.
-const beliefsKept = 256
+// noteAt is how many references are noted together: what is known of each object is at another place of memory, and
+// these are waited for at the same time then.
+const noteAt = 256
 
 func newSurveyor(s *Survey) *surveyor {
 	return &surveyor{
-		Survey: s, names: nameCache{classNames: s.names, seen: make(map[string]classID)},
-		edges: edgeWriter{edges: s.edges}, beliefs: make([]belief, 0, beliefsKept),
+		Survey: s, contents: references.Contents{Brief: true},
+		names: nameCache{classNames: s.names, seen: make(map[string]classID)},
+		edges: edgeWriter{edges: s.edges},
 	}
 }
 
@@ -68,42 +74,60 @@ func (w *surveyor) visit(r *filestorage.CurrentRecord) error {
 }
 
 // take keeps what is in the record of an object.
-func (w *surveyor) take(number uint32) error {
-	w.ids = append(w.ids[:0], make([]classID, len(w.contents.Mentions))...)
-	own, err := w.classOf(w.contents.Class)
-	if err != nil {
+func (w *surveyor) take(number uint32) (err error) {
+	w.ids = w.ids[:0]
+	if w.own, err = w.ownClass(); err != nil {
 		return err
 	}
-	w.setClass(number, own)
-	w.to = w.to[:0]
+	w.said[number].Or(uint32(w.own))
 	for i := range w.contents.References {
 		if err := w.refer(number, &w.contents.References[i]); err != nil {
 			return err
 		}
 	}
-	if w.Survey.edges == nil {
-		return nil
+	if len(w.kept) >= noteAt {
+		return w.flush()
 	}
-	return w.edges.add(number, w.to)
+	return nil
 }
 
-func (w *surveyor) classOf(mention int) (classID, error) {
+// ownClass returns the class of the object. What is noted of it serves all records that begin with the same pickle.
+func (w *surveyor) ownClass() (own classID, err error) {
+	mention, note := w.contents.Class, w.contents.Note
+	switch {
+	case mention < 0:
+		return 0, nil
+	case note == nil:
+		return w.lookUp(mention)
+	case *note == 0:
+		own, err = w.lookUp(mention)
+		*note = uint32(own)
+	}
+	return classID(*note), err
+}
+
+func (w *surveyor) classOf(mention int) (id classID, err error) {
 	if mention < 0 {
 		return 0, nil
 	}
-	if m := &w.contents.Mentions[mention]; m.Kind == references.Again {
-		mention = m.First
+	if mention == w.contents.Class {
+		return w.own, nil
 	}
-	if id := w.ids[mention]; id != 0 {
-		return id, nil
+	if len(w.ids) == 0 {
+		w.ids = append(w.ids, make([]classID, len(w.contents.Mentions))...)
 	}
+	if w.ids[mention] == 0 {
+		w.ids[mention], err = w.lookUp(mention)
+	}
+	return w.ids[mention], err
+}
+
+func (w *surveyor) lookUp(mention int) (classID, error) {
 	module, name := w.contents.Names(mention)
 	if len(name) == 0 {
 		return 0, nil
 	}
-	id, err := w.names.id(module, name)
-	w.ids[mention] = id
-	return id, err
+	return w.names.id(module, name)
 }
 
 func (w *surveyor) refer(from uint32, r *references.Reference) error {
@@ -115,7 +139,9 @@ func (w *surveyor) refer(from uint32, r *references.Reference) error {
 	if err != nil {
 		return err
 	}
-	w.named = grown(w.named, int(class)+1)
+	if int(class) >= len(w.named) {
+		w.named = grown(w.named, int(class)+1)
+	}
 	w.named[class]++
 	if r.Database.Len > 0 {
 		w.mu.Lock()
@@ -123,20 +149,7 @@ func (w *surveyor) refer(from uint32, r *references.Reference) error {
 		w.findings.cross = append(w.findings.cross, cross{from, r.Oid, class, w.database(r.Database)})
 		return nil
 	}
-	to, ok := w.oids.number(r.Oid)
-	if !ok {
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		w.findings.dangling = append(w.findings.dangling, dangling{from, r.Oid, class})
-		return nil
-	}
-	w.to = append(w.to, to)
-	if class != 0 {
-		w.beliefs = append(w.beliefs, belief{to, class})
-		if len(w.beliefs) == beliefsKept {
-			w.flush()
-		}
-	}
+	w.kept = append(w.kept, kept{r.Oid, from, class})
 	return nil
 }
 
@@ -149,34 +162,66 @@ func (w *surveyor) database(span references.Span) string {
 	return string(name)
 }
 
-func (w *surveyor) setClass(number uint32, own classID) {
-	for {
-		before := w.said[number].Load()
-		if w.said[number].CompareAndSwap(before, before&^0xffff|uint32(own)) {
-			return
+// flush takes note of what was kept.
+func (w *surveyor) flush() error {
+	w.to = w.to[:0]
+	for i := range w.kept {
+		to, ok := w.oids.number(w.kept[i].to)
+		if !ok {
+			to = w.dangle(&w.kept[i])
+		}
+		w.to = append(w.to, to)
+	}
+	for i, to := range w.to {
+		class := w.kept[i].class
+		if class != 0 && classID(w.said[to].Load()) != class {
+			w.believe(to, class)
 		}
 	}
+	err := w.connect()
+	w.kept = w.kept[:0]
+	return err
 }
 
-// flush takes note of what was kept.
-func (w *surveyor) flush() {
-	for _, b := range w.beliefs {
-		if classID(w.said[b.to].Load()>>16) != b.class {
-			w.believe(b.to, b.class)
-		}
+const nobody = math.MaxUint32
+
+// dangle takes note of a reference to an object that is missing.
+func (w *surveyor) dangle(k *kept) uint32 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.findings.dangling = append(w.findings.dangling, dangling{k.from, k.to, k.class})
+	k.class = 0
+	return nobody
+}
+
+// connect keeps the references of each record.
+func (w *surveyor) connect() error {
+	if w.Survey.edges == nil {
+		return nil
 	}
-	w.beliefs = w.beliefs[:0]
+	for first := 0; first < len(w.kept); {
+		from, end := w.kept[first].from, first+1
+		for end < len(w.kept) && w.kept[end].from == from {
+			end++
+		}
+		to := slices.DeleteFunc(w.to[first:end], func(to uint32) bool { return to == nobody })
+		if err := w.edges.add(from, to); err != nil {
+			return err
+		}
+		first = end
+	}
+	return nil
 }
 
 // believe takes note of the class that a reference names.
 func (w *surveyor) believe(to uint32, class classID) {
 	for {
 		before := w.said[to].Load()
-		first := classID(before >> 16)
+		own, first := classID(before), classID(before>>16)
 		switch {
-		case first == class:
+		case own == class || own == 0 && first == class:
 			return
-		case first != 0:
+		case own != 0 || first != 0:
 			w.suspect[to/32].Or(1 << (to % 32))
 			return
 		case w.said[to].CompareAndSwap(before, before|uint32(class)<<16):

@@ -7,6 +7,12 @@ import (
 
 // Contents are the classes that a record mentions and the references that are in it.
 type Contents struct {
+	// Brief is set by who has them read, and wants to know which classes there are, and of what, but not each place:
+	// there are no mentions of the kind Again then, but the first ones in their place, and nothing of a Target.
+	Brief bool
+	// Note is where who has them read may keep what it knows about Class. It is 0 at first, and the same for records
+	// that begin with the same pickle. Nil: there is no such place.
+	Note       *uint32
 	Record     []byte    // as it is unpacked; all places are in it
 	Class      int       // of the object, an index of Mentions; -1 where it is not named
 	Mentions   []Mention // in the order of the record
@@ -92,18 +98,14 @@ func (s *Scanner) Read(record []byte, into *Contents) error {
 	into.reset(record)
 	s.begin(record)
 	s.in = into
-	object := s.pickle()
-	into.Class = into.mentioned(object.class)
-	if into.Class >= 0 {
-		into.Mentions[into.Class].Use = OfObject
-	}
+	s.class()
 	s.pickle()
 	s.data, s.found, s.in = nil, nil, nil
 	return s.err
 }
 
 func (c *Contents) reset(record []byte) {
-	c.Record, c.Class = record, -1
+	c.Record, c.Class, c.Note = record, -1, nil
 	c.Mentions, c.References, c.Frames = c.Mentions[:0], c.References[:0], c.Frames[:0]
 	c.pairs, c.multis = c.pairs[:0], c.multis[:0]
 }
@@ -136,7 +138,7 @@ func (c *Contents) literal(at, end int, module, name []byte) int32 {
 
 // again is a class from the memo, which is a mention of its own: another class may be wanted there.
 func (c *Contents) again(class int32, at, end int) int32 {
-	if class <= 0 || class >= multiBase {
+	if c.Brief || class <= 0 || class >= multiBase {
 		return class
 	}
 	m, number := c.mention(Again, at, end)
@@ -201,7 +203,7 @@ func (c *Contents) refer(id value) {
 			r.Database = c.pairs[-id.class-1].second
 		}
 	case id.kind == tuple:
-		if r.Class = c.mentioned(id.class); r.Class >= 0 {
+		if r.Class = c.mentioned(id.class); r.Class >= 0 && !c.Brief {
 			m := &c.Mentions[r.Class]
 			m.Use, m.Target = InReference, id.oid
 		}

@@ -139,3 +139,53 @@ func BenchmarkRead(b *testing.B) {
 		}
 	}
 }
+
+// Records that begin with the same pickle share what is noted of their class; others do not.
+func TestANoteStaysWithTheClass(t *testing.T) {
+	var s Scanner
+	c := Contents{Brief: true}
+	noted := uint32(0)
+	for i, record := range []string{
+		"\x80\x03cmodule.one\nFolder\nq\x01.\x80\x03}q\x02.", "\x80\x03cmodule.two\nFolder\nq\x01.\x80\x03}q\x02.",
+		"\x80\x03cmodule.one\nFolder\nq\x01.\x80\x03K\x07.", "\x80\x03cmodule.two\nFolder\nq\x01.\x80\x03K\x07.",
+		"\x80\x03cmodule.one\nFolder\nq\x01.\x80\x03C\x0801234567h\x01\x86Q.",
+	} {
+		if err := s.Read([]byte(record), &c); err != nil {
+			t.Fatal(err)
+		}
+		module, _ := c.Names(c.Class)
+		want := uint32(0)
+		if i > 1 {
+			want = uint32(module[len(module)-1])
+		}
+		if c.Note == nil || *c.Note != want {
+			t.Errorf("%q: note %v, want %d", record, c.Note, want)
+		} else if i < 2 {
+			noted++
+			*c.Note = uint32(module[len(module)-1])
+		}
+	}
+	if noted != 2 {
+		t.Errorf("%d classes were noted", noted)
+	}
+	if len(c.Mentions) != 1 || len(c.References) != 1 || c.References[0].Class != c.Class {
+		t.Errorf("%+v", c)
+	}
+}
+
+// However many classes there are, each record gets its own, and what is kept of them does not grow.
+func TestMoreClassesThanAreRemembered(t *testing.T) {
+	var s Scanner
+	var c Contents
+	for round := range 3 {
+		for i := range 4 * partSets * partWays {
+			class := fmt.Sprintf("module.of.class%d\nC%d", i, i)
+			if err := s.Read([]byte("c"+class+"\nq\x01.}q\x02(K\x01K\x02u."), &c); err != nil {
+				t.Fatal(err)
+			}
+			if module, name := c.Names(c.Class); string(module)+"\n"+string(name) != class {
+				t.Fatalf("round %d: %q %q, want %q", round, module, name, class)
+			}
+		}
+	}
+}

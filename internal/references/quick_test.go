@@ -12,24 +12,59 @@ import (
 
 // A finding is all that is found in a record.
 type finding struct {
-	Oids      []zodb.Oid
-	Contents  Contents
-	ScanError error
-	ReadError error
+	Oids       []zodb.Oid
+	Contents   Contents
+	Brief      Contents
+	ScanError  error
+	ReadError  error
+	BriefError error
 }
 
 func found(s *Scanner, record []byte) (f finding) {
 	f.Oids, f.ScanError = s.Scan(record, nil)
 	f.ReadError = s.Read(record, &f.Contents)
+	f.Brief.Brief = true
+	f.BriefError = s.Read(record, &f.Brief)
 	return f
 }
 
 func (f *finding) same(g *finding) bool {
-	a, b := &f.Contents, &g.Contents
-	return fmt.Sprint(f.ScanError, f.ReadError) == fmt.Sprint(g.ScanError, g.ReadError) &&
-		slices.Equal(f.Oids, g.Oids) && a.Class == b.Class && slices.Equal(a.Mentions, b.Mentions) &&
-		slices.Equal(a.References, b.References) &&
-		slices.Equal(a.Frames, b.Frames)
+	return fmt.Sprint(f.ScanError, f.ReadError, f.BriefError) == fmt.Sprint(g.ScanError, g.ReadError, g.BriefError) &&
+		slices.Equal(f.Oids, g.Oids) && f.Contents.same(&g.Contents) && f.Brief.same(&g.Brief)
+}
+
+func (c *Contents) same(other *Contents) bool {
+	return c.Class == other.Class && slices.Equal(c.Mentions, other.Mentions) &&
+		slices.Equal(c.References, other.References) && slices.Equal(c.Frames, other.Frames)
+}
+
+// checkBrief compares what is briefly told with the whole.
+func (f *finding) checkBrief(t *testing.T, record []byte) {
+	t.Helper()
+	if fmt.Sprint(f.BriefError) != fmt.Sprint(f.ReadError) {
+		t.Fatalf("%q: %v, and briefly %v", record, f.ReadError, f.BriefError)
+	}
+	if f.ReadError != nil {
+		return
+	}
+	name := func(c *Contents, i int) string {
+		if i < 0 {
+			return "-"
+		}
+		module, name := c.Names(i)
+		return fmt.Sprintf("%s %s", module, name)
+	}
+	whole, brief := &f.Contents, &f.Brief
+	same := name(whole, whole.Class) == name(brief, brief.Class) && len(whole.References) == len(brief.References)
+	for i := 0; same && i < len(whole.References); i++ {
+		a, b := whole.References[i], brief.References[i]
+		same = name(whole, a.Class) == name(brief, b.Class)
+		a.Class = b.Class
+		same = same && a == b
+	}
+	if !same {
+		t.Fatalf("%q:\nwhole %+v\nbriefly %+v", record, whole, brief)
+	}
 }
 
 // checkQuick compares what is found quickly with what step finds by itself.
@@ -39,6 +74,7 @@ func checkQuick(t *testing.T, quick *Scanner, record []byte) {
 	if !got.same(&want) {
 		t.Fatalf("%q:\nby each opcode %+v\nquickly %+v", record, want, got)
 	}
+	got.checkBrief(t, record)
 }
 
 // pieces are what records are made of in TestQuickly: each opcode, and forms of references.
@@ -51,6 +87,8 @@ func pieces() (list []string) {
 		"M\x07\x00", "J\x07\x00\x00\x00", "U\x0801234567", "C\x0801234567", "X\x08\x00\x00\x0001234567",
 		"X\x09\x00\x00\x000123\xc3\xbc567", "\x8c\x0801234567", "\x8c\x09__class__", "X\x06\x00\x00\x00latin1",
 		"X\x01\x00\x00\x00w", "U\x01m", "U\x02db", "T\x08\x00\x00\x0001234567", "B\x08\x00\x00\x0001234567",
+		"C\x0801234567q\x01h\x00\x86q\x02Q", "C\x0801234567h\x00\x86q\x01Q", "C\x0801234567j\x00\x00\x00\x00\x86Q",
+		"U\x0801234567r\x01\x00\x00\x00h\x00\x86r\x02\x00\x00\x00Q", "cm\nC\nq\x00", "G01234567", "G", "R",
 		"T\x08\x00\x00\x00\x801234567", "B\x08\x00\x00\x00\x801234567", "U\x08\x801234567", "\x8c\x01m\x8c\x01C\x93", "C\x0801234567cm\nC\n\x86Q", "(U\x0801234567h\x00tQ", "](X\x01\x00\x00\x00wC\x0801234567\x85eQ",
 		"N", "N", "N", "N", "(", "(")
 }
@@ -105,5 +143,10 @@ func FuzzQuickly(f *testing.F) {
 	for _, v := range vectors(f) {
 		f.Add(v.record(f))
 	}
-	f.Fuzz(func(t *testing.T, b []byte) { checkQuick(t, new(Scanner), b) })
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var quick Scanner
+		for _, end := range []int{len(b), len(b), len(b) / 2, len(b) * 7 / 8} { // with the same class part
+			checkQuick(t, &quick, b[:end])
+		}
+	})
 }

@@ -2,7 +2,6 @@ package references
 
 import (
 	"encoding/binary"
-	"slices"
 	"strconv"
 
 	"github.com/zrsd/zrsd/zodb"
@@ -88,12 +87,18 @@ const (
 	longestOid    = 2 * 8
 )
 
+// notASCII are the bits of 8 characters that say that one is not.
+const notASCII = 0x8080808080808080
+
 // text is the value of a string of characters in UTF-8.
 func text(b []byte) value {
-	switch {
-	case len(b) > longestOid || len(b) < shortestCodec:
+	switch n := len(b); {
+	case n > longestOid || n < shortestCodec:
 		return value{}
-	case len(b) > 8 && !slices.ContainsFunc(b, func(c byte) bool { return c > 0x7f }):
+	case n >= 8 && (binary.LittleEndian.Uint64(b)|binary.LittleEndian.Uint64(b[n-8:]))&notASCII == 0:
+		if n == 8 {
+			return byteString(b)
+		}
 		return value{} // as most names
 	}
 	var room [longestOid]byte

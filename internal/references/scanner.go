@@ -68,6 +68,9 @@ type Scanner struct {
 	op    int       // offset of the current opcode
 	in    *Contents // nil: only oids are wanted
 	slow  bool      // each opcode by step: for tests
+
+	before int // length of found when the record began
+	parts  classParts
 }
 
 // Scan reads records of zc.zlibstorage, too. It appends to oids the objects that the record refers to, in its order;
@@ -78,8 +81,8 @@ func (s *Scanner) Scan(record []byte, oids []zodb.Oid) ([]zodb.Oid, error) {
 		return oids, &formatError{reason: err.Error()}
 	}
 	s.begin(record)
-	s.found = oids
-	s.pickle()
+	s.found, s.before = oids, len(oids)
+	s.class()
 	s.pickle()
 	found := s.found
 	s.data, s.found = nil, nil
@@ -91,7 +94,7 @@ func (s *Scanner) Scan(record []byte, oids []zodb.Oid) ([]zodb.Oid, error) {
 
 func (s *Scanner) begin(record []byte) {
 	s.data, s.pos, s.found, s.err, s.in = record, 0, nil, nil, nil
-	s.memo = s.memo[:0]
+	s.memo, s.before = s.memo[:0], 0
 }
 
 // pickle runs the next one and returns what it makes.
@@ -100,6 +103,11 @@ func (s *Scanner) pickle() value {
 	for s.err == nil {
 		if !s.slow {
 			s.quick()
+			if last := len(s.stack) - 1; s.pos < len(s.data) && s.data[s.pos] == opStop && last >= s.base() {
+				s.op = s.pos
+				s.pos++
+				return s.stack[last]
+			}
 		}
 		s.op = s.pos
 		op := s.byte()
