@@ -2,8 +2,11 @@ package filestorage
 
 import (
 	"bytes"
+	"context"
 	"errors"
+	"maps"
 	"sync"
+	"sync/atomic"
 	"testing"
 
 	"github.com/zrsd/zrsd/zodb"
@@ -74,5 +77,56 @@ func TestAVisitFindsDamage(t *testing.T) {
 	err := s.VisitCurrent(t.Context(), CurrentVisit{Visit: func(int, *CurrentRecord) error { return nil }})
 	if err == nil {
 		t.Error("a file that is cut is visited without an error")
+	}
+}
+
+// What lies at the end of a block is found whole, wherever the block ends in it.
+func TestAVisitFindsWhatABlockEndsIn(t *testing.T) {
+	for cut := range 120 {
+		sizes := map[zodb.Oid]int{
+			1: blockLen - magicLen - txnHeaderLen - recHeaderLen - cut,
+			2: 3, 3: 2 * afterBlock, 4: longestInBlock + 1, 5: 4,
+		}
+		of := func(oid zodb.Oid) written { return written{oid: oid, data: make([]byte, sizes[oid])} }
+		d := newDataFile()
+		d.add(1000, zodb.StatusCommitted, of(1))
+		d.add(1002, zodb.StatusCommitted, of(2), of(3))
+		d.add(1004, zodb.StatusCommitted, of(4), of(5))
+		s := d.storage(t)
+		for workers := range 3 {
+			var mu sync.Mutex
+			seen := make(map[zodb.Oid]int)
+			visit := func(_ int, r *CurrentRecord) error {
+				mu.Lock()
+				defer mu.Unlock()
+				seen[r.Oid] += len(r.Data)
+				return r.Err
+			}
+			err := s.VisitCurrent(t.Context(), CurrentVisit{Workers: workers + 1, Visit: visit})
+			if err != nil || !maps.Equal(seen, sizes) {
+				t.Fatalf("%d bytes before the end of a block: %v, %v, want %v", cut, err, seen, sizes)
+			}
+		}
+	}
+}
+
+// A worker whose visit fails leaves nobody waiting, and neither does the end of the context.
+func TestAVisitThatEndsEarlyLeavesNobodyWaiting(t *testing.T) {
+	d := newDataFile()
+	d.fill(3000, 3000, 5000)
+	s := d.storage(t)
+	for after := range 20 {
+		ctx, cancel := context.WithCancel(t.Context())
+		var visits atomic.Int64
+		err := s.VisitCurrent(ctx, CurrentVisit{Workers: 3, Visit: func(int, *CurrentRecord) error {
+			if visits.Add(1) == int64(after*100+1) {
+				cancel()
+			}
+			return nil
+		}})
+		if !errors.Is(err, context.Canceled) {
+			t.Errorf("ended after %d visits: %v", after*100+1, err)
+		}
+		cancel()
 	}
 }

@@ -64,10 +64,16 @@ func (x *index) get(oid zodb.Oid) (pos int64, ok bool) {
 func (x *index) current(records []blockRecord) []blockRecord {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	left := records[:0]
-	for i := range records {
-		if pos, ok := x.lookUp(records[i].Oid); ok && pos == records[i].pos {
-			left = append(left, records[i])
+	left, i := records[:0], -1
+	for n := range records {
+		oid := records[n].oid
+		if i < 0 || oid < x.dir[i].first || i+1 < len(x.dir) && oid >= x.dir[i+1].first { // not near the one before
+			if i = x.find(oid); i < 0 {
+				continue
+			}
+		}
+		if pos, ok := x.dir[i].lookUp(oid); ok && pos == records[n].pos {
+			left = append(left, records[n])
 		}
 	}
 	return left
@@ -79,7 +85,11 @@ func (x *index) lookUp(oid zodb.Oid) (pos int64, ok bool) {
 	if i < 0 {
 		return 0, false
 	}
-	l := &x.dir[i]
+	return x.dir[i].lookUp(oid)
+}
+
+// lookUp returns the offset of oid, which no other leaf has.
+func (l *leaf) lookUp(oid zodb.Oid) (pos int64, ok bool) {
 	if l.page == nil {
 		if j, ok := search(l.list, oid); ok {
 			return l.list[j].pos, true
