@@ -77,6 +77,19 @@ func TestWhoSharesTheBlobDirectoryGetsNoBlobs(t *testing.T) {
 	}
 }
 
+// Of a blob that is damaged in the shared directory it is not said that it is there: what another node has of it is in
+// no directory.
+func TestADamagedBlobIsNotSaidToBeInTheSharedDirectory(t *testing.T) {
+	src := newSource(memTxn{tid: tidAt(0), status: ' ', data: "blob record", blob: "content", short: true},
+		memTxn{tid: tidAt(1), status: ' ', data: "blob record", blob: "content"})
+	src.blobs = true
+	p := start(t, src, Options{PutToken: new(tokens).Put})
+	seen := follow(t, p.addr, sharer()).blobsSeen(2)
+	if len(seen) != 1 || seen[0].Tid != tidAt(1) || !seen[0].SharedBlob {
+		t.Errorf("blobs: %+v", seen)
+	}
+}
+
 func TestWhoDoesNotAskGetsBlobsAndNoToken(t *testing.T) {
 	dir := &tokens{}
 	p := start(t, aBlob(), Options{PutToken: dir.Put})

@@ -25,6 +25,7 @@ type memTxn struct {
 	status zodb.Status
 	data   string
 	blob   string // empty: none
+	short  bool   // the file of the blob is damaged here, and this is what another node has
 	end    int64
 }
 
@@ -202,6 +203,7 @@ func (r *memReader) NextRecord() (*zodb.Record, error) {
 	rec := &zodb.Record{Oid: 1, Tid: r.tid, Size: int64(len(r.data)), Data: bytes.NewReader([]byte(r.data))}
 	if r.blob != "" {
 		rec.Blob, rec.BlobSize = bytes.NewReader([]byte(r.blob)), int64(len(r.blob))
+		rec.BlobDamaged = r.short
 	}
 	return rec, nil
 }
