@@ -61,7 +61,7 @@ func TestAPrimaryThatIsToldToStopLetsItsSecondariesCatchUpFirst(t *testing.T) {
 	last := ownHistory(t, source, 300)
 	addr := freeAddress(t)
 	primary := start(t, "primary", source, "--replicate-to", addr)
-	secondary := start(t, "secondary", target, "--replicate-from", narrow(t, addr).addr)
+	secondary := start(t, "secondary", target, "--replicate-from", narrow(t, addr).addr, "--seed-threshold", "0")
 	if _, err := primary.Await(within(t), "the secondary gets transactions", serves(1)); err != nil {
 		t.Fatal(err)
 	}
@@ -79,7 +79,7 @@ func TestASecondaryThatIsToldToStopLetsTheNextOneCatchUpFirst(t *testing.T) {
 	start(t, "primary", source, "--replicate-to", a)
 	one := start(t, "secondary", middle, "--replicate-from", a, "--replicate-to", b)
 	mustReach(t, one, last)
-	two := start(t, "secondary", target, "--replicate-from", narrow(t, b).addr)
+	two := start(t, "secondary", target, "--replicate-from", narrow(t, b).addr, "--seed-threshold", "0")
 	if _, err := one.Await(within(t), "the next one gets transactions", serves(1)); err != nil {
 		t.Fatal(err)
 	}
