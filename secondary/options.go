@@ -83,6 +83,7 @@ type Options struct {
 	KeepAlive        time.Duration // see protocol.SessionOptions
 	KeepAliveDelay   time.Duration // between keep-alives to a zrs2 primary; 0: none, as is the default of zc.zrs
 	seedLanes        int           // on how many streams a data file comes; 0: by the round trip
+	seedPatience     time.Duration // see maxReady; 0: by the heartbeat
 	quietAfter       time.Duration // of silence a zrs2 stream counts as read to its end; default 2 s
 	Window           uint32        // see protocol.SessionOptions; 0: chosen from the measured round trip
 	MaxFrame         int64         // bytes; see protocol.Limits

@@ -148,7 +148,7 @@ func (s *Secondary) tellSeeded(ctx context.Context, l *link) error {
 
 // takeFile gives the rest of the primary's data file to the storage.
 func (s *Secondary) takeFile(ctx context.Context, l *link) error {
-	blobs := &seedBlobs{s: s, l: l}
+	blobs, parts := &seedBlobs{s: s, l: l}, l.seed.parts
 	defer func() {
 		blobs.close()
 		s.tellMissing(blobs.lacking())
@@ -161,7 +161,10 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 		return s.believes(tid)
 	}}
 	if s.st.HasBlobs() && !s.opt.BlobsOnDemand {
-		opt.Blobs = blobs.stage
+		opt.Blobs = func(ctx context.Context, revisions []filestorage.BlobID) (all []zodb.StagedBlob, err error) {
+			parts.meanwhile(func() { all, err = blobs.stage(ctx, revisions) })
+			return all, err
+		}
 		s.keepParts(true)
 	}
 	s.awaitChain(ctx, chainFirst) // it takes what is appended only where it has come to its beginning
@@ -169,7 +172,6 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 	if err != nil {
 		return s.seedError(ctx, err)
 	}
-	parts := l.seed.parts
 	defer context.AfterFunc(ctx, func() { parts.fail(context.Cause(ctx)) })()
 	var lanes sync.WaitGroup
 	others := s.askOthers(ctx, l, blobs)

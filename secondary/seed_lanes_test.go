@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"net"
 	"slices"
+	"sync"
 	"testing"
 	"time"
 
@@ -170,4 +171,34 @@ func TestPartsAreAskedForOnAllStreamsInTurn(t *testing.T) {
 	if err := <-asked; err != nil {
 		t.Fatal(err)
 	}
+}
+
+// A farConn is of a long line, as far as its preface tells.
+type farConn struct {
+	net.Conn
+	once sync.Once
+}
+
+func (c *farConn) Read(b []byte) (int, error) {
+	c.once.Do(func() { <-time.NewTimer(200 * time.Millisecond).C })
+	return c.Conn.Read(b)
+}
+
+// Where the storage waits for a blob, that comes behind parts of the data file for which there is no room: these are
+// read nevertheless, at once.
+func TestBlobsOfASeedDoNotWaitForPartsThatAreNotRead(t *testing.T) {
+	p, s := inMemory(t).named(t), inMemory(t)
+	p.commit(t, 1, "one", largeText(20))
+	p.parts(t, 60)
+	_, addr := p.asSeeder(t)
+	r := s.follow(t, addr, onLanes(6), func(o *Options) {
+		o.seedPatience = time.Hour
+		o.Dial = func(ctx context.Context, addr string) (net.Conn, error) {
+			conn, err := dial(ctx, addr)
+			return &farConn{Conn: conn}, err
+		}
+	})
+	r.has(t, p.st.LastTid())
+	mustEqual(t, p, s)
+	mustHaveTaken(t, r, 0)
 }

@@ -50,7 +50,9 @@ func (s *Secondary) openSeed(ctx context.Context, session *yamux.Session, w *pro
 		intake: s.intake, patience: s.opt.StallTimeout, from: header.Position, forBlobs: blobStreams,
 		parts: newPartQueue(header.Position, w.Size, s.roundTrip, s.opt.SeedCopy, s.opt.now),
 	}
-	l.parts.patience = min(readyPatience, at.silence/4)
+	if l.parts.patience = s.opt.seedPatience; l.parts.patience == 0 {
+		l.parts.patience = min(readyPatience, at.silence/4)
+	}
 	first, most := s.lanes(), s.lanes()
 	if !slices.Contains(w.Capabilities, protocol.RangesAtOnce) {
 		first, most, l.forBlobs = 1, min(most, protocol.RangeStreamsOneByOne-1), 1

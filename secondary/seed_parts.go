@@ -31,6 +31,7 @@ type partQueue struct {
 	next  int64            // of the next part to be dealt
 	taken int64            // what is before it was given to the storage
 	moves time.Time        // the storage has taken something last
+	asks  bool             // the storage waits for something else that comes over the same connection
 	ready map[int64][]byte // verified parts that were not taken, by where they begin
 	free  [][]byte
 
@@ -184,10 +185,24 @@ func (q *partQueue) room() []byte {
 	return buf
 }
 
+// meanwhile calls f, in which the storage waits for something else that comes over the same connection: what is not
+// read would hold that up.
+func (q *partQueue) meanwhile(f func()) {
+	set := func(asks bool) {
+		q.mu.Lock()
+		defer q.mu.Unlock()
+		q.asks = asks
+		q.moved.Broadcast()
+	}
+	set(true)
+	defer set(false)
+	f()
+}
+
 // enough reports whether the storage is what everything waits for.
 func (q *partQueue) enough() bool {
 	_, next := q.ready[q.taken]
-	return next && q.err == nil && len(q.ready) >= maxReady && q.now().Sub(q.moves) < q.patience
+	return next && !q.asks && q.err == nil && len(q.ready) >= maxReady && q.now().Sub(q.moves) < q.patience
 }
 
 // put puts in a part that begins at an offset. One that somebody else was asked for as well may be there already.

@@ -125,6 +125,13 @@ func TestNoMoreIsReadThanTheStorageNeeds(t *testing.T) {
 	for name, goOn := range map[string]func(*partQueue, *clock){
 		"the storage takes one": func(q *partQueue, _ *clock) { q.take() },
 		"it has failed":         func(q *partQueue, _ *clock) { q.fail(errors.New("broken")) },
+		"the storage waits for blobs": func(q *partQueue, _ *clock) {
+			q.meanwhile(func() { q.room() })
+			if !q.full() {
+				t.Error("when the blobs are there, more is read than the storage needs")
+			}
+			q.take()
+		},
 		"the storage takes so long that a heartbeat may wait": func(q *partQueue, now *clock) {
 			q.mu.Lock()
 			now.passes(q.patience)
