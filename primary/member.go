@@ -149,14 +149,15 @@ func (c *peer) member(h *protocol.Hello) {
 	defer c.mu.Unlock()
 	c.node, c.replicationAddr = clean(h.Node), clean(h.ReplicationAddr)
 	c.delayed = slices.Contains(h.Capabilities, protocol.ApplyDelay)
+	c.once = slices.Contains(h.Capabilities, protocol.Once)
 }
 
-// countsAs is the node as which a secondary counts for commits; empty: it does not, because commits wait until readers
-// see them, and its readers see them later.
+// countsAs is the node as which a secondary counts for commits; empty: it does not, because it is about to end, or
+// because commits wait until readers see them, and its readers see them later.
 func (c *peer) countsAs() string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.delayed && c.p.opt.SyncApplied {
+	if c.once || c.delayed && c.p.opt.SyncApplied {
 		return ""
 	}
 	return c.node

@@ -50,6 +50,7 @@ type peer struct {
 	start           zodb.Tid  // after which its stream began; 0: it had nothing
 	evicted         error     // it was closed for another connection; nil: no
 	node            string    // its id; empty: of an older version, or none yet
+	once            bool      // it makes a copy and ends
 	delayed         bool      // its readers see what it has later
 	replicationAddr string    // where others can connect to it
 
@@ -98,6 +99,9 @@ func (c *peer) leave(err error) {
 	now := c.p.opt.now()
 	last := c.status(c.p.src.LastTid(), c.p.src.Size(), now)
 	streamed := last.State != StateHandshake && last.State != StateRefused
+	c.mu.Lock()
+	missed := streamed && !c.once
+	c.mu.Unlock()
 	last.State, last.GoneSince = StateDisconnected, now
 	if err != nil && !errors.Is(err, errDrained) && !errors.Is(err, errGoodbye) {
 		last.LastError = err.Error()
@@ -105,7 +109,7 @@ func (c *peer) leave(err error) {
 	c.logEnd(err, streamed, &last)
 	c.p.mu.Lock()
 	defer c.p.mu.Unlock()
-	c.p.roster.leave(c, last, streamed)
+	c.p.roster.leave(c, last, missed)
 }
 
 // logEnd logs why a connection has ended. A refusal has been logged already.

@@ -345,3 +345,23 @@ func TestASecondaryWithAnApplyDelayCountsForItsDiskOnly(t *testing.T) {
 		}
 	}
 }
+
+// A copy that ends, as that of zrsd seed, gets what others get. Commits do not count on it, and it is not listed as a
+// secondary that is lost.
+func TestACopyThatEndsNeitherCountsNorIsMissed(t *testing.T) {
+	p := start(t, newSource(plain(1)...), Options{Sync: protocol.SyncRule{Required: 1}})
+	h := hello(protocol.Position{})
+	h.Name, h.Node, h.Capabilities = "copy", "c1", []string{protocol.Once}
+	copies := follow(t, p.addr, h)
+	copies.next()
+	if only(p.Status()).Name != "copy" {
+		t.Errorf("%+v", p.Status().Secondaries)
+	}
+	c := &peer{p: p.Primary}
+	c.member(h)
+	if node := c.countsAs(); node != "" {
+		t.Errorf("it counts as %q", node)
+	}
+	copies.hangUp()
+	p.eventually(t, "nobody is missed", func(s Status) bool { return len(s.Secondaries) == 0 })
+}

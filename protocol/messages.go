@@ -26,6 +26,10 @@ const BlobsOnDemand = "blobs-on-demand"
 // readers see them.
 const ApplyDelay = "apply-delay"
 
+// Once is named by who makes a copy and ends, as zrsd seed. It does not count where commits wait for secondaries, and
+// nobody waits for it when it is gone.
+const Once = "once"
+
 // SharedBlobs is the capability to share a blob directory. A secondary names it when it sees the primary's directory
 // and wants no blobs sent, a primary when it agrees; then its Welcome has a Token, and blobs come as H frames.
 const SharedBlobs = "shared-blobs"

@@ -47,6 +47,8 @@ type Options struct {
 	// AnyNode says that a secondary without a primary will do, too, where there are several addresses: for a seed,
 	// which wants what one of these nodes has, and follows nobody.
 	AnyNode bool
+	// Once says that this secondary ends when it has everything, and is not to be missed then.
+	Once bool
 	// Name is shown to the primary's operator: host name and data file.
 	Name string
 	// ReplicationAddr is where secondaries connect to this node, as others reach it. Empty: nowhere.

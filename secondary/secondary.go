@@ -155,6 +155,9 @@ func (s *Secondary) hello(ctx context.Context) (*protocol.Hello, error) {
 	if s.opt.BlobsOnDemand {
 		h.Capabilities = append(h.Capabilities, protocol.BlobsOnDemand)
 	}
+	if s.opt.Once {
+		h.Capabilities = append(h.Capabilities, protocol.Once)
+	}
 	if s.opt.ApplyDelay {
 		h.Capabilities = append(h.Capabilities, protocol.ApplyDelay)
 	}

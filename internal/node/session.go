@@ -380,7 +380,8 @@ func (s *session) options() secondary.Options {
 	if s.c.healer != nil {
 		opt.MissingBlobs = s.c.healer.cameWithout(s.st)
 	}
-	opt.SeedCopy, opt.ApplyDelay, opt.AnyNode = s.cfg.SeedCopy, s.cfg.ApplyDelay > 0, s.cfg.seedEnds
+	opt.SeedCopy, opt.ApplyDelay = s.cfg.SeedCopy, s.cfg.ApplyDelay > 0
+	opt.AnyNode, opt.Once = s.cfg.seedEnds, s.cfg.seedEnds
 	for _, e := range s.cfg.SeedFrom {
 		opt.SeedFrom = append(opt.SeedFrom, e.String())
 	}
