@@ -30,8 +30,8 @@ type Options struct {
 	// BlobsOnDemand says that blobs are fetched when somebody asks for them, and need not be sent.
 	BlobsOnDemand bool
 	// SeedThreshold is how many bytes longer than the data file here the primary's must be for that to be taken as it
-	// is, in place of its transactions one by one. 0: it never is. A new copy takes
-	// it in any case, and one that gets blobs from 4 MiB on.
+	// is, in place of its transactions one by one. 0: it never is. A new copy takes it in any case, and one that gets
+	// blobs from 4 MiB on.
 	SeedThreshold int64
 	// SeedFrom are nodes whose data file is taken as it is before the primary is connected to for the first time: other
 	// secondaries, so that the primary is spared.

@@ -46,8 +46,13 @@ func WriteNewFile(disk FS, path string, write func(f File) error) (err error) {
 
 // RemoveIfThere removes a file. One that is not there is no error.
 func RemoveIfThere(disk FS, path string) error {
-	if err := disk.Remove(path); !errors.Is(err, fs.ErrNotExist) {
-		return err
+	err := disk.Remove(path)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return nil
 	}
-	return nil
+	// A file system that is read-only says that first, whether there is a file or not.
+	if _, e := disk.Stat(path); errors.Is(e, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }

@@ -3,8 +3,11 @@ package vfs_test
 import (
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -81,5 +84,33 @@ func TestAFailedWriteLeavesTheOldFileAlone(t *testing.T) {
 	}
 	if entries, err := os.ReadDir(filepath.Dir(path)); err != nil || len(entries) != 1 {
 		t.Errorf("left are %v, %v", entries, err)
+	}
+}
+
+// A readOnlyDisk refuses what changes it before it looks whether there is such a file, as Linux does.
+type readOnlyDisk struct{ vfs.FS }
+
+func (d readOnlyDisk) Remove(path string) error {
+	return &fs.PathError{Op: "remove", Path: path, Err: syscall.EROFS}
+}
+
+func (d readOnlyDisk) OpenFile(path string, _ int, _ fs.FileMode) (vfs.File, error) {
+	return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.EROFS}
+}
+
+// What could not be made counts, and not that it could not be removed either.
+func TestAReadOnlyDiskIsNotBlamedForWhatIsNotThere(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "file")
+	disk := readOnlyDisk{vfs.OS{}}
+	err := replace(disk, path, "new")
+	if !errors.Is(err, syscall.EROFS) || strings.Contains(err.Error(), "remove") ||
+		strings.Count(err.Error(), "file.tmp") != 1 {
+		t.Errorf("got %q", err)
+	}
+	if err := replace(vfs.OS{}, path, "is there"); err != nil {
+		t.Fatal(err)
+	}
+	if err := vfs.RemoveIfThere(disk, path); !errors.Is(err, syscall.EROFS) {
+		t.Errorf("of a file that is there: %v", err)
 	}
 }
