@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/spf13/cobra"
@@ -56,6 +57,10 @@ func (opt dumpOptions) run(ctx context.Context, path string, w io.Writer, bar *p
 	}
 	if what.To, err = optionalMoment("--to", opt.to, true); err != nil {
 		return err
+	}
+	if what.To != 0 && what.From > what.To {
+		return usage(fmt.Errorf("--from %s is after --to %s: there is nothing between them; give the earlier one to "+
+			"--from", opt.from, opt.to))
 	}
 	blobs, err := openBlobs(opt.blobs)
 	if err != nil {
