@@ -57,6 +57,7 @@ func rootCommand() *cobra.Command {
 		return usage(fmt.Errorf("%w: see %s --help", plainFlagError(err), cmd.CommandPath()))
 	})
 	root.SetVersionTemplate("zrsd {{.Version}}\n")
+	root.SetUsageTemplate(root.UsageTemplate() + "{{if .HasParent}}\nExit codes are listed by zrsd --help.\n{{end}}")
 	addGroup(root, "Serve ZEO clients:", serveCommand(), runzeoCommand(), packCommand(), undoLogCommand(),
 		undoCommand(), revertCommand(), feedCommand(), clientsCommand(), topCommand(), configCommand())
 	addGroup(root, "Replicate:", primaryCommand(), secondaryCommand(), applyUntilCommand(), seedCommand(),
