@@ -262,9 +262,13 @@ func (q *partQueue) fail(err error) {
 	q.moved.Broadcast()
 }
 
-// failed returns why it has ended before all was there.
+// failed returns why it has ended before all was there. What becomes of streams that are not needed any more is no
+// failure.
 func (q *partQueue) failed() error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
+	if q.taken >= q.end {
+		return nil
+	}
 	return q.err
 }

@@ -176,3 +176,25 @@ func TestThePartThatTheStorageWaitsForIsRead(t *testing.T) {
 		t.Error("more is read after it")
 	}
 }
+
+// When all is there, streams are closed on which somebody may still wait.
+func TestStreamsThatAreNotNeededAreNoFailure(t *testing.T) {
+	broken := errors.New("closed")
+	q := newPartQueue(0, 3, 0, nil, time.Now)
+	q.settle(3)
+	q.fail(broken)
+	if !errors.Is(q.failed(), broken) {
+		t.Errorf("before it was there: %v", q.failed())
+	}
+	q = newPartQueue(0, 3, 0, nil, time.Now)
+	q.settle(3)
+	r := q.deal(false)
+	q.put(r.From, []byte("abc"))
+	if part := q.take(); string(part) != "abc" {
+		t.Fatalf("took %q", part)
+	}
+	q.fail(broken)
+	if err := q.failed(); err != nil {
+		t.Errorf("when it was there: %v", err)
+	}
+}
