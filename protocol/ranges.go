@@ -84,16 +84,17 @@ type BlobRequest struct {
 // NoBlob is the size of a blob that the primary does not have.
 const NoBlob = -1
 
-// A blobAnswer is the head of the answer; bytes follow as after a rangeAnswer.
-type blobAnswer struct {
+// A partAnswer is the head of the answer to a BlobRequest or a RecordRequest; bytes follow as after a rangeAnswer.
+type partAnswer struct {
 	Oid    zodb.Oid    `msgpack:"oid"`
 	Tid    zodb.Tid    `msgpack:"tid"`
 	Offset int64       `msgpack:"offset"`
 	Length int64       `msgpack:"length"`
-	Size   int64       `msgpack:"size"` // of the whole blob; NoBlob: there is none
+	Size   int64       `msgpack:"size"` // of the whole; NoBlob or NoRecord: there is none
 	Digest zodb.Digest `msgpack:"digest"`
 	Bare   bool        `msgpack:"bare,omitempty"`
 	Packed int64       `msgpack:"packed,omitempty"`
+	Text   bool        `msgpack:"text,omitempty"` // of a RecordRequest
 }
 
 // A RangeError says that an answer on a stream of ranges is not the one to the request, or that its bytes did not
@@ -251,11 +252,15 @@ func (s *RangeStream) rest(data []byte, bare bool) (rest []byte, packed int64) {
 
 // AnswerBlob does the same for a request about a blob of this size.
 func (s *RangeStream) AnswerBlob(r *BlobRequest, size int64, data []byte) (rest []byte, err error) {
-	rest, packed := s.rest(data, r.Bare)
-	return rest, s.write(kindBlob, &blobAnswer{
-		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Length: int64(len(data)), Size: size, Digest: s.hash(data),
-		Bare: r.Bare, Packed: packed,
-	})
+	return s.answerPart(kindBlob, &partAnswer{
+		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Size: size, Bare: r.Bare,
+	}, data)
+}
+
+func (s *RangeStream) answerPart(kind string, a *partAnswer, data []byte) (rest []byte, err error) {
+	a.Length, a.Digest = int64(len(data)), s.hash(data)
+	rest, a.Packed = s.rest(data, a.Bare)
+	return rest, s.write(kind, a)
 }
 
 // Write sends bytes of the answer whose head was sent last.
@@ -327,16 +332,23 @@ func (s *RangeStream) CompareBlob(r *BlobRequest, size int64, have []byte) (same
 	return same && head.Size == size, err
 }
 
-func (s *RangeStream) blobHead(r *BlobRequest) (*blobAnswer, error) {
-	head := new(blobAnswer)
-	if err := s.read(kindBlob, head); err != nil {
+func (s *RangeStream) blobHead(r *BlobRequest) (*partAnswer, error) {
+	return s.partHead(kindBlob, &partAnswer{
+		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Length: r.Length, Bare: r.Bare,
+	}, r.what())
+}
+
+// partHead waits for an answer to what was asked for: asked has the fields of the request.
+func (s *RangeStream) partHead(kind string, asked *partAnswer, what string) (*partAnswer, error) {
+	head := new(partAnswer)
+	if err := s.read(kind, head); err != nil {
 		return nil, err
 	}
-	want := min(r.Length, max(head.Size-r.Offset, 0))
-	if head.Oid != r.Oid || head.Tid != r.Tid || head.Offset != r.Offset || head.Length != want ||
-		head.Size < NoBlob || head.Bare && !r.Bare {
+	want := min(asked.Length, max(head.Size-asked.Offset, 0))
+	if head.Oid != asked.Oid || head.Tid != asked.Tid || head.Offset != asked.Offset || head.Text != asked.Text ||
+		head.Length != want || head.Size < NoBlob || head.Bare && !asked.Bare {
 		return nil, &RangeError{
-			What: r.what(), Want: fmt.Sprintf("%d bytes of it", r.Length),
+			What: what, Want: fmt.Sprintf("%d bytes of it", asked.Length),
 			Got: fmt.Sprintf("%d of %d bytes at %d of oid %v tid %v", head.Length, head.Size, head.Offset, head.Oid,
 				head.Tid),
 		}

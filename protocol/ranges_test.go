@@ -343,7 +343,7 @@ func TestTheDigestOfRangesIsTheOneThatIsWanted(t *testing.T) {
 }
 
 func TestAnAnswerThatPromisesMoreThanWasAskedForGetsNoMemory(t *testing.T) {
-	huge := &blobAnswer{Oid: 1, Tid: 2, Length: 1 << 62, Size: 1 << 62}
+	huge := &partAnswer{Oid: 1, Tid: 2, Length: 1 << 62, Size: 1 << 62}
 	var wire bytes.Buffer
 	s := rangesOf(nil, &wire)
 	if err := errors.Join(s.write(kindBlob, huge), s.Flush()); err != nil {

@@ -21,20 +21,7 @@ type RecordRequest struct {
 }
 
 // NoRecord is the size where the node has no such revision, or one without data, or cannot read it.
-const NoRecord = -1
-
-// A recordAnswer is the head of the answer; bytes follow as after a rangeAnswer.
-type recordAnswer struct {
-	Oid    zodb.Oid    `msgpack:"oid"`
-	Tid    zodb.Tid    `msgpack:"tid"`
-	Offset int64       `msgpack:"offset"`
-	Length int64       `msgpack:"length"`
-	Size   int64       `msgpack:"size"` // of all the data; NoRecord: there are none
-	Digest zodb.Digest `msgpack:"digest"`
-	Bare   bool        `msgpack:"bare,omitempty"`
-	Packed int64       `msgpack:"packed,omitempty"`
-	Text   bool        `msgpack:"text,omitempty"`
-}
+const NoRecord = NoBlob
 
 // check reports a request for what cannot be there.
 func (r *RecordRequest) check() error {
@@ -55,11 +42,9 @@ func (r *RecordRequest) what() string {
 // AnswerRecord sends the head of the answer to r, about data of this size, and returns the bytes that have to follow,
 // by Write.
 func (s *RangeStream) AnswerRecord(r *RecordRequest, size int64, data []byte) (rest []byte, err error) {
-	rest, packed := s.rest(data, r.Bare)
-	return rest, s.write(kindRecord, &recordAnswer{
-		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Length: int64(len(data)), Size: size, Digest: s.hash(data),
-		Bare: r.Bare, Packed: packed, Text: r.Text,
-	})
+	return s.answerPart(kindRecord, &partAnswer{
+		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Size: size, Bare: r.Bare, Text: r.Text,
+	}, data)
 }
 
 // ReceiveRecord waits for the answer to r and returns the size of the data, NoRecord where there are none, and the
@@ -84,19 +69,8 @@ func (s *RangeStream) CompareRecord(r *RecordRequest, have []byte) (size int64, 
 	return head.Size, same, err
 }
 
-func (s *RangeStream) recordHead(r *RecordRequest) (*recordAnswer, error) {
-	head := new(recordAnswer)
-	if err := s.read(kindRecord, head); err != nil {
-		return nil, err
-	}
-	want := min(r.Length, max(head.Size-r.Offset, 0))
-	if head.Oid != r.Oid || head.Tid != r.Tid || head.Offset != r.Offset || head.Text != r.Text ||
-		head.Length != want || head.Size < NoRecord || head.Bare && !r.Bare {
-		return nil, &RangeError{
-			What: r.what(), Want: fmt.Sprintf("%d bytes of it", r.Length),
-			Got: fmt.Sprintf("%d of %d bytes at %d of oid %v tid %v", head.Length, head.Size, head.Offset, head.Oid,
-				head.Tid),
-		}
-	}
-	return head, nil
+func (s *RangeStream) recordHead(r *RecordRequest) (*partAnswer, error) {
+	return s.partHead(kindRecord, &partAnswer{
+		Oid: r.Oid, Tid: r.Tid, Offset: r.Offset, Length: r.Length, Bare: r.Bare, Text: r.Text,
+	}, r.what())
 }
