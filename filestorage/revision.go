@@ -11,10 +11,8 @@ import (
 // such revision, or it has no data.
 func (s *Storage) ReadRevision(b []byte, oid zodb.Oid, tid zodb.Tid, off int64) (n int, size int64, err error) {
 	err = s.exactly(oid, tid, func(e *openDataFile, r record, end int64) error {
-		for r.PLen == 0 && r.back != 0 {
-			if r, err = e.record(oid, r.back, end); err != nil {
-				return err
-			}
+		if r, err = e.origin(oid, r.pos, end); err != nil {
+			return err
 		}
 		if size = int64(r.PLen); size == 0 {
 			return &zodb.POSKeyError{Oid: oid, Tid: tid}
