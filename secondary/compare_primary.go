@@ -51,7 +51,7 @@ func (s *Secondary) comparePrimary(w *protocol.Welcome) error {
 	case slices.Contains(w.UpstreamPath, id.Node):
 		return errCircle
 	}
-	if w.Node == "" || w.IsPrimary || s.seedOnly || s.opt.AnyNode || len(s.opt.Addresses) == 1 {
+	if w.Node == "" || w.IsPrimary || s.seedOnly || s.opt.Once || len(s.opt.Addresses) == 1 {
 		return nil
 	}
 	if s.primaryOnly || len(w.UpstreamPath) == 0 {

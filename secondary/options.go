@@ -44,10 +44,8 @@ type Options struct {
 	// LearnsFromAny says that a copy that was begun anew has caught up when it has what another secondary had, too. It
 	// is for clusters in which no commits wait for secondaries.
 	LearnsFromAny bool
-	// AnyNode says that a secondary without a primary will do, too, where there are several addresses: for a seed,
-	// which wants what one of these nodes has, and follows nobody.
-	AnyNode bool
-	// Once says that this secondary ends when it has everything, and is not to be missed then.
+	// Once says that this secondary ends when it has what one of the nodes has, as a seed: no commits count on it, and
+	// a secondary without a primary will do, too, where there are several addresses.
 	Once bool
 	// Name is shown to the primary's operator: host name and data file.
 	Name string

@@ -381,7 +381,7 @@ func (s *session) options() secondary.Options {
 		opt.MissingBlobs = s.c.healer.cameWithout(s.st)
 	}
 	opt.SeedCopy, opt.ApplyDelay = s.cfg.SeedCopy, s.cfg.ApplyDelay > 0
-	opt.AnyNode, opt.Once = s.cfg.seedEnds, s.cfg.seedEnds
+	opt.Once = s.cfg.seedEnds
 	for _, e := range s.cfg.SeedFrom {
 		opt.SeedFrom = append(opt.SeedFrom, e.String())
 	}
