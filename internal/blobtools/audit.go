@@ -33,12 +33,13 @@ type AuditOptions struct {
 type audit struct {
 	opt   AuditOptions
 	rec   *Records
-	seen  bitset   // what has a file
-	dark  []string // folders that cannot be read
+	seen  bitset // what has a file
 	sum   Summary
 	owner int64 // of the directory; -1: the disk does not say
 	root  string
-	later []laterFile
+
+	unreadable vfs.Folders
+	later      []laterFile
 }
 
 type laterFile struct {
@@ -82,7 +83,7 @@ func (a *audit) run(ctx context.Context) error {
 		},
 		Other: a.other,
 		Unreadable: func(dir string, err error) error {
-			a.dark = append(a.dark, dir+string(filepath.Separator))
+			a.unreadable.Add(dir)
 			return a.found(&Finding{Severity: Damage, Kind: Unreadable, Path: dir,
 				Text: err.Error() + ": which blobs are in it is not known"})
 		},

@@ -3,7 +3,6 @@ package blobtools_test
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
@@ -15,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/internal/blobtools"
 	"github.com/zrsd/zrsd/internal/mount"
 	"github.com/zrsd/zrsd/internal/vfs"
+	"github.com/zrsd/zrsd/internal/vfs/simdisk"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -168,26 +168,6 @@ func TestTheTransactionOfAFileIsFound(t *testing.T) {
 	}
 }
 
-// A darkDisk does not let one folder be read.
-type darkDisk struct {
-	vfs.FS
-	dir string
-}
-
-func (d *darkDisk) ReadDir(dir string) ([]fs.DirEntry, error) {
-	if dir == d.dir {
-		return nil, &fs.PathError{Op: "open", Path: dir, Err: fs.ErrPermission}
-	}
-	return d.FS.ReadDir(dir)
-}
-
-func (d *darkDisk) Stat(path string) (fs.FileInfo, error) {
-	if filepath.Dir(path) == d.dir {
-		return nil, &fs.PathError{Op: "stat", Path: path, Err: fs.ErrPermission}
-	}
-	return d.FS.Stat(path)
-}
-
 // A folder that cannot be read is named, and its blobs are not called missing. What is missing elsewhere comes back.
 func TestAFolderThatCannotBeReadHoldsNothingElseUp(t *testing.T) {
 	s := newSite(t, blobstore.Bushy)
@@ -195,14 +175,14 @@ func TestAFolderThatCannotBeReadHoldsNothingElseUp(t *testing.T) {
 	cache := t.TempDir()
 	s.write(cachePath(cache, 3, tid), s.blob(3, tid), 0o444)
 	must(t, os.Remove(s.path(3, tid)))
-	disk := &darkDisk{vfs.OS{}, filepath.Dir(s.path(2, tid))}
+	disk := &simdisk.Unreadable{FS: vfs.OS{}, Dir: filepath.Dir(s.path(2, tid))}
 	blobs, err := blobstore.Open(s.dir, blobstore.Options{FS: disk, ReadOnly: true})
 	must(t, err)
 	var list []blobtools.Finding
 	_, err = blobtools.Audit(t.Context(), blobtools.AuditOptions{FS: disk, Path: s.data, Blobs: blobs,
 		Report: func(f *blobtools.Finding) error { list = append(list, *f); return nil }})
 	must(t, err)
-	if len(list) != 2 || list[0].Path != disk.dir || list[0].Kind != blobtools.Unreadable ||
+	if len(list) != 2 || list[0].Path != disk.Dir || list[0].Kind != blobtools.Unreadable ||
 		list[1].Kind != blobtools.Missing || *list[1].Oid != 3 {
 		t.Errorf("found %+v", list)
 	}

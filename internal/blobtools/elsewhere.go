@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/zrsd/zrsd/zodb"
@@ -41,15 +39,10 @@ func (b bitset) set(i int)         { b[i/64] |= 1 << (i % 64) }
 func (b bitset) has(i int) bool    { return b != nil && b[i/64]&(1<<(i%64)) != 0 }
 func (a *audit) isHere(i int) bool { return a.seen.has(i) || a.cameMeanwhile(i) }
 
-// inTheDark reports whether the file belongs into a folder that cannot be read, which is a finding of its own.
-func (a *audit) inTheDark(i int) bool {
+// isUnreadable reports whether the file belongs into a folder that cannot be read, which is a finding of its own.
+func (a *audit) isUnreadable(i int) bool {
 	r := &a.rec.Blobs[i]
-	return within(a.opt.Blobs.BlobPath(r.Oid, r.Tid), a.dark)
-}
-
-// within reports whether a path is below one of some folders, which end with a slash.
-func within(path string, folders []string) bool {
-	return slices.ContainsFunc(folders, func(dir string) bool { return strings.HasPrefix(path, dir) })
+	return a.unreadable.Contain(a.opt.Blobs.BlobPath(r.Oid, r.Tid))
 }
 
 // cameMeanwhile reports whether a heal, a recovery or a fetch has just brought a file.
@@ -74,7 +67,7 @@ func (a *audit) missing(ctx context.Context) error {
 		return err
 	}
 	for i := range a.rec.Blobs {
-		if a.isHere(i) || a.inTheDark(i) {
+		if a.isHere(i) || a.isUnreadable(i) {
 			continue
 		}
 		if err := m.report(ctx, i); err != nil {

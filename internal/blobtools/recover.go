@@ -9,7 +9,6 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"path/filepath"
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/hashchain"
@@ -113,7 +112,8 @@ type recovery struct {
 	rec   *Records
 	sum   RecoverSummary
 	found map[int][]candidate // by the place in rec.Blobs
-	dark  []string            // folders of the blob directory that cannot be read
+
+	unreadable vfs.Folders // of the blob directory
 
 	remotes map[string]*hashchain.Remote // nil: the node does not answer
 	waiting []*Recovered                 // that only other nodes may have
@@ -175,7 +175,7 @@ func (r *recovery) missing(ctx context.Context) (list []int, err error) {
 			return context.Cause(ctx)
 		},
 		Unreadable: func(dir string, err error) error {
-			r.dark = append(r.dark, dir+string(filepath.Separator))
+			r.unreadable.Add(dir)
 			r.opt.Warn(fmt.Errorf("which blobs are in a folder is not known: %w", err))
 			return nil
 		},
@@ -213,7 +213,7 @@ func (r *recovery) one(ctx context.Context, i int) error {
 	}
 	item := &Recovered{Result: NotFound, Oid: rev.Oid, Tid: rev.Tid, Txn: shown(meta),
 		Path: r.opt.Blobs.BlobPath(rev.Oid, rev.Tid), Why: "no source has a file of it"}
-	if within(item.Path, r.dark) {
+	if r.unreadable.Contain(item.Path) {
 		item.Result, item.Why = CannotSay, "the folder cannot be read in which it belongs: nobody knows what is there"
 		return r.settle(item)
 	}

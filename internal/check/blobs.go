@@ -5,9 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"path/filepath"
 	"slices"
-	"strings"
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/zodb"
@@ -67,7 +65,7 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 	for i := range c.blobs {
 		b := &c.blobs[i]
 		switch {
-		case b.found || c.inTheDark(b):
+		case b.found || c.isUnreadable(b):
 		case c.opt.Partial:
 			c.sum.BlobsEvicted++
 		default:
@@ -80,18 +78,14 @@ func (c *checker) checkBlobs(ctx context.Context) error {
 
 // blobFolder reports a folder that cannot be read. It is one finding, whatever is in it.
 func (c *checker) blobFolder(folder BlobFile) {
-	c.dark = append(c.dark, folder.Path+string(filepath.Separator))
+	c.unreadable.Add(folder.Path)
 	c.report(Finding{Damage, KindBlobFolder, nil, nil, nil, fmt.Sprintf("which blobs are in a folder is not known, "+
 		"for it cannot be read: %v: give it to the user of the server, or look at the disk", folder.Unreadable)})
 }
 
-// inTheDark reports whether a blob belongs into a folder that cannot be read.
-func (c *checker) inTheDark(b *blobRevision) bool {
-	if len(c.dark) == 0 || c.opt.BlobPath == nil {
-		return false
-	}
-	path := c.opt.BlobPath(b.oid, b.tid)
-	return slices.ContainsFunc(c.dark, func(dir string) bool { return strings.HasPrefix(path, dir) })
+// isUnreadable reports whether a blob belongs into a folder that cannot be read.
+func (c *checker) isUnreadable(b *blobRevision) bool {
+	return len(c.unreadable) > 0 && c.opt.BlobPath != nil && c.unreadable.Contain(c.opt.BlobPath(b.oid, b.tid))
 }
 
 func (c *checker) blobFile(file BlobFile) {

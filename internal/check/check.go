@@ -97,10 +97,11 @@ type checker struct {
 	now   *filestorage.Offsets // of what has been walked over
 	saved savedIndex
 	blobs []blobRevision // in file order
-	dark  []string       // folders of the blob directory that cannot be read
 	last  zodb.Tid       // of the transaction walked over last
 	gap   bool           // something was skipped: what is known of the file is not all that is in it
 	sum   Summary
+
+	unreadable vfs.Folders // of the blob directory
 
 	highest zodb.Tid // of all transactions
 	future  zodb.Tid // what is above has not been yet

@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -369,26 +368,13 @@ func TestAPassThatDoesNotComeToTheBlobsKeepsTheirDigests(t *testing.T) {
 	}
 }
 
-// A darkDisk does not let one folder be read.
-type darkDisk struct {
-	vfs.FS
-	dir string
-}
-
-func (d *darkDisk) ReadDir(dir string) ([]fs.DirEntry, error) {
-	if dir == d.dir {
-		return nil, &fs.PathError{Op: "open", Path: dir, Err: fs.ErrPermission}
-	}
-	return d.FS.ReadDir(dir)
-}
-
 // A folder of blobs that cannot be read is damage. It keeps nothing else from being verified, its blobs are not called
 // missing, and what is noted of them stays.
 func TestAFolderOfBlobsThatCannotBeReadIsOneFinding(t *testing.T) {
-	disk := &darkDisk{FS: simdisk.New()}
+	disk := &simdisk.Unreadable{FS: simdisk.New()}
 	s := newBlobSite(t, disk, "", 5)
 	sound(t, runPass(t, s.options()))
-	disk.dir = filepath.Dir(s.file(3))
+	disk.Dir = filepath.Dir(s.file(3))
 	if err := disk.Chmod(s.file(4), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -405,7 +391,7 @@ func TestAFolderOfBlobsThatCannotBeReadIsOneFinding(t *testing.T) {
 		}
 	}
 	s.flip(s.file(4), 500, 3)
-	disk.dir = ""
+	disk.Dir = ""
 	if err := disk.Chmod(s.file(3), 0o600); err != nil {
 		t.Fatal(err)
 	}
