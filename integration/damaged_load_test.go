@@ -2,6 +2,7 @@ package integration
 
 import (
 	"errors"
+	"iter"
 	"os"
 	"path/filepath"
 	"testing"
@@ -181,25 +182,37 @@ func contents(t *testing.T, dir string) map[string]bool {
 	return all
 }
 
-// currentRecords are where the newest revisions of objects are.
-func currentRecords(t *testing.T, path string) (places []int64) {
+// eachRecord yields the records of a data file, from front to back.
+func eachRecord(t *testing.T, path string) iter.Seq[*filestorage.RawRecord] {
 	t.Helper()
-	in, err := filestorage.Inspect(nil, path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
-	newest := map[uint64]int64{}
-	for _, err := range in.Transactions() {
+	return func(yield func(*filestorage.RawRecord) bool) {
+		in, err := filestorage.Inspect(nil, path)
 		if err != nil {
 			t.Fatal(err)
 		}
-		for rec, err := range in.Records() {
+		defer in.Close()
+		for _, err := range in.Transactions() {
 			if err != nil {
 				t.Fatal(err)
 			}
-			newest[uint64(rec.Oid)] = rec.Pos
+			for rec, err := range in.Records() {
+				if err != nil {
+					t.Fatal(err)
+				}
+				if !yield(rec) {
+					return
+				}
+			}
 		}
+	}
+}
+
+// currentRecords are where the newest revisions of objects are.
+func currentRecords(t *testing.T, path string) (places []int64) {
+	t.Helper()
+	newest := map[uint64]int64{}
+	for rec := range eachRecord(t, path) {
+		newest[uint64(rec.Oid)] = rec.Pos
 	}
 	for _, at := range newest {
 		places = append(places, at)

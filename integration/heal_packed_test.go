@@ -9,7 +9,6 @@ import (
 	"slices"
 	"testing"
 
-	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
 	"github.com/zrsd/zrsd/internal/daemon"
 	"github.com/zrsd/zrsd/zodb"
@@ -24,23 +23,10 @@ type storedRevision struct {
 // dataOf are where the data of each record of a data file are.
 func dataOf(t *testing.T, path string) map[storedRevision]int64 {
 	t.Helper()
-	in, err := filestorage.Inspect(nil, path)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer in.Close()
 	places := map[storedRevision]int64{}
-	for _, err := range in.Transactions() {
-		if err != nil {
-			t.Fatal(err)
-		}
-		for rec, err := range in.Records() {
-			if err != nil {
-				t.Fatal(err)
-			}
-			if rec.Size > 0 {
-				places[storedRevision{rec.Oid, rec.Tid}] = rec.Pos + 42
-			}
+	for rec := range eachRecord(t, path) {
+		if rec.Size > 0 {
+			places[storedRevision{rec.Oid, rec.Tid}] = rec.Pos + 42
 		}
 	}
 	return places
