@@ -172,7 +172,7 @@ func (opt *healOptions) files(ctx context.Context, out, terminal io.Writer) erro
 	}}
 	remote, err := peer.Ask(ctx)
 	if err != nil {
-		return unreachable(fmt.Errorf("ask %s: %w", opt.from, err))
+		return notReached(fmt.Errorf("ask %s: %w", opt.from, err), "--replicate-to")
 	}
 	_ = remote.Close() // it was only tried
 	f := &healedFiles{opt: opt, peer: peer, log: hclog.NewNullLogger(), bar: newProgress(terminal, "verifying")}

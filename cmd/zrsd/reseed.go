@@ -128,7 +128,7 @@ func (opt *reseedOptions) safe(ctx context.Context, addr endpoint.Endpoint, id *
 	case opt.force:
 		return nil
 	case err != nil:
-		return unreachable(fmt.Errorf("asking the primary at %v: %w", addr, err))
+		return notReached(fmt.Errorf("asking the primary at %v: %w", addr, err), "--replicate-to")
 	}
 	err = reseed.Vouches(id, status)
 	if err == nil && id.Role == state.RolePrimary && id.Own() && status.Begun() <= id.Epoch().Number {
