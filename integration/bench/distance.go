@@ -52,7 +52,7 @@ func (b *bench) over(ctx context.Context, s *source, delay time.Duration) (took 
 	if took, peak, err = b.follow(ctx, s, dir, line.addr); err != nil {
 		return 0, 0, err
 	}
-	return took, peak, os.RemoveAll(dir)
+	return took, peak, discard(dir)
 }
 
 // seedAfar compares a seed over round trips of 50 and 200 ms with one through the same delay line without a delay.

@@ -15,16 +15,17 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// filesCopy sends all files below the folder over a loopback connection into files of the same names, with one sync of
-// the file system at the end: what a copy of many files takes at least.
-func filesCopy(ctx context.Context, dir, target string) (time.Duration, error) {
-	if err := os.Mkdir(target, 0o777); err != nil {
+// filesCopy sends all files below the folder over a loopback connection into files of the same names below another one,
+// with one sync of the file system at the end: what a copy of many files takes at least.
+func filesCopy(ctx context.Context, dir, parent string) (time.Duration, error) {
+	target, err := os.MkdirTemp(parent, "")
+	if err != nil {
 		return 0, err
 	}
 	took, err := overLoopback(ctx,
 		func(conn net.Conn) error { return sendFiles(conn, dir) },
 		func(conn net.Conn) error { return errors.Join(receiveFiles(conn, target), syncFileSystem(target)) })
-	return took, errors.Join(err, os.RemoveAll(target))
+	return took, errors.Join(err, discard(target))
 }
 
 func sendFiles(conn net.Conn, dir string) error {

@@ -93,7 +93,7 @@ func (b *bench) prepare(ctx context.Context) (err error) {
 	return b.report.machine(b.dir, b.scale, b.runs)
 }
 
-// A section measures figures that belong together. It cleans up the folder that it is given.
+// A section measures figures that belong together. What it leaves in its folder is discarded.
 type section struct {
 	name    string
 	measure func(b *bench, ctx context.Context, dir string) error
@@ -142,7 +142,7 @@ func (b *bench) measure(ctx context.Context, only *regexp.Regexp) error {
 		if err != nil {
 			return err
 		}
-		if err := errors.Join(s.measure(b, ctx, dir), os.RemoveAll(dir)); err != nil {
+		if err := errors.Join(s.measure(b, ctx, dir), discard(dir)); err != nil {
 			return fmt.Errorf("%s: %w", s.name, err)
 		}
 	}

@@ -178,5 +178,5 @@ func (b *bench) catchUp(ctx context.Context, s *source, flags ...string) (c catc
 		return c, err
 	}
 	c.seeds = st.Totals.CatchUps.Seed
-	return c, os.RemoveAll(dir)
+	return c, discard(dir)
 }

@@ -28,7 +28,7 @@ func (b *bench) seed(ctx context.Context, dir string) error {
 		{"blobs of 1 KB to 4 MB", b.thirdSet(), 0.7},
 		{"blobs of 50 to 70 MB", b.largeBlobs(), 0.9},
 	} {
-		if err := b.seedOf(ctx, filepath.Join(dir, "set"), set.name, set.of, set.goal); err != nil {
+		if err := b.seedOf(ctx, filepath.Join(dir, set.name), set.name, set.of, set.goal); err != nil {
 			return fmt.Errorf("%s: %w", set.name, err)
 		}
 	}
@@ -54,7 +54,7 @@ func (b *bench) seedOf(ctx context.Context, dir, name string, set workload.Set, 
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	defer func() { err = errors.Join(err, discard(dir)) }()
 	from := filepath.Join(dir, "from")
 	if err := os.Mkdir(from, 0o777); err != nil {
 		return err
@@ -94,7 +94,7 @@ func (b *bench) copyOnce(ctx context.Context, s *source, all string, c *copies) 
 	if s.blobs == "" {
 		took, err = tcpCopy(ctx, all)
 	} else {
-		took, err = filesCopy(ctx, s.dir, all+".files")
+		took, err = filesCopy(ctx, s.dir, b.dir)
 	}
 	if err != nil {
 		return err
