@@ -3,6 +3,7 @@
 GO           ?= go
 BIN          := $(CURDIR)/bin
 PKG          := ./...
+TAGS         := $(shell cat packaging/tags)
 FUZZTIME     ?= 30s
 BENCHFLAGS   ?=
 VERSION      ?= $(shell git describe --tags --exact-match 2>/dev/null)
@@ -22,7 +23,7 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 build: ## bin/zrsd, static
-	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -o $(BIN)/zrsd ./cmd/zrsd
+	CGO_ENABLED=0 $(GO) build -trimpath -buildvcs=auto -tags $(TAGS) -o $(BIN)/zrsd ./cmd/zrsd
 
 demo: ## a ZEO client that writes, a primary, two secondaries, a kill -9, and the proof that all agree
 	@sh integration/venv.sh zodb

@@ -9,6 +9,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -17,10 +18,13 @@ import (
 //go:embed page
 var pageFiles embed.FS
 
-var pageTemplate = template.Must(template.New("page.html").Funcs(template.FuncMap{
-	"rfc":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
-	"clock": func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
-}).ParseFS(pageFiles, "page/page.html"))
+// pageTemplate is parsed by the first request: most commands have no page.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("page.html").Funcs(template.FuncMap{
+		"rfc":   func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+		"clock": func(t time.Time) string { return t.UTC().Format("15:04:05 UTC") },
+	}).ParseFS(pageFiles, "page/page.html"))
+})
 
 // pagePolicy lets the page load its own style, script and icon, and nothing else.
 const pagePolicy = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; " +
@@ -90,7 +94,7 @@ func (p *page) serve(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), pagePatience)
 	defer cancel()
 	var body bytes.Buffer
-	if err := pageTemplate.Execute(&body, p.view(ctx, firstOf(one), p.storageOf(r))); err != nil {
+	if err := pageTemplate().Execute(&body, p.view(ctx, firstOf(one), p.storageOf(r))); err != nil {
 		writeText(w, http.StatusInternalServerError, fmt.Sprintf("the page cannot be made: %v", err))
 		return
 	}

@@ -6,8 +6,10 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/zrsd/zrsd/internal/admin"
@@ -80,11 +82,15 @@ func (p *Process) Await(ctx context.Context, what string, cond func(*admin.Statu
 	return st, nil
 }
 
-// Build compiles zrsd from the module in the folder root into dir and returns the path of the binary. Extra flags go to
-// go build.
+// Build compiles zrsd from the module in the folder root into dir, with the build tags of releases, and returns the path
+// of the binary. Extra flags go to go build.
 func Build(ctx context.Context, root, dir string, flags ...string) (string, error) {
 	binary := filepath.Join(dir, "zrsd")
-	args := append([]string{"build", "-o", binary}, flags...)
+	tags, err := os.ReadFile(filepath.Join(root, "packaging", "tags"))
+	if err != nil {
+		return "", fmt.Errorf("reading the build tags: %w", err)
+	}
+	args := append([]string{"build", "-tags", strings.TrimSpace(string(tags)), "-o", binary}, flags...)
 	cmd := exec.CommandContext(ctx, "go", append(args, "./cmd/zrsd")...) //nolint:gosec // flags of go build
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {

@@ -5,21 +5,25 @@ import (
 	"fmt"
 	"html/template"
 	"io"
+	"sync"
 	"time"
 )
 
 //go:embed report.html
 var page string
 
-var pageTemplate = template.Must(template.New("report").Funcs(template.FuncMap{
-	"seconds": seconds, "timeline": timelineOf, "time": func(ns int64) string {
-		return time.Duration(ns).Round(time.Millisecond).String()
-	},
-}).Parse(page))
+// pageTemplate is parsed by the first report: most commands make none.
+var pageTemplate = sync.OnceValue(func() *template.Template {
+	return template.Must(template.New("report").Funcs(template.FuncMap{
+		"seconds": seconds, "timeline": timelineOf, "time": func(ns int64) string {
+			return time.Duration(ns).Round(time.Millisecond).String()
+		},
+	}).Parse(page))
+})
 
 // WriteHTML writes the report as a page that needs nothing else.
 func (r *Report) WriteHTML(w io.Writer) error {
-	if err := pageTemplate.Execute(w, r); err != nil {
+	if err := pageTemplate().Execute(w, r); err != nil {
 		return fmt.Errorf("writing the report: %w", err)
 	}
 	return nil

@@ -250,8 +250,14 @@ func TestAddressesOfKafka(t *testing.T) {
 	if err != nil || a.topic != "a.b_c-d" || a.hosts() != "h1:1, [::1]:2" {
 		t.Errorf("%v, %v", a, err)
 	}
+	longTopic := strings.Repeat("a", 200)
+	if _, err := parseKafka("kafka://h:1/" + longTopic); err != nil {
+		t.Error(err)
+	}
 	for address, want := range map[string]string{
 		"kafka://h:1":                    "topic",
+		"kafka://h:1/a%20b":              "topic",
+		"kafka://h:1/" + longTopic + "a": "topic",
 		"kafka://h/topic":                "broker",
 		"kafka://:1/topic":               "broker",
 		"kafka://h:1,/topic":             "broker",

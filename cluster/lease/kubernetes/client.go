@@ -62,12 +62,14 @@ const (
 // forgetAfter is how long a member that is gone stays in Kubernetes: a node that is begun anew has another id.
 const forgetAfter = time.Hour
 
-var dnsLabel = regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+var dnsLabel = sync.OnceValue(func() *regexp.Regexp {
+	return regexp.MustCompile(`^[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?$`)
+})
 
 // Open returns a client. It connects when it is used.
 func Open(opt Options) (*Client, error) {
 	for what, name := range map[string]string{"namespace": opt.Namespace, "name of the lease": opt.Name} {
-		if !dnsLabel.MatchString(name) {
+		if !dnsLabel().MatchString(name) {
 			return nil, fmt.Errorf("use the leases of Kubernetes: %q is no %s: it has up to 63 letters a to z, digits "+
 				"and -", name, what)
 		}
