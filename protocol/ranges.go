@@ -112,7 +112,7 @@ func (e *RangeError) Error() string {
 // A RangeStream is a stream of kind StreamRanges after its header. One goroutine may write to it while another one
 // reads from it. The caller closes the stream.
 type RangeStream struct {
-	conn net.Conn
+	conn *patientConn
 	r    *bufio.Reader
 	w    *bufio.Writer
 	buf  []byte    // of the reader
@@ -122,8 +122,9 @@ type RangeStream struct {
 
 // NewRangeStream returns a RangeStream on conn.
 func NewRangeStream(conn net.Conn) *RangeStream {
+	c := &patientConn{Conn: conn}
 	return &RangeStream{
-		conn: conn, r: bufio.NewReaderSize(conn, 16<<10), w: bufio.NewWriterSize(conn, 16<<10),
+		conn: c, r: bufio.NewReaderSize(c, 16<<10), w: bufio.NewWriterSize(c, 16<<10),
 		hash: newRangeHash(DigestSHA),
 	}
 }
@@ -431,6 +432,34 @@ func (s *RangeStream) next() (kind string, body []byte, err error) {
 
 // Deadlines bound the next reads and writes. A write that comes too late closes the session.
 func (s *RangeStream) Deadlines(end time.Time) error { return s.conn.SetDeadline(end) }
+
+// Patience bounds the time for which nothing comes, or nothing that is written is taken, in the place of Deadlines: an
+// answer that comes slowly is waited for.
+func (s *RangeStream) Patience(d time.Duration) { s.conn.patience = d }
+
+// A patientConn sets its deadlines anew for each read and write, where it has patience.
+type patientConn struct {
+	net.Conn
+	patience time.Duration
+}
+
+func (c *patientConn) Read(b []byte) (int, error) {
+	if c.patience > 0 {
+		if err := c.SetReadDeadline(time.Now().Add(c.patience)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Read(b)
+}
+
+func (c *patientConn) Write(b []byte) (int, error) {
+	if c.patience > 0 {
+		if err := c.SetWriteDeadline(time.Now().Add(c.patience)); err != nil {
+			return 0, err
+		}
+	}
+	return c.Conn.Write(b)
+}
 
 // Close closes the stream and wakes who reads from it or writes to it.
 func (s *RangeStream) Close() error { return s.conn.Close() }

@@ -76,9 +76,14 @@ func asked(what string, addr endpoint.Endpoint, err error) error {
 	}
 	err = fmt.Errorf("%s of %v: %w", what, addr, err)
 	var refusal *admin.Refusal
+	var silent *admin.SilentError
 	switch {
+	case errors.Is(err, context.Canceled):
+		return coded(exitForced, err)
 	case errors.Is(err, admin.ErrCut), errors.Is(err, admin.ErrUnknownOutcome):
 		return coded(exitFailed, err)
+	case errors.As(err, &silent):
+		return coded(exitUnreachable, err) // which says what may be the matter
 	case !errors.As(err, &refusal):
 		return unreachable(err)
 	}

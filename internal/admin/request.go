@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"sync"
 
 	"github.com/zrsd/zrsd/internal/service"
 )
@@ -29,7 +30,7 @@ var ErrCut = errors.New("the connection ended before the work did: see the serve
 type Dialer = func(context.Context) (net.Conn, error)
 
 // AskClients gets the document at /clients, as it came and decoded. The error is that of dial, ErrNoAnswer, a *Refusal,
-// or the cause of ctx; so it is for all requests.
+// a *SilentError, or the cause of ctx; so it is for all requests.
 func AskClients(ctx context.Context, dial Dialer, storage string) (raw []byte, doc *ClientsDocument, err error) {
 	doc = new(ClientsDocument)
 	raw, err = document(ctx, dial, "/clients", url.Values{"storage": {storage}}, doc)
@@ -133,9 +134,17 @@ func ask(ctx context.Context, dial Dialer, method, path string, values url.Value
 // send is ask for who reads other answers than those with status 200, too.
 func send(ctx context.Context, dial Dialer, method, path string, values url.Values,
 	read func(*http.Response) error) (err error) {
+	caller := ctx
+	ctx, giveUp := context.WithCancelCause(ctx)
+	defer giveUp(nil)
 	defer func() {
-		if err != nil && ctx.Err() != nil {
-			err = context.Cause(ctx)
+		var silent *SilentError
+		switch {
+		case err == nil:
+		case caller.Err() != nil:
+			err = context.Cause(caller)
+		case errors.As(context.Cause(ctx), &silent):
+			err = silent
 		}
 	}()
 	if values.Get("storage") == "" {
@@ -148,12 +157,19 @@ func send(ctx context.Context, dial Dialer, method, path string, values url.Valu
 	if method != http.MethodGet {
 		req.Header.Set(commandHeader, path[1:])
 	}
-	conn, err := dial(ctx)
+	conn, err := connect(ctx, dial)
 	if err != nil {
 		return err
 	}
 	defer hangUp(ctx, conn)()
-	resp, err := exchange(conn, req)
+	answers := newHeardConn(conn)
+	var watching sync.WaitGroup
+	watching.Go(func() { answers.watch(ctx, dial, giveUp) })
+	defer func() {
+		giveUp(nil)
+		watching.Wait()
+	}()
+	resp, err := exchange(answers, req)
 	if err != nil {
 		return notAdmin(ErrNoAnswer, err)
 	}

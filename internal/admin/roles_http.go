@@ -147,6 +147,16 @@ func listed(c *Change) *Change {
 var ErrUnknownOutcome = errors.New("the connection ended before the answer, so the result is not known: ask the " +
 	"nodes with zrsd status")
 
+// An unknownError is ErrUnknownOutcome where no connection has ended.
+type unknownError struct{ silent *SilentError }
+
+func (e *unknownError) Error() string {
+	return e.silent.Error() + ": the result is not known, ask the nodes with zrsd status"
+}
+
+// Unwrap returns both.
+func (e *unknownError) Unwrap() []error { return []error{ErrUnknownOutcome, e.silent} }
+
 // A ChangeOptions are what all changes have in common.
 type ChangeOptions struct {
 	Storage string
@@ -212,7 +222,11 @@ func askChange(ctx context.Context, dial Dialer, command string, values url.Valu
 		}
 		return nil
 	})
-	if err == nil && result == nil {
+	var silent *SilentError
+	switch {
+	case errors.As(err, &silent) && silent.Sent:
+		err = &unknownError{silent}
+	case err == nil && result == nil:
 		err = ErrUnknownOutcome
 	}
 	return result, err

@@ -5,7 +5,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -58,7 +57,7 @@ type Dir struct {
 	bytes   int64
 	since   int64 // bytes that have come since the evictor looked
 	flights map[revision]*flight
-	failed  map[string]time.Time // when a source could not be asked
+	failed  map[string]failure // of sources, when they were asked last
 
 	counts counters
 }
@@ -92,7 +91,7 @@ func New(life context.Context, opt Options) *Dir {
 	}
 	d := &Dir{
 		Store: opt.Store, opt: opt, life: life, turns: make(chan struct{}, opt.AtOnce), look: make(chan struct{}, 1),
-		known: map[revision]*list.Element{}, flights: map[revision]*flight{}, failed: map[string]time.Time{},
+		known: map[revision]*list.Element{}, flights: map[revision]*flight{}, failed: map[string]failure{},
 	}
 	opt.Store.KeepParts(true)
 	opt.Store.Published = d.published
@@ -175,62 +174,6 @@ type AwayError struct {
 func (e *AwayError) Error() string {
 	return fmt.Sprintf("the blob of oid %v tid %v is not in the blob cache and cannot be fetched now: %v", e.Oid, e.Tid,
 		errors.Join(e.Errors...))
-}
-
-// ask asks one source after the other, until one has the blob.
-func (d *Dir) ask(ctx context.Context, r revision, do func(Source) error) error {
-	gone := &zodb.POSKeyError{Oid: r.oid, Tid: r.tid, Blob: true}
-	if d.opt.Expect != nil && !d.opt.Expect(r.oid, r.tid) {
-		return gone
-	}
-	var failed []error
-	asked := d.sources()
-	for _, s := range asked {
-		err := do(s)
-		missing := (*zodb.POSKeyError)(nil)
-		switch {
-		case err == nil:
-			return nil
-		case ctx.Err() != nil:
-			return context.Cause(ctx)
-		case errors.As(err, &missing) && s.Keeps():
-			continue
-		case errors.As(err, &missing):
-			err = errors.New("it does not have the blob now")
-		default:
-			d.note(s)
-		}
-		failed = append(failed, fmt.Errorf("%v: %w", s, err))
-	}
-	if len(failed) == 0 && len(asked) > 0 {
-		return gone
-	}
-	return &AwayError{r.oid, r.tid, failed}
-}
-
-// failedFor is how long a source is asked after the others that could not be asked.
-const failedFor = 10 * time.Second
-
-// sources are the sources, those last that have just failed: who needs a blob that another one has does not wait for
-// them.
-func (d *Dir) sources() []Source {
-	list := slices.Clone(d.opt.Sources())
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	failing := func(s Source) int {
-		if time.Since(d.failed[s.String()]) < failedFor {
-			return 1
-		}
-		return 0
-	}
-	slices.SortStableFunc(list, func(a, b Source) int { return failing(a) - failing(b) })
-	return list
-}
-
-func (d *Dir) note(s Source) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	d.failed[s.String()] = time.Now()
 }
 
 func (d *Dir) used(r revision) {

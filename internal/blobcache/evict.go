@@ -124,8 +124,12 @@ func (d *Dir) evictKept(ctx context.Context, e entry) {
 func (d *Dir) elsewhere(ctx context.Context, e entry) bool {
 	ctx, cancel := context.WithTimeout(ctx, askFor)
 	defer cancel()
-	for _, s := range d.opt.Sources() {
+	for _, s := range d.sources() {
+		if d.unlessSilent(s) != nil {
+			continue
+		}
 		size, err := s.Size(ctx, e.oid, e.tid)
+		d.note(ctx, s, err)
 		if err == nil && size == e.size && s.Keeps() { // a node says that when it is asked
 			return true
 		}

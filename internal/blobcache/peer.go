@@ -17,7 +17,7 @@ import (
 const (
 	peerRange    = 1 << 20          // bytes of a blob that are asked for at a time
 	peerAhead    = 8                // ranges that are asked for before they have come
-	peerPatience = 30 * time.Second // for one answer
+	peerPatience = 10 * time.Second // for a connection, and for the next bytes of an answer; ZEO clients wait for 30 s
 	peerIdle     = 10 * time.Second // after which a connection is closed: the node keeps its present data file for it
 	peerLines    = 4                // idle connections
 )
@@ -81,6 +81,9 @@ func (p *Peer) with(ctx context.Context, tid zodb.Tid, do func(*protocol.RangeSt
 	missing := (*zodb.POSKeyError)(nil)
 	if !stop() || err != nil && !errors.As(err, &missing) {
 		l.close()
+		if isSilence(err) && ctx.Err() == nil {
+			err = fmt.Errorf("%w (%w)", errSilent, err)
+		}
 		return err
 	}
 	p.giveBack(l)
@@ -103,8 +106,29 @@ func (p *Peer) take(ctx context.Context, tid zodb.Tid) (*line, error) {
 }
 
 func (p *Peer) connect(ctx context.Context) (*line, error) {
-	ctx, cancel := context.WithTimeout(ctx, peerPatience)
+	limited, cancel := context.WithTimeout(ctx, peerPatience)
 	defer cancel()
+	l, err := p.ready(limited)
+	if err != nil && limited.Err() != nil && ctx.Err() == nil {
+		err = errSilent
+	}
+	return l, err
+}
+
+// errSilent says that a node does not answer.
+var errSilent error = silentError{}
+
+type silentError struct{}
+
+func (silentError) Error() string {
+	return fmt.Sprintf("it answers nothing for %v: the process there hangs or is stopped, or its machine is gone",
+		peerPatience)
+}
+
+// Timeout is net.Error's.
+func (silentError) Timeout() bool { return true }
+
+func (p *Peer) ready(ctx context.Context) (*line, error) {
 	remote, err := p.dial(ctx)
 	if err != nil {
 		return nil, err
@@ -130,6 +154,7 @@ func (p *Peer) open(ctx context.Context, remote *hashchain.Remote) (*line, error
 	if head.Code != 0 {
 		return nil, errors.Join(fmt.Errorf("it does not give its files: %.300q", head.Text), stream.Close())
 	}
+	stream.Patience(peerPatience)
 	p.keeps.Store(!head.BlobCache)
 	return &line{remote: remote, stream: stream, last: head.Last}, nil
 }
@@ -200,18 +225,15 @@ func (t *transfer) ask(at, length int64, bare bool) error {
 	return errors.Join(t.s.Request(r), t.s.Flush())
 }
 
-func (t *transfer) next() (*protocol.BlobRequest, error) {
+func (t *transfer) next() *protocol.BlobRequest {
 	r := t.asked[0]
 	t.asked = t.asked[1:]
-	return r, t.s.Deadlines(time.Now().Add(peerPatience))
+	return r
 }
 
 // receive takes the answer to the oldest question.
 func (t *transfer) receive() (size int64, data []byte, err error) {
-	r, err := t.next()
-	if err != nil {
-		return 0, nil, err
-	}
+	r := t.next()
 	size, data, err = t.s.ReceiveBlob(r, t.buf[:0])
 	if err == nil && size == protocol.NoBlob {
 		err = &zodb.POSKeyError{Oid: t.oid, Tid: t.tid, Blob: true}
@@ -224,9 +246,6 @@ func (t *transfer) receive() (size int64, data []byte, err error) {
 func (t *transfer) run() (size int64, err error) {
 	kept, err := t.into.Size()
 	if err != nil {
-		return 0, err
-	}
-	if err := t.s.Deadlines(time.Now().Add(peerPatience)); err != nil {
 		return 0, err
 	}
 	if err := t.ask(0, peerRange, false); err != nil {
@@ -272,10 +291,7 @@ func (t *transfer) one(size int64) error {
 }
 
 func (t *transfer) compare(size int64) error {
-	r, err := t.next()
-	if err != nil {
-		return err
-	}
+	r := t.next()
 	if int64(cap(t.have)) < r.Length {
 		t.have = make([]byte, r.Length)
 	}

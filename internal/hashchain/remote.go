@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"time"
 
 	"github.com/hashicorp/yamux"
 
@@ -37,7 +38,33 @@ func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), sec
 	return r, nil
 }
 
+// connectWithin bounds the time for a connection on which a node can be asked. What it says until then costs a node
+// nothing, so one that does not say it in this time does nothing else either.
+const connectWithin = 10 * time.Second
+
+// A silentError says that a node took no connection, or took one and did not greet.
+type silentError struct{}
+
+func (silentError) Error() string {
+	return fmt.Sprintf("no answer within %v: its machine does not answer, or the process there hangs or is stopped",
+		connectWithin)
+}
+
+// Timeout is net.Error's.
+func (silentError) Timeout() bool { return true }
+
 func (r *Remote) connect(ctx context.Context) error {
+	limited, cancel := context.WithTimeoutCause(ctx, connectWithin, silentError{})
+	defer cancel()
+	err := r.greet(limited)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return silentError{}
+	}
+	return err
+}
+
+// greet begins a session.
+func (r *Remote) greet(ctx context.Context) error {
 	conn, err := r.dial(ctx)
 	if err != nil {
 		return err

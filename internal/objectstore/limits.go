@@ -45,10 +45,21 @@ func (s *Store) watch(ctx context.Context) *progress {
 	ctx, end := context.WithCancelCause(ctx)
 	p := &progress{ctx: ctx, pace: s.pace, wait: s.opt.Stall, end: end}
 	p.timer = time.AfterFunc(p.wait, func() {
-		end(fmt.Errorf("%w: nothing has moved for %v", ErrAway, p.wait))
+		end(&stalledError{p.wait})
 	})
 	return p
 }
+
+// A stalledError says that a store did not answer, or stopped in the middle.
+type stalledError struct{ wait time.Duration }
+
+func (e *stalledError) Error() string {
+	return fmt.Sprintf("%v: nothing has moved for %v", ErrAway, e.wait)
+}
+func (e *stalledError) Unwrap() error { return ErrAway }
+
+// Timeout is net.Error's.
+func (e *stalledError) Timeout() bool { return true }
 
 // moved waits for the rate, and notes that n bytes have moved. Waiting for the rate is no standstill.
 func (p *progress) moved(n int) error {
