@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -45,7 +43,7 @@ func archiveRestoreCommand() *cobra.Command {
 			"  zrsd archive restore s3://backup/app --to \"2026-11-28 14:05\" --data new/Data.fs --blobs new/blobs",
 		Args: arguments("URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			return opt.run(ctx, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -162,7 +160,7 @@ func archiveVerifyCommand() *cobra.Command {
 		Example: "  zrsd archive verify s3://backup/app --rate 50000000",
 		Args:    arguments("URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			a, end, err := opt.open(ctx, args[0])
 			if err != nil {
@@ -265,7 +263,7 @@ func archivePruneCommand() *cobra.Command {
 		Example: "  zrsd archive prune s3://backup/app --keep-every 168h --keep-daily 90 --dry-run",
 		Args:    arguments("URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			if err := keep.Check(); err != nil {
 				return usage(err)

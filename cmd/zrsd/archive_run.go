@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +37,7 @@ func archiveRunCommand() *cobra.Command {
 		Example: "  zrsd archive run s3://backup/app --from db2:5000",
 		Args:    arguments("URL"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			return opt.run(ctx, args[0], cmd.OutOrStdout())
 		},

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -49,7 +47,7 @@ func blobsAuditCommand() *cobra.Command {
 			"  zrsd blobs audit 127.0.0.1:5001 --json",
 		Args: arguments("ADDR|Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			return opt.run(ctx, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -57,7 +55,7 @@ func blobsConvertCommand() *cobra.Command {
 			"  zrsd blobs convert var/Data.fs --blobs var/blobs --to bushy",
 		Args: arguments("ADDR|Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			if opt.to != blobstore.Bushy && opt.to != blobstore.Lawn {
 				return usage(fmt.Errorf("--to %q: give bushy or lawn", opt.to))

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
-	"syscall"
 
 	"github.com/hashicorp/go-hclog"
 	"github.com/spf13/cobra"
@@ -46,7 +44,7 @@ func blobsStatsCommand() *cobra.Command {
 			"  zrsd blobs stats 127.0.0.1:5001 --pack-days 30 --json",
 		Args: arguments("ADDR|Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			return opt.run(ctx, args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

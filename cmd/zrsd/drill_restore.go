@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -44,7 +42,7 @@ func (o *drillOptions) restores(cmd *cobra.Command) error {
 		return usage(errors.New("--scenario " + restore.Name + " takes --archive, --node and at most one --python: " +
 			"leave out --primary, --secondary, --zeo and --duration"))
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilStopped(cmd.Context())
 	defer stop()
 	if err := drill.CheckPythons(ctx, o.pythons); err != nil {
 		return usage(fmt.Errorf("--python: %w", err))

@@ -38,7 +38,7 @@ const exitHelp = `Exit codes:
   6    not now: a pack, a verification or a healing is under way, or the storage is not open; try again
   7    refused: not over this connection, not to this storage, or not by this process
   8    refused, because transactions could be lost; promote, rewind and reseed have --force
-  130  pack was interrupted; a second signal ended a server before it had drained`
+  130  stopped by SIGINT or SIGTERM before it was done; a second signal ended a server before it had drained`
 
 // A codedError has an exit code of its own.
 type codedError struct {

@@ -4,10 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -78,7 +76,7 @@ func (opt *exportOptions) run(cmd *cobra.Command, path string) (err error) {
 	if opt.At, err = momentArgument("--as-of", opt.asOf, false); err != nil {
 		return err
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilStopped(cmd.Context())
 	defer stop()
 	bar := newProgress(cmd.ErrOrStderr(), "reading")
 	opt.Progress = bar.update

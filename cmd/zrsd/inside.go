@@ -5,9 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os/signal"
 	"strings"
-	"syscall"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/pflag"
@@ -66,7 +64,7 @@ func (opt *insideOptions) askNode(cmd *cobra.Command, address string, q inside.Q
 		return nil, usage(errors.New("--database: a node looks into its own storage only: leave it out, or give the " +
 			"Data.fs"))
 	}
-	ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+	ctx, stop := untilStopped(cmd.Context())
 	defer stop()
 	addr, dial, err := opt.connect(ctx, address)
 	if err != nil {

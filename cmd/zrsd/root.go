@@ -23,7 +23,8 @@ func run(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 	root.SetArgs(args)
 	root.SetOut(newOutput(stdout))
 	root.SetErr(stderr)
-	err := root.ExecuteContext(ctx)
+	var signalled stop
+	err := signalled.end(root.ExecuteContext(context.WithValue(ctx, stopKey{}, &signalled)))
 	if err != nil && !errors.Is(err, errTold) {
 		text := strings.TrimSpace(err.Error())
 		if h := hint(err); h != "" {

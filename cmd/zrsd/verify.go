@@ -7,9 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net"
-	"os/signal"
 	"sync/atomic"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -54,7 +52,7 @@ func verifyCommand() *cobra.Command {
 			"  zrsd verify --once var/Data.fs --blobs var/blobs --peer db2:5000",
 		Args: arguments("ADDR|Data.fs"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			ctx, stop := signal.NotifyContext(cmd.Context(), syscall.SIGINT, syscall.SIGTERM)
+			ctx, stop := untilStopped(cmd.Context())
 			defer stop()
 			if opt.rate < 0 {
 				return usage(fmt.Errorf("--rate %d: give a number of bytes per second, or 0 for no limit", opt.rate))
