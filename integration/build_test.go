@@ -6,8 +6,8 @@ import (
 	"testing"
 )
 
-// Google's client brings the discovery of services by Envoy's protocols unless a build tag says that nobody uses it. The
-// initialisers of a hundred packages would run whenever zrsd starts.
+// Google's client brings the discovery of services by Envoy's protocols unless a build tag says that nobody uses it.
+// The initialisers of a hundred packages would run whenever zrsd starts.
 func TestTheBinaryHasNothingOfEnvoy(t *testing.T) {
 	info, err := buildinfo.ReadFile(zrsd)
 	if err != nil {

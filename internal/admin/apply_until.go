@@ -39,17 +39,11 @@ type TxnInfo struct {
 }
 
 func (c *commands) applyUntil(w http.ResponseWriter, r *http.Request) {
-	if refusal := permit(r, applyUntilCommand); refusal != nil {
-		answer(w, nil, refusal)
+	req, storage, ok := asked(w, r, applyUntilCommand, applyUntilRequest)
+	if !ok {
 		return
 	}
-	values := r.URL.Query()
-	req, err := applyUntilRequest(values)
-	if err != nil {
-		answer(w, nil, err)
-		return
-	}
-	doc, err := c.control.ApplyUntil(r.Context(), values.Get("storage"), req)
+	doc, err := c.control.ApplyUntil(r.Context(), storage, req)
 	answer(w, doc, err)
 }
 

@@ -24,19 +24,13 @@ const maxConvertRate = 1_000_000
 
 // convertBlobs changes the layout of the blob directory of a storage, for as long as somebody waits for it.
 func (c *commands) convertBlobs(w http.ResponseWriter, r *http.Request) {
-	if refusal := permit(r, convertCommand); refusal != nil {
-		answer(w, nil, refusal)
-		return
-	}
-	values := r.URL.Query()
-	q, err := convertQuery(values)
-	if err != nil {
-		answer(w, nil, err)
+	q, storage, ok := asked(w, r, convertCommand, convertQuery)
+	if !ok {
 		return
 	}
 	answerLong(w, r, convertCommand,
 		func(ctx context.Context, progress func(blobstore.Conversion)) (blobstore.Conversion, error) {
-			return c.control.ConvertBlobs(ctx, values.Get("storage"), q, progress)
+			return c.control.ConvertBlobs(ctx, storage, q, progress)
 		})
 }
 
@@ -65,24 +59,11 @@ func convertQuery(values url.Values) (q ConvertQuery, err error) {
 // AskConvert has a node change the layout of the blob directory of a storage. It ends when ctx does, and another call
 // goes on.
 func AskConvert(ctx context.Context, dial Dialer, storage string, q ConvertQuery, tell func(blobstore.Conversion)) (
-	did *blobstore.Conversion, err error) {
+	*blobstore.Conversion, error) {
 	values := url.Values{
-		"storage": {storage}, "to": {q.To}, "rate": {strconv.Itoa(q.Rate)},
+		"to": {q.To}, "rate": {strconv.Itoa(q.Rate)},
 		"finish": {strconv.FormatBool(q.Finish)}, "dry": {strconv.FormatBool(q.Dry)},
 	}
-	type line = longLine[blobstore.Conversion, blobstore.Conversion]
-	err = askLines(ctx, dial, "/"+convertCommand, values, ErrCut, func(_ []byte, l *line) error {
-		switch {
-		case l.Error != nil:
-			return l.Error
-		case l.Progress != nil:
-			tell(*l.Progress)
-		}
-		did = l.Result
-		return nil
-	})
-	if err == nil && did == nil {
-		err = ErrCut
-	}
-	return did, err
+	return askLong[blobstore.Conversion, blobstore.Conversion](ctx, dial, "/"+convertCommand, storage, values,
+		progressTo(tell))
 }

@@ -21,36 +21,19 @@ type StatsQuery struct {
 
 const maxStatsDays = 100_000
 
-// A statsLine is one line of the answer to POST /blobs-stats. Exactly one member is there. The last line is a result or
-// an error.
-type statsLine struct {
-	Progress *VerifyProgress  `json:"progress,omitempty"`
-	Result   *blobtools.Stats `json:"result,omitempty"`
-	Error    *Refusal         `json:"error,omitempty"`
-}
-
 // countBlobs counts the blobs of a storage, for as long as somebody waits for it. It is a question about what is
 // inside.
 func (c *commands) countBlobs(w http.ResponseWriter, r *http.Request) {
-	if refusal := permit(r, statsCommand); refusal != nil {
-		answer(w, nil, refusal)
+	q, storage, ok := asked(w, r, statsCommand, statsQuery)
+	if !ok {
 		return
 	}
-	values := r.URL.Query()
-	q, err := statsQuery(values)
-	if err != nil {
-		answer(w, nil, err)
-		return
-	}
-	if busy := c.beginInside(); busy != nil {
-		answer(w, nil, busy)
+	if !c.beginInside(w) {
 		return
 	}
 	defer c.endInside()
-	doLong(w, r, statsCommand, func(ctx context.Context, progress func(VerifyProgress)) (*blobtools.Stats, error) {
-		return c.control.CountBlobs(ctx, values.Get("storage"), q, progress)
-	}, func(out *lineWriter, stats *blobtools.Stats) {
-		_ = out.write(statsLine{Result: stats}) // else the client has disconnected
+	answerLong(w, r, statsCommand, func(ctx context.Context, progress func(VerifyProgress)) (*blobtools.Stats, error) {
+		return c.control.CountBlobs(ctx, storage, q, progress)
 	})
 }
 
@@ -70,20 +53,7 @@ func statsQuery(values url.Values) (q StatsQuery, err error) {
 
 // AskStats has a node count the blobs of a storage. The count ends when ctx does.
 func AskStats(ctx context.Context, dial Dialer, storage string, q StatsQuery, tell func(VerifyProgress)) (
-	stats *blobtools.Stats, err error) {
-	values := url.Values{"storage": {storage}, "days": {strconv.Itoa(q.Days)}, "gc": {strconv.FormatBool(q.GC)}}
-	err = askLines(ctx, dial, "/"+statsCommand, values, ErrCut, func(_ []byte, line *statsLine) error {
-		switch {
-		case line.Error != nil:
-			return line.Error
-		case line.Progress != nil:
-			tell(*line.Progress)
-		}
-		stats = line.Result
-		return nil
-	})
-	if err == nil && stats == nil {
-		err = ErrCut
-	}
-	return stats, err
+	*blobtools.Stats, error) {
+	values := url.Values{"days": {strconv.Itoa(q.Days)}, "gc": {strconv.FormatBool(q.GC)}}
+	return askLong[VerifyProgress, blobtools.Stats](ctx, dial, "/"+statsCommand, storage, values, progressTo(tell))
 }

@@ -135,6 +135,23 @@ var httpCodes = map[Reason]int{
 	Unavailable: http.StatusServiceUnavailable, Failed: http.StatusInternalServerError,
 }
 
+// asked reads what is asked for by a command, and of which storage. What is not permitted, or cannot be read, is
+// answered, and not ok.
+func asked[Q any](w http.ResponseWriter, r *http.Request, command string, read func(url.Values) (Q, error)) (
+	q Q, storage string, ok bool) {
+	if refusal := permit(r, command); refusal != nil {
+		answer(w, nil, refusal)
+		return q, "", false
+	}
+	values := r.URL.Query()
+	q, err := read(values)
+	if err != nil {
+		answer(w, nil, err)
+		return q, "", false
+	}
+	return q, values.Get("storage"), true
+}
+
 // answer writes a document, or the error when there is one.
 func answer(w http.ResponseWriter, document any, err error) {
 	code := http.StatusOK

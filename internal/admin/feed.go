@@ -67,8 +67,8 @@ type feedEnd struct {
 // feed answers with documents, one in a line, an empty line now and then while there is none, and a feedEnd. It reads
 // no further than what its reader takes.
 func (c *commands) feed(w http.ResponseWriter, r *http.Request) {
-	if refusal := permit(r, feedCommand); refusal != nil {
-		answer(w, nil, refusal)
+	q, storage, ok := asked(w, r, feedCommand, feedQuery)
+	if !ok {
 		return
 	}
 	select {
@@ -78,13 +78,8 @@ func (c *commands) feed(w http.ResponseWriter, r *http.Request) {
 		answer(w, nil, &Refusal{Busy, fmt.Sprintf("there are %d feeds already: end one", maxFeeds)})
 		return
 	}
-	q, err := feedQuery(r.URL.Query())
-	if err != nil {
-		answer(w, nil, err)
-		return
-	}
 	out := &feedWriter{w: w, control: http.NewResponseController(w)}
-	err = c.control.Feed(r.Context(), r.URL.Query().Get("storage"), q, out)
+	err := c.control.Feed(r.Context(), storage, q, out)
 	if !out.begun && err != nil {
 		answer(w, nil, err)
 		return

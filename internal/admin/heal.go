@@ -35,18 +35,12 @@ type Heal struct {
 
 // heal verifies and heals for as long as somebody waits for it.
 func (c *commands) heal(w http.ResponseWriter, r *http.Request) {
-	if refusal := permit(r, healCommand); refusal != nil {
-		answer(w, nil, refusal)
-		return
-	}
-	values := r.URL.Query()
-	req, err := healRequest(values)
-	if err != nil {
-		answer(w, nil, err)
+	req, storage, ok := asked(w, r, healCommand, healRequest)
+	if !ok {
 		return
 	}
 	answerLong(w, r, healCommand, func(ctx context.Context, progress func(VerifyProgress)) (heal.Report, error) {
-		return c.control.Heal(ctx, values.Get("storage"), req, progress)
+		return c.control.Heal(ctx, storage, req, progress)
 	})
 }
 

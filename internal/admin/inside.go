@@ -34,13 +34,15 @@ type insideLine struct {
 	Error    *Refusal        `json:"error,omitempty"`
 }
 
-// beginInside takes the turn of a question about what is inside: one is answered at a time. endInside gives it back.
-func (c *commands) beginInside() error {
+// beginInside takes the turn of a question about what is inside: one is answered at a time, others are told so.
+// endInside gives it back.
+func (c *commands) beginInside(w http.ResponseWriter) bool {
 	select {
 	case c.inside <- struct{}{}:
-		return nil
+		return true
 	default:
-		return &Refusal{Busy, "another question about what is inside is being answered: try again"}
+		answer(w, nil, &Refusal{Busy, "another question about what is inside is being answered: try again"})
+		return false
 	}
 }
 
@@ -48,23 +50,16 @@ func (c *commands) endInside() { <-c.inside }
 
 // askInside answers a question about what is in a storage, for as long as somebody waits for it.
 func (c *commands) askInside(w http.ResponseWriter, r *http.Request) {
-	if refusal := permit(r, insideCommand); refusal != nil {
-		answer(w, nil, refusal)
+	q, storage, ok := asked(w, r, insideCommand, insideQuestion)
+	if !ok {
 		return
 	}
-	values := r.URL.Query()
-	q, err := insideQuestion(values)
-	if err != nil {
-		answer(w, nil, err)
-		return
-	}
-	if busy := c.beginInside(); busy != nil {
-		answer(w, nil, busy)
+	if !c.beginInside(w) {
 		return
 	}
 	defer c.endInside()
 	doLong(w, r, insideCommand, func(ctx context.Context, progress func(VerifyProgress)) ([]byte, error) {
-		found, err := c.control.Inside(ctx, values.Get("storage"), q, progress)
+		found, err := c.control.Inside(ctx, storage, q, progress)
 		if errors.Is(err, inside.ErrQuestion) {
 			err = &Refusal{Invalid, err.Error()}
 		}

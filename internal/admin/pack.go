@@ -29,18 +29,12 @@ type longLine[P, R any] struct {
 
 // pack runs a pack for as long as somebody waits for it.
 func (c *commands) pack(w http.ResponseWriter, r *http.Request) {
-	if refusal := permit(r, packCommand); refusal != nil {
-		answer(w, nil, refusal)
-		return
-	}
-	values := r.URL.Query()
-	req, err := packRequest(values)
-	if err != nil {
-		answer(w, nil, err)
+	req, storage, ok := asked(w, r, packCommand, packRequest)
+	if !ok {
 		return
 	}
 	answerLong(w, r, packCommand, func(ctx context.Context, progress func(PackProgress)) (PackResult, error) {
-		return c.control.Pack(ctx, values.Get("storage"), req, progress)
+		return c.control.Pack(ctx, storage, req, progress)
 	})
 }
 

@@ -76,6 +76,16 @@ func askLong[Progress, Result any](ctx context.Context, dial Dialer, path, stora
 	return result, err
 }
 
+// progressTo is for askLong, and tells only how far it is.
+func progressTo[Progress any](tell func(Progress)) func([]byte, *Progress) error {
+	return func(_ []byte, p *Progress) error {
+		if p != nil {
+			tell(*p)
+		}
+		return nil
+	}
+}
+
 // askLines has a command done that answers with JSON lines, and each of them taken. cut is the error when they end
 // before their time.
 func askLines[Line any](ctx context.Context, dial Dialer, path string, values url.Values, cut error,

@@ -92,14 +92,8 @@ func checkChange(values url.Values) (timeout time.Duration, err error) {
 // it would be worse than all.
 func (c *commands) serveChange(command string, do change) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
-		if refusal := permit(r, command); refusal != nil {
-			answer(w, nil, refusal)
-			return
-		}
-		values := r.URL.Query()
-		timeout, err := checkChange(values)
-		if err != nil {
-			answer(w, nil, err)
+		timeout, storage, ok := asked(w, r, command, checkChange)
+		if !ok {
 			return
 		}
 		ctx, cancel := context.WithTimeoutCause(context.WithoutCancel(r.Context()), timeout,
@@ -112,7 +106,7 @@ func (c *commands) serveChange(command string, do change) http.HandlerFunc {
 		steps := make(chan Step, maxSteps)
 		done := make(chan changeLine, 1)
 		go func() {
-			result, err := do(ctx, values.Get("storage"), values, func(s Step) {
+			result, err := do(ctx, storage, r.URL.Query(), func(s Step) {
 				select {
 				case steps <- s:
 				default:

@@ -26,18 +26,12 @@ type VerifyProgress struct {
 
 // verify runs a pass for as long as somebody waits for it.
 func (c *commands) verify(w http.ResponseWriter, r *http.Request) {
-	if refusal := permit(r, verifyCommand); refusal != nil {
-		answer(w, nil, refusal)
-		return
-	}
-	values := r.URL.Query()
-	req, err := verifyRequest(values)
-	if err != nil {
-		answer(w, nil, err)
+	req, storage, ok := asked(w, r, verifyCommand, verifyRequest)
+	if !ok {
 		return
 	}
 	answerLong(w, r, verifyCommand, func(ctx context.Context, progress func(VerifyProgress)) (verify.Pass, error) {
-		return c.control.Verify(ctx, values.Get("storage"), req, progress)
+		return c.control.Verify(ctx, storage, req, progress)
 	})
 }
 

@@ -82,8 +82,8 @@ func (p *Process) Await(ctx context.Context, what string, cond func(*admin.Statu
 	return st, nil
 }
 
-// Build compiles zrsd from the module in the folder root into dir, with the build tags of releases, and returns the path
-// of the binary. Extra flags go to go build.
+// Build compiles zrsd from the module in the folder root into dir, with the build tags of releases, and returns the
+// path of the binary. Extra flags go to go build.
 func Build(ctx context.Context, root, dir string, flags ...string) (string, error) {
 	binary := filepath.Join(dir, "zrsd")
 	tags, err := os.ReadFile(filepath.Join(root, "packaging", "tags"))
