@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/go-hclog"
 
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -181,8 +182,8 @@ func (s *Storage) setLostAside(ctx context.Context) error {
 
 func lostAsideError(n int, b lostBlob, err error) error {
 	return fmt.Errorf(
-		"%d blobs of cut-off transactions are still in the blob directory, the first is oid %v tid %v: %w",
-		n,
+		"%s still in the blob directory, the first is oid %v tid %v: %w",
+		plural.Or(n, "blob of a cut-off transaction is", "blobs of cut-off transactions are"),
 		b.oid,
 		b.tid,
 		err,

@@ -293,7 +293,7 @@ func TestBlobsThatCannotBeSetAsideAreTriedAgain(t *testing.T) {
 	s.index.set(1, good+1) // whether the transaction has come again cannot be read
 	before := len(blobs.aside)
 	s.tryLeft(t.Context())
-	if _, why := s.Leftovers(); why == nil || !strings.Contains(why.Error(), "1 blobs") ||
+	if _, why := s.Leftovers(); why == nil || !strings.Contains(why.Error(), "1 blob ") ||
 		!slices.Equal(blobs.aside[before:], []revisionID{{2, 8}}) {
 		t.Errorf("left: %v, set aside %v", why, blobs.aside[before:])
 	}

@@ -14,6 +14,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admission"
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/warning"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
@@ -250,7 +251,8 @@ func (p *Primary) unfinished(why error) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if n := p.roster.connected(); n > 0 {
-		return fmt.Errorf("shutting down with %d secondaries still connected: %w", n, why)
+		return fmt.Errorf("shutting down with %s still connected: %w",
+			plural.Or(n, "secondary", "secondaries"), why)
 	}
 	return nil
 }

@@ -239,7 +239,7 @@ func TestShutdownDoesNotWaitForEver(t *testing.T) {
 		t.Errorf("goodbye says %q", bye.Reason)
 	}
 	c.hangUp()
-	if err := <-down; err == nil || !strings.Contains(err.Error(), "1 secondaries still connected") {
+	if err := <-down; err == nil || !strings.Contains(err.Error(), "1 secondary still connected") {
 		t.Errorf("got %v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/internal/vfs"
 )
@@ -73,7 +74,7 @@ func (opt *checkOptions) text(c *verify.Compared, pass *verify.Pass) string {
 	default:
 		text += "NOT THE SAME after " + tidAndTime(c.Tid)
 	}
-	text += fmt.Sprintf(", %d transactions", c.Transactions)
+	text += ", " + plural.Of(c.Transactions, "transaction")
 	if c.Base != 0 {
 		text += fmt.Sprintf(", compared from after %s, because a pack went over what is before", tidAndTime(c.Base))
 	}

@@ -289,13 +289,6 @@ func emptyFolder(path string) error {
 	return os.MkdirAll(filepath.Dir(path), 0o755)
 }
 
-func plural(n uint64, one, many string) string {
-	if n == 1 {
-		return "1 " + one
-	}
-	return fmt.Sprintf("%d %s", n, many)
-}
-
 func list(numbers []uint64) string {
 	return strings.Trim(strings.Join(strings.Fields(fmt.Sprint(numbers)), ", "), "[]")
 }

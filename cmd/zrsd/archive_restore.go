@@ -11,6 +11,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/archive"
 	"github.com/zrsd/zrsd/internal/moment"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/priority"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -115,12 +116,12 @@ func (opt *archiveRestoreOptions) run(ctx context.Context, url string, out, term
 			r.Tid.Time().UTC().Format(archiveTime),
 			r.Generation,
 			r.Size,
-			plural(r.Blobs, "blob", "blobs"),
+			plural.Of(r.Blobs, "blob"),
 			time.Since(begun).Round(time.Millisecond),
 		)
 		if err == nil && r.Missing > 0 {
 			_, err = fmt.Fprintf(out, "%s are not in the archive: the nodes that wrote it did not have them\n",
-				plural(r.Missing, "blob", "blobs"))
+				plural.Of(r.Missing, "blob"))
 		}
 		return err
 	})
@@ -221,7 +222,7 @@ func printVerified(out io.Writer, r *archive.VerifyReport) error {
 	what := "everything can be restored"
 	switch {
 	case len(r.Problems) > 0:
-		what = plural(uint64(len(r.Problems)), "problem", "problems")
+		what = plural.Of(len(r.Problems), "problem")
 	case r.Encrypted:
 		what = "what is stored is as it was written; contents are encrypted, and were not read: give --identity"
 	}
@@ -229,19 +230,15 @@ func printVerified(out io.Writer, r *archive.VerifyReport) error {
 		out,
 		"%s: %s, %s, %d bytes, %s of %d bytes\n",
 		what,
-		plural(
-			uint64(len(r.Generations)),
-			"generation",
-			"generations",
-		),
-		plural(r.Segments, "segment", "segments"),
+		plural.Of(len(r.Generations), "generation"),
+		plural.Of(r.Segments, "segment"),
 		r.Bytes,
-		plural(r.Blobs, "blob", "blobs"),
+		plural.Of(r.Blobs, "blob"),
 		r.BlobBytes,
 	)
 	if err == nil && r.Missing > 0 {
 		_, err = fmt.Fprintf(out, "warning: %s were missing on the nodes, and are in the archive as missing\n",
-			plural(r.Missing, "blob", "blobs"))
+			plural.Of(r.Missing, "blob"))
 	}
 	return err
 }
@@ -303,11 +300,11 @@ func printPruned(out io.Writer, r *archive.PruneReport) error {
 		did = "would delete"
 	}
 	_, err := fmt.Fprintf(out, "%s %s, %s and %s, %d bytes\n", did,
-		plural(uint64(len(r.Generations)), "generation", "generations"), plural(r.Segments, "segment", "segments"),
-		plural(r.Blobs, "blob", "blobs"), r.Bytes)
+		plural.Of(len(r.Generations), "generation"), plural.Of(r.Segments, "segment"),
+		plural.Of(r.Blobs, "blob"), r.Bytes)
 	if err == nil && r.Refused > 0 {
 		_, err = fmt.Fprintf(out, "the store keeps %s, which the next call tries again: %s\n",
-			plural(r.Refused, "object", "objects"), *r.FirstError)
+			plural.Of(r.Refused, "object"), *r.FirstError)
 	}
 	return err
 }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/archive"
 	"github.com/zrsd/zrsd/internal/node"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/priority"
 	"github.com/zrsd/zrsd/protocol"
 )
@@ -92,12 +93,8 @@ func (opt *archiveRunOptions) run(ctx context.Context, url string, out io.Writer
 	_, err = fmt.Fprintf(
 		out,
 		"archived %s and %s, %d bytes; the archive is in generation %d\n",
-		plural(
-			st.Segments,
-			"segment",
-			"segments",
-		),
-		plural(st.Blobs, "blob", "blobs"),
+		plural.Of(st.Segments, "segment"),
+		plural.Of(st.Blobs, "blob"),
 		st.Bytes+st.BlobBytes,
 		st.Generation,
 	)

@@ -12,6 +12,7 @@ import (
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
@@ -165,8 +166,9 @@ func (opt *blobsConvertOptions) print(out io.Writer, where string, c *blobstore.
 	if opt.dry {
 		verb = "would have"
 	}
-	_, err := fmt.Fprintf(out, "%s, which was %s, %s the layout %s: %d blobs with %d bytes, %d old names removed, "+
-		"%d files left\n", where, c.From, verb, c.To, c.Blobs, c.Bytes, c.Removed, c.Left)
+	_, err := fmt.Fprintf(out, "%s, which was %s, %s the layout %s: %s with %d bytes, %s removed, %s left\n",
+		where, c.From, verb, c.To, plural.Of(c.Blobs, "blob"), c.Bytes, plural.Of(c.Removed, "old name"),
+		plural.Of(c.Left, "file"))
 	if err == nil && c.OldNames && !opt.dry {
 		_, err = fmt.Fprintf(out, "blobs keep their names in both layouts: restart all ZEO clients that share the "+
 			"blob directory, then call this again with --finish; go back with --to %s\n", otherLayout(c.To))

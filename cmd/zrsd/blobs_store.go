@@ -17,6 +17,7 @@ import (
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/blobcache"
 	"github.com/zrsd/zrsd/internal/objectstore"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
@@ -225,7 +226,7 @@ func (s *blobsSync) summary(w io.Writer, sum *blobcache.Summary, shown int) erro
 			return err
 		}
 	}
-	text := fmt.Sprintf("%d blobs, %d as they should be", sum.Records, sum.Same)
+	text := fmt.Sprintf("%s, %d as they should be", plural.Of(sum.Records, "blob"), sum.Same)
 	for _, what := range slices.Sorted(maps.Keys(sum.Said)) {
 		text += fmt.Sprintf(", %d %s", sum.Said[what], s.done(what))
 	}

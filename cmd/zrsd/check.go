@@ -13,6 +13,7 @@ import (
 
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/internal/check"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -117,29 +118,30 @@ func (opt *checkOptions) summary(w io.Writer, s *check.Summary) error {
 	}
 	verdict := "no damage"
 	if s.Damages > 0 {
-		verdict = fmt.Sprintf("DAMAGED in %d places", s.Damages)
+		verdict = "DAMAGED in " + plural.Of(s.Damages, "place")
 	}
-	_, err := fmt.Fprintf(w, "%s: %s, %d warnings: %d transactions, %d records, %d objects, %d bytes, index %s%s\n",
-		s.Path, verdict, s.Warnings, s.Transactions, s.Records, s.Objects, s.Checked, s.Index, notes(s))
+	_, err := fmt.Fprintf(w, "%s: %s, %s: %s, %s, %s, %d bytes, index %s%s\n", s.Path, verdict,
+		plural.Of(s.Warnings, "warning"), plural.Of(s.Transactions, "transaction"), plural.Of(s.Records, "record"),
+		plural.Of(s.Objects, "object"), s.Checked, s.Index, notes(s))
 	return err
 }
 
 func notes(s *check.Summary) (text string) {
 	switch {
 	case s.BlobFiles != nil:
-		text += fmt.Sprintf(", %d blobs in %d files", s.BlobRecords, *s.BlobFiles)
+		text += ", " + plural.Of(s.BlobRecords, "blob") + " in " + plural.Of(*s.BlobFiles, "file")
 	case s.BlobRecords > 0:
-		text += fmt.Sprintf(", %d blobs not checked (give --blobs)", s.BlobRecords)
+		text += fmt.Sprintf(", %s not checked (give --blobs)", plural.Of(s.BlobRecords, "blob"))
 	}
 	if s.BlobsEvicted > 0 {
-		text += fmt.Sprintf(", %d blobs were evicted from the blob cache (zrsd blobs audit asks who has them)",
-			s.BlobsEvicted)
+		text += fmt.Sprintf(", %s evicted from the blob cache (zrsd blobs audit asks who has them)",
+			plural.Or(s.BlobsEvicted, "blob was", "blobs were"))
 	}
 	if s.TidsDown > 0 {
-		text += fmt.Sprintf(", tids go down in %d places", s.TidsDown)
+		text += ", tids go down in " + plural.Of(s.TidsDown, "place")
 	}
 	if s.TidsFuture > 0 {
-		text += fmt.Sprintf(", %d tids are in the future", s.TidsFuture)
+		text += fmt.Sprintf(", %s in the future", plural.Or(s.TidsFuture, "tid is", "tids are"))
 	}
 	if s.Uncommitted > 0 {
 		text += fmt.Sprintf(", %d bytes after them are not committed", s.Uncommitted)

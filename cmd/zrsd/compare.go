@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/compare"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
@@ -135,10 +136,10 @@ func (opt compareOptions) print(w io.Writer, res *compare.Result) error {
 		verdict = res.Difference.String() + "\nequal before that"
 	}
 	if res.NotHere > 0 {
-		verdict += fmt.Sprintf(" (but for %d blobs that a blob cache has evicted; zrsd blobs audit says where they "+
-			"are)", res.NotHere)
+		verdict += fmt.Sprintf(" (but for %s that a blob cache has evicted; zrsd blobs audit says where they "+
+			"are)", plural.Of(res.NotHere, "blob"))
 	}
-	_, err := fmt.Fprintf(w, "%s: %d transactions, %d records, %d blobs, last tid %s\n", verdict,
-		res.Transactions, res.Records, res.Blobs, last)
+	_, err := fmt.Fprintf(w, "%s: %s, %s, %s, last tid %s\n", verdict, plural.Of(res.Transactions, "transaction"),
+		plural.Of(res.Records, "record"), plural.Of(res.Blobs, "blob"), last)
 	return err
 }

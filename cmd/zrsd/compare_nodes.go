@@ -12,6 +12,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/endpoint"
 	"github.com/zrsd/zrsd/internal/hashchain"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/protocol"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -167,7 +168,8 @@ func (opt compareOptions) tellNodes(w io.Writer, said *comparedNodes) error {
 func (said *comparedNodes) text() string {
 	common := "no common transaction"
 	if said.LastTid != nil {
-		common = fmt.Sprintf("same history up to %s, %d transactions", tidAndTime(*said.LastTid), said.Transactions)
+		common = fmt.Sprintf("same history up to %s, %s", tidAndTime(*said.LastTid),
+			plural.Of(said.Transactions, "transaction"))
 	}
 	if said.Base != 0 {
 		common += fmt.Sprintf(", from after %s", tidAndTime(said.Base))

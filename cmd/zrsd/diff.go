@@ -10,6 +10,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/inside"
 	"github.com/zrsd/zrsd/internal/moment"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
@@ -140,7 +141,8 @@ func (opt *diffOptions) summary(out io.Writer, sum *inside.DiffSummary) error {
 	t.line("from %s to %s: %d created, %d changed, %d deleted; %d written without a change", momentText(&sum.From),
 		momentText(&sum.To), sum.Created, sum.Changed, sum.Deleted, sum.Rewritten)
 	if n := max(sum.From.Unread, sum.To.Unread); n > 0 {
-		t.line("%d records cannot be read (zrsd refs lists them): what only they refer to counts as unreachable", n)
+		t.line("%s cannot be read (zrsd refs lists them): what only they refer to counts as unreachable",
+			plural.Of(n, "record"))
 	}
 	_, err := out.Write(t.text)
 	return err

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/zrsd/zrsd/internal/export"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/vfs"
 )
 
@@ -110,10 +111,10 @@ func (opt *exportOptions) print(out io.Writer, sum *export.Summary) error {
 		t.line("UNREADABLE: object %v %s: %s", u.Oid, u.Class, u.Why)
 	}
 	if rest := sum.UnreadAll - int64(len(sum.Unread)); rest > 0 {
-		t.line("… and %d more unreadable objects", rest)
+		t.line("… and %s", plural.Of(rest, "more unreadable object"))
 	}
-	t.line("%s: %d objects in %d tables, as of transaction %v (%s)", opt.Output, sum.Objects, len(sum.Tables), sum.Tid,
-		sum.Tid.Stamp())
+	t.line("%s: %s in %s, as of transaction %v (%s)", opt.Output, plural.Of(sum.Objects, "object"),
+		plural.Of(len(sum.Tables), "table"), sum.Tid, sum.Tid.Stamp())
 	_, err := out.Write(t.text)
 	return err
 }

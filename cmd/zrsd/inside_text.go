@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/zrsd/zrsd/internal/inside"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/printable"
 )
 
@@ -43,13 +44,13 @@ func (t *insideText) more(all int64, listed int, indent string) {
 }
 
 func (t *insideText) census(c *inside.Census) {
-	t.line("%s: %d objects, %d bytes, up to transaction %v", c.Path, c.Objects, c.Bytes, c.LastTid)
+	t.line("%s: %s, %d bytes, up to transaction %v", c.Path, plural.Of(c.Objects, "object"), c.Bytes, c.LastTid)
 	t.line("%10s %14s %6s %11s  %s", "objects", "bytes", "share", "references", "class, first objects")
 	for _, n := range c.Classes {
 		t.line("%10d %14d %5.1f%% %11d  %s %v", n.Objects, n.Bytes, 100*n.Share, n.References, n.Class, n.First)
 	}
 	for _, m := range c.Mismatches {
-		t.line("MISMATCH: %s %s, the records say %s", plural(uint64(m.References), "reference believes",
+		t.line("MISMATCH: %s %s, the records say %s", plural.Or(m.References, "reference believes",
 			"references believe"), m.Believed, m.Record)
 		for _, e := range m.Examples {
 			t.line("    object %v, from %v %s at %v (%s), since transaction %v", e.To, e.From, e.FromClass, e.FromPath,
@@ -67,8 +68,8 @@ func (t *insideText) unread(list []inside.Unread) {
 }
 
 func (t *insideText) refs(r *inside.Refs) {
-	t.line("%s: %d objects, %d references, %d weak ones, up to transaction %v", r.Path, r.Objects, r.References,
-		r.Weak, r.LastTid)
+	t.line("%s: %s, %s, %d weak, up to transaction %v", r.Path, plural.Of(r.Objects, "object"),
+		plural.Of(r.References, "reference"), r.Weak, r.LastTid)
 	for _, d := range r.Dangling {
 		t.line("DANGLING: %v %s refers to %v %s: %s; it is at %v, of transaction %v", d.From, d.FromClass, d.To,
 			d.Class, d.Reason, d.FromPath, d.FromTid)
@@ -79,7 +80,7 @@ func (t *insideText) refs(r *inside.Refs) {
 		t.database(&r.Databases[i])
 	}
 	u := &r.Unreachable
-	t.line("not reached from the root: %d objects, %d bytes", u.Objects, u.Bytes)
+	t.line("not reached from the root: %s, %d bytes", plural.Of(u.Objects, "object"), u.Bytes)
 	for _, c := range u.Classes {
 		t.line("%10d %14d  %s %v", c.Objects, c.Bytes, c.Class, c.First)
 	}
@@ -93,7 +94,7 @@ func (t *insideText) refs(r *inside.Refs) {
 }
 
 func (t *insideText) database(d *inside.Database) {
-	t.line("database %q: %d references", d.Name, d.References)
+	t.line("database %q: %s", d.Name, plural.Of(d.References, "reference"))
 	if !d.Compared {
 		t.line("    not looked into: give --database %s=Data.fs", d.Name)
 		return
@@ -128,12 +129,12 @@ func (t *insideText) detail(o *inside.Found) {
 	for _, s := range o.Path {
 		t.line("    %v %s %s", s.Oid, s.Class, s.Name)
 	}
-	t.line("  history: %s", plural(uint64(len(d.History)), "revision", "revisions"))
+	t.line("  history: %s", plural.Of(len(d.History), "revision"))
 	for _, r := range d.History {
 		t.line("    %v %s, %d bytes, user %q, %q", r.Tid, r.Time.Format("2006-01-02 15:04:05 UTC"), r.Bytes, r.User,
 			r.Description)
 	}
-	t.line("  referred to by %s", plural(uint64(o.ReferrersAll), "object", "objects"))
+	t.line("  referred to by %s", plural.Of(o.ReferrersAll, "object"))
 	for _, r := range o.Referrers {
 		t.line("    %v %s as %q, at %v", r.Oid, r.Class, r.Name, r.Path)
 	}

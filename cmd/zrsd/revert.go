@@ -16,6 +16,7 @@ import (
 
 	"github.com/zrsd/zrsd/internal/inside"
 	"github.com/zrsd/zrsd/internal/moment"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -120,8 +121,8 @@ func (opt *revertOptions) run(ctx context.Context, address string, out io.Writer
 		_, err = io.WriteString(out, said.text())
 	}
 	if err == nil && refused && !opt.dryRun {
-		return coded(exitRefused, fmt.Errorf("nothing was reverted: %d conflicts, see above; --force reverts all the "+
-			"same", len(plan.Conflicts)))
+		return coded(exitRefused, fmt.Errorf("nothing was reverted: %s, see above; --force reverts all the same",
+			plural.Of(len(plan.Conflicts), "conflict")))
 	}
 	return err
 }
@@ -312,11 +313,11 @@ const maxRevertLines = 200
 
 func (said *reverted) text() string {
 	var text strings.Builder
-	list := func(title string, objects []inside.Reverted) {
+	list := func(one, several string, objects []inside.Reverted) {
 		if len(objects) == 0 {
 			return
 		}
-		fmt.Fprintf(&text, "%d %s\n", len(objects), title)
+		fmt.Fprintln(&text, plural.Or(len(objects), one, several))
 		for _, o := range objects[:min(len(objects), maxRevertLines)] {
 			fmt.Fprintf(&text, "    %v  %-40s %s  path %s\n", o.Oid, o.Class, o.Why, oidsText(o.Path))
 		}
@@ -332,8 +333,9 @@ func (said *reverted) text() string {
 	default:
 		fmt.Fprintf(&text, "to %v; nothing was changed\n", said.To)
 	}
-	list("objects are brought back:", said.Objects)
-	list("objects were created since, and are left as they are:", said.Created)
-	list("conflicts:", said.Conflicts)
+	list("object is brought back:", "objects are brought back:", said.Objects)
+	list("object was created since, and is left as it is:", "objects were created since, and are left as they are:",
+		said.Created)
+	list("conflict:", "conflicts:", said.Conflicts)
 	return text.String()
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/zrsd/zrsd/blobstore"
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -272,12 +273,13 @@ func writeRewinding(out io.Writer, said *rewinding, data string) (err error) {
 		_, err = fmt.Fprintf(out, "nothing has to be set aside: the primary has everything up to %v, the last "+
 			"transaction here; the node follows it from its next start on\n", said.Last)
 	case said.Fragment != nil:
-		_, err = fmt.Fprintf(out, "%d transactions, %v to %v, are in %s (see zrsd salvage); the node is a secondary, "+
-			"with %v as its last transaction\n", said.Transactions, *said.First, *said.Until, said.Fragment.Data,
+		_, err = fmt.Fprintf(out, "%s, %v to %v, now in %s (see zrsd salvage); the node is a secondary, "+
+			"with %v as its last transaction\n", plural.Of(said.Transactions, "transaction"), *said.First,
+			*said.Until, said.Fragment.Data,
 			said.Last)
 	default:
-		_, err = fmt.Fprintf(out, "the last common transaction is %v (%s)\n%d transactions, %v (%s) to %v (%s), %d "+
-			"bytes of %s, have to be set aside\n", said.Last, stamp(said.Last), said.Transactions, *said.First,
+		_, err = fmt.Fprintf(out, "the last common transaction is %v (%s)\nto be set aside: %s, %v (%s) to %v (%s), "+
+			"%d bytes of %s\n", said.Last, stamp(said.Last), plural.Of(said.Transactions, "transaction"), *said.First,
 			stamp(*said.First), *said.Until, stamp(*said.Until), said.Bytes, data)
 	}
 	return err

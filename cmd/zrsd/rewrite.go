@@ -11,6 +11,7 @@ import (
 
 	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/internal/inside"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zeo/client"
 )
@@ -177,20 +178,21 @@ func (opt *rewriteOptions) print(out io.Writer, r *inside.Rewritten) error {
 	}
 	var t insideText
 	for _, c := range r.Changes {
-		t.line("%s = %s: %d objects, %d references, %d values in states", c.From, c.To, c.Objects, c.References,
-			c.Values)
+		t.line("%s = %s: %s, %s, %s in states", c.From, c.To, plural.Of(c.Objects, "object"),
+			plural.Of(c.References, "reference"), plural.Of(c.Values, "value"))
 	}
 	for _, f := range r.Failed {
 		t.line("LEFT AS IT IS: object %v: %s", f.Oid, f.Why)
 	}
 	switch n := len(r.Transactions); {
 	case opt.dryRun:
-		t.line("%d objects would be rewritten; nothing was changed", r.Objects)
+		t.line("%s would be rewritten; nothing was changed", plural.Of(r.Objects, "object"))
 	case n == 0:
 		t.line("there is nothing to rewrite")
 	default:
-		t.line("%d objects were rewritten in %d transactions, %v to %v; %d conflicts were tried again", r.Objects, n,
-			r.Transactions[0], r.Transactions[n-1], r.Conflicts)
+		t.line("%s rewritten in %s, %v to %v; %s tried again",
+			plural.Or(r.Objects, "object was", "objects were"), plural.Of(n, "transaction"),
+			r.Transactions[0], r.Transactions[n-1], plural.Or(r.Conflicts, "conflict was", "conflicts were"))
 	}
 	_, err := out.Write(t.text)
 	return err

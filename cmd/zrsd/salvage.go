@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/salvage"
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -102,7 +103,8 @@ func (opt *salvageOptions) run(ctx context.Context, name string, out io.Writer) 
 		if err := f.Export(ctx, opt.export); err != nil {
 			return err
 		}
-		_, err = fmt.Fprintf(out, "%d transactions are in %s\n", len(f.Transactions()), opt.export)
+		_, err = fmt.Fprintf(out, "%s in %s\n",
+			plural.Or(len(f.Transactions()), "transaction is", "transactions are"), opt.export)
 		return err
 	case opt.against != "":
 		return opt.judge(ctx, f, out)

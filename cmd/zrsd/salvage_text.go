@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/internal/salvage"
@@ -39,7 +40,7 @@ func writeFragment(out io.Writer, list []rewind.Transaction, verdicts []salvage.
 	if verdicts == nil {
 		return nil
 	}
-	_, err := fmt.Fprintf(out, "%d transactions: %s\n", len(list), countText(count))
+	_, err := fmt.Fprintf(out, "%s: %s\n", plural.Of(len(list), "transaction"), countText(count))
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/rewind"
 	"github.com/zrsd/zrsd/zeo/client"
 	"github.com/zrsd/zrsd/zodb"
@@ -199,10 +200,10 @@ func (said *undone) text() string {
 	var text strings.Builder
 	if said.Done {
 		fmt.Fprintf(&text, "undid %s in transaction %v: %s changed\n", tidsText(said.Undone), *said.Tid,
-			plural(uint64(len(said.Objects)), "object", "objects"))
+			plural.Of(len(said.Objects), "object"))
 	} else {
 		fmt.Fprintf(&text, "would undo %s: %s would change; nothing was changed\n", tidsText(said.Undone),
-			plural(uint64(len(said.Objects)), "object", "objects"))
+			plural.Of(len(said.Objects), "object"))
 	}
 	writeGroups(&text, said.Objects)
 	return text.String()

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"io"
 	"text/tabwriter"
+
+	"github.com/zrsd/zrsd/internal/plural"
 )
 
 // doings are the activities of clients in words.
@@ -83,8 +85,9 @@ func WritePackResult(w io.Writer, r *PackResult) error {
 		_, err := fmt.Fprintf(w, "nothing to drop: the file stays as it is, with %s\n", bytesText(&r.After))
 		return err
 	}
-	_, err := fmt.Fprintf(w, "packed in %.1f s: %s before, %s after, %d objects, %d blobs dropped; "+
-		"commits waited %.3f s\n", r.Duration, bytesText(&r.Before), bytesText(&r.After), r.Objects, r.Blobs, r.Pause)
+	_, err := fmt.Fprintf(w, "packed in %.1f s: %s before, %s after, %s, %s dropped; commits waited %.3f s\n",
+		r.Duration, bytesText(&r.Before), bytesText(&r.After), plural.Of(r.Objects, "object"),
+		plural.Of(r.Blobs, "blob"), r.Pause)
 	return err
 }
 

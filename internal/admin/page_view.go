@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/warning"
 )
 
@@ -117,12 +118,7 @@ func (v *pageView) judge() verdict {
 	return verdict{good, "all is well", "All is well: " + v.wellText()}
 }
 
-func things(n int) string {
-	if n == 1 {
-		return "1 thing"
-	}
-	return fmt.Sprintf("%d things", n)
-}
+func things(n int) string { return plural.Of(n, "thing") }
 
 func orUnknown(s *string) string {
 	if s == nil {
@@ -142,13 +138,10 @@ func (v *pageView) wellText() string {
 			secondaries++
 		}
 	}
-	switch {
-	case primary == "":
+	if primary == "" {
 		return "this node serves without replication"
-	case secondaries == 1:
-		return primary + " is primary, 1 secondary follows"
 	}
-	return fmt.Sprintf("%s is primary, %d secondaries follow", primary, secondaries)
+	return primary + " is primary, " + plural.Or(secondaries, "secondary follows", "secondaries follow")
 }
 
 // A pageNode is a line of the table of nodes.

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"text/tabwriter"
 	"time"
+
+	"github.com/zrsd/zrsd/internal/plural"
 )
 
 // A Recon is what several nodes say of themselves, put together.
@@ -201,7 +203,8 @@ func (r *Recon) text() string {
 	c := &p.CatchUps
 	fmt.Fprintf(&b, "  catch-ups: %d attempted, %d no_change, %d diff, %d seed, %d diff_capped\n", c.Attempted,
 		c.NoChange, c.Diff, c.Seed, c.DiffCapped)
-	fmt.Fprintf(&b, "verification: %d reported, %d damages, %d failures", v.Reported, v.Damages, v.Failures)
+	fmt.Fprintf(&b, "verification: %d reported, %s, %s", v.Reported, plural.Of(v.Damages, "damage"),
+		plural.Of(v.Failures, "failure"))
 	if len(v.Damaged) > 0 {
 		fmt.Fprintf(&b, "; DAMAGE on %s", clean(strings.Join(v.Damaged, ", ")))
 	}

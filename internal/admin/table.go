@@ -11,6 +11,7 @@ import (
 	"unicode"
 
 	"github.com/zrsd/zrsd/internal/packplan"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/verify"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -104,7 +105,8 @@ func errorRow(row func(...string), name string, err *string, at *time.Time) {
 func verifyText(v *verify.Status) string {
 	said := "never"
 	if last := v.Last; last != nil {
-		said = fmt.Sprintf("%s: %d damages, %d warnings", timeText(&last.Ended), last.Damages, last.Warnings)
+		said = fmt.Sprintf("%s: %s, %s", timeText(&last.Ended), plural.Of(last.Damages, "damage"),
+			plural.Of(last.Warnings, "warning"))
 	}
 	if f := v.Failed; f != nil {
 		said += fmt.Sprintf("; not finished at %s: %s", timeText(&f.Ended), clean(text(f.Error)))
@@ -231,12 +233,7 @@ func coordinatorText(r *Coordinator) string {
 }
 
 // Secondaries says how many there are.
-func Secondaries(n int) string {
-	if n == 1 {
-		return "1 secondary"
-	}
-	return fmt.Sprintf("%d secondaries", n)
-}
+func Secondaries(n int) string { return plural.Or(n, "secondary", "secondaries") }
 
 // syncText names the secondaries that commits wait for.
 func syncText(s *Sync) string {

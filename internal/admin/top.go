@@ -7,6 +7,8 @@ import (
 	"slices"
 	"text/tabwriter"
 	"time"
+
+	"github.com/zrsd/zrsd/internal/plural"
 )
 
 // A ClientRate is a ZEO connection with what it does per second.
@@ -70,8 +72,9 @@ func WriteTop(w io.Writer, list []ClientRate) error {
 		sum.CommitRate += list[i].CommitRate
 		doing[list[i].Doing]++
 	}
-	if _, err := fmt.Fprintf(w, "%d clients: %d with the commit lock, %d waiting for it; per second %.1f loads, %.1f "+
-		"stores, %.1f commits\n", len(list), doing["voting"]+doing["holding"], doing["waiting"], sum.LoadRate,
+	if _, err := fmt.Fprintf(w, "%s: %d with the commit lock, %d waiting for it; per second %.1f loads, %.1f "+
+		"stores, %.1f commits\n", plural.Of(len(list), "client"), doing["voting"]+doing["holding"],
+		doing["waiting"], sum.LoadRate,
 		sum.StoreRate, sum.CommitRate); err != nil {
 		return err
 	}

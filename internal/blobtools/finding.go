@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -107,12 +108,13 @@ type Summary struct {
 func (s *Summary) String() string {
 	verdict := "nothing wrong"
 	if s.Damages+s.Warnings > 0 {
-		verdict = fmt.Sprintf("%d damages, %d warnings", s.Damages, s.Warnings)
+		verdict = plural.Of(s.Damages, "damage") + ", " + plural.Of(s.Warnings, "warning")
 	}
-	text := fmt.Sprintf("%s with %s (%s): %s: %d revisions, %d files, %d bytes, %d bytes of them belong to no revision",
-		s.Path, s.Dir, s.Layout, verdict, s.Revisions, s.Files, s.Bytes, s.WastedSize)
+	text := fmt.Sprintf("%s with %s (%s): %s: %s, %s, %d bytes, %d bytes of them belong to no revision",
+		s.Path, s.Dir, s.Layout, verdict, plural.Of(s.Revisions, "revision"), plural.Of(s.Files, "file"),
+		s.Bytes, s.WastedSize)
 	if n := s.Found[Elsewhere]; n > 0 {
-		text += fmt.Sprintf(", %d blobs are elsewhere", n)
+		text += ", " + plural.Or(n, "blob is elsewhere", "blobs are elsewhere")
 	}
 	return text
 }

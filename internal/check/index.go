@@ -6,6 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/zrsd/zrsd/filestorage"
+	"github.com/zrsd/zrsd/internal/plural"
 )
 
 // maxIndexFindings is how many wrong entries are reported one by one: an index of another file has millions.
@@ -57,8 +58,8 @@ func (c *checker) reached(pos int64) {
 	case s.wrong > 0:
 		s.state = "wrong"
 		c.report(Finding{Damage, KindIndexFile, nil, nil, nil,
-			fmt.Sprintf("%d entries of %s.index are wrong: stop the server, "+
-				"remove that file and start again; it is rebuilt", s.wrong, c.opt.Path)})
+			fmt.Sprintf("%s in %s.index: stop the server, remove that file and start again; it is rebuilt",
+				plural.Or(s.wrong, "entry is wrong", "entries are wrong"), c.opt.Path)})
 	default:
 		s.state = "good"
 	}

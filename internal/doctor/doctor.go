@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/admin"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/printable"
 	"github.com/zrsd/zrsd/internal/warning"
 )
@@ -134,7 +135,8 @@ func (r *Report) Clients(st *admin.Status, clients []admin.Client) {
 		}
 	}
 	if small == 0 {
-		r.ok("%s: none of %d clients loads the same objects again and again", st.Name, len(clients))
+		r.ok("%s: none of %s loads the same objects again and again", st.Name,
+			plural.Of(len(clients), "client"))
 	}
 }
 
@@ -165,7 +167,7 @@ func (r *Report) Cluster(c *admin.Cluster) {
 	case len(versions) > 1:
 		r.Wrong(warning.VersionsDiffer, "the nodes have different versions: %v", versions)
 	case known > 1:
-		r.ok("%d of %d nodes say their version, and it is the same", known, len(c.Nodes))
+		r.ok("%d of %s say their version, and it is the same", known, plural.Of(len(c.Nodes), "node"))
 	}
 }
 
@@ -190,6 +192,7 @@ func (r *Report) clocks(nodes []admin.ClusterNode) {
 		r.Wrong(warning.ClockSkew, "%s: its clock is %v %s that of %s", n.Name, ahead.Abs(), where, nodes[0].Name)
 	}
 	if known > 0 && apart == 0 {
-		r.ok("%s: its clock agrees with those of %d other nodes", nodes[0].Name, known)
+		r.ok("%s: its clock agrees with what %s", nodes[0].Name,
+			plural.Or(known, "other node says", "other nodes say"))
 	}
 }

@@ -134,10 +134,10 @@ func TestNodesOfOneTime(t *testing.T) {
 		code   warning.Code
 		words  string
 	}{
-		"agrees":    {ahead: 1.5, level: OK, words: "agrees with those of 2 other"},
+		"agrees":    {ahead: 1.5, level: OK, words: "agrees with what 2 other"},
 		"ahead":     {ahead: 90, level: Warn, code: warning.ClockSkew, words: "db3: its clock is 1m30s ahead of"},
 		"behind":    {ahead: -2.5, level: Warn, code: warning.ClockSkew, words: "db3: its clock is 2.5s behind that"},
-		"is silent": {ahead: 90, silent: true, level: OK, words: "with those of 1 other nodes"},
+		"is silent": {ahead: 90, silent: true, level: OK, words: "with what 1 other node says"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			nodes := []admin.ClusterNode{{Name: "db1"}, {Name: "db2", ClockAhead: admin.Known(0.0)},
@@ -166,10 +166,10 @@ func TestAClientWhoseCacheIsTooSmall(t *testing.T) {
 		code   warning.Code
 		words  string
 	}{
-		{client(300, time.Hour), OK, "", "none of 1 clients"},
+		{client(300, time.Hour), OK, "", "none of 1 client "},
 		{client(301, time.Hour), Warn, warning.CacheSmall,
 			"web1 has loaded 301 objects in 1h0m0s, and the storage has 100"},
-		{client(9000, time.Minute), OK, "", "none of 1 clients"},
+		{client(9000, time.Minute), OK, "", "none of 1 client "},
 	} {
 		var r Report
 		r.Clients(st, []admin.Client{c.client})

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/zrsd/zrsd/internal/endpoint"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/service"
 	"github.com/zrsd/zrsd/internal/warning"
 )
@@ -182,7 +183,8 @@ func (r *Report) OpenFiles(clients int) {
 		return
 	}
 	if need := uint64(clients) + 500; limit.Cur < need {
-		r.Wrong(warning.FewFiles, "this user may open %d files, and %d clients need %d", limit.Cur, clients, need)
+		r.Wrong(warning.FewFiles, "this user may open %d files, and %s %d", limit.Cur,
+			plural.Or(clients, "client needs", "clients need"), need)
 		return
 	}
 	r.ok("this user may open %d files", limit.Cur)

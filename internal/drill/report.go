@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/consistency"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -74,11 +75,11 @@ type Restored struct {
 
 // String is the moment in a line.
 func (r *Restored) String() string {
-	text := fmt.Sprintf("%s: transaction %v (%s), generation %d: %d transactions, %d bytes and %d blobs in %s",
-		r.Moment, r.Tid, r.Tid.Time().UTC().Format("2006-01-02 15:04:05 UTC"), r.Generation, r.Transactions, r.Size,
-		r.Blobs, seconds(r.Seconds))
+	text := fmt.Sprintf("%s: transaction %v (%s), generation %d: %s, %d bytes and %s in %s",
+		r.Moment, r.Tid, r.Tid.Time().UTC().Format("2006-01-02 15:04:05 UTC"), r.Generation,
+		plural.Of(r.Transactions, "transaction"), r.Size, plural.Of(r.Blobs, "blob"), seconds(r.Seconds))
 	if r.Missing > 0 {
-		text += fmt.Sprintf(", %d blobs were missing when it was archived", r.Missing)
+		text += fmt.Sprintf(", %s missing when it was archived", plural.Or(r.Missing, "blob was", "blobs were"))
 	}
 	if r.Writer {
 		text += "; the history is what was archived"
@@ -86,7 +87,7 @@ func (r *Restored) String() string {
 	if r.Node != "" {
 		text += "; the node: " + r.Node
 	}
-	text += fmt.Sprintf("; a ZEO client has read %d objects", r.Objects)
+	text += "; a ZEO client has read " + plural.Of(r.Objects, "object")
 	if r.Python > 0 {
 		text += fmt.Sprintf(", one in Python %d", r.Python)
 	}
@@ -99,15 +100,15 @@ func (o *Outcome) brief() string {
 	case o.Error != "":
 		return fmt.Sprintf("%s: FAILED: %s", o.Name, o.Error)
 	case !o.Held:
-		return fmt.Sprintf("%s: FAILED: %d violations, such as: %v", o.Name, len(o.Verdict.Violations),
+		return fmt.Sprintf("%s: FAILED: %s, such as: %v", o.Name, plural.Of(len(o.Verdict.Violations), "violation"),
 			o.Verdict.Violations[0])
 	}
 	lost := "none lost"
 	if n := len(o.Verdict.Lost); n > 0 {
 		lost = fmt.Sprintf("%d lost as allowed", n)
 	}
-	return fmt.Sprintf("%s: held: %d commits acknowledged, %s, %d failovers", o.Name, o.Verdict.Acknowledged, lost,
-		o.Failovers)
+	return fmt.Sprintf("%s: held: %s acknowledged, %s, %s", o.Name, plural.Of(o.Verdict.Acknowledged, "commit"), lost,
+		plural.Of(o.Failovers, "failover"))
 }
 
 // fill takes what the run knows.

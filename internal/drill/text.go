@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/printable"
 )
 
@@ -127,8 +128,8 @@ func (o *Outcome) details() string {
 		line("simulated: %s", o.Simulated)
 	}
 	if v := o.Verdict; v != nil {
-		line("%d reads, %d of them at a primary; %d commits had an unknown outcome, %d of these are there",
-			v.Reads, v.PrimaryReads, v.Found+v.Missing, v.Found)
+		line("%s, %d of them at a primary; %s had an unknown outcome, %d of these are there",
+			plural.Of(v.Reads, "read"), v.PrimaryReads, plural.Of(v.Found+v.Missing, "commit"), v.Found)
 		for i, violation := range v.Violations {
 			if i == maxShown {
 				line("… and %d more", len(v.Violations)-maxShown)
@@ -141,10 +142,11 @@ func (o *Outcome) details() string {
 		line("ZEO %s, client %s: longest time without a commit %s", p.ZEO, p.Client, seconds(p.Seconds))
 	}
 	if o.ByHand+o.ByItself > 0 {
-		line("rewound: %d times by an operator, %d times by the node itself", o.ByHand, o.ByItself)
+		line("rewound: %s by an operator, %s by the node itself", plural.Of(o.ByHand, "time"),
+			plural.Of(o.ByItself, "time"))
 	}
 	for _, a := range o.Aside {
-		line("set aside: %d transactions in %s", a.Transactions, a.Path)
+		line("set aside: %s in %s", plural.Of(a.Transactions, "transaction"), a.Path)
 	}
 	return "\n" + o.Name + "\n" + b.String()
 }

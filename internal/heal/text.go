@@ -1,6 +1,10 @@
 package heal
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/zrsd/zrsd/internal/plural"
+)
 
 // String returns one line for people.
 func (i *Item) String() string {
@@ -32,7 +36,7 @@ func (r *Report) Text() string {
 	verdict := "no damage"
 	switch {
 	case r.Damages > 0:
-		verdict = fmt.Sprintf("DAMAGED in %d places", r.Damages)
+		verdict = "DAMAGED in " + plural.Of(r.Damages, "place")
 	case r.Dry && r.Found > r.Sound:
 		verdict = "DAMAGED"
 	}
@@ -40,6 +44,6 @@ func (r *Report) Text() string {
 	if r.Dry {
 		healed = "would be healed"
 	}
-	return fmt.Sprintf("%s: %s: %d parts looked at, %d %s, %d failed, %d were right; %d kept in quarantine", r.Path,
-		verdict, r.Found, r.Healed, healed, r.Failed, r.Sound, r.Quarantined)
+	return fmt.Sprintf("%s: %s: %s looked at, %d %s, %d failed, %d were right; %d kept in quarantine", r.Path,
+		verdict, plural.Of(r.Found, "part"), r.Healed, healed, r.Failed, r.Sound, r.Quarantined)
 }

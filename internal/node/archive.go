@@ -18,6 +18,7 @@ import (
 	"github.com/zrsd/zrsd/internal/hashchain"
 	"github.com/zrsd/zrsd/internal/objectstore"
 	"github.com/zrsd/zrsd/internal/pause"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/recovered"
 	"github.com/zrsd/zrsd/internal/state"
 	"github.com/zrsd/zrsd/internal/vfs"
@@ -229,7 +230,7 @@ func (f *nodeStatus) showArchive(st *admin.Status) {
 	out.LagTransactions = lagTransactions(st.Storage.Chain, &s)
 	out.Made, out.Verified = s.Made, s.Proved
 	if v := s.Verified; v != nil && v.Problems > 0 {
-		out.VerifyProblem = admin.Known(fmt.Sprintf("%d problems at %s on %s, the first: %s", v.Problems,
+		out.VerifyProblem = admin.Known(fmt.Sprintf("%s at %s on %s, the first: %s", plural.Of(v.Problems, "problem"),
 			v.Ended.Format(time.RFC3339), v.By, v.Problem))
 	}
 }

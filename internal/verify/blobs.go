@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/check"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/internal/vfs"
 	"github.com/zrsd/zrsd/zodb"
 )
@@ -41,7 +42,7 @@ func newBlobCheck(p *pass) *blobCheck {
 	}
 	c.log, err = notes.read()
 	if err == nil && c.log.damaged > 0 {
-		err = fmt.Errorf("%s: %d records are damaged", notes.path, c.log.damaged)
+		err = fmt.Errorf("%s: %s damaged", notes.path, plural.Or(c.log.damaged, "record is", "records are"))
 	}
 	if err != nil {
 		p.found(check.Finding{Severity: check.Warning, Kind: KindOwnFile,

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/zrsd/zrsd/internal/check"
+	"github.com/zrsd/zrsd/internal/plural"
 	"github.com/zrsd/zrsd/zodb"
 )
 
@@ -132,19 +133,20 @@ func (r *Pass) Text() string {
 	case r.Error != nil:
 		verdict = "NOT FINISHED: " + *r.Error
 	case r.Damages > 0:
-		verdict = fmt.Sprintf("DAMAGED in %d places", r.Damages)
+		verdict = "DAMAGED in " + plural.Of(r.Damages, "place")
 	}
-	text := fmt.Sprintf("%s: %s, %d warnings: %d transactions, %d records, %d objects, %d bytes in %.1f s "+
-		"(%.0f MB/s), index %s", r.Path, verdict, r.Warnings, r.Transactions, r.Records, r.Objects, r.Bytes, r.Seconds,
-		float64(r.Bytes)/1e6/max(r.Seconds, 0.001), r.Index)
+	text := fmt.Sprintf("%s: %s, %s: %s, %s, %s, %d bytes in %.1f s (%.0f MB/s), index %s", r.Path, verdict,
+		plural.Of(r.Warnings, "warning"), plural.Of(r.Transactions, "transaction"), plural.Of(r.Records, "record"),
+		plural.Of(r.Objects, "object"), r.Bytes, r.Seconds, float64(r.Bytes)/1e6/max(r.Seconds, 0.001), r.Index)
 	if r.BlobsSkipped != nil {
 		text += ", blobs not checked: " + *r.BlobsSkipped
 	} else {
-		text += fmt.Sprintf(", %d blobs, %d of them read", r.Blobs, r.BlobsRead)
+		text += fmt.Sprintf(", %s, %d of them read", plural.Of(r.Blobs, "blob"), r.BlobsRead)
 	}
-	text += fmt.Sprintf("; compared with %d block checksums and %d checkpoints", r.BlocksKnown, r.ChainKnown)
+	text += fmt.Sprintf("; compared with %s and %s", plural.Of(r.BlocksKnown, "block checksum"),
+		plural.Of(r.ChainKnown, "checkpoint"))
 	if others := r.Attempted - 1; others > 0 {
-		text += fmt.Sprintf("; of %d other nodes %d equal, %d different, %d without an answer", others,
+		text += fmt.Sprintf("; of %s %d equal, %d different, %d without an answer", plural.Of(others, "other node"),
 			r.NoChange+r.HashMatch, r.Diff, int64(len(r.FailureNodes))-r.Diff)
 	}
 	if r.Removed > 0 {
