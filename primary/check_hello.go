@@ -94,6 +94,8 @@ func (p *Primary) checkHistory(ctx context.Context, h *protocol.Hello) *protocol
 	last := h.Last
 	found, r := p.common(ctx, last.Tid)
 	switch {
+	case r != nil && h.StorageID == "" && r.Code != protocol.CodeInternal:
+		return p.foreign(last.Tid)
 	case r != nil:
 		return r
 	case h.StorageID == "" && (found == nil || found.Digest != last.Digest):
@@ -128,6 +130,20 @@ func (p *Primary) common(ctx context.Context, last zodb.Tid) (*filestorage.Found
 		return nil, refuse(protocol.CodeInternal, last, "looking up transaction %v: %v", last, p.sourceFailed(err))
 	}
 	return &found, nil
+}
+
+// foreign refuses a file without an identity whose last transaction is not here. That it is later than ours does not
+// make it one of this storage, and nothing can be set aside of it: zrsd rewind needs to know which storage it is.
+func (p *Primary) foreign(theirs zodb.Tid) *protocol.Refusal {
+	by := "is empty"
+	if ours := p.src.LastTid(); ours != 0 {
+		by = fmt.Sprintf("ends with %v (%s)", ours, ours.Stamp())
+	}
+	return refuse(protocol.CodeDiverged, theirs, "the Data.fs of this secondary has no state file, and its last "+
+		"transaction, %v (%s), is not in the primary, which %s: it is of another storage, or of another history of this "+
+		"one; check the address and the path; zrsd check Data.fs --against ADDR says how much of it the primary has; to "+
+		"make this node a copy, move the Data.fs and its blobs away and start it with an empty Data.fs; if the primary "+
+		"was restored from an old copy, restore a newer one", theirs, theirs.Stamp(), by)
 }
 
 func ahead(theirs, ours zodb.Tid) *protocol.Refusal {

@@ -35,6 +35,15 @@ func TestWhoMayFollow(t *testing.T) {
 		{name: "a copy without a state, of other content after a pack", src: packed(), change: func(h *protocol.Hello) {
 			h.StorageID, h.Last.Tid, h.Last.Digest = "", tidAt(4), zodb.Digest{1}
 		}, code: protocol.CodeDiverged, tid: tidAt(4), says: "no state file"},
+		{name: "a file without a state, of another storage with later transactions", change: func(h *protocol.Hello) {
+			h.StorageID, h.Last.Tid = "", tidAt(9)
+		}, code: protocol.CodeDiverged, tid: tidAt(9), says: "another storage"},
+		{name: "a file without a state, of another storage with earlier transactions", change: func(h *protocol.Hello) {
+			h.StorageID, h.Last.Tid = "", tidAt(3)+1
+		}, code: protocol.CodeDiverged, tid: tidAt(3) + 1, says: "move the Data.fs and its blobs away"},
+		{name: "a file without a state, and an empty primary", src: newSource(), change: func(h *protocol.Hello) {
+			h.StorageID = ""
+		}, code: protocol.CodeDiverged, tid: tidAt(3), says: "which is empty"},
 		{name: "another storage", change: func(h *protocol.Hello) { h.StorageID = "other" },
 			code: protocol.CodeWrongStorage, says: "check the address"},
 		{name: "messages of another version", change: func(h *protocol.Hello) { h.Version = 3 },

@@ -25,7 +25,7 @@ func (s *Secondary) advised(ctx context.Context, addr string, err error) error {
 	diverged := errors.As(err, &refusal) &&
 		(refusal.Code == protocol.CodeDiverged || refusal.Code == protocol.CodeAhead) ||
 		errors.As(err, &unfit) && unfit.rewind
-	if !diverged || s.opt.Rewind == nil {
+	if !diverged || s.opt.Rewind == nil || s.keep.State() == nil { // without a state nothing can be set aside
 		return err
 	}
 	return &divergedError{err, s.opt.Rewind(ctx, addr)}

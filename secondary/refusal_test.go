@@ -71,6 +71,13 @@ func TestARefusalReachesTheOperatorInWords(t *testing.T) {
 				s = inMemory(t).adopt(t, p).history(t, 3)
 				return p.history(t, 3), s
 			}},
+		{"a file of another storage without a state", protocol.CodeDiverged,
+			[]string{"no state file", "another storage", "move the Data.fs"},
+			func(t *testing.T) (p, s *site) {
+				t.Helper()
+				p = inMemory(t).named(t).history(t, 3)
+				return p, inMemory(t).history(t, 3)
+			}},
 		{"no blob directory", protocol.CodeBlobsRequired, []string{"has no blob directory", "--blobs"},
 			func(t *testing.T) (p, s *site) {
 				t.Helper()
@@ -256,5 +263,20 @@ func TestATransactionThatLeavesNoTidsIsNotTaken(t *testing.T) {
 	st := r.eventually(t, "refused", func(st Status) bool { return st.State == StateRefused })
 	if s.st.LastTid() != future || !strings.Contains(st.LastError, "almost no tids") {
 		t.Errorf("it has %v; %s", s.st.LastTid(), st.LastError)
+	}
+}
+
+// TestNobodyIsToldToSetAsideWhatHasNoState: zrsd rewind refuses that, of whatever storage the file is.
+func TestNobodyIsToldToSetAsideWhatHasNoState(t *testing.T) {
+	for _, named := range []bool{false, true} {
+		site := inMemory(t).history(t, 1)
+		if named {
+			site.named(t)
+		}
+		s := New(site.st, site.keep, Options{Rewind: func(context.Context, string) string { return "zrsd rewind" }})
+		refusal := &protocol.Refusal{Code: protocol.CodeAhead}
+		if text := s.advised(t.Context(), "", refusal).Error(); strings.Contains(text, "zrsd rewind") != named {
+			t.Errorf("with a state: %v: %s", named, text)
+		}
 	}
 }
