@@ -19,8 +19,9 @@ type AppendOptions struct {
 	// Check may refuse a transaction by its tid: its error ends the Append. nil: none is refused.
 	Check func(tid zodb.Tid) error
 	// Durable is told the transactions of each group in the order of the file, with the offset where they begin and the
-	// tid of the one before them. They are durable and visible. It is called on the way of all commits to the disk: it
-	// must not write to the storage. nil: nobody is told, and no digests are computed.
+	// tid of the one before them. They are durable and visible, as more may be by then. It is called by one goroutine
+	// at a time, not after Close has returned, and must not wait for the Appender. nil: nobody is told, and no digests
+	// are computed.
 	Durable func(after zodb.Tid, start int64, txns []Appended)
 }
 
@@ -64,7 +65,6 @@ type Appender struct {
 	stream  appendStream
 	digests *digester                   // nil: nobody wants them
 	before  zodb.Tid                    // of the transaction before the group
-	linked  bool                        // a record that has passed, and is not in the file yet, has the data of another
 	g       *group                      // what is gathered; nil between two groups
 	newest  offsetTable                 // its records by oid, without those of the transaction in progress
 	blobs   []BlobID                    // of its records
@@ -74,6 +74,7 @@ type Appender struct {
 	whole   struct{ checks, blobs int } // how many of those are of whole transactions
 	highest zodb.Tid                    // of the group
 	maxOid  zodb.Oid                    // of the group
+	records int                         // of the group before
 	most    groupSize                   // of a group
 	begin   []byte                      // of the header of the first transaction of the group; not written yet
 	touched bool                        // something was, or may have been, written to the file after g.start
@@ -98,7 +99,7 @@ func (s *Storage) Append(ctx context.Context, opt AppendOptions) (*Appender, err
 	a := &Appender{s: s, opt: opt, file: s.openDataFile, locked: true, most: appendedGroup}
 	a.stream.start(s.writer.end, s.writer.last)
 	if a.before = s.writer.last; opt.Durable != nil {
-		a.digests = newDigester(s.openDataFile, s.writer.end, s.writer.last)
+		a.digests = newDigester(s.openDataFile, s.writer.end, s.writer.last, opt.Durable)
 	}
 	return a, nil
 }
@@ -110,7 +111,8 @@ func (a *Appender) Pos() int64 { return a.stream.offset }
 func (a *Appender) Last() zodb.Tid { return a.stream.last }
 
 // Write takes the next bytes, divided in any way. It returns when they are in the file, durable or not, and waits where
-// too much is not durable yet.
+// too much is not durable yet. With AppendOptions.Durable set, the bytes must stay as they are until the next Write has
+// succeeded, or Close has returned.
 //
 // Errors, after which only Close is left: *NotIdenticalError and that of AppendOptions.Check, Blobs or the disk (of the
 // group in progress nothing stays then), ErrMoved, *FailedError, zodb.ErrClosed, the context's cause.
@@ -121,7 +123,10 @@ func (a *Appender) Write(ctx context.Context, p []byte) error {
 		}
 		n, whole, err := a.take(p)
 		if err == nil {
-			err = a.write(p[:n], a.stream.offset-int64(n))
+			err = a.output(p[:n], a.stream.offset-int64(n))
+		}
+		if err == nil {
+			err = a.digests.pass(ctx, piece{bytes: p[:n]})
 		}
 		if err == nil && whole {
 			err = a.handOver(ctx)
@@ -142,6 +147,7 @@ func (a *Appender) Write(ctx context.Context, p []byte) error {
 // ends, transactions that wait for the disk are left to the storage, which makes them durable.
 func (a *Appender) Close(ctx context.Context) error {
 	err := a.finish(ctx)
+	a.digests.close(ctx.Err() == nil)
 	if a.g != nil { // without a whole transaction
 		a.g.many.close()
 	}
@@ -195,7 +201,10 @@ func (a *Appender) ready(ctx context.Context) error {
 	if err := a.s.checkOwn(); err != nil {
 		return err
 	}
-	a.g = &group{start: a.stream.offset, end: a.stream.offset, done: make(chan struct{})}
+	a.g = &group{
+		start: a.stream.offset, end: a.stream.offset, done: make(chan struct{}),
+		entries: make([]entry, 0, a.records),
+	}
 	a.highest, a.maxOid, a.touched, a.begin = 0, 0, false, a.begin[:0]
 	a.whole.checks, a.whole.blobs = 0, 0
 	a.blobs, a.checks, a.entries = a.blobs[:0], a.checks[:0], a.entries[:0]
@@ -270,16 +279,17 @@ func (a *Appender) handOver(ctx context.Context) error {
 		return err
 	}
 	g, s := a.g, a.s
-	g.newest, a.newest = a.newest, offsetTable{}
-	g.durable = a.tell()
+	g.newest, a.newest = a.newest, a.newest.another()
+	a.records = len(g.entries)
 	if err := s.queue.put(ctx, g); err != nil {
 		return err
 	}
 	s.raiseMaxOid(a.maxOid)
 	w := &s.writer
 	w.end, w.last, w.begun = g.end, g.last, max(w.begun, a.highest)
-	a.g, a.pending = nil, g
-	return nil
+	after := a.before
+	a.g, a.pending, a.before = nil, g, g.last
+	return a.digests.pass(ctx, piece{group: g, after: after})
 }
 
 // drop takes the group in progress off the file, with its blobs.

@@ -1,7 +1,7 @@
 package filestorage
 
 import (
-	"bufio"
+	"context"
 	"crypto/sha256"
 	"encoding/binary"
 	"errors"
@@ -20,26 +20,106 @@ type Appended struct {
 	End    int64       // the offset after it
 }
 
-// A digester computes the digests of transactions as their bytes pass: what zodb.DigestOf reads of a transaction is in
-// the file, in the same order, between fields that it leaves out. It is given what has been checked already.
+// A digester computes the digests of transactions while more of them is written: what zodb.DigestOf reads of a
+// transaction is in the file, in the same order, between fields that it leaves out. It is given what has been checked
+// and written already, and tells of each group when that is durable.
+//
+//	Appender ─ pieces, ends of groups ─▸ digest ─ whole groups ─▸ tell ─▸ AppendOptions.Durable
 type digester struct {
 	file *openDataFile
-	c    appendStream
-	h    hash.Hash
-	w    *bufio.Writer // to h
-	err  error         // of data that a record has from an earlier one
+	told func(after zodb.Tid, start int64, txns []Appended)
+	in   chan piece
+	out  chan digestedGroup
+	gone chan struct{} // closed: no group is waited for any more
+	ends sync.WaitGroup
 
-	done []Appended // whole transactions of the group
+	c      appendStream
+	unread bool   // nobody may ask for the digest of the transaction in progress
+	buf    []byte // of it, what h has not been given; never more than digestBuffer
+	h      hash.Hash
+	err    error // of data that a record has from an earlier one
+	done   []Appended
 }
 
-// digestBuffer is how much of small records is given to the hash at a time.
+// A piece is what passes, or says where a group ends.
+type piece struct {
+	bytes []byte
+	group *group   // not nil: it ends here
+	after zodb.Tid // then: of the transaction before it
+}
+
+type digestedGroup struct {
+	*group
+	after zodb.Tid
+	txns  []Appended
+	err   error
+}
+
+// digestBuffer is up to how many bytes of a transaction are gathered and given to the hash at once.
 const digestBuffer = 4 << 10
 
-func newDigester(file *openDataFile, pos int64, last zodb.Tid) *digester {
-	d := &digester{file: file, h: sha256.New()}
-	d.w = bufio.NewWriterSize(d.h, digestBuffer)
+// newDigester begins to digest what comes after a transaction that ends at pos. Its two goroutines end with close.
+func newDigester(file *openDataFile, pos int64, last zodb.Tid, told func(zodb.Tid, int64, []Appended)) *digester {
+	d := &digester{
+		file: file, told: told, in: make(chan piece), out: make(chan digestedGroup, 2), gone: make(chan struct{}),
+		buf: make([]byte, 0, digestBuffer), h: sha256.New(),
+	}
 	d.c.start(pos, last)
+	d.ends.Go(d.digest)
+	d.ends.Go(d.tell)
 	return d
+}
+
+// pass gives it what was written next, which must stay as it is until the next call has returned.
+func (d *digester) pass(ctx context.Context, p piece) error {
+	if d == nil {
+		return nil
+	}
+	select {
+	case d.in <- p:
+		return nil
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+}
+
+// close waits until all groups are told of, of those that are not durable or failed by then only if wait is set.
+func (d *digester) close(wait bool) {
+	if d == nil {
+		return
+	}
+	if !wait {
+		close(d.gone)
+	}
+	close(d.in)
+	d.ends.Wait()
+}
+
+func (d *digester) digest() {
+	defer close(d.out)
+	for p := range d.in {
+		if p.group == nil {
+			d.take(p.bytes)
+			continue
+		}
+		d.out <- digestedGroup{p.group, p.after, d.done, d.err}
+		d.done, d.err = make([]Appended, 0, len(d.done)), nil
+	}
+}
+
+// tell tells of groups when they are durable and visible. Of one whose digests could not all be computed nobody is
+// told: whoever follows the storage comes upon the damage when it reads that.
+func (d *digester) tell() {
+	for g := range d.out {
+		select {
+		case <-g.done:
+		case <-d.gone:
+			continue
+		}
+		if g.group.err == nil && g.err == nil {
+			d.told(g.after, g.start, g.txns)
+		}
+	}
 }
 
 // take passes b.
@@ -56,15 +136,31 @@ func (d *digester) take(b []byte) {
 
 // write takes a piece of the transaction in progress. A hash never fails.
 func (d *digester) write(b []byte) {
-	if d.wanted() {
-		_, _ = d.w.Write(b)
+	switch {
+	case d.unread:
+	case len(d.buf)+len(b) <= digestBuffer:
+		d.buf = append(d.buf, b...)
+	default:
+		_, _ = d.h.Write(d.buf)
+		_, _ = d.h.Write(b)
+		d.buf = d.buf[:0]
 	}
 }
 
-// wanted reports whether somebody may ask for the digest of the transaction in progress.
-func (d *digester) wanted() bool {
-	status := d.c.txn.Status
-	return status != zodb.StatusPacked && status != zodb.StatusUndone
+// Write makes write an io.Writer.
+func (d *digester) Write(b []byte) (int, error) {
+	d.write(b)
+	return len(b), nil
+}
+
+// sum returns the digest of the transaction in progress, which has ended.
+func (d *digester) sum() (sum zodb.Digest) {
+	_, _ = d.h.Write(d.buf)
+	d.buf = d.h.Sum(d.buf[:0])
+	copy(sum[:], d.buf)
+	d.h.Reset()
+	d.buf = d.buf[:0]
+	return sum
 }
 
 // enter takes a fixed part of the file.
@@ -74,6 +170,7 @@ func (d *digester) enter(b []byte) {
 	case partTxn:
 		c.pos = c.offset - txnHeaderLen
 		c.txn.decode(b)
+		d.unread = c.txn.Status == zodb.StatusPacked || c.txn.Status == zodb.StatusUndone
 		d.write(b[:8])          // tid
 		d.write(b[statusAt+1:]) // lengths of the metadata, which follow
 		c.skip = c.txn.headerLen() - txnHeaderLen
@@ -108,7 +205,7 @@ func (d *digester) expect(pos int64) {
 
 // link takes the data that a record has from an earlier one, which is in the file.
 func (d *digester) link(back int64) {
-	if !d.wanted() {
+	if d.unread {
 		return
 	}
 	c := &d.c
@@ -118,7 +215,7 @@ func (d *digester) link(back int64) {
 	if err == nil {
 		d.write(binary.BigEndian.AppendUint64(nil, uint64(r.size)))
 		if r.size != zodb.NoData {
-			_, err = io.Copy(d.w, &fileRange{file: d.file.file, pos: r.pos, end: r.pos + r.size})
+			_, err = io.Copy(d, &fileRange{file: d.file.file, pos: r.pos, end: r.pos + r.size})
 		}
 	}
 	d.err = errors.Join(d.err, err)
@@ -128,46 +225,9 @@ func (d *digester) link(back int64) {
 func (d *digester) end() {
 	c := &d.c
 	t := Appended{Tid: c.txn.Tid, Status: c.txn.Status, End: c.offset}
-	if d.wanted() {
-		_ = d.w.Flush()
-		d.h.Sum(t.Digest[:0])
-		d.h.Reset()
+	if !d.unread {
+		t.Digest = d.sum()
 	}
 	d.done = append(d.done, t)
 	c.last, c.part = t.Tid, partTxn
-}
-
-// write writes bytes at their offset, and has their digests computed meanwhile. Where a record has its data from an
-// earlier one, which may be among these bytes, they are written first.
-func (a *Appender) write(p []byte, at int64) error {
-	d := a.digests
-	if d == nil {
-		return a.output(p, at)
-	}
-	if a.linked {
-		a.linked = false
-		err := a.output(p, at)
-		d.take(p)
-		return err
-	}
-	var computing sync.WaitGroup
-	defer computing.Wait()
-	computing.Go(func() { d.take(p) })
-	return a.output(p, at)
-}
-
-// tell returns what is to be called when the group is durable and visible. A group whose digests could not
-// all be computed is not told of: whoever follows the storage comes upon the damage when it reads that.
-func (a *Appender) tell() func() {
-	d := a.digests
-	if d == nil {
-		return nil
-	}
-	begin, start, done, err := a.before, a.g.start, d.done, d.err
-	d.done, d.err = make([]Appended, 0, len(done)), nil
-	a.before = a.g.last
-	if err != nil {
-		return nil
-	}
-	return func() { a.opt.Durable(begin, start, done) }
 }

@@ -3,6 +3,7 @@ package filestorage
 import (
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -47,8 +48,8 @@ func toldOf(t failer, s *Storage, told *[]Appended) AppendOptions {
 	last, pos := s.LastTid(), s.Size()
 	return AppendOptions{Durable: func(after zodb.Tid, start int64, txns []Appended) {
 		end := txns[len(txns)-1]
-		if after != last || start != pos || s.Size() != end.End || s.LastTid() != end.Tid {
-			t.Fatalf("told of transactions at %d after %v, up to %d, want those at %d after %v; %d bytes are visible",
+		if after != last || start != pos || s.Size() < end.End {
+			t.Errorf("told of transactions at %d after %v, up to %d, want those at %d after %v; %d bytes are visible",
 				start, after, end.End, pos, last, s.Size())
 		}
 		*told = append(*told, txns...)
@@ -73,12 +74,15 @@ func TestAnAppendTellsTheDigestsOfWhatPasses(t *testing.T) {
 			int64(rapid.IntRange(1, 9000).Draw(t, "weight")), rapid.IntRange(1, 9).Draw(t, "txns"), 1, togetherFrom,
 		}
 		cut := rapid.IntRange(half, len(d.bytes)).Draw(t, "cut")
+		var before []byte
 		for rest := d.bytes[half:cut]; len(rest) > 0; {
 			n := min(rapid.IntRange(1, 3000).Draw(t, "n"), len(rest))
-			if err := a.Write(t.Context(), rest[:n]); err != nil {
+			p := slices.Clone(rest[:n])
+			if err := a.Write(t.Context(), p); err != nil {
 				t.Fatal(err)
 			}
-			rest = rest[n:]
+			clear(before) // as it may be used again
+			before, rest = p, rest[n:]
 		}
 		if err := a.Close(t.Context()); err != nil {
 			t.Fatal(err)

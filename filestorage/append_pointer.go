@@ -125,13 +125,16 @@ func (a *Appender) txnHeader(ctx context.Context, at, within int64) (h txnHeader
 }
 
 // An offsetTable maps oids to offsets above 0. It is for many new entries in a short time, of which none is removed.
+// Neighbouring oids are in neighbouring slots.
 type offsetTable struct {
 	n     int
 	slots []entry // a power of two of them, at most half of them used; pos 0: free
 }
 
-// minSlots is how large a table begins.
-const minSlots = 1 << 6
+const (
+	minSlots = 1 << 6 // of a table at first
+	slotRun  = 4      // what one cache line has
+)
 
 func (t *offsetTable) get(oid zodb.Oid) (pos int64, ok bool) {
 	if t.n == 0 {
@@ -155,12 +158,16 @@ func (t *offsetTable) set(oid zodb.Oid, pos int64) {
 // find returns the slot of oid, or the free one where it belongs.
 func (t *offsetTable) find(oid zodb.Oid) int {
 	mask := len(t.slots) - 1
-	i := int(uint64(oid) * 0x9E3779B97F4A7C15 >> (64 - bits.TrailingZeros(uint(len(t.slots)))))
+	i := int(uint64(oid) / slotRun * 0x9E3779B97F4A7C15 >> (64 - bits.TrailingZeros(uint(len(t.slots)/slotRun))))
+	i = i*slotRun + int(oid%slotRun)
 	for t.slots[i].pos != 0 && t.slots[i].oid != oid {
 		i = (i + 1) & mask
 	}
 	return i
 }
+
+// another returns an empty table for about as much.
+func (t *offsetTable) another() offsetTable { return offsetTable{slots: make([]entry, len(t.slots))} }
 
 func (t *offsetTable) grow() {
 	old := t.slots

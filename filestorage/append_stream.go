@@ -104,7 +104,6 @@ func (a *Appender) take(b []byte) (n int, whole bool, err error) {
 			a.noteHead(part)
 			err = a.endRecord()
 		case partBack:
-			a.linked = true
 			a.noteBack(int64(binary.BigEndian.Uint64(part)))
 			a.noteLink(int64(binary.BigEndian.Uint64(part)))
 			err = a.endRecord()

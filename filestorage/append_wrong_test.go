@@ -20,6 +20,7 @@ import (
 type failer interface {
 	Context() context.Context
 	Helper()
+	Errorf(format string, args ...any)
 	Fatal(args ...any)
 	Fatalf(format string, args ...any)
 }

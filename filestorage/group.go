@@ -25,10 +25,9 @@ type group struct {
 	told    []Invalidation    // its transactions; nil once one of them has no Tell
 	blobs   []zodb.StagedBlob // each with syncs of its own
 	many    manyBlobs
-	durable func() // called when it is durable and visible; may be nil
-	here    bool   // it is settled by a committer
-	synced  bool   // blobs and records are durable already
-	weight  int64  // see Txn.weight
+	here    bool  // it is settled by a committer
+	synced  bool  // blobs and records are durable already
+	weight  int64 // see Txn.weight
 	done    chan struct{}
 	err     error // set before done is closed
 }
@@ -156,9 +155,6 @@ func (s *Storage) commitGroup(g *group) error {
 	s.publishGroup(g)
 	tellBlobs(g.blobs)
 	tellBlobs(g.many.blobs)
-	if g.durable != nil {
-		g.durable()
-	}
 	return nil
 }
 

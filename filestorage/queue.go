@@ -137,7 +137,7 @@ func (q *queue) end(g *group, err error) {
 	}
 	q.weight -= g.weight
 	g.many.close()
-	g.err, g.entries, g.blobs, g.newest, g.durable = err, nil, nil, offsetTable{}, nil
+	g.err, g.entries, g.blobs, g.newest = err, nil, nil, offsetTable{}
 	close(g.done)
 }
 

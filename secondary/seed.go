@@ -184,13 +184,7 @@ func (s *Secondary) takeFile(ctx context.Context, l *link) error {
 			}
 		})
 	}
-	for part := parts.take(); part != nil; part = parts.take() {
-		if err = a.Write(ctx, part); err != nil {
-			parts.fail(err)
-			break
-		}
-		parts.giveBack(part)
-	}
+	err = parts.appendTo(ctx, a)
 	l.seed.close()
 	others.parts.stop()
 	lanes.Wait()

@@ -1,9 +1,11 @@
 package secondary
 
 import (
+	"context"
 	"sync"
 	"time"
 
+	"github.com/zrsd/zrsd/filestorage"
 	"github.com/zrsd/zrsd/protocol"
 )
 
@@ -240,6 +242,22 @@ func (q *partQueue) take() []byte {
 			q.moved.Broadcast()
 		}
 		q.moved.Wait()
+	}
+	return nil
+}
+
+// appendTo gives the parts to a storage, which reads each until it has the next one.
+func (q *partQueue) appendTo(ctx context.Context, a *filestorage.Appender) error {
+	var before []byte
+	for part := q.take(); part != nil; part = q.take() {
+		if err := a.Write(ctx, part); err != nil {
+			q.fail(err)
+			return err
+		}
+		if before != nil {
+			q.giveBack(before)
+		}
+		before = part
 	}
 	return nil
 }

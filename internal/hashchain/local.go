@@ -103,6 +103,7 @@ func (l *Local) run() {
 			return
 		}
 		if errors.Is(err, errAhead) {
+			pause.For(l.life, busyRest) // there is more to come
 			continue
 		}
 		if err.Error() != told {
