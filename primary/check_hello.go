@@ -140,10 +140,10 @@ func (p *Primary) foreign(theirs zodb.Tid) *protocol.Refusal {
 		by = fmt.Sprintf("ends with %v (%s)", ours, ours.Stamp())
 	}
 	return refuse(protocol.CodeDiverged, theirs, "the Data.fs of this secondary has no state file, and its last "+
-		"transaction, %v (%s), is not in the primary, which %s: it is of another storage, or of another history of this "+
-		"one; check the address and the path; zrsd check Data.fs --against ADDR says how much of it the primary has; to "+
-		"make this node a copy, move the Data.fs and its blobs away and start it with an empty Data.fs; if the primary "+
-		"was restored from an old copy, restore a newer one", theirs, theirs.Stamp(), by)
+		"transaction, %v (%s), is not in the primary, which %s: it is of another storage, or of another history of "+
+		"this one; check the address and the path; zrsd check Data.fs --against ADDR says how much of it the primary "+
+		"has; to make this node a copy, move the Data.fs and its blobs away and start it with an empty Data.fs; if "+
+		"the primary was restored from an old copy, restore a newer one", theirs, theirs.Stamp(), by)
 }
 
 func ahead(theirs, ours zodb.Tid) *protocol.Refusal {

@@ -89,7 +89,7 @@ func (opt *checkOptions) text(c *verify.Compared, pass *verify.Pass) string {
 // other is the copy that --against names.
 func (opt *checkOptions) other(ctx context.Context) (verify.Peer, error) {
 	if isNode(opt.against) {
-		ask := verifyOptions{peers: []string{opt.against}, secretFile: opt.secretFile}
+		ask := verifyOptions{peers: []string{opt.against}, peer: opt.peer}
 		ask.tls = opt.tls
 		peers, err := ask.others(ctx)
 		if err != nil {

@@ -21,12 +21,12 @@ that node must not. With --once it archives what there is and ends. The data fil
 once when it starts, to prove that it is what the archive has.`
 
 type archiveRunOptions struct {
-	config     node.ArchiveConfig
-	from       string
-	secretFile string
-	once       bool
-	tls        tlsFlags
-	logLevel   string
+	config   node.ArchiveConfig
+	from     string
+	peer     peerFlags
+	once     bool
+	tls      tlsFlags
+	logLevel string
 }
 
 func archiveRunCommand() *cobra.Command {
@@ -48,7 +48,7 @@ func archiveRunCommand() *cobra.Command {
 	flags.StringVar(&opt.from, "from", "", "admin or replication `ADDR` of the node")
 	flags.BoolVar(&opt.once, "once", false, "archive what there is, and end")
 	registerArchiveHow(flags, &opt.config)
-	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication")
+	opt.peer.register(flags, "")
 	flags.StringVar(&opt.logLevel, "log-level", "info", "`LEVEL` of what is logged to standard error")
 	opt.tls.register(flags, "", "this node's")
 	return cmd
@@ -66,7 +66,7 @@ func (opt *archiveRunOptions) run(ctx context.Context, url string, out io.Writer
 	if err != nil {
 		return err
 	}
-	dial, secret, err := opt.tls.peer(addr, opt.secretFile)
+	dial, secret, err := opt.tls.peer(addr, opt.peer)
 	if err != nil {
 		return err
 	}

@@ -33,10 +33,11 @@ It can be run beside a server, as the user of that server, and be called again a
 Exits with 0 when no blob is missing any more, with 1 when some are, with 3 when something cannot be opened.`
 
 type blobsRecoverOptions struct {
-	blobs, secretFile string
-	from              []string
-	dry, json         bool
-	tls               tlsFlags
+	blobs     string
+	peer      peerFlags
+	from      []string
+	dry, json bool
+	tls       tlsFlags
 }
 
 func blobsRecoverCommand() *cobra.Command {
@@ -61,8 +62,7 @@ func blobsRecoverCommand() *cobra.Command {
 		"address of another node")
 	flags.BoolVar(&opt.dry, "dry-run", false, "write nothing, say what would be done")
 	flags.BoolVar(&opt.json, "json", false, "print one JSON object per line, see docs/commands-json.md")
-	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication, for --from "+
-		"ADDR")
+	opt.peer.register(flags, ", for --from ADDR")
 	opt.tls.register(flags, "", "this side's")
 	return cmd
 }
@@ -134,7 +134,7 @@ func (opt *blobsRecoverOptions) sources(ctx context.Context, what *blobtools.Rec
 		if err != nil {
 			return err
 		}
-		dial, secret, err := opt.tls.peer(addr, opt.secretFile)
+		dial, secret, err := opt.tls.peer(addr, opt.peer)
 		if err != nil {
 			return err
 		}

@@ -20,10 +20,11 @@ import (
 )
 
 type checkOptions struct {
-	json, quick         bool
-	blobs               string
-	against, secretFile string
-	tls                 tlsFlags
+	json, quick bool
+	blobs       string
+	against     string
+	peer        peerFlags
+	tls         tlsFlags
 }
 
 const checkHelp = `Reads the whole file and checks structure, lengths, back pointers, the saved index against the file,
@@ -52,8 +53,7 @@ func checkCommand() *cobra.Command {
 	cmd.Flags().BoolVar(&opt.quick, "quick", false, "check the structure only, do not read the data of records")
 	pathVar(cmd.Flags(), &opt.blobs, "blobs", "blob `DIR` to check too")
 	cmd.Flags().StringVar(&opt.against, "against", "", "`ADDR|DIR` of another copy: a node, or a folder or a Data.fs")
-	cmd.Flags().StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication, for "+
-		"--against")
+	opt.peer.register(cmd.Flags(), ", for --against")
 	opt.tls.register(cmd.Flags(), "", "this side's")
 	return cmd
 }

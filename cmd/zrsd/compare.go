@@ -19,7 +19,7 @@ import (
 type compareOptions struct {
 	json           bool
 	blobsA, blobsB string
-	secretFile     string
+	peer           peerFlags
 	tls            tlsFlags
 	timeout        time.Duration
 }
@@ -60,8 +60,7 @@ func compareCommand() *cobra.Command {
 	pathVar(cmd.Flags(), &opt.blobsA, "blobs-a", "blob `DIR` of A")
 	pathVar(cmd.Flags(), &opt.blobsB, "blobs-b", "blob `DIR` of B")
 	cmd.Flags().DurationVar(&opt.timeout, "timeout", opt.timeout, "time limit for the answers of running nodes")
-	cmd.Flags().StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication, "+
-		"for running nodes")
+	opt.peer.register(cmd.Flags(), ", for running nodes")
 	opt.tls.register(cmd.Flags(), "", "this side's")
 	return cmd
 }

@@ -108,7 +108,7 @@ func (opt compareOptions) node(ctx context.Context, addr string) (*hashchain.Rem
 	if err != nil {
 		return nil, err
 	}
-	dial, secret, err := opt.tls.peer(e, opt.secretFile)
+	dial, secret, err := opt.tls.peer(e, opt.peer)
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,8 @@ import (
 // restoreFlags say what the scenario restore restores.
 type restoreFlags struct {
 	archiveFlags
-	url, node, secretFile string
+	url, node string
+	peer      peerFlags
 }
 
 func (f *restoreFlags) register(flags *pflag.FlagSet) {
@@ -27,7 +28,7 @@ func (f *restoreFlags) register(flags *pflag.FlagSet) {
 	pathVar(flags, &f.identity, "identity", "`FILE` with age identities, for an archive that is encrypted")
 	bytesVar(flags, &f.rate, "rate", 0, "limit of `BYTES` per second that are read from the archive; 0 for none")
 	flags.StringVar(&f.node, "node", "", "`ADDR` of a node whose history is compared with what is restored")
-	pathVar(flags, &f.secretFile, "secret-file", "`FILE` with the shared secret of the replication, for --node")
+	f.peer.register(flags, ", for --node")
 }
 
 // restores plays the scenario restore.
@@ -81,7 +82,7 @@ func (o *drillOptions) restores(cmd *cobra.Command) error {
 
 // chain connects to the node.
 func (f *restoreFlags) chain(ctx context.Context, tls *tlsFlags) (*hashchain.Remote, error) {
-	return compareOptions{secretFile: f.secretFile, tls: *tls}.node(ctx, f.node)
+	return compareOptions{peer: f.peer, tls: *tls}.node(ctx, f.node)
 }
 
 // restoreInto makes a folder, restores there, and removes it unless somebody may want to look into it.

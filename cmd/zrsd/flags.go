@@ -285,14 +285,31 @@ func (f *tlsFlags) dialer(e endpoint.Endpoint) (dialer, error) {
 	return func(ctx context.Context) (net.Conn, error) { return credentials.Dial(ctx, e.Dial, e.Host()) }, nil
 }
 
-// peer returns how to connect to e as nodes do, and the secret in a file; without a file there is none.
-func (f *tlsFlags) peer(e endpoint.Endpoint, secretFile string) (
+// peerFlags are what commands have in common that connect to a node as nodes do, beside the flags of TLS.
+type peerFlags struct {
+	secretFile string
+	plainText  bool
+}
+
+// register adds the flags. use says for which flag they are, where a command may do without a node.
+func (f *peerFlags) register(flags *pflag.FlagSet, use string) {
+	flags.StringVar(&f.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication"+use)
+	flags.BoolVar(&f.plainText, "insecure-plain-text", false, "talk to another machine without encryption"+use)
+}
+
+// peer returns how to connect to e as nodes do, and the secret in a file; without a file there is none. As with nodes,
+// plain text leaves this machine only where that was asked for.
+func (f *tlsFlags) peer(e endpoint.Endpoint, with peerFlags) (
 	dial func(ctx context.Context) (net.Conn, error), secret protocol.Secret, err error,
 ) {
-	if dial, err = f.dialer(e); err != nil || secretFile == "" {
+	c := node.Config{TLS: f.files(), SecretFile: with.secretFile, InsecurePlainText: with.plainText}
+	if err := c.MayDial(e); err != nil {
+		return nil, nil, err
+	}
+	if dial, err = f.dialer(e); err != nil || with.secretFile == "" {
 		return dial, nil, err
 	}
-	secret, _, err = tlsauth.ReadSecret(secretFile)
+	secret, _, err = tlsauth.ReadSecret(with.secretFile)
 	return dial, secret, cannotOpen(err)
 }
 

@@ -24,10 +24,11 @@ import (
 
 type healOptions struct {
 	askFlags
-	dry                           bool
-	rate                          int64
-	data, blobs, from, secretFile string
-	verbose                       bool
+	dry               bool
+	rate              int64
+	data, blobs, from string
+	peer              peerFlags
+	verbose           bool
 }
 
 const healHelp = `Verifies a copy, and replaces what is damaged in it by what another node has of the same history, byte
@@ -75,7 +76,7 @@ func healCommand() *cobra.Command {
 	pathVar(flags, &opt.data, "data", "`Data.fs` of a node that is not running")
 	pathVar(flags, &opt.blobs, "blobs", "its blob `DIR`")
 	flags.StringVar(&opt.from, "from", "", "admin or replication `ADDR` of the other node, for --data")
-	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication, for --from")
+	opt.peer.register(flags, ", for --from")
 	bytesVar(flags, &opt.rate, "rate", 0, "limit of `BYTES` read per second; 0 for none; default: the node's, or none")
 	flags.BoolVar(&opt.verbose, "verbose", false, "log what happens to standard error, for --data")
 	opt.register(flags)
@@ -90,7 +91,7 @@ func (opt *healOptions) check(cmd *cobra.Command, args []string) error {
 	case len(args) == 1 && opt.data != "":
 		return errors.New("give the ADDR of a running node, or --data and --from, not both")
 	case len(args) == 1:
-		for _, name := range []string{"blobs", "from", "secret-file", "verbose"} {
+		for _, name := range []string{"blobs", "from", "secret-file", "insecure-plain-text", "verbose"} {
 			if cmd.Flags().Changed(name) {
 				return fmt.Errorf("--%s: a running node knows that itself: leave it out", name)
 			}
@@ -160,7 +161,7 @@ func (opt *healOptions) files(ctx context.Context, out, terminal io.Writer) erro
 	if err != nil {
 		return err
 	}
-	dial, secret, err := opt.tls.peer(addr, opt.secretFile)
+	dial, secret, err := opt.tls.peer(addr, opt.peer)
 	if err != nil {
 		return err
 	}

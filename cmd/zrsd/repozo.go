@@ -35,7 +35,8 @@ Exits with 0 when it is done, with 1 when a backup is missing, damaged or not wh
 type repozoOptions struct {
 	backup, recover, verify, verbose       bool
 	repository, file, date, output         string
-	from, secretFile                       string
+	from                                   string
+	peer                                   peerFlags
 	tls                                    tlsFlags
 	full, quick, gzip, killOld, withVerify bool
 }
@@ -67,7 +68,7 @@ func repozoCommand() *cobra.Command {
 	flags.StringVarP(&opt.repository, "repository", "r", "", "`DIR` with the backups, which must be there")
 	flags.StringVarP(&opt.file, "file", "f", "", "-B: the `Data.fs`")
 	flags.StringVar(&opt.from, "from", "", "-B: admin or replication `ADDR` of a running node, instead of -f")
-	flags.StringVar(&opt.secretFile, "secret-file", "", "--from: `FILE` with the shared secret of the replication")
+	opt.peer.register(flags, ", for --from")
 	opt.tls.register(flags, "", "this client's")
 	flags.BoolVarP(&opt.full, "full", "F", false, "-B: make a full backup, whatever is there")
 	flags.BoolVarP(&opt.quick, "quick", "Q", false, "-B: compare only the last backup with the Data.fs; -V: compare "+
@@ -148,7 +149,7 @@ func (opt *repozoOptions) backUp(ctx context.Context, how repozo.BackupOptions) 
 		if err != nil {
 			return err
 		}
-		dial, secret, err := opt.tls.peer(addr, opt.secretFile)
+		dial, secret, err := opt.tls.peer(addr, opt.peer)
 		if err != nil {
 			return err
 		}

@@ -29,10 +29,11 @@ this copy may have acknowledged, and refuses otherwise. An interrupted reseed is
 call or the next start of the node.`
 
 type reseedOptions struct {
-	data, blobs, primary, secretFile string
-	yes, force, json                 bool
-	timeout                          time.Duration
-	tls                              tlsFlags
+	data, blobs, primary string
+	peer                 peerFlags
+	yes, force, json     bool
+	timeout              time.Duration
+	tls                  tlsFlags
 }
 
 func reseedCommand() *cobra.Command {
@@ -56,7 +57,7 @@ func reseedCommand() *cobra.Command {
 	flags.BoolVar(&opt.force, "force", false, "do it although no primary has everything that this copy had")
 	flags.BoolVar(&opt.json, "json", false, "print the result as JSON")
 	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "time limit for the primary's answers")
-	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication")
+	opt.peer.register(flags, "")
 	opt.tls.register(flags, "", "this node's")
 	return cmd
 }
@@ -116,7 +117,7 @@ func (opt *reseedOptions) run(ctx context.Context, in io.Reader, out io.Writer) 
 
 // safe asks the primary whether nothing is lost with this copy.
 func (opt *reseedOptions) safe(ctx context.Context, addr endpoint.Endpoint, id *state.State) error {
-	dial, secret, err := opt.tls.peer(addr, opt.secretFile)
+	dial, secret, err := opt.tls.peer(addr, opt.peer)
 	if err != nil {
 		return err
 	}

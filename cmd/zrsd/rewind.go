@@ -35,10 +35,11 @@ Then they are cut off, and the node is a secondary from its next start on. An in
 finished by the next call or the next start of the node.`
 
 type rewindOptions struct {
-	data, blobs, primary, secretFile string
-	dryRun, yes, force, json         bool
-	timeout                          time.Duration
-	tls                              tlsFlags
+	data, blobs, primary     string
+	peer                     peerFlags
+	dryRun, yes, force, json bool
+	timeout                  time.Duration
+	tls                      tlsFlags
 }
 
 func rewindCommand() *cobra.Command {
@@ -63,7 +64,7 @@ func rewindCommand() *cobra.Command {
 	flags.BoolVar(&opt.force, "force", false, "allow setting aside more than half of the file")
 	flags.BoolVar(&opt.json, "json", false, "print the result as JSON")
 	flags.DurationVar(&opt.timeout, "timeout", opt.timeout, "time limit for the primary's answers")
-	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication")
+	opt.peer.register(flags, "")
 	opt.tls.register(flags, "", "this node's")
 	return cmd
 }
@@ -184,7 +185,7 @@ func (opt *rewindOptions) open(ctx context.Context) (*filestorage.Storage, *stat
 
 // remote returns how to ask the primary.
 func (opt *rewindOptions) remote(addr endpoint.Endpoint) (*rewind.Remote, error) {
-	dial, secret, err := opt.tls.peer(addr, opt.secretFile)
+	dial, secret, err := opt.tls.peer(addr, opt.peer)
 	if err != nil {
 		return nil, err
 	}

@@ -20,11 +20,12 @@ import (
 
 type verifyOptions struct {
 	askFlags
-	once, allBlobs    bool
-	blobs, secretFile string
-	peers             []string
-	rate              int64
-	reclaim           time.Duration
+	once, allBlobs bool
+	blobs          string
+	peer           peerFlags
+	peers          []string
+	rate           int64
+	reclaim        time.Duration
 }
 
 const verifyHelp = `Reads a whole copy and looks whether it is still what it was: structure, back pointers, references
@@ -60,7 +61,7 @@ func verifyCommand() *cobra.Command {
 			if !isNode(args[0]) {
 				return opt.file(ctx, vfs.CleanPath(args[0]), cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
-			for _, name := range []string{"blobs", "peer", "secret-file", "reclaim-age"} {
+			for _, name := range []string{"blobs", "peer", "secret-file", "insecure-plain-text", "reclaim-age"} {
 				if cmd.Flags().Changed(name) {
 					return usage(fmt.Errorf("--%s: a running node knows that itself: leave it out", name))
 				}
@@ -78,7 +79,7 @@ func verifyCommand() *cobra.Command {
 	pathVar(flags, &opt.blobs, "blobs", "blob `DIR` of the Data.fs")
 	flags.BoolVar(&opt.allBlobs, "all-blobs", false, "read all blobs, also those that were read not long ago")
 	flags.StringSliceVar(&opt.peers, "peer", nil, "`ADDR[,ADDR]` of other nodes to compare a Data.fs with")
-	flags.StringVar(&opt.secretFile, "secret-file", "", "`FILE` with the shared secret of the replication, for --peer")
+	opt.peer.register(flags, ", for --peer")
 	bytesVar(flags, &opt.rate, "rate", 0, "limit of `BYTES` read per second; 0 for none; default: the node's, or none")
 	flags.DurationVar(&opt.reclaim, "reclaim-age", verify.DefaultReclaimAge,
 		"how old temporary files of zrsd must be to be removed; 0 for never")
@@ -158,7 +159,7 @@ func (opt *verifyOptions) others(ctx context.Context) (peers []verify.Peer, err 
 		if err != nil {
 			return nil, err
 		}
-		dial, secret, err := opt.tls.peer(addr, opt.secretFile)
+		dial, secret, err := opt.tls.peer(addr, opt.peer)
 		if err != nil {
 			return nil, err
 		}

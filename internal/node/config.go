@@ -371,15 +371,15 @@ func (c *PrimaryConfig) check() error {
 // checkOthers lets plain text leave this machine only where that was asked for.
 func (c *Config) checkOthers(others []endpoint.Endpoint) error {
 	for _, e := range others {
-		if err := c.mayDial(e); err != nil {
+		if err := c.MayDial(e); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// mayDial does so for one address of another node.
-func (c *Config) mayDial(e endpoint.Endpoint) error {
+// MayDial does so for one address of another node. It looks at TLS, SecretFile and InsecurePlainText.
+func (c *Config) MayDial(e endpoint.Endpoint) error {
 	if c.TLS == nil && c.exposes(e) {
 		return c.plainText(e, "is another machine", serverFlags)
 	}
@@ -531,6 +531,9 @@ func (c *Config) offlineCommand(name, addr string) string {
 	}
 	add("--primary", addr)
 	add("--secret-file", c.SecretFile)
+	if c.InsecurePlainText {
+		words = append(words, "--insecure-plain-text")
+	}
 	if t := c.TLS; t != nil {
 		add("--tls-cert", t.Certificate)
 		add("--tls-key", t.Key)

@@ -166,6 +166,11 @@ func TestTheCommandForARewindIsComplete(t *testing.T) {
 	if got := c.rewindCommand("db2:5000"); got != want {
 		t.Errorf("got %s", got)
 	}
+	plain := &Config{Data: "Data.fs", InsecurePlainText: true}
+	if got := plain.rewindCommand("db2:5000"); got != "zrsd rewind --data Data.fs --primary db2:5000 "+
+		"--insecure-plain-text" {
+		t.Errorf("got %s", got)
+	}
 	if got := quoted("it's"); got != `'it'\''s'` {
 		t.Errorf("quoted as %s", got)
 	}

@@ -356,7 +356,7 @@ func (s *session) newNode() (*cluster.Node, error) {
 		ReseedAuto: s.c.Reseed == ReseedAuto, SpareAfter: s.cfg.spareAfter(),
 		ApplyDelay: s.cfg.ApplyDelay, Shown: s.c.delay.shownUpTo,
 		Self: s.self, Storage: s.st, State: s.keep, Secret: s.c.read.secret, Dial: s.c.dialServer,
-		MayDial: s.c.mayDial, SetAccess: s.c.setAccess, Stopping: s.c.leaving.Load, Watch: s.c.board,
+		MayDial: s.c.MayDial, SetAccess: s.c.setAccess, Stopping: s.c.leaving.Load, Watch: s.c.board,
 		Report: s.status.report, Followers: followersIn,
 	}), nil
 }
