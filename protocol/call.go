@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"net"
+	"time"
 
 	"github.com/hashicorp/yamux"
 )
@@ -13,8 +14,12 @@ import (
 // question. On success the caller closes the session, and conn with it;
 // otherwise conn is closed. The errors are those of ClientPreface, ClientSession, OpenStream and Secret.Present.
 func Call(ctx context.Context, conn net.Conn, secret Secret, opt SessionOptions) (*yamux.Session, *Control, error) {
+	begun := time.Now()
 	if err := ClientPreface(ctx, conn); err != nil {
 		return nil, nil, errors.Join(err, conn.Close())
+	}
+	if opt.RoundTrip == 0 {
+		opt.RoundTrip = time.Since(begun)
 	}
 	session, err := ClientSession(conn, opt)
 	if err != nil {

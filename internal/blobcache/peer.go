@@ -1,6 +1,7 @@
 package blobcache
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -95,14 +96,33 @@ func (p *Peer) take(ctx context.Context, tid zodb.Tid) (*line, error) {
 	for n := len(p.idle); n > 0; n = len(p.idle) {
 		l := p.idle[n-1]
 		p.idle = p.idle[:n-1]
-		if l.timer.Stop() && l.remote.Alive() && l.last >= tid {
-			p.mu.Unlock()
-			return l, nil
+		if !l.timer.Stop() || !l.remote.Alive() {
+			l.close()
+			continue
 		}
-		l.close()
+		p.mu.Unlock()
+		return p.renewed(ctx, l, tid)
 	}
 	p.mu.Unlock()
 	return p.connect(ctx)
+}
+
+// renewed returns a connection that was idle, and asks on it anew what the node has where it had not come to tid.
+func (p *Peer) renewed(ctx context.Context, l *line, tid zodb.Tid) (*line, error) {
+	if l.last >= tid {
+		return l, nil
+	}
+	limited, cancel := context.WithTimeout(ctx, peerPatience)
+	defer cancel()
+	err := l.stream.Close()
+	if err == nil {
+		err = p.begin(limited, l)
+	}
+	if err == nil {
+		return l, nil
+	}
+	l.close()
+	return p.connect(ctx) // it may be another node now, or one that has been started anew
 }
 
 func (p *Peer) connect(ctx context.Context) (*line, error) {
@@ -147,16 +167,23 @@ func (p *Peer) open(ctx context.Context, remote *hashchain.Remote) (*line, error
 	if _, id := remote.Node(); id != p.storageID() {
 		return nil, fmt.Errorf("it has storage %.40q, and this node %q", id, p.storageID())
 	}
-	stream, head, err := remote.BlobRanges(ctx)
+	l := &line{remote: remote}
+	return l, p.begin(ctx, l)
+}
+
+// begin opens the stream of a connection, which has none.
+func (p *Peer) begin(ctx context.Context, l *line) error {
+	stream, head, err := l.remote.BlobRanges(ctx)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	if head.Code != 0 {
-		return nil, errors.Join(fmt.Errorf("it does not give its files: %.300q", head.Text), stream.Close())
+		return errors.Join(fmt.Errorf("it does not give its files: %.300q", head.Text), stream.Close())
 	}
 	stream.Patience(peerPatience)
 	p.keeps.Store(!head.BlobCache)
-	return &line{remote: remote, stream: stream, last: head.Last}, nil
+	l.stream, l.last = stream, head.Last
+	return nil
 }
 
 func (p *Peer) giveBack(l *line) {
@@ -248,17 +275,11 @@ func (t *transfer) run() (size int64, err error) {
 	if err != nil {
 		return 0, err
 	}
-	if err := t.ask(0, peerRange, false); err != nil {
-		return 0, err
-	}
-	size, data, err := t.receive()
+	size, at, err := t.first(kept)
 	if err != nil {
 		return 0, err
 	}
-	if _, err := t.into.WriteAt(data, 0); err != nil {
-		return 0, err
-	}
-	for at := int64(len(data)); at < size || len(t.asked) > 0; {
+	for at < size || len(t.asked) > 0 {
 		for at < size && len(t.asked) < peerAhead {
 			length := min(peerRange, size-at)
 			if err := t.ask(at, length, at+length <= kept); err != nil {
@@ -273,6 +294,30 @@ func (t *transfer) run() (size int64, err error) {
 	return size, nil
 }
 
+// first gets the first range, and returns where the next one begins that is not asked for yet. Where nothing is kept of
+// a second range, it is asked for as well: the size is not known before a round trip, and of most blobs it is empty.
+func (t *transfer) first(kept int64) (size, at int64, err error) {
+	for at = 0; at == 0 || at == peerRange && kept <= at; at += peerRange {
+		if err := t.ask(at, peerRange, false); err != nil {
+			return 0, 0, err
+		}
+	}
+	size, data, err := t.receive()
+	if missing := (*zodb.POSKeyError)(nil); errors.As(err, &missing) && len(t.asked) > 0 {
+		// The next one who has the connection must not get the other answer.
+		if _, _, second := t.receive(); !errors.As(second, &missing) {
+			return 0, 0, fmt.Errorf("it had no such blob, and then another answer: %w", cmp.Or(second, errChanged))
+		}
+	}
+	if err != nil {
+		return 0, 0, err
+	}
+	_, err = t.into.WriteAt(data, 0)
+	return size, at, err
+}
+
+var errChanged = errors.New("the blob has come meanwhile")
+
 // one takes the answer to the oldest question, and asks for the range itself where what is here is not the same.
 func (t *transfer) one(size int64) error {
 	if r := t.asked[0]; r.Bare {
@@ -286,7 +331,9 @@ func (t *transfer) one(size int64) error {
 	if now != size {
 		return fmt.Errorf("the blob had %d bytes, and has %d now", size, now)
 	}
-	_, err = t.into.WriteAt(data, r.Offset)
+	if len(data) > 0 { // else it was asked for before the size was known
+		_, err = t.into.WriteAt(data, r.Offset)
+	}
 	return err
 }
 
