@@ -163,12 +163,14 @@ func (c *peer) countsAs() string {
 	return c.node
 }
 
-// rosterEntries lists the secondaries that are connected and acknowledge, for each other.
+// rosterEntries lists the secondaries that are connected and acknowledge, for each other. A copy that ends is none of
+// them: it has no vote, so a promotion that needs the votes of most would wait for one that never comes.
 func (p *Primary) rosterEntries() []protocol.RosterEntry {
 	var list []protocol.RosterEntry
 	now := p.opt.now()
 	for _, s := range p.Status().Secondaries {
-		if s.Silent || s.State == StateHandshake || s.State == StateRefused || len(list) == protocol.MaxRoster {
+		follows := s.State != StateHandshake && s.State != StateRefused
+		if s.Once || s.Silent || !follows || len(list) == protocol.MaxRoster {
 			continue
 		}
 		list = append(list, protocol.RosterEntry{

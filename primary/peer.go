@@ -173,7 +173,7 @@ func (c *peer) status(last zodb.Tid, size int64, now time.Time) SecondaryStatus 
 		Name: c.name, Addr: c.conn.RemoteAddr().String(), State: c.state, ConnectedSince: c.since,
 		Lag:          c.progress.lag(last, size, now),
 		Transactions: c.txns.Load(), Bytes: c.bytes.Load(), LastError: c.problem, Trouble: c.problemKind,
-		Replaced: c.replaced,
+		Replaced: c.replaced, Once: c.once,
 	}
 	if heard := c.heard.Load(); heard != 0 {
 		s.LastHeard = time.Unix(0, heard)

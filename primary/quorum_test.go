@@ -362,6 +362,9 @@ func TestACopyThatEndsNeitherCountsNorIsMissed(t *testing.T) {
 	if node := c.countsAs(); node != "" {
 		t.Errorf("it counts as %q", node)
 	}
+	if list := p.rosterEntries(); len(list) != 0 {
+		t.Errorf("the others hear of it: %+v", list)
+	}
 	copies.hangUp()
 	p.eventually(t, "nobody is missed", func(s Status) bool { return len(s.Secondaries) == 0 })
 }

@@ -116,6 +116,8 @@ type SecondaryStatus struct {
 	// Replaced is the node that had its name before and had transactions, where this one began with none: its disk may
 	// not be mounted. Nil: there was none, or that is not known.
 	Replaced *Replaced `json:"replaced"`
+	// Once says that it makes a copy and ends: it is no member of the cluster.
+	Once bool `json:"once"`
 	// Seed is how far it is in getting the data file as it is. Nil: it gets its transactions one by one.
 	Seed *SeedStatus `json:"seed"`
 }
