@@ -13,6 +13,7 @@ import (
 type HistoryEntry struct {
 	Tid         zodb.Tid
 	Size        int64 // of the data in the record itself: 0 for back pointers and deletions
+	Record      int64 // of the record in the file, with its header, as CurrentRecord.Size
 	User        []byte
 	Description []byte
 	Extension   []byte // raw
@@ -57,7 +58,8 @@ func (s *Storage) History(oid zodb.Oid, size int) ([]HistoryEntry, error) {
 		}
 		u, d := int(h.ULen), int(h.ULen)+int(h.DLen)
 		entries = append(entries, HistoryEntry{
-			Tid: r.Tid, Size: int64(r.PLen), User: meta[:u:u], Description: meta[u:d:d], Extension: meta[d:],
+			Tid: r.Tid, Size: int64(r.PLen), Record: r.length(),
+			User: meta[:u:u], Description: meta[u:d:d], Extension: meta[d:],
 		})
 		return len(entries) < size, nil
 	})

@@ -167,6 +167,7 @@ func wrong(r *inside.Refs) bool {
 const findHelp = `Finds objects: by OID (16 hexadecimal digits, or 0x…) with its history, who refers to it, the path
 from the root and its state, with --at as of another transaction; by CLASS (module.name); by TID (with
 --tid), which objects a transaction has changed; or by TEXT that their records contain.
+Bytes are those of a record in the file, with its header of 42 bytes, also in the history.
 
 ` + insideHelp + `
 

@@ -21,8 +21,8 @@ import (
 type Found struct {
 	Oid       zodb.Oid   `json:"oid"`
 	Class     string     `json:"class"`
-	Tid       zodb.Tid   `json:"tid"` // of the current revision
-	Bytes     int64      `json:"bytes"`
+	Tid       zodb.Tid   `json:"tid"`   // of the current revision
+	Bytes     int64      `json:"bytes"` // of its current record in the file, with the header
 	Path      Path       `json:"path"`
 	Detail    *Detail    `json:"detail,omitempty"` // where one object was asked for
 	Referrers []Referrer `json:"referrers,omitempty"`
@@ -45,7 +45,7 @@ type Revision struct {
 	Time        time.Time `json:"time"`
 	User        string    `json:"user"`
 	Description string    `json:"description"`
-	Bytes       int64     `json:"bytes"`
+	Bytes       int64     `json:"bytes"` // as of Found; of an undo, those of a record that points to an earlier one
 }
 
 // A Referrer is an object that refers to another.
@@ -106,7 +106,7 @@ func (s *Survey) detail(oid zodb.Oid, at zodb.Tid) (*Detail, error) {
 	}
 	for _, h := range history {
 		d.History = append(d.History, Revision{
-			h.Tid, h.Tid.Time().UTC(), string(h.User), string(h.Description), h.Size,
+			h.Tid, h.Tid.Time().UTC(), string(h.User), string(h.Description), h.Record,
 		})
 	}
 	before := zodb.MaxTid

@@ -111,6 +111,9 @@ func TestStateAsOfATransaction(t *testing.T) {
 	if len(history) != 2 || classIn(t, now.Objects[0].Detail) != "new.site.Page" {
 		t.Fatalf("%+v", now.Objects[0])
 	}
+	if head := now.Objects[0].Bytes; head != history[0].Bytes {
+		t.Errorf("the record has %d bytes, and in the history %d", head, history[0].Bytes)
+	}
 	before, err := s.FindOid(7, history[0].Tid-1, 10)
 	if err != nil {
 		t.Fatal(err)
