@@ -6,6 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -94,6 +97,9 @@ func (opt *salvageOptions) run(ctx context.Context, name string, out io.Writer) 
 		return err
 	}
 	f, err := salvage.Open(ctx, rewind.Fragment{Data: name, Blobs: base + ".blobs", Manifest: base + ".json"}, tids...)
+	if errors.Is(err, fs.ErrNotExist) {
+		return cannotOpen(noFragment(name, err))
+	}
 	if err != nil {
 		return cannotOpen(err)
 	}
@@ -117,6 +123,25 @@ func (opt *salvageOptions) run(ctx context.Context, name string, out io.Writer) 
 		return writeJSON(out, list)
 	}
 	return writeFragment(out, list, nil)
+}
+
+// noFragment says of a file without a list beside it what it is, and where fragments are.
+func noFragment(name string, err error) error {
+	if _, there := os.Stat(name); there != nil {
+		return there
+	}
+	found, _ := filepath.Glob(name + ".rewound-*" + fragmentSuffix) // none where the pattern is bad
+	switch {
+	case strings.Contains(filepath.Base(name), ".rewound-"):
+		return fmt.Errorf("%s belongs to two files that a rewind has written, and one is missing: bring both from "+
+			"where they were: %w", name, err)
+	case len(found) > 0:
+		return fmt.Errorf("%s is a data file, and not what a rewind has set aside of it; name one of these: %s", name,
+			strings.Join(found, ", "))
+	}
+	return fmt.Errorf("%s is not what a rewind has set aside, and nothing of that is beside it: it would be in "+
+		"files named %s.rewound-TID.fs, on the node that was rewound (zrsd status lists them); for transactions of a "+
+		"data file there are zrsd dump and zrsd diff", name, filepath.Base(name))
 }
 
 // list returns the transactions, with the paths of their objects where they were asked for.
