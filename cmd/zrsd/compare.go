@@ -50,7 +50,8 @@ func compareCommand() *cobra.Command {
 			if nodeA, nodeB := isOther(args[0], args[1]), isOther(args[1], args[0]); nodeA && nodeB {
 				return opt.runNodes(cmd.Context(), args[0], args[1], cmd.OutOrStdout())
 			} else if nodeA || nodeB {
-				return usage(errors.New("a running node is compared with another one, and a file with a file"))
+				return usage(errors.New("a running node is compared with another one, and a file with a file; of a " +
+					"file and a node, zrsd check Data.fs --against ADDR says how much is the same"))
 			}
 			return opt.run(cmd.Context(), vfs.CleanPath(args[0]), vfs.CleanPath(args[1]), cmd.OutOrStdout(),
 				cmd.ErrOrStderr())

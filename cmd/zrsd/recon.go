@@ -51,7 +51,7 @@ func (opt *reconOptions) run(ctx context.Context, addresses []string, out io.Wri
 	for i, address := range addresses {
 		addr, err := opt.tls.adminAddress(ctx, address)
 		if err != nil {
-			return usage(err)
+			return badAddress(err)
 		}
 		if dials[i], err = opt.tls.dialer(addr); err != nil {
 			return err
