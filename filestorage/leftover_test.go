@@ -110,7 +110,7 @@ func TestALostBlobThatCannotBeSetAsideIsInNobodysWay(t *testing.T) {
 	st := newStage(t, story{prepare: interrupted3})
 	refuse(st, simdisk.Rename, "db/blobs/0x00")
 	st.open()
-	checkLeft(t, st, "are still in the blob directory")
+	checkLeft(t, st, "is still in the blob directory")
 	if _, err := st.disk.Stat("db/blobs/.tr0"); err != nil {
 		t.Errorf("the blob is not set aside: %v", err)
 	}
