@@ -166,8 +166,13 @@ func (t *offsetTable) find(oid zodb.Oid) int {
 	return i
 }
 
-// another returns an empty table for about as much.
-func (t *offsetTable) another() offsetTable { return offsetTable{slots: make([]entry, len(t.slots))} }
+// another returns an empty table with room for as many.
+func (t *offsetTable) another() offsetTable {
+	if t.n == 0 {
+		return offsetTable{}
+	}
+	return offsetTable{slots: make([]entry, max(minSlots, 1<<bits.Len(uint(2*t.n-1))))}
+}
 
 func (t *offsetTable) grow() {
 	old := t.slots

@@ -122,7 +122,8 @@ func (l *seedLink) openMore(ctx context.Context) (*protocol.RangeStream, error) 
 	if err != nil {
 		return nil, err
 	}
-	more := protocol.NewRangeStream(&impatientConn{conn, l.patience})
+	more := protocol.NewRangeStream(conn)
+	more.Patience(l.patience) // who reads from it has asked for something
 	if _, err := more.ReceiveHead(); err != nil {
 		return nil, errors.Join(err, more.Close())
 	}
@@ -135,20 +136,6 @@ func (l *seedLink) close() {
 	for _, f := range l.lanes {
 		closeQuietly(f.stream)
 	}
-}
-
-// An impatientConn is a stream on which a read ends when nothing has come for a while. Whoever reads from it has asked
-// for something.
-type impatientConn struct {
-	net.Conn
-	limit time.Duration
-}
-
-func (c *impatientConn) Read(b []byte) (int, error) {
-	if err := c.SetReadDeadline(time.Now().Add(c.limit)); err != nil {
-		return 0, err
-	}
-	return c.Conn.Read(b)
 }
 
 // A meteredConn is one of several streams whose reads are metered together.

@@ -83,7 +83,7 @@ func (p *Peer) with(ctx context.Context, tid zodb.Tid, do func(*protocol.RangeSt
 	if !stop() || err != nil && !errors.As(err, &missing) {
 		l.close()
 		if isSilence(err) && ctx.Err() == nil {
-			err = fmt.Errorf("%w (%w)", errSilent, err)
+			err = fmt.Errorf("%w (%w)", &hashchain.SilentError{For: peerPatience}, err)
 		}
 		return err
 	}
@@ -130,23 +130,10 @@ func (p *Peer) connect(ctx context.Context) (*line, error) {
 	defer cancel()
 	l, err := p.ready(limited)
 	if err != nil && limited.Err() != nil && ctx.Err() == nil {
-		err = errSilent
+		err = &hashchain.SilentError{For: peerPatience}
 	}
 	return l, err
 }
-
-// errSilent says that a node does not answer.
-var errSilent error = silentError{}
-
-type silentError struct{}
-
-func (silentError) Error() string {
-	return fmt.Sprintf("it answers nothing for %v: the process there hangs or is stopped, or its machine is gone",
-		peerPatience)
-}
-
-// Timeout is net.Error's.
-func (silentError) Timeout() bool { return true }
 
 func (p *Peer) ready(ctx context.Context) (*line, error) {
 	remote, err := p.dial(ctx)

@@ -42,23 +42,23 @@ func Dial(ctx context.Context, dial func(context.Context) (net.Conn, error), sec
 // nothing, so one that does not say it in this time does nothing else either.
 const connectWithin = 10 * time.Second
 
-// A silentError says that a node took no connection, or took one and did not greet.
-type silentError struct{}
+// A SilentError says that a node takes no connection, or takes one and says nothing.
+type SilentError struct{ For time.Duration }
 
-func (silentError) Error() string {
+func (e *SilentError) Error() string {
 	return fmt.Sprintf("no answer within %v: its machine does not answer, or the process there hangs or is stopped",
-		connectWithin)
+		e.For)
 }
 
 // Timeout is net.Error's.
-func (silentError) Timeout() bool { return true }
+func (*SilentError) Timeout() bool { return true }
 
 func (r *Remote) connect(ctx context.Context) error {
-	limited, cancel := context.WithTimeoutCause(ctx, connectWithin, silentError{})
+	limited, cancel := context.WithTimeout(ctx, connectWithin)
 	defer cancel()
 	err := r.greet(limited)
 	if err != nil && ctx.Err() == nil && limited.Err() != nil {
-		return silentError{}
+		return &SilentError{connectWithin}
 	}
 	return err
 }
